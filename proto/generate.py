@@ -1,0 +1,59 @@
+"""Generates the `drillyard.*` stubs from the contracts in this folder into `gen/`.
+
+Runs as a script (`python proto/generate.py`) and as the build hook of the wheel.
+"""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import grpc_tools
+from grpc_tools import protoc
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+PROTO_ROOT = Path(__file__).resolve().parent
+GENERATED_ROOT = PROTO_ROOT / "gen"
+
+
+class ContractsBuildHook(BuildHookInterface):  # type: ignore[type-arg]
+    """Generates the stubs before hatchling collects the files of a wheel."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Makes `gen/` current; `version` and `build_data` are not used."""
+        generate(GENERATED_ROOT)
+
+
+def generate(target: Path) -> None:
+    """Replaces `target` by freshly generated messages, stubs and type stubs.
+
+    Raises:
+        SystemExit: a contract does not compile; protoc has printed where.
+    """
+    contracts = sorted(str(path.relative_to(PROTO_ROOT)) for path in PROTO_ROOT.glob("drillyard/**/*.proto"))
+    well_known = Path(grpc_tools.__file__).parent / "_proto"
+    with tempfile.TemporaryDirectory(dir=PROTO_ROOT, prefix=".gen-") as scratch:
+        arguments = [
+            "protoc",
+            f"--proto_path={PROTO_ROOT}",
+            f"--proto_path={well_known}",
+            *(f"--{kind}_out={scratch}" for kind in ("python", "grpc_python")),
+            f"--mypy_out=quiet:{scratch}",
+            f"--mypy_grpc_out=quiet,async_only:{scratch}",
+            *contracts,
+        ]
+        status = protoc.main(arguments)
+        if status:
+            raise SystemExit(status)
+        for folder in sorted(path for path in Path(scratch).rglob("*") if path.is_dir()):
+            (folder / "__init__.py").touch()
+            (folder / "py.typed").touch()
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(scratch, target)
+
+
+if __name__ == "__main__":
+    generate(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else GENERATED_ROOT)
