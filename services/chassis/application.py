@@ -1,0 +1,131 @@
+"""The life of a service process: settings in, one line on stdout when it serves, clean end on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from services.chassis.artifacts import ArtifactStore
+from services.chassis.database import Database
+from services.chassis.errors import ServiceError
+from services.chassis.jobs import JobRunner, JobStore, SqlJobStore
+from services.chassis.migration import migrate
+from services.chassis.server import Server
+from services.chassis.settings import ServiceSettings
+from services.chassis.telemetry import Telemetry
+
+JOB_MIGRATIONS = Path(__file__).parent / "jobs" / "migrations"
+_HEALTH_SECONDS = 2.0
+_log = structlog.get_logger()
+
+Hook = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The durable jobs of a service: their rows, and the runner that works on them."""
+
+    store: JobStore
+    runner: JobRunner
+
+
+@dataclass
+class Application:
+    """What a service's `wire` function gets: everything that the chassis made, and where to put its own parts."""
+
+    name: str
+    settings: ServiceSettings
+    telemetry: Telemetry
+    database: Database
+    artifacts: ArtifactStore
+    jobs: Jobs
+    server: Server
+    _on_start: list[Hook] = field(default_factory=list)
+    _on_stop: list[Hook] = field(default_factory=list)
+
+    def add_servicer(self, add: Callable[[Any, Any], None], servicer: object, full_service_name: str) -> None:
+        """Register a servicer, with its generated `add_…Servicer_to_server` and its full name in the proto."""
+        self.server.add_servicer(add, servicer, full_service_name)
+
+    def on_start(self, hook: Hook) -> None:
+        """Await `hook` after wiring and before jobs and RPCs begin; hooks run in the order they were given."""
+        self._on_start.append(hook)
+
+    def on_stop(self, hook: Hook) -> None:
+        """Await `hook` after the last RPC and job; hooks run in reverse order, each one even if another fails."""
+        self._on_stop.append(hook)
+
+    async def start(self) -> None:
+        """Run the start hooks, then answer calls and work on jobs."""
+        self.telemetry.on_scrape(self._count_jobs)
+        for hook in self._on_start:
+            await hook()
+        await self.server.start()
+        await self.jobs.runner.start()
+
+    async def stop(self) -> None:
+        """Drain RPCs and jobs within the grace period, run the stop hooks, close the database."""
+        grace = self.settings.drain_grace_seconds
+        await asyncio.gather(self.server.drain(grace), self.jobs.runner.stop(grace))
+        for hook in reversed(self._on_stop):
+            try:
+                await hook()
+            except Exception:
+                _log.exception("stop_hook_failed")
+        await self.database.close()
+
+    async def watch_health(self) -> None:
+        """Say NOT_SERVING for as long as the database does not answer; runs until it is cancelled."""
+        while True:
+            await self.server.set_serving(await self._is_database_up())
+            await asyncio.sleep(_HEALTH_SECONDS)
+
+    async def _is_database_up(self) -> bool:
+        try:
+            await asyncio.wait_for(self.database.ping(), _HEALTH_SECONDS)
+        except (ServiceError, TimeoutError) as error:
+            _log.warning("database_down", reason=str(error) or "timeout")
+            return False
+        return True
+
+    async def _count_jobs(self) -> None:
+        try:
+            self.telemetry.set_jobs(await self.jobs.store.count())
+        except ServiceError as error:
+            _log.warning("jobs_not_counted", reason=str(error))
+
+
+async def assemble(name: str, settings: ServiceSettings, migrations: Path = JOB_MIGRATIONS) -> Application:
+    """Open the database, bring it to the code's schema, and make the parts of an application.
+
+    Raises:
+        FailedPrecondition: The database is in use, too new, or on a network filesystem.
+    """
+    database = Database.open(settings.resolved_database_url(name))
+    try:
+        await migrate(database, migrations)
+        store = SqlJobStore(database)
+        runner = JobRunner(
+            store,
+            owner=f"{name}@{socket.gethostname()}:{os.getpid()}",
+            lease_seconds=settings.lease_seconds,
+            is_only_owner=database.is_sqlite,
+        )
+        artifacts = ArtifactStore(
+            settings.resolved_artifacts_url(name),
+            sources=settings.resolved_artifact_sources(),
+            cache_dir=settings.service_dir(name) / "artifact_cache",
+        )
+        await artifacts.sweep(is_only_writer=database.is_sqlite)
+    except BaseException:
+        await database.close()
+        raise
+    telemetry = Telemetry()
+    return Application(name, settings, telemetry, database, artifacts, Jobs(store, runner), Server(telemetry))

@@ -1,0 +1,109 @@
+"""Artifacts on a local disk: nothing is visible before it is complete and on the disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+
+_STAGING = "staging"
+
+
+class LocalFolder:
+    """A root folder. Writers prepare in `staging/` and rename; readers see whole artifacts only."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    @classmethod
+    def at(cls, url: str) -> LocalFolder:
+        """Return the folder of a `file://` URL."""
+        return cls(Path(unquote(urlsplit(url).path)))
+
+    @property
+    def url(self) -> str:
+        """The root as a URL, as artifact URIs begin."""
+        return self.root.as_uri()
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """Lend an empty folder on the same disk; what is still in it at the end is removed."""
+        place = self.root / _STAGING / uuid.uuid4().hex
+        place.mkdir(parents=True)
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def exists(self, path: str) -> bool:
+        """Whether the artifact is there, which means complete."""
+        return (self.root / path).exists()
+
+    def keep(self, staged: Path, path: str) -> None:
+        """Make a staged file or folder durable and then visible at `path`; what is there already stays."""
+        target = self.root / path
+        _sync_below(staged)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            staged.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        _sync(target.parent)
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a file for reading."""
+        return (self.root / path).open("rb")
+
+    def size(self, path: str) -> int:
+        """Return the bytes of a file."""
+        return (self.root / path).stat().st_size
+
+    def fetch(self, path: str, target: Path) -> None:
+        """Put a file of this folder at `target`: a hard link where the disk allows it, else a copy."""
+        try:
+            os.link(self.root / path, target)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+                raise
+            shutil.copyfile(self.root / path, target)
+
+    def remove(self, path: str) -> None:
+        """Remove an artifact; it vanishes at once and whole."""
+        place = self.root / path
+        with self.staging() as staging:
+            try:
+                place.rename(staging / "removed")
+            except FileNotFoundError:
+                return
+
+    def sweep(self, older_than_seconds: float) -> None:
+        """Remove what writers that were killed left in the staging folder."""
+        staging = self.root / _STAGING
+        for place in staging.iterdir() if staging.exists() else ():
+            if time.time() - place.stat().st_mtime > older_than_seconds:
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def _sync_below(place: Path) -> None:
+    if place.is_dir():
+        for child in place.iterdir():
+            _sync_below(child)
+    else:
+        place.chmod(0o444)
+    _sync(place)
+
+
+def _sync(place: Path) -> None:
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,75 @@
+"""Artifacts behind an fsspec filesystem, such as S3, where each object appears whole or not at all."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from services.chassis.artifacts.tree import MANIFEST
+from services.chassis.errors import InvalidArgument
+
+
+class RemoteFolder:
+    """A prefix in an object store. A folder's manifest is written last, and without it the folder is not there."""
+
+    def __init__(self, url: str) -> None:
+        # Only services with a remote store pay for this import.
+        import fsspec
+
+        self.url = url.rstrip("/")
+        try:
+            self._fs, self._root = fsspec.core.url_to_fs(self.url)
+        except (ImportError, ValueError) as error:
+            raise InvalidArgument(
+                f"The artifact store {self.url} cannot be opened: {error}",
+                "Install the fsspec driver for it, or use a file:// URL.",
+            ) from error
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """Lend an empty local folder; it is removed at the end."""
+        with tempfile.TemporaryDirectory(prefix="drillyard-") as place:
+            yield Path(place)
+
+    def exists(self, path: str) -> bool:
+        """Whether the artifact is there, which means complete."""
+        marker = f"{path}/{MANIFEST}" if path.startswith("trees/") else path
+        return bool(self._fs.exists(self._at(marker)))
+
+    def keep(self, staged: Path, path: str) -> None:
+        """Upload a staged file, or a staged folder with its manifest last; after a failure nothing is visible."""
+        if staged.is_file():
+            self._fs.put_file(str(staged), self._at(path))
+            return
+        files = sorted(place for place in staged.rglob("*") if place.is_file())
+        for place in sorted(files, key=lambda each: each == staged / MANIFEST):
+            self._fs.put_file(str(place), self._at(f"{path}/{place.relative_to(staged).as_posix()}"))
+
+    def open(self, path: str) -> BinaryIO:
+        """Open an object for reading."""
+        return cast(BinaryIO, self._fs.open(self._at(path), "rb"))
+
+    def size(self, path: str) -> int:
+        """Return the bytes of an object."""
+        return int(self._fs.size(self._at(path)))
+
+    def fetch(self, path: str, target: Path) -> None:
+        """Download an object."""
+        self._fs.get_file(self._at(path), str(target))
+
+    def remove(self, path: str) -> None:
+        """Remove an artifact, a folder's manifest first."""
+        if not self.exists(path):
+            return
+        if path.startswith("trees/"):
+            self._fs.rm_file(self._at(f"{path}/{MANIFEST}"))
+        self._fs.rm(self._at(path), recursive=True)
+
+    def sweep(self, older_than_seconds: float) -> None:
+        """Do nothing: unfinished uploads are invisible, and the store's own lifecycle rule removes them."""
+
+    def _at(self, path: str) -> str:
+        return f"{self._root}/{path}"

@@ -1,0 +1,146 @@
+"""What happens around every RPC that a server answers: request id, telemetry, log record, error translation."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import grpc.aio
+import structlog
+
+from services.chassis.channel import REQUEST_ID_KEY
+from services.chassis.errors import Internal, ServiceError
+from services.chassis.status import from_exception, to_status
+from services.chassis.telemetry import Telemetry
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_QUIET_SERVICES = ("grpc.health.", "grpc.reflection.")
+_log = structlog.get_logger()
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps the behaviour of every method; knows nothing of any service."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Return the method's handler with the call's frame around it."""
+        method = await continuation(handler_call_details)
+        if method is None:
+            return None
+        _, service, name = handler_call_details.method.split("/")
+        frame = _Frame(self._telemetry, service, name)
+        make = _STREAMED if method.response_streaming else _UNARY
+        behaviour, build = make[method.request_streaming](method)
+        wrapped = _wrap_stream(behaviour, frame) if method.response_streaming else _wrap_unary(behaviour, frame)
+        return build(
+            wrapped, request_deserializer=method.request_deserializer, response_serializer=method.response_serializer
+        )
+
+
+_UNARY: dict[bool, Callable[[Any], tuple[Any, Any]]] = {
+    False: lambda method: (method.unary_unary, grpc.unary_unary_rpc_method_handler),
+    True: lambda method: (method.stream_unary, grpc.stream_unary_rpc_method_handler),
+}
+_STREAMED: dict[bool, Callable[[Any], tuple[Any, Any]]] = {
+    False: lambda method: (method.unary_stream, grpc.unary_stream_rpc_method_handler),
+    True: lambda method: (method.stream_stream, grpc.stream_stream_rpc_method_handler),
+}
+
+
+def _wrap_unary(behaviour: Callable[..., Any], frame: _Frame) -> Callable[..., Any]:
+    async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async with frame.around(context):
+            return await behaviour(request, context)
+
+    return answer
+
+
+def _wrap_stream(behaviour: Callable[..., Any], frame: _Frame) -> Callable[..., Any]:
+    if not inspect.isasyncgenfunction(behaviour):
+        return _wrap_unary(behaviour, frame)
+
+    async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        async with frame.around(context):
+            async for response in behaviour(request, context):
+                yield response
+
+    return answer
+
+
+class _Frame:
+    def __init__(self, telemetry: Telemetry, service: str, method: str) -> None:
+        self._telemetry = telemetry
+        self._service = service
+        self._method = method
+
+    @asynccontextmanager
+    async def around(self, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+        request_id = _request_id(context)
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        self._telemetry.rpc_started(self._service, self._method)
+        start = time.monotonic()
+        code = "OK"
+        try:
+            yield
+            code = _set_code(context) or code
+        except (asyncio.CancelledError, GeneratorExit):
+            code = "CANCELLED"
+            raise
+        except grpc.aio.AbortError:
+            code = _set_code(context) or "UNKNOWN"
+            raise
+        except Exception as error:
+            known = from_exception(error)
+            code = known.code if known else "INTERNAL"
+            await _abort(context, known or _unknown(error, request_id))
+        finally:
+            seconds = time.monotonic() - start
+            self._telemetry.rpc_ended(self._service, self._method, code=code, seconds=seconds)
+            self._log(code, seconds)
+
+    def _log(self, code: str, seconds: float) -> None:
+        if self._service.startswith(_QUIET_SERVICES):
+            return
+        write = _log.debug if code in ("OK", "CANCELLED") else _log.info
+        write("rpc", rpc=f"{self._service}/{self._method}", code=code, seconds=round(seconds, 4))
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: ServiceError) -> None:
+    status = to_status(error)
+    await context.abort(status.code, status.message, status.trailing_metadata)
+
+
+def _unknown(error: Exception, request_id: str) -> Internal:
+    _log.error("rpc_failed", exc_info=error)
+    return Internal(
+        f"The service met an unexpected error (request {request_id}).",
+        "Look for this request in the service's log.",
+        request_id=request_id,
+    )
+
+
+def _request_id(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+            return value
+    return uuid.uuid4().hex
+
+
+def _set_code(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    code: Any = context.code()
+    if isinstance(code, grpc.StatusCode):
+        return code.name
+    return next((status.name for status in grpc.StatusCode if status.value[0] == code), "") if code else ""

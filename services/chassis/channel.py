@@ -1,0 +1,212 @@
+"""Channels to other services: default deadlines, one retry rule, the server's own error classes raised back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+import structlog
+
+from services.chassis.errors import DeadlineExceeded, Unavailable
+from services.chassis.status import from_rpc_error
+
+EventT = TypeVar("EventT")
+
+REQUEST_ID_KEY = "x-request-id"
+DEADLINE_SECONDS = 30.0
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+# A client pings this often, also without calls; a server that tolerated less would answer "too many pings".
+KEEPALIVE_MS = 30_000
+LEAST_PING_INTERVAL_MS = 10_000
+MESSAGE_OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", 16 * 1024),
+]
+_IDEMPOTENT_PREFIXES = ("Get", "List", "Check")
+_RETRIES = 3
+_FIRST_BACKOFF_SECONDS = 0.2
+_LAST_BACKOFF_SECONDS = 5.0
+_SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
+_OPTIONS: list[tuple[str, Any]] = [
+    *MESSAGE_OPTIONS,
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.service_config", _SERVICE_CONFIG),
+    # The rule in `_UnaryCalls` is the only one that retries.
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+]
+
+
+def open_channel(address: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> grpc.aio.Channel:
+    """Open a channel to `host:port`; call it inside a running event loop and `await channel.close()` at the end.
+
+    Unary calls get `deadline_seconds` unless they pass `timeout=`; streams get none. Errors arrive as the classes of
+    `services.chassis.errors`. Only methods named Get…, List… and Check… are retried, and only when the peer is away.
+    """
+    return _Channel(grpc.aio.insecure_channel(address, options=_OPTIONS, interceptors=[_UnaryCalls(deadline_seconds)]))
+
+
+async def follow(
+    open_stream: Callable[[int], AsyncIterator[EventT]],
+    sequence_of: Callable[[EventT], int],
+    *,
+    after_sequence: int = 0,
+    patience_seconds: float = 60.0,
+) -> AsyncGenerator[EventT]:
+    """Yield every event of a watch stream once, in order, over any number of lost connections.
+
+    Args:
+        open_stream: Opens the stream after a sequence, such as
+            `lambda after: stub.WatchTestRun(WatchTestRunRequest(job_id=…, after_sequence=after))`.
+        sequence_of: The sequence of an event.
+        after_sequence: The last event that is already known.
+        patience_seconds: How long the peer may be away before its error is raised.
+
+    Raises:
+        Unavailable: The peer stayed away longer than `patience_seconds`.
+    """
+    away_since: float | None = None
+    attempt = 0
+    while True:
+        try:
+            async for item in open_stream(after_sequence):
+                after_sequence, away_since, attempt = sequence_of(item), None, 0
+                yield item
+            return
+        except (Unavailable, DeadlineExceeded):
+            away_since = away_since or time.monotonic()
+            if time.monotonic() - away_since > patience_seconds:
+                raise
+        await asyncio.sleep(_backoff(attempt))
+        attempt += 1
+
+
+class _UnaryCalls(grpc.aio.UnaryUnaryClientInterceptor):
+    def __init__(self, deadline_seconds: float) -> None:
+        self._deadline_seconds = deadline_seconds
+
+    async def intercept_unary_unary(
+        self, continuation: Callable[..., Awaitable[Any]], client_call_details: grpc.aio.ClientCallDetails, request: Any
+    ) -> Any:
+        timeout = client_call_details.timeout or self._deadline_seconds
+        end = time.monotonic() + timeout
+        attempts = _RETRIES if _method_name(client_call_details).startswith(_IDEMPOTENT_PREFIXES) else 0
+        for attempt in range(attempts + 1):
+            details = _with(client_call_details, timeout=max(end - time.monotonic(), 0.001))
+            call = await continuation(details, request)
+            try:
+                await call
+                return call
+            except grpc.aio.AioRpcError as error:
+                wait = _backoff(attempt)
+                last = attempt == attempts or time.monotonic() + wait >= end
+                if last or error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise from_rpc_error(error) from None
+            await asyncio.sleep(wait)
+        raise AssertionError("unreachable")
+
+
+class _Channel(grpc.aio.Channel):
+    """A channel whose streams are ours; an interceptor's streams go on at the server until garbage is collected."""
+
+    def __init__(self, inner: grpc.aio.Channel) -> None:
+        self._inner = inner
+
+    async def __aenter__(self) -> _Channel:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._inner.close()
+
+    async def close(self, grace: float | None = None) -> None:
+        await self._inner.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        return self._inner.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        await self._inner.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        await self._inner.channel_ready()
+
+    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
+        return self._inner.unary_unary(*args, **kwargs)
+
+    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
+        return self._inner.stream_unary(*args, **kwargs)
+
+    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
+        return self._inner.stream_stream(*args, **kwargs)
+
+    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
+        call = self._inner.unary_stream(*args, **kwargs)
+
+        def start(request: Any, *, metadata: Any = None, **options: Any) -> _Stream:
+            return _Stream(call(request, metadata=_with_request_id(metadata), **options))
+
+        return start
+
+
+class _Stream:
+    """The answers of one streaming call; the server's work ends when the last reader lets go of it."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    def __aiter__(self) -> _Stream:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            answer = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+        if answer is grpc.aio.EOF:
+            raise StopAsyncIteration
+        return answer
+
+    def cancel(self) -> bool:
+        """End the call now; say whether it was still going."""
+        return bool(self._call.cancel())
+
+    async def aclose(self) -> None:
+        """End the call now."""
+        self.cancel()
+
+    def __del__(self) -> None:
+        self.cancel()
+
+
+def _with_request_id(given: Any) -> grpc.aio.Metadata:
+    metadata = grpc.aio.Metadata(*(given or ()))
+    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    if request_id and metadata.get(REQUEST_ID_KEY) is None:
+        metadata.add(REQUEST_ID_KEY, str(request_id))
+    return metadata
+
+
+def _with(details: grpc.aio.ClientCallDetails, *, timeout: float) -> grpc.aio.ClientCallDetails:
+    metadata = _with_request_id(details.metadata)
+    return grpc.aio.ClientCallDetails(details.method, timeout, metadata, details.credentials, details.wait_for_ready)
+
+
+def _method_name(details: grpc.aio.ClientCallDetails) -> str:
+    method = details.method.decode() if isinstance(details.method, bytes) else details.method
+    return method.rsplit("/", 1)[-1]
+
+
+def _backoff(attempt: int) -> float:
+    ceiling = min(_FIRST_BACKOFF_SECONDS * 2.0**attempt, _LAST_BACKOFF_SECONDS)
+    return ceiling * (0.5 + random.random() / 2)

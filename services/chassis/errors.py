@@ -1,0 +1,101 @@
+"""The errors that reach users: what is wrong, and what to do next."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """An error with one sentence on what is wrong and one on what to do next.
+
+    Attributes:
+        code: Name of the gRPC status that carries this class over the wire.
+        problem: What is wrong, one sentence.
+        next_step: What to do next, one sentence; may be empty.
+        fields: Short facts for machines, such as `field="spec.seed"`. Never a secret or prompt text.
+    """
+
+    code: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, problem: str, next_step: str = "", **fields: str) -> None:
+        super().__init__(problem, next_step)
+        self.problem = problem
+        self.next_step = next_step
+        self.fields = fields
+
+    def __str__(self) -> str:
+        return f"{self.problem} {self.next_step}".rstrip()
+
+
+class NotFound(ServiceError):
+    """The named thing does not exist, or the caller may not know that it does."""
+
+    code = "NOT_FOUND"
+
+
+class AlreadyExists(ServiceError):
+    """The id is taken by something else."""
+
+    code = "ALREADY_EXISTS"
+
+
+class InvalidArgument(ServiceError):
+    """The request is wrong whatever the state of the system."""
+
+    code = "INVALID_ARGUMENT"
+
+
+class FailedPrecondition(ServiceError):
+    """The request is sound, but the state of the system does not allow it."""
+
+    code = "FAILED_PRECONDITION"
+
+
+class ResourceExhausted(ServiceError):
+    """Space, memory, quota or a size limit is used up."""
+
+    code = "RESOURCE_EXHAUSTED"
+
+
+class Unavailable(ServiceError):
+    """Something that is needed does not answer now; the same request may work later."""
+
+    code = "UNAVAILABLE"
+
+
+class PermissionDenied(ServiceError):
+    """The caller is known and may not do this."""
+
+    code = "PERMISSION_DENIED"
+
+
+class Unimplemented(ServiceError):
+    """This release cannot do it."""
+
+    code = "UNIMPLEMENTED"
+
+
+class DeadlineExceeded(ServiceError):
+    """The answer did not come in time; the work may have been done all the same."""
+
+    code = "DEADLINE_EXCEEDED"
+
+
+class Internal(ServiceError):
+    """A fault of the server, which its log describes under the request id."""
+
+    code = "INTERNAL"
+
+
+ERROR_CLASSES: tuple[type[ServiceError], ...] = (
+    NotFound,
+    AlreadyExists,
+    InvalidArgument,
+    FailedPrecondition,
+    ResourceExhausted,
+    Unavailable,
+    PermissionDenied,
+    Unimplemented,
+    DeadlineExceeded,
+    Internal,
+)

@@ -1,0 +1,30 @@
+"""Durable jobs: rows with state, lease and epoch, an append-only history, and the runner that does the work."""
+
+from services.chassis.jobs.attempt import Function
+from services.chassis.jobs.context import JobContext, JobPaused
+from services.chassis.jobs.job import Job, JobError, JobEvent, JobState, Json
+from services.chassis.jobs.memory_store import MemoryJobStore
+from services.chassis.jobs.runner import JobRunner
+from services.chassis.jobs.sql_store import SqlJobStore, fence
+from services.chassis.jobs.store import JobStore
+from services.chassis.jobs.tables import create_job_tables, drop_job_tables
+from services.chassis.jobs.watch import watch
+
+__all__ = [
+    "Function",
+    "Job",
+    "JobContext",
+    "JobError",
+    "JobEvent",
+    "JobPaused",
+    "JobRunner",
+    "JobState",
+    "JobStore",
+    "Json",
+    "MemoryJobStore",
+    "SqlJobStore",
+    "create_job_tables",
+    "drop_job_tables",
+    "fence",
+    "watch",
+]

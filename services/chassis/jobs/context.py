@@ -1,0 +1,140 @@
+"""What the function that does a job may see of it and say about it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from services.chassis.errors import ServiceError
+from services.chassis.jobs.job import Job, JobEvent, JobState, Json
+from services.chassis.jobs.store import JobStore
+
+PROGRESS_SECONDS = 0.5
+
+
+class JobPaused(Exception):
+    """Raised by a job's function once its work is saved and nothing of it runs any more; the job becomes PAUSED."""
+
+
+class JobContext:
+    """One attempt of one job. Every write is refused once another process has taken the job over."""
+
+    def __init__(self, store: JobStore, job: Job) -> None:
+        self._store = store
+        self._job = job
+        self._progress: Json = dict(job.progress)
+        self._unsent = False
+        self._last_sent = 0.0
+        self._sender: asyncio.Task[None] | None = None
+        self._asked = asyncio.Event()
+        self._saved = job.saved
+        self.observe(job)
+
+    @property
+    def job(self) -> Job:
+        """The job as it was last read."""
+        return self._job
+
+    @property
+    def epoch(self) -> int:
+        """The number of this hold; pass it to worker processes and refuse reports with another."""
+        return self._job.epoch
+
+    @property
+    def saved(self) -> Json | None:
+        """What the last `checkpoint` stored, in this attempt or an earlier one; None at the very start."""
+        return self._saved
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether someone asked to cancel; the function's task is cancelled too."""
+        return self._job.state is JobState.CANCELLING
+
+    @property
+    def pause_requested(self) -> bool:
+        """Whether someone asked to pause: save, stop what runs, raise `JobPaused`."""
+        return self._job.state is JobState.PAUSING
+
+    async def wait_for_request(self) -> None:
+        """Return when a pause or cancel is asked for."""
+        await self._asked.wait()
+
+    async def progress(
+        self,
+        *,
+        phase: str | None = None,
+        done: int | None = None,
+        total: int | None = None,
+        unit: str | None = None,
+        message: str | None = None,
+        facts: Json | None = None,
+    ) -> None:
+        """Say how far the work is; what is left out stays as it was. At most two reports a second are stored.
+
+        `facts` are further fields of this kind of job, such as `tokens_per_second`, for those who watch.
+
+        Raises:
+            FailedPrecondition: Another process has taken the job over.
+        """
+        given = {"phase": phase, "done": done, "total": total, "unit": unit, "message": message}
+        self._progress |= {name: value for name, value in given.items() if value is not None} | (facts or {})
+        self._unsent = True
+        wait = self._last_sent + PROGRESS_SECONDS - time.monotonic()
+        if wait <= 0:
+            await self._flush()
+        elif self._sender is None:
+            self._sender = asyncio.create_task(self._send_later(wait))
+
+    async def event(self, type_: str, payload: Json) -> JobEvent:
+        """Add an event of the job's own kind to its history, at once.
+
+        Raises:
+            FailedPrecondition: Another process has taken the job over.
+            InvalidArgument: The type is `state`, `progress` or `attempt`, or the payload is not JSON.
+        """
+        return await self._store.append_event(self._job.job_id, self.epoch, type_, payload)
+
+    async def checkpoint(self, state: Json) -> None:
+        """Store durably, in place of the last one, the small state from which another attempt goes on.
+
+        Raises:
+            FailedPrecondition: Another process has taken the job over.
+        """
+        job = await self._store.save_checkpoint(self._job.job_id, self.epoch, state)
+        self._saved = job.saved
+        self.observe(job)
+
+    async def decline_pause(self, reason: str) -> None:
+        """Go on although a pause was asked for; `reason` is one sentence for the person who asked."""
+        self.observe(await self._store.decline_pause(self._job.job_id, self.epoch, reason))
+
+    async def _flush(self) -> None:
+        if not self._unsent:
+            return
+        self._unsent, self._last_sent = False, time.monotonic()
+        self.observe(await self._store.set_progress(self._job.job_id, self.epoch, self._progress))
+
+    async def close(self) -> None:
+        """Store the last progress and send none after it."""
+        if self._sender is not None:
+            self._sender.cancel()
+            await asyncio.gather(self._sender, return_exceptions=True)
+            self._sender = None
+        await self._flush()
+
+    def observe(self, job: Job) -> None:
+        """Take note of the job's row as it is now."""
+        self._job = job
+        if self.cancel_requested or self.pause_requested:
+            self._asked.set()
+        else:
+            self._asked.clear()
+
+    async def _send_later(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._sender = None
+        try:
+            await self._flush()
+        except ServiceError:
+            # Nobody awaits this report: a lost lease ends the attempt by itself, and the next report tells more.
+            self._unsent = True

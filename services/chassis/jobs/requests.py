@@ -1,0 +1,238 @@
+"""What callers may ask about jobs, and the port to where jobs are kept; the rules are the same over every ledger."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol, TypeAlias
+
+from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
+from services.chassis.jobs import rules
+from services.chassis.jobs.bell import QUEUE, Bell, events_of, requests_of
+from services.chassis.jobs.job import STATE_EVENT, Job, JobEvent, JobState, Json
+
+MAX_PAGE_SIZE = 200
+_DEFAULT_PAGE_SIZE = 50
+
+Page: TypeAlias = tuple[list[Job], str]
+Events: TypeAlias = list[JobEvent]
+Move: TypeAlias = Callable[[Job, datetime], rules.Change]
+
+
+class Ledger(Protocol):
+    """One transaction over jobs and events; all of it is kept or none.
+
+    What `load`, `find` and `next_claimable` return stays unchanged by others until the transaction ends.
+    """
+
+    async def now(self) -> datetime:
+        """Return the wall clock, in UTC."""
+
+    async def lease_clock(self) -> float:
+        """Return seconds on a clock that all owners share and that setting the wall clock does not move."""
+
+    async def load(self, job_id: str) -> Job | None:
+        """Return the job, or None."""
+
+    async def find(self, kind: str, request_id: str) -> Job | None:
+        """Return the job that was created with this id, or None."""
+
+    async def insert(self, job: Job) -> bool:
+        """Store a new job and say True, or say False when its id or (kind, request_id) is taken."""
+
+    async def save(self, job: Job, events: Sequence[JobEvent]) -> None:
+        """Store the job's new values and append the events."""
+
+    async def next_claimable(self, kinds: Sequence[str], clock: float) -> Job | None:
+        """Return the oldest job of `kinds` that is QUEUED, or owned with a lease that ended before `clock`."""
+
+    async def owned(self, kinds: Sequence[str]) -> list[Job]:
+        """Return the jobs of `kinds` in an owned state."""
+
+    async def page(self, kind: str, before: int | None, size: int) -> list[Job]:
+        """Return up to `size` jobs of `kind` with an ordinal below `before`, newest first."""
+
+    async def events(self, job_id: str, after_sequence: int, limit: int) -> list[JobEvent]:
+        """Return events in order."""
+
+    async def count(self) -> dict[tuple[str, str], int]:
+        """Return how many jobs there are per (kind, state)."""
+
+
+class JobRequests(ABC):
+    """What callers may ask about jobs. Every state change is one event, stored in the same transaction."""
+
+    def __init__(self) -> None:
+        self.bell = Bell()
+
+    @abstractmethod
+    def _writing(self) -> AbstractAsyncContextManager[Ledger]:
+        """Open a transaction that writes."""
+
+    @abstractmethod
+    def _reading(self) -> AbstractAsyncContextManager[Ledger]:
+        """Open a transaction that only reads."""
+
+    async def create(self, kind: str, request_id: str, spec: Json, *, job_id: str | None = None) -> Job:
+        """Store a job and return it QUEUED; the same kind and request_id return the job of the first call.
+
+        Args:
+            kind: What it does.
+            request_id: The caller's id of this request; empty means that the call is never repeated.
+            spec: What to do, as JSON.
+            job_id: Its id, when the caller has one for it; else a new one.
+
+        Raises:
+            AlreadyExists: The request_id was used with another spec (the differing field is named), or the job_id is
+                taken.
+            InvalidArgument: The spec is not JSON.
+        """
+        wanted = rules.plain_json(spec, "spec")
+        chosen_id = job_id or uuid.uuid4().hex
+        async with self._writing() as ledger:
+            now = await ledger.now()
+            job = Job(chosen_id, kind, JobState.QUEUED, request_id or f"once:{chosen_id}", wanted, now, now)
+            created = rules.told(job, now, STATE_EVENT, {"state": str(JobState.QUEUED)})
+            known = await ledger.find(kind, job.request_id)
+            if known is None and await ledger.insert(created.job):
+                await ledger.save(created.job, created.events)
+                fresh = await ledger.load(chosen_id)
+            else:
+                fresh = None
+                known = known or await ledger.find(kind, job.request_id)
+        if fresh is None:
+            return _same_request(known, wanted, chosen_id)
+        self.bell.ring(QUEUE, events_of(chosen_id))
+        return fresh
+
+    async def get(self, job_id: str) -> Job:
+        """Return the job.
+
+        Raises:
+            NotFound: There is none.
+        """
+        async with self._reading() as ledger:
+            return found_job(await ledger.load(job_id), job_id)
+
+    async def list(self, kind: str, page_size: int = 0, page_token: str = "") -> Page:
+        """Return jobs of `kind`, newest first, and the token of the next page (empty: there is none).
+
+        Raises:
+            InvalidArgument: The page size is negative, or the token is not one of ours.
+        """
+        size = _page_size(page_size)
+        async with self._reading() as ledger:
+            jobs = await ledger.page(kind, _before(page_token), size + 1)
+        more = len(jobs) > size
+        return jobs[:size], _token(jobs[size - 1].ordinal) if more else ""
+
+    async def events(self, job_id: str, after_sequence: int = 0, limit: int = 500) -> Events:
+        """Return up to `limit` events with a sequence above `after_sequence`, in order.
+
+        Raises:
+            NotFound: There is no such job.
+        """
+        async with self._reading() as ledger:
+            found_job(await ledger.load(job_id), job_id)
+            return await ledger.events(job_id, after_sequence, limit)
+
+    async def count(self) -> dict[tuple[str, str], int]:
+        """Return how many jobs there are per (kind, state)."""
+        async with self._reading() as ledger:
+            return await ledger.count()
+
+    async def request_cancel(self, job_id: str) -> Job:
+        """Cancel a job that waits, or ask its owner to end it (CANCELLING); a second request changes nothing.
+
+        Raises:
+            FailedPrecondition: The job SUCCEEDED or FAILED.
+        """
+        return await self._move(job_id, rules.cancel_requested)
+
+    async def request_pause(self, job_id: str) -> Job:
+        """Pause a job that waits, or ask its owner to save and stop (PAUSING); a second request changes nothing.
+
+        Raises:
+            FailedPrecondition: The job has ended or is being cancelled.
+        """
+        return await self._move(job_id, rules.pause_requested)
+
+    async def resume(self, job_id: str) -> Job:
+        """Queue a PAUSED job again; for one that is queued or running nothing changes.
+
+        Raises:
+            FailedPrecondition: The job is in another state.
+        """
+        return await self._move(job_id, rules.resumed)
+
+    async def _move(self, job_id: str, move: Move, *, epoch: int | None = None) -> Job:
+        async with self._writing() as ledger:
+            job = found_job(await ledger.load(job_id), job_id)
+            if epoch is not None:
+                rules.check_epoch(job, epoch)
+            change = move(job, await ledger.now())
+            if change.job is not job:
+                await ledger.save(change.job, change.events)
+        self._announce(change)
+        return change.job
+
+    def _announce(self, change: rules.Change) -> None:
+        if not change.events:
+            return
+        self.bell.ring(events_of(change.job.job_id))
+        if all(event.type != STATE_EVENT for event in change.events):
+            return
+        if change.job.state in (JobState.CANCELLING, JobState.PAUSING):
+            self.bell.ring(requests_of(change.job.job_id))
+        if change.job.state is JobState.QUEUED:
+            self.bell.ring(QUEUE)
+
+
+def found_job(job: Job | None, job_id: str) -> Job:
+    """Return the job that a ledger gave.
+
+    Raises:
+        NotFound: It gave none.
+    """
+    if job is None:
+        raise NotFound(f"There is no job {job_id[:100]!r}.", "List the jobs to see their ids.")
+    return job
+
+
+def _same_request(known: Job | None, spec: Json, job_id: str) -> Job:
+    if known is None:
+        raise AlreadyExists(f"The id {job_id} is taken.", "Choose another id.", field="job_id")
+    place = rules.first_difference(known.spec, spec)
+    if place:
+        raise AlreadyExists(
+            f"The request id {known.request_id} was used before with another {place}.",
+            "Use a new request id for a new request.",
+            field=place,
+        )
+    return known
+
+
+def _page_size(page_size: int) -> int:
+    if page_size < 0:
+        raise InvalidArgument("The page size is negative.", "Use 0 for the default.", field="page_size")
+    return min(page_size or _DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+
+
+def _token(ordinal: int) -> str:
+    return base64.urlsafe_b64encode(str(ordinal).encode("ascii")).decode("ascii")
+
+
+def _before(page_token: str) -> int | None:
+    if not page_token:
+        return None
+    try:
+        return int(base64.b64decode(page_token, altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise InvalidArgument(
+            "The page token is not one that this list gave out.", "Start again without a token.", field="page_token"
+        ) from error

@@ -1,0 +1,191 @@
+"""The moves of a job as pure functions: a job in, the changed job and its new events out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from services.chassis.errors import FailedPrecondition, InvalidArgument
+from services.chassis.jobs.job import (
+    ATTEMPT_EVENT,
+    PROGRESS_EVENT,
+    STATE_EVENT,
+    TRANSITIONS,
+    Job,
+    JobError,
+    JobEvent,
+    JobState,
+    Json,
+)
+
+RESERVED_EVENTS = frozenset({STATE_EVENT, PROGRESS_EVENT, ATTEMPT_EVENT})
+_OUTCOMES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.PAUSED})
+
+
+@dataclass(frozen=True)
+class Change:
+    """A job after a move, and the events that tell of it."""
+
+    job: Job
+    events: tuple[JobEvent, ...]
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Who takes a job, and until when by the store's lease clock (`until`) and by the wall clock."""
+
+    owner: str
+    until: float
+    expire_time: datetime
+
+    @classmethod
+    def starting(cls, owner: str, *, seconds: float, clock: float, now: datetime) -> Lease:
+        """Return a lease of `seconds` from `clock` and `now`."""
+        return cls(owner, clock + seconds, now + timedelta(seconds=seconds))
+
+
+def told(job: Job, now: datetime, type_: str, payload: Json) -> Change:
+    """Return the job with one more event."""
+    event = JobEvent(job.job_id, job.last_sequence + 1, now, type_, payload)
+    return Change(replace(job, last_sequence=event.sequence, update_time=now), (event,))
+
+
+def moved(job: Job, state: JobState, now: datetime, payload: Json | None = None, **changes: Any) -> Change:
+    """Return the job in `state` with its state event.
+
+    Raises:
+        FailedPrecondition: The job may not go from its state to that one.
+    """
+    if state not in TRANSITIONS[job.state]:
+        raise FailedPrecondition(
+            f"The job {job.job_id} is {job.state} and cannot become {state}.", "Look at the job's state first."
+        )
+    if state.is_final:
+        changes.setdefault("end_time", now)
+    if not state.is_owned:
+        changes |= {"owner": None, "lease_until": None, "lease_expire_time": None}
+    return told(replace(job, state=state, **changes), now, STATE_EVENT, {"state": str(state), **(payload or {})})
+
+
+def claimed(job: Job, lease: Lease, now: datetime) -> Change:
+    """Return the job in the hands of the lease's owner, with a new epoch and attempt."""
+    held = replace(
+        job,
+        owner=lease.owner,
+        epoch=job.epoch + 1,
+        attempt=job.attempt + 1,
+        lease_until=lease.until,
+        lease_expire_time=lease.expire_time,
+        start_time=job.start_time or now,
+    )
+    facts: Json = {"attempt": held.attempt, "epoch": held.epoch}
+    if job.state is JobState.QUEUED:
+        return moved(held, JobState.RUNNING, now, facts)
+    return told(held, now, ATTEMPT_EVENT, facts)
+
+
+def cancel_requested(job: Job, now: datetime) -> Change:
+    """Return the job CANCELLED if nobody works on it, else CANCELLING; unchanged when it already is.
+
+    Raises:
+        FailedPrecondition: The job has ended otherwise.
+    """
+    if job.state in (JobState.CANCELLING, JobState.CANCELLED):
+        return Change(job, ())
+    return moved(job, JobState.CANCELLING if job.state.is_owned else JobState.CANCELLED, now)
+
+
+def pause_requested(job: Job, now: datetime) -> Change:
+    """Return the job PAUSED if nobody works on it, else PAUSING; unchanged when it already is.
+
+    Raises:
+        FailedPrecondition: The job has ended or is being cancelled.
+    """
+    if job.state in (JobState.PAUSING, JobState.PAUSED):
+        return Change(job, ())
+    return moved(job, JobState.PAUSED if job.state is JobState.QUEUED else JobState.PAUSING, now)
+
+
+def resumed(job: Job, now: datetime) -> Change:
+    """Return a PAUSED job QUEUED again; unchanged when it is queued or running.
+
+    Raises:
+        FailedPrecondition: The job is neither.
+    """
+    if job.state in (JobState.QUEUED, JobState.RUNNING):
+        return Change(job, ())
+    return moved(job, JobState.QUEUED, now)
+
+
+def finished(
+    job: Job, state: JobState, now: datetime, *, result: Json | None = None, error: JobError | None = None
+) -> Change:
+    """Return the job as its owner ended it: SUCCEEDED, FAILED, CANCELLED or PAUSED.
+
+    An accepted cancel wins over work that was done at the same moment; the result is kept.
+
+    Raises:
+        InvalidArgument: `state` is no outcome.
+        FailedPrecondition: The job may not end so.
+    """
+    if state not in _OUTCOMES:
+        raise InvalidArgument(f"A job cannot end as {state}.", f"Use one of {', '.join(sorted(_OUTCOMES))}.")
+    if job.state is JobState.CANCELLING and state in (JobState.SUCCEEDED, JobState.PAUSED):
+        state = JobState.CANCELLED
+    payload: Json = {}
+    if error is not None:
+        payload = {"code": error.code, "problem": error.problem, "next_step": error.next_step}
+    return moved(job, state, now, payload, result=result, error=error)
+
+
+def pause_declined(job: Job, now: datetime, reason: str) -> Change:
+    """Return a PAUSING job RUNNING again, with the reason in its event; unchanged in any other state."""
+    if job.state is not JobState.PAUSING:
+        return Change(job, ())
+    return moved(job, JobState.RUNNING, now, {"pause_declined": reason})
+
+
+def check_epoch(job: Job, epoch: int) -> None:
+    """Return when `epoch` is that of the job's owner.
+
+    Raises:
+        FailedPrecondition: Another process took the job over, or nobody owns it any more.
+    """
+    if job.epoch != epoch or not job.state.is_owned:
+        raise FailedPrecondition(
+            f"Epoch {epoch} of the job {job.job_id} has ended: it is {job.state} in epoch {job.epoch}.",
+            "Stop this work; its owner has changed.",
+        )
+
+
+def plain_json(value: Json, name: str) -> Json:
+    """Return `value` as it will be read back from the store.
+
+    Raises:
+        InvalidArgument: It is not JSON, or holds NaN or an infinity.
+    """
+    try:
+        plain: Json = json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(f"The {name} cannot be stored as JSON: {error}.", "Send plain finite values.") from error
+    return plain
+
+
+def first_difference(left: object, right: object, path: str = "") -> str:
+    """Return the dotted path of the first field in which two JSON values differ, or an empty string."""
+    return next(_differences(left, right, path), "")
+
+
+def _differences(left: object, right: object, path: str) -> Iterator[str]:
+    if isinstance(left, dict) and isinstance(right, dict):
+        for key in sorted(left.keys() | right.keys()):
+            place = f"{path}.{key}" if path else str(key)
+            if key in left and key in right:
+                yield from _differences(left[key], right[key], place)
+            else:
+                yield place
+    elif left != right or type(left) is not type(right):
+        yield path or "spec"

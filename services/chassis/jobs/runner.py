@@ -1,0 +1,118 @@
+"""Works on the jobs of one service process: claims them, keeps their leases, records how they end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+
+import structlog
+
+from services.chassis.errors import ServiceError
+from services.chassis.jobs.attempt import Attempt, Function
+from services.chassis.jobs.bell import QUEUE
+from services.chassis.jobs.job import Job
+from services.chassis.jobs.store import JobStore
+
+_POLL_SECONDS = 2.0
+_LATE_SECONDS = 1.0
+_log = structlog.get_logger()
+
+
+class JobRunner:
+    """Runs the function of each claimed job as a task, at most `limit` of a kind at once.
+
+    A function returns the job's result as JSON; an error of `services.chassis.errors` makes the job FAILED with its
+    sentences; `JobPaused` makes it PAUSED. It must be able to go on from `ctx.saved`, since a job whose process died
+    is begun again.
+    """
+
+    def __init__(
+        self, store: JobStore, *, owner: str, lease_seconds: float = 30.0, is_only_owner: bool = False
+    ) -> None:
+        self._store = store
+        self._owner = owner
+        self._lease_seconds = lease_seconds
+        self._is_only_owner = is_only_owner
+        self._functions: dict[str, Function] = {}
+        self._cleanups: dict[str, Function] = {}
+        self._limits: dict[str, int] = {}
+        self._attempts: dict[asyncio.Task[None], Attempt] = {}
+        self._claiming: asyncio.Task[None] | None = None
+
+    def register(self, kind: str, function: Function, *, limit: int = 1, cleanup: Function | None = None) -> None:
+        """Let `function` do the jobs of `kind`, `limit` at once, before `start`.
+
+        Args:
+            kind: The kind, as given to `JobStore.create`.
+            function: Does the work and returns the result.
+            limit: How many of this kind run at once in this process.
+            cleanup: Called instead of `function` for a job whose process died while it was being cancelled.
+        """
+        self._functions[kind] = function
+        self._limits[kind] = limit
+        if cleanup is not None:
+            self._cleanups[kind] = cleanup
+
+    @property
+    def running(self) -> Mapping[str, Job]:
+        """The jobs that this process works on now, by id."""
+        return {attempt.context.job.job_id: attempt.context.job for attempt in self._attempts.values()}
+
+    async def start(self) -> None:
+        """Begin to claim; a process that is the store's only one takes over at once what its predecessor left."""
+        if not self._functions:
+            return
+        if self._is_only_owner:
+            await self._store.take_over_all(list(self._functions))
+        self._claiming = asyncio.create_task(self._claim_forever())
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Claim no more, interrupt what runs, and leave it to the next process, which can claim it at once."""
+        if self._claiming is not None:
+            self._claiming.cancel()
+            await asyncio.gather(self._claiming, return_exceptions=True)
+            self._claiming = None
+        for attempt in self._attempts.values():
+            attempt.interrupt()
+        if self._attempts:
+            _, late = await asyncio.wait(list(self._attempts), timeout=grace_seconds)
+            for task in late:
+                _log.warning("job_left_behind", job_id=self._attempts[task].context.job.job_id)
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=_LATE_SECONDS)
+
+    async def _claim_forever(self) -> None:
+        with self._store.bell.listen(QUEUE) as listener:
+            while True:
+                try:
+                    while await self._claim_one():
+                        pass
+                except ServiceError as error:
+                    _log.warning("jobs_not_claimed", reason=str(error))
+                await listener.wait(_POLL_SECONDS)
+
+    async def _claim_one(self) -> bool:
+        busy = Counter(attempt.context.job.kind for attempt in self._attempts.values())
+        kinds = [kind for kind, limit in self._limits.items() if busy[kind] < limit]
+        job = await self._store.claim(kinds, self._owner, self._lease_seconds)
+        if job is None:
+            return False
+        attempt = Attempt(
+            self._store,
+            job,
+            function=self._functions[job.kind],
+            cleanup=self._cleanups.get(job.kind),
+            lease_seconds=self._lease_seconds,
+        )
+        task = asyncio.create_task(attempt.run(), name=f"job {job.job_id}")
+        self._attempts[task] = attempt
+        task.add_done_callback(self._ended)
+        return True
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        attempt = self._attempts.pop(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("job_attempt_broke", job_id=attempt.context.job.job_id, exc_info=error)
+        self._store.bell.ring(QUEUE)

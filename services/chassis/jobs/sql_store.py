@@ -1,0 +1,160 @@
+"""Jobs in the service's database, SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Select, func, insert, or_, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.chassis.database import Database
+from services.chassis.errors import NotFound
+from services.chassis.jobs import rules
+from services.chassis.jobs.job import OWNED_STATES, Job, JobError, JobEvent, JobState
+from services.chassis.jobs.requests import Ledger
+from services.chassis.jobs.store import JobStore
+from services.chassis.jobs.tables import JOB_EVENTS, JOBS
+
+_OWNED = sorted(str(state) for state in OWNED_STATES)
+_UNWRITTEN = ("ordinal",)
+
+
+def boot_seconds() -> float:
+    """Return seconds since this machine started, suspended time included; setting the wall clock does not move it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class SqlJobStore(JobStore):
+    """Jobs that survive their process.
+
+    Leases run on the database's clock in PostgreSQL. SQLite has one machine and no clock of its own, so there it is
+    `clock`, which after a restart of the machine starts again: its only owner ends all leases when it starts.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float] = boot_seconds) -> None:
+        super().__init__()
+        self._database = database
+        self._clock = clock
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[Ledger]:
+        async with self._database.session() as session:
+            yield self._ledger(session, locking=True)
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[Ledger]:
+        async with self._database.reading() as session:
+            yield self._ledger(session, locking=False)
+
+    def _ledger(self, session: AsyncSession, *, locking: bool) -> Ledger:
+        # One SQLite transaction writes at a time, so its rows need no locks of their own.
+        if self._database.is_sqlite:
+            return _SqlLedger(session, clock=self._clock, locking=False)
+        return _SqlLedger(session, clock=None, locking=locking)
+
+
+async def fence(session: AsyncSession, job_id: str, epoch: int) -> None:
+    """Lock the job's row for the caller's transaction, so that what it writes counts only in this epoch.
+
+    Raises:
+        FailedPrecondition: The epoch has ended.
+    """
+    found = select(JOBS).where(JOBS.c.job_id == job_id).with_for_update()
+    row = (await session.execute(found)).mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"There is no job {job_id[:100]!r}.")
+    rules.check_epoch(_to_job(row), epoch)
+
+
+class _SqlLedger:
+    def __init__(self, session: AsyncSession, *, clock: Callable[[], float] | None, locking: bool) -> None:
+        self._session = session
+        self._clock = clock
+        self._locking = locking
+
+    async def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def lease_clock(self) -> float:
+        if self._clock is not None:
+            return self._clock()
+        seconds = await self._session.execute(text("SELECT extract(epoch FROM clock_timestamp())"))
+        return float(seconds.scalar_one())
+
+    async def load(self, job_id: str) -> Job | None:
+        return await self._one(select(JOBS).where(JOBS.c.job_id == job_id))
+
+    async def find(self, kind: str, request_id: str) -> Job | None:
+        return await self._one(select(JOBS).where(JOBS.c.kind == kind, JOBS.c.request_id == request_id))
+
+    async def insert(self, job: Job) -> bool:
+        dialect = self._session.get_bind().dialect.name
+        new = sqlite.insert(JOBS) if dialect == "sqlite" else postgresql.insert(JOBS)
+        stored = new.values(_to_row(job)).on_conflict_do_nothing().returning(JOBS.c.ordinal)
+        return (await self._session.execute(stored)).scalar_one_or_none() is not None
+
+    async def save(self, job: Job, events: Sequence[JobEvent]) -> None:
+        await self._session.execute(update(JOBS).where(JOBS.c.job_id == job.job_id).values(_to_row(job)))
+        if events:
+            await self._session.execute(insert(JOB_EVENTS), [asdict(event) for event in events])
+
+    async def next_claimable(self, kinds: Sequence[str], clock: float) -> Job | None:
+        lapsed = JOBS.c.state.in_(_OWNED) & or_(JOBS.c.lease_until.is_(None), JOBS.c.lease_until <= clock)
+        free = or_(JOBS.c.state == str(JobState.QUEUED), lapsed)
+        oldest = select(JOBS).where(JOBS.c.kind.in_(kinds), free).order_by(JOBS.c.ordinal).limit(1)
+        return await self._one(oldest, skip_locked=True)
+
+    async def owned(self, kinds: Sequence[str]) -> list[Job]:
+        rows = await self._session.execute(select(JOBS).where(JOBS.c.kind.in_(kinds), JOBS.c.state.in_(_OWNED)))
+        return [_to_job(row) for row in rows.mappings()]
+
+    async def page(self, kind: str, before: int | None, size: int) -> list[Job]:
+        wanted = select(JOBS).where(JOBS.c.kind == kind).order_by(JOBS.c.ordinal.desc()).limit(size)
+        if before is not None:
+            wanted = wanted.where(JOBS.c.ordinal < before)
+        return [_to_job(row) for row in (await self._session.execute(wanted)).mappings()]
+
+    async def events(self, job_id: str, after_sequence: int, limit: int) -> list[JobEvent]:
+        wanted = (
+            select(JOB_EVENTS)
+            .where(JOB_EVENTS.c.job_id == job_id, JOB_EVENTS.c.sequence > after_sequence)
+            .order_by(JOB_EVENTS.c.sequence)
+            .limit(limit)
+        )
+        rows = (await self._session.execute(wanted)).mappings()
+        return [JobEvent(**{**row, "time": _utc(row["time"])}) for row in rows]
+
+    async def count(self) -> dict[tuple[str, str], int]:
+        rows = await self._session.execute(select(JOBS.c.kind, JOBS.c.state, func.count()).group_by("kind", "state"))
+        return {(kind, state): count for kind, state, count in rows}
+
+    async def _one(self, wanted: Select[Any], *, skip_locked: bool = False) -> Job | None:
+        if self._locking:
+            wanted = wanted.with_for_update(skip_locked=skip_locked)
+        row = (await self._session.execute(wanted)).mappings().one_or_none()
+        return None if row is None else _to_job(row)
+
+
+def _to_row(job: Job) -> dict[str, Any]:
+    row = {name: value for name, value in vars(job).items() if name not in _UNWRITTEN}
+    return row | {"state": str(job.state), "error": None if job.error is None else asdict(job.error)}
+
+
+def _to_job(row: Mapping[Any, Any]) -> Job:
+    values: dict[str, Any] = {
+        name: _utc(value) if isinstance(value, datetime) else value for name, value in row.items()
+    }
+    values["state"] = JobState(values["state"])
+    values["error"] = JobError(**values["error"]) if values["error"] else None
+    return Job(**values)
+
+
+def _utc(time_: datetime) -> datetime:
+    # SQLite gives back what was stored without its zone, which is UTC.
+    return time_.replace(tzinfo=UTC) if time_.tzinfo is None else time_.astimezone(UTC)

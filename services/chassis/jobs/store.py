@@ -1,0 +1,133 @@
+"""The jobs of a service as its use cases and its runner see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from services.chassis.errors import InvalidArgument
+from services.chassis.jobs import rules
+from services.chassis.jobs.bell import QUEUE
+from services.chassis.jobs.job import PROGRESS_EVENT, Job, JobError, JobEvent, JobState, Json
+from services.chassis.jobs.requests import JobRequests, found_job
+
+
+class JobStore(JobRequests):
+    """What the owner of a job may do besides. Writes with an epoch are refused once another process has taken over."""
+
+    async def claim(self, kinds: Sequence[str], owner: str, lease_seconds: float) -> Job | None:
+        """Take the oldest job that waits, or whose owner's lease has ended; None when there is none."""
+        if not kinds:
+            return None
+        async with self._writing() as ledger:
+            clock, now = await ledger.lease_clock(), await ledger.now()
+            job = await ledger.next_claimable(kinds, clock)
+            if job is None:
+                return None
+            lease = rules.Lease.starting(owner, seconds=lease_seconds, clock=clock, now=now)
+            change = rules.claimed(job, lease, now)
+            await ledger.save(change.job, change.events)
+        self._announce(change)
+        return change.job
+
+    async def renew(self, job_id: str, epoch: int, lease_seconds: float) -> Job:
+        """Prolong the lease and return the job as it is now, with any request to cancel or pause.
+
+        Raises:
+            FailedPrecondition: The epoch has ended.
+        """
+        async with self._writing() as ledger:
+            job = found_job(await ledger.load(job_id), job_id)
+            rules.check_epoch(job, epoch)
+            lease = rules.Lease.starting(
+                job.owner or "", seconds=lease_seconds, clock=await ledger.lease_clock(), now=await ledger.now()
+            )
+            job = replace(job, lease_until=lease.until, lease_expire_time=lease.expire_time)
+            await ledger.save(job, ())
+        return job
+
+    async def release(self, job_id: str, epoch: int) -> None:
+        """Give the lease back without ending the job: the next process takes it over at once.
+
+        Raises:
+            FailedPrecondition: The epoch has ended.
+        """
+        await self._move(job_id, lambda job, _now: rules.Change(_unleased(job), ()), epoch=epoch)
+        self.bell.ring(QUEUE)
+
+    async def take_over_all(self, kinds: Sequence[str]) -> int:
+        """End every lease and say how many; only for a process that knows itself to be the store's only one."""
+        async with self._writing() as ledger:
+            jobs = await ledger.owned(kinds)
+            for job in jobs:
+                await ledger.save(_unleased(job), ())
+        self.bell.ring(QUEUE)
+        return len(jobs)
+
+    async def append_event(self, job_id: str, epoch: int, type_: str, payload: Json) -> JobEvent:
+        """Add a row of the job's own kind of event to its history.
+
+        Raises:
+            FailedPrecondition: The epoch has ended.
+            InvalidArgument: The type is one that the store writes itself, or the payload is not JSON.
+        """
+        if type_ in rules.RESERVED_EVENTS:
+            raise InvalidArgument(f"Events of type {type_} are written by the job store.", "Choose another type.")
+        plain = rules.plain_json(payload, "payload")
+        change: list[JobEvent] = []
+
+        def tell(job: Job, now: datetime) -> rules.Change:
+            told = rules.told(job, now, type_, plain)
+            change.extend(told.events)
+            return told
+
+        await self._move(job_id, tell, epoch=epoch)
+        return change[0]
+
+    async def set_progress(self, job_id: str, epoch: int, progress: Json) -> Job:
+        """Store how far the job has come, as its current value and as an event of type `progress`.
+
+        Raises:
+            FailedPrecondition: The epoch has ended.
+        """
+        plain = rules.plain_json(progress, "progress")
+        return await self._move(
+            job_id, lambda job, now: rules.told(replace(job, progress=plain), now, PROGRESS_EVENT, plain), epoch=epoch
+        )
+
+    async def save_checkpoint(self, job_id: str, epoch: int, saved: Json) -> Job:
+        """Store the small state from which the next attempt goes on, in place of the last one.
+
+        Raises:
+            FailedPrecondition: The epoch has ended.
+        """
+        plain = rules.plain_json(saved, "checkpoint")
+        return await self._move(
+            job_id, lambda job, now: rules.Change(replace(job, saved=plain, update_time=now), ()), epoch=epoch
+        )
+
+    async def finish(
+        self, job_id: str, epoch: int, state: JobState, *, result: Json | None = None, error: JobError | None = None
+    ) -> Job:
+        """End this hold of the job as SUCCEEDED, FAILED, CANCELLED or PAUSED, and give the lease back.
+
+        Raises:
+            FailedPrecondition: The epoch has ended, or the job may not end so.
+        """
+        plain = None if result is None else rules.plain_json(result, "result")
+        return await self._move(
+            job_id, lambda job, now: rules.finished(job, state, now, result=plain, error=error), epoch=epoch
+        )
+
+    async def decline_pause(self, job_id: str, epoch: int, reason: str) -> Job:
+        """Go on with a job that cannot pause now; its history tells the reason.
+
+        Raises:
+            FailedPrecondition: The epoch has ended.
+        """
+        return await self._move(job_id, lambda job, now: rules.pause_declined(job, now, reason), epoch=epoch)
+
+
+def _unleased(job: Job) -> Job:
+    return replace(job, lease_until=None, lease_expire_time=None)

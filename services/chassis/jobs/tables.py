@@ -1,0 +1,85 @@
+"""The two tables of jobs, which every service's own migrations create."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Connection,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+METADATA = MetaData()
+
+
+class Bound(Protocol):
+    """What `alembic.op` is here."""
+
+    def get_bind(self) -> Connection:
+        """Return the connection of the migration."""
+
+
+_JSON = JSON(none_as_null=True)
+_TIME = DateTime(timezone=True)
+
+JOBS = Table(
+    "jobs",
+    METADATA,
+    Column("ordinal", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("job_id", String, nullable=False, unique=True),
+    Column("kind", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("request_id", String, nullable=False),
+    Column("spec", _JSON, nullable=False),
+    Column("progress", _JSON, nullable=False),
+    Column("result", _JSON),
+    Column("error", _JSON),
+    Column("saved", _JSON),
+    Column("attempt", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("owner", String),
+    Column("lease_until", Float),
+    Column("lease_expire_time", _TIME),
+    Column("create_time", _TIME, nullable=False),
+    Column("update_time", _TIME, nullable=False),
+    Column("start_time", _TIME),
+    Column("end_time", _TIME),
+    Column("last_sequence", Integer, nullable=False),
+    UniqueConstraint("kind", "request_id", name="uq_jobs_kind_request_id"),
+    Index("ix_jobs_kind_state", "kind", "state"),
+    sqlite_autoincrement=True,
+)
+
+JOB_EVENTS = Table(
+    "job_events",
+    METADATA,
+    Column("job_id", String, ForeignKey("jobs.job_id"), primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("time", _TIME, nullable=False),
+    Column("type", String, nullable=False),
+    Column("payload", _JSON, nullable=False),
+)
+
+
+def create_job_tables(op: Bound) -> None:
+    """Create the job tables in their first form; for the first revision of a service's migrations.
+
+    A later form comes as a function of its own, for a later revision.
+    """
+    METADATA.create_all(op.get_bind(), tables=[JOBS, JOB_EVENTS], checkfirst=False)
+
+
+def drop_job_tables(op: Bound) -> None:
+    """Drop what `create_job_tables` made."""
+    METADATA.drop_all(op.get_bind(), tables=[JOB_EVENTS, JOBS], checkfirst=False)

@@ -1,0 +1,105 @@
+"""Structured logs: one event name with fields per record, no secrets, no forged lines."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Literal
+
+import structlog
+
+REDACTED = "[redacted]"
+
+_SECRET_KEY = re.compile(
+    r"(password|passwd|secret|authorization|api_?key|access_?key|credential|private_?key|(^|_)(auth|access|hub|hf|ray|bearer|refresh|id|api)_?token$|^token$)",
+    re.IGNORECASE,
+)
+_SECRET_VALUE = re.compile(
+    r"(?P<url>(?<=://)[^/\s:@]*:[^/\s@]+(?=@))|(?P<bearer>(?i:bearer)\s+[\w.~+/=-]{8,})"
+    r"|(?P<key>\b(?:hf_[A-Za-z0-9]{16,}|sk-[\w-]{16,}|AKIA[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{20,}|xox[abp]-[\w-]{10,}))"
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_MAX_VALUE = 4000
+
+Event = MutableMapping[str, Any]
+
+
+def configure_logs(
+    *, service: str, level: str = "info", log_format: Literal["auto", "json", "console"] = "auto"
+) -> None:
+    """Send all records of this process, those of the standard library too, to stderr.
+
+    Args:
+        service: Bound to every record as `service`.
+        level: Least severity that is written.
+        log_format: `auto` is console on a terminal and JSON elsewhere.
+    """
+    chosen = log_format if log_format != "auto" else ("console" if sys.stderr.isatty() else "json")
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _Stamp(service),
+        redact,
+    ]
+    renderer: structlog.types.Processor = (
+        structlog.processors.JSONRenderer(default=str)
+        if chosen == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    last: list[structlog.types.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    last += [escape_controls] if chosen == "console" else []
+    out = logging.StreamHandler(sys.stderr)
+    out.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*last, renderer]))
+    logging.basicConfig(handlers=[out], level=level.upper(), force=True)
+    for chatty in ("alembic", "aiosqlite", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=False,
+    )
+
+
+def redact(_logger: object, _method: str, event: Event) -> Event:
+    """Replace secrets by `[redacted]`, by the name of the field and by the form of the value."""
+    return {key: _clean(key, value) for key, value in event.items()}
+
+
+def escape_controls(_logger: object, _method: str, event: Event) -> Event:
+    """Write control characters of field values as escapes, so that one record stays one record."""
+    return {
+        key: _escape(value) if isinstance(value, str) and key != "exception" else value for key, value in event.items()
+    }
+
+
+class _Stamp:
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    def __call__(self, _logger: object, _method: str, event: Event) -> Event:
+        event.setdefault("service", self._service)
+        return event
+
+
+def _clean(key: str, value: Any) -> Any:
+    if key.startswith("_"):
+        return value
+    if _SECRET_KEY.search(key) and value not in (None, ""):
+        return REDACTED
+    if isinstance(value, Mapping):
+        return {str(name): _clean(str(name), item) for name, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_clean("", item) for item in value]
+    if isinstance(value, (bool, int, float)) or value is None:
+        return value
+    text = _SECRET_VALUE.sub(REDACTED, str(value))
+    return text if len(text) <= _MAX_VALUE or key == "exception" else text[:_MAX_VALUE] + "…"
+
+
+def _escape(text: str) -> str:
+    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)

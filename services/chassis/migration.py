@@ -1,0 +1,55 @@
+"""Brings a service's database to the schema of its code, in one transaction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from services.chassis.database import Database
+from services.chassis.errors import FailedPrecondition
+
+# Any fixed number: replicas that start together take turns on it.
+_ADVISORY_LOCK = 0x6472696C6C
+
+
+async def migrate(database: Database, script_location: Path) -> None:
+    """Upgrade the database to the newest revision in `script_location`, or leave it as it was.
+
+    Args:
+        database: The service's database.
+        script_location: Folder of Alembic revision files (`0001_first.py` …); no `env.py` is needed.
+
+    Raises:
+        FailedPrecondition: The database was written by a newer release.
+    """
+    async with database.session() as session:
+        await (await session.connection()).run_sync(_upgrade, script_location)
+
+
+def _upgrade(connection: Connection, script_location: Path) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+    script = ScriptDirectory(str(script_location), version_locations=[str(script_location)])
+    context = MigrationContext.configure(
+        connection,
+        opts={
+            "script": script,
+            "transactional_ddl": True,
+            "fn": lambda revision, _context: script._upgrade_revs("head", revision),
+        },
+    )
+    known = {revision.revision for revision in script.walk_revisions()}
+    heads = context.get_current_heads()
+    unknown = sorted(set(heads) - known)
+    if unknown:
+        raise FailedPrecondition(
+            f"The database has schema {', '.join(unknown)}, which is newer than this release knows.",
+            "Start the newer release again, or restore a backup made before the upgrade.",
+        )
+    if set(heads) != set(script.get_heads()):
+        with Operations.context(context):
+            context.run_migrations()

@@ -1,0 +1,71 @@
+"""The settings that every service has, read once from the environment."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Literal, TypeVar
+from urllib.parse import quote
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+class ServiceSettings(BaseSettings):
+    """Settings of one service; a service subclasses it with its own `env_prefix`.
+
+    The prefix names the service: `TEST_RUNNER_` is `test_runner`. Port 0 means any free port.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    data_dir: Path = Path("data")
+    host: str = "127.0.0.1"
+    grpc_port: int = Field(default=0, ge=0, le=65535)
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    database_url: str = Field(default="", repr=False, description="Empty: SQLite in the data folder.")
+    artifacts_url: str = Field(default="", description="Empty: a folder in the data folder.")
+    artifact_sources: tuple[str, ...] = Field(
+        default=(), description="URL prefixes from which artifacts are adopted, besides the data folder."
+    )
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    reflection: bool = True
+    drain_grace_seconds: float = Field(default=10.0, ge=0, le=3600)
+    lease_seconds: float = Field(default=30.0, ge=1, le=3600)
+    exit_with_parent: bool = False
+
+    @property
+    def env_prefix(self) -> str:
+        """The prefix of this service's environment variables, such as `REGISTRY_`."""
+        return str(self.model_config.get("env_prefix", ""))
+
+    def service_dir(self, service: str) -> Path:
+        """Return the absolute folder that `service` alone writes in."""
+        return (self.data_dir / service).resolve()
+
+    def resolved_database_url(self, service: str) -> str:
+        """Return the database URL, SQLite in the service's folder when none is set."""
+        return self.database_url or f"sqlite+aiosqlite:///{quote(str(self.service_dir(service) / 'state.db'))}"
+
+    def resolved_artifacts_url(self, service: str) -> str:
+        """Return the URL under which the service writes artifacts, a local folder when none is set."""
+        return self.artifacts_url or (self.service_dir(service) / "artifacts").as_uri()
+
+    def resolved_artifact_sources(self) -> tuple[str, ...]:
+        """Return the URL prefixes from which artifacts of other services are adopted."""
+        return (self.data_dir.resolve().as_uri() + "/", *self.artifact_sources)
+
+
+def load_settings(cls: type[SettingsT]) -> SettingsT:
+    """Read the environment, or end the process with status 2 and one sentence per wrong variable."""
+    try:
+        return cls()
+    except ValidationError as error:
+        prefix = str(cls.model_config.get("env_prefix", ""))
+        for entry in error.errors(include_input=False, include_url=False):
+            name = prefix + "_".join(str(part) for part in entry["loc"]).upper()
+            print(f"The environment variable {name} is wrong: {entry['msg']}.", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,113 @@
+"""Errors to gRPC statuses and back, and the errors that exceptions from below stand for."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from services.chassis.errors import ERROR_CLASSES, Internal, ResourceExhausted, ServiceError
+
+ERROR_DOMAIN = "drillyard"
+DETAILS_KEY = "grpc-status-details-bin"
+
+STATUS_OF: dict[type[ServiceError], grpc.StatusCode] = {cls: grpc.StatusCode[cls.code] for cls in ERROR_CLASSES}
+ERROR_OF: dict[grpc.StatusCode, type[ServiceError]] = {status: cls for cls, status in STATUS_OF.items()}
+
+# HTTP/2 peers refuse more than 8 KiB of metadata. The text travels up to four times, and encoded, which triples it.
+_MAX_SENTENCE_BYTES = 500
+_MAX_FIELD_BYTES = 100
+_MAX_FIELDS = 4
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NEXT_STEPS = {
+    grpc.StatusCode.UNAVAILABLE: "Check that the service runs and that its address is right, then try again.",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "Try again; if it stays so, look at the service's log.",
+    grpc.StatusCode.UNIMPLEMENTED: "Use the same release of Drillyard on both sides.",
+}
+
+
+@dataclass(frozen=True)
+class RpcStatus:
+    """What the wire carries for one error."""
+
+    code: grpc.StatusCode
+    message: str
+    trailing_metadata: tuple[tuple[str, bytes], ...]
+
+
+def to_status(error: ServiceError) -> RpcStatus:
+    """Return the status, message and rich details (google.rpc.ErrorInfo, BadRequest) that carry `error`."""
+    code = STATUS_OF.get(type(error)) or grpc.StatusCode[error.code]
+    problem, next_step = _cut(error.problem, _MAX_SENTENCE_BYTES), _cut(error.next_step, _MAX_SENTENCE_BYTES)
+    fields = {key: _cut(str(value), _MAX_FIELD_BYTES) for key, value in list(error.fields.items())[:_MAX_FIELDS]}
+    message = f"{problem} {next_step}".rstrip()
+    details = status_pb2.Status(code=code_pb2.Code.Value(code.name), message=message)
+    facts = {**fields, "problem": problem, "next_step": next_step}
+    details.details.add().Pack(
+        error_details_pb2.ErrorInfo(reason=type(error).__name__, domain=ERROR_DOMAIN, metadata=facts)
+    )
+    if "field" in fields:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=fields["field"], description=problem)
+        details.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+    return RpcStatus(code, message, ((DETAILS_KEY, details.SerializeToString()),))
+
+
+def from_rpc_error(error: grpc.aio.AioRpcError) -> ServiceError:
+    """Return the error that the server raised: same class, problem, next step and fields.
+
+    A status without our details (a proxy, a dead peer) becomes the class of its code with the peer's message.
+    """
+    cls = ERROR_OF.get(error.code(), Internal)
+    info = _error_info(tuple(error.trailing_metadata() or ()))
+    if info is None:
+        problem = error.details() or f"The call ended with {error.code().name}."
+        return cls(_sentence(problem), _NEXT_STEPS.get(error.code(), ""))
+    facts = dict(info.metadata)
+    return cls(facts.pop("problem", ""), facts.pop("next_step", ""), **facts)
+
+
+def from_exception(error: BaseException) -> ServiceError | None:
+    """Return the error that an exception from below stands for, or None when it is a fault of the program."""
+    if isinstance(error, ServiceError):
+        return error
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return no_space(str(error.filename or "the data folder"))
+    if "database or disk is full" in str(error):
+        return no_space("the folder of the database")
+    return None
+
+
+def no_space(folder: str) -> ResourceExhausted:
+    """Return the error for a full disk or quota at `folder`."""
+    return ResourceExhausted(
+        f"No space is left for {folder}.", "Free space there or point the data folder elsewhere, then try again."
+    )
+
+
+def _error_info(metadata: Sequence[tuple[str, str | bytes]]) -> error_details_pb2.ErrorInfo | None:
+    for key, value in metadata:
+        if key != DETAILS_KEY or not isinstance(value, bytes):
+            continue
+        try:
+            status = status_pb2.Status.FromString(value)
+        except DecodeError:
+            return None
+        for packed in status.details:
+            info = error_details_pb2.ErrorInfo()
+            if packed.Unpack(info) and info.domain == ERROR_DOMAIN:
+                return info
+    return None
+
+
+def _cut(text: str, limit: int) -> str:
+    raw = text.encode(errors="replace")
+    return raw.decode() if len(raw) <= limit else raw[: limit - len("…".encode())].decode(errors="ignore") + "…"
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else text + "."

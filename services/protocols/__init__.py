@@ -1,0 +1,1 @@
+"""Protocol profiles: what an agent demands of a model's answer, as one pure library."""

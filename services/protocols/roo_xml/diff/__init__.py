@@ -1,0 +1,1 @@
+"""`apply_diff`: markers, blocks, application."""

@@ -1,0 +1,178 @@
+"""Step 3 of `apply_diff`: put the blocks of a diff into a file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from services.protocols.javascript import trim
+from services.protocols.roo_xml.diff.blocks import DiffBlock, read_blocks, unescape
+from services.protocols.roo_xml.diff.line_numbers import both_numbered, first_number, lines_of, strip_numbers
+from services.protocols.roo_xml.diff.markers import MarkerFault, check_markers
+from services.protocols.roo_xml.diff.similarity import normalised, similarity
+
+BUFFER_LINES = 40
+_INDENT = re.compile("[\t ]*")
+
+BlockFault = Literal["no_match", "identical", "empty_search"]
+DiffFault = MarkerFault | Literal["no_block", "no_part_applied"]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedBlock:
+    """A block that could not be applied; `similarity` is the best found, in whole percent, where it was measured."""
+
+    fault: BlockFault
+    similarity: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DiffOutcome:
+    """What a diff did.
+
+    Attributes:
+        content: the file's new text; None when nothing was applied.
+        fault: why nothing was applied.
+        failed: blocks that failed, in order of application.
+        blocks: the blocks as written.
+    """
+
+    content: str | None
+    fault: DiffFault | None
+    failed: tuple[FailedBlock, ...] = ()
+    blocks: tuple[DiffBlock, ...] = ()
+
+
+def apply_diff(original: str, diff: str, *, threshold: float = 1.0, measure: bool = False) -> DiffOutcome:
+    """Apply `diff` to `original`; one applied block is enough for success.
+
+    Args:
+        original: the file's text.
+        diff: the value as the client hands it on.
+        threshold: similarity from which a place counts as a match.
+        measure: find the best similarity of blocks without a match (slow, wanted only for reports).
+    """
+    if fault := check_markers(diff):
+        return DiffOutcome(None, fault)
+    blocks = read_blocks(diff)
+    if not blocks:
+        return DiffOutcome(None, "no_block")
+    work = _Work(lines_of(original), threshold, measure)
+    failed = tuple(one for block in sorted(blocks, key=_start_line) if (one := work.apply(block)))
+    if len(failed) == len(blocks):
+        return DiffOutcome(None, "no_part_applied", failed, blocks)
+    ending = "\r\n" if "\r\n" in original else "\n"
+    return DiffOutcome(ending.join(work.lines), None, failed, blocks)
+
+
+def _start_line(block: DiffBlock) -> int:
+    return block.start_line
+
+
+@dataclass(slots=True)
+class _Match:
+    index: int = -1
+    score: float = 0.0
+
+
+class _Work:
+    """The file's lines while blocks go in."""
+
+    def __init__(self, lines: list[str], threshold: float, measure: bool) -> None:
+        self.lines = lines
+        self.threshold = threshold
+        self.measure = measure or threshold < 1
+        self.shift = 0
+
+    def apply(self, block: DiffBlock) -> FailedBlock | None:
+        start = block.start_line + self.shift if block.start_line else 0
+        search, replace = unescape(block.search), unescape(block.replace)
+        if both_numbered(search, replace):
+            start = start or first_number(search)
+            search, replace = strip_numbers(search), strip_numbers(replace)
+        if search == replace:
+            return FailedBlock("identical")
+        if search == "":
+            return FailedBlock("empty_search")
+        return self._place(start, search, replace)
+
+    def _place(self, start: int, search: str, replace: str) -> FailedBlock | None:
+        match, bounds = self._find(start, lines_of(search))
+        if match.score < self.threshold:
+            best = match.score
+            search, replace = strip_numbers(search, bare_bars=True), strip_numbers(replace, bare_bars=True)
+            match = self._search(_lines_or_none(search), *bounds)
+            if match.score < self.threshold or match.index < 0:
+                return FailedBlock("no_match", int(best * 100) if self.measure else None)
+        self._replace(match.index, _lines_or_none(search), _lines_or_none(replace))
+        return None
+
+    def _find(self, start: int, search: Sequence[str]) -> tuple[_Match, tuple[int, int]]:
+        bounds = (0, len(self.lines))
+        if start:
+            score = self._score(start - 1, len(search), normalised("\n".join(search)))
+            if score >= self.threshold:
+                return _Match(start - 1, score), bounds
+            last = min(len(self.lines), start + len(search) + BUFFER_LINES)
+            bounds = (max(0, start - BUFFER_LINES - 1), last)
+        return self._search(search, *bounds), bounds
+
+    def _search(self, search: Sequence[str], first: int, end: int) -> _Match:
+        """Search from the middle of the window outwards; the first of the best wins."""
+        best = _Match()
+        if not search:
+            return best
+        wanted = normalised("\n".join(search))
+        for index in _outwards(first, end, len(search)):
+            score = self._score(index, len(search), wanted)
+            if score > best.score:
+                best = _Match(index, score)
+                if score == 1:
+                    break
+        return best
+
+    def _score(self, index: int, length: int, wanted: str) -> float:
+        found = normalised("\n".join(self.lines[index : index + length]))
+        if found == wanted:
+            return 1.0
+        return similarity(found, wanted) if self.measure else 0.0
+
+    def _replace(self, index: int, search: Sequence[str], replace: Sequence[str]) -> None:
+        end = index + len(search)
+        matched = self.lines[index:end]
+        base = _indent(matched[0]) if matched else ""
+        searched = _indent(search[0]) if search else ""
+        # A shifted start line can be negative; the three slices then overlap just as the client's do.
+        self.lines = [*self.lines[:index], *(_rebased(line, base, searched) for line in replace), *self.lines[end:]]
+        self.shift += len(replace) - len(matched)
+
+
+def _outwards(first: int, end: int, length: int) -> Iterator[int]:
+    left = (first + end) // 2
+    right = left + 1
+    while left >= first or right <= end - length:
+        if left >= first:
+            yield left
+            left -= 1
+        if right <= end - length:
+            yield right
+            right += 1
+
+
+def _lines_or_none(text: str) -> list[str]:
+    return lines_of(text) if text else []
+
+
+def _indent(line: str) -> str:
+    found = _INDENT.match(line)
+    return found[0] if found else ""
+
+
+def _rebased(line: str, base: str, searched: str) -> str:
+    """Return a new line indented like the matched first line plus what it has beyond the search's first line."""
+    own = _indent(line)
+    beyond = len(own) - len(searched)
+    indent = base[: max(0, len(base) + beyond)] if beyond < 0 else base + own[len(searched) :]
+    return indent + trim(line)

@@ -1,0 +1,73 @@
+"""Step 2 of `apply_diff`: the blocks of a diff."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from services.protocols.javascript import SPACE_CLASS as S
+
+_HEAD = re.compile(
+    rf"(?:^|\n)(?<!\\)<<<<<<< SEARCH>?{S}*\n(:start_line:{S}*([0-9]+){S}*\n)?(:end_line:{S}*[0-9]+{S}*\n)?"
+    rf"((?<!\\)-------{S}*\n)?"
+)
+_SEPARATOR = re.compile(rf"(?<=\n)=======({S}*\n)")
+_END = re.compile(r"(?<=\n)>>>>>>> REPLACE(?=\n|\Z)")
+_ESCAPED = re.compile(r"(^|[\n\r\u2028\u2029])\\(?=<<<<<<<|=======|>>>>>>>|-------|:start_line:|:end_line:)")
+
+
+@dataclass(frozen=True, slots=True)
+class DiffBlock:
+    """One block: what to look for, and what to put there.
+
+    Attributes:
+        start_line: line where the search text should stand, from 1; 0 when the block does not say.
+        has_start_line: `:start_line:` is there.
+        has_dashes: the line of seven dashes is there.
+    """
+
+    start_line: int
+    search: str
+    replace: str
+    has_start_line: bool
+    has_dashes: bool
+
+
+def read_blocks(diff: str) -> tuple[DiffBlock, ...]:
+    """Return the blocks of `diff` in the order in which they are written."""
+    return tuple(_blocks(diff))
+
+
+def _blocks(diff: str) -> Iterator[DiffBlock]:
+    position = 0
+    while head := _HEAD.search(diff, position):
+        parts = _parts(diff, head.end())
+        if parts is None:
+            return
+        search, replace, position = parts
+        yield DiffBlock(
+            start_line=int(head[2][:300]) if head[2] else 0,
+            search=search,
+            replace=replace,
+            has_start_line=head[1] is not None,
+            has_dashes=head[4] is not None,
+        )
+
+
+def _parts(diff: str, start: int) -> tuple[str, str, int] | None:
+    """Return search text, replacement and end of the block whose search text starts at `start`."""
+    separator = _SEPARATOR.search(diff, start)
+    if separator is None:
+        return None
+    end = _END.search(diff, separator.end())
+    if end is None:
+        return None
+    search = diff[start : max(start, separator.start() - 1)]
+    replace = diff[separator.end() : max(separator.end(), end.start() - 1)]
+    return search, replace, end.end()
+
+
+def unescape(text: str) -> str:
+    """Return `text` with one backslash removed before each marker at a line's start."""
+    return _ESCAPED.sub(r"\1", text)

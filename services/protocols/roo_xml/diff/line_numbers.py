@@ -1,0 +1,51 @@
+"""Line numbers that a model copies along with numbered text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from services.protocols.javascript import SPACE_CLASS as S
+from services.protocols.javascript import trim
+
+_LINE_END = "\n\r\u2028\u2029"
+_NUMBERED = re.compile(rf"{S}*[0-9]+{S}+\|(?!\|)")
+_NUMBER_PREFIX = re.compile(rf"{S}*[0-9]+{S}+\|(?!\|){S}?([^{_LINE_END}]*)\Z")
+_ANY_PREFIX = re.compile(rf"{S}*(?:[0-9]+{S})?\|{S}([^{_LINE_END}]*)\Z")
+_BREAK = re.compile(r"\r?\n")
+_FIRST_NUMBER = re.compile(rf"{S}*([0-9]+)")
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of `text`, broken at LF and CRLF."""
+    return _BREAK.split(text) if "\r" in text else text.split("\n")
+
+
+def all_numbered(text: str) -> bool:
+    """Return whether every line of `text` looks like `number | text`."""
+    return all(_NUMBERED.match(line) for line in lines_of(text))
+
+
+def both_numbered(search: str, replace: str) -> bool:
+    """Return whether the numbers of a block are to be stripped."""
+    return all_numbered(search) and (trim(replace) == "" or all_numbered(replace))
+
+
+def first_number(text: str) -> int:
+    """Return the number in front of the first line of numbered text."""
+    found = _FIRST_NUMBER.match(text)
+    return int(found[1][:300]) if found else 0
+
+
+def strip_numbers(text: str, *, bare_bars: bool = False) -> str:
+    """Return `text` without line numbers; with `bare_bars`, without a bare `| ` in front as well."""
+    pattern = _ANY_PREFIX if bare_bars else _NUMBER_PREFIX
+    ending = "\r\n" if "\r\n" in text else "\n"
+    result = ending.join(_stripped(lines_of(text), pattern))
+    if text.endswith("\n") and not result.endswith(ending):
+        result += ending
+    return result
+
+
+def _stripped(lines: Sequence[str], pattern: re.Pattern[str]) -> list[str]:
+    return [found[1] if (found := pattern.match(line)) else line for line in lines]

@@ -1,0 +1,1 @@
+"""Values that have a grammar of their own inside a parameter."""

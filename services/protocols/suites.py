@@ -1,0 +1,81 @@
+"""A suite: cases as immutable data, one JSON document a line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from services.protocols.cases import Case, CaseError, case_from_document, case_to_document
+
+
+class SuiteError(ValueError):
+    """A text is no suite.
+
+    Attributes:
+        line: number of the line that is wrong, from 1; 0 when the suite as a whole is.
+    """
+
+    def __init__(self, line: int, problem: str) -> None:
+        super().__init__(f"line {line}: {problem}" if line else problem)
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """One immutable version of a suite.
+
+    Attributes:
+        suite_id: profile and name, such as `roo_xml/core`.
+        version: counted from 1.
+        profile: id of the profile that its cases are for.
+        text: the JSON lines that it is made of.
+        digest: `sha256:` and the hex digest of `text` in UTF-8.
+        cases: the cases in the order of the lines.
+    """
+
+    suite_id: str
+    version: int
+    profile: str
+    text: str
+    digest: str
+    cases: tuple[Case, ...]
+
+
+def parse_suite(text: str, *, suite_id: str, version: int, profile: str) -> Suite:
+    """Return the suite that `text` holds.
+
+    Raises:
+        SuiteError: a line is no JSON or no case, a case id occurs twice, or there is no case.
+    """
+    cases: list[Case] = []
+    lines: dict[str, int] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        case = _case(number, line)
+        if case.case_id in lines:
+            raise SuiteError(number, f"case id {case.case_id!r} stands on line {lines[case.case_id]} too")
+        lines[case.case_id] = number
+        cases.append(case)
+    if not cases:
+        raise SuiteError(0, "the suite holds no case")
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return Suite(suite_id, version, profile, text, f"sha256:{digest}", tuple(cases))
+
+
+def suite_text(cases: Iterable[Case]) -> str:
+    """Return the JSON lines of `cases`, equal cases giving equal text."""
+    return "".join(json.dumps(case_to_document(case), ensure_ascii=False) + "\n" for case in cases)
+
+
+def _case(number: int, line: str) -> Case:
+    try:
+        return case_from_document(json.loads(line))
+    except json.JSONDecodeError as error:
+        raise SuiteError(number, f"not JSON: {error.msg} at column {error.colno}") from error
+    except RecursionError as error:
+        raise SuiteError(number, "not JSON that can be read: nested too deep") from error
+    except CaseError as error:
+        raise SuiteError(number, str(error)) from error

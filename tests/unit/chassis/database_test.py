@@ -1,0 +1,151 @@
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from services.chassis.database import Database, refuse_network_filesystem
+from services.chassis.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    database = Database.open(f"sqlite+aiosqlite:///{tmp_path}/state.db")
+    async with database.session() as session:
+        await session.execute(text("CREATE TABLE rows (n INTEGER PRIMARY KEY)"))
+    yield database
+    await database.close()
+
+
+async def insert(database: Database, n: int) -> None:
+    async with database.session() as session:
+        await session.execute(text("INSERT INTO rows VALUES (:n)"), {"n": n})
+
+
+async def count(database: Database) -> int:
+    async with database.reading() as session:
+        return int((await session.execute(text("SELECT count(*) FROM rows"))).scalar_one())
+
+
+async def test_commits_are_on_the_disk_before_they_are_acknowledged(database: Database) -> None:
+    async with database.reading() as session:
+        pragmas = {
+            name: (await session.execute(text(f"PRAGMA {name}"))).scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+async def test_a_session_keeps_all_or_nothing(database: Database) -> None:
+    with pytest.raises(KeyError):
+        async with database.session() as session:
+            await session.execute(text("INSERT INTO rows VALUES (1)"))
+            raise KeyError("half-way")
+    assert await count(database) == 0
+
+
+async def test_many_writers_take_turns(database: Database) -> None:
+    await asyncio.gather(*(insert(database, n) for n in range(50)))
+    assert await count(database) == 50
+
+
+async def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
+    async with database.session() as session:
+        await session.execute(text("INSERT INTO rows VALUES (1)"))
+        assert await asyncio.wait_for(count(database), 5) == 0
+    assert await count(database) == 1
+
+
+async def test_a_session_inside_a_session_is_refused_instead_of_hanging(database: Database) -> None:
+    async with database.session():
+        with pytest.raises(RuntimeError, match="session is open"):
+            await insert(database, 1)
+    await insert(database, 1)
+
+
+async def test_a_read_only_session_cannot_write_unseen(database: Database) -> None:
+    with pytest.raises(IntegrityError):
+        await insert(database, 1)
+        await insert(database, 1)
+    assert await count(database) == 1
+
+
+async def test_a_foreign_lock_of_some_seconds_is_waited_out(database: Database, tmp_path: Path) -> None:
+    holder = sqlite3.connect(tmp_path / "state.db", isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(2.0, lambda: holder.execute("COMMIT"))
+    release.start()
+    start = time.monotonic()
+    await insert(database, 1)
+    assert time.monotonic() - start > 1.5
+    release.join()
+    holder.close()
+
+
+async def test_a_second_process_is_refused_naming_the_first(database: Database, tmp_path: Path) -> None:
+    code = f"from services.chassis.database import Database\nDatabase.open('sqlite+aiosqlite:///{tmp_path}/state.db')"
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": "."},
+    )
+    assert done.returncode == 1
+    assert f"pid {os.getpid()}" in done.stderr
+    assert "PostgreSQL" in done.stderr
+
+
+async def test_the_lock_ends_with_the_database(database: Database, tmp_path: Path) -> None:
+    await database.close()
+    again = Database.open(f"sqlite+aiosqlite:///{tmp_path}/state.db")
+    assert await count(again) == 0
+    await again.close()
+
+
+@pytest.mark.parametrize(
+    ("mounts", "refused"),
+    [
+        ("1 0 8:1 / / rw - ext4 /dev/sda rw\n2 1 0:9 / {here} rw - nfs4 server:/x rw\n", True),
+        ("1 0 8:1 / / rw - cifs //server/x rw\n", True),
+        ("1 0 0:9 / / rw - nfs4 server:/x rw\n2 1 8:1 / {here} rw shared:1 - ext4 /dev/sda rw\n", False),
+        ("1 0 8:1 / / rw - overlay overlay rw\n2 1 0:9 / {here}-other rw - nfs server:/x rw\n", False),
+    ],
+)
+def test_sqlite_on_a_network_filesystem_is_refused(tmp_path: Path, mounts: str, refused: bool) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(mounts.format(here=tmp_path))
+    if not refused:
+        refuse_network_filesystem(tmp_path, table)
+        return
+    with pytest.raises(FailedPrecondition, match="PostgreSQL"):
+        refuse_network_filesystem(tmp_path, table)
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "sqlite://", "sqlite+aiosqlite:///:memory:", "mysql://u@h/x"])
+def test_other_databases_are_refused(url: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"URL|file|supported"):
+        Database.open(url)
+
+
+async def test_a_postgresql_that_is_away_is_unavailable() -> None:
+    database = Database.open("postgresql+psycopg://drill:secret@127.0.0.1:1/x")
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1") as caught:
+        await database.ping()
+    assert "secret" not in str(caught.value)
+    await database.close()
+
+
+async def test_a_database_that_cannot_be_written_is_an_exhausted_resource(database: Database) -> None:
+    async with database.session() as session:
+        await session.execute(text("PRAGMA query_only = ON"))
+    with pytest.raises(ResourceExhausted, match="cannot be written"):
+        await insert(database, 1)

@@ -1,0 +1,254 @@
+"""A service as a real process: how it starts, says so, is refused, is killed, drains and takes over."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from services.chassis.channel import open_channel
+from services.chassis.errors import Unavailable
+from tests.contract.postgres import require_postgres, run_postgres
+
+ROOT = Path(__file__).resolve().parents[3]
+COMMAND = [sys.executable, "-m", "tests.unit.chassis.drilling_service"]
+WAIT_SECONDS = 20.0
+
+
+@dataclass
+class Running:
+    process: subprocess.Popen[str]
+    ready: dict[str, Any]
+    ready_seconds: float
+
+    @asynccontextmanager
+    async def calls(self) -> AsyncIterator[Any]:
+        channel = open_channel(self.ready["grpc_address"], deadline_seconds=5)
+        try:
+            yield channel
+        finally:
+            await channel.close()
+
+    async def call(self, method: str, request: str) -> str:
+        async with self.calls() as channel:
+            answer: bytes = await channel.unary_unary(f"/test.Drilling/{method}")(request.encode())
+        return answer.decode()
+
+    def http(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://{self.ready['metrics_address']}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, ""
+
+
+@dataclass
+class Place:
+    folder: Path
+    options: dict[str, str]
+
+    @contextlib.contextmanager
+    def start(self, **options: object) -> Iterator[Running]:
+        begun = time.monotonic()
+        process = self.spawn(**options)
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line, process.communicate()[1]
+            yield Running(process, json.loads(line), time.monotonic() - begun)
+        finally:
+            process.kill()
+            process.communicate()
+
+    def spawn(self, **options: object) -> subprocess.Popen[str]:
+        chosen = {"data_dir": self.folder, "trace_file": self.folder / "trace", **self.options, **options}
+        env = os.environ | {f"DRILLING_{key.upper()}": str(value) for key, value in chosen.items()}
+        env["PYTHONPATH"] = f"{ROOT}:{ROOT / 'proto' / 'gen'}"
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(COMMAND, cwd=ROOT, env=env, text=True, **pipes)  # type: ignore[call-overload, no-any-return]
+
+    def refused(self, **options: object) -> str:
+        process = self.spawn(**options)
+        out, err = process.communicate(timeout=WAIT_SECONDS)
+        assert (process.returncode, out) == (2, "")
+        complaint: str = err.splitlines()[-1]
+        return complaint
+
+    def traces(self, word: str) -> list[list[str]]:
+        trace = self.folder / "trace"
+        lines = trace.read_text().splitlines() if trace.exists() else []
+        return [line.split() for line in lines if line.startswith(word)]
+
+    async def traced(self, word: str, number: int) -> None:
+        for _ in range(int(WAIT_SECONDS / 0.01)):
+            if len(self.traces(word)) >= number:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"not {number} times {word!r} in {WAIT_SECONDS} s")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path, {})
+
+
+async def finished(running: Running, job_id: str) -> str:
+    for _ in range(int(WAIT_SECONDS / 0.02)):
+        if (state := await running.call("GetDrill", job_id)).split()[0] in ("SUCCEEDED", "FAILED", "CANCELLED"):
+            return state
+        await asyncio.sleep(0.02)
+    raise AssertionError("the job did not end")
+
+
+async def test_a_service_starts_fast_and_small_and_says_where_it_serves(place: Place) -> None:
+    with place.start() as running:
+        process = psutil.Process(running.process.pid)
+        assert running.ready | {"event": "serving", "service": "drilling", "pid": process.pid} == running.ready
+        assert process.cpu_times().user + process.cpu_times().system < 2.0
+        assert process.memory_info().rss < 150e6
+        assert running.http("/health/ready")[0] == running.http("/health/live")[0] == 200
+        job_id = await running.call("CreateDrill", "r1")
+        assert await finished(running, job_id) == "SUCCEEDED 1 1"
+        status, text = running.http("/metrics")
+        assert status == 200
+        assert 'drillyard_jobs{kind="drill",state="SUCCEEDED"} 1.0' in text
+        assert 'code="OK",grpc_method="CreateDrill",grpc_service="test.Drilling"' in text
+
+
+async def test_a_killed_service_finds_its_job_again_and_goes_on_from_the_last_unit(place: Place) -> None:
+    with place.start() as running:
+        job_id = await running.call("CreateDrill", "r1")
+        await place.traced("unit", 5)
+        running.process.kill()
+        running.process.wait()
+    with place.start() as running:
+        assert await running.call("CreateDrill", "r1") == job_id
+        assert await finished(running, job_id) == "SUCCEEDED 2 2"
+    units = [int(unit) for _, unit in place.traces("unit")]
+    assert sorted(set(units)) == list(range(20))
+    assert len(units) <= 21
+
+
+async def test_an_accepted_job_survives_a_kill_in_the_next_instant(place: Place) -> None:
+    with place.start() as running:
+        job_id = await running.call("CreateDrill", "r1")
+        running.process.kill()
+        running.process.wait()
+    with place.start(unit_seconds=0) as running:
+        assert (await finished(running, job_id)).startswith("SUCCEEDED")
+
+
+async def test_a_terminated_service_hands_its_job_over_within_the_grace(place: Place) -> None:
+    with place.start(drain_grace_seconds=3) as running:
+        job_id = await running.call("CreateDrill", "r1")
+        await place.traced("unit", 3)
+        begun = time.monotonic()
+        running.process.send_signal(signal.SIGTERM)
+        out, err = running.process.communicate(timeout=WAIT_SECONDS)
+        assert (running.process.returncode, out) == (0, ""), err
+        assert time.monotonic() - begun < 3
+        assert all(json.loads(line)["level"] in ("info", "debug") for line in err.splitlines())
+    assert place.traces("end")
+    assert place.traces("stopped")
+    with place.start() as running:
+        assert await finished(running, job_id) == "SUCCEEDED 2 2"
+    units = [int(unit) for _, unit in place.traces("unit")]
+    assert sorted(set(units)) == list(range(20))
+
+
+def test_a_port_in_use_is_named_with_the_variable_that_changes_it(place: Place, tmp_path: Path) -> None:
+    with place.start() as running:
+        other = Place(tmp_path / "other", {})
+        other.folder.mkdir()
+        for variable, key in (("GRPC_PORT", "grpc_address"), ("METRICS_PORT", "metrics_address")):
+            port = running.ready[key].rpartition(":")[2]
+            complaint = other.refused(**{variable.lower(): port})
+            assert port in complaint
+            assert f"DRILLING_{variable}" in complaint
+
+
+def test_a_second_service_on_the_same_data_is_refused(place: Place) -> None:
+    with place.start() as running:
+        assert f"pid {running.process.pid}" in place.refused()
+
+
+def test_a_wrong_setting_is_refused(place: Place) -> None:
+    assert "DRILLING_GRPC_PORT" in place.refused(grpc_port="many")
+
+
+def test_a_service_ends_with_its_parent(place: Place) -> None:
+    code = (
+        "import subprocess, sys\n"
+        f"child = subprocess.Popen({COMMAND!r}, stdout=subprocess.PIPE)\n"
+        "print(child.stdout.readline().decode(), end='', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    env = os.environ | {"DRILLING_DATA_DIR": str(place.folder), "DRILLING_EXIT_WITH_PARENT": "true"}
+    env |= {"DRILLING_TRACE_FILE": str(place.folder / "trace"), "PYTHONPATH": f"{ROOT}:{ROOT / 'proto' / 'gen'}"}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    child = psutil.Process(json.loads(parent.stdout.readline())["pid"])
+    parent.kill()
+    parent.communicate()
+    child.wait(WAIT_SECONDS)
+    assert place.traces("stopped")
+
+
+async def test_a_replica_that_froze_past_its_lease_is_fenced_when_it_wakes(place: Place) -> None:
+    require_postgres()
+    with run_postgres() as url:
+        place.options = {"database_url": url, "lease_seconds": "1.5", "unit_seconds": "0.1"}
+        with place.start(artifacts_url=(place.folder / "a").as_uri()) as first:
+            job_id = await first.call("CreateDrill", "r1")
+            await place.traced("unit", 3)
+            first.process.send_signal(signal.SIGSTOP)
+            with place.start(artifacts_url=(place.folder / "b").as_uri()) as second:
+                await place.traced("begin", 2)
+                first.process.send_signal(signal.SIGCONT)
+                assert await finished(second, job_id) == "SUCCEEDED 2 2"
+                await place.traced("end", 2)
+                with contextlib.suppress(Unavailable):
+                    assert await first.call("GetDrill", job_id) == "SUCCEEDED 2 2"
+        owners = [pid for _, pid, _, _ in place.traces("begin")]
+        assert owners == [str(first.process.pid), str(second.process.pid)]
+        units = [int(unit) for _, unit in place.traces("unit")]
+        # The frozen replica may finish the unit it was in; the next write stops it.
+        assert len(units) <= 22
+
+
+async def test_a_database_that_goes_away_is_not_ready_but_live(place: Place) -> None:
+    require_postgres()
+    with run_postgres() as url:
+        place.options = {"database_url": url}
+        context = place.start()
+        running = context.__enter__()
+        assert running.http("/health/ready")[0] == 200
+    try:
+        for _ in range(1000):
+            if running.http("/health/ready")[0] == 503:
+                break
+            await asyncio.sleep(0.01)
+        else:
+            raise AssertionError("still ready")
+        assert running.http("/health/live")[0] == 200
+        assert running.http("/metrics")[0] == 200
+        with pytest.raises(Unavailable, match="PostgreSQL"):
+            await running.call("CreateDrill", "r1")
+    finally:
+        context.__exit__(None, None, None)

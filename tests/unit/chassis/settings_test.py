@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+
+from services.chassis.artifacts import ArtifactStore
+from services.chassis.database import Database
+from services.chassis.settings import ServiceSettings, load_settings
+
+
+class ScoutSettings(ServiceSettings, env_prefix="SCOUT_UNIT_"):
+    registry_address: str = "127.0.0.1:1"
+
+
+def test_settings_come_from_variables_with_the_services_prefix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SCOUT_UNIT_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("SCOUT_UNIT_GRPC_PORT", "5001")
+    monkeypatch.setenv("SCOUT_UNIT_REGISTRY_ADDRESS", "registry:50051")
+    monkeypatch.setenv("OTHER_GRPC_PORT", "9")
+    settings = load_settings(ScoutSettings)
+    assert (settings.grpc_port, settings.registry_address) == (5001, "registry:50051")
+    assert settings.resolved_database_url("scout_unit") == f"sqlite+aiosqlite:///{tmp_path}/scout_unit/state.db"
+    assert settings.resolved_artifacts_url("scout_unit") == f"file://{tmp_path}/scout_unit/artifacts"
+    assert settings.resolved_artifact_sources() == (f"file://{tmp_path}/",)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+async def test_a_data_folder_may_have_any_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "données 100%41 #?"
+    monkeypatch.setenv("SCOUT_UNIT_DATA_DIR", str(folder))
+    settings = load_settings(ScoutSettings)
+    database = Database.open(settings.resolved_database_url("scout_unit"))
+    await database.ping()
+    await database.close()
+    owner = ArtifactStore(settings.resolved_artifacts_url("scout_unit"))
+    artifact = await owner.put_bytes(b"x")
+    reader = ArtifactStore(tmp_path.as_uri(), sources=settings.resolved_artifact_sources())
+    assert await reader.read_bytes(artifact.uri) == b"x"
+    assert names(tmp_path) == {folder.name}
+    assert {"state.db", "artifacts"} <= names(folder / "scout_unit")
+
+
+def test_urls_that_are_set_win_over_the_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCOUT_UNIT_DATABASE_URL", "postgresql+psycopg://u:pw@db/x")
+    monkeypatch.setenv("SCOUT_UNIT_ARTIFACTS_URL", "s3://bucket/scout")
+    settings = load_settings(ScoutSettings)
+    assert settings.resolved_database_url("scout_unit") == "postgresql+psycopg://u:pw@db/x"
+    assert settings.resolved_artifacts_url("scout_unit") == "s3://bucket/scout"
+    assert "pw" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("GRPC_PORT", "65536"), ("LOG_LEVEL", "loud"), ("LEASE_SECONDS", "0"), ("REFLECTION", "maybe")]
+)
+def test_a_wrong_variable_ends_the_process_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"SCOUT_UNIT_{name}", value)
+    with pytest.raises(SystemExit) as caught:
+        load_settings(ScoutSettings)
+    assert caught.value.code == 2
+    complaint = capsys.readouterr().err.splitlines()
+    assert len(complaint) == 1
+    assert f"SCOUT_UNIT_{name}" in complaint[0]
