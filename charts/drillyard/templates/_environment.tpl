@@ -1,0 +1,37 @@
+{{/* Environment of one pod. Takes root, name, values. A name never stands twice: Helm 4 refuses that. */}}
+{{- define "drillyard.environment" -}}
+{{- $root := .root -}}
+{{- $name := .name -}}
+{{- $prefix := include "drillyard.prefix" . -}}
+{{- $own := dict
+      (printf "%s_DATA_DIR" $prefix) "/data"
+      (printf "%s_LOG_FORMAT" $prefix) $root.Values.logs.format
+      (printf "%s_LOG_LEVEL" $prefix) $root.Values.logs.level
+      (printf "%s_METRICS_PORT" $prefix) "9090" -}}
+{{- if eq $name "gateway" -}}
+{{- $_ := set $own "GATEWAY_PORT" "7860" -}}
+{{- $_ := set $own "GATEWAY_METRICS_HOST" "0.0.0.0" -}}
+{{- else -}}
+{{- $_ := set $own (printf "%s_HOST" $prefix) "0.0.0.0" -}}
+{{- $_ := set $own (printf "%s_GRPC_PORT" $prefix) "50051" -}}
+{{- if $root.Values.artifacts.url -}}
+{{- $_ := set $own (printf "%s_ARTIFACTS_URL" $prefix) (printf "%s/%s" (trimSuffix "/" $root.Values.artifacts.url) $name) -}}
+{{- $_ := set $own (printf "%s_ARTIFACT_SOURCES" $prefix) (list (printf "%s/" (trimSuffix "/" $root.Values.artifacts.url)) | toJson) -}}
+{{- end -}}
+{{- end -}}
+{{- range index (include "drillyard.calls" . | fromYaml) $name -}}
+{{- $called := include "drillyard.fullname" (dict "root" $root "name" .) -}}
+{{- $_ := set $own (printf "%s_%s_ADDRESS" $prefix (include "drillyard.prefix" (dict "name" .))) (printf "%s:50051" $called) -}}
+{{- end -}}
+{{- range $key, $value := merge (default (dict) .values.env) $own }}
+- name: {{ $key }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- if and $root.Values.database.existingSecret (ne $name "gateway") }}
+- name: {{ $prefix }}_DATABASE_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ $root.Values.database.existingSecret }}
+      key: {{ $root.Values.database.key }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,50 @@
+{{/* Names, labels and addresses that all templates share. Each takes (dict "root" $ "name" "registry"). */}}
+
+{{- define "drillyard.fullname" -}}
+{{- printf "%s-%s" .root.Release.Name .name | trunc 63 | trimSuffix "-" -}}
+{{- end }}
+
+{{- define "drillyard.selector" -}}
+app.kubernetes.io/name: {{ .name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- end }}
+
+{{- define "drillyard.labels" -}}
+{{ include "drillyard.selector" . }}
+app.kubernetes.io/part-of: drillyard
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end }}
+
+{{- define "drillyard.image" -}}
+{{- $image := .root.Values.image -}}
+{{- $path := printf "drillyard/%s:%s" .name (default .root.Chart.AppVersion $image.tag) -}}
+{{- .values.image | default (ternary $path (printf "%s/%s" (trimSuffix "/" $image.registry) $path) (empty $image.registry)) -}}
+{{- end }}
+
+{{/* "test-runner" → "TEST_RUNNER". */}}
+{{- define "drillyard.prefix" -}}
+{{- .name | upper | replace "-" "_" -}}
+{{- end }}
+
+{{/* SQLite allows one process per database. */}}
+{{- define "drillyard.checkReplicas" -}}
+{{- if and (empty .root.Values.database.existingSecret) (gt (int .values.replicas) 1) (ne .name "gateway") -}}
+{{- fail (printf "services.%s.replicas is %d, but SQLite allows one replica. Set database.existingSecret to the secret of a PostgreSQL URL, or replicas to 1." .name (int .values.replicas)) -}}
+{{- end -}}
+{{- end }}
+
+{{/* The services that each one calls, as docs/architecture.md draws it. */}}
+{{- define "drillyard.calls" -}}
+registry: []
+test-runner: [registry]
+evaluator: [registry, test-runner]
+trainer: [registry]
+feedback: [registry, test-runner, evaluator, trainer]
+gateway: [registry, test-runner, evaluator, trainer, feedback]
+{{- end }}
+
+{{- define "drillyard.usesVolume" -}}
+{{- if or (empty .Values.database.existingSecret) (empty .Values.artifacts.url) }}true{{ end -}}
+{{- end }}

@@ -1,0 +1,25 @@
+{{/* Probes of one container, switched by probes.type. The gateway answers on its metrics port. Takes root, name. */}}
+{{- define "drillyard.probes" -}}
+{{- $type := .root.Values.probes.type -}}
+{{- if ne $type "none" }}
+{{- range $probe, $setting := dict "startupProbe" (list 2 60 "") "readinessProbe" (list 10 3 "") "livenessProbe" (list 20 3 "liveness") }}
+{{ $probe }}:
+  periodSeconds: {{ index $setting 0 }}
+  failureThreshold: {{ index $setting 1 }}
+  {{- if eq $.name "gateway" }}
+  httpGet:
+    path: {{ ternary "/health/live" "/health/ready" (eq $probe "livenessProbe") }}
+    port: metrics
+  {{- else if eq $type "tcp" }}
+  tcpSocket:
+    port: grpc
+  {{- else }}
+  grpc:
+    port: 50051
+    {{- with index $setting 2 }}
+    service: {{ . }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}

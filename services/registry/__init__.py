@@ -1,0 +1,1 @@
+"""The registry service: models, datasets and test suites with their versions, digests and lineage."""

@@ -1,0 +1,97 @@
+"""Runs the registry: `python -m services.registry`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from drillyard.registry.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
+
+from services.chassis.application import Application
+from services.chassis.jobs import JobContext, Json
+from services.chassis.process import run
+from services.chassis.settings import load_settings
+from services.protocols.profile import get_profile, profile_ids
+from services.registry.domain.model_import import IMPORT_KIND, SourceKind, import_of
+from services.registry.domain.test_suite import BuiltInSuite
+from services.registry.importers.folder import FolderImporter
+from services.registry.importers.gguf import GgufImporter
+from services.registry.importers.inspection import FolderFacts
+from services.registry.importers.workspace import Workspace
+from services.registry.jobs.model_import import ImportJob
+from services.registry.ports import Importer
+from services.registry.servicer import SERVICE_NAME, RegistryServicer
+from services.registry.settings import RegistrySettings
+from services.registry.store.datasets import SqlDatasetStore
+from services.registry.store.models import SqlModelStore
+from services.registry.store.test_suites import SqlTestSuiteStore
+from services.registry.telemetry import RegistryTelemetry
+from services.registry.usecases.adoption import Adoption
+from services.registry.usecases.dataset import DatasetUseCases
+from services.registry.usecases.export import ExportUseCases
+from services.registry.usecases.model import ModelUseCases
+from services.registry.usecases.model_import import ImportUseCases
+from services.registry.usecases.test_suite import TestSuiteUseCases
+
+NAME = "registry"
+MIGRATIONS = Path(__file__).parent / "store" / "migrations"
+
+
+async def wire(application: Application, settings: RegistrySettings) -> None:
+    """Choose the adapters and connect them."""
+    artifacts, files = application.artifacts, FolderFacts()
+    models = SqlModelStore(application.database)
+    datasets = SqlDatasetStore(application.database)
+    test_suites = SqlTestSuiteStore(application.database)
+    adoption = Adoption(artifacts, (models, datasets, test_suites))
+    importers: dict[SourceKind, Importer] = {
+        SourceKind.GGUF_PATH: GgufImporter(settings.import_roots),
+        SourceKind.FOLDER_PATH: FolderImporter(settings.import_roots),
+    }
+    workspace = Workspace(settings.service_dir(NAME) / "imports")
+    workspace.clear()
+    job = ImportJob(importers, models, artifacts, adoption, files, workspace)
+    add_import_job(application, job, limit=settings.num_imports)
+    suites = TestSuiteUseCases(test_suites, artifacts, adoption=adoption, built_in=built_in_suites())
+    application.on_start(suites.register_built_in)
+    servicer = RegistryServicer(
+        models=ModelUseCases(models, artifacts, adoption=adoption, files=files),
+        imports=ImportUseCases(application.jobs.store, importers),
+        datasets=DatasetUseCases(datasets, artifacts, adoption=adoption),
+        test_suites=suites,
+        exports=ExportUseCases(),
+    )
+    application.add_servicer(add_RegistryServiceServicer_to_server, servicer, SERVICE_NAME)
+
+
+def add_import_job(application: Application, job: ImportJob, *, limit: int) -> None:
+    """Let the application's runner do imports, and time them."""
+    telemetry = RegistryTelemetry(application.telemetry)
+
+    async def run_import(context: JobContext) -> Json:
+        async with telemetry.import_timed(import_of(context.job).source.kind):
+            return await job.run(context)
+
+    application.jobs.runner.register(IMPORT_KIND, run_import, limit=limit)
+
+
+def built_in_suites() -> tuple[BuiltInSuite, ...]:
+    """Return the suites of all profiles."""
+    return tuple(
+        BuiltInSuite(suite.suite_id, suite.version, suite.text.encode("utf-8"))
+        for profile_id in profile_ids()
+        for suite in get_profile(profile_id).suites()
+    )
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    settings = load_settings(RegistrySettings)
+
+    async def wire_registry(application: Application) -> None:
+        await wire(application, settings)
+
+    run(NAME, settings, wire_registry, migrations=MIGRATIONS)
+
+
+if __name__ == "__main__":
+    main()

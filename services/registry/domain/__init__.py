@@ -1,0 +1,1 @@
+"""The registry's nouns and their rules."""

@@ -1,0 +1,134 @@
+"""JSONL files from outside, line by line and within bounds."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO, TypeVar
+
+from services.chassis.errors import InvalidArgument
+
+MAX_LINE_BYTES = 1024 * 1024
+_MAX_ID = 200
+_MAX_FAULT = 300
+RowT = TypeVar("RowT")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: its number from 1, its text without the line end, and the JSON object that it is."""
+
+    number: int
+    text: str
+    document: dict[str, Any]
+
+
+class LineError(ValueError):
+    """What is wrong with a line's content, as the end of a sentence that begins with the line's number."""
+
+
+def read_lines(stream: BinaryIO) -> Iterator[Line]:
+    """Yield each line that isn't blank; memory is bounded by the longest that is allowed.
+
+    Raises:
+        InvalidArgument: A line is too long, not UTF-8 or not a JSON object (the first is named); or there is none.
+    """
+    number, is_empty = 0, True
+    while raw := stream.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        if len(raw) > MAX_LINE_BYTES:
+            raise line_error(number, f"is longer than {MAX_LINE_BYTES} bytes")
+        try:
+            text = raw.decode("utf-8").rstrip("\r\n")
+            if text.isspace() or not text:
+                continue
+            document = _document(text)
+        except UnicodeDecodeError as error:
+            raise line_error(number, f"is not UTF-8 at byte {error.start + 1}") from error
+        except LineError as fault:
+            raise line_error(number, str(fault)) from fault
+        is_empty = False
+        yield Line(number, text, document)
+    if is_empty:
+        raise InvalidArgument("The file holds no line.", "Write one JSON object per line.", field="artifact")
+
+
+def read_unique(stream: BinaryIO, read: Callable[[Line], RowT], id_of: Callable[[RowT], str]) -> Iterator[RowT]:
+    """Yield what `read` makes of each line; ids occur once.
+
+    Raises:
+        InvalidArgument: A line is wrong, or its id stood on one before it; the first is named.
+    """
+    lines: dict[str, int] = {}
+    for line in read_lines(stream):
+        try:
+            row = read(line)
+        except LineError as fault:
+            raise line_error(line.number, str(fault)) from fault
+        first = lines.setdefault(id_of(row), line.number)
+        if first != line.number:
+            raise line_error(line.number, f"has the id {id_of(row)!r} of line {first}")
+        yield row
+
+
+def check_size(size_bytes: int, limit_bytes: int) -> None:
+    """Raise InvalidArgument when a file is larger than `limit_bytes`."""
+    if size_bytes > limit_bytes:
+        raise InvalidArgument(
+            f"The file has {size_bytes} bytes; {limit_bytes} are allowed.", "Split it into several.", field="artifact"
+        )
+
+
+def line_error(number: int, fault: str) -> InvalidArgument:
+    """Return the error for the line `number`; `fault` ends the sentence "Line 3 …"."""
+    told = "".join(letter if letter.isprintable() else "�" for letter in fault[:_MAX_FAULT])
+    return InvalidArgument(
+        f"Line {number} {told}.",
+        "Correct that line and register the file again; nothing of it was kept.",
+        field="artifact",
+        line=str(number),
+    )
+
+
+def check_id(value: object, name: str) -> str:
+    """Return an id that may stand in a database and on a screen.
+
+    Raises:
+        LineError: It isn't text, is empty or too long, or holds characters that don't print.
+    """
+    if not isinstance(value, str) or not value or len(value) > _MAX_ID or not value.isprintable():
+        raise LineError(f"has no {name}: 1 to {_MAX_ID} printable characters are needed")
+    return value
+
+
+def _document(text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique_keys)
+    except json.JSONDecodeError as error:
+        raise LineError(f"is not JSON: {error.msg} at column {error.colno}") from error
+    except RecursionError as error:
+        raise LineError("is nested too deeply") from error
+    except LineError:
+        raise
+    except ValueError as error:
+        raise LineError("holds a number with too many digits") from error
+    if not isinstance(document, dict):
+        raise LineError("is not a JSON object")
+    # An escape can spell half a character, which no UTF-8 text can hold.
+    if "\\u" in text and _SURROGATE.search(json.dumps(document, ensure_ascii=False)):
+        raise LineError("holds half of a surrogate pair")
+    return document
+
+
+def _no_constant(name: str) -> None:
+    raise LineError(f"holds {name}, which is not JSON")
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise LineError("holds a key twice in one object")
+    return found

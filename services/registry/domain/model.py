@@ -1,0 +1,114 @@
+"""Models and their immutable versions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar
+
+from services.chassis.artifacts import Artifact
+from services.chassis.errors import InvalidArgument, NotFound
+from services.registry.domain.draft import Draft, Numbered
+from services.registry.domain.identifiers import shown
+
+
+class ModelVersionKind(StrEnum):
+    """What the bytes of a version are."""
+
+    BASE = "base"
+    ADAPTER = "adapter"
+    MERGED = "merged"
+    QUANTIZED = "quantized"
+
+    @property
+    def is_full_weights(self) -> bool:
+        """True when an adapter can be loaded on it."""
+        return self in (ModelVersionKind.BASE, ModelVersionKind.MERGED)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A name under which versions of weights are kept."""
+
+    model_id: str
+    latest_version: int
+    create_time: datetime
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the files of a model say about it."""
+
+    architecture: str
+    num_parameters: int
+    context_length: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVersionDraft(Draft):
+    """A model version before it has a number."""
+
+    asked: ClassVar[tuple[str, ...]] = ("model_id", "kind", "base_model_version_id", "artifact.digest", "produced_by")
+
+    model_id: str
+    kind: ModelVersionKind
+    base_model_version_id: str
+    source: Artifact | None
+    facts: ModelFacts
+
+    @property
+    def owner_id(self) -> str:
+        """The model."""
+        return self.model_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVersion(ModelVersionDraft, Numbered):
+    """One immutable set of weights."""
+
+    @classmethod
+    def of(cls, draft: ModelVersionDraft, version: int, create_time: datetime) -> ModelVersion:
+        """Return the version that `draft` becomes."""
+        taken = {field.name: getattr(draft, field.name) for field in fields(ModelVersionDraft)}
+        return cls(**taken, version=version, create_time=create_time)
+
+
+def check_lineage(kind: ModelVersionKind, base_model_version_id: str) -> None:
+    """Raise InvalidArgument unless the kind and the presence of a base agree."""
+    if kind is ModelVersionKind.BASE and base_model_version_id:
+        raise InvalidArgument(
+            "A base version has no base_model_version_id.", "Leave it empty.", field="base_model_version_id"
+        )
+    if kind is not ModelVersionKind.BASE and not base_model_version_id:
+        raise InvalidArgument(
+            f"A version of kind {kind.value} needs the version it was made from.",
+            "Set base_model_version_id.",
+            field="base_model_version_id",
+        )
+
+
+def check_base(draft: ModelVersionDraft, base: ModelVersion) -> None:
+    """Raise InvalidArgument unless `base` is named with its number and, for an adapter, is full weights."""
+    if draft.base_model_version_id != base.version_id:
+        raise InvalidArgument(
+            f"base_model_version_id {draft.base_model_version_id} names no single version.",
+            f"Name the version, such as {base.version_id}.",
+            field="base_model_version_id",
+        )
+    if draft.kind is ModelVersionKind.ADAPTER and not base.kind.is_full_weights:
+        raise InvalidArgument(
+            f"{base.version_id} is of kind {base.kind.value}; an adapter is loaded on full weights.",
+            f"Name the full weights, such as {base.base_model_version_id or 'a base version'}.",
+            field="base_model_version_id",
+        )
+
+
+def model_not_found(model_id: str) -> NotFound:
+    """Return the error for a model that isn't there."""
+    return NotFound(f"There is no model {shown(model_id)}.", "See what there is with `drillyard models list`.")
+
+
+def model_version_not_found(text: str) -> NotFound:
+    """Return the error for a model version that isn't there."""
+    return NotFound(f"There is no model version {shown(text)}.", "See what there is with `drillyard models list`.")

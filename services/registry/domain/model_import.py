@@ -1,0 +1,94 @@
+"""Imports: jobs that bring a model from outside into the registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from services.chassis.errors import NotFound, Unimplemented
+from services.chassis.jobs import Job
+from services.registry.domain.identifiers import shown
+
+IMPORT_KIND = "import"
+
+
+class SourceKind(StrEnum):
+    """Where a model comes from."""
+
+    GGUF_PATH = "gguf_path"
+    FOLDER_PATH = "folder_path"
+    HUB_ID = "hub_id"
+    OLLAMA_TAG = "ollama_tag"
+
+
+_NOT_BUILT = {
+    SourceKind.HUB_ID: "Import from the Hugging Face hub is not built in this version.",
+    SourceKind.OLLAMA_TAG: "Import from Ollama is not built in this version.",
+}
+
+
+@dataclass(frozen=True)
+class ImportSource:
+    """One place outside the registry."""
+
+    kind: SourceKind
+    value: str
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import and the job that does it."""
+
+    model_id: str
+    source: ImportSource
+    job: Job
+
+    @property
+    def model_version_id(self) -> str:
+        """The version that holds the model; empty until the job has succeeded."""
+        return str((self.job.result or {}).get("model_version_id", ""))
+
+
+def import_spec(model_id: str, source: ImportSource) -> dict[str, Any]:
+    """Return what is stored with the job."""
+    return {"model_id": model_id, "source": {"kind": source.kind.value, "value": source.value}}
+
+
+def import_of(job: Job) -> Import:
+    """Return the import that `job` does."""
+    source = job.spec["source"]
+    return Import(job.spec["model_id"], ImportSource(SourceKind(source["kind"]), source["value"]), job)
+
+
+def not_built(kind: SourceKind) -> Unimplemented:
+    """Return the error for a source from which this version can't import."""
+    return Unimplemented(_NOT_BUILT[kind], "Download the model and import it by gguf_path or folder_path.")
+
+
+def import_not_found(import_id: str) -> NotFound:
+    """Return the error for an import that isn't there."""
+    return NotFound(f"There is no import {shown(import_id)}.", "List what there is with ListImports of the registry.")
+
+
+@dataclass(frozen=True)
+class InspectedSource:
+    """A source that was found sound.
+
+    Attributes:
+        path: Its real path.
+        files: The files that are taken, in order.
+        written_bytes: Upper bound of what its import writes.
+        stamps: What tells whether a file changed since: device, inode, bytes, time of change in nanoseconds.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    written_bytes: int
+    stamps: tuple[tuple[int, int, int, int], ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(size for _, _, size, _ in self.stamps)

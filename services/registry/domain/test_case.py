@@ -1,0 +1,47 @@
+"""Cases: the lines of a suite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.chassis.errors import InvalidArgument
+from services.protocols.cases import CaseError, case_from_document
+from services.protocols.profile import UnknownProfile, get_profile, profile_ids
+from services.registry.domain.identifiers import shown
+from services.registry.domain.jsonl import Line, LineError, check_id
+
+
+@dataclass(frozen=True)
+class TestCase:
+    """One line of a suite; `document` is the whole line."""
+
+    case_id: str
+    category: str
+    tool: str
+    document: str
+
+
+def case_of(line: Line) -> TestCase:
+    """Read one line of a suite.
+
+    Raises:
+        LineError: It isn't a case; the field is named.
+    """
+    check_id(line.document.get("case_id"), "case_id")
+    try:
+        case = case_from_document(line.document)
+    except CaseError as error:
+        raise LineError(f"is no case: {error}".rstrip(".")) from error
+    return TestCase(case.case_id, case.category, case.tool, line.text)
+
+
+def check_profile(profile_id: str) -> None:
+    """Raise InvalidArgument unless this version knows the protocol profile."""
+    try:
+        get_profile(profile_id)
+    except UnknownProfile as error:
+        raise InvalidArgument(
+            f"There is no protocol profile {shown(profile_id)}.",
+            f"Begin the suite's id with one of {', '.join(profile_ids())}.",
+            field="test_suite_id",
+        ) from error

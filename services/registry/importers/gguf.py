@@ -1,0 +1,71 @@
+"""Imports of GGUF files: the header is checked, then the weights are converted, each in a limited process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from services.chassis.artifacts import Artifact
+from services.chassis.errors import InvalidArgument
+from services.registry.domain.identifiers import shown
+from services.registry.domain.model_import import InspectedSource
+from services.registry.importers import source_files
+from services.registry.importers.inspection import ask, check
+from services.registry.importers.limited_process import Limits, run_limited
+from services.registry.ports import Progress
+
+_FIELD = "source.gguf_path"
+_CONVERSION = "services.lm.conversion"
+# No stored number is wider than float32.
+_BYTES_PER_PARAMETER = 4
+_LIBRARIES_BYTES = 2 * 1024**3
+_SIDE_FILES_BYTES = 64 * 1024**2
+_PARAMETERS_PER_SECOND = 2_000_000
+_LEAST_SECONDS = 60
+
+
+class GgufImporter:
+    """Turns one GGUF file into a folder of safetensors with tokenizer and chat template."""
+
+    def __init__(self, roots: tuple[Path, ...] = ()) -> None:
+        self._roots = roots
+
+    def locate(self, value: str) -> Path:
+        """Return the real path of a readable regular file."""
+        path = source_files.locate(value, _FIELD, self._roots)
+        if not path.is_file():
+            raise InvalidArgument(f"{shown(value)} is not a regular file.", "Name one GGUF file.", field=_FIELD)
+        source_files.check_readable(path, _FIELD)
+        return path
+
+    async def inspect(self, path: Path) -> InspectedSource:
+        """Check header and metadata."""
+        answer = await ask(_CONVERSION, ("inspect", str(path)))
+        return source_files.inspected(path, (path,), int(answer["num_parameters"]) * _BYTES_PER_PARAMETER)
+
+    async def identify(self, source: InspectedSource, progress: Progress) -> Artifact:
+        """Return the file's URI, digest and size."""
+        digests = await source_files.digests_of(source, progress)
+        return Artifact(source.path.as_uri(), f"sha256:{digests[source.path.name]}", source.size_bytes)
+
+    async def write(self, source: InspectedSource, out: Path, progress: Progress) -> None:
+        """Convert the file to the new folder `out`; progress is in bytes of the file."""
+
+        async def tell(line: dict[str, Any]) -> None:
+            check(line)
+            if line.get("total"):
+                await progress(source.size_bytes * int(line["done"]) // int(line["total"]), source.size_bytes)
+
+        source_files.check_unchanged(source)
+        await run_limited(_CONVERSION, ("gguf", str(source.path), str(out)), _limits(source.written_bytes), tell)
+        source_files.check_unchanged(source)
+
+
+def _limits(written_bytes: int) -> Limits:
+    seconds = _LEAST_SECONDS + written_bytes // _BYTES_PER_PARAMETER // _PARAMETERS_PER_SECOND
+    return Limits(
+        memory_bytes=_LIBRARIES_BYTES + 2 * written_bytes,
+        cpu_seconds=seconds,
+        file_bytes=written_bytes + _SIDE_FILES_BYTES,
+        wall_seconds=4.0 * seconds,
+    )

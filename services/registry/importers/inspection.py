@@ -1,0 +1,64 @@
+"""Asks a limited process what a model's files say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from services.chassis.errors import InvalidArgument
+from services.registry.domain.model import ModelFacts, ModelVersionKind
+from services.registry.importers.limited_process import Limits, run_limited
+
+# The computing is limited; the time on the clock is wide, for a machine that others share.
+CHECK_LIMITS = Limits(memory_bytes=256 * 1024**2, cpu_seconds=2, file_bytes=0, wall_seconds=30.0)
+_MAX_TEXT = 400
+_MODULE = "services.registry.importers.folder_inspection"
+
+
+async def ask(module: str, arguments: Sequence[str], limits: Limits = CHECK_LIMITS) -> dict[str, Any]:
+    """Return the last JSON line that the module prints.
+
+    Raises:
+        InvalidArgument: It refused; with its problem and next step.
+        ResourceExhausted: It needed more than it may.
+    """
+    answer: dict[str, Any] = {}
+
+    async def keep(line: dict[str, Any]) -> None:
+        answer.clear()
+        answer.update(line)
+
+    await run_limited(module, arguments, limits, keep)
+    check(answer)
+    return answer
+
+
+def check(line: dict[str, Any]) -> None:
+    """Raise InvalidArgument when the line tells of a refusal."""
+    if "problem" in line:
+        problem, place = _plain(line["problem"]), _plain(line.get("place") or "")
+        raise InvalidArgument(f"{place}: {problem}" if place else problem, _plain(line.get("next_step", "")))
+
+
+def _plain(text: object) -> str:
+    # A hostile file chooses the names of its tensors and keys.
+    return "".join(letter if letter.isprintable() else "�" for letter in str(text)[:_MAX_TEXT])
+
+
+async def ask_folder(kind: str, folder: Path) -> dict[str, Any]:
+    """Return what a folder says; `kind` is `source`, `full` or `adapter`.
+
+    Raises:
+        InvalidArgument: It isn't a folder of that kind, or isn't safe to load.
+    """
+    return await ask(_MODULE, (kind, str(folder)))
+
+
+class FolderFacts:
+    """Reads what the registry's own model folders say about themselves."""
+
+    async def facts_of(self, folder: Path, kind: ModelVersionKind) -> ModelFacts:
+        """Check a folder of safetensors and return what it says; an adapter leaves to its base what is not its own."""
+        answer = await ask_folder("adapter" if kind is ModelVersionKind.ADAPTER else "full", folder)
+        return ModelFacts(str(answer["architecture"]), int(answer["num_parameters"]), int(answer["context_length"]))

@@ -1,0 +1,105 @@
+"""The job that checks, converts and registers a model. Its unit of work is the whole import: a repeat begins anew."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.chassis.artifacts import Artifact
+from services.chassis.jobs import JobContext, Json
+from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
+from services.registry.domain.model_import import Import, InspectedSource, SourceKind, import_of
+from services.registry.ports import Artifacts, Importer, ModelFiles, ModelStore, Progress, Workspace
+from services.registry.usecases.adoption import Adoption
+
+_HEARTBEAT_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class ImportJob:
+    """Does imports. What is registered is complete; what fails or is cancelled leaves nothing behind."""
+
+    importers: Mapping[SourceKind, Importer]
+    models: ModelStore
+    artifacts: Artifacts
+    adoption: Adoption
+    files: ModelFiles
+    workspace: Workspace
+
+    async def run(self, context: JobContext) -> Json:
+        """Import and return the version's id.
+
+        Raises:
+            InvalidArgument: The source can't be imported.
+            ResourceExhausted: There is no room for it, or its files needed more than they may.
+            FailedPrecondition: The source changed meanwhile.
+        """
+        wanted = import_of(context.job)
+        importer = self.importers[wanted.source.kind]
+        async with _alive(context, "check", "Checking the source."):
+            source = await importer.inspect(importer.locate(wanted.source.value))
+            self.workspace.check_space(source.written_bytes)
+        async with _alive(context, "hash", "Reading the source.") as progress:
+            origin = await importer.identify(source, progress)
+        version = await self._known(wanted, origin) or await self._new(context, importer, source, origin)
+        return {"model_version_id": version.version_id}
+
+    async def _known(self, wanted: Import, origin: Artifact) -> ModelVersion | None:
+        found = await self.models.find_imported(origin.digest)
+        if found is None or found.model_id == wanted.model_id:
+            return found
+        async with self.adoption.kept(found.artifact) as artifact:
+            return await self.models.add_version(_draft(wanted, origin, artifact, found.facts))
+
+    async def _new(
+        self, context: JobContext, importer: Importer, source: InspectedSource, origin: Artifact
+    ) -> ModelVersion:
+        with self.workspace.folder(context.job.job_id) as folder:
+            out = folder / "model"
+            async with _alive(context, "convert", "Writing the weights.") as progress:
+                await importer.write(source, out, progress)
+            return await self._register(context, out, origin)
+
+    async def _register(self, context: JobContext, out: Path, origin: Artifact) -> ModelVersion:
+        async with _alive(context, "store", "Storing the weights."):
+            facts = await self.files.facts_of(out, ModelVersionKind.BASE)
+            stored = await self.artifacts.put_tree(out)
+            async with self.adoption.kept(stored) as artifact:
+                return await self.models.add_version(_draft(import_of(context.job), origin, artifact, facts))
+
+
+@asynccontextmanager
+async def _alive(context: JobContext, phase: str, message: str) -> AsyncIterator[Progress]:
+    """Report the phase at once, then again and again, so that a watcher sees that work goes on."""
+
+    async def progress(done: int, total: int) -> None:
+        await context.progress(phase=phase, done=done, total=total, unit="bytes", message=message)
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
+            await context.progress()
+
+    await progress(0, 0)
+    beating = asyncio.create_task(beat())
+    try:
+        yield progress
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+
+
+def _draft(wanted: Import, origin: Artifact, artifact: Artifact, facts: ModelFacts) -> ModelVersionDraft:
+    return ModelVersionDraft(
+        request_id=f"import:{wanted.job.job_id}",
+        model_id=wanted.model_id,
+        kind=ModelVersionKind.BASE,
+        base_model_version_id="",
+        artifact=artifact,
+        source=origin,
+        produced_by=f"import:{wanted.job.job_id}",
+        facts=facts,
+    )

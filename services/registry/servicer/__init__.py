@@ -1,0 +1,31 @@
+"""The RPCs of the registry; each turns a request into domain terms, calls its use case, and turns the answer back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceServicer
+
+from services.registry.servicer.dataset import DatasetRpcs
+from services.registry.servicer.export import ExportRpcs
+from services.registry.servicer.model import ModelRpcs
+from services.registry.servicer.model_import import ImportRpcs
+from services.registry.servicer.test_suite import TestSuiteRpcs
+from services.registry.usecases.dataset import DatasetUseCases
+from services.registry.usecases.export import ExportUseCases
+from services.registry.usecases.model import ModelUseCases
+from services.registry.usecases.model_import import ImportUseCases
+from services.registry.usecases.test_suite import TestSuiteUseCases
+
+SERVICE_NAME = "drillyard.registry.v1.RegistryService"
+
+
+@dataclass(frozen=True)
+class RegistryServicer(ModelRpcs, ImportRpcs, DatasetRpcs, TestSuiteRpcs, ExportRpcs, RegistryServiceServicer):
+    """All RPCs of the service."""
+
+    models: ModelUseCases
+    imports: ImportUseCases
+    datasets: DatasetUseCases
+    test_suites: TestSuiteUseCases
+    exports: ExportUseCases

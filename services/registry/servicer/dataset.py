@@ -1,0 +1,41 @@
+"""RPCs of datasets."""
+
+from __future__ import annotations
+
+from drillyard.registry.v1 import dataset_pb2
+
+from services.registry.convert.dataset import dataset_version_draft, dataset_version_to_proto
+from services.registry.domain.paging import page_request
+from services.registry.servicer.context import Context
+from services.registry.usecases.dataset import DatasetUseCases
+
+
+class DatasetRpcs:
+    """Create, get and list."""
+
+    datasets: DatasetUseCases
+
+    async def CreateDatasetVersion(
+        self, request: dataset_pb2.CreateDatasetVersionRequest, context: Context
+    ) -> dataset_pb2.CreateDatasetVersionResponse:
+        """Register a dataset version."""
+        version = await self.datasets.create_version(dataset_version_draft(request))
+        return dataset_pb2.CreateDatasetVersionResponse(dataset_version=dataset_version_to_proto(version))
+
+    async def GetDatasetVersion(
+        self, request: dataset_pb2.GetDatasetVersionRequest, context: Context
+    ) -> dataset_pb2.GetDatasetVersionResponse:
+        """Return one dataset version."""
+        version = await self.datasets.get_version(request.dataset_version_id)
+        return dataset_pb2.GetDatasetVersionResponse(dataset_version=dataset_version_to_proto(version))
+
+    async def ListDatasetVersions(
+        self, request: dataset_pb2.ListDatasetVersionsRequest, context: Context
+    ) -> dataset_pb2.ListDatasetVersionsResponse:
+        """List dataset versions, newest first."""
+        page = await self.datasets.list_versions(
+            request.dataset_id, page_request(request.page_size, request.page_token)
+        )
+        return dataset_pb2.ListDatasetVersionsResponse(
+            dataset_versions=map(dataset_version_to_proto, page.items), next_page_token=page.next_token
+        )

@@ -1,0 +1,48 @@
+"""RPCs of models."""
+
+from __future__ import annotations
+
+from drillyard.registry.v1 import model_pb2
+
+from services.registry.convert.model import model_to_proto, model_version_draft, model_version_to_proto
+from services.registry.domain.paging import page_request
+from services.registry.servicer.context import Context
+from services.registry.usecases.model import ModelUseCases
+
+
+class ModelRpcs:
+    """Get, list and create."""
+
+    models: ModelUseCases
+
+    async def GetModel(self, request: model_pb2.GetModelRequest, context: Context) -> model_pb2.GetModelResponse:
+        """Return one model."""
+        return model_pb2.GetModelResponse(model=model_to_proto(await self.models.get(request.model_id)))
+
+    async def ListModels(self, request: model_pb2.ListModelsRequest, context: Context) -> model_pb2.ListModelsResponse:
+        """List models by id."""
+        page = await self.models.list(page_request(request.page_size, request.page_token))
+        return model_pb2.ListModelsResponse(models=map(model_to_proto, page.items), next_page_token=page.next_token)
+
+    async def GetModelVersion(
+        self, request: model_pb2.GetModelVersionRequest, context: Context
+    ) -> model_pb2.GetModelVersionResponse:
+        """Return one version."""
+        version = await self.models.get_version(request.model_version_id)
+        return model_pb2.GetModelVersionResponse(model_version=model_version_to_proto(version))
+
+    async def ListModelVersions(
+        self, request: model_pb2.ListModelVersionsRequest, context: Context
+    ) -> model_pb2.ListModelVersionsResponse:
+        """List versions, newest first."""
+        page = await self.models.list_versions(request.model_id, page_request(request.page_size, request.page_token))
+        return model_pb2.ListModelVersionsResponse(
+            model_versions=map(model_version_to_proto, page.items), next_page_token=page.next_token
+        )
+
+    async def CreateModelVersion(
+        self, request: model_pb2.CreateModelVersionRequest, context: Context
+    ) -> model_pb2.CreateModelVersionResponse:
+        """Register trained weights."""
+        version = await self.models.create_version(model_version_draft(request))
+        return model_pb2.CreateModelVersionResponse(model_version=model_version_to_proto(version))

@@ -1,0 +1,58 @@
+"""RPCs of test suites."""
+
+from __future__ import annotations
+
+from drillyard.registry.v1 import test_suite_pb2
+
+from services.registry.convert.test_suite import (
+    test_case_to_proto,
+    test_suite_version_draft,
+    test_suite_version_to_proto,
+)
+from services.registry.domain.paging import page_request
+from services.registry.servicer.context import Context
+from services.registry.usecases.test_suite import TestSuiteUseCases
+
+
+class TestSuiteRpcs:
+    """Create, get and list, of suites and of their cases."""
+
+    test_suites: TestSuiteUseCases
+
+    async def CreateTestSuiteVersion(
+        self, request: test_suite_pb2.CreateTestSuiteVersionRequest, context: Context
+    ) -> test_suite_pb2.CreateTestSuiteVersionResponse:
+        """Register a suite version."""
+        version = await self.test_suites.create_version(test_suite_version_draft(request))
+        return test_suite_pb2.CreateTestSuiteVersionResponse(test_suite_version=test_suite_version_to_proto(version))
+
+    async def GetTestSuiteVersion(
+        self, request: test_suite_pb2.GetTestSuiteVersionRequest, context: Context
+    ) -> test_suite_pb2.GetTestSuiteVersionResponse:
+        """Return one suite version."""
+        version = await self.test_suites.get_version(request.test_suite_version_id)
+        return test_suite_pb2.GetTestSuiteVersionResponse(test_suite_version=test_suite_version_to_proto(version))
+
+    async def ListTestSuiteVersions(
+        self, request: test_suite_pb2.ListTestSuiteVersionsRequest, context: Context
+    ) -> test_suite_pb2.ListTestSuiteVersionsResponse:
+        """List suite versions, newest first."""
+        page = await self.test_suites.list_versions(
+            request.test_suite_id,
+            page_request(request.page_size, request.page_token),
+            built_in_only=request.built_in_only,
+        )
+        return test_suite_pb2.ListTestSuiteVersionsResponse(
+            test_suite_versions=map(test_suite_version_to_proto, page.items), next_page_token=page.next_token
+        )
+
+    async def ListTestCases(
+        self, request: test_suite_pb2.ListTestCasesRequest, context: Context
+    ) -> test_suite_pb2.ListTestCasesResponse:
+        """List the cases of a suite version in their order."""
+        page = await self.test_suites.list_cases(
+            request.test_suite_version_id, page_request(request.page_size, request.page_token)
+        )
+        return test_suite_pb2.ListTestCasesResponse(
+            test_cases=map(test_case_to_proto, page.items), next_page_token=page.next_token
+        )

@@ -1,0 +1,21 @@
+"""Settings of the registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from services.chassis.settings import ServiceSettings
+
+
+class RegistrySettings(ServiceSettings):
+    """Read from `REGISTRY_…`."""
+
+    model_config = SettingsConfigDict(env_prefix="REGISTRY_", frozen=True, extra="ignore")
+
+    import_roots: tuple[Path, ...] = Field(
+        default=(), description="Folders below which models may be imported, as a JSON list; empty for anywhere."
+    )
+    num_imports: int = Field(default=1, ge=1, le=16, description="Imports that run at once.")

@@ -1,0 +1,1 @@
+"""The registry's own tables, in SQLite or PostgreSQL."""

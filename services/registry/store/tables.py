@@ -1,0 +1,78 @@
+"""Tables of models, datasets and test suites."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+METADATA = MetaData()
+
+
+def _version_table(name: str, *columns: Column[object]) -> Table:
+    return Table(
+        name,
+        METADATA,
+        Column("ordinal", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+        Column("version_id", String, nullable=False, unique=True),
+        Column("owner_id", String, nullable=False),
+        Column("version", Integer, nullable=False),
+        # Null when the caller gave none: such a call is never repeated.
+        Column("request_id", String, unique=True),
+        Column("artifact_uri", String, nullable=False),
+        Column("artifact_digest", String, nullable=False),
+        Column("artifact_size_bytes", BigInteger, nullable=False),
+        Column("produced_by", String, nullable=False),
+        Column("create_time", DateTime(timezone=True), nullable=False),
+        *columns,
+        UniqueConstraint("owner_id", "version", name=f"uq_{name}_owner_id_version"),
+        Index(f"ix_{name}_artifact_digest", "artifact_digest"),
+        sqlite_autoincrement=True,
+    )
+
+
+MODEL_VERSIONS = _version_table(
+    "model_versions",
+    Column("kind", String, nullable=False),
+    Column("base_version_id", String, ForeignKey("model_versions.version_id")),
+    Column("source_uri", String),
+    Column("source_digest", String, index=True),
+    Column("source_size_bytes", BigInteger),
+    Column("architecture", String, nullable=False),
+    Column("num_parameters", BigInteger, nullable=False),
+    Column("context_length", Integer, nullable=False),
+)
+
+DATASET_VERSIONS = _version_table(
+    "dataset_versions",
+    Column("num_train_examples", Integer, nullable=False),
+    Column("num_validation_examples", Integer, nullable=False),
+)
+
+TEST_SUITE_VERSIONS = _version_table(
+    "test_suite_versions",
+    Column("num_cases", Integer, nullable=False),
+    Column("built_in", Boolean, nullable=False),
+)
+
+TEST_CASES = Table(
+    "test_cases",
+    METADATA,
+    Column("version_id", String, ForeignKey("test_suite_versions.version_id"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("case_id", String, nullable=False),
+    Column("category", String, nullable=False),
+    Column("tool", String, nullable=False),
+    Column("document", Text, nullable=False),
+)

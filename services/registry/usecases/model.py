@@ -1,0 +1,113 @@
+"""Use cases of models and their versions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from services.registry.domain.identifiers import (
+    check_model_id,
+    check_produced_by,
+    check_request_id,
+    plain_id,
+    version_ref,
+)
+from services.registry.domain.model import (
+    Model,
+    ModelFacts,
+    ModelVersion,
+    ModelVersionDraft,
+    ModelVersionKind,
+    check_base,
+    check_lineage,
+    model_not_found,
+    model_version_not_found,
+)
+from services.registry.domain.paging import Page, PageRequest
+from services.registry.ports import Artifacts, ModelFiles, ModelStore
+from services.registry.usecases.adoption import Adoption
+
+
+class ModelUseCases:
+    """Reads models and registers trained weights."""
+
+    def __init__(self, store: ModelStore, artifacts: Artifacts, *, adoption: Adoption, files: ModelFiles) -> None:
+        self._store = store
+        self._artifacts = artifacts
+        self._adoption = adoption
+        self._files = files
+
+    async def get(self, model_id: str) -> Model:
+        """Return one model.
+
+        Raises:
+            NotFound: There is none.
+        """
+        found = await self._store.get_model(plain_id(model_id))
+        if found is None:
+            raise model_not_found(model_id)
+        return found
+
+    async def list(self, page: PageRequest) -> Page[Model]:
+        """Return models by id."""
+        return await self._store.list_models(page)
+
+    async def get_version(self, text: str) -> ModelVersion:
+        """Return the version that "<id>@<version>" or "<id>" names.
+
+        Raises:
+            NotFound: There is none.
+        """
+        found = await self._store.get_version(version_ref(text))
+        if found is None:
+            raise model_version_not_found(text)
+        return found
+
+    async def list_versions(self, model_id: str, page: PageRequest) -> Page[ModelVersion]:
+        """Return versions, newest first, of one model or (empty id) of all.
+
+        Raises:
+            NotFound: The named model isn't there.
+        """
+        if model_id:
+            await self.get(model_id)
+        return await self._store.list_versions(model_id, page)
+
+    async def create_version(self, draft: ModelVersionDraft) -> ModelVersion:
+        """Adopt the draft's bytes, check them and register the version; its facts are read from its files.
+
+        Raises:
+            InvalidArgument: A field is wrong, or the files aren't a model of that kind.
+            NotFound: The base isn't there.
+            AlreadyExists: The request_id was used with other words.
+            FailedPrecondition: The bytes aren't there or differ from what is claimed.
+        """
+        check_model_id(draft.model_id)
+        check_request_id(draft.request_id)
+        check_produced_by(draft.produced_by)
+        check_lineage(draft.kind, draft.base_model_version_id)
+        known = await self._store.find_request(draft.request_id)
+        if known is not None:
+            draft.check_same(known)
+            return known
+        base = await self._base(draft)
+        async with self._adoption.adopted(draft.artifact) as artifact:
+            folder = await self._artifacts.local_path(artifact.uri)
+            facts = _inherited(await self._files.facts_of(folder, draft.kind), base)
+            return await self._store.add_version(replace(draft, artifact=artifact, facts=facts))
+
+    async def _base(self, draft: ModelVersionDraft) -> ModelVersion | None:
+        if draft.kind is ModelVersionKind.BASE:
+            return None
+        base = await self.get_version(draft.base_model_version_id)
+        check_base(draft, base)
+        return base
+
+
+def _inherited(facts: ModelFacts, base: ModelVersion | None) -> ModelFacts:
+    if base is None:
+        return facts
+    return replace(
+        facts,
+        architecture=facts.architecture or base.facts.architecture,
+        context_length=facts.context_length or base.facts.context_length,
+    )

@@ -1,0 +1,254 @@
+"""What an import does, over memory stores and a real folder importer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.chassis.artifacts import Artifact, ArtifactStore
+from services.chassis.errors import InvalidArgument, ResourceExhausted, Unimplemented
+from services.chassis.jobs import Job, JobRunner, JobState, MemoryJobStore, watch
+from services.registry.domain.model_import import IMPORT_KIND, ImportSource, InspectedSource, SourceKind
+from services.registry.domain.paging import PageRequest
+from services.registry.importers.folder import FolderImporter
+from services.registry.importers.gguf import GgufImporter
+from services.registry.importers.inspection import FolderFacts
+from services.registry.importers.workspace import Workspace
+from services.registry.jobs.model_import import ImportJob
+from services.registry.ports import Progress
+from services.registry.usecases.adoption import Adoption
+from services.registry.usecases.model_import import ImportUseCases
+from tests.fakes.registry_store import MemoryModelStore
+from tests.unit.registry.model_folders import write_model
+
+
+class Gate(FolderImporter):
+    """A folder importer whose writing can be held up, counted and broken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_open = asyncio.Event()
+        self.is_open.set()
+        self.entered = asyncio.Event()
+        self.num_written = 0
+        self.change: Path | None = None
+
+    async def write(self, source: InspectedSource, out: Path, progress: Progress) -> None:
+        self.entered.set()
+        await self.is_open.wait()
+        self.num_written += 1
+        if self.change is not None:
+            self.change.write_text("{}")
+        await super().write(source, out, progress)
+
+
+@dataclass
+class Registry:
+    root: Path
+    jobs: MemoryJobStore
+    runner: JobRunner
+    models: MemoryModelStore
+    importer: Gate
+    imports: ImportUseCases
+
+    async def run(self, model_id: str, path: Path) -> Job:
+        source = ImportSource(SourceKind.FOLDER_PATH, str(path))
+        created = await self.imports.create("", model_id, source)
+        async for _ in watch(self.jobs, created.job.job_id):
+            pass
+        return await self.jobs.get(created.job.job_id)
+
+    def leftovers(self) -> list[str]:
+        staged = [*(self.root / "imports").iterdir(), *(self.root / "artifacts" / "staging").glob("*")]
+        return [place.name for place in staged]
+
+    def kept(self) -> list[str]:
+        return [place.name for place in (self.root / "artifacts").glob("trees/*/*")]
+
+
+@pytest.fixture
+async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
+    models, jobs, importer = MemoryModelStore(), MemoryJobStore(), Gate()
+    artifacts = ArtifactStore((tmp_path / "artifacts").as_uri())
+    workspace = Workspace(tmp_path / "imports")
+    workspace.clear()
+    importers = {SourceKind.FOLDER_PATH: importer}
+    job = ImportJob(importers, models, artifacts, Adoption(artifacts, (models,)), FolderFacts(), workspace)
+    runner = JobRunner(jobs, owner="test", is_only_owner=True)
+    runner.register(IMPORT_KIND, job.run)
+    await runner.start()
+    yield Registry(tmp_path, jobs, runner, models, importer, ImportUseCases(jobs, importers))
+    await runner.stop(5.0)
+
+
+async def test_an_import_registers_a_base_version_with_both_digests(registry: Registry, tmp_path: Path) -> None:
+    job = await registry.run("tiny", write_model(tmp_path / "m"))
+    assert job.result == {"model_version_id": "tiny@1"}
+    version = registry.models.rows[0]
+    assert version.source is not None
+    assert version.source.uri == (tmp_path / "m").as_uri()
+    assert version.source.digest != version.artifact.digest
+    assert (version.produced_by, version.facts.num_parameters) == (f"import:{job.job_id}", 128)
+    assert registry.leftovers() == []
+
+
+async def test_a_source_that_was_imported_is_not_written_again(registry: Registry, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m")
+    first = await registry.run("tiny", folder)
+    again = await registry.run("tiny", folder)
+    other = await registry.run("other", folder)
+    assert first.result == again.result
+    assert other.result == {"model_version_id": "other@1"}
+    assert registry.importer.num_written == 1
+    assert len({version.artifact for version in registry.models.rows}) == 1
+
+
+async def test_a_changed_source_is_another_version(registry: Registry, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m")
+    await registry.run("tiny", folder)
+    (folder / "config.json").write_text((folder / "config.json").read_text() + " ")
+    assert (await registry.run("tiny", folder)).result == {"model_version_id": "tiny@2"}
+
+
+async def test_a_source_that_changes_meanwhile_is_not_registered(registry: Registry, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m")
+    registry.importer.change = folder / "config.json"
+    job = await registry.run("tiny", folder)
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert job.error.code == "FAILED_PRECONDITION"
+    assert (registry.models.rows, registry.leftovers(), registry.kept()) == ([], [], [])
+
+
+async def test_a_cancelled_import_leaves_nothing(registry: Registry, tmp_path: Path) -> None:
+    registry.importer.is_open.clear()
+    running = asyncio.create_task(registry.run("tiny", write_model(tmp_path / "m")))
+    await registry.importer.entered.wait()
+    listed = await registry.imports.list(PageRequest(10))
+    await registry.imports.cancel(listed.items[0].job.job_id)
+    assert (await running).state is JobState.CANCELLED
+    assert (registry.models.rows, registry.leftovers(), registry.kept()) == ([], [], [])
+
+
+async def test_a_store_that_fails_leaves_no_bytes(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(draft: Any) -> Any:
+        raise ResourceExhausted("No space is left.")
+
+    monkeypatch.setattr(registry.models, "add_version", fail)
+    job = await registry.run("tiny", write_model(tmp_path / "m"))
+    assert (job.state, registry.leftovers(), registry.kept()) == (JobState.FAILED, [], [])
+
+
+async def test_an_interrupted_import_is_done_once_by_the_next_process(registry: Registry, tmp_path: Path) -> None:
+    registry.importer.is_open.clear()
+    running = asyncio.create_task(registry.run("tiny", write_model(tmp_path / "m")))
+    await registry.importer.entered.wait()
+    await registry.runner.stop(5.0)
+    assert registry.leftovers() == []
+    registry.importer.is_open.set()
+    await registry.runner.start()
+    job = await running
+    assert (job.state, job.attempt, len(registry.models.rows)) == (JobState.SUCCEEDED, 2, 1)
+
+
+async def test_progress_goes_on_while_nothing_seems_to_happen(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.registry.jobs.model_import._HEARTBEAT_SECONDS", 0.05)
+    registry.importer.is_open.clear()
+    running = asyncio.create_task(registry.run("tiny", write_model(tmp_path / "m")))
+    await registry.importer.entered.wait()
+    job_id = (await registry.imports.list(PageRequest(10))).items[0].job.job_id
+    phases = []
+    async with asyncio.timeout(20):
+        async for event in watch(registry.jobs, job_id):
+            phases.append(event.payload.get("phase"))
+            if phases.count("convert") == 3:
+                break
+    registry.importer.is_open.set()
+    assert (await running).state is JobState.SUCCEEDED
+
+
+def test_a_disk_without_room_is_refused_with_both_figures(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "imports")
+    workspace.clear()
+    workspace.check_space(1)
+    with pytest.raises(ResourceExhausted) as refusal:
+        workspace.check_space(2**60)
+    fields = refusal.value.fields
+    assert fields["folder"] == str(tmp_path / "imports")
+    assert int(fields["needed_bytes"]) > 2**60 > int(fields["free_bytes"]) > 0
+    assert fields["needed_bytes"] in refusal.value.problem
+
+
+def test_a_killed_process_s_folders_are_gone_at_the_next_start(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "imports")
+    workspace.clear()
+    with workspace.folder("a") as folder:
+        (folder / "half").write_text("x")
+        workspace.clear()
+        assert list((tmp_path / "imports").iterdir()) == []
+
+
+def test_a_folder_is_the_same_empty_one_after_a_repeat(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "imports")
+    workspace.clear()
+    (tmp_path / "imports" / "a" / "left").mkdir(parents=True)
+    with workspace.folder("a") as folder:
+        assert list(folder.iterdir()) == []
+    assert list((tmp_path / "imports").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "value", ["", "relative/m.gguf", "/nowhere/m.gguf", "/dev/null", "/", "/tmp\0/x", "/" + "x" * 5000]
+)
+def test_a_path_that_names_no_file_is_refused(value: str) -> None:
+    with pytest.raises(InvalidArgument) as refusal:
+        GgufImporter().locate(value)
+    assert refusal.value.fields["field"] == "source.gguf_path"
+    assert refusal.value.next_step
+
+
+@pytest.mark.parametrize("value", ["relative", "/nowhere", "/dev/null"])
+def test_a_path_that_names_no_folder_is_refused(value: str) -> None:
+    with pytest.raises(InvalidArgument):
+        FolderImporter().locate(value)
+
+
+def test_a_link_out_of_the_allowed_folders_is_refused(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in", write_model(tmp_path / "out")
+    inside.mkdir()
+    (inside / "link").symlink_to(outside)
+    with pytest.raises(InvalidArgument, match="REGISTRY_IMPORT_ROOTS"):
+        FolderImporter((inside,)).locate(str(inside / "link"))
+    assert FolderImporter((tmp_path,)).locate(str(inside / "link")) == outside
+
+
+@pytest.mark.parametrize("kind", [SourceKind.HUB_ID, SourceKind.OLLAMA_TAG])
+async def test_a_source_that_needs_a_network_is_not_built(registry: Registry, kind: SourceKind) -> None:
+    with pytest.raises(Unimplemented) as refusal:
+        await registry.imports.create("", "tiny", ImportSource(kind, "x"))
+    assert refusal.value.next_step
+
+
+def test_what_a_source_is_known_by_is_its_content(tmp_path: Path) -> None:
+    async def digest_of(folder: Path) -> Artifact:
+        importer = FolderImporter()
+        source = await importer.inspect(folder)
+
+        async def ignore(done: int, total: int) -> None:
+            assert 0 <= done <= total
+
+        return await importer.identify(source, ignore)
+
+    first, second = (asyncio.run(digest_of(write_model(tmp_path / name))) for name in ("a", "b"))
+    assert first.digest == second.digest
+    assert first.size_bytes == sum(
+        (tmp_path / "a" / name).stat().st_size
+        for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors")
+    )

@@ -1,0 +1,89 @@
+"""Rows of datasets and lines of suites."""
+
+import json
+from typing import Any
+
+import pytest
+
+from services.chassis.errors import InvalidArgument
+from services.protocols.cases import case_to_document
+from services.protocols.profile import get_profile
+from services.registry.domain.example import example_of
+from services.registry.domain.jsonl import Line, LineError
+from services.registry.domain.test_case import case_of, check_profile
+
+PROFILE = get_profile("roo_xml")
+CASE = next(PROFILE.generate_pool(0, 1))
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    return {
+        "example_id": "e1",
+        "split": "train",
+        "cause": "no_call",
+        "tool": CASE.tool,
+        "profile_id": "roo_xml",
+        "messages": PROFILE.example(CASE, "compact")["messages"],
+        "case": case_to_document(CASE),
+        **changes,
+    }
+
+
+def line(document: dict[str, Any]) -> Line:
+    return Line(1, json.dumps(document), document)
+
+
+def test_a_row_of_the_pool_is_an_example() -> None:
+    example = example_of(line(row(split="validation")))
+    assert (example.example_id, example.split) == ("e1", "validation")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"example_id": ""}, "example_id"),
+        ({"example_id": 7}, "example_id"),
+        ({"example_id": "a\nb"}, "example_id"),
+        ({"split": "test"}, "split"),
+        ({"cause": None}, "cause"),
+        ({"cause": "<script>"}, "cause"),
+        ({"tool": ""}, "tool"),
+        ({"messages": "hello"}, "messages"),
+        ({"messages": [{"role": "assistant", "content": "x"}]}, "messages"),
+        ({"messages": [{"role": "user", "content": "x"}, {"role": "root", "content": "x"}]}, "messages[1]"),
+        ({"messages": [{"role": "user", "content": None}, {"role": "assistant", "content": "x"}]}, "messages[0]"),
+        ({"messages": [{"role": "assistant", "content": "x"}, {"role": "user", "content": "x"}]}, "assistant"),
+        ({"profile_id": "unknown"}, "profile_id"),
+        ({"case": {}}, "no case"),
+        ({"case": None}, "no case"),
+    ],
+)
+def test_a_row_with_a_wrong_field_is_refused_by_its_name(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(LineError) as refusal:
+        example_of(line(row(**change)))
+    assert words in str(refusal.value)
+
+
+def test_a_native_call_needs_no_content() -> None:
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
+    assert example_of(line(row(messages=[{"role": "user", "content": "x"}, call]))).example_id == "e1"
+
+
+def test_a_line_of_a_suite_is_kept_as_it_is() -> None:
+    document = case_to_document(CASE)
+    case = case_of(line(document))
+    assert (case.case_id, case.category, case.tool) == (CASE.case_id, CASE.category, CASE.tool)
+    assert json.loads(case.document) == document
+
+
+@pytest.mark.parametrize("change", [{"case_id": ""}, {"case_id": "a\tb"}, {"expected": None}, {"surprise": 1}])
+def test_a_line_that_is_no_case_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(LineError) as refusal:
+        case_of(line({**case_to_document(CASE), **change}))
+    assert next(iter(change)) in str(refusal.value)
+
+
+def test_a_suite_of_an_unknown_protocol_is_refused_naming_the_known() -> None:
+    check_profile("roo_xml")
+    with pytest.raises(InvalidArgument, match="roo_xml"):
+        check_profile("rooxml")
