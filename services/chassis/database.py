@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import fcntl
 import json
 import os
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import aiosqlite
 from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, ServiceError, Unavailable
 from services.chassis.status import no_space
+
+T = TypeVar("T")
 
 _BUSY_SECONDS = 15
 _NETWORK_FILESYSTEMS = frozenset(
@@ -72,7 +77,11 @@ class Database:
         refuse_network_filesystem(path.parent)
         lock_fd = _lock(path)
         engine = create_async_engine(
-            URL.create("sqlite+aiosqlite", database=str(path)), json_serializer=dump_json, pool_size=5, max_overflow=5
+            URL.create("sqlite+aiosqlite", database=str(path)),
+            connect_args={"async_creator_fn": _SteadyConnection.to},
+            json_serializer=dump_json,
+            pool_size=5,
+            max_overflow=5,
         )
         event.listen(engine.sync_engine, "connect", _configure_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
@@ -126,7 +135,7 @@ class Database:
     @asynccontextmanager
     async def _transaction(self, *, read_only: bool) -> AsyncIterator[AsyncSession]:
         try:
-            async with AsyncSession(self._binds[read_only], expire_on_commit=False) as session, session.begin():
+            async with self._ended(AsyncSession(self._binds[read_only], expire_on_commit=False)) as session:
                 yield session
         except DBAPIError as error:
             raise self._translate(error) from error
@@ -134,6 +143,17 @@ class Database:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise no_space(self._place) from error
             raise
+
+    @asynccontextmanager
+    async def _ended(self, session: AsyncSession) -> AsyncIterator[AsyncSession]:
+        try:
+            yield session
+            await _to_the_end(session.commit())
+        except BaseException:
+            await _to_the_end(session.rollback())
+            raise
+        finally:
+            await _to_the_end(session.close())
 
     def _translate(self, error: DBAPIError) -> ServiceError | DBAPIError:
         reason = str(error.orig).lower()
@@ -146,6 +166,53 @@ class Database:
         if error.connection_invalidated or type(error).__name__ in ("OperationalError", "InterfaceError"):
             return Unavailable(f"The database ({self._place}) does not answer.", "Try again when it is back.")
         return error
+
+
+class _SteadyConnection(aiosqlite.Connection):
+    """A connection that a cancelled task leaves whole: what SQLite has begun is awaited before the task ends.
+
+    Else the task's rollback would overtake its own statement, and a connection that is closed twice waits for ever.
+    """
+
+    @classmethod
+    def to(cls, path: str, **options: Any) -> _SteadyConnection:
+        connection = cls(lambda: sqlite3.connect(path, **options), iter_chunk_size=64)
+        connection._thread.daemon = True
+        return connection
+
+    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return await _to_the_end(super()._execute(fn, *args, **kwargs))  # type: ignore[no-untyped-call]
+
+    async def close(self) -> None:
+        await _to_the_end(self._roll_back_and_close())
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        if not self._running:
+            return None
+        self._tx.put_nowait((None, self._roll_back))
+        return super().stop()
+
+    async def _roll_back_and_close(self) -> None:
+        if self._running and self._connection is not None:
+            await self._execute(self._roll_back)
+        await super().close()
+
+    def _roll_back(self) -> None:
+        # A closed connection keeps its locks for as long as anything still refers to one of its statements.
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.rollback()
+
+
+async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
+        raise
 
 
 def dump_json(value: object) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 SPACES = (
     "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000\ufeff"
@@ -33,3 +35,19 @@ def to_units(text: str) -> str:
 def from_units(units: str) -> str:
     """Return the text that `to_units` took apart; a half without its partner becomes U+FFFD."""
     return units.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def parse_json(text: str) -> object:
+    """Return the value of a JSON text as ECMAScript's `JSON.parse` reads it: all numbers are doubles.
+
+    Raises:
+        ValueError: the text is no JSON, or nested too deep to be read.
+    """
+    try:
+        return json.loads(text, parse_int=float, parse_constant=_refuse)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
+def _refuse(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")

@@ -38,6 +38,9 @@ class UnknownProfile(ValueError):
 class Profile(Protocol):
     """One version of one protocol: the renderer of prompts and training data, the test oracle and the reward."""
 
+    closed_tools: Collection[str]
+    """Tools whose arguments come from a short list that the prompt prints, so that suite and pool share their calls."""
+
     @property
     def id(self) -> str:
         """Name of the protocol, such as `roo_xml`."""
@@ -57,10 +60,6 @@ class Profile(Protocol):
     @property
     def tools(self) -> tuple[str, ...]:
         """Tools that the built-in suite and the pool cover."""
-
-    @property
-    def closed_tools(self) -> Collection[str]:
-        """Those whose arguments come from a short list that the prompt prints, so that suite and pool share calls."""
 
     def messages(self, case: Case, prompt_size: str) -> list[Message]:
         """Return the system and user message that put `case` to a model."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from services.protocols.javascript import parse_json
 from services.protocols.roo_xml.nested import lenient_xml
 from services.protocols.roo_xml.nested.lenient_xml import Unreadable, Value
 from services.protocols.roo_xml.tools import TOOLS
@@ -65,8 +65,8 @@ def _count(text: str) -> int | None:
 
 def _operations(text: str) -> object:
     try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+        return parse_json(text)
+    except ValueError:
         return []
 
 

@@ -126,8 +126,8 @@ def _one_and_last(turn: _Turn) -> _Fault | None:
 def _open_wrapper(text: str) -> str | None:
     if text.count("```") % 2 or text.count("~~~") % 2:
         return "a code fence"
-    opened = [name for name in _OPEN_TAG.findall(text) if f"</{name}>" not in text]
-    return f"<{opened[-1]}>" if opened and text.endswith(f"<{opened[-1]}>") else None
+    opened = _OPEN_TAG.fullmatch(text, max(0, text.rfind("<")))
+    return opened[0] if opened else None
 
 
 def _offered(turn: _Turn) -> _Fault | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from services.protocols.cases import Case
-from services.protocols.profile import Example, Message, Split, source_digest
+from services.protocols.profile import Example, Message, Profile, Split, source_digest
 from services.protocols.roo_xml import cases, prompt
 from services.protocols.roo_xml.judge import judge
 from services.protocols.roo_xml.tools import CLIENT_VERSION, DRILLED_TOOLS
@@ -20,7 +20,7 @@ class RooXml:
     version = CLIENT_VERSION
     prompt_sizes = prompt.PROMPT_SIZES
     tools = DRILLED_TOOLS
-    closed_tools = cases.CLOSED_TOOLS
+    closed_tools: Collection[str] = cases.CLOSED_TOOLS
 
     @property
     def digest(self) -> str:
@@ -62,4 +62,4 @@ class RooXml:
         return cases.probe_cases(seed, count)
 
 
-PROFILE = RooXml()
+PROFILE: Profile = RooXml()

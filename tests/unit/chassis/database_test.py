@@ -111,6 +111,29 @@ async def test_the_lock_ends_with_the_database(database: Database, tmp_path: Pat
     await again.close()
 
 
+async def test_tasks_that_are_cancelled_anywhere_leave_the_database_whole(database: Database) -> None:
+    async def write(n: int) -> None:
+        await insert(database, n)
+        await count(database)
+
+    for n in range(120):
+        task = asyncio.create_task(write(n))
+        for _ in range(n % 40):
+            await asyncio.sleep(0)
+        await asyncio.sleep(n % 7 / 2000)
+        task.cancel()
+        if n % 2:
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    async with asyncio.timeout(10):
+        before = await count(database)
+        await insert(database, 1000)
+        assert await count(database) == before + 1
+        await database.close()
+    left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    assert left == []
+
+
 @pytest.mark.parametrize(
     ("mounts", "refused"),
     [

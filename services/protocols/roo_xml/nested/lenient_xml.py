@@ -61,7 +61,7 @@ def read(text: str, raw_elements: Sequence[str] = ()) -> dict[str, Value]:
         Unreadable: a tag is cut, a raw element is not closed, or elements follow a closing tag too many.
     """
     reader = _Reader(text.replace("\r\n", "\n").replace("\r", "\n"), frozenset(raw_elements))
-    return _compressed(reader.run(), 0)
+    return _compressed(reader.run())
 
 
 class _Reader:
@@ -132,10 +132,11 @@ class _Reader:
             raise Unreadable(f"invalid tag instead of DOCTYPE at character {start}")
         end = self._after(">", start)
         bracket = self.text.find("[", start, end)
+        self.entities = {}
         if bracket >= 0:
             end = self._after(">", self._after("]", bracket) - 1)
             declared = _DOCTYPE_ENTITY.findall(self.text[bracket:end])
-            self.entities.update({name: one or two for name, one, two in declared if "&" not in one + two})
+            self.entities = {name: one or two for name, one, two in declared if "&" not in one + two}
         return end
 
     def _scope(self, position: int) -> _Node:
@@ -160,6 +161,8 @@ class _Reader:
         self.pending = ""
         if tag.closes_itself:
             self.path = path.rpartition(".")[0]
+        elif len(self.parents) == MAX_DEPTH:
+            raise Unreadable(f"elements are nested deeper than {MAX_DEPTH}")
         else:
             self.parents.append(scope)
             self.current, self.path = node, path
@@ -241,21 +244,19 @@ def _tag_at(text: str, start: int, ending: re.Pattern[str] = _TAG_END) -> _Tag |
     return _Tag(name, attributes, closes_itself, found.end())
 
 
-def _compressed(node: _Node, depth: int) -> dict[str, Value]:
-    if depth > MAX_DEPTH:
-        raise Unreadable(f"elements are nested deeper than {MAX_DEPTH}")
+def _compressed(node: _Node) -> dict[str, Value]:
     result: dict[str, Value] = {}
     texts = [child for name, child in node.children if isinstance(child, str) and name == "#text"]
     for name, child in node.children:
         if isinstance(child, _Node):
-            _add(result, name, _value(child, depth + 1))
+            _add(result, name, _value(child))
     if text := "".join(texts):
         result["#text"] = text
     return result
 
 
-def _value(node: _Node, depth: int) -> Value:
-    inside = _compressed(node, depth)
+def _value(node: _Node) -> Value:
+    inside = _compressed(node)
     if node.attributes:
         return {**inside, **node.attributes}
     if not inside:

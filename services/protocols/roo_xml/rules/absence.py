@@ -26,6 +26,7 @@ _FOREIGN = re.compile(
     rf"""|\b(?:{_TOOLS})\s*\("""
 )
 _TAG = re.compile(r"<([A-Za-z][A-Za-z0-9_.-]*)>")
+_CLOSING_TAG = re.compile(r"</([A-Za-z][A-Za-z0-9_.-]*)>")
 _UNFINISHED_TAG = re.compile(r"</?[a-z_]*\Z")
 _MARKUP = frozenset(
     (
@@ -82,12 +83,13 @@ def absence_of_call(answer: str, *, cut: bool) -> tuple[Fault, str, Span | None]
 
 
 def _unknown_tag(answer: str) -> tuple[Fault, str, Span | None] | None:
+    closed = set(_CLOSING_TAG.findall(answer))
     for found in _TAG.finditer(answer):
         if found[1].lower() in _MARKUP:
             continue
         if found[1] in PARAMETER_NAMES:
             return Fault.BAD_TAG, f"<{found[1]}> stands there without a tool around it.", found.span()
-        if f"</{found[1]}>" in answer or "_" in found[1]:
+        if found[1] in closed or "_" in found[1]:
             return Fault.UNKNOWN_NAME, f"There is no tool named {found[1]!r}.", found.span()
     return None
 

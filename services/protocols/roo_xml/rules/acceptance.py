@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from services.protocols.cases import Case, McpServer
-from services.protocols.javascript import trim
+from services.protocols.javascript import parse_json, trim
 from services.protocols.roo_xml.arguments import BadNestedValue, typed_arguments
 from services.protocols.roo_xml.modes import find_mode, refusal
 from services.protocols.roo_xml.rules.effects import diff_outcome
@@ -116,8 +115,8 @@ def _apply_diff(params: Params, situation: Situation) -> str | None:
 def _use_mcp_tool(params: Params, situation: Situation) -> str | None:
     if params.get("arguments"):
         try:
-            json.loads(params["arguments"])
-        except (json.JSONDecodeError, RecursionError):
+            parse_json(params["arguments"])
+        except ValueError:
             return "mcp_bad_json"
     server = next((server for server in situation.mcp if server.name == params["server_name"]), None)
     if server is None:

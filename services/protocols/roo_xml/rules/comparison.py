@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from services.protocols.cases import Expected, FreeText
-from services.protocols.javascript import trim
+from services.protocols.javascript import parse_json, trim
 from services.protocols.roo_xml.nested.checklist import read_checklist
 from services.protocols.roo_xml.rules.acceptance import same_path
 from services.protocols.roo_xml.rules.effects import decoded
@@ -91,8 +91,8 @@ def _items(value: object) -> object:
 
 def _json(value: object) -> object:
     try:
-        return json.loads(value) if isinstance(value, str) and value else {}
-    except (json.JSONDecodeError, RecursionError):
+        return parse_json(value) if isinstance(value, str) and value else {}
+    except ValueError:
         return value
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from services.protocols.javascript import trim
+from services.protocols.javascript import parse_json, trim
 from services.protocols.roo_xml.arguments import BadNestedValue, typed_arguments
 from services.protocols.roo_xml.diff.blocks import read_blocks
 from services.protocols.roo_xml.diff.markers import check_markers
@@ -24,7 +23,7 @@ Params = Mapping[str, str]
 Problem = tuple[Fault, str, str]
 """What is wrong, in which parameter, and one sentence on it."""
 
-_RANGE_ELEMENT = re.compile(r"<line_range>([\s\S]*?)</line_range>")
+_RANGE_ELEMENT = re.compile(r"<line_range>([^<]*)<")
 _RANGE = re.compile(r"\s*[0-9]+-[0-9]+\s*")
 
 
@@ -90,8 +89,8 @@ def _use_mcp_tool(params: Params, situation: Situation) -> Problem | None:
     if params["tool_name"] not in servers[params["server_name"]]:
         return _bad("tool_name", f"{params['server_name']} has no tool {params['tool_name']!r}.")
     try:
-        arguments = json.loads(params.get("arguments") or "{}")
-    except (json.JSONDecodeError, RecursionError):
+        arguments = parse_json(params.get("arguments") or "{}")
+    except ValueError:
         return _bad("arguments", "arguments is not valid JSON.")
     return None if isinstance(arguments, dict) else _bad("arguments", "arguments is not a JSON object.")
 

@@ -15,8 +15,7 @@ from services.protocols.roo_xml.tools import PARAMETER_NAMES, TOOL_NAMES
 
 
 def tool(answer: str) -> ToolBlock:
-    block = next(block for block in parse(answer) if isinstance(block, ToolBlock))
-    return block
+    return next(block for block in parse(answer) if isinstance(block, ToolBlock))
 
 
 def test_text_and_calls_come_in_order_and_blank_text_is_left_out() -> None:
@@ -152,48 +151,62 @@ def test_parsing_equals_the_automaton_that_it_replaces() -> None:
     for _ in range(3_000):
         answer = "".join(generator.choices(pieces, k=generator.randrange(1, 14)))
         found = [(b.text,) if isinstance(b, TextBlock) else (b.name, dict(b.params), b.partial) for b in parse(answer)]
-        assert found == automaton(answer), answer
+        assert found == Automaton(answer).run(), answer
 
 
-def automaton(answer: str) -> list[tuple[object, ...]]:
+class Automaton:
     """The client's automaton as the rules state it, one character after the other, for ASCII below the limits."""
-    blocks: list[tuple[object, ...]] = []
-    text, name, parameter = "", "", ""
-    params: dict[str, str] = {}
-    inside = start = 0
-    for end in range(1, len(answer) + 1):
-        seen = answer[:end]
-        if parameter:
-            value = seen[start:]
-            if value.endswith(f"</{parameter}>"):
-                value = value[: -len(parameter) - 3]
-                lines = value.removeprefix("\n").removesuffix("\n")
-                params[parameter] = lines if parameter == "content" else value.strip()
-                parameter = ""
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+        self.blocks: list[tuple[object, ...]] = []
+        self.params: dict[str, str] = {}
+        self.text = self.name = self.parameter = ""
+        self.inside = self.start = 0
+
+    def run(self) -> list[tuple[object, ...]]:
+        for end in range(1, len(self.answer) + 1):
+            seen = self.answer[:end]
+            if self.parameter:
+                self.in_parameter(seen[self.start :])
+            elif self.name:
+                self.in_tool(seen)
             else:
-                params[parameter] = value
-        elif name:
-            if seen[inside:].endswith(f"</{name}>"):
-                blocks.append((name, params, False))
-                name = ""
-                continue
-            entered = next((one for one in PARAMETER_NAMES if seen.endswith(f"<{one}>")), "")
-            if entered:
-                parameter, start = entered, end
-            if name == "write_to_file" and seen.endswith("</content>"):
-                whole = seen[inside:]
-                first, last = whole.find("<content>") + 9, whole.rfind("</content>")
-                if last > first:
-                    params["content"] = whole[first:last].removeprefix("\n").removesuffix("\n")
-        else:
-            text += answer[end - 1]
-            opened = next((one for one in TOOL_NAMES if text.endswith(f"<{one}>")), "")
-            if opened:
-                if before := text[: -len(opened) - 2].strip():
-                    blocks.append((before,))
-                name, params, inside, text = opened, {}, end, ""
-    if name:
-        blocks.append((name, params, True))
-    elif text.strip():
-        blocks.append((text.strip(),))
-    return blocks
+                self.in_text(seen)
+        if self.name:
+            self.blocks.append((self.name, self.params, True))
+        elif self.text.strip():
+            self.blocks.append((self.text.strip(),))
+        return self.blocks
+
+    def in_parameter(self, value: str) -> None:
+        closing = f"</{self.parameter}>"
+        self.params[self.parameter] = value
+        if value.endswith(closing):
+            self.params[self.parameter] = self.finished(value.removesuffix(closing))
+            self.parameter = ""
+
+    def finished(self, value: str) -> str:
+        return value.removeprefix("\n").removesuffix("\n") if self.parameter == "content" else value.strip()
+
+    def in_tool(self, seen: str) -> None:
+        whole = seen[self.inside :]
+        if whole.endswith(f"</{self.name}>"):
+            self.blocks.append((self.name, self.params, False))
+            self.name = ""
+            return
+        if entered := next((one for one in PARAMETER_NAMES if seen.endswith(f"<{one}>")), ""):
+            self.parameter, self.start = entered, len(seen)
+        if self.name == "write_to_file" and seen.endswith("</content>"):
+            first, last = whole.find("<content>") + 9, whole.rfind("</content>")
+            if last > first:
+                self.params["content"] = whole[first:last].removeprefix("\n").removesuffix("\n")
+
+    def in_text(self, seen: str) -> None:
+        self.text += seen[-1]
+        opened = next((one for one in TOOL_NAMES if self.text.endswith(f"<{one}>")), "")
+        if not opened:
+            return
+        if before := self.text.removesuffix(f"<{opened}>").strip():
+            self.blocks.append((before,))
+        self.name, self.params, self.inside, self.text = opened, {}, len(seen), ""

@@ -1,0 +1,65 @@
+"""The feedback service's process."""
+
+from __future__ import annotations
+
+from drillyard.feedback.v1 import feedback_service_pb2_grpc
+
+from services.chassis.application import Application
+from services.chassis.channel import open_channel
+from services.chassis.process import run
+from services.chassis.settings import load_settings
+from services.feedback.clients.evaluator import GrpcEvaluator
+from services.feedback.clients.registry import GrpcRegistry
+from services.feedback.clients.test_runner import GrpcTestRunner
+from services.feedback.clients.trainer import GrpcTrainer
+from services.feedback.domain.loop import LOOP_KIND
+from services.feedback.jobs.loop import LoopJob, Services
+from services.feedback.servicer import FULL_SERVICE_NAME, FeedbackServicer
+from services.feedback.settings import FeedbackSettings
+from services.feedback.store.jobs import MIGRATIONS, JobLoopStore
+from services.feedback.telemetry import FeedbackTelemetry
+from services.feedback.usecases import FeedbackUseCases
+
+
+def open_services(application: Application, settings: FeedbackSettings) -> Services:
+    """Connect to the other four services; none needs to be there yet."""
+    addresses = (
+        settings.registry_address,
+        settings.test_runner_address,
+        settings.evaluator_address,
+        settings.trainer_address,
+    )
+    channels = [open_channel(address) for address in addresses]
+    for channel in channels:
+        application.on_stop(channel.close)
+    registry, test_runner, evaluator, trainer = channels
+    patience = settings.patience_seconds
+    return Services(
+        registry=GrpcRegistry(registry, patience),
+        test_runner=GrpcTestRunner(test_runner, patience),
+        evaluator=GrpcEvaluator(evaluator, patience),
+        trainer=GrpcTrainer(trainer, patience),
+    )
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = load_settings(FeedbackSettings)
+
+    async def wire(application: Application) -> None:
+        services = open_services(application, settings)
+        store = JobLoopStore(application.jobs.store)
+        loop_job = LoopJob(services, store, application.artifacts, measures=FeedbackTelemetry(application.telemetry))
+        application.jobs.runner.register(
+            LOOP_KIND, loop_job.run, limit=settings.max_running_loops, cleanup=loop_job.clean_up
+        )
+        servicer = FeedbackServicer(FeedbackUseCases(store, services.registry))
+        application.add_servicer(
+            feedback_service_pb2_grpc.add_FeedbackServiceServicer_to_server, servicer, FULL_SERVICE_NAME
+        )
+
+    run("feedback", settings, wire, migrations=MIGRATIONS)
+
+
+if __name__ == "__main__":
+    main()

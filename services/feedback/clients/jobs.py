@@ -1,0 +1,72 @@
+"""What the wire tells about a job of another service, in this service's words."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+from drillyard.job.v1 import job_pb2
+
+from services.chassis.channel import follow
+from services.feedback.clients.patience import persist
+from services.feedback.domain.work import WorkProgress, WorkState
+
+GetJob = Callable[[], Awaitable[job_pb2.Job]]
+OpenWatch = Callable[[int], AsyncIterable[Any]]
+
+_FINAL = (job_pb2.JOB_STATE_CANCELLED, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_SUCCEEDED)
+
+
+async def progress_until_end(
+    get_job: GetJob, open_watch: OpenWatch, patience_seconds: float
+) -> AsyncGenerator[WorkProgress, None]:
+    """Yield how far a job is, from now until it has ended, over lost connections.
+
+    Args:
+        get_job: Returns the job as it stands.
+        open_watch: Opens its watch stream after a sequence; each response has an `event`.
+        patience_seconds: How long the service may be away.
+
+    Raises:
+        Unavailable: The service stayed away for longer.
+    """
+    job = await persist(get_job, patience_seconds)
+    yield _progress(job.progress)
+    if job.state in _FINAL:
+        return
+    events = follow(
+        lambda after: aiter(open_watch(after)),
+        _sequence_of,
+        after_sequence=job.last_sequence,
+        patience_seconds=patience_seconds,
+    )
+    async with aclosing(events) as responses:
+        async for response in responses:
+            if response.event.type == "progress":
+                yield _progress_of_event(response.event)
+
+
+def work_state(job: job_pb2.Job) -> WorkState:
+    """Return how a job stands."""
+    name = job_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_")
+    return WorkState(name, job.error.code, job.error.problem, job.error.next_step)
+
+
+def _sequence_of(response: Any) -> int:
+    return int(response.event.sequence)
+
+
+def _progress(progress: job_pb2.JobProgress) -> WorkProgress:
+    return WorkProgress(progress.phase, progress.num_done, progress.num_total, progress.unit, progress.message)
+
+
+def _progress_of_event(event: job_pb2.JobEvent) -> WorkProgress:
+    fields = event.payload.fields
+    return WorkProgress(
+        phase=fields["phase"].string_value if "phase" in fields else "",
+        num_done=int(fields["num_done"].number_value) if "num_done" in fields else 0,
+        num_total=int(fields["num_total"].number_value) if "num_total" in fields else 0,
+        unit=fields["unit"].string_value if "unit" in fields else "",
+        message=fields["message"].string_value if "message" in fields else "",
+    )

@@ -1,0 +1,95 @@
+"""The registry over gRPC."""
+
+from __future__ import annotations
+
+import json
+
+import grpc.aio
+from drillyard.registry.v1 import artifact_pb2, dataset_pb2, model_pb2, registry_service_pb2_grpc, test_suite_pb2
+
+from services.chassis.artifacts import Artifact
+from services.chassis.errors import FailedPrecondition
+from services.feedback.clients.patience import persist
+from services.feedback.domain.work import Registration, SuiteVersion
+from services.protocols.cases import Case, CaseError, case_from_document
+
+_PAGE_SIZE = 200
+
+
+class GrpcRegistry:
+    """Implements `ports.Registry`; registering outlasts an absence of `patience_seconds`, looking up does not."""
+
+    def __init__(self, channel: grpc.aio.Channel, patience_seconds: float) -> None:
+        self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
+        self._patience_seconds = patience_seconds
+
+    async def resolve_model(self, model_version_id: str) -> str:
+        """Return the version's id, the newest one's for a model's id.
+
+        Raises:
+            NotFound: There is no such version.
+        """
+        request = model_pb2.GetModelVersionRequest(model_version_id=model_version_id)
+        response = await self._stub.GetModelVersion(request)
+        return str(response.model_version.model_version_id)
+
+    async def resolve_suite(self, test_suite_version_id: str) -> SuiteVersion:
+        """Return the version, the newest one for a suite's id.
+
+        Raises:
+            NotFound: There is no such version.
+        """
+        request = test_suite_pb2.GetTestSuiteVersionRequest(test_suite_version_id=test_suite_version_id)
+        suite = (await self._stub.GetTestSuiteVersion(request)).test_suite_version
+        return SuiteVersion(suite.test_suite_version_id, suite.profile_id)
+
+    async def list_cases(self, test_suite_version_id: str) -> tuple[Case, ...]:
+        """Return all cases of a suite version in its order.
+
+        Raises:
+            FailedPrecondition: This version of the program cannot read one of them.
+        """
+        found: list[Case] = []
+        request = test_suite_pb2.ListTestCasesRequest(test_suite_version_id=test_suite_version_id, page_size=_PAGE_SIZE)
+        while True:
+            page = await persist(lambda: self._stub.ListTestCases(request), self._patience_seconds)
+            found += [_case(case) for case in page.test_cases]
+            if not page.next_page_token:
+                return tuple(found)
+            request.page_token = page.next_page_token
+
+    async def register_suite(self, request_id: str, registration: Registration) -> str:
+        """Register a suite version once per request id and return its id."""
+        request = test_suite_pb2.CreateTestSuiteVersionRequest(
+            request_id=request_id,
+            test_suite_id=registration.name,
+            artifact=_artifact(registration.artifact),
+            produced_by=registration.produced_by,
+        )
+        response = await persist(lambda: self._stub.CreateTestSuiteVersion(request), self._patience_seconds)
+        return str(response.test_suite_version.test_suite_version_id)
+
+    async def register_dataset(self, request_id: str, registration: Registration) -> str:
+        """Register a dataset version once per request id and return its id."""
+        request = dataset_pb2.CreateDatasetVersionRequest(
+            request_id=request_id,
+            dataset_id=registration.name,
+            artifact=_artifact(registration.artifact),
+            produced_by=registration.produced_by,
+        )
+        response = await persist(lambda: self._stub.CreateDatasetVersion(request), self._patience_seconds)
+        return str(response.dataset_version.dataset_version_id)
+
+
+def _artifact(artifact: Artifact) -> artifact_pb2.Artifact:
+    return artifact_pb2.Artifact(uri=artifact.uri, digest=artifact.digest, size_bytes=artifact.size_bytes)
+
+
+def _case(case: test_suite_pb2.TestCase) -> Case:
+    try:
+        return case_from_document(json.loads(case.document))
+    except (json.JSONDecodeError, CaseError) as error:
+        raise FailedPrecondition(
+            f"The case {case.case_id[:80]!a} of the suite cannot be read: {error}.",
+            "Use a suite that was registered with this version of Drillyard.",
+        ) from error

@@ -1,0 +1,61 @@
+"""The test runner over gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import grpc.aio
+from drillyard.job.v1 import job_pb2
+from drillyard.test_runner.v1 import test_run_pb2 as pb
+from drillyard.test_runner.v1 import test_runner_service_pb2_grpc
+
+from services.feedback.clients.jobs import progress_until_end, work_state
+from services.feedback.clients.patience import persist
+from services.feedback.domain.work import TestOrder, WorkProgress, WorkState
+
+
+class GrpcTestRunner:
+    """Implements `ports.TestRunner`; every call outlasts an absence of `patience_seconds`."""
+
+    def __init__(self, channel: grpc.aio.Channel, patience_seconds: float) -> None:
+        self._stub = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
+        self._patience_seconds = patience_seconds
+
+    async def start(self, request_id: str, order: TestOrder) -> str:
+        """Start a test run once per request id and return its id."""
+        spec = pb.TestRunSpec(
+            model_version_id=order.model_version_id,
+            test_suite_version_id=order.test_suite_version_id,
+            prompt_size=order.prompt_size,
+            sampling=pb.Sampling(max_new_tokens=order.max_new_tokens),
+            num_repeats=1,
+            seed=order.seed,
+        )
+        request = pb.CreateTestRunRequest(request_id=request_id, spec=spec)
+        response = await persist(lambda: self._stub.CreateTestRun(request), self._patience_seconds)
+        return str(response.test_run.test_run_id)
+
+    def watch(self, work_id: str) -> AsyncGenerator[WorkProgress, None]:
+        """Yield how far the run is until it has ended."""
+        return progress_until_end(
+            lambda: self._job(work_id),
+            lambda after: self._stub.WatchTestRun(pb.WatchTestRunRequest(test_run_id=work_id, after_sequence=after)),
+            self._patience_seconds,
+        )
+
+    async def state(self, work_id: str) -> WorkState:
+        """Return how the run stands."""
+        return work_state(await persist(lambda: self._job(work_id), self._patience_seconds))
+
+    async def cancel(self, work_id: str) -> None:
+        """Cancel the run.
+
+        Raises:
+            FailedPrecondition: It has ended.
+        """
+        request = pb.CancelTestRunRequest(test_run_id=work_id)
+        await persist(lambda: self._stub.CancelTestRun(request), self._patience_seconds)
+
+    async def _job(self, work_id: str) -> job_pb2.Job:
+        response = await self._stub.GetTestRun(pb.GetTestRunRequest(test_run_id=work_id))
+        return response.test_run.job

@@ -1,0 +1,68 @@
+"""The trainer over gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import grpc.aio
+from drillyard.job.v1 import job_pb2
+from drillyard.trainer.v1 import trainer_service_pb2_grpc
+from drillyard.trainer.v1 import training_job_pb2 as pb
+from google.protobuf.json_format import ParseDict
+
+from services.feedback.clients.jobs import progress_until_end, work_state
+from services.feedback.clients.patience import persist
+from services.feedback.domain.work import TrainingOrder, WorkProgress, WorkState
+
+
+class GrpcTrainer:
+    """Implements `ports.Trainer`; every call outlasts an absence of `patience_seconds`."""
+
+    def __init__(self, channel: grpc.aio.Channel, patience_seconds: float) -> None:
+        self._stub = trainer_service_pb2_grpc.TrainerServiceStub(channel)
+        self._patience_seconds = patience_seconds
+
+    async def start(self, request_id: str, order: TrainingOrder) -> str:
+        """Start a training job once per request id and return its id."""
+        spec = ParseDict(dict(order.settings), pb.TrainingJobSpec())
+        spec.model_version_id = order.model_version_id
+        spec.dataset_version_id = order.dataset_version_id
+        spec.seed = order.seed
+        request = pb.CreateTrainingJobRequest(request_id=request_id, spec=spec)
+        response = await persist(lambda: self._stub.CreateTrainingJob(request), self._patience_seconds)
+        return str(response.training_job.training_job_id)
+
+    async def trained_version(self, training_job_id: str) -> str:
+        """Return the model version that a job which has SUCCEEDED registered."""
+        job = await persist(lambda: self._training_job(training_job_id), self._patience_seconds)
+        return str(job.model_version_id)
+
+    def watch(self, work_id: str) -> AsyncGenerator[WorkProgress, None]:
+        """Yield how far the training is until it has ended."""
+        return progress_until_end(
+            lambda: self._job(work_id),
+            lambda after: self._stub.WatchTrainingJob(
+                pb.WatchTrainingJobRequest(training_job_id=work_id, after_sequence=after)
+            ),
+            self._patience_seconds,
+        )
+
+    async def state(self, work_id: str) -> WorkState:
+        """Return how the training stands."""
+        return work_state(await persist(lambda: self._job(work_id), self._patience_seconds))
+
+    async def cancel(self, work_id: str) -> None:
+        """Cancel the training.
+
+        Raises:
+            FailedPrecondition: It has ended.
+        """
+        request = pb.CancelTrainingJobRequest(training_job_id=work_id)
+        await persist(lambda: self._stub.CancelTrainingJob(request), self._patience_seconds)
+
+    async def _training_job(self, training_job_id: str) -> pb.TrainingJob:
+        response = await self._stub.GetTrainingJob(pb.GetTrainingJobRequest(training_job_id=training_job_id))
+        return response.training_job
+
+    async def _job(self, work_id: str) -> job_pb2.Job:
+        return (await self._training_job(work_id)).job

@@ -1,0 +1,102 @@
+"""A loop: the job that does it, what it was asked, and how far it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from services.chassis.jobs import Job, JobState
+from services.feedback.domain.rounds import Round, Stop, StopReason, round_from_document, round_to_document
+from services.feedback.domain.rules import best_round
+from services.feedback.domain.spec import LoopSpec, from_document, to_document
+from services.feedback.domain.work import SuiteVersion
+
+LOOP_KIND = "loop"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the ids of a spec named when the loop was created."""
+
+    model_version_id: str
+    suite: SuiteVersion
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A durable job that improves a model version.
+
+    Attributes:
+        job: Its state, progress and error.
+        asked: The spec as it was sent, defaults filled in.
+        inputs: The versions that its ids named.
+        rounds: Oldest first.
+        stop: Why it ended; None while it goes on, or when it failed.
+    """
+
+    job: Job
+    asked: LoopSpec
+    inputs: Inputs
+    rounds: tuple[Round, ...]
+    stop: Stop | None
+
+    @property
+    def loop_id(self) -> str:
+        """The id of the loop and of its job."""
+        return self.job.job_id
+
+    @property
+    def best_model_version_id(self) -> str:
+        """The best version so far; empty before the first evaluation."""
+        best = best_round(self.asked.goals, self.rounds)
+        return best.model_version_id if best else ""
+
+
+def job_spec(asked: LoopSpec, inputs: Inputs) -> dict[str, Any]:
+    """Return what is stored as the job's spec."""
+    suite = inputs.suite
+    return {
+        "spec": to_document(asked),
+        "inputs": {
+            "model_version_id": inputs.model_version_id,
+            "test_suite_version_id": suite.test_suite_version_id,
+            "profile_id": suite.profile_id,
+        },
+    }
+
+
+def job_state(rounds: Sequence[Round]) -> dict[str, Any]:
+    """Return what is stored as the job's checkpoint."""
+    return {"rounds": [round_to_document(made) for made in rounds]}
+
+
+def job_result(stop: Stop) -> dict[str, Any]:
+    """Return what is stored as the job's result."""
+    return {"stop_reason": str(stop.reason), "stop_sentence": stop.sentence}
+
+
+def loop_of(job: Job) -> Loop:
+    """Return the loop that a job of kind `LOOP_KIND` is."""
+    inputs = job.spec["inputs"]
+    suite = SuiteVersion(inputs["test_suite_version_id"], inputs["profile_id"])
+    return Loop(
+        job=job,
+        asked=from_document(job.spec["spec"]),
+        inputs=Inputs(inputs["model_version_id"], suite),
+        rounds=rounds_of(job.saved),
+        stop=_stop_of(job),
+    )
+
+
+def rounds_of(saved: Mapping[str, Any] | None) -> tuple[Round, ...]:
+    """Return the rounds that `job_state` wrote; none before the first."""
+    return tuple(round_from_document(document) for document in (saved or {}).get("rounds", ()))
+
+
+def _stop_of(job: Job) -> Stop | None:
+    if job.state is JobState.CANCELLED:
+        return Stop(StopReason.CANCELLED, "Cancelled on request; every version that was registered is kept.")
+    if job.result is None:
+        return None
+    return Stop(StopReason(job.result["stop_reason"]), job.result["stop_sentence"])

@@ -1,0 +1,55 @@
+"""The rules of a loop: which version is best, when it ends, and with which seed a round goes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from services.feedback.domain.rounds import Rates, Round, Stop, StopReason
+from services.feedback.domain.spec import Goal, LoopSpec
+
+
+def best_round(goals: Sequence[Goal], rounds: Sequence[Round]) -> Round | None:
+    """Return the evaluated round with the best rates, by the goals in their order; of equal ones the earliest."""
+    best: Round | None = None
+    for made in rounds:
+        if made.rates and (best is None or best.rates is None or _rank(goals, made.rates) > _rank(goals, best.rates)):
+            best = made
+    return best
+
+
+def decide(spec: LoopSpec, rounds: Sequence[Round], elapsed_seconds: float) -> Stop | None:
+    """Say whether the loop ends after the last of `rounds`, which has been evaluated, and why."""
+    last = rounds[-1]
+    if last.rates is None:
+        raise ValueError("only an evaluated round can be decided on")
+    unmet = [goal for goal in spec.goals if last.rates.value(goal.metric) < goal.minimum]
+    told = _told(unmet or spec.goals, last.rates)
+    if not unmet:
+        return Stop(StopReason.GOALS_MET, f"All goals are met after round {last.number}: {told}.")
+    best = best_round(spec.goals, rounds)
+    if best is not None and best is not last:
+        kept = f"{best.model_version_id} of round {best.number} stays the best version"
+        return Stop(StopReason.NO_PROGRESS, f"Round {last.number} made nothing better: {told}; {kept}.")
+    if last.number >= spec.budget.max_rounds:
+        return Stop(StopReason.OUT_OF_ROUNDS, f"All rounds of the budget ({last.number}) are used up: {told}.")
+    minutes = spec.budget.max_minutes
+    if minutes and elapsed_seconds >= minutes * 60:
+        return Stop(
+            StopReason.OUT_OF_TIME, f"The budget of {minutes:g} minutes is used up after round {last.number}: {told}."
+        )
+    return None
+
+
+def round_seed(seed: int, number: int) -> int:
+    """Return the seed of a round's pool, probe and training: 31 bits that differ by round and by loop seed."""
+    digest = hashlib.sha256(f"{seed}/{number}".encode("ascii")).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def _rank(goals: Sequence[Goal], rates: Rates) -> tuple[float, ...]:
+    return tuple(rates.value(goal.metric) for goal in goals)
+
+
+def _told(goals: Sequence[Goal], rates: Rates) -> str:
+    return ", ".join(f"{goal.metric} is {rates.value(goal.metric):.3f} (goal {goal.minimum:g})" for goal in goals)

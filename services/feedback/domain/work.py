@@ -1,0 +1,82 @@
+"""What a loop asks of the other services, and what they tell about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from services.chassis.artifacts import Artifact
+
+
+@dataclass(frozen=True)
+class SuiteVersion:
+    """A suite version and the protocol profile its cases are written for."""
+
+    test_suite_version_id: str
+    profile_id: str
+
+
+@dataclass(frozen=True)
+class TestOrder:
+    """A test run to start: greedy, one answer per case."""
+
+    model_version_id: str
+    test_suite_version_id: str
+    prompt_size: str
+    max_new_tokens: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class TrainingOrder:
+    """A training job to start; `settings` are the trainer's own, by name."""
+
+    model_version_id: str
+    dataset_version_id: str
+    seed: int
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A dataset or suite version to register."""
+
+    name: str
+    artifact: Artifact
+    produced_by: str
+
+
+@dataclass(frozen=True)
+class WorkProgress:
+    """How far work in another service has come."""
+
+    phase: str = ""
+    num_done: int = 0
+    num_total: int = 0
+    unit: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class WorkState:
+    """How work in another service stands: a job state's name and, when it FAILED, why."""
+
+    state: str
+    code: str = ""
+    problem: str = ""
+    next_step: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the work has ended."""
+        return self.state in ("SUCCEEDED", "FAILED", "CANCELLED")
+
+
+@dataclass(frozen=True)
+class ProbeVerdict:
+    """What became of one case of the probe; `cause` is empty when the answer conforms."""
+
+    case_id: str
+    tool: str
+    cause: str

@@ -1,0 +1,1 @@
+"""What the job kinds of this service do."""

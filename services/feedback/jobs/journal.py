@@ -1,0 +1,117 @@
+"""What a loop has done and tells about it: rounds in its checkpoint, steps in its history, progress for people."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from services.chassis.jobs import JobContext
+from services.feedback.domain.loop import job_state, loop_of
+from services.feedback.domain.rounds import LAST_ROUND_STEPS, STEP_EVENT, Round, Step, Stop
+from services.feedback.domain.work import WorkProgress
+from services.feedback.ports import LoopStore, Measures
+
+
+class Journal:
+    """The durable record of one loop; only the process that holds the loop's epoch can write it.
+
+    What is recorded is stored before the call returns. A step is told as started and as finished once each, whatever
+    was killed between.
+    """
+
+    def __init__(self, context: JobContext, told: set[tuple[int, str, str]], measures: Measures) -> None:
+        loop = loop_of(context.job)
+        self.loop_id = loop.loop_id
+        self.spec = loop.asked
+        self.inputs = loop.inputs
+        self.rounds = loop.rounds
+        self._context = context
+        self._told = told
+        self._measures = measures
+        self._began: dict[Step, float] = {}
+        self._latest: tuple[Step, WorkProgress] | None = None
+        self._num_steps = len(LAST_ROUND_STEPS) + len(Step) * self.spec.budget.max_rounds
+
+    @classmethod
+    async def open(cls, context: JobContext, store: LoopStore, measures: Measures) -> Journal:
+        """Return the journal as the last attempt left it."""
+        return cls(context, await store.told_steps(context.job.job_id), measures)
+
+    @property
+    def round(self) -> Round:
+        """The round that is going on."""
+        return self.rounds[-1]
+
+    def request_id(self, name: str) -> str:
+        """Return the id under which this round asks another service for `name`, the same after every restart."""
+        return f"{self.loop_id}/{self.round.number}/{name}"
+
+    async def begin(self, made: Round) -> None:
+        """Record a new round."""
+        await self._save((*self.rounds, made))
+
+    async def record(self, **values: Any) -> None:
+        """Record what the round that is going on has made, by the names of its fields."""
+        await self._save((*self.rounds[:-1], replace(self.round, **values)))
+
+    async def started(self, step: Step, message: str, **ids: str) -> None:
+        """Tell that a step of this round has begun."""
+        self._began.setdefault(step, time.monotonic())
+        await self._tell(step, "started", message, ids)
+
+    async def finished(self, step: Step, message: str, **ids: str) -> None:
+        """Tell that a step of this round has ended."""
+        seconds = time.monotonic() - self._began.setdefault(step, time.monotonic())
+        if await self._tell(step, "finished", message, ids):
+            self._measures.step_ended(step, seconds)
+
+    async def report(self, step: Step, progress: WorkProgress) -> None:
+        """Tell how far a step has come."""
+        self._latest = (step, progress)
+        await self.beat()
+
+    async def beat(self) -> None:
+        """Tell again what was reported last; the seconds in the message show that the loop lives."""
+        if self._latest is None:
+            return
+        step, progress = self._latest
+        seconds = time.monotonic() - self._began.setdefault(step, time.monotonic())
+        parts = [f"Round {self.round.number}, {step.replace('_', ' ')}", _told(progress), f"{seconds:.0f} s"]
+        await self._context.progress(
+            phase=str(step),
+            done=self._num_finished(),
+            total=self._num_steps,
+            unit="steps",
+            message=" · ".join(part for part in parts if part),
+        )
+
+    async def ended(self, stop: Stop) -> None:
+        """Tell why the loop ends."""
+        self._latest = None
+        done = self._num_finished()
+        await self._context.progress(phase="ended", done=done, total=done, unit="steps", message=stop.sentence)
+        self._measures.loop_ended(stop.reason)
+
+    async def _save(self, rounds: tuple[Round, ...]) -> None:
+        await self._context.checkpoint(job_state(rounds))
+        self.rounds = rounds
+
+    async def _tell(self, step: Step, state: str, message: str, ids: dict[str, str]) -> bool:
+        key = (self.round.number, str(step), state)
+        if key in self._told:
+            return False
+        payload = {"round": self.round.number, "step": str(step), "state": state, "message": message, "ids": ids}
+        await self._context.event(STEP_EVENT, payload)
+        self._told.add(key)
+        return True
+
+    def _num_finished(self) -> int:
+        return sum(1 for _round, _step, state in self._told if state == "finished")
+
+
+def _told(progress: WorkProgress) -> str:
+    if progress.num_total:
+        count = f"{progress.num_done} of {progress.num_total} {progress.unit}".rstrip()
+        return f"{count}, {progress.message}" if progress.message else count
+    return progress.message or progress.phase.replace("_", " ")

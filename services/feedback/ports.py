@@ -1,0 +1,179 @@
+"""What feedback needs from outside."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+from services.chassis.artifacts import Artifact
+from services.chassis.jobs import JobEvent
+from services.feedback.domain.loop import Inputs, Loop
+from services.feedback.domain.rounds import Rates, Step, StopReason
+from services.feedback.domain.spec import LoopSpec
+from services.feedback.domain.work import (
+    ProbeVerdict,
+    Registration,
+    SuiteVersion,
+    TestOrder,
+    TrainingOrder,
+    WorkProgress,
+    WorkState,
+)
+from services.protocols.cases import Case
+
+
+class Registry(Protocol):
+    """Where models, suites and datasets are kept."""
+
+    async def resolve_model(self, model_version_id: str) -> str:
+        """Return the version's id, the newest one's for a model's id.
+
+        Raises:
+            NotFound: There is no such version.
+        """
+        ...
+
+    async def resolve_suite(self, test_suite_version_id: str) -> SuiteVersion:
+        """Return the version, the newest one for a suite's id.
+
+        Raises:
+            NotFound: There is no such version.
+        """
+        ...
+
+    async def list_cases(self, test_suite_version_id: str) -> tuple[Case, ...]:
+        """Return all cases of a suite version in its order."""
+        ...
+
+    async def register_suite(self, request_id: str, registration: Registration) -> str:
+        """Register a suite version once per request id and return its id."""
+        ...
+
+    async def register_dataset(self, request_id: str, registration: Registration) -> str:
+        """Register a dataset version once per request id and return its id."""
+        ...
+
+
+class Work(Protocol):
+    """Long work in another service, by the id that its start returned."""
+
+    def watch(self, work_id: str) -> AsyncGenerator[WorkProgress, None]:
+        """Yield how far the work is until it has ended, over lost connections too."""
+        ...
+
+    async def state(self, work_id: str) -> WorkState:
+        """Return how the work stands."""
+        ...
+
+    async def cancel(self, work_id: str) -> None:
+        """Ask for the end of the work.
+
+        Raises:
+            FailedPrecondition: It has ended.
+        """
+        ...
+
+
+class TestRunner(Work, Protocol):
+    """Runs suites."""
+
+    async def start(self, request_id: str, order: TestOrder) -> str:
+        """Start a test run once per request id and return its id."""
+        ...
+
+
+class Evaluator(Work, Protocol):
+    """Judges runs."""
+
+    async def start(self, request_id: str, test_run_id: str) -> str:
+        """Start an evaluation once per request id and return its id; the run may still be going."""
+        ...
+
+    async def rates(self, evaluation_id: str) -> Rates:
+        """Return the rates of an evaluation that has ended."""
+        ...
+
+    async def verdicts(self, evaluation_id: str) -> tuple[ProbeVerdict, ...]:
+        """Return all verdicts in the order of judging."""
+        ...
+
+
+class Trainer(Work, Protocol):
+    """Trains model versions."""
+
+    async def start(self, request_id: str, order: TrainingOrder) -> str:
+        """Start a training job once per request id and return its id."""
+        ...
+
+    async def trained_version(self, training_job_id: str) -> str:
+        """Return the model version that a job which has SUCCEEDED registered."""
+        ...
+
+
+class Artifacts(Protocol):
+    """The service's own bytes."""
+
+    async def put_bytes(self, data: bytes, media_type: str = "") -> Artifact:
+        """Store bytes under their digest."""
+        ...
+
+
+class LoopStore(Protocol):
+    """Loops, kept as durable jobs."""
+
+    async def find(self, request_id: str) -> Loop | None:
+        """Return the loop that was created under this request id, or None."""
+        ...
+
+    async def create(self, request_id: str, asked: LoopSpec, inputs: Inputs) -> Loop:
+        """Store a loop; the same request id returns the loop of the first call.
+
+        Raises:
+            AlreadyExists: The request id was used with another spec; the error names the field.
+        """
+        ...
+
+    async def get(self, loop_id: str) -> Loop:
+        """Return a loop.
+
+        Raises:
+            NotFound: There is none.
+        """
+        ...
+
+    async def list(self, page_size: int, page_token: str) -> tuple[list[Loop], str]:
+        """Return loops, newest first, and the token of the next page; empty when there is none."""
+        ...
+
+    async def request_cancel(self, loop_id: str) -> Loop:
+        """Ask for the end of a loop.
+
+        Raises:
+            NotFound: There is none.
+            FailedPrecondition: It has ended.
+        """
+        ...
+
+    def watch(self, loop_id: str, after_sequence: int) -> AsyncGenerator[JobEvent, None]:
+        """Yield each event after a sequence once, in order, until the final one.
+
+        Raises:
+            NotFound: There is no such loop.
+        """
+        ...
+
+    async def told_steps(self, loop_id: str) -> set[tuple[int, str, str]]:
+        """Return round, step and state of every step event in the loop's history."""
+        ...
+
+
+class Measures(Protocol):
+    """What the service shows to Prometheus."""
+
+    def step_ended(self, step: Step, seconds: float) -> None:
+        """Count a step that has finished and its time in this process."""
+        ...
+
+    def loop_ended(self, reason: StopReason) -> None:
+        """Count a loop that has ended by its rules."""
+        ...

@@ -1,0 +1,1 @@
+"""Where loops are kept."""

@@ -1,0 +1,100 @@
+"""Loops as durable jobs of the chassis: spec, checkpoint and result of a job are all that a loop is."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+
+from services.chassis.errors import NotFound
+from services.chassis.jobs import JobEvent, JobStore, watch
+from services.feedback.domain.loop import LOOP_KIND, Inputs, Loop, job_spec, loop_of
+from services.feedback.domain.rounds import STEP_EVENT
+from services.feedback.domain.spec import LoopSpec
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_PAGE = 100
+
+
+class JobLoopStore:
+    """Keeps loops where the service keeps its jobs."""
+
+    def __init__(self, jobs: JobStore) -> None:
+        self._jobs = jobs
+
+    async def find(self, request_id: str) -> Loop | None:
+        """Return the loop that was created under this request id, or None."""
+        if not request_id:
+            return None
+        try:
+            return loop_of(await self._jobs.get(_loop_id(request_id)))
+        except NotFound:
+            return None
+
+    async def create(self, request_id: str, asked: LoopSpec, inputs: Inputs) -> Loop:
+        """Store a loop; the same request id returns the loop of the first call.
+
+        Raises:
+            AlreadyExists: The request id was used with another spec; the error names the field.
+        """
+        spec = job_spec(asked, inputs)
+        return loop_of(await self._jobs.create(LOOP_KIND, request_id, spec, job_id=_loop_id(request_id)))
+
+    async def get(self, loop_id: str) -> Loop:
+        """Return a loop.
+
+        Raises:
+            NotFound: There is none.
+        """
+        try:
+            return loop_of(await self._jobs.get(loop_id))
+        except NotFound:
+            raise _not_found(loop_id) from None
+
+    async def list(self, page_size: int, page_token: str) -> tuple[list[Loop], str]:
+        """Return loops, newest first, and the token of the next page; empty when there is none."""
+        jobs, next_page_token = await self._jobs.list(LOOP_KIND, page_size, page_token)
+        return [loop_of(job) for job in jobs], next_page_token
+
+    async def request_cancel(self, loop_id: str) -> Loop:
+        """Ask for the end of a loop.
+
+        Raises:
+            NotFound: There is none.
+            FailedPrecondition: It has ended.
+        """
+        await self.get(loop_id)
+        return loop_of(await self._jobs.request_cancel(loop_id))
+
+    async def watch(self, loop_id: str, after_sequence: int) -> AsyncGenerator[JobEvent, None]:
+        """Yield each event after a sequence once, in order, until the final one.
+
+        Raises:
+            NotFound: There is no such loop.
+        """
+        await self.get(loop_id)
+        async with aclosing(watch(self._jobs, loop_id, after_sequence)) as events:
+            async for event in events:
+                yield event
+
+    async def told_steps(self, loop_id: str) -> set[tuple[int, str, str]]:
+        """Return round, step and state of every step event in the loop's history."""
+        told: set[tuple[int, str, str]] = set()
+        sequence = 0
+        while events := await self._jobs.events(loop_id, sequence, _PAGE):
+            sequence = events[-1].sequence
+            steps = [event.payload for event in events if event.type == STEP_EVENT]
+            told |= {(int(step["round"]), step["step"], step["state"]) for step in steps}
+        return told
+
+
+def _loop_id(request_id: str) -> str:
+    # Derived, so that a loop is found by its request id before the versions that its spec names are looked up again.
+    chosen = hashlib.sha256(request_id.encode("utf-8")).hexdigest() if request_id else uuid.uuid4().hex
+    return f"loop-{chosen[:20]}"
+
+
+def _not_found(loop_id: str) -> NotFound:
+    return NotFound(f"There is no loop {loop_id[:80]!a}.", "List the loops to see their ids.")

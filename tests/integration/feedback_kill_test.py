@@ -1,0 +1,100 @@
+"""SIGKILL in every step of a loop: it ends all the same, and nothing is made twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_pb2
+from google.protobuf.json_format import MessageToDict
+
+from services.chassis.channel import open_channel
+from tests.fakes.neighbours.world import World
+from tests.integration.processes import ServiceProcess, start_service
+
+ROUND_0 = ("0/test", "0/evaluate", "0/probe_suite", "0/probe", "0/probe_evaluate", "0/dataset", "0/train")
+ROUND_1 = ("1/test", "1/evaluate")
+
+# "answer": the neighbour has made the thing and the loop does not know it yet. "watch": the loop waits for its end.
+POINTS = [
+    *("0/test:answer", "0/evaluate:answer", "0/test:watch", "0/evaluate:watch"),
+    *("0/probe_suite:answer", "0/probe:answer", "0/probe_evaluate:answer", "0/probe:watch", "0/probe_evaluate:watch"),
+    *("0/dataset:answer", "0/train:answer", "0/train:watch"),
+    *("1/test:answer", "1/evaluate:answer", "1/test:watch", "1/evaluate:watch"),
+]
+SPEC = loop_pb2.LoopSpec(
+    model_version_id="tiny",
+    test_suite_version_id="roo_xml/core",
+    goals=[loop_pb2.Goal(metric="conforming_rate", minimum=0.8)],
+    num_examples=26,
+    seed=7,
+)
+
+
+@contextmanager
+def feedback(data_dir: Path, port: int) -> Iterator[ServiceProcess]:
+    names = ("registry", "test_runner", "evaluator", "trainer")
+    with start_service("feedback", data_dir, **{f"{name}_address": f"127.0.0.1:{port}" for name in names}) as process:
+        yield process
+
+
+async def start_loop(address: str) -> str:
+    channel = open_channel(address)
+    stub: feedback_service_pb2_grpc.FeedbackServiceAsyncStub = feedback_service_pb2_grpc.FeedbackServiceStub(channel)
+    created = await stub.CreateLoop(loop_pb2.CreateLoopRequest(request_id="kill", spec=SPEC))
+    await channel.close()
+    return created.loop.loop_id
+
+
+async def wait_for_end(address: str, loop_id: str) -> tuple[loop_pb2.Loop, list[dict[str, object]]]:
+    channel = open_channel(address)
+    stub: feedback_service_pb2_grpc.FeedbackServiceAsyncStub = feedback_service_pb2_grpc.FeedbackServiceStub(channel)
+    events = stub.WatchLoop(loop_pb2.WatchLoopRequest(loop_id=loop_id))
+    steps = [MessageToDict(response.event.payload) async for response in events if response.event.type == "step"]
+    loop = (await stub.GetLoop(loop_pb2.GetLoopRequest(loop_id=loop_id))).loop
+    await channel.close()
+    return loop, steps
+
+
+@pytest.mark.timeout(240)
+async def test_a_loop_that_is_killed_in_every_step_ends_and_doubles_nothing(tmp_path: Path) -> None:
+    world = World()
+    world.evaluator.judgement.rates |= {"tiny@1": 0.1, "tiny@2": 0.9}
+    gates = [world.gates.close(point) for point in POINTS]
+    works = [world.gates.close(point.replace(":watch", ":work")) for point in POINTS]
+    async with world.at_work(), world.served() as port:
+        loop_id = ""
+        for gate, work in zip(gates, works, strict=True):
+            with feedback(tmp_path, port) as process:
+                loop_id = loop_id or await start_loop(process.address)
+                await gate.arrival()
+                process.kill()
+            gate.open()
+            work.open()
+        with feedback(tmp_path, port) as process:
+            loop, steps = await asyncio.wait_for(wait_for_end(process.address, loop_id), 60)
+    assert loop.stop_reason == loop_pb2.STOP_REASON_GOALS_MET
+    assert loop.job.attempt == len(POINTS) + 1
+    assert await world.made() == Counter(ROUND_0 + ROUND_1)
+    assert world.registry.models.numbers == {"tiny": 2}
+    told = Counter((step["round"], step["step"], step["state"]) for step in steps)
+    assert set(told.values()) == {1} and len(told) == 2 * (2 + 6)
+
+
+@pytest.mark.timeout(120)
+async def test_an_accepted_loop_survives_a_kill_that_comes_at_once(tmp_path: Path) -> None:
+    world = World()
+    world.evaluator.judgement.rates["tiny@1"] = 0.9
+    async with world.at_work(), world.served() as port:
+        with feedback(tmp_path, port) as process:
+            loop_id = await start_loop(process.address)
+            process.kill()
+        with feedback(tmp_path, port) as process:
+            assert await start_loop(process.address) == loop_id
+            loop, _ = await asyncio.wait_for(wait_for_end(process.address, loop_id), 60)
+    assert loop.stop_reason == loop_pb2.STOP_REASON_GOALS_MET
+    assert await world.made() == Counter(["0/test", "0/evaluate"])

@@ -1,0 +1,207 @@
+"""The feedback service as a real process, driven by gRPC; the other four services are fakes on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import psutil
+import pytest
+from drillyard.feedback.v1 import feedback_item_pb2, feedback_service_pb2_grpc, loop_pb2
+from drillyard.job.v1 import job_pb2
+from google.protobuf.json_format import MessageToDict
+
+from services.chassis.channel import open_channel
+from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unimplemented
+from tests.fakes.neighbours.world import World
+from tests.integration.processes import ServiceProcess, start_service
+
+# Of CPU time, so that what else runs on the machine does not count.
+MOST_START_SECONDS = 2.0
+MOST_MEMORY_BYTES = 150e6
+MOST_SILENCE_SECONDS = 5.0
+
+
+@dataclass
+class Site:
+    """A running service, its stub and its neighbours."""
+
+    process: ServiceProcess
+    stub: feedback_service_pb2_grpc.FeedbackServiceAsyncStub
+    world: World
+
+    async def create(self, request_id: str = "", **changes: Any) -> loop_pb2.Loop:
+        request = loop_pb2.CreateLoopRequest(request_id=request_id, spec=spec(**changes))
+        return (await self.stub.CreateLoop(request)).loop
+
+    async def get(self, loop_id: str) -> loop_pb2.Loop:
+        return (await self.stub.GetLoop(loop_pb2.GetLoopRequest(loop_id=loop_id))).loop
+
+    async def events(self, loop_id: str, after_sequence: int = 0) -> list[job_pb2.JobEvent]:
+        request = loop_pb2.WatchLoopRequest(loop_id=loop_id, after_sequence=after_sequence)
+        return [response.event async for response in self.stub.WatchLoop(request)]
+
+
+def spec(**changes: Any) -> loop_pb2.LoopSpec:
+    goals = changes.pop("goals", [loop_pb2.Goal(metric="conforming_rate", minimum=0.8)])
+    values: dict[str, Any] = {
+        "model_version_id": "tiny",
+        "test_suite_version_id": "roo_xml/core",
+        "num_examples": 26,
+        "seed": 7,
+    }
+    return loop_pb2.LoopSpec(**{**values, **changes}, goals=goals)
+
+
+def metrics_of(process: ServiceProcess) -> str:
+    with urlopen(f"http://{process.metrics_address}/metrics", timeout=10) as response:
+        return str(response.read().decode())
+
+
+@asynccontextmanager
+async def open_site(data_dir: Path) -> AsyncIterator[Site]:
+    world = World()
+    async with world.at_work(), world.served() as port:
+        names = ("registry", "test_runner", "evaluator", "trainer")
+        addresses = {f"{name}_address": f"127.0.0.1:{port}" for name in names}
+        with start_service("feedback", data_dir, **addresses) as process:
+            channel = open_channel(process.address)
+            yield Site(process, feedback_service_pb2_grpc.FeedbackServiceStub(channel), world)
+            await channel.close()
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    async with open_site(tmp_path) as opened:
+        yield opened
+
+
+async def test_a_loop_improves_a_model_and_tells_all_of_it(site: Site) -> None:
+    site.world.evaluator.judgement.rates |= {"tiny@1": 0.05, "tiny@2": 0.85}
+    created = await site.create()
+    events = await site.events(created.loop_id)
+    loop = await site.get(created.loop_id)
+    assert loop.stop_reason == loop_pb2.STOP_REASON_GOALS_MET
+    assert loop.stop_sentence == "All goals are met after round 1: conforming_rate is 0.850 (goal 0.8)."
+    assert loop.best_model_version_id == "tiny@2"
+    assert (loop.spec.model_version_id, loop.spec.test_suite_version_id) == ("tiny@1", "roo_xml/core@1")
+    assert [made.conforming_rate for made in loop.rounds] == [0.05, 0.85]
+    assert [made.model_version_id for made in loop.rounds] == ["tiny@1", "tiny@2"]
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    steps = [MessageToDict(event.payload) for event in events if event.type == "step"]
+    finished = [(step["round"], step["step"]) for step in steps if step["state"] == "finished"]
+    taught = ["probe", "probe_evaluate", "dataset", "train"]
+    assert finished == [
+        *((0, step) for step in ["test", "evaluate", *taught]),
+        *((1, step) for step in ["test", "evaluate"]),
+    ]
+    assert MessageToDict(events[-1].payload)["state"] == "SUCCEEDED"
+    assert await site.events(created.loop_id, after_sequence=len(events) - 1) == events[-1:]
+
+
+async def test_a_loop_that_waits_is_never_silent_for_more_than_five_seconds(site: Site) -> None:
+    gate = site.world.gates.close("0/test:work")
+    loop = await site.create()
+    heard, last = 0, time.monotonic()
+    async for _ in site.stub.WatchLoop(loop_pb2.WatchLoopRequest(loop_id=loop.loop_id)):
+        assert time.monotonic() - last < MOST_SILENCE_SECONDS
+        heard, last = heard + 1, time.monotonic()
+        if heard == 8:
+            gate.open()
+    assert heard > 8
+
+
+async def test_a_request_id_gives_one_loop_and_refuses_another_body(site: Site) -> None:
+    site.world.evaluator.judgement.rates["tiny@1"] = 1.0
+    first, again = [await site.create("same") for _ in range(2)]
+    assert first.loop_id == again.loop_id
+    with pytest.raises(AlreadyExists, match=r"spec\.seed"):
+        await site.create("same", seed=8)
+    listed = (await site.stub.ListLoops(loop_pb2.ListLoopsRequest())).loops
+    assert [loop.loop_id for loop in listed] == [first.loop_id]
+
+
+async def test_a_cancelled_loop_cancels_its_test_run(site: Site) -> None:
+    gate = site.world.gates.close("0/test:work")
+    loop = await site.create()
+    await gate.arrival()
+    await site.stub.CancelLoop(loop_pb2.CancelLoopRequest(loop_id=loop.loop_id))
+    await site.events(loop.loop_id)
+    loop = await site.get(loop.loop_id)
+    assert loop.job.state == job_pb2.JOB_STATE_CANCELLED
+    assert loop.stop_reason == loop_pb2.STOP_REASON_CANCELLED
+    states = {job.kind: str(job.state) for job in await site.world.jobs()}
+    assert states["test_run"] in ("CANCELLING", "CANCELLED")
+
+
+async def test_an_ended_loop_cannot_be_cancelled(site: Site) -> None:
+    site.world.evaluator.judgement.rates["tiny@1"] = 1.0
+    loop = await site.create()
+    await site.events(loop.loop_id)
+    with pytest.raises(FailedPrecondition):
+        await site.stub.CancelLoop(loop_pb2.CancelLoopRequest(loop_id=loop.loop_id))
+
+
+async def test_wrong_requests_get_a_sentence_and_store_nothing(site: Site) -> None:
+    wrong: list[tuple[type[Exception], dict[str, Any]]] = [
+        (InvalidArgument, {"budget": loop_pb2.Budget(max_minutes=-5)}),
+        (InvalidArgument, {"budget": loop_pb2.Budget(max_minutes=math.nan)}),
+        (InvalidArgument, {"budget": loop_pb2.Budget(max_rounds=-1)}),
+        (InvalidArgument, {"goals": []}),
+        (InvalidArgument, {"num_probe_cases": 49}),
+        (NotFound, {"model_version_id": "no-such-model"}),
+        (NotFound, {"test_suite_version_id": "roo_xml/none"}),
+    ]
+    for cls, changes in wrong:
+        with pytest.raises(cls) as raised:
+            await site.create(**changes)
+        assert getattr(raised.value, "next_step", "")
+    with pytest.raises(NotFound, match="no loop"):
+        await site.get("loop-unknown")
+    with pytest.raises(NotFound, match="no loop"):
+        await site.events("loop-unknown")
+    assert not (await site.stub.ListLoops(loop_pb2.ListLoopsRequest())).loops
+    assert await site.world.jobs() == []
+
+
+async def test_what_is_not_built_says_so(site: Site) -> None:
+    with pytest.raises(Unimplemented, match="Feedback items are not built"):
+        await site.stub.CreateFeedbackItem(feedback_item_pb2.CreateFeedbackItemRequest())
+    with pytest.raises(Unimplemented, match="Feedback items are not built"):
+        await site.stub.ListFeedbackItems(feedback_item_pb2.ListFeedbackItemsRequest())
+
+
+async def test_the_process_is_small_starts_fast_and_shows_its_series(site: Site) -> None:
+    site.world.evaluator.judgement.rates["tiny@1"] = 1.0
+    usage = psutil.Process(site.process.process.pid)
+    memory, cpu_seconds = usage.memory_info().rss, sum(usage.cpu_times()[:2])
+    await site.events((await site.create()).loop_id)
+    shown = await asyncio.to_thread(metrics_of, site.process)
+    assert 'drillyard_loops_ended_total{reason="GOALS_MET"} 1.0' in shown
+    assert 'drillyard_loop_step_seconds_count{step="evaluate"} 1.0' in shown
+    assert 'drillyard_jobs{kind="loop",state="SUCCEEDED"} 1.0' in shown
+    assert memory < MOST_MEMORY_BYTES
+    assert cpu_seconds < MOST_START_SECONDS
+
+
+async def test_a_service_that_is_asked_to_end_leaves_its_loop_to_the_next(tmp_path: Path) -> None:
+    async with open_site(tmp_path) as site:
+        gate = site.world.gates.close("0/test:work")
+        loop = await site.create()
+        await gate.arrival()
+        assert site.process.stop() == 0
+        gate.open()
+        assert [job.kind for job in await site.world.jobs() if str(job.state) == "CANCELLING"] == []
+    async with open_site(tmp_path) as again:
+        # The new neighbours know nothing of the run that was started, and say so.
+        await again.events(loop.loop_id)
+        ended = await again.get(loop.loop_id)
+        assert ended.job.state == job_pb2.JOB_STATE_FAILED
+        assert ended.job.error.code == "NOT_FOUND"

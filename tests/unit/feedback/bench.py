@@ -1,0 +1,143 @@
+"""A loop job on a bench: the real job and clients, with fakes for the other four services on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from services.chassis.artifacts import ArtifactStore
+from services.chassis.channel import open_channel
+from services.chassis.jobs import JobRunner
+from services.feedback.clients.evaluator import GrpcEvaluator
+from services.feedback.clients.registry import GrpcRegistry
+from services.feedback.clients.test_runner import GrpcTestRunner
+from services.feedback.clients.trainer import GrpcTrainer
+from services.feedback.domain.loop import LOOP_KIND, Loop
+from services.feedback.domain.rounds import STEP_EVENT, Step, StopReason
+from services.feedback.domain.spec import Budget, Goal, LoopSpec
+from services.feedback.jobs.loop import LoopJob, Services
+from services.feedback.usecases import FeedbackUseCases
+from tests.fakes.feedback_store import MemoryLoopStore
+from tests.fakes.neighbours.world import World
+
+SPEC = LoopSpec(
+    "tiny", "roo_xml/core", (Goal("conforming_rate", 0.8),), budget=Budget(max_rounds=2), seed=7, num_examples=26
+)
+
+
+@dataclass
+class Tally:
+    """Counts what the job measures."""
+
+    steps: list[Step] = field(default_factory=list)
+    reasons: list[StopReason] = field(default_factory=list)
+
+    def step_ended(self, step: Step, seconds: float) -> None:
+        assert seconds >= 0
+        self.steps.append(step)
+
+    def loop_ended(self, reason: StopReason) -> None:
+        self.reasons.append(reason)
+
+
+@dataclass
+class Neighbourhood:
+    """The server of the neighbours, which can go and come back on its port."""
+
+    world: World
+    server: AsyncExitStack
+    port: int
+
+    async def stop(self) -> None:
+        """End the server as a service ends that is asked to."""
+        await self.server.aclose()
+
+    async def restart(self) -> None:
+        """End the server and start another."""
+        await self.stop()
+        await self.server.enter_async_context(self.world.served(self.port))
+
+
+@dataclass
+class Bench:
+    """Everything around one loop job."""
+
+    world: World
+    services: Services
+    store: MemoryLoopStore
+    artifacts: ArtifactStore
+    neighbourhood: Neighbourhood
+    tally: Tally = field(default_factory=Tally)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    @property
+    def usecases(self) -> FeedbackUseCases:
+        return FeedbackUseCases(self.store, self.services.registry)
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """Run a runner of loops, as a process does until it is asked to end."""
+        job = LoopJob(self.services, self.store, self.artifacts, measures=self.tally, now=self.now)
+        runner = JobRunner(self.store.jobs, owner="bench", is_only_owner=True)
+        runner.register(LOOP_KIND, job.run, cleanup=job.clean_up)
+        await runner.start()
+        try:
+            yield
+        finally:
+            await runner.stop(10.0)
+
+    async def until_ended(self, loop_id: str) -> Loop:
+        """Return the loop once it has ended."""
+
+        async def drain() -> None:
+            async for _ in self.store.watch(loop_id, 0):
+                pass
+
+        await asyncio.wait_for(drain(), 30)
+        return await self.store.get(loop_id)
+
+    async def until_told(self, loop_id: str, step: Step) -> None:
+        """Return once a step is told as started."""
+
+        async def listen() -> None:
+            async for event in self.store.watch(loop_id, 0):
+                if event.type == STEP_EVENT and (event.payload["step"], event.payload["state"]) == (step, "started"):
+                    return
+
+        await asyncio.wait_for(listen(), 30)
+
+    async def play(self, spec: LoopSpec = SPEC) -> Loop:
+        """Create a loop and return it once it has ended."""
+        async with self.at_work():
+            loop = await self.usecases.create_loop("play", spec)
+            return await self.until_ended(loop.loop_id)
+
+    async def steps(self, loop_id: str) -> list[dict[str, Any]]:
+        """Return the payloads of the loop's step events."""
+        events = await self.store.jobs.events(loop_id, 0, 1000)
+        return [event.payload for event in events if event.type == STEP_EVENT]
+
+
+@asynccontextmanager
+async def set_up(tmp_path: Path, *, patience_seconds: float = 10.0) -> AsyncIterator[Bench]:
+    """Yield a bench whose neighbours are at work."""
+    world = World()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(world.at_work())
+        server = await stack.enter_async_context(AsyncExitStack())
+        port = await server.enter_async_context(world.served())
+        channel = open_channel(f"127.0.0.1:{port}")
+        stack.push_async_callback(channel.close)
+        services = Services(
+            GrpcRegistry(channel, patience_seconds),
+            GrpcTestRunner(channel, patience_seconds),
+            GrpcEvaluator(channel, patience_seconds),
+            GrpcTrainer(channel, patience_seconds),
+        )
+        artifacts = ArtifactStore((tmp_path / "artifacts").as_uri())
+        yield Bench(world, services, MemoryLoopStore(), artifacts, Neighbourhood(world, server, port))

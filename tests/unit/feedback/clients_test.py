@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.chassis.errors import NotFound, Unavailable
+from services.feedback.clients.patience import persist
+from services.feedback.domain.work import TestOrder, WorkProgress
+from tests.unit.feedback.bench import set_up
+
+ORDER = TestOrder("tiny@1", "roo_xml/core@1", "compact", 192, 7)
+
+
+async def test_progress_of_another_service_is_followed_from_now_to_its_end(tmp_path: Path) -> None:
+    async with set_up(tmp_path) as bench:
+        gate = bench.world.gates.close("0/test:work")
+        run_id = await bench.services.test_runner.start("loop/0/test", ORDER)
+        await gate.arrival()
+        told = []
+        async for progress in bench.services.test_runner.watch(run_id):
+            told.append(progress)
+            gate.open()
+        assert told[0] == WorkProgress("fake", 1, 2, "units")
+        assert told[-1] == WorkProgress("fake", 2, 2, "units", "nearly there")
+        assert (await bench.services.test_runner.state(run_id)).state == "SUCCEEDED"
+
+
+async def test_starting_twice_under_one_request_id_starts_one_run(tmp_path: Path) -> None:
+    async with set_up(tmp_path) as bench:
+        first, again = [await bench.services.test_runner.start("loop/0/test", ORDER) for _ in range(2)]
+        assert first == again
+        assert len(await bench.world.jobs()) == 1
+
+
+async def test_all_pages_of_cases_and_verdicts_are_read(tmp_path: Path) -> None:
+    async with set_up(tmp_path) as bench:
+        cases = await bench.services.registry.list_cases("roo_xml/core@1")
+        run_id = await bench.services.test_runner.start("loop/0/test", ORDER)
+        evaluation_id = await bench.services.evaluator.start("loop/0/evaluate", run_id)
+        verdicts = await bench.services.evaluator.verdicts(evaluation_id)
+        assert [verdict.case_id for verdict in verdicts] == [case.case_id for case in cases]
+        assert cases == bench.world.registry.cases["roo_xml/core@1"]
+
+
+async def test_a_call_is_repeated_while_its_service_is_away() -> None:
+    failures = [Unavailable("away"), Unavailable("away")]
+
+    async def call() -> str:
+        if failures:
+            raise failures.pop()
+        return "answer"
+
+    assert await persist(call, 10.0) == "answer"
+
+
+async def test_an_error_that_waiting_does_not_mend_is_raised_at_once() -> None:
+    calls = []
+
+    async def call() -> None:
+        calls.append(1)
+        raise NotFound("none")
+
+    with pytest.raises(NotFound):
+        await persist(call, 10.0)
+    assert len(calls) == 1
+
+
+async def test_patience_ends() -> None:
+    async def call() -> None:
+        raise Unavailable("away")
+
+    with pytest.raises(Unavailable):
+        await persist(call, 0.3)

@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from services.chassis.errors import FailedPrecondition, NotFound, ResourceExhausted
+from services.chassis.jobs import JobState
+from services.feedback.domain.loop import LOOP_KIND, job_state
+from services.feedback.domain.rounds import LAST_ROUND_STEPS, Rates, Round, Step, StopReason
+from services.feedback.domain.spec import Budget, LoopSpec
+from tests.unit.feedback.bench import SPEC, Bench, set_up
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with set_up(tmp_path) as made:
+        yield made
+
+
+async def test_a_version_that_meets_the_goals_is_only_tested(bench: Bench) -> None:
+    bench.world.evaluator.judgement.rates["tiny@1"] = 0.9
+    loop = await bench.play()
+    assert loop.stop is not None and loop.stop.reason is StopReason.GOALS_MET
+    assert len(loop.rounds) == 1 and loop.best_model_version_id == "tiny@1"
+    assert await bench.world.made() == Counter(["0/test", "0/evaluate"])
+
+
+async def test_rounds_go_on_from_the_best_version_until_the_goals_are_met(bench: Bench) -> None:
+    bench.world.evaluator.judgement.rates |= {"tiny@1": 0.1, "tiny@2": 0.5, "tiny@3": 0.85}
+    loop = await bench.play()
+    assert loop.stop is not None and loop.stop.reason is StopReason.GOALS_MET
+    assert [made.model_version_id for made in loop.rounds] == ["tiny@1", "tiny@2", "tiny@3"]
+    assert [made.rates.conforming_rate for made in loop.rounds if made.rates] == [0.1, 0.5, 0.85]
+    assert loop.best_model_version_id == "tiny@3"
+    assert bench.tally.reasons == [StopReason.GOALS_MET]
+    assert bench.tally.steps == [*Step, *Step, *LAST_ROUND_STEPS]
+
+
+async def test_every_round_makes_each_thing_once(bench: Bench) -> None:
+    bench.world.evaluator.judgement.rates |= {"tiny@2": 0.2, "tiny@3": 0.3}
+    loop = await bench.play()
+    names = ("test", "evaluate", "probe_suite", "probe", "probe_evaluate", "dataset", "train")
+    expected = [*(f"{number}/{name}" for number in (0, 1) for name in names), "2/test", "2/evaluate"]
+    assert await bench.world.made() == Counter(expected)
+    assert loop.stop is not None and loop.stop.reason is StopReason.OUT_OF_ROUNDS
+
+
+async def test_a_round_that_makes_nothing_better_ends_the_loop_and_the_best_version_is_kept(bench: Bench) -> None:
+    bench.world.evaluator.judgement.rates |= {"tiny@1": 0.4, "tiny@2": 0.3}
+    loop = await bench.play()
+    assert loop.stop is not None and loop.stop.reason is StopReason.NO_PROGRESS
+    assert loop.best_model_version_id == "tiny@1"
+
+
+async def test_no_round_is_begun_after_the_minutes_are_used_up(bench: Bench) -> None:
+    bench.now = lambda: datetime.now(UTC) + timedelta(minutes=11)
+    loop = await bench.play(replace(SPEC, budget=Budget(5, 10)))
+    assert loop.stop is not None and loop.stop.reason is StopReason.OUT_OF_TIME
+    assert len(loop.rounds) == 1
+
+
+async def test_the_probe_decides_what_the_dataset_holds(bench: Bench) -> None:
+    judgement = bench.world.evaluator.judgement
+    judgement.other_cause, judgement.causes = "", {"apply_diff": "effect_failed", "new_task": "no_call"}
+    loop = await bench.play(replace(SPEC, budget=Budget(1), num_examples=130))
+    lines = bench.world.registry.dataset_lines[loop.rounds[0].dataset_version_id]
+    train = [row for row in map(json.loads, lines) if row["split"] == "train"]
+    assert Counter(row["cause"] for row in train).keys() == {"effect_failed", "no_call", "none"}
+    by_tool = Counter(row["tool"] for row in train)
+    assert {tool for tool, _ in by_tool.most_common(2)} == {"apply_diff", "new_task"}
+
+
+async def test_the_probe_is_of_the_pool_and_the_training_gets_the_settings_of_the_loop(bench: Bench) -> None:
+    loop = await bench.play(replace(SPEC, budget=Budget(1), num_probe_cases=13, training={"batch_size": 4}))
+    cases = bench.world.registry.cases[loop.rounds[0].probe_test_suite_version_id]
+    assert Counter(case.tool for case in cases) == dict.fromkeys({case.tool for case in cases}, 1)
+    assert len(cases) == 13 and all(case.case_id.startswith("pool-") for case in cases)
+    spec = (await bench.world.trainer.jobs.store.get(loop.rounds[0].training_job_id)).spec
+    assert spec["batch_size"] == 4 and spec["model_version_id"] == "tiny@1" and int(spec["seed"]) > 0
+
+
+async def test_before_and_after_are_tested_alike(bench: Bench) -> None:
+    loop = await bench.play(replace(SPEC, budget=Budget(1), max_new_tokens=64))
+    before, after = [await bench.world.test_runner.spec_of(made.test_run_id) for made in loop.rounds]
+    assert (before.model_version_id, after.model_version_id) == ("tiny@1", "tiny@2")
+    after.model_version_id = before.model_version_id
+    assert before == after
+    assert before.sampling.max_new_tokens == 64 and before.seed == 7
+
+
+async def test_each_step_is_told_as_started_and_finished_once_with_its_ids(bench: Bench) -> None:
+    loop = await bench.play(replace(SPEC, budget=Budget(1)))
+    told = await bench.steps(loop.loop_id)
+    counts = Counter((step["round"], step["step"], step["state"]) for step in told)
+    steps = [(0, step) for step in Step] + [(1, step) for step in LAST_ROUND_STEPS]
+    assert counts == Counter((number, str(step), state) for number, step in steps for state in ("started", "finished"))
+    ids = {(step["round"], step["step"]): step["ids"] for step in told if step["state"] == "finished"}
+    assert ids[0, "train"]["model_version_id"] == "tiny@2"
+    assert ids[0, "dataset"]["dataset_version_id"] == loop.rounds[0].dataset_version_id
+    assert all(step["message"] for step in told)
+
+
+async def test_progress_ends_at_the_steps_that_were_done(bench: Bench) -> None:
+    loop = await bench.play(replace(SPEC, budget=Budget(1)))
+    assert loop.job.progress["done"] == loop.job.progress["total"] == 8
+    assert loop.stop is not None and loop.job.progress["message"] == loop.stop.sentence
+
+
+async def test_a_failed_training_fails_the_loop_with_the_trainers_own_sentences(bench: Bench) -> None:
+    bench.world.trainer.fault = ResourceExhausted("No space is left for /data.", "Free space there.")
+    loop = await bench.play()
+    assert loop.job.state is JobState.FAILED and loop.stop is None
+    error = loop.job.error
+    assert error is not None and error.code == "RESOURCE_EXHAUSTED"
+    assert error.problem.startswith("The training job ") and error.problem.endswith("No space is left for /data.")
+    assert error.next_step == "Free space there."
+
+
+async def test_work_that_someone_else_cancels_fails_the_loop(bench: Bench) -> None:
+    gate = bench.world.gates.close("0/test:work")
+    async with bench.at_work():
+        loop = await bench.usecases.create_loop("", SPEC)
+        await gate.arrival()
+        await bench.services.test_runner.cancel((await bench.world.test_runner.jobs.all())[0].job_id)
+        loop = await bench.until_ended(loop.loop_id)
+    assert loop.job.error is not None and "was cancelled by someone else" in loop.job.error.problem
+
+
+@pytest.mark.parametrize("point", ["0/test:work", "0/evaluate:work", "0/probe:work", "0/train:work", "1/test:answer"])
+async def test_cancelling_a_loop_cancels_what_it_waits_for(bench: Bench, point: str) -> None:
+    gate = bench.world.gates.close(point)
+    async with bench.at_work():
+        loop = await bench.usecases.create_loop("", SPEC)
+        await gate.arrival()
+        await bench.usecases.cancel_loop(loop.loop_id)
+        if point.endswith(":answer"):
+            gate.open()
+        loop = await bench.until_ended(loop.loop_id)
+    assert loop.job.state is JobState.CANCELLED
+    assert loop.stop is not None and loop.stop.reason is StopReason.CANCELLED
+    assert [job.request_id for job in await bench.world.jobs() if job.state is JobState.RUNNING] == []
+
+
+async def test_an_ended_loop_cannot_be_cancelled(bench: Bench) -> None:
+    bench.world.evaluator.judgement.rates["tiny@1"] = 1.0
+    loop = await bench.play()
+    with pytest.raises(FailedPrecondition):
+        await bench.usecases.cancel_loop(loop.loop_id)
+
+
+async def test_a_cancel_that_a_killed_process_left_is_carried_out_by_the_next(bench: Bench) -> None:
+    bench.world.gates.close("0/test:work")
+    async with bench.at_work():
+        loop = await bench.usecases.create_loop("", SPEC)
+        await bench.until_told(loop.loop_id, Step.TEST)
+    await bench.usecases.cancel_loop(loop.loop_id)
+    async with bench.at_work():
+        loop = await bench.until_ended(loop.loop_id)
+    assert loop.job.state is JobState.CANCELLED
+    run = (await bench.world.test_runner.jobs.all())[0]
+    assert run.state in (JobState.CANCELLING, JobState.CANCELLED)
+
+
+async def _left_behind(bench: Bench, made: Round, spec: LoopSpec) -> str:
+    """Store a loop as a process left it that was killed after `made` was recorded."""
+    loop = await bench.usecases.create_loop("", spec)
+    job = await bench.store.jobs.claim([LOOP_KIND], "dead", 60)
+    assert job is not None
+    await bench.store.jobs.save_checkpoint(loop.loop_id, job.epoch, job_state([made]))
+    await bench.store.jobs.release(loop.loop_id, job.epoch)
+    return loop.loop_id
+
+
+async def test_a_loop_that_was_decided_but_not_ended_begins_nothing_else(bench: Bench) -> None:
+    made = Round(0, "tiny@1", test_run_id="r", evaluation_id="e", rates=Rates(0.9, 0.9, 0.9))
+    loop_id = await _left_behind(bench, made, SPEC)
+    async with bench.at_work():
+        loop = await bench.until_ended(loop_id)
+    assert loop.stop is not None and loop.stop.reason is StopReason.GOALS_MET
+    assert await bench.world.made() == Counter()
+
+
+async def test_training_that_has_begun_is_not_given_up_because_a_restart_took_long(bench: Bench) -> None:
+    bench.world.evaluator.judgement.rates["tiny@2"] = 0.9
+    made = Round(0, "tiny@1", "r", "e", Rates(0.1, 0.1, 0.1), probe_test_suite_version_id="roo_xml/core@1")
+    loop_id = await _left_behind(bench, made, replace(SPEC, budget=Budget(2, 5)))
+    bench.now = lambda: datetime.now(UTC) + timedelta(hours=1)
+    async with bench.at_work():
+        loop = await bench.until_ended(loop_id)
+    assert loop.stop is not None and loop.stop.reason is StopReason.GOALS_MET
+    assert len(loop.rounds) == 2
+
+
+async def test_unknown_models_and_suites_are_refused_before_a_loop_is_stored(bench: Bench) -> None:
+    for spec in (replace(SPEC, model_version_id="tiny@9"), replace(SPEC, test_suite_version_id="roo_xml/none")):
+        with pytest.raises(NotFound):
+            await bench.usecases.create_loop("", spec)
+    assert await bench.usecases.list_loops(0, "") == ([], "")
+
+
+async def test_a_repeated_request_gives_the_same_loop_although_the_model_has_a_newer_version(bench: Bench) -> None:
+    first = await bench.usecases.create_loop("same", SPEC)
+    bench.world.registry.models.register("another", "tiny", "")
+    again = await bench.usecases.create_loop("same", SPEC)
+    assert again.loop_id == first.loop_id and again.inputs.model_version_id == "tiny@1"
+
+
+async def test_services_that_restart_while_they_are_watched_do_not_end_a_loop(bench: Bench) -> None:
+    gates = [bench.world.gates.close(point) for point in ("0/test:work", "0/train:work")]
+    async with bench.at_work():
+        loop = await bench.usecases.create_loop("", replace(SPEC, budget=Budget(1)))
+        for gate, step in zip(gates, (Step.TEST, Step.TRAIN), strict=True):
+            await bench.until_told(loop.loop_id, step)
+            await bench.neighbourhood.restart()
+            gate.open()
+        loop = await bench.until_ended(loop.loop_id)
+    assert loop.stop is not None and loop.stop.reason is StopReason.NO_PROGRESS
+
+
+async def test_services_that_stay_away_fail_the_loop_after_its_patience(tmp_path: Path) -> None:
+    async with set_up(tmp_path, patience_seconds=0.5) as bench:
+        bench.world.gates.close("0/test:work")
+        async with bench.at_work():
+            loop = await bench.usecases.create_loop("", SPEC)
+            await bench.until_told(loop.loop_id, Step.TEST)
+            await bench.neighbourhood.stop()
+            loop = await bench.until_ended(loop.loop_id)
+    assert loop.job.error is not None and loop.job.error.code == "UNAVAILABLE"
+
+
+async def test_a_loop_that_waits_keeps_telling_that_it_lives(bench: Bench) -> None:
+    gate = bench.world.gates.close("0/test:work")
+    async with bench.at_work():
+        loop = await bench.usecases.create_loop("", SPEC)
+        await bench.until_told(loop.loop_id, Step.TEST)
+        times = []
+        async for event in bench.store.watch(loop.loop_id, 0):
+            if event.type == "progress" and event.payload["phase"] == "test":
+                times.append(event.time)
+            if len(times) == 4:
+                break
+        gate.open()
+    silences = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
+    assert max(silences) < 5
