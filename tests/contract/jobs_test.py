@@ -1,6 +1,7 @@
 """What every job store promises, over memory, SQLite and PostgreSQL."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +134,29 @@ async def test_what_is_not_json_is_refused_and_leaves_nothing(stores: Stores) ->
     assert await stores.first.count() == {}
 
 
+@pytest.mark.parametrize("request_id", ["a\0b", "line\nbreak", "x" * 201, "\udcff"])
+async def test_an_odd_request_id_is_refused(stores: Stores, request_id: str) -> None:
+    with pytest.raises(InvalidArgument, match="request id"):
+        await stores.first.create("drill", request_id, {})
+
+
+async def test_any_text_is_kept_as_it_is(stores: Stores) -> None:
+    spec = {"text": "NUL \0, half a pair \ud83d, \u2028, \x1b[31m", "big": 2**80}
+    job = await stores.first.create("drill", "r1", spec)
+    assert (await stores.second.get(job.job_id)).spec == spec
+
+
+async def test_an_id_that_nothing_can_have_is_not_an_internal_error(stores: Stores) -> None:
+    with pytest.raises((NotFound, InvalidArgument)):
+        await stores.first.get("a\0b")
+
+
+async def test_a_token_beyond_every_job_is_the_first_page(stores: Stores) -> None:
+    job = await stores.first.create("drill", "r1", {})
+    token = base64.urlsafe_b64encode(str(10**30).encode()).decode()
+    assert await stores.first.list("drill", 0, token) == ([job], "")
+
+
 async def test_unknown_ids_are_not_found(stores: Stores) -> None:
     store = stores.first
     for call in (store.get, store.events, store.request_cancel, store.request_pause, store.resume):
@@ -153,7 +177,7 @@ async def test_lists_are_newest_first_and_page_without_gaps(stores: Stores) -> N
     assert seen == [6, 5, 4, 3, 2, 1, 0]
 
 
-@pytest.mark.parametrize("arguments", [(-1, ""), (0, "rubbish!"), (0, "bm90IGEgbnVtYmVy")])
+@pytest.mark.parametrize("arguments", [(-1, ""), (0, "rubbish!"), (0, "bm90IGEgbnVtYmVy"), (0, "x" * 10_000)])
 async def test_a_wrong_page_is_refused(stores: Stores, arguments: tuple[int, str]) -> None:
     with pytest.raises(InvalidArgument):
         await stores.first.list("drill", *arguments)

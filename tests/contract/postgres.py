@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -53,7 +54,8 @@ def run_postgres() -> Iterator[str]:
         _wait_for(port, process, folder / "log")
         yield f"postgresql+psycopg://drillyard@127.0.0.1:{port}/postgres"
     finally:
-        process.terminate()
+        # SIGTERM would wait for the last client.
+        process.send_signal(signal.SIGINT)
         try:
             process.wait(START_SECONDS)
         finally:

@@ -84,7 +84,7 @@ def start_service(name: str, data_dir: Path, **settings: object) -> Iterator[Ser
         yield ServiceProcess(
             name=name,
             process=process,
-            address=ready.get("grpc_address", ""),
+            address=ready.get("grpc_address") or ready.get("http_address", ""),
             metrics_address=ready.get("metrics_address", ""),
             start_seconds=time.monotonic() - started,
             log_path=log_path,

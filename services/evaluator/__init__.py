@@ -1,0 +1,1 @@
+"""The evaluator service: judges the transcripts of test runs, and compares evaluations."""

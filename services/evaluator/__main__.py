@@ -1,0 +1,48 @@
+"""Starts the evaluator: `python -m services.evaluator`."""
+
+from __future__ import annotations
+
+from drillyard.evaluator.v1 import evaluator_service_pb2_grpc as rpc
+
+from services.chassis.application import Application
+from services.chassis.channel import open_channel
+from services.chassis.process import run
+from services.chassis.settings import load_settings
+from services.evaluator.clients.registry import RegistryClient
+from services.evaluator.clients.test_runner import TestRunnerClient
+from services.evaluator.jobs.evaluation import EvaluationJob
+from services.evaluator.servicer import SERVICE_NAME, EvaluatorServicer
+from services.evaluator.settings import EvaluatorSettings
+from services.evaluator.store.sql import MIGRATIONS, SqlEvaluationStore
+from services.evaluator.telemetry import EvaluatorTelemetry
+from services.evaluator.usecases.comparisons import ComparisonUseCases
+from services.evaluator.usecases.evaluations import EvaluationUseCases
+from services.evaluator.usecases.verdicts import VerdictUseCases
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = load_settings(EvaluatorSettings)
+
+    async def wire(app: Application) -> None:
+        registry, test_runner = open_channel(settings.registry_address), open_channel(settings.test_runner_address)
+        app.on_stop(registry.close)
+        app.on_stop(test_runner.close)
+        runs, store = TestRunnerClient(test_runner), SqlEvaluationStore(app.database)
+        job = EvaluationJob(
+            store=store, runs=runs, suites=RegistryClient(registry), telemetry=EvaluatorTelemetry(app.telemetry)
+        )
+        app.jobs.runner.register(job.kind, job, limit=settings.max_running)
+        evaluations = EvaluationUseCases(jobs=app.jobs.store, store=store, runs=runs)
+        servicer = EvaluatorServicer(
+            evaluations,
+            VerdictUseCases(store=store, evaluations=evaluations),
+            ComparisonUseCases(store=store, evaluations=evaluations),
+        )
+        app.add_servicer(rpc.add_EvaluatorServiceServicer_to_server, servicer, SERVICE_NAME)
+
+    run("evaluator", settings, wire, migrations=MIGRATIONS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""The registry over gRPC."""
+
+from __future__ import annotations
+
+import json
+
+import grpc.aio
+from drillyard.registry.v1 import registry_service_pb2_grpc, test_suite_pb2
+
+from services.chassis.errors import FailedPrecondition
+from services.protocols.cases import Case, case_from_document
+
+_PAGE_SIZE = 100
+
+
+class RegistryClient:
+    """Answers the port `Suites` from a registry service."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
+
+    async def list_cases(self, test_suite_version_id: str) -> tuple[Case, ...]:
+        """Return all cases of a suite version.
+
+        Raises:
+            NotFound: There is no such version.
+            FailedPrecondition: A case is not one that this release can read.
+        """
+        cases: list[Case] = []
+        token = ""
+        while True:
+            request = test_suite_pb2.ListTestCasesRequest(
+                test_suite_version_id=test_suite_version_id, page_size=_PAGE_SIZE, page_token=token
+            )
+            page = await self._stub.ListTestCases(request)
+            cases.extend(_case(entry) for entry in page.test_cases)
+            token = page.next_page_token
+            if not token:
+                return tuple(cases)
+
+
+def _case(entry: test_suite_pb2.TestCase) -> Case:
+    try:
+        return case_from_document(json.loads(entry.document))
+    except (ValueError, RecursionError) as error:
+        raise FailedPrecondition(
+            f"The case {entry.case_id[:100]!r} cannot be read: {str(error)[:200]}.",
+            "Run the same release of Drillyard in all services, or register the suite again.",
+        ) from error

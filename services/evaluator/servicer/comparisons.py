@@ -1,0 +1,26 @@
+"""The RPC of comparisons."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import grpc.aio
+from drillyard.evaluator.v1 import comparison_pb2, evaluator_service_pb2_grpc
+
+from services.evaluator.convert.comparison import comparison_to_proto
+from services.evaluator.usecases.comparisons import ComparisonUseCases
+
+_Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+
+class ComparisonMethods(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
+    """Compares evaluations."""
+
+    _comparisons: ComparisonUseCases
+
+    async def CompareEvaluations(
+        self, request: comparison_pb2.CompareEvaluationsRequest, context: _Context
+    ) -> comparison_pb2.CompareEvaluationsResponse:
+        """Compare two finished evaluations."""
+        comparison = await self._comparisons.compare(request.before_evaluation_id, request.after_evaluation_id)
+        return comparison_pb2.CompareEvaluationsResponse(comparison=comparison_to_proto(comparison))

@@ -1,0 +1,39 @@
+"""The RPCs of verdicts."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import grpc.aio
+from drillyard.evaluator.v1 import evaluator_service_pb2_grpc, verdict_pb2
+
+from services.evaluator.convert.verdict import verdict_to_proto
+from services.evaluator.domain.verdict import VerdictFilter
+from services.evaluator.usecases.verdicts import VerdictUseCases
+
+_Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+
+class VerdictMethods(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
+    """Lists verdicts, and judges single answers."""
+
+    _verdicts: VerdictUseCases
+
+    async def ListVerdicts(
+        self, request: verdict_pb2.ListVerdictsRequest, context: _Context
+    ) -> verdict_pb2.ListVerdictsResponse:
+        """List verdicts in the order of judging."""
+        page, token = await self._verdicts.list_verdicts(
+            request.evaluation_id,
+            VerdictFilter(tool=request.tool, cause=request.cause),
+            page_size=request.page_size,
+            page_token=request.page_token,
+        )
+        return verdict_pb2.ListVerdictsResponse(verdicts=map(verdict_to_proto, page), next_page_token=token)
+
+    async def Judge(self, request: verdict_pb2.JudgeRequest, context: _Context) -> verdict_pb2.JudgeResponse:
+        """Judge one answer without storing anything."""
+        verdict = await self._verdicts.judge(
+            request.profile_id, request.case_document, request.answer, request.finish_reason
+        )
+        return verdict_pb2.JudgeResponse(verdict=verdict_to_proto(verdict))

@@ -1,0 +1,1 @@
+"""Where evaluations and verdicts are kept."""

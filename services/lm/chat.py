@@ -1,0 +1,92 @@
+"""Messages rendered to token ids by the model's own chat template, for asking and for training, token-exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from services.lm.errors import InvalidChat
+
+Message = Mapping[str, Any]
+
+_MAX_RENDERED_CHARACTERS: Final = 8 << 20
+
+
+@dataclass(frozen=True)
+class EncodedExample:
+    """A prompt and its answer as token ids; `ids[trained_from:]` is the answer with its end-of-turn token."""
+
+    ids: tuple[int, ...]
+    trained_from: int
+
+
+def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, asks: bool = True) -> str:
+    """The prompt's text; with `asks` it ends where the model begins its answer.
+
+    Raises:
+        InvalidChat: The model has no chat template, or it refuses these messages.
+    """
+    if not isinstance(tokenizer.chat_template, str):
+        raise InvalidChat("The model has no chat template.", "Choose an instruction-tuned model.")
+    try:
+        text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=asks)
+    except (TemplateError, TypeError, KeyError, ValueError, RecursionError) as error:
+        raise InvalidChat(
+            f"The chat template refuses these messages ({error}).", "Check roles and contents."
+        ) from error
+    if not isinstance(text, str) or len(text) > _MAX_RENDERED_CHARACTERS:
+        raise InvalidChat("The rendered prompt is too long.", "Shorten the messages.")
+    return text
+
+
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+    """The ids of the prompt up to where the model begins its answer.
+
+    Raises:
+        InvalidChat: As in `render`.
+    """
+    return _ids(tokenizer, render(tokenizer, messages))
+
+
+def encode_example(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, eos_ids: frozenset[int] | None = None
+) -> EncodedExample:
+    """The last message, the assistant's, as an answer to the others.
+
+    The prompt's part is exactly what `encode_prompt` gives for the others, and the answer's part is encoded by
+    itself, as a model generates it. What the template writes after the end-of-turn token is left out.
+
+    Raises:
+        InvalidChat: The last message isn't the assistant's, the template changes the prompt once it is answered, or
+            the answer holds an end-of-turn token.
+    """
+    if len(messages) < 2 or messages[-1].get("role") != "assistant":
+        raise InvalidChat("The last message is not the assistant's.", "End each example with its answer.")
+    prompt, whole = render(tokenizer, messages[:-1]), render(tokenizer, messages, asks=False)
+    if not whole.startswith(prompt):
+        raise InvalidChat(
+            "The chat template renders the prompt differently once it is answered.",
+            "Use a template in which the answered prompt begins with the prompt.",
+        )
+    ends = eos_ids or frozenset({_eos(tokenizer)})
+    prompt_ids, answer_ids = _ids(tokenizer, prompt), _ids(tokenizer, whole[len(prompt) :])
+    positions = [index for index, token in enumerate(answer_ids) if token in ends]
+    if len(positions) > 1:
+        raise InvalidChat("The answer holds an end-of-turn token.", "Remove the marker from the answer's text.")
+    answer = answer_ids[: positions[0] + 1] if positions else [*answer_ids, _eos(tokenizer)]
+    return EncodedExample((*prompt_ids, *answer), len(prompt_ids))
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
+    return ids
+
+
+def _eos(tokenizer: PreTrainedTokenizerBase) -> int:
+    if not isinstance(tokenizer.eos_token_id, int):
+        raise InvalidChat("The tokenizer has no end-of-turn token.", "Choose an instruction-tuned model.")
+    return tokenizer.eos_token_id

@@ -1,0 +1,117 @@
+"""`python -m services.lm.conversion inspect | gguf | merge`: JSON lines on standard output, the last one the result."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final, NoReturn
+
+from services.lm.errors import LimitExceeded, LmError
+
+_PROGRESS_SECONDS: Final = 0.5
+_EXIT_REFUSED: Final = 2
+
+
+def main() -> None:
+    """Run one command; exits with 0, or with 2 after a refusal that names problem, next step and place."""
+    arguments = _arguments()
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+
+    def send(**fields: object) -> None:
+        output.write(json.dumps(fields, ensure_ascii=False) + "\n")
+
+    try:
+        _limit(arguments.max_memory_bytes, arguments.max_cpu_seconds)
+        send(ok=True, **arguments.run(arguments, _progress(send)))
+    except MemoryError:
+        _refuse(
+            send, LimitExceeded("It needs more memory than allowed.", "Choose a smaller file or allow more memory.")
+        )
+    except LmError as error:
+        _refuse(send, error)
+    except OSError as error:
+        _refuse(
+            send, LmError(f"The file cannot be read or written ({error.strerror}).", "Check path, rights and space.")
+        )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m services.lm.conversion", description=__doc__)
+    limits = argparse.ArgumentParser(add_help=False)
+    limits.add_argument("--max-memory-bytes", type=int, help="address space that the process may use")
+    limits.add_argument("--max-cpu-seconds", type=int, help="processor time that it may use")
+    commands = parser.add_subparsers(required=True)
+    inspect = commands.add_parser("inspect", parents=[limits], help="check a GGUF file's header")
+    inspect.add_argument("file", type=Path)
+    inspect.set_defaults(run=_inspect)
+    gguf = commands.add_parser("gguf", parents=[limits], help="convert a GGUF file to a folder of safetensors")
+    gguf.add_argument("file", type=Path)
+    gguf.add_argument("out", type=Path)
+    gguf.set_defaults(run=_gguf)
+    merge = commands.add_parser("merge", parents=[limits], help="merge a LoRA adapter into its base model")
+    merge.add_argument("base", type=Path)
+    merge.add_argument("adapter", type=Path)
+    merge.add_argument("out", type=Path)
+    merge.set_defaults(run=_merge)
+    return parser.parse_args()
+
+
+def _inspect(arguments: argparse.Namespace, _: Callable[[int, int], None]) -> dict[str, Any]:
+    from services.lm.conversion.inspection import inspect_gguf
+
+    return inspect_gguf(arguments.file)
+
+
+def _gguf(arguments: argparse.Namespace, progress: Callable[[int, int], None]) -> dict[str, Any]:
+    from services.lm.conversion.gguf import convert_gguf
+
+    return convert_gguf(arguments.file, arguments.out, progress)
+
+
+def _merge(arguments: argparse.Namespace, _: Callable[[int, int], None]) -> dict[str, Any]:
+    from services.lm.conversion.merge import merge_folders
+
+    return merge_folders(arguments.base, arguments.adapter, arguments.out)
+
+
+def _progress(send: Callable[..., None]) -> Callable[[int, int], None]:
+    last = 0.0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _PROGRESS_SECONDS or done == total:
+            last = time.monotonic()
+            send(event="progress", done=done, total=total)
+
+    return progress
+
+
+def _limit(max_memory_bytes: int | None, max_cpu_seconds: int | None) -> None:
+    if max_memory_bytes:
+        resource.setrlimit(resource.RLIMIT_AS, (max_memory_bytes, max_memory_bytes))
+    if max_cpu_seconds:
+        signal.signal(signal.SIGXCPU, _out_of_time)
+        # The hard limit kills a process that is stuck where Python cannot raise.
+        resource.setrlimit(resource.RLIMIT_CPU, (max_cpu_seconds, max_cpu_seconds + 1))
+
+
+def _out_of_time(_: int, __: FrameType | None) -> NoReturn:
+    raise LimitExceeded("It takes more processor time than allowed.", "Choose another file or allow more time.")
+
+
+def _refuse(send: Callable[..., None], error: LmError) -> NoReturn:
+    send(ok=False, problem=error.problem, next_step=error.next_step, place=error.place)
+    sys.exit(_EXIT_REFUSED)
+
+
+if __name__ == "__main__":
+    main()

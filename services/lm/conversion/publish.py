@@ -1,0 +1,57 @@
+"""A folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from services.lm.errors import LmError
+
+
+@contextmanager
+def published(out: Path) -> Iterator[Path]:
+    """An empty folder beside `out` that becomes `out` when the block ends well, and vanishes otherwise.
+
+    Raises:
+        LmError: `out` exists already.
+    """
+    if out.exists():
+        raise LmError("The target folder exists already.", "Choose another target or remove it.", str(out))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        for file in partial.iterdir():
+            _sync(file)
+        _sync(partial)
+        partial.rename(out)
+        _sync(out.parent)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def file_digests(folder: Path) -> dict[str, dict[str, str | int]]:
+    """SHA-256 and size in bytes of each file in `folder`, by name, sorted."""
+    digests: dict[str, dict[str, str | int]] = {}
+    for file in sorted(folder.iterdir()):
+        with file.open("rb") as stream:
+            digests[file.name] = {
+                "sha256": hashlib.file_digest(stream, "sha256").hexdigest(),
+                "size_bytes": file.stat().st_size,
+            }
+    return digests
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,103 @@
+"""Linear layers that share an input, with their LoRA adapters, as one matrix product.
+
+The columns of the product's weight hold the base weights and, behind them, each adapter's `B` times its scaling; the
+columns of its input hold `x` and, behind it, `x A`. So `x W + s (x A) B` is one product, and so is its derivative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LinearPart:
+    """One of the layers: its base weight (outputs, inputs), bias if any, and its adapter's tensors if any."""
+
+    weight: Tensor
+    bias: Tensor | None
+    down: Tensor | None
+    up: Tensor | None
+    scaling: float
+
+    @property
+    def rank(self) -> int:
+        """The adapter's rank, 0 without one."""
+        return 0 if self.down is None else self.down.shape[0]
+
+
+class JoinedLinear:
+    """Several `LinearPart`s as one product; `refresh` takes the adapters' present values."""
+
+    def __init__(self, parts: Sequence[LinearPart]) -> None:
+        """Copy the base weights, which are taken to be frozen."""
+        self.parts = tuple(parts)
+        self.inputs = parts[0].weight.shape[1]
+        self.outputs = [part.weight.shape[0] for part in parts]
+        self.rank = sum(part.rank for part in parts)
+        dtype = parts[0].weight.dtype
+        self._weight = torch.zeros(sum(self.outputs), self.inputs + self.rank, dtype=dtype)
+        self._down = torch.zeros(self.rank, self.inputs, dtype=dtype)
+        self._bias = _joined_bias(self.parts, dtype)
+        for part, rows, _ in self._places():
+            self._weight[rows, : self.inputs] = part.weight.detach()
+
+    @property
+    def trainable(self) -> list[Tensor]:
+        """The adapters' tensors, `down` before `up`, part by part."""
+        return [tensor for part in self.parts for tensor in (part.down, part.up) if tensor is not None]
+
+    def refresh(self) -> None:
+        """Copy the adapters' present values into the product."""
+        for part, rows, columns in self._places():
+            if part.down is not None and part.up is not None:
+                self._down[columns] = part.down.detach().to(self._down.dtype)
+                shifted = slice(self.inputs + columns.start, self.inputs + columns.stop)
+                self._weight[rows, shifted] = (part.up.detach() * part.scaling).to(self._weight.dtype)
+
+    def room(self, tokens: int) -> Tensor:
+        """An input to fill: `[:, :inputs]` is the caller's."""
+        return torch.empty(tokens, self.inputs + self.rank, dtype=self._weight.dtype)
+
+    def forward(self, room: Tensor) -> Tensor:
+        """The joined outputs, shape (tokens, sum of outputs); fills the rest of `room`."""
+        if self.rank:
+            torch.mm(room[:, : self.inputs], self._down.t(), out=room[:, self.inputs :])
+        if self._bias is None:
+            return room @ self._weight.t()
+        return torch.addmm(self._bias, room, self._weight.t())
+
+    def adapted(self, room: Tensor) -> Tensor:
+        """What `forward` filled in, to be kept for `backward`."""
+        return room[:, self.inputs :].clone()
+
+    def backward(self, gradient: Tensor, x: Tensor, adapted: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The gradient with respect to `x`, and those of `trainable` in float32."""
+        whole = gradient @ self._weight
+        d_adapted = whole[:, self.inputs :]
+        gradients: list[Tensor] = []
+        for part, rows, columns in self._places():
+            if part.rank:
+                gradients.append((d_adapted[:, columns].t() @ x).float())
+                gradients.append((gradient[:, rows].t() @ adapted[:, columns]).float().mul_(part.scaling))
+        result = whole[:, : self.inputs]
+        return (result.addmm_(d_adapted, self._down) if self.rank else result), gradients
+
+    def _places(self) -> Any:
+        row = column = 0
+        for part, outputs in zip(self.parts, self.outputs, strict=True):
+            yield part, slice(row, row + outputs), slice(column, column + part.rank)
+            row, column = row + outputs, column + part.rank
+
+
+def _joined_bias(parts: Sequence[LinearPart], dtype: torch.dtype) -> Tensor | None:
+    if all(part.bias is None for part in parts):
+        return None
+    pieces = [
+        torch.zeros(part.weight.shape[0], dtype=dtype) if part.bias is None else part.bias.detach() for part in parts
+    ]
+    return torch.cat(pieces)

@@ -1,0 +1,158 @@
+"""A transformers model seen as lean layers, and the loss of a shared-prefix pack computed through them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import torch
+from peft.tuners.lora import Linear as LoraLinear
+from torch import Tensor, nn
+
+from services.lm.decoder import kernels
+from services.lm.decoder.blocks import Heads
+from services.lm.decoder.layer import Angles, LayerWeights, layer_forward, layer_output
+from services.lm.decoder.linear import JoinedLinear, LinearPart
+from services.lm.decoder.loss import trained_loss
+from services.lm.prefix import Layout
+
+AttendRows = Callable[[int, float, Tensor, Tensor], None]
+
+_FAMILY: Final = frozenset({"llama", "qwen2", "mistral"})
+_KNOWN: WeakKeyDictionary[nn.Module, tuple[tuple[int, ...], LeanDecoder]] = WeakKeyDictionary()
+
+
+class LeanDecoder:
+    """The lean form of one model; its base weights are copied once, its adapters are read anew for each pass."""
+
+    def __init__(self, decoder: Any, head: nn.Linear) -> None:
+        """Take the weights of transformers' `decoder`; use `supports` first."""
+        self._decoder, self._head = decoder, head
+        self._layers = [_layer_weights(layer, decoder.config) for layer in decoder.layers]
+
+    @property
+    def heads(self) -> Heads:
+        """The layers' heads."""
+        return self._layers[0].heads
+
+    @property
+    def num_layers(self) -> int:
+        """The number of layers."""
+        return len(self._layers)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+        dtype: torch.dtype = self._layers[0].attention_norm.dtype
+        return dtype
+
+    def refresh(self) -> None:
+        """Take the adapters' present values."""
+        for layer in self._layers:
+            for product in layer.products:
+                product.refresh()
+
+    def loss(self, input_ids: Tensor, position_ids: Tensor, layout: Layout, targets: tuple[Tensor, Tensor]) -> Tensor:
+        """The cross-entropy summed over `targets` (positions, next tokens); differentiable in the adapters."""
+        self.refresh()
+        x = self._decoder.embed_tokens(input_ids)[0].detach()
+        angles = self._angles(x, position_ids)
+        for layer in self._layers:
+            x = layer_forward(x, angles, layout, layer)
+        positions, labels = targets
+        return trained_loss(x[positions], labels, self._decoder.norm.weight, self._eps, self._head.weight)
+
+    def logits(self, input_ids: Tensor, position_ids: Tensor, attend: AttendRows, rows: Tensor) -> Tensor:
+        """The logits after the tokens at `rows`, shape (rows, vocabulary), without a derivative.
+
+        `attend(layer, scale, qkv, out)` computes the attention of all tokens; ids and positions are (1, length).
+        """
+        x = self._decoder.embed_tokens(input_ids)[0]
+        angles = self._angles(x, position_ids)
+        for index, layer in enumerate(self._layers):
+            x = layer_output(x, angles, layer, partial(attend, index, layer.scale))
+        x = x[rows]
+        normed = torch.empty_like(x)
+        kernels.rms_norm(x, self._decoder.norm.weight, self._eps, normed)
+        return torch.nn.functional.linear(normed, self._head.weight)
+
+    @property
+    def _eps(self) -> float:
+        return float(self._decoder.config.rms_norm_eps)
+
+    def _angles(self, x: Tensor, position_ids: Tensor) -> Angles:
+        cos, sin = self._decoder.rotary_emb(x[None], position_ids=position_ids)
+        half = cos.shape[-1] // 2
+        return Angles(cos[0, :, None, :half].contiguous(), sin[0, :, None, :half].contiguous())
+
+
+def lean(model: Any) -> LeanDecoder | None:
+    """The lean form of a causal language model, possibly wrapped by PEFT; None when only transformers can compute it.
+
+    It is kept with the model until its parameters are others. Base weights are taken to be frozen: after writing into
+    them, drop it with `forget`.
+    """
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    parameters = tuple(id(parameter) for parameter in inner.parameters())
+    known = _KNOWN.get(inner)
+    if not supports(inner):
+        forget(inner)
+        return None
+    if known is None or known[0] != parameters:
+        known = _KNOWN[inner] = parameters, LeanDecoder(inner.model, inner.lm_head)
+    return known[1]
+
+
+def forget(model: nn.Module) -> None:
+    """Drop the lean form of the unwrapped `model`, and its copy of the weights."""
+    _KNOWN.pop(model, None)
+
+
+def supports(model: Any) -> bool:
+    """Whether the lean form gives this model's numbers: Llama's structure, frozen base, plain LoRA without dropout."""
+    config = model.config
+    if config.model_type not in _FAMILY or config.hidden_act != "silu" or getattr(config, "sliding_window", None):
+        return False
+    if getattr(config, "attention_dropout", 0.0) or getattr(config, "mlp_bias", False):
+        return False
+    parameters = model.named_parameters()
+    if any(p.requires_grad and "lora_" not in name for name, p in parameters) or model.device.type != "cpu":
+        return False
+    return all(_is_plain(module) for module in model.modules() if isinstance(module, LoraLinear))
+
+
+def _is_plain(module: LoraLinear) -> bool:
+    names = list(module.lora_A)
+    if names != ["default"] or module.merged or module.disable_adapters or module.use_dora["default"]:
+        return False
+    dropout = module.lora_dropout["default"]
+    return isinstance(dropout, nn.Identity) or dropout.p == 0
+
+
+def _layer_weights(layer: Any, config: Any) -> LayerWeights:
+    attention, feed = layer.self_attn, layer.mlp
+    heads = Heads(config.num_attention_heads, config.num_key_value_heads, attention.head_dim)
+    return LayerWeights(
+        heads=heads,
+        scale=float(attention.scaling),
+        eps=float(config.rms_norm_eps),
+        attention_norm=layer.input_layernorm.weight,
+        feed_norm=layer.post_attention_layernorm.weight,
+        qkv=_joined((attention.q_proj, attention.k_proj, attention.v_proj)),
+        output=_joined((attention.o_proj,)),
+        gate_up=_joined((feed.gate_proj, feed.up_proj)),
+        down=_joined((feed.down_proj,)),
+    )
+
+
+def _joined(modules: Iterable[Any]) -> JoinedLinear:
+    return JoinedLinear([_part(module) for module in modules])
+
+
+def _part(module: Any) -> LinearPart:
+    if not isinstance(module, LoraLinear):
+        return LinearPart(module.weight, module.bias, None, None, 0.0)
+    base, down, up = module.get_base_layer(), module.lora_A["default"], module.lora_B["default"]
+    return LinearPart(base.weight, base.bias, down.weight, up.weight, float(module.scaling["default"]))

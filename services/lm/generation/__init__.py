@@ -1,0 +1,1 @@
+"""Answering many prompts that share a prefix, which is computed and held once."""

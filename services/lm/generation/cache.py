@@ -1,0 +1,93 @@
+"""Keys and values: of prefixes, held once and for later calls, and of the sequences behind them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from services.lm.decoder.blocks import Heads
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """The keys and values of a prefix, per layer of the shape (2, key heads, length, size)."""
+
+    length: int
+    layers: tuple[Tensor, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory held."""
+        return sum(layer.numel() * layer.element_size() for layer in self.layers)
+
+
+class PrefixCache:
+    """The prefixes used last, up to `max_bytes`."""
+
+    def __init__(self, max_bytes: int) -> None:
+        """Start empty."""
+        self._max_bytes = max_bytes
+        self._prefixes: OrderedDict[tuple[int, ...], Prefix] = OrderedDict()
+
+    def get(self, token_ids: Sequence[int]) -> Prefix | None:
+        """The prefix of exactly these tokens, if it is held."""
+        key = tuple(token_ids)
+        if key in self._prefixes:
+            self._prefixes.move_to_end(key)
+        return self._prefixes.get(key)
+
+    def put(self, token_ids: Sequence[int], prefix: Prefix) -> None:
+        """Hold the prefix, and let go of those unused longest."""
+        self._prefixes[tuple(token_ids)] = prefix
+        while len(self._prefixes) > 1 and sum(held.num_bytes for held in self._prefixes.values()) > self._max_bytes:
+            self._prefixes.popitem(last=False)
+
+    def clear(self) -> None:
+        """Let go of all, since the weights changed."""
+        self._prefixes.clear()
+
+
+class SequenceCache:
+    """Room for the own keys and values of up to `num_slots` sequences; slots `0 … len(lengths) - 1` are in use."""
+
+    def __init__(self, heads: Heads, num_layers: int, num_slots: int, dtype: torch.dtype) -> None:
+        """Room grows with the sequences."""
+        self._heads = heads
+        self._room = torch.zeros(num_layers, 2, num_slots, heads.keys, 0, heads.size, dtype=dtype)
+        self.lengths: list[int] = []
+
+    @staticmethod
+    def token_bytes(heads: Heads, num_layers: int, dtype: torch.dtype) -> int:
+        """Memory per token of a sequence."""
+        return num_layers * 2 * heads.keys * heads.size * dtype.itemsize
+
+    def layer(self, index: int, length: int) -> Tensor:
+        """Keys and values of the used slots, shape (2, slots, key heads, length, size)."""
+        return self._room[index, :, : len(self.lengths), :, :length]
+
+    def reserve(self, length: int) -> None:
+        """Make room for sequences of this many own tokens, by half as much again to do so seldom."""
+        shape = list(self._room.shape)
+        if length <= shape[4]:
+            return
+        shape[4] = length + length // 2 + 32
+        larger = torch.zeros(shape, dtype=self._room.dtype)
+        larger[:, :, :, :, : self._room.shape[4]] = self._room
+        self._room = larger
+
+    def join(self, lengths: Sequence[int]) -> None:
+        """Use further slots for sequences of these lengths, whose keys and values are to be written."""
+        self.reserve(max(lengths))
+        self.lengths += lengths
+
+    def leave(self, slot: int) -> None:
+        """Free the slot; the last used one moves into it."""
+        last = len(self.lengths) - 1
+        length = self.lengths.pop()
+        if slot != last:
+            self._room[:, :, slot, :, :length] = self._room[:, :, last, :, :length]
+            self.lengths[slot] = length

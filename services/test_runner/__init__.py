@@ -1,0 +1,1 @@
+"""The test-runner service: runs a suite on a model, reproducibly, and keeps the transcripts."""

@@ -1,0 +1,153 @@
+"""One generation worker: a child process that holds one model and speaks JSON lines."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import signal
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from services.chassis.errors import InvalidArgument, ResourceExhausted, ServiceError
+from services.lm import worker_protocol as protocol
+from services.test_runner.ports import BackendFaultError
+
+_STDERR_LINES = 40
+_STDERR_LIMIT = 1 << 20
+_log = structlog.get_logger()
+
+_REFUSALS: dict[str, type[ServiceError]] = {
+    "invalid_argument": InvalidArgument,
+    "resource_exhausted": ResourceExhausted,
+}
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a worker may be silent, in seconds: while it loads its model, and while it generates."""
+
+    load_seconds: float = 600.0
+    stall_seconds: float = 600.0
+
+
+class WorkerProcess:
+    """A child of this process. It ends when its stdin closes, so it cannot outlive its parent."""
+
+    def __init__(self, process: asyncio.subprocess.Process, patience: Patience) -> None:
+        self._process = process
+        self._patience = patience
+        self._ids = itertools.count(1)
+        self._last_words: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._listening = asyncio.create_task(self._listen())
+
+    @classmethod
+    async def start(cls, command: Sequence[str], patience: Patience) -> WorkerProcess:
+        """Start a worker without waiting for its model."""
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=protocol.MAX_LINE_BYTES,
+        )
+        _log.info("worker_started", worker_pid=process.pid)
+        return cls(process, patience)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
+
+    async def ready(self) -> protocol.Ready:
+        """Wait until the model is loaded.
+
+        Raises:
+            BackendFaultError: The worker ended, or loaded for too long.
+            ServiceError: The model cannot be loaded.
+        """
+        event = await self._read(self._patience.load_seconds)
+        if not isinstance(event, protocol.Ready):
+            raise BackendFaultError(f"The generation worker began with the event {event.event}.")
+        return event
+
+    async def generate(
+        self, prompts: Sequence[protocol.Prompt], sampling: protocol.Sampling, *, max_batch: int
+    ) -> AsyncGenerator[protocol.Answer | protocol.Progress]:
+        """Yield every answer as it is finished, and signs of life between; ends when all are there.
+
+        Raises:
+            BackendFaultError: The worker broke; what was yielded is good.
+            ServiceError: The worker refuses the prompts.
+        """
+        request = protocol.Generate(next(self._ids), tuple(prompts), sampling, max_batch)
+        await self._write(request)
+        while True:
+            event = await self._read(self._patience.stall_seconds)
+            if isinstance(event, protocol.Done) and event.id == request.id:
+                return
+            if isinstance(event, protocol.Answer | protocol.Progress) and event.id == request.id:
+                yield event
+
+    async def stop(self) -> None:
+        """End the process at once and collect it."""
+        if self.is_alive:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+        await self._process.wait()
+        await self._listening
+        _log.info("worker_ended", worker_pid=self.pid)
+
+    async def _write(self, request: protocol.Request) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(protocol.encode(request))
+            await self._process.stdin.drain()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise await self._death() from error
+
+    async def _read(self, seconds: float) -> protocol.Event:
+        assert self._process.stdout is not None
+        try:
+            line = await asyncio.wait_for(self._process.stdout.readline(), seconds)
+        except TimeoutError as error:
+            raise BackendFaultError(f"The generation worker was silent for {seconds:.0f} s.") from error
+        except ValueError as error:
+            raise BackendFaultError("The generation worker wrote a line that is too long.") from error
+        if not line.endswith(b"\n"):
+            raise await self._death()
+        try:
+            event = protocol.decode_event(line)
+        except protocol.InvalidLine as error:
+            raise BackendFaultError(f"The generation worker wrote something else than an event: {error}") from error
+        if isinstance(event, protocol.Failed):
+            raise self._failure(event)
+        return event
+
+    def _failure(self, event: protocol.Failed) -> Exception:
+        refusal = _REFUSALS.get(event.code)
+        if refusal is not None:
+            return refusal(event.problem, event.next_step)
+        _log.warning("worker_failed", worker_pid=self.pid, last_words="\n".join(self._last_words))
+        return BackendFaultError(event.problem)
+
+    async def _death(self) -> BackendFaultError:
+        code = await self._process.wait()
+        await self._listening
+        _log.warning("worker_died", worker_pid=self.pid, exit_code=code, last_words="\n".join(self._last_words))
+        if code == -signal.SIGKILL:
+            return BackendFaultError("The generation worker was killed; the machine may have run out of memory.")
+        return BackendFaultError(f"The generation worker ended by itself with code {code}.")
+
+    async def _listen(self) -> None:
+        assert self._process.stderr is not None
+        while chunk := await self._process.stderr.read(_STDERR_LIMIT):
+            self._last_words.extend(chunk.decode("utf-8", "replace").splitlines())

@@ -1,0 +1,92 @@
+"""The registry over gRPC."""
+
+from __future__ import annotations
+
+import json
+
+import grpc.aio
+from drillyard.registry.v1 import artifact_pb2, model_pb2, registry_service_pb2_grpc, test_suite_pb2
+
+from services.chassis.errors import FailedPrecondition
+from services.protocols.cases import Case, CaseError, case_from_document
+from services.test_runner.domain import Artifact
+from services.test_runner.ports import ResolvedModel, ResolvedSuite
+
+_PAGE_SIZE = 100
+_WHOLE_WEIGHTS = (model_pb2.MODEL_VERSION_KIND_BASE, model_pb2.MODEL_VERSION_KIND_MERGED)
+
+
+class RegistryClient:
+    """Answers the port `Registry` from a registry service."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
+
+    async def resolve_model(self, model_version_id: str) -> ResolvedModel:
+        """Return what a version, or the newest of a model, is made of.
+
+        Raises:
+            NotFound: There is no such version.
+            FailedPrecondition: It is of a kind that cannot generate.
+        """
+        version = await self._model_version(model_version_id)
+        if version.kind != model_pb2.MODEL_VERSION_KIND_ADAPTER:
+            return ResolvedModel(version.model_version_id, _weights(version), None)
+        base = await self._model_version(version.base_model_version_id)
+        return ResolvedModel(version.model_version_id, _weights(base), _artifact(version.artifact))
+
+    async def resolve_suite(self, test_suite_version_id: str) -> ResolvedSuite:
+        """Return a suite version, or the newest of a suite.
+
+        Raises:
+            NotFound: There is no such version.
+        """
+        request = test_suite_pb2.GetTestSuiteVersionRequest(test_suite_version_id=test_suite_version_id)
+        found = (await self._stub.GetTestSuiteVersion(request)).test_suite_version
+        return ResolvedSuite(found.test_suite_version_id, found.artifact.digest, found.profile_id, found.num_cases)
+
+    async def list_cases(self, test_suite_version_id: str) -> tuple[Case, ...]:
+        """Return all cases of a suite version in its order.
+
+        Raises:
+            FailedPrecondition: A case is not one that this release can read.
+        """
+        cases: list[Case] = []
+        token = ""
+        while True:
+            request = test_suite_pb2.ListTestCasesRequest(
+                test_suite_version_id=test_suite_version_id, page_size=_PAGE_SIZE, page_token=token
+            )
+            page = await self._stub.ListTestCases(request)
+            cases.extend(_case(entry) for entry in page.test_cases)
+            token = page.next_page_token
+            if not token:
+                return tuple(cases)
+
+    async def _model_version(self, model_version_id: str) -> model_pb2.ModelVersion:
+        request = model_pb2.GetModelVersionRequest(model_version_id=model_version_id)
+        return (await self._stub.GetModelVersion(request)).model_version
+
+
+def _weights(version: model_pb2.ModelVersion) -> Artifact:
+    if version.kind not in _WHOLE_WEIGHTS:
+        kind = model_pb2.ModelVersionKind.Name(version.kind).removeprefix("MODEL_VERSION_KIND_").lower()
+        raise FailedPrecondition(
+            f"The model version {version.model_version_id} is of kind {kind}, which this backend cannot load.",
+            "Use a base, merged or adapter version.",
+        )
+    return _artifact(version.artifact)
+
+
+def _artifact(message: artifact_pb2.Artifact) -> Artifact:
+    return Artifact(uri=message.uri, digest=message.digest)
+
+
+def _case(entry: test_suite_pb2.TestCase) -> Case:
+    try:
+        return case_from_document(json.loads(entry.document))
+    except (CaseError, ValueError) as error:
+        raise FailedPrecondition(
+            f"The case {entry.case_id[:100]!r} cannot be read: {str(error)[:200]}.",
+            "Run the same release of Drillyard in all services, or register the suite again.",
+        ) from error

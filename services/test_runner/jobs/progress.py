@@ -1,0 +1,95 @@
+"""How far a run is, for those who watch it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from services.chassis.jobs import JobContext, Json
+from services.test_runner.ports import Activity
+
+LOAD_MODEL = "load_model"
+GENERATE = "generate"
+_UNIT = "transcripts"
+
+
+@dataclass
+class _Count:
+    """Answers and tokens, of this attempt's committed windows and of the one in work."""
+
+    committed: int = 0
+    in_work: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.committed + self.in_work
+
+
+class RunProgress:
+    """Counts what one attempt of a run does, and reports it each time that one of its methods is called."""
+
+    def __init__(self, context: JobContext, *, num_stored: int, num_total: int) -> None:
+        self._context = context
+        self._num_before = num_stored
+        self._num_total = num_total
+        self._phase = LOAD_MODEL
+        self._answers = _Count()
+        self._tokens = _Count()
+        self._num_active = 0
+        self._generating_since: float | None = None
+
+    async def window_started(self) -> None:
+        """Forget what the last try of a window brought, if it was not committed."""
+        self._answers.in_work = self._tokens.in_work = self._num_active = 0
+        await self._report()
+
+    async def active(self, activity: Activity) -> None:
+        """Take over what the backend says of itself."""
+        self._phase = activity.phase
+        self._tokens.in_work, self._num_active = activity.num_tokens, activity.num_active
+        if activity.phase == GENERATE and self._generating_since is None:
+            self._generating_since = time.monotonic()
+        await self._report()
+
+    async def answered(self) -> None:
+        """Count one more answer of the window in work."""
+        self._answers.in_work += 1
+        await self._report()
+
+    async def still_alive(self) -> None:
+        """Report once more although nothing changed."""
+        await self._report()
+
+    async def window_stored(self, num_stored: int) -> None:
+        """Count the transcripts that are stored by now; cases without an answer are among them."""
+        self._answers = _Count(num_stored - self._num_before)
+        self._tokens = _Count(self._tokens.total)
+        self._num_active = 0
+        await self._report()
+
+    async def _report(self) -> None:
+        done = self._num_before + self._answers.total
+        facts = self._facts(done)
+        await self._context.progress(
+            phase=self._phase,
+            done=done,
+            total=self._num_total,
+            unit=_UNIT,
+            message=_message(self._phase, facts),
+            facts=facts,
+        )
+
+    def _facts(self, done: int) -> Json:
+        seconds = time.monotonic() - self._generating_since if self._generating_since is not None else 0.0
+        facts: Json = {"num_active": self._num_active}
+        if seconds > 0:
+            facts["tokens_per_second"] = round(self._tokens.total / seconds, 1)
+        if seconds > 0 and self._answers.total:
+            facts["eta_seconds"] = round((self._num_total - done) * seconds / self._answers.total, 1)
+        return facts
+
+
+def _message(phase: str, facts: Json) -> str:
+    if phase == LOAD_MODEL:
+        return "The model is being loaded."
+    return f"{facts.get('tokens_per_second', 0):.0f} tokens a second, {facts['num_active']} answers in work."

@@ -1,0 +1,24 @@
+"""The settings of the test runner."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from services.chassis.settings import ServiceSettings
+
+
+class TestRunnerSettings(ServiceSettings):
+    """Environment variables with the prefix `TEST_RUNNER_`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="TEST_RUNNER_")
+
+    registry_address: str = Field(default="127.0.0.1:50051", min_length=1)
+    window_size: int = Field(default=65, ge=1, le=1000, description="Cases that are generated and stored together.")
+    max_running: int = Field(default=1, ge=1, le=64, description="Test runs that generate at once.")
+    max_workers: int = Field(default=1, ge=1, le=64, description="Models that are loaded at once.")
+    max_batch: int = Field(default=0, ge=0, le=4096, description="Sequences decoded at once; 0: what is fastest.")
+    num_threads: int = Field(default=0, ge=0, le=1024, description="CPU threads of a worker; 0: what is fastest.")
+    idle_seconds: float = Field(default=60.0, ge=0, le=86400, description="A worker without work is ended after this.")
+    load_seconds: float = Field(default=600.0, gt=0, le=86400, description="A model that loads longer is given up.")
+    stall_seconds: float = Field(default=600.0, gt=0, le=86400, description="A worker silent for longer is ended.")

@@ -1,0 +1,34 @@
+"""The tables of this service besides those of its jobs."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, BigInteger, Column, Float, ForeignKey, Integer, MetaData, String, Table, Text
+
+METADATA = MetaData()
+
+TEST_RUNS = Table(
+    "test_runs",
+    METADATA,
+    Column("test_run_id", String, primary_key=True),
+    Column("inputs", JSON, nullable=False),
+    Column("environment", JSON, nullable=False),
+    Column("num_transcripts", Integer, nullable=False),
+    Column("num_generated_tokens", BigInteger, nullable=False),
+)
+
+TRANSCRIPTS = Table(
+    "transcripts",
+    METADATA,
+    Column("test_run_id", String, ForeignKey("test_runs.test_run_id"), primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("transcript_id", String, nullable=False, unique=True),
+    Column("case_id", String, nullable=False),
+    Column("repeat", Integer, nullable=False),
+    Column("messages", JSON, nullable=False),
+    Column("token_ids", Text, nullable=False),
+    Column("finish_reason", String, nullable=False),
+    Column("num_prompt_tokens", Integer, nullable=False),
+    Column("num_cached_tokens", Integer, nullable=False),
+    Column("prefill_seconds", Float, nullable=False),
+    Column("decode_seconds", Float, nullable=False),
+)

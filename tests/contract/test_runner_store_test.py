@@ -1,0 +1,158 @@
+"""One suite over every store of test runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from services.chassis.database import Database
+from services.chassis.errors import FailedPrecondition
+from services.chassis.jobs import JobStore, MemoryJobStore, SqlJobStore
+from services.chassis.migration import migrate
+from services.test_runner.domain import (
+    Artifact,
+    Environment,
+    FinishReason,
+    Message,
+    RunInputs,
+    RunRecord,
+    Transcript,
+)
+from services.test_runner.ports import RunStore
+from services.test_runner.store.sql import MIGRATIONS, SqlRunStore
+from tests.contract.postgres import require_postgres, run_postgres
+from tests.fakes.test_runner_store import MemoryRunStore
+
+KINDS = ("memory", "sqlite", "postgresql")
+ENVIRONMENT = Environment("float32", 2, "sha256:template", {"torch": "2"})
+INPUTS = RunInputs(
+    model_version_id="tiny@2",
+    test_suite_version_id="roo_xml/core@1",
+    base=Artifact("file:///base", "sha256:base"),
+    adapter=Artifact("file:///adapter", "sha256:adapter"),
+    test_suite_digest="sha256:suite",
+    profile_id="roo_xml",
+    profile_digest="sha256:profile",
+    num_cases=4,
+    window_size=2,
+)
+
+
+@dataclass
+class Stores:
+    jobs: JobStore
+    runs: RunStore
+
+    async def running(self, run_id: str) -> int:
+        """Add a run whose job is being worked on, and return the epoch."""
+        await self.jobs.create("test_run", run_id, {}, job_id=run_id)
+        job = await self.jobs.claim(["test_run"], "me", 60)
+        assert job is not None and job.job_id == run_id
+        await self.runs.add_run(RunRecord(run_id, INPUTS))
+        return job.epoch
+
+
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str]:
+    require_postgres()
+    with run_postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=KINDS)
+async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
+    if request.param == "memory":
+        jobs = MemoryJobStore()
+        yield Stores(jobs, MemoryRunStore(jobs))
+        return
+    is_sqlite = request.param == "sqlite"
+    url = f"sqlite+aiosqlite:///{tmp_path}/state.db" if is_sqlite else request.getfixturevalue("postgres_url")
+    database = Database.open(url)
+    await migrate(database, MIGRATIONS)
+    yield Stores(SqlJobStore(database), SqlRunStore(database))
+    if not is_sqlite:
+        async with database.session() as session:
+            await session.execute(text("DROP SCHEMA public CASCADE"))
+            await session.execute(text("CREATE SCHEMA public"))
+    await database.close()
+
+
+def transcript(run_id: str, sequence: int) -> Transcript:
+    return Transcript(
+        test_run_id=run_id,
+        sequence=sequence,
+        case_id=f"case-{sequence}",
+        repeat=1,
+        messages=(Message("user", "naïve \u0000 “quotes” \U0001f600"), Message("assistant", "")),
+        finish_reason=FinishReason.LENGTH,
+        token_ids=(5, 0, 70000),
+        num_prompt_tokens=12,
+        num_cached_tokens=10,
+        prefill_seconds=0.25,
+        decode_seconds=0.5,
+    )
+
+
+async def test_a_run_comes_back_as_it_was_stored(stores: Stores) -> None:
+    await stores.running("run-1")
+    assert await stores.runs.get_run("run-1") == RunRecord("run-1", INPUTS)
+
+
+async def test_a_run_is_stored_once(stores: Stores) -> None:
+    await stores.running("run-1")
+    other = RunRecord("run-1", replace(INPUTS, adapter=None))
+    assert (await stores.runs.add_run(other)).inputs == INPUTS
+
+
+async def test_unknown_runs_are_absent(stores: Stores) -> None:
+    await stores.running("run-1")
+    assert await stores.runs.get_run("run-2") is None
+    assert set(await stores.runs.get_runs(["run-1", "run-2"])) == {"run-1"}
+
+
+async def test_a_window_comes_back_in_order_with_its_counts(stores: Stores) -> None:
+    epoch = await stores.running("run-1")
+    first = [transcript("run-1", 1), transcript("run-1", 2)]
+    await stores.runs.append_window("run-1", epoch, ENVIRONMENT, first)
+    record = await stores.runs.append_window("run-1", epoch, ENVIRONMENT, [transcript("run-1", 3)])
+    assert record == RunRecord("run-1", INPUTS, ENVIRONMENT, num_transcripts=3, num_generated_tokens=9)
+    assert await stores.runs.get_run("run-1") == record
+    assert await stores.runs.list_transcripts("run-1", 0, 2) == tuple(first)
+    assert [item.sequence for item in await stores.runs.list_transcripts("run-1", 2, 9)] == [3]
+
+
+async def test_a_transcript_is_found_by_its_id(stores: Stores) -> None:
+    epoch = await stores.running("run-1")
+    await stores.runs.append_window("run-1", epoch, ENVIRONMENT, [transcript("run-1", 1)])
+    assert await stores.runs.get_transcript("run-1-1") == transcript("run-1", 1)
+    assert await stores.runs.get_transcript("run-1-2") is None
+
+
+async def test_a_window_that_was_stored_already_is_refused(stores: Stores) -> None:
+    epoch = await stores.running("run-1")
+    window = [transcript("run-1", 1), transcript("run-1", 2)]
+    await stores.runs.append_window("run-1", epoch, ENVIRONMENT, window)
+    with pytest.raises(FailedPrecondition):
+        await stores.runs.append_window("run-1", epoch, ENVIRONMENT, window)
+    record = await stores.runs.get_run("run-1")
+    assert record is not None and record.num_transcripts == 2
+
+
+async def test_a_window_of_an_owner_that_was_replaced_is_refused(stores: Stores) -> None:
+    epoch = await stores.running("run-1")
+    await stores.jobs.release("run-1", epoch)
+    assert await stores.jobs.claim(["test_run"], "another", 60) is not None
+    with pytest.raises(FailedPrecondition):
+        await stores.runs.append_window("run-1", epoch, ENVIRONMENT, [transcript("run-1", 1)])
+    assert await stores.runs.list_transcripts("run-1", 0, 10) == ()
+
+
+async def test_runs_do_not_see_each_others_transcripts(stores: Stores) -> None:
+    one = await stores.running("run-1")
+    await stores.running("run-2")
+    await stores.runs.append_window("run-1", one, ENVIRONMENT, [transcript("run-1", 1)])
+    assert await stores.runs.list_transcripts("run-2", 0, 10) == ()

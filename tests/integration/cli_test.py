@@ -1,0 +1,177 @@
+"""Every command of `drillyard`, against a real gateway in front of made-up services."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from tests.fakes.system import rows
+from tests.fakes.system.background import served
+from tests.integration.processes import start_service
+from ui.cli.__main__ import app
+
+READING: tuple[tuple[str, ...], ...] = (
+    ("models",),
+    ("models", "list"),
+    ("models", "show", "smollm2-135m-instruct"),
+    ("suites",),
+    ("suites", "list"),
+    ("suites", "show", "roo_xml/core"),
+    ("test",),
+    ("test", "list"),
+    ("test", "show", "test_run-b02"),
+    ("test", "transcripts", "test_run-b02", "--cause", "unclosed"),
+    ("test", "compare", "test_run-b01", "test_run-b02"),
+    ("train",),
+    ("train", "list"),
+    ("train", "datasets"),
+    ("train", "show", rows.DONE_JOB),
+    ("loop",),
+    ("loop", "list"),
+    ("loop", "show", rows.LOOP),
+)
+STARTING: tuple[tuple[str, ...], ...] = (
+    ("test", "start", rows.BASE, "--no-follow"),
+    ("train", "start", rows.BASE, f"{rows.LOOP}@1", "--no-follow"),
+    ("loop", "start", rows.BASE, "--no-follow", "--goal", "conforming_rate=0.5", "--goal", "accepted_rate=0.9"),
+)
+UNKNOWN: tuple[tuple[str, ...], ...] = (
+    ("models", "show", "nosuch"),
+    ("suites", "show", "nosuch/suite"),
+    ("test", "show", "nosuch"),
+    ("test", "transcripts", "nosuch"),
+    ("test", "compare", "nosuch", "test_run-b01"),
+    ("test", "watch", "nosuch"),
+    ("test", "cancel", "nosuch"),
+    ("test", "start", "nosuch"),
+    ("test", "start", rows.BASE, "--suite", "nosuch/suite"),
+    ("train", "start", rows.BASE, "nosuch"),
+    ("train", "show", "nosuch"),
+    ("train", "watch", "nosuch"),
+    ("train", "cancel", "nosuch"),
+    ("loop", "start", "nosuch"),
+    ("loop", "show", "nosuch"),
+    ("loop", "watch", "nosuch"),
+    ("loop", "cancel", "nosuch"),
+    ("report", "nosuch"),
+)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("cli")
+    with served(rows.make_world()) as addresses, start_service("gateway", folder, port=0, **addresses) as gateway:
+        yield f"http://{gateway.address}"
+
+
+def _run(url: str, *arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments, "--url", url])
+
+
+@pytest.mark.parametrize("arguments", READING, ids=" ".join)
+def test_a_reading_command_prints_a_table_and_the_same_as_json(url: str, arguments: tuple[str, ...]) -> None:
+    table, document = _run(url, *arguments), _run(url, *arguments, "--json")
+    assert (table.exit_code, document.exit_code) == (0, 0), table.stderr + document.stderr
+    assert json.loads(document.stdout)
+    assert len(table.stdout.splitlines()) > 1
+
+
+@pytest.mark.parametrize("arguments", STARTING, ids=" ".join)
+def test_a_starting_command_prints_what_it_has_started(url: str, arguments: tuple[str, ...]) -> None:
+    table, document = _run(url, *arguments), _run(url, *arguments, "--json")
+    assert (table.exit_code, document.exit_code) == (0, 0), table.stderr + document.stderr
+    assert "JOB_STATE_RUNNING" in document.stdout
+    assert json.loads(document.stdout)
+
+
+@pytest.mark.parametrize("arguments", UNKNOWN, ids=" ".join)
+def test_an_unknown_id_is_one_sentence_and_status_1(url: str, arguments: tuple[str, ...], tmp_path: Path) -> None:
+    said = _run(url, *arguments)
+    assert said.exit_code == 1
+    assert "There is no" in said.stderr
+    assert len(said.stderr.splitlines()) == 1
+    document = _run(url, *arguments, "--json")
+    assert document.exit_code == 1
+    assert json.loads(document.stderr.splitlines()[-1])["code"] == "NOT_FOUND"
+    assert document.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("loop", "start", rows.BASE, "--minutes", "-3"), "max_minutes"),
+        (("loop", "start", rows.BASE, "--goal", "conforming_rate"), "conforming_rate=0.8"),
+        (("loop", "start", rows.BASE, "--rounds", "many"), "--rounds"),
+        (("train", "start", rows.BASE, f"{rows.LOOP}@1", "--learning-rate", "-1"), "learning_rate"),
+        (("test", "start", rows.BASE, "--repeats", "-1"), "num_repeats"),
+        (("test", "start", rows.BASE, "--repeats", str(2**40)), "num_repeats"),
+        (("models", "import", "/no/such.gguf", "--id", "x", "--cause", "y"), "--cause"),
+        (("suites", "add", "/no/such/file", "--id", "roo_xml/mine"), "/no/such/file"),
+    ],
+)
+def test_a_wrong_option_is_named_and_gives_status_2(url: str, arguments: tuple[str, ...], named: str) -> None:
+    said = _run(url, *arguments)
+    assert said.exit_code == 2
+    assert named in re.sub(r"\s*[│╭╮╰╯─]\s*", " ", said.stderr)
+
+
+def test_a_suite_is_added_from_a_file(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text('{"case_id": "x"}\n')
+    made = _run(url, "suites", "add", str(file), "--id", "roo_xml/mine", "--json")
+    assert json.loads(made.stdout)["test_suite_version_id"] == "roo_xml/mine@1"
+
+
+def test_an_import_takes_a_relative_path_and_names_the_model_after_it(url: str, tmp_path: Path) -> None:
+    begun = _run(url, "models", "import", "models/Tiny_Model.gguf", "--no-follow", "--json")
+    one = json.loads(begun.stdout)
+    assert one["model_id"] == "tiny-model"
+    assert one["source"]["gguf_path"] == str(Path("models/Tiny_Model.gguf").absolute())
+
+
+def test_watching_with_json_prints_one_event_a_line(url: str) -> None:
+    watched = _run(url, "train", "watch", rows.DONE_JOB, "--json")
+    events: list[dict[str, Any]] = [json.loads(line) for line in watched.stdout.splitlines()]
+    assert [one["sequence"] for one in events] == ["1", "2", "3"]
+    assert events[-1]["payload"] == {"state": "JOB_STATE_SUCCEEDED"}
+
+
+def test_following_ends_when_the_work_has_ended(url: str) -> None:
+    followed = _run(url, "loop", "watch", rows.LOOP)
+    assert followed.exit_code == 0
+    assert "✓ Train" in followed.stdout
+    assert "Report: drillyard report" in followed.stdout
+
+
+def test_a_cancelled_run_says_so(url: str) -> None:
+    run_id = json.loads(_run(url, "test", "start", rows.BASE, "--no-follow", "--json").stdout)["test_run"][
+        "test_run_id"
+    ]
+    assert json.loads(_run(url, "test", "cancel", run_id, "--json").stdout)["job"]["state"] == "JOB_STATE_CANCELLED"
+    assert _run(url, "test", "show", run_id).exit_code == 1
+
+
+def test_a_report_is_written_where_it_was_asked_for(url: str, tmp_path: Path) -> None:
+    written = _run(url, "report", rows.LOOP, "--out", str(tmp_path / "there"))
+    assert written.exit_code == 0
+    report = json.loads((tmp_path / "there" / "report.json").read_text())
+    assert report["after"]["conforming_rate"] > report["before"]["conforming_rate"]
+    assert "<title>Drillyard report" in (tmp_path / "there" / "report.html").read_text()
+
+
+def test_a_report_that_cannot_be_written_says_where(url: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused = _run(url, "report", rows.LOOP, "--out", str(tmp_path / "file"))
+    assert refused.exit_code == 1
+    assert str(tmp_path / "file") in refused.stderr
+
+
+def test_without_a_gateway_every_command_says_how_to_start_one() -> None:
+    refused = _run("http://127.0.0.1:1", "models", "--json")
+    assert refused.exit_code == 1
+    assert "drillyard up" in json.loads(refused.stderr)["next_step"]

@@ -1,0 +1,292 @@
+"""The evaluator as a process, beside a registry and a test runner with a tiny random model."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias, cast
+
+import psutil
+import pytest
+import pytest_asyncio
+from drillyard.evaluator.v1 import (
+    comparison_pb2,
+    evaluation_pb2,
+    evaluator_service_pb2_grpc,
+    verdict_pb2,
+)
+from drillyard.job.v1 import job_pb2
+from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
+
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
+from services.lm.tiny import write_tiny_model
+from services.protocols.cases import case_to_document
+from services.protocols.profile import get_profile
+from tests.integration.processes import ServiceProcess, start_service
+from tests.integration.tiny_stack import (
+    TestRunner,
+    add_suite,
+    connected,
+    core_cases,
+    create_run,
+    finished_run,
+    get_run,
+    import_model,
+    transcripts,
+)
+
+NUM_CASES = 20
+WINDOW_SIZE = 5
+MAX_SILENCE_SECONDS = 5.0
+
+Evaluator: TypeAlias = "evaluator_service_pb2_grpc.EvaluatorServiceAsyncStub"
+
+
+@dataclass
+class Neighbourhood:
+    """What the evaluator needs around it."""
+
+    data_dir: Path
+    registry: ServiceProcess
+    suite: str
+
+    def runner_settings(self, **more: object) -> dict[str, object]:
+        return {"registry_address": self.registry.address, "window_size": WINDOW_SIZE, **more}
+
+
+@dataclass
+class Services:
+    """The evaluator and the test runner it follows, with a stub for each."""
+
+    around: Neighbourhood
+    runner: ServiceProcess
+    service: ServiceProcess
+    runs: TestRunner
+    evaluations: Evaluator
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def registry(data_dir: Path) -> Iterator[ServiceProcess]:
+    with start_service("registry", data_dir) as service:
+        yield service
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def around(data_dir: Path, registry: ServiceProcess, tmp_path_factory: pytest.TempPathFactory) -> Neighbourhood:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    write_tiny_model(folder)
+    await import_model(registry, folder)
+    return Neighbourhood(
+        data_dir, registry, await add_suite(registry, data_dir, "roo_xml/small", core_cases(NUM_CASES))
+    )
+
+
+@pytest.fixture
+def runner(around: Neighbourhood) -> Iterator[ServiceProcess]:
+    with start_service("test_runner", around.data_dir, **around.runner_settings()) as service:
+        yield service
+
+
+@asynccontextmanager
+async def evaluator(around: Neighbourhood, runner: ServiceProcess) -> AsyncIterator[Services]:
+    """Start an evaluator beside a test runner."""
+    addresses = {"registry_address": around.registry.address, "test_runner_address": runner.address}
+    async with AsyncExitStack() as stack:
+        service = stack.enter_context(start_service("evaluator", around.data_dir, **addresses))
+        runs = await stack.enter_async_context(connected(runner))
+        evaluations = await stack.enter_async_context(connected(service))
+        yield Services(
+            around,
+            runner,
+            service,
+            test_runner_service_pb2_grpc.TestRunnerServiceStub(runs),
+            evaluator_service_pb2_grpc.EvaluatorServiceStub(evaluations),
+        )
+
+
+@pytest.fixture
+async def services(around: Neighbourhood, runner: ServiceProcess) -> AsyncIterator[Services]:
+    async with evaluator(around, runner) as started:
+        yield started
+
+
+async def create(stub: Evaluator, run_id: str, request_id: str = "") -> evaluation_pb2.Evaluation:
+    request = evaluation_pb2.CreateEvaluationRequest(request_id=request_id, test_run_id=run_id)
+    return (await stub.CreateEvaluation(request)).evaluation
+
+
+async def watch(stub: Evaluator, evaluation_id: str) -> AsyncIterator[job_pb2.JobEvent]:
+    request = evaluation_pb2.WatchEvaluationRequest(evaluation_id=evaluation_id)
+    async for response in stub.WatchEvaluation(request):
+        yield response.event
+
+
+async def finished(stub: Evaluator, evaluation_id: str) -> evaluation_pb2.Evaluation:
+    async for _ in watch(stub, evaluation_id):
+        pass
+    request = evaluation_pb2.GetEvaluationRequest(evaluation_id=evaluation_id)
+    return (await stub.GetEvaluation(request)).evaluation
+
+
+async def verdicts(stub: Evaluator, evaluation_id: str, **wanted: str) -> list[verdict_pb2.Verdict]:
+    found: list[verdict_pb2.Verdict] = []
+    token = ""
+    while True:
+        request = verdict_pb2.ListVerdictsRequest(evaluation_id=evaluation_id, page_size=6, page_token=token, **wanted)
+        page = await stub.ListVerdicts(request)
+        found.extend(page.verdicts)
+        token = page.next_page_token
+        if not token:
+            return found
+
+
+async def evaluated_run(services: Services, name: str, **spec: object) -> evaluation_pb2.Evaluation:
+    run = await create_run(services.runs, name, test_suite_version_id=services.around.suite, **spec)
+    return await finished(services.evaluations, (await create(services.evaluations, run.test_run_id)).evaluation_id)
+
+
+async def test_a_run_that_is_still_going_is_followed_and_judged_as_the_library_judges(services: Services) -> None:
+    run = await create_run(services.runs, "followed", test_suite_version_id=services.around.suite)
+    created = await create(services.evaluations, run.test_run_id)
+    counts, last, longest = [], time.monotonic(), 0.0
+    async for event in watch(services.evaluations, created.evaluation_id):
+        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        if event.type == "counts":
+            counts.append(cast(float, event.payload["num_cases"]))
+    done = await finished(services.evaluations, created.evaluation_id)
+    assert done.job.state == job_pb2.JOB_STATE_SUCCEEDED, done.job.error
+    assert longest < MAX_SILENCE_SECONDS
+    assert len(counts) > 1 and counts == sorted(counts) and counts[-1] == NUM_CASES
+
+    found = await verdicts(services.evaluations, created.evaluation_id)
+    profile = get_profile("roo_xml")
+    answered = await transcripts(services.runs, run.test_run_id)
+    for case, transcript, verdict in zip(core_cases(NUM_CASES), answered, found, strict=True):
+        ends = "length" if transcript.finish_reason == transcript_pb2.FINISH_REASON_LENGTH else "stop"
+        expected = profile.judge(case, transcript.messages[-1].content, ends)
+        assert (verdict.case_id, verdict.transcript_id) == (case.case_id, transcript.transcript_id)
+        assert (verdict.conforming, verdict.cause or None) == (expected.conforming, expected.cause)
+        assert verdict.sentence == expected.sentence
+    assert done.metrics.overall.num_cases == NUM_CASES
+    assert {item.cause: item.num_cases for item in done.metrics.by_cause} == Counter(item.cause for item in found)
+    assert sum(item.rates.num_cases for item in done.metrics.by_tool) == NUM_CASES
+    cause = done.metrics.by_cause[0]
+    assert len(await verdicts(services.evaluations, created.evaluation_id, cause=cause.cause)) == cause.num_cases
+
+
+async def test_an_evaluation_goes_on_after_its_service_was_killed(
+    around: Neighbourhood, runner: ServiceProcess
+) -> None:
+    async with evaluator(around, runner) as first:
+        run = await create_run(first.runs, "evaluator-killed", test_suite_version_id=around.suite)
+        created = await create(first.evaluations, run.test_run_id)
+        async for event in watch(first.evaluations, created.evaluation_id):
+            if event.type == "counts":
+                break
+        first.service.kill()
+    async with evaluator(around, runner) as second:
+        done = await finished(second.evaluations, created.evaluation_id)
+        assert done.job.state == job_pb2.JOB_STATE_SUCCEEDED, done.job.error
+        assert done.job.attempt == 2
+        found = await verdicts(second.evaluations, created.evaluation_id)
+        answered = await transcripts(second.runs, run.test_run_id)
+        assert [item.transcript_id for item in found] == [item.transcript_id for item in answered]
+        assert done.metrics.overall.num_cases == NUM_CASES
+
+
+async def test_an_evaluation_outlives_a_kill_of_the_test_runner_that_it_follows(around: Neighbourhood) -> None:
+    with start_service("test_runner", around.data_dir, **around.runner_settings()) as runner:
+        port = int(runner.address.rpartition(":")[2])
+        async with evaluator(around, runner) as services:
+            run = await create_run(services.runs, "runner-killed", test_suite_version_id=around.suite)
+            created = await create(services.evaluations, run.test_run_id)
+            async for event in watch(services.evaluations, created.evaluation_id):
+                if event.type == "counts":
+                    break
+            runner.kill()
+            with start_service("test_runner", around.data_dir, **around.runner_settings(grpc_port=port)):
+                done = await finished(services.evaluations, created.evaluation_id)
+                assert (await get_run(services.runs, run.test_run_id)).job.attempt == 2
+    assert done.job.state == job_pb2.JOB_STATE_SUCCEEDED, done.job.error
+    assert done.metrics.overall.num_cases == NUM_CASES
+
+
+async def test_runs_of_one_spec_are_compared(services: Services) -> None:
+    before = await evaluated_run(services, "compare-a")
+    after = await evaluated_run(services, "compare-b")
+    request = comparison_pb2.CompareEvaluationsRequest(
+        before_evaluation_id=before.evaluation_id, after_evaluation_id=after.evaluation_id
+    )
+    found = (await services.evaluations.CompareEvaluations(request)).comparison
+    assert (list(found.gained_case_ids), list(found.lost_case_ids)) == ([], [])
+    assert found.before == found.after == before.metrics.overall
+    assert [item.tool for item in found.by_tool] == [item.tool for item in before.metrics.by_tool]
+    assert "stayed" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "spec"),
+    [
+        ("prompt size (compact and full)", {"prompt_size": "full"}),
+        ("sampling", {"sampling": test_run_pb2.Sampling(max_new_tokens=8)}),
+        ("number of repeats (1 and 2)", {"num_repeats": 2}),
+    ],
+)
+async def test_runs_of_different_specs_are_not_compared(services: Services, name: str, spec: dict[str, object]) -> None:
+    before = await evaluated_run(services, "base")
+    after = await evaluated_run(services, f"other {name}", **spec)
+    request = comparison_pb2.CompareEvaluationsRequest(
+        before_evaluation_id=before.evaluation_id, after_evaluation_id=after.evaluation_id
+    )
+    with pytest.raises(FailedPrecondition) as caught:
+        await services.evaluations.CompareEvaluations(request)
+    assert name in caught.value.problem
+
+
+async def test_a_run_cancelled_before_its_first_answer_fails_its_evaluation(services: Services) -> None:
+    run = await create_run(services.runs, "cancelled", test_suite_version_id=services.around.suite)
+    await services.runs.CancelTestRun(test_run_pb2.CancelTestRunRequest(test_run_id=run.test_run_id))
+    assert (await finished_run(services.runs, run.test_run_id)).num_transcripts == 0
+    done = await finished(services.evaluations, (await create(services.evaluations, run.test_run_id)).evaluation_id)
+    assert done.job.state == job_pb2.JOB_STATE_FAILED
+    assert "CANCELLED" in done.job.error.problem and done.job.error.next_step
+
+
+async def test_single_answers_are_judged(services: Services) -> None:
+    case = core_cases(1)[0]
+    profile = get_profile("roo_xml")
+    document = json.dumps(case_to_document(case))
+    request = verdict_pb2.JudgeRequest(
+        profile_id="roo_xml", case_document=document, answer=profile.reference_answer(case)
+    )
+    assert (await services.evaluations.Judge(request)).verdict.conforming
+    request.answer += "\n\nAnything else?"
+    verdict = (await services.evaluations.Judge(request)).verdict
+    failed = next(layer for layer in verdict.layers if layer.status == verdict_pb2.LAYER_STATUS_FAILED)
+    assert verdict.cause == "text_after"
+    assert "Anything else?" in request.answer[failed.span_start : failed.span_end]
+    request.case_document = "{"
+    with pytest.raises(InvalidArgument):
+        await services.evaluations.Judge(request)
+
+
+async def test_unknown_ids_are_refused_with_what_to_do(services: Services) -> None:
+    with pytest.raises(NotFound) as caught:
+        await create(services.evaluations, "run-0")
+    assert caught.value.next_step
+    with pytest.raises(NotFound):
+        await finished(services.evaluations, "eval-0")
+
+
+def test_the_service_is_small(services: Services) -> None:
+    assert psutil.Process(services.service.process.pid).memory_info().rss < 150 * 2**20

@@ -1,0 +1,150 @@
+"""Training outlives the death of its service, of its processes, and of a checkpoint."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from drillyard.job.v1 import job_pb2
+from drillyard.trainer.v1 import checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2
+from google.protobuf.json_format import MessageToDict
+
+from services.chassis.channel import open_channel
+from services.lm.tiny import write_tiny_model
+from services.trainer.manifest import places
+from tests.fakes.trainer_registry import dataset_rows, serve_registry
+from tests.integration.processes import ServiceProcess, start_service
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+
+NUM_STEPS = 400
+SPEC = training_job_pb2.TrainingJobSpec(
+    model_version_id="tiny",
+    dataset_version_id="drills",
+    num_epochs=100,
+    batch_size=4,
+    save_steps=10,
+    save_total_limit=3,
+    seed=7,
+)
+
+
+class Caller:
+    """One connection to a trainer, following one job."""
+
+    def __init__(self, service: ServiceProcess) -> None:
+        self.channel = open_channel(service.address)
+        self.stub = trainer_service_pb2_grpc.TrainerServiceStub(self.channel)
+
+    async def create(self) -> str:
+        request = training_job_pb2.CreateTrainingJobRequest(request_id="loop/1/train", spec=SPEC)
+        return (await self.stub.CreateTrainingJob(request)).training_job.training_job_id
+
+    async def get(self, job_id: str) -> training_job_pb2.TrainingJob:
+        request = training_job_pb2.GetTrainingJobRequest(training_job_id=job_id)
+        return (await self.stub.GetTrainingJob(request)).training_job
+
+    async def events(self, job_id: str, after_sequence: int = 0) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        request = training_job_pb2.WatchTrainingJobRequest(training_job_id=job_id, after_sequence=after_sequence)
+        async for response in self.stub.WatchTrainingJob(request):
+            yield response.event.type, MessageToDict(response.event.payload)
+
+    async def checkpoint_above(self, job_id: str, step: int) -> int:
+        """Wait for a checkpoint of a later step and return its step."""
+        after = (await self.get(job_id)).job.last_sequence if step else 0
+        async for kind, payload in self.events(job_id, after):
+            assert payload.get("state") not in ("SUCCEEDED", "FAILED"), "the job ended before it could be killed"
+            if kind == "checkpoint" and payload["step"] > step:
+                return int(payload["step"])
+        raise AssertionError("the stream ended")
+
+    async def loss_steps(self, job_id: str) -> list[int]:
+        steps, token = [], ""
+        while True:
+            request = checkpoint_pb2.ListCurvePointsRequest(
+                training_job_id=job_id, metric="loss", page_size=500, page_token=token
+            )
+            page = await self.stub.ListCurvePoints(request)
+            steps += [point.step for point in page.curve_points]
+            token = page.next_page_token
+            if not token:
+                return steps
+
+
+def processes_of(job_id: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if f"/{job_id}/" in process.cwd() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def flip_a_byte_of_the_newest(checkpoints: Path) -> int:
+    newest = places(checkpoints)[0]
+    path = newest.path / "adapter" / "adapter_model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    return newest.step
+
+
+async def test_a_job_goes_on_from_its_last_good_checkpoint_whatever_dies(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "tiny")
+    async with serve_registry(tmp_path, tmp_path / "tiny", dataset_rows(16)) as (address, registry):
+        with start_service("trainer", tmp_path, registry_address=address) as service:
+            caller = Caller(service)
+            job_id = await caller.create()
+            first_saved = await caller.checkpoint_above(job_id, 0)
+            service.kill()
+            await caller.channel.close()
+
+        with start_service("trainer", tmp_path, registry_address=address) as service:
+            caller = Caller(service)
+            assert await caller.create() == job_id
+            await caller.checkpoint_above(job_id, first_saved)
+            (driver,) = psutil.Process(service.process.pid).children()
+            driver.kill()
+            damaged = await asyncio.to_thread(flip_a_byte_of_the_newest, tmp_path / "trainer" / "checkpoints" / job_id)
+            events = [item async for item in caller.events(job_id)]
+            job = await caller.get(job_id)
+            steps = await caller.loss_steps(job_id)
+            await caller.channel.close()
+
+    assert job.job.state == job_pb2.JOB_STATE_SUCCEEDED, job.job.error
+    outcomes = [training_job_pb2.AttemptOutcome.Name(item.outcome) for item in job.attempts]
+    assert [name.removeprefix("ATTEMPT_OUTCOME_") for name in outcomes] == ["LOST", "LOST", "SUCCEEDED"]
+    assert job.attempts[1].start_step >= first_saved
+    assert 0 < job.attempts[1].start_step < job.attempts[2].start_step < damaged
+    assert job.attempts[0].epoch < job.attempts[1].epoch == job.attempts[2].epoch
+    assert [payload["text"] for kind, payload in events if kind == "message" and "set aside" in payload["text"]] == [
+        f"The checkpoint of step {damaged} was set aside: "
+        "the file adapter/adapter_model.safetensors was changed after it was written."
+    ]
+    assert steps == list(range(1, NUM_STEPS + 1))
+    assert [request.request_id for request in registry.registered] == [f"{job_id}/result"]
+    assert job.model_version_id == "tiny@2"
+    assert processes_of(job_id) == []
+
+
+async def test_cancelling_ends_every_process_and_keeps_the_checkpoints(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "tiny")
+    async with serve_registry(tmp_path, tmp_path / "tiny", dataset_rows(16)) as (address, registry):
+        with start_service("trainer", tmp_path, registry_address=address) as service:
+            caller = Caller(service)
+            job_id = await caller.create()
+            await caller.checkpoint_above(job_id, 0)
+            assert len(processes_of(job_id)) > 5
+            await caller.stub.CancelTrainingJob(training_job_pb2.CancelTrainingJobRequest(training_job_id=job_id))
+            states = [payload["state"] async for kind, payload in caller.events(job_id) if kind == "state"]
+            await caller.channel.close()
+    assert states[-2:] == ["CANCELLING", "CANCELLED"]
+    assert processes_of(job_id) == []
+    assert places(tmp_path / "trainer" / "checkpoints" / job_id)
+    assert registry.registered == []

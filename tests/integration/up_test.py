@@ -1,0 +1,122 @@
+"""`drillyard up`: it starts everything, stops everything, and leaves nothing behind however it ends."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.integration.processes import ROOT
+from ui.cli.connection import Gateway
+
+NAMES = {"registry", "test_runner", "trainer", "evaluator", "feedback", "gateway"}
+
+
+@contextmanager
+def _up(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "ui.cli", "up", "--data", str(folder), "--json", *options]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/proto/gen"}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _ready(process: subprocess.Popen[str]) -> tuple[dict[str, Any], list[psutil.Process]]:
+    assert process.stdout is not None
+    lines = []
+    for text in process.stdout:
+        lines.append(json.loads(text))
+        if lines[-1]["event"] == "ready":
+            break
+    assert {one["service"] for one in lines[:-1]} == NAMES
+    children = psutil.Process(process.pid).children()
+    assert len(children) == len(NAMES)
+    return lines[-1], children
+
+
+def _gone(children: list[psutil.Process], seconds: float = 20) -> bool:
+    _, alive = psutil.wait_procs(children, timeout=seconds)
+    return not alive
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_every_process_and_the_status_is_0(tmp_path: Path, number: signal.Signals) -> None:
+    with _up(tmp_path, "--port", "0") as process:
+        ready, children = _ready(process)
+        assert Gateway(ready["url"]).get("/test-suites")["test_suite_versions"]
+        process.send_signal(number)
+        assert process.wait(30) == 0
+        assert _gone(children, 1)
+
+
+def test_nothing_outlives_a_launcher_that_is_killed(tmp_path: Path) -> None:
+    with _up(tmp_path, "--port", "0") as process:
+        _, children = _ready(process)
+        # Meanwhile nobody else can use the folder.
+        assert "The registry did not start (exit status 2). registry: Another process" in _refused(
+            tmp_path, "--port", "0"
+        )
+        process.kill()
+        assert _gone(children)
+
+
+def test_a_service_that_ends_by_itself_ends_all_with_a_sentence(tmp_path: Path) -> None:
+    with _up(tmp_path, "--port", "0") as process:
+        _, children = _ready(process)
+        evaluator = next(one for one in children if "services.evaluator" in one.cmdline())
+        evaluator.kill()
+        _, said = process.communicate(timeout=30)
+        assert process.returncode == 1
+        assert "The evaluator ended unexpectedly (was killed by SIGKILL)." in json.loads(said)["problem"]
+        assert _gone(children, 1)
+
+
+def _refused(folder: Path, *options: str) -> str:
+    with _up(folder, *options) as process:
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 1, said
+        assert not psutil.pid_exists(process.pid)
+    return str(json.loads(said)["problem"])
+
+
+def test_a_port_in_use_is_said_before_anything_is_started(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"Port {port}" in _refused(tmp_path / "data", "--port", str(port))
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_data_folder_that_cannot_be_used_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert str(tmp_path / "file") in _refused(tmp_path / "file", "--port", "0")
+
+
+def _soon(holds: Callable[[], bool], seconds: float = 10) -> bool:
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.05)
+    return holds()
+
+
+def test_ctrl_c_while_services_start_leaves_none_behind(tmp_path: Path) -> None:
+    with _up(tmp_path, "--port", "0") as process:
+        launcher = psutil.Process(process.pid)
+        assert _soon(lambda: bool(launcher.children()))
+        children = launcher.children()
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        assert _gone(children, 1)

@@ -1,0 +1,166 @@
+"""An evaluator without processes: jobs and store in memory, a run that grows on demand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
+
+from services.chassis.errors import NotFound, Unavailable
+from services.chassis.jobs import Job, JobRunner, JobStore, MemoryJobStore
+from services.chassis.telemetry import Telemetry
+from services.evaluator.domain.evaluation import Sampling, Subject
+from services.evaluator.jobs.evaluation import EvaluationJob
+from services.evaluator.ports import AnswerEnd, RunStatus, Transcript
+from services.evaluator.telemetry import EvaluatorTelemetry
+from services.evaluator.usecases.comparisons import ComparisonUseCases
+from services.evaluator.usecases.evaluations import EvaluationUseCases
+from services.evaluator.usecases.verdicts import VerdictUseCases
+from services.protocols.cases import Case
+from services.protocols.profile import get_profile
+from tests.fakes.evaluator_store import MemoryEvaluationStore
+
+PROFILE = get_profile("roo_xml")
+CASES = tuple(PROFILE.generate_pool(1, 13))
+SECONDS = 10.0
+
+
+def subject(test_run_id: str = "run-1", *, num_repeats: int = 1) -> Subject:
+    return Subject(
+        test_run_id=test_run_id,
+        model_version_id="tiny@1",
+        test_suite_version_id="roo_xml/core@1",
+        test_suite_digest="sha256:suite",
+        profile_id="roo_xml",
+        profile_digest=PROFILE.digest,
+        prompt_size="compact",
+        sampling=Sampling(),
+        num_repeats=num_repeats,
+        seed=0,
+        num_transcripts_total=len(CASES) * num_repeats,
+    )
+
+
+class FakeRuns:
+    """Runs whose transcripts and ends the test decides; `num_outages` calls fail before one works."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, RunStatus] = {}
+        self.transcripts: dict[str, list[Transcript]] = {}
+        self.num_outages = 0
+        self.followed = asyncio.Event()
+        self._changed = asyncio.Event()
+
+    def add(self, run: Subject) -> None:
+        self.runs[run.test_run_id] = RunStatus(run, "RUNNING", False, 0, last_sequence=1)
+        self.transcripts[run.test_run_id] = []
+
+    def answer(self, run_id: str, count: int, *, wrong: Sequence[int] = (), end: AnswerEnd = AnswerEnd.STOP) -> None:
+        """Add answers to the next cases, right ones except for the 1-based sequences in `wrong`."""
+        stored = self.transcripts[run_id]
+        for sequence in range(len(stored) + 1, len(stored) + count + 1):
+            case = CASES[(sequence - 1) % len(CASES)]
+            text = "I would rather not." if sequence in wrong else PROFILE.reference_answer(case)
+            repeat = (sequence - 1) // len(CASES)
+            stored.append(Transcript(sequence, f"{run_id}-{sequence}", case.case_id, repeat, text, end))
+        self._change(run_id, num_transcripts=len(stored))
+
+    def finish(self, run_id: str, state: str = "SUCCEEDED", problem: str = "") -> None:
+        self._change(run_id, state=state, is_final=True, problem=problem)
+
+    async def get_run(self, test_run_id: str) -> RunStatus:
+        if test_run_id not in self.runs:
+            raise NotFound(f"There is no test run {test_run_id}.", "List the runs.")
+        return self.runs[test_run_id]
+
+    async def list_transcripts(self, test_run_id: str, after_sequence: int) -> tuple[Transcript, ...]:
+        if self.num_outages:
+            self.num_outages -= 1
+            raise Unavailable("The test runner is away.", "Try again.")
+        return tuple(self.transcripts[test_run_id][after_sequence : after_sequence + 5])
+
+    async def changes(self, test_run_id: str, after_event: int) -> AsyncGenerator[None]:
+        seen = after_event
+        while True:
+            run = self.runs[test_run_id]
+            if run.last_sequence > seen:
+                seen = run.last_sequence
+                yield None
+            elif run.is_final:
+                return
+            else:
+                self.followed.set()
+                await self._changed.wait()
+                self._changed.clear()
+
+    def _change(self, run_id: str, **values: object) -> None:
+        run = self.runs[run_id]
+        self.runs[run_id] = replace(run, last_sequence=run.last_sequence + 1, **values)  # type: ignore[arg-type]
+        self._changed.set()
+
+
+class FakeSuites:
+    def __init__(self, cases: tuple[Case, ...] = CASES) -> None:
+        self.cases = cases
+
+    async def list_cases(self, test_suite_version_id: str) -> tuple[Case, ...]:
+        return self.cases
+
+
+class Bench:
+    """One service's parts; `restart` makes a second process over the same stores."""
+
+    def __init__(
+        self,
+        *,
+        jobs: JobStore | None = None,
+        store: MemoryEvaluationStore | None = None,
+        runs: FakeRuns | None = None,
+        suites: FakeSuites | None = None,
+    ) -> None:
+        self.jobs = jobs or MemoryJobStore()
+        self.store = store or MemoryEvaluationStore(self.jobs)
+        self.runs = runs or FakeRuns()
+        self.telemetry = Telemetry()
+        self.evaluations = EvaluationUseCases(jobs=self.jobs, store=self.store, runs=self.runs)
+        self.verdicts = VerdictUseCases(store=self.store, evaluations=self.evaluations)
+        self.comparisons = ComparisonUseCases(store=self.store, evaluations=self.evaluations)
+        job = EvaluationJob(
+            store=self.store,
+            runs=self.runs,
+            suites=suites or FakeSuites(),
+            telemetry=EvaluatorTelemetry(self.telemetry),
+        )
+        self.runner = JobRunner(self.jobs, owner="me", is_only_owner=True)
+        self.runner.register(job.kind, job, limit=4)
+
+    def restart(self) -> Bench:
+        return Bench(jobs=self.jobs, store=self.store, runs=self.runs)
+
+    async def evaluated(self, run: Subject, *, wrong: Sequence[int] = (), count: int | None = None) -> str:
+        """Return the id of a finished evaluation of a run with these answers."""
+        self.runs.add(run)
+        self.runs.answer(run.test_run_id, run.num_transcripts_total if count is None else count, wrong=wrong)
+        self.runs.finish(run.test_run_id)
+        created = await self.evaluations.create(f"of {run.test_run_id}", run.test_run_id)
+        await self.work(created.job.job_id)
+        return created.job.job_id
+
+    async def work(self, evaluation_id: str) -> Job:
+        """Run jobs until this one has ended, and return it."""
+        await self.runner.start()
+        try:
+            await self.until(evaluation_id, lambda job: job.is_final)
+        finally:
+            await self.runner.stop(1.0)
+        return await self.jobs.get(evaluation_id)
+
+    async def until(self, evaluation_id: str, is_reached: Callable[[Job], bool]) -> None:
+        """Wait until the job is as wanted."""
+        async with asyncio.timeout(SECONDS):
+            while not is_reached(await self.jobs.get(evaluation_id)):
+                with self.jobs.bell.listen(f"events:{evaluation_id}") as listener:
+                    await listener.wait(0.05)
+
+    async def events(self, evaluation_id: str, type_: str) -> list[dict[str, object]]:
+        return [event.payload for event in await self.jobs.events(evaluation_id) if event.type == type_]

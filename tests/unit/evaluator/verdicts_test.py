@@ -1,0 +1,119 @@
+"""Lists of verdicts, and judging single answers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from services.chassis.errors import InvalidArgument, NotFound
+from services.evaluator.domain.verdict import VerdictFilter
+from services.evaluator.metrics import reduce_tallies
+from services.protocols.cases import case_to_document
+from services.protocols.verdict import LayerStatus
+from tests.unit.evaluator.bench import CASES, PROFILE, Bench, subject
+
+CASE = CASES[0]
+DOCUMENT = json.dumps(case_to_document(CASE))
+OTHER_TOOL = DOCUMENT.replace('"expected": {"tool": "', '"expected": {"tool": "un')
+
+
+async def judged(**changes: str) -> object:
+    asked = {"profile_id": "roo_xml", "case_document": DOCUMENT, "answer": "", "finish_reason": "", **changes}
+    return await Bench().verdicts.judge(**asked)
+
+
+async def test_a_right_answer_conforms() -> None:
+    verdict = await Bench().verdicts.judge("roo_xml", DOCUMENT, PROFILE.reference_answer(CASE), "")
+    assert (verdict.conforming, verdict.cause, verdict.tool) == (True, "", CASE.tool)
+    assert {layer.status for layer in verdict.layers} <= {LayerStatus.PASSED, LayerStatus.NOT_APPLICABLE}
+
+
+async def test_a_wrong_answer_names_cause_layer_and_span() -> None:
+    answer = f"{PROFILE.reference_answer(CASE)}\n\nAnything else?"
+    verdict = await Bench().verdicts.judge("roo_xml", DOCUMENT, answer, "stop")
+    failed = next(layer for layer in verdict.layers if layer.status is LayerStatus.FAILED)
+    assert verdict.cause == "text_after"
+    assert failed.span is not None
+    assert "Anything else?" in answer[slice(*failed.span)]
+
+
+async def test_an_answer_that_the_limit_cut_is_told_from_one_that_was_left_open() -> None:
+    answer = PROFILE.reference_answer(CASE)[:-8]
+    cut = await Bench().verdicts.judge("roo_xml", DOCUMENT, answer, "length")
+    left = await Bench().verdicts.judge("roo_xml", DOCUMENT, answer, "stop")
+    assert (cut.cause, left.cause) == ("truncated_by_limit", "unclosed")
+
+
+async def test_the_judge_rpc_and_an_evaluation_agree_with_the_library() -> None:
+    bench = Bench()
+    evaluation_id = await bench.evaluated(subject(), wrong=(1, 4))
+    stored, _ = await bench.verdicts.list_verdicts(evaluation_id, VerdictFilter(), page_size=0, page_token="")
+    for transcript, verdict, case in zip(bench.runs.transcripts["run-1"], stored, CASES, strict=True):
+        library = PROFILE.judge(case, transcript.answer)
+        direct = await bench.verdicts.judge("roo_xml", json.dumps(case_to_document(case)), transcript.answer, "stop")
+        assert direct.layers == verdict.layers
+        assert (library.conforming, library.cause or "") == (verdict.conforming, verdict.cause)
+        assert library.sentence == verdict.sentence == direct.sentence
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("profile_id", {"profile_id": "klingon"}),
+        ("finish_reason", {"finish_reason": "tired"}),
+        ("case_document", {"case_document": "{"}),
+        ("case_document", {"case_document": "[" * 100_000}),
+        ("case_document", {"case_document": "[]"}),
+        ("case_document", {"case_document": " " * (1 << 20) + "{}"}),
+        (
+            "case_document.expected.tool",
+            {"case_document": DOCUMENT.replace('"expected": {"tool": "', '"expected": {"tool": "un')},
+        ),
+        ("answer", {"answer": "x" * ((2 << 20) + 1)}),
+    ],
+)
+async def test_what_cannot_be_judged_is_refused_naming_the_field(field: str, changes: dict[str, str]) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        await judged(**changes)
+    assert caught.value.fields["field"] == field
+
+
+async def test_pages_hold_every_wanted_verdict_once() -> None:
+    bench = Bench()
+    evaluation_id = await bench.evaluated(subject(), wrong=(2, 3, 7, 11))
+    token, found = "", []
+    while True:
+        page, token = await bench.verdicts.list_verdicts(
+            evaluation_id, VerdictFilter(cause="no_call"), page_size=2, page_token=token
+        )
+        found += [item.sequence for item in page]
+        if not token:
+            break
+    assert found == [2, 3, 7, 11]
+
+
+async def test_a_cause_that_does_not_exist_is_refused() -> None:
+    bench = Bench()
+    evaluation_id = await bench.evaluated(subject())
+    with pytest.raises(InvalidArgument, match="no_call"):
+        await bench.verdicts.list_verdicts(evaluation_id, VerdictFilter(cause="magic"), page_size=0, page_token="")
+
+
+@pytest.mark.parametrize(("size", "token"), [(-1, ""), (1001, ""), (0, "x"), (0, "9" * 30)])
+async def test_pages_that_no_list_has_are_refused(size: int, token: str) -> None:
+    bench = Bench()
+    evaluation_id = await bench.evaluated(subject())
+    with pytest.raises(InvalidArgument):
+        await bench.verdicts.list_verdicts(evaluation_id, VerdictFilter(), page_size=size, page_token=token)
+
+
+async def test_verdicts_of_an_unknown_evaluation_are_not_found() -> None:
+    with pytest.raises(NotFound):
+        await Bench().verdicts.list_verdicts("eval-0", VerdictFilter(), page_size=0, page_token="")
+
+
+def test_no_verdicts_have_rates_of_zero() -> None:
+    metrics = reduce_tallies([])
+    assert (metrics.overall.num_cases, metrics.overall.conforming_rate) == (0, 0)
+    assert (metrics.by_tool, metrics.by_cause) == ({}, {})

@@ -1,0 +1,133 @@
+"""A test runner without processes: jobs, store, registry and backend in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+
+from services.chassis.errors import NotFound
+from services.chassis.jobs import Job, JobRunner, JobStore, MemoryJobStore
+from services.chassis.telemetry import Telemetry
+from services.protocols.cases import Case
+from services.protocols.profile import get_profile
+from services.test_runner.domain import Artifact, Environment, FinishReason, TestRunSpec, Transcript
+from services.test_runner.jobs.test_run import TestRunJob
+from services.test_runner.ports import (
+    Activity,
+    Answer,
+    GenerationEvent,
+    Prepared,
+    Prompt,
+    ResolvedModel,
+    ResolvedSuite,
+    Workload,
+)
+from services.test_runner.telemetry import TestRunnerTelemetry
+from services.test_runner.usecases import TestRunUseCases
+from tests.fakes.test_runner_store import MemoryRunStore
+
+SPEC = TestRunSpec(model_version_id="tiny", test_suite_version_id="roo_xml/core")
+CASES = tuple(get_profile("roo_xml").generate_pool(1, 10))
+SECONDS = 10.0
+
+
+class FakeRegistry:
+    """Knows the models tiny@1 and adapted@2, and the suite roo_xml/core@1."""
+
+    def __init__(self, cases: tuple[Case, ...]) -> None:
+        self.cases = cases
+        self.newest = "tiny@1"
+
+    async def resolve_model(self, model_version_id: str) -> ResolvedModel:
+        if model_version_id == "adapted@2":
+            return ResolvedModel("adapted@2", Artifact("base", "sha256:b"), Artifact("adapter", "sha256:a"))
+        if model_version_id not in ("tiny", "tiny@1"):
+            raise NotFound(f"There is no model version {model_version_id}.", "List the models.")
+        return ResolvedModel(self.newest, Artifact("base", "sha256:b"), None)
+
+    async def resolve_suite(self, test_suite_version_id: str) -> ResolvedSuite:
+        if test_suite_version_id not in ("roo_xml/core", "roo_xml/core@1"):
+            raise NotFound(f"There is no suite version {test_suite_version_id}.", "List the suites.")
+        return ResolvedSuite("roo_xml/core@1", "sha256:s", "roo_xml", len(self.cases))
+
+    async def list_cases(self, test_suite_version_id: str) -> tuple[Case, ...]:
+        return self.cases
+
+
+@dataclass
+class FakeBackend:
+    """Answers with the prompt's key and seed; `before(call, place)` runs before each answer and may raise."""
+
+    before: Callable[[int, int], None] = lambda call, place: None
+    environment: Environment = field(default_factory=lambda: Environment("bfloat16", 2, "sha256:t", {"torch": "2"}))
+    workloads: list[Workload] = field(default_factory=list)
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    blocks_call: int = 0
+    num_closed: int = 0
+
+    async def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
+        self.workloads.append(workload)
+        call = len(self.workloads)
+        try:
+            yield Activity("load_model")
+            self.before(call, -1)
+            yield Prepared(self.environment)
+            yield Activity("generate", 0, len(workload.prompts))
+            for place, prompt in enumerate(workload.prompts):
+                self.before(call, place)
+                if call == self.blocks_call and place == len(workload.prompts) // 2:
+                    self.reached.set()
+                    await asyncio.Event().wait()
+                yield answer_to(prompt)
+        finally:
+            self.num_closed += 1
+
+
+def answer_to(prompt: Prompt) -> Answer:
+    return Answer(prompt.key, f"answer {prompt.key} {prompt.seed}", FinishReason.STOP, (1, 2, 3), 30, 20, 0.1, 0.2)
+
+
+class Bench:
+    """One service's parts; `restart` makes a second process over the same stores."""
+
+    def __init__(
+        self, backend: FakeBackend, *, jobs: JobStore | None = None, store: MemoryRunStore | None = None
+    ) -> None:
+        self.backend = backend
+        self.jobs = jobs or MemoryJobStore()
+        self.store = store or MemoryRunStore(self.jobs)
+        self.registry = FakeRegistry(CASES)
+        self.telemetry = Telemetry()
+        self.usecases = TestRunUseCases(jobs=self.jobs, store=self.store, registry=self.registry, window_size=4)
+        job = TestRunJob(
+            store=self.store,
+            registry=self.registry,
+            backend=backend,
+            telemetry=TestRunnerTelemetry(self.telemetry),
+            window_size=4,
+        )
+        self.runner = JobRunner(self.jobs, owner="me", is_only_owner=True)
+        self.runner.register(job.kind, job)
+
+    def restart(self, backend: FakeBackend) -> Bench:
+        return Bench(backend, jobs=self.jobs, store=self.store)
+
+    async def work(self, run_id: str) -> Job:
+        """Run jobs until this one has ended, and return it."""
+        await self.runner.start()
+        try:
+            async with asyncio.timeout(SECONDS):
+                while not (job := await self.jobs.get(run_id)).is_final:
+                    with self.jobs.bell.listen(f"events:{run_id}") as listener:
+                        await listener.wait(0.05)
+        finally:
+            await self.runner.stop(1.0)
+        return job
+
+    async def transcripts(self, run_id: str) -> list[Transcript]:
+        return list(await self.store.list_transcripts(run_id, 0, 1000))
+
+    async def texts(self, run_id: str) -> list[str]:
+        events = await self.jobs.events(run_id)
+        return [event.payload["text"] for event in events if event.type == "message"]
