@@ -1,0 +1,1 @@
+"""Fine-tunes model versions on Ray: durable training jobs, attempts, checkpoints and curves."""

@@ -1,0 +1,69 @@
+"""Starts the trainer: `python -m services.trainer`."""
+
+from __future__ import annotations
+
+from drillyard.trainer.v1 import trainer_service_pb2_grpc as rpc
+
+from services.chassis.application import Application
+from services.chassis.channel import open_channel
+from services.chassis.process import run
+from services.chassis.settings import load_settings
+from services.trainer.backends.ray_local import RayLocalBackend
+from services.trainer.board import Board
+from services.trainer.clients.registry import RegistryClient
+from services.trainer.domain.spec import KIND
+from services.trainer.jobs.training_job import Adapters, TrainingJobWork, TrainingLimits
+from services.trainer.servicer import SERVICE_NAME, TrainerServicer
+from services.trainer.settings import TrainerSettings
+from services.trainer.store.checkpoints import LocalCheckpoints
+from services.trainer.store.sql import MIGRATIONS, SqlTrainingStore
+from services.trainer.telemetry import TrainerTelemetry
+from services.trainer.usecases import TrainingUseCases
+
+# Training processes run on this machine; an address that means "all interfaces" is none to call.
+_ANY = ("0.0.0.0", "::", "[::]")
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = load_settings(TrainerSettings)
+
+    async def wire(app: Application) -> None:
+        channel = open_channel(settings.registry_address)
+        app.on_stop(channel.close)
+        folder = settings.service_dir("trainer")
+        to = Adapters(
+            store=SqlTrainingStore(app.database),
+            registry=RegistryClient(channel),
+            backend=RayLocalBackend(folder / "attempts"),
+            checkpoints=LocalCheckpoints(folder / "checkpoints"),
+            artifacts=app.artifacts,
+            board=Board(),
+            telemetry=TrainerTelemetry(app.telemetry),
+        )
+        work = TrainingJobWork(to, _limits(settings), lambda: _report_address(app))
+        app.jobs.runner.register(KIND, work.run, limit=settings.max_running, cleanup=work.clear)
+        usecases = TrainingUseCases(
+            jobs=app.jobs.store, store=to.store, registry=to.registry, board=to.board, telemetry=to.telemetry
+        )
+        app.add_servicer(rpc.add_TrainerServiceServicer_to_server, TrainerServicer(usecases), SERVICE_NAME)
+
+    run("trainer", settings, wire, migrations=MIGRATIONS)
+
+
+def _limits(settings: TrainerSettings) -> TrainingLimits:
+    return TrainingLimits(
+        max_attempts=settings.max_attempts,
+        num_threads=settings.num_threads,
+        stall_seconds=settings.stall_seconds,
+        registry_patience_seconds=settings.registry_patience_seconds,
+    )
+
+
+def _report_address(app: Application) -> str:
+    host = "127.0.0.1" if app.settings.host in _ANY else app.settings.host
+    return f"{host}:{app.server.port}"
+
+
+if __name__ == "__main__":
+    main()

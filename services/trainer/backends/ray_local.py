@@ -1,0 +1,89 @@
+"""Training on this machine: each attempt is a process group of its own, with its own Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from services.trainer.backends.environment import environment_of
+from services.trainer.backends.leftovers import end_processes
+from services.trainer.domain.plan import AttemptPlan
+from services.trainer.ports import ProcessEnd
+
+_LOG_TAIL_BYTES = 4000
+# Ray's sockets lie some 60 characters below its folder, and a Unix socket's path ends at 107.
+_MAX_PARENT_LENGTH = 28
+_SCRATCH = "dy-"
+PLAN = "plan.json"
+LOG = "driver.log"
+
+
+class RayLocalBackend:
+    """Starts the driver of an attempt and ends it with everything that it started."""
+
+    def __init__(self, attempts_folder: Path) -> None:
+        self._attempts_folder = attempts_folder.resolve()
+
+    async def run(self, plan: AttemptPlan) -> ProcessEnd:
+        """Start the processes and return when the driver has ended; cancelled, it ends them all first."""
+        folder = self._attempts_folder / plan.training_job_id / f"attempt-{plan.attempt:03d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        plan = replace(plan, scratch_folder=str(_make_scratch_folder()))
+        (folder / PLAN).write_text(plan.to_json(), encoding="utf-8")
+        try:
+            exit_code = await _drive(plan, folder)
+        finally:
+            await asyncio.shield(self.clear(plan.training_job_id))
+        return ProcessEnd(exit_code, _tail(folder / LOG))
+
+    async def clear(self, training_job_id: str) -> int:
+        """End every process that an attempt at a job left behind, remove Ray's files, and say how many there were."""
+        num_ended = await asyncio.to_thread(end_processes, training_job_id, self._attempts_folder / training_job_id)
+        await asyncio.to_thread(_remove_scratch_folders, self._attempts_folder / training_job_id)
+        return num_ended
+
+
+def _make_scratch_folder() -> Path:
+    """A folder private to this user, with a path short enough for the sockets in it."""
+    folder = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=folder if len(folder) <= _MAX_PARENT_LENGTH else "/tmp"))
+
+
+def _remove_scratch_folders(attempts: Path) -> None:
+    for file in attempts.glob(f"*/{PLAN}"):
+        scratch = Path(AttemptPlan.read(file).scratch_folder)
+        if scratch.name.startswith(_SCRATCH):
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+async def _drive(plan: AttemptPlan, folder: Path) -> int:
+    command = [sys.executable, "-m", "services.trainer.training"]
+    options = ["--attempt-file", str(folder / PLAN), "--parent-pid", str(os.getpid())]
+    with (folder / LOG).open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            *options,
+            cwd=folder,
+            env=environment_of(plan),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        return await process.wait()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+
+
+def _tail(log_file: Path) -> str:
+    with log_file.open("rb") as log:
+        log.seek(max(0, log_file.stat().st_size - _LOG_TAIL_BYTES))
+        return log.read().decode("utf-8", "replace")

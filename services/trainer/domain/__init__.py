@@ -1,0 +1,1 @@
+"""Training jobs, attempts, checkpoints and curves: the nouns of this service and their rules."""

@@ -1,0 +1,105 @@
+"""Attempts at a job, the checkpoints they leave and the values they measure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from services.chassis.errors import FailedPrecondition
+
+
+class AttemptOutcome(StrEnum):
+    """How an attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    LOST = "lost"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One process group that worked, or works, on a job.
+
+    Attributes:
+        attempt: Counts the attempts of a job, from 1.
+        epoch: The hold of the job under which it was started; reports of another are refused.
+        start_step: Steps that were done before it began.
+        outcome: None while it goes on.
+        reason: Why it ended, for people.
+        is_permanent: Whether another attempt would end the same way.
+    """
+
+    attempt: int
+    epoch: int
+    start_step: int = 0
+    outcome: AttemptOutcome | None = None
+    reason: str = ""
+    is_permanent: bool = False
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder that is whole, since its manifest is written last; `digest` is the manifest's."""
+
+    step: int
+    attempt: int
+    uri: str
+    digest: str
+    size_bytes: int
+    create_time: datetime
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One measured value after an optimizer step, counted from 1."""
+
+    metric: str
+    step: int
+    value: float
+    attempt: int
+
+
+@dataclass(frozen=True)
+class AttemptReport:
+    """What a training process says about itself."""
+
+    training_job_id: str
+    attempt: int
+    epoch: int
+    num_steps_done: int = 0
+    num_steps_total: int = 0
+    phase: str = ""
+    curve_points: tuple[CurvePoint, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
+    outcome: AttemptOutcome | None = None
+    reason: str = ""
+    is_permanent: bool = False
+
+
+def num_failures(attempts: tuple[Attempt, ...], epoch: int) -> int:
+    """Count the attempts that failed by themselves.
+
+    One that was lost under an older epoch went with the service, which is no fault of the job.
+    """
+    return sum(
+        attempt.outcome is AttemptOutcome.FAILED or (attempt.outcome is AttemptOutcome.LOST and attempt.epoch == epoch)
+        for attempt in attempts
+    )
+
+
+LOST_REASON = "The trainer service ended while the attempt was going on."
+
+
+def refuse_report(report: AttemptReport, attempt: Attempt | None) -> None:
+    """Return when `attempt` is the one that may report now.
+
+    Raises:
+        FailedPrecondition: It is not of the report's epoch, has ended or does not exist.
+    """
+    if attempt is None or attempt.epoch != report.epoch or attempt.outcome is not None:
+        raise FailedPrecondition(
+            f"Attempt {report.attempt} under epoch {report.epoch} does not go on any more.",
+            "End this training process; a newer attempt has its place.",
+        )

@@ -1,0 +1,78 @@
+"""What a training job reads, resolved once: versions, digests and places."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from services.trainer.domain.spec import TrainingJobSpec
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Immutable bytes of another service."""
+
+    uri: str
+    digest: str
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """The versions a job uses for good.
+
+    Attributes:
+        model_version_id: The version it starts from.
+        base_model_version_id: The weights that the result is loaded on; of an adapter version its base.
+        output_model_id: The model that gets the result.
+        base: Folder of those weights.
+        adapter: Folder of the adapter that is trained further, or None for a new one.
+        dataset_version_id: The examples.
+        dataset: Their file.
+    """
+
+    model_version_id: str
+    base_model_version_id: str
+    output_model_id: str
+    base: Artifact
+    adapter: Artifact | None
+    dataset_version_id: str
+    dataset: Artifact
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the inputs as plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> TrainingInputs:
+        """Return what `to_document` was called on."""
+        adapter = document["adapter"]
+        return cls(
+            **{
+                **document,
+                "base": Artifact(**document["base"]),
+                "adapter": Artifact(**adapter) if adapter else None,
+                "dataset": Artifact(**document["dataset"]),
+            }
+        )
+
+    def resolved(self, spec: TrainingJobSpec) -> TrainingJobSpec:
+        """Return the spec with the ids of the versions that are used."""
+        return replace(
+            spec,
+            model_version_id=self.model_version_id,
+            dataset_version_id=self.dataset_version_id,
+            output_model_id=self.output_model_id,
+        )
+
+    def config_digest(self, spec: TrainingJobSpec) -> str:
+        """Return the digest of all that decides what is trained; a checkpoint fits only jobs with its own digest."""
+        decisive = {
+            "spec": self.resolved(spec).to_document(),
+            "digests": [self.base.digest, self.adapter.digest if self.adapter else "", self.dataset.digest],
+        }
+        text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

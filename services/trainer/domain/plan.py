@@ -1,0 +1,53 @@
+"""What one training process group is told to do; the whole of its input, as one JSON file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from services.trainer.domain.spec import TrainingJobSpec
+
+
+@dataclass(frozen=True)
+class AttemptPlan:
+    """One attempt at one job. All places are absolute local paths.
+
+    Attributes:
+        report_address: Where the trainer service answers ReportAttempt.
+        config_digest: Written to every checkpoint.
+        adapter_folder: The adapter that is trained further; empty for a new one.
+        checkpoint_folder: The job's checkpoints, one folder each.
+        resume_from: The checkpoint to go on from; empty to begin at step 0.
+        scratch_folder: For Ray's own files; short, since Unix sockets lie in it.
+        num_threads: CPU threads over all workers.
+    """
+
+    training_job_id: str
+    attempt: int
+    epoch: int
+    report_address: str
+    config_digest: str
+    spec: TrainingJobSpec
+    base_folder: str
+    adapter_folder: str
+    dataset_file: str
+    checkpoint_folder: str
+    resume_from: str
+    scratch_folder: str
+    num_threads: int
+
+    def to_json(self) -> str:
+        """Return the plan as one line."""
+        return json.dumps(asdict(self) | {"spec": self.spec.to_document()})
+
+    @classmethod
+    def from_json(cls, text: str) -> AttemptPlan:
+        """Return what `to_json` was called on."""
+        document = json.loads(text)
+        return cls(**document | {"spec": TrainingJobSpec.from_document(document["spec"])})
+
+    @classmethod
+    def read(cls, path: Path) -> AttemptPlan:
+        """Return the plan in a file."""
+        return cls.from_json(path.read_text(encoding="utf-8"))

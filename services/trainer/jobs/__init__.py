@@ -1,0 +1,1 @@
+"""What a training job does, in units that can be resumed."""

@@ -1,0 +1,228 @@
+"""Does a training job: attempt after attempt, each from the newest checkpoint that verifies, then one registration."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from services.chassis.artifacts import ArtifactStore
+from services.chassis.errors import FailedPrecondition, Unavailable
+from services.chassis.jobs import JobContext, Json
+from services.trainer.board import Board, LiveAttempt
+from services.trainer.domain.attempt import Attempt, AttemptOutcome, Checkpoint, num_failures
+from services.trainer.domain.inputs import Artifact, TrainingInputs
+from services.trainer.domain.plan import AttemptPlan
+from services.trainer.domain.spec import TrainingJobSpec
+from services.trainer.jobs.ending import Ending, ending_of, stalled
+from services.trainer.ports import CheckpointFolders, ProcessEnd, Registry, TrainingBackend, TrainingStore
+from services.trainer.telemetry import TrainerTelemetry
+
+ADAPTER = "adapter"
+_TICK_SECONDS = 0.5
+_HEARTBEAT_SECONDS = 2.5
+_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class TrainingLimits:
+    """Settings of the service that bound its jobs."""
+
+    max_attempts: int = 3
+    num_threads: int = 0
+    stall_seconds: float = 900.0
+    registry_patience_seconds: float = 120.0
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """What the job reaches the world by."""
+
+    store: TrainingStore
+    registry: Registry
+    backend: TrainingBackend
+    checkpoints: CheckpointFolders
+    artifacts: ArtifactStore
+    board: Board
+    telemetry: TrainerTelemetry
+
+
+class TrainingJobWork:
+    """The function of the job kind `training_job`."""
+
+    def __init__(self, adapters: Adapters, limits: TrainingLimits, report_address: Callable[[], str]) -> None:
+        self._to = adapters
+        self._limits = limits
+        self._report_address = report_address
+
+    async def run(self, context: JobContext) -> Json:
+        """Train to the end, going on from what earlier holds of the job left, and register the result.
+
+        Raises:
+            FailedPrecondition: Attempts failed as often as is allowed, or one in a way that no other would mend.
+        """
+        job_id = context.job.job_id
+        spec = TrainingJobSpec.from_document(context.job.spec)
+        inputs = await self._inputs(job_id, spec)
+        await self.clear(context)
+        trained = await self._trained(context, spec, inputs)
+        await context.progress(phase="register", message="Registering the adapter.")
+        adapter = await self._to.artifacts.put_tree(_path(trained.uri) / ADAPTER)
+        version = await self._registered(job_id, inputs, Artifact(adapter.uri, adapter.digest, adapter.size_bytes))
+        return {"model_version_id": version, "step": trained.step}
+
+    async def clear(self, context: JobContext) -> Json:
+        """End what earlier attempts left running."""
+        num_ended = await self._to.backend.clear(context.job.job_id)
+        if num_ended:
+            text = f"{num_ended} processes of an earlier attempt were ended."
+            await context.event("message", {"text": text})
+        return {}
+
+    async def _inputs(self, job_id: str, spec: TrainingJobSpec) -> TrainingInputs:
+        known = (await self._to.store.get_inputs([job_id])).get(job_id)
+        return known or await self._to.store.add_inputs(job_id, await self._to.registry.resolve(spec))
+
+    async def _trained(self, context: JobContext, spec: TrainingJobSpec, inputs: TrainingInputs) -> Checkpoint:
+        job_id, digest = context.job.job_id, inputs.config_digest(spec)
+        while True:
+            attempts = (await self._to.store.list_attempts([job_id]))[job_id]
+            checkpoint = await self._newest(context, digest)
+            if checkpoint and await self._is_result(job_id, attempts, checkpoint):
+                return checkpoint
+            self._refuse_hopeless(attempts, context.epoch)
+            attempt = await self._to.store.begin_attempt(job_id, context.epoch, checkpoint=checkpoint)
+            plan = await self._plan(context, spec, inputs, attempt=attempt, checkpoint=checkpoint)
+            await self._attempt(context, plan, attempt)
+
+    async def _newest(self, context: JobContext, config_digest: str) -> Checkpoint | None:
+        found, sentences = await self._to.checkpoints.newest(context.job.job_id, config_digest)
+        for sentence in sentences:
+            self._to.telemetry.checkpoint_quarantined()
+            await context.event("message", {"text": sentence})
+        return found
+
+    async def _is_result(self, job_id: str, attempts: tuple[Attempt, ...], checkpoint: Checkpoint) -> bool:
+        """Whether training has ended well, and its last checkpoint is still the newest."""
+        if not attempts or attempts[-1].outcome is not AttemptOutcome.SUCCEEDED:
+            return False
+        known = await self._to.store.list_checkpoints(job_id)
+        return bool(known) and known[0].digest == checkpoint.digest
+
+    def _refuse_hopeless(self, attempts: tuple[Attempt, ...], epoch: int) -> None:
+        last = attempts[-1] if attempts else None
+        if last and last.is_permanent:
+            raise FailedPrecondition(
+                f"Training cannot go on: {last.reason}", "Change what the reason names and start a new job."
+            )
+        failures = num_failures(attempts, epoch)
+        if last and failures >= self._limits.max_attempts:
+            raise FailedPrecondition(
+                f"{failures} attempts failed, the last because: {last.reason}",
+                "Mend the cause and start a new job; the checkpoints are kept.",
+            )
+
+    async def _plan(
+        self,
+        context: JobContext,
+        spec: TrainingJobSpec,
+        inputs: TrainingInputs,
+        *,
+        attempt: Attempt,
+        checkpoint: Checkpoint | None,
+    ) -> AttemptPlan:
+        local, job_id = self._to.artifacts.local_path, context.job.job_id
+        return AttemptPlan(
+            training_job_id=job_id,
+            attempt=attempt.attempt,
+            epoch=attempt.epoch,
+            report_address=self._report_address(),
+            config_digest=inputs.config_digest(spec),
+            spec=spec,
+            base_folder=str(await local(inputs.base.uri)),
+            adapter_folder=str(await local(inputs.adapter.uri)) if inputs.adapter else "",
+            dataset_file=str(await local(inputs.dataset.uri)),
+            checkpoint_folder=str(self._to.checkpoints.folder(job_id).resolve()),
+            resume_from=str(_path(checkpoint.uri)) if checkpoint else "",
+            scratch_folder="",
+            num_threads=self._limits.num_threads or len(os.sched_getaffinity(0)),
+        )
+
+    async def _attempt(self, context: JobContext, plan: AttemptPlan, attempt: Attempt) -> None:
+        live = self._to.board.begin(plan.training_job_id, attempt.attempt, start_step=attempt.start_step)
+        processes = asyncio.create_task(self._to.backend.run(plan))
+        try:
+            ending = await self._followed(context, live, processes)
+        finally:
+            processes.cancel()
+            await asyncio.gather(processes, return_exceptions=True)
+            self._to.board.end(plan.training_job_id)
+        ended = await self._to.store.end_attempt(
+            plan.training_job_id,
+            attempt.attempt,
+            attempt.epoch,
+            outcome=ending.outcome,
+            reason=ending.reason,
+            is_permanent=ending.is_permanent,
+        )
+        self._to.telemetry.attempt_ended(ended)
+        await context.event("attempt_end", _payload(ended))
+
+    async def _followed(self, context: JobContext, live: LiveAttempt, processes: asyncio.Task[ProcessEnd]) -> Ending:
+        """Show how the attempt goes until it ends by its own report, with its processes, or by standing still."""
+        reported = asyncio.create_task(live.ended.wait())
+        shown, shown_time = None, 0.0
+        try:
+            while not live.outcome and not processes.done():
+                now = time.monotonic()
+                if now - live.moved > self._limits.stall_seconds:
+                    return stalled(self._limits.stall_seconds, live.phase)
+                if live.place != shown or now - shown_time >= _HEARTBEAT_SECONDS:
+                    await _show(context, live, now)
+                    shown, shown_time = live.place, now
+                await asyncio.wait({reported, processes}, timeout=_TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            reported.cancel()
+        await _show(context, live, time.monotonic())
+        return ending_of(live, processes)
+
+    async def _registered(self, job_id: str, inputs: TrainingInputs, adapter: Artifact) -> str:
+        end = time.monotonic() + self._limits.registry_patience_seconds
+        while True:
+            try:
+                return await self._to.registry.register_adapter(
+                    f"{job_id}/result", inputs, adapter, produced_by=f"training_job:{job_id}"
+                )
+            except Unavailable:
+                if time.monotonic() > end:
+                    raise
+            await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def _show(context: JobContext, live: LiveAttempt, now: float) -> None:
+    await context.progress(
+        phase=live.phase,
+        done=live.num_steps_done,
+        total=live.num_steps_total,
+        unit="steps",
+        message=f"Attempt {live.attempt} has run for {now - live.started:.0f} s.",
+    )
+
+
+def _payload(ended: Attempt) -> Json:
+    return {
+        "attempt": ended.attempt,
+        "epoch": ended.epoch,
+        "start_step": ended.start_step,
+        "outcome": str(ended.outcome),
+        "reason": ended.reason,
+    }
+
+
+def _path(uri: str) -> Path:
+    return Path(url2pathname(urlparse(uri).path))

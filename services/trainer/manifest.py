@@ -1,0 +1,177 @@
+"""Checkpoint folders: whole once their manifest exists, trusted once every byte matches it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from services.trainer.domain.attempt import Checkpoint
+
+MANIFEST: Final = "manifest.json"
+QUARANTINED: Final = ".quarantined"
+_FORMAT: Final = 1
+_MAX_MANIFEST_BYTES: Final = 1 << 20
+_NAME: Final = re.compile(r"step-(\d{8,})-attempt-(\d{3,})")
+
+
+class BadCheckpointError(ValueError):
+    """A checkpoint cannot be used; the text is one clause that says why."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A checkpoint folder, by its name alone."""
+
+    path: Path
+    step: int
+    attempt: int
+
+
+def place_for(parent: Path, step: int, attempt: int) -> Path:
+    """Return where an attempt puts the checkpoint of a step; attempts never share a folder."""
+    return parent / f"step-{step:08d}-attempt-{attempt:03d}"
+
+
+def places(parent: Path) -> list[Place]:
+    """Return the checkpoint folders in `parent`, newest step first, whole or not."""
+    if not parent.is_dir():
+        return []
+    found = []
+    for path in parent.iterdir():
+        match = _NAME.fullmatch(path.name)
+        if match and path.is_dir():
+            found.append(Place(path, int(match[1]), int(match[2])))
+    return sorted(found, key=lambda place: (place.step, place.attempt), reverse=True)
+
+
+def write_manifest(folder: Path, *, step: int, attempt: int, config_digest: str) -> Checkpoint:
+    """Make the files in `folder` durable and then, by one rename, a checkpoint."""
+    files = {}
+    for path in _files(folder):
+        _sync(path)
+        files[path.relative_to(folder).as_posix()] = {"sha256": _sha256(path), "size_bytes": path.stat().st_size}
+    for directory in {path.parent for path in _files(folder)} | {folder}:
+        _sync(directory)
+    now = datetime.now(UTC)
+    content = {
+        "format": _FORMAT,
+        "step": step,
+        "attempt": attempt,
+        "config_digest": config_digest,
+        "create_time": now.isoformat(),
+        "files": files,
+    }
+    staged = folder / f".{MANIFEST}"
+    staged.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
+    _sync(staged)
+    staged.rename(folder / MANIFEST)
+    _sync(folder)
+    _sync(folder.parent)
+    return _checkpoint(folder, content)
+
+
+def verify(folder: Path, config_digest: str) -> Checkpoint:
+    """Return the checkpoint in `folder` once every byte of it matches the manifest.
+
+    Raises:
+        BadCheckpointError: One does not, or the checkpoint belongs to another configuration.
+    """
+    content = _read_manifest(folder / MANIFEST)
+    if content["config_digest"] != config_digest:
+        raise BadCheckpointError("it was made with other settings or data")
+    present = {path.relative_to(folder).as_posix() for path in _files(folder)} - {MANIFEST}
+    listed: dict[str, dict[str, Any]] = content["files"]
+    if present != set(listed):
+        raise BadCheckpointError(f"the file {sorted(present ^ set(listed))[0]} is missing or is too many")
+    for name, facts in listed.items():
+        path = folder / name
+        if path.is_symlink() or path.stat().st_size != facts["size_bytes"] or _sha256(path) != facts["sha256"]:
+            raise BadCheckpointError(f"the file {name} was changed after it was written")
+    return _checkpoint(folder, content)
+
+
+def newest_verified(parent: Path, config_digest: str) -> tuple[Checkpoint | None, list[str]]:
+    """Return the newest checkpoint that verifies, and a sentence for each newer one that does not.
+
+    Those are renamed so that no later search finds them; folders without a manifest are removed. Call it only while
+    nothing writes in `parent`.
+    """
+    sentences: list[str] = []
+    for place in places(parent):
+        if not (place.path / MANIFEST).exists():
+            shutil.rmtree(place.path)
+            continue
+        try:
+            return verify(place.path, config_digest), sentences
+        except BadCheckpointError as error:
+            place.path.rename(place.path.with_name(place.path.name + QUARANTINED))
+            sentences.append(f"The checkpoint of step {place.step} was set aside: {error}.")
+    return None, sentences
+
+
+def prune(parent: Path, *, keep: int) -> list[Path]:
+    """Remove all but the newest `keep` checkpoints, and return what was removed.
+
+    A checkpoint loses its manifest first, so that a half-removed folder is none.
+    """
+    whole = [place.path for place in places(parent) if (place.path / MANIFEST).exists()]
+    removed = whole[max(keep, 1) :]
+    for path in removed:
+        (path / MANIFEST).unlink()
+        shutil.rmtree(path)
+    return removed
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    if path.is_symlink() or path.stat().st_size > _MAX_MANIFEST_BYTES:
+        raise BadCheckpointError("its manifest is not one of ours")
+    try:
+        content = json.loads(path.read_bytes())
+        if content["format"] != _FORMAT:
+            raise BadCheckpointError(f"its manifest has the unknown format {content['format']}")
+        for facts in content["files"].values():
+            int(facts["size_bytes"]), str(facts["sha256"])
+        int(content["step"]), int(content["attempt"]), datetime.fromisoformat(content["create_time"])
+        str(content["config_digest"])
+    except (UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, BadCheckpointError):
+            raise
+        raise BadCheckpointError("its manifest cannot be read") from error
+    parsed: dict[str, Any] = content
+    return parsed
+
+
+def _checkpoint(folder: Path, content: dict[str, Any]) -> Checkpoint:
+    return Checkpoint(
+        step=content["step"],
+        attempt=content["attempt"],
+        uri=folder.resolve().as_uri(),
+        digest=f"sha256:{_sha256(folder / MANIFEST)}",
+        size_bytes=sum(facts["size_bytes"] for facts in content["files"].values()),
+        create_time=datetime.fromisoformat(content["create_time"]),
+    )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,130 @@
+"""What the trainer needs from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from services.trainer.domain.attempt import Attempt, AttemptOutcome, AttemptReport, Checkpoint, CurvePoint
+from services.trainer.domain.inputs import Artifact, TrainingInputs
+from services.trainer.domain.plan import AttemptPlan
+from services.trainer.domain.spec import TrainingJobSpec
+
+
+class Registry(Protocol):
+    """Where models and datasets are kept."""
+
+    async def resolve(self, spec: TrainingJobSpec) -> TrainingInputs:
+        """Return what a job of `spec` reads.
+
+        Raises:
+            NotFound: There is no such version.
+            FailedPrecondition: The model cannot be trained, or the dataset has no train split.
+        """
+        ...
+
+    async def register_adapter(
+        self, request_id: str, inputs: TrainingInputs, adapter: Artifact, *, produced_by: str
+    ) -> str:
+        """Register an adapter of the job's base weights and return its version id; a request_id gives it once."""
+        ...
+
+
+class TrainingStore(Protocol):
+    """Keeps what belongs to jobs besides their rows."""
+
+    async def add_inputs(self, training_job_id: str, inputs: TrainingInputs) -> TrainingInputs:
+        """Store the inputs of a job, or return those that are stored already."""
+        ...
+
+    async def get_inputs(self, training_job_ids: Sequence[str]) -> Mapping[str, TrainingInputs]:
+        """Return the inputs that are stored, by job."""
+        ...
+
+    async def list_attempts(self, training_job_ids: Sequence[str]) -> Mapping[str, tuple[Attempt, ...]]:
+        """Return the attempts of each job, oldest first."""
+        ...
+
+    async def begin_attempt(self, training_job_id: str, epoch: int, *, checkpoint: Checkpoint | None) -> Attempt:
+        """Store a new attempt that goes on from `checkpoint`, or from step 0.
+
+        Attempts that had not ended are LOST; points and checkpoints above the start step are forgotten.
+
+        Raises:
+            FailedPrecondition: The job was taken over since `epoch`.
+        """
+        ...
+
+    async def end_attempt(
+        self,
+        training_job_id: str,
+        attempt: int,
+        epoch: int,
+        *,
+        outcome: AttemptOutcome,
+        reason: str,
+        is_permanent: bool,
+    ) -> Attempt:
+        """Store how an attempt ended and return it; the first outcome stays.
+
+        Raises:
+            FailedPrecondition: The job was taken over since `epoch`.
+        """
+        ...
+
+    async def add_report(self, report: AttemptReport, *, save_total_limit: int) -> AttemptReport:
+        """Store a report and return it with only those points and checkpoints that are new.
+
+        Of the checkpoints the newest `save_total_limit` stay.
+
+        Raises:
+            FailedPrecondition: The attempt has ended, or is not of the job's epoch.
+        """
+        ...
+
+    async def list_checkpoints(self, training_job_id: str) -> tuple[Checkpoint, ...]:
+        """Return the checkpoints, newest first."""
+        ...
+
+    async def list_curve_points(
+        self, training_job_id: str, metric: str, *, after: tuple[int, str], limit: int
+    ) -> tuple[CurvePoint, ...]:
+        """Return up to `limit` points behind `after` by (step, metric), of one metric or, when it is empty, of all."""
+        ...
+
+
+class CheckpointFolders(Protocol):
+    """The checkpoints of jobs, as folders on this machine."""
+
+    def folder(self, training_job_id: str) -> Path:
+        """Return the place of a job's checkpoints."""
+        ...
+
+    async def newest(self, training_job_id: str, config_digest: str) -> tuple[Checkpoint | None, tuple[str, ...]]:
+        """Return the newest checkpoint whose every byte verifies, and a sentence for each that did not.
+
+        Those that did not are set aside; folders without a manifest are removed.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ProcessEnd:
+    """How a process group ended by itself: the driver's exit code (negative: the signal) and the end of its log."""
+
+    exit_code: int
+    log_tail: str
+
+
+class TrainingBackend(Protocol):
+    """Runs the processes of attempts."""
+
+    async def run(self, plan: AttemptPlan) -> ProcessEnd:
+        """Start the processes and return when the driver has ended; cancelled, it ends them all first."""
+        ...
+
+    async def clear(self, training_job_id: str) -> int:
+        """End every process that an earlier attempt at a job left behind, and say how many there were."""
+        ...

@@ -1,0 +1,23 @@
+"""The settings of the trainer."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from services.chassis.settings import ServiceSettings
+
+
+class TrainerSettings(ServiceSettings):
+    """Environment variables with the prefix `TRAINER_`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="TRAINER_")
+
+    registry_address: str = Field(default="127.0.0.1:50051", min_length=1)
+    max_running: int = Field(default=1, ge=1, le=64, description="Jobs that train at once.")
+    max_attempts: int = Field(default=3, ge=1, le=100, description="Attempts that may fail before a job does.")
+    num_threads: int = Field(default=0, ge=0, le=1024, description="CPU threads of an attempt; 0: all.")
+    stall_seconds: float = Field(default=900.0, gt=0, le=86400, description="An attempt that stands still is ended.")
+    registry_patience_seconds: float = Field(
+        default=120.0, ge=0, le=86400, description="How long the registry may be away when a result is registered."
+    )

@@ -1,0 +1,1 @@
+"""Where attempts, checkpoints and curves are kept."""

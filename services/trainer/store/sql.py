@@ -1,0 +1,259 @@
+"""Inputs, attempts, checkpoints and curves in the service's database, SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Table, delete, func, insert, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.chassis.database import Database
+from services.chassis.jobs import fence
+from services.trainer.domain.attempt import (
+    LOST_REASON,
+    Attempt,
+    AttemptOutcome,
+    AttemptReport,
+    Checkpoint,
+    CurvePoint,
+    refuse_report,
+)
+from services.trainer.domain.inputs import TrainingInputs
+from services.trainer.store.tables import ATTEMPTS, CHECKPOINTS, CURVE_POINTS, INPUTS
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+class SqlTrainingStore:
+    """Keeps everything beside the jobs it belongs to, so that only a job's owner and its live attempt write."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add_inputs(self, training_job_id: str, inputs: TrainingInputs) -> TrainingInputs:
+        """Store the inputs of a job, or return those that are stored already."""
+        async with self._database.session() as session:
+            row = {"training_job_id": training_job_id, "inputs": inputs.to_document()}
+            await self._insert_new(session, INPUTS, row)
+            found = await session.execute(select(INPUTS.c.inputs).where(INPUTS.c.training_job_id == training_job_id))
+            return TrainingInputs.from_document(found.scalar_one())
+
+    async def get_inputs(self, training_job_ids: Sequence[str]) -> Mapping[str, TrainingInputs]:
+        """Return the inputs that are stored, by job."""
+        async with self._database.reading() as session:
+            found = await session.execute(select(INPUTS).where(INPUTS.c.training_job_id.in_(training_job_ids)))
+            return {row["training_job_id"]: TrainingInputs.from_document(row["inputs"]) for row in found.mappings()}
+
+    async def list_attempts(self, training_job_ids: Sequence[str]) -> Mapping[str, tuple[Attempt, ...]]:
+        """Return the attempts of each job, oldest first."""
+        wanted = select(ATTEMPTS).where(ATTEMPTS.c.training_job_id.in_(training_job_ids)).order_by(ATTEMPTS.c.attempt)
+        attempts: dict[str, tuple[Attempt, ...]] = dict.fromkeys(training_job_ids, ())
+        async with self._database.reading() as session:
+            for row in (await session.execute(wanted)).mappings():
+                attempts[row["training_job_id"]] += (_attempt(row),)
+        return attempts
+
+    async def begin_attempt(self, training_job_id: str, epoch: int, *, checkpoint: Checkpoint | None) -> Attempt:
+        """Store a new attempt that goes on from `checkpoint`, or from step 0.
+
+        Attempts that had not ended are LOST; points and checkpoints above the start step are forgotten.
+
+        Raises:
+            FailedPrecondition: The job was taken over since `epoch`.
+        """
+        start = checkpoint.step if checkpoint else 0
+        of_job = ATTEMPTS.c.training_job_id == training_job_id
+        async with self._database.session() as session:
+            await fence(session, training_job_id, epoch)
+            await session.execute(
+                update(ATTEMPTS)
+                .where(of_job, ATTEMPTS.c.outcome.is_(None))
+                .values(outcome=str(AttemptOutcome.LOST), reason=LOST_REASON)
+            )
+            for table in (CHECKPOINTS, CURVE_POINTS):
+                gone = delete(table).where(table.c.training_job_id == training_job_id, table.c.step > start)
+                await session.execute(gone)
+            if checkpoint:
+                await self._insert_new(session, CHECKPOINTS, _checkpoint_row(training_job_id, checkpoint))
+            newest = await session.execute(select(func.max(ATTEMPTS.c.attempt)).where(of_job))
+            attempt = Attempt(attempt=(newest.scalar() or 0) + 1, epoch=epoch, start_step=start)
+            await session.execute(insert(ATTEMPTS).values(_attempt_row(training_job_id, attempt)))
+        return attempt
+
+    async def end_attempt(
+        self,
+        training_job_id: str,
+        attempt: int,
+        epoch: int,
+        *,
+        outcome: AttemptOutcome,
+        reason: str,
+        is_permanent: bool,
+    ) -> Attempt:
+        """Store how an attempt ended and return it; the first outcome stays.
+
+        Raises:
+            FailedPrecondition: The job was taken over since `epoch`.
+        """
+        async with self._database.session() as session:
+            await fence(session, training_job_id, epoch)
+            return await _end(session, training_job_id, attempt, (outcome, reason, is_permanent))
+
+    async def add_report(self, report: AttemptReport, *, save_total_limit: int) -> AttemptReport:
+        """Store a report and return it with only those points and checkpoints that are new.
+
+        Of the checkpoints the newest `save_total_limit` stay.
+
+        Raises:
+            FailedPrecondition: The attempt has ended, or is not of the job's epoch.
+        """
+        job_id = report.training_job_id
+        async with self._database.session() as session:
+            await fence(session, job_id, report.epoch)
+            refuse_report(report, await _load(session, job_id, report.attempt))
+            points = [
+                point
+                for point in report.curve_points
+                if await self._insert_new(session, CURVE_POINTS, _point_row(job_id, point))
+            ]
+            checkpoints = [
+                item
+                for item in report.checkpoints
+                if await self._insert_new(session, CHECKPOINTS, _checkpoint_row(job_id, item))
+            ]
+            if checkpoints:
+                await _keep_newest(session, job_id, save_total_limit)
+            if report.outcome:
+                end = (report.outcome, report.reason, report.is_permanent)
+                await _end(session, job_id, report.attempt, end)
+        return replace(report, curve_points=tuple(points), checkpoints=tuple(checkpoints))
+
+    async def list_checkpoints(self, training_job_id: str) -> tuple[Checkpoint, ...]:
+        """Return the checkpoints, newest first."""
+        wanted = (
+            select(CHECKPOINTS)
+            .where(CHECKPOINTS.c.training_job_id == training_job_id)
+            .order_by(CHECKPOINTS.c.step.desc())
+        )
+        async with self._database.reading() as session:
+            return tuple(_checkpoint(row) for row in (await session.execute(wanted)).mappings())
+
+    async def list_curve_points(
+        self, training_job_id: str, metric: str, *, after: tuple[int, str], limit: int
+    ) -> tuple[CurvePoint, ...]:
+        """Return up to `limit` points behind `after` by (step, metric), of one metric or, when it is empty, of all."""
+        place = tuple_(CURVE_POINTS.c.step, CURVE_POINTS.c.metric)
+        wanted = (
+            select(CURVE_POINTS)
+            .where(CURVE_POINTS.c.training_job_id == training_job_id, place > after)
+            .order_by(CURVE_POINTS.c.step, CURVE_POINTS.c.metric)
+            .limit(limit)
+        )
+        if metric:
+            wanted = wanted.where(CURVE_POINTS.c.metric == metric)
+        async with self._database.reading() as session:
+            return tuple(_point(row) for row in (await session.execute(wanted)).mappings())
+
+    async def _insert_new(self, session: AsyncSession, table: Table, row: dict[str, Any]) -> bool:
+        new = sqlite.insert(table) if self._database.is_sqlite else postgresql.insert(table)
+        stored = new.values(row).on_conflict_do_nothing().returning(table.c.training_job_id)
+        return (await session.execute(stored)).first() is not None
+
+
+async def _load(session: AsyncSession, job_id: str, attempt: int) -> Attempt | None:
+    wanted = select(ATTEMPTS).where(ATTEMPTS.c.training_job_id == job_id, ATTEMPTS.c.attempt == attempt)
+    row = (await session.execute(wanted)).mappings().one_or_none()
+    return None if row is None else _attempt(row)
+
+
+async def _end(session: AsyncSession, job_id: str, attempt: int, end: tuple[AttemptOutcome, str, bool]) -> Attempt:
+    outcome, reason, is_permanent = end
+    await session.execute(
+        update(ATTEMPTS)
+        .where(ATTEMPTS.c.training_job_id == job_id, ATTEMPTS.c.attempt == attempt, ATTEMPTS.c.outcome.is_(None))
+        .values(outcome=str(outcome), reason=reason, is_permanent=is_permanent)
+    )
+    ended = await _load(session, job_id, attempt)
+    if ended is None:
+        raise LookupError(f"no attempt {attempt} of {job_id}")
+    return ended
+
+
+async def _keep_newest(session: AsyncSession, job_id: str, limit: int) -> None:
+    steps = (
+        select(CHECKPOINTS.c.step)
+        .where(CHECKPOINTS.c.training_job_id == job_id)
+        .order_by(CHECKPOINTS.c.step.desc())
+        .limit(limit)
+    )
+    kept = [int(step) for step in (await session.execute(steps)).scalars()]
+    await session.execute(
+        delete(CHECKPOINTS).where(CHECKPOINTS.c.training_job_id == job_id, CHECKPOINTS.c.step < min(kept))
+    )
+
+
+def _attempt_row(job_id: str, attempt: Attempt) -> dict[str, Any]:
+    return {
+        "training_job_id": job_id,
+        "attempt": attempt.attempt,
+        "epoch": attempt.epoch,
+        "start_step": attempt.start_step,
+        "outcome": None,
+        "reason": "",
+        "is_permanent": False,
+    }
+
+
+def _attempt(row: Mapping[Any, Any]) -> Attempt:
+    return Attempt(
+        attempt=row["attempt"],
+        epoch=row["epoch"],
+        start_step=row["start_step"],
+        outcome=AttemptOutcome(row["outcome"]) if row["outcome"] else None,
+        reason=row["reason"],
+        is_permanent=row["is_permanent"],
+    )
+
+
+def _checkpoint_row(job_id: str, item: Checkpoint) -> dict[str, Any]:
+    return {
+        "training_job_id": job_id,
+        "step": item.step,
+        "attempt": item.attempt,
+        "uri": item.uri,
+        "digest": item.digest,
+        "size_bytes": item.size_bytes,
+        "create_time": item.create_time,
+    }
+
+
+def _checkpoint(row: Mapping[Any, Any]) -> Checkpoint:
+    time: datetime = row["create_time"]
+    return Checkpoint(
+        step=row["step"],
+        attempt=row["attempt"],
+        uri=row["uri"],
+        digest=row["digest"],
+        size_bytes=row["size_bytes"],
+        # SQLite keeps no time zone; what is written is UTC.
+        create_time=time if time.tzinfo else time.replace(tzinfo=UTC),
+    )
+
+
+def _point_row(job_id: str, point: CurvePoint) -> dict[str, Any]:
+    return {
+        "training_job_id": job_id,
+        "step": point.step,
+        "metric": point.metric,
+        "value": point.value,
+        "attempt": point.attempt,
+    }
+
+
+def _point(row: Mapping[Any, Any]) -> CurvePoint:
+    return CurvePoint(metric=row["metric"], step=row["step"], value=row["value"], attempt=row["attempt"])

@@ -1,0 +1,1 @@
+"""What runs in training processes: torch and Ray live here alone."""

@@ -1,0 +1,83 @@
+"""`python -m services.trainer.training --attempt-file FILE`: the driver of one attempt."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+from services.trainer.domain.attempt import AttemptOutcome
+from services.trainer.domain.plan import AttemptPlan
+
+_PR_SET_PDEATHSIG = 1
+_REPORT_SECONDS = 10.0
+
+
+def main() -> int:
+    """Run the attempt; 0 when its workers ended well, 1 when not. Its own report says how."""
+    parser = argparse.ArgumentParser(prog="python -m services.trainer.training")
+    parser.add_argument("--attempt-file", type=Path, required=True)
+    parser.add_argument("--parent-pid", type=int, required=True)
+    arguments = parser.parse_args()
+    die_with_parent(arguments.parent_pid)
+    plan = AttemptPlan.read(arguments.attempt_file)
+    # While Ray starts its processes, this one has seconds to import Ray Train.
+    import ray  # noqa: F401
+
+    importing = threading.Thread(target=_import_heavy)
+    importing.start()
+    try:
+        _start_ray(plan)
+        importing.join()
+        _fit(plan)
+    except Exception as error:
+        # The process boundary: the workers' own report comes first and stays; this one tells of all other ends.
+        traceback.print_exc()
+        _report_failure(plan, error)
+        return 1
+    return 0
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Let the kernel end this process when the trainer service ends, and end it now if that has happened."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:
+        sys.exit("The trainer service has ended.")
+
+
+def _import_heavy() -> None:
+    import services.trainer.training.ray_run  # noqa: F401
+
+
+def _start_ray(plan: AttemptPlan) -> None:
+    from services.trainer.training.ray_start import start_ray
+
+    start_ray(plan)
+
+
+def _fit(plan: AttemptPlan) -> None:
+    from services.trainer.training.ray_run import fit
+
+    fit(plan)
+
+
+def _report_failure(plan: AttemptPlan, error: Exception) -> None:
+    from services.trainer.training.reporter import Reporter
+
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = f"Ray Train ended with {type(error).__name__}: {first[:300]}"
+    reporter = Reporter(plan, patience_seconds=_REPORT_SECONDS, on_fenced=lambda: None)
+    reporter.close(AttemptOutcome.FAILED, reason)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Ray's own shutdown takes seconds, and its processes end with this one.
+    os._exit(code)

@@ -1,0 +1,74 @@
+"""How often the model in training obeys the protocol on the validation split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from peft import PeftModel
+
+from services.lm.chat import encode_prompt
+from services.lm.generation.engine import Engine
+from services.lm.generation.requests import GenerationRequest
+from services.lm.loading import LoadedModel
+from services.protocols.cases import Case, CaseError, case_from_document
+from services.protocols.profile import Profile, UnknownProfile, get_profile
+from services.trainer.training.examples import BadExampleError, Example, share_of
+from services.trainer.training.workers import Workers
+
+MAX_CASES = 26
+MAX_NEW_TOKENS = 192
+
+
+@dataclass(frozen=True)
+class _Question:
+    profile: Profile
+    case: Case
+    prompt_ids: tuple[int, ...]
+
+
+class Validation:
+    """Asks the cases of the validation split, at most 26, each worker its part, and judges the answers."""
+
+    def __init__(self, examples: Sequence[Example], loaded: LoadedModel, model: PeftModel, workers: Workers) -> None:
+        """Read the cases.
+
+        Raises:
+            BadExampleError: A case or its profile is not one that this release knows.
+        """
+        asked = [example for example in examples if example.case is not None][:MAX_CASES]
+        self._workers = workers
+        self._num_cases = len(asked)
+        own = share_of(range(len(asked)), rank=workers.rank, num_workers=workers.num_workers)
+        self._questions = [_question(asked[place], loaded) for place in own]
+        self._engine = Engine(replace(loaded, model=model))
+        self._model = model
+
+    def measure(self) -> dict[str, float]:
+        """Return the share of cases whose answer conforms, as "adherence"; nothing when there is no case."""
+        if not self._num_cases:
+            return {}
+        self._model.eval()
+        (conforming,) = self._workers.add_up(self._count())
+        return {"adherence": conforming / self._num_cases}
+
+    def _count(self) -> int:
+        requests = [
+            GenerationRequest(str(place), question.prompt_ids, MAX_NEW_TOKENS)
+            for place, question in enumerate(self._questions)
+        ]
+        count = 0
+        for answer in self._engine.generate(requests):
+            question = self._questions[int(answer.key)]
+            count += question.profile.judge(question.case, answer.text, answer.finish_reason).conforming
+        return count
+
+
+def _question(example: Example, loaded: LoadedModel) -> _Question:
+    assert example.case is not None
+    try:
+        profile = get_profile(example.profile_id)
+        case = case_from_document(example.case)
+    except (UnknownProfile, CaseError) as error:
+        raise BadExampleError(f"Example {example.example_id[:100]} cannot be judged: {error}.") from error
+    return _Question(profile, case, tuple(encode_prompt(loaded.tokenizer, example.messages[:-1])))

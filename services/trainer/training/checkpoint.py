@@ -1,0 +1,70 @@
+"""Checkpoints: adapter, optimizer and position, as safetensors and JSON."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.optim import Optimizer
+
+from services.lm.adapters import save_adapter
+from services.trainer.domain.attempt import Checkpoint
+from services.trainer.domain.plan import AttemptPlan
+from services.trainer.manifest import place_for, prune, write_manifest
+
+ADAPTER: Final = "adapter"
+_OPTIMIZER: Final = "optimizer.safetensors"
+_POSITION: Final = "position.json"
+_MOMENTS: Final = ("step", "exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far training is. Order, learning rate and random numbers are functions of the step and the seed."""
+
+    step: int
+
+
+def save(plan: AttemptPlan, model: PeftModel, optimizer: Optimizer, position: Position) -> Checkpoint:
+    """Write a checkpoint, whole or not at all, and drop the oldest beyond the job's limit."""
+    parent = Path(plan.checkpoint_folder)
+    folder = place_for(parent, position.step, plan.attempt)
+    # What an attempt left half-written in its own folder is no checkpoint.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    save_adapter(model, folder / ADAPTER, base=plan.base_folder)
+    save_file(_moments(model, optimizer), folder / _OPTIMIZER)
+    (folder / _POSITION).write_text(json.dumps({"step": position.step}), encoding="utf-8")
+    written = write_manifest(folder, step=position.step, attempt=plan.attempt, config_digest=plan.config_digest)
+    prune(parent, keep=plan.spec.save_total_limit)
+    return written
+
+
+def restore_optimizer(folder: Path, model: PeftModel, optimizer: Optimizer) -> Position:
+    """Give the optimizer the moments it had, bit for bit, and return the position; the adapter is loaded before."""
+    tensors = load_file(folder / _OPTIMIZER)
+    for name, parameter in trained(model):
+        if f"{name}.step" in tensors:
+            optimizer.state[parameter] = {kind: tensors[f"{name}.{kind}"].clone() for kind in _MOMENTS}
+    return Position(int(json.loads((folder / _POSITION).read_text(encoding="utf-8"))["step"]))
+
+
+def trained(model: PeftModel) -> list[tuple[str, torch.nn.Parameter]]:
+    """Return the trainable parameters by name, in one fixed order."""
+    return sorted((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
+
+
+def _moments(model: PeftModel, optimizer: Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{name}.{kind}": optimizer.state[parameter][kind].detach().clone().contiguous()
+        for name, parameter in trained(model)
+        if parameter in optimizer.state
+        for kind in _MOMENTS
+    }

@@ -1,0 +1,105 @@
+"""The training loop of one worker, flat and in one piece."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import torch
+
+from services.lm.adapters import ALL_LINEAR, LoraSettings, add_lora, load_adapter
+from services.lm.loading import load, prepare_process
+from services.trainer.domain.attempt import AttemptOutcome
+from services.trainer.domain.plan import AttemptPlan
+from services.trainer.training.adherence import Validation
+from services.trainer.training.checkpoint import ADAPTER, Position, restore_optimizer, save, trained
+from services.trainer.training.examples import batch_of, num_steps, read_dataset, share_of
+from services.trainer.training.reporter import Reporter, Silence
+from services.trainer.training.schedule import learning_rate
+from services.trainer.training.sft import backward, encode, num_trained_tokens
+from services.trainer.training.workers import Workers
+
+MAX_GRADIENT_NORM = 1.0
+
+
+class DivergedError(Exception):
+    """The loss is not a number any more."""
+
+
+def train(plan: AttemptPlan, workers: Workers, reporter: Reporter | Silence) -> AttemptOutcome:
+    """Train from the plan's checkpoint, or from the start, to the end, and return SUCCEEDED, or STOPPED on request.
+
+    Every worker runs it with the same plan; the first writes the checkpoints.
+
+    Raises:
+        BadExampleError: A row cannot be trained on; another attempt would end the same way.
+        LmError: The model or adapter cannot be used; likewise.
+        DivergedError: The loss is not a number; likewise.
+        ServiceAwayError: Nobody takes the reports.
+    """
+    spec, seed = plan.spec, plan.spec.seed
+    reporter.phase("load_model")
+    prepare_process(max(1, plan.num_threads // workers.num_workers))
+    dataset = read_dataset(Path(plan.dataset_file))
+    loaded = load(Path(plan.base_folder))
+    resumed = Path(plan.resume_from) if plan.resume_from else None
+    if resumed or plan.adapter_folder:
+        folder = resumed / ADAPTER if resumed else Path(plan.adapter_folder)
+        model = load_adapter(loaded.model, folder, is_trainable=True)
+    else:
+        lora = LoraSettings(
+            r=spec.lora.r,
+            lora_alpha=spec.lora.lora_alpha,
+            lora_dropout=spec.lora.lora_dropout,
+            target_modules=spec.lora.target_modules or ALL_LINEAR,
+            use_rslora=spec.lora.use_rslora,
+            use_dora=spec.lora.use_dora,
+        )
+        model = add_lora(loaded.model, lora, seed=seed)
+    parameters = [parameter for _, parameter in trained(model)]
+    optimizer = torch.optim.AdamW(parameters, lr=spec.learning_rate, weight_decay=0.0)
+    position = restore_optimizer(resumed, model, optimizer) if resumed else Position(0)
+
+    max_tokens = min(spec.max_tokens_per_pack, loaded.max_positions)
+    examples = encode(loaded.tokenizer, dataset.train, eos_ids=loaded.eos_ids, max_tokens=max_tokens)
+    validation = Validation(dataset.validation, loaded, model, workers)
+    total = num_steps(len(examples), batch_size=spec.batch_size, num_epochs=spec.num_epochs)
+    reporter.step(position.step, total, {})
+    reporter.phase("train")
+
+    for step in range(position.step, total):
+        started = time.monotonic()
+        model.train()
+        # Dropout alone draws random numbers; seeding each step makes a resumed job draw the same ones.
+        torch.manual_seed(hash((seed, step, workers.rank)) % (1 << 63))
+        places = batch_of(step, num_examples=len(examples), batch_size=spec.batch_size, seed=seed)
+        own = [examples[place] for place in share_of(places, rank=workers.rank, num_workers=workers.num_workers)]
+        step_tokens = num_trained_tokens([examples[place] for place in places])
+        part = backward(model, own, num_trained_tokens=step_tokens, max_tokens=spec.max_tokens_per_pack)
+        loss, tokens, stops = workers.add_up(part.loss, part.num_tokens, reporter.stop_requested)
+        if not math.isfinite(loss):
+            raise DivergedError(f"The loss of step {step + 1} is not a number: lower the learning rate.")
+        workers.add_gradients(parameters)
+        rate = learning_rate(step, num_steps=total, peak=spec.learning_rate, warmup_ratio=spec.warmup_ratio)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        speed = tokens / (time.monotonic() - started)
+        reporter.step(step + 1, total, {"loss": loss, "learning_rate": rate, "tokens_per_second": speed})
+
+        is_last = step + 1 == total
+        if workers.rank == 0 and (is_last or stops or (step + 1) % spec.save_steps == 0):
+            reporter.checkpoint(save(plan, model, optimizer, Position(step + 1)))
+        if stops:
+            return AttemptOutcome.STOPPED
+        if spec.eval_steps and not is_last and (step + 1) % spec.eval_steps == 0:
+            reporter.phase("adherence")
+            reporter.step(step + 1, total, validation.measure())
+            reporter.phase("train")
+
+    reporter.phase("adherence")
+    reporter.step(total, total, validation.measure())
+    return AttemptOutcome.SUCCEEDED

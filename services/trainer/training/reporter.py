@@ -1,0 +1,177 @@
+"""Tells the trainer service how an attempt goes, and ends the process once the attempt is not the job's any more."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import grpc
+from drillyard.trainer.v1 import attempt_pb2, checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.trainer.domain.attempt import AttemptOutcome, Checkpoint
+from services.trainer.domain.plan import AttemptPlan
+
+HEARTBEAT_SECONDS = 2.0
+PATIENCE_SECONDS = 30.0
+FENCED_EXIT_CODE = 75
+_CALL_SECONDS = 10.0
+_RETRY_SECONDS = 0.5
+_AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+class ServiceAwayError(Exception):
+    """The trainer service does not answer, or refuses what is reported."""
+
+
+class Reporter:
+    """Sends what it is told from a thread of its own, at least every two seconds.
+
+    A report that the service refuses as stale ends the process: another attempt has its place by then, and nothing
+    that this one still writes may count.
+    """
+
+    def __init__(
+        self,
+        plan: AttemptPlan,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+        on_fenced: Callable[[], None] = lambda: os._exit(FENCED_EXIT_CODE),
+    ) -> None:
+        self._plan = plan
+        self._patience_seconds = patience_seconds
+        self._on_fenced = on_fenced
+        self._channel = grpc.insecure_channel(plan.report_address)
+        self._stub = trainer_service_pb2_grpc.TrainerServiceStub(self._channel)
+        self._lock = threading.Lock()
+        self._news = threading.Event()
+        self._pending = attempt_pb2.ReportAttemptRequest(
+            training_job_id=plan.training_job_id, attempt=plan.attempt, epoch=plan.epoch
+        )
+        self._ended = False
+        self._failure = ""
+        self._stop_requested = False
+        self._thread = threading.Thread(target=self._send_until_ended, name="reporter", daemon=True)
+        self._thread.start()
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether the service asked the attempt to save and end."""
+        return self._stop_requested
+
+    def phase(self, name: str) -> None:
+        """Say what is being done now: "load_model", "train", "save" or "adherence"."""
+        with self._lock:
+            self._pending.phase = name
+        self._news.set()
+
+    def step(self, done: int, total: int, values: dict[str, float]) -> None:
+        """Say that `done` steps are done, with what was measured after the last one.
+
+        Raises:
+            ServiceAwayError: Nothing could be reported for half a minute.
+        """
+        self.check()
+        with self._lock:
+            self._pending.num_steps_done, self._pending.num_steps_total = done, total
+            for metric, value in values.items():
+                point = checkpoint_pb2.CurvePoint(metric=metric, step=done, value=value, attempt=self._plan.attempt)
+                self._pending.curve_points.append(point)
+        self._news.set()
+
+    def checkpoint(self, item: Checkpoint) -> None:
+        """Say that a checkpoint is whole."""
+        time_of = Timestamp()
+        time_of.FromDatetime(item.create_time)
+        with self._lock:
+            self._pending.checkpoints.add(
+                step=item.step,
+                attempt=item.attempt,
+                uri=item.uri,
+                digest=item.digest,
+                size_bytes=item.size_bytes,
+                create_time=time_of,
+            )
+        self._news.set()
+
+    def check(self) -> None:
+        """Return while the service takes reports.
+
+        Raises:
+            ServiceAwayError: It has not for half a minute, or it refused one.
+        """
+        if self._failure:
+            raise ServiceAwayError(self._failure)
+
+    def close(self, outcome: AttemptOutcome, reason: str = "", *, is_permanent: bool = False) -> None:
+        """Report how the attempt ended, once, and return when it is known to the service or the service is away."""
+        with self._lock:
+            self._pending.outcome = training_job_pb2.AttemptOutcome.Value(f"ATTEMPT_OUTCOME_{outcome.name}")
+            self._pending.reason, self._pending.is_permanent = reason, is_permanent
+            self._ended = True
+        self._news.set()
+        self._thread.join(self._patience_seconds + _CALL_SECONDS)
+        self._channel.close()
+
+    def _send_until_ended(self) -> None:
+        last_answer = time.monotonic()
+        while not self._failure:
+            self._news.wait(HEARTBEAT_SECONDS)
+            self._news.clear()
+            with self._lock:
+                request, is_last = self._copied(), self._ended
+            try:
+                self._stop_requested = self._stub.ReportAttempt(request, timeout=_CALL_SECONDS).stop_requested
+            except grpc.RpcError as error:
+                self._refused(error, last_answer)
+                continue
+            last_answer = time.monotonic()
+            self._forget(request.curve_points, request.checkpoints)
+            if is_last:
+                return
+
+    def _copied(self) -> attempt_pb2.ReportAttemptRequest:
+        copy = attempt_pb2.ReportAttemptRequest()
+        copy.CopyFrom(self._pending)
+        return copy
+
+    def _forget(
+        self, points: Sequence[checkpoint_pb2.CurvePoint], checkpoints: Sequence[checkpoint_pb2.Checkpoint]
+    ) -> None:
+        with self._lock:
+            del self._pending.curve_points[: len(points)]
+            del self._pending.checkpoints[: len(checkpoints)]
+
+    def _refused(self, error: grpc.RpcError, last_answer: float) -> None:
+        # The stubs' errors are calls too, which is what carries the code.
+        code, details = (error.code(), error.details()) if isinstance(error, grpc.Call) else (None, str(error))
+        if code is grpc.StatusCode.FAILED_PRECONDITION:
+            self._failure = str(details)
+            self._on_fenced()
+        elif code not in _AWAY:
+            self._failure = f"The trainer service refused a report: {details}"
+        elif time.monotonic() - last_answer > self._patience_seconds:
+            self._failure = f"The trainer service was away for {self._patience_seconds:.0f} seconds."
+        else:
+            time.sleep(_RETRY_SECONDS)
+            self._news.set()
+
+
+class Silence:
+    """Reports nothing: the first worker speaks for all."""
+
+    stop_requested = False
+
+    def phase(self, name: str) -> None:
+        """Take note of nothing."""
+
+    def step(self, done: int, total: int, values: dict[str, float]) -> None:
+        """Take note of nothing."""
+
+    def checkpoint(self, item: Checkpoint) -> None:
+        """Take note of nothing."""
+
+    def close(self, outcome: AttemptOutcome, reason: str = "", *, is_permanent: bool = False) -> None:
+        """Take note of nothing."""

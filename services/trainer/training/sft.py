@@ -1,0 +1,73 @@
+"""Supervised fine-tuning: the loss on reference answers, computed behind the prefix that the examples share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from services.lm.chat import EncodedExample, encode_example
+from services.lm.errors import LmError
+from services.lm.packing import answer_loss, pack
+from services.trainer.training.examples import BadExampleError, Example
+
+
+@dataclass(frozen=True)
+class StepLoss:
+    """What one worker's part of a step came to.
+
+    Attributes:
+        loss: Its share of the mean over all trained tokens of the step; the workers' shares add up to the mean.
+        num_tokens: Tokens it computed, a shared prefix counted once.
+    """
+
+    loss: float
+    num_tokens: int
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], *, eos_ids: frozenset[int], max_tokens: int
+) -> list[EncodedExample]:
+    """Return the examples as token ids.
+
+    Raises:
+        BadExampleError: The chat template refuses one, or it is longer than `max_tokens`; the error names it.
+    """
+    encoded = []
+    for example in examples:
+        try:
+            ids = encode_example(tokenizer, example.messages, eos_ids=eos_ids)
+        except LmError as error:
+            raise BadExampleError(f"Example {example.example_id[:100]} cannot be trained on: {error}") from error
+        if len(ids.ids) > max_tokens:
+            raise BadExampleError(
+                f"Example {example.example_id[:100]} has {len(ids.ids)} tokens, the limit is {max_tokens}: "
+                "drop it, or raise max_tokens_per_pack where the model's context allows it."
+            )
+        encoded.append(ids)
+    return encoded
+
+
+def num_trained_tokens(examples: Sequence[EncodedExample]) -> int:
+    """Return how many tokens the loss of these examples is a mean over."""
+    return sum(len(example.ids) - example.trained_from for example in examples)
+
+
+def backward(model: Any, examples: Sequence[EncodedExample], *, num_trained_tokens: int, max_tokens: int) -> StepLoss:
+    """Add the gradients of the examples' share of the loss to the model's, pack by pack to bound memory.
+
+    Args:
+        model: A model with trainable parameters.
+        examples: This worker's part of the batch; may be empty.
+        num_trained_tokens: Of the whole batch, over all workers.
+        max_tokens: Longest packed sequence.
+    """
+    loss, tokens = 0.0, 0
+    for batch in pack(examples, max_tokens=max_tokens):
+        share = answer_loss(model, batch, num_trained_tokens=num_trained_tokens)
+        share.backward()  # type: ignore[no-untyped-call]
+        loss += share.item()
+        tokens += batch.num_tokens
+    return StepLoss(loss, tokens)

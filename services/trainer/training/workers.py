@@ -1,0 +1,50 @@
+"""What the workers of one attempt compute together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The place of this process among `num_workers`; one alone needs no process group."""
+
+    rank: int = 0
+    num_workers: int = 1
+
+    def add_up(self, *values: float) -> list[float]:
+        """Return the sum of each value over all workers; every worker must call it at the same place."""
+        if self.num_workers == 1:
+            return list(values)
+        sums = torch.tensor(values, dtype=torch.float64)
+        torch.distributed.all_reduce(sums)
+        return [float(value) for value in sums]
+
+    def add_gradients(self, parameters: Sequence[Tensor]) -> None:
+        """Replace each gradient by its sum over all workers.
+
+        Each worker's loss is its share of the mean over all trained tokens, so the sum is the gradient that one worker
+        alone would have.
+        """
+        if self.num_workers == 1:
+            return
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        flat = torch.cat([parameter.grad.reshape(-1) for parameter in parameters if parameter.grad is not None])
+        torch.distributed.all_reduce(flat)
+        place = 0
+        for parameter in parameters:
+            size = parameter.numel()
+            parameter.grad = flat[place : place + size].view_as(parameter)
+            place += size
+
+    def wait(self) -> None:
+        """Return when every worker is here."""
+        if self.num_workers > 1:
+            torch.distributed.barrier()
