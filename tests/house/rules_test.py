@@ -1,0 +1,67 @@
+"""House rules that no linter knows."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ("registry", "test_runner", "evaluator", "trainer", "feedback")
+ROOMS = ("domain", "ports", "usecases", "convert", "servicer", "telemetry", "settings", "__main__", "jobs", "store")
+
+
+def room_exists(service: str, room: str) -> bool:
+    folder = ROOT / "services" / service
+    return (folder / f"{room}.py").is_file() or (folder / room / "__init__.py").is_file()
+
+
+def sources(service: str, room: str) -> list[Path]:
+    folder = ROOT / "services" / service
+    module = folder / f"{room}.py"
+    return [module] if module.is_file() else sorted((folder / room).rglob("*.py"))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_has_the_same_rooms(service: str) -> None:
+    assert [room for room in ROOMS if not room_exists(service, room)] == []
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_servicers_leave_errors_to_the_interceptor(service: str) -> None:
+    handlers = [
+        f"{path.name}:{node.lineno}"
+        for room in ("servicer", "convert")
+        for path in sources(service, room)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Try)
+    ]
+    assert handlers == []
+
+
+def test_the_environment_is_read_only_by_settings() -> None:
+    allowed = re.compile(r"(settings|launcher|processes|environment)")
+    readers = [
+        str(path.relative_to(ROOT))
+        for folder in ("services", "ui")
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search(r"os\.(environ\[|environ\.get|getenv)", path.read_text(encoding="utf-8"))
+        and not allowed.search(str(path))
+    ]
+    assert readers == []
+
+
+def test_services_never_fork() -> None:
+    forks = [
+        str(path.relative_to(ROOT))
+        for folder in ("services", "ui")
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search(r"os\.fork\(|get_context\(.fork|set_start_method\(.fork", path.read_text(encoding="utf-8"))
+    ]
+    assert forks == []
+
+
+def test_contracts_live_in_the_folder_that_their_package_names() -> None:
+    for path in (ROOT / "proto" / "drillyard").rglob("*.proto"):
+        package = ".".join(path.parent.relative_to(ROOT / "proto").parts)
+        assert f"package {package};" in path.read_text(encoding="utf-8"), path

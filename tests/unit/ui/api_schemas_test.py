@@ -1,0 +1,50 @@
+"""The OpenAPI document, made from the wire contracts."""
+
+from typing import Any
+
+import pytest
+from drillyard.evaluator.v1 import comparison_pb2, evaluation_pb2, verdict_pb2
+from drillyard.feedback.v1 import loop_pb2
+from drillyard.registry.v1 import import_pb2, model_pb2
+from drillyard.test_runner.v1 import test_run_pb2, transcript_pb2
+from drillyard.trainer.v1 import checkpoint_pb2, training_job_pb2
+from google.protobuf.json_format import MessageToDict, ParseDict
+
+from ui.api.schemas import example_of, schema_of
+
+KINDS = (
+    model_pb2.ListModelVersionsResponse,
+    import_pb2.GetImportResponse,
+    test_run_pb2.GetTestRunResponse,
+    transcript_pb2.ListTranscriptsResponse,
+    evaluation_pb2.GetEvaluationResponse,
+    verdict_pb2.ListVerdictsResponse,
+    comparison_pb2.CompareEvaluationsResponse,
+    training_job_pb2.GetTrainingJobResponse,
+    checkpoint_pb2.ListCurvePointsResponse,
+    loop_pb2.GetLoopResponse,
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_example_is_a_document_of_its_message(kind: Any) -> None:
+    example = example_of(kind.DESCRIPTOR)
+    assert ParseDict(example, kind()).ByteSize() > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_answered_has_the_form_that_the_schema_says(kind: Any) -> None:
+    message = ParseDict(example_of(kind.DESCRIPTOR), kind())
+    document = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    _check(document, schema_of(kind.DESCRIPTOR), kind.__name__)
+
+
+def _check(value: Any, schema: dict[str, Any], place: str) -> None:
+    types = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool}
+    assert isinstance(value, types[schema["type"]]), place
+    for name, inner in value.items() if isinstance(value, dict) and "properties" in schema else ():
+        _check(inner, schema["properties"][name], f"{place}.{name}")
+    for inner in value if isinstance(value, list) else ():
+        _check(inner, schema["items"], f"{place}[]")
+    if "enum" in schema:
+        assert value in schema["enum"], place

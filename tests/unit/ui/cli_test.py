@@ -1,0 +1,131 @@
+"""Pieces of the command line that need no gateway."""
+
+import io
+import itertools
+import json
+import socket
+import threading
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ui.cli.commands.demo import model_id_of_source
+from ui.cli.commands.models import model_id_of
+from ui.cli.connection import Gateway, GatewayError
+from ui.cli.follow import Moment, PlainLines, follow, job_moment
+from ui.cli.options import Common, command
+
+
+def test_the_fields_of_a_group_are_options_of_the_command() -> None:
+    @dataclass(frozen=True)
+    class Group:
+        size: Annotated[int, typer.Option(help="How many.")] = 3
+
+    app = typer.Typer()
+    app.callback()(lambda: None)
+
+    @command(app, "go")
+    def go(name: str, group: Group, common: Common) -> None:
+        print(json.dumps([name, group.size, common.as_json]))
+
+    answer = CliRunner().invoke(app, ["go", "x", "--size", "5", "--json"])
+    assert json.loads(answer.stdout) == ["x", 5, True]
+
+
+def test_plain_lines_are_never_silent_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, out = [100.0], io.StringIO()
+    monkeypatch.setattr("ui.cli.follow.time.monotonic", lambda: now[0])
+    lines = PlainLines(out)
+    told = []
+    for _ in range(60):
+        before = len(out.getvalue())
+        lines.show("Train", Moment("working", None, False))
+        if len(out.getvalue()) > before:
+            told.append(now[0])
+        now[0] += 1.0
+    gaps = [later - earlier for earlier, later in itertools.pairwise(told)]
+    assert max(gaps) <= 5.0
+    assert min(gaps) >= 2.0
+
+
+def test_following_waits_for_a_gateway_that_is_away_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ui.cli.follow._POLL_SECONDS", 0.0)
+    answers: list[Any] = [Moment("a", None, False), GatewayError("UNAVAILABLE", "Gone.", ""), Moment("b", None, True)]
+    out = io.StringIO()
+
+    def read() -> Moment:
+        one = answers.pop(0)
+        if isinstance(one, GatewayError):
+            raise one
+        return Moment(*one.__dict__.values())
+
+    assert follow("Test", read, PlainLines(out)).text == "b"
+    assert "Gone." in out.getvalue() or answers == []
+
+
+def test_following_ends_with_an_error_that_waiting_does_not_mend() -> None:
+    def read() -> Moment:
+        raise GatewayError("NOT_FOUND", "There is no such run.", "")
+
+    with pytest.raises(GatewayError, match="no such run"):
+        follow("Test", read, PlainLines(io.StringIO()))
+
+
+def test_a_job_document_reads_as_one_line() -> None:
+    progress = {"phase": "start_ray", "num_done": "3", "num_total": "20", "unit": "steps", "message": "near"}
+    moment = job_moment({"state": "JOB_STATE_RUNNING", "progress": progress}, "loss 0.5")
+    assert (moment.text, moment.fraction, moment.is_final) == ("start ray · 3 of 20 steps · loss 0.5", 0.15, False)
+    assert job_moment({"state": "JOB_STATE_FAILED"}).is_final
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("SmolLM2-135M-Instruct.Q4_1.gguf", "smollm2-135m-instruct"),
+        ("My Model v1.5", "my-model-v1.5"),
+        ("Ünïcode.gguf", "n-code"),
+    ],
+)
+def test_a_model_is_named_after_its_file(path: str, name: str) -> None:
+    assert model_id_of_source(Path(path)) == name
+    assert set(model_id_of(Path(path))) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1", "http://", "not a url at all://"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        Gateway(url)
+    assert caught.value.code == "INVALID_ARGUMENT"
+
+
+def test_nobody_at_the_address_is_said_plainly() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(GatewayError) as caught:
+            Gateway(address).get("/models")
+    assert caught.value.problem == f"No gateway answers at http://{address}."
+    assert "drillyard up" in caught.value.next_step
+
+
+@pytest.mark.parametrize("body", [b"<html>Not found</html>", b"[]", b'{"error": 1}'])
+def test_another_server_is_not_taken_for_a_gateway(body: bytes) -> None:
+    class Stranger(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(404)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        with pytest.raises(GatewayError) as caught:
+            Gateway(f"127.0.0.1:{server.server_port}").get("/models")
+    assert "not the gateway's" in caught.value.problem

@@ -1,0 +1,155 @@
+"""View models made from wire messages."""
+
+import pytest
+from drillyard.evaluator.v1.verdict_pb2 import Layer, Verdict
+from drillyard.feedback.v1.loop_pb2 import Budget, Loop, LoopSpec, Round
+from drillyard.job.v1.job_pb2 import Job, JobError, JobProgress, JobState
+from drillyard.registry.v1.model_pb2 import ModelVersion
+from drillyard.test_runner.v1.transcript_pb2 import Message, Transcript
+from drillyard.trainer.v1.checkpoint_pb2 import CurvePoint
+from drillyard.trainer.v1.training_job_pb2 import TrainingJob
+
+from ui.views import words
+from ui.views.evaluations import transcript_view
+from ui.views.jobs import JobView, job_view
+from ui.views.loops import loop_progress_view
+from ui.views.models import model_tree
+from ui.views.training_jobs import training_job_view
+
+RUNNING, SUCCEEDED, FAILED = JobState.JOB_STATE_RUNNING, JobState.JOB_STATE_SUCCEEDED, JobState.JOB_STATE_FAILED
+
+
+def _job(state: JobState.ValueType, done: int = 0, total: int = 0) -> JobView:
+    return job_view(Job(job_id="j", state=state, progress=JobProgress(phase="train", num_done=done, num_total=total)))
+
+
+def test_a_running_job_says_its_phase_and_units() -> None:
+    job = Job(state=RUNNING, progress=JobProgress(phase="load_model", num_done=65, num_total=130, unit="cases"))
+    view = job_view(job)
+    assert (view.state, view.tone, view.percent) == ("running", "live", 50.0)
+    assert view.sentence == "loading the model · 65 of 130 cases"
+
+
+def test_a_failed_job_says_its_problem() -> None:
+    view = job_view(Job(state=FAILED, error=JobError(problem="No space is left.", next_step="Free some.")))
+    assert (view.tone, view.sentence, view.next_step) == ("bad", "No space is left.", "Free some.")
+
+
+def test_a_job_with_an_unknown_total_has_no_percentage() -> None:
+    assert _job(RUNNING, done=5).percent is None
+
+
+def test_every_state_of_the_wire_has_a_tone() -> None:
+    for state in JobState.values():
+        view = job_view(Job(state=state))
+        assert view.is_final == (view.state in ("cancelled", "failed", "succeeded"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (59.4, "59 s"), (60, "1 min 00 s"), (3599.4, "59 min 59 s"), (3900, "1 h 05 min")]
+)
+def test_spans_read_well(seconds: float, text: str) -> None:
+    assert words.span_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [(0, "0 %"), (0.004, "0.4 %"), (0.78, "78 %"), (0.997, "99.7 %"), (1, "100 %")]
+)
+def test_a_share_that_is_not_quite_all_or_nothing_says_so(rate: float, text: str) -> None:
+    assert words.percent_text(rate) == text
+
+
+@pytest.mark.parametrize(("size", "text"), [(999, "999 B"), (1000, "1.00 kB"), (269e6, "269 MB"), (19.6e6, "19.6 MB")])
+def test_sizes_read_well(size: float, text: str) -> None:
+    assert words.size_text(int(size)) == text
+
+
+def test_versions_stand_below_what_they_were_made_from() -> None:
+    versions = [
+        ModelVersion(model_version_id="b@1"),
+        ModelVersion(model_version_id="a@3", base_model_version_id="a@2"),
+        ModelVersion(model_version_id="a@2", base_model_version_id="a@1"),
+        ModelVersion(model_version_id="a@1"),
+        ModelVersion(model_version_id="c@2", base_model_version_id="gone@1"),
+    ]
+    tree = [(one.model_version_id, one.depth) for one in model_tree(versions)]
+    assert tree == [("b@1", 0), ("a@1", 0), ("a@2", 1), ("a@3", 2), ("c@2", 0)]
+
+
+def _shown(layers: list[Layer], answer: str = "abcdef") -> tuple[str, str, str]:
+    transcript = Transcript(messages=[Message(role="user", content="q"), Message(role="assistant", content=answer)])
+    view = transcript_view(transcript, Verdict(layers=layers))
+    return view.answer_before, view.answer_failing, view.answer_after
+
+
+def test_the_span_of_the_first_failing_layer_is_marked() -> None:
+    layers = [Layer(status=1, span_start=0, span_end=6), Layer(status=2, span_start=2, span_end=4), Layer(status=2)]
+    assert _shown(layers) == ("ab", "cd", "ef")
+
+
+@pytest.mark.parametrize("span", [(-4, 99), (4, 2), (99, 120)])
+def test_a_span_outside_the_answer_loses_no_text(span: tuple[int, int]) -> None:
+    parts = _shown([Layer(status=2, span_start=span[0], span_end=span[1])])
+    assert "".join(parts) == "abcdef"
+
+
+def test_of_a_step_that_two_attempts_measured_the_later_one_counts() -> None:
+    points = [
+        CurvePoint(metric="loss", step=1, value=3, attempt=1),
+        CurvePoint(metric="loss", step=2, value=2, attempt=2),
+        CurvePoint(metric="loss", step=2, value=9, attempt=1),
+    ]
+    (curve,) = training_job_view(TrainingJob(), points).curves
+    assert curve.points == ((1, 3.0), (2, 2.0))
+
+
+def _states(loop: Loop, jobs: dict[str, JobView]) -> list[tuple[int, str, str]]:
+    return [(one.round, one.step, one.state) for one in loop_progress_view(loop, jobs).steps]
+
+
+def test_a_loop_that_has_just_begun_shows_what_will_come() -> None:
+    loop = Loop(job=Job(state=RUNNING), spec=LoopSpec(budget=Budget(max_rounds=1)))
+    assert _states(loop, {}) == [(0, "test", "waiting"), (0, "evaluate", "waiting")]
+
+
+def test_the_step_whose_job_works_is_live_and_later_ones_wait() -> None:
+    loop = Loop(
+        job=Job(state=RUNNING),
+        spec=LoopSpec(budget=Budget(max_rounds=1)),
+        rounds=[Round(round=0, test_run_id="t", evaluation_id="e", probe_test_run_id="p")],
+    )
+    jobs = {"t": _job(SUCCEEDED), "e": _job(SUCCEEDED), "p": _job(RUNNING, 10, 39)}
+    assert _states(loop, jobs) == [
+        (0, "test", "done"),
+        (0, "evaluate", "done"),
+        (0, "probe", "live"),
+        (0, "probe_evaluate", "waiting"),
+        (0, "dataset", "waiting"),
+        (0, "train", "waiting"),
+        (1, "test", "waiting"),
+        (1, "evaluate", "waiting"),
+    ]
+
+
+def test_a_dataset_without_a_job_is_live_until_it_has_an_id() -> None:
+    found = {"test_run_id": "t", "evaluation_id": "e", "probe_test_run_id": "p", "probe_evaluation_id": "q"}
+    jobs = {one: _job(SUCCEEDED) for one in ("t", "e", "p", "q")}
+    loop = Loop(job=Job(state=RUNNING), spec=LoopSpec(budget=Budget(max_rounds=1)), rounds=[Round(round=0, **found)])
+    assert (0, "dataset", "live") in _states(loop, jobs)
+    loop.rounds[0].dataset_version_id = "d@1"
+    assert (0, "dataset", "done") in _states(loop, jobs)
+    assert (0, "train", "live") in _states(loop, jobs)
+
+
+def test_the_last_round_is_only_tested() -> None:
+    rounds = [Round(round=0, test_run_id="t", evaluation_id="e"), Round(round=1, test_run_id="u")]
+    loop = Loop(job=Job(state=RUNNING), spec=LoopSpec(budget=Budget(max_rounds=1)), rounds=rounds)
+    jobs = {"t": _job(SUCCEEDED), "e": _job(SUCCEEDED), "u": _job(RUNNING)}
+    assert _states(loop, jobs)[2:] == [(1, "test", "live"), (1, "evaluate", "waiting")]
+
+
+def test_a_step_that_failed_says_why() -> None:
+    broken = job_view(Job(state=FAILED, error=JobError(problem="Out of memory.")))
+    loop = Loop(job=Job(state=FAILED), rounds=[Round(round=0, test_run_id="t")])
+    (step,) = [one for one in loop_progress_view(loop, {"t": broken}).steps if one.step == "test"]
+    assert (step.state, step.sentence) == ("failed", "Out of memory.")

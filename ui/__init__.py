@@ -1,0 +1,1 @@
+"""The gateway (REST and web pages) and the `drillyard` command line."""

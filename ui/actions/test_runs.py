@@ -1,0 +1,78 @@
+"""Starting test runs and reading them together with their evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drillyard.evaluator.v1 import evaluation_pb2, verdict_pb2
+from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
+from drillyard.test_runner.v1 import test_run_pb2, transcript_pb2
+from drillyard.test_runner.v1.test_run_pb2 import CreateTestRunRequest, TestRun
+
+from ui.actions.paging import every
+from ui.clients import Clients
+from ui.views.evaluations import TranscriptView, VerdictRow, transcript_view, verdict_row
+from ui.views.test_runs import TestRunView, test_run_view
+
+NUM_RECENT = 20
+
+
+@dataclass(frozen=True)
+class Started:
+    """A new run and the evaluation that follows it."""
+
+    test_run: TestRun
+    evaluation: Evaluation | None
+
+
+async def start_test_run(clients: Clients, request: CreateTestRunRequest, *, evaluate: bool = True) -> Started:
+    """Start a run and, unless it is not wanted, the evaluation that follows it."""
+    run = (await clients.test_runner.CreateTestRun(request)).test_run
+    if not evaluate:
+        return Started(run, None)
+    request_id = f"{request.request_id}/evaluation" if request.request_id else ""
+    judging = evaluation_pb2.CreateEvaluationRequest(request_id=request_id, test_run_id=run.test_run_id)
+    return Started(run, (await clients.evaluator.CreateEvaluation(judging)).evaluation)
+
+
+async def read_test_run(clients: Clients, test_run_id: str) -> TestRunView:
+    """Return a run with its newest evaluation.
+
+    Raises:
+        NotFound: There is no such run.
+    """
+    run = (await clients.test_runner.GetTestRun(test_run_pb2.GetTestRunRequest(test_run_id=test_run_id))).test_run
+    return test_run_view(run, await newest_evaluation(clients, test_run_id))
+
+
+async def recent_test_runs(clients: Clients) -> list[TestRunView]:
+    """Return the newest runs, each with its newest evaluation."""
+    listed = await clients.test_runner.ListTestRuns(test_run_pb2.ListTestRunsRequest(page_size=NUM_RECENT))
+    judged = await clients.evaluator.ListEvaluations(evaluation_pb2.ListEvaluationsRequest(page_size=5 * NUM_RECENT))
+    newest: dict[str, Evaluation] = {}
+    for evaluation in judged.evaluations:
+        newest.setdefault(evaluation.test_run_id, evaluation)
+    return [test_run_view(run, newest.get(run.test_run_id)) for run in listed.test_runs]
+
+
+async def newest_evaluation(clients: Clients, test_run_id: str) -> Evaluation | None:
+    """Return the newest evaluation of a run, or None."""
+    request = evaluation_pb2.ListEvaluationsRequest(test_run_id=test_run_id, page_size=1)
+    return next(iter((await clients.evaluator.ListEvaluations(request)).evaluations), None)
+
+
+async def read_verdicts(clients: Clients, evaluation_id: str, *, tool: str = "", cause: str = "") -> list[VerdictRow]:
+    """Return the verdicts of an evaluation, those of one tool or cause when asked."""
+    request = verdict_pb2.ListVerdictsRequest(evaluation_id=evaluation_id, tool=tool, cause=cause)
+    return [verdict_row(one) for one in await every(clients.evaluator.ListVerdicts, request, "verdicts")]
+
+
+async def read_transcript(clients: Clients, evaluation_id: str, transcript_id: str) -> TranscriptView | None:
+    """Return one conversation with its verdict; None while it is not judged."""
+    request = verdict_pb2.ListVerdictsRequest(evaluation_id=evaluation_id)
+    verdicts = await every(clients.evaluator.ListVerdicts, request, "verdicts")
+    verdict = next((one for one in verdicts if one.transcript_id == transcript_id), None)
+    if verdict is None:
+        return None
+    wanted = transcript_pb2.GetTranscriptRequest(transcript_id=transcript_id)
+    return transcript_view((await clients.test_runner.GetTranscript(wanted)).transcript, verdict)

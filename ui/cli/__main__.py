@@ -1,0 +1,36 @@
+"""The `drillyard` command."""
+
+from __future__ import annotations
+
+import typer
+
+from ui.cli.commands import loops, models, suites, test_runs, training_jobs
+from ui.cli.commands.demo import demo
+from ui.cli.commands.reports import report
+from ui.cli.commands.up import up
+from ui.cli.options import grouped
+
+app = typer.Typer(
+    name="drillyard",
+    help="Drills language models until they obey the protocol of the agent that will use them.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(up)
+app.command()(demo)
+app.add_typer(models.app, name="models")
+app.add_typer(suites.app, name="suites")
+app.add_typer(test_runs.app, name="test")
+app.add_typer(training_jobs.app, name="train")
+app.add_typer(loops.app, name="loop")
+app.command()(grouped(report))
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

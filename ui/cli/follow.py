@@ -1,0 +1,155 @@
+"""Shows how long work comes along: one live line on a terminal, plain lines elsewhere, never silent for long."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TextIO
+
+from ui.cli.connection import GatewayError
+
+FINAL_STATES = frozenset({"JOB_STATE_CANCELLED", "JOB_STATE_FAILED", "JOB_STATE_SUCCEEDED"})
+_POLL_SECONDS = 1.0
+_AWAY_SECONDS = 60.0
+_QUIET_SECONDS = 4.0
+_LINE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Moment:
+    """How far something has come; `fraction` is None while the total is not known."""
+
+    text: str
+    fraction: float | None
+    is_final: bool
+
+
+class Display(Protocol):
+    """Where moments are shown."""
+
+    def show(self, title: str, moment: Moment) -> None:
+        """Show how far `title` has come."""
+
+    def say(self, line: str) -> None:
+        """Print a line that stays."""
+
+
+@contextmanager
+def display(*, as_json: bool = False) -> Iterator[Display]:
+    """Yield a live display on a terminal and one of plain lines elsewhere; with JSON it is on stderr."""
+    out = sys.stderr if as_json else sys.stdout
+    if not out.isatty():
+        yield PlainLines(out)
+        return
+    live = LiveLine(out)
+    try:
+        yield live
+    finally:
+        live.close()
+
+
+def follow(title: str, read: Callable[[], Moment], on: Display, *, check: Callable[[], None] = lambda: None) -> Moment:
+    """Show what `read` returns, about each second, until it is final; returns the last moment.
+
+    Args:
+        title: What is followed.
+        read: Asks the gateway; a gateway that is away for less than a minute is waited for.
+        on: Where to show it.
+        check: Called each time; may raise to end the wait.
+    """
+    last_seen = time.monotonic()
+    while True:
+        check()
+        try:
+            moment = read()
+            last_seen = time.monotonic()
+        except GatewayError as error:
+            if error.code != "UNAVAILABLE" or time.monotonic() - last_seen > _AWAY_SECONDS:
+                raise
+            moment = Moment(f"waiting: {error.problem}", None, False)
+        on.show(title, moment)
+        if moment.is_final:
+            return moment
+        time.sleep(_POLL_SECONDS)
+
+
+def job_moment(job: dict[str, Any], note: str = "") -> Moment:
+    """Return how far a job has come, from its JSON document."""
+    progress = job.get("progress") or {}
+    state = job["state"].removeprefix("JOB_STATE_").lower()
+    done, total = int(progress.get("num_done", 0)), int(progress.get("num_total", 0))
+    is_final = job["state"] in FINAL_STATES
+    counted = f"{done} of {total} {progress.get('unit', '')}" if total else ""
+    phase = "" if is_final else str(progress.get("phase", "")).replace("_", " ")
+    parts = (phase or state, counted, note or progress.get("message", ""))
+    return Moment(" · ".join(part.strip() for part in parts if part), done / total if total else None, is_final)
+
+
+class PlainLines:
+    """A line for each change, at most one in two seconds, and one in four seconds of no change."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._shown: tuple[str, str] = ("", "")
+        self._when = 0.0
+        self._begin: dict[str, float] = {}
+
+    def show(self, title: str, moment: Moment) -> None:
+        """Show how far `title` has come."""
+        now = time.monotonic()
+        begin = self._begin.setdefault(title, now)
+        silent = now - self._when
+        changed = self._shown != (title, moment.text) and (silent >= _LINE_SECONDS or self._shown[0] != title)
+        if changed or moment.is_final or silent >= _QUIET_SECONDS:
+            self.say(f"  {title}: {moment.text} ({now - begin:.0f} s)")
+            self._shown = (title, moment.text)
+
+    def say(self, line: str) -> None:
+        """Print a line that stays."""
+        print(line, file=self._out, flush=True)
+        self._when = time.monotonic()
+
+
+class LiveLine:
+    """One line that is redrawn, with a bar and the time."""
+
+    def __init__(self, out: TextIO) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.fields[title]:<18}", markup=False),
+            BarColumn(bar_width=28),
+            TextColumn("{task.fields[text]}", markup=False),
+            TimeElapsedColumn(),
+        )
+        self._progress = Progress(*columns, console=Console(file=out, highlight=False, markup=False), transient=True)
+        self._progress.start()
+        self._title = ""
+
+    def show(self, title: str, moment: Moment) -> None:
+        """Show how far `title` has come."""
+        if title != self._title:
+            self._clear()
+            self._progress.add_task(title, total=1.0, title=title, text="")
+            self._title = title
+        task_id = self._progress.task_ids[-1]
+        total = 1.0 if moment.fraction is not None else None
+        self._progress.update(task_id, total=total, completed=moment.fraction or 0.0, text=moment.text)
+
+    def say(self, line: str) -> None:
+        """Print a line that stays above the live one."""
+        self._progress.console.print(line)
+
+    def close(self) -> None:
+        """Remove the live line."""
+        self._clear()
+        self._progress.stop()
+
+    def _clear(self) -> None:
+        for task_id in list(self._progress.task_ids):
+            self._progress.remove_task(task_id)

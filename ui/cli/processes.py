@@ -1,0 +1,204 @@
+"""Starts the five services and the gateway as processes of this machine, and stops every one of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+# Which services each one calls; a process starts once those are serving.
+CALLS: dict[str, tuple[str, ...]] = {
+    "registry": (),
+    "test_runner": ("registry",),
+    "trainer": ("registry",),
+    "evaluator": ("registry", "test_runner"),
+    "feedback": ("registry", "test_runner", "evaluator", "trainer"),
+    "gateway": ("registry", "test_runner", "evaluator", "trainer", "feedback"),
+}
+_START_SECONDS = 60.0
+_STOP_SECONDS = 15.0
+
+
+class StartError(Exception):
+    """A process did not start, or ended while it was needed; the message says what to do."""
+
+
+@dataclass
+class Running:
+    """One process that serves."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log_path: Path
+    address: str = ""
+    metrics_address: str = ""
+
+
+@dataclass
+class System:
+    """All processes of one data folder; leaving the block stops them.
+
+    Args:
+        data_dir: Where everything is kept; logs are in its `logs` folder.
+        gateway_port: Port of the gateway; 0 for any free one.
+        on_ready: Called with each process once it serves.
+    """
+
+    data_dir: Path
+    gateway_port: int = 0
+    gateway_host: str = "127.0.0.1"
+    on_ready: Callable[[Running], None] = lambda _running: None
+    _running: dict[str, Running] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        """Start everything, each process as soon as what it calls is serving."""
+        try:
+            (self.data_dir / "logs").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartError(f"{self.data_dir} cannot be used: {error.strerror}. Name another with --data.") from None
+        try:
+            self._start_all()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, place: TracebackType | None
+    ) -> None:
+        """Stop everything."""
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Where the gateway serves."""
+        return f"http://{self._running['gateway'].address}"
+
+    def running(self) -> list[Running]:
+        """Return the processes in the order of their start."""
+        return list(self._running.values())
+
+    def check(self) -> None:
+        """Return when all processes live.
+
+        Raises:
+            StartError: One has ended by itself.
+        """
+        for one in self._running.values():
+            if one.process.poll() is not None:
+                raise StartError(_ended(one, "ended unexpectedly"))
+
+    def stop(self) -> None:
+        """End all processes, callers before those they call, and wait until each is gone."""
+        with _uninterrupted():
+            for one in reversed(self._running.values()):
+                one.process.send_signal(signal.SIGTERM)
+            end = time.monotonic() + _STOP_SECONDS
+            for one in self._running.values():
+                _wait(one.process, end)
+            self._running.clear()
+
+    def _start_all(self) -> None:
+        waiting = dict(CALLS)
+        starting: dict[str, tuple[Running, IO[bytes], float]] = {}
+        while waiting or starting:
+            for name in [name for name, calls in waiting.items() if self._serves(calls, starting)]:
+                del waiting[name]
+                starting[name] = self._launch(name)
+            streams = {lines: name for name, (_, lines, _) in starting.items()}
+            readable, _, _ = select.select(list(streams), [], [], 0.5)
+            for lines in readable:
+                self._ready(starting.pop(streams[lines])[0], lines)
+            _refuse_late(starting)
+
+    def _serves(self, names: tuple[str, ...], starting: dict[str, Any]) -> bool:
+        return all(name in self._running and name not in starting for name in names)
+
+    def _launch(self, name: str) -> tuple[Running, IO[bytes], float]:
+        log_path = self.data_dir / "logs" / f"{name}.log"
+        module = "ui" if name == "gateway" else f"services.{name}"
+        with log_path.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", module],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=os.environ | self._environment(name),
+                start_new_session=True,
+            )
+        assert process.stdout is not None
+        self._running[name] = Running(name, process, log_path)
+        return self._running[name], process.stdout, time.monotonic() + _START_SECONDS
+
+    def _environment(self, name: str) -> dict[str, str]:
+        prefix = f"{name.upper()}_"
+        own = {
+            "DATA_DIR": str(self.data_dir),
+            "METRICS_PORT": "0",
+            "LOG_FORMAT": "json",
+            "EXIT_WITH_PARENT": "true",
+            **{f"{called.upper()}_ADDRESS": self._running[called].address for called in CALLS[name]},
+        }
+        ports = {"HOST": self.gateway_host, "PORT": str(self.gateway_port)} if name == "gateway" else {"GRPC_PORT": "0"}
+        return {prefix + key: value for key, value in {**own, **ports}.items()}
+
+    def _ready(self, one: Running, lines: IO[bytes]) -> None:
+        try:
+            line = json.loads(lines.readline())
+        except ValueError:
+            raise StartError(_ended(one, "did not start")) from None
+        one.address = line.get("grpc_address") or line["http_address"]
+        one.metrics_address = line["metrics_address"]
+        self.on_ready(one)
+
+
+def _refuse_late(starting: dict[str, tuple[Running, IO[bytes], float]]) -> None:
+    for one, _, end in starting.values():
+        if time.monotonic() > end:
+            raise StartError(f"The {one.name} was not ready within {_START_SECONDS:.0f} s. Its log is {one.log_path}.")
+
+
+def _ended(one: Running, how: str) -> str:
+    status = _wait(one.process, time.monotonic() + 2)
+    cause = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+    said = _last_words(one.log_path)
+    return f"The {one.name} {how} ({cause}). {said} Its log is {one.log_path}.".replace("  ", " ")
+
+
+def _last_words(log_path: Path) -> str:
+    lines = log_path.read_text(encoding="utf-8", errors="replace")[-4000:].splitlines()
+    plain = [line.strip() for line in lines if line.strip() and not line.startswith("{")]
+    return plain[-1][:500] if plain else ""
+
+
+def _wait(process: subprocess.Popen[bytes], end: float) -> int:
+    try:
+        status = process.wait(max(0.1, end - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        # The process leads its own session, so this also reaches what it has started there.
+        os.killpg(process.pid, signal.SIGKILL)
+        status = process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+    return status
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let an impatient second Ctrl-C wait until nothing is left running."""
+    former = {one: signal.signal(one, signal.SIG_IGN) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in former.items():
+            signal.signal(one, handler)

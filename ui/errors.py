@@ -1,0 +1,107 @@
+"""Errors of the services to HTTP: one table, one problem document."""
+
+from __future__ import annotations
+
+import uuid
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from services.chassis.errors import (
+    AlreadyExists,
+    DeadlineExceeded,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    ServiceError,
+    Unavailable,
+    Unimplemented,
+)
+
+PROBLEM_TYPE = "application/problem+json"
+STATUS_OF: dict[type[ServiceError], HTTPStatus] = {
+    InvalidArgument: HTTPStatus.BAD_REQUEST,
+    PermissionDenied: HTTPStatus.FORBIDDEN,
+    NotFound: HTTPStatus.NOT_FOUND,
+    AlreadyExists: HTTPStatus.CONFLICT,
+    FailedPrecondition: HTTPStatus.CONFLICT,
+    ResourceExhausted: HTTPStatus.INSUFFICIENT_STORAGE,
+    Internal: HTTPStatus.INTERNAL_SERVER_ERROR,
+    Unimplemented: HTTPStatus.NOT_IMPLEMENTED,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
+}
+_CODE_OF_STATUS = {
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
+    413: "RESOURCE_EXHAUSTED",
+}
+_log = structlog.get_logger()
+
+
+class Problem(BaseModel):
+    """Why a request was refused and what to do next."""
+
+    code: str = Field(description="Name of the gRPC status.", examples=["NOT_FOUND"])
+    problem: str = Field(description="What is wrong, one sentence.", examples=["There is no model version 'smolm2@1'."])
+    next_step: str = Field(
+        description="What to do next, one sentence.", examples=["List the models to see what is there."]
+    )
+
+
+def problem_response(code: str, problem: str, next_step: str, status: int) -> JSONResponse:
+    """Return the problem document as an HTTP response."""
+    body = Problem(code=code, problem=problem, next_step=next_step).model_dump()
+    return JSONResponse(body, status_code=status, media_type=PROBLEM_TYPE)
+
+
+def install_error_responses(app: FastAPI) -> None:
+    """Answer every error of the REST API with a problem document."""
+    app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(RequestValidationError, _on_wrong_request)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_fault)
+
+
+async def _on_service_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ServiceError)
+    return problem_response(error.code, error.problem, error.next_step, STATUS_OF[type(error)])
+
+
+async def _on_wrong_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    found = "; ".join(_wrong_field(entry) for entry in error.errors()[:5])
+    return problem_response("INVALID_ARGUMENT", found, f"See {request.url.path}'s entry at /docs.", 400)
+
+
+async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = _CODE_OF_STATUS.get(error.status_code, "INVALID_ARGUMENT")
+    problem = f"{request.method} {request.url.path[:200]}: {error.detail}."
+    return problem_response(code, problem, "The API's paths are listed at /docs.", error.status_code)
+
+
+async def _on_fault(_request: Request, error: Exception) -> JSONResponse:
+    request_id = uuid.uuid4().hex
+    _log.error("request_failed", request_id=request_id, exc_info=error)
+    return problem_response(
+        "INTERNAL",
+        f"The gateway met an unexpected error (request {request_id}).",
+        "Look for this request in the gateway's log.",
+        500,
+    )
+
+
+def _wrong_field(entry: Any) -> str:
+    place = ".".join(str(part) for part in entry["loc"] if part not in ("body", "query", "path"))
+    return f"{place or 'body'}: {entry['msg']}"

@@ -1,0 +1,1 @@
+"""What happens to every HTTP request: size limit, security headers, telemetry."""

@@ -1,0 +1,60 @@
+"""Counts and times HTTP requests by method, route and status."""
+
+from __future__ import annotations
+
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.chassis.telemetry import Telemetry
+
+_BUCKETS = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
+_PREFIX = "/api/v1"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class HttpTelemetry:
+    """ASGI middleware over the routes; the route label is a path template, never a path that a person typed."""
+
+    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
+        self._app = app
+        labels = ("method", "route")
+        self._requests = telemetry.counter("drillyard_http_requests", "HTTP requests ended.", (*labels, "status"))
+        self._seconds = telemetry.histogram(
+            "drillyard_http_duration_seconds",
+            "Time per HTTP request.",
+            labels,
+            buckets=_BUCKETS,
+        )
+        self._in_flight = telemetry.gauge("drillyard_http_in_flight", "HTTP requests being answered.")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and count it when it ends."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 500
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        start = time.monotonic()
+        self._in_flight.inc()
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            self._in_flight.dec()
+            labels = (scope["method"] if scope["method"] in _METHODS else "other", _route(scope))
+            self._requests.labels(*labels, str(status)).inc()
+            self._seconds.labels(*labels).observe(time.monotonic() - start)
+
+
+def _route(scope: Scope) -> str:
+    path = getattr(scope.get("route"), "path", "")
+    if not scope["path"].startswith(_PREFIX) or not path:
+        return "page"
+    # A route of an included router knows its own part of the path only.
+    return path if path.startswith(_PREFIX) else _PREFIX + path

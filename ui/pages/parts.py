@@ -1,0 +1,80 @@
+"""Pieces that the pages share: the frame, pickable lists, choices, live refresh."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from ui.markup.environment import PAGES, render
+
+TICK_SECONDS = 1.5
+
+# A click on anything that carries `data-select` becomes a `select` event; `data-param` keeps it in the address too.
+_PICK = """
+element.addEventListener('click', (event) => {
+  const one = event.target.closest('[data-select]');
+  if (!one || event.target.closest('a')) return;
+  event.preventDefault();
+  if (one.dataset.param) {
+    const url = new URL(window.location);
+    url.searchParams.set(one.dataset.param, one.dataset.select);
+    window.history.replaceState(null, '', url);
+  }
+  trigger('select', {value: one.dataset.select});
+});
+"""
+
+
+def frame(title: str, sentence: str) -> None:
+    """Begin a page: the navigation and the page's title."""
+    gr.HTML(render("header", pages=PAGES, current=title), elem_id="header", apply_default_css=False)
+    gr.HTML(render("title", title=title, sentence=sentence), elem_id="title", apply_default_css=False)
+
+
+def area(name: str) -> gr.HTML:
+    """Return a place for HTML; a click on a row in it makes a `select` event with the row's id."""
+    return gr.HTML("", elem_id=name, apply_default_css=False, js_on_load=_PICK)
+
+
+def root() -> Any:
+    """Return the page that is being built, whose `load` event comes when it is opened."""
+    blocks = gr.context.Context.root_block
+    assert blocks is not None
+    return blocks
+
+
+def picked(event: gr.EventData) -> str:
+    """Return the id that a `select` event carries."""
+    return str(event._data.get("value", "")) if isinstance(event._data, dict) else ""
+
+
+def asked(request: gr.Request, name: str) -> str:
+    """Return a parameter of the page's address, or an empty text."""
+    return str(request.query_params.get(name, ""))[:200]
+
+
+def choices(names: Sequence[str], wanted: str) -> Any:
+    """Return a dropdown's update: its choices, with `wanted` chosen if there, else the first."""
+    chosen = wanted if wanted in names else next(iter(names), None)
+    return gr.Dropdown(choices=list(names), value=chosen)
+
+
+def changed(shown: dict[str, int], **areas: str) -> list[Any]:
+    """Return the areas' new HTML; what the browser shows already is skipped.
+
+    Args:
+        shown: Kept per open page: what it was last sent.
+        areas: HTML by area, in the order of the outputs.
+    """
+    updates: list[Any] = []
+    for name, html in areas.items():
+        updates.append(gr.skip() if shown.get(name) == hash(html) else html)
+        shown[name] = hash(html)
+    return updates
+
+
+def whole(value: float | None, default: int = 0) -> int:
+    """Return a number field's value as an integer; an emptied field gives the default."""
+    return default if value is None else int(value)

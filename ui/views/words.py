@@ -1,0 +1,54 @@
+"""Numbers, times and sizes in words, the same on every surface."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def size_text(num_bytes: int) -> str:
+    """Return a size with three digits, such as `541 MB`."""
+    value, unit = float(num_bytes), 0
+    while value >= 999.5 and unit < len(_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    digits = 0 if unit == 0 or value >= 99.95 else (1 if value >= 9.995 else 2)
+    return f"{value:.{digits}f} {_UNITS[unit]}"
+
+
+def count_text(number: int) -> str:
+    """Return a large count as `135 M` or `1.2 B`; small ones in full."""
+    for bound, suffix in ((1_000_000_000, "B"), (1_000_000, "M")):
+        if number >= bound:
+            value = number / bound
+            return f"{value:.0f} {suffix}" if value >= 99.5 else f"{value:.3g} {suffix}"
+    return f"{number:,}"
+
+
+def span_text(seconds: float) -> str:
+    """Return a length of time as `48 s`, `3 min 20 s` or `1 h 05 min`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def percent_text(rate: float) -> str:
+    """Return a share as `78 %`, with one decimal when it would read as all or nothing and is neither."""
+    rounded = round(100 * rate)
+    return f"{100 * rate:.1f} %" if rounded in (0, 100) and rate not in (0.0, 1.0) else f"{rounded} %"
+
+
+def time_text(when: Timestamp) -> str:
+    """Return a time of this machine's clock, such as `22 Nov 15:04:05`; empty when it is not set."""
+    seconds = seconds_of(when)
+    return f"{datetime.fromtimestamp(seconds):%-d %b %H:%M:%S}" if seconds else ""
+
+
+def seconds_of(when: Timestamp) -> float:
+    """Return seconds since the epoch; 0 when the time is not set."""
+    return when.seconds + when.nanos / 1e9
