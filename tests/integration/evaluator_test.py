@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,90 +24,59 @@ from drillyard.job.v1 import job_pb2
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
-from services.lm.tiny import write_tiny_model
 from services.protocols.cases import case_to_document
 from services.protocols.profile import get_profile
 from tests.integration.processes import ServiceProcess, start_service
 from tests.integration.tiny_stack import (
     TestRunner,
-    add_suite,
+    TinyStack,
     connected,
     core_cases,
     create_run,
     finished_run,
     get_run,
-    import_model,
+    tiny_stack,
     transcripts,
 )
 
-NUM_CASES = 20
-WINDOW_SIZE = 5
+NUM_CASES = 24
+WINDOW_SIZE = 3
 MAX_SILENCE_SECONDS = 5.0
 
 Evaluator: TypeAlias = "evaluator_service_pb2_grpc.EvaluatorServiceAsyncStub"
 
 
 @dataclass
-class Neighbourhood:
-    """What the evaluator needs around it."""
-
-    data_dir: Path
-    registry: ServiceProcess
-    suite: str
-
-    def runner_settings(self, **more: object) -> dict[str, object]:
-        return {"registry_address": self.registry.address, "window_size": WINDOW_SIZE, **more}
-
-
-@dataclass
 class Services:
-    """The evaluator and the test runner it follows, with a stub for each."""
+    """The evaluator beside the stack that it judges, with a stub for each service that tests call."""
 
-    around: Neighbourhood
-    runner: ServiceProcess
+    stack: TinyStack
     service: ServiceProcess
     runs: TestRunner
     evaluations: Evaluator
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
-def registry(data_dir: Path) -> Iterator[ServiceProcess]:
-    with start_service("registry", data_dir) as service:
-        yield service
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tiny_stack")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def around(data_dir: Path, registry: ServiceProcess, tmp_path_factory: pytest.TempPathFactory) -> Neighbourhood:
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    write_tiny_model(folder)
-    await import_model(registry, folder)
-    return Neighbourhood(
-        data_dir, registry, await add_suite(registry, data_dir, "roo_xml/small", core_cases(NUM_CASES))
-    )
-
-
-@pytest.fixture
-def runner(around: Neighbourhood) -> Iterator[ServiceProcess]:
-    with start_service("test_runner", around.data_dir, **around.runner_settings()) as service:
-        yield service
+async def stack(folder: Path) -> AsyncIterator[TinyStack]:
+    async with tiny_stack(folder, num_cases=NUM_CASES, window_size=WINDOW_SIZE) as started:
+        yield started
 
 
 @asynccontextmanager
-async def evaluator(around: Neighbourhood, runner: ServiceProcess) -> AsyncIterator[Services]:
-    """Start an evaluator beside a test runner."""
-    addresses = {"registry_address": around.registry.address, "test_runner_address": runner.address}
-    async with AsyncExitStack() as stack:
-        service = stack.enter_context(start_service("evaluator", around.data_dir, **addresses))
-        runs = await stack.enter_async_context(connected(runner))
-        evaluations = await stack.enter_async_context(connected(service))
+async def evaluator(stack: TinyStack) -> AsyncIterator[Services]:
+    """Start an evaluator beside the stack."""
+    addresses = {"registry_address": stack.registry.address, "test_runner_address": stack.runner.address}
+    async with AsyncExitStack() as ending:
+        service = ending.enter_context(start_service("evaluator", stack.data_dir, **addresses))
+        runs = await ending.enter_async_context(connected(stack.runner))
+        evaluations = await ending.enter_async_context(connected(service))
         yield Services(
-            around,
-            runner,
+            stack,
             service,
             test_runner_service_pb2_grpc.TestRunnerServiceStub(runs),
             evaluator_service_pb2_grpc.EvaluatorServiceStub(evaluations),
@@ -115,8 +84,8 @@ async def evaluator(around: Neighbourhood, runner: ServiceProcess) -> AsyncItera
 
 
 @pytest.fixture
-async def services(around: Neighbourhood, runner: ServiceProcess) -> AsyncIterator[Services]:
-    async with evaluator(around, runner) as started:
+async def services(stack: TinyStack) -> AsyncIterator[Services]:
+    async with evaluator(stack) as started:
         yield started
 
 
@@ -129,6 +98,13 @@ async def watch(stub: Evaluator, evaluation_id: str) -> AsyncIterator[job_pb2.Jo
     request = evaluation_pb2.WatchEvaluationRequest(evaluation_id=evaluation_id)
     async for response in stub.WatchEvaluation(request):
         yield response.event
+
+
+async def first_counts(stub: Evaluator, evaluation_id: str) -> None:
+    """Wait until the first verdicts are stored."""
+    async for event in watch(stub, evaluation_id):
+        if event.type == "counts":
+            return
 
 
 async def finished(stub: Evaluator, evaluation_id: str) -> evaluation_pb2.Evaluation:
@@ -151,12 +127,12 @@ async def verdicts(stub: Evaluator, evaluation_id: str, **wanted: str) -> list[v
 
 
 async def evaluated_run(services: Services, name: str, **spec: object) -> evaluation_pb2.Evaluation:
-    run = await create_run(services.runs, name, test_suite_version_id=services.around.suite, **spec)
+    run = await create_run(services.runs, name, test_suite_version_id=services.stack.suite, **spec)
     return await finished(services.evaluations, (await create(services.evaluations, run.test_run_id)).evaluation_id)
 
 
 async def test_a_run_that_is_still_going_is_followed_and_judged_as_the_library_judges(services: Services) -> None:
-    run = await create_run(services.runs, "followed", test_suite_version_id=services.around.suite)
+    run = await create_run(services.runs, "followed", test_suite_version_id=services.stack.suite)
     created = await create(services.evaluations, run.test_run_id)
     counts, last, longest = [], time.monotonic(), 0.0
     async for event in watch(services.evaluations, created.evaluation_id):
@@ -184,17 +160,13 @@ async def test_a_run_that_is_still_going_is_followed_and_judged_as_the_library_j
     assert len(await verdicts(services.evaluations, created.evaluation_id, cause=cause.cause)) == cause.num_cases
 
 
-async def test_an_evaluation_goes_on_after_its_service_was_killed(
-    around: Neighbourhood, runner: ServiceProcess
-) -> None:
-    async with evaluator(around, runner) as first:
-        run = await create_run(first.runs, "evaluator-killed", test_suite_version_id=around.suite)
+async def test_an_evaluation_goes_on_after_its_service_was_killed(stack: TinyStack) -> None:
+    async with evaluator(stack) as first:
+        run = await create_run(first.runs, "evaluator-killed", test_suite_version_id=stack.suite)
         created = await create(first.evaluations, run.test_run_id)
-        async for event in watch(first.evaluations, created.evaluation_id):
-            if event.type == "counts":
-                break
+        await first_counts(first.evaluations, created.evaluation_id)
         first.service.kill()
-    async with evaluator(around, runner) as second:
+    async with evaluator(stack) as second:
         done = await finished(second.evaluations, created.evaluation_id)
         assert done.job.state == job_pb2.JOB_STATE_SUCCEEDED, done.job.error
         assert done.job.attempt == 2
@@ -204,21 +176,18 @@ async def test_an_evaluation_goes_on_after_its_service_was_killed(
         assert done.metrics.overall.num_cases == NUM_CASES
 
 
-async def test_an_evaluation_outlives_a_kill_of_the_test_runner_that_it_follows(around: Neighbourhood) -> None:
-    with start_service("test_runner", around.data_dir, **around.runner_settings()) as runner:
-        port = int(runner.address.rpartition(":")[2])
-        async with evaluator(around, runner) as services:
-            run = await create_run(services.runs, "runner-killed", test_suite_version_id=around.suite)
-            created = await create(services.evaluations, run.test_run_id)
-            async for event in watch(services.evaluations, created.evaluation_id):
-                if event.type == "counts":
-                    break
-            runner.kill()
-            with start_service("test_runner", around.data_dir, **around.runner_settings(grpc_port=port)):
-                done = await finished(services.evaluations, created.evaluation_id)
-                assert (await get_run(services.runs, run.test_run_id)).job.attempt == 2
+async def test_an_evaluation_outlives_a_kill_of_the_test_runner_that_it_follows(services: Services) -> None:
+    run = await create_run(services.runs, "runner-killed", test_suite_version_id=services.stack.suite)
+    created = await create(services.evaluations, run.test_run_id)
+    await first_counts(services.evaluations, created.evaluation_id)
+    services.stack.runner.kill()
+    services.stack.start_runner_again()
+    done = await finished(services.evaluations, created.evaluation_id)
     assert done.job.state == job_pb2.JOB_STATE_SUCCEEDED, done.job.error
     assert done.metrics.overall.num_cases == NUM_CASES
+    async with connected(services.stack.runner) as channel:
+        runs = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
+        assert (await get_run(runs, run.test_run_id)).job.attempt == 2
 
 
 async def test_runs_of_one_spec_are_compared(services: Services) -> None:
@@ -254,7 +223,7 @@ async def test_runs_of_different_specs_are_not_compared(services: Services, name
 
 
 async def test_a_run_cancelled_before_its_first_answer_fails_its_evaluation(services: Services) -> None:
-    run = await create_run(services.runs, "cancelled", test_suite_version_id=services.around.suite)
+    run = await create_run(services.runs, "cancelled", test_suite_version_id=services.stack.suite)
     await services.runs.CancelTestRun(test_run_pb2.CancelTestRunRequest(test_run_id=run.test_run_id))
     assert (await finished_run(services.runs, run.test_run_id)).num_transcripts == 0
     done = await finished(services.evaluations, (await create(services.evaluations, run.test_run_id)).evaluation_id)

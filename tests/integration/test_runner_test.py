@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -16,23 +15,22 @@ from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc,
 
 from services.chassis.channel import follow
 from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound, Unimplemented
-from services.lm.tiny import write_tiny_model
 from tests.integration.processes import NotReadyError, ServiceProcess, start_service
 from tests.integration.tiny_stack import (
     FINAL_STATES,
     PATIENCE_SECONDS,
     SUITE,
     TestRunner,
+    TinyStack,
     a_worker,
-    add_suite,
     answers,
     connected,
     core_cases,
     create_run,
     finished_run,
     get_run,
-    import_model,
     stored_windows,
+    tiny_stack,
     transcripts,
     watch_run,
     workers,
@@ -45,49 +43,34 @@ MAX_SILENCE_SECONDS = 5.0
 
 @dataclass
 class Running:
-    """A test runner that tests may kill and start again, on the same port, and what a run of the suite must answer."""
+    """A test runner that tests may kill and start again, and what a run of its suite must answer."""
 
-    data_dir: Path
-    registry: ServiceProcess
-    suite: str
-    ending: ExitStack
-    reference: list[tuple[object, ...]] = field(default_factory=list)
+    stack: TinyStack
+    reference: list[tuple[object, ...]]
 
-    def start(self, *, grpc_port: int = 0) -> None:
-        """Start the service; the one before must have ended."""
-        settings = {"registry_address": self.registry.address, "window_size": WINDOW_SIZE, "grpc_port": grpc_port}
-        self.service = self.ending.enter_context(start_service("test_runner", self.data_dir, **settings))
+    @property
+    def service(self) -> ServiceProcess:
+        return self.stack.runner
 
-    def start_again(self) -> None:
-        """Start the service where the one before was."""
-        self.start(grpc_port=int(self.service.address.rpartition(":")[2]))
+    @property
+    def suite(self) -> str:
+        return self.stack.suite
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServiceProcess, Path]]:
-    data_dir = tmp_path_factory.mktemp("data")
-    with start_service("registry", data_dir) as service:
-        yield service, data_dir
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tiny_stack")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running(
-    registry: tuple[ServiceProcess, Path], tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Running]:
-    service, data_dir = registry
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    write_tiny_model(folder)
-    await import_model(service, folder)
-    suite = await add_suite(service, data_dir, "roo_xml/small", core_cases(NUM_CASES))
-    with ExitStack() as ending:
-        made = Running(data_dir, service, suite, ending)
-        made.start()
-        async with connected(made.service) as channel:
+async def running(folder: Path) -> AsyncIterator[Running]:
+    async with tiny_stack(folder, num_cases=NUM_CASES, window_size=WINDOW_SIZE) as stack:
+        async with connected(stack.runner) as channel:
             stub = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
-            run = await create_run(stub, "reference", test_suite_version_id=suite)
+            run = await create_run(stub, "reference", test_suite_version_id=stack.suite)
             await finished_run(stub, run.test_run_id)
-            made.reference = answers(await transcripts(stub, run.test_run_id))
-        yield made
+            reference = answers(await transcripts(stub, run.test_run_id))
+        yield Running(stack, reference)
 
 
 @pytest.fixture
@@ -153,7 +136,7 @@ async def test_a_run_goes_on_after_its_service_was_killed_and_ends_the_same(stub
             worker = await a_worker(running.service)
             running.service.kill()
             worker.wait(PATIENCE_SECONDS)
-            running.start_again()
+            running.stack.start_runner_again()
             was_killed = True
     done = await get_run(stub, run.test_run_id)
     assert done.job.state == job_pb2.JOB_STATE_SUCCEEDED, done.job.error
@@ -202,7 +185,7 @@ async def test_no_worker_outlives_a_stopped_service(stub: TestRunner, running: R
     worker = await a_worker(running.service)
     assert running.service.stop() == 0
     assert not worker.is_running()
-    running.start_again()
+    running.stack.start_runner_again()
     async with connected(running.service) as channel:
         again = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
         assert (await finished_run(again, run.test_run_id)).job.state == job_pb2.JOB_STATE_SUCCEEDED
@@ -242,7 +225,7 @@ async def test_a_prompt_beyond_the_models_context_is_told_not_cut(stub: TestRunn
 
 
 def test_a_port_in_use_ends_the_service_with_one_sentence(running: Running, tmp_path: Path) -> None:
-    port = running.registry.address.rpartition(":")[2]
+    port = running.stack.registry.address.rpartition(":")[2]
     with pytest.raises(NotReadyError, match="code 2") as caught, start_service("test_runner", tmp_path, grpc_port=port):
         pass
     assert "TEST_RUNNER_GRPC_PORT" in str(caught.value)

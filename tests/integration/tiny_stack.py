@@ -6,7 +6,8 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -18,16 +19,54 @@ from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc,
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.channel import open_channel
+from services.lm.tiny import write_tiny_model
 from services.protocols.cases import Case, case_to_document
 from services.protocols.profile import get_profile
-from tests.integration.processes import ServiceProcess
+from tests.integration.processes import ServiceProcess, start_service
 
 MODEL = "tiny"
 SUITE = "roo_xml/core"
 PATIENCE_SECONDS = 60.0
 FINAL_STATES = (job_pb2.JOB_STATE_SUCCEEDED, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_CANCELLED)
 
+
+@dataclass
+class TinyStack:
+    """A registry that knows the model tiny@1 and one small suite, and a test runner that may be killed."""
+
+    data_dir: Path
+    registry: ServiceProcess
+    suite: str
+    ending: ExitStack
+    window_size: int
+
+    def start_runner(self, *, grpc_port: int = 0) -> None:
+        """Start the test runner; the one before must have ended."""
+        settings = {"registry_address": self.registry.address, "window_size": self.window_size}
+        self.runner = self.ending.enter_context(
+            start_service("test_runner", self.data_dir, grpc_port=grpc_port, **settings)
+        )
+
+    def start_runner_again(self) -> None:
+        """Start the test runner where the one before was."""
+        self.start_runner(grpc_port=int(self.runner.address.rpartition(":")[2]))
+
+
 TestRunner: TypeAlias = "test_runner_service_pb2_grpc.TestRunnerServiceAsyncStub"
+
+
+@asynccontextmanager
+async def tiny_stack(folder: Path, *, num_cases: int, window_size: int) -> AsyncIterator[TinyStack]:
+    """Start registry and test runner with a model and a suite of `num_cases`; all is ended with the block."""
+    model = folder / "tiny"
+    write_tiny_model(model)
+    with ExitStack() as ending:
+        registry = ending.enter_context(start_service("registry", folder))
+        await import_model(registry, model)
+        suite = await add_suite(registry, folder, "roo_xml/small", core_cases(num_cases))
+        stack = TinyStack(folder, registry, suite, ending, window_size)
+        stack.start_runner()
+        yield stack
 
 
 def core_cases(count: int) -> list[Case]:

@@ -23,7 +23,7 @@
 {{- $called := include "drillyard.fullname" (dict "root" $root "name" .) -}}
 {{- $_ := set $own (printf "%s_%s_ADDRESS" $prefix (include "drillyard.prefix" (dict "name" .))) (printf "%s:50051" $called) -}}
 {{- end -}}
-{{- range $key, $value := merge (default (dict) .values.env) $own }}
+{{- range $key, $value := mergeOverwrite $own (default (dict) .values.env) }}
 - name: {{ $key }}
   value: {{ $value | quote }}
 {{- end }}
@@ -32,6 +32,6 @@
   valueFrom:
     secretKeyRef:
       name: {{ $root.Values.database.existingSecret }}
-      key: {{ $root.Values.database.key }}
+      key: {{ $name }}
 {{- end }}
 {{- end }}

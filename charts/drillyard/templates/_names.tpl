@@ -9,6 +9,12 @@ app.kubernetes.io/name: {{ .name }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 {{- end }}
 
+{{/* What all pods of a release have in common. */}}
+{{- define "drillyard.group" -}}
+app.kubernetes.io/part-of: drillyard
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- end }}
+
 {{- define "drillyard.labels" -}}
 {{ include "drillyard.selector" . }}
 app.kubernetes.io/part-of: drillyard

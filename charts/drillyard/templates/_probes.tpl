@@ -6,6 +6,7 @@
 {{ $probe }}:
   periodSeconds: {{ index $setting 0 }}
   failureThreshold: {{ index $setting 1 }}
+  timeoutSeconds: 3
   {{- if eq $.name "gateway" }}
   httpGet:
     path: {{ ternary "/health/live" "/health/ready" (eq $probe "livenessProbe") }}

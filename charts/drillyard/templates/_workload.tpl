@@ -19,12 +19,15 @@ spec:
     spec:
       serviceAccountName: {{ include "drillyard.fullname" . }}
       automountServiceAccountToken: false
+      # Variables that Kubernetes makes of other services' names could be taken for settings.
+      enableServiceLinks: false
       terminationGracePeriodSeconds: 30
       securityContext:
         runAsNonRoot: true
         runAsUser: 10001
         runAsGroup: 10001
         fsGroup: 10001
+        fsGroupChangePolicy: OnRootMismatch
         seccompProfile: {type: RuntimeDefault}
       {{- with .root.Values.image.pullSecrets }}
       imagePullSecrets:
@@ -41,22 +44,27 @@ spec:
             readOnlyRootFilesystem: true
             capabilities: {drop: [ALL]}
           env: {{- include "drillyard.environment" . | nindent 12 }}
-          {{- with .root.Values.artifacts.existingSecret }}
+          {{- if and .root.Values.artifacts.existingSecret (ne .name "gateway") }}
           envFrom:
             - secretRef:
-                name: {{ . }}
+                name: {{ .root.Values.artifacts.existingSecret }}
           {{- end }}
+          # Server-side apply on older clusters wants each protocol spelled out.
           ports:
             - name: {{ ternary "http" "grpc" (eq .name "gateway") }}
               containerPort: {{ ternary 7860 50051 (eq .name "gateway") }}
+              protocol: TCP
             - name: metrics
               containerPort: 9090
+              protocol: TCP
           {{- include "drillyard.probes" . | nindent 10 }}
           resources: {{- toYaml .values.resources | nindent 12 }}
           volumeMounts:
             - {name: data, mountPath: /data}
             - {name: scratch, mountPath: /tmp}
+            {{- if .values.sharedMemory }}
             - {name: shared-memory, mountPath: /dev/shm}
+            {{- end }}
       volumes:
         - name: data
           {{- if $shared }}
@@ -67,8 +75,19 @@ spec:
           {{- end }}
         - name: scratch
           emptyDir: {}
+        {{- with .values.sharedMemory }}
         - name: shared-memory
-          emptyDir: {medium: Memory}
+          emptyDir: {medium: Memory, sizeLimit: {{ . }}}
+        {{- end }}
+      {{- if and $shared (eq .root.Values.storage.accessMode "ReadWriteOnce") }}
+      affinity:
+        # A ReadWriteOnce volume is attached to one node; the first pod picks it and the others follow.
+        podAffinity:
+          requiredDuringSchedulingIgnoredDuringExecution:
+            - topologyKey: kubernetes.io/hostname
+              labelSelector:
+                matchLabels: {{- include "drillyard.group" . | nindent 18 }}
+      {{- end }}
       {{- with .values.runtimeClassName }}
       runtimeClassName: {{ . }}
       {{- end }}

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import random
 import sqlite3
 import subprocess
 import sys
@@ -12,8 +13,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.database import Database, refuse_network_filesystem
 from services.chassis.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
+from services.chassis.jobs import SqlJobStore, fence
+from services.chassis.migration import migrate
 
 
 @pytest.fixture
@@ -111,27 +115,56 @@ async def test_the_lock_ends_with_the_database(database: Database, tmp_path: Pat
     await again.close()
 
 
-async def test_tasks_that_are_cancelled_anywhere_leave_the_database_whole(database: Database) -> None:
-    async def write(n: int) -> None:
-        await insert(database, n)
+async def keep_writing(database: Database) -> None:
+    while True:
+        async with database.session() as session:
+            await session.execute(text("INSERT INTO rows DEFAULT VALUES"))
+            await session.execute(text("SELECT max(n) FROM rows"))
+
+
+async def keep_reading(database: Database) -> None:
+    while True:
         await count(database)
 
-    for n in range(120):
-        task = asyncio.create_task(write(n))
-        for _ in range(n % 40):
-            await asyncio.sleep(0)
-        await asyncio.sleep(n % 7 / 2000)
-        task.cancel()
-        if n % 2:
+
+async def test_tasks_that_are_cancelled_anywhere_leave_the_database_whole(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    chance = random.Random(7)
+    for n in range(100):
+        tasks = [asyncio.create_task(work(database)) for work in (keep_writing, keep_writing, keep_reading)]
+        await asyncio.sleep(chance.random() * 0.02)
+        for task in tasks * (1 + n % 2):
             task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with asyncio.timeout(10):
+            await insert(database, -n)
+        await asyncio.gather(*tasks, return_exceptions=True)
     async with asyncio.timeout(10):
-        before = await count(database)
-        await insert(database, 1000)
-        assert await count(database) == before + 1
         await database.close()
-    left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    assert left == []
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_rows_that_a_jobs_old_owner_writes_are_not_kept(tmp_path: Path) -> None:
+    database = Database.open(f"sqlite+aiosqlite:///{tmp_path}/jobs.db")
+    await migrate(database, JOB_MIGRATIONS)
+    store = SqlJobStore(database)
+    await store.create("drill", "r1", {})
+    job = await store.claim(["drill"], "a", 30)
+    assert job is not None
+    async with database.session() as session:
+        await session.execute(text("CREATE TABLE units (n INTEGER)"))
+        await fence(session, job.job_id, job.epoch)
+        await session.execute(text("INSERT INTO units VALUES (1)"))
+    await store.take_over_all(["drill"])
+    assert await store.claim(["drill"], "b", 30) is not None
+    with pytest.raises(FailedPrecondition, match="epoch 2"):
+        async with database.session() as session:
+            await session.execute(text("INSERT INTO units VALUES (2)"))
+            await fence(session, job.job_id, job.epoch)
+    async with database.reading() as session:
+        assert (await session.execute(text("SELECT n FROM units"))).scalars().all() == [1]
+    await database.close()
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
 import grpc
 
 from services.chassis.application import Application
-from services.chassis.errors import NotFound
-from services.chassis.jobs import JobContext, Json
+from services.chassis.jobs import JobContext, JobStore, Json
 from services.chassis.process import run
 from services.chassis.settings import ServiceSettings, load_settings
 
@@ -26,54 +23,55 @@ class DrillingSettings(ServiceSettings, env_prefix="DRILLING_"):
     unit_seconds: float = 0.05
 
 
-async def wire(application: Application) -> None:
-    settings = load_settings(DrillingSettings)
-    store = application.jobs.store
+class Drill:
+    """The job, and the two RPCs that create it and look at it."""
 
-    def trace(word: str) -> None:
-        with settings.trace_file.open("a") as out:
-            out.write(f"{word}\n")
+    def __init__(self, settings: DrillingSettings, store: JobStore) -> None:
+        self._settings = settings
+        self._store = store
 
-    async def drill(ctx: JobContext) -> Json:
+    async def work(self, ctx: JobContext) -> Json:
         done = (ctx.saved or {"done": 0})["done"]
-        trace(f"begin {os.getpid()} {ctx.epoch} {done}")
+        self.trace(f"begin {os.getpid()} {ctx.epoch} {done}")
         try:
-            for unit in range(done, settings.units):
-                await asyncio.sleep(settings.unit_seconds)
-                trace(f"unit {unit}")
+            for unit in range(done, self._settings.units):
+                await asyncio.sleep(self._settings.unit_seconds)
+                self.trace(f"unit {unit}")
                 await ctx.checkpoint({"done": unit + 1})
-                await ctx.progress(done=unit + 1, total=settings.units, unit="units")
+                await ctx.progress(done=unit + 1, total=self._settings.units, unit="units")
         finally:
-            trace(f"end {os.getpid()}")
-        return {"units": settings.units}
+            self.trace(f"end {os.getpid()}")
+        return {"units": self._settings.units}
 
-    async def create(request: bytes, context: Any) -> bytes:
-        if request == b"missing":
-            raise NotFound("There is no such drill.", "List the drills.")
-        return (await store.create("drill", request.decode(), {})).job_id.encode()
+    async def create(self, request: bytes, context: Any) -> bytes:
+        return (await self._store.create("drill", request.decode(), {})).job_id.encode()
 
-    async def get(request: bytes, context: Any) -> bytes:
-        job = await store.get(request.decode())
+    async def get(self, request: bytes, context: Any) -> bytes:
+        job = await self._store.get(request.decode())
         return f"{job.state} {job.attempt} {job.epoch}".encode()
 
-    def add(_: object, server: Any) -> None:
-        methods: dict[str, Any] = {
-            "CreateDrill": grpc.unary_unary_rpc_method_handler(create),
-            "GetDrill": grpc.unary_unary_rpc_method_handler(get),
-        }
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
+    async def stopped(self) -> None:
+        self.trace("stopped")
 
-    async def stopped() -> None:
-        trace("stopped")
+    def trace(self, word: str) -> None:
+        with self._settings.trace_file.open("a") as out:
+            out.write(f"{word}\n")
 
-    application.jobs.runner.register("drill", drill)
-    application.add_servicer(add, None, SERVICE)
-    application.on_stop(stopped)
+
+def add_drill(drill: Drill, server: Any) -> None:
+    methods: dict[str, Any] = {
+        "CreateDrill": grpc.unary_unary_rpc_method_handler(drill.create),
+        "GetDrill": grpc.unary_unary_rpc_method_handler(drill.get),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
+
+
+async def wire(application: Application) -> None:
+    drill = Drill(load_settings(DrillingSettings), application.jobs.store)
+    application.jobs.runner.register("drill", drill.work)
+    application.add_servicer(add_drill, drill, SERVICE)
+    application.on_stop(drill.stopped)
 
 
 if __name__ == "__main__":
-    try:
-        run("drilling", load_settings(DrillingSettings), wire)
-    except Exception:
-        traceback.print_exc()
-        sys.exit(1)
+    run("drilling", load_settings(DrillingSettings), wire)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -79,6 +80,17 @@ async def test_every_prompt_is_answered_after_the_environment_is_told(tmp_path: 
     prepared = [event for event in events if isinstance(event, Prepared)]
     assert (prepared[0].environment.dtype, prepared[0].environment.num_threads) == ("bfloat16", 3)
     assert events.index(prepared[0]) < events.index(found[0])
+
+
+async def test_an_adapter_is_loaded_on_its_base_by_a_worker_of_its_own(tmp_path: Path) -> None:
+    async with bench(tmp_path, max_workers=2) as made:
+        await made.run("steady")
+        adapted = replace(made.workload("steady"), adapter=Artifact("adapter-7", ""))
+        events = [event async for event in made.backend.generate(adapted)]
+        assert len(made.pids("steady")) == 2
+    prepared = next(event for event in events if isinstance(event, Prepared))
+    assert prepared.environment.library_versions == {"adapter": "adapter-7"}
+    assert prepared.environment.chat_template_digest == "sha256:template"
 
 
 async def test_a_loaded_model_serves_the_next_workload(tmp_path: Path) -> None:

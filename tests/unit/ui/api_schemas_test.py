@@ -40,7 +40,14 @@ def test_what_is_answered_has_the_form_that_the_schema_says(kind: Any) -> None:
 
 
 def _check(value: Any, schema: dict[str, Any], place: str) -> None:
-    types = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool}
+    types: dict[str, Any] = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "boolean": bool,
+    }
     assert isinstance(value, types[schema["type"]]), place
     for name, inner in value.items() if isinstance(value, dict) and "properties" in schema else ():
         _check(inner, schema["properties"][name], f"{place}.{name}")

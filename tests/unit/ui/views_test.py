@@ -1,7 +1,9 @@
 """View models made from wire messages."""
 
+from typing import Any
+
 import pytest
-from drillyard.evaluator.v1.verdict_pb2 import Layer, Verdict
+from drillyard.evaluator.v1.verdict_pb2 import Layer, LayerStatus, Verdict
 from drillyard.feedback.v1.loop_pb2 import Budget, Loop, LoopSpec, Round
 from drillyard.job.v1.job_pb2 import Job, JobError, JobProgress, JobState
 from drillyard.registry.v1.model_pb2 import ModelVersion
@@ -83,13 +85,17 @@ def _shown(layers: list[Layer], answer: str = "abcdef") -> tuple[str, str, str]:
 
 
 def test_the_span_of_the_first_failing_layer_is_marked() -> None:
-    layers = [Layer(status=1, span_start=0, span_end=6), Layer(status=2, span_start=2, span_end=4), Layer(status=2)]
+    layers = [
+        Layer(status=LayerStatus.LAYER_STATUS_PASSED, span_start=0, span_end=6),
+        Layer(status=LayerStatus.LAYER_STATUS_FAILED, span_start=2, span_end=4),
+        Layer(status=LayerStatus.LAYER_STATUS_FAILED),
+    ]
     assert _shown(layers) == ("ab", "cd", "ef")
 
 
 @pytest.mark.parametrize("span", [(-4, 99), (4, 2), (99, 120)])
 def test_a_span_outside_the_answer_loses_no_text(span: tuple[int, int]) -> None:
-    parts = _shown([Layer(status=2, span_start=span[0], span_end=span[1])])
+    parts = _shown([Layer(status=LayerStatus.LAYER_STATUS_FAILED, span_start=span[0], span_end=span[1])])
     assert "".join(parts) == "abcdef"
 
 
@@ -132,7 +138,12 @@ def test_the_step_whose_job_works_is_live_and_later_ones_wait() -> None:
 
 
 def test_a_dataset_without_a_job_is_live_until_it_has_an_id() -> None:
-    found = {"test_run_id": "t", "evaluation_id": "e", "probe_test_run_id": "p", "probe_evaluation_id": "q"}
+    found: dict[str, Any] = {
+        "test_run_id": "t",
+        "evaluation_id": "e",
+        "probe_test_run_id": "p",
+        "probe_evaluation_id": "q",
+    }
     jobs = {one: _job(SUCCEEDED) for one in ("t", "e", "p", "q")}
     loop = Loop(job=Job(state=RUNNING), spec=LoopSpec(budget=Budget(max_rounds=1)), rounds=[Round(round=0, **found)])
     assert (0, "dataset", "live") in _states(loop, jobs)

@@ -1,0 +1,212 @@
+"""A real Kubernetes control plane on loopback: etcd, API server and controllers, without a node.
+
+The binaries are looked for where envtest's variable `KUBEBUILDER_ASSETS` points.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import re
+import socket
+import ssl
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.charts.tools import require, run_program
+
+START_SECONDS = 120.0
+STOP_SECONDS = 10.0
+_PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
+_NAMES = "subjectAltName=DNS:localhost,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:10.96.0.1"
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """A running control plane, reached as its administrator."""
+
+    kubeconfig: Path
+
+    def kubectl(self, *arguments: str) -> str:
+        """Run kubectl and return what it prints."""
+        done = run_program("kubectl", f"--kubeconfig={self.kubeconfig}", *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def objects(self, kinds: str, namespace: str) -> list[dict[str, Any]]:
+        """Return all objects of these kinds (comma separated) in a namespace."""
+        found: list[dict[str, Any]] = json.loads(self.kubectl("get", kinds, "-n", namespace, "-o", "json"))["items"]
+        return found
+
+
+def require_assets() -> Path:
+    """Return the folder with the binaries, or skip the test and say how to get them."""
+    named = os.environ.get("KUBEBUILDER_ASSETS", "")
+    missing = [name for name in _PROGRAMS if not (Path(named) / name).is_file()] if named else list(_PROGRAMS)
+    if not missing:
+        return Path(named)
+    lacking = ", ".join(missing)
+    reason = f"KUBEBUILDER_ASSETS={named!r} lacks {lacking}: unpack a Kubernetes server release and etcd there"
+    if named and os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@contextlib.contextmanager
+def run_control_plane(folder: Path) -> Iterator[ControlPlane]:
+    """Start a control plane that keeps everything in `folder`; it ends with the block."""
+    assets, openssl = require_assets(), require("openssl")
+    _make_certificates(folder, openssl)
+    etcd_port, peer_port, api_port, controllers_port = _free_ports(4)
+    kubeconfig = _write_kubeconfig(folder, api_port)
+    etcd_url, api_url = f"http://127.0.0.1:{etcd_port}", f"https://127.0.0.1:{api_port}"
+    with ExitStack() as running:
+
+        def start(name: str, *flags: str) -> Callable[[], str]:
+            return running.enter_context(_running(assets / name, folder / f"{name}.log", flags))
+
+        etcd = start("etcd", *_etcd_flags(folder, etcd_url, f"http://127.0.0.1:{peer_port}"))
+        _wait_for(f"{etcd_url}/health", etcd)
+        api = start("kube-apiserver", *_api_flags(folder, etcd_url, api_port))
+        _wait_for(f"{api_url}/readyz", api, _client_context(folder))
+        start("kube-controller-manager", *_controller_flags(folder, assets, kubeconfig, controllers_port))
+        yield ControlPlane(kubeconfig)
+
+
+def _etcd_flags(folder: Path, url: str, peer_url: str) -> list[str]:
+    return [
+        f"--data-dir={folder / 'etcd'}",
+        "--unsafe-no-fsync",
+        "--log-level=warn",
+        f"--listen-client-urls={url}",
+        f"--advertise-client-urls={url}",
+        f"--listen-peer-urls={peer_url}",
+        f"--initial-advertise-peer-urls={peer_url}",
+        f"--initial-cluster=default={peer_url}",
+    ]
+
+
+def _api_flags(folder: Path, etcd_url: str, port: int) -> list[str]:
+    return [
+        "--bind-address=127.0.0.1",
+        "--advertise-address=127.0.0.1",
+        f"--secure-port={port}",
+        f"--etcd-servers={etcd_url}",
+        "--authorization-mode=Node,RBAC",
+        f"--client-ca-file={folder / 'ca.crt'}",
+        f"--tls-cert-file={folder / 'server.crt'}",
+        f"--tls-private-key-file={folder / 'server.key'}",
+        f"--service-account-key-file={folder / 'server.crt'}",
+        f"--service-account-signing-key-file={folder / 'server.key'}",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        "--service-cluster-ip-range=10.96.0.0/16",
+        "--endpoint-reconciler-type=none",
+    ]
+
+
+def _controller_flags(folder: Path, assets: Path, kubeconfig: Path, port: int) -> list[str]:
+    version = subprocess.run(
+        [assets / "kube-controller-manager", "--version"], check=True, capture_output=True, text=True
+    )
+    minor = re.search(r"v1\.(\d+)", version.stdout)
+    # Older releases listen on a second, open port unless told not to; newer ones do not know the flag.
+    old = ["--port=0"] if minor and int(minor.group(1)) < 24 else []
+    return [
+        f"--kubeconfig={kubeconfig}",
+        f"--authentication-kubeconfig={kubeconfig}",
+        f"--authorization-kubeconfig={kubeconfig}",
+        "--bind-address=127.0.0.1",
+        f"--secure-port={port}",
+        "--leader-elect=false",
+        f"--service-account-private-key-file={folder / 'server.key'}",
+        f"--root-ca-file={folder / 'ca.crt'}",
+        *old,
+    ]
+
+
+@contextlib.contextmanager
+def _running(program: Path, log_path: Path, flags: tuple[str, ...]) -> Iterator[Callable[[], str]]:
+    """Run a program and yield a function that returns its last words once it has ended, else nothing."""
+    with log_path.open("w") as log:
+        process = subprocess.Popen([program, *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def last_words() -> str:
+        return "" if process.poll() is None else f"{program.name} ended: {log_path.read_text()[-2000:]}"
+
+    try:
+        yield last_words
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_SECONDS)
+
+
+def _wait_for(url: str, last_words: Callable[[], str], context: ssl.SSLContext | None = None) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and not last_words():
+        try:
+            with urllib.request.urlopen(url, timeout=5, context=context):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise AssertionError(f"{url} did not answer. {last_words()}")
+
+
+def _make_certificates(folder: Path, openssl: str) -> None:
+    def issue(name: str, subject: str, *options: str) -> None:
+        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", str(folder / f"{name}.key"))
+        command = [openssl, "req", "-x509", *key, "-out", str(folder / f"{name}.crt"), "-days", "2", "-subj", subject]
+        subprocess.run([*command, *options], check=True, capture_output=True)
+
+    issue("ca", "/CN=scratch-ca")
+    signed = ("-CA", str(folder / "ca.crt"), "-CAkey", str(folder / "ca.key"), "-addext", "basicConstraints=CA:FALSE")
+    issue("server", "/CN=kube-apiserver", *signed, "-addext", _NAMES)
+    issue("admin", "/O=system:masters/CN=admin", *signed, "-addext", "extendedKeyUsage=clientAuth")
+
+
+def _client_context(folder: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    context.load_cert_chain(folder / "admin.crt", folder / "admin.key")
+    return context
+
+
+def _write_kubeconfig(folder: Path, api_port: int) -> Path:
+    def encoded(name: str) -> str:
+        return base64.b64encode((folder / name).read_bytes()).decode()
+
+    cluster = {"server": f"https://127.0.0.1:{api_port}", "certificate-authority-data": encoded("ca.crt")}
+    user = {"client-certificate-data": encoded("admin.crt"), "client-key-data": encoded("admin.key")}
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "scratch",
+        "clusters": [{"name": "scratch", "cluster": cluster}],
+        "users": [{"name": "admin", "user": user}],
+        "contexts": [{"name": "scratch", "context": {"cluster": "scratch", "user": "admin"}}],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(document))
+    path.chmod(0o600)
+    return path
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]

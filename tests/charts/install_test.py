@@ -1,0 +1,143 @@
+"""The chart on a real API server: installed, tested, upgraded, rolled back and taken away by the real helm."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.charts.control_plane import ControlPlane, run_control_plane
+from tests.charts.tools import CHART, DEPLOYABLES, helm, profile_values, require
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+
+NAMESPACE = "drilling"
+PATIENCE_SECONDS = 60.0
+OURS = "app.kubernetes.io/part-of=drillyard"
+
+
+@pytest.fixture(scope="module")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    require("helm")
+    require("kubectl")
+    with run_control_plane(tmp_path_factory.mktemp("control-plane")) as running:
+        running.kubectl("create", "namespace", NAMESPACE)
+        yield running
+
+
+@pytest.fixture
+def release(control_plane: ControlPlane) -> Iterator[str]:
+    """The chart installed under a name, with the values that so old an API server accepts."""
+    run(control_plane, "install", "dy", str(CHART), *profile_values("minimal-1.20"))
+    yield "dy"
+    helm("uninstall", "dy", "--namespace", NAMESPACE, "--ignore-not-found", kubeconfig=control_plane.kubeconfig)
+
+
+def run(control_plane: ControlPlane, *arguments: str) -> str:
+    done = helm(*arguments, "--namespace", NAMESPACE, kubeconfig=control_plane.kubeconfig)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def within_patience(claim: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not claim():
+        assert time.monotonic() < end, f"{what}, within {PATIENCE_SECONDS:.0f} s"
+        time.sleep(0.2)
+
+
+def names(control_plane: ControlPlane, kind: str) -> set[str]:
+    return {item["metadata"]["name"] for item in control_plane.objects(kind, NAMESPACE)}
+
+
+def pod_levels(control_plane: ControlPlane) -> dict[str, str]:
+    """The log level that each pod is told, by the name of what it runs."""
+    return {
+        pod["metadata"]["labels"]["app.kubernetes.io/name"]: entry["value"]
+        for pod in control_plane.objects("pods", NAMESPACE)
+        if "deletionTimestamp" not in pod["metadata"]
+        for entry in pod["spec"]["containers"][0].get("env", ())
+        if entry["name"].endswith("_LOG_LEVEL")
+    }
+
+
+def levels_are(control_plane: ControlPlane, level: str) -> None:
+    expected = dict.fromkeys(DEPLOYABLES, level)
+    within_patience(lambda: pod_levels(control_plane) == expected, f"every pod has log level {level}")
+
+
+def test_the_release_lives_through_install_upgrade_rollback_and_uninstall(
+    control_plane: ControlPlane, release: str
+) -> None:
+    expected = {f"{release}-{name}" for name in DEPLOYABLES}
+    assert names(control_plane, "deployments") == names(control_plane, "services") == expected
+    assert names(control_plane, "networkpolicies") == expected
+    assert names(control_plane, "persistentvolumeclaims") == {f"{release}-data"}
+    levels_are(control_plane, "info")
+    assert len(control_plane.objects("replicasets", NAMESPACE)) == len(DEPLOYABLES)
+
+    run(control_plane, "upgrade", release, str(CHART), "--reuse-values", "--set", "logs.level=debug")
+    levels_are(control_plane, "debug")
+    run(control_plane, "rollback", release, "1")
+    levels_are(control_plane, "info")
+    history = json.loads(run(control_plane, "history", release, "--output", "json"))
+    assert [entry["status"] for entry in history] == ["superseded", "superseded", "deployed"]
+
+    run(control_plane, "uninstall", release)
+    kinds = "deployments,replicasets,pods,services,serviceaccounts,configmaps,secrets,networkpolicies"
+    within_patience(lambda: leftovers(control_plane, kinds) == [], "nothing of the release is left")
+    assert names(control_plane, "persistentvolumeclaims") == {f"{release}-data"}
+
+
+def leftovers(control_plane: ControlPlane, kinds: str) -> list[str]:
+    ours = json.loads(control_plane.kubectl("get", kinds, "-n", NAMESPACE, "-l", OURS, "-o", "json"))["items"]
+    releases = json.loads(control_plane.kubectl("get", "secrets", "-n", NAMESPACE, "-l", "owner=helm", "-o", "json"))
+    return [item["metadata"]["name"] for item in ours + releases["items"]]
+
+
+def test_the_data_volume_is_taken_over_by_a_new_release_of_the_same_name(
+    control_plane: ControlPlane, release: str
+) -> None:
+    before = volume_uid(control_plane)
+    run(control_plane, "uninstall", release)
+    run(control_plane, "install", release, str(CHART), *profile_values("minimal-1.20"))
+    assert volume_uid(control_plane) == before
+
+
+def volume_uid(control_plane: ControlPlane) -> Any:
+    (claim,) = control_plane.objects("persistentvolumeclaims", NAMESPACE)
+    return claim["metadata"]["uid"]
+
+
+@pytest.mark.parametrize(("phase", "code"), [("Succeeded", 0), ("Failed", 1)])
+def test_helm_test_says_what_the_smoke_pod_found(
+    control_plane: ControlPlane, release: str, phase: str, code: int
+) -> None:
+    smoke = f"{release}-smoke"
+    with ThreadPoolExecutor(1) as pool:
+        arguments = ("test", release, "--namespace", NAMESPACE, "--timeout", "60s")
+        asked = pool.submit(helm, *arguments, kubeconfig=control_plane.kubeconfig)
+        within_patience(lambda: smoke in names(control_plane, "pods"), "helm makes the smoke pod")
+        # No node runs it here, so its end is written as a kubelet would.
+        status = json.dumps({"status": {"phase": phase}})
+        control_plane.kubectl("patch", "pod", smoke, "-n", NAMESPACE, "--subresource=status", "--patch", status)
+        answer = asked.result()
+    assert answer.returncode == code, answer.stderr
+    assert f"Phase:          {phase}" in answer.stdout + answer.stderr
+
+
+def test_a_dry_run_on_the_server_accepts_every_object_and_stores_none(control_plane: ControlPlane) -> None:
+    arguments = ("install", "try", str(CHART), "--dry-run=server", *profile_values("minimal-1.20"))
+    assert "kind: Deployment" in run(control_plane, *arguments)
+    assert not any(name.startswith("try-") for name in names(control_plane, "deployments"))
+
+
+def test_a_failing_kubectl_is_not_taken_for_an_answer(control_plane: ControlPlane, tmp_path: Path) -> None:
+    with pytest.raises((AssertionError, subprocess.SubprocessError)):
+        ControlPlane(tmp_path / "no-kubeconfig").objects("pods", NAMESPACE)

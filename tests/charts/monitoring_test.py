@@ -1,0 +1,129 @@
+"""Dashboards and alerts ask for series that the code exports, and alerts fire when they should."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from starlette.types import Receive, Scope, Send
+
+from services.chassis.telemetry import Telemetry
+from services.evaluator.telemetry import EvaluatorTelemetry
+from services.feedback.telemetry import FeedbackTelemetry
+from services.registry.telemetry import RegistryTelemetry
+from services.test_runner.telemetry import TestRunnerTelemetry
+from services.trainer.telemetry import TrainerTelemetry
+from tests.charts.tools import CHART, of_kind, profile_values, render, run_program
+from ui.middleware.telemetry import HttpTelemetry
+
+DASHBOARDS = sorted((CHART / "files" / "dashboards").glob("*.json"))
+ALERTS = CHART / "files" / "alerts.yaml"
+ALERT_TESTS = Path(__file__).with_name("alerts_test.yaml")
+FROM_PROMETHEUS = {"up"}
+
+
+def exported_series() -> set[str]:
+    async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+        return None
+
+    telemetry = Telemetry()
+    for own in (RegistryTelemetry, TestRunnerTelemetry, EvaluatorTelemetry, TrainerTelemetry, FeedbackTelemetry):
+        own(telemetry)
+    HttpTelemetry(nothing, telemetry)
+    suffixes = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
+    return {
+        family.name + suffix for family in telemetry.registry.collect() for suffix in suffixes.get(family.type, ("",))
+    } | FROM_PROMETHEUS
+
+
+def panel_queries(path: Path) -> list[str]:
+    panels = json.loads(path.read_text())["panels"]
+    return [target["expr"] for panel in panels for target in panel["targets"]]
+
+
+def alert_rules() -> list[dict[str, Any]]:
+    groups = yaml.safe_load(ALERTS.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def series_in(query: str) -> set[str]:
+    return set(re.findall(r"\b(?:drillyard_\w+|process_\w+|python_\w+|kube\w*_\w+|up(?=\{))", query))
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_dashboards_ask_only_for_series_that_the_code_exports(path: Path) -> None:
+    asked = {series for query in panel_queries(path) for series in series_in(query)}
+    assert asked
+    assert asked - exported_series() == set()
+    assert all(series_in(query) for query in panel_queries(path))
+
+
+def test_alerts_ask_only_for_series_that_the_code_exports() -> None:
+    assert {series for rule in alert_rules() for series in series_in(rule["expr"])} <= exported_series()
+
+
+def test_every_series_of_ours_is_shown_somewhere() -> None:
+    shown = {series for path in DASHBOARDS for query in panel_queries(path) for series in series_in(query)}
+    families = {re.sub(r"_(bucket|sum|count|total)$", "", series) for series in shown}
+    ours = {re.sub(r"_(bucket|sum|count|total)$", "", name) for name in exported_series()}
+    assert {name for name in ours if name.startswith("drillyard_")} - families == set()
+
+
+def test_a_series_that_nobody_exports_is_seen() -> None:
+    assert series_in('rate(drillyard_made_up_total{job="x"}[5m])') - exported_series() == {"drillyard_made_up_total"}
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_dashboards_take_their_data_source_from_a_variable(path: Path) -> None:
+    board = json.loads(path.read_text())
+    assert board["uid"] == f"drillyard-{path.stem}"
+    assert {panel["datasource"]["uid"] for panel in board["panels"]} == {"${datasource}"}
+    assert [variable["name"] for variable in board["templating"]["list"]] == ["datasource", "job"]
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]]
+    assert len(places) == len(set(places))
+
+
+def test_dashboards_and_rules_reach_the_cluster_unchanged() -> None:
+    manifests = render(*profile_values("postgres-s3"))
+    maps = of_kind(manifests, "ConfigMap")
+    assert set(maps) == {f"dy-dashboard-{path.stem}" for path in DASHBOARDS}
+    for path in DASHBOARDS:
+        stored = maps[f"dy-dashboard-{path.stem}"]
+        assert stored["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert json.loads(stored["data"][path.name]) == json.loads(path.read_text())
+    (rules,) = of_kind(manifests, "PrometheusRule").values()
+    assert rules["spec"] == yaml.safe_load(ALERTS.read_text())
+    assert rules["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+
+
+def test_the_monitor_finds_the_metrics_port_of_every_service() -> None:
+    manifests = render(*profile_values("postgres-s3"))
+    (monitor,) = of_kind(manifests, "ServiceMonitor").values()
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+    for service in of_kind(manifests, "Service").values():
+        assert wanted <= service["metadata"]["labels"].items()
+        assert monitor["spec"]["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}
+
+
+def test_every_alert_says_what_to_do() -> None:
+    for rule in alert_rules():
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert {"summary", "runbook"} <= set(rule["annotations"]), rule["alert"]
+
+
+def test_every_alert_is_described_for_operators_and_tried() -> None:
+    guide = (CHART.parents[1] / "docs" / "operations.md").read_text()
+    tests = yaml.safe_load(ALERT_TESTS.read_text())["tests"]
+    tried = {entry["alertname"] for test in tests for entry in test["alert_rule_test"]}
+    for rule in alert_rules():
+        assert f"`{rule['alert']}`" in guide
+        assert rule["alert"] in tried
+
+
+def test_alerts_fire_when_they_should_and_only_then() -> None:
+    done = run_program("promtool", "test", "rules", ALERT_TESTS.name, cwd=ALERT_TESTS.parent)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,125 @@
+"""The chart renders valid objects for every profile, and refuses values that cannot work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+
+from tests.charts.tools import CHART, DEPLOYABLES, PROFILES, SERVICES, helm, of_kind, profile_values, render
+
+SCHEMA_VERSION = "1.37"
+CUSTOM_KINDS = {"ServiceMonitor", "PrometheusRule"}
+MAX_TEMPLATE_LINES = 120
+
+
+def refusal(*arguments: str) -> str:
+    answer = helm("template", "dy", str(CHART), *arguments)
+    assert answer.returncode != 0, "the values were accepted"
+    return answer.stderr
+
+
+def test_there_is_a_profile_for_each_way_to_install() -> None:
+    assert {"default-sqlite", "postgres-s3", "gpu", "minimal-1.20"} <= set(PROFILES)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_helm_lint_is_content_with_every_profile(profile: str) -> None:
+    answer = helm("lint", "--strict", str(CHART), *profile_values(profile))
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_object_matches_the_schema_of_todays_kubernetes(profile: str) -> None:
+    manifests = render(*profile_values(profile))
+    for manifest in manifests:
+        if manifest["kind"] not in CUSTOM_KINDS:
+            kubernetes_validate.validate(manifest, SCHEMA_VERSION, strict=True)
+    assert {f"dy-{name}" for name in DEPLOYABLES} == set(of_kind(manifests, "Deployment"))
+
+
+def test_the_schema_check_sees_a_wrong_field() -> None:
+    manifest = next(iter(of_kind(render(), "Deployment").values()))
+    manifest["spec"]["replica"] = 1
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(manifest, SCHEMA_VERSION, strict=True)
+
+
+@pytest.mark.parametrize("probe", ["grpc", "tcp", "none"])
+def test_probes_can_be_switched(probe: str) -> None:
+    containers = [
+        manifest["spec"]["template"]["spec"]["containers"][0]
+        for name, manifest in of_kind(render("--set", f"probes.type={probe}"), "Deployment").items()
+        if name != "dy-gateway"
+    ]
+    actions = {next(iter(set(c.get("livenessProbe", {})) & {"grpc", "tcpSocket"}), "none") for c in containers}
+    assert actions == {{"grpc": "grpc", "tcp": "tcpSocket", "none": "none"}[probe]}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_sqlite_with_two_replicas_is_refused(service: str) -> None:
+    message = refusal("--set", f"services.{service}.replicas=2")
+    assert f"services.{service}.replicas is 2, but SQLite allows one replica" in message
+
+
+def test_sqlite_replaces_its_pod_instead_of_running_two() -> None:
+    strategies = {m["spec"]["strategy"]["type"] for m in of_kind(render(), "Deployment").values()}
+    assert strategies == {"Recreate"}
+
+
+@pytest.mark.parametrize(
+    "typo",
+    [
+        "imagee.tag=1",
+        "image.pullPolicy=Sometimes",
+        "database.existingSecrett=x",
+        "database.existingSecret=Not_A_Name",
+        "artifacts.url=s3://key:secret@bucket/x",
+        "storage.size=plenty",
+        "storage.accessMode=ReadWrite",
+        "logs.level=loud",
+        "probes.type=http",
+        "networkPolicy.enable=true",
+        "monitoring.rule.enabled=true",
+        "services.trainr.replicas=1",
+        "services.trainer.replica=1",
+        "services.trainer.replicas=-1",
+        "services.trainer.resources.limit.memory=1Gi",
+        "services.trainer.env.lower_case=1",
+        "services.trainer.env.TRAINER_DATABASE_URL=postgresql://u:p@h/d",
+        "services.trainer.env.AWS_SECRET_ACCESS_KEY=x",
+    ],
+)
+def test_the_schema_refuses_a_wrong_value(typo: str) -> None:
+    message = refusal("--set", typo)
+    assert "don't meet the specifications of the schema" in message
+    assert any(part in message for part in typo.split("=", maxsplit=1)[0].split(".")[-2:])
+
+
+def test_monitors_and_rules_need_a_cluster_that_knows_them() -> None:
+    switches = ("--set", "monitoring.serviceMonitor.enabled=true,monitoring.rules.enabled=true")
+    assert {manifest["kind"] for manifest in render(*switches)} >= CUSTOM_KINDS
+    unaware = helm("template", "dy", str(CHART), *switches)
+    assert unaware.returncode == 0
+    assert "ServiceMonitor" not in unaware.stdout
+
+
+def test_policies_budgets_and_dashboards_can_be_switched_off() -> None:
+    off = "networkPolicy.enabled=false,monitoring.dashboards.enabled=false"
+    assert not {"NetworkPolicy", "ConfigMap", "PodDisruptionBudget"} & {m["kind"] for m in render("--set", off)}
+    budgets = of_kind(render("--set", "podDisruptionBudget.enabled=true"), "PodDisruptionBudget")
+    assert len(budgets) == len(DEPLOYABLES)
+
+
+def test_an_old_cluster_is_not_refused_by_the_chart() -> None:
+    assert "kubeVersion" not in (CHART / "Chart.yaml").read_text()
+    answer = helm("template", "dy", str(CHART), "--kube-version", "1.20.0", *profile_values("minimal-1.20"))
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_templates_are_short() -> None:
+    lengths: dict[Path, int] = {
+        path: len(path.read_text().splitlines()) for path in (CHART / "templates").rglob("*") if path.is_file()
+    }
+    assert {path.name: length for path, length in lengths.items() if length > MAX_TEMPLATE_LINES} == {}

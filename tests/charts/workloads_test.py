@@ -1,0 +1,178 @@
+"""What the chart's pods may do, what they are told, and whom they reach."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from services.chassis.settings import ServiceSettings
+from services.evaluator.settings import EvaluatorSettings
+from services.feedback.settings import FeedbackSettings
+from services.registry.settings import RegistrySettings
+from services.test_runner.settings import TestRunnerSettings
+from services.trainer.settings import TrainerSettings
+from tests.charts.tools import (
+    DEPLOYABLES,
+    PROFILES,
+    SERVICES,
+    Manifest,
+    environment_of,
+    of_kind,
+    pod_specs,
+    profile_values,
+    render,
+)
+from ui.settings import GatewaySettings
+
+CALLS = {
+    "registry": set[str](),
+    "test-runner": {"registry"},
+    "evaluator": {"registry", "test-runner"},
+    "trainer": {"registry"},
+    "feedback": {"registry", "test-runner", "evaluator", "trainer"},
+    "gateway": {"registry", "test-runner", "evaluator", "trainer", "feedback"},
+}
+SETTINGS: dict[str, type[ServiceSettings] | type[GatewaySettings]] = {
+    "registry": RegistrySettings,
+    "test-runner": TestRunnerSettings,
+    "evaluator": EvaluatorSettings,
+    "trainer": TrainerSettings,
+    "feedback": FeedbackSettings,
+    "gateway": GatewaySettings,
+}
+
+
+def prefix_of(name: str) -> str:
+    return name.upper().replace("-", "_") + "_"
+
+
+def pod_of(manifests: list[Manifest], name: str) -> Manifest:
+    return pod_specs(manifests)[f"dy-{name}"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_pod_obeys_the_restricted_pod_security_standard(profile: str) -> None:
+    for name, spec in pod_specs(render(*profile_values(profile))).items():
+        pod, container = spec["securityContext"], spec["containers"][0]["securityContext"]
+        assert pod["runAsNonRoot"] is True, name
+        assert pod["runAsUser"] == 10001, name
+        assert pod["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert container["allowPrivilegeEscalation"] is False, name
+        assert container["readOnlyRootFilesystem"] is True, name
+        assert container["capabilities"] == {"drop": ["ALL"]}, name
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec), name
+        volumes = {kind for volume in spec.get("volumes", ()) for kind in volume if kind != "name"}
+        assert volumes <= {"emptyDir", "persistentVolumeClaim"}, name
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_pod_gets_a_token_of_the_cluster(profile: str) -> None:
+    manifests = render(*profile_values(profile))
+    accounts = of_kind(manifests, "ServiceAccount")
+    assert set(accounts) == {f"dy-{name}" for name in DEPLOYABLES}
+    assert not any(account["automountServiceAccountToken"] for account in accounts.values())
+    assert not any(spec["automountServiceAccountToken"] for spec in pod_specs(manifests).values())
+    assert not {"Role", "ClusterRole", "RoleBinding"} & {manifest["kind"] for manifest in manifests}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_environment_name_stands_twice(profile: str) -> None:
+    for name, spec in pod_specs(render(*profile_values(profile))).items():
+        names = [entry["name"] for entry in spec["containers"][0].get("env", ())]
+        assert len(names) == len(set(names)), name
+
+
+def test_a_value_for_a_name_that_the_chart_sets_replaces_it() -> None:
+    pod = pod_of(render("--set", "services.registry.env.REGISTRY_LOG_LEVEL=debug"), "registry")
+    assert environment_of(pod)["REGISTRY_LOG_LEVEL"] == "debug"
+
+
+@pytest.mark.parametrize("name", DEPLOYABLES)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_pods_environment_is_what_its_settings_read(name: str, profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = environment_of(pod_of(render(*profile_values(profile)), name))
+    known = {prefix_of(name) + field.upper() for field in SETTINGS[name].model_fields}
+    assert set(environment) <= known
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value if isinstance(value, str) else "postgresql+psycopg://u@h/d")
+    settings = SETTINGS[name]()
+    assert settings.metrics_port == 9090
+    assert str(settings.data_dir) == "/data"
+
+
+def test_services_are_told_where_those_they_call_are() -> None:
+    manifests = render()
+    for name, called in CALLS.items():
+        environment = environment_of(pod_of(manifests, name))
+        addresses = {key: value for key, value in environment.items() if key.endswith("_ADDRESS")}
+        expected = {f"{prefix_of(name)}{prefix_of(other)}ADDRESS": f"dy-{other}:50051" for other in called}
+        assert addresses == expected, name
+    assert all("50051" in json.dumps(of_kind(manifests, "Service")[f"dy-{name}"]) for name in SERVICES)
+
+
+def test_network_policies_let_in_only_who_calls() -> None:
+    policies = of_kind(render(), "NetworkPolicy")
+    for name in SERVICES:
+        rules = [rule for rule in policies[f"dy-{name}"]["spec"]["ingress"] if rule["ports"][0]["port"] == "grpc"]
+        allowed = {
+            peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"] for rule in rules for peer in rule["from"]
+        }
+        assert allowed == {caller for caller, called in CALLS.items() if name in called} | {name, "smoke"}
+    assert policies["dy-gateway"]["spec"]["ingress"] == [{"ports": [{"port": "metrics", "protocol": "TCP"}]}]
+
+
+def test_the_gateway_listens_inside_its_pod_only() -> None:
+    manifests = render()
+    assert "GATEWAY_HOST" not in environment_of(pod_of(manifests, "gateway"))
+    assert [port["name"] for port in of_kind(manifests, "Service")["dy-gateway"]["spec"]["ports"]] == ["metrics"]
+
+
+def test_secrets_are_references_only() -> None:
+    manifests = render(*profile_values("postgres-s3"))
+    assert of_kind(manifests, "Secret") == {}
+    for name in SERVICES:
+        container = pod_of(manifests, name)["containers"][0]
+        url = environment_of(pod_of(manifests, name))[f"{prefix_of(name)}DATABASE_URL"]
+        assert url == {"secretKeyRef": {"name": "drillyard-databases", "key": name}}
+        assert container["envFrom"] == [{"secretRef": {"name": "drillyard-s3"}}]
+        assert not {"command", "args"} & set(container)
+    gateway = pod_of(manifests, "gateway")["containers"][0]
+    assert "envFrom" not in gateway
+
+
+def volume_of(pod: Manifest) -> Any:
+    return next(volume for volume in pod["volumes"] if volume["name"] == "data")
+
+
+def test_pods_that_share_a_volume_of_one_node_stay_together() -> None:
+    pods = [pod_of(render(), name) for name in DEPLOYABLES]
+    assert all(volume_of(pod)["persistentVolumeClaim"] == {"claimName": "dy-data"} for pod in pods)
+    terms = [pod["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0] for pod in pods]
+    group = {"app.kubernetes.io/part-of": "drillyard", "app.kubernetes.io/instance": "dy"}
+    assert all(term["labelSelector"]["matchLabels"] == group for term in terms)
+    assert all(term["topologyKey"] == "kubernetes.io/hostname" for term in terms)
+    labels = of_kind(render(), "Deployment")["dy-registry"]["spec"]["template"]["metadata"]["labels"]
+    assert group.items() <= labels.items()
+
+
+def test_pods_spread_where_the_volume_allows_it_or_there_is_none() -> None:
+    shared = pod_of(render("--set", "storage.accessMode=ReadWriteMany,database.existingSecret=x"), "trainer")
+    assert "affinity" not in shared
+    alone = render(*profile_values("postgres-s3"))
+    assert "affinity" not in pod_of(alone, "trainer")
+    assert volume_of(pod_of(alone, "trainer"))["emptyDir"] == {}
+    assert of_kind(alone, "PersistentVolumeClaim") == {}
+
+
+def test_data_outlives_the_release() -> None:
+    claim = of_kind(render(), "PersistentVolumeClaim")["dy-data"]
+    assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert of_kind(render("--set", "storage.existingClaim=mine"), "PersistentVolumeClaim") == {}
+
+
+def test_the_smoke_pod_asks_every_service() -> None:
+    container = pod_of(render(), "smoke")["containers"][0]
+    assert container["command"] == ["python", "-m", "services.check_health"]
+    assert set(container["args"]) == {f"dy-{name}:50051" for name in SERVICES}

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from services.lm.chat import encode_example, encode_prompt, render
+from services.lm.errors import InvalidChat
+from services.lm.loading import load_tokenizer
+from services.lm.tiny import write_tiny_model
+
+QUESTION = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Say <read_file> é"}]
+ANSWERED = [*QUESTION, {"role": "assistant", "content": "<read_file>\n</read_file>"}]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("chat") / "model"
+    write_tiny_model(folder)
+    return load_tokenizer(folder)
+
+
+def test_a_prompt_ends_where_the_answer_begins(tokenizer) -> None:
+    assert render(tokenizer, QUESTION).endswith("<|im_start|>assistant\n")
+    assert tokenizer.decode(encode_prompt(tokenizer, QUESTION)) == render(tokenizer, QUESTION)
+
+
+def test_an_example_is_its_prompt_then_the_answer_with_its_end(tokenizer) -> None:
+    example = encode_example(tokenizer, ANSWERED)
+    assert list(example.ids[: example.trained_from]) == encode_prompt(tokenizer, QUESTION)
+    assert tokenizer.decode(list(example.ids[example.trained_from :])) == "<read_file>\n</read_file><|im_end|>"
+
+
+def test_an_answer_that_holds_the_end_marker_is_refused(tokenizer) -> None:
+    with pytest.raises(InvalidChat, match="end-of-turn"):
+        encode_example(tokenizer, [*QUESTION, {"role": "assistant", "content": "a<|im_end|>b"}])
+
+
+def test_an_example_without_an_answer_is_refused(tokenizer) -> None:
+    with pytest.raises(InvalidChat, match="assistant"):
+        encode_example(tokenizer, QUESTION)
+
+
+def test_a_template_that_changes_the_answered_prompt_is_refused(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "model")
+    template = tmp_path / "model" / "chat_template.jinja"
+    template.write_text("{{ messages | length }}" + template.read_text())
+    with pytest.raises(InvalidChat, match="differently"):
+        encode_example(load_tokenizer(tmp_path / "model"), ANSWERED)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ raise_exception('roles must alternate') }}",
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ messages[0]['absent']['deeper'] }}",
+        "{% for",
+    ],
+)
+def test_a_template_that_fails_or_attacks_is_refused(tmp_path: Path, template: str) -> None:
+    write_tiny_model(tmp_path / "model")
+    (tmp_path / "model" / "chat_template.jinja").write_text(template)
+    with pytest.raises(InvalidChat, match="refuses"):
+        render(load_tokenizer(tmp_path / "model"), QUESTION)
+
+
+def test_a_model_without_a_template_is_refused(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "model")
+    (tmp_path / "model" / "chat_template.jinja").unlink()
+    with pytest.raises(InvalidChat, match="no chat template"):
+        render(load_tokenizer(tmp_path / "model"), QUESTION)

@@ -1,0 +1,163 @@
+"""Generation behind a shared prefix equals plain generation, whatever is batched with what."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from services.lm.adapters import LoraSettings, add_lora
+from services.lm.errors import InvalidChat, LimitExceeded
+from services.lm.generation import engine as engine_module
+from services.lm.generation.cache import Prefix, PrefixCache
+from services.lm.generation.engine import Engine
+from services.lm.generation.forward import TransformersForward
+from services.lm.generation.grouping import group_prompts
+from services.lm.generation.requests import GenerationRequest
+from services.lm.loading import LoadedModel, load
+from services.lm.tiny import write_tiny_model
+from services.lm.worker_protocol import Sampling
+
+SYSTEM = list(range(5, 95))
+PROMPTS = [[*SYSTEM, *range(100 + 3 * number, 105 + 5 * number)] for number in range(9)]
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    folder = tmp_path_factory.mktemp("engine") / "model"
+    write_tiny_model(folder, num_layers=3, max_positions=300)
+    loaded = load(folder, dtype="float32")
+    # Wider weights: a freshly made model repeats one token for ever, which would prove little.
+    source = torch.Generator().manual_seed(11)
+    for parameter in loaded.model.parameters():
+        if parameter.dim() > 1:
+            parameter.copy_(torch.randn(parameter.shape, generator=source) * 0.25)
+    return loaded
+
+
+def requests(count: int = 24) -> list[GenerationRequest]:
+    return [GenerationRequest(f"case {index}", prompt, count) for index, prompt in enumerate(PROMPTS)]
+
+
+def plainly(loaded: LoadedModel, prompt: list[int], count: int = 24) -> list[int]:
+    ids = torch.tensor([prompt])
+    output = loaded.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=count, do_sample=False)
+    tokens: list[int] = output[0, len(prompt) :].tolist()
+    return tokens
+
+
+@pytest.mark.parametrize("max_batch", [1, 4, 64])
+def test_greedy_answers_equal_plain_generation(loaded: LoadedModel, max_batch: int) -> None:
+    answers = {result.key: result for result in Engine(loaded).generate(requests(), max_batch=max_batch)}
+    expected = [plainly(loaded, prompt) for prompt in PROMPTS]
+    assert [list(answers[f"case {index}"].token_ids) for index in range(9)] == expected
+    assert len({tuple(tokens) for tokens in expected}) > 5
+    assert all(result.cached_tokens == len(SYSTEM) for result in answers.values())
+
+
+def test_layers_computed_by_transformers_give_the_same(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    lean = {result.key: result.token_ids for result in Engine(loaded).generate(requests())}
+    monkeypatch.setattr(engine_module, "forward_of", TransformersForward)
+    other = {result.key: result.token_ids for result in Engine(loaded).generate(requests())}
+    assert other == lean
+
+
+def test_a_sequence_stops_at_its_end_of_turn(loaded: LoadedModel) -> None:
+    tokens = plainly(loaded, PROMPTS[0])
+    end = tokens[6]
+    stopping = dataclasses.replace(loaded, eos_ids=frozenset({end}))
+    (result,) = Engine(stopping).generate(requests()[:1])
+    assert list(result.token_ids) == tokens[: tokens.index(end) + 1]
+    assert result.finish_reason == "stop"
+
+
+def test_what_does_not_fit_is_answered_with_numbers_before_anything_is_computed(loaded: LoadedModel) -> None:
+    steps: list[int] = []
+    results = Engine(loaded).generate(
+        [GenerationRequest("long", [5] * 290, 11), *requests()[:1]],
+        on_step=lambda tokens, active, waiting: steps.append(tokens) is None,
+    )
+    first = next(results)
+    assert (first.key, first.finish_reason, first.token_ids) == ("long", "context_overflow", ())
+    assert "290" in first.detail and "11" in first.detail and "300" in first.detail
+    assert steps == []
+    assert [result.finish_reason for result in results] == ["length"]
+
+
+def test_the_last_position_can_be_used(loaded: LoadedModel) -> None:
+    (result,) = Engine(loaded).generate([GenerationRequest("full", [5] * 290, 10)])
+    assert len(result.token_ids) == 10
+
+
+def test_sampling_depends_on_seed_and_key_only(loaded: LoadedModel) -> None:
+    sampling = Sampling(temperature=1.5, top_p=0.95, top_k=50)
+
+    def sample(max_batch: int, chosen: list[GenerationRequest]) -> dict[str, tuple[int, ...]]:
+        results = Engine(loaded).generate(chosen, sampling, max_batch=max_batch)
+        return {result.key: result.token_ids for result in results}
+
+    together, alone = sample(64, requests()), sample(1, requests()[2:3])
+    assert together["case 2"] == alone["case 2"]
+    reseeded = sample(64, [dataclasses.replace(request, seed=1) for request in requests()])
+    assert reseeded["case 2"] != together["case 2"]
+
+
+def test_an_unmerged_adapter_in_training_is_used_as_it_is_now(loaded: LoadedModel, tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "model", num_layers=2)
+    plain = load(tmp_path / "model", dtype="float32")
+    model = add_lora(plain.model, LoraSettings(), seed=1).eval()
+    engine = Engine(dataclasses.replace(plain, model=model))
+    for scale in (0.0, 0.5):
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if "lora_B" in name:
+                    parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(5)) * scale)
+        answers = {result.key: list(result.token_ids) for result in engine.generate(requests(8))}
+        current = dataclasses.replace(plain, model=model)
+        assert [answers[f"case {index}"] for index in range(9)] == [plainly(current, p, 8) for p in PROMPTS]
+
+
+def test_the_caller_can_end_it(loaded: LoadedModel) -> None:
+    results = Engine(loaded).generate(requests(), on_step=lambda tokens, active, waiting: tokens < 20)
+    assert list(results) == []
+
+
+def test_prompts_of_several_systems_are_grouped_by_theirs(loaded: LoadedModel) -> None:
+    other = [7, *range(60, 160)]
+    mixed = [*PROMPTS, *([*other, *range(20, 25 + number)] for number in range(4)), list(range(200, 230))]
+    groups = group_prompts(mixed)
+    assert [(len(group.indices), group.prefix_length) for group in groups[:2]] == [
+        (9, len(SYSTEM)),
+        (4, len(other) + 4),
+    ]
+    asked = [GenerationRequest(str(index), prompt, 6) for index, prompt in enumerate(mixed)]
+    answers = {result.key: list(result.token_ids) for result in Engine(loaded).generate(asked)}
+    assert [answers[str(index)] for index in range(len(mixed))] == [plainly(loaded, prompt, 6) for prompt in mixed]
+
+
+def test_prefixes_unused_longest_are_let_go() -> None:
+    cache = PrefixCache(max_bytes=2 * 4 * 100)
+    for name in (1, 2):
+        cache.put([name], Prefix(1, (torch.zeros(100),)))
+    assert cache.get([1]) is not None
+    cache.put([3], Prefix(1, (torch.zeros(100),)))
+    assert cache.get([2]) is None
+    assert cache.get([1]) is not None
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        [GenerationRequest("empty", [], 4)],
+        [GenerationRequest("none", [5], 0)],
+        [GenerationRequest("twice", [5], 1), GenerationRequest("twice", [6], 1)],
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused(loaded: LoadedModel, broken: list[GenerationRequest]) -> None:
+    with pytest.raises(InvalidChat):
+        list(Engine(loaded).generate(broken))
+
+
+def test_a_sequence_larger_than_the_memory_allowed_is_refused(loaded: LoadedModel) -> None:
+    with pytest.raises(LimitExceeded, match="bytes"):
+        list(Engine(loaded, sequence_cache_bytes=1000).generate(requests()))

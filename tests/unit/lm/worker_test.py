@@ -1,0 +1,145 @@
+"""The worker as a process: what a parent sees, also when one of the two dies."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.lm import worker_protocol as protocol
+from services.lm.tiny import write_tiny_model
+
+MESSAGES = ({"role": "user", "content": "Say something."},)
+
+
+class Child:
+    def __init__(self, *arguments: str | Path) -> None:
+        command = [sys.executable, "-m", "services.lm.worker", *map(str, arguments)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def send(self, *requests: protocol.Request) -> None:
+        self.send_raw(b"".join(protocol.encode(request) for request in requests))
+
+    def send_raw(self, line: bytes) -> None:
+        self.process.stdin.write(line)
+        self.process.stdin.flush()
+
+    def next(self) -> protocol.Event:
+        return protocol.decode_event(self.process.stdout.readline())
+
+    def until(self, kind: type) -> list[protocol.Event]:
+        events = [self.next()]
+        while not isinstance(events[-1], kind):
+            events.append(self.next())
+        return events
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait(30)
+        self.process.stdout.close()
+
+
+def prompts(count: int, max_new_tokens: int = 5) -> tuple[protocol.Prompt, ...]:
+    return tuple(protocol.Prompt(str(index), MESSAGES, max_new_tokens) for index in range(count))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("worker") / "model"
+    write_tiny_model(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def child(folder: Path) -> Iterator[Child]:
+    child = Child("--model", folder, "--dtype", "float32", "--threads", "1")
+    ready = child.next()
+    assert isinstance(ready, protocol.Ready)
+    assert (ready.dtype, ready.threads, ready.max_positions) == ("float32", 1, 4096)
+    assert len(ready.model_digest) == len(ready.chat_template_digest) == 64
+    yield child
+    child.close()
+    assert child.process.returncode == 0
+
+
+def test_every_prompt_is_answered_once_and_then_it_is_done(child: Child) -> None:
+    child.send(protocol.Generate(1, prompts(7)))
+    *events, done = child.until(protocol.Done)
+    answers = [event for event in events if isinstance(event, protocol.Answer)]
+    assert sorted(answer.key for answer in answers) == [str(index) for index in range(7)]
+    assert isinstance(done, protocol.Done)
+    assert (done.tokens, done.cancelled) == (sum(len(answer.token_ids) for answer in answers), False)
+    assert all(answer.prompt_tokens > answer.cached_tokens > 0 for answer in answers)
+
+
+def test_equal_requests_have_equal_answers(child: Child) -> None:
+    def ask(request_id: int) -> dict[str, str]:
+        sampling = protocol.Sampling(temperature=1.0)
+        child.send(protocol.Generate(request_id, prompts(3), sampling))
+        return {event.key: event.text for event in child.until(protocol.Done) if isinstance(event, protocol.Answer)}
+
+    assert ask(10) == ask(11)
+
+
+def test_a_preview_shows_what_would_be_asked(child: Child) -> None:
+    child.send(protocol.Preview(2, MESSAGES))
+    preview = child.next()
+    assert isinstance(preview, protocol.Previewed)
+    assert preview.text == "<|im_start|>user\nSay something.<|im_end|>\n<|im_start|>assistant\n"
+    assert len(preview.token_ids) == len("user\nSay something.\nassistant\n") + 3
+
+
+def test_cancelling_ends_the_request_only(child: Child) -> None:
+    child.send(protocol.Generate(3, prompts(1, 4000)))
+    assert isinstance(child.next(), protocol.Progress)
+    child.send(protocol.Cancel(3), protocol.Preview(4, MESSAGES))
+    *_, done, preview = child.until(protocol.Previewed)
+    assert isinstance(done, protocol.Done) and done.cancelled
+    assert done.tokens < 4000
+    assert isinstance(preview, protocol.Previewed)
+
+
+def test_a_line_that_is_no_request_is_answered_and_the_next_one_works(child: Child) -> None:
+    child.send_raw(b"what?\n")
+    failed = child.next()
+    assert isinstance(failed, protocol.Failed)
+    assert (failed.id, failed.code) == (0, "invalid_argument")
+    child.send(protocol.Preview(5, MESSAGES))
+    assert isinstance(child.next(), protocol.Previewed)
+
+
+def test_messages_the_template_refuses_are_named_by_their_prompt(child: Child) -> None:
+    child.send(protocol.Generate(6, (protocol.Prompt("odd", ({"role": "user"},), 5),)))
+    failed = child.next()
+    assert isinstance(failed, protocol.Failed)
+    assert (failed.id, failed.code) == (6, "invalid_argument")
+    assert "odd" in failed.problem
+
+
+def test_a_prompt_that_does_not_fit_says_so_in_numbers(child: Child) -> None:
+    child.send(protocol.Generate(7, prompts(1, 5000)))
+    answer = next(event for event in child.until(protocol.Done) if isinstance(event, protocol.Answer))
+    assert answer.finish_reason == "context_overflow"
+    assert "5000" in answer.detail and "4096" in answer.detail
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_the_worker_ends_when_its_input_does(folder: Path, busy: bool) -> None:
+    child = Child("--model", folder, "--threads", "1")
+    if busy:
+        child.until(protocol.Ready)
+        child.send(protocol.Generate(1, prompts(1, 4000)))
+        child.until(protocol.Progress)
+    child.close()
+    assert child.process.returncode == 0
+
+
+def test_a_model_that_cannot_be_loaded_is_told_and_ends_it(tmp_path: Path) -> None:
+    child = Child("--model", tmp_path / "absent")
+    failed = child.next()
+    assert isinstance(failed, protocol.Failed)
+    assert (failed.id, failed.code) == (0, "invalid_argument")
+    assert "absent" in failed.problem
+    assert child.process.wait(30) == 2
+    child.close()

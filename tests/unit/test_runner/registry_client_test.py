@@ -1,0 +1,95 @@
+"""The registry's client against a gRPC server that answers as the registry does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc.aio
+import pytest
+from drillyard.registry.v1 import artifact_pb2, model_pb2, registry_service_pb2_grpc, test_suite_pb2
+
+from services.chassis.channel import open_channel
+from services.chassis.errors import FailedPrecondition
+from services.protocols.cases import case_to_document
+from services.test_runner.clients.registry import RegistryClient
+from tests.unit.test_runner.bench import CASES
+
+KINDS = {
+    "base@1": (model_pb2.MODEL_VERSION_KIND_BASE, ""),
+    "merged@1": (model_pb2.MODEL_VERSION_KIND_MERGED, "adapter@2"),
+    "adapter@2": (model_pb2.MODEL_VERSION_KIND_ADAPTER, "base@1"),
+    "quantized@1": (model_pb2.MODEL_VERSION_KIND_QUANTIZED, "base@1"),
+    "lost@1": (model_pb2.MODEL_VERSION_KIND_ADAPTER, "quantized@1"),
+}
+
+
+class Registry(registry_service_pb2_grpc.RegistryServiceServicer):
+    """Gives cases in pages of two, and one that is no case in the suite `broken@1`."""
+
+    async def GetModelVersion(
+        self, request: model_pb2.GetModelVersionRequest, context: Any
+    ) -> model_pb2.GetModelVersionResponse:
+        kind, base = KINDS[request.model_version_id]
+        version = model_pb2.ModelVersion(
+            model_version_id=request.model_version_id,
+            kind=kind,
+            base_model_version_id=base,
+            artifact=artifact_pb2.Artifact(uri=f"file:///{request.model_version_id}", digest="sha256:d"),
+        )
+        return model_pb2.GetModelVersionResponse(model_version=version)
+
+    async def ListTestCases(
+        self, request: test_suite_pb2.ListTestCasesRequest, context: Any
+    ) -> test_suite_pb2.ListTestCasesResponse:
+        if request.test_suite_version_id == "broken@1":
+            broken = test_suite_pb2.TestCase(case_id="odd", document='{"case_id": 7}')
+            return test_suite_pb2.ListTestCasesResponse(test_cases=[broken])
+        start = int(request.page_token or 0)
+        page = [
+            test_suite_pb2.TestCase(case_id=case.case_id, document=json.dumps(case_to_document(case)))
+            for case in CASES[start : start + 2]
+        ]
+        token = str(start + 2) if start + 2 < len(CASES) else ""
+        return test_suite_pb2.ListTestCasesResponse(test_cases=page, next_page_token=token)
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[RegistryClient]:
+    server = grpc.aio.server()
+    registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(Registry(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    channel = open_channel(f"127.0.0.1:{port}")
+    yield RegistryClient(channel)
+    await channel.close()
+    await server.stop(None)
+
+
+@pytest.mark.parametrize("version", ["base@1", "merged@1"])
+async def test_whole_weights_are_loaded_alone(client: RegistryClient, version: str) -> None:
+    found = await client.resolve_model(version)
+    assert (found.base.uri, found.adapter) == (f"file:///{version}", None)
+
+
+async def test_an_adapter_is_loaded_on_the_weights_it_was_made_for(client: RegistryClient) -> None:
+    found = await client.resolve_model("adapter@2")
+    assert found.model_version_id == "adapter@2"
+    assert found.base.uri == "file:///base@1"
+    assert found.adapter is not None and found.adapter.uri == "file:///adapter@2"
+
+
+@pytest.mark.parametrize("version", ["quantized@1", "lost@1"])
+async def test_weights_that_cannot_be_loaded_are_refused(client: RegistryClient, version: str) -> None:
+    with pytest.raises(FailedPrecondition, match="quantized"):
+        await client.resolve_model(version)
+
+
+async def test_all_pages_of_cases_are_read_in_order(client: RegistryClient) -> None:
+    assert await client.list_cases("roo_xml/core@1") == CASES
+
+
+async def test_a_case_that_cannot_be_read_is_named(client: RegistryClient) -> None:
+    with pytest.raises(FailedPrecondition, match="odd"):
+        await client.list_cases("broken@1")

@@ -1,0 +1,196 @@
+"""The training loop without Ray: learning, resuming exactly, sharing the work, stopping."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from services.lm.errors import LmError
+from services.trainer.domain.attempt import AttemptOutcome
+from services.trainer.domain.plan import AttemptPlan
+from services.trainer.domain.spec import LoraConfig
+from services.trainer.manifest import place_for, places
+from services.trainer.training.examples import BadExampleError
+from services.trainer.training.loop import DivergedError, train
+from services.trainer.training.workers import Workers
+from tests.fakes.trainer_registry import dataset_rows
+from tests.integration.processes import ROOT
+from tests.unit.trainer.training_bench import Notes, validation_rows, write_plan
+
+NUM_STEPS = 8
+
+# One of two workers, beside the other in a process group of its own, without Ray.
+WORKER = """
+import json, sys, warnings
+from pathlib import Path
+import torch.distributed
+from services.trainer.domain.plan import AttemptPlan
+from services.trainer.training.loop import train
+from services.trainer.training.workers import Workers
+from tests.unit.trainer.training_bench import Notes
+plan, rank = AttemptPlan.read(Path(sys.argv[1])), int(sys.argv[2])
+torch.distributed.init_process_group("gloo", init_method=sys.argv[3], rank=rank, world_size=2)
+notes = Notes()
+train(plan, Workers(rank, 2), notes)
+print(json.dumps(notes.values["loss"]))
+"""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        yield
+
+
+def run(plan: AttemptPlan, **notes: Any) -> Notes:
+    written = Notes(**notes)
+    with quiet():
+        outcome = train(plan, Workers(), written)
+    assert outcome is (AttemptOutcome.STOPPED if written.stop_after < NUM_STEPS else AttemptOutcome.SUCCEEDED)
+    return written
+
+
+def adapter_of(plan: AttemptPlan, step: int, attempt: int = 1) -> dict[str, torch.Tensor]:
+    folder = place_for(Path(plan.checkpoint_folder), step, attempt)
+    return load_file(folder / "adapter" / "adapter_model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> tuple[AttemptPlan, Notes]:
+    plan = write_plan(tmp_path_factory.mktemp("straight"), learning_rate=1e-2)
+    return plan, run(plan)
+
+
+def test_the_loss_falls_and_every_step_is_measured(straight: tuple[AttemptPlan, Notes]) -> None:
+    _, notes = straight
+    assert list(notes.values["loss"]) == list(range(1, NUM_STEPS + 1))
+    assert notes.values["loss"][NUM_STEPS] < notes.values["loss"][1] - 0.1
+    rates = list(notes.values["learning_rate"].values())
+    assert rates[0] == pytest.approx(1e-2) and rates == sorted(rates, reverse=True)
+    assert all(speed > 0 for speed in notes.values["tokens_per_second"].values())
+    assert notes.phases == ["load_model", "train", "adherence"]
+
+
+def test_only_the_newest_checkpoints_are_kept_and_the_end_is_one_of_them(straight: tuple[AttemptPlan, Notes]) -> None:
+    plan, notes = straight
+    assert [item.step for item in notes.checkpoints] == [3, 6, 8]
+    assert [place.step for place in places(Path(plan.checkpoint_folder))] == [8, 6]
+
+
+def test_a_stopped_job_goes_on_exactly_as_if_it_had_not_stopped(
+    tmp_path: Path, straight: tuple[AttemptPlan, Notes]
+) -> None:
+    reference_plan, reference = straight
+    plan = write_plan(tmp_path, learning_rate=1e-2)
+    first = run(plan, stop_after=4)
+    (last,) = [item for item in first.checkpoints if item.step == 5]
+    resumed = replace(plan, attempt=2, resume_from=urlparse(last.uri).path)
+    second = run(resumed)
+    assert first.values["loss"] | second.values["loss"] == reference.values["loss"]
+    assert list(second.values["loss"]) == [6, 7, 8]
+    expected, found = adapter_of(reference_plan, 8), adapter_of(resumed, 8, attempt=2)
+    assert expected.keys() == found.keys() and expected
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_job_that_had_ended_its_steps_trains_no_more(tmp_path: Path, straight: tuple[AttemptPlan, Notes]) -> None:
+    plan, notes = straight
+    again = run(replace(plan, attempt=2, resume_from=urlparse(notes.checkpoints[-1].uri).path))
+    assert again.values == {} and again.checkpoints == []
+
+
+def test_an_adapter_is_trained_further_not_begun_anew(tmp_path: Path, straight: tuple[AttemptPlan, Notes]) -> None:
+    plan, notes = straight
+    adapter = place_for(Path(plan.checkpoint_folder), 8, 1) / "adapter"
+    further = run(replace(write_plan(tmp_path, learning_rate=1e-2), adapter_folder=str(adapter)))
+    assert further.values["loss"][1] < notes.values["loss"][2]
+    assert adapter_of(write_plan(tmp_path), 8).keys() == load_file(adapter / "adapter_model.safetensors").keys()
+
+
+def test_the_seed_changes_order_and_initialisation(tmp_path: Path, straight: tuple[AttemptPlan, Notes]) -> None:
+    _, notes = straight
+    other = run(write_plan(tmp_path, learning_rate=1e-2, seed=6))
+    assert other.values["loss"] != notes.values["loss"]
+
+
+def test_dropout_resumes_exactly_too(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"lora": LoraConfig(r=4, lora_dropout=0.2), "learning_rate": 1e-2}
+    (tmp_path / "whole").mkdir()
+    whole = run(write_plan(tmp_path / "whole", **settings))
+    plan = write_plan(tmp_path, **settings)
+    first = run(plan, stop_after=4)
+    second = run(replace(plan, attempt=2, resume_from=urlparse(first.checkpoints[-1].uri).path))
+    assert first.values["loss"] | second.values["loss"] == whole.values["loss"]
+
+
+def test_two_workers_train_what_one_does(tmp_path: Path, straight: tuple[AttemptPlan, Notes]) -> None:
+    reference_plan, reference = straight
+    plan = write_plan(tmp_path, learning_rate=1e-2)
+    (tmp_path / "plan.json").write_text(plan.to_json())
+    meeting = f"file://{tmp_path}/meeting"
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(tmp_path / "plan.json"), str(rank), meeting],
+            cwd=ROOT,
+            env={"PYTHONPATH": f"{ROOT}:{ROOT}/proto/gen", "GLOO_SOCKET_IFNAME": "lo", "OMP_WAIT_POLICY": "passive"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    outputs = [worker.communicate(timeout=100) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], outputs
+    losses = [json.loads(stdout.splitlines()[-1]) for stdout, _ in outputs]
+    assert losses[0] == losses[1]
+    assert list(losses[0].values()) == pytest.approx(list(reference.values["loss"].values()), abs=1e-4)
+    expected, found = adapter_of(reference_plan, 8), adapter_of(plan, 8)
+    assert all(torch.allclose(expected[name], found[name], atol=1e-4) for name in expected)
+
+
+def test_adherence_is_measured_on_the_validation_cases_at_steps_and_at_the_end(tmp_path: Path) -> None:
+    rows = dataset_rows(4) + validation_rows(2)
+    notes = run(write_plan(tmp_path, rows, batch_size=2, num_epochs=1, eval_steps=1))
+    assert notes.values["adherence"] == {1: 0.0, 2: 0.0}
+    assert notes.phases == ["load_model", "train", "adherence", "train", "adherence"]
+
+
+def test_an_example_that_is_too_long_is_named(tmp_path: Path) -> None:
+    plan = write_plan(tmp_path, max_tokens_per_pack=150)
+    with pytest.raises(BadExampleError, match=r"Example e0 has \d+ tokens, the limit is 150"):
+        run(plan)
+
+
+def test_an_adapter_of_another_model_is_refused(tmp_path: Path, straight: tuple[AttemptPlan, Notes]) -> None:
+    plan, _ = straight
+    other = place_for(Path(plan.checkpoint_folder), 8, 1) / "adapter"
+    folder = tmp_path / "wide"
+    folder.mkdir()
+    from services.lm.tiny import write_tiny_model
+
+    write_tiny_model(folder / "tiny", hidden_size=96)
+    with pytest.raises(LmError, match="shape"):
+        run(replace(write_plan(folder), adapter_folder=str(other)))
+
+
+def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
+    plan = write_plan(tmp_path)
+    model = tmp_path / "tiny" / "model.safetensors"
+    from safetensors.torch import save_file
+
+    tensors = load_file(model)
+    tensors["model.embed_tokens.weight"][:] = float("nan")
+    save_file(tensors, model, metadata={"format": "pt"})
+    with pytest.raises(DivergedError, match="not a number"):
+        run(plan)
