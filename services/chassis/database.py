@@ -163,6 +163,8 @@ class Database:
             return no_space(f"{self._place}, which cannot be written,")
         if "is locked" in reason or "is busy" in reason:
             return Unavailable(f"The database in {self._place} stayed locked.", "Try again in a few seconds.")
+        if type(error).__name__ == "DataError":
+            return InvalidArgument("A value cannot be stored: it holds NUL or is out of range.", "Send plain text.")
         if error.connection_invalidated or type(error).__name__ in ("OperationalError", "InterfaceError"):
             return Unavailable(f"The database ({self._place}) does not answer.", "Try again when it is back.")
         return error
@@ -221,7 +223,7 @@ def dump_json(value: object) -> str:
     Raises:
         ValueError: The value holds NaN or an infinity.
     """
-    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
 def refuse_network_filesystem(folder: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> None:

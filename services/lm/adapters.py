@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -49,12 +50,11 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, *, seed: int) -> Pe
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            wrapped = get_peft_model(model, _config(settings))
+            return _wrap(model, settings)
         except ValueError as error:
             raise AdapterMismatch(
                 str(error).split(".")[0] + ".", "Choose target_modules that the model has."
             ) from error
-    return _as_peft(wrapped)
 
 
 def load_adapter(model: PreTrainedModel, folder: Path, *, is_trainable: bool) -> PeftModel:
@@ -67,7 +67,7 @@ def load_adapter(model: PreTrainedModel, folder: Path, *, is_trainable: bool) ->
     _refuse_wrapped(model)
     settings = read_settings(folder)
     _check_fit(model, folder / "adapter_model.safetensors", settings)
-    wrapped = _as_peft(get_peft_model(model, _config(settings)))
+    wrapped = _wrap(model, settings)
     result = set_peft_model_state_dict(wrapped, load_file(folder / "adapter_model.safetensors"))
     if result.unexpected_keys:
         raise AdapterMismatch("A tensor has no place in the model.", "Choose its own base.", result.unexpected_keys[0])
@@ -137,10 +137,14 @@ def _refuse_wrapped(model: PreTrainedModel) -> None:
         raise AdapterMismatch("The model has an adapter already.", "Load the base model again, or merge the adapter.")
 
 
-def _as_peft(model: Any) -> PeftModel:
-    if not isinstance(model, PeftModel):
+def _wrap(model: PreTrainedModel, settings: LoraSettings) -> PeftModel:
+    with warnings.catch_warnings():
+        # PEFT 0.21 reads a property that transformers 5 renamed.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        wrapped = get_peft_model(model, _config(settings))
+    if not isinstance(wrapped, PeftModel):
         raise AdapterMismatch("The model cannot carry an adapter.", "Choose a causal language model.")
-    return model
+    return wrapped
 
 
 def _check_fit(model: PreTrainedModel, file: Path, settings: LoraSettings) -> None:

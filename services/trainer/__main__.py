@@ -55,6 +55,7 @@ def _limits(settings: TrainerSettings) -> TrainingLimits:
     return TrainingLimits(
         max_attempts=settings.max_attempts,
         num_threads=settings.num_threads,
+        dtype=settings.dtype,
         stall_seconds=settings.stall_seconds,
         registry_patience_seconds=settings.registry_patience_seconds,
     )

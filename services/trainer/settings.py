@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -17,6 +19,7 @@ class TrainerSettings(ServiceSettings):
     max_running: int = Field(default=1, ge=1, le=64, description="Jobs that train at once.")
     max_attempts: int = Field(default=3, ge=1, le=100, description="Attempts that may fail before a job does.")
     num_threads: int = Field(default=0, ge=0, le=1024, description="CPU threads of an attempt; 0: all.")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="Of the frozen base weights.")
     stall_seconds: float = Field(default=900.0, gt=0, le=86400, description="An attempt that stands still is ended.")
     registry_patience_seconds: float = Field(
         default=120.0, ge=0, le=86400, description="How long the registry may be away when a result is registered."

@@ -30,22 +30,22 @@ def main() -> None:
         return
     if arguments.model.name == "dies-loading":
         sys.exit(3)
-    say(ready(arguments.dtype, arguments.threads))
+    say(ready(arguments.dtype, arguments.threads, arguments.adapter))
     for line in sys.stdin.buffer:
         request = protocol.decode_request(line)
         if isinstance(request, protocol.Generate):
             answer(request, arguments.model)
 
 
-def ready(dtype: str, threads: int) -> protocol.Ready:
+def ready(dtype: str, threads: int, adapter: Path | None) -> protocol.Ready:
     return protocol.Ready(
         dtype=dtype,
         threads=threads,
         model_digest="sha256:model",
         adapter_digest="",
-        chat_template_digest="sha256:template",
+        chat_template_digest="template",
         max_positions=4096,
-        library_versions={"torch": "0"},
+        library_versions={"adapter": adapter.name if adapter else ""},
         load_seconds=0.1,
     )
 

@@ -56,7 +56,14 @@ class MemoryTrainingStore:
         return attempt
 
     async def end_attempt(
-        self, training_job_id: str, attempt: int, epoch: int, *, outcome: AttemptOutcome, reason: str, is_permanent: bool
+        self,
+        training_job_id: str,
+        attempt: int,
+        epoch: int,
+        *,
+        outcome: AttemptOutcome,
+        reason: str,
+        is_permanent: bool,
     ) -> Attempt:
         await self._fence(training_job_id, epoch)
         return self._end(training_job_id, attempt, (outcome, reason, is_permanent))

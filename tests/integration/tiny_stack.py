@@ -42,7 +42,7 @@ class TinyStack:
 
     def start_runner(self, *, grpc_port: int = 0) -> None:
         """Start the test runner; the one before must have ended."""
-        settings = {"registry_address": self.registry.address, "window_size": self.window_size}
+        settings = {"registry_address": self.registry.address, "window_size": self.window_size, "num_threads": 1}
         self.runner = self.ending.enter_context(
             start_service("test_runner", self.data_dir, grpc_port=grpc_port, **settings)
         )

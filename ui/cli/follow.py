@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from ui.cli.connection import GatewayError
 FINAL_STATES = frozenset({"JOB_STATE_CANCELLED", "JOB_STATE_FAILED", "JOB_STATE_SUCCEEDED"})
 _POLL_SECONDS = 1.0
 _AWAY_SECONDS = 60.0
-_QUIET_SECONDS = 4.0
+_QUIET_SECONDS = 3.0
 _LINE_SECONDS = 2.0
 
 
@@ -41,14 +42,35 @@ class Display(Protocol):
 def display(*, as_json: bool = False) -> Iterator[Display]:
     """Yield a live display on a terminal and one of plain lines elsewhere; with JSON it is on stderr."""
     out = sys.stderr if as_json else sys.stdout
-    if not out.isatty():
-        yield PlainLines(out)
-        return
+    with _live_line(out) if out.isatty() else _beating_lines(out) as chosen:
+        yield chosen
+
+
+@contextmanager
+def _live_line(out: TextIO) -> Iterator[Display]:
     live = LiveLine(out)
     try:
         yield live
     finally:
         live.close()
+
+
+@contextmanager
+def _beating_lines(out: TextIO) -> Iterator[Display]:
+    lines, end = PlainLines(out), threading.Event()
+
+    def beat() -> None:
+        while not end.wait(_POLL_SECONDS):
+            lines.beat()
+
+    # A thread of its own, since the gateway may take its time to answer.
+    thread = threading.Thread(target=beat, name="progress-beat", daemon=True)
+    thread.start()
+    try:
+        yield lines
+    finally:
+        end.set()
+        thread.join()
 
 
 def follow(title: str, read: Callable[[], Moment], on: Display, *, check: Callable[[], None] = lambda: None) -> Moment:
@@ -89,28 +111,48 @@ def job_moment(job: dict[str, Any], note: str = "") -> Moment:
 
 
 class PlainLines:
-    """A line for each change, at most one in two seconds, and one in four seconds of no change."""
+    """A line for each change, at most one in two seconds; `beat` adds one after three seconds of no change."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
+        self._lock = threading.Lock()
+        self._latest: tuple[str, Moment] | None = None
         self._shown: tuple[str, str] = ("", "")
-        self._when = 0.0
+        self._when = time.monotonic()
         self._begin: dict[str, float] = {}
 
     def show(self, title: str, moment: Moment) -> None:
         """Show how far `title` has come."""
-        now = time.monotonic()
-        begin = self._begin.setdefault(title, now)
-        silent = now - self._when
-        changed = self._shown != (title, moment.text) and (silent >= _LINE_SECONDS or self._shown[0] != title)
-        if changed or moment.is_final or silent >= _QUIET_SECONDS:
-            self.say(f"  {title}: {moment.text} ({now - begin:.0f} s)")
-            self._shown = (title, moment.text)
+        with self._lock:
+            self._latest = (title, moment)
+            self._begin.setdefault(title, time.monotonic())
+            is_due = self._silent() >= _LINE_SECONDS or self._shown[0] != title
+            if moment.is_final or (is_due and self._shown != (title, moment.text)):
+                self._print_latest()
 
     def say(self, line: str) -> None:
         """Print a line that stays."""
+        with self._lock:
+            self._print(line)
+
+    def beat(self) -> None:
+        """Tell again how far it is when nothing was told for a while; called about each second."""
+        with self._lock:
+            if self._latest and not self._latest[1].is_final and self._silent() >= _QUIET_SECONDS:
+                self._print_latest()
+
+    def _print_latest(self) -> None:
+        assert self._latest is not None
+        title, moment = self._latest
+        self._print(f"  {title}: {moment.text} ({time.monotonic() - self._begin[title]:.0f} s)")
+        self._shown = (title, moment.text)
+
+    def _print(self, line: str) -> None:
         print(line, file=self._out, flush=True)
         self._when = time.monotonic()
+
+    def _silent(self) -> float:
+        return time.monotonic() - self._when
 
 
 class LiveLine:

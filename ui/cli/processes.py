@@ -52,12 +52,14 @@ class System:
         data_dir: Where everything is kept; logs are in its `logs` folder.
         gateway_port: Port of the gateway; 0 for any free one.
         on_ready: Called with each process once it serves.
+        on_start: Called with the name of each process when it is started.
     """
 
     data_dir: Path
     gateway_port: int = 0
     gateway_host: str = "127.0.0.1"
     on_ready: Callable[[Running], None] = lambda _running: None
+    on_start: Callable[[str], None] = lambda _name: None
     _running: dict[str, Running] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -125,6 +127,7 @@ class System:
         return all(name in self._running and name not in starting for name in names)
 
     def _launch(self, name: str) -> tuple[Running, IO[bytes], float]:
+        self.on_start(name)
         log_path = self.data_dir / "logs" / f"{name}.log"
         module = "ui" if name == "gateway" else f"services.{name}"
         with log_path.open("ab") as log:

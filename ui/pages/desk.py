@@ -40,7 +40,7 @@ class Desk:
 
     async def read(self, action: Callable[..., Awaitable[T]], *arguments: Any, **named: Any) -> T:
         """Return what an action reads; the same question within a second gets the same answer."""
-        key = (action.__name__, *arguments, *named.values())
+        key = (action, *arguments, *named.values())
         now = time.monotonic()
         found = self._readings.get(key)
         if found is None or now - found.made > FRESH_SECONDS:

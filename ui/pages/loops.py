@@ -34,7 +34,7 @@ def build(desk: Desk) -> None:
             cancel = gr.Button(
                 "Cancel this loop", visible=False, elem_id="loop-cancel", elem_classes="dy-cancel", size="sm"
             )
-            loop = parts.area("loop")
+            loop = parts.area("loop", waits=True)
             change = parts.area("loop-change")
     areas = [listed, loop, change, cancel, shown]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

@@ -21,7 +21,7 @@ def build(desk: Desk) -> None:
     chosen, shown = gr.State(""), gr.State({})
     with gr.Row(equal_height=False):
         with gr.Column(scale=8, min_width=520):
-            models = parts.area("models")
+            models = parts.area("models", waits=True)
         with gr.Column(scale=4, min_width=300):
             with gr.Column(elem_classes="dy-form"):
                 path = gr.Textbox(

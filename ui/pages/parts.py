@@ -11,17 +11,25 @@ from ui.markup.environment import PAGES, render
 
 TICK_SECONDS = 1.5
 
-# A click on anything that carries `data-select` becomes a `select` event; `data-param` keeps it in the address too.
+# A click on anything that carries `data-select` becomes a `select` event. What is open, and what was clicked, is kept
+# in the page's address, so that it can be bookmarked and shared.
 _PICK = """
+const keep = (name, value) => {
+  const url = new URL(window.location);
+  if (!name || url.searchParams.get(name) === value) return;
+  if (name !== 'transcript') url.searchParams.delete('transcript');
+  url.searchParams.set(name, value);
+  window.history.replaceState(null, '', url);
+};
+watch('value', () => {
+  const one = element.querySelector('[data-open]');
+  if (one) keep(one.dataset.param, one.dataset.open);
+});
 element.addEventListener('click', (event) => {
   const one = event.target.closest('[data-select]');
   if (!one || event.target.closest('a')) return;
   event.preventDefault();
-  if (one.dataset.param) {
-    const url = new URL(window.location);
-    url.searchParams.set(one.dataset.param, one.dataset.select);
-    window.history.replaceState(null, '', url);
-  }
+  keep(one.dataset.param, one.dataset.select);
   trigger('select', {value: one.dataset.select});
 });
 """
@@ -33,9 +41,14 @@ def frame(title: str, sentence: str) -> None:
     gr.HTML(render("title", title=title, sentence=sentence), elem_id="title", apply_default_css=False)
 
 
-def area(name: str) -> gr.HTML:
-    """Return a place for HTML; a click on a row in it makes a `select` event with the row's id."""
-    return gr.HTML("", elem_id=name, apply_default_css=False, js_on_load=_PICK)
+def area(name: str, *, waits: bool = False) -> gr.HTML:
+    """Return a place for HTML; a click on a row in it makes a `select` event with the row's id.
+
+    Args:
+        name: Its element's id.
+        waits: Show that something is being loaded until the first HTML comes.
+    """
+    return gr.HTML(render("loading") if waits else "", elem_id=name, apply_default_css=False, js_on_load=_PICK)
 
 
 def root() -> Any:

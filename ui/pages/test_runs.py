@@ -33,7 +33,7 @@ def build(desk: Desk) -> None:
             runs = parts.area("runs")
         with gr.Column(scale=9, min_width=520):
             message = parts.area("test-message")
-            run = parts.area("run")
+            run = parts.area("run", waits=True)
             with gr.Row(elem_classes="dy-filters", visible=False) as filters:
                 tool = gr.Dropdown([ALL], value=ALL, label="Tool", elem_id="filter-tool")
                 cause = gr.Dropdown([ALL], value=ALL, label="Verdict", elem_id="filter-cause")

@@ -34,7 +34,7 @@ def build(desk: Desk) -> None:
             cancel = gr.Button(
                 "Cancel this job", visible=False, elem_id="train-cancel", elem_classes="dy-cancel", size="sm"
             )
-            job = parts.area("training-job")
+            job = parts.area("training-job", waits=True)
     areas = [jobs, job, cancel, shown]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     loaded = parts.root().load(page.open, None, [model, dataset, chosen], **quiet)

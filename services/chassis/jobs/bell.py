@@ -27,8 +27,10 @@ class Listener:
 
     async def wait(self, seconds: float) -> bool:
         """Wait for a ring, `seconds` at the most; say whether it rang."""
+        # Unlike `wait_for`, `timeout` never swallows a cancel that comes together with the ring.
         try:
-            await asyncio.wait_for(self._rung.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._rung.wait()
         except TimeoutError:
             return False
         self._rung.clear()

@@ -17,6 +17,8 @@ from services.chassis.jobs.bell import QUEUE, Bell, events_of, requests_of
 from services.chassis.jobs.job import STATE_EVENT, Job, JobEvent, JobState, Json
 
 MAX_PAGE_SIZE = 200
+MAX_REQUEST_ID = 200
+_MAX_ORDINAL = 2**63 - 1
 _DEFAULT_PAGE_SIZE = 50
 
 Page: TypeAlias = tuple[list[Job], str]
@@ -90,9 +92,15 @@ class JobRequests(ABC):
         Raises:
             AlreadyExists: The request_id was used with another spec (the differing field is named), or the job_id is
                 taken.
-            InvalidArgument: The spec is not JSON.
+            InvalidArgument: The spec is not JSON, or the request_id is no plain short text.
         """
         wanted = rules.plain_json(spec, "spec")
+        if len(request_id) > MAX_REQUEST_ID or not request_id.isprintable():
+            raise InvalidArgument(
+                "The request id is too long or holds control characters.",
+                f"Use up to {MAX_REQUEST_ID} printable characters, such as a UUID.",
+                field="request_id",
+            )
         chosen_id = job_id or uuid.uuid4().hex
         async with self._writing() as ledger:
             now = await ledger.now()
@@ -231,7 +239,7 @@ def _before(page_token: str) -> int | None:
     if not page_token:
         return None
     try:
-        return int(base64.b64decode(page_token, altchars=b"-_", validate=True))
+        return min(int(base64.b64decode(page_token[:100], altchars=b"-_", validate=True)), _MAX_ORDINAL)
     except (binascii.Error, ValueError) as error:
         raise InvalidArgument(
             "The page token is not one that this list gave out.", "Start again without a token.", field="page_token"

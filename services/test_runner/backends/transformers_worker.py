@@ -197,7 +197,7 @@ def _environment(ready: protocol.Ready) -> Environment:
     return Environment(
         dtype=ready.dtype,
         num_threads=ready.threads,
-        chat_template_digest=ready.chat_template_digest,
+        chat_template_digest=f"sha256:{ready.chat_template_digest.removeprefix('sha256:')}",
         library_versions=dict(ready.library_versions),
     )
 

@@ -11,6 +11,8 @@ from services.test_runner.ports import Activity
 LOAD_MODEL = "load_model"
 GENERATE = "generate"
 _UNIT = "transcripts"
+# The first answers to end are the shortest, so an estimate from few of them is far too long or too short.
+_LEAST_ANSWERS = 5
 
 
 @dataclass
@@ -84,7 +86,7 @@ class RunProgress:
         facts: Json = {"num_active": self._num_active}
         if seconds > 0:
             facts["tokens_per_second"] = round(self._tokens.total / seconds, 1)
-        if seconds > 0 and self._answers.total:
+        if self._answers.total >= max(_LEAST_ANSWERS, self._num_total // 10):
             facts["eta_seconds"] = round((self._num_total - done) * seconds / self._answers.total, 1)
         return facts
 
@@ -92,4 +94,6 @@ class RunProgress:
 def _message(phase: str, facts: Json) -> str:
     if phase == LOAD_MODEL:
         return "The model is being loaded."
-    return f"{facts.get('tokens_per_second', 0):.0f} tokens a second, {facts['num_active']} answers in work."
+    if not facts.get("tokens_per_second"):
+        return "The prompts are being read."
+    return f"{facts['tokens_per_second']:.0f} tokens a second, {facts['num_active']} answers in work."

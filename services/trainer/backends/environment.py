@@ -41,6 +41,8 @@ def environment_of(plan: AttemptPlan) -> dict[str, str]:
         "RAY_WARN_BLOCKING_GET_INSIDE_ASYNC": "0",
         "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
         "RAY_TRAIN_METRICS_ENABLED": "0",
+        # The attempt is the work of this machine; Ray's default of 15 leaves it the time that nothing else wants.
+        "RAY_worker_niceness": "0",
         # How soon Ray Train notices that the workers have ended, in seconds.
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     }

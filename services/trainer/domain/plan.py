@@ -21,6 +21,7 @@ class AttemptPlan:
         resume_from: The checkpoint to go on from; empty to begin at step 0.
         scratch_folder: For Ray's own files; short, since Unix sockets lie in it.
         num_threads: CPU threads over all workers.
+        dtype: What the base weights are held in, "float32" or "bfloat16"; "auto" is the faster one here.
     """
 
     training_job_id: str
@@ -36,6 +37,7 @@ class AttemptPlan:
     resume_from: str
     scratch_folder: str
     num_threads: int
+    dtype: str = "auto"
 
     def to_json(self) -> str:
         """Return the plan as one line."""

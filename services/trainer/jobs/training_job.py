@@ -35,6 +35,7 @@ class TrainingLimits:
 
     max_attempts: int = 3
     num_threads: int = 0
+    dtype: str = "auto"
     stall_seconds: float = 900.0
     registry_patience_seconds: float = 120.0
 
@@ -151,6 +152,7 @@ class TrainingJobWork:
             resume_from=str(_path(checkpoint.uri)) if checkpoint else "",
             scratch_folder="",
             num_threads=self._limits.num_threads or len(os.sched_getaffinity(0)),
+            dtype=self._limits.dtype,
         )
 
     async def _attempt(self, context: JobContext, plan: AttemptPlan, attempt: Attempt) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from services.lm.adapters import ALL_LINEAR, LoraSettings, add_lora, load_adapter
 from services.lm.loading import load, prepare_process
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.training.adherence import Validation
-from services.trainer.training.checkpoint import ADAPTER, Position, restore_optimizer, save, trained
+from services.trainer.training.checkpoint import Position, read_position, restore_optimizer, save, trained, with_adapter
 from services.trainer.training.examples import batch_of, num_steps, read_dataset, share_of
 from services.trainer.training.reporter import Reporter, Silence
 from services.trainer.training.schedule import learning_rate
@@ -42,24 +42,15 @@ def train(plan: AttemptPlan, workers: Workers, reporter: Reporter | Silence) -> 
     reporter.phase("load_model")
     prepare_process(max(1, plan.num_threads // workers.num_workers))
     dataset = read_dataset(Path(plan.dataset_file))
-    loaded = load(Path(plan.base_folder))
     resumed = Path(plan.resume_from) if plan.resume_from else None
-    if resumed or plan.adapter_folder:
-        folder = resumed / ADAPTER if resumed else Path(plan.adapter_folder)
-        model = load_adapter(loaded.model, folder, is_trainable=True)
-    else:
-        lora = LoraSettings(
-            r=spec.lora.r,
-            lora_alpha=spec.lora.lora_alpha,
-            lora_dropout=spec.lora.lora_dropout,
-            target_modules=spec.lora.target_modules or ALL_LINEAR,
-            use_rslora=spec.lora.use_rslora,
-            use_dora=spec.lora.use_dora,
-        )
-        model = add_lora(loaded.model, lora, seed=seed)
+    # An attempt computes as the one before it did, whatever is faster by now.
+    position = read_position(resumed) if resumed else Position(0, workers.agreed_dtype(plan.dtype))
+    loaded = load(Path(plan.base_folder), dtype=position.dtype)
+    model = with_adapter(loaded.model, plan)
     parameters = [parameter for _, parameter in trained(model)]
     optimizer = torch.optim.AdamW(parameters, lr=spec.learning_rate, weight_decay=0.0)
-    position = restore_optimizer(resumed, model, optimizer) if resumed else Position(0)
+    if resumed:
+        restore_optimizer(resumed, model, optimizer)
 
     max_tokens = min(spec.max_tokens_per_pack, loaded.max_positions)
     examples = encode(loaded.tokenizer, dataset.train, eos_ids=loaded.eos_ids, max_tokens=max_tokens)
@@ -92,7 +83,9 @@ def train(plan: AttemptPlan, workers: Workers, reporter: Reporter | Silence) -> 
 
         is_last = step + 1 == total
         if workers.rank == 0 and (is_last or stops or (step + 1) % spec.save_steps == 0):
-            reporter.checkpoint(save(plan, model, optimizer, Position(step + 1)))
+            # The curve up to a checkpoint is stored before it exists: an attempt that goes on from it leaves no gap.
+            reporter.flush()
+            reporter.checkpoint(save(plan, model, optimizer, replace(position, step=step + 1)))
         if stops:
             return AttemptOutcome.STOPPED
         if spec.eval_steps and not is_last and (step + 1) % spec.eval_steps == 0:

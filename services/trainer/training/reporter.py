@@ -45,7 +45,7 @@ class Reporter:
         self._on_fenced = on_fenced
         self._channel = grpc.insecure_channel(plan.report_address)
         self._stub = trainer_service_pb2_grpc.TrainerServiceStub(self._channel)
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._news = threading.Event()
         self._pending = attempt_pb2.ReportAttemptRequest(
             training_job_id=plan.training_job_id, attempt=plan.attempt, epoch=plan.epoch
@@ -73,7 +73,7 @@ class Reporter:
         Raises:
             ServiceAwayError: Nothing could be reported for half a minute.
         """
-        self.check()
+        self._check()
         with self._lock:
             self._pending.num_steps_done, self._pending.num_steps_total = done, total
             for metric, value in values.items():
@@ -96,14 +96,23 @@ class Reporter:
             )
         self._news.set()
 
-    def check(self) -> None:
-        """Return while the service takes reports.
+    def flush(self) -> None:
+        """Return when the service has stored every point and checkpoint so far.
 
         Raises:
-            ServiceAwayError: It has not for half a minute, or it refused one.
+            ServiceAwayError: It was away for half a minute, or it refused them.
         """
+        with self._lock:
+            self._news.set()
+            self._lock.wait_for(lambda: self._failure or not self._has_unsent())
+        self._check()
+
+    def _check(self) -> None:
         if self._failure:
             raise ServiceAwayError(self._failure)
+
+    def _has_unsent(self) -> bool:
+        return bool(self._pending.curve_points or self._pending.checkpoints)
 
     def close(self, outcome: AttemptOutcome, reason: str = "", *, is_permanent: bool = False) -> None:
         """Report how the attempt ended, once, and return when it is known to the service or the service is away."""
@@ -143,20 +152,26 @@ class Reporter:
         with self._lock:
             del self._pending.curve_points[: len(points)]
             del self._pending.checkpoints[: len(checkpoints)]
+            self._lock.notify_all()
 
     def _refused(self, error: grpc.RpcError, last_answer: float) -> None:
         # The stubs' errors are calls too, which is what carries the code.
         code, details = (error.code(), error.details()) if isinstance(error, grpc.Call) else (None, str(error))
         if code is grpc.StatusCode.FAILED_PRECONDITION:
-            self._failure = str(details)
+            self._fail(str(details))
             self._on_fenced()
         elif code not in _AWAY:
-            self._failure = f"The trainer service refused a report: {details}"
+            self._fail(f"The trainer service refused a report: {details}")
         elif time.monotonic() - last_answer > self._patience_seconds:
-            self._failure = f"The trainer service was away for {self._patience_seconds:.0f} seconds."
+            self._fail(f"The trainer service was away for {self._patience_seconds:.0f} seconds.")
         else:
             time.sleep(_RETRY_SECONDS)
             self._news.set()
+
+    def _fail(self, reason: str) -> None:
+        with self._lock:
+            self._failure = reason
+            self._lock.notify_all()
 
 
 class Silence:
@@ -172,6 +187,9 @@ class Silence:
 
     def checkpoint(self, item: Checkpoint) -> None:
         """Take note of nothing."""
+
+    def flush(self) -> None:
+        """Wait for nothing."""
 
     def close(self, outcome: AttemptOutcome, reason: str = "", *, is_permanent: bool = False) -> None:
         """Take note of nothing."""

@@ -9,6 +9,8 @@ import torch
 import torch.distributed
 from torch import Tensor
 
+from services.lm.loading import faster_dtype
+
 
 @dataclass(frozen=True)
 class Workers:
@@ -43,6 +45,13 @@ class Workers:
             size = parameter.numel()
             parameter.grad = flat[place : place + size].view_as(parameter)
             place += size
+
+    def agreed_dtype(self, wanted: str) -> str:
+        """Return the dtype that every worker uses; "auto" is bfloat16 where it is the faster one for all of them."""
+        if wanted != "auto":
+            return wanted
+        (num_for_half,) = self.add_up(faster_dtype() == "bfloat16")
+        return "bfloat16" if num_for_half == self.num_workers else "float32"
 
     def wait(self) -> None:
         """Return when every worker is here."""

@@ -19,7 +19,7 @@ from ui.settings import GatewaySettings
 async def main(port: int) -> None:
     configure_logs(service="fake", level="warning")
     async with serve(make_world()) as addresses:
-        settings = GatewaySettings(port=port, data_dir=Path("/tmp/drillyard-fake"), **addresses)
+        settings = GatewaySettings.model_validate({"port": port, "data_dir": Path("/tmp/drillyard-fake"), **addresses})
         config = uvicorn.Config(
             create_app(settings, Telemetry()), port=port, log_level="warning", timeout_graceful_shutdown=1
         )

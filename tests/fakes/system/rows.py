@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import random
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from drillyard.evaluator.v1 import evaluation_pb2, verdict_pb2
 from drillyard.feedback.v1 import loop_pb2
@@ -23,6 +23,7 @@ from services.protocols.verdict import Verdict
 BASE, TUNED, SUITE = "smollm2-135m-instruct@1", "smollm2-135m-instruct@2", "roo_xml/core@1"
 LOOP, DONE_JOB, LIVE_JOB, LIVE_RUN = "loop-7d1f", "training_job-a91c", "training_job-c044", "test_run-live"
 RUNNING, SUCCEEDED = job_pb2.JOB_STATE_RUNNING, job_pb2.JOB_STATE_SUCCEEDED
+LIVE_LOOP = "loop-live"
 PROSE = (
     "Sure! Here is how you can do that:\n\n1. Open the project folder.\n2. Look for the file you need.\n",
     "The user wants me to help with this task. I will start by looking at the files in the project.",
@@ -51,7 +52,7 @@ class World:
 
 def job(
     job_id: str,
-    state: int = SUCCEEDED,
+    state: job_pb2.JobState.ValueType = SUCCEEDED,
     *,
     phase: str = "",
     done: int = 0,
@@ -80,20 +81,26 @@ def artifact(seed: str, size: int) -> artifact_pb2.Artifact:
 
 
 def make_world() -> World:
+    # That module is made of this one's parts.
+    from tests.fakes.system import training
+
     world = World()
     _add_registry(world)
     cases = get_profile("roo_xml").suites()[0].cases
     _add_test(world, "test_run-b01", "evaluation-b01", BASE, cases, conforming=0.0, age=600)
     _add_test(world, "test_run-b02", "evaluation-b02", TUNED, cases, conforming=0.8, age=200)
     _add_test(world, LIVE_RUN, "evaluation-live", TUNED, cases[:78], conforming=0.75, age=45, total=len(cases))
-    _add_training(world, DONE_JOB, BASE, steps=20, of=20)
-    _add_training(world, LIVE_JOB, TUNED, steps=13, of=20)
-    _add_loop(world)
+    training.add_training(world, DONE_JOB, BASE, steps=20, of=20)
+    training.add_training(world, LIVE_JOB, TUNED, steps=13, of=20)
+    training.add_loop(world)
+    training.add_live_loop(world)
     return world
 
 
 def _add_registry(world: World) -> None:
-    for version, kind, made_by, size in ((1, 1, "import:import-0c", 269e6), (2, 2, f"training_job:{DONE_JOB}", 19.6e6)):
+    base, adapter = model_pb2.MODEL_VERSION_KIND_BASE, model_pb2.MODEL_VERSION_KIND_ADAPTER
+    told = ((1, base, "import:import-0c", 269e6), (2, adapter, f"training_job:{DONE_JOB}", 19.6e6))
+    for version, kind, made_by, size in told:
         one = model_pb2.ModelVersion(
             model_version_id=f"smollm2-135m-instruct@{version}",
             model_id="smollm2-135m-instruct",
@@ -178,7 +185,7 @@ def _add_test(
             transcript_id=f"{run_id}/{place}",
             test_run_id=run_id,
             case_id=case.case_id,
-            messages=[transcript_pb2.Message(**one) for one in [*prompt, {"role": "assistant", "content": answer}]],
+            messages=[_message(one) for one in [*prompt, {"role": "assistant", "content": answer}]],
             token_ids=range(len(answer) // 4),
             finish_reason=transcript_pb2.FINISH_REASON_STOP,
             num_prompt_tokens=760,
@@ -190,7 +197,7 @@ def _add_test(
         transcripts.append(transcript)
         verdicts.append(verdict_message(transcript, case, profile.judge(case, answer)))
     state = RUNNING if is_live else SUCCEEDED
-    progress = {"done": len(cases), "total": total or len(cases), "unit": "cases", "age": age}
+    progress: dict[str, Any] = {"done": len(cases), "total": total or len(cases), "unit": "cases", "age": age}
     world.transcripts[run_id] = transcripts
     world.runs.insert(
         0,
@@ -230,6 +237,10 @@ def _add_test(
     )
 
 
+def _message(one: Any) -> transcript_pb2.Message:
+    return transcript_pb2.Message(**one)
+
+
 def _wrong_answer(case: Case, chance: random.Random, *, spoiled: bool) -> str:
     if not spoiled:
         return chance.choice(PROSE)
@@ -244,8 +255,10 @@ def _wrong_answer(case: Case, chance: random.Random, *, spoiled: bool) -> str:
     )
 
 
+STATUSES: dict[str, Any] = {"passed": 1, "failed": 2, "not_applicable": 3}
+
+
 def verdict_message(transcript: transcript_pb2.Transcript, case: Case, verdict: Verdict) -> verdict_pb2.Verdict:
-    statuses = {"passed": 1, "failed": 2, "not_applicable": 3}
     return verdict_pb2.Verdict(
         transcript_id=transcript.transcript_id,
         case_id=case.case_id,
@@ -259,7 +272,7 @@ def verdict_message(transcript: transcript_pb2.Transcript, case: Case, verdict: 
         layers=[
             verdict_pb2.Layer(
                 name=one.name,
-                status=statuses[str(one.status)],
+                status=STATUSES[str(one.status)],
                 detail=one.detail,
                 span_start=one.span[0] if one.span else 0,
                 span_end=one.span[1] if one.span else 0,
@@ -293,104 +306,4 @@ def metrics_of(verdicts: list[verdict_pb2.Verdict]) -> evaluation_pb2.Metrics:
             for tool in tools
         ],
         by_cause=[evaluation_pb2.CauseCount(cause=cause, num_cases=count) for cause, count in ranked],
-    )
-
-
-def _add_training(world: World, job_id: str, model: str, *, steps: int, of: int) -> None:
-    chance, is_live = random.Random(job_id), steps < of
-    spec = training_job_pb2.TrainingJobSpec(
-        model_version_id=model,
-        dataset_version_id=f"{LOOP}@1",
-        method=1,
-        trained_weights=1,
-        num_epochs=1,
-        batch_size=16,
-        learning_rate=1e-3,
-        warmup_ratio=0.05,
-        save_steps=10,
-        save_total_limit=2,
-        num_workers=1,
-        seed=1,
-        lora=training_job_pb2.LoraConfig(r=16, lora_alpha=32),
-    )
-    progress = {"phase": "train", "done": steps, "total": of, "unit": "steps", "age": 160.0}
-    world.training_jobs.insert(
-        0,
-        training_job_pb2.TrainingJob(
-            training_job_id=job_id,
-            spec=spec,
-            model_version_id="" if is_live else TUNED,
-            job=job(job_id, RUNNING if is_live else SUCCEEDED, **progress),
-            attempts=[training_job_pb2.Attempt(attempt=1, epoch=1, outcome=0 if is_live else 1)],
-        ),
-    )
-    found = world.points.setdefault(job_id, [])
-    for step in range(1, steps + 1):
-        values = {
-            "loss": 1.9 * math.exp(-step / 4.5) + 0.09 + chance.random() * 0.05,
-            "learning_rate": 1e-3 * (step / 2 if step < 2 else 0.5 * (1 + math.cos(math.pi * step / of))),
-            "tokens_per_second": 820 + chance.random() * 60,
-        }
-        found += [
-            checkpoint_pb2.CurvePoint(metric=name, step=step, value=value, attempt=1) for name, value in values.items()
-        ]
-        if step % 5 == 0:
-            found.append(
-                checkpoint_pb2.CurvePoint(
-                    metric="adherence", step=step, value=0.85 * (1 - math.exp(-step / 6)), attempt=1
-                )
-            )
-    world.checkpoints[job_id] = [
-        checkpoint_pb2.Checkpoint(
-            step=step,
-            attempt=1,
-            uri="file:///x",
-            digest=artifact(f"c{step}", 1).digest,
-            size_bytes=39_400_000,
-            create_time=stamp(time.time() - 90),
-        )
-        for step in range(10, steps + 1, 10)
-    ]
-
-
-def _add_loop(world: World) -> None:
-    world.loops.append(
-        loop_pb2.Loop(
-            loop_id=LOOP,
-            spec=loop_pb2.LoopSpec(
-                model_version_id=BASE,
-                test_suite_version_id=SUITE,
-                prompt_size="compact",
-                seed=1,
-                num_examples=320,
-                goals=[loop_pb2.Goal(metric="conforming_rate", minimum=0.8)],
-                budget=loop_pb2.Budget(max_rounds=1),
-            ),
-            rounds=[
-                loop_pb2.Round(
-                    round=0,
-                    model_version_id=BASE,
-                    test_run_id="test_run-b01",
-                    evaluation_id="evaluation-b01",
-                    evaluated=True,
-                    conforming_rate=world.evaluations[2].metrics.overall.conforming_rate,
-                    probe_test_run_id="test_run-b01",
-                    probe_evaluation_id="evaluation-b01",
-                    dataset_version_id=f"{LOOP}@1",
-                    training_job_id=DONE_JOB,
-                ),
-                loop_pb2.Round(
-                    round=1,
-                    model_version_id=TUNED,
-                    test_run_id="test_run-b02",
-                    evaluation_id="evaluation-b02",
-                    evaluated=True,
-                    conforming_rate=world.evaluations[1].metrics.overall.conforming_rate,
-                ),
-            ],
-            best_model_version_id=TUNED,
-            stop_reason=loop_pb2.STOP_REASON_OUT_OF_ROUNDS,
-            stop_sentence="The last round is used up; the best version conforms in 78 % of the cases.",
-            job=job(LOOP, took=548),
-        )
     )

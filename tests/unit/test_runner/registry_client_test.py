@@ -58,7 +58,7 @@ class Registry(registry_service_pb2_grpc.RegistryServiceServicer):
 @pytest.fixture
 async def client() -> AsyncIterator[RegistryClient]:
     server = grpc.aio.server()
-    registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(Registry(), server)
+    registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(Registry(), server)  # type: ignore[abstract]
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     channel = open_channel(f"127.0.0.1:{port}")

@@ -11,11 +11,12 @@ from typing import Any
 
 import grpc
 import pytest
-from drillyard.trainer.v1 import attempt_pb2, trainer_service_pb2_grpc, training_job_pb2
+from drillyard.trainer.v1 import attempt_pb2, training_job_pb2
 
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import TrainingJobSpec
+from services.trainer.servicer import SERVICE_NAME
 from services.trainer.training.reporter import Reporter, ServiceAwayError
 
 PLAN = AttemptPlan(
@@ -36,7 +37,7 @@ PLAN = AttemptPlan(
 
 
 @dataclass
-class Listener(trainer_service_pb2_grpc.TrainerServiceServicer):
+class Listener:
     """Takes reports; answers each with the next of `refusals` first."""
 
     refusals: list[grpc.StatusCode] = field(default_factory=list)
@@ -44,7 +45,7 @@ class Listener(trainer_service_pb2_grpc.TrainerServiceServicer):
     heard: list[attempt_pb2.ReportAttemptRequest] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def ReportAttempt(self, request: Any, context: Any) -> Any:
+    def report_attempt(self, request: Any, context: Any) -> Any:
         with self.changed:
             if self.refusals:
                 context.abort(self.refusals.pop(0), "Refused.")
@@ -60,7 +61,13 @@ class Listener(trainer_service_pb2_grpc.TrainerServiceServicer):
 @contextlib.contextmanager
 def listening(listener: Listener) -> Iterator[AttemptPlan]:
     server = grpc.server(futures.ThreadPoolExecutor(2))
-    trainer_service_pb2_grpc.add_TrainerServiceServicer_to_server(listener, server)  # type: ignore[no-untyped-call]
+    method = grpc.unary_unary_rpc_method_handler(
+        listener.report_attempt,
+        request_deserializer=attempt_pb2.ReportAttemptRequest.FromString,
+        response_serializer=attempt_pb2.ReportAttemptResponse.SerializeToString,
+    )
+    service = grpc.method_handlers_generic_handler(SERVICE_NAME, {"ReportAttempt": method})
+    server.add_generic_rpc_handlers((service,))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:

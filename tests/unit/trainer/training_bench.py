@@ -61,7 +61,13 @@ def write_plan(folder: Path, rows: list[dict[str, Any]] | None = None, **spec: A
     if not model.exists():
         write_tiny_model(model, max_positions=8192)
     dataset.write_text("".join(json.dumps(row) + "\n" for row in rows or dataset_rows(10)))
-    settings = {"batch_size": 3, "num_epochs": 2, "save_steps": 3, "seed": 5, "lora": LoraConfig(r=4)} | spec
+    settings: dict[str, Any] = {
+        "batch_size": 3,
+        "num_epochs": 2,
+        "save_steps": 3,
+        "seed": 5,
+        "lora": LoraConfig(r=4),
+    } | spec
     return AttemptPlan(
         training_job_id="train-1",
         attempt=1,
@@ -75,5 +81,6 @@ def write_plan(folder: Path, rows: list[dict[str, Any]] | None = None, **spec: A
         checkpoint_folder=str(folder / "checkpoints"),
         resume_from="",
         scratch_folder="",
-        num_threads=2,
+        num_threads=1,
+        dtype="float32",
     )

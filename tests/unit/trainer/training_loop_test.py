@@ -28,6 +28,8 @@ from tests.fakes.trainer_registry import dataset_rows
 from tests.integration.processes import ROOT
 from tests.unit.trainer.training_bench import Notes, validation_rows, write_plan
 
+pytestmark = pytest.mark.timeout(300)
+
 NUM_STEPS = 8
 
 # One of two workers, beside the other in a process group of its own, without Ray.
@@ -150,7 +152,12 @@ def test_two_workers_train_what_one_does(tmp_path: Path, straight: tuple[Attempt
         )
         for rank in (0, 1)
     ]
-    outputs = [worker.communicate(timeout=100) for worker in workers]
+    try:
+        outputs = [worker.communicate(timeout=250) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
     assert [worker.returncode for worker in workers] == [0, 0], outputs
     losses = [json.loads(stdout.splitlines()[-1]) for stdout, _ in outputs]
     assert losses[0] == losses[1]

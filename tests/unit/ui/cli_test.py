@@ -3,8 +3,10 @@
 import io
 import itertools
 import json
+import re
 import socket
 import threading
+import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -17,7 +19,7 @@ from typer.testing import CliRunner
 from ui.cli.commands.demo import model_id_of_source
 from ui.cli.commands.models import model_id_of
 from ui.cli.connection import Gateway, GatewayError
-from ui.cli.follow import Moment, PlainLines, follow, job_moment
+from ui.cli.follow import Moment, PlainLines, display, follow, job_moment
 from ui.cli.options import Common, command
 
 
@@ -41,16 +43,34 @@ def test_plain_lines_are_never_silent_for_long(monkeypatch: pytest.MonkeyPatch) 
     now, out = [100.0], io.StringIO()
     monkeypatch.setattr("ui.cli.follow.time.monotonic", lambda: now[0])
     lines = PlainLines(out)
+    lines.show("Train", Moment("working", None, False))
     told = []
     for _ in range(60):
         before = len(out.getvalue())
-        lines.show("Train", Moment("working", None, False))
+        lines.beat()
         if len(out.getvalue()) > before:
             told.append(now[0])
         now[0] += 1.0
     gaps = [later - earlier for earlier, later in itertools.pairwise(told)]
-    assert max(gaps) <= 5.0
-    assert min(gaps) >= 2.0
+    assert set(gaps) == {3.0}
+
+
+def test_a_change_is_told_at_once_but_not_more_than_every_other_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, out = [100.0], io.StringIO()
+    monkeypatch.setattr("ui.cli.follow.time.monotonic", lambda: now[0])
+    lines = PlainLines(out)
+    for step in range(40):
+        lines.show("Train", Moment(f"step {step}", None, step == 39))
+        now[0] += 0.5
+    told = re.findall(r"step (\d+)", out.getvalue())
+    assert told == ["0", "4", "8", "12", "16", "20", "24", "28", "32", "36", "39"]
+
+
+def test_a_display_without_a_terminal_keeps_talking_while_nobody_reports(capsys: pytest.CaptureFixture[str]) -> None:
+    with display() as on:
+        on.show("Train", Moment("working", None, False))
+        time.sleep(4.5)
+    assert capsys.readouterr().out.count("Train: working") >= 2
 
 
 def test_following_waits_for_a_gateway_that_is_away_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:

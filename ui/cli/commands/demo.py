@@ -15,7 +15,7 @@ from ui.cli.commands.models import import_moment, model_id_of, refuse_failed, st
 from ui.cli.commands.reports import write_report
 from ui.cli.commands.up import DataDir, ended_by_signals, refuse_taken_port
 from ui.cli.connection import Document, Gateway
-from ui.cli.follow import FINAL_STATES, Display, display, follow
+from ui.cli.follow import FINAL_STATES, Display, Moment, display, follow
 from ui.cli.options import JsonFlag
 from ui.cli.output import errors_shown, fail
 from ui.cli.processes import System
@@ -45,10 +45,15 @@ def demo(
     refuse_taken_port(port, as_json=as_json)
     with errors_shown(as_json=as_json), ended_by_signals(), display(as_json=as_json) as on:
         on.say(f"Starting five services and the gateway in {data.resolve()}")
-        ready = lambda one: on.say(f"✓ {one.name} serves at {one.address}")  # noqa: E731
-        with System(data.resolve(), port, on_ready=ready) as system:
-            steps = _Demo(system, on, as_json=as_json)
-            body, page = steps.run(source, seed, examples, start)
+        system = System(
+            data.resolve(),
+            port,
+            on_ready=lambda one: on.say(f"✓ {one.name} serves at {one.address}"),
+            on_start=lambda name: on.show("Start", Moment(f"waiting for the {name}", None, False)),
+        )
+        with system:
+            body, page = _Demo(system, on, as_json=as_json).run(source, seed, examples, start)
+            on.show("Stop", Moment("stopping all processes", None, False))
     _show(body, page, data, as_json=as_json)
 
 

@@ -1,0 +1,173 @@
+"""The job function between fakes: a scripted backend, checkpoints and registry by hand, memory stores."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from services.chassis.artifacts import ArtifactStore
+from services.chassis.errors import NotFound, Unavailable
+from services.chassis.jobs import Job, JobRunner, MemoryJobStore, watch
+from services.chassis.telemetry import Telemetry
+from services.trainer.board import Board
+from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Checkpoint, CurvePoint
+from services.trainer.domain.inputs import Artifact, TrainingInputs
+from services.trainer.domain.plan import AttemptPlan
+from services.trainer.domain.spec import KIND, TrainingJobSpec
+from services.trainer.jobs.training_job import ADAPTER, Adapters, TrainingJobWork, TrainingLimits
+from services.trainer.manifest import place_for, write_manifest
+from services.trainer.ports import ProcessEnd
+from services.trainer.store.checkpoints import LocalCheckpoints
+from services.trainer.telemetry import TrainerTelemetry
+from services.trainer.usecases import TrainingUseCases
+from tests.fakes.trainer_store import MemoryTrainingStore
+
+SPEC = TrainingJobSpec("tiny", "drills")
+
+
+@dataclass
+class ScriptedBackend:
+    """Runs one entry of the script per attempt: what happens, and the driver's exit code; no code means it hangs."""
+
+    script: list[tuple[Callable[[AttemptPlan], object], int | None]] = field(default_factory=list)
+    plans: list[AttemptPlan] = field(default_factory=list)
+    cleared: list[str] = field(default_factory=list)
+    running: int = 0
+
+    async def run(self, plan: AttemptPlan) -> ProcessEnd:
+        self.plans.append(plan)
+        self.running += 1
+        try:
+            happens, exit_code = self.script.pop(0)
+            result = happens(plan)
+            if asyncio.iscoroutine(result):
+                await result
+            if exit_code is None:
+                await asyncio.Event().wait()
+            return ProcessEnd(exit_code or 0, "")
+        finally:
+            self.running -= 1
+
+    async def clear(self, training_job_id: str) -> int:
+        self.cleared.append(training_job_id)
+        return 0
+
+
+@dataclass
+class OneRegistry:
+    """Knows one model and one dataset; away for the first `away` registrations."""
+
+    inputs: TrainingInputs
+    away: int = 0
+    resolved: int = 0
+    registered: dict[str, Artifact] = field(default_factory=dict)
+
+    async def resolve(self, spec: TrainingJobSpec) -> TrainingInputs:
+        self.resolved += 1
+        if spec.model_version_id != "tiny":
+            raise NotFound(f"There is no model version {spec.model_version_id}.")
+        return self.inputs
+
+    async def register_adapter(
+        self, request_id: str, inputs: TrainingInputs, adapter: Artifact, *, produced_by: str
+    ) -> str:
+        if self.away > 0:
+            self.away -= 1
+            raise Unavailable("The registry is away.")
+        self.registered.setdefault(request_id, adapter)
+        return f"tiny@{1 + len(self.registered)}"
+
+
+class Bench:
+    """Everything of the trainer but processes and wire."""
+
+    def __init__(self, folder: Path, limits: TrainingLimits | None = None) -> None:
+        self.folder = folder
+        self.jobs = MemoryJobStore()
+        self.store = MemoryTrainingStore(self.jobs)
+        self.backend = ScriptedBackend()
+        self.registry = OneRegistry(self._inputs())
+        self.board = Board()
+        telemetry = TrainerTelemetry(Telemetry())
+        self.checkpoints = LocalCheckpoints(folder / "checkpoints")
+        to = Adapters(
+            store=self.store,
+            registry=self.registry,
+            backend=self.backend,
+            checkpoints=self.checkpoints,
+            artifacts=ArtifactStore((folder / "artifacts").as_uri(), sources=(folder.as_uri() + "/",)),
+            board=self.board,
+            telemetry=telemetry,
+        )
+        self.work = TrainingJobWork(to, limits or TrainingLimits(), lambda: "127.0.0.1:1")
+        self.usecases = TrainingUseCases(
+            jobs=self.jobs, store=self.store, registry=self.registry, board=self.board, telemetry=telemetry
+        )
+        self._num_owners = 0
+
+    def _inputs(self) -> TrainingInputs:
+        store = ArtifactStore((self.folder / "registry").as_uri())
+        (self.folder / "base").mkdir()
+        (self.folder / "base" / "config.json").write_text("{}")
+        base, rows = asyncio.run(_put(store, self.folder / "base"))
+        return TrainingInputs("tiny@1", "tiny@1", "tiny", base, None, "drills@1", rows)
+
+    async def finish(self, job_id: str) -> Job:
+        """Work on all jobs, as a new process would, until this one has ended."""
+        self._num_owners += 1
+        runner = JobRunner(self.jobs, owner=f"owner {self._num_owners}", is_only_owner=True)
+        runner.register(KIND, self.work.run, cleanup=self.work.clear)
+        await runner.start()
+        try:
+            async for _ in watch(self.jobs, job_id):
+                pass
+        finally:
+            await runner.stop(5)
+        return await self.jobs.get(job_id)
+
+    async def report(self, plan: AttemptPlan, step: int, outcome: AttemptOutcome | None = None, **more: str) -> bool:
+        return await self.usecases.report(
+            AttemptReport(
+                plan.training_job_id,
+                plan.attempt,
+                plan.epoch,
+                num_steps_done=step,
+                num_steps_total=30,
+                phase="train",
+                curve_points=(CurvePoint("loss", step, 1.0 / step, plan.attempt),) if step else (),
+                outcome=outcome,
+                reason=more.get("reason", ""),
+                is_permanent=bool(more.get("is_permanent")),
+            )
+        )
+
+    async def save(self, plan: AttemptPlan, step: int) -> Checkpoint:
+        folder = place_for(Path(plan.checkpoint_folder), step, plan.attempt)
+        (folder / ADAPTER).mkdir(parents=True)
+        (folder / ADAPTER / "adapter_model.safetensors").write_text(f"{step} by {plan.attempt}")
+        saved = write_manifest(folder, step=step, attempt=plan.attempt, config_digest=plan.config_digest)
+        report = AttemptReport(plan.training_job_id, plan.attempt, plan.epoch, checkpoints=(saved,))
+        await self.usecases.report(report)
+        return saved
+
+    async def train_to(self, plan: AttemptPlan, *steps: int, ends: bool = True) -> None:
+        """Report and save each step; at the end, tell that the attempt succeeded."""
+        for step in steps:
+            await self.report(plan, step)
+            await self.save(plan, step)
+        if ends:
+            await self.report(plan, steps[-1], AttemptOutcome.SUCCEEDED)
+
+    async def events(self, job_id: str, kind: str) -> list[dict[str, object]]:
+        return [event.payload for event in await self.jobs.events(job_id, limit=1000) if event.type == kind]
+
+
+async def _put(store: ArtifactStore, folder: Path) -> tuple[Artifact, Artifact]:
+    base, rows = await store.put_tree(folder), await store.put_bytes(b"{}\n")
+    return Artifact(base.uri, base.digest, base.size_bytes), Artifact(rows.uri, rows.digest, rows.size_bytes)
+
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
