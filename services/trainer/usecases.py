@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict, dataclass
 from typing import NoReturn
 
@@ -109,7 +109,7 @@ class TrainingUseCases:
             "Start a new job; one that was interrupted goes on by itself.",
         )
 
-    async def watch(self, training_job_id: str, after_sequence: int) -> AsyncIterator[JobEvent]:
+    async def watch(self, training_job_id: str, after_sequence: int) -> AsyncGenerator[JobEvent]:
         """Yield the events of a job, ending after the final one."""
         await self._job(training_job_id)
         async for event in watch(self._jobs, training_job_id, after_sequence):

@@ -69,7 +69,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     if not listed:
         print(empty)
         return
-    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    table = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for place, column in enumerate(columns):
         is_number = all(row[place].rstrip(" %ptsB").lstrip("+−").replace(".", "").isdigit() for row in listed)
         table.add_column(column, justify="right" if is_number else "left", overflow="fold")

@@ -37,7 +37,8 @@ def print_change(title: str, before: Document, after: Document) -> None:
     sides = [(tool, before["by_tool"].get(tool, {}), after["by_tool"].get(tool, {})) for tool in tools]
     rows = [_change_row(tool, first, second) for tool, first, second in sides]
     rows.append(_change_row("all", before, after))
-    print_table(title, ("tool", "cases", "conforming before", "after", "change"), rows, empty="Nothing is judged yet.")
+    print(f"{title}\n")
+    print_table("", ("tool", "cases", "conforming before", "after", "change"), rows, empty="Nothing is judged yet.")
     print()
     causes = list(dict.fromkeys([*before["by_cause"], *after["by_cause"]]))
     counts = [(one, before["by_cause"].get(one, 0), after["by_cause"].get(one, 0)) for one in causes]

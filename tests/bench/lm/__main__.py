@@ -15,9 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-
-import services.lm  # noqa: F401  (sets how threads wait, before torch is imported)
-import torch
+from typing import Any
 
 from services.lm.adapters import LoraSettings, add_lora
 from services.lm.chat import EncodedExample
@@ -40,11 +38,11 @@ def main() -> None:
     parser.add_argument("--train", type=int, nargs="*", default=[8, 16], help="examples per pack")
     parser.add_argument("--generate", type=int, nargs="*", default=[16, 64], help="sequences per batch")
     arguments = parser.parse_args()
-    threads = prepare_process(arguments.threads)
+    arguments.threads = prepare_process(arguments.threads)
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.model or _smollm(Path(temporary) / "model")
         loaded = load(folder, dtype=arguments.dtype)
-    print(f"{loaded.dtype}, {threads} threads, prefix {arguments.prefix}, prompt {arguments.prompt}")
+    print(f"{loaded.dtype}, {arguments.threads} threads, prefix {arguments.prefix}, prompt {arguments.prompt}")
     tokens = _Tokens(loaded, arguments.prefix)
     for count in arguments.generate:
         _generate(loaded, tokens, arguments, count)
@@ -74,12 +72,12 @@ def _smollm(folder: Path) -> Path:
 
 
 @contextmanager
-def _measured() -> Iterator[Callable[[], tuple[float, float]]]:
+def _measured(threads: int) -> Iterator[Callable[[], tuple[float, float]]]:
     """Wall seconds, and processor seconds per thread."""
     wall, processor = time.perf_counter(), time.process_time()
     yield lambda: (
         time.perf_counter() - wall,
-        (time.process_time() - processor) / torch.get_num_threads(),
+        (time.process_time() - processor) / threads,
     )
 
 
@@ -89,7 +87,7 @@ def _generate(loaded: LoadedModel, tokens: _Tokens, arguments: argparse.Namespac
     prompts = [tokens.prefix + tokens.draw(arguments.prompt) for _ in range(count)]
     requests = [GenerationRequest(str(index), ids, arguments.answer) for index, ids in enumerate(prompts)]
     list(engine.generate([dataclasses.replace(request, max_new_tokens=1) for request in requests[:2]]))
-    with _measured() as elapsed:
+    with _measured(arguments.threads) as elapsed:
         results = list(engine.generate(requests))
         wall, processor = elapsed()
     written = count * arguments.answer
@@ -110,17 +108,18 @@ def _train(loaded: LoadedModel, tokens: _Tokens, arguments: argparse.Namespace, 
     base = loaded.model
     model = base if _has_adapter(base) else add_lora(base, LoraSettings(), seed=1)
     for attempt in range(2):
-        with _measured() as elapsed:
-            answer_loss(model, batch).backward()
+        with _measured(arguments.threads) as elapsed:
+            loss: Any = answer_loss(model, batch)
+            loss.backward()
             wall, processor = elapsed()
         if attempt:
             print(
-                f"train {count:3d} examples, {batch.num_tokens} tokens: {wall:6.2f} s wall, {processor:6.2f} s processor;"
-                f" {batch.num_tokens / processor:4.0f} tokens/s; 320 examples {processor * 320 / count:4.0f} s"
+                f"train {count:3d} examples, {batch.num_tokens} tokens: {wall:6.2f} s wall,"
+                f" {processor:6.2f} s processor; {batch.num_tokens / processor:4.0f} tokens/s; 320 examples {processor * 320 / count:4.0f} s"
             )
 
 
-def _has_adapter(model: torch.nn.Module) -> bool:
+def _has_adapter(model: Any) -> bool:
     return any("lora_" in name for name, _ in model.named_parameters())
 
 

@@ -49,7 +49,7 @@ async def events(job: job_pb2.Job, after: int, respond: Callable[..., Any]) -> A
     for sequence, (kind, payload) in enumerate(told, start=1):
         if sequence > after:
             yield respond(event=event(job, sequence, kind, payload))
-    while job.state not in FINAL:  # noqa: ASYNC110 - a row of made-up data has no event to wait for
+    while job.state not in FINAL:
         await asyncio.sleep(0.05)
     yield respond(event=event(job, len(told) + 1, "state", {"state": job_pb2.JobState.Name(job.state)}))
 

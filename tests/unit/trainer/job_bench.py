@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from services.chassis.artifacts import ArtifactStore
@@ -168,6 +167,3 @@ class Bench:
 async def _put(store: ArtifactStore, folder: Path) -> tuple[Artifact, Artifact]:
     base, rows = await store.put_tree(folder), await store.put_bytes(b"{}\n")
     return Artifact(base.uri, base.digest, base.size_bytes), Artifact(rows.uri, rows.digest, rows.size_bytes)
-
-
-NOW = datetime(2026, 11, 1, tzinfo=UTC)

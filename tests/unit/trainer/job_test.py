@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,8 +139,10 @@ def test_a_restart_between_the_end_of_training_and_the_registration_trains_no_mo
         bench.backend.script = [(lambda plan: bench.train_to(plan, 30), None)]
         job_id = (await bench.usecases.create("r", SPEC)).job.job_id
         first = asyncio.create_task(bench.finish(job_id))
-        while not await bench.events(job_id, "attempt_end"):
-            await asyncio.sleep(0.02)
+        async with aclosing(bench.usecases.watch(job_id, 0)) as events:
+            async for event in events:
+                if event.type == "attempt_end":
+                    break
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
         bench.registry.away = 1
@@ -153,11 +157,10 @@ def test_restarts_of_the_service_do_not_count_as_failures(bench: Bench) -> None:
     async def scenario() -> None:
         job_id = (await bench.usecases.create("r", SPEC)).job.job_id
         for _ in range(4):
-            bench.backend.script = [(lambda plan: None, None)]
+            started = asyncio.Event()
+            bench.backend.script = [(lambda plan, started=started: started.set(), None)]
             owner = asyncio.create_task(bench.finish(job_id))
-            count = len(bench.backend.plans)
-            while len(bench.backend.plans) == count:
-                await asyncio.sleep(0.02)
+            await started.wait()
             owner.cancel()
             await asyncio.gather(owner, return_exceptions=True)
             assert bench.backend.running == 0
@@ -204,8 +207,6 @@ def test_creating_twice_gives_one_job_and_another_body_is_refused(bench: Bench) 
         first, second = await bench.usecases.create("r", SPEC), await bench.usecases.create("r", SPEC)
         assert first.job.job_id == second.job.job_id
         assert (first.spec.model_version_id, first.spec.output_model_id) == ("tiny@1", "tiny")
-        from dataclasses import replace
-
         with pytest.raises(AlreadyExists, match="seed"):
             await bench.usecases.create("r", replace(SPEC, seed=3))
         with pytest.raises(NotFound):

@@ -1,0 +1,85 @@
+"""Processes of attempts are found and ended however they were orphaned."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from services.trainer.backends.environment import TOKEN
+from services.trainer.backends.leftovers import end_processes
+
+# A child in a session of its own whose parent has gone, and which says so.
+ORPHAN = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], start_new_session=True, stdout=subprocess.DEVNULL)
+print(child.pid, flush=True)
+"""
+SLEEPS = "import time; time.sleep(600)"
+# What Ray's agents do: the title is written over the arguments and the environment.
+RENAMED = """
+import ctypes, sys, time
+stat = open("/proc/self/stat").read().rsplit(")", 1)[1].split()
+start, end = int(stat[45]), int(stat[48])
+title = b"ray::SomeAgent".ljust(end - start, b"\\0")
+ctypes.memmove(start, title, len(title))
+time.sleep(600)
+"""
+
+
+def spawn(program: str, cwd: Path, token: str) -> psutil.Process:
+    environment = {**os.environ, **({TOKEN: token} if token else {})}
+    command = [sys.executable, "-c", ORPHAN, program]
+    output = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=True).stdout
+    return psutil.Process(int(output))
+
+
+def wait_for_title(process: psutil.Process) -> None:
+    end = time.monotonic() + 30
+    while not process.cmdline()[0].startswith("ray::"):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def is_gone(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_orphans_are_known_by_the_token_of_their_job(tmp_path: Path) -> None:
+    mine, other = spawn(SLEEPS, tmp_path, "train-1/2"), spawn(SLEEPS, tmp_path, "train-11/2")
+    try:
+        assert end_processes("train-1", tmp_path / "train-1") == 1
+        assert is_gone(mine) and not is_gone(other)
+        assert end_processes("train-1", tmp_path / "train-1") == 0
+    finally:
+        other.kill()
+
+
+def test_agents_that_overwrote_their_environment_are_known_by_title_and_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "train-1"
+    (folder / "attempt-001").mkdir(parents=True)
+    agent = spawn(RENAMED, folder / "attempt-001", "train-1/2")
+    elsewhere = spawn(RENAMED, tmp_path, "train-2/2")
+    try:
+        wait_for_title(agent)
+        wait_for_title(elsewhere)
+        assert TOKEN not in agent.environ()
+        assert end_processes("train-1", folder) == 1
+        assert is_gone(agent) and not is_gone(elsewhere)
+    finally:
+        elsewhere.kill()
+
+
+def test_a_person_who_looks_at_the_logs_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "train-1"
+    folder.mkdir()
+    person = spawn(SLEEPS, folder, "")
+    try:
+        assert end_processes("train-1", folder) == 0
+        assert not is_gone(person)
+    finally:
+        person.kill()
