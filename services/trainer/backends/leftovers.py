@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 
 import psutil
@@ -10,6 +11,7 @@ import psutil
 from services.trainer.backends.environment import TOKEN
 
 _END_SECONDS = 10.0
+_LOOK_SECONDS = 0.1
 
 
 def end_processes(training_job_id: str, folder: Path) -> int:
@@ -23,17 +25,18 @@ def end_processes(training_job_id: str, folder: Path) -> int:
     Raises:
         TimeoutError: Some would not go.
     """
-    total = 0
-    # A process may have started another between the look and the kill.
+    ended: set[psutil.Process] = set()
+    deadline = time.monotonic() + _END_SECONDS
+    # A process may have started another between the look and the kill; one that is killed may take a while to go.
     while found := [process for process in psutil.process_iter() if _belongs(process, training_job_id, folder)]:
-        total += len(found)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{len(found)} training processes cannot be ended")
         for process in found:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        _, alive = psutil.wait_procs(found, timeout=_END_SECONDS)
-        if alive:
-            raise TimeoutError(f"{len(alive)} training processes cannot be ended")
-    return total
+        ended.update(found)
+        time.sleep(_LOOK_SECONDS)
+    return len(ended)
 
 
 def _belongs(process: psutil.Process, training_job_id: str, folder: Path) -> bool:

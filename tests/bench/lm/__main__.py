@@ -113,10 +113,9 @@ def _train(loaded: LoadedModel, tokens: _Tokens, arguments: argparse.Namespace, 
             loss.backward()
             wall, processor = elapsed()
         if attempt:
-            print(
-                f"train {count:3d} examples, {batch.num_tokens} tokens: {wall:6.2f} s wall,"
-                f" {processor:6.2f} s processor; {batch.num_tokens / processor:4.0f} tokens/s; 320 examples {processor * 320 / count:4.0f} s"
-            )
+            print(f"train {count:3d} examples, {batch.num_tokens} tokens: {wall:6.2f} s wall,", end=" ")
+            print(f"{processor:6.2f} s processor;", end=" ")
+            print(f"{batch.num_tokens / processor:4.0f} tokens/s; 320 examples {processor * 320 / count:4.0f} s")
 
 
 def _has_adapter(model: Any) -> bool:

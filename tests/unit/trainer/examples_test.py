@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_a_dataset_without_a_train_split_is_refused(tmp_path: Path) -> None:
 def test_each_epoch_trains_every_example_once_in_an_order_of_its_own(num_examples: int, batch_size: int) -> None:
     total = num_steps(num_examples, batch_size=batch_size, num_epochs=2)
     batches = [batch_of(step, num_examples=num_examples, batch_size=batch_size, seed=1) for step in range(total)]
-    epochs = [sum(batches[: total // 2], []), sum(batches[total // 2 :], [])]
+    epochs = [list(chain(*batches[: total // 2])), list(chain(*batches[total // 2 :]))]
     assert all(sorted(epoch) == list(range(num_examples)) for epoch in epochs)
     assert num_examples < 9 or epochs[0] != epochs[1]
     assert batches == [
@@ -72,7 +73,7 @@ def test_the_seed_decides_the_order() -> None:
 @pytest.mark.parametrize("num_workers", [1, 2, 3, 7])
 def test_the_workers_share_a_batch_without_gap_or_overlap(num_workers: int) -> None:
     shares = [share_of(range(5), rank=rank, num_workers=num_workers) for rank in range(num_workers)]
-    assert sorted(sum(shares, [])) == list(range(5))
+    assert sorted(chain(*shares)) == list(range(5))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,10 @@ def bench(tmp_path: Path) -> Bench:
 async def outcomes(bench: Bench, job_id: str) -> list[tuple[str, int]]:
     attempts = (await bench.usecases.get(job_id)).attempts
     return [(str(item.outcome), item.start_step) for item in attempts]
+
+
+def _set(event: asyncio.Event, _plan: AttemptPlan) -> None:
+    event.set()
 
 
 def test_a_job_ends_with_the_last_checkpoint_registered_once(bench: Bench) -> None:
@@ -158,7 +163,7 @@ def test_restarts_of_the_service_do_not_count_as_failures(bench: Bench) -> None:
         job_id = (await bench.usecases.create("r", SPEC)).job.job_id
         for _ in range(4):
             started = asyncio.Event()
-            bench.backend.script = [(lambda plan, started=started: started.set(), None)]
+            bench.backend.script = [(partial(_set, started), None)]
             owner = asyncio.create_task(bench.finish(job_id))
             await started.wait()
             owner.cancel()

@@ -16,7 +16,8 @@ from services.trainer.backends.leftovers import end_processes
 # A child in a session of its own whose parent has gone, and which says so.
 ORPHAN = """
 import subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], start_new_session=True, stdout=subprocess.DEVNULL)
+quiet = subprocess.DEVNULL
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], start_new_session=True, stdout=quiet, stderr=quiet)
 print(child.pid, flush=True)
 """
 SLEEPS = "import time; time.sleep(600)"
