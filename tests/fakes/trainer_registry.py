@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import grpc
 import grpc.aio
 from drillyard.registry.v1 import artifact_pb2, dataset_pb2, model_pb2, registry_service_pb2_grpc
 
 from services.chassis.artifacts import ArtifactStore
+from services.chassis.calls import CallInterceptor
+from services.chassis.errors import NotFound
+from services.chassis.telemetry import Telemetry
 
 
 @dataclass
@@ -33,7 +35,7 @@ class RegistryOfOne(registry_service_pb2_grpc.RegistryServiceServicer):
             if version.model_version_id == request.model_version_id:
                 return model_pb2.GetModelVersionResponse(model_version=version)
         if request.model_version_id not in ("tiny", "tiny@1"):
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no model version {request.model_version_id}.")
+            raise NotFound(f"There is no model version {request.model_version_id}.", "Import the model.")
         version = model_pb2.ModelVersion(
             model_version_id="tiny@1",
             model_id="tiny",
@@ -45,7 +47,7 @@ class RegistryOfOne(registry_service_pb2_grpc.RegistryServiceServicer):
 
     async def GetDatasetVersion(self, request: Any, context: Any) -> dataset_pb2.GetDatasetVersionResponse:
         if request.dataset_version_id not in ("drills", "drills@1"):
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no dataset version {request.dataset_version_id}.")
+            raise NotFound(f"There is no dataset version {request.dataset_version_id}.", "Register the dataset.")
         version = dataset_pb2.DatasetVersion(
             dataset_version_id="drills@1",
             dataset_id="drills",
@@ -86,7 +88,7 @@ async def serve_registry(
         dataset=artifact_pb2.Artifact(uri=dataset.uri, digest=dataset.digest, size_bytes=dataset.size_bytes),
         num_train_examples=sum(row["split"] == "train" for row in rows),
     )
-    server = grpc.aio.server()
+    server = grpc.aio.server(interceptors=[CallInterceptor(Telemetry())])
     registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(registry, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

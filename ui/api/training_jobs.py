@@ -36,7 +36,7 @@ class TrainingSettings(Body):
     lora: LoraBody = Field(default_factory=LoraBody)
     num_epochs: int = Field(default=0, description="Passes over the train split (1).")
     batch_size: int = Field(default=0, description="Examples per step (16).")
-    learning_rate: float = Field(default=0, description="Peak learning rate (1e-3).")
+    learning_rate: float = Field(default=0, description="Peak learning rate (2e-3).")
     warmup_ratio: float = Field(default=0, description="Share of steps that warm up (0.05).")
     save_steps: int = Field(default=0, description="Steps between checkpoints (10).")
     save_total_limit: int = Field(default=0, description="Checkpoints that are kept (2).")

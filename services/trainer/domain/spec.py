@@ -50,7 +50,7 @@ BOUNDS: Mapping[str, Bound] = {
     "lora.lora_dropout": Bound(0.0, 0.0, 0.9),
     "num_epochs": Bound(1, 1, 1000),
     "batch_size": Bound(16, 1, 4096),
-    "learning_rate": Bound(1e-3, 1e-12, 1.0),
+    "learning_rate": Bound(2e-3, 1e-12, 1.0),
     "warmup_ratio": Bound(0.05, 0.0, 1.0),
     "save_steps": Bound(10, 1, 1 << 20),
     "save_total_limit": Bound(2, 1, 100),
@@ -85,7 +85,7 @@ class TrainingJobSpec:
     lora: LoraConfig = field(default_factory=LoraConfig)
     num_epochs: int = 1
     batch_size: int = 16
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     warmup_ratio: float = 0.05
     save_steps: int = 10
     save_total_limit: int = 2

@@ -1,0 +1,149 @@
+"""The trainer as a process: its contract over the wire, and real training on Ray."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from drillyard.job.v1 import job_pb2
+from drillyard.trainer.v1 import checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2
+
+from services.chassis.artifacts import ArtifactStore
+from services.chassis.channel import open_channel
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, ServiceError, Unimplemented
+from services.lm.folders import check_adapter_folder
+from services.lm.tiny import write_tiny_model
+from tests.fakes.trainer_registry import RegistryOfOne, dataset_rows, serve_registry
+from tests.integration.processes import ServiceProcess, start_service
+from tests.unit.trainer.training_bench import validation_rows
+
+NUM_TRAIN = 12
+
+
+@dataclass
+class Trainer:
+    data_dir: Path
+    service: ServiceProcess
+    registry: RegistryOfOne
+    stub: trainer_service_pb2_grpc.TrainerServiceAsyncStub
+
+    async def create(self, request_id: str = "", **spec: Any) -> training_job_pb2.TrainingJob:
+        wanted = {"model_version_id": "tiny", "dataset_version_id": "drills"} | spec
+        request = training_job_pb2.CreateTrainingJobRequest(
+            request_id=request_id, spec=training_job_pb2.TrainingJobSpec(**wanted)
+        )
+        return (await self.stub.CreateTrainingJob(request)).training_job
+
+    async def finished(self, training_job_id: str) -> tuple[training_job_pb2.TrainingJob, float]:
+        """Follow a job to its end; returns it with the longest silence in seconds."""
+        request = training_job_pb2.WatchTrainingJobRequest(training_job_id=training_job_id)
+        silence, last = 0.0, time.monotonic()
+        async for response in self.stub.WatchTrainingJob(request):
+            silence, last = max(silence, time.monotonic() - last), time.monotonic()
+            assert response.event.sequence > 0
+        found = await self.stub.GetTrainingJob(training_job_pb2.GetTrainingJobRequest(training_job_id=training_job_id))
+        return found.training_job, silence
+
+    async def curve(self, training_job_id: str, metric: str) -> dict[int, float]:
+        request = checkpoint_pb2.ListCurvePointsRequest(training_job_id=training_job_id, metric=metric, page_size=1000)
+        return {point.step: point.value for point in (await self.stub.ListCurvePoints(request)).curve_points}
+
+
+@pytest.fixture
+async def trainer(tmp_path: Path) -> AsyncIterator[Trainer]:
+    write_tiny_model(tmp_path / "tiny", max_positions=8192)
+    rows = dataset_rows(NUM_TRAIN) + validation_rows(2)
+    async with serve_registry(tmp_path, tmp_path / "tiny", rows) as (address, registry):
+        with start_service("trainer", tmp_path, registry_address=address, dtype="float32") as service:
+            channel = open_channel(service.address)
+            yield Trainer(tmp_path, service, registry, trainer_service_pb2_grpc.TrainerServiceStub(channel))
+            await channel.close()
+
+
+async def test_it_is_small_before_any_training_starts(trainer: Trainer) -> None:
+    process = psutil.Process(trainer.service.process.pid)
+    assert process.memory_info().rss < 150 << 20
+    loaded = {Path(entry.path).name for entry in process.memory_maps()}
+    assert not [name for name in loaded if name.startswith(("libtorch", "_raylet"))]
+    assert process.cpu_times().user + process.cpu_times().system < 2.0
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "words"),
+    [
+        ({"model_version_id": "unknown"}, NotFound, "unknown"),
+        ({"dataset_version_id": "unknown"}, NotFound, "unknown"),
+        ({"model_version_id": ""}, InvalidArgument, "model_version_id"),
+        ({"learning_rate": -1.0}, InvalidArgument, "learning_rate"),
+        ({"learning_rate": float("nan")}, InvalidArgument, "learning_rate"),
+        ({"num_epochs": -3}, InvalidArgument, "num_epochs"),
+        ({"num_workers": 99}, InvalidArgument, "num_workers"),
+        ({"lora": training_job_pb2.LoraConfig(lora_dropout=1.5)}, InvalidArgument, "lora_dropout"),
+        ({"method": training_job_pb2.TRAINING_METHOD_DPO}, Unimplemented, "DPO is not built"),
+        ({"trained_weights": training_job_pb2.TRAINED_WEIGHTS_FULL}, Unimplemented, "all weights is not built"),
+    ],
+)
+async def test_a_job_that_cannot_be_done_is_refused_at_once(
+    trainer: Trainer, spec: dict[str, Any], error: type[ServiceError], words: str
+) -> None:
+    with pytest.raises(error, match=words) as refused:
+        await trainer.create(**spec)
+    assert refused.value.next_step
+    listed = await trainer.stub.ListTrainingJobs(training_job_pb2.ListTrainingJobsRequest())
+    assert list(listed.training_jobs) == []
+
+
+async def test_unknown_jobs_and_a_dataset_without_examples_are_told(trainer: Trainer) -> None:
+    with pytest.raises(NotFound, match="no training job 'train-none'"):
+        await trainer.stub.GetTrainingJob(training_job_pb2.GetTrainingJobRequest(training_job_id="train-none"))
+    with pytest.raises(NotFound):
+        await trainer.stub.PauseTrainingJob(training_job_pb2.PauseTrainingJobRequest(training_job_id="train-none"))
+    trainer.registry.num_train_examples = 0
+    with pytest.raises(FailedPrecondition, match="no example to train on"):
+        await trainer.create()
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(400)
+async def test_two_workers_train_what_one_does_and_the_adapter_is_registered(trainer: Trainer) -> None:
+    spec = {"batch_size": 4, "num_epochs": 3, "save_steps": 4, "learning_rate": 1e-2, "seed": 3}
+    one = await trainer.create("one", num_workers=1, **spec)
+    two = await trainer.create("two", num_workers=2, **spec)
+    assert (one.spec.model_version_id, one.spec.output_model_id, one.spec.lora.r) == ("tiny@1", "tiny", 16)
+    ended = [await trainer.finished(job.training_job_id) for job in (one, two)]
+    for job, silence in ended:
+        assert job.job.state == job_pb2.JOB_STATE_SUCCEEDED, job.job.error
+        assert silence < 5.0
+        assert [item.outcome for item in job.attempts] == [training_job_pb2.ATTEMPT_OUTCOME_SUCCEEDED]
+    losses = [await trainer.curve(job.training_job_id, "loss") for job, _ in ended]
+    assert list(losses[0]) == list(range(1, 10)) and losses[0][9] < losses[0][1] - 0.1
+    assert list(losses[1].values()) == pytest.approx(list(losses[0].values()), abs=1e-3)
+    assert await trainer.curve(one.training_job_id, "adherence") == {9: 0.0}
+    assert [job.model_version_id for job, _ in ended] == ["tiny@2", "tiny@3"]
+    registered = trainer.registry.registered[0]
+    artifacts = ArtifactStore(trainer.data_dir.as_uri(), sources=(trainer.data_dir.as_uri() + "/",))
+    check_adapter_folder(await artifacts.local_path(registered.artifact.uri))
+    assert (registered.base_model_version_id, registered.produced_by) == (
+        "tiny@1",
+        f"training_job:{one.training_job_id}",
+    )
+    kept = await trainer.stub.ListCheckpoints(
+        checkpoint_pb2.ListCheckpointsRequest(training_job_id=one.training_job_id)
+    )
+    assert [item.step for item in kept.checkpoints] == [9, 8]
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(300)
+async def test_an_example_that_cannot_be_trained_on_fails_the_job_once_and_is_named(trainer: Trainer) -> None:
+    job = await trainer.create(max_tokens_per_pack=128)
+    ended, _ = await trainer.finished(job.training_job_id)
+    assert ended.job.state == job_pb2.JOB_STATE_FAILED
+    assert "Example e0 has" in ended.job.error.problem and ended.job.error.next_step
+    assert len(ended.attempts) == 1
+    assert trainer.registry.registered == []
