@@ -21,11 +21,11 @@ from tests.integration.processes import ServiceProcess, start_service
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 
-NUM_STEPS = 400
+NUM_STEPS = 600
 SPEC = training_job_pb2.TrainingJobSpec(
     model_version_id="tiny",
     dataset_version_id="drills",
-    num_epochs=100,
+    num_epochs=150,
     batch_size=4,
     save_steps=10,
     save_total_limit=3,
@@ -112,6 +112,9 @@ async def test_a_job_goes_on_from_its_last_good_checkpoint_whatever_dies(tmp_pat
             (driver,) = psutil.Process(service.process.pid).children()
             driver.kill()
             damaged = await asyncio.to_thread(flip_a_byte_of_the_newest, tmp_path / "trainer" / "checkpoints" / job_id)
+            await caller.checkpoint_above(job_id, damaged)
+            (worker,) = [item for item in processes_of(job_id) if "RayTrainWorker" in item.cmdline()[0]]
+            worker.kill()
             events = [item async for item in caller.events(job_id)]
             job = await caller.get(job_id)
             steps = await caller.loss_steps(job_id)
@@ -119,10 +122,11 @@ async def test_a_job_goes_on_from_its_last_good_checkpoint_whatever_dies(tmp_pat
 
     assert job.job.state == job_pb2.JOB_STATE_SUCCEEDED, job.job.error
     outcomes = [training_job_pb2.AttemptOutcome.Name(item.outcome) for item in job.attempts]
-    assert [name.removeprefix("ATTEMPT_OUTCOME_") for name in outcomes] == ["LOST", "LOST", "SUCCEEDED"]
+    assert [name.removeprefix("ATTEMPT_OUTCOME_") for name in outcomes] == ["LOST", "LOST", "FAILED", "SUCCEEDED"]
     assert job.attempts[1].start_step >= first_saved
     assert 0 < job.attempts[1].start_step <= job.attempts[2].start_step < damaged
-    assert job.attempts[0].epoch < job.attempts[1].epoch == job.attempts[2].epoch
+    assert job.attempts[3].start_step >= damaged and "worker" in job.attempts[2].reason
+    assert job.attempts[0].epoch < job.attempts[1].epoch == job.attempts[3].epoch
     assert [payload["text"] for kind, payload in events if kind == "message" and "set aside" in payload["text"]] == [
         f"The checkpoint of step {damaged} was set aside: "
         "the file adapter/adapter_model.safetensors was changed after it was written."
@@ -133,7 +137,7 @@ async def test_a_job_goes_on_from_its_last_good_checkpoint_whatever_dies(tmp_pat
     assert processes_of(job_id) == []
 
 
-async def test_cancelling_ends_every_process_and_keeps_the_checkpoints(tmp_path: Path) -> None:
+async def test_stopping_the_service_and_cancelling_end_every_process_and_keep_the_checkpoints(tmp_path: Path) -> None:
     write_tiny_model(tmp_path / "tiny")
     async with serve_registry(tmp_path, tmp_path / "tiny", dataset_rows(16)) as (address, registry):
         with start_service("trainer", tmp_path, registry_address=address) as service:
@@ -141,6 +145,14 @@ async def test_cancelling_ends_every_process_and_keeps_the_checkpoints(tmp_path:
             job_id = await caller.create()
             await caller.checkpoint_above(job_id, 0)
             assert len(processes_of(job_id)) > 5
+            assert service.stop() == 0
+            assert processes_of(job_id) == []
+            await caller.channel.close()
+        with start_service("trainer", tmp_path, registry_address=address) as service:
+            caller = Caller(service)
+            async for _, payload in caller.events(job_id, (await caller.get(job_id)).job.last_sequence):
+                if payload.get("phase") == "start_ray":
+                    break
             await caller.stub.CancelTrainingJob(training_job_pb2.CancelTrainingJobRequest(training_job_id=job_id))
             states = [payload["state"] async for kind, payload in caller.events(job_id) if kind == "state"]
             await caller.channel.close()

@@ -8,7 +8,6 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import torch
-from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor, nn
 
 from services.lm.decoder import kernels
@@ -120,10 +119,15 @@ def supports(model: Any) -> bool:
     parameters = model.named_parameters()
     if any(p.requires_grad and "lora_" not in name for name, p in parameters) or model.device.type != "cpu":
         return False
-    return all(_is_plain(module) for module in model.modules() if isinstance(module, LoraLinear))
+    return all(_is_plain(module) for module in model.modules() if _has_adapter(module))
 
 
-def _is_plain(module: LoraLinear) -> bool:
+def _has_adapter(module: Any) -> bool:
+    """Whether it is a PEFT LoRA layer, told without importing PEFT, which takes longer than loading a small model."""
+    return hasattr(module, "lora_A") and hasattr(module, "get_base_layer")
+
+
+def _is_plain(module: Any) -> bool:
     names = list(module.lora_A)
     if names != ["default"] or module.merged or module.disable_adapters or module.use_dora["default"]:
         return False
@@ -152,7 +156,7 @@ def _joined(modules: Iterable[Any]) -> JoinedLinear:
 
 
 def _part(module: Any) -> LinearPart:
-    if not isinstance(module, LoraLinear):
+    if not _has_adapter(module):
         return LinearPart(module.weight, module.bias, None, None, 0.0)
     base, down, up = module.get_base_layer(), module.lora_A["default"], module.lora_B["default"]
     return LinearPart(base.weight, base.bias, down.weight, up.weight, float(module.scaling["default"]))

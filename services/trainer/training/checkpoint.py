@@ -36,16 +36,14 @@ class Position:
 
 def save(plan: AttemptPlan, model: PeftModel, optimizer: Optimizer, position: Position) -> Checkpoint:
     """Write a checkpoint, whole or not at all, and drop the oldest beyond the job's limit."""
-    parent = Path(plan.checkpoint_folder)
-    folder = place_for(parent, position.step, plan.attempt)
-    # What an attempt left half-written in its own folder is no checkpoint.
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    save_adapter(model, folder / ADAPTER, base=plan.base_folder)
-    save_file(_moments(model, optimizer), folder / _OPTIMIZER)
-    (folder / _POSITION).write_text(json.dumps(asdict(position)), encoding="utf-8")
-    written = write_manifest(folder, step=position.step, attempt=plan.attempt, config_digest=plan.config_digest)
-    prune(parent, keep=plan.spec.save_total_limit)
+    folder = place_for(Path(plan.checkpoint_folder), position.step, plan.attempt)
+    try:
+        written = _write(folder, plan, model, optimizer=optimizer, position=position)
+    except BaseException:
+        # A full disk must not stay full of what is no checkpoint.
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    prune(folder.parent, keep=plan.spec.save_total_limit)
     return written
 
 
@@ -96,3 +94,13 @@ def _moments(model: PeftModel, optimizer: Optimizer) -> dict[str, Tensor]:
         if parameter in optimizer.state
         for kind in _MOMENTS
     }
+
+
+def _write(
+    folder: Path, plan: AttemptPlan, model: PeftModel, *, optimizer: Optimizer, position: Position
+) -> Checkpoint:
+    folder.mkdir(parents=True)
+    save_adapter(model, folder / ADAPTER, base=plan.base_folder)
+    save_file(_moments(model, optimizer), folder / _OPTIMIZER)
+    (folder / _POSITION).write_text(json.dumps(asdict(position)), encoding="utf-8")
+    return write_manifest(folder, step=position.step, attempt=plan.attempt, config_digest=plan.config_digest)

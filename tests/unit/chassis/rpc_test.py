@@ -131,7 +131,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def test_an_answer_comes_back_and_is_counted(loopback: Loopback) -> None:
     assert await loopback.get(b"hello") == b"hello"
-    assert loopback.ended("GetEcho", "OK") == 1.0
+    await until(lambda: loopback.ended("GetEcho", "OK") == 1.0)
 
 
 async def test_the_servers_error_is_raised_at_the_client(loopback: Loopback) -> None:
@@ -139,7 +139,7 @@ async def test_the_servers_error_is_raised_at_the_client(loopback: Loopback) -> 
         await loopback.create(b"missing")
     assert str(caught.value) == "There is no model 'x'. List the models."
     assert caught.value.fields == {"model": "x"}
-    assert loopback.ended("CreateEcho", "NOT_FOUND") == 1.0
+    await until(lambda: loopback.ended("CreateEcho", "NOT_FOUND") == 1.0)
 
 
 async def test_a_bug_shows_its_request_id_and_no_text(loopback: Loopback) -> None:
@@ -147,13 +147,13 @@ async def test_a_bug_shows_its_request_id_and_no_text(loopback: Loopback) -> Non
         await loopback.create(b"bug")
     assert caught.value.fields["request_id"] in caught.value.problem
     assert "secret" not in str(caught.value)
-    assert loopback.ended("CreateEcho", "INTERNAL") == 1.0
+    await until(lambda: loopback.ended("CreateEcho", "INTERNAL") == 1.0)
 
 
 async def test_a_servicers_own_abort_passes(loopback: Loopback) -> None:
     with pytest.raises(Unimplemented, match="plain words"):
         await loopback.create(b"abort")
-    assert loopback.ended("CreateEcho", "UNIMPLEMENTED") == 1.0
+    await until(lambda: loopback.ended("CreateEcho", "UNIMPLEMENTED") == 1.0)
 
 
 async def test_a_method_that_is_not_there_is_unimplemented(loopback: Loopback) -> None:

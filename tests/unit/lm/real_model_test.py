@@ -39,7 +39,7 @@ QUESTIONS = (
     "Is 17 even or odd?",
     "Write <read_file> and nothing else.",
 )
-NEW_TOKENS = 16
+NEW_TOKENS = 12
 
 
 def weights() -> Path:

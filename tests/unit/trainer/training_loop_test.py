@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from services.lm.errors import LmError
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import LoraConfig
-from services.trainer.manifest import place_for, places
+from services.trainer.manifest import place_for, places, verify
 from services.trainer.training.examples import BadExampleError
 from services.trainer.training.loop import DivergedError, train
 from services.trainer.training.workers import Workers
@@ -189,6 +190,20 @@ def test_an_adapter_of_another_model_is_refused(tmp_path: Path, straight: tuple[
     write_tiny_model(folder / "tiny", hidden_size=96)
     with pytest.raises(LmError, match="shape"):
         run(replace(write_plan(folder), adapter_folder=str(other)))
+
+
+def test_a_disk_that_is_full_leaves_the_older_checkpoint_and_nothing_else(tmp_path: Path) -> None:
+    plan = write_plan(tmp_path)
+    saved = run(plan, stop_after=2).checkpoints
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(Exception, match="File too large"):
+            run(replace(plan, attempt=2, resume_from=urlparse(saved[0].uri).path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in Path(plan.checkpoint_folder).iterdir()] == ["step-00000003-attempt-001"]
+    verify(Path(urlparse(saved[0].uri).path), plan.config_digest)
 
 
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
