@@ -3,6 +3,7 @@
 Runs as a script (`python proto/generate.py`) and as the build hook of the wheel.
 """
 
+import os
 import shutil
 import sys
 import tempfile
@@ -35,6 +36,8 @@ def generate(target: Path) -> None:
     """
     contracts = sorted(str(path.relative_to(PROTO_ROOT)) for path in PROTO_ROOT.glob("drillyard/**/*.proto"))
     well_known = Path(grpc_tools.__file__).parent / "_proto"
+    # protoc looks for its plugins on PATH, where an environment that is not activated does not stand.
+    os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     with tempfile.TemporaryDirectory(dir=PROTO_ROOT, prefix=".gen-") as scratch:
         arguments = [
             "protoc",
