@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -110,19 +109,14 @@ class CheckpointFolders(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class ProcessEnd:
-    """How a process group ended by itself: the driver's exit code (negative: the signal) and the end of its log."""
-
-    exit_code: int
-    log_tail: str
-
-
 class TrainingBackend(Protocol):
     """Runs the processes of attempts."""
 
-    async def run(self, plan: AttemptPlan) -> ProcessEnd:
-        """Start the processes and return when the driver has ended; cancelled, it ends them all first."""
+    async def run(self, plan: AttemptPlan) -> int:
+        """Start the processes and return the driver's exit code (negative: the signal) when it has ended.
+
+        Cancelled, it ends them all first.
+        """
         ...
 
     async def clear(self, training_job_id: str) -> int:

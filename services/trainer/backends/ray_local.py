@@ -13,9 +13,7 @@ from pathlib import Path
 from services.trainer.backends.environment import environment_of
 from services.trainer.backends.leftovers import end_processes
 from services.trainer.domain.plan import AttemptPlan
-from services.trainer.ports import ProcessEnd
 
-_LOG_TAIL_BYTES = 4000
 # Ray's sockets lie some 60 characters below its folder, and a Unix socket's path ends at 107.
 _MAX_PARENT_LENGTH = 28
 _SCRATCH = "dy-"
@@ -29,17 +27,19 @@ class RayLocalBackend:
     def __init__(self, attempts_folder: Path) -> None:
         self._attempts_folder = attempts_folder.resolve()
 
-    async def run(self, plan: AttemptPlan) -> ProcessEnd:
-        """Start the processes and return when the driver has ended; cancelled, it ends them all first."""
+    async def run(self, plan: AttemptPlan) -> int:
+        """Start the processes and return the driver's exit code (negative: the signal) when it has ended.
+
+        Cancelled, it ends them all first.
+        """
         folder = self._attempts_folder / plan.training_job_id / f"attempt-{plan.attempt:03d}"
         folder.mkdir(parents=True, exist_ok=True)
         plan = replace(plan, scratch_folder=str(_make_scratch_folder()))
         (folder / PLAN).write_text(plan.to_json(), encoding="utf-8")
         try:
-            exit_code = await _drive(plan, folder)
+            return await _drive(plan, folder)
         finally:
             await asyncio.shield(self.clear(plan.training_job_id))
-        return ProcessEnd(exit_code, _tail(folder / LOG))
 
     async def clear(self, training_job_id: str) -> int:
         """End every process that an attempt at a job left behind, remove Ray's files, and say how many there were."""
@@ -81,9 +81,3 @@ async def _drive(plan: AttemptPlan, folder: Path) -> int:
         process.kill()
         await process.wait()
         raise
-
-
-def _tail(log_file: Path) -> str:
-    with log_file.open("rb") as log:
-        log.seek(max(0, log_file.stat().st_size - _LOG_TAIL_BYTES))
-        return log.read().decode("utf-8", "replace")

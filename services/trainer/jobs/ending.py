@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from services.trainer.board import LiveAttempt
 from services.trainer.domain.attempt import AttemptOutcome
-from services.trainer.ports import ProcessEnd
 
 
 @dataclass(frozen=True)
@@ -20,14 +19,14 @@ class Ending:
     is_permanent: bool = False
 
 
-def ending_of(live: LiveAttempt, processes: asyncio.Task[ProcessEnd]) -> Ending:
+def ending_of(live: LiveAttempt, processes: asyncio.Task[int]) -> Ending:
     """Return the ending that was reported, or else the one that the processes' own end tells."""
     if live.outcome is not None:
         return Ending(live.outcome, live.reason, live.is_permanent)
     error = processes.exception()
     if error is not None:
         return Ending(AttemptOutcome.FAILED, f"The training processes cannot be run: {type(error).__name__}: {error}")
-    exit_code = processes.result().exit_code
+    exit_code = processes.result()
     if exit_code == -signal.SIGKILL:
         return Ending(AttemptOutcome.LOST, "The training process was killed, perhaps since memory ran out.")
     if exit_code < 0:

@@ -20,7 +20,7 @@ from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import TrainingJobSpec
 from services.trainer.jobs.ending import Ending, ending_of, stalled
-from services.trainer.ports import CheckpointFolders, ProcessEnd, Registry, TrainingBackend, TrainingStore
+from services.trainer.ports import CheckpointFolders, Registry, TrainingBackend, TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 
 ADAPTER = "adapter"
@@ -175,7 +175,7 @@ class TrainingJobWork:
         self._to.telemetry.attempt_ended(ended)
         await context.event("attempt_end", _payload(ended))
 
-    async def _followed(self, context: JobContext, live: LiveAttempt, processes: asyncio.Task[ProcessEnd]) -> Ending:
+    async def _followed(self, context: JobContext, live: LiveAttempt, processes: asyncio.Task[int]) -> Ending:
         """Show how the attempt goes until it ends by its own report, with its processes, or by standing still."""
         reported = asyncio.create_task(live.ended.wait())
         shown, shown_time = None, 0.0

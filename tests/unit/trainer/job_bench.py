@@ -18,7 +18,6 @@ from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import KIND, TrainingJobSpec
 from services.trainer.jobs.training_job import ADAPTER, Adapters, TrainingJobWork, TrainingLimits
 from services.trainer.manifest import place_for, write_manifest
-from services.trainer.ports import ProcessEnd
 from services.trainer.store.checkpoints import LocalCheckpoints
 from services.trainer.telemetry import TrainerTelemetry
 from services.trainer.usecases import TrainingUseCases
@@ -36,7 +35,7 @@ class ScriptedBackend:
     cleared: list[str] = field(default_factory=list)
     running: int = 0
 
-    async def run(self, plan: AttemptPlan) -> ProcessEnd:
+    async def run(self, plan: AttemptPlan) -> int:
         self.plans.append(plan)
         self.running += 1
         try:
@@ -46,7 +45,7 @@ class ScriptedBackend:
                 await result
             if exit_code is None:
                 await asyncio.Event().wait()
-            return ProcessEnd(exit_code or 0, "")
+            return exit_code or 0
         finally:
             self.running -= 1
 
