@@ -10,6 +10,7 @@ from typing import Any, Final
 from services.lm.errors import InvalidModelFile
 
 MAX_JSON_BYTES: Final = 4 << 20
+MAX_TEMPLATE_BYTES: Final = 1 << 20
 _MAX_NESTING: Final = 32
 _REMOTE_CODE_KEYS: Final = frozenset({"auto_map", "trust_remote_code", "custom_pipelines", "auto_mapping"})
 # Written by transformers itself in ordinary folders, and read by nothing that acts on it.
@@ -112,5 +113,9 @@ def _check_files(folder: Path) -> None:
     for file in folder.rglob("*"):
         if file.suffix.lower() in _REFUSED_SUFFIXES:
             raise InvalidModelFile("A file of this kind can run code when it is loaded.", _SAFE_COPY, file.name)
+        if file.suffix == ".jinja" and file.stat().st_size > MAX_TEMPLATE_BYTES:
+            raise InvalidModelFile(
+                f"The chat template is larger than {MAX_TEMPLATE_BYTES} bytes.", "Choose another model.", file.name
+            )
         if file.is_symlink() and not file.resolve().is_relative_to(folder.resolve()):
             raise InvalidModelFile("A link points out of the folder.", "Copy the files instead.", file.name)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -135,7 +136,7 @@ def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
             local_files_only=True,
             output_loading_info=True,
         )
-    except (ValueError, KeyError, OSError, RuntimeError, TypeError) as error:
+    except (ValueError, KeyError, OSError, RuntimeError, TypeError, SafetensorError) as error:
         raise InvalidModelFile(f"The model cannot be loaded ({error}).", "Fetch the files again.", str(path)) from error
     missing = sorted(report["missing_keys"])
     if missing:

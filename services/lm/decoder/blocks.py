@@ -93,16 +93,21 @@ def attend(
 def attend_backward(
     gradient: Tensor, qkv: Tensor, heads: Heads, layout: Layout, *, scale: float, kept: list[Tensor]
 ) -> Tensor:
-    """The gradient with respect to `qkv`, from `attend`'s probabilities and the gradient of its result."""
+    """The gradient with respect to `qkv`, from that of `attend`'s result.
+
+    `kept` holds the probabilities that `attend` yielded; if it is empty, they are computed again.
+    """
     columns = _Columns(qkv, heads, layout)
     result = torch.empty_like(qkv)
     totals = torch.zeros(2, heads.keys, qkv.shape[0], heads.size)
-    for block, probabilities in zip(blocks_of(layout), kept, strict=True):
+    for index, block in enumerate(blocks_of(layout)):
         keys, values = columns.seen(block)
+        rows = columns.queries(block.start, block.end)
+        again = None if kept else _probabilities(rows, keys, scale, block=block, group=heads.group)
+        probabilities = kept[index] if again is None else again
         above = columns.fold(gradient[block.start : block.end], heads.group)
         slopes = torch.bmm(above, values.transpose(1, 2))
         torch.ops.aten._softmax_backward_data.out(slopes, probabilities, -1, qkv.dtype, grad_input=slopes)
-        rows = columns.queries(block.start, block.end)
         _scatter(totals[0], torch.bmm(slopes.transpose(1, 2), rows), block, scale)
         _scatter(totals[1], torch.bmm(probabilities.transpose(1, 2), above), block, 1.0)
         columns.unfold(torch.bmm(slopes, keys).mul_(scale), result[block.start : block.end, : columns.query_width])
@@ -111,6 +116,12 @@ def attend_backward(
         target = result[:, start : start + columns.key_width].view(-1, heads.keys, heads.size)
         target.copy_(totals[index].transpose(0, 1))
     return result
+
+
+def kept_bytes(heads: Heads, layout: Layout, dtype: torch.dtype) -> int:
+    """Memory of all probabilities that `attend` yields for one layer."""
+    seen = sum((block.end - block.start) * (block.prefix + block.own_keys) for block in blocks_of(layout))
+    return seen * heads.queries * dtype.itemsize
 
 
 class _Columns:

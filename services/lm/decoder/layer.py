@@ -48,6 +48,15 @@ class Angles:
     sin: Tensor
 
 
+@dataclass(frozen=True)
+class TrainingPass:
+    """Where the tokens are, and whether a layer keeps its attention's probabilities or computes them twice."""
+
+    angles: Angles
+    layout: Layout
+    keeps_probabilities: bool
+
+
 def layer_output(
     x: Tensor, angles: Angles, weights: LayerWeights, attend_rows: Callable[[Tensor, Tensor], None]
 ) -> Tensor:
@@ -67,15 +76,16 @@ def layer_output(
     return weights.down.forward(room).add_(middle)
 
 
-def layer_forward(x: Tensor, angles: Angles, layout: Layout, weights: LayerWeights) -> Tensor:
+def layer_forward(x: Tensor, training: TrainingPass, weights: LayerWeights) -> Tensor:
     """The layer's output for `x`, both of the shape (tokens, hidden); differentiable in `x` and the adapters."""
-    output: Tensor = _Layer.apply(x, angles, layout, weights, *weights.trainable)  # type: ignore[no-untyped-call]
+    output: Tensor = _Layer.apply(x, training, weights, *weights.trainable)  # type: ignore[no-untyped-call]
     return output
 
 
 class _Layer(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, angles: Angles, layout: Layout, weights: LayerWeights, *_: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, training: TrainingPass, weights: LayerWeights, *_: Tensor) -> Tensor:
+        angles = training.angles
         room = weights.qkv.room(x.shape[0])
         inverse_1 = kernels.rms_norm(x, weights.attention_norm, weights.eps, room[:, : weights.qkv.inputs])
         qkv = weights.qkv.forward(room)
@@ -83,7 +93,8 @@ class _Layer(torch.autograd.Function):
         kernels.rotate(_rotated_heads(qkv, weights.heads), angles.cos, angles.sin)
         attended = weights.output.room(x.shape[0])
         room = attended[:, : weights.output.inputs]
-        kept = list(attend(qkv, weights.heads, layout, scale=weights.scale, out=room))
+        probabilities = attend(qkv, weights.heads, training.layout, scale=weights.scale, out=room)
+        kept = [part for part in probabilities if training.keeps_probabilities]
         middle = weights.output.forward(attended).add_(x)
         room = weights.gate_up.room(x.shape[0])
         inverse_2 = kernels.rms_norm(middle, weights.feed_norm, weights.eps, room[:, : weights.gate_up.inputs])
@@ -94,7 +105,7 @@ class _Layer(torch.autograd.Function):
         result = weights.down.forward(room).add_(middle)
         adapted.append(weights.down.adapted(room))
         ctx.save_for_backward(x, qkv, attended, middle, gate_up, inverse_1, inverse_2, *adapted, *kept)
-        ctx.angles, ctx.layout, ctx.weights = angles, layout, weights
+        ctx.training, ctx.weights = training, weights
         return result
 
     @staticmethod
@@ -102,19 +113,20 @@ class _Layer(torch.autograd.Function):
         x, qkv, attended, middle, gate_up, inverse_1, inverse_2, *rest = ctx.saved_tensors
         (adapted_qkv, adapted_gate_up, adapted_down), kept = rest[:3], rest[3:]
         weights: LayerWeights = ctx.weights
+        angles, layout = ctx.training.angles, ctx.training.layout
         d_middle = above[0].clone()
         d_feed, feed = _feed_backward(weights, above[0], (gate_up, adapted_gate_up, adapted_down), middle, inverse_2)
         kernels.rms_norm_backward(d_feed, middle, weights.feed_norm, inverse_2, d_middle)
         width = weights.output.inputs
         d_attended, output = weights.output.backward(d_middle, attended[:, :width], attended[:, width:])
-        d_qkv = attend_backward(d_attended, qkv, weights.heads, ctx.layout, scale=weights.scale, kept=kept)
-        kernels.rotate(_rotated_heads(d_qkv, weights.heads), ctx.angles.cos, -ctx.angles.sin)
+        d_qkv = attend_backward(d_attended, qkv, weights.heads, layout, scale=weights.scale, kept=kept)
+        kernels.rotate(_rotated_heads(d_qkv, weights.heads), angles.cos, -angles.sin)
         normed = torch.empty_like(x)
         kernels.normalised(x, weights.attention_norm, inverse_1, normed)
         d_normed, joined = weights.qkv.backward(d_qkv, normed, adapted_qkv)
         if ctx.needs_input_grad[0]:
             kernels.rms_norm_backward(d_normed, x, weights.attention_norm, inverse_1, d_middle)
-        return (d_middle if ctx.needs_input_grad[0] else None), None, None, None, *joined, *output, *feed
+        return (d_middle if ctx.needs_input_grad[0] else None), None, None, *joined, *output, *feed
 
 
 def _rotated_heads(qkv: Tensor, heads: Heads) -> Tensor:

@@ -11,14 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from services.lm.decoder import kernels
-from services.lm.decoder.blocks import Heads
-from services.lm.decoder.layer import Angles, LayerWeights, layer_forward, layer_output
+from services.lm.decoder.blocks import Heads, kept_bytes
+from services.lm.decoder.layer import Angles, LayerWeights, TrainingPass, layer_forward, layer_output
 from services.lm.decoder.linear import JoinedLinear, LinearPart
 from services.lm.decoder.loss import trained_loss
 from services.lm.prefix import Layout
 
 AttendRows = Callable[[int, float, Tensor, Tensor], None]
 
+# Attention probabilities kept for the derivative; beyond it they are computed twice, which takes a tenth longer.
+_KEPT_BYTES: Final = 1 << 30
 _FAMILY: Final = frozenset({"llama", "qwen2", "mistral"})
 _KNOWN: WeakKeyDictionary[nn.Module, tuple[tuple[int, ...], LeanDecoder]] = WeakKeyDictionary()
 
@@ -58,8 +60,9 @@ class LeanDecoder:
         self.refresh()
         x = self._decoder.embed_tokens(input_ids)[0].detach()
         angles = self._angles(x, position_ids)
-        for layer in self._layers:
-            x = layer_forward(x, angles, layout, layer)
+        num_keeping = _KEPT_BYTES // max(1, kept_bytes(self.heads, layout, self.dtype))
+        for index, layer in enumerate(self._layers):
+            x = layer_forward(x, TrainingPass(angles, layout, index < num_keeping), layer)
         positions, labels = targets
         return trained_loss(x[positions], labels, self._decoder.norm.weight, self._eps, self._head.weight)
 

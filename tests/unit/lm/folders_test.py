@@ -1,10 +1,13 @@
 import json
+import pickle
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from services.lm.errors import InvalidModelFile
 from services.lm.folders import check_model_folder, folder_digest
+from services.lm.loading import load
 from services.lm.tiny import write_tiny_model
 
 
@@ -56,6 +59,28 @@ def test_a_link_out_of_the_folder_is_refused(folder: Path) -> None:
     (folder / "notes.txt").symlink_to("/etc/hostname")
     with pytest.raises(InvalidModelFile, match="out of the folder"):
         check_model_folder(folder)
+
+
+def test_a_chat_template_beyond_any_real_size_is_refused(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("x" * (10 << 20))
+    with pytest.raises(InvalidModelFile, match="chat template"):
+        check_model_folder(folder)
+
+
+@pytest.mark.parametrize("content", [pickle.dumps({"weights": 1}), b"", b"\xff" * 64, b"PK\x03\x04" + b"\0" * 200])
+def test_weights_that_are_not_safetensors_are_refused_by_content(folder: Path, content: bytes) -> None:
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(InvalidModelFile):
+        load(folder)
+
+
+def test_missing_tensors_are_named(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["model.norm.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InvalidModelFile, match="missing") as refusal:
+        load(folder)
+    assert refusal.value.place == "model.norm.weight"
 
 
 def test_broken_json_is_named(folder: Path) -> None:

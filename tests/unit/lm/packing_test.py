@@ -7,6 +7,7 @@ import torch
 
 from services.lm.adapters import LoraSettings, add_lora
 from services.lm.chat import EncodedExample, encode_example
+from services.lm.decoder import model as decoder_model
 from services.lm.decoder.model import lean
 from services.lm.errors import LimitExceeded
 from services.lm.loading import load
@@ -156,3 +157,10 @@ def test_an_example_that_is_too_long_is_named(examples: list[EncodedExample]) ->
     with pytest.raises(LimitExceeded, match="example 5") as refusal:
         pack(examples, max_tokens=len(examples[4].ids) + 5)
     assert str(len(examples[5].ids)) in refusal.value.problem
+
+
+def test_probabilities_computed_twice_equal_the_padded_batch(
+    folder: Path, examples: list[EncodedExample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoder_model, "_KEPT_BYTES", 0)
+    assert_equal_training(trainable(folder), examples, 10_000)
