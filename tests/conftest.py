@@ -1,0 +1,11 @@
+"""What every test process sets before anything else runs."""
+
+import os
+import signal
+
+# Threads of torch that wait by spinning take the time of the services under test; read when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# A shell that starts the tests in the background makes them ignore SIGINT, and what they start inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
