@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
@@ -12,7 +13,7 @@ from services.registry.domain.identifiers import version_id
 
 
 @dataclass(frozen=True, kw_only=True)
-class Draft:
+class Draft(ABC):
     """A version before it has a number: what its creator asked for, and what was found in its bytes."""
 
     asked: ClassVar[tuple[str, ...]] = ("artifact.digest", "produced_by")
@@ -22,9 +23,9 @@ class Draft:
     produced_by: str
 
     @property
+    @abstractmethod
     def owner_id(self) -> str:
         """Id of what the version belongs to."""
-        raise NotImplementedError
 
     def check_same(self, other: Draft) -> None:
         """Return when both were asked for with the same words.
