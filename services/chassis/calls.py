@@ -16,20 +16,23 @@ import grpc.aio
 import structlog
 
 from services.chassis.channel import REQUEST_ID_KEY
-from services.chassis.errors import Internal, ServiceError
+from services.chassis.errors import Internal, ServiceError, Unavailable
 from services.chassis.status import from_exception, to_status
 from services.chassis.telemetry import Telemetry
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET_SERVICES = ("grpc.health.", "grpc.reflection.")
+# A stream that follows a job can be taken up again after its last event, so it need not outlive the drain.
+_WATCH = "Watch"
 _log = structlog.get_logger()
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the behaviour of every method; knows nothing of any service."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry, draining: asyncio.Event | None = None) -> None:
         self._telemetry = telemetry
+        self._draining = draining or asyncio.Event()
 
     async def intercept_service(
         self,
@@ -44,6 +47,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         frame = _Frame(self._telemetry, service, name)
         make = _STREAMED if method.response_streaming else _UNARY
         behaviour, build = make[method.request_streaming](method)
+        if name.startswith(_WATCH):
+            behaviour = _until(self._draining, behaviour)
         wrapped = _wrap_stream(behaviour, frame) if method.response_streaming else _wrap_unary(behaviour, frame)
         return build(
             wrapped, request_deserializer=method.request_deserializer, response_serializer=method.response_serializer
@@ -78,6 +83,28 @@ def _wrap_stream(behaviour: Callable[..., Any], frame: _Frame) -> Callable[..., 
                 yield response
 
     return answer
+
+
+def _until(draining: asyncio.Event, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+    async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        stop = asyncio.create_task(_cancel_when(draining, asyncio.current_task()))
+        try:
+            async for response in behaviour(request, context):
+                yield response
+        except asyncio.CancelledError:
+            if not draining.is_set():
+                raise
+            raise Unavailable("The service is stopping.", "Watch again after the last event that came.") from None
+        finally:
+            stop.cancel()
+
+    return answer
+
+
+async def _cancel_when(event: asyncio.Event, task: asyncio.Task[Any] | None) -> None:
+    await event.wait()
+    if task is not None:
+        task.cancel()
 
 
 class _Frame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -39,13 +40,14 @@ class Server:
     """
 
     def __init__(self, telemetry: Telemetry) -> None:
-        self._server = grpc.aio.server(interceptors=[CallInterceptor(telemetry)], options=_OPTIONS)
+        self._draining = asyncio.Event()
+        interceptor = CallInterceptor(telemetry, self._draining)
+        self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         self._health = health_aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._services: list[str] = []
         self.is_serving = False
         self.port = 0
-        self._draining = False
 
     def add_servicer(self, add: Callable[[Any, Any], None], servicer: object, full_service_name: str) -> None:
         """Register a servicer with its generated `add_…Servicer_to_server`, before `start`."""
@@ -79,16 +81,19 @@ class Server:
 
     async def set_serving(self, is_serving: bool) -> None:
         """Tell all health watchers, unless the server drains: then it stays NOT_SERVING."""
-        if not self._draining and is_serving != self.is_serving:
+        if not self._draining.is_set() and is_serving != self.is_serving:
             self.is_serving = is_serving
             await self._set_health(is_serving)
 
     async def drain(self, grace_seconds: float) -> None:
-        """Say NOT_SERVING, refuse new RPCs, let those in flight end for `grace_seconds`, then cut them off."""
-        if self._draining:
+        """Say NOT_SERVING, refuse new RPCs, let those in flight end for `grace_seconds`, then cut them off.
+
+        `Watch…` streams end at once with UNAVAILABLE; their clients take them up again elsewhere or later.
+        """
+        if self._draining.is_set():
             return
         await self.set_serving(False)
-        self._draining = True
+        self._draining.set()
         await self._server.stop(grace_seconds)
 
     async def _set_health(self, is_serving: bool) -> None:

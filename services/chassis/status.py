@@ -11,7 +11,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from services.chassis.errors import ERROR_CLASSES, Internal, ResourceExhausted, ServiceError
+from services.chassis.errors import ERROR_CLASSES, Internal, ResourceExhausted, ServiceError, Unavailable
 
 ERROR_DOMAIN = "drillyard"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -24,8 +24,10 @@ _MAX_SENTENCE_BYTES = 500
 _MAX_FIELD_BYTES = 100
 _MAX_FIELDS = 4
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_PEER_AWAY = "Check that the service runs and that its address is right, then try again."
 _NEXT_STEPS = {
-    grpc.StatusCode.UNAVAILABLE: "Check that the service runs and that its address is right, then try again.",
+    grpc.StatusCode.CANCELLED: _PEER_AWAY,
+    grpc.StatusCode.UNAVAILABLE: _PEER_AWAY,
     grpc.StatusCode.DEADLINE_EXCEEDED: "Try again; if it stays so, look at the service's log.",
     grpc.StatusCode.UNIMPLEMENTED: "Use the same release of Drillyard on both sides.",
 }
@@ -60,9 +62,10 @@ def to_status(error: ServiceError) -> RpcStatus:
 def from_rpc_error(error: grpc.aio.AioRpcError) -> ServiceError:
     """Return the error that the server raised: same class, problem, next step and fields.
 
-    A status without our details (a proxy, a dead peer) becomes the class of its code with the peer's message.
+    A status without our details (a proxy, a dead peer) becomes the class of its code with the peer's message. A call
+    that this side gives up raises `asyncio.CancelledError`, so CANCELLED says that the peer went away.
     """
-    cls = ERROR_OF.get(error.code(), Internal)
+    cls = Unavailable if error.code() is grpc.StatusCode.CANCELLED else ERROR_OF.get(error.code(), Internal)
     info = _error_info(tuple(error.trailing_metadata() or ()))
     if info is None:
         problem = error.details() or f"The call ended with {error.code().name}."

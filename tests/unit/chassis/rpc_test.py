@@ -308,6 +308,34 @@ async def test_a_drain_lets_calls_end_and_takes_no_new_ones(loopback: Loopback) 
     await channel.close()
 
 
+@pytest.mark.parametrize(("method", "grace", "told"), [("WatchEcho", 60, "stopping"), ("StreamEcho", 0, "[Cc]ancel")])
+async def test_a_drain_ends_a_watch_at_once_and_cuts_off_other_streams_after_its_grace(
+    loopback: Loopback, method: str, grace: float, told: str
+) -> None:
+    async def stream(request: bytes, context: Any) -> AsyncIterator[bytes]:
+        yield b"first"
+        await asyncio.Event().wait()
+
+    server = Server(Telemetry())
+
+    def add(_: object, inner: Any) -> None:
+        methods: dict[str, Any] = {method: grpc.unary_stream_rpc_method_handler(stream)}
+        inner.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
+
+    server.add_servicer(add, None, SERVICE)
+    port = server.bind("127.0.0.1", 0, reflection=False)
+    await server.start()
+    channel: Any = open_channel(f"127.0.0.1:{port}")
+    answers = aiter(channel.unary_stream(f"/{SERVICE}/{method}")(b""))
+    async with asyncio.timeout(5):
+        assert await anext(answers) == b"first"
+        drain = asyncio.create_task(server.drain(grace))
+        with pytest.raises(Unavailable, match=told):
+            await anext(answers)
+        await drain
+    await channel.close()
+
+
 async def _await(call: Any) -> bytes:
     answer: bytes = await call
     return answer
