@@ -112,7 +112,8 @@ def source_digest(profile_id: str) -> str:
     """Return the digest of everything that decides what a profile renders and how it judges."""
     root = files("services.protocols")
     digest = hashlib.sha256()
-    for path, source in sorted(_sources(root, "", lambda name: name in ("", profile_id))):
+    family = profile_id.partition("_")[0]
+    for path, source in sorted(_sources(root, "", lambda name: name in (family, profile_id))):
         digest.update(f"{path}\0{len(source)}\0".encode())
         digest.update(source)
     return f"sha256:{digest.hexdigest()}"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from services.protocols.cases import Case
 from services.protocols.javascript import trim
+from services.protocols.roo.modes import find_mode, refusal
 from services.protocols.roo_xml.arguments import typed_arguments
-from services.protocols.roo_xml.modes import find_mode, refusal
 from services.protocols.roo_xml.parse import AnswerTooLong, Block, TextBlock, ToolBlock, parse
 from services.protocols.roo_xml.rules.absence import absence_of_call
 from services.protocols.roo_xml.rules.acceptance import Situation, client_fault, same_path, situation_of

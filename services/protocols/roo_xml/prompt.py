@@ -8,7 +8,7 @@ from importlib.resources import files
 from types import MappingProxyType
 
 from services.protocols.cases import Case
-from services.protocols.roo_xml.modes import BUILT_IN_MODES, Mode, find_mode, refusal
+from services.protocols.roo.modes import BUILT_IN_MODES, Mode, find_mode, refusal
 
 PROMPT_SIZES = ("compact", "full")
 

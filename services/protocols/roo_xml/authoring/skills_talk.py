@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Sequence
 
 from services.protocols.cases import FreeText
+from services.protocols.roo.checklist import Item, write_checklist
 from services.protocols.roo_xml.authoring.draft import Draft
 from services.protocols.roo_xml.authoring.draw import Draw
 from services.protocols.roo_xml.authoring.skills_read import listing
-from services.protocols.roo_xml.nested.checklist import Item, write_checklist
 
 _SLUGS = ("architect", "code", "ask", "debug", "orchestrator")
 _WORKING_MODES = ("code", "debug", "architect")

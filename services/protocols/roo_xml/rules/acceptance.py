@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 from services.protocols.cases import Case, McpServer
 from services.protocols.javascript import parse_json, trim
+from services.protocols.roo.modes import find_mode, refusal
 from services.protocols.roo_xml.arguments import BadNestedValue, typed_arguments
-from services.protocols.roo_xml.modes import find_mode, refusal
 from services.protocols.roo_xml.rules.effects import diff_outcome
 from services.protocols.roo_xml.tools import INSTRUCTION_TASKS, TOOLS
 

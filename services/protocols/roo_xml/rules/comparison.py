@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from services.protocols.cases import Expected, FreeText
 from services.protocols.javascript import parse_json, trim
-from services.protocols.roo_xml.nested.checklist import read_checklist
+from services.protocols.roo.checklist import read_checklist
 from services.protocols.roo_xml.rules.acceptance import same_path
 from services.protocols.roo_xml.rules.effects import decoded
 from services.protocols.verdict import Fault

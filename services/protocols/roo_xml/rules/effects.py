@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from services.protocols.javascript import trim
-from services.protocols.roo_xml.diff.apply import DiffOutcome, apply_diff
-from services.protocols.roo_xml.diff.line_numbers import all_numbered, strip_numbers
+from services.protocols.roo.diff.apply import DiffOutcome, apply_diff
+from services.protocols.roo.diff.line_numbers import all_numbered, strip_numbers
 
 _ENTITIES = (
     ("&lt;", "<"),

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from services.protocols.javascript import parse_json, trim
+from services.protocols.roo.checklist import read_checklist
+from services.protocols.roo.diff.blocks import read_blocks
+from services.protocols.roo.diff.markers import check_markers
+from services.protocols.roo.modes import find_mode
 from services.protocols.roo_xml.arguments import BadNestedValue, typed_arguments
-from services.protocols.roo_xml.diff.blocks import read_blocks
-from services.protocols.roo_xml.diff.markers import check_markers
-from services.protocols.roo_xml.modes import find_mode
-from services.protocols.roo_xml.nested.checklist import read_checklist
 from services.protocols.roo_xml.rules.acceptance import Situation
 from services.protocols.roo_xml.rules.effects import decoded
 from services.protocols.roo_xml.tools import INSTRUCTION_TASKS

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
+from services.protocols.roo.modes import BUILT_IN_MODES
 from services.protocols.roo_xml.cases import core_suite, generate_pool
-from services.protocols.roo_xml.modes import BUILT_IN_MODES
 from services.protocols.roo_xml.parse import ToolBlock, parse
 from services.protocols.roo_xml.prompt import system_prompt, user_turn
 from services.protocols.roo_xml.tools import DRILLED_TOOLS, TOOLS

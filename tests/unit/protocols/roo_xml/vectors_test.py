@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from services.protocols.cases import McpServer
+from services.protocols.roo.checklist import read_checklist
+from services.protocols.roo.diff.apply import apply_diff
+from services.protocols.roo.modes import find_mode, refusal
 from services.protocols.roo_xml.arguments import BadNestedValue, typed_arguments
-from services.protocols.roo_xml.diff.apply import apply_diff
-from services.protocols.roo_xml.modes import find_mode, refusal
-from services.protocols.roo_xml.nested.checklist import read_checklist
 from services.protocols.roo_xml.parse import Block, TextBlock, ToolBlock, parse
 from services.protocols.roo_xml.rules.acceptance import Situation, client_fault
 

@@ -1,6 +1,6 @@
 import pytest
 
-from services.protocols.roo_xml.nested.checklist import Item, read_checklist, write_checklist
+from services.protocols.roo.checklist import Item, read_checklist, write_checklist
 
 
 @pytest.mark.parametrize(

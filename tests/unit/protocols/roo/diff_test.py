@@ -2,8 +2,8 @@ import time
 
 import pytest
 
-from services.protocols.roo_xml.diff.apply import apply_diff
-from services.protocols.roo_xml.diff.similarity import edit_distance, normalised
+from services.protocols.roo.diff.apply import apply_diff
+from services.protocols.roo.diff.similarity import edit_distance, normalised
 
 FILE = "one\ntwo\n    three\nfour\n"
 

@@ -1,6 +1,6 @@
 import pytest
 
-from services.protocols.roo_xml.modes import BadMode, Refusal, find_mode, refusal
+from services.protocols.roo.modes import BadMode, Refusal, find_mode, refusal
 
 EDIT = {"path": "src/a.py", "content": "x"}
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.protocols.javascript import trim
-from services.protocols.roo_xml.diff.blocks import DiffBlock, read_blocks, unescape
-from services.protocols.roo_xml.diff.line_numbers import both_numbered, first_number, lines_of, strip_numbers
-from services.protocols.roo_xml.diff.markers import MarkerFault, check_markers
-from services.protocols.roo_xml.diff.similarity import normalised, similarity
+from services.protocols.roo.diff.blocks import DiffBlock, read_blocks, unescape
+from services.protocols.roo.diff.line_numbers import both_numbered, first_number, lines_of, strip_numbers
+from services.protocols.roo.diff.markers import MarkerFault, check_markers
+from services.protocols.roo.diff.similarity import normalised, similarity
 
 BUFFER_LINES = 40
 _INDENT = re.compile("[\t ]*")
