@@ -10,6 +10,7 @@ from services.evaluator.ports import AnswerEnd, Transcript
 from services.protocols import verdict as protocol
 from services.protocols.cases import Case
 from services.protocols.profile import Profile, UnknownProfile, get_profile
+from services.protocols.turn import FinishReason
 
 
 def judge_all(profile: Profile, cases: Mapping[str, Case], transcripts: Sequence[Transcript]) -> list[Verdict]:
@@ -49,7 +50,10 @@ def to_verdict(judged: protocol.Verdict, case: Case, transcript: Transcript) -> 
         well_formed=judged.well_formed,
         cause=judged.cause.value if judged.cause else "",
         sentence=judged.sentence,
-        layers=tuple(Layer(layer.name.value, layer.status, layer.detail, layer.span) for layer in judged.layers),
+        layers=tuple(
+            Layer(layer.name.value, layer.status, layer.detail, layer.span, layer.score, layer.turn)
+            for layer in judged.layers
+        ),
     )
 
 
@@ -64,8 +68,9 @@ def _judge(profile: Profile, case: Case, transcript: Transcript) -> Verdict:
                 protocol.Fault.CUT_OFF,
                 f"The prompt of {transcript.num_prompt_tokens} tokens and its answer do not fit the model's context.",
             )
-        case _:
-            judged = profile.judge(case, transcript.answer, transcript.end.value)
+        case AnswerEnd.STOP | AnswerEnd.LENGTH as end:
+            reason: FinishReason = "length" if end is AnswerEnd.LENGTH else "stop"
+            judged = profile.judge(case, profile.read_answer(transcript.answer, reason))
     return to_verdict(judged, case, transcript)
 
 

@@ -1,43 +1,61 @@
-"""What a protocol profile is, and where profiles are chosen."""
+"""What a protocol profile is, and what most profiles share."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from inspect import getsource
 from types import MappingProxyType
-from typing import Literal, Protocol, TypedDict
+from typing import Literal, NotRequired, Protocol, TypedDict
 
 from services.protocols.cases import Case
+from services.protocols.registration import BrokenProfile, UnknownProfile, get_profile, profile_ids
+from services.protocols.session import Session, judge_after_history
 from services.protocols.suites import Suite
+from services.protocols.turn import Answer, ClientState, FinishReason, Message, TurnOutcome, assistant_message
 from services.protocols.verdict import Verdict
 
+__all__ = [
+    "BrokenProfile",
+    "Example",
+    "Message",
+    "NoPool",
+    "Profile",
+    "ProfileBase",
+    "Split",
+    "UnknownProfile",
+    "VectorOperation",
+    "get_profile",
+    "profile_ids",
+    "source_digest",
+]
+
 Split = Literal["train", "validation", "probe"]
+Tool = Mapping[str, object]
+VectorOperation = Callable[[Mapping[str, object]], object]
+"""From the input of a conformance vector to what its `expected` must equal."""
 
 
-class Message(TypedDict):
-    """One chat message in OpenAI's form."""
-
-    role: str
-    content: str
+_LIBRARY = "services.protocols"
 
 
 class Example(TypedDict):
     """One training example in OpenAI's form."""
 
     messages: list[Message]
+    tools: NotRequired[list[Tool]]
 
 
-class UnknownProfile(ValueError):
-    """No profile has this id."""
+class NoPool(ValueError):
+    """The profile has no pool of training cases."""
 
 
-class Profile(Protocol):
-    """One version of one protocol: the renderer of prompts and training data, the test oracle and the reward."""
-
+class _Described(Protocol):
     closed_tools: Collection[str]
     """Tools whose arguments come from a short list that the prompt prints, so that suite and pool share their calls."""
 
@@ -48,6 +66,10 @@ class Profile(Protocol):
     @property
     def version(self) -> str:
         """Version of the client whose rules the profile holds."""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Import names of the packages whose sources and data decide what it renders and how it judges."""
 
     @property
     def digest(self) -> str:
@@ -61,17 +83,43 @@ class Profile(Protocol):
     def tools(self) -> tuple[str, ...]:
         """Tools that the built-in suite and the pool cover."""
 
-    def messages(self, case: Case, prompt_size: str) -> list[Message]:
-        """Return the system and user message that put `case` to a model."""
+    @property
+    def vector_operations(self) -> Mapping[str, VectorOperation]:
+        """What its conformance vectors ask, by the stem of the file's name."""
 
+
+class _Client(Protocol):
+    def messages(self, case: Case, prompt_size: str) -> list[Message]:
+        """Return the messages that put `case` to a model, its history included."""
+
+    def tools_for(self, case: Case, prompt_size: str = "") -> list[Tool]:
+        """Return the function definitions, in OpenAI's form, that go beside the messages; none if calls are text.
+
+        Without a size: all that the case's mode offers, as if no prompt told of them.
+        """
+
+    def read_answer(self, text: str, finish_reason: FinishReason = "stop") -> Answer:
+        """Return the answer that a model gave as text; `finish_reason` is `length` when the token limit cut it."""
+
+    def judge(self, case: Case, answer: Answer) -> Verdict:
+        """Return the verdict on the answer that follows the case's history."""
+
+    def take_turn(self, state: ClientState, answer: Answer) -> TurnOutcome:
+        """Do what the client does with `answer`: change `state` in place and return what came of each call."""
+
+    def replies(self, state: ClientState, outcome: TurnOutcome) -> list[Message]:
+        """Return the messages that follow the answer of which `outcome` came; `state` is that after the turn."""
+
+    def check_case(self, case: Case) -> None:
+        """Raise CaseError, naming the field, when the case asks for what the protocol does not have."""
+
+
+class _Material(Protocol):
     def reference_answer(self, case: Case) -> str:
-        """Return an answer to `case` that conforms."""
+        """Return an answer to `case` that conforms, as text that `read_answer` reads."""
 
     def example(self, case: Case, prompt_size: str) -> Example:
         """Return `messages` with the reference answer behind them."""
-
-    def judge(self, case: Case, answer: str, finish_reason: str = "stop") -> Verdict:
-        """Return the verdict on `answer`; `finish_reason` is `stop`, or `length` when the token limit cut it."""
 
     def suites(self) -> tuple[Suite, ...]:
         """Return the built-in suites."""
@@ -85,44 +133,115 @@ class Profile(Protocol):
         """Return at most 48 cases of the split `probe`, balanced over the tools."""
 
 
-_PROFILES = MappingProxyType({"roo_xml": "services.protocols.roo_xml.profile:PROFILE"})
+class Profile(_Described, _Client, _Material, Protocol):
+    """One version of one protocol: the renderer of prompts and training data, the test oracle and the reward."""
 
 
-def profile_ids() -> tuple[str, ...]:
-    """Return the ids of all profiles."""
-    return tuple(_PROFILES)
+class _NoMaterial:
+    id: str
+
+    def suites(self) -> tuple[Suite, ...]:
+        """Return no suite."""
+        return ()
+
+    def generate_pool(
+        self, seed: int, count: int, *, tools: Collection[str] | None = None, split: Split = "train"
+    ) -> Iterator[Case]:
+        """Raise NoPool."""
+        raise NoPool(f"the profile {self.id} has no pool of training cases")
+
+    def probe_cases(self, seed: int, count: int = 48) -> list[Case]:
+        """Return at most 48 cases of the split `probe`."""
+        return list(self.generate_pool(seed, min(count, 48), split="probe"))
 
 
-def get_profile(profile_id: str) -> Profile:
-    """Return the profile of that id.
+class ProfileBase(_NoMaterial, ABC):
+    """What most profiles share; a profile adds its opening messages, its judge, and its client's turn and replies."""
 
-    Raises:
-        UnknownProfile: there is none; the message names those that exist.
-    """
-    if profile_id not in _PROFILES:
-        known = ", ".join(_PROFILES)
-        raise UnknownProfile(f"there is no profile {profile_id!r}; known profiles are: {known}")
-    module, _, name = _PROFILES[profile_id].partition(":")
-    found: Profile = getattr(import_module(module), name)
-    return found
+    version: str
+    packages: tuple[str, ...]
+    prompt_sizes: tuple[str, ...]
+    tools: tuple[str, ...] = ()
+    closed_tools: Collection[str] = ()
+    vector_operations: Mapping[str, VectorOperation] = MappingProxyType({})
+
+    @abstractmethod
+    def _opening(self, case: Case, prompt_size: str) -> list[Message]:
+        """Return the messages that put `case`, which has no history, to a model."""
+
+    @abstractmethod
+    def _judge(self, case: Case, answer: Answer) -> Verdict:
+        """Return the verdict on the first answer to `case`, which has no history."""
+
+    @abstractmethod
+    def take_turn(self, state: ClientState, answer: Answer) -> TurnOutcome:
+        """Do what the client does with `answer`: change `state` in place and return what came of each call."""
+
+    @abstractmethod
+    def replies(self, state: ClientState, outcome: TurnOutcome) -> list[Message]:
+        """Return the messages that follow the answer of which `outcome` came."""
+
+    @property
+    def digest(self) -> str:
+        """`sha256:` and the hex digest of the profile's source and data."""
+        return source_digest(self.packages)
+
+    def messages(self, case: Case, prompt_size: str) -> list[Message]:
+        """Return the opening, and what the case's history adds to it."""
+        return Session(self, case, prompt_size).messages if case.history else self._opening(case, prompt_size)
+
+    def judge(self, case: Case, answer: Answer) -> Verdict:
+        """Return the verdict on the answer that follows the case's history."""
+        return judge_after_history(self, case, answer) if case.history else self._judge(case, answer)
+
+    def tools_for(self, case: Case, prompt_size: str = "") -> list[Tool]:
+        """Return nothing: calls are text."""
+        return []
+
+    def read_answer(self, text: str, finish_reason: FinishReason = "stop") -> Answer:
+        """Return the text as an answer without function calls."""
+        return Answer(text, (), finish_reason)
+
+    def check_case(self, case: Case) -> None:
+        """Accept every case."""
+        return
+
+    def reference_answer(self, case: Case) -> str:
+        """Return an answer to `case` that conforms."""
+        return case.reference
+
+    def example(self, case: Case, prompt_size: str) -> Example:
+        """Return `messages` with the reference answer behind them, and the tools that go beside them."""
+        answer = assistant_message(self.read_answer(self.reference_answer(case)))
+        example: Example = {"messages": [*self.messages(case, prompt_size), answer]}
+        if tools := self.tools_for(case, prompt_size):
+            example["tools"] = tools
+        return example
 
 
 @cache
-def source_digest(profile_id: str) -> str:
-    """Return the digest of everything that decides what a profile renders and how it judges."""
-    root = files("services.protocols")
+def source_digest(packages: tuple[str, ...]) -> str:
+    """Return the digest of this library's own modules and of everything in `packages`."""
     digest = hashlib.sha256()
-    family = profile_id.partition("_")[0]
-    for path, source in sorted(_sources(root, "", lambda name: name in (family, profile_id))):
-        digest.update(f"{path}\0{len(source)}\0".encode())
-        digest.update(source)
+    for package in (_LIBRARY, f"{_LIBRARY}.cases", f"{_LIBRARY}.session", *sorted(packages)):
+        for path, source in sorted(_package_sources(package)):
+            digest.update(f"{package}/{path}\0{len(source)}\0".encode())
+            digest.update(source)
     return f"sha256:{digest.hexdigest()}"
 
 
-def _sources(folder: Traversable, path: str, enters: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+def _package_sources(package: str) -> Iterator[tuple[str, bytes]]:
+    module = import_module(package)
+    if hasattr(module, "__path__"):
+        yield from _sources(files(module), "", into_folders=package != _LIBRARY)
+    else:
+        yield "", getsource(module).encode()
+
+
+def _sources(folder: Traversable, path: str, *, into_folders: bool) -> Iterator[tuple[str, bytes]]:
     for entry in folder.iterdir():
         if entry.is_dir():
-            if entry.name != "__pycache__" and (path or enters(entry.name)):
-                yield from _sources(entry, f"{path}{entry.name}/", enters)
+            if entry.name != "__pycache__" and into_folders:
+                yield from _sources(entry, f"{path}{entry.name}/", into_folders=True)
         elif not entry.name.startswith(".") and not entry.name.endswith(".pyc"):
             yield f"{path}{entry.name}", entry.read_bytes()

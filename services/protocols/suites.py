@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from services.protocols.cases import Case, CaseError, case_from_document, case_to_document
+from services.protocols.registration import UnknownProfile, get_profile
 
 
 class SuiteError(ValueError):
@@ -47,14 +48,16 @@ def parse_suite(text: str, *, suite_id: str, version: int, profile: str) -> Suit
     """Return the suite that `text` holds.
 
     Raises:
-        SuiteError: a line is no JSON or no case, a case id occurs twice, or there is no case.
+        SuiteError: a line is no JSON or no case, or asks for what the profile does not have, a case id occurs twice,
+            there is no case, or no such profile.
     """
+    check_case = _check_of(profile)
     cases: list[Case] = []
     lines: dict[str, int] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        case = _case(number, line)
+        case = _case(number, line, check_case)
         if case.case_id in lines:
             raise SuiteError(number, f"case id {case.case_id!r} stands on line {lines[case.case_id]} too")
         lines[case.case_id] = number
@@ -70,12 +73,23 @@ def suite_text(cases: Iterable[Case]) -> str:
     return "".join(json.dumps(case_to_document(case), ensure_ascii=False) + "\n" for case in cases)
 
 
-def _case(number: int, line: str) -> Case:
+def _check_of(profile: str) -> Callable[[Case], None]:
     try:
-        return case_from_document(json.loads(line))
+        return get_profile(profile).check_case
+    except UnknownProfile as error:
+        raise SuiteError(0, str(error)) from error
+
+
+def _case(number: int, line: str, check_case: Callable[[Case], None]) -> Case:
+    try:
+        case = case_from_document(json.loads(line))
+        check_case(case)
+        return case
     except json.JSONDecodeError as error:
         raise SuiteError(number, f"not JSON: {error.msg} at column {error.colno}") from error
     except RecursionError as error:
         raise SuiteError(number, "not JSON that can be read: nested too deep") from error
     except CaseError as error:
         raise SuiteError(number, str(error)) from error
+    except ValueError as error:
+        raise SuiteError(number, f"not JSON that can be read: {error}") from error

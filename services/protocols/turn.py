@@ -4,13 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
-from services.protocols.cases import McpServer
+if TYPE_CHECKING:
+    from services.protocols.cases import McpServer
 
 FinishReason = Literal["stop", "length"]
 CallVerdict = Literal["accepted", "failed", "skipped"]
+
+
+class Function(TypedDict):
+    """Name and raw arguments of a function call."""
+
+    name: str
+    arguments: str
+
+
+class CallMessage(TypedDict):
+    """One function call within a message."""
+
+    id: str
+    type: Literal["function"]
+    function: Function
+
+
+class Message(TypedDict):
+    """One chat message in OpenAI's form; `tool_call_id` names the call that a message of the role `tool` answers."""
+
+    role: str
+    content: str
+    tool_calls: NotRequired[list[CallMessage]]
+    tool_call_id: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +43,13 @@ class ToolCall:
 
     Attributes:
         arguments: raw text, meant to be JSON.
+        span: its place in the text that it was read from, where calls are written as text.
     """
 
     name: str
     arguments: str
     call_id: str = ""
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +78,7 @@ class CallOutcome:
         codes: what the client remarked, in stable words such as `missing_param:path` or `denied_by_user`.
         reply: text that the model gets for the call; empty where the client says nothing.
         call_id: id of the function call that it answers, if it has one.
+        title: how the client heads the reply, where it does.
     """
 
     tool: str
@@ -59,6 +86,7 @@ class CallOutcome:
     codes: tuple[str, ...] = ()
     reply: str = ""
     call_id: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +99,7 @@ class TurnOutcome:
         attempts: complete calls that reached their checks, by tool.
         failures: failures that the client records, by tool.
         completed: the result that an accepted completion told; None while the task goes on.
+        codes: what the client remarked on an answer without a call: `no_tool`, `empty_answer`, `answer_too_long`.
     """
 
     calls: tuple[CallOutcome, ...] = ()
@@ -78,6 +107,7 @@ class TurnOutcome:
     attempts: Mapping[str, int] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
     completed: str | None = None
+    codes: tuple[str, ...] = ()
 
     @property
     def used_tool(self) -> bool:
@@ -101,6 +131,9 @@ class ClientState:
         denied_tools: tools that the user refuses.
         mistake_limit: mistakes, and identical calls, that the client bears.
         fuzzy_threshold: similarity from which a diff's block matches, 0 to 1.
+        results: what tools answer that do nothing by themselves, by call (see `Case.results`).
+        tools: function definitions in OpenAI's form that the model was offered, where a case brings its own.
+        included_tools: opt-in tools that the model's settings bring in.
     """
 
     mode: str = "code"
@@ -115,6 +148,25 @@ class ClientState:
     last_call: str = ""
     identical_calls: int = 0
     denied_tools: frozenset[str] = frozenset()
-    requirements: Mapping[str, bool] = MappingProxyType({})
+    requirements: Mapping[str, bool] = field(default_factory=dict)
     mistake_limit: int = 3
     fuzzy_threshold: float = 1.0
+    results: Mapping[str, str] = field(default_factory=dict)
+    tools: Sequence[Mapping[str, object]] = ()
+    included_tools: frozenset[str] = frozenset()
+
+
+def assistant_message(answer: Answer) -> Message:
+    """Return `answer` as a message; calls without an id are numbered, calls that the text holds stay in it."""
+    message: Message = {"role": "assistant", "content": answer.text}
+    if any(call.span is None for call in answer.calls):
+        message["tool_calls"] = [
+            {
+                "id": call.call_id or f"call_{number}",
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for number, call in enumerate(answer.calls)
+            if call.span is None
+        ]
+    return message

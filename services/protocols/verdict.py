@@ -22,6 +22,8 @@ class LayerName(StrEnum):
     RIGHT_TOOL = "right_tool"
     RIGHT_ARGUMENTS = "right_arguments"
     EFFECT = "effect"
+    TASK_DONE = "task_done"
+    NO_NEEDLESS_CALL = "no_needless_call"
 
 
 class LayerStatus(StrEnum):
@@ -56,9 +58,10 @@ class Cause(StrEnum):
 
 
 class Fault(StrEnum):
-    """What can be wrong with an answer, in the client's and the prompt's terms."""
+    """What can be wrong, in the prompt's terms and, by its own codes, in the client's."""
 
     NO_CALL = "no_call"
+    NO_TOOL = "no_tool"
     EMPTY_ANSWER = "empty_answer"
     FOREIGN_FORM = "foreign_form"
     BAD_TAG = "bad_tag"
@@ -70,61 +73,113 @@ class Fault(StrEnum):
     STRAY_TEXT = "stray_text"
     REPEATED_PARAMETER = "repeated_parameter"
     FOREIGN_PARAMETER = "foreign_parameter"
+    BAD_JSON = "bad_json"
+    NOT_AN_OBJECT = "not_an_object"
+    INVALID_ARGUMENTS = "invalid_arguments"
     WRAPPED = "wrapped"
     SEVERAL_CALLS = "several_calls"
+    SECOND_TOOL = "second_tool"
+    AFTER_NEW_TASK = "after_new_task"
     TEXT_AFTER = "text_after"
+    UNKNOWN_TOOL = "unknown_tool"
+    BAD_MCP_NAME = "bad_mcp_name"
     NOT_ALLOWED_IN_MODE = "not_allowed_in_mode"
     FILE_PATTERN = "file_pattern"
+    EXPERIMENT_OFF = "experiment_off"
     MISSING_PARAM = "missing_param"
+    MISSING_KEY = "missing_key"
     BAD_VALUE = "bad_value"
+    ARGS_XML = "args_xml"
+    FOLLOW_UP_XML = "follow_up_xml"
+    BAD_RANGE = "bad_range"
+    BAD_OFFSET = "bad_offset"
+    BAD_PATH_VALUE = "bad_path_value"
+    MCP_BAD_JSON = "mcp_bad_json"
+    MCP_UNKNOWN_SERVER = "mcp_unknown_server"
+    MCP_UNKNOWN_TOOL = "mcp_unknown_tool"
+    UNKNOWN_MODE = "unknown_mode"
+    SAME_MODE = "same_mode"
+    UNKNOWN_INSTRUCTION = "unknown_instruction"
+    BAD_ARTIFACT_ID = "bad_artifact_id"
+    DIFF_FORM = "diff_form"
+    STRAY_MARKER = "stray_marker"
+    MARKER_ORDER = "marker_order"
+    LINE_MARKER_IN_REPLACE = "line_marker_in_replace"
+    UNFINISHED_BLOCK = "unfinished_block"
+    NO_BLOCK = "no_block"
     WRONG_TOOL = "wrong_tool"
     WRONG_ARGUMENTS = "wrong_arguments"
     FREE_TEXT = "free_text"
     FILE_NOT_FOUND = "file_not_found"
-    DIFF_FORM = "diff_form"
+    IS_DIRECTORY = "is_directory"
+    RANGE_BEYOND_END = "range_beyond_end"
+    IGNORED_FILE = "ignored_file"
     DIFF_FAILED = "diff_failed"
+    NO_MATCH = "no_match"
+    IDENTICAL = "identical"
+    EMPTY_SEARCH = "empty_search"
+    SOME_PARTS_FAILED = "some_parts_failed"
+    TOOL_FAILED_BEFORE_COMPLETION = "tool_failed_before_completion"
+    CALL_FAILED = "call_failed"
     WRONG_RESULT = "wrong_result"
-    NEEDLESS_CALL = "needless_call"
     STOPPED = "stopped"
+    MISTAKE_LIMIT = "mistake_limit"
+    REPEATED_CALL = "repeated_call"
+    TURN_BUDGET = "turn_budget"
+    NEEDLESS_CALL = "needless_call"
     TEMPLATE_FAULT = "template_fault"
     BACKEND_FAULT = "backend_fault"
 
 
-CAUSES = MappingProxyType(
-    {
-        Fault.NO_CALL: Cause.NO_CALL,
-        Fault.EMPTY_ANSWER: Cause.NO_CALL,
-        Fault.FOREIGN_FORM: Cause.WRONG_FORMAT,
-        Fault.BAD_TAG: Cause.WRONG_FORMAT,
-        Fault.UNKNOWN_NAME: Cause.UNKNOWN_TOOL,
-        Fault.CUT_OFF: Cause.TRUNCATED_BY_LIMIT,
-        Fault.UNCLOSED: Cause.UNCLOSED,
-        Fault.ANSWER_TOO_LONG: Cause.WRONG_FORMAT,
-        Fault.VALUE_CUT: Cause.BAD_VALUE,
-        Fault.STRAY_TEXT: Cause.WRONG_FORMAT,
-        Fault.REPEATED_PARAMETER: Cause.WRONG_FORMAT,
-        Fault.FOREIGN_PARAMETER: Cause.WRONG_FORMAT,
-        Fault.WRAPPED: Cause.WRONG_FORMAT,
-        Fault.SEVERAL_CALLS: Cause.SEVERAL_CALLS,
-        Fault.TEXT_AFTER: Cause.TEXT_AFTER,
-        Fault.NOT_ALLOWED_IN_MODE: Cause.FORBIDDEN_TOOL,
-        Fault.FILE_PATTERN: Cause.FORBIDDEN_TOOL,
-        Fault.MISSING_PARAM: Cause.MISSING_PARAMETER,
-        Fault.BAD_VALUE: Cause.BAD_VALUE,
-        Fault.WRONG_TOOL: Cause.WRONG_TOOL,
-        Fault.WRONG_ARGUMENTS: Cause.WRONG_ARGUMENTS,
-        Fault.FREE_TEXT: Cause.WRONG_ARGUMENTS,
-        Fault.FILE_NOT_FOUND: Cause.EFFECT_FAILED,
-        Fault.DIFF_FORM: Cause.BAD_VALUE,
-        Fault.DIFF_FAILED: Cause.EFFECT_FAILED,
-        Fault.WRONG_RESULT: Cause.WRONG_RESULT,
-        Fault.NEEDLESS_CALL: Cause.NEEDLESS_CALL,
-        Fault.STOPPED: Cause.STOPPED,
-        Fault.TEMPLATE_FAULT: Cause.TEMPLATE_FAULT,
-        Fault.BACKEND_FAULT: Cause.BACKEND_FAULT,
-    }
+_TABLE: tuple[tuple[LayerName, Cause, str], ...] = (
+    (LayerName.CALL_PRESENT, Cause.NO_CALL, "no_call no_tool empty_answer"),
+    (LayerName.CALL_PRESENT, Cause.WRONG_FORMAT, "foreign_form bad_tag answer_too_long"),
+    (LayerName.CALL_PRESENT, Cause.UNKNOWN_TOOL, "unknown_name"),
+    (LayerName.CALL_PRESENT, Cause.TEMPLATE_FAULT, "template_fault"),
+    (LayerName.CALL_PRESENT, Cause.BACKEND_FAULT, "backend_fault"),
+    (LayerName.PARSES, Cause.TRUNCATED_BY_LIMIT, "cut_off"),
+    (LayerName.PARSES, Cause.UNCLOSED, "unclosed"),
+    (LayerName.PARSES, Cause.WRONG_FORMAT, "stray_text repeated_parameter foreign_parameter"),
+    (LayerName.PARSES, Cause.WRONG_FORMAT, "bad_json not_an_object invalid_arguments"),
+    (LayerName.PARSES, Cause.BAD_VALUE, "value_cut"),
+    (LayerName.ONE_AND_LAST, Cause.SEVERAL_CALLS, "several_calls second_tool after_new_task"),
+    (LayerName.ONE_AND_LAST, Cause.TEXT_AFTER, "text_after"),
+    (LayerName.ONE_AND_LAST, Cause.WRONG_FORMAT, "wrapped"),
+    (LayerName.KNOWN_TOOL, Cause.UNKNOWN_TOOL, "unknown_tool bad_mcp_name"),
+    (LayerName.OFFERED, Cause.FORBIDDEN_TOOL, "not_allowed_in_mode file_pattern experiment_off"),
+    (LayerName.REQUIRED_PARAMETERS, Cause.MISSING_PARAMETER, "missing_param missing_key"),
+    (LayerName.VALID_VALUES, Cause.BAD_VALUE, "bad_value args_xml follow_up_xml bad_range bad_offset bad_path_value"),
+    (LayerName.VALID_VALUES, Cause.BAD_VALUE, "mcp_bad_json mcp_unknown_server mcp_unknown_tool"),
+    (LayerName.VALID_VALUES, Cause.BAD_VALUE, "unknown_mode same_mode unknown_instruction bad_artifact_id"),
+    (LayerName.VALID_VALUES, Cause.BAD_VALUE, "diff_form stray_marker marker_order line_marker_in_replace"),
+    (LayerName.VALID_VALUES, Cause.BAD_VALUE, "unfinished_block no_block"),
+    (LayerName.RIGHT_TOOL, Cause.WRONG_TOOL, "wrong_tool"),
+    (LayerName.RIGHT_ARGUMENTS, Cause.WRONG_ARGUMENTS, "wrong_arguments free_text"),
+    (LayerName.EFFECT, Cause.EFFECT_FAILED, "file_not_found is_directory range_beyond_end ignored_file"),
+    (LayerName.EFFECT, Cause.EFFECT_FAILED, "diff_failed no_match identical empty_search some_parts_failed"),
+    (LayerName.EFFECT, Cause.EFFECT_FAILED, "tool_failed_before_completion call_failed"),
+    (LayerName.EFFECT, Cause.WRONG_RESULT, "wrong_result"),
+    (LayerName.TASK_DONE, Cause.STOPPED, "stopped mistake_limit repeated_call turn_budget"),
+    (LayerName.NO_NEEDLESS_CALL, Cause.NEEDLESS_CALL, "needless_call"),
 )
-"""The one table from what is wrong to the cause that is counted."""
+"""The one table: the layer on which a fault is found, unless the judge found it on an earlier one, and its cause."""
+
+CAUSES = MappingProxyType({Fault(code): cause for _, cause, codes in _TABLE for code in codes.split()})
+_LAYERS = MappingProxyType({Fault(code): layer for layer, _, codes in _TABLE for code in codes.split()})
+_BY_CODE = MappingProxyType({fault.value: fault for fault in Fault})
+_HARMLESS = frozenset(("denied_by_user", "after_denial"))
+
+
+def fault_of_code(code: str) -> tuple[LayerName, Fault] | None:
+    """Return the layer and the fault that a client's code stands for; None for one that blames nobody.
+
+    A code may carry a name behind a colon, as in `missing_param:path`. One that the table lacks is a failed call.
+    """
+    name = code.partition(":")[0]
+    if name in _HARMLESS:
+        return None
+    fault = _BY_CODE.get(name, Fault.CALL_FAILED)
+    return _LAYERS[fault], fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +190,8 @@ class Layer:
         fault: what is wrong, only when the layer failed.
         detail: one sentence on what is wrong, empty when nothing is.
         span: place in the answer in characters, where one can be named.
+        measured: how much of what the layer asks is there, 0 to 1, where that is more than yes or no.
+        turn: number of the answer, from 0, that the failure is in.
     """
 
     name: LayerName
@@ -142,11 +199,22 @@ class Layer:
     fault: Fault | None = None
     detail: str = ""
     span: Span | None = None
+    measured: float | None = None
+    turn: int = 0
+
+    @property
+    def score(self) -> float | None:
+        """How much of what the layer asks is there, 0 to 1; None where it does not apply."""
+        if self.status is LayerStatus.NOT_APPLICABLE:
+            return None
+        if self.measured is not None:
+            return self.measured
+        return 1.0 if self.status is LayerStatus.PASSED else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is to be said of one answer.
+    """What is to be said of one answer, or of all answers of one session.
 
     Attributes:
         conforming: every layer that applies passed.
@@ -179,29 +247,44 @@ class Verdict:
         }
 
 
-_LAST_OF_FORM = tuple(LayerName).index(LayerName.VALID_VALUES)
+FORM_LAYERS = tuple(LayerName)[: tuple(LayerName).index(LayerName.VALID_VALUES) + 1]
+"""The layers that ask for the form of a call only, whatever the task."""
+
+_ABSENT = MappingProxyType({name: Layer(name, LayerStatus.NOT_APPLICABLE) for name in LayerName})
+_PASSED = MappingProxyType({name: Layer(name, LayerStatus.PASSED) for name in LayerName})
+
+
+def passed(name: LayerName) -> Layer:
+    """Return the layer of that name that passed."""
+    return _PASSED[name]
 
 
 def verdict_of(layers: tuple[Layer, ...], *, accepted: bool, tool: str | None) -> Verdict:
-    """Return the verdict that `layers`, one per name and in order, amount to."""
+    """Return the verdict that `layers` amount to: in order, one per name; those that lack do not apply."""
+    if len(layers) < len(_ABSENT):
+        given = {layer.name: layer for layer in layers}
+        layers = tuple(given.get(name) or _ABSENT[name] for name in LayerName)
     failed = next((layer for layer in layers if layer.status is LayerStatus.FAILED), None)
-    form = layers[: _LAST_OF_FORM + 1]
+    form = layers[: len(FORM_LAYERS)]
+    is_answer = form[0].status is not LayerStatus.NOT_APPLICABLE or failed is None
     return Verdict(
         conforming=failed is None,
         accepted=accepted,
-        well_formed=all(layer.status is LayerStatus.PASSED for layer in form),
+        well_formed=is_answer and all(layer.status is not LayerStatus.FAILED for layer in form),
         cause=CAUSES[failed.fault] if failed and failed.fault else None,
-        sentence=failed.detail if failed else f"The call of {tool} is what the task asks for.",
+        sentence=failed.detail if failed else _praise(tool),
         layers=layers,
         tool=tool,
     )
 
 
+def _praise(tool: str | None) -> str:
+    return f"The call of {tool} is what the task asks for." if tool else "No call is due, and none is made."
+
+
 def fault_verdict(fault: Fault, detail: str) -> Verdict:
     """Return the verdict on a turn that gave no answer to judge: stopped, or a fault of template or backend."""
-    absent = tuple(Layer(name, LayerStatus.NOT_APPLICABLE) for name in tuple(LayerName)[1:])
-    first = Layer(LayerName.CALL_PRESENT, LayerStatus.FAILED, fault, detail)
-    return verdict_of((first, *absent), accepted=False, tool=None)
+    return verdict_of((Layer(LayerName.CALL_PRESENT, LayerStatus.FAILED, fault, detail),), accepted=False, tool=None)
 
 
 def _layer_document(layer: Layer) -> dict[str, object]:
@@ -211,4 +294,6 @@ def _layer_document(layer: Layer) -> dict[str, object]:
         "fault": layer.fault.value if layer.fault else None,
         "detail": layer.detail,
         "span": list(layer.span) if layer.span else None,
+        "score": layer.score,
+        "turn": layer.turn,
     }

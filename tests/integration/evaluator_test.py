@@ -149,7 +149,7 @@ async def test_a_run_that_is_still_going_is_followed_and_judged_as_the_library_j
     answered = await transcripts(services.runs, run.test_run_id)
     for case, transcript, verdict in zip(core_cases(NUM_CASES), answered, found, strict=True):
         ends = "length" if transcript.finish_reason == transcript_pb2.FINISH_REASON_LENGTH else "stop"
-        expected = profile.judge(case, transcript.messages[-1].content, ends)
+        expected = profile.judge(case, profile.read_answer(transcript.messages[-1].content, ends))
         assert (verdict.case_id, verdict.transcript_id) == (case.case_id, transcript.transcript_id)
         assert (verdict.conforming, verdict.cause or None) == (expected.conforming, expected.cause)
         assert verdict.sentence == expected.sentence

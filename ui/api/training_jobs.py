@@ -25,6 +25,7 @@ class LoraBody(Body):
     target_modules: list[str] = Field(default=[], description="Empty means all linear layers.")
     use_rslora: bool = False
     use_dora: bool = False
+    loraplus_lr_ratio: float = Field(default=0, description="How many times faster than A the matrices B learn (4).")
 
 
 class TrainingSettings(Body):
@@ -35,8 +36,8 @@ class TrainingSettings(Body):
     trained_weights: str = Field(default="TRAINED_WEIGHTS_LORA", description="Only LoRA is built.")
     lora: LoraBody = Field(default_factory=LoraBody)
     num_epochs: int = Field(default=0, description="Passes over the train split (1).")
-    batch_size: int = Field(default=0, description="Examples per step (16).")
-    learning_rate: float = Field(default=0, description="Peak learning rate (2e-3).")
+    batch_size: int = Field(default=0, description="Examples per step (8).")
+    learning_rate: float = Field(default=0, description="Peak learning rate (1e-3).")
     warmup_ratio: float = Field(default=0, description="Share of steps that warm up (0.05).")
     save_steps: int = Field(default=0, description="Steps between checkpoints (10).")
     save_total_limit: int = Field(default=0, description="Checkpoints that are kept (2).")

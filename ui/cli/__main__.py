@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ui.cli.commands import loops, models, suites, test_runs, training_jobs
+from ui.cli.commands import loops, models, protocols, suites, test_runs, training_jobs
 from ui.cli.commands.demo import demo
 from ui.cli.commands.reports import report
 from ui.cli.commands.up import up
@@ -24,6 +24,7 @@ app.add_typer(suites.app, name="suites")
 app.add_typer(test_runs.app, name="test")
 app.add_typer(training_jobs.app, name="train")
 app.add_typer(loops.app, name="loop")
+app.add_typer(protocols.app, name="protocols")
 app.command()(grouped(report))
 
 

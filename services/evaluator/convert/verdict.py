@@ -32,4 +32,6 @@ def _layer(layer: Layer) -> verdict_pb2.Layer:
         detail=layer.detail,
         span_start=start,
         span_end=end,
+        score=layer.score,
+        turn=layer.turn,
     )

@@ -10,12 +10,20 @@ from services.protocols.verdict import LayerStatus
 
 @dataclass(frozen=True)
 class Layer:
-    """One question that a verdict answers; `span` is the guilty part of the answer, in characters."""
+    """One question that a verdict answers.
+
+    Attributes:
+        span: the guilty part of the answer, in characters.
+        score: how much of what the layer asks is there, 0 to 1; None where it does not apply or was not kept.
+        turn: number of the answer, from 0, that the span is in.
+    """
 
     name: str
     status: LayerStatus
     detail: str = ""
     span: tuple[int, int] | None = None
+    score: float | None = None
+    turn: int = 0
 
     def to_document(self) -> dict[str, Any]:
         """Return the JSON form in which the store keeps it."""
@@ -25,7 +33,14 @@ class Layer:
     def from_document(cls, document: dict[str, Any]) -> Layer:
         """Return the layer that `to_document` wrote."""
         span = document["span"]
-        return cls(document["name"], LayerStatus(document["status"]), document["detail"], tuple(span) if span else None)
+        return cls(
+            document["name"],
+            LayerStatus(document["status"]),
+            document["detail"],
+            tuple(span) if span else None,
+            document.get("score"),
+            document.get("turn", 0),
+        )
 
 
 @dataclass(frozen=True)

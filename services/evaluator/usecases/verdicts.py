@@ -56,7 +56,8 @@ class VerdictUseCases:
         Raises:
             InvalidArgument: The profile, the case or the finish reason is not known, or the answer is too long.
         """
-        profile, case = _profile(profile_id), _case(case_document)
+        profile = _profile(profile_id)
+        case = _case(case_document, profile)
         end = _ENDS.get(finish_reason)
         if end is None:
             raise InvalidArgument(
@@ -77,13 +78,15 @@ def _profile(profile_id: str) -> Profile:
         raise InvalidArgument(f"{error}.", "Name one of the known profiles.", field="profile_id") from error
 
 
-def _case(case_document: str) -> Case:
+def _case(case_document: str, profile: Profile) -> Case:
     if len(case_document) > _MAX_DOCUMENT_CHARACTERS:
         raise InvalidArgument(
             "The case is too long.", f"Send at most {_MAX_DOCUMENT_CHARACTERS} characters.", field="case_document"
         )
     try:
-        return case_from_document(json.loads(case_document))
+        case = case_from_document(json.loads(case_document))
+        profile.check_case(case)
+        return case
     except CaseError as error:
         place = ".".join(part for part in ("case_document", error.field) if part)
         raise InvalidArgument(f"The document is no case: {error}.", "Correct that field.", field=place) from error

@@ -2,21 +2,61 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal
 
+from services.protocols.roo.patterns import compiled
 from services.protocols.roo_xml.tools import ALWAYS_AVAILABLE, GROUPS, OPT_IN_EDIT_TOOLS, TOOL_NAMES
 
 Refusal = Literal["unknown_tool", "not_allowed_in_mode", "file_pattern"]
+Params = Mapping[str, str]
 
 _MCP_PREFIX = "mcp_"
 """Begins the name of a server's tool when it is called by itself."""
 
-_EDIT_PARAMETERS = ("diff", "content", "operations", "patch", "old_string", "new_string", "prompt", "line", "search")
+
+def path_parameter(tool: str, params: Params) -> Iterable[str]:
+    """Return the path that a call edits: its `path`."""
+    return (params.get("path", ""),)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRules:
+    """What a client's mode check knows of its tools.
+
+    Attributes:
+        names: every known tool.
+        groups: tools by group.
+        opt_in: editing tools that only the model's own settings bring in.
+        always_available: tools that every mode offers.
+        edit_parameters: parameters of which one must be there before a path pattern counts.
+        edited_paths: from a tool and its parameters to the paths that the call edits.
+        aliases: other names of tools that groups, opt-in and switches know by their own.
+        switches_first: a switched-off tool stays off even if it is always available.
+    """
+
+    names: Collection[str]
+    groups: Mapping[str, Collection[str]]
+    opt_in: Collection[str]
+    always_available: Collection[str]
+    edit_parameters: tuple[str, ...]
+    edited_paths: Callable[[str, Params], Iterable[str]] = path_parameter
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    switches_first: bool = False
+
+
+XML_RULES = ToolRules(
+    names=TOOL_NAMES,
+    groups=GROUPS,
+    opt_in=OPT_IN_EDIT_TOOLS,
+    always_available=ALWAYS_AVAILABLE,
+    edit_parameters=(
+        *("diff", "content", "operations", "patch", "old_string", "new_string", "prompt", "line", "search"),
+    ),
+)
+"""The rules of the XML client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +126,11 @@ def find_mode(slug: str, custom_modes: Sequence[Mapping[str, object]] = ()) -> M
 def refusal(
     tool: str,
     mode: Mode | None,
-    params: Mapping[str, str],
+    params: Params,
     *,
     included_tools: Collection[str] = (),
     requirements: Mapping[str, bool] = MappingProxyType({}),
+    rules: ToolRules = XML_RULES,
 ) -> Refusal | None:
     """Return why the client refuses `tool` in `mode`, or None when it lets it through.
 
@@ -99,41 +140,33 @@ def refusal(
         params: the call's parameters; a path pattern counts once an edit parameter is among them.
         included_tools: opt-in tools of the model.
         requirements: False by tool name switches a tool off.
+        rules: the client's.
     """
-    if tool not in TOOL_NAMES and not tool.startswith(_MCP_PREFIX):
+    if tool not in rules.names and not tool.startswith(_MCP_PREFIX):
         return "unknown_tool"
-    if tool in ALWAYS_AVAILABLE:
-        return None
-    if requirements.get(tool) is False or mode is None:
+    is_off = any(requirements.get(name) is False for name in (tool, rules.aliases.get(tool, tool)))
+    if tool in rules.always_available:
+        return "not_allowed_in_mode" if is_off and rules.switches_first else None
+    if is_off or mode is None:
         return "not_allowed_in_mode"
-    return _in_groups(tool, mode, params, included_tools)
+    return _in_groups(tool, mode, params, included_tools, rules)
 
 
-def _in_groups(tool: str, mode: Mode, params: Mapping[str, str], included: Collection[str]) -> Refusal | None:
+def _in_groups(tool: str, mode: Mode, params: Params, included: Collection[str], rules: ToolRules) -> Refusal | None:
+    if tool.startswith(_MCP_PREFIX):
+        return None if "mcp" in mode.groups else "not_allowed_in_mode"
+    name = rules.aliases.get(tool, tool)
+    is_in = name in rules.opt_in and name in {rules.aliases.get(other, other) for other in included}
     for group in mode.groups:
-        opted_in = group == "edit" and tool in OPT_IN_EDIT_TOOLS and tool in included
-        is_mcp = group == "mcp" and tool.startswith(_MCP_PREFIX)
-        if tool not in GROUPS.get(group, ()) and not opted_in and not is_mcp:
-            continue
-        pattern = mode.patterns.get(group)
-        return "file_pattern" if pattern is not None and _violates(pattern, params) else None
+        if name in rules.groups.get(group, ()) or (is_in and group == "edit"):
+            pattern = mode.patterns.get("edit") if group == "edit" else None
+            return "file_pattern" if pattern and _violates(pattern, tool, params, rules) else None
     return "not_allowed_in_mode"
 
 
-def _violates(pattern: str, params: Mapping[str, str]) -> bool:
-    path = params.get("path")
-    if not path or not any(params.get(name) for name in _EDIT_PARAMETERS):
+def _violates(pattern: str, tool: str, params: Params, rules: ToolRules) -> bool:
+    if not any(params.get(name) for name in rules.edit_parameters):
         return False
-    compiled = _compiled(pattern)
-    return compiled is None or compiled.search(path) is None
-
-
-@lru_cache(maxsize=256)
-def _compiled(pattern: str) -> re.Pattern[str] | None:
-    """Return the Python form of an ECMAScript expression, or None when it has none; no path matches then."""
-    text = re.sub(r"\(\?<([A-Za-z_]\w*)>", r"(?P<\1>", pattern)
-    text = re.sub(r"((?:^|[^\\])(?:\\\\)*)\$(?!\))$", r"\1\\Z", text)
-    try:
-        return re.compile(text, re.ASCII)
-    except re.error:
-        return None
+    expression = compiled(pattern)
+    paths = filter(None, rules.edited_paths(tool, params))
+    return any(expression is None or not expression.search(path) for path in paths)

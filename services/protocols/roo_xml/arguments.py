@@ -9,7 +9,7 @@ from types import MappingProxyType
 from services.protocols.javascript import parse_json
 from services.protocols.roo_xml.nested import lenient_xml
 from services.protocols.roo_xml.nested.lenient_xml import Unreadable, Value
-from services.protocols.roo_xml.tools import TOOLS
+from services.protocols.roo_xml.tools import CLASSIC_TOOLS, TOOLS
 
 Arguments = dict[str, object]
 
@@ -45,7 +45,7 @@ def typed_arguments(tool: str, params: Mapping[str, str]) -> Arguments:
         return {"question": params.get("question", ""), "follow_up": _suggestions(params.get("follow_up", ""))}
     if tool == "list_files":
         return {"path": params.get("path", ""), "recursive": params.get("recursive", "").lower() == "true"}
-    spec = TOOLS[tool]
+    spec = TOOLS.get(tool) or CLASSIC_TOOLS[tool]
     result: Arguments = {name: params.get(name, "") for name in (*spec.required, *spec.demanded)}
     result.update({name: params[name] for name in spec.optional if name in params})
     for name, read in _TYPED.items():
@@ -76,7 +76,7 @@ _TYPED: Mapping[str, Callable[[str], object]] = MappingProxyType(
 """Parameters that are more than their text, or nothing when empty, in every tool that has them."""
 
 
-def _read(parameter: str, text: str, raw_elements: tuple[str, ...] = ()) -> dict[str, Value]:
+def _read(parameter: str, text: str, raw_elements: tuple[str, ...] = ()) -> Mapping[str, Value]:
     try:
         return lenient_xml.read(text, raw_elements)
     except Unreadable as error:

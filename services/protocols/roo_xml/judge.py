@@ -8,83 +8,105 @@ from dataclasses import dataclass
 
 from services.protocols.cases import Case
 from services.protocols.javascript import trim
-from services.protocols.roo.modes import find_mode, refusal
+from services.protocols.roo.paths import same_path
 from services.protocols.roo_xml.arguments import typed_arguments
+from services.protocols.roo_xml.client.call import Call, Result
+from services.protocols.roo_xml.client.dispatch import refusal_of, result_of
+from services.protocols.roo_xml.client.reasoning import reasoning_end
+from services.protocols.roo_xml.editions import REFERENCE, Edition
 from services.protocols.roo_xml.parse import AnswerTooLong, Block, TextBlock, ToolBlock, parse
 from services.protocols.roo_xml.rules.absence import absence_of_call
-from services.protocols.roo_xml.rules.acceptance import Situation, client_fault, same_path, situation_of
 from services.protocols.roo_xml.rules.comparison import argument_problem
-from services.protocols.roo_xml.rules.effects import diff_outcome, same_text, written_text
 from services.protocols.roo_xml.rules.values import value_problem
-from services.protocols.roo_xml.tools import TOOLS
-from services.protocols.verdict import Fault, Layer, LayerName, LayerStatus, Span, Verdict, verdict_of
+from services.protocols.session import state_of
+from services.protocols.turn import ClientState
+from services.protocols.verdict import Fault, Layer, LayerName, LayerStatus, Span, Verdict, passed, verdict_of
 
 _Fault = tuple[Fault, str, Span | None]
 
-_THINK_OPEN, _THINK_CLOSE = "<think>", "</think>"
 _OPEN_TAG = re.compile(r"<([a-z][a-z_]*)>")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Turn:
+    """What the layers are asked of; `run` lets the client do the call, which changes `state`."""
+
     case: Case
-    situation: Situation
+    edition: Edition
     blocks: tuple[Block, ...]
     call: ToolBlock
     cut: bool
+    state: ClientState
+    result: Result | None = None
+
+    def run(self) -> Result:
+        if self.result is None:
+            self.result = result_of(self.as_call())
+        return self.result
+
+    def as_call(self) -> Call:
+        return Call(self.call.name, self.call.params, self.state, self.edition)
 
 
-def judge(case: Case, answer: str, finish_reason: str = "stop") -> Verdict:
+def judge(case: Case, answer: str, finish_reason: str = "stop", edition: Edition = REFERENCE) -> Verdict:
     """Return the verdict on `answer` to `case`.
 
     Args:
         case: the situation and what is expected.
         answer: the model's text as it came.
         finish_reason: `length` when the token limit ended the answer.
+        edition: the client's.
     """
     cut = finish_reason == "length"
+    start = reasoning_end(answer)
     try:
-        blocks = parse(_without_reasoning(answer))
+        blocks = parse(answer, edition, start=start)
     except AnswerTooLong as error:
         return _without_call((Fault.ANSWER_TOO_LONG, f"The client gives up: {error}.", None))
     call = next((block for block in blocks if isinstance(block, ToolBlock)), None)
     if call is None:
-        return _without_call(absence_of_call(_without_reasoning(answer), cut=cut))
-    turn = _Turn(case, situation_of(case), blocks, call, cut)
-    accepted = client_fault(call.name, call.params, turn.situation) is None
-    return verdict_of(_layers(turn), accepted=accepted, tool=call.name)
-
-
-def _without_reasoning(answer: str) -> str:
-    """Blank out a `<think>` block at the very start, which the client splits off; places stay what they were."""
-    if not answer.startswith(_THINK_OPEN):
-        return answer
-    end = answer.find(_THINK_CLOSE)
-    stop = len(answer) if end < 0 else end + len(_THINK_CLOSE)
-    return " " * stop + answer[stop:]
+        seen = " " * start + answer[start:]
+        if case.expected.no_call:
+            return _silence(case, seen)
+        return _without_call(absence_of_call(seen, cut=cut))
+    state = state_of(case)
+    # A first call is no repetition, so nothing is lost without the check.
+    state.mistake_limit = 0
+    turn = _Turn(case, edition, blocks, call, cut, state)
+    layers = (_needless(call),) if case.expected.no_call else _layers(turn)
+    return verdict_of(layers, accepted=turn.run().verdict == "accepted", tool=call.name)
 
 
 def _without_call(fault: _Fault) -> Verdict:
-    first = Layer(LayerName.CALL_PRESENT, LayerStatus.FAILED, *fault)
-    rest = (Layer(name, LayerStatus.NOT_APPLICABLE) for name in tuple(LayerName)[1:])
-    return verdict_of((first, *rest), accepted=False, tool=None)
+    return verdict_of((Layer(LayerName.CALL_PRESENT, LayerStatus.FAILED, *fault),), accepted=False, tool=None)
+
+
+def _silence(case: Case, answer: str) -> Verdict:
+    """Return the verdict on an answer without a call where none is due: it must say something, and what is asked."""
+    problem = None if trim(answer) else "The answer is empty."
+    for rule in case.expected.free_text:
+        problem = problem or rule.problem(answer)
+    said = Layer(LayerName.TASK_DONE, LayerStatus.FAILED, Fault.WRONG_RESULT, problem) if problem else None
+    layers = (said or passed(LayerName.TASK_DONE), passed(LayerName.NO_NEEDLESS_CALL))
+    return verdict_of(layers, accepted=bool(trim(answer)), tool=None)
+
+
+def _needless(call: ToolBlock) -> Layer:
+    sentence = f"The call of {call.name} is not due; the task asks for an answer without a call."
+    return Layer(LayerName.NO_NEEDLESS_CALL, LayerStatus.FAILED, Fault.NEEDLESS_CALL, sentence, call.span)
 
 
 def _layers(turn: _Turn) -> tuple[Layer, ...]:
-    layers: dict[LayerName, Layer] = {}
-    for name in LayerName:
-        needs = _NEEDS.get(name, ())
-        if any(layers[need].status is not LayerStatus.PASSED for need in needs) or not _applies(name, turn):
-            layers[name] = Layer(name, LayerStatus.NOT_APPLICABLE)
-        elif fault := _CHECKS[name](turn):
-            layers[name] = Layer(name, LayerStatus.FAILED, *fault)
+    layers, sound = list[Layer](), set[LayerName]()
+    for name, needs, check in _CHECKS:
+        if not needs <= sound or (name is LayerName.EFFECT and not turn.case.expected.files):
+            continue
+        if fault := check(turn):
+            layers.append(Layer(name, LayerStatus.FAILED, *fault))
         else:
-            layers[name] = Layer(name, LayerStatus.PASSED)
-    return tuple(layers.values())
-
-
-def _applies(name: LayerName, turn: _Turn) -> bool:
-    return name is not LayerName.EFFECT or bool(turn.case.expected.files)
+            layers.append(passed(name))
+            sound.add(name)
+    return tuple(layers)
 
 
 def _passes(turn: _Turn) -> _Fault | None:
@@ -101,7 +123,7 @@ def _parses(turn: _Turn) -> _Fault | None:
         return Fault.VALUE_CUT, f"{call.cut[0]} is longer than 102,400 units, so the client cuts it.", call.span
     if call.repeated:
         return Fault.REPEATED_PARAMETER, f"{call.repeated[0]} is written more than once.", call.span
-    foreign = [name for name in call.params if name not in TOOLS[call.name].parameters]
+    foreign = [name for name in call.params if name not in turn.edition.tools[call.name].parameters]
     if foreign:
         return Fault.FOREIGN_PARAMETER, f"{foreign[0]} is no parameter of {call.name} in the prompt.", call.span
     if call.stray:
@@ -131,18 +153,18 @@ def _open_wrapper(text: str) -> str | None:
 
 
 def _offered(turn: _Turn) -> _Fault | None:
-    situation = turn.situation
-    reason = refusal(turn.call.name, find_mode(situation.mode, situation.custom_modes), turn.call.params)
+    call, state = turn.call, turn.state
+    reason = refusal_of(turn.as_call())
     if reason is None:
         return None
     if reason == "file_pattern":
-        path = turn.call.params.get("path", "")
-        return Fault.FILE_PATTERN, f"Mode {situation.mode} may not edit {path}.", turn.call.span
-    return Fault.NOT_ALLOWED_IN_MODE, f"Mode {situation.mode} does not offer {turn.call.name}.", turn.call.span
+        path = call.params.get("path", "")
+        return Fault.FILE_PATTERN, f"Mode {state.mode} may not edit {path}.", call.span
+    return Fault.NOT_ALLOWED_IN_MODE, f"Mode {state.mode} does not offer {call.name}.", call.span
 
 
 def _required(turn: _Turn) -> _Fault | None:
-    spec, params = TOOLS[turn.call.name], turn.call.params
+    spec, params = turn.edition.tools[turn.call.name], turn.call.params
     for name in (*spec.required, *spec.demanded):
         blank_is_fine = name == "content" and name in params
         if not blank_is_fine and not trim(params.get(name, "")):
@@ -151,7 +173,7 @@ def _required(turn: _Turn) -> _Fault | None:
 
 
 def _valid_values(turn: _Turn) -> _Fault | None:
-    problem = value_problem(turn.call.name, turn.call.params, turn.situation)
+    problem = value_problem(turn.call.name, turn.call.params, turn.state)
     return (problem[0], f"In {turn.call.name}, {problem[2]}", turn.call.span) if problem else None
 
 
@@ -168,34 +190,33 @@ def _right_arguments(turn: _Turn) -> _Fault | None:
 
 
 def _effect(turn: _Turn) -> _Fault | None:
-    call, expected = turn.call, turn.case.expected
+    call, result = turn.call, turn.run()
     path = same_path(call.params["path"])
-    text: str | None = written_text(call.params.get("content", ""))
-    if call.name == "apply_diff":
-        outcome = diff_outcome(turn.case.files.get(path, ""), call.params["diff"])
-        if outcome.fault or outcome.failed:
-            reason = outcome.failed[-1].fault if outcome.failed else outcome.fault
-            return Fault.DIFF_FAILED, f"The diff does not apply to {path} ({reason}).", call.span
-        text = outcome.content
-    if text is None or not same_text(text, expected.files.get(path, "")):
+    if result.verdict != "accepted" or "some_parts_failed" in result.codes:
+        return Fault.DIFF_FAILED, f"{call.name} fails on {path} ({result.codes[0]}).", call.span
+    if not _same_text(turn.state.files.get(path, ""), turn.case.expected.files.get(path, "")):
         return Fault.WRONG_RESULT, f"{path} does not become what the task asks for.", call.span
     return None
 
 
-_CHECKS: dict[LayerName, Callable[[_Turn], _Fault | None]] = {
-    LayerName.CALL_PRESENT: _passes,
-    LayerName.PARSES: _parses,
-    LayerName.ONE_AND_LAST: _one_and_last,
-    LayerName.KNOWN_TOOL: _passes,
-    LayerName.OFFERED: _offered,
-    LayerName.REQUIRED_PARAMETERS: _required,
-    LayerName.VALID_VALUES: _valid_values,
-    LayerName.RIGHT_TOOL: _right_tool,
-    LayerName.RIGHT_ARGUMENTS: _right_arguments,
-    LayerName.EFFECT: _effect,
-}
-_NEEDS = {
-    LayerName.VALID_VALUES: (LayerName.REQUIRED_PARAMETERS,),
-    LayerName.RIGHT_ARGUMENTS: (LayerName.REQUIRED_PARAMETERS, LayerName.VALID_VALUES, LayerName.RIGHT_TOOL),
-    LayerName.EFFECT: (LayerName.RIGHT_ARGUMENTS,),
-}
+def _same_text(one: str, other: str) -> bool:
+    return one == other or one.rstrip("\n") == other.rstrip("\n")
+
+
+_REQUIRED = frozenset((LayerName.REQUIRED_PARAMETERS,))
+_RIGHT = _REQUIRED | {LayerName.VALID_VALUES, LayerName.RIGHT_TOOL}
+_NOTHING = frozenset[LayerName]()
+
+_CHECKS: tuple[tuple[LayerName, frozenset[LayerName], Callable[[_Turn], _Fault | None]], ...] = (
+    (LayerName.CALL_PRESENT, _NOTHING, _passes),
+    (LayerName.PARSES, _NOTHING, _parses),
+    (LayerName.ONE_AND_LAST, _NOTHING, _one_and_last),
+    (LayerName.KNOWN_TOOL, _NOTHING, _passes),
+    (LayerName.OFFERED, _NOTHING, _offered),
+    (LayerName.REQUIRED_PARAMETERS, _NOTHING, _required),
+    (LayerName.VALID_VALUES, _REQUIRED, _valid_values),
+    (LayerName.RIGHT_TOOL, _NOTHING, _right_tool),
+    (LayerName.RIGHT_ARGUMENTS, _RIGHT, _right_arguments),
+    (LayerName.EFFECT, _RIGHT | {LayerName.OFFERED, LayerName.RIGHT_ARGUMENTS}, _effect),
+)
+"""The layers in order: which others must have passed before one is asked, and the question."""

@@ -7,25 +7,18 @@ text's length by jumping from tag to tag.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from services.protocols.javascript import SPACES, from_units, num_units, to_units, trim
-from services.protocols.roo_xml.tools import PARAMETER_NAMES, TOOL_NAMES
+from services.protocols.roo_xml.editions import REFERENCE, Edition, Grammar
 
 MAX_ANSWER_UNITS = 1024 * 1024
 MAX_VALUE_UNITS = 1024 * 100
 
-_LONGEST_TAG = 2 + max(map(len, (*TOOL_NAMES, *PARAMETER_NAMES))) + 1
-_TOOL_OPEN = re.compile(f"<({'|'.join(TOOL_NAMES)})>")
-_ENTER = f"<({'|'.join(PARAMETER_NAMES)})>"
-_TAGS = MappingProxyType(
-    {
-        name: re.compile(f"</{name}>|{_ENTER}" + ("|</content>" if name == "write_to_file" else ""))
-        for name in TOOL_NAMES
-    }
-)
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _CONTENT_OPEN = "<content>"
 _NOT_BLANK = re.compile(f"[^{SPACES}]")
 
@@ -67,29 +60,34 @@ class ToolBlock:
 Block = TextBlock | ToolBlock
 
 
-def parse(answer: str) -> tuple[Block, ...]:
-    """Return the text and tool blocks of `answer` in order; blank text blocks are left out.
+def parse(answer: str, edition: Edition = REFERENCE, *, start: int = 0) -> tuple[Block, ...]:
+    """Return the text and tool blocks of `answer` from character `start` on, in order; blank text blocks are left out.
 
     Raises:
         AnswerTooLong: the answer is longer than the client's parser takes.
     """
-    if len(answer) * 2 > MAX_VALUE_UNITS and not answer.isascii() and max(answer) > "\uffff":
-        units = to_units(answer)
-        if len(units) > MAX_ANSWER_UNITS:
-            raise AnswerTooLong(_too_long(len(units)))
-        return tuple(_restored(block, units) for block in _blocks(units))
-    if len(answer) > MAX_ANSWER_UNITS:
-        raise AnswerTooLong(_too_long(num_units(answer)))
-    return tuple(_blocks(answer))
+    length = len(answer) - start
+    if length > MAX_ANSWER_UNITS:
+        raise AnswerTooLong(_too_long(length))
+    if length * 2 > MAX_VALUE_UNITS and not answer.isascii() and max(answer) > "\uffff":
+        units, first = to_units(answer), num_units(answer[:start])
+        if len(units) - first > MAX_ANSWER_UNITS:
+            raise AnswerTooLong(_too_long(len(units) - first))
+        pairs = [pair.end() for pair in _PAIR.finditer(units)]
+        return tuple(_restored(block, pairs) for block in _blocks(units, first, edition.grammar))
+    return tuple(_blocks(answer, start, edition.grammar))
 
 
 def _too_long(length: int) -> str:
-    return f"the answer has {length:,} UTF-16 units, the client's parser takes {MAX_ANSWER_UNITS:,}"
+    return f"the answer has at least {length:,} UTF-16 units, the client's parser takes {MAX_ANSWER_UNITS:,}"
 
 
-def _restored(block: Block, units: str) -> Block:
+def _restored(block: Block, pairs: Sequence[int]) -> Block:
+    """Return the block with characters instead of units; `pairs` are the ends of the units' pairs."""
+
     def place(span: tuple[int, int]) -> tuple[int, int]:
-        return len(from_units(units[: span[0]])), len(from_units(units[: span[1]]))
+        start, end = (index - bisect_right(pairs, index) for index in span)
+        return start, end
 
     if isinstance(block, TextBlock):
         return TextBlock(from_units(block.text), place(block.span))
@@ -104,11 +102,10 @@ def _restored(block: Block, units: str) -> Block:
     )
 
 
-def _blocks(text: str) -> Iterator[Block]:
-    position = 0
-    while opened := _TOOL_OPEN.search(text, position):
+def _blocks(text: str, position: int, grammar: Grammar) -> Iterator[Block]:
+    while opened := grammar.opening.search(text, position):
         yield from _text_block(text, position, opened.start())
-        tool = _ToolReader(text, opened[1], opened.start(), opened.end()).read()
+        tool = _ToolReader(text, grammar, opened[1], opened.start(), opened.end()).read()
         yield tool
         position = tool.span[1]
     yield from _text_block(text, position, len(text))
@@ -132,6 +129,7 @@ class _ToolReader:
     """Reads one call; values stay places in the text until the end, so that overwriting them costs nothing."""
 
     text: str
+    grammar: Grammar
     name: str
     opened: int
     inside: int
@@ -162,10 +160,10 @@ class _ToolReader:
 
     def _next_tag(self, position: int) -> re.Match[str] | None:
         """Return the first tag that ends behind `position`; after a cut value it may begin before it."""
-        tags = _TAGS[self.name]
+        tags = self.grammar.tags[self.name]
         if not self.cut:
             return tags.search(self.text, position)
-        start = max(self.inside, position - _LONGEST_TAG)
+        start = max(self.inside, position - self.grammar.longest)
         return next((tag for tag in tags.finditer(self.text, start) if tag.end() > position), None)
 
     def _value(self, parameter: str, start: int) -> int | None:

@@ -2,54 +2,74 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator
 
-from services.protocols.cases import Case
-from services.protocols.profile import Example, Message, Profile, Split, source_digest
+from services.protocols.cases import Case, CaseError
+from services.protocols.profile import Message, Profile, ProfileBase, Split
+from services.protocols.roo.modes import find_mode
 from services.protocols.roo_xml import cases, prompt
+from services.protocols.roo_xml.client import dispatch
+from services.protocols.roo_xml.client.replies import replies
+from services.protocols.roo_xml.editions import CLASSIC, REFERENCE
 from services.protocols.roo_xml.judge import judge
-from services.protocols.roo_xml.tools import CLIENT_VERSION, DRILLED_TOOLS
+from services.protocols.roo_xml.tools import DRILLED_TOOLS
+from services.protocols.roo_xml.vectors import OPERATIONS
 from services.protocols.suites import Suite
+from services.protocols.turn import Answer, ClientState, TurnOutcome
 from services.protocols.verdict import Verdict
 
 
-class RooXml:
+class RooXml(ProfileBase):
     """Roo Code's XML protocol as a profile; see `services.protocols.profile.Profile`."""
 
-    id = "roo_xml"
-    version = CLIENT_VERSION
+    packages = ("services.protocols.roo", "services.protocols.roo_xml")
     prompt_sizes = prompt.PROMPT_SIZES
     tools = DRILLED_TOOLS
     closed_tools: Collection[str] = cases.CLOSED_TOOLS
 
+    def __init__(self, *, classic: bool = False) -> None:
+        """Choose the client: the reference, or the classic one, for which no vectors are recorded."""
+        self.edition = CLASSIC if classic else REFERENCE
+        self.id = "roo_xml_classic" if classic else "roo_xml"
+        self.version = self.edition.version
+        self.vector_operations = {} if classic else OPERATIONS
+
     @property
     def digest(self) -> str:
-        """`sha256:` and the hex digest of the profile's source and data."""
-        return source_digest(self.id)
+        """`sha256:` and the hex digest of the profile's source and data, and of the client's version."""
+        sources = super().digest
+        if self.edition is REFERENCE:
+            return sources
+        return f"sha256:{hashlib.sha256(f'{sources}/{self.version}'.encode()).hexdigest()}"
 
-    def messages(self, case: Case, prompt_size: str) -> list[Message]:
-        """Return the system and user message that put `case` to a model."""
+    def _opening(self, case: Case, prompt_size: str) -> list[Message]:
         return [
             {"role": "system", "content": prompt.system_prompt(case, prompt_size)},
             {"role": "user", "content": prompt.user_turn(case)},
         ]
 
-    def reference_answer(self, case: Case) -> str:
-        """Return an answer to `case` that conforms."""
-        return case.reference
+    def _judge(self, case: Case, answer: Answer) -> Verdict:
+        return judge(case, answer.text, answer.finish_reason, self.edition)
 
-    def example(self, case: Case, prompt_size: str) -> Example:
-        """Return `messages` with the reference answer behind them."""
-        answer: Message = {"role": "assistant", "content": self.reference_answer(case)}
-        return {"messages": [*self.messages(case, prompt_size), answer]}
+    def take_turn(self, state: ClientState, answer: Answer) -> TurnOutcome:
+        """Do what the client does with `answer`."""
+        return dispatch.take_turn(state, answer, self.edition)
 
-    def judge(self, case: Case, answer: str, finish_reason: str = "stop") -> Verdict:
-        """Return the verdict on `answer`; `finish_reason` is `length` when the token limit cut it."""
-        return judge(case, answer, finish_reason)
+    def replies(self, state: ClientState, outcome: TurnOutcome) -> list[Message]:
+        """Return the user's message that follows the answer."""
+        return replies(state, outcome)
+
+    def check_case(self, case: Case) -> None:
+        """Raise CaseError when the case names a tool or a mode that the client does not have."""
+        if case.expected.tool not in self.edition.tools:
+            raise CaseError("expected.tool", f"the protocol has no tool {case.expected.tool!r}")
+        if find_mode(case.mode, case.custom_modes) is None:
+            raise CaseError("mode", f"there is no mode {case.mode!r}")
 
     def suites(self) -> tuple[Suite, ...]:
-        """Return the built-in suites."""
-        return (cases.core_suite(),)
+        """Return the built-in suites, which are the reference client's."""
+        return (cases.core_suite(),) if self.edition is REFERENCE else ()
 
     def generate_pool(
         self, seed: int, count: int, *, tools: Collection[str] | None = None, split: Split = "train"
@@ -57,9 +77,6 @@ class RooXml:
         """Yield `count` cases of one split, balanced over `tools`."""
         return cases.generate_pool(seed, count, tools=tools, split=split)
 
-    def probe_cases(self, seed: int, count: int = cases.MAX_PROBE_CASES) -> list[Case]:
-        """Return at most 48 cases of the split `probe`."""
-        return cases.probe_cases(seed, count)
-
 
 PROFILE: Profile = RooXml()
+CLASSIC_PROFILE: Profile = RooXml(classic=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
 from services.protocols.cases import Case
 from services.protocols.roo.modes import BUILT_IN_MODES, Mode, find_mode, refusal
+from services.protocols.roo.workspace import numbered
+from services.protocols.roo_xml.client.environment import environment
 
 PROMPT_SIZES = ("compact", "full")
 
@@ -18,8 +20,6 @@ _CATALOGUE = (
     "update_todo_list",
 )
 """The tools that the prompt describes, in the client's order."""
-
-_STATUS = {"pending": "Pending", "in_progress": "In Progress", "completed": "Completed"}
 
 
 class UnknownPromptSize(ValueError):
@@ -40,30 +40,12 @@ def system_prompt(case: Case, prompt_size: str) -> str:
 
 
 def user_turn(case: Case) -> str:
-    """Return the user's message: task, the text of files that matter, environment."""
+    """Return the user's message: task, environment, and the text of files that matter if there is one turn only."""
     parts = [f"<task>\n{case.task}\n</task>"]
-    parts += [f'<file_content path="{path}">\n{_numbered(text)}\n</file_content>' for path, text in case.files.items()]
-    environment = "\n\n".join(_environment(case))
-    return "\n\n".join([*parts, f"<environment_details>\n{environment}\n</environment_details>"])
-
-
-def _environment(case: Case) -> Iterator[str]:
-    if case.open_tabs:
-        yield "# VSCode Open Tabs\n" + "\n".join(case.open_tabs)
-    yield f"# Current Mode\n<slug>{case.mode}</slug>"
-    if case.mcp:
-        yield "# MCP Servers\n" + "\n".join(f"{server.name}: {', '.join(server.tools)}" for server in case.mcp)
-    if case.workspace:
-        yield "# Workspace Files\n" + "\n".join(case.workspace)
-    if case.todos:
-        rows = (f"| {row} | {text} | {_STATUS[status]} |" for row, (status, text) in enumerate(case.todos, start=1))
-        yield "\n".join(("# Todo List", "| # | Content | Status |", *rows))
-
-
-def _numbered(text: str) -> str:
-    lines = text.removesuffix("\n").split("\n")
-    width = len(str(len(lines)))
-    return "\n".join(f"{number:>{width}} | {line}" for number, line in enumerate(lines, start=1))
+    shown = case.files.items() if case.max_turns == 1 else ()
+    parts += [f'<file_content path="{path}">\n{numbered(text)}\n</file_content>' for path, text in shown]
+    details = environment(case.mode, open_tabs=case.open_tabs, mcp=case.mcp, workspace=case.workspace, todos=case.todos)
+    return "\n\n".join([*parts, details])
 
 
 def mode_of(case: Case) -> Mode:

@@ -51,6 +51,11 @@ DRILLED_TOOLS = (
 )
 """The tools that the built-in suite and the training pool cover, in the prompt's order."""
 
+CLASSIC_VERSION = "3.31.3"
+
+CLASSIC_PARAMETER_NAMES = (*PARAMETER_NAMES[:-7], "line_count")
+"""The same for the classic client: none of the last seven, but the count of lines."""
+
 INSTRUCTION_TASKS = ("create_mcp_server", "create_mode")
 
 
@@ -101,3 +106,14 @@ _SPECS = (
 )
 
 TOOLS = MappingProxyType({spec.name: spec for spec in _SPECS})
+
+_CLASSIC_WRITE = ToolSpec("write_to_file", ("path", "content"), ("line_count",))
+_CLASSIC_SPECS = (
+    *(spec for spec in _SPECS if spec.name not in (*OPT_IN_EDIT_TOOLS, _CLASSIC_WRITE.name)),
+    _CLASSIC_WRITE,
+    ToolSpec("insert_content", ("path", "line", "content")),
+    ToolSpec("list_code_definition_names", ("path",)),
+)
+
+CLASSIC_TOOLS = MappingProxyType({spec.name: spec for spec in _CLASSIC_SPECS})
+"""The tools of the classic client."""

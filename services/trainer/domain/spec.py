@@ -48,9 +48,10 @@ BOUNDS: Mapping[str, Bound] = {
     "lora.r": Bound(16, 1, 1024),
     "lora.lora_alpha": Bound(32, 1, 1 << 16),
     "lora.lora_dropout": Bound(0.0, 0.0, 0.9),
+    "lora.loraplus_lr_ratio": Bound(4.0, 1.0, 64.0),
     "num_epochs": Bound(1, 1, 1000),
-    "batch_size": Bound(16, 1, 4096),
-    "learning_rate": Bound(2e-3, 1e-12, 1.0),
+    "batch_size": Bound(8, 1, 4096),
+    "learning_rate": Bound(1e-3, 1e-12, 1.0),
     "warmup_ratio": Bound(0.05, 0.0, 1.0),
     "save_steps": Bound(10, 1, 1 << 20),
     "save_total_limit": Bound(2, 1, 100),
@@ -63,7 +64,11 @@ BOUNDS: Mapping[str, Bound] = {
 
 @dataclass(frozen=True)
 class LoraConfig:
-    """Settings of an adapter, by PEFT's names; no target modules means all linear layers."""
+    """Settings of an adapter, by PEFT's names; no target modules means all linear layers.
+
+    Attributes:
+        loraplus_lr_ratio: How many times faster than A the matrices B learn (LoRA+, arXiv 2402.12354).
+    """
 
     r: int = 16
     lora_alpha: int = 32
@@ -71,6 +76,7 @@ class LoraConfig:
     target_modules: tuple[str, ...] = ()
     use_rslora: bool = False
     use_dora: bool = False
+    loraplus_lr_ratio: float = 4.0
 
 
 @dataclass(frozen=True)
@@ -84,8 +90,8 @@ class TrainingJobSpec:
     trained_weights: TrainedWeights = TrainedWeights.LORA
     lora: LoraConfig = field(default_factory=LoraConfig)
     num_epochs: int = 1
-    batch_size: int = 16
-    learning_rate: float = 2e-3
+    batch_size: int = 8
+    learning_rate: float = 1e-3
     warmup_ratio: float = 0.05
     save_steps: int = 10
     save_total_limit: int = 2

@@ -9,10 +9,11 @@ from peft import PeftModel
 
 from services.lm.chat import encode_prompt
 from services.lm.generation.engine import Engine
-from services.lm.generation.requests import GenerationRequest
+from services.lm.generation.requests import GenerationRequest, GenerationResult
 from services.lm.loading import LoadedModel
 from services.protocols.cases import Case, CaseError, case_from_document
 from services.protocols.profile import Profile, UnknownProfile, get_profile
+from services.protocols.turn import FinishReason
 from services.trainer.training.examples import BadExampleError, Example, share_of
 from services.trainer.training.workers import Workers
 
@@ -60,8 +61,13 @@ class Validation:
         count = 0
         for answer in self._engine.generate(requests):
             question = self._questions[int(answer.key)]
-            count += question.profile.judge(question.case, answer.text, answer.finish_reason).conforming
+            count += _conforms(question, answer)
         return count
+
+
+def _conforms(question: _Question, answer: GenerationResult) -> bool:
+    reason: FinishReason = "stop" if answer.finish_reason == "stop" else "length"
+    return question.profile.judge(question.case, question.profile.read_answer(answer.text, reason)).conforming
 
 
 def _question(example: Example, loaded: LoadedModel) -> _Question:

@@ -15,6 +15,7 @@ from services.trainer.domain.plan import AttemptPlan
 from services.trainer.training.adherence import Validation
 from services.trainer.training.checkpoint import Position, read_position, restore_optimizer, save, trained, with_adapter
 from services.trainer.training.examples import batch_of, num_steps, read_dataset, share_of
+from services.trainer.training.optimizer import RATE_RATIO, adamw
 from services.trainer.training.reporter import Reporter, Silence
 from services.trainer.training.schedule import learning_rate
 from services.trainer.training.sft import backward, encode, num_trained_tokens
@@ -48,7 +49,7 @@ def train(plan: AttemptPlan, workers: Workers, reporter: Reporter | Silence) -> 
     loaded = load(Path(plan.base_folder), dtype=position.dtype)
     model = with_adapter(loaded.model, plan)
     parameters = [parameter for _, parameter in trained(model)]
-    optimizer = torch.optim.AdamW(parameters, lr=spec.learning_rate, weight_decay=0.0)
+    optimizer = adamw(model, spec)
     if resumed:
         restore_optimizer(resumed, model, optimizer)
 
@@ -74,7 +75,7 @@ def train(plan: AttemptPlan, workers: Workers, reporter: Reporter | Silence) -> 
         workers.add_gradients(parameters)
         rate = learning_rate(step, num_steps=total, peak=spec.learning_rate, warmup_ratio=spec.warmup_ratio)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group[RATE_RATIO]
         torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -195,7 +195,7 @@ def _add_test(
             sequence=place + 1,
         )
         transcripts.append(transcript)
-        verdicts.append(verdict_message(transcript, case, profile.judge(case, answer)))
+        verdicts.append(verdict_message(transcript, case, profile.judge(case, profile.read_answer(answer))))
     state = RUNNING if is_live else SUCCEEDED
     progress: dict[str, Any] = {"done": len(cases), "total": total or len(cases), "unit": "cases", "age": age}
     world.transcripts[run_id] = transcripts

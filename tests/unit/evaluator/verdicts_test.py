@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from services.chassis.errors import InvalidArgument, NotFound
-from services.evaluator.domain.verdict import VerdictFilter
+from services.evaluator.convert.verdict import verdict_to_proto
+from services.evaluator.domain.verdict import Layer, VerdictFilter
 from services.evaluator.metrics import reduce_tallies
 from services.protocols.cases import case_to_document
 from services.protocols.verdict import LayerStatus
@@ -50,7 +52,7 @@ async def test_the_judge_rpc_and_an_evaluation_agree_with_the_library() -> None:
     evaluation_id = await bench.evaluated(subject(), wrong=(1, 4))
     stored, _ = await bench.verdicts.list_verdicts(evaluation_id, VerdictFilter(), page_size=0, page_token="")
     for transcript, verdict, case in zip(bench.runs.transcripts["run-1"], stored, CASES, strict=True):
-        library = PROFILE.judge(case, transcript.answer)
+        library = PROFILE.judge(case, PROFILE.read_answer(transcript.answer))
         direct = await bench.verdicts.judge("roo_xml", json.dumps(case_to_document(case)), transcript.answer, "stop")
         assert direct.layers == verdict.layers
         assert (library.conforming, library.cause or "") == (verdict.conforming, verdict.cause)
@@ -117,3 +119,25 @@ def test_no_verdicts_have_rates_of_zero() -> None:
     metrics = reduce_tallies([])
     assert (metrics.overall.num_cases, metrics.overall.conforming_rate) == (0, 0)
     assert (metrics.by_tool, metrics.by_cause) == ({}, {})
+
+
+async def test_a_case_that_asks_for_what_the_profile_does_not_have_is_refused() -> None:
+    document = json.dumps(case_to_document(replace(CASE, mode="asleep")))
+    with pytest.raises(InvalidArgument, match="there is no mode 'asleep'") as caught:
+        await judged(case_document=document)
+    assert caught.value.fields["field"] == "case_document.mode"
+
+
+def test_layers_that_were_stored_without_a_score_are_still_read() -> None:
+    old = {"name": "effect", "status": "failed", "detail": "no", "span": [3, 9]}
+    assert Layer.from_document(old) == Layer("effect", LayerStatus.FAILED, "no", (3, 9))
+    layer = Layer("effect", LayerStatus.FAILED, "no", (3, 9), 0.25, 2)
+    assert Layer.from_document(json.loads(json.dumps(layer.to_document()))) == layer
+
+
+async def test_scores_travel_to_the_wire_and_are_absent_where_a_layer_does_not_apply() -> None:
+    verdict = await Bench().verdicts.judge("roo_xml", DOCUMENT, PROFILE.reference_answer(CASE), "")
+    for layer, message in zip(verdict.layers, verdict_to_proto(verdict).layers, strict=True):
+        assert message.HasField("score") is (layer.status is not LayerStatus.NOT_APPLICABLE)
+        assert message.turn == 0
+        assert not message.HasField("score") or message.score == layer.score == 1.0

@@ -89,7 +89,7 @@ def test_rows_hold_what_a_trainer_and_a_judge_need() -> None:
         case = case_from_document(row["case"])
         assert row["profile_id"] == "roo_xml" and row["tool"] == case.tool
         assert [message["role"] for message in row["messages"]] == ["system", "user", "assistant"]
-        assert PROFILE.judge(case, row["messages"][-1]["content"]).conforming
+        assert PROFILE.judge(case, PROFILE.read_answer(row["messages"][-1]["content"])).conforming
 
 
 def test_a_dataset_never_holds_a_case_of_the_suite() -> None:

@@ -5,12 +5,17 @@ import pytest
 from services.protocols.cases import (
     Case,
     CaseError,
+    Choice,
     Expected,
     FreeText,
+    Goal,
     McpServer,
+    answer_from_document,
+    answer_to_document,
     case_from_document,
     case_to_document,
 )
+from services.protocols.turn import Answer, ToolCall
 
 FULL = Case(
     case_id="c1",
@@ -19,7 +24,13 @@ FULL = Case(
     mode="code",
     task="Call it.",
     expected=Expected(
-        "use_mcp_tool", {"server_name": "s"}, {"a.py": "x"}, (FreeText("message", ("a.py",), question=True),)
+        "use_mcp_tool",
+        {"server_name": "s"},
+        {"a.py": "x"},
+        (FreeText("message", ("a.py",), question=True),),
+        (Choice("server_name", ("s", 2), optional=True),),
+        (Expected("f", {"a": [1]}),),
+        no_call=True,
     ),
     template="Call {}.",
     reference="<use_mcp_tool></use_mcp_tool>",
@@ -29,6 +40,13 @@ FULL = Case(
     todos=(("pending", "write"),),
     custom_modes=({"slug": "x", "groups": ["read"]},),
     workspace=("a.py", "b.py"),
+    max_turns=3,
+    history=(Answer("Hm."), Answer("", (ToolCall("f", "{}", "id"),), "length")),
+    solution=(Answer("Done."),),
+    goal=Goal({"a.py": "z", "b.py": None}, ("a.py",), ("use_mcp_tool",), (("completed", "write"),)),
+    tools=({"type": "function", "function": {"name": "f"}},),
+    results={"f": "3"},
+    denied_tools=("execute_command",),
 )
 
 
@@ -60,6 +78,23 @@ def test_empty_collections_are_left_out_of_the_document() -> None:
         (("expected", "tool"), "read_file", "expected.tool"),
         (("expected", "free_text"), [{"argument": "a", "question": "no"}], "expected.free_text[0].question"),
         (("surplus",), 1, "surplus"),
+        (("case_id",), "a\0", "case_id"),
+        (("task",), "half \ud800", "task"),
+        (("files",), {"a\0": "x"}, "files"),
+        (("files",), {"a": "\udc00"}, "files.a"),
+        (("max_turns",), 0, "max_turns"),
+        (("max_turns",), True, "max_turns"),
+        (("history",), [{"calls": [{"arguments": "{}"}]}], "history[0].calls[0].name"),
+        (("history",), [{"text": "x", "finish_reason": "tired"}], "history[0].finish_reason"),
+        (("solution",), [{"role": "x"}], "solution[0].role"),
+        (("goal",), {"files": {"a": 3}}, "goal.files.a"),
+        (("goal",), {"aim": 1}, "goal.aim"),
+        (("results",), {"f": None}, "results.f"),
+        (("tools",), ["f"], "tools[0]"),
+        (("expected", "choices"), [{}], "expected.choices[0].argument"),
+        (("expected", "further"), [{"tool": "f"}], "expected.further[0].arguments"),
+        (("expected", "no_call"), 1, "expected.no_call"),
+        (("tools",), [json.loads("[" * 101 + "]" * 101)], "tools"),
     ],
 )
 def test_a_wrong_field_is_named(path: tuple[str, ...], value: object, field: str) -> None:
@@ -83,3 +118,25 @@ def test_a_missing_field_is_named() -> None:
 def test_a_document_that_is_no_object_is_refused() -> None:
     with pytest.raises(CaseError, match="must be an object"):
         case_from_document(["case"])
+
+
+def test_answers_survive_their_documents() -> None:
+    for answer in (Answer(), *FULL.history):
+        assert answer_from_document(answer_to_document(answer)) == answer
+    with pytest.raises(CaseError, match="text: must be text"):
+        answer_from_document({"text": 3})
+
+
+def test_the_calls_that_are_due() -> None:
+    one, other = Expected("a"), Expected("b")
+    assert one.due == (one,)
+    assert Expected("a", further=(other,)).due == (Expected("a", further=(other,)), other)
+    assert Expected("a", no_call=True).due == ()
+
+
+def test_free_text_says_what_it_lacks() -> None:
+    rule = FreeText("result", ("a.py",), question=True)
+    assert rule.problem("Is a.py right?") is None
+    assert rule.problem(" ") == rule.problem(3) == "result is blank."
+    assert rule.problem("Is xa.py right?") == "result does not mention 'a.py'."
+    assert rule.problem("a.py is right") == "result does not end as a question."

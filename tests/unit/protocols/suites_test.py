@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -50,3 +51,21 @@ def test_a_suite_without_cases_is_refused() -> None:
 def test_hostile_nesting_is_refused() -> None:
     with pytest.raises(SuiteError, match="nested too deep"):
         parsed("[" * 200_000)
+
+
+def test_a_case_that_asks_for_what_the_profile_does_not_have_is_named() -> None:
+    case = replace(a_case("one"), tool="fly", expected=Expected("fly"))
+    with pytest.raises(SuiteError, match=r"line 2: expected\.tool: the protocol has no tool 'fly'"):
+        parsed(suite_text([a_case("two"), case]))
+    with pytest.raises(SuiteError, match="line 1: mode: there is no mode 'sleep'"):
+        parsed(suite_text([replace(a_case("one"), mode="sleep")]))
+
+
+def test_a_suite_of_an_unknown_profile_is_refused() -> None:
+    with pytest.raises(SuiteError, match="no profile 'nobody'"):
+        parse_suite(suite_text([a_case("one")]), suite_id="x/y", version=1, profile="nobody")
+
+
+def test_a_number_that_cannot_be_read_is_refused() -> None:
+    with pytest.raises(SuiteError, match="line 1: not JSON that can be read"):
+        parsed("9" * 5_000)

@@ -1,6 +1,18 @@
 import json
+from dataclasses import replace
 
-from services.protocols.verdict import CAUSES, Cause, Fault, LayerName, LayerStatus, fault_verdict
+from services.protocols.verdict import (
+    CAUSES,
+    Cause,
+    Fault,
+    Layer,
+    LayerName,
+    LayerStatus,
+    fault_of_code,
+    fault_verdict,
+    passed,
+    verdict_of,
+)
 
 
 def test_every_fault_has_a_cause_and_every_cause_a_fault() -> None:
@@ -21,3 +33,34 @@ def test_a_verdict_is_json() -> None:
     document = fault_verdict(Fault.STOPPED, "Cancelled.").to_document()
     assert json.loads(json.dumps(document)) == document
     assert document["cause"] == "stopped"
+
+
+def test_every_fault_has_one_cause_and_every_cause_a_fault() -> None:
+    assert set(CAUSES) == set(Fault)
+    assert set(CAUSES.values()) == set(Cause)
+
+
+def test_a_clients_code_has_a_layer_and_a_cause() -> None:
+    assert fault_of_code("missing_param:path") == (LayerName.REQUIRED_PARAMETERS, Fault.MISSING_PARAM)
+    assert fault_of_code("no_match") == (LayerName.EFFECT, Fault.NO_MATCH)
+    assert fault_of_code("denied_by_user") is None
+    assert fault_of_code("after_denial") is None
+    assert fault_of_code("something new") == (LayerName.EFFECT, Fault.CALL_FAILED)
+
+
+def test_layers_that_are_not_given_do_not_apply() -> None:
+    verdict = verdict_of((passed(LayerName.NO_NEEDLESS_CALL),), accepted=True, tool=None)
+    assert (verdict.conforming, verdict.well_formed) == (True, True)
+    assert [layer.name for layer in verdict.layers] == list(LayerName)
+    assert verdict.sentence == "No call is due, and none is made."
+
+
+def test_a_layers_score_is_its_status_unless_it_was_measured() -> None:
+    failed = Layer(LayerName.EFFECT, LayerStatus.FAILED, Fault.NO_MATCH)
+    scores = [passed(LayerName.EFFECT).score, failed.score, replace(failed, measured=0.7).score]
+    assert scores == [1.0, 0.0, 0.7]
+    document = verdict_of((replace(failed, measured=0.7, turn=2),), accepted=False, tool="x").to_document()
+    layers = document["layers"]
+    assert isinstance(layers, list)
+    assert [(layer["score"], layer["turn"]) for layer in layers if layer["status"] == "failed"] == [(0.7, 2)]
+    assert {layer["score"] for layer in layers if layer["status"] == "not_applicable"} == {None}

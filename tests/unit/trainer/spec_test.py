@@ -40,7 +40,7 @@ def test_zeros_become_the_defaults_of_the_contract() -> None:
     zeros: dict[str, Any] = {name: 0 for name in BOUNDS if not name.startswith("lora.")}
     spec = replace(GOOD, **zeros, lora=LoraConfig(r=0, lora_alpha=0)).with_defaults()
     assert spec == GOOD
-    assert (spec.batch_size, spec.learning_rate, spec.save_steps, spec.save_total_limit) == (16, 2e-3, 10, 2)
+    assert (spec.batch_size, spec.learning_rate, spec.save_steps, spec.save_total_limit) == (8, 1e-3, 10, 2)
     assert (spec.lora.r, spec.lora.lora_alpha, spec.max_tokens_per_pack, spec.num_workers) == (16, 32, 6144, 1)
 
 

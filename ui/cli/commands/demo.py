@@ -37,7 +37,7 @@ def demo(
             envvar="DRILLYARD_DEMO_MODEL", help="A GGUF file or Hugging Face folder; by default SmolLM2-135M."
         ),
     ] = None,
-    examples: Annotated[int, typer.Option(help="Train examples.", min=1)] = 480,
+    examples: Annotated[int, typer.Option(help="Train examples.", min=1)] = 360,
     port: Annotated[int, typer.Option(help="Port of the gateway; 0 for any free one.", min=0, max=65535)] = 0,
     as_json: JsonFlag = False,
 ) -> None:

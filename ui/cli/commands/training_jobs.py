@@ -23,8 +23,8 @@ class TrainingOptions:
     """How to train."""
 
     epochs: Annotated[int, typer.Option(help="Passes over the train split.")] = 1
-    batch_size: Annotated[int, typer.Option(help="Examples per step.")] = 16
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3
+    batch_size: Annotated[int, typer.Option(help="Examples per step.")] = 8
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3
     rank: Annotated[int, typer.Option(help="LoRA rank; its scale is twice as much.")] = 16
     workers: Annotated[int, typer.Option(help="Ray Train workers.")] = 1
     seed: Annotated[int, typer.Option(help="Seed of initialisation and order.")] = 0

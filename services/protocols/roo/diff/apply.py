@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
 from services.protocols.javascript import trim
@@ -14,6 +15,8 @@ from services.protocols.roo.diff.markers import MarkerFault, check_markers
 from services.protocols.roo.diff.similarity import normalised, similarity
 
 BUFFER_LINES = 40
+_MANY_LINES = 2000
+"""From here on it pays to look first whether the text is in the file at all."""
 _INDENT = re.compile("[\t ]*")
 
 BlockFault = Literal["no_match", "identical", "empty_search"]
@@ -78,13 +81,15 @@ class _Match:
 
 
 class _Work:
-    """The file's lines while blocks go in."""
+    """The file's lines while blocks go in; `plain` keeps the normal form of lines that were looked at."""
 
     def __init__(self, lines: list[str], threshold: float, measure: bool) -> None:
-        self.lines = lines
         self.threshold = threshold
         self.measure = measure or threshold < 1
         self.shift = 0
+        self.lines = lines
+        self.plain: dict[str, str] = {}
+        self.whole: str | None = None
 
     def apply(self, block: DiffBlock) -> FailedBlock | None:
         start = block.start_line + self.shift if block.start_line else 0
@@ -112,7 +117,8 @@ class _Work:
     def _find(self, start: int, search: Sequence[str]) -> tuple[_Match, tuple[int, int]]:
         bounds = (0, len(self.lines))
         if start:
-            score = self._score(start - 1, len(search), normalised("\n".join(search)))
+            found = normalised("\n".join(self.lines[start - 1 : start - 1 + len(search)]))
+            score = self._score(found, normalised("\n".join(search)), 0.0)
             if score >= self.threshold:
                 return _Match(start - 1, score), bounds
             last = min(len(self.lines), start + len(search) + BUFFER_LINES)
@@ -125,19 +131,38 @@ class _Work:
         if not search:
             return best
         wanted = normalised("\n".join(search))
+        if end - first > _MANY_LINES and not self.measure and wanted not in self._whole():
+            return best
+        plain = [self._plain(line) for line in self.lines[first : end + len(search)]]
+        # Normalised text has neither line breaks nor blanks in a row, so its length adds up line by line.
+        ends = [0, *accumulate(len(line) + bool(line) for line in plain)]
+        length = len(wanted) + bool(wanted)
         for index in _outwards(first, end, len(search)):
-            score = self._score(index, len(search), wanted)
+            start, stop = (min(place, len(plain)) for place in (index - first, index - first + len(search)))
+            if not self.measure and ends[stop] - ends[start] != length:
+                continue
+            score = self._score(" ".join(filter(None, plain[start:stop])), wanted, best.score)
             if score > best.score:
                 best = _Match(index, score)
                 if score == 1:
                     break
         return best
 
-    def _score(self, index: int, length: int, wanted: str) -> float:
-        found = normalised("\n".join(self.lines[index : index + length]))
+    def _whole(self) -> str:
+        """Return the whole file in normal form, which holds every stretch that could match."""
+        if self.whole is None:
+            self.whole = normalised("\n".join(self.lines))
+        return self.whole
+
+    def _plain(self, line: str) -> str:
+        if (known := self.plain.get(line)) is None:
+            known = self.plain[line] = normalised(line)
+        return known
+
+    def _score(self, found: str, wanted: str, floor: float) -> float:
         if found == wanted:
             return 1.0
-        return similarity(found, wanted) if self.measure else 0.0
+        return similarity(found, wanted, floor) if self.measure and wanted else 0.0
 
     def _replace(self, index: int, search: Sequence[str], replace: Sequence[str]) -> None:
         end = index + len(search)
@@ -146,6 +171,7 @@ class _Work:
         searched = _indent(search[0]) if search else ""
         # A shifted start line can be negative; the three slices then overlap just as the client's do.
         self.lines = [*self.lines[:index], *(_rebased(line, base, searched) for line in replace), *self.lines[end:]]
+        self.whole = None
         self.shift += len(replace) - len(matched)
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from services.protocols.javascript import SPACES, num_units, to_units
+import re
+
+from rapidfuzz.distance import Levenshtein
+
+from services.protocols.javascript import SPACES, to_units
 
 _TYPOGRAPHY = str.maketrans(
     {
@@ -16,42 +20,32 @@ _TYPOGRAPHY = str.maketrans(
         "\u00a0": " ",
     }
 )
+_NO_BLANKS = re.compile("[\x1c-\x1f]")
+"""Characters that Python's `split` counts as blank and the client does not."""
+
 _TO_BLANK = str.maketrans(dict.fromkeys(SPACES, " "))
 
 
 def normalised(text: str) -> str:
     """Return `text` with plain quotes and dashes, single blanks, and no blank at its ends."""
-    if not text.isascii():
+    if text.isascii():
+        if not _NO_BLANKS.search(text):
+            return " ".join(text.split())
+    else:
         text = text.translate(_TYPOGRAPHY)
     return " ".join(filter(None, text.translate(_TO_BLANK).split(" ")))
 
 
-def similarity(one: str, other: str) -> float:
-    """Return 1 − distance ÷ longer length of two normalised texts; 0 when `other` is empty, 1 when they are equal."""
+def similarity(one: str, other: str, floor: float = 0.0) -> float:
+    """Return 1 − distance ÷ longer length of two normalised texts, 1 when they are equal, in UTF-16 units.
+
+    A similarity that is not above `floor` is given as `floor` or less, which is found out much faster.
+    """
     if one == other:
         return 1.0
-    longer = max(num_units(one), num_units(other))
-    return 1 - edit_distance(to_units(one), to_units(other)) / longer
-
-
-def edit_distance(one: str, other: str) -> int:
-    """Return the Levenshtein distance, by Myers' bit vectors over whole integers."""
-    if not one or not other:
-        return len(one) + len(other)
-    places: dict[str, int] = {}
-    for index, char in enumerate(one):
-        places[char] = places.get(char, 0) | 1 << index
-    top = 1 << (len(one) - 1)
-    mask = (1 << len(one)) - 1
-    plus, minus, distance = mask, 0, len(one)
-    for char in other:
-        equal = places.get(char, 0)
-        vertical = equal | minus
-        diagonal = (((equal & plus) + plus) ^ plus) | equal
-        up = (minus | ~(diagonal | plus)) & mask
-        down = plus & diagonal
-        distance += bool(up & top) - bool(down & top)
-        up = (up << 1 | 1) & mask
-        plus = (down << 1 | ~(vertical | up)) & mask
-        minus = up & vertical
-    return distance
+    one, other = (text if text.isascii() else to_units(text) for text in (one, other))
+    longer = max(len(one), len(other))
+    # One more than needed keeps a rounding error from cutting off a similarity just above the floor.
+    limit = min(longer, int((1 - floor) * longer) + 1)
+    distance = Levenshtein.distance(one, other, score_cutoff=limit)
+    return 1 - distance / longer

@@ -71,13 +71,19 @@ class Draw:
         return list(found)
 
     def piece(self, kind: str) -> dict[str, str]:
-        """Return a piece of code of that kind, equal slots filled equally; lines are joined."""
+        """Return a piece of code of that kind, equal slots filled equally; lines are joined.
+
+        A piece with a `row` gets up to five such lines before its text, so that no place in it is the usual one.
+        """
         raw = self.pick(self.stock.pieces[kind])
         self._fixed = {}
         piece = {}
         for key, value in raw.items():
             text = value if isinstance(value, str) else "\n".join(map(str, value if isinstance(value, list) else []))
             piece[key] = self.fill(text, self._same_slot)
+        if piece.pop("row", ""):
+            rows = dict.fromkeys(self.fill(str(raw["row"]), self._slot) for _ in range(self.number(0, 5)))
+            piece["text"] = "\n".join((*rows, piece["text"]))
         return piece
 
     @staticmethod

@@ -40,9 +40,9 @@ SKILLS: Mapping[str, Mapping[str, tuple[int, Skill]]] = MappingProxyType(
             "note": (1, skills_edit.write_note),
         },
         "apply_diff": {
-            "value": (4, skills_edit.diff_value),
-            "text": (3, skills_edit.diff_text),
-            "insert": (2, skills_edit.diff_insert),
+            "value": (7, skills_edit.diff_value),
+            "text": (1, skills_edit.diff_text),
+            "insert": (1, skills_edit.diff_insert),
             "delete": (1, skills_edit.diff_delete),
         },
         "execute_command": {
@@ -66,11 +66,8 @@ SKILLS: Mapping[str, Mapping[str, tuple[int, Skill]]] = MappingProxyType(
             "todos": (1, skills_talk.complete_todos),
         },
         "switch_mode": {
-            "named": (4, skills_talk.switch_named),
-            **{
-                mode: (1, skills_talk.switch_for(mode))
-                for mode in ("architect", "code", "debug", "ask", "orchestrator")
-            },
+            "named": (5, skills_talk.switch_named),
+            **{mode: (1, skills_talk.switch_for(mode)) for mode in ("architect", "debug", "ask", "orchestrator")},
             "blocked": (1, skills_talk.switch_blocked),
         },
         "new_task": {
@@ -79,9 +76,10 @@ SKILLS: Mapping[str, Mapping[str, tuple[int, Skill]]] = MappingProxyType(
             "todo": (1, skills_talk.delegate_todo),
         },
         "update_todo_list": {
-            "fresh": (4, skills_talk.todo_fresh),
+            "marked": (5, skills_talk.todo_marked),
+            "fresh": (1, skills_talk.todo_fresh),
             "plan": (3, skills_talk.todo_plan),
-            "advance": (3, skills_talk.todo_advance),
+            "advance": (1, skills_talk.todo_advance),
         },
     }
 )

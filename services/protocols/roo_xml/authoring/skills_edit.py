@@ -46,28 +46,29 @@ def _change(path: str, text: str, old: str, new: str, slots: dict[str, str], mod
     place = lines.index(old)
     changed = "\n".join([*lines[:place], *([new] if new else []), *lines[place + 1 :]])
     params = {"path": path, "diff": _diff(place + 1, old, new)}
-    return Draft(params, {"path": path, **slots}, mode, {path: text}, {path: changed})
+    slots = {"path": path, "line": str(place + 1), **slots}
+    return Draft(params, slots, mode, {path: text}, {path: changed})
 
 
-def diff_value(draw: Draw) -> Draft:
-    """Another number."""
+def _new_number(draw: Draw) -> tuple[str, str, str, str]:
+    """Return a path, its text, and one of its lines before and after another number."""
     piece = draw.piece("snippets")
     old, new = draw.several("quantity", 2)
     line = next(line for line in piece["text"].split("\n") if "{old}" in line)
-    slots = {"what": piece["what"], "old": old, "new": new}
     text = piece["text"].replace("{old}", old)
-    changed = line.replace("{old}", old), line.replace("{old}", new)
-    return _change(_path(draw, piece["ext"]), text, *changed, slots, draw.pick(_EDITING_MODES))
+    return _path(draw, piece["ext"]), text, line.replace("{old}", old), line.replace("{old}", new)
+
+
+def diff_value(draw: Draw) -> Draft:
+    """Another number in a line that the task quotes."""
+    path, text, old, new = _new_number(draw)
+    return _change(path, text, old, new, {"old": old.strip(), "new": new.strip()}, draw.pick(_EDITING_MODES))
 
 
 def diff_text(draw: Draw) -> Draft:
-    """Another text."""
-    piece = draw.piece("texts")
-    old, new = draw.several("say", 2)
-    line = next(line for line in piece["text"].split("\n") if "{said}" in line)
-    text = piece["text"].replace("{said}", old)
-    changed = line.replace("{said}", old), line.replace("{said}", new)
-    return _change(_path(draw, piece["ext"]), text, *changed, {"old": old, "new": new}, draw.pick(_EDITING_MODES))
+    """Another line in place of one that the task names by its number."""
+    path, text, old, new = _new_number(draw)
+    return _change(path, text, old, new, {"new": new.strip()}, draw.pick(_EDITING_MODES))
 
 
 def _with_line(draw: Draw) -> tuple[str, str, str, str]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from services.protocols.cases import FreeText
-from services.protocols.roo.checklist import Item, write_checklist
+from services.protocols.roo.checklist import Item, Status, write_checklist
 from services.protocols.roo_xml.authoring.draft import Draft
 from services.protocols.roo_xml.authoring.draw import Draw
 from services.protocols.roo_xml.authoring.skills_read import listing
 
 _SLUGS = ("architect", "code", "ask", "debug", "orchestrator")
+_STATES: Mapping[Status, str] = MappingProxyType({"completed": "done", "in_progress": "in progress", "pending": "open"})
 _WORKING_MODES = ("code", "debug", "architect")
 
 
@@ -147,18 +149,23 @@ def _todo(draw: Draw, items: Sequence[Item], slots: dict[str, str], before: Sequ
     return Draft(params, slots, draw.pick(_SLUGS), todos=tuple(before))
 
 
+def todo_marked(draw: Draw) -> Draft:
+    """A new list that the task spells out, marks included."""
+    items: list[Item] = [(draw.pick(tuple(_STATES)), job) for job in draw.several("job", 3)]
+    return _todo(draw, items, {"items": write_checklist(items)})
+
+
 def todo_fresh(draw: Draw) -> Draft:
-    """A new list with an item of each state."""
-    done, doing, left = draw.several("job", 3)
-    items: list[Item] = [("completed", done), ("in_progress", doing), ("pending", left)]
-    return _todo(draw, items, {"done": done, "doing": doing, "open": left})
+    """A new list of three items, each in a state of its own."""
+    items: list[Item] = [(draw.pick(tuple(_STATES)), job) for job in draw.several("job", 3)]
+    return _todo(draw, items, {"items": "\n".join(f"- {_STATES[state]}: {job}" for state, job in items)})
 
 
 def todo_plan(draw: Draw) -> Draft:
-    """A new list of open items."""
+    """A new list of three open items."""
     jobs = draw.several("job", 3)
     items: list[Item] = [("pending", job) for job in jobs]
-    return _todo(draw, items, dict(zip(("open", "open2", "open3"), jobs, strict=True)))
+    return _todo(draw, items, {"items": "\n".join(f"- {job}" for job in jobs)})
 
 
 def todo_advance(draw: Draw) -> Draft:

@@ -6,8 +6,10 @@ It forgives missing closing tags and crossed tags, trims and decodes text, and g
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
 
 from services.protocols.javascript import SPACE_CLASS, SPACES, trim
 
@@ -50,8 +52,9 @@ class _Tag:
     end: int
 
 
-def read(text: str, raw_elements: Sequence[str] = ()) -> dict[str, Value]:
-    """Return the elements at the top of `text` by name.
+@lru_cache(maxsize=8)
+def read(text: str, raw_elements: tuple[str, ...] = ()) -> Mapping[str, Value]:
+    """Return the elements at the top of `text` by name; the answer is shared, so nobody may change it.
 
     Args:
         text: the nested value.
@@ -61,7 +64,7 @@ def read(text: str, raw_elements: Sequence[str] = ()) -> dict[str, Value]:
         Unreadable: a tag is cut, a raw element is not closed, or elements follow a closing tag too many.
     """
     reader = _Reader(text.replace("\r\n", "\n").replace("\r", "\n"), frozenset(raw_elements))
-    return _compressed(reader.run())
+    return MappingProxyType(_compressed(reader.run()))
 
 
 class _Reader:

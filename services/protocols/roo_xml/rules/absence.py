@@ -18,40 +18,28 @@ _FOREIGN_FORMS = (
     rf"\b(?:{_TOOLS})\s*\(",
 )
 _FOREIGN = re.compile("|".join(_FOREIGN_FORMS))
-_TAG = re.compile(rf"</?\s*(?:{_TOOLS})(?:[\s/][^<>]*)?>", re.IGNORECASE)
-_FOREIGN = re.compile(
-    r"""<(?:invoke|function|function_calls?|tool_calls?|tool_use|tool|tool_code|parameter)\b[^<>]*>"""
-    r"""|<\|?/?tool[_▁ ]?calls?[^<>]*>|\[TOOL_CALLS?\]"""
-    r"""|["'](?:name|tool|tool_name|function|action|arguments|parameters|input)["']\s*:\s*["'{\[]"""
-    rf"""|\b(?:{_TOOLS})\s*\("""
-)
 _TAG = re.compile(r"<([A-Za-z][A-Za-z0-9_.-]*)>")
 _CLOSING_TAG = re.compile(r"</([A-Za-z][A-Za-z0-9_.-]*)>")
 _UNFINISHED_TAG = re.compile(r"</?[a-z_]*\Z")
 _MARKUP = frozenset(
     (
+        *("a", "b", "i", "u", "p", "br", "hr", "em", "li", "ol", "ul", "td", "th", "tr", "dl", "dt", "dd", "pre"),
         *(
-            "a",
-            "b",
-            "i",
-            "u",
-            "p",
-            "br",
-            "hr",
-            "em",
-            "li",
-            "ol",
-            "ul",
-            "td",
-            "th",
-            "tr",
-            "dl",
-            "dt",
-            "dd",
-            "pre",
             "div",
+            "img",
+            "nav",
+            "code",
+            "span",
+            "main",
+            "body",
+            "head",
+            "html",
+            "link",
+            "meta",
+            "form",
+            "label",
+            "input",
         ),
-        *("img", "nav", "code", "span", "main", "body", "head", "html", "link", "meta", "form", "label", "input"),
         *("table", "tbody", "thead", "small", "style", "title", "strong", "script", "button", "header", "footer"),
         *("section", "article", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "details", "summary", "svg", "kbd"),
         *("sub", "sup", "think", "thinking", "reasoning"),

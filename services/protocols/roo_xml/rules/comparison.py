@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from services.protocols.cases import Expected, FreeText
+from services.protocols.cases import Choice, Expected
 from services.protocols.javascript import parse_json, trim
 from services.protocols.roo.checklist import read_checklist
-from services.protocols.roo_xml.rules.acceptance import same_path
-from services.protocols.roo_xml.rules.effects import decoded
+from services.protocols.roo.file_text import decoded
+from services.protocols.roo.paths import same_path
 from services.protocols.verdict import Fault
 
 Arguments = Mapping[str, object]
@@ -29,35 +28,32 @@ def argument_problem(expected: Expected, arguments: Arguments) -> Problem | None
     they say; suggestions and files to read in any order. Free text follows its rule (`FreeText`).
     """
     free = {rule.argument: rule for rule in expected.free_text}
+    choices = {choice.argument: choice for choice in expected.choices}
     by_effect = _BY_EFFECT.get(expected.tool)
     for name in dict.fromkeys((*expected.arguments, *arguments)):
         if name == by_effect:
             continue
         if name in free:
-            if sentence := _free_text_problem(free[name], arguments.get(name)):
+            if sentence := free[name].problem(arguments.get(name)):
                 return Fault.FREE_TEXT, name, sentence
             continue
         wanted, found = (_normal(expected.tool, name, side.get(name)) for side in (expected.arguments, arguments))
-        if wanted != found:
+        if wanted != found and not (name in choices and _is_choice(expected.tool, choices[name], arguments)):
             return Fault.WRONG_ARGUMENTS, name, f"{name} is {_shown(found)}, not {_shown(wanted)}."
     return None
+
+
+def _is_choice(tool: str, choice: Choice, arguments: Arguments) -> bool:
+    """Return whether the argument is absent and may be so, or another value that is right."""
+    if choice.argument not in arguments:
+        return choice.optional
+    found = _normal(tool, choice.argument, arguments[choice.argument])
+    return any(_normal(tool, choice.argument, value) == found for value in choice.values)
 
 
 def _shown(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 120 else text[:117] + "..."
-
-
-def _free_text_problem(rule: FreeText, value: object) -> str | None:
-    text = trim(value) if isinstance(value, str) else ""
-    if not text:
-        return f"{rule.argument} is blank."
-    for mention in rule.mentions:
-        if not re.search(rf"(?<!\w){re.escape(mention)}(?!\w)", text):
-            return f"{rule.argument} does not mention {mention!r}."
-    if rule.question and not text.endswith("?"):
-        return f"{rule.argument} does not end as a question."
-    return None
 
 
 def _normal(tool: str, name: str, value: object) -> object:

@@ -10,11 +10,11 @@ from services.protocols.javascript import parse_json, trim
 from services.protocols.roo.checklist import read_checklist
 from services.protocols.roo.diff.blocks import read_blocks
 from services.protocols.roo.diff.markers import check_markers
+from services.protocols.roo.file_text import decoded
 from services.protocols.roo.modes import find_mode
 from services.protocols.roo_xml.arguments import BadNestedValue, typed_arguments
-from services.protocols.roo_xml.rules.acceptance import Situation
-from services.protocols.roo_xml.rules.effects import decoded
 from services.protocols.roo_xml.tools import INSTRUCTION_TASKS
+from services.protocols.turn import ClientState
 from services.protocols.verdict import Fault
 
 MIN_SUGGESTIONS, MAX_SUGGESTIONS = 2, 4
@@ -27,17 +27,17 @@ _RANGE_ELEMENT = re.compile(r"<line_range>([^<]*)<")
 _RANGE = re.compile(r"\s*[0-9]+-[0-9]+\s*")
 
 
-def value_problem(tool: str, params: Params, situation: Situation) -> Problem | None:
+def value_problem(tool: str, params: Params, state: ClientState) -> Problem | None:
     """Return the first value of the call that is not what the prompt demands, or None."""
     check = _CHECKS.get(tool)
-    return check(params, situation) if check else None
+    return check(params, state) if check else None
 
 
 def _bad(parameter: str, sentence: str) -> Problem:
     return Fault.BAD_VALUE, parameter, sentence
 
 
-def _read_file(params: Params, situation: Situation) -> Problem | None:
+def _read_file(params: Params, state: ClientState) -> Problem | None:
     try:
         files = typed_arguments("read_file", params)["files"]
     except BadNestedValue as error:
@@ -55,20 +55,20 @@ def _read_file(params: Params, situation: Situation) -> Problem | None:
     return None
 
 
-def _list_files(params: Params, situation: Situation) -> Problem | None:
+def _list_files(params: Params, state: ClientState) -> Problem | None:
     value = params.get("recursive")
     if value is not None and value.lower() not in ("true", "false"):
         return _bad("recursive", f"recursive is {value!r}, not true or false.")
     return None
 
 
-def _fetch_instructions(params: Params, situation: Situation) -> Problem | None:
+def _fetch_instructions(params: Params, state: ClientState) -> Problem | None:
     if params["task"] not in INSTRUCTION_TASKS:
         return _bad("task", f"{params['task']!r} is none of: {', '.join(INSTRUCTION_TASKS)}.")
     return None
 
 
-def _apply_diff(params: Params, situation: Situation) -> Problem | None:
+def _apply_diff(params: Params, state: ClientState) -> Problem | None:
     diff = decoded(trim(params["diff"]))
     if fault := check_markers(diff):
         return Fault.DIFF_FORM, "diff", f"the marker lines of the diff are not in order ({fault})."
@@ -82,8 +82,8 @@ def _apply_diff(params: Params, situation: Situation) -> Problem | None:
     return None
 
 
-def _use_mcp_tool(params: Params, situation: Situation) -> Problem | None:
-    servers = {server.name: server.tools for server in situation.mcp}
+def _use_mcp_tool(params: Params, state: ClientState) -> Problem | None:
+    servers = {server.name: server.tools for server in state.mcp}
     if params["server_name"] not in servers:
         return _bad("server_name", f"no server {params['server_name']!r} is connected.")
     if params["tool_name"] not in servers[params["server_name"]]:
@@ -95,7 +95,7 @@ def _use_mcp_tool(params: Params, situation: Situation) -> Problem | None:
     return None if isinstance(arguments, dict) else _bad("arguments", "arguments is not a JSON object.")
 
 
-def _ask(params: Params, situation: Situation) -> Problem | None:
+def _ask(params: Params, state: ClientState) -> Problem | None:
     try:
         suggestions = typed_arguments("ask_followup_question", params)["follow_up"]
     except BadNestedValue as error:
@@ -109,19 +109,19 @@ def _ask(params: Params, situation: Situation) -> Problem | None:
     return _bad("follow_up", f"a suggestion names the unknown mode {unknown[0]!r}.") if unknown else None
 
 
-def _mode(parameter: str) -> Callable[[Params, Situation], Problem | None]:
-    def check(params: Params, situation: Situation) -> Problem | None:
+def _mode(parameter: str) -> Callable[[Params, ClientState], Problem | None]:
+    def check(params: Params, state: ClientState) -> Problem | None:
         slug = params[parameter]
-        if find_mode(slug, situation.custom_modes) is None:
+        if find_mode(slug, state.custom_modes) is None:
             return _bad(parameter, f"there is no mode {slug!r}.")
-        if parameter == "mode_slug" and slug == situation.mode:
+        if parameter == "mode_slug" and slug == state.mode:
             return _bad(parameter, f"{slug} is already the current mode.")
         return _checklist(params) if params.get("todos") else None
 
     return check
 
 
-def _todos(params: Params, situation: Situation) -> Problem | None:
+def _todos(params: Params, state: ClientState) -> Problem | None:
     return _checklist(params)
 
 
@@ -132,7 +132,7 @@ def _checklist(params: Params) -> Problem | None:
     return None if items else _bad("todos", "the checklist is empty.")
 
 
-_CHECKS: Mapping[str, Callable[[Params, Situation], Problem | None]] = MappingProxyType(
+_CHECKS: Mapping[str, Callable[[Params, ClientState], Problem | None]] = MappingProxyType(
     {
         "read_file": _read_file,
         "list_files": _list_files,

@@ -1,9 +1,11 @@
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.protocols.roo.diff.apply import apply_diff
-from services.protocols.roo.diff.similarity import edit_distance, normalised
+from services.protocols.roo.diff.similarity import normalised, similarity
 
 FILE = "one\ntwo\n    three\nfour\n"
 
@@ -123,12 +125,25 @@ def test_a_lower_threshold_accepts_what_is_nearly_equal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "distance"),
-    [("", "abc", 3), ("kitten", "sitting", 3), ("a" * 70, "b" * 70, 70), ("abc", "abc", 0)],
+    ("one", "other", "expected"),
+    [
+        ("abc", "", 0),
+        ("kitten", "sitting", 1 - 3 / 7),
+        ("a" * 70, "b" * 70, 0),
+        ("abc", "abc", 1),
+        ("\U0001f389", "\U0001f38a", 0.5),
+        ("\ud800x", "\ud801x", 0.5),
+    ],
 )
-def test_the_distance_is_levenshteins(one: str, other: str, distance: int) -> None:
-    assert edit_distance(one, other) == distance
-    assert edit_distance(other, one) == distance
+def test_similarity_is_one_minus_levenshteins_distance_in_utf16_units(one: str, other: str, expected: float) -> None:
+    assert similarity(one, other) == pytest.approx(expected)
+    assert similarity(other, one) == pytest.approx(expected)
+
+
+@given(st.text("ab \U0001f389", max_size=12), st.text("ab \U0001f389", max_size=12), st.floats(0, 1))
+def test_a_floor_changes_only_similarities_that_are_not_above_it(one: str, other: str, floor: float) -> None:
+    exact, quick = similarity(one, other), similarity(one, other, floor)
+    assert quick == exact if exact > floor else quick <= floor
 
 
 def test_normal_form_has_single_blanks() -> None:
@@ -141,3 +156,13 @@ def test_hostile_diffs_take_less_than_two_seconds() -> None:
     for piece in pieces:
         apply_diff("a\n" * 50, piece * (20_000 // len(piece)))
     assert time.process_time() - started < 2
+
+
+def test_in_a_long_file_a_block_without_a_line_is_found_or_not() -> None:
+    original = "\n".join(f"line {number}" for number in range(3000))
+    plain = "<<<<<<< SEARCH\n{}\n=======\nnew\n>>>>>>> REPLACE"
+    assert result(plain.format("line 2500"), original) == original.replace("line 2500", "new")
+    assert apply_diff(original, plain.format("line 3500")).failed[0].fault == "no_match"
+    both = plain.format("line 10") + "\n" + plain.format("line 2990")
+    found = result(both, original)
+    assert found is not None and found.count("new") == 2

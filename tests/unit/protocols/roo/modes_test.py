@@ -1,6 +1,7 @@
 import pytest
 
 from services.protocols.roo.modes import BadMode, Refusal, find_mode, refusal
+from services.protocols.roo_native.tools import NATIVE_RULES
 
 EDIT = {"path": "src/a.py", "content": "x"}
 
@@ -65,3 +66,60 @@ def test_opt_in_tools_and_switched_off_tools() -> None:
 def test_a_mode_that_is_not_readable_is_refused(document: dict[str, object]) -> None:
     with pytest.raises(BadMode):
         find_mode("x", [document])
+
+
+@pytest.mark.parametrize(
+    ("tool", "mode", "reason"),
+    [
+        ("skill", "orchestrator", None),
+        ("read_command_output", "code", None),
+        ("read_command_output", "ask", "not_allowed_in_mode"),
+        ("search_and_replace", "code", "not_allowed_in_mode"),
+        ("custom_tool", "code", "not_allowed_in_mode"),
+        ("write_file", "code", "unknown_tool"),
+        ("browser_action", "code", "unknown_tool"),
+        ("fetch_instructions", "code", "unknown_tool"),
+        ("mcp--a--b", "code", "unknown_tool"),
+        ("mcp_a", "ask", None),
+        ("mcp_a", "orchestrator", "not_allowed_in_mode"),
+        ("mcp_a", "nowhere", "not_allowed_in_mode"),
+    ],
+)
+def test_the_native_clients_modes_offer_their_own_tools(tool: str, mode: str, reason: Refusal | None) -> None:
+    assert refusal(tool, find_mode(mode), {}, rules=NATIVE_RULES) == reason
+
+
+@pytest.mark.parametrize("included", ["edit", "search_and_replace"])
+@pytest.mark.parametrize("tool", ["edit", "search_and_replace"])
+def test_an_alias_stands_for_its_tool_among_the_opt_in_tools(tool: str, included: str) -> None:
+    assert refusal(tool, find_mode("code"), {}, included_tools=(included,), rules=NATIVE_RULES) is None
+
+
+@pytest.mark.parametrize("tool", ["attempt_completion", "skill", "read_file", "search_and_replace"])
+def test_a_native_tool_that_is_switched_off_stays_off(tool: str) -> None:
+    name = "edit" if tool == "search_and_replace" else tool
+    options = {"included_tools": ("edit",), "requirements": {name: False}, "rules": NATIVE_RULES}
+    assert refusal(tool, find_mode("code"), {}, **options) == "not_allowed_in_mode"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("tool", "params", "reason"),
+    [
+        ("edit_file", {"file_path": "a.py", "old_string": "x"}, "file_pattern"),
+        ("edit_file", {"file_path": "a.py"}, None),
+        ("edit_file", {"path": "a.md", "file_path": "a.py", "old_string": "x"}, None),
+        ("apply_patch", {"patch": "*** Update File: a.md\n*** Add File: b.py"}, "file_pattern"),
+        ("apply_patch", {"patch": "*** Update File: a.md \n  *** Add File: b.py\n*** Move to: c.py"}, None),
+        ("apply_patch", {"patch": "*** Delete File: "}, None),
+        ("write_to_file", {"path": "a.md", "content": "x", "patch": "*** Add File: b.py"}, None),
+        ("generate_image", {"path": "a.py", "prompt": "x"}, None),
+    ],
+)
+def test_every_path_of_a_native_edit_must_match(tool: str, params: dict[str, str], reason: Refusal | None) -> None:
+    included = ("edit_file", "apply_patch")
+    assert refusal(tool, find_mode("architect"), params, included_tools=included, rules=NATIVE_RULES) == reason
+
+
+def test_a_pattern_of_another_group_is_not_looked_at() -> None:
+    custom = [{"slug": "x", "groups": [["read", {"fileRegex": "^$"}]]}]
+    assert refusal("read_file", find_mode("x", custom), {"path": "a", "content": "x"}) is None

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.protocols.cases import Case, Expected, FreeText, McpServer
+from services.protocols.cases import Case, Choice, Expected, FreeText, McpServer
 from services.protocols.roo_xml.judge import judge
 from services.protocols.verdict import Cause, LayerName, LayerStatus, Verdict
 
@@ -332,3 +332,57 @@ def test_deep_json_in_arguments_is_a_bad_value() -> None:
     call = "<use_mcp_tool><server_name>tracker</server_name><tool_name>create</tool_name><arguments>{}</arguments>"
     verdict = judge(case, call.format("[" * 90_000) + "</use_mcp_tool>")
     assert (verdict.cause, verdict.accepted) == (Cause.BAD_VALUE, False)
+
+
+SILENT = replace(LIST, expected=Expected("list_files", no_call=True, free_text=(FreeText("text", ("src",)),)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        ("It is in src.", None),
+        ("It is in lib.", Cause.WRONG_RESULT),
+        ("  ", Cause.WRONG_RESULT),
+        ("<think>src</think>", Cause.WRONG_RESULT),
+        (GOOD, Cause.NEEDLESS_CALL),
+        ("It is in src.\n" + GOOD, Cause.NEEDLESS_CALL),
+    ],
+)
+def test_where_no_call_is_due_the_answer_must_say_something_and_call_nothing(answer: str, cause: Cause | None) -> None:
+    verdict = judge(SILENT, answer)
+    assert (verdict.conforming, verdict.cause) == (cause is None, cause)
+
+
+@pytest.mark.parametrize(
+    ("answer", "conforms"),
+    [
+        ("<list_files><path>src</path></list_files>", True),
+        ("<list_files><path>lib/</path></list_files>", True),
+        ("<list_files><path>doc</path></list_files>", False),
+        ("<search_files><path>src</path><regex>a</regex></search_files>", True),
+        ("<search_files><path>src</path><regex>a</regex><file_pattern>*.py</file_pattern></search_files>", True),
+        ("<search_files><path>src</path><regex>a</regex><file_pattern>*.md</file_pattern></search_files>", False),
+    ],
+)
+def test_an_argument_may_have_several_right_values_or_be_left_out(answer: str, conforms: bool) -> None:
+    listing = replace(LIST, expected=replace(LIST.expected, choices=(Choice("path", ("lib",)),)))
+    choice = Choice("file_pattern", (), optional=True)
+    pattern = {"path": "src", "regex": "a", "file_pattern": "*.py"}
+    searching = replace(LIST, tool="search_files", expected=Expected("search_files", pattern, choices=(choice,)))
+    case = listing if "list_files" in answer else searching
+    assert judge(case, answer).conforming is conforms
+
+
+def test_a_refused_edit_has_no_effect_to_judge() -> None:
+    call = "<write_to_file><path>a.py</path><content>x</content></write_to_file>"
+    case = expecting("write_to_file", {"path": "a.py"}, files_after={"a.py": "x"}, mode="ask")
+    verdict = judge(case, call)
+    assert failed(verdict) == [LayerName.OFFERED]
+    assert verdict.layers[list(LayerName).index(LayerName.EFFECT)].status is LayerStatus.NOT_APPLICABLE
+
+
+def test_a_hidden_file_is_not_written_though_the_call_is_right() -> None:
+    call = "<write_to_file><path>a.py</path><content>x</content></write_to_file>"
+    case = expecting("write_to_file", {"path": "a.py"}, files_after={"a.py": "x"}, files={".rooignore": "*.py"})
+    verdict = judge(case, call)
+    assert (verdict.accepted, failed(verdict), verdict.cause) == (False, [LayerName.EFFECT], Cause.EFFECT_FAILED)

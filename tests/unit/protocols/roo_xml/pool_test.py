@@ -23,7 +23,7 @@ from services.protocols.roo_xml.parse import ToolBlock, parse
 from services.protocols.roo_xml.tools import DRILLED_TOOLS
 from services.protocols.suites import suite_text
 
-CORE_DIGEST = "sha256:025694b3418d33532f06ae93600d39d5e20b634d9e0f78152cb9b63338c2bcca"
+CORE_DIGEST = "sha256:975de1b67378848eadcb6bda4508603448b76ad44556dad58c02b9b38586fd37"
 
 
 def assert_references_conform(cases: list[Case]) -> None:

@@ -45,7 +45,8 @@ def test_the_user_turn_holds_task_files_and_environment() -> None:
     turn = user_turn(case)
     assert turn.startswith(f"<task>\n{case.task}\n</task>")
     path, text = next(iter(case.files.items()))
-    assert f'<file_content path="{path}">\n1 | {text.splitlines()[0]}\n' in turn
+    lines = text.splitlines()
+    assert f'<file_content path="{path}">\n{1:>{len(str(len(lines)))}} | {lines[0]}\n' in turn
     assert turn.endswith("</environment_details>")
     assert f"<slug>{case.mode}</slug>" in turn
 

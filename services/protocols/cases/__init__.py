@@ -1,0 +1,21 @@
+"""What a case is, and its one document form."""
+
+from services.protocols.cases.fields import CaseError
+from services.protocols.cases.nouns import Case, Choice, Expected, FreeText, Goal, McpServer
+from services.protocols.cases.reading import answer_from_document, case_from_document
+from services.protocols.cases.writing import Document, answer_to_document, case_to_document
+
+__all__ = [
+    "Case",
+    "CaseError",
+    "Choice",
+    "Document",
+    "Expected",
+    "FreeText",
+    "Goal",
+    "McpServer",
+    "answer_from_document",
+    "answer_to_document",
+    "case_from_document",
+    "case_to_document",
+]

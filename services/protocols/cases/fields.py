@@ -1,0 +1,135 @@
+"""Reads JSON documents field by field; what is wrong is named by its path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TypeVar
+
+T = TypeVar("T")
+
+MAX_DEPTH = 100
+"""Levels of lists and objects within each other that a document may have."""
+
+
+class CaseError(ValueError):
+    """A document is no case.
+
+    Attributes:
+        field: path of the field that is wrong, such as `expected.tool`; empty for the document itself.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}" if field else problem)
+        self.field = field
+
+
+class Fields:
+    """The fields of one object, taken one by one."""
+
+    def __init__(self, document: object, path: str) -> None:
+        self._left = dict(mapping(document, path))
+        self._path = path
+
+    def take(self, name: str, read: Callable[[object, str], T], default: T | None = None) -> T:
+        """Return what `read` makes of a field, or `default` when the object lacks it.
+
+        Raises:
+            CaseError: the field is missing and has no default, or `read` refuses it.
+        """
+        path = self._place(name)
+        if name in self._left:
+            return read(self._left.pop(name), path)
+        if default is None:
+            raise CaseError(path, "is missing")
+        return default
+
+    def take_if_there(self, name: str, read: Callable[[object, str], T]) -> T | None:
+        """Return what `read` makes of a field, or None when the object lacks it or holds null."""
+        value = self._left.pop(name, None)
+        return None if value is None else read(value, self._place(name))
+
+    def finish(self) -> None:
+        """Raise CaseError when a field is left that nobody took."""
+        for name in self._left:
+            raise CaseError(self._place(name), "is unknown")
+
+    def _place(self, name: str) -> str:
+        return f"{self._path}.{name}" if self._path else name
+
+
+def depth_of(value: object, limit: int) -> int:
+    """Return how many levels of lists and objects stand within each other, at most `limit` + 1."""
+    depth, level = 0, [value]
+    while level and depth <= limit:
+        inner = [one for one in level if isinstance(one, dict | list)]
+        level = [entry for one in inner for entry in (one.values() if isinstance(one, dict) else one)]
+        depth += bool(inner)
+    return depth
+
+
+def text(value: object, path: str) -> str:
+    """Return a text that can be written as UTF-8."""
+    if not isinstance(value, str):
+        raise CaseError(path, f"must be text, not {type(value).__name__}")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise CaseError(path, f"holds half of a surrogate pair at character {error.start}") from error
+    return value
+
+
+def name(value: object, path: str) -> str:
+    """Return a text that names something: it holds no NUL."""
+    found = text(value, path)
+    if "\0" in found:
+        raise CaseError(path, f"holds NUL at character {found.index(chr(0))}")
+    return found
+
+
+def boolean(value: object, path: str) -> bool:
+    """Return true or false."""
+    if not isinstance(value, bool):
+        raise CaseError(path, f"must be true or false, not {type(value).__name__}")
+    return value
+
+
+def count(value: object, path: str) -> int:
+    """Return a whole number from 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise CaseError(path, "must be a whole number from 1")
+    return value
+
+
+def anything(value: object, path: str) -> object:
+    """Return the value as it is."""
+    return value
+
+
+def mapping(value: object, path: str) -> Mapping[str, object]:
+    """Return an object."""
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise CaseError(path, f"must be an object, not {type(value).__name__}")
+    return MappingProxyType(value)
+
+
+def texts(value: object, path: str) -> Mapping[str, str]:
+    """Return an object whose keys are names and whose values are texts."""
+    entries = {name(key, path): text(entry, f"{path}.{key}") for key, entry in mapping(value, path).items()}
+    return MappingProxyType(entries)
+
+
+def each(read: Callable[[object, str], T]) -> Callable[[object, str], tuple[T, ...]]:
+    """Return a reader of lists whose entries `read` reads."""
+
+    def read_all(value: object, path: str) -> tuple[T, ...]:
+        if not isinstance(value, list):
+            raise CaseError(path, f"must be a list, not {type(value).__name__}")
+        return tuple(read(entry, f"{path}[{index}]") for index, entry in enumerate(value))
+
+    return read_all
+
+
+names = each(name)
+strings = each(text)

@@ -1,0 +1,1 @@
+"""Function calls by any JSON schemas, as in OpenAI chat completions."""

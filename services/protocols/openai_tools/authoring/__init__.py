@@ -1,0 +1,1 @@
+"""Makes cases over a small set of invented tools."""

@@ -1,0 +1,186 @@
+"""The verdict on one answer: every call asked layer by layer, then the calls against those that are due."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.protocols.cases import Case
+from services.protocols.javascript import trim
+from services.protocols.openai_tools.comparison import Call, Match, match_calls
+from services.protocols.openai_tools.parse import MAX_CHARACTERS, OPEN, BadArguments, arguments_of
+from services.protocols.openai_tools.schemas import Schema, functions_of, missing_parameter, value_problem
+from services.protocols.turn import Answer, ToolCall
+from services.protocols.verdict import Fault, Layer, LayerName, LayerStatus, Span, Verdict, passed, verdict_of
+
+_FOREIGN = re.compile(
+    r"""</?(?:invoke|function|function_calls?|tool_use|tool_code|parameter)\b|\[TOOL_CALLS?\]|<\|tool[_▁ ]?calls?"""
+    r"""|["'](?:name|tool|tool_name|function)["']\s*:\s*["'][^"'\n]{1,64}["']\s*,\s*["'](?:arguments|parameters|input)["']"""
+)
+_PER_CALL = (LayerName.PARSES, LayerName.KNOWN_TOOL, LayerName.REQUIRED_PARAMETERS, LayerName.VALID_VALUES)
+Finding = tuple[LayerName, Fault, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A call, its arguments if they can be read, and the first thing in its form that is wrong."""
+
+    call: ToolCall
+    arguments: Mapping[str, object]
+    finding: Finding | None
+
+
+def judge(case: Case, answer: Answer) -> Verdict:
+    """Return the verdict on the first answer to `case`.
+
+    Spans are places in the answer's text, for calls that were read from it.
+
+    Raises:
+        CaseError: the case's tools are no function definitions.
+    """
+    if len(answer.text) + sum(len(call.arguments) for call in answer.calls) > MAX_CHARACTERS:
+        return _without_call(Fault.ANSWER_TOO_LONG, f"The answer is longer than {MAX_CHARACTERS:,} characters.")
+    schemas = functions_of(case.tools)
+    if case.expected.no_call:
+        return _judge_silence(case, answer, schemas)
+    if not answer.calls:
+        return _without_call(*_absence(answer, schemas))
+    checked = check_calls(answer, schemas)
+    layers = [passed(LayerName.CALL_PRESENT), passed(LayerName.ONE_AND_LAST)]
+    layers += [_form_layer(name, checked, answer) for name in _PER_CALL]
+    if layers[-1].status is not LayerStatus.NOT_APPLICABLE:
+        layers.append(passed(LayerName.OFFERED))
+    layers += _task_layers(case, checked, schemas)
+    order = {name: place for place, name in enumerate(LayerName)}
+    layers.sort(key=lambda layer: order[layer.name])
+    accepted = all(one.finding is None for one in checked)
+    return verdict_of(tuple(layers), accepted=accepted, tool=answer.calls[0].name)
+
+
+def check_calls(answer: Answer, schemas: Mapping[str, Schema]) -> list[Checked]:
+    """Return each call with its arguments and the first thing in its form that is wrong."""
+    return [_checked(call, schemas) for call in answer.calls]
+
+
+def _checked(call: ToolCall, schemas: Mapping[str, Schema]) -> Checked:
+    try:
+        arguments = arguments_of(call.arguments)
+    except BadArguments as error:
+        problem = f"The arguments of {call.name or 'the call'} are no JSON object: {error}."
+        return Checked(call, {}, (LayerName.PARSES, error.fault, problem))
+    return Checked(call, arguments, _fault_of(call.name, arguments, schemas))
+
+
+def _fault_of(name: str, arguments: Mapping[str, object], schemas: Mapping[str, Schema]) -> Finding | None:
+    schema = schemas.get(name)
+    if schema is None:
+        return LayerName.KNOWN_TOOL, Fault.UNKNOWN_TOOL, f"There is no function {name[:64]!r}."
+    if missing := missing_parameter(schema, arguments):
+        return LayerName.REQUIRED_PARAMETERS, Fault.MISSING_PARAM, f"{name} lacks its parameter {missing}."
+    if problem := value_problem(schema, arguments):
+        return LayerName.VALID_VALUES, Fault.BAD_VALUE, f"In {name}, {problem}"
+    return None
+
+
+def _form_layer(name: LayerName, checked: Sequence[Checked], answer: Answer) -> Layer:
+    """Return one layer over all calls; a call whose earlier layer failed is not asked."""
+    place = _PER_CALL.index(name)
+    asked = [one for one in checked if one.finding is None or _PER_CALL.index(one.finding[0]) >= place]
+    failed = [one for one in asked if one.finding and one.finding[0] is name]
+    if not asked:
+        return Layer(name, LayerStatus.NOT_APPLICABLE)
+    if not failed or failed[0].finding is None:
+        return passed(name)
+    _, fault, sentence = failed[0].finding
+    if fault is Fault.BAD_JSON and answer.finish_reason == "length" and checked[-1] is failed[0]:
+        fault, sentence = Fault.CUT_OFF, "The token limit cut the answer within a call."
+    return Layer(
+        name, LayerStatus.FAILED, fault, sentence, failed[0].call.span, (len(asked) - len(failed)) / len(asked)
+    )
+
+
+def _task_layers(case: Case, checked: Sequence[Checked], schemas: Mapping[str, Schema]) -> list[Layer]:
+    due = case.expected.due
+    calls = [Call(place, one.call.name, one.arguments) for place, one in enumerate(checked)]
+    matches = match_calls(due, calls, schemas)
+    spans = [one.call.span for one in checked]
+    absent = [match for match in matches if match.call is None]
+    layers = [passed(LayerName.RIGHT_TOOL)]
+    if absent:
+        sentence = absent[0].fault[1] if absent[0].fault else ""
+        share = (len(due) - len(absent)) / len(due)
+        layers = [Layer(LayerName.RIGHT_TOOL, LayerStatus.FAILED, Fault.WRONG_TOOL, sentence, spans[0], share)]
+    if any(match.call for match in matches) and all(one.finding is None for one in checked):
+        layers.append(_arguments_layer(matches, spans))
+    taken = {match.call.place for match in matches if match.call}
+    surplus = [one for place, one in enumerate(checked) if place not in taken] if not absent else []
+    layers.append(_needless(surplus, len(checked)))
+    return layers
+
+
+def _arguments_layer(matches: Sequence[Match], spans: Sequence[Span | None]) -> Layer:
+    name, found = LayerName.RIGHT_ARGUMENTS, [match for match in matches if match.call]
+    wrong = next((match for match in found if match.fault), None)
+    if wrong is None or wrong.fault is None or wrong.call is None:
+        return passed(name)
+    fault, sentence = wrong.fault
+    share = sum(match.share for match in found) / len(found)
+    return Layer(name, LayerStatus.FAILED, fault, f"In {wrong.due.tool}, {sentence}", spans[wrong.call.place], share)
+
+
+def _needless(surplus: Sequence[Checked], num_calls: int) -> Layer:
+    if not surplus:
+        return passed(LayerName.NO_NEEDLESS_CALL)
+    call, share = surplus[0].call, (num_calls - len(surplus)) / num_calls
+    sentence = f"The call of {call.name[:64] or 'nothing'} is not due."
+    return Layer(LayerName.NO_NEEDLESS_CALL, LayerStatus.FAILED, Fault.NEEDLESS_CALL, sentence, call.span, share)
+
+
+def _judge_silence(case: Case, answer: Answer, schemas: Mapping[str, Schema]) -> Verdict:
+    checked = check_calls(answer, schemas)
+    layers = []
+    if answer.calls:
+        layers.append(_needless(checked, len(checked)))
+    elif found := _foreign(answer.text, schemas):
+        sentence = "The answer writes a call, though none is due."
+        layers.append(
+            Layer(LayerName.NO_NEEDLESS_CALL, LayerStatus.FAILED, Fault.NEEDLESS_CALL, sentence, found.span())
+        )
+    else:
+        layers += [_said(case, answer), passed(LayerName.NO_NEEDLESS_CALL)]
+    accepted = all(one.finding is None for one in checked) and bool(answer.calls or trim(answer.text))
+    return verdict_of(tuple(layers), accepted=accepted, tool=answer.calls[0].name if answer.calls else None)
+
+
+def _said(case: Case, answer: Answer) -> Layer:
+    problem = "" if trim(answer.text) else "The answer is empty."
+    for rule in case.expected.free_text:
+        problem = problem or rule.problem(answer.text) or ""
+    if not problem:
+        return passed(LayerName.TASK_DONE)
+    return Layer(LayerName.TASK_DONE, LayerStatus.FAILED, Fault.WRONG_RESULT, problem)
+
+
+def _absence(answer: Answer, schemas: Mapping[str, Schema]) -> tuple[Fault, str, Span | None]:
+    text = answer.text
+    if not trim(text):
+        return Fault.EMPTY_ANSWER, "The answer is empty.", None
+    if found := _foreign(text, schemas):
+        return Fault.FOREIGN_FORM, "The answer writes a call in a form that the client does not read.", found.span()
+    opening = text.rfind("<")
+    if answer.finish_reason == "length" and opening >= 0 and OPEN.startswith(text[opening:]):
+        return Fault.CUT_OFF, "The token limit cut the answer before the call.", (opening, len(text))
+    return Fault.NO_CALL, "The answer is plain text without a call.", None
+
+
+def _foreign(text: str, schemas: Mapping[str, Schema]) -> re.Match[str] | None:
+    if found := _FOREIGN.search(text):
+        return found
+    names = "|".join(map(re.escape, schemas))
+    return re.search(rf"<(?:{names})\b[^<>]*>|(?<![\w.])(?:{names})\(", text) if names else None
+
+
+def _without_call(fault: Fault, sentence: str, span: Span | None = None) -> Verdict:
+    layer = Layer(LayerName.CALL_PRESENT, LayerStatus.FAILED, fault, sentence, span)
+    return verdict_of((layer,), accepted=False, tool=None)

@@ -1,0 +1,86 @@
+"""The profile `openai_tools`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from services.protocols.cases import Case, CaseError
+from services.protocols.openai_tools import cases, parse, prompt, vectors
+from services.protocols.openai_tools.judge import judge
+from services.protocols.openai_tools.replies import replies
+from services.protocols.openai_tools.schemas import check_schema, functions_of
+from services.protocols.openai_tools.tools import DRILLED_TOOLS, NO_CALL, VERSION
+from services.protocols.openai_tools.turn import take_turn
+from services.protocols.profile import Example, Message, Profile, ProfileBase, Split, Tool
+from services.protocols.suites import Suite
+from services.protocols.turn import Answer, ClientState, FinishReason, TurnOutcome, assistant_message
+from services.protocols.verdict import Verdict
+
+
+class OpenAiTools(ProfileBase):
+    """Function calls by any JSON schemas as a profile; see `services.protocols.profile.Profile`."""
+
+    id = "openai_tools"
+    version = VERSION
+    packages = ("services.protocols.openai_tools",)
+    prompt_sizes = prompt.PROMPT_SIZES
+    tools = DRILLED_TOOLS
+    closed_tools: Collection[str] = (NO_CALL,)
+    vector_operations = vectors.OPERATIONS
+
+    def _opening(self, case: Case, prompt_size: str) -> list[Message]:
+        return prompt.opening(case, prompt_size)
+
+    def _judge(self, case: Case, answer: Answer) -> Verdict:
+        return judge(case, answer)
+
+    def tools_for(self, case: Case, prompt_size: str = "") -> list[Tool]:
+        """Return the case's function definitions; nothing for a prompt that lists them itself."""
+        return list(case.tools) if prompt_size in ("", "bare") else []
+
+    def read_answer(self, text: str, finish_reason: FinishReason = "stop") -> Answer:
+        """Return the answer with the calls that its text writes between `<tool_call>` tags."""
+        return parse.read_answer(text, finish_reason)
+
+    def take_turn(self, state: ClientState, answer: Answer) -> TurnOutcome:
+        """Run the calls of `answer`; one without a call completes the task."""
+        return take_turn(state, answer)
+
+    def replies(self, state: ClientState, outcome: TurnOutcome) -> list[Message]:
+        """Return one message of the role `tool` per call."""
+        return replies(state, outcome)
+
+    def check_case(self, case: Case) -> None:
+        """Raise CaseError when a function definition is none, or a due call is of none of the functions."""
+        schemas = functions_of(case.tools)
+        for place, (name, schema) in enumerate(schemas.items()):
+            check_schema(schema, f"tools[{place}].function.parameters")
+            if name == NO_CALL:
+                raise CaseError(f"tools[{place}].function.name", f"{NO_CALL!r} stands for no call")
+        if case.expected.no_call and case.expected.further:
+            raise CaseError("expected.further", "must be empty where no call is due")
+        for place, due in enumerate(case.expected.due):
+            if due.tool not in schemas:
+                field = f"expected.further[{place - 1}].tool" if place else "expected.tool"
+                raise CaseError(field, f"the case offers no function {due.tool!r}")
+
+    def example(self, case: Case, prompt_size: str) -> Example:
+        """Return messages and answer; calls are text, except in the size `bare`, where the tools stand beside."""
+        answer = self.read_answer(self.reference_answer(case))
+        messages = self.messages(case, prompt_size)
+        if prompt_size != "bare":
+            return {"messages": [*messages, assistant_message(answer)]}
+        return {"messages": [*messages, assistant_message(parse.as_functions(answer))], "tools": self.tools_for(case)}
+
+    def suites(self) -> tuple[Suite, ...]:
+        """Return the built-in suites."""
+        return (cases.smoke_suite(),)
+
+    def generate_pool(
+        self, seed: int, count: int, *, tools: Collection[str] | None = None, split: Split = "train"
+    ) -> Iterator[Case]:
+        """Yield `count` cases of one split, balanced over `tools`."""
+        return cases.generate_pool(seed, count, tools=tools, split=split)
+
+
+PROFILE: Profile = OpenAiTools()

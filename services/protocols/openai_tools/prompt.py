@@ -1,0 +1,56 @@
+"""What the model gets to read: the system prompt in three sizes, and the task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from services.protocols.cases import Case
+from services.protocols.openai_tools.parse import CLOSE, OPEN
+from services.protocols.turn import Message
+
+PROMPT_SIZES = ("bare", "compact", "full")
+"""`bare`: the functions travel beside the messages; `compact` and `full`: the prompt lists them and calls are text."""
+
+_ROLE = "You are an assistant that works by calling functions."
+_FORM = f"""Write each call as one JSON object on a line of its own, between these two lines:
+{OPEN}
+{{"name": "<function>", "arguments": {{<arguments by their names>}}}}
+{CLOSE}"""
+_RULES = """Rules:
+- Call a function only when the request needs it. When none of them fits, answer in plain text.
+- Take every value from the request. Never invent one; when a required value is missing, ask for it in plain text.
+- Leave optional arguments out unless the request names them.
+- Keep names, spellings and numbers exactly as the request gives them, in the type that the schema names.
+- When the request asks for several things, write one call for each, one after the other.
+- After the results have come, tell the person in plain text what was done."""
+_BRIEF = (
+    "Call a function only when the request needs it, with values from the request alone; else answer in plain text."
+)
+
+
+class UnknownPromptSize(ValueError):
+    """The profile has no prompt of this size."""
+
+
+def opening(case: Case, prompt_size: str) -> list[Message]:
+    """Return the system message and the person's message.
+
+    Raises:
+        UnknownPromptSize: `prompt_size` is none of `PROMPT_SIZES`.
+    """
+    if prompt_size == "bare":
+        system = f"{_ROLE} {_BRIEF}"
+    elif prompt_size == "compact":
+        listed = "\n".join(_function(tool, indent=None) for tool in case.tools)
+        system = f"{_ROLE} {_BRIEF}\n\n{_FORM}\n\nFunctions:\n{listed}"
+    elif prompt_size == "full":
+        listed = "\n\n".join(_function(tool, indent=2) for tool in case.tools)
+        system = f"{_ROLE}\n\n{_FORM}\n\n{_RULES}\n\nFunctions, with their arguments as JSON schemas:\n\n{listed}"
+    else:
+        raise UnknownPromptSize(f"there is no prompt size {prompt_size!r}; known sizes are: {', '.join(PROMPT_SIZES)}")
+    return [{"role": "system", "content": system}, {"role": "user", "content": case.task}]
+
+
+def _function(tool: Mapping[str, object], *, indent: int | None) -> str:
+    return json.dumps(tool.get("function"), ensure_ascii=False, indent=indent, default=dict)

@@ -1,0 +1,115 @@
+"""Function definitions: reading them, and checking arguments against their JSON schemas."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, ValidationError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from services.protocols.cases import CaseError
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_MAX_SHOWN = 80
+
+Schema = Mapping[str, object]
+
+
+def functions_of(tools: tuple[Mapping[str, object], ...]) -> dict[str, Schema]:
+    """Return the parameters' schema of each function by its name.
+
+    Raises:
+        CaseError: an entry is no function definition in OpenAI's form, two have one name, or a schema is none.
+    """
+    found: dict[str, Schema] = {}
+    for place, tool in enumerate(tools):
+        name, schema = _definition(tool, f"tools[{place}]")
+        if name in found:
+            raise CaseError(f"tools[{place}].function.name", f"{name!r} is the name of an earlier function")
+        found[name] = schema
+    return found
+
+
+def _definition(tool: Mapping[str, object], path: str) -> tuple[str, Schema]:
+    function = tool.get("function")
+    if tool.get("type") != "function" or not isinstance(function, Mapping):
+        raise CaseError(path, "must be an object with type function and a function")
+    name, schema = function.get("name"), function.get("parameters", {})
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise CaseError(f"{path}.function.name", "must be 1 to 64 letters, digits, dots, dashes or underscores")
+    if not isinstance(schema, Mapping):
+        raise CaseError(f"{path}.function.parameters", "must be a JSON schema")
+    return name, schema
+
+
+def check_schema(schema: Schema, path: str) -> None:
+    """Raise CaseError unless `schema` is a JSON schema of an object whose references can be resolved in itself."""
+    if schema.get("type", "object") != "object":
+        raise CaseError(f"{path}.type", "must be object")
+    try:
+        Draft202012Validator.check_schema(dict(schema))
+    except SchemaError as error:
+        raise CaseError(".".join((path, *map(str, error.absolute_path))), error.message[:200]) from error
+    except RecursionError as error:
+        raise CaseError(path, "nested too deep") from error
+    for reference in _references(schema):
+        if not reference.startswith("#"):
+            raise CaseError(path, f"the reference {reference[:_MAX_SHOWN]!r} leads out of the schema")
+
+
+def _references(value: object) -> Iterator[str]:
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Mapping):
+            if isinstance(one.get("$ref"), str):
+                yield one["$ref"]
+            waiting += one.values()
+        elif isinstance(one, list | tuple):
+            waiting += one
+
+
+def missing_parameter(schema: Schema, arguments: Mapping[str, object]) -> str | None:
+    """Return the first required parameter that the arguments lack, or None."""
+    required = schema.get("required")
+    names = required if isinstance(required, list | tuple) else ()
+    return next((str(name) for name in names if name not in arguments), None)
+
+
+def value_problem(schema: Schema, arguments: Mapping[str, object]) -> str | None:
+    """Return one sentence on the first value that does not fit the schema, or None."""
+    try:
+        error = min(_validator(_text_of(schema)).iter_errors(arguments), key=_place, default=None)
+    except (Unresolvable, re.error) as fault:
+        return f"the schema cannot be used ({fault})."
+    except RecursionError:
+        return "the arguments are nested too deep."
+    if error is None:
+        return None
+    message = error.message if len(error.message) <= 2 * _MAX_SHOWN else f"{error.message[: 2 * _MAX_SHOWN]}..."
+    return f"{_place(error) or 'the arguments'}: {message}."
+
+
+def default_of(schema: Schema, name: str) -> object:
+    """Return the value that a parameter has when it is left out; None when the schema names none."""
+    properties = schema.get("properties")
+    entry = properties.get(name) if isinstance(properties, Mapping) else None
+    return entry.get("default") if isinstance(entry, Mapping) else None
+
+
+def _place(error: ValidationError) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path).lstrip(".")
+
+
+def _text_of(schema: Schema) -> str:
+    return json.dumps(schema, default=dict)
+
+
+@lru_cache(maxsize=256)
+def _validator(text: str) -> Draft202012Validator:
+    return Draft202012Validator(json.loads(text), registry=Registry())

@@ -1,0 +1,1 @@
+"""Roo Code's function-calling protocol, as its last client holds it."""

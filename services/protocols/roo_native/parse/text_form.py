@@ -1,0 +1,99 @@
+"""Function calls that a model's template writes into its text: `<tool_call>{"name": …, "arguments": …}</tool_call>`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from services.protocols.javascript import trim
+from services.protocols.roo_native.parse.values import write_json
+from services.protocols.turn import Answer, FinishReason, ToolCall
+
+OPENING, CLOSING = "<tool_call>", "</tool_call>"
+
+_THINK_OPEN, _THINK_CLOSE = "<think>", "</think>"
+_BLANKS = re.compile(r"[ \t\r\n]*")
+_NAME = re.compile(r'"name"\s*:\s*"([^"\\]*)"')
+_ARGUMENTS = re.compile(r'"arguments"\s*:\s*')
+_DECODER = json.JSONDecoder()
+
+
+def text_of_call(name: str, arguments: Mapping[str, object]) -> str:
+    """Return a call as text; `answer_from_text` reads it."""
+    return f"{OPENING}\n{json.dumps({'name': name, 'arguments': dict(arguments)}, ensure_ascii=False)}\n{CLOSING}"
+
+
+def answer_from_text(text: str, finish_reason: FinishReason = "stop") -> Answer:
+    """Return the answer that a model gave as text: its calls in order, with their places.
+
+    A `<think>` block at the very start is no part of the answer. A call that is not closed counts as if it were, and
+    one that is no JSON keeps the name and the raw arguments that can be made out, so that it is judged as a bad call.
+    The text stays whole.
+    """
+    position = _after_reasoning(text)
+    calls: list[ToolCall] = []
+    while (start := text.find(OPENING, position)) >= 0:
+        call, position = _read_call(text, start)
+        calls.append(call)
+    return Answer(text, tuple(calls), finish_reason)
+
+
+def text_outside_calls(answer: Answer) -> str:
+    """Return the text of `answer` with blanks where calls stand, and reasoning at its start; places stay the same."""
+    hidden = [(0, _after_reasoning(answer.text)), *(call.span for call in answer.calls if call.span)]
+    if len(hidden) == 1 and not hidden[0][1]:
+        return answer.text
+    parts: list[str] = []
+    position = 0
+    for first, end in hidden:
+        parts += answer.text[position:first], " " * (end - first)
+        position = end
+    return "".join((*parts, answer.text[position:]))
+
+
+def with_calls_beside(answer: Answer) -> Answer:
+    """Return `answer` with the calls that its text holds beside the text."""
+    calls = tuple(replace(call, span=None) for call in answer.calls)
+    return replace(answer, text=trim(text_outside_calls(answer)), calls=calls)
+
+
+def _after_reasoning(text: str) -> int:
+    if not text.startswith(_THINK_OPEN):
+        return 0
+    end = text.find(_THINK_CLOSE)
+    return len(text) if end < 0 else end + len(_THINK_CLOSE)
+
+
+def _read_call(text: str, start: int) -> tuple[ToolCall, int]:
+    body = _end_of_blanks(text, start + len(OPENING))
+    try:
+        value, end = _DECODER.raw_decode(text, body)
+    except (ValueError, RecursionError):
+        return _unreadable_call(text, start, body)
+    end = _end_of_blanks(text, end)
+    is_closed = text.startswith(CLOSING, end)
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str) or not (is_closed or end == len(text)):
+        return _unreadable_call(text, start, body)
+    end += len(CLOSING) * is_closed
+    return ToolCall(value["name"], _raw(value.get("arguments", {})), span=(start, end)), end
+
+
+def _raw(arguments: object) -> str:
+    return arguments if isinstance(arguments, str) else write_json(arguments)
+
+
+def _unreadable_call(text: str, start: int, body: int) -> tuple[ToolCall, int]:
+    closing = text.find(CLOSING, body)
+    end = len(text) if closing < 0 else closing
+    inside = text[body:end]
+    name, arguments = _NAME.search(inside), _ARGUMENTS.search(inside)
+    raw = trim(inside[arguments.end() :] if arguments else inside)
+    after = end if closing < 0 else closing + len(CLOSING)
+    return ToolCall(name[1] if name else "", raw, span=(start, after)), after
+
+
+def _end_of_blanks(text: str, position: int) -> int:
+    found = _BLANKS.match(text, position)
+    return found.end() if found else position

@@ -1,0 +1,86 @@
+"""The profile `roo_native`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from services.protocols.cases import Case, CaseError
+from services.protocols.profile import Example, Message, Profile, ProfileBase, Split, Tool
+from services.protocols.roo.modes import find_mode
+from services.protocols.roo_native import cases, prompt
+from services.protocols.roo_native.judge import judge
+from services.protocols.roo_native.parse import answer_from_text, with_calls_beside
+from services.protocols.roo_native.replies import replies
+from services.protocols.roo_native.tools import CLIENT_VERSION, DRILLED_TOOLS, TOOLS
+from services.protocols.roo_native.turn import take_turn
+from services.protocols.roo_native.vectors import OPERATIONS
+from services.protocols.suites import Suite
+from services.protocols.turn import Answer, ClientState, FinishReason, TurnOutcome, assistant_message
+from services.protocols.verdict import Verdict
+
+
+class RooNative(ProfileBase):
+    """Roo Code's function-calling protocol as a profile; see `services.protocols.profile.Profile`."""
+
+    id = "roo_native"
+    version = CLIENT_VERSION
+    packages = ("services.protocols.roo", "services.protocols.roo_native", "services.protocols.roo_xml")
+    prompt_sizes = prompt.PROMPT_SIZES
+    tools = DRILLED_TOOLS
+    closed_tools: Collection[str] = cases.CLOSED_TOOLS
+    vector_operations = OPERATIONS
+
+    def _opening(self, case: Case, prompt_size: str) -> list[Message]:
+        return [
+            {"role": "system", "content": prompt.system_prompt(case, prompt_size)},
+            {"role": "user", "content": prompt.user_turn(case, prompt_size)},
+        ]
+
+    def _judge(self, case: Case, answer: Answer) -> Verdict:
+        return judge(case, answer)
+
+    def tools_for(self, case: Case, prompt_size: str = "") -> list[Tool]:
+        """Return the function definitions that the case's mode offers; none for `compact`, which describes them."""
+        return list(prompt.tools_for(case, prompt_size or "full"))
+
+    def read_answer(self, text: str, finish_reason: FinishReason = "stop") -> Answer:
+        """Return the answer that a model gave as text, with the calls that its template writes into it."""
+        return answer_from_text(text, finish_reason)
+
+    def take_turn(self, state: ClientState, answer: Answer) -> TurnOutcome:
+        """Do what the client does with `answer`."""
+        return take_turn(state, answer)
+
+    def replies(self, state: ClientState, outcome: TurnOutcome) -> list[Message]:
+        """Return the results of the calls and the user's message that follow the answer."""
+        return replies(state, outcome)
+
+    def check_case(self, case: Case) -> None:
+        """Raise CaseError when the case names a tool or a mode that the client does not have."""
+        for due in case.expected.due:
+            if due.tool not in TOOLS:
+                raise CaseError("expected.tool", f"the protocol has no tool {due.tool!r}")
+        if find_mode(case.mode, case.custom_modes) is None:
+            raise CaseError("mode", f"there is no mode {case.mode!r}")
+
+    def example(self, case: Case, prompt_size: str) -> Example:
+        """Return messages and answer; its calls are text in the size `compact`, and beside the text in `full`."""
+        answer = self.read_answer(self.reference_answer(case))
+        messages = self.messages(case, prompt_size)
+        if prompt_size == "compact":
+            return {"messages": [*messages, assistant_message(answer)]}
+        beside = assistant_message(with_calls_beside(answer))
+        return {"messages": [*messages, beside], "tools": self.tools_for(case, prompt_size)}
+
+    def suites(self) -> tuple[Suite, ...]:
+        """Return the built-in suites."""
+        return (cases.core_suite(),)
+
+    def generate_pool(
+        self, seed: int, count: int, *, tools: Collection[str] | None = None, split: Split = "train"
+    ) -> Iterator[Case]:
+        """Yield `count` cases of one split, balanced over `tools`."""
+        return cases.generate_pool(seed, count, tools=tools, split=split)
+
+
+PROFILE: Profile = RooNative()

@@ -1,0 +1,1 @@
+"""What a call must fulfil, one rule set a file."""

@@ -1,0 +1,136 @@
+"""The form of one call: readable, known, offered, complete, with values that its definition allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from services.protocols.cases import Case
+from services.protocols.roo.modes import Mode, refusal
+from services.protocols.roo_native.client.outside import server_of
+from services.protocols.roo_native.definitions import offered_tools
+from services.protocols.roo_native.parse import CallError, McpCall, TypedCall, parse_call
+from services.protocols.roo_native.parse.mcp_names import is_same_tool
+from services.protocols.roo_native.parse.values import read_json
+from services.protocols.roo_native.prompt import mode_of
+from services.protocols.roo_native.rules.values import foreign_argument, missing_argument, value_problem
+from services.protocols.roo_native.tools import NATIVE_RULES
+from services.protocols.turn import ClientState, ToolCall
+from services.protocols.verdict import Fault, LayerName
+
+MCP_TOOL = "use_mcp_tool"
+"""Stands for the function of a server, whose server, tool and arguments are its arguments then."""
+
+Finding = tuple[LayerName, Fault, str]
+"""The layer on which a call fails first, what is wrong, and one sentence on it."""
+
+_CODES: Mapping[str, tuple[LayerName, Fault]] = MappingProxyType(
+    {
+        "bad_json": (LayerName.PARSES, Fault.BAD_JSON),
+        "not_an_object": (LayerName.PARSES, Fault.NOT_AN_OBJECT),
+        "unknown_tool": (LayerName.KNOWN_TOOL, Fault.UNKNOWN_TOOL),
+        "bad_mcp_name": (LayerName.KNOWN_TOOL, Fault.BAD_MCP_NAME),
+        "missing_key": (LayerName.REQUIRED_PARAMETERS, Fault.MISSING_KEY),
+    }
+)
+_SENTENCES: Mapping[str, str] = MappingProxyType(
+    {
+        "bad_json": "The arguments of {name} are no JSON: {place}.",
+        "not_an_object": "The arguments of {name} are no JSON object.",
+        "unknown_tool": "There is no function {name!r}.",
+        "bad_mcp_name": "{name!r} lacks the server or the tool: it must be mcp--server--tool.",
+        "missing_key": "{name} lacks its argument {place}.",
+    }
+)
+_MAX_NAME = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the model was offered: the mode, and the client's own functions in it."""
+
+    mode: Mode
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A call as the judge sees it.
+
+    Attributes:
+        tool: the tool's own name; `use_mcp_tool` for a server's function.
+        arguments: its typed arguments; none where there is no typed call.
+        finding: the first thing in its form that is wrong.
+    """
+
+    written: ToolCall
+    tool: str
+    arguments: Mapping[str, object]
+    finding: Finding | None
+
+
+def offer_of(case: Case) -> Offer:
+    """Return what the model is offered in `case`."""
+    mode = mode_of(case)
+    return Offer(mode, frozenset(offered_tools(mode)))
+
+
+def seen(call: ToolCall, offer: Offer, state: ClientState) -> Seen:
+    """Return the call with its typed arguments and the first thing in its form that is wrong."""
+    name = call.name[:_MAX_NAME]
+    try:
+        typed = parse_call(call.name, call.arguments)
+    except CallError as bad:
+        layer, fault = _CODES[bad.code]
+        sentence = _SENTENCES[bad.code].format(name=name or "the call", place=bad.place[:_MAX_NAME])
+        missing = (layer, fault, sentence)
+        finding = _not_offered(call.name, offer) or missing if bad.code == "missing_key" else missing
+        return Seen(call, NATIVE_RULES.aliases.get(call.name, call.name), {}, finding)
+    if isinstance(typed, McpCall):
+        return _server_call(call, typed, offer, state)
+    return Seen(call, typed.name, typed.arguments, _finding(call, typed, offer, state))
+
+
+def _not_offered(name: str, offer: Offer) -> Finding | None:
+    if name in offer.names:
+        return None
+    sentence = f"The mode {offer.mode.slug} does not offer {name}."
+    if NATIVE_RULES.aliases.get(name) in offer.names:
+        sentence = f"{name} is not offered under this name."
+    return LayerName.OFFERED, Fault.NOT_ALLOWED_IN_MODE, sentence
+
+
+def _finding(call: ToolCall, typed: TypedCall, offer: Offer, state: ClientState) -> Finding | None:
+    name, given = call.name, read_json(call.arguments or "{}")
+    assert isinstance(given, dict)
+    if refused := _not_offered(name, offer):
+        return refused
+    if foreign := foreign_argument(name, given):
+        return LayerName.PARSES, Fault.FOREIGN_PARAMETER, f"{foreign[:_MAX_NAME]!r} is no argument of {name}."
+    if refusal(typed.name, offer.mode, typed.params, rules=NATIVE_RULES) == "file_pattern":
+        path = typed.params.get("path", "")
+        return LayerName.OFFERED, Fault.FILE_PATTERN, f"The mode {offer.mode.slug} may not edit {path}."
+    if missing := missing_argument(name, given):
+        return LayerName.REQUIRED_PARAMETERS, Fault.MISSING_PARAM, f"{name} lacks a value for {missing}."
+    problem = value_problem(name, given, state)
+    return (LayerName.VALID_VALUES, problem[0], f"In {name}, {problem[1]}") if problem else None
+
+
+def _server_call(call: ToolCall, typed: McpCall, offer: Offer, state: ClientState) -> Seen:
+    server = server_of(state, typed.server)
+    tools = next((one.tools for one in state.mcp if one.name == server), None)
+    tool = next((known for known in tools or () if is_same_tool(known, typed.tool)), None)
+    arguments = {"server_name": server, "tool_name": tool or typed.tool, "arguments": typed.arguments}
+    finding: Finding | None = None
+    if "mcp" not in offer.mode.groups:
+        sentence = f"The mode {offer.mode.slug} offers no functions of servers."
+        finding = LayerName.OFFERED, Fault.NOT_ALLOWED_IN_MODE, sentence
+    elif tools is None:
+        sentence = f"No server {typed.server[:_MAX_NAME]!r} is connected."
+        finding = LayerName.VALID_VALUES, Fault.MCP_UNKNOWN_SERVER, sentence
+    elif tool is None:
+        finding = LayerName.VALID_VALUES, Fault.MCP_UNKNOWN_TOOL, f"{server} has no tool {typed.tool[:_MAX_NAME]!r}."
+    elif not isinstance(typed.arguments, dict):
+        finding = LayerName.PARSES, Fault.NOT_AN_OBJECT, f"The arguments of {call.name} are no JSON object."
+    return Seen(call, MCP_TOOL, arguments, finding)

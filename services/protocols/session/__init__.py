@@ -1,0 +1,18 @@
+"""The simulated client, and the verdict on what a model did in front of it."""
+
+from services.protocols.session.judging import judge_after_history, judge_session
+from services.protocols.session.memory import call_key, case_at, state_of
+from services.protocols.session.play import Session, SessionOver, Stop, Transcript, Turn
+
+__all__ = [
+    "Session",
+    "SessionOver",
+    "Stop",
+    "Transcript",
+    "Turn",
+    "call_key",
+    "case_at",
+    "judge_after_history",
+    "judge_session",
+    "state_of",
+]

@@ -1,0 +1,166 @@
+"""The verdict on a session: every answer by the profile's own judge, then what the client and the workspace say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from services.protocols.cases import Case, Goal
+from services.protocols.session.memory import case_at, forgive, state_of
+from services.protocols.session.play import Stop, Transcript, Turn
+from services.protocols.turn import Answer, ClientState, TurnOutcome
+from services.protocols.verdict import (
+    FORM_LAYERS,
+    Fault,
+    Layer,
+    LayerName,
+    LayerStatus,
+    Verdict,
+    fault_of_code,
+    passed,
+    verdict_of,
+)
+
+if TYPE_CHECKING:
+    from services.protocols.profile import Profile
+
+_STOPS: dict[Stop | None, tuple[Fault, str]] = {
+    "mistake_limit": (Fault.MISTAKE_LIMIT, "The client stopped: too many mistakes in a row."),
+    "repetition": (Fault.REPEATED_CALL, "The client stopped: the same call came again and again."),
+    "turn_budget": (Fault.TURN_BUDGET, "The turns ran out before the task was done."),
+    None: (Fault.STOPPED, "The session ended before the task was done."),
+}
+
+
+def judge_session(profile: Profile, case: Case, transcript: Transcript) -> Verdict:
+    """Return the verdict on a session.
+
+    On a case of one turn it is the profile's verdict on the first answer. On a case of several turns the layers of form
+    and the effect must hold in every turn; `right_tool` asks for the goal's tools, `task_done` for the completion and
+    the final workspace. The place of a failure is in the answer that its layer's `turn` counts.
+    """
+    turns = transcript.turns
+    if not turns:
+        return verdict_of((_not_done(transcript.stop),), accepted=False, tool=None)
+    if case.max_turns == 1 and case.goal is None:
+        return profile.judge(case, turns[0].answer)
+    state = _state_after_history(profile, case)
+    files, found = dict(state.files), dict[LayerName, list[Layer]]()
+    for number, turn in enumerate(turns):
+        for layer in _layers_of_turn(profile, case, state, turn.answer):
+            found.setdefault(layer.name, []).append(replace(layer, turn=number))
+    goal = case.goal or Goal()
+    tool_layer = [_right_tools(goal, turns)] if goal.tools else []
+    layers = (*map(_merged, found.values()), *tool_layer, _task_done(goal, files, transcript))
+    accepted = all(_is_accepted(turn.outcome) for turn in turns)
+    tool = next((call.tool for turn in turns for call in turn.outcome.calls), None)
+    verdict = verdict_of(layers, accepted=accepted, tool=tool)
+    return replace(verdict, sentence="The task is done as it was asked for.") if verdict.conforming else verdict
+
+
+def judge_after_history(profile: Profile, case: Case, answer: Answer) -> Verdict:
+    """Return the verdict on the answer that follows the case's history."""
+    state = _state_after_history(profile, case)
+    verdict = profile.judge(case_at(case, state), answer)
+    outcome = profile.take_turn(state, answer)
+    layers = {layer.name: layer for layer in verdict.layers}
+    layers.update({layer.name: layer for layer in _clients_findings(verdict, outcome)})
+    accepted = verdict.accepted and all(call.verdict != "failed" for call in outcome.calls)
+    return verdict_of(tuple(layers[name] for name in LayerName), accepted=accepted, tool=verdict.tool)
+
+
+def _state_after_history(profile: Profile, case: Case) -> ClientState:
+    state = state_of(case)
+    for answer in case.history:
+        profile.take_turn(state, answer)
+        forgive(state)
+    return state
+
+
+def _layers_of_turn(profile: Profile, case: Case, state: ClientState, answer: Answer) -> Iterator[Layer]:
+    verdict = profile.judge(case_at(case, state), answer)
+    outcome = profile.take_turn(state, answer)
+    if outcome.completed is not None and not outcome.used_tool:
+        return
+    own = {layer.name: layer for layer in verdict.layers if layer.name in FORM_LAYERS}
+    if outcome.used_tool:
+        own[LayerName.EFFECT] = passed(LayerName.EFFECT)
+    own.update({layer.name: layer for layer in _clients_findings(verdict, outcome)})
+    yield from own.values()
+
+
+def _clients_findings(verdict: Verdict, outcome: TurnOutcome) -> Iterator[Layer]:
+    """Yield the layers that failed by the client's word alone; what the judge found in the form goes first."""
+    if any(layer.status is LayerStatus.FAILED and layer.name in FORM_LAYERS for layer in verdict.layers):
+        return
+    failed = {layer.name for layer in verdict.layers if layer.status is LayerStatus.FAILED}
+    for call in outcome.calls:
+        for code in call.codes:
+            meaning = fault_of_code(code)
+            if meaning and meaning[0] not in failed:
+                failed.add(meaning[0])
+                yield Layer(meaning[0], LayerStatus.FAILED, meaning[1], f"The client answers {call.tool} with {code}.")
+
+
+def _merged(layers: Sequence[Layer]) -> Layer:
+    asked = [layer for layer in layers if layer.status is not LayerStatus.NOT_APPLICABLE]
+    failed = [layer for layer in asked if layer.status is LayerStatus.FAILED]
+    if not failed:
+        return passed(layers[0].name) if asked else layers[0]
+    first, share = failed[0], (len(asked) - len(failed)) / len(asked)
+    return replace(first, detail=f"Answer {first.turn + 1}: {first.detail}", measured=share)
+
+
+def _is_accepted(outcome: TurnOutcome) -> bool:
+    return outcome.completed is not None or (
+        outcome.used_tool and all(call.verdict != "failed" for call in outcome.calls)
+    )
+
+
+def _right_tools(goal: Goal, turns: Sequence[Turn]) -> Layer:
+    used = {call.tool for turn in turns for call in turn.outcome.calls if call.verdict == "accepted"}
+    missing = [tool for tool in goal.tools if tool not in used]
+    if not missing:
+        return passed(LayerName.RIGHT_TOOL)
+    share = (len(goal.tools) - len(missing)) / len(goal.tools)
+    sentence = f"The task asks for {missing[0]}, which did no work."
+    return Layer(LayerName.RIGHT_TOOL, LayerStatus.FAILED, Fault.WRONG_TOOL, sentence, None, share)
+
+
+def _not_done(stop: Stop | None) -> Layer:
+    return Layer(LayerName.TASK_DONE, LayerStatus.FAILED, *_STOPS[stop])
+
+
+def _task_done(goal: Goal, before: dict[str, str], transcript: Transcript) -> Layer:
+    last = len(transcript.turns) - 1
+    if transcript.stop != "completed":
+        return replace(_not_done(transcript.stop), turn=last)
+    checks = list(_checks(goal, before, transcript))
+    wrong = [sentence for sentence in checks if sentence]
+    if not wrong:
+        return passed(LayerName.TASK_DONE)
+    share = (len(checks) - len(wrong)) / len(checks)
+    return Layer(LayerName.TASK_DONE, LayerStatus.FAILED, Fault.WRONG_RESULT, wrong[0], None, share, last)
+
+
+def _checks(goal: Goal, before: dict[str, str], transcript: Transcript) -> Iterator[str]:
+    """Yield for each thing that the goal asks a sentence on what is wrong, empty when it is right."""
+    wanted: dict[str, str | None] = {**before, **goal.files}
+    for path in sorted({*wanted, *transcript.files}):
+        yield _file_problem(path, wanted.get(path), transcript.files.get(path))
+    result = transcript.turns[-1].outcome.completed or ""
+    for mention in goal.mentions:
+        there = re.search(rf"(?<!\w){re.escape(mention)}(?!\w)", result)
+        yield "" if there else f"The result does not mention {mention!r}."
+    if goal.todos is not None:
+        yield "" if goal.todos == (transcript.todos or ()) else "The checklist is not the one that is asked for."
+
+
+def _file_problem(path: str, wanted: str | None, found: str | None) -> str:
+    if wanted is None:
+        return "" if found is None else f"{path} is there, though it should not be."
+    if found is None:
+        return f"{path} is not there."
+    return "" if wanted.rstrip("\r\n") == found.rstrip("\r\n") else f"{path} is not what the task asks for."

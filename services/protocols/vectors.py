@@ -1,0 +1,190 @@
+"""Runs conformance vectors: recorded inputs with what the client's own code made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from services.protocols.registration import UnknownProfile, get_profile
+
+_FIELDS = ("id", "family", "input", "expected")
+_MAX_SHOWN = 160
+_CRASHES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A vector that the profile does not pass: the first place where `got` is not `expected`, both as JSON text."""
+
+    line: int
+    vector_id: str
+    family: str
+    place: str
+    expected: str
+    got: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadLine:
+    """A line that is no vector that can be run."""
+
+    line: int
+    problem: str
+
+
+@dataclass(slots=True)
+class FileReport:
+    """What came of one file of vectors.
+
+    Attributes:
+        families: number of vectors that passed and that failed, by family.
+    """
+
+    profile: str
+    operation: str
+    families: dict[str, list[int]] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+    unread: list[UnreadLine] = field(default_factory=list)
+
+    @property
+    def num_passed(self) -> int:
+        """Number of vectors that passed."""
+        return sum(passed for passed, _ in self.families.values())
+
+    @property
+    def num_failed(self) -> int:
+        """Number of vectors that failed."""
+        return sum(failed for _, failed in self.families.values())
+
+
+class _NoVector(ValueError):
+    """A line is no vector."""
+
+
+def check_vectors(content: bytes, *, profile_id: str, operation: str) -> FileReport:
+    r"""Return what comes of the vectors in `content`, one JSON object a line, UTF-8 with `\n` between lines.
+
+    Args:
+        content: the file's bytes.
+        profile_id: the profile to ask.
+        operation: what it is asked, by the stem of the file's name.
+    """
+    report = FileReport(profile_id, operation)
+    lines = [(number, line) for number, line in enumerate(content.split(b"\n"), start=1) if line.strip()]
+    try:
+        operations = get_profile(profile_id).vector_operations
+    except UnknownProfile as error:
+        report.unread += [UnreadLine(number, str(error)) for number, _ in lines]
+        return report
+    if operation not in operations:
+        known = ", ".join(operations) or "none"
+        problem = f"{profile_id} has no operation {operation!r}; its operations are: {known}"
+        report.unread += [UnreadLine(number, problem) for number, _ in lines]
+        return report
+    lines_of: dict[str, int] = {}
+    for number, line in lines:
+        try:
+            vector = _vector(line)
+            _note(vector, number, lines_of)
+        except _NoVector as error:
+            report.unread.append(UnreadLine(number, str(error)))
+            continue
+        _run(vector, number, operation, report)
+    if not lines:
+        report.unread.append(UnreadLine(1, "the file holds no vector"))
+    return report
+
+
+def _vector(line: bytes) -> dict[str, object]:
+    try:
+        found = json.loads(line.decode("utf-8"), parse_constant=_refuse)
+    except RecursionError as error:
+        raise _NoVector("not JSON that can be read: nested too deep") from error
+    except ValueError as error:
+        raise _NoVector(f"not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise _NoVector(f"must be an object, not {type(found).__name__}")
+    for name in _FIELDS:
+        if name not in found:
+            raise _NoVector(f"{name} is missing")
+    for name, kind in (("id", str), ("family", str), ("input", dict)):
+        if not isinstance(found[name], kind):
+            raise _NoVector(f"{name} must be {'an object' if kind is dict else 'text'}")
+    return found
+
+
+def _refuse(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _note(vector: Mapping[str, object], number: int, lines_of: dict[str, int]) -> None:
+    vector_id = str(vector["id"])
+    if vector_id in lines_of:
+        raise _NoVector(f"the id {vector_id!r} stands on line {lines_of[vector_id]} too")
+    lines_of[vector_id] = number
+
+
+def _run(vector: Mapping[str, object], number: int, operation: str, report: FileReport) -> None:
+    family, asked = str(vector["family"]), vector["input"]
+    assert isinstance(asked, dict)
+    counts = report.families.setdefault(family, [0, 0])
+    try:
+        got = get_profile(report.profile).vector_operations[operation](asked)
+        difference = _first_difference(vector["expected"], got, "expected", ignored=_informative(operation))
+    except _CRASHES as error:
+        difference = ("input", "an answer", f"{type(error).__name__}: {error}"[:_MAX_SHOWN])
+    counts[bool(difference)] += 1
+    if difference:
+        report.differences.append(Difference(number, str(vector["id"]), family, *difference))
+
+
+def _informative(operation: str) -> frozenset[str]:
+    return frozenset(("similarity",)) if operation == "diff" else frozenset()
+
+
+def _first_difference(
+    expected: object, got: object, place: str, *, ignored: frozenset[str]
+) -> tuple[str, str, str] | None:
+    return next(_differences(expected, got, place, ignored), None)
+
+
+def _differences(expected: object, got: object, place: str, ignored: frozenset[str]) -> Iterator[tuple[str, str, str]]:
+    if isinstance(expected, dict) and isinstance(got, Mapping):
+        for key in dict.fromkeys((*expected, *got)):
+            if key in ignored:
+                continue
+            if key in got and key in expected:
+                yield from _differences(expected[key], got[key], f"{place}.{key}", ignored)
+            else:
+                yield f"{place}.{key}", _side(expected, key), _side(got, key)
+    elif isinstance(expected, list) and isinstance(got, list | tuple):
+        yield from _list_differences(expected, got, place, ignored)
+    elif not _same(expected, got):
+        yield place, _shown(expected), _shown(got)
+
+
+def _list_differences(
+    expected: Sequence[object], got: Sequence[object], place: str, ignored: frozenset[str]
+) -> Iterator[tuple[str, str, str]]:
+    for index, (one, other) in enumerate(zip(expected, got, strict=False)):
+        yield from _differences(one, other, f"{place}[{index}]", ignored)
+    if len(expected) != len(got):
+        yield f"{place}.length", str(len(expected)), str(len(got))
+
+
+def _same(expected: object, got: object) -> bool:
+    if isinstance(expected, bool) or isinstance(got, bool):
+        return expected is got
+    if isinstance(expected, str) or isinstance(got, str):
+        return isinstance(expected, str) and isinstance(got, str) and str(expected) == str(got)
+    return expected == got
+
+
+def _side(value: Mapping[str, object], key: str) -> str:
+    return _shown(value[key]) if key in value else "nothing"
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."

@@ -1,0 +1,71 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.protocols.roo_native.parse import answer_from_text, text_of_call, with_calls_beside
+from services.protocols.turn import ToolCall
+
+
+def names(text: str) -> list[tuple[str, str]]:
+    return [(call.name, call.arguments) for call in answer_from_text(text).calls]
+
+
+def test_calls_are_read_in_order_and_the_text_around_them_is_kept() -> None:
+    text = f"First.\n{text_of_call('a', {'x': 1})}\nThen.\n{text_of_call('b', {})}\n"
+    answer = answer_from_text(text)
+    assert [(call.name, call.arguments) for call in answer.calls] == [("a", '{"x":1}'), ("b", "{}")]
+    assert answer.text == text
+    beside = with_calls_beside(answer)
+    assert (beside.text.split(), [call.span for call in beside.calls]) == (["First.", "Then."], [None, None])
+    assert next(text[slice(*call.span)] for call in answer.calls if call.span) == text_of_call("a", {"x": 1})
+
+
+def test_a_closing_tag_inside_a_value_does_not_end_the_call() -> None:
+    assert names(text_of_call("write_to_file", {"content": "</tool_call>"})) == [
+        ("write_to_file", '{"content":"</tool_call>"}')
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "call"),
+    [
+        ('<tool_call>{"name": "a", "arguments": {}}', ("a", "{}")),
+        ('<tool_call>{"name": "a", "arguments": "{\\"x\\": 1}"}</tool_call>', ("a", '{"x": 1}')),
+        ('<tool_call>{"name": "a"}</tool_call>', ("a", "{}")),
+        ('<tool_call>{"name": "a", "arguments": null}</tool_call>', ("a", "null")),
+        ('<tool_call>{"name": "a", "arguments": {"x": </tool_call>', ("a", '{"x":')),
+        ('<tool_call>{"name": "a", "arguments": {"x": "cut', ("a", '{"x": "cut')),
+        ('<tool_call>{"name": 5, "arguments": {}}</tool_call>', ("", "{}}")),
+        ("<tool_call>[1]</tool_call>", ("", "[1]")),
+        ("<tool_call></tool_call>", ("", "")),
+        ("<tool_call>", ("", "")),
+    ],
+)
+def test_calls_that_are_not_as_they_should_be(text: str, call: tuple[str, str]) -> None:
+    assert names(text) == [call]
+
+
+def test_reasoning_at_the_start_is_no_part_of_the_answer() -> None:
+    call = text_of_call("a", {})
+    assert names(f"<think>{call}</think>{call}") == [("a", "{}")]
+    assert answer_from_text(f"<think>{call}").calls == ()
+    assert len(answer_from_text(f"Well. <think>{call}</think>").calls) == 1
+
+
+def test_text_without_calls_is_an_answer_without_calls() -> None:
+    answer = answer_from_text(" Hello. ", "length")
+    assert (answer.text, answer.calls, answer.finish_reason) == (" Hello. ", (), "length")
+
+
+@given(st.dictionaries(st.text(max_size=5), st.text(max_size=9) | st.integers(-9, 9), max_size=3), st.text(max_size=9))
+def test_a_call_written_as_text_is_read_back(arguments: dict[str, object], name: str) -> None:
+    calls = answer_from_text(text_of_call(name, arguments)).calls
+    assert len(calls) == 1 and isinstance(calls[0], ToolCall)
+    assert calls[0].name == name
+
+
+@given(st.lists(st.sampled_from(["<tool_call>", "</tool_call>", '{"name":"a"', ',"arguments":{', "}", "x", "<think>"])))
+def test_no_text_breaks_the_reader(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    calls = answer_from_text(text).calls
+    assert len(calls) <= text.count("<tool_call>")
