@@ -64,7 +64,10 @@ class Database:
         if parsed.get_backend_name() != "postgresql":
             raise InvalidArgument(f"Databases of kind {parsed.get_backend_name()} are not supported.", _URL_HINT)
         engine = create_async_engine(
-            parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, json_serializer=dump_json
+            parsed.set(drivername="postgresql+psycopg"),
+            connect_args={"options": f"-c idle_in_transaction_session_timeout={_MAX_IDLE_IN_TRANSACTION_MS}"},
+            pool_pre_ping=True,
+            json_serializer=dump_json,
         )
         return cls(engine, place=f"PostgreSQL at {parsed.host or 'the local socket'}")
 
@@ -286,4 +289,6 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
+# A process that froze in the middle of a transaction would keep its row locks, and with them jobs from their next owner.
+_MAX_IDLE_IN_TRANSACTION_MS = 5_000
 _URL_HINT = "Use sqlite+aiosqlite:///FILE or postgresql+psycopg://USER@HOST/NAME."

@@ -6,11 +6,13 @@ from collections.abc import Collection, Iterator
 
 from services.protocols.cases import Case, CaseError
 from services.protocols.profile import Example, Message, Profile, ProfileBase, Split, Tool
+from services.protocols.roo import scenarios
 from services.protocols.roo.modes import find_mode
 from services.protocols.roo_native import cases, prompt
 from services.protocols.roo_native.judge import judge
 from services.protocols.roo_native.parse import answer_from_text, with_calls_beside
 from services.protocols.roo_native.replies import replies
+from services.protocols.roo_native.scenario_case import case_of
 from services.protocols.roo_native.tools import CLIENT_VERSION, DRILLED_TOOLS, TOOLS
 from services.protocols.roo_native.turn import take_turn
 from services.protocols.roo_native.vectors import OPERATIONS
@@ -81,6 +83,24 @@ class RooNative(ProfileBase):
     ) -> Iterator[Case]:
         """Yield `count` cases of one split, balanced over `tools`."""
         return cases.generate_pool(seed, count, tools=tools, split=split)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names of the kinds of tasks that `generate_cases` draws."""
+        return tuple(scenarios.CATEGORIES)
+
+    def generate_cases(
+        self,
+        seed: int,
+        count: int,
+        *,
+        categories: Collection[str] | None = None,
+        stock: scenarios.StockName = "pool",
+        split: Split = "train",
+    ) -> Iterator[Case]:
+        """Yield `count` cases, of one answer or several, balanced over `categories`; see `scenarios.scenarios`."""
+        drawn = scenarios.scenarios("roo_native", seed, count, categories=categories, stock=stock, split=split)
+        return map(case_of, drawn)
 
 
 PROFILE: Profile = RooNative()

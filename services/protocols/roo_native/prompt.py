@@ -49,12 +49,13 @@ def _check_size(prompt_size: str) -> None:
 
 
 def user_turn(case: Case, prompt_size: str) -> str:
-    """Return the user's message: task, the text of files that matter, environment.
+    """Return the user's message: task, environment, and the text of files that matter if there is one turn only.
 
     Where no definitions go beside the messages, the environment names the functions of the connected servers.
     """
     parts = [f"<user_message>\n{case.task}\n</user_message>"]
-    parts += [f"[read_file for '{path}']\nFile: {path}\n{numbered(text)}" for path, text in case.files.items()]
+    shown = case.files.items() if case.max_turns == 1 else ()
+    parts += [f"[read_file for '{path}']\nFile: {path}\n{numbered(text)}" for path, text in shown]
     details = environment(
         case.mode,
         case.todos,

@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterator
 
 from services.protocols.cases import Case, CaseError
 from services.protocols.profile import Message, Profile, ProfileBase, Split
+from services.protocols.roo import scenarios
 from services.protocols.roo.modes import find_mode
 from services.protocols.roo_xml import cases, prompt
+from services.protocols.roo_xml.authoring.scenario_case import case_of
 from services.protocols.roo_xml.client import dispatch
 from services.protocols.roo_xml.client.replies import replies
 from services.protocols.roo_xml.editions import CLASSIC, REFERENCE
@@ -76,6 +78,25 @@ class RooXml(ProfileBase):
     ) -> Iterator[Case]:
         """Yield `count` cases of one split, balanced over `tools`."""
         return cases.generate_pool(seed, count, tools=tools, split=split)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names of the kinds of tasks that `generate_cases` draws; the scenarios are the reference client's."""
+        return tuple(scenarios.CATEGORIES) if self.edition is REFERENCE else ()
+
+    def generate_cases(
+        self,
+        seed: int,
+        count: int,
+        *,
+        categories: Collection[str] | None = None,
+        stock: scenarios.StockName = "pool",
+        split: Split = "train",
+    ) -> Iterator[Case]:
+        """Yield `count` cases, of one answer or several, balanced over `categories`; see `scenarios.scenarios`."""
+        wanted = self.categories if categories is None else categories
+        drawn = scenarios.scenarios("roo_xml", seed, count, categories=wanted, stock=stock, split=split)
+        return map(case_of, drawn)
 
 
 PROFILE: Profile = RooXml()
