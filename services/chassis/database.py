@@ -289,6 +289,6 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
-# A process that froze in the middle of a transaction would keep its row locks, and with them jobs from their next owner.
+# A process that froze in a transaction would keep its row locks, and with them its jobs from their next owner.
 _MAX_IDLE_IN_TRANSACTION_MS = 5_000
 _URL_HINT = "Use sqlite+aiosqlite:///FILE or postgresql+psycopg://USER@HOST/NAME."
