@@ -1,0 +1,131 @@
+"""Edits of files: by diff, and whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.protocols.roo.scenarios.nouns import Draft, Kind
+from services.protocols.roo.scenarios.steps import Change, diff, write
+from services.protocols.roo.scenarios.tasks import diff_value, task, write_block, write_line, write_note
+from services.protocols.roo_xml.authoring import skills_edit
+from services.protocols.roo_xml.authoring.draw import Draw
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """A file with a number in it that is to become another.
+
+    Attributes:
+        line: number of the line, from 1.
+    """
+
+    path: str
+    text: str
+    line: int
+    old: str
+    new: str
+
+    @property
+    def change(self) -> Change:
+        """The other number in the whole line."""
+        before = self.text.split("\n")[self.line - 1]
+        return Change(self.line, [before], [before.replace(self.old, self.new)])
+
+
+def snippet(draw: Draw, folder: str = "") -> Snippet:
+    """Draw a file, in `folder` if one is given."""
+    piece = draw.piece("snippets")
+    old, new = draw.several("quantity", 2)
+    lines = piece["text"].split("\n")
+    line = next(number for number, text in enumerate(lines, start=1) if "{old}" in text)
+    path = f"{folder}/{draw.word('stem')}.{piece['ext']}" if folder else renamed(draw.word("path"), piece["ext"])
+    while old == new or old in lines[line - 1]:
+        old = f"{old}1"
+    return Snippet(path, piece["text"].replace("{old}", old), line, old, new)
+
+
+def renamed(path: str, extension: str) -> str:
+    """Return `path` with another extension."""
+    return f"{path.rpartition('.')[0]}.{extension}"
+
+
+def two_places(draw: Draw) -> Draft:
+    """Another number in one line, and another line removed, in one diff."""
+    drawn = snippet(draw)
+    lines = drawn.text.split("\n")
+    spare = [number for number, line in enumerate(lines, start=1) if line.strip() and number != drawn.line]
+    gone = draw.pick(spare)
+    changes = (drawn.change, Change(gone, [lines[gone - 1]], []))
+    slots = {
+        "path": drawn.path,
+        "line": str(drawn.line),
+        "old": drawn.change.old[0].strip(),
+        "new": drawn.change.new[0].strip(),
+        "line2": str(gone),
+        "gone": lines[gone - 1].strip(),
+    }
+    step = diff(drawn.path, drawn.text, *sorted(changes, key=lambda change: change.first))
+    return Draft(slots=slots, steps=(step,), files={drawn.path: drawn.text})
+
+
+def same_line(draw: Draw) -> Draft:
+    """One of several equal lines, told apart by what stands above it."""
+    names, (old, new), key = draw.several("stem", 5), draw.several("quantity", 2), draw.word("count_key")
+    place = draw.number(0, len(names) - 1)
+    lines = [line for name in names for line in (f"{name}:", f"  {key}: {old}")]
+    path, number = renamed(draw.word("path"), "yaml"), place * 2 + 2
+    slots = {"path": path, "item": names[place], "key": key, "old": old, "new": new}
+    change = Change(number, [lines[number - 1]], [f"  {key}: {new}"])
+    return Draft(slots=slots, steps=(diff(path, "\n".join(lines), change),), files={path: "\n".join(lines)})
+
+
+def block(draw: Draw) -> Draft:
+    """Two lines replaced by a few dictated ones."""
+    drawn, piece = snippet(draw), draw.piece("contents")
+    lines, new = drawn.text.split("\n"), piece["lines"].split("\n")
+    flush = [number for number, line in enumerate(lines[:-1], start=1) if line.strip() and line == line.lstrip()]
+    first = draw.pick(flush)
+    slots = {"path": drawn.path, "first": str(first), "last": str(first + 1), "content": piece["lines"]}
+    change = Change(first, lines[first - 1 : first + 1], new)
+    return Draft(slots=slots, steps=(diff(drawn.path, drawn.text, change),), files={drawn.path: drawn.text})
+
+
+def rewrite(draw: Draw) -> Draft:
+    """A file that exists, written anew."""
+    piece, old = draw.piece("contents"), draw.piece("contents")
+    path = renamed(draw.word("path"), piece["ext"])
+    slots = {"path": path, "content": piece["lines"]}
+    return Draft(slots=slots, steps=(write(path, piece["lines"]),), files={path: f"{old['lines']}\n{old['ext']}"})
+
+
+def twin(draw: Draw) -> Draft:
+    """A copy of a file that the prompt shows."""
+    drawn = snippet(draw)
+    while (path := renamed(draw.word("path"), drawn.path.rpartition(".")[2])) == drawn.path:
+        pass
+    slots = {"path": drawn.path, "path2": path}
+    return Draft(slots=slots, steps=(write(path, drawn.text),), files={drawn.path: drawn.text})
+
+
+EDIT_BY_DIFF = {
+    name: Kind(build, ("edit_by_diff", name))
+    for name, build in {
+        "value": diff_value,
+        "insert": task("apply_diff", skills_edit.diff_insert),
+        "delete": task("apply_diff", skills_edit.diff_delete),
+        "two_places": two_places,
+        "same_line": same_line,
+        "block": block,
+    }.items()
+}
+
+WHOLE_FILE = {
+    name: Kind(build, ("whole_file", name))
+    for name, build in {
+        "block": write_block,
+        "line": write_line,
+        "note": write_note,
+        "rewrite": rewrite,
+        "twin": twin,
+    }.items()
+}

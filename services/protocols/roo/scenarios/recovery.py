@@ -1,0 +1,259 @@
+"""Recovery: the history holds a wrong answer and the client's error, the right answer repairs it.
+
+A kind is named by the client's code, as the conformance vectors name it, and by what the wrong answer gets wrong where
+one code has several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from services.protocols.roo.scenarios import limits, slips, talk, tasks
+from services.protocols.roo.scenarios.edits import two_places
+from services.protocols.roo.scenarios.nouns import BOTH, NATIVE, XML, Call, Draft, Kind, Protocol, Said, Step
+from services.protocols.roo.scenarios.slips import WRONG_DIFFS, Wrong, misspelt, other, slip
+from services.protocols.roo.scenarios.steps import command, list_files, read, search
+from services.protocols.roo_xml.authoring.draw import Draw
+
+Build = Callable[[Draw], Draft]
+
+
+def after(build: Build, wrong: Wrong) -> Build:
+    """Return what draws the task of `build` behind a wrong answer to it."""
+
+    def behind(draw: Draw) -> Draft:
+        draft = build(draw)
+        return replace(draft, history=(*draft.history, wrong(draw, draft)))
+
+    return behind
+
+
+def read_in_folder(draw: Draw) -> Draft:
+    """A file that stands in a folder."""
+    while "/" not in (draft := tasks.read_one(draw)).slots["path"]:
+        pass
+    return draft
+
+
+def read_lines_of_text(draw: Draw) -> Draft:
+    """A range of lines of a file whose text is known."""
+    draft = tasks.read_lines(draw)
+    text = "\n".join(f"{draw.word('ident')} = {number}" for number in range(int(draft.slots["last"])))
+    return replace(draft, files={draft.slots["path"]: text})
+
+
+def block_left(draw: Draw) -> Draft:
+    """One of two blocks was applied; the other is still to be done, on the file as it stands now."""
+    draft = two_places(draw)
+    call, (path, text) = draft.steps[0].call, next(iter(draft.files.items()))
+    lines, number = text.split("\n"), int(draft.slots["line"])
+    wrong = str(call.arguments["diff"]).replace(
+        f":start_line:{number}\n-------\n{lines[number - 1]}",
+        f":start_line:{number}\n-------\n{lines[number - 1].swapcase()}",
+    )
+    place = number - (int(draft.slots["line2"]) < number)
+    old = lines[number - 1]
+    new = old.replace(draft.slots["old"], draft.slots["new"])
+    left = f"<<<<<<< SEARCH\n:start_line:{place}\n-------\n{old}\n=======\n{new}\n>>>>>>> REPLACE"
+    step = Step(Call("apply_diff", {"path": path, "diff": left}), files=draft.steps[0].files)
+    return replace(draft, steps=(step,), history=(Said((Call("apply_diff", {"path": path, "diff": wrong}),)),))
+
+
+def absent_target(draw: Draw, draft: Draft) -> Said:
+    """Change a file that is not there."""
+    given = draft.steps[0].call.arguments
+    return Said((Call("apply_diff", {**given, "path": f"{given['path']}x"}),))
+
+
+def write_in(draw: Draw, draft: Draft) -> Said:
+    """Write the file that may not be written."""
+    content = draft.slots.get("content") or draw.piece("singles")["lines"]
+    return Said((Call("write_to_file", {"path": draft.slots["path"], "content": content}),))
+
+
+def read_hidden(draw: Draw, draft: Draft) -> Said:
+    """Read the file that is kept from the model."""
+    return Said((read(draft.slots["path"]).call,))
+
+
+def print_hidden(draw: Draw, draft: Draft) -> Said:
+    """Let a command print the file that is kept from the model."""
+    return Said((command(f"cat {draft.slots['path']}").call,))
+
+
+def denied(draw: Draw) -> Draft:
+    """A command that the person may refuse, and a file to read then."""
+    line, path = draw.word("command"), draw.word("path")
+    return Draft(
+        slots={"command": line, "path": path},
+        steps=(read(path),),
+        workspace=(path,),
+        history=(Said((command(line).call,)),),
+        denied_tools=("execute_command",),
+    )
+
+
+def after_denial(draw: Draw) -> Draft:
+    """The same, both calls in one answer."""
+    draft = denied(draw)
+    return replace(draft, history=(Said((command(draft.slots["command"]).call, draft.steps[0].call)),))
+
+
+def two_steps(draw: Draw) -> Draft:
+    """Two steps in one answer, of which the client took the first only."""
+    folder, name, path = draw.word("folder"), draw.word("ident"), draw.word("path")
+    first, second = search(folder, name).call, read(path)
+    slots = {"folder": folder, "ident": name, "path": path}
+    return Draft(slots=slots, steps=(second,), workspace=(path,), history=(Said((first, second.call)),))
+
+
+def after_new_task(draw: Draw) -> Draft:
+    """A call behind a new task, which the client dropped."""
+    draft, folder = tasks.delegate_named(draw), draw.word("folder")
+    step = list_files(folder)
+    said = Said((draft.steps[0].call, step.call))
+    return replace(draft, slots={**draft.slots, "folder": folder}, mode="code", steps=(step,), history=(said,))
+
+
+def completed_too_early(draw: Draw, draft: Draft) -> Said:
+    """Complete in the same answer as a call that fails."""
+    path = draft.slots["path"]
+    done = Call("attempt_completion", {"result": draw.fill(draw.word("result_edit"), {"it": path}.get)})
+    return Said((read(f"{path}x").call, done))
+
+
+def same_mode(draw: Draw) -> Draft:
+    """The mode is the wanted one already; the work itself is left."""
+    line, mode = draw.word("command"), draw.pick(("code", "debug"))
+    said = Said((Call("switch_mode", {"mode_slug": mode, "reason": draw.word("job")}),))
+    return Draft(slots={"mode": mode, "command": line}, steps=(command(line),), mode=mode, history=(said,))
+
+
+def switched_off(draw: Draw, draft: Draft) -> Said:
+    """Take an experiment that is off for the terminal."""
+    return Said((Call("run_slash_command", {"command": draft.slots["command"]}),))
+
+
+def stored_output(draw: Draw) -> Draft:
+    """The stored output of an earlier command."""
+    name = f"cmd-17{draw.random.randrange(10**10, 10**11)}.txt"
+    step = Step(Call("read_command_output", {"artifact_id": name}))
+    return Draft(slots={"artifact": name}, steps=(step,), results={"read_command_output": draw.word("job")})
+
+
+def whole_path(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
+    """Name the artifact by a path."""
+    return {"artifact_id": f"/tmp/{given['artifact_id']}"}
+
+
+def unknown_instruction(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
+    """Ask for instructions that do not exist."""
+    return {"task": draw.word("ident")}
+
+
+_TASKS: Mapping[str, tuple[Build, tuple[str, str]]] = {
+    "read": (read_in_folder, ("tool_choice", "read")),
+    "lines": (read_lines_of_text, ("exact_arguments", "read_lines")),
+    "search": (tasks.search_regex, ("exact_arguments", "search_regex")),
+    "list": (tasks.list_flat, ("tool_choice", "list")),
+    "instructions": (tasks.fetch_server, ("tool_choice", "instructions")),
+    "write": (tasks.write_block, ("whole_file", "block")),
+    "diff": (tasks.diff_value, ("edit_by_diff", "value")),
+    "command": (tasks.run_command, ("tool_choice", "command")),
+    "mcp": (tasks.mcp_one, ("tool_choice", "mcp")),
+    "ask": (tasks.ask_two, ("ask_when_unclear", "two")),
+    "complete": (tasks.complete_tests, ("completion", "tests")),
+    "switch": (tasks.switch_named, ("exact_arguments", "switch_named")),
+    "delegate": (tasks.delegate_named, ("exact_arguments", "delegate")),
+    "todo": (tasks.todo_marked, ("exact_arguments", "todo_marked")),
+    "blocked": (tasks.switch_blocked, ("mode_limits", "blocked")),
+    "architect": (limits.architect_to_code, ("mode_limits", "architect_to_code")),
+    "custom": (limits.custom_to_code, ("mode_limits", "custom_to_code")),
+    "ignored": (limits.ignored, ("mode_limits", "ignored")),
+    "artifact": (stored_output, ("recovery", "artifact")),
+}
+"""What the person asks for: how it is drawn, and where its wordings are."""
+
+_SLIPS: tuple[tuple[str, str, Wrong, frozenset[Protocol]], ...] = (
+    ("no_tool.text", "read", slips.only_text, BOTH),
+    ("no_tool.foreign", "search", slip("foreign"), BOTH),
+    ("no_tool.unknown_name", "write", slips.unknown_name, XML),
+    ("unknown_tool", "write", slips.unknown_name, NATIVE),
+    ("missing_param.args", "read", slip("drop", "args"), XML),
+    ("missing_param.regex", "search", slip("drop", "regex"), XML),
+    ("missing_param.path_searched", "search", slip("drop", "path"), XML),
+    ("missing_param.path_listed", "list", slip("drop", "path"), XML),
+    ("missing_param.path_written", "write", slip("drop", "path"), XML),
+    ("missing_param.path_changed", "diff", slip("drop", "path"), XML),
+    ("missing_param.diff", "diff", slip("drop", "diff"), XML),
+    ("missing_param.command", "command", slip("drop", "command"), XML),
+    ("missing_param.server_name", "mcp", slip("drop", "server_name"), XML),
+    ("missing_param.tool_name", "mcp", slip("drop", "tool_name"), XML),
+    ("missing_param.question", "ask", slip("drop", "question"), XML),
+    ("missing_param.result", "complete", slip("drop", "result"), XML),
+    ("missing_param.mode_slug", "switch", slip("drop", "mode_slug"), XML),
+    ("missing_param.mode", "delegate", slip("drop", "mode"), XML),
+    ("missing_param.message", "delegate", slip("drop", "message"), XML),
+    ("missing_param.task", "instructions", slip("drop", "task"), XML),
+    ("missing_param.question_empty", "ask", slip("raw", "question", ""), NATIVE),
+    ("missing_param.follow_up", "ask", slip("raw", "follow_up", "yes / no"), NATIVE),
+    ("invalid_arguments.cut_diff", "diff", slip("cut"), NATIVE),
+    ("invalid_arguments.cut_content", "write", slip("cut"), NATIVE),
+    ("invalid_arguments.cut_todos", "todo", slip("cut"), NATIVE),
+    ("invalid_arguments.list", "command", slip("list"), NATIVE),
+    ("invalid_arguments.path_read", "read", slip("drop", "path"), NATIVE),
+    ("invalid_arguments.path_listed", "list", slip("drop", "path"), NATIVE),
+    ("invalid_arguments.regex", "search", slip("drop", "regex"), NATIVE),
+    ("invalid_arguments.content", "write", slip("drop", "content"), NATIVE),
+    ("invalid_arguments.diff", "diff", slip("drop", "diff"), NATIVE),
+    ("invalid_arguments.command", "command", slip("raw", "command", ""), NATIVE),
+    ("invalid_arguments.result", "complete", slip("drop", "result"), NATIVE),
+    ("invalid_arguments.reason", "switch", slip("drop", "reason"), NATIVE),
+    ("invalid_arguments.message", "delegate", slip("drop", "message"), NATIVE),
+    ("bad_value.content", "write", slip("raw", "content", {"lines": []}), NATIVE),
+    ("bad_value.diff", "diff", slip("raw", "diff", ["-", "+"]), NATIVE),
+    ("bad_path_value.list", "read", slip("raw", "path", ["."]), NATIVE),
+    ("bad_path_value.number", "list", slip("raw", "path", 1), NATIVE),
+    ("bad_path_value.nested", "read", slip("raw", "args", "<file><path><name>.</name></path></file>"), XML),
+    ("args_xml", "read", slip("raw", "args", "<file>\n<path>.</path>\n</fil"), XML),
+    ("follow_up_xml", "ask", slip("raw", "follow_up", "<suggest>yes</suggest>\n<suggest>no"), XML),
+    ("file_not_found.read", "read", other(slips.absent_file), BOTH),
+    ("file_not_found.diff", "diff", absent_target, BOTH),
+    ("is_directory", "read", other(slips.folder_of_file), BOTH),
+    ("bad_range", "lines", other(slips.backwards), XML),
+    ("range_beyond_end", "lines", other(slips.beyond), XML),
+    ("bad_offset", "lines", other(slips.from_zero), NATIVE),
+    ("not_allowed_in_mode", "blocked", write_in, BOTH),
+    ("file_pattern.architect", "architect", write_in, BOTH),
+    ("file_pattern.custom", "custom", write_in, BOTH),
+    ("ignored_file.read", "ignored", read_hidden, BOTH),
+    ("ignored_file.write", "ignored", write_in, BOTH),
+    ("ignored_file.command", "ignored", print_hidden, BOTH),
+    *((code, "diff", wrong, BOTH) for code, wrong in WRONG_DIFFS.items()),
+    ("mcp_bad_json.text", "mcp", slip("raw", "arguments", '{"name": '), XML),
+    ("mcp_bad_json.list", "mcp", slip("list"), NATIVE),
+    ("mcp_unknown_server", "mcp", misspelt("server_name"), BOTH),
+    ("mcp_unknown_tool", "mcp", misspelt("tool_name"), BOTH),
+    ("unknown_mode.switch", "switch", misspelt("mode_slug"), BOTH),
+    ("unknown_mode.task", "delegate", misspelt("mode"), BOTH),
+    ("unknown_instruction", "instructions", other(unknown_instruction), BOTH),
+    ("experiment_off", "command", switched_off, BOTH),
+    ("bad_artifact_id", "artifact", other(whole_path), NATIVE),
+    ("tool_failed_before_completion", "read", completed_too_early, NATIVE),
+)
+
+_OWN: tuple[tuple[str, Build, tuple[str, str], frozenset[Protocol]], ...] = (
+    ("some_parts_failed", block_left, ("edit_by_diff", "two_places"), BOTH),
+    ("denied_by_user", denied, ("recovery", "denied"), BOTH),
+    ("after_denial", after_denial, ("recovery", "denied"), BOTH),
+    ("same_mode", same_mode, ("recovery", "same_mode"), BOTH),
+    ("second_tool", two_steps, ("recovery", "two_steps"), XML),
+    ("after_new_task", after_new_task, ("recovery", "after_new_task"), NATIVE),
+    ("repeated_call", talk.once_more, ("repetition", "search_elsewhere"), BOTH),
+)
+
+RECOVERY: Mapping[str, Kind] = {
+    **{name: Kind(after(_TASKS[base][0], wrong), _TASKS[base][1], where) for name, base, wrong, where in _SLIPS},
+    **{name: Kind(build, wordings, where) for name, build, wordings, where in _OWN},
+}

@@ -1,0 +1,108 @@
+"""Wrong answers to a task whose right call is known: one function per kind of mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+from services.protocols.roo.scenarios.nouns import Call, Draft, Said, Slip, SlipKind
+from services.protocols.roo_xml.authoring.draw import Draw
+
+Wrong = Callable[[Draw, Draft], Said]
+
+
+def _right(draft: Draft) -> Call:
+    return draft.steps[0].call
+
+
+def slip(kind: SlipKind, name: str = "", value: object = None) -> Wrong:
+    """Return what writes the right call in a wrong way."""
+
+    def wrong(draw: Draw, draft: Draft) -> Said:
+        return Said((_right(draft),), slip=Slip(kind, name, value))
+
+    return wrong
+
+
+def other(change: Callable[[Draw, Mapping[str, object]], Mapping[str, object]]) -> Wrong:
+    """Return what calls the right tool with other arguments, which `change` makes of the right ones."""
+
+    def wrong(draw: Draw, draft: Draft) -> Said:
+        call = _right(draft)
+        return Said((Call(call.tool, change(draw, call.arguments)),))
+
+    return wrong
+
+
+def only_text(draw: Draw, draft: Draft) -> Said:
+    """Say what will be done, and do nothing."""
+    return Said(text=draw.word("no_call"))
+
+
+def unknown_name(draw: Draw, draft: Draft) -> Said:
+    """Call a tool that does not exist."""
+    return Said((_right(draft),), slip=Slip("rename", value=draw.word("unknown_tool")))
+
+
+def misspelt(name: str) -> Wrong:
+    """Return what misspells one argument by a letter too many."""
+    return other(lambda draw, given: {**given, name: f"{given[name]}x"})
+
+
+def _file(given: Mapping[str, object]) -> tuple[str, Sequence[Sequence[int]]]:
+    file = cast(Sequence[Mapping[str, object]], given["files"])[0]
+    return str(file["path"]), cast(Sequence[Sequence[int]], file["line_ranges"])
+
+
+def _reading(path: str, *lines: int) -> Mapping[str, object]:
+    return {"files": [{"path": path, "line_ranges": [list(lines)] if lines else []}]}
+
+
+def absent_file(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
+    """Read a path with a typo in it."""
+    return _reading(f"{_file(given)[0]}x")
+
+
+def folder_of_file(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
+    """Read the folder that the file is in."""
+    return _reading(_file(given)[0].rpartition("/")[0])
+
+
+def backwards(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
+    """Read a range that ends before it begins."""
+    path, ((first, last),) = _file(given)
+    return _reading(path, last, first)
+
+
+def beyond(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
+    """Read a range behind the file's end."""
+    path, ((first, last),) = _file(given)
+    return _reading(path, first + 5000, last + 5000)
+
+
+def from_zero(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
+    """Read from line zero on."""
+    path, ((_, last),) = _file(given)
+    return _reading(path, 0, last)
+
+
+def _diff(change: Callable[[list[str]], list[str]]) -> Wrong:
+    """Return what calls `apply_diff` with changed lines of a right diff of one block and one line."""
+
+    def wrong(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
+        return {**given, "diff": "\n".join(change(str(given["diff"]).split("\n")))}
+
+    return other(wrong)
+
+
+WRONG_DIFFS: Mapping[str, Wrong] = {
+    "no_match": _diff(lambda lines: [*lines[:3], lines[3].swapcase(), *lines[4:]]),
+    "identical": _diff(lambda lines: [*lines[:5], lines[3], lines[6]]),
+    "empty_search": _diff(lambda lines: [*lines[:3], *lines[4:]]),
+    "stray_marker": _diff(lambda lines: [*lines[:5], "<<<<<<< HEAD", *lines[5:]]),
+    "marker_order": _diff(lambda lines: [*lines[:4], *lines[5:]]),
+    "line_marker_in_replace": _diff(lambda lines: [*lines[:5], lines[1], *lines[5:]]),
+    "unfinished_block": _diff(lambda lines: lines[:-1]),
+    "no_block": _diff(lambda lines: [f"- {lines[3]}", f"+ {lines[5]}"]),
+}
+"""By the client's code: what spoils a right diff of one block and one line."""

@@ -1,0 +1,111 @@
+"""Right steps, one function per tool, and the sentences that go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from services.protocols.cases import Choice, FreeText
+from services.protocols.roo.checklist import Item, write_checklist
+from services.protocols.roo.file_text import decoded
+from services.protocols.roo.scenarios.nouns import Call, Step
+from services.protocols.roo_xml.authoring.draw import Draw
+
+_MARKERS = ("<<<<<<<", "=======", ">>>>>>>", "-------", ":start_line:", ":end_line:")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Lines `old`, the first of which is line `first` counted from 1, become `new`."""
+
+    first: int
+    old: Sequence[str]
+    new: Sequence[str]
+
+
+def sentence(draw: Draw, words: str, **slots: str) -> str:
+    """Return a sentence of the list `words`, its own slots filled with `slots`."""
+    return draw.fill(draw.word(words), slots.get)
+
+
+def sent(text: str) -> str:
+    """Return `text` as an edit must send it: what the client would decode is encoded."""
+    return text.replace("&", "&amp;") if decoded(text) != text else text
+
+
+def read(*paths: str, lines: tuple[int, int] | None = None) -> Step:
+    """Read files, or a range of lines of one."""
+    ranges = [list(lines)] if lines else []
+    return Step(Call("read_file", {"files": [{"path": path, "line_ranges": ranges} for path in paths]}))
+
+
+def search(folder: str, regex: str) -> Step:
+    """Search a folder for a name; whole words are as good."""
+    return Step(Call("search_files", {"path": folder, "regex": regex}), choices=(whole_word(regex),))
+
+
+def whole_word(name: str) -> Choice:
+    """Return that a search for `name` may ask for whole words."""
+    return Choice("regex", (rf"\b{name}\b",))
+
+
+def list_files(folder: str) -> Step:
+    """List the top level of a folder."""
+    return Step(Call("list_files", {"path": folder, "recursive": False}))
+
+
+def write(path: str, text: str) -> Step:
+    """Write a whole file."""
+    return Step(Call("write_to_file", {"path": path, "content": sent(text)}), files={path: text})
+
+
+def diff(path: str, before: str, *changes: Change) -> Step:
+    """Change lines of a file, whose line breaks are kept."""
+    blocks = "\n".join(map(_block, changes))
+    ending = "\r\n" if "\r\n" in before else "\n"
+    lines = before.split(ending)
+    for change in sorted(changes, key=lambda change: -change.first):
+        lines[change.first - 1 : change.first - 1 + len(change.old)] = change.new
+    return Step(Call("apply_diff", {"path": path, "diff": sent(blocks)}), files={path: ending.join(lines)})
+
+
+def _block(change: Change) -> str:
+    old, new = (list(map(_escaped, lines)) for lines in (change.old, change.new))
+    head = ("<<<<<<< SEARCH", f":start_line:{change.first}", "-------")
+    return "\n".join((*head, *old, "=======", *new, ">>>>>>> REPLACE"))
+
+
+def _escaped(line: str) -> str:
+    return f"\\{line}" if line.startswith(_MARKERS) else line
+
+
+def command(line: str) -> Step:
+    """Run a command in the workspace folder."""
+    return Step(Call("execute_command", {"command": line}))
+
+
+def mcp(server: str, tool: str, arguments: Mapping[str, object]) -> Step:
+    """Call a server's tool."""
+    return Step(Call("use_mcp_tool", {"server_name": server, "tool_name": tool, "arguments": dict(arguments)}))
+
+
+def ask(question: str, suggestions: Iterable[str], *mentions: str) -> Step:
+    """Ask the user; the question must hold `mentions`."""
+    follow_up = [{"text": text} for text in suggestions]
+    rule = FreeText("question", mentions, question=True)
+    return Step(Call("ask_followup_question", {"question": question, "follow_up": follow_up}), (rule,))
+
+
+def complete(result: str, *mentions: str) -> Step:
+    """Complete the task; the result must hold `mentions`."""
+    return Step(Call("attempt_completion", {"result": result}), (FreeText("result", mentions),))
+
+
+def switch(mode: str, reason: str) -> Step:
+    """Change the mode, for any reason."""
+    return Step(Call("switch_mode", {"mode_slug": mode, "reason": reason}), (FreeText("reason"),))
+
+
+def checklist(items: Sequence[Item]) -> Step:
+    """Replace the checklist."""
+    return Step(Call("update_todo_list", {"todos": write_checklist(items)}))
