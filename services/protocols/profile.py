@@ -28,6 +28,7 @@ __all__ = [
     "Profile",
     "ProfileBase",
     "Split",
+    "StockName",
     "UnknownProfile",
     "VectorOperation",
     "get_profile",
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 Split = Literal["train", "validation", "probe"]
+StockName = Literal["suite", "pool"]
 Tool = Mapping[str, object]
 VectorOperation = Callable[[Mapping[str, object]], object]
 """From the input of a conformance vector to what its `expected` must equal."""
@@ -132,6 +134,24 @@ class _Material(Protocol):
     def probe_cases(self, seed: int, count: int = 48) -> list[Case]:
         """Return at most 48 cases of the split `probe`, balanced over the tools."""
 
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names of the kinds of tasks that `generate_cases` draws."""
+
+    def generate_cases(
+        self,
+        seed: int,
+        count: int,
+        *,
+        categories: Collection[str] | None = None,
+        stock: StockName = "pool",
+        split: Split = "train",
+    ) -> Iterator[Case]:
+        """Yield `count` cases, balanced over `categories` (default all).
+
+        The two stocks share no words and no wordings; `split` names a part of the pool and has no effect for a suite.
+        """
+
 
 class Profile(_Described, _Client, _Material, Protocol):
     """One version of one protocol: the renderer of prompts and training data, the test oracle and the reward."""
@@ -153,6 +173,23 @@ class _NoMaterial:
     def probe_cases(self, seed: int, count: int = 48) -> list[Case]:
         """Return at most 48 cases of the split `probe`."""
         return list(self.generate_pool(seed, min(count, 48), split="probe"))
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names of the kinds of tasks: none."""
+        return ()
+
+    def generate_cases(
+        self,
+        seed: int,
+        count: int,
+        *,
+        categories: Collection[str] | None = None,
+        stock: StockName = "pool",
+        split: Split = "train",
+    ) -> Iterator[Case]:
+        """Raise NoPool."""
+        raise NoPool(f"the profile {self.id} has no generator of cases by category")
 
 
 class ProfileBase(_NoMaterial, ABC):

@@ -41,7 +41,7 @@ def generate_smoke() -> Iterator[Case]:
         plan = [(skill, wording) for skill in SKILLS[tool] for wording in stock.wordings[tool][skill]]
         for number, (skill, wording) in enumerate(plan, start=1):
             case_id = f"smoke-{tool}-{number:02}"
-            yield _case(Draw(stock, f"{SMOKE_SEED}/{case_id}"), tool, skill, wording, case_id)
+            yield case_of(Draw(stock, f"{SMOKE_SEED}/{case_id}"), tool, skill, wording, case_id)
 
 
 def generate_pool(
@@ -76,7 +76,7 @@ def _endless(seed: int, tool: str, split: Split) -> Iterator[Case]:
         case_id = f"pool-{seed}-{tool}-{index}"
         draw = Draw(stock, case_id)
         skill = draw.pick(list(SKILLS[tool]))
-        case = _case(draw, tool, skill, draw.pick(stock.wordings[tool][skill]), case_id)
+        case = case_of(draw, tool, skill, draw.pick(stock.wordings[tool][skill]), case_id)
         index, misses = index + 1, misses + 1
         if split_of(case) == split and case.task not in seen:
             seen.add(case.task)
@@ -85,7 +85,8 @@ def _endless(seed: int, tool: str, split: Split) -> Iterator[Case]:
     raise PoolExhausted(f"the pool has no further case of {tool}")
 
 
-def _case(draw: Draw, tool: str, skill: str, wording: str, case_id: str) -> Case:
+def case_of(draw: Draw, tool: str, skill: str, wording: str, case_id: str) -> Case:
+    """Return the case that asks for what the skill draws, in the words of `wording`."""
     draft = SKILLS[tool][skill](draw)
     task = wording.format(**_shown(draft))
     return Case(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from services.protocols.cases import Case, CaseError
-from services.protocols.openai_tools import cases, parse, prompt, vectors
+from services.protocols.openai_tools import cases, generation, parse, prompt, vectors
 from services.protocols.openai_tools.judge import judge
 from services.protocols.openai_tools.replies import replies
 from services.protocols.openai_tools.schemas import check_schema, functions_of
 from services.protocols.openai_tools.tools import DRILLED_TOOLS, NO_CALL, VERSION
 from services.protocols.openai_tools.turn import take_turn
-from services.protocols.profile import Example, Message, Profile, ProfileBase, Split, Tool
+from services.protocols.profile import Example, Message, Profile, ProfileBase, Split, StockName, Tool
 from services.protocols.suites import Suite
 from services.protocols.turn import Answer, ClientState, FinishReason, TurnOutcome, assistant_message
 from services.protocols.verdict import Verdict
@@ -81,6 +81,23 @@ class OpenAiTools(ProfileBase):
     ) -> Iterator[Case]:
         """Yield `count` cases of one split, balanced over `tools`."""
         return cases.generate_pool(seed, count, tools=tools, split=split)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names of the kinds of tasks that `generate_cases` draws."""
+        return generation.CATEGORIES
+
+    def generate_cases(
+        self,
+        seed: int,
+        count: int,
+        *,
+        categories: Collection[str] | None = None,
+        stock: StockName = "pool",
+        split: Split = "train",
+    ) -> Iterator[Case]:
+        """Yield `count` cases, balanced over `categories`."""
+        return generation.generate_cases(seed, count, categories=categories, stock=stock, split=split)
 
 
 PROFILE: Profile = OpenAiTools()
