@@ -21,15 +21,16 @@ class TestCase:
     document: str
 
 
-def case_of(line: Line) -> TestCase:
-    """Read one line of a suite.
+def case_of(line: Line, profile_id: str) -> TestCase:
+    """Read one line of a suite for a profile that is known.
 
     Raises:
-        LineError: It isn't a case; the field is named.
+        LineError: It isn't a case, or it asks for what the protocol doesn't have; the field is named.
     """
     check_id(line.document.get("case_id"), "case_id")
     try:
         case = case_from_document(line.document)
+        get_profile(profile_id).check_case(case)
     except CaseError as error:
         raise LineError(f"is no case: {error}".rstrip(".")) from error
     return TestCase(case.case_id, case.category, case.tool, line.text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -73,7 +74,8 @@ class TestSuiteUseCases:
             draft.check_same(known)
             return known
         async with self._adoption.adopted(draft.artifact) as artifact:
-            cases = await asyncio.to_thread(_cases_of, await self._artifacts.local_path(artifact.uri))
+            path = await self._artifacts.local_path(artifact.uri)
+            cases = await asyncio.to_thread(_cases_of, path, draft.profile_id)
             return await self._store.add_version(replace(draft, artifact=artifact, num_cases=len(cases)), cases)
 
     async def get_version(self, text: str) -> TestSuiteVersion:
@@ -110,19 +112,20 @@ class TestSuiteUseCases:
 
     async def _register(self, suite: BuiltInSuite) -> None:
         artifact = await self._artifacts.put_bytes(suite.content)
-        cases = _cases_of(await self._artifacts.local_path(artifact.uri))
         draft = TestSuiteVersionDraft(
             request_id=f"built-in:{suite.version_id}",
             test_suite_id=suite.test_suite_id,
             artifact=artifact,
             produced_by="",
-            num_cases=len(cases),
+            num_cases=0,
             built_in=True,
         )
+        cases = _cases_of(await self._artifacts.local_path(artifact.uri), draft.profile_id)
+        draft = replace(draft, num_cases=len(cases))
         await self._store.add_version(draft, cases, version=suite.version)
         _log.info("built_in_suite_registered", test_suite_version_id=suite.version_id, num_cases=len(cases))
 
 
-def _cases_of(path: Path) -> list[TestCase]:
+def _cases_of(path: Path, profile_id: str) -> list[TestCase]:
     with path.open("rb") as stream:
-        return list(read_unique(stream, case_of, lambda case: case.case_id))
+        return list(read_unique(stream, partial(case_of, profile_id=profile_id), lambda case: case.case_id))

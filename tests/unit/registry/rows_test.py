@@ -71,15 +71,15 @@ def test_a_native_call_needs_no_content() -> None:
 
 def test_a_line_of_a_suite_is_kept_as_it_is() -> None:
     document = case_to_document(CASE)
-    case = case_of(line(document))
+    case = case_of(line(document), "roo_xml")
     assert (case.case_id, case.category, case.tool) == (CASE.case_id, CASE.category, CASE.tool)
     assert json.loads(case.document) == document
 
 
-@pytest.mark.parametrize("change", [{"case_id": ""}, {"case_id": "a\tb"}, {"expected": None}, {"surprise": 1}])
+@pytest.mark.parametrize("change", [{"case_id": ""}, {"case_id": "a\tb"}, {"expected": None}, {"surprise": 1}, {"mode": "kode"}])
 def test_a_line_that_is_no_case_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(LineError) as refusal:
-        case_of(line({**case_to_document(CASE), **change}))
+        case_of(line({**case_to_document(CASE), **change}), "roo_xml")
     assert next(iter(change)) in str(refusal.value)
 
 
