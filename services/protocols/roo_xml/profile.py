@@ -47,7 +47,7 @@ class RooXml(ProfileBase):
 
     def _opening(self, case: Case, prompt_size: str) -> list[Message]:
         return [
-            {"role": "system", "content": prompt.system_prompt(case, prompt_size)},
+            {"role": "system", "content": prompt.system_prompt(case, prompt_size, self.edition)},
             {"role": "user", "content": prompt.user_turn(case)},
         ]
 

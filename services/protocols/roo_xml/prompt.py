@@ -11,6 +11,7 @@ from services.protocols.cases import Case
 from services.protocols.roo.modes import BUILT_IN_MODES, Mode, find_mode, refusal
 from services.protocols.roo.workspace import numbered
 from services.protocols.roo_xml.client.environment import environment
+from services.protocols.roo_xml.editions import REFERENCE, Edition
 
 PROMPT_SIZES = ("compact", "full")
 
@@ -21,21 +22,26 @@ _CATALOGUE = (
 )
 """The tools that the prompt describes, in the client's order."""
 
+_CLASSIC_CATALOGUE = ("insert_content", "list_code_definition_names")
+"""The tools that only the classic client has."""
+
 
 class UnknownPromptSize(ValueError):
     """The profile has no prompt of this size."""
 
 
-def system_prompt(case: Case, prompt_size: str) -> str:
+def system_prompt(case: Case, prompt_size: str, edition: Edition = REFERENCE) -> str:
     """Return the system prompt; `compact` is the same text for every case, `full` is one text per mode.
 
     Raises:
         UnknownPromptSize: `prompt_size` is none of `PROMPT_SIZES`.
     """
     if prompt_size == "compact":
-        return _text("compact")
+        return (
+            "\n\n".join((_text("compact"), _sections("classic")["compact"])) if edition.is_classic else _text("compact")
+        )
     if prompt_size == "full":
-        return _full(mode_of(case))
+        return _full(mode_of(case), edition)
     raise UnknownPromptSize(f"there is no prompt size {prompt_size!r}; known sizes are: {', '.join(PROMPT_SIZES)}")
 
 
@@ -53,9 +59,11 @@ def mode_of(case: Case) -> Mode:
     return find_mode(case.mode, case.custom_modes) or BUILT_IN_MODES["code"]
 
 
-def _full(mode: Mode) -> str:
-    sections = _sections("full")
-    tools = [sections[f"tool {tool}"] for tool in _CATALOGUE if refusal(tool, mode, {}) is None]
+def _full(mode: Mode, edition: Edition) -> str:
+    sections = {**_sections("full"), **(_sections("classic") if edition.is_classic else {})}
+    known = (tool for tool in (*_CATALOGUE, *_CLASSIC_CATALOGUE) if tool in edition.tools)
+    offered = (tool for tool in known if refusal(tool, mode, {}, rules=edition.mode_rules) is None)
+    tools = [sections[f"tool {tool}"] for tool in offered]
     role = sections.get(f"role {mode.slug}", sections["role code"])
     use = "\n\n".join((sections["format"], *tools, sections["guidelines"]))
     named = (sections[name] for name in ("capabilities", "modes", "rules", "system", "objective"))

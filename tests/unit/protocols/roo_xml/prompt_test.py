@@ -4,8 +4,9 @@ import pytest
 
 from services.protocols.roo.modes import BUILT_IN_MODES
 from services.protocols.roo_xml.cases import core_suite, generate_pool
+from services.protocols.roo_xml.editions import CLASSIC
 from services.protocols.roo_xml.parse import ToolBlock, parse
-from services.protocols.roo_xml.prompt import system_prompt, user_turn
+from services.protocols.roo_xml.prompt import PROMPT_SIZES, system_prompt, user_turn
 from services.protocols.roo_xml.tools import DRILLED_TOOLS, TOOLS
 
 
@@ -56,3 +57,13 @@ def test_the_user_turn_shows_servers_tabs_workspace_and_todos() -> None:
     for heading in ("# MCP Servers\n", "# VSCode Open Tabs\n", "# Workspace Files\n", "# Todo List\n"):
         assert heading in turns
     assert "| In Progress |" in turns
+
+
+@pytest.mark.parametrize("size", PROMPT_SIZES)
+def test_the_classic_prompt_describes_what_only_the_classic_client_has(size: str) -> None:
+    case = core_suite().cases[0]
+    for word in ("insert_content", "list_code_definition_names", "line_count"):
+        assert word in system_prompt(case, size, CLASSIC)
+        assert word not in system_prompt(case, size)
+    reader = system_prompt(replace(case, mode="ask"), "full", CLASSIC)
+    assert "## list_code_definition_names" in reader and "## insert_content" not in reader
