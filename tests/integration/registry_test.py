@@ -23,7 +23,7 @@ from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.channel import open_channel
 from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound, Unimplemented
-from services.protocols.profile import get_profile
+from services.protocols.profile import get_profile, profile_ids
 from tests.integration.processes import ServiceProcess, start_service
 from tests.unit.registry.model_folders import NUM_PARAMETERS, write_adapter, write_model, write_raw_safetensors
 
@@ -110,16 +110,17 @@ async def registry(process: ServiceProcess) -> AsyncIterator[Registry]:
         yield found
 
 
-async def test_it_starts_light_with_its_built_in_suite(registry: Registry) -> None:
+async def test_it_starts_light_with_its_built_in_suites(registry: Registry) -> None:
     process = psutil.Process(registry.process.process.pid)
     assert process.memory_info().rss < 150 * 1024**2
     assert not [entry.path for entry in process.memory_maps() if "torch" in entry.path or "numpy" in entry.path]
     response = await registry.stub.ListTestSuiteVersions(
         test_suite_pb2.ListTestSuiteVersionsRequest(built_in_only=True)
     )
-    assert [(each.test_suite_version_id, each.num_cases) for each in response.test_suite_versions] == [
-        ("roo_xml/core@1", SUITE.count(b"\n"))
-    ]
+    found = {each.test_suite_version_id: each.num_cases for each in response.test_suite_versions}
+    shipped = [suite for profile_id in profile_ids() for suite in get_profile(profile_id).suites()]
+    assert found == {f"{suite.suite_id}@{suite.version}": len(suite.cases) for suite in shipped}
+    assert found["roo_xml/core@1"] == SUITE.count(b"\n")
 
 
 async def test_the_cases_of_a_suite_are_its_lines(registry: Registry) -> None:

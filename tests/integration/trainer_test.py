@@ -111,7 +111,7 @@ async def test_unknown_jobs_and_a_dataset_without_examples_are_told(trainer: Tra
 @pytest.mark.ray
 @pytest.mark.timeout(400)
 async def test_two_workers_train_what_one_does_and_the_adapter_is_registered(trainer: Trainer) -> None:
-    spec = {"batch_size": 4, "num_epochs": 3, "save_steps": 4, "learning_rate": 1e-2, "seed": 3}
+    spec = {"batch_size": 4, "num_epochs": 3, "save_steps": 4, "learning_rate": 4e-3, "seed": 3}
     one = await trainer.create("one", num_workers=1, **spec)
     two = await trainer.create("two", num_workers=2, **spec)
     assert (one.spec.model_version_id, one.spec.output_model_id, one.spec.lora.r) == ("tiny@1", "tiny", 16)
