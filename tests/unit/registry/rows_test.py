@@ -76,7 +76,9 @@ def test_a_line_of_a_suite_is_kept_as_it_is() -> None:
     assert json.loads(case.document) == document
 
 
-@pytest.mark.parametrize("change", [{"case_id": ""}, {"case_id": "a\tb"}, {"expected": None}, {"surprise": 1}, {"mode": "kode"}])
+@pytest.mark.parametrize(
+    "change", [{"case_id": ""}, {"case_id": "a\tb"}, {"expected": None}, {"surprise": 1}, {"mode": "kode"}]
+)
 def test_a_line_that_is_no_case_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(LineError) as refusal:
         case_of(line({**case_to_document(CASE), **change}), "roo_xml")
