@@ -46,7 +46,7 @@ class LoopBody(CreateBody):
     budget: BudgetBody = Field(default_factory=BudgetBody)
     seed: int = 0
     training: TrainingSettings = Field(default_factory=TrainingSettings)
-    num_examples: int = Field(default=0, description="Train examples per round (360).")
+    num_examples: int = Field(default=0, description="Train examples per round (400).")
     num_probe_cases: int = Field(default=0, description="Cases of the probe, at most 48 (39).")
     max_new_tokens: int = Field(default=0, description="Longest answer in tokens (192).")
 

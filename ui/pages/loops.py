@@ -58,7 +58,7 @@ def _form() -> list[Any]:
             rounds = gr.Number(1, label="Rounds", precision=0, min_width=90, elem_id="loop-rounds")
             minutes = gr.Number(0, label="Minutes (0: any)", min_width=90, elem_id="loop-minutes")
         with gr.Row():
-            examples = gr.Number(360, label="Examples", precision=0, min_width=90, elem_id="loop-examples")
+            examples = gr.Number(400, label="Examples", precision=0, min_width=90, elem_id="loop-examples")
             seed = gr.Number(1, label="Seed", precision=0, min_width=90, elem_id="loop-seed")
         start = gr.Button("Start improving", variant="primary", elem_id="loop-start")
     return [model, suite, goal, rounds, minutes, examples, seed, start]

@@ -70,7 +70,7 @@ class Bound:
 
 
 BOUNDS = {
-    "num_examples": Bound(360, 1, 10_000),
+    "num_examples": Bound(400, 1, 10_000),
     "num_probe_cases": Bound(39, 1, 48),
     "max_new_tokens": Bound(192, 1, 8192),
     "budget.max_rounds": Bound(1, 1, 100),

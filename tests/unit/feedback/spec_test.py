@@ -18,7 +18,7 @@ SPEC = LoopSpec("tiny", "roo_xml/core", (Goal("conforming_rate", 0.8),))
 
 def test_what_is_unset_gets_its_default() -> None:
     spec = checked(SPEC)
-    assert (spec.prompt_size, spec.num_examples, spec.num_probe_cases) == ("compact", 360, 39)
+    assert (spec.prompt_size, spec.num_examples, spec.num_probe_cases) == ("compact", 400, 39)
     assert (spec.max_new_tokens, spec.budget) == (192, Budget(1, 0.0))
 
 

@@ -28,7 +28,7 @@ class LoopOptions:
     goal: Annotated[list[str] | None, typer.Option(help="METRIC=RATE, else conforming_rate=0.8; repeatable.")] = None
     rounds: Annotated[int, typer.Option(help="Most rounds of training.")] = 1
     minutes: Annotated[float, typer.Option(help="Most minutes in all; 0 means no bound.")] = 0.0
-    examples: Annotated[int, typer.Option(help="Train examples per round.")] = 360
+    examples: Annotated[int, typer.Option(help="Train examples per round.")] = 400
     seed: Annotated[int, typer.Option(help="Changes pool, probe, order and initialisation.")] = 0
 
     def body(self, model: str) -> Document:
