@@ -19,6 +19,7 @@ from ui.views.models import (
 
 NUM_RECENT = 10
 _MOST = 1000
+_FIRST_SUITE = "roo_xml/core"
 
 
 async def read_models(clients: Clients) -> list[ModelVersionView]:
@@ -42,10 +43,13 @@ async def start_import(clients: Clients, model_id: str, path: str) -> ImportView
 
 
 async def read_suites(clients: Clients) -> list[SuiteView]:
-    """Return all suite versions, those that ship with the product first."""
+    """Return all suite versions: first the one that most people want, then what else ships with the product."""
     request = test_suite_pb2.ListTestSuiteVersionsRequest()
     listed = await every(clients.registry.ListTestSuiteVersions, request, "test_suite_versions", _MOST)
-    return sorted((suite_view(one) for one in listed), key=lambda suite: not suite.built_in)
+    views = [suite_view(one) for one in listed]
+    return sorted(
+        views, key=lambda suite: (not suite.test_suite_version_id.startswith(f"{_FIRST_SUITE}@"), not suite.built_in)
+    )
 
 
 async def read_datasets(clients: Clients) -> list[DatasetView]:
