@@ -12,7 +12,7 @@ from services.chassis.errors import FailedPrecondition
 from services.feedback.datasets.plan import NO_CAUSE, Share, apportion, plan
 from services.feedback.domain.work import ProbeVerdict
 from services.protocols.cases import Case, case_to_document
-from services.protocols.overlap import find_overlaps
+from services.protocols.suites.overlap import find_overlaps
 from services.protocols.profile import Profile, Split
 
 NUM_VALIDATION_EXAMPLES = 26

@@ -12,7 +12,7 @@ from services.chassis.errors import FailedPrecondition
 from services.feedback.datasets.builder import BuiltDataset, DatasetOrder, build
 from services.feedback.domain.work import ProbeVerdict
 from services.protocols.cases import Case, case_from_document
-from services.protocols.overlap import find_overlaps
+from services.protocols.suites.overlap import find_overlaps
 from services.protocols.profile import Profile, Split, get_profile
 
 PROFILE = get_profile("roo_xml")

@@ -1,8 +1,8 @@
 from dataclasses import replace
 
 from services.protocols.cases import Case, Expected
-from services.protocols.overlap import find_overlaps
 from services.protocols.profile import get_profile
+from services.protocols.suites.overlap import find_overlaps
 
 SUITE = Case(
     "s",

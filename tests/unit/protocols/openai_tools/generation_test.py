@@ -5,9 +5,9 @@ import pytest
 
 from services.protocols.cases import Case
 from services.protocols.openai_tools.generation import CATEGORIES, UnknownCategory
-from services.protocols.overlap import find_overlaps
 from services.protocols.profile import get_profile
 from services.protocols.session import Session, judge_session
+from services.protocols.suites.overlap import find_overlaps
 
 PROFILE = get_profile("openai_tools")
 

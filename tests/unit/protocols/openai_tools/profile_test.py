@@ -9,10 +9,10 @@ from services.protocols.openai_tools.cases import PoolExhausted, generate_smoke,
 from services.protocols.openai_tools.parse import as_functions, read_answer, written_call
 from services.protocols.openai_tools.prompt import UnknownPromptSize
 from services.protocols.openai_tools.tools import DRILLED_TOOLS, NO_CALL, TOOLS
-from services.protocols.overlap import find_overlaps
 from services.protocols.profile import get_profile
 from services.protocols.session import Session, call_key, judge_session
 from services.protocols.suites import suite_text
+from services.protocols.suites.overlap import find_overlaps
 from services.protocols.turn import Answer, ToolCall
 
 PROFILE = get_profile("openai_tools")

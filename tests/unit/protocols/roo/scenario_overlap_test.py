@@ -3,10 +3,10 @@ from dataclasses import replace
 import pytest
 
 from services.protocols.cases import Case
-from services.protocols.overlap import Kind, find_overlaps
 from services.protocols.profile import get_profile
 from services.protocols.roo_native.profile import RooNative
 from services.protocols.roo_xml.profile import RooXml
+from services.protocols.suites.overlap import Kind, find_overlaps
 from services.protocols.turn import Answer
 
 PROFILES = (RooXml(), RooNative())

@@ -1,4 +1,4 @@
-"""A suite: cases as immutable data, one JSON document a line."""
+"""Reading suites: one JSON document a line."""
 
 from __future__ import annotations
 
