@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,8 +13,13 @@ from transformers import PreTrainedTokenizerBase
 from services.lm.errors import InvalidChat
 
 Message = Mapping[str, Any]
+Tool = Mapping[str, Any]
 
 _MAX_RENDERED_CHARACTERS: Final = 8 << 20
+# A template is a program: besides refusing, it may divide by zero, or reach for what is not there.
+_TEMPLATE_FAULTS: Final = (
+    *(TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError),
+)
 
 
 @dataclass(frozen=True)
@@ -24,8 +30,19 @@ class EncodedExample:
     trained_from: int
 
 
-def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, asks: bool = True) -> str:
+def render(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    *,
+    tools: Sequence[Tool] = (),
+    asks: bool = True,
+    **variables: object,
+) -> str:
     """The prompt's text; with `asks` it ends where the model begins its answer.
+
+    Messages and `tools` are in OpenAI's form. There a call's arguments are JSON text; templates are written for the
+    object that it holds, so that is what they get. Arguments that hold no object stay the text that the model wrote.
+    `variables` are plain values that the template sees under these names, in place of its own.
 
     Raises:
         InvalidChat: The model has no chat template, or it refuses these messages.
@@ -33,8 +50,14 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, a
     if not isinstance(tokenizer.chat_template, str):
         raise InvalidChat("The model has no chat template.", "Choose an instruction-tuned model.")
     try:
-        text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=asks)
-    except (TemplateError, TypeError, KeyError, ValueError, RecursionError) as error:
+        text = tokenizer.apply_chat_template(
+            [_with_objects(message) for message in messages],
+            tools=[dict(tool) for tool in tools] or None,
+            tokenize=False,
+            add_generation_prompt=asks,
+            **variables,
+        )
+    except _TEMPLATE_FAULTS as error:
         raise InvalidChat(
             f"The chat template refuses these messages ({error}).", "Check roles and contents."
         ) from error
@@ -43,19 +66,25 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, a
     return text
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+def encode_prompt(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, tools: Sequence[Tool] = ()
+) -> list[int]:
     """The ids of the prompt up to where the model begins its answer.
 
     Raises:
         InvalidChat: As in `render`.
     """
-    return _ids(tokenizer, render(tokenizer, messages))
+    return encode_text(tokenizer, render(tokenizer, messages, tools=tools))
 
 
 def encode_example(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, eos_ids: frozenset[int] | None = None
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    *,
+    tools: Sequence[Tool] = (),
+    eos_ids: frozenset[int] | None = None,
 ) -> EncodedExample:
-    """The last message, the assistant's, as an answer to the others.
+    """The last message, the assistant's with its calls, as an answer to the others.
 
     The prompt's part is exactly what `encode_prompt` gives for the others, and the answer's part is encoded by
     itself, as a model generates it. What the template writes after the end-of-turn token is left out.
@@ -66,14 +95,15 @@ def encode_example(
     """
     if len(messages) < 2 or messages[-1].get("role") != "assistant":
         raise InvalidChat("The last message is not the assistant's.", "End each example with its answer.")
-    prompt, whole = render(tokenizer, messages[:-1]), render(tokenizer, messages, asks=False)
+    prompt = render(tokenizer, messages[:-1], tools=tools)
+    whole = render(tokenizer, messages, tools=tools, asks=False)
     if not whole.startswith(prompt):
         raise InvalidChat(
             "The chat template renders the prompt differently once it is answered.",
             "Use a template in which the answered prompt begins with the prompt.",
         )
     ends = eos_ids or frozenset({_eos(tokenizer)})
-    prompt_ids, answer_ids = _ids(tokenizer, prompt), _ids(tokenizer, whole[len(prompt) :])
+    prompt_ids, answer_ids = encode_text(tokenizer, prompt), encode_text(tokenizer, whole[len(prompt) :])
     positions = [index for index, token in enumerate(answer_ids) if token in ends]
     if len(positions) > 1:
         raise InvalidChat("The answer holds an end-of-turn token.", "Remove the marker from the answer's text.")
@@ -81,9 +111,25 @@ def encode_example(
     return EncodedExample((*prompt_ids, *answer), len(prompt_ids))
 
 
-def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """The ids of rendered text; special tokens that it names become themselves, and none is added."""
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     return ids
+
+
+def _with_objects(message: Message) -> dict[str, Any]:
+    calls = message.get("tool_calls")
+    if not calls:
+        return dict(message)
+    return {**message, "tool_calls": [{**call, "function": _with_object(call["function"])} for call in calls]}
+
+
+def _with_object(function: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        arguments = json.loads(function["arguments"])
+    except (TypeError, ValueError, RecursionError):
+        return dict(function)
+    return {**function, "arguments": arguments} if isinstance(arguments, dict) else dict(function)
 
 
 def _eos(tokenizer: PreTrainedTokenizerBase) -> int:

@@ -103,6 +103,9 @@ class _Client(Protocol):
     def read_answer(self, text: str, finish_reason: FinishReason = "stop") -> Answer:
         """Return the answer that a model gave as text; `finish_reason` is `length` when the token limit cut it."""
 
+    def as_written(self, answer: Answer, prompt_size: str) -> Answer:
+        """Return an answer of a case in the form in which a model writes it that was asked in this size."""
+
     def judge(self, case: Case, answer: Answer) -> Verdict:
         """Return the verdict on the answer that follows the case's history."""
 
@@ -238,6 +241,10 @@ class ProfileBase(_NoMaterial, ABC):
     def read_answer(self, text: str, finish_reason: FinishReason = "stop") -> Answer:
         """Return the text as an answer without function calls."""
         return Answer(text, (), finish_reason)
+
+    def as_written(self, answer: Answer, prompt_size: str) -> Answer:
+        """Return the answer as it is: its form is the same in all sizes."""
+        return answer
 
     def check_case(self, case: Case) -> None:
         """Accept every case."""

@@ -20,13 +20,14 @@ BUILT_IN = MappingProxyType(
         "roo_xml_classic": "services.protocols.roo_xml.profile:CLASSIC_PROFILE",
         "roo_native": "services.protocols.roo_native.profile:PROFILE",
         "openai_tools": "services.protocols.openai_tools.profile:PROFILE",
+        "text": "services.protocols.plain_text.profile:PROFILE",
     }
 )
 """Module and name of each profile that ships with the product."""
 
 _NEEDED = (
     *("id", "version", "packages", "digest", "prompt_sizes", "tools", "closed_tools", "vector_operations"),
-    *("messages", "tools_for", "read_answer", "judge", "take_turn", "replies", "check_case"),
+    *("messages", "tools_for", "read_answer", "as_written", "judge", "take_turn", "replies", "check_case"),
     *("reference_answer", "example", "suites", "generate_pool", "probe_cases", "categories", "generate_cases"),
 )
 _LOAD_FAULTS = (

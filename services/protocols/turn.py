@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 if TYPE_CHECKING:
-    from services.protocols.cases import McpServer
+    from services.protocols.cases import Effect, McpServer
 
 FinishReason = Literal["stop", "length"]
 CallVerdict = Literal["accepted", "failed", "skipped"]
@@ -133,7 +133,9 @@ class ClientState:
         fuzzy_threshold: similarity from which a diff's block matches, 0 to 1.
         results: what tools answer that do nothing by themselves, by call (see `Case.results`).
         tools: function definitions in OpenAI's form that the model was offered, where a case brings its own.
+        effects: what those functions do, by name (see `Case.effects`).
         included_tools: opt-in tools that the model's settings bring in.
+        needs_done_todos: a completion is refused while the checklist has an item that is not completed.
     """
 
     mode: str = "code"
@@ -153,7 +155,9 @@ class ClientState:
     fuzzy_threshold: float = 1.0
     results: Mapping[str, str] = field(default_factory=dict)
     tools: Sequence[Mapping[str, object]] = ()
+    effects: Mapping[str, Effect] = field(default_factory=dict)
     included_tools: frozenset[str] = frozenset()
+    needs_done_todos: bool = False
 
 
 def assistant_message(answer: Answer) -> Message:

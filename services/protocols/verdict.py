@@ -6,6 +6,24 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+from services.protocols.faults import Fault
+
+__all__ = [
+    "CAUSES",
+    "FORM_LAYERS",
+    "Cause",
+    "Fault",
+    "Layer",
+    "LayerName",
+    "LayerStatus",
+    "Span",
+    "Verdict",
+    "fault_of_code",
+    "fault_verdict",
+    "passed",
+    "verdict_of",
+]
+
 Span = tuple[int, int]
 
 
@@ -57,80 +75,6 @@ class Cause(StrEnum):
     BACKEND_FAULT = "backend_fault"
 
 
-class Fault(StrEnum):
-    """What can be wrong, in the prompt's terms and, by its own codes, in the client's."""
-
-    NO_CALL = "no_call"
-    NO_TOOL = "no_tool"
-    EMPTY_ANSWER = "empty_answer"
-    FOREIGN_FORM = "foreign_form"
-    BAD_TAG = "bad_tag"
-    UNKNOWN_NAME = "unknown_name"
-    CUT_OFF = "cut_off"
-    UNCLOSED = "unclosed"
-    ANSWER_TOO_LONG = "answer_too_long"
-    VALUE_CUT = "value_cut"
-    STRAY_TEXT = "stray_text"
-    REPEATED_PARAMETER = "repeated_parameter"
-    FOREIGN_PARAMETER = "foreign_parameter"
-    BAD_JSON = "bad_json"
-    NOT_AN_OBJECT = "not_an_object"
-    INVALID_ARGUMENTS = "invalid_arguments"
-    WRAPPED = "wrapped"
-    SEVERAL_CALLS = "several_calls"
-    SECOND_TOOL = "second_tool"
-    AFTER_NEW_TASK = "after_new_task"
-    TEXT_AFTER = "text_after"
-    UNKNOWN_TOOL = "unknown_tool"
-    BAD_MCP_NAME = "bad_mcp_name"
-    NOT_ALLOWED_IN_MODE = "not_allowed_in_mode"
-    FILE_PATTERN = "file_pattern"
-    EXPERIMENT_OFF = "experiment_off"
-    MISSING_PARAM = "missing_param"
-    MISSING_KEY = "missing_key"
-    BAD_VALUE = "bad_value"
-    ARGS_XML = "args_xml"
-    FOLLOW_UP_XML = "follow_up_xml"
-    BAD_RANGE = "bad_range"
-    BAD_OFFSET = "bad_offset"
-    BAD_PATH_VALUE = "bad_path_value"
-    MCP_BAD_JSON = "mcp_bad_json"
-    MCP_UNKNOWN_SERVER = "mcp_unknown_server"
-    MCP_UNKNOWN_TOOL = "mcp_unknown_tool"
-    UNKNOWN_MODE = "unknown_mode"
-    SAME_MODE = "same_mode"
-    UNKNOWN_INSTRUCTION = "unknown_instruction"
-    BAD_ARTIFACT_ID = "bad_artifact_id"
-    DIFF_FORM = "diff_form"
-    STRAY_MARKER = "stray_marker"
-    MARKER_ORDER = "marker_order"
-    LINE_MARKER_IN_REPLACE = "line_marker_in_replace"
-    UNFINISHED_BLOCK = "unfinished_block"
-    NO_BLOCK = "no_block"
-    WRONG_TOOL = "wrong_tool"
-    WRONG_ARGUMENTS = "wrong_arguments"
-    FREE_TEXT = "free_text"
-    FILE_NOT_FOUND = "file_not_found"
-    IS_DIRECTORY = "is_directory"
-    RANGE_BEYOND_END = "range_beyond_end"
-    IGNORED_FILE = "ignored_file"
-    DIFF_FAILED = "diff_failed"
-    NO_MATCH = "no_match"
-    IDENTICAL = "identical"
-    EMPTY_SEARCH = "empty_search"
-    SOME_PARTS_FAILED = "some_parts_failed"
-    TOOL_FAILED_BEFORE_COMPLETION = "tool_failed_before_completion"
-    CALL_FAILED = "call_failed"
-    WRONG_RESULT = "wrong_result"
-    STOPPED = "stopped"
-    MISTAKE_LIMIT = "mistake_limit"
-    REPEATED_CALL = "repeated_call"
-    TURN_BUDGET = "turn_budget"
-    NEEDLESS_CALL = "needless_call"
-    TEMPLATE_FAULT = "template_fault"
-    BACKEND_FAULT = "backend_fault"
-
-
 _TABLE: tuple[tuple[LayerName, Cause, str], ...] = (
     (LayerName.CALL_PRESENT, Cause.NO_CALL, "no_call no_tool empty_answer"),
     (LayerName.CALL_PRESENT, Cause.WRONG_FORMAT, "foreign_form bad_tag answer_too_long"),
@@ -152,12 +96,13 @@ _TABLE: tuple[tuple[LayerName, Cause, str], ...] = (
     (LayerName.VALID_VALUES, Cause.BAD_VALUE, "mcp_bad_json mcp_unknown_server mcp_unknown_tool"),
     (LayerName.VALID_VALUES, Cause.BAD_VALUE, "unknown_mode same_mode unknown_instruction bad_artifact_id"),
     (LayerName.VALID_VALUES, Cause.BAD_VALUE, "diff_form stray_marker marker_order line_marker_in_replace"),
-    (LayerName.VALID_VALUES, Cause.BAD_VALUE, "unfinished_block no_block"),
+    (LayerName.VALID_VALUES, Cause.BAD_VALUE, "unfinished_block no_block bad_patch"),
     (LayerName.RIGHT_TOOL, Cause.WRONG_TOOL, "wrong_tool"),
     (LayerName.RIGHT_ARGUMENTS, Cause.WRONG_ARGUMENTS, "wrong_arguments free_text"),
     (LayerName.EFFECT, Cause.EFFECT_FAILED, "file_not_found is_directory range_beyond_end ignored_file"),
     (LayerName.EFFECT, Cause.EFFECT_FAILED, "diff_failed no_match identical empty_search some_parts_failed"),
-    (LayerName.EFFECT, Cause.EFFECT_FAILED, "tool_failed_before_completion call_failed"),
+    (LayerName.EFFECT, Cause.EFFECT_FAILED, "several_matches count_mismatch file_exists"),
+    (LayerName.EFFECT, Cause.EFFECT_FAILED, "tool_failed_before_completion open_todos call_failed"),
     (LayerName.EFFECT, Cause.WRONG_RESULT, "wrong_result"),
     (LayerName.TASK_DONE, Cause.STOPPED, "stopped mistake_limit repeated_call turn_budget"),
     (LayerName.NO_NEEDLESS_CALL, Cause.NEEDLESS_CALL, "needless_call"),

@@ -16,6 +16,7 @@ from services.registry.domain.test_suite import BuiltInSuite
 from services.registry.importers.folder import FolderImporter
 from services.registry.importers.gguf import GgufImporter
 from services.registry.importers.inspection import FolderFacts
+from services.registry.importers.suites import SUITE_READERS
 from services.registry.importers.workspace import Workspace
 from services.registry.jobs.model_import import ImportJob
 from services.registry.ports import Importer
@@ -51,7 +52,9 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
     workspace.clear()
     job = ImportJob(importers, models, artifacts, adoption, files, workspace)
     add_import_job(application, job, limit=settings.num_imports)
-    suites = TestSuiteUseCases(test_suites, artifacts, adoption=adoption, built_in=built_in_suites())
+    suites = TestSuiteUseCases(
+        test_suites, artifacts, adoption=adoption, readers=SUITE_READERS, built_in=built_in_suites()
+    )
     application.on_start(suites.register_built_in)
     servicer = RegistryServicer(
         models=ModelUseCases(models, artifacts, adoption=adoption, files=files),
@@ -77,7 +80,7 @@ def add_import_job(application: Application, job: ImportJob, *, limit: int) -> N
 def built_in_suites() -> tuple[BuiltInSuite, ...]:
     """Return the suites of all profiles."""
     return tuple(
-        BuiltInSuite(suite.suite_id, suite.version, suite.text.encode("utf-8"))
+        BuiltInSuite(suite.suite_id, suite.version, suite.text.encode("utf-8"), suite.provenance)
         for profile_id in profile_ids()
         for suite in get_profile(profile_id).suites()
     )

@@ -13,6 +13,7 @@ from services.registry.domain.identifiers import VersionRef
 from services.registry.domain.model import Model, ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
 from services.registry.domain.model_import import InspectedSource
 from services.registry.domain.paging import Page, PageRequest
+from services.registry.domain.suite_source import Conversion, Rows
 from services.registry.domain.test_case import TestCase
 from services.registry.domain.test_suite import TestSuiteVersion, TestSuiteVersionDraft
 
@@ -102,6 +103,13 @@ class TestSuiteStore(Protocol):
 
     async def holds(self, digest: str) -> bool:
         """Say whether a version's bytes have this digest."""
+
+
+class SuiteReader(Protocol):
+    """Reads files of one format of test cases."""
+
+    def __call__(self, content: Path, conversion: Conversion, answers: Path | None) -> Rows:
+        """Yield the number of each line with the document of the case that it is, or with what is wrong."""
 
 
 class Artifacts(Protocol):

@@ -13,6 +13,7 @@ from services.chassis.artifacts import Artifact
 from services.chassis.database import Database
 from services.chassis.errors import AlreadyExists, InvalidArgument
 from services.chassis.migration import migrate
+from services.protocols.suites import Provenance
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.dataset import DatasetVersionDraft
 from services.registry.domain.identifiers import VersionRef
@@ -261,3 +262,12 @@ async def test_a_built_in_suite_keeps_the_number_it_ships_with(stores: Stores) -
     built_in = await stores.suites.list_versions("", FIRST, built_in_only=True)
     assert [row.version_id for row in built_in.items] == ["roo_xml/core@3"]
     assert len((await stores.suites.list_versions("", FIRST)).items) == 2
+
+
+async def test_what_is_known_of_a_suites_origin_is_kept(stores: Stores) -> None:
+    known = Provenance("Apache-2.0", "freeze", "7", "3.36.16", "somewhere")
+    draft = replace(suite_draft("x"), provenance=known, imported_from="bfcl sha256:1 sha256:2")
+    added = await stores.suites.add_version(draft, cases(1))
+    found = await stores.suites.get_version(VersionRef("roo_xml/mine", 1))
+    assert found == added
+    assert (added.provenance, added.imported_from) == (known, "bfcl sha256:1 sha256:2")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
+from services.protocols.cases.scoring import Scoring
 from services.protocols.javascript import trim
 from services.protocols.turn import Answer
 
@@ -45,11 +47,15 @@ class FreeText:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An argument with more than one right value; with `optional` it may be absent, too."""
+    """An argument with more than one right value; with `optional` it may be absent, too.
+
+    With `loose`, texts are compared without regard to case, blanks and the marks `,./-_*^`; not every protocol does.
+    """
 
     argument: str
     values: tuple[object, ...] = ()
     optional: bool = False
+    loose: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +95,36 @@ class Goal:
         mentions: words that the completion's result must hold.
         tools: tools that must have done their work at least once.
         todos: the checklist, if it matters.
+        calls: calls that must have done their work, each once and in any order; besides them only `tools` may do any.
+            None where no call is asked for by its arguments. Only for protocols whose calls stand beside the text.
+        todo_files: path by text of a checklist's item. After each turn, an item that is marked completed must have its
+            file as `files` says.
     """
 
     files: Mapping[str, str | None] = field(default_factory=dict)
     mentions: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     todos: tuple[tuple[str, str], ...] | None = None
+    calls: tuple[Expected, ...] | None = None
+    todo_files: Mapping[str, str] = field(default_factory=dict)
+
+
+EffectKind = Literal["read", "search", "write", "replace", "checklist"]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a function of the case's own does to the files or to the checklist.
+
+    Attributes:
+        kind: `read` tells the text of the file `path`; `search` the paths of the files that hold `text`, whatever its
+            case; `write` makes `text` the whole file; `replace` puts `new` for the one place where `old` stands;
+            `checklist` takes `items`, objects with a `text` and a `status`, for the checklist.
+        arguments: name of the function's parameter by what it is for, in the words above.
+    """
+
+    kind: EffectKind
+    arguments: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +154,12 @@ class Case:
         results: what tools answer that do nothing by themselves, by name, or by name and canonical arguments
             (`session.call_key`), which goes first.
         denied_tools: tools that the user refuses.
+        included_tools: opt-in tools that the settings of the model bring in.
+        excluded_tools: tools that those settings do not offer, though the client would run them.
+        needs_done_todos: the client refuses a completion while the checklist has an item that is not completed.
+        effects: what functions of `tools` do to the files and the checklist, by name; others only answer.
+        prompt: (role, content) of the messages before the task, where the protocol has no prompt of its own.
+        scoring: how an answer in plain text is scored, where the protocol has no calls.
     """
 
     case_id: str
@@ -147,3 +183,9 @@ class Case:
     tools: tuple[Mapping[str, object], ...] = ()
     results: Mapping[str, str] = field(default_factory=dict)
     denied_tools: tuple[str, ...] = ()
+    included_tools: tuple[str, ...] = ()
+    excluded_tools: tuple[str, ...] = ()
+    needs_done_todos: bool = False
+    effects: Mapping[str, Effect] = field(default_factory=dict)
+    prompt: tuple[tuple[str, str], ...] = ()
+    scoring: Scoring | None = None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import get_args
 
 from services.protocols.cases import fields as read
 from services.protocols.cases.fields import CaseError, Fields, each
-from services.protocols.cases.nouns import Case, Choice, Expected, FreeText, Goal, McpServer
+from services.protocols.cases.nouns import Case, Choice, Effect, EffectKind, Expected, FreeText, Goal, McpServer
+from services.protocols.cases.scoring import message_from_document, scoring_from_document
 from services.protocols.turn import Answer, FinishReason, ToolCall
 
 _NO_FILES: Mapping[str, str] = MappingProxyType({})
@@ -36,6 +38,12 @@ def case_from_document(document: object) -> Case:
         tools=fields.take("tools", each(read.mapping), ()),
         results=fields.take("results", read.texts, _NO_FILES),
         denied_tools=fields.take("denied_tools", read.names, ()),
+        included_tools=fields.take("included_tools", read.names, ()),
+        excluded_tools=fields.take("excluded_tools", read.names, ()),
+        needs_done_todos=fields.take("needs_done_todos", read.boolean, False),
+        effects=fields.take("effects", _effects, MappingProxyType({})),
+        prompt=fields.take("prompt", each(message_from_document), ()),
+        scoring=fields.take_if_there("scoring", scoring_from_document),
         history=fields.take("history", each(answer_from_document), ()),
         max_turns=fields.take("max_turns", read.count, 1),
         goal=fields.take_if_there("goal", _goal),
@@ -101,9 +109,33 @@ def _goal(value: object, path: str) -> Goal:
         fields.take("mentions", read.strings, ()),
         fields.take("tools", read.names, ()),
         fields.take_if_there("todos", each(_todo)),
+        fields.take_if_there("calls", each(_expected)),
+        fields.take("todo_files", read.texts, _NO_FILES),
     )
     fields.finish()
+    for item, file in goal.todo_files.items():
+        if file not in goal.files:
+            raise CaseError(f"{path}.todo_files.{item}", f"{file!r} is not among the goal's files")
     return goal
+
+
+def _effects(value: object, path: str) -> Mapping[str, Effect]:
+    entries = read.mapping(value, path).items()
+    return MappingProxyType({read.name(key, path): _effect(entry, f"{path}.{key}") for key, entry in entries})
+
+
+def _effect(value: object, path: str) -> Effect:
+    fields = Fields(value, path)
+    effect = Effect(fields.take("kind", _effect_kind), fields.take("arguments", read.texts))
+    fields.finish()
+    return effect
+
+
+def _effect_kind(value: object, path: str) -> EffectKind:
+    found: EffectKind | None = next((kind for kind in get_args(EffectKind) if kind == value), None)
+    if found is None:
+        raise CaseError(path, f"must be one of {', '.join(get_args(EffectKind))}")
+    return found
 
 
 def _final_files(value: object, path: str) -> Mapping[str, str | None]:
@@ -132,6 +164,7 @@ def _choice(value: object, path: str) -> Choice:
         fields.take("argument", read.name),
         fields.take("values", each(read.anything), ()),
         fields.take("optional", read.boolean, False),
+        fields.take("loose", read.boolean, False),
     )
     fields.finish()
     return choice

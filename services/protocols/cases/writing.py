@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.protocols.cases.nouns import Case, Expected, Goal
+from services.protocols.cases.nouns import Case, Choice, Expected, Goal
+from services.protocols.cases.scoring import scoring_to_document
 from services.protocols.turn import Answer
 
 Document = dict[str, object]
@@ -26,6 +27,14 @@ def case_to_document(case: Case) -> Document:
         "tools": [dict(tool) for tool in case.tools],
         "results": dict(case.results),
         "denied_tools": list(case.denied_tools),
+        "included_tools": list(case.included_tools),
+        "excluded_tools": list(case.excluded_tools),
+        "needs_done_todos": case.needs_done_todos or [],
+        "effects": {
+            name: {"kind": effect.kind, "arguments": dict(effect.arguments)} for name, effect in case.effects.items()
+        },
+        "prompt": [{"role": role, "content": content} for role, content in case.prompt],
+        "scoring": scoring_to_document(case.scoring) if case.scoring else [],
         "history": [answer_to_document(answer) for answer in case.history],
         "max_turns": case.max_turns if case.max_turns > 1 else [],
         "goal": _goal_document(case.goal) if case.goal else [],
@@ -58,15 +67,17 @@ def _expected_document(expected: Expected) -> Document:
         ],
     }
     if expected.choices:
-        document["choices"] = [
-            {"argument": choice.argument, "values": list(choice.values), "optional": choice.optional}
-            for choice in expected.choices
-        ]
+        document["choices"] = [_choice_document(choice) for choice in expected.choices]
     if expected.further:
         document["further"] = [_expected_document(call) for call in expected.further]
     if expected.no_call:
         document["no_call"] = True
     return document
+
+
+def _choice_document(choice: Choice) -> Document:
+    document: Document = {"argument": choice.argument, "values": list(choice.values), "optional": choice.optional}
+    return {**document, "loose": True} if choice.loose else document
 
 
 def _goal_document(goal: Goal) -> Document:
@@ -75,5 +86,8 @@ def _goal_document(goal: Goal) -> Document:
         "mentions": list(goal.mentions),
         "tools": list(goal.tools),
         "todos": None if goal.todos is None else [list(item) for item in goal.todos],
+        "calls": None if goal.calls is None else [_expected_document(call) for call in goal.calls],
+        "todo_files": dict(goal.todo_files),
     }
-    return {key: value for key, value in document.items() if value or (key == "todos" and value is not None)}
+    kept = ("todos", "calls")
+    return {key: value for key, value in document.items() if value or (key in kept and value is not None)}

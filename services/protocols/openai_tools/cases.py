@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator
-from functools import cache
-from importlib.resources import files
 
 from services.protocols.cases import Case, Expected
 from services.protocols.openai_tools.authoring.draw import Draw, load_stock
@@ -14,7 +12,6 @@ from services.protocols.openai_tools.authoring.skills import SKILLS, Draft
 from services.protocols.openai_tools.parse import written_call
 from services.protocols.openai_tools.tools import DRILLED_TOOLS, NO_CALL, TOOLS
 from services.protocols.profile import Split
-from services.protocols.suites import Suite, parse_suite
 
 SMOKE_SEED = "openai_tools/smoke/1"
 
@@ -25,13 +22,6 @@ _MAX_MISSES = 5_000
 
 class PoolExhausted(ValueError):
     """The pool has no further case of a tool."""
-
-
-@cache
-def smoke_suite() -> Suite:
-    """Return `openai_tools/smoke` version 1."""
-    text = files(__package__).joinpath("suites", "smoke-1.jsonl").read_text(encoding="utf-8")
-    return parse_suite(text, suite_id="openai_tools/smoke", version=1, profile="openai_tools")
 
 
 def generate_smoke() -> Iterator[Case]:
@@ -65,7 +55,8 @@ def generate_pool(
 def split_of(case: Case) -> Split:
     """Return the split that a pool case belongs to: one eighth probe, one eighth validation, the rest training."""
     calls = json.dumps([[due.tool, due.arguments] for due in case.expected.due], sort_keys=True)
-    key = case.task if case.expected.no_call else calls
+    is_free = case.expected.no_call or any(due.free_text for due in case.expected.due)
+    key = case.task if is_free else calls
     bucket = hashlib.sha256(key.encode()).digest()[0] % _NUM_BUCKETS
     return {0: "probe", 1: "validation"}.get(bucket, "train")  # type: ignore[return-value]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.protocols.cases import Expected
@@ -12,6 +12,9 @@ from services.protocols.openai_tools.schemas import Schema, default_of
 from services.protocols.verdict import Fault
 
 Arguments = Mapping[str, object]
+
+_MARKS = str.maketrans("", "", " ,./-_*^")
+"""What a loose comparison does not see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +85,48 @@ def _problems(expected: Expected, arguments: Arguments, schema: Schema) -> Itera
             continue
         choice = choices.get(name)
         default = default_of(schema, name)
-        found = _normal(arguments.get(name, default))
+        form = _loosened if choice and choice.loose else trim
+        found = _normal(arguments.get(name, default), form)
         right = [expected.arguments.get(name, default)] if name in expected.arguments or not choice else []
         right += choice.values if choice else ()
-        if found in map(_normal, right) or (choice and choice.optional and name not in arguments):
+        if found in (_normal(value, form) for value in right) or (choice and choice.optional and name not in arguments):
             yield None
         else:
             yield Fault.WRONG_ARGUMENTS, f"{name} is {_shown(arguments.get(name))}, not {_shown(right[0])}."
 
 
-def _normal(value: object) -> object:
-    """Return a form that is equal for equal values: text without blanks at its ends; 5 is 5.0, but true is not 1."""
+def _normal(value: object, form: Callable[[str], str] = trim) -> object:
+    """Return what is equal for equal values: texts in the given form; 5 is 5.0, but true is not 1."""
     if isinstance(value, bool):
         return ("bool", value)
     if isinstance(value, str):
-        return trim(value)
+        return form(value)
     if isinstance(value, Mapping):
-        return {key: _normal(entry) for key, entry in value.items()}
-    return [_normal(entry) for entry in value] if isinstance(value, list | tuple) else value
+        return {key: _normal(entry, form) for key, entry in value.items()}
+    return [_normal(entry, form) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def _loosened(text: str) -> str:
+    return text.translate(_MARKS).casefold()
+
+
+def plain_arguments(arguments: Arguments, schema: Schema) -> dict[str, object]:
+    """Return the arguments in the form that equal ones share: what is left out or is the default is not there."""
+    plain = {name: _plain(value) for name, value in arguments.items()}
+    defaults = {name: default_of(schema, name) for name in plain}
+    return {
+        name: value for name, value in plain.items() if value is not None and _normal(value) != _normal(defaults[name])
+    }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, str):
+        return trim(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def _shown(value: object) -> str:

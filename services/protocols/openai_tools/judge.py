@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from services.protocols.cases import Case
 from services.protocols.javascript import trim
 from services.protocols.openai_tools.comparison import Call, Match, match_calls
+from services.protocols.openai_tools.documents import effect_layer, without_texts
 from services.protocols.openai_tools.parse import MAX_CHARACTERS, OPEN, BadArguments, arguments_of
 from services.protocols.openai_tools.schemas import Schema, functions_of, missing_parameter, value_problem
 from services.protocols.turn import Answer, ToolCall
@@ -101,9 +102,9 @@ def _form_layer(name: LayerName, checked: Sequence[Checked], answer: Answer) -> 
 
 
 def _task_layers(case: Case, checked: Sequence[Checked], schemas: Mapping[str, Schema]) -> list[Layer]:
-    due = case.expected.due
     calls = [Call(place, one.call.name, one.arguments) for place, one in enumerate(checked)]
-    matches = match_calls(due, calls, schemas)
+    due, compared = without_texts(case, calls)
+    matches = match_calls(due, compared, schemas)
     spans = [one.call.span for one in checked]
     absent = [match for match in matches if match.call is None]
     layers = [passed(LayerName.RIGHT_TOOL)]
@@ -113,6 +114,8 @@ def _task_layers(case: Case, checked: Sequence[Checked], schemas: Mapping[str, S
         layers = [Layer(LayerName.RIGHT_TOOL, LayerStatus.FAILED, Fault.WRONG_TOOL, sentence, spans[0], share)]
     if any(match.call for match in matches) and all(one.finding is None for one in checked):
         layers.append(_arguments_layer(matches, spans))
+        effect = None if absent else effect_layer(case, calls)
+        layers += [effect] if effect else []
     taken = {match.call.place for match in matches if match.call}
     surplus = [one for place, one in enumerate(checked) if place not in taken] if not absent else []
     layers.append(_needless(surplus, len(checked)))

@@ -58,6 +58,20 @@ def as_functions(answer: Answer) -> Answer:
     return replace(answer, text=trim(text + answer.text[end:]), calls=calls)
 
 
+def as_text(answer: Answer) -> Answer:
+    """Return the answer with the calls that stand beside its text written into it, as `read_answer` reads them."""
+    beside = [call for call in answer.calls if call.span is None]
+    if not beside:
+        return answer
+    written = "\n".join(_written_raw(call) for call in beside)
+    return read_answer(f"{answer.text}\n{written}" if answer.text else written, answer.finish_reason)
+
+
+def _written_raw(call: ToolCall) -> str:
+    name = json.dumps(call.name, ensure_ascii=False)
+    return f'{OPEN}\n{{"name": {name}, "arguments": {call.arguments or "{}"}}}\n{CLOSE}'
+
+
 def written_call(name: str, arguments: object) -> str:
     """Return a call as `read_answer` reads it."""
     return f"{OPEN}\n{json.dumps({'name': name, 'arguments': arguments}, ensure_ascii=False)}\n{CLOSE}"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
-from services.protocols.cases import Case, CaseError
-from services.protocols.openai_tools import cases, generation, parse, prompt, vectors
+from services.protocols.cases import Case, CaseError, Goal
+from services.protocols.openai_tools import cases, parse, prompt, scenarios, vectors
+from services.protocols.openai_tools.client.effects import check_effect
+from services.protocols.openai_tools.client.replies import replies
+from services.protocols.openai_tools.client.turn import take_turn
 from services.protocols.openai_tools.judge import judge
-from services.protocols.openai_tools.replies import replies
-from services.protocols.openai_tools.schemas import check_schema, functions_of
-from services.protocols.openai_tools.tools import DRILLED_TOOLS, NO_CALL, VERSION
-from services.protocols.openai_tools.turn import take_turn
+from services.protocols.openai_tools.schemas import Schema, check_schema, functions_of, parameters_of
+from services.protocols.openai_tools.tools import DRILLED_TOOLS, NO_CALL_LABELS, VERSION
 from services.protocols.profile import Example, Message, Profile, ProfileBase, Split, StockName, Tool
 from services.protocols.suites import Suite
+from services.protocols.suites.stored import stored_suites
 from services.protocols.turn import Answer, ClientState, FinishReason, TurnOutcome, assistant_message
 from services.protocols.verdict import Verdict
 
@@ -25,7 +27,7 @@ class OpenAiTools(ProfileBase):
     packages = ("services.protocols.openai_tools",)
     prompt_sizes = prompt.PROMPT_SIZES
     tools = DRILLED_TOOLS
-    closed_tools: Collection[str] = (NO_CALL,)
+    closed_tools: Collection[str] = NO_CALL_LABELS
     vector_operations = vectors.OPERATIONS
 
     def _opening(self, case: Case, prompt_size: str) -> list[Message]:
@@ -42,6 +44,10 @@ class OpenAiTools(ProfileBase):
         """Return the answer with the calls that its text writes between `<tool_call>` tags."""
         return parse.read_answer(text, finish_reason)
 
+    def as_written(self, answer: Answer, prompt_size: str) -> Answer:
+        """Return the answer with its calls in the text, except in the size `bare`."""
+        return answer if prompt_size == "bare" else parse.as_text(answer)
+
     def take_turn(self, state: ClientState, answer: Answer) -> TurnOutcome:
         """Run the calls of `answer`; one without a call completes the task."""
         return take_turn(state, answer)
@@ -55,14 +61,19 @@ class OpenAiTools(ProfileBase):
         schemas = functions_of(case.tools)
         for place, (name, schema) in enumerate(schemas.items()):
             check_schema(schema, f"tools[{place}].function.parameters")
-            if name == NO_CALL:
-                raise CaseError(f"tools[{place}].function.name", f"{NO_CALL!r} stands for no call")
+            if name in NO_CALL_LABELS:
+                raise CaseError(f"tools[{place}].function.name", f"{name!r} stands for no call")
+        for name, effect in case.effects.items():
+            if name not in schemas:
+                raise CaseError(f"effects.{name}", "the case offers no such function")
+            check_effect(effect, parameters_of(schemas[name]), f"effects.{name}")
         if case.expected.no_call and case.expected.further:
             raise CaseError("expected.further", "must be empty where no call is due")
         for place, due in enumerate(case.expected.due):
             if due.tool not in schemas:
                 field = f"expected.further[{place - 1}].tool" if place else "expected.tool"
                 raise CaseError(field, f"the case offers no function {due.tool!r}")
+        _check_goal(case.goal, schemas)
 
     def example(self, case: Case, prompt_size: str) -> Example:
         """Return messages and answer; calls are text, except in the size `bare`, where the tools stand beside."""
@@ -74,7 +85,7 @@ class OpenAiTools(ProfileBase):
 
     def suites(self) -> tuple[Suite, ...]:
         """Return the built-in suites."""
-        return (cases.smoke_suite(),)
+        return stored_suites("services.protocols.openai_tools", "openai_tools")
 
     def generate_pool(
         self, seed: int, count: int, *, tools: Collection[str] | None = None, split: Split = "train"
@@ -85,7 +96,7 @@ class OpenAiTools(ProfileBase):
     @property
     def categories(self) -> tuple[str, ...]:
         """Names of the kinds of tasks that `generate_cases` draws."""
-        return generation.CATEGORIES
+        return tuple(scenarios.CATEGORIES)
 
     def generate_cases(
         self,
@@ -97,7 +108,16 @@ class OpenAiTools(ProfileBase):
         split: Split = "train",
     ) -> Iterator[Case]:
         """Yield `count` cases, balanced over `categories`."""
-        return generation.generate_cases(seed, count, categories=categories, stock=stock, split=split)
+        return scenarios.generate_cases(seed, count, categories=categories, stock=stock, split=split)
+
+
+def _check_goal(goal: Goal | None, schemas: Mapping[str, Schema]) -> None:
+    for place, name in enumerate(goal.tools if goal else ()):
+        if name not in schemas:
+            raise CaseError(f"goal.tools[{place}]", f"the case offers no function {name!r}")
+    for place, call in enumerate(goal.calls or () if goal else ()):
+        if call.tool not in schemas:
+            raise CaseError(f"goal.calls[{place}].tool", f"the case offers no function {call.tool!r}")
 
 
 PROFILE: Profile = OpenAiTools()

@@ -23,6 +23,7 @@ _RULES = """Rules:
 - Leave optional arguments out unless the request names them.
 - Keep names, spellings and numbers exactly as the request gives them, in the type that the schema names.
 - When the request asks for several things, write one call for each, one after the other.
+- When a call needs what another one answers, make the other one first and wait for its answer.
 - After the results have come, tell the person in plain text what was done."""
 _BRIEF = (
     "Call a function only when the request needs it, with values from the request alone; else answer in plain text."

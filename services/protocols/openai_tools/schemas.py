@@ -52,7 +52,7 @@ def check_schema(schema: Schema, path: str) -> None:
     if schema.get("type", "object") != "object":
         raise CaseError(f"{path}.type", "must be object")
     try:
-        Draft202012Validator.check_schema(dict(schema))
+        _check_text(json.dumps(schema, default=dict))
     except SchemaError as error:
         raise CaseError(".".join((path, *map(str, error.absolute_path))), error.message[:200]) from error
     except RecursionError as error:
@@ -60,6 +60,12 @@ def check_schema(schema: Schema, path: str) -> None:
     for reference in _references(schema):
         if not reference.startswith("#"):
             raise CaseError(path, f"the reference {reference[:_MAX_SHOWN]!r} leads out of the schema")
+
+
+@lru_cache(maxsize=4096)
+def _check_text(schema: str) -> None:
+    # Cases of one suite share their functions, and checking one schema takes milliseconds.
+    Draft202012Validator.check_schema(json.loads(schema))
 
 
 def _references(value: object) -> Iterator[str]:
@@ -72,6 +78,12 @@ def _references(value: object) -> Iterator[str]:
             waiting += one.values()
         elif isinstance(one, list | tuple):
             waiting += one
+
+
+def parameters_of(schema: Schema) -> Schema:
+    """Return the schema of each parameter that the function names."""
+    properties = schema.get("properties")
+    return properties if isinstance(properties, Mapping) else {}
 
 
 def missing_parameter(schema: Schema, arguments: Mapping[str, object]) -> str | None:
@@ -97,8 +109,7 @@ def value_problem(schema: Schema, arguments: Mapping[str, object]) -> str | None
 
 def default_of(schema: Schema, name: str) -> object:
     """Return the value that a parameter has when it is left out; None when the schema names none."""
-    properties = schema.get("properties")
-    entry = properties.get(name) if isinstance(properties, Mapping) else None
+    entry = parameters_of(schema).get(name)
     return entry.get("default") if isinstance(entry, Mapping) else None
 
 

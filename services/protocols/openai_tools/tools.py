@@ -8,53 +8,56 @@ from types import MappingProxyType
 VERSION = "1"
 NO_CALL = "no_call"
 """Stands for the tool where no call is due."""
+NO_CALL_LABELS = (NO_CALL, "no_call_question", "no_call_report", "no_call_refusal")
+"""The same, told apart by what the text is for: talk, a question, what was done, what cannot be done."""
 
-_TEXT = {"type": "string"}
-_TEXTS = {"type": "array", "items": _TEXT, "minItems": 1}
-_DATE = {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "description": "YYYY-MM-DD"}
-_TIME = {"type": "string", "pattern": "^[0-9]{2}:[0-9]{2}$", "description": "HH:MM"}
+TEXT = {"type": "string"}
+TEXTS = {"type": "array", "items": TEXT, "minItems": 1}
+DATE = {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "description": "YYYY-MM-DD"}
+TIME = {"type": "string", "pattern": "^[0-9]{2}:[0-9]{2}$", "description": "HH:MM"}
 _LEVEL = {"type": "integer", "minimum": 0, "maximum": 255}
 
 
-def _tool(name: str, description: str, required: Mapping[str, object], **optional: object) -> Mapping[str, object]:
+def function(name: str, description: str, required: Mapping[str, object], **optional: object) -> Mapping[str, object]:
+    """Return a function's definition in OpenAI's form; it takes the named parameters and no others."""
     parameters = {
         "type": "object",
         "properties": {**required, **optional},
         "required": list(required),
         "additionalProperties": False,
     }
-    function = {"name": name, "description": description, "parameters": parameters}
-    return MappingProxyType({"type": "function", "function": function})
+    definition = {"name": name, "description": description, "parameters": parameters}
+    return MappingProxyType({"type": "function", "function": definition})
 
 
 _ALL = (
-    _tool(
+    function(
         "get_forecast",
         "Weather forecast of a place.",
-        {"city": _TEXT, "days": {"type": "integer", "minimum": 1, "maximum": 14}},
+        {"city": TEXT, "days": {"type": "integer", "minimum": 1, "maximum": 14}},
         unit={"type": "string", "enum": ["celsius", "fahrenheit"], "default": "celsius"},
     ),
-    _tool(
+    function(
         "create_event",
         "Puts an event into the calendar.",
-        {"title": _TEXT, "date": _DATE, "time": _TIME},
-        attendees={"type": "array", "items": _TEXT},
+        {"title": TEXT, "date": DATE, "time": TIME},
+        attendees={"type": "array", "items": TEXT},
     ),
-    _tool("list_events", "Events of one day.", {"date": _DATE}, calendar=_TEXT),
-    _tool(
+    function("list_events", "Events of one day.", {"date": DATE}, calendar=TEXT),
+    function(
         "find_files",
         "Files whose names match a glob.",
-        {"pattern": _TEXT, "folder": _TEXT},
+        {"pattern": TEXT, "folder": TEXT},
         max_results={"type": "integer", "minimum": 1, "default": 100},
     ),
-    _tool("rename_file", "Gives a file a new name.", {"path": _TEXT, "new_name": _TEXT}),
-    _tool(
+    function("rename_file", "Gives a file a new name.", {"path": TEXT, "new_name": TEXT}),
+    function(
         "search_products",
         "Products of the shop.",
-        {"query": _TEXT, "max_price": {"type": "number", "exclusiveMinimum": 0}},
+        {"query": TEXT, "max_price": {"type": "number", "exclusiveMinimum": 0}},
         in_stock={"type": "boolean", "default": False},
     ),
-    _tool(
+    function(
         "place_order",
         "Orders a product.",
         {
@@ -63,18 +66,18 @@ _ALL = (
         },
         gift_wrap={"type": "boolean", "default": False},
     ),
-    _tool("send_mail", "Sends a mail.", {"to": _TEXTS, "subject": _TEXT, "body": _TEXT}),
-    _tool(
+    function("send_mail", "Sends a mail.", {"to": TEXTS, "subject": TEXT, "body": TEXT}),
+    function(
         "convert_units",
         "Converts a measured value.",
-        {"value": {"type": "number"}, "from_unit": _TEXT, "to_unit": _TEXT},
+        {"value": {"type": "number"}, "from_unit": TEXT, "to_unit": TEXT},
     ),
-    _tool("set_timer", "Starts a timer.", {"minutes": {"type": "integer", "minimum": 1}, "label": _TEXT}),
-    _tool(
+    function("set_timer", "Starts a timer.", {"minutes": {"type": "integer", "minimum": 1}, "label": TEXT}),
+    function(
         "set_light",
         "Sets a lamp's colour.",
         {
-            "room": _TEXT,
+            "room": TEXT,
             "color": {
                 "type": "object",
                 "properties": {"red": _LEVEL, "green": _LEVEL, "blue": _LEVEL},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from services.protocols.javascript import SPACE_CLASS, trim
@@ -33,3 +33,14 @@ def read_checklist(text: str) -> tuple[tuple[Item, ...], tuple[str, ...]]:
 def write_checklist(items: Iterable[Item]) -> str:
     """Return the checklist text of `items`, one a line, in the form that the prompt shows."""
     return "\n".join(f"[{_MARK[status]}] {text}" for status, text in items)
+
+
+def unfinished_work(items: Sequence[tuple[str, str]]) -> str | None:
+    """Return what a client that wants all items completed says to a completion before that, or None when all are."""
+    left = [text for status, text in items if status != "completed"]
+    if not left:
+        return None
+    return (
+        f"The checklist has {len(left)} of {len(items)} items open, the first of them {left[0]!r}. Finish them and "
+        "mark them completed with update_todo_list, then complete the task."
+    )

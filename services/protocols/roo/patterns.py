@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -21,7 +22,10 @@ class _Unreadable(ValueError):
 def compiled(pattern: str) -> re.Pattern[str] | None:
     """Return the Python form of an ECMAScript expression without flags, or None when there is none."""
     try:
-        return re.compile("".join(_translated(pattern)), re.ASCII)
+        with warnings.catch_warnings():
+            # Python announces that `--` and `||` in a class will mean more one day; here they mean what they do there.
+            warnings.simplefilter("ignore", FutureWarning)
+            return re.compile("".join(_translated(pattern)), re.ASCII)
     except (re.error, _Unreadable, OverflowError, RecursionError):
         return None
 

@@ -17,7 +17,7 @@ from services.protocols.roo_native.tools import DRILLED_TOOLS
 from services.protocols.roo_xml import cases as xml
 from services.protocols.roo_xml.arguments import typed_arguments
 from services.protocols.roo_xml.parse import ToolBlock, parse
-from services.protocols.suites import Suite, parse_suite, suite_text
+from services.protocols.suites import Provenance, Suite, parse_suite, suite_text
 from services.protocols.turn import Answer, ToolCall
 
 MAX_PROBE_CASES = 48
@@ -35,7 +35,10 @@ Call = tuple[str, Arguments]
 def core_suite() -> Suite:
     """Return `roo_native/core` version 1."""
     text = suite_text(map(native_case, xml.core_suite().cases))
-    return parse_suite(text, suite_id="roo_native/core", version=1, profile="roo_native")
+    suite = parse_suite(text, suite_id="roo_native/core", version=1, profile="roo_native")
+    return replace(
+        suite, provenance=Provenance("Apache-2.0", f"{__name__}.native_case of {xml.core_suite().suite_id}@1")
+    )
 
 
 def generate_pool(

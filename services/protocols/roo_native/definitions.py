@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -16,9 +16,11 @@ from services.protocols.roo_native.tools import DEFAULT_TOOLS, NATIVE_RULES
 Definition = dict[str, object]
 
 
-def offered_tools(mode: Mode, included_tools: Sequence[str] = ()) -> tuple[str, ...]:
+def offered_tools(
+    mode: Mode, included_tools: Collection[str] = (), excluded_tools: Collection[str] = ()
+) -> tuple[str, ...]:
     """Return the names of the client's own functions that `mode` offers, in the order of the catalogue."""
-    wanted = {*DEFAULT_TOOLS, *(NATIVE_RULES.aliases.get(name, name) for name in included_tools)}
+    wanted = {*DEFAULT_TOOLS, *(NATIVE_RULES.aliases.get(name, name) for name in included_tools)} - {*excluded_tools}
     return tuple(
         name
         for name in _catalogue()
@@ -26,15 +28,22 @@ def offered_tools(mode: Mode, included_tools: Sequence[str] = ()) -> tuple[str, 
     )
 
 
-def definitions(mode: Mode, servers: Sequence[McpServer], *, included_tools: Sequence[str] = ()) -> list[Definition]:
+def definitions(
+    mode: Mode,
+    servers: Sequence[McpServer],
+    *,
+    included_tools: Collection[str] = (),
+    excluded_tools: Collection[str] = (),
+) -> list[Definition]:
     """Return what `mode` offers: the client's own functions, and behind them those of the connected servers.
 
     Args:
         mode: the current one.
         servers: the connected ones; what arguments their tools take is not known.
         included_tools: opt-in tools of the model.
+        excluded_tools: tools that the model's settings leave out.
     """
-    own = [_definition(name) for name in offered_tools(mode, included_tools)]
+    own = [_definition(name) for name in offered_tools(mode, included_tools, excluded_tools)]
     return own + ([_server_function(name) for name in server_functions(servers)] if "mcp" in mode.groups else [])
 
 

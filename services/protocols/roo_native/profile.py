@@ -5,28 +5,31 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from services.protocols.cases import Case, CaseError
-from services.protocols.profile import Example, Message, Profile, ProfileBase, Split, Tool
-from services.protocols.roo import scenarios
+from services.protocols.profile import Example, Message, Profile, Split, Tool
 from services.protocols.roo.modes import find_mode
+from services.protocols.roo.profile import RooProfile
+from services.protocols.roo.scenarios import Scenario
 from services.protocols.roo_native import cases, prompt
+from services.protocols.roo_native.client.replies import replies
 from services.protocols.roo_native.judge import judge
 from services.protocols.roo_native.parse import answer_from_text, with_calls_beside
-from services.protocols.roo_native.replies import replies
 from services.protocols.roo_native.scenario_case import case_of
-from services.protocols.roo_native.tools import CLIENT_VERSION, DRILLED_TOOLS, TOOLS
+from services.protocols.roo_native.tools import ALIASES, CLIENT_VERSION, DRILLED_TOOLS, OPT_IN_EDIT_TOOLS, TOOLS
 from services.protocols.roo_native.turn import take_turn
 from services.protocols.roo_native.vectors import OPERATIONS
 from services.protocols.suites import Suite
+from services.protocols.suites.stored import stored_suites
 from services.protocols.turn import Answer, ClientState, FinishReason, TurnOutcome, assistant_message
 from services.protocols.verdict import Verdict
 
 
-class RooNative(ProfileBase):
+class RooNative(RooProfile):
     """Roo Code's function-calling protocol as a profile; see `services.protocols.profile.Profile`."""
 
     id = "roo_native"
     version = CLIENT_VERSION
     packages = ("services.protocols.roo", "services.protocols.roo_native", "services.protocols.roo_xml")
+    protocol = "roo_native"
     prompt_sizes = prompt.PROMPT_SIZES
     tools = DRILLED_TOOLS
     closed_tools: Collection[str] = cases.CLOSED_TOOLS
@@ -58,10 +61,16 @@ class RooNative(ProfileBase):
         return replies(state, outcome)
 
     def check_case(self, case: Case) -> None:
-        """Raise CaseError when the case names a tool or a mode that the client does not have."""
+        """Raise CaseError when the case names a tool or a mode that the client lacks, or opts in any other tool."""
         for due in case.expected.due:
             if due.tool not in TOOLS:
                 raise CaseError("expected.tool", f"the protocol has no tool {due.tool!r}")
+        for place, tool in enumerate(case.included_tools):
+            if ALIASES.get(tool, tool) not in OPT_IN_EDIT_TOOLS:
+                raise CaseError(f"included_tools[{place}]", f"{tool!r} is no opt-in tool of the client")
+        for place, tool in enumerate(case.excluded_tools):
+            if tool not in TOOLS:
+                raise CaseError(f"excluded_tools[{place}]", f"the protocol has no tool {tool!r}")
         if find_mode(case.mode, case.custom_modes) is None:
             raise CaseError("mode", f"there is no mode {case.mode!r}")
 
@@ -76,7 +85,7 @@ class RooNative(ProfileBase):
 
     def suites(self) -> tuple[Suite, ...]:
         """Return the built-in suites."""
-        return (cases.core_suite(),)
+        return (cases.core_suite(), *stored_suites("services.protocols.roo_native", "roo_native"))
 
     def generate_pool(
         self, seed: int, count: int, *, tools: Collection[str] | None = None, split: Split = "train"
@@ -84,23 +93,8 @@ class RooNative(ProfileBase):
         """Yield `count` cases of one split, balanced over `tools`."""
         return cases.generate_pool(seed, count, tools=tools, split=split)
 
-    @property
-    def categories(self) -> tuple[str, ...]:
-        """Names of the kinds of tasks that `generate_cases` draws."""
-        return tuple(scenarios.CATEGORIES)
-
-    def generate_cases(
-        self,
-        seed: int,
-        count: int,
-        *,
-        categories: Collection[str] | None = None,
-        stock: scenarios.StockName = "pool",
-        split: Split = "train",
-    ) -> Iterator[Case]:
-        """Yield `count` cases, of one answer or several, balanced over `categories`; see `scenarios.scenarios`."""
-        drawn = scenarios.scenarios("roo_native", seed, count, categories=categories, stock=stock, split=split)
-        return map(case_of, drawn)
+    def _case_of(self, scenario: Scenario) -> Case:
+        return case_of(scenario)
 
 
 PROFILE: Profile = RooNative()

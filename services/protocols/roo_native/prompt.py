@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from importlib.resources import files
-from types import MappingProxyType
+from collections.abc import Sequence
 
 from services.protocols.cases import Case
-from services.protocols.roo.modes import BUILT_IN_MODES, Mode, find_mode
+from services.protocols.roo.environment import environment_block, todo_table
+from services.protocols.roo.modes import Mode
+from services.protocols.roo.prompt_text import mode_of, sections_of, text_of
 from services.protocols.roo.workspace import numbered
-from services.protocols.roo_native.definitions import Definition, definitions, server_functions
+from services.protocols.roo_native.definitions import Definition, definitions, offered_tools, server_functions
 
 PROMPT_SIZES = ("compact", "full")
 """`compact` describes the functions and has calls written as text; `full` has both go beside the messages."""
 
-_STATUS = {"pending": "Pending", "in_progress": "In Progress", "completed": "Completed"}
 _SECTIONS = ("markdown", "use", "capabilities", "modes", "skills", "rules", "system", "objective")
 
 
@@ -30,7 +28,7 @@ def system_prompt(case: Case, prompt_size: str) -> str:
         UnknownPromptSize: `prompt_size` is none of `PROMPT_SIZES`.
     """
     _check_size(prompt_size)
-    return _text("compact") if prompt_size == "compact" else _full(mode_of(case))
+    return text_of(__package__, "compact") if prompt_size == "compact" else _full(mode_of(case))
 
 
 def tools_for(case: Case, prompt_size: str) -> list[Definition]:
@@ -40,7 +38,9 @@ def tools_for(case: Case, prompt_size: str) -> list[Definition]:
         UnknownPromptSize: `prompt_size` is none of `PROMPT_SIZES`.
     """
     _check_size(prompt_size)
-    return definitions(mode_of(case), case.mcp) if prompt_size == "full" else []
+    if prompt_size != "full":
+        return []
+    return definitions(mode_of(case), case.mcp, included_tools=case.included_tools, excluded_tools=case.excluded_tools)
 
 
 def _check_size(prompt_size: str) -> None:
@@ -51,7 +51,8 @@ def _check_size(prompt_size: str) -> None:
 def user_turn(case: Case, prompt_size: str) -> str:
     """Return the user's message: task, environment, and the text of files that matter if there is one turn only.
 
-    Where no definitions go beside the messages, the environment names the functions of the connected servers.
+    Where no definitions go beside the messages, the environment names the functions of the connected servers, and shows
+    the opt-in tools that the model's settings bring in.
     """
     parts = [f"<user_message>\n{case.task}\n</user_message>"]
     shown = case.files.items() if case.max_turns == 1 else ()
@@ -63,7 +64,16 @@ def user_turn(case: Case, prompt_size: str) -> str:
         workspace=case.workspace,
         functions=server_functions(case.mcp) if prompt_size == "compact" else (),
     )
-    return "\n\n".join([*parts, details])
+    settings = [_settings(case)] if prompt_size == "compact" and (case.included_tools or case.excluded_tools) else []
+    return "\n\n".join([*parts, *settings, details])
+
+
+def _settings(case: Case) -> str:
+    """Return what the functions here have that the system prompt does not describe, and which of those are missing."""
+    offered = offered_tools(mode_of(case), case.included_tools, case.excluded_tools)
+    forms = [form for name, form in sections_of(__package__, "opt_in").items() if name in offered]
+    missing = [f"Not offered here: {', '.join(case.excluded_tools)}"] if case.excluded_tools else []
+    return "\n\n".join(("# Functions of This Model", *forms, *missing))
 
 
 def environment(
@@ -75,48 +85,18 @@ def environment(
     functions: Sequence[str] = (),
 ) -> str:
     """Return the block that closes every message of the user; a section without content is left out."""
-    sections = "\n\n".join(_sections_of_environment(mode, todos, open_tabs, workspace, functions))
-    return f"<environment_details>\n{sections}\n</environment_details>"
-
-
-def _sections_of_environment(
-    mode: str,
-    todos: Sequence[tuple[str, str]],
-    open_tabs: Sequence[str],
-    workspace: Sequence[str],
-    functions: Sequence[str],
-) -> Iterator[str]:
-    if open_tabs:
-        yield "# VSCode Open Tabs\n" + "\n".join(open_tabs)
-    yield f"# Current Mode\n<slug>{mode}</slug>"
-    if functions:
-        yield "# MCP Servers' Functions\n" + "\n".join(functions)
-    if workspace:
-        yield "# Current Workspace Directory Files\n" + "\n".join(workspace)
-    if todos:
-        rows = (f"| {row} | {text} | {_STATUS[status]} |" for row, (status, text) in enumerate(todos, start=1))
-        yield "\n".join(("REMINDERS", "| # | Content | Status |", "|---|---|---|", *rows))
-
-
-def mode_of(case: Case) -> Mode:
-    """Return the mode that the case is in; `code` when its slug is unknown."""
-    return find_mode(case.mode, case.custom_modes) or BUILT_IN_MODES["code"]
+    return environment_block(
+        ("# VSCode Open Tabs", open_tabs),
+        ("# Current Mode", (f"<slug>{mode}</slug>",)),
+        ("# MCP Servers' Functions", functions),
+        ("# Current Workspace Directory Files", workspace),
+        ("REMINDERS", todo_table(todos, is_ruled=True)),
+    )
 
 
 def _full(mode: Mode) -> str:
-    sections = _sections("full")
+    sections = sections_of(__package__, "full")
     role = sections.get(f"role {mode.slug}", sections["role code"])
     own = sections.get(f"instructions {mode.slug}")
     named = [sections[name] for name in _SECTIONS]
     return "\n\n====\n\n".join((role, *named, *([own] if own else [])))
-
-
-@cache
-def _sections(name: str) -> Mapping[str, str]:
-    parts = (part.partition("\n") for part in _text(name).split("%% ")[1:])
-    return MappingProxyType({title: body.strip("\n") for title, _, body in parts})
-
-
-@cache
-def _text(name: str) -> str:
-    return files(__package__).joinpath("prompts", f"{name}.txt").read_text(encoding="utf-8").rstrip("\n")

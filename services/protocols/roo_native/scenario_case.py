@@ -44,6 +44,9 @@ def case_of(scenario: Scenario) -> Case:
         goal=_goal(draft.goal, draft.steps) if draft.goal else None,
         results={_OWN_NAMES.get(tool, tool): text for tool, text in draft.results.items()},
         denied_tools=draft.denied_tools,
+        included_tools=draft.included_tools,
+        excluded_tools=draft.excluded_tools,
+        needs_done_todos=draft.needs_done_todos,
     )
 
 

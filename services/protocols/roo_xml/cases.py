@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator
-from functools import cache
-from importlib.resources import files
 
 from services.protocols.cases import Case
 from services.protocols.profile import Split
@@ -14,7 +12,8 @@ from services.protocols.roo_xml.authoring.draft import case_of
 from services.protocols.roo_xml.authoring.draw import Draw, Stock, load_stock
 from services.protocols.roo_xml.authoring.skills import SKILLS
 from services.protocols.roo_xml.tools import DRILLED_TOOLS
-from services.protocols.suites import Suite, parse_suite
+from services.protocols.suites import Suite
+from services.protocols.suites.stored import stored_suites
 
 CORE_SEED = "roo_xml/core/1"
 MAX_PROBE_CASES = 48
@@ -25,11 +24,9 @@ CLOSED_TOOLS = frozenset(("fetch_instructions",))
 """Tools whose arguments come from a short list that the prompt prints, so that different tasks share them."""
 
 
-@cache
 def core_suite() -> Suite:
     """Return `roo_xml/core` version 1."""
-    text = files(__package__).joinpath("suites", "core-1.jsonl").read_text(encoding="utf-8")
-    return parse_suite(text, suite_id="roo_xml/core", version=1, profile="roo_xml")
+    return stored_suites(__package__, "roo_xml")[0]
 
 
 def generate_core() -> Iterator[Case]:

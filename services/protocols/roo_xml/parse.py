@@ -197,7 +197,7 @@ class _ToolReader:
         start = self.content_opened + len(_CONTENT_OPEN) if found else self.inside + len(_CONTENT_OPEN) - 1
         if end > start:
             self.values["content"] = (start, end, _inner_lines)
-            if self.stray and self.stray[0] > start and found:
+            if self.stray and self.stray[0] >= start and found:
                 self.stray = None
 
     def _note_stray(self, start: int, end: int) -> None:

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Collection, Iterator
 
 from services.protocols.cases import Case, CaseError
-from services.protocols.profile import Message, Profile, ProfileBase, Split
-from services.protocols.roo import scenarios
+from services.protocols.profile import Message, Profile, Split
 from services.protocols.roo.modes import find_mode
+from services.protocols.roo.profile import RooProfile
+from services.protocols.roo.scenarios import Scenario
 from services.protocols.roo_xml import cases, prompt
 from services.protocols.roo_xml.authoring.scenario_case import case_of
 from services.protocols.roo_xml.client import dispatch
@@ -18,14 +19,16 @@ from services.protocols.roo_xml.judge import judge
 from services.protocols.roo_xml.tools import DRILLED_TOOLS
 from services.protocols.roo_xml.vectors import OPERATIONS
 from services.protocols.suites import Suite
+from services.protocols.suites.stored import stored_suites
 from services.protocols.turn import Answer, ClientState, TurnOutcome
 from services.protocols.verdict import Verdict
 
 
-class RooXml(ProfileBase):
+class RooXml(RooProfile):
     """Roo Code's XML protocol as a profile; see `services.protocols.profile.Profile`."""
 
     packages = ("services.protocols.roo", "services.protocols.roo_xml")
+    protocol = "roo_xml"
     prompt_sizes = prompt.PROMPT_SIZES
     tools = DRILLED_TOOLS
     closed_tools: Collection[str] = cases.CLOSED_TOOLS
@@ -66,12 +69,15 @@ class RooXml(ProfileBase):
         """Raise CaseError when the case names a tool or a mode that the client does not have."""
         if case.expected.tool not in self.edition.tools:
             raise CaseError("expected.tool", f"the protocol has no tool {case.expected.tool!r}")
+        for name in ("included_tools", "excluded_tools"):
+            if getattr(case, name):
+                raise CaseError(name, "the protocol offers the same tools to every model")
         if find_mode(case.mode, case.custom_modes) is None:
             raise CaseError("mode", f"there is no mode {case.mode!r}")
 
     def suites(self) -> tuple[Suite, ...]:
         """Return the built-in suites, which are the reference client's."""
-        return (cases.core_suite(),) if self.edition is REFERENCE else ()
+        return stored_suites("services.protocols.roo_xml", "roo_xml") if self.edition is REFERENCE else ()
 
     def generate_pool(
         self, seed: int, count: int, *, tools: Collection[str] | None = None, split: Split = "train"
@@ -82,21 +88,10 @@ class RooXml(ProfileBase):
     @property
     def categories(self) -> tuple[str, ...]:
         """Names of the kinds of tasks that `generate_cases` draws; the scenarios are the reference client's."""
-        return tuple(scenarios.CATEGORIES) if self.edition is REFERENCE else ()
+        return super().categories if self.edition is REFERENCE else ()
 
-    def generate_cases(
-        self,
-        seed: int,
-        count: int,
-        *,
-        categories: Collection[str] | None = None,
-        stock: scenarios.StockName = "pool",
-        split: Split = "train",
-    ) -> Iterator[Case]:
-        """Yield `count` cases, of one answer or several, balanced over `categories`; see `scenarios.scenarios`."""
-        wanted = self.categories if categories is None else categories
-        drawn = scenarios.scenarios("roo_xml", seed, count, categories=wanted, stock=stock, split=split)
-        return map(case_of, drawn)
+    def _case_of(self, scenario: Scenario) -> Case:
+        return case_of(scenario)
 
 
 PROFILE: Profile = RooXml()

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
-from types import MappingProxyType
-
 from services.protocols.cases import Case
-from services.protocols.roo.modes import BUILT_IN_MODES, Mode, find_mode, refusal
+from services.protocols.roo.modes import Mode, refusal
+from services.protocols.roo.prompt_text import mode_of, sections_of, text_of
 from services.protocols.roo.workspace import numbered
 from services.protocols.roo_xml.client.environment import environment
 from services.protocols.roo_xml.editions import REFERENCE, Edition
@@ -38,7 +34,9 @@ def system_prompt(case: Case, prompt_size: str, edition: Edition = REFERENCE) ->
     """
     if prompt_size == "compact":
         return (
-            "\n\n".join((_text("compact"), _sections("classic")["compact"])) if edition.is_classic else _text("compact")
+            "\n\n".join((text_of(__package__, "compact"), sections_of(__package__, "classic")["compact"]))
+            if edition.is_classic
+            else text_of(__package__, "compact")
         )
     if prompt_size == "full":
         return _full(mode_of(case), edition)
@@ -54,13 +52,11 @@ def user_turn(case: Case) -> str:
     return "\n\n".join([*parts, details])
 
 
-def mode_of(case: Case) -> Mode:
-    """Return the mode that the case is in; `code` when its slug is unknown."""
-    return find_mode(case.mode, case.custom_modes) or BUILT_IN_MODES["code"]
-
-
 def _full(mode: Mode, edition: Edition) -> str:
-    sections = {**_sections("full"), **(_sections("classic") if edition.is_classic else {})}
+    sections = {
+        **sections_of(__package__, "full"),
+        **(sections_of(__package__, "classic") if edition.is_classic else {}),
+    }
     known = (tool for tool in (*_CATALOGUE, *_CLASSIC_CATALOGUE) if tool in edition.tools)
     offered = (tool for tool in known if refusal(tool, mode, {}, rules=edition.mode_rules) is None)
     tools = [sections[f"tool {tool}"] for tool in offered]
@@ -69,14 +65,3 @@ def _full(mode: Mode, edition: Edition) -> str:
     named = (sections[name] for name in ("capabilities", "modes", "rules", "system", "objective"))
     own = sections.get(f"instructions {mode.slug}")
     return "\n\n====\n\n".join((role, sections["markdown"], use, *named, *([own] if own else [])))
-
-
-@cache
-def _sections(name: str) -> Mapping[str, str]:
-    parts = (part.partition("\n") for part in _text(name).split("%% ")[1:])
-    return MappingProxyType({title: body.strip("\n") for title, _, body in parts})
-
-
-@cache
-def _text(name: str) -> str:
-    return files(__package__).joinpath("prompts", f"{name}.txt").read_text(encoding="utf-8").rstrip("\n")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.protocols.cases import Case, Goal
+from services.protocols.session.calls import layers_of_calls
 from services.protocols.session.memory import case_at, forgive, state_of
 from services.protocols.session.play import Stop, Transcript, Turn
 from services.protocols.turn import Answer, ClientState, TurnOutcome
@@ -38,8 +39,8 @@ def judge_session(profile: Profile, case: Case, transcript: Transcript) -> Verdi
     """Return the verdict on a session.
 
     On a case of one turn it is the profile's verdict on the first answer. On a case of several turns the layers of form
-    and the effect must hold in every turn; `right_tool` asks for the goal's tools, `task_done` for the completion and
-    the final workspace. The place of a failure is in the answer that its layer's `turn` counts.
+    and the effect must hold in every turn; `right_tool` asks for the goal's tools and calls, `task_done` for the
+    completion and the final workspace. The place of a failure is in the answer that its layer's `turn` counts.
     """
     turns = transcript.turns
     if not turns:
@@ -47,13 +48,19 @@ def judge_session(profile: Profile, case: Case, transcript: Transcript) -> Verdi
     if case.max_turns == 1 and case.goal is None:
         return profile.judge(case, turns[0].answer)
     state = _state_after_history(profile, case)
-    files, found = dict(state.files), dict[LayerName, list[Layer]]()
+    goal, files = case.goal or Goal(), dict(state.files)
+    found, untrue = dict[LayerName, list[Layer]](), dict[str, tuple[int, str]]()
     for number, turn in enumerate(turns):
         for layer in _layers_of_turn(profile, case, state, turn.answer):
             found.setdefault(layer.name, []).append(replace(layer, turn=number))
-    goal = case.goal or Goal()
-    tool_layer = [_right_tools(goal, turns)] if goal.tools else []
-    layers = (*map(_merged, found.values()), *tool_layer, _task_done(goal, files, transcript))
+        for item, sentence in _untrue_marks(goal, state):
+            untrue.setdefault(item, (number, sentence))
+    work = {layer.name: layer for layer in layers_of_calls(profile, case, turns)}
+    if goal.tools and (tool_layer := _right_tools(goal, turns)).status is LayerStatus.FAILED:
+        work[LayerName.RIGHT_TOOL] = tool_layer
+    elif goal.tools:
+        work.setdefault(LayerName.RIGHT_TOOL, tool_layer)
+    layers = (*map(_merged, found.values()), *work.values(), _task_done(goal, files, transcript, untrue))
     accepted = all(_is_accepted(turn.outcome) for turn in turns)
     tool = next((call.tool for turn in turns for call in turn.outcome.calls), None)
     verdict = verdict_of(layers, accepted=accepted, tool=tool)
@@ -133,16 +140,25 @@ def _not_done(stop: Stop | None) -> Layer:
     return Layer(LayerName.TASK_DONE, LayerStatus.FAILED, *_STOPS[stop])
 
 
-def _task_done(goal: Goal, before: dict[str, str], transcript: Transcript) -> Layer:
+def _untrue_marks(goal: Goal, state: ClientState) -> Iterator[tuple[str, str]]:
+    """Yield the items of the checklist that are marked completed though their files are not so, with a sentence."""
+    for status, item in state.todos or ():
+        path = goal.todo_files.get(item) if status == "completed" else None
+        if path is not None and _file_problem(path, goal.files.get(path), state.files.get(path)):
+            yield item, f"{item!r} is marked completed while {path} is not what the task asks for."
+
+
+def _task_done(goal: Goal, before: dict[str, str], transcript: Transcript, untrue: dict[str, tuple[int, str]]) -> Layer:
     last = len(transcript.turns) - 1
     if transcript.stop != "completed":
         return replace(_not_done(transcript.stop), turn=last)
-    checks = list(_checks(goal, before, transcript))
-    wrong = [sentence for sentence in checks if sentence]
+    checks = [(last, sentence) for sentence in _checks(goal, before, transcript)]
+    checks += [untrue.get(item, (last, "")) for item in goal.todo_files]
+    wrong = [(turn, sentence) for turn, sentence in checks if sentence]
     if not wrong:
         return passed(LayerName.TASK_DONE)
-    share = (len(checks) - len(wrong)) / len(checks)
-    return Layer(LayerName.TASK_DONE, LayerStatus.FAILED, Fault.WRONG_RESULT, wrong[0], None, share, last)
+    share, (turn, sentence) = (len(checks) - len(wrong)) / len(checks), wrong[0]
+    return Layer(LayerName.TASK_DONE, LayerStatus.FAILED, Fault.WRONG_RESULT, sentence, None, share, turn)
 
 
 def _checks(goal: Goal, before: dict[str, str], transcript: Transcript) -> Iterator[str]:

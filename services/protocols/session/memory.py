@@ -21,8 +21,11 @@ def state_of(case: Case) -> ClientState:
         custom_modes=case.custom_modes,
         todos=list(case.todos) or None,
         denied_tools=frozenset(case.denied_tools),
+        included_tools=frozenset(case.included_tools),
+        needs_done_todos=case.needs_done_todos,
         results=case.results,
         tools=case.tools,
+        effects=case.effects,
     )
 
 

@@ -89,7 +89,7 @@ class Session:
         self._turns: list[Turn] = []
         self.tools = profile.tools_for(case, prompt_size)
         for answer in case.history:
-            self._take(answer)
+            self._take(profile.as_written(answer, prompt_size))
             forgive(self._state)
         self._num_played = len(self._turns)
 

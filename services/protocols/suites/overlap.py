@@ -83,7 +83,8 @@ def _template(case: Case, closed_tools: Collection[str]) -> Iterable[str]:
 
 
 def _arguments(case: Case, closed_tools: Collection[str]) -> Iterable[str]:
-    for due in (case.expected, *case.expected.further):
+    in_task = (case.goal.calls or ()) if case.goal else ()
+    for due in (case.expected, *case.expected.further, *in_task):
         if due.tool not in closed_tools:
             yield f"{due.tool} {json.dumps(dict(due.arguments), sort_keys=True, ensure_ascii=False)}"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from services.protocols.cases import Case, CaseError, case_from_document, case_to_document
 from services.protocols.registration import UnknownProfile, get_profile
+from services.protocols.suites.provenance import UNKNOWN, Provenance
 
 
 class SuiteError(ValueError):
@@ -34,6 +35,7 @@ class Suite:
         text: the JSON lines that it is made of.
         digest: `sha256:` and the hex digest of `text` in UTF-8.
         cases: the cases in the order of the lines.
+        provenance: where they come from.
     """
 
     suite_id: str
@@ -42,6 +44,7 @@ class Suite:
     text: str
     digest: str
     cases: tuple[Case, ...]
+    provenance: Provenance = UNKNOWN
 
 
 def parse_suite(text: str, *, suite_id: str, version: int, profile: str) -> Suite:

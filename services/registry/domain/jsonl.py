@@ -30,30 +30,49 @@ class LineError(ValueError):
     """What is wrong with a line's content, as the end of a sentence that begins with the line's number."""
 
 
+def scan_lines(stream: BinaryIO) -> Iterator[tuple[int, Line | LineError]]:
+    """Yield each line that isn't blank, or what is wrong with it; memory is bounded by the longest that is allowed."""
+    number = 0
+    while raw := stream.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        if len(raw) > MAX_LINE_BYTES:
+            yield number, LineError(f"is longer than {MAX_LINE_BYTES} bytes")
+            _skip_line(stream, raw)
+            continue
+        try:
+            text = raw.decode("utf-8").rstrip("\r\n")
+            if text and not text.isspace():
+                yield number, Line(number, text, _document(text))
+        except UnicodeDecodeError as error:
+            yield number, LineError(f"is not UTF-8 at byte {error.start + 1}")
+        except LineError as fault:
+            yield number, fault
+
+
+def _skip_line(stream: BinaryIO, read: bytes) -> None:
+    while read and not read.endswith(b"\n"):
+        read = stream.readline(MAX_LINE_BYTES)
+
+
 def read_lines(stream: BinaryIO) -> Iterator[Line]:
     """Yield each line that isn't blank; memory is bounded by the longest that is allowed.
 
     Raises:
         InvalidArgument: A line is too long, not UTF-8 or not a JSON object (the first is named); or there is none.
     """
-    number, is_empty = 0, True
-    while raw := stream.readline(MAX_LINE_BYTES + 1):
-        number += 1
-        if len(raw) > MAX_LINE_BYTES:
-            raise line_error(number, f"is longer than {MAX_LINE_BYTES} bytes")
-        try:
-            text = raw.decode("utf-8").rstrip("\r\n")
-            if text.isspace() or not text:
-                continue
-            document = _document(text)
-        except UnicodeDecodeError as error:
-            raise line_error(number, f"is not UTF-8 at byte {error.start + 1}") from error
-        except LineError as fault:
-            raise line_error(number, str(fault)) from fault
+    is_empty = True
+    for number, found in scan_lines(stream):
+        if isinstance(found, LineError):
+            raise line_error(number, str(found)) from found
         is_empty = False
-        yield Line(number, text, document)
+        yield found
     if is_empty:
-        raise InvalidArgument("The file holds no line.", "Write one JSON object per line.", field="artifact")
+        raise no_line()
+
+
+def no_line() -> InvalidArgument:
+    """Return the error for a file that holds nothing."""
+    return InvalidArgument("The file holds no line.", "Write one JSON object per line.", field="artifact")
 
 
 def read_unique(stream: BinaryIO, read: Callable[[Line], RowT], id_of: Callable[[RowT], str]) -> Iterator[RowT]:
@@ -84,13 +103,17 @@ def check_size(size_bytes: int, limit_bytes: int) -> None:
 
 def line_error(number: int, fault: str) -> InvalidArgument:
     """Return the error for the line `number`; `fault` ends the sentence "Line 3 …"."""
-    told = "".join(letter if letter.isprintable() else "�" for letter in fault[:_MAX_FAULT])
     return InvalidArgument(
-        f"Line {number} {told}.",
+        f"Line {number} {told_fault(fault)}.",
         "Correct that line and register the file again; nothing of it was kept.",
         field="artifact",
         line=str(number),
     )
+
+
+def told_fault(fault: str) -> str:
+    """Return what is wrong with a line as it may stand on a screen: printable and short."""
+    return "".join(letter if letter.isprintable() else "�" for letter in fault[:_MAX_FAULT])
 
 
 def check_id(value: object, name: str) -> str:

@@ -7,25 +7,36 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import ClassVar
 
-from services.chassis.errors import FailedPrecondition, NotFound
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
+from services.protocols.suites import Provenance
+from services.protocols.suites.provenance import UNKNOWN
 from services.registry.domain.draft import Draft, Numbered
 from services.registry.domain.identifiers import shown, version_id
+
+_MAX_WORDS = 500
 
 
 @dataclass(frozen=True, kw_only=True)
 class TestSuiteVersionDraft(Draft):
     """A suite version before it has a number."""
 
-    asked: ClassVar[tuple[str, ...]] = ("test_suite_id", "artifact.digest", "produced_by")
+    asked: ClassVar[tuple[str, ...]] = ("test_suite_id", "origin", "produced_by")
 
     test_suite_id: str
     num_cases: int
     built_in: bool
+    provenance: Provenance = UNKNOWN
+    imported_from: str = ""
 
     @property
     def owner_id(self) -> str:
         """The suite."""
         return self.test_suite_id
+
+    @property
+    def origin(self) -> str:
+        """What was handed over: the cases, or the files that they were converted from."""
+        return self.imported_from or self.artifact.digest
 
     @property
     def profile_id(self) -> str:
@@ -51,6 +62,7 @@ class BuiltInSuite:
     test_suite_id: str
     version: int
     content: bytes
+    provenance: Provenance = UNKNOWN
 
     @property
     def version_id(self) -> str:
@@ -61,6 +73,17 @@ class BuiltInSuite:
     def digest(self) -> str:
         """Digest of its bytes."""
         return f"sha256:{hashlib.sha256(self.content).hexdigest()}"
+
+
+def check_provenance(provenance: Provenance) -> None:
+    """Raise InvalidArgument unless each word on a suite's origin is short printable text."""
+    for name, value in provenance.to_document().items():
+        if len(value) > _MAX_WORDS or not value.isprintable():
+            raise InvalidArgument(
+                f"provenance.{name} is longer than {_MAX_WORDS} characters or holds control characters.",
+                "Say it in one short line.",
+                field=f"provenance.{name}",
+            )
 
 
 def built_in_id(test_suite_id: str) -> FailedPrecondition:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from drillyard.registry.v1 import test_suite_pb2
 
+from services.registry.convert.artifact import artifact_from_proto
 from services.registry.convert.test_suite import (
+    conversion_from_proto,
     test_case_to_proto,
     test_suite_version_draft,
     test_suite_version_to_proto,
+    validation_to_proto,
 )
 from services.registry.domain.paging import page_request
 from services.registry.servicer.context import Context
@@ -23,8 +26,17 @@ class TestSuiteRpcs:
         self, request: test_suite_pb2.CreateTestSuiteVersionRequest, context: Context
     ) -> test_suite_pb2.CreateTestSuiteVersionResponse:
         """Register a suite version."""
-        version = await self.test_suites.create_version(test_suite_version_draft(request))
+        conversion = conversion_from_proto(request.conversion)
+        version = await self.test_suites.create_version(test_suite_version_draft(request), conversion)
         return test_suite_pb2.CreateTestSuiteVersionResponse(test_suite_version=test_suite_version_to_proto(version))
+
+    async def ValidateTestSuite(
+        self, request: test_suite_pb2.ValidateTestSuiteRequest, context: Context
+    ) -> test_suite_pb2.ValidateTestSuiteResponse:
+        """Say which lines of a file are wrong."""
+        conversion = conversion_from_proto(request.conversion)
+        artifact = artifact_from_proto(request.artifact)
+        return validation_to_proto(await self.test_suites.validate(request.test_suite_id, artifact, conversion))
 
     async def GetTestSuiteVersion(
         self, request: test_suite_pb2.GetTestSuiteVersionRequest, context: Context

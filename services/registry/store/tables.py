@@ -64,6 +64,8 @@ TEST_SUITE_VERSIONS = _version_table(
     "test_suite_versions",
     Column("num_cases", Integer, nullable=False),
     Column("built_in", Boolean, nullable=False),
+    # JSON: what is known of its origin.
+    Column("origin", Text, nullable=False, server_default="{}"),
 )
 
 TEST_CASES = Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,12 +11,15 @@ from sqlalchemy import RowMapping, Select, insert, select
 from sqlalchemy.ext.asyncio import AsyncMappingResult, AsyncSession
 
 from services.chassis.database import Database
+from services.protocols.suites import provenance_from_document
 from services.registry.domain.identifiers import VersionRef
 from services.registry.domain.paging import Page, PageRequest, number_of
 from services.registry.domain.test_case import TestCase
 from services.registry.domain.test_suite import TestSuiteVersion, TestSuiteVersionDraft
 from services.registry.store.tables import TEST_CASES, TEST_SUITE_VERSIONS
 from services.registry.store.versions import VersionTable, shared_fields
+
+_IMPORTED_FROM = "imported_from"
 
 
 class SqlTestSuiteStore:
@@ -77,7 +81,8 @@ async def _rows(session: AsyncSession, found: Select[Any]) -> AsyncIterator[Asyn
 
 
 def _columns(draft: TestSuiteVersionDraft) -> dict[str, Any]:
-    return {"num_cases": draft.num_cases, "built_in": draft.built_in}
+    origin = {**draft.provenance.to_document(), _IMPORTED_FROM: draft.imported_from}
+    return {"num_cases": draft.num_cases, "built_in": draft.built_in, "origin": json.dumps(origin)}
 
 
 def _case_columns(version_id: str, position: int, case: TestCase) -> dict[str, Any]:
@@ -92,9 +97,12 @@ def _case_columns(version_id: str, position: int, case: TestCase) -> dict[str, A
 
 
 def _version(row: RowMapping) -> TestSuiteVersion:
+    origin = json.loads(row["origin"])
     return TestSuiteVersion(
         **shared_fields(row),
         test_suite_id=row["owner_id"],
         num_cases=row["num_cases"],
         built_in=bool(row["built_in"]),
+        provenance=provenance_from_document(origin),
+        imported_from=origin.get(_IMPORTED_FROM, ""),
     )

@@ -40,6 +40,20 @@ class Adoption:
                 yield artifact
 
     @asynccontextmanager
+    async def borrowed(self, claimed: Artifact) -> AsyncIterator[Artifact]:
+        """Yield the registry's own copy of `claimed`, which is gone by the end unless a version holds these bytes.
+
+        Raises:
+            FailedPrecondition: The bytes aren't there or differ from what is claimed.
+        """
+        async with self._lock(claimed.digest):
+            artifact = await self._artifacts.adopt(claimed.uri, claimed.digest, claimed.size_bytes)
+            try:
+                yield artifact
+            finally:
+                await asyncio.shield(self._discard(artifact))
+
+    @asynccontextmanager
     async def kept(self, artifact: Artifact) -> AsyncIterator[Artifact]:
         """Yield `artifact`, which the registry has just written."""
         async with self._lock(artifact.digest), self._released(artifact):

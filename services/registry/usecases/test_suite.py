@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 
 import structlog
 
+from services.chassis.artifacts import Artifact
+from services.chassis.errors import InvalidArgument
 from services.registry.domain.identifiers import check_produced_by, check_request_id, check_test_suite_id, version_ref
-from services.registry.domain.jsonl import check_size, read_unique
+from services.registry.domain.jsonl import check_size
 from services.registry.domain.paging import Page, PageRequest
-from services.registry.domain.test_case import TestCase, case_of, check_profile
+from services.registry.domain.suite_source import AS_THEY_ARE, Conversion, Reading, SuiteFormat, read_cases
+from services.registry.domain.test_case import TestCase, check_profile
 from services.registry.domain.test_suite import (
     BuiltInSuite,
     TestSuiteVersion,
     TestSuiteVersionDraft,
     built_in_id,
+    check_provenance,
     suite_version_not_found,
 )
-from services.registry.ports import Artifacts, TestSuiteStore
+from services.registry.ports import Artifacts, SuiteReader, TestSuiteStore
 from services.registry.usecases.adoption import Adoption
 
 MAX_SUITE_BYTES = 64 * 1024**2
@@ -38,11 +41,13 @@ class TestSuiteUseCases:
         artifacts: Artifacts,
         *,
         adoption: Adoption,
+        readers: Mapping[SuiteFormat, SuiteReader],
         built_in: Sequence[BuiltInSuite],
     ) -> None:
         self._store = store
         self._artifacts = artifacts
         self._adoption = adoption
+        self._readers = readers
         self._built_in = built_in
 
     async def register_built_in(self) -> None:
@@ -54,29 +59,47 @@ class TestSuiteUseCases:
             elif known.artifact.digest != suite.digest:
                 _log.warning("built_in_suite_differs", test_suite_version_id=suite.version_id)
 
-    async def create_version(self, draft: TestSuiteVersionDraft) -> TestSuiteVersion:
-        """Adopt the draft's bytes, check every case and register the version.
+    async def create_version(
+        self, draft: TestSuiteVersionDraft, conversion: Conversion = AS_THEY_ARE
+    ) -> TestSuiteVersion:
+        """Adopt the draft's bytes, or what the conversion makes of them, check every case and register the version.
 
         Raises:
             InvalidArgument: A field or a line is wrong; the first bad line is named.
             AlreadyExists: The request_id was used with other words.
             FailedPrecondition: The suite ships with the product; or the bytes aren't there or differ.
         """
-        check_test_suite_id(draft.test_suite_id)
-        check_profile(draft.profile_id)
+        _check_source(draft.test_suite_id, draft.artifact, conversion)
         check_request_id(draft.request_id)
         check_produced_by(draft.produced_by)
-        check_size(draft.artifact.size_bytes, MAX_SUITE_BYTES)
+        check_provenance(draft.provenance)
         if any(suite.test_suite_id == draft.test_suite_id for suite in self._built_in):
             raise built_in_id(draft.test_suite_id)
+        draft = replace(draft, imported_from=conversion.origin(draft.artifact))
         known = await self._store.find_request(draft.request_id)
         if known is not None:
             draft.check_same(known)
             return known
-        async with self._adoption.adopted(draft.artifact) as artifact:
-            path = await self._artifacts.local_path(artifact.uri)
-            cases = await asyncio.to_thread(_cases_of, path, draft.profile_id)
-            return await self._store.add_version(replace(draft, artifact=artifact, num_cases=len(cases)), cases)
+        if conversion.format is SuiteFormat.CASES and not conversion.skips_wrong_lines:
+            async with self._adoption.adopted(draft.artifact) as artifact:
+                cases = await self._read(artifact, draft.profile_id, conversion)
+                return await self._add(draft, artifact, cases.cases)
+        async with self._adoption.borrowed(draft.artifact) as artifact:
+            converted = (await self._read(artifact, draft.profile_id, conversion)).cases
+        written = await self._artifacts.put_bytes("".join(f"{case.document}\n" for case in converted).encode())
+        async with self._adoption.kept(written) as artifact:
+            return await self._add(draft, artifact, converted)
+
+    async def validate(self, test_suite_id: str, artifact: Artifact, conversion: Conversion) -> Reading:
+        """Return the cases that a file holds or becomes, and what is wrong with its lines; nothing is kept.
+
+        Raises:
+            InvalidArgument: The id or the conversion is wrong, or the file holds nothing.
+            FailedPrecondition: The bytes aren't there or differ.
+        """
+        _check_source(test_suite_id, artifact, conversion)
+        async with self._adoption.borrowed(artifact) as borrowed:
+            return await self._read(borrowed, test_suite_id.partition("/")[0], conversion, raises=False)
 
     async def get_version(self, text: str) -> TestSuiteVersion:
         """Return the version that "<id>@<version>" or "<id>" names.
@@ -110,6 +133,27 @@ class TestSuiteUseCases:
         version = await self.get_version(text)
         return await self._store.list_cases(version.version_id, page, max_bytes=_MAX_PAGE_BYTES)
 
+    async def _read(
+        self, artifact: Artifact, profile_id: str, conversion: Conversion, *, raises: bool = True
+    ) -> Reading:
+        async with AsyncExitStack() as borrowed:
+            answers = None
+            if conversion.answers:
+                kept = await borrowed.enter_async_context(self._adoption.borrowed(conversion.answers))
+                answers = await self._artifacts.local_path(kept.uri)
+            content = await self._artifacts.local_path(artifact.uri)
+            rows = self._readers[conversion.format](content, conversion, answers)
+            skips = conversion.skips_wrong_lines and raises
+            reading = await asyncio.to_thread(read_cases, rows, profile_id, skips_wrong_lines=skips)
+        if raises:
+            reading.raise_problems()
+        return reading
+
+    async def _add(
+        self, draft: TestSuiteVersionDraft, artifact: Artifact, cases: Sequence[TestCase]
+    ) -> TestSuiteVersion:
+        return await self._store.add_version(replace(draft, artifact=artifact, num_cases=len(cases)), cases)
+
     async def _register(self, suite: BuiltInSuite) -> None:
         artifact = await self._artifacts.put_bytes(suite.content)
         draft = TestSuiteVersionDraft(
@@ -119,13 +163,21 @@ class TestSuiteUseCases:
             produced_by="",
             num_cases=0,
             built_in=True,
+            provenance=suite.provenance,
         )
-        cases = _cases_of(await self._artifacts.local_path(artifact.uri), draft.profile_id)
+        cases = (await self._read(artifact, draft.profile_id, AS_THEY_ARE)).cases
         draft = replace(draft, num_cases=len(cases))
         await self._store.add_version(draft, cases, version=suite.version)
         _log.info("built_in_suite_registered", test_suite_version_id=suite.version_id, num_cases=len(cases))
 
 
-def _cases_of(path: Path, profile_id: str) -> list[TestCase]:
-    with path.open("rb") as stream:
-        return list(read_unique(stream, partial(case_of, profile_id=profile_id), lambda case: case.case_id))
+def _check_source(test_suite_id: str, artifact: Artifact, conversion: Conversion) -> None:
+    check_test_suite_id(test_suite_id)
+    profile_id = test_suite_id.partition("/")[0]
+    check_profile(profile_id)
+    conversion.check(profile_id)
+    if conversion.answers and conversion.answers.digest == artifact.digest:
+        raise InvalidArgument("The answers are the same file as the tasks.", "Name the file of possible answers.")
+    for one in (artifact, conversion.answers):
+        if one:
+            check_size(one.size_bytes, MAX_SUITE_BYTES)

@@ -29,7 +29,7 @@ class _Question:
 
 
 class Validation:
-    """Asks the cases of the validation split, at most 26, each worker its part, and judges the answers."""
+    """Asks the cases of one answer of the validation split, at most 26, each worker its part, and judges."""
 
     def __init__(self, examples: Sequence[Example], loaded: LoadedModel, model: PeftModel, workers: Workers) -> None:
         """Read the cases.
@@ -37,7 +37,7 @@ class Validation:
         Raises:
             BadExampleError: A case or its profile is not one that this release knows.
         """
-        asked = [example for example in examples if example.case is not None][:MAX_CASES]
+        asked = [example for example in examples if _takes_one_answer(example)][:MAX_CASES]
         self._workers = workers
         self._num_cases = len(asked)
         own = share_of(range(len(asked)), rank=workers.rank, num_workers=workers.num_workers)
@@ -65,6 +65,11 @@ class Validation:
         return count
 
 
+def _takes_one_answer(example: Example) -> bool:
+    case = example.case
+    return case is not None and case.get("max_turns", 1) == 1 and not case.get("goal")
+
+
 def _conforms(question: _Question, answer: GenerationResult) -> bool:
     reason: FinishReason = "stop" if answer.finish_reason == "stop" else "length"
     return question.profile.judge(question.case, question.profile.read_answer(answer.text, reason)).conforming
@@ -77,4 +82,5 @@ def _question(example: Example, loaded: LoadedModel) -> _Question:
         case = case_from_document(example.case)
     except (UnknownProfile, CaseError) as error:
         raise BadExampleError(f"Example {example.example_id[:100]} cannot be judged: {error}.") from error
-    return _Question(profile, case, tuple(encode_prompt(loaded.tokenizer, example.messages[:-1])))
+    prompt_ids = encode_prompt(loaded.tokenizer, example.messages[:-1], tools=example.tools)
+    return _Question(profile, case, tuple(prompt_ids))

@@ -18,12 +18,13 @@ class BadExampleError(ValueError):
 
 @dataclass(frozen=True)
 class Example:
-    """One row: a conversation whose last message is the answer, and the case that it answers."""
+    """One row: a conversation in OpenAI's form whose last message is the answer, and the case that it answers."""
 
     example_id: str
-    messages: tuple[dict[str, str], ...]
+    messages: tuple[dict[str, Any], ...]
     profile_id: str
     case: dict[str, Any] | None
+    tools: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def share_of(places: Sequence[int], *, rank: int, num_workers: int) -> list[int]
 def _parse(line: bytes, number: int) -> tuple[str, Example]:
     try:
         row = json.loads(line)
-        messages = tuple({"role": str(item["role"]), "content": str(item["content"])} for item in row["messages"])
+        messages = tuple(_message(item) for item in row["messages"])
         split = str(row["split"])
         if split not in ("train", "validation"):
             raise KeyError("split")
@@ -88,7 +89,25 @@ def _parse(line: bytes, number: int) -> tuple[str, Example]:
             messages=messages,
             profile_id=str(row.get("profile_id", "")),
             case=row.get("case"),
+            tools=tuple(dict(tool) for tool in row.get("tools") or ()),
         )
     except (UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadExampleError(f"Line {number} of the dataset is not an example: {type(error).__name__}.") from error
     return split, example
+
+
+def _message(item: dict[str, Any]) -> dict[str, Any]:
+    # An answer that is nothing but calls may have no text.
+    message: dict[str, Any] = {"role": str(item["role"]), "content": str(item.get("content") or "")}
+    if calls := item.get("tool_calls"):
+        message["tool_calls"] = [_call(call) for call in calls]
+    elif "content" not in item:
+        raise KeyError("content")
+    if "tool_call_id" in item:
+        message["tool_call_id"] = str(item["tool_call_id"])
+    return message
+
+
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    function = {"name": str(call["function"]["name"]), "arguments": str(call["function"]["arguments"])}
+    return {"id": str(call.get("id", "")), "type": "function", "function": function}

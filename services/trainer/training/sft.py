@@ -38,7 +38,7 @@ def encode(
     encoded = []
     for example in examples:
         try:
-            ids = encode_example(tokenizer, example.messages, eos_ids=eos_ids)
+            ids = encode_example(tokenizer, example.messages, tools=example.tools, eos_ids=eos_ids)
         except LmError as error:
             raise BadExampleError(f"Example {example.example_id[:100]} cannot be trained on: {error}") from error
         if len(ids.ids) > max_tokens:

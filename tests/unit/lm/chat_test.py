@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,9 @@ def test_a_template_that_changes_the_answered_prompt_is_refused(tmp_path: Path) 
         "{{ ''.__class__.__mro__[1].__subclasses__() }}",
         "{{ messages[0]['absent']['deeper'] }}",
         "{% for",
+        "{{ 1 // 0 }}",
+        "{{ range(1000000) | list }}",
+        "{{ messages.absent() }}",
     ],
 )
 def test_a_template_that_fails_or_attacks_is_refused(tmp_path: Path, template: str) -> None:
@@ -68,3 +72,56 @@ def test_a_model_without_a_template_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model" / "chat_template.jinja").unlink()
     with pytest.raises(InvalidChat, match="no chat template"):
         render(load_tokenizer(tmp_path / "model"), QUESTION)
+
+
+CALLS_TEMPLATE = (
+    "{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}"
+    "{% for message in messages %}<|im_start|>{{ message.role + '\n' + message.content }}"
+    "{% for call in message.tool_calls or [] %}{{ call.function.arguments | tojson }}{% endfor %}<|im_end|>"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+TOOL = {"type": "function", "function": {"name": "read_file", "parameters": {"type": "object", "properties": {}}}}
+
+
+@pytest.fixture(scope="module")
+def calling_tokenizer(tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("calls") / "model"
+    write_tiny_model(folder)
+    (folder / "chat_template.jinja").write_text(CALLS_TEMPLATE)
+    return load_tokenizer(folder)
+
+
+def answer_calling(arguments: str) -> dict[str, object]:
+    call = {"id": "c1", "type": "function", "function": {"name": "read_file", "arguments": arguments}}
+    return {"role": "assistant", "content": "", "tool_calls": [call]}
+
+
+def test_a_calls_arguments_reach_the_template_as_the_object_that_they_hold(calling_tokenizer) -> None:
+    text = render(calling_tokenizer, [*QUESTION, answer_calling('{"path":"a.py"}')], asks=False)
+    assert text.endswith('<|im_start|>assistant\n{"path": "a.py"}<|im_end|>')
+
+
+@pytest.mark.parametrize("arguments", ["not json", "[1]", '{"path":', "[" * 100_000])
+def test_arguments_that_hold_no_object_stay_what_the_model_wrote(calling_tokenizer, arguments: str) -> None:
+    text = render(calling_tokenizer, [*QUESTION, answer_calling(arguments)], asks=False)
+    assert text.endswith(f"assistant\n{json.dumps(arguments)}<|im_end|>")
+
+
+def test_a_call_is_trained_behind_the_prompt_that_offers_its_function(calling_tokenizer) -> None:
+    messages = [*QUESTION, answer_calling('{"path": "a.py"}')]
+    example = encode_example(calling_tokenizer, messages, tools=[TOOL])
+    prompt = encode_prompt(calling_tokenizer, QUESTION, tools=[TOOL])
+    assert list(example.ids[: example.trained_from]) == prompt
+    assert calling_tokenizer.decode(prompt).startswith(json.dumps(TOOL))
+    assert calling_tokenizer.decode(list(example.ids[example.trained_from :])) == '{"path": "a.py"}<|im_end|>'
+
+
+def test_rendering_leaves_the_messages_as_they_are(calling_tokenizer) -> None:
+    answer = answer_calling('{"path": "a.py"}')
+    render(calling_tokenizer, [*QUESTION, answer])
+    assert answer == answer_calling('{"path": "a.py"}')
+
+
+def test_a_call_without_a_function_is_refused(calling_tokenizer) -> None:
+    with pytest.raises(InvalidChat, match="refuses"):
+        render(calling_tokenizer, [*QUESTION, {"role": "assistant", "content": "", "tool_calls": [{"id": "c1"}]}])

@@ -9,11 +9,11 @@ import torch
 from services.lm.adapters import LoraSettings, add_lora
 from services.lm.errors import InvalidChat, LimitExceeded
 from services.lm.generation import engine as engine_module
-from services.lm.generation.cache import Prefix, PrefixCache
 from services.lm.generation.engine import Engine
 from services.lm.generation.forward import TransformersForward
 from services.lm.generation.grouping import group_prompts
 from services.lm.generation.requests import GenerationRequest
+from services.lm.generation.segments import Segment, SegmentCache
 from services.lm.loading import LoadedModel, load
 from services.lm.tiny import write_tiny_model
 from services.lm.worker_protocol import Sampling
@@ -135,14 +135,19 @@ def test_prompts_of_several_systems_are_grouped_by_theirs(loaded: LoadedModel) -
     assert [answers[str(index)] for index in range(len(mixed))] == [plainly(loaded, prompt, 6) for prompt in mixed]
 
 
-def test_prefixes_unused_longest_are_let_go() -> None:
-    cache = PrefixCache(max_bytes=2 * 4 * 100)
-    for name in (1, 2):
-        cache.put([name], Prefix(1, (torch.zeros(100),)))
-    assert cache.get([1]) is not None
-    cache.put([3], Prefix(1, (torch.zeros(100),)))
-    assert cache.get([2]) is None
-    assert cache.get([1]) is not None
+def test_segments_unused_longest_are_let_go() -> None:
+    def segment(name: bytes, size: int = 100) -> Segment:
+        return Segment(name, 1, (torch.zeros(size),))
+
+    cache = SegmentCache(max_bytes=2 * 4 * 100)
+    cache.put(segment(b"1"))
+    cache.put(segment(b"2"))
+    assert cache.get(b"1") is not None
+    cache.put(segment(b"3"))
+    assert cache.get(b"2") is None
+    assert cache.get(b"1") is not None
+    cache.put(segment(b"too large", 300))
+    assert cache.get(b"too large") is None and cache.get(b"3") is not None
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,29 @@ import pytest
 from services.lm import worker_protocol as protocol
 
 MESSAGES = ({"role": "user", "content": "é\n"},)
+TOOLS = ({"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}},)
+PROMPT = b'"key":"a","messages":[{}],"max_new_tokens":1'
 
 
 @pytest.mark.parametrize(
     "request_",
     [
         protocol.Generate(1, (protocol.Prompt("a", MESSAGES, 5, 3),), protocol.Sampling(0.5, 0.9, 4), 8),
+        protocol.Generate(
+            -1,
+            (
+                protocol.Prompt("a", MESSAGES, 5, -3, TOOLS, stop=("\n", "é"), conversation="talk"),
+                protocol.Prompt("b", (), 0, text="raw\U0001f600"),
+            ),
+            protocol.Sampling(min_p=0.1),
+            log_probs=True,
+            num_top_log_probs=5,
+            echo=True,
+            stream=True,
+        ),
         protocol.Preview(2, MESSAGES),
+        protocol.Preview(2, MESSAGES, TOOLS),
+        protocol.Preview(2, (), text="raw"),
         protocol.Cancel(1),
     ],
 )
@@ -27,9 +43,29 @@ def test_a_request_survives_the_line(request_: protocol.Request) -> None:
     [
         protocol.Ready("float32", 2, "d", "", "c", 8192, {"torch": "2"}, 0.5),
         protocol.Answer(1, "a", "text\n", (1, 2), "stop", 3, 2, 0.1, 0.2),
+        protocol.Answer(
+            1,
+            "a",
+            "text",
+            (1,),
+            "length",
+            3,
+            2,
+            0.1,
+            0.2,
+            log_probs=(-0.5,),
+            tokens=("te",),
+            top_log_probs=((("te", -0.5), ("x", -1.0)),),
+            queue_seconds=0.5,
+            prompt_log_probs=(None, -1.0, -2.0),
+            prompt_token_ids=(7, 8, 9),
+            prompt_tokens_text=("a", "b", "c"),
+            prompt_top_log_probs=((), (("b", -1.0),), (("d", -0.1),)),
+        ),
+        protocol.Delta(1, "a", "t", (1,), (-0.5,), ("t",), ((("t", -0.5),),)),
         protocol.Progress(1, 2, 3, 4),
         protocol.Done(1, 2, 0.5),
-        protocol.Previewed(2, "text", (1,)),
+        protocol.Previewed(2, "text", (1,), ("text",)),
         protocol.Failed(0, "internal", "p", "n"),
     ],
 )
@@ -45,7 +81,7 @@ def test_an_event_survives_the_line(event: protocol.Event) -> None:
         (b'{"op":"generate"}', "id"),
         (b'{"id":1,"op":"dance"}', "no known op"),
         (b'{"id":1,"op":"generate","prompts":[]}', "no prompts"),
-        (b'{"id":1,"op":"generate","prompts":[{"key":"a","messages":[{}],"max_new_tokens":0}]}', "asks for 0"),
+        (b'{"id":1,"op":"generate","prompts":[{"key":"a","messages":[{}],"max_new_tokens":0}]}', "asks for a number"),
         (b'{"id":1,"op":"generate","prompts":[{"key":"a","messages":[],"max_new_tokens":1}]}', "messages"),
         (b'{"id":1,"op":"generate","prompts":[{"messages":[{}],"max_new_tokens":1}]}', "without a key"),
         (
@@ -63,6 +99,69 @@ def test_an_event_survives_the_line(event: protocol.Event) -> None:
 def test_a_line_that_is_no_request_is_refused(line: bytes, problem: str) -> None:
     with pytest.raises(protocol.InvalidLine, match=problem):
         protocol.decode_request(line)
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        (b'"seed":true', "seed"),
+        (b'"seed":1e999', "seed"),
+        (b'"seed":' + b"9" * 100, "seed"),
+        (b'"seed":' + b"9" * 9999, "not JSON"),
+        (b'"tools":{}', "tools"),
+        (b'"tools":[1]', "tools"),
+        (b'"tools":[' + b",".join([b"{}"] * 2000) + b"]", "more than"),
+        (b'"text":5', "text"),
+        (b'"text":"both"', "either"),
+        (b'"stop":"text"', "stop"),
+        (b'"stop":[""]', "stop text"),
+        (b'"stop":["' + b"x" * 2000 + b'"]', "stop text"),
+        (b'"stop":' + b"[" + b",".join([b'"x"'] * 17) + b"]", "at most 16"),
+        (b'"conversation":7', "conversation"),
+        (b'"conversation":"' + b"x" * 2000 + b'"', "conversation"),
+        (b'"max_new_tokens":true', "new tokens"),
+        (b'"max_new_tokens":"5"', "new tokens"),
+        (b'"key":"\\ud800"', "half of a character"),
+    ],
+)
+def test_a_value_of_a_prompt_that_makes_no_sense_is_refused(fields: bytes, problem: str) -> None:
+    with pytest.raises(protocol.InvalidLine, match=problem):
+        protocol.decode_request(b'{"id":1,"op":"generate","prompts":[{' + PROMPT + b"," + fields + b"}]}")
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        (b'"log_probs":1', "log_probs"),
+        (b'"echo":"yes"', "echo"),
+        (b'"stream":null', "stream"),
+        (b'"num_top_log_probs":21', "between 0 and 20"),
+        (b'"num_top_log_probs":true', "between 0 and 20"),
+        (b'"max_batch":-1', "max_batch"),
+        (b'"sampling":[1]', "no object"),
+        (b'"sampling":{"temperature":NaN}', "out of range"),
+        (b'"sampling":{"temperature":Infinity}', "out of range"),
+        (b'"sampling":{"min_p":1.5}', "out of range"),
+        (b'"sampling":{"min_p":true}', "not numbers"),
+        (b'"sampling":{"top_k":2.5}', "not numbers"),
+        (b'"sampling":{"heat":1}', "does not fit Sampling"),
+        (b'"id":"1"', "whole number as id"),
+        (b'"id":' + b"9" * 30, "whole number as id"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused(fields: bytes, problem: str) -> None:
+    with pytest.raises(protocol.InvalidLine, match=problem):
+        protocol.decode_request(b'{"id":1,"op":"generate","prompts":[{' + PROMPT + b"}]," + fields + b"}")
+
+
+def test_a_raw_text_has_no_tools() -> None:
+    with pytest.raises(protocol.InvalidLine, match="nothing renders"):
+        protocol.decode_request(b'{"id":1,"op":"preview","text":"raw","tools":[{}]}')
+
+
+def test_half_a_character_is_refused_before_it_is_sent() -> None:
+    with pytest.raises(protocol.InvalidLine, match="half of a character"):
+        protocol.encode(protocol.Preview(1, (), text="\ud800"))
 
 
 def test_the_protocol_imports_no_heavy_library() -> None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -6,6 +7,7 @@ from services.protocols.cases import (
     Case,
     CaseError,
     Choice,
+    Effect,
     Expected,
     FreeText,
     Goal,
@@ -43,16 +45,23 @@ FULL = Case(
     max_turns=3,
     history=(Answer("Hm."), Answer("", (ToolCall("f", "{}", "id"),), "length")),
     solution=(Answer("Done."),),
-    goal=Goal({"a.py": "z", "b.py": None}, ("a.py",), ("use_mcp_tool",), (("completed", "write"),)),
+    goal=Goal({"a.py": "z", "b.py": None}, ("a.py",), ("use_mcp_tool",), (("completed", "write"),), (Expected("f"),)),
     tools=({"type": "function", "function": {"name": "f"}},),
     results={"f": "3"},
     denied_tools=("execute_command",),
+    effects={"f": Effect("replace", {"path": "p", "old": "o", "new": "n"})},
 )
 
 
 def test_a_case_survives_its_document() -> None:
     document = json.loads(json.dumps(case_to_document(FULL)))
     assert case_from_document(document) == FULL
+
+
+def test_a_goal_without_calls_is_told_from_one_that_asks_for_none() -> None:
+    for calls in (None, ()):
+        case = replace(FULL, goal=Goal(mentions=("a",), calls=calls))
+        assert case_from_document(json.loads(json.dumps(case_to_document(case)))) == case
 
 
 def test_empty_collections_are_left_out_of_the_document() -> None:
@@ -89,7 +98,12 @@ def test_empty_collections_are_left_out_of_the_document() -> None:
         (("solution",), [{"role": "x"}], "solution[0].role"),
         (("goal",), {"files": {"a": 3}}, "goal.files.a"),
         (("goal",), {"aim": 1}, "goal.aim"),
+        (("goal",), {"calls": [{"tool": "f"}]}, "goal.calls[0].arguments"),
         (("results",), {"f": None}, "results.f"),
+        (("effects",), {"f": {"kind": "burn", "arguments": {}}}, "effects.f.kind"),
+        (("effects",), {"f": {"kind": ["read"], "arguments": {}}}, "effects.f.kind"),
+        (("effects",), {"f": {"kind": "read", "arguments": {"path": 1}}}, "effects.f.arguments.path"),
+        (("effects",), {"f": {"kind": "read", "arguments": {}, "x": 1}}, "effects.f.x"),
         (("tools",), ["f"], "tools[0]"),
         (("expected", "choices"), [{}], "expected.choices[0].argument"),
         (("expected", "further"), [{"tool": "f"}], "expected.further[0].arguments"),

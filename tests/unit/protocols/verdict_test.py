@@ -1,6 +1,8 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from services.protocols.verdict import (
     CAUSES,
     Cause,
@@ -35,11 +37,6 @@ def test_a_verdict_is_json() -> None:
     assert document["cause"] == "stopped"
 
 
-def test_every_fault_has_one_cause_and_every_cause_a_fault() -> None:
-    assert set(CAUSES) == set(Fault)
-    assert set(CAUSES.values()) == set(Cause)
-
-
 def test_a_clients_code_has_a_layer_and_a_cause() -> None:
     assert fault_of_code("missing_param:path") == (LayerName.REQUIRED_PARAMETERS, Fault.MISSING_PARAM)
     assert fault_of_code("no_match") == (LayerName.EFFECT, Fault.NO_MATCH)
@@ -64,3 +61,56 @@ def test_a_layers_score_is_its_status_unless_it_was_measured() -> None:
     assert isinstance(layers, list)
     assert [(layer["score"], layer["turn"]) for layer in layers if layer["status"] == "failed"] == [(0.7, 2)]
     assert {layer["score"] for layer in layers if layer["status"] == "not_applicable"} == {None}
+
+
+def test_the_document_of_a_failed_answer_names_layer_fault_and_place() -> None:
+    failed = Layer(LayerName.EFFECT, LayerStatus.FAILED, Fault.NO_MATCH, "The lines are not there.", (3, 9))
+    document = verdict_of((passed(LayerName.CALL_PRESENT), failed), accepted=True, tool="apply_diff").to_document()
+    layers = document.pop("layers")
+    assert document == {
+        "conforming": False,
+        "accepted": True,
+        "well_formed": True,
+        "cause": "effect_failed",
+        "sentence": "The lines are not there.",
+        "tool": "apply_diff",
+    }
+    assert isinstance(layers, list)
+    assert [layer for layer in layers if layer["status"] == "failed"] == [
+        {
+            "name": "effect",
+            "status": "failed",
+            "fault": "no_match",
+            "detail": "The lines are not there.",
+            "span": [3, 9],
+            "score": 0.0,
+            "turn": 0,
+        }
+    ]
+    nothing = {"status": "not_applicable", "fault": None, "detail": "", "span": None, "score": None, "turn": 0}
+    assert layers[1] == {"name": "parses", **nothing}
+
+
+def test_the_document_of_a_conforming_answer_has_no_cause_and_praises_the_call() -> None:
+    verdict = verdict_of((passed(LayerName.CALL_PRESENT),), accepted=True, tool="read_file")
+    assert verdict.sentence == "The call of read_file is what the task asks for."
+    document = verdict.to_document()
+    assert (document["cause"], document["conforming"], document["tool"]) == (None, True, "read_file")
+
+
+@pytest.mark.parametrize(
+    ("code", "layer", "cause"),
+    [
+        ("bad_patch", LayerName.VALID_VALUES, Cause.BAD_VALUE),
+        ("file_exists", LayerName.EFFECT, Cause.EFFECT_FAILED),
+        ("several_matches", LayerName.EFFECT, Cause.EFFECT_FAILED),
+        ("count_mismatch", LayerName.EFFECT, Cause.EFFECT_FAILED),
+        ("open_todos", LayerName.EFFECT, Cause.EFFECT_FAILED),
+    ],
+)
+def test_codes_of_the_opt_in_tools_and_of_an_unfinished_checklist_have_their_place(
+    code: str, layer: LayerName, cause: Cause
+) -> None:
+    meaning = fault_of_code(code)
+    assert meaning == (layer, Fault(code))
+    assert CAUSES[Fault(code)] is cause

@@ -18,6 +18,7 @@ from services.registry.domain.model import ModelFacts, ModelVersionDraft, ModelV
 from services.registry.domain.paging import PageRequest
 from services.registry.domain.test_suite import BuiltInSuite, TestSuiteVersionDraft
 from services.registry.importers.inspection import FolderFacts
+from services.registry.importers.suites import SUITE_READERS
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
 from services.registry.usecases.model import ModelUseCases
@@ -53,7 +54,7 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
         other=ArtifactStore((tmp_path / "other" / "trainer").as_uri()),
         models=ModelUseCases(models, own, adoption=adoption, files=FolderFacts()),
         datasets=DatasetUseCases(datasets, own, adoption=adoption),
-        suites=TestSuiteUseCases(suites, own, adoption=adoption, built_in=built_in),
+        suites=TestSuiteUseCases(suites, own, adoption=adoption, readers=SUITE_READERS, built_in=built_in),
     )
 
 

@@ -26,6 +26,18 @@ def test_both_splits_come_in_the_order_of_the_file(tmp_path: Path) -> None:
     assert dataset.train[0].messages[-1]["role"] == "assistant"
 
 
+def test_calls_and_the_functions_beside_them_are_kept(tmp_path: Path) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "read_file", "arguments": "{}"}}
+    tool = {"type": "function", "function": {"name": "read_file", "parameters": {}}}
+    result = {"role": "tool", "content": "1 | x", "tool_call_id": "c1"}
+    answer = {"role": "assistant", "content": None, "tool_calls": [call]}
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"messages": [answer, result, answer], "tools": [tool], "split": "train"}) + "\n")
+    (example,) = read_dataset(path).train
+    assert example.tools == (tool,)
+    assert example.messages == ({**answer, "content": ""}, result, {**answer, "content": ""})
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -34,6 +46,7 @@ def test_both_splits_come_in_the_order_of_the_file(tmp_path: Path) -> None:
         b"\xff",
         b'{"split": "train"}',
         b'{"split": "train", "messages": [{"role": "user"}]}',
+        b'{"split": "train", "messages": [{"role": "assistant", "content": "", "tool_calls": [{"id": "c1"}]}]}',
         b'{"split": "test", "messages": []}',
         b'{"split": "train", "messages": "' + b"x" * (1 << 20) + b'"}',
         b"[" * 100_000,

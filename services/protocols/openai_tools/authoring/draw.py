@@ -13,7 +13,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_SLOT = re.compile(r"\{([a-z_]+)\}")
+SLOT = re.compile(r"\{([a-z_0-9]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Draw:
 
     def word(self, name: str) -> str:
         """Return a word of the list `name`, its slots filled."""
-        return _SLOT.sub(lambda slot: self.word(slot[1]), self.pick(self.stock.words[name]))
+        return SLOT.sub(lambda slot: self.word(slot[1]), self.pick(self.stock.words[name]))
 
     def two(self, name: str) -> tuple[str, str]:
         """Return two different words of the list `name`."""

@@ -41,10 +41,7 @@ def strip_numbers(text: str, *, bare_bars: bool = False) -> str:
     """Return `text` without line numbers; with `bare_bars`, without a bare `| ` in front as well."""
     pattern = _ANY_PREFIX if bare_bars else _NUMBER_PREFIX
     ending = "\r\n" if "\r\n" in text else "\n"
-    result = ending.join(_stripped(lines_of(text), pattern))
-    if text.endswith("\n") and not result.endswith(ending):
-        result += ending
-    return result
+    return ending.join(_stripped(lines_of(text), pattern))
 
 
 def _stripped(lines: Sequence[str], pattern: re.Pattern[str]) -> list[str]:

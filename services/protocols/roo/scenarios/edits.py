@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
-from services.protocols.roo.scenarios.nouns import Draft, Kind
-from services.protocols.roo.scenarios.steps import Change, diff, write
+from services.protocols.roo.scenarios.nouns import NATIVE, Call, Draft, Kind, Step
+from services.protocols.roo.scenarios.steps import Change, added, diff, patched, replaced, write
 from services.protocols.roo.scenarios.tasks import diff_value, task, write_block, write_line, write_note
 from services.protocols.roo_xml.authoring import skills_edit
 from services.protocols.roo_xml.authoring.draw import Draw
@@ -49,8 +51,12 @@ def renamed(path: str, extension: str) -> str:
     return f"{path.rpartition('.')[0]}.{extension}"
 
 
-def two_places(draw: Draw) -> Draft:
-    """Another number in one line, and another line removed, in one diff."""
+Edit = Callable[..., Step]
+"""Makes the step of a file's path, its text and the changes to it."""
+
+
+def two_places(draw: Draw, edit: Edit = diff) -> Draft:
+    """Another number in one line, and another line removed, in one call."""
     drawn = snippet(draw)
     lines = drawn.text.split("\n")
     spare = [number for number, line in enumerate(lines, start=1) if line.strip() and number != drawn.line]
@@ -64,11 +70,11 @@ def two_places(draw: Draw) -> Draft:
         "line2": str(gone),
         "gone": lines[gone - 1].strip(),
     }
-    step = diff(drawn.path, drawn.text, *sorted(changes, key=lambda change: change.first))
+    step = edit(drawn.path, drawn.text, *sorted(changes, key=lambda change: change.first))
     return Draft(slots=slots, steps=(step,), files={drawn.path: drawn.text})
 
 
-def same_line(draw: Draw) -> Draft:
+def same_line(draw: Draw, edit: Edit = diff) -> Draft:
     """One of several equal lines, told apart by what stands above it."""
     names, (old, new), key = draw.several("stem", 5), draw.several("quantity", 2), draw.word("count_key")
     place = draw.number(0, len(names) - 1)
@@ -76,7 +82,7 @@ def same_line(draw: Draw) -> Draft:
     path, number = renamed(draw.word("path"), "yaml"), place * 2 + 2
     slots = {"path": path, "item": names[place], "key": key, "old": old, "new": new}
     change = Change(number, [lines[number - 1]], [f"  {key}: {new}"])
-    return Draft(slots=slots, steps=(diff(path, "\n".join(lines), change),), files={path: "\n".join(lines)})
+    return Draft(slots=slots, steps=(edit(path, "\n".join(lines), change),), files={path: "\n".join(lines)})
 
 
 def block(draw: Draw) -> Draft:
@@ -107,6 +113,55 @@ def twin(draw: Draw) -> Draft:
     return Draft(slots=slots, steps=(write(path, drawn.text),), files={drawn.path: drawn.text})
 
 
+def value(draw: Draw, edit: Edit) -> Draft:
+    """Another number in a line that the task quotes."""
+    drawn = snippet(draw)
+    old, new = (lines[0].strip() for lines in (drawn.change.old, drawn.change.new))
+    slots = {"path": drawn.path, "line": str(drawn.line), "old": old, "new": new}
+    return Draft(slots=slots, steps=(edit(drawn.path, drawn.text, drawn.change),), files={drawn.path: drawn.text})
+
+
+def new_file(draw: Draw, make: Callable[[str, str], Step]) -> Draft:
+    """A small file, dictated line by line."""
+    piece = draw.piece("contents")
+    path = renamed(draw.word("path"), piece["ext"])
+    return Draft(slots={"path": path, "content": piece["lines"]}, steps=(make(path, piece["lines"]),))
+
+
+def _created(path: str, text: str) -> Step:
+    return Step(Call("edit_file", {"file_path": path, "old_string": "", "new_string": text}), files={path: text})
+
+
+def only_by(tool: str, build: Callable[[Draw], Draft]) -> Callable[[Draw], Draft]:
+    """Return what draws the task of `build` for a model whose settings have `tool` for its only editing tool."""
+
+    def drawn(draw: Draw) -> Draft:
+        return replace(build(draw), included_tools=(tool,), excluded_tools=_USUAL)
+
+    return drawn
+
+
+_USUAL = ("apply_diff", "write_to_file")
+
+OPT_IN_EDITS = {
+    "edit": (only_by("edit", partial(value, edit=partial(replaced, "edit"))), ("edit_by_diff", "value")),
+    "search_replace": (
+        only_by("search_replace", partial(same_line, edit=partial(replaced, "search_replace"))),
+        ("edit_by_diff", "same_line"),
+    ),
+    "edit_file": (
+        only_by("edit_file", partial(same_line, edit=partial(replaced, "edit_file"))),
+        ("edit_by_diff", "same_line"),
+    ),
+    "apply_patch": (only_by("apply_patch", partial(two_places, edit=patched)), ("edit_by_diff", "two_places")),
+}
+"""Changes of a file by the tools that a model's settings bring in: how each is drawn, and where its wordings are."""
+
+_OPT_IN_FILES = {
+    "edit_file": only_by("edit_file", partial(new_file, make=_created)),
+    "apply_patch": only_by("apply_patch", partial(new_file, make=added)),
+}
+
 EDIT_BY_DIFF = {
     name: Kind(build, ("edit_by_diff", name))
     for name, build in {
@@ -117,7 +172,7 @@ EDIT_BY_DIFF = {
         "same_line": same_line,
         "block": block,
     }.items()
-}
+} | {name: Kind(build, wordings, NATIVE) for name, (build, wordings) in OPT_IN_EDITS.items()}
 
 WHOLE_FILE = {
     name: Kind(build, ("whole_file", name))
@@ -128,4 +183,4 @@ WHOLE_FILE = {
         "rewrite": rewrite,
         "twin": twin,
     }.items()
-}
+} | {name: Kind(build, ("whole_file", "block"), NATIVE) for name, build in _OPT_IN_FILES.items()}

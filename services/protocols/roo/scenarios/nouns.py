@@ -82,6 +82,9 @@ class Draft:
         goal: what must hold at the end of a task of several answers.
         results: what tools answer that do nothing by themselves, by name.
         denied_tools: tools that the user refuses.
+        included_tools: opt-in tools that the model's settings bring in; only for the native protocol, as the next.
+        excluded_tools: tools that those settings leave out.
+        needs_done_todos: a completion is refused while the checklist is unfinished.
     """
 
     slots: Mapping[str, str]
@@ -97,6 +100,9 @@ class Draft:
     goal: Goal | None = None
     results: Mapping[str, str] = field(default_factory=dict)
     denied_tools: tuple[str, ...] = ()
+    included_tools: tuple[str, ...] = ()
+    excluded_tools: tuple[str, ...] = ()
+    needs_done_todos: bool = False
 
 
 _SPARE_TURNS = 3

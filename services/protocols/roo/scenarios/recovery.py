@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from services.protocols.roo.scenarios import limits, slips, talk, tasks
-from services.protocols.roo.scenarios.edits import two_places
+from services.protocols.roo.scenarios.edits import OPT_IN_EDITS, two_places
 from services.protocols.roo.scenarios.nouns import BOTH, NATIVE, XML, Call, Draft, Kind, Protocol, Said, Step
 from services.protocols.roo.scenarios.slips import WRONG_DIFFS, Wrong, misspelt, other, slip
 from services.protocols.roo.scenarios.steps import command, list_files, read, search
@@ -80,6 +80,31 @@ def read_hidden(draw: Draw, draft: Draft) -> Said:
 def print_hidden(draw: Draw, draft: Draft) -> Said:
     """Let a command print the file that is kept from the model."""
     return Said((command(f"cat {draft.slots['path']}").call,))
+
+
+def only_the_line(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
+    """Look for a line that stands there more than once, without what tells it from its like."""
+    return {**given, **{name: str(given[name]).rpartition("\n")[2] for name in ("old_string", "new_string")}}
+
+
+def as_new(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
+    """Make a file that is there."""
+    return {**given, "old_string": ""}
+
+
+def without_end(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
+    """Leave out the line that ends a patch."""
+    return {"patch": str(given["patch"]).rpartition("\n")[0]}
+
+
+def completed_with_open_items(draw: Draw) -> Draft:
+    """A checklist to be brought up to date, for a client that refuses a completion while an item is open."""
+    draft = after(tasks.todo_marked, _complete)(draw)
+    return replace(draft, todos=(("in_progress", draw.word("job")),), needs_done_todos=True)
+
+
+def _complete(draw: Draw, draft: Draft) -> Said:
+    return Said((tasks.complete_tests(draw).steps[0].call,))
 
 
 def denied(draw: Draw) -> Draft:
@@ -172,6 +197,7 @@ _TASKS: Mapping[str, tuple[Build, tuple[str, str]]] = {
     "custom": (limits.custom_to_code, ("mode_limits", "custom_to_code")),
     "ignored": (limits.ignored, ("mode_limits", "ignored")),
     "artifact": (stored_output, ("recovery", "artifact")),
+    **OPT_IN_EDITS,
 }
 """What the person asks for: how it is drawn, and where its wordings are."""
 
@@ -240,6 +266,10 @@ _SLIPS: tuple[tuple[str, str, Wrong, frozenset[Protocol]], ...] = (
     ("unknown_instruction", "instructions", other(unknown_instruction), BOTH),
     ("experiment_off", "command", switched_off, BOTH),
     ("bad_artifact_id", "artifact", other(whole_path), NATIVE),
+    ("several_matches", "search_replace", other(only_the_line), NATIVE),
+    ("count_mismatch", "edit_file", other(only_the_line), NATIVE),
+    ("file_exists", "edit_file", other(as_new), NATIVE),
+    ("bad_patch", "apply_patch", other(without_end), NATIVE),
     ("tool_failed_before_completion", "read", completed_too_early, NATIVE),
 )
 
@@ -248,6 +278,7 @@ _OWN: tuple[tuple[str, Build, tuple[str, str], frozenset[Protocol]], ...] = (
     ("denied_by_user", denied, ("recovery", "denied"), BOTH),
     ("after_denial", after_denial, ("recovery", "denied"), BOTH),
     ("same_mode", same_mode, ("recovery", "same_mode"), BOTH),
+    ("open_todos", completed_with_open_items, ("exact_arguments", "todo_marked"), BOTH),
     ("second_tool", two_steps, ("recovery", "two_steps"), XML),
     ("after_new_task", after_new_task, ("recovery", "after_new_task"), NATIVE),
     ("repeated_call", talk.once_more, ("repetition", "search_elsewhere"), BOTH),

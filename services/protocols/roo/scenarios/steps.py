@@ -11,6 +11,7 @@ from services.protocols.roo.file_text import decoded
 from services.protocols.roo.scenarios.nouns import Call, Step
 from services.protocols.roo_xml.authoring.draw import Draw
 
+_NUM_CONTEXT_LINES = 3
 _MARKERS = ("<<<<<<<", "=======", ">>>>>>>", "-------", ":start_line:", ":end_line:")
 
 
@@ -67,6 +68,40 @@ def diff(path: str, before: str, *changes: Change) -> Step:
     for change in sorted(changes, key=lambda change: -change.first):
         lines[change.first - 1 : change.first - 1 + len(change.old)] = change.new
     return Step(Call("apply_diff", {"path": path, "diff": sent(blocks)}), files={path: ending.join(lines)})
+
+
+def replaced(tool: str, path: str, before: str, change: Change) -> Step:
+    """Change lines of a file by a tool that replaces a string; lines above come along until it stands there once."""
+    lines = before.split("\n")
+    start, end = change.first - 1, change.first - 1 + len(change.old)
+    above = start
+    while before.count("\n".join(lines[above:end])) > 1:
+        above -= 1
+    new = [*lines[above:start], *change.new]
+    arguments = {"file_path": path, "old_string": "\n".join(lines[above:end]), "new_string": "\n".join(new)}
+    return Step(Call(tool, arguments), files={path: "\n".join([*lines[:above], *new, *lines[end:]])})
+
+
+def patched(path: str, before: str, *changes: Change) -> Step:
+    """Change lines of a file by a patch of one hunk, which reaches from the first of `changes` to the last."""
+    lines = before.split("\n")
+    marked, after, at = [f" {line}" for line in lines], list(lines), len(lines)
+    for change in sorted(changes, key=lambda change: -change.first):
+        at, end = change.first - 1, change.first - 1 + len(change.old)
+        marked[at:end] = [*(f"-{line}" for line in change.old), *(f"+{line}" for line in change.new)]
+        after[at:end] = change.new
+    behind = len(lines) - max(change.first - 1 + len(change.old) for change in changes)
+    hunk = marked[max(0, at - _NUM_CONTEXT_LINES) : len(marked) - max(0, behind - _NUM_CONTEXT_LINES)]
+    return Step(_patch(f"*** Update File: {path}", "@@", *hunk), files={path: "\n".join(after)})
+
+
+def added(path: str, text: str) -> Step:
+    """Make a file by a patch."""
+    return Step(_patch(f"*** Add File: {path}", *(f"+{line}" for line in text.split("\n"))), files={path: text})
+
+
+def _patch(*lines: str) -> Call:
+    return Call("apply_patch", {"patch": "\n".join(("*** Begin Patch", *lines, "*** End Patch"))})
 
 
 def _block(change: Change) -> str:

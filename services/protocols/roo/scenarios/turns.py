@@ -125,7 +125,13 @@ def write_all(draw: Draw) -> Draft:
     return Draft(
         slots={"items": shown, "path": paths[-1]},
         steps=tuple(steps),
-        goal=Goal(dict(zip(paths, contents, strict=True)), (paths[-1],), ("update_todo_list",), _finished(jobs)),
+        goal=Goal(
+            dict(zip(paths, contents, strict=True)),
+            (paths[-1],),
+            ("update_todo_list",),
+            _finished(jobs),
+            todo_files=dict(zip(jobs, paths, strict=True)),
+        ),
     )
 
 
@@ -141,7 +147,7 @@ def resume(draw: Draw) -> Draft:
         files={drawn.path: drawn.text},
         workspace=(drawn.path,),
         todos=tuple(_progress(jobs, 1)),
-        goal=Goal(edit.files, (drawn.path,), ("update_todo_list",), _finished(jobs)),
+        goal=Goal(edit.files, (drawn.path,), ("update_todo_list",), _finished(jobs), todo_files={jobs[1]: drawn.path}),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from services.protocols.roo.checklist import read_checklist
+from services.protocols.roo.checklist import read_checklist, unfinished_work
 from services.protocols.roo.modes import find_mode
 from services.protocols.roo_native.client.call import Call, Result, failed, missing, wrong_type
 from services.protocols.roo_native.parse.values import text_of
@@ -25,10 +25,12 @@ def ask_followup_question(call: Call) -> Result:
 
 
 def attempt_completion(call: Call) -> Result:
-    """Take the result; the client says nothing to it."""
+    """Take the result; the client says nothing to it. A setting has it refused while the checklist is unfinished."""
     if call.turn_failed:
         sentence = "A call of this turn failed. Look at what went wrong before you complete the task."
         return failed("tool_failed_before_completion", sentence)
+    if call.state.needs_done_todos and (left := unfinished_work(call.state.todos or ())):
+        return failed("open_todos", left, "mistake", records_failure=True, fails_turn=True)
     return Result("accepted", (), "", "reset", completed=text_of(call.arguments["result"]))
 
 

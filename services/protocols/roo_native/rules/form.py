@@ -8,12 +8,12 @@ from types import MappingProxyType
 
 from services.protocols.cases import Case
 from services.protocols.roo.modes import Mode, refusal
+from services.protocols.roo.prompt_text import mode_of
 from services.protocols.roo_native.client.outside import server_of
 from services.protocols.roo_native.definitions import offered_tools
 from services.protocols.roo_native.parse import CallError, McpCall, TypedCall, parse_call
 from services.protocols.roo_native.parse.mcp_names import is_same_tool
 from services.protocols.roo_native.parse.values import read_json
-from services.protocols.roo_native.prompt import mode_of
 from services.protocols.roo_native.rules.values import foreign_argument, missing_argument, value_problem
 from services.protocols.roo_native.tools import NATIVE_RULES
 from services.protocols.turn import ClientState, ToolCall
@@ -73,7 +73,7 @@ class Seen:
 def offer_of(case: Case) -> Offer:
     """Return what the model is offered in `case`."""
     mode = mode_of(case)
-    return Offer(mode, frozenset(offered_tools(mode)))
+    return Offer(mode, frozenset(offered_tools(mode, case.included_tools, case.excluded_tools)))
 
 
 def seen(call: ToolCall, offer: Offer, state: ClientState) -> Seen:
@@ -108,13 +108,18 @@ def _finding(call: ToolCall, typed: TypedCall, offer: Offer, state: ClientState)
         return refused
     if foreign := foreign_argument(name, given):
         return LayerName.PARSES, Fault.FOREIGN_PARAMETER, f"{foreign[:_MAX_NAME]!r} is no argument of {name}."
-    if refusal(typed.name, offer.mode, typed.params, rules=NATIVE_RULES) == "file_pattern":
-        path = typed.params.get("path", "")
-        return LayerName.OFFERED, Fault.FILE_PATTERN, f"The mode {offer.mode.slug} may not edit {path}."
+    if _mode_forbids_path(typed, offer, state):
+        paths = ", ".join(filter(None, NATIVE_RULES.edited_paths(typed.name, typed.params)))
+        return LayerName.OFFERED, Fault.FILE_PATTERN, f"The mode {offer.mode.slug} may not edit {paths}."
     if missing := missing_argument(name, given):
         return LayerName.REQUIRED_PARAMETERS, Fault.MISSING_PARAM, f"{name} lacks a value for {missing}."
     problem = value_problem(name, given, state)
     return (LayerName.VALID_VALUES, problem[0], f"In {name}, {problem[1]}") if problem else None
+
+
+def _mode_forbids_path(call: TypedCall, offer: Offer, state: ClientState) -> bool:
+    rules, included = NATIVE_RULES, state.included_tools
+    return refusal(call.name, offer.mode, call.params, included_tools=included, rules=rules) == "file_pattern"
 
 
 def _server_call(call: ToolCall, typed: McpCall, offer: Offer, state: ClientState) -> Seen:

@@ -40,6 +40,7 @@ def case_of(scenario: Scenario) -> Case:
         goal=draft.goal,
         results=draft.results,
         denied_tools=draft.denied_tools,
+        needs_done_todos=draft.needs_done_todos,
     )
 
 

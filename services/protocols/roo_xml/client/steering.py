@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from services.protocols.roo.checklist import read_checklist
+from services.protocols.roo.checklist import read_checklist, unfinished_work
 from services.protocols.roo.modes import find_mode
 from services.protocols.roo_xml.arguments import BadNestedValue, typed_arguments
 from services.protocols.roo_xml.client.call import Call, Reply, Result, failed, missing
@@ -33,6 +33,8 @@ def attempt_completion(call: Call) -> Result:
     if call.turn_failed:
         sentence = "A call of this turn failed. Look at what went wrong before you complete the task."
         return failed("tool_failed_before_completion", sentence)
+    if call.state.needs_done_todos and (left := unfinished_work(call.state.todos or ())):
+        return failed("open_todos", left, "mistake", records_failure=True, fails_turn=True)
     if lacking := call.lacks("result"):
         return missing(call, lacking)
     is_silent = not call.edition.is_classic

@@ -16,7 +16,7 @@ from services.protocols.suites.overlap import find_overlaps
 from services.protocols.turn import Answer, ToolCall
 
 PROFILE = get_profile("openai_tools")
-SUITE = PROFILE.suites()[0]
+SUITE = next(one for one in PROFILE.suites() if (one.suite_id, one.version) == ("openai_tools/smoke", 1))
 CASE = SUITE.cases[0]
 
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.protocols.roo.diff.apply import apply_diff
+from services.protocols.roo.diff.line_numbers import both_numbered, first_number, lines_of, strip_numbers
 from services.protocols.roo.diff.similarity import normalised, similarity
 
 FILE = "one\ntwo\n    three\nfour\n"
@@ -166,3 +167,37 @@ def test_in_a_long_file_a_block_without_a_line_is_found_or_not() -> None:
     both = plain.format("line 10") + "\n" + plain.format("line 2990")
     found = result(both, original)
     assert found is not None and found.count("new") == 2
+
+
+def test_lines_break_at_a_carriage_return_only_before_a_line_feed() -> None:
+    assert lines_of("a\r\nb\nc\rd") == ["a", "b", "c\rd"]
+    assert lines_of("a\nb\n") == ["a", "b", ""]
+
+
+@pytest.mark.parametrize(
+    ("search", "replace", "counts"),
+    [("1 | a\n2 | b", "1 | c", True), ("1 | a", " \n", True), ("1 | a", "c", False), ("a", "1 | c", False)],
+)
+def test_numbers_go_when_both_parts_have_them_or_the_replacement_is_blank(
+    search: str, replace: str, counts: bool
+) -> None:
+    assert both_numbered(search, replace) == counts
+
+
+def test_the_first_number_is_that_of_the_first_line() -> None:
+    assert [first_number(text) for text in ("12 | a\n13 | b", " 7 |", "a 3 | b")] == [12, 7, 0]
+    assert first_number("1" * 400) == int("1" * 300)
+
+
+def test_numbers_are_stripped_and_bare_bars_only_where_that_is_asked_for() -> None:
+    text = "1 | a\r\n|  b\r\nc\r\n"
+    assert strip_numbers(text) == "a\r\n|  b\r\nc\r\n"
+    assert strip_numbers(text, bare_bars=True) == "a\r\n b\r\nc\r\n"
+    assert strip_numbers("1 | a\n2 ||\n") == "a\n2 ||\n"
+
+
+@pytest.mark.parametrize(("marker", "line"), [("", 7), (":start_line:3\n", 3)])
+def test_the_number_of_the_first_line_stands_for_a_start_line_that_is_not_there(marker: str, line: int) -> None:
+    diff = f"<<<<<<< SEARCH\n{marker}-------\n7 | a\n=======\n7 | b\n>>>>>>> REPLACE"
+    lines = (apply_diff("\n".join("a" * 9), diff).content or "").split("\n")
+    assert [number for number, text in enumerate(lines, start=1) if text == "b"] == [line]

@@ -43,6 +43,13 @@ def test_an_expression_that_is_none(pattern: str) -> None:
     assert compiled(pattern) is None
 
 
+@pytest.mark.parametrize(("pattern", "text"), [("[+--]", ","), ("[a||b]", "|"), ("[a&&b]", "&"), ("[--a]", "0")])
+def test_a_class_knows_no_operations_on_sets(pattern: str, text: str) -> None:
+    expression = compiled(pattern)
+    assert expression is not None
+    assert expression.search(text)
+
+
 @given(st.text(alphabet="a.*+?()[]{}^$|\\sSdw-,1:=!<>", max_size=12))
 def test_no_expression_breaks_the_translation(pattern: str) -> None:
     expression = compiled(pattern)

@@ -36,7 +36,7 @@ SHARED_CODES = (
     *("file_not_found", "is_directory", "bad_path_value", "ignored_file", "stray_marker", "marker_order"),
     *("line_marker_in_replace", "unfinished_block", "no_block", "no_match", "identical", "empty_search"),
     *("mcp_bad_json", "mcp_unknown_server", "mcp_unknown_tool", "unknown_mode", "same_mode", "unknown_instruction"),
-    *("experiment_off", "repeated_call", "after_denial"),
+    *("experiment_off", "repeated_call", "after_denial", "open_todos"),
 )
 CODES = {
     "roo_xml": {*SHARED_CODES, "args_xml", "follow_up_xml", "bad_range", "range_beyond_end", "second_tool"},
@@ -44,6 +44,7 @@ CODES = {
         *SHARED_CODES,
         *("invalid_arguments", "unknown_tool", "bad_value", "bad_offset", "bad_artifact_id"),
         *("tool_failed_before_completion", "after_new_task"),
+        *("several_matches", "count_mismatch", "file_exists", "bad_patch"),
     },
 }
 """The codes with which each client answers a turn."""

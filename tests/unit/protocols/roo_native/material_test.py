@@ -8,7 +8,7 @@ from services.protocols.roo_native.cases import native_answer
 from services.protocols.roo_native.definitions import definitions, offered_tools
 from services.protocols.roo_native.profile import PROFILE
 from services.protocols.roo_native.prompt import UnknownPromptSize, tools_for
-from services.protocols.roo_native.replies import replies
+from services.protocols.roo_native.client.replies import replies
 from services.protocols.turn import Answer, ClientState, ToolCall
 
 CASES = [*PROFILE.suites()[0].cases, *PROFILE.generate_pool(11, 200), *PROFILE.probe_cases(2)]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from services.protocols.roo_native.parse import CallError, McpCall, TypedCall, parse_call
 from services.protocols.roo_native.parse.mcp_names import is_same_tool, write_mcp_name
-from services.protocols.roo_native.parse.values import number_of, write_json
+from services.protocols.roo_native.parse.values import number_of, read_json, write_json
 from services.protocols.roo_native.tools import ALIASES, TOOLS
 
 
@@ -313,3 +313,35 @@ def test_every_call_is_typed_or_refused_with_a_code(name: str, arguments: str) -
         assert bad.code in ("unknown_tool", "bad_json", "bad_mcp_name", "not_an_object", "missing_key")
     else:
         assert isinstance(call, McpCall) or set(call.arguments) <= {*TOOLS[call.name].properties, "files"}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "sentence"),
+    [
+        ("tell", "{}", "unknown_tool: tell"),
+        ("read_file", "{", "bad_json: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("read_file", '{"limit": NaN}', "bad_json: NaN is no JSON"),
+        ("read_file", "[]", "not_an_object"),
+        ("apply_diff", '{"path": "a"}', "missing_key: diff"),
+        ("read_file", '{"files": [null]}', "missing_key: files"),
+        ("mcp--alone", "{}", "bad_mcp_name: mcp--alone"),
+        ("skill", "[" * 100_000, "bad_json: nested too deep"),
+    ],
+)
+def test_an_error_names_its_place(name: str, arguments: str, sentence: str) -> None:
+    with pytest.raises(CallError) as caught:
+        parse_call(name, arguments)
+    assert str(caught.value) == sentence
+    assert caught.value.place == sentence.partition(": ")[2]
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_arguments_may_be_nested_two_hundred_levels_deep(opening: str, closing: str) -> None:
+    assert read_json(f"{opening * 200}1{closing * 200}")
+    with pytest.raises(ValueError, match="nested deeper than 200 levels"):
+        read_json(f"{opening * 201}1{closing * 201}")
+    assert read_json("[" + ",".join(["[]"] * 300) + "]")
+
+
+def test_infinity_is_a_number_as_text() -> None:
+    assert number_of("-Infinity") == float("-inf")

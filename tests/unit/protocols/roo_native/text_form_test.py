@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.protocols.roo_native.parse import answer_from_text, text_of_call, with_calls_beside
+from services.protocols.roo_native.parse import answer_from_text, text_of_call, text_outside_calls, with_calls_beside
 from services.protocols.turn import ToolCall
 
 
@@ -69,3 +69,25 @@ def test_no_text_breaks_the_reader(pieces: list[str]) -> None:
     text = "".join(pieces)
     calls = answer_from_text(text).calls
     assert len(calls) <= text.count("<tool_call>")
+
+
+def test_what_is_no_call_keeps_its_place_and_reasoning_goes() -> None:
+    call = text_of_call("a", {"x": "é"})
+    text = f"<think>{call}</think>Then</think> {call} end"
+    answer = answer_from_text(text)
+    outside = text_outside_calls(answer)
+    assert "é" in call
+    assert (len(answer.calls), answer.finish_reason) == (1, "stop")
+    assert (len(outside), outside.split()) == (len(text), ["Then</think>", "end"])
+    assert outside.index("end") == text.index("end")
+    assert with_calls_beside(answer).text == outside.strip()
+    thought = answer_from_text("<think>why</think> So.")
+    assert text_outside_calls(thought) == " " * len("<think>why</think>") + " So."
+
+
+@pytest.mark.parametrize("bad", ["<tool_call>{bad</tool_call>", '<tool_call>{"name": 5}</tool_call>'])
+def test_a_call_that_cannot_be_read_ends_at_its_closing_tag(bad: str) -> None:
+    good = text_of_call("b", {})
+    text = f"First {bad} then {good}"
+    spans = [call.span for call in answer_from_text(text).calls]
+    assert [text[span[0] : span[1]] for span in spans if span] == [bad, good]

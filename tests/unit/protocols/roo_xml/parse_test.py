@@ -1,5 +1,6 @@
 import random
 import time
+from types import MappingProxyType
 
 import pytest
 
@@ -119,6 +120,56 @@ def test_the_longest_answer_parses_and_one_more_unit_does_not(filler: str) -> No
 def test_the_limit_of_the_answer_counts_utf16_units() -> None:
     with pytest.raises(AnswerTooLong):
         parse("🎉" * (MAX_ANSWER_UNITS // 2 + 1))
+
+
+def test_what_stands_before_the_start_does_not_count_for_the_limit() -> None:
+    assert len(parse("x" * 10 + "a" * MAX_ANSWER_UNITS, start=10)) == 1
+    assert len(parse("🎉" * 10 + "🎉" * (MAX_ANSWER_UNITS // 2), start=10)) == 1
+    with pytest.raises(AnswerTooLong, match="1,048,577"):
+        parse("🎉" * 10 + "🎉" * (MAX_ANSWER_UNITS // 2) + "a", start=10)
+
+
+def test_places_in_a_long_answer_beyond_the_first_plane_are_characters() -> None:
+    parts = ["🎉 first ", "<apply_diff>", " 🎉stray ", "<path>a</path><path>b</path>", f"<diff>{'🎉' * 51_190}</diff>"]
+    parts += ["</apply_diff>", " last🎉", "<list_files>", "<path>."]
+    starts = [sum(map(len, parts[:number])) for number in range(len(parts) + 1)]
+    first, diff, last, listing = parse("".join(parts))
+    assert first == TextBlock("🎉 first", (0, starts[1]))
+    assert isinstance(diff, ToolBlock)
+    assert diff.name == "apply_diff"
+    assert diff.params == {"path": "b", "diff": "🎉" * 51_190}
+    assert (diff.partial, diff.span, diff.repeated, diff.cut) == (False, (starts[1], starts[6]), ("path",), ())
+    assert diff.stray == (starts[2], starts[3])
+    assert last == TextBlock("last🎉", (starts[6], starts[7]))
+    assert listing == ToolBlock("list_files", MappingProxyType({"path": "."}), True, (starts[7], starts[9]))
+
+
+@pytest.mark.parametrize(("short", "counts"), [(5, False), (4, True)])
+def test_a_tag_counts_when_it_ends_behind_the_character_that_passed_the_limit(short: int, counts: bool) -> None:
+    call = tool(f"<apply_diff><diff>{'a' * (MAX_VALUE_UNITS - short)}<path>p</path></apply_diff>")
+    assert ("path" in call.params) == counts
+
+
+def test_an_unfinished_value_as_long_as_the_limit_is_not_cut() -> None:
+    call = tool(f"<apply_diff><diff>{'a' * MAX_VALUE_UNITS}")
+    assert (call.cut, call.partial, len(call.params["diff"])) == ((), True, MAX_VALUE_UNITS)
+
+
+def test_a_call_without_a_tag_behind_its_cut_value_is_unfinished() -> None:
+    call = tool(f"<apply_diff><diff>{'a' * (MAX_VALUE_UNITS + 9)}")
+    assert (call.cut, call.partial, len(call.params["diff"])) == (("diff",), True, MAX_VALUE_UNITS)
+
+
+def test_text_that_becomes_content_behind_a_cut_value_is_not_stray() -> None:
+    filler = "a" * (MAX_VALUE_UNITS + 1 - len("<content>"))
+    call = tool(f"<write_to_file><diff>{filler}<content>text</content></write_to_file>")
+    assert (call.params["content"], call.stray, call.cut) == ("text", None, ("diff",))
+
+
+def test_stray_text_before_the_content_stays_noted_when_the_content_grows() -> None:
+    call = tool("<write_to_file>odd<path>a</path><content>1</content>2</content></write_to_file>")
+    assert call.params["content"] == "1</content>2"
+    assert call.stray == (15, 18)
 
 
 @pytest.mark.parametrize(

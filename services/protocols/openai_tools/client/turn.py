@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Mapping
 
 from services.protocols.javascript import trim
+from services.protocols.openai_tools.client.effects import DONE, Answered, take_effect
+from services.protocols.openai_tools.comparison import plain_arguments
 from services.protocols.openai_tools.judge import Checked, check_calls
 from services.protocols.openai_tools.schemas import Schema, functions_of
 from services.protocols.session.memory import call_key
 from services.protocols.turn import Answer, CallOutcome, ClientState, TurnOutcome
-
-_DONE = '{"status": "done"}'
 
 
 def take_turn(state: ClientState, answer: Answer) -> TurnOutcome:
@@ -43,21 +43,38 @@ def take_turn(state: ClientState, answer: Answer) -> TurnOutcome:
 def _outcome(state: ClientState, checked: Checked, schemas: Mapping[str, Schema]) -> CallOutcome:
     call = checked.call
     if checked.finding:
-        state.mistakes += 1
         _, fault, sentence = checked.finding
         known = f" Functions: {', '.join(schemas)}." if call.name not in schemas else ""
-        return CallOutcome(call.name, "failed", (fault.value,), _error(sentence + known), call.call_id)
-    key = call_key(call.name, dict(checked.arguments))
-    if _is_repeated(state, key):
+        return _failed(state, checked, Answered(sentence + known, fault.value))
+    if _is_repeated(state, call_key(call.name, dict(checked.arguments))):
         sentence = "The same call came too often in a row; try something else."
         return CallOutcome(call.name, "failed", ("repeated_call",), _error(sentence), call.call_id)
-    state.mistakes = 0
     if call.name in state.denied_tools:
-        return CallOutcome(
-            call.name, "accepted", ("denied_by_user",), _error("The person refused this call."), call.call_id
-        )
-    reply = state.results.get(key, state.results.get(call.name, _DONE))
-    return CallOutcome(call.name, "accepted", (), reply, call.call_id)
+        state.mistakes = 0
+        reply = _error("The person refused this call.")
+        return CallOutcome(call.name, "accepted", ("denied_by_user",), reply, call.call_id)
+    effect = state.effects.get(call.name)
+    answered = take_effect(effect, checked.arguments, state) if effect else _result(state, checked, schemas)
+    if answered.code:
+        return _failed(state, checked, answered)
+    state.mistakes = 0
+    return CallOutcome(call.name, "accepted", (), answered.text, call.call_id)
+
+
+def _failed(state: ClientState, checked: Checked, answered: Answered) -> CallOutcome:
+    state.mistakes += 1
+    call = checked.call
+    return CallOutcome(call.name, "failed", (answered.code,), _error(answered.text), call.call_id)
+
+
+def _result(state: ClientState, checked: Checked, schemas: Mapping[str, Schema]) -> Answered:
+    """Return what the case keeps for these arguments, as written or in their plain form, or else for the function."""
+    name, arguments = checked.call.name, checked.arguments
+    plain = plain_arguments(arguments, schemas[name])
+    for key in (call_key(name, dict(arguments)), call_key(name, plain), name):
+        if key in state.results:
+            return Answered(state.results[key])
+    return Answered(DONE)
 
 
 def _is_repeated(state: ClientState, key: str) -> bool:

@@ -1,0 +1,1 @@
+"""The template doctor: whether a model's chat template and tokens can carry a protocol, found out before training."""

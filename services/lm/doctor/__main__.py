@@ -1,0 +1,76 @@
+"""Examines a model folder: `python -m services.lm.doctor FOLDER < request.json > diagnosis.json`.
+
+A template is a program from elsewhere: its time and memory are bounded. Exit status 2 and one sentence on standard
+error when the folder or the request cannot be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from services.lm.doctor.nouns import MAX_REQUEST_BYTES, Diagnosis, Finding, request_from_json, to_json
+from services.lm.errors import LmError
+
+TIME_LIMIT_SECONDS: Final = 60
+_MEMORY_LIMIT_BYTES: Final = 4 << 30
+
+
+class _TimeOver(Exception):
+    pass
+
+
+def main() -> None:
+    """Read a request from standard input and write the diagnosis to standard output."""
+    parser = argparse.ArgumentParser(prog="python -m services.lm.doctor", description="Examine a model folder.")
+    parser.add_argument("folder", type=Path, help="model folder; its weights are not read")
+    folder = parser.parse_args().folder
+    output = os.fdopen(os.dup(1), "wb")
+    # Libraries print hints, which must not stand among the results.
+    os.dup2(2, 1)
+    try:
+        diagnosis = _bounded(folder, sys.stdin.buffer.read(MAX_REQUEST_BYTES + 1))
+    except LmError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+    with output:
+        output.write(to_json(diagnosis))
+
+
+def _bounded(folder: Path, text: bytes) -> Diagnosis:
+    from services.lm.doctor.examination import examine
+    from services.lm.doctor.subject import open_subject
+
+    request = request_from_json(text)
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_LIMIT_BYTES, _MEMORY_LIMIT_BYTES))
+    signal.signal(signal.SIGALRM, _stop)
+    signal.alarm(TIME_LIMIT_SECONDS)
+    try:
+        return examine(open_subject(folder, request))
+    except (_TimeOver, MemoryError):
+        return Diagnosis((_too_costly(),), ("template",))
+    finally:
+        signal.alarm(0)
+
+
+def _stop(_: int, __: FrameType | None) -> None:
+    raise _TimeOver
+
+
+def _too_costly() -> Finding:
+    return Finding(
+        "template_too_costly",
+        "error",
+        f"The chat template needs more than {TIME_LIMIT_SECONDS} s or {_MEMORY_LIMIT_BYTES >> 30} GiB.",
+        "Take chat_template.jinja from the model's original repository.",
+    )
+
+
+if __name__ == "__main__":
+    main()

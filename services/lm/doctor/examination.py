@@ -1,0 +1,84 @@
+"""One examination: all checks in their order, each left out where an earlier finding explains what it would see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from services.lm.doctor.checks import contents, functions, history, limits, presence, roles, tokens
+from services.lm.doctor.nouns import Diagnosis, Finding, Rendering, gravest_first
+from services.lm.doctor.subject import Subject
+
+_FATAL: Final = frozenset({"no_template", "several_templates", "template_broken"})
+_REFUSALS: Final = frozenset({"system_refused", "no_tool_role", "demands_alternation", "tool_calls_dropped"})
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check; `unless` names findings whose consequence its own would be."""
+
+    run: Callable[[Subject], Iterator[Finding]]
+    unless: frozenset[str] = frozenset()
+    native_only: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of what is checked, such as "stop_tokens"."""
+        return self.run.__name__.removeprefix("check_")
+
+
+CHECKS: Final = (
+    Check(presence.check_template),
+    Check(presence.check_determinism),
+    Check(presence.check_clock, frozenset({"not_deterministic"})),
+    Check(roles.check_system_role),
+    Check(roles.check_alternation),
+    Check(functions.check_definitions, native_only=True),
+    Check(functions.check_calls, native_only=True),
+    Check(functions.check_text_beside_calls, native_only=True),
+    Check(functions.check_tool_role, frozenset({"tool_calls_dropped"}), native_only=True),
+    Check(functions.check_several_calls, frozenset({"no_tool_role", "tool_calls_dropped"}), native_only=True),
+    Check(history.check_generation_prompt, frozenset({"not_deterministic"})),
+    Check(history.check_history, frozenset({"not_deterministic", "generation_prompt_always"})),
+    Check(history.check_thinking),
+    Check(contents.check_edges),
+    Check(contents.check_line_ends, frozenset({"contents_escaped"})),
+    Check(contents.check_markup),
+    Check(tokens.check_stop_tokens),
+    Check(tokens.check_bos),
+    Check(tokens.check_tags),
+    Check(tokens.check_answers),
+    Check(tokens.check_boundaries, frozenset({"not_deterministic", "history_rewritten"})),
+    Check(limits.check_context),
+    Check(roles.check_conversations, _REFUSALS),
+)
+
+
+def examine(subject: Subject) -> Diagnosis:
+    """Make all checks; without a usable template none but the first."""
+    findings: list[Finding] = []
+    made: list[str] = []
+    for check in CHECKS:
+        codes = {finding.code for finding in findings}
+        if codes & _FATAL:
+            break
+        if check.native_only and not subject.native:
+            continue
+        made.append(check.name)
+        if not codes & check.unless:
+            findings += check.run(subject)
+    return Diagnosis(
+        findings=gravest_first(findings),
+        checks=tuple(made),
+        num_prompt_tokens=limits.longest_prompt(subject),
+        num_context_tokens=subject.num_context_tokens,
+        renderings=tuple(_renderings(subject)),
+    )
+
+
+def _renderings(subject: Subject) -> Iterator[Rendering]:
+    for conversation in subject.conversations:
+        text = subject.render(conversation.prompt, tools=conversation.tools, asks=True)
+        if text is not None:
+            yield Rendering(conversation.name, text, tuple(subject.ids(text)))

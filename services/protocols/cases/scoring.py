@@ -1,0 +1,67 @@
+"""How an answer in plain text is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from services.protocols.cases import fields as read
+from services.protocols.cases.fields import CaseError, Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """A scorer, what it compares the answer with, and how much is enough.
+
+    Attributes:
+        scorer: name of the scorer, such as `exact`.
+        targets: right answers, or patterns of them; the best of them counts.
+        threshold: score, 0 to 1, from which the answer conforms.
+        options: what else the scorer is told.
+    """
+
+    scorer: str
+    targets: tuple[str, ...] = ()
+    threshold: float = 1.0
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+def scoring_from_document(value: object, path: str) -> Scoring:
+    """Return the scoring that a document describes; CaseError names the field that is wrong by its `path`."""
+    fields = Fields(value, path)
+    scoring = Scoring(
+        fields.take("scorer", read.name),
+        fields.take("targets", read.strings, ()),
+        fields.take("threshold", _share, 1.0),
+        fields.take("options", read.mapping, MappingProxyType({})),
+    )
+    fields.finish()
+    return scoring
+
+
+def scoring_to_document(scoring: Scoring) -> dict[str, object]:
+    """Return the JSON document of a scoring; defaults are left out."""
+    document: dict[str, object] = {
+        "scorer": scoring.scorer,
+        "targets": list(scoring.targets),
+        "threshold": scoring.threshold if scoring.threshold != 1.0 else [],
+        "options": dict(scoring.options),
+    }
+    return {name: value for name, value in document.items() if value not in ({}, [])}
+
+
+def message_from_document(value: object, path: str) -> tuple[str, str]:
+    """Return role and content of one message of a prompt; CaseError names the field that is wrong by its `path`."""
+    fields = Fields(value, path)
+    role, content = fields.take("role", read.name), fields.take("content", read.text)
+    fields.finish()
+    if role not in ("system", "user", "assistant"):
+        raise CaseError(f"{path}.role", "must be system, user or assistant")
+    return role, content
+
+
+def _share(value: object, path: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise CaseError(path, "must be a number from 0 to 1")
+    return float(value)

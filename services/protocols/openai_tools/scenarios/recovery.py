@@ -1,0 +1,150 @@
+"""Recovery: the history holds an answer that the client refused, and the right answer repairs it.
+
+A kind is named by the client's code, and by what is wrong where one code has several.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from services.protocols.openai_tools.authoring.draw import Draw
+from services.protocols.openai_tools.scenarios.case_of_draft import answer_of
+from services.protocols.openai_tools.scenarios.edits import NOTES, PAGES, dictated, twin, value
+from services.protocols.openai_tools.scenarios.functions import EFFECTS
+from services.protocols.openai_tools.scenarios.nouns import Build, Draft, Kind, Step
+from services.protocols.openai_tools.scenarios.tasks import EXACT_ARGUMENTS, NEW_TASKS, message, skill
+from services.protocols.turn import Answer, ToolCall
+
+Arguments = Mapping[str, object]
+_NUM_REFUSED = 4
+
+
+def after(build: Build, wrong: Callable[[Step], Answer]) -> Build:
+    """Return what draws the task of `build` behind a wrong answer to it."""
+
+    def behind(draw: Draw) -> Draft:
+        draft = build(draw)
+        return replace(draft, history=(wrong(draft.turns[0][0]),))
+
+    return behind
+
+
+def raw(change: Callable[[str], str], *, suffix: str = "") -> Callable[[Step], Answer]:
+    """Return what makes the right call with its arguments' text changed, or under another name."""
+
+    def wrong(step: Step) -> Answer:
+        text = change(json.dumps(step.arguments, ensure_ascii=False))
+        return Answer(calls=(ToolCall(step.tool + suffix, text),))
+
+    return wrong
+
+
+def other(change: Callable[[Arguments], Arguments]) -> Callable[[Step], Answer]:
+    """Return what makes the right call with other arguments."""
+    return lambda step: answer_of([replace(step, arguments=change(step.arguments))])
+
+
+def without(name: str) -> Callable[[Step], Answer]:
+    """Return what leaves an argument out."""
+    return other(lambda given: {key: one for key, one in given.items() if key != name})
+
+
+def changed(name: str, change: Callable[[str], object]) -> Callable[[Step], Answer]:
+    """Return what gives an argument another value."""
+    return other(lambda given: {**given, name: change(str(given[name]))})
+
+
+def in_edit(purpose: str, change: Callable[[str, str], str]) -> Callable[[Step], Answer]:
+    """Return what spoils one argument of an edit; `change` gets the old and the new text, or path and path."""
+
+    def wrong(step: Step) -> Answer:
+        names = EFFECTS[step.tool].arguments
+        first, second = ("path", "path") if purpose == "path" else ("old", "new")
+        texts = (str(step.arguments[names[first]]), str(step.arguments[names[second]]))
+        return answer_of([replace(step, arguments={**step.arguments, names[purpose]: change(*texts)})])
+
+    return wrong
+
+
+def repeated(draw: Draw) -> Draft:
+    """The client has refused the fourth equal search; another is to follow."""
+    query = draw.word("matter")
+    again = answer_of([Step("find_tickets", {"query": query})])
+    step = Step("search_notes", {"query": query})
+    history = (again,) * _NUM_REFUSED
+    slots = {"query": query}
+    return Draft(slots=slots, turns=((step,),), history=history, offers=("find_tickets",), withheld=("find_pages",))
+
+
+def denied(draw: Draw) -> Draft:
+    """The person has refused a call, and has said what to do then."""
+    said, label, minutes = message(draw), draw.word("label"), draw.number("minutes")
+    return Draft(
+        slots={**said, "label": label, "minutes": minutes},
+        turns=((Step("set_timer", {"minutes": minutes, "label": label}),),),
+        history=(answer_of([Step("post_message", said)]),),
+        offers=("post_message",),
+        denied=("post_message",),
+    )
+
+
+def misread(draw: Draw) -> Draft:
+    """A note was looked for under a name that no note has; the client has named those that there are."""
+    names = (draw.word("note_name"), draw.word("remark"))
+    step = Step("read_note", {"name": names[0]})
+    wrong = answer_of([Step("read_note", {"name": f"{names[0]}.txt"})])
+    slots = {"name": f"{names[0]}.txt"}
+    return Draft(slots=slots, turns=((step,),), files=dict([names]), history=(wrong,), withheld=("search_notes",))
+
+
+_SLIPS: tuple[tuple[str, Build, tuple[str, str], Callable[[Step], Answer]], ...] = (
+    ("bad_json.cut", skill("place_order", "plain").build, ("place_order", "plain"), raw(lambda text: text[:-2])),
+    ("bad_json.quotes", NEW_TASKS["message"], ("tool_choice", "message"), raw(lambda text: text.replace('"', "'"))),
+    ("bad_json.long", dictated(PAGES.write, PAGES.names), ("whole_file", "page"), raw(lambda text: text[:-9])),
+    ("not_an_object", NEW_TASKS["stock"], ("tool_choice", "stock"), raw(lambda text: f"[{text}]")),
+    ("unknown_tool", skill("send_mail", "one").build, ("send_mail", "one"), raw(str, suffix="_now")),
+    ("missing_param.title", NEW_TASKS["ticket"], ("tool_choice", "ticket"), without("title")),
+    ("missing_param.date", skill("create_event", "plain").build, ("create_event", "plain"), without("date")),
+    ("bad_value.type", skill("set_timer", "plain").build, ("set_timer", "plain"), changed("minutes", str)),
+    ("bad_value.enum", NEW_TASKS["close"], ("tool_choice", "close"), changed("resolution", str.upper)),
+    ("bad_value.pattern", NEW_TASKS["invoice"], ("tool_choice", "invoice"), changed("invoice_id", str.lower)),
+    ("bad_value.range", skill("get_forecast", "plain").build, ("get_forecast", "plain"), changed("days", lambda _: 99)),
+    ("bad_value.extra", NEW_TASKS["price"], ("tool_choice", "price"), other(lambda given: {**given, "force": True})),
+    (
+        "bad_value.list",
+        EXACT_ARGUMENTS["window"].build,
+        ("exact_arguments", "window"),
+        other(lambda given: {**given, "passengers": str(given["passengers"])}),
+    ),
+    (
+        "bad_value.nested",
+        skill("set_light", "plain").build,
+        ("set_light", "plain"),
+        other(lambda given: {**given, "color": str(given["color"])}),
+    ),
+    ("empty_answer", NEW_TASKS["trains"], ("tool_choice", "trains"), lambda step: Answer(" ")),
+    (
+        "file_not_found.edit",
+        value(PAGES),
+        ("edit_by_diff", "value_page"),
+        in_edit("path", lambda path, _: f"{path}s"),
+    ),
+    ("no_match", value(NOTES), ("edit_by_diff", "value_note"), in_edit("old", lambda old, _: old.swapcase())),
+    (
+        "several_matches",
+        twin(NOTES),
+        ("edit_by_diff", "twin_note"),
+        in_edit("old", lambda old, _: old.partition("\n")[2]),
+    ),
+    ("identical", value(PAGES), ("edit_by_diff", "value_page"), in_edit("new", lambda old, _: old)),
+    ("empty_search", value(NOTES), ("edit_by_diff", "value_note"), in_edit("old", lambda *_: "")),
+)
+
+RECOVERY: Mapping[str, Kind] = {
+    **{name: Kind(after(build, wrong), wordings) for name, build, wordings, wrong in _SLIPS},
+    "repeated_call": Kind(repeated, ("recovery", "repeated")),
+    "denied_by_user": Kind(denied, ("recovery", "denied")),
+    "file_not_found.read": Kind(misread, ("recovery", "misread")),
+}
