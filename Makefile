@@ -77,8 +77,8 @@ up: setup ## Start everything and serve the UI on 127.0.0.1:7860 (DATA=dir PORT=
 	drillyard up --data '$(DATA)' --port '$(PORT)'
 
 .PHONY: bench
-bench: setup ## Measure judging, and training and generation behind a shared prefix
-	python -m tests.bench.protocols && python -m tests.bench.lm
+bench: setup ## Measure judging, evaluating, and training and generation behind a shared prefix
+	python -m tests.bench.protocols && python -m tests.bench.lm && python -m tests.bench.evaluation
 
 .PHONY: help
 help: ## This list

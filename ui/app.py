@@ -1,4 +1,4 @@
-"""The gateway's application: REST under `/api/v1`, pages beside it, one door in front of both."""
+"""The gateway's application: REST under `/api/v1`, OpenAI's routes under `/v1`, pages, and one door in front of all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,20 @@ from starlette.types import ASGIApp
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.telemetry import Telemetry
 from ui.actions.uploads import Uploads
-from ui.api import datasets, evaluations, loops, models, reference, test_runs, test_suites, training_jobs
+from ui.api import (
+    comparisons,
+    datasets,
+    diagnoses,
+    evaluations,
+    loops,
+    models,
+    reference,
+    test_runs,
+    test_suites,
+    training_jobs,
+    transcripts,
+    verdicts,
+)
 from ui.api.events import EventStreams
 from ui.auth import LoopbackOnly
 from ui.clients import open_clients
@@ -19,6 +32,7 @@ from ui.errors import install_error_responses
 from ui.middleware.headers import SecurityHeaders
 from ui.middleware.limits import BodyLimit
 from ui.middleware.telemetry import HttpTelemetry
+from ui.openai import routes as openai_routes
 from ui.pages.site import mount_pages
 from ui.settings import GatewaySettings
 
@@ -37,6 +51,7 @@ def create_app(settings: GatewaySettings, telemetry: Telemetry) -> ASGIApp:
     app.state.settings = settings
     install_error_responses(app)
     app.include_router(_api(), prefix="/api/v1")
+    app.include_router(openai_routes.router, prefix="/v1")
     app.include_router(reference.router)
     mount_pages(app)
     guarded: ASGIApp = BodyLimit(app, settings.max_body_bytes)
@@ -56,6 +71,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def _api() -> APIRouter:
     api = APIRouter()
-    for noun in (models, test_suites, datasets, test_runs, evaluations, training_jobs, loops):
+    testing = (test_runs, transcripts, evaluations, verdicts, comparisons)
+    for noun in (models, diagnoses, test_suites, datasets, *testing, training_jobs, loops):
         api.include_router(noun.router)
     return api

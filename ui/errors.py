@@ -80,8 +80,8 @@ async def _on_service_error(_request: Request, error: Exception) -> JSONResponse
 
 async def _on_wrong_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    found = "; ".join(_wrong_field(entry) for entry in error.errors()[:5])
-    return problem_response("INVALID_ARGUMENT", found, f"See {request.url.path}'s entry at /docs.", 400)
+    next_step = f"See {request.url.path}'s entry at /docs."
+    return problem_response("INVALID_ARGUMENT", sentence_of(error), next_step, 400)
 
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
@@ -100,6 +100,11 @@ async def _on_fault(_request: Request, error: Exception) -> JSONResponse:
         "Look for this request in the gateway's log.",
         500,
     )
+
+
+def sentence_of(error: RequestValidationError) -> str:
+    """Return what is wrong with the first fields of a request."""
+    return "; ".join(_wrong_field(entry) for entry in error.errors()[:5])
 
 
 def _wrong_field(entry: Any) -> str:

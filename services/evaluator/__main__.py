@@ -8,6 +8,7 @@ from services.chassis.application import Application
 from services.chassis.channel import open_channel
 from services.chassis.process import run
 from services.chassis.settings import load_settings
+from services.evaluator.clients.generation import GenerationClient
 from services.evaluator.clients.registry import RegistryClient
 from services.evaluator.clients.test_runner import TestRunnerClient
 from services.evaluator.jobs.evaluation import EvaluationJob
@@ -17,6 +18,8 @@ from services.evaluator.store.sql import MIGRATIONS, SqlEvaluationStore
 from services.evaluator.telemetry import EvaluatorTelemetry
 from services.evaluator.usecases.comparisons import ComparisonUseCases
 from services.evaluator.usecases.evaluations import EvaluationUseCases
+from services.evaluator.usecases.exports import ExportUseCases
+from services.evaluator.usecases.judgements import JudgementUseCases
 from services.evaluator.usecases.verdicts import VerdictUseCases
 
 
@@ -29,15 +32,23 @@ def main() -> None:
         app.on_stop(registry.close)
         app.on_stop(test_runner.close)
         runs, store = TestRunnerClient(test_runner), SqlEvaluationStore(app.database)
+        models = GenerationClient(test_runner, timeout_seconds=settings.grader_timeout_seconds)
         job = EvaluationJob(
-            store=store, runs=runs, suites=RegistryClient(registry), telemetry=EvaluatorTelemetry(app.telemetry)
+            store=store,
+            runs=runs,
+            suites=RegistryClient(registry),
+            models=models,
+            telemetry=EvaluatorTelemetry(app.telemetry),
         )
         app.jobs.runner.register(job.kind, job, limit=settings.max_running)
-        evaluations = EvaluationUseCases(jobs=app.jobs.store, store=store, runs=runs)
+        evaluations = EvaluationUseCases(jobs=app.jobs.store, store=store, runs=runs, models=models)
+        comparisons = ComparisonUseCases(store=store, evaluations=evaluations, runs=runs)
         servicer = EvaluatorServicer(
-            evaluations,
-            VerdictUseCases(store=store, evaluations=evaluations),
-            ComparisonUseCases(store=store, evaluations=evaluations),
+            evaluations=evaluations,
+            verdicts=VerdictUseCases(store=store, evaluations=evaluations),
+            judgements=JudgementUseCases(),
+            comparisons=comparisons,
+            exports=ExportUseCases(store=store, evaluations=evaluations, comparisons=comparisons, runs=runs),
         )
         app.add_servicer(rpc.add_EvaluatorServiceServicer_to_server, servicer, SERVICE_NAME)
 

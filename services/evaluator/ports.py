@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from services.evaluator.domain.evaluation import EvaluationRecord, Subject, Tally
-from services.evaluator.domain.verdict import Verdict, VerdictFilter
+from services.evaluator.domain.evaluation import EvaluationRecord
+from services.evaluator.domain.grader import ModelGrader
+from services.evaluator.domain.metrics import Metrics, Quantiles
+from services.evaluator.domain.parity import OutcomePair, RunDifference
+from services.evaluator.domain.run import UNKNOWN, Provenance, Subject
+from services.evaluator.domain.tallies import CaseTally, Failing, Totals
+from services.evaluator.domain.verdict import NOTHING_SPENT, Spent, Verdict, VerdictFilter
 from services.protocols.cases import Case
+from services.protocols.turn import Message, ToolCall
 
 
 class AnswerEnd(StrEnum):
@@ -22,16 +28,32 @@ class AnswerEnd(StrEnum):
 
 
 @dataclass(frozen=True)
+class GivenAnswer:
+    """One answer of a transcript.
+
+    Attributes:
+        calls: native calls beside the text; calls that the text holds are not among them.
+        detail: one sentence on why nothing was generated; empty otherwise.
+    """
+
+    text: str
+    end: AnswerEnd = AnswerEnd.STOP
+    calls: tuple[ToolCall, ...] = ()
+    num_prompt_tokens: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class Transcript:
-    """What is judged of a transcript."""
+    """What is judged and shown of a transcript; `messages` is the whole conversation."""
 
     sequence: int
     transcript_id: str
     case_id: str
     repeat: int
-    answer: str
-    end: AnswerEnd
-    num_prompt_tokens: int = 0
+    answers: tuple[GivenAnswer, ...]
+    spent: Spent = NOTHING_SPENT
+    messages: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,6 +66,7 @@ class RunStatus:
     num_transcripts: int
     last_sequence: int
     problem: str = ""
+    provenance: Provenance = UNKNOWN
 
 
 class TestRuns(Protocol):
@@ -69,6 +92,14 @@ class TestRuns(Protocol):
         """
         ...
 
+    async def compare(self, before_test_run_id: str, after_test_run_id: str) -> RunDifference:
+        """Return how far the answers of two runs are the same, token by token where tokens are known.
+
+        Raises:
+            NotFound: One of them does not exist.
+        """
+        ...
+
 
 class Suites(Protocol):
     """Where the cases are."""
@@ -78,6 +109,30 @@ class Suites(Protocol):
 
         Raises:
             NotFound: There is no such version.
+        """
+        ...
+
+
+class ChatModel(Protocol):
+    """A model that answers a short conversation with a JSON object."""
+
+    async def ask(self, system: str, user: str, schema: Mapping[str, object]) -> str:
+        """Return the text of the answer, of a bounded length.
+
+        Raises:
+            GradeMissing: There is none, though it was asked for more than once.
+        """
+        ...
+
+
+class ChatModels(Protocol):
+    """Opens the models that grade."""
+
+    def open(self, grader: ModelGrader) -> ChatModel:
+        """Return the model that a grader names.
+
+        Raises:
+            InvalidArgument: Its address is not one of a web server.
         """
         ...
 
@@ -97,12 +152,32 @@ class EvaluationStore(Protocol):
         """Return up to `limit` evaluations, of one run or (empty) of all, newest first, below the ordinal `before`."""
         ...
 
-    async def append_verdicts(self, evaluation_id: str, epoch: int, verdicts: Sequence[Verdict]) -> EvaluationRecord:
-        """Store verdicts, all or none, and return the evaluation with its new count.
+    async def append_verdicts(
+        self, evaluation_id: str, epoch: int, verdicts: Sequence[Verdict], totals: Totals
+    ) -> EvaluationRecord:
+        """Store verdicts and the totals that count them, all or none; return the evaluation with its new count.
 
         Raises:
             FailedPrecondition: The job was taken over by another process since `epoch`, or the verdicts do not
                 follow what is stored.
+        """
+        ...
+
+    async def add_scores(
+        self, evaluation_id: str, epoch: int, scores: Mapping[int, Mapping[str, float]], *, through: int, totals: Totals
+    ) -> EvaluationRecord:
+        """Add scores to verdicts by their sequence, and note that the grader was asked for all up to `through`.
+
+        Raises:
+            FailedPrecondition: The job was taken over by another process since `epoch`.
+        """
+        ...
+
+    async def finish(self, evaluation_id: str, epoch: int, metrics: Metrics) -> EvaluationRecord:
+        """Store the final metrics.
+
+        Raises:
+            FailedPrecondition: The job was taken over by another process since `epoch`.
         """
         ...
 
@@ -112,10 +187,22 @@ class EvaluationStore(Protocol):
         """Return up to `limit` of the wanted verdicts after a place, in the order of judging."""
         ...
 
-    async def tallies(self, evaluation_ids: Sequence[str]) -> Mapping[str, list[Tally]]:
-        """Return the tallies of evaluations, by id; one without verdicts may be absent."""
+    async def count_verdicts(self, evaluation_id: str, wanted: VerdictFilter) -> int:
+        """Return the number of wanted verdicts."""
         ...
 
-    async def outcomes(self, evaluation_id: str) -> Mapping[str, bool]:
-        """Return for each case that was judged whether all its repeats conform."""
+    async def case_tallies(self, evaluation_id: str) -> tuple[CaseTally, ...]:
+        """Return a tally for each case that was judged, in the order of their ids."""
+        ...
+
+    async def latency_quantiles(self, evaluation_id: str) -> Quantiles:
+        """Return the quantiles of the time to answer one case, of those whose time is known (nearest rank)."""
+        ...
+
+    async def failing(self, evaluation_id: str) -> tuple[Failing, ...]:
+        """Return what advice and comparisons look at of each verdict that does not conform, in the order of judging."""
+        ...
+
+    async def outcome_pairs(self, before_id: str, after_id: str) -> tuple[OutcomePair, ...]:
+        """Return the verdicts of two evaluations on the repeats of cases that both have, in the order of case ids."""
         ...

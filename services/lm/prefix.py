@@ -40,13 +40,17 @@ class Layout:
         return ((0, self.prefix_length), *self.parts) if self.prefix_length else self.parts
 
 
-_ACTIVE: ContextVar[Attend | None] = ContextVar("active_attention", default=None)
+# What attends now, and whether no sequence is longer than the model's attention window.
+_ACTIVE: ContextVar[tuple[Attend, bool] | None] = ContextVar("active_attention", default=None)
 
 
 @contextmanager
-def attending(attend: Attend) -> Iterator[None]:
-    """Within the block, models loaded with `ATTENTION` attend by `attend`; inputs have the shape (1, length)."""
-    token = _ACTIVE.set(attend)
+def attending(attend: Attend, *, fits_window: bool = False) -> Iterator[None]:
+    """Within the block, models loaded with `ATTENTION` attend by `attend`; inputs have the shape (1, length).
+
+    A model with a limited attention window is refused, unless the caller knows that all sequences fit it.
+    """
+    token = _ACTIVE.set((attend, fits_window))
     try:
         yield
     finally:
@@ -144,10 +148,11 @@ def _join(output: Tensor, weight: Tensor, other: Tensor, other_weight: Tensor) -
 
 
 def _attention(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any) -> Any:
-    attend = _ACTIVE.get()
-    if attend is None:
+    active = _ACTIVE.get()
+    if active is None:
         return sdpa_attention_forward(module, query, key, value, mask, **options)
-    if options.get("sliding_window") or options.get("softcap"):
+    attend, fits_window = active
+    if (options.get("sliding_window") and not fits_window) or options.get("softcap"):
         raise LmError("The model's attention has a window or a cap.", "Choose a model with plain full attention.")
     scale = options.get("scaling") or query.shape[-1] ** -0.5
     return attend(module.layer_idx, query, key, value, scale).transpose(1, 2).contiguous(), None

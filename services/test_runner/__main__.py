@@ -8,6 +8,12 @@ from services.chassis.application import Application
 from services.chassis.channel import open_channel
 from services.chassis.process import run
 from services.chassis.settings import load_settings
+from services.test_runner.backends.choice import BackendChoice
+from services.test_runner.backends.doctor_process import DoctorProcess
+from services.test_runner.backends.endpoint_keys import EndpointKeys
+from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
+from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
+from services.test_runner.backends.served_template.comparison import ServedTemplateProbe
 from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
 from services.test_runner.backends.worker_process import Patience
 from services.test_runner.clients.registry import RegistryClient
@@ -16,7 +22,12 @@ from services.test_runner.servicer import SERVICE_NAME, TestRunnerServicer
 from services.test_runner.settings import TestRunnerSettings
 from services.test_runner.store.sql import MIGRATIONS, SqlRunStore
 from services.test_runner.telemetry import TestRunnerTelemetry
-from services.test_runner.usecases import TestRunUseCases
+from services.test_runner.usecases.comparison import ComparisonUseCases
+from services.test_runner.usecases.diagnosis import DiagnosisUseCases
+from services.test_runner.usecases.generation import GenerationUseCases
+from services.test_runner.usecases.rendering import RenderingUseCases
+from services.test_runner.usecases.test_run import TestRunUseCases
+from services.test_runner.usecases.transcript import TranscriptUseCases
 
 
 def main() -> None:
@@ -28,20 +39,38 @@ def main() -> None:
         app.on_stop(channel.close)
         registry, store = RegistryClient(channel), SqlRunStore(app.database)
         telemetry = TestRunnerTelemetry(app.telemetry)
-        backend = TransformersWorkerBackend(
+        keys = EndpointKeys(settings.secrets_dir)
+        policy = OperatorPolicy(settings.endpoint_hosts, keys)
+        workers = TransformersWorkerBackend(
             place=app.artifacts.local_path, telemetry=telemetry, limits=_limits(settings)
         )
-        app.on_stop(backend.close)
+        endpoints = OpenAiEndpointBackend(policy, max_tries=settings.endpoint_tries)
+        app.on_stop(workers.close)
+        app.on_stop(endpoints.close)
+        backend = BackendChoice(workers=workers, endpoints=endpoints)
         job = TestRunJob(
             store=store, registry=registry, backend=backend, telemetry=telemetry, window_size=settings.window_size
         )
         app.jobs.runner.register(job.kind, job, limit=settings.max_running)
-        usecases = TestRunUseCases(
-            jobs=app.jobs.store, store=store, registry=registry, window_size=settings.window_size
+        jobs = app.jobs.store
+        servicer = TestRunnerServicer(
+            runs=TestRunUseCases(
+                jobs=jobs, store=store, registry=registry, policy=policy, window_size=settings.window_size
+            ),
+            transcripts=TranscriptUseCases(jobs=jobs, store=store),
+            comparisons=ComparisonUseCases(jobs=jobs, store=store),
+            generation=GenerationUseCases(registry=registry, backend=backend, policy=policy),
+            rendering=RenderingUseCases(registry=registry, renderer=workers),
+            diagnoses=_diagnoses(app, registry, policy),
         )
-        app.add_servicer(rpc.add_TestRunnerServiceServicer_to_server, TestRunnerServicer(usecases), SERVICE_NAME)
+        app.add_servicer(rpc.add_TestRunnerServiceServicer_to_server, servicer, SERVICE_NAME)
 
     run("test_runner", settings, wire, migrations=MIGRATIONS)
+
+
+def _diagnoses(app: Application, registry: RegistryClient, policy: OperatorPolicy) -> DiagnosisUseCases:
+    doctor = DoctorProcess(place=app.artifacts.local_path)
+    return DiagnosisUseCases(registry=registry, policy=policy, doctor=doctor, served=ServedTemplateProbe(policy))
 
 
 def _limits(settings: TestRunnerSettings) -> WorkerLimits:

@@ -2,44 +2,73 @@
 
 from __future__ import annotations
 
-from services.chassis.errors import FailedPrecondition, InvalidArgument
+from dataclasses import replace
+
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.protocols.profile import Profile, UnknownProfile, get_profile
-from services.test_runner.domain import RunInputs, TestRunSpec
+from services.test_runner.domain import RunInputs, RunRecord, TestRunSpec
 from services.test_runner.ports import Registry
 
 
-async def resolve_inputs(registry: Registry, spec: TestRunSpec, *, window_size: int) -> RunInputs:
+async def resolve_inputs(
+    registry: Registry, spec: TestRunSpec, *, window_size: int, repeated: RunRecord | None = None
+) -> RunInputs:
     """Ask the registry once and return what a run of `spec` reads.
+
+    With `repeated`, the run that this one repeats, its plan is taken over: windows and threads.
 
     Raises:
         NotFound: The model version or the suite version does not exist.
-        FailedPrecondition: The model cannot generate, or the suite is empty or of an unknown profile.
+        FailedPrecondition: The model cannot generate, the suite is empty or of an unknown profile, or what the
+            repeated run read is not there any more.
         InvalidArgument: The profile has no prompt of that size.
     """
-    model = await registry.resolve_model(spec.model_version_id)
+    try:
+        inputs = await _resolve(registry, spec, window_size)
+    except NotFound as error:
+        if repeated is None:
+            raise
+        raise _gone(repeated, error.problem) from error
+    if repeated is None:
+        return inputs
+    _check_same(inputs, repeated)
+    return replace(inputs, window_size=repeated.inputs.window_size, num_threads=repeated.environment.num_threads)
+
+
+async def _resolve(registry: Registry, spec: TestRunSpec, window_size: int) -> RunInputs:
+    model = await registry.resolve_model(spec.model_version_id) if spec.model_version_id else None
     suite = await registry.resolve_suite(spec.test_suite_version_id)
     profile = profile_of(suite.profile_id)
-    if spec.prompt_size not in profile.prompt_sizes:
-        raise InvalidArgument(
-            f"The profile {profile.id} has no prompt of size {spec.prompt_size[:50]!r}.",
-            f"Use one of: {', '.join(profile.prompt_sizes)}.",
-            field="spec.prompt_size",
-        )
+    check_prompt_size(profile, spec.prompt_size)
     if suite.num_cases < 1:
         raise FailedPrecondition(
             f"The suite {suite.test_suite_version_id} has no cases.", "Register a version with cases."
         )
     return RunInputs(
-        model_version_id=model.model_version_id,
+        model_version_id=model.model_version_id if model else "",
         test_suite_version_id=suite.test_suite_version_id,
-        base=model.base,
-        adapter=model.adapter,
+        base=model.base if model else None,
+        adapter=model.adapter if model else None,
         test_suite_digest=suite.digest,
         profile_id=profile.id,
         profile_digest=profile.digest,
         num_cases=suite.num_cases,
         window_size=window_size,
     )
+
+
+def check_prompt_size(profile: Profile, prompt_size: str, field: str = "spec.prompt_size") -> None:
+    """Return when the profile has prompts of that size.
+
+    Raises:
+        InvalidArgument: It has none; the error names the field.
+    """
+    if prompt_size not in profile.prompt_sizes:
+        raise InvalidArgument(
+            f"The profile {profile.id} has no prompt of size {prompt_size[:50]!r}.",
+            f"Use one of: {', '.join(profile.prompt_sizes)}.",
+            field=field,
+        )
 
 
 def profile_of(profile_id: str) -> Profile:
@@ -55,3 +84,22 @@ def profile_of(profile_id: str) -> Profile:
             f"The suite is written for a protocol that this release does not have: {error}.",
             "Use a suite of a known profile, or a release that has this one.",
         ) from error
+
+
+def _check_same(inputs: RunInputs, repeated: RunRecord) -> None:
+    before = repeated.inputs
+    is_same_suite = inputs.test_suite_version_id == before.test_suite_version_id
+    if is_same_suite and inputs.test_suite_digest != before.test_suite_digest:
+        raise _gone(repeated, f"The suite {before.test_suite_version_id} has other bytes now.")
+    weights = [(found.base, found.adapter) for found in (inputs, before)]
+    digests = [tuple(item.digest if item else "" for item in pair) for pair in weights]
+    if inputs.model_version_id == before.model_version_id and digests[0] != digests[1]:
+        raise _gone(repeated, f"The model version {before.model_version_id} has other bytes now.")
+
+
+def _gone(repeated: RunRecord, problem: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"What the run {repeated.test_run_id} read is not there any more: {problem}",
+        "Register it again, or start a run that repeats none.",
+        field="spec.repeat_of_test_run_id",
+    )

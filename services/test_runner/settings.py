@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -14,6 +16,7 @@ class TestRunnerSettings(ServiceSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="TEST_RUNNER_")
 
     registry_address: str = Field(default="127.0.0.1:50051", min_length=1)
+    secrets_dir: Path | None = Field(default=None, description="Folder with a file per secret, for endpoints' keys.")
     window_size: int = Field(default=65, ge=1, le=1000, description="Cases that are generated and stored together.")
     max_running: int = Field(default=1, ge=1, le=64, description="Test runs that generate at once.")
     max_workers: int = Field(default=1, ge=1, le=64, description="Models that are loaded at once.")
@@ -22,3 +25,5 @@ class TestRunnerSettings(ServiceSettings):
     idle_seconds: float = Field(default=60.0, ge=0, le=86400, description="A worker without work is ended after this.")
     load_seconds: float = Field(default=600.0, gt=0, le=86400, description="A model that loads longer is given up.")
     stall_seconds: float = Field(default=600.0, gt=0, le=86400, description="A worker silent for longer is ended.")
+    endpoint_hosts: tuple[str, ...] = Field(default=(), description="Hosts that endpoints may be at; none: all.")
+    endpoint_tries: int = Field(default=5, ge=1, le=20, description="Tries of a prompt that an endpoint refuses.")

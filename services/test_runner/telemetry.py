@@ -30,7 +30,7 @@ class TestRunnerTelemetry:
         """Count a committed window."""
         for transcript in transcripts:
             self._transcripts.labels(transcript.finish_reason.value).inc()
-            self._tokens.inc(len(transcript.token_ids))
+            self._tokens.inc(transcript.num_generated_tokens)
 
     def window_failed(self) -> None:
         """Count a try of a window that the backend broke."""

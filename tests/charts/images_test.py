@@ -3,55 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import tomllib
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.charts.dockerfile import TARGETS, extras_of, last, lineage, stages
 from tests.charts.tools import CHART, DEPLOYABLES, ROOT, run_program
 
-TARGETS = (*DEPLOYABLES, "ray-worker")
 WITH_TORCH = {"registry", "test-runner", "trainer", "ray-worker"}
-
-
-@dataclass
-class Stage:
-    base: str
-    steps: list[tuple[str, str]] = field(default_factory=list)
-
-    def all_of(self, instruction: str) -> list[str]:
-        return [text for name, text in self.steps if name == instruction]
-
-
-def stages() -> dict[str, Stage]:
-    lines = (ROOT / "Dockerfile").read_text().splitlines()
-    text = "\n".join(line for line in lines if not line.startswith("#"))
-    found: dict[str, Stage] = {}
-    current = Stage("")
-    for line in re.sub(r"\\\n", " ", text).splitlines():
-        name, _, rest = line.partition(" ")
-        if name == "FROM":
-            base, _, alias = rest.partition(" AS ")
-            current = found[alias] = Stage(base)
-        elif name:
-            current.steps.append((name, rest))
-    return found
-
-
-def lineage(target: str) -> list[Stage]:
-    """The stages that an image is made of, its own first."""
-    everything, found = stages(), [stages()[target]]
-    while found[-1].base in everything:
-        found.append(everything[found[-1].base])
-    return found
-
-
-def last(target: str, instruction: str) -> str:
-    return next(text for stage in lineage(target) for text in reversed(stage.all_of(instruction)))
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -70,7 +32,7 @@ def test_an_image_starts_its_own_deployable(target: str) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_an_image_gets_extras_that_exist_and_torch_only_where_it_computes(target: str) -> None:
-    extras = set(re.findall(r"\[([a-z0-9,]+)\]", last(target, "RUN"))[0].split(","))
+    extras = extras_of(target)
     assert extras <= set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
     assert bool({"lm", "ray"} & extras) == (target in WITH_TORCH)
 

@@ -135,6 +135,14 @@ def test_helm_test_says_what_the_smoke_pod_found(
 def test_a_dry_run_on_the_server_accepts_every_object_and_stores_none(control_plane: ControlPlane) -> None:
     arguments = ("install", "try", str(CHART), "--dry-run=server", *profile_values("minimal-1.20"))
     assert "kind: Deployment" in run(control_plane, *arguments)
+    served = (
+        *arguments,
+        "--values",
+        str(CHART / "ci" / "postgres-s3.yaml"),
+        "--set",
+        "podDisruptionBudget.enabled=false",
+    )
+    assert "kind: NetworkPolicy" in run(control_plane, *served)
     assert not any(name.startswith("try-") for name in names(control_plane, "deployments"))
 
 

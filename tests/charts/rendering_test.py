@@ -76,6 +76,14 @@ def test_sqlite_replaces_its_pod_instead_of_running_two() -> None:
         "database.existingSecrett=x",
         "database.existingSecret=Not_A_Name",
         "artifacts.url=s3://key:secret@bucket/x",
+        "endpoints.existingSecrett=x",
+        "endpoints.existingSecret=Not_A_Name",
+        "endpoints.hosts={https://models.example.com}",
+        "endpoints.hosts={models.example.com:443}",
+        "endpoints.egress[0].cidr=203.0.113.0/24",
+        "endpoints.egress[0].cidr=everywhere,endpoints.egress[0].ports={443}",
+        "endpoints.egress[0].namespace=a,endpoints.egress[0].cidr=10.0.0.0/8,endpoints.egress[0].ports={443}",
+        "endpoints.egress[0].namespace=serving,endpoints.egress[0].ports={0}",
         "storage.size=plenty",
         "storage.accessMode=ReadWrite",
         "logs.level=loud",
@@ -89,12 +97,14 @@ def test_sqlite_replaces_its_pod_instead_of_running_two() -> None:
         "services.trainer.env.lower_case=1",
         "services.trainer.env.TRAINER_DATABASE_URL=postgresql://u:p@h/d",
         "services.trainer.env.AWS_SECRET_ACCESS_KEY=x",
+        "services.test-runner.env.TEST_RUNNER_SECRET_BIG=x",
+        "services.test-runner.env.OPENAI_API_KEY=x",
     ],
 )
 def test_the_schema_refuses_a_wrong_value(typo: str) -> None:
     message = refusal("--set", typo)
     assert "don't meet the specifications of the schema" in message
-    assert any(part in message for part in typo.split("=", maxsplit=1)[0].split(".")[-2:])
+    assert any(part in message for part in typo.split("=", maxsplit=1)[0].replace("[0]", "").split(".")[-2:])
 
 
 def test_monitors_and_rules_need_a_cluster_that_knows_them() -> None:

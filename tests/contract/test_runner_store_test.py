@@ -14,12 +14,14 @@ from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobStore, MemoryJobStore, SqlJobStore
 from services.chassis.migration import migrate
 from services.test_runner.domain import (
+    AnswerTurn,
     Artifact,
     Environment,
     FinishReason,
     Message,
     RunInputs,
     RunRecord,
+    ToolCall,
     Transcript,
 )
 from services.test_runner.ports import RunStore
@@ -28,7 +30,7 @@ from tests.contract.postgres import require_postgres, run_postgres
 from tests.fakes.test_runner_store import MemoryRunStore
 
 KINDS = ("memory", "sqlite", "postgresql")
-ENVIRONMENT = Environment("float32", 2, "sha256:template", {"torch": "2"})
+ENVIRONMENT = Environment("float32", 2, "sha256:template", {"torch": "2"}, {"server": "vLLM"})
 INPUTS = RunInputs(
     model_version_id="tiny@2",
     test_suite_version_id="roo_xml/core@1",
@@ -87,9 +89,19 @@ def transcript(run_id: str, sequence: int) -> Transcript:
         sequence=sequence,
         case_id=f"case-{sequence}",
         repeat=1,
-        messages=(Message("user", "naïve \u0000 “quotes” \U0001f600"), Message("assistant", "")),
+        messages=(
+            Message("user", "naïve \u0000 “quotes” \U0001f600"),
+            Message("assistant", "", (ToolCall("call_0_0", "read", '{"path": "a"}'),)),
+            Message("tool", "text", tool_call_id="call_0_0"),
+            Message("assistant", "done"),
+        ),
         finish_reason=FinishReason.LENGTH,
         token_ids=(5, 0, 70000),
+        turns=(
+            AnswerTurn(1, FinishReason.STOP, (5, 0), (-0.5, -1.25), 7, 3, 2, 0.125, 0.25, 0.5),
+            AnswerTurn(3, FinishReason.LENGTH, (70000,), num_generated_tokens=1, detail="why"),
+        ),
+        stop="turn_budget",
         num_prompt_tokens=12,
         num_cached_tokens=10,
         prefill_seconds=0.25,
@@ -156,3 +168,28 @@ async def test_runs_do_not_see_each_others_transcripts(stores: Stores) -> None:
     await stores.running("run-2")
     await stores.runs.append_window("run-1", one, ENVIRONMENT, [transcript("run-1", 1)])
     assert await stores.runs.list_transcripts("run-2", 0, 10) == ()
+
+
+async def test_a_run_without_weights_comes_back_as_it_was_stored(stores: Stores) -> None:
+    record = RunRecord("run-1", replace(INPUTS, base=None, adapter=None, model_version_id="", num_threads=3))
+    assert await stores.runs.add_run(record) == record
+    assert await stores.runs.get_run("run-1") == record
+
+
+async def test_transcripts_are_found_by_their_cases(stores: Stores) -> None:
+    epoch = await stores.running("run-1")
+    every = [transcript("run-1", number) for number in (1, 2, 3)]
+    await stores.runs.append_window("run-1", epoch, ENVIRONMENT, every)
+    found = await stores.runs.find_transcripts("run-1", ["case-3", "case-1", "case-9"])
+    assert sorted(found, key=lambda item: item.sequence) == [every[0], every[2]]
+    assert await stores.runs.find_transcripts("run-1", []) == ()
+    assert await stores.runs.stored_cases("run-1") == {("case-1", 1), ("case-2", 1), ("case-3", 1)}
+    assert await stores.runs.stored_cases("run-2") == frozenset()
+
+
+async def test_transcripts_of_an_early_release_are_read(stores: Stores) -> None:
+    epoch = await stores.running("run-1")
+    early = replace(transcript("run-1", 1), turns=(), stop="")
+    await stores.runs.append_window("run-1", epoch, ENVIRONMENT, [early])
+    assert await stores.runs.get_transcript("run-1-1") == early
+    assert early.num_generated_tokens == 3

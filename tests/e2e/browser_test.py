@@ -1,4 +1,4 @@
-"""The pages in Debian's Chromium, on real services: import a tiny model, test it, read its verdicts."""
+"""The pages in Debian's Chromium, on real services: import a tiny model, test, read, compare and try it."""
 
 import json
 import os
@@ -140,6 +140,84 @@ def test_a_page_opened_by_its_address_shows_the_same_run(page: Page, url: str) -
     expect(page.locator("#runs .item.picked")).to_have_count(1)
 
 
+def test_a_suite_is_read_case_by_case_and_a_wrong_file_is_refused_by_its_lines(page: Page, url: str) -> None:
+    page.goto(f"{url}/suites")
+    page.locator("#suites").get_by_role("button", name=SUITE).click()
+    rows = page.locator("#cases tbody tr")
+    expect(rows).to_have_count(13)
+    _choose(page, "suite-tool", "read_file")
+    expect(rows).to_have_count(1)
+    rows.first.get_by_role("button").click()
+    expect(page.locator("#case")).to_contain_text("What a right answer holds")
+    expect(page.locator("#case")).to_contain_text(HOSTILE)
+
+    page.get_by_role("button", name="Import a suite of your own").click()
+    page.locator("#suite-test-suite-id").get_by_role("textbox").fill("roo_xml/other")
+    wrong = {"name": "wrong.jsonl", "mimeType": "application/jsonl", "buffer": b"no case"}
+    page.locator("#suite-file input[type=file]").set_input_files(wrong)
+    expect(page.locator("#suite-file")).to_contain_text("wrong.jsonl")
+    page.get_by_role("button", name="Check", exact=True).click()
+    expect(page.locator("#suite-message")).to_contain_text("Line 1")
+
+
+def test_an_error_stands_beside_its_field_even_where_it_is_folded(page: Page, url: str) -> None:
+    page.goto(f"{url}/test")
+    _choose(page, "test-suite", SUITE)
+    page.get_by_role("button", name="Sampling").click()
+    page.get_by_label("Min-p").fill("7")
+    page.get_by_role("button", name="Sampling").click()
+    page.get_by_role("button", name="Start the test").click()
+    expect(page.locator("#test-min-p .dy-blame")).to_contain_text("out of range")
+    expect(page.get_by_label("Min-p")).to_be_focused()
+    page.get_by_label("A served model").check()
+    page.get_by_label("Address").fill("nowhere")
+    page.get_by_role("button", name="Start the test").click()
+    expect(page.locator("#test-endpoint-base-url .dy-blame")).to_contain_text("base URL")
+
+
+def test_a_repeated_run_is_compared_with_the_first_and_reported(page: Page, url: str) -> None:
+    run = Gateway(url).get("/test-runs")["test_runs"][0]
+    page.goto(f"{url}/test?run={run['test_run_id']}")
+    page.get_by_role("button", name="Repeat").click()
+    expect(page.locator("#run")).to_contain_text("repeats the run")
+    expect(page.locator("#run .badge").first).to_have_text("succeeded", timeout=180_000)
+    page.locator("#run-actions").get_by_role("link", name="Compare").click()
+    expect(page.locator("#compare-after input")).to_have_value(re.compile("tiny@1"))
+    page.get_by_role("button", name="Compare", exact=True).click()
+    expect(page.locator("#comparison .hero")).to_contain_text("0 %", timeout=60_000)
+    expect(page.locator("#comparison table.matrix tbody tr")).to_have_count(13)
+    with page.expect_download() as downloading:
+        page.get_by_role("link", name="Download the report").click()
+    assert "<html" in downloading.value.path().read_text(encoding="utf-8")
+
+    page.get_by_label("Whether two forms answer the same").check()
+    expect(page.locator("#compare-after input")).to_have_value(re.compile("tiny@1"))
+    page.get_by_role("button", name="Compare", exact=True).click()
+    expect(page.locator("#comparison .badge").first).to_have_text("the same", timeout=60_000)
+    expect(page.locator("#comparison")).to_contain_text("13answers compared")
+
+
+def test_a_case_is_tried_by_hand_and_judged(page: Page, url: str) -> None:
+    case = Gateway(url).get(f"/test-suites/{SUITE}/cases")["test_cases"][0]
+    page.goto(f"{url}/try?suite={SUITE}&case={case['case_id']}&model=tiny@1")
+    expect(page.locator("#try-case input")).to_have_value(case["case_id"])
+    page.get_by_role("button", name="Show the prompt").click()
+    expect(page.locator("#prompt")).to_contain_text(HOSTILE, timeout=120_000)
+    expect(page.locator("#prompt")).to_contain_text("tokens")
+    page.get_by_role("button", name="Sampling").click()
+    page.get_by_label("Longest answer, in tokens").fill("12")
+    page.get_by_role("button", name="Answer", exact=True).click()
+    expect(page.locator("#judgement .layer.failed").first).to_be_visible(timeout=120_000)
+
+    page.get_by_label("My own message").check()
+    page.get_by_role("button", name="Answer", exact=True).click()
+    expect(page.locator("#try-messages .dy-blame")).to_contain_text("no message")
+    page.get_by_label("Message", exact=True).fill(HOSTILE)
+    page.get_by_role("button", name="Answer", exact=True).click()
+    expect(page.locator("#answer [aria-busy=false]")).to_contain_text("12 answer tokens", timeout=60_000)
+    expect(page.locator("#talk")).to_contain_text(HOSTILE)
+
+
 def test_what_is_refused_is_said_on_the_page(page: Page, url: str) -> None:
     page.goto(url)
     page.get_by_label("Import from this machine").fill("/no/such/model.gguf")
@@ -155,7 +233,9 @@ def test_what_is_refused_is_said_on_the_page(page: Page, url: str) -> None:
     expect(page.locator("#loop-message [role=alert]")).to_contain_text("minutes")
 
 
-@pytest.mark.parametrize("path", ["/", "/test", "/train", "/improve", "/docs"])
+@pytest.mark.parametrize(
+    "path", ["/", "/doctor", "/suites", "/test", "/compare", "/try", "/train", "/improve", "/docs"]
+)
 def test_every_page_stands_alone_and_every_control_has_a_name(page: Page, url: str, path: str) -> None:
     failures: list[str] = []
     page.on("pageerror", lambda error: failures.append(str(error)))

@@ -63,7 +63,7 @@ def test_the_demo_runs_the_whole_loop_and_writes_its_report(tmp_path: Path) -> N
         assert set(side) >= SIDE
         assert side["num_cases"] == sum(tool["num_cases"] for tool in side["by_tool"].values()) == 130
         assert sum(side["by_cause"].values()) == round(130 * (1 - side["conforming_rate"]))
-    assert "<title>Drillyard report" in (data / "report" / "report.html").read_text()
+    assert "<title>Drillyard: " in (data / "report" / "report.html").read_text()
     assert str(data / "report" / "report.html") in said
     assert "Failures by cause" in said
     assert f"drillyard up --data {data}" in said

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from services.chassis.errors import FailedPrecondition
@@ -38,7 +38,7 @@ class MemoryRunStore:
             self._runs[test_run_id],
             environment=environment,
             num_transcripts=len(stored),
-            num_generated_tokens=sum(len(item.token_ids) for item in stored),
+            num_generated_tokens=sum(item.num_generated_tokens for item in stored),
         )
         self._runs[test_run_id] = record
         return record
@@ -50,3 +50,9 @@ class MemoryRunStore:
     async def list_transcripts(self, test_run_id: str, after_sequence: int, limit: int) -> tuple[Transcript, ...]:
         stored = self._transcripts.get(test_run_id, [])
         return tuple(item for item in stored if item.sequence > after_sequence)[:limit]
+
+    async def find_transcripts(self, test_run_id: str, case_ids: Collection[str]) -> tuple[Transcript, ...]:
+        return tuple(item for item in self._transcripts.get(test_run_id, []) if item.case_id in case_ids)
+
+    async def stored_cases(self, test_run_id: str) -> frozenset[tuple[str, int]]:
+        return frozenset((item.case_id, item.repeat) for item in self._transcripts.get(test_run_id, []))

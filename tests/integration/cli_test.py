@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from services.protocols.profile import get_profile
 from tests.fakes.system import rows
 from tests.fakes.system.background import served
 from tests.integration.processes import start_service
@@ -26,6 +27,14 @@ READING: tuple[tuple[str, ...], ...] = (
     ("test", "show", "test_run-b02"),
     ("test", "transcripts", "test_run-b02", "--cause", "unclosed"),
     ("test", "compare", "test_run-b01", "test_run-b02"),
+    ("test", "transcripts", "test_run-b02", "--category", "CATEGORY"),
+    ("test", "transcript", "test_run-b02/0"),
+    ("test", "preview", rows.BASE, "--case", "CASE"),
+    ("evaluations",),
+    ("evaluations", "list"),
+    ("evaluations", "show", "evaluation-b02"),
+    ("evaluations", "verdicts", "evaluation-b02", "--cause", "unclosed"),
+    ("evaluations", "compare", "evaluation-b01", "evaluation-b02"),
     ("train",),
     ("train", "list"),
     ("train", "datasets"),
@@ -36,6 +45,22 @@ READING: tuple[tuple[str, ...], ...] = (
 )
 STARTING: tuple[tuple[str, ...], ...] = (
     ("test", "start", rows.BASE, "--no-follow"),
+    ("test", "run", rows.BASE, "--no-follow", "--top-p", "0.9", "--throughput", "--log-probs", "--case-timeout", "9"),
+    (
+        "test",
+        "run",
+        rows.BASE,
+        "--endpoint",
+        "http://127.0.0.1:9/v1",
+        "--tools",
+        "native",
+        "--stop",
+        "X",
+        "--no-follow",
+    ),
+    ("test", "run", "--endpoint", "http://127.0.0.1:9/v1", "--endpoint-model", "theirs", "--no-follow"),
+    ("test", "run", "--repeat-of", "test_run-b01", "--no-follow"),
+    ("evaluations", "start", "test_run-b01", "--grader-url", "http://127.0.0.1:9/v1", "--no-follow"),
     ("train", "start", rows.BASE, f"{rows.LOOP}@1", "--no-follow"),
     ("loop", "start", rows.BASE, "--no-follow", "--goal", "conforming_rate=0.5", "--goal", "accepted_rate=0.9"),
 )
@@ -48,6 +73,22 @@ UNKNOWN: tuple[tuple[str, ...], ...] = (
     ("test", "watch", "nosuch"),
     ("test", "cancel", "nosuch"),
     ("test", "start", "nosuch"),
+    ("test", "run", "nosuch"),
+    ("test", "run", "--repeat-of", "nosuch"),
+    ("test", "pause", "nosuch"),
+    ("test", "resume", "nosuch"),
+    ("test", "compare", "nosuch", "test_run-b01", "--transcripts"),
+    ("test", "transcript", "nosuch"),
+    ("test", "preview", rows.BASE, "--case", "nosuch"),
+    ("test", "parity", "nosuch", "--against", "http://127.0.0.1:9/v1"),
+    ("test", "lm-eval", "nosuch"),
+    ("evaluations", "start", "nosuch"),
+    ("evaluations", "show", "nosuch"),
+    ("evaluations", "verdicts", "nosuch"),
+    ("evaluations", "compare", "nosuch", "evaluation-b01"),
+    ("evaluations", "export", "nosuch"),
+    ("evaluations", "watch", "nosuch"),
+    ("judge", "--answer", "x", "--case-id", "nosuch"),
     ("test", "start", rows.BASE, "--suite", "nosuch/suite"),
     ("train", "start", rows.BASE, "nosuch"),
     ("train", "show", "nosuch"),
@@ -69,7 +110,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _run(url: str, *arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments, "--url", url])
+    case = get_profile("roo_xml").suites()[0].cases[0]
+    named = {"CASE": case.case_id, "CATEGORY": case.category}
+    return CliRunner().invoke(app, [*(named.get(one, one) for one in arguments), "--url", url])
 
 
 @pytest.mark.parametrize("arguments", READING, ids=" ".join)
@@ -78,6 +121,39 @@ def test_a_reading_command_prints_a_table_and_the_same_as_json(url: str, argumen
     assert (table.exit_code, document.exit_code) == (0, 0), table.stderr + document.stderr
     assert json.loads(document.stdout)
     assert len(table.stdout.splitlines()) > 1
+
+
+def test_a_suite_is_exported_to_a_file_or_into_a_folder(url: str, tmp_path: Path) -> None:
+    cases = rows.make_world().cases
+    for out in (tmp_path, tmp_path / "mine.jsonl"):
+        said = _run(url, "suites", "export", rows.SUITE, "--out", str(out))
+        assert said.exit_code == 0, said.stderr
+    for name in ("roo_xml-core-1.jsonl", "mine.jsonl"):
+        assert (tmp_path / name).read_text().splitlines() == [case.document for case in cases]
+    assert _run(url, "suites", "export", rows.SUITE, "--out", "/no/such/folder/x").exit_code == 2
+
+
+def test_wrong_lines_of_a_suite_are_printed_with_their_numbers(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text("{}\n{\n")
+    said = _run(url, "suites", "validate", str(file), "--profile", "roo_xml")
+    assert said.exit_code == 1
+    assert said.stdout.splitlines() == [f"{file}:2: is not JSON", "1 cases, 1 wrong lines."]
+
+
+def test_a_suite_is_imported_with_its_origin(url: str, tmp_path: Path) -> None:
+    file, answers = tmp_path / "tasks.jsonl", tmp_path / "answers.jsonl"
+    file.write_text('{"id": "simple_0"}\nnonsense\n')
+    answers.write_text('{"id": "simple_0", "ground_truth": [{"f": {}}]}\n')
+    arguments = ("--id", "openai_tools/bfcl", "--format", "bfcl", "--answers", str(answers), "--licence", "Apache-2.0")
+    said = _run(url, "suites", "import", str(file), *arguments, "--json")
+    made = json.loads(said.stdout)
+    assert made["provenance"]["licence"] == "Apache-2.0"
+    kept = Path(made["artifact"]["uri"].removeprefix("file://")).read_text().splitlines()
+    assert json.loads(kept[0]) == {"id": "simple_0", "ground_truth": [{"f": {}}]}
+    assert kept[1] == "nonsense"
+    refused = _run(url, "suites", "import", str(file), "--id", "text/x", "--format", "fax")
+    assert (refused.exit_code, "Use one of jsonl" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("arguments", STARTING, ids=" ".join)
@@ -109,6 +185,15 @@ def test_an_unknown_id_is_one_sentence_and_status_1(url: str, arguments: tuple[s
         (("train", "start", rows.BASE, f"{rows.LOOP}@1", "--learning-rate", "-1"), "learning_rate"),
         (("test", "start", rows.BASE, "--repeats", "-1"), "num_repeats"),
         (("test", "start", rows.BASE, "--repeats", str(2**40)), "num_repeats"),
+        (("test", "run"), "--endpoint-model"),
+        (("test", "run", rows.BASE, "--tools", "magic", "--endpoint", "http://127.0.0.1:9/v1"), "--tools"),
+        (("test", "run", rows.BASE, "--num-ctx", "9"), "--endpoint URL"),
+        (("test", "run", "--repeat-of", "test_run-b01", "--seed", "3"), "--repeat-of"),
+        (("test", "parity", rows.BASE, "--against", "http://x", "--require", "2"), "--require"),
+        (("evaluations", "export", "evaluation-b02", "--format", "pdf"), "format"),
+        (("judge",), "--answer"),
+        (("judge", "/no/such/file"), "/no/such/file"),
+        (("judge", "--answer", "x"), "--case-id"),
         (("models", "import", "/no/such.gguf", "--id", "x", "--cause", "y"), "--cause"),
         (("suites", "add", "/no/such/file", "--id", "roo_xml/mine"), "/no/such/file"),
     ],
@@ -160,7 +245,9 @@ def test_a_report_is_written_where_it_was_asked_for(url: str, tmp_path: Path) ->
     assert written.exit_code == 0
     report = json.loads((tmp_path / "there" / "report.json").read_text())
     assert report["after"]["conforming_rate"] > report["before"]["conforming_rate"]
-    assert "<title>Drillyard report" in (tmp_path / "there" / "report.html").read_text()
+    page = (tmp_path / "there" / "report.html").read_text()
+    assert report["before"]["evaluation_id"] in page
+    assert "Loop stop sentence" in page
 
 
 def test_a_report_that_cannot_be_written_says_where(url: str, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from drillyard.evaluator.v1 import (
     comparison_pb2,
     evaluation_pb2,
     evaluator_service_pb2_grpc,
+    export_pb2,
     verdict_pb2,
 )
 from drillyard.job.v1 import job_pb2
@@ -201,6 +202,51 @@ async def test_runs_of_one_spec_are_compared(services: Services) -> None:
     assert found.before == found.after == before.metrics.overall
     assert [item.tool for item in found.by_tool] == [item.tool for item in before.metrics.by_tool]
     assert "stayed" in found.sentence
+    assert (found.conforming.mean, found.conforming.p_value) == (0, 1)
+
+
+async def test_two_runs_of_one_spec_are_at_parity(services: Services) -> None:
+    before = await evaluated_run(services, "parity-a")
+    after = await evaluated_run(services, "parity-b")
+    request = comparison_pb2.CheckParityRequest(
+        before_evaluation_id=before.evaluation_id, after_evaluation_id=after.evaluation_id
+    )
+    found = (await services.evaluations.CheckParity(request)).parity
+    assert (found.num_compared, found.equal_answers_rate, found.equal_verdicts_rate) == (NUM_CASES, 1.0, 1.0)
+    assert found.guilty_step == "none"
+
+
+@pytest.mark.parametrize(
+    ("form", "ending"),
+    [
+        (export_pb2.EXPORT_FORMAT_JSON, ".json"),
+        (export_pb2.EXPORT_FORMAT_CSV, ".csv"),
+        (export_pb2.EXPORT_FORMAT_INSPECT, ".inspect.json"),
+        (export_pb2.EXPORT_FORMAT_HTML, ".html"),
+    ],
+)
+async def test_an_evaluation_is_streamed_as_a_file(
+    services: Services, form: export_pb2.ExportFormat.ValueType, ending: str
+) -> None:
+    evaluation = await evaluated_run(services, "exported")
+    request = export_pb2.ExportEvaluationRequest(evaluation_id=evaluation.evaluation_id, format=form)
+    responses = [response async for response in services.evaluations.ExportEvaluation(request)]
+    assert responses[0].file_name.endswith(ending) and responses[0].media_type
+    text = b"".join(response.chunk for response in responses).decode()
+    assert all(case.case_id in text for case in core_cases(NUM_CASES))
+    request.format = export_pb2.EXPORT_FORMAT_UNSPECIFIED
+    with pytest.raises(InvalidArgument):
+        async for _ in services.evaluations.ExportEvaluation(request):
+            pass
+
+
+async def test_verdicts_are_counted_over_all_pages(services: Services) -> None:
+    evaluation = await evaluated_run(services, "counted")
+    request = verdict_pb2.ListVerdictsRequest(evaluation_id=evaluation.evaluation_id, page_size=2)
+    page = await services.evaluations.ListVerdicts(request)
+    assert (len(page.verdicts), page.total_size, page.verdicts[0].sequence) == (2, NUM_CASES, 1)
+    request.case_id = core_cases(NUM_CASES)[5].case_id
+    assert (await services.evaluations.ListVerdicts(request)).total_size == 1
 
 
 @pytest.mark.parametrize(
@@ -247,6 +293,31 @@ async def test_single_answers_are_judged(services: Services) -> None:
     request.case_document = "{"
     with pytest.raises(InvalidArgument):
         await services.evaluations.Judge(request)
+
+
+async def test_batches_and_streams_are_judged_in_their_order(services: Services) -> None:
+    cases, profile = core_cases(NUM_CASES), get_profile("roo_xml")
+    requests = [
+        verdict_pb2.JudgeRequest(
+            profile_id="roo_xml",
+            case_document=json.dumps(case_to_document(case)) if place % 3 else "{",
+            answer=profile.reference_answer(case) if place % 2 else "no",
+            key=f"{place}",
+        )
+        for place, case in enumerate(cases)
+    ]
+    batch = (await services.evaluations.JudgeBatch(verdict_pb2.JudgeBatchRequest(requests=requests))).results
+
+    async def asked() -> AsyncIterator[verdict_pb2.JudgeStreamRequest]:
+        for request in requests:
+            yield verdict_pb2.JudgeStreamRequest(request=request)
+
+    streamed = [response.result async for response in services.evaluations.JudgeStream(asked())]
+    assert streamed == list(batch)
+    assert [result.key for result in batch] == [f"{place}" for place in range(NUM_CASES)]
+    for place, result in enumerate(batch):
+        assert bool(result.problem) is not result.HasField("verdict") and bool(result.problem) is (place % 3 == 0)
+        assert result.verdict.conforming is bool(place % 3 and place % 2)
 
 
 async def test_unknown_ids_are_refused_with_what_to_do(services: Services) -> None:

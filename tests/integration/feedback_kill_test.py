@@ -28,7 +28,7 @@ POINTS = [
 ]
 SPEC = loop_pb2.LoopSpec(
     model_version_id="tiny",
-    test_suite_version_id="roo_xml/core",
+    test_suite_version_id="roo_xml/core@1",
     goals=[loop_pb2.Goal(metric="conforming_rate", minimum=0.8)],
     num_examples=26,
     seed=7,

@@ -53,7 +53,7 @@ def spec(**changes: Any) -> loop_pb2.LoopSpec:
     goals = changes.pop("goals", [loop_pb2.Goal(metric="conforming_rate", minimum=0.8)])
     values: dict[str, Any] = {
         "model_version_id": "tiny",
-        "test_suite_version_id": "roo_xml/core",
+        "test_suite_version_id": "roo_xml/core@1",
         "num_examples": 26,
         "seed": 7,
     }

@@ -60,7 +60,18 @@ def test_it_is_ready_soon_and_small(gateway: Running) -> None:
 def _paths(gateway: Running) -> list[tuple[str, str]]:
     document = json.loads(_ask(gateway.url, "/openapi.json")[2])
     named = [(verb.upper(), path) for path, verbs in document["paths"].items() for verb in verbs]
-    pages = ("/", "/test", "/train", "/improve", "/docs", "/openapi.json", "/config", "/theme.css", "/nowhere")
+    pages = (
+        "/",
+        "/doctor",
+        "/test",
+        "/train",
+        "/improve",
+        "/docs",
+        "/openapi.json",
+        "/config",
+        "/theme.css",
+        "/nowhere",
+    )
     own = ("queue/join", "queue/data", "upload", "file=/etc/passwd", "heartbeat/x", "info", "app_id", "reset", "cancel")
     return [*named, *(("GET", page) for page in pages), *(("POST", f"/gradio_api/{one}") for one in own)]
 
@@ -99,7 +110,7 @@ def test_a_port_in_use_is_said_with_the_variable_that_changes_it(tmp_path: Path)
     assert "GATEWAY_PORT" in said
 
 
-@pytest.mark.parametrize("page", ["/", "/test", "/train", "/improve"])
+@pytest.mark.parametrize("page", ["/", "/doctor", "/suites", "/test", "/train", "/improve"])
 def test_every_page_is_served_and_names_no_other_site(gateway: Running, page: str) -> None:
     status, headers, body = _ask(gateway.url, page)
     assert status == 200
@@ -178,7 +189,8 @@ def _bodies(gateway: Running) -> Iterator[tuple[str, dict[str, Any]]]:
     document = json.loads(_ask(gateway.url, "/openapi.json")[2])
     for path, verbs in document["paths"].items():
         content = verbs.get("post", {}).get("requestBody", {}).get("content", {}).get("application/json")
-        if content:
+        # OpenAI's routes take fields that they do not know, as its clients expect.
+        if content and path.startswith("/api/"):
             name = content["schema"]["$ref"].rpartition("/")[2]
             yield path, document["components"]["schemas"][name]["properties"]
 
@@ -247,6 +259,23 @@ def test_an_uploaded_suite_reaches_the_registry_by_digest(gateway: Running) -> N
     assert path.read_bytes() == b'{"case_id": "x"}\n'
 
 
+def test_a_suite_is_validated_described_and_downloaded(gateway: Running) -> None:
+    found = gateway.api.upload("/test-suites/validate", b"{}\n{", test_suite_id="text/x", format="prompts")
+    assert (found["num_cases"], found["problems"]) == (1, [{"line": 2, "problem": "is not JSON"}])
+    origin = {"licence": "CC0-1.0", "source": "a friend"}
+    made = gateway.api.upload("/test-suites", b"{}\n", test_suite_id="text/described", format="prompts", **origin)
+    known = made["test_suite_version"]["provenance"]
+    assert (known["licence"], known["source"], known["seed"]) == ("CC0-1.0", "a friend", "")
+    status, headers, body = _ask(gateway.url, f"/api/v1/test-suites/{rows.SUITE}/export")
+    assert (status, headers["content-disposition"]) == (200, 'attachment; filename="roo_xml-core-1.jsonl"')
+    lines = body.decode().splitlines()
+    assert lines == [case.document for case in gateway.world.cases]
+    status, _, body = _ask(
+        gateway.url, "/api/v1/test-suites?test_suite_id=text/x&format=fax", method="POST", body=b"{}"
+    )
+    assert (status, json.loads(body)["code"]) == (400, "INVALID_ARGUMENT")
+
+
 def _events(url: str, path: str, **headers: str) -> list[tuple[str, str]]:
     request = urllib.request.Request(
         f"{url}/api/v1{path}", headers={k.replace("_", "-"): v for k, v in headers.items()}
@@ -293,7 +322,6 @@ def test_the_report_has_both_sides_and_what_they_were_made_with(gateway: Running
     assert report["before"]["conforming_rate"] == 0
     assert report["after"]["conforming_rate"] > 0.7
     assert len(report["gained_case_ids"]) == round(130 * report["after"]["conforming_rate"])
-    assert {one["kind"] for one in report["examples"]} == {"gained", "still failing"}
 
 
 def test_a_report_before_the_first_evaluation_says_to_wait(gateway: Running) -> None:

@@ -127,7 +127,7 @@ async def test_the_cases_of_a_suite_are_its_lines(registry: Registry) -> None:
     documents, token = [], ""
     while True:
         response = await registry.stub.ListTestCases(
-            test_suite_pb2.ListTestCasesRequest(test_suite_version_id="roo_xml/core", page_size=50, page_token=token)
+            test_suite_pb2.ListTestCasesRequest(test_suite_version_id="roo_xml/core@1", page_size=50, page_token=token)
         )
         documents += [case.document for case in response.test_cases]
         token = response.next_page_token
@@ -279,6 +279,32 @@ async def test_a_bad_line_of_a_suite_is_named_and_nothing_is_kept(registry: Regi
     request.artifact.CopyFrom(await registry.put_bytes(SUITE))
     created = (await registry.stub.CreateTestSuiteVersion(request)).test_suite_version
     assert (created.test_suite_version_id, created.built_in) == ("roo_xml/bad-line@1", False)
+
+
+async def test_files_of_other_formats_become_suites(registry: Registry) -> None:
+    prompts = await registry.put_bytes(b'{"prompt": "2+2?", "answer": "4"}\n{"prompt": "3+3?"}\n')
+    conversion = test_suite_pb2.TestSuiteConversion(format=test_suite_pb2.TEST_SUITE_FORMAT_PROMPTS)
+    asked: dict[str, Any] = {"test_suite_id": "text/sums", "artifact": prompts, "conversion": conversion}
+    found = await registry.stub.ValidateTestSuite(test_suite_pb2.ValidateTestSuiteRequest(**asked))
+    assert [(one.line, one.problem.split(";")[0]) for one in found.problems] == [(2, "has no answer")]
+    with pytest.raises(InvalidArgument, match=r"^Line 2 has no answer"):
+        await registry.stub.CreateTestSuiteVersion(test_suite_pb2.CreateTestSuiteVersionRequest(**asked))
+    conversion.skips_wrong_lines = True
+    provenance = test_suite_pb2.TestSuiteProvenance(licence="CC0-1.0")
+    request = test_suite_pb2.CreateTestSuiteVersionRequest(**asked, provenance=provenance)
+    made = (await registry.stub.CreateTestSuiteVersion(request)).test_suite_version
+    assert (made.num_cases, made.profile_id, made.provenance.licence) == (1, "text", "CC0-1.0")
+    assert made.imported_from == f"prompts {prompts.digest}"
+
+    function = {"name": "renew", "parameters": {"type": "dict", "properties": {"card": {"type": "string"}}}}
+    question = [[{"role": "user", "content": "Renew card 7."}]]
+    task = await registry.put_bytes(json.dumps({"id": "a_0", "question": question, "function": [function]}).encode())
+    answers = await registry.put_bytes(b'{"id": "a_0", "ground_truth": [{"renew": {"card": ["7", "07"]}}]}')
+    bfcl = test_suite_pb2.TestSuiteConversion(format=test_suite_pb2.TEST_SUITE_FORMAT_BFCL, answers=answers)
+    asked = {"test_suite_id": "openai_tools/bfcl", "artifact": task, "conversion": bfcl}
+    request = test_suite_pb2.CreateTestSuiteVersionRequest(**asked)
+    made = (await registry.stub.CreateTestSuiteVersion(request)).test_suite_version
+    assert (made.num_cases, made.imported_from) == (1, f"bfcl {task.digest} {answers.digest}")
 
 
 async def test_a_bad_row_of_a_dataset_is_named(registry: Registry) -> None:

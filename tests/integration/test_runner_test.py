@@ -14,7 +14,7 @@ from drillyard.job.v1 import job_pb2
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
 from services.chassis.channel import follow
-from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound, Unimplemented
+from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
 from tests.integration.processes import NotReadyError, ServiceProcess, start_service
 from tests.integration.tiny_stack import (
     FINAL_STATES,
@@ -168,14 +168,16 @@ async def test_a_watcher_is_never_left_in_silence(stub: TestRunner, running: Run
     assert phases >= {"load_model", "generate"}
 
 
-async def test_a_cancelled_run_frees_its_worker_and_keeps_its_transcripts(stub: TestRunner, running: Running) -> None:
+async def test_a_cancelled_run_leaves_its_worker_to_the_next(stub: TestRunner, running: Running) -> None:
     run = await create_run(stub, "cancelled", test_suite_version_id=running.suite)
     stored = await stored_windows(stub, run.test_run_id, WINDOW_SIZE)
     assert stored.job.state not in FINAL_STATES
     await stub.CancelTestRun(test_run_pb2.CancelTestRunRequest(test_run_id=run.test_run_id))
     done = await finished_run(stub, run.test_run_id)
     assert done.job.state == job_pb2.JOB_STATE_CANCELLED
-    assert not workers(running.service)
+    last = await create_run(stub, "after-cancelled", test_suite_version_id=running.suite)
+    assert (await finished_run(stub, last.test_run_id)).job.state == job_pb2.JOB_STATE_SUCCEEDED
+    assert len(workers(running.service)) == 1
     assert answers(await transcripts(stub, run.test_run_id)) == running.reference[: done.num_transcripts]
 
 
@@ -210,7 +212,7 @@ async def test_bad_requests_are_refused_with_what_to_do(stub: TestRunner) -> Non
     with pytest.raises(NotFound) as caught:
         await get_run(stub, "run-0")
     assert caught.value.next_step
-    with pytest.raises(Unimplemented):
+    with pytest.raises(InvalidArgument, match="model_version_id"):
         async for _ in stub.Generate(transcript_pb2.GenerateRequest()):
             pass
 

@@ -25,7 +25,7 @@ from services.protocols.profile import get_profile
 from tests.integration.processes import ServiceProcess, start_service
 
 MODEL = "tiny"
-SUITE = "roo_xml/core"
+SUITE = "roo_xml/core@1"
 PATIENCE_SECONDS = 60.0
 FINAL_STATES = (job_pb2.JOB_STATE_SUCCEEDED, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_CANCELLED)
 
@@ -56,14 +56,19 @@ TestRunner: TypeAlias = "test_runner_service_pb2_grpc.TestRunnerServiceAsyncStub
 
 
 @asynccontextmanager
-async def tiny_stack(folder: Path, *, num_cases: int, window_size: int) -> AsyncIterator[TinyStack]:
-    """Start registry and test runner with a model and a suite of `num_cases`; all is ended with the block."""
+async def tiny_stack(
+    folder: Path, *, num_cases: int, window_size: int, cases: Sequence[Case] = (), max_positions: int = 4096
+) -> AsyncIterator[TinyStack]:
+    """Start registry and test runner with a model and a suite; all is ended with the block.
+
+    The suite has `num_cases` of the built-in one, or else `cases`.
+    """
     model = folder / "tiny"
-    write_tiny_model(model)
+    write_tiny_model(model, max_positions=max_positions)
     with ExitStack() as ending:
         registry = ending.enter_context(start_service("registry", folder))
         await import_model(registry, model)
-        suite = await add_suite(registry, folder, "roo_xml/small", core_cases(num_cases))
+        suite = await add_suite(registry, folder, "roo_xml/small", cases or core_cases(num_cases))
         stack = TinyStack(folder, registry, suite, ending, window_size)
         stack.start_runner()
         yield stack

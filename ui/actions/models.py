@@ -19,7 +19,7 @@ from ui.views.models import (
 
 NUM_RECENT = 10
 _MOST = 1000
-_FIRST_SUITE = "roo_xml/core"
+_FIRST_SUITE = "roo_xml/core@1"
 
 
 async def read_models(clients: Clients) -> list[ModelVersionView]:
@@ -47,9 +47,7 @@ async def read_suites(clients: Clients) -> list[SuiteView]:
     request = test_suite_pb2.ListTestSuiteVersionsRequest()
     listed = await every(clients.registry.ListTestSuiteVersions, request, "test_suite_versions", _MOST)
     views = [suite_view(one) for one in listed]
-    return sorted(
-        views, key=lambda suite: (not suite.test_suite_version_id.startswith(f"{_FIRST_SUITE}@"), not suite.built_in)
-    )
+    return sorted(views, key=lambda suite: (suite.test_suite_version_id != _FIRST_SUITE, not suite.built_in))
 
 
 async def read_datasets(clients: Clients) -> list[DatasetView]:

@@ -5,38 +5,33 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import psutil
-from drillyard.evaluator.v1 import verdict_pb2
 from drillyard.evaluator.v1.evaluation_pb2 import Evaluation, GetEvaluationRequest
-from drillyard.evaluator.v1.verdict_pb2 import Verdict
+from drillyard.evaluator.v1.export_pb2 import ExportFact
 from drillyard.feedback.v1.loop_pb2 import Loop, Round
 from drillyard.test_runner.v1.test_run_pb2 import GetTestRunRequest, TestRun
-from drillyard.test_runner.v1.transcript_pb2 import GetTranscriptRequest
 from drillyard.trainer.v1.training_job_pb2 import GetTrainingJobRequest
 
 from services.chassis.errors import FailedPrecondition
 from ui.actions.evaluations import compare_evaluations
+from ui.actions.exports import Export, export_evaluation
 from ui.actions.loops import read_loop
-from ui.actions.paging import every
 from ui.clients import Clients
-from ui.views.evaluations import ChangeView, metrics_view, transcript_view
+from ui.views.comparisons import ChangeView
+from ui.views.evaluations import metrics_view
 from ui.views.jobs import job_view
 from ui.views.loops import loop_progress_view
-from ui.views.reports import ExampleView, ReportView, ResultView
+from ui.views.reports import ReportView, ResultView
 from ui.views.training_jobs import training_job_view
-
-_NUM_GAINED, _NUM_LOST, _NUM_FAILING = 5, 2, 3
 
 
 @dataclass(frozen=True)
 class _Side:
     run: TestRun
     evaluation: Evaluation
-    verdicts: dict[str, Verdict]
 
 
 async def gather_report(clients: Clients, loop_id: str) -> ReportView:
@@ -53,9 +48,23 @@ async def gather_report(clients: Clients, loop_id: str) -> ReportView:
     change = None
     if after is not before:
         change = await compare_evaluations(clients, first.evaluation_id, best.evaluation_id)
-    examples = await _examples(clients, before, after, change)
     training = await _training(clients, loop, best)
-    return _report(loop, before, after, change, examples=examples, training=training)
+    return _report(loop, before, after, change, training=training)
+
+
+async def report_page(clients: Clients, loop_id: str) -> Export:
+    """Begin to read the report of a loop as one page: its best version's test, set against the first.
+
+    Raises:
+        NotFound: There is no such loop.
+        FailedPrecondition: Its first test is not evaluated yet.
+    """
+    loop = await read_loop(clients, loop_id)
+    first, best = _rounds_to_compare(loop)
+    earlier = first.evaluation_id if best.round != first.round else ""
+    told = {**_loop_facts(loop), "goals": ", ".join(loop_progress_view(loop, {}).goals)}
+    facts = [ExportFact(group="Loop", name=name.replace("_", " "), value=str(value)) for name, value in told.items()]
+    return await export_evaluation(clients, best.evaluation_id, "html", earlier, facts)
 
 
 def _rounds_to_compare(loop: Loop) -> tuple[Round, Round]:
@@ -70,56 +79,11 @@ def _rounds_to_compare(loop: Loop) -> tuple[Round, Round]:
 
 
 async def _side(clients: Clients, one: Round) -> _Side:
-    run, evaluation, verdicts = await asyncio.gather(
+    run, evaluation = await asyncio.gather(
         clients.test_runner.GetTestRun(GetTestRunRequest(test_run_id=one.test_run_id)),
         clients.evaluator.GetEvaluation(GetEvaluationRequest(evaluation_id=one.evaluation_id)),
-        every(
-            clients.evaluator.ListVerdicts,
-            verdict_pb2.ListVerdictsRequest(evaluation_id=one.evaluation_id),
-            "verdicts",
-        ),
     )
-    return _Side(run.test_run, evaluation.evaluation, {verdict.case_id: verdict for verdict in verdicts})
-
-
-async def _examples(
-    clients: Clients, before: _Side, after: _Side, change: ChangeView | None
-) -> tuple[ExampleView, ...]:
-    gained, lost = (change.gained, change.lost) if change else ((), ())
-    failing = [case_id for case_id, one in after.verdicts.items() if not one.conforming and case_id not in lost]
-    wanted = [
-        *(("gained", case_id) for case_id in _by_tool(gained, after, _NUM_GAINED)),
-        *(("lost", case_id) for case_id in _by_tool(lost, after, _NUM_LOST)),
-        *(("still failing", case_id) for case_id in _by_tool(failing, after, _NUM_FAILING)),
-    ]
-    return tuple([await _example(clients, kind, before.verdicts[one], after.verdicts[one]) for kind, one in wanted])
-
-
-def _by_tool(case_ids: Iterable[str], side: _Side, limit: int) -> list[str]:
-    """Return at most `limit` cases, of as many tools as there are before a tool comes twice."""
-    seen: dict[str, int] = {}
-    ranked: list[tuple[int, int, str]] = []
-    for place, case_id in enumerate(one for one in case_ids if one in side.verdicts):
-        tool = side.verdicts[case_id].tool
-        seen[tool] = seen.get(tool, 0) + 1
-        ranked.append((seen[tool], place, case_id))
-    return [case_id for _, _, case_id in sorted(ranked)[:limit]]
-
-
-async def _example(clients: Clients, kind: str, before: Verdict, after: Verdict) -> ExampleView:
-    first, second = await asyncio.gather(
-        *(
-            clients.test_runner.GetTranscript(GetTranscriptRequest(transcript_id=one.transcript_id))
-            for one in (before, after)
-        )
-    )
-    return ExampleView(
-        case_id=after.case_id,
-        tool=after.tool,
-        kind=kind,
-        before=transcript_view(first.transcript, before),
-        after=transcript_view(second.transcript, after),
-    )
+    return _Side(run.test_run, evaluation.evaluation)
 
 
 async def _training(clients: Clients, loop: Loop, best: Round) -> dict[str, str]:
@@ -142,7 +106,6 @@ def _report(
     after: _Side,
     change: ChangeView | None,
     *,
-    examples: tuple[ExampleView, ...],
     training: dict[str, str],
 ) -> ReportView:
     suite, _, version = before.run.spec.test_suite_version_id.rpartition("@")
@@ -158,7 +121,6 @@ def _report(
         sentence=sentence,
         gained_case_ids=change.gained if change else (),
         lost_case_ids=change.lost if change else (),
-        examples=examples,
         loop=_loop_facts(loop),
         run=_run_facts(before.run),
         training=training,

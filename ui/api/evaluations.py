@@ -1,40 +1,56 @@
-"""REST routes of evaluations, verdicts and comparisons."""
+"""REST routes of evaluations and their exports."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from drillyard.evaluator.v1 import comparison_pb2, evaluation_pb2, verdict_pb2
+from drillyard.evaluator.v1 import evaluation_pb2
 from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
 from pydantic import Field
 from sse_starlette import EventSourceResponse
 
+from ui.actions.exports import EXPORT_FORMATS, Export, export_evaluation
 from ui.api.documents import Body, ClientsOf, CreateBody, Document, Page, document, message_of
 from ui.api.events import EVENT_STREAM, AfterSequence, EventStreams, LastEventId, start_after, streams_of
 from ui.api.schemas import shows
+from ui.errors import Problem
 
 router = APIRouter(tags=["evaluations"])
+_FILE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file, with its name.", "content": {"application/octet-stream": {}}},
+    "default": {"description": "A problem document.", "model": Problem},
+}
+
+
+class GraderBody(Body):
+    """A model, at any server that speaks OpenAI's chat completions, that says how good answers are."""
+
+    base_url: str = Field(
+        default="", description="Empty for a model of the registry.", examples=["http://127.0.0.1:8080/v1"]
+    )
+    model: str = Field(description="Name of the model at the endpoint, or a version.", examples=["qwen3-32b"])
+    api_key_secret: str = Field(
+        default="", description="Name of the test runner's secret that holds the key; empty for none."
+    )
+    rubric: str = Field(default="", description="What a good answer is, in plain words.")
+    sample_rate: float = Field(default=0, description="Share of answers, 0 to 1, that are graded; 0 means all.")
+    against_reference: bool = Field(
+        default=False, description="Sets each answer beside the case's reference, twice with the places swapped."
+    )
 
 
 class EvaluationBody(CreateBody):
     """What to judge."""
 
     test_run_id: str = Field(description="The run; it may still be going.", examples=["test_run-1"])
-
-
-class JudgeBody(Body):
-    """One answer to judge; nothing is stored."""
-
-    profile_id: str = Field(examples=["roo_xml"])
-    case_document: str = Field(description="The case as JSON text.")
-    answer: str
-    finish_reason: str = Field(default="", description='"stop" or "length"; empty means "stop".')
+    model_grader: GraderBody | None = Field(default=None, description="Adds a score by a model's opinion.")
 
 
 @router.post("/evaluations", responses=shows(evaluation_pb2.CreateEvaluationResponse))
 async def create_evaluation(clients: ClientsOf, body: EvaluationBody) -> Document:
     """Start an evaluation; it follows a run that is still going."""
-    request = message_of(evaluation_pb2.CreateEvaluationRequest, body.model_dump())
+    request = message_of(evaluation_pb2.CreateEvaluationRequest, body.model_dump(exclude_none=True))
     return document(await clients.evaluator.CreateEvaluation(request))
 
 
@@ -49,7 +65,7 @@ async def list_evaluations(
 
 @router.get("/evaluations/{evaluation_id}", responses=shows(evaluation_pb2.GetEvaluationResponse))
 async def get_evaluation(clients: ClientsOf, evaluation_id: str) -> Document:
-    """Return one evaluation with its metrics."""
+    """Return one evaluation with its metrics and their 95 % intervals."""
     request = evaluation_pb2.GetEvaluationRequest(evaluation_id=evaluation_id)
     return document(await clients.evaluator.GetEvaluation(request))
 
@@ -79,33 +95,16 @@ async def watch_evaluation(
     )
 
 
-@router.get("/verdicts", responses=shows(verdict_pb2.ListVerdictsResponse))
-async def list_verdicts(
+@router.get("/evaluations/{evaluation_id}/export", response_class=StreamingResponse, responses=_FILE)
+async def get_export(
     clients: ClientsOf,
-    page: Page,
-    evaluation_id: Annotated[str, Query(description="The evaluation.")],
-    tool: Annotated[str, Query(description="Only cases of this tool.")] = "",
-    cause: Annotated[str, Query(description='Only this cause; "none" gives conforming ones.')] = "",
-) -> Document:
-    """List verdicts in the order of judging."""
-    request = verdict_pb2.ListVerdictsRequest(evaluation_id=evaluation_id, tool=tool, cause=cause, **page)
-    return document(await clients.evaluator.ListVerdicts(request))
-
-
-@router.post("/verdicts/judge", responses=shows(verdict_pb2.JudgeResponse))
-async def judge(clients: ClientsOf, body: JudgeBody) -> Document:
-    """Judge one answer without storing anything."""
-    return document(await clients.evaluator.Judge(message_of(verdict_pb2.JudgeRequest, body.model_dump())))
-
-
-@router.get("/comparisons", responses=shows(comparison_pb2.CompareEvaluationsResponse))
-async def compare_evaluations(
-    clients: ClientsOf,
-    before_evaluation_id: Annotated[str, Query(description="The earlier evaluation.")],
-    after_evaluation_id: Annotated[str, Query(description="The later one, of the same suite version and sampling.")],
-) -> Document:
-    """Compare two finished evaluations."""
-    request = comparison_pb2.CompareEvaluationsRequest(
-        before_evaluation_id=before_evaluation_id, after_evaluation_id=after_evaluation_id
-    )
-    return document(await clients.evaluator.CompareEvaluations(request))
+    evaluation_id: str,
+    export_format: Annotated[
+        str, Query(alias="format", pattern=f"^({'|'.join(EXPORT_FORMATS)})$", description=", ".join(EXPORT_FORMATS))
+    ] = "json",
+    before_evaluation_id: Annotated[str, Query(description="An earlier one to set it against, in the page.")] = "",
+) -> StreamingResponse:
+    """Stream an evaluation as a file."""
+    found: Export = await export_evaluation(clients, evaluation_id, export_format, before_evaluation_id)
+    headers = {"content-disposition": f'attachment; filename="{found.file_name}"'}
+    return StreamingResponse(found.chunks, media_type=found.media_type, headers=headers)

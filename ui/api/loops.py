@@ -7,17 +7,16 @@ from typing import Annotated
 
 from drillyard.feedback.v1 import loop_pb2
 from fastapi import APIRouter, Depends
-from fastapi.responses import HTMLResponse
+from fastapi.responses import StreamingResponse
 from pydantic import Field
 from sse_starlette import EventSourceResponse
 
 from ui.actions.loops import loop_progress
-from ui.actions.reports import gather_report
+from ui.actions.reports import gather_report, report_page
 from ui.api.documents import Body, ClientsOf, CreateBody, Document, Page, document, message_of
 from ui.api.events import EVENT_STREAM, AfterSequence, EventStreams, LastEventId, start_after, streams_of
 from ui.api.schemas import shows
 from ui.api.training_jobs import TrainingSettings
-from ui.markup.report import render_report
 
 router = APIRouter(tags=["loops"])
 
@@ -106,7 +105,8 @@ async def get_report(clients: ClientsOf, loop_id: str) -> Document:
     return asdict(await gather_report(clients, loop_id))
 
 
-@router.get("/loops/{loop_id}/report.html", response_class=HTMLResponse)
-async def get_report_page(clients: ClientsOf, loop_id: str) -> HTMLResponse:
-    """Return the report as one self-contained page."""
-    return HTMLResponse(render_report(asdict(await gather_report(clients, loop_id))))
+@router.get("/loops/{loop_id}/report.html", response_class=StreamingResponse)
+async def get_report_page(clients: ClientsOf, loop_id: str) -> StreamingResponse:
+    """Stream the report as one self-contained page."""
+    found = await report_page(clients, loop_id)
+    return StreamingResponse(found.chunks, media_type=found.media_type)

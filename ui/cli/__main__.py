@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from ui.cli.commands import loops, models, protocols, suites, test_runs, training_jobs
+from ui.cli.commands import evaluations, loops, models, protocols, suites, test_runs, training_jobs
 from ui.cli.commands.demo import demo
+from ui.cli.commands.doctor import doctor
+from ui.cli.commands.judge import judge
 from ui.cli.commands.reports import report
 from ui.cli.commands.up import up
 from ui.cli.options import grouped
@@ -20,8 +22,11 @@ app = typer.Typer(
 app.command()(up)
 app.command()(demo)
 app.add_typer(models.app, name="models")
+app.command()(grouped(doctor))
 app.add_typer(suites.app, name="suites")
 app.add_typer(test_runs.app, name="test")
+app.add_typer(evaluations.app, name="evaluations")
+app.command()(grouped(judge))
 app.add_typer(training_jobs.app, name="train")
 app.add_typer(loops.app, name="loop")
 app.add_typer(protocols.app, name="protocols")

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from ui.cli.files import written_whole
+
 Document = dict[str, Any]
+_CHUNK_BYTES = 1 << 16
 DEFAULT_URL = "http://127.0.0.1:7860"
-_TIMEOUT_SECONDS = 60.0
+# A comparison of large runs may take two minutes.
+_TIMEOUT_SECONDS = 150.0
 
 
 class GatewayError(Exception):
@@ -77,6 +83,25 @@ class Gateway:
         finally:
             connection.close()
 
+    def download(self, path: str, out: Path, **query: Any) -> Path:
+        """Write a file to `out`, whole or not at all, and return its path; a folder gets the name that it comes with.
+
+        Raises:
+            OSError: It cannot be written there.
+        """
+        connection = self._connect()
+        try:
+            response = self._send(connection, "GET", _target(path, query))
+            place = out / _file_name(response) if out.is_dir() else out
+            with written_whole(place) as file:
+                while chunk := response.read(_CHUNK_BYTES):
+                    file.write(chunk)
+            return place
+        except http.client.HTTPException as error:
+            raise self._away(error) from None
+        finally:
+            connection.close()
+
     def _json(self, method: str, target: str, body: bytes | None = None, content_type: str = "") -> Document:
         connection = self._connect()
         try:
@@ -115,6 +140,11 @@ class Gateway:
 def _target(path: str, query: Document) -> str:
     given = {name: str(value).lower() if isinstance(value, bool) else value for name, value in query.items() if value}
     return f"/api/v1{quote(path, safe='/@:')}" + (f"?{urlencode(given)}" if given else "")
+
+
+def _file_name(response: http.client.HTTPResponse) -> str:
+    found = re.search(r'filename="([A-Za-z0-9._-]+)"', response.getheader("content-disposition", ""))
+    return Path(found[1]).name.lstrip(".") if found else "export"
 
 
 def _problem(response: http.client.HTTPResponse, target: str) -> GatewayError:

@@ -105,7 +105,7 @@ def job_moment(job: dict[str, Any], note: str = "") -> Moment:
     done, total = int(progress.get("num_done", 0)), int(progress.get("num_total", 0))
     is_final = job["state"] in FINAL_STATES
     counted = f"{done} of {total} {progress.get('unit', '')}" if total else ""
-    phase = "" if is_final else str(progress.get("phase", "")).replace("_", " ")
+    phase = str(progress.get("phase", "")).replace("_", " ") if state == "running" else ""
     parts = (phase or state, counted, note or progress.get("message", ""))
     return Moment(" · ".join(part.strip() for part in parts if part), done / total if total else None, is_final)
 

@@ -60,6 +60,15 @@ def show(body: Any, *, as_json: bool, table: Callable[[], None]) -> None:
         table()
 
 
+def print_events(gateway: Gateway, path: str) -> None:
+    """Print each event of a stream as one line of JSON, as it comes."""
+    for event in gateway.events(path):
+        if event.type == "problem":
+            raise GatewayError(event.body["code"], event.body["problem"], event.body["next_step"])
+        if event.type != "ping":
+            print(json.dumps(event.body), flush=True)
+
+
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
     """Print a table; text from elsewhere is printed as it is, never as markup."""
     from rich.table import Table

@@ -22,13 +22,44 @@ def result_of(evaluation: Document) -> Document:
 
 def print_result(title: str, result: Document) -> None:
     """Print one result by tool and cause."""
+    listed = [*result["by_tool"].items(), ("all", result)]
     rows = [
-        (tool, one["num_cases"], *(_percent(one[rate]) for rate in RATES)) for tool, one in result["by_tool"].items()
+        [tool, one["num_cases"], *(_percent(one[rate]) for rate in RATES), interval_text(one)] for tool, one in listed
     ]
-    rows.append(("all", result["num_cases"], *(_percent(result[rate]) for rate in RATES)))
-    print_table(title, ("tool", "cases", "conforming", "accepted", "well formed"), rows, empty="Nothing is judged yet.")
+    columns = ["tool", "cases", "conforming", "accepted", "well formed", "95 % of conforming"]
+    if not any(row[-1] for row in rows):
+        rows, columns = [row[:-1] for row in rows], columns[:-1]
+    print_table(title, columns, rows, empty="Nothing is judged yet.")
     print()
     print_table("Failures by cause", ("cause", "cases"), result["by_cause"].items(), empty="No case failed.")
+
+
+def interval_text(rates: Document, name: str = "conforming_interval") -> str:
+    """Return a 95 % interval of a share, or nothing when none is known."""
+    found = rates.get(name) or {}
+    if not found.get("low") and not found.get("high"):
+        return ""
+    return f"{100 * found['low']:.1f} to {100 * found['high']:.1f} %"
+
+
+def verdict_text(evaluation: Document) -> str:
+    """Return the verdicts so far: how many conform, are accepted all the same, or fail."""
+    overall = (evaluation.get("metrics") or {}).get("overall") or {}
+    judged = overall.get("num_cases", 0)
+    if not judged:
+        return ""
+    conforming = round(judged * overall["conforming_rate"])
+    accepted = max(round(judged * overall["accepted_rate"]) - conforming, 0)
+    counts = [f"{conforming} conform", *([f"{accepted} only accepted"] if accepted else [])]
+    return f"{judged} judged: {', '.join([*counts, f'{judged - conforming - accepted} fail'])}"
+
+
+def print_advice(sentences: list[str]) -> None:
+    """Print what a person can do about a result, the most useful first."""
+    if sentences:
+        print()
+    for sentence in sentences:
+        print(f"• {sentence}")
 
 
 def print_change(title: str, before: Document, after: Document) -> None:

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.chassis.telemetry import Telemetry
 
 _BUCKETS = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
-_PREFIX = "/api/v1"
+_PREFIXES = ("/api/v1", "/v1")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -53,8 +53,9 @@ class HttpTelemetry:
 
 
 def _route(scope: Scope) -> str:
-    path = getattr(scope.get("route"), "path", "")
-    if not scope["path"].startswith(_PREFIX) or not path:
+    path: str = getattr(scope.get("route"), "path", "")
+    prefix = next((one for one in _PREFIXES if scope["path"].startswith(f"{one}/")), "")
+    if not prefix or not path:
         return "page"
     # A route of an included router knows its own part of the path only.
-    return path if path.startswith(_PREFIX) else _PREFIX + path
+    return path if path.startswith(prefix) else prefix + path

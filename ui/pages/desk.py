@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from ui.markup.environment import render
 T = TypeVar("T")
 FRESH_SECONDS = 1.0
 _MOST_KEPT = 500
+_ELEMENTS = {"model_version_id": "model", "test_suite_version_id": "suite", "case_document": "case", "artifact": "file"}
 
 
 @dataclass
@@ -62,22 +64,35 @@ class Desk:
                 del self._readings[key]
 
 
-async def html_or_notice(making: Awaitable[str]) -> str:
+async def html_or_notice(making: Awaitable[str], form: str = "") -> str:
     """Return the HTML, or a notice with the problem and what to do next."""
     try:
         return await making
     except ServiceError as error:
-        return notice(error)
+        return notice(error, form)
 
 
-def notice(error: ServiceError) -> str:
-    """Return an error as a notice."""
-    return render("notice", tone="bad", problem=error.problem, next_step=error.next_step)
+def notice(error: ServiceError, form: str = "") -> str:
+    """Return an error as a notice; with a form's name, its sentences are repeated beside the field that is wrong."""
+    field = error.fields.get("field", "")
+    blames = field_id(form, field) if form else ""
+    problem = error.problem
+    if blames and problem.startswith(field):
+        # The wire's name of the field says less to a person than the label beside which the sentence stands.
+        problem = f"{field.rpartition('.')[2].replace('_', ' ').capitalize()}{problem.removeprefix(field)}"
+    return render("notice", tone="bad", problem=problem, next_step=error.next_step, blames=blames)
+
+
+def field_id(form: str, field: str) -> str:
+    """Return the id of the form's element for a field of the wire, such as `test-min-p` for `spec.sampling.min_p`."""
+    plain = re.sub(r"^spec\.|sampling\.|conversion\.|provenance\.|\[\d+\].*$", "", field)
+    named = _ELEMENTS.get(plain, plain)
+    return f"{form}-{re.sub(r'[._]', '-', named)}" if named else ""
 
 
 def said(problem: str, next_step: str = "", tone: str = "good") -> str:
     """Return a notice that something was done."""
-    return render("notice", tone=tone, problem=problem, next_step=next_step)
+    return render("notice", tone=tone, problem=problem, next_step=next_step, blames="")
 
 
 async def _run(action: Callable[..., Awaitable[T]], clients: Clients, arguments: Any, named: Any) -> T:

@@ -126,8 +126,11 @@ class _Page:
             return ""
         change = await self._desk.read(compare_evaluations, done[0].resource_id, done[-1].resource_id)
         return render(
-            "pages/change",
+            "pages/comparisons/change",
             change=change,
+            matrix=None,
+            runs=None,
+            categories=tool_rows(change.before.by_category, change.after.by_category),
             rows=tool_rows(change.before.by_tool, change.after.by_tool),
             causes=sorted_causes(change.before.by_cause, change.after.by_cause),
             sentences=CAUSE_SENTENCES,

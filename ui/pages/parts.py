@@ -12,8 +12,35 @@ from ui.markup.environment import PAGES, render
 TICK_SECONDS = 1.5
 
 # A click on anything that carries `data-select` becomes a `select` event. What is open, and what was clicked, is kept
-# in the page's address, so that it can be bookmarked and shared.
+# in the page's address, so that it can be bookmarked and shared. A notice that blames a field is repeated beside it.
 _PICK = """
+const blame = () => {
+  document.querySelectorAll(`.dy-blame[data-by="${element.parentElement?.id || 'page'}"]`).forEach((one) => {
+    one.parentElement.querySelectorAll('[aria-invalid]').forEach((field) => {
+      field.removeAttribute('aria-invalid');
+      field.removeAttribute('aria-describedby');
+    });
+    one.remove();
+  });
+  const found = element.querySelector('[data-blames]');
+  const block = found && document.getElementById(found.dataset.blames);
+  if (!block) return;
+  for (let box = block.parentElement; box; box = box.parentElement) {
+    const fold = box.querySelector(':scope > button.label-wrap:not(.open)');
+    if (fold) fold.click();
+  }
+  const sentence = document.createElement('p');
+  sentence.className = 'dy-blame';
+  sentence.id = `${block.id}-blame`;
+  sentence.dataset.by = element.parentElement?.id || 'page';
+  sentence.textContent = found.textContent;
+  block.append(sentence);
+  const field = block.querySelector('input, textarea');
+  if (!field) return;
+  field.setAttribute('aria-invalid', 'true');
+  field.setAttribute('aria-describedby', sentence.id);
+  setTimeout(() => field.focus(), 200);
+};
 const keep = (name, value) => {
   const url = new URL(window.location);
   if (!name || url.searchParams.get(name) === value) return;
@@ -24,6 +51,7 @@ const keep = (name, value) => {
 watch('value', () => {
   const one = element.querySelector('[data-open]');
   if (one) keep(one.dataset.param, one.dataset.open);
+  setTimeout(blame, 60);
 });
 element.addEventListener('click', (event) => {
   const one = event.target.closest('[data-select]');

@@ -8,21 +8,34 @@ import gradio as gr
 from fastapi import FastAPI
 
 from ui.markup.environment import FOLDER, stylesheet
-from ui.pages import loops, models, test_runs, training_jobs
+from ui.pages import comparisons, diagnoses, loops, models, training_jobs
 from ui.pages.desk import Desk
+from ui.pages.test_runs import page as test_runs
+from ui.pages.test_suites import page as test_suites
 from ui.pages.theme import make_theme
+from ui.pages.tries import page as tries
 
-_MAX_UPLOAD_BYTES = 1024
+_UPLOADS_KEPT_SECONDS = 3600
 _OWN_SHEET = Path(__file__).parent / "pages.css"
 
 
 def mount_pages(app: FastAPI) -> None:
     """Mount the pages at the root of the application, after all its other routes."""
     desk = Desk(app)
-    with gr.Blocks(title="Drillyard", analytics_enabled=False) as site:
+    with gr.Blocks(
+        title="Drillyard", analytics_enabled=False, delete_cache=(_UPLOADS_KEPT_SECONDS, _UPLOADS_KEPT_SECONDS)
+    ) as site:
         models.build(desk)
+    with site.route("Doctor", "/doctor"):
+        diagnoses.build(desk)
+    with site.route("Suites", "/suites"):
+        test_suites.build(desk)
     with site.route("Test", "/test"):
         test_runs.build(desk)
+    with site.route("Compare", "/compare"):
+        comparisons.build(desk)
+    with site.route("Try", "/try"):
+        tries.build(desk)
     with site.route("Train", "/train"):
         training_jobs.build(desk)
     with site.route("Improve", "/improve"):
@@ -40,7 +53,7 @@ def mount_pages(app: FastAPI) -> None:
         footer_links=[],
         run_history=False,
         allowed_paths=[],
-        max_file_size=_MAX_UPLOAD_BYTES,
+        max_file_size=app.state.settings.max_body_bytes,
         ssr_mode=False,
         enable_monitoring=False,
         mcp_server=False,

@@ -1,16 +1,14 @@
-"""Metrics, verdicts and comparisons as a person sees them."""
+"""Metrics of evaluations as a person sees them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from drillyard.evaluator.v1.comparison_pb2 import Comparison
-from drillyard.evaluator.v1.evaluation_pb2 import Evaluation, Metrics, Rates
-from drillyard.evaluator.v1.verdict_pb2 import LayerStatus, Verdict
-from drillyard.test_runner.v1.transcript_pb2 import FinishReason, Transcript
+from drillyard.evaluator.v1.evaluation_pb2 import Evaluation, Interval, Metrics, Rates
 
 from ui.views.jobs import JobView, job_view
+from ui.views.words import percent_text
 
 CAUSE_SENTENCES = {
     "no_call": "The answer holds no tool call.",
@@ -34,23 +32,56 @@ CAUSE_SENTENCES = {
 }
 
 
+LAYER_SENTENCES = {
+    "call_present": "There is a call that the client sees.",
+    "parses": "Its form can be read.",
+    "one_and_last": "It is the only call, and nothing follows it.",
+    "known_tool": "The tool exists.",
+    "offered": "The tool is offered in this mode.",
+    "required_parameters": "No required parameter is missing.",
+    "valid_values": "Every value can be read.",
+    "right_tool": "The tool is the one that the task needs.",
+    "right_arguments": "The arguments are the ones that the task needs.",
+    "effect": "What the call does is right.",
+    "task_done": "The whole task is done.",
+    "no_needless_call": "No call where none was needed.",
+}
+
+
 @dataclass(frozen=True)
 class RatesView:
-    """Shares of transcripts, 0 to 1."""
+    """Shares of transcripts, 0 to 1, with the ends of their 95 % intervals."""
 
     num_cases: int
     conforming_rate: float
     accepted_rate: float
     well_formed_rate: float
+    conforming_interval: tuple[float, float] = (0.0, 0.0)
+    accepted_interval: tuple[float, float] = (0.0, 0.0)
+    well_formed_interval: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class ShareView:
+    """One share, 0 to 1, of `num_of`, with its 95 % interval."""
+
+    name: str
+    num_of: int
+    rate: float
+    interval: tuple[float, float]
 
 
 @dataclass(frozen=True)
 class MetricsView:
-    """Rates of all cases and of each tool, and how often each cause made one fail."""
+    """What an evaluation's verdicts come to: rates, failures by cause, and what the answers took."""
 
     overall: RatesView
     by_tool: dict[str, RatesView]
     by_cause: dict[str, int]
+    by_category: dict[str, RatesView]
+    by_layer: tuple[ShareView, ...]
+    facts: tuple[tuple[str, str], ...]
+    advice: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -63,58 +94,22 @@ class EvaluationView:
     job: JobView
 
 
-@dataclass(frozen=True)
-class VerdictRow:
-    """One verdict in a list."""
-
-    transcript_id: str
-    case_id: str
-    tool: str
-    category: str
-    outcome: str
-    cause: str
-    sentence: str
-
-
-@dataclass(frozen=True)
-class LayerView:
-    """One question of a verdict; `status` is passed, failed or skipped."""
-
-    name: str
-    status: str
-    detail: str
-
-
-@dataclass(frozen=True)
-class TranscriptView:
-    """One conversation with its verdict; the answer is cut in three around the span that failed."""
-
-    row: VerdictRow
-    prompt: tuple[tuple[str, str], ...]
-    answer_before: str
-    answer_failing: str
-    answer_after: str
-    layers: tuple[LayerView, ...]
-    finish_reason: str
-    num_prompt_tokens: int
-    num_answer_tokens: int
-    decode_seconds: float
-
-
-@dataclass(frozen=True)
-class ChangeView:
-    """Two evaluations of one suite, side by side."""
-
-    before: MetricsView
-    after: MetricsView
-    gained: tuple[str, ...]
-    lost: tuple[str, ...]
-    sentence: str
-
-
 def rates_view(rates: Rates) -> RatesView:
     """Return the view of rates."""
-    return RatesView(rates.num_cases, rates.conforming_rate, rates.accepted_rate, rates.well_formed_rate)
+    return RatesView(
+        rates.num_cases,
+        rates.conforming_rate,
+        rates.accepted_rate,
+        rates.well_formed_rate,
+        interval_ends(rates.conforming_interval),
+        interval_ends(rates.accepted_interval),
+        interval_ends(rates.well_formed_interval),
+    )
+
+
+def interval_ends(interval: Interval) -> tuple[float, float]:
+    """Return both ends of an interval."""
+    return interval.low, interval.high
 
 
 def metrics_view(metrics: Metrics) -> MetricsView:
@@ -123,6 +118,12 @@ def metrics_view(metrics: Metrics) -> MetricsView:
         overall=rates_view(metrics.overall),
         by_tool={one.tool: rates_view(one.rates) for one in metrics.by_tool},
         by_cause={one.cause: one.num_cases for one in metrics.by_cause},
+        by_category={one.category: rates_view(one.rates) for one in metrics.by_category},
+        by_layer=tuple(
+            ShareView(one.layer, one.num_applicable, one.rate, interval_ends(one.interval)) for one in metrics.by_layer
+        ),
+        facts=(*_repeat_facts(metrics), *_usage_facts(metrics), *_score_facts(metrics)),
+        advice=tuple(metrics.advice),
     )
 
 
@@ -133,63 +134,41 @@ def evaluation_view(evaluation: Evaluation) -> EvaluationView:
     )
 
 
-def verdict_row(verdict: Verdict) -> VerdictRow:
-    """Return a verdict's line in a list; the outcome is the best that holds."""
-    ladder = ((verdict.conforming, "conforming"), (verdict.accepted, "accepted"), (verdict.well_formed, "well formed"))
-    outcome = next((name for holds, name in ladder if holds), "failed")
-    return VerdictRow(
-        verdict.transcript_id,
-        verdict.case_id,
-        verdict.tool,
-        verdict.category,
-        outcome,
-        verdict.cause,
-        verdict.sentence,
-    )
-
-
-def transcript_view(transcript: Transcript, verdict: Verdict) -> TranscriptView:
-    """Return a conversation with its verdict; the first failing layer's span is the part that is marked."""
-    *prompt, answer = transcript.messages
-    start, end = _failing_span(verdict, len(answer.content))
-    return TranscriptView(
-        row=verdict_row(verdict),
-        prompt=tuple((message.role, message.content) for message in prompt),
-        answer_before=answer.content[:start],
-        answer_failing=answer.content[start:end],
-        answer_after=answer.content[end:],
-        layers=tuple(LayerView(one.name.replace("_", " "), _status(one.status), one.detail) for one in verdict.layers),
-        finish_reason=FinishReason.Name(transcript.finish_reason).removeprefix("FINISH_REASON_").lower(),
-        num_prompt_tokens=transcript.num_prompt_tokens,
-        num_answer_tokens=len(transcript.token_ids),
-        decode_seconds=transcript.decode_seconds,
-    )
-
-
-def change_view(before: Evaluation, after: Evaluation, comparison: Comparison) -> ChangeView:
-    """Return two evaluations side by side."""
-    return ChangeView(
-        metrics_view(before.metrics),
-        metrics_view(after.metrics),
-        tuple(comparison.gained_case_ids),
-        tuple(comparison.lost_case_ids),
-        comparison.sentence,
-    )
-
-
 def sorted_causes(*counts: Iterable[str]) -> list[str]:
     """Return every cause once, in the order of the evaluator's lists."""
     return list(dict.fromkeys(cause for one in counts for cause in one))
 
 
-def _failing_span(verdict: Verdict, length: int) -> tuple[int, int]:
-    for layer in verdict.layers:
-        if layer.status == LayerStatus.LAYER_STATUS_FAILED:
-            start = min(max(layer.span_start, 0), length)
-            return start, min(max(layer.span_end, start), length)
-    return length, length
+def _share_text(rate: float, interval: Interval) -> str:
+    return f"{percent_text(rate)} ({percent_text(interval.low)} to {percent_text(interval.high)})"
 
 
-def _status(status: LayerStatus.ValueType) -> str:
-    named = {LayerStatus.LAYER_STATUS_PASSED: "passed", LayerStatus.LAYER_STATUS_FAILED: "failed"}
-    return named.get(status, "skipped")
+def _repeat_facts(metrics: Metrics) -> Iterable[tuple[str, str]]:
+    if len(metrics.by_repeats) > 1:
+        for one in metrics.by_repeats:
+            yield f"pass@{one.k}, at least one of {one.k}", _share_text(one.pass_at_k, one.pass_at_k_interval)
+            yield f"pass^{one.k}, all of {one.k}", _share_text(one.pass_hat_k, one.pass_hat_k_interval)
+        yield "cases whose repeats disagree", percent_text(metrics.flaky_rate)
+    if metrics.num_recovery_cases:
+        rate = _share_text(metrics.recovery_rate, metrics.recovery_interval)
+        yield "recovered after an error of the client", f"{rate} of {metrics.num_recovery_cases}"
+    if metrics.mean_turns:
+        yield "answers per case", f"{metrics.mean_turns:.2f}"
+
+
+def _usage_facts(metrics: Metrics) -> Iterable[tuple[str, str]]:
+    usage = metrics.usage
+    if usage.num_prompt_tokens:
+        yield "prompt tokens", f"{usage.num_prompt_tokens:,}, of them {usage.num_cached_tokens:,} from a cache"
+    if usage.num_generated_tokens:
+        yield "answer tokens", f"{usage.num_generated_tokens:,}"
+    if usage.latency.p50:
+        p50, p95, p99 = usage.latency.p50, usage.latency.p95, usage.latency.p99
+        yield "seconds per case", f"{p50:.2f} median · {p95:.2f} p95 · {p99:.2f} p99"
+    if usage.tokens_per_second:
+        yield "tokens per second of writing", f"{usage.tokens_per_second:.0f}"
+
+
+def _score_facts(metrics: Metrics) -> Iterable[tuple[str, str]]:
+    for name in sorted(metrics.mean_scores):
+        yield f"mean score: {name.replace('_', ' ')}", f"{metrics.mean_scores[name]:.3f}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ui.views.evaluations import RatesView, TranscriptView
+from ui.views.evaluations import RatesView
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,6 @@ class ResultView:
 
 
 @dataclass(frozen=True)
-class ExampleView:
-    """One case with its answer before and after."""
-
-    case_id: str
-    tool: str
-    kind: str
-    before: TranscriptView
-    after: TranscriptView
-
-
-@dataclass(frozen=True)
 class ReportView:
     """What `report.json` holds; `before` and `after` are the same when nothing was trained."""
 
@@ -47,7 +36,6 @@ class ReportView:
     sentence: str
     gained_case_ids: tuple[str, ...]
     lost_case_ids: tuple[str, ...]
-    examples: tuple[ExampleView, ...]
     loop: dict[str, object]
     run: dict[str, str]
     training: dict[str, str]

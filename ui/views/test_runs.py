@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
-from drillyard.test_runner.v1.test_run_pb2 import TestRun
+from drillyard.test_runner.v1.test_run_pb2 import TestRun, TestRunSpec, ToolMode
 
 from ui.views.evaluations import EvaluationView, evaluation_view
 from ui.views.jobs import JobView, job_view
@@ -19,8 +20,12 @@ class TestRunView:
     test_run_id: str
     model_version_id: str
     test_suite_version_id: str
+    subject: str
     prompt_size: str
+    num_repeats: int
     sampling: str
+    profile_digest: str
+    settings: tuple[tuple[str, str], ...]
     num_transcripts: int
     num_transcripts_total: int
     tokens_per_second: float
@@ -37,8 +42,12 @@ def test_run_view(run: TestRun, evaluation: Evaluation | None = None) -> TestRun
         test_run_id=run.test_run_id,
         model_version_id=run.spec.model_version_id,
         test_suite_version_id=run.spec.test_suite_version_id,
+        subject=_subject(run.spec),
         prompt_size=run.spec.prompt_size or "compact",
+        num_repeats=run.spec.num_repeats or 1,
         sampling=_sampling(run),
+        profile_digest=run.provenance.profile_digest,
+        settings=_settings(run.spec),
         num_transcripts=run.num_transcripts,
         num_transcripts_total=run.num_transcripts_total,
         tokens_per_second=run.num_generated_tokens / job.seconds if job.seconds else 0.0,
@@ -49,10 +58,47 @@ def test_run_view(run: TestRun, evaluation: Evaluation | None = None) -> TestRun
     )
 
 
+def _subject(spec: TestRunSpec) -> str:
+    if not spec.HasField("endpoint"):
+        return spec.model_version_id
+    return f"{spec.endpoint.model} at {urlsplit(spec.endpoint.base_url).netloc}"
+
+
 def _sampling(run: TestRun) -> str:
     sampling, repeats = run.spec.sampling, run.spec.num_repeats or 1
-    chosen = f"temperature {sampling.temperature:g}, seed {run.spec.seed}" if sampling.temperature else "greedy"
-    return f"{chosen}, {repeats} repeats" if repeats > 1 else chosen
+    words = ["greedy"]
+    if sampling.temperature:
+        words = [f"temperature {sampling.temperature:g}"]
+        words += [f"top-p {sampling.top_p:g}"] if 0 < sampling.top_p < 1 else []
+        words += [f"top-k {sampling.top_k}"] if sampling.top_k else []
+        words += [f"min-p {sampling.min_p:g}"] if sampling.min_p else []
+        words += [f"seed {run.spec.seed}"]
+    words += [f"up to {sampling.max_new_tokens} tokens"] if sampling.max_new_tokens else []
+    words += [f"{repeats} repeats"] if repeats > 1 else []
+    return ", ".join(words)
+
+
+def _settings(spec: TestRunSpec) -> tuple[tuple[str, str], ...]:
+    endpoint = spec.endpoint
+    facts = [
+        ("repeats the run", spec.repeat_of_test_run_id),
+        ("batch plan", "lifted for speed" if spec.throughput else ""),
+        ("log-probabilities", "kept" if spec.log_probs else ""),
+        ("most time per case", span_text(spec.case_timeout_seconds) if spec.case_timeout_seconds else ""),
+        ("most time for the run", span_text(spec.run_timeout_seconds) if spec.run_timeout_seconds else ""),
+        ("endpoint", endpoint.base_url),
+        ("model there", endpoint.model),
+        ("key", f"secret {endpoint.api_key_secret}" if endpoint.api_key_secret else ""),
+        (
+            "functions",
+            ToolMode.Name(endpoint.tool_mode).removeprefix("TOOL_MODE_").lower() if endpoint.tool_mode else "",
+        ),
+        ("context asked for", f"{endpoint.num_ctx:,} tokens" if endpoint.num_ctx else ""),
+        ("answers end at", " ".join(map(repr, endpoint.stop))),
+        ("further request settings", endpoint.extra_body),
+        ("requests at once", str(endpoint.max_concurrency or "")),
+    ]
+    return tuple((name, value) for name, value in facts if value)
 
 
 def _remaining(run: TestRun, job: JobView) -> str:
@@ -74,5 +120,6 @@ def _provenance(run: TestRun) -> tuple[tuple[str, str], ...]:
         ("number format", found.dtype),
         ("CPU threads", str(found.num_threads or "")),
         *sorted(found.library_versions.items()),
+        *((f"endpoint: {name}", value) for name, value in sorted(found.endpoint.items())),
     ]
     return tuple((name, value) for name, value in facts if value)

@@ -19,6 +19,14 @@
 {{- $_ := set $own (printf "%s_ARTIFACT_SOURCES" $prefix) (list (printf "%s/" (trimSuffix "/" $root.Values.artifacts.url)) | toJson) -}}
 {{- end -}}
 {{- end -}}
+{{- if eq $name "test-runner" -}}
+{{- with $root.Values.endpoints.existingSecret -}}
+{{- $_ := set $own "TEST_RUNNER_SECRETS_DIR" "/etc/drillyard/endpoint-keys" -}}
+{{- end -}}
+{{- with $root.Values.endpoints.hosts -}}
+{{- $_ := set $own "TEST_RUNNER_ENDPOINT_HOSTS" (toJson .) -}}
+{{- end -}}
+{{- end -}}
 {{- range index (include "drillyard.calls" . | fromYaml) $name -}}
 {{- $called := include "drillyard.fullname" (dict "root" $root "name" .) -}}
 {{- $_ := set $own (printf "%s_%s_ADDRESS" $prefix (include "drillyard.prefix" (dict "name" .))) (printf "%s:50051" $called) -}}

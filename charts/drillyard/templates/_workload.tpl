@@ -1,6 +1,7 @@
 {{/* Deployment of one service or the gateway. Takes root, name, values. */}}
 {{- define "drillyard.deployment" -}}
 {{- include "drillyard.checkReplicas" . -}}
+{{- $keys := ternary .root.Values.endpoints.existingSecret "" (eq .name "test-runner") -}}
 {{- $shared := include "drillyard.usesVolume" .root -}}
 apiVersion: apps/v1
 kind: Deployment
@@ -65,6 +66,9 @@ spec:
             {{- if .values.sharedMemory }}
             - {name: shared-memory, mountPath: /dev/shm}
             {{- end }}
+            {{- if $keys }}
+            - {name: endpoint-keys, mountPath: /etc/drillyard/endpoint-keys, readOnly: true}
+            {{- end }}
       volumes:
         - name: data
           {{- if $shared }}
@@ -78,6 +82,11 @@ spec:
         {{- with .values.sharedMemory }}
         - name: shared-memory
           emptyDir: {medium: Memory, sizeLimit: {{ . }}}
+        {{- end }}
+        {{- with $keys }}
+        - name: endpoint-keys
+          # The group of fsGroup reads; keys that change are read without a restart.
+          secret: {secretName: {{ . }}, defaultMode: 0440}
         {{- end }}
       {{- if and $shared (eq .root.Values.storage.accessMode "ReadWriteOnce") }}
       affinity:

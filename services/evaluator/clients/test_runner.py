@@ -9,18 +9,19 @@ from drillyard.job.v1 import job_pb2
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
 from services.chassis.channel import follow
-from services.evaluator.domain.evaluation import Sampling, Subject
-from services.evaluator.ports import AnswerEnd, RunStatus, Transcript
+from services.chassis.errors import ResourceExhausted
+from services.evaluator.clients.transcripts import to_transcript
+from services.evaluator.domain.parity import AnswerDifference, RunDifference
+from services.evaluator.domain.run import Endpoint, Provenance, Sampling, Subject
+from services.evaluator.ports import RunStatus, Transcript
 
-_PAGE_SIZE = 100
+_PAGE_SIZE = 200
+_NUM_DIFFERENCES = 50
 _PATIENCE_SECONDS = 600.0
+# The test runner reads all transcripts of both runs.
+_COMPARE_SECONDS = 120.0
 _FINAL_STATES = frozenset({job_pb2.JOB_STATE_CANCELLED, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_SUCCEEDED})
-_ENDS = {
-    transcript_pb2.FINISH_REASON_STOP: AnswerEnd.STOP,
-    transcript_pb2.FINISH_REASON_LENGTH: AnswerEnd.LENGTH,
-    transcript_pb2.FINISH_REASON_CONTEXT_OVERFLOW: AnswerEnd.CONTEXT_OVERFLOW,
-    transcript_pb2.FINISH_REASON_BACKEND_FAULT: AnswerEnd.BACKEND_FAULT,
-}
+_TOOL_MODES = {test_run_pb2.TOOL_MODE_NATIVE: "native", test_run_pb2.TOOL_MODE_PROMPT: "prompt"}
 
 
 class TestRunnerClient:
@@ -44,21 +45,31 @@ class TestRunnerClient:
             num_transcripts=run.num_transcripts,
             last_sequence=run.job.last_sequence,
             problem=run.job.error.problem,
+            provenance=_provenance(run.provenance),
         )
 
     async def list_transcripts(self, test_run_id: str, after_sequence: int) -> tuple[Transcript, ...]:
         """Return the next transcripts after a place in the run; empty when there are none yet."""
-        request = transcript_pb2.ListTranscriptsRequest(
-            test_run_id=test_run_id, page_size=_PAGE_SIZE, after_sequence=after_sequence
-        )
-        page = await self._stub.ListTranscripts(request)
-        return tuple(_transcript(message) for message in page.transcripts)
+        size = _PAGE_SIZE
+        while True:
+            request = transcript_pb2.ListTranscriptsRequest(
+                test_run_id=test_run_id, page_size=size, after_sequence=after_sequence
+            )
+            try:
+                page = await self._stub.ListTranscripts(request)
+            except ResourceExhausted:
+                # Long conversations: so many of them do not fit one message.
+                if size == 1:
+                    raise
+                size = max(1, size // 4)
+            else:
+                return tuple(map(to_transcript, page.transcripts))
 
     async def changes(self, test_run_id: str, after_event: int) -> AsyncGenerator[None]:
         """Yield each time that something happened in the run after an event; ends with the run.
 
         Raises:
-            Unavailable: The test runner stayed away for ten minutes.
+            Unavailable: The test runner stayed away for too long.
         """
 
         def watch(after_sequence: int) -> AsyncIterator[test_run_pb2.WatchTestRunResponse]:
@@ -72,6 +83,25 @@ class TestRunnerClient:
             patience_seconds=_PATIENCE_SECONDS,
         ):
             yield None
+
+    async def compare(self, before_test_run_id: str, after_test_run_id: str) -> RunDifference:
+        """Return how far the answers of two runs are the same, token by token where tokens are known.
+
+        Raises:
+            NotFound: One of them does not exist.
+        """
+        request = test_run_pb2.CompareTestRunsRequest(
+            before_test_run_id=before_test_run_id,
+            after_test_run_id=after_test_run_id,
+            max_differences=_NUM_DIFFERENCES,
+        )
+        found = await self._stub.CompareTestRuns(request, timeout=_COMPARE_SECONDS)
+        return RunDifference(
+            num_compared=found.num_compared,
+            num_equal_answers=found.num_equal_answers,
+            differences=tuple(map(_difference, found.differences)),
+            provenance_differences=tuple(found.provenance_differences),
+        )
 
 
 def _subject(run: test_run_pb2.TestRun) -> Subject:
@@ -89,20 +119,46 @@ def _subject(run: test_run_pb2.TestRun) -> Subject:
             top_p=spec.sampling.top_p,
             top_k=spec.sampling.top_k,
             max_new_tokens=spec.sampling.max_new_tokens,
+            min_p=spec.sampling.min_p,
         ),
         num_repeats=spec.num_repeats,
         seed=spec.seed,
         num_transcripts_total=run.num_transcripts_total,
+        endpoint=_endpoint(spec.endpoint) if spec.HasField("endpoint") else None,
+        throughput=spec.throughput,
     )
 
 
-def _transcript(message: transcript_pb2.Transcript) -> Transcript:
-    return Transcript(
-        sequence=message.sequence,
-        transcript_id=message.transcript_id,
-        case_id=message.case_id,
-        repeat=message.repeat,
-        answer=message.messages[-1].content,
-        end=_ENDS[message.finish_reason],
-        num_prompt_tokens=message.num_prompt_tokens,
+def _endpoint(endpoint: test_run_pb2.Endpoint) -> Endpoint:
+    return Endpoint(
+        base_url=endpoint.base_url,
+        model=endpoint.model,
+        tool_mode=_TOOL_MODES.get(endpoint.tool_mode, ""),
+        stop=tuple(endpoint.stop),
+        extra_body=endpoint.extra_body,
+        num_ctx=endpoint.num_ctx,
+    )
+
+
+def _provenance(provenance: test_run_pb2.Provenance) -> Provenance:
+    return Provenance(
+        model_digest=provenance.model_digest,
+        adapter_digest=provenance.adapter_digest,
+        chat_template_digest=provenance.chat_template_digest,
+        dtype=provenance.dtype,
+        num_threads=provenance.num_threads,
+        library_versions=dict(provenance.library_versions),
+        endpoint=dict(provenance.endpoint),
+    )
+
+
+def _difference(found: test_run_pb2.TranscriptDifference) -> AnswerDifference:
+    return AnswerDifference(
+        case_id=found.case_id,
+        repeat=found.repeat,
+        field=found.field,
+        turn=found.turn,
+        token_index=found.token_index,
+        before=found.before,
+        after=found.after,
     )

@@ -1,11 +1,14 @@
-"""Evaluations, to the wire."""
+"""Evaluations, to the wire and from it."""
 
 from __future__ import annotations
+
+from dataclasses import asdict
 
 from drillyard.evaluator.v1 import evaluation_pb2
 
 from services.chassis.jobs.convert import job_to_proto
-from services.evaluator.domain.evaluation import Metrics, Rates
+from services.evaluator.convert.metrics import metrics_to_proto
+from services.evaluator.domain.grader import ModelGrader
 from services.evaluator.usecases.evaluations import Evaluation
 
 
@@ -19,26 +22,22 @@ def evaluation_to_proto(evaluation: Evaluation) -> evaluation_pb2.Evaluation:
         model_version_id=record.subject.model_version_id,
         profile_id=record.subject.profile_id,
         profile_digest=record.judge_digest,
-        metrics=_metrics(evaluation.metrics),
+        metrics=metrics_to_proto(evaluation.metrics),
         job=job_to_proto(evaluation.job),
+        model_grader=evaluation_pb2.ModelGrader(**asdict(record.grader)) if record.grader else None,
     )
 
 
-def rates_to_proto(rates: Rates) -> evaluation_pb2.Rates:
-    """Return the rates."""
-    return evaluation_pb2.Rates(
-        num_cases=rates.num_cases,
-        conforming_rate=rates.conforming_rate,
-        accepted_rate=rates.accepted_rate,
-        well_formed_rate=rates.well_formed_rate,
-    )
-
-
-def _metrics(metrics: Metrics) -> evaluation_pb2.Metrics:
-    return evaluation_pb2.Metrics(
-        overall=rates_to_proto(metrics.overall),
-        by_tool=[
-            evaluation_pb2.ToolRates(tool=tool, rates=rates_to_proto(rates)) for tool, rates in metrics.by_tool.items()
-        ],
-        by_cause=[evaluation_pb2.CauseCount(cause=cause, num_cases=count) for cause, count in metrics.by_cause.items()],
+def grader_from_proto(request: evaluation_pb2.CreateEvaluationRequest) -> ModelGrader | None:
+    """Return the grader that a request asks for, if it asks for one."""
+    if not request.HasField("model_grader"):
+        return None
+    asked = request.model_grader
+    return ModelGrader(
+        base_url=asked.base_url,
+        model=asked.model,
+        api_key_secret=asked.api_key_secret,
+        rubric=asked.rubric,
+        sample_rate=asked.sample_rate,
+        against_reference=asked.against_reference,
     )

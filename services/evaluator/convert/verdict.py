@@ -1,10 +1,11 @@
-"""Verdicts, to the wire."""
+"""Verdicts, to the wire, and answers to judge, from it."""
 
 from __future__ import annotations
 
 from drillyard.evaluator.v1 import verdict_pb2
 
 from services.evaluator.domain.verdict import Layer, Verdict
+from services.evaluator.usecases.judgements import AnswerToJudge, JudgedAnswer
 
 
 def verdict_to_proto(verdict: Verdict) -> verdict_pb2.Verdict:
@@ -21,7 +22,30 @@ def verdict_to_proto(verdict: Verdict) -> verdict_pb2.Verdict:
         cause=verdict.cause,
         sentence=verdict.sentence,
         layers=map(_layer, verdict.layers),
+        num_turns=verdict.num_turns,
+        had_client_error=verdict.had_client_error,
+        scores=verdict.scores,
+        style_notes=verdict.style_notes,
+        sequence=verdict.sequence,
     )
+
+
+def answer_from_proto(request: verdict_pb2.JudgeRequest) -> AnswerToJudge:
+    """Return the answer to judge."""
+    return AnswerToJudge(
+        profile_id=request.profile_id,
+        case_document=request.case_document,
+        answer=request.answer,
+        finish_reason=request.finish_reason,
+        further_answers=tuple(request.further_answers),
+        key=request.key,
+    )
+
+
+def judged_to_proto(judged: JudgedAnswer) -> verdict_pb2.JudgedAnswer:
+    """Return the result."""
+    verdict = verdict_to_proto(judged.verdict) if judged.verdict else None
+    return verdict_pb2.JudgedAnswer(key=judged.key, verdict=verdict, problem=judged.problem)
 
 
 def _layer(layer: Layer) -> verdict_pb2.Layer:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.evaluator.domain.evaluation import EvaluationRecord, Metrics, Rates
+from services.evaluator.domain.evaluation import EvaluationRecord
+from services.evaluator.domain.metrics import Interval, Metrics, Rates
+from services.evaluator.domain.tallies import CaseTally, Failing
 
 
 @dataclass(frozen=True)
 class Side:
-    """One evaluation that is compared; `outcomes` says of each case whether all its repeats conform."""
+    """One evaluation that is compared, its cases and the first failing verdict of each that has one."""
 
     record: EvaluationRecord
     metrics: Metrics
-    outcomes: Mapping[str, bool]
+    cases: Sequence[CaseTally]
+    failing: Mapping[str, Failing]
 
 
 @dataclass(frozen=True)
-class ToolChange:
-    """The change of one tool's rates."""
+class Change:
+    """The change of the rates of one tool or of one kind of task."""
 
-    tool: str
+    name: str
     before: Rates
     after: Rates
 
@@ -36,6 +39,27 @@ class CauseChange:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """How much a rate rose: after minus before, its interval, and the p-value of an exact sign test on cases."""
+
+    mean: float
+    interval: Interval
+    p_value: float
+
+
+@dataclass(frozen=True)
+class CaseChange:
+    """One case that was gained or lost; `sentence` says what was wrong, before for a gain and after for a loss."""
+
+    case_id: str
+    tool: str
+    category: str
+    cause_before: str
+    cause_after: str
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What was gained and lost from the earlier to the later evaluation."""
 
@@ -43,8 +67,13 @@ class Comparison:
     after_evaluation_id: str
     before: Rates
     after: Rates
-    by_tool: tuple[ToolChange, ...]
+    by_tool: tuple[Change, ...]
     by_cause: tuple[CauseChange, ...]
-    gained_case_ids: tuple[str, ...]
-    lost_case_ids: tuple[str, ...]
+    by_category: tuple[Change, ...]
+    conforming: Difference
+    accepted: Difference
+    well_formed: Difference
+    gains: tuple[CaseChange, ...]
+    losses: tuple[CaseChange, ...]
     sentence: str
+    advice: tuple[str, ...]

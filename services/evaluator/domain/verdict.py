@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from services.protocols.verdict import LayerStatus
+
+NO_CAUSE = "none"
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,32 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Spent:
+    """What the answers of one transcript took; `latency_seconds` is reading and writing together."""
+
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    num_generated_tokens: int = 0
+    latency_seconds: float = 0.0
+    decode_seconds: float = 0.0
+
+
+NOTHING_SPENT = Spent()
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """Judges one transcript; `sequence` is the transcript's place in its run, `cause` is empty when it conforms."""
+    """Judges one transcript.
+
+    Attributes:
+        sequence: the transcript's place in its run.
+        cause: empty when it conforms.
+        fault: what is wrong on the first layer that failed; empty when it conforms.
+        is_sole: it fails, and nothing else is wrong: all that the case asks besides passed.
+        had_client_error: the client gave an error that later answers had to recover from.
+        scores: reward components by name, each 0 to 1 (see `judging.rewards`).
+        style_notes: broken rules of style; they do not touch the other fields.
+    """
 
     sequence: int
     transcript_id: str
@@ -59,14 +86,32 @@ class Verdict:
     cause: str
     sentence: str
     layers: tuple[Layer, ...]
+    fault: str = ""
+    is_sole: bool = False
+    num_turns: int = 1
+    had_client_error: bool = False
+    scores: Mapping[str, float] = field(default_factory=dict)
+    style_notes: tuple[str, ...] = ()
+    spent: Spent = NOTHING_SPENT
+
+    @property
+    def layer(self) -> str:
+        """Name of the first layer that failed; empty when it conforms."""
+        return next((layer.name for layer in self.layers if layer.status is LayerStatus.FAILED), "")
 
 
 @dataclass(frozen=True)
 class VerdictFilter:
-    """Which verdicts are wanted: of one tool, with one cause; empty for all, cause "none" for conforming ones."""
+    """Which verdicts are wanted; what is empty lets all through.
+
+    Attributes:
+        cause: "none" for conforming ones.
+        category: the whole name of a kind of task, or its first words up to a full stop.
+        layer: the first layer that failed.
+    """
 
     tool: str = ""
     cause: str = ""
-
-
-NO_CAUSE = "none"
+    category: str = ""
+    layer: str = ""
+    case_id: str = ""

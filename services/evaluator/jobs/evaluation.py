@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently, with_heartbeat
-from services.evaluator.domain.evaluation import KIND, EvaluationRecord, Metrics, Tally
-from services.evaluator.judging import judge_all, profile_of
-from services.evaluator.metrics import reduce_tallies, tally
-from services.evaluator.ports import EvaluationStore, RunStatus, Suites, TestRuns
+from services.evaluator.domain.evaluation import KIND, EvaluationRecord
+from services.evaluator.domain.grader import ModelGrader
+from services.evaluator.domain.tallies import Totals
+from services.evaluator.jobs.grading import Grading
+from services.evaluator.judging.answers import Judge, profile_of
+from services.evaluator.metrics.gathering import current_totals, gather_metrics
+from services.evaluator.ports import ChatModels, EvaluationStore, RunStatus, Suites, TestRuns, Transcript
 from services.evaluator.telemetry import EvaluatorTelemetry
 from services.protocols.cases import Case
-from services.protocols.profile import Profile
 
 HEARTBEAT_SECONDS = 2.0
 PATIENCE_SECONDS = 600.0
@@ -24,17 +26,13 @@ PATIENCE_SECONDS = 600.0
 
 @dataclass
 class _Task:
-    """What an evaluation needs from start to end; `record` and `tallies` are as they are stored."""
+    """What an evaluation needs from start to end; `record` and `totals` are as they are stored."""
 
     context: JobContext
     record: EvaluationRecord
-    profile: Profile
+    judge: Judge
     cases: Mapping[str, Case]
-    tallies: list[Tally]
-
-    @property
-    def metrics(self) -> Metrics:
-        return reduce_tallies(self.tallies)
+    totals: Totals
 
 
 class EvaluationJob:
@@ -43,15 +41,22 @@ class EvaluationJob:
     kind = KIND
 
     def __init__(
-        self, *, store: EvaluationStore, runs: TestRuns, suites: Suites, telemetry: EvaluatorTelemetry
+        self,
+        *,
+        store: EvaluationStore,
+        runs: TestRuns,
+        suites: Suites,
+        models: ChatModels,
+        telemetry: EvaluatorTelemetry,
     ) -> None:
         self._store = store
         self._runs = runs
         self._suites = suites
+        self._models = models
         self._telemetry = telemetry
 
     async def __call__(self, context: JobContext) -> Json:
-        """Store a verdict for every transcript of the run, and return the overall rates."""
+        """Store a verdict for every transcript of the run, then scores and metrics; return the overall rates."""
         task = await self._task(context)
         await self._judge_what_is_there(task)
         run = await self._run_of(task)
@@ -60,19 +65,23 @@ class EvaluationJob:
             run = await self._run_of(task)
         await self._judge_what_is_there(task)
         await _tell_if_incomplete(task, run)
-        return {"is_complete": _is_complete(task), **asdict(task.metrics.overall)}
+        if task.record.grader is not None:
+            grading = Grading(context=context, store=self._store, runs=self._runs, models=self._models)
+            task.record = await grading.grade(task.record, task.cases, task.totals)
+        metrics = await gather_metrics(self._store, task.record)
+        await self._store.finish(task.record.evaluation_id, context.epoch, metrics)
+        return {"is_complete": _is_complete(task), **asdict(metrics.overall)}
 
     async def _task(self, context: JobContext) -> _Task:
         record = await self._record(context)
         suite = record.subject.test_suite_version_id
         cases = await patiently(lambda: self._suites.list_cases(suite), PATIENCE_SECONDS)
-        tallies = await self._store.tallies([record.evaluation_id])
         return _Task(
             context=context,
             record=record,
-            profile=profile_of(record.subject.profile_id),
+            judge=Judge(profile_of(record.subject.profile_id), record.subject.prompt_size),
             cases={case.case_id: case for case in cases},
-            tallies=tallies.get(record.evaluation_id, []),
+            totals=await current_totals(self._store, record),
         )
 
     async def _record(self, context: JobContext) -> EvaluationRecord:
@@ -83,7 +92,11 @@ class EvaluationJob:
             return known
         run = await patiently(lambda: self._runs.get_run(test_run_id), PATIENCE_SECONDS)
         profile = profile_of(run.subject.profile_id)
-        return await self._store.add_evaluation(EvaluationRecord(evaluation_id, run.subject, profile.digest))
+        asked = context.job.spec.get("model_grader")
+        grader = ModelGrader(**asked) if asked else None
+        return await self._store.add_evaluation(
+            EvaluationRecord(evaluation_id, run.subject, profile.digest, grader=grader, totals=Totals())
+        )
 
     async def _run_of(self, task: _Task) -> RunStatus:
         return await patiently(lambda: self._runs.get_run(task.record.subject.test_run_id), PATIENCE_SECONDS)
@@ -96,16 +109,35 @@ class EvaluationJob:
 
     async def _judge_what_is_there(self, task: _Task) -> None:
         await _report(task)
-        run_id = task.record.subject.test_run_id
-        while transcripts := await patiently(
-            lambda: self._runs.list_transcripts(run_id, task.record.num_verdicts), PATIENCE_SECONDS
-        ):
-            verdicts = await asyncio.to_thread(judge_all, task.profile, task.cases, transcripts)
-            task.record = await self._store.append_verdicts(task.record.evaluation_id, task.context.epoch, verdicts)
-            task.tallies.extend(tally(verdicts))
-            self._telemetry.judged(verdicts)
-            await task.context.event("counts", _counts(task))
-            await _report(task)
+        async with aclosing(self._pages(task.record)) as pages:
+            async for transcripts in pages:
+                await self._judge(task, transcripts)
+
+    async def _judge(self, task: _Task, transcripts: tuple[Transcript, ...]) -> None:
+        verdicts = await asyncio.to_thread(task.judge.judge_all, task.cases, transcripts)
+        task.totals.add(verdicts)
+        task.record = await self._store.append_verdicts(
+            task.record.evaluation_id, task.context.epoch, verdicts, task.totals
+        )
+        self._telemetry.judged(verdicts)
+        await task.context.event("counts", _counts(task.totals))
+        await _report(task)
+
+    async def _pages(self, record: EvaluationRecord) -> AsyncGenerator[tuple[Transcript, ...]]:
+        """Yield the run's further transcripts in pages, fetching one while the page before it is judged."""
+        run_id, after = record.subject.test_run_id, record.num_verdicts
+        pending = asyncio.create_task(self._page(run_id, after))
+        try:
+            while page := await pending:
+                after += len(page)
+                pending = asyncio.create_task(self._page(run_id, after))
+                yield page
+        finally:
+            pending.cancel()
+            await asyncio.gather(pending, return_exceptions=True)
+
+    async def _page(self, run_id: str, after: int) -> tuple[Transcript, ...]:
+        return await patiently(lambda: self._runs.list_transcripts(run_id, after), PATIENCE_SECONDS)
 
 
 async def _report(task: _Task) -> None:
@@ -134,13 +166,11 @@ def _is_complete(task: _Task) -> bool:
     return task.record.num_verdicts == task.record.subject.num_transcripts_total
 
 
-def _counts(task: _Task) -> Json:
-    metrics = task.metrics
-    total = metrics.overall.num_cases
+def _counts(totals: Totals) -> Json:
     return {
-        "num_cases": total,
-        "num_conforming": round(metrics.overall.conforming_rate * total),
-        "num_accepted": round(metrics.overall.accepted_rate * total),
-        "num_well_formed": round(metrics.overall.well_formed_rate * total),
-        "by_cause": dict(metrics.by_cause),
+        "num_cases": totals.count,
+        "num_conforming": totals.conforming,
+        "num_accepted": totals.accepted,
+        "num_well_formed": totals.well_formed,
+        "by_cause": dict(sorted(totals.causes.items(), key=lambda entry: (-entry[1], entry[0]))),
     }

@@ -9,7 +9,7 @@ import grpc.aio
 from drillyard.evaluator.v1 import evaluation_pb2, evaluator_service_pb2_grpc
 
 from services.chassis.jobs.convert import event_to_proto
-from services.evaluator.convert.evaluation import evaluation_to_proto
+from services.evaluator.convert.evaluation import evaluation_to_proto, grader_from_proto
 from services.evaluator.usecases.evaluations import EvaluationUseCases
 
 _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -24,7 +24,7 @@ class EvaluationMethods(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
         self, request: evaluation_pb2.CreateEvaluationRequest, context: _Context
     ) -> evaluation_pb2.CreateEvaluationResponse:
         """Start an evaluation."""
-        evaluation = await self._evaluations.create(request.request_id, request.test_run_id)
+        evaluation = await self._evaluations.create(request.request_id, request.test_run_id, grader_from_proto(request))
         return evaluation_pb2.CreateEvaluationResponse(evaluation=evaluation_to_proto(evaluation))
 
     async def GetEvaluation(

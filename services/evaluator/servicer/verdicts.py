@@ -15,7 +15,7 @@ _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
 class VerdictMethods(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
-    """Lists verdicts, and judges single answers."""
+    """Lists verdicts."""
 
     _verdicts: VerdictUseCases
 
@@ -23,17 +23,18 @@ class VerdictMethods(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
         self, request: verdict_pb2.ListVerdictsRequest, context: _Context
     ) -> verdict_pb2.ListVerdictsResponse:
         """List verdicts in the order of judging."""
-        page, token = await self._verdicts.list_verdicts(
+        page, token, total = await self._verdicts.list_verdicts(
             request.evaluation_id,
-            VerdictFilter(tool=request.tool, cause=request.cause),
+            VerdictFilter(
+                tool=request.tool,
+                cause=request.cause,
+                category=request.category,
+                layer=request.layer,
+                case_id=request.case_id,
+            ),
             page_size=request.page_size,
             page_token=request.page_token,
         )
-        return verdict_pb2.ListVerdictsResponse(verdicts=map(verdict_to_proto, page), next_page_token=token)
-
-    async def Judge(self, request: verdict_pb2.JudgeRequest, context: _Context) -> verdict_pb2.JudgeResponse:
-        """Judge one answer without storing anything."""
-        verdict = await self._verdicts.judge(
-            request.profile_id, request.case_document, request.answer, request.finish_reason
+        return verdict_pb2.ListVerdictsResponse(
+            verdicts=map(verdict_to_proto, page), next_page_token=token, total_size=total
         )
-        return verdict_pb2.JudgeResponse(verdict=verdict_to_proto(verdict))

@@ -6,15 +6,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import false, func, insert, select, true, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import fence
-from services.evaluator.domain.evaluation import EvaluationRecord, Subject, Tally
-from services.evaluator.domain.verdict import NO_CAUSE, Layer, Verdict, VerdictFilter
+from services.evaluator.domain.evaluation import EvaluationRecord
+from services.evaluator.domain.metrics import Metrics, Quantiles
+from services.evaluator.domain.parity import OutcomePair
+from services.evaluator.domain.tallies import CaseTally, Failing, Totals
+from services.evaluator.domain.verdict import Verdict, VerdictFilter
+from services.evaluator.store import queries
+from services.evaluator.store.rows import (
+    evaluation_row,
+    metrics_document,
+    to_evaluation,
+    to_verdict,
+    totals_document,
+    verdict_row,
+)
 from services.evaluator.store.tables import EVALUATIONS, VERDICTS
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -30,7 +42,7 @@ class SqlEvaluationStore:
         """Store an evaluation, or return the one that is stored under its id already."""
         async with self._database.session() as session:
             new = sqlite.insert(EVALUATIONS) if self._database.is_sqlite else postgresql.insert(EVALUATIONS)
-            await session.execute(new.values(_evaluation_row(record)).on_conflict_do_nothing())
+            await session.execute(new.values(evaluation_row(record)).on_conflict_do_nothing())
             return await _evaluation(session, record.evaluation_id)
 
     async def get_evaluation(self, evaluation_id: str) -> EvaluationRecord | None:
@@ -38,7 +50,7 @@ class SqlEvaluationStore:
         async with self._database.reading() as session:
             found = await session.execute(select(EVALUATIONS).where(EVALUATIONS.c.evaluation_id == evaluation_id))
             row = found.mappings().one_or_none()
-            return None if row is None else _to_evaluation(row)
+            return None if row is None else to_evaluation(row)
 
     async def list_evaluations(self, test_run_id: str, before: int | None, limit: int) -> tuple[EvaluationRecord, ...]:
         """Return up to `limit` evaluations, of one run or (empty) of all, newest first, below the ordinal `before`."""
@@ -48,10 +60,12 @@ class SqlEvaluationStore:
         if before is not None:
             wanted = wanted.where(EVALUATIONS.c.ordinal < before)
         async with self._database.reading() as session:
-            return tuple(_to_evaluation(row) for row in (await session.execute(wanted)).mappings())
+            return tuple(to_evaluation(row) for row in (await session.execute(wanted)).mappings())
 
-    async def append_verdicts(self, evaluation_id: str, epoch: int, verdicts: Sequence[Verdict]) -> EvaluationRecord:
-        """Store verdicts, all or none, and return the evaluation with its new count.
+    async def append_verdicts(
+        self, evaluation_id: str, epoch: int, verdicts: Sequence[Verdict], totals: Totals
+    ) -> EvaluationRecord:
+        """Store verdicts and the totals that count them, all or none; return the evaluation with its new count.
 
         Raises:
             FailedPrecondition: The job was taken over since `epoch`, or the verdicts do not follow what is stored.
@@ -60,11 +74,36 @@ class SqlEvaluationStore:
             await fence(session, evaluation_id, epoch)
             record = await _evaluation(session, evaluation_id)
             check_follows(record, verdicts)
-            await session.execute(insert(VERDICTS), [_verdict_row(evaluation_id, item) for item in verdicts])
+            await session.execute(insert(VERDICTS), [verdict_row(evaluation_id, item) for item in verdicts])
             count = record.num_verdicts + len(verdicts)
-            of_this = EVALUATIONS.c.evaluation_id == evaluation_id
-            await session.execute(update(EVALUATIONS).where(of_this).values(num_verdicts=count))
-            return await _evaluation(session, evaluation_id)
+            return await _changed(session, evaluation_id, num_verdicts=count, totals=totals_document(totals))
+
+    async def add_scores(
+        self, evaluation_id: str, epoch: int, scores: Mapping[int, Mapping[str, float]], *, through: int, totals: Totals
+    ) -> EvaluationRecord:
+        """Add scores to verdicts by their sequence, and note that the grader was asked for all up to `through`.
+
+        Raises:
+            FailedPrecondition: The job was taken over since `epoch`.
+        """
+        c = VERDICTS.c
+        async with self._database.session() as session:
+            await fence(session, evaluation_id, epoch)
+            for sequence, added in scores.items():
+                of_this = (c.evaluation_id == evaluation_id, c.sequence == sequence)
+                known = (await session.execute(select(c.scores).where(*of_this))).scalar_one()
+                await session.execute(update(VERDICTS).where(*of_this).values(scores={**known, **added}))
+            return await _changed(session, evaluation_id, num_graded=through, totals=totals_document(totals))
+
+    async def finish(self, evaluation_id: str, epoch: int, metrics: Metrics) -> EvaluationRecord:
+        """Store the final metrics.
+
+        Raises:
+            FailedPrecondition: The job was taken over since `epoch`.
+        """
+        async with self._database.session() as session:
+            await fence(session, evaluation_id, epoch)
+            return await _changed(session, evaluation_id, metrics=metrics_document(metrics))
 
     async def list_verdicts(
         self, evaluation_id: str, wanted: VerdictFilter, *, after_sequence: int, limit: int
@@ -72,34 +111,38 @@ class SqlEvaluationStore:
         """Return up to `limit` of the wanted verdicts after a place, in the order of judging."""
         query = (
             select(VERDICTS)
-            .where(VERDICTS.c.evaluation_id == evaluation_id, VERDICTS.c.sequence > after_sequence)
-            .where(VERDICTS.c.tool == wanted.tool if wanted.tool else true())
-            .where(VERDICTS.c.cause == wanted.cause.replace(NO_CAUSE, "") if wanted.cause else true())
+            .where(queries.matching(evaluation_id, wanted), VERDICTS.c.sequence > after_sequence)
             .order_by(VERDICTS.c.sequence)
             .limit(limit)
         )
         async with self._database.reading() as session:
-            return tuple(_to_verdict(row) for row in (await session.execute(query)).mappings())
+            return tuple(to_verdict(row) for row in (await session.execute(query)).mappings())
 
-    async def tallies(self, evaluation_ids: Sequence[str]) -> Mapping[str, list[Tally]]:
-        """Return the tallies of evaluations, by id; one without verdicts is absent."""
-        c = VERDICTS.c
-        alike = (c.evaluation_id, c.tool, c.cause, c.conforming, c.accepted, c.well_formed)
-        query = select(*alike, func.count()).where(c.evaluation_id.in_(evaluation_ids)).group_by(*alike)
-        found: dict[str, list[Tally]] = {}
+    async def count_verdicts(self, evaluation_id: str, wanted: VerdictFilter) -> int:
+        """Return the number of wanted verdicts."""
+        query = select(func.count()).select_from(VERDICTS).where(queries.matching(evaluation_id, wanted))
         async with self._database.reading() as session:
-            for evaluation_id, *key in await session.execute(query):
-                found.setdefault(evaluation_id, []).append(Tally(*key))
-        return found
+            return (await session.execute(query)).scalar_one()
 
-    async def outcomes(self, evaluation_id: str) -> Mapping[str, bool]:
-        """Return for each case that was judged whether all its repeats conform."""
-        of_this = VERDICTS.c.evaluation_id == evaluation_id
-        judged = select(VERDICTS.c.case_id).where(of_this).distinct()
+    async def case_tallies(self, evaluation_id: str) -> tuple[CaseTally, ...]:
+        """Return a tally for each case that was judged, in the order of their ids."""
         async with self._database.reading() as session:
-            cases = (await session.execute(judged)).scalars().all()
-            failed = set((await session.execute(judged.where(VERDICTS.c.conforming == false()))).scalars())
-        return {case_id: case_id not in failed for case_id in cases}
+            return await queries.case_tallies(session, evaluation_id)
+
+    async def latency_quantiles(self, evaluation_id: str) -> Quantiles:
+        """Return the quantiles of the time to answer one case, of those whose time is known (nearest rank)."""
+        async with self._database.reading() as session:
+            return await queries.latency_quantiles(session, evaluation_id)
+
+    async def failing(self, evaluation_id: str) -> tuple[Failing, ...]:
+        """Return what advice and comparisons look at of each verdict that does not conform, in the order of judging."""
+        async with self._database.reading() as session:
+            return await queries.failing(session, evaluation_id)
+
+    async def outcome_pairs(self, before_id: str, after_id: str) -> tuple[OutcomePair, ...]:
+        """Return the verdicts of two evaluations on the repeats of cases that both have, in the order of case ids."""
+        async with self._database.reading() as session:
+            return await queries.outcome_pairs(session, before_id, after_id)
 
 
 def check_follows(record: EvaluationRecord, verdicts: Sequence[Verdict]) -> None:
@@ -116,36 +159,11 @@ def check_follows(record: EvaluationRecord, verdicts: Sequence[Verdict]) -> None
         )
 
 
+async def _changed(session: AsyncSession, evaluation_id: str, **values: Any) -> EvaluationRecord:
+    await session.execute(update(EVALUATIONS).where(EVALUATIONS.c.evaluation_id == evaluation_id).values(values))
+    return await _evaluation(session, evaluation_id)
+
+
 async def _evaluation(session: AsyncSession, evaluation_id: str) -> EvaluationRecord:
     found = await session.execute(select(EVALUATIONS).where(EVALUATIONS.c.evaluation_id == evaluation_id))
-    return _to_evaluation(found.mappings().one())
-
-
-def _evaluation_row(record: EvaluationRecord) -> dict[str, Any]:
-    return {
-        "evaluation_id": record.evaluation_id,
-        "test_run_id": record.subject.test_run_id,
-        "subject": record.subject.to_document(),
-        "judge_digest": record.judge_digest,
-        "num_verdicts": record.num_verdicts,
-    }
-
-
-def _to_evaluation(row: Mapping[Any, Any]) -> EvaluationRecord:
-    return EvaluationRecord(
-        evaluation_id=row["evaluation_id"],
-        subject=Subject.from_document(row["subject"]),
-        judge_digest=row["judge_digest"],
-        num_verdicts=row["num_verdicts"],
-        ordinal=row["ordinal"],
-    )
-
-
-def _verdict_row(evaluation_id: str, item: Verdict) -> dict[str, Any]:
-    row = {name: value for name, value in vars(item).items() if name != "layers"}
-    return row | {"evaluation_id": evaluation_id, "layers": [layer.to_document() for layer in item.layers]}
-
-
-def _to_verdict(row: Mapping[Any, Any]) -> Verdict:
-    values = {name: value for name, value in row.items() if name not in ("evaluation_id", "layers")}
-    return Verdict(**values, layers=tuple(map(Layer.from_document, row["layers"])))
+    return to_evaluation(found.mappings().one())

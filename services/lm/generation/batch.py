@@ -2,57 +2,76 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, chain, pairwise
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from services.lm.generation.attention import PromptReader, TokenWriter
-from services.lm.generation.cache import Prefix, SequenceCache
+from services.lm.generation.attention import Joining, PromptReader, TokenWriter
+from services.lm.generation.cache import SequenceCache
 from services.lm.generation.forward import Forward
-from services.lm.generation.requests import GenerationRequest, GenerationResult
-from services.lm.generation.sampling import choose, sequence_random
+from services.lm.generation.requests import GenerationRequest, GenerationResult, Piece, Wanted
+from services.lm.generation.sampling import choose
+from services.lm.generation.scores import score
+from services.lm.generation.segments import Chain, Reader
+from services.lm.generation.speculation import draft_length
+from services.lm.generation.writing import Writing
 from services.lm.loading import LoadedModel
-from services.lm.worker_protocol import FinishReason, Sampling
+from services.lm.worker_protocol import Sampling
 
 # Prompt tokens read in one pass: enough to keep the processor busy, few enough to bound memory and waiting.
 _MAX_READ_TOKENS: Final = 2048
 
 
-@dataclass
-class _Sequence:
+@dataclass(frozen=True)
+class Task:
+    """A request, and where the segments end that it has behind the batch's shared ones."""
+
     request: GenerationRequest
-    source: random.Random
-    tokens: list[int] = field(default_factory=list)
-    prefill_seconds: float = 0.0
-    decode_seconds: float = 0.0
+    own_ends: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What holds for every sequence of a call."""
+
+    loaded: LoadedModel
+    sampling: Sampling
+    wanted: Wanted
+    start: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a pass brought."""
+
+    results: tuple[GenerationResult, ...]
+    pieces: tuple[Piece, ...]
 
 
 class Batch:
-    """Reads waiting prompts while there is room, then writes a token for each sequence, step by step."""
+    """Reads waiting prompts while there is room, then writes for each sequence, step by step."""
 
     def __init__(
         self,
         forward: Forward,
-        loaded: LoadedModel,
+        terms: Terms,
         *,
-        sampling: Sampling,
-        prefix: Prefix | None,
-        waiting: Sequence[GenerationRequest],
+        reader: Reader,
+        shared: Chain,
+        waiting: Sequence[Task],
         num_slots: int,
     ) -> None:
-        """All requests begin with the tokens of `prefix`."""
-        self._forward, self._loaded, self._sampling = forward, loaded, sampling
-        self._prefix, self._prefix_length = prefix, prefix.length if prefix else 0
+        """All requests begin with the tokens of `shared`; `reader` reads what some of them share besides."""
+        self._forward, self._terms, self._reader, self._shared = forward, terms, reader, shared
         self._waiting = deque(waiting)
         self._num_slots = num_slots
-        self._running: list[_Sequence] = []
+        self._running: list[Writing] = []
         self._cache = SequenceCache(forward.heads, forward.num_layers, num_slots, forward.dtype)
         self.written = 0
 
@@ -72,83 +91,110 @@ class Batch:
         return len(self._waiting)
 
     @torch.no_grad()
-    def step(self) -> list[GenerationResult]:
-        """One pass: the next prompts if there is room, else one token for each sequence; returns who stopped."""
+    def step(self) -> Step:
+        """One pass: the next prompts if there is room, else the next tokens of each sequence."""
         joining = self._joining()
-        logits = self._read(joining) if joining else self._write()
-        count = len(joining) or len(self._running)
-        chosen = self._running[-count:]
-        tokens = choose(logits, self._sampling, [sequence.source for sequence in chosen])
-        for sequence, token in zip(chosen, tokens, strict=True):
-            sequence.tokens.append(token)
-        self.written += count
-        return list(self._leave())
+        if joining:
+            before = len(self._running)
+            logits = self._read(joining)
+            self._take(self._running[before:], logits, [[]] * len(joining))
+        else:
+            self._write()
+        changed = self._running[-len(joining) :] if joining else self._running
+        pieces = tuple(sequence.piece() for sequence in changed) if self._terms.wanted.on_piece else ()
+        return Step(tuple(self._leave()), pieces)
 
-    def _joining(self) -> list[GenerationRequest]:
+    def _joining(self) -> list[Task]:
         """Waiting requests for the free slots, up to the tokens that one pass reads, and at least one."""
-        joining: list[GenerationRequest] = []
+        joining: list[Task] = []
         tokens = 0
         while self._waiting and len(self._running) + len(joining) < self._num_slots:
-            tokens += len(self._waiting[0].prompt_ids) - self._prefix_length
+            task = self._waiting[0]
+            tokens += len(task.request.prompt_ids) - (task.own_ends[-1] if task.own_ends else self._shared.length)
             if joining and tokens > _MAX_READ_TOKENS:
                 break
             joining.append(self._waiting.popleft())
-        return joining
+        return sorted(joining, key=lambda task: bool(task.own_ends))
 
-    def _read(self, joining: list[GenerationRequest]) -> Tensor:
+    def _read(self, joining: list[Task]) -> Tensor:
         start = time.perf_counter()
-        own = [list(request.prompt_ids[self._prefix_length :]) for request in joining]
-        lengths = [len(ids) for ids in own]
-        self._cache.join(lengths)
-        reader = PromptReader(self._forward.heads, self._prefix, self._cache, lengths)
-        positions = torch.cat([torch.arange(length) for length in lengths]) + self._prefix_length
-        rows = torch.tensor(lengths).cumsum(0) - 1
+        chains = [self._reader.extend(self._shared, task.request.prompt_ids, task.own_ends) for task in joining]
+        self._join(joining, chains)
+        own = [task.request.prompt_ids[begun.length :] for task, begun in zip(joining, chains, strict=True)]
+        parts = [
+            Joining(len(ids), begun.prefix if task.own_ends else None)
+            for task, begun, ids in zip(joining, chains, own, strict=True)
+        ]
+        reader = PromptReader(self._forward.heads, self._shared.prefix, self._cache, parts)
+        spans = zip(chains, own, strict=True)
+        positions = torch.cat([torch.arange(begun.length, begun.length + len(ids)) for begun, ids in spans])
+        rows = torch.tensor([len(ids) for ids in own]).cumsum(0) - 1
         logits = self._forward.logits(torch.tensor([list(chain.from_iterable(own))]), positions[None], reader, rows)
-        seconds = (time.perf_counter() - start) / sum(lengths)
-        for request, length in zip(joining, lengths, strict=True):
-            source = sequence_random(request.seed, request.key)
-            self._running.append(_Sequence(request, source, prefill_seconds=seconds * length))
+        self._begin(joining, chains, start)
         return logits
 
-    def _write(self) -> Tensor:
+    def _join(self, joining: list[Task], chains: list[Chain]) -> None:
+        """Give each a slot, and copy there what it has behind the shared part."""
+        first = len(self._cache.lengths)
+        self._cache.join([len(task.request.prompt_ids) - self._shared.length for task in joining])
+        for slot, begun in enumerate(chains, first):
+            if begun.prefix and begun.length > self._shared.length:
+                self._cache.fill(slot, begun.prefix, self._shared.length)
+
+    def _begin(self, joining: list[Task], chains: list[Chain], start: float) -> None:
+        loaded, wanted = self._terms.loaded, self._terms.wanted
+        computed = [len(task.request.prompt_ids) - begun.held for task, begun in zip(joining, chains, strict=True)]
+        seconds = (time.perf_counter() - start) / sum(computed)
+        for task, begun, tokens in zip(joining, chains, computed, strict=True):
+            follows_text = wanted.on_piece is not None
+            sequence = Writing(task.request, loaded.tokenizer, loaded.eos_ids, follows_text=follows_text)
+            sequence.times.queue = start - self._terms.start
+            sequence.times.prefill = seconds * tokens
+            sequence.cached = begun.held
+            self._running.append(sequence)
+
+    def _write(self) -> None:
         start = time.perf_counter()
-        self._cache.reserve(max(self._cache.lengths) + 1)
-        writer = TokenWriter(self._forward.heads, self._prefix, self._cache)
-        ids = torch.tensor([[sequence.tokens[-1] for sequence in self._running]])
-        positions = torch.tensor([self._cache.lengths]) + self._prefix_length
+        guesses = draft_length(len(self._running))
+        drafts = [sequence.draft(guesses) for sequence in self._running]
+        counts = [1 + len(draft) for draft in drafts]
+        lengths = self._cache.lengths
+        self._cache.reserve(max(length + count for length, count in zip(lengths, counts, strict=True)))
+        writer = TokenWriter(self._forward.heads, self._shared.prefix, self._cache, counts)
+        pairs = zip(self._running, drafts, strict=True)
+        ids = torch.tensor([[token for sequence, draft in pairs for token in (sequence.tokens[-1], *draft)]])
+        positions = writer.positions[None] + self._shared.length
         logits = self._forward.logits(ids, positions, writer, torch.arange(ids.shape[1]))
-        self._cache.lengths = [length + 1 for length in self._cache.lengths]
+        taken = self._take(self._running, logits, drafts)
+        self._cache.lengths = [length + count for length, count in zip(lengths, taken, strict=True)]
         seconds = (time.perf_counter() - start) / len(self._running)
         for sequence in self._running:
-            sequence.decode_seconds += seconds
-        return logits
+            sequence.times.decode += seconds
 
-    def _leave(self) -> Iterator[GenerationResult]:
+    def _take(self, sequences: list[Writing], logits: Tensor, drafts: Sequence[list[int]]) -> list[int]:
+        """Choose for each row and give each sequence its tokens; how many each took."""
+        sampling, wanted = self._terms.sampling, self._terms.wanted
+        pairs = list(zip(sequences, drafts, strict=True))
+        draws = [] if sampling.temperature == 0 else [d for s, draft in pairs for d in s.draws.next(1 + len(draft))]
+        chosen = choose(logits, sampling, draws)
+        edges = accumulate((1 + len(draft) for draft in drafts), initial=0)
+        taken = []
+        for (sequence, draft), (first, end) in zip(pairs, pairwise(edges), strict=True):
+            count = sequence.take(chosen[first:end], draft)
+            taken.append(count)
+            if wanted.scores:
+                tokenizer = self._terms.loaded.tokenizer
+                sequence.score(score(tokenizer, logits[first:], chosen[first : first + count], wanted.num_top))
+        self.written += sum(taken)
+        return taken
+
+    def _leave(self) -> list[GenerationResult]:
+        results = []
         for slot in reversed(range(len(self._running))):
             sequence = self._running[slot]
-            reason = self._finish_reason(sequence)
-            if reason:
+            if sequence.reason:
                 self._cache.leave(slot)
                 self._running[slot] = self._running[-1]
                 self._running.pop()
-                yield self._result(sequence, reason)
-
-    def _finish_reason(self, sequence: _Sequence) -> FinishReason | None:
-        if sequence.tokens[-1] in self._loaded.eos_ids:
-            return "stop"
-        return "length" if len(sequence.tokens) >= sequence.request.max_new_tokens else None
-
-    def _result(self, sequence: _Sequence, reason: FinishReason) -> GenerationResult:
-        text = self._loaded.tokenizer.decode(
-            sequence.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return GenerationResult(
-            key=sequence.request.key,
-            token_ids=tuple(sequence.tokens),
-            text=text,
-            finish_reason=reason,
-            prompt_tokens=len(sequence.request.prompt_ids),
-            cached_tokens=self._prefix_length,
-            prefill_seconds=sequence.prefill_seconds,
-            decode_seconds=sequence.decode_seconds,
-        )
+                results.append(sequence.result())
+        return results

@@ -1,8 +1,7 @@
-"""Keys and values: of prefixes, held once and for later calls, and of the sequences behind them."""
+"""Keys and values: of a prefix that a batch shares, and of the sequences behind it."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,41 +13,10 @@ from services.lm.decoder.blocks import Heads
 
 @dataclass(frozen=True)
 class Prefix:
-    """The keys and values of a prefix, per layer of the shape (2, key heads, length, size)."""
+    """The keys and values of a prompt's beginning, per layer of the shape (2, key heads, length, size)."""
 
     length: int
     layers: tuple[Tensor, ...]
-
-    @property
-    def num_bytes(self) -> int:
-        """Memory held."""
-        return sum(layer.numel() * layer.element_size() for layer in self.layers)
-
-
-class PrefixCache:
-    """The prefixes used last, up to `max_bytes`."""
-
-    def __init__(self, max_bytes: int) -> None:
-        """Start empty."""
-        self._max_bytes = max_bytes
-        self._prefixes: OrderedDict[tuple[int, ...], Prefix] = OrderedDict()
-
-    def get(self, token_ids: Sequence[int]) -> Prefix | None:
-        """The prefix of exactly these tokens, if it is held."""
-        key = tuple(token_ids)
-        if key in self._prefixes:
-            self._prefixes.move_to_end(key)
-        return self._prefixes.get(key)
-
-    def put(self, token_ids: Sequence[int], prefix: Prefix) -> None:
-        """Hold the prefix, and let go of those unused longest."""
-        self._prefixes[tuple(token_ids)] = prefix
-        while len(self._prefixes) > 1 and sum(held.num_bytes for held in self._prefixes.values()) > self._max_bytes:
-            self._prefixes.popitem(last=False)
-
-    def clear(self) -> None:
-        """Let go of all, since the weights changed."""
-        self._prefixes.clear()
 
 
 class SequenceCache:
@@ -56,7 +24,6 @@ class SequenceCache:
 
     def __init__(self, heads: Heads, num_layers: int, num_slots: int, dtype: torch.dtype) -> None:
         """Room grows with the sequences."""
-        self._heads = heads
         self._room = torch.zeros(num_layers, 2, num_slots, heads.keys, 0, heads.size, dtype=dtype)
         self.lengths: list[int] = []
 
@@ -83,6 +50,11 @@ class SequenceCache:
         """Use further slots for sequences of these lengths, whose keys and values are to be written."""
         self.reserve(max(lengths))
         self.lengths += lengths
+
+    def fill(self, slot: int, prefix: Prefix, start: int) -> None:
+        """Copy the keys and values of `prefix` from its token `start` on to the beginning of the slot."""
+        for index, layer in enumerate(prefix.layers):
+            self._room[index, :, slot, :, : prefix.length - start] = layer[:, :, start:]
 
     def leave(self, slot: int) -> None:
         """Free the slot; the last used one moves into it."""

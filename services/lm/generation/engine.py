@@ -1,30 +1,39 @@
-"""Many prompts answered together: the shared prefix once, a sequence leaves when it stops, a waiting one joins."""
+"""Many prompts answered together: what they share is read once, who stops leaves, and who waits joins."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import torch
 
 from services.lm.errors import InvalidChat, LimitExceeded
-from services.lm.generation.attention import PrefixReader
-from services.lm.generation.batch import Batch
-from services.lm.generation.cache import Prefix, PrefixCache, SequenceCache
-from services.lm.generation.forward import Forward, forward_of
-from services.lm.generation.grouping import Group, group_prompts
-from services.lm.generation.requests import GenerationRequest, GenerationResult
+from services.lm.generation import lanes
+from services.lm.generation.batch import Batch, Task, Terms
+from services.lm.generation.cache import SequenceCache
+from services.lm.generation.echo import echo_scores
+from services.lm.generation.forward import Forward, forward_of, needs_transformers
+from services.lm.generation.grouping import deeper_ends, group_prompts, turn_ends
+from services.lm.generation.plain import answer_plainly
+from services.lm.generation.requests import GenerationRequest, GenerationResult, TokenScores, Wanted
+from services.lm.generation.segments import Chain, Reader, SegmentCache
 from services.lm.loading import LoadedModel
 from services.lm.worker_protocol import Sampling
 
 DEFAULT_MAX_BATCH: Final = 64
+_log = logging.getLogger(__name__)
 
 # Called after each pass with the tokens written so far, the sequences in the batch and those waiting; False ends it.
 OnStep = Callable[[int, int, int], bool]
 
 
 class Engine:
-    """Answers prompts with one model; prefixes stay in memory between calls.
+    """Answers prompts with one model; what prompts begin with stays in memory between calls.
 
     The model may be a PEFT model in training, its adapter not merged: each call to `generate` takes the adapter's
     present values. Call it between optimiser steps, with the model in `eval()`.
@@ -38,12 +47,13 @@ class Engine:
         prefix_cache_bytes: int = 1 << 29,
         sequence_cache_bytes: int = 1 << 31,
     ) -> None:
-        """Bounds: sequences decoded at once, memory of prefixes between calls, memory of the sequences of a batch."""
+        """Bounds: sequences decoded at once, memory of beginnings between calls, memory of the sequences of a batch."""
         self._loaded = loaded
         self._max_batch = max_batch
-        self._prefixes = PrefixCache(prefix_cache_bytes)
+        self._segments = SegmentCache(prefix_cache_bytes)
         self._sequence_cache_bytes = sequence_cache_bytes
         self._has_adapter = any("lora_" in name for name, _ in loaded.model.named_parameters())
+        self._forward: Forward | None = None
 
     def generate(
         self,
@@ -52,64 +62,112 @@ class Engine:
         *,
         max_batch: int = 0,
         on_step: OnStep = lambda tokens, active, waiting: True,
+        wanted: Wanted | None = None,
     ) -> Iterator[GenerationResult]:
         """The results as they finish. Requests that can't fit are answered first, before anything is computed.
 
-        Greedy and sampled answers are the same however requests are batched, up to the rounding of the processor's
-        products. `max_batch` replaces the engine's for this call.
+        The answers are a function of the arguments, the weights and the number of threads: what is computed together
+        follows the prompts and the token counts, and what is held in memory has the bits that computing it again
+        gives. In another company a request's answer is the same up to the rounding of the processor's products.
+        `max_batch` replaces the engine's for this call.
 
         Raises:
             InvalidChat: A prompt is empty, or two requests have one key.
             LimitExceeded: One sequence alone needs more memory than `sequence_cache_bytes`.
         """
-        _check(requests)
+        terms = Terms(self._loaded, sampling or Sampling(), wanted or Wanted(), time.perf_counter())
+        _check(requests, fewest_tokens=0 if terms.wanted.echo else 1)
         fitting = []
         for request in requests:
             if len(request.prompt_ids) + request.max_new_tokens > self._loaded.max_positions:
                 yield _overflow(request, self._loaded.max_positions)
             else:
                 fitting.append(request)
-        forward = forward_of(self._loaded.model)
         if self._has_adapter:
-            self._prefixes.clear()
+            self._segments.clear()
+        longest = max((len(request.prompt_ids) + request.max_new_tokens for request in fitting), default=0)
+        forward = self._current_forward(longest)
+        if forward is None:
+            yield from answer_plainly(terms, fitting, on_step)
+            return
         with torch.no_grad():
             forward.refresh()
-        yield from self._answer(forward, fitting, sampling or Sampling(), (max_batch or self._max_batch, on_step))
+        echoed = {}
+        if terms.wanted.echo:
+            echoed = {
+                request.key: echo_scores(forward, self._loaded.tokenizer, request.prompt_ids, terms.wanted.num_top)
+                for request in fitting
+            }
+            yield from (_unwritten(request, echoed[request.key]) for request in fitting if not request.max_new_tokens)
+        asked = [request for request in fitting if request.max_new_tokens]
+        for result in self._answer(forward, terms, asked, max_batch or self._max_batch, on_step):
+            yield replace(result, prompt_scores=echoed[result.key]) if echoed else result
 
     def _answer(
-        self, forward: Forward, requests: list[GenerationRequest], sampling: Sampling, bounds: tuple[int, OnStep]
+        self, forward: Forward, terms: Terms, requests: list[GenerationRequest], max_batch: int, on_step: OnStep
     ) -> Iterator[GenerationResult]:
-        groups = group_prompts([request.prompt_ids for request in requests])
-        left, written = len(requests), 0
-        max_batch, on_step = bounds
-        for group in groups:
+        before = 0
+        left = len(requests)
+        for group in group_prompts([request.prompt_ids for request in requests]):
             members = [requests[index] for index in group.indices]
             left -= len(members)
-            prefix = self._prefix(forward, members[0], group)
-            slots = min(max_batch, len(members), self._slots(forward, members, group))
-            batch = Batch(forward, self._loaded, sampling=sampling, prefix=prefix, waiting=members, num_slots=slots)
-            while batch.is_busy:
-                yield from batch.step()
-                if not on_step(written + batch.written, batch.active, left + batch.num_waiting):
-                    return
-            written += batch.written
+            written: dict[int, int] = {}
+            others: dict[int, tuple[int, int]] = {}
+            with closing(self._run(forward, terms, members, group.prefix_length, max_batch)) as moments:
+                for moment in moments:
+                    written[moment.lane] = moment.written
+                    others[moment.lane] = moment.active, moment.waiting
+                    if terms.wanted.on_piece:
+                        for piece in moment.step.pieces:
+                            terms.wanted.on_piece(piece)
+                    yield from moment.step.results
+                    active, waiting = (sum(counts) for counts in zip(*others.values(), strict=True))
+                    if not on_step(before + sum(written.values()), active, left + waiting):
+                        return
+            before += sum(written.values())
 
-    def _prefix(self, forward: Forward, request: GenerationRequest, group: Group) -> Prefix | None:
-        if not group.prefix_length:
-            return None
-        ids = request.prompt_ids[: group.prefix_length]
-        held = self._prefixes.get(ids)
-        if held is None:
-            reader = PrefixReader(forward.heads, len(ids))
-            with torch.no_grad():
-                positions = torch.arange(len(ids))[None]
-                forward.logits(torch.tensor([list(ids)]), positions, reader, torch.tensor([len(ids) - 1]))
-            held = reader.prefix()
-            self._prefixes.put(ids, held)
-        return held
+    def _run(
+        self, forward: Forward, terms: Terms, members: list[GenerationRequest], prefix_length: int, max_batch: int
+    ) -> Generator[lanes.Moment]:
+        plan = lanes.LanePlan.of(torch.get_num_threads())
+        shared_ends = self._shared_ends(members, prefix_length)
+        tasks = self._tasks(members, shared_ends[-1] if shared_ends else 0)
+        together = Reader(forward, self._segments, torch.get_num_threads())
+        shared = together.extend(Chain(), members[0].prompt_ids, shared_ends)
+        # Nobody computes it alone.
+        shared = replace(shared, held=shared.length)
+        reader = Reader(forward, self._segments, plan.num_threads)
+        dealt = lanes.divide(tasks, min(plan.num_lanes, max_batch), shared.length)
+        slots = self._slots(forward, members, shared.length, max_batch) // len(dealt)
+        if not slots:
+            dealt, slots = [tasks], 1
+        makers = [
+            partial(Batch, forward, terms, reader=reader, shared=shared, waiting=some, num_slots=min(slots, len(some)))
+            for some in dealt
+        ]
+        return lanes.run(makers, plan.num_threads)
 
-    def _slots(self, forward: Forward, requests: list[GenerationRequest], group: Group) -> int:
-        longest = max(len(request.prompt_ids) + request.max_new_tokens for request in requests) - group.prefix_length
+    def _shared_ends(self, members: list[GenerationRequest], prefix_length: int) -> list[int]:
+        """Where the segments end that all members share; what is left behind the last turn is one more."""
+        ends = turn_ends(members[0].prompt_ids, self._loaded.eos_ids, prefix_length)
+        last = ends[-1] if ends else 0
+        if prefix_length > last and not any(member.is_continued for member in members):
+            ends.append(prefix_length)
+        return ends
+
+    def _tasks(self, members: list[GenerationRequest], start: int) -> list[Task]:
+        """Each with its own segments: turn by turn if it is to be continued or alone, else what some share."""
+        if start and not any(member.is_continued for member in members):
+            shared = deeper_ends([member.prompt_ids for member in members], start)
+            return [Task(member, ends) for member, ends in zip(members, shared, strict=True)]
+        closing_ids = self._loaded.eos_ids
+        return [
+            Task(member, tuple(turn_ends(member.prompt_ids, closing_ids, len(member.prompt_ids) - 1, start)))
+            for member in members
+        ]
+
+    def _slots(self, forward: Forward, requests: list[GenerationRequest], shared: int, max_batch: int) -> int:
+        longest = max(len(request.prompt_ids) + request.max_new_tokens for request in requests) - shared
         per_token = SequenceCache.token_bytes(forward.heads, forward.num_layers, forward.dtype)
         slots = self._sequence_cache_bytes // (per_token * longest)
         if slots < 1:
@@ -117,13 +175,23 @@ class Engine:
                 f"A sequence of {longest} own tokens needs {per_token * longest} bytes.",
                 "Ask for fewer new tokens or allow more memory.",
             )
-        return int(slots)
+        return min(int(slots), max_batch)
+
+    def _current_forward(self, longest: int) -> Forward | None:
+        """How to compute, or None where transformers alone knows how; packed weights are kept."""
+        reason = needs_transformers(self._loaded.model, longest)
+        if reason:
+            _log.warning("answered without a shared prefix, one by one: %s", reason)
+            return None
+        if self._forward is None or self._has_adapter:
+            self._forward = forward_of(self._loaded.model)
+        return self._forward
 
 
-def _check(requests: Sequence[GenerationRequest]) -> None:
+def _check(requests: Sequence[GenerationRequest], fewest_tokens: int) -> None:
     if any(not request.prompt_ids for request in requests):
         raise InvalidChat("A prompt is empty.", "Give each request at least one token.")
-    if any(request.max_new_tokens < 1 for request in requests):
+    if any(request.max_new_tokens < fewest_tokens for request in requests):
         raise InvalidChat("A request asks for no new token.", "Ask for at least one.")
     if len({request.key for request in requests}) != len(requests):
         raise InvalidChat("Two requests have one key.", "Give each request its own key.")
@@ -134,4 +202,8 @@ def _overflow(request: GenerationRequest, room: int) -> GenerationResult:
     detail = (
         f"The prompt has {prompt} tokens and {request.max_new_tokens} new ones were asked for; the model holds {room}."
     )
-    return GenerationResult(request.key, (), "", "context_overflow", prompt, 0, 0.0, 0.0, detail)
+    return GenerationResult(request.key, (), "", "context_overflow", prompt, detail=detail)
+
+
+def _unwritten(request: GenerationRequest, scores: TokenScores) -> GenerationResult:
+    return GenerationResult(request.key, (), "", "length", len(request.prompt_ids), prompt_scores=scores)

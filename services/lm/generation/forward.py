@@ -9,6 +9,7 @@ from torch import Tensor
 
 from services.lm.decoder.blocks import Heads
 from services.lm.decoder.model import AttendRows, LeanDecoder, lean
+from services.lm.decoder.packed import PackedDecoder, can_be_packed
 from services.lm.prefix import attending
 
 
@@ -28,8 +29,26 @@ class Forward(Protocol):
 
 def forward_of(model: Any) -> Forward:
     """The fastest way through `model` that gives its numbers."""
+    if can_be_packed(model):
+        return PackedDecoder(model)
     decoder = lean(model)
     return TransformersForward(model) if decoder is None else _Lean(decoder)
+
+
+def needs_transformers(model: Any, longest: int) -> str:
+    """Why attention over segments is not this model's for sequences of up to `longest` tokens; "" if it is."""
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
+    window = getattr(config, "sliding_window", None)
+    if getattr(config, "attn_logit_softcapping", None):
+        return "its attention scores are capped"
+    if kinds - {"sliding_attention"}:
+        return f"its layers are not all of attention ({', '.join(sorted(kinds))})"
+    if window and longest > window and (kinds or not getattr(config, "layer_types", None)):
+        return f"its attention window of {window} tokens is shorter than {longest}"
+    if getattr(model.config, "is_encoder_decoder", False) or not model._supports_sdpa:
+        return "its attention is not the standard one"
+    return ""
 
 
 class _Lean:
@@ -45,7 +64,7 @@ class TransformersForward:
 
     def __init__(self, model: Any) -> None:
         """`model` was loaded by `loading.load`; PEFT may wrap it."""
-        config = model.config
+        config = model.config.get_text_config()
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self._model = model
         self.heads = Heads(config.num_attention_heads, config.num_key_value_heads, size)
@@ -65,7 +84,7 @@ class TransformersForward:
             attend(layer, scale, qkv, out)
             return out.view(1, length, self.heads.queries, self.heads.size).transpose(1, 2)
 
-        with attending(attend_heads):
+        with attending(attend_heads, fits_window=True):
             output = self._model(input_ids=input_ids, position_ids=position_ids, use_cache=False, logits_to_keep=rows)
         logits: Tensor = output.logits[0]
         return logits

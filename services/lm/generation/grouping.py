@@ -1,13 +1,18 @@
-"""Dividing prompts into groups that share long prefixes."""
+"""Dividing prompts into groups that share long beginnings, and beginnings into segments."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby, takewhile
+from typing import Final
 
-_MIN_PREFIX = 16
-_MAX_DEPTH = 8
+_MIN_PREFIX: Final = 16
+_MAX_DEPTH: Final = 8
+_MAX_DEEPER: Final = 4
+# A segment ends with a turn, unless it would be very short, and at this length, which keeps products large.
+_SHORTEST: Final = 64
+_LONGEST: Final = 512
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,35 @@ def group_prompts(prompts: Sequence[Sequence[int]]) -> list[Group]:
     rest = tuple(sorted(index for group in alone for index in group.indices))
     merged = [Group(rest, 0)] if rest else []
     return sorted(shared, key=lambda group: -len(group.indices)) + merged
+
+
+def deeper_ends(prompts: Sequence[Sequence[int]], start: int, depth: int = _MAX_DEEPER) -> list[tuple[int, ...]]:
+    """For each prompt, the ends of what it shares with some of the others behind the first `start` tokens of all."""
+    ends: list[tuple[int, ...]] = [()] * len(prompts)
+    if not depth:
+        return ends
+    for group in group_prompts([prompt[start:] for prompt in prompts]):
+        if group.prefix_length:
+            end = start + group.prefix_length
+            deeper = deeper_ends([prompts[index] for index in group.indices], end, depth - 1)
+            for index, further in zip(group.indices, deeper, strict=True):
+                ends[index] = (end, *further)
+    return ends
+
+
+def turn_ends(ids: Sequence[int], closing: Collection[int], limit: int, start: int = 0) -> list[int]:
+    """Where the segments of a prompt end, up to `limit`: a function of the tokens before each end alone.
+
+    So a conversation's next prompt, which begins like this one, is divided at the same places. `closing` are the
+    tokens that end a turn; `start` is an end already found.
+    """
+    ends = []
+    for place in range(start, limit):
+        length = place + 1 - start
+        if length == _LONGEST or (length >= _SHORTEST and ids[place] in closing):
+            start = place + 1
+            ends.append(start)
+    return ends
 
 
 def _divide(prompts: Sequence[Sequence[int]], indices: tuple[int, ...], depth: int) -> list[Group]:

@@ -2,20 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from services.lm.worker_protocol import FinishReason
+from services.lm.worker_protocol import FinishReason, TopLogProbs
 
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """One prompt to continue; `key` names it, and with `seed` it fixes what is sampled."""
+    """One prompt to continue; `key` names it, and with `seed` it fixes what is sampled.
+
+    Attributes:
+        max_new_tokens: At least 1; 0 only where the prompt's log-probabilities are wanted.
+        stop: Texts; the answer ends before the first of them.
+        is_continued: Its turns are held apart in memory, so that a later prompt which begins like it continues there.
+    """
 
     key: str
     prompt_ids: Sequence[int]
     max_new_tokens: int
     seed: int = 0
+    stop: tuple[str, ...] = ()
+    is_continued: bool = False
+
+
+@dataclass(frozen=True)
+class TokenScores:
+    """What the model thought of each token of a sequence: its log-probability, its text, and the likeliest tokens."""
+
+    log_probs: tuple[float, ...] = ()
+    tokens: tuple[str, ...] = ()
+    top: tuple[TopLogProbs, ...] = ()
+
+    def __add__(self, other: TokenScores) -> TokenScores:
+        """Those of this and then of `other`."""
+        return TokenScores(self.log_probs + other.log_probs, self.tokens + other.tokens, self.top + other.top)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a sequence got in one pass; `text` waits for whole characters and possible stop texts."""
+
+    key: str
+    text: str
+    token_ids: tuple[int, ...]
+    scores: TokenScores
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted besides the answers.
+
+    Attributes:
+        scores: The scores of written tokens.
+        num_top: How many of the likeliest tokens the scores name at each place.
+        echo: The scores of the prompts' own tokens, which are then computed alone, without what is held in memory.
+        on_piece: Called with each piece as it is written.
+    """
+
+    scores: bool = False
+    num_top: int = 0
+    echo: bool = False
+    on_piece: Callable[[Piece], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -24,10 +72,12 @@ class GenerationResult:
 
     Attributes:
         token_ids: The answer, with the end-of-turn token if it stopped by itself.
-        text: The answer without special tokens.
+        text: The answer without special tokens, cut before the stop text that ended it.
         finish_reason: "stop", "length", or "context_overflow": nothing was computed, `detail` has the numbers.
-        cached_tokens: How many of `prompt_tokens` came from the shared prefix.
+        cached_tokens: How many of `prompt_tokens` came from what others share or what was held.
         prefill_seconds: This sequence's share of reading prompts; `decode_seconds` of writing answers.
+        queue_seconds: From the call to its first computation.
+        scores: Of the answer's tokens; `prompt_scores` of the prompt's, from its second on.
     """
 
     key: str
@@ -35,7 +85,10 @@ class GenerationResult:
     text: str
     finish_reason: FinishReason
     prompt_tokens: int
-    cached_tokens: int
-    prefill_seconds: float
-    decode_seconds: float
+    cached_tokens: int = 0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
     detail: str = ""
+    queue_seconds: float = 0.0
+    scores: TokenScores = TokenScores()
+    prompt_scores: TokenScores = TokenScores()

@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from services.lm import worker_protocol as protocol
+from services.test_runner.backends.worker_answers import (
+    answer_of,
+    delta_of,
+    environment_of,
+    generate_of,
+    prompt_to_worker,
+)
 from services.test_runner.backends.worker_process import Patience, WorkerProcess
-from services.test_runner.domain import Environment, FinishReason
-from services.test_runner.ports import Activity, Answer, GenerationEvent, Prepared, Workload
+from services.test_runner.domain import Artifact, Environment, Sampling
+from services.test_runner.ports import Activity, GenerationEvent, Prepared, Prompt, Rendered, Workload
 from services.test_runner.telemetry import TestRunnerTelemetry
 
 WORKER_COMMAND = (sys.executable, "-m", "services.lm.worker")
@@ -86,18 +94,22 @@ class TransformersWorkerBackend:
             ServiceError: The model cannot be loaded, or the prompts cannot be answered.
         """
         yield Activity("load_model")
-        async with self._slots:
-            loaded = await self._load(self._key(workload))
-            is_done = False
-            try:
-                yield Prepared(loaded.environment)
-                async with aclosing(self._answers(loaded.worker, workload)) as answers:
-                    async for event in answers:
-                        yield event
-                is_done = True
-            finally:
-                # A worker whose stream was left early may still be busy with it.
-                await (self._keep(loaded) if is_done else self._end(loaded.worker))
+        async with self._lent(workload) as loaded:
+            yield Prepared(loaded.environment)
+            async with aclosing(self._answers(loaded.worker, workload)) as answers:
+                async for event in answers:
+                    yield event
+
+    async def render(self, base: Artifact, adapter: Artifact | None, prompt: Prompt) -> Rendered:
+        """Return what the model reads.
+
+        Raises:
+            BackendFaultError: The worker broke.
+            ServiceError: The model cannot be loaded, or its template refuses the messages.
+        """
+        async with self._lent(Workload(base, adapter, (prompt,), Sampling())) as loaded:
+            shown = await loaded.worker.preview(prompt_to_worker(prompt, 1))
+        return Rendered(shown.text, shown.token_ids, shown.tokens)
 
     async def close(self) -> None:
         """End all workers."""
@@ -109,18 +121,31 @@ class TransformersWorkerBackend:
             await self._end(worker)
         await asyncio.gather(*self._endings)
 
+    @asynccontextmanager
+    async def _lent(self, workload: Workload) -> AsyncIterator[_Loaded]:
+        async with self._slots:
+            loaded = await self._load(self._key(workload))
+            try:
+                yield loaded
+            finally:
+                # A worker that would not stop when its stream was left is still busy with it.
+                await (self._keep(loaded) if loaded.worker.is_free else self._end(loaded.worker))
+
     async def _answers(self, worker: WorkerProcess, workload: Workload) -> AsyncGenerator[GenerationEvent]:
-        sampling = protocol.Sampling(workload.sampling.temperature, workload.sampling.top_p, workload.sampling.top_k)
         yield Activity("generate")
-        generating = worker.generate(_prompts(workload), sampling, max_batch=self._limits.max_batch)
+        generating = worker.generate(partial(generate_of, workload=workload, max_batch=self._limits.max_batch))
         async with aclosing(generating) as events:
             async for event in events:
-                if isinstance(event, protocol.Progress):
-                    yield Activity("generate", event.tokens, event.active)
-                else:
-                    yield _answer(event)
+                match event:
+                    case protocol.Progress():
+                        yield Activity("generate", event.tokens, event.active)
+                    case protocol.Delta():
+                        yield delta_of(event)
+                    case protocol.Answer():
+                        yield answer_of(event)
 
     def _key(self, workload: Workload) -> _Key:
+        assert workload.base is not None
         adapter = workload.adapter.uri if workload.adapter else ""
         return _Key(workload.base.uri, adapter, workload.dtype, workload.num_threads or self._limits.num_threads)
 
@@ -140,7 +165,7 @@ class TransformersWorkerBackend:
             await self._end(worker)
             raise
         self._telemetry.worker_ready(time.monotonic() - since)
-        return _Loaded(key, worker, _environment(ready))
+        return _Loaded(key, worker, environment_of(ready))
 
     async def _command_for(self, key: _Key) -> tuple[str, ...]:
         command = [*self._command, "--model", str(await self._place(key.base_uri))]
@@ -179,37 +204,3 @@ class TransformersWorkerBackend:
         await worker.stop()
         self._running.discard(worker)
         self._telemetry.set_workers(len(self._running))
-
-
-def _prompts(workload: Workload) -> list[protocol.Prompt]:
-    return [
-        protocol.Prompt(
-            key=prompt.key,
-            messages=tuple({"role": turn.role, "content": turn.content} for turn in prompt.messages),
-            max_new_tokens=workload.sampling.max_new_tokens,
-            seed=prompt.seed,
-        )
-        for prompt in workload.prompts
-    ]
-
-
-def _environment(ready: protocol.Ready) -> Environment:
-    return Environment(
-        dtype=ready.dtype,
-        num_threads=ready.threads,
-        chat_template_digest=f"sha256:{ready.chat_template_digest.removeprefix('sha256:')}",
-        library_versions=dict(ready.library_versions),
-    )
-
-
-def _answer(event: protocol.Answer) -> Answer:
-    return Answer(
-        key=event.key,
-        text=event.text,
-        finish_reason=FinishReason(event.finish_reason),
-        token_ids=event.token_ids,
-        num_prompt_tokens=event.prompt_tokens,
-        num_cached_tokens=event.cached_tokens,
-        prefill_seconds=event.prefill_seconds,
-        decode_seconds=event.decode_seconds,
-    )

@@ -7,7 +7,8 @@ import contextlib
 import itertools
 import signal
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import structlog
@@ -28,10 +29,11 @@ _REFUSALS: dict[str, type[ServiceError]] = {
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a worker may be silent, in seconds: while it loads its model, and while it generates."""
+    """How long a worker may take, in seconds: silent while it loads its model, or generates; until it stops."""
 
     load_seconds: float = 600.0
     stall_seconds: float = 600.0
+    cancel_seconds: float = 2.0
 
 
 class WorkerProcess:
@@ -41,6 +43,8 @@ class WorkerProcess:
         self._process = process
         self._patience = patience
         self._ids = itertools.count(1)
+        self._busy_with = 0
+        self._is_broken = False
         self._last_words: deque[str] = deque(maxlen=_STDERR_LINES)
         self._listening = asyncio.create_task(self._listen())
 
@@ -67,6 +71,11 @@ class WorkerProcess:
         """Whether it has not ended."""
         return self._process.returncode is None
 
+    @property
+    def is_free(self) -> bool:
+        """Whether it can take a request: it lives, and works on none that nobody waits for."""
+        return self.is_alive and self._busy_with == 0 and not self._is_broken
+
     async def ready(self) -> protocol.Ready:
         """Wait until the model is loaded.
 
@@ -80,22 +89,41 @@ class WorkerProcess:
         return event
 
     async def generate(
-        self, prompts: Sequence[protocol.Prompt], sampling: protocol.Sampling, *, max_batch: int
-    ) -> AsyncGenerator[protocol.Answer | protocol.Progress]:
+        self, request_of: Callable[[int], protocol.Generate]
+    ) -> AsyncGenerator[protocol.Answer | protocol.Delta | protocol.Progress]:
         """Yield every answer as it is finished, and signs of life between; ends when all are there.
+
+        Left early, the worker is told to stop, and is busy for good when it does not within a moment.
 
         Raises:
             BackendFaultError: The worker broke; what was yielded is good.
             ServiceError: The worker refuses the prompts.
         """
-        request = protocol.Generate(next(self._ids), tuple(prompts), sampling, max_batch)
+        request = request_of(next(self._ids))
+        try:
+            await self._write(request)
+            async with aclosing(self._events(request.id, self._patience.stall_seconds)) as events:
+                async for event in events:
+                    if isinstance(event, protocol.Answer | protocol.Delta | protocol.Progress):
+                        yield event
+        finally:
+            if self._busy_with and not self._is_broken:
+                await self._cancel(request.id)
+
+    async def preview(self, prompt: protocol.Prompt) -> protocol.Previewed:
+        """Return how a prompt is rendered.
+
+        Raises:
+            BackendFaultError: The worker broke.
+            ServiceError: The model's template refuses the messages.
+        """
+        request = protocol.Preview(next(self._ids), prompt.messages, prompt.tools, prompt.text)
         await self._write(request)
-        while True:
-            event = await self._read(self._patience.stall_seconds)
-            if isinstance(event, protocol.Done) and event.id == request.id:
-                return
-            if isinstance(event, protocol.Answer | protocol.Progress) and event.id == request.id:
-                yield event
+        async with aclosing(self._events(request.id, self._patience.stall_seconds)) as events:
+            async for event in events:
+                if isinstance(event, protocol.Previewed):
+                    return event
+        raise BackendFaultError("The generation worker showed nothing.")
 
     async def stop(self) -> None:
         """End the process at once and collect it."""
@@ -106,10 +134,48 @@ class WorkerProcess:
         await self._listening
         _log.info("worker_ended", worker_pid=self.pid)
 
-    async def _write(self, request: protocol.Request) -> None:
+    async def _events(self, request_id: int, seconds: float) -> AsyncGenerator[protocol.Event]:
+        """Yield the events of a request up to its last; a refusal is its last one too."""
+        while True:
+            try:
+                event = await self._read(seconds)
+            except ServiceError:
+                self._busy_with = 0
+                raise
+            except BackendFaultError:
+                self._is_broken = True
+                raise
+            if getattr(event, "id", None) != request_id:
+                continue
+            if isinstance(event, protocol.Done | protocol.Previewed):
+                self._busy_with = 0
+            yield event
+            if not self._busy_with:
+                return
+
+    async def _cancel(self, request_id: int) -> None:
+        with contextlib.suppress(BackendFaultError, ServiceError, TimeoutError):
+            async with asyncio.timeout(self._patience.cancel_seconds):
+                await self._send_line(protocol.encode(protocol.Cancel(request_id)))
+                async for _ in self._events(request_id, self._patience.cancel_seconds):
+                    pass
+
+    async def _write(self, request: protocol.Generate | protocol.Preview) -> None:
+        try:
+            line = protocol.encode(request)
+        except protocol.InvalidLine as error:
+            raise InvalidArgument(error.problem, "Send text that is valid Unicode.") from error
+        if len(line) > protocol.MAX_LINE_BYTES:
+            raise ResourceExhausted(
+                f"The prompts take {len(line) >> 20} MiB together.", "Use a smaller window or shorter prompts."
+            )
+        self._busy_with = request.id
+        await self._send_line(line)
+
+    async def _send_line(self, line: bytes) -> None:
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(protocol.encode(request))
+            self._process.stdin.write(line)
             await self._process.stdin.drain()
         except (BrokenPipeError, ConnectionResetError) as error:
             raise await self._death() from error

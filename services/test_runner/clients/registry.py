@@ -10,7 +10,7 @@ from drillyard.registry.v1 import artifact_pb2, model_pb2, registry_service_pb2_
 from services.chassis.errors import FailedPrecondition
 from services.protocols.cases import Case, CaseError, case_from_document
 from services.test_runner.domain import Artifact
-from services.test_runner.ports import ResolvedModel, ResolvedSuite
+from services.test_runner.ports import CasePage, ResolvedModel, ResolvedSuite
 
 _PAGE_SIZE = 100
 _WHOLE_WEIGHTS = (model_pb2.MODEL_VERSION_KIND_BASE, model_pb2.MODEL_VERSION_KIND_MERGED)
@@ -45,23 +45,17 @@ class RegistryClient:
         found = (await self._stub.GetTestSuiteVersion(request)).test_suite_version
         return ResolvedSuite(found.test_suite_version_id, found.artifact.digest, found.profile_id, found.num_cases)
 
-    async def list_cases(self, test_suite_version_id: str) -> tuple[Case, ...]:
-        """Return all cases of a suite version in its order.
+    async def list_cases(self, test_suite_version_id: str, page_token: str) -> CasePage:
+        """Return the page of a suite version's cases that begins at the token; empty for the first.
 
         Raises:
             FailedPrecondition: A case is not one that this release can read.
         """
-        cases: list[Case] = []
-        token = ""
-        while True:
-            request = test_suite_pb2.ListTestCasesRequest(
-                test_suite_version_id=test_suite_version_id, page_size=_PAGE_SIZE, page_token=token
-            )
-            page = await self._stub.ListTestCases(request)
-            cases.extend(_case(entry) for entry in page.test_cases)
-            token = page.next_page_token
-            if not token:
-                return tuple(cases)
+        request = test_suite_pb2.ListTestCasesRequest(
+            test_suite_version_id=test_suite_version_id, page_size=_PAGE_SIZE, page_token=page_token
+        )
+        page = await self._stub.ListTestCases(request)
+        return CasePage(tuple(_case(entry) for entry in page.test_cases), page.next_page_token)
 
     async def _model_version(self, model_version_id: str) -> model_pb2.ModelVersion:
         request = model_pb2.GetModelVersionRequest(model_version_id=model_version_id)

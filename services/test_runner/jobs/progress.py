@@ -17,7 +17,7 @@ _LEAST_ANSWERS = 5
 
 @dataclass
 class _Count:
-    """Answers and tokens, of this attempt's committed windows and of the one in work."""
+    """Transcripts or tokens: those that are sure, and those of the window or the round in work."""
 
     committed: int = 0
     in_work: int = 0
@@ -40,21 +40,27 @@ class RunProgress:
         self._num_active = 0
         self._generating_since: float | None = None
 
-    async def window_started(self) -> None:
-        """Forget what the last try of a window brought, if it was not committed."""
-        self._answers.in_work = self._tokens.in_work = self._num_active = 0
+    async def round_started(self) -> None:
+        """Keep the tokens of the round before; the next counts its own from 0."""
+        self._tokens = _Count(self._tokens.total)
+        self._num_active = 0
+        await self._report()
+
+    async def restarted(self) -> None:
+        """Forget what the last try of a window brought; its tokens took their time all the same."""
+        self._answers.in_work = 0
         await self._report()
 
     async def active(self, activity: Activity) -> None:
         """Take over what the backend says of itself."""
         self._phase = activity.phase
-        self._tokens.in_work, self._num_active = activity.num_tokens, activity.num_active
+        self._tokens.in_work, self._num_active = max(activity.num_tokens, self._tokens.in_work), activity.num_active
         if activity.phase == GENERATE and self._generating_since is None:
             self._generating_since = time.monotonic()
         await self._report()
 
-    async def answered(self) -> None:
-        """Count one more answer of the window in work."""
+    async def session_over(self) -> None:
+        """Count one more transcript of the window in work."""
         self._answers.in_work += 1
         await self._report()
 
@@ -65,7 +71,6 @@ class RunProgress:
     async def window_stored(self, num_stored: int) -> None:
         """Count the transcripts that are stored by now; cases without an answer are among them."""
         self._answers = _Count(num_stored - self._num_before)
-        self._tokens = _Count(self._tokens.total)
         self._num_active = 0
         await self._report()
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -13,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.chassis.database import Database
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import fence
-from services.test_runner.domain import Environment, FinishReason, Message, RunInputs, RunRecord, Transcript
+from services.test_runner.domain import Environment, RunRecord, Transcript
+from services.test_runner.store.rows import run_row, to_run, to_transcript, transcript_row
 from services.test_runner.store.tables import TEST_RUNS, TRANSCRIPTS
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -29,7 +29,7 @@ class SqlRunStore:
         """Store a run, or return the one that is stored under its id already."""
         async with self._database.session() as session:
             new = sqlite.insert(TEST_RUNS) if self._database.is_sqlite else postgresql.insert(TEST_RUNS)
-            await session.execute(new.values(_run_row(record)).on_conflict_do_nothing())
+            await session.execute(new.values(run_row(record)).on_conflict_do_nothing())
             return await _run(session, record.test_run_id)
 
     async def get_run(self, test_run_id: str) -> RunRecord | None:
@@ -40,7 +40,7 @@ class SqlRunStore:
         """Return those of the runs that are stored, by id."""
         async with self._database.reading() as session:
             found = await session.execute(select(TEST_RUNS).where(TEST_RUNS.c.test_run_id.in_(test_run_ids)))
-            return {row["test_run_id"]: _to_run(row) for row in found.mappings()}
+            return {row["test_run_id"]: to_run(row) for row in found.mappings()}
 
     async def append_window(
         self, test_run_id: str, epoch: int, environment: Environment, transcripts: Sequence[Transcript]
@@ -54,11 +54,12 @@ class SqlRunStore:
             await fence(session, test_run_id, epoch)
             run = await _run(session, test_run_id)
             check_follows(run, transcripts)
-            await session.execute(insert(TRANSCRIPTS), [_transcript_row(item) for item in transcripts])
+            await session.execute(insert(TRANSCRIPTS), [transcript_row(item) for item in transcripts])
+            num_tokens = sum(item.num_generated_tokens for item in transcripts)
             changes = {
                 "environment": environment.to_document(),
                 "num_transcripts": run.num_transcripts + len(transcripts),
-                "num_generated_tokens": run.num_generated_tokens + sum(len(item.token_ids) for item in transcripts),
+                "num_generated_tokens": run.num_generated_tokens + num_tokens,
             }
             await session.execute(update(TEST_RUNS).where(TEST_RUNS.c.test_run_id == test_run_id).values(changes))
             return await _run(session, test_run_id)
@@ -68,7 +69,7 @@ class SqlRunStore:
         async with self._database.reading() as session:
             found = await session.execute(select(TRANSCRIPTS).where(TRANSCRIPTS.c.transcript_id == transcript_id))
             row = found.mappings().one_or_none()
-            return None if row is None else _to_transcript(row)
+            return None if row is None else to_transcript(row)
 
     async def list_transcripts(self, test_run_id: str, after_sequence: int, limit: int) -> tuple[Transcript, ...]:
         """Return up to `limit` transcripts after a place in the run, in their order."""
@@ -79,7 +80,21 @@ class SqlRunStore:
             .limit(limit)
         )
         async with self._database.reading() as session:
-            return tuple(_to_transcript(row) for row in (await session.execute(wanted)).mappings())
+            return tuple(to_transcript(row) for row in (await session.execute(wanted)).mappings())
+
+    async def find_transcripts(self, test_run_id: str, case_ids: Collection[str]) -> tuple[Transcript, ...]:
+        """Return the transcripts of these cases, all repeats."""
+        wanted = select(TRANSCRIPTS).where(
+            TRANSCRIPTS.c.test_run_id == test_run_id, TRANSCRIPTS.c.case_id.in_(case_ids)
+        )
+        async with self._database.reading() as session:
+            return tuple(to_transcript(row) for row in (await session.execute(wanted)).mappings())
+
+    async def stored_cases(self, test_run_id: str) -> frozenset[tuple[str, int]]:
+        """Return case and repeat of every transcript of a run."""
+        wanted = select(TRANSCRIPTS.c.case_id, TRANSCRIPTS.c.repeat).where(TRANSCRIPTS.c.test_run_id == test_run_id)
+        async with self._database.reading() as session:
+            return frozenset((case_id, repeat) for case_id, repeat in await session.execute(wanted))
 
 
 def check_follows(run: RunRecord, transcripts: Sequence[Transcript]) -> None:
@@ -98,57 +113,4 @@ def check_follows(run: RunRecord, transcripts: Sequence[Transcript]) -> None:
 
 async def _run(session: AsyncSession, test_run_id: str) -> RunRecord:
     found = await session.execute(select(TEST_RUNS).where(TEST_RUNS.c.test_run_id == test_run_id))
-    return _to_run(found.mappings().one())
-
-
-def _run_row(record: RunRecord) -> dict[str, Any]:
-    return {
-        "test_run_id": record.test_run_id,
-        "inputs": record.inputs.to_document(),
-        "environment": record.environment.to_document(),
-        "num_transcripts": record.num_transcripts,
-        "num_generated_tokens": record.num_generated_tokens,
-    }
-
-
-def _to_run(row: Mapping[Any, Any]) -> RunRecord:
-    return RunRecord(
-        test_run_id=row["test_run_id"],
-        inputs=RunInputs.from_document(row["inputs"]),
-        environment=Environment(**row["environment"]),
-        num_transcripts=row["num_transcripts"],
-        num_generated_tokens=row["num_generated_tokens"],
-    )
-
-
-def _transcript_row(item: Transcript) -> dict[str, Any]:
-    return {
-        "test_run_id": item.test_run_id,
-        "sequence": item.sequence,
-        "transcript_id": item.transcript_id,
-        "case_id": item.case_id,
-        "repeat": item.repeat,
-        "messages": [[message.role, message.content] for message in item.messages],
-        "token_ids": " ".join(map(str, item.token_ids)),
-        "finish_reason": item.finish_reason.value,
-        "num_prompt_tokens": item.num_prompt_tokens,
-        "num_cached_tokens": item.num_cached_tokens,
-        "prefill_seconds": item.prefill_seconds,
-        "decode_seconds": item.decode_seconds,
-    }
-
-
-def _to_transcript(row: Mapping[Any, Any]) -> Transcript:
-    return Transcript(
-        test_run_id=row["test_run_id"],
-        sequence=row["sequence"],
-        case_id=row["case_id"],
-        repeat=row["repeat"],
-        messages=tuple(Message(role, content) for role, content in row["messages"]),
-        token_ids=tuple(map(int, row["token_ids"].split())),
-        finish_reason=FinishReason(row["finish_reason"]),
-        num_prompt_tokens=row["num_prompt_tokens"],
-        num_cached_tokens=row["num_cached_tokens"],
-        prefill_seconds=row["prefill_seconds"],
-        decode_seconds=row["decode_seconds"],
-    )
+    return to_run(found.mappings().one())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Column, Float, ForeignKey, Integer, MetaData, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
 METADATA = MetaData()
 
@@ -31,4 +31,7 @@ TRANSCRIPTS = Table(
     Column("num_cached_tokens", Integer, nullable=False),
     Column("prefill_seconds", Float, nullable=False),
     Column("decode_seconds", Float, nullable=False),
+    Column("turns", JSON, nullable=False, server_default="[]"),
+    Column("stop", String, nullable=False, server_default=""),
+    Index("transcripts_by_case", "test_run_id", "case_id", "repeat"),
 )

@@ -60,7 +60,7 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
         self._gates = gates
         self.models.register("import", "tiny", "")
         for suite in get_profile("roo_xml").suites():
-            self._keep_suite("built-in", suite.suite_id, suite.text)
+            self._keep_suite(f"built-in:{suite.suite_id}@{suite.version}", suite.suite_id, suite.text)
 
     async def GetModelVersion(
         self, request: model_pb2.GetModelVersionRequest, context: Any

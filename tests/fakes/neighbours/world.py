@@ -71,5 +71,5 @@ class World:
         """Return how many of each thing a loop has made, by the round and step that asked for it."""
         requests = [job.request_id for job in await self.jobs()]
         for shelf in (self.registry.suites, self.registry.datasets):
-            requests += [request_id for request_id in shelf.requests if request_id != "built-in"]
+            requests += [request_id for request_id in shelf.requests if not request_id.startswith("built-in:")]
         return Counter("/".join(request_id.split("/")[-2:]) for request_id in requests)

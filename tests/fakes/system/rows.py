@@ -48,6 +48,9 @@ class World:
     points: dict[str, list[checkpoint_pb2.CurvePoint]] = field(default_factory=dict)
     checkpoints: dict[str, list[checkpoint_pb2.Checkpoint]] = field(default_factory=dict)
     loops: list[loop_pb2.Loop] = field(default_factory=list)
+    generations: list[transcript_pb2.GenerateRequest] = field(default_factory=list)
+    num_broken_off: int = 0
+    ends_at_once: bool = False
 
 
 def job(

@@ -2,63 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from drillyard.evaluator.v1 import comparison_pb2, evaluation_pb2, evaluator_service_pb2_grpc, verdict_pb2
+from drillyard.evaluator.v1 import evaluator_service_pb2_grpc
 from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_pb2
-from drillyard.job.v1 import job_pb2
 from drillyard.registry.v1 import dataset_pb2, import_pb2, model_pb2, registry_service_pb2_grpc, test_suite_pb2
-from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
+from drillyard.test_runner.v1 import test_runner_service_pb2_grpc
 from drillyard.trainer.v1 import checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2
 
-from services.chassis.errors import InvalidArgument, NotFound, Unimplemented
+from services.chassis.errors import InvalidArgument, Unimplemented
 from services.chassis.server import Server
 from services.chassis.telemetry import Telemetry
 from tests.fakes.system import rows
+from tests.fakes.system.answering import cancelled, events, find, page
+from tests.fakes.system.evaluator import Evaluator
 from tests.fakes.system.rows import RUNNING, World
-
-FINAL = (6, 7, 8)
-
-
-def find(listed: Sequence[Any], field: str, wanted: str, noun: str) -> Any:
-    for one in listed:
-        if getattr(one, field) == wanted or getattr(one, field).rpartition("@")[0] == wanted:
-            return one
-    raise NotFound(f"There is no {noun} {wanted!r}.", f"List the {noun}s to see what is there.")
-
-
-def page(listed: Sequence[Any], request: Any) -> tuple[list[Any], str]:
-    start, size = int(request.page_token or 0), request.page_size or 50
-    return list(listed[start : start + size]), str(start + size) if start + size < len(listed) else ""
-
-
-def cancelled(job: job_pb2.Job) -> None:
-    if job.state not in FINAL:
-        job.state = job_pb2.JOB_STATE_CANCELLED
-        job.end_time.GetCurrentTime()
-
-
-async def events(job: job_pb2.Job, after: int, respond: Callable[..., Any]) -> AsyncIterator[Any]:
-    told: list[tuple[str, dict[str, Any]]] = [
-        ("state", {"state": "RUNNING"}),
-        ("progress", {"phase": job.progress.phase, "num_done": job.progress.num_done}),
-    ]
-    for sequence, (kind, payload) in enumerate(told, start=1):
-        if sequence > after:
-            yield respond(event=event(job, sequence, kind, payload))
-    while job.state not in FINAL:
-        await asyncio.sleep(0.05)
-    yield respond(event=event(job, len(told) + 1, "state", {"state": job_pb2.JobState.Name(job.state)}))
-
-
-def event(job: job_pb2.Job, sequence: int, kind: str, payload: dict[str, Any]) -> job_pb2.JobEvent:
-    made = job_pb2.JobEvent(job_id=job.job_id, sequence=sequence, type=kind)
-    made.payload.update(payload)
-    made.event_time.GetCurrentTime()
-    return made
+from tests.fakes.system.test_runner import TestRunner
 
 
 class Models(registry_service_pb2_grpc.RegistryServiceServicer):
@@ -147,130 +108,19 @@ class Registry(Models):
             test_suite_id=request.test_suite_id,
             artifact=request.artifact,
             produced_by=request.produced_by,
+            provenance=request.provenance,
         )
         self.world.suites.insert(0, one)
         return test_suite_pb2.CreateTestSuiteVersionResponse(test_suite_version=one)
+
+    async def ValidateTestSuite(self, request: Any, context: Any) -> Any:
+        problem = test_suite_pb2.TestSuiteProblem(line=2, problem="is not JSON")
+        return test_suite_pb2.ValidateTestSuiteResponse(num_cases=1, problems=[problem])
 
     async def ListTestCases(self, request: Any, context: Any) -> Any:
         find(self.world.suites, "test_suite_version_id", request.test_suite_version_id, "test suite version")
         listed, token = page(self.world.cases, request)
         return test_suite_pb2.ListTestCasesResponse(test_cases=listed, next_page_token=token)
-
-
-class TestRunner(test_runner_service_pb2_grpc.TestRunnerServiceServicer):
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def _run(self, run_id: str) -> Any:
-        return find(self.world.runs, "test_run_id", run_id, "test run")
-
-    async def CreateTestRun(self, request: Any, context: Any) -> Any:
-        find(self.world.model_versions, "model_version_id", request.spec.model_version_id, "model version")
-        find(self.world.suites, "test_suite_version_id", request.spec.test_suite_version_id, "test suite version")
-        if request.spec.num_repeats < 0:
-            raise InvalidArgument("num_repeats is -1.", "Give 1 or more.", field="spec.num_repeats")
-        run_id = f"test_run-{len(self.world.runs)}"
-        one = test_run_pb2.TestRun(test_run_id=run_id, spec=request.spec, num_transcripts_total=130)
-        one.job.CopyFrom(rows.job(run_id, RUNNING, phase="load_model", total=130, unit="cases", age=2))
-        self.world.runs.insert(0, one)
-        self.world.transcripts[run_id] = []
-        return test_run_pb2.CreateTestRunResponse(test_run=one)
-
-    async def GetTestRun(self, request: Any, context: Any) -> Any:
-        return test_run_pb2.GetTestRunResponse(test_run=self._run(request.test_run_id))
-
-    async def ListTestRuns(self, request: Any, context: Any) -> Any:
-        listed, token = page(self.world.runs, request)
-        return test_run_pb2.ListTestRunsResponse(test_runs=listed, next_page_token=token)
-
-    async def CancelTestRun(self, request: Any, context: Any) -> Any:
-        one = self._run(request.test_run_id)
-        cancelled(one.job)
-        return test_run_pb2.CancelTestRunResponse(test_run=one)
-
-    async def WatchTestRun(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        job = self._run(request.test_run_id).job
-        async for response in events(job, request.after_sequence, test_run_pb2.WatchTestRunResponse):
-            yield response
-
-    async def GetTranscript(self, request: Any, context: Any) -> Any:
-        listed = [one for found in self.world.transcripts.values() for one in found]
-        return transcript_pb2.GetTranscriptResponse(
-            transcript=find(listed, "transcript_id", request.transcript_id, "transcript")
-        )
-
-    async def ListTranscripts(self, request: Any, context: Any) -> Any:
-        self._run(request.test_run_id)
-        listed, token = page(self.world.transcripts[request.test_run_id], request)
-        return transcript_pb2.ListTranscriptsResponse(transcripts=listed, next_page_token=token)
-
-
-class Evaluator(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def _evaluation(self, evaluation_id: str) -> Any:
-        return find(self.world.evaluations, "evaluation_id", evaluation_id, "evaluation")
-
-    async def CreateEvaluation(self, request: Any, context: Any) -> Any:
-        run = find(self.world.runs, "test_run_id", request.test_run_id, "test run")
-        evaluation_id = f"evaluation-{len(self.world.evaluations)}"
-        one = evaluation_pb2.Evaluation(
-            evaluation_id=evaluation_id,
-            test_run_id=run.test_run_id,
-            test_suite_version_id=run.spec.test_suite_version_id,
-        )
-        one.job.CopyFrom(rows.job(evaluation_id, RUNNING, phase="judge", age=2))
-        self.world.evaluations.insert(0, one)
-        self.world.verdicts[evaluation_id] = []
-        return evaluation_pb2.CreateEvaluationResponse(evaluation=one)
-
-    async def GetEvaluation(self, request: Any, context: Any) -> Any:
-        return evaluation_pb2.GetEvaluationResponse(evaluation=self._evaluation(request.evaluation_id))
-
-    async def ListEvaluations(self, request: Any, context: Any) -> Any:
-        wanted = [one for one in self.world.evaluations if request.test_run_id in ("", one.test_run_id)]
-        listed, token = page(wanted, request)
-        return evaluation_pb2.ListEvaluationsResponse(evaluations=listed, next_page_token=token)
-
-    async def CancelEvaluation(self, request: Any, context: Any) -> Any:
-        one = self._evaluation(request.evaluation_id)
-        cancelled(one.job)
-        return evaluation_pb2.CancelEvaluationResponse(evaluation=one)
-
-    async def WatchEvaluation(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        job = self._evaluation(request.evaluation_id).job
-        async for response in events(job, request.after_sequence, evaluation_pb2.WatchEvaluationResponse):
-            yield response
-
-    async def ListVerdicts(self, request: Any, context: Any) -> Any:
-        self._evaluation(request.evaluation_id)
-        wanted = [
-            one
-            for one in self.world.verdicts[request.evaluation_id]
-            if request.tool in ("", one.tool) and request.cause in ("", one.cause or "none")
-        ]
-        listed, token = page(wanted, request)
-        return verdict_pb2.ListVerdictsResponse(verdicts=listed, next_page_token=token)
-
-    async def CompareEvaluations(self, request: Any, context: Any) -> Any:
-        ids = (request.before_evaluation_id, request.after_evaluation_id)
-        before, after = (self._evaluation(one) for one in ids)
-        held = [{one.case_id for one in self.world.verdicts[one_id] if one.conforming} for one_id in ids]
-        return comparison_pb2.CompareEvaluationsResponse(
-            comparison=comparison_pb2.Comparison(
-                before_evaluation_id=ids[0],
-                after_evaluation_id=ids[1],
-                before=before.metrics.overall,
-                after=after.metrics.overall,
-                gained_case_ids=sorted(held[1] - held[0]),
-                lost_case_ids=sorted(held[0] - held[1]),
-                sentence=f"{len(held[1] - held[0])} cases gained, {len(held[0] - held[1])} lost.",
-            )
-        )
-
-    async def Judge(self, request: Any, context: Any) -> Any:
-        return verdict_pb2.JudgeResponse(verdict=verdict_pb2.Verdict(cause="no_call", sentence="There is no call."))
 
 
 class Trainer(trainer_service_pb2_grpc.TrainerServiceServicer):

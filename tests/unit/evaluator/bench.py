@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from services.chassis.errors import NotFound, Unavailable
 from services.chassis.jobs import Job, JobRunner, JobStore, MemoryJobStore
 from services.chassis.telemetry import Telemetry
-from services.evaluator.domain.evaluation import Sampling, Subject
+from services.evaluator.domain.grader import ModelGrader
+from services.evaluator.domain.parity import RunDifference
+from services.evaluator.domain.run import Sampling, Subject
+from services.evaluator.domain.verdict import Spent
 from services.evaluator.jobs.evaluation import EvaluationJob
-from services.evaluator.ports import AnswerEnd, RunStatus, Transcript
+from services.evaluator.ports import AnswerEnd, ChatModels, GivenAnswer, RunStatus, Transcript
 from services.evaluator.telemetry import EvaluatorTelemetry
 from services.evaluator.usecases.comparisons import ComparisonUseCases
 from services.evaluator.usecases.evaluations import EvaluationUseCases
+from services.evaluator.usecases.exports import ExportUseCases
+from services.evaluator.usecases.judgements import JudgementUseCases
 from services.evaluator.usecases.verdicts import VerdictUseCases
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
+from services.protocols.turn import Message
 from tests.fakes.evaluator_store import MemoryEvaluationStore
 
 PROFILE = get_profile("roo_xml")
@@ -41,6 +47,33 @@ def subject(test_run_id: str = "run-1", *, num_repeats: int = 1) -> Subject:
     )
 
 
+def transcript(
+    sequence: int, transcript_id: str, case: Case, *texts: str, repeat: int = 0, end: AnswerEnd = AnswerEnd.STOP
+) -> Transcript:
+    """A transcript of these answers, of which the last has this end."""
+    ends = [AnswerEnd.STOP] * (len(texts) - 1) + [end]
+    answers = tuple(GivenAnswer(text, one, num_prompt_tokens=9) for text, one in zip(texts, ends, strict=True))
+    messages: list[Message] = [{"role": "system", "content": "The rules."}, {"role": "user", "content": case.task}]
+    messages += [{"role": "assistant", "content": text} for text in texts]
+    spent = Spent(9 * len(texts), 3, 5 * len(texts), 0.25 * sequence, 0.5)
+    return Transcript(sequence, transcript_id, case.case_id, repeat, answers, spent, tuple(messages))
+
+
+class FakeModels:
+    """A grader that answers as the test says; it fails where no answer is left."""
+
+    def __init__(self, answer: Callable[[str, str], str]) -> None:
+        self.answer = answer
+        self.asked: list[tuple[str, str]] = []
+
+    def open(self, grader: ModelGrader) -> FakeModels:
+        return self
+
+    async def ask(self, system: str, user: str, schema: Mapping[str, object]) -> str:
+        self.asked.append((system, user))
+        return self.answer(system, user)
+
+
 class FakeRuns:
     """Runs whose transcripts and ends the test decides; `num_outages` calls fail before one works."""
 
@@ -48,6 +81,7 @@ class FakeRuns:
         self.runs: dict[str, RunStatus] = {}
         self.transcripts: dict[str, list[Transcript]] = {}
         self.num_outages = 0
+        self.difference = RunDifference(0, 0, ())
         self.followed = asyncio.Event()
         self._changed = asyncio.Event()
 
@@ -62,7 +96,7 @@ class FakeRuns:
             case = CASES[(sequence - 1) % len(CASES)]
             text = "I would rather not." if sequence in wrong else PROFILE.reference_answer(case)
             repeat = (sequence - 1) // len(CASES)
-            stored.append(Transcript(sequence, f"{run_id}-{sequence}", case.case_id, repeat, text, end))
+            stored.append(transcript(sequence, f"{run_id}-{sequence}", case, text, repeat=repeat, end=end))
         self._change(run_id, num_transcripts=len(stored))
 
     def finish(self, run_id: str, state: str = "SUCCEEDED", problem: str = "") -> None:
@@ -93,6 +127,9 @@ class FakeRuns:
                 await self._changed.wait()
                 self._changed.clear()
 
+    async def compare(self, before_test_run_id: str, after_test_run_id: str) -> RunDifference:
+        return self.difference
+
     def _change(self, run_id: str, **values: object) -> None:
         run = self.runs[run_id]
         self.runs[run_id] = replace(run, last_sequence=run.last_sequence + 1, **values)  # type: ignore[arg-type]
@@ -117,32 +154,46 @@ class Bench:
         store: MemoryEvaluationStore | None = None,
         runs: FakeRuns | None = None,
         suites: FakeSuites | None = None,
+        models: ChatModels | None = None,
     ) -> None:
         self.jobs = jobs or MemoryJobStore()
         self.store = store or MemoryEvaluationStore(self.jobs)
         self.runs = runs or FakeRuns()
         self.telemetry = Telemetry()
-        self.evaluations = EvaluationUseCases(jobs=self.jobs, store=self.store, runs=self.runs)
+        self.models = models or FakeModels(lambda _system, _user: '{"reason": "", "score": 0}')
+        self.evaluations = EvaluationUseCases(jobs=self.jobs, store=self.store, runs=self.runs, models=self.models)
         self.verdicts = VerdictUseCases(store=self.store, evaluations=self.evaluations)
-        self.comparisons = ComparisonUseCases(store=self.store, evaluations=self.evaluations)
+        self.judgements = JudgementUseCases()
+        self.comparisons = ComparisonUseCases(store=self.store, evaluations=self.evaluations, runs=self.runs)
+        self.exports = ExportUseCases(
+            store=self.store, evaluations=self.evaluations, comparisons=self.comparisons, runs=self.runs
+        )
         job = EvaluationJob(
             store=self.store,
             runs=self.runs,
             suites=suites or FakeSuites(),
+            models=self.models,
             telemetry=EvaluatorTelemetry(self.telemetry),
         )
         self.runner = JobRunner(self.jobs, owner="me", is_only_owner=True)
         self.runner.register(job.kind, job, limit=4)
 
     def restart(self) -> Bench:
-        return Bench(jobs=self.jobs, store=self.store, runs=self.runs)
+        return Bench(jobs=self.jobs, store=self.store, runs=self.runs, models=self.models)
 
-    async def evaluated(self, run: Subject, *, wrong: Sequence[int] = (), count: int | None = None) -> str:
+    async def evaluated(
+        self,
+        run: Subject,
+        *,
+        wrong: Sequence[int] = (),
+        count: int | None = None,
+        grader: ModelGrader | None = None,
+    ) -> str:
         """Return the id of a finished evaluation of a run with these answers."""
         self.runs.add(run)
         self.runs.answer(run.test_run_id, run.num_transcripts_total if count is None else count, wrong=wrong)
         self.runs.finish(run.test_run_id)
-        created = await self.evaluations.create(f"of {run.test_run_id}", run.test_run_id)
+        created = await self.evaluations.create(f"of {run.test_run_id}", run.test_run_id, grader)
         await self.work(created.job.job_id)
         return created.job.job_id
 

@@ -23,9 +23,11 @@ async def test_every_transcript_of_a_finished_run_gets_one_verdict() -> None:
     assert found.metrics.overall.conforming_rate == pytest.approx(11 / 13)
     assert found.metrics.by_cause == {"no_call": 2}
     assert found.metrics.by_tool[CASES[1].tool].conforming_rate == 0
-    verdicts, token = await bench.verdicts.list_verdicts(evaluation_id, VerdictFilter(), page_size=0, page_token="")
+    verdicts, token, total = await bench.verdicts.list_verdicts(
+        evaluation_id, VerdictFilter(), page_size=0, page_token=""
+    )
     assert [item.case_id for item in verdicts] == [case.case_id for case in CASES]
-    assert token == ""
+    assert (token, total) == ("", 13)
 
 
 async def test_a_run_that_is_still_going_is_followed_to_its_end() -> None:

@@ -1,17 +1,22 @@
-"""The migrations make the tables that the store uses."""
+"""The migrations make the tables that the store uses, and keep what an earlier release stored."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, MetaData
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, MetaData, inspect, text
 
 from services.chassis.database import Database
 from services.chassis.jobs.tables import METADATA as JOB_METADATA
 from services.chassis.migration import migrate
-from services.evaluator.store.sql import MIGRATIONS
+from services.evaluator.domain.verdict import VerdictFilter
+from services.evaluator.metrics.gathering import current_totals, gather_metrics
+from services.evaluator.store.sql import MIGRATIONS, SqlEvaluationStore
 from services.evaluator.store.tables import METADATA
 
 
@@ -27,4 +32,67 @@ async def test_migrations_and_tables_agree(tmp_path: Path) -> None:
 
     async with database.engine.connect() as connection:
         assert await connection.run_sync(differences) == []
+    await database.close()
+
+
+def step(connection: Connection, name: str, *, up: bool) -> None:
+    """Go one revision up to `name`, or down from it."""
+    script = ScriptDirectory(str(MIGRATIONS), version_locations=[str(MIGRATIONS)])
+    module = script.get_revision(name).module
+    with Operations.context(MigrationContext.configure(connection)):
+        module.upgrade() if up else module.downgrade()
+
+
+async def test_evaluations_of_an_earlier_release_stay_readable(tmp_path: Path) -> None:
+    database = Database.open(f"sqlite+aiosqlite:///{tmp_path}/state.db")
+    subject = {
+        "test_run_id": "run-1", "model_version_id": "m@1", "test_suite_version_id": "s@1", "test_suite_digest": "d",
+        "profile_id": "roo_xml", "profile_digest": "d", "prompt_size": "compact", "num_repeats": 1, "seed": 0,
+        "num_transcripts_total": 2, "sampling": {"temperature": 0.0, "top_p": 1.0, "top_k": 0, "max_new_tokens": 192},
+    }  # fmt: skip
+    passed = {"name": "call_present", "status": "passed", "detail": "", "span": None}
+    failed = {"name": "parses", "status": "failed", "detail": "no", "span": [1, 2]}
+    rows = [(1, True, "", [passed]), (2, False, "unclosed", [passed, failed])]
+    async with database.session() as session:
+        connection = await session.connection()
+        await connection.run_sync(step, "0001_evaluations", up=True)
+        await session.execute(
+            text("INSERT INTO evaluations VALUES (1, 'eval-1', 'run-1', :subject, 'sha256:j', 2)"),
+            {"subject": json.dumps(subject)},
+        )
+        for sequence, conforming, cause, layers in rows:
+            await session.execute(
+                text(
+                    "INSERT INTO verdicts VALUES ('eval-1', :sequence, 't', :case, 0, 'read_file', 'read', "
+                    ":conforming, :conforming, :conforming, :cause, 'So.', :layers)"
+                ),
+                {"sequence": sequence, "case": f"c{sequence}", "conforming": conforming, "cause": cause,
+                 "layers": json.dumps(layers)},
+            )  # fmt: skip
+        await connection.run_sync(step, "0002_metrics", up=True)
+    store = SqlEvaluationStore(database)
+    record = await store.get_evaluation("eval-1")
+    assert record is not None and record.subject.endpoint is None and record.totals is None
+    [found] = await store.list_verdicts("eval-1", VerdictFilter(layer="parses"), after_sequence=0, limit=9)
+    assert (found.sequence, found.num_turns, found.scores) == (2, 1, {})
+    assert (await current_totals(store, record)).causes == {"unclosed": 1}
+    metrics = await gather_metrics(store, record)
+    assert (metrics.overall.conforming_rate, metrics.by_layer["parses"].num_passed) == (0.5, 0)
+    await database.close()
+
+
+async def test_the_second_migration_can_be_taken_back(tmp_path: Path) -> None:
+    database = Database.open(f"sqlite+aiosqlite:///{tmp_path}/state.db")
+
+    def columns(connection: Connection) -> set[str]:
+        return {column["name"] for column in inspect(connection).get_columns("verdicts")}
+
+    async with database.session() as session:
+        connection = await session.connection()
+        await connection.run_sync(step, "0001_evaluations", up=True)
+        before = await connection.run_sync(columns)
+        await connection.run_sync(step, "0002_metrics", up=True)
+        assert await connection.run_sync(columns) > before
+        await connection.run_sync(step, "0002_metrics", up=False)
+        assert await connection.run_sync(columns) == before
     await database.close()

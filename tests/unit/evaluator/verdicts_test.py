@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from services.chassis.errors import InvalidArgument, NotFound
 from services.evaluator.convert.verdict import verdict_to_proto
-from services.evaluator.domain.verdict import Layer, VerdictFilter
-from services.evaluator.metrics import reduce_tallies
+from services.evaluator.domain.tallies import Totals
+from services.evaluator.domain.verdict import Layer, Verdict, VerdictFilter
+from services.evaluator.metrics.reduction import reduce_tallies
+from services.evaluator.usecases.judgements import AnswerToJudge
 from services.protocols.cases import case_to_document
 from services.protocols.verdict import LayerStatus
 from tests.unit.evaluator.bench import CASES, PROFILE, Bench, subject
@@ -20,20 +23,20 @@ DOCUMENT = json.dumps(case_to_document(CASE))
 OTHER_TOOL = DOCUMENT.replace('"expected": {"tool": "', '"expected": {"tool": "un')
 
 
-async def judged(**changes: str) -> object:
-    asked = {"profile_id": "roo_xml", "case_document": DOCUMENT, "answer": "", "finish_reason": "", **changes}
-    return await Bench().verdicts.judge(**asked)
+async def judged(answer: str = "", finish_reason: str = "", **changes: Any) -> Verdict:
+    asked = AnswerToJudge("roo_xml", DOCUMENT, answer, finish_reason)
+    return await Bench().judgements.judge(replace(asked, **changes))
 
 
 async def test_a_right_answer_conforms() -> None:
-    verdict = await Bench().verdicts.judge("roo_xml", DOCUMENT, PROFILE.reference_answer(CASE), "")
+    verdict = await judged(PROFILE.reference_answer(CASE), "")
     assert (verdict.conforming, verdict.cause, verdict.tool) == (True, "", CASE.tool)
     assert {layer.status for layer in verdict.layers} <= {LayerStatus.PASSED, LayerStatus.NOT_APPLICABLE}
 
 
 async def test_a_wrong_answer_names_cause_layer_and_span() -> None:
     answer = f"{PROFILE.reference_answer(CASE)}\n\nAnything else?"
-    verdict = await Bench().verdicts.judge("roo_xml", DOCUMENT, answer, "stop")
+    verdict = await judged(answer, "stop")
     failed = next(layer for layer in verdict.layers if layer.status is LayerStatus.FAILED)
     assert verdict.cause == "text_after"
     assert failed.span is not None
@@ -42,18 +45,18 @@ async def test_a_wrong_answer_names_cause_layer_and_span() -> None:
 
 async def test_an_answer_that_the_limit_cut_is_told_from_one_that_was_left_open() -> None:
     answer = PROFILE.reference_answer(CASE)[:-8]
-    cut = await Bench().verdicts.judge("roo_xml", DOCUMENT, answer, "length")
-    left = await Bench().verdicts.judge("roo_xml", DOCUMENT, answer, "stop")
+    cut = await judged(answer, "length")
+    left = await judged(answer, "stop")
     assert (cut.cause, left.cause) == ("truncated_by_limit", "unclosed")
 
 
 async def test_the_judge_rpc_and_an_evaluation_agree_with_the_library() -> None:
     bench = Bench()
     evaluation_id = await bench.evaluated(subject(), wrong=(1, 4))
-    stored, _ = await bench.verdicts.list_verdicts(evaluation_id, VerdictFilter(), page_size=0, page_token="")
+    stored, _, _ = await bench.verdicts.list_verdicts(evaluation_id, VerdictFilter(), page_size=0, page_token="")
     for transcript, verdict, case in zip(bench.runs.transcripts["run-1"], stored, CASES, strict=True):
-        library = PROFILE.judge(case, PROFILE.read_answer(transcript.answer))
-        direct = await bench.verdicts.judge("roo_xml", json.dumps(case_to_document(case)), transcript.answer, "stop")
+        library = PROFILE.judge(case, PROFILE.read_answer(transcript.answers[0].text))
+        direct = await judged(transcript.answers[0].text, case_document=json.dumps(case_to_document(case)))
         assert direct.layers == verdict.layers
         assert (library.conforming, library.cause or "") == (verdict.conforming, verdict.cause)
         assert library.sentence == verdict.sentence == direct.sentence
@@ -86,10 +89,11 @@ async def test_pages_hold_every_wanted_verdict_once() -> None:
     evaluation_id = await bench.evaluated(subject(), wrong=(2, 3, 7, 11))
     token, found = "", []
     while True:
-        page, token = await bench.verdicts.list_verdicts(
+        page, token, total = await bench.verdicts.list_verdicts(
             evaluation_id, VerdictFilter(cause="no_call"), page_size=2, page_token=token
         )
         found += [item.sequence for item in page]
+        assert total == 4
         if not token:
             break
     assert found == [2, 3, 7, 11]
@@ -116,7 +120,7 @@ async def test_verdicts_of_an_unknown_evaluation_are_not_found() -> None:
 
 
 def test_no_verdicts_have_rates_of_zero() -> None:
-    metrics = reduce_tallies([])
+    metrics = reduce_tallies([], Totals())
     assert (metrics.overall.num_cases, metrics.overall.conforming_rate) == (0, 0)
     assert (metrics.by_tool, metrics.by_cause) == ({}, {})
 
@@ -136,7 +140,7 @@ def test_layers_that_were_stored_without_a_score_are_still_read() -> None:
 
 
 async def test_scores_travel_to_the_wire_and_are_absent_where_a_layer_does_not_apply() -> None:
-    verdict = await Bench().verdicts.judge("roo_xml", DOCUMENT, PROFILE.reference_answer(CASE), "")
+    verdict = await judged(PROFILE.reference_answer(CASE), "")
     for layer, message in zip(verdict.layers, verdict_to_proto(verdict).layers, strict=True):
         assert message.HasField("score") is (layer.status is not LayerStatus.NOT_APPLICABLE)
         assert message.turn == 0

@@ -26,7 +26,7 @@ from tests.fakes.feedback_store import MemoryLoopStore
 from tests.fakes.neighbours.world import World
 
 SPEC = LoopSpec(
-    "tiny", "roo_xml/core", (Goal("conforming_rate", 0.8),), budget=Budget(max_rounds=2), seed=7, num_examples=26
+    "tiny", "roo_xml/core@1", (Goal("conforming_rate", 0.8),), budget=Budget(max_rounds=2), seed=7, num_examples=26
 )
 
 

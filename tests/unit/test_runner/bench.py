@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 
-from services.chassis.errors import NotFound
+from services.chassis.errors import NotFound, PermissionDenied
 from services.chassis.jobs import Job, JobRunner, JobStore, MemoryJobStore
 from services.chassis.telemetry import Telemetry
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
-from services.test_runner.domain import Artifact, Environment, FinishReason, TestRunSpec, Transcript
+from services.test_runner.domain import Artifact, Endpoint, Environment, FinishReason, TestRunSpec, Transcript
 from services.test_runner.jobs.test_run import TestRunJob
 from services.test_runner.ports import (
     Activity,
     Answer,
+    CasePage,
     GenerationEvent,
     Prepared,
     Prompt,
@@ -24,7 +25,9 @@ from services.test_runner.ports import (
     Workload,
 )
 from services.test_runner.telemetry import TestRunnerTelemetry
-from services.test_runner.usecases import TestRunUseCases
+from services.test_runner.usecases.comparison import ComparisonUseCases
+from services.test_runner.usecases.test_run import TestRunUseCases
+from services.test_runner.usecases.transcript import TranscriptUseCases
 from tests.fakes.test_runner_store import MemoryRunStore
 
 SPEC = TestRunSpec(model_version_id="tiny", test_suite_version_id="roo_xml/core")
@@ -38,21 +41,38 @@ class FakeRegistry:
     def __init__(self, cases: tuple[Case, ...]) -> None:
         self.cases = cases
         self.newest = "tiny@1"
+        self.digest = "sha256:b"
+        self.page_size = 3
+        self.profile_id = "roo_xml"
+        self.suite_version_id = "roo_xml/core@1"
+        self.is_empty = False
 
     async def resolve_model(self, model_version_id: str) -> ResolvedModel:
         if model_version_id == "adapted@2":
-            return ResolvedModel("adapted@2", Artifact("base", "sha256:b"), Artifact("adapter", "sha256:a"))
-        if model_version_id not in ("tiny", "tiny@1"):
+            return ResolvedModel("adapted@2", Artifact("base", self.digest), Artifact("adapter", "sha256:a"))
+        if self.is_empty or model_version_id not in ("tiny", "tiny@1"):
             raise NotFound(f"There is no model version {model_version_id}.", "List the models.")
-        return ResolvedModel(self.newest, Artifact("base", "sha256:b"), None)
+        return ResolvedModel(
+            self.newest if model_version_id == "tiny" else model_version_id, Artifact("base", self.digest), None
+        )
 
     async def resolve_suite(self, test_suite_version_id: str) -> ResolvedSuite:
         if test_suite_version_id not in ("roo_xml/core", "roo_xml/core@1"):
             raise NotFound(f"There is no suite version {test_suite_version_id}.", "List the suites.")
-        return ResolvedSuite("roo_xml/core@1", "sha256:s", "roo_xml", len(self.cases))
+        return ResolvedSuite(self.suite_version_id, "sha256:s", self.profile_id, len(self.cases))
 
-    async def list_cases(self, test_suite_version_id: str) -> tuple[Case, ...]:
-        return self.cases
+    async def list_cases(self, test_suite_version_id: str, page_token: str) -> CasePage:
+        start = int(page_token or 0)
+        end = start + self.page_size
+        return CasePage(self.cases[start:end], str(end) if end < len(self.cases) else "")
+
+
+class FakePolicy:
+    """Allows every host but `forbidden`."""
+
+    def check(self, endpoint: Endpoint) -> None:
+        if endpoint.host == "forbidden":
+            raise PermissionDenied("The host is not allowed.", "Use another.")
 
 
 @dataclass
@@ -65,6 +85,8 @@ class FakeBackend:
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     blocks_call: int = 0
     num_closed: int = 0
+    on_prepared: Callable[[], Awaitable[object]] | None = None
+    answer: Callable[[Prompt], Answer] = field(default_factory=lambda: answer_to)
 
     async def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
         self.workloads.append(workload)
@@ -73,13 +95,15 @@ class FakeBackend:
             yield Activity("load_model")
             self.before(call, -1)
             yield Prepared(self.environment)
+            if self.on_prepared is not None:
+                await self.on_prepared()
             yield Activity("generate", 0, len(workload.prompts))
             for place, prompt in enumerate(workload.prompts):
                 self.before(call, place)
                 if call == self.blocks_call and place == len(workload.prompts) // 2:
                     self.reached.set()
                     await asyncio.Event().wait()
-                yield answer_to(prompt)
+                yield self.answer(prompt)
         finally:
             self.num_closed += 1
 
@@ -92,14 +116,23 @@ class Bench:
     """One service's parts; `restart` makes a second process over the same stores."""
 
     def __init__(
-        self, backend: FakeBackend, *, jobs: JobStore | None = None, store: MemoryRunStore | None = None
+        self,
+        backend: FakeBackend,
+        *,
+        jobs: JobStore | None = None,
+        store: MemoryRunStore | None = None,
+        cases: tuple[Case, ...] = (),
     ) -> None:
         self.backend = backend
         self.jobs = jobs or MemoryJobStore()
         self.store = store or MemoryRunStore(self.jobs)
-        self.registry = FakeRegistry(CASES)
+        self.registry = FakeRegistry(cases or CASES)
         self.telemetry = Telemetry()
-        self.usecases = TestRunUseCases(jobs=self.jobs, store=self.store, registry=self.registry, window_size=4)
+        self.usecases = TestRunUseCases(
+            jobs=self.jobs, store=self.store, registry=self.registry, policy=FakePolicy(), window_size=4
+        )
+        self.transcripts_of = TranscriptUseCases(jobs=self.jobs, store=self.store)
+        self.comparisons = ComparisonUseCases(jobs=self.jobs, store=self.store)
         job = TestRunJob(
             store=self.store,
             registry=self.registry,
@@ -111,7 +144,7 @@ class Bench:
         self.runner.register(job.kind, job)
 
     def restart(self, backend: FakeBackend) -> Bench:
-        return Bench(backend, jobs=self.jobs, store=self.store)
+        return Bench(backend, jobs=self.jobs, store=self.store, cases=self.registry.cases)
 
     async def work(self, run_id: str) -> Job:
         """Run jobs until this one has ended, and return it."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 
 from services.chassis.errors import ResourceExhausted
 from services.chassis.jobs import JobState
-from services.test_runner.domain import Environment, FinishReason, Sampling
+from services.test_runner.domain import Endpoint, Environment, FinishReason, Sampling, TestRunSpec
 from services.test_runner.ports import BackendFaultError
 from tests.unit.test_runner.bench import CASES, SPEC, Bench, FakeBackend
 
@@ -32,7 +33,9 @@ async def test_every_case_gets_one_transcript_in_the_suites_order() -> None:
     assert [item.case_id for item in stored] == [case.case_id for case in CASES]
     assert [len(workload.prompts) for workload in bench.backend.workloads] == [4, 4, 2]
     assert stored[0].messages[0].role == "system"
-    assert stored[0].messages[-1].role == "assistant" and stored[0].messages[-1].content.startswith("answer 1 ")
+    assert stored[0].messages[-1].role == "assistant" and stored[0].messages[-1].content.startswith(
+        f"answer {CASES[0].case_id}#0 "
+    )
 
 
 async def test_repeats_are_answered_with_seeds_of_their_own() -> None:
@@ -174,3 +177,52 @@ async def test_stored_answers_are_counted_for_the_operator() -> None:
     assert 'drillyard_test_runner_transcripts_total{finish_reason="backend_fault"} 1.0' in series
     assert "drillyard_test_runner_generated_tokens_total 27.0" in series
     assert "drillyard_test_runner_failed_windows_total 2.0" in series
+
+
+ENDPOINT = Endpoint("http://127.0.0.1:1/v1", "m")
+BY_ENDPOINT = replace(SPEC, model_version_id="", endpoint=ENDPOINT)
+
+
+async def test_a_run_needs_no_weights_where_an_endpoint_answers() -> None:
+    bench = Bench(FakeBackend(environment=Environment(endpoint={"server": "vLLM"})))
+    run = await bench.usecases.create("r", BY_ENDPOINT)
+    assert (await bench.work(run.job.job_id)).state is JobState.SUCCEEDED
+    workload = bench.backend.workloads[0]
+    assert (workload.base, workload.endpoint) == (None, ENDPOINT)
+    record = await bench.store.get_run(run.job.job_id)
+    assert record is not None and record.environment.endpoint == {"server": "vLLM"}
+
+
+async def test_an_endpoint_that_was_never_there_fails_the_run() -> None:
+    bench = Bench(break_at((1, -1), (2, -1)))
+    run = await bench.usecases.create("r", BY_ENDPOINT)
+    job = await bench.work(run.job.job_id)
+    assert job.state is JobState.FAILED
+    assert job.error is not None and "endpoint cannot be asked" in job.error.problem
+
+
+async def test_an_endpoint_that_goes_away_later_costs_its_cases_not_the_run() -> None:
+    bench = Bench(break_at((2, -1), (3, -1), (4, -1), (5, -1)))
+    run = await bench.usecases.create("r", BY_ENDPOINT)
+    job = await bench.work(run.job.job_id)
+    stored = await bench.transcripts(run.job.job_id)
+    assert job.state is JobState.SUCCEEDED
+    assert [item.finish_reason for item in stored] == [FinishReason.STOP] * 4 + [FinishReason.BACKEND_FAULT] * 6
+    assert stored[-1].turns[0].detail == "The generation worker was killed."
+
+
+async def test_a_spec_is_the_same_after_it_was_stored_and_an_old_one_is_still_read() -> None:
+    whole = replace(
+        BY_ENDPOINT, throughput=True, log_probs=True, run_timeout_seconds=9.0, repeat_of_test_run_id="run-1"
+    )
+    assert TestRunSpec.from_document(json.loads(json.dumps(whole.to_document()))) == whole
+    assert set(SPEC.to_document()) == {
+        "model_version_id",
+        "test_suite_version_id",
+        "prompt_size",
+        "sampling",
+        "num_repeats",
+        "seed",
+        "dtype",
+    }
+    assert TestRunSpec.from_document(SPEC.to_document()) == SPEC

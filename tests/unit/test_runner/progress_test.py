@@ -23,7 +23,7 @@ async def shown(jobs: MemoryJobStore, context: JobContext) -> Json:
 
 async def test_the_phases_are_told_apart() -> None:
     jobs, context, progress = await progress_of(num_stored=0, num_total=20)
-    await progress.window_started()
+    await progress.round_started()
     assert (await shown(jobs, context))["message"] == "The model is being loaded."
     await progress.active(Activity("generate"))
     assert (await shown(jobs, context))["message"] == "The prompts are being read."
@@ -34,7 +34,7 @@ async def test_the_phases_are_told_apart() -> None:
 async def test_what_was_stored_before_a_restart_is_counted() -> None:
     jobs, context, progress = await progress_of(num_stored=10, num_total=20)
     await progress.active(Activity("generate", 5, 1))
-    await progress.answered()
+    await progress.session_over()
     assert (await shown(jobs, context))["done"] == 11
     await progress.window_stored(15)
     assert (await shown(jobs, context))["done"] == 15
@@ -43,8 +43,8 @@ async def test_what_was_stored_before_a_restart_is_counted() -> None:
 async def test_answers_of_a_try_that_broke_are_not_counted() -> None:
     jobs, context, progress = await progress_of(num_stored=0, num_total=20)
     await progress.active(Activity("generate", 5, 1))
-    await progress.answered()
-    await progress.window_started()
+    await progress.session_over()
+    await progress.restarted()
     assert (await shown(jobs, context))["done"] == 0
 
 
@@ -52,7 +52,7 @@ async def test_no_time_is_promised_from_a_few_answers() -> None:
     jobs, context, progress = await progress_of(num_stored=0, num_total=20)
     await progress.active(Activity("generate", 5, 4))
     for _ in range(4):
-        await progress.answered()
+        await progress.session_over()
     assert "eta_seconds" not in await shown(jobs, context)
-    await progress.answered()
+    await progress.session_over()
     assert (await shown(jobs, context))["eta_seconds"] >= 0

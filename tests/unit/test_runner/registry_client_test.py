@@ -87,9 +87,17 @@ async def test_weights_that_cannot_be_loaded_are_refused(client: RegistryClient,
 
 
 async def test_all_pages_of_cases_are_read_in_order(client: RegistryClient) -> None:
-    assert await client.list_cases("roo_xml/core@1") == CASES
+    found, token = [], ""
+    while True:
+        page = await client.list_cases("roo_xml/core@1", token)
+        found.append(page.cases)
+        token = page.next_token
+        if not token:
+            break
+    assert [len(cases) for cases in found] == [2] * 5
+    assert tuple(case for cases in found for case in cases) == CASES
 
 
 async def test_a_case_that_cannot_be_read_is_named(client: RegistryClient) -> None:
     with pytest.raises(FailedPrecondition, match="odd"):
-        await client.list_cases("broken@1")
+        await client.list_cases("broken@1", "")

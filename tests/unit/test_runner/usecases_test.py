@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unimplemented
-from services.test_runner.domain import FinishReason, Message, RunInputs, Sampling, TestRunSpec, Transcript, windows
+from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from services.test_runner.domain import FinishReason, Message, Sampling, TestRunSpec, Transcript, items
 from tests.unit.test_runner.bench import SPEC, Bench, FakeBackend
 
 
@@ -21,7 +21,9 @@ async def finished_run(bench: Bench, request_id: str = "r") -> str:
 async def pages(bench: Bench, run_id: str, size: int) -> list[list[int]]:
     token, found = "", []
     while True:
-        page, token = await bench.usecases.list_transcripts(run_id, page_size=size, page_token=token, after_sequence=0)
+        page, token = await bench.transcripts_of.list_transcripts(
+            run_id, page_size=size, page_token=token, after_sequence=0
+        )
         found.append([item.sequence for item in page])
         if not token:
             return found
@@ -38,7 +40,7 @@ async def test_an_adapter_version_brings_the_weights_it_is_loaded_on() -> None:
     run = await bench.usecases.create("r", replace(SPEC, model_version_id="adapted@2"))
     await bench.work(run.job.job_id)
     workload = bench.backend.workloads[0]
-    assert workload.adapter is not None
+    assert workload.adapter is not None and workload.base is not None
     assert (workload.base.uri, workload.adapter.uri) == ("base", "adapter")
 
 
@@ -101,15 +103,16 @@ async def test_a_suite_without_cases_is_refused() -> None:
 
 
 async def test_unknown_runs_and_transcripts_are_not_found() -> None:
-    usecases = Bench(FakeBackend()).usecases
+    bench = Bench(FakeBackend())
+    usecases = bench.usecases
     with pytest.raises(NotFound, match="test run"):
         await usecases.get("run-0")
     with pytest.raises(NotFound, match="test run"):
         await usecases.cancel("run-0")
     with pytest.raises(NotFound, match="test run"):
-        await usecases.list_transcripts("run-0", page_size=0, page_token="", after_sequence=0)
+        await bench.transcripts_of.list_transcripts("run-0", page_size=0, page_token="", after_sequence=0)
     with pytest.raises(NotFound, match="transcript"):
-        await usecases.get_transcript("run-0-1")
+        await bench.transcripts_of.get_transcript("run-0-1")
 
 
 async def test_jobs_of_another_kind_are_not_runs() -> None:
@@ -140,7 +143,7 @@ async def test_pages_hold_every_transcript_once(size: int) -> None:
 async def test_a_reader_can_go_on_after_a_place() -> None:
     bench = Bench(FakeBackend())
     run_id = await finished_run(bench)
-    page, _ = await bench.usecases.list_transcripts(run_id, page_size=0, page_token="", after_sequence=7)
+    page, _ = await bench.transcripts_of.list_transcripts(run_id, page_size=0, page_token="", after_sequence=7)
     assert [item.sequence for item in page] == [8, 9, 10]
 
 
@@ -161,7 +164,7 @@ async def test_page_sizes_out_of_bounds_are_refused(size: int) -> None:
     bench = Bench(FakeBackend())
     run_id = await finished_run(bench)
     with pytest.raises(InvalidArgument):
-        await bench.usecases.list_transcripts(run_id, page_size=size, page_token="", after_sequence=0)
+        await bench.transcripts_of.list_transcripts(run_id, page_size=size, page_token="", after_sequence=0)
     with pytest.raises(InvalidArgument):
         await bench.usecases.list_runs(size, "")
 
@@ -171,7 +174,7 @@ async def test_tokens_that_no_list_gave_out_are_refused(token: str) -> None:
     bench = Bench(FakeBackend())
     run_id = await finished_run(bench)
     with pytest.raises(InvalidArgument):
-        await bench.usecases.list_transcripts(run_id, page_size=0, page_token=token, after_sequence=0)
+        await bench.transcripts_of.list_transcripts(run_id, page_size=0, page_token=token, after_sequence=0)
 
 
 async def test_watching_ends_with_the_run() -> None:
@@ -182,19 +185,11 @@ async def test_watching_ends_with_the_run() -> None:
     assert events[-1].payload["state"] == "SUCCEEDED"
 
 
-async def test_what_is_not_built_says_so() -> None:
-    bench = Bench(FakeBackend())
-    run_id = await finished_run(bench)
-    with pytest.raises(Unimplemented, match="not built"):
-        await bench.usecases.pause(run_id)
-    with pytest.raises(Unimplemented, match="not built"):
-        bench.usecases.generate()
-
-
-@pytest.mark.parametrize(("num_done", "num_left"), [(0, 3), (4, 2), (8, 1), (9, 0)])
-def test_windows_are_cut_at_the_same_places_wherever_a_run_goes_on(num_done: int, num_left: int) -> None:
-    inputs = RunInputs("", "", None, None, "", "", "", num_cases=3, window_size=4)  # type: ignore[arg-type]
-    every = list(windows(inputs, 3))
-    assert [[item.sequence for item in window] for window in every] == [[1, 2, 3, 4], [5, 6, 7, 8], [9]]
-    assert [item.case_index for window in every for item in window] == [0, 1, 2] * 3
-    assert list(windows(inputs, 3, num_done=num_done)) == every[len(every) - num_left :]
+@pytest.mark.parametrize("num_done", [0, 4, 8, 9])
+def test_a_run_goes_on_with_the_items_that_are_left(num_done: int) -> None:
+    every = list(items(3, 3))
+    assert [item.number for item in every] == list(range(1, 10))
+    assert [(item.case_index, item.repeat) for item in every] == [
+        (case, repeat) for repeat in range(3) for case in range(3)
+    ]
+    assert list(items(3, 3, num_done=num_done)) == every[num_done:]

@@ -10,8 +10,20 @@ from drillyard.test_runner.v1 import test_run_pb2, transcript_pb2
 from drillyard.trainer.v1 import checkpoint_pb2, training_job_pb2
 from google.protobuf.json_format import MessageToDict, ParseDict
 
+from ui.api import evaluations, test_runs, transcripts, verdicts
 from ui.api.schemas import example_of, schema_of
 
+BODIES: tuple[tuple[Any, Any, set[str]], ...] = (
+    (test_runs.SamplingBody, test_run_pb2.Sampling, set()),
+    (test_runs.EndpointBody, test_run_pb2.Endpoint, set()),
+    (test_runs.TestRunBody, test_run_pb2.TestRunSpec, {"request_id"}),
+    (evaluations.GraderBody, evaluation_pb2.ModelGrader, set()),
+    (evaluations.EvaluationBody, evaluation_pb2.CreateEvaluationRequest, set()),
+    (verdicts.JudgeBody, verdict_pb2.JudgeRequest, set()),
+    (transcripts.PromptBody, transcript_pb2.RenderPromptRequest, set()),
+    (transcripts.MessageBody, transcript_pb2.Message, set()),
+    (transcripts.CallBody, transcript_pb2.ToolCall, set()),
+)
 KINDS = (
     model_pb2.ListModelVersionsResponse,
     import_pb2.GetImportResponse,
@@ -37,6 +49,11 @@ def test_what_is_answered_has_the_form_that_the_schema_says(kind: Any) -> None:
     message = ParseDict(example_of(kind.DESCRIPTOR), kind())
     document = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
     _check(document, schema_of(kind.DESCRIPTOR), kind.__name__)
+
+
+@pytest.mark.parametrize(("body", "kind", "own"), BODIES)
+def test_a_body_takes_every_field_of_its_message(body: Any, kind: Any, own: set[str]) -> None:
+    assert set(body.model_fields) - own == {field.name for field in kind.DESCRIPTOR.fields}
 
 
 def _check(value: Any, schema: dict[str, Any], place: str) -> None:

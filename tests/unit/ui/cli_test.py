@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,9 +19,11 @@ from typer.testing import CliRunner
 
 from ui.cli.commands.demo import model_id_of_source
 from ui.cli.commands.models import model_id_of
+from ui.cli.commands.test_runs.progress import speed_texts
 from ui.cli.connection import Gateway, GatewayError
 from ui.cli.follow import Moment, PlainLines, display, follow, job_moment
 from ui.cli.options import Common, command
+from ui.cli.results import interval_text, verdict_text
 
 
 def test_the_fields_of_a_group_are_options_of_the_command() -> None:
@@ -149,3 +152,30 @@ def test_another_server_is_not_taken_for_a_gateway(body: bytes) -> None:
         with pytest.raises(GatewayError) as caught:
             Gateway(f"127.0.0.1:{server.server_port}").get("/models")
     assert "not the gateway's" in caught.value.problem
+
+
+def _going(**more: Any) -> dict[str, Any]:
+    job = {"state": "JOB_STATE_RUNNING", "start_time": "2026-11-22T10:00:00Z"}
+    return {"job": job, "num_generated_tokens": "1200", "num_transcripts": 20, "num_transcripts_total": 80, **more}
+
+
+def test_a_run_tells_tokens_per_second_and_the_time_that_is_left() -> None:
+    now = datetime.fromisoformat("2026-11-22T10:00:40Z").timestamp()
+    assert speed_texts(_going(), now) == ["30 tokens/s", "2 min 00 s left"]
+    ended = {"state": "JOB_STATE_SUCCEEDED", "start_time": "2026-11-22T10:00:00Z", "end_time": "2026-11-22T10:00:10Z"}
+    assert speed_texts(_going(job=ended, num_transcripts=80), now) == ["120 tokens/s"]
+    assert speed_texts(_going(num_transcripts=0), now) == []
+    assert speed_texts(_going(job={"state": "JOB_STATE_QUEUED"}), now) == []
+
+
+def test_verdicts_so_far_are_counted() -> None:
+    overall = {"num_cases": 40, "conforming_rate": 0.5, "accepted_rate": 0.6}
+    assert verdict_text({"metrics": {"overall": overall}}) == "40 judged: 20 conform, 4 only accepted, 16 fail"
+    assert verdict_text({"metrics": {"overall": overall | {"accepted_rate": 0.5}}}) == "40 judged: 20 conform, 20 fail"
+    assert verdict_text({}) == ""
+
+
+def test_an_interval_is_told_only_where_one_is_known() -> None:
+    assert interval_text({"conforming_interval": {"low": 0.25, "high": 0.5}}) == "25.0 to 50.0 %"
+    assert interval_text({"conforming_interval": {"low": -0.1, "high": 0.0}}) == "-10.0 to 0.0 %"
+    assert interval_text({"conforming_interval": {"low": 0, "high": 0}}) == interval_text({}) == ""

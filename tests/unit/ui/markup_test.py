@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 import pytest
 
 from ui.markup.environment import render, visible
-from ui.markup.report import render_report
-from ui.views.evaluations import CAUSE_SENTENCES, LayerView, TranscriptView, VerdictRow
+from ui.views.evaluations import CAUSE_SENTENCES, LAYER_SENTENCES
+from ui.views.transcripts import AnswerView, LayerView, MessageView, TranscriptView, VerdictPage, VerdictRow
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -41,14 +41,16 @@ class _Tags(HTMLParser):
 def _transcript(text: str) -> TranscriptView:
     row = VerdictRow("t/1", text, text, text, "failed", text, text)
     layers = (LayerView(text, "failed", text),)
-    return TranscriptView(row, (("system", text), ("user", text)), text, text, text, layers, "stop", 1, 1, 0.1)
+    message = MessageView("user", text, (text,))
+    answer = AnswerView((message,), text, text, text, (text,), text, text)
+    return TranscriptView(row, (message,), (answer, answer), layers, text, (text,))
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_transcript_adds_no_tag_and_no_handler(text: str) -> None:
     harmless, hostile = _Tags(), _Tags()
-    harmless.feed(render("pages/transcript", view=_transcript("plain")))
-    html = render("pages/transcript", view=_transcript(text))
+    harmless.feed(render("pages/runs/transcript", view=_transcript("plain")))
+    html = render("pages/runs/transcript", view=_transcript(text))
     hostile.feed(html)
     assert hostile.tags == harmless.tags
     assert hostile.attributes == harmless.attributes
@@ -58,38 +60,37 @@ def test_a_hostile_transcript_adds_no_tag_and_no_handler(text: str) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_text_reads_as_itself_with_hidden_characters_named(text: str) -> None:
     parser = _Tags()
-    parser.feed(render("notice", tone="bad", problem=text, next_step=""))
+    parser.feed(render("notice", tone="bad", problem=text, next_step="", blames=""))
     assert visible(text) in parser.text
     assert not re.search("[\x1b\x07\u202e\u2066\u200b\ufeff]", parser.text)
 
 
 def test_what_browser_templates_would_read_as_code_is_written_as_entities() -> None:
-    html = render("notice", tone="bad", problem="${x} {{y}} `z`", next_step="")
+    html = render("notice", tone="bad", problem="${x} {{y}} `z`", next_step="", blames="")
     assert not re.search(r"[${}`]", html)
 
 
 def test_a_hostile_name_in_a_list_stays_inside_its_attribute() -> None:
     row = VerdictRow('t" data-x="1', "case", "tool", "kind", "failed", "no_call", "why")
     parser = _Tags()
-    parser.feed(render("pages/verdicts", verdicts=[row], num_all=1, picked=""))
-    assert "data-x" not in parser.attributes
+    parser.feed(
+        render("pages/runs/verdicts", page=VerdictPage((row,), 1, '5" data-y="2'), first=0, picked="", is_live=False)
+    )
+    assert {"data-x", "data-y"}.isdisjoint(parser.attributes)
 
 
 def test_newlines_and_tabs_of_an_answer_are_kept() -> None:
-    view = replace(_transcript("x"), answer_before="a\n\tb", answer_failing="", answer_after="")
-    assert "a\n\tb" in render("pages/transcript", view=view)
-
-
-def test_a_report_holds_everything_it_needs() -> None:
-    from tests.unit.ui.report_test import REPORT
-
-    html = render_report(REPORT)
-    assert not re.search(r'(src|href)="(?!#)', html)
-    assert "@import" not in html
-    assert "url(" not in html
+    view = replace(_transcript("x"), answers=(AnswerView((), "a\n\tb", "", "", (), "", ""),))
+    assert "a\n\tb" in render("pages/runs/transcript", view=view)
 
 
 def test_every_cause_has_a_sentence() -> None:
     from services.protocols.verdict import Cause
 
     assert set(CAUSE_SENTENCES) == {str(cause) for cause in Cause}
+
+
+def test_every_layer_has_a_sentence() -> None:
+    from services.protocols.verdict import LayerName
+
+    assert set(LAYER_SENTENCES) == {str(layer) for layer in LayerName}

@@ -12,11 +12,11 @@ from drillyard.trainer.v1.checkpoint_pb2 import CurvePoint
 from drillyard.trainer.v1.training_job_pb2 import TrainingJob
 
 from ui.views import words
-from ui.views.evaluations import transcript_view
 from ui.views.jobs import JobView, job_view
 from ui.views.loops import loop_progress_view
 from ui.views.models import model_tree
 from ui.views.training_jobs import training_job_view
+from ui.views.transcripts import transcript_view
 
 RUNNING, SUCCEEDED, FAILED = JobState.JOB_STATE_RUNNING, JobState.JOB_STATE_SUCCEEDED, JobState.JOB_STATE_FAILED
 
@@ -81,7 +81,8 @@ def test_versions_stand_below_what_they_were_made_from() -> None:
 def _shown(layers: list[Layer], answer: str = "abcdef") -> tuple[str, str, str]:
     transcript = Transcript(messages=[Message(role="user", content="q"), Message(role="assistant", content=answer)])
     view = transcript_view(transcript, Verdict(layers=layers))
-    return view.answer_before, view.answer_failing, view.answer_after
+    (shown,) = view.answers
+    return shown.before, shown.failing, shown.after
 
 
 def test_the_span_of_the_first_failing_layer_is_marked() -> None:

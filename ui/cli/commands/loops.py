@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 
 from ui.cli.commands.models import refuse_failed
-from ui.cli.commands.test_runs import print_events
 from ui.cli.connection import Document, Gateway
 from ui.cli.follow import Display, Moment, display, follow, job_moment
 from ui.cli.options import Common, Follow, command, listing
-from ui.cli.output import connected, print_table, show
+from ui.cli.output import connected, print_events, print_table, show
 
 app = typer.Typer(help="Improve a model until goals are met.")
 LoopId = Annotated[str, typer.Argument(help="A loop.")]

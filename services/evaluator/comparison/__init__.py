@@ -1,0 +1,1 @@
+"""Comparison: two evaluations of one suite version side by side, as progress or as two forms of one model."""

@@ -1,0 +1,32 @@
+"""Exports, from the wire."""
+
+from __future__ import annotations
+
+from drillyard.evaluator.v1 import export_pb2
+
+from services.chassis.errors import InvalidArgument
+from services.evaluator.domain.export import ExportFact, ExportFormat
+
+_FORMATS = {
+    export_pb2.EXPORT_FORMAT_JSON: ExportFormat.JSON,
+    export_pb2.EXPORT_FORMAT_CSV: ExportFormat.CSV,
+    export_pb2.EXPORT_FORMAT_INSPECT: ExportFormat.INSPECT,
+    export_pb2.EXPORT_FORMAT_HTML: ExportFormat.HTML,
+}
+
+
+def format_from_proto(request: export_pb2.ExportEvaluationRequest) -> ExportFormat:
+    """Return the form of an export.
+
+    Raises:
+        InvalidArgument: It is not one.
+    """
+    found = _FORMATS.get(request.format)
+    if found is None:
+        raise InvalidArgument("The export has no format.", "Use one of: JSON, CSV, INSPECT, HTML.", field="format")
+    return found
+
+
+def facts_from_proto(request: export_pb2.ExportEvaluationRequest) -> tuple[ExportFact, ...]:
+    """Return the further facts of a page."""
+    return tuple(ExportFact(fact.group, fact.name, fact.value) for fact in request.facts)

@@ -1,0 +1,71 @@
+"""What exports are written from."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from services.evaluator.domain.comparison import Comparison
+from services.evaluator.domain.evaluation import EvaluationRecord
+from services.evaluator.domain.export import ExportFact
+from services.evaluator.domain.metrics import Metrics
+from services.evaluator.domain.tallies import Failing
+from services.evaluator.domain.verdict import Verdict, VerdictFilter
+from services.evaluator.ports import EvaluationStore, RunStatus, TestRuns, Transcript
+
+_PAGE_SIZE = 200
+
+
+@dataclass(frozen=True)
+class Before:
+    """The earlier evaluation that a page is set against."""
+
+    record: EvaluationRecord
+    metrics: Metrics
+    run: RunStatus
+    failing: Sequence[Failing]
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
+class Source:
+    """One evaluation, with the means to read its verdicts and transcripts page by page."""
+
+    record: EvaluationRecord
+    metrics: Metrics
+    run: RunStatus
+    failing: Sequence[Failing]
+    state: str
+    create_time: str
+    end_time: str
+    store: EvaluationStore
+    runs: TestRuns
+    before: Before | None = None
+    facts: tuple[ExportFact, ...] = ()
+
+    async def verdicts(self, wanted: VerdictFilter = VerdictFilter()) -> AsyncGenerator[Verdict]:
+        """Yield the wanted verdicts in the order of judging."""
+        after = 0
+        while page := await self.store.list_verdicts(
+            self.record.evaluation_id, wanted, after_sequence=after, limit=_PAGE_SIZE
+        ):
+            for verdict in page:
+                yield verdict
+            after = page[-1].sequence
+
+    async def answered(self, wanted: Sequence[Verdict] | None = None) -> AsyncGenerator[tuple[Verdict, Transcript]]:
+        """Yield verdicts with their transcripts: the wanted ones in their order, else all in the order of judging."""
+        page: dict[int, Transcript] = {}
+        async with aclosing(_each(wanted) if wanted is not None else self.verdicts()) as verdicts:
+            async for verdict in verdicts:
+                if verdict.sequence not in page:
+                    found = await self.runs.list_transcripts(self.record.subject.test_run_id, verdict.sequence - 1)
+                    page = {transcript.sequence: transcript for transcript in found}
+                if transcript := page.get(verdict.sequence):
+                    yield verdict, transcript
+
+
+async def _each(verdicts: Sequence[Verdict]) -> AsyncGenerator[Verdict]:
+    for verdict in verdicts:
+        yield verdict

@@ -1,0 +1,52 @@
+"""One line per verdict, for spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import AsyncGenerator, Iterable
+
+from services.evaluator.domain.verdict import Verdict
+from services.evaluator.exports.source import Source
+from services.protocols.verdict import LayerName
+
+_COLUMNS = (
+    *("sequence", "transcript_id", "case_id", "repeat", "tool", "category"),
+    *("conforming", "accepted", "well_formed", "cause", "layer", "fault", "sentence", "num_turns", "had_client_error"),
+)
+_SPENT = ("num_prompt_tokens", "num_cached_tokens", "num_generated_tokens", "latency_seconds")
+# A spreadsheet runs a cell that begins so; an apostrophe before it makes it text.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+async def write_csv(source: Source) -> AsyncGenerator[str]:
+    """Yield a header and one line per verdict, with a column for each layer's status and each score's name."""
+    scores = sorted(source.metrics.mean_scores)
+    layers = [name.value for name in LayerName]
+    header = (*_COLUMNS, *_SPENT, *(f"layer.{name}" for name in layers), *(f"score.{name}" for name in scores))
+    yield _line(header)
+    async for verdict in source.verdicts():
+        yield _line(_cells(verdict, scores))
+
+
+def escaped(cell: object) -> object:
+    """Return a cell that no spreadsheet runs as a formula; numbers stay numbers."""
+    if not isinstance(cell, str) or (not cell.lstrip().startswith(_FORMULA) and not cell.startswith(_FORMULA)):
+        return cell
+    return f"'{cell}"
+
+
+def _cells(verdict: Verdict, scores: Iterable[str]) -> list[object]:
+    statuses = {layer.name: layer.status.value for layer in verdict.layers}
+    return [
+        *(getattr(verdict, name) for name in _COLUMNS),
+        *(getattr(verdict.spent, name) for name in _SPENT),
+        *(statuses.get(name.value, "") for name in LayerName),
+        *(verdict.scores.get(name, "") for name in scores),
+    ]
+
+
+def _line(cells: Iterable[object]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\r\n").writerow([escaped(cell) for cell in cells])
+    return buffer.getvalue()

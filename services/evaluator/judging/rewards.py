@@ -1,0 +1,61 @@
+"""Reward components of a verdict, kept apart: a sum would hide which of them an answer earned."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from services.protocols.cases import Case
+from services.protocols.verdict import FORM_LAYERS, Layer, LayerName, LayerStatus, Verdict
+
+_NO_SCORER = "none"
+_CONTENT = MappingProxyType(
+    {
+        "tool": LayerName.RIGHT_TOOL,
+        "arguments": LayerName.RIGHT_ARGUMENTS,
+        "effect": LayerName.EFFECT,
+        "done": LayerName.TASK_DONE,
+        "restraint": LayerName.NO_NEEDLESS_CALL,
+    }
+)
+
+
+def components(case: Case, verdict: Verdict) -> dict[str, float]:
+    """Return the reward components of a verdict by name, each 0 to 1.
+
+    `format`: the mean over the layers of form (call present … valid values), where one that could not be judged because
+    another failed counts 0. `tool`, `arguments`, `effect`, `done` and `restraint` (no needless call) are the scores of
+    the layers `right_tool`, `right_arguments`, `effect`, `task_done` and `no_needless_call`. A layer that the case asks
+    for and that was not reached, since an earlier one failed, gives 0; one that the case does not ask for is absent.
+    A case in plain text has one component, named by its scorer, such as `rouge_l`, or none without a scorer.
+    """
+    layers = {layer.name: layer for layer in verdict.layers}
+    if case.scoring is not None:
+        is_scored = case.scoring.scorer != _NO_SCORER
+        return {case.scoring.scorer: layers[LayerName.TASK_DONE].score or 0.0} if is_scored else {}
+    found: dict[str, float] = {}
+    form = _form_score([layers[name] for name in FORM_LAYERS], failed=not verdict.conforming)
+    if form is not None:
+        found["format"] = form
+    asked = _asked(case)
+    for name, layer_name in _CONTENT.items():
+        score = layers[layer_name].score
+        if score is not None:
+            found[name] = score
+        elif name in asked and not verdict.conforming:
+            found[name] = 0.0
+    return found
+
+
+def _form_score(layers: list[Layer], *, failed: bool) -> float | None:
+    judged = [layer.score for layer in layers if layer.score is not None]
+    if not judged:
+        return None
+    has_failure = failed and any(layer.status is LayerStatus.FAILED for layer in layers)
+    return sum(judged) / (len(layers) if has_failure else len(judged))
+
+
+def _asked(case: Case) -> tuple[str, ...]:
+    """Return the components that a case always asks for."""
+    if case.max_turns > 1 or case.goal is not None:
+        return ("done",)
+    return ("tool", "arguments") if case.expected.due else ()

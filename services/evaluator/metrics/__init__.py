@@ -1,0 +1,1 @@
+"""Metrics: from counts of verdicts to rates with intervals, and to sentences that a person can act on."""

@@ -1,0 +1,102 @@
+"""Sentences that a person can act on, from the layers and details of the verdicts that fail."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from services.evaluator.domain.metrics import Rates
+from services.evaluator.domain.tallies import Failing, Totals
+from services.protocols.verdict import Fault
+
+_NUM_TOOLS, _NUM_KINDS = 6, 3
+_VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|“[^”]*”|\[.*?\](?:\])*|\{.*?\}|\S*[/\\]\S*|\d+")
+_IN_TOOL = re.compile(r"^(?:Answer \d+: )?(?:In \w+, )?")
+
+_CURES: Mapping[str, str] = MappingProxyType(
+    {
+        Fault.TEXT_AFTER: "the answer ended with its call",
+        Fault.SEVERAL_CALLS: "the answer made one call only",
+        Fault.SECOND_TOOL: "the answer made one call only",
+        Fault.WRAPPED: "the call stood outside a code fence",
+        Fault.CUT_OFF: "the token limit (max_new_tokens) let the answer end",
+        Fault.UNCLOSED: "the call were closed",
+        Fault.NOT_ALLOWED_IN_MODE: "the mode offered the tool",
+        Fault.FILE_PATTERN: "the mode's file pattern let the path through",
+    }
+)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    layer: str
+    fault: str
+    words: str
+
+
+def advise(failing: Iterable[Failing], by_tool: Mapping[str, Rates], totals: Totals) -> tuple[str, ...]:
+    """Return sentences on what fails, the tool with most failing answers first.
+
+    Failing verdicts are grouped by tool, first failing layer, fault and the detail without its values. What would be
+    cured is counted only where nothing else is wrong with an answer: every other layer that the case asks for, what the
+    call does among them, was judged and passed.
+    """
+    groups: dict[str, list[Failing]] = {}
+    for one in failing:
+        groups.setdefault(one.tool, []).append(one)
+    order = sorted(groups, key=lambda tool: (-len(groups[tool]), tool))
+    about_tools = [_about_tool(tool, groups[tool], by_tool[tool].num_cases) for tool in order[:_NUM_TOOLS]]
+    return (*about_tools, *_about_all(groups, by_tool), *_about_grading(totals))
+
+
+def _about_tool(tool: str, failing: Sequence[Failing], total: int) -> str:
+    kinds: dict[_Kind, list[Failing]] = {}
+    for one in failing:
+        kinds.setdefault(_kind(one), []).append(one)
+    order = sorted(kinds, key=lambda kind: (-len(kinds[kind]), kind.words))
+    told = "; ".join(_about_kind(kinds[kind]) for kind in order[:_NUM_KINDS])
+    left = sum(len(kinds[kind]) for kind in order[_NUM_KINDS:])
+    rest = f"; {left} in other ways" if left else ""
+    return f"Fails {len(failing)} of {total} {tool} answers: {told}{rest}."
+
+
+def _about_kind(failing: Sequence[Failing]) -> str:
+    first, count = failing[0], len(failing)
+    sentence = _IN_TOOL.sub("", first.sentence).rstrip(".")
+    such = ", such as" if len({one.sentence for one in failing}) > 1 else ":"
+    told = f"{count} by {first.cause or first.fault}{such} “{sentence}”"
+    num_sole = sum(one.is_sole for one in failing)
+    if not num_sole:
+        return told
+    cure = _CURES.get(first.fault, "that were mended")
+    return f"{told} ({num_sole} would conform if {cure}, for nothing else is wrong with them)"
+
+
+def _about_all(groups: Mapping[str, Sequence[Failing]], by_tool: Mapping[str, Rates]) -> list[str]:
+    """Return what is true across tools: one cause behind most failures is one thing to train or to set."""
+    everything = [one for failing in groups.values() for one in failing]
+    if not everything:
+        return []
+    cause, count = Counter(one.cause for one in everything).most_common(1)[0]
+    tools = len({one.tool for one in everything if one.cause == cause})
+    if tools < 2 or 2 * count < len(everything):
+        return []
+    total = sum(rates.num_cases for rates in by_tool.values())
+    return [
+        f"{cause} alone makes {count} of all {total} answers fail, over {tools} tools: "
+        "mend it first, by examples of that cause or, if it is a limit, by the run's settings."
+    ]
+
+
+def _about_grading(totals: Totals) -> list[str]:
+    return [
+        sentence if count == 1 else f"{sentence} ({count} times)"
+        for sentence, count in sorted(totals.notes.items(), key=lambda entry: (-entry[1], entry[0]))
+    ]
+
+
+def _kind(one: Failing) -> _Kind:
+    return _Kind(one.layer, one.fault, _VALUES.sub("…", _IN_TOOL.sub("", one.sentence)))

@@ -1,0 +1,36 @@
+"""The RPC of exports."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+import grpc.aio
+from drillyard.evaluator.v1 import evaluator_service_pb2_grpc, export_pb2
+
+from services.evaluator.convert.export import facts_from_proto, format_from_proto
+from services.evaluator.usecases.exports import ExportUseCases
+
+_Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+
+class ExportMethods(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
+    """Writes evaluations as files."""
+
+    _exports: ExportUseCases
+
+    async def ExportEvaluation(
+        self, request: export_pb2.ExportEvaluationRequest, context: _Context
+    ) -> AsyncIterator[export_pb2.ExportEvaluationResponse]:
+        """Stream an evaluation as a file."""
+        file = await self._exports.export(
+            request.evaluation_id,
+            format_from_proto(request),
+            before_evaluation_id=request.before_evaluation_id,
+            facts=facts_from_proto(request),
+        )
+        yield export_pb2.ExportEvaluationResponse(file_name=file.name, media_type=file.media_type)
+        async with aclosing(file.chunks) as chunks:
+            async for chunk in chunks:
+                yield export_pb2.ExportEvaluationResponse(chunk=chunk)

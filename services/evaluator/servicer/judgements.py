@@ -1,0 +1,42 @@
+"""The RPCs that judge answers without storing anything."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+import grpc.aio
+from drillyard.evaluator.v1 import evaluator_service_pb2_grpc, verdict_pb2
+
+from services.evaluator.convert.verdict import answer_from_proto, judged_to_proto, verdict_to_proto
+from services.evaluator.usecases.judgements import JudgementUseCases
+
+_Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+
+class JudgementMethods(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
+    """Judges single answers, batches and streams."""
+
+    _judgements: JudgementUseCases
+
+    async def Judge(self, request: verdict_pb2.JudgeRequest, context: _Context) -> verdict_pb2.JudgeResponse:
+        """Judge one answer."""
+        verdict = await self._judgements.judge(answer_from_proto(request))
+        return verdict_pb2.JudgeResponse(verdict=verdict_to_proto(verdict))
+
+    async def JudgeBatch(
+        self, request: verdict_pb2.JudgeBatchRequest, context: _Context
+    ) -> verdict_pb2.JudgeBatchResponse:
+        """Judge many answers; a bad one does not spoil the others."""
+        results = await self._judgements.judge_batch([answer_from_proto(one) for one in request.requests])
+        return verdict_pb2.JudgeBatchResponse(results=map(judged_to_proto, results))
+
+    async def JudgeStream(
+        self, request_iterator: AsyncIterator[verdict_pb2.JudgeStreamRequest], context: _Context
+    ) -> AsyncIterator[verdict_pb2.JudgeStreamResponse]:
+        """Judge answers as they come, in their order."""
+        asked = (answer_from_proto(one.request) async for one in request_iterator)
+        async with aclosing(self._judgements.judge_stream(asked)) as results:
+            async for result in results:
+                yield verdict_pb2.JudgeStreamResponse(result=judged_to_proto(result))

@@ -1,0 +1,115 @@
+"""Queries over verdicts: filters, and aggregates that the database makes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, and_, case, false, func, or_, select, true
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from services.evaluator.domain.metrics import Quantiles
+from services.evaluator.domain.parity import Outcome, OutcomePair
+from services.evaluator.domain.tallies import CaseTally, Failing
+from services.evaluator.domain.verdict import NO_CAUSE, VerdictFilter
+from services.evaluator.store.tables import VERDICTS
+
+_OUTCOME = ("conforming", "accepted", "well_formed", "cause", "layer")
+_RECOVERY = "recovery"
+
+
+def matching(evaluation_id: str, wanted: VerdictFilter) -> ColumnElement[bool]:
+    """Return the condition that verdicts are of an evaluation and wanted."""
+    c = VERDICTS.c
+    family = or_(c.category == wanted.category, c.category.startswith(f"{wanted.category}.", autoescape=True))
+    return and_(
+        c.evaluation_id == evaluation_id,
+        c.tool == wanted.tool if wanted.tool else true(),
+        c.cause == wanted.cause.replace(NO_CAUSE, "") if wanted.cause else true(),
+        family if wanted.category else true(),
+        c.layer == wanted.layer if wanted.layer else true(),
+        c.case_id == wanted.case_id if wanted.case_id else true(),
+    )
+
+
+async def case_tallies(session: AsyncSession, evaluation_id: str) -> tuple[CaseTally, ...]:
+    """Return a tally for each case that was judged, in the order of their ids."""
+    c = VERDICTS.c
+    recovering = or_(c.had_client_error, c.category == _RECOVERY, c.category.startswith(f"{_RECOVERY}."))
+    query = (
+        select(
+            c.case_id,
+            c.tool,
+            c.category,
+            func.count(),
+            _number(c.conforming),
+            _number(c.accepted),
+            _number(c.well_formed),
+            _number(recovering),
+            _number(and_(recovering, c.conforming)),
+        )
+        .where(c.evaluation_id == evaluation_id)
+        .group_by(c.case_id, c.tool, c.category)
+        .order_by(c.case_id)
+    )
+    return tuple(CaseTally(*row) for row in await session.execute(query))
+
+
+async def latency_quantiles(session: AsyncSession, evaluation_id: str) -> Quantiles:
+    """Return the nearest-rank quantiles of the time to answer one case, of those whose time is known."""
+    known = and_(VERDICTS.c.evaluation_id == evaluation_id, VERDICTS.c.latency_seconds > 0)
+    count = (await session.execute(select(func.count()).where(known))).scalar_one()
+    if not count:
+        return Quantiles()
+    ordered = select(VERDICTS.c.latency_seconds).where(known).order_by(VERDICTS.c.latency_seconds).limit(1)
+    found = [
+        (await session.execute(ordered.offset(math.ceil(share * count) - 1))).scalar_one()
+        for share in (0.50, 0.95, 0.99)
+    ]
+    return Quantiles(*found)
+
+
+async def failing(session: AsyncSession, evaluation_id: str) -> tuple[Failing, ...]:
+    """Return what advice and comparisons look at of each verdict that does not conform, in the order of judging."""
+    c = VERDICTS.c
+    query = (
+        select(c.case_id, c.tool, c.category, c.layer, c.fault, c.cause, c.sentence, c.is_sole)
+        .where(c.evaluation_id == evaluation_id, c.conforming == false())
+        .order_by(c.sequence)
+    )
+    return tuple(Failing(*row) for row in await session.execute(query))
+
+
+async def outcome_pairs(session: AsyncSession, before_id: str, after_id: str) -> tuple[OutcomePair, ...]:
+    """Return the verdicts of two evaluations on the repeats that both have, in the order of case ids."""
+    query = _pairs(before_id, after_id)
+    return tuple(_pair(row) for row in await session.execute(query))
+
+
+def _number(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+
+
+def _pairs(before_id: str, after_id: str) -> Select[tuple[object, ...]]:
+    one, other = aliased(VERDICTS), aliased(VERDICTS)
+    columns = [one.c.case_id, one.c.repeat]
+    for side in (one, other):
+        columns += [*(side.c[name] for name in _OUTCOME), side.c.num_turns, side.c.num_prompt_tokens]
+    alike = and_(one.c.case_id == other.c.case_id, one.c.repeat == other.c.repeat)
+    return (
+        select(*columns)
+        .select_from(one.join(other, alike))
+        .where(one.c.evaluation_id == before_id, other.c.evaluation_id == after_id)
+        .order_by(one.c.case_id, one.c.repeat)
+    )
+
+
+def _pair(row: Row[tuple[object, ...]]) -> OutcomePair:
+    values: list[Any] = list(row)
+    case_id, repeat, *both = values
+    width = len(_OUTCOME) + 2
+    (*before, before_turns, before_tokens), (*after, after_turns, after_tokens) = both[:width], both[width:]
+    is_known = before_turns == after_turns == 1 and before_tokens and after_tokens
+    tokens = (before_tokens, after_tokens) if is_known else None
+    return OutcomePair(case_id, repeat, Outcome(*before), Outcome(*after), tokens)

@@ -1,0 +1,70 @@
+"""Answering prompts one by one with transformers' own cache: for attention that segments cannot express."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+from services.lm.generation.batch import Terms
+from services.lm.generation.requests import GenerationRequest, GenerationResult, TokenScores
+from services.lm.generation.sampling import choose
+from services.lm.generation.scores import score
+from services.lm.generation.writing import Writing
+
+
+def answer_plainly(
+    terms: Terms, requests: Sequence[GenerationRequest], on_step: Callable[[int, int, int], bool]
+) -> Iterator[GenerationResult]:
+    """The results in the order of the requests; the same tokens as transformers' `generate` if greedy."""
+    model: Any = terms.loaded.model
+    implementation = model.config._attn_implementation
+    # The only one that every architecture computes completely.
+    model.set_attn_implementation("eager")
+    written = 0
+    try:
+        for place, request in enumerate(requests):
+            follows = terms.wanted.on_piece is not None
+            writing = Writing(request, terms.loaded.tokenizer, terms.loaded.eos_ids, follows_text=follows)
+            for _ in _steps(model, terms, request, writing):
+                written += 1
+                if terms.wanted.on_piece:
+                    terms.wanted.on_piece(writing.piece())
+                if not on_step(written, 1, len(requests) - place - 1):
+                    return
+            yield writing.result()
+    finally:
+        model.set_attn_implementation(implementation)
+
+
+def _steps(model: Any, terms: Terms, request: GenerationRequest, writing: Writing) -> Iterator[None]:
+    """Write the answer, pausing after each token."""
+    start = time.perf_counter()
+    writing.times.queue = start - terms.start
+    with torch.no_grad():
+        output = model(input_ids=torch.tensor([list(request.prompt_ids)]), use_cache=True)
+    if terms.wanted.echo:
+        writing.prompt_scores = _score(terms, output.logits[0, :-1], request.prompt_ids[1:])
+    writing.times.prefill = time.perf_counter() - start
+    if not request.max_new_tokens:
+        return
+    while True:
+        logits = output.logits[:, -1]
+        draws = [] if terms.sampling.temperature == 0 else writing.draws.next(1)
+        chosen = choose(logits, terms.sampling, draws)
+        writing.take(chosen, [])
+        if terms.wanted.scores:
+            writing.score(_score(terms, logits, chosen))
+        yield
+        if writing.reason:
+            break
+        with torch.no_grad():
+            ids = torch.tensor([chosen])
+            output = model(input_ids=ids, past_key_values=output.past_key_values, use_cache=True)
+    writing.times.decode = time.perf_counter() - start - writing.times.prefill
+
+
+def _score(terms: Terms, logits: torch.Tensor, tokens: Sequence[int]) -> TokenScores:
+    return score(terms.loaded.tokenizer, logits, tokens, terms.wanted.num_top)

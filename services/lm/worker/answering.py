@@ -1,0 +1,160 @@
+"""Requests to events, with one loaded model."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final
+
+from services.lm import worker_protocol as protocol
+from services.lm.chat import encode_prompt, render
+from services.lm.errors import LimitExceeded, LmError
+from services.lm.generation.engine import Engine
+from services.lm.generation.requests import GenerationRequest, GenerationResult, Piece, Wanted
+from services.lm.generation.scores import token_texts
+from services.lm.loading import LoadedModel
+
+_PROGRESS_SECONDS: Final = 1.0
+# A hostile chat template can loop; an honest one takes milliseconds.
+_RENDERING_SECONDS: Final = 20.0
+
+
+class Worker:
+    """Answers requests with one loaded model."""
+
+    def __init__(self, loaded: LoadedModel, engine: Engine, send: Callable[[protocol.Event], None]) -> None:
+        """`send` writes one event."""
+        self._loaded, self._engine, self._send = loaded, engine, send
+
+    def answer(self, request: protocol.Generate | protocol.Preview, is_cancelled: Callable[[], bool]) -> None:
+        """Send what the request asks for, or one `Failed`."""
+        try:
+            if isinstance(request, protocol.Preview):
+                self._preview(request)
+            else:
+                self._generate(request, is_cancelled)
+        except LimitExceeded as error:
+            self._send(protocol.Failed(request.id, "resource_exhausted", error.problem, error.next_step))
+        except LmError as error:
+            problem = f"{error.place}: {error.problem}" if error.place else error.problem
+            self._send(protocol.Failed(request.id, "invalid_argument", problem, error.next_step))
+        except MemoryError:
+            self._send(_out_of_memory(request.id))
+        except Exception as error:
+            # The process boundary: the parent must hear of it, and the next request may well succeed.
+            if "memory" in str(error).lower():
+                self._send(_out_of_memory(request.id))
+                return
+            problem = f"The computation failed ({type(error).__name__}: {error})."
+            self._send(protocol.Failed(request.id, "internal", problem, "Try again; report it if it stays."))
+
+    def _preview(self, request: protocol.Preview) -> None:
+        text = request.text
+        with _time_limit(_RENDERING_SECONDS):
+            if not text:
+                text = render(self._loaded.tokenizer, request.messages, **_given(request))
+            ids = self._ids(request)
+        self._send(protocol.Previewed(request.id, text, tuple(ids), token_texts(self._loaded.tokenizer, ids)))
+
+    def _generate(self, request: protocol.Generate, is_cancelled: Callable[[], bool]) -> None:
+        start = last = time.monotonic()
+        tokens = 0
+
+        def on_step(written: int, active: int, waiting: int) -> bool:
+            nonlocal last, tokens
+            tokens = written
+            if time.monotonic() - last >= _PROGRESS_SECONDS:
+                last = time.monotonic()
+                self._send(protocol.Progress(request.id, written, active, waiting))
+            return not is_cancelled()
+
+        requests = [self._encoded(prompt) for prompt in request.prompts]
+        prompt_ids = {asked.key: asked.prompt_ids for asked in requests} if request.echo else {}
+        self._send(protocol.Progress(request.id, 0, 0, len(requests)))
+        results = self._engine.generate(
+            requests, request.sampling, max_batch=request.max_batch, on_step=on_step, wanted=self._wanted(request)
+        )
+        for result in results:
+            self._send(self._answer(request.id, result, tuple(prompt_ids.get(result.key, ()))))
+        self._send(protocol.Done(request.id, tokens, time.monotonic() - start, is_cancelled()))
+
+    def _wanted(self, request: protocol.Generate) -> Wanted:
+        def on_piece(piece: Piece) -> None:
+            scores = piece.scores
+            taken = (scores.log_probs, scores.tokens, scores.top)
+            self._send(protocol.Delta(request.id, piece.key, piece.text, piece.token_ids, *taken))
+
+        return Wanted(
+            scores=request.log_probs or request.num_top_log_probs > 0,
+            num_top=request.num_top_log_probs,
+            echo=request.echo,
+            on_piece=on_piece if request.stream else None,
+        )
+
+    def _answer(self, request_id: int, result: GenerationResult, prompt_ids: tuple[int, ...]) -> protocol.Answer:
+        prompt, has_echo = result.prompt_scores, bool(prompt_ids) and result.finish_reason != "context_overflow"
+        return protocol.Answer(
+            request_id,
+            result.key,
+            result.text,
+            result.token_ids,
+            result.finish_reason,
+            result.prompt_tokens,
+            result.cached_tokens,
+            result.prefill_seconds,
+            result.decode_seconds,
+            result.detail,
+            log_probs=result.scores.log_probs,
+            tokens=result.scores.tokens,
+            top_log_probs=result.scores.top,
+            queue_seconds=result.queue_seconds,
+            prompt_log_probs=(None, *prompt.log_probs) if has_echo else (),
+            prompt_token_ids=prompt_ids if has_echo else (),
+            prompt_tokens_text=token_texts(self._loaded.tokenizer, prompt_ids) if has_echo else (),
+            prompt_top_log_probs=((), *prompt.top) if has_echo and prompt.top else (),
+        )
+
+    def _encoded(self, prompt: protocol.Prompt) -> GenerationRequest:
+        try:
+            with _time_limit(_RENDERING_SECONDS):
+                ids = self._ids(prompt)
+        except LmError as error:
+            raise type(error)(error.problem, error.next_step, f"prompt {prompt.key!r}") from error
+        return GenerationRequest(
+            prompt.key, ids, prompt.max_new_tokens, prompt.seed, prompt.stop, bool(prompt.conversation)
+        )
+
+    def _ids(self, prompt: protocol.Prompt | protocol.Preview) -> list[int]:
+        tokenizer = self._loaded.tokenizer
+        if not prompt.text:
+            return encode_prompt(tokenizer, prompt.messages, **_given(prompt))
+        # A text that was rendered by the chat template begins like this already.
+        begins = tokenizer.bos_token if isinstance(tokenizer.bos_token, str) else ""
+        is_rendered = bool(begins) and prompt.text.startswith(begins)
+        ids: list[int] = tokenizer.encode(prompt.text, add_special_tokens=not is_rendered)
+        return ids
+
+
+def _given(prompt: protocol.Prompt | protocol.Preview) -> Mapping[str, Any]:
+    return {"tools": prompt.tools} if prompt.tools else {}
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    def stop(_: int, __: FrameType | None) -> None:
+        raise LimitExceeded(f"The chat template takes longer than {seconds:.0f} s.", "Choose a model with another one.")
+
+    previous = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def _out_of_memory(request_id: int) -> protocol.Failed:
+    return protocol.Failed(request_id, "resource_exhausted", "There is not enough memory.", "Use a smaller max_batch.")

@@ -1,0 +1,1 @@
+"""Generation by served models: any server that speaks OpenAI's chat completions."""

@@ -1,0 +1,134 @@
+"""Answers by served models, each prompt a request of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from importlib.metadata import version
+
+import httpx2
+
+from services.test_runner.backends.openai_endpoint.asking import Asker, NoAnswerError
+from services.test_runner.backends.openai_endpoint.facts import Facts, Questions
+from services.test_runner.backends.openai_endpoint.gates import Gates
+from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
+from services.test_runner.backends.openai_endpoint.transport import open_client
+from services.test_runner.domain import Endpoint, Environment, FinishReason
+from services.test_runner.ports import Activity, Answer, GenerationEvent, Prepared, Prompt, Workload
+
+# What a server says of itself is asked again after this time, so that another model at its address is seen.
+_FACTS_SECONDS = 300.0
+
+_Events = asyncio.Queue[GenerationEvent | BaseException]
+
+
+@dataclass(frozen=True)
+class _Known:
+    facts: Facts
+    since: float
+
+
+class OpenAiEndpointBackend:
+    """Asks endpoints; one that hangs, breaks or babbles costs the case that it was asked for, never more."""
+
+    def __init__(self, policy: OperatorPolicy, *, max_tries: int = 5) -> None:
+        """`max_tries` counts the tries of one prompt, while its time lasts."""
+        self._policy = policy
+        self._max_tries = max_tries
+        self._gates = Gates()
+        self._known: dict[tuple[str, str, int], _Known] = {}
+        self._client: httpx2.AsyncClient | None = None
+
+    async def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
+        """Yield `Prepared`, then every answer as it is finished, with activity between.
+
+        Raises:
+            BackendFaultError: No server answers at the endpoint.
+            ServiceError: No case can be answered: the host is not allowed, the key is not taken, or the model is not
+                there.
+        """
+        endpoint = workload.endpoint
+        assert endpoint is not None
+        yield Activity("load_model")
+        self._policy.check(endpoint)
+        asker, facts = await self._open(endpoint)
+        yield Prepared(_environment(facts))
+        yield Activity("generate", 0, min(len(workload.prompts), endpoint.max_concurrency))
+        events: _Events = asyncio.Queue()
+        tasks = [asyncio.create_task(self._answer(asker, workload, prompt, events)) for prompt in workload.prompts]
+        for task in tasks:
+            task.add_done_callback(partial(_tell_failure, events))
+        try:
+            async for event in _until_all_answered(events, len(tasks), endpoint.max_concurrency):
+                yield event
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _open(self, endpoint: Endpoint) -> tuple[Asker, Facts]:
+        # It takes a second to load and a service without endpoints never needs it.
+        await asyncio.to_thread(import_module, "openai")
+        self._client = self._client or open_client(self._policy.hosts)
+        key = self._policy.key_of(endpoint)
+        questions = Questions(self._client, endpoint, key)
+        place = (endpoint.base_url, endpoint.model, endpoint.num_ctx)
+        known = self._known.get(place)
+        if known is None or time.monotonic() - known.since > _FACTS_SECONDS:
+            known = _Known(await questions.facts(), time.monotonic())
+            self._known[place] = known
+        return Asker(self._client, questions, known.facts, key, self._max_tries), known.facts
+
+    async def _answer(self, asker: Asker, workload: Workload, prompt: Prompt, events: _Events) -> None:
+        assert workload.endpoint is not None
+        queued = time.monotonic()
+        async with self._gates.entered(workload.endpoint.base_url, workload.endpoint.max_concurrency):
+            begun = time.monotonic()
+            try:
+                async with asyncio.timeout(prompt.timeout_seconds or None):
+                    answer = await asker.answer(workload, prompt, begun - queued, events.put_nowait)
+            except TimeoutError:
+                answer = _fault(prompt, begun, f"The endpoint did not answer within {prompt.timeout_seconds:g} s.")
+            except NoAnswerError as fault:
+                answer = _fault(prompt, begun, str(fault))
+        events.put_nowait(answer)
+
+
+async def _until_all_answered(events: _Events, num_prompts: int, limit: int) -> AsyncGenerator[GenerationEvent]:
+    num_tokens = 0
+    while num_prompts:
+        event = await events.get()
+        if isinstance(event, BaseException):
+            raise event
+        yield event
+        if isinstance(event, Answer):
+            num_prompts -= 1
+            num_tokens += event.num_generated_tokens
+            yield Activity("generate", num_tokens, min(num_prompts, limit))
+
+
+def _tell_failure(events: _Events, task: asyncio.Task[None]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        events.put_nowait(error)
+
+
+def _fault(prompt: Prompt, begun: float, sentence: str) -> Answer:
+    return Answer(prompt.key, "", FinishReason.BACKEND_FAULT, decode_seconds=time.monotonic() - begun, detail=sentence)
+
+
+def _environment(facts: Facts) -> Environment:
+    return Environment(
+        chat_template_digest=facts.chat_template_digest,
+        library_versions={"openai": version("openai")},
+        endpoint=facts.shown,
+    )

@@ -1,0 +1,81 @@
+"""What is sent to an endpoint for one prompt."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from services.test_runner.domain import Endpoint, Sampling, ToolMode
+from services.test_runner.ports import Prompt, Workload
+
+# Servers keep seeds in 32 bits, some with a sign.
+_SEED_MASK = (1 << 31) - 1
+# Their own defaults leave tokens out, so that "all" must be said.
+_KINDS_THAT_CHOOSE = ("llama.cpp", "vLLM")
+
+
+def request_of(workload: Workload, prompt: Prompt, kind: str) -> tuple[str, dict[str, Any]]:
+    """Return path and body; `kind` is what is known of the server."""
+    endpoint = workload.endpoint
+    assert endpoint is not None
+    body: dict[str, Any] = {
+        "model": endpoint.model,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "max_tokens": workload.sampling.max_new_tokens,
+        "seed": prompt.seed & _SEED_MASK,
+        **_sampling(workload.sampling, kind),
+    }
+    stops = [*dict.fromkeys((*prompt.stop, *endpoint.stop))]
+    if stops:
+        body["stop"] = stops
+    if endpoint.num_ctx:
+        body["options"] = {"num_ctx": endpoint.num_ctx}
+    path = _add_text(body, workload, prompt) if prompt.text else _add_chat(body, workload, prompt)
+    return path, {**body, **endpoint.extra_fields()}
+
+
+def offered_tools(endpoint: Endpoint, prompt: Prompt) -> list[Any]:
+    """Return the functions that go beside the messages."""
+    return [] if endpoint.tool_mode is ToolMode.PROMPT else list(prompt.tools)
+
+
+def most_prompt_tokens(prompt: Prompt, tools: list[Any]) -> int:
+    """Return a number of tokens that the prompt cannot exceed: no token is shorter than a byte.
+
+    A template adds some tokens to each message, and repeats some text for each function.
+    """
+    chats = [message.to_chat() for message in prompt.messages]
+    text = len(json.dumps([chats, tools], ensure_ascii=False).encode("utf-8", "replace")) + len(prompt.text.encode())
+    return text + 64 * len(chats) + 256 * (len(tools) + 1)
+
+
+def _sampling(sampling: Sampling, kind: str) -> dict[str, Any]:
+    chosen: dict[str, Any] = {"temperature": sampling.temperature}
+    if sampling.temperature == 0:
+        return chosen
+    chosen["top_p"] = sampling.top_p
+    for name in ("top_k", "min_p"):
+        if getattr(sampling, name) or kind in _KINDS_THAT_CHOOSE:
+            chosen[name] = getattr(sampling, name)
+    return chosen
+
+
+def _add_chat(body: dict[str, Any], workload: Workload, prompt: Prompt) -> str:
+    assert workload.endpoint is not None
+    body["messages"] = [message.to_chat() for message in prompt.messages]
+    tools = offered_tools(workload.endpoint, prompt)
+    if tools:
+        body["tools"] = tools
+    if workload.log_probs:
+        body["logprobs"] = True
+        if workload.num_top_log_probs:
+            body["top_logprobs"] = workload.num_top_log_probs
+    return "/chat/completions"
+
+
+def _add_text(body: dict[str, Any], workload: Workload, prompt: Prompt) -> str:
+    body["prompt"] = prompt.text
+    if workload.log_probs:
+        body["logprobs"] = workload.num_top_log_probs
+    return "/completions"

@@ -1,0 +1,140 @@
+"""The kinds of servers, each with the routes by which it shows what it makes of messages."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from services.lm.doctor.nouns import Conversation
+from services.test_runner.backends.openai_endpoint.facts import Facts
+from services.test_runner.backends.served_template.requests import EndpointRequests, Reply
+
+
+class Refused(Exception):
+    """The server refuses the messages."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(f"status {reply.status}: {reply.text}")
+        self.status = reply.status
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a server makes of one conversation's prompt; None where it does not tell."""
+
+    num_tokens: int | None = None
+    token_ids: tuple[int, ...] | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Server(ABC):
+    """One kind of server; `num_context_tokens` is what it holds for one conversation, 0 when unknown."""
+
+    requests: EndpointRequests
+    num_context_tokens: int = 0
+
+    name = "server"
+
+    @abstractmethod
+    async def rendered(self, conversation: Conversation) -> Served:
+        """Return what the server makes of the conversation's prompt.
+
+        Raises:
+            Refused: It does not take the messages.
+            NotReached: It does not answer.
+        """
+
+    def _body(self, conversation: Conversation) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self.requests.endpoint.model,
+            "messages": [dict(one) for one in conversation.prompt],
+        }
+        return body | ({"tools": [dict(tool) for tool in conversation.tools]} if conversation.tools else {})
+
+
+class LlamaCpp(Server):
+    """llama.cpp's server: shows the text, and encodes it as it does for an answer."""
+
+    name = "llama.cpp"
+
+    async def rendered(self, conversation: Conversation) -> Served:
+        """Return text and token ids."""
+        extra = dict(self.requests.endpoint.extra_fields())
+        shown = await self.requests.post("/apply-template", extra | self._body(conversation))
+        text = shown.body.get("prompt")
+        if not shown.succeeded or not isinstance(text, str):
+            raise Refused(shown)
+        body = {"content": text, "add_special": True, "parse_special": True}
+        ids = _ids((await self.requests.post("/tokenize", body)).body.get("tokens"))
+        return Served(None if ids is None else len(ids), ids, text)
+
+
+class Vllm(Server):
+    """vLLM: encodes messages on request."""
+
+    name = "vLLM"
+
+    async def rendered(self, conversation: Conversation) -> Served:
+        """Return token ids."""
+        body = self._body(conversation) | {"add_generation_prompt": True}
+        reply = await self.requests.post("/tokenize", body)
+        ids = _ids(reply.body.get("tokens"))
+        if not reply.succeeded or ids is None:
+            raise Refused(reply)
+        return Served(len(ids), ids)
+
+
+class AnyServer(Server):
+    """A server that tells no more than the tokens it has counted, in the usage of a one-token answer."""
+
+    name = "OpenAI-compatible"
+
+    async def rendered(self, conversation: Conversation) -> Served:
+        """Return the number of tokens."""
+        body = {"temperature": 0, **self.requests.endpoint.extra_fields(), **self._body(conversation), "max_tokens": 1}
+        if self.requests.endpoint.num_ctx:
+            body["options"] = {"num_ctx": self.requests.endpoint.num_ctx}
+        reply = await self.requests.answer(body)
+        if not reply.succeeded:
+            raise Refused(reply)
+        usage = reply.body.get("usage")
+        return Served(_whole(usage.get("prompt_tokens")) if isinstance(usage, dict) else None)
+
+
+class Ollama(AnyServer):
+    """Ollama: names its context, and counts."""
+
+    name = "Ollama"
+
+
+async def server_of(requests: EndpointRequests, facts: Facts) -> Server:
+    """Return the server of the kind that the facts tell.
+
+    Raises:
+        NotReached: It does not answer.
+    """
+    if facts.kind == Ollama.name and not facts.num_context_tokens:
+        shown = await requests.post("/api/show", {"model": requests.endpoint.model})
+        return Ollama(requests, _ollama_context(shown.body))
+    kinds: tuple[type[Server], ...] = (LlamaCpp, Vllm, Ollama)
+    kind = next((kind for kind in kinds if kind.name == facts.kind), AnyServer)
+    return kind(requests, facts.num_context_tokens)
+
+
+def _ollama_context(body: Mapping[str, Any]) -> int:
+    named = re.search(r"^num_ctx\s+(\d{1,9})", str(body.get("parameters", "")), re.MULTILINE)
+    return int(named.group(1)) if named else 0
+
+
+def _ids(value: object) -> tuple[int, ...] | None:
+    if not isinstance(value, list) or not all(isinstance(one, int) for one in value):
+        return None
+    return tuple(value)
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

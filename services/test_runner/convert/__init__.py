@@ -1,0 +1,1 @@
+"""Domain terms from and to the wire."""

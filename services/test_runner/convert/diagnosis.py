@@ -1,0 +1,46 @@
+"""Diagnoses, from and to the wire."""
+
+from __future__ import annotations
+
+from drillyard.test_runner.v1 import diagnosis_pb2
+
+from services.lm.doctor.nouns import Diagnosis, Finding, Severity
+from services.test_runner.convert.endpoint import endpoint_from_proto
+from services.test_runner.domain.diagnosis import DiagnosisSpec
+
+_SEVERITIES: dict[Severity, diagnosis_pb2.Severity.ValueType] = {
+    "note": diagnosis_pb2.SEVERITY_NOTE,
+    "warning": diagnosis_pb2.SEVERITY_WARNING,
+    "error": diagnosis_pb2.SEVERITY_ERROR,
+}
+
+
+def diagnosis_spec_from_proto(message: diagnosis_pb2.DiagnoseModelRequest) -> DiagnosisSpec:
+    """Return the spec with what is unset as its default."""
+    return DiagnosisSpec(
+        model_version_id=message.model_version_id,
+        profile_id=message.profile_id,
+        prompt_size=message.prompt_size or "compact",
+        max_new_tokens=message.max_new_tokens or 192,
+        endpoint=endpoint_from_proto(message.endpoint) if message.HasField("endpoint") else None,
+    )
+
+
+def diagnosis_to_proto(diagnosis: Diagnosis) -> diagnosis_pb2.DiagnoseModelResponse:
+    """Return the findings with what was looked at."""
+    return diagnosis_pb2.DiagnoseModelResponse(
+        findings=map(_finding, diagnosis.findings),
+        checks=diagnosis.checks,
+        num_prompt_tokens=diagnosis.num_prompt_tokens,
+        num_context_tokens=diagnosis.num_context_tokens,
+    )
+
+
+def _finding(finding: Finding) -> diagnosis_pb2.Finding:
+    return diagnosis_pb2.Finding(
+        code=finding.code,
+        severity=_SEVERITIES[finding.severity],
+        problem=finding.problem,
+        fix=finding.fix,
+        evidence=finding.evidence,
+    )

@@ -1,0 +1,35 @@
+"""Test runs, transcripts and single generations: the nouns of this service and their rules."""
+
+from services.test_runner.domain.comparison import Difference, RunComparison
+from services.test_runner.domain.endpoint import Endpoint, ToolMode
+from services.test_runner.domain.generation import GenerationOrder, TokenLogProb
+from services.test_runner.domain.limits import checked_page_size
+from services.test_runner.domain.record import Artifact, Environment, RunInputs, RunRecord
+from services.test_runner.domain.sampling import Sampling
+from services.test_runner.domain.test_run import KIND, Item, TestRunSpec, answer_seed, items
+from services.test_runner.domain.transcript import AnswerTurn, FinishReason, Message, ToolCall, Transcript
+
+__all__ = [
+    "KIND",
+    "AnswerTurn",
+    "Artifact",
+    "Difference",
+    "Endpoint",
+    "Environment",
+    "FinishReason",
+    "GenerationOrder",
+    "Item",
+    "Message",
+    "RunComparison",
+    "RunInputs",
+    "RunRecord",
+    "Sampling",
+    "TestRunSpec",
+    "TokenLogProb",
+    "ToolCall",
+    "ToolMode",
+    "Transcript",
+    "answer_seed",
+    "checked_page_size",
+    "items",
+]

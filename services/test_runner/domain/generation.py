@@ -1,0 +1,126 @@
+"""Single generations: the answer to one conversation, or the continuation of one text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.chassis.errors import InvalidArgument
+from services.test_runner.domain.endpoint import Endpoint, check_stops
+from services.test_runner.domain.limits import check_id, check_number
+from services.test_runner.domain.sampling import Sampling
+from services.test_runner.domain.transcript import Message
+
+_ROLES = ("system", "user", "assistant", "tool", "developer")
+_MAX_MESSAGES = 4096
+_MAX_TOOLS = 1024
+_MAX_CHARACTERS = 8 << 20
+
+
+@dataclass(frozen=True)
+class TokenLogProb:
+    """One token; `token_id` is -1 where it is not known, `log_prob` None where nothing precedes."""
+
+    token: str
+    token_id: int = -1
+    log_prob: float | None = None
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class GenerationOrder:
+    """What one call asks for: `messages` to answer, or else `prompt` to continue as it is."""
+
+    model_version_id: str = ""
+    messages: tuple[Message, ...] = ()
+    prompt: str = ""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    sampling: Sampling = field(default_factory=Sampling)
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+    log_probs: bool = False
+    num_top_log_probs: int = 0
+    endpoint: Endpoint | None = None
+    echo: bool = False
+
+    def check(self) -> None:
+        """Return when it can be answered.
+
+        Raises:
+            InvalidArgument: A value is out of bounds, or two exclude each other; the error names the field.
+        """
+        if self.endpoint is not None:
+            self.endpoint.check()
+        else:
+            check_id("model_version_id", self.model_version_id)
+        check_conversation(self.messages, self.tools, self.prompt)
+        self.sampling.check(least_tokens=0 if self.echo else 1)
+        check_stops("stop", self.stop)
+        check_number("seed", self.seed, -(1 << 63), (1 << 63) - 1)
+        check_number("num_top_log_probs", self.num_top_log_probs, 0, 20)
+        if self.echo and (not self.prompt or self.endpoint is not None):
+            raise InvalidArgument(
+                "The prompt's own log-probabilities can only be told of a text and by the registry's weights.",
+                "Send the text as prompt and name a model version, or leave echo out.",
+                field="echo",
+            )
+
+
+def parse_tools(texts: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
+    """Return function definitions in OpenAI's form from their JSON.
+
+    Raises:
+        InvalidArgument: One is none; the error names its place.
+    """
+    tools = []
+    for place, text in enumerate(texts):
+        tool = _parsed(text)
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise InvalidArgument(
+                f"The tool {place} is not a function definition.",
+                'Send each as {"type": "function", "function": {"name": …, "parameters": …}}.',
+                field=f"tools[{place}]",
+            )
+        tools.append(tool)
+    return tuple(tools)
+
+
+def plain_tools(tools: Sequence[Mapping[str, object]]) -> tuple[dict[str, Any], ...]:
+    """Return the definitions as plain objects: a profile's own may be read-only views, which JSON cannot write."""
+    return tuple(json.loads(json.dumps(tools, default=dict)))
+
+
+def check_conversation(messages: tuple[Message, ...], tools: tuple[Mapping[str, Any], ...], prompt: str = "") -> None:
+    """Return when these messages and tools, or else this text, can be rendered.
+
+    Raises:
+        InvalidArgument: There are both or neither, too many, too long, or of an unknown role.
+    """
+    if bool(messages) == bool(prompt):
+        raise InvalidArgument(
+            "The request has both messages and a text." if prompt else "The request has nothing to answer.",
+            "Send messages, or a prompt to continue.",
+            field="messages",
+        )
+    if tools and prompt:
+        raise InvalidArgument("A text to continue has no tools.", "Send messages instead.", field="tools")
+    characters = len(prompt) + sum(message.size_bytes // 4 for message in messages)
+    if len(messages) > _MAX_MESSAGES or len(tools) > _MAX_TOOLS or characters > _MAX_CHARACTERS:
+        raise InvalidArgument("The conversation is too long.", "Send less than 8 MiB of text.", field="messages")
+    for place, message in enumerate(messages):
+        if message.role not in _ROLES:
+            raise InvalidArgument(
+                f"The message {place} has the role {message.role[:30]!r}.",
+                f"Use one of {', '.join(_ROLES)}.",
+                field=f"messages[{place}].role",
+            )
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

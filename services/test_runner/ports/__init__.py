@@ -1,0 +1,38 @@
+"""What the test runner needs from outside."""
+
+from services.test_runner.ports.generation import (
+    Activity,
+    Answer,
+    BackendFaultError,
+    Delta,
+    EndpointPolicy,
+    GenerationBackend,
+    GenerationEvent,
+    Prepared,
+    Prompt,
+    PromptRenderer,
+    Rendered,
+    Workload,
+)
+from services.test_runner.ports.registry import CasePage, Registry, ResolvedModel, ResolvedSuite
+from services.test_runner.ports.store import RunStore
+
+__all__ = [
+    "Activity",
+    "Answer",
+    "BackendFaultError",
+    "CasePage",
+    "Delta",
+    "EndpointPolicy",
+    "GenerationBackend",
+    "GenerationEvent",
+    "Prepared",
+    "Prompt",
+    "PromptRenderer",
+    "Registry",
+    "Rendered",
+    "ResolvedModel",
+    "ResolvedSuite",
+    "RunStore",
+    "Workload",
+]

@@ -1,0 +1,168 @@
+"""What generates answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from services.test_runner.domain import (
+    Artifact,
+    Endpoint,
+    Environment,
+    FinishReason,
+    Message,
+    Sampling,
+    TokenLogProb,
+    ToolCall,
+)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One conversation to answer, or one text to continue; `key` names it among the answers.
+
+    Attributes:
+        tools: function definitions in OpenAI's form.
+        text: what is continued instead of `messages`.
+        stop: texts at which the answer ends.
+        conversation: prompts of one conversation continue where the one before ended.
+        timeout_seconds: most time for the answer; 0 for no limit.
+    """
+
+    key: str
+    messages: tuple[Message, ...]
+    seed: int
+    tools: tuple[Mapping[str, Any], ...] = ()
+    text: str = ""
+    stop: tuple[str, ...] = ()
+    conversation: str = ""
+    timeout_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a backend is to answer, and with which weights, or at which endpoint.
+
+    `num_threads` 0 and an empty `dtype` leave the choice to the backend. With `stream` there is a `Delta` for each
+    piece of text.
+    """
+
+    base: Artifact | None
+    adapter: Artifact | None
+    prompts: tuple[Prompt, ...]
+    sampling: Sampling
+    dtype: str = ""
+    num_threads: int = 0
+    endpoint: Endpoint | None = None
+    log_probs: bool = False
+    num_top_log_probs: int = 0
+    echo: bool = False
+    stream: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to one prompt.
+
+    Attributes:
+        calls: functions that an endpoint says are called; calls that the text holds are not among them.
+        detail: one sentence on why nothing was generated.
+        tokens: the answer's tokens with their log-probabilities, when asked for.
+        prompt_tokens: the prompt's, when asked for.
+    """
+
+    key: str
+    text: str
+    finish_reason: FinishReason
+    token_ids: tuple[int, ...] = ()
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    queue_seconds: float = 0.0
+    num_generated_tokens: int = 0
+    detail: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    tokens: tuple[TokenLogProb, ...] = ()
+    prompt_tokens: tuple[TokenLogProb, ...] = ()
+
+
+@dataclass(frozen=True)
+class Delta:
+    """What an answer has got since the `Delta` before."""
+
+    key: str
+    text: str
+    tokens: tuple[TokenLogProb, ...] = ()
+
+
+@dataclass(frozen=True)
+class Activity:
+    """A sign of life: the phase ("load_model" or "generate"), tokens of this workload so far, sequences in work."""
+
+    phase: str
+    num_tokens: int = 0
+    num_active: int = 0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The model is loaded, or its server answers; sent before the first answer."""
+
+    environment: Environment = field(default_factory=Environment)
+
+
+GenerationEvent = Activity | Prepared | Delta | Answer
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The exact text that a model reads, its token ids, and the text of each token."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    tokens: tuple[str, ...]
+
+
+class BackendFaultError(Exception):
+    """The backend broke while it worked; the same workload may succeed when tried again."""
+
+
+class GenerationBackend(Protocol):
+    """Generates answers. Closing the stream early stops the work."""
+
+    def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
+        """Yield `Prepared`, then every answer as it is finished, with activity between.
+
+        Raises:
+            BackendFaultError: The backend broke; answers that were yielded are good.
+            ServiceError: The workload cannot be served however often it is tried.
+        """
+        ...
+
+
+class PromptRenderer(Protocol):
+    """Renders prompts by a model's own tokenizer."""
+
+    async def render(self, base: Artifact, adapter: Artifact | None, prompt: Prompt) -> Rendered:
+        """Return what the model reads.
+
+        Raises:
+            BackendFaultError: The backend broke.
+            ServiceError: The model's template refuses the messages.
+        """
+        ...
+
+
+class EndpointPolicy(Protocol):
+    """Which endpoints may be asked, and with which keys."""
+
+    def check(self, endpoint: Endpoint) -> None:
+        """Return when the endpoint's host is allowed and its secret is there.
+
+        Raises:
+            PermissionDenied: The operator does not allow the host.
+            FailedPrecondition: There is no secret of that name.
+        """
+        ...

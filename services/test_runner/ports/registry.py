@@ -1,0 +1,61 @@
+"""Where models and suites are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.protocols.cases import Case
+from services.test_runner.domain import Artifact
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """One model version: the weights to load, and the adapter to put on them."""
+
+    model_version_id: str
+    base: Artifact
+    adapter: Artifact | None
+
+
+@dataclass(frozen=True)
+class ResolvedSuite:
+    """One suite version."""
+
+    test_suite_version_id: str
+    digest: str
+    profile_id: str
+    num_cases: int
+
+
+@dataclass(frozen=True)
+class CasePage:
+    """Some cases in the suite's order; `next_token` is empty when these were the last."""
+
+    cases: tuple[Case, ...]
+    next_token: str = ""
+
+
+class Registry(Protocol):
+    """Where models and suites are kept."""
+
+    async def resolve_model(self, model_version_id: str) -> ResolvedModel:
+        """Return what a version, or the newest of a model, is made of.
+
+        Raises:
+            NotFound: There is no such version.
+            FailedPrecondition: It is of a kind that cannot generate.
+        """
+        ...
+
+    async def resolve_suite(self, test_suite_version_id: str) -> ResolvedSuite:
+        """Return a suite version, or the newest of a suite.
+
+        Raises:
+            NotFound: There is no such version.
+        """
+        ...
+
+    async def list_cases(self, test_suite_version_id: str, page_token: str) -> CasePage:
+        """Return the page of a suite version's cases that begins at the token; empty for the first."""
+        ...

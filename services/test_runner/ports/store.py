@@ -1,0 +1,51 @@
+"""Where runs and their transcripts are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from services.test_runner.domain import Environment, RunRecord, Transcript
+
+
+class RunStore(Protocol):
+    """Keeps runs and their transcripts."""
+
+    async def add_run(self, record: RunRecord) -> RunRecord:
+        """Store a run, or return the one that is stored under its id already."""
+        ...
+
+    async def get_run(self, test_run_id: str) -> RunRecord | None:
+        """Return a run, or None."""
+        ...
+
+    async def get_runs(self, test_run_ids: Sequence[str]) -> Mapping[str, RunRecord]:
+        """Return those of the runs that are stored, by id."""
+        ...
+
+    async def append_window(
+        self, test_run_id: str, epoch: int, environment: Environment, transcripts: Sequence[Transcript]
+    ) -> RunRecord:
+        """Store the transcripts of one window, all or none, and return the run with its new counts.
+
+        Raises:
+            FailedPrecondition: The job was taken over by another process since `epoch`, or the window does not
+                follow what is stored.
+        """
+        ...
+
+    async def get_transcript(self, transcript_id: str) -> Transcript | None:
+        """Return a transcript, or None."""
+        ...
+
+    async def list_transcripts(self, test_run_id: str, after_sequence: int, limit: int) -> tuple[Transcript, ...]:
+        """Return up to `limit` transcripts after a place in the run, in their order."""
+        ...
+
+    async def find_transcripts(self, test_run_id: str, case_ids: Collection[str]) -> tuple[Transcript, ...]:
+        """Return the transcripts of these cases, all repeats."""
+        ...
+
+    async def stored_cases(self, test_run_id: str) -> frozenset[tuple[str, int]]:
+        """Return case and repeat of every transcript of a run."""
+        ...

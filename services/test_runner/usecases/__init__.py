@@ -1,0 +1,1 @@
+"""What callers may do with test runs, transcripts and single generations."""

@@ -1,0 +1,82 @@
+"""The conversations of a protocol that a model is examined with: its longest prompt, several turns, every tool."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from services.chassis.errors import FailedPrecondition
+from services.lm.doctor.nouns import Conversation
+from services.protocols.cases import Case
+from services.protocols.profile import NoPool, Profile
+from services.protocols.session import Session
+
+_NUM_POOL_CASES = 24
+_MOST_EXAMPLES = 24
+
+
+def conversations_of(profile: Profile, prompt_size: str) -> tuple[Conversation, ...]:
+    """Return the longest prompt, the longest solution turn by turn, and one answered case of each tool.
+
+    Raises:
+        FailedPrecondition: The profile has no case.
+    """
+    cases = _cases(profile)
+    longest = max(cases, key=lambda case: _length(profile, case, prompt_size))
+    opening = Conversation(
+        f"the longest prompt, case {longest.case_id}",
+        tuple(profile.messages(longest, prompt_size)),
+        _plain(profile.tools_for(longest, prompt_size)),
+    )
+    solved = max(cases, key=lambda case: len(case.solution))
+    by_tool = {case.tool: case for case in reversed(cases)}
+    examples = (_example(profile, case, prompt_size) for case in list(by_tool.values())[:_MOST_EXAMPLES])
+    return (opening, _played(profile, solved, prompt_size), *examples)
+
+
+def _cases(profile: Profile) -> list[Case]:
+    cases = [case for suite in profile.suites() for case in suite.cases]
+    if not any(case.solution for case in cases):
+        cases += _drawn(profile)
+    if not cases:
+        raise FailedPrecondition(
+            f"The profile {profile.id} has no case to examine a model with.", "Choose a profile that has a suite."
+        )
+    return cases
+
+
+def _drawn(profile: Profile) -> Iterator[Case]:
+    try:
+        if profile.categories:
+            yield from profile.generate_cases(0, 2 * len(profile.categories), stock="suite")
+        else:
+            yield from profile.generate_pool(0, _NUM_POOL_CASES)
+    except NoPool:
+        return
+
+
+def _length(profile: Profile, case: Case, prompt_size: str) -> int:
+    return sum(len(message["content"]) for message in profile.messages(case, prompt_size))
+
+
+def _played(profile: Profile, case: Case, prompt_size: str) -> Conversation:
+    session = Session(profile, replace(case, max_turns=len(case.solution) + 1), prompt_size)
+    tools = _plain(session.tools)
+    for answer in case.solution or (profile.read_answer(profile.reference_answer(case)),):
+        if session.stop is None:
+            session.answer(profile.as_written(answer, prompt_size))
+    name = f"{len(case.solution) or 1} turns, case {case.case_id}"
+    return Conversation(name, tuple(session.messages), tools)
+
+
+def _example(profile: Profile, case: Case, prompt_size: str) -> Conversation:
+    example = profile.example(case, prompt_size)
+    name = f"an answer with {case.tool}" if case.tool else f"an answer to {case.case_id}"
+    return Conversation(name, tuple(example["messages"]), _plain(example.get("tools", ())))
+
+
+def _plain(tools: Sequence[Mapping[str, object]]) -> tuple[dict[str, Any], ...]:
+    """Return the definitions as plain objects: a profile's own may be read-only views, which JSON cannot write."""
+    return tuple(json.loads(json.dumps(tools, default=dict)))

@@ -1,0 +1,75 @@
+"""What callers may do with diagnoses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from services.chassis.errors import InvalidArgument
+from services.lm.doctor.nouns import Conversation, Diagnosis, Request, gravest_first
+from services.protocols.profile import UnknownProfile, get_profile
+from services.test_runner.domain.diagnosis import DiagnosisSpec, RenderedConversation, Room
+from services.test_runner.domain.endpoint import ToolMode
+from services.test_runner.ports import EndpointPolicy, Registry
+from services.test_runner.ports.diagnosis import Doctor, ServedTemplate
+from services.test_runner.usecases.conversations import conversations_of
+
+
+class DiagnosisUseCases:
+    """One method per RPC, in the terms of the domain."""
+
+    def __init__(self, *, registry: Registry, policy: EndpointPolicy, doctor: Doctor, served: ServedTemplate) -> None:
+        self._registry = registry
+        self._policy = policy
+        self._doctor = doctor
+        self._served = served
+
+    async def diagnose(self, spec: DiagnosisSpec) -> Diagnosis:
+        """Return whether the model's template and settings can carry the profile, the gravest finding first.
+
+        Raises:
+            InvalidArgument: A value is out of bounds, or there is no such profile or size.
+            NotFound: There is no such model version.
+            FailedPrecondition: The model is of a kind without a template, or its files cannot be read.
+            PermissionDenied: The operator does not allow the endpoint's host.
+        """
+        spec.check()
+        if spec.endpoint is not None:
+            self._policy.check(spec.endpoint)
+        conversations = _conversations(spec)
+        model = await self._registry.resolve_model(spec.model_version_id)
+        request = Request(conversations, spec.max_new_tokens)
+        diagnosis = await self._doctor.examine(model.base.uri, request)
+        if spec.endpoint is None:
+            return diagnosis
+        return await self._compared(spec, conversations, diagnosis)
+
+    async def _compared(
+        self, spec: DiagnosisSpec, conversations: tuple[Conversation, ...], diagnosis: Diagnosis
+    ) -> Diagnosis:
+        assert spec.endpoint is not None
+        by_name = {conversation.name: conversation for conversation in conversations}
+        rendered = [RenderedConversation(by_name[one.name], one) for one in diagnosis.renderings]
+        room = Room(spec.max_new_tokens, diagnosis.num_context_tokens)
+        found = await self._served.compare(spec.endpoint, rendered, room)
+        return replace(
+            diagnosis,
+            findings=gravest_first((*diagnosis.findings, *found.findings)),
+            checks=(*diagnosis.checks, *found.checks),
+        )
+
+
+def _conversations(spec: DiagnosisSpec) -> tuple[Conversation, ...]:
+    try:
+        profile = get_profile(spec.profile_id)
+    except UnknownProfile as error:
+        raise InvalidArgument(f"{str(error).capitalize()}.", "Choose one of these.", field="profile_id") from error
+    if spec.prompt_size not in profile.prompt_sizes:
+        raise InvalidArgument(
+            f"The profile {profile.id} has no prompt of size {spec.prompt_size[:50]!r}.",
+            f"Use one of: {', '.join(profile.prompt_sizes)}.",
+            field="prompt_size",
+        )
+    found = conversations_of(profile, spec.prompt_size)
+    if spec.endpoint is None or spec.endpoint.tool_mode is not ToolMode.PROMPT:
+        return found
+    return tuple(replace(conversation, tools=()) for conversation in found)

@@ -1,0 +1,89 @@
+"""Answering one conversation, or continuing one text."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+
+from services.chassis.errors import Unavailable
+from services.test_runner.domain import GenerationOrder
+from services.test_runner.ports import (
+    Answer,
+    BackendFaultError,
+    Delta,
+    EndpointPolicy,
+    GenerationBackend,
+    Prompt,
+    Registry,
+    ResolvedModel,
+    Workload,
+)
+
+_TIMEOUT_SECONDS = 600.0
+
+
+class GenerationUseCases:
+    """Generates for one caller at a time as it reads; when the caller goes away, the work ends."""
+
+    def __init__(self, *, registry: Registry, backend: GenerationBackend, policy: EndpointPolicy) -> None:
+        self._registry = registry
+        self._backend = backend
+        self._policy = policy
+
+    async def generate(self, order: GenerationOrder) -> AsyncGenerator[Delta | Answer]:
+        """Yield the answer's pieces; the last is an `Answer` whose text and tokens are what no piece has brought.
+
+        Raises:
+            InvalidArgument: A value of the order is out of bounds.
+            NotFound: There is no such model version.
+            Unavailable: The backend broke.
+        """
+        order.check()
+        model = await self._model(order)
+        # The prompt's own probabilities come first, and they are known at the end.
+        workload = _workload(order, model, stream=not order.echo)
+        try:
+            async with aclosing(self._backend.generate(workload)) as events:
+                async for event in events:
+                    if isinstance(event, Delta):
+                        yield event
+                    elif isinstance(event, Answer):
+                        yield _last(event, is_streamed=workload.stream)
+        except BackendFaultError as fault:
+            raise Unavailable(f"The backend broke: {fault}", "Try again.") from fault
+
+    async def _model(self, order: GenerationOrder) -> ResolvedModel | None:
+        if order.endpoint is not None:
+            self._policy.check(order.endpoint)
+            return None
+        return await self._registry.resolve_model(order.model_version_id)
+
+
+def _workload(order: GenerationOrder, model: ResolvedModel | None, *, stream: bool) -> Workload:
+    prompt = Prompt(
+        key="generate",
+        messages=order.messages,
+        seed=order.seed,
+        tools=order.tools,
+        text=order.prompt,
+        stop=order.stop,
+        timeout_seconds=_TIMEOUT_SECONDS,
+    )
+    return Workload(
+        base=model.base if model else None,
+        adapter=model.adapter if model else None,
+        prompts=(prompt,),
+        sampling=order.sampling,
+        endpoint=order.endpoint,
+        log_probs=order.log_probs or order.num_top_log_probs > 0,
+        num_top_log_probs=order.num_top_log_probs,
+        echo=order.echo,
+        stream=stream,
+    )
+
+
+def _last(answer: Answer, *, is_streamed: bool) -> Answer:
+    if is_streamed:
+        return replace(answer, text="", tokens=())
+    return replace(answer, tokens=(*answer.prompt_tokens, *answer.tokens))

@@ -1,0 +1,152 @@
+"""What callers may do with test runs."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+from services.chassis.errors import FailedPrecondition, NotFound
+from services.chassis.jobs import Job, JobEvent, JobStore, watch
+from services.test_runner.domain import KIND, RunRecord, TestRunSpec, checked_page_size
+from services.test_runner.ports import EndpointPolicy, Registry, RunStore
+from services.test_runner.resolution import resolve_inputs
+
+
+@dataclass(frozen=True)
+class TestRun:
+    """A run as callers see it; `record` is None while its inputs are being resolved."""
+
+    job: Job
+    spec: TestRunSpec
+    record: RunRecord | None
+
+
+class TestRunUseCases:
+    """One method per RPC, in the terms of the domain."""
+
+    def __init__(
+        self, *, jobs: JobStore, store: RunStore, registry: Registry, policy: EndpointPolicy, window_size: int
+    ) -> None:
+        self._jobs = jobs
+        self._store = store
+        self._registry = registry
+        self._policy = policy
+        self._window_size = window_size
+
+    async def create(self, request_id: str, spec: TestRunSpec) -> TestRun:
+        """Store a run; the same request_id gives the same run. What is unset is as in the run that it repeats.
+
+        Raises:
+            InvalidArgument: A value of the spec is out of bounds.
+            NotFound: The model version, the suite version or the run that is to be repeated does not exist.
+            PermissionDenied: The operator does not allow the endpoint's host.
+            FailedPrecondition: What the repeated run read is gone, or the endpoint's secret is not there.
+            AlreadyExists: The request_id was used with another spec.
+        """
+        repeated = await self._repeated(spec.repeat_of_test_run_id)
+        if repeated is not None:
+            spec = spec.filled(repeated.spec)
+        spec = spec.filled(TestRunSpec())
+        spec.check()
+        if spec.endpoint is not None:
+            self._policy.check(spec.endpoint)
+        inputs = await resolve_inputs(
+            self._registry, spec, window_size=self._window_size, repeated=repeated.record if repeated else None
+        )
+        job = await self._jobs.create(KIND, request_id, spec.to_document(), job_id=f"run-{uuid.uuid4().hex[:16]}")
+        return test_run(job, await self._store.add_run(RunRecord(job.job_id, inputs)))
+
+    async def get(self, test_run_id: str) -> TestRun:
+        """Return a run.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return await load_run(self._jobs, self._store, test_run_id)
+
+    async def list_runs(self, page_size: int, page_token: str) -> tuple[list[TestRun], str]:
+        """Return runs, newest first, and the token of the next page."""
+        jobs, token = await self._jobs.list(KIND, checked_page_size(page_size), page_token)
+        records = await self._store.get_runs([job.job_id for job in jobs])
+        return [test_run(job, records.get(job.job_id)) for job in jobs], token
+
+    async def cancel(self, test_run_id: str) -> TestRun:
+        """Ask a run to end; its transcripts are kept.
+
+        Raises:
+            FailedPrecondition: The run has ended.
+        """
+        await run_job(self._jobs, test_run_id)
+        return test_run(await self._jobs.request_cancel(test_run_id), await self._store.get_run(test_run_id))
+
+    async def pause(self, test_run_id: str) -> TestRun:
+        """Ask a run to stop after the window that it is in.
+
+        Raises:
+            FailedPrecondition: The run has ended or is being cancelled.
+        """
+        await run_job(self._jobs, test_run_id)
+        return test_run(await self._jobs.request_pause(test_run_id), await self._store.get_run(test_run_id))
+
+    async def resume(self, test_run_id: str) -> TestRun:
+        """Let a paused run go on with the first window that is not stored.
+
+        Raises:
+            FailedPrecondition: The run is neither paused nor going.
+        """
+        await run_job(self._jobs, test_run_id)
+        return test_run(await self._jobs.resume(test_run_id), await self._store.get_run(test_run_id))
+
+    async def watch(self, test_run_id: str, after_sequence: int) -> AsyncIterator[JobEvent]:
+        """Yield the events of a run, ending after the final one."""
+        await run_job(self._jobs, test_run_id)
+        async for event in watch(self._jobs, test_run_id, after_sequence):
+            yield event
+
+    async def _repeated(self, test_run_id: str) -> _Repeated | None:
+        if not test_run_id:
+            return None
+        found = await self.get(test_run_id)
+        if found.record is None:
+            raise FailedPrecondition(f"The run {test_run_id} has not begun yet.", "Repeat it once it has begun.")
+        # What was left to the machine is part of what is repeated.
+        dtype = found.spec.dtype or found.record.environment.dtype
+        return _Repeated(replace(found.spec, dtype=dtype, repeat_of_test_run_id=""), found.record)
+
+
+@dataclass(frozen=True)
+class _Repeated:
+    spec: TestRunSpec
+    record: RunRecord
+
+
+async def load_run(jobs: JobStore, store: RunStore, test_run_id: str) -> TestRun:
+    """Return a run.
+
+    Raises:
+        NotFound: There is none.
+    """
+    job = await run_job(jobs, test_run_id)
+    return test_run(job, await store.get_run(test_run_id))
+
+
+async def run_job(jobs: JobStore, test_run_id: str) -> Job:
+    """Return the job of a run.
+
+    Raises:
+        NotFound: There is none.
+    """
+    try:
+        job = await jobs.get(test_run_id)
+    except NotFound:
+        job = None
+    if job is None or job.kind != KIND:
+        raise NotFound(f"There is no test run {test_run_id[:100]!r}.", "List the test runs to see their ids.")
+    return job
+
+
+def test_run(job: Job, record: RunRecord | None) -> TestRun:
+    """Return the run of a job, its ids resolved where they are known."""
+    spec = TestRunSpec.from_document(job.spec)
+    return TestRun(job, record.resolved(spec) if record else spec, record)

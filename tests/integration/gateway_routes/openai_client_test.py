@@ -1,0 +1,220 @@
+"""OpenAI's own client against the gateway's `/v1`, in front of a made-up model."""
+
+import json
+import time
+from typing import Any
+
+import openai
+import pytest
+
+from tests.fakes.system import rows
+from tests.fakes.system.generation import ANSWERS, HELLO, OVERFLOW, WEATHER, log_prob, tokens_of
+from tests.integration.gateway_routes.conftest import Front
+
+TOOLS: list[Any] = [{"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}]
+
+
+def _chat(front: Front, text: str, **more: Any) -> Any:
+    messages: list[Any] = [{"role": "user", "content": text}]
+    return front.openai.chat.completions.create(**{"model": rows.BASE, "messages": messages, **more})
+
+
+def _streamed(front: Front, text: str, **more: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {"text": "", "calls": [], "log_probs": [], "reason": None, "usage": None}
+    for chunk in _chat(front, text, stream=True, **more):
+        found["usage"] = chunk.usage or found["usage"]
+        for choice in chunk.choices:
+            found["text"] += choice.delta.content or ""
+            found["calls"] += choice.delta.tool_calls or []
+            found["log_probs"] += choice.logprobs.content if choice.logprobs else []
+            found["reason"] = choice.finish_reason or found["reason"]
+    return found
+
+
+def test_the_models_are_the_registrys_versions(front: Front) -> None:
+    assert {one.id for one in front.openai.models.list()} == {rows.BASE, rows.TUNED}
+    assert front.openai.models.retrieve(rows.TUNED).id == rows.TUNED
+    assert front.openai.models.retrieve("smollm2-135m-instruct").id == rows.TUNED
+
+
+def test_a_chat_is_answered_with_usage_and_log_probabilities(front: Front) -> None:
+    found = _chat(front, "hi", logprobs=True, top_logprobs=2)
+    assert found.choices[0].message.content == HELLO
+    assert found.choices[0].finish_reason == "stop"
+    told = found.choices[0].logprobs.content
+    assert [one.token for one in told] == tokens_of(HELLO)
+    assert [one.logprob for one in told] == [log_prob(one) for one in tokens_of(HELLO)]
+    assert [top.token for top in told[0].top_logprobs] == ["Hello", " x"]
+    usage = found.usage
+    assert (usage.prompt_tokens, usage.completion_tokens) == (1, len(tokens_of(HELLO)))
+    assert usage.prompt_tokens_details.cached_tokens == 1
+
+
+def test_what_is_asked_reaches_the_test_runner(front: Front) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Oslo"}'}}
+    messages = [
+        {"role": "developer", "content": [{"type": "text", "text": "Be "}, {"type": "text", "text": "brief."}]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "rain", "tool_call_id": "c1"},
+    ]
+    chosen = {"temperature": 0.5, "top_p": 0.9, "seed": 7, "stop": ["END"], "max_completion_tokens": 33}
+    _chat(front, "", messages=messages, tools=TOOLS, **chosen, extra_body={"top_k": 4, "min_p": 0.25})
+    asked = front.world.generations[-1]
+    assert asked.model_version_id == rows.BASE
+    assert [(one.role, one.content, one.tool_call_id) for one in asked.messages] == [
+        ("system", "Be brief.", ""),
+        ("assistant", "", ""),
+        ("tool", "rain", "c1"),
+    ]
+    assert asked.messages[1].tool_calls[0].arguments == '{"city": "Oslo"}'
+    assert [json.loads(one) for one in asked.tools] == TOOLS
+    sampling = asked.sampling
+    assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p) == (0.5, 0.9, 4, 0.25)
+    assert (sampling.max_new_tokens, asked.seed, list(asked.stop)) == (33, 7, ["END"])
+
+
+def test_without_a_seed_two_requests_have_different_ones(front: Front) -> None:
+    _chat(front, "hi")
+    _chat(front, "hi")
+    assert front.world.generations[-1].seed != front.world.generations[-2].seed
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "count"),
+    [("call", "Let me look.", 1), ("bare", None, 1), ("fenced", None, 1), ("two", "Let me look.", 2)],
+)
+def test_a_call_that_the_model_writes_comes_as_a_tool_call(front: Front, asked: str, text: str, count: int) -> None:
+    choice = _chat(front, asked, tools=TOOLS).choices[0]
+    assert (choice.message.content, choice.finish_reason) == (text, "tool_calls")
+    calls = choice.message.tool_calls
+    assert [(one.function.name, json.loads(one.function.arguments)) for one in calls] == [
+        ("get_weather", WEATHER["arguments"])
+    ] * count
+    assert len({one.id for one in calls}) == count
+    streamed = _streamed(front, asked, tools=TOOLS)
+    assert (streamed["text"] or None, streamed["reason"]) == (text, "tool_calls")
+    assert [one.function.arguments for one in streamed["calls"]] == [one.function.arguments for one in calls]
+    assert [one.index for one in streamed["calls"]] == list(range(count))
+
+
+@pytest.mark.parametrize("more", [{}, {"tools": TOOLS, "tool_choice": "none"}])
+def test_without_tools_the_answer_stays_text(front: Front, more: dict[str, Any]) -> None:
+    choice = _chat(front, "call", **more).choices[0]
+    assert (choice.message.content, choice.message.tool_calls) == (ANSWERS["call"], None)
+    assert _streamed(front, "call", **more)["text"] == ANSWERS["call"]
+    assert not front.world.generations[-1].tools
+
+
+def test_text_that_only_begins_like_a_call_stays_text(front: Front) -> None:
+    assert _chat(front, "not a call", tools=TOOLS).choices[0].message.content == ANSWERS["not a call"]
+    assert _streamed(front, "not a call", tools=TOOLS)["text"] == ANSWERS["not a call"]
+
+
+def test_a_stream_brings_the_whole_answer_its_log_probabilities_and_usage(front: Front) -> None:
+    found = _streamed(front, "hi", logprobs=True, stream_options={"include_usage": True})
+    assert (found["text"], found["reason"]) == (HELLO, "stop")
+    assert "".join(one.token for one in found["log_probs"]) == HELLO
+    assert found["usage"].completion_tokens == len(tokens_of(HELLO))
+
+
+def test_a_short_limit_ends_the_answer_with_length(front: Front) -> None:
+    choice = _chat(front, "hi", max_tokens=2).choices[0]
+    assert (choice.message.content, choice.finish_reason) == ("Hello there", "length")
+
+
+def test_texts_are_continued(front: Front) -> None:
+    found = front.openai.completions.create(model=rows.BASE, prompt=["one", "bare"], max_tokens=50)
+    assert [(one.index, one.text, one.finish_reason) for one in found.choices] == [
+        (0, HELLO, "stop"),
+        (1, ANSWERS["bare"], "stop"),
+    ]
+    assert found.usage is not None
+    assert found.usage.completion_tokens == len(tokens_of(HELLO)) + len(tokens_of(ANSWERS["bare"]))
+    asked: dict[str, Any] = {"model": rows.BASE, "prompt": "one", "max_tokens": 50, "stream": True, "logprobs": 0}
+    pieces: list[Any] = list(front.openai.completions.create(**asked))
+    assert "".join(piece.choices[0].text for piece in pieces) == HELLO
+    assert pieces[-1].choices[0].finish_reason == "stop"
+    told = [piece.choices[0].logprobs for piece in pieces if piece.choices[0].logprobs]
+    offsets = [place for one in told for place in one.text_offset]
+    assert [HELLO[place] for place in offsets] == [one[0] for one in tokens_of(HELLO)]
+
+
+def test_a_prompts_own_log_probabilities_come_without_an_answer(front: Front) -> None:
+    prompt = "Paris is the capital"
+    found = front.openai.completions.create(model=rows.BASE, prompt=prompt, echo=True, max_tokens=0, logprobs=1)
+    choice, told = found.choices[0], found.choices[0].logprobs
+    assert told is not None
+    assert (choice.text, told.tokens) == (prompt, ["Paris", " is", " the", " capital"])
+    assert told.text_offset == [0, 5, 8, 12]
+    assert told.token_logprobs == [None, *(log_prob(one) for one in (" is", " the", " capital"))]
+    assert found.usage is not None
+    assert found.usage.completion_tokens == 0
+
+
+def test_an_echo_stands_before_the_answer(front: Front) -> None:
+    choice = front.openai.completions.create(
+        model=rows.BASE, prompt="one two", echo=True, max_tokens=3, logprobs=0
+    ).choices[0]
+    assert choice.text == "one two" + "".join(tokens_of(HELLO)[:3])
+    assert choice.logprobs is not None
+    assert choice.logprobs.tokens == ["one", " two", *tokens_of(HELLO)[:3]]
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "code", "said"),
+    [
+        ({"model": "nosuch"}, 404, "model_not_found", "nosuch"),
+        ({"messages": [{"role": "user", "content": "overflow"}]}, 400, "context_length_exceeded", OVERFLOW),
+        ({"messages": [{"role": "user", "content": "unbuilt"}]}, 501, "unimplemented", "not built"),
+        ({"messages": [{"role": "user", "content": "fault"}]}, 502, "backend_fault", "The worker died."),
+        ({"messages": []}, 400, "invalid_value", "messages"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "invalid_value", "image_url"),
+        ({"n": 2}, 400, "invalid_value", "n:"),
+        ({"tool_choice": "required"}, 400, "invalid_value", "tool_choice"),
+        ({"temperature": -1}, 400, "invalid_value", "temperature"),
+        ({"logit_bias": {"5": 1}}, 400, "invalid_value", "logit_bias"),
+        ({"top_logprobs": 3}, 400, "invalid_value", "logprobs"),
+        ({"response_format": {"type": "json_object"}}, 400, "invalid_value", "response_format"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_cannot_be_answered_is_told_in_openais_shape(
+    front: Front, more: dict[str, Any], status: int, code: str, said: str, stream: bool
+) -> None:
+    with pytest.raises(openai.APIError) as caught:
+        list(_chat(front, "hi", stream=stream, **more))
+    body: Any = caught.value.body
+    assert set(body) == {"message", "type", "param", "code"}
+    assert (body["code"], body["type"]) == (code, "invalid_request_error" if status < 500 else "server_error")
+    assert said in body["message"]
+    # A fault after the first words of a stream cannot change its status any more.
+    if not (stream and code == "backend_fault"):
+        assert isinstance(caught.value, openai.APIStatusError)
+        assert caught.value.status_code == status
+
+
+def test_a_route_that_is_not_there_names_those_that_are(front: Front) -> None:
+    with pytest.raises(openai.NotFoundError, match="POST /v1/completions"):
+        front.openai.embeddings.create(model=rows.BASE, input="x")
+
+
+def _wait_until_broken_off(front: Front, count: int) -> None:
+    end = time.monotonic() + 20
+    while front.world.num_broken_off < count:
+        assert time.monotonic() < end, "the generation goes on"
+        time.sleep(0.02)
+
+
+def test_a_reader_who_leaves_a_stream_ends_the_generation(front: Front) -> None:
+    before = front.world.num_broken_off
+    stream = _chat(front, "forever", stream=True, max_tokens=10**6)
+    next(iter(stream))
+    stream.close()
+    _wait_until_broken_off(front, before + 1)
+
+
+def test_a_reader_who_hangs_up_ends_the_generation(front: Front) -> None:
+    before = front.world.num_broken_off
+    with pytest.raises(openai.APITimeoutError):
+        _chat(front, "forever", max_tokens=10**6, timeout=0.5)
+    _wait_until_broken_off(front, before + 1)

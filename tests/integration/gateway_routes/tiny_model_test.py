@@ -1,0 +1,135 @@
+"""OpenAI's client and lm-eval against the real stack: gateway, registry, test runner and a tiny random model."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+import pytest_asyncio
+from typer.testing import CliRunner
+
+from tests.integration.processes import start_service
+from tests.integration.tiny_stack import MODEL, TinyStack, tiny_stack
+from ui.cli.__main__ import app
+
+MESSAGES: list[Any] = [{"role": "user", "content": "Name a colour."}]
+TOOLS: list[Any] = [{"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": {}}}]
+
+
+@dataclass
+class Real:
+    url: str
+    client: openai.AsyncOpenAI
+    stack: TinyStack
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def real(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Real]:
+    folder = tmp_path_factory.mktemp("real")
+    async with tiny_stack(folder, num_cases=4, window_size=4) as stack:
+        addresses = {"registry_address": stack.registry.address, "test_runner_address": stack.runner.address}
+        with start_service("gateway", folder, port=0, **addresses) as gateway:
+            url = f"http://{gateway.address}"
+            async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
+                yield Real(url, client, stack)
+
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+
+
+async def _chat(real: Real, **more: Any) -> Any:
+    asked = {"model": f"{MODEL}@1", "messages": MESSAGES, "temperature": 0, "max_tokens": 24, **more}
+    return await real.client.chat.completions.create(**asked)
+
+
+async def test_the_imported_version_is_the_model(real: Real) -> None:
+    assert [one.id async for one in real.client.models.list()] == [f"{MODEL}@1"]
+
+
+async def test_a_greedy_answer_is_the_same_whole_and_streamed(real: Real) -> None:
+    whole = await _chat(real, logprobs=True, top_logprobs=3)
+    choice = whole.choices[0]
+    assert whole.usage.completion_tokens == len(choice.logprobs.content) > 0
+    assert all(one.logprob <= 0 and len(one.top_logprobs) == 3 for one in choice.logprobs.content)
+    text, usage = "", None
+    async for chunk in await _chat(real, stream=True, stream_options={"include_usage": True}):
+        text += "".join(one.delta.content or "" for one in chunk.choices)
+        usage = chunk.usage or usage
+    assert text == choice.message.content
+    assert usage is not None
+    assert usage.completion_tokens == whole.usage.completion_tokens
+
+
+async def test_one_seed_gives_one_sampled_answer(real: Real) -> None:
+    chosen = {"temperature": 1.0, "top_p": 0.9, "extra_body": {"top_k": 50, "min_p": 0.01}}
+    first, again, other = [await _chat(real, seed=seed, **chosen) for seed in (3, 3, 4)]
+    assert first.choices[0].message.content == again.choices[0].message.content != other.choices[0].message.content
+
+
+async def test_tools_may_be_offered(real: Real) -> None:
+    called = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    history = [
+        *MESSAGES,
+        {"role": "assistant", "content": "", "tool_calls": [called]},
+        {"role": "tool", "content": "red", "tool_call_id": "c"},
+    ]
+    answer = await _chat(real, messages=history, tools=TOOLS)
+    assert answer.choices[0].finish_reason in ("stop", "length", "tool_calls")
+
+
+async def test_a_text_is_scored_and_continued(real: Real) -> None:
+    prompt = "The sky is blue. The grass is"
+    asked: dict[str, Any] = {"model": MODEL, "prompt": prompt, "temperature": 0, "logprobs": 2, "echo": True}
+    scored = (await real.client.completions.create(max_tokens=0, **asked)).choices[0]
+    continued = (await real.client.completions.create(max_tokens=5, **asked)).choices[0]
+    assert scored.text == prompt
+    assert scored.logprobs is not None
+    assert continued.logprobs is not None
+    assert "".join(scored.logprobs.tokens or []) == prompt
+    assert scored.logprobs.token_logprobs is not None
+    count = len(scored.logprobs.token_logprobs)
+    assert scored.logprobs.token_logprobs[0] is None
+    assert continued.logprobs.token_logprobs is not None
+    assert continued.logprobs.token_logprobs[1:count] == pytest.approx(scored.logprobs.token_logprobs[1:], abs=1e-4)
+    assert continued.text.startswith(prompt)
+
+
+async def test_a_prompt_that_does_not_fit_is_refused_with_the_numbers(real: Real) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        await _chat(real, messages=[{"role": "user", "content": "word " * 2000}])
+    assert caught.value.code == "context_length_exceeded"
+    assert "4096" in caught.value.message.replace(",", "")
+
+
+async def test_a_reader_who_leaves_makes_room_for_the_next(real: Real) -> None:
+    stream = await _chat(real, stream=True, max_tokens=3000, temperature=1.0, seed=1)
+    async for chunk in stream:
+        if chunk.choices and chunk.choices[0].delta.content:
+            break
+    await stream.close()
+    assert (await _chat(real, max_tokens=2)).usage.completion_tokens <= 2
+
+
+async def test_a_case_is_shown_as_the_model_reads_it(real: Real) -> None:
+    case = json.loads(_run(real, "suites", "show", real.stack.suite, "--json"))["test_cases"][0]["case_id"]
+    body = json.loads(_run(real, "test", "preview", MODEL, "--suite", real.stack.suite, "--case", case, "--json"))
+    assert "".join(body["tokens"]) == body["text"]
+    assert body["text"].startswith("<|im_start|>system")
+
+
+def _run(real: Real, *arguments: str) -> str:
+    said = CliRunner().invoke(app, [*arguments, "--url", real.url])
+    assert said.exit_code == 0, said.stderr
+    return said.stdout
+
+
+async def test_lm_eval_runs_on_the_real_stack(real: Real, tmp_path: Path) -> None:
+    pytest.importorskip("lm_eval", reason="needs lm-eval: pip install 'drillyard[lm-eval]'")
+    result = json.loads(_run(real, "test", "lm-eval", MODEL, "--limit", "4", "--json"))
+    assert {name: one["num_samples"] for name, one in result["tasks"].items()} == {
+        "drillyard_general_choice": 4,
+        "drillyard_general_answer": 4,
+    }

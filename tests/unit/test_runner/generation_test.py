@@ -1,0 +1,264 @@
+"""Answering one conversation, and rendering one prompt."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from services.chassis.errors import (
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ServiceError,
+    Unavailable,
+)
+from services.chassis.telemetry import Telemetry
+from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
+from services.test_runner.backends.worker_process import Patience
+from services.test_runner.domain import (
+    Endpoint,
+    FinishReason,
+    GenerationOrder,
+    Message,
+    Sampling,
+)
+from services.test_runner.domain.generation import parse_tools
+from services.test_runner.ports import Answer, Delta
+from services.test_runner.telemetry import TestRunnerTelemetry
+from services.test_runner.usecases.generation import GenerationUseCases
+from services.test_runner.usecases.rendering import RenderingUseCases, RenderOrder
+from tests.fakes import generation_worker
+from tests.unit.test_runner.bench import CASES, FakePolicy, FakeRegistry
+
+HELLO = (Message("user", "hello"),)
+ORDER = GenerationOrder(model_version_id="tiny", messages=HELLO)
+TOOL = '{"type": "function", "function": {"name": "read"}}'
+
+
+class Workers:
+    """Use cases on fake worker processes; `model` is how the worker behaves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.model = folder, "steady"
+        self.backend = TransformersWorkerBackend(
+            place=self._place,
+            telemetry=TestRunnerTelemetry(Telemetry()),
+            limits=WorkerLimits(patience=Patience(cancel_seconds=0.3)),
+            command=(sys.executable, str(Path(generation_worker.__file__))),
+        )
+        registry = FakeRegistry(CASES)
+        self.generation = GenerationUseCases(registry=registry, backend=self.backend, policy=FakePolicy())
+        self.rendering = RenderingUseCases(registry=registry, renderer=self.backend)
+
+    async def _place(self, uri: str) -> Path:
+        place = self.folder / self.model
+        place.mkdir(exist_ok=True)
+        return place
+
+    async def pieces(self, order: GenerationOrder) -> list[Delta | Answer]:
+        return [piece async for piece in self.generation.generate(order)]
+
+    def pids(self) -> list[int]:
+        return [int(path.name.removeprefix("started-")) for path in (self.folder / self.model).glob("started-*")]
+
+    def num_started(self) -> int:
+        return len(self.pids())
+
+    def living(self) -> list[int]:
+        return [pid for pid in self.pids() if psutil.pid_exists(pid)]
+
+
+@pytest.fixture
+async def workers(tmp_path: Path) -> AsyncIterator[Workers]:
+    made = Workers(tmp_path)
+    yield made
+    await made.backend.close()
+
+
+async def test_an_answer_comes_in_pieces_and_ends_with_its_facts(workers: Workers) -> None:
+    *pieces, last = await workers.pieces(ORDER)
+    assert [piece.text for piece in pieces] == ["one ", "two"]
+    assert isinstance(last, Answer)
+    assert (last.text, last.finish_reason, last.num_prompt_tokens, last.num_generated_tokens) == (
+        "",
+        FinishReason.STOP,
+        10,
+        2,
+    )
+
+
+async def test_each_token_is_told_once_with_its_log_probs(workers: Workers) -> None:
+    pieces = await workers.pieces(replace(ORDER, num_top_log_probs=1))
+    tokens = [token for piece in pieces for token in piece.tokens]
+    assert [(token.token, token.token_id, token.log_prob, token.top) for token in tokens] == [
+        ("one ", 1, -0.5, (("x", -0.5),)),
+        ("two", 2, -0.5, (("x", -0.5),)),
+    ]
+
+
+async def test_the_prompts_own_tokens_come_before_the_answers(workers: Workers) -> None:
+    order = GenerationOrder(model_version_id="tiny", prompt="ab", log_probs=True, echo=True)
+    (last,) = await workers.pieces(order)
+    assert last.text == "ab with seed 0"
+    assert [(token.token, token.log_prob) for token in last.tokens] == [
+        ("a", None),
+        ("b", -2.0),
+        ("one ", -0.5),
+        ("two", -0.5),
+    ]
+
+
+async def test_one_worker_serves_one_call_after_the_other(workers: Workers) -> None:
+    await workers.pieces(ORDER)
+    await workers.pieces(ORDER)
+    await workers.rendering.render(RenderOrder("tiny", HELLO))
+    assert workers.num_started() == 1
+
+
+async def test_a_caller_that_goes_away_leaves_no_work_behind(workers: Workers) -> None:
+    workers.model = "silent"
+    async with aclosing(workers.generation.generate(replace(ORDER, messages=HELLO))) as pieces:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await anext(pieces)
+    assert not workers.living()
+
+
+async def test_a_worker_that_stops_when_it_is_told_serves_the_next_call(workers: Workers) -> None:
+    workers.model = "stops"
+    for _ in range(2):
+        async with aclosing(workers.generation.generate(ORDER)) as pieces:
+            assert (await anext(pieces)).text == "one "
+    assert workers.num_started() == 1
+
+
+async def test_a_worker_that_dies_is_told_as_such(workers: Workers) -> None:
+    workers.model = "dies-always"
+    with pytest.raises(Unavailable, match="killed"):
+        await workers.pieces(ORDER)
+
+
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("model_version_id", {"model_version_id": ""}),
+        ("messages", {"messages": ()}),
+        ("messages", {"prompt": "x"}),
+        ("messages[0].role", {"messages": (Message("robot", "x"),)}),
+        ("tools", {"messages": (), "prompt": "x", "tools": ({},)}),
+        ("echo", {"echo": True}),
+        ("num_top_log_probs", {"num_top_log_probs": 21}),
+        ("stop", {"stop": ("",)}),
+        ("stop", {"stop": ("x",) * 17}),
+        ("sampling.min_p", {"sampling": Sampling(min_p=2.0)}),
+        ("sampling.max_new_tokens", {"sampling": Sampling(max_new_tokens=0)}),
+        ("endpoint.base_url", {"endpoint": Endpoint("ftp://h", "m")}),
+    ],
+)
+async def test_an_order_that_cannot_be_answered_is_refused_naming_the_field(
+    workers: Workers, field: str, change: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        await workers.pieces(replace(ORDER, **change))
+    assert caught.value.fields["field"] == field
+    assert not list(workers.folder.iterdir())
+
+
+async def test_an_endpoint_that_is_not_allowed_is_not_asked(workers: Workers) -> None:
+    with pytest.raises(PermissionDenied):
+        await workers.pieces(replace(ORDER, endpoint=Endpoint("http://forbidden/v1", "m")))
+
+
+@pytest.mark.parametrize("text", ["", "7", "[]", "{}", '{"function": 7}', '{"function": {"name": 7}}', "[" * 9999])
+def test_a_tool_that_is_none_is_refused_naming_its_place(text: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        parse_tools([TOOL, text])
+    assert caught.value.fields["field"] == "tools[1]"
+
+
+URLS = (
+    "file:///etc/passwd",
+    "http://user:pass@host/v1",
+    "http://host\\@evil/v1",
+    "http://host/v1?x=1",
+    "http://host/v1#x",
+    "http://2130706433/v1",
+    "http://0177.0.0.1/v1",
+    "http://host:99999/v1",
+    "http://[::1/v1",
+    "http://ho st/v1",
+    "http://host/%2e%2e/v1",
+    "//host/v1",
+    "http://" + "a" * 600,
+    "",
+)
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_urls_that_parsers_could_read_in_two_ways_are_refused(url: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        Endpoint(url, "m").check("spec.")
+    assert caught.value.fields["field"] == "spec.endpoint.base_url"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8080/v1", "https://h.example/v1/", "http://[::1]:11434/v1", "http://h"]
+)
+def test_plain_urls_are_taken(url: str) -> None:
+    Endpoint(url, "m").check()
+
+
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("model", {"model": ""}),
+        ("api_key_secret", {"api_key_secret": "../etc"}),
+        ("extra_body", {"extra_body": "[1]"}),
+        ("extra_body", {"extra_body": '{"messages": []}'}),
+        ("extra_body", {"extra_body": "[" * 9999}),
+        ("max_concurrency", {"max_concurrency": 300}),
+        ("num_ctx", {"num_ctx": -1}),
+        ("stop", {"stop": ("",)}),
+    ],
+)
+def test_an_endpoint_that_cannot_be_used_is_refused_naming_the_field(field: str, change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        replace(Endpoint("http://h/v1", "m"), **change).check()
+    assert caught.value.fields["field"] == f"endpoint.{field}"
+
+
+async def test_a_conversation_is_shown_as_the_model_reads_it(workers: Workers) -> None:
+    shown = await workers.rendering.render(RenderOrder("tiny", HELLO, parse_tools([TOOL])))
+    assert (shown.rendered.text, shown.rendered.token_ids, shown.rendered.tokens) == ("hello|read", (1, 2), ("a", "b"))
+
+
+async def test_the_opening_of_a_case_is_shown(workers: Workers) -> None:
+    order = RenderOrder("tiny", test_suite_version_id="roo_xml/core", case_id=CASES[7].case_id)
+    shown = await workers.rendering.render(order)
+    assert [message.role for message in shown.messages] == ["system", "user"]
+    assert shown.rendered.text == "|".join(message.content for message in shown.messages)
+
+
+@pytest.mark.parametrize(
+    ("error", "order"),
+    [
+        (InvalidArgument, RenderOrder("tiny")),
+        (InvalidArgument, RenderOrder("", HELLO)),
+        (InvalidArgument, RenderOrder("tiny", HELLO, test_suite_version_id="roo_xml/core", case_id="x")),
+        (InvalidArgument, RenderOrder("tiny", (Message("user", "refuse"),))),
+        (InvalidArgument, RenderOrder("tiny", test_suite_version_id="roo_xml/core", prompt_size="huge")),
+        (NotFound, RenderOrder("tiny", test_suite_version_id="roo_xml/core", case_id="unheard-of")),
+        (NotFound, RenderOrder("unheard-of", HELLO)),
+    ],
+)
+async def test_what_cannot_be_shown_is_refused(workers: Workers, error: type[ServiceError], order: RenderOrder) -> None:
+    with pytest.raises(error):
+        await workers.rendering.render(order)

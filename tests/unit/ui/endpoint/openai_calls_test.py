@@ -1,0 +1,87 @@
+"""Function calls in a model's text, whole and streamed."""
+
+import itertools
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ui.openai.calls import CallGate, call_documents, read_calls
+
+NAMES = ("look", "write")
+CALL = '<tool_call>\n{"name": "look", "arguments": {"at": "x"}}\n</tool_call>'
+BARE = '{"name": "look", "arguments": {"at": "x"}}'
+TEXTS = (
+    "",
+    "Just words.",
+    "a < b <tool_ <tool_call",
+    CALL,
+    f"Let me see.\n{CALL}",
+    f"  First. {CALL} then {CALL} done",
+    f"<think>{CALL}</think>No.",
+    f"<think>hm</think>{CALL}",
+    "<tool_call>{broken</tool_call>",
+    '<tool_call>{"name": "look", "arguments": {"at": ',
+    BARE,
+    f"```json\n{BARE}\n```",
+    f"[{BARE}, {BARE}]",
+    '{"name": "other", "arguments": {}}',
+    '{"answer": 42}',
+    "[1, 2]",
+)
+
+
+def _streamed(text: str, cuts: list[int]) -> tuple[str, tuple[str, ...]]:
+    gate, passed = CallGate(NAMES), ""
+    edges = sorted({0, *(min(cut, len(text)) for cut in cuts), len(text)})
+    for begin, end in itertools.pairwise(edges):
+        passed += gate.feed(text[begin:end])
+    rest, calls = gate.finish()
+    return passed + rest, tuple(call.arguments for call in calls)
+
+
+@pytest.mark.parametrize(
+    ("text", "outside", "calls"),
+    [
+        ("Just words.", "Just words.", []),
+        (f"Let me see.\n{CALL}", "Let me see.", ["look"]),
+        (BARE, "", ["look"]),
+        (f"```json\n{BARE}\n```", "", ["look"]),
+        (f"[{BARE}, {BARE}]", "", ["look", "look"]),
+        ('{"name": "write", "parameters": {"x": 1}}', "", ["write"]),
+        ('{"name": "other", "arguments": {}}', '{"name": "other", "arguments": {}}', []),
+        ('{"name": ["look"], "arguments": {}}', '{"name": ["look"], "arguments": {}}', []),
+        (f"<think>{CALL}</think>No.", f"<think>{CALL}</think>No.", []),
+        ("<tool_call>{broken</tool_call>", "<tool_call>{broken</tool_call>", []),
+        ("[" * 100_000, "[" * 100_000, []),
+    ],
+)
+def test_calls_are_read_and_the_rest_stays_text(text: str, outside: str, calls: list[str]) -> None:
+    found, made = read_calls(text, NAMES)
+    assert (found, [call.name for call in made]) == (outside, calls)
+
+
+def test_arguments_stay_as_the_model_wrote_them() -> None:
+    _, (call,) = read_calls('<tool_call>{"name": "look", "arguments": {"at": "\u00e9", "n": 1.50}}</tool_call>', NAMES)
+    assert json.loads(call.arguments) == {"at": "é", "n": 1.5}
+
+
+@given(st.sampled_from(TEXTS), st.lists(st.integers(0, 120), max_size=12))
+def test_a_stream_cut_anywhere_brings_what_the_whole_brings(text: str, cuts: list[int]) -> None:
+    outside, calls = read_calls(text, NAMES)
+    streamed, arguments = _streamed(text, cuts)
+    assert arguments == tuple(call.arguments for call in calls)
+    assert streamed.strip() == outside.strip() if calls else streamed == outside
+
+
+def test_nothing_of_a_call_is_let_through_before_it_is_known() -> None:
+    gate = CallGate(NAMES)
+    assert "".join(gate.feed(one) for one in f"See. {CALL}") == "See."
+
+
+def test_every_call_has_an_id_of_its_own_unless_it_came_with_one() -> None:
+    _, calls = read_calls(CALL + CALL, NAMES)
+    first, second = call_documents(calls)
+    assert first["id"] != second["id"]
+    assert first["function"] == {"name": "look", "arguments": '{"at": "x"}'}

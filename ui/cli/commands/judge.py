@@ -1,0 +1,125 @@
+"""`drillyard judge`: what a client would make of an answer, without a run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ui.cli.connection import Document, Gateway, GatewayError
+from ui.cli.options import Common
+from ui.cli.output import EXIT_FAILED, connected, print_table, show
+
+_BATCH = 200
+_FIELDS = frozenset({"profile_id", "case", "case_document", "answer", "further_answers", "finish_reason", "key"})
+CaseFile = Annotated[
+    Path | None, typer.Option("--case", help="A case as a JSON file, instead of --suite and --case-id.")
+]
+CaseId = Annotated[str, typer.Option(help="A case of --suite.")]
+Answer = Annotated[str, typer.Option(help="One answer to judge; - for stdin.")]
+
+
+def judge(
+    common: Common,
+    file: Annotated[
+        Path | None, typer.Argument(help="JSONL, one answer a line: profile_id, case, answer; - for stdin.")
+    ] = None,
+    answer: Answer = "",
+    suite: Annotated[str, typer.Option(help="The suite of --case-id.")] = "roo_xml/core",
+    case_id: CaseId = "",
+    case: CaseFile = None,
+) -> None:
+    """Judge one answer to a case, or a file of answers; the exit status is 1 when one does not conform."""
+    with connected(common) as gateway:
+        if (file is None) == (not answer):
+            problem = "There is nothing to judge, or too much."
+            raise GatewayError("INVALID_ARGUMENT", problem, "Give a file of answers, or one with --answer.")
+        asked = _lines(_text(file)) if file else [_one(gateway, answer, suite, case_id, case)]
+        results = _judged(gateway, asked)
+        single = results[0] if file is None else None
+        show(single or results, as_json=common.as_json, table=lambda: _print_one(single) if single else _print(results))
+        if not all((one.get("verdict") or {}).get("conforming") for one in results):
+            raise typer.Exit(EXIT_FAILED)
+
+
+def _one(gateway: Gateway, answer: str, suite: str, case_id: str, case: Path | None) -> Document:
+    profile_id = suite.partition("/")[0]
+    document = _text(case) if case else _case_of(gateway, suite, case_id)
+    text = sys.stdin.read() if answer == "-" else answer
+    return {"profile_id": profile_id, "case_document": document, "answer": text, "key": case_id or str(case)}
+
+
+def _case_of(gateway: Gateway, suite: str, case_id: str) -> str:
+    if not case_id:
+        raise GatewayError("INVALID_ARGUMENT", "The case is not named.", "Name it with --case-id or --case FILE.")
+    version = gateway.get(f"/test-suites/{suite}")["test_suite_version"]["test_suite_version_id"]
+    for one in gateway.every(f"/test-suites/{version}/cases", "test_cases", limit=100_000):
+        if one["case_id"] == case_id:
+            return str(one["document"])
+    next_step = f"`drillyard suites show {suite}` lists them."
+    raise GatewayError("NOT_FOUND", f"There is no case {case_id!r} in {version}.", next_step)
+
+
+def _lines(text: str) -> list[Document]:
+    return [_request(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+
+
+def _request(number: int, line: str) -> Document:
+    try:
+        found: Any = json.loads(line)
+    except ValueError as error:
+        raise GatewayError("INVALID_ARGUMENT", f"Line {number} is no JSON: {error}.", "Correct it.") from None
+    if not isinstance(found, dict) or set(found) - _FIELDS:
+        known = ", ".join(sorted(_FIELDS))
+        raise GatewayError("INVALID_ARGUMENT", f"Line {number} is no answer to judge.", f"It may have: {known}.")
+    case = found.pop("case", None)
+    document = {"case_document": json.dumps(case)} if case is not None else {}
+    return {"key": f"line {number}", **document, **found}
+
+
+def _judged(gateway: Gateway, asked: list[Document]) -> list[Document]:
+    found: list[Document] = []
+    for begin in range(0, len(asked), _BATCH):
+        found += gateway.post("/verdicts/judge-batch", {"requests": asked[begin : begin + _BATCH]})["results"]
+    return found
+
+
+def _print_one(one: Document) -> None:
+    verdict = one.get("verdict")
+    if not verdict:
+        print(one["problem"])
+        return
+    print(f"{_outcome(one)}. {verdict['sentence']}".rstrip())
+    rows = [
+        (layer["name"].replace("_", " "), layer["status"].removeprefix("LAYER_STATUS_").lower(), layer["detail"])
+        for layer in verdict["layers"]
+    ]
+    print_table("", ("layer", "status", "found"), rows, empty="")
+    scores = verdict["scores"]
+    if scores:
+        print_table("", ("score", "value"), [(name, f"{scores[name]:.3f}") for name in sorted(scores)], empty="")
+
+
+def _print(results: list[Document]) -> None:
+    rows = [
+        (one["key"], _outcome(one), (one.get("verdict") or {}).get("sentence") or one["problem"]) for one in results
+    ]
+    print_table("Verdicts", ("answer", "verdict", "why"), rows, empty="The file holds no answer.")
+
+
+def _outcome(one: Document) -> str:
+    verdict = one.get("verdict")
+    if not verdict:
+        return "not judged"
+    return "conforms" if verdict["conforming"] else str(verdict["cause"])
+
+
+def _text(path: Path) -> str:
+    try:
+        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        problem = f"{path} cannot be read: {error}."
+        raise GatewayError("INVALID_ARGUMENT", problem, "Name a readable file of text.") from None

@@ -1,0 +1,48 @@
+"""The group `drillyard test`, and what its commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ui.cli.commands.models import refuse_failed
+from ui.cli.connection import Document, Gateway, GatewayError
+from ui.cli.options import Common
+from ui.cli.output import connected, show
+from ui.cli.results import print_result, result_of
+
+app = typer.Typer(help="Run a model on a suite, read and compare the results.")
+RunId = Annotated[str, typer.Argument(help="A test run.")]
+ModelArgument = Annotated[str, typer.Argument(help="A model version, or a model for its newest.")]
+
+
+def newest_evaluation(gateway: Gateway, run_id: str) -> Document:
+    """Return the newest evaluation of a run.
+
+    Raises:
+        GatewayError: The run is unknown or not judged.
+    """
+    found = gateway.get("/evaluations", test_run_id=run_id, page_size=1)["evaluations"]
+    if found:
+        newest: Document = found[0]
+        return newest
+    gateway.get(f"/test-runs/{run_id}")
+    next_step = f"Judge it with `drillyard evaluations start {run_id}`."
+    raise GatewayError("FAILED_PRECONDITION", f"The test run {run_id!r} is not judged.", next_step)
+
+
+def show_result(run_id: str, common: Common) -> None:
+    """Print a run's rates by tool and its failures by cause; a run that failed ends the command."""
+    with connected(common) as gateway:
+        run = gateway.get(f"/test-runs/{run_id}")["test_run"]
+        judged = gateway.get("/evaluations", test_run_id=run_id, page_size=1)["evaluations"]
+        result = result_of(judged[0]) if judged else result_of({})
+        spec = run["spec"]
+        model = spec["model_version_id"] or (spec.get("endpoint") or {}).get("base_url", "")
+        title = f"{run_id}: {model} on {spec['test_suite_version_id']}"
+        if not result["num_cases"] and not common.as_json:
+            refuse_failed(run["job"], as_json=False)
+        body = {"test_run": run, "evaluation": judged[0] if judged else None}
+        show(body, as_json=common.as_json, table=lambda: print_result(title, result))
+        refuse_failed(run["job"], as_json=common.as_json)

@@ -1,0 +1,109 @@
+"""Function calls that a model writes into its text, read once it is whole and kept back while it streams."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from services.protocols.openai_tools.parse import MAX_CHARACTERS, OPEN, as_functions, read_answer
+
+_FENCED = re.compile(r"\A```(?:json)?\s*\n(.*?)\n?```\Z", re.DOTALL)
+_JSON_BEGINS = ("{", "[", "`")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function call with its raw arguments."""
+
+    name: str
+    arguments: str
+    call_id: str = ""
+
+
+def read_calls(text: str, names: Collection[str]) -> tuple[str, tuple[Call, ...]]:
+    """Return the text outside its calls, and the calls.
+
+    A call is `<tool_call>{"name", "arguments"}</tool_call>`, or an answer that is nothing but such an object of one
+    of `names`, or a list of them. A call without a name stays text.
+    """
+    answer = read_answer(text)
+    if answer.calls and all(call.name for call in answer.calls):
+        calls = tuple(Call(call.name, call.arguments) for call in answer.calls)
+        return as_functions(answer).text, calls
+    bare = _bare_calls(text, names)
+    return ("", bare) if bare else (text, ())
+
+
+def call_documents(calls: Sequence[Call]) -> list[dict[str, Any]]:
+    """Return calls in OpenAI's form, each with an id of its own."""
+    return [
+        {
+            "id": call.call_id or f"call_{uuid.uuid4().hex[:24]}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for call in calls
+    ]
+
+
+class CallGate:
+    """Lets a stream's text through up to where a call may begin."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = names
+        self._text = ""
+        self._passed = 0
+
+    def feed(self, delta: str) -> str:
+        """Take the next piece and return what is surely no call."""
+        self._text += delta
+        end = max(self._passed, self._end_of_text()) if self._names else len(self._text)
+        passed = self._text[self._passed : end]
+        self._passed = end
+        return passed
+
+    def finish(self) -> tuple[str, tuple[Call, ...]]:
+        """Return the text that was kept back, and the calls."""
+        outside, calls = read_calls(self._text, self._names) if self._names else (self._text, ())
+        passed = self._text[: self._passed].lstrip() if calls else self._text[: self._passed]
+        return outside[len(passed) :], calls
+
+    def _end_of_text(self) -> int:
+        if self._passed == 0 and self._text.lstrip().startswith(_JSON_BEGINS):
+            return 0
+        begin = self._text.find(OPEN, self._passed)
+        if begin < 0:
+            begin = len(self._text) - _partial(self._text)
+        return len(self._text[:begin].rstrip())
+
+
+def _partial(text: str) -> int:
+    """Return how many of the last characters may be the beginning of a call."""
+    return next((size for size in range(len(OPEN) - 1, 0, -1) if text.endswith(OPEN[:size])), 0)
+
+
+def _bare_calls(text: str, names: Collection[str]) -> tuple[Call, ...]:
+    inner = text.strip()
+    fenced = _FENCED.match(inner)
+    inner = fenced[1] if fenced else inner
+    if not inner.startswith(("{", "[")) or len(inner) > MAX_CHARACTERS:
+        return ()
+    try:
+        found = json.loads(inner)
+    except (ValueError, RecursionError):
+        return ()
+    listed = found if isinstance(found, list) else [found]
+    calls = [_bare_call(one, names) for one in listed]
+    return tuple(call for call in calls if call) if all(calls) else ()
+
+
+def _bare_call(found: Any, names: Collection[str]) -> Call | None:
+    if not isinstance(found, dict) or not isinstance(found.get("name"), str) or found["name"] not in names:
+        return None
+    arguments = found.get("arguments", found.get("parameters", {}))
+    raw = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return Call(found["name"], raw)

@@ -1,0 +1,118 @@
+"""`POST /v1/completions`: texts continued as they are, without a chat template."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, GenerateResponse, TokenLogProb
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from ui.api.documents import ClientsOf
+from ui.clients import Clients
+from ui.openai.errors import OpenAIError, OpenAIRoute
+from ui.openai.generation import Generation, Whole, finish_reason_of, sampling_of, seed_of, unless_gone, usage_of
+from ui.openai.log_probs import text_log_probs
+from ui.openai.models import version_of
+from ui.openai.schemas import CompletionBody
+from ui.openai.streaming import Envelope, event_stream
+
+router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
+_AT_ONCE = 8
+_DEFAULT_TOKENS = 16
+
+
+@router.post("/completions")
+async def create_completion(request: Request, clients: ClientsOf, body: CompletionBody) -> Response:
+    """Continue a text, or several; with `stream` as server-sent events."""
+    model = (await version_of(clients, body.model)).model_version_id
+    seed = seed_of(body)
+    asked = [_request(body, model, prompt, seed) for prompt in body.prompts]
+    if not body.stream:
+        wholes = await unless_gone(request, _answers(clients, asked))
+        return JSONResponse(_whole(body, model, wholes))
+    if body.echo or len(asked) > 1:
+        raise OpenAIError("A stream continues one prompt, without echo.", param="stream", code="unsupported_value")
+    generation = await unless_gone(request, Generation.begin(clients, asked[0]))
+    return event_stream(_pieces(body, model, generation))
+
+
+def _request(body: CompletionBody, model: str, prompt: str, seed: int) -> GenerateRequest:
+    longest = _DEFAULT_TOKENS if body.max_tokens is None else body.max_tokens
+    return GenerateRequest(
+        model_version_id=model,
+        prompt=prompt,
+        # The contract has no answer of no tokens; what is generated beyond the prompt is left out of the answer.
+        sampling=sampling_of(body, max(longest, 1)),
+        stop=body.stops,
+        seed=seed,
+        log_probs=body.logprobs is not None,
+        num_top_log_probs=body.logprobs or 0,
+        echo=bool(body.echo) and body.logprobs is not None,
+    )
+
+
+async def _answers(clients: Clients, asked: list[GenerateRequest]) -> list[Whole]:
+    free = asyncio.Semaphore(_AT_ONCE)
+
+    async def answer(one: GenerateRequest) -> Whole:
+        async with free:
+            return await (await Generation.begin(clients, one)).whole()
+
+    tasks = [asyncio.ensure_future(answer(one)) for one in asked]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _whole(body: CompletionBody, model: str, wholes: Sequence[Whole]) -> dict[str, Any]:
+    pairs = enumerate(zip(body.prompts, wholes, strict=True))
+    choices = [_choice(body, place, prompt, whole) for place, (prompt, whole) in pairs]
+    usage = usage_of(*(one.last for one in wholes))
+    if body.max_tokens == 0:
+        usage |= {"completion_tokens": 0, "total_tokens": usage["prompt_tokens"]}
+    return Envelope("text_completion", model, "cmpl").document(choices, usage=usage)
+
+
+def _choice(body: CompletionBody, place: int, prompt: str, whole: Whole) -> dict[str, Any]:
+    text, found, reason = whole.text, list(whole.log_probs), finish_reason_of(whole.last)
+    if body.max_tokens == 0:
+        text, found, reason = "", found[: whole.last.num_prompt_tokens], "length"
+    if not body.echo:
+        return _document(body, place, text, reason, found=found, offset=0)
+    before = max("".join(one.token for one in found).find(prompt), 0)
+    return _document(body, place, prompt + text, reason, found=found, offset=-before)
+
+
+async def _pieces(body: CompletionBody, model: str, generation: Generation) -> AsyncIterator[dict[str, Any]]:
+    envelope = Envelope("text_completion", model, "cmpl")
+    more = {"usage": None} if body.tells_usage else {}
+    last, offset = GenerateResponse(), 0
+    async with aclosing(generation.responses()) as responses:
+        async for last in responses:
+            if last.text_delta or last.log_probs:
+                piece = _document(body, 0, last.text_delta, None, found=last.log_probs, offset=offset)
+                yield envelope.document([piece], **more)
+            offset += len(last.text_delta)
+    yield envelope.document([_document(body, 0, "", finish_reason_of(last), found=(), offset=offset)], **more)
+    if body.tells_usage:
+        yield envelope.document([], usage=usage_of(last))
+
+
+def _document(
+    body: CompletionBody,
+    place: int,
+    text: str,
+    reason: str | None,
+    *,
+    found: Sequence[TokenLogProb],
+    offset: int,
+) -> dict[str, Any]:
+    told = text_log_probs(found, offset) if body.logprobs is not None else None
+    return {"index": place, "text": text, "logprobs": told, "finish_reason": reason}

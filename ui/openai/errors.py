@@ -1,0 +1,73 @@
+"""Errors in OpenAI's shape, for the routes under `/v1`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from services.chassis.errors import FailedPrecondition, ResourceExhausted, ServiceError
+from ui.errors import STATUS_OF, sentence_of
+
+_INVALID = "invalid_request_error"
+_SERVER_ERROR = 500
+# Clients take 429 for "too much at once, try again"; 409 and 507 mean nothing to them.
+_STATUS_OF = STATUS_OF | {
+    ResourceExhausted: HTTPStatus.TOO_MANY_REQUESTS,
+    FailedPrecondition: HTTPStatus.BAD_REQUEST,
+}
+
+
+class OpenAIError(Exception):
+    """A request that cannot be answered, with what OpenAI's clients expect to be told."""
+
+    def __init__(self, message: str, *, status: int = 400, code: str = "", param: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.code = code
+        self.param = param
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The document that tells it."""
+        kind = _INVALID if self.status < _SERVER_ERROR else "server_error"
+        told = {"message": self.message, "type": kind, "param": self.param or None, "code": self.code or None}
+        return {"error": told}
+
+
+class OpenAIRoute(APIRoute):
+    """A route that answers every error in OpenAI's shape."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request."""
+        answer = super().get_route_handler()
+
+        async def answered(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except (OpenAIError, ServiceError, RequestValidationError, HTTPException) as error:
+                told = told_error(error)
+                return JSONResponse(told.body, status_code=told.status)
+
+        return answered
+
+
+def told_error(error: Exception) -> OpenAIError:
+    """Return an error of the services, or of reading a request, as a client is told it."""
+    if isinstance(error, OpenAIError):
+        return error
+    if isinstance(error, ServiceError):
+        return OpenAIError(str(error), status=_STATUS_OF[type(error)], code=error.code.lower())
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"] if part != "body")
+        return OpenAIError(sentence_of(error), param=place, code="invalid_value")
+    status = error.status_code if isinstance(error, HTTPException) else _SERVER_ERROR
+    return OpenAIError(f"{getattr(error, 'detail', 'The gateway met an unexpected error')}.", status=status)

@@ -1,0 +1,149 @@
+"""One answer of a model, from the test runner's stream; a reader who goes away ends the work."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from drillyard.test_runner.v1.test_run_pb2 import Sampling
+from drillyard.test_runner.v1.transcript_pb2 import (
+    FINISH_REASON_BACKEND_FAULT,
+    FINISH_REASON_CONTEXT_OVERFLOW,
+    FINISH_REASON_LENGTH,
+    GenerateRequest,
+    GenerateResponse,
+    TokenLogProb,
+    ToolCall,
+)
+from fastapi import Request
+
+from ui.clients import Clients
+from ui.openai.errors import OpenAIError
+from ui.openai.schemas import SamplingBody
+
+ResultT = TypeVar("ResultT")
+_CLIENT_GONE = 499
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A finished answer."""
+
+    text: str
+    tool_calls: tuple[ToolCall, ...]
+    log_probs: tuple[TokenLogProb, ...]
+    last: GenerateResponse
+
+
+class Generation:
+    """An answer under way, whose first words have come."""
+
+    def __init__(self, stream: Any, first: GenerateResponse | None) -> None:
+        self._stream = stream
+        self._first = first
+
+    @classmethod
+    async def begin(cls, clients: Clients, request: GenerateRequest) -> Generation:
+        """Ask for an answer and wait for its first words.
+
+        Raises:
+            ServiceError: The test runner refused.
+            OpenAIError: Prompt and answer do not fit the model, or the backend failed.
+        """
+        stream: Any = clients.test_runner.Generate(request)
+        try:
+            first: GenerateResponse | None = await anext(aiter(stream), None)
+            if first is not None:
+                refuse_fault(first)
+        except BaseException:
+            await stream.aclose()
+            raise
+        return cls(stream, first)
+
+    async def responses(self) -> AsyncGenerator[GenerateResponse]:
+        """Yield what comes, the last message included; leaving early ends the work."""
+        try:
+            if self._first is not None:
+                yield self._first
+            async for response in self._stream:
+                refuse_fault(response)
+                yield response
+        finally:
+            await self._stream.aclose()
+
+    async def whole(self) -> Whole:
+        """Return the answer once it is finished."""
+        found = [response async for response in self.responses()]
+        return Whole(
+            text="".join(one.text_delta for one in found),
+            tool_calls=tuple(call for one in found for call in one.tool_calls),
+            log_probs=tuple(entry for one in found for entry in one.log_probs),
+            last=found[-1] if found else GenerateResponse(),
+        )
+
+
+def refuse_fault(response: GenerateResponse) -> None:
+    """Return when the message is part of an answer.
+
+    Raises:
+        OpenAIError: It tells why there is none.
+    """
+    if response.finish_reason == FINISH_REASON_CONTEXT_OVERFLOW:
+        problem = response.detail or "Prompt and answer do not fit the model's context."
+        raise OpenAIError(problem, code="context_length_exceeded", param="max_tokens")
+    if response.finish_reason == FINISH_REASON_BACKEND_FAULT:
+        raise OpenAIError(response.detail or "The backend failed on this request.", status=502, code="backend_fault")
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+    """Return the result of `work`, which is ended when the client goes away before."""
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnect(request))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise OpenAIError("The client closed the connection.", status=_CLIENT_GONE)
+        return task.result()
+    finally:
+        task.cancel()
+        gone.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+def sampling_of(body: SamplingBody, max_new_tokens: int) -> Sampling:
+    """Return how tokens are chosen."""
+    return Sampling(
+        temperature=body.temperature,
+        top_p=body.top_p if body.top_p < 1 else 0,
+        top_k=body.top_k,
+        min_p=body.min_p,
+        max_new_tokens=max_new_tokens,
+    )
+
+
+def seed_of(body: SamplingBody) -> int:
+    """Return the seed that was asked for, or a new one; a negative one is taken by its last 63 bits."""
+    return secrets.randbits(63) if body.seed is None else body.seed % 2**63
+
+
+def finish_reason_of(last: GenerateResponse) -> str:
+    """Return why the answer ended, in OpenAI's word."""
+    return "length" if last.finish_reason == FINISH_REASON_LENGTH else "stop"
+
+
+def usage_of(*lasts: GenerateResponse) -> dict[str, Any]:
+    """Return the number of tokens of these answers."""
+    prompt, answer = sum(one.num_prompt_tokens for one in lasts), sum(one.num_generated_tokens for one in lasts)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": answer,
+        "total_tokens": prompt + answer,
+        "prompt_tokens_details": {"cached_tokens": sum(one.num_cached_tokens for one in lasts)},
+    }
+
+
+async def _disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,67 @@
+"""The models that can be asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drillyard.registry.v1.model_pb2 import (
+    MODEL_VERSION_KIND_QUANTIZED,
+    GetModelVersionRequest,
+    ListModelVersionsRequest,
+    ModelVersion,
+)
+from fastapi import APIRouter
+
+from services.chassis.errors import InvalidArgument, NotFound
+from ui.actions.paging import every
+from ui.api.documents import ClientsOf, Document
+from ui.clients import Clients
+from ui.openai.errors import OpenAIError, OpenAIRoute
+
+router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
+_MOST = 1000
+_DEFAULT_ANSWER_TOKENS = 1024
+
+
+@router.get("/models")
+async def list_models(clients: ClientsOf) -> Document:
+    """List the model versions that can generate, newest first."""
+    request = ListModelVersionsRequest()
+    found = await every(clients.registry.ListModelVersions, request, "model_versions", _MOST)
+    return {"object": "list", "data": [_model(one) for one in found if _can_generate(one)]}
+
+
+@router.get("/models/{model:path}")
+async def get_model(clients: ClientsOf, model: str) -> Document:
+    """Return one model version; a model's id alone gives its newest."""
+    return _model(await version_of(clients, model))
+
+
+async def version_of(clients: Clients, model: str) -> ModelVersion:
+    """Return the version that `model` names: "<model_id>@<version>", or "<model_id>" for the newest.
+
+    Raises:
+        OpenAIError: There is none, or it cannot generate.
+    """
+    try:
+        found = (await clients.registry.GetModelVersion(GetModelVersionRequest(model_version_id=model))).model_version
+    except (NotFound, InvalidArgument) as error:
+        raise OpenAIError(str(error), status=404, code="model_not_found", param="model") from None
+    if not _can_generate(found):
+        problem = f"{found.model_version_id} holds weights at reduced precision, which only other servers can run."
+        raise OpenAIError(problem, status=404, code="model_not_found", param="model")
+    return found
+
+
+def default_answer_tokens(version: ModelVersion) -> int:
+    """Return how long a chat answer may be when the request does not say: 1,024, or a quarter of a short context."""
+    return min(_DEFAULT_ANSWER_TOKENS, version.context_length // 4 or _DEFAULT_ANSWER_TOKENS)
+
+
+def _can_generate(version: ModelVersion) -> bool:
+    return version.kind != MODEL_VERSION_KIND_QUANTIZED
+
+
+def _model(one: ModelVersion) -> dict[str, Any]:
+    told = {"id": one.model_version_id, "object": "model", "created": one.create_time.seconds, "owned_by": "drillyard"}
+    return told | {"context_length": one.context_length}

@@ -1,0 +1,24 @@
+"""All of OpenAI's routes, mounted under `/v1`."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from ui.openai import chat, completions, models
+from ui.openai.errors import OpenAIError, OpenAIRoute
+
+router = APIRouter()
+for _part in (models, chat, completions):
+    router.include_router(_part.router)
+_others = APIRouter(route_class=OpenAIRoute, include_in_schema=False)
+
+
+@_others.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+async def refuse_other(path: str) -> None:
+    """Say which routes there are."""
+    problem = f"There is no route /v1/{path[:200]} for this method."
+    known = "GET /v1/models, POST /v1/chat/completions and POST /v1/completions"
+    raise OpenAIError(f"{problem} There are {known}.", status=404, code="unknown_url")
+
+
+router.include_router(_others)

@@ -1,0 +1,159 @@
+"""Request bodies of OpenAI's routes; fields that change nothing here are taken and left aside."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+_MOST_STOPS = 16
+_MOST_PROMPTS = 128
+_MOST_TOOLS = 128
+_INT64 = 2**63
+Stop = str | Annotated[list[str], Field(max_length=_MOST_STOPS)] | None
+
+
+class Part(BaseModel):
+    """A part of a message; only text can be read."""
+
+    type: str
+    text: str = ""
+
+    @field_validator("type")
+    @classmethod
+    def _read_text_only(cls, kind: str) -> str:
+        if kind != "text":
+            raise ValueError(f"a part of the type {kind[:40]!r} cannot be read, only text")
+        return kind
+
+
+class FunctionCall(BaseModel):
+    """Name and raw arguments of a call."""
+
+    name: str
+    arguments: str = "{}"
+
+
+class CallBody(BaseModel):
+    """A function call in the conversation."""
+
+    id: str = ""
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class MessageBody(BaseModel):
+    """One turn of the conversation."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[Part] | None = None
+    tool_calls: list[CallBody] | None = None
+    tool_call_id: str = ""
+
+    @property
+    def text(self) -> str:
+        """Its text, parts joined."""
+        if isinstance(self.content, list):
+            return "".join(part.text for part in self.content)
+        return self.content or ""
+
+
+class FunctionBody(BaseModel):
+    """A function that may be called."""
+
+    model_config = ConfigDict(extra="allow")
+    name: str = Field(min_length=1, max_length=64)
+
+
+class ToolBody(BaseModel):
+    """A tool: a function."""
+
+    model_config = ConfigDict(extra="allow")
+    type: Literal["function"]
+    function: FunctionBody
+
+
+class StreamOptions(BaseModel):
+    """What a stream tells besides the answer."""
+
+    include_usage: bool = False
+
+
+class SamplingBody(BaseModel):
+    """What both routes take; `top_k` and `min_p` are this server's additions."""
+
+    model: str = Field(min_length=1, max_length=300, examples=["smollm2-135m-instruct@1"])
+    temperature: float = Field(default=1.0, ge=0, le=10, description="0 is greedy.")
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0, lt=2**31)
+    min_p: float = Field(default=0.0, ge=0, le=1)
+    seed: int | None = Field(default=None, ge=-_INT64, lt=_INT64, description="Absent: a new one each time.")
+    stop: Stop = None
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    n: Literal[1] = 1
+    frequency_penalty: float = Field(default=0.0, ge=0, le=0, description="Not built.")
+    presence_penalty: float = Field(default=0.0, ge=0, le=0, description="Not built.")
+    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = Field(default=None, description="Not built.")
+
+    @property
+    def stops(self) -> list[str]:
+        """Texts at which the answer ends."""
+        listed = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return [one for one in listed if one]
+
+    @property
+    def tells_usage(self) -> bool:
+        """Whether a stream ends with the number of tokens."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+
+class ChatBody(SamplingBody):
+    """A conversation to answer."""
+
+    messages: list[MessageBody] = Field(min_length=1)
+    tools: Annotated[list[ToolBody], Field(max_length=_MOST_TOOLS)] | None = None
+    tool_choice: Literal["none", "auto"] | None = None
+    max_tokens: int | None = Field(default=None, ge=1, lt=2**31)
+    max_completion_tokens: int | None = Field(default=None, ge=1, lt=2**31)
+    logprobs: bool | None = False
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    response_format: dict[Literal["type"], Literal["text"]] | None = None
+
+    @model_validator(mode="after")
+    def _ask_for_both(self) -> Self:
+        if self.top_logprobs and not self.logprobs:
+            raise ValueError("top_logprobs needs logprobs to be true")
+        return self
+
+    @property
+    def offered(self) -> list[ToolBody]:
+        """The tools that the model is told of."""
+        return (self.tools or []) if self.tool_choice != "none" else []
+
+
+class CompletionBody(SamplingBody):
+    """A text to continue, or several."""
+
+    prompt: str | Annotated[list[str], Field(min_length=1, max_length=_MOST_PROMPTS)]
+    max_tokens: int | None = Field(default=16, ge=0, lt=2**31, description="0 only with `echo`.")
+    echo: bool | None = False
+    logprobs: int | None = Field(default=None, ge=0, le=20)
+    best_of: Literal[1] | None = None
+    suffix: Literal[""] | None = None
+
+    @model_validator(mode="after")
+    def _answer_something(self) -> Self:
+        if self.max_tokens == 0 and not self.echo:
+            raise ValueError("max_tokens 0 needs echo, or there is nothing to answer")
+        return self
+
+    @property
+    def prompts(self) -> list[str]:
+        """Each text to continue."""
+        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
+
+
+def plain(tool: ToolBody) -> dict[str, Any]:
+    """Return a function definition as it was sent."""
+    return tool.model_dump(exclude_unset=True)
