@@ -9,12 +9,22 @@ from services.evaluator.domain.verdict import NO_CAUSE, Verdict
 
 
 class EvaluatorTelemetry:
-    """Counts verdicts by cause, which is a closed set."""
+    """Counts verdicts by cause, which is a closed set, and what graders were asked for."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._verdicts = telemetry.counter(
             "drillyard_evaluator_verdicts", "Verdicts stored; cause none means conforming.", ("cause",)
         )
+        self._grades = telemetry.counter(
+            "drillyard_evaluator_grades", "Answers that a grader was asked about, by what came of it.", ("outcome",)
+        )
+        # A series that begins with its first event hides that event from every rate.
+        self._given, self._missing = (self._grades.labels(outcome) for outcome in ("given", "missing"))
+
+    def graded(self, num_given: int, num_missing: int) -> None:
+        """Count the scores that a grader gave, and those that it owes."""
+        self._given.inc(num_given)
+        self._missing.inc(num_missing)
 
     def judged(self, verdicts: Sequence[Verdict]) -> None:
         """Count verdicts that were stored."""

@@ -44,7 +44,7 @@ def main() -> None:
         workers = TransformersWorkerBackend(
             place=app.artifacts.local_path, telemetry=telemetry, limits=_limits(settings)
         )
-        endpoints = OpenAiEndpointBackend(policy, max_tries=settings.endpoint_tries)
+        endpoints = OpenAiEndpointBackend(policy, max_tries=settings.endpoint_tries, on_try=telemetry.endpoint_tried)
         app.on_stop(workers.close)
         app.on_stop(endpoints.close)
         backend = BackendChoice(workers=workers, endpoints=endpoints)

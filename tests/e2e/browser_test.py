@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, Request, expect, sync_playwright
 
 from services.protocols.profile import get_profile
 from tests.integration.processes import ROOT
@@ -153,7 +153,7 @@ def test_a_suite_is_read_case_by_case_and_a_wrong_file_is_refused_by_its_lines(p
 
     page.get_by_role("button", name="Import a suite of your own").click()
     page.locator("#suite-test-suite-id").get_by_role("textbox").fill("roo_xml/other")
-    wrong = {"name": "wrong.jsonl", "mimeType": "application/jsonl", "buffer": b"no case"}
+    wrong = FilePayload(name="wrong.jsonl", mimeType="application/jsonl", buffer=b"no case")
     page.locator("#suite-file input[type=file]").set_input_files(wrong)
     expect(page.locator("#suite-file")).to_contain_text("wrong.jsonl")
     page.get_by_role("button", name="Check", exact=True).click()

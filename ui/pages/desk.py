@@ -18,7 +18,16 @@ from ui.markup.environment import render
 T = TypeVar("T")
 FRESH_SECONDS = 1.0
 _MOST_KEPT = 500
-_ELEMENTS = {"model_version_id": "model", "test_suite_version_id": "suite", "case_document": "case", "artifact": "file"}
+# Elements that are named otherwise than their field on the wire.
+_ELEMENTS = {
+    "model_version_id": "model",
+    "test_suite_version_id": "suite",
+    "profile_id": "profile",
+    "artifact": "file",
+    "model_id": "name",
+    "source.gguf_path": "path",
+    "source.folder_path": "path",
+}
 
 
 @dataclass

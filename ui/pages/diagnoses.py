@@ -28,9 +28,12 @@ def build(desk: Desk) -> None:
             size = gr.Radio(["compact", "full"], value="compact", label="Prompt", elem_id="doctor-prompt-size")
             with gr.Accordion("Compare with a live server", open=False, elem_id="doctor-endpoint"):
                 url = gr.Textbox(
-                    label="Address", placeholder="http://127.0.0.1:8080/v1", max_length=2000, elem_id="doctor-url"
+                    label="Address",
+                    placeholder="http://127.0.0.1:8080/v1",
+                    max_length=2000,
+                    elem_id="doctor-endpoint-base-url",
                 )
-                served = gr.Textbox(label="Name of the model there", max_length=500, elem_id="doctor-served-model")
+                served = gr.Textbox(label="Name of the model there", max_length=500, elem_id="doctor-endpoint-model")
             start = gr.Button("Examine", variant="primary", elem_id="doctor-start")
         with gr.Column(scale=9, min_width=520):
             diagnosis = parts.area("diagnosis")
@@ -52,11 +55,14 @@ class _Page:
         return [parts.choices(versions, parts.asked(request, "model")), render("pages/diagnosis", diagnosis=None)]
 
     async def examine(self, model: str | None, profile: str, size: str, url: str, served: str) -> str:
-        return await html_or_notice(self._examined(model or "", profile, size, url.strip(), served.strip()))
+        making = self._examined(model or "", profile, size, url.strip(), served.strip())
+        return await html_or_notice(making, "doctor")
 
     async def _examined(self, model: str, profile: str, size: str, url: str, served: str) -> str:
         if not model:
-            raise InvalidArgument("There is no model.", "Import one on the page Models first.")
+            raise InvalidArgument(
+                "There is no model.", "Import one on the page Models first.", field="model_version_id"
+            )
         request = DiagnoseModelRequest(model_version_id=model, profile_id=profile, prompt_size=size)
         if url:
             request.endpoint.CopyFrom(Endpoint(base_url=url, model=served))

@@ -20,6 +20,10 @@ SAMPLING: tuple[Row, ...] = (
     ("top_k", 0, "Top-k", 0, "0: all tokens."),
     ("min_p", 0, "Min-p", None, "0 to 1; 0: unset."),
 )
+_ENDPOINT: tuple[Row, ...] = (
+    ("num_ctx", 0, "Context, in tokens", 0, "0: the server's own."),
+    ("max_concurrency", 4, "Requests at once", 0, ""),
+)
 LONGEST: Row = ("max_new_tokens", 192, "Longest answer, in tokens", 0, "")
 _MODES = {"As the protocol asks": "UNSPECIFIED", "In the request": "NATIVE", "In the prompt only": "PROMPT"}
 
@@ -62,56 +66,36 @@ class EndpointFields:
 
 def endpoint_fields(form: str) -> EndpointFields:
     """Build the fields of the form `form`; rarely needed ones are folded."""
-
-    def text(name: str, label: str, **more: Any) -> gr.Textbox:
-        return gr.Textbox(label=label, elem_id=f"{form}-endpoint-{name}", **more)
-
-    url = text(
+    url = _text(
+        form,
         "base-url",
         "Address",
         placeholder="http://127.0.0.1:8080/v1",
         info="Of vLLM, llama.cpp's server, Ollama, or anything that speaks OpenAI's chat completions.",
         max_length=2000,
     )
-    model = text("model", "Name of the model there", placeholder="qwen3-8b", max_length=500)
+    model = _text(form, "model", "Name of the model there", placeholder="qwen3-8b", max_length=500)
     with gr.Accordion("Settings of the endpoint", open=False, elem_id=f"{form}-endpoint-settings"):
-        secret = text(
-            "api-key-secret", "Name of the key's secret", info="Its name, never the key. Empty: no key.", max_length=200
-        )
+        hint = "Its name, never the key. Empty: no key."
+        secret = _text(form, "api-key-secret", "Name of the key's secret", info=hint, max_length=200)
         mode = gr.Radio(
             list(_MODES),
             value=next(iter(_MODES)),
             label="Where functions are offered",
             elem_id=f"{form}-endpoint-tool-mode",
         )
-        with gr.Row():
-            context = gr.Number(
-                0,
-                label="Context, in tokens",
-                info="0: the server's own.",
-                precision=0,
-                min_width=120,
-                elem_id=f"{form}-endpoint-num-ctx",
-            )
-            many = gr.Number(
-                4,
-                label="Requests at once",
-                precision=0,
-                min_width=120,
-                elem_id=f"{form}-endpoint-max-concurrency",
-            )
-        stop = text(
-            "stop", "Texts that end an answer", info="One a line; \\n is a line break.", lines=2, max_length=20000
+        numbers = number_fields(f"{form}-endpoint", _ENDPOINT)
+        hint = "One a line; \\n is a line break."
+        stop = _text(form, "stop", "Texts that end an answer", info=hint, lines=2, max_length=20_000)
+        example = '{"cache_prompt": true}'
+        body = _text(
+            form, "extra-body", "Further request settings", info="A JSON object.", placeholder=example, lines=2
         )
-        body = text(
-            "extra-body",
-            "Further request settings",
-            info="A JSON object.",
-            placeholder='{"cache_prompt": true}',
-            lines=2,
-            max_length=20000,
-        )
-    return EndpointFields(url, model, secret, mode, context, stop, body, many)
+    return EndpointFields(url, model, secret, mode, numbers["num_ctx"], stop, body, numbers["max_concurrency"])
+
+
+def _text(form: str, name: str, label: str, **more: Any) -> gr.Textbox:
+    return gr.Textbox(label=label, elem_id=f"{form}-endpoint-{name}", **{"max_length": 20_000, **more})
 
 
 def text_of(given: Mapping[Any, Any], component: Any) -> str:

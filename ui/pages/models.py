@@ -66,10 +66,12 @@ class _Page:
     async def start(self, path: str, name: str) -> str:
         try:
             if not path.strip():
-                raise InvalidArgument("There is no path.", "Give the absolute path of a GGUF file or a folder.")
+                raise InvalidArgument(
+                    "There is no path.", "Give that of a GGUF file or a folder, absolute.", field="path"
+                )
             begun = await actions.start_import(self._desk.clients, name.strip(), path.strip())
         except ServiceError as error:
-            return notice(error)
+            return notice(error, "import")
         self._desk.forget()
         return said(f"The import of {begun.model_id} has begun.")
 

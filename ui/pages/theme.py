@@ -20,6 +20,17 @@ _GREEN = gr.themes.Color(
 _SANS = ("ui-sans-serif", "system-ui", "Liberation Sans", "sans-serif")
 _MONO = ("ui-monospace", "Liberation Mono", "DejaVu Sans Mono", "monospace")
 
+_SECONDARY = {
+    "button_secondary_background_fill": "var(--dy-card)",
+    "button_secondary_background_fill_dark": "var(--dy-card)",
+    "button_secondary_background_fill_hover": "var(--dy-accent-soft)",
+    "button_secondary_background_fill_hover_dark": "var(--dy-accent-soft)",
+    "button_secondary_border_color": "var(--dy-line)",
+    "button_secondary_border_color_dark": "var(--dy-line)",
+    "button_secondary_text_color": "var(--dy-ink)",
+    "button_secondary_text_color_dark": "var(--dy-ink)",
+}
+
 
 def make_theme() -> gr.themes.Base:
     """Return the theme of all pages."""
@@ -50,15 +61,8 @@ def make_theme() -> gr.themes.Base:
         button_primary_background_fill_hover="#195b45",
         button_primary_background_fill_dark="#2f8f6c",
         button_primary_text_color="#ffffff",
-        button_secondary_background_fill="var(--dy-card)",
-        button_secondary_background_fill_dark="var(--dy-card)",
-        button_secondary_background_fill_hover="var(--dy-accent-soft)",
-        button_secondary_background_fill_hover_dark="var(--dy-accent-soft)",
-        button_secondary_border_color="var(--dy-line)",
-        button_secondary_border_color_dark="var(--dy-line)",
-        button_secondary_text_color="var(--dy-ink)",
-        button_secondary_text_color_dark="var(--dy-ink)",
         button_border_width="1px",
+        **_SECONDARY,
         button_large_text_weight="600",
         button_large_radius="10px",
         shadow_drop="none",

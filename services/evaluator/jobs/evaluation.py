@@ -66,7 +66,9 @@ class EvaluationJob:
         await self._judge_what_is_there(task)
         await _tell_if_incomplete(task, run)
         if task.record.grader is not None:
-            grading = Grading(context=context, store=self._store, runs=self._runs, models=self._models)
+            grading = Grading(
+                context=context, store=self._store, runs=self._runs, models=self._models, telemetry=self._telemetry
+            )
             task.record = await grading.grade(task.record, task.cases, task.totals)
         metrics = await gather_metrics(self._store, task.record)
         await self._store.finish(task.record.evaluation_id, context.epoch, metrics)

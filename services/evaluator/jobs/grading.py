@@ -15,6 +15,7 @@ from services.evaluator.domain.grader import SCORE, UNTRUSTED_SCORE, GradeMissin
 from services.evaluator.domain.tallies import Totals
 from services.evaluator.judging.grading import Grader, Question, is_sampled
 from services.evaluator.ports import AnswerEnd, ChatModels, EvaluationStore, GivenAnswer, TestRuns, Transcript
+from services.evaluator.telemetry import EvaluatorTelemetry
 from services.protocols.cases import Case
 
 _PATIENCE_SECONDS = 600.0
@@ -34,6 +35,7 @@ class Grading:
     store: EvaluationStore
     runs: TestRuns
     models: ChatModels
+    telemetry: EvaluatorTelemetry
 
     async def grade(self, record: EvaluationRecord, cases: Mapping[str, Case], totals: Totals) -> EvaluationRecord:
         """Return the evaluation after all its answers were graded, or after the grader proved to be of no use."""
@@ -58,7 +60,9 @@ class Grading:
             page = await patiently(partial(self.runs.list_transcripts, run_id, record.num_graded), _PATIENCE_SECONDS)
             if not page:
                 break
+            num_missed = streak.num_missed
             scores = await _grades(grader, record.grader, cases, page, totals=totals, streak=streak)
+            self.telemetry.graded(len(scores), streak.num_missed - num_missed)
             for score in scores.values():
                 totals.add_score(name, score)
             record = await self.store.add_scores(
@@ -91,6 +95,7 @@ class _Streak:
 
     def __init__(self) -> None:
         self.reason = ""
+        self.num_missed = 0
         self._count = 0
 
     @property
@@ -99,6 +104,7 @@ class _Streak:
 
     def missed(self, reason: str) -> None:
         self._count, self.reason = self._count + 1, reason
+        self.num_missed += 1
 
     def given(self) -> None:
         self._count = 0

@@ -1,7 +1,7 @@
 """Test runs, transcripts and single generations: the nouns of this service and their rules."""
 
 from services.test_runner.domain.comparison import Difference, RunComparison
-from services.test_runner.domain.endpoint import Endpoint, ToolMode
+from services.test_runner.domain.endpoint import Endpoint, ToolMode, TryOutcome
 from services.test_runner.domain.generation import GenerationOrder, TokenLogProb
 from services.test_runner.domain.limits import checked_page_size
 from services.test_runner.domain.record import Artifact, Environment, RunInputs, RunRecord
@@ -29,6 +29,7 @@ __all__ = [
     "ToolCall",
     "ToolMode",
     "Transcript",
+    "TryOutcome",
     "answer_seed",
     "checked_page_size",
     "items",

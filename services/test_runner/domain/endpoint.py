@@ -27,6 +27,15 @@ _MAX_MODEL_CHARACTERS = 300
 _DEFAULT_CONCURRENCY = 4
 
 
+class TryOutcome(StrEnum):
+    """What came of one try of a prompt at an endpoint."""
+
+    ANSWERED = "answered"
+    TOO_LONG = "too_long"
+    RETRIED = "retried"
+    FAILED = "failed"
+
+
 class ToolMode(StrEnum):
     """How functions are offered to an endpoint's model."""
 

@@ -142,6 +142,9 @@ async def test_verdicts_are_kept_when_the_grader_talks_nonsense() -> None:
     found = await bench.evaluations.get(evaluation_id)
     assert found.job.state is JobState.SUCCEEDED
     assert any("other than the JSON object" in sentence for sentence in found.metrics.advice)
+    series = (await bench.telemetry.render()).decode()
+    assert 'drillyard_evaluator_grades_total{outcome="missing"} 1.0' in series
+    assert f'drillyard_evaluator_grades_total{{outcome="given"}} {len(verdicts) - 1}.0' in series
 
 
 async def test_a_grader_that_is_away_is_not_asked_for_each_answer() -> None:

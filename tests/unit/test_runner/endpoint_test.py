@@ -18,7 +18,7 @@ from services.chassis.errors import FailedPrecondition, PermissionDenied
 from services.test_runner.backends.endpoint_keys import EndpointKeys
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
-from services.test_runner.domain import Endpoint, FinishReason, Message, Sampling, ToolMode
+from services.test_runner.domain import Endpoint, FinishReason, Message, Sampling, ToolMode, TryOutcome
 from services.test_runner.ports import Answer, BackendFaultError, Delta, GenerationEvent, Prepared, Prompt, Workload
 from tests.fakes import endpoint as fake
 from tests.fakes.endpoint import FakeEndpoint, begin_stream, chunk, refuses, running, says, streams, writes
@@ -151,6 +151,23 @@ async def test_what_may_pass_is_tried_again(status: int) -> None:
     async with running(refuses(status, "busy", "retry-after: 0\r\n"), says("done")) as server:
         assert (await answer_of(server)).text == "done"
     assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("num_refusals", "expected"),
+    [
+        (0, [TryOutcome.ANSWERED]),
+        (2, [TryOutcome.RETRIED, TryOutcome.RETRIED, TryOutcome.ANSWERED]),
+        (3, [TryOutcome.RETRIED, TryOutcome.RETRIED, TryOutcome.FAILED]),
+    ],
+)
+async def test_each_try_is_told_with_what_came_of_it(num_refusals: int, expected: list[TryOutcome]) -> None:
+    told: list[TryOutcome] = []
+    scripts = [*[refuses(503, "busy") for _ in range(num_refusals)], says("there")]
+    async with running(*scripts) as server, backend_of(max_tries=3, on_try=told.append) as backend:
+        async for _ in backend.generate(workload(server)):
+            pass
+    assert told == expected
 
 
 async def test_the_endpoint_may_say_when_it_is_to_be_asked_again() -> None:

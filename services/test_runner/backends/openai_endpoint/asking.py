@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
@@ -19,10 +20,19 @@ from services.test_runner.backends.openai_endpoint.trouble import (
     trouble_of,
     wait_seconds,
 )
-from services.test_runner.domain import FinishReason
+from services.test_runner.domain import FinishReason, TryOutcome
 from services.test_runner.ports import Answer, Delta, Prompt, Workload
 
 OnDelta = Callable[[Delta], None]
+OnTry = Callable[[TryOutcome], None]
+
+
+@dataclass(frozen=True)
+class Tries:
+    """How often a prompt is tried while its time lasts, and who is told what came of each try."""
+
+    limit: int
+    told: OnTry
 
 
 class NoAnswerError(Exception):
@@ -32,12 +42,10 @@ class NoAnswerError(Exception):
 class Asker:
     """Asks one endpoint with one key."""
 
-    def __init__(
-        self, client: httpx2.AsyncClient, questions: Questions, facts: Facts, key: str, max_tries: int
-    ) -> None:
+    def __init__(self, client: httpx2.AsyncClient, questions: Questions, facts: Facts, key: str, tries: Tries) -> None:
         from openai import AsyncOpenAI, Omit
 
-        self._questions, self._facts, self._key, self._max_tries = questions, facts, key, max_tries
+        self._questions, self._facts, self._key, self._tries = questions, facts, key, tries
         self._options: Any = {} if key else {"headers": {"Authorization": Omit()}}
         self._openai = AsyncOpenAI(
             api_key=key or "none",
@@ -63,13 +71,18 @@ class Asker:
             has_begun = True
             on_delta(delta)
 
-        for attempt in range(self._max_tries):
+        for attempt in range(self._tries.limit):
             try:
-                return await self._ask(workload, prompt, queue_seconds, deliver)
+                answer = await self._ask(workload, prompt, queue_seconds, deliver)
+                self._tries.told(TryOutcome.TOO_LONG if answer.finish_reason.is_fault else TryOutcome.ANSWERED)
+                return answer
             except ContextOverflowError as error:
+                self._tries.told(TryOutcome.TOO_LONG)
                 return _overflowed(prompt, error.num_prompt_tokens, str(error))
             except TroubleError as trouble:
-                if not trouble.may_pass or has_begun or attempt + 1 == self._max_tries:
+                is_last = not trouble.may_pass or has_begun or attempt + 1 == self._tries.limit
+                self._tries.told(TryOutcome.FAILED if is_last else TryOutcome.RETRIED)
+                if is_last:
                     raise NoAnswerError(str(trouble)) from trouble
                 await asyncio.sleep(wait_seconds(attempt, trouble))
         raise AssertionError("unreachable")

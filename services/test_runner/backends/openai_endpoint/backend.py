@@ -12,12 +12,12 @@ from importlib.metadata import version
 
 import httpx2
 
-from services.test_runner.backends.openai_endpoint.asking import Asker, NoAnswerError
+from services.test_runner.backends.openai_endpoint.asking import Asker, NoAnswerError, OnTry, Tries
 from services.test_runner.backends.openai_endpoint.facts import Facts, Questions
 from services.test_runner.backends.openai_endpoint.gates import Gates
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.backends.openai_endpoint.transport import open_client
-from services.test_runner.domain import Endpoint, Environment, FinishReason
+from services.test_runner.domain import Endpoint, Environment, FinishReason, TryOutcome
 from services.test_runner.ports import Activity, Answer, GenerationEvent, Prepared, Prompt, Workload
 
 # What a server says of itself is asked again after this time, so that another model at its address is seen.
@@ -32,13 +32,17 @@ class _Known:
     since: float
 
 
+def _unheard(outcome: TryOutcome) -> None:
+    """Nobody wants to know."""
+
+
 class OpenAiEndpointBackend:
     """Asks endpoints; one that hangs, breaks or babbles costs the case that it was asked for, never more."""
 
-    def __init__(self, policy: OperatorPolicy, *, max_tries: int = 5) -> None:
-        """`max_tries` counts the tries of one prompt, while its time lasts."""
+    def __init__(self, policy: OperatorPolicy, *, max_tries: int = 5, on_try: OnTry = _unheard) -> None:
+        """`max_tries` counts the tries of one prompt, while its time lasts; `on_try` is told what came of each."""
         self._policy = policy
-        self._max_tries = max_tries
+        self._tries = Tries(max_tries, on_try)
         self._gates = Gates()
         self._known: dict[tuple[str, str, int], _Known] = {}
         self._client: httpx2.AsyncClient | None = None
@@ -86,7 +90,7 @@ class OpenAiEndpointBackend:
         if known is None or time.monotonic() - known.since > _FACTS_SECONDS:
             known = _Known(await questions.facts(), time.monotonic())
             self._known[place] = known
-        return Asker(self._client, questions, known.facts, key, self._max_tries), known.facts
+        return Asker(self._client, questions, known.facts, key, self._tries), known.facts
 
     async def _answer(self, asker: Asker, workload: Workload, prompt: Prompt, events: _Events) -> None:
         assert workload.endpoint is not None
@@ -97,6 +101,7 @@ class OpenAiEndpointBackend:
                 async with asyncio.timeout(prompt.timeout_seconds or None):
                     answer = await asker.answer(workload, prompt, begun - queued, events.put_nowait)
             except TimeoutError:
+                self._tries.told(TryOutcome.FAILED)
                 answer = _fault(prompt, begun, f"The endpoint did not answer within {prompt.timeout_seconds:g} s.")
             except NoAnswerError as fault:
                 answer = _fault(prompt, begun, str(fault))

@@ -1,15 +1,18 @@
 """What forms ask the services for, and where their errors are shown."""
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 import pytest
+from drillyard.job.v1.job_pb2 import Job, JobState
 from drillyard.registry.v1.test_suite_pb2 import TestSuiteFormat
-from drillyard.test_runner.v1.test_run_pb2 import Sampling, TestRunSpec, ToolMode
+from drillyard.test_runner.v1.test_run_pb2 import Endpoint, Sampling, TestRun, TestRunSpec, ToolMode
 
 from services.chassis.errors import InvalidArgument
 from ui.actions.test_runs import VerdictFilters
+from ui.markup.environment import render
 from ui.pages.desk import Desk, field_id, notice
 from ui.pages.fields import filled
 from ui.pages.test_runs.filters import wanted
@@ -17,6 +20,7 @@ from ui.pages.test_runs.form import SERVED, RunForm, run_form
 from ui.pages.test_runs.page import _Page
 from ui.pages.test_suites.form import ImportForm, import_form
 from ui.pages.tries.form import CASE, TryForm, try_form
+from ui.views import test_runs
 
 
 def _built(build: Any) -> Any:
@@ -76,10 +80,7 @@ async def test_every_setting_of_a_run_has_a_field() -> None:
     renamed = {"model-version-id": "model", "test-suite-version-id": "suite"}
     spec = [one.name.replace("_", "-") for one in TestRunSpec.DESCRIPTOR.fields]
     wire = {renamed.get(one, one) for one in spec} | {one.name.replace("_", "-") for one in Sampling.DESCRIPTOR.fields}
-    wire |= {
-        f"endpoint-{one.name.replace('_', '-')}"
-        for one in TestRunSpec.DESCRIPTOR.fields_by_name["endpoint"].message_type.fields
-    }
+    wire |= {f"endpoint-{one.name.replace('_', '-')}" for one in Endpoint.DESCRIPTOR.fields}
     # A run is repeated by a button of its own.
     assert wire - {"sampling", "endpoint", "repeat-of-test-run-id"} <= found
 
@@ -177,3 +178,21 @@ async def test_the_page_try_asks_a_model_or_an_endpoint() -> None:
         form.subject(_given(form, try_source=CASE))
     sampling, seed = form.choosing(_given(form, try_temperature=0.5, try_seed=None))
     assert (sampling.temperature, seed) == (0.5, 0)
+
+
+@pytest.mark.parametrize(
+    ("state", "offered"),
+    [
+        ("queued", {"pause", "cancel"}),
+        ("running", {"pause", "cancel"}),
+        ("pausing", {"cancel"}),
+        ("paused", {"resume", "cancel"}),
+        ("cancelling", set()),
+        ("succeeded", {"repeat", "judge"}),
+        ("failed", {"repeat", "judge"}),
+    ],
+)
+def test_a_run_offers_what_its_state_allows(state: str, offered: set[str]) -> None:
+    job = Job(state=JobState.Value(f"JOB_STATE_{state.upper()}"))
+    html = render("pages/runs/actions", run=test_runs.test_run_view(TestRun(test_run_id="r", job=job)))
+    assert set(re.findall(r'data-select="(\w+)"', html)) == offered
