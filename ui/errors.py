@@ -104,7 +104,7 @@ async def _on_fault(_request: Request, error: Exception) -> JSONResponse:
 
 def sentence_of(error: RequestValidationError) -> str:
     """Return what is wrong with the first fields of a request."""
-    return "; ".join(_wrong_field(entry) for entry in error.errors()[:5])
+    return f"{'; '.join(_wrong_field(entry) for entry in error.errors()[:5])}."
 
 
 def _wrong_field(entry: Any) -> str:

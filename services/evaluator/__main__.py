@@ -33,15 +33,16 @@ def main() -> None:
         app.on_stop(test_runner.close)
         runs, store = TestRunnerClient(test_runner), SqlEvaluationStore(app.database)
         models = GenerationClient(test_runner, timeout_seconds=settings.grader_timeout_seconds)
+        suites = RegistryClient(registry)
         job = EvaluationJob(
             store=store,
             runs=runs,
-            suites=RegistryClient(registry),
+            suites=suites,
             models=models,
             telemetry=EvaluatorTelemetry(app.telemetry),
         )
         app.jobs.runner.register(job.kind, job, limit=settings.max_running)
-        evaluations = EvaluationUseCases(jobs=app.jobs.store, store=store, runs=runs, models=models)
+        evaluations = EvaluationUseCases(jobs=app.jobs.store, store=store, runs=runs, models=models, versions=suites)
         comparisons = ComparisonUseCases(store=store, evaluations=evaluations, runs=runs)
         servicer = EvaluatorServicer(
             evaluations=evaluations,

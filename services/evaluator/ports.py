@@ -113,6 +113,18 @@ class Suites(Protocol):
         ...
 
 
+class ModelVersions(Protocol):
+    """Where the models are."""
+
+    async def check_model_version(self, model_version_id: str) -> None:
+        """Return when there is such a version.
+
+        Raises:
+            NotFound: There is none.
+        """
+        ...
+
+
 class ChatModel(Protocol):
     """A model that answers a short conversation with a JSON object."""
 
@@ -191,16 +203,22 @@ class EvaluationStore(Protocol):
         """Return the number of wanted verdicts."""
         ...
 
-    async def case_tallies(self, evaluation_id: str) -> tuple[CaseTally, ...]:
-        """Return a tally for each case that was judged, in the order of their ids."""
+    async def case_tallies(self, evaluation_id: str, through: int | None = None) -> tuple[CaseTally, ...]:
+        """Return a tally for each case that was judged up to a sequence (None: ever), in the order of their ids."""
         ...
 
-    async def latency_quantiles(self, evaluation_id: str) -> Quantiles:
-        """Return the quantiles of the time to answer one case, of those whose time is known (nearest rank)."""
+    async def latency_quantiles(self, evaluation_id: str, through: int | None = None) -> Quantiles:
+        """Return the quantiles (nearest rank) of the time to answer one case, of those whose time is known.
+
+        Only verdicts up to the sequence `through` are looked at; None for all.
+        """
         ...
 
-    async def failing(self, evaluation_id: str) -> tuple[Failing, ...]:
-        """Return what advice and comparisons look at of each verdict that does not conform, in the order of judging."""
+    async def failing(self, evaluation_id: str, through: int | None = None) -> tuple[Failing, ...]:
+        """Return what advice and comparisons look at of each verdict that does not conform, in the order of judging.
+
+        Only verdicts up to the sequence `through` are looked at; None for all.
+        """
         ...
 
     async def outcome_pairs(self, before_id: str, after_id: str) -> tuple[OutcomePair, ...]:

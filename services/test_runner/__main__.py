@@ -13,7 +13,7 @@ from services.test_runner.backends.doctor_process import DoctorProcess
 from services.test_runner.backends.endpoint_keys import EndpointKeys
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
-from services.test_runner.backends.served_template.comparison import ServedTemplateProbe
+from services.test_runner.backends.served_template import ServedTemplateProbe
 from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
 from services.test_runner.backends.worker_process import Patience
 from services.test_runner.clients.registry import RegistryClient

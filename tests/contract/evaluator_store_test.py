@@ -280,6 +280,14 @@ async def test_case_tallies_count_every_verdict_once(stores: Stores) -> None:
     )
 
 
+async def test_figures_can_stop_at_a_verdict(stores: Stores) -> None:
+    epoch = await stores.running("eval-1")
+    await append(stores, "eval-1", epoch, [verdict(place, cause="unclosed") for place in range(1, 11)])
+    assert [one.count for one in await stores.evaluations.case_tallies("eval-1", 4)] == [1] * 4
+    assert len(await stores.evaluations.failing("eval-1", 4)) == 4
+    assert await stores.evaluations.latency_quantiles("eval-1", 4) == Quantiles(0.5, 1.0, 1.0)
+
+
 async def test_quantiles_of_the_time_are_those_of_the_answers_that_have_one(stores: Stores) -> None:
     epoch = await stores.running("eval-1")
     assert await stores.evaluations.latency_quantiles("eval-1") == Quantiles()

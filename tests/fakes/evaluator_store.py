@@ -71,16 +71,16 @@ class MemoryEvaluationStore:
     async def count_verdicts(self, evaluation_id: str, wanted: VerdictFilter) -> int:
         return len(self._wanted(evaluation_id, wanted))
 
-    async def case_tallies(self, evaluation_id: str) -> tuple[CaseTally, ...]:
+    async def case_tallies(self, evaluation_id: str, through: int | None = None) -> tuple[CaseTally, ...]:
         cases: dict[str, list[Verdict]] = {}
-        for item in self._verdicts.get(evaluation_id, []):
+        for item in self._verdicts.get(evaluation_id, [])[:through]:
             cases.setdefault(item.case_id, []).append(item)
         return tuple(_tally(cases[case_id]) for case_id in sorted(cases))
 
-    async def latency_quantiles(self, evaluation_id: str) -> Quantiles:
+    async def latency_quantiles(self, evaluation_id: str, through: int | None = None) -> Quantiles:
         known = sorted(
             item.spent.latency_seconds
-            for item in self._verdicts.get(evaluation_id, [])
+            for item in self._verdicts.get(evaluation_id, [])[:through]
             if item.spent.latency_seconds > 0
         )
         return (
@@ -89,12 +89,12 @@ class MemoryEvaluationStore:
             else Quantiles()
         )
 
-    async def failing(self, evaluation_id: str) -> tuple[Failing, ...]:
+    async def failing(self, evaluation_id: str, through: int | None = None) -> tuple[Failing, ...]:
         return tuple(
             Failing(
                 item.case_id, item.tool, item.category, item.layer, item.fault, item.cause, item.sentence, item.is_sole
             )
-            for item in self._verdicts.get(evaluation_id, [])
+            for item in self._verdicts.get(evaluation_id, [])[:through]
             if not item.conforming
         )
 

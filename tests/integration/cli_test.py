@@ -60,7 +60,16 @@ STARTING: tuple[tuple[str, ...], ...] = (
     ),
     ("test", "run", "--endpoint", "http://127.0.0.1:9/v1", "--endpoint-model", "theirs", "--no-follow"),
     ("test", "run", "--repeat-of", "test_run-b01", "--no-follow"),
-    ("evaluations", "start", "test_run-b01", "--grader-url", "http://127.0.0.1:9/v1", "--no-follow"),
+    (
+        "evaluations",
+        "start",
+        "test_run-b01",
+        "--grader-url",
+        "http://127.0.0.1:9/v1",
+        "--grader-model",
+        "m",
+        "--no-follow",
+    ),
     ("train", "start", rows.BASE, f"{rows.LOOP}@1", "--no-follow"),
     ("loop", "start", rows.BASE, "--no-follow", "--goal", "conforming_rate=0.5", "--goal", "accepted_rate=0.9"),
 )
@@ -138,7 +147,7 @@ def test_wrong_lines_of_a_suite_are_printed_with_their_numbers(url: str, tmp_pat
     file.write_text("{}\n{\n")
     said = _run(url, "suites", "validate", str(file), "--profile", "roo_xml")
     assert said.exit_code == 1
-    assert said.stdout.splitlines() == [f"{file}:2: is not JSON", "1 cases, 1 wrong lines."]
+    assert said.stdout.splitlines() == [f"{file}:2: is not JSON", "1 case, 1 wrong line."]
 
 
 def test_a_suite_is_imported_with_its_origin(url: str, tmp_path: Path) -> None:
@@ -183,7 +192,7 @@ def test_an_unknown_id_is_one_sentence_and_status_1(url: str, arguments: tuple[s
         (("loop", "start", rows.BASE, "--goal", "conforming_rate"), "conforming_rate=0.8"),
         (("loop", "start", rows.BASE, "--rounds", "many"), "--rounds"),
         (("train", "start", rows.BASE, f"{rows.LOOP}@1", "--learning-rate", "-1"), "learning_rate"),
-        (("test", "start", rows.BASE, "--repeats", "-1"), "num_repeats"),
+        (("test", "start", rows.BASE, "--repeats", "-1"), "--repeats"),
         (("test", "start", rows.BASE, "--repeats", str(2**40)), "num_repeats"),
         (("test", "run"), "--endpoint-model"),
         (("test", "run", rows.BASE, "--tools", "magic", "--endpoint", "http://127.0.0.1:9/v1"), "--tools"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query, Request
@@ -47,7 +48,7 @@ def message_of(kind: type[MessageT], body: Document) -> MessageT:
     try:
         return ParseDict(body, kind())
     except ParseError as error:
-        raise InvalidArgument(f"The request cannot be read: {error}.", "Correct the field and send it again.") from None
+        raise _unreadable(str(error)) from None
 
 
 def clients_of(request: Request) -> Clients:
@@ -65,3 +66,11 @@ def _page_size(
 
 ClientsOf = Annotated[Clients, Depends(clients_of)]
 Page = Annotated[Document, Depends(_page_size)]
+
+
+def _unreadable(text: str) -> InvalidArgument:
+    """Return the error of a field that protobuf's reader names, one "Failed to parse" for each message around it."""
+    field = ".".join(re.findall(r"Failed to parse (\w+) field: ", text))
+    reason = text.rpartition(" field: ")[2].partition(", use quoted")[0].rstrip(".")
+    problem = f"{field} cannot be read: {reason}." if field else f"The request cannot be read: {reason}."
+    return InvalidArgument(problem, "Correct the field and send it again.", **({"field": field} if field else {}))

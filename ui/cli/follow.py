@@ -105,8 +105,9 @@ def job_moment(job: dict[str, Any], note: str = "") -> Moment:
     done, total = int(progress.get("num_done", 0)), int(progress.get("num_total", 0))
     is_final = job["state"] in FINAL_STATES
     counted = f"{done} of {total} {progress.get('unit', '')}" if total else ""
-    phase = str(progress.get("phase", "")).replace("_", " ") if state == "running" else ""
-    parts = (phase or state, counted, note or progress.get("message", ""))
+    # What it said of its work is past once it does not work.
+    phase, message = (progress.get("phase", ""), progress.get("message", "")) if state == "running" else ("", "")
+    parts = (str(phase).replace("_", " ") or state, counted, note or message)
     return Moment(" · ".join(part.strip() for part in parts if part), done / total if total else None, is_final)
 
 

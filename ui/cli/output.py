@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 EXIT_FAILED, EXIT_WRONG_USE, EXIT_INTERRUPTED = 1, 2, 130
 _WRONG_USE = ("INVALID_ARGUMENT",)
+_ESCAPES = {"\n": "\\n", "\t": "\\t"}
 
 
 @contextmanager
@@ -60,6 +61,11 @@ def show(body: Any, *, as_json: bool, table: Callable[[], None]) -> None:
         table()
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 case" and "2 cases"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def print_events(gateway: Gateway, path: str) -> None:
     """Print each event of a stream as one line of JSON, as it comes."""
     for event in gateway.events(path):
@@ -96,4 +102,4 @@ def console() -> Console:
 
 
 def _plain(cell: object) -> str:
-    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in str(cell))
+    return "".join(one if one.isprintable() else _ESCAPES.get(one, f"\\x{ord(one):02x}") for one in str(cell))

@@ -179,7 +179,8 @@ def _ended(one: Running, how: str) -> str:
 
 
 def _last_words(log_path: Path) -> str:
-    lines = log_path.read_text(encoding="utf-8", errors="replace")[-4000:].splitlines()
+    # The line in which the excerpt begins is left out, since it may be the end of a longer one.
+    lines = ("\n" + log_path.read_text(encoding="utf-8", errors="replace"))[-4000:].splitlines()[1:]
     plain = [line.strip() for line in lines if line.strip() and not line.startswith("{")]
     return plain[-1][:500] if plain else ""
 

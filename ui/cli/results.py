@@ -7,6 +7,7 @@ from typing import Any
 from ui.cli.connection import Document
 from ui.cli.output import print_table
 
+_NUM_CASES = 20
 RATES = ("conforming_rate", "accepted_rate", "well_formed_rate")
 
 
@@ -54,6 +55,58 @@ def verdict_text(evaluation: Document) -> str:
     return f"{judged} judged: {', '.join([*counts, f'{judged - conforming - accepted} fail'])}"
 
 
+def print_measures(metrics: Document) -> None:
+    """Print what repeats, errors of the client, turns, tokens and time say of a whole run."""
+    usage, overall = metrics.get("usage") or {}, metrics.get("overall") or {}
+    if not overall.get("num_cases"):
+        return
+    repeats = metrics.get("by_repeats", [])
+    rows = [
+        (f"{name}{one['k']}", _percent(one[rate]), interval_text(one, f"{rate}_interval"))
+        for one in (repeats if len(repeats) > 1 else [])
+        for name, rate in (("pass@", "pass_at_k"), ("pass^", "pass_hat_k"))
+    ]
+    if len(repeats) > 1:
+        rows.append(("flaky cases", _percent(metrics["flaky_rate"]), ""))
+    if num_recovery := metrics["num_recovery_cases"]:
+        rate = f"{_percent(metrics['recovery_rate'])} of {num_recovery}"
+        rows.append(("recovered from an error", rate, interval_text(metrics, "recovery_interval")))
+    rows += [("answers a case", f"{metrics['mean_turns']:.2f}", ""), *_usage_rows(usage)]
+    print()
+    print_table("Repeats, recovery and cost", ("", "value", "95 %"), rows, empty="")
+
+
+def print_cases(title: str, changes: list[Document], cause: str) -> None:
+    """Print cases whose verdict changed, each with what is or was wrong; of many only the first, and their number."""
+    if not changes:
+        return
+    print()
+    rows = [(one["case_id"], one["tool"], one[cause], one["sentence"]) for one in changes[:_NUM_CASES]]
+    print_table(f"{title} ({len(changes)})", ("case", "tool", "cause", "why"), rows, empty="")
+    if len(changes) > len(rows):
+        print(f"… and {len(changes) - len(rows)} more; --json lists all.")
+
+
+def print_parity(body: Document) -> None:
+    """Print how far two forms of one model agree, and where they first differ."""
+    print(body["sentence"])
+    print(
+        f"{body['num_compared']} transcripts: {100 * body['equal_answers_rate']:.1f} % equal answers, "
+        f"{100 * body['equal_verdicts_rate']:.1f} % equal verdicts. Guilty step: {body['guilty_step']}."
+    )
+    print_differences(body["differences"])
+
+
+def print_differences(found: list[Document]) -> None:
+    """Print the first differences, with the place of the first token that is not the same."""
+    rows = [
+        (one["case_id"], one["repeat"], one.get("field", "answer"), _place(one), one["before"], one["after"])
+        for one in found[:_NUM_CASES]
+    ]
+    if rows:
+        print_table("First differences", ("case", "repeat", "what", "where", "before", "after"), rows, empty="")
+
+
 def print_advice(sentences: list[str]) -> None:
     """Print what a person can do about a result, the most useful first."""
     if sentences:
@@ -83,5 +136,20 @@ def _change_row(name: str, before: Document, after: Document) -> tuple[Any, ...]
     return name, after.get("num_cases", before.get("num_cases", 0)), _percent(first), _percent(second), change
 
 
+def _usage_rows(usage: Document) -> list[tuple[str, str, str]]:
+    latency = usage.get("latency") or {}
+    quantiles = " / ".join(f"{latency.get(name, 0.0):.2f}" for name in ("p50", "p95", "p99"))
+    tokens = " / ".join(str(usage.get(f"num_{name}_tokens", 0)) for name in ("prompt", "cached", "generated"))
+    return [
+        ("tokens read / from cache / written", tokens, ""),
+        ("tokens written a second", f"{usage.get('tokens_per_second', 0.0):.1f}", ""),
+        ("seconds a case, p50 / p95 / p99", quantiles, ""),
+    ]
+
+
 def _percent(rate: float) -> str:
     return f"{100 * rate:.1f} %"
+
+
+def _place(one: Document) -> str:
+    return f"answer {one['turn']}" + (f", token {one['token_index']}" if one["token_index"] >= 0 else "")

@@ -22,6 +22,7 @@ _STATUS_OF = STATUS_OF | {
     ResourceExhausted: HTTPStatus.TOO_MANY_REQUESTS,
     FailedPrecondition: HTTPStatus.BAD_REQUEST,
 }
+_NAME_OF = {"sampling.max_new_tokens": "max_tokens"}
 
 
 class OpenAIError(Exception):
@@ -64,10 +65,20 @@ def told_error(error: Exception) -> OpenAIError:
     if isinstance(error, OpenAIError):
         return error
     if isinstance(error, ServiceError):
-        return OpenAIError(str(error), status=_STATUS_OF[type(error)], code=error.code.lower())
+        return _service_error(error)
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            return OpenAIError("The body is no JSON.", code="invalid_value")
         place = ".".join(str(part) for part in first["loc"] if part != "body")
         return OpenAIError(sentence_of(error), param=place, code="invalid_value")
     status = error.status_code if isinstance(error, HTTPException) else _SERVER_ERROR
     return OpenAIError(f"{getattr(error, 'detail', 'The gateway met an unexpected error')}.", status=status)
+
+
+def _service_error(error: ServiceError) -> OpenAIError:
+    """Return it with the name that the client gave the field."""
+    field = error.fields.get("field", "")
+    name = _NAME_OF.get(field, "")
+    text = str(error).replace(field, name) if name else str(error)
+    return OpenAIError(text, status=_STATUS_OF[type(error)], code=error.code.lower(), param=name)

@@ -120,6 +120,6 @@ def _check(grader: ModelGrader) -> None:
     if grader.base_url and not is_usable:
         raise InvalidArgument(
             "The grader's base_url is not the address of a web server.",
-            "Give one such as http://127.0.0.1:8080/v1, without a user name in it; keys are secrets of the test runner.",
+            "Give one such as http://127.0.0.1:8080/v1, without a user name; keys are secrets of the test runner.",
             field="model_grader.base_url",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import grpc.aio
-from drillyard.registry.v1 import registry_service_pb2_grpc, test_suite_pb2
+from drillyard.registry.v1 import model_pb2, registry_service_pb2_grpc, test_suite_pb2
 
 from services.chassis.errors import FailedPrecondition
 from services.protocols.cases import Case, case_from_document
@@ -14,10 +14,18 @@ _PAGE_SIZE = 100
 
 
 class RegistryClient:
-    """Answers the port `Suites` from a registry service."""
+    """Answers the ports `Suites` and `ModelVersions` from a registry service."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
+
+    async def check_model_version(self, model_version_id: str) -> None:
+        """Return when there is such a version.
+
+        Raises:
+            NotFound: There is none.
+        """
+        await self._stub.GetModelVersion(model_pb2.GetModelVersionRequest(model_version_id=model_version_id))
 
     async def list_cases(self, test_suite_version_id: str) -> tuple[Case, ...]:
         """Return all cases of a suite version.

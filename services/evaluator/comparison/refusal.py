@@ -28,6 +28,8 @@ _SAME_SETTINGS: Mapping[str, _Fact] = {
     "texts at which an answer ends": lambda record: _of_endpoint(record, lambda one: " ".join(map(repr, one.stop))),
     "further request settings": lambda record: _of_endpoint(record, lambda one: one.extra_body),
 }
+_RUN_ALIKE = "Compare evaluations of complete runs with the same suite version, prompt size and sampling."
+_JUDGE_AGAIN = "Start a new evaluation of each run, so that the same release judges both, and compare those."
 _SAME_NUMBER: Mapping[str, _Fact] = {"number of transcripts that were judged": lambda record: record.num_verdicts}
 
 
@@ -66,9 +68,10 @@ def sampling_words(sampling: Sampling) -> str:
 def _refuse(facts: Mapping[str, _Fact], before: EvaluationRecord, after: EvaluationRecord) -> None:
     differences = _differences(facts, before, after)
     if differences:
+        is_older = before.judge_digest != after.judge_digest
         raise FailedPrecondition(
             f"The evaluations are not comparable; these differ: {', '.join(differences)}.",
-            "Compare evaluations of complete runs with the same suite version, prompt size and sampling.",
+            _JUDGE_AGAIN if is_older and len(differences) == 1 else _RUN_ALIKE,
         )
 
 

@@ -102,11 +102,8 @@ def _fault(given: Sequence[GivenAnswer]) -> _Judged | None:
             detail = one.detail or "The generation backend failed on this case, so there is no answer."
             return _Judged(_faulted(protocol.Fault.BACKEND_FAULT, detail, turn), turn, had_client_error=False)
         if one.end is AnswerEnd.CONTEXT_OVERFLOW:
-            detail = (
-                f"The prompt of {one.num_prompt_tokens} tokens and its answer do not fit the model's context."
-                if one.num_prompt_tokens
-                else one.detail or "The prompt and its answer do not fit the model's context."
-            )
+            prompt = f"The prompt of {one.num_prompt_tokens} tokens" if one.num_prompt_tokens else "The prompt"
+            detail = one.detail or f"{prompt} and its answer do not fit the model's context."
             return _Judged(_faulted(protocol.Fault.CUT_OFF, detail, turn), turn, had_client_error=False)
     return None
 

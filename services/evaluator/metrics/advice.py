@@ -14,6 +14,7 @@ from services.protocols.verdict import Fault
 
 _NUM_TOOLS, _NUM_KINDS = 6, 3
 _VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|“[^”]*”|\[.*?\](?:\])*|\{.*?\}|\S*[/\\]\S*|\d+")
+_DIFFERENCE = re.compile(r"^(\w+)\S* is .*, not .*$", re.DOTALL)
 _IN_TOOL = re.compile(r"^(?:Answer \d+: )?(?:In \w+, )?")
 
 _CURES: Mapping[str, str] = MappingProxyType(
@@ -59,20 +60,22 @@ def _about_tool(tool: str, failing: Sequence[Failing], total: int) -> str:
     order = sorted(kinds, key=lambda kind: (-len(kinds[kind]), kind.words))
     told = "; ".join(_about_kind(kinds[kind]) for kind in order[:_NUM_KINDS])
     left = sum(len(kinds[kind]) for kind in order[_NUM_KINDS:])
-    rest = f"; {left} in other ways" if left else ""
+    rest = f"; {left} in {'another way' if left == 1 else 'other ways'}" if left else ""
     return f"Fails {len(failing)} of {total} {tool} answers: {told}{rest}."
 
 
 def _about_kind(failing: Sequence[Failing]) -> str:
     first, count = failing[0], len(failing)
-    sentence = _IN_TOOL.sub("", first.sentence).rstrip(".")
+    sentence = _IN_TOOL.sub("", first.sentence).removesuffix(".")
     such = ", such as" if len({one.sentence for one in failing}) > 1 else ":"
     told = f"{count} by {first.cause or first.fault}{such} “{sentence}”"
     num_sole = sum(one.is_sole for one in failing)
     if not num_sole:
         return told
-    cure = _CURES.get(first.fault, "that were mended")
-    return f"{told} ({num_sole} would conform if {cure}, for nothing else is wrong with them)"
+    who = "it" if count == num_sole == 1 else "all" if count == num_sole else str(num_sole)
+    if cure := _CURES.get(first.fault):
+        return f"{told} ({who} would conform if {cure})"
+    return f"{told} (nothing else is wrong with {'them' if who == 'all' else f'{who} of them' if count > 1 else who})"
 
 
 def _about_all(groups: Mapping[str, Sequence[Failing]], by_tool: Mapping[str, Rates]) -> list[str]:
@@ -99,4 +102,8 @@ def _about_grading(totals: Totals) -> list[str]:
 
 
 def _kind(one: Failing) -> _Kind:
-    return _Kind(one.layer, one.fault, _VALUES.sub("…", _IN_TOOL.sub("", one.sentence)))
+    words = _IN_TOOL.sub("", one.sentence)
+    if one.fault == Fault.WRONG_ARGUMENTS and (found := _DIFFERENCE.match(words)):
+        # What is missing or too much is told apart from what has another value.
+        return _Kind(one.layer, one.fault, f"{found[1]} {' is nothing,' in words} {words.endswith(' not nothing.')}")
+    return _Kind(one.layer, one.fault, _VALUES.sub("…", words))

@@ -20,10 +20,12 @@ async def gather_metrics(store: EvaluationStore, record: EvaluationRecord) -> Me
     """Return the final metrics where they are stored, else those of the verdicts so far."""
     if record.metrics is not None:
         return record.metrics
-    cases = await store.case_tallies(record.evaluation_id)
+    # Verdicts go on being stored while they are read: all figures are of those that the record counts.
+    evaluation_id, through = record.evaluation_id, record.num_verdicts
+    cases = await store.case_tallies(evaluation_id, through)
     totals = await current_totals(store, record)
-    latency = await store.latency_quantiles(record.evaluation_id)
-    failing = await store.failing(record.evaluation_id)
+    latency = await store.latency_quantiles(evaluation_id, through)
+    failing = await store.failing(evaluation_id, through)
 
     def reduce() -> Metrics:
         metrics = reduce_tallies(cases, totals, latency)

@@ -33,8 +33,8 @@ def matching(evaluation_id: str, wanted: VerdictFilter) -> ColumnElement[bool]:
     )
 
 
-async def case_tallies(session: AsyncSession, evaluation_id: str) -> tuple[CaseTally, ...]:
-    """Return a tally for each case that was judged, in the order of their ids."""
+async def case_tallies(session: AsyncSession, evaluation_id: str, through: int | None) -> tuple[CaseTally, ...]:
+    """Return a tally for each case that was judged up to a sequence, in the order of their ids."""
     c = VERDICTS.c
     recovering = or_(c.had_client_error, c.category == _RECOVERY, c.category.startswith(f"{_RECOVERY}."))
     query = (
@@ -49,16 +49,16 @@ async def case_tallies(session: AsyncSession, evaluation_id: str) -> tuple[CaseT
             _number(recovering),
             _number(and_(recovering, c.conforming)),
         )
-        .where(c.evaluation_id == evaluation_id)
+        .where(_judged(evaluation_id, through))
         .group_by(c.case_id, c.tool, c.category)
         .order_by(c.case_id)
     )
     return tuple(CaseTally(*row) for row in await session.execute(query))
 
 
-async def latency_quantiles(session: AsyncSession, evaluation_id: str) -> Quantiles:
+async def latency_quantiles(session: AsyncSession, evaluation_id: str, through: int | None) -> Quantiles:
     """Return the nearest-rank quantiles of the time to answer one case, of those whose time is known."""
-    known = and_(VERDICTS.c.evaluation_id == evaluation_id, VERDICTS.c.latency_seconds > 0)
+    known = and_(_judged(evaluation_id, through), VERDICTS.c.latency_seconds > 0)
     count = (await session.execute(select(func.count()).where(known))).scalar_one()
     if not count:
         return Quantiles()
@@ -70,12 +70,12 @@ async def latency_quantiles(session: AsyncSession, evaluation_id: str) -> Quanti
     return Quantiles(*found)
 
 
-async def failing(session: AsyncSession, evaluation_id: str) -> tuple[Failing, ...]:
+async def failing(session: AsyncSession, evaluation_id: str, through: int | None) -> tuple[Failing, ...]:
     """Return what advice and comparisons look at of each verdict that does not conform, in the order of judging."""
     c = VERDICTS.c
     query = (
         select(c.case_id, c.tool, c.category, c.layer, c.fault, c.cause, c.sentence, c.is_sole)
-        .where(c.evaluation_id == evaluation_id, c.conforming == false())
+        .where(_judged(evaluation_id, through), c.conforming == false())
         .order_by(c.sequence)
     )
     return tuple(Failing(*row) for row in await session.execute(query))
@@ -85,6 +85,11 @@ async def outcome_pairs(session: AsyncSession, before_id: str, after_id: str) ->
     """Return the verdicts of two evaluations on the repeats that both have, in the order of case ids."""
     query = _pairs(before_id, after_id)
     return tuple(_pair(row) for row in await session.execute(query))
+
+
+def _judged(evaluation_id: str, through: int | None) -> ColumnElement[bool]:
+    c = VERDICTS.c
+    return and_(c.evaluation_id == evaluation_id, true() if through is None else c.sequence <= through)
 
 
 def _number(condition: ColumnElement[bool]) -> ColumnElement[int]:

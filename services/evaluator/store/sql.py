@@ -124,20 +124,20 @@ class SqlEvaluationStore:
         async with self._database.reading() as session:
             return (await session.execute(query)).scalar_one()
 
-    async def case_tallies(self, evaluation_id: str) -> tuple[CaseTally, ...]:
-        """Return a tally for each case that was judged, in the order of their ids."""
+    async def case_tallies(self, evaluation_id: str, through: int | None = None) -> tuple[CaseTally, ...]:
+        """Return a tally for each case that was judged up to a sequence (None: ever), in the order of their ids."""
         async with self._database.reading() as session:
-            return await queries.case_tallies(session, evaluation_id)
+            return await queries.case_tallies(session, evaluation_id, through)
 
-    async def latency_quantiles(self, evaluation_id: str) -> Quantiles:
-        """Return the quantiles of the time to answer one case, of those whose time is known (nearest rank)."""
+    async def latency_quantiles(self, evaluation_id: str, through: int | None = None) -> Quantiles:
+        """Return the quantiles (nearest rank) of the time to answer one case up to a sequence, where it is known."""
         async with self._database.reading() as session:
-            return await queries.latency_quantiles(session, evaluation_id)
+            return await queries.latency_quantiles(session, evaluation_id, through)
 
-    async def failing(self, evaluation_id: str) -> tuple[Failing, ...]:
-        """Return what advice and comparisons look at of each verdict that does not conform, in the order of judging."""
+    async def failing(self, evaluation_id: str, through: int | None = None) -> tuple[Failing, ...]:
+        """Return each verdict up to a sequence (None: all) that does not conform, in the order of judging."""
         async with self._database.reading() as session:
-            return await queries.failing(session, evaluation_id)
+            return await queries.failing(session, evaluation_id, through)
 
     async def outcome_pairs(self, before_id: str, after_id: str) -> tuple[OutcomePair, ...]:
         """Return the verdicts of two evaluations on the repeats of cases that both have, in the order of case ids."""

@@ -14,7 +14,7 @@ from services.evaluator.domain.metrics import Metrics
 from services.evaluator.domain.tallies import Totals
 from services.evaluator.judging.answers import profile_of
 from services.evaluator.metrics.gathering import gather_metrics
-from services.evaluator.ports import ChatModels, EvaluationStore, TestRuns
+from services.evaluator.ports import ChatModels, EvaluationStore, ModelVersions, TestRuns
 from services.evaluator.usecases.paging import checked_page_size, place_of
 
 _MAX_ID_LENGTH = 200
@@ -33,18 +33,21 @@ class Evaluation:
 class EvaluationUseCases:
     """Starts, shows, follows and cancels evaluations."""
 
-    def __init__(self, *, jobs: JobStore, store: EvaluationStore, runs: TestRuns, models: ChatModels) -> None:
+    def __init__(
+        self, *, jobs: JobStore, store: EvaluationStore, runs: TestRuns, models: ChatModels, versions: ModelVersions
+    ) -> None:
         self._jobs = jobs
         self._store = store
         self._runs = runs
         self._models = models
+        self._versions = versions
 
     async def create(self, request_id: str, test_run_id: str, grader: ModelGrader | None = None) -> Evaluation:
         """Store an evaluation of a run, which may still be going; the same request_id gives the same evaluation.
 
         Raises:
             InvalidArgument: No run is named, or the grader's settings are not ones.
-            NotFound: There is no such run.
+            NotFound: There is no such run, or no such version of a model that grades.
             FailedPrecondition: The run's protocol is unknown to this release.
             AlreadyExists: The request_id was used for another run or grader.
         """
@@ -54,6 +57,8 @@ class EvaluationUseCases:
         if grader is not None:
             _check_grader(grader)
             self._models.open(grader)
+            if not grader.base_url:
+                await self._versions.check_model_version(grader.model)
             spec["model_grader"] = asdict(grader)
         run = await self._runs.get_run(test_run_id)
         profile = profile_of(run.subject.profile_id)

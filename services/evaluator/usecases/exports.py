@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from services.chassis.errors import FailedPrecondition
+from services.chassis.errors import FailedPrecondition, InvalidArgument
 from services.evaluator.domain.export import ExportFact, ExportFormat
 from services.evaluator.exports.documents import write_json
 from services.evaluator.exports.inspect_log import write_inspect
@@ -25,6 +25,8 @@ _WRITERS: Mapping[ExportFormat, tuple[str, str, Callable[[Source], AsyncGenerato
     ExportFormat.INSPECT: ("inspect.json", "application/json", write_inspect),
     ExportFormat.HTML: ("html", "text/html; charset=utf-8", write_html),
 }
+
+_TWO_SIDED = frozenset({ExportFormat.JSON, ExportFormat.HTML})
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,16 @@ class ExportUseCases:
         """Return an evaluation as a file; a page or a JSON object may be set against an earlier evaluation.
 
         Raises:
+            InvalidArgument: The form has no place for an earlier evaluation.
             NotFound: One of the evaluations does not exist.
             FailedPrecondition: Nothing is judged yet, or the two are not comparable.
         """
+        if before_evaluation_id and form not in _TWO_SIDED:
+            raise InvalidArgument(
+                f"A file of the form {form.value.lower()} holds one evaluation only.",
+                "Leave the earlier evaluation out, or take json or html.",
+                field="before_evaluation_id",
+            )
         source = await self._source(evaluation_id, before_evaluation_id, facts)
         suffix, media_type, write = _WRITERS[form]
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", evaluation_id)
@@ -77,7 +86,7 @@ class ExportUseCases:
             record=record,
             metrics=evaluation.metrics,
             run=await self._runs.get_run(record.subject.test_run_id),
-            failing=await self._store.failing(evaluation_id),
+            failing=await self._store.failing(evaluation_id, record.num_verdicts),
             state=job.state.value,
             create_time=job.create_time.isoformat(timespec="seconds"),
             end_time=job.end_time.isoformat(timespec="seconds") if job.end_time else "",

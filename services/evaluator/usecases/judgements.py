@@ -113,7 +113,10 @@ def _profile(profile_id: str) -> Profile:
     try:
         return get_profile(profile_id)
     except UnknownProfile as error:
-        raise InvalidArgument(f"{error}.", "Name one of the known profiles.", field="profile_id") from error
+        problem = str(error)
+        raise InvalidArgument(
+            f"{problem[:1].upper()}{problem[1:]}.", "Name one of the known profiles.", field="profile_id"
+        ) from error
 
 
 def _case(case_document: str, profile: Profile) -> Case:

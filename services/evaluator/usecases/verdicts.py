@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from difflib import get_close_matches
+
 from services.chassis.errors import InvalidArgument
 from services.evaluator.domain.verdict import NO_CAUSE, Verdict, VerdictFilter
+from services.evaluator.metrics.reduction import kind_of
 from services.evaluator.ports import EvaluationStore
 from services.evaluator.usecases.evaluations import EvaluationUseCases
 from services.evaluator.usecases.paging import checked_page_size, place_of
 from services.protocols.verdict import Cause, LayerName
 
 _CAUSES = frozenset({NO_CAUSE, *(cause.value for cause in Cause)})
+_MOST_NAMED = 40
 _LAYERS = frozenset(layer.value for layer in LayerName)
 
 
@@ -27,7 +32,7 @@ class VerdictUseCases:
 
         Raises:
             NotFound: There is no such evaluation.
-            InvalidArgument: The filter names no known cause or layer.
+            InvalidArgument: The filter names no known cause or layer, or a tool, kind or case without a verdict.
         """
         _check_known("cause", wanted.cause, _CAUSES)
         _check_known("layer", wanted.layer, _LAYERS)
@@ -36,12 +41,24 @@ class VerdictUseCases:
         after = place_of(page_token) or 0
         found = await self._store.list_verdicts(evaluation_id, wanted, after_sequence=after, limit=size + 1)
         total = await self._store.count_verdicts(evaluation_id, wanted)
+        if not total:
+            await self._check_there(evaluation_id, wanted)
         token = str(found[size - 1].sequence) if len(found) > size else ""
         return list(found[:size]), token, total
 
+    async def _check_there(self, evaluation_id: str, wanted: VerdictFilter) -> None:
+        """Return when each of the wanted names has a verdict of its own, or when nothing is judged yet."""
+        cases = await self._store.case_tallies(evaluation_id)
+        if not cases:
+            return
+        kinds = {name for case in cases for name in (case.category, kind_of(case.category))}
+        _check_known("tool", wanted.tool, {case.tool for case in cases})
+        _check_known("kind of task", wanted.category, kinds)
+        _check_known("case", wanted.case_id, {case.case_id for case in cases})
 
-def _check_known(field: str, value: str, known: frozenset[str]) -> None:
+
+def _check_known(field: str, value: str, known: Collection[str]) -> None:
     if value and value not in known:
-        raise InvalidArgument(
-            f"There is no {field} {value[:50]!r}.", f"Use one of: {', '.join(sorted(known))}.", field=field
-        )
+        near = get_close_matches(value[:200], known, n=3) if len(known) > _MOST_NAMED else sorted(known)
+        next_step = f"Use one of: {', '.join(near)}." if near else "List the verdicts without it to see what there is."
+        raise InvalidArgument(f"There is no {field} {value[:50]!r}.", next_step, field=field)

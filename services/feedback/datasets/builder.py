@@ -12,8 +12,8 @@ from services.chassis.errors import FailedPrecondition
 from services.feedback.datasets.plan import NO_CAUSE, Share, apportion, plan
 from services.feedback.domain.work import ProbeVerdict
 from services.protocols.cases import Case, case_to_document
-from services.protocols.suites.overlap import find_overlaps
 from services.protocols.profile import Profile, Split
+from services.protocols.suites.overlap import find_overlaps
 
 NUM_VALIDATION_EXAMPLES = 26
 _MAX_DRAWS = 6

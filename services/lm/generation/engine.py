@@ -16,11 +16,11 @@ from services.lm.errors import InvalidChat, LimitExceeded
 from services.lm.generation import lanes
 from services.lm.generation.batch import Batch, Task, Terms
 from services.lm.generation.cache import SequenceCache
-from services.lm.generation.echo import echo_scores
 from services.lm.generation.forward import Forward, forward_of, needs_transformers
 from services.lm.generation.grouping import deeper_ends, group_prompts, turn_ends
 from services.lm.generation.plain import answer_plainly
 from services.lm.generation.requests import GenerationRequest, GenerationResult, TokenScores, Wanted
+from services.lm.generation.scores import echo_scores
 from services.lm.generation.segments import Chain, Reader, SegmentCache
 from services.lm.loading import LoadedModel
 from services.lm.worker_protocol import Sampling
@@ -77,31 +77,24 @@ class Engine:
         """
         terms = Terms(self._loaded, sampling or Sampling(), wanted or Wanted(), time.perf_counter())
         _check(requests, fewest_tokens=0 if terms.wanted.echo else 1)
-        fitting = []
-        for request in requests:
-            if len(request.prompt_ids) + request.max_new_tokens > self._loaded.max_positions:
-                yield _overflow(request, self._loaded.max_positions)
-            else:
-                fitting.append(request)
-        if self._has_adapter:
-            self._segments.clear()
-        longest = max((len(request.prompt_ids) + request.max_new_tokens for request in fitting), default=0)
-        forward = self._current_forward(longest)
+        room = self._loaded.max_positions
+        fitting = [request for request in requests if request.num_tokens <= room]
+        yield from (_overflow(request, room) for request in requests if request.num_tokens > room)
+        forward = self._current_forward(max((request.num_tokens for request in fitting), default=0))
         if forward is None:
             yield from answer_plainly(terms, fitting, on_step)
             return
-        with torch.no_grad():
-            forward.refresh()
-        echoed = {}
-        if terms.wanted.echo:
-            echoed = {
-                request.key: echo_scores(forward, self._loaded.tokenizer, request.prompt_ids, terms.wanted.num_top)
-                for request in fitting
-            }
-            yield from (_unwritten(request, echoed[request.key]) for request in fitting if not request.max_new_tokens)
+        echoed = self._echoed(forward, terms, fitting)
+        yield from (_unwritten(request, echoed[request.key]) for request in fitting if not request.max_new_tokens)
         asked = [request for request in fitting if request.max_new_tokens]
         for result in self._answer(forward, terms, asked, max_batch or self._max_batch, on_step):
             yield replace(result, prompt_scores=echoed[result.key]) if echoed else result
+
+    def _echoed(self, forward: Forward, terms: Terms, requests: list[GenerationRequest]) -> dict[str, TokenScores]:
+        if not terms.wanted.echo:
+            return {}
+        tokenizer, num_top = self._loaded.tokenizer, terms.wanted.num_top
+        return {request.key: echo_scores(forward, tokenizer, request.prompt_ids, num_top) for request in requests}
 
     def _answer(
         self, forward: Forward, terms: Terms, requests: list[GenerationRequest], max_batch: int, on_step: OnStep
@@ -167,7 +160,7 @@ class Engine:
         ]
 
     def _slots(self, forward: Forward, requests: list[GenerationRequest], shared: int, max_batch: int) -> int:
-        longest = max(len(request.prompt_ids) + request.max_new_tokens for request in requests) - shared
+        longest = max(request.num_tokens for request in requests) - shared
         per_token = SequenceCache.token_bytes(forward.heads, forward.num_layers, forward.dtype)
         slots = self._sequence_cache_bytes // (per_token * longest)
         if slots < 1:
@@ -183,8 +176,12 @@ class Engine:
         if reason:
             _log.warning("answered without a shared prefix, one by one: %s", reason)
             return None
+        if self._has_adapter:
+            self._segments.clear()
         if self._forward is None or self._has_adapter:
             self._forward = forward_of(self._loaded.model)
+        with torch.no_grad():
+            self._forward.refresh()
         return self._forward
 
 

@@ -25,6 +25,11 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     is_continued: bool = False
 
+    @property
+    def num_tokens(self) -> int:
+        """The longest that prompt and answer can be."""
+        return len(self.prompt_ids) + self.max_new_tokens
+
 
 @dataclass(frozen=True)
 class TokenScores:

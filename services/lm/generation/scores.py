@@ -1,18 +1,24 @@
-"""Log-probabilities of tokens that were chosen or given."""
+"""Log-probabilities of tokens: of those that were chosen, and of a prompt's own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from services.lm.generation.attention import SegmentReader
+from services.lm.generation.cache import Prefix
+from services.lm.generation.forward import Forward
 from services.lm.generation.requests import TokenScores
 
 # Rows turned to float32 at a time: a large vocabulary takes much memory.
 _ROWS: Final = 128
+# A prompt's tokens at a time: the logits of all of them are held.
+_TOKENS: Final = 512
 
 
 def score(tokenizer: PreTrainedTokenizerBase, logits: Tensor, tokens: Sequence[int], num_top: int) -> TokenScores:
@@ -29,6 +35,25 @@ def score(tokenizer: PreTrainedTokenizerBase, logits: Tensor, tokens: Sequence[i
     return scores
 
 
+@torch.no_grad()
+def echo_scores(forward: Forward, tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], num_top: int) -> TokenScores:
+    """The scores of each token but the first, which nothing comes before."""
+    scores = TokenScores()
+    past: Prefix | None = None
+    for start, end in pairwise((*range(0, len(ids) - 1, _TOKENS), len(ids) - 1)):
+        reader = SegmentReader(forward.heads, end - start, past)
+        positions = torch.arange(start, end)[None]
+        logits = forward.logits(torch.tensor([list(ids[start:end])]), positions, reader, torch.arange(end - start))
+        scores += score(tokenizer, logits, ids[start + 1 : end + 1], num_top)
+        layers = tuple(reader.layers)
+        past = Prefix(end, layers if past is None else tuple(map(_behind, past.layers, layers)))
+    return scores
+
+
 def token_texts(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> tuple[str, ...]:
     """The text of each token by itself, special tokens included."""
     return tuple(tokenizer.decode([token], clean_up_tokenization_spaces=False) for token in tokens)
+
+
+def _behind(before: Tensor, layer: Tensor) -> Tensor:
+    return torch.cat((before, layer), 2)

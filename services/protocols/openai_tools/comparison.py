@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.protocols.cases import Expected
+from services.protocols.cases.difference import told_difference
 from services.protocols.javascript import trim
 from services.protocols.openai_tools.schemas import Schema, default_of
 from services.protocols.verdict import Fault
@@ -92,7 +92,7 @@ def _problems(expected: Expected, arguments: Arguments, schema: Schema) -> Itera
         if found in (_normal(value, form) for value in right) or (choice and choice.optional and name not in arguments):
             yield None
         else:
-            yield Fault.WRONG_ARGUMENTS, f"{name} is {_shown(arguments.get(name))}, not {_shown(right[0])}."
+            yield Fault.WRONG_ARGUMENTS, told_difference(name, arguments.get(name), right[0])
 
 
 def _normal(value: object, form: Callable[[str], str] = trim) -> object:
@@ -127,8 +127,3 @@ def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return {key: _plain(entry) for key, entry in value.items()}
     return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
-
-
-def _shown(value: object) -> str:
-    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -101,4 +101,12 @@ def _message(phase: str, facts: Json) -> str:
         return "The model is being loaded."
     if not facts.get("tokens_per_second"):
         return "The prompts are being read."
-    return f"{facts['tokens_per_second']:.0f} tokens a second, {facts['num_active']} answers in work."
+    number = facts["num_active"]
+    told = [f"{facts['tokens_per_second']:.0f} tokens a second", f"{number} answer{'' if number == 1 else 's'} in work"]
+    if "eta_seconds" in facts:
+        told.append(f"about {_span(facts['eta_seconds'])} left")
+    return ", ".join(told) + "."
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -38,7 +38,7 @@ def test_a_tools_failures_are_counted_by_kind_and_the_curable_ones_are_named() -
     assert found == (
         "Fails 31 of 40 apply_diff answers: 24 by bad_value: “a block of the diff lacks its :start_line:”; "
         "7 by text_after: “Text follows the call, which must come last” "
-        "(5 would conform if the answer ended with its call, for nothing else is wrong with them).",
+        "(5 would conform if the answer ended with its call).",
     )
 
 
@@ -80,3 +80,22 @@ def test_what_happened_to_the_grader_is_told_with_how_often() -> None:
 
 def test_without_failures_there_is_nothing_to_do() -> None:
     assert advise([], rates(a=4), Totals()) == ()
+
+
+def test_wrong_values_of_one_argument_are_one_kind_however_they_are_written() -> None:
+    sentences = ['todos[1] is ["pending", "a...", not ["done", "b".', 'todos is [[1, 2]], not [["done", "b"]].']
+    kinds = [one for text in sentences for one in failing("update_todo_list", text, fault="wrong_arguments")]
+    [sentence] = advise(kinds, rates(update_todo_list=2), Totals())
+    assert sentence.startswith("Fails 2 of 2 update_todo_list answers: 2 by bad_value, such as “todos[1] is")
+
+
+def test_a_sole_fault_without_a_known_cure_says_that_nothing_else_is_wrong() -> None:
+    [sentence] = advise(failing("edit", "No match.", is_sole=True, count=2), rates(edit=2), Totals())
+    assert sentence == "Fails 2 of 2 edit answers: 2 by bad_value: “No match” (nothing else is wrong with them)."
+
+
+def test_an_argument_that_is_missing_is_told_apart_from_one_with_another_value() -> None:
+    sentences = ['files[1] is nothing, not ["a", []].', 'files[0] is ["a", []], not ["a", [[1, 2]]].']
+    kinds = [one for text in sentences for one in failing("read_file", text, fault="wrong_arguments")]
+    [sentence] = advise(kinds, rates(read_file=2), Totals())
+    assert sentence.count("1 by bad_value") == 2

@@ -144,6 +144,12 @@ class FakeSuites:
         return self.cases
 
 
+class FakeVersions:
+    async def check_model_version(self, model_version_id: str) -> None:
+        if model_version_id != "tiny@1":
+            raise NotFound(f"There is no model version {model_version_id!r}.", "List the models.")
+
+
 class Bench:
     """One service's parts; `restart` makes a second process over the same stores."""
 
@@ -161,7 +167,9 @@ class Bench:
         self.runs = runs or FakeRuns()
         self.telemetry = Telemetry()
         self.models = models or FakeModels(lambda _system, _user: '{"reason": "", "score": 0}')
-        self.evaluations = EvaluationUseCases(jobs=self.jobs, store=self.store, runs=self.runs, models=self.models)
+        self.evaluations = EvaluationUseCases(
+            jobs=self.jobs, store=self.store, runs=self.runs, models=self.models, versions=FakeVersions()
+        )
         self.verdicts = VerdictUseCases(store=self.store, evaluations=self.evaluations)
         self.judgements = JudgementUseCases()
         self.comparisons = ComparisonUseCases(store=self.store, evaluations=self.evaluations, runs=self.runs)

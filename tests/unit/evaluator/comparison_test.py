@@ -10,6 +10,7 @@ import pytest
 
 from services.chassis.errors import FailedPrecondition, NotFound
 from services.evaluator.comparison.progress import compare
+from services.evaluator.comparison.refusal import refuse_different
 from services.evaluator.domain.comparison import CauseChange, Side
 from services.evaluator.domain.evaluation import EvaluationRecord
 from services.evaluator.domain.run import Endpoint, Sampling, Subject
@@ -173,3 +174,11 @@ async def test_an_incomplete_evaluation_is_not_compared_with_a_complete_one() ->
 async def test_unknown_evaluations_are_not_found() -> None:
     with pytest.raises(NotFound):
         await Bench().comparisons.compare("eval-1", "eval-2")
+
+
+async def test_runs_that_different_releases_judged_are_to_be_judged_again() -> None:
+    bench = Bench()
+    first, second = await bench.evaluated(subject("run-1")), await bench.evaluated(subject("run-2"))
+    one, other = await bench.evaluations.record(first), await bench.evaluations.record(second)
+    with pytest.raises(FailedPrecondition, match="Start a new evaluation of each run"):
+        refuse_different(replace(one, judge_digest="sha256:older"), other)

@@ -199,3 +199,11 @@ def test_a_form_that_does_not_exist_is_refused() -> None:
     assert format_from_proto(ExportEvaluationRequest(format=EXPORT_FORMAT_CSV)) is ExportFormat.CSV
     with pytest.raises(InvalidArgument, match="no format"):
         format_from_proto(ExportEvaluationRequest())
+
+
+@pytest.mark.parametrize("form", [ExportFormat.CSV, ExportFormat.INSPECT])
+async def test_a_form_without_place_for_an_earlier_evaluation_refuses_one(form: ExportFormat) -> None:
+    bench = Bench()
+    evaluation_id = await bench.evaluated(subject())
+    with pytest.raises(InvalidArgument, match="take json or html"):
+        await bench.exports.export(evaluation_id, form, before_evaluation_id=evaluation_id, facts=())

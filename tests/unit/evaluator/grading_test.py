@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.chassis.errors import FailedPrecondition, InvalidArgument
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.jobs import JobState
 from services.evaluator.domain.grader import SCORE, UNTRUSTED_SCORE, GradeMissing, ModelGrader
 from services.evaluator.domain.verdict import Verdict, VerdictFilter
@@ -235,3 +235,11 @@ async def test_grading_goes_on_after_the_last_page_that_was_stored() -> None:
     assert len(models.asked) == 2 + 8  # the probes, and the answers after the first page of five
     found = await second.evaluations.get(created.job.job_id)
     assert found.record.totals is not None and found.record.totals.scores[SCORE].count == 13
+
+
+async def test_a_model_of_the_registry_that_is_not_there_is_refused_at_once() -> None:
+    bench = Bench()
+    bench.runs.add(subject())
+    with pytest.raises(NotFound, match="tyni@1"):
+        await bench.evaluations.create("r", "run-1", ModelGrader("", "tyni@1"))
+    assert (await bench.evaluations.create("r", "run-1", ModelGrader("", "tiny@1"))).record.grader is not None

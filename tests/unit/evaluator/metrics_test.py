@@ -10,6 +10,8 @@ import pytest
 from services.evaluator.convert.metrics import metrics_to_proto
 from services.evaluator.domain.metrics import Quantiles
 from services.evaluator.domain.tallies import CaseTally, Totals
+from services.evaluator.domain.verdict import VerdictFilter
+from services.evaluator.metrics.gathering import gather_metrics
 from services.evaluator.metrics.intervals import share_interval
 from services.evaluator.metrics.reduction import pass_at_k, pass_hat_k, reduce_tallies
 from tests.unit.evaluator.bench import CASES, Bench, subject
@@ -92,3 +94,17 @@ async def test_final_metrics_are_those_of_the_verdicts() -> None:
     stored = await bench.store.get_evaluation(evaluation_id)
     assert stored is not None and stored.metrics is not None
     assert stored.metrics == (await bench.evaluations.get(evaluation_id)).metrics
+
+
+async def test_figures_of_an_evaluation_that_goes_on_are_of_one_moment() -> None:
+    bench = Bench()
+    evaluation_id = await bench.evaluated(subject(), wrong=range(1, 14))
+    whole = await bench.evaluations.record(evaluation_id)
+    verdicts = await bench.store.list_verdicts(evaluation_id, VerdictFilter(), after_sequence=0, limit=3)
+    totals = Totals()
+    totals.add(verdicts)
+    then = replace(whole, metrics=None, num_verdicts=3, totals=totals)
+    found = await gather_metrics(bench.store, then)
+    assert found.overall.num_cases == sum(found.by_cause.values()) == 3
+    assert set(found.by_tool) == {one.tool for one in verdicts}
+    assert len([one for one in found.advice if one.startswith("Fails")]) == len(found.by_tool)

@@ -99,11 +99,17 @@ def test_native_calls_beside_the_text_are_judged_as_calls() -> None:
 )
 def test_a_fault_in_a_later_turn_names_that_turn(end: AnswerEnd, cause: str) -> None:
     case = cases("roo_xml")[0]
-    broken = GivenAnswer("", end, num_prompt_tokens=9000, detail="The server went away.")
+    broken = GivenAnswer("", end, num_prompt_tokens=9000, detail="It says 9000 and 96 of 8192.")
     found = judged(ROO_XML, case, [*given(case.solution[:1]), broken])
     failed = next(layer for layer in found.layers if layer.status is LayerStatus.FAILED)
     assert (found.cause, failed.turn, found.num_turns) == (cause, 1, 1)
-    assert ("9000" if end is AnswerEnd.CONTEXT_OVERFLOW else "went away") in found.sentence
+    assert "It says 9000 and 96 of 8192." in found.sentence
+
+
+def test_a_prompt_that_is_too_long_is_told_with_its_number_when_nothing_more_is_known() -> None:
+    case = cases("roo_xml")[0]
+    found = judged(ROO_XML, case, [GivenAnswer("", AnswerEnd.CONTEXT_OVERFLOW, num_prompt_tokens=9000)])
+    assert "The prompt of 9000 tokens and its answer do not fit" in found.sentence
 
 
 def test_an_error_that_a_later_answer_has_to_mend_is_noted() -> None:

@@ -145,3 +145,19 @@ async def test_scores_travel_to_the_wire_and_are_absent_where_a_layer_does_not_a
         assert message.HasField("score") is (layer.status is not LayerStatus.NOT_APPLICABLE)
         assert message.turn == 0
         assert not message.HasField("score") or message.score == layer.score == 1.0
+
+
+@pytest.mark.parametrize("wanted", [VerdictFilter(tool="raed_file"), VerdictFilter(category="klingon")])
+async def test_a_tool_or_kind_that_no_verdict_has_is_refused_with_those_there_are(wanted: VerdictFilter) -> None:
+    bench = Bench()
+    evaluation_id = await bench.evaluated(subject())
+    with pytest.raises(InvalidArgument, match="read_file"):
+        await bench.verdicts.list_verdicts(evaluation_id, wanted, page_size=0, page_token="")
+
+
+async def test_names_that_no_verdict_has_together_are_an_empty_list() -> None:
+    bench = Bench()
+    evaluation_id = await bench.evaluated(subject(), wrong=(1,))
+    wanted = VerdictFilter(tool=CASES[1].tool, cause="no_call")
+    assert CASES[1].tool != CASES[0].tool
+    assert (await bench.verdicts.list_verdicts(evaluation_id, wanted, page_size=0, page_token=""))[0] == []

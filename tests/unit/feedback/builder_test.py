@@ -12,8 +12,8 @@ from services.chassis.errors import FailedPrecondition
 from services.feedback.datasets.builder import BuiltDataset, DatasetOrder, build
 from services.feedback.domain.work import ProbeVerdict
 from services.protocols.cases import Case, case_from_document
-from services.protocols.suites.overlap import find_overlaps
 from services.protocols.profile import Profile, Split, get_profile
+from services.protocols.suites.overlap import find_overlaps
 
 PROFILE = get_profile("roo_xml")
 SUITE = PROFILE.suites()[0].cases

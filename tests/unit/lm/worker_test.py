@@ -88,6 +88,48 @@ def test_a_preview_shows_what_would_be_asked(child: Child) -> None:
     assert isinstance(preview, protocol.Previewed)
     assert preview.text == "<|im_start|>user\nSay something.<|im_end|>\n<|im_start|>assistant\n"
     assert len(preview.token_ids) == len("user\nSay something.\nassistant\n") + 3
+    assert "".join(preview.tokens) == preview.text
+
+
+def test_a_preview_of_a_text_shows_its_tokens(child: Child) -> None:
+    child.send(protocol.Preview(20, (), text="raw <|im_end|>"))
+    preview = child.next()
+    assert isinstance(preview, protocol.Previewed)
+    assert (preview.text, preview.tokens[:3], preview.tokens[-1]) == ("raw <|im_end|>", ("r", "a", "w"), "<|im_end|>")
+
+
+def test_a_streamed_answer_comes_in_pieces_before_it_comes_whole(child: Child) -> None:
+    child.send(protocol.Generate(21, prompts(3, 12), log_probs=True, num_top_log_probs=2, stream=True))
+    *events, _ = child.until(protocol.Done)
+    for answer in (event for event in events if isinstance(event, protocol.Answer)):
+        deltas = [event for event in events if isinstance(event, protocol.Delta) and event.key == answer.key]
+        assert "".join(delta.text for delta in deltas) == answer.text
+        assert tuple(token for delta in deltas for token in delta.token_ids) == answer.token_ids
+        assert tuple(value for delta in deltas for value in delta.log_probs) == answer.log_probs
+        assert len(answer.tokens) == len(answer.top_log_probs) == len(answer.token_ids)
+        assert all(len(top) == 2 and top[0][1] >= top[1][1] for top in answer.top_log_probs)
+        assert events.index(deltas[-1]) < events.index(answer)
+
+
+def test_a_raw_text_is_continued_and_its_own_tokens_are_scored(child: Child) -> None:
+    child.send(protocol.Generate(22, (protocol.Prompt("raw", (), 0, text="abcd"),), echo=True, num_top_log_probs=1))
+    (answer,) = (event for event in child.until(protocol.Done) if isinstance(event, protocol.Answer))
+    assert answer.prompt_tokens_text == ("a", "b", "c", "d")
+    assert answer.prompt_log_probs[0] is None
+    assert all(value is not None and value < 0 for value in answer.prompt_log_probs[1:])
+    assert [len(top) for top in answer.prompt_top_log_probs] == [0, 1, 1, 1]
+    assert answer.token_ids == ()
+
+
+def test_the_next_turn_of_a_conversation_finds_the_turns_before(child: Child) -> None:
+    long = {"role": "user", "content": "x" * 200}
+    turns = [(long,), (long, {"role": "assistant", "content": "yes"}, {"role": "user", "content": "z"})]
+    found = []
+    for number, messages in enumerate(turns):
+        child.send(protocol.Generate(30 + number, (protocol.Prompt("a", messages, 3, conversation="talk"),)))
+        found += [event for event in child.until(protocol.Done) if isinstance(event, protocol.Answer)]
+    assert found[0].cached_tokens == 0
+    assert 200 < found[1].cached_tokens < found[1].prompt_tokens
 
 
 def test_cancelling_ends_the_request_only(child: Child) -> None:

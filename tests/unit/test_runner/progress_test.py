@@ -55,4 +55,13 @@ async def test_no_time_is_promised_from_a_few_answers() -> None:
         await progress.session_over()
     assert "eta_seconds" not in await shown(jobs, context)
     await progress.session_over()
-    assert (await shown(jobs, context))["eta_seconds"] >= 0
+    found = await shown(jobs, context)
+    assert found["eta_seconds"] >= 0
+    assert found["message"].endswith(" left.")
+
+
+async def test_one_answer_in_work_is_one() -> None:
+    jobs, context, progress = await progress_of(num_stored=0, num_total=20)
+    await progress.active(Activity("generate"))
+    await progress.active(Activity("generate", num_tokens=90, num_active=1))
+    assert (await shown(jobs, context))["message"].endswith("tokens a second, 1 answer in work.")

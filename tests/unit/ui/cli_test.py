@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
-from datetime import datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +18,7 @@ from typer.testing import CliRunner
 
 from ui.cli.commands.demo import model_id_of_source
 from ui.cli.commands.models import model_id_of
-from ui.cli.commands.test_runs.progress import speed_texts
+from ui.cli.commands.test_runs.progress import speed_text
 from ui.cli.connection import Gateway, GatewayError
 from ui.cli.follow import Moment, PlainLines, display, follow, job_moment
 from ui.cli.options import Common, command
@@ -154,18 +153,17 @@ def test_another_server_is_not_taken_for_a_gateway(body: bytes) -> None:
     assert "not the gateway's" in caught.value.problem
 
 
-def _going(**more: Any) -> dict[str, Any]:
-    job = {"state": "JOB_STATE_RUNNING", "start_time": "2026-11-22T10:00:00Z"}
-    return {"job": job, "num_generated_tokens": "1200", "num_transcripts": 20, "num_transcripts_total": 80, **more}
+def test_a_run_that_is_over_tells_its_tokens_per_second() -> None:
+    job = {"state": "JOB_STATE_SUCCEEDED", "start_time": "2026-11-22T10:00:00Z", "end_time": "2026-11-22T10:00:10Z"}
+    assert speed_text({"job": job, "num_generated_tokens": "1200"}) == "120 tokens/s"
+    assert speed_text({"job": job, "num_generated_tokens": "0"}) == ""
+    assert speed_text({"job": job | {"end_time": ""}, "num_generated_tokens": "1200"}) == ""
 
 
-def test_a_run_tells_tokens_per_second_and_the_time_that_is_left() -> None:
-    now = datetime.fromisoformat("2026-11-22T10:00:40Z").timestamp()
-    assert speed_texts(_going(), now) == ["30 tokens/s", "2 min 00 s left"]
-    ended = {"state": "JOB_STATE_SUCCEEDED", "start_time": "2026-11-22T10:00:00Z", "end_time": "2026-11-22T10:00:10Z"}
-    assert speed_texts(_going(job=ended, num_transcripts=80), now) == ["120 tokens/s"]
-    assert speed_texts(_going(num_transcripts=0), now) == []
-    assert speed_texts(_going(job={"state": "JOB_STATE_QUEUED"}), now) == []
+@pytest.mark.parametrize("state", ["PAUSED", "FAILED", "CANCELLED"])
+def test_a_job_that_does_not_work_does_not_say_what_it_was_at(state: str) -> None:
+    progress = {"phase": "load_model", "num_done": "0", "num_total": "9", "message": "The model is being loaded."}
+    assert job_moment({"state": f"JOB_STATE_{state}", "progress": progress}).text == f"{state.lower()} · 0 of 9"
 
 
 def test_verdicts_so_far_are_counted() -> None:

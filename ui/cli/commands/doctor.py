@@ -9,7 +9,7 @@ import typer
 
 from ui.cli.connection import Document
 from ui.cli.options import Common
-from ui.cli.output import EXIT_FAILED, connected, print_table, show
+from ui.cli.output import EXIT_FAILED, connected, counted, print_table, show
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,9 @@ def _print(found: Document) -> None:
         rows = [("problem", one["problem"]), ("fix", one["fix"]), ("evidence", one["evidence"])]
         title = f"{_severity(one)}: {one['code']}"
         print_table(title, ("", ""), [row for row in rows if row[1]], empty="")
-    print(
-        f"{len(found['checks'])} checks, {len(found['findings'])} findings. The longest prompt has "
-        f"{found['num_prompt_tokens']} tokens; the model's context holds {found['num_context_tokens'] or 'unknown'}."
-    )
+    counts = f"{counted(len(found['checks']), 'check')}, {counted(len(found['findings']), 'finding')}."
+    context = found["num_context_tokens"] or "unknown"
+    print(f"{counts} The longest prompt has {found['num_prompt_tokens']} tokens; the model's context holds {context}.")
 
 
 def _severity(one: Document) -> str:

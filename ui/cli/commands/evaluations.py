@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,17 @@ from ui.cli.connection import Document, Gateway, GatewayError
 from ui.cli.follow import Moment, display, follow, job_moment
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_events, print_table, show
-from ui.cli.results import interval_text, print_advice, print_change, print_result, result_of, verdict_text
+from ui.cli.results import (
+    interval_text,
+    print_advice,
+    print_cases,
+    print_change,
+    print_measures,
+    print_parity,
+    print_result,
+    result_of,
+    verdict_text,
+)
 
 app = typer.Typer(help="Judge runs, read verdicts, compare and export.")
 EvaluationId = Annotated[str, typer.Argument(help="An evaluation.")]
@@ -47,8 +58,15 @@ class GraderOptions:
     ] = False
 
     def body(self) -> Document | None:
-        """Return the grader, or None when none is named."""
-        if not (self.grader_url or self.grader_model):
+        """Return the grader, or None when none is named.
+
+        Raises:
+            GatewayError: There is no model that the other options could apply to.
+        """
+        if not self.grader_model:
+            if self != GraderOptions():
+                problem = "An option of a grader is set, but no model that grades."
+                raise GatewayError("INVALID_ARGUMENT", problem, "Name it with --grader-model.")
             return None
         return {
             "base_url": self.grader_url,
@@ -58,6 +76,15 @@ class GraderOptions:
             "sample_rate": self.sample_rate,
             "against_reference": self.against_reference,
         }
+
+
+class Format(StrEnum):
+    """What an evaluation can be written as."""
+
+    JSON = "json"
+    CSV = "csv"
+    INSPECT = "inspect"
+    HTML = "html"
 
 
 @listing(app)
@@ -99,6 +126,8 @@ def show_evaluation(evaluation_id: EvaluationId, common: Common) -> None:
     """Show rates with their intervals by tool, kind of task and layer, failures by cause, and what to do."""
     with connected(common) as gateway:
         one = gateway.get(f"/evaluations/{evaluation_id}")["evaluation"]
+        if not (one.get("metrics") or {}).get("overall", {}).get("num_cases") and not common.as_json:
+            refuse_failed(one["job"], as_json=False)
         show(one, as_json=common.as_json, table=lambda: _print(one))
 
 
@@ -117,19 +146,28 @@ def compare(before: EvaluationId, after: EvaluationId, common: Common) -> None:
         show_comparison(gateway, *sides, as_json=common.as_json)
 
 
+@command(app, "parity")
+def parity(before: EvaluationId, after: EvaluationId, common: Common) -> None:
+    """Set two forms of one model side by side: equal answers and verdicts, and the step that makes them differ."""
+    with connected(common) as gateway:
+        ids = {"before_evaluation_id": before, "after_evaluation_id": after}
+        body = gateway.get("/parity", **ids)["parity"]
+        show(body, as_json=common.as_json, table=lambda: print_parity(body))
+
+
 @command(app, "export")
 def export(
     evaluation_id: EvaluationId,
     common: Common,
-    form: Annotated[str, typer.Option("--format", help="json, csv, inspect or html.")] = "json",
+    form: Annotated[Format, typer.Option("--format", help="What the file is for.")] = Format.JSON,
     out: Annotated[Path | None, typer.Option("--out", help="File or folder; by default the name it has.")] = None,
-    before: Annotated[str, typer.Option(help="An earlier evaluation to set it against, in the page.")] = "",
+    before: Annotated[str, typer.Option(help="html and json: an earlier evaluation to set it against.")] = "",
 ) -> None:
     """Write an evaluation to a file."""
     with connected(common) as gateway:
         try:
             path = gateway.download(
-                f"/evaluations/{evaluation_id}/export", out or Path(), format=form, before_evaluation_id=before
+                f"/evaluations/{evaluation_id}/export", out or Path(), format=form.value, before_evaluation_id=before
             )
         except OSError as error:
             problem = f"The export cannot be written to {out or Path()}: {error.strerror}."
@@ -151,8 +189,11 @@ def show_verdicts(gateway: Gateway, title: str, evaluation_id: str, filters: Ver
     """Print the verdicts that the filters let through."""
     query = {"evaluation_id": evaluation_id, **asdict(filters)}
     found = gateway.every("/verdicts", "verdicts", limit=_MOST_VERDICTS, **query)
-    rows = [(one["case_id"], one["tool"], one["cause"] or "conforms", one["sentence"]) for one in found]
-    columns = ("case", "tool", "verdict", "why")
+    rows = [
+        (one["transcript_id"], one["case_id"], one["tool"], one["cause"] or "conforms", one["sentence"])
+        for one in found
+    ]
+    columns = ("transcript", "case", "tool", "verdict", "why")
     show(found, as_json=as_json, table=lambda: print_table(title, columns, rows, empty="No verdict fits."))
 
 
@@ -167,6 +208,8 @@ def show_comparison(gateway: Gateway, before: Document, after: Document, *, as_j
         if interval := interval_text(change, "interval"):
             points = f"{100 * change['mean']:+.1f} points, 95 %: {interval}, p = {change['p_value']:.3g}"
             print(f"\nChange of the conforming rate: {points}.")
+        print_cases("Lost cases", body["losses"], "cause_after")
+        print_cases("Gained cases", body["gains"], "cause_before")
         print_advice(body["advice"])
 
     show(body, as_json=as_json, table=table)
@@ -201,6 +244,7 @@ def _print(one: Document) -> None:
         if rows:
             print()
             print_table(title, (name.replace("category", "task"), "cases", "rate", "95 %"), rows, empty="")
+    print_measures(metrics)
     scores = metrics.get("mean_scores") or {}
     if scores:
         print()

@@ -15,11 +15,12 @@ from ui.cli.output import EXIT_FAILED, connected, print_table, show
 
 _BATCH = 200
 _FIELDS = frozenset({"profile_id", "case", "case_document", "answer", "further_answers", "finish_reason", "key"})
+_NEEDED = {"profile_id": "profile_id", "case_document": "case", "answer": "answer"}
 CaseFile = Annotated[
     Path | None, typer.Option("--case", help="A case as a JSON file, instead of --suite and --case-id.")
 ]
 CaseId = Annotated[str, typer.Option(help="A case of --suite.")]
-Answer = Annotated[str, typer.Option(help="One answer to judge; - for stdin.")]
+Answer = Annotated[str | None, typer.Option(help="One answer to judge; - for stdin.")]
 
 
 def judge(
@@ -27,17 +28,17 @@ def judge(
     file: Annotated[
         Path | None, typer.Argument(help="JSONL, one answer a line: profile_id, case, answer; - for stdin.")
     ] = None,
-    answer: Answer = "",
+    answer: Answer = None,
     suite: Annotated[str, typer.Option(help="The suite of --case-id.")] = "roo_xml/core",
     case_id: CaseId = "",
     case: CaseFile = None,
 ) -> None:
     """Judge one answer to a case, or a file of answers; the exit status is 1 when one does not conform."""
     with connected(common) as gateway:
-        if (file is None) == (not answer):
+        if (file is None) == (answer is None):
             problem = "There is nothing to judge, or too much."
             raise GatewayError("INVALID_ARGUMENT", problem, "Give a file of answers, or one with --answer.")
-        asked = _lines(_text(file)) if file else [_one(gateway, answer, suite, case_id, case)]
+        asked = _lines(_text(file)) if file else [_one(gateway, answer or "", suite, case_id, case)]
         results = _judged(gateway, asked)
         single = results[0] if file is None else None
         show(single or results, as_json=common.as_json, table=lambda: _print_one(single) if single else _print(results))
@@ -70,14 +71,18 @@ def _lines(text: str) -> list[Document]:
 def _request(number: int, line: str) -> Document:
     try:
         found: Any = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise GatewayError("INVALID_ARGUMENT", f"Line {number} is no JSON: {error}.", "Correct it.") from None
     if not isinstance(found, dict) or set(found) - _FIELDS:
         known = ", ".join(sorted(_FIELDS))
         raise GatewayError("INVALID_ARGUMENT", f"Line {number} is no answer to judge.", f"It may have: {known}.")
     case = found.pop("case", None)
     document = {"case_document": json.dumps(case)} if case is not None else {}
-    return {"key": f"line {number}", **document, **found}
+    asked = {"key": f"line {number}", **document, **found}
+    if missing := [name for name in _NEEDED if not isinstance(asked.get(name), str)]:
+        problem = f"Line {number} has no {_NEEDED[missing[0]]}, or not as text."
+        raise GatewayError("INVALID_ARGUMENT", problem, f"Each line needs {', '.join(_NEEDED.values())}.")
+    return asked
 
 
 def _judged(gateway: Gateway, asked: list[Document]) -> list[Document]:
@@ -121,5 +126,6 @@ def _text(path: Path) -> str:
     try:
         return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        problem = f"{path} cannot be read: {error}."
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        problem = f"{path} cannot be read: {reason}."
         raise GatewayError("INVALID_ARGUMENT", problem, "Name a readable file of text.") from None

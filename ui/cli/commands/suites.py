@@ -12,7 +12,7 @@ import typer
 
 from ui.cli.connection import Document, Gateway
 from ui.cli.options import Common, command, listing
-from ui.cli.output import EXIT_FAILED, connected, fail, print_table, show
+from ui.cli.output import EXIT_FAILED, connected, counted, fail, print_table, show
 
 app = typer.Typer(help="List, show, validate, import and export test suites.")
 
@@ -38,6 +38,8 @@ class Reading:
             problem = f"There is no format {self.file_format!r}."
             fail("INVALID_ARGUMENT", problem, f"Use one of {', '.join(_FORMATS)}.", as_json=as_json)
         content = _read(file, as_json=as_json)
+        if not content.strip():
+            fail("INVALID_ARGUMENT", f"{file} is empty.", "Name a file with a case a line.", as_json=as_json)
         return content if self.answers is None else _with_answers(content, _read(self.answers, as_json=as_json))
 
     def query(self) -> dict[str, Any]:
@@ -111,7 +113,7 @@ def validate_suite(
         for one in found["problems"]:
             print(f"{file}:{one['line']}: {one['problem']}")
         more = "; what follows was not read" if found["is_cut"] else ""
-        print(f"{found['num_cases']} cases, {len(found['problems'])} wrong lines{more}.")
+        print(f"{counted(found['num_cases'], 'case')}, {counted(len(found['problems']), 'wrong line')}{more}.")
 
     show(found, as_json=common.as_json, table=table)
     if found["problems"]:
@@ -160,7 +162,7 @@ def export_suite(
 
 def _register(gateway: Gateway, content: bytes, *, as_json: bool, **query: Any) -> None:
     one = gateway.upload("/test-suites", content, **query)["test_suite_version"]
-    sentence = f"{one['test_suite_version_id']} has {one['num_cases']} cases."
+    sentence = f"{one['test_suite_version_id']} has {counted(one['num_cases'], 'case')}."
     show(one, as_json=as_json, table=lambda: print(sentence))
 
 

@@ -18,7 +18,7 @@ from referencing.exceptions import Unresolvable
 from services.protocols.cases import CaseError, Scoring
 from services.protocols.cases.fields import MAX_DEPTH, depth_of
 from services.protocols.plain_text.scorers.nouns import Scorer
-from services.protocols.plain_text.scorers.regex import compiled
+from services.protocols.plain_text.scorers.regex import compiled, reason_of
 
 _FENCE = re.compile(r"```(?:json)?[ \t]*\n([^`]*)\n[ \t]*```")
 _FORBIDDEN = ("$ref", "$dynamicRef", "patternProperties", "unevaluatedProperties", "unevaluatedItems")
@@ -77,7 +77,7 @@ def check(scoring: Scoring) -> None:
     except SchemaError as error:
         raise CaseError("scoring.options.schema", f"is no JSON schema: {error.message[:200]}") from error
     except re2.error as error:
-        raise CaseError("scoring.options.schema", f"holds a pattern that RE2 cannot run: {error}") from error
+        raise CaseError("scoring.options.schema", f"holds a pattern that RE2 cannot run: {reason_of(error)}") from error
     for place, target in enumerate(scoring.targets):
         try:
             json.loads(target)

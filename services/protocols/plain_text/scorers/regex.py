@@ -31,6 +31,12 @@ def compiled(pattern: str, *, ignores_case: bool = False):  # type: ignore[no-un
     return re2.compile(pattern, options=options)
 
 
+def reason_of(error: re2.error) -> str:
+    """Return what RE2 says is wrong, as text."""
+    said = error.args[0] if error.args else ""
+    return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+
+
 def check(scoring: Scoring) -> None:
     """Refuse what is no pattern."""
     for place, target in enumerate(scoring.targets):
@@ -40,7 +46,7 @@ def check(scoring: Scoring) -> None:
         try:
             compiled(target)
         except re2.error as error:
-            raise CaseError(field, f"is no pattern that RE2 can run: {error}") from error
+            raise CaseError(field, f"is no pattern that RE2 can run: {reason_of(error)}") from error
 
 
 REGEX = Scorer(score, {"ignore_case": bool, "full": bool}, check=check)

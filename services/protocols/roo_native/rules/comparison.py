@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from services.protocols.cases import Choice, Expected
+from services.protocols.cases.difference import told_difference
 from services.protocols.javascript import trim
 from services.protocols.roo.checklist import read_checklist
 from services.protocols.roo.file_text import decoded
@@ -30,8 +31,6 @@ _BY_EFFECT = MappingProxyType(
     }
 )
 """Arguments that are right when what they do is right."""
-
-_MAX_SHOWN = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ def argument_problem(expected: Expected, arguments: Arguments) -> Problem | None
             continue
         wanted, found = (_normal(expected.tool, name, side.get(name)) for side in (expected.arguments, arguments))
         if not _same(wanted, found) and not (name in choices and _is_choice(expected.tool, choices[name], arguments)):
-            return Fault.WRONG_ARGUMENTS, f"{name} is {_shown(found)}, not {_shown(wanted)}."
+            return Fault.WRONG_ARGUMENTS, told_difference(name, found, wanted)
     return None
 
 
@@ -95,11 +94,6 @@ def _is_choice(tool: str, choice: Choice, arguments: Arguments) -> bool:
 
 def _same(one: object, other: object) -> bool:
     return one == other and write_json(one, sort_keys=True) == write_json(other, sort_keys=True)
-
-
-def _shown(value: object) -> str:
-    text = write_json(value)
-    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
 
 
 def _normal(tool: str, name: str, value: object) -> object:

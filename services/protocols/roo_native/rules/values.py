@@ -123,7 +123,7 @@ def _switch_mode(given: Arguments, state: ClientState) -> Problem | None:
     slug = str(given["mode_slug"])
     if find_mode(slug, state.custom_modes) is None:
         return Fault.UNKNOWN_MODE, f"there is no mode {slug!r}."
-    return (Fault.SAME_MODE, f"{slug} is already the current mode.") if slug == state.mode else None
+    return (Fault.SAME_MODE, f"{slug!r} is already the current mode.") if slug == state.mode else None
 
 
 def _new_task(given: Arguments, state: ClientState) -> Problem | None:

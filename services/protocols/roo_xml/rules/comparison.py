@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from services.protocols.cases import Choice, Expected
+from services.protocols.cases.difference import told_difference
 from services.protocols.javascript import parse_json, trim
 from services.protocols.roo.checklist import read_checklist
 from services.protocols.roo.file_text import decoded
@@ -39,7 +39,7 @@ def argument_problem(expected: Expected, arguments: Arguments) -> Problem | None
             continue
         wanted, found = (_normal(expected.tool, name, side.get(name)) for side in (expected.arguments, arguments))
         if wanted != found and not (name in choices and _is_choice(expected.tool, choices[name], arguments)):
-            return Fault.WRONG_ARGUMENTS, name, f"{name} is {_shown(found)}, not {_shown(wanted)}."
+            return Fault.WRONG_ARGUMENTS, name, told_difference(name, found, wanted)
     return None
 
 
@@ -49,11 +49,6 @@ def _is_choice(tool: str, choice: Choice, arguments: Arguments) -> bool:
         return choice.optional
     found = _normal(tool, choice.argument, arguments[choice.argument])
     return any(_normal(tool, choice.argument, value) == found for value in choice.values)
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 120 else text[:117] + "..."
 
 
 def _normal(tool: str, name: str, value: object) -> object:

@@ -115,7 +115,7 @@ def _mode(parameter: str) -> Callable[[Params, ClientState], Problem | None]:
         if find_mode(slug, state.custom_modes) is None:
             return _bad(parameter, f"there is no mode {slug!r}.")
         if parameter == "mode_slug" and slug == state.mode:
-            return _bad(parameter, f"{slug} is already the current mode.")
+            return _bad(parameter, f"{slug!r} is already the current mode.")
         return _checklist(params) if params.get("todos") else None
 
     return check

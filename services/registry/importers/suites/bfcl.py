@@ -56,10 +56,10 @@ def _converted(line: Line, truths: Mapping[str, Mapping[str, Any]]) -> Line | Li
 
 def _case(row: Mapping[str, Any], truths: Mapping[str, Mapping[str, Any]]) -> Case:
     case_id, functions = row.get("id"), row.get("function")
-    if not isinstance(case_id, str) or not isinstance(functions, list) or not functions:
+    task = _task(row["question"]) if "question" in row else ""
+    if not task or not isinstance(case_id, str) or not isinstance(functions, list) or not functions:
         raise LineError("is no task: id, question and function are needed")
     tools = tuple(tool_of(function, place) for place, function in enumerate(functions))
-    task = _task(row.get("question"))
     category = _category(case_id)
     due = _due(case_id, category, row if "ground_truth" in row else truths.get(case_id), tools)
     expected = Expected(due[0].tool, due[0].arguments, choices=due[0].choices, further=tuple(due[1:])) if due else None
@@ -91,7 +91,9 @@ def _due(
         return calls_of(truth.get("ground_truth"), required)
     if category.endswith(_IRRELEVANT):
         return []
-    raise LineError(f"has no possible answer, and {case_id} does not say that no call is due")
+    raise LineError(
+        "has no possible answer: give the file of answers too; only the ids of irrelevance say that no call is due"
+    )
 
 
 def _task(question: object) -> str:

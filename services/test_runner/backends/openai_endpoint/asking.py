@@ -11,9 +11,11 @@ from typing import Any
 
 import httpx2
 
+from services.lm.doctor.nouns import Conversation
 from services.test_runner.backends.openai_endpoint.body import most_prompt_tokens, offered_tools, request_of
-from services.test_runner.backends.openai_endpoint.facts import Facts, Questions
+from services.test_runner.backends.openai_endpoint.facts import Facts
 from services.test_runner.backends.openai_endpoint.reply import GarbledError, Reply
+from services.test_runner.backends.openai_endpoint.servers import Server
 from services.test_runner.backends.openai_endpoint.trouble import (
     ContextOverflowError,
     TroubleError,
@@ -42,14 +44,15 @@ class NoAnswerError(Exception):
 class Asker:
     """Asks one endpoint with one key."""
 
-    def __init__(self, client: httpx2.AsyncClient, questions: Questions, facts: Facts, key: str, tries: Tries) -> None:
+    def __init__(self, client: httpx2.AsyncClient, server: Server, facts: Facts, key: str, tries: Tries) -> None:
         from openai import AsyncOpenAI, Omit
 
-        self._questions, self._facts, self._key, self._tries = questions, facts, key, tries
+        self._server, self._facts, self._key, self._tries = server, facts, key, tries
+        self._endpoint = server.requests.endpoint
         self._options: Any = {} if key else {"headers": {"Authorization": Omit()}}
         self._openai = AsyncOpenAI(
             api_key=key or "none",
-            base_url=questions.endpoint.base_url,
+            base_url=self._endpoint.base_url,
             max_retries=0,
             http_client=client,
         )
@@ -113,7 +116,7 @@ class Asker:
                 async for chunk in stream:
                     yield chunk
         except (OpenAIError, httpx2.HTTPError, ValueError, RecursionError) as error:
-            raise trouble_of(error, self._questions.endpoint, self._key) from error
+            raise trouble_of(error, self._endpoint, self._key) from error
 
     def _finished(
         self, workload: Workload, prompt: Prompt, reply: Reply, seconds: tuple[float, float, float]
@@ -141,12 +144,12 @@ class Asker:
 
     async def _overflow(self, workload: Workload, prompt: Prompt) -> Answer | None:
         """Return the answer to a prompt that is known to be too long, before any token is spent."""
-        context, tools = self._facts.num_context_tokens, offered_tools(self._questions.endpoint, prompt)
+        context, tools = self._facts.num_context_tokens, offered_tools(self._endpoint, prompt)
         room = context - workload.sampling.max_new_tokens
         if not context or prompt.text or most_prompt_tokens(prompt, tools) <= room:
             return None
-        chats = [message.to_chat() for message in prompt.messages]
-        num_tokens = await self._questions.num_tokens(self._facts.kind, chats, tools)
+        chats = tuple(message.to_chat() for message in prompt.messages)
+        num_tokens = await self._server.num_prompt_tokens(Conversation(prompt.key, chats, tuple(tools)))
         if num_tokens <= room:
             return None
         return _overflowed(prompt, num_tokens, _too_long(num_tokens, workload, context))

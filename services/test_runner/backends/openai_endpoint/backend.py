@@ -13,9 +13,11 @@ from importlib.metadata import version
 import httpx2
 
 from services.test_runner.backends.openai_endpoint.asking import Asker, NoAnswerError, OnTry, Tries
-from services.test_runner.backends.openai_endpoint.facts import Facts, Questions
+from services.test_runner.backends.openai_endpoint.facts import Facts, facts_of
 from services.test_runner.backends.openai_endpoint.gates import Gates
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
+from services.test_runner.backends.openai_endpoint.requests import EndpointRequests
+from services.test_runner.backends.openai_endpoint.servers import server_of
 from services.test_runner.backends.openai_endpoint.transport import open_client
 from services.test_runner.domain import Endpoint, Environment, FinishReason, TryOutcome
 from services.test_runner.ports import Activity, Answer, GenerationEvent, Prepared, Prompt, Workload
@@ -84,13 +86,14 @@ class OpenAiEndpointBackend:
         await asyncio.to_thread(import_module, "openai")
         self._client = self._client or open_client(self._policy.hosts)
         key = self._policy.key_of(endpoint)
-        questions = Questions(self._client, endpoint, key)
+        requests = EndpointRequests(self._client, endpoint, key)
         place = (endpoint.base_url, endpoint.model, endpoint.num_ctx)
         known = self._known.get(place)
         if known is None or time.monotonic() - known.since > _FACTS_SECONDS:
-            known = _Known(await questions.facts(), time.monotonic())
+            known = _Known(await facts_of(requests), time.monotonic())
             self._known[place] = known
-        return Asker(self._client, questions, known.facts, key, self._tries), known.facts
+        server = server_of(requests, known.facts)
+        return Asker(self._client, server, known.facts, key, self._tries), known.facts
 
     async def _answer(self, asker: Asker, workload: Workload, prompt: Prompt, events: _Events) -> None:
         assert workload.endpoint is not None

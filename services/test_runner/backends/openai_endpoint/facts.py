@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import json
-from collections.abc import Mapping
+import re
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx2
-
-from services.test_runner.backends.openai_endpoint.transport import ForbiddenAddressError
-from services.test_runner.backends.openai_endpoint.trouble import forbidden, unknown_model, wrong_key
+from services.test_runner.backends.openai_endpoint.requests import EndpointRequests, NoServer, NotReached, Reply
+from services.test_runner.backends.openai_endpoint.trouble import unknown_model, wrong_key
 from services.test_runner.domain import Endpoint
 from services.test_runner.ports import BackendFaultError
 
-_SECONDS = 10.0
 _MAX_FACT = 200
 _KINDS = {"llamacpp": "llama.cpp", "vllm": "vLLM", "library": "Ollama"}
 
@@ -34,98 +30,83 @@ class Facts:
     shown: Mapping[str, str] = field(default_factory=dict)
 
 
-class Questions:
-    """Asks an endpoint for JSON, with its key; what does not come in time, or is none, is None."""
+async def facts_of(requests: EndpointRequests) -> Facts:
+    """Return what an endpoint says of itself; what does not come in time, or is none, is left out.
 
-    def __init__(self, client: httpx2.AsyncClient, endpoint: Endpoint, key: str) -> None:
-        self._client, self.endpoint = client, endpoint
-        self._headers = {"authorization": f"Bearer {key}"} if key else {}
-
-    async def facts(self) -> Facts:
-        """Return what the endpoint says of itself.
-
-        Raises:
-            BackendFaultError: It cannot be reached.
-            PermissionDenied: Its name leads to an address that is never asked.
-            FailedPrecondition: It does not take the key, or does not have the model.
-        """
-        listed = await self._models()
-        entry = _entry(listed, self.endpoint)
-        kind = _KINDS.get(str(entry.get("owned_by", "")), "")
-        num_parameters = _mapping(entry.get("meta")).get("n_params")
-        shown = {"model": self.endpoint.model, "server": kind, "parameters": num_parameters}
-        match kind:
-            case "llama.cpp":
-                return self._of_llama_cpp(await self._ask("GET", "/props"), shown)
-            case "vLLM":
-                version = _mapping(await self._ask("GET", "/version")).get("version")
-                return self._facts(kind, entry.get("max_model_len"), {**shown, "version": version})
-            case "Ollama":
-                return self._facts(kind, 0, {**shown, **await self._of_ollama()})
-        return self._facts(kind, entry.get("max_model_len"), shown)
-
-    async def num_tokens(self, kind: str, messages: list[dict[str, Any]], tools: list[Any]) -> int:
-        """Return how many tokens a conversation has by the server's own template, or 0 when it does not tell."""
-        with_tools = {"messages": messages, **({"tools": tools} if tools else {})}
-        if kind == "vLLM":
-            counted = await self._ask("POST", "/tokenize", {"model": self.endpoint.model, **with_tools})
-            return _count(_mapping(counted).get("count"))
-        if kind == "llama.cpp":
-            rendered = _mapping(await self._ask("POST", "/apply-template", with_tools)).get("prompt")
-            body = {"content": rendered, "add_special": True, "parse_special": True}
-            found = _mapping(await self._ask("POST", "/tokenize", body)).get("tokens") if rendered else None
-            return len(found) if isinstance(found, list) else 0
-        return 0
-
-    async def _models(self) -> object:
-        try:
-            response = await self._send("GET", f"{self.endpoint.base_url.rstrip('/')}/models", None)
-        except ForbiddenAddressError as error:
-            raise forbidden(self.endpoint) from error
-        except httpx2.ConnectError as error:
-            raise BackendFaultError(f"No server answers at {self.endpoint.base_url}.") from error
-        except (httpx2.HTTPError, TimeoutError):
-            return None
-        if response.status_code in (401, 403):
-            raise wrong_key(self.endpoint)
-        return _parsed(response)
-
-    async def _ask(self, method: str, path: str, body: object = None) -> object:
-        try:
-            return _parsed(await self._send(method, f"{self.endpoint.root_url}{path}", body))
-        except (httpx2.HTTPError, TimeoutError):
-            return None
-
-    async def _send(self, method: str, url: str, body: object) -> httpx2.Response:
-        async with asyncio.timeout(_SECONDS):
-            return await self._client.request(method, url, json=body, headers=self._headers)
-
-    def _of_llama_cpp(self, props: object, shown: Mapping[str, object]) -> Facts:
-        told = _mapping(props)
-        template, settings = told.get("chat_template"), _mapping(told.get("default_generation_settings"))
-        digest = f"sha256:{hashlib.sha256(template.encode()).hexdigest()}" if isinstance(template, str) else ""
-        more = {"version": told.get("build_info"), "file": str(told.get("model_path", "")).rpartition("/")[2]}
-        return self._facts("llama.cpp", settings.get("n_ctx"), {**shown, **more}, digest)
-
-    async def _of_ollama(self) -> Mapping[str, object]:
-        tags = _mapping(await self._ask("GET", "/api/tags")).get("models")
-        version = _mapping(await self._ask("GET", "/api/version")).get("version")
-        for entry in map(_mapping, tags if isinstance(tags, list) else ()):
-            if entry.get("name") in (self.endpoint.model, f"{self.endpoint.model}:latest"):
-                quantization = _mapping(entry.get("details")).get("quantization_level")
-                return {"version": version, "digest": entry.get("digest"), "quantization": quantization}
-        return {"version": version}
-
-    def _facts(self, kind: str, num_context: object, shown: Mapping[str, object], digest: str = "") -> Facts:
-        known, asked = _count(num_context), self.endpoint.num_ctx
-        context = min(known, asked) if known and asked else known or asked
-        told = {**shown, "context": context}
-        plain = {name: str(value)[:_MAX_FACT] for name, value in told.items() if value}
-        return Facts(kind, context, digest, plain)
+    Raises:
+        BackendFaultError: It cannot be reached.
+        PermissionDenied: Its name leads to an address that is never asked.
+        FailedPrecondition: It does not take the key, or does not have the model.
+    """
+    endpoint = requests.endpoint
+    entry = _entry(await _models(requests), endpoint)
+    kind = _KINDS.get(str(entry.get("owned_by", "")), "")
+    shown = {"model": endpoint.model, "server": kind, "parameters": _mapping(entry.get("meta")).get("n_params")}
+    match kind:
+        case "llama.cpp":
+            return _of_llama_cpp(endpoint, await _told(requests.get("/props")), shown)
+        case "vLLM":
+            version = (await _told(requests.get("/version"))).get("version")
+            return _facts(endpoint, kind, entry.get("max_model_len"), {**shown, "version": version})
+        case "Ollama":
+            context = 0 if endpoint.num_ctx else await _ollama_context(requests)
+            return _facts(endpoint, kind, context, {**shown, **await _of_ollama(requests)})
+    return _facts(endpoint, kind, entry.get("max_model_len"), shown)
 
 
-def _entry(listed: object, endpoint: Endpoint) -> Mapping[str, Any]:
-    models = _mapping(listed).get("data")
+async def _models(requests: EndpointRequests) -> Mapping[str, Any]:
+    try:
+        reply = await requests.models()
+    except NoServer as error:
+        raise BackendFaultError(str(error)) from error
+    except NotReached:
+        return {}
+    if reply.status in (401, 403):
+        raise wrong_key(requests.endpoint)
+    return reply.body if reply.succeeded else {}
+
+
+async def _told(asked: Awaitable[Reply]) -> Mapping[str, Any]:
+    try:
+        reply = await asked
+    except NotReached:
+        return {}
+    return reply.body if reply.succeeded else {}
+
+
+def _of_llama_cpp(endpoint: Endpoint, told: Mapping[str, Any], shown: Mapping[str, object]) -> Facts:
+    template, settings = told.get("chat_template"), _mapping(told.get("default_generation_settings"))
+    digest = f"sha256:{hashlib.sha256(template.encode()).hexdigest()}" if isinstance(template, str) else ""
+    more = {"version": told.get("build_info"), "file": str(told.get("model_path", "")).rpartition("/")[2]}
+    return _facts(endpoint, "llama.cpp", settings.get("n_ctx"), {**shown, **more}, digest)
+
+
+async def _of_ollama(requests: EndpointRequests) -> Mapping[str, object]:
+    tags = (await _told(requests.get("/api/tags"))).get("models")
+    version, model = (await _told(requests.get("/api/version"))).get("version"), requests.endpoint.model
+    for entry in map(_mapping, tags if isinstance(tags, list) else ()):
+        if entry.get("name") in (model, f"{model}:latest"):
+            quantization = _mapping(entry.get("details")).get("quantization_level")
+            return {"version": version, "digest": entry.get("digest"), "quantization": quantization}
+    return {"version": version}
+
+
+async def _ollama_context(requests: EndpointRequests) -> int:
+    shown = await _told(requests.post("/api/show", {"model": requests.endpoint.model}))
+    named = re.search(r"^num_ctx\s+(\d{1,9})", str(shown.get("parameters", "")), re.MULTILINE)
+    return int(named.group(1)) if named else 0
+
+
+def _facts(endpoint: Endpoint, kind: str, num_context: object, shown: Mapping[str, object], digest: str = "") -> Facts:
+    known, asked = _count(num_context), endpoint.num_ctx
+    context = min(known, asked) if known and asked else known or asked
+    told = {**shown, "context": context}
+    plain = {name: str(value)[:_MAX_FACT] for name, value in told.items() if value}
+    return Facts(kind, context, digest, plain)
+
+
+def _entry(listed: Mapping[str, Any], endpoint: Endpoint) -> Mapping[str, Any]:
+    models = listed.get("data")
     entries = [_mapping(entry) for entry in models] if isinstance(models, list) else []
     names = tuple(str(entry["id"]) for entry in entries if isinstance(entry.get("id"), str))
     for entry in entries:
@@ -134,15 +115,6 @@ def _entry(listed: object, endpoint: Endpoint) -> Mapping[str, Any]:
     if names:
         raise unknown_model(endpoint, names)
     return {}
-
-
-def _parsed(response: httpx2.Response) -> object:
-    if response.status_code != 200:
-        return None
-    try:
-        return json.loads(response.content)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

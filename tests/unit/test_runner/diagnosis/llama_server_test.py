@@ -21,7 +21,7 @@ from services.lm.doctor.nouns import Diagnosis
 from services.test_runner.backends.doctor_process import DoctorProcess
 from services.test_runner.backends.endpoint_keys import EndpointKeys
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
-from services.test_runner.backends.served_template.comparison import ServedTemplateProbe
+from services.test_runner.backends.served_template import ServedTemplateProbe
 from services.test_runner.domain import Artifact
 from services.test_runner.domain.diagnosis import DiagnosisSpec
 from services.test_runner.domain.endpoint import Endpoint

@@ -8,13 +8,13 @@ import typer
 
 from ui.cli.commands.evaluations import show_comparison
 from ui.cli.commands.test_runs.group import ModelArgument, RunId, app, newest_evaluation
-from ui.cli.commands.test_runs.identity import print_differences, show_identity
+from ui.cli.commands.test_runs.identity import show_identity
 from ui.cli.commands.test_runs.options import EndpointOptions, TestOptions
 from ui.cli.commands.test_runs.running import start_run
-from ui.cli.connection import Document
 from ui.cli.follow import display
 from ui.cli.options import Common, command
 from ui.cli.output import EXIT_FAILED, connected, show
+from ui.cli.results import print_parity
 
 Transcripts = Annotated[bool, typer.Option("--transcripts", help="Compare token ids instead of verdicts.")]
 
@@ -47,15 +47,6 @@ def parity(
         first, second = (newest_evaluation(gateway, run_id)["evaluation_id"] for run_id in runs)
         found = gateway.get("/parity", before_evaluation_id=first, after_evaluation_id=second)["parity"]
         body = {**found, "before_test_run_id": runs[0], "after_test_run_id": runs[1]}
-        show(body, as_json=common.as_json, table=lambda: _print(body))
+        show(body, as_json=common.as_json, table=lambda: print_parity(body))
         if found["equal_answers_rate"] < require:
             raise typer.Exit(EXIT_FAILED)
-
-
-def _print(body: Document) -> None:
-    print(body["sentence"])
-    print(
-        f"{body['num_compared']} transcripts: {100 * body['equal_answers_rate']:.1f} % equal answers, "
-        f"{100 * body['equal_verdicts_rate']:.1f} % equal verdicts. Guilty step: {body['guilty_step']}."
-    )
-    print_differences(body["differences"])

@@ -8,9 +8,10 @@ import typer
 
 from ui.cli.commands.models import refuse_failed
 from ui.cli.connection import Document, Gateway, GatewayError
+from ui.cli.follow import FINAL_STATES
 from ui.cli.options import Common
 from ui.cli.output import connected, show
-from ui.cli.results import print_result, result_of
+from ui.cli.results import print_advice, print_result, result_of
 
 app = typer.Typer(help="Run a model on a suite, read and compare the results.")
 RunId = Annotated[str, typer.Argument(help="A test run.")]
@@ -44,5 +45,22 @@ def show_result(run_id: str, common: Common) -> None:
         if not result["num_cases"] and not common.as_json:
             refuse_failed(run["job"], as_json=False)
         body = {"test_run": run, "evaluation": judged[0] if judged else None}
-        show(body, as_json=common.as_json, table=lambda: print_result(title, result))
+        show(body, as_json=common.as_json, table=lambda: _print(title, run, result, judged))
         refuse_failed(run["job"], as_json=common.as_json)
+
+
+def _print(title: str, run: Document, result: Document, judged: list[Document]) -> None:
+    if result["num_cases"] or run["job"]["state"] in FINAL_STATES:
+        print_result(title, result)
+    else:
+        print(title)
+    for one in judged if result["num_cases"] else ():
+        print_advice((one.get("metrics") or {}).get("advice", []))
+        print(f"\nMore with `drillyard evaluations show {one['evaluation_id']}`.")
+    if run["job"]["state"] not in FINAL_STATES:
+        run_id, state = run["test_run_id"], run["job"]["state"].removeprefix("JOB_STATE_").lower()
+        then = "Go on with `drillyard test resume" if state == "paused" else "Follow it with `drillyard test watch"
+        print(
+            f"It is {state}, with {run['num_transcripts']} of {run['num_transcripts_total']} answers stored. "
+            f"{then} {run_id}`."
+        )

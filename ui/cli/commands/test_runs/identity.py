@@ -6,9 +6,8 @@ import typer
 
 from ui.cli.connection import Document
 from ui.cli.options import Common
-from ui.cli.output import EXIT_FAILED, connected, print_table, show
-
-_MAX_SHOWN = 20
+from ui.cli.output import EXIT_FAILED, connected, show
+from ui.cli.results import print_differences
 
 
 def show_identity(before: str, after: str, common: Common) -> None:
@@ -33,17 +32,3 @@ def _print(body: Document) -> None:
     for sentence in body["provenance_differences"]:
         print(f"  {sentence}")
     print_differences(body["differences"])
-
-
-def print_differences(found: list[Document]) -> None:
-    """Print the first differences, with the place of the first token that is not the same."""
-    rows = [
-        (one["case_id"], one["repeat"], one.get("field", "answer"), _place(one), one["before"], one["after"])
-        for one in found[:_MAX_SHOWN]
-    ]
-    if rows:
-        print_table("First differences", ("case", "repeat", "what", "where", "before", "after"), rows, empty="")
-
-
-def _place(one: Document) -> str:
-    return f"answer {one['turn']}" + (f", token {one['token_index']}" if one["token_index"] >= 0 else "")

@@ -18,12 +18,12 @@ class TestOptions:
 
     suite: Annotated[str, typer.Option(help="A suite version, or a suite for its newest.")] = "roo_xml/core"
     prompt_size: Annotated[str, typer.Option(help="compact or full.")] = "compact"
-    repeats: Annotated[int, typer.Option(help="Answers per case.")] = 1
+    repeats: Annotated[int, typer.Option(help="Answers per case.", min=1)] = 1
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0
     top_p: Annotated[float, typer.Option(help="Nucleus mass, 0 to 1; 0 means unset.")] = 0.0
     top_k: Annotated[int, typer.Option(help="Number of candidates; 0 means all.")] = 0
     min_p: Annotated[float, typer.Option(help="Least probability, as a share of the likeliest's.")] = 0.0
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer in tokens.")] = 192
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer in tokens.", min=1)] = 192
     seed: Annotated[int, typer.Option(help="Seed of sampled answers.")] = 0
     dtype: Annotated[str, typer.Option(help="bfloat16, float32, or empty for what is fastest here.")] = ""
     throughput: Annotated[bool, typer.Option("--throughput", help="Faster, but may not repeat identically.")] = False

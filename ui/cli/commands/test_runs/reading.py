@@ -11,7 +11,7 @@ from ui.cli.commands.test_runs.group import RunId, app, newest_evaluation, show_
 from ui.cli.options import Common, command, listing
 from ui.cli.output import connected, print_table, show
 
-TranscriptId = Annotated[str, typer.Argument(help="A transcript, as --json of `transcripts` names it.")]
+TranscriptId = Annotated[str, typer.Argument(help="A transcript, as `transcripts` names it.")]
 
 
 @listing(app)

