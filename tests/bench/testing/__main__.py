@@ -22,11 +22,12 @@ from services.lm.conversion.merge import merge_folders
 from services.lm.loading import LoadedModel, load, prepare_process
 from tests.bench.testing import llama, peers
 from tests.bench.testing.ours import Ours, same_share
-from tests.bench.testing.pairs import Comparison, compare
+from tests.bench.testing.overhead import PlatformSettings, measure_platform
+from tests.bench.testing.pairs import Comparison, compare, comparison_of
 from tests.bench.testing.workload import Workload, smollm, smollm_gguf, workload
 
 _BUILD = Path("build/bench")
-_NAMES = ("hf_generate", "lm_eval", "llama_server_f16", "llama_server_q4_1", "prompt_growth")
+_NAMES = ("hf_generate", "lm_eval", "llama_server_f16", "llama_server_q4_1", "prompt_growth", "platform")
 
 
 @dataclass(frozen=True)
@@ -130,12 +131,27 @@ def _growth(bench: Bench, name: str) -> Iterator[Comparison]:
     yield compare(name, usual.warm, longer.warm, pairs=bench.options.pairs, details={"cold": cold})
 
 
+def _platform(bench: Bench, name: str) -> Iterator[Comparison]:
+    """The same run with all services and with the engine alone; the ratio is the share of its speed that is left."""
+    options = bench.options
+    settings = PlatformSettings(
+        bench.model,
+        dtype=bench.loaded.dtype,
+        num_threads=options.threads,
+        num_cases=options.cases,
+        max_new_tokens=options.new,
+        num_pairs=options.pairs,
+    )
+    yield comparison_of(name, measure_platform(settings), {"prompt": "compact"})
+
+
 _MEASURES: dict[str, Callable[[Bench, str], Iterator[Comparison]]] = {
     "hf_generate": _hf,
     "lm_eval": _hf,
     "llama_server_f16": _llama,
     "llama_server_q4_1": _llama,
     "prompt_growth": _growth,
+    "platform": _platform,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
@@ -36,6 +36,11 @@ def compare(
         one, other = first(), second()
         values.append((one, other) if number % 2 == 0 else (other, one))
         print(f"  {name} {number + 1}/{pairs}: {values[-1][0]:.3f} against {values[-1][1]:.3f} cases/s", flush=True)
+    return comparison_of(name, values, details)
+
+
+def comparison_of(name: str, values: Sequence[tuple[float, float]], details: Mapping[str, Any]) -> Comparison:
+    """The comparison of pairs of cases per second, ours first."""
     ratios = sorted(one / other for one, other in values)
     return Comparison(
         name,
@@ -44,6 +49,6 @@ def compare(
         median(ratios),
         ratios[0],
         ratios[-1],
-        pairs,
+        len(values),
         details,
     )

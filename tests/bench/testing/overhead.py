@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import dataclasses
 import itertools
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -42,8 +41,9 @@ class PlatformSettings:
 
 
 def measure_platform(settings: PlatformSettings) -> list[tuple[float, float]]:
-    """Return pairs of wall seconds, ours with all services and the bare engine's, in turns after one of each."""
-    return asyncio.run(_pairs(settings))
+    """Return pairs of cases per second, with all services and of the bare engine, each first in turn, both warm."""
+    pairs = asyncio.run(_pairs(settings))
+    return [(settings.num_cases / ours, settings.num_cases / bare) for ours, bare in pairs]
 
 
 async def _pairs(settings: PlatformSettings) -> list[tuple[float, float]]:
@@ -87,7 +87,9 @@ def _bare(settings: PlatformSettings, cases: list[Case]) -> Callable[[], float]:
 
 
 @asynccontextmanager
-async def _platform(settings: PlatformSettings, folder: Path, cases: list[Case]) -> AsyncIterator[Callable[[], object]]:
+async def _platform(
+    settings: PlatformSettings, folder: Path, cases: list[Case]
+) -> AsyncIterator[Callable[[], Awaitable[float]]]:
     with ExitStack() as ending:
         registry = ending.enter_context(start_service("registry", folder))
         await import_model(registry, settings.model)
@@ -133,22 +135,3 @@ async def _platform(settings: PlatformSettings, folder: Path, cases: list[Case])
                 return seconds
 
             yield once
-
-
-def main() -> None:
-    """Measure on its own: `python -m tests.bench.testing.platform --model DIR`."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="folder with merged weights")
-    parser.add_argument("--dtype", default="bfloat16")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--cases", type=int, default=64)
-    parser.add_argument("--answer", type=int, default=112, help="most tokens of an answer")
-    parser.add_argument("--pairs", type=int, default=5)
-    given = parser.parse_args()
-    settings = PlatformSettings(given.model, given.dtype, given.threads, given.cases, given.answer, given.pairs)
-    for ours, bare in measure_platform(settings):
-        print(f"all services {ours:6.2f} s, engine alone {bare:6.2f} s: {ours / bare - 1:+.1%}")
-
-
-if __name__ == "__main__":
-    main()
