@@ -109,6 +109,9 @@ class _Client(Protocol):
     def judge(self, case: Case, answer: Answer) -> Verdict:
         """Return the verdict on the answer that follows the case's history."""
 
+    def style_notes(self, answer: Answer) -> tuple[str, ...]:
+        """Return a sentence for each thing that the prompt asks for and the client never checks."""
+
     def take_turn(self, state: ClientState, answer: Answer) -> TurnOutcome:
         """Do what the client does with `answer`: change `state` in place and return what came of each call."""
 
@@ -245,6 +248,10 @@ class ProfileBase(_NoMaterial, ABC):
     def as_written(self, answer: Answer, prompt_size: str) -> Answer:
         """Return the answer as it is: its form is the same in all sizes."""
         return answer
+
+    def style_notes(self, answer: Answer) -> tuple[str, ...]:
+        """Return nothing: there are no rules of style."""
+        return ()
 
     def check_case(self, case: Case) -> None:
         """Accept every case."""

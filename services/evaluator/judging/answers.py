@@ -45,7 +45,8 @@ class Judge:
     def judge(self, case: Case, transcript: Transcript) -> Verdict:
         """Return the verdict on a transcript; an answer that was never made has a cause of its own."""
         found = _fault(transcript.answers) or self._judged(case, transcript.answers)
-        return _to_verdict(found, case, transcript)
+        notes = [note for one in transcript.answers for note in self.profile.style_notes(self._answer(one))]
+        return replace(_to_verdict(found, case, transcript), style_notes=tuple(dict.fromkeys(notes)))
 
     def _judged(self, case: Case, given: Sequence[GivenAnswer]) -> _Judged:
         if case.max_turns == 1 and case.goal is None:

@@ -16,6 +16,7 @@ from services.protocols.roo_xml.client import dispatch
 from services.protocols.roo_xml.client.replies import replies
 from services.protocols.roo_xml.editions import CLASSIC, REFERENCE
 from services.protocols.roo_xml.judge import judge
+from services.protocols.roo_xml.rules.style import style_problems
 from services.protocols.roo_xml.tools import DRILLED_TOOLS
 from services.protocols.roo_xml.vectors import OPERATIONS
 from services.protocols.suites import Suite
@@ -56,6 +57,10 @@ class RooXml(RooProfile):
 
     def _judge(self, case: Case, answer: Answer) -> Verdict:
         return judge(case, answer.text, answer.finish_reason, self.edition)
+
+    def style_notes(self, answer: Answer) -> tuple[str, ...]:
+        """Return a sentence for each rule of style that the answer breaks."""
+        return tuple(problem.sentence for problem in style_problems(answer.text, self.edition))
 
     def take_turn(self, state: ClientState, answer: Answer) -> TurnOutcome:
         """Do what the client does with `answer`."""

@@ -169,3 +169,14 @@ async def test_the_judge_takes_the_answers_of_several_turns() -> None:
     with pytest.raises(InvalidArgument) as caught:
         await Bench().judgements.judge(replace(asked, further_answers=("more",) * case.max_turns))
     assert caught.value.fields["field"] == "further_answers"
+
+
+def test_broken_rules_of_style_are_noted_and_change_nothing_else() -> None:
+    case = next(ROO_XML.generate_pool(1, 1))
+    plain, chatty = (
+        judged(ROO_XML, case, [GivenAnswer(f"{opening}{case.reference}", AnswerEnd.STOP)])
+        for opening in ("", "Great, that is clear.\n")
+    )
+    assert plain.style_notes == ()
+    assert len(chatty.style_notes) == 1
+    assert replace(chatty, style_notes=(), layers=()) == replace(plain, layers=())
