@@ -76,6 +76,8 @@ def _bare(settings: PlatformSettings, cases: list[Case]) -> Callable[[], float]:
                 prompt_ids=encode_prompt(loaded.tokenizer, profile.messages(case, _PROMPT_SIZE)),
                 max_new_tokens=settings.max_new_tokens,
                 seed=answer_seed(0, case.case_id, 0),
+                # As a run asks, whose cases may go on for several turns.
+                is_continued=True,
             )
             for place, case in enumerate(cases)
         ]
