@@ -80,6 +80,7 @@ async def _read(channel: grpc.aio.Channel, runner: TestRunner, memory: _Memory, 
     print(f"seconds                     {seconds:10.2f}   {num / seconds:,.0f} a second")
     print(f"bytes from the test runner  {runner.num_sent_bytes:10,}   {runner.num_sent_bytes // num:,} a transcript")
     print(f"peak memory, MiB            {memory.peak / _MEBIBYTE:10.0f}")
+    category = metrics.by_category[0].category
     readings: dict[str, Callable[[], Awaitable[object]]] = {
         "GetEvaluation": lambda: stub.GetEvaluation(got),
         "ListVerdicts, first 50": lambda: _page(stub, evaluation_id, page_size=50),
@@ -88,7 +89,7 @@ async def _read(channel: grpc.aio.Channel, runner: TestRunner, memory: _Memory, 
         "ListVerdicts, one cause": lambda: _page(stub, evaluation_id, cause="text_after", page_size=50),
         "ListVerdicts, one tool": lambda: _page(stub, evaluation_id, tool="apply_diff", page_size=50),
         "ListVerdicts, one layer": lambda: _page(stub, evaluation_id, layer="one_and_last", page_size=50),
-        "ListVerdicts, one category": lambda: _page(stub, evaluation_id, category="none", page_size=50),
+        "ListVerdicts, one category": lambda: _page(stub, evaluation_id, category=category, page_size=50),
     }
     for name, form in (("JSON", 1), ("CSV", 2), ("Inspect", 3), ("HTML", 4)):
         readings[f"export as {name}"] = lambda form=form: _export(stub, evaluation_id, form)  # type: ignore[misc]
