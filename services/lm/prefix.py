@@ -20,6 +20,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from services.lm.errors import LmError
+from services.lm.partial import attend_to_part, join_parts
 
 ATTENTION: Final = "shared_prefix"
 
@@ -88,14 +89,14 @@ class _SharedPrefixAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float) -> Tensor:
         pieces = [
-            _forward(query[:, :, a:b], key[:, :, a:b], value[:, :, a:b], causal=True, scale=scale)
+            attend_to_part(query[:, :, a:b], key[:, :, a:b], value[:, :, a:b], scale, causal=True)
             for a, b in layout.segments
         ]
         output, weight = (torch.cat(part, dim=2) for part in zip(*pieces, strict=True))
         p = layout.prefix_length
         if p and layout.parts:
-            shared, shared_weight = _forward(query[:, :, p:], key[:, :, :p], value[:, :, :p], causal=False, scale=scale)
-            _join(output[:, :, p:], weight[:, :, p:], shared, shared_weight)
+            shared, shared_weight = attend_to_part(query[:, :, p:], key[:, :, :p], value[:, :, :p], scale)
+            join_parts(output[:, :, p:], weight[:, :, p:], shared, shared_weight)
         ctx.save_for_backward(query, key, value, output, weight)
         ctx.layout, ctx.scale = layout, scale
         return output
@@ -124,27 +125,11 @@ class _SharedPrefixAttention(torch.autograd.Function):
         return (*results, None, None)
 
 
-def _forward(query: Tensor, key: Tensor, value: Tensor, *, causal: bool, scale: float) -> tuple[Tensor, Tensor]:
-    """The output and its log-sum-exp, shape (1, heads, length)."""
-    output, weight = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        query, key, value, 0.0, causal, scale=scale
-    )
-    return output, weight
-
-
 def _backward(tensors: list[Tensor], causal: bool, scale: float) -> tuple[Tensor, Tensor, Tensor]:
     gradients: tuple[Tensor, Tensor, Tensor] = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
         *tensors, 0.0, causal, scale=scale
     )
     return gradients
-
-
-def _join(output: Tensor, weight: Tensor, other: Tensor, other_weight: Tensor) -> None:
-    """Add `other` to `output` in place, each by its share of the softmax, and their log-sum-exps likewise."""
-    total = torch.logaddexp(weight, other_weight)
-    share = torch.exp(other_weight - total).unsqueeze(-1).to(output.dtype)
-    output.lerp_(other, share)
-    weight.copy_(total)
 
 
 def _attention(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any) -> Any:

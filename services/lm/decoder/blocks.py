@@ -54,22 +54,17 @@ class Block:
         return self.end - self.segment
 
 
-def blocks_of(layout: Layout, past_length: int = 0) -> Iterator[Block]:
-    """All rows of the sequence, each in one block; a segment's blocks are of nearly equal size.
-
-    The prefix is the layout's own, or `past_length` tokens that come before the sequence.
-    """
+def blocks_of(layout: Layout) -> Iterator[Block]:
+    """All rows of the sequence, each in one block; a segment's blocks are of nearly equal size."""
     for start, end in layout.segments:
-        prefix = past_length or (layout.prefix_length if start >= layout.prefix_length else 0)
+        prefix = layout.prefix_length if start >= layout.prefix_length else 0
         count = -(-(end - start) // _MAX_BLOCK_TOKENS)
         edges = [start + (end - start) * step // count for step in range(count + 1)]
         for first, last in pairwise(edges):
             yield Block(start, first, last, prefix)
 
 
-def attend(
-    qkv: Tensor, heads: Heads, layout: Layout, *, scale: float, out: Tensor, past: Tensor | None = None
-) -> Iterator[Tensor]:
+def attend(qkv: Tensor, heads: Heads, layout: Layout, *, scale: float, out: Tensor) -> Iterator[Tensor]:
     """Write the attention's result to `out`, shape (tokens, queries * size), block by block; yield the probabilities.
 
     Args:
@@ -78,11 +73,9 @@ def attend(
         layout: Covers the tokens.
         scale: Multiplies the scores.
         out: Receives the result.
-        past: Keys and values of tokens that every segment sees before itself, shape (2, key heads, tokens, size); the
-            layout has no prefix of its own then.
     """
-    columns = _Columns(qkv, heads, layout, past)
-    for block in blocks_of(layout, 0 if past is None else past.shape[2]):
+    columns = _Columns(qkv, heads, layout)
+    for block in blocks_of(layout):
         keys, values = columns.seen(block)
         rows = columns.queries(block.start, block.end)
         probabilities = _probabilities(rows, keys, scale, block=block, group=heads.group)
@@ -127,16 +120,14 @@ def kept_bytes(heads: Heads, layout: Layout, dtype: torch.dtype) -> int:
 class _Columns:
     """Views of `qkv`, with the prefix's keys and values followed by room for one segment's."""
 
-    def __init__(self, qkv: Tensor, heads: Heads, layout: Layout, past: Tensor | None = None) -> None:
+    def __init__(self, qkv: Tensor, heads: Heads, layout: Layout) -> None:
         self._qkv, self._heads = qkv, heads
         self.query_width, self.key_width = heads.queries * heads.size, heads.keys * heads.size
-        self._prefix = layout.prefix_length if past is None else past.shape[2]
+        self._prefix = layout.prefix_length
         longest = max(end - start for start, end in layout.segments)
         self._room = torch.empty(2, heads.keys, self._prefix + longest, heads.size, dtype=qkv.dtype)
         self._filled: int | None = None
-        if past is not None:
-            self._room[:, :, : self._prefix] = past
-        elif self._prefix:
+        if self._prefix:
             self._copy(0, self._prefix, 0)
 
     def seen(self, block: Block) -> tuple[Tensor, Tensor]:

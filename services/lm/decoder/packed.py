@@ -66,6 +66,7 @@ class PackedDecoder:
         self._decoder, self._eps = model.model, float(model.config.rms_norm_eps)
         config, first = model.config, model.model.layers[0].self_attn
         self.heads = Heads(config.num_attention_heads, config.num_key_value_heads, first.head_dim)
+        self.device = model.device
         self.num_layers = len(model.model.layers)
         self.dtype: torch.dtype = model.lm_head.weight.dtype
         self._layers = [_packed(layer) for layer in model.model.layers]

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -72,7 +72,7 @@ class Batch:
         self._waiting = deque(waiting)
         self._num_slots = num_slots
         self._running: list[Writing] = []
-        self._cache = SequenceCache(forward.heads, forward.num_layers, num_slots, forward.dtype)
+        self._cache = SequenceCache(forward.heads, forward.num_layers, num_slots, forward.dtype, forward.device)
         self.written = 0
 
     @property
@@ -127,9 +127,10 @@ class Batch:
         ]
         reader = PromptReader(self._forward.heads, self._shared.prefix, self._cache, parts)
         spans = zip(chains, own, strict=True)
-        positions = torch.cat([torch.arange(begun.length, begun.length + len(ids)) for begun, ids in spans])
-        rows = torch.tensor([len(ids) for ids in own]).cumsum(0) - 1
-        logits = self._forward.logits(torch.tensor([list(chain.from_iterable(own))]), positions[None], reader, rows)
+        places = chain.from_iterable(range(begun.length, begun.length + len(ids)) for begun, ids in spans)
+        rows = self._tensor(list(accumulate(map(len, own)))) - 1
+        ids, positions = self._tensor([[*chain.from_iterable(own)]]), self._tensor([[*places]])
+        logits = self._forward.logits(ids, positions, reader, rows)
         self._begin(joining, chains, start)
         return logits
 
@@ -162,14 +163,17 @@ class Batch:
         self._cache.reserve(max(length + count for length, count in zip(lengths, counts, strict=True)))
         writer = TokenWriter(self._forward.heads, self._shared.prefix, self._cache, counts)
         pairs = zip(self._running, drafts, strict=True)
-        ids = torch.tensor([[token for sequence, draft in pairs for token in (sequence.tokens[-1], *draft)]])
+        ids = self._tensor([[token for sequence, draft in pairs for token in (sequence.tokens[-1], *draft)]])
         positions = writer.positions[None] + self._shared.length
-        logits = self._forward.logits(ids, positions, writer, torch.arange(ids.shape[1]))
+        logits = self._forward.logits(ids, positions, writer, self._tensor(range(ids.shape[1])))
         taken = self._take(self._running, logits, drafts)
         self._cache.lengths = [length + count for length, count in zip(lengths, taken, strict=True)]
         seconds = (time.perf_counter() - start) / len(self._running)
         for sequence in self._running:
             sequence.times.decode += seconds
+
+    def _tensor(self, numbers: Sequence[Any]) -> Tensor:
+        return torch.tensor(numbers, device=self._forward.device)
 
     def _take(self, sequences: list[Writing], logits: Tensor, drafts: Sequence[list[int]]) -> list[int]:
         """Choose for each row and give each sequence its tokens; how many each took."""

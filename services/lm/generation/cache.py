@@ -22,9 +22,12 @@ class Prefix:
 class SequenceCache:
     """Room for the own keys and values of up to `num_slots` sequences; slots `0 … len(lengths) - 1` are in use."""
 
-    def __init__(self, heads: Heads, num_layers: int, num_slots: int, dtype: torch.dtype) -> None:
+    def __init__(
+        self, heads: Heads, num_layers: int, num_slots: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
         """Room grows with the sequences."""
-        self._room = torch.zeros(num_layers, 2, num_slots, heads.keys, 0, heads.size, dtype=dtype)
+        self.dtype, self.device = dtype, device
+        self._room = torch.zeros(num_layers, 2, num_slots, heads.keys, 0, heads.size, dtype=dtype, device=device)
         self.lengths: list[int] = []
 
     @staticmethod
@@ -36,13 +39,17 @@ class SequenceCache:
         """Keys and values of the used slots, shape (2, slots, key heads, length, size)."""
         return self._room[index, :, : len(self.lengths), :, :length]
 
+    def whole_layer(self, index: int) -> Tensor:
+        """Keys and values of all slots, shape (2, slots, key heads, tokens there is room for, size)."""
+        return self._room[index]
+
     def reserve(self, length: int) -> None:
         """Make room for sequences of this many own tokens, by half as much again to do so seldom."""
         shape = list(self._room.shape)
         if length <= shape[4]:
             return
         shape[4] = length + length // 2 + 32
-        larger = torch.zeros(shape, dtype=self._room.dtype)
+        larger = self._room.new_zeros(shape)
         larger[:, :, :, :, : self._room.shape[4]] = self._room
         self._room = larger
 

@@ -19,6 +19,7 @@ class Forward(Protocol):
     heads: Heads
     num_layers: int
     dtype: torch.dtype
+    device: torch.device
 
     def refresh(self) -> None:
         """Take the adapters' present values."""
@@ -55,6 +56,7 @@ class _Lean:
     def __init__(self, decoder: LeanDecoder) -> None:
         self._decoder = decoder
         self.heads, self.num_layers, self.dtype = decoder.heads, decoder.num_layers, decoder.dtype
+        self.device = torch.device("cpu")
         self.refresh = decoder.refresh
         self.logits = decoder.logits
 
@@ -69,7 +71,7 @@ class TransformersForward:
         self._model = model
         self.heads = Heads(config.num_attention_heads, config.num_key_value_heads, size)
         self.num_layers = int(config.num_hidden_layers)
-        self.dtype = next(model.parameters()).dtype
+        self.dtype, self.device = next(model.parameters()).dtype, model.device
 
     def refresh(self) -> None:
         """Nothing to do: the layers read the adapters themselves."""
@@ -80,7 +82,7 @@ class TransformersForward:
         def attend_heads(layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
             length = query.shape[2]
             qkv = torch.cat((query, key, value), 1)[0].transpose(0, 1).reshape(length, -1)
-            out = torch.empty(length, self.heads.queries * self.heads.size, dtype=qkv.dtype)
+            out = qkv.new_empty(length, self.heads.queries * self.heads.size)
             attend(layer, scale, qkv, out)
             return out.view(1, length, self.heads.queries, self.heads.size).transpose(1, 2)
 

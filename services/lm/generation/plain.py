@@ -44,7 +44,7 @@ def _steps(model: Any, terms: Terms, request: GenerationRequest, writing: Writin
     start = time.perf_counter()
     writing.times.queue = start - terms.start
     with torch.no_grad():
-        output = model(input_ids=torch.tensor([list(request.prompt_ids)]), use_cache=True)
+        output = model(input_ids=torch.tensor([list(request.prompt_ids)], device=model.device), use_cache=True)
     if terms.wanted.echo:
         writing.prompt_scores = _score(terms, output.logits[0, :-1], request.prompt_ids[1:])
     writing.times.prefill = time.perf_counter() - start
@@ -61,7 +61,7 @@ def _steps(model: Any, terms: Terms, request: GenerationRequest, writing: Writin
         if writing.reason:
             break
         with torch.no_grad():
-            ids = torch.tensor([chosen])
+            ids = torch.tensor([chosen], device=model.device)
             output = model(input_ids=ids, past_key_values=output.past_key_values, use_cache=True)
     writing.times.decode = time.perf_counter() - start - writing.times.prefill
 

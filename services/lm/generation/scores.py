@@ -27,7 +27,7 @@ def score(tokenizer: PreTrainedTokenizerBase, logits: Tensor, tokens: Sequence[i
     for start in range(0, len(tokens), _ROWS):
         some = list(tokens[start : start + _ROWS])
         log_probs = torch.log_softmax(logits[start : start + len(some)].float(), -1)
-        own = log_probs.gather(1, torch.tensor(some)[:, None])[:, 0].tolist()
+        own = log_probs.gather(1, torch.tensor(some, device=logits.device)[:, None])[:, 0].tolist()
         top = log_probs.topk(num_top, dim=-1) if num_top else None
         rows = [] if top is None else zip(top.indices.tolist(), top.values.tolist(), strict=True)
         likeliest = tuple(tuple(zip(token_texts(tokenizer, ids), values, strict=True)) for ids, values in rows)
@@ -41,9 +41,9 @@ def echo_scores(forward: Forward, tokenizer: PreTrainedTokenizerBase, ids: Seque
     scores = TokenScores()
     past: Prefix | None = None
     for start, end in pairwise((*range(0, len(ids) - 1, _TOKENS), len(ids) - 1)):
-        reader = SegmentReader(forward.heads, end - start, past)
-        positions = torch.arange(start, end)[None]
-        logits = forward.logits(torch.tensor([list(ids[start:end])]), positions, reader, torch.arange(end - start))
+        reader, device = SegmentReader(forward.heads, past), forward.device
+        positions, rows = torch.arange(start, end, device=device)[None], torch.arange(end - start, device=device)
+        logits = forward.logits(torch.tensor([list(ids[start:end])], device=device), positions, reader, rows)
         scores += score(tokenizer, logits, ids[start + 1 : end + 1], num_top)
         layers = tuple(reader.layers)
         past = Prefix(end, layers if past is None else tuple(map(_behind, past.layers, layers)))

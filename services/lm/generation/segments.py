@@ -114,9 +114,10 @@ class Reader:
     @torch.no_grad()
     def _read(self, key: bytes, ids: Sequence[int], past: Prefix | None) -> Segment:
         start = past.length if past else 0
-        reader = SegmentReader(self._forward.heads, len(ids), past)
-        positions = torch.arange(start, start + len(ids))[None]
-        self._forward.logits(torch.tensor([list(ids)]), positions, reader, torch.tensor([len(ids) - 1]))
+        reader, device = SegmentReader(self._forward.heads, past), self._forward.device
+        positions = torch.arange(start, start + len(ids), device=device)[None]
+        last = torch.tensor([len(ids) - 1], device=device)
+        self._forward.logits(torch.tensor([list(ids)], device=device), positions, reader, last)
         return Segment(key, len(ids), tuple(reader.layers))
 
 

@@ -98,26 +98,25 @@ def _llama(bench: Bench, name: str) -> Iterator[Comparison]:
     kind = name.removeprefix("llama_server_")
     path = bench.scratch / f"{kind}.gguf"
     llama.write_gguf(bench.model, smollm_gguf(), path, kind)
-    context = max(map(len, bench.work.ids)) + bench.work.max_new_tokens + 64
-    start = partial(llama.LlamaServer, command, path, threads=options.threads, context=context)
-    slots = _best_slots(start, bench.work, options.slots)
+    ours = bench.ours()
+    ours.warm()
+    counts = [len(answer) for answer in ours.answers]
+    start = partial(llama.LlamaServer, command, path, bench.work, threads=options.threads)
+    slots = _best_slots(start, counts, options.slots)
     with closing(start(slots=slots)) as server:
-        server.run(bench.work)
-        ours = bench.ours()
         details: dict[str, Any] = {"slots": slots, "server": llama.server_version(command)}
-        measured = compare(name, ours.warm, lambda: server.run(bench.work), pairs=options.pairs, details=details)
+        measured = compare(name, ours.warm, lambda: server.run(counts), pairs=options.pairs, details=details)
         details["same_answers"] = same_share(ours.answers, server.answers, bench.loaded.eos_ids)
     yield measured
 
 
-def _best_slots(start: Callable[..., llama.LlamaServer], work: Workload, slots: tuple[int, ...]) -> int:
+def _best_slots(start: Callable[..., llama.LlamaServer], counts: list[int], slots: tuple[int, ...]) -> int:
     if len(slots) == 1:
         return slots[0]
     found = {}
     for count in slots:
         with closing(start(slots=count)) as server:
-            server.run(work)
-            found[count] = server.run(work)
+            found[count] = server.run(counts)
     print("  calibration:", ", ".join(f"{count} slots {speed:.3f} cases/s" for count, speed in found.items()))
     return max(found, key=lambda count: found[count])
 

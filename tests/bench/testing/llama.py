@@ -9,6 +9,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -47,10 +48,10 @@ def write_gguf(model: Path, template: Path, out: Path, kind: str) -> None:
 
 
 class LlamaServer:
-    """A running server with a number of slots."""
+    """A running server with a number of slots, each of which holds the workload's shared prompt already."""
 
-    def __init__(self, command: str, model: Path, *, slots: int, threads: int, context: int) -> None:
-        """Start it and wait until it answers; `context` is a slot's.
+    def __init__(self, command: str, model: Path, work: Workload, *, slots: int, threads: int) -> None:
+        """Start it, and wait until it answers; one slot reads the shared prompt, the others get its keys and values.
 
         Raises:
             SystemExit: It does not start within two minutes.
@@ -58,33 +59,44 @@ class LlamaServer:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
+        context = max(map(len, work.ids)) + work.max_new_tokens + 64
         options = f"--host 127.0.0.1 --port {self._port} -np {slots} -c {slots * context} -t {threads} -tb {threads}"
-        arguments = [*shlex.split(command), "-m", str(model), *options.split(), "--no-webui"]
+        places = ["-m", str(model), "--slot-save-path", str(model.parent)]
+        arguments = [*shlex.split(command), *places, *options.split(), "--no-webui"]
         self._process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self._slots = slots
+        self._slots, self._work = slots, work
         deadline = time.monotonic() + 120
         while not self._is_up():
             if time.monotonic() > deadline or self._process.poll() is not None:
                 raise SystemExit("llama-server does not start; check LLAMA_SERVER.")
             time.sleep(0.2)
+        self._warm()
         self.answers: list[list[int]] = []
 
-    def run(self, work: Workload) -> float:
-        """Cases per second, as many requests at a time as there are slots."""
+    def run(self, counts: Sequence[int]) -> float:
+        """Cases per second, as many requests at a time as there are slots; `counts` tokens are written for each."""
         start = time.perf_counter()
         with ThreadPoolExecutor(self._slots) as pool:
-            self.answers = list(pool.map(lambda ids: self._complete(ids, work.max_new_tokens), work.ids))
-        return len(work.ids) / (time.perf_counter() - start)
+            self.answers = list(pool.map(self._complete, self._work.ids, counts))
+        return len(self._work.ids) / (time.perf_counter() - start)
 
     def close(self) -> None:
         """End it."""
         self._process.terminate()
         self._process.wait()
 
+    def _warm(self) -> None:
+        self._post("/completion", {"prompt": self._work.shared, "n_predict": 1, "id_slot": 0, "cache_prompt": True})
+        self._post("/slots/0?action=save", {"filename": "shared.slot"})
+        for slot in range(1, self._slots):
+            self._post(f"/slots/{slot}?action=restore", {"filename": "shared.slot"})
+
     def _complete(self, ids: tuple[int, ...], count: int) -> list[int]:
         body = {
             "prompt": ids,
             "n_predict": count,
+            # Rounded weights end their answers elsewhere or never: so each side does the same work.
+            "ignore_eos": True,
             "temperature": 0,
             "top_k": 1,
             "cache_prompt": True,

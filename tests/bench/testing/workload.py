@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
@@ -24,6 +25,12 @@ class Workload:
     texts: tuple[str, ...]
     ids: tuple[tuple[int, ...], ...]
     max_new_tokens: int
+
+    @property
+    def shared(self) -> tuple[int, ...]:
+        """The token ids with which all prompts begin."""
+        pairs = zip(min(self.ids), max(self.ids), strict=False)
+        return tuple(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def workload(tokenizer: PreTrainedTokenizerBase, *, cases: int, prefix: int, max_new_tokens: int) -> Workload:
