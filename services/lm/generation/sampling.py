@@ -36,8 +36,8 @@ class Draws:
 def choose(logits: Tensor, sampling: Sampling, draws: Sequence[float]) -> list[int]:
     """A token for each row of `logits`, (rows, vocabulary), by its number of `draws`; greedy choice needs none."""
     if sampling.temperature == 0:
-        # In bfloat16 itself it takes four times as long.
-        greedy: list[int] = logits.float().argmax(-1).tolist()
+        # `argmax` takes two to four times as long on bfloat16; both give the first of equal ones.
+        greedy: list[int] = logits.max(-1).indices.tolist()
         return greedy
     probabilities = torch.softmax(logits.float() / sampling.temperature, -1)
     kept, tokens = _likeliest(probabilities, sampling)

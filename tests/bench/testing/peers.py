@@ -45,7 +45,9 @@ class HfPeer:
 
     def __init__(self, python: Path, side: str, model: Path, *, dtype: str, threads: int) -> None:
         """Start it; the model is loaded before the first answer."""
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_WAIT_POLICY": "passive"}
+        # Without this project's choice for OpenMP: on a quiet machine a peer is faster with its own.
+        inherited = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+        environment = {**inherited, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
         script = Path(__file__).with_name("hf_peer.py")
         self._process = subprocess.Popen(
             # Without its folder on the path, where modules may be named like the standard library's.
@@ -58,14 +60,14 @@ class HfPeer:
         self._send({"side": side, "model": str(model), "dtype": dtype, "threads": threads})
         self.answers: list[list[int]] = []
 
-    def run(self, work: Workload, batch: int, end: str, count: int | None = None) -> float:
-        """Cases per second on the first `count` cases, or all."""
-        ids, texts = work.ids[:count], work.texts[:count]
-        self._send({"ids": ids, "texts": texts, "new": work.max_new_tokens, "batch": batch, "until": [end]})
+    def run(self, work: Workload, batch: int, end: str) -> float:
+        """Cases per second."""
+        asked = {"ids": work.ids, "texts": work.texts, "new": work.max_new_tokens}
+        self._send({**asked, "batch": batch, "until": [end]})
         assert self._process.stdout is not None
         answer = json.loads(self._process.stdout.readline())
         self.answers = answer["answers"]
-        return len(ids) / float(answer["seconds"])
+        return len(work.ids) / float(answer["seconds"])
 
     def close(self) -> None:
         """End it."""
@@ -83,7 +85,7 @@ def best_batch(peer: HfPeer, work: Workload, end: str, batches: tuple[int, ...])
     """The batch at which the peer is fastest, each tried on one batch of its own size after a first small run."""
     if len(batches) == 1:
         return batches[0]
-    peer.run(work, min(batches), end, 2)
-    found = {batch: peer.run(work, batch, end, batch) for batch in batches}
+    peer.run(work.first(2), min(batches), end)
+    found = {batch: peer.run(work.first(batch), batch, end) for batch in batches}
     print("  calibration:", ", ".join(f"batch {batch} {speed:.3f} cases/s" for batch, speed in found.items()))
     return max(found, key=lambda batch: found[batch])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -31,6 +33,10 @@ class Workload:
         """The token ids with which all prompts begin."""
         pairs = zip(min(self.ids), max(self.ids), strict=False)
         return tuple(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    def first(self, count: int) -> Workload:
+        """Its first cases."""
+        return Workload(self.texts[:count], self.ids[:count], self.max_new_tokens)
 
 
 def workload(tokenizer: PreTrainedTokenizerBase, *, cases: int, prefix: int, max_new_tokens: int) -> Workload:
@@ -72,3 +78,24 @@ def smollm(folder: Path) -> Path:
     """SmolLM2 converted into `folder`."""
     convert_gguf(smollm_gguf(), folder)
     return folder
+
+
+def demo_adapter(data: Path) -> Path:
+    """The adapter that the demo under `data` trained last; the demo is run when there is none.
+
+    Raises:
+        SystemExit: The demo failed.
+    """
+    if not (found := _adapters(data)):
+        print(f"no tuned adapter under {data}: the demo makes one, which takes about ten minutes", flush=True)
+        if subprocess.run(
+            [Path(sys.executable).with_name("drillyard"), "demo", "--data", data], check=False
+        ).returncode:
+            raise SystemExit("The demo failed. Give --adapter DIR, or see what it says.")
+        found = _adapters(data)
+    return found[-1]
+
+
+def _adapters(data: Path) -> list[Path]:
+    configs = (data / "registry" / "artifacts" / "trees").glob("*/*/files/adapter_config.json")
+    return [path.parent for path in sorted(configs, key=lambda path: path.stat().st_mtime)]

@@ -9,7 +9,7 @@ import torch
 from services.lm.generation.engine import Engine
 from services.lm.generation.requests import GenerationRequest, Piece, Wanted
 from services.lm.generation.sampling import Draws, choose
-from services.lm.generation.speculation import Lookup, draft_length
+from services.lm.generation.speculation import Lookup, draft_length, run_ends
 from services.lm.generation.text import Transcript
 from services.lm.loading import LoadedModel, load
 from services.lm.tiny import write_tiny_model
@@ -132,17 +132,29 @@ def test_an_echo_alone_writes_nothing(loaded: LoadedModel) -> None:
 
 
 def test_guesses_are_what_followed_the_last_time() -> None:
-    lookup = Lookup([1, 2, 3, 4, 5, 6, 1, 2, 3, 9, 8, 1, 2])
+    lookup = Lookup([1, 2, 3, 4, 5, 6, 1, 2, 3, 9, 8, 7, 1])
     assert lookup.draft(4) == []
+    lookup.add(2)
+    assert lookup.draft(4) == [3, 9, 8, 7]
     lookup.add(3)
-    assert lookup.draft(4) == [9, 8, 1, 2]
     lookup.add(4)
     assert lookup.draft(2) == [5, 6]
-    assert Lookup([1, 2]).draft(3) == []
+    assert Lookup([1]).draft(3) == []
 
 
-def test_a_large_batch_is_not_guessed_for() -> None:
-    assert [draft_length(count) for count in (1, 2, 4, 8, 9, 64)] == [8, 7, 3, 1, 0, 0]
+def test_what_followed_a_longer_run_is_guessed_before_what_followed_a_shorter_one_later() -> None:
+    assert Lookup([1, 2, 3, 4, 5, 2, 3, 6, 1, 2, 3]).draft(1) == [4]
+
+
+def test_runs_within_a_shared_beginning_are_found_like_a_prompt_of_its_own() -> None:
+    tokens = [1, 2, 3, 4, 5, 2, 3, 6, 7, 5, 2]
+    for shared in range(len(tokens)):
+        lookup = Lookup(tokens, run_ends(tokens, 0, shared), shared)
+        assert lookup.draft(2) == Lookup(tokens).draft(2) == [3, 6]
+
+
+def test_the_more_sequences_there_are_the_less_is_guessed_for_each() -> None:
+    assert [draft_length(count) for count in (1, 4, 8, 16, 32, 33, 64)] == [8, 8, 7, 3, 1, 0, 0]
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=0.8, top_k=20)])
