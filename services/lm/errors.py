@@ -36,5 +36,9 @@ class InvalidChat(LmError):
     """Messages, or a chat template, that cannot be turned into token ids exactly."""
 
 
+class NoSuchDevice(LmError):
+    """A device that this machine, or its torch, does not have."""
+
+
 class LimitExceeded(LmError):
     """Work that needs more memory or time than it was allowed."""

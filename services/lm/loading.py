@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from services.lm import prefix
-from services.lm.errors import InvalidModelFile
+from services.lm.cores import usable_cores
+from services.lm.errors import InvalidModelFile, NoSuchDevice
 from services.lm.folders import check_model_folder, folder_digest
 
 # glibc's mallopt: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX (other arenas are too small for a large tensor).
@@ -32,6 +32,7 @@ class LoadedModel:
     Attributes:
         eos_ids: Token ids that end an answer.
         max_positions: The longest sequence, prompt and answer together, in tokens.
+        device: Kind of the device that computes, "cpu" or "cuda".
         digest: SHA-256 of the model folder; `adapter_digest` of the merged adapter's, or "".
         chat_template_digest: SHA-256 of the chat template's text.
     """
@@ -41,6 +42,7 @@ class LoadedModel:
     eos_ids: frozenset[int]
     max_positions: int
     dtype: str
+    device: str
     digest: str
     adapter_digest: str
     chat_template_digest: str
@@ -49,17 +51,20 @@ class LoadedModel:
 def load(path: Path, *, dtype: str = "auto", adapter: Path | None = None, device: str = "cpu") -> LoadedModel:
     """The model in the folder `path`, in evaluation mode, with `adapter` merged into its weights if one is given.
 
-    `dtype` is "float32", "bfloat16", or "auto" (the faster one on this processor). An adapter is merged in float32
+    `device` is "cpu", "cuda", or "auto" (a GPU if there is one); `dtype` is "float32", "bfloat16", or "auto" (the
+    faster one on that device). An adapter is merged in float32
     before the weights are rounded to `dtype`. All weights are frozen. For training, load without an adapter and use
     `adapters.load_adapter`.
 
     Raises:
         InvalidModelFile: The folder is damaged, incomplete, or could run code.
         AdapterMismatch: The adapter was made for another model.
+        NoSuchDevice: "cuda" was asked for, and there is none.
     """
     transformers_logging.disable_progress_bar()
     check_model_folder(path)
-    chosen = faster_dtype() if dtype == "auto" else dtype
+    place = chosen_device(device)
+    chosen = faster_dtype(place) if dtype == "auto" else dtype
     tokenizer = load_tokenizer(path)
     model = _load_weights(path, torch.float32 if adapter else DTYPES[chosen])
     if adapter:
@@ -67,7 +72,7 @@ def load(path: Path, *, dtype: str = "auto", adapter: Path | None = None, device
         from services.lm.adapters import load_adapter, merge_adapter
 
         model = merge_adapter(load_adapter(model, adapter, is_trainable=False)).to(DTYPES[chosen])
-    model = model.to(device).eval().requires_grad_(False)
+    model = model.to(place).eval().requires_grad_(False)
     template = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else ""
     return LoadedModel(
         model=model,
@@ -75,6 +80,7 @@ def load(path: Path, *, dtype: str = "auto", adapter: Path | None = None, device
         eos_ids=_eos_ids(model, tokenizer),
         max_positions=int(getattr(model.config, "max_position_embeddings", 1 << 30)),
         dtype=chosen,
+        device=place,
         digest=folder_digest(path),
         adapter_digest=folder_digest(adapter) if adapter else "",
         chat_template_digest=hashlib.sha256(template.encode()).hexdigest(),
@@ -106,7 +112,7 @@ def prepare_process(threads: int | None = None) -> int:
     Large tensors are freed and allocated again all the time. By default glibc returns each to the system, and touching
     the fresh pages again costs more than the arithmetic (measured: 3 to 12 times on an element-wise product).
     """
-    chosen = threads or len(os.sched_getaffinity(0))
+    chosen = threads or usable_cores()
     torch.set_num_threads(chosen)
     allocator = getattr(ctypes.CDLL(None), "mallopt", None)
     if allocator is not None:
@@ -115,11 +121,26 @@ def prepare_process(threads: int | None = None) -> int:
     return chosen
 
 
-def faster_dtype() -> str:
-    """The type that this processor multiplies faster: "bfloat16" if it has instructions for it, else "float32".
+def chosen_device(device: str) -> str:
+    """The kind of device that `device` names; "auto" is a GPU if there is one.
+
+    Raises:
+        NoSuchDevice: It is "cuda", and torch finds none.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise NoSuchDevice("torch finds no GPU.", "Use the device auto or cpu, or install a torch with CUDA.")
+    return device
+
+
+def faster_dtype(device: str = "cpu") -> str:
+    """The type that a device multiplies faster: "bfloat16" if it has instructions for it, else "float32".
 
     With them bfloat16 is about twice as fast (measured on AVX-512); without them it is emulated and slower.
     """
+    if device == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     facts = Path("/proc/cpuinfo")
     flags = facts.read_text(encoding="utf-8", errors="replace").split() if facts.is_file() else []
     return "float32" if _BFLOAT16_FLAGS.isdisjoint(flags) else "bfloat16"

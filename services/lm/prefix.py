@@ -19,8 +19,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from services.lm.decoder.partial import attend_to_part, join_parts
 from services.lm.errors import LmError
-from services.lm.partial import attend_to_part, join_parts
 
 ATTENTION: Final = "shared_prefix"
 

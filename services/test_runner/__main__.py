@@ -79,6 +79,7 @@ def _limits(settings: TestRunnerSettings) -> WorkerLimits:
         idle_seconds=settings.idle_seconds,
         max_batch=settings.max_batch,
         num_threads=settings.num_threads,
+        device=settings.device,
         patience=Patience(settings.load_seconds, settings.stall_seconds),
     )
 

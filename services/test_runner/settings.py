@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -21,6 +22,9 @@ class TestRunnerSettings(ServiceSettings):
     max_running: int = Field(default=1, ge=1, le=64, description="Test runs that generate at once.")
     max_workers: int = Field(default=1, ge=1, le=64, description="Models that are loaded at once.")
     max_batch: int = Field(default=0, ge=0, le=4096, description="Sequences decoded at once; 0: what is fastest.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where models compute; auto: GPU if any."
+    )
     num_threads: int = Field(default=0, ge=0, le=1024, description="CPU threads of a worker; 0: what is fastest.")
     idle_seconds: float = Field(default=60.0, ge=0, le=86400, description="A worker without work is ended after this.")
     load_seconds: float = Field(default=600.0, gt=0, le=86400, description="A model that loads longer is given up.")

@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--adapter", type=Path)
     parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=3)
     arguments = parser.parse_args()
     (arguments.model / f"started-{os.getpid()}").touch()

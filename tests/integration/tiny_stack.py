@@ -38,11 +38,11 @@ class TinyStack:
     registry: ServiceProcess
     suite: str
     ending: ExitStack
-    window_size: int
+    settings: dict[str, object]
 
     def start_runner(self, *, grpc_port: int = 0) -> None:
         """Start the test runner; the one before must have ended."""
-        settings = {"registry_address": self.registry.address, "window_size": self.window_size, "num_threads": 1}
+        settings = {"registry_address": self.registry.address, "num_threads": 1, **self.settings}
         self.runner = self.ending.enter_context(
             start_service("test_runner", self.data_dir, grpc_port=grpc_port, **settings)
         )
@@ -57,11 +57,11 @@ TestRunner: TypeAlias = "test_runner_service_pb2_grpc.TestRunnerServiceAsyncStub
 
 @asynccontextmanager
 async def tiny_stack(
-    folder: Path, *, num_cases: int, window_size: int, cases: Sequence[Case] = (), max_positions: int = 4096
+    folder: Path, *, num_cases: int, cases: Sequence[Case] = (), max_positions: int = 4096, **settings: object
 ) -> AsyncIterator[TinyStack]:
     """Start registry and test runner with a model and a suite; all is ended with the block.
 
-    The suite has `num_cases` of the built-in one, or else `cases`.
+    The suite has `num_cases` of the built-in one, or else `cases`; `settings` are the test runner's.
     """
     model = folder / "tiny"
     write_tiny_model(model, max_positions=max_positions)
@@ -69,7 +69,7 @@ async def tiny_stack(
         registry = ending.enter_context(start_service("registry", folder))
         await import_model(registry, model)
         suite = await add_suite(registry, folder, "roo_xml/small", cases or core_cases(num_cases))
-        stack = TinyStack(folder, registry, suite, ending, window_size)
+        stack = TinyStack(folder, registry, suite, ending, settings)
         stack.start_runner()
         yield stack
 

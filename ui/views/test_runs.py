@@ -118,6 +118,7 @@ def _provenance(run: TestRun) -> tuple[tuple[str, str], ...]:
         ("profile digest", found.profile_digest),
         ("chat template digest", found.chat_template_digest),
         ("number format", found.dtype),
+        ("device", found.device),
         ("CPU threads", str(found.num_threads or "")),
         *sorted(found.library_versions.items()),
         *((f"endpoint: {name}", value) for name, value in sorted(found.endpoint.items())),

@@ -149,6 +149,7 @@ def _provenance(provenance: test_run_pb2.Provenance) -> Provenance:
         num_threads=provenance.num_threads,
         library_versions=dict(provenance.library_versions),
         endpoint=dict(provenance.endpoint),
+        device=provenance.device,
     )
 
 

@@ -71,6 +71,7 @@ class Provenance:
     num_threads: int = 0
     library_versions: Mapping[str, str] = field(default_factory=dict)
     endpoint: Mapping[str, str] = field(default_factory=dict)
+    device: str = ""
 
 
 UNKNOWN = Provenance()

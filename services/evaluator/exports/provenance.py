@@ -29,6 +29,7 @@ def provenance_document(record: EvaluationRecord, run: RunStatus) -> dict[str, A
         "num_repeats": subject.num_repeats,
         "throughput": subject.throughput,
         "dtype": made.dtype,
+        "device": made.device,
         "num_threads": made.num_threads,
         "endpoint": {
             **({"base_url": subject.endpoint.base_url, "model": subject.endpoint.model} if subject.endpoint else {}),

@@ -122,7 +122,7 @@ class Engine:
     def _run(
         self, forward: Forward, terms: Terms, members: list[GenerationRequest], prefix_length: int, max_batch: int
     ) -> Generator[lanes.Moment]:
-        plan = lanes.LanePlan.of(torch.get_num_threads())
+        plan = lanes.LanePlan.of(torch.get_num_threads(), forward.device)
         shared_ends = self._shared_ends(members, prefix_length)
         tasks = self._tasks(members, shared_ends[-1] if shared_ends else 0)
         together = Reader(forward, self._segments, torch.get_num_threads())

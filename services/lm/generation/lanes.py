@@ -27,9 +27,9 @@ class LanePlan:
     num_threads: int
 
     @staticmethod
-    def of(num_threads: int) -> LanePlan:
-        """For this many compute threads in all."""
-        lanes = min(_MAX_LANES, num_threads)
+    def of(num_threads: int, device: torch.device) -> LanePlan:
+        """For this many compute threads in all; a GPU divides its work itself."""
+        lanes = min(_MAX_LANES, num_threads) if device.type == "cpu" else 1
         return LanePlan(lanes, num_threads // lanes)
 
 

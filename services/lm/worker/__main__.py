@@ -47,7 +47,7 @@ def _start(arguments: argparse.Namespace, send: Callable[[protocol.Event], None]
 
     start = time.monotonic()
     threads = prepare_process(arguments.threads)
-    loaded = load(arguments.model, dtype=arguments.dtype, adapter=arguments.adapter)
+    loaded = load(arguments.model, dtype=arguments.dtype, adapter=arguments.adapter, device=arguments.device)
     worker = Worker(loaded, Engine(loaded), send)
     send(
         protocol.Ready(
@@ -59,6 +59,7 @@ def _start(arguments: argparse.Namespace, send: Callable[[protocol.Event], None]
             max_positions=loaded.max_positions,
             library_versions={name: version(name) for name in _LIBRARIES},
             load_seconds=time.monotonic() - start,
+            device=loaded.device,
         )
     )
     return worker
@@ -69,6 +70,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, required=True, help="model folder")
     parser.add_argument("--adapter", type=Path, help="LoRA adapter folder, merged into the weights")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
     parser.add_argument("--threads", type=int, help="compute threads; default: one per usable core")
     return parser.parse_args()
 

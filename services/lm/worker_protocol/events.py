@@ -24,6 +24,7 @@ class Ready:
     max_positions: int
     library_versions: Mapping[str, str]
     load_seconds: float
+    device: str = "cpu"
     event: Literal["ready"] = "ready"
 
 

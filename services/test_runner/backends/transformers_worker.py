@@ -37,6 +37,7 @@ class WorkerLimits:
     idle_seconds: float = 60.0
     max_batch: int = 0
     num_threads: int = 0
+    device: str = "auto"
     patience: Patience = field(default_factory=Patience)
 
 
@@ -168,7 +169,7 @@ class TransformersWorkerBackend:
         return _Loaded(key, worker, environment_of(ready))
 
     async def _command_for(self, key: _Key) -> tuple[str, ...]:
-        command = [*self._command, "--model", str(await self._place(key.base_uri))]
+        command = [*self._command, "--model", str(await self._place(key.base_uri)), "--device", self._limits.device]
         if key.adapter_uri:
             command += ["--adapter", str(await self._place(key.adapter_uri))]
         if key.dtype:

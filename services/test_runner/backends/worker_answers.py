@@ -46,6 +46,7 @@ def environment_of(ready: protocol.Ready) -> Environment:
         num_threads=ready.threads,
         chat_template_digest=f"sha256:{ready.chat_template_digest.removeprefix('sha256:')}",
         library_versions=dict(ready.library_versions),
+        device=ready.device,
     )
 
 

@@ -107,4 +107,5 @@ def _provenance(inputs: RunInputs, environment: Environment) -> test_run_pb2.Pro
         num_threads=environment.num_threads,
         library_versions=dict(environment.library_versions),
         endpoint=dict(environment.endpoint),
+        device=environment.device,
     )

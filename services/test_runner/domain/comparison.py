@@ -140,6 +140,7 @@ def _facts(spec: TestRunSpec, record: RunRecord) -> Mapping[str, str]:
         "The chat template's digest": ran.chat_template_digest,
         "The prompt size": spec.prompt_size,
         "The number format": ran.dtype,
+        "The device": ran.device,
         "The number of threads": str(ran.num_threads or ""),
         "The temperature": str(sampling.temperature),
         "top_p": str(sampling.top_p),

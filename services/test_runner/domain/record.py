@@ -58,6 +58,7 @@ class Environment:
     chat_template_digest: str = ""
     library_versions: Mapping[str, str] = field(default_factory=dict)
     endpoint: Mapping[str, str] = field(default_factory=dict)
+    device: str = ""
 
     def to_document(self) -> dict[str, Any]:
         """Return the JSON form in which the store keeps it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from urllib.request import url2pathname
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import FailedPrecondition, Unavailable
 from services.chassis.jobs import JobContext, Json
+from services.lm.cores import usable_cores
 from services.trainer.board import Board, LiveAttempt
 from services.trainer.domain.attempt import Attempt, AttemptOutcome, Checkpoint, num_failures
 from services.trainer.domain.inputs import Artifact, TrainingInputs
@@ -151,7 +151,7 @@ class TrainingJobWork:
             checkpoint_folder=str(self._to.checkpoints.folder(job_id).resolve()),
             resume_from=str(_path(checkpoint.uri)) if checkpoint else "",
             scratch_folder="",
-            num_threads=self._limits.num_threads or len(os.sched_getaffinity(0)),
+            num_threads=self._limits.num_threads or usable_cores(),
             dtype=self._limits.dtype,
         )
 

@@ -17,18 +17,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from services.lm.conversion.merge import merge_folders
 from services.lm.loading import LoadedModel, load, prepare_process
 from tests.bench.testing import llama, peers
 from tests.bench.testing.bare import PROMPT_SIZE, RunSettings
-from tests.bench.testing.ours import Ours, same_share
+from tests.bench.testing.ours import Ours, same_share, same_share_of_length
 from tests.bench.testing.overhead import measure_platform
 from tests.bench.testing.pairs import Comparison, compare, comparison_of
 from tests.bench.testing.results import Results
 from tests.bench.testing.workload import Workload, demo_adapter, smollm, smollm_gguf, workload
 
 _BUILD = Path("build/bench")
-_NAMES = ("hf_generate", "lm_eval", "llama_server_f16", "llama_server_q4_1", "prompt_growth", "platform")
+_NAMES = ("hf_generate", "lm_eval", "llama_server_f16", "llama_server_q4_1", "prompt_growth", "threads", "platform")
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def _llama(bench: Bench, name: str) -> Iterator[Comparison]:
     with closing(start(slots=slots)) as server:
         details: dict[str, Any] = {"slots": slots, "server": llama.server_version(command)}
         measured = compare(name, ours.warm, lambda: server.run(counts), pairs=options.pairs, details=details)
-        details["same_answers"] = same_share(ours.answers, server.answers, bench.loaded.eos_ids)
+        details["same_answers"] = same_share_of_length(ours.answers, server.answers, bench.loaded.eos_ids)
     yield measured
 
 
@@ -136,6 +138,20 @@ def _growth(bench: Bench, name: str) -> Iterator[Comparison]:
     yield compare(name, usual.warm, longer.warm, pairs=bench.options.pairs, details={"cold": cold})
 
 
+def _threads(bench: Bench, name: str) -> Iterator[Comparison]:
+    """All threads against one; the ratio is what the others bring."""
+    ours = bench.ours()
+
+    def alone() -> float:
+        torch.set_num_threads(1)
+        speed = ours.warm()
+        torch.set_num_threads(bench.options.threads)
+        return speed
+
+    alone()
+    yield compare(name, ours.warm, alone, pairs=bench.options.pairs, details={"peer_threads": 1})
+
+
 def _platform(bench: Bench, name: str) -> Iterator[Comparison]:
     """The same run with all services and with the engine alone; the ratio is the share of its speed that is left."""
     options = bench.options
@@ -155,6 +171,7 @@ _MEASURES: dict[str, Callable[[Bench, str], Iterator[Comparison]]] = {
     "llama_server_f16": _llama,
     "llama_server_q4_1": _llama,
     "prompt_growth": _growth,
+    "threads": _threads,
     "platform": _platform,
 }
 

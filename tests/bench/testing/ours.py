@@ -42,12 +42,15 @@ class Ours:
 
 
 def same_share(ours: Sequence[Sequence[int]], peers: Sequence[Sequence[int]], ends: frozenset[int]) -> float:
-    """The share of equal answers, compared up to the end-of-turn token of ours.
+    """The share of equal answers, compared up to the end-of-turn token."""
+    pairs = list(zip(ours, peers, strict=True))
+    return sum(_until_end(one, ends) == _until_end(other, ends) for one, other in pairs) / len(pairs)
 
-    A peer that was told to write as many tokens as ours has another one in its place.
-    """
-    pairs = [(_until_end(one, ends), list(other)) for one, other in zip(ours, peers, strict=True)]
-    return sum(one == _until_end(other, ends)[: max(len(one), len(other) - 1)] for one, other in pairs) / len(pairs)
+
+def same_share_of_length(ours: Sequence[Sequence[int]], peers: Sequence[Sequence[int]], ends: frozenset[int]) -> float:
+    """As `same_share`, for a peer that was told to write on where ours ended: it has another token in that place."""
+    cut = [list(other[: len(_until_end(one, ends))]) for one, other in zip(ours, peers, strict=True)]
+    return same_share(ours, cut, ends)
 
 
 def _until_end(tokens: Sequence[int], ends: frozenset[int]) -> list[int]:
