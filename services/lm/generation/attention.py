@@ -66,8 +66,8 @@ class PromptReader:
             rows.attend_to(past.layers[layer], start, end)
         for slot, (start, end) in enumerate(self._parts, self._first_slot):
             length = self._cache.lengths[slot]
-            room = self._cache.layer(layer, length)
-            room[:, slot, :, length - (end - start) :] = rows.keys_values[:, :, start:end]
+            room = self._cache.layer(layer)
+            room[:, slot, :, length - (end - start) : length] = rows.keys_values[:, :, start:end]
 
 
 class TokenWriter:
@@ -90,7 +90,7 @@ class TokenWriter:
         """Store the new keys and values, and attend."""
         heads, num_rows = self._heads, qkv.shape[0]
         width = heads.queries * heads.size
-        room = self._cache.whole_layer(layer)
+        room = self._cache.layer(layer)
         room[:, self._slots, :, self.positions] = qkv[:, width:].view(num_rows, 2, heads.keys, heads.size)
         queries = qkv[:, :width].view(num_rows, heads.keys, heads.group, heads.size)
         by_slot = self._by_slot(queries)

@@ -33,11 +33,7 @@ class SequenceCache:
         """Memory per token of a sequence."""
         return num_layers * 2 * heads.keys * heads.size * dtype.itemsize
 
-    def layer(self, index: int, length: int) -> Tensor:
-        """Keys and values of the used slots, shape (2, slots, key heads, length, size)."""
-        return self._room[index, :, : len(self.lengths), :, :length]
-
-    def whole_layer(self, index: int) -> Tensor:
+    def layer(self, index: int) -> Tensor:
         """Keys and values of all slots, shape (2, slots, key heads, tokens there is room for, size)."""
         return self._room[index]
 
