@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from services.lm.decoder.blocks import Heads
-from services.lm.decoder.partial import attend_to_part, join_parts
 from services.lm.generation.cache import Prefix, SequenceCache
+from services.lm.prefix import attend_to_part, join_parts
 
 # Slots whose own keys one call attends to, up to the longest of them: more waste padding, fewer take more calls
 # (measured with 32 slots of 73 to 171 keys: 8 take 26 ms, all at once 33, one by one 39).

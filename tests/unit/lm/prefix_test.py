@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from services.lm.decoder.partial import attend_by_products, attend_to_part, join_parts
+from services.lm.prefix import attend_by_products, attend_to_part, join_parts
 
 SCALE = 0.3
 
