@@ -34,7 +34,8 @@ def main() -> None:
         return
     if arguments.model.name == "dies-loading":
         sys.exit(3)
-    say(ready(arguments.dtype, arguments.threads, arguments.adapter))
+    device = "cpu" if arguments.device == "auto" else arguments.device
+    say(ready(arguments.dtype, arguments.threads, arguments.adapter, device))
     for line in sys.stdin.buffer:
         request = protocol.decode_request(line)
         if isinstance(request, protocol.Generate):
@@ -45,7 +46,7 @@ def main() -> None:
             show(request)
 
 
-def ready(dtype: str, threads: int, adapter: Path | None) -> protocol.Ready:
+def ready(dtype: str, threads: int, adapter: Path | None, device: str) -> protocol.Ready:
     return protocol.Ready(
         dtype=dtype,
         threads=threads,
@@ -55,6 +56,7 @@ def ready(dtype: str, threads: int, adapter: Path | None) -> protocol.Ready:
         max_positions=4096,
         library_versions={"adapter": adapter.name if adapter else ""},
         load_seconds=0.1,
+        device=device,
     )
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -49,6 +49,7 @@ class _Key:
     adapter_uri: str
     dtype: str
     num_threads: int
+    device: str
 
 
 @dataclass
@@ -60,8 +61,13 @@ class _Loaded:
 
     def serves(self, key: _Key) -> bool:
         """Whether it was started for `key`, or for one that left open what `key` asks for and got just that."""
-        chosen = replace(self.key, dtype=self.environment.dtype, num_threads=self.environment.num_threads)
-        return key in (self.key, chosen)
+        known, ran = self.key, self.environment
+        return (
+            (key.base_uri, key.adapter_uri) == (known.base_uri, known.adapter_uri)
+            and key.dtype in (known.dtype, ran.dtype)
+            and key.num_threads in (known.num_threads, ran.num_threads)
+            and key.device in (known.device, ran.device)
+        )
 
 
 class TransformersWorkerBackend:
@@ -148,7 +154,8 @@ class TransformersWorkerBackend:
     def _key(self, workload: Workload) -> _Key:
         assert workload.base is not None
         adapter = workload.adapter.uri if workload.adapter else ""
-        return _Key(workload.base.uri, adapter, workload.dtype, workload.num_threads or self._limits.num_threads)
+        num_threads, device = workload.num_threads or self._limits.num_threads, workload.device or self._limits.device
+        return _Key(workload.base.uri, adapter, workload.dtype, num_threads, device)
 
     async def _load(self, key: _Key) -> _Loaded:
         known = self._take_idle(key)
@@ -169,7 +176,7 @@ class TransformersWorkerBackend:
         return _Loaded(key, worker, environment_of(ready))
 
     async def _command_for(self, key: _Key) -> tuple[str, ...]:
-        command = [*self._command, "--model", str(await self._place(key.base_uri)), "--device", self._limits.device]
+        command = [*self._command, "--model", str(await self._place(key.base_uri)), "--device", key.device]
         if key.adapter_uri:
             command += ["--adapter", str(await self._place(key.adapter_uri))]
         if key.dtype:

@@ -59,7 +59,7 @@ async def play_round(
 def workload_of(spec: TestRunSpec, record: RunRecord, prompts: Sequence[Prompt]) -> Workload:
     """Return what a round asks of the backend.
 
-    What generated the first window generates all: another number format or thread count could change answers.
+    What generated the first window generates all: another number format, thread count or device could change answers.
     """
     return Workload(
         base=record.inputs.base,
@@ -70,6 +70,7 @@ def workload_of(spec: TestRunSpec, record: RunRecord, prompts: Sequence[Prompt])
         num_threads=record.environment.num_threads or record.inputs.num_threads,
         endpoint=spec.endpoint,
         log_probs=spec.log_probs,
+        device=record.environment.device,
     )
 
 

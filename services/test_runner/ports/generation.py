@@ -44,8 +44,8 @@ class Prompt:
 class Workload:
     """What a backend is to answer, and with which weights, or at which endpoint.
 
-    `num_threads` 0 and an empty `dtype` leave the choice to the backend. With `stream` there is a `Delta` for each
-    piece of text.
+    `num_threads` 0, an empty `dtype` and an empty `device` leave the choice to the backend. With `stream` there is a
+    `Delta` for each piece of text.
     """
 
     base: Artifact | None
@@ -59,6 +59,7 @@ class Workload:
     num_top_log_probs: int = 0
     echo: bool = False
     stream: bool = False
+    device: str = ""
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,18 @@ async def test_another_number_format_loads_the_model_again(tmp_path: Path) -> No
     assert [event.environment.dtype for event in events if isinstance(event, Prepared)] == ["float32"]
 
 
+async def test_a_run_goes_on_where_it_began_whatever_device_is_the_default(tmp_path: Path) -> None:
+    async with bench(tmp_path) as made:
+        await made.run("steady")
+        found = []
+        for device in ("cpu", "cuda"):
+            asked = replace(made.workload("steady"), device=device)
+            events = [event async for event in made.backend.generate(asked)]
+            found += [event.environment.device for event in events if isinstance(event, Prepared)]
+        assert len(made.pids("steady")) == 2
+    assert found == ["cpu", "cuda"]
+
+
 async def test_another_model_takes_the_place_of_an_idle_one(tmp_path: Path) -> None:
     async with bench(tmp_path) as made:
         await made.run("steady")
