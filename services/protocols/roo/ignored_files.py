@@ -1,7 +1,8 @@
-"""`.rooignore`: which paths the client keeps from the model.
+r"""`.rooignore`: which paths the client keeps from the model.
 
-The syntax is gitignore's in the dialect of the library that the client uses (npm's `ignore` 7.0): case does not count,
-a file below a hidden folder stays hidden whatever a later line says, and `[!a]` is no negation.
+The syntax is gitignore's in the dialect of the library that the client uses (npm's `ignore` 7.0), which makes an
+ECMAScript expression of each rule: case does not count, a file below a hidden folder stays hidden whatever a later line
+says, `[!a]` is no negation, and a backslash before a letter is the expression's (`\d`, `\w`, `\b`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import lru_cache
 
 from services.protocols.javascript import SPACE_CLASS as S
 from services.protocols.javascript import trim
+from services.protocols.javascript.patterns import Pattern, compiled
 from services.protocols.roo.paths import is_outside, same_path
 
 IGNORE_FILE = ".rooignore"
@@ -27,22 +29,27 @@ _READERS = frozenset(
 
 _BLANKS = re.compile(rf"{S}+")
 _ENDING_BLANKS = re.compile(rf"(?<!\\)((?:\\\\)*)(\\?){S}+\Z")
+_ESCAPED_BLANK = re.compile(rf"(\\+){S}")
 _INNER_SLASH = re.compile(r"/(?!\Z)")
 _LOOSE_BACKSLASH = re.compile(r"(?:[^\\]|\A)\\\Z")
+# What a backslash stands before means what it means in an expression.
+_TOKEN = re.compile(r"(?P<escaped>\\+[$.|*+(){^]?)|/\*\*(?=/|\Z)|\*+|[\s\S]")
+_CLASS = re.compile(r"(\\?)\[([^\]/]*?)(\\*)(\Z|\])")
 _RANGE = re.compile("([0-z])-([0-z])")
-_TOKEN = re.compile(r"/\*\*(?=/|\Z)|\\.|\*+|\?|\[[^\]/]*(?:\]|\Z)|[\s\S]")
-_ANY_FOLDERS = re.compile(r"/?\*\*/")
+_ENDING_STAR = re.compile(r"(\\/)?\\\*\Z")
 
-_SPECIAL = re.compile(r"[\\\[^&~|]|-(?=-)")
-
-_NEVER = "(?!)"
-_ENDS = r"(?=\Z|/\Z)"
+_ENDS = r"(?=$|\/$)"
+_LINE_ENDS = "\n\r\u2028\u2029"
 
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
     shows: bool
-    pattern: re.Pattern[str]
+    pattern: Pattern | None
+
+
+class _UnreadableRule(Exception):
+    """The client's expression for a rule is none: it fails when a path comes to the rule, and shows that path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,10 @@ class IgnoreRules:
             return False
         parts = path.split("/")
         folders = ("/".join(parts[:depth]) + "/" for depth in range(1, len(parts)))
-        return any(self._match(place) for place in (*folders, path))
+        try:
+            return any(self._match(place) for place in (*folders, path))
+        except _UnreadableRule:
+            return False
 
     def hidden_argument(self, command: str) -> str | None:
         """Return the first hidden file that a reading command names, or None."""
@@ -73,7 +83,11 @@ class IgnoreRules:
     def _match(self, place: str) -> bool:
         hidden = False
         for rule in self.rules:
-            if rule.shows == hidden and rule.pattern.search(place):
+            if rule.shows != hidden:
+                continue
+            if rule.pattern is None:
+                raise _UnreadableRule
+            if rule.pattern.search(place):
                 hidden = not rule.shows
         return hidden
 
@@ -96,53 +110,53 @@ def _rule(line: str) -> _Rule:
     body = line[1:] if shows else line
     if body.startswith(("\\!", "\\#")):
         body = body[1:]
-    # A mark without a pattern takes everything back.
-    return _Rule(shows, re.compile(_expression(body) if body else "", re.IGNORECASE))
+    return _Rule(shows, compiled(_expression(body), any_case=True))
 
 
 def _expression(body: str) -> str:
-    anchored = _INNER_SLASH.search(body) is not None
-    body = _ENDING_BLANKS.sub(lambda found: found[1] + (" " if found[2] else ""), body.removeprefix("\ufeff"))
-    if leading := _ANY_FOLDERS.match(body):
-        start, body = r"\A(?:.*/)?", body[leading.end() :]
-    else:
-        start = r"\A" if anchored or body.startswith("/") else r"(?:\A|/)"
-        body = body.removeprefix("/")
-    inside = "".join(_parts(body))
-    if body.endswith("*") and not body.endswith("/**"):
-        return start + inside
-    return f"{start}{inside}" + (r"\Z" if body.endswith("/") else _ENDS)
+    has_inner_slash = _INNER_SLASH.search(body) is not None
+    body = _ENDING_BLANKS.sub(lambda blanks: blanks[1] + (" " if blanks[2] else ""), body.removeprefix("\ufeff"))
+    if not body:
+        # A mark and blanks are a rule for everything.
+        return ""
+    body = _ESCAPED_BLANK.sub(lambda blank: blank[1][len(blank[1]) % 2 :] + " ", body)
+    start = "^" if has_inner_slash or body.startswith("/") else r"(?:^|\/)"
+    rest = body.removeprefix("/")
+    if rest.startswith("**/"):
+        start, rest = r"^(?:.*\/)?", rest.removeprefix("**/")
+    return _ended(_CLASS.sub(_read_class, start + "".join(_parts(rest))))
 
 
 def _parts(body: str) -> Iterator[str]:
-    for found in _TOKEN.finditer(body):
-        yield _part(found[0], found.end() == len(body), found.start() > 0 and body[found.start() - 1] == "/")
+    for token in _TOKEN.finditer(body):
+        yield token[0] if token["escaped"] else _part(token[0], body[token.end() : token.end() + 1])
 
 
-def _part(token: str, is_last: bool, follows_slash: bool) -> str:
+def _part(token: str, next_char: str) -> str:
     if token == "/**":
-        return "/.+" if is_last else "(?:/[^/]+)*"
-    if token.startswith("*") and not is_last:
-        return "[^/]*"
-    # That library reads even an escaped star as a wildcard when it comes last.
-    if token.startswith("*") or (token == "\\*" and is_last):
-        return f"[^/]{'*' if token.startswith('**') or not follows_slash else '+'}{_ENDS}"
+        return r"(?:\/[^\/]+)*" if next_char else r"\/.+"
+    if token.startswith("*"):
+        if next_char and next_char not in _LINE_ENDS:
+            return r"[^\/]*"
+        return r"[^\/]*\*" if len(token) > 1 else r"\*"
     if token == "?":
         return "[^/]"
-    if token.startswith("["):
-        return _class(token)
-    if token == "\\?":
-        return _NEVER
-    return re.escape(token[-1])
+    return f"\\{token}" if token in "$.|+(){^/" else token
 
 
-def _class(token: str) -> str:
-    members = _RANGE.sub(lambda found: found[0] if found[1] <= found[2] else "", token[1:-1])
-    if not token.endswith("]") or not members:
-        return _NEVER
-    escaped = _SPECIAL.sub(r"\\\g<0>", members)
-    try:
-        re.compile(f"[{escaped}]")
-    except re.error:
-        return _NEVER
-    return f"[{escaped}]"
+def _read_class(match: re.Match[str]) -> str:
+    escape, members, backslashes, end = match.groups()
+    is_closed = end == "]" and len(backslashes) % 2 == 0
+    if escape:
+        return f"\\[{members}{backslashes[len(backslashes) % 2 :]}{end}"
+    if not is_closed:
+        return "[]"
+    members = _RANGE.sub(lambda ends: ends[0] if ends[1] <= ends[2] else "", members)
+    return f"[{members}{backslashes}]"
+
+
+def _ended(expression: str) -> str:
+    if expression.endswith("*"):
+        # The library reads even an escaped star as a wildcard when it comes last.
+        return _ENDING_STAR.sub(lambda star: f"{star[1]}[^/]+{_ENDS}" if star[1] else f"[^/]*{_ENDS}", expression)
+    return expression + ("$" if expression.endswith("/") else _ENDS)

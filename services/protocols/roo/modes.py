@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from services.protocols.roo.patterns import compiled
+from services.protocols.javascript.patterns import compiled
 from services.protocols.roo_xml.tools import ALWAYS_AVAILABLE, GROUPS, OPT_IN_EDIT_TOOLS, TOOL_NAMES
 
 Refusal = Literal["unknown_tool", "not_allowed_in_mode", "file_pattern"]

@@ -41,9 +41,40 @@ from services.protocols.roo.ignored_files import ignore_rules
         ("secret/*\n!secret/ok", ["secret/no"], ["secret/ok"]),
         ("*\n!", [], ["a", "a/b"]),
         ("x", [".rooignore", "a/.rooignore"], []),
+        ("\\w", ["q", "w/x"], ["-", "ab"]),
+        ("\\d\\d", ["12"], ["dd", "1"]),
+        ("a\\b", ["a", "x/a"], ["ab"]),
+        ("\\bin", ["in", "a/in"], ["bin", "n"]),
+        ("\\s", [], ["s"]),
+        ("\\n", [], ["n", "a"]),
+        ("[\\w]x", ["ax", "_x"], ["\\x", "-x"]),
+        ("[\\]x]", [], ["]", "x", "\\", "[x]"]),
+        ("x[\\]y]", [], ["x]", "xy", "x\\"]),
+        ("[a/b]x", [], ["a/bx", "x"]),
+        ("[*]", ["[]", "]", "[[]"], ["*]", "*", "a"]),
+        ("a\\\\*b", ["ab", "a\\b", "a\\\\b"], ["axb", "a*b"]),
+        ("***x", ["x", "abx"], ["a"]),
+        ("a\\  b", ["a  b"], ["a b"]),
+        ("*\n! ", [], ["a", "a/b"]),
+        ("\ufeff/a", ["a"], ["b/a"]),
     ],
 )
 def test_patterns_hide_what_they_hide_in_the_clients_library(rules: str, hidden: list[str], shown: list[str]) -> None:
+    compiled = ignore_rules(rules)
+    assert [path for path in hidden if not compiled.hide(path)] == []
+    assert [path for path in shown if compiled.hide(path)] == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "hidden", "shown"),
+    [
+        ("[a/b\n*.key", [], ["x.key", "y"]),
+        ("*.key\n[a/b", ["x.key"], ["y"]),
+        ("secret\n![x/", [], ["secret", "secret/x", "other"]),
+        ("a\n(b\n*.key", ["a", "(b", "x.key"], ["b"]),
+    ],
+)
+def test_a_path_that_comes_to_an_unreadable_rule_is_shown(rules: str, hidden: list[str], shown: list[str]) -> None:
     compiled = ignore_rules(rules)
     assert [path for path in hidden if not compiled.hide(path)] == []
     assert [path for path in shown if compiled.hide(path)] == []

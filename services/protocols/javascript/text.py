@@ -1,4 +1,4 @@
-"""String rules of the client's language where they differ from Python's."""
+"""String rules of ECMAScript where they differ from Python's."""
 
 from __future__ import annotations
 
