@@ -90,7 +90,7 @@ def _change(call: Call, change: FileChange) -> Result:
         return call.offered(lambda: _delete(call, change.path))
     if change.after == change.before:
         return Result("accepted", (), f"Nothing had to be changed in {change.path}.")
-    if change.move_to is None:
+    if not change.move_to:
         return call.offered(writer(call, change.path, change.after))
     return _move(call, change.path, change.move_to, change.after)
 

@@ -168,6 +168,11 @@ def test_a_file_moved_onto_itself_is_gone(place: str) -> None:
     assert (outcome.calls[0].verdict, changed(state)) == ("accepted", {"a.txt": None})
 
 
+def test_a_move_to_no_place_is_a_change_where_the_file_is() -> None:
+    outcome, state = take(*move(""))
+    assert (outcome.calls[0].verdict, changed(state)) == ("accepted", {"a.txt": CHANGED})
+
+
 def test_a_move_replaces_the_file_that_is_there() -> None:
     assert changed(take(*move("b.txt"))[1]) == {"a.txt": None, "b.txt": CHANGED}
 
