@@ -71,6 +71,7 @@ class Fault(StrEnum):
     SEVERAL_MATCHES = "several_matches"
     COUNT_MISMATCH = "count_mismatch"
     FILE_EXISTS = "file_exists"
+    WRITE_PROTECTED = "write_protected"
     TOOL_FAILED_BEFORE_COMPLETION = "tool_failed_before_completion"
     OPEN_TODOS = "open_todos"
     CALL_FAILED = "call_failed"

@@ -79,6 +79,7 @@ class CallOutcome:
         reply: text that the model gets for the call; empty where the client says nothing.
         call_id: id of the function call that it answers, if it has one.
         title: how the client heads the reply, where it does.
+        is_partial: some of the call's work was not done, which the client's answer does not tell.
     """
 
     tool: str
@@ -87,6 +88,7 @@ class CallOutcome:
     reply: str = ""
     call_id: str = ""
     title: str = ""
+    is_partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

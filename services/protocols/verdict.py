@@ -101,7 +101,7 @@ _TABLE: tuple[tuple[LayerName, Cause, str], ...] = (
     (LayerName.RIGHT_ARGUMENTS, Cause.WRONG_ARGUMENTS, "wrong_arguments free_text"),
     (LayerName.EFFECT, Cause.EFFECT_FAILED, "file_not_found is_directory range_beyond_end ignored_file"),
     (LayerName.EFFECT, Cause.EFFECT_FAILED, "diff_failed no_match identical empty_search some_parts_failed"),
-    (LayerName.EFFECT, Cause.EFFECT_FAILED, "several_matches count_mismatch file_exists"),
+    (LayerName.EFFECT, Cause.EFFECT_FAILED, "several_matches count_mismatch file_exists write_protected"),
     (LayerName.EFFECT, Cause.EFFECT_FAILED, "tool_failed_before_completion open_todos call_failed"),
     (LayerName.EFFECT, Cause.WRONG_RESULT, "wrong_result"),
     (LayerName.TASK_DONE, Cause.STOPPED, "stopped mistake_limit repeated_call turn_budget"),

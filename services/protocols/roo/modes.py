@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from services.protocols.javascript import trim
 from services.protocols.javascript.patterns import compiled
 from services.protocols.roo_xml.tools import ALWAYS_AVAILABLE, GROUPS, OPT_IN_EDIT_TOOLS, TOOL_NAMES
 
@@ -16,10 +18,13 @@ Params = Mapping[str, str]
 _MCP_PREFIX = "mcp_"
 """Begins the name of a server's tool when it is called by itself."""
 
+_PATH_ELEMENT = re.compile("<path>([^<]+)</path>")
 
-def path_parameter(tool: str, params: Params) -> Iterable[str]:
-    """Return the path that a call edits: its `path`."""
-    return (params.get("path", ""),)
+
+def xml_paths(tool: str, params: Params) -> Iterable[str]:
+    """Return the paths that a call of an XML client edits: its `path`, and those that its `args` names."""
+    named = map(trim, _PATH_ELEMENT.findall(params.get("args", "")))
+    return (params.get("path", ""), *(path for path in named if ">" not in path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +37,10 @@ class ToolRules:
         opt_in: editing tools that only the model's own settings bring in.
         always_available: tools that every mode offers.
         edit_parameters: parameters of which one must be there before a path pattern counts.
-        edited_paths: from a tool and its parameters to the paths that the call edits.
+        edited_paths: from a tool and its parameters to the paths that the call edits; empty ones do not count.
         aliases: other names of tools that groups, opt-in and switches know by their own.
         switches_first: a switched-off tool stays off even if it is always available.
+        knows_names: an unknown name is refused as such, and one like a server's tool is let through as that tool.
     """
 
     names: Collection[str]
@@ -42,9 +48,10 @@ class ToolRules:
     opt_in: Collection[str]
     always_available: Collection[str]
     edit_parameters: tuple[str, ...]
-    edited_paths: Callable[[str, Params], Iterable[str]] = path_parameter
+    edited_paths: Callable[[str, Params], Iterable[str]] = xml_paths
     aliases: Mapping[str, str] = field(default_factory=dict)
     switches_first: bool = False
+    knows_names: bool = True
 
 
 XML_RULES = ToolRules(
@@ -52,9 +59,7 @@ XML_RULES = ToolRules(
     groups=GROUPS,
     opt_in=OPT_IN_EDIT_TOOLS,
     always_available=ALWAYS_AVAILABLE,
-    edit_parameters=(
-        *("diff", "content", "operations", "patch", "old_string", "new_string", "prompt", "line", "search"),
-    ),
+    edit_parameters=("diff", "content", "operations", "search", "replace", "args", "line"),
 )
 """The rules of the XML client."""
 
@@ -98,10 +103,14 @@ def mode_from_document(document: Mapping[str, object]) -> Mode:
     if not isinstance(slug, str) or not isinstance(groups, Sequence) or isinstance(groups, str):
         raise BadMode("a mode needs a slug and a list of groups")
     entries = [_group(entry) for entry in groups]
-    patterns = {name: pattern for name, pattern in entries if pattern is not None}
+    # The first entry of a group is the one that counts.
+    patterns = dict(reversed(entries))
     name = document.get("name")
     return Mode(
-        slug, name if isinstance(name, str) else slug, tuple(name for name, _ in entries), MappingProxyType(patterns)
+        slug,
+        name if isinstance(name, str) else slug,
+        tuple(name for name, _ in entries),
+        MappingProxyType({name: pattern for name, pattern in patterns.items() if pattern is not None}),
     )
 
 
@@ -142,7 +151,7 @@ def refusal(
         requirements: False by tool name switches a tool off.
         rules: the client's.
     """
-    if tool not in rules.names and not tool.startswith(_MCP_PREFIX):
+    if rules.knows_names and tool not in rules.names and not tool.startswith(_MCP_PREFIX):
         return "unknown_tool"
     is_off = any(requirements.get(name) is False for name in (tool, rules.aliases.get(tool, tool)))
     if tool in rules.always_available:
@@ -153,7 +162,7 @@ def refusal(
 
 
 def _in_groups(tool: str, mode: Mode, params: Params, included: Collection[str], rules: ToolRules) -> Refusal | None:
-    if tool.startswith(_MCP_PREFIX):
+    if rules.knows_names and tool.startswith(_MCP_PREFIX):
         return None if "mcp" in mode.groups else "not_allowed_in_mode"
     name = rules.aliases.get(tool, tool)
     is_in = name in rules.opt_in and name in {rules.aliases.get(other, other) for other in included}

@@ -161,8 +161,9 @@ def _effect(turn: _Turn, matches: Sequence[Match]) -> Layer:
     for match in matches:
         assert match.place is not None
         outcome, span = turn.outcomes[match.place], turn.calls[match.place].written.span
-        if match.due.files and (outcome.verdict != "accepted" or "some_parts_failed" in outcome.codes):
-            sentence = f"{outcome.tool} fails ({', '.join(outcome.codes)})."
+        is_partial = outcome.is_partial or "some_parts_failed" in outcome.codes
+        if match.due.files and (outcome.verdict != "accepted" or is_partial):
+            sentence = f"{outcome.tool} fails ({', '.join(outcome.codes or ('some_parts_failed',))})."
             return _failed(LayerName.EFFECT, (Fault.DIFF_FAILED, sentence, span))
         for path, text in match.due.files.items():
             if not _same_text(turn.files.get(path, ""), text):

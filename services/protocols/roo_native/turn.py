@@ -77,7 +77,8 @@ class _Turn:
 
     @staticmethod
     def _outcome(call: ToolCall, result: Result) -> CallOutcome:
-        return CallOutcome(call.name, result.verdict, result.codes, result.reply, call.call_id)
+        outcome = (call.name, result.verdict, result.codes, result.reply, call.call_id)
+        return CallOutcome(*outcome, is_partial=result.is_partial)
 
     def _take(self, call: ToolCall) -> Result:
         if self._denied:
@@ -122,9 +123,14 @@ class _Turn:
         return self._count(tool, _TOOLS[tool](Call(tool, call.name, arguments, self._state, self._failed)))
 
     def _count(self, tool: str, result: Result) -> Result:
-        if result.counter != "keep":
-            self._state.mistakes = self._state.mistakes + 1 if result.counter == "mistake" else 0
-        self._failures.update([tool] if result.records_failure else [])
+        if result.counter == "mistake":
+            self._state.mistakes += max(1, result.num_failures)
+        elif result.counter == "reset":
+            self._state.mistakes = 0
+        if result.num_failures:
+            self._failures[tool] += result.num_failures
+        if result.counts_twice:
+            self._attempts[tool] += 1
         self._failed = self._failed or result.fails_turn
         self._denied = result.is_denied
         if result.completed is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from json import loads
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +14,7 @@ from services.protocols.roo.modes import find_mode, refusal
 from services.protocols.roo.paths import is_outside, same_path
 from services.protocols.roo.repetition import is_repeated_too_often
 from services.protocols.roo_native.parse import CallError, McpCall, parse_call
+from services.protocols.roo_native.parse.values import write_json
 from services.protocols.roo_native.tools import NATIVE_RULES
 from services.protocols.roo_native.turn import take_turn
 from services.protocols.turn import Answer, ClientState, ToolCall
@@ -27,8 +29,13 @@ def typed_call(given: Given) -> object:
     except CallError as bad:
         return {"ok": False, "code": bad.code}
     if isinstance(call, McpCall):
-        return {"ok": True, "kind": "mcp", "server": call.server, "tool": call.tool, "args": call.arguments}
-    return {"ok": True, "kind": "tool", "name": call.name, "args": call.arguments}
+        return {"ok": True, "kind": "mcp", "server": call.server, "tool": call.tool, "args": _json(call.arguments)}
+    return {"ok": True, "kind": "tool", "name": call.name, "args": _json(call.arguments)}
+
+
+def _json(value: object) -> object:
+    """Return `value` as it reads after being written as JSON, in which numbers beyond all doubles become null."""
+    return loads(write_json(value))
 
 
 def applied_diff(given: Given) -> object:
@@ -104,6 +111,7 @@ def _state(given: Given, files: Mapping[str, str]) -> ClientState:
         model_id=given.get("model_id", "local-model"),
         mistakes=given.get("mistakes", 0),
         denied_tools=frozenset(("execute_command",)),
+        included_tools=frozenset(given.get("included_tools", ())),
     )
 
 

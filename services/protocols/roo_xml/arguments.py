@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from services.protocols.javascript import parse_json
+from services.protocols.javascript import SPACES, parse_json
 from services.protocols.roo_xml.nested import lenient_xml
 from services.protocols.roo_xml.nested.lenient_xml import Unreadable, Value
 from services.protocols.roo_xml.tools import CLASSIC_TOOLS, TOOLS
 
 Arguments = dict[str, object]
+Number = int | float
+"""A double, given as int as long as it stands for that number alone."""
 
 _RANGE = re.compile("([0-9]+)-([0-9]+)")
-_LEADING_INT = re.compile(r"\s*([+-]?[0-9]+)")
-_MAX_SAFE_DIGITS = 300
+_LEADING_INT = re.compile(rf"[{SPACES}]*([+-]?[0-9]+)")
+_MAX_EXACT = 2**53
 
 
 class BadNestedValue(ValueError):
@@ -47,7 +50,7 @@ def typed_arguments(tool: str, params: Mapping[str, str]) -> Arguments:
         return {"path": params.get("path", ""), "recursive": params.get("recursive", "").lower() == "true"}
     spec = TOOLS.get(tool) or CLASSIC_TOOLS[tool]
     result: Arguments = {name: params.get(name, "") for name in (*spec.required, *spec.demanded)}
-    result.update({name: params[name] for name in spec.optional if name in params})
+    result.update({name: params[name] for name in (*spec.optional, *spec.ignored) if name in params})
     for name, read in _TYPED.items():
         if name in result:
             result[name] = read(str(result[name]))
@@ -58,9 +61,14 @@ def _text_or_none(text: str) -> str | None:
     return text or None
 
 
-def _count(text: str) -> int | None:
+def _count(text: str) -> Number | None:
+    return leading_number(text) if text else None
+
+
+def leading_number(text: str) -> Number:
+    """Return the whole number that `text` begins with, as `parseInt(text, 10)` reads it; NaN without one."""
     found = _LEADING_INT.match(text)
-    return _number(found[1]) if found else None
+    return _number(found[1]) if found else math.nan
 
 
 def _operations(text: str) -> object:
@@ -104,16 +112,14 @@ def _file(element: dict[str, Value]) -> dict[str, object]:
     return {"path": element["path"], "line_ranges": ranges}
 
 
-def _number(digits: str) -> int:
-    return int(digits[:_MAX_SAFE_DIGITS])
+def _number(digits: str) -> Number:
+    value = float(digits)
+    return int(value) if abs(value) <= _MAX_EXACT else value
 
 
-def _legacy_range(params: Mapping[str, str]) -> list[list[int]]:
-    first, last = (_LEADING_INT.match(params.get(name, "")) for name in ("start_line", "end_line"))
-    if not first or not last:
-        return []
-    bounds = [_number(first[1]), _number(last[1])]
-    return [bounds] if min(bounds) > 0 else []
+def _legacy_range(params: Mapping[str, str]) -> list[list[Number]]:
+    bounds = [leading_number(params.get(name, "")) for name in ("start_line", "end_line")]
+    return [bounds] if all(bound > 0 for bound in bounds) else []
 
 
 def _suggestions(text: str) -> list[dict[str, str]]:

@@ -74,6 +74,7 @@ _CLASSIC_RULES = replace(
         "edit": (*XML_RULES.groups["edit"], "insert_content"),
     },
     opt_in=(),
+    knows_names=False,
 )
 
 REFERENCE = Edition(CLIENT_VERSION, False, TOOLS, PARAMETER_NAMES, XML_RULES)

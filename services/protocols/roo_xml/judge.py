@@ -158,8 +158,8 @@ def _offered(turn: _Turn) -> _Fault | None:
     if reason is None:
         return None
     if reason == "file_pattern":
-        path = call.params.get("path", "")
-        return Fault.FILE_PATTERN, f"Mode {state.mode} may not edit {path}.", call.span
+        paths = ", ".join(filter(None, turn.edition.mode_rules.edited_paths(call.name, call.params)))
+        return Fault.FILE_PATTERN, f"Mode {state.mode} may not edit {paths}.", call.span
     return Fault.NOT_ALLOWED_IN_MODE, f"Mode {state.mode} does not offer {call.name}.", call.span
 
 
@@ -184,7 +184,9 @@ def _right_tool(turn: _Turn) -> _Fault | None:
 
 
 def _right_arguments(turn: _Turn) -> _Fault | None:
-    arguments = typed_arguments(turn.call.name, turn.call.params)
+    ignored = turn.edition.tools[turn.call.name].ignored
+    params = {name: value for name, value in turn.call.params.items() if name not in ignored}
+    arguments = typed_arguments(turn.call.name, params)
     problem = argument_problem(turn.case.expected, arguments)
     return (problem[0], f"In {turn.call.name}, {problem[2]}", turn.call.span) if problem else None
 

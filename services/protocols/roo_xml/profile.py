@@ -18,7 +18,7 @@ from services.protocols.roo_xml.editions import CLASSIC, REFERENCE
 from services.protocols.roo_xml.judge import judge
 from services.protocols.roo_xml.rules.style import style_problems
 from services.protocols.roo_xml.tools import DRILLED_TOOLS
-from services.protocols.roo_xml.vectors import OPERATIONS
+from services.protocols.roo_xml.vectors import CLASSIC_OPERATIONS, OPERATIONS
 from services.protocols.suites import Suite
 from services.protocols.suites.stored import stored_suites
 from services.protocols.turn import Answer, ClientState, TurnOutcome
@@ -35,11 +35,11 @@ class RooXml(RooProfile):
     closed_tools: Collection[str] = cases.CLOSED_TOOLS
 
     def __init__(self, *, classic: bool = False) -> None:
-        """Choose the client: the reference, or the classic one, for which no vectors are recorded."""
+        """Choose the client: the reference, or the classic one."""
         self.edition = CLASSIC if classic else REFERENCE
         self.id = "roo_xml_classic" if classic else "roo_xml"
         self.version = self.edition.version
-        self.vector_operations = {} if classic else OPERATIONS
+        self.vector_operations = CLASSIC_OPERATIONS if classic else OPERATIONS
 
     @property
     def digest(self) -> str:

@@ -67,16 +67,18 @@ class ToolSpec:
         required: parameters without which the client refuses the call.
         demanded: parameters that the prompt demands beyond those.
         optional: parameters that may be left out.
+        ignored: parameters of an older form, which the client still reads and makes nothing of.
     """
 
     name: str
     required: tuple[str, ...]
     demanded: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """All parameters that belong to the tool."""
+        """All parameters that belong to the tool today."""
         return (*self.required, *self.demanded, *self.optional)
 
 
@@ -94,7 +96,7 @@ _SPECS = (
     ToolSpec("use_mcp_tool", ("server_name", "tool_name"), optional=("arguments",)),
     ToolSpec("access_mcp_resource", ("server_name", "uri")),
     ToolSpec("ask_followup_question", ("question",), ("follow_up",)),
-    ToolSpec("attempt_completion", ("result",)),
+    ToolSpec("attempt_completion", ("result",), ignored=("command",)),
     ToolSpec("switch_mode", ("mode_slug",), ("reason",)),
     ToolSpec("new_task", ("mode", "message"), optional=("todos",)),
     ToolSpec("update_todo_list", (), ("todos",)),
@@ -107,10 +109,13 @@ _SPECS = (
 
 TOOLS = MappingProxyType({spec.name: spec for spec in _SPECS})
 
-_CLASSIC_WRITE = ToolSpec("write_to_file", ("path", "content"), ("line_count",))
+_CHANGED_SPECS = (
+    ToolSpec("write_to_file", ("path", "content"), ("line_count",)),
+    ToolSpec("browser_action", ("action",), optional=("url", "coordinate", "size", "text")),
+)
 _CLASSIC_SPECS = (
-    *(spec for spec in _SPECS if spec.name not in (*OPT_IN_EDIT_TOOLS, _CLASSIC_WRITE.name)),
-    _CLASSIC_WRITE,
+    *(spec for spec in _SPECS if spec.name not in (*OPT_IN_EDIT_TOOLS, *(spec.name for spec in _CHANGED_SPECS))),
+    *_CHANGED_SPECS,
     ToolSpec("insert_content", ("path", "line", "content")),
     ToolSpec("list_code_definition_names", ("path",)),
 )

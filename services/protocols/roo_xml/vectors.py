@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import cast
 
@@ -17,6 +19,7 @@ from services.protocols.roo.repetition import is_repeated_too_often
 from services.protocols.roo_xml.arguments import BadNestedValue, typed_arguments
 from services.protocols.roo_xml.client.call import Call
 from services.protocols.roo_xml.client.dispatch import canonical, scrolls, take_calls
+from services.protocols.roo_xml.editions import CLASSIC, REFERENCE, Edition
 from services.protocols.roo_xml.parse import Block, TextBlock, ToolBlock, parse
 from services.protocols.turn import ClientState
 
@@ -26,10 +29,10 @@ MAX_SPELLED_OUT = 20_000
 """A longer value of a block is given by length and digest."""
 
 
-def _parse(given: Input) -> object:
+def _parse(edition: Edition, given: Input) -> object:
     pieces = cast(Sequence[tuple[str, int]], given.get("pieces", ()))
     text = cast(str, given["text"]) if "text" in given else "".join(piece * count for piece, count in pieces)
-    return {"blocks": [_block(block) for block in parse(text)]}
+    return {"blocks": [_block(block) for block in parse(text, edition)]}
 
 
 def _block(block: Block) -> object:
@@ -46,14 +49,26 @@ def _value(value: str) -> object:
     return {"length": length, "sha256": hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()}
 
 
-def _args(given: Input) -> object:
+def _args(edition: Edition, given: Input) -> object:
+    tool = cast(str, given["tool"])
+    if tool not in edition.tools:
+        raise ValueError(f"the client has no tool {tool!r}")
     try:
-        return {"ok": True, "args": typed_arguments(cast(str, given["tool"]), cast(Mapping[str, str], given["params"]))}
+        return {"ok": True, "args": _json(typed_arguments(tool, cast(Mapping[str, str], given["params"])))}
     except BadNestedValue:
         return {"ok": False, "code": "bad_xml"}
 
 
-def _diff(given: Input) -> object:
+def _json(value: object) -> object:
+    """Return `value` as it reads after being written as JSON, in which numbers beyond all doubles become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _json(entry) for key, entry in value.items()}
+    return [_json(entry) for entry in value] if isinstance(value, list) else value
+
+
+def _diff(edition: Edition, given: Input) -> object:
     threshold = cast(float, given.get("threshold", 1.0))
     outcome = apply_diff(cast(str, given["original"]), cast(str, given["diff"]), threshold=threshold)
     ending = {"code": outcome.fault} if outcome.content is None else {"content": outcome.content}
@@ -61,36 +76,37 @@ def _diff(given: Input) -> object:
     return {"applied": outcome.content is not None, "failed": failed, **ending}
 
 
-def _validate(given: Input) -> object:
+def _validate(edition: Edition, given: Input) -> object:
     code = refusal(
         cast(str, given["tool"]),
         find_mode(cast(str, given["mode"]), _modes(given)),
         cast(Mapping[str, str], given["params"]),
         included_tools=cast(Sequence[str], given.get("included_tools", ())),
         requirements=cast(Mapping[str, bool], given.get("requirements", {})),
+        rules=edition.mode_rules,
     )
     return {"allowed": False, "code": code} if code else {"allowed": True}
 
 
-def _todos(given: Input) -> object:
+def _todos(edition: Edition, given: Input) -> object:
     return {"items": [list(item) for item in read_checklist(cast(str, given["text"]))[0]]}
 
 
-def _repeat(given: Input) -> object:
+def _repeat(edition: Edition, given: Input) -> object:
     state = ClientState(mistake_limit=cast(int, given.get("limit", 3)))
     allowed = []
     for entry in cast(Sequence[Mapping[str, object]], given["calls"]):
-        call = Call(cast(str, entry["name"]), cast(Mapping[str, str], entry["params"]), state)
+        call = Call(cast(str, entry["name"]), cast(Mapping[str, str], entry["params"]), state, edition)
         allowed.append(scrolls(call) or not is_repeated_too_often(state, canonical(call)))
     return {"allowed": allowed}
 
 
-def _turn(given: Input) -> object:
+def _turn(edition: Edition, given: Input) -> object:
     files = {same_path(path): text for path, text in cast(Mapping[str, str], given.get("files", {})).items()}
     state = _state(given, files)
     # Reasoning is split off by the connection, which the recorded turns do not pass.
-    blocks = [block for block in parse(cast(str, given["text"])) if isinstance(block, ToolBlock)]
-    outcome = take_calls(state, blocks)
+    blocks = [block for block in parse(cast(str, given["text"]), edition) if isinstance(block, ToolBlock)]
+    outcome = take_calls(state, blocks, edition)
     if not outcome.used_tool:
         return {"used_tool": False, "codes": list(outcome.codes)}
     return {
@@ -125,7 +141,7 @@ def _modes(given: Input) -> Sequence[Mapping[str, object]]:
     return cast(Sequence[Mapping[str, object]], given.get("custom_modes", ()))
 
 
-OPERATIONS: Mapping[str, Callable[[Input], object]] = MappingProxyType(
+_QUESTIONS: Mapping[str, Callable[[Edition, Input], object]] = MappingProxyType(
     {
         "parse": _parse,
         "args": _args,
@@ -136,4 +152,14 @@ OPERATIONS: Mapping[str, Callable[[Input], object]] = MappingProxyType(
         "turn": _turn,
     }
 )
+
+
+def _operations(edition: Edition) -> Mapping[str, Callable[[Input], object]]:
+    return MappingProxyType({name: partial(question, edition) for name, question in _QUESTIONS.items()})
+
+
+OPERATIONS = _operations(REFERENCE)
 """By the stem of a vector file's name; `similarity` of a diff is informative and left out."""
+
+CLASSIC_OPERATIONS = _operations(CLASSIC)
+"""The same questions to the classic client."""

@@ -38,7 +38,8 @@ def layers_of_calls(profile: Profile, case: Case, turns: Sequence[Turn]) -> list
 
 
 def _work(turn: Turn) -> list[ToolCall]:
-    done = {call.call_id for call in turn.outcome.calls if call.verdict == "accepted" and not call.codes}
+    calls = (call for call in turn.outcome.calls if call.verdict == "accepted")
+    done = {call.call_id for call in calls if not call.codes and not call.is_partial}
     return [call for call in turn.answer.calls if call.call_id in done]
 
 

@@ -11,7 +11,7 @@ from services.protocols.cases import Case, Goal
 from services.protocols.session.calls import layers_of_calls
 from services.protocols.session.memory import case_at, forgive, state_of
 from services.protocols.session.play import Stop, Transcript, Turn
-from services.protocols.turn import Answer, ClientState, TurnOutcome
+from services.protocols.turn import Answer, CallOutcome, ClientState, TurnOutcome
 from services.protocols.verdict import (
     FORM_LAYERS,
     Fault,
@@ -104,11 +104,17 @@ def _clients_findings(verdict: Verdict, outcome: TurnOutcome) -> Iterator[Layer]
         return
     failed = {layer.name for layer in verdict.layers if layer.status is LayerStatus.FAILED}
     for call in outcome.calls:
-        for code in call.codes:
+        for code in (*call.codes, *(["some_parts_failed"] if call.is_partial else [])):
             meaning = fault_of_code(code)
             if meaning and meaning[0] not in failed:
                 failed.add(meaning[0])
-                yield Layer(meaning[0], LayerStatus.FAILED, meaning[1], f"The client answers {call.tool} with {code}.")
+                yield Layer(meaning[0], LayerStatus.FAILED, meaning[1], _sentence(call, code))
+
+
+def _sentence(call: CallOutcome, code: str) -> str:
+    if code in call.codes:
+        return f"The client answers {call.tool} with {code}."
+    return f"The client did only a part of {call.tool}."
 
 
 def _merged(layers: Sequence[Layer]) -> Layer:

@@ -38,6 +38,27 @@ def test_all_vectors_below_a_folder_are_run(tmp_path: Path) -> None:
     assert "3 passed, 0 failed, 0 lines not read." in out
 
 
+@pytest.mark.parametrize("profile", ["roo_xml", "roo_xml_classic", "roo_native"])
+def test_the_clients_of_roo_are_checked_alike(tmp_path: Path, profile: str) -> None:
+    given = {"tool": "write_to_file", "mode": "architect", "params": {"path": "a.py", "content": "x"}}
+    refused = {"allowed": False, "code": "file_pattern"}
+    write(
+        tmp_path,
+        {"id": "1", "family": "f", "input": given, "expected": refused},
+        {"id": "2", "family": "f", "input": {**given, "mode": "code"}, "expected": refused},
+        name=f"{profile}/validate.jsonl",
+    )
+    silent = {"used_tool": False, "codes": ["no_tool"]}
+    write(
+        tmp_path,
+        {"id": "1", "family": "f", "input": {"text": "Hi", "calls": []}, "expected": silent},
+        name=f"{profile}/turn.jsonl",
+    )
+    code, out, _ = check(tmp_path)
+    assert code == 1
+    assert "2 passed, 1 failed, 0 lines not read." in out
+
+
 def test_one_folder_and_one_file_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, *VECTORS[:2])
     assert check(path)[0] == check(path.parent)[0] == 0

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.protocols.javascript import SPACE_CLASS as S
+from services.protocols.roo.diff.line_numbers import line_number
 
 _HEAD = re.compile(
     rf"(?:^|\n)(?<!\\)<<<<<<< SEARCH>?{S}*\n(:start_line:{S}*([0-9]+){S}*\n)?(:end_line:{S}*[0-9]+{S}*\n)?"
@@ -47,7 +48,7 @@ def _blocks(diff: str) -> Iterator[DiffBlock]:
             return
         search, replace, position = parts
         yield DiffBlock(
-            start_line=int(head[2][:300]) if head[2] else 0,
+            start_line=line_number(head[2]) if head[2] else 0,
             search=search,
             replace=replace,
             has_start_line=head[1] is not None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 
 from services.protocols.javascript import SPACE_CLASS as S
@@ -34,7 +35,12 @@ def both_numbered(search: str, replace: str) -> bool:
 def first_number(text: str) -> int:
     """Return the number in front of the first line of numbered text."""
     found = _FIRST_NUMBER.match(text)
-    return int(found[1][:300]) if found else 0
+    return line_number(found[1]) if found else 0
+
+
+def line_number(digits: str) -> int:
+    """Return the line that `digits` name; the client's language reads them as a double, so a huge one is rounded."""
+    return int(min(float(digits), sys.float_info.max))
 
 
 def strip_numbers(text: str, *, bare_bars: bool = False) -> str:

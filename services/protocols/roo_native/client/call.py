@@ -22,20 +22,24 @@ class Result:
 
     Attributes:
         counter: what becomes of the counter of consecutive mistakes.
-        records_failure: the failure is recorded in the tool usage.
+        num_failures: failures that are recorded in the tool usage, each of them a mistake where `counter` says so.
         fails_turn: the turn is marked as failed.
         is_denied: the user said no, so no further call is looked at.
         completed: the result that an accepted completion told.
+        counts_twice: the client records a second attempt.
+        is_partial: some of the work was not done, which the codes do not tell.
     """
 
     verdict: CallVerdict
     codes: tuple[str, ...] = ()
     reply: str = ""
     counter: Counter = "keep"
-    records_failure: bool = False
+    num_failures: int = 0
     fails_turn: bool = False
     is_denied: bool = False
     completed: str | None = None
+    counts_twice: bool = False
+    is_partial: bool = False
 
 
 @dataclass(slots=True)
@@ -72,9 +76,14 @@ class Call:
         """Return whether a file whose text is not known stands at `path`."""
         return same_path(path) in map(same_path, self.state.paths)
 
+    @property
+    def is_denied(self) -> bool:
+        """Whether the user refuses this tool."""
+        return bool(self.state.denied_tools & {self.tool, self.written})
+
     def offered(self, do: Callable[[], str], counter: Counter = "reset", *codes: str) -> Result:
         """Return the result of a call that passed its checks: the user decides, then `do` does the work."""
-        if self.state.denied_tools & {self.tool, self.written}:
+        if self.is_denied:
             return Result("accepted", ("denied_by_user",), denial(), counter, is_denied=True)
         return Result("accepted", codes, do(), counter)
 
@@ -104,7 +113,7 @@ def failed(
     code: str, sentence: str, counter: Counter = "keep", *, records_failure: bool = False, fails_turn: bool = False
 ) -> Result:
     """Return the result of a call that is answered with an error."""
-    return Result("failed", (code,), error(sentence), counter, records_failure, fails_turn)
+    return Result("failed", (code,), error(sentence), counter, int(records_failure), fails_turn)
 
 
 def missing(call: Call, name: str, *, fails_turn: bool = False, records_failure: bool = True) -> Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from services.protocols.roo.diff.apply import DiffOutcome, apply_diff
 from services.protocols.roo.file_text import decoded_for, written_text
@@ -72,7 +73,7 @@ def apply_diff_call(call: Call) -> Result:
         return hidden(path)
     original = call.state.files.get(same_path(path))
     if original is None:
-        return _without_text(call, path, fails_turn=True)
+        return _diff_without_text(call, path)
     diff = decoded_for(call.state.model_id, diff)
     outcome = apply_diff(original, diff)
     if outcome.content is None:
@@ -92,14 +93,34 @@ def _remarks(outcome: DiffOutcome) -> str:
     return remark
 
 
-def _without_text(call: Call, path: str, *, fails_turn: bool = False) -> Result:
-    """Return the result of an edit of a file whose text is not known, or that does not exist."""
+def _diff_without_text(call: Call, path: str) -> Result:
+    """Return the result of a diff for a file whose text is not known, or that does not exist."""
     if is_known_folder(call.state, same_path(path)):
         return _is_folder(path, "keep")
-    if call.exists(path):
-        return call.offered(lambda: f"{path} was changed.")
+    return call.offered(_unseen(path)) if call.exists(path) else _absent(path, fails_turn=True)
+
+
+def _unseen(path: str) -> Callable[[], str]:
+    return lambda: f"{path} was changed."
+
+
+def _absent(path: str, *, fails_turn: bool = False) -> Result:
     sentence = f"There is no file {path}. Check the path, or list the folder first."
     return failed("file_not_found", sentence, "mistake", records_failure=True, fails_turn=fails_turn)
+
+
+def _fault_of_place(call: Call, path: str, *, fails_turn: bool = False) -> Result | None:
+    """Return why a replacement finds no file to read at `path`, or None when there is one."""
+    if is_known_folder(call.state, same_path(path)):
+        sentence = f"{path} is a folder, not a file."
+        return failed("is_directory", sentence, "mistake", records_failure=True, fails_turn=fails_turn)
+    return None if call.exists(path) else _absent(path, fails_turn=fails_turn)
+
+
+def _replaced(call: Call, do: Callable[[], str]) -> Result:
+    """Return the result of a replacement that passed its checks; where the user allows it, it counts twice."""
+    result = call.offered(do)
+    return replace(result, counts_twice=not result.is_denied)
 
 
 def edit(call: Call) -> Result:
@@ -116,23 +137,40 @@ def search_replace(call: Call) -> Result:
 def _replace(call: Call, change: Callable[[str, str, str], str]) -> Result:
     if lacking := call.lacks("file_path", "old_string"):
         return missing(call, lacking)
-    path, old, new = (call.text(name) for name in ("file_path", "old_string", "new_string"))
-    if call.arguments["old_string"] == call.arguments.get("new_string"):
+    if _is_same(call.arguments["old_string"], call.arguments.get("new_string")):
         return failed("identical", _HINTS["identical"], "mistake", records_failure=True)
-    if path is None or old is None or new is None:
-        return wrong_type(call, next(name for name in call.arguments if call.text(name) is None))
+    path = call.text("file_path")
+    if path is None:
+        return wrong_type(call, "file_path")
     if call.rules.hide(path):
         return hidden(path)
     original = call.state.files.get(same_path(path))
+    if original is None and (fault := _fault_of_place(call, path)):
+        return fault
+    return _replace_in(call, path, original, change)
+
+
+def _replace_in(call: Call, path: str, original: str | None, change: Callable[[str, str, str], str]) -> Result:
+    """Replace a string in a file that is there; only now does the client take the values for text."""
+    old, new = call.text("old_string"), call.text("new_string")
+    if old is None or new is None:
+        return wrong_type(call, "old_string" if old is None else "new_string")
     if original is None:
-        return _without_text(call, path)
+        return _replaced(call, _unseen(path))
     try:
         text = change(original, old, new)
     except EditError as bad:
         return failed(bad.code, f"{bad} ({path}).", "mistake", records_failure=True)
     if text == original:
         return Result("accepted", (), f"Nothing had to be changed in {path}.")
-    return call.offered(writer(call, path, text))
+    return _replaced(call, writer(call, path, text))
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Return whether the client's `===` holds: lists and objects of two arguments never are the same."""
+    if isinstance(one, str | bool) or isinstance(other, bool):
+        return type(one) is type(other) and one == other
+    return isinstance(one, int | float) and one == other
 
 
 def edit_file(call: Call) -> Result:
@@ -146,29 +184,34 @@ def edit_file(call: Call) -> Result:
         return hidden(path, fails_turn=True)
     original = call.state.files.get(same_path(path))
     if original is None:
-        return _create(call, path, old, new)
+        return _edit_unseen(call, path, old, new)
     if not old:
-        sentence = f"{path} exists already; an empty old_string is only for new files."
-        return failed("file_exists", sentence, "mistake", records_failure=True, fails_turn=True)
+        return _exists(path)
     try:
         text = tolerantly_edited(original, old, new, _expected(call))
     except EditError as bad:
         return failed(bad.code, f"{bad} ({path}).", "mistake", records_failure=True, fails_turn=True)
     if text == original:
         return Result("accepted", (), f"Nothing had to be changed in {path}.", "reset")
-    return call.offered(writer(call, path, text))
+    return _replaced(call, writer(call, path, text))
+
+
+def _exists(path: str) -> Result:
+    sentence = f"{path} exists already; an empty old_string is only for new files."
+    return failed("file_exists", sentence, "mistake", records_failure=True, fails_turn=True)
+
+
+def _edit_unseen(call: Call, path: str, old: str, new: str) -> Result:
+    """Create a file, or change one whose text is not known."""
+    fault = _fault_of_place(call, path, fails_turn=True)
+    if fault is None:
+        return _replaced(call, _unseen(path)) if old else _exists(path)
+    if old or fault.codes != ("file_not_found",):
+        return fault
+    return _replaced(call, writer(call, path, new))
 
 
 def _expected(call: Call) -> float:
     wanted = call.arguments.get("expected_replacements")
     number = 1.0 if wanted is None else number_of(wanted)
     return number if math.isnan(number) else max(1.0, number)
-
-
-def _create(call: Call, path: str, old: str, new: str) -> Result:
-    if is_known_folder(call.state, same_path(path)):
-        sentence = f"{path} is a folder, not a file."
-        return failed("is_directory", sentence, "mistake", records_failure=True, fails_turn=True)
-    if old or call.exists(path):
-        return _without_text(call, path, fails_turn=True)
-    return call.offered(writer(call, path, new))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.protocols.roo.file_text import decoded
 from services.protocols.roo_native.client.call import Call, Result, failed, hidden, missing, wrong_type
-from services.protocols.roo_native.parse.mcp_names import is_same_tool, sanitised
+from services.protocols.roo_native.parse.mcp_names import found_alike, sanitised
 from services.protocols.turn import ClientState
 
 
@@ -23,9 +23,16 @@ def execute_command(call: Call) -> Result:
 
 
 def server_of(state: ClientState, name: str) -> str:
-    """Return the name of the connected server that a function's name means: itself, or what became of it there."""
+    """Return the name of the connected server that a function's name means; `name` itself where there is none.
+
+    That is the server of this very name, else the last one whose name is sanitised to it, else the first one whose name
+    is the same but for `-` and `_`.
+    """
     names = [server.name for server in state.mcp]
-    return name if name in names else next((known for known in names if sanitised(known) == name), name)
+    if name in names:
+        return name
+    sanitised_to_it = (known for known in reversed(names) if sanitised(known) == name)
+    return next(sanitised_to_it, None) or found_alike(name, names) or name
 
 
 def use_mcp_tool(call: Call) -> Result:
@@ -39,7 +46,7 @@ def use_mcp_tool(call: Call) -> Result:
     if tools is None:
         known = ", ".join(server.name for server in call.state.mcp) or "none"
         return _mcp_failure("mcp_unknown_server", f"No server {server_name!r} is connected. Connected: {known}.")
-    if not isinstance(tool_name, str) or not any(is_same_tool(tool, tool_name) for tool in tools):
+    if not isinstance(tool_name, str) or found_alike(tool_name, tools) is None:
         known = ", ".join(tools) or "none"
         return _mcp_failure("mcp_unknown_tool", f"{server_name} has no tool {tool_name!r}. Its tools: {known}.")
     return call.offered(lambda: call.answer_of_case("(The server answered nothing.)"))

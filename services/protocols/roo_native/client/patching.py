@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from services.protocols.roo.ignored_files import ignore_rules
 from services.protocols.roo.paths import is_outside, same_path
+from services.protocols.roo.workspace import is_known_folder
 from services.protocols.roo_native.client.call import Call, Result, failed, hidden, missing, wrong_type
 from services.protocols.roo_native.client.editing import writer
 from services.protocols.roo_native.editing.patch import FileChange, changes_of
 from services.protocols.roo_native.editing.patch_text import PatchError, read_patch
+
+_PROTECTED = ignore_rules(
+    "\n".join(
+        (
+            *(".rooignore", ".roomodes", ".roorules*", ".clinerules*", ".roo/**", ".vscode/**"),
+            *("*.code-workspace", ".rooprotected", "AGENTS.md", "AGENT.md"),
+        )
+    )
+)
+"""The client's own files, written in the form of an ignore file; nothing may be moved there."""
 
 
 def apply_patch(call: Call) -> Result:
@@ -26,45 +40,63 @@ def apply_patch(call: Call) -> Result:
 
 
 def _text_at(call: Call, path: str) -> str | None:
-    return call.state.files.get(same_path(path))
+    text = call.state.files.get(same_path(path))
+    if text is None and is_known_folder(call.state, same_path(path)):
+        raise PatchError("is_directory", f"{path} is a folder")
+    return text
 
 
 def _carried_out(call: Call, changes: list[FileChange]) -> Result:
-    """Return the first change's result; a hidden file or a denial ends the work, a failed change does not."""
+    """Return what the first operation is answered with, and what all of them count.
+
+    Who comes to the end of the operations, failed or not, counts a second attempt and has the mistakes forgotten.
+    """
     results: list[Result] = []
+    goes_on = True
     for change in changes:
-        results.append(_change(call, change))
-        if "ignored_file" in results[-1].codes or results[-1].is_denied:
+        result, goes_on = _step(call, change)
+        results.append(result)
+        if not goes_on:
             break
-    counter = "keep" if "ignored_file" in results[-1].codes else "reset"
-    done = [result for result in results if result.verdict == "accepted"]
-    codes = next((result.codes for result in results if result.verdict == "failed"), ())
-    first = done[0] if done else results[0]
-    return Result(
-        first.verdict,
-        (("some_parts_failed",) if codes else first.codes) if done else codes,
-        "\n".join(result.reply for result in (done or results)),
-        counter,  # type: ignore[arg-type]
-        records_failure=any(result.records_failure for result in results),
-        is_denied=results[-1].is_denied,
+    num_failures = sum(result.num_failures for result in results)
+    return replace(
+        results[0],
+        counter="reset" if goes_on else "mistake" if num_failures else "keep",
+        num_failures=num_failures,
+        is_denied=any(result.is_denied for result in results),
+        counts_twice=goes_on,
+        is_partial=any(result.verdict == "failed" for result in results[1:]),
     )
+
+
+def _step(call: Call, change: FileChange) -> tuple[Result, bool]:
+    """Return the result of one operation, and whether the work goes on: not after a hidden file or a broken write."""
+    if call.rules.hide(change.path):
+        return hidden(change.path), False
+    result = _change(call, change)
+    return result, result.codes != _BROKEN_WRITE
+
+
+_BROKEN_WRITE = ("is_directory",)
 
 
 def _change(call: Call, change: FileChange) -> Result:
     place = same_path(change.path)
-    if call.rules.hide(change.path):
-        return hidden(change.path)
-    if change.before is None and (place in call.state.files or call.exists(change.path)):
+    if change.before is None and (place in call.state.files or _is_taken(call, place)):
         return _problem("file_exists", f"{change.path} exists already; update it instead.")
     if change.before is not None and place not in call.state.files:
         return _problem("file_not_found", f"There is no file {change.path} any more.")
     if change.after is None:
         return call.offered(lambda: _delete(call, change.path))
-    if change.after == change.before and not change.move_to:
+    if change.after == change.before:
         return Result("accepted", (), f"Nothing had to be changed in {change.path}.")
-    if change.move_to is None:
+    if not change.move_to:
         return call.offered(writer(call, change.path, change.after))
     return _move(call, change.path, change.move_to, change.after)
+
+
+def _is_taken(call: Call, place: str) -> bool:
+    return call.exists(place) or is_known_folder(call.state, place)
 
 
 def _problem(code: str, sentence: str) -> Result:
@@ -77,13 +109,24 @@ def _delete(call: Call, path: str) -> str:
 
 
 def _move(call: Call, path: str, move_to: str, text: str) -> Result:
-    if call.rules.hide(move_to):
-        return hidden(move_to)
-    if is_outside(same_path(move_to)):
-        return _problem("bad_path_value", f"{move_to} lies outside the workspace.")
+    """Move a file once the user agrees; where it may not go, the client finds only then."""
 
     def move() -> str:
+        reply = writer(call, move_to, text)()
+        # A file moved onto itself is written first and then deleted.
         _delete(call, path)
-        return writer(call, move_to, text)()
+        return reply
 
-    return call.offered(move)
+    refused = None if call.is_denied else _refused_move(call, move_to)
+    return refused or call.offered(move)
+
+
+def _refused_move(call: Call, move_to: str) -> Result | None:
+    place = same_path(move_to)
+    if call.rules.hide(move_to):
+        return hidden(move_to)
+    if _PROTECTED.hide(move_to):
+        return _problem("write_protected", f"{move_to} is one of the client's own files; nothing may be moved there.")
+    if is_outside(place):
+        return _problem("bad_path_value", f"{move_to} lies outside the workspace.")
+    return failed("is_directory", f"{move_to} is a folder.") if is_known_folder(call.state, place) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from services.protocols.javascript import SPACE_CLASS as S
@@ -10,6 +11,7 @@ from services.protocols.javascript import SPACE_CLASS as S
 MAX_NAME = 64
 
 _PREFIXES = ("mcp--", "mcp__")
+_BETWEEN = "--"
 _SEPARATOR = re.compile("__|--")
 _UNSAFE = re.compile("[^a-zA-Z0-9_-]")
 
@@ -29,13 +31,14 @@ def looks_like_mcp(name: str) -> bool:
 def read_mcp_name(name: str) -> McpName | None:
     """Return what a name that looks like a server's tool stands for, or None when it lacks server or tool."""
     _, *parts = _SEPARATOR.split(name)
-    found = McpName(parts[0], "--".join(parts[1:]))
-    return found if len(parts) > 1 and all(found) else None
+    # The client joins the parts and splits them anew, so a dash before the seam goes over to the tool.
+    server, _, tool = _BETWEEN.join(parts).partition(_BETWEEN)
+    return McpName(server, tool) if server and tool else None
 
 
 def write_mcp_name(server: str, tool: str) -> str:
     """Return the function's name for a server's tool: letters, digits, `_` and `-`, 64 characters at most."""
-    return f"mcp--{sanitised(server)}--{sanitised(tool)}"[:MAX_NAME]
+    return _BETWEEN.join(("mcp", sanitised(server), sanitised(tool)))[:MAX_NAME]
 
 
 def sanitised(name: str) -> str:
@@ -46,6 +49,9 @@ def sanitised(name: str) -> str:
     return safe if re.match("[a-zA-Z_]", safe) else f"_{safe or 'unnamed'}"
 
 
-def is_same_tool(one: str, other: str) -> bool:
-    """Return whether two names of tools are the same but for `-` and `_`."""
-    return one.replace("-", "_") == other.replace("-", "_")
+def found_alike(name: str, known: Sequence[str]) -> str | None:
+    """Return `name` if it is known, else the first known name that is the same but for `-` and `_`, or None."""
+    if name in known:
+        return name
+    plain = name.replace("-", "_")
+    return next((one for one in known if one.replace("-", "_") == plain), None)

@@ -105,9 +105,12 @@ def _element(value: list[object]) -> object:
 def _number_in(text: str) -> float:
     if _DECIMAL.fullmatch(text):
         return float(text.replace("Infinity", "inf"))
-    if _RADIX.fullmatch(text):
+    if not _RADIX.fullmatch(text):
+        return math.nan if text else 0.0
+    try:
         return float(int(text[2:], _BASES[text[1].lower()]))
-    return math.nan if text else 0.0
+    except OverflowError:
+        return math.inf
 
 
 def optional_number(value: object) -> Number | None:

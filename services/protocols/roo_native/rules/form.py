@@ -12,7 +12,7 @@ from services.protocols.roo.prompt_text import mode_of
 from services.protocols.roo_native.client.outside import server_of
 from services.protocols.roo_native.definitions import offered_tools
 from services.protocols.roo_native.parse import CallError, McpCall, TypedCall, parse_call
-from services.protocols.roo_native.parse.mcp_names import is_same_tool
+from services.protocols.roo_native.parse.mcp_names import found_alike
 from services.protocols.roo_native.parse.values import read_json
 from services.protocols.roo_native.rules.values import foreign_argument, missing_argument, value_problem
 from services.protocols.roo_native.tools import NATIVE_RULES
@@ -125,7 +125,7 @@ def _mode_forbids_path(call: TypedCall, offer: Offer, state: ClientState) -> boo
 def _server_call(call: ToolCall, typed: McpCall, offer: Offer, state: ClientState) -> Seen:
     server = server_of(state, typed.server)
     tools = next((one.tools for one in state.mcp if one.name == server), None)
-    tool = next((known for known in tools or () if is_same_tool(known, typed.tool)), None)
+    tool = found_alike(typed.tool, tools or ())
     arguments = {"server_name": server, "tool_name": tool or typed.tool, "arguments": typed.arguments}
     finding: Finding | None = None
     if "mcp" not in offer.mode.groups:

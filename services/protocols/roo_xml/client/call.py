@@ -124,14 +124,15 @@ def failed(
 
 def missing(call: Call, parameter: str, *, fails_turn: bool = False, records_failure: bool = True) -> Result:
     """Return the result of a call that lacks a parameter."""
-    sentence = f"{call.tool} needs a value for {parameter}.\n\n{form_of(call)}"
+    sentence = f"{call.tool} needs a value for {parameter}.\n\n{form_of(call, parameter)}"
     return failed(
         f"missing_param:{parameter}", sentence, "mistake", records_failure=records_failure, fails_turn=fails_turn
     )
 
 
-def form_of(call: Call) -> str:
-    """Return a reminder of how the call is written."""
+def form_of(call: Call, parameter: str) -> str:
+    """Return a reminder of how the call is written: as usual, or with one parameter that it usually does not take."""
     spec = call.edition.tools[call.tool]
-    inner = "\n".join(f"<{name}>...</{name}>" for name in (*spec.required, *spec.demanded))
+    names = (*spec.required, *spec.demanded) if parameter in spec.parameters else (parameter,)
+    inner = "\n".join(f"<{name}>...</{name}>" for name in names)
     return f"It is written like this, and stands last in the answer:\n<{call.tool}>\n{inner}\n</{call.tool}>"

@@ -86,8 +86,7 @@ class _Desk:
         return CallOutcome(call.tool, result.verdict, result.codes, result.reply(), title=title)
 
     def _book(self, call: Call, result: Result) -> None:
-        if not (self.edition.is_classic and result.codes[:1] in (("not_allowed_in_mode",), ("file_pattern",))):
-            self.attempts[call.tool] += 1
+        self.attempts[call.tool] += 1
         if result.records_failure:
             self.failures[call.tool] += 1
         if result.counter == "mistake":
@@ -107,7 +106,8 @@ def _refused(call: Call, reason: Refusal) -> Result:
     name = mode.name if mode else state.mode
     if reason == "file_pattern":
         pattern = mode.patterns.get("edit", "") if mode else ""
-        sentence = f"{call.tool}: the mode {name} edits only files that match {pattern!r}, not {call.params['path']}."
+        paths = ", ".join(filter(None, call.edition.mode_rules.edited_paths(call.tool, call.params)))
+        sentence = f"{call.tool}: the mode {name} edits only files that match {pattern!r}, not {paths}."
     else:
         sentence = f"The mode {name} does not offer {call.tool}. Use another tool, or ask for another mode."
     return failed(reason, sentence, "mistake")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 
@@ -9,9 +10,9 @@ from services.protocols.javascript import SPACES
 from services.protocols.roo.diff.apply import DiffOutcome, apply_diff
 from services.protocols.roo.file_text import decoded_for, written_text
 from services.protocols.roo.workspace import numbered
+from services.protocols.roo_xml.arguments import leading_number
 from services.protocols.roo_xml.client.call import Call, Counter, Reply, Result, error, failed, missing
 
-_LEADING_INT = re.compile(rf"[{SPACES}]*([+-]?[0-9]+)")
 _COMMENT = re.compile(rf"[{SPACES}]*(?://|#|/\*|\{{[{SPACES}]*/\*|<!--|\[)")
 _OMISSION_WORDS = frozenset(
     ("remain", "remains", "unchanged", "rest", "previous", "existing", "content", "same", "...")
@@ -61,8 +62,8 @@ def insert_content(call: Call) -> Result:
         return missing(call, lacking)
     if call.rules.hide(call.params["path"]):
         return _hidden(call)
-    line = _leading_int(call.params["line"])
-    if line is None or line < 0:
+    line = leading_number(call.params["line"])
+    if math.isnan(line) or line < 0:
         sentence = f"line is {call.params['line']!r}, not a number from 0 on."
         return failed("bad_line", sentence, "mistake", records_failure=True)
     if call.names_folder:
@@ -73,7 +74,7 @@ def insert_content(call: Call) -> Result:
         return failed("file_not_found", sentence, "mistake", records_failure=True)
     lines = [] if original is None else original.split("\n")
     # Zero counts back from the end: the last line, normally the empty one behind the last line break, stays last.
-    place = max(len(lines) - 1, 0) if line == 0 else min(line - 1, len(lines))
+    place = max(len(lines) - 1, 0) if line == 0 else int(min(line - 1, len(lines)))
     lines[place:place] = call.params["content"].split("\n")
     return call.offered(_write(call, "\n".join(lines)))
 
@@ -162,16 +163,11 @@ def _around(text: str, line: int) -> str:
     return numbered("\n".join(lines[first - 1 : centre + _SHOWN_AROUND]), first)
 
 
-def _leading_int(text: str) -> int | None:
-    found = _LEADING_INT.match(text)
-    return int(found[1][:300]) if found else None
-
-
 def _is_shortened(call: Call, text: str) -> bool:
     """Return whether the text is shorter than the model counted and a new comment says that something is left out."""
-    counted = _leading_int(call.params.get("line_count", "")) or 0
+    counted = leading_number(call.params.get("line_count", ""))
     lines = text.split("\n")
-    if counted < _MIN_COUNTED_LINES or len(lines) / counted > _MAX_SHARE:
+    if not counted >= _MIN_COUNTED_LINES or len(lines) / counted > _MAX_SHARE:
         return False
     known = set(call.state.files.get(call.path, "").split("\n"))
     return any(

@@ -8,23 +8,25 @@ from types import MappingProxyType
 
 from services.protocols.javascript import SPACE_CLASS as S
 from services.protocols.javascript import parse_json
-from services.protocols.roo.file_text import decoded
 from services.protocols.roo_xml.client.call import Call, Result, failed, missing
 
 _POINT = re.compile(rf"{S}*[0-9]+{S}*,{S}*[0-9]+{S}*@{S}*[0-9]+{S}*[x,]{S}*[0-9]+{S}*")
-_BROWSER_NEEDS: Mapping[str, str] = MappingProxyType(
+_CLASSIC_NEEDS: Mapping[str, str] = MappingProxyType(
     {"scroll_down": "", "scroll_up": "", "close": "", "launch": "url", "hover": "coordinate", "click": "coordinate"}
-    | {"type": "text", "press": "text", "resize": "size", "screenshot": "path"}
+    | {"type": "text", "resize": "size"}
 )
-"""What each browser action needs besides itself."""
+"""What each browser action of the classic client needs besides itself."""
+
+_BROWSER_NEEDS: Mapping[str, str] = MappingProxyType({**_CLASSIC_NEEDS, "press": "text", "screenshot": "path"})
+"""The same for the reference client."""
 
 
 def execute_command(call: Call) -> Result:
     """Offer a command to the user, unless it would print a file that is kept from the model."""
     if lacking := call.lacks("command"):
         return missing(call, lacking)
-    command = decoded(call.params["command"])
-    if hidden := call.rules.hidden_argument(command):
+    # The client looks at the text as written, and decodes its entities afterwards.
+    if hidden := call.rules.hidden_argument(call.params["command"]):
         return failed("ignored_file", f"The command would print {hidden}, which .rooignore keeps from you.")
     where = call.params.get("cwd") or "."
     return call.offered(lambda: lambda: _output(call, where))
@@ -76,12 +78,13 @@ def access_mcp_resource(call: Call) -> Result:
 
 
 def browser_action(call: Call) -> Result:
-    """Do something in the browser."""
-    action = call.params.get("action", "")
-    if action not in _BROWSER_NEEDS:
+    """Do something in the browser; only the reference client wants a point to say the size of its picture."""
+    is_classic, action = call.edition.is_classic, call.params.get("action", "")
+    needs = _CLASSIC_NEEDS if is_classic else _BROWSER_NEEDS
+    if action not in needs:
         return missing(call, "action", fails_turn=True)
-    needed = _BROWSER_NEEDS[action]
+    needed = needs[action]
     value = call.params.get(needed, "")
-    if needed and (not value or (needed == "coordinate" and not _POINT.fullmatch(value))):
+    if needed and (not value or (needed == "coordinate" and not is_classic and not _POINT.fullmatch(value))):
         return missing(call, needed, fails_turn=True)
     return call.offered(lambda: lambda: call.answer_of_case("The browser did it. There are no new console messages."))

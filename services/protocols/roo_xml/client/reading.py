@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 from services.protocols.roo.paths import same_path
 from services.protocols.roo.workspace import BadExpression, found_text, is_known_folder, listing, numbered
-from services.protocols.roo_xml.arguments import BadNestedValue, typed_arguments
+from services.protocols.roo_xml.arguments import BadNestedValue, Number, typed_arguments
 from services.protocols.roo_xml.client.call import Call, Reply, Result, error, failed, missing
 from services.protocols.roo_xml.tools import INSTRUCTION_TASKS
 
@@ -22,10 +22,18 @@ _SENTENCES = {
 }
 
 
+_SINGLE_FILE_MODELS = ("grok-code-fast-1", "code-supernova")
+
+
+def reads_single_files(model_id: str) -> bool:
+    """Return whether the client has a model of this id read by another tool, which takes one path and no ranges."""
+    return any(part in model_id for part in _SINGLE_FILE_MODELS)
+
+
 @dataclass(slots=True)
 class _File:
     path: object
-    ranges: Sequence[Sequence[int]]
+    ranges: Sequence[Sequence[Number]]
     status: Literal["pending", "approved", "denied", "failed", "read"] = "pending"
     code: str = ""
 
@@ -38,16 +46,16 @@ class _Reading:
 
     def __init__(self, call: Call, files: Sequence[dict[str, object]]) -> None:
         self.call = call
-        self.files = [_File(entry["path"], cast(Sequence[Sequence[int]], entry["line_ranges"])) for entry in files]
+        self.files = [_File(entry["path"], cast(Sequence[Sequence[Number]], entry["line_ranges"])) for entry in files]
         self.waiting: list[_File] = []
 
     def run(self) -> None:
         for file in self.files:
-            self._check(file)
-        if not all(isinstance(file.path, str) for file in self.waiting):
-            # A path that is no text makes the client give up on the whole call, and blame the first file.
-            self.files[0].set("failed", "bad_path_value")
-            return
+            if not isinstance(file.path, str):
+                # The client gives up on the whole call here, and blames the first file.
+                self.files[0].set("failed", "bad_path_value")
+                return
+            self._check(file, file.path)
         is_denied = self.call.tool in self.call.state.denied_tools
         for file in self.waiting:
             first = self._first(file)
@@ -57,12 +65,12 @@ class _Reading:
                 self._read(file)
 
     def _first(self, file: _File) -> _File:
-        return next(other for other in self.files if other.path is file.path or other.path == file.path)
+        return next(other for other in self.files if other.path == file.path)
 
-    def _check(self, file: _File) -> None:
+    def _check(self, file: _File, path: str) -> None:
         if any(first > last for first, last in file.ranges):
             self._first(file).set("failed", "bad_range")
-        elif isinstance(file.path, str) and self.call.rules.hide(file.path):
+        elif self.call.rules.hide(path):
             self._first(file).set("failed", "ignored_file")
         else:
             self.waiting.append(file)
@@ -79,10 +87,19 @@ class _Reading:
         else:
             file.set("read")
 
-    def reply(self) -> str:
-        return "\n".join(("<files>", *self._elements(), "</files>"))
+    def result(self, reply: Reply, *, fails_turn: bool) -> Result:
+        statuses = [file.status for file in self.files]
+        codes = tuple(dict.fromkeys(file.code for file in self.files if file.code))
+        is_denied = "denied" in statuses
+        return Result(
+            "accepted" if "read" in statuses or is_denied else "failed",
+            ("denied_by_user", *codes) if is_denied else codes,
+            reply,
+            fails_turn=fails_turn and "failed" in statuses,
+            is_denied=is_denied,
+        )
 
-    def _elements(self) -> Iterator[str]:
+    def elements(self) -> Iterator[str]:
         for file in self.files:
             head = f"<file><path>{file.path}</path>"
             if file.status == "failed":
@@ -106,15 +123,17 @@ def _count_lines(text: str) -> int:
     return text.count("\n") + (not text.endswith("\n") and text != "")
 
 
-def _lines(text: str, first: int, last: int) -> str:
-    start = max(first, 1)
-    lines = text.removesuffix("\n").split("\n")[start - 1 : max(last, 1)]
+def _lines(text: str, first: Number, last: Number) -> str:
+    start, end = (int(min(max(bound, 1), len(text) + 1)) for bound in (first, last))
+    lines = text.removesuffix("\n").split("\n")[start - 1 : end]
     shown = numbered("\n".join(lines), start)
     return f'<content lines="{first}-{min(last, start + len(lines) - 1)}">\n{shown}\n</content>'
 
 
 def read_file(call: Call) -> Result:
     """Deliver each file that may be read, and name what is wrong with the others; one delivered file is enough."""
+    if reads_single_files(call.state.model_id):
+        return _read_single_file(call)
     try:
         files = cast(list[dict[str, object]], typed_arguments("read_file", call.params)["files"])
     except BadNestedValue as bad:
@@ -130,16 +149,16 @@ def read_file(call: Call) -> Result:
         )
     reading = _Reading(call, files)
     reading.run()
-    statuses = [file.status for file in reading.files]
-    codes = tuple(dict.fromkeys(file.code for file in reading.files if file.code))
-    is_denied = "denied" in statuses
-    return Result(
-        "accepted" if "read" in statuses or is_denied else "failed",
-        ("denied_by_user", *codes) if is_denied else codes,
-        reading.reply,
-        fails_turn="failed" in statuses,
-        is_denied=is_denied,
-    )
+    return reading.result(lambda: "\n".join(("<files>", *reading.elements(), "</files>")), fails_turn=True)
+
+
+def _read_single_file(call: Call) -> Result:
+    """Deliver the file that `path` names; one that cannot be delivered does not fail the turn."""
+    if lacking := call.lacks("path"):
+        return missing(call, lacking)
+    reading = _Reading(call, [{"path": call.params["path"], "line_ranges": ()}])
+    reading.run()
+    return reading.result(lambda: "\n".join(reading.elements()), fails_turn=False)
 
 
 def search_files(call: Call) -> Result:

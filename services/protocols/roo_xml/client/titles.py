@@ -8,6 +8,7 @@ from types import MappingProxyType
 from services.protocols.roo.modes import find_mode
 from services.protocols.roo_xml.arguments import BadNestedValue, typed_arguments
 from services.protocols.roo_xml.client.call import Call
+from services.protocols.roo_xml.client.reading import reads_single_files
 
 _MAX_NAMED_FILES = 3
 _ADVICE = "Several files can be read in one call; name every file that matters now."
@@ -33,6 +34,9 @@ _ARGUMENTS: Mapping[str, str] = MappingProxyType(
 
 
 def _files(call: Call) -> str:
+    if reads_single_files(call.state.model_id):
+        path = call.params.get("path")
+        return f" for '{path}'" if path else " without a path"
     try:
         entries = typed_arguments("read_file", call.params)["files"]
     except BadNestedValue:

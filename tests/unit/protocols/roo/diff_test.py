@@ -1,3 +1,4 @@
+import sys
 import time
 
 import pytest
@@ -186,7 +187,13 @@ def test_numbers_go_when_both_parts_have_them_or_the_replacement_is_blank(
 
 def test_the_first_number_is_that_of_the_first_line() -> None:
     assert [first_number(text) for text in ("12 | a\n13 | b", " 7 |", "a 3 | b")] == [12, 7, 0]
-    assert first_number("1" * 400) == int("1" * 300)
+    assert first_number("9007199254740993 | a") == 2**53
+    assert first_number("1" * 400) == int(sys.float_info.max)
+
+
+def test_huge_start_lines_are_doubles_so_neighbours_are_tried_as_they_are_written() -> None:
+    failed = apply_diff(FILE, block("", "x", line=2**53 + 1) + "\n" + block("a", "b", line=2**53)).failed
+    assert [one.fault for one in failed] == ["empty_search", "no_match"]
 
 
 def test_numbers_are_stripped_and_bare_bars_only_where_that_is_asked_for() -> None:

@@ -2,6 +2,7 @@ import pytest
 
 from services.protocols.roo.modes import BadMode, Refusal, find_mode, refusal
 from services.protocols.roo_native.tools import NATIVE_RULES
+from services.protocols.roo_xml.editions import CLASSIC
 
 EDIT = {"path": "src/a.py", "content": "x"}
 
@@ -37,6 +38,70 @@ def test_architect_edits_markdown_only(path: str, allowed: bool) -> None:
 
 def test_a_pattern_counts_only_once_something_is_edited() -> None:
     assert refusal("write_to_file", find_mode("architect"), {"path": "a.py"}) is None
+
+
+@pytest.mark.parametrize("tool", ["write_to_file", "apply_diff", "generate_image", "edit_file", "search_and_replace"])
+@pytest.mark.parametrize("name", ["diff", "content", "operations", "search", "replace", "args", "line"])
+def test_the_parameters_of_an_edit_make_the_pattern_count(tool: str, name: str) -> None:
+    included = ("edit_file", "search_and_replace")
+    for value, reason in (("x", "file_pattern"), ("", None)):
+        params = {"path": "a.py", name: value}
+        assert refusal(tool, find_mode("architect"), params, included_tools=included) == reason
+        assert refusal(tool, find_mode("architect"), {**params, "path": "a.md"}, included_tools=included) is None
+        assert refusal(tool, find_mode("architect"), {**params, "path": ""}, included_tools=included) is None
+
+
+@pytest.mark.parametrize("name", ["prompt", "patch", "old_string", "new_string", "file_path", "image", "text"])
+def test_other_parameters_make_no_edit_of_a_call(name: str) -> None:
+    assert refusal("write_to_file", find_mode("architect"), {"path": "a.py", name: "x"}) is None
+    for tool in ("edit", "apply_patch"):
+        params = {"path": "a.py", name: "x"}
+        native = refusal(tool, find_mode("architect"), params, included_tools=(tool,), rules=NATIVE_RULES)
+        assert native == ("file_pattern" if name in ("patch", "old_string", "new_string") else None)
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        ("<file><path>a.md</path></file>", None),
+        ("<file><path>a.md</path></file><file><path>b.py</path></file>", "file_pattern"),
+        ("<path>\n\u00a0a.md\ufeff\n</path>", None),
+        ("<path>a.py</path>", "file_pattern"),
+        ("<path>\n a.py </path>", "file_pattern"),
+        ("<path> \n </path>", None),
+        ("<path></path>", None),
+        ("<path>a > b.py</path>", None),
+        ("<path>a<b.py</path>", None),
+        ("<path><b>a.py</b></path>", None),
+        ("<path x='1'>a.py</path>", None),
+        ("<path>a.py</path", None),
+        ("<PATH>a.py</PATH>", None),
+        ("<path><path>a.py</path>", "file_pattern"),
+        ("a.py", None),
+    ],
+)
+@pytest.mark.parametrize("tool", ["write_to_file", "apply_diff", "generate_image"])
+def test_the_paths_in_args_must_match_too(tool: str, args: str, reason: Refusal | None) -> None:
+    assert refusal(tool, find_mode("architect"), {"args": args}) == reason
+    assert refusal(tool, find_mode("architect"), {"args": args, "path": "z.md"}) == reason
+    assert refusal(tool, find_mode("architect"), {"args": args, "path": "z.py"}) == "file_pattern"
+    assert refusal(tool, find_mode("code"), {"args": args, "path": "z.py"}) is None
+    assert refusal(tool, find_mode("architect"), {"args": args}, rules=NATIVE_RULES) is None
+
+
+def test_the_first_entry_of_a_group_counts() -> None:
+    groups: list[object] = [["edit", {"fileRegex": "txt$"}], "edit", ["edit", {"fileRegex": "py$"}]]
+    assert refusal("write_to_file", find_mode("x", [{"slug": "x", "groups": groups}]), EDIT) == "file_pattern"
+    assert refusal("write_to_file", find_mode("x", [{"slug": "x", "groups": groups[1:]}]), EDIT) is None
+
+
+@pytest.mark.parametrize("tool", ["view_file", "mcp_weather_get", "edit_file", "apply_patch"])
+def test_the_classic_client_says_of_an_unknown_tool_that_the_mode_does_not_offer_it(tool: str) -> None:
+    rules = CLASSIC.mode_rules
+    assert refusal(tool, find_mode("code"), {}, included_tools=(tool,), rules=rules) == "not_allowed_in_mode"
+    assert (
+        refusal("insert_content", find_mode("architect"), {"path": "a.py", "line": "1"}, rules=rules) == "file_pattern"
+    )
 
 
 def test_a_custom_mode_overrides_a_built_in_one_with_its_own_pattern() -> None:

@@ -66,6 +66,69 @@ def test_replacements_that_fail_are_mistakes_but_do_not_fail_the_turn(
     assert state.files == FILES
 
 
+EDITS = {"edit": {}, "search_replace": {}, "edit_file": {}, "search_and_replace": {"replace_all": True}}
+
+
+@pytest.mark.parametrize("tool", EDITS)
+def test_a_replacement_that_the_user_allows_counts_as_two_attempts(tool: str) -> None:
+    name = "edit" if tool == "search_and_replace" else tool
+    for old, new, denied, attempts, failures in (
+        ("two", "2", frozenset[str](), 2, {}),
+        ("two", "2", frozenset((tool,)), 1, {}),
+        ("zzz", "2", frozenset[str](), 1, {name: 1}),
+    ):
+        arguments = {"file_path": "a.txt", "old_string": old, "new_string": new, **EDITS[tool]}
+        outcome, _ = take(tool, denied=denied, **arguments)
+        assert (outcome.attempts, outcome.failures) == ({name: attempts}, failures)
+    unchanged = {"file_path": "crlf.txt", "old_string": "x\r\ny", "new_string": "x\ny", **EDITS[tool]}
+    assert take(tool, **unchanged)[0].attempts == {name: 1}
+
+
+@pytest.mark.parametrize("tool", ["write_to_file", "apply_diff"])
+def test_other_edits_count_once(tool: str) -> None:
+    diff = "<<<<<<< SEARCH\n:start_line:2\n-------\ntwo\n=======\nnew\n>>>>>>> REPLACE"
+    assert take(tool, path="a.txt", diff=diff, content="x")[0].attempts == {tool: 1}
+
+
+def test_a_new_file_counts_as_two_attempts() -> None:
+    outcome, state = take("edit_file", file_path="n.txt", old_string=["x"], new_string=None)
+    assert (outcome.attempts, state.files["n.txt"], state.mistakes) == ({"edit_file": 2}, "", 0)
+
+
+@pytest.mark.parametrize("tool", ["edit", "search_replace", "search_and_replace"])
+@pytest.mark.parametrize(
+    ("path", "old", "new", "code", "mistakes", "recorded"),
+    [
+        ("", 5, 5, "missing_param:file_path", 2, True),
+        (0, "a", "b", "missing_param:file_path", 2, True),
+        ("x.key", 0, None, "missing_param:old_string", 2, True),
+        ("x.key", 5, 5.0, "identical", 2, True),
+        ("folder", True, True, "identical", 2, True),
+        ("x.key", 1, True, "ignored_file", 1, False),
+        ("x.key", ["a"], ["a"], "ignored_file", 1, False),
+        ("folder", {"a": 1}, {"a": 1}, "is_directory", 2, True),
+        ("folder/", "a", 7, "is_directory", 2, True),
+        (".", "a", 7, "is_directory", 2, True),
+        ("gone", 5, None, "file_not_found", 2, True),
+        ("a.txt", "two", None, "bad_value", 1, False),
+        ("a.txt", ["two"], "x", "bad_value", 1, False),
+        ({"a": 1}, "two", "x", "bad_value", 1, False),
+        ({"a": 1}, "two", "two", "identical", 2, True),
+    ],
+)
+def test_replacements_ask_whether_values_are_text_last(
+    tool: str, path: Any, old: Any, new: Any, code: str, mistakes: int, recorded: bool
+) -> None:
+    files = {**FILES, "folder/x": "", ".rooignore": "x.key\n", "x.key": "k"}
+    state = ClientState(files=dict(files), mistakes=1, included_tools=OPT_IN)
+    arguments = json.dumps({"file_path": path, "old_string": old, "new_string": new})
+    outcome = take_turn(state, Answer("", (ToolCall(tool, arguments),)))
+    assert (outcome.calls[0].codes, state.mistakes, outcome.turn_failed) == ((code,), mistakes, False)
+    name = "edit" if tool == "search_and_replace" else tool
+    assert (outcome.failures, outcome.attempts) == ({name: 1} if recorded else {}, {name: 1})
+    assert state.files == files
+
+
 def test_replacements_that_succeed() -> None:
     assert (
         take("edit", file_path="a.txt", old_string="one", new_string="1", replace_all="true")[1].files["a.txt"]
@@ -108,50 +171,6 @@ def test_whatever_goes_wrong_with_edit_file_fails_the_turn(arguments: dict[str, 
     assert (outcome.failures, state.files) == ({"edit_file": 1}, FILES)
 
 
-def test_a_patch_adds_changes_moves_and_deletes() -> None:
-    text = patch(
-        *("*** Add File: n.txt", "+new"),
-        *("*** Update File: a.txt", "*** Move to: b/a.txt", "@@", "-two", "+2"),
-        *("*** Delete File: crlf.txt",),
-    )
-    outcome, state = take("apply_patch", patch=text)
-    assert outcome.calls[0].verdict == "accepted"
-    assert state.files == {"n.txt": "new\n", "b/a.txt": "one\n2\none\n"}
-    assert state.mistakes == 0
-
-
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [
-        ("", "missing_param:patch"),
-        ("x", "bad_patch"),
-        (patch("*** Update File: a.txt", "@@", "-zzz"), "no_match"),
-        (patch("*** Add File: n.txt", "+x", "*** Delete File: gone"), "file_not_found"),
-    ],
-)
-def test_a_patch_that_cannot_be_read_or_placed_changes_nothing(text: str, code: str) -> None:
-    outcome, state = take("apply_patch", patch=text)
-    assert (outcome.calls[0].codes, outcome.failures, outcome.turn_failed) == ((code,), {"apply_patch": 1}, False)
-    assert (state.files, state.mistakes) == (FILES, 2)
-
-
-def test_a_patch_without_operations_is_an_error_that_counts_nowhere() -> None:
-    outcome, state = take("apply_patch", patch=patch())
-    assert (outcome.calls[0].verdict, outcome.failures, state.mistakes) == ("failed", {}, 1)
-
-
-def test_a_file_that_exists_is_not_added_but_the_rest_of_the_patch_is_done() -> None:
-    outcome, state = take("apply_patch", patch=patch("*** Add File: a.txt", "+x", "*** Add File: n.txt", "+x"))
-    assert outcome.calls[0].codes == ("some_parts_failed",)
-    assert (state.files["a.txt"], state.files["n.txt"]) == (FILES["a.txt"], "x\n")
-    assert outcome.failures == {"apply_patch": 1}
-
-
-def test_a_move_out_of_the_workspace_is_refused() -> None:
-    outcome, state = take("apply_patch", patch=patch("*** Update File: a.txt", "*** Move to: ../x", "@@", "-two"))
-    assert (outcome.calls[0].codes, state.files) == (("bad_path_value",), FILES)
-
-
 def test_a_denied_edit_changes_nothing() -> None:
     for tool, arguments in (
         ("edit", {"file_path": "a.txt", "old_string": "two", "new_string": "2"}),
@@ -168,13 +187,6 @@ def test_opt_in_tools_are_refused_unless_the_model_brings_them_in() -> None:
     assert outcome.calls[0].codes == ("not_allowed_in_mode",)
 
 
-def test_a_patch_may_not_touch_files_that_the_mode_forbids() -> None:
-    state = ClientState(mode="architect", files=dict(FILES), included_tools=OPT_IN)
-    text = patch("*** Add File: ok.md", "+x", "*** Delete File: a.txt")
-    outcome = take_turn(state, Answer("", (ToolCall("apply_patch", json.dumps({"patch": text})),)))
-    assert (outcome.calls[0].codes, state.files) == (("file_pattern",), FILES)
-
-
 @pytest.mark.parametrize(
     ("tool", "arguments", "code"),
     [
@@ -185,12 +197,6 @@ def test_a_patch_may_not_touch_files_that_the_mode_forbids() -> None:
         ("edit_file", {"file_path": "folder", "old_string": "", "new_string": "b"}, "is_directory"),
         ("edit_file", {"file_path": 5, "old_string": "a", "new_string": "b"}, "bad_value"),
         ("apply_patch", {"patch": 5}, "bad_value"),
-        ("apply_patch", {"patch": patch("*** Delete File: a.txt", "*** Delete File: a.txt")}, "some_parts_failed"),
-        (
-            "apply_patch",
-            {"patch": patch("*** Update File: a.txt", "*** Move to: .rooignore", "@@", "-two")},
-            "ignored_file",
-        ),
     ],
 )
 def test_edits_of_what_cannot_be_edited(tool: str, arguments: dict[str, Any], code: str) -> None:
@@ -219,6 +225,7 @@ def test_an_edit_that_changes_nothing_writes_nothing(tool: str, arguments: dict[
     [
         ("apply_diff", {"path": "far.txt", "diff": "x"}),
         ("edit", {"file_path": "far.txt", "old_string": "a", "new_string": "b"}),
+        ("search_replace", {"file_path": "far.txt", "old_string": "a", "new_string": "b"}),
         ("edit_file", {"file_path": "far.txt", "old_string": "a", "new_string": "b"}),
     ],
 )

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from services.protocols.cases import Case, CaseError, Expected, case_from_document, case_to_document
+from services.protocols.cases import Case, CaseError, Expected, Goal, case_from_document, case_to_document
 from services.protocols.profile import get_profile
 from services.protocols.roo_native.profile import RooNative
+from services.protocols.session import Session, judge_session
 from services.protocols.turn import Answer, ToolCall
 from services.protocols.verdict import Cause, Fault, LayerName, Verdict
 
@@ -130,6 +131,29 @@ def test_a_wrong_answer_after_a_history_is_blamed_on_its_own_layer(
     verdict = judged(case, tool, **{**CALLS[tool], **changed})
     found = {layer.name: layer.fault for layer in verdict.layers if layer.fault}
     assert found.get(layer) is fault, found
+
+
+HALF = PATCH.replace("*** End Patch", "*** Add File: b.py\n+x\n*** End Patch")
+
+
+def test_a_patch_that_is_done_in_part_does_not_conform_though_its_first_operation_did() -> None:
+    files = {"a.py": "one\n", "b.py": ""}
+    verdict = judged(replace(case_of("apply_patch"), files=files), "apply_patch", patch=HALF)
+    found = {layer.name: layer.fault for layer in verdict.layers if layer.fault}
+    assert (verdict.conforming, verdict.accepted, found[LayerName.EFFECT]) == (False, True, Fault.DIFF_FAILED)
+    assert judged(case_of("apply_patch"), "apply_patch", patch=HALF).conforming
+
+
+@pytest.mark.parametrize(("files", "is_done"), [({"a.py": "one\n", "b.py": ""}, False), ({"a.py": "one\n"}, True)])
+def test_a_session_blames_a_patch_that_is_done_in_part(files: dict[str, str], is_done: bool) -> None:
+    goal = Goal(files={"a.py": "two\n"}, calls=(Expected("apply_patch", {"patch": HALF}),))
+    case = replace(case_of("apply_patch"), files=files, expected=Expected("apply_patch"), max_turns=3, goal=goal)
+    session = Session(PROFILE, case, "compact")
+    for name, arguments in (("apply_patch", {"patch": HALF}), ("attempt_completion", {"result": "Done."})):
+        session.answer(Answer(calls=(ToolCall(name, json.dumps(arguments), "c1"),)))
+    layers = {layer.name: layer.fault for layer in judge_session(PROFILE, case, session.transcript()).layers}
+    assert layers[LayerName.EFFECT] is (None if is_done else Fault.SOME_PARTS_FAILED)
+    assert layers[LayerName.RIGHT_TOOL] is (None if is_done else Fault.WRONG_TOOL)
 
 
 def test_the_settings_survive_the_document_and_default_to_nothing() -> None:

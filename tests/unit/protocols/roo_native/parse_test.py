@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.protocols.roo_native.parse import CallError, McpCall, TypedCall, parse_call
-from services.protocols.roo_native.parse.mcp_names import is_same_tool, write_mcp_name
+from services.protocols.roo_native.parse.mcp_names import found_alike, write_mcp_name
 from services.protocols.roo_native.parse.values import number_of, read_json, write_json
 from services.protocols.roo_native.tools import ALIASES, TOOLS
 
@@ -138,6 +138,11 @@ def test_unknown_keys_are_dropped_and_nulls_kept() -> None:
         ("5.", 5),
         ("+5", 5),
         ("-5", -5),
+        (-0.0, 0),
+        ("9007199254740993", 2**53),
+        (9007199254740993, 2**53),
+        ("0x20000000000001", 2**53),
+        (1e300, 1e300),
     ],
 )
 def test_numbers_are_coerced(value: object, found: object) -> None:
@@ -147,6 +152,13 @@ def test_numbers_are_coerced(value: object, found: object) -> None:
 @pytest.mark.parametrize("value", [None, True, [], [5], {}, "x", "12abc", "1_0", "-0x1", "Infinity", "NaN", "١"])
 def test_what_is_no_finite_number_counts_as_absent(value: object) -> None:
     assert typed("read_file", path="a", offset=value, limit=value).arguments == {"path": "a"}
+
+
+@pytest.mark.parametrize("value", ['"1e400"', "1e400", "-1e400", '"0x' + "f" * 300 + '"', "9" * 400])
+def test_a_number_beyond_all_doubles_counts_as_absent(value: str) -> None:
+    call = parse_call("read_file", f'{{"path": "a", "offset": {value}}}')
+    assert isinstance(call, TypedCall)
+    assert call.arguments == {"path": "a"}
 
 
 @pytest.mark.parametrize(("value", "found"), [(True, True), (" TRUE ", True), ("False", False), ("\ufefftrue", True)])
@@ -263,9 +275,31 @@ def test_servers_names_are_made_safe(server: str, tool: str, name: str) -> None:
     assert write_mcp_name(server, tool) == name
 
 
-def test_tools_are_the_same_but_for_dashes() -> None:
-    assert is_same_tool("get-forecast_now", "get_forecast-now")
-    assert not is_same_tool("get forecast", "get_forecast")
+def test_a_name_is_found_by_itself_or_by_one_that_is_the_same_but_for_dashes() -> None:
+    assert found_alike("get-forecast_now", ["other", "get_forecast-now", "get-forecast-now"]) == "get_forecast-now"
+    assert found_alike("a_b", ["a-b", "a_b"]) == "a_b"
+    assert found_alike("get forecast", ["get_forecast", "Get forecast"]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "server", "tool"),
+    [
+        ("mcp__a-__b", "a", "-b"),
+        ("mcp--a-__b-c--d", "a", "-b-c--d"),
+        ("mcp__a_-__b", "a_", "-b"),
+        ("mcp__-a-__-b", "-a", "--b"),
+        ("mcp___a-_b__c", "_a-_b", "c"),
+        ("mcp__a__-", "a", "-"),
+        ("mcp--a-_-_b--c", "a-_-_b", "c"),
+    ],
+)
+def test_a_dash_before_the_seam_goes_to_the_tool(name: str, server: str, tool: str) -> None:
+    assert parse_call(name, "") == McpCall(server, tool, {})
+
+
+@pytest.mark.parametrize("name", ["mcp__-__b", "mcp---__b", "mcp__-__b--c", "mcp____-b", "mcp--a-_b"])
+def test_a_server_that_is_only_a_dash_is_none(name: str) -> None:
+    assert code(name, "{}") == "bad_mcp_name"
 
 
 def test_calls_are_canonical_up_to_the_order_of_keys_and_blanks() -> None:

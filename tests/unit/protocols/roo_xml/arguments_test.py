@@ -1,3 +1,6 @@
+import math
+from typing import Any
+
 import pytest
 
 from services.protocols.roo_xml.arguments import BadNestedValue, typed_arguments
@@ -80,6 +83,44 @@ def test_absent_values_are_left_out_or_empty() -> None:
 def test_numbers_and_operations_of_the_opt_in_tools_are_typed() -> None:
     edit = {"file_path": "a", "old_string": "b", "new_string": "c", "expected_replacements": "2 times"}
     assert typed_arguments("edit_file", edit)["expected_replacements"] == 2
-    assert "expected_replacements" not in typed_arguments("edit_file", edit | {"expected_replacements": "x"})
+    without_number: Any = typed_arguments("edit_file", edit | {"expected_replacements": "x"})
+    assert math.isnan(without_number["expected_replacements"])
+    assert "expected_replacements" not in typed_arguments("edit_file", edit | {"expected_replacements": ""})
     assert typed_arguments("search_and_replace", {"path": "a", "operations": "[1]"}) == {"path": "a", "operations": [1]}
     assert typed_arguments("search_and_replace", {"path": "a", "operations": "["})["operations"] == []
+
+
+@pytest.mark.parametrize(
+    ("digits", "number"),
+    [
+        ("9007199254740991", 9007199254740991),
+        ("9007199254740993", 9007199254740992),
+        ("36028797018963969", 36028797018963968),
+        ("123456789012345678901234567890", 1.2345678901234568e29),
+        ("00012", 12),
+        ("1" + "0" * 308, 1e308),
+        ("1" + "0" * 309, math.inf),
+    ],
+)
+def test_numbers_are_doubles(digits: str, number: float) -> None:
+    assert files(f"<file><path>a</path><line_range>1-{digits}</line_range></file>") == [
+        {"path": "a", "line_ranges": [[1, number]]}
+    ]
+    written = {"path": "a", "start_line": "1", "end_line": digits}
+    assert typed_arguments("read_file", written)["files"] == [{"path": "a", "line_ranges": [[1, number]]}]
+    edit = typed_arguments("edit_file", {"file_path": "a", "expected_replacements": f"\ufeff {digits}x"})
+    assert edit["expected_replacements"] == number
+
+
+@pytest.mark.parametrize("bounds", [("0", "2"), ("1", "-2"), ("1", "0x10"), ("one", "2"), ("", "2"), ("1", "\x1c2")])
+def test_a_range_of_the_old_form_needs_two_numbers_above_zero(bounds: tuple[str, str]) -> None:
+    params = {"path": "a", "start_line": bounds[0], "end_line": bounds[1]}
+    assert typed_arguments("read_file", params)["files"] == [{"path": "a", "line_ranges": []}]
+
+
+@pytest.mark.parametrize("command", ["npm start", ""])
+def test_a_completion_keeps_an_old_command_among_its_arguments(command: str) -> None:
+    params = {"result": "Done.", "command": command}
+    assert typed_arguments("attempt_completion", params) == params
+    assert typed_arguments("attempt_completion", {"command": command}) == {"result": "", "command": command}
+    assert "command" not in typed_arguments("attempt_completion", {"result": "Done."})

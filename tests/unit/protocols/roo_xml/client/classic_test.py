@@ -179,11 +179,49 @@ def test_no_failure_marks_the_turn(text: str) -> None:
     assert take_turn(ClientState(), Answer(text)).turn_failed is True
 
 
-def test_a_forbidden_call_is_stopped_while_it_streams_and_so_never_counted_as_attempted() -> None:
-    state = ClientState(mode="ask")
-    outcome = turn("<execute_command><command>ls</command></execute_command>" + LIST, state)
-    assert [call.codes for call in outcome.calls] == [("not_allowed_in_mode",), ("second_tool",)]
-    assert (state.mistakes, dict(outcome.attempts)) == (1, {})
+@pytest.mark.parametrize(
+    ("mode", "text", "code"),
+    [
+        ("ask", "<execute_command><command>ls</command></execute_command>", "not_allowed_in_mode"),
+        ("architect", insert("1"), "file_pattern"),
+        ("architect", "<apply_diff><args><file><path>a.py</path></file></args></apply_diff>", "file_pattern"),
+    ],
+)
+def test_a_refused_call_counts_as_an_attempt(mode: str, text: str, code: str) -> None:
+    state = ClientState(mode=mode, mistakes=1)
+    outcome = turn(text + LIST, state)
+    assert [call.codes for call in outcome.calls] == [(code,), ("second_tool",)]
+    assert (state.mistakes, dict(outcome.failures)) == (2, {})
+    assert dict(outcome.attempts) == {outcome.calls[0].tool: 1}
+
+
+@pytest.mark.parametrize(
+    ("inside", "classic", "reference"),
+    [
+        ("<action>press</action><text>Enter</text>", "missing_param:action", None),
+        ("<action>screenshot</action><path>a.png</path>", "missing_param:action", None),
+        ("<action>click</action><coordinate>450,300</coordinate>", None, "missing_param:coordinate"),
+        ("<action>hover</action><coordinate>450,300@900x600</coordinate>", None, None),
+        ("<action>click</action>", "missing_param:coordinate", "missing_param:coordinate"),
+        ("<action>type</action><text>a</text>", None, None),
+        ("<action>resize</action>", "missing_param:size", "missing_param:size"),
+        ("<action>scroll_down</action>", None, None),
+        ("<action>launch</action>", "missing_param:url", "missing_param:url"),
+    ],
+)
+def test_the_browser_knows_other_actions_and_plain_points(
+    inside: str, classic: str | None, reference: str | None
+) -> None:
+    text = f"<browser_action>{inside}</browser_action>"
+    assert turn(text).calls[0].codes == ((classic,) if classic else ())
+    assert take_turn(ClientState(), Answer(text)).calls[0].codes == ((reference,) if reference else ())
+
+
+def test_a_huge_line_appends() -> None:
+    for line in ("9" * 400, "9007199254740993"):
+        state = ClientState(files=dict(FILES))
+        assert turn(insert(line), state).calls[0].codes == ()
+        assert state.files["a.py"] == "one\ntwo\n\nnew"
 
 
 def test_the_classic_profile_is_a_variant_of_its_own() -> None:
