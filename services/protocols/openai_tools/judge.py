@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.protocols.cases import Case
+from services.protocols.cases import Case, Expected
 from services.protocols.javascript import trim
 from services.protocols.openai_tools.client.foreign_forms import foreign_form
-from services.protocols.openai_tools.comparison import Call, Match, match_calls
+from services.protocols.openai_tools.comparison import Call, Match, allowed_arguments, match_calls
 from services.protocols.openai_tools.documents import effect_layer, without_texts
 from services.protocols.openai_tools.parse import MAX_CHARACTERS, OPEN, BadArguments, arguments_of
 from services.protocols.openai_tools.schemas import Schema, functions_of, missing_parameter, value_problem
@@ -44,7 +44,7 @@ def judge(case: Case, answer: Answer) -> Verdict:
         return _judge_silence(case, answer, schemas)
     if not answer.calls:
         return _without_call(*_absence(answer, schemas))
-    checked = check_calls(answer, schemas)
+    checked = check_calls(answer, schemas, case.expected.due)
     layers = [passed(LayerName.CALL_PRESENT), passed(LayerName.ONE_AND_LAST)]
     layers += [_form_layer(name, checked, answer) for name in _PER_CALL]
     if layers[-1].status is not LayerStatus.NOT_APPLICABLE:
@@ -56,12 +56,15 @@ def judge(case: Case, answer: Answer) -> Verdict:
     return verdict_of(tuple(layers), accepted=accepted, tool=answer.calls[0].name)
 
 
-def check_calls(answer: Answer, schemas: Mapping[str, Schema]) -> list[Checked]:
-    """Return each call with its arguments and the first thing in its form that is wrong."""
-    return [_checked(call, schemas) for call in answer.calls]
+def check_calls(answer: Answer, schemas: Mapping[str, Schema], due: Sequence[Expected] = ()) -> list[Checked]:
+    """Return each call with its arguments and the first thing in its form that is wrong.
+
+    A value that a due call allows to choose is none, whatever the schema says.
+    """
+    return [_checked(call, schemas, due) for call in answer.calls]
 
 
-def _checked(call: ToolCall, schemas: Mapping[str, Schema]) -> Checked:
+def _checked(call: ToolCall, schemas: Mapping[str, Schema], due: Sequence[Expected]) -> Checked:
     try:
         arguments = arguments_of(call.arguments)
     except BadArguments as error:
@@ -70,16 +73,21 @@ def _checked(call: ToolCall, schemas: Mapping[str, Schema]) -> Checked:
         if error.fault is Fault.FOREIGN_FORM:
             problem = f"{name} is called in a form that the client does not read: {error}."
         return Checked(call, {}, (LayerName.PARSES, error.fault, problem))
-    return Checked(call, arguments, _fault_of(call.name, arguments, schemas))
+    return Checked(call, arguments, _fault_of(call.name, arguments, schemas, due))
 
 
-def _fault_of(name: str, arguments: Mapping[str, object], schemas: Mapping[str, Schema]) -> Finding | None:
+def _fault_of(
+    name: str, arguments: Mapping[str, object], schemas: Mapping[str, Schema], due: Sequence[Expected]
+) -> Finding | None:
     schema = schemas.get(name)
     if schema is None:
         return LayerName.KNOWN_TOOL, Fault.UNKNOWN_TOOL, f"There is no function {name[:64]!r}."
     if missing := missing_parameter(schema, arguments):
         return LayerName.REQUIRED_PARAMETERS, Fault.MISSING_PARAM, f"{name} lacks its parameter {missing}."
-    if problem := value_problem(schema, arguments):
+    problem = value_problem(schema, arguments)
+    if problem and (allowed := allowed_arguments(due, name, arguments)):
+        problem = value_problem(schema, arguments, allowed)
+    if problem:
         return LayerName.VALID_VALUES, Fault.BAD_VALUE, f"In {name}, {problem}"
     return None
 

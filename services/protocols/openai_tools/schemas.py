@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 
 from jsonschema import Draft202012Validator
@@ -93,10 +93,12 @@ def missing_parameter(schema: Schema, arguments: Mapping[str, object]) -> str | 
     return next((str(name) for name in names if name not in arguments), None)
 
 
-def value_problem(schema: Schema, arguments: Mapping[str, object]) -> str | None:
-    """Return one sentence on the first value that does not fit the schema, or None."""
+def value_problem(schema: Schema, arguments: Mapping[str, object], allowed: Collection[str] = ()) -> str | None:
+    """Return one sentence on the first value that does not fit the schema, or None; those of `allowed` need not."""
     try:
-        error = min(_validator(_text_of(schema)).iter_errors(arguments), key=_place, default=None)
+        errors = _validator(_text_of(schema)).iter_errors(arguments)
+        asked = (error for error in errors if not error.absolute_path or error.absolute_path[0] not in allowed)
+        error = min(asked, key=_place, default=None)
     except (Unresolvable, re.error) as fault:
         return f"the schema cannot be used ({fault})."
     except RecursionError:

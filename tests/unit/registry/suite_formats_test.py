@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.protocols.cases import Case, case_from_document
+from services.protocols.cases import Case, case_from_document, case_to_document
 from services.protocols.openai_tools.parse import written_call
 from services.protocols.profile import get_profile
 from services.protocols.turn import Answer
@@ -110,6 +110,103 @@ def test_entries_of_an_object_are_lists_of_allowed_values(tmp_path: Path) -> Non
     assert not conforms(case, ("library.reserve", {"title": "Emma", "branch": {"desk": 4}}))
 
 
+ROOM = {
+    "name": "room.search",
+    "parameters": {
+        "type": "dict",
+        "properties": {
+            "city": {"type": "string"},
+            "floor": {"type": "integer"},
+            "price": {"type": "float"},
+            "breakfast": {"type": "boolean"},
+            "note": {"type": "string", "enum": ["none"]},
+            "beds": {"type": "array", "items": {"type": "dict"}},
+            "guests": {"type": "dict"},
+            "tags": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["city"],
+    },
+}
+ROOMS = {
+    "city": ["Bern"],
+    "floor": ["", None],
+    "price": ["", None, 80],
+    "breakfast": ["", False],
+    "note": ["the guest wrote 'quiet'", ""],
+    "beds": ["", [{"size": ["king", "queen"], "with": ["", ["a", "b"]]}, {"size": [90]}]],
+    "guests": ["", {"lead": ["Ann"], "age": [30, ""], "seat": [{"row": 4}, {"row": [5, 6]}]}],
+    "tags": ["", ["Quiet", "by-the-lake"]],
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        ({}, True),
+        ({"floor": None, "price": None, "breakfast": False}, True),
+        ({"floor": 0}, False),
+        ({"price": 80.0}, True),
+        ({"price": 0}, False),
+        ({"price": False}, False),
+        ({"breakfast": True}, False),
+        ({"breakfast": None}, False),
+        ({"breakfast": 0}, False),
+        ({"note": 'The guest wrote "quiet"'}, True),
+        ({"note": "the guest, wrote *quiet*"}, False),
+        ({"note": ""}, True),
+        ({"floor": ""}, False),
+        ({"city": "bern."}, True),
+        ({"city": ""}, False),
+        ({"beds": []}, True),
+        ({"beds": [{"size": "KING"}, {"size": 90}]}, True),
+        ({"beds": [{"size": "queen", "with": ["a", "b"]}, {"size": 90.0}]}, True),
+        ({"beds": [{"size": "king", "with": ""}, {"size": 90}]}, True),
+        ({"beds": [{"size": 90}, {"size": "king"}]}, False),
+        ({"beds": [{"size": "king"}]}, False),
+        ({"beds": [{"size": "king", "with": ["b", "a"]}, {"size": 90}]}, False),
+        ({"guests": {"lead": "ann", "seat": {"row": 4}}}, True),
+        ({"guests": {"lead": "Ann", "age": 30, "seat": {"row": 6}}}, True),
+        ({"guests": {"lead": "Ann", "age": 31, "seat": {"row": 4}}}, False),
+        ({"guests": {"lead": "Ann", "seat": {"row": 7}}}, False),
+        ({"guests": {"lead": "Ann"}}, False),
+        ({"guests": {"lead": "Ann", "seat": {"row": 4}, "more": 1}}, False),
+        ({"guests": {}}, False),
+        ({"tags": ["quiet", "by the lake"]}, True),
+        ({"tags": ["by-the-lake", "Quiet"]}, False),
+        ({"tags": "Quiet"}, False),
+        ({"wifi": None}, True),
+        ({"wifi": True}, False),
+    ],
+)
+def test_possible_answers_are_taken_as_the_leaderboard_takes_them(
+    tmp_path: Path, said: dict[str, Any], right: bool
+) -> None:
+    (case,) = bfcl(tmp_path, [task("simple_0", ROOM)], [truth("simple_0", {"room.search": ROOMS})])
+    assert isinstance(case, Case), case
+    assert case_from_document(case_to_document(case)) == case
+    assert conforms(case, ("room.search", {"city": "Bern", "note": "", **said})) is right
+
+
+def test_a_default_that_the_answers_do_not_allow_to_leave_out_is_said(tmp_path: Path) -> None:
+    case = one_case(tmp_path, {"library.reserve": {"title": ["Emma"], "copies": [1]}})
+    assert conforms(case, ("library.reserve", {"title": "Emma", "copies": 1}))
+    assert not conforms(case, ("library.reserve", {"title": "Emma"}))
+
+
+def test_what_answers_allow_decides_before_the_schema(tmp_path: Path) -> None:
+    case = one_case(tmp_path, {"renew": {"card": [7, None]}})
+    assert conforms(case, ("renew", {"card": 7})) and conforms(case, ("renew", {"card": None}))
+    verdict = OPENAI.judge(case, OPENAI.read_answer(written_call("renew", {"card": 8})))
+    assert (verdict.cause, verdict.accepted) == ("bad_value", False)
+
+
+def test_where_none_is_relevant_there_may_be_no_function(tmp_path: Path) -> None:
+    (case,) = bfcl(tmp_path, [{**task("live_irrelevance_1"), "function": []}], [truth("other", {"renew": {}})])
+    assert isinstance(case, Case) and case.tools == ()
+    assert OPENAI.judge(case, Answer("I cannot.")).conforming
+    assert OPENAI.messages(case, "full")
+
+
 def test_parallel_calls_are_due_in_any_order(tmp_path: Path) -> None:
     case = one_case(tmp_path, {"renew": {"card": ["1"]}}, {"renew": {"card": ["2"]}}, case_id="parallel_3")
     first, second = ("renew", {"card": "1"}), ("renew", {"card": "2"})
@@ -151,8 +248,8 @@ def test_a_system_message_stands_before_the_task(tmp_path: Path) -> None:
         ({"function": [RENEW, RENEW]}, {}, "name of an earlier function"),
         ({}, {"fly": {}}, "offers no function 'fly'"),
         ({}, {"renew": {"card": "1"}}, "no list of allowed values"),
-        ({}, {"renew": {"card": [1]}}, "that its functions do not allow"),
-        ({}, {"library.reserve": {"branch": [{str(n): [1, 2] for n in range(60)}]}}, "more than 512 right values"),
+        ({}, {"renew": {"card": []}}, "no list of allowed values"),
+        ({}, {"library.reserve": {"copies": [1]}}, "that its functions do not allow"),
         ({}, "renew(card=1)", "are not objects"),
     ],
 )

@@ -57,10 +57,12 @@ def _converted(line: Line, truths: Mapping[str, Mapping[str, Any]]) -> Line | Li
 def _case(row: Mapping[str, Any], truths: Mapping[str, Mapping[str, Any]]) -> Case:
     case_id, functions = row.get("id"), row.get("function")
     task = _task(row["question"]) if "question" in row else ""
-    if not task or not isinstance(case_id, str) or not isinstance(functions, list) or not functions:
+    if not task or not isinstance(case_id, str) or not isinstance(functions, list):
         raise LineError("is no task: id, question and function are needed")
-    tools = tuple(tool_of(function, place) for place, function in enumerate(functions))
     category = _category(case_id)
+    if not functions and not category.endswith(_IRRELEVANT):
+        raise LineError("is no task: function is empty")
+    tools = tuple(tool_of(function, place) for place, function in enumerate(functions))
     due = _due(case_id, category, row if "ground_truth" in row else truths.get(case_id), tools)
     expected = Expected(due[0].tool, due[0].arguments, choices=due[0].choices, further=tuple(due[1:])) if due else None
     written = "\n".join(written_call(call.tool, dict(call.arguments)) for call in due)
@@ -87,8 +89,7 @@ def _due(
 ) -> list[Expected]:
     if truth is not None:
         schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
-        required = {name: schema.get("required", ()) for name, schema in schemas.items()}
-        return calls_of(truth.get("ground_truth"), required)
+        return calls_of(truth.get("ground_truth"), schemas)
     if category.endswith(_IRRELEVANT):
         return []
     raise LineError(
