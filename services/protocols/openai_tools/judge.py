@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.protocols.cases import Case, Expected
 from services.protocols.javascript import trim
@@ -11,7 +11,14 @@ from services.protocols.openai_tools.client.foreign_forms import foreign_form
 from services.protocols.openai_tools.comparison import Call, Match, allowed_arguments, match_calls
 from services.protocols.openai_tools.documents import effect_layer, without_texts
 from services.protocols.openai_tools.parse import MAX_CHARACTERS, OPEN, BadArguments, arguments_of
-from services.protocols.openai_tools.schemas import Schema, functions_of, missing_parameter, value_problem
+from services.protocols.openai_tools.schemas import (
+    Schema,
+    called_name,
+    functions_of,
+    missing_parameter,
+    sent_name,
+    value_problem,
+)
 from services.protocols.session.reasoning import answer_start
 from services.protocols.turn import Answer, ToolCall
 from services.protocols.verdict import Fault, Layer, LayerName, LayerStatus, Span, Verdict, passed, verdict_of
@@ -22,7 +29,7 @@ Finding = tuple[LayerName, Fault, str]
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A call, its arguments if they can be read, and the first thing in its form that is wrong."""
+    """A call by its function's own name, its arguments if they can be read, and what is wrong in its form first."""
 
     call: ToolCall
     arguments: Mapping[str, object]
@@ -53,7 +60,7 @@ def judge(case: Case, answer: Answer) -> Verdict:
     order = {name: place for place, name in enumerate(LayerName)}
     layers.sort(key=lambda layer: order[layer.name])
     accepted = all(one.finding is None for one in checked)
-    return verdict_of(tuple(layers), accepted=accepted, tool=answer.calls[0].name)
+    return verdict_of(tuple(layers), accepted=accepted, tool=checked[0].call.name)
 
 
 def check_calls(answer: Answer, schemas: Mapping[str, Schema], due: Sequence[Expected] = ()) -> list[Checked]:
@@ -65,6 +72,7 @@ def check_calls(answer: Answer, schemas: Mapping[str, Schema], due: Sequence[Exp
 
 
 def _checked(call: ToolCall, schemas: Mapping[str, Schema], due: Sequence[Expected]) -> Checked:
+    call = replace(call, name=called_name(call.name, schemas))
     try:
         arguments = arguments_of(call.arguments)
     except BadArguments as error:
@@ -155,13 +163,13 @@ def _judge_silence(case: Case, answer: Answer, schemas: Mapping[str, Schema]) ->
     layers = []
     if answer.calls:
         layers.append(_needless(checked, len(checked)))
-    elif found := foreign_form(said, schemas):
+    elif found := foreign_form(said, _names(schemas)):
         sentence, span = "The answer writes a call, though none is due.", (start + found.start(), start + found.end())
         layers.append(Layer(LayerName.NO_NEEDLESS_CALL, LayerStatus.FAILED, Fault.NEEDLESS_CALL, sentence, span))
     else:
         layers += [_said(case, said), passed(LayerName.NO_NEEDLESS_CALL)]
     accepted = all(one.finding is None for one in checked) and bool(answer.calls or trim(said))
-    return verdict_of(tuple(layers), accepted=accepted, tool=answer.calls[0].name if answer.calls else None)
+    return verdict_of(tuple(layers), accepted=accepted, tool=checked[0].call.name if checked else None)
 
 
 def _said(case: Case, text: str) -> Layer:
@@ -183,10 +191,14 @@ def _absence(answer: Answer, schemas: Mapping[str, Schema]) -> tuple[Fault, str,
         if is_cut and start:
             return Fault.CUT_OFF, "The token limit cut the answer within its reasoning.", None
         return Fault.EMPTY_ANSWER, "The answer is empty.", None
-    if found := foreign_form(text, schemas):
+    if found := foreign_form(text, _names(schemas)):
         span = (start + found.start(), start + found.end())
         return Fault.FOREIGN_FORM, "The answer writes a call in a form that the client does not read.", span
     return Fault.NO_CALL, "The answer is plain text without a call.", None
+
+
+def _names(schemas: Mapping[str, Schema]) -> dict[str, None]:
+    return dict.fromkeys((*schemas, *map(sent_name, schemas)))
 
 
 def _without_call(fault: Fault, sentence: str, span: Span | None = None) -> Verdict:

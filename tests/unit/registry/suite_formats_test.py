@@ -246,6 +246,7 @@ def test_a_system_message_stands_before_the_task(tmp_path: Path) -> None:
         ({"id": 7}, {}, "is no task"),
         ({"function": [{"parameters": {}}]}, {}, r"function[0] without a name"),
         ({"function": [RENEW, RENEW]}, {}, "name of an earlier function"),
+        ({"function": [BOOK, {**RENEW, "name": "library_reserve"}]}, {}, "would both be sent as 'library_reserve'"),
         ({}, {"fly": {}}, "offers no function 'fly'"),
         ({}, {"renew": {"card": "1"}}, "no list of allowed values"),
         ({}, {"renew": {"card": []}}, "no list of allowed values"),
