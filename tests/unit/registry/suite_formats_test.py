@@ -10,8 +10,8 @@ from services.protocols.cases import Case, case_from_document, case_to_document
 from services.protocols.openai_tools.parse import written_call
 from services.protocols.profile import get_profile
 from services.protocols.turn import Answer
-from services.registry.domain.jsonl import LineError
-from services.registry.domain.suite_source import Conversion, SuiteFormat
+from services.registry.domain.jsonl import OTHER_UNICODE, LineError
+from services.registry.domain.suite_source import Conversion, SuiteFormat, read_cases
 from services.registry.importers.suites import SUITE_READERS
 
 OPENAI = get_profile("openai_tools")
@@ -50,7 +50,9 @@ def lines(path: Path, *documents: object) -> Path:
 def bfcl(folder: Path, tasks: list[Any], truths: list[Any]) -> list[Case | str]:
     content, answers = lines(folder / "tasks", *tasks), lines(folder / "answers", *truths)
     rows = SUITE_READERS[SuiteFormat.BFCL](content, Conversion(format=SuiteFormat.BFCL), answers)
-    return [str(row) if isinstance(row, LineError) else case_from_document(row.document) for _, row in rows]
+    reading = read_cases(rows, "openai_tools", judges_references=True)
+    cases = [case_from_document(json.loads(case.document)) for case in reading.cases]
+    return [*cases, *(problem for _, problem in reading.problems)]
 
 
 def one_case(folder: Path, *calls: dict[str, Any], case_id: str = "simple_0") -> Case:
@@ -250,7 +252,7 @@ def test_a_system_message_stands_before_the_task(tmp_path: Path) -> None:
         ({}, {"fly": {}}, "offers no function 'fly'"),
         ({}, {"renew": {"card": "1"}}, "no list of allowed values"),
         ({}, {"renew": {"card": []}}, "no list of allowed values"),
-        ({}, {"library.reserve": {"copies": [1]}}, "that its functions do not allow"),
+        ({}, {"library.reserve": {"copies": [1]}}, "whose own reference does not conform: library.reserve lacks"),
         ({}, "renew(card=1)", "are not objects"),
     ],
 )
@@ -313,6 +315,7 @@ def test_a_table_with_a_header_is_read_as_csv(tmp_path: Path) -> None:
         ('{"prompt": [{"role": "robot"}], "answer": "z"}', "no role that is known"),
         ('{"prompt": [{"role": "assistant", "content": "x"}], "answer": "z"}', "does not end with the user"),
         ('{"prompt": "x", "answer": {"a": 1}}', "neither text nor a list of texts"),
+        ('{"prompt": "x", "answer": [" ", ""]}', "answer that is blank"),
         ('{"prompt": "x", "answer": "z", "category": 5}', "a category that is not text"),
         ("prompt,answer\n\xff\xfe", "is not UTF-8"),
         ('prompt,answer\n"x', "is not CSV"),
@@ -330,3 +333,24 @@ def test_prompts_for_a_grader_need_no_answer(tmp_path: Path) -> None:
     ((_, case),) = prompts(tmp_path / "f", '{"prompt": "Tell a story."}', scorer="none")
     assert isinstance(case, Case)
     get_profile("text").check_case(case)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_files_with_a_byte_order_mark_are_read_as_those_without(tmp_path: Path, mark: str, end: str) -> None:
+    ((_, one),) = prompts(tmp_path / "f", f'{mark}{{"prompt": "2+2?", "answer": "4"}}{end}')
+    ((_, other),) = prompts(tmp_path / "f", f"{mark}prompt,answer{end}2+2?,4{end}")
+    assert isinstance(one, Case) and isinstance(other, Case) and one.task == other.task == "2+2?"
+    for name, document in (("t", task("simple_0", RENEW)), ("a", truth("simple_0", {"renew": {"card": ["1"]}}))):
+        (tmp_path / name).write_text(f"{mark}{json.dumps(document)}{end}", encoding="utf-8", newline="")
+    conversion = Conversion(format=SuiteFormat.BFCL)
+    ((_, row),) = SUITE_READERS[SuiteFormat.BFCL](tmp_path / "t", conversion, tmp_path / "a")
+    assert not isinstance(row, LineError) and row.document["tool"] == "renew"
+    (tmp_path / "c").write_text(f"{mark}{json.dumps(row.document)}{end}", encoding="utf-8", newline="")
+    ((_, again),) = SUITE_READERS[SuiteFormat.CASES](tmp_path / "c", Conversion(), None)
+    assert again == row
+
+
+@pytest.mark.parametrize("text", ['{"prompt": "x", "answer": "y"}\n', "prompt,answer\nx,y\n"])
+def test_prompts_in_another_encoding_are_named(tmp_path: Path, text: str) -> None:
+    assert prompts(tmp_path / "f", text.encode("utf-16")) == [(1, OTHER_UNICODE)]

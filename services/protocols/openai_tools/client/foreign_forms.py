@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Collection, Iterable, Sequence
 
 _VENDORS = re.compile(
     r"<[|｜]\s*/?\s*(?:tool[_▁ ]?calls?|python_tag|action_start|START_ACTION|DSML)"
@@ -22,7 +21,25 @@ _OBJECT = re.compile(rf"""{_NAME_KEY}[^"'\n]{{1,64}}["']\s*,\s*(?:{_ARGUMENTS_KE
 _CUT_NAME = re.compile(rf"{_NAME_KEY}([\w.-]{{0,64}})\Z")
 _CUT_OBJECT = re.compile(r"""\{\s*["'](?:n(?:a(?:m(?:e["']?\s*:?)?)?)?)?\s*\Z""")
 
+_WORD = r"([\w.-]{1,64})"
+_NAMED = tuple(
+    re.compile(pattern, re.MULTILINE)
+    for pattern in (
+        rf"""{_NAME_KEY}([^"'\n]{{1,64}})["']\s*(?:\}}|\Z)""",
+        r"""^[ \t]*(?:\[[ \t]*)?\{\s*["']([^"'\n]{1,64})["']\s*:\s*[{\[]""",
+        rf"<{_WORD}[^<>\n]*(?:>|\Z)",
+        rf"<(?:function|tool|tool_name|name)>\s*{_WORD}",
+        rf"^[ \t]*Action:[ \t]*{_WORD}[ \t]*$",
+        rf"""^[ \t]*(?:>>>[ \t]*)?{_WORD}[ \t]*:?\s*\{{\s*["'}}]""",
+        rf"\bto={_WORD}",
+    )
+)
+"""Forms that call the function of the name that they hold."""
+
 _VALUES = r"""(?:\)|["'\[{(]|-?\d|(?:True|False|None|true|false|null)\b|[*\w]+\s*=)"""
+_STATEMENT = re.compile(
+    rf"(?:^[ \t`]*|(?<=[ \t:]))(?:\[|print\(|await[ \t]+|\w+[ \t]*=[ \t]*){{0,3}}{_WORD}\(\s*{_VALUES}", re.MULTILINE
+)
 _FENCE = re.compile(r"^```([^\n`]*)\n(.*?)(?:^```[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _CALLING_FENCES = ("tool_code", "tool_call", "tool_calls", "tool_use")
 _STATEMENT_ENDS = (")", "]", "}", ",", "(", "[", "{", ";", "`")
@@ -34,37 +51,24 @@ def foreign_form(text: str, names: Iterable[str]) -> re.Match[str] | None:
     Words and code that only mention a function are no call: a call to it, as code writes one, must be a statement, and
     code between words is an example.
     """
-    known = tuple(names)
+    known = frozenset(names)
     if found := _VENDORS.search(text) or _OBJECT.search(text) or _CUT_OBJECT.search(text):
         return found
-    if not known:
-        return None
-    objects, statements = _patterns(known)
     cut = _CUT_NAME.search(text)
     if cut and any(name.startswith(cut[1]) for name in known):
         return cut
-    if found := objects.search(text):
-        return found
+    for pattern in _NAMED:
+        if found := next((one for one in pattern.finditer(text) if one[1] in known), None):
+            return found
     examples = [one.span() for one in _FENCE.finditer(text) if _is_example(one)]
-    return next((one for one in statements.finditer(text) if _is_statement(one, examples)), None)
+    calls = (one for one in _STATEMENT.finditer(text) if _is_of(one[1], known))
+    return next((one for one in calls if _is_statement(one, examples)), None)
 
 
-@lru_cache(maxsize=256)
-def _patterns(names: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Return a pattern of objects and tags that call one of the functions, and one of statements that may."""
-    known = f"(?:{'|'.join(map(re.escape, sorted(names, key=len, reverse=True)))})"
-    objects = (
-        rf"""{_NAME_KEY}{known}["']\s*(?:\}}|\Z|,\s*(?:{_ARGUMENTS_KEY}|{_CUT_KEY}))""",
-        rf"""^[ \t]*(?:\[[ \t]*)?\{{\s*["']{known}["']\s*:\s*[{{\[]""",
-        rf"<(?:(?:function|tool|tool_name|name)>\s*)?{known}(?![\w.-])[^<>\n]*(?:>|\Z)",
-        rf"<(?:function|tool|tool_name|name)>\s*{known}(?![\w.-])",
-        rf"^[ \t]*Action:[ \t]*{known}[ \t]*$",
-        rf"""^[ \t]*(?:>>>[ \t]*)?{known}[ \t]*:?\s*\{{\s*["'}}]""",
-        rf"""\bto=(?:functions\.)?{known}(?![\w.-])""",
-    )
-    before = r"(?:\[|print\(|await[ \t]+|\w+[ \t]*=[ \t]*){0,3}(?:\w+\.){0,3}"
-    statement = rf"(?:^[ \t`]*|(?<=[ \t:])){before}{known}\(\s*{_VALUES}"
-    return re.compile("|".join(objects), re.MULTILINE), re.compile(statement, re.MULTILINE)
+def _is_of(called: str, known: Collection[str]) -> bool:
+    """Whether code calls one of the functions, by its name alone or behind that of a module."""
+    parts = called.split(".")
+    return any(".".join(parts[place:]) in known for place in range(len(parts)))
 
 
 def _is_example(fence: re.Match[str]) -> bool:
