@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -71,7 +72,8 @@ def check_vectors(content: bytes, *, profile_id: str, operation: str) -> FileRep
         operation: what it is asked, by the stem of the file's name.
     """
     report = FileReport(profile_id, operation)
-    lines = [(number, line) for number, line in enumerate(content.split(b"\n"), start=1) if line.strip()]
+    numbered = enumerate(content.removeprefix(BOM_UTF8).split(b"\n"), start=1)
+    lines = [(number, line) for number, line in numbered if line.strip()]
     try:
         operations = get_profile(profile_id).vector_operations
     except UnknownProfile as error:

@@ -18,6 +18,9 @@ from ui.views.test_suites import (
     suite_detail_view,
 )
 
+IMPORT_SECONDS = 140.0
+"""For a large file: every case is checked, and its reference judged."""
+
 
 async def read_suite(clients: Clients, test_suite_version_id: str) -> SuiteDetailView:
     """Return a suite version and what its cases are about."""
@@ -67,7 +70,7 @@ async def check_suite(clients: Clients, uploads: Uploads, new: NewSuite) -> Suit
     request = test_suite_pb2.ValidateTestSuiteRequest(
         test_suite_id=new.test_suite_id, artifact=await uploads.keep(new.content), conversion=new.conversion()
     )
-    return suite_check_view(await clients.registry.ValidateTestSuite(request))
+    return suite_check_view(await clients.registry.ValidateTestSuite(request, timeout=IMPORT_SECONDS))
 
 
 async def register_suite(clients: Clients, uploads: Uploads, new: NewSuite) -> str:
@@ -83,7 +86,7 @@ async def register_suite(clients: Clients, uploads: Uploads, new: NewSuite) -> s
         conversion=new.conversion(),
         provenance=new.provenance,
     )
-    made = (await clients.registry.CreateTestSuiteVersion(request)).test_suite_version
+    made = (await clients.registry.CreateTestSuiteVersion(request, timeout=IMPORT_SECONDS)).test_suite_version
     return str(made.test_suite_version_id)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from drillyard.registry.v1 import test_suite_pb2
 from fastapi import APIRouter, Body, Depends, Query, Response
 
-from ui.actions.test_suites import exported
+from ui.actions.test_suites import IMPORT_SECONDS, exported
 from ui.actions.uploads import Uploads, uploads_of
 from ui.api.documents import ClientsOf, Document, Page, document
 from ui.api.schemas import shows
@@ -86,7 +86,7 @@ async def validate_test_suite(
     request = test_suite_pb2.ValidateTestSuiteRequest(
         test_suite_id=test_suite_id, artifact=await uploads.keep(content), conversion=how.conversion()
     )
-    return document(await clients.registry.ValidateTestSuite(request))
+    return document(await clients.registry.ValidateTestSuite(request, timeout=IMPORT_SECONDS))
 
 
 @router.post("/test-suites", responses=shows(test_suite_pb2.CreateTestSuiteVersionResponse))
@@ -106,7 +106,7 @@ async def create_test_suite(
         conversion=how.conversion(),
         provenance=version.provenance(),
     )
-    return document(await clients.registry.CreateTestSuiteVersion(request))
+    return document(await clients.registry.CreateTestSuiteVersion(request, timeout=IMPORT_SECONDS))
 
 
 @router.get("/test-suites/{test_suite_version_id:path}/cases", responses=shows(test_suite_pb2.ListTestCasesResponse))

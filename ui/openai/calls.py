@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.protocols.openai_tools.parse import MAX_CHARACTERS, OPEN, as_functions, read_answer
+from services.protocols.openai_tools.parse import (
+    MAX_CHARACTERS,
+    OPEN,
+    BadArguments,
+    arguments_of,
+    as_functions,
+    load_json,
+    raw_arguments,
+    read_answer,
+)
+from services.protocols.session.reasoning import answer_start
 
 _FENCED = re.compile(r"\A```(?:json)?\s*\n(.*?)\n?```\Z", re.DOTALL)
 _JSON_BEGINS = ("{", "[", "`")
@@ -27,15 +36,25 @@ class Call:
 def read_calls(text: str, names: Collection[str]) -> tuple[str, tuple[Call, ...]]:
     """Return the text outside its calls, and the calls.
 
-    A call is `<tool_call>{"name", "arguments"}</tool_call>`, or an answer that is nothing but such an object of one
-    of `names`, or a list of them. A call without a name stays text.
+    A call is `<tool_call>{"name", "arguments"}</tool_call>`, or an answer that is, behind its reasoning, nothing but
+    such an object of one of `names`, or a list of them; there the arguments may be called `parameters` as well. An
+    answer with a call that cannot be read stays text.
     """
     answer = read_answer(text)
-    if answer.calls and all(call.name for call in answer.calls):
+    if answer.calls:
         calls = tuple(Call(call.name, call.arguments) for call in answer.calls)
-        return as_functions(answer).text, calls
-    bare = _bare_calls(text, names)
-    return ("", bare) if bare else (text, ())
+        return (as_functions(answer).text, calls) if all(map(_is_readable, calls)) else (text, ())
+    start = answer_start(text) if len(text) <= MAX_CHARACTERS else len(text)
+    bare = _bare_calls(text[start:], names)
+    return (text[:start].strip(), bare) if bare else (text, ())
+
+
+def _is_readable(call: Call) -> bool:
+    try:
+        arguments_of(call.arguments)
+    except BadArguments:
+        return False
+    return bool(call.name)
 
 
 def call_documents(calls: Sequence[Call]) -> list[dict[str, Any]]:
@@ -78,6 +97,9 @@ class CallGate:
         begin = self._text.find(OPEN, self._passed)
         if begin < 0:
             begin = len(self._text) - _partial(self._text)
+        start = answer_start(self._text)
+        if self._passed <= start < begin and self._text[start:].lstrip().startswith(_JSON_BEGINS):
+            begin = start
         return len(self._text[:begin].rstrip())
 
 
@@ -93,7 +115,7 @@ def _bare_calls(text: str, names: Collection[str]) -> tuple[Call, ...]:
     if not inner.startswith(("{", "[")) or len(inner) > MAX_CHARACTERS:
         return ()
     try:
-        found = json.loads(inner)
+        found = load_json(inner)
     except (ValueError, RecursionError):
         return ()
     listed = found if isinstance(found, list) else [found]
@@ -102,8 +124,8 @@ def _bare_calls(text: str, names: Collection[str]) -> tuple[Call, ...]:
 
 
 def _bare_call(found: Any, names: Collection[str]) -> Call | None:
-    if not isinstance(found, dict) or not isinstance(found.get("name"), str) or found["name"] not in names:
+    raw = raw_arguments(found, ("arguments", "parameters")) if isinstance(found, dict) else None
+    if raw is None or found["name"] not in names:
         return None
-    arguments = found.get("arguments", found.get("parameters", {}))
-    raw = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    return Call(found["name"], raw)
+    call = Call(found["name"], raw)
+    return call if _is_readable(call) else None

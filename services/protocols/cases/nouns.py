@@ -49,13 +49,16 @@ class FreeText:
 class Choice:
     """An argument with more than one right value; with `optional` it may be absent, too.
 
-    With `loose`, texts are compared without regard to case, blanks and the marks `,./-_*^`; not every protocol does.
+    With `loose`, texts are compared without regard to case, blanks, the marks `,./-_*^` and the kind of quotes; not
+    every protocol does. With `nested`, `values` are all that is right, and an object among them holds a list of right
+    values by each key, in which an empty text says that the key may be absent.
     """
 
     argument: str
     values: tuple[object, ...] = ()
     optional: bool = False
     loose: bool = False
+    nested: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,7 @@ def _choice(value: object, path: str) -> Choice:
         fields.take("values", each(read.anything), ()),
         fields.take("optional", read.boolean, False),
         fields.take("loose", read.boolean, False),
+        fields.take("nested", read.boolean, False),
     )
     fields.finish()
     return choice

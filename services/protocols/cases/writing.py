@@ -77,7 +77,7 @@ def _expected_document(expected: Expected) -> Document:
 
 def _choice_document(choice: Choice) -> Document:
     document: Document = {"argument": choice.argument, "values": list(choice.values), "optional": choice.optional}
-    return {**document, "loose": True} if choice.loose else document
+    return {**document, **{name: True for name in ("loose", "nested") if getattr(choice, name)}}
 
 
 def _goal_document(goal: Goal) -> Document:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from services.protocols.cases import Expected
+from services.protocols.cases import Choice, Expected
 from services.protocols.cases.difference import told_difference
 from services.protocols.javascript import trim
 from services.protocols.openai_tools.schemas import Schema, default_of
@@ -13,8 +13,11 @@ from services.protocols.verdict import Fault
 
 Arguments = Mapping[str, object]
 
-_MARKS = str.maketrans("", "", " ,./-_*^")
-"""What a loose comparison does not see."""
+_LOOSE = str.maketrans("'", '"', " ,./-_*^")
+"""What a loose comparison takes for the same, or does not see."""
+
+_NO_CHOICE = Choice("")
+_NOTHING = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +86,53 @@ def _problems(expected: Expected, arguments: Arguments, schema: Schema) -> Itera
             problem = free[name].problem(arguments.get(name))
             yield (Fault.FREE_TEXT, problem) if problem else None
             continue
-        choice = choices.get(name)
-        default = default_of(schema, name)
-        form = _loosened if choice and choice.loose else trim
-        found = _normal(arguments.get(name, default), form)
-        right = [expected.arguments.get(name, default)] if name in expected.arguments or not choice else []
-        right += choice.values if choice else ()
-        if found in (_normal(value, form) for value in right) or (choice and choice.optional and name not in arguments):
+        default, choice = default_of(schema, name), choices.get(name, _NO_CHOICE)
+        right = [expected.arguments.get(name, default)] if name in expected.arguments or name not in choices else []
+        right += choice.values
+        if _is_right(arguments.get(name, _NOTHING), right, choice, default):
             yield None
         else:
-            yield Fault.WRONG_ARGUMENTS, told_difference(name, arguments.get(name), right[0])
+            yield Fault.WRONG_ARGUMENTS, told_difference(name, arguments.get(name), right[0] if right else None)
+
+
+def allowed_arguments(due: Sequence[Expected], name: str, arguments: Arguments) -> set[str]:
+    """Return the arguments of a call of `name` whose values are among those that a due call allows to choose from."""
+    return {
+        choice.argument
+        for expected in due
+        for choice in expected.choices
+        if expected.tool == name and choice.argument in arguments
+        if _is_right(
+            arguments[choice.argument],
+            [expected.arguments.get(choice.argument, _NOTHING), *choice.values],
+            choice,
+        )
+    }
+
+
+def _is_right(value: object, right: Sequence[object], choice: Choice, default: object = None) -> bool:
+    if value is _NOTHING and (choice.optional or choice.nested):
+        return choice.optional
+    form = _loosened if choice.loose else trim
+    if choice.nested:
+        return any(_fits(value, one, form) for one in right)
+    found = _normal(default if value is _NOTHING else value, form)
+    return found in (_normal(one, form) for one in right)
+
+
+def _fits(value: object, right: object, form: Callable[[str], str]) -> bool:
+    """Whether a value is the right one, or has for each key of a right object one of the values listed there."""
+    if isinstance(right, list | tuple) and isinstance(value, list | tuple):
+        return len(value) == len(right) and all(
+            _fits(one, other, form) for one, other in zip(value, right, strict=True)
+        )
+    if not isinstance(right, Mapping) or not isinstance(value, Mapping):
+        return _normal(value, form) == _normal(right, form)
+    listed = {key: entry if isinstance(entry, list | tuple) else [entry] for key, entry in right.items()}
+    is_whole = all(key in value or "" in entries for key, entries in listed.items())
+    if is_whole and all(any(_fits(one, other, form) for other in listed.get(key, ())) for key, one in value.items()):
+        return True
+    return _normal(value, form) == _normal(right, form)
 
 
 def _normal(value: object, form: Callable[[str], str] = trim) -> object:
@@ -107,7 +147,7 @@ def _normal(value: object, form: Callable[[str], str] = trim) -> object:
 
 
 def _loosened(text: str) -> str:
-    return text.translate(_MARKS).casefold()
+    return text.translate(_LOOSE).lower()
 
 
 def plain_arguments(arguments: Arguments, schema: Schema) -> dict[str, object]:

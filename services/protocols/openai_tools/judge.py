@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from services.protocols.cases import Case
+from services.protocols.cases import Case, Expected
 from services.protocols.javascript import trim
-from services.protocols.openai_tools.comparison import Call, Match, match_calls
+from services.protocols.openai_tools.client.foreign_forms import foreign_form
+from services.protocols.openai_tools.comparison import Call, Match, allowed_arguments, match_calls
 from services.protocols.openai_tools.documents import effect_layer, without_texts
 from services.protocols.openai_tools.parse import MAX_CHARACTERS, OPEN, BadArguments, arguments_of
-from services.protocols.openai_tools.schemas import Schema, functions_of, missing_parameter, value_problem
+from services.protocols.openai_tools.schemas import (
+    Schema,
+    called_name,
+    functions_of,
+    missing_parameter,
+    sent_name,
+    value_problem,
+)
+from services.protocols.session.reasoning import answer_start
 from services.protocols.turn import Answer, ToolCall
 from services.protocols.verdict import Fault, Layer, LayerName, LayerStatus, Span, Verdict, passed, verdict_of
 
-_FOREIGN = re.compile(
-    r"""</?(?:invoke|function|function_calls?|tool_use|tool_code|parameter)\b|\[TOOL_CALLS?\]|<\|tool[_▁ ]?calls?"""
-    r"""|["'](?:name|tool|tool_name|function)["']\s*:\s*["'][^"'\n]{1,64}["']\s*,\s*["'](?:arguments|parameters|input)["']"""
-)
 _PER_CALL = (LayerName.PARSES, LayerName.KNOWN_TOOL, LayerName.REQUIRED_PARAMETERS, LayerName.VALID_VALUES)
 Finding = tuple[LayerName, Fault, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A call, its arguments if they can be read, and the first thing in its form that is wrong."""
+    """A call by its function's own name, its arguments if they can be read, and what is wrong in its form first."""
 
     call: ToolCall
     arguments: Mapping[str, object]
@@ -47,7 +51,7 @@ def judge(case: Case, answer: Answer) -> Verdict:
         return _judge_silence(case, answer, schemas)
     if not answer.calls:
         return _without_call(*_absence(answer, schemas))
-    checked = check_calls(answer, schemas)
+    checked = check_calls(answer, schemas, case.expected.due)
     layers = [passed(LayerName.CALL_PRESENT), passed(LayerName.ONE_AND_LAST)]
     layers += [_form_layer(name, checked, answer) for name in _PER_CALL]
     if layers[-1].status is not LayerStatus.NOT_APPLICABLE:
@@ -56,30 +60,42 @@ def judge(case: Case, answer: Answer) -> Verdict:
     order = {name: place for place, name in enumerate(LayerName)}
     layers.sort(key=lambda layer: order[layer.name])
     accepted = all(one.finding is None for one in checked)
-    return verdict_of(tuple(layers), accepted=accepted, tool=answer.calls[0].name)
+    return verdict_of(tuple(layers), accepted=accepted, tool=checked[0].call.name)
 
 
-def check_calls(answer: Answer, schemas: Mapping[str, Schema]) -> list[Checked]:
-    """Return each call with its arguments and the first thing in its form that is wrong."""
-    return [_checked(call, schemas) for call in answer.calls]
+def check_calls(answer: Answer, schemas: Mapping[str, Schema], due: Sequence[Expected] = ()) -> list[Checked]:
+    """Return each call with its arguments and the first thing in its form that is wrong.
+
+    A value that a due call allows to choose is none, whatever the schema says.
+    """
+    return [_checked(call, schemas, due) for call in answer.calls]
 
 
-def _checked(call: ToolCall, schemas: Mapping[str, Schema]) -> Checked:
+def _checked(call: ToolCall, schemas: Mapping[str, Schema], due: Sequence[Expected]) -> Checked:
+    call = replace(call, name=called_name(call.name, schemas))
     try:
         arguments = arguments_of(call.arguments)
     except BadArguments as error:
-        problem = f"The arguments of {call.name or 'the call'} are no JSON object: {error}."
+        name = call.name[:64] or "the call"
+        problem = f"The arguments of {name} are no JSON object: {error}."
+        if error.fault is Fault.FOREIGN_FORM:
+            problem = f"{name} is called in a form that the client does not read: {error}."
         return Checked(call, {}, (LayerName.PARSES, error.fault, problem))
-    return Checked(call, arguments, _fault_of(call.name, arguments, schemas))
+    return Checked(call, arguments, _fault_of(call.name, arguments, schemas, due))
 
 
-def _fault_of(name: str, arguments: Mapping[str, object], schemas: Mapping[str, Schema]) -> Finding | None:
+def _fault_of(
+    name: str, arguments: Mapping[str, object], schemas: Mapping[str, Schema], due: Sequence[Expected]
+) -> Finding | None:
     schema = schemas.get(name)
     if schema is None:
         return LayerName.KNOWN_TOOL, Fault.UNKNOWN_TOOL, f"There is no function {name[:64]!r}."
     if missing := missing_parameter(schema, arguments):
         return LayerName.REQUIRED_PARAMETERS, Fault.MISSING_PARAM, f"{name} lacks its parameter {missing}."
-    if problem := value_problem(schema, arguments):
+    problem = value_problem(schema, arguments)
+    if problem and (allowed := allowed_arguments(due, name, arguments)):
+        problem = value_problem(schema, arguments, allowed)
+    if problem:
         return LayerName.VALID_VALUES, Fault.BAD_VALUE, f"In {name}, {problem}"
     return None
 
@@ -142,46 +158,47 @@ def _needless(surplus: Sequence[Checked], num_calls: int) -> Layer:
 
 def _judge_silence(case: Case, answer: Answer, schemas: Mapping[str, Schema]) -> Verdict:
     checked = check_calls(answer, schemas)
+    start = answer_start(answer.text)
+    said = answer.text[start:]
     layers = []
     if answer.calls:
         layers.append(_needless(checked, len(checked)))
-    elif found := _foreign(answer.text, schemas):
-        sentence = "The answer writes a call, though none is due."
-        layers.append(
-            Layer(LayerName.NO_NEEDLESS_CALL, LayerStatus.FAILED, Fault.NEEDLESS_CALL, sentence, found.span())
-        )
+    elif found := foreign_form(said, _names(schemas)):
+        sentence, span = "The answer writes a call, though none is due.", (start + found.start(), start + found.end())
+        layers.append(Layer(LayerName.NO_NEEDLESS_CALL, LayerStatus.FAILED, Fault.NEEDLESS_CALL, sentence, span))
     else:
-        layers += [_said(case, answer), passed(LayerName.NO_NEEDLESS_CALL)]
-    accepted = all(one.finding is None for one in checked) and bool(answer.calls or trim(answer.text))
-    return verdict_of(tuple(layers), accepted=accepted, tool=answer.calls[0].name if answer.calls else None)
+        layers += [_said(case, said), passed(LayerName.NO_NEEDLESS_CALL)]
+    accepted = all(one.finding is None for one in checked) and bool(answer.calls or trim(said))
+    return verdict_of(tuple(layers), accepted=accepted, tool=checked[0].call.name if checked else None)
 
 
-def _said(case: Case, answer: Answer) -> Layer:
-    problem = "" if trim(answer.text) else "The answer is empty."
+def _said(case: Case, text: str) -> Layer:
+    problem = "" if trim(text) else "The answer is empty."
     for rule in case.expected.free_text:
-        problem = problem or rule.problem(answer.text) or ""
+        problem = problem or rule.problem(text) or ""
     if not problem:
         return passed(LayerName.TASK_DONE)
     return Layer(LayerName.TASK_DONE, LayerStatus.FAILED, Fault.WRONG_RESULT, problem)
 
 
 def _absence(answer: Answer, schemas: Mapping[str, Schema]) -> tuple[Fault, str, Span | None]:
-    text = answer.text
-    if not trim(text):
-        return Fault.EMPTY_ANSWER, "The answer is empty.", None
-    if found := _foreign(text, schemas):
-        return Fault.FOREIGN_FORM, "The answer writes a call in a form that the client does not read.", found.span()
+    start, is_cut = answer_start(answer.text), answer.finish_reason == "length"
+    text = answer.text[start:]
     opening = text.rfind("<")
-    if answer.finish_reason == "length" and opening >= 0 and OPEN.startswith(text[opening:]):
-        return Fault.CUT_OFF, "The token limit cut the answer before the call.", (opening, len(text))
+    if is_cut and opening >= 0 and OPEN.startswith(text[opening:]):
+        return Fault.CUT_OFF, "The token limit cut the answer before the call.", (start + opening, len(answer.text))
+    if not trim(text):
+        if is_cut and start:
+            return Fault.CUT_OFF, "The token limit cut the answer within its reasoning.", None
+        return Fault.EMPTY_ANSWER, "The answer is empty.", None
+    if found := foreign_form(text, _names(schemas)):
+        span = (start + found.start(), start + found.end())
+        return Fault.FOREIGN_FORM, "The answer writes a call in a form that the client does not read.", span
     return Fault.NO_CALL, "The answer is plain text without a call.", None
 
 
-def _foreign(text: str, schemas: Mapping[str, Schema]) -> re.Match[str] | None:
-    if found := _FOREIGN.search(text):
-        return found
-    names = "|".join(map(re.escape, schemas))
-    return re.search(rf"<(?:{names})\b[^<>]*>|(?<![\w.])(?:{names})\(", text) if names else None
+def _names(schemas: Mapping[str, Schema]) -> dict[str, None]:
+    return dict.fromkeys((*schemas, *map(sent_name, schemas)))
 
 
 def _without_call(fault: Fault, sentence: str, span: Span | None = None) -> Verdict:

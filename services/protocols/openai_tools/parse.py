@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 from services.protocols.cases.fields import MAX_DEPTH, depth_of
 from services.protocols.javascript import trim
+from services.protocols.session.reasoning import answer_start
 from services.protocols.turn import Answer, FinishReason, ToolCall
 from services.protocols.verdict import Fault
 
@@ -15,8 +17,9 @@ MAX_CHARACTERS = 1 << 20
 """A longer answer is not read."""
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
-_THINK_OPEN, _THINK_CLOSE = "<think>", "</think>"
 _NAME = re.compile(r'"name"\s*:\s*"([^"\\]{1,64})"')
+_ABOUT_CALLS: Mapping[str, type] = {"id": str, "call_id": str, "tool_call_id": str, "index": int}
+_KINDS = ("function", "tool_call", "function_call")
 
 
 class BadArguments(ValueError):
@@ -34,11 +37,12 @@ class BadArguments(ValueError):
 def read_answer(text: str, finish_reason: FinishReason = "stop") -> Answer:
     """Return the answer with the calls that its text writes as `<tool_call>{"name", "arguments"}</tool_call>`.
 
-    A call ends at the first closing tag, or with the text. What stands in a `<think>` block at the very start is no
-    call. A body that is no JSON object gives a call whose arguments are that body. The text stays whole.
+    A call ends at the first closing tag, or with the text. What stands in a block of reasoning at the start is no call.
+    A body that is no JSON object gives a call whose arguments are that body, and one whose object has another form a
+    call whose arguments are that body behind the opening tag, which nothing takes for arguments. The text stays whole.
     """
     calls: list[ToolCall] = []
-    place = _after_reasoning(text) if len(text) <= MAX_CHARACTERS else len(text)
+    place = answer_start(text) if len(text) <= MAX_CHARACTERS else len(text)
     while (start := text.find(OPEN, place)) >= 0:
         close = text.find(CLOSE, start)
         body = text[start + len(OPEN) : close if close >= 0 else len(text)]
@@ -81,12 +85,15 @@ def arguments_of(raw: str) -> dict[str, object]:
     """Return the value of raw arguments; blank text is no arguments.
 
     Raises:
-        BadArguments: they are no JSON, or no object.
+        BadArguments: they are no JSON or no object, one of them is there twice with different values, or they are those
+            of a call in a form that the client does not read.
     """
     if not trim(raw):
         return {}
+    if raw.startswith(OPEN):
+        raise BadArguments(Fault.FOREIGN_FORM, "only name and arguments are read")
     try:
-        found = json.loads(raw, parse_constant=_refuse)
+        found = load_json(raw)
     except RecursionError as error:
         raise BadArguments(Fault.BAD_JSON, "nested too deep") from error
     except ValueError as error:
@@ -98,24 +105,52 @@ def arguments_of(raw: str) -> dict[str, object]:
     return found
 
 
-def _after_reasoning(text: str) -> int:
-    if not text.startswith(_THINK_OPEN):
-        return 0
-    end = text.find(_THINK_CLOSE)
-    return len(text) if end < 0 else end + len(_THINK_CLOSE)
+def load_json(text: str) -> object:
+    """Return the value of JSON text; ValueError also where reading it would lose one of two values of a key."""
+    return json.loads(text, parse_constant=_refuse, object_pairs_hook=_object)
+
+
+def raw_arguments(call: Mapping[str, object], names: tuple[str, ...] = ("arguments",)) -> str | None:
+    """Return the raw arguments of a call that is a JSON object; None when reading them would lose something it says.
+
+    Args:
+        call: the object.
+        names: what the arguments may be called; a call without any has none.
+    """
+    there = [name for name in names if name in call]
+    others = [name for name in call if name not in ("name", *there) and not _says_nothing(call, name, bool(there))]
+    if len(there) > 1 or others or not isinstance(call.get("name"), str):
+        return None
+    arguments = call[there[0]] if there else {}
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+
+
+def _says_nothing(call: Mapping[str, object], name: str, has_arguments: bool) -> bool:
+    """Whether an entry beside name and arguments is about the call itself; without arguments it may be one of them."""
+    if name == "type":
+        return call[name] in _KINDS
+    return has_arguments and (call[name] in (None, "", [], {}) or isinstance(call[name], _ABOUT_CALLS.get(name, ())))
 
 
 def _call(body: str) -> ToolCall:
     try:
-        found = json.loads(body, parse_constant=_refuse)
+        found = load_json(body)
     except (ValueError, RecursionError):
         found = None
-    if isinstance(found, dict) and isinstance(found.get("name"), str):
-        arguments = found.get("arguments", {})
-        raw = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    if isinstance(found, dict) and (raw := raw_arguments(found)) is not None:
         return ToolCall(found["name"], raw)
     name = _NAME.search(body)
-    return ToolCall(name[1] if name else "", body or "null")
+    return ToolCall(name[1] if name else "", f"{OPEN}{body}" if isinstance(found, dict) else body or "null")
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    # A dict keeps the last value alone.
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        for name, value in pairs:
+            if found[name] != value or isinstance(found[name], bool) != isinstance(value, bool):
+                raise ValueError(f"{name[:64]!r} is there twice")
+    return found
 
 
 def _refuse(name: str) -> object:

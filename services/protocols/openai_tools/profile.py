@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from services.protocols.cases import Case, CaseError, Goal
 from services.protocols.openai_tools import cases, parse, prompt, scenarios, vectors
@@ -10,7 +11,15 @@ from services.protocols.openai_tools.client.effects import check_effect
 from services.protocols.openai_tools.client.replies import replies
 from services.protocols.openai_tools.client.turn import take_turn
 from services.protocols.openai_tools.judge import judge
-from services.protocols.openai_tools.schemas import Schema, check_schema, functions_of, parameters_of
+from services.protocols.openai_tools.schemas import (
+    Schema,
+    check_schema,
+    check_sent_names,
+    functions_of,
+    parameters_of,
+    sent_name,
+    sent_tool,
+)
 from services.protocols.openai_tools.tools import DRILLED_TOOLS, NO_CALL_LABELS, VERSION
 from services.protocols.profile import Example, Message, Profile, ProfileBase, Split, StockName, Tool
 from services.protocols.suites import Suite
@@ -37,16 +46,16 @@ class OpenAiTools(ProfileBase):
         return judge(case, answer)
 
     def tools_for(self, case: Case, prompt_size: str = "") -> list[Tool]:
-        """Return the case's function definitions; nothing for a prompt that lists them itself."""
-        return list(case.tools) if prompt_size in ("", "bare") else []
+        """Return the case's function definitions, by names that servers take; nothing for a prompt that lists them."""
+        return list(map(sent_tool, case.tools)) if prompt_size in ("", "bare") else []
 
     def read_answer(self, text: str, finish_reason: FinishReason = "stop") -> Answer:
         """Return the answer with the calls that its text writes between `<tool_call>` tags."""
         return parse.read_answer(text, finish_reason)
 
     def as_written(self, answer: Answer, prompt_size: str) -> Answer:
-        """Return the answer with its calls in the text, except in the size `bare`."""
-        return answer if prompt_size == "bare" else parse.as_text(answer)
+        """Return the answer with its calls in the text, except in the size `bare`, where they have the names sent."""
+        return _sent(answer) if prompt_size == "bare" else parse.as_text(answer)
 
     def take_turn(self, state: ClientState, answer: Answer) -> TurnOutcome:
         """Run the calls of `answer`; one without a call completes the task."""
@@ -59,6 +68,7 @@ class OpenAiTools(ProfileBase):
     def check_case(self, case: Case) -> None:
         """Raise CaseError when a function definition is none, or a due call is of none of the functions."""
         schemas = functions_of(case.tools)
+        check_sent_names(schemas)
         for place, (name, schema) in enumerate(schemas.items()):
             check_schema(schema, f"tools[{place}].function.parameters")
             if name in NO_CALL_LABELS:
@@ -81,7 +91,10 @@ class OpenAiTools(ProfileBase):
         messages = self.messages(case, prompt_size)
         if prompt_size != "bare":
             return {"messages": [*messages, assistant_message(answer)]}
-        return {"messages": [*messages, assistant_message(parse.as_functions(answer))], "tools": self.tools_for(case)}
+        return {
+            "messages": [*messages, assistant_message(_sent(parse.as_functions(answer)))],
+            "tools": self.tools_for(case),
+        }
 
     def suites(self) -> tuple[Suite, ...]:
         """Return the built-in suites."""
@@ -109,6 +122,10 @@ class OpenAiTools(ProfileBase):
     ) -> Iterator[Case]:
         """Yield `count` cases, balanced over `categories`."""
         return scenarios.generate_cases(seed, count, categories=categories, stock=stock, split=split)
+
+
+def _sent(answer: Answer) -> Answer:
+    return replace(answer, calls=tuple(replace(call, name=sent_name(call.name)) for call in answer.calls))
 
 
 def _check_goal(goal: Goal | None, schemas: Mapping[str, Schema]) -> None:

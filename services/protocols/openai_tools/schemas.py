@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from jsonschema import Draft202012Validator
@@ -14,6 +14,7 @@ from referencing.exceptions import Unresolvable
 
 from services.protocols.cases import CaseError
 
+_NOT_SENT = re.compile(r"[^A-Za-z0-9_-]")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MAX_SHOWN = 80
 
@@ -45,6 +46,37 @@ def _definition(tool: Mapping[str, object], path: str) -> tuple[str, Schema]:
     if not isinstance(schema, Mapping):
         raise CaseError(f"{path}.function.parameters", "must be a JSON schema")
     return name, schema
+
+
+def sent_name(name: str) -> str:
+    """Return the name by which a function goes beside the messages: servers take letters, digits, `_` and `-` alone."""
+    return _NOT_SENT.sub("_", name)
+
+
+def called_name(name: str, schemas: Mapping[str, Schema]) -> str:
+    """Return the name of the function that a call of `name` calls: that very one, or the one that is sent as it."""
+    if name in schemas:
+        return name
+    return next((known for known in schemas if sent_name(known) == name), name)
+
+
+def sent_tool(tool: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a function definition as it goes beside the messages."""
+    function = tool.get("function")
+    name = function.get("name") if isinstance(function, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(name, str) or sent_name(name) == name:
+        return tool
+    return {**tool, "function": {**function, "name": sent_name(name)}}
+
+
+def check_sent_names(names: Iterable[str]) -> None:
+    """Raise CaseError when two functions would go beside the messages by one name."""
+    taken: dict[str, str] = {}
+    for place, name in enumerate(names):
+        other = taken.setdefault(sent_name(name), name)
+        if other != name:
+            problem = f"{name!r} and {other!r} would both be sent as {sent_name(name)!r}; rename one of them"
+            raise CaseError(f"tools[{place}].function.name", problem)
 
 
 def check_schema(schema: Schema, path: str) -> None:
@@ -93,10 +125,12 @@ def missing_parameter(schema: Schema, arguments: Mapping[str, object]) -> str | 
     return next((str(name) for name in names if name not in arguments), None)
 
 
-def value_problem(schema: Schema, arguments: Mapping[str, object]) -> str | None:
-    """Return one sentence on the first value that does not fit the schema, or None."""
+def value_problem(schema: Schema, arguments: Mapping[str, object], allowed: Collection[str] = ()) -> str | None:
+    """Return one sentence on the first value that does not fit the schema, or None; those of `allowed` need not."""
     try:
-        error = min(_validator(_text_of(schema)).iter_errors(arguments), key=_place, default=None)
+        errors = _validator(_text_of(schema)).iter_errors(arguments)
+        asked = (error for error in errors if not error.absolute_path or error.absolute_path[0] not in allowed)
+        error = min(asked, key=_place, default=None)
     except (Unresolvable, re.error) as fault:
         return f"the schema cannot be used ({fault})."
     except RecursionError:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from services.protocols.cases import Case, CaseError, Scoring
 from services.protocols.javascript import trim
 from services.protocols.plain_text.scorers import NONE, scorer_of
-from services.protocols.roo_xml.client.reasoning import reasoning_end
+from services.protocols.session.reasoning import answer_start
 from services.protocols.turn import Answer
 from services.protocols.verdict import Cause, Fault, Layer, LayerName, LayerStatus, Verdict, verdict_of
 
@@ -38,7 +38,7 @@ def judge(case: Case, answer: Answer) -> Verdict:
         problem = f"The answer is longer than {MAX_CHARACTERS:,} characters."
         layer = Layer(LayerName.CALL_PRESENT, LayerStatus.FAILED, Fault.ANSWER_TOO_LONG, problem)
         return verdict_of((layer,), accepted=False, tool=None)
-    text = trim(answer.text[reasoning_end(answer.text) :])
+    text = trim(answer.text[answer_start(answer.text) :])
     layers = _layers(text, scoring, was_cut=answer.finish_reason == "length")
     verdict = verdict_of(layers, accepted=bool(text), tool=None)
     if not verdict.conforming:

@@ -24,7 +24,7 @@ class PlainText(ProfileBase):
 
     id = "text"
     version = "1"
-    packages = ("services.protocols.plain_text", "services.protocols.roo_xml.client.reasoning")
+    packages = ("services.protocols.plain_text",)
     prompt_sizes = ("compact",)
 
     def _opening(self, case: Case, prompt_size: str) -> list[Message]:

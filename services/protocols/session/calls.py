@@ -39,8 +39,8 @@ def layers_of_calls(profile: Profile, case: Case, turns: Sequence[Turn]) -> list
 
 def _work(turn: Turn) -> list[ToolCall]:
     calls = (call for call in turn.outcome.calls if call.verdict == "accepted")
-    done = {call.call_id for call in calls if not call.codes and not call.is_partial}
-    return [call for call in turn.answer.calls if call.call_id in done]
+    done = {call.call_id: call.tool for call in calls if not call.codes and not call.is_partial}
+    return [replace(call, name=done[call.call_id]) for call in turn.answer.calls if call.call_id in done]
 
 
 def _nothing_done(asked: Sequence[Expected], turn: int) -> Layer:

@@ -57,7 +57,7 @@ def parse_suite(text: str, *, suite_id: str, version: int, profile: str) -> Suit
     check_case = _check_of(profile)
     cases: list[Case] = []
     lines: dict[str, int] = {}
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         if not line.strip():
             continue
         case = _case(number, line, check_case)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
@@ -13,6 +14,7 @@ from services.chassis.errors import InvalidArgument
 MAX_LINE_BYTES = 1024 * 1024
 _MAX_ID = 200
 _MAX_FAULT = 300
+OTHER_UNICODE = "is not UTF-8, but UTF-16 or UTF-32: save the file as UTF-8"
 RowT = TypeVar("RowT")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -39,6 +41,11 @@ def scan_lines(stream: BinaryIO) -> Iterator[tuple[int, Line | LineError]]:
             yield number, LineError(f"is longer than {MAX_LINE_BYTES} bytes")
             _skip_line(stream, raw)
             continue
+        if number == 1:
+            if is_other_unicode(raw):
+                yield 1, LineError(OTHER_UNICODE)
+                return
+            raw = raw.removeprefix(BOM_UTF8)
         try:
             text = raw.decode("utf-8").rstrip("\r\n")
             if text and not text.isspace():
@@ -47,6 +54,11 @@ def scan_lines(stream: BinaryIO) -> Iterator[tuple[int, Line | LineError]]:
             yield number, LineError(f"is not UTF-8 at byte {error.start + 1}")
         except LineError as fault:
             yield number, fault
+
+
+def is_other_unicode(content: bytes) -> bool:
+    """Whether a file that begins so is UTF-16 or UTF-32."""
+    return content.startswith((BOM_UTF16_LE, BOM_UTF16_BE, BOM_UTF32_BE)) or b"\0" in content[:4]
 
 
 def _skip_line(stream: BinaryIO, read: bytes) -> None:

@@ -94,14 +94,18 @@ class Reading:
         raise error
 
 
-def read_cases(rows: Rows, profile_id: str, *, skips_wrong_lines: bool = False) -> Reading:
+def read_cases(
+    rows: Rows, profile_id: str, *, skips_wrong_lines: bool = False, judges_references: bool = False
+) -> Reading:
     """Return the cases that the rows are, and what is wrong with rows that are none; a case id may occur once.
+
+    With `judges_references`, a case whose own reference does not conform is wrong as well.
 
     Raises:
         InvalidArgument: There is no row, or, where wrong ones are skipped, none is right.
     """
     reading, lines = Reading(), dict[str, int]()
-    for number, fault in _checked(rows, profile_id, reading, lines):
+    for number, fault in _checked(rows, profile_id, reading, lines, judges_references):
         if skips_wrong_lines:
             continue
         reading.problems.append((number, fault))
@@ -113,13 +117,15 @@ def read_cases(rows: Rows, profile_id: str, *, skips_wrong_lines: bool = False) 
     return reading
 
 
-def _checked(rows: Rows, profile_id: str, reading: Reading, lines: dict[str, int]) -> Iterator[tuple[int, str]]:
+def _checked(
+    rows: Rows, profile_id: str, reading: Reading, lines: dict[str, int], judges_references: bool
+) -> Iterator[tuple[int, str]]:
     for number, row in rows:
         if isinstance(row, LineError):
             yield number, str(row)
             continue
         try:
-            case = case_of(row, profile_id)
+            case = case_of(row, profile_id, judges_reference=judges_references)
         except LineError as fault:
             yield number, str(fault)
             continue

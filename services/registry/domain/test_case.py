@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from services.chassis.errors import InvalidArgument
 from services.protocols.cases import CaseError, case_from_document
 from services.protocols.profile import UnknownProfile, get_profile, profile_ids
+from services.protocols.suites.references import reference_problem
 from services.registry.domain.identifiers import shown
 from services.registry.domain.jsonl import Line, LineError, check_id
 
@@ -21,11 +22,12 @@ class TestCase:
     document: str
 
 
-def case_of(line: Line, profile_id: str) -> TestCase:
+def case_of(line: Line, profile_id: str, *, judges_reference: bool = False) -> TestCase:
     """Read one line of a suite for a profile that is known.
 
     Raises:
-        LineError: It isn't a case, or it asks for what the protocol doesn't have; the field is named.
+        LineError: It isn't a case, or it asks for what the protocol doesn't have; the field is named. With
+            `judges_reference`, also where its reference does not conform.
     """
     check_id(line.document.get("case_id"), "case_id")
     try:
@@ -33,6 +35,8 @@ def case_of(line: Line, profile_id: str) -> TestCase:
         get_profile(profile_id).check_case(case)
     except CaseError as error:
         raise LineError(f"is no case: {error}".rstrip(".")) from error
+    if judges_reference and (problem := reference_problem(get_profile(profile_id), case)):
+        raise LineError(f"has a case {case.case_id!r} whose own reference does not conform: {problem}".rstrip("."))
     return TestCase(case.case_id, case.category, case.tool, line.text)
 
 

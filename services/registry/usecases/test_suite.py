@@ -134,7 +134,13 @@ class TestSuiteUseCases:
         return await self._store.list_cases(version.version_id, page, max_bytes=_MAX_PAGE_BYTES)
 
     async def _read(
-        self, artifact: Artifact, profile_id: str, conversion: Conversion, *, raises: bool = True
+        self,
+        artifact: Artifact,
+        profile_id: str,
+        conversion: Conversion,
+        *,
+        raises: bool = True,
+        built_in: bool = False,
     ) -> Reading:
         async with AsyncExitStack() as borrowed:
             answers = None
@@ -144,7 +150,9 @@ class TestSuiteUseCases:
             content = await self._artifacts.local_path(artifact.uri)
             rows = self._readers[conversion.format](content, conversion, answers)
             skips = conversion.skips_wrong_lines and raises
-            reading = await asyncio.to_thread(read_cases, rows, profile_id, skips_wrong_lines=skips)
+            reading = await asyncio.to_thread(
+                read_cases, rows, profile_id, skips_wrong_lines=skips, judges_references=not built_in
+            )
         if raises:
             reading.raise_problems()
         return reading
@@ -165,7 +173,7 @@ class TestSuiteUseCases:
             built_in=True,
             provenance=suite.provenance,
         )
-        cases = (await self._read(artifact, draft.profile_id, AS_THEY_ARE)).cases
+        cases = (await self._read(artifact, draft.profile_id, AS_THEY_ARE, built_in=True)).cases
         draft = replace(draft, num_cases=len(cases))
         await self._store.add_version(draft, cases, version=suite.version)
         _log.info("built_in_suite_registered", test_suite_version_id=suite.version_id, num_cases=len(cases))

@@ -48,8 +48,9 @@ def read_dataset(path: Path) -> Dataset:
             number += 1
             if len(line) > MAX_LINE_BYTES:
                 raise BadExampleError(f"Line {number} of the dataset is longer than {MAX_LINE_BYTES} bytes.")
-            split, example = _parse(line, number)
-            splits[split].append(example)
+            if line.strip():
+                split, example = _parse(line, number)
+                splits[split].append(example)
     if not splits["train"]:
         raise BadExampleError("The dataset has no example in its train split.")
     return Dataset(tuple(splits["train"]), tuple(splits["validation"]))

@@ -97,6 +97,10 @@ def test_an_operation_that_fails_on_its_input_fails_the_vector() -> None:
     assert difference.got == "KeyError: 'text'"
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_vector() -> None:
+    assert checked(b"\xef\xbb\xbf" + json.dumps(GOOD).encode()).num_passed == 1
+
+
 def test_a_file_without_a_vector_is_unread() -> None:
     assert checked(b"\n\n").unread[0].problem == "the file holds no vector"
 

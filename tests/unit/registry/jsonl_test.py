@@ -2,13 +2,22 @@ import io
 import json
 import re
 import time
+from codecs import BOM_UTF8
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.errors import InvalidArgument
-from services.registry.domain.jsonl import MAX_LINE_BYTES, Line, check_size, read_lines, read_unique
+from services.registry.domain.jsonl import (
+    MAX_LINE_BYTES,
+    OTHER_UNICODE,
+    Line,
+    check_size,
+    read_lines,
+    read_unique,
+    scan_lines,
+)
 
 
 def lines(content: bytes) -> list[Line]:
@@ -55,7 +64,20 @@ def test_the_first_bad_line_is_named_with_its_number(bad: bytes, words: str) -> 
     assert words in refusal.problem
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", b" "])
+@pytest.mark.parametrize("content", [b'{"a": 1}\n', b'{"a": 1}\r\n\r\n', b'\n{"a": 1}'])
+def test_a_byte_order_mark_before_the_first_line_is_no_part_of_it(content: bytes) -> None:
+    (line,) = lines(BOM_UTF8 + content)
+    assert (line.text, line.document) == ('{"a": 1}', {"a": 1})
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+def test_another_encoding_is_named_once(encoding: str) -> None:
+    read = list(scan_lines(io.BytesIO('{"a": 1}\n{"b": 2}\n'.encode(encoding))))
+    assert [(number, str(found)) for number, found in read] == [(1, OTHER_UNICODE)]
+    assert "save the file as UTF-8" in refusal_of('{"a": 1}\n'.encode(encoding)).problem
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b" ", BOM_UTF8, BOM_UTF8 + b"\r\n"])
 def test_a_file_without_lines_is_refused(content: bytes) -> None:
     assert "no line" in refusal_of(content).problem
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from services.protocols.cases import Case, case_from_document
+from services.protocols.cases import Case, case_from_document, case_to_document
 from services.protocols.openai_tools.parse import written_call
 from services.protocols.profile import get_profile
 from services.protocols.turn import Answer
-from services.registry.domain.jsonl import LineError
-from services.registry.domain.suite_source import Conversion, SuiteFormat
+from services.registry.domain.jsonl import OTHER_UNICODE, LineError
+from services.registry.domain.suite_source import Conversion, SuiteFormat, read_cases
 from services.registry.importers.suites import SUITE_READERS
 
 OPENAI = get_profile("openai_tools")
@@ -50,7 +50,9 @@ def lines(path: Path, *documents: object) -> Path:
 def bfcl(folder: Path, tasks: list[Any], truths: list[Any]) -> list[Case | str]:
     content, answers = lines(folder / "tasks", *tasks), lines(folder / "answers", *truths)
     rows = SUITE_READERS[SuiteFormat.BFCL](content, Conversion(format=SuiteFormat.BFCL), answers)
-    return [str(row) if isinstance(row, LineError) else case_from_document(row.document) for _, row in rows]
+    reading = read_cases(rows, "openai_tools", judges_references=True)
+    cases = [case_from_document(json.loads(case.document)) for case in reading.cases]
+    return [*cases, *(problem for _, problem in reading.problems)]
 
 
 def one_case(folder: Path, *calls: dict[str, Any], case_id: str = "simple_0") -> Case:
@@ -110,6 +112,103 @@ def test_entries_of_an_object_are_lists_of_allowed_values(tmp_path: Path) -> Non
     assert not conforms(case, ("library.reserve", {"title": "Emma", "branch": {"desk": 4}}))
 
 
+ROOM = {
+    "name": "room.search",
+    "parameters": {
+        "type": "dict",
+        "properties": {
+            "city": {"type": "string"},
+            "floor": {"type": "integer"},
+            "price": {"type": "float"},
+            "breakfast": {"type": "boolean"},
+            "note": {"type": "string", "enum": ["none"]},
+            "beds": {"type": "array", "items": {"type": "dict"}},
+            "guests": {"type": "dict"},
+            "tags": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["city"],
+    },
+}
+ROOMS = {
+    "city": ["Bern"],
+    "floor": ["", None],
+    "price": ["", None, 80],
+    "breakfast": ["", False],
+    "note": ["the guest wrote 'quiet'", ""],
+    "beds": ["", [{"size": ["king", "queen"], "with": ["", ["a", "b"]]}, {"size": [90]}]],
+    "guests": ["", {"lead": ["Ann"], "age": [30, ""], "seat": [{"row": 4}, {"row": [5, 6]}]}],
+    "tags": ["", ["Quiet", "by-the-lake"]],
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        ({}, True),
+        ({"floor": None, "price": None, "breakfast": False}, True),
+        ({"floor": 0}, False),
+        ({"price": 80.0}, True),
+        ({"price": 0}, False),
+        ({"price": False}, False),
+        ({"breakfast": True}, False),
+        ({"breakfast": None}, False),
+        ({"breakfast": 0}, False),
+        ({"note": 'The guest wrote "quiet"'}, True),
+        ({"note": "the guest, wrote *quiet*"}, False),
+        ({"note": ""}, True),
+        ({"floor": ""}, False),
+        ({"city": "bern."}, True),
+        ({"city": ""}, False),
+        ({"beds": []}, True),
+        ({"beds": [{"size": "KING"}, {"size": 90}]}, True),
+        ({"beds": [{"size": "queen", "with": ["a", "b"]}, {"size": 90.0}]}, True),
+        ({"beds": [{"size": "king", "with": ""}, {"size": 90}]}, True),
+        ({"beds": [{"size": 90}, {"size": "king"}]}, False),
+        ({"beds": [{"size": "king"}]}, False),
+        ({"beds": [{"size": "king", "with": ["b", "a"]}, {"size": 90}]}, False),
+        ({"guests": {"lead": "ann", "seat": {"row": 4}}}, True),
+        ({"guests": {"lead": "Ann", "age": 30, "seat": {"row": 6}}}, True),
+        ({"guests": {"lead": "Ann", "age": 31, "seat": {"row": 4}}}, False),
+        ({"guests": {"lead": "Ann", "seat": {"row": 7}}}, False),
+        ({"guests": {"lead": "Ann"}}, False),
+        ({"guests": {"lead": "Ann", "seat": {"row": 4}, "more": 1}}, False),
+        ({"guests": {}}, False),
+        ({"tags": ["quiet", "by the lake"]}, True),
+        ({"tags": ["by-the-lake", "Quiet"]}, False),
+        ({"tags": "Quiet"}, False),
+        ({"wifi": None}, True),
+        ({"wifi": True}, False),
+    ],
+)
+def test_possible_answers_are_taken_as_the_leaderboard_takes_them(
+    tmp_path: Path, said: dict[str, Any], right: bool
+) -> None:
+    (case,) = bfcl(tmp_path, [task("simple_0", ROOM)], [truth("simple_0", {"room.search": ROOMS})])
+    assert isinstance(case, Case), case
+    assert case_from_document(case_to_document(case)) == case
+    assert conforms(case, ("room.search", {"city": "Bern", "note": "", **said})) is right
+
+
+def test_a_default_that_the_answers_do_not_allow_to_leave_out_is_said(tmp_path: Path) -> None:
+    case = one_case(tmp_path, {"library.reserve": {"title": ["Emma"], "copies": [1]}})
+    assert conforms(case, ("library.reserve", {"title": "Emma", "copies": 1}))
+    assert not conforms(case, ("library.reserve", {"title": "Emma"}))
+
+
+def test_what_answers_allow_decides_before_the_schema(tmp_path: Path) -> None:
+    case = one_case(tmp_path, {"renew": {"card": [7, None]}})
+    assert conforms(case, ("renew", {"card": 7})) and conforms(case, ("renew", {"card": None}))
+    verdict = OPENAI.judge(case, OPENAI.read_answer(written_call("renew", {"card": 8})))
+    assert (verdict.cause, verdict.accepted) == ("bad_value", False)
+
+
+def test_where_none_is_relevant_there_may_be_no_function(tmp_path: Path) -> None:
+    (case,) = bfcl(tmp_path, [{**task("live_irrelevance_1"), "function": []}], [truth("other", {"renew": {}})])
+    assert isinstance(case, Case) and case.tools == ()
+    assert OPENAI.judge(case, Answer("I cannot.")).conforming
+    assert OPENAI.messages(case, "full")
+
+
 def test_parallel_calls_are_due_in_any_order(tmp_path: Path) -> None:
     case = one_case(tmp_path, {"renew": {"card": ["1"]}}, {"renew": {"card": ["2"]}}, case_id="parallel_3")
     first, second = ("renew", {"card": "1"}), ("renew", {"card": "2"})
@@ -149,10 +248,11 @@ def test_a_system_message_stands_before_the_task(tmp_path: Path) -> None:
         ({"id": 7}, {}, "is no task"),
         ({"function": [{"parameters": {}}]}, {}, r"function[0] without a name"),
         ({"function": [RENEW, RENEW]}, {}, "name of an earlier function"),
+        ({"function": [BOOK, {**RENEW, "name": "library_reserve"}]}, {}, "would both be sent as 'library_reserve'"),
         ({}, {"fly": {}}, "offers no function 'fly'"),
         ({}, {"renew": {"card": "1"}}, "no list of allowed values"),
-        ({}, {"renew": {"card": [1]}}, "that its functions do not allow"),
-        ({}, {"library.reserve": {"branch": [{str(n): [1, 2] for n in range(60)}]}}, "more than 512 right values"),
+        ({}, {"renew": {"card": []}}, "no list of allowed values"),
+        ({}, {"library.reserve": {"copies": [1]}}, "whose own reference does not conform: library.reserve lacks"),
         ({}, "renew(card=1)", "are not objects"),
     ],
 )
@@ -215,6 +315,7 @@ def test_a_table_with_a_header_is_read_as_csv(tmp_path: Path) -> None:
         ('{"prompt": [{"role": "robot"}], "answer": "z"}', "no role that is known"),
         ('{"prompt": [{"role": "assistant", "content": "x"}], "answer": "z"}', "does not end with the user"),
         ('{"prompt": "x", "answer": {"a": 1}}', "neither text nor a list of texts"),
+        ('{"prompt": "x", "answer": [" ", ""]}', "answer that is blank"),
         ('{"prompt": "x", "answer": "z", "category": 5}', "a category that is not text"),
         ("prompt,answer\n\xff\xfe", "is not UTF-8"),
         ('prompt,answer\n"x', "is not CSV"),
@@ -232,3 +333,24 @@ def test_prompts_for_a_grader_need_no_answer(tmp_path: Path) -> None:
     ((_, case),) = prompts(tmp_path / "f", '{"prompt": "Tell a story."}', scorer="none")
     assert isinstance(case, Case)
     get_profile("text").check_case(case)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_files_with_a_byte_order_mark_are_read_as_those_without(tmp_path: Path, mark: str, end: str) -> None:
+    ((_, one),) = prompts(tmp_path / "f", f'{mark}{{"prompt": "2+2?", "answer": "4"}}{end}')
+    ((_, other),) = prompts(tmp_path / "f", f"{mark}prompt,answer{end}2+2?,4{end}")
+    assert isinstance(one, Case) and isinstance(other, Case) and one.task == other.task == "2+2?"
+    for name, document in (("t", task("simple_0", RENEW)), ("a", truth("simple_0", {"renew": {"card": ["1"]}}))):
+        (tmp_path / name).write_text(f"{mark}{json.dumps(document)}{end}", encoding="utf-8", newline="")
+    conversion = Conversion(format=SuiteFormat.BFCL)
+    ((_, row),) = SUITE_READERS[SuiteFormat.BFCL](tmp_path / "t", conversion, tmp_path / "a")
+    assert not isinstance(row, LineError) and row.document["tool"] == "renew"
+    (tmp_path / "c").write_text(f"{mark}{json.dumps(row.document)}{end}", encoding="utf-8", newline="")
+    ((_, again),) = SUITE_READERS[SuiteFormat.CASES](tmp_path / "c", Conversion(), None)
+    assert again == row
+
+
+@pytest.mark.parametrize("text", ['{"prompt": "x", "answer": "y"}\n', "prompt,answer\nx,y\n"])
+def test_prompts_in_another_encoding_are_named(tmp_path: Path, text: str) -> None:
+    assert prompts(tmp_path / "f", text.encode("utf-16")) == [(1, OTHER_UNICODE)]

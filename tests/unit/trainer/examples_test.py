@@ -26,6 +26,12 @@ def test_both_splits_come_in_the_order_of_the_file(tmp_path: Path) -> None:
     assert dataset.train[0].messages[-1]["role"] == "assistant"
 
 
+def test_a_byte_order_mark_and_blank_lines_are_no_examples(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f"\ufeff{GOOD}\r\n\r\n{GOOD}\n \n", encoding="utf-8", newline="")
+    assert [item.example_id for item in read_dataset(path).train] == ["e0", "e0"]
+
+
 def test_calls_and_the_functions_beside_them_are_kept(tmp_path: Path) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "read_file", "arguments": "{}"}}
     tool = {"type": "function", "function": {"name": "read_file", "parameters": {}}}

@@ -15,9 +15,9 @@ from ui.cli.results import print_cases, print_measures
 NOBODY = ["--url", "http://127.0.0.1:9"]
 
 
-def told(*arguments: str) -> str:
-    answer = CliRunner().invoke(app, [*arguments, *NOBODY])
-    assert answer.exit_code == 2
+def told(*arguments: str, exit_code: int = 2, piped: bytes = b"") -> str:
+    answer = CliRunner().invoke(app, [*arguments, *NOBODY], input=piped)
+    assert answer.exit_code == exit_code
     return " ".join(answer.output.split())
 
 
@@ -33,6 +33,28 @@ def test_a_line_that_lacks_something_is_named_by_its_number(tmp_path: Path, line
     good = json.dumps({"profile_id": "roo_xml", "case": {}, "answer": ""})
     (tmp_path / "a.jsonl").write_text(f"{good}\n\n{json.dumps(line)}\n")
     assert problem in told("judge", str(tmp_path / "a.jsonl"))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path, end: str) -> None:
+    # Line separators of Unicode may stand in JSON texts and end no line.
+    good = json.dumps({"profile_id": "text", "case": {}, "answer": "a\u2028b\x85c"}, ensure_ascii=False)
+    text = f"\ufeff{good}{end}{end}{good}{end}"
+    (tmp_path / "a.jsonl").write_text(text, encoding="utf-8", newline="")
+    assert "No gateway answers" in told("judge", str(tmp_path / "a.jsonl"), exit_code=1)
+    assert "No gateway answers" in told("judge", "-", exit_code=1, piped=text.encode())
+
+
+def test_a_file_of_answers_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    tasks, answers = tmp_path / "t.jsonl", tmp_path / "a.jsonl"
+    tasks.write_text('{"id": "simple_0"}\n', encoding="utf-8")
+    asked = ("suites", "import", str(tasks), "--id", "openai_tools/x", "--format", "bfcl", "--answers", str(answers))
+    answers.write_bytes('{"id": "simple_0"}\n'.encode("utf-16"))
+    assert "Line 1 of" in told(*asked)
+    answers.write_text('\ufeff{"id": "simple_0", "ground_truth": []}\n\n', encoding="utf-8")
+    assert "No gateway answers" in told(*asked, exit_code=1)
+    (tmp_path / "u.jsonl").write_text("{}", encoding="utf-16")
+    assert "perhaps UTF-16" in told("judge", str(tmp_path / "u.jsonl"))
 
 
 def test_lines_without_end_are_no_json(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def judge(
 def _one(gateway: Gateway, answer: str, suite: str, case_id: str, case: Path | None) -> Document:
     profile_id = suite.partition("/")[0]
     document = _text(case) if case else _case_of(gateway, suite, case_id)
-    text = sys.stdin.read() if answer == "-" else answer
+    text = _text(Path("-")) if answer == "-" else answer
     return {"profile_id": profile_id, "case_document": document, "answer": text, "key": case_id or str(case)}
 
 
@@ -65,7 +65,7 @@ def _case_of(gateway: Gateway, suite: str, case_id: str) -> str:
 
 
 def _lines(text: str) -> list[Document]:
-    return [_request(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    return [_request(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
 
 
 def _request(number: int, line: str) -> Document:
@@ -124,8 +124,9 @@ def _outcome(one: Document) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        # A Windows shell puts a byte order mark before what it pipes.
+        return sys.stdin.read().removeprefix("\ufeff") if str(path) == "-" else path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8, but perhaps UTF-16"
         problem = f"{path} cannot be read: {reason}."
         raise GatewayError("INVALID_ARGUMENT", problem, "Name a readable file of text.") from None

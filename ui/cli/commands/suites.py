@@ -40,7 +40,14 @@ class Reading:
         content = _read(file, as_json=as_json)
         if not content.strip():
             fail("INVALID_ARGUMENT", f"{file} is empty.", "Name a file with a case a line.", as_json=as_json)
-        return content if self.answers is None else _with_answers(content, _read(self.answers, as_json=as_json))
+        if self.answers is None:
+            return content
+        answers = _read(self.answers, as_json=as_json)
+        for number, line in enumerate(answers.splitlines(), start=1):
+            if line.strip() and _object(line) is None:
+                problem = f"Line {number} of {self.answers} is no JSON object, or not UTF-8."
+                fail("INVALID_ARGUMENT", problem, "Correct that line.", as_json=as_json)
+        return _with_answers(content, answers)
 
     def query(self) -> dict[str, Any]:
         """Return what the gateway is told."""
@@ -180,7 +187,7 @@ def _with_answers(content: bytes, answers: bytes) -> bytes:
 
 def _object(line: bytes) -> Document | None:
     try:
-        found = json.loads(line)
+        found = json.loads(line.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -12,6 +12,7 @@ from services.protocols.openai_tools.comparison import plain_arguments
 from services.protocols.openai_tools.judge import Checked, check_calls
 from services.protocols.openai_tools.schemas import Schema, functions_of
 from services.protocols.session.memory import call_key
+from services.protocols.session.reasoning import answer_start
 from services.protocols.turn import Answer, CallOutcome, ClientState, TurnOutcome
 
 
@@ -23,7 +24,7 @@ def take_turn(state: ClientState, answer: Answer) -> TurnOutcome:
     """
     if not answer.calls:
         state.last_call, state.identical_calls = "", 0
-        if trim(answer.text):
+        if trim(answer.text[answer_start(answer.text) :]):
             return TurnOutcome(completed=answer.text)
         state.turns_without_tool += 1
         state.mistakes += 1

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 from services.protocols.javascript import trim
 from services.protocols.roo_native.parse.values import write_json
+from services.protocols.session.reasoning import answer_start
 from services.protocols.turn import Answer, FinishReason, ToolCall
 
 OPENING, CLOSING = "<tool_call>", "</tool_call>"
 
-_THINK_OPEN, _THINK_CLOSE = "<think>", "</think>"
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _NAME = re.compile(r'"name"\s*:\s*"([^"\\]*)"')
 _ARGUMENTS = re.compile(r'"arguments"\s*:\s*')
@@ -28,11 +28,11 @@ def text_of_call(name: str, arguments: Mapping[str, object]) -> str:
 def answer_from_text(text: str, finish_reason: FinishReason = "stop") -> Answer:
     """Return the answer that a model gave as text: its calls in order, with their places.
 
-    A `<think>` block at the very start is no part of the answer. A call that is not closed counts as if it were, and
+    A block of reasoning at the start is no part of the answer. A call that is not closed counts as if it were, and
     one that is no JSON keeps the name and the raw arguments that can be made out, so that it is judged as a bad call.
     The text stays whole.
     """
-    position = _after_reasoning(text)
+    position = answer_start(text)
     calls: list[ToolCall] = []
     while (start := text.find(OPENING, position)) >= 0:
         call, position = _read_call(text, start)
@@ -42,7 +42,7 @@ def answer_from_text(text: str, finish_reason: FinishReason = "stop") -> Answer:
 
 def text_outside_calls(answer: Answer) -> str:
     """Return the text of `answer` with blanks where calls stand, and reasoning at its start; places stay the same."""
-    hidden = [(0, _after_reasoning(answer.text)), *(call.span for call in answer.calls if call.span)]
+    hidden = [(0, answer_start(answer.text)), *(call.span for call in answer.calls if call.span)]
     if len(hidden) == 1 and not hidden[0][1]:
         return answer.text
     parts: list[str] = []
@@ -57,13 +57,6 @@ def with_calls_beside(answer: Answer) -> Answer:
     """Return `answer` with the calls that its text holds beside the text."""
     calls = tuple(replace(call, span=None) for call in answer.calls)
     return replace(answer, text=trim(text_outside_calls(answer)), calls=calls)
-
-
-def _after_reasoning(text: str) -> int:
-    if not text.startswith(_THINK_OPEN):
-        return 0
-    end = text.find(_THINK_CLOSE)
-    return len(text) if end < 0 else end + len(_THINK_CLOSE)
 
 
 def _read_call(text: str, start: int) -> tuple[ToolCall, int]:

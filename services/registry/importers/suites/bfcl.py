@@ -15,7 +15,6 @@ from typing import Any
 from services.protocols.cases import Case, Expected, case_to_document
 from services.protocols.openai_tools.parse import written_call
 from services.protocols.openai_tools.tools import NO_CALL
-from services.protocols.profile import get_profile
 from services.registry.domain.jsonl import Line, LineError, read_lines, scan_lines
 from services.registry.domain.suite_source import Conversion, Rows
 from services.registry.importers.suites.bfcl_answers import calls_of
@@ -24,7 +23,6 @@ from services.registry.importers.suites.bfcl_schemas import tool_of
 _CATEGORY = re.compile(r"(.+?)_[0-9][0-9-]*")
 _IRRELEVANT = "irrelevance"
 _NO_CALL_ANSWER = "None of the functions does that."
-_PROFILE = "openai_tools"
 
 
 def read_bfcl(content: Path, conversion: Conversion, answers: Path | None) -> Rows:
@@ -47,7 +45,6 @@ def _truths(answers: Path) -> dict[str, Mapping[str, Any]]:
 def _converted(line: Line, truths: Mapping[str, Mapping[str, Any]]) -> Line | LineError:
     try:
         case = _case(line.document, truths)
-        _check_reference(case)
         document = case_to_document(case)
     except LineError as fault:
         return fault
@@ -57,10 +54,12 @@ def _converted(line: Line, truths: Mapping[str, Mapping[str, Any]]) -> Line | Li
 def _case(row: Mapping[str, Any], truths: Mapping[str, Mapping[str, Any]]) -> Case:
     case_id, functions = row.get("id"), row.get("function")
     task = _task(row["question"]) if "question" in row else ""
-    if not task or not isinstance(case_id, str) or not isinstance(functions, list) or not functions:
+    if not task or not isinstance(case_id, str) or not isinstance(functions, list):
         raise LineError("is no task: id, question and function are needed")
-    tools = tuple(tool_of(function, place) for place, function in enumerate(functions))
     category = _category(case_id)
+    if not functions and not category.endswith(_IRRELEVANT):
+        raise LineError("is no task: function is empty")
+    tools = tuple(tool_of(function, place) for place, function in enumerate(functions))
     due = _due(case_id, category, row if "ground_truth" in row else truths.get(case_id), tools)
     expected = Expected(due[0].tool, due[0].arguments, choices=due[0].choices, further=tuple(due[1:])) if due else None
     written = "\n".join(written_call(call.tool, dict(call.arguments)) for call in due)
@@ -87,8 +86,7 @@ def _due(
 ) -> list[Expected]:
     if truth is not None:
         schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
-        required = {name: schema.get("required", ()) for name, schema in schemas.items()}
-        return calls_of(truth.get("ground_truth"), required)
+        return calls_of(truth.get("ground_truth"), schemas)
     if category.endswith(_IRRELEVANT):
         return []
     raise LineError(
@@ -113,14 +111,3 @@ def _task(question: object) -> str:
             raise LineError("has a question with answers in it; only tasks of one turn are read")
         said.append(message["content"])
     return "\n\n".join(said)
-
-
-def _check_reference(case: Case) -> None:
-    profile = get_profile(_PROFILE)
-    try:
-        profile.check_case(case)
-    except ValueError as error:
-        raise LineError(f"is no case: {error}".rstrip(".")) from error
-    verdict = profile.judge(case, profile.read_answer(case.reference))
-    if not verdict.conforming:
-        raise LineError(f"has a possible answer that its functions do not allow: {verdict.sentence}".rstrip("."))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from services.protocols.cases import Case, Expected, Scoring, case_to_document
-from services.registry.domain.jsonl import MAX_LINE_BYTES, Line, LineError, scan_lines
+from services.registry.domain.jsonl import MAX_LINE_BYTES, OTHER_UNICODE, Line, LineError, is_other_unicode, scan_lines
 from services.registry.domain.suite_source import Conversion, Rows
 
 _PROMPTS = ("prompt", "input", "question")
@@ -22,13 +23,17 @@ _TOOL = "text"
 def read_prompts(content: Path, conversion: Conversion, answers: Path | None) -> Rows:
     """Yield a case per line; a file that does not begin with `{` is read as CSV."""
     with content.open("rb") as stream:
-        is_csv = not stream.read(4096).lstrip().startswith(b"{")
+        is_csv = not stream.read(4096).removeprefix(BOM_UTF8).lstrip().startswith(b"{")
         stream.seek(0)
         for number, row in _csv_rows(content) if is_csv else scan_lines(stream):
             yield number, row if isinstance(row, LineError) else _converted(number, row.document, conversion)
 
 
 def _csv_rows(content: Path) -> Rows:
+    with content.open("rb") as stream:
+        if is_other_unicode(stream.read(4)):
+            yield 1, LineError(OTHER_UNICODE)
+            return
     with content.open(encoding="utf-8-sig", newline="") as text:
         reader = csv.DictReader(text, strict=True)
         try:
@@ -98,6 +103,8 @@ def _targets(row: Mapping[str, Any], conversion: Conversion) -> tuple[str, ...]:
     found = row[name] if isinstance(row[name], list) else [row[name]]
     if not found or not all(isinstance(one, str | int | float) and not isinstance(one, bool) for one in found):
         raise LineError(f"has a {name} that is neither text nor a list of texts")
+    if not any(str(one).strip() for one in found):
+        raise LineError(f"has a {name} that is blank, as no answer that counts is")
     return tuple(map(str, found))
 
 

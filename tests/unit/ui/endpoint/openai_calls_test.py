@@ -21,8 +21,16 @@ TEXTS = (
     f"  First. {CALL} then {CALL} done",
     f"<think>{CALL}</think>No.",
     f"<think>hm</think>{CALL}",
+    f"I could {CALL} but no.</think>{CALL}",
+    f"I could {CALL} but no.\n</think>\n\nNo.",
+    f"<think>or {CALL}</think>\n{BARE}",
+    f"Hm.</think>\n\n{BARE}",
+    f"Hm.</think>```json\n{BARE}\n```",
+    '<tool_call>{"name": "look", "arguments": {"at": "</think>"}}</tool_call>',
+    '{"name": "look", "arguments": {"at": "</think>"}}',
     "<tool_call>{broken</tool_call>",
     '<tool_call>{"name": "look", "arguments": {"at": ',
+    '<tool_call>{"name": "look", "parameters": {"at": "x"}}</tool_call>',
     BARE,
     f"```json\n{BARE}\n```",
     f"[{BARE}, {BARE}]",
@@ -55,11 +63,54 @@ def _streamed(text: str, cuts: list[int]) -> tuple[str, tuple[str, ...]]:
         (f"<think>{CALL}</think>No.", f"<think>{CALL}</think>No.", []),
         ("<tool_call>{broken</tool_call>", "<tool_call>{broken</tool_call>", []),
         ("[" * 100_000, "[" * 100_000, []),
+        (f"I could {CALL} but no.</think>\n{CALL}", f"I could {CALL} but no.</think>", ["look"]),
+        (f"I could {CALL} but no.</think>\nNo.", f"I could {CALL} but no.</think>\nNo.", []),
+        (f"Hm.</think>\n\n{BARE}", "Hm.</think>", ["look"]),
     ],
 )
 def test_calls_are_read_and_the_rest_stays_text(text: str, outside: str, calls: list[str]) -> None:
     found, made = read_calls(text, NAMES)
     assert (found, [call.name for call in made]) == (outside, calls)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        '{"name": "look", "arguments": {"at": ',
+        '{"name": "look", "parameters": {"at": "x"}}',
+        '{"name": "look", "args": {"at": "x"}}',
+        '{"name": "look", "arguments": {"at": "x"}, "parameters": {"at": "y"}}',
+        '{"name": "look", "arguments": {"at": "x"}, "arguments": {"at": "y"}}',
+        '{"name": "look", "arguments": {"at": "x", "at": "y"}}',
+        '{"name": "look", "at": "x"}',
+        '{"name": "look", "arguments": ["x"]}',
+        '{"type": "function", "function": {"name": "look", "arguments": {"at": "x"}}}',
+        '[{"name": "look", "arguments": {"at": "x"}}]',
+    ],
+)
+def test_no_call_is_given_with_less_than_the_model_said(call: str) -> None:
+    for text in (f"<tool_call>{call}</tool_call>", f"{CALL}\n<tool_call>{call}</tool_call>"):
+        assert read_calls(text, NAMES) == (text, ())
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments"),
+    [
+        ('{"name": "look", "parameters": {"at": "x"}}', {"at": "x"}),
+        ('{"name": "look", "type": "function", "id": "1", "arguments": {"at": "x"}}', {"at": "x"}),
+        ('{"name": "look", "arguments": "{\\"at\\": \\"x\\"}"}', {"at": "x"}),
+        ('{"name": "look", "arguments": {"at": "</think>"}}', {"at": "</think>"}),
+        ('{"name": "look"}', {}),
+        ('{"name": "look", "args": {"at": "x"}}', None),
+        ('{"name": "look", "arguments": {}, "parameters": {"at": "x"}}', None),
+        ('{"name": "look", "arguments": {"at": "x"}, "arguments": {"at": "y"}}', None),
+        ('{"name": "look", "arguments": "at x"}', None),
+    ],
+)
+def test_an_object_alone_is_a_call_when_all_of_it_is_read(call: str, arguments: dict[str, str] | None) -> None:
+    outside, calls = read_calls(call, NAMES)
+    assert [json.loads(one.arguments) for one in calls] == ([] if arguments is None else [arguments])
+    assert outside == (call if arguments is None else "")
 
 
 def test_arguments_stay_as_the_model_wrote_them() -> None:
