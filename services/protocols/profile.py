@@ -17,7 +17,7 @@ from services.protocols.cases import Case
 from services.protocols.registration import BrokenProfile, UnknownProfile, get_profile, profile_ids
 from services.protocols.session import Session, judge_after_history
 from services.protocols.suites import Suite
-from services.protocols.turn import Answer, ClientState, FinishReason, Message, TurnOutcome, assistant_message
+from services.protocols.turn import Answer, ClientState, FinishReason, Message, TurnOutcome, with_answer
 from services.protocols.verdict import Verdict
 
 __all__ = [
@@ -263,8 +263,8 @@ class ProfileBase(_NoMaterial, ABC):
 
     def example(self, case: Case, prompt_size: str) -> Example:
         """Return `messages` with the reference answer behind them, and the tools that go beside them."""
-        answer = assistant_message(self.read_answer(self.reference_answer(case)))
-        example: Example = {"messages": [*self.messages(case, prompt_size), answer]}
+        answer = self.read_answer(self.reference_answer(case))
+        example: Example = {"messages": with_answer(self.messages(case, prompt_size), answer)}
         if tools := self.tools_for(case, prompt_size):
             example["tools"] = tools
         return example

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from services.test_runner.domain import (
     Artifact,
+    Departure,
     Endpoint,
     Environment,
     FinishReason,
@@ -68,7 +69,8 @@ class Answer:
 
     Attributes:
         calls: functions that an endpoint says are called; calls that the text holds are not among them.
-        detail: one sentence on why nothing was generated.
+        detail: why nothing was generated, or what is odd about how the answer came.
+        departures: in what its server departs from OpenAI's form.
         tokens: the answer's tokens with their log-probabilities, when asked for.
         prompt_tokens: the prompt's, when asked for.
     """
@@ -87,6 +89,7 @@ class Answer:
     calls: tuple[ToolCall, ...] = ()
     tokens: tuple[TokenLogProb, ...] = ()
     prompt_tokens: tuple[TokenLogProb, ...] = ()
+    departures: tuple[Departure, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,7 @@ async def test_native_calls_of_an_endpoint_are_answered_by_tool_messages() -> No
     run_id, _ = await played(bench, prompt_size="full")
     first, _ = await bench.transcripts(run_id)
     assert first.stop == "completed"
-    assert first.messages[first.turns[0].message_index].tool_calls[0].tool_call_id == "call_0_0"
+    assert first.messages[first.turns[0].message_index].tool_calls[0].tool_call_id == "c00000000"
     assert first.messages[first.turns[0].message_index + 1].role == "tool"
     assert bench.backend.workloads[0].prompts[0].tools[0]["type"] == "function"
     assert first.num_generated_tokens == 9 * len(first.turns)
