@@ -42,7 +42,6 @@ Tool = Mapping[str, object]
 VectorOperation = Callable[[Mapping[str, object]], object]
 """From the input of a conformance vector to what its `expected` must equal."""
 
-
 _LIBRARY = "services.protocols"
 
 
@@ -60,6 +59,8 @@ class NoPool(ValueError):
 class _Described(Protocol):
     closed_tools: Collection[str]
     """Tools whose arguments come from a short list that the prompt prints, so that suite and pool share their calls."""
+    unread_forms: Collection[str]
+    """Forms of a server's answer besides OpenAI's that the protocol's real client does not read, such as `refusal`."""
 
     @property
     def id(self) -> str:
@@ -206,6 +207,7 @@ class ProfileBase(_NoMaterial, ABC):
     prompt_sizes: tuple[str, ...]
     tools: tuple[str, ...] = ()
     closed_tools: Collection[str] = ()
+    unread_forms: Collection[str] = ()
     vector_operations: Mapping[str, VectorOperation] = MappingProxyType({})
 
     @abstractmethod

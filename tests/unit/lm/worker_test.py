@@ -159,6 +159,24 @@ def test_messages_the_template_refuses_are_named_by_their_prompt(child: Child) -
     assert "odd" in failed.problem
 
 
+def test_a_prompt_that_the_template_refuses_costs_no_other(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "model")
+    template = tmp_path / "model" / "chat_template.jinja"
+    refusal = "{% if messages[0].content == 'no' %}{{ raise_exception('not this') }}{% endif %}"
+    template.write_text(refusal + template.read_text())
+    child = Child("--model", tmp_path / "model", "--dtype", "float32", "--threads", "1")
+    child.next()
+    odd = protocol.Prompt("odd", ({"role": "user", "content": "no"},), 5)
+    answers = []
+    for request in (protocol.Generate(1, (*prompts(2), odd)), protocol.Generate(2, (odd,))):
+        child.send(request)
+        answers += [event for event in child.until(protocol.Done) if isinstance(event, protocol.Answer)]
+    child.close()
+    ends = sorted((answer.key, answer.finish_reason) for answer in answers)
+    assert ends == [("0", "length"), ("1", "length"), ("odd", "template_fault"), ("odd", "template_fault")]
+    assert "not this" in next(answer.detail for answer in answers if answer.key == "odd")
+
+
 def test_a_prompt_that_does_not_fit_says_so_in_numbers(child: Child) -> None:
     child.send(protocol.Generate(7, prompts(1, 5000)))
     answer = next(event for event in child.until(protocol.Done) if isinstance(event, protocol.Answer))
