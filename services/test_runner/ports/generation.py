@@ -26,6 +26,7 @@ class Prompt:
     Attributes:
         tools: function definitions in OpenAI's form.
         text: what is continued instead of `messages`.
+        token_ids: the same as token ids, instead of `text`.
         stop: texts at which the answer ends.
         conversation: prompts of one conversation continue where the one before ended.
         timeout_seconds: most time for the answer; 0 for no limit.
@@ -39,6 +40,7 @@ class Prompt:
     stop: tuple[str, ...] = ()
     conversation: str = ""
     timeout_seconds: float = 0.0
+    token_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,7 @@ def _workload(order: GenerationOrder, model: ResolvedModel | None, *, stream: bo
         seed=order.seed,
         tools=order.tools,
         text=order.prompt,
+        token_ids=order.prompt_token_ids,
         stop=order.stop,
         timeout_seconds=_TIMEOUT_SECONDS,
     )

@@ -121,6 +121,20 @@ def test_a_raw_text_is_continued_and_its_own_tokens_are_scored(child: Child) -> 
     assert answer.token_ids == ()
 
 
+def test_token_ids_are_continued_as_the_text_that_they_are(child: Child) -> None:
+    def ask(request_id: int, prompt: protocol.Prompt) -> protocol.Answer:
+        child.send(protocol.Generate(request_id, (prompt,), echo=True, log_probs=True))
+        (answer,) = (event for event in child.until(protocol.Done) if isinstance(event, protocol.Answer))
+        return answer
+
+    by_text = ask(23, protocol.Prompt("raw", (), 4, text="abcd"))
+    by_ids = ask(23, protocol.Prompt("raw", (), 4, token_ids=by_text.prompt_token_ids))
+    assert (by_ids.token_ids, by_ids.prompt_log_probs) == (by_text.token_ids, by_text.prompt_log_probs)
+    child.send(protocol.Generate(24, (protocol.Prompt("raw", (), 4, token_ids=(1 << 20,)),)))
+    failed = child.next()
+    assert isinstance(failed, protocol.Failed) and "no token 1048576" in failed.problem
+
+
 def test_the_next_turn_of_a_conversation_finds_the_turns_before(child: Child) -> None:
     long = {"role": "user", "content": "x" * 200}
     turns = [(long,), (long, {"role": "assistant", "content": "yes"}, {"role": "user", "content": "z"})]

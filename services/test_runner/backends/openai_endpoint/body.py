@@ -36,7 +36,7 @@ def request_of(workload: Workload, prompt: Prompt, facts: Facts) -> tuple[str, d
         body["stop"] = stops
     if endpoint.num_ctx:
         body["options"] = {"num_ctx": endpoint.num_ctx}
-    path = _add_text(body, workload, prompt) if prompt.text else _add_chat(body, workload, prompt)
+    path = _add_chat(body, workload, prompt) if prompt.messages else _add_text(body, workload, prompt)
     return path, {**body, **endpoint.extra_fields()}
 
 
@@ -95,7 +95,7 @@ def _with_sent_names(chat: dict[str, Any]) -> dict[str, Any]:
 
 
 def _add_text(body: dict[str, Any], workload: Workload, prompt: Prompt) -> str:
-    body["prompt"] = prompt.text
+    body["prompt"] = prompt.text or list(prompt.token_ids)
     if workload.log_probs:
         body["logprobs"] = workload.num_top_log_probs
     return "/completions"
