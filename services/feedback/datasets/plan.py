@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from services.feedback.domain.work import ProbeVerdict
-from services.protocols.verdict import NOT_THE_MODELS
 
 # What a row treats when its tool did not fail: nothing, it keeps a skill in practice.
 NO_CAUSE = "none"
@@ -32,10 +31,8 @@ def plan(verdicts: Sequence[ProbeVerdict], tools: Sequence[str], num_examples: i
 
     A tool's weight is its failure rate, drawn a little towards that of all tools because a probe has few cases of
     each; a tool that was not probed counts as failing as often as all. Its examples are divided over the causes of
-    its own failures in proportion to how often they occurred. What failed at the server or in the chat template says
-    nothing of the model, so that those cases count as not probed.
+    its own failures in proportion to how often they occurred.
     """
-    verdicts = [verdict for verdict in verdicts if verdict.cause not in NOT_THE_MODELS]
     failed = Counter(verdict.tool for verdict in verdicts if verdict.cause)
     probed = Counter(verdict.tool for verdict in verdicts)
     overall = failed.total() / probed.total() if probed else 1.0

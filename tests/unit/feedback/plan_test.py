@@ -71,9 +71,3 @@ def test_apportioned_counts_sum_to_the_total_and_stay_within_one_of_their_share(
     assert all(count >= 0 for count in counts.values())
     if mass:
         assert all(abs(counts[key] - total * weight / mass) <= 1 + 1e-6 for key, weight in weights.items())
-
-
-def test_what_the_server_failed_at_is_not_trained() -> None:
-    faults = verdicts(read_file=["backend_fault"] * 6, apply_diff=["no_call", "template_fault"], new_task=["", ""])
-    asked = verdicts(apply_diff=["no_call"], new_task=["", ""])
-    assert plan(faults, TOOLS, 320) == plan(asked, TOOLS, 320)
