@@ -110,26 +110,27 @@ class Asker:
             has_begun = True
             on_delta(delta)
 
-        for attempt in range(self._tries.limit):
+        attempt = 0
+        while True:
             asked = time.monotonic()
             async with gate.entered():
-                queued += time.monotonic() - asked
+                begun = time.monotonic()
+                queued += begun - asked
                 try:
                     with clock.running():
                         async with clock.limit():
                             answer = await self._ask(workload, prompt, deliver)
                     return replace(answer, queue_seconds=queued)
                 except TroubleError as trouble:
-                    if not trouble.may_pass or has_begun or attempt + 1 == self._tries.limit:
+                    # What fails beside others is no try of its own as long as fewer can be asked at once.
+                    attempt += not (trouble.is_busy and gate.narrow(begun))
+                    if not trouble.may_pass or has_begun or attempt >= self._tries.limit:
                         raise
-                    seconds = wait_seconds(attempt, trouble)
-                    if trouble.is_busy:
-                        gate.narrow()
+                    seconds = wait_seconds(max(attempt - 1, 0), trouble)
             self._tries.told(TryOutcome.RETRIED)
             with clock.running():
                 async with clock.limit():
                     await asyncio.sleep(seconds)
-        raise AssertionError("unreachable")
 
     async def _ask(self, workload: Workload, prompt: Prompt, deliver: OnDelta) -> Answer:
         await self._check_length(workload, prompt)

@@ -13,12 +13,19 @@ from dataclasses import dataclass
 _NARROW_SECONDS = 300.0
 
 
+@dataclass(frozen=True)
+class _Narrow:
+    limit: int
+    since: float
+    until: float
+
+
 class Gates:
     """Counts requests in flight by base URL; who may not enter waits."""
 
     def __init__(self) -> None:
         self._num_inside: Counter[str] = Counter()
-        self._narrow: dict[str, tuple[int, float]] = {}
+        self._narrow: dict[str, _Narrow] = {}
         self._changed = asyncio.Condition()
 
     @asynccontextmanager
@@ -34,14 +41,22 @@ class Gates:
             async with self._changed:
                 self._changed.notify_all()
 
-    def narrow(self, base_url: str) -> None:
-        """Let half as many in as are inside now, at least one, since the server cannot bear them."""
-        limit = max(min(self._num_inside[base_url], self._limit(base_url, 256)) // 2, 1)
-        self._narrow[base_url] = (limit, time.monotonic() + _NARROW_SECONDS)
+    def narrow(self, base_url: str, since: float) -> bool:
+        """Let half as many in as are inside now, and return whether that helps a request that was inside `since`.
+
+        Requests that fail together narrow the gate once. It does not help one that was alone.
+        """
+        known = self._narrow.get(base_url)
+        if known is not None and since < known.since:
+            return True
+        num_inside = self._num_inside[base_url]
+        now = time.monotonic()
+        self._narrow[base_url] = _Narrow(max(num_inside // 2, 1), now, now + _NARROW_SECONDS)
+        return num_inside > 1
 
     def _limit(self, base_url: str, limit: int) -> int:
-        narrow, until = self._narrow.get(base_url, (limit, 0.0))
-        return min(narrow, limit) if time.monotonic() < until else limit
+        narrow = self._narrow.get(base_url)
+        return min(narrow.limit, limit) if narrow is not None and time.monotonic() < narrow.until else limit
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,6 @@ class Gate:
         async with self.gates.entered(self.base_url, self.limit):
             yield
 
-    def narrow(self) -> None:
-        """Let fewer in for a while."""
-        self.gates.narrow(self.base_url)
+    def narrow(self, since: float) -> bool:
+        """Let fewer in for a while, and return whether that helps a request that was inside `since`."""
+        return self.gates.narrow(self.base_url, since)

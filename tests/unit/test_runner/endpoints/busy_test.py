@@ -56,9 +56,9 @@ async def test_slots_that_share_a_context_are_asked_again_with_fewer_at_once(mos
     shared = SharedContext(most, streamed=streamed)
     async with running(shared) as server:
         shared.server = server
-        answers = await answers_of(server, *PROMPTS, max_concurrency=4)
+        answers = await answers_of(server, *PROMPTS, max_concurrency=6, max_tries=1)
     assert [(answer.text, answer.finish_reason) for answer in answers] == [("done", FinishReason.STOP)] * len(PROMPTS)
-    assert server.most_inside == 4
+    assert server.most_inside == 6
 
 
 async def test_a_context_that_stays_too_small_is_the_servers_fault() -> None:
