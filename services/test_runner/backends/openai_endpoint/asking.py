@@ -31,10 +31,6 @@ from services.test_runner.ports import Answer, Delta, Prompt, Workload
 OnDelta = Callable[[Delta], None]
 OnTry = Callable[[TryOutcome], None]
 
-_ALL_REASONING = (
-    "The endpoint sends the whole answer as reasoning, which no client takes for an answer: "
-    "start its server without a reasoning parser, or with the one of this model."
-)
 _OUTCOMES = {
     FinishReason.CONTEXT_OVERFLOW: TryOutcome.TOO_LONG,
     FinishReason.TEMPLATE_FAULT: TryOutcome.REFUSED,
@@ -173,9 +169,11 @@ class Asker:
         # Ollama cuts a prompt that is too long and answers the rest of it.
         if context and wanted > context and reason is not FinishReason.LENGTH:
             raise _too_long(reply.num_prompt_tokens, workload, context)
-        if reply.is_all_reasoning and reason is not FinishReason.LENGTH:
-            raise TroubleError(_ALL_REASONING)
-        remarks = (reply.remark, *(departure.sentence for departure in reply.departures))
+        if reason is not FinishReason.LENGTH:
+            reply.check_said()
+        # A text is continued on a route that has no delta.
+        departures = reply.departures if prompt.messages else ()
+        remarks = (reply.remark, *(departure.sentence for departure in departures))
         return Answer(
             key=prompt.key,
             text="".join(reply.text),
@@ -189,7 +187,7 @@ class Asker:
             detail=" ".join(filter(None, remarks)),
             calls=_calls(prompt, reply),
             tokens=tuple(reply.tokens),
-            departures=reply.departures,
+            departures=departures,
         )
 
     async def _check_length(self, workload: Workload, prompt: Prompt) -> None:

@@ -12,7 +12,12 @@ from services.test_runner.backends.openai_endpoint.values import count_in, list_
 from services.test_runner.domain import Departure, FinishReason, TokenLogProb
 from services.test_runner.ports import Delta
 
+_ALL_REASONING = (
+    "The endpoint sends the whole answer as reasoning, which no client takes for an answer: "
+    "start its server without a reasoning parser, or with the one of this model."
+)
 _REASONING = ("reasoning_content", "reasoning", "thinking")
+_CALL_WORDS = ("tool_calls", "function_call", "tool_use", "tool_call")
 _REASONING_PARTS = ("reasoning", "thinking", "redacted_thinking", "summary")
 
 
@@ -88,11 +93,6 @@ class Reply:
         return self._calls.finished()
 
     @property
-    def is_all_reasoning(self) -> bool:
-        """Whether all that came is marked as reasoning, so that no client takes it for an answer."""
-        return bool(self._reasoning) and not self.calls and not "".join(self.text).strip()
-
-    @property
     def departures(self) -> tuple[Departure, ...]:
         """In what the server departs from OpenAI's form."""
         found = dict(self._departures)
@@ -135,6 +135,19 @@ class Reply:
         if _is_time(prefill) and _is_time(decode):
             return float(prefill or 0) / 1000, float(decode or 0) / 1000
         return first, last - first
+
+    def check_said(self) -> None:
+        """Return when the server kept back nothing of what the model said.
+
+        Raises:
+            GarbledError: It did.
+        """
+        if self.calls or "".join(self.text).strip():
+            return
+        if self._reasoning:
+            raise GarbledError(_ALL_REASONING)
+        if self._word in _CALL_WORDS:
+            raise GarbledError("The endpoint says that functions are called, and sends neither a call nor a text.")
 
     def _said(self, choice: Mapping[str, Any]) -> Mapping[str, Any]:
         delta, message = mapping_in(choice.get("delta")), mapping_in(choice.get("message"))

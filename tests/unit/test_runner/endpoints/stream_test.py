@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from services.test_runner.domain import Departure, FinishReason
+from services.test_runner.ports import Prompt
 from tests.fakes.endpoint import chunk, running, streams, writes
 from tests.unit.test_runner.endpoints.asking import answer_of
 
@@ -105,6 +106,22 @@ async def test_an_answer_that_is_all_reasoning_is_the_servers_doing(name: str) -
         answer = await answer_of(server)
     assert (answer.finish_reason, len(server.asked)) == (FinishReason.BACKEND_FAULT, 1)
     assert "reasoning" in answer.detail
+
+
+async def test_calls_that_a_server_announces_and_keeps_are_its_doing() -> None:
+    async with running(streams(chunk({"content": ""}), chunk({}, "tool_calls"))) as server:
+        answer = await answer_of(server)
+    assert answer.finish_reason is FinishReason.BACKEND_FAULT
+    assert "functions are called" in answer.detail
+
+
+async def test_a_text_that_is_continued_is_no_departure() -> None:
+    script = streams({"choices": [{"text": " world", "finish_reason": "stop"}]})
+    for asked, sent in ({"text": "hello"}, "hello"), ({"token_ids": (5, 7)}, [5, 7]):
+        async with running(script) as server:
+            answer = await answer_of(server, Prompt("p", (), 0, **asked))
+        assert (answer.text, answer.departures, answer.detail) == (" world", (), "")
+        assert server.asked[0].body["prompt"] == sent
 
 
 async def test_reasoning_that_the_limit_cut_stays_the_limits_doing() -> None:
