@@ -69,9 +69,8 @@ def render(
         strict = _with_strict_ids(messages)
         if strict is not None:
             return render(tokenizer, strict, tools=tools, asks=asks, **variables)
-        raise PromptRefused(
-            f"The chat template refuses these messages ({error}).", "Check roles and contents."
-        ) from error
+        problem = f"The chat template refuses these messages ({error})."
+        raise PromptRefused(problem, "Check roles and contents.") from error
     if not isinstance(text, str) or len(text) > _MAX_RENDERED_CHARACTERS:
         raise InvalidChat("The rendered prompt is too long.", "Shorten the messages.")
     return text
