@@ -20,6 +20,7 @@ from tests.fakes.endpoint import (
     says,
     send,
     streams,
+    writes,
 )
 from tests.unit.test_runner.endpoints.asking import answer_of, answers_of
 
@@ -99,6 +100,13 @@ BUSY = {
     "503 without a body": refuses(503, ""),
     "500 in words": refuses(500, "server busy, please try again, maximum pending requests exceeded"),
     "an error event": streams(chunk({"content": "half"}), {"error": {"code": 503, "message": "Loading model"}}),
+    "a connection that breaks": writes(
+        b'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 9999\r\n\r\ndata: {"choices": []}\n\n'
+    ),
+    "an end in the middle": writes(
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+        b'data: {"choices": [{"delta": {"content": "half"}}]}\n\n'
+    ),
     "vLLM's error": streams({"object": "error", "message": "Engine is overloaded", "code": 503}),
 }
 
