@@ -25,6 +25,7 @@ class AnswerEnd(StrEnum):
     LENGTH = "length"
     CONTEXT_OVERFLOW = "context_overflow"
     BACKEND_FAULT = "backend_fault"
+    TEMPLATE_FAULT = "template_fault"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,12 +12,14 @@ from typing import Any, Final
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from services.lm.errors import InvalidChat
+from services.lm.errors import InvalidChat, LmError, PromptRefused
 
 Message = Mapping[str, Any]
 Tool = Mapping[str, Any]
 
 _MAX_RENDERED_CHARACTERS: Final = 8 << 20
+# The templates of Mistral's models refuse other ids.
+_STRICT_ID: Final = re.compile(r"[A-Za-z0-9]{9}")
 # A template is a program: besides refusing, it may divide by zero, or reach for what is not there.
 _TEMPLATE_FAULTS: Final = (
     *(TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError),
@@ -42,10 +46,12 @@ def render(
 
     Messages and `tools` are in OpenAI's form. There a call's arguments are JSON text; templates are written for the
     object that it holds, so that is what they get. Arguments that hold no object stay the text that the model wrote.
+    A template that refuses the ids of calls gets others, each the same everywhere.
     `variables` are plain values that the template sees under these names, in place of its own.
 
     Raises:
-        InvalidChat: The model has no chat template, or it refuses these messages.
+        PromptRefused: The chat template refuses these messages.
+        InvalidChat: The model has no chat template, or what it renders is too long.
     """
     if not isinstance(tokenizer.chat_template, str):
         raise InvalidChat("The model has no chat template.", "Choose an instruction-tuned model.")
@@ -58,9 +64,13 @@ def render(
             **variables,
         )
     except _TEMPLATE_FAULTS as error:
-        raise InvalidChat(
-            f"The chat template refuses these messages ({error}).", "Check roles and contents."
-        ) from error
+        if isinstance(error, LmError):
+            raise
+        strict = _with_strict_ids(messages)
+        if strict is not None:
+            return render(tokenizer, strict, tools=tools, asks=asks, **variables)
+        problem = f"The chat template refuses these messages ({error})."
+        raise PromptRefused(problem, "Check roles and contents.") from error
     if not isinstance(text, str) or len(text) > _MAX_RENDERED_CHARACTERS:
         raise InvalidChat("The rendered prompt is too long.", "Shorten the messages.")
     return text
@@ -115,6 +125,31 @@ def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """The ids of rendered text; special tokens that it names become themselves, and none is added."""
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     return ids
+
+
+def _with_strict_ids(messages: Sequence[Message]) -> list[dict[str, Any]] | None:
+    """The messages with ids that the strictest template takes, or None where all ids are such already.
+
+    The same id becomes the same one everywhere, so that a longer conversation begins as a shorter one did.
+    """
+    changed = [_renamed(message) for message in messages]
+    return None if all(new == dict(old) for new, old in zip(changed, messages, strict=True)) else changed
+
+
+def _renamed(message: Message) -> dict[str, Any]:
+    new = dict(message)
+    if message.get("role") == "tool":
+        new["tool_call_id"] = _strict_id(message.get("tool_call_id"))
+    if message.get("tool_calls"):
+        new["tool_calls"] = [{**call, "id": _strict_id(call.get("id"))} for call in message["tool_calls"]]
+    return new
+
+
+def _strict_id(call_id: object) -> str:
+    text = str(call_id or "")
+    if _STRICT_ID.fullmatch(text):
+        return text
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:9]
 
 
 def _with_objects(message: Message) -> dict[str, Any]:

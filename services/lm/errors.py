@@ -36,6 +36,10 @@ class InvalidChat(LmError):
     """Messages, or a chat template, that cannot be turned into token ids exactly."""
 
 
+class PromptRefused(InvalidChat):
+    """Messages that a chat template refuses, while it may render others."""
+
+
 class NoSuchDevice(LmError):
     """A device that this machine, or its torch, does not have."""
 

@@ -17,7 +17,7 @@ from services.protocols.cases import Case
 from services.protocols.registration import BrokenProfile, UnknownProfile, get_profile, profile_ids
 from services.protocols.session import Session, judge_after_history
 from services.protocols.suites import Suite
-from services.protocols.turn import Answer, ClientState, FinishReason, Message, TurnOutcome, assistant_message
+from services.protocols.turn import Answer, ClientState, FinishReason, Message, TurnOutcome, with_answer
 from services.protocols.verdict import Verdict
 
 __all__ = [
@@ -42,7 +42,6 @@ Tool = Mapping[str, object]
 VectorOperation = Callable[[Mapping[str, object]], object]
 """From the input of a conformance vector to what its `expected` must equal."""
 
-
 _LIBRARY = "services.protocols"
 
 
@@ -60,6 +59,8 @@ class NoPool(ValueError):
 class _Described(Protocol):
     closed_tools: Collection[str]
     """Tools whose arguments come from a short list that the prompt prints, so that suite and pool share their calls."""
+    unread_forms: Collection[str]
+    """Forms of a server's answer besides OpenAI's that the protocol's real client does not read, such as `refusal`."""
 
     @property
     def id(self) -> str:
@@ -206,6 +207,7 @@ class ProfileBase(_NoMaterial, ABC):
     prompt_sizes: tuple[str, ...]
     tools: tuple[str, ...] = ()
     closed_tools: Collection[str] = ()
+    unread_forms: Collection[str] = ()
     vector_operations: Mapping[str, VectorOperation] = MappingProxyType({})
 
     @abstractmethod
@@ -263,8 +265,8 @@ class ProfileBase(_NoMaterial, ABC):
 
     def example(self, case: Case, prompt_size: str) -> Example:
         """Return `messages` with the reference answer behind them, and the tools that go beside them."""
-        answer = assistant_message(self.read_answer(self.reference_answer(case)))
-        example: Example = {"messages": [*self.messages(case, prompt_size), answer]}
+        answer = self.read_answer(self.reference_answer(case))
+        example: Example = {"messages": with_answer(self.messages(case, prompt_size), answer)}
         if tools := self.tools_for(case, prompt_size):
             example["tools"] = tools
         return example

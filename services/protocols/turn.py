@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 FinishReason = Literal["stop", "length"]
 CallVerdict = Literal["accepted", "failed", "skipped"]
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_ID_DIGITS = 4
 
 
 class Function(TypedDict):
@@ -162,13 +164,38 @@ class ClientState:
     needs_done_todos: bool = False
 
 
-def assistant_message(answer: Answer) -> Message:
-    """Return `answer` as a message; calls without an id are numbered, calls that the text holds stay in it."""
+def call_id_of(turn: int, place: int) -> str:
+    """Return an id for a call that has none: nine letters and digits, as the strictest chat templates ask.
+
+    `turn` counts the answers before, `place` the calls before it in its answer.
+    """
+    return f"c{_in_base_36(turn)}{_in_base_36(place)}"
+
+
+def with_answer(messages: Sequence[Message], answer: Answer) -> list[Message]:
+    """Return the conversation that `answer` ends."""
+    turn = sum(message["role"] == "assistant" for message in messages)
+    return [*messages, assistant_message(answer, turn)]
+
+
+def _in_base_36(number: int) -> str:
+    digits = ""
+    for _ in range(_ID_DIGITS):
+        number, digit = divmod(number, len(_DIGITS))
+        digits = _DIGITS[digit] + digits
+    return digits
+
+
+def assistant_message(answer: Answer, turn: int = 0) -> Message:
+    """Return `answer` as a message, the answer `turn` of its conversation.
+
+    Calls without an id are numbered, calls that the text holds stay in it.
+    """
     message: Message = {"role": "assistant", "content": answer.text}
     if any(call.span is None for call in answer.calls):
         message["tool_calls"] = [
             {
-                "id": call.call_id or f"call_{number}",
+                "id": call.call_id or call_id_of(turn, number),
                 "type": "function",
                 "function": {"name": call.name, "arguments": call.arguments},
             }

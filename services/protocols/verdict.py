@@ -11,6 +11,7 @@ from services.protocols.faults import Fault
 __all__ = [
     "CAUSES",
     "FORM_LAYERS",
+    "NOT_THE_MODELS",
     "Cause",
     "Fault",
     "Layer",
@@ -74,6 +75,9 @@ class Cause(StrEnum):
     TEMPLATE_FAULT = "template_fault"
     BACKEND_FAULT = "backend_fault"
 
+
+NOT_THE_MODELS = frozenset((Cause.TEMPLATE_FAULT, Cause.BACKEND_FAULT))
+"""Causes that say nothing of the model: its server, or what renders its prompts, has to be mended."""
 
 _TABLE: tuple[tuple[LayerName, Cause, str], ...] = (
     (LayerName.CALL_PRESENT, Cause.NO_CALL, "no_call no_tool empty_answer"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import uuid
+import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,8 @@ from services.protocols.openai_tools.parse import (
 from services.protocols.session.reasoning import answer_start
 
 _FENCED = re.compile(r"\A```(?:json)?\s*\n(.*?)\n?```\Z", re.DOTALL)
+# The strictest chat templates, to which the conversation may come back, ask for nine letters or digits.
+_ID_BYTES, _ID_CHARACTERS = 5, 9
 _JSON_BEGINS = ("{", "[", "`")
 
 
@@ -61,7 +63,7 @@ def call_documents(calls: Sequence[Call]) -> list[dict[str, Any]]:
     """Return calls in OpenAI's form, each with an id of its own."""
     return [
         {
-            "id": call.call_id or f"call_{uuid.uuid4().hex[:24]}",
+            "id": call.call_id or secrets.token_hex(_ID_BYTES)[:_ID_CHARACTERS],
             "type": "function",
             "function": {"name": call.name, "arguments": call.arguments},
         }

@@ -27,7 +27,7 @@ _DEFAULT_TOKENS = 16
 
 @router.post("/completions")
 async def create_completion(request: Request, clients: ClientsOf, body: CompletionBody) -> Response:
-    """Continue a text, or several; with `stream` as server-sent events."""
+    """Continue a text, or several, as text or token ids; with `stream` as server-sent events."""
     model = (await version_of(clients, body.model)).model_version_id
     seed = seed_of(body)
     asked = [_request(body, model, prompt, seed) for prompt in body.prompts]
@@ -40,18 +40,21 @@ async def create_completion(request: Request, clients: ClientsOf, body: Completi
     return event_stream(_pieces(body, model, generation))
 
 
-def _request(body: CompletionBody, model: str, prompt: str, seed: int) -> GenerateRequest:
+def _request(body: CompletionBody, model: str, prompt: str | list[int], seed: int) -> GenerateRequest:
     longest = _DEFAULT_TOKENS if body.max_tokens is None else body.max_tokens
+    # The text of token ids is known by their tokens only, which come with their probabilities.
+    has_tokens = body.logprobs is not None or (bool(body.echo) and not isinstance(prompt, str))
     return GenerateRequest(
         model_version_id=model,
-        prompt=prompt,
+        prompt=prompt if isinstance(prompt, str) else "",
+        prompt_token_ids=() if isinstance(prompt, str) else prompt,
         # The contract has no answer of no tokens; what is generated beyond the prompt is left out of the answer.
         sampling=sampling_of(body, max(longest, 1)),
         stop=body.stops,
         seed=seed,
-        log_probs=body.logprobs is not None,
+        log_probs=has_tokens,
         num_top_log_probs=body.logprobs or 0,
-        echo=bool(body.echo) and body.logprobs is not None,
+        echo=bool(body.echo) and has_tokens,
     )
 
 
@@ -80,12 +83,14 @@ def _whole(body: CompletionBody, model: str, wholes: Sequence[Whole]) -> dict[st
     return Envelope("text_completion", model, "cmpl").document(choices, usage=usage)
 
 
-def _choice(body: CompletionBody, place: int, prompt: str, whole: Whole) -> dict[str, Any]:
+def _choice(body: CompletionBody, place: int, prompt: str | list[int], whole: Whole) -> dict[str, Any]:
     text, found, reason = whole.text, list(whole.log_probs), finish_reason_of(whole.last)
     if body.max_tokens == 0:
         text, found, reason = "", found[: whole.last.num_prompt_tokens], "length"
     if not body.echo:
         return _document(body, place, text, reason, found=found, offset=0)
+    if not isinstance(prompt, str):
+        prompt = "".join(one.token for one in whole.log_probs[: whole.last.num_prompt_tokens])
     before = max("".join(one.token for one in found).find(prompt), 0)
     return _document(body, place, prompt + text, reason, found=found, offset=-before)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -9,7 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 _MOST_STOPS = 16
 _MOST_PROMPTS = 128
 _MOST_TOOLS = 128
+_MOST_TOKEN_IDS = 1 << 20
 _INT64 = 2**63
+TokenIds = Annotated[
+    list[Annotated[int, Field(strict=True, ge=0, lt=2**31)]], Field(min_length=1, max_length=_MOST_TOKEN_IDS)
+]
 Stop = str | Annotated[list[str], Field(max_length=_MOST_STOPS)] | None
 
 
@@ -133,9 +138,14 @@ class ChatBody(SamplingBody):
 
 
 class CompletionBody(SamplingBody):
-    """A text to continue, or several."""
+    """A text to continue, or several, each as text or as token ids."""
 
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=_MOST_PROMPTS)]
+    prompt: (
+        str
+        | Annotated[list[str], Field(min_length=1, max_length=_MOST_PROMPTS)]
+        | TokenIds
+        | Annotated[list[TokenIds], Field(min_length=1, max_length=_MOST_PROMPTS)]
+    )
     max_tokens: int | None = Field(default=16, ge=0, lt=2**31, description="0 only with `echo`.")
     echo: bool | None = False
     logprobs: int | None = Field(default=None, ge=0, le=20)
@@ -149,9 +159,12 @@ class CompletionBody(SamplingBody):
         return self
 
     @property
-    def prompts(self) -> list[str]:
-        """Each text to continue."""
-        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
+    def prompts(self) -> Sequence[str | list[int]]:
+        """Each text, or each list of token ids, to continue."""
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        token_ids = [one for one in self.prompt if isinstance(one, int)]
+        return [token_ids] if token_ids else [one for one in self.prompt if not isinstance(one, int)]
 
 
 def plain(tool: ToolBody) -> dict[str, Any]:

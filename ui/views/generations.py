@@ -14,6 +14,7 @@ _TEXTS = {
     FinishReason.FINISH_REASON_LENGTH: "The token limit ended the answer.",
     FinishReason.FINISH_REASON_CONTEXT_OVERFLOW: "Prompt and answer do not fit the model's context.",
     FinishReason.FINISH_REASON_BACKEND_FAULT: "The backend failed.",
+    FinishReason.FINISH_REASON_TEMPLATE_FAULT: "The chat template refuses the conversation.",
 }
 
 

@@ -14,7 +14,13 @@ from services.evaluator.domain.grader import GradeMissing, ModelGrader
 
 _MAX_ANSWER_TOKENS = 1024
 _MAX_ANSWER_CHARACTERS = 256 * 1024
-_FAULTS = frozenset({transcript_pb2.FINISH_REASON_BACKEND_FAULT, transcript_pb2.FINISH_REASON_CONTEXT_OVERFLOW})
+_FAULTS = frozenset(
+    {
+        transcript_pb2.FINISH_REASON_BACKEND_FAULT,
+        transcript_pb2.FINISH_REASON_CONTEXT_OVERFLOW,
+        transcript_pb2.FINISH_REASON_TEMPLATE_FAULT,
+    }
+)
 
 
 class GenerationClient:

@@ -14,6 +14,7 @@ _ENDS = {
     transcript_pb2.FINISH_REASON_LENGTH: AnswerEnd.LENGTH,
     transcript_pb2.FINISH_REASON_CONTEXT_OVERFLOW: AnswerEnd.CONTEXT_OVERFLOW,
     transcript_pb2.FINISH_REASON_BACKEND_FAULT: AnswerEnd.BACKEND_FAULT,
+    transcript_pb2.FINISH_REASON_TEMPLATE_FAULT: AnswerEnd.TEMPLATE_FAULT,
 }
 _MADE = (AnswerEnd.STOP, AnswerEnd.LENGTH)
 

@@ -102,6 +102,9 @@ def _fault(given: Sequence[GivenAnswer]) -> _Judged | None:
         if one.end is AnswerEnd.BACKEND_FAULT:
             detail = one.detail or "The generation backend failed on this case, so there is no answer."
             return _Judged(_faulted(protocol.Fault.BACKEND_FAULT, detail, turn), turn, had_client_error=False)
+        if one.end is AnswerEnd.TEMPLATE_FAULT:
+            detail = one.detail or "The chat template refuses the prompt, so there is no answer."
+            return _Judged(_faulted(protocol.Fault.TEMPLATE_FAULT, detail, turn), turn, had_client_error=False)
         if one.end is AnswerEnd.CONTEXT_OVERFLOW:
             prompt = f"The prompt of {one.num_prompt_tokens} tokens" if one.num_prompt_tokens else "The prompt"
             detail = one.detail or f"{prompt} and its answer do not fit the model's context."

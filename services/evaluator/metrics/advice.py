@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from services.evaluator.domain.metrics import Rates
 from services.evaluator.domain.tallies import Failing, Totals
-from services.protocols.verdict import Fault
+from services.protocols.verdict import NOT_THE_MODELS, Fault
 
 _NUM_TOOLS, _NUM_KINDS = 6, 3
 _VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|“[^”]*”|\[.*?\](?:\])*|\{.*?\}|\S*[/\\]\S*|\d+")
@@ -46,11 +46,28 @@ def advise(failing: Iterable[Failing], by_tool: Mapping[str, Rates], totals: Tot
     call does among them, was judged and passed.
     """
     groups: dict[str, list[Failing]] = {}
+    unanswered: dict[str, list[Failing]] = {}
     for one in failing:
-        groups.setdefault(one.tool, []).append(one)
+        if one.cause in NOT_THE_MODELS:
+            unanswered.setdefault(one.cause, []).append(one)
+        else:
+            groups.setdefault(one.tool, []).append(one)
     order = sorted(groups, key=lambda tool: (-len(groups[tool]), tool))
     about_tools = [_about_tool(tool, groups[tool], by_tool[tool].num_cases) for tool in order[:_NUM_TOOLS]]
-    return (*about_tools, *_about_all(groups, by_tool), *_about_grading(totals))
+    about_faults = [_about_fault(cause, unanswered[cause], by_tool) for cause in sorted(unanswered)]
+    return (*about_faults, *about_tools, *_about_all(groups, by_tool), *_about_grading(totals))
+
+
+def _about_fault(cause: str, unanswered: Sequence[Failing], by_tool: Mapping[str, Rates]) -> str:
+    """Return what is wrong besides the model; no training mends it."""
+    total = sum(rates.num_cases for rates in by_tool.values())
+    sentences = Counter(one.sentence for one in unanswered)
+    such = ", such as" if len(sentences) > 1 else ":"
+    (sentence, _), *_ = sentences.most_common(1)
+    return (
+        f"{len(unanswered)} of {total} cases are no failures of the model but of what serves it ({cause}){such} "
+        f"“{sentence.removesuffix('.')}”. Mend that and run again, before anything is trained."
+    )
 
 
 def _about_tool(tool: str, failing: Sequence[Failing], total: int) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
 from services.lm import worker_protocol as protocol
 from services.lm.chat import encode_prompt, render
-from services.lm.errors import LimitExceeded, LmError
+from services.lm.errors import InvalidChat, LimitExceeded, LmError, PromptRefused
 from services.lm.generation.engine import Engine
 from services.lm.generation.requests import GenerationRequest, GenerationResult, Piece, Wanted
 from services.lm.generation.scores import token_texts
@@ -71,11 +71,14 @@ class Worker:
                 self._send(protocol.Progress(request.id, written, active, waiting))
             return not is_cancelled()
 
-        requests = [self._encoded(prompt) for prompt in request.prompts]
+        requests = list(self._encoded_all(request))
         prompt_ids = {asked.key: asked.prompt_ids for asked in requests} if request.echo else {}
         self._send(protocol.Progress(request.id, 0, 0, len(requests)))
-        results = self._engine.generate(
-            requests, request.sampling, max_batch=request.max_batch, on_step=on_step, wanted=self._wanted(request)
+        wanted, sampling, most = self._wanted(request), request.sampling, request.max_batch
+        results = (
+            self._engine.generate(requests, sampling, max_batch=most, on_step=on_step, wanted=wanted)
+            if requests
+            else ()
         )
         for result in results:
             self._send(self._answer(request.id, result, tuple(prompt_ids.get(result.key, ()))))
@@ -117,6 +120,17 @@ class Worker:
             prompt_top_log_probs=((), *prompt.top) if has_echo and prompt.top else (),
         )
 
+    def _encoded_all(self, request: protocol.Generate) -> Iterator[GenerationRequest]:
+        """Yield what can be computed; a prompt that the template refuses is answered at once, and costs no other."""
+        for prompt in request.prompts:
+            try:
+                yield self._encoded(prompt)
+            except PromptRefused as error:
+                detail = f"{error.problem} {error.next_step}"
+                self._send(
+                    protocol.Answer(request.id, prompt.key, "", (), "template_fault", 0, 0, 0.0, 0.0, detail=detail)
+                )
+
     def _encoded(self, prompt: protocol.Prompt) -> GenerationRequest:
         try:
             with _time_limit(_RENDERING_SECONDS):
@@ -129,13 +143,29 @@ class Worker:
 
     def _ids(self, prompt: protocol.Prompt | protocol.Preview) -> list[int]:
         tokenizer = self._loaded.tokenizer
+        if isinstance(prompt, protocol.Prompt) and prompt.token_ids:
+            return _known_ids(prompt.token_ids, len(tokenizer))
         if not prompt.text:
+            _check_messages(prompt.messages)
             return encode_prompt(tokenizer, prompt.messages, **_given(prompt))
         # A text that was rendered by the chat template begins like this already.
         begins = tokenizer.bos_token if isinstance(tokenizer.bos_token, str) else ""
         is_rendered = bool(begins) and prompt.text.startswith(begins)
         ids: list[int] = tokenizer.encode(prompt.text, add_special_tokens=not is_rendered)
         return ids
+
+
+def _known_ids(token_ids: Sequence[int], num_tokens: int) -> list[int]:
+    unknown = next((one for one in token_ids if one >= num_tokens), None)
+    if unknown is not None:
+        raise InvalidChat(f"The model has no token {unknown}.", f"Send ids from 0 to {num_tokens - 1}.")
+    return list(token_ids)
+
+
+def _check_messages(messages: Sequence[Mapping[str, Any]]) -> None:
+    for place, message in enumerate(messages):
+        if "content" not in message and "tool_calls" not in message:
+            raise InvalidChat(f"The message {place} has neither content nor calls.", "Give each message its content.")
 
 
 def _given(prompt: protocol.Prompt | protocol.Preview) -> Mapping[str, Any]:

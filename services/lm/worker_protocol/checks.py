@@ -14,6 +14,8 @@ MAX_STOPS: Final = 16
 MAX_STOP_CHARACTERS: Final = 1024
 MAX_TOOLS: Final = 1024
 MAX_TEXT_CHARACTERS: Final = 8 << 20
+MAX_TOKEN_IDS: Final = 1 << 20
+MAX_TOKEN_ID: Final = (1 << 31) - 1
 MAX_KEY_CHARACTERS: Final = 1024
 MAX_TOP_LOG_PROBS: Final = 20
 _INT64: Final = 1 << 63
@@ -68,8 +70,19 @@ def _prompt(fields: object, fewest_tokens: int) -> Prompt:
     conversation = fields.get("conversation", "")
     if not _is_text(conversation, MAX_KEY_CHARACTERS):
         raise invalid("has a conversation that is no short text")
-    messages, tools, text = _content(fields)
-    return Prompt(fields["key"], messages, count, seed, tools, text, _stops(fields.get("stop", [])), conversation)
+    stops, token_ids = _stops(fields.get("stop", [])), _token_ids(fields.get("token_ids", []))
+    messages, tools, text = ((), (), "") if token_ids else _content(fields)
+    if token_ids and any(fields.get(name) for name in ("messages", "tools", "text")):
+        raise invalid("has both token ids and something else to answer")
+    return Prompt(fields["key"], messages, count, seed, tools, text, stops, conversation, token_ids)
+
+
+def _token_ids(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list) or len(value) > MAX_TOKEN_IDS:
+        raise invalid(f"has token ids that are no list of at most {MAX_TOKEN_IDS}")
+    if not all(_is_int(token_id, 0, MAX_TOKEN_ID) for token_id in value):
+        raise invalid("has token ids that are no whole numbers from 0 on")
+    return tuple(value)
 
 
 def _content(fields: Mapping[str, Any]) -> tuple[tuple[Mapping[str, Any], ...], tuple[Mapping[str, Any], ...], str]:

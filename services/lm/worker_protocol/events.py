@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-FinishReason = Literal["stop", "length", "context_overflow"]
+FinishReason = Literal["stop", "length", "context_overflow", "template_fault"]
 ErrorCode = Literal["invalid_argument", "resource_exhausted", "internal"]
 # The likeliest tokens at one place, likeliest first: their text and log-probability.
 TopLogProbs = tuple[tuple[str, float], ...]

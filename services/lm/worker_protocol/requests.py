@@ -20,6 +20,7 @@ class Prompt:
         text: Raw text to continue instead of messages.
         stop: The answer ends before the first of these; its token ids end with the token that completed it.
         conversation: Prompts of one conversation continue from the keys and values of the turn before.
+        token_ids: Raw token ids to continue instead of messages or a text.
     """
 
     key: str
@@ -30,6 +31,7 @@ class Prompt:
     text: str = ""
     stop: tuple[str, ...] = ()
     conversation: str = ""
+    token_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from services.protocols.openai_tools.tools import DRILLED_TOOLS, NO_CALL_LABELS,
 from services.protocols.profile import Example, Message, Profile, ProfileBase, Split, StockName, Tool
 from services.protocols.suites import Suite
 from services.protocols.suites.stored import stored_suites
-from services.protocols.turn import Answer, ClientState, FinishReason, TurnOutcome, assistant_message
+from services.protocols.turn import Answer, ClientState, FinishReason, TurnOutcome, with_answer
 from services.protocols.verdict import Verdict
 
 
@@ -90,9 +90,9 @@ class OpenAiTools(ProfileBase):
         answer = self.read_answer(self.reference_answer(case))
         messages = self.messages(case, prompt_size)
         if prompt_size != "bare":
-            return {"messages": [*messages, assistant_message(answer)]}
+            return {"messages": with_answer(messages, answer)}
         return {
-            "messages": [*messages, assistant_message(_sent(parse.as_functions(answer)))],
+            "messages": with_answer(messages, _sent(parse.as_functions(answer))),
             "tools": self.tools_for(case),
         }
 

@@ -16,6 +16,11 @@ class RooProfile(ProfileBase):
     """A profile whose cases are made of scenarios; it adds how a scenario becomes a case of its protocol."""
 
     protocol: ClassVar[Protocol]
+    # The client reads the texts of `delta.content` and of `delta.tool_calls`, the latter by their index.
+    unread_forms: Collection[str] = (
+        *("shared_index", "object_arguments", "function_call"),
+        *("message", "text", "content_parts", "refusal"),
+    )
 
     @abstractmethod
     def _case_of(self, scenario: scenarios.Scenario) -> Case:

@@ -19,7 +19,7 @@ from services.protocols.roo_native.turn import take_turn
 from services.protocols.roo_native.vectors import OPERATIONS
 from services.protocols.suites import Suite
 from services.protocols.suites.stored import stored_suites
-from services.protocols.turn import Answer, ClientState, FinishReason, TurnOutcome, assistant_message
+from services.protocols.turn import Answer, ClientState, FinishReason, TurnOutcome, with_answer
 from services.protocols.verdict import Verdict
 
 
@@ -79,9 +79,9 @@ class RooNative(RooProfile):
         answer = self.read_answer(self.reference_answer(case))
         messages = self.messages(case, prompt_size)
         if prompt_size == "compact":
-            return {"messages": [*messages, assistant_message(answer)]}
-        beside = assistant_message(with_calls_beside(answer))
-        return {"messages": [*messages, beside], "tools": self.tools_for(case, prompt_size)}
+            return {"messages": with_answer(messages, answer)}
+        beside = with_answer(messages, with_calls_beside(answer))
+        return {"messages": beside, "tools": self.tools_for(case, prompt_size)}
 
     def suites(self) -> tuple[Suite, ...]:
         """Return the built-in suites."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from typing import TYPE_CHECKING, Literal
 
 from services.protocols.cases import Case, Document, answer_to_document
 from services.protocols.session.memory import case_at, forgive, state_of
-from services.protocols.turn import Answer, ClientState, Message, TurnOutcome, assistant_message
+from services.protocols.turn import Answer, ClientState, Message, TurnOutcome, assistant_message, call_id_of
 
 if TYPE_CHECKING:
     from services.protocols.profile import Profile
@@ -87,6 +88,7 @@ class Session:
         self.stop: Stop | None = None
         self._state = state_of(case)
         self._turns: list[Turn] = []
+        self._call_ids: set[str] = set()
         self.tools = profile.tools_for(case, prompt_size)
         for answer in case.history:
             self._take(profile.as_written(answer, prompt_size))
@@ -122,7 +124,8 @@ class Session:
         )
 
     def _take(self, answer: Answer) -> Turn:
-        answer = numbered(answer, len(self._turns))
+        answer = numbered(answer, len(self._turns), self._call_ids)
+        self._call_ids |= {call.call_id for call in answer.calls}
         outcome = self._profile.take_turn(self._state, answer)
         replies = () if outcome.completed is not None else tuple(self._profile.replies(self._state, outcome))
         turn = Turn(answer, outcome, replies)
@@ -132,12 +135,13 @@ class Session:
         return turn
 
 
-def numbered(answer: Answer, turn: int) -> Answer:
+def numbered(answer: Answer, turn: int, earlier: Collection[str] = ()) -> Answer:
     """Return `answer` with an id for each call that has none, or one that an earlier call has."""
-    taken: set[str] = set()
+    taken = set(earlier)
     calls = []
     for place, call in enumerate(answer.calls):
-        call_id = call.call_id if call.call_id and call.call_id not in taken else f"call_{turn}_{place}"
+        own = (call_id_of(turn, number) for number in count(place))
+        call_id = next(one for one in chain([call.call_id], own) if one and one not in taken)
         taken.add(call_id)
         calls.append(replace(call, call_id=call_id))
     return replace(answer, calls=tuple(calls)) if calls else answer

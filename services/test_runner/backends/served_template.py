@@ -71,6 +71,15 @@ async def _compared(
     too_long = _too_long(rendered, served, room)
     if too_long and (served < own or not own):
         yield _short_context(server, too_long, num_prompts=len(rendered), room=room)
+    if facts.drops_tools and any(one.conversation.tools for one in rendered):
+        yield Finding(
+            "served_tools_dropped",
+            "error",
+            f"The {server.name} server drops the functions that go beside the messages.",
+            "Start it with a chat template that writes functions (--chat-template-file), or put them into the prompt.",
+            "chat_template_caps.supports_tools is false",
+        )
+        return
     # A prompt that does not fit would be refused for its length alone.
     left_out = too_long or _too_long(rendered, own, room)
     async for finding in _rendered(server, [one for one in rendered if one not in left_out][:_MOST_CONVERSATIONS]):

@@ -21,6 +21,7 @@ def prompt_to_worker(prompt: Prompt, max_new_tokens: int) -> protocol.Prompt:
         text=prompt.text,
         stop=prompt.stop,
         conversation=prompt.conversation,
+        token_ids=prompt.token_ids,
     )
 
 

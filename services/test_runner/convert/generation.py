@@ -31,6 +31,7 @@ def order_from_proto(request: transcript_pb2.GenerateRequest) -> GenerationOrder
         model_version_id=request.model_version_id,
         messages=tuple(map(message_from_proto, request.messages)),
         prompt=request.prompt,
+        prompt_token_ids=tuple(request.prompt_token_ids),
         tools=parse_tools(request.tools),
         sampling=sampling,
         stop=tuple(request.stop),

@@ -1,7 +1,7 @@
 """Test runs, transcripts and single generations: the nouns of this service and their rules."""
 
 from services.test_runner.domain.comparison import Difference, RunComparison
-from services.test_runner.domain.endpoint import Endpoint, ToolMode, TryOutcome
+from services.test_runner.domain.endpoint import Departure, Endpoint, ToolMode, TryOutcome
 from services.test_runner.domain.generation import GenerationOrder, TokenLogProb
 from services.test_runner.domain.limits import checked_page_size
 from services.test_runner.domain.record import Artifact, Environment, RunInputs, RunRecord
@@ -13,6 +13,7 @@ __all__ = [
     "KIND",
     "AnswerTurn",
     "Artifact",
+    "Departure",
     "Difference",
     "Endpoint",
     "Environment",

@@ -32,8 +32,37 @@ class TryOutcome(StrEnum):
 
     ANSWERED = "answered"
     TOO_LONG = "too_long"
+    REFUSED = "refused"
     RETRIED = "retried"
     FAILED = "failed"
+
+
+class Departure(StrEnum):
+    """A way in which a server's answer departs from OpenAI's form, though it can be read."""
+
+    SHARED_INDEX = "shared_index"
+    OBJECT_ARGUMENTS = "object_arguments"
+    FUNCTION_CALL = "function_call"
+    MESSAGE = "message"
+    TEXT = "text"
+    CONTENT_PARTS = "content_parts"
+    REFUSAL = "refusal"
+
+    @property
+    def sentence(self) -> str:
+        """What the server does, for a person."""
+        return f"The endpoint {_DEPARTURES[self]}."
+
+
+_DEPARTURES: Mapping[Departure, str] = {
+    Departure.SHARED_INDEX: "sends several calls under one index, or without one",
+    Departure.OBJECT_ARGUMENTS: "sends the arguments of a call as an object instead of text",
+    Departure.FUNCTION_CALL: "sends a call as function_call instead of tool_calls",
+    Departure.MESSAGE: "sends message instead of delta",
+    Departure.TEXT: "sends text instead of delta",
+    Departure.CONTENT_PARTS: "sends the content as a list of parts instead of text",
+    Departure.REFUSAL: "sends the answer as a refusal",
+}
 
 
 class ToolMode(StrEnum):

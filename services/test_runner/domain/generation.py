@@ -17,6 +17,7 @@ _ROLES = ("system", "user", "assistant", "tool", "developer")
 _MAX_MESSAGES = 4096
 _MAX_TOOLS = 1024
 _MAX_CHARACTERS = 8 << 20
+_MAX_TOKEN_IDS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class TokenLogProb:
 
 @dataclass(frozen=True)
 class GenerationOrder:
-    """What one call asks for: `messages` to answer, or else `prompt` to continue as it is."""
+    """What one call asks for: `messages` to answer, or else `prompt` or its token ids to continue as they are."""
 
     model_version_id: str = ""
     messages: tuple[Message, ...] = ()
@@ -44,6 +45,7 @@ class GenerationOrder:
     num_top_log_probs: int = 0
     endpoint: Endpoint | None = None
     echo: bool = False
+    prompt_token_ids: tuple[int, ...] = ()
 
     def check(self) -> None:
         """Return when it can be answered.
@@ -55,16 +57,33 @@ class GenerationOrder:
             self.endpoint.check()
         else:
             check_id("model_version_id", self.model_version_id)
-        check_conversation(self.messages, self.tools, self.prompt)
+        if self.prompt_token_ids:
+            self._check_token_ids()
+        else:
+            check_conversation(self.messages, self.tools, self.prompt)
         self.sampling.check(least_tokens=0 if self.echo else 1)
         check_stops("stop", self.stop)
         check_number("seed", self.seed, -(1 << 63), (1 << 63) - 1)
         check_number("num_top_log_probs", self.num_top_log_probs, 0, 20)
-        if self.echo and (not self.prompt or self.endpoint is not None):
+        if self.echo and (not (self.prompt or self.prompt_token_ids) or self.endpoint is not None):
             raise InvalidArgument(
                 "The prompt's own log-probabilities can only be told of a text and by the registry's weights.",
                 "Send the text as prompt and name a model version, or leave echo out.",
                 field="echo",
+            )
+
+    def _check_token_ids(self) -> None:
+        if self.messages or self.prompt or self.tools:
+            raise InvalidArgument(
+                "The request has both token ids and something else to answer.",
+                "Send the token ids alone.",
+                field="prompt_token_ids",
+            )
+        if len(self.prompt_token_ids) > _MAX_TOKEN_IDS or min(self.prompt_token_ids) < 0:
+            raise InvalidArgument(
+                "The token ids are too many, or one is below 0.",
+                f"Send at most {_MAX_TOKEN_IDS} ids.",
+                field="prompt_token_ids",
             )
 
 

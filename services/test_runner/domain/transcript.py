@@ -15,11 +15,12 @@ class FinishReason(StrEnum):
     LENGTH = "length"
     CONTEXT_OVERFLOW = "context_overflow"
     BACKEND_FAULT = "backend_fault"
+    TEMPLATE_FAULT = "template_fault"
 
     @property
     def is_fault(self) -> bool:
         """Whether there is no answer."""
-        return self in (FinishReason.CONTEXT_OVERFLOW, FinishReason.BACKEND_FAULT)
+        return self not in (FinishReason.STOP, FinishReason.LENGTH)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ class Message:
 class AnswerTurn:
     """What is known of one answer of a transcript; `message_index` is its place in the messages.
 
-    Seconds are its own share of the time; `detail` is one sentence on why nothing was generated.
+    Seconds are its own share of the time; `detail` says why nothing was generated, or what is odd about how the answer
+    came, such as a server's own word for its end.
     """
 
     message_index: int

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from services.protocols import turn as protocol
 from services.protocols.cases import Case
 from services.protocols.profile import Profile
@@ -69,7 +71,11 @@ class Play:
         )
 
     def take(self, answer: Answer) -> None:
-        """Take the answer to what was asked last."""
+        """Take the answer to what was asked last; one that the real client could not read is its server's fault."""
+        unread = [departure for departure in answer.departures if departure in self._profile.unread_forms]
+        if unread and not answer.finish_reason.is_fault:
+            sentence = f"{unread[0].sentence} The client of {self._profile.id} does not read that."
+            answer = replace(answer, finish_reason=FinishReason.BACKEND_FAULT, detail=sentence)
         self._turns.append(_turn(answer, len(self._session.messages), log_probs=self._spec.log_probs))
         self._seconds += answer.prefill_seconds + answer.decode_seconds
         if answer.finish_reason.is_fault:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from services.test_runner.domain import (
     Artifact,
+    Departure,
     Endpoint,
     Environment,
     FinishReason,
@@ -25,6 +26,7 @@ class Prompt:
     Attributes:
         tools: function definitions in OpenAI's form.
         text: what is continued instead of `messages`.
+        token_ids: the same as token ids, instead of `text`.
         stop: texts at which the answer ends.
         conversation: prompts of one conversation continue where the one before ended.
         timeout_seconds: most time for the answer; 0 for no limit.
@@ -38,6 +40,7 @@ class Prompt:
     stop: tuple[str, ...] = ()
     conversation: str = ""
     timeout_seconds: float = 0.0
+    token_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ class Answer:
 
     Attributes:
         calls: functions that an endpoint says are called; calls that the text holds are not among them.
-        detail: one sentence on why nothing was generated.
+        detail: why nothing was generated, or what is odd about how the answer came.
+        departures: in what its server departs from OpenAI's form.
         tokens: the answer's tokens with their log-probabilities, when asked for.
         prompt_tokens: the prompt's, when asked for.
     """
@@ -87,6 +91,7 @@ class Answer:
     calls: tuple[ToolCall, ...] = ()
     tokens: tuple[TokenLogProb, ...] = ()
     prompt_tokens: tuple[TokenLogProb, ...] = ()
+    departures: tuple[Departure, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
-from services.chassis.errors import Unavailable
-from services.test_runner.domain import GenerationOrder
+from services.chassis.errors import InvalidArgument, Unavailable
+from services.test_runner.domain import FinishReason, GenerationOrder
 from services.test_runner.ports import (
     Answer,
     BackendFaultError,
@@ -35,7 +35,7 @@ class GenerationUseCases:
         """Yield the answer's pieces; the last is an `Answer` whose text and tokens are what no piece has brought.
 
         Raises:
-            InvalidArgument: A value of the order is out of bounds.
+            InvalidArgument: A value of the order is out of bounds, or the model's chat template refuses the messages.
             NotFound: There is no such model version.
             Unavailable: The backend broke.
         """
@@ -49,6 +49,7 @@ class GenerationUseCases:
                     if isinstance(event, Delta):
                         yield event
                     elif isinstance(event, Answer):
+                        _check_rendered(event)
                         yield _last(event, is_streamed=workload.stream)
         except BackendFaultError as fault:
             raise Unavailable(f"The backend broke: {fault}", "Try again.") from fault
@@ -60,6 +61,11 @@ class GenerationUseCases:
         return await self._registry.resolve_model(order.model_version_id)
 
 
+def _check_rendered(answer: Answer) -> None:
+    if answer.finish_reason is FinishReason.TEMPLATE_FAULT:
+        raise InvalidArgument(answer.detail, "Send messages that the model's chat template takes.", field="messages")
+
+
 def _workload(order: GenerationOrder, model: ResolvedModel | None, *, stream: bool) -> Workload:
     prompt = Prompt(
         key="generate",
@@ -67,6 +73,7 @@ def _workload(order: GenerationOrder, model: ResolvedModel | None, *, stream: bo
         seed=order.seed,
         tools=order.tools,
         text=order.prompt,
+        token_ids=order.prompt_token_ids,
         stop=order.stop,
         timeout_seconds=_TIMEOUT_SECONDS,
     )

@@ -35,7 +35,8 @@ def log_prob(token: str) -> float:
 
 
 async def generate(request: pb.GenerateRequest) -> AsyncIterator[pb.GenerateResponse]:
-    asked = request.prompt or request.messages[-1].content
+    asked = request.prompt or " ".join(f"t{token_id}" for token_id in request.prompt_token_ids)
+    asked = asked or request.messages[-1].content
     if asked == "overflow":
         yield pb.GenerateResponse(finish_reason=pb.FINISH_REASON_CONTEXT_OVERFLOW, detail=OVERFLOW)
         return

@@ -1,6 +1,7 @@
 """OpenAI's own client against the gateway's `/v1`, in front of a made-up model."""
 
 import json
+import re
 import time
 from typing import Any
 
@@ -158,6 +159,33 @@ def test_an_echo_stands_before_the_answer(front: Front) -> None:
     assert choice.text == "one two" + "".join(tokens_of(HELLO)[:3])
     assert choice.logprobs is not None
     assert choice.logprobs.tokens == ["one", " two", *tokens_of(HELLO)[:3]]
+
+
+@pytest.mark.parametrize(("prompt", "texts"), [([5, 7], ["t5 t7"]), ([[5], [7, 9]], ["t5", "t7 t9"])])
+@pytest.mark.parametrize("log_probs", [None, 1])
+def test_token_ids_are_continued_as_they_are(
+    front: Front, prompt: Any, texts: list[str], log_probs: int | None
+) -> None:
+    more: dict[str, Any] = {} if log_probs is None else {"logprobs": log_probs}
+    found = front.openai.completions.create(model=rows.BASE, prompt=prompt, echo=True, max_tokens=1, **more)
+    assert [one.text for one in found.choices] == [f"{text}Hello" for text in texts]
+    for choice, text in zip(found.choices, texts, strict=True):
+        assert (choice.logprobs and choice.logprobs.tokens) == (log_probs and [*tokens_of(text), "Hello"])
+    plain = front.openai.completions.create(model=rows.BASE, prompt=prompt, max_tokens=50)
+    assert [one.text for one in plain.choices] == [HELLO] * len(texts)
+
+
+@pytest.mark.parametrize("prompt", [[], [[]], [-1], [1, "two"], [True], [[1], 2], [1.5]])
+def test_what_is_neither_texts_nor_token_ids_is_refused(front: Front, prompt: Any) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        front.openai.completions.create(model=rows.BASE, prompt=prompt)
+    assert "prompt" in str(caught.value)
+
+
+def test_ids_of_calls_fit_every_template(front: Front) -> None:
+    message = _chat(front, "two", tools=TOOLS).choices[0].message
+    ids = [call.id for call in message.tool_calls]
+    assert len({*ids}) == 2 and all(re.fullmatch("[a-zA-Z0-9]{9}", one) for one in ids)
 
 
 @pytest.mark.parametrize(

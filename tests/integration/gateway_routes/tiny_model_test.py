@@ -11,6 +11,8 @@ import pytest
 import pytest_asyncio
 from typer.testing import CliRunner
 
+from services.lm.loading import load_tokenizer
+from services.lm.tiny import write_tiny_model
 from tests.integration.processes import start_service
 from tests.integration.tiny_stack import MODEL, TinyStack, tiny_stack
 from ui.cli.__main__ import app
@@ -95,6 +97,18 @@ async def test_a_text_is_scored_and_continued(real: Real) -> None:
     assert continued.logprobs.token_logprobs is not None
     assert continued.logprobs.token_logprobs[1:count] == pytest.approx(scored.logprobs.token_logprobs[1:], abs=1e-4)
     assert continued.text.startswith(prompt)
+
+
+async def test_token_ids_are_continued_as_their_text_is(real: Real, tmp_path: Path) -> None:
+    text = "Paris is the"
+    asked: dict[str, Any] = {"model": f"{MODEL}@1", "temperature": 0, "max_tokens": 8, "echo": True, "logprobs": 1}
+    by_text = (await real.client.completions.create(prompt=text, **asked)).choices[0]
+    write_tiny_model(tmp_path / "same")
+    ids = load_tokenizer(tmp_path / "same").encode(text)
+    by_ids = (await real.client.completions.create(prompt=[ids, ids], **asked)).choices
+    assert [one.model_dump(exclude={"index"}) for one in by_ids] == [by_text.model_dump(exclude={"index"})] * 2
+    with pytest.raises(openai.BadRequestError, match="no token"):
+        await real.client.completions.create(prompt=[10**6], **asked)
 
 
 async def test_a_prompt_that_does_not_fit_is_refused_with_the_numbers(real: Real) -> None:

@@ -99,3 +99,19 @@ def test_an_argument_that_is_missing_is_told_apart_from_one_with_another_value()
     kinds = [one for text in sentences for one in failing("read_file", text, fault="wrong_arguments")]
     [sentence] = advise(kinds, rates(read_file=2), Totals())
     assert sentence.count("1 by bad_value") == 2
+
+
+def test_what_the_server_failed_at_is_told_apart_and_is_nothing_to_train() -> None:
+    kinds = [
+        *failing(
+            "read_file",
+            "The endpoint answers with status 503: busy.",
+            fault="backend_fault",
+            cause="backend_fault",
+            count=3,
+        ),
+        *failing("list_files", "No call.", fault="no_call", cause="no_call"),
+    ]
+    first, second = advise(kinds, rates(read_file=4, list_files=4), Totals())
+    assert first.startswith("3 of 8 cases are no failures of the model") and "status 503" in first
+    assert second.startswith("Fails 1 of 4 list_files answers")

@@ -95,7 +95,11 @@ def test_native_calls_beside_the_text_are_judged_as_calls() -> None:
 
 @pytest.mark.parametrize(
     ("end", "cause"),
-    [(AnswerEnd.CONTEXT_OVERFLOW, "truncated_by_limit"), (AnswerEnd.BACKEND_FAULT, "backend_fault")],
+    [
+        (AnswerEnd.CONTEXT_OVERFLOW, "truncated_by_limit"),
+        (AnswerEnd.BACKEND_FAULT, "backend_fault"),
+        (AnswerEnd.TEMPLATE_FAULT, "template_fault"),
+    ],
 )
 def test_a_fault_in_a_later_turn_names_that_turn(end: AnswerEnd, cause: str) -> None:
     case = cases("roo_xml")[0]

@@ -48,6 +48,36 @@ def test_a_template_that_changes_the_answered_prompt_is_refused(tmp_path: Path) 
         encode_example(load_tokenizer(tmp_path / "model"), ANSWERED)
 
 
+STRICT = """{%- for message in messages %}
+{%- for id in [message.tool_call_id or 'abcdefghi'] + (message.tool_calls or []) | map(attribute='id') | list %}
+{%- if id | length != 9 or not id.isalnum() %}{{ raise_exception('nine letters') }}{% endif %}{{ id }},{% endfor %}
+{%- endfor %}{% if add_generation_prompt %}:{% endif %}"""
+
+
+def calling(*ids: str) -> list[dict[str, object]]:
+    calls = [{"id": one, "type": "function", "function": {"name": "f", "arguments": "{}"}} for one in ids]
+    answered = [{"role": "tool", "tool_call_id": one, "content": "1"} for one in ids]
+    return [{"role": "user", "content": "x"}, {"role": "assistant", "content": "", "tool_calls": calls}, *answered]
+
+
+def test_ids_that_a_template_refuses_are_renamed_the_same_everywhere(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "model")
+    (tmp_path / "model" / "chat_template.jinja").write_text(STRICT)
+    tokenizer = load_tokenizer(tmp_path / "model")
+    ids = render(tokenizer, calling("call_abc-1", "fits12345", "")).rstrip(":").split(",")
+    assert ids[3] == "fits12345" and len({*ids[2:5]}) == 3
+    assert ids[2:5] == ids[5:8]
+    shorter, longer = calling("call_abc-1"), [*calling("call_abc-1"), *calling("call_xyz-2")]
+    assert render(tokenizer, longer, asks=False).startswith(render(tokenizer, shorter, asks=False))
+
+
+def test_ids_that_a_template_takes_stay_as_they_are(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "model")
+    template = "{% for message in messages %}{{ message.tool_call_id }}{% endfor %}"
+    (tmp_path / "model" / "chat_template.jinja").write_text(template)
+    assert render(load_tokenizer(tmp_path / "model"), calling("call_abc-1")) == "call_abc-1"
+
+
 @pytest.mark.parametrize(
     "template",
     [

@@ -121,6 +121,20 @@ def test_a_raw_text_is_continued_and_its_own_tokens_are_scored(child: Child) -> 
     assert answer.token_ids == ()
 
 
+def test_token_ids_are_continued_as_the_text_that_they_are(child: Child) -> None:
+    def ask(request_id: int, prompt: protocol.Prompt) -> protocol.Answer:
+        child.send(protocol.Generate(request_id, (prompt,), echo=True, log_probs=True))
+        (answer,) = (event for event in child.until(protocol.Done) if isinstance(event, protocol.Answer))
+        return answer
+
+    by_text = ask(23, protocol.Prompt("raw", (), 4, text="abcd"))
+    by_ids = ask(23, protocol.Prompt("raw", (), 4, token_ids=by_text.prompt_token_ids))
+    assert (by_ids.token_ids, by_ids.prompt_log_probs) == (by_text.token_ids, by_text.prompt_log_probs)
+    child.send(protocol.Generate(24, (protocol.Prompt("raw", (), 4, token_ids=(1 << 20,)),)))
+    failed = child.next()
+    assert isinstance(failed, protocol.Failed) and "no token 1048576" in failed.problem
+
+
 def test_the_next_turn_of_a_conversation_finds_the_turns_before(child: Child) -> None:
     long = {"role": "user", "content": "x" * 200}
     turns = [(long,), (long, {"role": "assistant", "content": "yes"}, {"role": "user", "content": "z"})]
@@ -157,6 +171,24 @@ def test_messages_the_template_refuses_are_named_by_their_prompt(child: Child) -
     assert isinstance(failed, protocol.Failed)
     assert (failed.id, failed.code) == (6, "invalid_argument")
     assert "odd" in failed.problem
+
+
+def test_a_prompt_that_the_template_refuses_costs_no_other(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "model")
+    template = tmp_path / "model" / "chat_template.jinja"
+    refusal = "{% if messages[0].content == 'no' %}{{ raise_exception('not this') }}{% endif %}"
+    template.write_text(refusal + template.read_text())
+    child = Child("--model", tmp_path / "model", "--dtype", "float32", "--threads", "1")
+    child.next()
+    odd = protocol.Prompt("odd", ({"role": "user", "content": "no"},), 5)
+    answers = []
+    for request in (protocol.Generate(1, (*prompts(2), odd)), protocol.Generate(2, (odd,))):
+        child.send(request)
+        answers += [event for event in child.until(protocol.Done) if isinstance(event, protocol.Answer)]
+    child.close()
+    ends = sorted((answer.key, answer.finish_reason) for answer in answers)
+    assert ends == [("0", "length"), ("1", "length"), ("odd", "template_fault"), ("odd", "template_fault")]
+    assert "not this" in next(answer.detail for answer in answers if answer.key == "odd")
 
 
 def test_a_prompt_that_does_not_fit_says_so_in_numbers(child: Child) -> None:

@@ -1,4 +1,5 @@
 import hashlib
+import re
 from dataclasses import replace
 
 import pytest
@@ -6,10 +7,11 @@ import pytest
 from services.protocols.cases import Case, Expected, Goal
 from services.protocols.profile import get_profile
 from services.protocols.session import Session, SessionOver, Transcript, judge_session
-from services.protocols.turn import Answer
+from services.protocols.turn import Answer, ToolCall
 from services.protocols.verdict import Cause, LayerName, LayerStatus, Verdict
 
 ROO = get_profile("roo_xml")
+FUNCTIONS = get_profile("openai_tools")
 CASE = Case(
     case_id="c1",
     category="task",
@@ -198,3 +200,23 @@ def test_hostile_answers_end_in_a_verdict(text: str) -> None:
     verdict = judged(CASE, Answer(text))
     assert not verdict.conforming
     assert verdict.cause is not None
+
+
+def test_ids_of_calls_fit_every_template_and_come_once_in_a_conversation() -> None:
+    order = FUNCTIONS.suites()[0].cases[0]
+    calls = (ToolCall(order.tool, "{}"), ToolCall(order.tool, "{}", "mine"), ToolCall(order.tool, "{}", "mine"))
+    case = replace(order, history=(Answer("", calls), Answer("", calls)), max_turns=40, goal=Goal())
+    session = Session(FUNCTIONS, case, "bare")
+    session.answer(Answer("", calls[:1] * 90))
+    asked = [call["id"] for message in session.messages for call in message.get("tool_calls", ())]
+    answered = [message["tool_call_id"] for message in session.messages if message["role"] == "tool"]
+    assert asked == answered and len(set(asked)) == len(asked) > 80
+    assert all(re.fullmatch("[a-zA-Z0-9]{9}", call_id) for call_id in asked if call_id != "mine")
+
+
+def test_the_call_of_an_example_has_another_id_than_those_before_it() -> None:
+    order = FUNCTIONS.suites()[0].cases[0]
+    case = replace(order, history=(Answer("", (ToolCall(order.tool, "{}"),)),))
+    messages = FUNCTIONS.example(case, "bare")["messages"]
+    first, last = (message["tool_calls"][0]["id"] for message in messages if message["role"] == "assistant")
+    assert first != last and re.fullmatch("[a-zA-Z0-9]{9}", last)

@@ -12,7 +12,7 @@ from services.chassis.jobs import JobState
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
 from services.protocols.session import Session
-from services.test_runner.domain import Environment, FinishReason, Sampling, TokenLogProb, ToolCall
+from services.test_runner.domain import Departure, Environment, FinishReason, Sampling, TokenLogProb, ToolCall
 from services.test_runner.ports import Answer, BackendFaultError, Prompt
 from tests.unit.test_runner.bench import SPEC, Bench, FakeBackend
 
@@ -146,10 +146,43 @@ async def test_native_calls_of_an_endpoint_are_answered_by_tool_messages() -> No
     run_id, _ = await played(bench, prompt_size="full")
     first, _ = await bench.transcripts(run_id)
     assert first.stop == "completed"
-    assert first.messages[first.turns[0].message_index].tool_calls[0].tool_call_id == "call_0_0"
+    assert first.messages[first.turns[0].message_index].tool_calls[0].tool_call_id == "c00000000"
     assert first.messages[first.turns[0].message_index + 1].role == "tool"
     assert bench.backend.workloads[0].prompts[0].tools[0]["type"] == "function"
     assert first.num_generated_tokens == 9 * len(first.turns)
+
+
+async def test_an_answer_that_the_real_client_cannot_read_is_the_servers_fault() -> None:
+    native, plain = get_profile("roo_native"), get_profile("openai_tools")
+    for profile, size, expected in ((native, "full", FinishReason.BACKEND_FAULT), (plain, "bare", FinishReason.STOP)):
+
+        def answer(prompt: Prompt) -> Answer:
+            calls = (ToolCall("", "read_file", "{}"), ToolCall("", "read_file", "{}"))
+            departures = (Departure.SHARED_INDEX,)
+            return Answer(prompt.key, "", FinishReason.STOP, calls=calls, departures=departures)
+
+        bench = Bench(FakeBackend(answer=answer), cases=profile.suites()[0].cases[:1])
+        bench.registry.profile_id = profile.id
+        run_id, _ = await played(bench, prompt_size=size)
+        (item,) = await bench.transcripts(run_id)
+        assert item.turns[0].finish_reason is expected
+        assert ("several calls under one index" in item.turns[0].detail) is (expected is FinishReason.BACKEND_FAULT)
+
+
+async def test_a_turn_that_the_template_refuses_costs_its_case_and_no_other() -> None:
+    solve = solving(CASES[:2])
+
+    def answer(prompt: Prompt) -> Answer:
+        if prompt.key == f"{CASES[0].case_id}#0" and prompt.messages[-2].role == "assistant":
+            return Answer(prompt.key, "", FinishReason.TEMPLATE_FAULT, detail="The chat template refuses it.")
+        return solve(prompt)
+
+    bench = Bench(FakeBackend(answer=answer), cases=CASES[:2])
+    run_id, state = await played(bench)
+    first, second = await bench.transcripts(run_id)
+    assert (state, second.stop) == (JobState.SUCCEEDED, "completed")
+    assert [turn.finish_reason for turn in first.turns] == [FinishReason.STOP, FinishReason.TEMPLATE_FAULT]
+    assert first.turns[1].detail == "The chat template refuses it."
 
 
 async def test_without_windows_a_free_place_is_taken_at_once_and_every_case_is_stored() -> None:

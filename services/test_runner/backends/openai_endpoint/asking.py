@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx2
 
 from services.lm.doctor.nouns import Conversation
+from services.protocols.turn import call_id_of
 from services.test_runner.backends.openai_endpoint.body import most_prompt_tokens, offered_tools, request_of
+from services.test_runner.backends.openai_endpoint.calls import GarbledError
 from services.test_runner.backends.openai_endpoint.facts import Facts
-from services.test_runner.backends.openai_endpoint.reply import GarbledError, Reply
+from services.test_runner.backends.openai_endpoint.gates import Gate
+from services.test_runner.backends.openai_endpoint.reply import Reply
 from services.test_runner.backends.openai_endpoint.servers import Server
 from services.test_runner.backends.openai_endpoint.trouble import (
     ContextOverflowError,
@@ -22,11 +25,17 @@ from services.test_runner.backends.openai_endpoint.trouble import (
     trouble_of,
     wait_seconds,
 )
-from services.test_runner.domain import FinishReason, TryOutcome
+from services.test_runner.domain import FinishReason, ToolCall, TryOutcome
 from services.test_runner.ports import Answer, Delta, Prompt, Workload
 
 OnDelta = Callable[[Delta], None]
 OnTry = Callable[[TryOutcome], None]
+
+_OUTCOMES = {
+    FinishReason.CONTEXT_OVERFLOW: TryOutcome.TOO_LONG,
+    FinishReason.TEMPLATE_FAULT: TryOutcome.REFUSED,
+    FinishReason.BACKEND_FAULT: TryOutcome.FAILED,
+}
 
 
 @dataclass(frozen=True)
@@ -37,8 +46,24 @@ class Tries:
     told: OnTry
 
 
-class NoAnswerError(Exception):
-    """The endpoint gave no answer to one prompt; the message is one sentence."""
+class _Clock:
+    """A prompt's time: what it waits for a place does not count."""
+
+    def __init__(self, limit_seconds: float) -> None:
+        self._limit_seconds = limit_seconds
+        self.seconds = 0.0
+
+    def limit(self) -> asyncio.Timeout:
+        left = max(self._limit_seconds - self.seconds, 0.0)
+        return asyncio.timeout(left if self._limit_seconds else None)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds += time.monotonic() - start
 
 
 class Asker:
@@ -57,108 +82,142 @@ class Asker:
             http_client=client,
         )
 
-    async def answer(self, workload: Workload, prompt: Prompt, queue_seconds: float, on_delta: OnDelta) -> Answer:
-        """Return the answer; with `stream` its pieces go to `on_delta` before.
+    async def answer(self, workload: Workload, prompt: Prompt, gate: Gate, on_delta: OnDelta) -> Answer:
+        """Return the answer, or why there is none; with `stream` its pieces go to `on_delta` before.
 
         Raises:
-            NoAnswerError: There is none.
             ServiceError: No prompt can be answered at this endpoint.
         """
-        overflow = await self._overflow(workload, prompt)
-        if overflow is not None:
-            return overflow
-        has_begun = False
+        clock = _Clock(prompt.timeout_seconds)
+        try:
+            answer = await self._tried(workload, prompt, gate, on_delta, clock)
+        except TimeoutError:
+            answer = _fault(prompt, TroubleError(f"The endpoint did not answer within {prompt.timeout_seconds:g} s."))
+        except TroubleError as trouble:
+            answer = _fault(prompt, trouble)
+        self._tries.told(_OUTCOMES.get(answer.finish_reason, TryOutcome.ANSWERED))
+        return replace(answer, decode_seconds=clock.seconds) if answer.finish_reason.is_fault else answer
+
+    async def _tried(self, workload: Workload, prompt: Prompt, gate: Gate, on_delta: OnDelta, clock: _Clock) -> Answer:
+        has_begun, queued = False, 0.0
 
         def deliver(delta: Delta) -> None:
             nonlocal has_begun
             has_begun = True
             on_delta(delta)
 
-        for attempt in range(self._tries.limit):
-            try:
-                answer = await self._ask(workload, prompt, queue_seconds, deliver)
-                self._tries.told(TryOutcome.TOO_LONG if answer.finish_reason.is_fault else TryOutcome.ANSWERED)
-                return answer
-            except ContextOverflowError as error:
-                self._tries.told(TryOutcome.TOO_LONG)
-                return _overflowed(prompt, error.num_prompt_tokens, str(error))
-            except TroubleError as trouble:
-                is_last = not trouble.may_pass or has_begun or attempt + 1 == self._tries.limit
-                self._tries.told(TryOutcome.FAILED if is_last else TryOutcome.RETRIED)
-                if is_last:
-                    raise NoAnswerError(str(trouble)) from trouble
-                await asyncio.sleep(wait_seconds(attempt, trouble))
-        raise AssertionError("unreachable")
+        attempt = 0
+        while True:
+            asked = time.monotonic()
+            async with gate.entered():
+                begun = time.monotonic()
+                queued += begun - asked
+                try:
+                    with clock.running():
+                        async with clock.limit():
+                            answer = await self._ask(workload, prompt, deliver)
+                    return replace(answer, queue_seconds=queued)
+                except TroubleError as trouble:
+                    # What fails beside others is no try of its own as long as fewer can be asked at once.
+                    attempt += not (trouble.is_busy and gate.narrow(begun))
+                    if not trouble.may_pass or has_begun or attempt >= self._tries.limit:
+                        raise
+                    seconds = wait_seconds(max(attempt - 1, 0), trouble)
+            self._tries.told(TryOutcome.RETRIED)
+            with clock.running():
+                async with clock.limit():
+                    await asyncio.sleep(seconds)
 
-    async def _ask(self, workload: Workload, prompt: Prompt, queue_seconds: float, deliver: OnDelta) -> Answer:
+    async def _ask(self, workload: Workload, prompt: Prompt, deliver: OnDelta) -> Answer:
+        await self._check_length(workload, prompt)
         reply, start, first = Reply(), time.monotonic(), 0.0
-        async for chunk in self._chunks(workload, prompt):
-            try:
-                delta = reply.add(chunk, prompt.key)
-            except GarbledError as error:
-                raise TroubleError(str(error)) from error
-            first = first or time.monotonic() - start
-            if delta is not None and workload.stream:
-                deliver(delta)
-        if reply.finish_reason is None:
-            raise TroubleError("The endpoint's stream ended before its answer did.", may_pass=True)
-        return self._finished(workload, prompt, reply, (queue_seconds, *reply.seconds(first, time.monotonic() - start)))
-
-    async def _chunks(self, workload: Workload, prompt: Prompt) -> AsyncIterator[object]:
-        from openai import AsyncStream, OpenAIError
-
-        path, body = request_of(workload, prompt, self._facts.kind)
         try:
-            stream: Any = await self._openai.post(
-                path, cast_to=object, body=body, options=self._options, stream=True, stream_cls=AsyncStream[object]
+            async for chunk in self._chunks(workload, prompt, reply):
+                delta = reply.add(chunk, prompt.key)
+                first = first or time.monotonic() - start
+                if delta is not None and workload.stream:
+                    deliver(delta)
+            if reply.finish_reason is None:
+                raise TroubleError("The endpoint's stream ended before its answer did.", may_pass=True)
+            return self._finished(workload, prompt, reply, reply.seconds(first, time.monotonic() - start))
+        except GarbledError as error:
+            raise TroubleError(str(error)) from error
+
+    async def _chunks(self, workload: Workload, prompt: Prompt, reply: Reply) -> AsyncIterator[object]:
+        from openai import OpenAIError
+
+        from services.test_runner.backends.openai_endpoint.stream import ChunkStream
+
+        path, body = request_of(workload, prompt, self._facts)
+        try:
+            stream = await self._openai.post(
+                path, cast_to=object, body=body, options=self._options, stream=True, stream_cls=ChunkStream
             )
             async with aclosing(stream):
                 async for chunk in stream:
                     yield chunk
+            reply.is_done = stream.is_done
         except (OpenAIError, httpx2.HTTPError, ValueError, RecursionError) as error:
             raise trouble_of(error, self._endpoint, self._key) from error
 
-    def _finished(
-        self, workload: Workload, prompt: Prompt, reply: Reply, seconds: tuple[float, float, float]
-    ) -> Answer:
-        wanted = reply.num_prompt_tokens + workload.sampling.max_new_tokens
-        context = self._facts.num_context_tokens
-        # Ollama cuts a prompt that is too long and answers the rest of it.
-        if context and wanted > context and reply.finish_reason is not FinishReason.LENGTH:
-            return _overflowed(prompt, reply.num_prompt_tokens, _too_long(reply.num_prompt_tokens, workload, context))
+    def _finished(self, workload: Workload, prompt: Prompt, reply: Reply, seconds: tuple[float, float]) -> Answer:
         assert reply.finish_reason is not None
+        reason, most = reply.finish_reason, workload.sampling.max_new_tokens
+        if not reply.has_reason and reply.num_generated_tokens >= most:
+            reason = FinishReason.LENGTH
+        context, wanted = self._facts.num_context_tokens, reply.num_prompt_tokens + most
+        # Ollama cuts a prompt that is too long and answers the rest of it.
+        if context and wanted > context and reason is not FinishReason.LENGTH:
+            raise _too_long(reply.num_prompt_tokens, workload, context)
+        if reason is not FinishReason.LENGTH:
+            reply.check_said()
+        # A text is continued on a route that has no delta.
+        departures = reply.departures if prompt.messages else ()
+        remarks = (reply.remark, *(departure.sentence for departure in departures))
         return Answer(
             key=prompt.key,
             text="".join(reply.text),
-            finish_reason=reply.finish_reason,
+            finish_reason=reason,
             token_ids=reply.token_ids,
             num_prompt_tokens=reply.num_prompt_tokens,
             num_cached_tokens=reply.num_cached_tokens,
-            queue_seconds=seconds[0],
-            prefill_seconds=seconds[1],
-            decode_seconds=seconds[2],
+            prefill_seconds=seconds[0],
+            decode_seconds=seconds[1],
             num_generated_tokens=reply.num_generated_tokens,
-            calls=reply.calls,
+            detail=" ".join(filter(None, remarks)),
+            calls=_calls(prompt, reply),
             tokens=tuple(reply.tokens),
+            departures=departures,
         )
 
-    async def _overflow(self, workload: Workload, prompt: Prompt) -> Answer | None:
-        """Return the answer to a prompt that is known to be too long, before any token is spent."""
+    async def _check_length(self, workload: Workload, prompt: Prompt) -> None:
+        """Return when the prompt is not known to be too long, before any token is spent."""
         context, tools = self._facts.num_context_tokens, offered_tools(self._endpoint, prompt)
         room = context - workload.sampling.max_new_tokens
-        if not context or prompt.text or most_prompt_tokens(prompt, tools) <= room:
-            return None
+        if not context or not prompt.messages or most_prompt_tokens(prompt, tools) <= room:
+            return
         chats = tuple(message.to_chat() for message in prompt.messages)
         num_tokens = await self._server.num_prompt_tokens(Conversation(prompt.key, chats, tuple(tools)))
-        if num_tokens <= room:
-            return None
-        return _overflowed(prompt, num_tokens, _too_long(num_tokens, workload, context))
+        if num_tokens > room:
+            raise _too_long(num_tokens, workload, context)
 
 
-def _too_long(num_tokens: int, workload: Workload, context: int) -> str:
+def _calls(prompt: Prompt, reply: Reply) -> tuple[ToolCall, ...]:
+    turn = sum(message.role == "assistant" for message in prompt.messages)
+    return tuple(
+        ToolCall(call_id_of(turn, place), name, arguments) for place, (name, arguments) in enumerate(reply.calls)
+    )
+
+
+def _too_long(num_tokens: int, workload: Workload, context: int) -> ContextOverflowError:
     wanted = workload.sampling.max_new_tokens
-    return f"The prompt has {num_tokens} tokens and {wanted} new ones were asked for; the endpoint holds {context}."
+    return ContextOverflowError(
+        f"The prompt has {num_tokens} tokens and {wanted} new ones were asked for; the endpoint holds {context}.",
+        num_tokens,
+    )
 
 
-def _overflowed(prompt: Prompt, num_tokens: int, sentence: str) -> Answer:
-    return Answer(prompt.key, "", FinishReason.CONTEXT_OVERFLOW, num_prompt_tokens=num_tokens, detail=sentence)
+def _fault(prompt: Prompt, trouble: TroubleError) -> Answer:
+    return Answer(
+        prompt.key, "", trouble.finish_reason, num_prompt_tokens=trouble.num_prompt_tokens, detail=str(trouble)
+    )

@@ -12,14 +12,16 @@ from importlib.metadata import version
 
 import httpx2
 
-from services.test_runner.backends.openai_endpoint.asking import Asker, NoAnswerError, OnTry, Tries
+from services.chassis.errors import FailedPrecondition
+from services.test_runner.backends.openai_endpoint.asking import Asker, OnTry, Tries
+from services.test_runner.backends.openai_endpoint.body import offered_tools
 from services.test_runner.backends.openai_endpoint.facts import Facts, facts_of
-from services.test_runner.backends.openai_endpoint.gates import Gates
+from services.test_runner.backends.openai_endpoint.gates import Gate, Gates
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.backends.openai_endpoint.requests import EndpointRequests
 from services.test_runner.backends.openai_endpoint.servers import server_of
 from services.test_runner.backends.openai_endpoint.transport import open_client
-from services.test_runner.domain import Endpoint, Environment, FinishReason, TryOutcome
+from services.test_runner.domain import Endpoint, Environment, TryOutcome
 from services.test_runner.ports import Activity, Answer, GenerationEvent, Prepared, Prompt, Workload
 
 # What a server says of itself is asked again after this time, so that another model at its address is seen.
@@ -62,6 +64,8 @@ class OpenAiEndpointBackend:
         yield Activity("load_model")
         self._policy.check(endpoint)
         asker, facts = await self._open(endpoint)
+        if facts.drops_tools and any(offered_tools(endpoint, prompt) for prompt in workload.prompts):
+            raise _dropped_tools(endpoint)
         yield Prepared(_environment(facts))
         yield Activity("generate", 0, min(len(workload.prompts), endpoint.max_concurrency))
         events: _Events = asyncio.Queue()
@@ -89,7 +93,8 @@ class OpenAiEndpointBackend:
         requests = EndpointRequests(self._client, endpoint, key)
         place = (endpoint.base_url, endpoint.model, endpoint.num_ctx)
         known = self._known.get(place)
-        if known is None or time.monotonic() - known.since > _FACTS_SECONDS:
+        # Scales of adapters can be changed while the server runs.
+        if known is None or known.facts.adapters or time.monotonic() - known.since > _FACTS_SECONDS:
             known = _Known(await facts_of(requests), time.monotonic())
             self._known[place] = known
         server = server_of(requests, known.facts)
@@ -97,18 +102,8 @@ class OpenAiEndpointBackend:
 
     async def _answer(self, asker: Asker, workload: Workload, prompt: Prompt, events: _Events) -> None:
         assert workload.endpoint is not None
-        queued = time.monotonic()
-        async with self._gates.entered(workload.endpoint.base_url, workload.endpoint.max_concurrency):
-            begun = time.monotonic()
-            try:
-                async with asyncio.timeout(prompt.timeout_seconds or None):
-                    answer = await asker.answer(workload, prompt, begun - queued, events.put_nowait)
-            except TimeoutError:
-                self._tries.told(TryOutcome.FAILED)
-                answer = _fault(prompt, begun, f"The endpoint did not answer within {prompt.timeout_seconds:g} s.")
-            except NoAnswerError as fault:
-                answer = _fault(prompt, begun, str(fault))
-        events.put_nowait(answer)
+        gate = Gate(self._gates, workload.endpoint.base_url, workload.endpoint.max_concurrency)
+        events.put_nowait(await asker.answer(workload, prompt, gate, events.put_nowait))
 
 
 async def _until_all_answered(events: _Events, num_prompts: int, limit: int) -> AsyncGenerator[GenerationEvent]:
@@ -130,8 +125,13 @@ def _tell_failure(events: _Events, task: asyncio.Task[None]) -> None:
         events.put_nowait(error)
 
 
-def _fault(prompt: Prompt, begun: float, sentence: str) -> Answer:
-    return Answer(prompt.key, "", FinishReason.BACKEND_FAULT, decode_seconds=time.monotonic() - begun, detail=sentence)
+def _dropped_tools(endpoint: Endpoint) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"The server at {endpoint.host} drops the functions that go beside the messages, so that the model never sees "
+        "them: its chat template has no place for them (chat_template_caps.supports_tools is false).",
+        "Start the server with a chat template that writes functions, or put them into the prompt (tool mode prompt, "
+        "in a prompt size that lists them).",
+    )
 
 
 def _environment(facts: Facts) -> Environment:

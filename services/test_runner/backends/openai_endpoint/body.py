@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
+from services.test_runner.backends.openai_endpoint.facts import Facts
 from services.test_runner.domain import Endpoint, Sampling, ToolMode
 from services.test_runner.ports import Prompt, Workload
 
+# OpenAI's servers, and those like them, refuse other names.
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 # Servers keep seeds in 32 bits, some with a sign.
 _SEED_MASK = (1 << 31) - 1
 # Their own defaults leave tokens out, so that "all" must be said.
 _KINDS_THAT_CHOOSE = ("llama.cpp", "vLLM")
 
 
-def request_of(workload: Workload, prompt: Prompt, kind: str) -> tuple[str, dict[str, Any]]:
-    """Return path and body; `kind` is what is known of the server."""
+def request_of(workload: Workload, prompt: Prompt, facts: Facts) -> tuple[str, dict[str, Any]]:
+    """Return path and body; `facts` are what is known of the server."""
     endpoint = workload.endpoint
     assert endpoint is not None
     body: dict[str, Any] = {
@@ -24,14 +28,15 @@ def request_of(workload: Workload, prompt: Prompt, kind: str) -> tuple[str, dict
         "stream_options": {"include_usage": True},
         "max_tokens": workload.sampling.max_new_tokens,
         "seed": prompt.seed & _SEED_MASK,
-        **_sampling(workload.sampling, kind),
+        **_sampling(workload.sampling, facts.kind),
+        **_adapters(facts),
     }
     stops = [*dict.fromkeys((*prompt.stop, *endpoint.stop))]
     if stops:
         body["stop"] = stops
     if endpoint.num_ctx:
         body["options"] = {"num_ctx": endpoint.num_ctx}
-    path = _add_text(body, workload, prompt) if prompt.text else _add_chat(body, workload, prompt)
+    path = _add_chat(body, workload, prompt) if prompt.messages else _add_text(body, workload, prompt)
     return path, {**body, **endpoint.extra_fields()}
 
 
@@ -61,10 +66,18 @@ def _sampling(sampling: Sampling, kind: str) -> dict[str, Any]:
     return chosen
 
 
+def _adapters(facts: Facts) -> dict[str, Any]:
+    # The cache of llama.cpp's server does not tell prompts apart that were read with other scales.
+    if not facts.adapters:
+        return {}
+    named = [{"id": adapter.adapter_id, "scale": adapter.scale} for adapter in facts.adapters]
+    return {"lora": named, "cache_prompt": False}
+
+
 def _add_chat(body: dict[str, Any], workload: Workload, prompt: Prompt) -> str:
     assert workload.endpoint is not None
-    body["messages"] = [message.to_chat() for message in prompt.messages]
     tools = offered_tools(workload.endpoint, prompt)
+    body["messages"] = [_with_sent_names(message.to_chat()) for message in prompt.messages]
     if tools:
         body["tools"] = tools
     if workload.log_probs:
@@ -74,8 +87,15 @@ def _add_chat(body: dict[str, Any], workload: Workload, prompt: Prompt) -> str:
     return "/chat/completions"
 
 
+def _with_sent_names(chat: dict[str, Any]) -> dict[str, Any]:
+    """Return a message whose calls have names that every server takes, whatever the model wrote."""
+    for call in chat.get("tool_calls", ()):
+        call["function"]["name"] = _NOT_IN_NAMES.sub("_", call["function"]["name"])
+    return chat
+
+
 def _add_text(body: dict[str, Any], workload: Workload, prompt: Prompt) -> str:
-    body["prompt"] = prompt.text
+    body["prompt"] = prompt.text or list(prompt.token_ids)
     if workload.log_probs:
         body["logprobs"] = workload.num_top_log_probs
     return "/completions"

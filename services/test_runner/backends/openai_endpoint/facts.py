@@ -4,30 +4,46 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from services.test_runner.backends.openai_endpoint.requests import EndpointRequests, NoServer, NotReached, Reply
 from services.test_runner.backends.openai_endpoint.trouble import unknown_model, wrong_key
+from services.test_runner.backends.openai_endpoint.values import count_in, list_in, mapping_in
 from services.test_runner.domain import Endpoint
 from services.test_runner.ports import BackendFaultError
 
 _MAX_FACT = 200
+_MOST_ADAPTERS = 64
 _KINDS = {"llamacpp": "llama.cpp", "vllm": "vLLM", "library": "Ollama"}
+
+
+@dataclass(frozen=True)
+class ServedAdapter:
+    """A LoRA adapter that a llama.cpp server has loaded, and how much of it is added."""
+
+    adapter_id: int
+    file: str
+    scale: float
 
 
 @dataclass(frozen=True)
 class Facts:
     """What is known of an endpoint; `num_context_tokens` is 0 and `kind` empty when it does not say.
 
-    `shown` is what a run records.
+    Attributes:
+        shown: What a run records.
+        adapters: Those that a request has to name.
+        drops_tools: The server's chat template leaves the functions out that go beside the messages.
     """
 
     kind: str = ""
     num_context_tokens: int = 0
     chat_template_digest: str = ""
     shown: Mapping[str, str] = field(default_factory=dict)
+    adapters: tuple[ServedAdapter, ...] = ()
+    drops_tools: bool = False
 
 
 async def facts_of(requests: EndpointRequests) -> Facts:
@@ -41,10 +57,11 @@ async def facts_of(requests: EndpointRequests) -> Facts:
     endpoint = requests.endpoint
     entry = _entry(await _models(requests), endpoint)
     kind = _KINDS.get(str(entry.get("owned_by", "")), "")
-    shown = {"model": endpoint.model, "server": kind, "parameters": _mapping(entry.get("meta")).get("n_params")}
+    shown = {"model": endpoint.model, "server": kind, "parameters": mapping_in(entry.get("meta")).get("n_params")}
     match kind:
         case "llama.cpp":
-            return _of_llama_cpp(endpoint, await _told(requests.get("/props")), shown)
+            adapters = _adapters(endpoint, await _listed(requests.get("/lora-adapters")))
+            return _of_llama_cpp(endpoint, await _told(requests.get("/props")), adapters, shown)
         case "vLLM":
             version = (await _told(requests.get("/version"))).get("version")
             return _facts(endpoint, kind, entry.get("max_model_len"), {**shown, "version": version})
@@ -74,19 +91,53 @@ async def _told(asked: Awaitable[Reply]) -> Mapping[str, Any]:
     return reply.body if reply.succeeded else {}
 
 
-def _of_llama_cpp(endpoint: Endpoint, told: Mapping[str, Any], shown: Mapping[str, object]) -> Facts:
-    template, settings = told.get("chat_template"), _mapping(told.get("default_generation_settings"))
+async def _listed(asked: Awaitable[Reply]) -> Sequence[Any]:
+    try:
+        reply = await asked
+    except NotReached:
+        return ()
+    return reply.entries if reply.succeeded else ()
+
+
+def _of_llama_cpp(
+    endpoint: Endpoint,
+    told: Mapping[str, Any],
+    adapters: tuple[ServedAdapter, ...],
+    shown: Mapping[str, object],
+) -> Facts:
+    template, settings = told.get("chat_template"), mapping_in(told.get("default_generation_settings"))
     digest = f"sha256:{hashlib.sha256(template.encode()).hexdigest()}" if isinstance(template, str) else ""
-    more = {"version": told.get("build_info"), "file": str(told.get("model_path", "")).rpartition("/")[2]}
-    return _facts(endpoint, "llama.cpp", settings.get("n_ctx"), {**shown, **more}, digest)
+    more = {
+        "version": told.get("build_info"),
+        "file": str(told.get("model_path", "")).rpartition("/")[2],
+        "slots": told.get("total_slots"),
+        "adapters": ", ".join(f"{one.file} × {one.scale:g}" for one in adapters),
+    }
+    facts = _facts(endpoint, "llama.cpp", settings.get("n_ctx"), {**shown, **more}, digest)
+    drops_tools = mapping_in(told.get("chat_template_caps")).get("supports_tools") is False
+    return replace(facts, adapters=adapters, drops_tools=drops_tools)
+
+
+def _adapters(endpoint: Endpoint, entries: Sequence[Any]) -> tuple[ServedAdapter, ...]:
+    """Return the adapters with the scales of the run: the server's, or those that the endpoint's extra body names."""
+    chosen = endpoint.extra_fields().get("lora")
+    scales = {one.get("id"): one.get("scale") for one in map(mapping_in, list_in(chosen))}
+    adapters = []
+    for entry in map(mapping_in, entries[:_MOST_ADAPTERS]):
+        number = entry.get("id")
+        # The server leaves out those that a request does not name when it names any.
+        scale = entry.get("scale") if chosen is None else scales.get(number, 0.0)
+        if isinstance(number, int) and isinstance(scale, int | float):
+            adapters.append(ServedAdapter(number, str(entry.get("path", number)).rpartition("/")[2], float(scale)))
+    return tuple(adapters)
 
 
 async def _of_ollama(requests: EndpointRequests) -> Mapping[str, object]:
     tags = (await _told(requests.get("/api/tags"))).get("models")
     version, model = (await _told(requests.get("/api/version"))).get("version"), requests.endpoint.model
-    for entry in map(_mapping, tags if isinstance(tags, list) else ()):
+    for entry in map(mapping_in, tags if isinstance(tags, list) else ()):
         if entry.get("name") in (model, f"{model}:latest"):
-            quantization = _mapping(entry.get("details")).get("quantization_level")
+            quantization = mapping_in(entry.get("details")).get("quantization_level")
             return {"version": version, "digest": entry.get("digest"), "quantization": quantization}
     return {"version": version}
 
@@ -98,7 +149,7 @@ async def _ollama_context(requests: EndpointRequests) -> int:
 
 
 def _facts(endpoint: Endpoint, kind: str, num_context: object, shown: Mapping[str, object], digest: str = "") -> Facts:
-    known, asked = _count(num_context), endpoint.num_ctx
+    known, asked = count_in(num_context), endpoint.num_ctx
     context = min(known, asked) if known and asked else known or asked
     told = {**shown, "context": context}
     plain = {name: str(value)[:_MAX_FACT] for name, value in told.items() if value}
@@ -107,7 +158,7 @@ def _facts(endpoint: Endpoint, kind: str, num_context: object, shown: Mapping[st
 
 def _entry(listed: Mapping[str, Any], endpoint: Endpoint) -> Mapping[str, Any]:
     models = listed.get("data")
-    entries = [_mapping(entry) for entry in models] if isinstance(models, list) else []
+    entries = [mapping_in(entry) for entry in models] if isinstance(models, list) else []
     names = tuple(str(entry["id"]) for entry in entries if isinstance(entry.get("id"), str))
     for entry in entries:
         if entry.get("id") in (endpoint.model, f"{endpoint.model}:latest"):
@@ -115,11 +166,3 @@ def _entry(listed: Mapping[str, Any], endpoint: Endpoint) -> Mapping[str, Any]:
     if names:
         raise unknown_model(endpoint, names)
     return {}
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and 0 <= value < 1 << 31 else 0

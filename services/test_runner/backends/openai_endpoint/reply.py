@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.test_runner.domain import FinishReason, TokenLogProb, ToolCall
+from services.test_runner.backends.openai_endpoint.calls import CallAssembly, GarbledError
+from services.test_runner.backends.openai_endpoint.endings import ending_of, remark_on
+from services.test_runner.backends.openai_endpoint.values import count_in, list_in, mapping_in, text_in
+from services.test_runner.domain import Departure, FinishReason, TokenLogProb
 from services.test_runner.ports import Delta
 
-_MAX_CALLS = 128
-_REASONS = {
-    "stop": FinishReason.STOP,
-    "tool_calls": FinishReason.STOP,
-    "function_call": FinishReason.STOP,
-    "length": FinishReason.LENGTH,
-}
-
-
-class GarbledError(Exception):
-    """The endpoint says something that is no answer; the message is one sentence."""
-
-
-@dataclass
-class _Call:
-    name: str = ""
-    arguments: list[str] = field(default_factory=list)
+_ALL_REASONING = (
+    "The endpoint sends the whole answer as reasoning, which no client takes for an answer: "
+    "start its server without a reasoning parser, or with the one of this model."
+)
+_REASONING = ("reasoning_content", "reasoning", "thinking")
+_CALL_WORDS = ("tool_calls", "function_call", "tool_use", "tool_call")
+_REASONING_PARTS = ("reasoning", "thinking", "redacted_thinking", "summary")
 
 
 @dataclass
 class Reply:
-    """What has come so far."""
+    """What has come so far.
+
+    Attributes:
+        is_done: The stream said that it is over.
+    """
 
     text: list[str] = field(default_factory=list)
     tokens: list[TokenLogProb] = field(default_factory=list)
-    finish_reason: FinishReason | None = None
     num_chunks: int = 0
-    _calls: dict[int, _Call] = field(default_factory=dict)
+    is_done: bool = False
+    _reason: FinishReason | None = None
+    _word: str | None = None
+    _has_choice: bool = False
+    _reasoning: str = ""
+    _departures: dict[Departure, None] = field(default_factory=dict)
+    _calls: CallAssembly = field(default_factory=CallAssembly)
     _usage: Mapping[str, Any] = field(default_factory=dict)
     _timings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -48,29 +50,62 @@ class Reply:
         """
         if not isinstance(chunk, dict):
             raise GarbledError("The endpoint's stream holds something else than JSON objects.")
-        self._usage = _mapping(chunk.get("usage")) or self._usage
-        self._timings = _mapping(chunk.get("timings")) or self._timings
-        choices = chunk.get("choices")
-        if not isinstance(choices, list) or not choices:
+        self._usage = mapping_in(chunk.get("usage")) or self._usage
+        self._timings = mapping_in(chunk.get("timings")) or self._timings
+        choices = list_in(chunk.get("choices"))
+        if not choices:
             return None
-        choice = _mapping(choices[0])
-        delta = _mapping(choice.get("delta"))
-        text = _text(delta.get("content")) or _text(choice.get("text"))
-        tokens = tuple(_tokens(_mapping(choice.get("logprobs"))))
-        self._take_calls(delta.get("tool_calls"))
-        self._take_reason(choice.get("finish_reason"))
-        self.num_chunks += bool(text or delta.get("tool_calls"))
+        self._has_choice = True
+        choice = mapping_in(choices[0])
+        said = self._said(choice)
+        text = self._text(said) or self._plain_text(choice)
+        tokens = tuple(_tokens(mapping_in(choice.get("logprobs"))))
+        has_calls = self._take_calls(said)
+        self._take_reasoning(said)
+        self._take_word(choice.get("finish_reason"))
+        self.num_chunks += bool(text or has_calls)
         self.text.append(text)
         self.tokens += tokens
         return Delta(key, text, tokens) if text or tokens else None
 
     @property
-    def calls(self) -> tuple[ToolCall, ...]:
-        """Functions that are called, in order."""
-        return tuple(
-            ToolCall(f"call_{place}", call.name, "".join(call.arguments))
-            for place, call in enumerate(self._calls[index] for index in sorted(self._calls))
-        )
+    def finish_reason(self) -> FinishReason | None:
+        """Why the answer ended; None while it did not.
+
+        A stream that says that it is over, and what the answer took, is whole without a word for its end.
+        """
+        if self._reason is not None or not (self.is_done and self._has_choice):
+            return self._reason
+        return FinishReason.STOP if self._word is not None or self._usage else None
+
+    @property
+    def has_reason(self) -> bool:
+        """Whether the server says in a word why the answer ended."""
+        return self._reason is not None
+
+    @property
+    def calls(self) -> tuple[tuple[str, str], ...]:
+        """Name and arguments of the functions that are called, in order.
+
+        Raises:
+            GarbledError: One has no name.
+        """
+        return self._calls.finished()
+
+    @property
+    def departures(self) -> tuple[Departure, ...]:
+        """In what the server departs from OpenAI's form."""
+        found = dict(self._departures)
+        if self._calls.shares_index:
+            found[Departure.SHARED_INDEX] = None
+        if self._calls.has_values:
+            found[Departure.OBJECT_ARGUMENTS] = None
+        return tuple(found)
+
+    @property
+    def remark(self) -> str:
+        """A sentence that keeps the server's own word for the end, empty for one of OpenAI's."""
+        return remark_on(self._word or "")
 
     @property
     def token_ids(self) -> tuple[int, ...]:
@@ -81,18 +116,18 @@ class Reply:
     @property
     def num_prompt_tokens(self) -> int:
         """Tokens of the prompt, 0 when the endpoint does not tell."""
-        return _count(self._usage.get("prompt_tokens"))
+        return count_in(self._usage.get("prompt_tokens"))
 
     @property
     def num_cached_tokens(self) -> int:
         """Tokens of the prompt that came from a cache."""
-        details = _mapping(self._usage.get("prompt_tokens_details"))
-        return _count(details.get("cached_tokens")) or _count(self._timings.get("cache_n"))
+        details = mapping_in(self._usage.get("prompt_tokens_details"))
+        return count_in(details.get("cached_tokens")) or count_in(self._timings.get("cache_n"))
 
     @property
     def num_generated_tokens(self) -> int:
         """Tokens of the answer; the number of chunks when the endpoint does not tell."""
-        return _count(self._usage.get("completion_tokens")) or len(self.tokens) or self.num_chunks
+        return count_in(self._usage.get("completion_tokens")) or len(self.tokens) or self.num_chunks
 
     def seconds(self, first: float, last: float) -> tuple[float, float]:
         """Return the time to read the prompt and to write the answer, by the server's word or else by the clock's."""
@@ -101,60 +136,93 @@ class Reply:
             return float(prefill or 0) / 1000, float(decode or 0) / 1000
         return first, last - first
 
-    def _take_calls(self, parts: object) -> None:
-        for place, part in enumerate(parts if isinstance(parts, list) else ()):
-            entry = _mapping(part)
-            index = entry.get("index", place)
-            if not isinstance(index, int) or not 0 <= index < _MAX_CALLS:
-                raise GarbledError("The endpoint's stream holds a function call that cannot be placed.")
-            call, function = self._calls.setdefault(index, _Call()), _mapping(entry.get("function"))
-            call.name = call.name or _text(function.get("name"))
-            call.arguments.append(_text(function.get("arguments")))
+    def check_said(self) -> None:
+        """Return when the server kept back nothing of what the model said.
 
-    def _take_reason(self, reason: object) -> None:
-        if not isinstance(reason, str) or not reason:
+        Raises:
+            GarbledError: It did.
+        """
+        if self.calls or "".join(self.text).strip():
             return
-        if reason not in _REASONS:
-            raise GarbledError(f"The endpoint ended the answer with {_short(reason)!r}.")
-        self.finish_reason = _REASONS[reason]
+        if self._reasoning:
+            raise GarbledError(_ALL_REASONING)
+        if self._word in _CALL_WORDS:
+            raise GarbledError("The endpoint says that functions are called, and sends neither a call nor a text.")
+
+    def _said(self, choice: Mapping[str, Any]) -> Mapping[str, Any]:
+        delta, message = mapping_in(choice.get("delta")), mapping_in(choice.get("message"))
+        # Some servers repeat the whole message behind its pieces.
+        if delta or not message or (self.num_chunks and Departure.MESSAGE not in self._departures):
+            return delta
+        self._departures[Departure.MESSAGE] = None
+        return message
+
+    def _text(self, said: Mapping[str, Any]) -> str:
+        content = said.get("content")
+        if isinstance(content, list | dict):
+            self._departures[Departure.CONTENT_PARTS] = None
+            parts = content if isinstance(content, list) else [content]
+            content = "".join(_part(part) for part in parts)
+            self._reasoning = self._reasoning or next(filter(None, map(_reasoning_part, parts)), "")
+        refusal = text_in(said.get("refusal"))
+        if refusal:
+            self._departures[Departure.REFUSAL] = None
+        return text_in(content) or refusal
+
+    def _plain_text(self, choice: Mapping[str, Any]) -> str:
+        text = text_in(choice.get("text"))
+        if text:
+            self._departures[Departure.TEXT] = None
+        return text
+
+    def _take_calls(self, said: Mapping[str, Any]) -> bool:
+        entries, legacy = said.get("tool_calls"), mapping_in(said.get("function_call"))
+        if isinstance(entries, dict):
+            entries = [entries]
+        if legacy and not entries:
+            entries = [{"function": legacy}]
+            self._departures[Departure.FUNCTION_CALL] = None
+        return self._calls.take(list_in(entries))
+
+    def _take_reasoning(self, said: Mapping[str, Any]) -> None:
+        named = (text_in(said.get(name)).strip() for name in _REASONING)
+        self._reasoning = self._reasoning or next(filter(None, named), "")[:1]
+
+    def _take_word(self, word: object) -> None:
+        if isinstance(word, str):
+            reason = ending_of(word)
+            if reason is not None or self._word is None:
+                self._word = word
+            self._reason = reason or self._reason
+
+
+def _part(part: object) -> str:
+    if isinstance(part, str):
+        return text_in(part)
+    fields = mapping_in(part)
+    return "" if fields.get("type") in _REASONING_PARTS else text_in(fields.get("text"))
+
+
+def _reasoning_part(part: object) -> str:
+    fields = mapping_in(part)
+    return str(fields["type"]) if fields.get("type") in _REASONING_PARTS else ""
 
 
 def _tokens(log_probs: Mapping[str, Any]) -> Iterator[TokenLogProb]:
     content = log_probs.get("content")
     if isinstance(content, list):
-        for entry in map(_mapping, content):
-            top = [_mapping(item) for item in _list(entry.get("top_logprobs"))]
-            shown = tuple((_text(item.get("token")), _log_prob(item.get("logprob")) or 0.0) for item in top)
+        for entry in map(mapping_in, content):
+            top = [mapping_in(item) for item in list_in(entry.get("top_logprobs"))]
+            shown = tuple((text_in(item.get("token")), _log_prob(item.get("logprob")) or 0.0) for item in top)
             token_id = entry.get("id")
             known_id = token_id if isinstance(token_id, int) and 0 <= token_id < 1 << 31 else -1
-            yield TokenLogProb(_text(entry.get("token")), known_id, _log_prob(entry.get("logprob")), shown)
+            yield TokenLogProb(text_in(entry.get("token")), known_id, _log_prob(entry.get("logprob")), shown)
         return
-    texts, values = _list(log_probs.get("tokens")), _list(log_probs.get("token_logprobs"))
-    tops = _list(log_probs.get("top_logprobs")) or [{}] * len(texts)
+    texts, values = list_in(log_probs.get("tokens")), list_in(log_probs.get("token_logprobs"))
+    tops = list_in(log_probs.get("top_logprobs")) or [{}] * len(texts)
     for text, value, top in zip(texts, values, tops, strict=False):
-        shown = tuple((_text(name), _log_prob(number) or 0.0) for name, number in _mapping(top).items())
-        yield TokenLogProb(_text(text), -1, _log_prob(value), shown)
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> Sequence[Any]:
-    return value if isinstance(value, list) else ()
-
-
-def _text(value: object) -> str:
-    # Half a surrogate pair has no form in UTF-8.
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
-
-
-def _short(text: str) -> str:
-    return _text(text)[:50]
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and 0 <= value < 1 << 31 else 0
+        shown = tuple((text_in(name), _log_prob(number) or 0.0) for name, number in mapping_in(top).items())
+        yield TokenLogProb(text_in(text), -1, _log_prob(value), shown)
 
 
 def _is_time(value: object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ import httpx2
 
 from services.test_runner.backends.openai_endpoint.transport import ForbiddenAddressError
 from services.test_runner.backends.openai_endpoint.trouble import forbidden
+from services.test_runner.backends.openai_endpoint.values import list_in, mapping_in
 from services.test_runner.domain import Endpoint
 
 _QUICK_SECONDS: Final = 15.0
@@ -29,11 +30,18 @@ class NoServer(NotReached):
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back: the status, the JSON object of the body or an empty one, and the body's beginning."""
+    """What came back.
+
+    Attributes:
+        body: The JSON object of the body, or an empty one.
+        text: The body's beginning.
+        entries: The body's JSON list, or an empty one.
+    """
 
     status: int
     body: Mapping[str, Any]
     text: str = ""
+    entries: Sequence[Any] = ()
 
     @property
     def succeeded(self) -> bool:
@@ -83,12 +91,12 @@ class EndpointRequests:
         except httpx2.HTTPError as error:
             raise NotReached(str(error).rstrip(".") or type(error).__name__) from error
         shown = response.content[:_MAX_SHOWN_CHARACTERS].decode("utf-8", "replace")
-        return Reply(response.status_code, _object(response.content), shown)
+        told = _json(response.content)
+        return Reply(response.status_code, mapping_in(told), shown, list_in(told))
 
 
-def _object(content: bytes) -> dict[str, Any]:
+def _json(content: bytes) -> object:
     try:
-        body = json.loads(content)
+        return json.loads(content)
     except (ValueError, RecursionError):
-        return {}
-    return body if isinstance(body, dict) else {}
+        return None

@@ -11,20 +11,31 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from services.chassis.errors import FailedPrecondition, PermissionDenied, ServiceError
-from services.test_runner.backends.openai_endpoint.reply import GarbledError
+from services.test_runner.backends.openai_endpoint.calls import GarbledError
 from services.test_runner.backends.openai_endpoint.transport import BodyTooLongError, ForbiddenAddressError
-from services.test_runner.domain import Endpoint
+from services.test_runner.domain import Endpoint, FinishReason
 
 if TYPE_CHECKING:
     import httpx2
-    from openai import APIStatusError
+    from openai import APIError, APIStatusError
 
 _FIRST_WAIT_SECONDS = 0.5
 _LAST_WAIT_SECONDS = 30.0
 _MOST_WAIT_SECONDS = 120.0
 _EXCERPT = 200
+_MOST_SAID = 4000
+_FIRST_CLIENT_STATUS, _SERVER_STATUS = 400, 500
 _PASSING_STATUS = (408, 409, 425, 429)
+_BUSY_STATUS = (429, 503, 529)
+_BUSY = re.compile(r"busy|overload|too many requests|rate.?limit|no (?:free |idle )?slots?\b|capacity", re.IGNORECASE)
+_SHARED_CONTEXT = "Context size has been exceeded"
 _OVERFLOW = re.compile(r"exceed_context_size|context[ _](?:length|size|window)", re.IGNORECASE)
+# What servers say when the chat template raises an exception: llama.cpp, vLLM, and the templates' own words.
+_REFUSED = re.compile(
+    r"jinja|chat.?template|templateerror|roles? must|role not supported|roles? (?:is|are) supported"
+    r"|tool.?call.?ids?|single tool.?call",
+    re.IGNORECASE,
+)
 _PROMPT_TOKENS = re.compile(r"\((\d+) in the (?:messages|prompt)|(\d+) input tokens", re.IGNORECASE)
 
 
@@ -33,21 +44,38 @@ class TroubleError(Exception):
 
     Attributes:
         may_pass: The same request may be answered later.
+        is_busy: It may be answered when fewer are asked at once.
         retry_after_seconds: When the endpoint says that it may be asked again.
+        finish_reason: What the case counts as that stays without an answer.
+        num_prompt_tokens: Tokens of the prompt where the endpoint tells them.
     """
 
-    def __init__(self, sentence: str, *, may_pass: bool = False, retry_after_seconds: float = 0.0) -> None:
+    finish_reason = FinishReason.BACKEND_FAULT
+    num_prompt_tokens = 0
+
+    def __init__(
+        self, sentence: str, *, may_pass: bool = False, is_busy: bool = False, retry_after_seconds: float = 0.0
+    ) -> None:
         super().__init__(sentence)
-        self.may_pass = may_pass
+        self.may_pass = may_pass or is_busy
+        self.is_busy = is_busy
         self.retry_after_seconds = retry_after_seconds
 
 
 class ContextOverflowError(TroubleError):
     """The endpoint says that the prompt is too long; `num_prompt_tokens` is 0 when it does not say how long it is."""
 
+    finish_reason = FinishReason.CONTEXT_OVERFLOW
+
     def __init__(self, sentence: str, num_prompt_tokens: int) -> None:
         super().__init__(sentence)
         self.num_prompt_tokens = num_prompt_tokens
+
+
+class RefusedPromptError(TroubleError):
+    """The chat template of the endpoint refuses the messages."""
+
+    finish_reason = FinishReason.TEMPLATE_FAULT
 
 
 def trouble_of(error: Exception, endpoint: Endpoint, key: str) -> Exception:
@@ -55,6 +83,7 @@ def trouble_of(error: Exception, endpoint: Endpoint, key: str) -> Exception:
 
     A `ServiceError` ends the run: with this key, this host or this model name no case can be answered.
     """
+    import httpx2
     import openai
 
     cause = error.__cause__ if isinstance(error, openai.APIConnectionError) and error.__cause__ else error
@@ -64,11 +93,10 @@ def trouble_of(error: Exception, endpoint: Endpoint, key: str) -> Exception:
         return forbidden(endpoint)
     if isinstance(cause, BodyTooLongError | GarbledError):
         return TroubleError(str(cause))
-    if isinstance(error, openai.APIConnectionError):
+    if isinstance(error, openai.APIConnectionError | httpx2.HTTPError):
         return TroubleError(f"The connection to {endpoint.host} broke or was not made.", may_pass=True)
     if isinstance(error, openai.APIError):
-        said = _excerpt(error.body if error.body is not None else error.message, key)
-        return _overflow_in(error.body, said) or TroubleError(f"The endpoint broke off: {said}", may_pass=True)
+        return _trouble_in_stream(error, endpoint, key)
     return TroubleError("The endpoint's stream holds something else than JSON objects.")
 
 
@@ -114,22 +142,64 @@ def _trouble_of_status(error: APIStatusError, endpoint: Endpoint, key: str) -> E
         return unknown_model(endpoint, ())
     if 300 <= status < 400:
         return TroubleError("The endpoint answers with a redirect, which is not followed.")
-    may_pass = status >= 500 or status in _PASSING_STATUS
-    trouble = TroubleError(
+    if trouble := _trouble_with_prompt(error.body, status, key):
+        return trouble
+    return TroubleError(
         f"The endpoint answers with status {status}: {said or 'no more'}",
-        may_pass=may_pass,
+        may_pass=status >= _SERVER_STATUS or status in _PASSING_STATUS,
+        is_busy=_is_busy(status, said),
         retry_after_seconds=_retry_after(error.response),
     )
-    return trouble if may_pass and status != 500 else _overflow_in(error.body, said) or trouble
 
 
-def _overflow_in(body: object, said: str) -> ContextOverflowError | None:
+def _trouble_in_stream(error: APIError, endpoint: Endpoint, key: str) -> Exception:
+    """Return what an error means that came instead of an answer's next piece."""
+    body = error.body if error.body is not None else error.message
+    status, said = _status_in(body), _excerpt(body, key)
+    if status in (401, 403):
+        return wrong_key(endpoint)
+    if trouble := _trouble_with_prompt(body, status, key):
+        return trouble
+    return TroubleError(f"The endpoint broke off: {said}", may_pass=True, is_busy=_is_busy(status, said))
+
+
+def _status_in(body: object) -> int:
+    """Return the status that an error's body tells, 0 when it tells none."""
     fields: Mapping[str, Any] = body if isinstance(body, dict) else {}
-    if not _OVERFLOW.search(f"{said} {fields.get('type')} {fields.get('code')}"):
+    named = [fields.get(name) for name in ("code", "status", "status_code")]
+    codes = [int(code) for code in named if isinstance(code, int) or (isinstance(code, str) and code.isdecimal())]
+    if not codes and fields.get("type") in ("server_error", "internal_server_error", "InternalServerError"):
+        return _SERVER_STATUS
+    return codes[0] if codes else 0
+
+
+def _is_busy(status: int, said: str) -> bool:
+    """Whether fewer requests at once may help.
+
+    llama.cpp's slots share one context unless their number is given: what fits alone does not fit beside the others,
+    and then it is the server that failed, with a status of 500.
+    """
+    is_requests_fault = _FIRST_CLIENT_STATUS <= status < _SERVER_STATUS
+    return status in _BUSY_STATUS or (not is_requests_fault and bool(_BUSY.search(said) or _OVERFLOW.search(said)))
+
+
+def _trouble_with_prompt(body: object, status: int, key: str) -> TroubleError | None:
+    """Return what is wrong with the prompt itself, None where it is not the prompt."""
+    said = _excerpt(body, key)
+    if status in _PASSING_STATUS:
         return None
-    count, named = fields.get("n_prompt_tokens"), _PROMPT_TOKENS.search(said)
-    known = count if isinstance(count, int) else int(named.group(1) or named.group(2)) if named else 0
-    return ContextOverflowError(f"The endpoint says: {said}", known)
+    fields: Mapping[str, Any] = body if isinstance(body, dict) else {}
+    words = f"{said} {fields.get('type')} {fields.get('code')}"
+    is_servers = (status >= _SERVER_STATUS or _SHARED_CONTEXT in said) and "exceed_context_size" not in words
+    if _OVERFLOW.search(words) and not is_servers:
+        count, named = fields.get("n_prompt_tokens"), _PROMPT_TOKENS.search(said)
+        known = count if isinstance(count, int) else int(named.group(1) or named.group(2)) if named else 0
+        return ContextOverflowError(f"The endpoint says: {said}", known)
+    whole = _excerpt(body, key, most=_MOST_SAID)
+    if status <= _SERVER_STATUS and _REFUSED.search(whole):
+        # llama.cpp shows the place in the template first, and the reason in the end.
+        return RefusedPromptError(f"The endpoint's chat template refuses the messages: {whole[-_EXCERPT:].strip()}")
+    return None
 
 
 def _retry_after(response: httpx2.Response) -> float:
@@ -142,10 +212,10 @@ def _retry_after(response: httpx2.Response) -> float:
         return 0.0
 
 
-def _excerpt(value: object, key: str) -> str:
+def _excerpt(value: object, key: str, most: int = _EXCERPT) -> str:
     """What a server says, short, on one line, and without the key."""
     if isinstance(value, dict) and isinstance(value.get("message"), str):
         value = value["message"]
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=True, default=str)
-    plain = "".join(letter if letter.isprintable() else " " for letter in text[: 4 * _EXCERPT])
-    return (plain.replace(key, "***") if key else plain)[:_EXCERPT]
+    plain = "".join(letter if letter.isprintable() else " " for letter in text[: 4 * most])
+    return (plain.replace(key, "***") if key else plain)[:most]

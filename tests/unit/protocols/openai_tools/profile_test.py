@@ -168,7 +168,7 @@ def test_a_session_runs_calls_and_ends_with_plain_text() -> None:
     roles = [message["role"] for message in session.messages]
     assert roles == ["system", "user", "assistant", "tool", "tool", "assistant", "tool", "assistant"]
     assert [message["tool_call_id"] for message in session.messages if message["role"] == "tool"] == [
-        *("call_0_0", "call_0_1"),
+        *("c00000000", "c00000001"),
         "mine",
     ]
     assert "product_id" in session.messages[3]["content"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -14,7 +15,7 @@ from services.test_runner.backends.endpoint_keys import EndpointKeys
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.backends.served_template import ServedTemplateProbe
 from services.test_runner.domain.diagnosis import RenderedConversation, Room
-from services.test_runner.domain.endpoint import Endpoint
+from services.test_runner.domain.endpoint import Endpoint, ToolMode
 from services.test_runner.ports.diagnosis import Comparison
 
 TOOL = {"type": "function", "function": {"name": "read_file", "parameters": {"type": "object", "properties": {}}}}
@@ -94,6 +95,16 @@ async def test_the_prompt_goes_to_the_server_with_its_functions_and_without_the_
     await compared(server)
     body = next(body for path, body, _ in server.asked if path == "/apply-template")
     assert (body["messages"], body["tools"]) == ([{"role": "user", "content": "Read it."}], [TOOL])
+
+
+async def test_a_server_that_drops_the_functions_is_named() -> None:
+    server = llama_cpp(text="[user] Read it. [answer]")
+    server.routes = {**server.routes, "/props": lambda _: {"chat_template_caps": {"supports_tools": False}}}
+    assert codes(await compared(server)) == ["served_tools_dropped"]
+    prompt = replace(ENDPOINT, tool_mode=ToolMode.PROMPT)
+    without = RenderedConversation(replace(CONVERSATION, tools=()), OWN.rendering)
+    probe = ServedTemplateProbe(OperatorPolicy((), EndpointKeys(None, {})), transport=httpx2.MockTransport(server))
+    assert codes(await probe.compare(prompt, [without], Room(96))) == []
 
 
 async def test_another_text_is_shown_beside_ours() -> None:

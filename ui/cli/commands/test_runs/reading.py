@@ -63,5 +63,7 @@ def transcript(transcript_id: TranscriptId, common: Common) -> None:
                     print(f"→ {call['name']} {call['arguments']}")
             ended = one["finish_reason"].removeprefix("FINISH_REASON_").lower()
             print(f"── {ended}; {len(one['token_ids'])} tokens in {len(one['turns']) or 1} answers")
+            for detail in dict.fromkeys(turn["detail"] for turn in one["turns"] if turn["detail"]):
+                print(f"── {detail}")
 
         show(one, as_json=common.as_json, table=table)
