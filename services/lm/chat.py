@@ -11,6 +11,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from services.lm.errors import InvalidChat
+from services.lm.folders.templates import DEFAULT, TOOL_USE
 
 Message = Mapping[str, Any]
 Tool = Mapping[str, Any]
@@ -47,8 +48,7 @@ def render(
     Raises:
         InvalidChat: The model has no chat template, or it refuses these messages.
     """
-    if not isinstance(tokenizer.chat_template, str):
-        raise InvalidChat("The model has no chat template.", "Choose an instruction-tuned model.")
+    _check_template(tokenizer.chat_template, offers_tools=bool(tools))
     try:
         text = tokenizer.apply_chat_template(
             [_with_objects(message) for message in messages],
@@ -115,6 +115,20 @@ def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """The ids of rendered text; special tokens that it names become themselves, and none is added."""
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     return ids
+
+
+def _check_template(templates: object, *, offers_tools: bool) -> None:
+    """Of templates by name, transformers takes `tool_use` where functions are offered, and else `default`."""
+    if isinstance(templates, str):
+        return
+    if not isinstance(templates, dict) or not templates:
+        raise InvalidChat("The model has no chat template.", "Choose an instruction-tuned model.")
+    if DEFAULT not in templates and not (offers_tools and TOOL_USE in templates):
+        names = ", ".join(sorted(map(str, templates)))
+        raise InvalidChat(
+            f"The model has chat templates only by these names: {names[:200]}.",
+            f"Name the one for ordinary questions {DEFAULT!r}.",
+        )
 
 
 def _with_objects(message: Message) -> dict[str, Any]:

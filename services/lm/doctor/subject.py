@@ -13,7 +13,7 @@ from services.lm.chat import encode_text, render
 from services.lm.doctor.nouns import Conversation, Message, Request, Tool
 from services.lm.errors import InvalidChat
 from services.lm.folders import read_json
-from services.lm.loading import load_tokenizer
+from services.lm.folders.tokenizer import load_tokenizer
 
 
 @dataclass(frozen=True)
