@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any, Final
 
+import transformers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from services.lm.errors import InvalidModelFile
@@ -38,11 +40,13 @@ class _Names:
         by_role: Texts by attribute, such as `eos_token`.
         others: Texts that are special without a role.
         numbered: Texts by the id that the settings give them.
+        named: The roles that the settings name themselves.
     """
 
     by_role: dict[str, str]
     others: tuple[str, ...]
     numbered: dict[str, int]
+    named: frozenset[str]
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
@@ -76,11 +80,12 @@ def left_out(path: Path, tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """What the settings say of tokens and the file does not, a sentence each; the file counts."""
     settings = read_settings(path)
     names, sentences = _names(path, settings), []
-    absent = [text for text in (*names.by_role.values(), *names.others) if not _has(tokenizer, text)]
+    roles = [text for role, text in names.by_role.items() if role in names.named]
+    absent = [text for text in (*roles, *names.others) if not _has(tokenizer, text)]
     if absent:
         sentences.append(f"tokenizer.json does not hold {_shown(absent)}, which the settings name: left out.")
     known = {str(token) for token in tokenizer.added_tokens_decoder.values()}
-    plain = [text for text in (*names.by_role.values(), *names.others) if text not in {*absent, *known}]
+    plain = [text for text in (*roles, *names.others) if text not in {*absent, *known}]
     if plain:
         sentences.append(
             f"tokenizer.json does not mark {_shown(plain)} as tokens of their own, so that in a text they are letters."
@@ -116,12 +121,30 @@ def _names(path: Path, settings: Mapping[str, Any]) -> _Names:
         older = read_json(path / _ADDED) if (path / _ADDED).is_file() else {}
         numbered = {text: number for text, number in older.items() if type(number) is int}
     roles = {role: text for role, value in named.items() if _is_role(role) and (text := _text(value))}
+    if not set(_NEEDED) <= set(named):
+        roles = {role: text for role, text in _defaults(path, named).items() if role not in named} | roles
     others: list[str] = []
     for name in _LISTS:
         value = named.get(name)
         roles |= {role: text for role, token in _entries(value) if _is_role(role) and (text := _text(token))}
         others += [text for token in (value if isinstance(value, list) else ()) if (text := _text(token))]
-    return _Names(roles, tuple(dict.fromkeys(others)), numbered)
+    return _Names(roles, tuple(dict.fromkeys(others)), numbered, frozenset(named))
+
+
+def _defaults(path: Path, settings: Mapping[str, Any]) -> dict[str, str]:
+    """The roles that the class of the tokenizer has where its settings leave them out, as GPT-2's own do."""
+    config = read_json(path / "config.json") if (path / "config.json").is_file() else {}
+    name = settings.get("tokenizer_class") or config.get("tokenizer_class")
+    if not name:
+        # Its import brings torch, which takes seconds.
+        from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
+
+        name = TOKENIZER_MAPPING_NAMES.get(str(config.get("model_type")))
+    kind = getattr(transformers, name, None) if isinstance(name, str) and name.isidentifier() else None
+    if not (isinstance(kind, type) and issubclass(kind, PreTrainedTokenizerFast)):
+        return {}
+    parameters = signature(kind.__init__).parameters.items()  # type: ignore[misc]
+    return {role: text for role, each in parameters if _is_role(role) and (text := _text(each.default))}
 
 
 def _check_numbers(tokenizer: Any, names: _Names) -> None:
@@ -139,7 +162,7 @@ def _check_numbers(tokenizer: Any, names: _Names) -> None:
 def _check_needed(tokenizer: Any, names: _Names) -> None:
     for role in _NEEDED:
         text = names.by_role.get(role)
-        if text is not None and not _has(tokenizer, text):
+        if text is not None and role in names.named and not _has(tokenizer, text):
             raise InvalidModelFile(
                 f"The settings name {text[:60]!r} as {role}, which tokenizer.json does not hold.", _SAVE_AGAIN, FILE
             )

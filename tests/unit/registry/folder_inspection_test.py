@@ -47,6 +47,12 @@ def test_what_a_trainer_leaves_is_named_and_never_opened(tmp_path: Path) -> None
     assert set(found["left"]) == {*state, ".git/", "runs/", "global_step40/", "broken", "README.md"}
 
 
+def test_private_keys_that_transformers_writes_are_no_foreign_code(tmp_path: Path) -> None:
+    private = {"_sliding_window_pattern": 6, "_remove_final_layer_norm": False, "_attn_implementation_autoset": True}
+    limits = {"time_step_limit": [0.0, {"__float__": "Infinity"}]}
+    assert inspect_source(write_model(tmp_path / "m", **private, text_config=limits))["files"]
+
+
 def test_named_chat_templates_are_taken_with_their_folder(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "m")
     (folder / "additional_chat_templates").mkdir()

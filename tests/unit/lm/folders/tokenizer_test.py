@@ -41,6 +41,30 @@ def test_ids_are_those_of_the_file_for_every_class(tmp_path: Path, make: Any) ->
         assert (tokenizer.bos_token_id, tokenizer.eos_token_id) == (1, 2)
 
 
+@pytest.mark.parametrize(
+    ("settings", "config", "expected"),
+    [
+        ({"tokenizer_class": "LlamaTokenizer"}, {}, ("<s>", "</s>")),
+        ({"tokenizer_class": "LlamaTokenizerFast", "eos_token": "<|im_end|>"}, {}, ("<s>", "<|im_end|>")),
+        ({"tokenizer_class": "LlamaTokenizer", "bos_token": None}, {}, (None, "</s>")),
+        ({"tokenizer_class": "GPT2Tokenizer"}, {}, (None, None)),
+        ({}, {"tokenizer_class": "LlamaTokenizer"}, ("<s>", "</s>")),
+        ({}, {"model_type": "llama"}, (None, None)),
+        ({}, {"model_type": "roberta"}, ("<s>", "</s>")),
+        ({"tokenizer_class": "os"}, {}, (None, None)),
+    ],
+)
+def test_roles_that_the_settings_leave_out_are_those_of_the_class(
+    tmp_path: Path, settings: dict[str, Any], config: dict[str, Any], expected: tuple[str | None, str | None]
+) -> None:
+    folder = write(tmp_path / "m", byte_level())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "config.json").write_text(json.dumps(config))
+    tokenizer = load_tokenizer(folder)
+    assert (tokenizer.bos_token, tokenizer.eos_token) == expected
+    assert left_out(folder, tokenizer) == []
+
+
 @pytest.mark.parametrize("name", ["GPT2Tokenizer", "Qwen2Tokenizer", "RobertaTokenizer", "GPTNeoXTokenizer"])
 def test_transformers_own_class_would_give_other_ids(tmp_path: Path, name: str) -> None:
     folder = write(tmp_path / "m", byte_level(), tokenizer_class=name)
