@@ -126,7 +126,7 @@ def encode_behind(tokenizer: PreTrainedTokenizerBase, prompt: str, text: str) ->
         InvalidChat: With such a tokenizer, the prompt's end and the text's beginning make tokens that cannot be parted.
     """
     prompt_ids = encode_text(tokenizer, prompt)
-    if not _marks_beginnings(tokenizer):
+    if not marks_beginnings(tokenizer):
         return prompt_ids, encode_text(tokenizer, text)
     whole = encode_text(tokenizer, prompt + text)
     if whole[: len(prompt_ids)] == prompt_ids:
@@ -144,7 +144,7 @@ def encode_behind(tokenizer: PreTrainedTokenizerBase, prompt: str, text: str) ->
 
 
 @lru_cache(maxsize=4)
-def _marks_beginnings(tokenizer: PreTrainedTokenizerBase) -> bool:
+def marks_beginnings(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether a letter has other ids at the beginning of a text than behind another."""
     for anchor, letter in product(_ANCHORS, _LETTERS):
         before, joined = encode_text(tokenizer, anchor), encode_text(tokenizer, anchor + letter)

@@ -11,6 +11,7 @@ from services.lm.chat import encode_behind, encode_example, encode_prompt, encod
 from services.lm.errors import InvalidChat
 from services.lm.folders.tokenizer import load_tokenizer
 from services.lm.generation.requests import GenerationRequest
+from services.lm.generation.scores import token_texts
 from services.lm.generation.writing import Writing
 from tests.unit.lm.folders.small_tokenizers import byte_level, sentencepiece_like, write
 
@@ -81,6 +82,15 @@ def test_what_a_model_writes_reads_as_it_was_trained(tmp_path: Path, make: Any) 
                 writing.take([token], [])
             expected = answer.replace("▁", " ") if make is not byte_level and make is not prefixed else answer
             assert writing.result().text == expected
+
+
+@pytest.mark.parametrize("make", [*MARKING, byte_level])
+def test_the_texts_of_tokens_join_to_the_text(tmp_path: Path, make: Any) -> None:
+    tokenizer = loaded(tmp_path, make)
+    text = "def  a\n    b<|im_end|>"
+    texts = token_texts(tokenizer, encode_text(tokenizer, text))
+    assert "".join(texts) in ({text, " " + text} if make in MARKING else {text})
+    assert texts[-1] == "<|im_end|>"
 
 
 def test_without_the_habit_an_answer_is_encoded_by_itself(tmp_path: Path) -> None:
