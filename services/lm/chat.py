@@ -7,12 +7,15 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
 from typing import Any, Final
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from services.lm.errors import InvalidChat, LmError, PromptRefused
+from services.lm.folders.templates import DEFAULT, TOOL_USE
 
 Message = Mapping[str, Any]
 Tool = Mapping[str, Any]
@@ -20,6 +23,9 @@ Tool = Mapping[str, Any]
 _MAX_RENDERED_CHARACTERS: Final = 8 << 20
 # The templates of Mistral's models refuse other ids.
 _STRICT_ID: Final = re.compile(r"[A-Za-z0-9]{9}")
+# What an answer may stand behind, and what it may begin with.
+_ANCHORS: Final = ("\n", ">", "x", ":")
+_LETTERS: Final = ("a", "<", "1")
 # A template is a program: besides refusing, it may divide by zero, or reach for what is not there.
 _TEMPLATE_FAULTS: Final = (
     *(TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError),
@@ -53,8 +59,7 @@ def render(
         PromptRefused: The chat template refuses these messages.
         InvalidChat: The model has no chat template, or what it renders is too long.
     """
-    if not isinstance(tokenizer.chat_template, str):
-        raise InvalidChat("The model has no chat template.", "Choose an instruction-tuned model.")
+    _check_template(tokenizer.chat_template, offers_tools=bool(tools))
     try:
         text = tokenizer.apply_chat_template(
             [_with_objects(message) for message in messages],
@@ -96,12 +101,12 @@ def encode_example(
 ) -> EncodedExample:
     """The last message, the assistant's with its calls, as an answer to the others.
 
-    The prompt's part is exactly what `encode_prompt` gives for the others, and the answer's part is encoded by
-    itself, as a model generates it. What the template writes after the end-of-turn token is left out.
+    The prompt's part is exactly what `encode_prompt` gives for the others, and the answer's part what follows it, as
+    a model generates it. What the template writes after the end-of-turn token is left out.
 
     Raises:
-        InvalidChat: The last message isn't the assistant's, the template changes the prompt once it is answered, or
-            the answer holds an end-of-turn token.
+        InvalidChat: The last message isn't the assistant's, the template changes the prompt once it is answered, the
+            answer holds an end-of-turn token, or has no tokens of its own behind the prompt.
     """
     if len(messages) < 2 or messages[-1].get("role") != "assistant":
         raise InvalidChat("The last message is not the assistant's.", "End each example with its answer.")
@@ -113,12 +118,54 @@ def encode_example(
             "Use a template in which the answered prompt begins with the prompt.",
         )
     ends = eos_ids or frozenset({_eos(tokenizer)})
-    prompt_ids, answer_ids = encode_text(tokenizer, prompt), encode_text(tokenizer, whole[len(prompt) :])
+    prompt_ids, answer_ids = encode_behind(tokenizer, prompt, whole[len(prompt) :])
     positions = [index for index, token in enumerate(answer_ids) if token in ends]
     if len(positions) > 1:
         raise InvalidChat("The answer holds an end-of-turn token.", "Remove the marker from the answer's text.")
     answer = answer_ids[: positions[0] + 1] if positions else [*answer_ids, _eos(tokenizer)]
     return EncodedExample((*prompt_ids, *answer), len(prompt_ids))
+
+
+def encode_behind(tokenizer: PreTrainedTokenizerBase, prompt: str, text: str) -> tuple[list[int], list[int]]:
+    """The ids of the prompt by itself, as a model is asked with, and those of the rendered text that follows it.
+
+    A tokenizer that treats the beginning of a text in its own way, such as by a blank before it, would do so to the
+    answer too; there the answer's ids are those that it has in the whole.
+
+    Raises:
+        InvalidChat: With such a tokenizer, the prompt's end and the text's beginning make tokens that cannot be parted.
+    """
+    prompt_ids = encode_text(tokenizer, prompt)
+    if not marks_beginnings(tokenizer):
+        return prompt_ids, encode_text(tokenizer, text)
+    whole = encode_text(tokenizer, prompt + text)
+    if whole[: len(prompt_ids)] == prompt_ids:
+        return prompt_ids, whole[len(prompt_ids) :]
+    # They make tokens together, which a model that is asked with the prompt alone never writes.
+    for anchor in _ANCHORS:
+        before, joined = encode_text(tokenizer, anchor), encode_text(tokenizer, anchor + text)
+        ids = joined[len(before) :]
+        if joined[: len(before)] == before and _decode(tokenizer, [*prompt_ids, *ids]) == _decode(tokenizer, whole):
+            return prompt_ids, ids
+    raise InvalidChat(
+        "The tokenizer makes tokens of the prompt's last characters and the answer's first together.",
+        "Let the generation prompt of the chat template end with a special token or a line end.",
+    )
+
+
+@lru_cache(maxsize=4)
+def marks_beginnings(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a letter has other ids at the beginning of a text than behind another."""
+    for anchor, letter in product(_ANCHORS, _LETTERS):
+        before, joined = encode_text(tokenizer, anchor), encode_text(tokenizer, anchor + letter)
+        if joined[: len(before)] == before and joined[len(before) :] != encode_text(tokenizer, letter):
+            return True
+    return False
+
+
+def _decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    text: str = tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return text
 
 
 def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -150,6 +197,20 @@ def _strict_id(call_id: object) -> str:
     if _STRICT_ID.fullmatch(text):
         return text
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:9]
+
+
+def _check_template(templates: object, *, offers_tools: bool) -> None:
+    """Of templates by name, transformers takes `tool_use` where functions are offered, and else `default`."""
+    if isinstance(templates, str):
+        return
+    if not isinstance(templates, dict) or not templates:
+        raise InvalidChat("The model has no chat template.", "Choose an instruction-tuned model.")
+    if DEFAULT not in templates and not (offers_tools and TOOL_USE in templates):
+        names = ", ".join(sorted(map(str, templates)))
+        raise InvalidChat(
+            f"The model has chat templates only by these names: {names[:200]}.",
+            f"Name the one for ordinary questions {DEFAULT!r}.",
+        )
 
 
 def _with_objects(message: Message) -> dict[str, Any]:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from services.lm import prefix
 from services.lm.cores import usable_cores
 from services.lm.errors import InvalidModelFile, NoSuchDevice
 from services.lm.folders import check_model_folder, folder_digest
+from services.lm.folders.templates import template_digest
+from services.lm.folders.tokenizer import load_tokenizer
 
 # glibc's mallopt: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX (other arenas are too small for a large tensor).
 _KEEP_MEMORY: Final = ((-3, 1 << 30), (-1, (1 << 31) - 1), (-8, 1))
@@ -34,7 +35,7 @@ class LoadedModel:
         max_positions: The longest sequence, prompt and answer together, in tokens.
         device: Kind of the device that computes, "cpu" or "cuda".
         digest: SHA-256 of the model folder; `adapter_digest` of the merged adapter's, or "".
-        chat_template_digest: SHA-256 of the chat template's text.
+        chat_template_digest: SHA-256 of the chat template's text, or of all templates and their names.
     """
 
     model: PreTrainedModel
@@ -73,7 +74,6 @@ def load(path: Path, *, dtype: str = "auto", adapter: Path | None = None, device
 
         model = merge_adapter(load_adapter(model, adapter, is_trainable=False)).to(DTYPES[chosen])
     model = model.to(place).eval().requires_grad_(False)
-    template = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else ""
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
@@ -83,27 +83,8 @@ def load(path: Path, *, dtype: str = "auto", adapter: Path | None = None, device
         device=place,
         digest=folder_digest(path),
         adapter_digest=folder_digest(adapter) if adapter else "",
-        chat_template_digest=hashlib.sha256(template.encode()).hexdigest(),
+        chat_template_digest=template_digest(tokenizer.chat_template),
     )
-
-
-def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer in the folder `path`.
-
-    Raises:
-        InvalidModelFile: Its files are missing or damaged.
-    """
-    if not (path / "tokenizer.json").is_file():
-        raise InvalidModelFile("tokenizer.json is missing.", "Choose a folder with a fast tokenizer.", str(path))
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            path, trust_remote_code=False, local_files_only=True
-        )
-    except (ValueError, KeyError, OSError, TypeError) as error:
-        raise InvalidModelFile(
-            f"The tokenizer cannot be loaded ({error}).", "Fetch the files again.", str(path)
-        ) from error
-    return tokenizer
 
 
 def prepare_process(threads: int | None = None) -> int:

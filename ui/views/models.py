@@ -42,6 +42,7 @@ class ImportView:
     source: str
     model_version_id: str
     job: JobView
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def import_view(one: Import) -> ImportView:
     """Return the view of an import."""
     place = one.source.WhichOneof("source")
     source = str(getattr(one.source, place)) if place else ""
-    return ImportView(one.import_id, one.model_id, source, one.model_version_id, job_view(one.job))
+    return ImportView(one.import_id, one.model_id, source, one.model_version_id, job_view(one.job), tuple(one.notes))
 
 
 def suite_view(one: TestSuiteVersion) -> SuiteView:

@@ -10,7 +10,7 @@ from services.lm.doctor.checks import contents, functions, history, limits, pres
 from services.lm.doctor.nouns import Diagnosis, Finding, Rendering, gravest_first
 from services.lm.doctor.subject import Subject
 
-_FATAL: Final = frozenset({"no_template", "several_templates", "template_broken"})
+_FATAL: Final = frozenset({"no_template", "template_broken"})
 _REFUSALS: Final = frozenset({"system_refused", "no_tool_role", "demands_alternation", "tool_calls_dropped"})
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from services.lm.chat import encode_text, render
+from services.lm.chat import encode_behind, encode_text, render
 from services.lm.doctor.nouns import Conversation, Message, Request, Tool
 from services.lm.errors import InvalidChat
 from services.lm.folders import read_json
-from services.lm.loading import load_tokenizer
+from services.lm.folders.tokenizer import load_tokenizer
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,13 @@ class Subject:
     def ids(self, text: str) -> list[int]:
         """The token ids of rendered text."""
         return encode_text(self.tokenizer, text)
+
+    def ids_behind(self, prompt: str, text: str) -> tuple[list[int], list[int]] | None:
+        """The token ids of a prompt and of the text that follows it, as they are trained; None where they can't be."""
+        try:
+            return encode_behind(self.tokenizer, prompt, text)
+        except InvalidChat:
+            return None
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of token ids, special tokens included."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from services.lm.chat import marks_beginnings
 from services.lm.generation.attention import SegmentReader
 from services.lm.generation.cache import Prefix
 from services.lm.generation.forward import Forward
@@ -51,8 +52,13 @@ def echo_scores(forward: Forward, tokenizer: PreTrainedTokenizerBase, ids: Seque
 
 
 def token_texts(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> tuple[str, ...]:
-    """The text of each token by itself, special tokens included."""
-    return tuple(tokenizer.decode([token], clean_up_tokenization_spaces=False) for token in tokens)
+    """The text of each token, special tokens included, as it stands within a text."""
+    texts = tuple(tokenizer.decode([token], clean_up_tokenization_spaces=False) for token in tokens)
+    if not marks_beginnings(tokenizer):
+        return texts
+    # A blank before it is taken off where a token begins a text, and stays behind another one.
+    twice = (tokenizer.decode([token, token], clean_up_tokenization_spaces=False) for token in tokens)
+    return tuple(both[len(text) :] for both, text in zip(twice, texts, strict=True))
 
 
 def _behind(before: Tensor, layer: Tensor) -> Tensor:

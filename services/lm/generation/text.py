@@ -9,17 +9,36 @@ from transformers import PreTrainedTokenizerBase
 
 # What an incomplete UTF-8 sequence is decoded to.
 _INCOMPLETE: Final = "�"
+# Enough that not all of them are special, after which a tokenizer may take the next for the beginning of a text.
+_CONTEXT: Final = 8
+
+
+def decoding_context(tokenizer: PreTrainedTokenizerBase, prompt_ids: Sequence[int]) -> list[int]:
+    """The prompt's last tokens, behind which an answer is decoded: some tokenizers take a blank off each beginning."""
+    context = list(prompt_ids[-_CONTEXT:])
+    return [] if _decoded(tokenizer, context).endswith(_INCOMPLETE) else context
+
+
+def answer_text(tokenizer: PreTrainedTokenizerBase, prompt_ids: Sequence[int], tokens: Sequence[int]) -> str:
+    """The text that the tokens add to the prompt's."""
+    context = decoding_context(tokenizer, prompt_ids)
+    return _decoded(tokenizer, [*context, *tokens])[len(_decoded(tokenizer, context)) :]
+
+
+def _decoded(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    text: str = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return text
 
 
 class Transcript:
     """Takes tokens one by one; decodes only the last few each time, so that the cost does not grow."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, stop: Sequence[str]) -> None:
-        """Start with an empty answer."""
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, stop: Sequence[str], prompt_ids: Sequence[int] = ()) -> None:
+        """Start with an empty answer behind the prompt."""
         self._tokenizer, self._stop = tokenizer, tuple(stop)
         self._longest = max(map(len, stop), default=0)
-        self._tokens: list[int] = []
-        self._start = self._read = 0
+        self._tokens = decoding_context(tokenizer, prompt_ids)
+        self._start, self._read = 0, len(self._tokens)
         self._given = 0
         self.text = ""
         self.is_stopped = False
@@ -59,7 +78,4 @@ class Transcript:
         return next((n for n in lengths if any(stop.startswith(self.text[-n:]) for stop in self._stop)), 0)
 
     def _decode(self, start: int, end: int) -> str:
-        text: str = self._tokenizer.decode(
-            self._tokens[start:end], skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return text
+        return _decoded(self._tokenizer, self._tokens[start:end])

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from services.lm.generation.requests import GenerationRequest, GenerationResult, Piece, TokenScores
 from services.lm.generation.sampling import Draws
 from services.lm.generation.speculation import Lookup
-from services.lm.generation.text import Transcript
+from services.lm.generation.text import Transcript, answer_text
 from services.lm.worker_protocol import FinishReason
 
 
@@ -51,7 +51,8 @@ class Writing:
         self.times = Times()
         self.cached = 0
         self._lookup = lookup or Lookup(request.prompt_ids)
-        self._transcript = Transcript(tokenizer, request.stop) if follows_text or request.stop else None
+        needs_text = follows_text or bool(request.stop)
+        self._transcript = Transcript(tokenizer, request.stop, request.prompt_ids) if needs_text else None
         self._scores = self.prompt_scores = TokenScores()
         self._unsent = _Unsent()
 
@@ -115,5 +116,4 @@ class Writing:
     def _text(self) -> str:
         if self._transcript:
             return self._transcript.text
-        text: str = self._tokenizer.decode(self.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
+        return answer_text(self._tokenizer, self.request.prompt_ids, self.tokens)

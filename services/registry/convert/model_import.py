@@ -17,6 +17,7 @@ def import_to_proto(model_import: Import) -> import_pb2.Import:
         source=import_pb2.ImportSource(**{model_import.source.kind.value: model_import.source.value}),
         model_version_id=model_import.model_version_id,
         job=job_to_proto(model_import.job),
+        notes=model_import.notes,
     )
 
 

@@ -12,6 +12,8 @@ from services.chassis.jobs import Job
 from services.registry.domain.identifiers import shown
 
 IMPORT_KIND = "import"
+# The field of what the job saves in which its notes stand.
+NOTES = "notes"
 
 
 class SourceKind(StrEnum):
@@ -50,6 +52,11 @@ class Import:
         """The version that holds the model; empty until the job has succeeded."""
         return str((self.job.result or {}).get("model_version_id", ""))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the source: what is left aside, what is taken otherwise than it may seem."""
+        return tuple(map(str, (self.job.saved or {}).get(NOTES, ())))
+
 
 def import_spec(model_id: str, source: ImportSource) -> dict[str, Any]:
     """Return what is stored with the job."""
@@ -81,12 +88,18 @@ class InspectedSource:
         files: The files that are taken, in order.
         written_bytes: Upper bound of what its import writes.
         stamps: What tells whether a file changed since: device, inode, bytes, time of change in nanoseconds.
+        notes: What a person should know of it, a sentence each.
     """
 
     path: Path
     files: tuple[Path, ...]
     written_bytes: int
     stamps: tuple[tuple[int, int, int, int], ...]
+    notes: tuple[str, ...] = ()
+
+    def name_of(self, file: Path) -> str:
+        """Return where a file lies in the source, which may be the file itself."""
+        return file.name if file == self.path else file.relative_to(self.path).as_posix()
 
     @property
     def size_bytes(self) -> int:

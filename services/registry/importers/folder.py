@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from services.chassis.artifacts import Artifact
@@ -11,17 +12,21 @@ from services.chassis.errors import InvalidArgument
 from services.registry.domain.identifiers import shown
 from services.registry.domain.model_import import InspectedSource
 from services.registry.importers import source_files
-from services.registry.importers.inspection import ask_folder
+from services.registry.importers.inspection import ask_folder, ask_tokenizer
 from services.registry.ports import Progress
 
 _FIELD = "source.folder_path"
+_MAX_NAMES = 20
+
+TokenizerCheck = Callable[[Path], Awaitable[tuple[str, ...]]]
 
 
 class FolderImporter:
     """Takes config, tokenizer, chat template and safetensors of a folder, and nothing else."""
 
-    def __init__(self, roots: tuple[Path, ...] = ()) -> None:
+    def __init__(self, roots: tuple[Path, ...] = (), check_tokenizer: TokenizerCheck = ask_tokenizer) -> None:
         self._roots = roots
+        self._check_tokenizer = check_tokenizer
 
     def locate(self, value: str) -> Path:
         """Return the real path of a folder that can be listed."""
@@ -38,7 +43,8 @@ class FolderImporter:
         """Check the folder and choose the files to take."""
         answer = await ask_folder("source", path)
         files = tuple(path / name for name in sorted(answer["files"]))
-        return source_files.inspected(path, files, sum(answer["files"].values()))
+        notes = (*_left_aside(answer["left"]), *await self._check_tokenizer(path))
+        return source_files.inspected(path, files, sum(answer["files"].values()), notes)
 
     async def identify(self, source: InspectedSource, progress: Progress) -> Artifact:
         """Return URI, size and the digest of names and contents of the files that are taken."""
@@ -52,8 +58,17 @@ class FolderImporter:
         done = 0
         for file, (_, _, size, _) in zip(source.files, source.stamps, strict=True):
             await progress(done, source.size_bytes)
-            with (out / file.name).open("wb") as target:
+            place = out / source.name_of(file)
+            await asyncio.to_thread(place.parent.mkdir, exist_ok=True)
+            with place.open("wb") as target:
                 await source_files.pour(file, target.write)
             done += size
         source_files.check_unchanged(source)
         await progress(done, source.size_bytes)
+
+
+def _left_aside(names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return (f"Left aside and not opened: {', '.join(map(shown, names[:_MAX_NAMES]))}{more}.",)

@@ -1,7 +1,8 @@
 """Checks a model's folder and prints what it says: `python -m … KIND FOLDER`, in a limited process.
 
 KIND is `source` (a folder from outside, of which only some files are taken), `full` or `adapter` (the registry's own).
-Prints one line of JSON: `architecture`, `num_parameters`, `context_length`, `files`; or `problem` and `next_step`.
+Prints one line of JSON: `architecture`, `num_parameters`, `context_length`, for a `source` `files` and `left`; or
+`problem` and `next_step`.
 """
 
 from __future__ import annotations
@@ -9,17 +10,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
 from services.lm.errors import InvalidModelFile
-from services.lm.folders import check_adapter_folder, check_model_folder, check_no_remote_code, read_json
+from services.lm.folders import NO_SETTINGS, check_adapter_folder, check_model_folder, check_no_remote_code, read_json
+from services.lm.folders.templates import FOLDER, MAX_TEMPLATES, read_templates
+from services.lm.folders.weights import weight_files
+from services.registry.importers.folder_weights import check_not_pickled, count_all
 from services.registry.importers.safetensors_header import HeaderError, count_parameters
 
-_WEIGHTS: Final = "*.safetensors"
-# Some hubs put a second copy of the weights, in their maker's own layout, beside the first.
-_SECOND_COPY: Final = "consolidated*.safetensors"
 _TAKEN: Final = (
     "config.json",
     "generation_config.json",
@@ -33,57 +33,74 @@ _TAKEN: Final = (
     "chat_template.jinja",
     "chat_template.json",
     "model.safetensors.index.json",
-    _WEIGHTS,
 )
-_CODE: Final = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt", ".py", ".so", ".npy", ".npz"})
 _MAX_TEXT_BYTES: Final = 64 * 1024**2
 _MAX_TEMPLATE_BYTES: Final = 256 * 1024
 _SAFE: Final = "Ask for a copy in safetensors form without code, or convert it where you trust it."
+_FULL: Final = "Import the weights that it is made for, from a folder of their own."
 _LENGTHS: Final = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length")
 
 
 def inspect_source(folder: Path) -> dict[str, Any]:
-    """Return facts and the files to take of a folder from outside.
+    """Return facts, the files to take and the names of what is left, which is never opened, of a folder from outside.
 
     Raises:
-        InvalidModelFile: It holds no model, or something that could run code.
+        InvalidModelFile: It holds no model, two of them, or weights or settings that could run code.
     """
     entries = sorted(folder.iterdir())
-    if any(entry.name == "adapter_config.json" for entry in entries):
-        raise InvalidModelFile("The folder holds an adapter, not full weights.", "Import the weights it is made for.")
-    taken = [entry for entry in entries if _is_taken(entry, folder)]
-    if not any(fnmatchcase(entry.name, _WEIGHTS) for entry in taken):
-        raise InvalidModelFile("The folder holds no safetensors file.", _SAFE)
+    names = [entry.name for entry in entries]
+    if "adapter_config.json" in names:
+        raise InvalidModelFile("The folder holds an adapter, not full weights alone.", _FULL, "adapter_config.json")
+    check_not_pickled(names)
+    taken = [*(entry for entry in entries if entry.name in _TAKEN), *_templates(folder)]
+    for entry in taken:
+        _check_file(entry, folder)
+    weights = weight_files(folder)
+    for entry in weights:
+        _check_file(entry, folder)
     config = read_json(folder / "config.json")
     for entry in taken:
-        if entry.suffix == ".json" and entry.name not in ("tokenizer.json", "vocab.json"):
+        if entry.suffix == ".json" and entry.name not in NO_SETTINGS:
             check_no_remote_code(read_json(entry), entry.name)
     _check_full(config, quantized=False)
-    return _facts(config, taken) | {"files": {entry.name: entry.stat().st_size for entry in taken}}
+    read_templates(folder)
+    num_parameters = count_all(folder, weights)
+    files = {entry.relative_to(folder).as_posix(): entry.stat().st_size for entry in (*taken, *weights)}
+    left = [entry.name + "/" * entry.is_dir() for entry in entries if entry.name not in {*files, FOLDER}]
+    return _facts(config, num_parameters) | {"files": files, "left": left}
 
 
 def inspect_full(folder: Path) -> dict[str, Any]:
     """Return facts of a folder of full weights."""
     config = check_model_folder(folder)
     _check_full(config, quantized=True)
-    return _facts(config, list(folder.iterdir()))
+    return _facts(config, count_all(folder, weight_files(folder)))
 
 
 def inspect_adapter(folder: Path) -> dict[str, Any]:
     """Return facts of a PEFT adapter folder; architecture and length are those of its base."""
     check_adapter_folder(folder)
-    return {"architecture": "", "num_parameters": _count([folder / "adapter_model.safetensors"]), "context_length": 0}
+    file = folder / "adapter_model.safetensors"
+    try:
+        return {"architecture": "", "num_parameters": count_parameters(file), "context_length": 0}
+    except HeaderError as error:
+        raise InvalidModelFile(f"The file {error}.", "Fetch it again.", file.name) from error
 
 
-def _is_taken(entry: Path, folder: Path) -> bool:
-    if entry.suffix.lower() in _CODE:
-        raise InvalidModelFile("A file of this kind can run code when it is loaded.", _SAFE, entry.name)
-    is_named = any(fnmatchcase(entry.name, pattern) for pattern in _TAKEN)
-    if not is_named or fnmatchcase(entry.name, _SECOND_COPY):
-        return False
+def _templates(folder: Path) -> list[Path]:
+    """The templates that transformers takes by their files' names."""
+    place = folder / FOLDER
+    if place.is_symlink():
+        raise InvalidModelFile("A link points to another folder.", "Copy the files instead.", FOLDER)
+    templates = sorted(place.glob("*.jinja"))
+    if len(templates) > MAX_TEMPLATES:
+        raise InvalidModelFile(f"It holds more than {MAX_TEMPLATES} chat templates.", "Choose another model.", FOLDER)
+    return templates
+
+
+def _check_file(entry: Path, folder: Path) -> None:
     _check_place(entry, folder)
     _check_content(entry)
-    return True
 
 
 def _check_place(entry: Path, folder: Path) -> None:
@@ -97,8 +114,9 @@ def _check_place(entry: Path, folder: Path) -> None:
 
 
 def _check_content(entry: Path) -> None:
-    limit = _MAX_TEMPLATE_BYTES if entry.name.startswith("chat_template") else _MAX_TEXT_BYTES
-    if not fnmatchcase(entry.name, _WEIGHTS) and entry.stat().st_size > limit:
+    is_template = entry.suffix == ".jinja" or entry.name.startswith("chat_template")
+    limit = _MAX_TEMPLATE_BYTES if is_template else _MAX_TEXT_BYTES
+    if entry.suffix != ".safetensors" and entry.stat().st_size > limit:
         raise InvalidModelFile(f"The file is larger than {limit} bytes.", _SAFE, entry.name)
     with entry.open("rb") as stream:
         begin = stream.read(4)
@@ -117,24 +135,13 @@ def _check_full(config: dict[str, Any], *, quantized: bool) -> None:
         )
 
 
-def _facts(config: dict[str, Any], files: list[Path]) -> dict[str, Any]:
-    weights = [entry for entry in files if fnmatchcase(entry.name, _WEIGHTS)]
+def _facts(config: dict[str, Any], num_parameters: int) -> dict[str, Any]:
     lengths = [config[name] for name in _LENGTHS if isinstance(config.get(name), int) and 0 < config[name] < 2**31]
     return {
         "architecture": config["model_type"][:60],
-        "num_parameters": _count(weights),
+        "num_parameters": num_parameters,
         "context_length": next(iter(lengths), 0),
     }
-
-
-def _count(weights: list[Path]) -> int:
-    total = 0
-    for path in weights:
-        try:
-            total += count_parameters(path)
-        except HeaderError as error:
-            raise InvalidModelFile(f"The file {error}.", "Fetch it again.", path.name) from error
-    return total
 
 
 _INSPECTIONS: Final[dict[str, Callable[[Path], dict[str, Any]]]] = {

@@ -10,7 +10,7 @@ from services.chassis.errors import InvalidArgument
 from services.registry.domain.identifiers import shown
 from services.registry.domain.model_import import InspectedSource
 from services.registry.importers import source_files
-from services.registry.importers.inspection import ask, check
+from services.registry.importers.inspection import ask, ask_tokenizer, check
 from services.registry.importers.limited_process import Limits, run_limited
 from services.registry.ports import Progress
 
@@ -58,6 +58,7 @@ class GgufImporter:
 
         source_files.check_unchanged(source)
         await run_limited(_CONVERSION, ("gguf", str(source.path), str(out)), _limits(source.written_bytes), tell)
+        await ask_tokenizer(out)
         source_files.check_unchanged(source)
 
 

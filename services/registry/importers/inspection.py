@@ -14,6 +14,9 @@ from services.registry.importers.limited_process import Limits, run_limited
 CHECK_LIMITS = Limits(memory_bytes=256 * 1024**2, cpu_seconds=2, file_bytes=0, wall_seconds=30.0)
 _MAX_TEXT = 400
 _MODULE = "services.registry.importers.folder_inspection"
+_TOKENIZER_MODULE = "services.lm.folders.tokenizer_check"
+# Vocabularies of 250,000 tokens are read three times, in about five seconds.
+_TOKENIZER_LIMITS = Limits(memory_bytes=4 * 1024**3, cpu_seconds=60, file_bytes=0, wall_seconds=300.0)
 
 
 async def ask(module: str, arguments: Sequence[str], limits: Limits = CHECK_LIMITS) -> dict[str, Any]:
@@ -53,6 +56,19 @@ async def ask_folder(kind: str, folder: Path) -> dict[str, Any]:
         InvalidArgument: It isn't a folder of that kind, or isn't safe to load.
     """
     return await ask(_MODULE, (kind, str(folder)))
+
+
+async def ask_tokenizer(folder: Path) -> tuple[str, ...]:
+    """Return what a person should know of the folder's tokenizer; nothing for a folder that brings none.
+
+    Raises:
+        InvalidArgument: It can't be loaded, or it would give other ids than its file says.
+        ResourceExhausted: Its check needed more than it may.
+    """
+    if not (folder / "tokenizer.json").exists():
+        return ("The folder holds no tokenizer.json, without which nothing can be asked or trained.",)
+    answer = await ask(_TOKENIZER_MODULE, (str(folder),), _TOKENIZER_LIMITS)
+    return tuple(_plain(note) for note in answer["notes"])
 
 
 class FolderFacts:

@@ -22,8 +22,8 @@ class HeaderError(ValueError):
     """The file isn't safetensors; the text ends a sentence that begins with the file's name."""
 
 
-def count_parameters(path: Path) -> int:
-    """Return the number of weights in the file, once its header agrees with its size.
+def read_sizes(path: Path) -> dict[str, int]:
+    """Return how many weights each tensor in the file has, once its header agrees with its size.
 
     Raises:
         HeaderError: It isn't safetensors, or its header lies.
@@ -32,13 +32,22 @@ def count_parameters(path: Path) -> int:
     header.pop(_METADATA, None)
     if not header:
         raise HeaderError("holds no tensor")
-    spans, count = [], 0
+    spans, sizes = [], {}
     for name, entry in header.items():
         shape, span = _shape_and_span(name, entry)
         spans.append(span)
-        count += math.prod(shape)
+        sizes[name] = math.prod(shape)
     _check_cover(sorted(spans), data_bytes)
-    return count
+    return sizes
+
+
+def count_parameters(path: Path) -> int:
+    """Return the number of weights in the file.
+
+    Raises:
+        HeaderError: As for `read_sizes`.
+    """
+    return sum(read_sizes(path).values())
 
 
 def _read(path: Path) -> tuple[dict[str, Any], int]:

@@ -59,9 +59,9 @@ def check_readable(path: Path, field: str) -> None:
         ) from error
 
 
-def inspected(path: Path, files: tuple[Path, ...], written_bytes: int) -> InspectedSource:
+def inspected(path: Path, files: tuple[Path, ...], written_bytes: int, notes: tuple[str, ...] = ()) -> InspectedSource:
     """Return the source with the stamps that its files have now."""
-    return InspectedSource(path, files, written_bytes, tuple(map(_stamp, files)))
+    return InspectedSource(path, files, written_bytes, tuple(map(_stamp, files)), notes)
 
 
 def check_unchanged(source: InspectedSource) -> None:
@@ -84,14 +84,14 @@ async def pour(path: Path, consume: Callable[[bytes], object]) -> None:
 
 
 async def digests_of(source: InspectedSource, progress: Progress) -> dict[str, str]:
-    """Return the SHA-256 of each file by name; progress is in bytes."""
+    """Return the SHA-256 of each file by where it lies in the source; progress is in bytes."""
     found, done = {}, 0
     for file, (_, _, size, _) in zip(source.files, source.stamps, strict=True):
         hasher = hashlib.sha256()
         await progress(done, source.size_bytes)
         await pour(file, hasher.update)
         done += size
-        found[file.name] = hasher.hexdigest()
+        found[source.name_of(file)] = hasher.hexdigest()
     await progress(done, source.size_bytes)
     return found
 

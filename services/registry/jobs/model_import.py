@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from services.chassis.artifacts import Artifact
 from services.chassis.jobs import JobContext, Json
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
-from services.registry.domain.model_import import Import, InspectedSource, SourceKind, import_of
+from services.registry.domain.model_import import NOTES, Import, InspectedSource, SourceKind, import_of
 from services.registry.ports import Artifacts, Importer, ModelFiles, ModelStore, Progress, Workspace
 from services.registry.usecases.adoption import Adoption
 
@@ -41,6 +41,7 @@ class ImportJob:
         importer = self.importers[wanted.source.kind]
         async with _alive(context, "check", "Checking the source."):
             source = await importer.inspect(importer.locate(wanted.source.value))
+            await _tell(context, source.notes)
             self.workspace.check_space(source.written_bytes)
         async with _alive(context, "hash", "Reading the source.") as progress:
             origin = await importer.identify(source, progress)
@@ -90,6 +91,15 @@ async def _alive(context: JobContext, phase: str, message: str) -> AsyncIterator
     finally:
         beating.cancel()
         await asyncio.gather(beating, return_exceptions=True)
+
+
+async def _tell(context: JobContext, notes: Sequence[str]) -> None:
+    """Keep the notes with the job, and say each in its history; a repeat says what is new."""
+    known = (context.saved or {}).get(NOTES, ())
+    await context.checkpoint({NOTES: list(notes)})
+    for note in notes:
+        if note not in known:
+            await context.event("message", {"text": note})
 
 
 def _draft(wanted: Import, origin: Artifact, artifact: Artifact, facts: ModelFacts) -> ModelVersionDraft:

@@ -23,10 +23,43 @@ def test_a_folder_says_what_it_is_and_which_files_are_taken(tmp_path: Path) -> N
     assert found["files"]["model.safetensors"] == (tmp_path / "m" / "model.safetensors").stat().st_size
 
 
-def test_a_second_copy_of_the_weights_is_left_out(tmp_path: Path) -> None:
+def test_the_makers_copy_of_the_weights_is_left_out_and_named(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "m")
     write_safetensors(folder / "consolidated.safetensors")
-    assert inspect_source(folder)["num_parameters"] == NUM_PARAMETERS
+    found = inspect_source(folder)
+    assert found["num_parameters"] == NUM_PARAMETERS
+    assert "consolidated.safetensors" in found["left"]
+
+
+def test_what_a_trainer_leaves_is_named_and_never_opened(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m")
+    state = ("training_args.bin", "scheduler.pt", "optimizer.pt", "optimizer.safetensors", "rng_state_0.pth")
+    state += ("trainer_state.json", "zero_to_fp32.py", "latest", "pytorch_model_fsdp.bin", "a.pkl", "modeling.py")
+    for name in state:
+        # A pickle is refused wherever a file is looked into.
+        (folder / name).write_bytes(pickle.dumps({"a": 1}))
+    for name in (".git", "runs", "global_step40"):
+        (folder / name).mkdir()
+        (folder / name / "state.pt").write_bytes(b"x")
+    (folder / "broken").symlink_to("/nowhere")
+    found = inspect_source(folder)
+    assert set(found["files"]) == {"config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"}
+    assert set(found["left"]) == {*state, ".git/", "runs/", "global_step40/", "broken", "README.md"}
+
+
+def test_private_keys_that_transformers_writes_are_no_foreign_code(tmp_path: Path) -> None:
+    private = {"_sliding_window_pattern": 6, "_remove_final_layer_norm": False, "_attn_implementation_autoset": True}
+    limits = {"time_step_limit": [0.0, {"__float__": "Infinity"}]}
+    assert inspect_source(write_model(tmp_path / "m", **private, text_config=limits))["files"]
+
+
+def test_named_chat_templates_are_taken_with_their_folder(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m")
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "tool_use.jinja").write_text("{{ tools }}")
+    (folder / "additional_chat_templates" / "notes.txt").write_text("x")
+    assert "additional_chat_templates/tool_use.jinja" in inspect_source(folder)["files"]
+    assert inspect_source(folder)["left"] == ["README.md"]
 
 
 def spoil_by_name(name: str) -> Callable[[Path], object]:
@@ -41,13 +74,23 @@ def spoil_config(**changes: object) -> Callable[[Path], object]:
     return lambda folder: (folder / "config.json").write_text(json.dumps(CONFIG | changes))
 
 
+def write_template(text: str) -> Callable[[Path], object]:
+    def spoil(folder: Path) -> None:
+        (folder / "additional_chat_templates").mkdir()
+        (folder / "additional_chat_templates" / "tool_use.jinja").write_text(text)
+
+    return spoil
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
-        spoil_by_name("modeling.py"),
         spoil_by_name("pytorch_model.bin"),
+        spoil_by_name("pytorch_model-00001-of-00002.bin"),
+        spoil_by_name("pytorch_model.bin.index.json"),
         spoil_by_name("weights.PT"),
-        spoil_by_name("a.pkl"),
+        spoil_by_name("consolidated.00.pth"),
+        spoil_by_name("adapter_model.bin"),
         spoil_by_pickle("model.safetensors"),
         spoil_by_pickle("tokenizer.json"),
         spoil_by_name("model.safetensors"),
@@ -66,6 +109,9 @@ def spoil_config(**changes: object) -> Callable[[Path], object]:
         lambda folder: (folder / "vocab.json").symlink_to("/etc/passwd"),
         lambda folder: (folder / "vocab.json").mkdir(),
         lambda folder: (folder / "adapter_config.json").write_text("{}"),
+        lambda folder: (folder / "additional_chat_templates").symlink_to("/tmp"),
+        lambda folder: (folder / "tokenizer_config.json").write_text('{"chat_template": [{"name": "default"}]}'),
+        write_template("a" * 300_000),
     ],
 )
 def test_a_folder_that_is_unsafe_or_incomplete_is_refused(tmp_path: Path, spoil: Callable[[Path], object]) -> None:

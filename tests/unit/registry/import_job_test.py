@@ -29,12 +29,15 @@ class Gate(FolderImporter):
     """A folder importer whose writing can be held up, counted and broken."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(check_tokenizer=self.note)
         self.is_open = asyncio.Event()
         self.is_open.set()
         self.entered = asyncio.Event()
         self.num_written = 0
         self.change: Path | None = None
+
+    async def note(self, folder: Path) -> tuple[str, ...]:
+        return (f"The tokenizer of {folder.name} is sound.",)
 
     async def write(self, source: InspectedSource, out: Path, progress: Progress) -> None:
         self.entered.set()
@@ -93,6 +96,31 @@ async def test_an_import_registers_a_base_version_with_both_digests(registry: Re
     assert version.source.digest != version.artifact.digest
     assert (version.produced_by, version.facts.num_parameters) == (f"import:{job.job_id}", 128)
     assert registry.leftovers() == []
+
+
+async def test_an_import_names_what_it_leaves_aside_and_what_its_checks_saw(registry: Registry, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m")
+    (folder / "scheduler.pt").write_bytes(b"\x80\x04")
+    (folder / "runs").mkdir()
+    expected = (
+        "Left aside and not opened: 'README.md', 'runs/', 'scheduler.pt'.",
+        "The tokenizer of m is sound.",
+    )
+    for _ in range(2):
+        job = await registry.run("tiny", folder)
+        assert job.result == {"model_version_id": "tiny@1"}
+        assert (await registry.imports.get(job.job_id)).notes == expected
+        events = [event.payload["text"] async for event in watch(registry.jobs, job.job_id) if event.type == "message"]
+        assert tuple(events) == expected
+
+
+async def test_named_chat_templates_are_kept_in_their_folder(registry: Registry, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m")
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "tool_use.jinja").write_text("{{ tools }}")
+    await registry.run("tiny", folder)
+    (kept,) = (registry.root / "artifacts").glob("trees/*/*")
+    assert (kept / "files" / "additional_chat_templates" / "tool_use.jinja").read_text() == "{{ tools }}"
 
 
 async def test_a_source_that_was_imported_is_not_written_again(registry: Registry, tmp_path: Path) -> None:

@@ -8,6 +8,17 @@ from pathlib import Path
 from typing import Any
 
 CONFIG: dict[str, Any] = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "max_position_embeddings": 512}
+TOKENIZER = {
+    "version": "1.0",
+    "truncation": None,
+    "padding": None,
+    "added_tokens": [],
+    "normalizer": None,
+    "pre_tokenizer": None,
+    "post_processor": None,
+    "decoder": None,
+    "model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1}, "unk_token": "a"},
+}
 TENSORS = {"model.embed_tokens.weight": (16, 4), "lm_head.weight": (16, 4)}
 NUM_PARAMETERS = 128
 
@@ -30,7 +41,7 @@ def write_model(folder: Path, **config: Any) -> Path:
     """Write a folder in Hugging Face form and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(CONFIG | config))
-    (folder / "tokenizer.json").write_text('{"version": "1.0"}')
+    (folder / "tokenizer.json").write_text(json.dumps(TOKENIZER))
     (folder / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')
     (folder / "README.md").write_text("# A model\n")
     write_safetensors(folder / "model.safetensors")

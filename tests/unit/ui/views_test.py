@@ -6,15 +6,17 @@ import pytest
 from drillyard.evaluator.v1.verdict_pb2 import Layer, LayerStatus, Verdict
 from drillyard.feedback.v1.loop_pb2 import Budget, Loop, LoopSpec, Round
 from drillyard.job.v1.job_pb2 import Job, JobError, JobProgress, JobState
+from drillyard.registry.v1.import_pb2 import Import
 from drillyard.registry.v1.model_pb2 import ModelVersion
 from drillyard.test_runner.v1.transcript_pb2 import Message, Transcript
 from drillyard.trainer.v1.checkpoint_pb2 import CurvePoint
 from drillyard.trainer.v1.training_job_pb2 import TrainingJob
 
+from ui.markup.environment import render
 from ui.views import words
 from ui.views.jobs import JobView, job_view
 from ui.views.loops import loop_progress_view
-from ui.views.models import model_tree
+from ui.views.models import import_view, model_tree
 from ui.views.training_jobs import training_job_view
 from ui.views.transcripts import transcript_view
 
@@ -35,6 +37,11 @@ def test_a_running_job_says_its_phase_and_units() -> None:
 def test_a_failed_job_says_its_problem() -> None:
     view = job_view(Job(state=FAILED, error=JobError(problem="No space is left.", next_step="Free some.")))
     assert (view.tone, view.sentence, view.next_step) == ("bad", "No space is left.", "Free some.")
+
+
+def test_what_an_import_leaves_aside_is_shown() -> None:
+    view = import_view(Import(import_id="i", model_id="m", job=Job(state=SUCCEEDED), notes=["Left: 'a<b>.pt'."]))
+    assert "Left: &#39;a&lt;b&gt;.pt&#39;." in render("pages/imports", imports=[view])
 
 
 def test_a_job_with_an_unknown_total_has_no_percentage() -> None:

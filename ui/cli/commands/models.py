@@ -50,6 +50,9 @@ def import_model(
             follow(f"Import {one['model_id']}", lambda: import_moment(gateway, import_id), on)
             one = gateway.get(f"/imports/{import_id}")["model_import"]
             refuse_failed(one["job"], as_json=common.as_json)
+        if not common.as_json:
+            for note in one.get("notes", ()):
+                on.say(note)
         made = f"{one['model_version_id']} is there." if one["model_version_id"] else f"{one['import_id']} has begun."
         show(one, as_json=common.as_json, table=lambda: on.say(made))
 

@@ -17,12 +17,13 @@ def check_template(subject: Subject) -> Iterator[Finding]:
     if isinstance(template, dict):
         yield Finding(
             "several_templates",
-            "error",
-            f"The tokenizer has {len(template)} named chat templates, and servers choose among them differently.",
-            "Keep the one that has a branch for tools, as chat_template.jinja.",
+            "note",
+            f"The tokenizer has {len(template)} named chat templates: here and in transformers, tool_use renders where "
+            "functions are offered, and default elsewhere; servers choose in their own ways.",
+            "Ask the server that you will use, or keep one that has a branch for tools, as chat_template.jinja.",
             excerpt(", ".join(template)),
         )
-    elif not isinstance(template, str):
+    if not template:
         yield Finding(
             "no_template",
             "error",

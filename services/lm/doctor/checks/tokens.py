@@ -130,7 +130,18 @@ def check_boundaries(subject: Subject) -> Iterator[Finding]:
         whole = subject.render(conversation.messages[: place + 1], tools=conversation.tools)
         if not prompt or not whole or not whole.startswith(prompt):
             continue
-        if [*subject.ids(prompt), *subject.ids(whole[len(prompt) :])] != subject.ids(whole):
+        parts = subject.ids_behind(prompt, whole[len(prompt) :])
+        if parts is None:
+            yield Finding(
+                "answer_inseparable",
+                "error",
+                "The tokenizer makes tokens of the prompt's last characters and the answer's first together, and marks "
+                "the beginning of each text, so that no answer can be trained by itself.",
+                "Let the generation prompt end with a special token or a line end.",
+                excerpt(whole, len(prompt)),
+            )
+            return
+        if [*parts[0], *parts[1]] != subject.ids(whole):
             yield Finding(
                 "boundary_merges",
                 "warning",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, normalizers
 
 from services.lm.doctor.examination import CHECKS, examine
 from services.lm.doctor.nouns import Conversation, Diagnosis, Request
@@ -142,12 +143,42 @@ def test_a_context_that_nothing_tells_is_only_noted(tmp_path: Path) -> None:
     assert (finding.code, finding.severity) == ("context_unknown", "note")
 
 
-def test_several_named_templates_are_found(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "model", None)
+def write_named(path: Path, **templates: str) -> Path:
+    folder = write_folder(path, None)
     settings = json.loads((folder / "tokenizer_config.json").read_text())
-    named = [{"name": "default", "template": CHATML}, {"name": "tool_use", "template": CHATML}]
+    named = [{"name": name, "template": text} for name, text in templates.items()]
     (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"chat_template": named}))
-    assert [one.code for one in diagnosed(folder).findings] == ["several_templates"]
+    return folder
+
+
+def test_several_named_templates_are_noted_and_examined(tmp_path: Path) -> None:
+    diagnosis = diagnosed(
+        write_named(tmp_path / "model", default=changed("{%- if tools %}", "{%- if false %}"), tool_use=CHATML)
+    )
+    (finding,) = diagnosis.findings
+    assert (finding.code, finding.severity) == ("several_templates", "note")
+    assert "definitions" in diagnosis.checks
+
+
+def test_a_template_for_functions_that_leaves_them_out_is_found_among_several(tmp_path: Path) -> None:
+    folder = write_named(tmp_path / "model", default=CHATML, tool_use=changed("{%- if tools %}", "{%- if false %}"))
+    assert "no_tools_branch" in [one.code for one in diagnosed(folder).findings]
+
+
+def test_templates_without_a_default_are_refused_by_their_names(tmp_path: Path) -> None:
+    findings = diagnosed(write_named(tmp_path / "model", tool_use=CHATML, rag=CHATML)).findings
+    broken = next(one for one in findings if one.code == "template_broken")
+    assert "rag, tool_use" in broken.evidence
+
+
+def test_a_tokenizer_that_marks_beginnings_raises_no_finding_where_answers_are_encoded_in_their_place(
+    tmp_path: Path,
+) -> None:
+    folder = write_folder(tmp_path / "model", CHATML)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.normalizer = normalizers.Prepend("Ġ")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    assert "boundary_merges" not in [one.code for one in diagnosed(folder).findings]
 
 
 def test_arguments_written_as_json_within_a_string_are_found(tmp_path: Path) -> None:
