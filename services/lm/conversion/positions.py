@@ -79,6 +79,9 @@ def _yarn(keys: _Numbers, header: Header, architecture: str, factor: float) -> d
     keys.check_neutral("scaling.yarn_ext_factor", 1, -1)
     keys.check_neutral("scaling.yarn_attn_factor", 1, -1)
     keys.check_neutral("scaling.yarn_log_multiplier", 0)
+    # What llama.cpp computes with, whatever a file of these architectures says.
+    keys.check_neutral("scaling.yarn_beta_fast", 32, -1)
+    keys.check_neutral("scaling.yarn_beta_slow", 1, -1)
     if factor <= 1.0:
         raise keys.refused("scaling.factor", f"Its positions are stretched by {factor:g}")
     length = keys.real("scaling.original_context_length", 0) or header.metadata.get(f"{architecture}.context_length", 0)
@@ -87,8 +90,6 @@ def _yarn(keys: _Numbers, header: Header, architecture: str, factor: float) -> d
         "factor": factor,
         "original_max_position_embeddings": int(length) if isinstance(length, int | float) else 0,
         "attention_factor": (0.1 * math.log(factor) + 1.0) * (keys.real("scaling.attn_factor", 1.0) or 1.0),
-        "beta_fast": keys.real("scaling.yarn_beta_fast", 32.0),
-        "beta_slow": keys.real("scaling.yarn_beta_slow", 1.0),
     }
 
 
