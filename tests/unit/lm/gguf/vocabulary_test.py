@@ -16,29 +16,29 @@ from services.lm.errors import InvalidModelFile
 from services.lm.loading import load_tokenizer
 from tests.unit.lm.gguf.models import LETTERS, SPECIAL, TOKENS, vocabulary, weights, write, written
 
-TEXT = "It's 12345x  = f(b)\n\n\t 1.漢字， 'LL\r\ne\u0301 ABc;/\n       z'te"
+TEXT = "It's 1234x  = f(b)\n\n\t 1.漢字 'LL\r\ne\u0301 AB;/\n     z'te"
 # What llama.cpp makes of the text by each rule, as llama_server_test.py checks live; then the other names of a rule.
 PIECES = {
-    "": "It|'|s| |123|45|x|  |=| f|(|b|)|\n\n\t| |1|.|漢字|，| |'|LL|\r|\n|e|\u0301| ABc|;/|\n      | z|'|te",
-    "gpt-2": "It|'s| 12345|x| | =| f|(|b|)|\n\n\t| 1|.|漢字|，| '|LL|\r|\n|e|\u0301| ABc|;/|\n      | z|'t|e",
-    "starcoder": "It|'s| |1|2|3|4|5|x| | =| f|(|b|)|\n\n\t |1|.|漢字|，| '|LL|\r|\n|e|\u0301| ABc|;/|\n      | z|'t|e",
-    "falcon": "It|'|s| |123|45|x|  |=| f|(|b|)|\n\n\t| 1|.|漢字|，| |'|LL|\r|\n|e|\u0301| ABc|;/|\n      | z|'|te",
-    "llama3": "It|'s| |123|45|x| | =| f|(b|)\n\n|\t| |1|.漢字|，| '|LL|\r\n|e|\u0301| ABc|;/\n|      | z|'t|e",
-    "qwen2": "It|'s| |1|2|3|4|5|x| | =| f|(b|)\n\n|\t| |1|.漢字|，| '|LL|\r\n|e|\u0301| ABc|;/\n|      | z|'t|e",
-    "qwen35": "It|'s| |1|2|3|4|5|x| | =| f|(b|)\n\n|\t| |1|.漢字|，| '|LL|\r\n|e\u0301| ABc|;/\n|      | z|'t|e",
-    "ufakzeka": "It|'s| |1|2|3|4|5|x| | =| f|(b|)\n\n|\t| |1|.漢字|，| '|LL|\r\n|e|\u0301| ABc|;/\n|      | z|'te",
-    "minicpm5": "It|'s| |123|45|x| | =| f|(b|)\n\n|\t |1|.漢字|，| '|LL|\r\n|e|\u0301| ABc|;/\n|      | z|'t|e",
-    "jais-2": "It|'s| |123|45|x| | =| f|(b|)\n\n|\t| |1|.漢字|，| '|LL|\r\n|e|\u0301| ABc|;/\n|    |  | z|'t|e",
-    "laguna": "It|'s| |1|2|3|4|5|x| | =| f|(b|)|\n\n|\t| |1|.漢字|，| '|LL|\r|\n|e|\u0301| ABc|;/|\n|      | z|'t|e",
-    "bailingmoe": "It|'s| |1|2|3|4|5|x| | =| f|(b|)\n\n|\t| |1|.漢字|，| '|LL|\r\n|e|\u0301| ABc|;/\n|      | z|'t|e",
-    "seed-coder": "It|'s| |1|2|3|4|5|x| | =| f|(b|)|\n\n|\t| |1|.漢字|，| '|LL|\r\n|e|\u0301| ABc|;/|\n|      | z|'t|e",
-    "tekken": "It|'s| |1|2|3|4|5|x| | =| f|(b|)\n\n|\t| |1|.漢字|，| '|LL|\r\n|e|\u0301| ABc|;/\n|      | z|'te",
-    "gpt-4o": "It's| |123|45|x| | =| f|(b|)\n\n|\t| |1|.漢字|，| '|LL|\r\n|e|\u0301| ABc|;/\n|      | z't|e",
-    "deepseek-v3": "It|'s| |123|45|x| | =| f|(b|)\n\n|\t |1|.|漢字|，| '|LL|\r\n|e\u0301| ABc|;/\n|      | z|'te",
-    "deepseek-llm": "It|'|s| |12345|x| | =| f|(|b|)|\n|\n|\t |1|.|漢字|，| '|LL|\r|\n|e|\u0301| ABc|;/|\n|      | z|'|te",
-    "deepseek-coder": "It|'|s| |1|2|3|4|5|x|  =| f|(|b|)|\n|\n|\t |1|.|漢字|，| '|LL|\r|\n|e|\u0301| ABc|;/|\n|      | z|'|te",
-    "poro-chat": "It's| 12345x| | =| f|(|b|)\n\n\t| 1|.|漢字|，| 'LL|\r\n|e\u0301| ABc;/|\n      | z'te",
-    "viking": "It's| |1|2|3|4|5|x| | =| f|(|b|)\n\n\t| |1|.|漢字|，| 'LL|\r\n|e\u0301| ABc;/|\n      | z'te",
+    "": "It|'|s| |123|4|x|  |=| f|(|b|)|\n\n\t| |1|.|漢字| |'|LL|\r|\n|e|\u0301| AB|;/|\n    | z|'|te",
+    "gpt-2": "It|'s| 1234|x| | =| f|(|b|)|\n\n\t| 1|.|漢字| '|LL|\r|\n|e|\u0301| AB|;/|\n    | z|'t|e",
+    "starcoder": "It|'s| |1|2|3|4|x| | =| f|(|b|)|\n\n\t |1|.|漢字| '|LL|\r|\n|e|\u0301| AB|;/|\n    | z|'t|e",
+    "falcon": "It|'|s| |123|4|x|  |=| f|(|b|)|\n\n\t| 1|.|漢字| |'|LL|\r|\n|e|\u0301| AB|;/|\n    | z|'|te",
+    "llama3": "It|'s| |123|4|x| | =| f|(b|)\n\n|\t| |1|.漢字| '|LL|\r\n|e|\u0301| AB|;/\n|    | z|'t|e",
+    "qwen2": "It|'s| |1|2|3|4|x| | =| f|(b|)\n\n|\t| |1|.漢字| '|LL|\r\n|e|\u0301| AB|;/\n|    | z|'t|e",
+    "qwen35": "It|'s| |1|2|3|4|x| | =| f|(b|)\n\n|\t| |1|.漢字| '|LL|\r\n|e\u0301| AB|;/\n|    | z|'t|e",
+    "ufakzeka": "It|'s| |1|2|3|4|x| | =| f|(b|)\n\n|\t| |1|.漢字| '|LL|\r\n|e|\u0301| AB|;/\n|    | z|'te",
+    "minicpm5": "It|'s| |123|4|x| | =| f|(b|)\n\n|\t |1|.漢字| '|LL|\r\n|e|\u0301| AB|;/\n|    | z|'t|e",
+    "jais-2": "It|'s| |123|4|x| | =| f|(b|)\n\n|\t| |1|.漢字| '|LL|\r\n|e|\u0301| AB|;/\n|    | z|'t|e",
+    "laguna": "It|'s| |1|2|3|4|x| | =| f|(b|)|\n\n|\t| |1|.漢字| '|LL|\r|\n|e|\u0301| AB|;/|\n|    | z|'t|e",
+    "bailingmoe": "It|'s| |1|2|3|4|x| | =| f|(b|)\n\n|\t| |1|.漢字| '|LL|\r\n|e|\u0301| AB|;/\n|    | z|'t|e",
+    "seed-coder": "It|'s| |1|2|3|4|x| | =| f|(b|)|\n\n|\t| |1|.漢字| '|LL|\r\n|e|\u0301| AB|;/|\n|    | z|'t|e",
+    "tekken": "It|'s| |1|2|3|4|x| | =| f|(b|)\n\n|\t| |1|.漢字| '|LL|\r\n|e|\u0301| AB|;/\n|    | z|'te",
+    "gpt-4o": "It's| |123|4|x| | =| f|(b|)\n\n|\t| |1|.漢字| '|LL|\r\n|e|\u0301| AB|;/\n|    | z't|e",
+    "deepseek-v3": "It|'s| |123|4|x| | =| f|(b|)\n\n|\t |1|.|漢字| '|LL|\r\n|e\u0301| AB|;/\n|    | z|'te",
+    "deepseek-llm": "It|'|s| |1234|x| | =| f|(|b|)|\n|\n|\t |1|.|漢字| '|LL|\r|\n|e|\u0301| AB|;/|\n|    | z|'|te",
+    "deepseek-coder": "It|'|s| |1|2|3|4|x|  =| f|(|b|)|\n|\n|\t |1|.|漢字| '|LL|\r|\n|e|\u0301| AB|;/|\n|    | z|'|te",
+    "poro-chat": "It's| 1234x| | =| f|(|b|)\n\n\t| 1|.|漢字| 'LL|\r\n|e\u0301| AB;/|\n    | z'te",
+    "viking": "It's| |1|2|3|4|x| | =| f|(|b|)\n\n\t| |1|.|漢字| 'LL|\r\n|e\u0301| AB;/|\n    | z'te",
 }
 NAMES = {
     "": "default",
