@@ -51,7 +51,7 @@ class Tensor:
         return count
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Header:
     """What a GGUF says about itself; every length and offset in it has been checked against the file.
 

@@ -90,9 +90,10 @@ def _files(path: Path, number: int, count: int) -> tuple[Path, ...]:
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise InvalidModelFile(
-            f"It is part {number + 1} of {count}, and {len(missing)} of the others are not beside it.",
+            f"It is part {number + 1} of {count}, and {missing[0]} is not beside it"
+            f"{f' (nor are {len(missing) - 1} others)' if len(missing) > 1 else ''}.",
             _FETCH_ALL,
-            missing[0],
+            path.name,
         )
     return files
 

@@ -82,7 +82,9 @@ def _yarn(keys: _Numbers, header: Header, architecture: str, factor: float) -> d
     # What llama.cpp computes with, whatever a file of these architectures says.
     keys.check_neutral("scaling.yarn_beta_fast", 32, -1)
     keys.check_neutral("scaling.yarn_beta_slow", 1, -1)
-    if factor <= 1.0:
+    if factor == 1.0:
+        return _linear(keys, factor)
+    if factor < 1.0:
         raise keys.refused("scaling.factor", f"Its positions are stretched by {factor:g}")
     length = keys.real("scaling.original_context_length", 0) or header.metadata.get(f"{architecture}.context_length", 0)
     return {

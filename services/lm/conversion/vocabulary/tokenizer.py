@@ -66,7 +66,7 @@ def _merge(line: str, vocabulary: dict[str, int]) -> tuple[str, str]:
     return left, right
 
 
-def _add_begin_and_end(tokenizer: Tokenizer, header: Header, tokens: list[str]) -> None:
+def _add_begin_and_end(tokenizer: Tokenizer, header: Header, tokens: tuple[str, ...]) -> None:
     begin, end = begin_and_end(header)
     added = {tokens[index]: index for index in (begin, end) if index is not None}
     if not added:

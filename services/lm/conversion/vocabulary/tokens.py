@@ -5,6 +5,7 @@ Source: what llama.cpp's `llama-vocab.cpp` makes of the metadata, also where the
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from services.lm.conversion.header import Header
@@ -51,7 +52,8 @@ def tokenizer_kind(header: Header) -> str:
     return f"{header.text('tokenizer.ggml.model')}/{header.text('tokenizer.ggml.pre') or 'default'}"
 
 
-def token_texts(header: Header) -> list[str]:
+@lru_cache(maxsize=2)
+def token_texts(header: Header) -> tuple[str, ...]:
     """The text of each token, by id.
 
     Raises:
@@ -65,7 +67,8 @@ def token_texts(header: Header) -> list[str]:
             NOT_OURS,
             "tokenizer.ggml.model",
         )
-    tokens = [text or f"[EMPTY_{index}]" for index, text in enumerate(texts(header, "tokenizer.ggml.tokens"))]
+    stored = enumerate(texts(header, "tokenizer.ggml.tokens"))
+    tokens = tuple(text or f"[EMPTY_{index}]" for index, text in stored)
     if len(set(tokens)) != len(tokens):
         raise InvalidModelFile("A token appears twice.", NOT_OURS, "tokenizer.ggml.tokens")
     return tokens
@@ -149,6 +152,10 @@ def begin_and_end(header: Header) -> tuple[int | None, int | None]:
     added: list[int | None] = []
     for name, default in (("bos", rule.begins), ("eos", False)):
         is_added = header.metadata.get(f"tokenizer.ggml.add_{name}_token", default)
+        if not isinstance(is_added, bool):
+            raise InvalidModelFile(
+                f"It is {is_added!r}, not true or false.", NOT_OURS, f"tokenizer.ggml.add_{name}_token"
+            )
         if is_added and name not in ids:
             raise InvalidModelFile(
                 f"Each text gets the token {name!r}, and the file doesn't name it.", NOT_OURS, f"{name}_token_id"

@@ -59,6 +59,7 @@ def test_linear_scaling_is_kept_in_each_of_its_forms(tmp_path: Path, facts: dict
         {},
         {"llama.rope.scaling.type": "none", "llama.rope.scaling.factor": 4.0},
         {"llama.rope.scaling.type": "linear"},
+        {"llama.rope.scaling.type": "yarn"},
         {"llama.rope.scale_linear": 1.0, "llama.rope.dimension_count": HEAD},
     ],
 )
@@ -108,7 +109,8 @@ ASKS = {
     "a factor of attention alone": {"llama.rope.scaling.attn_factor": 1.2},
     "yarn's own corrections": YARN | {"llama.rope.scaling.yarn_beta_fast": 16.0},
     "yarn's logarithm": YARN | {"llama.rope.scaling.yarn_log_multiplier": 0.1},
-    "a yarn that stretches nothing": {"llama.rope.scaling.type": "yarn"},
+    "a yarn that shrinks": {"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 0.5},
+    "half a yes": {"tokenizer.ggml.add_bos_token": "no"},
     "a window": {"llama.attention.sliding_window": 128},
     "a scale of attention": {"llama.attention.scale": 0.1},
     "a scale of logits": {"llama.logit_scale": 0.5},
