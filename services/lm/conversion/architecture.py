@@ -99,7 +99,11 @@ def configuration_of(header: Header, dtype: str) -> dict[str, object]:
         "rope_theta": theta,
         **({"rope_scaling": scaling} if scaling else {}),
         "attention_bias": any(name.startswith("blk.0.attn_") and name.endswith(".bias") for name in names),
-        "mlp_bias": any(name.startswith("blk.0.ffn_") and name.endswith(".bias") for name in names),
+        **(
+            {"mlp_bias": True}
+            if any(name.startswith("blk.0.ffn_") and name.endswith(".bias") for name in names)
+            else {}
+        ),
         "tie_word_embeddings": "output.weight" not in names,
         "dtype": dtype,
     }

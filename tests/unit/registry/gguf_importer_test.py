@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import FailedPrecondition, InvalidArgument
 from services.registry.domain.model import ModelVersionKind
 from services.registry.importers.gguf import GgufImporter
@@ -95,3 +96,14 @@ async def test_a_second_part_that_changes_meanwhile_is_seen(tmp_path: Path) -> N
     parts[1].write_bytes(parts[1].read_bytes())
     with pytest.raises(FailedPrecondition):
         await importer.write(source, tmp_path / "out", silent)
+
+
+async def test_a_template_for_functions_reaches_the_stored_model(tmp_path: Path) -> None:
+    file = write(tmp_path / "m.gguf", facts={"tokenizer.chat_template.tool_use": "for functions"})
+    await imported(file, tmp_path / "out")
+    await FolderFacts().facts_of(tmp_path / "out", ModelVersionKind.BASE)
+    stored = await ArtifactStore((tmp_path / "artifacts").as_uri()).put_tree(tmp_path / "out")
+    (kept,) = (tmp_path / "artifacts").rglob("tool_use.jinja")
+    assert kept.read_text() == "for functions"
+    assert kept.parent.name == "additional_chat_templates"
+    assert stored.size_bytes > 0
