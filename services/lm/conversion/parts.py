@@ -11,8 +11,8 @@ from services.lm.conversion.header import MAX_TENSORS, Header, read_header
 from services.lm.errors import InvalidModelFile
 
 MAX_PARTS: Final = 1024
-_NAME: Final = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
-_PIECE: Final = re.compile(r".+\.gguf[.-](part[-_]?\w+|split[-_]?\w+|\d{2,3})|.+\.part\d+of\d+")
+_NAME: Final = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})\.gguf")
+_PIECE: Final = re.compile(r".+\.gguf[.-](part[-_]?\w+|split[-_]?\w+|[0-9]{2,3})|.+\.part[0-9]+of[0-9]+")
 _SPLIT_KEYS: Final = ("split.no", "split.count", "split.tensors.count")
 # Number and count, as files that are whole say it.
 _WHOLE: Final = ((None, None), (None, 0), (None, 1), (0, 0), (0, 1))
@@ -27,13 +27,16 @@ def read_model(path: Path) -> Header:
     Raises:
         InvalidModelFile: A file is damaged, a part is missing, or the files do not belong together.
     """
-    if _PIECE.fullmatch(path.name):
+    try:
+        header = read_header(path)
+    except InvalidModelFile as error:
+        if not _PIECE.fullmatch(path.name):
+            raise
         raise InvalidModelFile(
             "By its name the file is a piece that was cut off a larger file.",
             "Join the pieces in order (`cat PIECES > model.gguf`), then import the result.",
             path.name,
-        )
-    header = read_header(path)
+        ) from error
     number, count, total = _announced(header, path)
     if count == 1:
         return header
