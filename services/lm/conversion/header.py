@@ -33,8 +33,9 @@ Value = Scalar | list[Scalar]
 
 @dataclass(frozen=True)
 class Tensor:
-    """Where one tensor lies: `shape` outermost dimension first, `offset` from the start of the file, in bytes."""
+    """Where one tensor lies: `shape` outermost dimension first, `offset` from the start of `file`, in bytes."""
 
+    file: Path
     name: str
     shape: tuple[int, ...]
     kind: int
@@ -50,11 +51,15 @@ class Tensor:
         return count
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Header:
-    """What a GGUF file says about itself; every length and offset in it has been checked against the file."""
+    """What a GGUF says about itself; every length and offset in it has been checked against the file.
 
-    version: int
+    Attributes:
+        files: The file, or all parts of a model that is split over several, in order; `file_bytes` long together.
+    """
+
+    files: tuple[Path, ...]
     file_bytes: int
     metadata: dict[str, Value] = field(repr=False)
     tensors: tuple[Tensor, ...] = field(repr=False)
@@ -68,6 +73,14 @@ class Header:
 
 
 _ASK_AGAIN: Final = "Fetch the file again from a source you trust, or ask its author for a valid one."
+_OLD_FORM: Final = ("This is an older GGML file, from before GGUF.", "Fetch the model as GGUF, or as a folder.")
+_OTHER_FORMS: Final = {
+    b"vers": ("This is a Git LFS pointer, not the model.", "Run `git lfs pull`, or download the file itself."),
+    b"<!DO": ("This is a web page, not a model.", "Download the file itself, not the page that shows it."),
+    b"lmgg": _OLD_FORM,
+    b"fmgg": _OLD_FORM,
+    b"tjgg": _OLD_FORM,
+}
 
 
 class _Reader:
@@ -143,17 +156,19 @@ def read_header(path: Path) -> Header:
     file_bytes = path.stat().st_size
     with path.open("rb", buffering=1 << 20) as stream:
         reader = _Reader(stream, file_bytes)
-        version, num_tensors, num_keys = _preamble(reader)
+        num_tensors, num_keys = _preamble(reader)
         metadata = _metadata(reader, num_keys)
         announced = [_tensor_entry(reader) for _ in range(num_tensors)]
     alignment = _alignment(metadata)
     start = -(-reader.position // alignment) * alignment
-    return Header(version, file_bytes, metadata, _placed(announced, start, alignment, file_bytes))
+    return Header((path,), file_bytes, metadata, _placed(path, announced, start, alignment, file_bytes))
 
 
-def _preamble(reader: _Reader) -> tuple[int, int, int]:
-    if reader.take(4) != b"GGUF":
-        raise InvalidModelFile("This is not a GGUF file.", "Choose a file that ends in .gguf.", "byte 0")
+def _preamble(reader: _Reader) -> tuple[int, int]:
+    begin = reader.take(4)
+    if begin != b"GGUF":
+        problem, next_step = _OTHER_FORMS.get(begin, ("This is not a GGUF file.", "Choose a file that ends in .gguf."))
+        raise InvalidModelFile(problem, next_step, "byte 0")
     version, num_tensors, num_keys = reader.unsigned(4), reader.unsigned(8), reader.unsigned(8)
     if version not in (2, 3):
         raise reader.refuse(f"GGUF version {version} is not supported, only 2 and 3 are.")
@@ -161,7 +176,7 @@ def _preamble(reader: _Reader) -> tuple[int, int, int]:
         raise reader.refuse(f"{num_tensors} tensors are announced, more than the {MAX_TENSORS} allowed.")
     if num_keys > MAX_KEYS:
         raise reader.refuse(f"{num_keys} keys are announced, more than the {MAX_KEYS} allowed.")
-    return version, num_tensors, num_keys
+    return num_tensors, num_keys
 
 
 def _metadata(reader: _Reader, num_keys: int) -> dict[str, Value]:
@@ -191,7 +206,7 @@ def _alignment(metadata: dict[str, Value]) -> int:
 
 
 def _placed(
-    announced: list[tuple[str, tuple[int, ...], int, int]], start: int, alignment: int, file_bytes: int
+    path: Path, announced: list[tuple[str, tuple[int, ...], int, int]], start: int, alignment: int, file_bytes: int
 ) -> tuple[Tensor, ...]:
     """The tensors with absolute offsets, each known to lie inside the file and none on top of another."""
     tensors: dict[str, Tensor] = {}
@@ -206,7 +221,7 @@ def _placed(
             raise InvalidModelFile(
                 f"It would end at byte {start + offset + num_bytes}, the file has {file_bytes}.", _ASK_AGAIN, place
             )
-        tensors[name] = Tensor(name, shape, kind, start + offset, num_bytes)
+        tensors[name] = Tensor(path, name, shape, kind, start + offset, num_bytes)
     _check_no_overlap(list(tensors.values()))
     return tuple(tensors.values())
 

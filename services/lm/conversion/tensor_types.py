@@ -9,6 +9,7 @@ from services.lm.errors import InvalidModelFile
 F32: Final = 0
 F16: Final = 1
 BF16: Final = 30
+NVFP4: Final = 40
 
 # Source: the block structures in ggml-common.h; only types that the gguf package can dequantise are listed.
 _BLOCKS: Final[dict[int, tuple[str, int, int]]] = {
@@ -37,6 +38,7 @@ _BLOCKS: Final[dict[int, tuple[str, int, int]]] = {
     34: ("TQ1_0", 256, 54),
     35: ("TQ2_0", 256, 66),
     39: ("MXFP4", 32, 17),
+    NVFP4: ("NVFP4", 64, 36),
 }
 _MAX_ELEMENTS: Final = 1 << 40
 

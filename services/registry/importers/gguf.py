@@ -1,4 +1,4 @@
-"""Imports of GGUF files: the header is checked, then the weights are converted, each in a limited process."""
+"""Imports of GGUF models: the headers are checked, then the weights are converted, each in a limited process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from services.chassis.artifacts import Artifact
 from services.chassis.errors import InvalidArgument
+from services.lm.conversion.parts import part_files
 from services.registry.domain.identifiers import shown
 from services.registry.domain.model_import import InspectedSource
 from services.registry.importers import source_files
@@ -25,31 +26,36 @@ _LEAST_SECONDS = 60
 
 
 class GgufImporter:
-    """Turns one GGUF file into a folder of safetensors with tokenizer and chat template."""
+    """Turns a GGUF model, in one file or in several, into a folder of safetensors with tokenizer and chat template."""
 
     def __init__(self, roots: tuple[Path, ...] = ()) -> None:
         self._roots = roots
 
     def locate(self, value: str) -> Path:
-        """Return the real path of a readable regular file."""
-        path = source_files.locate(value, _FIELD, self._roots)
-        if not path.is_file():
-            raise InvalidArgument(f"{shown(value)} is not a regular file.", "Name one GGUF file.", field=_FIELD)
-        source_files.check_readable(path, _FIELD)
+        """Return the real path of a readable regular file; a part keeps its name, and the others are checked too."""
+        real = self._file(value)
+        # Where links lead to files that are named by what they hold, only the link tells which part it is.
+        named = Path(value).parent.resolve() / Path(value).name
+        path = named if len(part_files(named)) > 1 else real
+        for part in part_files(path):
+            if part.is_symlink() or part.exists():
+                self._file(str(part))
         return path
 
     async def inspect(self, path: Path) -> InspectedSource:
-        """Check header and metadata."""
+        """Check headers and metadata."""
         answer = await ask(_CONVERSION, ("inspect", str(path)))
-        return source_files.inspected(path, (path,), int(answer["num_parameters"]) * _BYTES_PER_PARAMETER)
+        files = tuple(path.with_name(name) for name in answer["files"])
+        return source_files.inspected(files[0], files, int(answer["num_parameters"]) * _BYTES_PER_PARAMETER)
 
     async def identify(self, source: InspectedSource, progress: Progress) -> Artifact:
-        """Return the file's URI, digest and size."""
+        """Return the URI of the file or the first part, and the digest and size of all."""
         digests = await source_files.digests_of(source, progress)
-        return Artifact(source.path.as_uri(), f"sha256:{digests[source.path.name]}", source.size_bytes)
+        whole = f"sha256:{digests[source.path.name]}" if len(digests) == 1 else source_files.folder_digest(digests)
+        return Artifact(source.path.as_uri(), whole, source.size_bytes)
 
     async def write(self, source: InspectedSource, out: Path, progress: Progress) -> None:
-        """Convert the file to the new folder `out`; progress is in bytes of the file."""
+        """Convert the model to the new folder `out`; progress is in bytes of its files."""
 
         async def tell(line: dict[str, Any]) -> None:
             check(line)
@@ -60,6 +66,13 @@ class GgufImporter:
         await run_limited(_CONVERSION, ("gguf", str(source.path), str(out)), _limits(source.written_bytes), tell)
         await ask_tokenizer(out)
         source_files.check_unchanged(source)
+
+    def _file(self, value: str) -> Path:
+        path = source_files.locate(value, _FIELD, self._roots)
+        if not path.is_file():
+            raise InvalidArgument(f"{shown(value)} is not a regular file.", "Name one GGUF file.", field=_FIELD)
+        source_files.check_readable(path, _FIELD)
+        return path
 
 
 def _limits(written_bytes: int) -> Limits:

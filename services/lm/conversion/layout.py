@@ -1,0 +1,173 @@
+"""Where each tensor of a GGUF goes in the folder form; a tensor that is missing, or that nobody uses, is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from services.lm.conversion.architecture import Dimensions, dimensions_of
+from services.lm.conversion.header import Header, Tensor
+from services.lm.conversion.metadata import OTHER_MODEL, check_metadata
+from services.lm.conversion.positions import FREQUENCIES
+from services.lm.conversion.tensor_types import F32, NVFP4
+from services.lm.errors import InvalidModelFile
+
+Shape = tuple[int, ...]
+
+_FETCH_AGAIN: Final = "Fetch the file again."
+_ATTENTION_BIASES: Final = ("attn_q.bias", "attn_k.bias", "attn_v.bias", "attn_output.bias")
+_FEED_FORWARD_BIASES: Final = ("ffn_gate.bias", "ffn_up.bias", "ffn_down.bias")
+# By architecture: the groups of biases that its class in transformers has whole or not at all.
+_BIASES: Final = {
+    "llama": (_ATTENTION_BIASES, _FEED_FORWARD_BIASES),
+    "qwen2": (_ATTENTION_BIASES[:3],),
+    "qwen3": (_ATTENTION_BIASES,),
+}
+_ALWAYS_BIASED: Final = "qwen2"
+_HEAD_NORMS: Final = ("attn_q_norm.weight", "attn_k_norm.weight")
+_NORMED_HEADS: Final = "qwen3"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a GGUF tensor goes.
+
+    Attributes:
+        name: Its new name.
+        shape: The shape that it must have.
+        rotary_heads: The heads to un-interleave (0: none).
+        scale: The tensor of one number that it is multiplied by.
+    """
+
+    name: str
+    shape: Shape
+    rotary_heads: int = 0
+    scale: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What becomes of the tensors.
+
+    Attributes:
+        targets: By GGUF name, in the file's order: where it goes.
+        zeros: By new name: the shapes of biases that the file leaves out and the model's class has.
+    """
+
+    targets: dict[str, Target] = field(default_factory=dict)
+    zeros: dict[str, Shape] = field(default_factory=dict)
+
+
+def layout_of(header: Header) -> Layout:
+    """Where each tensor goes; exactly the tensors of the file, each of the right shape.
+
+    Raises:
+        InvalidModelFile: A tensor is missing, unknown, or has another shape than the metadata announces.
+    """
+    sizes, architecture = dimensions_of(header), check_metadata(header)
+    tensors = {tensor.name: tensor for tensor in header.tensors}
+    table = (sizes.vocabulary, sizes.hidden)
+    layout = Layout(
+        {
+            "token_embd.weight": Target("model.embed_tokens.weight", table),
+            "output_norm.weight": Target("model.norm.weight", (sizes.hidden,)),
+        }
+    )
+    if "output.weight" in tensors:
+        layout.targets["output.weight"] = Target("lm_head.weight", table)
+    _add_layers(layout, tensors, sizes, architecture)
+    for name, target in layout.targets.items():
+        _check_shape(name, target, tensors)
+    extras = [name for name in tensors if name not in layout.targets and name != FREQUENCIES]
+    used = _add_scales(layout, extras, tensors)
+    unknown = next((name for name in extras if name not in used), None)
+    if unknown is not None:
+        raise _unknown(unknown, sizes)
+    return Layout({name: layout.targets[name] for name in tensors if name in layout.targets}, layout.zeros)
+
+
+def _add_layers(layout: Layout, tensors: dict[str, Tensor], sizes: Dimensions, architecture: str) -> None:
+    parts = _parts(sizes, architecture == "llama")
+    optional = _ATTENTION_BIASES + _FEED_FORWARD_BIASES + (() if architecture == _NORMED_HEADS else _HEAD_NORMS)
+    stored = [part for part in parts if part not in optional]
+    zeros: list[str] = []
+    for group in _BIASES[architecture]:
+        present = [part for part in group if any(f"blk.{layer}.{part}" in tensors for layer in range(sizes.layers))]
+        stored += present
+        if present or architecture == _ALWAYS_BIASED:
+            zeros += [part for part in group if part not in present]
+    for layer in range(sizes.layers):
+        for part in stored:
+            target = parts[part]
+            layout.targets[f"blk.{layer}.{part}"] = Target(
+                f"model.layers.{layer}.{target.name}", target.shape, target.rotary_heads
+            )
+        layout.zeros.update({f"model.layers.{layer}.{parts[part].name}": parts[part].shape for part in zeros})
+
+
+def _check_shape(name: str, target: Target, tensors: dict[str, Tensor]) -> None:
+    if name not in tensors:
+        raise InvalidModelFile("The tensor is missing.", _FETCH_AGAIN, f"tensor {name!r}")
+    if tensors[name].shape != target.shape:
+        raise InvalidModelFile(
+            f"Its shape is {tensors[name].shape}, the metadata asks for {target.shape}.",
+            _FETCH_AGAIN,
+            f"tensor {name!r}",
+        )
+
+
+def _add_scales(layout: Layout, extras: list[str], tensors: dict[str, Tensor]) -> set[str]:
+    """Fold tensors of one number into the weights that they multiply; return their names.
+
+    An `input_scale` only says how to round what is multiplied, where a device multiplies in four bits.
+    """
+    used = set()
+    for name in extras:
+        stem, _, suffix = name.rpartition(".")
+        weight = f"{stem}.weight"
+        is_matrix = weight in layout.targets and len(layout.targets[weight].shape) == 2 and stem != "token_embd"
+        if suffix not in ("scale", "input_scale") or not is_matrix:
+            continue
+        scale, target = tensors[name], layout.targets[weight]
+        if scale.shape != (1,) or scale.kind != F32 or (stem == "output" and tensors[weight].kind != NVFP4):
+            raise InvalidModelFile("It is no scale of a known form.", OTHER_MODEL, f"tensor {name!r}")
+        if suffix == "scale":
+            layout.targets[weight] = Target(target.name, target.shape, target.rotary_heads, scale)
+        used.add(name)
+    return used
+
+
+def _unknown(name: str, sizes: Dimensions) -> InvalidModelFile:
+    place = f"tensor {name[:80]!r}"
+    layer = name.split(".")[1] if name.startswith("blk.") else ""
+    if layer.isdecimal() and int(layer) >= sizes.layers:
+        return InvalidModelFile(f"Only {sizes.layers} layers are announced.", _FETCH_AGAIN, place)
+    if "_exps" in name or "ffn_gate_inp" in name:
+        return InvalidModelFile("The model is a mixture of experts, which is not supported.", OTHER_MODEL, place)
+    return InvalidModelFile("The model has a tensor of an unknown purpose.", OTHER_MODEL, place)
+
+
+def _parts(sizes: Dimensions, rotary: bool) -> dict[str, Target]:
+    hidden, feed = sizes.hidden, sizes.feed_forward
+    queries, keys = sizes.heads * sizes.head, sizes.kv_heads * sizes.head
+    q_heads, k_heads = (sizes.heads, sizes.kv_heads) if rotary else (0, 0)
+    return {
+        "attn_norm.weight": Target("input_layernorm.weight", (hidden,)),
+        "ffn_norm.weight": Target("post_attention_layernorm.weight", (hidden,)),
+        "attn_q.weight": Target("self_attn.q_proj.weight", (queries, hidden), q_heads),
+        "attn_k.weight": Target("self_attn.k_proj.weight", (keys, hidden), k_heads),
+        "attn_v.weight": Target("self_attn.v_proj.weight", (keys, hidden)),
+        "attn_q.bias": Target("self_attn.q_proj.bias", (queries,), q_heads),
+        "attn_k.bias": Target("self_attn.k_proj.bias", (keys,), k_heads),
+        "attn_v.bias": Target("self_attn.v_proj.bias", (keys,)),
+        "attn_output.bias": Target("self_attn.o_proj.bias", (hidden,)),
+        "attn_q_norm.weight": Target("self_attn.q_norm.weight", (sizes.head,)),
+        "attn_k_norm.weight": Target("self_attn.k_norm.weight", (sizes.head,)),
+        "attn_output.weight": Target("self_attn.o_proj.weight", (hidden, queries)),
+        "ffn_gate.weight": Target("mlp.gate_proj.weight", (feed, hidden)),
+        "ffn_up.weight": Target("mlp.up_proj.weight", (feed, hidden)),
+        "ffn_down.weight": Target("mlp.down_proj.weight", (hidden, feed)),
+        "ffn_gate.bias": Target("mlp.gate_proj.bias", (feed,)),
+        "ffn_up.bias": Target("mlp.up_proj.bias", (feed,)),
+        "ffn_down.bias": Target("mlp.down_proj.bias", (hidden,)),
+    }

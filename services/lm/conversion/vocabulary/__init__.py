@@ -1,0 +1,1 @@
+"""The tokens, the tokenizer and the chat templates that a GGUF file brings."""

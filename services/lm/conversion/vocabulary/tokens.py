@@ -1,0 +1,176 @@
+"""The tokens of a GGUF file: their texts and kinds, which of them are special, and where a text begins and ends.
+
+Source: what llama.cpp's `llama-vocab.cpp` makes of the metadata, also where they say nothing.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from services.lm.conversion.header import Header
+from services.lm.conversion.vocabulary.pre_tokenizers import splitting_rule
+from services.lm.errors import InvalidModelFile
+
+NOT_OURS: Final = "Import the model as a Hugging Face folder, which brings its own tokenizer files."
+
+UNKNOWN: Final = 2
+CONTROL: Final = 3
+USER_DEFINED: Final = 4
+_ID_KEYS: Final = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding", "eot": "eot", "eom": "eom"}
+# Whatever kind a file gives them.
+_ENDS_BY_TEXT: Final = (
+    *("<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>"),
+    *("<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>"),
+    *("<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>", "<｜end▁of▁sentence｜>", "[e~["),
+)
+_SHOWN_BY_TEXT: Final = ("<|channel|>", "<|message|>", "<|start|>", "<|constrain|>")
+
+
+def check_vocabulary(header: Header) -> None:
+    """Pass when the tokenizer can be rebuilt so that it gives llama.cpp's ids, and answers can end.
+
+    Raises:
+        InvalidModelFile: It can't.
+    """
+    splitting_rule(header.text("tokenizer.ggml.pre"))
+    count = len(token_texts(header))
+    announced = header.metadata.get(f"{header.text('general.architecture')}.vocab_size", count)
+    if announced != count:
+        raise InvalidModelFile(
+            f"{announced} tokens are announced, the vocabulary has {count}.", NOT_OURS, "tokenizer.ggml.tokens"
+        )
+    named_tokens(header)
+    texts(header, "tokenizer.ggml.merges")
+    begin_and_end(header)
+    if not end_ids(header):
+        raise InvalidModelFile("No token is named that ends an answer.", NOT_OURS, "tokenizer.ggml.eos_token_id")
+
+
+def tokenizer_kind(header: Header) -> str:
+    """The tokenizer's kind and pre-tokenizer, for example `gpt2/smollm`."""
+    return f"{header.text('tokenizer.ggml.model')}/{header.text('tokenizer.ggml.pre') or 'default'}"
+
+
+@lru_cache(maxsize=2)
+def token_texts(header: Header) -> tuple[str, ...]:
+    """The text of each token, by id.
+
+    Raises:
+        InvalidModelFile: The vocabulary is not one of byte-level BPE, or has a token twice.
+    """
+    model = header.text("tokenizer.ggml.model")
+    if model != "gpt2":
+        kind = _OTHER_KINDS.get(model, "unknown")
+        raise InvalidModelFile(
+            f"The tokenizer {model[:40]!r} ({kind}) is not supported, only byte-level BPE ('gpt2') is.",
+            NOT_OURS,
+            "tokenizer.ggml.model",
+        )
+    stored = enumerate(texts(header, "tokenizer.ggml.tokens"))
+    tokens = tuple(text or f"[EMPTY_{index}]" for index, text in stored)
+    if len(set(tokens)) != len(tokens):
+        raise InvalidModelFile("A token appears twice.", NOT_OURS, "tokenizer.ggml.tokens")
+    return tokens
+
+
+_OTHER_KINDS: Final = {
+    "llama": "SentencePiece",
+    "bert": "WordPiece",
+    "t5": "Unigram",
+    "rwkv": "RWKV",
+    "plamo2": "PLaMo-2",
+    "gemma4": "SentencePiece-like BPE",
+    "no_vocab": "none",
+    "none": "none",
+}
+
+
+def token_kinds(header: Header) -> dict[str, int]:
+    """The kind of each token that is found in a text before anything else: UNKNOWN, CONTROL or USER_DEFINED."""
+    tokens = token_texts(header)
+    kinds = header.metadata.get("tokenizer.ggml.token_type", [])
+    if not isinstance(kinds, list) or len(kinds) not in (0, len(tokens)):
+        raise InvalidModelFile("There is not one type per token.", NOT_OURS, "tokenizer.ggml.token_type")
+    special = {
+        token: int(kind) for token, kind in zip(tokens, kinds, strict=False) if kind in (UNKNOWN, CONTROL, USER_DEFINED)
+    }
+    known = set(tokens)
+    special |= {token: CONTROL for token in _ENDS_BY_TEXT if token in known}
+    return special | {token: USER_DEFINED for token in _SHOWN_BY_TEXT if token in known}
+
+
+def special_ids(header: Header) -> dict[str, int]:
+    """The ids of the special tokens that the file names, of `bos eos unk pad eot eom`, each inside the vocabulary."""
+    count = len(token_texts(header))
+    ids = {}
+    for name, key in _ID_KEYS.items():
+        value = header.metadata.get(f"tokenizer.ggml.{key}_token_id")
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
+            raise InvalidModelFile(f"The id {value!r} is not in the vocabulary.", NOT_OURS, f"{key}_token_id")
+        ids[name] = value
+    return ids
+
+
+def named_tokens(header: Header) -> dict[str, str]:
+    """The texts of the tokens `bos eos unk pad` that the file names.
+
+    Raises:
+        InvalidModelFile: The first two are ordinary tokens to the file, which every library takes for special ones.
+    """
+    tokens, kinds = token_texts(header), token_kinds(header)
+    names = {name: tokens[index] for name, index in special_ids(header).items() if name in ("bos", "eos", "unk", "pad")}
+    ordinary = next((name for name in ("bos", "eos") if names.get(name) and names[name] not in kinds), None)
+    if ordinary is not None:
+        raise InvalidModelFile(
+            f"The token {names[ordinary][:40]!r} is named as {ordinary!r}, and by its type it is an ordinary one.",
+            NOT_OURS,
+            "tokenizer.ggml.token_type",
+        )
+    return {name: token for name, token in names.items() if token in kinds}
+
+
+def end_ids(header: Header) -> list[int]:
+    """The ids that end an answer: those that the file names, then those that end one by their text."""
+    ids = special_ids(header)
+    named = [ids[name] for name in ("eos", "eot", "eom") if name in ids]
+    known = {token: index for index, token in enumerate(token_texts(header))}
+    by_text = [known[token] for token in _ENDS_BY_TEXT if token in known]
+    return list(dict.fromkeys(named + by_text))
+
+
+def begin_and_end(header: Header) -> tuple[int | None, int | None]:
+    """The ids that are put before and after each text, None where none is.
+
+    Raises:
+        InvalidModelFile: One is asked for, and the file doesn't name it.
+    """
+    rule = splitting_rule(header.text("tokenizer.ggml.pre"))
+    ids = special_ids(header)
+    added: list[int | None] = []
+    for name, default in (("bos", rule.begins), ("eos", False)):
+        is_added = header.metadata.get(f"tokenizer.ggml.add_{name}_token", default)
+        if not isinstance(is_added, bool):
+            raise InvalidModelFile(
+                f"It is {is_added!r}, not true or false.", NOT_OURS, f"tokenizer.ggml.add_{name}_token"
+            )
+        if is_added and name not in ids:
+            raise InvalidModelFile(
+                f"Each text gets the token {name!r}, and the file doesn't name it.", NOT_OURS, f"{name}_token_id"
+            )
+        added.append(ids[name] if is_added else None)
+    return added[0], added[1]
+
+
+def texts(header: Header, key: str) -> list[str]:
+    """The list of strings under `key`.
+
+    Raises:
+        InvalidModelFile: There is none.
+    """
+    value = header.metadata.get(key)
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+        raise InvalidModelFile("The list of strings is missing.", NOT_OURS, key)
+    return value  # type: ignore[return-value]
