@@ -23,7 +23,7 @@ class LoopOptions:
     """What decides, and when to give up."""
 
     suite: Annotated[str, typer.Option(help="A suite version, or a suite for its newest.")] = "roo_xml/core"
-    prompt_size: Annotated[str, typer.Option(help="compact or full.")] = "compact"
+    prompt_size: Annotated[str, typer.Option(help="A size that the protocol has, such as full; else compact.")] = ""
     goal: Annotated[list[str] | None, typer.Option(help="METRIC=RATE, else conforming_rate=0.8; repeatable.")] = None
     rounds: Annotated[int, typer.Option(help="Most rounds of training.")] = 1
     minutes: Annotated[float, typer.Option(help="Most minutes in all; 0 means no bound.")] = 0.0
