@@ -20,8 +20,8 @@ from services.protocols.suites.balance import category_of
 from services.protocols.suites.overlap import Contents
 
 NUM_VALIDATION_EXAMPLES = 26
-# About 2,500 tokens behind the prompt that all rows share: more would take most of a training step for itself.
-_MAX_CHARACTERS = 7_500
+# Some 2,000 tokens behind the prompt that all rows share: more would take most of a training step for itself.
+_MAX_CHARACTERS = 4_000
 # Larger than any dataset.
 _NEVER = 1 << 30
 
