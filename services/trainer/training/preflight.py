@@ -14,7 +14,7 @@ from services.lm.folders import check_model_folder
 from services.lm.loading import eos_ids_of, load_tokenizer
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.training.examples import BadExampleError, Dataset, read_dataset
-from services.trainer.training.sft import encode_one
+from services.trainer.training.sft import LongExampleError, encode_one
 
 _GENERATION_CONFIG = "generation_config.json"
 _MAX_LISTED = 10
@@ -24,7 +24,15 @@ _MAX_LISTED = 10
 class _Reader:
     tokenizer: PreTrainedTokenizerBase
     eos_ids: frozenset[int]
+    max_positions: int
     max_tokens: int
+
+
+@dataclass(frozen=True)
+class _Fault:
+    line: int
+    reason: str
+    num_tokens: int = 0
 
 
 def check_rows(plan: AttemptPlan) -> None:
@@ -34,15 +42,17 @@ def check_rows(plan: AttemptPlan) -> None:
         BadExampleError: One is not; the first is named with its line and the reason, the others with their lines.
         LmError: The model's text side cannot be used.
     """
-    dataset = read_dataset(Path(plan.dataset_file))
-    faults = list(_faults(dataset, _reader_of(plan)))
+    reader = _reader_of(plan)
+    faults = list(_faults(read_dataset(Path(plan.dataset_file)), reader))
     if not faults:
         return
-    (_, first), others = faults[0], [line for line, _ in faults[1:]]
-    if not others:
-        raise BadExampleError(first)
-    lines = ", ".join(map(str, others[:_MAX_LISTED])) + (" …" if len(others) > _MAX_LISTED else "")
-    raise BadExampleError(f"{first} {len(others)} more rows cannot be used (lines {lines}).")
+    sentences, others = [faults[0].reason], [str(fault.line) for fault in faults[1:]]
+    if longest := max(fault.num_tokens for fault in faults):
+        sentences.append(f"The longest row has {longest} tokens, the model's context {reader.max_positions}.")
+    if others:
+        lines = ", ".join(others[:_MAX_LISTED]) + " …" * (len(others) > _MAX_LISTED)
+        sentences.append(f"{len(others)} more rows cannot be used (lines {lines}).")
+    raise BadExampleError(" ".join(sentences))
 
 
 def _reader_of(plan: AttemptPlan) -> _Reader:
@@ -57,17 +67,19 @@ def _reader_of(plan: AttemptPlan) -> _Reader:
         raise InvalidModelFile(f"The model cannot be read ({error}).", "Fetch the files again.", str(folder)) from error
     max_positions = int(getattr(config, "max_position_embeddings", 1 << 30))
     max_tokens = min(plan.spec.max_tokens_per_pack, max_positions)
-    return _Reader(tokenizer, eos_ids_of(generation, config, tokenizer), max_tokens)
+    return _Reader(tokenizer, eos_ids_of(generation, config, tokenizer), max_positions, max_tokens)
 
 
-def _faults(dataset: Dataset, reader: _Reader) -> Iterator[tuple[int, str]]:
+def _faults(dataset: Dataset, reader: _Reader) -> Iterator[_Fault]:
     for example in dataset.train:
         try:
             encode_one(reader.tokenizer, example, eos_ids=reader.eos_ids, max_tokens=reader.max_tokens)
+        except LongExampleError as error:
+            yield _Fault(example.line, str(error), error.num_tokens)
         except BadExampleError as error:
-            yield example.line, str(error)
+            yield _Fault(example.line, str(error))
     for example in dataset.validation:
         try:
             encode_prompt(reader.tokenizer, example.messages[:-1], tools=example.tools)
         except LmError as error:
-            yield example.line, f"{example.place} cannot be asked: {error}"
+            yield _Fault(example.line, f"{example.place} cannot be asked: {error}")

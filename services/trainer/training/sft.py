@@ -17,6 +17,21 @@ from services.trainer.training.examples import BadExampleError, Example
 _LEAST_TRAINED_TOKENS = 2
 
 
+class LongExampleError(BadExampleError):
+    """A row has more tokens than a training step may have at once.
+
+    Attributes:
+        num_tokens: How many it has.
+    """
+
+    def __init__(self, example: Example, num_tokens: int, max_tokens: int) -> None:
+        super().__init__(
+            f"{example.place} has {num_tokens} tokens, the limit is {max_tokens}: drop it, choose a smaller prompt "
+            "size, or raise max_tokens_per_pack where the model's context allows it."
+        )
+        self.num_tokens = num_tokens
+
+
 @dataclass(frozen=True)
 class StepLoss:
     """What one worker's part of a step came to.
@@ -63,10 +78,7 @@ def encode_one(
     if len(encoded.ids) - encoded.trained_from < _LEAST_TRAINED_TOKENS:
         raise BadExampleError(f"{example.place} has an empty answer, so there is nothing to train: drop it.")
     if len(encoded.ids) > max_tokens:
-        raise BadExampleError(
-            f"{example.place} has {len(encoded.ids)} tokens, the limit is {max_tokens}: drop it, choose a smaller "
-            f"prompt size, or set max_tokens_per_pack to {len(encoded.ids)} where the model's context allows it."
-        )
+        raise LongExampleError(example, len(encoded.ids), max_tokens)
     return encoded
 
 

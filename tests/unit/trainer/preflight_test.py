@@ -52,7 +52,7 @@ def test_rows_that_can_be_trained_on_pass(tmp_path: Path) -> None:
         ),
         (
             [{"role": "assistant", "content": "x" * 7000}],
-            r"has 7\d+ tokens, the limit is 6144: .*max_tokens_per_pack to 7",
+            r"has 7\d+ tokens, the limit is 6144: .*max_tokens_per_pack",
         ),
     ],
 )
@@ -79,6 +79,18 @@ def test_further_rows_are_told_by_their_lines(tmp_path: Path) -> None:
         for place, row in enumerate(dataset_rows(6))
     ]
     with pytest.raises(BadExampleError, match=r"^Line 2 .* 2 more rows cannot be used \(lines 4, 6\)\.$"):
+        check(tmp_path, rows)
+
+
+def test_the_longest_row_says_how_far_the_limit_would_have_to_be_raised(tmp_path: Path) -> None:
+    lengths = (6500, 10, 7500, 7000)
+    rows = [
+        changed(row, {"role": "assistant", "content": "x" * length})
+        for row, length in zip(dataset_rows(4), lengths, strict=True)
+    ]
+    with pytest.raises(
+        BadExampleError, match=r"^Line 1 .* The longest row has 7[67]\d\d tokens, .* context 8192\. 2 more"
+    ):
         check(tmp_path, rows)
 
 
