@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
-from services.chassis.errors import Unimplemented
+from services.chassis.errors import FailedPrecondition, Unimplemented
 from services.chassis.jobs import JobEvent
+from services.feedback.datasets.composition import has_pool
 from services.feedback.domain.loop import Inputs, Loop
-from services.feedback.domain.spec import LoopSpec, checked
+from services.feedback.domain.spec import LoopSpec, checked, with_prompt_size
 from services.feedback.ports import LoopStore, Registry
+from services.protocols.profile import Profile, UnknownProfile, get_profile
 
 
 class FeedbackUseCases:
@@ -24,12 +26,14 @@ class FeedbackUseCases:
         Raises:
             InvalidArgument: A field of the spec is wrong.
             NotFound: The registry does not have the model or the suite.
+            FailedPrecondition: The suite's profile is unknown here, or has nothing to train on.
             AlreadyExists: The request id was used with another spec.
         """
         asked = checked(spec)
         known = await self._store.find(request_id)
         inputs = known.inputs if known else await self._resolve(asked)
-        return await self._store.create(request_id, asked, inputs)
+        profile = _profile_of(inputs.suite.profile_id)
+        return await self._store.create(request_id, with_prompt_size(asked, profile.prompt_sizes), inputs)
 
     async def get_loop(self, loop_id: str) -> Loop:
         """Return a loop.
@@ -79,6 +83,22 @@ class FeedbackUseCases:
     async def _resolve(self, asked: LoopSpec) -> Inputs:
         model_version_id = await self._registry.resolve_model(asked.model_version_id)
         return Inputs(model_version_id, await self._registry.resolve_suite(asked.test_suite_version_id))
+
+
+def _profile_of(profile_id: str) -> Profile:
+    try:
+        profile = get_profile(profile_id)
+    except UnknownProfile as error:
+        raise FailedPrecondition(
+            f"This release cannot drill the suite's protocol: {error}.", "Use a release that has that profile."
+        ) from error
+    if not (profile.categories or has_pool(profile)):
+        raise FailedPrecondition(
+            f"The profile {profile_id} has no training material, so a loop has nothing to teach.",
+            "Test with it alone, train on a dataset of your own, or choose a suite of another protocol.",
+            field="spec.test_suite_version_id",
+        )
+    return profile
 
 
 def _no_items() -> Unimplemented:

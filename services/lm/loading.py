@@ -77,7 +77,7 @@ def load(path: Path, *, dtype: str = "auto", adapter: Path | None = None, device
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
-        eos_ids=_eos_ids(model, tokenizer),
+        eos_ids=eos_ids_of(model.generation_config, model.config, tokenizer),
         max_positions=int(getattr(model.config, "max_position_embeddings", 1 << 30)),
         dtype=chosen,
         device=place,
@@ -147,9 +147,14 @@ def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
     return loaded
 
 
-def _eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+def eos_ids_of(*sources: object) -> frozenset[int]:
+    """The token ids that end an answer, as a model's configurations and its tokenizer name them.
+
+    Raises:
+        InvalidModelFile: None of them does.
+    """
     ids: set[int] = set()
-    for source in (model.generation_config, model.config, tokenizer):
+    for source in sources:
         value = getattr(source, "eos_token_id", None)
         ids |= {value} if isinstance(value, int) else set(value or ())
     if not ids:

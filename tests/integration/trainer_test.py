@@ -144,6 +144,7 @@ async def test_an_example_that_cannot_be_trained_on_fails_the_job_once_and_is_na
     job = await trainer.create(max_tokens_per_pack=128)
     ended, _ = await trainer.finished(job.training_job_id)
     assert ended.job.state == job_pb2.JOB_STATE_FAILED
-    assert "Example e0 has" in ended.job.error.problem and ended.job.error.next_step
+    assert "Line 1 of the dataset: Example e0 has" in ended.job.error.problem and ended.job.error.next_step
+    assert "11 more rows cannot be used" in ended.job.error.problem
     assert len(ended.attempts) == 1
     assert trainer.registry.registered == []

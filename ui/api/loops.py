@@ -40,7 +40,7 @@ class LoopBody(CreateBody):
 
     model_version_id: str = Field(examples=["smollm2-135m-instruct@1"])
     test_suite_version_id: str = Field(examples=["roo_xml/core@1"])
-    prompt_size: str = Field(default="", description='"compact" or "full"; empty means "compact".')
+    prompt_size: str = Field(default="", description='A size that the suite\'s profile has; empty means "compact".')
     goals: list[GoalBody] = Field(default_factory=lambda: [GoalBody(minimum=0.8)])
     budget: BudgetBody = Field(default_factory=BudgetBody)
     seed: int = 0

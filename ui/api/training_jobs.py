@@ -44,7 +44,7 @@ class TrainingSettings(Body):
     eval_steps: int = Field(default=0, description="Steps between measurements of adherence; 0: only at the end.")
     seed: int = 0
     num_workers: int = Field(default=0, description="Ray Train workers (1).")
-    max_tokens_per_pack: int = Field(default=0, description="Longest packed sequence in tokens (6144).")
+    max_tokens_per_pack: int = Field(default=0, description="Longest row and packed sequence in tokens (6144).")
 
 
 class TrainingJobBody(TrainingSettings, CreateBody):

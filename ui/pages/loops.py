@@ -144,7 +144,6 @@ def _spec(model: str | None, suite: str | None, *numbers: float | None) -> LoopS
     return LoopSpec(
         model_version_id=model,
         test_suite_version_id=suite,
-        prompt_size="compact",
         goals=[Goal(metric="conforming_rate", minimum=goal or 0.0)],
         budget=Budget(max_rounds=parts.whole(rounds), max_minutes=minutes or 0.0),
         num_examples=parts.whole(examples),

@@ -42,7 +42,10 @@ class GrpcEvaluator:
         request = verdict_pb2.ListVerdictsRequest(evaluation_id=evaluation_id, page_size=_PAGE_SIZE)
         while True:
             page = await persist(lambda: self._stub.ListVerdicts(request), self._patience_seconds)
-            found += [ProbeVerdict(verdict.case_id, verdict.tool, verdict.cause) for verdict in page.verdicts]
+            found += [
+                ProbeVerdict(verdict.case_id, verdict.tool, verdict.cause, verdict.category)
+                for verdict in page.verdicts
+            ]
             if not page.next_page_token:
                 return tuple(found)
             request.page_token = page.next_page_token

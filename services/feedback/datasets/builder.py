@@ -1,22 +1,31 @@
-"""Builds a dataset: the pool's reference answers, in proportion to what failed and never a case of the suite."""
+"""Builds a dataset: right answers to what failed, of the kinds that the suite is made of, never a case of the suite."""
 
 from __future__ import annotations
 
 import json
 import random
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.chassis.errors import FailedPrecondition
-from services.feedback.datasets.plan import NO_CAUSE, Share, apportion, plan
+from services.feedback.datasets.composition import Cell, cell_of, composition
+from services.feedback.datasets.drawing import Material, draw
+from services.feedback.datasets.examples import examples_of, num_answers
+from services.feedback.datasets.plan import NO_CAUSE, Result, Share, apportion_cells, plan
 from services.feedback.domain.work import ProbeVerdict
 from services.protocols.cases import Case, case_to_document
 from services.protocols.profile import Profile, Split
-from services.protocols.suites.overlap import find_overlaps
+from services.protocols.suites.balance import category_of
+from services.protocols.suites.overlap import Contents
 
 NUM_VALIDATION_EXAMPLES = 26
-_MAX_DRAWS = 6
+# Some 2,000 tokens behind the prompt that all rows share: more would take most of a training step for itself.
+_MAX_CHARACTERS = 4_000
+# Larger than any dataset.
+_NEVER = 1 << 30
+
+Labelled = list[tuple[Case, str]]
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class DatasetOrder:
         seed: Chooses the cases and their order.
         num_examples: Rows of the train split.
         verdicts: What became of the probe.
-        suite_cases: Cases that must not be in the dataset.
+        suite_cases: The suite's, whose kinds the rows have; none of them is in the dataset.
     """
 
     prompt_size: str
@@ -40,91 +49,124 @@ class DatasetOrder:
 
 @dataclass(frozen=True)
 class BuiltDataset:
-    """JSON lines, the plan that their train split follows, and how many drawn cases were too near to the suite."""
+    """JSON lines, what their train split holds, and how many drawn cases were too near to the suite."""
 
     content: bytes
     shares: tuple[Share, ...]
     num_replaced: int
 
 
+def probe_cases(profile: Profile, suite_cases: Sequence[Case], *, seed: int, count: int) -> list[Case]:
+    """Return cases of the split `probe`, made as the suite is, the kinds in turn.
+
+    Raises:
+        FailedPrecondition: There are too few that are not near to the suite.
+    """
+    material = Material(profile, _contents(profile, suite_cases), seed, "probe")
+    wanted = apportion_cells(count, composition(profile, suite_cases), seed=seed)
+    waiting: dict[str, list[Case]] = {}
+    for cell, cases in draw(material, wanted).cases.items():
+        waiting.setdefault(cell.kind, []).extend(cases)
+    most = max(map(len, waiting.values()), default=0)
+    return [cases[turn] for turn in range(most) for cases in waiting.values() if turn < len(cases)]
+
+
 def build(profile: Profile, order: DatasetOrder) -> BuiltDataset:
     """Return the dataset; equal orders give equal bytes.
 
+    A task of several answers makes a row for each of them, so the train split may be a few rows shorter than was asked.
+
     Raises:
-        FailedPrecondition: The pool has too few cases that are not in the suite.
+        FailedPrecondition: The material has too few cases that are not in the suite, or no task fits into the rows.
     """
-    shares = plan(order.verdicts, profile.tools, order.num_examples)
-    train, num_replaced = _draw(profile, order, _per_tool(shares), "train")
-    num_validation = min(NUM_VALIDATION_EXAMPLES, order.num_examples)
-    wanted = apportion(num_validation, dict.fromkeys(profile.tools, 1.0))
-    validation, num_replaced_too = _draw(profile, order, wanted, "validation")
+    parts = composition(profile, order.suite_cases)
+    results = [_result(profile, verdict) for verdict in order.verdicts]
+    shares = plan(results, parts, order.num_examples, seed=order.seed)
+    suite = _contents(profile, order.suite_cases)
+    train = draw(Material(profile, suite, order.seed, "train", num_answers, _MAX_CHARACTERS), _per_cell(shares))
+    if not train.cases:
+        raise FailedPrecondition(
+            f"No task of the suite's kinds can be taught in {order.num_examples} examples, one for each answer.",
+            "Ask for 20 examples or more.",
+        )
+    # Training asks the validation split's questions of one answer, in between and at its end.
+    asked = composition(profile, [case for case in order.suite_cases if case.max_turns == 1])
+    validation = draw(
+        Material(profile, suite, order.seed, "validation", _if_one_answer, _MAX_CHARACTERS),
+        apportion_cells(min(NUM_VALIDATION_EXAMPLES, order.num_examples), asked, seed=order.seed),
+    )
+    treated = _labelled(train.cases, shares)
     rows = [
-        *_rows(profile, order, _labelled(train, shares), "train"),
-        *_rows(profile, order, _labelled(validation, _main_causes(shares, wanted)), "validation"),
+        *_rows(profile, order, treated, "train"),
+        *_rows(profile, order, _labelled(validation.cases, _main_causes(shares)), "validation"),
     ]
     content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    return BuiltDataset(content.encode("utf-8"), shares, num_replaced + num_replaced_too)
+    num_replaced = train.num_replaced + validation.num_replaced
+    return BuiltDataset(content.encode("utf-8"), _shares_of(profile, treated), num_replaced)
 
 
-def _draw(
-    profile: Profile, order: DatasetOrder, wanted: Mapping[str, int], split: Split
-) -> tuple[dict[str, list[Case]], int]:
-    spare = dict.fromkeys(wanted, 0)
-    for _ in range(_MAX_DRAWS):
-        pool = [
-            case
-            for tool, count in wanted.items()
-            if count
-            for case in profile.generate_pool(order.seed, count + spare[tool], tools=(tool,), split=split)
-        ]
-        near = {
-            overlap.pool_case for overlap in find_overlaps(order.suite_cases, pool, closed_tools=profile.closed_tools)
-        }
-        fit: defaultdict[str, list[Case]] = defaultdict(list)
-        for case in pool:
-            if case.case_id not in near:
-                fit[case.tool].append(case)
-        short = {tool: count - len(fit[tool]) for tool, count in wanted.items() if len(fit[tool]) < count}
-        if not short:
-            return {tool: fit[tool][:count] for tool, count in wanted.items()}, len(near)
-        for tool, missing in short.items():
-            spare[tool] = 2 * (spare[tool] + missing)
-    raise FailedPrecondition(
-        f"The training pool has too few cases of {', '.join(sorted(short))} that are not near to the suite.",
-        "Ask for fewer examples.",
-    )
+def _contents(profile: Profile, cases: Sequence[Case]) -> Contents:
+    return Contents(cases, closed_tools=profile.closed_tools)
 
 
-def _per_tool(shares: Iterable[Share]) -> dict[str, int]:
-    counts: Counter[str] = Counter()
+def _result(profile: Profile, verdict: ProbeVerdict) -> Result:
+    return Result(cell_of(profile, verdict.category.partition(".")[0], verdict.tool), verdict.cause)
+
+
+def _if_one_answer(case: Case) -> int:
+    return _NEVER if case.solution else 1
+
+
+def _per_cell(shares: Sequence[Share]) -> dict[Cell, int]:
+    counts: dict[Cell, int] = {}
     for share in shares:
-        counts[share.tool] += share.count
-    return dict(counts)
+        counts[share.cell] = counts.get(share.cell, 0) + share.count
+    return counts
 
 
-def _labelled(cases: Mapping[str, Sequence[Case]], shares: Iterable[Share]) -> list[tuple[Case, str]]:
-    left = {tool: iter(drawn) for tool, drawn in cases.items()}
-    return [(next(left[share.tool]), share.cause) for share in shares for _ in range(share.count)]
-
-
-def _main_causes(shares: Sequence[Share], wanted: Mapping[str, int]) -> list[Share]:
-    main = {tool: Share(tool, NO_CAUSE, 0) for tool in wanted}
+def _main_causes(shares: Sequence[Share]) -> list[Share]:
+    main: dict[Cell, Share] = {}
     for share in shares:
-        main[share.tool] = max(main[share.tool], share, key=lambda known: known.count)
-    return [Share(tool, main[tool].cause, count) for tool, count in wanted.items()]
+        main[share.cell] = max(main.get(share.cell, share), share, key=lambda known: known.count)
+    return list(main.values())
 
 
-def _rows(
-    profile: Profile, order: DatasetOrder, labelled: list[tuple[Case, str]], split: Split
-) -> Iterable[dict[str, object]]:
-    random.Random(f"{order.seed}/{split}").shuffle(labelled)
+def _labelled(cases: Mapping[Cell, Sequence[Case]], shares: Sequence[Share]) -> Labelled:
+    """Say of each case which cause it treats: those of its cell one after the other, else the main one of its kind."""
+    waiting: dict[Cell, dict[str, int]] = {}
+    kinds: dict[str, Share] = {}
+    for share in shares:
+        waiting.setdefault(share.cell, {})[share.cause] = share.count
+        kinds[share.cell.kind] = max(kinds.get(share.cell.kind, share), share, key=lambda known: known.count)
+    labelled: Labelled = []
+    for cell, drawn in cases.items():
+        causes = waiting.get(cell) or {kinds[cell.kind].cause if cell.kind in kinds else NO_CAUSE: 0}
+        for case in drawn:
+            cause = next((cause for cause, count in causes.items() if count > 0), next(reversed(causes)))
+            causes[cause] -= num_answers(case)
+            labelled.append((case, cause))
+    return labelled
+
+
+def _shares_of(profile: Profile, labelled: Labelled) -> tuple[Share, ...]:
+    counts: Counter[tuple[Cell, str]] = Counter()
     for case, cause in labelled:
-        yield {
-            "example_id": case.case_id,
-            "split": split,
-            "cause": cause,
-            "tool": case.tool,
-            "profile_id": profile.id,
-            "messages": profile.example(case, order.prompt_size)["messages"],
-            "case": case_to_document(case),
-        }
+        counts[cell_of(profile, category_of(case), case.tool), cause] += num_answers(case)
+    return tuple(Share(cell, cause, count) for (cell, cause), count in counts.items())
+
+
+def _rows(profile: Profile, order: DatasetOrder, labelled: Labelled, split: Split) -> Iterator[dict[str, object]]:
+    shuffled = list(labelled)
+    random.Random(f"{order.seed}/{split}").shuffle(shuffled)
+    for case, cause in shuffled:
+        examples = examples_of(profile, case, order.prompt_size)
+        for turn, example in enumerate(examples, start=1):
+            yield {
+                "example_id": case.case_id if len(examples) == 1 else f"{case.case_id}.{turn}",
+                "split": split,
+                "cause": cause,
+                "tool": case.tool,
+                "profile_id": profile.id,
+                **example,
+                "case": case_to_document(case),
+            }

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from services.chassis.errors import InvalidArgument, Unimplemented
 
 METRICS = ("conforming_rate", "accepted_rate", "well_formed_rate")
-PROMPT_SIZES = ("compact", "full")
+DEFAULT_PROMPT_SIZE = "compact"
 # The wire writes floats that JSON lacks as these words.
 _NOT_NUMBERS = ("NaN", "Infinity", "-Infinity")
 
@@ -38,7 +38,7 @@ class LoopSpec:
     Attributes:
         model_version_id: The version to begin with.
         test_suite_version_id: The suite that decides.
-        prompt_size: One of `PROMPT_SIZES`.
+        prompt_size: One that the suite's profile has.
         goals: All must be met; the first one's metric decides which version is best.
         budget: When to give up.
         seed: Changes pool, probe, order and initialisation.
@@ -78,7 +78,7 @@ BOUNDS = {
 
 
 def checked(spec: LoopSpec) -> LoopSpec:
-    """Return the spec with every default filled in.
+    """Return the spec with every default filled in, that of the prompt's size apart.
 
     Raises:
         InvalidArgument: A field is wrong; the error names it.
@@ -87,19 +87,28 @@ def checked(spec: LoopSpec) -> LoopSpec:
     for name in ("model_version_id", "test_suite_version_id"):
         if not getattr(spec, name):
             raise _wrong(name, "is empty", "Name a version, or a model or suite for its newest version.")
-    if spec.prompt_size not in ("", *PROMPT_SIZES):
-        raise _wrong("prompt_size", f"is {spec.prompt_size[:40]!r}", f"Use {' or '.join(PROMPT_SIZES)}.")
     _check_goals(spec.goals)
     _check_minutes(spec.budget.max_minutes)
     _check_training(spec.training)
     return replace(
         spec,
-        prompt_size=spec.prompt_size or PROMPT_SIZES[0],
         budget=replace(spec.budget, max_rounds=_bounded("budget.max_rounds", spec.budget.max_rounds)),
         num_examples=_bounded("num_examples", spec.num_examples),
         num_probe_cases=_bounded("num_probe_cases", spec.num_probe_cases),
         max_new_tokens=_bounded("max_new_tokens", spec.max_new_tokens),
     )
+
+
+def with_prompt_size(spec: LoopSpec, prompt_sizes: Sequence[str]) -> LoopSpec:
+    """Return the spec with a prompt size that the profile has: the one asked for, else "compact", else the smallest.
+
+    Raises:
+        InvalidArgument: The profile has no such size.
+    """
+    default = DEFAULT_PROMPT_SIZE if DEFAULT_PROMPT_SIZE in prompt_sizes else prompt_sizes[0]
+    if spec.prompt_size not in ("", *prompt_sizes):
+        raise _wrong("prompt_size", f"is {spec.prompt_size[:40]!r}", f"Use {' or '.join(prompt_sizes)}.")
+    return replace(spec, prompt_size=spec.prompt_size or default)
 
 
 def to_document(spec: LoopSpec) -> dict[str, Any]:

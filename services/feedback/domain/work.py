@@ -75,8 +75,15 @@ class WorkState:
 
 @dataclass(frozen=True)
 class ProbeVerdict:
-    """What became of one case of the probe; `cause` is empty when the answer conforms."""
+    """What became of one case of the probe.
+
+    Attributes:
+        tool: The one that a right answer uses.
+        cause: Empty when the answer conforms.
+        category: Category of the case, its variety behind a dot.
+    """
 
     case_id: str
     tool: str
     cause: str
+    category: str = ""

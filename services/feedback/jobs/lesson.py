@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from services.feedback.datasets.builder import BuiltDataset, DatasetOrder, build
+from services.feedback.datasets.builder import BuiltDataset, DatasetOrder, build, probe_cases
 from services.feedback.datasets.plan import sentence
 from services.feedback.domain.rounds import Step
 from services.feedback.domain.rules import round_seed
@@ -21,7 +21,7 @@ _JSONL = "application/jsonl"
 
 
 class Probe:
-    """Finds out what a version fails at, on a seeded sample of the training pool."""
+    """Finds out what a version fails at, on a seeded sample of the material that its suite is made of."""
 
     def __init__(self, registry: Registry, artifacts: Artifacts, *, trials: TrialRunner, evaluator: Evaluator) -> None:
         self._registry = registry
@@ -41,11 +41,16 @@ class Probe:
         return evaluation_id
 
     async def _register(self, journal: Journal) -> str:
-        spec, profile_id = journal.spec, journal.inputs.suite.profile_id
-        seed = round_seed(spec.seed, journal.round.number)
-        cases = await asyncio.to_thread(get_profile(profile_id).probe_cases, seed, spec.num_probe_cases)
+        spec, suite = journal.spec, journal.inputs.suite
+        cases = await asyncio.to_thread(
+            probe_cases,
+            get_profile(suite.profile_id),
+            await self._registry.list_cases(suite.test_suite_version_id),
+            seed=round_seed(spec.seed, journal.round.number),
+            count=spec.num_probe_cases,
+        )
         artifact = await self._artifacts.put_bytes(suite_text(cases).encode("utf-8"), _JSONL)
-        registration = Registration(f"{profile_id}/probe", artifact, f"loop:{journal.loop_id}")
+        registration = Registration(f"{suite.profile_id}/probe", artifact, f"loop:{journal.loop_id}")
         suite_id = await self._registry.register_suite(journal.request_id("probe_suite"), registration)
         await journal.record(probe_test_suite_version_id=suite_id)
         return suite_id

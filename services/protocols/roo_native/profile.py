@@ -12,7 +12,7 @@ from services.protocols.roo.scenarios import Scenario
 from services.protocols.roo_native import cases, prompt
 from services.protocols.roo_native.client.replies import replies
 from services.protocols.roo_native.judge import judge
-from services.protocols.roo_native.parse import answer_from_text, with_calls_beside
+from services.protocols.roo_native.parse import answer_from_text, with_calls_beside, with_calls_in_text
 from services.protocols.roo_native.scenario_case import case_of
 from services.protocols.roo_native.tools import ALIASES, CLIENT_VERSION, DRILLED_TOOLS, OPT_IN_EDIT_TOOLS, TOOLS
 from services.protocols.roo_native.turn import take_turn
@@ -51,6 +51,10 @@ class RooNative(RooProfile):
     def read_answer(self, text: str, finish_reason: FinishReason = "stop") -> Answer:
         """Return the answer that a model gave as text, with the calls that its template writes into it."""
         return answer_from_text(text, finish_reason)
+
+    def as_written(self, answer: Answer, prompt_size: str) -> Answer:
+        """Return the answer with its calls in the text in the size `compact`, which offers no functions."""
+        return with_calls_in_text(answer) if prompt_size == "compact" else answer
 
     def take_turn(self, state: ClientState, answer: Answer) -> TurnOutcome:
         """Do what the client does with `answer`."""

@@ -24,6 +24,13 @@ CLOSED_TOOLS = frozenset(("fetch_instructions",))
 """Tools whose arguments come from a short list that the prompt prints, so that different tasks share them."""
 
 
+_MAX_MISSES = 2_000
+
+
+class PoolExhausted(ValueError):
+    """The pool has no further case of a tool."""
+
+
 def core_suite() -> Suite:
     """Return `roo_xml/core` version 1."""
     return stored_suites(__package__, "roo_xml")[0]
@@ -47,6 +54,10 @@ def generate_pool(
     """Yield `count` pool cases of one split, the tools in turn.
 
     The split of a case follows from its call, so no call is in two splits, whatever the seed.
+
+    Raises:
+        ValueError: none of `tools` is a tool of the pool.
+        PoolExhausted: a tool has no further case that differs from those before.
     """
     chosen = [tool for tool in DRILLED_TOOLS if tools is None or tool in tools]
     if not chosen:
@@ -62,13 +73,15 @@ def probe_cases(seed: int, count: int = MAX_PROBE_CASES) -> list[Case]:
 
 
 def _endless(seed: int, tool: str, split: Split) -> Iterator[Case]:
-    stock, seen, index = load_stock("pool"), set[str](), 0
-    while True:
+    stock, seen, index, misses = load_stock("pool"), set[str](), 0, 0
+    while misses < _MAX_MISSES:
         case = _pool_case(stock, seed, tool, index)
-        index += 1
+        index, misses = index + 1, misses + 1
         if split_of(case) == split and case.task not in seen:
             seen.add(case.task)
+            misses = 0
             yield case
+    raise PoolExhausted(f"the pool has no further case of {tool}")
 
 
 def _pool_case(stock: Stock, seed: int, tool: str, index: int) -> Case:

@@ -53,16 +53,28 @@ def find_overlaps(suite: Iterable[Case], pool: Iterable[Case], *, closed_tools: 
         pool: the cases to train on.
         closed_tools: tools whose arguments come from a short list known to everybody; their calls are not compared.
     """
-    known: dict[Kind, dict[str, str]] = {kind: {} for kind in _KEYS}
-    for case in suite:
-        for kind, key in _keys(case, closed_tools):
-            known[kind].setdefault(key, case.case_id)
-    return [
-        Overlap(kind, known[kind][key], case.case_id, key)
-        for case in pool
-        for kind, key in _keys(case, closed_tools)
-        if key in known[kind]
-    ]
+    held = Contents(suite, closed_tools=closed_tools)
+    return [overlap for case in pool for overlap in held.overlaps(case)]
+
+
+class Contents:
+    """What a suite holds, for asking many cases one by one; see `find_overlaps`."""
+
+    def __init__(self, suite: Iterable[Case], *, closed_tools: Collection[str] = ()) -> None:
+        """Read the cases that test."""
+        self._closed_tools = closed_tools
+        self._known: dict[Kind, dict[str, str]] = {kind: {} for kind in _KEYS}
+        for case in suite:
+            for kind, key in _keys(case, closed_tools):
+                self._known[kind].setdefault(key, case.case_id)
+
+    def overlaps(self, case: Case) -> list[Overlap]:
+        """Return everything that `case` shares with the suite."""
+        return [
+            Overlap(kind, self._known[kind][key], case.case_id, key)
+            for kind, key in _keys(case, self._closed_tools)
+            if key in self._known[kind]
+        ]
 
 
 def _keys(case: Case, closed_tools: Collection[str]) -> Iterator[tuple[Kind, str]]:

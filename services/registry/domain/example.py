@@ -38,6 +38,7 @@ def example_of(line: Line) -> Example:
         if not isinstance(document.get(name), str) or not _NAME.fullmatch(document[name]):
             raise LineError(f"has no {name}: a lower-case name is needed")
     _check_messages(document.get("messages"))
+    _check_tools(document.get("tools"))
     _check_case(document)
     return Example(example_id, split)
 
@@ -48,11 +49,31 @@ def _check_messages(messages: object) -> None:
     for place, message in enumerate(messages):
         if not isinstance(message, dict) or message.get("role") not in _ROLES:
             raise LineError(f"has no role in messages[{place}]: use {', '.join(_ROLES)}")
+        calls = message.get("tool_calls") or []
+        if not isinstance(calls, list) or not all(_is_call(call) for call in calls):
+            raise LineError(f"has tool_calls in messages[{place}] whose name or arguments are no text")
         is_call = message["role"] == "assistant" and isinstance(message.get("tool_calls"), list)
         if not isinstance(message.get("content"), str) and not is_call:
             raise LineError(f"has no content in messages[{place}]")
     if messages[-1]["role"] != "assistant":
         raise LineError("does not end with a message of the assistant")
+
+
+def _is_call(call: object) -> bool:
+    function = call.get("function", {"name": "", "arguments": ""}) if isinstance(call, dict) else None
+    return isinstance(function, dict) and all(isinstance(function.get(name), str) for name in ("name", "arguments"))
+
+
+def _check_tools(tools: object) -> None:
+    if tools is None:
+        return
+    if not isinstance(tools, list) or not all(_is_definition(tool) for tool in tools):
+        raise LineError("has tools that are no list of function definitions in OpenAI's form")
+
+
+def _is_definition(tool: object) -> bool:
+    function = tool.get("function") if isinstance(tool, dict) else None
+    return isinstance(function, dict) and isinstance(function.get("name"), str)
 
 
 def _check_case(document: dict[str, Any]) -> None:

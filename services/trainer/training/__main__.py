@@ -10,6 +10,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
@@ -26,19 +27,20 @@ def main() -> int:
     arguments = parser.parse_args()
     die_with_parent(arguments.parent_pid)
     plan = AttemptPlan.read(arguments.attempt_file)
-    # While Ray starts its processes, this one has seconds to import Ray Train.
+    # While Ray starts its processes, this one has seconds to look at the rows and to import Ray Train.
     import ray  # noqa: F401
 
-    importing = threading.Thread(target=_import_heavy)
-    importing.start()
+    preparing = threading.Thread(target=_prepare, args=(plan,))
+    preparing.start()
     try:
         _start_ray(plan)
-        importing.join()
+        preparing.join()
         _fit(plan)
     except Exception as error:
         # The process boundary: the workers' own report comes first and stays; this one tells of all other ends.
         traceback.print_exc()
-        _report_failure(plan, error)
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        _report_failure(plan, f"Ray Train ended with {type(error).__name__}: {first[:300]}")
         return 1
     return 0
 
@@ -50,7 +52,17 @@ def die_with_parent(parent_pid: int) -> None:
         sys.exit("The trainer service has ended.")
 
 
-def _import_heavy() -> None:
+def _prepare(plan: AttemptPlan) -> None:
+    """End the process, before Ray has a worker, when a row of the dataset cannot be trained on."""
+    from services.lm.errors import LmError
+    from services.trainer.training.examples import BadExampleError
+    from services.trainer.training.preflight import check_rows
+
+    try:
+        check_rows(plan)
+    except (BadExampleError, LmError) as error:
+        _report_failure(plan, str(error), is_permanent=True)
+        _exit(1)
     import services.trainer.training.ray_run  # noqa: F401
 
 
@@ -66,18 +78,19 @@ def _fit(plan: AttemptPlan) -> None:
     fit(plan)
 
 
-def _report_failure(plan: AttemptPlan, error: Exception) -> None:
+def _report_failure(plan: AttemptPlan, reason: str, *, is_permanent: bool = False) -> None:
     from services.trainer.training.reporter import Reporter
 
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    reason = f"Ray Train ended with {type(error).__name__}: {first[:300]}"
     reporter = Reporter(plan, patience_seconds=_REPORT_SECONDS, on_fenced=lambda: None)
-    reporter.close(AttemptOutcome.FAILED, reason)
+    reporter.close(AttemptOutcome.FAILED, reason, is_permanent=is_permanent)
 
 
-if __name__ == "__main__":
-    code = main()
+def _exit(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     # Ray's own shutdown takes seconds, and its processes end with this one.
     os._exit(code)
+
+
+if __name__ == "__main__":
+    _exit(main())

@@ -18,13 +18,23 @@ class BadExampleError(ValueError):
 
 @dataclass(frozen=True)
 class Example:
-    """One row: a conversation in OpenAI's form whose last message is the answer, and the case that it answers."""
+    """One row: a conversation in OpenAI's form whose last message is the answer, and the case that it answers.
+
+    Attributes:
+        line: Where it stands in the dataset's file, from 1.
+    """
 
     example_id: str
     messages: tuple[dict[str, Any], ...]
     profile_id: str
     case: dict[str, Any] | None
     tools: tuple[dict[str, Any], ...] = ()
+    line: int = 0
+
+    @property
+    def place(self) -> str:
+        """Where a person finds it, as the beginning of a sentence."""
+        return f"Line {self.line} of the dataset: Example {self.example_id[:100]}"
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,7 @@ def _parse(line: bytes, number: int) -> tuple[str, Example]:
             profile_id=str(row.get("profile_id", "")),
             case=row.get("case"),
             tools=tuple(dict(tool) for tool in row.get("tools") or ()),
+            line=number,
         )
     except (UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadExampleError(f"Line {number} of the dataset is not an example: {type(error).__name__}.") from error

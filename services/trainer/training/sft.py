@@ -8,10 +8,28 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from services.lm.chat import EncodedExample, encode_example
+from services.lm.chat import EncodedExample, encode_example, render
 from services.lm.errors import LmError
 from services.lm.packing import answer_loss, pack
 from services.trainer.training.examples import BadExampleError, Example
+
+# The end of the turn, and something before it.
+_LEAST_TRAINED_TOKENS = 2
+
+
+class LongExampleError(BadExampleError):
+    """A row has more tokens than a training step may have at once.
+
+    Attributes:
+        num_tokens: How many it has.
+    """
+
+    def __init__(self, example: Example, num_tokens: int, max_tokens: int) -> None:
+        super().__init__(
+            f"{example.place} has {num_tokens} tokens, the limit is {max_tokens}: drop it, choose a smaller prompt "
+            "size, or raise max_tokens_per_pack where the model's context allows it."
+        )
+        self.num_tokens = num_tokens
 
 
 @dataclass(frozen=True)
@@ -33,21 +51,44 @@ def encode(
     """Return the examples as token ids.
 
     Raises:
-        BadExampleError: The chat template refuses one, or it is longer than `max_tokens`; the error names it.
+        BadExampleError: The chat template refuses one or leaves its answer out, or it is longer than `max_tokens`; the
+            error names it.
     """
-    encoded = []
-    for example in examples:
-        try:
-            ids = encode_example(tokenizer, example.messages, tools=example.tools, eos_ids=eos_ids)
-        except LmError as error:
-            raise BadExampleError(f"Example {example.example_id[:100]} cannot be trained on: {error}") from error
-        if len(ids.ids) > max_tokens:
-            raise BadExampleError(
-                f"Example {example.example_id[:100]} has {len(ids.ids)} tokens, the limit is {max_tokens}: "
-                "drop it, or raise max_tokens_per_pack where the model's context allows it."
-            )
-        encoded.append(ids)
+    return [encode_one(tokenizer, example, eos_ids=eos_ids, max_tokens=max_tokens) for example in examples]
+
+
+def encode_one(
+    tokenizer: PreTrainedTokenizerBase, example: Example, *, eos_ids: frozenset[int], max_tokens: int
+) -> EncodedExample:
+    """Return an example as token ids.
+
+    Raises:
+        BadExampleError: As in `encode`.
+    """
+    try:
+        encoded = encode_example(tokenizer, example.messages, tools=example.tools, eos_ids=eos_ids)
+        drops_calls = _drops_calls(tokenizer, example)
+    except LmError as error:
+        raise BadExampleError(f"{example.place} cannot be trained on: {error}") from error
+    if drops_calls:
+        raise BadExampleError(
+            f"{example.place} cannot be trained on: the chat template leaves the answer's function calls out; choose a "
+            "prompt size whose calls are text, such as compact, or a model whose template writes calls."
+        )
+    if len(encoded.ids) - encoded.trained_from < _LEAST_TRAINED_TOKENS:
+        raise BadExampleError(f"{example.place} has an empty answer, so there is nothing to train: drop it.")
+    if len(encoded.ids) > max_tokens:
+        raise LongExampleError(example, len(encoded.ids), max_tokens)
     return encoded
+
+
+def _drops_calls(tokenizer: PreTrainedTokenizerBase, example: Example) -> bool:
+    *prompt, answer = example.messages
+    if not answer.get("tool_calls"):
+        return False
+    silent = {name: value for name, value in answer.items() if name != "tool_calls"}
+    texts = (render(tokenizer, [*prompt, one], tools=example.tools, asks=False) for one in (answer, silent))
+    return len(set(texts)) == 1
 
 
 def num_trained_tokens(examples: Sequence[EncodedExample]) -> int:

@@ -67,7 +67,9 @@ class FakeEvaluator(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
         cases = self._registry.cases[run.test_suite_version_id]
         causes = [self.judgement.causes.get(case.tool, self.judgement.other_cause) for case in cases]
         verdicts = [
-            verdict_pb2.Verdict(case_id=case.case_id, tool=case.tool, cause=cause, conforming=not cause)
+            verdict_pb2.Verdict(
+                case_id=case.case_id, tool=case.tool, category=case.category, cause=cause, conforming=not cause
+            )
             for case, cause in zip(cases, causes, strict=True)
         ]
         begin = int(request.page_token or 0)

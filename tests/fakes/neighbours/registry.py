@@ -1,4 +1,4 @@
-"""A registry in memory behind the real contract, with the model "tiny@1" and the built-in suites."""
+"""A registry in memory behind the real contract, with the model "tiny@1" and built-in suites."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
         self.dataset_lines: dict[str, list[str]] = {}
         self._gates = gates
         self.models.register("import", "tiny", "")
-        for suite in get_profile("roo_xml").suites():
+        for suite in (*get_profile("roo_xml").suites(), *get_profile("text").suites()):
             self._keep_suite(f"built-in:{suite.suite_id}@{suite.version}", suite.suite_id, suite.text)
 
     async def GetModelVersion(
@@ -106,7 +106,7 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
         )
 
     def _keep_suite(self, request_id: str, suite_id: str, text: str) -> str:
-        suite = parse_suite(text, suite_id=suite_id, version=1, profile="roo_xml")
+        suite = parse_suite(text, suite_id=suite_id, version=1, profile=suite_id.partition("/")[0])
         version_id = self.suites.register(request_id, suite_id, text)
         self.cases[version_id], self.documents[version_id] = suite.cases, text.splitlines()
         return version_id

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.errors import FailedPrecondition, NotFound, ResourceExhausted
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from services.chassis.jobs import JobState
 from services.feedback.domain.loop import LOOP_KIND, job_state
 from services.feedback.domain.rounds import LAST_ROUND_STEPS, Rates, Round, Step, StopReason
 from services.feedback.domain.spec import Budget, LoopSpec
+from services.protocols.cases import case_from_document
+from services.protocols.suites.balance import category_of
 from tests.unit.feedback.bench import SPEC, Bench, set_up
 
 
@@ -203,6 +205,28 @@ async def test_unknown_models_and_suites_are_refused_before_a_loop_is_stored(ben
         with pytest.raises(NotFound):
             await bench.usecases.create_loop("", spec)
     assert await bench.usecases.list_loops(0, "") == ([], "")
+
+
+async def test_a_suite_whose_protocol_has_no_training_material_is_refused_before_a_loop_is_stored(bench: Bench) -> None:
+    with pytest.raises(FailedPrecondition, match="text has no training material") as raised:
+        await bench.usecases.create_loop("", replace(SPEC, test_suite_version_id="text/smoke@1"))
+    assert raised.value.next_step
+    assert await bench.usecases.list_loops(0, "") == ([], "")
+
+
+async def test_a_prompt_size_that_the_protocol_lacks_is_refused_before_a_loop_is_stored(bench: Bench) -> None:
+    with pytest.raises(InvalidArgument, match="bare"):
+        await bench.usecases.create_loop("", replace(SPEC, prompt_size="bare"))
+    assert await bench.usecases.list_loops(0, "") == ([], "")
+
+
+async def test_a_loop_drills_what_its_suite_measures(bench: Bench) -> None:
+    loop = await bench.play(replace(SPEC, test_suite_version_id="roo_xml/core@2", budget=Budget(1), num_examples=120))
+    probe = bench.world.registry.cases[loop.rounds[0].probe_test_suite_version_id]
+    rows = list(map(json.loads, bench.world.registry.dataset_lines[loop.rounds[0].dataset_version_id]))
+    taught = {category_of(case_from_document(row["case"])) for row in rows if row["split"] == "train"}
+    measured = {category_of(case) for case in bench.world.registry.cases["roo_xml/core@2"]}
+    assert {category_of(case) for case in probe} == taught == measured
 
 
 async def test_a_repeated_request_gives_the_same_loop_although_the_model_has_a_newer_version(bench: Bench) -> None:

@@ -11,15 +11,25 @@ from drillyard.trainer.v1 import training_job_pb2
 
 from services.chassis.errors import InvalidArgument, Unimplemented
 from services.feedback.convert import spec_from_proto
-from services.feedback.domain.spec import Budget, Goal, LoopSpec, checked, from_document, to_document
+from services.feedback.domain.spec import Budget, Goal, LoopSpec, checked, from_document, to_document, with_prompt_size
 
 SPEC = LoopSpec("tiny", "roo_xml/core", (Goal("conforming_rate", 0.8),))
 
 
 def test_what_is_unset_gets_its_default() -> None:
-    spec = checked(SPEC)
+    spec = with_prompt_size(checked(SPEC), ("compact", "full"))
     assert (spec.prompt_size, spec.num_examples, spec.num_probe_cases) == ("compact", 400, 39)
     assert (spec.max_new_tokens, spec.budget) == (192, Budget(1, 0.0))
+
+
+def test_prompt_sizes_are_those_of_the_profile() -> None:
+    assert with_prompt_size(replace(SPEC, prompt_size="bare"), ("bare", "compact", "full")).prompt_size == "bare"
+    assert with_prompt_size(SPEC, ("bare", "compact", "full")).prompt_size == "compact"
+    assert with_prompt_size(SPEC, ("tiny", "huge")).prompt_size == "tiny"
+    with pytest.raises(InvalidArgument, match="bare") as raised:
+        with_prompt_size(replace(SPEC, prompt_size="bare"), ("compact", "full"))
+    assert raised.value.fields["field"] == "spec.prompt_size"
+    assert raised.value.next_step == "Use compact or full."
 
 
 def test_a_spec_survives_storage() -> None:
@@ -32,7 +42,6 @@ def test_a_spec_survives_storage() -> None:
     [
         ("model_version_id", {"model_version_id": ""}),
         ("test_suite_version_id", {"test_suite_version_id": ""}),
-        ("prompt_size", {"prompt_size": "huge"}),
         ("goals", {"goals": ()}),
         ("goals", {"goals": (Goal("beauty", 0.5),)}),
         ("goals", {"goals": (Goal("conforming_rate", 1.5),)}),

@@ -29,6 +29,10 @@ def row(**changes: Any) -> dict[str, Any]:
     }
 
 
+def calling(function: object) -> dict[str, Any]:
+    return {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": function}]}
+
+
 def line(document: dict[str, Any]) -> Line:
     return Line(1, json.dumps(document), document)
 
@@ -53,6 +57,11 @@ def test_a_row_of_the_pool_is_an_example() -> None:
         ({"messages": [{"role": "user", "content": "x"}, {"role": "root", "content": "x"}]}, "messages[1]"),
         ({"messages": [{"role": "user", "content": None}, {"role": "assistant", "content": "x"}]}, "messages[0]"),
         ({"messages": [{"role": "assistant", "content": "x"}, {"role": "user", "content": "x"}]}, "assistant"),
+        ({"messages": [{"role": "user", "content": "x"}, calling({"name": "f", "arguments": {"a": 1}})]}, "tool_calls"),
+        ({"messages": [{"role": "user", "content": "x"}, calling({"arguments": "{}"})]}, "messages[1]"),
+        ({"messages": [{"role": "user", "content": "x"}, calling("f")]}, "tool_calls"),
+        ({"tools": {"type": "function"}}, "tools"),
+        ({"tools": [{"name": "f"}]}, "tools"),
         ({"profile_id": "unknown"}, "profile_id"),
         ({"case": {}}, "no case"),
         ({"case": None}, "no case"),
@@ -67,6 +76,12 @@ def test_a_row_with_a_wrong_field_is_refused_by_its_name(change: dict[str, Any],
 def test_a_native_call_needs_no_content() -> None:
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
     assert example_of(line(row(messages=[{"role": "user", "content": "x"}, call]))).example_id == "e1"
+
+
+def test_a_row_may_have_functions_beside_its_messages() -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    messages = [{"role": "user", "content": "x"}, calling({"name": "f", "arguments": '{"a": 1}'})]
+    assert example_of(line(row(messages=messages, tools=[tool]))).example_id == "e1"
 
 
 def test_a_line_of_a_suite_is_kept_as_it_is() -> None:

@@ -23,12 +23,13 @@ class LoopOptions:
     """What decides, and when to give up."""
 
     suite: Annotated[str, typer.Option(help="A suite version, or a suite for its newest.")] = "roo_xml/core"
-    prompt_size: Annotated[str, typer.Option(help="compact or full.")] = "compact"
+    prompt_size: Annotated[str, typer.Option(help="A size that the protocol has, such as full; else compact.")] = ""
     goal: Annotated[list[str] | None, typer.Option(help="METRIC=RATE, else conforming_rate=0.8; repeatable.")] = None
     rounds: Annotated[int, typer.Option(help="Most rounds of training.")] = 1
     minutes: Annotated[float, typer.Option(help="Most minutes in all; 0 means no bound.")] = 0.0
     examples: Annotated[int, typer.Option(help="Train examples per round.")] = 400
     seed: Annotated[int, typer.Option(help="Changes pool, probe, order and initialisation.")] = 0
+    max_tokens_per_pack: Annotated[int, typer.Option(help="Longest row in tokens; 0 means 6144.")] = 0
 
     def body(self, model: str) -> Document:
         """Return the request that improves `model`."""
@@ -40,6 +41,7 @@ class LoopOptions:
             "budget": {"max_rounds": self.rounds, "max_minutes": self.minutes},
             "num_examples": self.examples,
             "seed": self.seed,
+            "training": {"max_tokens_per_pack": self.max_tokens_per_pack},
         }
 
 

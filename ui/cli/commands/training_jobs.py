@@ -27,6 +27,7 @@ class TrainingOptions:
     rank: Annotated[int, typer.Option(help="LoRA rank; its scale is twice as much.")] = 16
     workers: Annotated[int, typer.Option(help="Ray Train workers.")] = 1
     seed: Annotated[int, typer.Option(help="Seed of initialisation and order.")] = 0
+    max_tokens_per_pack: Annotated[int, typer.Option(help="Longest row in tokens; 0 means 6144.")] = 0
 
     def body(self, model: str, dataset: str) -> Document:
         """Return the request that trains `model` on `dataset`."""
@@ -39,6 +40,7 @@ class TrainingOptions:
             "lora": {"r": self.rank, "lora_alpha": 2 * self.rank},
             "num_workers": self.workers,
             "seed": self.seed,
+            "max_tokens_per_pack": self.max_tokens_per_pack,
         }
 
 

@@ -6,6 +6,7 @@ from services.protocols.roo_native.parse.text_form import (
     text_of_call,
     text_outside_calls,
     with_calls_beside,
+    with_calls_in_text,
 )
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "text_of_call",
     "text_outside_calls",
     "with_calls_beside",
+    "with_calls_in_text",
 ]

@@ -25,6 +25,18 @@ def text_of_call(name: str, arguments: Mapping[str, object]) -> str:
     return f"{OPENING}\n{json.dumps({'name': name, 'arguments': dict(arguments)}, ensure_ascii=False)}\n{CLOSING}"
 
 
+def with_calls_in_text(answer: Answer) -> Answer:
+    """Return `answer` with the calls that stand beside its text written into it, as `answer_from_text` reads them.
+
+    Arguments that are no JSON object stay as they are written.
+    """
+    beside = [call for call in answer.calls if call.span is None]
+    if not beside:
+        return answer
+    written = "\n".join(map(_text_of_raw_call, beside))
+    return answer_from_text(f"{answer.text}\n{written}" if answer.text else written, answer.finish_reason)
+
+
 def answer_from_text(text: str, finish_reason: FinishReason = "stop") -> Answer:
     """Return the answer that a model gave as text: its calls in order, with their places.
 
@@ -57,6 +69,19 @@ def with_calls_beside(answer: Answer) -> Answer:
     """Return `answer` with the calls that its text holds beside the text."""
     calls = tuple(replace(call, span=None) for call in answer.calls)
     return replace(answer, text=trim(text_outside_calls(answer)), calls=calls)
+
+
+def _text_of_raw_call(call: ToolCall) -> str:
+    try:
+        arguments = json.loads(call.arguments)
+    except (ValueError, RecursionError):
+        # No brace closes what was broken off.
+        name = json.dumps(call.name, ensure_ascii=False)
+        return f'{OPENING}\n{{"name": {name}, "arguments": {call.arguments}\n{CLOSING}'
+    if isinstance(arguments, dict):
+        return text_of_call(call.name, arguments)
+    body = json.dumps({"name": call.name, "arguments": arguments}, ensure_ascii=False)
+    return f"{OPENING}\n{body}\n{CLOSING}"
 
 
 def _read_call(text: str, start: int) -> tuple[ToolCall, int]:

@@ -2,8 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.protocols.roo_native.parse import answer_from_text, text_of_call, text_outside_calls, with_calls_beside
-from services.protocols.turn import ToolCall
+from services.protocols.profile import get_profile
+from services.protocols.roo_native.parse import (
+    answer_from_text,
+    text_of_call,
+    text_outside_calls,
+    with_calls_beside,
+    with_calls_in_text,
+)
+from services.protocols.session import Session, state_of
+from services.protocols.turn import Answer, ToolCall
 
 
 def names(text: str) -> list[tuple[str, str]]:
@@ -91,3 +99,28 @@ def test_a_call_that_cannot_be_read_ends_at_its_closing_tag(bad: str) -> None:
     text = f"First {bad} then {good}"
     spans = [call.span for call in answer_from_text(text).calls]
     assert [text[span[0] : span[1]] for span in spans if span] == [bad, good]
+
+
+@pytest.mark.parametrize(
+    "raw", ['{"path":"a.py"}', '{"path": "src/a', "[1]", "null", '"text"', "", "{", '{"a":{"b":[]}}']
+)
+def test_a_call_beside_the_text_is_the_same_call_within_it(raw: str) -> None:
+    answer = with_calls_in_text(Answer("Well.", (ToolCall("read_file", raw), ToolCall("b", "{}"))))
+    assert answer.text.startswith(f'Well.\n<tool_call>\n{{"name": "read_file", "arguments": {raw[:1]}')
+    expected = "text" if raw == '"text"' else raw
+    assert [(call.name, call.arguments) for call in answer.calls] == [("read_file", expected), ("b", "{}")]
+    assert with_calls_in_text(answer) == answer
+
+
+def test_a_history_shows_its_calls_to_a_model_that_is_offered_no_functions() -> None:
+    profile = get_profile("roo_native")
+    for case in profile.generate_cases(4, 60, categories=("recovery",)):
+        beside, within = state_of(case), state_of(case)
+        outcomes = []
+        for answer in case.history:
+            outcomes.append(
+                (profile.take_turn(beside, answer), profile.take_turn(within, profile.as_written(answer, "compact")))
+            )
+        assert all(one.calls == other.calls for one, other in outcomes) and beside == within
+        said = [message for message in Session(profile, case, "compact").messages if message["role"] == "assistant"]
+        assert said and all(message["content"] and "tool_calls" not in message for message in said)

@@ -1,0 +1,168 @@
+"""Draws cases from a profile's material: as many of each cell as are wanted, none of them near to the suite."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from services.chassis.errors import FailedPrecondition
+from services.feedback.datasets.composition import Cell
+from services.protocols.cases import Case
+from services.protocols.profile import Profile, Split
+from services.protocols.suites.overlap import Contents
+
+# A kind's varieties come in turn; begun somewhere among so many cases, a few draws meet others for another seed.
+_MAX_SKIPPED = 24
+_MAX_LOOKS = 60
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is drawn from.
+
+    Attributes:
+        suite: What no case may be near to.
+        seed: Chooses the cases.
+        split: Part of the material; splits share no case.
+        size_of: How much of what is wanted a case makes up.
+        max_characters: Longer cases are taken only where a kind has no shorter ones; 0 for no such preference.
+    """
+
+    profile: Profile
+    suite: Contents
+    seed: int
+    split: Split
+    size_of: Callable[[Case], int] = lambda _: 1
+    max_characters: int = 0
+
+    def stream(self, kind: Cell, count: int) -> Iterator[Case]:
+        """Yield `count` cases of the kind of a cell, fewer where the stock ends."""
+        seed, split = self.seed, self.split
+        if not kind.category:
+            return self.profile.generate_pool(seed, count, tools=(kind.tool,), split=split)
+        skipped = random.Random(f"{seed}/{split}/{kind.category}").randrange(_MAX_SKIPPED)
+        cases = self.profile.generate_cases(seed, skipped + count, categories=(kind.category,), split=split)
+        return islice(cases, skipped, None)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Cases by cell in the order of drawing, and how many were left out because they were too near to the suite."""
+
+    cases: dict[Cell, list[Case]]
+    num_replaced: int
+
+
+def draw(material: Material, wanted: Mapping[Cell, int]) -> Drawn:
+    """Return cases that make up what is wanted of each cell, as nearly as whole cases can, and never more in all.
+
+    Where no case of a kind fits into what is left of its part, other kinds fill the place.
+
+    Raises:
+        FailedPrecondition: The material ends before enough cases are drawn that are not near to the suite.
+    """
+    kinds: dict[str, dict[Cell, int]] = {}
+    for cell, count in wanted.items():
+        if count:
+            kinds.setdefault(cell.kind, {})[cell] = count
+    total = sum(wanted.values())
+    sources = sorted((_Source(material, cells, total) for cells in kinds.values()), key=lambda source: -source.left)
+    for source in sources:
+        source.fill()
+    left = _fill_up(sources, sum(source.left for source in sources))
+    if left and (ended := sorted(source.name for source in sources if source.has_ended)):
+        raise FailedPrecondition(
+            f"The training pool has too few cases of {', '.join(ended)} that are not near to the suite.",
+            "Ask for fewer examples.",
+        )
+    cases: dict[Cell, list[Case]] = {cell: [] for cell in wanted}
+    for source in sources:
+        for case in source.taken:
+            cases.setdefault(Cell(source.category, case.tool), []).append(case)
+    return Drawn({cell: drawn for cell, drawn in cases.items() if drawn}, sum(source.num_near for source in sources))
+
+
+def _fill_up(sources: list[_Source], left: int) -> int:
+    """Take further cases, the kinds that have none yet first, until nothing is left or fits; return what is left."""
+    before = -1
+    while left and left != before:
+        before = left
+        for source in sorted(sources, key=lambda source: bool(source.taken)):
+            left -= source.take_one(left)
+    return left
+
+
+class _Source:
+    """The cases of one kind, each looked at once."""
+
+    def __init__(self, material: Material, wanted: Mapping[Cell, int], total: int) -> None:
+        first = next(iter(wanted))
+        self.name, self.category = first.kind, first.category
+        self.left = sum(wanted.values())
+        self.taken: list[Case] = []
+        self.num_near = 0
+        self.has_ended = False
+        self._material = material
+        self._quotas = Counter({cell.tool: count for cell, count in wanted.items()})
+        self._num_looks = 4 * self.left + _MAX_LOOKS
+        self._cases = self._far_cases(first, self._num_looks + total + _MAX_LOOKS)
+        self._spare: list[Case] = []
+
+    def fill(self) -> None:
+        """Take what is wanted of each tool; where that does not come, cases of other tools or longer ones."""
+        for case in islice(self._cases, self._num_looks):
+            if self._quotas[case.tool] > 0 and self._size(case) <= self.left and not self._is_long(case):
+                self._take(case)
+            elif len(self._spare) < self._num_looks // 2:
+                self._spare.append(case)
+            if not self.left:
+                break
+        self._spare.sort(key=lambda case: (self._is_long(case), _length(case) if self._is_long(case) else 0))
+        while self.left and self.take_one(self.left):
+            pass
+
+    def take_one(self, most: int) -> int:
+        """Take the first case of at most this size, and return its size; 0 when there is none."""
+        for place, case in enumerate(self._spare):
+            if self._size(case) <= most:
+                return self._take(self._spare.pop(place))
+        for case in islice(self._cases, _MAX_LOOKS):
+            if self._size(case) <= most and not self._is_long(case):
+                return self._take(case)
+        return 0
+
+    def _take(self, case: Case) -> int:
+        size = self._size(case)
+        self._quotas[case.tool] -= size
+        self.left -= size
+        self.taken.append(case)
+        return size
+
+    def _size(self, case: Case) -> int:
+        return self._material.size_of(case)
+
+    def _is_long(self, case: Case) -> bool:
+        return 0 < self._material.max_characters < _length(case)
+
+    def _far_cases(self, kind: Cell, count: int) -> Iterator[Case]:
+        num_far = 0
+        try:
+            for case in self._material.stream(kind, count):
+                if self._material.suite.overlaps(case):
+                    self.num_near += 1
+                else:
+                    num_far += 1
+                    yield case
+            self.has_ended = not num_far
+        except ValueError:
+            # The stock holds no further case; what it has given counts.
+            self.has_ended = True
+
+
+def _length(case: Case) -> int:
+    """Return the characters that a conversation about the case is about, besides the prompt that all share."""
+    said = (text for answer in case.history for text in (answer.text, *(call.arguments for call in answer.calls)))
+    return sum(map(len, (case.task, *case.files.values(), *case.results.values(), *said)))
