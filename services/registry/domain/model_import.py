@@ -98,8 +98,8 @@ class InspectedSource:
     notes: tuple[str, ...] = ()
 
     def name_of(self, file: Path) -> str:
-        """Return where a file lies in the source, which may be the file itself."""
-        return file.name if file == self.path else file.relative_to(self.path).as_posix()
+        """Return where a file lies in the source, which may be files instead of a folder."""
+        return file.name if self.path in self.files else file.relative_to(self.path).as_posix()
 
     @property
     def size_bytes(self) -> int:

@@ -11,7 +11,8 @@ from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
 from services.lm.chat import encode_prompt
 from services.lm.errors import InvalidModelFile, LmError
 from services.lm.folders import check_model_folder
-from services.lm.loading import eos_ids_of, load_tokenizer
+from services.lm.folders.tokenizer import load_tokenizer
+from services.lm.loading import eos_ids_of
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.training.examples import BadExampleError, Dataset, read_dataset
 from services.trainer.training.sft import LongExampleError, encode_one
