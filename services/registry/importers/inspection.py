@@ -16,7 +16,8 @@ _MAX_TEXT = 400
 _MODULE = "services.registry.importers.folder_inspection"
 _TOKENIZER_MODULE = "services.lm.folders.tokenizer_check"
 # Vocabularies of 250,000 tokens are read three times, in about five seconds.
-_TOKENIZER_LIMITS = Limits(memory_bytes=4 * 1024**3, cpu_seconds=60, file_bytes=0, wall_seconds=300.0)
+# Libraries try by a few bytes where temporary files may lie.
+_TOKENIZER_LIMITS = Limits(memory_bytes=4 * 1024**3, cpu_seconds=60, file_bytes=4096, wall_seconds=300.0)
 
 
 async def ask(module: str, arguments: Sequence[str], limits: Limits = CHECK_LIMITS) -> dict[str, Any]:
