@@ -54,7 +54,8 @@ class HttpTelemetry:
 
 def _route(scope: Scope) -> str:
     path: str = getattr(scope.get("route"), "path", "")
-    prefix = next((one for one in _PREFIXES if scope["path"].startswith(f"{one}/")), "")
+    asked = scope["path"].removeprefix(scope.get("root_path", ""))
+    prefix = next((one for one in _PREFIXES if asked.startswith(f"{one}/")), "")
     if not prefix or not path:
         return "page"
     # A route of an included router knows its own part of the path only.

@@ -207,6 +207,17 @@ async def test_nobody_at_the_address_is_unavailable_with_a_next_step() -> None:
     await channel.close()
 
 
+@pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])
+async def test_no_proxy_of_the_environment_is_asked(
+    variable: str, loopback: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    async with open_channel(loopback.address) as channel:
+        assert await channel.unary_unary(f"/{SERVICE}/GetEcho")(b"hello") == b"hello"
+
+
 async def test_a_message_over_the_limit_is_refused_and_one_at_it_passes(loopback: Loopback) -> None:
     assert len(await loopback.get(bytes(MAX_MESSAGE_BYTES))) == MAX_MESSAGE_BYTES
     with pytest.raises(ResourceExhausted):
