@@ -57,7 +57,7 @@ def create_app(settings: GatewaySettings, telemetry: Telemetry) -> ASGIApp:
     mount_pages(app)
     outside = settings.outside
     guarded: ASGIApp = BodyLimit(Outside(app, outside) if outside else app, settings.max_body_bytes)
-    return SecurityHeaders(HttpTelemetry(LoopbackOnly(guarded, outside), telemetry))
+    return SecurityHeaders(HttpTelemetry(LoopbackOnly(guarded, outside), telemetry, openai_routes.ROUTES))
 
 
 @asynccontextmanager
