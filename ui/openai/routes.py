@@ -12,9 +12,8 @@ router = APIRouter()
 ROUTES: list[tuple[str, str]] = []
 for _part in (models, chat, completions):
     router.include_router(_part.router)
-    ROUTES += [
-        (verb, one.path) for one in _part.router.routes if isinstance(one, APIRoute) for verb in one.methods or ()
-    ]
+    _own = (one for one in _part.router.routes if isinstance(one, APIRoute))
+    ROUTES += [(verb, one.path) for one in _own for verb in one.methods or ()]
 _others = APIRouter(route_class=OpenAIRoute, include_in_schema=False)
 
 
