@@ -23,6 +23,7 @@ from services.chassis.errors import (
     PermissionDenied,
     ResourceExhausted,
     ServiceError,
+    TooLarge,
     Unavailable,
     Unimplemented,
 )
@@ -35,6 +36,7 @@ STATUS_OF: dict[type[ServiceError], HTTPStatus] = {
     AlreadyExists: HTTPStatus.CONFLICT,
     FailedPrecondition: HTTPStatus.CONFLICT,
     ResourceExhausted: HTTPStatus.INSUFFICIENT_STORAGE,
+    TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Internal: HTTPStatus.INTERNAL_SERVER_ERROR,
     Unimplemented: HTTPStatus.NOT_IMPLEMENTED,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -46,6 +48,8 @@ _CODE_OF_STATUS = {
     405: "UNIMPLEMENTED",
     413: "RESOURCE_EXHAUSTED",
 }
+_SEE_PATHS = "The API's paths are listed at /docs."
+_NEXT_STEP_OF = {413: "Send less in one request."}
 _log = structlog.get_logger()
 
 
@@ -88,7 +92,7 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = _CODE_OF_STATUS.get(error.status_code, "INVALID_ARGUMENT")
     problem = f"{request.method} {request.url.path[:200]}: {error.detail}."
-    return problem_response(code, problem, "The API's paths are listed at /docs.", error.status_code)
+    return problem_response(code, problem, _NEXT_STEP_OF.get(error.status_code, _SEE_PATHS), error.status_code)
 
 
 async def _on_fault(_request: Request, error: Exception) -> JSONResponse:
