@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -36,7 +37,6 @@ STATUS_OF: dict[type[ServiceError], HTTPStatus] = {
     AlreadyExists: HTTPStatus.CONFLICT,
     FailedPrecondition: HTTPStatus.CONFLICT,
     ResourceExhausted: HTTPStatus.INSUFFICIENT_STORAGE,
-    TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Internal: HTTPStatus.INTERNAL_SERVER_ERROR,
     Unimplemented: HTTPStatus.NOT_IMPLEMENTED,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -63,6 +63,11 @@ class Problem(BaseModel):
     )
 
 
+def status_of(error: ServiceError, table: Mapping[type[ServiceError], HTTPStatus] = STATUS_OF) -> HTTPStatus:
+    """Return the HTTP status of an error; what is too large for a message is the client's to divide."""
+    return HTTPStatus.REQUEST_ENTITY_TOO_LARGE if isinstance(error, TooLarge) else table[type(error)]
+
+
 def problem_response(code: str, problem: str, next_step: str, status: int) -> JSONResponse:
     """Return the problem document as an HTTP response."""
     body = Problem(code=code, problem=problem, next_step=next_step).model_dump()
@@ -79,7 +84,7 @@ def install_error_responses(app: FastAPI) -> None:
 
 async def _on_service_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ServiceError)
-    return problem_response(error.code, error.problem, error.next_step, STATUS_OF[type(error)])
+    return problem_response(error.code, error.problem, error.next_step, status_of(error))
 
 
 async def _on_wrong_request(request: Request, error: Exception) -> JSONResponse:

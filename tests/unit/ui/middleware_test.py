@@ -186,3 +186,12 @@ def test_routes_are_counted_by_their_template_behind_a_path_too() -> None:
 def test_what_is_no_address_of_origin_and_path_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         OutsideAddress.parse(url)
+
+
+def test_what_is_too_large_for_a_message_is_413_in_both_forms() -> None:
+    from services.chassis.errors import TooLarge
+    from ui.errors import status_of
+    from ui.openai.errors import told_error
+
+    error = TooLarge("The request takes 20 bytes.", "Send less in one request.")
+    assert status_of(error) == told_error(error).status == 413
