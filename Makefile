@@ -30,8 +30,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt proto/generate.py
 	@touch $@
 
 .PHONY: tools
-tools: ## Install the programs that only tests need (Chromium, Prometheus), where apt can
-	@tests/tools.sh chromium prometheus
+tools: ## Install the programs that only tests need (Chromium, nginx, Prometheus), where apt can
+	@tests/tools.sh chromium nginx-light prometheus
 
 .PHONY: proto
 proto: proto/gen/.generated ## Generate the gRPC stubs from proto/

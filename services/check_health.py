@@ -8,6 +8,8 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.chassis.channel import DIRECT
+
 _SECONDS = 5.0
 
 
@@ -24,7 +26,7 @@ def main(addresses: list[str]) -> int:
 
 def health_of(address: str, seconds: float = _SECONDS) -> str:
     """Return SERVING or NOT_SERVING, or the status name of the call when the server gives no answer in time."""
-    with grpc.insecure_channel(address) as channel:
+    with grpc.insecure_channel(address, options=[DIRECT]) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
             answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=seconds, wait_for_ready=True)

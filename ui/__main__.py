@@ -15,7 +15,7 @@ from typing import NoReturn
 import uvicorn
 
 from services.chassis.logs import configure_logs
-from services.chassis.settings import load_settings
+from services.chassis.settings import forget_proxies, load_settings
 from services.chassis.telemetry import Telemetry, TelemetryServer
 from ui.parent import end_with_parent
 from ui.settings import GatewaySettings
@@ -26,6 +26,8 @@ _GRACE_SECONDS = 3
 def main() -> None:
     """Serve until SIGTERM or SIGINT; prints one line of JSON to stdout when it serves."""
     settings = load_settings(GatewaySettings)
+    # The gateway asks its services alone, and the page framework cannot be imported where a proxy's address is odd.
+    forget_proxies()
     configure_logs(service="gateway", level=settings.log_level, log_format=settings.log_format)
     if settings.exit_with_parent:
         end_with_parent()

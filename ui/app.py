@@ -31,6 +31,7 @@ from ui.clients import open_clients
 from ui.errors import install_error_responses
 from ui.middleware.headers import SecurityHeaders
 from ui.middleware.limits import BodyLimit
+from ui.middleware.outside import Outside
 from ui.middleware.telemetry import HttpTelemetry
 from ui.openai import routes as openai_routes
 from ui.pages.site import mount_pages
@@ -54,8 +55,9 @@ def create_app(settings: GatewaySettings, telemetry: Telemetry) -> ASGIApp:
     app.include_router(openai_routes.router, prefix="/v1")
     app.include_router(reference.router)
     mount_pages(app)
-    guarded: ASGIApp = BodyLimit(app, settings.max_body_bytes)
-    return SecurityHeaders(HttpTelemetry(LoopbackOnly(guarded), telemetry))
+    outside = settings.outside
+    guarded: ASGIApp = BodyLimit(Outside(app, outside) if outside else app, settings.max_body_bytes)
+    return SecurityHeaders(HttpTelemetry(LoopbackOnly(guarded, outside), telemetry, openai_routes.ROUTES))
 
 
 @asynccontextmanager

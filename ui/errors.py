@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -23,6 +24,7 @@ from services.chassis.errors import (
     PermissionDenied,
     ResourceExhausted,
     ServiceError,
+    TooLarge,
     Unavailable,
     Unimplemented,
 )
@@ -46,6 +48,8 @@ _CODE_OF_STATUS = {
     405: "UNIMPLEMENTED",
     413: "RESOURCE_EXHAUSTED",
 }
+_SEE_PATHS = "The API's paths are listed at /docs."
+_NEXT_STEP_OF = {413: "Send less in one request."}
 _log = structlog.get_logger()
 
 
@@ -57,6 +61,11 @@ class Problem(BaseModel):
     next_step: str = Field(
         description="What to do next, one sentence.", examples=["List the models to see what is there."]
     )
+
+
+def status_of(error: ServiceError, table: Mapping[type[ServiceError], HTTPStatus] = STATUS_OF) -> HTTPStatus:
+    """Return the HTTP status of an error; what is too large for a message is the client's to divide."""
+    return HTTPStatus.REQUEST_ENTITY_TOO_LARGE if isinstance(error, TooLarge) else table[type(error)]
 
 
 def problem_response(code: str, problem: str, next_step: str, status: int) -> JSONResponse:
@@ -75,7 +84,7 @@ def install_error_responses(app: FastAPI) -> None:
 
 async def _on_service_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ServiceError)
-    return problem_response(error.code, error.problem, error.next_step, STATUS_OF[type(error)])
+    return problem_response(error.code, error.problem, error.next_step, status_of(error))
 
 
 async def _on_wrong_request(request: Request, error: Exception) -> JSONResponse:
@@ -88,7 +97,7 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = _CODE_OF_STATUS.get(error.status_code, "INVALID_ARGUMENT")
     problem = f"{request.method} {request.url.path[:200]}: {error.detail}."
-    return problem_response(code, problem, "The API's paths are listed at /docs.", error.status_code)
+    return problem_response(code, problem, _NEXT_STEP_OF.get(error.status_code, _SEE_PATHS), error.status_code)
 
 
 async def _on_fault(_request: Request, error: Exception) -> JSONResponse:

@@ -6,8 +6,10 @@ import ipaddress
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ui.middleware.outside import OutsideAddress
 
 
 def is_loopback(host: str) -> bool:
@@ -29,6 +31,7 @@ class GatewaySettings(BaseSettings):
     data_dir: Path = Path("data")
     host: str = "127.0.0.1"
     port: int = Field(default=7860, ge=0, le=65535)
+    outside_url: str = Field(default="", description="Where a proxy that authenticates shows it: origin and path.")
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, le=65535)
     registry_address: str = "127.0.0.1:7001"
@@ -41,6 +44,18 @@ class GatewaySettings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     exit_with_parent: bool = False
+
+    @property
+    def outside(self) -> OutsideAddress | None:
+        """The address of `outside_url`, if that is set."""
+        return OutsideAddress.parse(self.outside_url) if self.outside_url else None
+
+    @field_validator("outside_url")
+    @classmethod
+    def _be_an_address(cls, url: str) -> str:
+        if url:
+            OutsideAddress.parse(url)
+        return url
 
     @model_validator(mode="after")
     def _stay_on_loopback(self) -> Self:

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import structlog
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.database import Database
 from services.chassis.errors import ServiceError
-from services.chassis.jobs import JobRunner, JobStore, SqlJobStore
+from services.chassis.jobs import JobRunner, JobState, JobStore, SqlJobStore
 from services.chassis.migration import migrate
 from services.chassis.server import Server
 from services.chassis.settings import ServiceSettings
@@ -97,7 +98,9 @@ class Application:
 
     async def _count_jobs(self) -> None:
         try:
-            self.telemetry.set_jobs(await self.jobs.store.count())
+            # States that no job is in are shown too: an alert sees a number rise only from one that was there.
+            none = dict.fromkeys(product(self.jobs.runner.kinds, map(str, JobState)), 0)
+            self.telemetry.set_jobs(none | await self.jobs.store.count())
         except ServiceError as error:
             _log.warning("jobs_not_counted", reason=str(error))
 

@@ -29,6 +29,8 @@ MESSAGE_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_metadata_size", 16 * 1024),
 ]
+# The environment's proxies are for the world outside; a service is on this machine or in this cluster.
+DIRECT: tuple[str, Any] = ("grpc.enable_http_proxy", 0)
 _IDEMPOTENT_PREFIXES = ("Get", "List", "Check")
 _RETRIES = 3
 _FIRST_BACKOFF_SECONDS = 0.2
@@ -36,6 +38,7 @@ _LAST_BACKOFF_SECONDS = 5.0
 _SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 _OPTIONS: list[tuple[str, Any]] = [
     *MESSAGE_OPTIONS,
+    DIRECT,
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),

@@ -57,6 +57,10 @@ class ResourceExhausted(ServiceError):
     code = "RESOURCE_EXHAUSTED"
 
 
+class TooLarge(ResourceExhausted):
+    """What was sent, or asked for at once, is more than one message may hold; less of it works."""
+
+
 class Unavailable(ServiceError):
     """Something that is needed does not answer now; the same request may work later."""
 

@@ -15,7 +15,7 @@ import structlog
 from services.chassis.application import JOB_MIGRATIONS, Application, assemble
 from services.chassis.errors import FailedPrecondition, ServiceError
 from services.chassis.logs import configure_logs
-from services.chassis.settings import ServiceSettings
+from services.chassis.settings import ServiceSettings, except_loopback
 from services.chassis.telemetry import TelemetryServer
 
 Wire = Callable[[Application], Awaitable[None]]
@@ -34,6 +34,7 @@ def run(name: str, settings: ServiceSettings, wire: Wire, *, migrations: Path = 
         wire: Adds servicers, job kinds and hooks to the application.
         migrations: The service's revision files; the first of them calls `create_job_tables(op)`.
     """
+    os.environ.update(except_loopback(os.environ))
     configure_logs(service=name, level=settings.log_level, log_format=settings.log_format)
     try:
         asyncio.run(_serve(name, settings, wire, migrations))

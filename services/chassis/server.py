@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc.aio
+from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 
@@ -41,6 +42,7 @@ class Server:
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._draining = asyncio.Event()
+        self._telemetry = telemetry
         interceptor = CallInterceptor(telemetry, self._draining)
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         self._health = health_aio.HealthServicer()
@@ -53,6 +55,7 @@ class Server:
         """Register a servicer with its generated `add_…Servicer_to_server`, before `start`."""
         add(servicer, self._server)
         self._services.append(full_service_name)
+        self._telemetry.expect_rpcs(full_service_name, _methods(full_service_name))
 
     def bind(self, host: str, port: int, *, reflection: bool) -> int:
         """Take the port, after the last `add_servicer`, and return its number; calls wait until `start`.
@@ -99,3 +102,12 @@ class Server:
     async def _set_health(self, is_serving: bool) -> None:
         for name in ("", *self._services):
             await self._health.set(name, _SERVING if is_serving else _NOT_SERVING)
+
+
+def _methods(full_service_name: str) -> list[str]:
+    try:
+        service = descriptor_pool.Default().FindServiceByName(full_service_name)
+    except KeyError:
+        # A servicer without a proto file.
+        return []
+    return [method.name for method in service.methods]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import quote
@@ -11,6 +13,29 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def without_proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a process that asks nothing beyond this machine; a bad proxy cannot end it."""
+    return {name: value for name, value in environment.items() if not name.lower().endswith("_proxy")}
+
+
+def forget_proxies() -> None:
+    """Make this process one that asks nothing beyond this machine and its services."""
+    for name in os.environ.keys() - without_proxies(os.environ).keys():
+        del os.environ[name]
+
+
+def except_loopback(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with this machine among the hosts for which no proxy is asked; others keep theirs."""
+    if without_proxies(environment) == environment:
+        return dict(environment)
+    hosts = [environment.get("no_proxy") or environment.get("NO_PROXY", ""), *_LOOPBACK]
+    names = ",".join(host for host in hosts if host)
+    return {**environment, "no_proxy": names, "NO_PROXY": names}
 
 
 class ServiceSettings(BaseSettings):

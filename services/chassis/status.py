@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from services.chassis.errors import ERROR_CLASSES, Internal, ResourceExhausted, ServiceError, Unavailable
+from services.chassis.errors import ERROR_CLASSES, Internal, ResourceExhausted, ServiceError, TooLarge, Unavailable
 
 ERROR_DOMAIN = "drillyard"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -23,6 +24,9 @@ ERROR_OF: dict[grpc.StatusCode, type[ServiceError]] = {status: cls for cls, stat
 _MAX_SENTENCE_BYTES = 500
 _MAX_FIELD_BYTES = 100
 _MAX_FIELDS = 4
+# What gRPC's own limit says: an answer is sent by the server or received by the client, a request the other way round.
+_LARGER = re.compile(r"((?:CLIENT|SERVER): (?:Sent|Received)) message larger than max \((\d+) vs\. (\d+)\)")
+_ANSWERS = ("SERVER: Sent", "CLIENT: Received")
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _PEER_AWAY = "Check that the service runs and that its address is right, then try again."
 _NEXT_STEPS = {
@@ -67,11 +71,23 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ServiceError:
     """
     cls = Unavailable if error.code() is grpc.StatusCode.CANCELLED else ERROR_OF.get(error.code(), Internal)
     info = _error_info(tuple(error.trailing_metadata() or ()))
+    if info is None and (larger := _LARGER.search(error.details() or "")):
+        return _too_large(larger)
     if info is None:
         problem = error.details() or f"The call ended with {error.code().name}."
         return cls(_sentence(problem), _NEXT_STEPS.get(error.code(), ""))
     facts = dict(info.metadata)
+    if info.reason == TooLarge.__name__:
+        cls = TooLarge
     return cls(facts.pop("problem", ""), facts.pop("next_step", ""), **facts)
+
+
+def _too_large(larger: re.Match[str]) -> TooLarge:
+    way, size, limit = larger.groups()
+    what, next_step = "request", "Send less in one request."
+    if way in _ANSWERS:
+        what, next_step = "answer", "Ask for less at once, such as a smaller page."
+    return TooLarge(f"The {what} takes {size} bytes, and one message holds {limit}.", next_step)
 
 
 def from_exception(error: BaseException) -> ServiceError | None:

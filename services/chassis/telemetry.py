@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -13,6 +13,8 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 _BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
+# Codes that say that a service broke, not that its caller was wrong.
+_FAULTS = ("INTERNAL", "UNKNOWN", "UNAVAILABLE", "DATA_LOSS")
 _MAX_REQUEST_BYTES = 8192
 _READ_SECONDS = 5.0
 
@@ -51,6 +53,15 @@ class Telemetry:
     def on_scrape(self, refresh: Callable[[], Awaitable[None]]) -> None:
         """Await `refresh` before each scrape, to set gauges whose truth is in the database."""
         self._refreshers.append(refresh)
+
+    def expect_rpcs(self, service: str, methods: Iterable[str]) -> None:
+        """Show from the start how often each method of a service has broken: never.
+
+        A series that begins with its first event hides that event from every rate.
+        """
+        for method in methods:
+            for code in ("OK", *_FAULTS):
+                self._requests.labels(service, method, code)
 
     def rpc_started(self, service: str, method: str) -> None:
         """Count one more RPC in flight."""

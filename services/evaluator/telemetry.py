@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from services.chassis.telemetry import Telemetry
 from services.evaluator.domain.verdict import NO_CAUSE, Verdict
+from services.protocols.faults import Fault
 
 
 class EvaluatorTelemetry:
@@ -19,6 +20,8 @@ class EvaluatorTelemetry:
             "drillyard_evaluator_grades", "Answers that a grader was asked about, by what came of it.", ("outcome",)
         )
         # A series that begins with its first event hides that event from every rate.
+        for cause in (NO_CAUSE, *Fault):
+            self._verdicts.labels(str(cause))
         self._given, self._missing = (self._grades.labels(outcome) for outcome in ("given", "missing"))
 
     def graded(self, num_given: int, num_missing: int) -> None:

@@ -17,6 +17,12 @@ class FeedbackTelemetry:
         )
         self._loops = telemetry.counter("drillyard_loops_ended", "Loops that ended by their rules.", ("reason",))
 
+        # A series that begins with its first event hides that event from every rate.
+        for step in Step:
+            self._steps.labels(str(step))
+        for reason in StopReason:
+            self._loops.labels(str(reason))
+
     def step_ended(self, step: Step, seconds: float) -> None:
         """Count a step that has finished and its time in this process."""
         self._steps.labels(str(step)).observe(seconds)

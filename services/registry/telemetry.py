@@ -23,6 +23,11 @@ class RegistryTelemetry:
             buckets=_BUCKETS,
         )
 
+        # A series that begins with its first event hides that event from every rate.
+        for kind in SourceKind:
+            for outcome in ("ended_early", "succeeded"):
+                self._seconds.labels(kind.value, outcome)
+
     @asynccontextmanager
     async def import_timed(self, kind: SourceKind) -> AsyncIterator[None]:
         """Observe the block's time."""

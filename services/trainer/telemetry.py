@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.chassis.telemetry import Telemetry
-from services.trainer.domain.attempt import Attempt, AttemptReport
+from services.trainer.domain.attempt import Attempt, AttemptOutcome, AttemptReport
 
 
 class TrainerTelemetry:
@@ -11,6 +11,9 @@ class TrainerTelemetry:
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._attempts = telemetry.counter("drillyard_trainer_attempts", "Attempts ended.", ("outcome",))
+        # A series that begins with its first event hides that event from every rate.
+        for outcome in AttemptOutcome:
+            self._attempts.labels(str(outcome))
         self._checkpoints = telemetry.counter("drillyard_trainer_checkpoints", "Checkpoints reported.")
         self._quarantined = telemetry.counter(
             "drillyard_trainer_quarantined_checkpoints", "Checkpoints set aside since a byte was wrong."

@@ -115,6 +115,74 @@ def volume_uid(control_plane: ControlPlane) -> Any:
     return claim["metadata"]["uid"]
 
 
+ELSEWHERE = "database.existingSecret=databases,artifacts.url=s3://bucket/drillyard"
+BACK = {
+    "rollback": ("rollback", "dy", "1"),
+    "upgrade": (
+        "upgrade",
+        "dy",
+        str(CHART),
+        "--reset-then-reuse-values",
+        "--set",
+        "database.existingSecret=,artifacts.url=",
+    ),
+}
+
+
+def strategies(control_plane: ControlPlane) -> dict[str, Any]:
+    return {one["metadata"]["name"]: one["spec"]["strategy"] for one in control_plane.objects("deployments", NAMESPACE)}
+
+
+@pytest.mark.parametrize("way", list(BACK))
+def test_databases_and_artifacts_move_out_of_the_volume_and_back(
+    control_plane: ControlPlane, release: str, way: str
+) -> None:
+    one_after_another = {f"{release}-{name}": {"type": "Recreate"} for name in DEPLOYABLES}
+    before = volume_uid(control_plane)
+    assert strategies(control_plane) == one_after_another
+    run(control_plane, "upgrade", release, str(CHART), "--reset-then-reuse-values", "--set", ELSEWHERE)
+    assert {one["type"] for one in strategies(control_plane).values()} == {"RollingUpdate"}
+    assert volume_uid(control_plane) == before
+    run(control_plane, *BACK[way])
+    assert strategies(control_plane) == one_after_another
+    assert volume_uid(control_plane) == before
+
+
+def test_a_device_comes_and_goes(control_plane: ControlPlane, release: str) -> None:
+    def rolls(*sets: str) -> dict[str, Any]:
+        values = (argument for one in sets for argument in ("--set", one))
+        run(control_plane, "upgrade", release, str(CHART), "--reset-then-reuse-values", *values)
+        found: dict[str, Any] = strategies(control_plane)[f"{release}-test-runner"]["rollingUpdate"]
+        return found
+
+    gpu = r"services.test-runner.resources.limits.nvidia\.com/gpu"
+    assert rolls(ELSEWHERE)["maxSurge"] == "25%"
+    assert rolls(f"{gpu}=1", "services.test-runner.runtimeClassName=nvidia") == {"maxSurge": 0, "maxUnavailable": 1}
+    assert rolls(f"{gpu}=null", "services.test-runner.runtimeClassName=null")["maxSurge"] == "25%"
+    run(control_plane, "rollback", release, "1")
+    assert strategies(control_plane)[f"{release}-test-runner"] == {"type": "Recreate"}
+
+
+def test_a_number_of_replicas_that_somebody_else_set_is_taken_back_by_force(
+    control_plane: ControlPlane, release: str
+) -> None:
+    def upgrade(*options: str) -> subprocess.CompletedProcess[str]:
+        values = ("--reset-then-reuse-values", "--set", "services.gateway.replicas=3", "--namespace", NAMESPACE)
+        return helm("upgrade", release, str(CHART), *values, *options, kubeconfig=control_plane.kubeconfig)
+
+    # What `kubectl scale` leaves on servers that note who scaled, which this old one does not.
+    change = ("--type=merge", "--patch", '{"spec": {"replicas": 2}}')
+    control_plane.kubectl("patch", "deployment", f"{release}-gateway", "-n", NAMESPACE, *change)
+    refused = upgrade()
+    assert refused.returncode != 0
+    assert "conflict" in refused.stderr
+    assert ".spec.replicas" in refused.stderr
+    assert upgrade("--force-conflicts").returncode == 0
+    assert upgrade().returncode == 0
+    gateway = control_plane.kubectl("get", "deployment", f"{release}-gateway", "-n", NAMESPACE, "-o", "json")
+    assert json.loads(gateway)["spec"]["replicas"] == 3
+
+
 @pytest.mark.parametrize(("phase", "code"), [("Succeeded", 0), ("Failed", 1)])
 def test_helm_test_says_what_the_smoke_pod_found(
     control_plane: ControlPlane, release: str, phase: str, code: int

@@ -19,21 +19,31 @@ from services.test_runner.telemetry import TestRunnerTelemetry
 from services.trainer.telemetry import TrainerTelemetry
 from tests.charts.tools import CHART, of_kind, profile_values, render, run_program
 from ui.middleware.telemetry import HttpTelemetry
+from ui.openai import routes as openai_routes
 
 DASHBOARDS = sorted((CHART / "files" / "dashboards").glob("*.json"))
 ALERTS = CHART / "files" / "alerts.yaml"
 ALERT_TESTS = Path(__file__).with_name("alerts_test.yaml")
+FIRST_FAILURES = Path(__file__).with_name("first_failures_test.yaml")
 FROM_PROMETHEUS = {"up"}
 
 
-def exported_series() -> set[str]:
+def fresh_telemetry() -> Telemetry:
+    """The series of all processes, as they are before anything has happened."""
+
     async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
         return None
 
     telemetry = Telemetry()
     for own in (RegistryTelemetry, TestRunnerTelemetry, EvaluatorTelemetry, TrainerTelemetry, FeedbackTelemetry):
         own(telemetry)
-    HttpTelemetry(nothing, telemetry)
+    HttpTelemetry(nothing, telemetry, openai_routes.ROUTES)
+    telemetry.expect_rpcs("drillyard.X", ["GetY"])
+    return telemetry
+
+
+def exported_series() -> set[str]:
+    telemetry = fresh_telemetry()
     suffixes = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
     return {
         family.name + suffix for family in telemetry.registry.collect() for suffix in suffixes.get(family.type, ("",))
@@ -64,6 +74,26 @@ def test_dashboards_ask_only_for_series_that_the_code_exports(path: Path) -> Non
 
 def test_alerts_ask_only_for_series_that_the_code_exports() -> None:
     assert {series for rule in alert_rules() for series in series_in(rule["expr"])} <= exported_series()
+
+
+def test_every_counter_that_an_alert_watches_is_there_before_it_counts() -> None:
+    samples = [one for family in fresh_telemetry().registry.collect() for one in family.samples]
+    # Jobs are counted at each scrape, and a duration has no series before there is one.
+    watched = {
+        (series, selector)
+        for rule in alert_rules()
+        for series, selector in re.findall(r"(drillyard_\w+_total)(?:\{([^}]*)\})?", rule["expr"])
+    }
+    assert len(watched) > 8
+    for series, selector in watched:
+        matchers = re.findall(r'(\w+)(=~|=)"([^"]*)"', selector)
+        there = [
+            one
+            for one in samples
+            if one.name == series and all(re.fullmatch(value, one.labels[label]) for label, _, value in matchers)
+        ]
+        assert there, f"{series}{{{selector}}}"
+        assert {one.value for one in there} == {0.0}
 
 
 def test_every_series_of_ours_is_shown_somewhere() -> None:
@@ -125,5 +155,6 @@ def test_every_alert_is_described_for_operators_and_tried() -> None:
 
 
 def test_alerts_fire_when_they_should_and_only_then() -> None:
-    done = run_program("promtool", "test", "rules", ALERT_TESTS.name, cwd=ALERT_TESTS.parent)
+    files = (ALERT_TESTS.name, FIRST_FAILURES.name)
+    done = run_program("promtool", "test", "rules", *files, cwd=ALERT_TESTS.parent)
     assert done.returncode == 0, done.stdout + done.stderr

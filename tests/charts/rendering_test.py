@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import kubernetes_validate
 import pytest
 
-from tests.charts.tools import CHART, DEPLOYABLES, PROFILES, SERVICES, helm, of_kind, profile_values, render
+from tests.charts.tools import (
+    CHART,
+    DEPLOYABLES,
+    PROFILES,
+    SERVICES,
+    helm,
+    of_kind,
+    pod_specs,
+    profile_values,
+    render,
+)
 
 SCHEMA_VERSION = "1.37"
 CUSTOM_KINDS = {"ServiceMonitor", "PrometheusRule"}
@@ -68,6 +80,109 @@ def test_sqlite_replaces_its_pod_instead_of_running_two() -> None:
     assert strategies == {"Recreate"}
 
 
+def strategy_of(service: str, *sets: str) -> Any:
+    elsewhere = ("--set", "database.existingSecret=databases,artifacts.url=s3://bucket/drillyard")
+    values = (argument for one in sets for argument in ("--set", one))
+    return of_kind(render(*elsewhere, *values), "Deployment")[f"dy-{service}"]["spec"]["strategy"]
+
+
+def resource(name: str) -> str:
+    return name.replace(".", "\\.")
+
+
+@pytest.mark.parametrize("part", ["limits", "requests"])
+@pytest.mark.parametrize(
+    "device",
+    [
+        "nvidia.com/gpu",
+        "nvidia.com/mig-1g.10gb",
+        "amd.com/gpu",
+        "gpu.intel.com/i915",
+        "aws.amazon.com/neuron",
+        "google.com/tpu",
+    ],
+)
+def test_a_pod_with_a_device_ends_before_its_successor_starts(device: str, part: str) -> None:
+    asked = f"services.trainer.resources.{part}.{resource(device)}=1"
+    waits = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    assert strategy_of("trainer", asked) == waits
+    assert strategy_of("evaluator", asked)["rollingUpdate"]["maxSurge"] == "25%"
+
+
+def test_a_claim_of_a_device_is_one_too() -> None:
+    claim = (
+        "services.trainer.resourceClaims[0].name=gpu,services.trainer.resourceClaims[0].resourceClaimTemplateName=one"
+    )
+    assert strategy_of("trainer", claim)["rollingUpdate"]["maxSurge"] == 0
+    named = ("--set", f"{claim},services.trainer.resources.claims[0].name=gpu")
+    deployment = of_kind(render(*named), "Deployment")["dy-trainer"]
+    kubernetes_validate.validate(deployment, SCHEMA_VERSION, strict=True)
+    assert deployment["spec"]["template"]["spec"]["containers"][0]["resources"]["claims"] == [{"name": "gpu"}]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "limits.cpu=4",
+        "limits.hugepages-2Mi=64Mi",
+        "limits.ephemeral-storage=1Gi",
+        r"limits.nvidia\.com/gpu=0",
+        r"limits.nvidia\.com/gpu=null",
+    ],
+)
+def test_a_pod_without_a_device_rolls(asked: str) -> None:
+    assert strategy_of("trainer", f"services.trainer.resources.{asked}")["rollingUpdate"]["maxSurge"] == "25%"
+
+
+def test_values_choose_another_strategy() -> None:
+    gpu = r"services.trainer.resources.limits.nvidia\.com/gpu=1"
+    surge = strategy_of("trainer", gpu, "services.trainer.strategy.rollingUpdate.maxSurge=1")
+    assert surge["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 1}
+    assert strategy_of("trainer", "services.trainer.strategy.type=Recreate") == {"type": "Recreate"}
+    assert "SQLite allows one process" in refusal("--set", "services.trainer.strategy.type=RollingUpdate")
+    beside = "database.existingSecret=x,services.trainer.strategy.type=Recreate,"
+    assert "beside Recreate" in refusal("--set", f"{beside}services.trainer.strategy.rollingUpdate.maxSurge=1")
+
+
+def test_the_profile_with_a_gpu_takes_one_for_test_runner_alone() -> None:
+    pods = pod_specs(render(*profile_values("gpu")))
+    assert {name for name, spec in pods.items() if "nvidia.com/gpu" in str(spec["containers"][0])} == {"dy-test-runner"}
+
+
+OPTIONAL = (
+    *("replicas", "image", "env", "env.TRAINER_LOG_LEVEL", "resources", "resources.limits", "resources.limits.memory"),
+    *(r"resources.limits.nvidia\.com/gpu", "resourceClaims", "sharedMemory", "nodeSelector", "nodeSelector.disk"),
+    *("tolerations", "runtimeClassName", "strategy", "strategy.type", "strategy.rollingUpdate.maxSurge"),
+)
+
+
+@pytest.mark.parametrize("key", OPTIONAL)
+def test_null_takes_a_value_of_a_service_back(key: str) -> None:
+    deployment = of_kind(render("--set", f"services.trainer.{key}=null"), "Deployment")["dy-trainer"]
+    kubernetes_validate.validate(deployment, SCHEMA_VERSION, strict=True)
+    assert "null" not in json.dumps(deployment)
+    assert '""' not in json.dumps(deployment["spec"]["template"]["spec"]["containers"][0]["env"])
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("image.registry", "image.tag", "image.pullPolicy", "image.pullSecrets", "database.existingSecret"),
+        *(
+            "artifacts.url",
+            "artifacts.existingSecret",
+            "endpoints.existingSecret",
+            "endpoints.hosts",
+            "endpoints.egress",
+        ),
+        *("storage.size", "storage.storageClassName", "storage.accessMode", "storage.existingClaim"),
+        *("logs.format", "logs.level", "probes.type", "monitoring.dashboards.label", "monitoring.dashboards.folder"),
+    ],
+)
+def test_null_means_what_the_chart_comes_with(key: str) -> None:
+    assert render("--set", f"{key}=null") == render()
+
+
 @pytest.mark.parametrize(
     "typo",
     [
@@ -93,6 +208,9 @@ def test_sqlite_replaces_its_pod_instead_of_running_two() -> None:
         "services.trainr.replicas=1",
         "services.trainer.replica=1",
         "services.trainer.replicas=-1",
+        "services.trainer.strategy.type=Rolling",
+        "services.trainer.strategy.maxSurge=1",
+        "services.trainer.strategy.rollingUpdate.maxSurge=some",
         "services.trainer.resources.limit.memory=1Gi",
         "services.trainer.env.lower_case=1",
         "services.trainer.env.TRAINER_DATABASE_URL=postgresql://u:p@h/d",

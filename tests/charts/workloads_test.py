@@ -143,7 +143,8 @@ def test_secrets_are_references_only() -> None:
 
 
 def volume_of(pod: Manifest) -> Any:
-    return next(volume for volume in pod["volumes"] if volume["name"] == "data")
+    mounts = {mount["mountPath"]: mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+    return next(volume for volume in pod["volumes"] if volume["name"] == mounts["/data"])
 
 
 def test_pods_that_share_a_volume_of_one_node_stay_together() -> None:

@@ -139,6 +139,8 @@ def test_a_call_through_the_gateway_is_counted_on_both_sides(monitored: Monitore
         assert answer.status == 200
     calls = 'drillyard_rpc_requests_total{grpc_method="ListModels",code="OK"}'
     monitored.prometheus.wait_for(calls, {"registry": 1.0})
+    broken = 'drillyard_rpc_requests_total{grpc_method="ListModels",code="INTERNAL"}'
+    monitored.prometheus.wait_for(broken, {"registry": 0.0})
     requests = 'drillyard_http_requests_total{method="GET",route="/api/v1/models",status="200"}'
     monitored.prometheus.wait_for(requests, {"gateway": 1.0})
 

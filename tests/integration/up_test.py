@@ -22,9 +22,9 @@ NAMES = {"registry", "test_runner", "trainer", "evaluator", "feedback", "gateway
 
 
 @contextmanager
-def _up(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+def _up(folder: Path, *options: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "ui.cli", "up", "--data", str(folder), "--json", *options]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/proto/gen"}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/proto/gen", **variables}
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **pipes) as process:
         try:
@@ -59,6 +59,13 @@ def test_a_signal_stops_every_process_and_the_status_is_0(tmp_path: Path, number
         process.send_signal(number)
         assert process.wait(30) == 0
         assert _gone(children, 1)
+
+
+def test_proxies_that_lead_nowhere_or_cannot_be_read_are_never_asked(tmp_path: Path) -> None:
+    dead = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "grpc_proxy"), "http://127.0.0.1:9")
+    with _up(tmp_path, "--port", "0", **dead, ALL_PROXY="socks4://[::1", no_proxy="", NO_PROXY="") as process:
+        ready, _ = _ready(process)
+        assert Gateway(ready["url"]).get("/loops")["loops"] == []
 
 
 def test_nothing_outlives_a_launcher_that_is_killed(tmp_path: Path) -> None:

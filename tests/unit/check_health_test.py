@@ -50,3 +50,12 @@ def test_a_server_that_is_away_is_named_by_its_status() -> None:
 def test_no_address_is_a_wrong_call(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "HOST:PORT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])
+def test_no_proxy_of_the_environment_is_asked(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    with server_that_says(health_pb2.HealthCheckResponse.SERVING) as address:
+        assert health_of(address) == "SERVING"

@@ -8,11 +8,11 @@ from drillyard.evaluator.v1 import verdict_pb2
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
+from ui.actions import judgements
 from ui.api.documents import Body, ClientsOf, Document, Page, document, message_of
 from ui.api.schemas import shows
 
 router = APIRouter(tags=["evaluations"])
-_BATCH_SECONDS = 120.0
 
 
 class JudgeBody(Body):
@@ -66,4 +66,4 @@ async def judge(clients: ClientsOf, body: JudgeBody) -> Document:
 async def judge_batch(clients: ClientsOf, body: JudgeBatchBody) -> Document:
     """Judge many answers without storing anything; a bad one does not spoil the others."""
     request = message_of(verdict_pb2.JudgeBatchRequest, body.model_dump())
-    return document(await clients.evaluator.JudgeBatch(request, timeout=_BATCH_SECONDS))
+    return document(await judgements.judge_batch(clients, request.requests))

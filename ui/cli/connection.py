@@ -46,7 +46,8 @@ class Gateway:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise GatewayError("INVALID_ARGUMENT", f"{url!r} is not an HTTP address.", f"Give one like {DEFAULT_URL}.")
-        self.url = f"{parts.scheme}://{parts.netloc}"
+        self._path = parts.path.rstrip("/")
+        self.url = f"{parts.scheme}://{parts.netloc}{self._path}"
         self._parts = parts
 
     def get(self, path: str, **query: Any) -> Document:
@@ -125,7 +126,7 @@ class Gateway:
         body: bytes | None = None,
         content_type: str = "",
     ) -> http.client.HTTPResponse:
-        connection.request(method, target, body, {"Content-Type": content_type} if content_type else {})
+        connection.request(method, self._path + target, body, {"Content-Type": content_type} if content_type else {})
         response = connection.getresponse()
         if response.status >= 400:
             raise _problem(response, target)

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from ui.cli.connection import Gateway, GatewayError
+
 # Which services each one calls; a process starts once those are serving.
 CALLS: dict[str, tuple[str, ...]] = {
     "registry": (),
@@ -25,6 +27,8 @@ CALLS: dict[str, tuple[str, ...]] = {
     "feedback": ("registry", "test_runner", "evaluator", "trainer"),
     "gateway": ("registry", "test_runner", "evaluator", "trainer", "feedback"),
 }
+# One list of each service, which the gateway can only answer when that service answers it.
+_LISTS = ("/model-versions", "/test-runs", "/evaluations", "/training-jobs", "/loops")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 
@@ -51,6 +55,7 @@ class System:
     Args:
         data_dir: Where everything is kept; logs are in its `logs` folder.
         gateway_port: Port of the gateway; 0 for any free one.
+        outside_url: Where a proxy that authenticates shows the gateway; empty for nowhere.
         on_ready: Called with each process once it serves.
         on_start: Called with the name of each process when it is started.
     """
@@ -58,6 +63,7 @@ class System:
     data_dir: Path
     gateway_port: int = 0
     gateway_host: str = "127.0.0.1"
+    outside_url: str = ""
     on_ready: Callable[[Running], None] = lambda _running: None
     on_start: Callable[[str], None] = lambda _name: None
     _running: dict[str, Running] = field(default_factory=dict)
@@ -70,6 +76,7 @@ class System:
             raise StartError(f"{self.data_dir} cannot be used: {error.strerror}. Name another with --data.") from None
         try:
             self._start_all()
+            try_out(self.url)
         except BaseException:
             self.stop()
             raise
@@ -152,8 +159,13 @@ class System:
             "EXIT_WITH_PARENT": "true",
             **{f"{called.upper()}_ADDRESS": self._running[called].address for called in CALLS[name]},
         }
-        ports = {"HOST": self.gateway_host, "PORT": str(self.gateway_port)} if name == "gateway" else {"GRPC_PORT": "0"}
-        return {prefix + key: value for key, value in {**own, **ports}.items()}
+        return {prefix + key: value for key, value in {**own, **self._ports(name)}.items()}
+
+    def _ports(self, name: str) -> dict[str, str]:
+        if name != "gateway":
+            return {"GRPC_PORT": "0"}
+        outside = {"OUTSIDE_URL": self.outside_url} if self.outside_url else {}
+        return {"HOST": self.gateway_host, "PORT": str(self.gateway_port), **outside}
 
     def _ready(self, one: Running, lines: IO[bytes]) -> None:
         try:
@@ -163,6 +175,21 @@ class System:
         one.address = line.get("grpc_address") or line["http_address"]
         one.metrics_address = line["metrics_address"]
         self.on_ready(one)
+
+
+def try_out(url: str) -> None:
+    """Ask each service for something in the way that commands do, since one that serves may be out of their reach.
+
+    Raises:
+        StartError: The gateway at `url` does not answer, or a service does not answer it.
+    """
+    gateway = Gateway(url)
+    for path in _LISTS:
+        try:
+            gateway.get(path, page_size=1)
+        except GatewayError as error:
+            problem = f"Everything has started, but {url} cannot be used: {error.problem}"
+            raise StartError(f"{problem} See the logs in the data folder.") from None
 
 
 def _refuse_late(starting: dict[str, tuple[Running, IO[bytes], float]]) -> None:

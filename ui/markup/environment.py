@@ -14,15 +14,16 @@ from ui.markup import charts
 from ui.views import words
 
 FOLDER = Path(__file__).parent
+# Each lies beside the first one, so that relative links hold behind a proxy with a path of its own too.
 PAGES = (
-    ("Models", "/"),
-    ("Doctor", "/doctor"),
-    ("Suites", "/suites"),
-    ("Test", "/test"),
-    ("Compare", "/compare"),
-    ("Try", "/try"),
-    ("Train", "/train"),
-    ("Improve", "/improve"),
+    ("Models", "./"),
+    ("Doctor", "./doctor"),
+    ("Suites", "./suites"),
+    ("Test", "./test"),
+    ("Compare", "./compare"),
+    ("Try", "./try"),
+    ("Train", "./train"),
+    ("Improve", "./improve"),
 )
 # Control characters move a terminal's cursor; bidirectional ones make a text read as another.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")

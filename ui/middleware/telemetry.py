@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -10,13 +11,20 @@ from services.chassis.telemetry import Telemetry
 
 _BUCKETS = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
 _PREFIXES = ("/api/v1", "/v1")
+_FAULTS = ("500", "501", "502", "503", "504")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class HttpTelemetry:
-    """ASGI middleware over the routes; the route label is a path template, never a path that a person typed."""
+    """ASGI middleware over the routes; the route label is a path template, never a path that a person typed.
 
-    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
+    Args:
+        app: What answers.
+        telemetry: Where the series belong.
+        models_routes: Method and path of the routes below `/v1`, whose faults an alert counts.
+    """
+
+    def __init__(self, app: ASGIApp, telemetry: Telemetry, models_routes: Sequence[tuple[str, str]] = ()) -> None:
         self._app = app
         labels = ("method", "route")
         self._requests = telemetry.counter("drillyard_http_requests", "HTTP requests ended.", (*labels, "status"))
@@ -27,6 +35,11 @@ class HttpTelemetry:
             buckets=_BUCKETS,
         )
         self._in_flight = telemetry.gauge("drillyard_http_in_flight", "HTTP requests being answered.")
+
+        # A series that begins with its first event hides that event from every rate.
+        for method, route in models_routes:
+            for status in ("200", *_FAULTS):
+                self._requests.labels(method, f"/v1{route}", status)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and count it when it ends."""
@@ -54,7 +67,8 @@ class HttpTelemetry:
 
 def _route(scope: Scope) -> str:
     path: str = getattr(scope.get("route"), "path", "")
-    prefix = next((one for one in _PREFIXES if scope["path"].startswith(f"{one}/")), "")
+    asked = scope["path"].removeprefix(scope.get("root_path", ""))
+    prefix = next((one for one in _PREFIXES if asked.startswith(f"{one}/")), "")
     if not prefix or not path:
         return "page"
     # A route of an included router knows its own part of the path only.

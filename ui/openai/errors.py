@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from services.chassis.errors import FailedPrecondition, ResourceExhausted, ServiceError
-from ui.errors import STATUS_OF, sentence_of
+from ui.errors import STATUS_OF, sentence_of, status_of
 
 _INVALID = "invalid_request_error"
 _SERVER_ERROR = 500
@@ -81,4 +81,4 @@ def _service_error(error: ServiceError) -> OpenAIError:
     field = error.fields.get("field", "")
     name = _NAME_OF.get(field, "")
     text = str(error).replace(field, name) if name else str(error)
-    return OpenAIError(text, status=_STATUS_OF[type(error)], code=error.code.lower(), param=name)
+    return OpenAIError(text, status=status_of(error, _STATUS_OF), code=error.code.lower(), param=name)

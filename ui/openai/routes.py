@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
+from fastapi.routing import APIRoute
 
 from ui.openai import chat, completions, models
 from ui.openai.errors import OpenAIError, OpenAIRoute
 
 router = APIRouter()
+ROUTES: list[tuple[str, str]] = []
 for _part in (models, chat, completions):
     router.include_router(_part.router)
+    _own = (one for one in _part.router.routes if isinstance(one, APIRoute))
+    ROUTES += [(verb, one.path) for one in _own for verb in one.methods or ()]
 _others = APIRouter(route_class=OpenAIRoute, include_in_schema=False)
 
 

@@ -5,8 +5,8 @@
 {{- $prefix := include "drillyard.prefix" . -}}
 {{- $own := dict
       (printf "%s_DATA_DIR" $prefix) "/data"
-      (printf "%s_LOG_FORMAT" $prefix) $root.Values.logs.format
-      (printf "%s_LOG_LEVEL" $prefix) $root.Values.logs.level
+      (printf "%s_LOG_FORMAT" $prefix) (default "json" $root.Values.logs.format)
+      (printf "%s_LOG_LEVEL" $prefix) (default "info" $root.Values.logs.level)
       (printf "%s_METRICS_PORT" $prefix) "9090" -}}
 {{- if eq $name "gateway" -}}
 {{- $_ := set $own "GATEWAY_PORT" "7860" -}}
@@ -31,7 +31,10 @@
 {{- $called := include "drillyard.fullname" (dict "root" $root "name" .) -}}
 {{- $_ := set $own (printf "%s_%s_ADDRESS" $prefix (include "drillyard.prefix" (dict "name" .))) (printf "%s:50051" $called) -}}
 {{- end -}}
-{{- range $key, $value := mergeOverwrite $own (default (dict) .values.env) }}
+{{- range $key, $value := default (dict) .values.env -}}
+{{- if not (kindIs "invalid" $value) }}{{ $_ := set $own $key $value }}{{ end -}}
+{{- end -}}
+{{- range $key, $value := $own }}
 - name: {{ $key }}
   value: {{ $value | quote }}
 {{- end }}

@@ -26,7 +26,17 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- define "drillyard.image" -}}
 {{- $image := .root.Values.image -}}
 {{- $path := printf "drillyard/%s:%s" .name (default .root.Chart.AppVersion $image.tag) -}}
-{{- .values.image | default (ternary $path (printf "%s/%s" (trimSuffix "/" $image.registry) $path) (empty $image.registry)) -}}
+{{- $registry := trimSuffix "/" (default "" $image.registry) -}}
+{{- .values.image | default (ternary $path (printf "%s/%s" $registry $path) (empty $registry)) -}}
+{{- end }}
+
+{{/* A map as YAML, without the entries that a null takes back. */}}
+{{- define "drillyard.strings" -}}
+{{- $kept := dict -}}
+{{- range $key, $value := . -}}
+{{- if not (kindIs "invalid" $value) }}{{ $_ := set $kept $key $value }}{{ end -}}
+{{- end -}}
+{{- if $kept }}{{ toYaml $kept }}{{ end -}}
 {{- end }}
 
 {{/* "test-runner" → "TEST_RUNNER". */}}

@@ -1,6 +1,6 @@
 {{/* Probes of one container, switched by probes.type. The gateway answers on its metrics port. Takes root, name. */}}
 {{- define "drillyard.probes" -}}
-{{- $type := .root.Values.probes.type -}}
+{{- $type := default "grpc" .root.Values.probes.type -}}
 {{- if ne $type "none" }}
 {{- range $probe, $setting := dict "startupProbe" (list 2 60 "") "readinessProbe" (list 10 3 "") "livenessProbe" (list 20 3 "liveness") }}
 {{ $probe }}:

@@ -3,15 +3,18 @@
 {{- include "drillyard.checkReplicas" . -}}
 {{- $keys := ternary .root.Values.endpoints.existingSecret "" (eq .name "test-runner") -}}
 {{- $shared := include "drillyard.usesVolume" .root -}}
+{{- /* A name each, since a server-side apply cannot make one kind of volume of another. */}}
+{{- $data := ternary "data" "own-data" (eq $shared "true") -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
   name: {{ include "drillyard.fullname" . }}
   labels: {{- include "drillyard.labels" . | nindent 4 }}
 spec:
+  {{- if not (kindIs "invalid" .values.replicas) }}
   replicas: {{ .values.replicas }}
-  strategy:
-    type: {{ ternary "Recreate" "RollingUpdate" (empty .root.Values.database.existingSecret) }}
+  {{- end }}
+  strategy: {{- include "drillyard.strategy" . | nindent 4 }}
   selector:
     matchLabels: {{- include "drillyard.selector" . | nindent 6 }}
   template:
@@ -39,7 +42,7 @@ spec:
       containers:
         - name: {{ .name }}
           image: {{ include "drillyard.image" . | quote }}
-          imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+          imagePullPolicy: {{ default "IfNotPresent" .root.Values.image.pullPolicy }}
           securityContext:
             allowPrivilegeEscalation: false
             readOnlyRootFilesystem: true
@@ -59,9 +62,9 @@ spec:
               containerPort: 9090
               protocol: TCP
           {{- include "drillyard.probes" . | nindent 10 }}
-          resources: {{- toYaml .values.resources | nindent 12 }}
+          resources: {{- include "drillyard.resources" . | nindent 12 }}
           volumeMounts:
-            - {name: data, mountPath: /data}
+            - {name: {{ $data }}, mountPath: /data}
             - {name: scratch, mountPath: /tmp}
             {{- if .values.sharedMemory }}
             - {name: shared-memory, mountPath: /dev/shm}
@@ -70,7 +73,7 @@ spec:
             - {name: endpoint-keys, mountPath: /etc/drillyard/endpoint-keys, readOnly: true}
             {{- end }}
       volumes:
-        - name: data
+        - name: {{ $data }}
           {{- if $shared }}
           persistentVolumeClaim:
             claimName: {{ .root.Values.storage.existingClaim | default (include "drillyard.fullname" (dict "root" .root "name" "data")) }}
@@ -88,7 +91,7 @@ spec:
           # The group of fsGroup reads; keys that change are read without a restart.
           secret: {secretName: {{ . }}, defaultMode: 0440}
         {{- end }}
-      {{- if and $shared (eq .root.Values.storage.accessMode "ReadWriteOnce") }}
+      {{- if and $shared (ne (default "ReadWriteOnce" .root.Values.storage.accessMode) "ReadWriteMany") }}
       affinity:
         # A ReadWriteOnce volume is attached to one node; the first pod picks it and the others follow.
         podAffinity:
@@ -97,11 +100,14 @@ spec:
               labelSelector:
                 matchLabels: {{- include "drillyard.group" . | nindent 18 }}
       {{- end }}
+      {{- with .values.resourceClaims }}
+      resourceClaims: {{- toYaml . | nindent 8 }}
+      {{- end }}
       {{- with .values.runtimeClassName }}
       runtimeClassName: {{ . }}
       {{- end }}
-      {{- with .values.nodeSelector }}
-      nodeSelector: {{- toYaml . | nindent 8 }}
+      {{- with include "drillyard.strings" .values.nodeSelector }}
+      nodeSelector: {{- . | nindent 8 }}
       {{- end }}
       {{- with .values.tolerations }}
       tolerations: {{- toYaml . | nindent 8 }}

@@ -55,6 +55,11 @@ class JobRunner:
             self._cleanups[kind] = cleanup
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of jobs that this process works on."""
+        return tuple(self._functions)
+
+    @property
     def running(self) -> Mapping[str, Job]:
         """The jobs that this process works on now, by id."""
         return {attempt.context.job.job_id: attempt.context.job for attempt in self._attempts.values()}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.chassis.errors import InvalidArgument, ResourceExhausted, ServiceError
+from services.chassis.errors import InvalidArgument, ResourceExhausted, ServiceError, TooLarge
 from services.lm import worker_protocol as protocol
 from services.test_runner.ports import BackendFaultError
 
@@ -166,7 +166,7 @@ class WorkerProcess:
         except protocol.InvalidLine as error:
             raise InvalidArgument(error.problem, "Send text that is valid Unicode.") from error
         if len(line) > protocol.MAX_LINE_BYTES:
-            raise ResourceExhausted(
+            raise TooLarge(
                 f"The prompts take {len(line) >> 20} MiB together.", "Use a smaller window or shorter prompts."
             )
         self._busy_with = request.id

@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 
+from services.chassis.settings import without_proxies
 from services.trainer.domain.plan import AttemptPlan
 
 TOKEN = "DRILLYARD_ATTEMPT"
@@ -20,7 +21,7 @@ def environment_of(plan: AttemptPlan) -> dict[str, str]:
     """Return the environment of an attempt's driver, which all its children inherit."""
     threads = max(1, plan.num_threads // plan.spec.num_workers)
     return {
-        **os.environ,
+        **without_proxies(os.environ),
         TOKEN: token_of(plan.training_job_id, plan.attempt),
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         "OMP_NUM_THREADS": str(threads),
@@ -41,6 +42,8 @@ def environment_of(plan: AttemptPlan) -> dict[str, str]:
         "RAY_WARN_BLOCKING_GET_INSIDE_ASYNC": "0",
         "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
         "RAY_TRAIN_METRICS_ENABLED": "0",
+        # Under `uv run` Ray would build its workers' environment anew, from a project that need not be this one's.
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         # The attempt is the work of this machine; Ray's default of 15 leaves it the time that nothing else wants.
         "RAY_worker_niceness": "0",
         # How soon Ray Train notices that the workers have ended, in seconds.

@@ -11,6 +11,7 @@ import grpc
 from drillyard.trainer.v1 import attempt_pb2, checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.chassis.channel import DIRECT
 from services.trainer.domain.attempt import AttemptOutcome, Checkpoint
 from services.trainer.domain.plan import AttemptPlan
 
@@ -43,7 +44,7 @@ class Reporter:
         self._plan = plan
         self._patience_seconds = patience_seconds
         self._on_fenced = on_fenced
-        self._channel = grpc.insecure_channel(plan.report_address)
+        self._channel = grpc.insecure_channel(plan.report_address, options=[DIRECT])
         self._stub = trainer_service_pb2_grpc.TrainerServiceStub(self._channel)
         self._lock = threading.Condition()
         self._news = threading.Event()

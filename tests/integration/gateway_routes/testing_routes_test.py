@@ -1,5 +1,7 @@
 """REST routes that steer test runs, judge answers, compare and export."""
 
+import json
+import urllib.error
 import urllib.request
 from typing import Any
 
@@ -123,6 +125,41 @@ def test_answers_are_judged_in_one_request_and_a_bad_one_spoils_no_other(front: 
     assert results[0]["verdict"]["scores"] == {"valid": 1.0}
     assert (results[1].get("verdict"), results[1]["problem"]) == (None, "The case is no JSON. Correct it.")
     assert results[2]["verdict"]["cause"] == "no_call"
+
+
+def test_a_batch_may_be_as_large_as_a_body(front: Front) -> None:
+    answer = "x" * 40_000
+    asked = [
+        {"profile_id": "roo_xml", "case_document": "{}", "answer": answer, "key": str(number)} for number in range(1000)
+    ]
+    # No message between the services holds this one.
+    asked[7]["answer"] = "x" * (17 << 20)
+    results = front.api.post("/verdicts/judge-batch", {"requests": asked})["results"]
+    assert [one["key"] for one in results] == [str(number) for number in range(1000)]
+    assert {number for number, one in enumerate(results) if not one.get("verdict")} == {7}
+    assert "Send less" in results[7]["problem"]
+
+
+LARGE = "x" * (17 << 20)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/verdicts/judge", {"profile_id": "roo_xml", "case_document": "{}", "answer": LARGE}),
+        ("/verdicts/judge", {"profile_id": "roo_xml", "case_document": LARGE, "answer": ""}),
+        ("/prompts/render", {"model_version_id": rows.BASE, "messages": [{"role": "user", "content": LARGE}]}),
+    ],
+    ids=["answer", "case", "prompt"],
+)
+def test_what_no_message_holds_is_413_with_what_to_do(front: Front, path: str, body: dict[str, Any]) -> None:
+    content = json.dumps(body).encode()
+    request = urllib.request.Request(f"{front.url}/api/v1{path}", content, {"Content-Type": "application/json"})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=60)
+    with caught.value as answer:
+        assert answer.code == 413
+        assert json.loads(answer.read())["next_step"] == "Send less in one request."
 
 
 def test_a_prompt_is_shown_as_the_model_reads_it(front: Front) -> None:

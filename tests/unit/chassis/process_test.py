@@ -121,6 +121,8 @@ async def test_a_service_starts_fast_and_small_and_says_where_it_serves(place: P
         assert process.cpu_times().user + process.cpu_times().system < 2.0
         assert process.memory_info().rss < 150e6
         assert running.http("/health/ready")[0] == running.http("/health/live")[0] == 200
+        # An alert sees the first failures only as a rise from a number that was there.
+        assert 'drillyard_jobs{kind="drill",state="FAILED"} 0.0' in running.http("/metrics")[1]
         job_id = await running.call("CreateDrill", "r1")
         assert await finished(running, job_id) == "SUCCEEDED 1 1"
         status, text = running.http("/metrics")

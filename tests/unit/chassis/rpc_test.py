@@ -18,11 +18,12 @@ from services.chassis.errors import (
     FailedPrecondition,
     Internal,
     NotFound,
-    ResourceExhausted,
+    TooLarge,
     Unavailable,
     Unimplemented,
 )
 from services.chassis.server import LIVENESS, Server
+from services.chassis.status import from_rpc_error, to_status
 from services.chassis.telemetry import Telemetry
 
 SERVICE = "test.Echo"
@@ -46,6 +47,8 @@ class Echo:
             raise Unavailable("The store is away.")
         if request == b"missing":
             raise NotFound("There is no model 'x'.", "List the models.", model="x")
+        if request == b"large":
+            return bytes(MAX_MESSAGE_BYTES + 1)
         if request == b"bug":
             raise KeyError("secret prompt")
         if request == b"slow":
@@ -207,10 +210,33 @@ async def test_nobody_at_the_address_is_unavailable_with_a_next_step() -> None:
     await channel.close()
 
 
+@pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])
+async def test_no_proxy_of_the_environment_is_asked(
+    variable: str, loopback: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    async with open_channel(loopback.address) as channel:
+        assert await channel.unary_unary(f"/{SERVICE}/GetEcho")(b"hello") == b"hello"
+
+
 async def test_a_message_over_the_limit_is_refused_and_one_at_it_passes(loopback: Loopback) -> None:
     assert len(await loopback.get(bytes(MAX_MESSAGE_BYTES))) == MAX_MESSAGE_BYTES
-    with pytest.raises(ResourceExhausted):
+    with pytest.raises(TooLarge, match=r"The request takes 16777217 bytes.* Send less"):
         await loopback.get(bytes(MAX_MESSAGE_BYTES + 1))
+
+
+async def test_an_answer_over_the_limit_says_to_ask_for_less(loopback: Loopback) -> None:
+    with pytest.raises(TooLarge, match=r"The answer takes 16777217 bytes.* Ask for less"):
+        await loopback.get(b"large")
+
+
+async def test_the_kind_of_an_error_survives_another_service() -> None:
+    passed_on = to_status(TooLarge("The prompts take 20 MiB together.", "Use a smaller window."))
+    metadata = grpc.aio.Metadata(*passed_on.trailing_metadata)
+    error = grpc.aio.AioRpcError(passed_on.code, grpc.aio.Metadata(), metadata, passed_on.message)
+    assert isinstance(from_rpc_error(error), TooLarge)
 
 
 async def test_leaving_a_stream_early_stops_the_servers_work(loopback: Loopback) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.database import Database
-from services.chassis.settings import ServiceSettings, load_settings
+from services.chassis.settings import ServiceSettings, except_loopback, load_settings, without_proxies
 
 
 class ScoutSettings(ServiceSettings, env_prefix="SCOUT_UNIT_"):
@@ -64,3 +64,27 @@ def test_a_wrong_variable_ends_the_process_with_its_name(
     complaint = capsys.readouterr().err.splitlines()
     assert len(complaint) == 1
     assert f"SCOUT_UNIT_{name}" in complaint[0]
+
+
+OFFICE = {"http_proxy": "http://proxy:8080", "ALL_PROXY": "socks5://proxy:1080", "PATH": "/bin"}
+
+
+@pytest.mark.parametrize("former", [{}, {"no_proxy": ""}, {"NO_PROXY": ""}])
+def test_this_machine_needs_no_proxy_and_the_world_keeps_it(former: dict[str, str]) -> None:
+    environment = except_loopback(OFFICE | former)
+    assert environment.items() >= OFFICE.items()
+    assert environment["no_proxy"] == environment["NO_PROXY"] == "localhost,127.0.0.1,::1"
+
+
+@pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
+def test_other_hosts_that_need_no_proxy_stay(name: str) -> None:
+    environment = except_loopback(OFFICE | {name: ".example.com,10.0.0.0/8"})
+    assert environment["no_proxy"] == environment["NO_PROXY"] == ".example.com,10.0.0.0/8,localhost,127.0.0.1,::1"
+
+
+def test_an_environment_without_proxies_stays_as_it_is() -> None:
+    assert except_loopback({"PATH": "/bin"}) == {"PATH": "/bin"}
+
+
+def test_a_process_that_asks_nothing_outside_gets_no_proxy_at_all() -> None:
+    assert without_proxies(OFFICE | {"No_Proxy": "[::1", "grpc_proxy": "x", "https_proxy": ""}) == {"PATH": "/bin"}

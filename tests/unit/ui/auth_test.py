@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 
 from ui.auth import LoopbackOnly
+from ui.middleware.outside import OutsideAddress
 
 
-async def _ask(headers: list[tuple[str, str]], kind: str = "http") -> tuple[bool, list[dict[str, Any]]]:
+async def _ask(
+    headers: list[tuple[str, str]], kind: str = "http", outside: str = ""
+) -> tuple[bool, list[dict[str, Any]]]:
     passed, sent = False, []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -23,7 +26,7 @@ async def _ask(headers: list[tuple[str, str]], kind: str = "http") -> tuple[bool
 
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
     scope = {"type": kind, "headers": raw, "method": "GET", "path": "/", "extensions": {}}
-    await LoopbackOnly(app)(scope, receive, send)
+    await LoopbackOnly(app, OutsideAddress.parse(outside) if outside else None)(scope, receive, send)
     return passed, sent
 
 
@@ -80,3 +83,43 @@ async def test_a_web_socket_from_another_site_is_closed() -> None:
     passed, sent = await _ask([("host", "localhost"), ("origin", "https://example.org")], kind="websocket")
     assert not passed
     assert sent == [{"type": "websocket.close", "code": 1008, "reason": sent[0]["reason"]}]
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("127.0.0.1:7860", "https://lab.example"),
+        ("lab.example", "https://lab.example"),
+        ("LAB.example", "https://lab.example"),
+        ("lab.example", "http://localhost:7860"),
+    ],
+)
+async def test_the_outside_address_passes(host: str, origin: str) -> None:
+    assert (await _ask([("host", host), ("origin", origin)], outside="https://lab.example/drill/"))[0]
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("127.0.0.1", "http://lab.example"),
+        ("127.0.0.1", "https://lab.example:8443"),
+        ("127.0.0.1", "https://lab.example.evil.example"),
+        ("127.0.0.1", "https://evil.example"),
+        ("127.0.0.1", "null"),
+        ("127.0.0.1", ""),
+        ("lab.example:7860", "https://lab.example"),
+        ("evil.example", "https://lab.example"),
+        ("", "https://lab.example"),
+    ],
+)
+async def test_no_other_address_passes_beside_the_outside_one(host: str, origin: str) -> None:
+    passed, sent = await _ask([("host", host), ("origin", origin)], outside="https://lab.example/drill/")
+    assert not passed
+    assert "https://lab.example/drill/" in json.loads(sent[1]["body"])["problem"]
+
+
+async def test_a_refusal_says_what_a_proxy_must_do() -> None:
+    _, sent = await _ask([("host", "localhost"), ("origin", "https://lab.example")])
+    next_step = json.loads(sent[1]["body"])["next_step"]
+    assert "GATEWAY_OUTSIDE_URL" in next_step
+    assert "rewrite Host and Origin" in next_step

@@ -22,6 +22,7 @@ from ui.cli.commands.test_runs.progress import speed_text
 from ui.cli.connection import Gateway, GatewayError
 from ui.cli.follow import Moment, PlainLines, display, follow, job_moment
 from ui.cli.options import Common, command
+from ui.cli.processes import StartError, try_out
 from ui.cli.results import interval_text, verdict_text
 
 
@@ -151,6 +152,24 @@ def test_another_server_is_not_taken_for_a_gateway(body: bytes) -> None:
         with pytest.raises(GatewayError) as caught:
             Gateway(f"127.0.0.1:{server.server_port}").get("/models")
     assert "not the gateway's" in caught.value.problem
+
+
+def test_what_started_is_not_ready_while_a_service_is_out_of_reach() -> None:
+    class Gateless(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            is_away = self.path.startswith("/api/v1/loops")
+            self.send_response(503 if is_away else 200)
+            self.end_headers()
+            self.wfile.write(b'{"code": "UNAVAILABLE", "problem": "No way leads there.", "next_step": ""}')
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Gateless) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(StartError, match=r"cannot be used: No way leads there\."):
+            try_out(f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
 
 
 def test_a_run_that_is_over_tells_its_tokens_per_second() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
@@ -12,6 +13,7 @@ from services.chassis.telemetry import Telemetry
 from ui.errors import install_error_responses
 from ui.middleware.headers import SecurityHeaders
 from ui.middleware.limits import BodyLimit
+from ui.middleware.outside import Outside, OutsideAddress
 from ui.middleware.telemetry import HttpTelemetry
 
 
@@ -99,3 +101,97 @@ def test_every_error_class_has_one_http_status() -> None:
 
     assert set(STATUS_OF) == set(ERROR_CLASSES)
     assert all(status >= 400 for status in STATUS_OF.values())
+
+
+def _seen() -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/things/{thing:path}")
+    async def url(request: Request, thing: str) -> dict[str, str]:
+        return {"url": str(request.url), "thing": thing, "forwarded": request.headers.get("x-forwarded-host", "")}
+
+    @app.get("/page")
+    async def page() -> HTMLResponse:
+        text = '<link href="/a.json"><a href="./b">b</a><img src="//other/c"><pre>href=&quot;/d&quot;</pre>'
+        return HTMLResponse(text)
+
+    @app.get("/moved")
+    async def moved(to: str) -> RedirectResponse:
+        return RedirectResponse(to)
+
+    return app
+
+
+@pytest.mark.parametrize("path", ["/things/a", "/drill/things/a"])
+@pytest.mark.parametrize("host", ["127.0.0.1:7860", "lab.example"])
+def test_a_proxy_may_keep_the_path_or_take_it_off(path: str, host: str) -> None:
+    client = _client(Outside(_seen(), OutsideAddress.parse("https://LAB.example:443/drill/")))
+    answer = client.get(path, headers={"Host": host, "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http"})
+    assert answer.json() == {"url": "https://lab.example/drill/things/a", "thing": "a", "forwarded": ""}
+
+
+def test_a_path_that_only_begins_like_the_outside_one_is_another() -> None:
+    client = _client(Outside(_seen(), OutsideAddress.parse("http://lab.example:8080/things")))
+    assert client.get("/things/things/a").json()["thing"] == "a"
+    assert client.get("/thingsa").status_code == 404
+    assert client.get("/things", follow_redirects=False).headers["location"] == "/things/"
+
+
+def test_what_a_document_asks_from_the_root_lies_below_the_path() -> None:
+    answer = _client(Outside(_seen(), OutsideAddress.parse("https://lab.example/a/b"))).get("/page")
+    assert answer.text == (
+        '<link href="/a/b/a.json"><a href="./b">b</a><img src="//other/c"><pre>href=&quot;/d&quot;</pre>'
+    )
+
+
+@pytest.mark.parametrize(
+    ("to", "location"),
+    [("/x", "/drill/x"), ("/drill/x", "/drill/x"), ("./x", "./x"), ("https://other/x", "https://other/x")],
+)
+def test_redirects_stay_below_the_path(to: str, location: str) -> None:
+    client = _client(Outside(_seen(), OutsideAddress.parse("https://lab.example/drill")))
+    assert client.get("/moved", params={"to": to}, follow_redirects=False).headers["location"] == location
+
+
+def test_without_a_path_only_the_origin_changes() -> None:
+    client = _client(Outside(_seen(), OutsideAddress.parse("https://[2001:DB8::1]:8443")))
+    assert client.get("/things/a").json()["url"] == "https://[2001:db8::1]:8443/things/a"
+    assert 'href="/a.json"' in client.get("/page").text
+
+
+def test_routes_are_counted_by_their_template_behind_a_path_too() -> None:
+    telemetry = Telemetry()
+    outside = Outside(_app(), OutsideAddress.parse("https://lab.example/drill"))
+    _client(HttpTelemetry(outside, telemetry)).get("/drill/api/v1/things/a")
+    labels = {"method": "GET", "route": "/api/v1/things/{thing}", "status": "200"}
+    assert telemetry.registry.get_sample_value("drillyard_http_requests_total", labels) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "lab.example/drill",
+        "ftp://lab.example",
+        "https://",
+        "https://user@lab.example",
+        "https://lab.example/?a=1",
+        "https://lab.example/#a",
+        "https://lab.example/a//b",
+        "https://lab.example/../a",
+        "https://lab.example/a b",
+        'https://lab.example/"><script>',
+        "https://lab.example:99999/",
+    ],
+)
+def test_what_is_no_address_of_origin_and_path_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        OutsideAddress.parse(url)
+
+
+def test_what_is_too_large_for_a_message_is_413_in_both_forms() -> None:
+    from services.chassis.errors import TooLarge
+    from ui.errors import status_of
+    from ui.openai.errors import told_error
+
+    error = TooLarge("The request takes 20 bytes.", "Send less in one request.")
+    assert status_of(error) == told_error(error).status == 413

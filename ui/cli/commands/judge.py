@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,8 @@ from ui.cli.options import Common
 from ui.cli.output import EXIT_FAILED, connected, print_table, show
 
 _BATCH = 200
+# Half of what the gateway takes in one request.
+_BATCH_BYTES = 32 * 1024 * 1024
 _FIELDS = frozenset({"profile_id", "case", "case_document", "answer", "further_answers", "finish_reason", "key"})
 _NEEDED = {"profile_id": "profile_id", "case_document": "case", "answer": "answer"}
 CaseFile = Annotated[
@@ -87,9 +90,23 @@ def _request(number: int, line: str) -> Document:
 
 def _judged(gateway: Gateway, asked: list[Document]) -> list[Document]:
     found: list[Document] = []
-    for begin in range(0, len(asked), _BATCH):
-        found += gateway.post("/verdicts/judge-batch", {"requests": asked[begin : begin + _BATCH]})["results"]
+    for batch in _batches(asked):
+        found += gateway.post("/verdicts/judge-batch", {"requests": batch})["results"]
     return found
+
+
+def _batches(asked: list[Document]) -> Iterator[list[Document]]:
+    batch: list[Document] = []
+    num_bytes = 0
+    for one in asked:
+        size = len(json.dumps(one))
+        if batch and (len(batch) == _BATCH or num_bytes + size > _BATCH_BYTES):
+            yield batch
+            batch, num_bytes = [], 0
+        batch.append(one)
+        num_bytes += size
+    if batch:
+        yield batch
 
 
 def _print_one(one: Document) -> None:

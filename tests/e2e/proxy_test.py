@@ -1,0 +1,164 @@
+"""The pages behind nginx, at a host and a path of its own: all that a browser asks for lies below that path."""
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import FilePayload, Page, Response, expect, sync_playwright
+
+from tests.e2e.browser_test import CHROMIUM, QUIET
+from tests.fakes.system import rows
+from tests.fakes.system.background import served
+from tests.integration.processes import start_service
+from ui.cli.connection import Gateway
+from ui.markup.environment import PAGES
+
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+START_SECONDS = 10.0
+# The first server takes the path off and hides what the browser asked; the second keeps both, and says a wrong host.
+CONFIGURATION = """
+daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}
+http {{
+  access_log off; proxy_buffering off;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  server {{ listen 127.0.0.1:{port}; location /drill/ {{ proxy_pass http://{gateway}/; }} }}
+  server {{
+    listen 127.0.0.1:{keeping};
+    location /drill/ {{
+      proxy_pass http://{gateway}; proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Host evil.example;
+    }}
+  }}
+}}
+"""
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+if NGINX is None and os.environ.get("CI") != "true":
+    pytest.skip("needs nginx: apt-get install nginx-light", allow_module_level=True)
+
+
+@dataclass(frozen=True)
+class Proxy:
+    port: int
+    keeping_port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://lab.example:{self.port}/drill"
+
+    def ask(self, path: str, *, keeping: bool, **headers: str) -> tuple[int, str, bytes]:
+        """Send what a browser would send to the outside address; return status, Location and body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.keeping_port if keeping else self.port, timeout=20)
+        with closing(connection):
+            connection.request("GET", path, headers={"Host": f"lab.example:{self.port}", **headers})
+            answer = connection.getresponse()
+            return answer.status, answer.getheader("location") or "", answer.read()
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    folder, one = tmp_path_factory.mktemp("proxy"), Proxy(_free_port(), _free_port())
+    settings = {"port": 0, "outside_url": f"{one.url}/"}
+    with served(rows.make_world()) as addresses, start_service("gateway", folder, **settings, **addresses) as gateway:
+        places = {"folder": folder, "gateway": gateway.address, "port": one.port, "keeping": one.keeping_port}
+        (folder / "nginx.conf").write_text(CONFIGURATION.format(**places))
+        assert NGINX
+        with subprocess.Popen([NGINX, "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]) as process:
+            try:
+                _await_listener(one.port)
+                yield one
+            finally:
+                process.terminate()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _await_listener(port: int) -> None:
+    end = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def page(proxy: Proxy) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        names = "--host-resolver-rules=MAP lab.example 127.0.0.1"
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, names])
+        opened = browser.new_page(viewport={"width": 1440, "height": 1000})
+        refused: list[tuple[str, int]] = []
+
+        def note(response: Response) -> None:
+            inside = response.url.startswith((f"{proxy.url}/", "data:", "blob:"))
+            if not inside or response.status >= 400:
+                refused.append((response.url, response.status))
+
+        opened.on("response", note)
+        yield opened
+        assert refused == []
+        browser.close()
+
+
+def test_every_page_lives_below_the_path(page: Page, proxy: Proxy) -> None:
+    page.goto(f"{proxy.url}/")
+    for title, _ in PAGES[1:]:
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name=title, exact=True).click()
+        expect(page.locator("#title")).to_contain_text(title)
+    page.get_by_role("link", name="API", exact=True).click()
+    page.get_by_role("link", name="openapi.json").click()
+    assert page.url == f"{proxy.url}/openapi.json"
+
+
+def test_buttons_events_and_uploads_work(page: Page, proxy: Proxy) -> None:
+    page.goto(f"{proxy.url}/")
+    page.get_by_label("Import from this machine").fill("/no/such/model.gguf")
+    page.get_by_role("button", name="Import").click()
+    expect(page.locator("#import-message .notice")).to_be_visible()
+    page.goto(f"{proxy.url}/suites")
+    page.get_by_role("button", name="Import a suite of your own").click()
+    page.locator("#suite-test-suite-id").get_by_role("textbox").fill("roo_xml/other")
+    file = FilePayload(name="one.jsonl", mimeType="application/jsonl", buffer=b"no case")
+    page.locator("#suite-file input[type=file]").set_input_files(file)
+    expect(page.locator("#suite-file")).to_contain_text("one.jsonl")
+    page.get_by_role("button", name="Check", exact=True).click()
+    expect(page.locator("#suite-message .notice")).to_be_visible()
+
+
+@pytest.mark.parametrize("keeping", [False, True])
+def test_the_api_answers_the_exact_origin_alone(proxy: Proxy, keeping: bool) -> None:
+    origin = f"http://lab.example:{proxy.port}"
+    assert proxy.ask("/drill/api/v1/model-versions", keeping=keeping, Origin=origin)[0] == 200
+    for other in (f"https://lab.example:{proxy.port}", "http://lab.example", f"{origin}.evil.example", "null"):
+        assert proxy.ask("/drill/api/v1/model-versions", keeping=keeping, Origin=other)[0] == 403, other
+
+
+@pytest.mark.parametrize("keeping", [False, True])
+def test_pages_documents_and_redirects_name_the_outside_address(proxy: Proxy, keeping: bool) -> None:
+    page = proxy.ask("/drill/", keeping=keeping)[2].decode()
+    assert f'"root":"{proxy.url}"' in page
+    assert 'href="/drill/manifest.json"' in page
+    servers = json.loads(proxy.ask("/drill/openapi.json", keeping=keeping)[2])["servers"]
+    assert servers == [{"url": "/drill"}]
+    status, location, _ = proxy.ask("/drill/test/", keeping=keeping)
+    assert status == 301
+    assert location.endswith("/drill/test")
+
+
+def test_commands_work_through_the_path(proxy: Proxy) -> None:
+    gateway = Gateway(f"http://127.0.0.1:{proxy.port}/drill/")
+    assert gateway.get("/model-versions")["model_versions"]
