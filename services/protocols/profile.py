@@ -138,9 +138,6 @@ class _Material(Protocol):
     ) -> Iterator[Case]:
         """Yield `count` cases, balanced over `tools` (default all); splits of one seed share no case and no call."""
 
-    def probe_cases(self, seed: int, count: int = 48) -> list[Case]:
-        """Return at most 48 cases of the split `probe`, balanced over the tools."""
-
     @property
     def categories(self) -> tuple[str, ...]:
         """Names of the kinds of tasks that `generate_cases` draws."""
@@ -176,10 +173,6 @@ class _NoMaterial:
     ) -> Iterator[Case]:
         """Raise NoPool."""
         raise NoPool(f"the profile {self.id} has no pool of training cases")
-
-    def probe_cases(self, seed: int, count: int = 48) -> list[Case]:
-        """Return at most 48 cases of the split `probe`."""
-        return list(self.generate_pool(seed, min(count, 48), split="probe"))
 
     @property
     def categories(self) -> tuple[str, ...]:

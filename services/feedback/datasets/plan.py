@@ -11,6 +11,7 @@ from math import ceil
 from typing import TypeVar
 
 from services.feedback.datasets.composition import Cell
+from services.protocols.verdict import NOT_THE_MODELS
 
 # What a row treats when its cell did not fail: nothing, it keeps a skill in practice.
 NO_CAUSE = "none"
@@ -45,8 +46,9 @@ def plan(
     A cell's weight is its part of the suite times its failure rate, drawn a little towards that of the other cells of
     its kind, and theirs towards that of all, because a probe has few cases of each; what was not probed counts as
     failing as often as its like. Its examples are divided over the causes of its own failures in proportion to how
-    often they occurred.
+    often they occurred. What a server or a chat template failed at says nothing of the model and counts for nothing.
     """
+    results = [result for result in results if result.cause not in NOT_THE_MODELS]
     failed, probed = _Tally([result for result in results if result.cause]), _Tally(results)
     overall = failed.num / probed.num if probed.num else 1.0
     whole = sum(composition.values())

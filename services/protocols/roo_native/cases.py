@@ -20,7 +20,6 @@ from services.protocols.roo_xml.parse import ToolBlock, parse
 from services.protocols.suites import Provenance, Suite, parse_suite, suite_text
 from services.protocols.turn import Answer, ToolCall
 
-MAX_PROBE_CASES = 48
 CLOSED_TOOLS = frozenset(("skill",))
 """Tools whose arguments come from a short list that the prompt prints."""
 

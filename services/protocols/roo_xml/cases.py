@@ -16,7 +16,6 @@ from services.protocols.suites import Suite
 from services.protocols.suites.stored import stored_suites
 
 CORE_SEED = "roo_xml/core/1"
-MAX_PROBE_CASES = 48
 SPLITS: tuple[Split, ...] = ("train", "validation", "probe")
 
 _NUM_BUCKETS = 8
@@ -65,11 +64,6 @@ def generate_pool(
     sources = {tool: _endless(seed, tool, split) for tool in chosen}
     for number in range(count):
         yield next(sources[chosen[number % len(chosen)]])
-
-
-def probe_cases(seed: int, count: int = MAX_PROBE_CASES) -> list[Case]:
-    """Return `count` cases of the split `probe`, at most 48, balanced over the tools."""
-    return list(generate_pool(seed, min(count, MAX_PROBE_CASES), split="probe"))
 
 
 def _endless(seed: int, tool: str, split: Split) -> Iterator[Case]:

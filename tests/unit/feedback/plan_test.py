@@ -50,6 +50,13 @@ def test_a_probe_without_failures_gives_an_even_plan_that_treats_nothing() -> No
     assert shares == tuple(Share(Cell("", tool), NO_CAUSE, 10) for tool in TOOLS)
 
 
+@pytest.mark.parametrize("cause", ["backend_fault", "template_fault"])
+def test_what_a_server_or_a_template_failed_at_steers_nothing(cause: str) -> None:
+    probe = results(read_file=["no_call", ""], apply_diff=["bad_value", ""])
+    with_faults = [*probe, *results(new_task=[cause] * 4, read_file=[cause])]
+    assert plan(with_faults, calls(*TOOLS), 80, seed=0) == plan(probe, calls(*TOOLS), 80, seed=0)
+
+
 def test_a_tool_that_was_not_probed_counts_as_failing_like_all() -> None:
     probe = results(read_file=["no_call"], apply_diff=[""])
     shares = plan(probe, calls("read_file", "apply_diff", "new_task"), 90, seed=0)

@@ -10,12 +10,10 @@ from services.protocols.cases import Case, case_from_document, case_to_document
 from services.protocols.roo_xml.authoring.draw import load_stock
 from services.protocols.roo_xml.authoring.skills import SKILLS
 from services.protocols.roo_xml.cases import (
-    MAX_PROBE_CASES,
     SPLITS,
     core_suite,
     generate_core,
     generate_pool,
-    probe_cases,
     split_of,
 )
 from services.protocols.roo_xml.judge import judge
@@ -110,9 +108,8 @@ def test_splits_share_no_case_and_no_call() -> None:
             assert split_of(case) == split
 
 
-def test_the_probe_is_small_and_balanced() -> None:
-    probe = probe_cases(9, 100)
-    assert len(probe) == MAX_PROBE_CASES
+def test_a_probe_is_balanced() -> None:
+    probe = list(generate_pool(9, 48, split="probe"))
     assert set(Counter(case.tool for case in probe).values()) == {3, 4}
     assert {split_of(case) for case in probe} == {"probe"}
 
