@@ -27,9 +27,8 @@ def published(out: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.chmod(0o755)
-        for file in partial.iterdir():
-            _sync(file)
-        _sync(partial)
+        for path in (*partial.rglob("*"), partial):
+            _sync(path)
         partial.rename(out)
         _sync(out.parent)
     except BaseException:
@@ -38,11 +37,11 @@ def published(out: Path) -> Iterator[Path]:
 
 
 def file_digests(folder: Path) -> dict[str, dict[str, str | int]]:
-    """SHA-256 and size in bytes of each file in `folder`, by name, sorted."""
+    """SHA-256 and size in bytes of each file below `folder`, by its path there, sorted."""
     digests: dict[str, dict[str, str | int]] = {}
-    for file in sorted(folder.iterdir()):
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         with file.open("rb") as stream:
-            digests[file.name] = {
+            digests[file.relative_to(folder).as_posix()] = {
                 "sha256": hashlib.file_digest(stream, "sha256").hexdigest(),
                 "size_bytes": file.stat().st_size,
             }
