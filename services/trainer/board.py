@@ -26,6 +26,7 @@ class LiveAttempt:
     outcome: AttemptOutcome | None = None
     reason: str = ""
     is_permanent: bool = False
+    notice: str = ""
     started: float = field(default_factory=time.monotonic)
     moved: float = field(default_factory=time.monotonic)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -39,6 +40,7 @@ class LiveAttempt:
         """Take note of a report that was stored."""
         before = self.place
         self.phase = report.phase or self.phase
+        self.notice = report.notice or self.notice
         self.num_steps_done = max(self.num_steps_done, report.num_steps_done)
         self.num_steps_total = report.num_steps_total or self.num_steps_total
         if self.place != before:

@@ -91,7 +91,7 @@ def _tensor(file: Path, name: str) -> Tensor:
 
 
 def _write_config(base: Path, folder: Path, model: PreTrainedModel) -> None:
-    """The base's configuration as it is, corrected where it says otherwise than the tensors whether the head is tied."""
+    """The base's configuration, corrected where it says otherwise than the tensors whether the head is tied."""
     table, head = model.get_input_embeddings(), model.get_output_embeddings()
     read = AutoConfig.from_pretrained(base, trust_remote_code=False, local_files_only=True)
     is_tied = head is not None and head.weight is table.weight
