@@ -27,6 +27,7 @@ class LiveAttempt:
     reason: str = ""
     is_permanent: bool = False
     notice: str = ""
+    told_notice: str = ""
     started: float = field(default_factory=time.monotonic)
     moved: float = field(default_factory=time.monotonic)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -35,6 +36,12 @@ class LiveAttempt:
     def place(self) -> tuple[str, int, int]:
         """What a person sees of it."""
         return self.phase, self.num_steps_done, self.num_steps_total
+
+    def take_notice(self) -> str:
+        """What a person should know of how the attempt computes, once; "" after that."""
+        notice = "" if self.notice == self.told_notice else self.notice
+        self.told_notice = self.notice
+        return notice
 
     def observe(self, report: AttemptReport) -> None:
         """Take note of a report that was stored."""

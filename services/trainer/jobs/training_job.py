@@ -178,7 +178,7 @@ class TrainingJobWork:
     async def _followed(self, context: JobContext, live: LiveAttempt, processes: asyncio.Task[int]) -> Ending:
         """Show how the attempt goes until it ends by its own report, with its processes, or by standing still."""
         reported = asyncio.create_task(live.ended.wait())
-        shown, shown_time, noticed = None, 0.0, ""
+        shown, shown_time = None, 0.0
         try:
             while not live.outcome and not processes.done():
                 now = time.monotonic()
@@ -187,9 +187,6 @@ class TrainingJobWork:
                 if live.place != shown or now - shown_time >= _HEARTBEAT_SECONDS:
                     await _show(context, live, now)
                     shown, shown_time = live.place, now
-                if live.notice != noticed:
-                    noticed = live.notice
-                    await context.event("message", {"text": noticed})
                 await asyncio.wait({reported, processes}, timeout=_TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:
             reported.cancel()
@@ -210,6 +207,8 @@ class TrainingJobWork:
 
 
 async def _show(context: JobContext, live: LiveAttempt, now: float) -> None:
+    if notice := live.take_notice():
+        await context.event("message", {"text": notice})
     await context.progress(
         phase=live.phase,
         done=live.num_steps_done,
