@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import signature
 from itertools import takewhile
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from services.lm.chat import EncodedExample
 from services.lm.decoder.model import lean
+from services.lm.decoder.whole import computed_whole
 from services.lm.errors import LimitExceeded
 from services.lm.prefix import Layout, attending, attending_to
 
@@ -114,6 +116,7 @@ def answer_loss(model: Any, batch: SharedPrefixBatch, *, num_trained_tokens: int
 
     Equal to the loss of the padded batch, and so are its gradients. With several packs per optimiser step, give the
     step's total to each. Logits are computed at trained positions only.
+    The model must be one that sharing is exact for: `why_whole` says "" for the longest of the examples.
     Call it outside autocast: a model in bfloat16 is computed in bfloat16, its adapters' gradients are float32.
     """
     decoder = lean(model)
@@ -124,10 +127,27 @@ def answer_loss(model: Any, batch: SharedPrefixBatch, *, num_trained_tokens: int
     return total / (num_trained_tokens or batch.num_trained_tokens)
 
 
+def whole_loss(model: Any, example: EncodedExample, *, num_trained_tokens: int) -> Tensor:
+    """As `answer_loss`, of one example by itself, for a model that `why_whole` has a reason against sharing for."""
+    ids = torch.tensor([example.ids], device=model.device)
+    kept = torch.arange(example.trained_from - 1, len(example.ids) - 1, device=model.device)
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    selects = "logits_to_keep" in signature(inner.forward).parameters
+    reduced = next(model.parameters()).dtype == torch.bfloat16
+    with computed_whole(model), torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+        logits = model(input_ids=ids, use_cache=False, **({"logits_to_keep": kept} if selects else {})).logits[0]
+    chosen = logits if selects else logits[kept]
+    total = torch.nn.functional.cross_entropy(chosen.float(), ids[0, example.trained_from :], reduction="sum")
+    return total / num_trained_tokens
+
+
 def _standard_loss(model: Any, batch: SharedPrefixBatch) -> Tensor:
     """The summed loss through transformers' own layers, for models that the lean decoder doesn't know."""
     reduced = next(model.parameters()).dtype == torch.bfloat16
-    with attending(attending_to(batch.layout)), torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+    with (
+        attending(attending_to(batch.layout), fits_window=True),
+        torch.autocast("cpu", torch.bfloat16, enabled=reduced),
+    ):
         logits = model(
             input_ids=batch.input_ids,
             position_ids=batch.position_ids,

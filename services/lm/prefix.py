@@ -182,6 +182,8 @@ def _attention(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Ten
     attend, fits_window = active
     if (options.get("sliding_window") and not fits_window) or options.get("softcap"):
         raise LmError("The model's attention has a window or a cap.", "Choose a model with plain full attention.")
+    if options.get("s_aux") is not None or options.get("position_bias") is not None:
+        raise LmError("The model's attention has sinks or a bias.", "Choose a model with plain full attention.")
     scale = options.get("scaling") or query.shape[-1] ** -0.5
     return attend(module.layer_idx, query, key, value, scale).transpose(1, 2).contiguous(), None
 

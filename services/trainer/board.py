@@ -26,6 +26,8 @@ class LiveAttempt:
     outcome: AttemptOutcome | None = None
     reason: str = ""
     is_permanent: bool = False
+    notice: str = ""
+    told_notice: str = ""
     started: float = field(default_factory=time.monotonic)
     moved: float = field(default_factory=time.monotonic)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -35,10 +37,17 @@ class LiveAttempt:
         """What a person sees of it."""
         return self.phase, self.num_steps_done, self.num_steps_total
 
+    def take_notice(self) -> str:
+        """What a person should know of how the attempt computes, once; "" after that."""
+        notice = "" if self.notice == self.told_notice else self.notice
+        self.told_notice = self.notice
+        return notice
+
     def observe(self, report: AttemptReport) -> None:
         """Take note of a report that was stored."""
         before = self.place
         self.phase = report.phase or self.phase
+        self.notice = report.notice or self.notice
         self.num_steps_done = max(self.num_steps_done, report.num_steps_done)
         self.num_steps_total = report.num_steps_total or self.num_steps_total
         if self.place != before:

@@ -142,6 +142,7 @@ def report_from_proto(message: attempt_pb2.ReportAttemptRequest) -> AttemptRepor
         num_steps_done=message.num_steps_done,
         num_steps_total=message.num_steps_total,
         phase=message.phase,
+        notice=message.notice,
         curve_points=tuple(
             CurvePoint(metric=point.metric, step=point.step, value=point.value, attempt=message.attempt)
             for point in message.curve_points

@@ -51,7 +51,8 @@ def check_adapter_folder(folder: Path) -> dict[str, Any]:
     """
     _check_files(folder)
     config = read_json(folder / "adapter_config.json")
-    check_no_remote_code({key: value for key, value in config.items() if value is not None}, "adapter_config.json")
+    acting = {key: value for key, value in config.items() if value is not None and not _names_own_class(key, value)}
+    check_no_remote_code(acting, "adapter_config.json")
     if config.get("peft_type") != "LORA":
         raise InvalidModelFile(
             f"The adapter is of the kind {config.get('peft_type')!r}, only LORA is supported.",
@@ -61,6 +62,12 @@ def check_adapter_folder(folder: Path) -> dict[str, Any]:
     if not (folder / "adapter_model.safetensors").is_file():
         raise InvalidModelFile("adapter_model.safetensors is missing.", SAFE_COPY, str(folder))
     return config
+
+
+def _names_own_class(key: str, value: object) -> bool:
+    """Whether it is the class of transformers' own that PEFT notes for an adapter without a task."""
+    library = value.get("parent_library") if key == "auto_mapping" and isinstance(value, dict) else None
+    return isinstance(library, str) and library.startswith("transformers.models.")
 
 
 def folder_digest(folder: Path) -> str:

@@ -12,11 +12,12 @@ from typing import Final
 
 import torch
 
+from services.lm.decoder.whole import why_whole
 from services.lm.errors import InvalidChat, LimitExceeded
 from services.lm.generation import lanes
 from services.lm.generation.batch import Batch, Task, Terms
 from services.lm.generation.cache import SequenceCache
-from services.lm.generation.forward import Forward, forward_of, needs_transformers
+from services.lm.generation.forward import Forward, forward_of
 from services.lm.generation.grouping import deeper_ends, group_prompts, turn_ends
 from services.lm.generation.plain import answer_plainly
 from services.lm.generation.requests import GenerationRequest, GenerationResult, TokenScores, Wanted
@@ -172,7 +173,7 @@ class Engine:
 
     def _current_forward(self, longest: int) -> Forward | None:
         """How to compute, or None where transformers alone knows how; packed weights are kept."""
-        reason = needs_transformers(self._loaded.model, longest)
+        reason = why_whole(self._loaded.model, longest)
         if reason:
             _log.warning("answered without a shared prefix, one by one: %s", reason)
             return None

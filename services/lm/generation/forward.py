@@ -36,22 +36,6 @@ def forward_of(model: Any) -> Forward:
     return TransformersForward(model) if decoder is None else _Lean(decoder)
 
 
-def needs_transformers(model: Any, longest: int) -> str:
-    """Why attention over segments is not this model's for sequences of up to `longest` tokens; "" if it is."""
-    config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
-    window = getattr(config, "sliding_window", None)
-    if getattr(config, "attn_logit_softcapping", None):
-        return "its attention scores are capped"
-    if kinds - {"sliding_attention"}:
-        return f"its layers are not all of attention ({', '.join(sorted(kinds))})"
-    if window and longest > window and (kinds or not getattr(config, "layer_types", None)):
-        return f"its attention window of {window} tokens is shorter than {longest}"
-    if getattr(model.config, "is_encoder_decoder", False) or not model._supports_sdpa:
-        return "its attention is not the standard one"
-    return ""
-
-
 class _Lean:
     def __init__(self, decoder: LeanDecoder) -> None:
         self._decoder = decoder

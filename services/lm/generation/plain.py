@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from services.lm.decoder.whole import computed_whole
 from services.lm.generation.batch import Terms
 from services.lm.generation.requests import GenerationRequest, GenerationResult, TokenScores
 from services.lm.generation.sampling import choose
@@ -20,11 +21,8 @@ def answer_plainly(
 ) -> Iterator[GenerationResult]:
     """The results in the order of the requests; the same tokens as transformers' `generate` if greedy."""
     model: Any = terms.loaded.model
-    implementation = model.config._attn_implementation
-    # The only one that every architecture computes completely.
-    model.set_attn_implementation("eager")
     written = 0
-    try:
+    with computed_whole(model):
         for place, request in enumerate(requests):
             follows = terms.wanted.on_piece is not None
             writing = Writing(request, terms.loaded.tokenizer, terms.loaded.eos_ids, follows_text=follows)
@@ -35,8 +33,6 @@ def answer_plainly(
                 if not on_step(written, 1, len(requests) - place - 1):
                     return
             yield writing.result()
-    finally:
-        model.set_attn_implementation(implementation)
 
 
 def _steps(model: Any, terms: Terms, request: GenerationRequest, writing: Writing) -> Iterator[None]:

@@ -76,6 +76,7 @@ class AttemptReport:
     outcome: AttemptOutcome | None = None
     reason: str = ""
     is_permanent: bool = False
+    notice: str = ""
 
 
 def num_failures(attempts: tuple[Attempt, ...], epoch: int) -> int:

@@ -207,6 +207,8 @@ class TrainingJobWork:
 
 
 async def _show(context: JobContext, live: LiveAttempt, now: float) -> None:
+    if notice := live.take_notice():
+        await context.event("message", {"text": notice})
     await context.progress(
         phase=live.phase,
         done=live.num_steps_done,

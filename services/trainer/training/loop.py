@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from peft import PeftModel
 
+from services.lm.chat import EncodedExample
+from services.lm.decoder.whole import why_whole
 from services.lm.loading import load, prepare_process
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
@@ -55,6 +59,7 @@ def train(plan: AttemptPlan, workers: Workers, reporter: Reporter | Silence) -> 
 
     max_tokens = min(spec.max_tokens_per_pack, loaded.max_positions)
     examples = encode(loaded.tokenizer, dataset.train, eos_ids=loaded.eos_ids, max_tokens=max_tokens)
+    shares = _may_share(model, examples, reporter)
     validation = Validation(dataset.validation, loaded, model, workers)
     total = num_steps(len(examples), batch_size=spec.batch_size, num_epochs=spec.num_epochs)
     reporter.step(position.step, total, {})
@@ -68,7 +73,8 @@ def train(plan: AttemptPlan, workers: Workers, reporter: Reporter | Silence) -> 
         places = batch_of(step, num_examples=len(examples), batch_size=spec.batch_size, seed=seed)
         own = [examples[place] for place in share_of(places, rank=workers.rank, num_workers=workers.num_workers)]
         step_tokens = num_trained_tokens([examples[place] for place in places])
-        part = backward(model, own, num_trained_tokens=step_tokens, max_tokens=spec.max_tokens_per_pack)
+        limit = spec.max_tokens_per_pack
+        part = backward(model, own, num_trained_tokens=step_tokens, max_tokens=limit, shares=shares)
         loss, tokens, stops = workers.add_up(part.loss, part.num_tokens, reporter.stop_requested)
         if not math.isfinite(loss):
             raise DivergedError(f"The loss of step {step + 1} is not a number: lower the learning rate.")
@@ -97,3 +103,11 @@ def train(plan: AttemptPlan, workers: Workers, reporter: Reporter | Silence) -> 
     reporter.phase("adherence")
     reporter.step(total, total, validation.measure())
     return AttemptOutcome.SUCCEEDED
+
+
+def _may_share(model: PeftModel, examples: Sequence[EncodedExample], reporter: Reporter | Silence) -> bool:
+    """Whether the examples may be computed behind their common prefix; if not, a person is told why."""
+    reason = why_whole(model, max(len(example.ids) for example in examples))
+    if reason:
+        reporter.notice(f"Each example is trained by itself, not behind the prefix that they share: {reason}.")
+    return not reason

@@ -68,6 +68,12 @@ class Reporter:
             self._pending.phase = name
         self._news.set()
 
+    def notice(self, text: str) -> None:
+        """Say what a person should know of how the attempt computes."""
+        with self._lock:
+            self._pending.notice = text
+        self._news.set()
+
     def step(self, done: int, total: int, values: dict[str, float]) -> None:
         """Say that `done` steps are done, with what was measured after the last one.
 
@@ -181,6 +187,9 @@ class Silence:
     stop_requested = False
 
     def phase(self, name: str) -> None:
+        """Take note of nothing."""
+
+    def notice(self, text: str) -> None:
         """Take note of nothing."""
 
     def step(self, done: int, total: int, values: dict[str, float]) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from services.lm.chat import EncodedExample, encode_example, render
 from services.lm.errors import LmError
-from services.lm.packing import answer_loss, pack
+from services.lm.packing import answer_loss, pack, whole_loss
 from services.trainer.training.examples import BadExampleError, Example
 
 # The end of the turn, and something before it.
@@ -96,7 +97,9 @@ def num_trained_tokens(examples: Sequence[EncodedExample]) -> int:
     return sum(len(example.ids) - example.trained_from for example in examples)
 
 
-def backward(model: Any, examples: Sequence[EncodedExample], *, num_trained_tokens: int, max_tokens: int) -> StepLoss:
+def backward(
+    model: Any, examples: Sequence[EncodedExample], *, num_trained_tokens: int, max_tokens: int, shares: bool = True
+) -> StepLoss:
     """Add the gradients of the examples' share of the loss to the model's, pack by pack to bound memory.
 
     Args:
@@ -104,11 +107,17 @@ def backward(model: Any, examples: Sequence[EncodedExample], *, num_trained_toke
         examples: This worker's part of the batch; may be empty.
         num_trained_tokens: Of the whole batch, over all workers.
         max_tokens: Longest packed sequence.
+        shares: Whether the examples are computed behind the prefix they share, or each by itself.
     """
     loss, tokens = 0.0, 0
-    for batch in pack(examples, max_tokens=max_tokens):
-        share = answer_loss(model, batch, num_trained_tokens=num_trained_tokens)
+    parts: Iterator[tuple[Tensor, int]]
+    if shares:
+        packs = pack(examples, max_tokens=max_tokens)
+        parts = ((answer_loss(model, one, num_trained_tokens=num_trained_tokens), one.num_tokens) for one in packs)
+    else:
+        parts = ((whole_loss(model, one, num_trained_tokens=num_trained_tokens), len(one.ids)) for one in examples)
+    for share, count in parts:
         share.backward()  # type: ignore[no-untyped-call]
         loss += share.item()
-        tokens += batch.num_tokens
+        tokens += count
     return StepLoss(loss, tokens)

@@ -139,6 +139,7 @@ class Bench:
                 outcome=outcome,
                 reason=more.get("reason", ""),
                 is_permanent=bool(more.get("is_permanent")),
+                notice=more.get("notice", ""),
             )
         )
 

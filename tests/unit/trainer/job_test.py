@@ -52,6 +52,21 @@ def test_a_job_ends_with_the_last_checkpoint_registered_once(bench: Bench) -> No
     asyncio.run(scenario())
 
 
+def test_what_an_attempt_says_of_how_it_computes_is_an_event_of_the_job_once(bench: Bench) -> None:
+    async def trains(plan: AttemptPlan) -> None:
+        await bench.report(plan, 1, notice="Each example is trained by itself.")
+        await bench.report(plan, 2, notice="Each example is trained by itself.")
+        await bench.train_to(plan, 30)
+
+    async def scenario() -> None:
+        bench.backend.script = [(trains, None)]
+        job_id = (await bench.usecases.create("r", SPEC)).job.job_id
+        await bench.finish(job_id)
+        assert await bench.events(job_id, "message") == [{"text": "Each example is trained by itself."}]
+
+    asyncio.run(scenario())
+
+
 def test_a_failed_attempt_is_followed_by_one_from_its_last_checkpoint(bench: Bench) -> None:
     async def fails(plan: AttemptPlan) -> None:
         await bench.train_to(plan, 10, ends=False)

@@ -23,12 +23,16 @@ class Notes(Silence):
 
     stop_after: int = 1 << 30
     phases: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
     values: dict[str, dict[int, float]] = field(default_factory=dict)
     checkpoints: list[Checkpoint] = field(default_factory=list)
     stop_requested: bool = False
 
     def phase(self, name: str) -> None:
         self.phases.append(name)
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
 
     def step(self, done: int, total: int, values: dict[str, float]) -> None:
         # The loop looks while it computes the step that follows.

@@ -16,6 +16,7 @@ from urllib.parse import urlparse
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import Lfm2Config, Lfm2ForCausalLM
 
 from services.lm.errors import LmError
 from services.trainer.domain.attempt import AttemptOutcome
@@ -119,6 +120,24 @@ def test_an_adapter_is_trained_further_not_begun_anew(tmp_path: Path, straight: 
     further = run(replace(write_plan(tmp_path, learning_rate=1e-2), adapter_folder=str(adapter)))
     assert further.values["loss"][1] < notes.values["loss"][2]
     assert adapter_of(write_plan(tmp_path), 8).keys() == load_file(adapter / "adapter_model.safetensors").keys()
+
+
+def test_a_model_with_convolutions_is_trained_example_by_example_and_says_why(
+    tmp_path: Path, straight: tuple[AttemptPlan, Notes]
+) -> None:
+    assert straight[1].notices == []
+    plan = write_plan(tmp_path, num_epochs=1)
+    sizes = {"vocab_size": 260, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = Lfm2Config(
+        **sizes, intermediate_size=48, num_key_value_heads=2, layer_types=["conv", "full_attention"], eos_token_id=2
+    )
+    with quiet():
+        Lfm2ForCausalLM(config).save_pretrained(tmp_path / "tiny")
+    notes = Notes()
+    with quiet():
+        assert train(plan, Workers(), notes) is AttemptOutcome.SUCCEEDED
+    (notice,) = notes.notices
+    assert "by itself" in notice and "conv" in notice
 
 
 def test_the_seed_changes_order_and_initialisation(tmp_path: Path, straight: tuple[AttemptPlan, Notes]) -> None:

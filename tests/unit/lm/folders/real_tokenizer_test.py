@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from services.lm.conversion.header import read_header
-from services.lm.conversion.tokenizer import build_tokenizer
+from services.lm.conversion.vocabulary.tokenizer import build_tokenizer
 from services.lm.folders.tokenizer import load_tokenizer
 
 pytestmark = pytest.mark.real_model

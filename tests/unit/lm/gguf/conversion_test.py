@@ -17,7 +17,7 @@ from services.lm.conversion.gguf import convert_gguf
 from services.lm.errors import InvalidModelFile, LmError
 from services.lm.loading import load, load_tokenizer
 from services.lm.tiny import write_tiny_model
-from tests.unit.lm.gguf_files import hostile_files, write_tiny_gguf
+from tests.unit.lm.gguf.gguf_files import hostile_files, write_tiny_gguf
 
 LIMITS = ("--max-memory-bytes", str(256 << 20), "--max-cpu-seconds", "2")
 HOSTILE = hostile_files()

@@ -1,0 +1,205 @@
+"""What an adapter's `adapter_config.json` may say: each field is computed exactly as PEFT does, or refused by name."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import regex
+from peft import LoraConfig
+
+from services.lm.errors import InvalidModelFile
+from services.lm.folders import check_adapter_folder
+
+ALL_LINEAR: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+_FILE: Final = "adapter_config.json"
+_MERGE: Final = "Merge it where it was made."
+_MAX_RANK: Final = 4096
+_MAX_NAMES: Final = 100_000
+_MAX_PATTERN_CHARACTERS: Final = 2000
+_MATCH_SECONDS: Final = 2.0
+
+# How the adapter began. The first leave the base as it is, so that the saved weights say all; the others replace the
+# base by what is left of it, in a way that follows from the base alone. PEFT does the same to it when it loads them.
+_PLAIN_STARTS: Final = frozenset({"gaussian", "orthogonal", "eva", "mica"})
+_DECOMPOSING_STARTS: Final = frozenset({"pissa", "olora"})
+# Fields that say nothing about the computation, or speak of a start that is over.
+_IGNORED: Final = frozenset(
+    {"peft_type", "peft_version", "task_type", "base_model_name_or_path", "revision", "inference_mode", "auto_mapping"}
+    | {"fan_in_fan_out", "loftq_config", "eva_config", "corda_config", "lora_ga_config", "runtime_config"}
+    | {"megatron_core", "qalora_group_size"}
+)
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """What a LoRA adapter is made of; names and meaning as in PEFT."""
+
+    r: int = 16
+    lora_alpha: float = 32
+    lora_dropout: float = 0.0
+    target_modules: tuple[str, ...] = ALL_LINEAR
+    use_rslora: bool = False
+    use_dora: bool = False
+
+
+def new_config(settings: LoraSettings) -> LoraConfig:
+    """PEFT's form of the settings."""
+    return LoraConfig(task_type="CAUSAL_LM", **(asdict(settings) | {"target_modules": list(settings.target_modules)}))
+
+
+def read_settings(folder: Path) -> LoraConfig:
+    """The settings of the adapter in `folder`, in PEFT's form.
+
+    Raises:
+        InvalidModelFile: The folder is damaged, or the adapter uses a form that isn't supported, which is named.
+    """
+    config = check_adapter_folder(folder)
+    if config.get("bias", "none") != "none":
+        raise InvalidModelFile("The adapter trains biases.", _MERGE, _FILE)
+    values = {key: _checked(key, config[key]) for key in _CHECKS if config.get(key) is not None}
+    _check_others(config)
+    if values.get("target_modules") is None and not values.get("target_parameters"):
+        raise InvalidModelFile("target_modules is not a list of names.", "Name the modules.", _FILE)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return LoraConfig(task_type="CAUSAL_LM", **values)
+    except (ValueError, TypeError) as error:
+        raise InvalidModelFile(f"The adapter's settings contradict each other ({error}).", _MERGE, _FILE) from error
+
+
+def matching(pattern: str, names: list[str]) -> list[str]:
+    """The names that a pattern matches whole, in bounded time: it comes with the adapter.
+
+    Raises:
+        InvalidModelFile: It is not a pattern, or takes too long.
+    """
+    try:
+        compiled = regex.compile(pattern)
+        return [name for name in names if compiled.fullmatch(name, timeout=_MATCH_SECONDS)]
+    except (regex.error, TimeoutError, RecursionError) as error:
+        raise InvalidModelFile(
+            f"A pattern of modules cannot be matched ({str(error)[:100]}).", "Name the modules.", _FILE
+        ) from error
+
+
+def _check_others(config: Mapping[str, Any]) -> None:
+    """No other field may change the computation, whatever this or a later PEFT means by it."""
+    defaults = LoraConfig().to_dict()
+    for key, value in config.items():
+        if key in _CHECKS or key in _IGNORED or not value or value == defaults.get(key):
+            continue
+        raise InvalidModelFile(f"The adapter sets {key[:40]!r}, which is not supported.", _MERGE, _FILE)
+
+
+def _checked(key: str, value: object) -> object:
+    check, expectation = _CHECKS[key]
+    try:
+        return check(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidModelFile(
+            expectation.format(repr(value)[:60]), "Fetch the adapter again, or merge it where it was made.", _FILE
+        ) from error
+
+
+def _rank(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_RANK:
+        raise ValueError
+    return value
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+def _probability(value: object) -> float:
+    number = _number(value)
+    if not 0 <= number < 1:
+        raise ValueError
+    return number
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+def _names(value: object) -> list[str]:
+    if not isinstance(value, list) or len(value) > _MAX_NAMES or not all(isinstance(name, str) for name in value):
+        raise ValueError
+    return sorted(value)
+
+
+def _names_or_pattern(value: object) -> list[str] | str:
+    if isinstance(value, str) and value != "all-linear" and len(value) <= _MAX_PATTERN_CHARACTERS:
+        return value
+    return _names(value)
+
+
+def _layers(value: object) -> list[int]:
+    layers: list[Any] = value if isinstance(value, list) else [value]
+    if not all(isinstance(layer, int) and not isinstance(layer, bool) and layer >= 0 for layer in layers):
+        raise ValueError
+    return layers
+
+
+def _layer_lists(value: object) -> list[str]:
+    names = [value] if isinstance(value, str) else _names(value)
+    if not all(re.fullmatch(r"\w{1,60}", name) for name in names):
+        raise ValueError
+    return names
+
+
+def _patterns(check: Callable[[object], float]) -> Callable[[object], dict[str, float]]:
+    """By names of modules; the beginning may be open. Other patterns could take PEFT very long."""
+
+    def checked(value: object) -> dict[str, float]:
+        if not isinstance(value, dict) or len(value) > _MAX_NAMES:
+            raise ValueError
+        if not all(re.fullmatch(r"\^?(\.\*(\\\.|\.)?)?(\w|\\?\.|-){1,200}\$?", key) for key in value):
+            raise ValueError
+        return {key: check(item) for key, item in value.items()}
+
+    return checked
+
+
+def _start(value: object) -> bool | str:
+    if isinstance(value, bool):
+        return value
+    name = value.lower() if isinstance(value, str) else ""
+    if name in _PLAIN_STARTS:
+        return True
+    if name in _DECOMPOSING_STARTS:
+        return name
+    raise ValueError
+
+
+_PATTERN_REFUSAL: Final = "names modules by patterns that are not supported, or gives no number for one: {}."
+# Each field that is read: what it may hold, and what is said when it holds something else.
+_CHECKS: Final[dict[str, tuple[Callable[[object], object], str]]] = {
+    "r": (_rank, "The rank is {}."),
+    "lora_alpha": (_number, "lora_alpha is {}."),
+    "lora_dropout": (_probability, "lora_dropout is {}."),
+    "target_modules": (_names_or_pattern, "target_modules is not a list of names: {}."),
+    "exclude_modules": (_names, "exclude_modules is not a list of names: {}."),
+    "target_parameters": (_names, "target_parameters is not a list of names: {}."),
+    "use_rslora": (_flag, "use_rslora is {}."),
+    "use_dora": (_flag, "use_dora is {}."),
+    "layers_to_transform": (_layers, "layers_to_transform is {}."),
+    "layers_pattern": (_layer_lists, "layers_pattern is {}."),
+    "rank_pattern": (_patterns(_rank), f"rank_pattern {_PATTERN_REFUSAL}"),
+    "alpha_pattern": (_patterns(_number), f"alpha_pattern {_PATTERN_REFUSAL}"),
+    "init_lora_weights": (
+        _start,
+        "The adapter began as {} (init_lora_weights), and what that left of its base cannot be found again.",
+    ),
+}

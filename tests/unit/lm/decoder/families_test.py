@@ -1,0 +1,154 @@
+"""Every family of models trains to the loss of its examples one by one: behind a shared prefix where that is exact."""
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from services.lm import prefix
+from services.lm.chat import EncodedExample
+from services.lm.decoder.whole import why_whole
+from services.lm.packing import answer_loss, pack, whole_loss
+from services.trainer.training.sft import backward
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 120,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 48,
+    "max_position_embeddings": 256,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "initializer_range": 0.2,
+}
+LINEAR = {"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8}
+MAMBA = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8, "mamba_n_groups": 1}
+EXPERTS = {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256}
+DROPS = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "hidden_dropout": 0.0, "attention_dropout": 0.0}
+SHARED: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "mistral": {"sliding_window": 64},
+    "qwen3": {"head_dim": 8},
+    "gemma3_text": {"head_dim": 8, "sliding_window": 64},
+    "mixtral": EXPERTS,
+    "qwen3_moe": EXPERTS | {"head_dim": 8},
+    "gpt2": GPT2 | DROPS,
+    "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32, "dropout": 0.0, "init_std": 0.2},
+    "phi3": {"original_max_position_embeddings": 256} | DROPS,
+    "granite": {},
+    "olmo2": {},
+    "cohere": {},
+}
+WHOLE: dict[str, dict[str, Any]] = {
+    "lfm2": {"layer_types": ["conv", "full_attention"]},
+    "qwen3_next": LINEAR | EXPERTS | {"head_dim": 8, "shared_expert_intermediate_size": 16},
+    "bamba": MAMBA | {"attn_layer_indices": [1]},
+    "mamba": {"state_size": 8, "expand": 2},
+    "bloom": {"n_layer": 2, "n_head": 4} | DROPS,
+    "gemma2": {"head_dim": 8, "sliding_window": 64},
+    "gpt_oss": EXPERTS | {"head_dim": 8},
+    "mistral": {"sliding_window": 16},
+    "gemma3_text": {"head_dim": 8, "sliding_window": 16},
+    "phi3": DROPS
+    | {
+        "original_max_position_embeddings": 32,
+        "rope_parameters": {
+            "rope_type": "longrope",
+            "rope_theta": 10000.0,
+            "short_factor": [1.0] * 4,
+            "long_factor": [2.0] * 4,
+            "original_max_position_embeddings": 32,
+        },
+    },
+}
+
+
+def examples() -> list[EncodedExample]:
+    source = torch.Generator().manual_seed(5)
+    common = torch.randint(3, 110, (23,), generator=source).tolist()
+    return [
+        EncodedExample((*common, *torch.randint(3, 110, (own,), generator=source).tolist()), 26) for own in (9, 16, 12)
+    ]
+
+
+def made(kind: str, settings: dict[str, Any]) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = AutoConfig.for_model(kind, **(SIZES | settings))
+        return AutoModelForCausalLM.from_config(config, attn_implementation=prefix.ATTENTION).train()
+
+
+def gradients(model: Any) -> dict[str, torch.Tensor]:
+    values = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    return values
+
+
+def plain_loss(model: Any) -> torch.Tensor:
+    """The textbook way: one example at a time, by the attention that transformers writes out."""
+    model.set_attn_implementation("eager")
+    total = torch.zeros(())
+    for example in examples():
+        ids = torch.tensor([example.ids])
+        logits = model(input_ids=ids, use_cache=False).logits[0, example.trained_from - 1 : -1]
+        total = total + torch.nn.functional.cross_entropy(logits, ids[0, example.trained_from :], reduction="sum")
+    model.set_attn_implementation(prefix.ATTENTION)
+    return total / sum(len(example.ids) - example.trained_from for example in examples())
+
+
+@pytest.mark.parametrize("kind", sorted(SHARED))
+def test_a_family_of_attention_alone_shares_the_prefix_exactly(kind: str) -> None:
+    model = made(kind, SHARED[kind])
+    assert why_whole(model, 39) == ""
+    (batch,) = pack(examples(), max_tokens=1000)
+    loss = answer_loss(model, batch)
+    loss.backward()
+    shared = gradients(model)
+    expected = plain_loss(model)
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-4)
+    for name, gradient in gradients(model).items():
+        assert (shared[name] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-5, name
+
+
+@pytest.mark.parametrize("kind", sorted(WHOLE))
+def test_a_family_of_more_than_attention_is_trained_whole_with_a_reason(kind: str) -> None:
+    model = made(kind, WHOLE[kind])
+    assert why_whole(model, 39)
+    total = sum(len(example.ids) - example.trained_from for example in examples())
+    part = backward(model, examples(), num_trained_tokens=total, max_tokens=1000, shares=False)
+    whole = gradients(model)
+    expected = plain_loss(model)
+    expected.backward()
+    assert part.loss == pytest.approx(expected.item(), abs=1e-5)
+    assert part.num_tokens == sum(len(example.ids) for example in examples())
+    for name, gradient in gradients(model).items():
+        assert (whole[name] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-5, name
+
+
+class _Leaking(torch.nn.Module):
+    """A layer that no configuration tells of: it hands each token a share of the one before it."""
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.inner(x) + 0.1 * torch.nn.functional.pad(x, (0, 0, 1, 0))[:, :-1]
+        return result
+
+
+def test_what_the_configuration_does_not_tell_is_found_by_computing_a_sample() -> None:
+    model = made("olmo2", {})
+    model.model.layers[0].mlp = _Leaking(model.model.layers[0].mlp)
+    assert "more than attention" in why_whole(model, 39)
+    (batch,) = pack(examples(), max_tokens=1000)
+    total = batch.num_trained_tokens
+    whole = sum(whole_loss(model, example, num_trained_tokens=total).item() for example in examples())
+    assert abs(whole - answer_loss(model, batch).item()) > 1e-3
+    assert model.training
