@@ -114,4 +114,4 @@ def test_a_document_that_scores_nonsense_is_refused(document: dict[str, object],
 
 def test_there_is_no_pool() -> None:
     with pytest.raises(NoPool):
-        PROFILE.probe_cases(1)
+        next(PROFILE.generate_pool(1, 1, split="probe"))

@@ -11,7 +11,7 @@ from services.protocols.roo_native.profile import PROFILE
 from services.protocols.roo_native.prompt import UnknownPromptSize, tools_for
 from services.protocols.turn import Answer, ClientState, ToolCall
 
-CASES = [*PROFILE.suites()[0].cases, *PROFILE.generate_pool(11, 200), *PROFILE.probe_cases(2)]
+CASES = [*PROFILE.suites()[0].cases, *PROFILE.generate_pool(11, 200), *PROFILE.generate_pool(2, 48, split="probe")]
 
 
 def test_every_reference_conforms() -> None:
