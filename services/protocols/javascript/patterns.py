@@ -1,7 +1,7 @@
 """ECMAScript regular expressions: exact, and bounded in time.
 
-Expressions that neither look around nor refer to groups are searched by RE2, in time linear in the text; the others by
-`matching`. Both work on UTF-16 units, as the client does.
+Expressions that neither look around nor refer to groups are searched by RE2, in time linear in the text, unless it
+reads a part of them in another way; the others by `matching`. Both work on UTF-16 units, as the client does.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from services.protocols.javascript.syntax import (
 from services.protocols.javascript.text import to_units
 from services.protocols.javascript.unit_sets import LAST_UNIT, UnitSet
 
-_ASSERTIONS: Final = {"start": r"\A", "end": r"\z", "word_edge": r"\b", "no_word_edge": r"\B"}
+# RE2 would look for `\B` between the bytes of a letter as well, so it is not asked for that.
+_ASSERTIONS: Final = {"start": r"\A", "end": r"\z", "word_edge": r"\b"}
 # RE2 counts no further; much larger numbers it takes for plain text.
 _MOST_COUNTED: Final = 1000
 # RE2 reads UTF-8, which has no halves of surrogate pairs. They take the place of characters that are no units.
@@ -84,7 +85,7 @@ def _as_re2(node: Node) -> str:
     match node:
         case Unit(units):
             return _class(units)
-        case Assertion(kind):
+        case Assertion(kind) if kind in _ASSERTIONS:
             return _ASSERTIONS[kind]
         case Sequence(parts):
             return "".join(_as_re2(part) for part in parts)

@@ -53,6 +53,9 @@ def test_true_is_not_one_but_numbers_are_equal_by_value(monkeypatch: pytest.Monk
         return checked({**GOOD, "expected": expected}, operation=operation).num_passed == 1
 
     assert passes({"a": [1, 2.0]}, {"a": (1.0, 2)})
+    assert passes({"a": 19007199254740990}, {"a": 19007199254740993.0})
+    assert not passes({"a": 19007199254740990}, {"a": 19007199254741000.0})
+    assert not passes({"a": 10**400}, {"a": 1e300})
     assert not passes({"a": 1}, {"a": True})
     assert not passes({"a": False}, {"a": 0})
     assert not passes({"a": "1"}, {"a": 1})

@@ -122,10 +122,10 @@ def missing(call: Call, name: str, *, fails_turn: bool = False, records_failure:
     return failed(f"missing_param:{name}", sentence, "mistake", records_failure=records_failure, fails_turn=fails_turn)
 
 
-def wrong_type(call: Call, name: str, counter: Counter = "keep") -> Result:
+def wrong_type(call: Call, name: str, counter: Counter = "keep", *, fails_turn: bool = False) -> Result:
     """Return the result of a call whose argument is no text, which the client notices only when it works with it."""
-    code = "bad_path_value" if name == "path" else "bad_value"
-    return failed(code, f"{name} of {call.tool} must be text.", counter)
+    code = "bad_path_value" if name in ("path", "file_path") else "bad_value"
+    return failed(code, f"{name} of {call.tool} must be text.", counter, fails_turn=fails_turn)
 
 
 def hidden(path: str, *, fails_turn: bool = False) -> Result:

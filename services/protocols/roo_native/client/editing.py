@@ -179,7 +179,7 @@ def edit_file(call: Call) -> Result:
         return missing(call, lacking, fails_turn=True)
     path, old, new = call.text("file_path"), call.text("old_string") or "", call.text("new_string") or ""
     if path is None:
-        return failed("bad_value", "file_path of edit_file must be text.", fails_turn=True)
+        return wrong_type(call, "file_path", fails_turn=True)
     if call.rules.hide(path):
         return hidden(path, fails_turn=True)
     original = call.state.files.get(same_path(path))

@@ -43,6 +43,9 @@ def matches(pattern: str, text: str, *, any_case: bool = False) -> bool:
         (r"a+?b", "aab", True),
         (r"\bcat\b", "a cat", True),
         (r"\Bat", "cat", True),
+        (r"\B", "aéb", False),
+        (r"x*\B", "1Σb", False),
+        (r"\B", "éé", True),
         ("", "", True),
     ],
 )
@@ -233,10 +236,10 @@ def test_no_expression_is_too_odd(pattern: str, text: str) -> None:
 
 PIECES = (
     *("a", "b", "-", "🧪", "é", "}", "]", "{", ".", "^", "$", "|", "(", "(?:", "(?=", "(?!", "(?<=", "(?<!", "(?<n>"),
-    *(")", ")", ")", "*", "+", "??", "{2}", "{,2}", "{1,}", "[", "[^", "\\w", "\\D", "\\S", "\\b", "\\1", "\\2", "\\8"),
+    *(")", ")", ")", "*", "+", "??", "{2}", "{,2}", "{1,}", "[", "[^", "\\w", "\\D", "\\S", "\\b", "\\B", "\\1", "\\8"),
     *("\\12", "\\c", "\\cJ", "\\x4", "\\u12", "\\k", "\\k<n>", "\\p{L}", "[\\w-.]", "[^\\S]", "[\\d-x]", "[a-b]"),
 )
-TEXTS = ("", "a", "ab", "aab", "b-a", "🧪", "a🧪é", "\n", "\\", "p{L}", "8", "u12", "x4", "AB", "k<n>a")
+TEXTS = ("", "a", "ab", "aab", "b-a", "aéb", "🧪", "a🧪é", "\n", "\\", "p{L}", "8", "u12", "x4", "AB", "k<n>a")
 PROGRAM = """
 const cases = JSON.parse(require("fs").readFileSync(0, "utf8"));
 const search = ([pattern, flags, text]) => {

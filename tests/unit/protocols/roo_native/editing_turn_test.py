@@ -112,7 +112,7 @@ def test_a_new_file_counts_as_two_attempts() -> None:
         ("gone", 5, None, "file_not_found", 2, True),
         ("a.txt", "two", None, "bad_value", 1, False),
         ("a.txt", ["two"], "x", "bad_value", 1, False),
-        ({"a": 1}, "two", "x", "bad_value", 1, False),
+        ({"a": 1}, "two", "x", "bad_path_value", 1, False),
         ({"a": 1}, "two", "two", "identical", 2, True),
     ],
 )
@@ -195,7 +195,7 @@ def test_opt_in_tools_are_refused_unless_the_model_brings_them_in() -> None:
         ("apply_diff", {"path": "folder", "diff": "x"}, "is_directory"),
         ("edit", {"file_path": "folder", "old_string": "a", "new_string": "b"}, "is_directory"),
         ("edit_file", {"file_path": "folder", "old_string": "", "new_string": "b"}, "is_directory"),
-        ("edit_file", {"file_path": 5, "old_string": "a", "new_string": "b"}, "bad_value"),
+        ("edit_file", {"file_path": 5, "old_string": "a", "new_string": "b"}, "bad_path_value"),
         ("apply_patch", {"patch": 5}, "bad_value"),
     ],
 )
