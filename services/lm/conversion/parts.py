@@ -18,7 +18,7 @@ _SPLIT_KEYS: Final = ("split.no", "split.count", "split.tensors.count")
 _WHOLE: Final = ((None, None), (None, 0), (None, 1), (0, 0), (0, 1))
 # What each part may say of itself.
 _OWN_KEYS: Final = frozenset({"split.no", "general.alignment"})
-_FETCH_ALL: Final = "Put all parts of one download into one folder, under the names that they had and import the first."
+_FETCH_ALL: Final = "Put all parts of one download into one folder, under their own names, and import the first."
 
 
 def read_model(path: Path) -> Header:

@@ -76,7 +76,7 @@ def _checked(call: ToolCall, schemas: Mapping[str, Schema], due: Sequence[Expect
     try:
         arguments = arguments_of(call.arguments)
     except BadArguments as error:
-        name = call.name[:64] or "the call"
+        name = call.name[:64] or "a function"
         problem = f"The arguments of {name} are no JSON object: {error}."
         if error.fault is Fault.FOREIGN_FORM:
             problem = f"{name} is called in a form that the client does not read: {error}."
@@ -190,7 +190,8 @@ def _absence(answer: Answer, schemas: Mapping[str, Schema]) -> tuple[Fault, str,
     if not trim(text):
         if is_cut and start:
             return Fault.CUT_OFF, "The token limit cut the answer within its reasoning.", None
-        return Fault.EMPTY_ANSWER, "The answer is empty.", None
+        sentence = "The answer is reasoning alone; nothing follows it." if start else "The answer is empty."
+        return Fault.EMPTY_ANSWER, sentence, None
     if found := foreign_form(text, _names(schemas)):
         span = (start + found.start(), start + found.end())
         return Fault.FOREIGN_FORM, "The answer writes a call in a form that the client does not read.", span

@@ -12,6 +12,7 @@ from services.lm.folders.weights import INDEX, weight_map
 from services.registry.importers.safetensors_header import HeaderError, read_sizes
 
 _SAFE: Final = "Ask for a copy in safetensors form without code, or convert it where you trust it."
+_REMOVE: Final = "Take this file out of the folder; the safetensors files beside it are read."
 # Names under which libraries save a model's weights as a pickle; what trainers keep beside has other names.
 _PICKLED_WEIGHTS: Final = re.compile(
     r"(pytorch_model|model|weights|consolidated|adapter_model)([._-]\d+(-of-\d+)?)?\.(bin|pt|pth|ckpt|pkl|pickle)"
@@ -26,9 +27,10 @@ def check_not_pickled(names: Sequence[str]) -> None:
     Raises:
         InvalidModelFile: One could, whether other weights are beside it or not.
     """
+    next_step = _REMOVE if any(name.endswith(".safetensors") for name in names) else _SAFE
     for name in names:
         if _PICKLED_WEIGHTS.fullmatch(name):
-            raise InvalidModelFile("Weights in this form can run code when they are loaded.", _SAFE, name)
+            raise InvalidModelFile("Weights in this form can run code when they are loaded.", next_step, name)
 
 
 def count_all(folder: Path, files: Sequence[Path]) -> int:

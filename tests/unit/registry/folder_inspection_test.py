@@ -122,6 +122,20 @@ def test_a_folder_that_is_unsafe_or_incomplete_is_refused(tmp_path: Path, spoil:
     assert refusal.value.next_step
 
 
+@pytest.mark.parametrize(("has_safetensors", "advice"), [(True, "Take this file out"), (False, "Ask for a copy")])
+def test_the_advice_on_a_pickle_knows_what_lies_beside_it(
+    tmp_path: Path, *, has_safetensors: bool, advice: str
+) -> None:
+    folder = write_model(tmp_path / "m")
+    if not has_safetensors:
+        (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"x")
+    with pytest.raises(InvalidModelFile) as refusal:
+        inspect_source(folder)
+    assert refusal.value.place == "pytorch_model.bin"
+    assert refusal.value.next_step.startswith(advice)
+
+
 def test_links_of_a_hub_cache_are_followed(tmp_path: Path) -> None:
     snapshot = tmp_path / "models--a--b" / "snapshots" / "abc"
     write_model(snapshot)

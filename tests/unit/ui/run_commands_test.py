@@ -26,6 +26,13 @@ RUN = {
     "num_transcripts": 0,
     "num_transcripts_total": 24,
 }
+TURN = {"num_generated_tokens": 20, "token_ids": [], "detail": "The endpoint ended the answer with 'eos_token'."}
+TRANSCRIPT = {
+    "messages": [{"role": "assistant", "content": "Hello", "tool_calls": []}],
+    "finish_reason": "FINISH_REASON_STOP",
+    "token_ids": [],
+    "turns": [TURN, TURN],
+}
 VERDICT = {"transcript_id": "run-1-7", "case_id": "c7", "tool": "read_file", "cause": "", "sentence": "It is right."}
 
 
@@ -38,6 +45,7 @@ def gateway(state: str) -> Iterator[str]:
         "GET /api/v1/test-runs/run-1": {"test_run": run},
         "GET /api/v1/evaluations": {"evaluations": [judged]},
         "GET /api/v1/verdicts": {"verdicts": [VERDICT], "next_page_token": ""},
+        "GET /api/v1/transcripts/run-1-7": {"transcript": TRANSCRIPT},
     }
 
     class Answering(BaseHTTPRequestHandler):
@@ -81,6 +89,13 @@ def test_a_paused_run_says_how_to_go_on() -> None:
 def test_verdicts_name_the_transcript_that_can_be_shown() -> None:
     with gateway("JOB_STATE_SUCCEEDED") as url:
         assert "run-1-7" in said(url, "transcripts", "run-1").stdout
+
+
+def test_tokens_of_a_server_that_tells_no_ids_are_counted() -> None:
+    with gateway("JOB_STATE_SUCCEEDED") as url:
+        shown = said(url, "transcript", "run-1-7").stdout
+    assert "── stop; 40 tokens in 2 answers" in shown
+    assert shown.count("'eos_token'") == 1
 
 
 @pytest.mark.parametrize("option", ["--repeats", "--max-new-tokens"])

@@ -37,7 +37,7 @@ def show_model(
 
 @command(app, "import")
 def import_model(
-    path: Annotated[Path, typer.Argument(help="A GGUF file or a folder in Hugging Face form.")],
+    path: Annotated[Path, typer.Argument(help="A GGUF file, any part of a split one, or a Hugging Face folder.")],
     common: Common,
     model_id: Annotated[str, typer.Option("--id", help="Name of the model; by default made from the path.")] = "",
     follow_it: Follow = True,

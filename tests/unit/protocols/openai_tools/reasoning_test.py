@@ -125,3 +125,9 @@ def test_the_answer_begins_within_the_text(pieces: list[str]) -> None:
 def test_hostile_text_is_read_in_one_pass(piece: str) -> None:
     text = piece * (200_000 // len(piece))
     assert answer_start(f"{text}`</think>`") >= 0
+
+
+@pytest.mark.parametrize("answer", [f"<think>{CALL}", f"{CALL}\n</think>", f"<think>{CALL}</think>"])
+def test_an_answer_of_reasoning_alone_is_not_called_empty(answer: str) -> None:
+    layers = judge(CASE, read_answer(answer)).layers
+    assert [layer.detail for layer in layers if layer.detail] == ["The answer is reasoning alone; nothing follows it."]

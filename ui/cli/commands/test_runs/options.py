@@ -17,7 +17,7 @@ class TestOptions:
     """What to test on, and how answers are made."""
 
     suite: Annotated[str, typer.Option(help="A suite version, or a suite for its newest.")] = "roo_xml/core"
-    prompt_size: Annotated[str, typer.Option(help="compact or full.")] = "compact"
+    prompt_size: Annotated[str, typer.Option(help="A size that the protocol has, such as full or bare.")] = "compact"
     repeats: Annotated[int, typer.Option(help="Answers per case.", min=1)] = 1
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0
     top_p: Annotated[float, typer.Option(help="Nucleus mass, 0 to 1; 0 means unset.")] = 0.0

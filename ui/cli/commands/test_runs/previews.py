@@ -20,7 +20,7 @@ def preview(
     case: Annotated[str, typer.Option(help="A case of the suite.")],
     common: Common,
     suite: Suite = "roo_xml/core",
-    prompt_size: Annotated[str, typer.Option(help="compact or full.")] = "compact",
+    prompt_size: Annotated[str, typer.Option(help="A size that the protocol has, such as full.")] = "compact",
 ) -> None:
     """Show what a model reads for a case: the text as its template renders it, and the token ids."""
     with connected(common) as gateway:

@@ -62,7 +62,9 @@ def transcript(transcript_id: TranscriptId, common: Common) -> None:
                 for call in message["tool_calls"]:
                     print(f"→ {call['name']} {call['arguments']}")
             ended = one["finish_reason"].removeprefix("FINISH_REASON_").lower()
-            print(f"── {ended}; {len(one['token_ids'])} tokens in {len(one['turns']) or 1} answers")
+            tokens = sum(turn["num_generated_tokens"] or len(turn["token_ids"]) for turn in one["turns"])
+            tokens = tokens or len(one["token_ids"])
+            print(f"── {ended}; {tokens} tokens in {len(one['turns']) or 1} answers")
             for detail in dict.fromkeys(turn["detail"] for turn in one["turns"] if turn["detail"]):
                 print(f"── {detail}")
 
