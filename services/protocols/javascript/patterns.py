@@ -19,6 +19,7 @@ from services.protocols.javascript.syntax import (
     Assertion,
     Choice,
     Group,
+    Look,
     Node,
     Repeat,
     Sequence,
@@ -52,7 +53,8 @@ class Pattern:
         """
         units = text if text.isascii() else to_units(text)
         if self.linear is not None:
-            return self.linear.search(units if units.isascii() else units.translate(_HALVES)) is not None
+            # A search in bytes is spared the counting of characters.
+            return self.linear.search((units if units.isascii() else units.translate(_HALVES)).encode()) is not None
         assert self.program is not None
         try:
             return Search(self.program, units, any_case=self.any_case).matches_anywhere()
@@ -65,10 +67,25 @@ def compiled(pattern: str, *, any_case: bool = False) -> Pattern | None:
     """Return an expression without flags, or with the flag `i` alone (`any_case`); None when the client refuses it."""
     try:
         node = read_pattern(to_units(pattern), any_case=any_case)
-        linear = _linear(node) if has_plain_matches(node) else None
+        plain = _without_last_looks(node)
+        linear = _linear(plain) if has_plain_matches(plain) else None
         return Pattern(linear, None if linear else build_program(node), any_case)
     except UnreadablePattern:
         return None
+
+
+def _without_last_looks(node: Node) -> Node:
+    """Return `node` with what it looks for ahead at its very end as its last part: that matches in the same texts."""
+    match node:
+        case Sequence((*parts, last)):
+            return Sequence((*parts, _without_last_looks(last)))
+        case Choice(branches):
+            return Choice(tuple(_without_last_looks(branch) for branch in branches))
+        case Group(number, body):
+            return Group(number, _without_last_looks(body))
+        case Look(body, is_behind=False, is_negative=False):
+            return _without_last_looks(body)
+    return node
 
 
 def _linear(node: Node) -> re2._Regexp | None:

@@ -70,8 +70,12 @@ def folded(unit: int) -> int:
 @lru_cache(maxsize=512)
 def in_any_case(units: UnitSet) -> UnitSet:
     """Return `units` with all units that are equal to one of them where case does not count."""
-    alike = (unit for letters in _letters_alike() if any(_holds(units, unit) for unit in letters) for unit in letters)
-    return united((*units, *((unit, unit) for unit in alike)))
+    groups = _letters_alike()
+    if sum(last - first + 1 for first, last in units) < len(groups):
+        members: Iterable[int] = (unit for first, last in units for unit in range(first, last + 1))
+    else:
+        members = (unit for unit in groups if _holds(units, unit))
+    return united((*units, *((letter, letter) for unit in members for letter in groups.get(unit, ()))))
 
 
 def _holds(units: UnitSet, unit: int) -> bool:
@@ -79,10 +83,11 @@ def _holds(units: UnitSet, unit: int) -> bool:
 
 
 @cache
-def _letters_alike() -> tuple[tuple[int, ...], ...]:
+def _letters_alike() -> Mapping[int, tuple[int, ...]]:
+    """Return, by unit, the units that are equal to it where case does not count, for each that has others."""
     groups: defaultdict[int, list[int]] = defaultdict(list)
     for unit in range(LAST_UNIT + 1):
         # Halves of surrogate pairs have no case.
         if not 0xD800 <= unit <= 0xDFFF:
             groups[folded(unit)].append(unit)
-    return tuple(tuple(letters) for letters in groups.values() if len(letters) > 1)
+    return {unit: tuple(letters) for letters in groups.values() if len(letters) > 1 for unit in letters}

@@ -102,6 +102,32 @@ def test_looking_around_takes_any_width_and_keeps_its_groups(pattern: str, text:
 @pytest.mark.parametrize(
     ("pattern", "text", "is_match"),
     [
+        (r"x(?=\.md$)", "x.md", True),
+        (r"x(?=\.md$)", "x.md.x", False),
+        (r"(?:^|/)dist(?=$|\/$)", "a/dist/", True),
+        (r"(?:^|/)dist(?=$|\/$)", "a/dist/b", False),
+        (r"a(?=b(?=c))|(d(?=e))", "abcde", True),
+        (r"a(?=b(?=c))|(d(?=e))", "abdf", False),
+        (r"(?=a)", "b", False),
+    ],
+)
+def test_what_is_looked_for_ahead_at_the_very_end_takes_no_walk(pattern: str, text: str, is_match: bool) -> None:
+    assert matches(pattern, text) == is_match
+    expression = compiled(pattern)
+    assert expression is not None
+    assert expression.linear is not None
+
+
+@pytest.mark.parametrize("pattern", ["a(?=b)c", "a(?!b)", "(?<=a)b", "(?:a(?=b))*c", r"(a)(?=\1)"])
+def test_other_looks_are_walked(pattern: str) -> None:
+    expression = compiled(pattern)
+    assert expression is not None
+    assert expression.linear is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "is_match"),
+    [
         (r"^(?<dir>\w+)/\k<dir>$", "ab/ab", True),
         (r"^(?<dir>\w+)/\k<dir>$", "ab/abc", False),
         (r"^(?:(a)|b)\1$", "b", True),
