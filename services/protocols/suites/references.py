@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def reference_problem(profile: Profile, case: Case) -> str:
     """Return one sentence on why the case's solution, or else its reference answer, does not conform; empty if it does.
 
-    Where a case has neither, the calls that it expects are judged, if they are all said. A case of several turns that has
-    a reference alone is not asked, nor one whose reference is a pattern of right answers.
+    Where a case has neither, the calls that it expects are judged, if they are all said. A case of several turns that
+    has a reference alone is not asked, nor one whose reference is a pattern of right answers.
     """
     try:
         if case.solution:
