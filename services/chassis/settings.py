@@ -33,8 +33,10 @@ def except_loopback(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment with this machine among the hosts for which no proxy is asked; others keep theirs."""
     if without_proxies(environment) == environment:
         return dict(environment)
-    hosts = [environment.get("no_proxy") or environment.get("NO_PROXY", ""), *_LOOPBACK]
-    names = ",".join(host for host in hosts if host)
+    former = environment.get("no_proxy") or environment.get("NO_PROXY", "")
+    # For all hosts it stands alone.
+    is_all = "*" in map(str.strip, former.split(","))
+    names = "*" if is_all else ",".join(host for host in (former, *_LOOPBACK) if host)
     return {**environment, "no_proxy": names, "NO_PROXY": names}
 
 

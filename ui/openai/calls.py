@@ -10,15 +10,13 @@ from typing import Any
 
 from services.protocols.openai_tools.parse import (
     MAX_CHARACTERS,
-    OPEN,
     BadArguments,
     arguments_of,
     as_functions,
-    load_json,
-    raw_arguments,
     read_answer,
 )
 from services.protocols.session.reasoning import answer_start
+from services.protocols.session.written_calls import OPEN, load_json, raw_arguments
 
 _FENCED = re.compile(r"\A```(?:json)?\s*\n(.*?)\n?```\Z", re.DOTALL)
 # The strictest chat templates, to which the conversation may come back, ask for nine letters or digits.

@@ -11,11 +11,21 @@ _MOST_STOPS = 16
 _MOST_PROMPTS = 128
 _MOST_TOOLS = 128
 _MOST_TOKEN_IDS = 1 << 20
+_OTHER_NAMES = ("parameters", "params", "args", "kwargs", "input")
 _INT64 = 2**63
 TokenIds = Annotated[
     list[Annotated[int, Field(strict=True, ge=0, lt=2**31)]], Field(min_length=1, max_length=_MOST_TOKEN_IDS)
 ]
 Stop = str | Annotated[list[str], Field(max_length=_MOST_STOPS)] | None
+
+
+class _Sent(BaseModel):
+    """What clients send: null says no more than a field that is absent."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_null(cls, sent: Any) -> Any:
+        return {name: value for name, value in sent.items() if value is not None} if isinstance(sent, dict) else sent
 
 
 class Part(BaseModel):
@@ -32,14 +42,22 @@ class Part(BaseModel):
         return kind
 
 
-class FunctionCall(BaseModel):
+class FunctionCall(_Sent):
     """Name and raw arguments of a call."""
 
     name: str
     arguments: str = "{}"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _lose_no_arguments(cls, told: Any) -> Any:
+        others = [name for name in _OTHER_NAMES if isinstance(told, dict) and told.get(name)]
+        if others:
+            raise ValueError(f"the arguments of a call must stand as text in arguments, not in {others[0]}")
+        return told
 
-class CallBody(BaseModel):
+
+class CallBody(_Sent):
     """A function call in the conversation."""
 
     id: str = ""
@@ -47,7 +65,7 @@ class CallBody(BaseModel):
     function: FunctionCall
 
 
-class MessageBody(BaseModel):
+class MessageBody(_Sent):
     """One turn of the conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
@@ -84,7 +102,7 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class SamplingBody(BaseModel):
+class SamplingBody(_Sent):
     """What both routes take; `top_k` and `min_p` are this server's additions."""
 
     model: str = Field(min_length=1, max_length=300, examples=["smollm2-135m-instruct@1"])

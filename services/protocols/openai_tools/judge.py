@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 from services.protocols.cases import Case, Expected
 from services.protocols.javascript import trim
-from services.protocols.openai_tools.client.foreign_forms import foreign_form
 from services.protocols.openai_tools.comparison import Call, Match, allowed_arguments, match_calls
 from services.protocols.openai_tools.documents import effect_layer, without_texts
-from services.protocols.openai_tools.parse import MAX_CHARACTERS, OPEN, BadArguments, arguments_of
+from services.protocols.openai_tools.parse import MAX_CHARACTERS, BadArguments, arguments_of
 from services.protocols.openai_tools.schemas import (
     Schema,
     called_name,
@@ -19,7 +18,9 @@ from services.protocols.openai_tools.schemas import (
     sent_name,
     value_problem,
 )
+from services.protocols.session.foreign_forms import foreign_form
 from services.protocols.session.reasoning import answer_start
+from services.protocols.session.written_calls import OPEN
 from services.protocols.turn import Answer, ToolCall
 from services.protocols.verdict import Fault, Layer, LayerName, LayerStatus, Span, Verdict, passed, verdict_of
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 
 from services.protocols.cases.fields import MAX_DEPTH, depth_of
 from services.protocols.javascript import trim
 from services.protocols.session.reasoning import answer_start
+from services.protocols.session.written_calls import CLOSE, OPEN, load_json, raw_arguments
 from services.protocols.turn import Answer, FinishReason, ToolCall
 from services.protocols.verdict import Fault
 
 MAX_CHARACTERS = 1 << 20
 """A longer answer is not read."""
 
-OPEN, CLOSE = "<tool_call>", "</tool_call>"
 _NAME = re.compile(r'"name"\s*:\s*"([^"\\]{1,64})"')
-_ABOUT_CALLS: Mapping[str, type] = {"id": str, "call_id": str, "tool_call_id": str, "index": int}
-_KINDS = ("function", "tool_call", "function_call")
 
 
 class BadArguments(ValueError):
@@ -105,33 +102,6 @@ def arguments_of(raw: str) -> dict[str, object]:
     return found
 
 
-def load_json(text: str) -> object:
-    """Return the value of JSON text; ValueError also where reading it would lose one of two values of a key."""
-    return json.loads(text, parse_constant=_refuse, object_pairs_hook=_object)
-
-
-def raw_arguments(call: Mapping[str, object], names: tuple[str, ...] = ("arguments",)) -> str | None:
-    """Return the raw arguments of a call that is a JSON object; None when reading them would lose something it says.
-
-    Args:
-        call: the object.
-        names: what the arguments may be called; a call without any has none.
-    """
-    there = [name for name in names if name in call]
-    others = [name for name in call if name not in ("name", *there) and not _says_nothing(call, name, bool(there))]
-    if len(there) > 1 or others or not isinstance(call.get("name"), str):
-        return None
-    arguments = call[there[0]] if there else {}
-    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-
-
-def _says_nothing(call: Mapping[str, object], name: str, has_arguments: bool) -> bool:
-    """Whether an entry beside name and arguments is about the call itself; without arguments it may be one of them."""
-    if name == "type":
-        return call[name] in _KINDS
-    return has_arguments and (call[name] in (None, "", [], {}) or isinstance(call[name], _ABOUT_CALLS.get(name, ())))
-
-
 def _call(body: str) -> ToolCall:
     try:
         found = load_json(body)
@@ -141,17 +111,3 @@ def _call(body: str) -> ToolCall:
         return ToolCall(found["name"], raw)
     name = _NAME.search(body)
     return ToolCall(name[1] if name else "", f"{OPEN}{body}" if isinstance(found, dict) else body or "null")
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    # A dict keeps the last value alone.
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        for name, value in pairs:
-            if found[name] != value or isinstance(found[name], bool) != isinstance(value, bool):
-                raise ValueError(f"{name[:64]!r} is there twice")
-    return found
-
-
-def _refuse(name: str) -> object:
-    raise ValueError(f"{name} is no JSON")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from services.protocols.cases import Case
-from services.protocols.openai_tools.parse import CLOSE, OPEN
+from services.protocols.session.written_calls import CLOSE, OPEN
 from services.protocols.turn import Message
 
 PROMPT_SIZES = ("bare", "compact", "full")

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.protocols.cases import Case
+from services.protocols.roo_native.definitions import server_functions
 from services.protocols.roo_native.parse import text_outside_calls
-from services.protocols.roo_native.rules.absence import absence_of_call, markup_in
+from services.protocols.roo_native.rules.absence import absence_of_call, broken_call, markup_in
 from services.protocols.roo_native.rules.comparison import Match, match_calls
 from services.protocols.roo_native.rules.form import Finding, Offer, Seen, offer_of, seen
 from services.protocols.roo_native.turn import take_turn
@@ -41,7 +42,7 @@ class _Turn:
 def judge(case: Case, answer: Answer) -> Verdict:
     """Return the verdict on the first answer to `case`; a span is a place in the text that the answer was read from."""
     if case.expected.no_call:
-        return _judge_silence(answer)
+        return _judge_silence(case, answer)
     if not answer.calls:
         return verdict_of((_failed(LayerName.CALL_PRESENT, absence_of_call(answer)),), accepted=False, tool=None)
     state = state_of(case)
@@ -57,14 +58,13 @@ def _failed(name: LayerName, fault: _Fault, measured: float | None = None) -> La
     return Layer(name, LayerStatus.FAILED, *fault, measured)
 
 
-def _judge_silence(answer: Answer) -> Verdict:
+def _judge_silence(case: Case, answer: Answer) -> Verdict:
     if answer.calls:
         call = answer.calls[0]
         fault = (Fault.NEEDLESS_CALL, f"No call is due, but {call.name[:64]} is called.", call.span)
         return verdict_of((_failed(LayerName.NO_NEEDLESS_CALL, fault),), accepted=False, tool=call.name)
-    fault_of_text = absence_of_call(answer)
-    if fault_of_text[0] is not Fault.NO_CALL:
-        return verdict_of((_failed(LayerName.CALL_PRESENT, fault_of_text),), accepted=False, tool=None)
+    if broken := broken_call(answer, server_functions(case.mcp)):
+        return verdict_of((_failed(LayerName.CALL_PRESENT, broken),), accepted=False, tool=None)
     return verdict_of((passed(LayerName.NO_NEEDLESS_CALL),), accepted=True, tool=None)
 
 

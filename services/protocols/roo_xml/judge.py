@@ -15,7 +15,7 @@ from services.protocols.roo_xml.client.dispatch import refusal_of, result_of
 from services.protocols.roo_xml.client.reasoning import reasoning_end
 from services.protocols.roo_xml.editions import REFERENCE, Edition
 from services.protocols.roo_xml.parse import AnswerTooLong, Block, TextBlock, ToolBlock, parse
-from services.protocols.roo_xml.rules.absence import absence_of_call
+from services.protocols.roo_xml.rules.absence import absence_of_call, broken_call
 from services.protocols.roo_xml.rules.comparison import argument_problem
 from services.protocols.roo_xml.rules.values import value_problem
 from services.protocols.session import state_of
@@ -82,7 +82,12 @@ def _without_call(fault: _Fault) -> Verdict:
 
 
 def _silence(case: Case, answer: str) -> Verdict:
-    """Return the verdict on an answer without a call where none is due: it must say something, and what is asked."""
+    """Return the verdict on an answer without a call where none is due: it must say something, and what is asked.
+
+    A call that is tried in a form that is none is no such answer.
+    """
+    if broken := broken_call(answer):
+        return _without_call(broken)
     problem = None if trim(answer) else "The answer is empty."
     for rule in case.expected.free_text:
         problem = problem or rule.problem(answer)

@@ -39,6 +39,8 @@ _ALL_MARKS = (
     _Marks("[THINK]", "[/THINK]"),
     _Marks("◁think▷", "◁/think▷"),
     _Marks("<|START_THINKING|>", "<|END_THINKING|>"),
+    _Marks("<|inner_prefix|>", "<|inner_suffix|>"),
+    _Marks("<|channel>thought", "<channel|>"),
     _Marks("<|channel|>analysis<|message|>", "<|end|>", "<|start|>assistant<|channel|>final<|message|>", False),
 )
 """Only what servers split off: `<thinking>` and `<reasoning>` are text to them."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from services.protocols.cases import Case
 from services.protocols.javascript import trim
 from services.protocols.session import Session, judge_session
+from services.protocols.turn import Answer, ToolCall
 
 if TYPE_CHECKING:
     from services.protocols.profile import Profile
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
 def reference_problem(profile: Profile, case: Case) -> str:
     """Return one sentence on why the case's solution, or else its reference answer, does not conform; empty if it does.
 
-    A case without them is not asked, nor one of several turns that has a reference alone, nor one whose reference is a
-    pattern of right answers.
+    Where a case has neither, the calls that it expects are judged, if they are all said. A case of several turns that
+    has a reference alone is not asked, nor one whose reference is a pattern of right answers.
     """
     try:
         if case.solution:
@@ -25,8 +27,12 @@ def reference_problem(profile: Profile, case: Case) -> str:
                 if session.stop is None:
                     session.answer(answer)
             verdict = judge_session(profile, case, session.transcript())
-        elif case.max_turns > 1 or case.goal or not trim(case.reference) or _is_pattern(case):
+        elif case.max_turns > 1 or case.goal or _is_pattern(case):
             return ""
+        elif not trim(case.reference):
+            if not _says_its_calls(case):
+                return ""
+            verdict = profile.judge(case, _expected_calls(case))
         else:
             verdict = profile.judge(case, profile.read_answer(profile.reference_answer(case)))
     except ValueError as error:
@@ -37,3 +43,20 @@ def reference_problem(profile: Profile, case: Case) -> str:
 def _is_pattern(case: Case) -> bool:
     scoring = case.scoring
     return scoring is not None and scoring.scorer == "regex" and case.reference in scoring.targets
+
+
+def _says_its_calls(case: Case) -> bool:
+    """Whether the functions are the case's own, and each argument that is due has a value that is said."""
+    due = case.expected.due
+    is_said = all(
+        not one.free_text and all(choice.optional or choice.argument in one.arguments for choice in one.choices)
+        for one in due
+    )
+    # A parameter that is due may have its default without being said.
+    has_defaults = '"default":' in json.dumps(case.tools, default=dict)
+    return bool(case.tools) and bool(due) and not case.effects and not has_defaults and is_said
+
+
+def _expected_calls(case: Case) -> Answer:
+    due = case.expected.due
+    return Answer("", tuple(ToolCall(one.tool, json.dumps(one.arguments, default=dict)) for one in due))

@@ -86,5 +86,11 @@ def test_an_environment_without_proxies_stays_as_it_is() -> None:
     assert except_loopback({"PATH": "/bin"}) == {"PATH": "/bin"}
 
 
+@pytest.mark.parametrize("former", ["*", "example.com, *"])
+def test_where_no_host_needs_a_proxy_none_does_afterwards(former: str) -> None:
+    environment = except_loopback({"http_proxy": "http://127.0.0.1:9", "NO_PROXY": former})
+    assert environment["no_proxy"] == environment["NO_PROXY"] == "*"
+
+
 def test_a_process_that_asks_nothing_outside_gets_no_proxy_at_all() -> None:
     assert without_proxies(OFFICE | {"No_Proxy": "[::1", "grpc_proxy": "x", "https_proxy": ""}) == {"PATH": "/bin"}

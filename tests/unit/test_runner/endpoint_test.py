@@ -313,6 +313,9 @@ async def test_a_metadata_service_is_never_asked() -> None:
 
 OVERFLOWS = {
     "llama.cpp": {"message": "the request exceeds", "type": "exceed_context_size_error", "n_prompt_tokens": 9000},
+    "SGLang": {"message": "Input length (9000 tokens) exceeds the maximum allowed length (8192 tokens)."},
+    "TGI": {"message": "`inputs` tokens + `max_new_tokens` must be <= 8192. Given: 9000 `inputs`"},
+    "a proxy": {"message": "prompt is too long: 9000 tokens > 8192 maximum"},
     "vLLM": "This model's maximum context length is 4096 tokens. However, you requested 9192 (9000 in the messages)",
 }
 

@@ -10,14 +10,14 @@ from dataclasses import replace
 from services.protocols.javascript import trim
 from services.protocols.roo_native.parse.values import write_json
 from services.protocols.session.reasoning import answer_start
+from services.protocols.session.written_calls import CLOSE as CLOSING
+from services.protocols.session.written_calls import OPEN as OPENING
+from services.protocols.session.written_calls import load_json_at, raw_arguments
 from services.protocols.turn import Answer, FinishReason, ToolCall
-
-OPENING, CLOSING = "<tool_call>", "</tool_call>"
 
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _NAME = re.compile(r'"name"\s*:\s*"([^"\\]*)"')
 _ARGUMENTS = re.compile(r'"arguments"\s*:\s*')
-_DECODER = json.JSONDecoder()
 
 
 def text_of_call(name: str, arguments: Mapping[str, object]) -> str:
@@ -42,7 +42,9 @@ def answer_from_text(text: str, finish_reason: FinishReason = "stop") -> Answer:
 
     A block of reasoning at the start is no part of the answer. A call that is not closed counts as if it were, and
     one that is no JSON keeps the name and the raw arguments that can be made out, so that it is judged as a bad call.
-    The text stays whole.
+    Where those would read as whole arguments though the call is broken, they are the call's body; where the object of
+    the call has another form, that body behind the opening tag, which nothing takes for arguments. The text stays
+    whole.
     """
     position = answer_start(text)
     calls: list[ToolCall] = []
@@ -73,7 +75,7 @@ def with_calls_beside(answer: Answer) -> Answer:
 
 def _text_of_raw_call(call: ToolCall) -> str:
     try:
-        arguments = json.loads(call.arguments)
+        arguments = json.loads(call.arguments or "{}")
     except (ValueError, RecursionError):
         # No brace closes what was broken off.
         name = json.dumps(call.name, ensure_ascii=False)
@@ -87,19 +89,16 @@ def _text_of_raw_call(call: ToolCall) -> str:
 def _read_call(text: str, start: int) -> tuple[ToolCall, int]:
     body = _end_of_blanks(text, start + len(OPENING))
     try:
-        value, end = _DECODER.raw_decode(text, body)
+        value, end = load_json_at(text, body)
     except (ValueError, RecursionError):
         return _unreadable_call(text, start, body)
     end = _end_of_blanks(text, end)
     is_closed = text.startswith(CLOSING, end)
     if not isinstance(value, dict) or not isinstance(value.get("name"), str) or not (is_closed or end == len(text)):
         return _unreadable_call(text, start, body)
-    end += len(CLOSING) * is_closed
-    return ToolCall(value["name"], _raw(value.get("arguments", {})), span=(start, end)), end
-
-
-def _raw(arguments: object) -> str:
-    return arguments if isinstance(arguments, str) else write_json(arguments)
+    raw = raw_arguments(value, write=write_json)
+    after = end + len(CLOSING) * is_closed
+    return ToolCall(value["name"], f"{OPENING}{text[body:end]}" if raw is None else raw, span=(start, after)), after
 
 
 def _unreadable_call(text: str, start: int, body: int) -> tuple[ToolCall, int]:
@@ -108,8 +107,19 @@ def _unreadable_call(text: str, start: int, body: int) -> tuple[ToolCall, int]:
     inside = text[body:end]
     name, arguments = _NAME.search(inside), _ARGUMENTS.search(inside)
     raw = trim(inside[arguments.end() :] if arguments else inside)
+    if name and _is_whole(raw):
+        raw = f"{OPENING}{inside}" if _is_whole(inside) else inside
     after = end if closing < 0 else closing + len(CLOSING)
     return ToolCall(name[1] if name else "", raw, span=(start, after)), after
+
+
+def _is_whole(raw: str) -> bool:
+    """Whether arguments could be read, though the call that holds them cannot."""
+    try:
+        json.loads(raw or "{}")
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _end_of_blanks(text: str, position: int) -> int:

@@ -16,6 +16,7 @@ from services.protocols.roo_native.parse.mcp_names import found_alike
 from services.protocols.roo_native.parse.values import read_json
 from services.protocols.roo_native.rules.values import foreign_argument, missing_argument, value_problem
 from services.protocols.roo_native.tools import NATIVE_RULES
+from services.protocols.session.written_calls import OPEN
 from services.protocols.turn import ClientState, ToolCall
 from services.protocols.verdict import Fault, LayerName
 
@@ -43,6 +44,7 @@ _SENTENCES: Mapping[str, str] = MappingProxyType(
         "missing_key": "{name} lacks its argument {place}.",
     }
 )
+_READ_FORM = "one JSON object with name and arguments"
 _MAX_NAME = 64
 
 
@@ -84,6 +86,8 @@ def seen(call: ToolCall, offer: Offer, state: ClientState) -> Seen:
     except CallError as bad:
         layer, fault = _CODES[bad.code]
         sentence = _SENTENCES[bad.code].format(name=name or "the call", place=bad.place[:_MAX_NAME])
+        if bad.code == "bad_json" and call.arguments.startswith(OPEN):
+            fault, sentence = Fault.FOREIGN_FORM, f"{name} is called in a form that is not read: {_READ_FORM}."
         missing = (layer, fault, sentence)
         finding = _not_offered(call.name, offer) or missing if bad.code == "missing_key" else missing
         return Seen(call, NATIVE_RULES.aliases.get(call.name, call.name), {}, finding)

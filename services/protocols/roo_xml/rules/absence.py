@@ -6,6 +6,7 @@ import re
 
 from services.protocols.javascript import trim
 from services.protocols.roo_xml.tools import PARAMETER_NAMES, TOOL_NAMES
+from services.protocols.session.foreign_forms import foreign_form
 from services.protocols.verdict import Fault, Span
 
 _TOOLS = "|".join(TOOL_NAMES)
@@ -68,6 +69,18 @@ def absence_of_call(answer: str, *, cut: bool) -> tuple[Fault, str, Span | None]
     if cut and (found := _UNFINISHED_TAG.search(answer)):
         return Fault.CUT_OFF, "The token limit cut the answer before the call.", found.span()
     return Fault.NO_CALL, "The answer is plain text without a tool call.", None
+
+
+def broken_call(answer: str) -> tuple[Fault, str, Span | None] | None:
+    """Return the fault of an answer that must not call and tries to, in a form that is no call; None when it does not.
+
+    Words that only mention a tool are no such try.
+    """
+    found = _BAD_TAG.search(answer) or foreign_form(answer, TOOL_NAMES)
+    if not found:
+        return None
+    sentence = f"The answer tries a call ({_shown(found[0])}) where none is due."
+    return Fault.FOREIGN_FORM, sentence, found.span()
 
 
 def _unknown_tag(answer: str) -> tuple[Fault, str, Span | None] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from services.test_runner.backends.openai_endpoint.values import mapping_in, tex
 
 _MAX_CALLS = 128
 _MAX_INDEX = 1 << 16
+_OTHER_NAMES = ("parameters", "params", "args", "kwargs", "input")
 _MARK = re.compile(r'\\.|["{}\[\]]', re.DOTALL)
 
 
@@ -83,7 +84,17 @@ class _Call:
         self.name = self.name or piece.name
         self.texts.append(piece.text)
         self.brackets.feed(piece.text)
-        self.value = piece.value if piece.value is not None else self.value
+        if piece.value is not None:
+            self._check_kept(piece.value)
+            self.value = piece.value
+
+    def _check_kept(self, value: object) -> None:
+        """Raise GarbledError when `value`, in the place of what came before, would lose some of it."""
+        if not self.value or self.value == value:
+            return
+        before, after = mapping_in(self.value), mapping_in(value)
+        if not before or any(after.get(name) != entry for name, entry in before.items()):
+            raise GarbledError("The endpoint's stream holds two sets of arguments for one function call.")
 
     @property
     def is_whole(self) -> bool:
@@ -93,6 +104,8 @@ class _Call:
     def arguments(self) -> str:
         # A server may begin with an empty object and send the text of the arguments behind it.
         text = "".join(self.texts)
+        if text.strip() and self.value and self.value != _loaded(text):
+            raise GarbledError("The endpoint's stream holds two sets of arguments for one function call.")
         return text if text or self.value is None else json.dumps(self.value, ensure_ascii=False)
 
 
@@ -122,7 +135,7 @@ class CallAssembly:
         """Return name and arguments of each call, in order.
 
         Raises:
-            GarbledError: A call has no name.
+            GarbledError: A call has no name, or two sets of arguments.
         """
         if any(not call.name for call in self._calls):
             raise GarbledError("The endpoint's stream holds a function call without a name.")
@@ -194,6 +207,7 @@ def _piece(entry: object, place: int | None) -> _Piece:
     fields = mapping_in(entry)
     function = mapping_in(fields.get("function")) or fields
     arguments = function.get("arguments")
+    _check_read(fields, function, arguments)
     index = _index(fields.get("index"))
     return _Piece(
         index=place if index is None else index,
@@ -202,6 +216,22 @@ def _piece(entry: object, place: int | None) -> _Piece:
         text=text_in(arguments),
         value=None if isinstance(arguments, str) else arguments,
     )
+
+
+def _check_read(fields: Mapping[str, Any], function: Mapping[str, Any], arguments: object) -> None:
+    """Raise GarbledError when an entry holds arguments in a place where none are read."""
+    names = [*_OTHER_NAMES, *(("arguments",) if function is not fields else ())]
+    places = [(fields, name) for name in names] + [(function, name) for name in _OTHER_NAMES]
+    for place, name in places:
+        if place.get(name) not in (None, "", "{}", {}, [], arguments):
+            raise GarbledError(f"The endpoint's stream holds arguments of a function call as {name!r}, out of place.")
+
+
+def _loaded(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _index(value: object) -> int | None:

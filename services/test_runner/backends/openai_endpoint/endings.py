@@ -13,10 +13,11 @@ _MOST_CHARACTERS = 50
 _FAULT = re.compile(
     r"error|fail|filter|safety|abort|cancel|block|refus|recitation|prohibit|spii|malformed|unexpected|timeout|timed_out"
     r"|unavailable|overload|resource|rate_limit|quota|interrupt|disconnect|moderat|guardrail|language|other"
-    r"|unhealthy|kill|crash|evict|preempt"
+    r"|unhealthy|kill|crash|evict|preempt|sensitiv|violat|policy|harmful|toxic|armor|denied|reject|invalid|missing"
+    r"|too_many|insufficient|incomplete|pause|deadline|time_limit|expired|shutdown|connection|stream_closed|no_image"
 )
 _SILENCE = re.compile(r"(?:finish_reason_)?(?:|null|none|unknown|unspecified|undefined|n/a)")
-_LIMIT = re.compile(r"length|max|limit|context_window|budget|truncat")
+_LIMIT = re.compile(r"length|max|limit|context_window|budget|truncat|cut_?off")
 
 
 def ending_of(word: str) -> FinishReason | None:

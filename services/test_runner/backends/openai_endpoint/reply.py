@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,7 @@ class Reply:
     _reason: FinishReason | None = None
     _word: str | None = None
     _has_choice: bool = False
+    _place: object = None
     _reasoning: str = ""
     _departures: dict[Departure, None] = field(default_factory=dict)
     _calls: CallAssembly = field(default_factory=CallAssembly)
@@ -52,11 +53,9 @@ class Reply:
             raise GarbledError("The endpoint's stream holds something else than JSON objects.")
         self._usage = mapping_in(chunk.get("usage")) or self._usage
         self._timings = mapping_in(chunk.get("timings")) or self._timings
-        choices = list_in(chunk.get("choices"))
-        if not choices:
+        choice = self._choice(list_in(chunk.get("choices")))
+        if choice is None:
             return None
-        self._has_choice = True
-        choice = mapping_in(choices[0])
         said = self._said(choice)
         text = self._text(said) or self._plain_text(choice)
         tokens = tuple(_tokens(mapping_in(choice.get("logprobs"))))
@@ -149,6 +148,16 @@ class Reply:
         if self._word in _CALL_WORDS:
             raise GarbledError("The endpoint says that functions are called, and sends neither a call nor a text.")
 
+    def _choice(self, choices: Sequence[Any]) -> Mapping[str, Any] | None:
+        """Return what belongs to the answer; a server that gives several has its first one taken."""
+        for choice in map(mapping_in, choices):
+            place = choice.get("index")
+            self._has_choice = True
+            self._place = place if self._place is None else self._place
+            if place is None or place == self._place:
+                return choice
+        return None
+
     def _said(self, choice: Mapping[str, Any]) -> Mapping[str, Any]:
         delta, message = mapping_in(choice.get("delta")), mapping_in(choice.get("message"))
         # Some servers repeat the whole message behind its pieces.
@@ -200,6 +209,8 @@ def _part(part: object) -> str:
     if isinstance(part, str):
         return text_in(part)
     fields = mapping_in(part)
+    if fields.get("type") in _CALL_WORDS:
+        raise GarbledError("The endpoint sends a function call among the parts of the text, where no client reads it.")
     return "" if fields.get("type") in _REASONING_PARTS else text_in(fields.get("text"))
 
 

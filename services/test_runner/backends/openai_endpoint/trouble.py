@@ -29,14 +29,21 @@ _PASSING_STATUS = (408, 409, 425, 429)
 _BUSY_STATUS = (429, 503, 529)
 _BUSY = re.compile(r"busy|overload|too many requests|rate.?limit|no (?:free |idle )?slots?\b|capacity", re.IGNORECASE)
 _SHARED_CONTEXT = "Context size has been exceeded"
-_OVERFLOW = re.compile(r"exceed_context_size|context[ _](?:length|size|window)", re.IGNORECASE)
+_OVERFLOW = re.compile(
+    r"exceed_context_size|context[ _](?:length|size|window|overflow)|context the overflows"
+    r"|(?:prompt|input)s? (?:is |are )?too (?:long|large)|(?:prompt|input)s? length\b.{0,40}\bexceeds"
+    r"|inputs`? tokens \+",
+    re.IGNORECASE,
+)
 # What servers say when the chat template raises an exception: llama.cpp, vLLM, and the templates' own words.
 _REFUSED = re.compile(
     r"jinja|chat.?template|templateerror|roles? must|role not supported|roles? (?:is|are) supported"
     r"|tool.?call.?ids?|single tool.?call",
     re.IGNORECASE,
 )
-_PROMPT_TOKENS = re.compile(r"\((\d+) in the (?:messages|prompt)|(\d+) input tokens", re.IGNORECASE)
+_PROMPT_TOKENS = re.compile(
+    r"\((\d+) in the (?:messages|prompt)|(\d+) input tokens|(?:length \(|too long: |Given: )(\d+)", re.IGNORECASE
+)
 
 
 class TroubleError(Exception):
@@ -193,7 +200,7 @@ def _trouble_with_prompt(body: object, status: int, key: str) -> TroubleError | 
     is_servers = (status >= _SERVER_STATUS or _SHARED_CONTEXT in said) and "exceed_context_size" not in words
     if _OVERFLOW.search(words) and not is_servers:
         count, named = fields.get("n_prompt_tokens"), _PROMPT_TOKENS.search(said)
-        known = count if isinstance(count, int) else int(named.group(1) or named.group(2)) if named else 0
+        known = count if isinstance(count, int) else int(next(filter(None, named.groups()))) if named else 0
         return ContextOverflowError(f"The endpoint says: {said}", known)
     whole = _excerpt(body, key, most=_MOST_SAID)
     if status <= _SERVER_STATUS and _REFUSED.search(whole):

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from services.protocols.cases import Case, Expected
-from services.protocols.openai_tools.client.foreign_forms import foreign_form
 from services.protocols.openai_tools.judge import judge
 from services.protocols.openai_tools.parse import as_functions, read_answer, written_call
+from services.protocols.session.foreign_forms import foreign_form
 from services.protocols.turn import Answer, ToolCall
 from services.protocols.verdict import Cause
 
@@ -98,6 +98,10 @@ def test_arguments_beside_the_text_are_not_read_by_half_either() -> None:
 
 
 BROKEN = (
+    "<start_function_call>call:get_stock{at:<escape>x<escape>}<end_function_call>",
+    "<longcat_tool_call>get_stock\n<longcat_arg_key>at",
+    '{name: "get_stock", arguments: {at: "x"}}',
+    '<|assistant|>get_stock\n{"at": "x"}',
     '{"name": "get_stock", "argum',
     '{"name": "get_st',
     '{"na',

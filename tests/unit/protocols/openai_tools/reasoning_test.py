@@ -45,6 +45,8 @@ OSLO = replace(SILENT, tools=(), scoring=Scoring("exact", ("Oslo",)))
         f"<think>I must write `</think>` at the end. {DRAFT}</think>",
         f"<seed:think>{DRAFT}</seed:think>",
         f"{DRAFT}[/THINK]",
+        f"<|inner_prefix|>{DRAFT}<|inner_suffix|>",
+        f"<|channel>thought\n{DRAFT}<channel|>",
         f"[THINK]{DRAFT}[/THINK]",
         f"◁think▷{DRAFT}◁/think▷",
         f"<|START_THINKING|>{DRAFT}<|END_THINKING|>",

@@ -270,6 +270,33 @@ def test_where_no_call_is_due() -> None:
     assert failure(verdict(quiet)) == ("call_present", "empty_answer")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<|python_tag|>read_file.call(path="a")',
+        "<tool_cal",
+        'Action: read_file\nAction Input: {"path": "a"}',
+        "✿FUNCTION✿: read_file",
+        '<｜DSML｜function_calls><｜DSML｜invoke name="read_file">',
+        '<read_file path="a">',
+    ],
+)
+def test_a_broken_call_where_none_is_due_is_no_abstention(text: str) -> None:
+    assert failure(verdict(case("none", no_call=True), text=text)) == ("call_present", "foreign_form")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The function read_file (which needs a path) is not needed here.",
+        "One would write `read_file(path='a')`, which is not needed.",
+        "In C, `<function name>` stands for it.",
+    ],
+)
+def test_words_on_a_function_are_no_call(text: str) -> None:
+    assert verdict(case("none", no_call=True), text=text).conforming
+
+
 def test_a_call_read_from_text_carries_its_place() -> None:
     text = f"So: {text_of_call('read_file', {'path': 'b.txt'})}"
     found = judge(READ, answer_from_text(text))

@@ -12,6 +12,7 @@ from services.protocols.roo_native.parse import (
 )
 from services.protocols.session import Session, state_of
 from services.protocols.turn import Answer, ToolCall
+from services.protocols.verdict import Fault
 
 
 def names(text: str) -> list[tuple[str, str]]:
@@ -44,6 +45,9 @@ def test_a_closing_tag_inside_a_value_does_not_end_the_call() -> None:
         ('<tool_call>{"name": "a", "arguments": {"x": </tool_call>', ("a", '{"x":')),
         ('<tool_call>{"name": "a", "arguments": {"x": "cut', ("a", '{"x": "cut')),
         ('<tool_call>{"name": 5, "arguments": {}}</tool_call>', ("", "{}}")),
+        ('<tool_call>{"name": "a", "arguments": {"x": 1}</tool_call>', ("a", '{"name": "a", "arguments": {"x": 1}')),
+        ('<tool_call>"name": "a", "arguments": {}</tool_call>', ("a", '"name": "a", "arguments": {}')),
+        ('<tool_call>{"name": "a", "arguments": </tool_call>', ("a", '{"name": "a", "arguments": ')),
         ("<tool_call>[1]</tool_call>", ("", "[1]")),
         ("<tool_call></tool_call>", ("", "")),
         ("<tool_call>", ("", "")),
@@ -93,6 +97,30 @@ def test_what_is_no_call_keeps_its_place_and_reasoning_goes() -> None:
     assert text_outside_calls(thought) == " " * len("<think>why</think>") + " So."
 
 
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ('{"name": "list_files", "parameters": ARGUMENTS}', Fault.FOREIGN_FORM),
+        ('{"name": "list_files", "arguments": ARGUMENTS, "parameters": {"recursive": true}}', Fault.FOREIGN_FORM),
+        ('{"name": "list_files", "arguments": ARGUMENTS, "path": "elsewhere"}', Fault.FOREIGN_FORM),
+        ('{"function": {"name": "list_files", "parameters": ARGUMENTS}}', Fault.FOREIGN_FORM),
+        ('{"name": "list_files", "arguments": {"path": "x"}, "arguments": ARGUMENTS}', Fault.BAD_JSON),
+        ('{"name": "read_file", "name": "list_files", "arguments": ARGUMENTS}', Fault.BAD_JSON),
+        ('{"name": "list_files", "arguments": ARGUMENTS', Fault.BAD_JSON),
+        ('{"id": "call_1", "type": "function", "name": "list_files", "arguments": ARGUMENTS}', None),
+    ],
+)
+def test_a_call_that_says_more_than_is_read_is_no_call_that_conforms(said: str, fault: Fault | None) -> None:
+    profile = get_profile("roo_native")
+    cases = (case for suite in profile.suites() for case in suite.cases)
+    case = next(case for case in cases if case.expected.tool == "list_files" and case.max_turns == 1)
+    arguments = profile.read_answer(profile.reference_answer(case)).calls[0].arguments
+    text = f"<tool_call>{said.replace('ARGUMENTS', arguments)}</tool_call>"
+    verdict = profile.judge(case, profile.read_answer(text))
+    assert verdict.conforming is (fault is None)
+    assert next((layer.fault for layer in verdict.layers if layer.fault), None) is fault
+
+
 @pytest.mark.parametrize("bad", ["<tool_call>{bad</tool_call>", '<tool_call>{"name": 5}</tool_call>'])
 def test_a_call_that_cannot_be_read_ends_at_its_closing_tag(bad: str) -> None:
     good = text_of_call("b", {})
@@ -107,7 +135,7 @@ def test_a_call_that_cannot_be_read_ends_at_its_closing_tag(bad: str) -> None:
 def test_a_call_beside_the_text_is_the_same_call_within_it(raw: str) -> None:
     answer = with_calls_in_text(Answer("Well.", (ToolCall("read_file", raw), ToolCall("b", "{}"))))
     assert answer.text.startswith(f'Well.\n<tool_call>\n{{"name": "read_file", "arguments": {raw[:1]}')
-    expected = "text" if raw == '"text"' else raw
+    expected = {'"text"': "text", "": "{}"}.get(raw, raw)
     assert [(call.name, call.arguments) for call in answer.calls] == [("read_file", expected), ("b", "{}")]
     assert with_calls_in_text(answer) == answer
 

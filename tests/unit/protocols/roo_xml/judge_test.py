@@ -346,6 +346,10 @@ SILENT = replace(LIST, expected=Expected("list_files", no_call=True, free_text=(
         ("<think>src</think>", Cause.WRONG_RESULT),
         (GOOD, Cause.NEEDLESS_CALL),
         ("It is in src.\n" + GOOD, Cause.NEEDLESS_CALL),
+        ("The tool list_files (of the path src) is not needed.", None),
+        ('{"name": "list_files", "arguments": {"path": "src"', Cause.WRONG_FORMAT),
+        ('[TOOL_CALLS] [{"name": "list_files", "arguments": {"path": "src"}}]', Cause.WRONG_FORMAT),
+        ('<list_files path="src">', Cause.WRONG_FORMAT),
     ],
 )
 def test_where_no_call_is_due_the_answer_must_say_something_and_call_nothing(answer: str, cause: Cause | None) -> None:

@@ -25,6 +25,11 @@ QUESTION = Case(
         (CASE, ""),
         (replace(CASE, reference=" "), ""),
         (replace(CASE, reference=written_call("keep", {"n": 2})), "n is 2, not 1"),
+        (replace(CASE, expected=Expected("keep", {"n": "x"}), reference=""), "'integer'"),
+        (
+            replace(CASE, expected=Expected("keep", {"n": 1}, further=(Expected("keep", {"n": []}),)), reference=""),
+            "n:",
+        ),
         (replace(CASE, reference="keep"), "plain text without a call"),
         (replace(CASE, expected=Expected("keep", {"n": "x"}), reference=written_call("keep", {"n": "x"})), "'integer'"),
         (replace(CASE, tools=()), "There is no function"),

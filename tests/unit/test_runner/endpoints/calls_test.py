@@ -221,3 +221,39 @@ def test_what_openais_own_clients_would_stumble_over_is_told() -> None:
         {"tool_calls": [part("reserve", A, id="a", index=0)]}, {"tool_calls": [part("find", B, id="b", index=1)]}
     )
     assert plain.departures == ()
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [[{"id": "a", "function": {"name": "reserve", "parameters": {"n": 1}}}]],
+        [[{"id": "a", "function": {"name": "reserve", "arguments": "{}", "parameters": '{"n": 1}'}}]],
+        [[{"id": "a", "name": "reserve", "input": {"n": 1}}]],
+        [[{"id": "a", "function": {"name": "reserve"}, "arguments": A}]],
+        [[part("reserve", {"n": 1}, index=0)], [part(None, {"m": 2}, index=0)]],
+        [[part("reserve", {"n": 1}, index=0)], [part(None, '{"n": 2}', index=0)]],
+    ],
+)
+def test_arguments_that_would_be_thrown_away_are_the_servers_fault(chunks: list[list[dict[str, Any]]]) -> None:
+    with pytest.raises(GarbledError, match="arguments"):
+        calls_of(*chunks)
+
+
+def test_arguments_that_are_said_again_or_grow_are_kept() -> None:
+    assert calls_of([{"function": {"name": "f", "arguments": A, "parameters": None}, "arguments": A}]) == (("f", A),)
+    grown = calls_of([part("f", {"n": 1}, index=0)], [part(None, {"n": 1, "m": 2}, index=0)])
+    assert grown == (("f", '{"n": 1, "m": 2}'),)
+
+
+def test_only_the_first_of_several_answers_is_taken() -> None:
+    reply = Reply()
+    for place, text in ((0, "one"), (1, "other"), (0, "!")):
+        reply.add({"choices": [{"index": place, "delta": {"content": text}}]}, "k")
+    reply.add({"choices": [{"index": 1, "delta": {}, "finish_reason": "length"}]}, "k")
+    assert ("".join(reply.text), reply.finish_reason) == ("one!", None)
+
+
+def test_a_call_among_the_parts_of_a_text_is_the_servers_fault() -> None:
+    parts = [{"type": "text", "text": "So."}, {"type": "tool_use", "name": "f", "input": {"n": 1}}]
+    with pytest.raises(GarbledError, match="among the parts"):
+        Reply().add({"choices": [{"index": 0, "delta": {"content": parts}}]}, "k")

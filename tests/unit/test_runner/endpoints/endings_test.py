@@ -21,11 +21,12 @@ STOPS = (
 )
 LIMITS = (
     *("length", "max_tokens", "MAX_TOKENS", "model_length", "token_limit", "max_new_tokens", "LENGTH", "Max Tokens"),
-    *("model_context_window_exceeded", "max_output_tokens"),
+    *("model_context_window_exceeded", "max_output_tokens", "cut_off"),
 )
 FAULTS = (
     *("content_filter", "error", "SAFETY", "abort", "aborted", "cancelled", "RECITATION", "timeout", "network_error"),
     *("insufficient_system_resource", "ERROR_LIMIT", "rate_limit", "PROHIBITED_CONTENT", "MALFORMED_FUNCTION_CALL"),
+    *("sensitive", "incomplete", "policy_violation", "time_limit", "pause_turn", "TOO_MANY_TOOL_CALLS"),
 )
 
 

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 _VENDORS = re.compile(
     r"<[|｜]\s*/?\s*(?:tool[_▁ ]?calls?|python_tag|action_start|START_ACTION|DSML)"
     r"|\[/?TOOL_CALLS?\]|\bfunctools\[|✿FUNCTION✿|\bto=functions\.\w"
-    r"|</?(?:\w{1,20}:)?(?:tool_?calls?|function_calls?|tool_use|tool_code)\b"
+    r"|</?(?:\w{1,20}[:_])?(?:tool_?calls?|function_calls?|tool_use|tool_code)\b"
+    r"|<\|im_start\|>\s*tool_call"
     r"|<(?:invoke|function|parameter)(?:=|\s+name\s*=)"
     r"|</?tool(?:_(?:c(?:a(?:ll?)?)?)?)?\Z"
 )
@@ -27,10 +28,11 @@ _NAMED = tuple(
     for pattern in (
         rf"""{_NAME_KEY}([^"'\n]{{1,64}})["']\s*(?:\}}|\Z)""",
         r"""^[ \t]*(?:\[[ \t]*)?\{\s*["']([^"'\n]{1,64})["']\s*:\s*[{\[]""",
+        rf"""\{{\s*(?:name|tool|function|action)\s*:\s*["']{_WORD}["']""",
         rf"<{_WORD}[^<>\n]*(?:>|\Z)",
         rf"<(?:function|tool|tool_name|name)>\s*{_WORD}",
         rf"^[ \t]*Action:[ \t]*{_WORD}[ \t]*$",
-        rf"""^[ \t]*(?:>>>[ \t]*)?{_WORD}[ \t]*:?\s*\{{\s*["'}}]""",
+        rf"""^[ \t]*(?:>>>[ \t]*|<\|\w{{1,20}}\|>[ \t]*)?{_WORD}[ \t]*:?\s*\{{\s*["'}}]""",
         rf"\bto={_WORD}",
     )
 )

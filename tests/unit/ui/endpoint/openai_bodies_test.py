@@ -1,0 +1,34 @@
+"""What OpenAI's routes read of a request's body."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from ui.openai.schemas import ChatBody, CompletionBody
+
+ASKED = [{"role": "user", "content": "a"}]
+
+
+def after_a_call(**function: Any) -> list[dict[str, Any]]:
+    call = {"id": "c00000000", "type": "function", "function": {"name": "f", **function}}
+    return [*ASKED, {"role": "assistant", "content": None, "tool_calls": [call]}]
+
+
+@pytest.mark.parametrize("name", ["parameters", "args", "input"])
+def test_arguments_of_a_call_under_another_name_are_refused_and_not_thrown_away(name: str) -> None:
+    with pytest.raises(ValidationError, match=f"not in {name}"):
+        ChatBody.model_validate({"model": "m", "messages": after_a_call(**{name: {"x": 1}})})
+
+
+def test_null_is_what_an_absent_field_is() -> None:
+    names = ("temperature", "top_p", "n", "stream", "frequency_penalty", "presence_penalty", "stop", "tools", "seed")
+    body = ChatBody.model_validate({"model": "m", "messages": ASKED, **dict.fromkeys(names)})
+    assert body == ChatBody.model_validate({"model": "m", "messages": ASKED})
+    spoken = [{**ASKED[0], "tool_call_id": None, "tool_calls": None}]
+    assert ChatBody.model_validate({"model": "m", "messages": spoken}).messages == body.messages
+    assert CompletionBody.model_validate({"model": "m", "prompt": [1, 2], "temperature": None}).prompts == [[1, 2]]
+    with pytest.raises(ValidationError, match="prompt"):
+        CompletionBody.model_validate({"model": "m", "prompt": None})
