@@ -135,14 +135,15 @@ def says(text: str, reason: str = "stop", usage: Any = None) -> Behaviour:
     return behave
 
 
-def streams(*chunks: Any) -> Behaviour:
-    """Send these chunks and the end of the stream."""
+def streams(*chunks: Any, is_done: bool = True) -> Behaviour:
+    """Send these chunks, and say that nothing more comes unless the stream is to break off."""
 
     async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
         begin_stream(writer)
         for each in chunks:
             event(writer, each)
-        writer.write(b"data: [DONE]\n\n")
+        if is_done:
+            writer.write(b"data: [DONE]\n\n")
         writer.close()
 
     return behave

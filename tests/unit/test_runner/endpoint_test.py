@@ -201,7 +201,7 @@ GARBAGE = {
     "no HTTP": writes(b"SSH-2.0-OpenSSH_9.2\r\n"),
     "compressed": writes(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n" + COMPRESSED),
     "a redirect": writes(b"HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n"),
-    "cut off": streams(chunk({"content": "half"})),
+    "cut off": streams(chunk({"content": "half"}), is_done=False),
     "an unknown end": streams(chunk({"content": "x"}, "content_filter")),
     "calls out of place": streams(chunk({"tool_calls": [{"index": 10**9}]}, "stop")),
     "an error on the way": streams(chunk({"content": "half"}), {"error": {"message": "out of memory"}}),

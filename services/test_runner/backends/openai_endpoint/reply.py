@@ -71,11 +71,11 @@ class Reply:
     def finish_reason(self) -> FinishReason | None:
         """Why the answer ended; None while it did not.
 
-        A stream that says that it is over, and what the answer took, is whole without a word for its end.
+        A stream that says that it is over is whole without a word for its end.
         """
-        if self._reason is not None or not (self.is_done and self._has_choice):
-            return self._reason
-        return FinishReason.STOP if self._word is not None or self._usage else None
+        if self._reason is None and self.is_done and self._has_choice:
+            return FinishReason.STOP
+        return self._reason
 
     @property
     def has_reason(self) -> bool:
