@@ -52,6 +52,7 @@ WHOLE: dict[str, tuple[list[Any], str]] = {
     "an empty word": ([chunk(CALL), chunk({}, ""), USAGE], "no reason"),
     "an empty word and no usage": ([chunk(CALL), chunk({}, "")], "no reason"),
     "no word": ([chunk(CALL), chunk({}), USAGE], "no reason"),
+    "no word and no usage": ([chunk(CALL), chunk({})], "no reason"),
     "a word in a chunk of its own, twice": ([chunk(CALL), chunk({}, "end_turn"), chunk({}, ""), USAGE], "'end_turn'"),
     "a word with the last piece": ([chunk(CALL, "tool_use"), USAGE], "'tool_use'"),
 }
