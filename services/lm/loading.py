@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from services.lm import prefix
@@ -129,10 +130,11 @@ def faster_dtype(device: str = "cpu") -> str:
 
 def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
     try:
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
         model, report = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=dtype,
-            attn_implementation=prefix.ATTENTION,
+            attn_implementation=attention_of(config),
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
@@ -145,6 +147,17 @@ def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
         raise InvalidModelFile(f"{len(missing)} tensors are missing.", "Fetch the files again.", missing[0])
     loaded: PreTrainedModel = model
     return loaded
+
+
+def attention_of(config: PreTrainedConfig) -> str:
+    """The attention to load a model with: one that shares prefixes, or its own where no other can take its place.
+
+    An architecture that writes out its attention itself (Bloom, Falcon, GPT-J) would take another's name, and do
+    without the mask that the other makes by itself.
+    """
+    classes: Any = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), ())
+    known = classes if isinstance(classes, tuple) else (classes,)
+    return prefix.ATTENTION if all(kind._can_set_attn_implementation() for kind in known) else "eager"
 
 
 def eos_ids_of(*sources: object) -> frozenset[int]:
