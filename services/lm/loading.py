@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging as transformers_logging
@@ -19,11 +21,15 @@ from services.lm.errors import InvalidModelFile, NoSuchDevice
 from services.lm.folders import check_model_folder, folder_digest
 from services.lm.folders.templates import template_digest
 from services.lm.folders.tokenizer import load_tokenizer
+from services.lm.folders.weights import weight_files
 
 # glibc's mallopt: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX (other arenas are too small for a large tensor).
 _KEEP_MEMORY: Final = ((-3, 1 << 30), (-1, (1 << 31) - 1), (-8, 1))
 # As Linux names the instructions on x86 and on ARM.
 _BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16", "svebf16"})
+# What older files keep with a layer and every model makes anew: turning angles and masks.
+_BUFFER: Final = re.compile(r"\.(inv_freq|masked_bias|attn\.bias|attention\.bias|position_ids)$")
+_NUMBERS: Final = frozenset({"F64", "F32", "F16", "BF16"})
 DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -140,13 +146,40 @@ def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
             local_files_only=True,
             output_loading_info=True,
         )
-    except (ValueError, KeyError, OSError, RuntimeError, TypeError, SafetensorError) as error:
+    except (ValueError, KeyError, OSError, RuntimeError, TypeError, ImportError, SafetensorError) as error:
         raise InvalidModelFile(f"The model cannot be loaded ({error}).", "Fetch the files again.", str(path)) from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise InvalidModelFile(f"{len(missing)} tensors are missing.", "Fetch the files again.", missing[0])
     loaded: PreTrainedModel = model
+    if not hasattr(config, "quantization_config"):
+        _check_all_used(loaded, path, report["unexpected_keys"])
     return loaded
+
+
+def _check_all_used(model: PreTrainedModel, path: Path, unexpected: Iterable[str]) -> None:
+    """No part of a layer may be left out, nor a weight be read as a number that it only stands for.
+
+    Beside the layers a file may hold more than is asked of the model: a part that sees, or one that guesses ahead.
+    """
+    lists = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, torch.nn.ModuleList))
+    unused = sorted(name for name in unexpected if name.startswith(lists) and not _BUFFER.search(name))
+    if unused:
+        raise InvalidModelFile(
+            f"The configuration has no use for {len(unused)} tensors of the layers: it belongs to another model.",
+            "Fetch config.json and weights from one place.",
+            unused[0],
+        )
+    for file in weight_files(path):
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118
+                kind = tensors.get_slice(name).get_dtype()
+                if name.endswith(".weight") and kind not in _NUMBERS:
+                    raise InvalidModelFile(
+                        f"The weights are stored as {kind}, and the configuration names no quantization.",
+                        "Fetch config.json again, or the weights as they were before.",
+                        name,
+                    )
 
 
 def attention_of(config: PreTrainedConfig) -> str:
