@@ -29,6 +29,8 @@ _KEEP_MEMORY: Final = ((-3, 1 << 30), (-1, (1 << 31) - 1), (-8, 1))
 _BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16", "svebf16"})
 # What older files keep with a layer and every model makes anew: turning angles and masks.
 _BUFFER: Final = re.compile(r"\.(inv_freq|masked_bias|attn\.bias|attention\.bias|position_ids)$")
+# How many layers behind the last one guess ahead, which is not done here.
+_AHEAD: Final = "num_nextn_predict_layers"
 _NUMBERS: Final = frozenset({"F64", "F32", "F16", "BF16"})
 DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -163,7 +165,10 @@ def _check_all_used(model: PreTrainedModel, path: Path, unexpected: Iterable[str
     Beside the layers a file may hold more than is asked of the model: a part that sees, or one that guesses ahead.
     """
     lists = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, torch.nn.ModuleList))
-    unused = sorted(name for name in unexpected if name.startswith(lists) and not _BUFFER.search(name))
+    text = model.config.get_text_config()
+    ahead = range(text.num_hidden_layers, text.num_hidden_layers + (getattr(text, _AHEAD, None) or 0))
+    idle = tuple(f"{name}{layer}." for name in lists for layer in ahead)
+    unused = sorted(n for n in unexpected if n.startswith(lists) and not n.startswith(idle) and not _BUFFER.search(n))
     if unused:
         raise InvalidModelFile(
             f"The configuration has no use for {len(unused)} tensors of the layers: it belongs to another model.",

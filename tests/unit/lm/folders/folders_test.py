@@ -108,6 +108,15 @@ def test_tensors_that_no_answer_depends_on_are_no_obstacle(folder: Path, name: s
     load(folder)
 
 
+def test_layers_that_are_announced_to_guess_ahead_are_no_obstacle(folder: Path) -> None:
+    layers = json.loads((folder / "config.json").read_text())["num_hidden_layers"]
+    rewrite(folder, "config.json", num_nextn_predict_layers=1)
+    file = folder / "model.safetensors"
+    ahead = {f"model.layers.{layers}.mlp.up_proj.weight": torch.ones(8, 8)}
+    save_file(load_file(file) | ahead, file, metadata={"format": "pt"})
+    load(folder)
+
+
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.float8_e4m3fn])
 def test_quantized_weights_without_their_settings_are_refused(folder: Path, dtype: torch.dtype) -> None:
     file = folder / "model.safetensors"
