@@ -154,13 +154,15 @@ def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
     if missing:
         raise InvalidModelFile(f"{len(missing)} tensors are missing.", "Fetch the files again.", missing[0])
     loaded: PreTrainedModel = model
-    if not hasattr(config, "quantization_config"):
-        _check_all_used(loaded, path, report["unexpected_keys"])
+    is_quantized = hasattr(config, "quantization_config")
+    _check_stored(path, is_quantized=is_quantized)
+    if not is_quantized:
+        _check_all_used(loaded, report["unexpected_keys"])
     return loaded
 
 
-def _check_all_used(model: PreTrainedModel, path: Path, unexpected: Iterable[str]) -> None:
-    """No part of a layer may be left out, nor a weight be read as a number that it only stands for.
+def _check_all_used(model: PreTrainedModel, unexpected: Iterable[str]) -> None:
+    """No part of a layer may be left out.
 
     Beside the layers a file may hold more than is asked of the model: a part that sees, or one that guesses ahead.
     """
@@ -175,11 +177,20 @@ def _check_all_used(model: PreTrainedModel, path: Path, unexpected: Iterable[str
             "Fetch config.json and weights from one place.",
             unused[0],
         )
+
+
+def _check_stored(path: Path, *, is_quantized: bool) -> None:
+    """No tensor lies in two files, nor is a weight read as a number that it only stands for."""
+    places: dict[str, str] = {}
     for file in weight_files(path):
         with safe_open(file, framework="pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118
+                if places.setdefault(name, file.name) != file.name:
+                    raise InvalidModelFile(
+                        f"The tensor lies in {places[name]} and in {file.name}.", "Fetch the files again.", name
+                    )
                 kind = tensors.get_slice(name).get_dtype()
-                if name.endswith(".weight") and kind not in _NUMBERS:
+                if name.endswith(".weight") and kind not in _NUMBERS and not is_quantized:
                     raise InvalidModelFile(
                         f"The weights are stored as {kind}, and the configuration names no quantization.",
                         "Fetch config.json again, or the weights as they were before.",

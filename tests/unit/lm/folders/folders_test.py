@@ -127,6 +127,20 @@ def test_quantized_weights_without_their_settings_are_refused(folder: Path, dtyp
     assert "up_proj" in refusal.value.place
 
 
+def test_a_tensor_in_two_parts_is_refused(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    name, *others = tensors
+    parts = {"model-00001-of-00002.safetensors": tensors, "model-00002-of-00002.safetensors": {name: tensors[name] * 0}}
+    for part, some in parts.items():
+        save_file(some, folder / part, metadata={"format": "pt"})
+    places = dict.fromkeys(others, "model-00001-of-00002.safetensors") | {name: "model-00002-of-00002.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    with pytest.raises(InvalidModelFile, match=r"model-00001.* and in model-00002") as refusal:
+        load(folder)
+    assert refusal.value.place == name
+
+
 def test_a_quantization_that_is_not_installed_is_refused(folder: Path) -> None:
     rewrite(folder, "config.json", quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
     with pytest.raises(InvalidModelFile, match="bitsandbytes"):
