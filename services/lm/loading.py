@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from safetensors import SafetensorError, safe_open
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from services.lm import prefix
@@ -18,11 +21,17 @@ from services.lm.errors import InvalidModelFile, NoSuchDevice
 from services.lm.folders import check_model_folder, folder_digest
 from services.lm.folders.templates import template_digest
 from services.lm.folders.tokenizer import load_tokenizer
+from services.lm.folders.weights import weight_files
 
 # glibc's mallopt: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX (other arenas are too small for a large tensor).
 _KEEP_MEMORY: Final = ((-3, 1 << 30), (-1, (1 << 31) - 1), (-8, 1))
 # As Linux names the instructions on x86 and on ARM.
 _BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16", "svebf16"})
+# What older files keep with a layer and every model makes anew: turning angles and masks.
+_BUFFER: Final = re.compile(r"\.(inv_freq|masked_bias|attn\.bias|attention\.bias|position_ids)$")
+# How many layers behind the last one guess ahead, which is not done here.
+_AHEAD: Final = "num_nextn_predict_layers"
+_NUMBERS: Final = frozenset({"F64", "F32", "F16", "BF16"})
 DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -129,22 +138,75 @@ def faster_dtype(device: str = "cpu") -> str:
 
 def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
     try:
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
         model, report = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=dtype,
-            attn_implementation=prefix.ATTENTION,
+            attn_implementation=attention_of(config),
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
         )
-    except (ValueError, KeyError, OSError, RuntimeError, TypeError, SafetensorError) as error:
+    except (ValueError, KeyError, OSError, RuntimeError, TypeError, ImportError, SafetensorError) as error:
         raise InvalidModelFile(f"The model cannot be loaded ({error}).", "Fetch the files again.", str(path)) from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise InvalidModelFile(f"{len(missing)} tensors are missing.", "Fetch the files again.", missing[0])
     loaded: PreTrainedModel = model
+    is_quantized = hasattr(config, "quantization_config")
+    _check_stored(path, is_quantized=is_quantized)
+    if not is_quantized:
+        _check_all_used(loaded, report["unexpected_keys"])
     return loaded
+
+
+def _check_all_used(model: PreTrainedModel, unexpected: Iterable[str]) -> None:
+    """No part of a layer may be left out.
+
+    Beside the layers a file may hold more than is asked of the model: a part that sees, or one that guesses ahead.
+    """
+    lists = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, torch.nn.ModuleList))
+    text = model.config.get_text_config()
+    ahead = range(text.num_hidden_layers, text.num_hidden_layers + (getattr(text, _AHEAD, None) or 0))
+    idle = tuple(f"{name}{layer}." for name in lists for layer in ahead)
+    unused = sorted(n for n in unexpected if n.startswith(lists) and not n.startswith(idle) and not _BUFFER.search(n))
+    if unused:
+        raise InvalidModelFile(
+            f"The configuration has no use for {len(unused)} tensors of the layers: it belongs to another model.",
+            "Fetch config.json and weights from one place.",
+            unused[0],
+        )
+
+
+def _check_stored(path: Path, *, is_quantized: bool) -> None:
+    """No tensor lies in two files, nor is a weight read as a number that it only stands for."""
+    places: dict[str, str] = {}
+    for file in weight_files(path):
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118
+                if places.setdefault(name, file.name) != file.name:
+                    raise InvalidModelFile(
+                        f"The tensor lies in {places[name]} and in {file.name}.", "Fetch the files again.", name
+                    )
+                kind = tensors.get_slice(name).get_dtype()
+                if name.endswith(".weight") and kind not in _NUMBERS and not is_quantized:
+                    raise InvalidModelFile(
+                        f"The weights are stored as {kind}, and the configuration names no quantization.",
+                        "Fetch config.json again, or the weights as they were before.",
+                        name,
+                    )
+
+
+def attention_of(config: PreTrainedConfig) -> str:
+    """The attention to load a model with: one that shares prefixes, or its own where no other can take its place.
+
+    An architecture that writes out its attention itself (Bloom, Falcon, GPT-J) would take another's name, and do
+    without the mask that the other makes by itself.
+    """
+    classes: Any = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), ())
+    known = classes if isinstance(classes, tuple) else (classes,)
+    return prefix.ATTENTION if all(kind._can_set_attn_implementation() for kind in known) else "eager"
 
 
 def eos_ids_of(*sources: object) -> frozenset[int]:

@@ -62,7 +62,9 @@ def read_settings(folder: Path) -> LoraConfig:
     config = check_adapter_folder(folder)
     if config.get("bias", "none") != "none":
         raise InvalidModelFile("The adapter trains biases.", _MERGE, _FILE)
-    values = {key: _checked(key, config[key]) for key in _CHECKS if config.get(key) is not None}
+    needed = [key for key in ("r", "lora_alpha") if key in config]
+    named = [key for key in _CHECKS if config.get(key) is not None or key in needed]
+    values = {key: _checked(key, config[key]) for key in named}
     _check_others(config)
     if values.get("target_modules") is None and not values.get("target_parameters"):
         raise InvalidModelFile("target_modules is not a list of names.", "Name the modules.", _FILE)

@@ -22,6 +22,8 @@ _OTHER_BASE: Final = "Choose the base model it was trained on."
 _JOINED: Final = (
     "Merge it where it was made: this model's experts are joined, and such an adapter cannot be carried over."
 )
+_WHOLE: Final = "Save the adapter in float32 or bfloat16."
+_AGAIN: Final = "Train the adapter again, with a lower learning rate, or take an earlier checkpoint."
 _NAMED: Final = 5
 # What trainers, compilers and PEFT itself put before a module's name, any number of times.
 _WRAPPERS: Final = re.compile(r"^(?:base_model\.model\.|base_model\.|module\.|_orig_mod\.|_fsdp_wrapped_module\.)*")
@@ -46,12 +48,21 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file.
 
     Raises:
-        InvalidModelFile: It is damaged.
+        InvalidModelFile: It is damaged, or one of them is quantized or not finite.
     """
     try:
         tensors: dict[str, Tensor] = load_file(file)
     except SafetensorError as error:
         raise InvalidModelFile(f"The file is damaged ({error}).", "Fetch it again.", file.name) from error
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise InvalidModelFile(
+                f"The adapter's tensor holds {str(tensor.dtype).removeprefix('torch.')}, which is quantized.",
+                _WHOLE,
+                name,
+            )
+        if not tensor.float().isfinite().all():
+            raise InvalidModelFile("The adapter's tensor holds numbers that are infinite or none.", _AGAIN, name)
     return tensors
 
 

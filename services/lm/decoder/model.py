@@ -113,11 +113,11 @@ def forget(model: nn.Module) -> None:
 
 
 def supports(model: Any) -> bool:
-    """Whether the lean form gives this model's numbers: Llama's structure, frozen base, plain LoRA without dropout."""
+    """Whether the lean form gives this model's numbers: Llama's structure, frozen, plain LoRA in its layers alone."""
     config = model.config
     if config.model_type not in _FAMILY or config.hidden_act != "silu" or getattr(config, "sliding_window", None):
         return False
-    if getattr(config, "attention_dropout", 0.0) or getattr(config, "mlp_bias", False):
+    if getattr(config, "attention_dropout", 0.0) or getattr(config, "mlp_bias", False) or _has_adapter(model.lm_head):
         return False
     parameters = model.named_parameters()
     if any(p.requires_grad and "lora_" not in name for name, p in parameters) or model.device.type != "cpu":

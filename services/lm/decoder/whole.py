@@ -17,7 +17,7 @@ from torch import Tensor
 
 from services.lm.decoder.model import supports
 from services.lm.errors import LmError
-from services.lm.prefix import Layout, attending, attending_to
+from services.lm.prefix import ATTENTION, Layout, attending, attending_to
 
 # A sample: what two sequences begin with, and how long each is behind it. Longer than any convolution reaches.
 _PREFIX: Final = 19
@@ -65,7 +65,8 @@ def _configured(model: Any, longest: int) -> str:
         return f"its layers are not all of attention ({', '.join(sorted(kinds))})"
     if window and longest > window and (kinds or not getattr(config, "layer_types", None)):
         return f"its attention window of {window} tokens is shorter than {longest}"
-    if getattr(model.config, "is_encoder_decoder", False) or not model._supports_sdpa:
+    has_own = model.config._attn_implementation != ATTENTION or not model._supports_sdpa
+    if has_own or getattr(model.config, "is_encoder_decoder", False):
         return "its attention is not the standard one"
     return _scaled(config, longest)
 

@@ -181,6 +181,9 @@ class Engine:
             self._segments.clear()
         if self._forward is None or self._has_adapter:
             self._forward = forward_of(self._loaded.model)
+        if self._forward is None:
+            _log.warning("answered without a shared prefix, one by one: its layers attend in different forms")
+            return None
         with torch.no_grad():
             self._forward.refresh()
         return self._forward

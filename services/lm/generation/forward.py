@@ -28,12 +28,20 @@ class Forward(Protocol):
         """The logits after the tokens at `rows`; ids and positions have the shape (1, length)."""
 
 
-def forward_of(model: Any) -> Forward:
-    """The fastest way through `model` that gives its numbers."""
+def forward_of(model: Any) -> Forward | None:
+    """The fastest way through `model` that gives its numbers; None if its keys and values have no common form."""
     if can_be_packed(model):
         return PackedDecoder(model)
     decoder = lean(model)
-    return TransformersForward(model) if decoder is None else _Lean(decoder)
+    if decoder is not None:
+        return _Lean(decoder)
+    return through_transformers(model)
+
+
+def through_transformers(model: Any) -> TransformersForward | None:
+    """The way that computes any standard decoder; None if its layers do not attend all in one form."""
+    heads = _heads_of(model)
+    return TransformersForward(model, heads) if heads else None
 
 
 class _Lean:
@@ -48,13 +56,11 @@ class _Lean:
 class TransformersForward:
     """Any standard decoder: transformers computes the layers, and hands queries, keys and values to `attend`."""
 
-    def __init__(self, model: Any) -> None:
-        """`model` was loaded by `loading.load`; PEFT may wrap it."""
-        config = model.config.get_text_config()
-        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    def __init__(self, model: Any, heads: Heads) -> None:
+        """`model` was loaded by `loading.load`; PEFT may wrap it. All its layers have these heads."""
         self._model = model
-        self.heads = Heads(config.num_attention_heads, config.num_key_value_heads, size)
-        self.num_layers = int(config.num_hidden_layers)
+        self.heads = heads
+        self.num_layers = int(model.config.get_text_config().num_hidden_layers)
         self.dtype, self.device = next(model.parameters()).dtype, model.device
 
     def refresh(self) -> None:
@@ -74,3 +80,24 @@ class TransformersForward:
             output = self._model(input_ids=input_ids, position_ids=position_ids, use_cache=False, logits_to_keep=rows)
         logits: Tensor = output.logits[0]
         return logits
+
+
+def _heads_of(model: Any) -> Heads | None:
+    """The heads that every layer hands over, told by a pass over two tokens; None if one differs from the others."""
+    shapes: list[tuple[int, tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = []
+
+    def noted(layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        shapes.append((layer, tuple(query.shape), tuple(key.shape), tuple(value.shape)))
+        return query.new_zeros(*query.shape[:-1], value.shape[-1])
+
+    # Among the first ids are those of padding, which some models warn of.
+    ids = torch.tensor([[3, 4]], device=model.device)
+    with torch.no_grad(), attending(noted, fits_window=True):
+        model(input_ids=ids, position_ids=torch.tensor([[0, 1]], device=model.device), use_cache=False)
+    num_layers = model.config.get_text_config().num_hidden_layers
+    _, query, key, value = shapes[0] if shapes else (0, (), (), ())
+    if not shapes or shapes != [(layer, query, key, value) for layer in range(num_layers)]:
+        return None
+    if key != value or query[-1] != key[-1] or query[1] % key[1]:
+        return None
+    return Heads(query[1], key[1], query[-1])

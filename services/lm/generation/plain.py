@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from inspect import signature
 from typing import Any
 
 import torch
@@ -39,8 +40,9 @@ def _steps(model: Any, terms: Terms, request: GenerationRequest, writing: Writin
     """Write the answer, pausing after each token."""
     start = time.perf_counter()
     writing.times.queue = start - terms.start
+    ids = torch.tensor([list(request.prompt_ids)], device=model.device)
     with torch.no_grad():
-        output = model(input_ids=torch.tensor([list(request.prompt_ids)], device=model.device), use_cache=True)
+        output = model(input_ids=ids, use_cache=_keeps_past(model))
     if terms.wanted.echo:
         writing.prompt_scores = _score(terms, output.logits[0, :-1], request.prompt_ids[1:])
     writing.times.prefill = time.perf_counter() - start
@@ -56,10 +58,30 @@ def _steps(model: Any, terms: Terms, request: GenerationRequest, writing: Writin
         yield
         if writing.reason:
             break
+        ids = torch.cat((ids, torch.tensor([chosen], device=model.device)), 1)
+        past = getattr(output, "past_key_values", None)
         with torch.no_grad():
-            ids = torch.tensor([chosen], device=model.device)
-            output = model(input_ids=ids, past_key_values=output.past_key_values, use_cache=True)
+            output = model(input_ids=ids, use_cache=False) if past is None else _next(model, ids, len(chosen), past)
     writing.times.decode = time.perf_counter() - start - writing.times.prefill
+
+
+def _next(model: Any, ids: torch.Tensor, count: int, past: Any) -> Any:
+    """The pass over the last `count` tokens; places are named, since not every cache knows how long it is."""
+    places = torch.arange(ids.shape[1] - count, ids.shape[1], device=ids.device)[None]
+    named = {"position_ids": places} if "position_ids" in _parameters(model) else {}
+    return model(input_ids=ids[:, -count:], past_key_values=past, use_cache=True, **named)
+
+
+def _parameters(model: Any) -> Collection[str]:
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return signature(inner.forward).parameters
+
+
+def _keeps_past(model: Any) -> bool:
+    """Whether keys and values can be kept; models without attention keep states, each in a way of its own."""
+    kinds = getattr(model.config.get_text_config(), "layer_types", None)
+    attends = kinds is None or any(("attention" in kind and "linear" not in kind) or kind == "hybrid" for kind in kinds)
+    return attends and "past_key_values" in _parameters(model)
 
 
 def _score(terms: Terms, logits: torch.Tensor, tokens: Sequence[int]) -> TokenScores:

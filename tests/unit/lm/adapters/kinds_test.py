@@ -124,6 +124,8 @@ def test_an_adapter_of_this_kind_computes_and_merges_as_peft_does(
         ({"field_of_tomorrow": 1}, "field_of_tomorrow"),
         ({"use_dora": "yes"}, "use_dora"),
         ({"lora_alpha": float("nan")}, "lora_alpha"),
+        ({"lora_alpha": None}, "lora_alpha"),
+        ({"r": None}, "rank"),
         ({"rank_pattern": {"(a+)+": 2}}, "rank_pattern"),
         ({"alpha_pattern": {"q_proj": "8"}}, "alpha_pattern"),
         ({"layers_pattern": "layers"}, "contradict"),
@@ -200,6 +202,24 @@ def test_an_adapter_whose_tensors_are_not_the_models_is_refused_with_their_names
         merge_folders(folder, tmp_path / "adapter", tmp_path / "merged")
     assert place in refusal.value.place
     assert not (tmp_path / "merged").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda tensor: tensor / 0, "infinite or none"),
+        (lambda tensor: tensor * float("nan"), "infinite or none"),
+        (lambda tensor: tensor.to(torch.int8), "int8"),
+    ],
+)
+def test_an_adapter_of_numbers_that_are_none_is_refused(
+    folder: Path, tmp_path: Path, change: Callable[[torch.Tensor], torch.Tensor], problem: str
+) -> None:
+    write_adapter(folder, tmp_path / "adapter")
+    rewrite(tmp_path / "adapter", lambda tensors: {n: change(t) if "lora_B" in n else t for n, t in tensors.items()})
+    with pytest.raises(InvalidModelFile, match=problem) as refusal:
+        load(folder, dtype="float32", adapter=tmp_path / "adapter")
+    assert "lora_B" in refusal.value.place
 
 
 def test_an_adapter_for_fewer_layers_than_the_model_has_is_refused(folder: Path, tmp_path: Path) -> None:

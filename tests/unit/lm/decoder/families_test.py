@@ -6,9 +6,10 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from services.lm import prefix
+from services.lm.adapters import LoraSettings, add_lora
 from services.lm.chat import EncodedExample
 from services.lm.decoder.whole import why_whole
+from services.lm.loading import attention_of
 from services.lm.packing import answer_loss, pack, whole_loss
 from services.trainer.training.sft import backward
 
@@ -50,6 +51,8 @@ WHOLE: dict[str, dict[str, Any]] = {
     "bamba": MAMBA | {"attn_layer_indices": [1]},
     "mamba": {"state_size": 8, "expand": 2},
     "bloom": {"n_layer": 2, "n_head": 4} | DROPS,
+    "falcon": {"multi_query": True} | DROPS,
+    "codegen": GPT2 | {"rotary_dim": 4, "num_key_value_heads": 4} | DROPS,
     "gemma2": {"head_dim": 8, "sliding_window": 64},
     "gpt_oss": EXPERTS | {"head_dim": 8},
     "mistral": {"sliding_window": 16},
@@ -80,7 +83,7 @@ def made(kind: str, settings: dict[str, Any]) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         config = AutoConfig.for_model(kind, **(SIZES | settings))
-        return AutoModelForCausalLM.from_config(config, attn_implementation=prefix.ATTENTION).train()
+        return AutoModelForCausalLM.from_config(config, attn_implementation=attention_of(config)).train()
 
 
 def gradients(model: Any) -> dict[str, torch.Tensor]:
@@ -91,13 +94,14 @@ def gradients(model: Any) -> dict[str, torch.Tensor]:
 
 def plain_loss(model: Any) -> torch.Tensor:
     """The textbook way: one example at a time, by the attention that transformers writes out."""
+    before = model.config._attn_implementation
     model.set_attn_implementation("eager")
     total = torch.zeros(())
     for example in examples():
         ids = torch.tensor([example.ids])
         logits = model(input_ids=ids, use_cache=False).logits[0, example.trained_from - 1 : -1]
         total = total + torch.nn.functional.cross_entropy(logits, ids[0, example.trained_from :], reduction="sum")
-    model.set_attn_implementation(prefix.ATTENTION)
+    model.set_attn_implementation(before)
     return total / sum(len(example.ids) - example.trained_from for example in examples())
 
 
@@ -129,6 +133,33 @@ def test_a_family_of_more_than_attention_is_trained_whole_with_a_reason(kind: st
     assert part.num_tokens == sum(len(example.ids) for example in examples())
     for name, gradient in gradients(model).items():
         assert (whole[name] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-5, name
+
+
+@pytest.mark.parametrize("kind", ["bloom", "falcon", "codegen"])
+def test_an_attention_that_no_other_can_take_the_place_of_sees_no_later_token(kind: str) -> None:
+    model = made(kind, WHOLE[kind]).eval()
+    ids = torch.tensor([examples()[0].ids])
+    with torch.no_grad():
+        whole, beginning = (model(input_ids=some, use_cache=False).logits[0, :20] for some in (ids, ids[:, :20]))
+    torch.testing.assert_close(whole, beginning, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("targets", [("lm_head",), ("q_proj", "lm_head"), ("embed_tokens", "q_proj")])
+def test_an_adapter_beyond_the_layers_is_computed_too(targets: tuple[str, ...]) -> None:
+    model = add_lora(made("llama", {}), LoraSettings(r=4, target_modules=targets), seed=1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter.normal_(0, 0.2, generator=torch.Generator().manual_seed(3))
+    (batch,) = pack(examples(), max_tokens=1000)
+    loss = answer_loss(model, batch)
+    loss.backward()
+    shared = gradients(model)
+    expected = plain_loss(model)
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-4)
+    for name, gradient in gradients(model).items():
+        assert (shared[name] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-5, name
 
 
 class _Leaking(torch.nn.Module):

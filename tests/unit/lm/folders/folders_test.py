@@ -3,6 +3,7 @@ import pickle
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from services.lm.errors import InvalidModelFile
@@ -81,6 +82,69 @@ def test_missing_tensors_are_named(folder: Path) -> None:
     with pytest.raises(InvalidModelFile, match="missing") as refusal:
         load(folder)
     assert refusal.value.place == "model.norm.weight"
+
+
+def test_weights_of_more_layers_than_the_configuration_tells_are_refused(folder: Path) -> None:
+    layers = json.loads((folder / "config.json").read_text())["num_hidden_layers"]
+    rewrite(folder, "config.json", num_hidden_layers=layers - 1)
+    with pytest.raises(InvalidModelFile, match="belongs to another model") as refusal:
+        load(folder)
+    assert refusal.value.place.startswith(f"model.layers.{layers - 1}.")
+
+
+@pytest.mark.parametrize("name", ["self_attn.q_proj.bias", "self_attn.q_norm.weight"])
+def test_a_part_of_a_layer_that_the_model_would_leave_out_is_refused(folder: Path, name: str) -> None:
+    file = folder / "model.safetensors"
+    save_file(load_file(file) | {f"model.layers.0.{name}": torch.ones(64)}, file, metadata={"format": "pt"})
+    with pytest.raises(InvalidModelFile, match="belongs to another model") as refusal:
+        load(folder)
+    assert refusal.value.place.endswith(name)
+
+
+@pytest.mark.parametrize("name", ["model.layers.0.self_attn.rotary_emb.inv_freq", "mtp.layers.0.mlp.up_proj.weight"])
+def test_tensors_that_no_answer_depends_on_are_no_obstacle(folder: Path, name: str) -> None:
+    file = folder / "model.safetensors"
+    save_file(load_file(file) | {name: torch.ones(8)}, file, metadata={"format": "pt"})
+    load(folder)
+
+
+def test_layers_that_are_announced_to_guess_ahead_are_no_obstacle(folder: Path) -> None:
+    layers = json.loads((folder / "config.json").read_text())["num_hidden_layers"]
+    rewrite(folder, "config.json", num_nextn_predict_layers=1)
+    file = folder / "model.safetensors"
+    ahead = {f"model.layers.{layers}.mlp.up_proj.weight": torch.ones(8, 8)}
+    save_file(load_file(file) | ahead, file, metadata={"format": "pt"})
+    load(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.float8_e4m3fn])
+def test_quantized_weights_without_their_settings_are_refused(folder: Path, dtype: torch.dtype) -> None:
+    file = folder / "model.safetensors"
+    tensors = {name: tensor.to(dtype) if "up_proj" in name else tensor for name, tensor in load_file(file).items()}
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(InvalidModelFile, match="no quantization") as refusal:
+        load(folder)
+    assert "up_proj" in refusal.value.place
+
+
+def test_a_tensor_in_two_parts_is_refused(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    name, *others = tensors
+    parts = {"model-00001-of-00002.safetensors": tensors, "model-00002-of-00002.safetensors": {name: tensors[name] * 0}}
+    for part, some in parts.items():
+        save_file(some, folder / part, metadata={"format": "pt"})
+    places = dict.fromkeys(others, "model-00001-of-00002.safetensors") | {name: "model-00002-of-00002.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    with pytest.raises(InvalidModelFile, match=r"model-00001.* and in model-00002") as refusal:
+        load(folder)
+    assert refusal.value.place == name
+
+
+def test_a_quantization_that_is_not_installed_is_refused(folder: Path) -> None:
+    rewrite(folder, "config.json", quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
+    with pytest.raises(InvalidModelFile, match="bitsandbytes"):
+        load(folder)
 
 
 def test_broken_json_is_named(folder: Path) -> None:

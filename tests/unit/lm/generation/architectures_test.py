@@ -30,6 +30,24 @@ SMALL: dict[str, Any] = {
     "eos_token_id": 258,
     "pad_token_id": 0,
 }
+# A mixture, and queries of another form than the values have.
+MIXED: dict[str, Any] = {
+    "n_routed_experts": 4,
+    "num_local_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 16,
+    "n_group": 2,
+    "topk_group": 1,
+    "q_lora_rank": 8,
+    "kv_lora_rank": 8,
+    "n_shared_experts": 1,
+    "num_key_value_heads": 4,
+    "head_dim": 8,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 8,
+    "first_k_dense_replace": 1,
+    "block_size": 16,
+}
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": {},
     "llama with biases": {"model_type": "llama", "attention_bias": True},
@@ -40,11 +58,19 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gemma3_text": {"sliding_window": 400, "sliding_window_pattern": 2},
     "phi": {"partial_rotary_factor": 0.5},
     "phi3": {"sliding_window": None},
+    "gpt2": {"num_key_value_heads": None, "n_positions": 512},
+    "deepseek_v2": MIXED | {"v_head_dim": 16},
 }
 ALONE: dict[str, tuple[dict[str, Any], str]] = {
     "gemma2": ({}, "capped"),
     "mistral": ({"sliding_window": 40}, "window of 40"),
     "gemma3_text": ({"sliding_window": 40, "sliding_window_pattern": 2}, "window of 40"),
+    "diffllama": ({}, "different forms"),
+    "deepseek_v2": (MIXED | {"v_head_dim": 8}, "over segments"),
+    "minimax": (
+        MIXED | {"layer_types": ["linear_attention", "full_attention", "linear_attention"]},
+        "linear_attention",
+    ),
 }
 SHARED = list(range(5, 85))
 PROMPTS = [[*SHARED, *range(100 + 3 * number, 105 + 5 * number)] for number in range(5)]
@@ -108,6 +134,12 @@ def test_what_segments_cannot_express_is_answered_by_transformers_and_logged(
     assert found == [plainly(loaded.model, prompt, 20) for prompt in PROMPTS]
     assert reason in caplog.text
     assert loaded.model.config._attn_implementation == prefix.ATTENTION
+
+
+def test_states_that_are_no_keys_and_values_are_computed_anew(tokens_of: LoadedModel) -> None:
+    loaded = made("mamba", {"state_size": 4, "num_hidden_layers": 1}, tokens_of)
+    (result,) = Engine(loaded).generate([GenerationRequest("0", [5, 9, 200, 7], 5)])
+    assert list(result.token_ids) == plainly(loaded.model, [5, 9, 200, 7], 5)
 
 
 def test_the_fast_layers_are_taken_where_they_fit(tokens_of: LoadedModel) -> None:

@@ -10,7 +10,7 @@ from services.lm.adapters import LoraSettings, add_lora
 from services.lm.errors import InvalidChat, LimitExceeded
 from services.lm.generation import engine as engine_module
 from services.lm.generation.engine import Engine
-from services.lm.generation.forward import TransformersForward
+from services.lm.generation.forward import through_transformers
 from services.lm.generation.grouping import group_prompts
 from services.lm.generation.requests import GenerationRequest
 from services.lm.generation.segments import Segment, SegmentCache
@@ -57,7 +57,7 @@ def test_greedy_answers_equal_plain_generation(loaded: LoadedModel, max_batch: i
 
 def test_layers_computed_by_transformers_give_the_same(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     lean = {result.key: result.token_ids for result in Engine(loaded).generate(requests())}
-    monkeypatch.setattr(engine_module, "forward_of", TransformersForward)
+    monkeypatch.setattr(engine_module, "forward_of", through_transformers)
     other = {result.key: result.token_ids for result in Engine(loaded).generate(requests())}
     assert other == lean
 
