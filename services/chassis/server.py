@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc.aio
-from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 
@@ -53,9 +52,11 @@ class Server:
 
     def add_servicer(self, add: Callable[[Any, Any], None], servicer: object, full_service_name: str) -> None:
         """Register a servicer with its generated `add_…Servicer_to_server`, before `start`."""
+        methods = _MethodNames()
+        add(servicer, methods)
         add(servicer, self._server)
         self._services.append(full_service_name)
-        self._telemetry.expect_rpcs(full_service_name, _methods(full_service_name))
+        self._telemetry.expect_rpcs(full_service_name, methods.names)
 
     def bind(self, host: str, port: int, *, reflection: bool) -> int:
         """Take the port, after the last `add_servicer`, and return its number; calls wait until `start`.
@@ -104,10 +105,15 @@ class Server:
             await self._health.set(name, _SERVING if is_serving else _NOT_SERVING)
 
 
-def _methods(full_service_name: str) -> list[str]:
-    try:
-        service = descriptor_pool.Default().FindServiceByName(full_service_name)
-    except KeyError:
-        # A servicer without a proto file.
-        return []
-    return [method.name for method in service.methods]
+class _MethodNames:
+    """Stands in for a server, to learn which methods a generated `add_…Servicer_to_server` registers."""
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+
+    def add_generic_rpc_handlers(self, handlers: object) -> None:
+        """Take what names no methods."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, object]) -> None:
+        """Keep the names of the methods."""
+        self.names = tuple(handlers)
