@@ -11,8 +11,8 @@ from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, GenerateRes
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from ui.api.documents import ClientsOf
-from ui.clients import Clients
+from ui.shared.documents import ClientsOf
+from ui.gateway.clients import Clients
 from ui.openai.errors import OpenAIError, OpenAIRoute
 from ui.openai.generation import Generation, Whole, finish_reason_of, sampling_of, seed_of, unless_gone, usage_of
 from ui.openai.log_probs import text_log_probs

@@ -13,9 +13,9 @@ from drillyard.registry.v1.model_pb2 import (
 from fastapi import APIRouter
 
 from services.chassis.errors import InvalidArgument, NotFound
-from ui.actions.paging import every
-from ui.api.documents import ClientsOf, Document
-from ui.clients import Clients
+from ui.shared.paging import every
+from ui.shared.documents import ClientsOf, Document
+from ui.gateway.clients import Clients
 from ui.openai.errors import OpenAIError, OpenAIRoute
 
 router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
