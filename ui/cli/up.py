@@ -15,8 +15,7 @@ from typing import Annotated
 import typer
 
 from ui.cli.options import JsonFlag
-from ui.cli.output import errors_shown
-from ui.cli.output import fail
+from ui.cli.output import errors_shown, fail
 from ui.cli.processes import Running, System
 
 DataDir = Annotated[Path, typer.Option("--data", help="Folder that keeps everything.")]

@@ -7,10 +7,10 @@ import asyncio
 from drillyard.evaluator.v1 import comparison_pb2, evaluation_pb2, verdict_pb2
 
 from services.chassis.errors import FailedPrecondition
+from ui.comparisons.views import ChangeView, MatrixView, ParityView, change_view, matrix_view, parity_view
+from ui.gateway.clients import Clients
 from ui.shared.paging import every
 from ui.test_runs.actions import newest_evaluation
-from ui.gateway.clients import Clients
-from ui.comparisons.views import ChangeView, MatrixView, ParityView, change_view, matrix_view, parity_view
 
 # Both sides' verdicts are read and resampled.
 _SECONDS = 120.0

@@ -8,15 +8,14 @@ from typing import Any
 import gradio as gr
 
 from services.chassis.errors import InvalidArgument, ServiceError
-from ui.test_runs.actions import recent_test_runs
 from ui.comparisons.actions import cause_matrix, check_parity, compare_test_runs
-from ui.shared.charts import tool_rows
-from ui.shared.environment import render
-from ui.shared import parts
-from ui.shared.desk import Desk, html_or_notice
-from ui.comparisons.views import run_label
-from ui.comparisons.views import why_incomparable
+from ui.comparisons.views import run_label, why_incomparable
 from ui.evaluations.views import CAUSE_SENTENCES, sorted_causes
+from ui.shared import parts
+from ui.shared.charts import tool_rows
+from ui.shared.desk import Desk, html_or_notice
+from ui.shared.environment import render
+from ui.test_runs.actions import recent_test_runs
 from ui.test_runs.views import TestRunView
 
 PROGRESS, PARITY = "What was gained and lost", "Whether two forms answer the same"

@@ -11,8 +11,8 @@ from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
 from drillyard.evaluator.v1.verdict_pb2 import Verdict
 
 from ui.evaluations.views import MetricsView, interval_ends, metrics_view
-from ui.test_runs.views import TestRunView
 from ui.shared.words import percent_text
+from ui.test_runs.views import TestRunView
 
 _SURE = 0.05
 CONFORMS = "conforms"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from drillyard.test_runner.v1.diagnosis_pb2 import DiagnoseModelRequest, DiagnoseModelResponse
 
-from ui.gateway.clients import Clients
 from ui.diagnoses.views import DiagnosisView, diagnosis_view
+from ui.gateway.clients import Clients
 
 # It loads a tokenizer, and a slow server may be asked for an answer.
 _DEADLINE_SECONDS = 140.0

@@ -10,11 +10,11 @@ from drillyard.test_runner.v1.test_run_pb2 import Endpoint
 
 from services.chassis.errors import InvalidArgument, ServiceError
 from services.protocols.profile import profile_ids
-from ui.models.actions import read_models
 from ui.diagnoses.actions import read_diagnosis
-from ui.shared.environment import render
+from ui.models.actions import read_models
 from ui.shared import parts
 from ui.shared.desk import Desk, html_or_notice, notice
+from ui.shared.environment import render
 
 
 def build(desk: Desk) -> None:

@@ -9,14 +9,10 @@ from typing import Annotated
 
 import typer
 
-from ui.models.commands import refuse_failed
 from ui.cli.connection import Document, Gateway, GatewayError
 from ui.cli.follow import Moment, display, follow, job_moment
 from ui.cli.options import Common, Follow, command, listing
-from ui.cli.output import connected
-from ui.cli.output import print_events
-from ui.cli.output import print_table
-from ui.cli.output import show
+from ui.cli.output import connected, print_events, print_table, show
 from ui.cli.results import (
     interval_text,
     print_advice,
@@ -28,6 +24,7 @@ from ui.cli.results import (
     result_of,
     verdict_text,
 )
+from ui.models.commands import refuse_failed
 
 app = typer.Typer(help="Judge runs, read verdicts, compare and export.")
 EvaluationId = Annotated[str, typer.Argument(help="An evaluation.")]

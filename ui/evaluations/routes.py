@@ -11,10 +11,10 @@ from pydantic import Field
 from sse_starlette import EventSourceResponse
 
 from ui.evaluations.exports import EXPORT_FORMATS, Export, export_evaluation
+from ui.gateway.errors import Problem
 from ui.shared.documents import Body, ClientsOf, CreateBody, Document, Page, document, message_of
 from ui.shared.events import EVENT_STREAM, AfterSequence, EventStreams, LastEventId, start_after, streams_of
 from ui.shared.schemas import shows
-from ui.gateway.errors import Problem
 
 router = APIRouter(tags=["evaluations"])
 _FILE: dict[int | str, dict[str, Any]] = {

@@ -10,22 +10,11 @@ from starlette.types import ASGIApp
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.telemetry import Telemetry
-from ui.shared.uploads import Uploads
-from ui.api import (
-    comparisons,
-    datasets,
-    diagnoses,
-    evaluations,
-    loops,
-    models,
-    reference,
-    test_runs,
-    test_suites,
-    training_jobs,
-    transcripts,
-    verdicts,
-)
-from ui.shared.events import EventStreams
+from ui.comparisons import routes as comparisons
+from ui.diagnoses import routes as diagnoses
+from ui.evaluations import routes as evaluations
+from ui.evaluations import verdict_routes as verdicts
+from ui.gateway import reference
 from ui.gateway.auth import LoopbackOnly
 from ui.gateway.clients import open_clients
 from ui.gateway.errors import install_error_responses
@@ -33,9 +22,18 @@ from ui.gateway.middleware.headers import SecurityHeaders
 from ui.gateway.middleware.limits import BodyLimit
 from ui.gateway.middleware.outside import Outside
 from ui.gateway.middleware.telemetry import HttpTelemetry
-from ui.openai import routes as openai_routes
-from ui.gateway.site import mount_pages
 from ui.gateway.settings import GatewaySettings
+from ui.gateway.site import mount_pages
+from ui.loops import routes as loops
+from ui.models import routes as models
+from ui.openai import routes as openai_routes
+from ui.shared.events import EventStreams
+from ui.shared.uploads import Uploads
+from ui.test_runs import routes as test_runs
+from ui.test_runs import transcript_routes as transcripts
+from ui.test_suites import routes as test_suites
+from ui.training_jobs import dataset_routes as datasets
+from ui.training_jobs import routes as training_jobs
 
 _DESCRIPTION = (
     "Test a language model on a fixed suite, see why it fails, train it on what failed, and test it again. "

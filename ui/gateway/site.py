@@ -7,20 +7,20 @@ from pathlib import Path
 import gradio as gr
 from fastapi import FastAPI
 
-from ui.shared.environment import FOLDER, stylesheet
 from ui.comparisons import page as comparisons
 from ui.diagnoses import page as diagnoses
+from ui.gateway.theme import make_theme
 from ui.loops import page as loops
 from ui.models import page as models
-from ui.training_jobs import page as training_jobs
+from ui.playground import page as playground
 from ui.shared.desk import Desk
+from ui.shared.environment import stylesheet
 from ui.test_runs import page as test_runs
 from ui.test_suites import page as test_suites
-from ui.gateway.theme import make_theme
-from ui.playground import page as tries
+from ui.training_jobs import page as training_jobs
 
 _UPLOADS_KEPT_SECONDS = 3600
-_OWN_SHEET = Path(__file__).parent / "pages.css"
+_FOLDER = Path(__file__).parent
 
 
 def mount_pages(app: FastAPI) -> None:
@@ -39,7 +39,7 @@ def mount_pages(app: FastAPI) -> None:
     with site.route("Compare", "/compare"):
         comparisons.build(desk)
     with site.route("Try", "/try"):
-        tries.build(desk)
+        playground.build(desk)
     with site.route("Train", "/train"):
         training_jobs.build(desk)
     with site.route("Improve", "/improve"):
@@ -51,8 +51,8 @@ def mount_pages(app: FastAPI) -> None:
         site,
         path="/",
         theme=make_theme(),
-        css=stylesheet() + _OWN_SHEET.read_text(encoding="utf-8"),
-        favicon_path=str(FOLDER / "favicon.svg"),
+        css=stylesheet() + (_FOLDER / "pages.css").read_text(encoding="utf-8"),
+        favicon_path=str(_FOLDER / "favicon.svg"),
         show_error=False,
         footer_links=[],
         run_history=False,

@@ -14,8 +14,8 @@ from drillyard.trainer.v1 import training_job_pb2
 
 from services.chassis.errors import NotFound
 from ui.gateway.clients import Clients
-from ui.shared.jobs import JobView, job_view
 from ui.loops.views import LoopProgress, loop_progress_view
+from ui.shared.jobs import JobView, job_view
 
 NUM_RECENT = 20
 ReadJob = Callable[[Clients, str], Awaitable[Job]]

@@ -8,16 +8,16 @@ import gradio as gr
 from drillyard.feedback.v1.loop_pb2 import Budget, CancelLoopRequest, CreateLoopRequest, Goal, LoopSpec
 
 from services.chassis.errors import InvalidArgument, ServiceError
-from ui.models.actions import read_models, read_suites
-from ui.loops.actions import loop_progress, recent_loops
 from ui.comparisons.actions import compare_evaluations
-from ui.training_jobs.actions import read_training_job
-from ui.shared.charts import tool_rows
-from ui.shared.environment import render
-from ui.shared import parts
-from ui.shared.desk import Desk, html_or_notice, notice, said
 from ui.evaluations.views import CAUSE_SENTENCES, sorted_causes
+from ui.loops.actions import loop_progress, recent_loops
 from ui.loops.views import LoopProgress
+from ui.models.actions import read_models, read_suites
+from ui.shared import parts
+from ui.shared.charts import tool_rows
+from ui.shared.desk import Desk, html_or_notice, notice, said
+from ui.shared.environment import render
+from ui.training_jobs.actions import read_training_job
 from ui.training_jobs.views import CurveView
 
 

@@ -11,9 +11,7 @@ import typer
 from ui.cli.connection import Document, Gateway
 from ui.cli.files import written_whole
 from ui.cli.options import Common
-from ui.cli.output import connected
-from ui.cli.output import fail
-from ui.cli.output import show
+from ui.cli.output import connected, fail, show
 
 
 def report(

@@ -17,14 +17,14 @@ from drillyard.trainer.v1.training_job_pb2 import GetTrainingJobRequest
 
 from services.chassis.errors import FailedPrecondition
 from ui.comparisons.actions import compare_evaluations
-from ui.evaluations.exports import Export, export_evaluation
-from ui.loops.actions import read_loop
-from ui.gateway.clients import Clients
 from ui.comparisons.views import ChangeView
+from ui.evaluations.exports import Export, export_evaluation
 from ui.evaluations.views import metrics_view
-from ui.shared.jobs import job_view
-from ui.loops.views import loop_progress_view
+from ui.gateway.clients import Clients
+from ui.loops.actions import read_loop
 from ui.loops.report_views import ReportView, ResultView
+from ui.loops.views import loop_progress_view
+from ui.shared.jobs import job_view
 from ui.training_jobs.views import training_job_view
 
 

@@ -12,8 +12,7 @@ from pydantic import Field
 from sse_starlette import EventSourceResponse
 
 from ui.loops.actions import loop_progress
-from ui.loops.reports import gather_report
-from ui.loops.reports import report_page
+from ui.loops.reports import gather_report, report_page
 from ui.shared.documents import Body, ClientsOf, CreateBody, Document, Page, document, message_of
 from ui.shared.events import EVENT_STREAM, AfterSequence, EventStreams, LastEventId, start_after, streams_of
 from ui.shared.schemas import shows

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from drillyard.registry.v1 import dataset_pb2, import_pb2, model_pb2, test_suite_pb2
 
-from ui.shared.paging import every
 from ui.gateway.clients import Clients
 from ui.models.views import (
     DatasetView,
@@ -16,6 +15,7 @@ from ui.models.views import (
     model_tree,
     suite_view,
 )
+from ui.shared.paging import every
 
 NUM_RECENT = 10
 _MOST = 1000

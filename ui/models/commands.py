@@ -10,10 +10,7 @@ import typer
 from ui.cli.connection import Document, Gateway
 from ui.cli.follow import Moment, display, follow, job_moment
 from ui.cli.options import Common, Follow, command, listing
-from ui.cli.output import connected
-from ui.cli.output import fail
-from ui.cli.output import print_table
-from ui.cli.output import show
+from ui.cli.output import connected, fail, print_table, show
 
 app = typer.Typer(help="List, show and import models.")
 

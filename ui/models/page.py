@@ -8,10 +8,10 @@ import gradio as gr
 
 from services.chassis.errors import InvalidArgument, ServiceError
 from ui.models.actions import read_imports, read_models, start_import
-from ui.shared.environment import render
+from ui.models.views import ModelVersionView
 from ui.shared import parts
 from ui.shared.desk import Desk, html_or_notice, notice, said
-from ui.models.views import ModelVersionView
+from ui.shared.environment import render
 
 
 def build(desk: Desk) -> None:

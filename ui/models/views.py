@@ -11,9 +11,7 @@ from drillyard.registry.v1.model_pb2 import ModelVersion, ModelVersionKind
 from drillyard.registry.v1.test_suite_pb2 import TestSuiteVersion
 
 from ui.shared.jobs import JobView, job_view
-from ui.shared.words import count_text
-from ui.shared.words import size_text
-from ui.shared.words import time_text
+from ui.shared.words import count_text, size_text, time_text
 
 
 @dataclass(frozen=True)

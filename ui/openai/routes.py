@@ -5,9 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from ui.openai import chat
-from ui.openai import completions
-from ui.openai import models
+from ui.openai import chat, completions, models
 from ui.openai.errors import OpenAIError, OpenAIRoute
 
 router = APIRouter()

@@ -23,9 +23,9 @@ from services.chassis.errors import InvalidArgument, NotFound
 from services.protocols.cases import CaseError, case_from_document
 from services.protocols.profile import get_profile
 from services.protocols.session import Session
-from ui.test_suites.actions import read_case
 from ui.gateway.clients import Clients
 from ui.playground.views import JudgementView, PromptView, judgement_view, prompt_view
+from ui.test_suites.actions import read_case
 
 # The first answer of a model waits for a process that loads it.
 _RENDER_SECONDS = 90.0

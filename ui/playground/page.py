@@ -11,17 +11,16 @@ import gradio as gr
 from drillyard.test_runner.v1.transcript_pb2 import GenerateResponse, Message
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, ServiceError
-from ui.test_suites.actions import read_suite
 from ui.models.actions import read_models, read_suites
-from ui.playground.actions import answer, judge_case, open_case, render_prompt, was_cut
-from ui.playground.actions import CaseAtWork, Conversation
-from ui.shared.environment import render
-from ui.shared import parts
-from ui.shared.desk import Desk, html_or_notice, notice
-from ui.shared.fields import text_of
+from ui.playground.actions import CaseAtWork, Conversation, answer, judge_case, open_case, render_prompt, was_cut
 from ui.playground.form import CASE, MESSAGES, TryForm, try_form
 from ui.playground.views import generation_view
+from ui.shared import parts
+from ui.shared.desk import Desk, html_or_notice, notice
+from ui.shared.environment import render
+from ui.shared.fields import text_of
 from ui.test_runs.transcripts import message_views
+from ui.test_suites.actions import read_suite
 
 # Each update of a page is a message to a browser.
 _UPDATE_SECONDS = 0.15

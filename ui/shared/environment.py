@@ -10,10 +10,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from ui.shared import charts
-from ui.shared import words
+from ui.shared import charts, words
 
-FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parent
 # Each lies beside the first one, so that relative links hold behind a proxy with a path of its own too.
 PAGES = (
     ("Models", "./"),
@@ -35,20 +34,21 @@ def visible(text: str) -> str:
 
 
 def render(template: str, **values: Any) -> str:
-    """Return the HTML of a template in the `templates` folder."""
-    return _environment().get_template(f"{template}.html").render(**values)
+    """Return the HTML of a template, named by its noun and its name: `loops/loop` is `ui/loops/templates/loop.html`."""
+    noun, _, name = template.partition("/")
+    return _environment().get_template(f"{noun}/templates/{name}.html").render(**values)
 
 
 @cache
 def stylesheet() -> str:
     """Return the style sheet that pages and reports share."""
-    return (FOLDER / "style.css").read_text(encoding="utf-8")
+    return (_FOLDER / "style.css").read_text(encoding="utf-8")
 
 
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(FOLDER / "templates"),
+        loader=FileSystemLoader(_FOLDER.parent),
         autoescape=True,
         finalize=_finalize,
         undefined=StrictUndefined,

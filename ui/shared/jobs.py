@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from drillyard.job.v1.job_pb2 import Job, JobState
 
-from ui.shared.words import seconds_of
-from ui.shared.words import span_text
-from ui.shared.words import time_text
+from ui.shared.words import seconds_of, span_text, time_text
 
 # Tone is what colour and sign say: at work, done, broken, ended by request, or waiting.
 _TONES = {

@@ -9,14 +9,22 @@ from drillyard.test_runner.v1 import test_run_pb2
 from drillyard.test_runner.v1.test_run_pb2 import CreateTestRunRequest, TestRunSpec
 
 from services.chassis.errors import ServiceError
-from ui.test_runs.actions import PAGE_SIZE, judge_again, read_test_run, read_transcript, read_verdicts, recent_test_runs, start_test_run
+from ui.evaluations.views import CAUSE_SENTENCES, LAYER_SENTENCES
 from ui.models.actions import read_models, read_suites
-from ui.shared.environment import render
 from ui.shared import parts
 from ui.shared.desk import Desk, html_or_notice, notice, said
+from ui.shared.environment import render
+from ui.test_runs.actions import (
+    PAGE_SIZE,
+    judge_again,
+    read_test_run,
+    read_transcript,
+    read_verdicts,
+    recent_test_runs,
+    start_test_run,
+)
 from ui.test_runs.filters import Filters, filters_row, wanted
 from ui.test_runs.form import RunForm, run_form
-from ui.evaluations.views import CAUSE_SENTENCES, LAYER_SENTENCES
 from ui.test_runs.views import TestRunView
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 from sse_starlette import EventSourceResponse
 
-from ui.test_runs.actions import start_test_run
 from ui.shared.documents import Body, ClientsOf, CreateBody, Document, Page, document, message_of
 from ui.shared.events import EVENT_STREAM, AfterSequence, EventStreams, LastEventId, start_after, streams_of
 from ui.shared.schemas import shows
+from ui.test_runs.actions import start_test_run
 
 router = APIRouter(tags=["test runs"])
 

@@ -10,8 +10,8 @@ import gradio as gr
 from drillyard.registry.v1.test_suite_pb2 import TestSuiteProvenance
 
 from services.chassis.errors import InvalidArgument
-from ui.test_suites.actions import NewSuite
 from ui.shared.fields import text_of
+from ui.test_suites.actions import NewSuite
 
 _FORMATS = {"Cases, as Download gives them": "cases", "BFCL function calls": "bfcl", "Prompts with answers": "prompts"}
 

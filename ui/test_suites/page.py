@@ -7,12 +7,12 @@ from typing import Any
 import gradio as gr
 
 from services.chassis.errors import ServiceError
-from ui.test_suites.actions import check_suite, read_case, read_suite, register_suite
 from ui.models.actions import read_suites
-from ui.shared.uploads import Uploads
-from ui.shared.environment import render
 from ui.shared import parts
 from ui.shared.desk import Desk, html_or_notice, notice, said
+from ui.shared.environment import render
+from ui.shared.uploads import Uploads
+from ui.test_suites.actions import check_suite, read_case, read_suite, register_suite
 from ui.test_suites.form import ImportForm, import_form
 
 NUM_SHOWN = 100
@@ -119,9 +119,7 @@ class _Page:
     async def _case(self, chosen: str, case_id: str) -> str:
         if not chosen or not case_id:
             return ""
-        return render(
-            "test_suites/case", suite=chosen, case=await self._desk.read(read_case, chosen, case_id)
-        )
+        return render("test_suites/case", suite=chosen, case=await self._desk.read(read_case, chosen, case_id))
 
     async def _filters(self, chosen: str, picked: tuple[str, str], shown: dict[str, int]) -> list[Any]:
         """Return the updates of the row of filters and of their choices."""

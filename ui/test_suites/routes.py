@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from drillyard.registry.v1 import test_suite_pb2
 from fastapi import APIRouter, Body, Depends, Query, Response
 
-from ui.test_suites.actions import IMPORT_SECONDS, exported
-from ui.shared.uploads import Uploads, uploads_of
 from ui.shared.documents import ClientsOf, Document, Page, document
 from ui.shared.schemas import shows
+from ui.shared.uploads import Uploads, uploads_of
+from ui.test_suites.actions import IMPORT_SECONDS, exported
 
 router = APIRouter(tags=["test suites"])
 

@@ -6,8 +6,8 @@ import asyncio
 
 from drillyard.trainer.v1 import checkpoint_pb2, training_job_pb2
 
-from ui.shared.paging import every
 from ui.gateway.clients import Clients
+from ui.shared.paging import every
 from ui.training_jobs.views import TrainingJobView, training_job_view
 
 NUM_RECENT = 20

@@ -7,15 +7,11 @@ from typing import Annotated
 
 import typer
 
-from ui.models.commands import print_facts
-from ui.models.commands import refuse_failed
 from ui.cli.connection import Document, Gateway
 from ui.cli.follow import Moment, display, follow, job_moment
 from ui.cli.options import Common, Follow, command, listing
-from ui.cli.output import connected
-from ui.cli.output import print_events
-from ui.cli.output import print_table
-from ui.cli.output import show
+from ui.cli.output import connected, print_events, print_table, show
+from ui.models.commands import print_facts, refuse_failed
 
 app = typer.Typer(help="Fine-tune a model on a dataset.")
 JobId = Annotated[str, typer.Argument(help="A training job.")]

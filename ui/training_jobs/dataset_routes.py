@@ -7,9 +7,9 @@ from typing import Annotated
 from drillyard.registry.v1 import dataset_pb2
 from fastapi import APIRouter, Body, Depends, Query
 
-from ui.shared.uploads import Uploads, uploads_of
 from ui.shared.documents import ClientsOf, Document, Page, document
 from ui.shared.schemas import shows
+from ui.shared.uploads import Uploads, uploads_of
 
 router = APIRouter(tags=["datasets"])
 

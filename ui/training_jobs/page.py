@@ -13,11 +13,11 @@ from drillyard.trainer.v1.training_job_pb2 import (
 )
 
 from services.chassis.errors import InvalidArgument, ServiceError
-from ui.training_jobs.actions import read_training_job, recent_training_jobs
 from ui.models.actions import read_datasets, read_models
-from ui.shared.environment import render
 from ui.shared import parts
 from ui.shared.desk import Desk, html_or_notice, notice, said
+from ui.shared.environment import render
+from ui.training_jobs.actions import read_training_job, recent_training_jobs
 from ui.training_jobs.views import TrainingJobView
 
 

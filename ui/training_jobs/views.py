@@ -9,8 +9,7 @@ from drillyard.trainer.v1.checkpoint_pb2 import Checkpoint, CurvePoint
 from drillyard.trainer.v1.training_job_pb2 import Attempt, AttemptOutcome, TrainingJob
 
 from ui.shared.jobs import JobView, job_view
-from ui.shared.words import size_text
-from ui.shared.words import time_text
+from ui.shared.words import size_text, time_text
 
 CURVES = (
     ("loss", "Loss"),

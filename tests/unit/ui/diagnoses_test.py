@@ -16,12 +16,11 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from ui.diagnoses.routes import DiagnosisBody, router
 from ui.cli.__main__ import app
-from ui.shared.environment import render
 from ui.diagnoses.page import _Page
-from ui.diagnoses.views import diagnosis_view
-from ui.diagnoses.views import sentence_of
+from ui.diagnoses.routes import DiagnosisBody, router
+from ui.diagnoses.views import diagnosis_view, sentence_of
+from ui.shared.environment import render
 
 HOSTILE = "<script>alert(1)</script>{{ x }}\x1b[31m"
 

@@ -9,10 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ui.cli.__main__ import app
-from ui.cli.output import counted
-from ui.cli.output import print_table
-from ui.cli.results import print_cases
-from ui.cli.results import print_measures
+from ui.cli.output import counted, print_table
+from ui.cli.results import print_cases, print_measures
 
 NOBODY = ["--url", "http://127.0.0.1:9"]
 

@@ -6,9 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from ui.shared.environment import render
-from ui.shared.environment import visible
 from ui.evaluations.views import CAUSE_SENTENCES, LAYER_SENTENCES
+from ui.shared.environment import render, visible
 from ui.test_runs.transcripts import AnswerView, LayerView, MessageView, TranscriptView, VerdictPage, VerdictRow
 
 HOSTILE = (

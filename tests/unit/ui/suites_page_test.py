@@ -14,10 +14,8 @@ from services.protocols.cases import case_to_document
 from services.protocols.profile import get_profile
 from services.protocols.suites import Suite
 from ui.models.actions import read_suites
-from ui.test_suites.actions import exported
-from ui.test_suites.actions import read_case
-from ui.test_suites.actions import read_suite
 from ui.shared.desk import Desk
+from ui.test_suites.actions import exported, read_case, read_suite
 from ui.test_suites.form import import_form
 from ui.test_suites.page import ALL, NUM_SHOWN, _Page
 

@@ -12,14 +12,13 @@ from drillyard.test_runner.v1.transcript_pb2 import Message, Transcript
 from drillyard.trainer.v1.checkpoint_pb2 import CurvePoint
 from drillyard.trainer.v1.training_job_pb2 import TrainingJob
 
-from ui.shared.environment import render
-from ui.shared import words
-from ui.shared.jobs import JobView, job_view
 from ui.loops.views import loop_progress_view
-from ui.models.views import import_view
-from ui.models.views import model_tree
-from ui.training_jobs.views import training_job_view
+from ui.models.views import import_view, model_tree
+from ui.shared import words
+from ui.shared.environment import render
+from ui.shared.jobs import JobView, job_view
 from ui.test_runs.transcripts import transcript_view
+from ui.training_jobs.views import training_job_view
 
 RUNNING, SUCCEEDED, FAILED = JobState.JOB_STATE_RUNNING, JobState.JOB_STATE_SUCCEEDED, JobState.JOB_STATE_FAILED
 

@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
+from ui.cli.follow import display
+from ui.cli.options import Common, command
+from ui.cli.output import EXIT_FAILED, connected, show
+from ui.cli.results import print_parity
 from ui.evaluations.commands import show_comparison
 from ui.test_runs.commands.group import ModelArgument, RunId, app, newest_evaluation
 from ui.test_runs.commands.identity import show_identity
 from ui.test_runs.commands.options import EndpointOptions, TestOptions
 from ui.test_runs.commands.running import start_run
-from ui.cli.follow import display
-from ui.cli.options import Common, command
-from ui.cli.output import EXIT_FAILED, connected, show
-from ui.cli.results import print_parity
 
 Transcripts = Annotated[bool, typer.Option("--transcripts", help="Compare token ids instead of verdicts.")]
 

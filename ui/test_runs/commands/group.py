@@ -6,15 +6,12 @@ from typing import Annotated
 
 import typer
 
-from ui.models.commands import refuse_failed
 from ui.cli.connection import Document, Gateway, GatewayError
 from ui.cli.follow import FINAL_STATES
 from ui.cli.options import Common
-from ui.cli.output import connected
-from ui.cli.output import show
-from ui.cli.results import print_advice
-from ui.cli.results import print_result
-from ui.cli.results import result_of
+from ui.cli.output import connected, show
+from ui.cli.results import print_advice, print_result, result_of
+from ui.models.commands import refuse_failed
 
 app = typer.Typer(help="Run a model on a suite, read and compare the results.")
 RunId = Annotated[str, typer.Argument(help="A test run.")]

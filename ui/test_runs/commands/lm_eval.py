@@ -9,15 +9,14 @@ from typing import Annotated
 
 import typer
 
-from ui.test_runs.commands.group import ModelArgument, app
 from ui.cli.connection import Document, Gateway, GatewayError
 from ui.cli.files import written_whole
-from ui.cli.follow import display
-from ui.cli.follow import follow
+from ui.cli.follow import display, follow
 from ui.cli.guardrails.child import lm_eval_at_work
 from ui.cli.guardrails.results import Change, changes
 from ui.cli.options import Common, command
 from ui.cli.output import EXIT_FAILED, connected, print_table, show
+from ui.test_runs.commands.group import ModelArgument, app
 
 
 @dataclass(frozen=True)

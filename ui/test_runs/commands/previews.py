@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from ui.test_runs.commands.group import ModelArgument, app
 from ui.cli.connection import Document
 from ui.cli.options import Common, command
-from ui.cli.output import connected
-from ui.cli.output import show
+from ui.cli.output import connected, show
+from ui.test_runs.commands.group import ModelArgument, app
 
 Suite = Annotated[str, typer.Option(help="A suite version, or a suite for its newest.")]
 

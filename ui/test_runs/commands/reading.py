@@ -6,12 +6,10 @@ from typing import Annotated
 
 import typer
 
+from ui.cli.options import Common, command, listing
+from ui.cli.output import connected, print_table, show
 from ui.evaluations.commands import VerdictFilters, show_verdicts
 from ui.test_runs.commands.group import RunId, app, newest_evaluation, show_result
-from ui.cli.options import Common, command, listing
-from ui.cli.output import connected
-from ui.cli.output import print_table
-from ui.cli.output import show
 
 TranscriptId = Annotated[str, typer.Argument(help="A transcript, as `transcripts` names it.")]
 

@@ -7,15 +7,14 @@ from typing import Annotated
 
 import typer
 
-from ui.test_runs.commands.group import app
-from ui.test_runs.commands.group import show_result
-from ui.test_runs.commands.identity import show_identity
-from ui.test_runs.commands.options import EndpointOptions, TestOptions
-from ui.test_runs.commands.progress import test_moment
 from ui.cli.connection import Document, Gateway, GatewayError
 from ui.cli.follow import Display, display, follow
 from ui.cli.options import Common, Follow, command, grouped
 from ui.cli.output import connected
+from ui.test_runs.commands.group import app, show_result
+from ui.test_runs.commands.identity import show_identity
+from ui.test_runs.commands.options import EndpointOptions, TestOptions
+from ui.test_runs.commands.progress import test_moment
 
 
 @dataclass(frozen=True)

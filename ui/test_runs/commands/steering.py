@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from ui.cli.follow import display, follow
+from ui.cli.options import Common, command
+from ui.cli.output import connected, print_events, show
 from ui.test_runs.commands.group import RunId, app
 from ui.test_runs.commands.progress import test_moment
-from ui.cli.follow import display
-from ui.cli.follow import follow
-from ui.cli.options import Common, command
-from ui.cli.output import connected
-from ui.cli.output import print_events
-from ui.cli.output import show
 
 
 @command(app, "watch")

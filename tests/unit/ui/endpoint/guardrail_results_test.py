@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from ui.cli.guardrails.results import changes
-from ui.cli.guardrails.results import results_of
+from ui.cli.guardrails.results import changes, results_of
 
 
 def _found(value: float, stderr: Any) -> dict[str, Any]:

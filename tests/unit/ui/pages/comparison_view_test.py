@@ -9,14 +9,10 @@ from drillyard.evaluator.v1.verdict_pb2 import Verdict
 from drillyard.job.v1.job_pb2 import Job, JobState
 from drillyard.test_runner.v1.test_run_pb2 import Endpoint, Provenance, Sampling, TestRun, TestRunSpec
 
+from ui.comparisons.views import change_view, matrix_view, parity_view, run_label, why_incomparable
+from ui.evaluations.views import CAUSE_SENTENCES, metrics_view
 from ui.shared.environment import render
 from ui.test_runs import views as test_runs
-from ui.comparisons.views import change_view
-from ui.comparisons.views import matrix_view
-from ui.comparisons.views import parity_view
-from ui.comparisons.views import run_label
-from ui.comparisons.views import why_incomparable
-from ui.evaluations.views import CAUSE_SENTENCES, metrics_view
 
 SUCCEEDED, RUNNING = JobState.JOB_STATE_SUCCEEDED, JobState.JOB_STATE_RUNNING
 HOSTILE = "<script>alert(1)</script>"

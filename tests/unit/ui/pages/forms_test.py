@@ -11,16 +11,16 @@ from drillyard.registry.v1.test_suite_pb2 import TestSuiteFormat
 from drillyard.test_runner.v1.test_run_pb2 import Endpoint, Sampling, TestRun, TestRunSpec, ToolMode
 
 from services.chassis.errors import InvalidArgument
-from ui.test_runs.actions import VerdictFilters
-from ui.shared.environment import render
+from ui.playground.form import CASE, TryForm, try_form
 from ui.shared.desk import Desk, field_id, notice
+from ui.shared.environment import render
 from ui.shared.fields import filled
+from ui.test_runs import views as test_runs
+from ui.test_runs.actions import VerdictFilters
 from ui.test_runs.filters import wanted
 from ui.test_runs.form import SERVED, RunForm, run_form
 from ui.test_runs.page import _Page
 from ui.test_suites.form import ImportForm, import_form
-from ui.playground.form import CASE, TryForm, try_form
-from ui.test_runs import views as test_runs
 
 
 def _built(build: Any) -> Any:

@@ -10,9 +10,8 @@ from drillyard.test_runner.v1.transcript_pb2 import (
     Transcript,
 )
 
+from ui.playground.views import generation_view, judgement_view
 from ui.shared.environment import render
-from ui.playground.views import generation_view
-from ui.playground.views import judgement_view
 from ui.test_runs.transcripts import transcript_view
 
 FAILED = LayerStatus.LAYER_STATUS_FAILED
