@@ -63,9 +63,9 @@ def _paths(gateway: Running) -> list[tuple[str, str]]:
     pages = (
         "/",
         "/doctor",
-        "/test",
-        "/train",
-        "/improve",
+        "/test-runs",
+        "/training-jobs",
+        "/loops",
         "/docs",
         "/openapi.json",
         "/config",
@@ -110,7 +110,7 @@ def test_a_port_in_use_is_said_with_the_variable_that_changes_it(tmp_path: Path)
     assert "GATEWAY_PORT" in said
 
 
-@pytest.mark.parametrize("page", ["/", "/doctor", "/suites", "/test", "/train", "/improve"])
+@pytest.mark.parametrize("page", ["/", "/doctor", "/test-suites", "/test-runs", "/training-jobs", "/loops"])
 def test_every_page_is_served_and_names_no_other_site(gateway: Running, page: str) -> None:
     status, headers, body = _ask(gateway.url, page)
     assert status == 200

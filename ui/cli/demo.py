@@ -17,7 +17,7 @@ from ui.cli.output import errors_shown, fail
 from ui.cli.processes import System
 from ui.cli.results import print_change
 from ui.cli.up import DataDir, ended_by_signals, refuse_taken_port
-from ui.loops.commands import StepLog
+from ui.loops.commands import StepLog, print_goal
 from ui.loops.report_commands import write_report
 from ui.models.commands import import_moment, model_id_of, refuse_failed, start_import
 
@@ -111,12 +111,10 @@ class _Demo:
         return str(self._gateway.post("/loops", body)["loop"]["loop_id"])
 
     def _follow(self, loop_id: str) -> None:
-        self._on.say(f"  Watch it at {self._system.url}/improve?loop={loop_id}")
+        self._on.say(f"  Watch it at {self._system.url}/loops?loop={loop_id}")
         log = StepLog(self._gateway, loop_id, self._on)
         follow("Improve", log.read, self._on, check=self._system.check)
-        one = self._gateway.get(f"/loops/{loop_id}")["loop"]
-        refuse_failed(one["job"], as_json=self._as_json)
-        self._on.say(one["stop_sentence"])
+        refuse_failed(self._gateway.get(f"/loops/{loop_id}")["loop"]["job"], as_json=self._as_json)
 
 
 def model_id_of_source(source: Path) -> str:
@@ -142,7 +140,9 @@ def _show(body: Document, page: Path, data: Path, *, as_json: bool) -> None:
         return
     print()
     print_change(body["sentence"], body["before"], body["after"])
+    print()
+    print_goal(body["loop"])
     print(f"\nReport:  {page}")
     print(f"         {page.with_name('report.json')}")
     print(f"It took {body['duration_seconds']:.0f} s.")
-    print(f"Next:    drillyard up --data {data}   (then open http://127.0.0.1:7860/improve)", flush=True)
+    print(f"Next:    make up DATA={data}   (then open http://127.0.0.1:7860/loops)", flush=True)

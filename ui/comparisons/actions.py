@@ -13,7 +13,7 @@ from ui.shared.paging import every
 from ui.test_runs.actions import newest_evaluation
 
 # Both sides' verdicts are read and resampled.
-_SECONDS = 120.0
+COMPARE_SECONDS = 120.0
 
 
 async def compare_test_runs(clients: Clients, before_test_run_id: str, after_test_run_id: str) -> ChangeView:
@@ -33,7 +33,7 @@ async def check_parity(clients: Clients, before_test_run_id: str, after_test_run
     """
     before_id, after_id = await _evaluation_ids(clients, before_test_run_id, after_test_run_id)
     request = comparison_pb2.CheckParityRequest(before_evaluation_id=before_id, after_evaluation_id=after_id)
-    return parity_view((await clients.evaluator.CheckParity(request, timeout=_SECONDS)).parity)
+    return parity_view((await clients.evaluator.CheckParity(request, timeout=COMPARE_SECONDS)).parity)
 
 
 async def cause_matrix(clients: Clients, before_id: str, after_id: str) -> MatrixView:
@@ -49,7 +49,7 @@ async def compare_evaluations(clients: Clients, before_id: str, after_id: str) -
     """Return two finished evaluations side by side."""
     compared = clients.evaluator.CompareEvaluations(
         comparison_pb2.CompareEvaluationsRequest(before_evaluation_id=before_id, after_evaluation_id=after_id),
-        timeout=_SECONDS,
+        timeout=COMPARE_SECONDS,
     )
     comparison, before, after = await asyncio.gather(
         compared,

@@ -1,4 +1,4 @@
-"""The page Compare: what a later run gained and lost, and whether two forms of one model answer the same."""
+"""The page of comparisons: what a later run gained and lost, and whether two forms of one model answer the same."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NUM_OFFERED = 60
 def build(desk: Desk) -> None:
     """Build the page."""
     parts.frame(
-        "Compare", "Set two runs of one suite side by side: before and after training, or two forms of a model."
+        "Comparisons", "Set two runs of one suite side by side: before and after training, or two forms of a model."
     )
     page = _Page(desk)
     with gr.Row(equal_height=False):
@@ -123,7 +123,7 @@ def _check_chosen(before: str, after: str) -> None:
         field = "after" if before else "before"
         raise InvalidArgument(
             f"There is no run {field}.",
-            "Run the same suite twice on the page Test, then choose both runs.",
+            "Run the same suite twice on the page Test runs, then choose both runs.",
             field=field,
         )
 

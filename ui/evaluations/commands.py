@@ -94,7 +94,7 @@ def list_evaluations(common: Common) -> None:
     with connected(common) as gateway:
         found = gateway.every("/evaluations", "evaluations", limit=50)
         columns = ("evaluation", "run", "model", "suite", "state", "cases", "conforming", "95 %")
-        none = "No evaluation yet. `drillyard test run MODEL` makes one."
+        none = "No evaluation yet. `drillyard test-runs start MODEL` makes one."
         show(
             found,
             as_json=common.as_json,

@@ -63,7 +63,7 @@ def _case_of(gateway: Gateway, suite: str, case_id: str) -> str:
     for one in gateway.every(f"/test-suites/{version}/cases", "test_cases", limit=100_000):
         if one["case_id"] == case_id:
             return str(one["document"])
-    next_step = f"`drillyard suites show {suite}` lists them."
+    next_step = f"`drillyard test-suites show {suite}` lists them."
     raise GatewayError("NOT_FOUND", f"There is no case {case_id!r} in {version}.", next_step)
 
 

@@ -32,17 +32,17 @@ def mount_pages(app: FastAPI) -> None:
         models.build(desk)
     with site.route("Doctor", "/doctor"):
         diagnoses.build(desk)
-    with site.route("Suites", "/suites"):
+    with site.route("Test suites", "/test-suites"):
         test_suites.build(desk)
-    with site.route("Test", "/test"):
+    with site.route("Test runs", "/test-runs"):
         test_runs.build(desk)
-    with site.route("Compare", "/compare"):
+    with site.route("Comparisons", "/comparisons"):
         comparisons.build(desk)
-    with site.route("Try", "/try"):
+    with site.route("Playground", "/playground"):
         playground.build(desk)
-    with site.route("Train", "/train"):
+    with site.route("Training jobs", "/training-jobs"):
         training_jobs.build(desk)
-    with site.route("Improve", "/improve"):
+    with site.route("Loops", "/loops"):
         loops.build(desk)
     # Readings are cached and cheap, so many pages may ask at once.
     site.queue(default_concurrency_limit=40, max_size=400, api_open=False)

@@ -1,4 +1,4 @@
-"""`drillyard loop`: improve a model until goals are met."""
+"""`drillyard loops`: improve a model until goals are met."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from ui.cli.connection import Document, Gateway
-from ui.cli.follow import Display, Moment, display, follow, job_moment
+from ui.cli.follow import FINAL_STATES, Display, Moment, display, follow, job_moment
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_events, print_table, show
+from ui.loops.outcomes import Outcome, outcome_of
 from ui.models.commands import refuse_failed
 
 app = typer.Typer(help="Improve a model until goals are met.")
@@ -58,7 +59,7 @@ def start(
         if follow_it:
             one = follow_loop(gateway, one["loop_id"], on)
             refuse_failed(one["job"], as_json=common.as_json)
-        show(one, as_json=common.as_json, table=lambda: on.say(_end_sentence(one)))
+    show(one, as_json=common.as_json, table=lambda: print_end(one))
 
 
 @listing(app)
@@ -68,7 +69,7 @@ def list_loops(common: Common) -> None:
     with connected(common) as gateway:
         found = gateway.every("/loops", "loops", limit=50)
         columns = ("loop", "model", "suite", "state", "best version", "conforming")
-        none = "No loop yet. Start one with `drillyard loop start MODEL`."
+        none = "No loop yet. Start one with `drillyard loops start MODEL`."
         show(found, as_json=common.as_json, table=lambda: print_table("Loops", columns, map(_row, found), empty=none))
 
 
@@ -82,7 +83,7 @@ def show_loop(loop_id: LoopId, common: Common) -> None:
         progress = gateway.get(f"/loops/{loop_id}/progress")
         rows = [(one["round"], one["title"], one["state"], one["resource_id"]) for one in progress["steps"]]
         print_table(loop_id, ("round", "step", "state", "made"), rows, empty="It has not begun.")
-        print(progress["stop_sentence"])
+        print_end(gateway.get(f"/loops/{loop_id}")["loop"])
 
 
 @command(app, "watch")
@@ -92,7 +93,8 @@ def watch(loop_id: LoopId, common: Common) -> None:
         if common.as_json:
             print_events(gateway, f"/loops/{loop_id}/events")
             return
-        on.say(_end_sentence(follow_loop(gateway, loop_id, on)))
+        loop = follow_loop(gateway, loop_id, on)
+    print_end(loop)
 
 
 @command(app, "cancel")
@@ -129,7 +131,7 @@ class StepLog:
         is_final = progress["job"]["state"] in _FINAL
         live = next((one for one in progress["steps"] if one["state"] == "live"), None)
         if is_final or live is None:
-            return Moment(progress["job"]["state"], None, is_final)
+            return Moment(progress["outcome"]["state"], None, is_final)
         fraction = live["percent"] / 100 if live["percent"] is not None else None
         text = " · ".join(part for part in (live["title"].lower(), live["sentence"]) if part)
         return Moment(text, fraction, False)
@@ -154,12 +156,34 @@ def _goal(text: str) -> Document:
 
 def _row(one: Document) -> tuple[object, ...]:
     rates = [f"{100 * step['conforming_rate']:.1f} %" for step in one["rounds"] if step["evaluated"]]
-    state = one["job"]["state"].removeprefix("JOB_STATE_").lower()
     spec = one["spec"]
     best = one["best_model_version_id"]
+    state = _outcome(one).state
     return one["loop_id"], spec["model_version_id"], spec["test_suite_version_id"], state, best, " → ".join(rates)
 
 
-def _end_sentence(one: Document) -> str:
-    ended = one["stop_sentence"] or f"The loop {one['loop_id']} is {job_moment(one['job']).text}."
-    return f"{ended} Report: drillyard report {one['loop_id']} --out report"
+def print_end(loop: Document) -> None:
+    """Print how a loop stands, and when it has ended where its report is."""
+    if loop["job"]["state"] not in FINAL_STATES:
+        print(f"The loop {loop['loop_id']} is {job_moment(loop['job']).text}.")
+        return
+    outcome = _outcome(loop)
+    print_goal({**loop, "outcome": outcome.state, "next_step": outcome.next_step})
+    print(f"Report: drillyard report {loop['loop_id']} --out report", flush=True)
+
+
+def print_goal(loop: Document) -> None:
+    """Print why a loop ended; one that missed its goal says so in the warning colour, and what to try next."""
+    is_missed = loop["outcome"] == "goal not reached"
+    typer.secho(f"{loop['outcome'].capitalize()}.", fg=typer.colors.YELLOW if is_missed else None, bold=is_missed)
+    facts = {
+        "": loop["stop_sentence"],
+        "Best version: ": loop["best_model_version_id"],
+        "Try next: ": loop["next_step"],
+    }
+    print("\n".join(f"{name}{fact}" for name, fact in facts.items() if fact))
+
+
+def _outcome(loop: Document) -> Outcome:
+    reason = loop["stop_reason"].removeprefix("STOP_REASON_").lower()
+    return outcome_of(reason, loop["job"]["state"].removeprefix("JOB_STATE_").lower(), "")

@@ -1,4 +1,4 @@
-"""The page Improve: test, train on what fails, test again, until the goals are met."""
+"""The page of loops: test, train on what fails, test again, until the goals are met."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ui.training_jobs.views import CurveView
 
 def build(desk: Desk) -> None:
     """Build the page."""
-    parts.frame("Improve", "Test, train on what fails, test again with the same suite, until the goals are met.")
+    parts.frame("Loops", "Test, train on what fails, test again with the same suite, until the goals are met.")
     page = _Page(desk)
     chosen, shown = gr.State(""), gr.State({})
     with gr.Row(equal_height=False):

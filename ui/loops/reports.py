@@ -63,7 +63,11 @@ async def report_page(clients: Clients, loop_id: str) -> Export:
     first, best = _rounds_to_compare(loop)
     earlier = first.evaluation_id if best.round != first.round else ""
     told = {**_loop_facts(loop), "goals": ", ".join(loop_progress_view(loop, {}).goals)}
-    facts = [ExportFact(group="Loop", name=name.replace("_", " "), value=str(value)) for name, value in told.items()]
+    facts = [
+        ExportFact(group="Loop", name=name.replace("_", " "), value=str(value))
+        for name, value in told.items()
+        if value != ""
+    ]
     return await export_evaluation(clients, best.evaluation_id, "html", earlier, facts)
 
 
@@ -150,9 +154,11 @@ def _loop_facts(loop: Loop) -> dict[str, object]:
     return {
         "loop_id": view.loop_id,
         "goals": list(view.goals),
+        "outcome": view.outcome.state,
         "stop_reason": view.stop_reason,
         "stop_sentence": view.stop_sentence,
         "best_model_version_id": view.best_model_version_id,
+        "next_step": view.outcome.next_step,
         "num_rounds": max(0, len(loop.rounds) - 1),
     }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from drillyard.feedback.v1.loop_pb2 import Loop, Round, StopReason
 
+from ui.loops.outcomes import Outcome, outcome_of
 from ui.shared.jobs import JobView, job_view
 
 # The steps of a round in their order: name, title, and the field of `Round` that is set once it has begun.
@@ -47,6 +48,7 @@ class LoopProgress:
     steps: tuple[StepView, ...]
     stop_reason: str
     stop_sentence: str
+    outcome: Outcome
     job: JobView
 
 
@@ -58,6 +60,7 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
         jobs: The jobs of its steps, by id; a step whose job is missing counts as under way.
     """
     job = job_view(loop.job)
+    stop_reason = StopReason.Name(loop.stop_reason).removeprefix("STOP_REASON_").lower().replace("unspecified", "")
     steps = tuple(step for one in loop.rounds for step in _round_steps(one, loop, jobs))
     return LoopProgress(
         loop_id=loop.loop_id,
@@ -66,8 +69,9 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
         best_model_version_id=loop.best_model_version_id,
         goals=tuple(f"{goal.metric} ≥ {goal.minimum:g}" for goal in loop.spec.goals),
         steps=steps if job.is_final else steps + _steps_to_come(loop),
-        stop_reason=StopReason.Name(loop.stop_reason).removeprefix("STOP_REASON_").lower().replace("unspecified", ""),
+        stop_reason=stop_reason,
         stop_sentence=loop.stop_sentence,
+        outcome=outcome_of(stop_reason, job.state, job.tone),
         job=job,
     )
 

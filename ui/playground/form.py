@@ -1,4 +1,4 @@
-"""The form of the page Try: who answers, what is asked, and how tokens are chosen."""
+"""The form of the playground: who answers, what is asked, and how tokens are chosen."""
 
 from __future__ import annotations
 
@@ -65,28 +65,30 @@ class TryForm:
 
 def try_form() -> TryForm:
     """Build the form."""
-    who = gr.Radio([REGISTERED, SERVED], value=REGISTERED, label="Who answers", elem_id="try-answered-by")
-    model = gr.Dropdown([], label="Model", elem_id="try-model")
+    who = gr.Radio([REGISTERED, SERVED], value=REGISTERED, label="Who answers", elem_id="playground-answered-by")
+    model = gr.Dropdown([], label="Model", elem_id="playground-model")
     with gr.Column(visible=False) as served:
-        endpoint = endpoint_fields("try")
-    source = gr.Radio([MESSAGES, CASE], value=MESSAGES, label="What it is asked", elem_id="try-source")
+        endpoint = endpoint_fields("playground")
+    source = gr.Radio([MESSAGES, CASE], value=MESSAGES, label="What it is asked", elem_id="playground-source")
     with gr.Column() as own:
-        system = gr.Textbox(label="System prompt", lines=2, max_lines=8, max_length=200_000, elem_id="try-system")
+        system = gr.Textbox(
+            label="System prompt", lines=2, max_lines=8, max_length=200_000, elem_id="playground-system"
+        )
         message = gr.Textbox(
             label="Message",
             lines=3,
             max_lines=12,
             max_length=200_000,
             placeholder="Which files are there?",
-            elem_id="try-messages",
+            elem_id="playground-messages",
         )
     with gr.Column(visible=False) as of_suite:
-        suite = gr.Dropdown([], label="Suite", elem_id="try-suite")
-        case = gr.Dropdown([], label="Case", elem_id="try-case")
-        size = gr.Radio(["compact", "full"], value="compact", label="Prompt", elem_id="try-prompt-size")
-    with gr.Accordion("Sampling", open=False, elem_id="try-sampling"):
-        sampling = number_fields("try", (LONGEST,)) | number_fields("try", SAMPLING)
-        seed = number_fields("try", (("seed", 0, "Seed", 0, ""),))["seed"]
+        suite = gr.Dropdown([], label="Suite", elem_id="playground-suite")
+        case = gr.Dropdown([], label="Case", elem_id="playground-case")
+        size = gr.Radio(["compact", "full"], value="compact", label="Prompt", elem_id="playground-prompt-size")
+    with gr.Accordion("Sampling", open=False, elem_id="playground-sampling"):
+        sampling = number_fields("playground", (LONGEST,)) | number_fields("playground", SAMPLING)
+        seed = number_fields("playground", (("seed", 0, "Seed", 0, ""),))["seed"]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     who.change(_subject_shown, [who], [model, served], **quiet)
     source.change(_source_shown, [source], [own, of_suite], **quiet)

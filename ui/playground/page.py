@@ -32,16 +32,18 @@ _Given: TypeAlias = dict[Any, Any]
 
 def build(desk: Desk) -> None:
     """Build the page."""
-    parts.frame("Try", "Ask a model one thing: see exactly what it reads, and what the client makes of its answer.")
+    parts.frame(
+        "Playground", "Ask a model one thing: see exactly what it reads, and what the client makes of its answer."
+    )
     so_far = gr.State(())
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300), gr.Column(elem_classes="dy-form"):
             form = try_form()
-            ask = gr.Button("Answer", variant="primary", elem_id="try-ask")
-            preview = gr.Button("Show the prompt", elem_id="try-preview")
+            ask = gr.Button("Answer", variant="primary", elem_id="playground-ask")
+            preview = gr.Button("Show the prompt", elem_id="playground-preview")
             with gr.Row():
-                stop = gr.Button("Stop", elem_id="try-stop", min_width=110)
-                anew = gr.Button("Start over", elem_id="try-anew", min_width=110)
+                stop = gr.Button("Stop", elem_id="playground-stop", min_width=110)
+                anew = gr.Button("Start over", elem_id="playground-anew", min_width=110)
         with gr.Column(scale=9, min_width=520):
             talk, answer, judgement, prompt = (parts.area(name) for name in ("talk", "answer", "judgement", "prompt"))
     page = _Page(desk, form, so_far)
@@ -99,7 +101,7 @@ class _Page:
         return [(), gr.skip(), render("playground/empty"), "", "", ""]
 
     async def preview(self, given: _Given) -> str:
-        return await html_or_notice(self._preview(given), "try")
+        return await html_or_notice(self._preview(given), "playground")
 
     async def ask(self, given: _Given) -> AsyncIterator[list[Any]]:
         """Stream the answer, then show the verdict on it."""
@@ -116,7 +118,7 @@ class _Page:
             judged = await self._judged(case, piece)
             yield [self._said(given, piece.text), "", gr.skip(), _answer(shown, judged), judged]
         except ServiceError as error:
-            yield [gr.skip(), gr.skip(), gr.skip(), notice(error, "try"), ""]
+            yield [gr.skip(), gr.skip(), gr.skip(), notice(error, "playground"), ""]
 
     async def _pieces(self, given: _Given, asked: Conversation) -> AsyncIterator[_Piece]:
         sampling, seed = self._form.choosing(given)

@@ -17,12 +17,12 @@ _FOLDER = Path(__file__).parent
 PAGES = (
     ("Models", "./"),
     ("Doctor", "./doctor"),
-    ("Suites", "./suites"),
-    ("Test", "./test"),
-    ("Compare", "./compare"),
-    ("Try", "./try"),
-    ("Train", "./train"),
-    ("Improve", "./improve"),
+    ("Test suites", "./test-suites"),
+    ("Test runs", "./test-runs"),
+    ("Comparisons", "./comparisons"),
+    ("Playground", "./playground"),
+    ("Training jobs", "./training-jobs"),
+    ("Loops", "./loops"),
 )
 # Control characters move a terminal's cursor; bidirectional ones make a text read as another.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")

@@ -17,6 +17,8 @@ from ui.test_runs.views import TestRunView, test_run_view
 
 NUM_RECENT = 20
 PAGE_SIZE = 50
+# The first preview of a model may wait for a process that loads its tokenizer.
+RENDER_SECONDS = 90.0
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ _SAID = {
 
 def build(desk: Desk) -> None:
     """Build the page."""
-    parts.frame("Test", "Run a model on a fixed suite and see, case by case, why an answer fails.")
+    parts.frame("Test runs", "Run a model on a fixed suite and see, case by case, why an answer fails.")
     chosen, transcript_id, shown, places = gr.State(""), gr.State(""), gr.State({}), gr.State([""])
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):

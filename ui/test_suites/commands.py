@@ -1,4 +1,4 @@
-"""`drillyard suites`: list, show, validate, import and export test suites."""
+"""`drillyard test-suites`: list, show, validate, import and export test suites."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ ALL = "all"
 
 def build(desk: Desk) -> None:
     """Build the page."""
-    parts.frame("Suites", "Fixed sets of cases that a model is tested on. A version never changes.")
+    parts.frame("Test suites", "Fixed sets of cases that a model is tested on. A version never changes.")
     chosen, case_id, place, shown = gr.State(""), gr.State(""), gr.State(0), gr.State({})
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):

@@ -1,4 +1,4 @@
-"""`drillyard train`: fine-tune a model on a dataset."""
+"""`drillyard training-jobs`: fine-tune a model on a dataset."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TrainingOptions:
 @command(app, "start")
 def start(
     model: Annotated[str, typer.Argument(help="A model version, or a model for its newest.")],
-    dataset: Annotated[str, typer.Argument(help="A dataset version; `drillyard train datasets` lists them.")],
+    dataset: Annotated[str, typer.Argument(help="A dataset version; `drillyard training-jobs datasets` lists them.")],
     options: TrainingOptions,
     common: Common,
     follow_it: Follow = True,
@@ -81,7 +81,7 @@ def list_jobs(common: Common) -> None:
             for one in found
         )
         columns = ("job", "model", "dataset", "state", "result")
-        none = "No training job yet. Start one with `drillyard train start MODEL DATASET`."
+        none = "No training job yet. Start one with `drillyard training-jobs start MODEL DATASET`."
         show(found, as_json=common.as_json, table=lambda: print_table("Training jobs", columns, rows, empty=none))
 
 

@@ -1,4 +1,4 @@
-"""The page Train: fine-tune a model on a dataset and watch its curves."""
+"""The page of training jobs: fine-tune a model on a dataset and watch its curves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ui.training_jobs.views import TrainingJobView
 
 def build(desk: Desk) -> None:
     """Build the page."""
-    parts.frame("Train", "Fine-tune a model on a dataset that a loop has built from what the model gets wrong.")
+    parts.frame("Training jobs", "Fine-tune a model on a dataset that a loop has built from what the model gets wrong.")
     page = _Page(desk)
     chosen, shown = gr.State(""), gr.State({})
     with gr.Row(equal_height=False):

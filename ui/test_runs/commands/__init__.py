@@ -1,4 +1,4 @@
-"""`drillyard test`: run a model on a suite, read and compare the results."""
+"""`drillyard test-runs`: run a model on a suite, read and compare the results."""
 
 from ui.test_runs.commands import comparing, lm_eval, previews, reading, running, steering
 from ui.test_runs.commands.group import app

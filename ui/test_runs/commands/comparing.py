@@ -1,4 +1,4 @@
-"""`drillyard test compare` and `parity`: two runs, or two forms of one model, side by side."""
+"""`drillyard test-runs compare` and `parity`: two runs, or two forms of one model, side by side."""
 
 from __future__ import annotations
 

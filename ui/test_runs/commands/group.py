@@ -1,4 +1,4 @@
-"""The group `drillyard test`, and what its commands share."""
+"""The group `drillyard test-runs`, and what its commands share."""
 
 from __future__ import annotations
 
@@ -59,7 +59,11 @@ def _print(title: str, run: Document, result: Document, judged: list[Document]) 
         print(f"\nMore with `drillyard evaluations show {one['evaluation_id']}`.")
     if run["job"]["state"] not in FINAL_STATES:
         run_id, state = run["test_run_id"], run["job"]["state"].removeprefix("JOB_STATE_").lower()
-        then = "Go on with `drillyard test resume" if state == "paused" else "Follow it with `drillyard test watch"
+        then = (
+            "Go on with `drillyard test-runs resume"
+            if state == "paused"
+            else "Follow it with `drillyard test-runs watch"
+        )
         print(
             f"It is {state}, with {run['num_transcripts']} of {run['num_transcripts_total']} answers stored. "
             f"{then} {run_id}`."

@@ -1,4 +1,4 @@
-"""`drillyard test lm-eval`: lm-eval's tasks, to see that general ability did not suffer."""
+"""`drillyard test-runs lm-eval`: lm-eval's tasks, to see that general ability did not suffer."""
 
 from __future__ import annotations
 

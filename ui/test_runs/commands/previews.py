@@ -1,4 +1,4 @@
-"""`drillyard test preview`: the exact text and token ids that a model reads."""
+"""`drillyard test-runs preview`: the exact text and token ids that a model reads."""
 
 from __future__ import annotations
 

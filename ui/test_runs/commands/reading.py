@@ -1,4 +1,4 @@
-"""`drillyard test list`, `show` and `transcripts`: read what runs have brought."""
+"""`drillyard test-runs list`, `show` and `transcripts`: read what runs have brought."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def list_runs(common: Common) -> None:
             for one in found
         )
         columns = ("run", "model", "suite", "state", "answers")
-        none = "No test run yet. Start one with `drillyard test run MODEL`."
+        none = "No test run yet. Start one with `drillyard test-runs start MODEL`."
         show(found, as_json=common.as_json, table=lambda: print_table("Test runs", columns, rows, empty=none))
 
 

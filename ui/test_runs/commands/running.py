@@ -1,4 +1,4 @@
-"""`drillyard test run`: start a run, or repeat one."""
+"""`drillyard test-runs start`: start a run, or repeat one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`drillyard test watch`, `pause`, `resume` and `cancel`."""
+"""`drillyard test-runs watch`, `pause`, `resume` and `cancel`."""
 
 from __future__ import annotations
 

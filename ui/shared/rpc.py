@@ -1,0 +1,212 @@
+"""REST routes made from RPCs: parameters, body, answer and their entry in the reference come from the contract."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Annotated, Any, cast
+
+from drillyard.evaluator.v1 import evaluator_service_pb2
+from drillyard.feedback.v1 import feedback_service_pb2
+from drillyard.registry.v1 import registry_service_pb2
+from drillyard.test_runner.v1 import test_runner_service_pb2
+from drillyard.trainer.v1 import trainer_service_pb2
+from fastapi import APIRouter, Depends, Query
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from sse_starlette import EventSourceResponse
+
+from ui.shared.documents import ClientsOf, Document, Page, document, message_of
+from ui.shared.events import EVENT_STREAM, AfterSequence, EventStreams, LastEventId, start_after, streams_of
+from ui.shared.schemas import shows
+
+_FILES = (
+    registry_service_pb2,
+    test_runner_service_pb2,
+    evaluator_service_pb2,
+    trainer_service_pb2,
+    feedback_service_pb2,
+)
+_METHODS: dict[str, Any] = {
+    f"{service.full_name.split('.')[1]}.{method.name}": method
+    for file in _FILES
+    for service in file.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+}
+_TYPES = {
+    FieldDescriptor.CPPTYPE_STRING: str,
+    FieldDescriptor.CPPTYPE_BOOL: bool,
+    FieldDescriptor.CPPTYPE_DOUBLE: float,
+    FieldDescriptor.CPPTYPE_FLOAT: float,
+    FieldDescriptor.CPPTYPE_ENUM: str,
+}
+Action = Callable[..., Awaitable[Message | Document]]
+# Their fields stand in the body itself, beside `request_id`.
+_FLAT = ("spec", "source")
+
+
+class Body(BaseModel):
+    """A request body: a field that it does not know is an error that names the field."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class RpcRouter(APIRouter):
+    """A router whose routes are RPCs; an RPC is named by its service and itself, such as `registry.ListModels`."""
+
+    def rpc(
+        self, route: str, method: str, sentence: str, *, timeout: float | None = None, action: Action | None = None
+    ) -> None:
+        """Add a route that asks an RPC and answers with its response.
+
+        Args:
+            route: Verb and path, such as `GET /models/{model_id}`; what the path does not name of the request is a
+                query parameter of a GET, and a field of the body otherwise.
+            method: The RPC.
+            sentence: What the reference says of it.
+            timeout: Most seconds; without it the channel's own.
+            action: Called with the clients and the request instead of the RPC; what else it takes, a query may set.
+        """
+        verb, _, path = route.partition(" ")
+        rpc = _METHODS[method]
+        names = re.findall(r"{(\w+)", path)
+        others = [field for field in rpc.input_type.fields if field.name not in names]
+        kind = cast("type[Message]", GetMessageClass(rpc.input_type))
+
+        options = list(inspect.signature(action, eval_str=True).parameters.values())[2:] if action else []
+
+        async def answer(
+            clients: Any, body: Body | None = None, page: Document | None = None, **values: Any
+        ) -> Document:
+            more = {option.name: values.pop(option.name) for option in options}
+            request = message_of(kind, {**nested(rpc.input_type, body), **(page or {}), **values})
+            if action:
+                response = await action(clients, request, **more)
+            else:
+                response = await _call(clients, method)(request, timeout=timeout)
+            return document(response) if isinstance(response, Message) else response
+
+        parameters = [_parameter("clients", ClientsOf), *(_parameter(name, str) for name in names)]
+        parameters += _query(others) if verb == "GET" else _body(rpc.input_type, tuple(names))
+        parameters += [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]
+        self._add(verb, path, _named(answer, rpc.name, parameters), sentence, responses=shows(response_of(rpc)))
+
+    def events(self, path: str, watch: str, get: str, sentence: str) -> None:
+        """Add a route that streams the events of a job; `get` tells first that there is such a job."""
+        (name,) = re.findall(r"{(\w+)", path)
+        watched, read = (GetMessageClass(_METHODS[method].input_type) for method in (watch, get))
+
+        async def stream(
+            clients: Any, streams: EventStreams, after_sequence: int, last_event_id: str, **key: str
+        ) -> EventSourceResponse:
+            await _call(clients, get)(read(**key))
+            return streams.respond(
+                lambda after: _call(clients, watch)(watched(**key, after_sequence=after)),
+                start_after(after_sequence, last_event_id),
+            )
+
+        parameters = [
+            _parameter("clients", ClientsOf),
+            _parameter("streams", Annotated[EventStreams, Depends(streams_of)]),
+            _parameter(name, str),
+            _parameter("after_sequence", AfterSequence, 0),
+            _parameter("last_event_id", LastEventId, ""),
+        ]
+        endpoint = _named(stream, _METHODS[watch].name, parameters)
+        self._add("GET", path, endpoint, sentence, responses=EVENT_STREAM, response_class=EventSourceResponse)
+
+    def _add(self, verb: str, path: str, endpoint: Callable[..., Any], sentence: str, **more: Any) -> None:
+        self.add_api_route(path, endpoint, methods=[verb], description=sentence, **more)
+
+
+def response_of(rpc: Any) -> type[Message]:
+    """Return the message that an RPC answers with."""
+    return cast("type[Message]", GetMessageClass(rpc.output_type))
+
+
+@cache
+def body_of(kind: Descriptor, left_out: tuple[str, ...] = ()) -> type[Body]:
+    """Return the body that describes a message: each field under its own name, those of its `spec` beside them."""
+    fields: dict[str, Any] = {}
+    for field in kind.fields:
+        if field.message_type and field.name in _FLAT:
+            fields |= _body_fields(field.message_type)
+        elif field.name not in left_out:
+            fields |= _body_fields(kind, only=field)
+    name = kind.name.replace("Request", "") + "Body"
+    return create_model(name, __base__=Body, __doc__=f"{name} holds what is sent.", **fields)
+
+
+def nested(kind: Descriptor, body: Body | None) -> Document:
+    """Return what was sent in a body in the form of its message."""
+    sent = body.model_dump(exclude_unset=True, exclude_none=True) if body else {}
+    for field in kind.fields:
+        if field.message_type and field.name in _FLAT:
+            own = {name: sent.pop(name) for name in list(sent) if name in field.message_type.fields_by_name}
+            sent[field.name] = own
+    return sent
+
+
+def _body_fields(kind: Descriptor, only: Any = None) -> dict[str, Any]:
+    listed = [only] if only else kind.fields
+    return {
+        field.name: (_body_type(field), Field(default=_default(field), description=help_of(field))) for field in listed
+    }
+
+
+def _body_type(field: Any) -> Any:
+    single: Any = body_of(field.message_type) if field.message_type else _TYPES.get(field.cpp_type, int)
+    if field.message_type and field.message_type.GetOptions().map_entry:
+        return dict[str, _TYPES.get(field.message_type.fields_by_name["value"].cpp_type, int)]
+    if field.is_repeated:
+        return list[single]
+    return single | None if field.message_type else single
+
+
+def _default(field: Any) -> Any:
+    return [] if field.is_repeated else None if field.message_type or field.enum_type else field.default_value
+
+
+def help_of(field: Any) -> str:
+    """Return the sentence that the contract says of a field."""
+    return ""
+
+
+def _query(fields: list[Any]) -> list[inspect.Parameter]:
+    names = {field.name for field in fields}
+    page = [_parameter("page", Page)] if "page_size" in names else []
+    return page + [
+        _parameter(
+            field.name,
+            Annotated[_TYPES.get(field.cpp_type, int), Query(description=help_of(field))],
+            field.default_value,
+        )
+        for field in fields
+        if field.name not in ("page_size", "page_token")
+    ]
+
+
+def _body(kind: Descriptor, names: tuple[str, ...]) -> list[inspect.Parameter]:
+    has_more = any(field.name not in names for field in kind.fields)
+    return [_parameter("body", body_of(kind, names))] if has_more else []
+
+
+def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _named(
+    endpoint: Callable[..., Awaitable[Any]], rpc: str, parameters: list[inspect.Parameter]
+) -> Callable[..., Awaitable[Any]]:
+    endpoint.__name__ = re.sub(r"(?<!^)(?=[A-Z])", "_", rpc).lower()
+    endpoint.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return endpoint
+
+
+def _call(clients: Any, method: str) -> Any:
+    service, _, name = method.partition(".")
+    return getattr(getattr(clients, service), name)
