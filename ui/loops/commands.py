@@ -176,12 +176,8 @@ def print_goal(loop: Document) -> None:
     """Print why a loop ended; one that missed its goal says so in the warning colour, and what to try next."""
     is_missed = loop["outcome"] == "goal not reached"
     typer.secho(f"{loop['outcome'].capitalize()}.", fg=typer.colors.YELLOW if is_missed else None, bold=is_missed)
-    facts = {
-        "": loop["stop_sentence"],
-        "Best version: ": loop["best_model_version_id"],
-        "Try next: ": loop["next_step"],
-    }
-    print("\n".join(f"{name}{fact}" for name, fact in facts.items() if fact))
+    names = {"": "stop_sentence", "Best version: ": "best_model_version_id", "Try next: ": "next_step"}
+    print("\n".join(f"{name}{loop[field]}" for name, field in names.items() if loop[field]))
 
 
 def _outcome(loop: Document) -> Outcome:

@@ -62,13 +62,13 @@ async def report_page(clients: Clients, loop_id: str) -> Export:
     loop = await read_loop(clients, loop_id)
     first, best = _rounds_to_compare(loop)
     earlier = first.evaluation_id if best.round != first.round else ""
-    told = {**_loop_facts(loop), "goals": ", ".join(loop_progress_view(loop, {}).goals)}
-    facts = [
+    facts = {**_loop_facts(loop), "goals": ", ".join(loop_progress_view(loop, {}).goals)}
+    printed = [
         ExportFact(group="Loop", name=name.replace("_", " "), value=str(value))
-        for name, value in told.items()
+        for name, value in facts.items()
         if value != ""
     ]
-    return await export_evaluation(clients, best.evaluation_id, "html", earlier, facts)
+    return await export_evaluation(clients, best.evaluation_id, "html", earlier, printed)
 
 
 def _rounds_to_compare(loop: Loop) -> tuple[Round, Round]:

@@ -16,7 +16,7 @@ router.rpc(
 router.rpc(
     "POST /imports",
     "registry.CreateImport",
-    "Start to import a model from a file or a folder of the registry's machine.",
+    "Start to import a model from a file or a folder of this machine.",
 )
 router.rpc("GET /imports", "registry.ListImports", "List imports, newest first.")
 router.rpc("GET /imports/{import_id}", "registry.GetImport", "Return one import.")
