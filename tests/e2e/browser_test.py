@@ -234,7 +234,8 @@ def test_what_is_refused_is_said_on_the_page(page: Page, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/doctor", "/test-suites", "/test-runs", "/comparisons", "/playground", "/training-jobs", "/loops", "/docs"]
+    "path",
+    ["/", "/doctor", "/test-suites", "/test-runs", "/comparisons", "/playground", "/training-jobs", "/loops", "/docs"],
 )
 def test_every_page_stands_alone_and_every_control_has_a_name(page: Page, url: str, path: str) -> None:
     failures: list[str] = []

@@ -45,7 +45,18 @@ READING: tuple[tuple[str, ...], ...] = (
 )
 STARTING: tuple[tuple[str, ...], ...] = (
     ("test-runs", "start", rows.BASE, "--no-follow"),
-    ("test-runs", "start", rows.BASE, "--no-follow", "--top-p", "0.9", "--throughput", "--log-probs", "--case-timeout", "9"),
+    (
+        "test-runs",
+        "start",
+        rows.BASE,
+        "--no-follow",
+        "--top-p",
+        "0.9",
+        "--throughput",
+        "--log-probs",
+        "--case-timeout",
+        "9",
+    ),
     (
         "test-runs",
         "start",

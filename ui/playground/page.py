@@ -32,9 +32,7 @@ _Given: TypeAlias = dict[Any, Any]
 
 def build(desk: Desk) -> None:
     """Build the page."""
-    parts.frame(
-        "Playground", "Ask a model one thing: see exactly what it reads, and what the client makes of its answer."
-    )
+    parts.frame("Playground", "Ask a model: see exactly what it reads, and what the client makes of its answer.")
     so_far = gr.State(())
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300), gr.Column(elem_classes="dy-form"):

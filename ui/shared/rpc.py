@@ -179,15 +179,11 @@ def help_of(field: Any) -> str:
 def _query(fields: list[Any]) -> list[inspect.Parameter]:
     names = {field.name for field in fields}
     page = [_parameter("page", Page)] if "page_size" in names else []
-    return page + [
-        _parameter(
-            field.name,
-            Annotated[_TYPES.get(field.cpp_type, int), Query(description=help_of(field))],
-            field.default_value,
-        )
-        for field in fields
-        if field.name not in ("page_size", "page_token")
-    ]
+    for field in fields:
+        if field.name not in ("page_size", "page_token"):
+            annotation = Annotated[_TYPES.get(field.cpp_type, int), Query(description=help_of(field))]
+            page.append(_parameter(field.name, annotation, field.default_value))
+    return page
 
 
 def _body(kind: Descriptor, names: tuple[str, ...]) -> list[inspect.Parameter]:

@@ -59,12 +59,8 @@ def _print(title: str, run: Document, result: Document, judged: list[Document]) 
         print(f"\nMore with `drillyard evaluations show {one['evaluation_id']}`.")
     if run["job"]["state"] not in FINAL_STATES:
         run_id, state = run["test_run_id"], run["job"]["state"].removeprefix("JOB_STATE_").lower()
-        then = (
-            "Go on with `drillyard test-runs resume"
-            if state == "paused"
-            else "Follow it with `drillyard test-runs watch"
-        )
+        verb, then = ("resume", "Go on") if state == "paused" else ("watch", "Follow it")
         print(
             f"It is {state}, with {run['num_transcripts']} of {run['num_transcripts_total']} answers stored. "
-            f"{then} {run_id}`."
+            f"{then} with `drillyard test-runs {verb} {run_id}`."
         )

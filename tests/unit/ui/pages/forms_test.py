@@ -169,14 +169,14 @@ async def test_an_import_needs_a_file_and_passes_its_format_on() -> None:
     assert new.provenance.licence == "MIT"
 
 
-async def test_the_page_try_asks_a_model_or_an_endpoint() -> None:
+async def test_the_playground_asks_a_model_or_an_endpoint() -> None:
     form: TryForm = _built(try_form)
-    assert form.subject(_given(form, try_model="m@1")).model_version_id == "m@1"
-    served = form.subject(_given(form, try_answered_by=SERVED, try_endpoint_base_url="http://b/v1"))
+    assert form.subject(_given(form, playground_model="m@1")).model_version_id == "m@1"
+    served = form.subject(_given(form, playground_answered_by=SERVED, playground_endpoint_base_url="http://b/v1"))
     assert served.endpoint is not None
     with pytest.raises(InvalidArgument, match="No model"):
-        form.subject(_given(form, try_source=CASE))
-    sampling, seed = form.choosing(_given(form, try_temperature=0.5, try_seed=None))
+        form.subject(_given(form, playground_source=CASE))
+    sampling, seed = form.choosing(_given(form, playground_temperature=0.5, playground_seed=None))
     assert (sampling.temperature, seed) == (0.5, 0)
 
 
