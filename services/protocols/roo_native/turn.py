@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from services.protocols.roo.modes import find_mode, refusal
-from services.protocols.roo.repetition import is_repeated_too_often
 from services.protocols.roo_native.client import editing, outside, patching, reading, steering
 from services.protocols.roo_native.client.call import Call, Result, error, failed
 from services.protocols.roo_native.parse import CallError, McpCall, TypedCall, parse_call
 from services.protocols.roo_native.tools import DEFAULT_TOOLS, NATIVE_RULES, is_known
+from services.protocols.session.memory import is_repeated_too_often
 from services.protocols.turn import Answer, CallOutcome, ClientState, ToolCall, TurnOutcome
 
 MCP_TOOL = "use_mcp_tool"
