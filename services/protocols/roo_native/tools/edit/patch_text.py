@@ -72,6 +72,14 @@ class UpdateFile:
 Operation = AddFile | DeleteFile | UpdateFile
 
 
+def patched_paths(patch: str) -> Iterator[str]:
+    """Yield the paths that the headers of a patch name, whether the rest of it can be read or not."""
+    for line in patch.split("\n"):
+        header = next((header for header in (_ADD, _DELETE, _UPDATE) if line.startswith(header)), None)
+        if header:
+            yield trim(line[len(header) :])
+
+
 def read_patch(text: str) -> tuple[Operation, ...]:
     """Return the file operations of a patch in order.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from services.protocols.javascript import SPACES, trim
-from services.protocols.roo_native.editing.patch_text import AddFile, DeleteFile, Hunk, Operation, PatchError
+from services.protocols.roo_native.tools.edit.patch_text import AddFile, DeleteFile, Hunk, Operation, PatchError
 
 _PLAIN = str.maketrans(
     {
