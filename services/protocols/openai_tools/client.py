@@ -6,8 +6,8 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 
-from services.protocols.call_checks import CheckedCall
 from services.protocols.javascript import trim
+from services.protocols.judging.call_checks import CheckedCall
 from services.protocols.openai_tools.comparison import plain_arguments
 from services.protocols.openai_tools.effects import DONE, Answered, take_effect
 from services.protocols.openai_tools.form import check_calls

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from services.protocols.call_checks import CheckedCall, Compare
 from services.protocols.cases import Choice, Expected
 from services.protocols.cases.difference import told_difference
 from services.protocols.javascript import trim
-from services.protocols.layers import Flaw
+from services.protocols.judging.call_checks import CheckedCall, Compare
+from services.protocols.judging.layers import Flaw
 from services.protocols.openai_tools.schemas import Schema, default_of
 from services.protocols.verdict import Fault
 

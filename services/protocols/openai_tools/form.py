@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from services.protocols.call_checks import CheckedCall
 from services.protocols.cases import Expected
-from services.protocols.layers import Flaw
+from services.protocols.judging.call_checks import CheckedCall
+from services.protocols.judging.layers import Flaw
 from services.protocols.openai_tools.comparison import allowed_arguments
 from services.protocols.openai_tools.parse import BadArguments, arguments_of
 from services.protocols.openai_tools.schemas import (

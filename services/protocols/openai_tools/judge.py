@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from services.protocols.absence import judge_absence, judge_silence
-from services.protocols.call_checks import (
+from services.protocols.cases import Case, Effect, Expected
+from services.protocols.judging.absence import judge_absence, judge_silence
+from services.protocols.judging.call_checks import (
     CalledAnswer,
     CheckedCall,
     form_check,
@@ -15,8 +16,7 @@ from services.protocols.call_checks import (
     right_arguments,
     right_tool,
 )
-from services.protocols.cases import Case, Effect, Expected
-from services.protocols.layers import (
+from services.protocols.judging.layers import (
     NOT_ASKED,
     NOTHING,
     Check,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from services.protocols.cases import Case
 from services.protocols.javascript import trim
-from services.protocols.layers import Flaw, failed, failed_verdict
+from services.protocols.judging.layers import Flaw, failed, failed_verdict
 from services.protocols.verdict import Fault, Layer, LayerName, Verdict, passed, verdict_of
 
 Attempt = Callable[[str], Flaw | None]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.protocols.cases import Case, Expected
-from services.protocols.layers import NOT_ASKED, Finding, Flaw
+from services.protocols.judging.layers import NOT_ASKED, Finding, Flaw
 from services.protocols.turn import Answer
 from services.protocols.verdict import Fault, LayerName, Span
 
