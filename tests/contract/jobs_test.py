@@ -1,7 +1,6 @@
 """What every job store promises, over memory, SQLite and PostgreSQL."""
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +170,9 @@ async def test_lists_are_newest_first_and_page_without_gaps(stores: Stores) -> N
     assert seen == [6, 5, 4, 3, 2, 1, 0]
 
 
-@pytest.mark.parametrize("arguments", [(-1, ""), (1001, ""), (0, "rubbish!"), (0, "bm90IGEgbnVtYmVy"), (0, "x" * 10_000)])
+@pytest.mark.parametrize(
+    "arguments", [(-1, ""), (1001, ""), (0, "rubbish!"), (0, "bm90IGEgbnVtYmVy"), (0, "x" * 10_000)]
+)
 async def test_a_wrong_page_is_refused(stores: Stores, arguments: tuple[int, str]) -> None:
     with pytest.raises(InvalidArgument):
         await stores.first.list("drill", *arguments)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Table, delete, func, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -25,8 +25,6 @@ from services.trainer.domain.attempt import (
 )
 from services.trainer.domain.inputs import TrainingInputs
 from services.trainer.store.tables import ATTEMPTS, CHECKPOINTS, CURVE_POINTS, INPUTS
-
-T = TypeVar("T")
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -81,10 +79,10 @@ class SqlTrainingStore:
                 gone = delete(table).where(table.c.training_job_id == training_job_id, table.c.step > start)
                 await session.execute(gone)
             if checkpoint:
-                await self._insert_new(session, CHECKPOINTS, {"training_job_id": training_job_id, **vars(checkpoint)})
+                await self._insert_new(session, CHECKPOINTS, _checkpoint_row(training_job_id, checkpoint))
             newest = await session.execute(select(func.max(ATTEMPTS.c.attempt)).where(of_job))
             attempt = Attempt(attempt=(newest.scalar() or 0) + 1, epoch=epoch, start_step=start)
-            await session.execute(insert(ATTEMPTS).values(training_job_id=training_job_id, **vars(attempt)))
+            await session.execute(insert(ATTEMPTS).values(_attempt_row(training_job_id, attempt)))
         return attempt
 
     async def end_attempt(
@@ -121,12 +119,12 @@ class SqlTrainingStore:
             points = [
                 point
                 for point in report.curve_points
-                if await self._insert_new(session, CURVE_POINTS, {"training_job_id": job_id, **vars(point)})
+                if await self._insert_new(session, CURVE_POINTS, _point_row(job_id, point))
             ]
             checkpoints = [
                 item
                 for item in report.checkpoints
-                if await self._insert_new(session, CHECKPOINTS, {"training_job_id": job_id, **vars(item)})
+                if await self._insert_new(session, CHECKPOINTS, _checkpoint_row(job_id, item))
             ]
             if checkpoints:
                 await _keep_newest(session, job_id, save_total_limit)
@@ -159,7 +157,7 @@ class SqlTrainingStore:
         if metric:
             wanted = wanted.where(CURVE_POINTS.c.metric == metric)
         async with self._database.reading() as session:
-            return tuple(_item(CurvePoint, row) for row in (await session.execute(wanted)).mappings())
+            return tuple(_point(row) for row in (await session.execute(wanted)).mappings())
 
     async def _insert_new(self, session: AsyncSession, table: Table, row: dict[str, Any]) -> bool:
         new = sqlite.insert(table) if self._database.is_sqlite else postgresql.insert(table)
@@ -199,15 +197,63 @@ async def _keep_newest(session: AsyncSession, job_id: str, limit: int) -> None:
     )
 
 
+def _attempt_row(job_id: str, attempt: Attempt) -> dict[str, Any]:
+    return {
+        "training_job_id": job_id,
+        "attempt": attempt.attempt,
+        "epoch": attempt.epoch,
+        "start_step": attempt.start_step,
+        "outcome": None,
+        "reason": "",
+        "is_permanent": False,
+    }
+
+
 def _attempt(row: Mapping[Any, Any]) -> Attempt:
-    return _item(Attempt, row, outcome=AttemptOutcome(row["outcome"]) if row["outcome"] else None)
+    return Attempt(
+        attempt=row["attempt"],
+        epoch=row["epoch"],
+        start_step=row["start_step"],
+        outcome=AttemptOutcome(row["outcome"]) if row["outcome"] else None,
+        reason=row["reason"],
+        is_permanent=row["is_permanent"],
+    )
+
+
+def _checkpoint_row(job_id: str, item: Checkpoint) -> dict[str, Any]:
+    return {
+        "training_job_id": job_id,
+        "step": item.step,
+        "attempt": item.attempt,
+        "uri": item.uri,
+        "digest": item.digest,
+        "size_bytes": item.size_bytes,
+        "create_time": item.create_time,
+    }
 
 
 def _checkpoint(row: Mapping[Any, Any]) -> Checkpoint:
     time: datetime = row["create_time"]
-    # SQLite keeps no time zone; what is written is UTC.
-    return _item(Checkpoint, row, create_time=time if time.tzinfo else time.replace(tzinfo=UTC))
+    return Checkpoint(
+        step=row["step"],
+        attempt=row["attempt"],
+        uri=row["uri"],
+        digest=row["digest"],
+        size_bytes=row["size_bytes"],
+        # SQLite keeps no time zone; what is written is UTC.
+        create_time=time if time.tzinfo else time.replace(tzinfo=UTC),
+    )
 
 
-def _item(cls: type[T], row: Mapping[Any, Any], **values: Any) -> T:
-    return cls(**{name: value for name, value in row.items() if name != "training_job_id"} | values)
+def _point_row(job_id: str, point: CurvePoint) -> dict[str, Any]:
+    return {
+        "training_job_id": job_id,
+        "step": point.step,
+        "metric": point.metric,
+        "value": point.value,
+        "attempt": point.attempt,
+    }
+
+
+def _point(row: Mapping[Any, Any]) -> CurvePoint:
+    return CurvePoint(metric=row["metric"], step=row["step"], value=row["value"], attempt=row["attempt"])

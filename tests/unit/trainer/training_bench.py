@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from services.chassis.wire import from_document
 from services.lm.tiny import write_tiny_model
 from services.protocols.cases import case_to_document
 from services.protocols.profile import get_profile
 from services.trainer.domain.attempt import Checkpoint
 from services.trainer.domain.plan import AttemptPlan
-from services.chassis.wire import from_document
 from services.trainer.domain.spec import TrainingJobSpec
 from services.trainer.training.reporter import Silence
 from tests.fakes.trainer_registry import dataset_rows
