@@ -13,6 +13,7 @@ from urllib.request import url2pathname
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import FailedPrecondition, Unavailable
 from services.chassis.jobs import JobContext, Json
+from services.chassis.wire import from_document
 from services.lm.cores import usable_cores
 from services.trainer.board import Board, LiveAttempt
 from services.trainer.domain.attempt import Attempt, AttemptOutcome, Checkpoint, num_failures
@@ -68,7 +69,7 @@ class TrainingJobWork:
             FailedPrecondition: Attempts failed as often as is allowed, or one in a way that no other would mend.
         """
         job_id = context.job.job_id
-        spec = TrainingJobSpec.from_document(context.job.spec)
+        spec = from_document(TrainingJobSpec, context.job.spec)
         inputs = await self._inputs(job_id, spec)
         await self.clear(context)
         trained = await self._trained(context, spec, inputs)

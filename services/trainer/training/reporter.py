@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 import grpc
 from drillyard.trainer.v1 import attempt_pb2, checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.channel import DIRECT
+from services.chassis.wire import to_message
 from services.trainer.domain.attempt import AttemptOutcome, Checkpoint
 from services.trainer.domain.plan import AttemptPlan
 
@@ -39,10 +39,12 @@ class Reporter:
         plan: AttemptPlan,
         *,
         patience_seconds: float = PATIENCE_SECONDS,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
         on_fenced: Callable[[], None] = lambda: os._exit(FENCED_EXIT_CODE),
     ) -> None:
         self._plan = plan
         self._patience_seconds = patience_seconds
+        self._heartbeat_seconds = heartbeat_seconds
         self._on_fenced = on_fenced
         self._channel = grpc.insecure_channel(plan.report_address, options=[DIRECT])
         self._stub = trainer_service_pb2_grpc.TrainerServiceStub(self._channel)
@@ -90,17 +92,8 @@ class Reporter:
 
     def checkpoint(self, item: Checkpoint) -> None:
         """Say that a checkpoint is whole."""
-        time_of = Timestamp()
-        time_of.FromDatetime(item.create_time)
         with self._lock:
-            self._pending.checkpoints.add(
-                step=item.step,
-                attempt=item.attempt,
-                uri=item.uri,
-                digest=item.digest,
-                size_bytes=item.size_bytes,
-                create_time=time_of,
-            )
+            self._pending.checkpoints.append(to_message(item, checkpoint_pb2.Checkpoint))
         self._news.set()
 
     def flush(self) -> None:
@@ -134,7 +127,7 @@ class Reporter:
     def _send_until_ended(self) -> None:
         last_answer = time.monotonic()
         while not self._failure:
-            self._news.wait(HEARTBEAT_SECONDS)
+            self._news.wait(self._heartbeat_seconds)
             self._news.clear()
             with self._lock:
                 request, is_last = self._copied(), self._ended
