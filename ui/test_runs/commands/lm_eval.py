@@ -16,7 +16,7 @@ from ui.cli.guardrails.child import lm_eval_at_work
 from ui.cli.guardrails.results import Change, changes
 from ui.cli.options import Common, command
 from ui.cli.output import EXIT_FAILED, connected, print_table, show
-from ui.test_runs.commands.group import ModelArgument, app
+from ui.test_runs.commands.results import ModelArgument, app
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def lm_eval(
         version = gateway.get(f"/model-versions/{model}")["model_version"]["model_version_id"]
         request = options.request(gateway, version)
         with lm_eval_at_work(request, 60 * options.timeout) as child:
-            follow(f"lm-eval {version}", child.moment, on, check=child.refuse_late)
+            follow(f"lm-eval {version}", child.progress, on, check=child.refuse_late)
             result = {"model_version_id": version, "request": request, **child.result()}
         if out:
             _write(out, result)

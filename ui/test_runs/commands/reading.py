@@ -1,4 +1,4 @@
-"""`drillyard test-runs list`, `show` and `transcripts`: read what runs have brought."""
+"""`drillyard test-runs list`, `show`, `transcripts` and `compare`: read what runs have brought."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from ui.cli.jobs import state_of
 from ui.cli.options import Common, command, listing
 from ui.cli.output import connected, print_table, show
-from ui.evaluations.commands import VerdictFilters, show_verdicts
-from ui.test_runs.commands.group import RunId, app, newest_evaluation, show_result
+from ui.evaluations.commands import VerdictFilters, show_comparison, show_verdicts
+from ui.test_runs.commands.results import RunId, app, newest_evaluation, show_identity, show_result
 
+Transcripts = Annotated[bool, typer.Option("--transcripts", help="Compare token ids instead of verdicts.")]
 TranscriptId = Annotated[str, typer.Argument(help="A transcript, as `transcripts` names it.")]
 
 
@@ -25,7 +27,7 @@ def list_runs(common: Common) -> None:
                 one["test_run_id"],
                 one["spec"]["model_version_id"] or (one["spec"].get("endpoint") or {}).get("model", ""),
                 one["spec"]["test_suite_version_id"],
-                one["job"]["state"].removeprefix("JOB_STATE_").lower(),
+                state_of(one["job"]),
                 f"{one['num_transcripts']}/{one['num_transcripts_total']}",
             )
             for one in found
@@ -69,3 +71,14 @@ def transcript(transcript_id: TranscriptId, common: Common) -> None:
                 print(f"── {detail}")
 
         show(one, as_json=common.as_json, table=table)
+
+
+@command(app, "compare")
+def compare(before: RunId, after: RunId, common: Common, transcripts: Transcripts = False) -> None:
+    """Compare two runs of one suite by their verdicts; with --transcripts say whether they are identical."""
+    if transcripts:
+        show_identity(before, after, common)
+        return
+    with connected(common) as gateway:
+        sides = [newest_evaluation(gateway, run_id) for run_id in (before, after)]
+        show_comparison(gateway, *sides, as_json=common.as_json)
