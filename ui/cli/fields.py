@@ -1,26 +1,20 @@
-"""Options made from the fields of a message, so that each field's name, default and help stand in its contract alone."""
+"""Options made from the fields of a message: name, default and help of a field stand in its contract alone."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from enum import StrEnum
+from typing import Annotated, Any, cast
 
-import click
 import typer
 from google.protobuf.message import Message
 
 from services.chassis.wire import Field, fields_of
 from ui.cli.connection import Document
 
-_TYPES: dict[str, Any] = {
-    "int": int | None,
-    "float": float | None,
-    "bool": bool,
-    "text": str | None,
-    "enum": str | None,
-}
+_TYPES: dict[str, Any] = {"int": int | None, "float": float | None, "bool": bool, "text": str | None}
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,7 @@ class FieldOptions:
 
     def parameters(self) -> list[inspect.Parameter]:
         """Return the options as parameters of a function."""
-        return [_parameter(one, self._name(one)) for one in self._fields()]
+        return [_parameter(one, self.names.get(one.path) or _option_name(one)) for one in self._fields()]
 
     def document(self, values: dict[str, Any]) -> Document:
         """Take the values of its own parameters out of `values`, and return those that were set."""
@@ -52,7 +46,7 @@ class FieldOptions:
             inner = body
             for owner in owners:
                 inner = inner.setdefault(owner, {})
-            inner[name] = dict(_choices(one))[value] if one.kind == "enum" else value
+            inner[name] = _words(one)[value] if one.kind == "enum" else value
         return body
 
     def _fields(self) -> list[Field]:
@@ -62,33 +56,37 @@ class FieldOptions:
             if one.kind != "message" and not any(f"{one.path}.".startswith(f"{path}.") for path in self.left_out)
         ]
 
-    def _name(self, one: Field) -> str:
-        return self.names.get(one.path) or one.name.removeprefix("num_").removesuffix("_seconds").replace("_", "-")
-
 
 def _key(one: Field) -> str:
     return f"field_{one.path.replace('.', '_')}"
 
 
+def _option_name(one: Field) -> str:
+    return one.name.removeprefix("num_").removesuffix("_seconds").replace("_", "-")
+
+
 def _parameter(one: Field, name: str) -> inspect.Parameter:
-    kind: Any = list[str] | None if one.is_repeated else _TYPES[one.kind]
-    choices = click.Choice([word for word, _ in _choices(one)]) if one.kind == "enum" else None
-    option = typer.Option(f"--{name}", help=_help(one), show_default=False, click_type=choices)
+    kind: Any = list[str] | None if one.is_repeated else _TYPES.get(one.kind)
+    if one.kind == "enum":
+        # typer takes the choices of an option from an enumeration alone.
+        kind = cast("Any", StrEnum(one.name, [(word, word) for word in _words(one)])) | None
+    option = typer.Option(f"--{name}", help=_help(one), show_default=False)
     default = False if one.kind == "bool" else None
-    return inspect.Parameter(
-        _key(one), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
-    )
+    annotation = Annotated[kind, option]
+    return inspect.Parameter(_key(one), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _choices(one: Field) -> list[tuple[str, str]]:
-    """Return the words for an enum's values, which are the ends of their names, with the names."""
+def _words(one: Field) -> dict[str, str]:
+    """Return the names of an enum's values by their ends, such as "native" for "TOOL_MODE_NATIVE"."""
     prefix = f"{one.name.upper()}_"
-    return [(value.rpartition(prefix)[2].lower(), value) for value, _ in one.choices]
+    return {value.rpartition(prefix)[2].lower(): value for value, _ in one.choices}
 
 
 def _help(one: Field) -> str:
-    unit = f" In {one.unit}." if one.unit and one.unit not in one.help else ""
-    default = dict((name, word) for word, name in _choices(one)).get(one.default, one.default)
-    told = f" Default: {default:g}." if isinstance(default, float) else f" Default: {default}."
-    repeats = " Repeatable." if one.is_repeated else ""
-    return one.help + unit + repeats + (told if default else "")
+    default = next((word for word, name in _words(one).items() if name == one.default), one.default)
+    facts = {
+        f"In {one.unit}.": one.unit and one.unit not in one.help,
+        "Repeatable.": one.is_repeated,
+        f"Default: {default:g}." if isinstance(default, float) else f"Default: {default}.": default,
+    }
+    return " ".join([one.help, *(fact for fact, is_told in facts.items() if is_told)])

@@ -17,6 +17,7 @@ _NAMES = {
     "prompt_size": "size",
     "endpoint.base_url": "endpoint",
     "endpoint.model": "endpoint-model",
+    "endpoint.num_ctx": "num-ctx",
     "endpoint.tool_mode": "tools",
     "endpoint.max_concurrency": "concurrency",
 }

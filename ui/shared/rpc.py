@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
+import types
 from collections.abc import Awaitable, Callable
 from functools import cache
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from drillyard.evaluator.v1 import evaluator_service_pb2
 from drillyard.feedback.v1 import feedback_service_pb2
@@ -20,6 +21,7 @@ from google.protobuf.message_factory import GetMessageClass
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from sse_starlette import EventSourceResponse
 
+from services.chassis.wire.fields import field_of, rules_of
 from ui.shared.documents import ClientsOf, Document, Page, document, message_of
 from ui.shared.events import EVENT_STREAM, AfterSequence, EventStreams, LastEventId, start_after, streams_of
 from ui.shared.schemas import shows
@@ -75,7 +77,7 @@ class RpcRouter(APIRouter):
         rpc = _METHODS[method]
         names = re.findall(r"{(\w+)", path)
         others = [field for field in rpc.input_type.fields if field.name not in names]
-        kind = cast("type[Message]", GetMessageClass(rpc.input_type))
+        kind = GetMessageClass(rpc.input_type)
 
         options = list(inspect.signature(action, eval_str=True).parameters.values())[2:] if action else []
 
@@ -93,7 +95,13 @@ class RpcRouter(APIRouter):
         parameters = [_parameter("clients", ClientsOf), *(_parameter(name, str) for name in names)]
         parameters += _query(others) if verb == "GET" else _body(rpc.input_type, tuple(names))
         parameters += [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]
-        self._add(verb, path, _named(answer, rpc.name, parameters), sentence, responses=shows(response_of(rpc)))
+        self._add(
+            verb,
+            path,
+            _named(answer, rpc.name, parameters),
+            sentence,
+            responses=shows(GetMessageClass(rpc.output_type)),
+        )
 
     def events(self, path: str, watch: str, get: str, sentence: str) -> None:
         """Add a route that streams the events of a job; `get` tells first that there is such a job."""
@@ -123,22 +131,17 @@ class RpcRouter(APIRouter):
         self.add_api_route(path, endpoint, methods=[verb], description=sentence, **more)
 
 
-def response_of(rpc: Any) -> type[Message]:
-    """Return the message that an RPC answers with."""
-    return cast("type[Message]", GetMessageClass(rpc.output_type))
-
-
 @cache
 def body_of(kind: Descriptor, left_out: tuple[str, ...] = ()) -> type[Body]:
     """Return the body that describes a message: each field under its own name, those of its `spec` beside them."""
     fields: dict[str, Any] = {}
     for field in kind.fields:
         if field.message_type and field.name in _FLAT:
-            fields |= _body_fields(field.message_type)
+            fields |= {inner.name: _body_field(inner) for inner in field.message_type.fields}
         elif field.name not in left_out:
-            fields |= _body_fields(kind, only=field)
+            fields[field.name] = _body_field(field)
     name = kind.name.replace("Request", "") + "Body"
-    return create_model(name, __base__=Body, __doc__=f"{name} holds what is sent.", **fields)
+    return create_model(name, __base__=Body, __doc__="", **fields)
 
 
 def nested(kind: Descriptor, body: Body | None) -> Document:
@@ -146,44 +149,47 @@ def nested(kind: Descriptor, body: Body | None) -> Document:
     sent = body.model_dump(exclude_unset=True, exclude_none=True) if body else {}
     for field in kind.fields:
         if field.message_type and field.name in _FLAT:
-            own = {name: sent.pop(name) for name in list(sent) if name in field.message_type.fields_by_name}
-            sent[field.name] = own
+            names = [name for name in sent if name in field.message_type.fields_by_name]
+            sent[field.name] = {name: sent.pop(name) for name in names}
     return sent
 
 
-def _body_fields(kind: Descriptor, only: Any = None) -> dict[str, Any]:
-    listed = [only] if only else kind.fields
-    return {
-        field.name: (_body_type(field), Field(default=_default(field), description=help_of(field))) for field in listed
-    }
-
-
-def _body_type(field: Any) -> Any:
-    single: Any = body_of(field.message_type) if field.message_type else _TYPES.get(field.cpp_type, int)
-    if field.message_type and field.message_type.GetOptions().map_entry:
-        return dict[str, _TYPES.get(field.message_type.fields_by_name["value"].cpp_type, int)]
+def _body_field(field: Any) -> tuple[Any, Any]:
+    kind: Any = body_of(field.message_type) if field.message_type else _TYPES.get(field.cpp_type, int)
+    default: Any = None if field.message_type or field.enum_type else field.default_value
     if field.is_repeated:
-        return list[single]
-    return single | None if field.message_type else single
+        kind, default = types.GenericAlias(list, kind), []
+    elif default is None:
+        kind = kind | None
+    return kind, Field(default=default, description=field_of(field).help, json_schema_extra=_bounds(field))
 
 
-def _default(field: Any) -> Any:
-    return [] if field.is_repeated else None if field.message_type or field.enum_type else field.default_value
-
-
-def help_of(field: Any) -> str:
-    """Return the sentence that the contract says of a field."""
-    return ""
+def _bounds(field: Any) -> dict[str, Any]:
+    """Return what the reference tells of a field besides its type; an unset field means the default."""
+    contract = field_of(field)
+    facts = {
+        "minimum": contract.minimum,
+        "maximum": contract.maximum,
+        "unit": contract.unit,
+        "default": contract.default if contract.default != () else None,
+        "enum": [name for name, _ in contract.choices],
+    }
+    return {name: fact for name, fact in facts.items() if fact not in (None, "", [])}
 
 
 def _query(fields: list[Any]) -> list[inspect.Parameter]:
-    names = {field.name for field in fields}
-    page = [_parameter("page", Page)] if "page_size" in names else []
-    for field in fields:
-        if field.name not in ("page_size", "page_token"):
-            annotation = Annotated[_TYPES.get(field.cpp_type, int), Query(description=help_of(field))]
-            page.append(_parameter(field.name, annotation, field.default_value))
-    return page
+    page = [_parameter("page", Page)] if any(field.name == "page_size" for field in fields) else []
+    return page + [_query_parameter(field) for field in fields if field.name not in ("page_size", "page_token")]
+
+
+def _query_parameter(field: Any) -> inspect.Parameter:
+    kind: Any = _TYPES.get(field.cpp_type, int)
+    is_required = rules_of(field).required
+    return _parameter(
+        field.name,
+        Annotated[kind, Query(description=field_of(field).help)],
+        inspect.Parameter.empty if is_required else field.default_value,
+    )
 
 
 def _body(kind: Descriptor, names: tuple[str, ...]) -> list[inspect.Parameter]:

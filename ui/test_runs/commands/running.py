@@ -28,6 +28,7 @@ _NAMES = {
     "repeat_of_test_run_id": "repeat-of",
     "endpoint.base_url": "endpoint",
     "endpoint.model": "endpoint-model",
+    "endpoint.num_ctx": "num-ctx",
     "endpoint.tool_mode": "tools",
     "endpoint.max_concurrency": "concurrency",
 }
