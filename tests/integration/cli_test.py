@@ -146,17 +146,17 @@ def test_a_reading_command_prints_a_table_and_the_same_as_json(url: str, argumen
 def test_a_suite_is_exported_to_a_file_or_into_a_folder(url: str, tmp_path: Path) -> None:
     cases = rows.make_world().cases
     for out in (tmp_path, tmp_path / "mine.jsonl"):
-        said = _run(url, "suites", "export", rows.SUITE, "--out", str(out))
+        said = _run(url, "test-suites", "export", rows.SUITE, "--out", str(out))
         assert said.exit_code == 0, said.stderr
     for name in ("roo_xml-core-1.jsonl", "mine.jsonl"):
         assert (tmp_path / name).read_text().splitlines() == [case.document for case in cases]
-    assert _run(url, "suites", "export", rows.SUITE, "--out", "/no/such/folder/x").exit_code == 2
+    assert _run(url, "test-suites", "export", rows.SUITE, "--out", "/no/such/folder/x").exit_code == 2
 
 
 def test_wrong_lines_of_a_suite_are_printed_with_their_numbers(url: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.jsonl"
     file.write_text("{}\n{\n")
-    said = _run(url, "suites", "validate", str(file), "--profile", "roo_xml")
+    said = _run(url, "test-suites", "validate", str(file), "--profile", "roo_xml")
     assert said.exit_code == 1
     assert said.stdout.splitlines() == [f"{file}:2: is not JSON", "1 case, 1 wrong line."]
 
@@ -166,13 +166,13 @@ def test_a_suite_is_imported_with_its_origin(url: str, tmp_path: Path) -> None:
     file.write_text('{"id": "simple_0"}\nnonsense\n')
     answers.write_text('{"id": "simple_0", "ground_truth": [{"f": {}}]}\n')
     arguments = ("--id", "openai_tools/bfcl", "--format", "bfcl", "--answers", str(answers), "--licence", "Apache-2.0")
-    said = _run(url, "suites", "import", str(file), *arguments, "--json")
+    said = _run(url, "test-suites", "import", str(file), *arguments, "--json")
     made = json.loads(said.stdout)
     assert made["provenance"]["licence"] == "Apache-2.0"
     kept = Path(made["artifact"]["uri"].removeprefix("file://")).read_text().splitlines()
     assert json.loads(kept[0]) == {"id": "simple_0", "ground_truth": [{"f": {}}]}
     assert kept[1] == "nonsense"
-    refused = _run(url, "suites", "import", str(file), "--id", "text/x", "--format", "fax")
+    refused = _run(url, "test-suites", "import", str(file), "--id", "text/x", "--format", "fax")
     assert (refused.exit_code, "Use one of jsonl" in refused.stderr) == (2, True)
 
 
@@ -199,12 +199,12 @@ def test_an_unknown_id_is_one_sentence_and_status_1(url: str, arguments: tuple[s
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (("loops", "start", rows.BASE, "--minutes", "-3"), "max_minutes"),
+        (("loops", "start", rows.BASE, "--minutes", "-3"), "--minutes"),
         (("loops", "start", rows.BASE, "--goal", "conforming_rate"), "conforming_rate=0.8"),
         (("loops", "start", rows.BASE, "--rounds", "many"), "--rounds"),
-        (("training-jobs", "start", rows.BASE, f"{rows.LOOP}@1", "--learning-rate", "-1"), "learning_rate"),
+        (("training-jobs", "start", rows.BASE, f"{rows.LOOP}@1", "--learning-rate", "-1"), "--learning-rate"),
         (("test-runs", "start", rows.BASE, "--repeats", "-1"), "--repeats"),
-        (("test-runs", "start", rows.BASE, "--repeats", str(2**40)), "num_repeats"),
+        (("test-runs", "start", rows.BASE, "--repeats", str(2**40)), "--repeats"),
         (("test-runs", "start"), "--endpoint-model"),
         (("test-runs", "start", rows.BASE, "--tools", "magic", "--endpoint", "http://127.0.0.1:9/v1"), "--tools"),
         (("test-runs", "start", rows.BASE, "--num-ctx", "9"), "--endpoint URL"),
@@ -227,7 +227,7 @@ def test_a_wrong_option_is_named_and_gives_status_2(url: str, arguments: tuple[s
 def test_a_suite_is_added_from_a_file(url: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.jsonl"
     file.write_text('{"case_id": "x"}\n')
-    made = _run(url, "suites", "add", str(file), "--id", "roo_xml/mine", "--json")
+    made = _run(url, "test-suites", "add", str(file), "--id", "roo_xml/mine", "--json")
     assert json.loads(made.stdout)["test_suite_version_id"] == "roo_xml/mine@1"
 
 
@@ -239,25 +239,25 @@ def test_an_import_takes_a_relative_path_and_names_the_model_after_it(url: str, 
 
 
 def test_watching_with_json_prints_one_event_a_line(url: str) -> None:
-    watched = _run(url, "train", "watch", rows.DONE_JOB, "--json")
+    watched = _run(url, "training-jobs", "watch", rows.DONE_JOB, "--json")
     events: list[dict[str, Any]] = [json.loads(line) for line in watched.stdout.splitlines()]
     assert [one["sequence"] for one in events] == ["1", "2", "3"]
     assert events[-1]["payload"] == {"state": "JOB_STATE_SUCCEEDED"}
 
 
 def test_following_ends_when_the_work_has_ended(url: str) -> None:
-    followed = _run(url, "loop", "watch", rows.LOOP)
+    followed = _run(url, "loops", "watch", rows.LOOP)
     assert followed.exit_code == 0
     assert "✓ Train" in followed.stdout
     assert "Report: drillyard report" in followed.stdout
 
 
 def test_a_cancelled_run_says_so(url: str) -> None:
-    run_id = json.loads(_run(url, "test", "start", rows.BASE, "--no-follow", "--json").stdout)["test_run"][
+    run_id = json.loads(_run(url, "test-runs", "start", rows.BASE, "--no-follow", "--json").stdout)["test_run"][
         "test_run_id"
     ]
-    assert json.loads(_run(url, "test", "cancel", run_id, "--json").stdout)["job"]["state"] == "JOB_STATE_CANCELLED"
-    assert _run(url, "test", "show", run_id).exit_code == 1
+    assert json.loads(_run(url, "test-runs", "cancel", run_id, "--json").stdout)["job"]["state"] == "JOB_STATE_CANCELLED"
+    assert _run(url, "test-runs", "show", run_id).exit_code == 1
 
 
 def test_a_report_is_written_where_it_was_asked_for(url: str, tmp_path: Path) -> None:

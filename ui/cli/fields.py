@@ -70,7 +70,9 @@ def _parameter(one: Field, name: str) -> inspect.Parameter:
     if one.kind == "enum":
         # typer takes the choices of an option from an enumeration alone.
         kind = cast("Any", StrEnum(one.name, [(word, word) for word in _words(one)])) | None
-    option = typer.Option(f"--{name}", help=_help(one), show_default=False)
+    # An unset field means the default, so nought cannot be sent where it is out of bounds.
+    bounds = {"min": one.minimum, "max": one.maximum} if one.kind in ("int", "float") else {}
+    option: Any = typer.Option(f"--{name}", help=_help(one), show_default=False, **cast("Any", bounds))
     default = False if one.kind == "bool" else None
     annotation = Annotated[kind, option]
     return inspect.Parameter(_key(one), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

@@ -13,7 +13,7 @@ from drillyard.test_runner.v1.transcript_pb2 import GenerateResponse, Message
 from services.chassis.errors import FailedPrecondition, InvalidArgument, ServiceError
 from ui.models.actions import read_models, read_suites
 from ui.playground.actions import CaseAtWork, Conversation, answer, judge_case, open_case, render_prompt, was_cut
-from ui.playground.form import CASE, MESSAGES, TryForm, try_form
+from ui.playground.form import CASE, MESSAGES, PlaygroundForm, playground_form
 from ui.playground.views import generation_view
 from ui.shared import parts
 from ui.shared.desk import Desk, html_or_notice, notice
@@ -36,7 +36,7 @@ def build(desk: Desk) -> None:
     so_far = gr.State(())
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300), gr.Column(elem_classes="dy-form"):
-            form = try_form()
+            form = playground_form()
             ask = gr.Button("Answer", variant="primary", elem_id="playground-ask")
             preview = gr.Button("Show the prompt", elem_id="playground-preview")
             with gr.Row():
@@ -67,7 +67,7 @@ class _Piece:
 
 
 class _Page:
-    def __init__(self, desk: Desk, form: TryForm, so_far: gr.State) -> None:
+    def __init__(self, desk: Desk, form: PlaygroundForm, so_far: gr.State) -> None:
         self._desk = desk
         self._form = form
         self._so_far = so_far
@@ -119,10 +119,10 @@ class _Page:
             yield [gr.skip(), gr.skip(), gr.skip(), notice(error, "playground"), ""]
 
     async def _pieces(self, given: _Given, asked: Conversation) -> AsyncIterator[_Piece]:
-        sampling, seed = self._form.choosing(given)
+        spec = self._form.spec(given)
         begin = updated = time.monotonic()
         subject = self._form.subject(given)
-        async for text, piece in answer(self._desk.clients, subject, asked, sampling=sampling, seed=seed):
+        async for text, piece in answer(self._desk.clients, subject, asked, sampling=spec.sampling, seed=spec.seed):
             now = time.monotonic()
             is_due = now - updated >= _UPDATE_SECONDS
             updated = now if is_due else updated

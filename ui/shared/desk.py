@@ -86,9 +86,10 @@ def notice(error: ServiceError, form: str = "") -> str:
     field = error.fields.get("field", "")
     blames = field_id(form, field) if form else ""
     problem = error.problem
-    if blames and problem.startswith(field):
+    sentence = problem.removeprefix("The field ")
+    if blames and sentence.startswith(field):
         # The wire's name of the field says less to a person than the label beside which the sentence stands.
-        problem = f"{field.rpartition('.')[2].replace('_', ' ').capitalize()}{problem.removeprefix(field)}"
+        problem = f"{field.rpartition('.')[2].replace('_', ' ').capitalize()}{sentence.removeprefix(field)}"
     return render("shared/notice", tone="bad", problem=problem, next_step=error.next_step, blames=blames)
 
 

@@ -114,8 +114,3 @@ def changed(shown: dict[str, int], **areas: str) -> list[Any]:
         updates.append(gr.skip() if shown.get(name) == hash(html) else html)
         shown[name] = hash(html)
     return updates
-
-
-def whole(value: float | None, default: int = 0) -> int:
-    """Return a number field's value as an integer; an emptied field gives the default."""
-    return default if value is None else int(value)

@@ -8,7 +8,6 @@ import gradio as gr
 from drillyard.trainer.v1.training_job_pb2 import (
     CancelTrainingJobRequest,
     CreateTrainingJobRequest,
-    LoraConfig,
     TrainingJobSpec,
 )
 
@@ -17,6 +16,7 @@ from ui.models.actions import read_datasets, read_models
 from ui.shared import parts
 from ui.shared.desk import Desk, html_or_notice, notice, said
 from ui.shared.environment import render
+from ui.shared.fields import FieldForm, Values
 from ui.training_jobs.actions import read_training_job, recent_training_jobs
 from ui.training_jobs.views import TrainingJobView
 
@@ -24,11 +24,10 @@ from ui.training_jobs.views import TrainingJobView
 def build(desk: Desk) -> None:
     """Build the page."""
     parts.frame("Training jobs", "Fine-tune a model on a dataset that a loop has built from what the model gets wrong.")
-    page = _Page(desk)
     chosen, shown = gr.State(""), gr.State({})
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            model, dataset, *numbers, start = _form()
+            model, dataset, fields, start = _form()
             jobs = parts.area("training-jobs")
         with gr.Column(scale=9, min_width=520):
             message = parts.area("train-message")
@@ -36,38 +35,36 @@ def build(desk: Desk) -> None:
                 "Cancel this job", visible=False, elem_id="train-cancel", elem_classes="dy-cancel", size="sm"
             )
             job = parts.area("training-job", waits=True)
+    page = _Page(desk, model, dataset, fields)
     areas = [jobs, job, cancel, shown]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     loaded = parts.root().load(page.open, None, [model, dataset, chosen], **quiet)
     loaded.then(page.refresh, [chosen, shown], areas, **quiet)
     gr.Timer(parts.TICK_SECONDS).tick(page.refresh, [chosen, shown], areas, **quiet)
-    started = start.click(page.start, [model, dataset, *numbers], [chosen, message], **quiet)
+    started = start.click(page.start, {model, dataset, *fields.components.values()}, [chosen, message], **quiet)
     started.then(page.refresh, [chosen, shown], areas, **quiet)
     jobs.select(parts.picked, None, [chosen], **quiet).then(page.refresh, [chosen, shown], areas, **quiet)
     cancel.click(page.cancel, [chosen], [message], **quiet)
 
 
-def _form() -> list[Any]:
+def _form() -> tuple[gr.Dropdown, gr.Dropdown, FieldForm, gr.Button]:
+    fields = FieldForm("train", TrainingJobSpec)
     with gr.Column(elem_classes="dy-form"):
         model = gr.Dropdown([], label="Model", elem_id="train-model")
         dataset = gr.Dropdown([], label="Dataset", elem_id="train-dataset")
-        with gr.Row():
-            epochs = gr.Number(1, label="Epochs", precision=0, min_width=90, elem_id="train-epochs")
-            batch = gr.Number(8, label="Batch size", precision=0, min_width=90, elem_id="train-batch-size")
-        with gr.Row():
-            rate = gr.Number(1e-3, label="Learning rate", min_width=90, elem_id="train-learning-rate", step=1e-4)
-            seed = gr.Number(0, label="Seed", precision=0, min_width=90, elem_id="train-seed")
+        fields.add("num_epochs", "batch_size", "learning_rate", "seed")
         with gr.Accordion("LoRA and workers", open=False, elem_id="train-more"):
-            rank = gr.Number(16, label="Rank", precision=0, elem_id="train-rank")
-            alpha = gr.Number(32, label="Alpha", precision=0, elem_id="train-alpha")
-            workers = gr.Number(1, label="Ray Train workers", precision=0, elem_id="train-workers")
+            fields.add("lora.r", "lora.lora_alpha", "num_workers", "max_tokens_per_pack")
         start = gr.Button("Start training", variant="primary", elem_id="train-start")
-    return [model, dataset, epochs, batch, rate, seed, rank, alpha, workers, start]
+    return model, dataset, fields, start
 
 
 class _Page:
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, model: gr.Dropdown, dataset: gr.Dropdown, fields: FieldForm) -> None:
         self._desk = desk
+        self._model = model
+        self._dataset = dataset
+        self._fields = fields
 
     async def open(self, request: gr.Request) -> list[Any]:
         try:
@@ -81,14 +78,25 @@ class _Page:
             parts.asked(request, "job"),
         ]
 
-    async def start(self, model: str | None, dataset: str | None, *numbers: float | None) -> list[Any]:
+    async def start(self, values: Values) -> list[Any]:
         try:
-            request = CreateTrainingJobRequest(spec=_spec(model, dataset, *numbers))
+            request = CreateTrainingJobRequest(spec=self._spec(values))
             begun = (await self._desk.clients.trainer.CreateTrainingJob(request)).training_job
         except ServiceError as error:
-            return [gr.skip(), notice(error)]
+            return [gr.skip(), notice(error, "train")]
         self._desk.forget()
         return [begun.training_job_id, said("The training has begun.")]
+
+    def _spec(self, values: Values) -> TrainingJobSpec:
+        model, dataset = values[self._model], values[self._dataset]
+        if not model or not dataset:
+            field = "dataset" if model else "model"
+            raise InvalidArgument(
+                "A model and a dataset are needed.", "Choose both; a loop builds datasets.", field=field
+            )
+        spec = TrainingJobSpec(model_version_id=model, dataset_version_id=dataset)
+        self._fields.fill(spec, values, "spec.")
+        return spec
 
     async def cancel(self, chosen: str) -> str:
         try:
@@ -114,19 +122,3 @@ class _Page:
 
 def _is_live(one: TrainingJobView | None) -> bool:
     return bool(one and not one.job.is_final)
-
-
-def _spec(model: str | None, dataset: str | None, *numbers: float | None) -> TrainingJobSpec:
-    if not model or not dataset:
-        raise InvalidArgument("A model and a dataset are needed.", "Choose both; a loop builds datasets.")
-    epochs, batch, rate, seed, rank, alpha, workers = numbers
-    return TrainingJobSpec(
-        model_version_id=model,
-        dataset_version_id=dataset,
-        num_epochs=parts.whole(epochs),
-        batch_size=parts.whole(batch),
-        learning_rate=rate or 0.0,
-        seed=parts.whole(seed),
-        lora=LoraConfig(r=parts.whole(rank), lora_alpha=parts.whole(alpha)),
-        num_workers=parts.whole(workers),
-    )
