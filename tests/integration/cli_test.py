@@ -256,7 +256,8 @@ def test_a_cancelled_run_says_so(url: str) -> None:
     run_id = json.loads(_run(url, "test-runs", "start", rows.BASE, "--no-follow", "--json").stdout)["test_run"][
         "test_run_id"
     ]
-    assert json.loads(_run(url, "test-runs", "cancel", run_id, "--json").stdout)["job"]["state"] == "JOB_STATE_CANCELLED"
+    cancelled = json.loads(_run(url, "test-runs", "cancel", run_id, "--json").stdout)
+    assert cancelled["job"]["state"] == "JOB_STATE_CANCELLED"
     assert _run(url, "test-runs", "show", run_id).exit_code == 1
 
 

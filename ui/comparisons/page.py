@@ -12,8 +12,8 @@ from ui.comparisons.actions import cause_matrix, check_parity, compare_test_runs
 from ui.comparisons.views import run_label, why_incomparable
 from ui.evaluations.views import CAUSE_SENTENCES, sorted_causes
 from ui.shared import parts
+from ui.shared.cache import ServiceCache, html_or_notice
 from ui.shared.charts import tool_rows
-from ui.shared.desk import Desk, html_or_notice
 from ui.shared.environment import render
 from ui.test_runs.actions import recent_test_runs
 from ui.test_runs.views import TestRunView
@@ -22,12 +22,12 @@ PROGRESS, PARITY = "What was gained and lost", "Whether two forms answer the sam
 NUM_OFFERED = 60
 
 
-def build(desk: Desk) -> None:
+def build(cache: ServiceCache) -> None:
     """Build the page."""
     parts.frame(
         "Comparisons", "Set two runs of one suite side by side: before and after training, or two forms of a model."
     )
-    page = _Page(desk)
+    page = _Page(cache)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
             with gr.Column(elem_classes="dy-form"):
@@ -52,8 +52,8 @@ def build(desk: Desk) -> None:
 
 
 class _Page:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, cache: ServiceCache) -> None:
+        self._cache = cache
 
     async def open(self, request: gr.Request) -> list[Any]:
         question = PARITY if parts.asked(request, "form") == "parity" else PROGRESS
@@ -93,8 +93,8 @@ class _Page:
 
     async def _change(self, before: str, after: str) -> str:
         _check_chosen(before, after)
-        change = await compare_test_runs(self._desk.clients, before, after)
-        matrix = await cause_matrix(self._desk.clients, *change.evaluation_ids)
+        change = await compare_test_runs(self._cache.clients, before, after)
+        matrix = await cause_matrix(self._cache.clients, *change.evaluation_ids)
         return render(
             "comparisons/change",
             change=change,
@@ -108,12 +108,12 @@ class _Page:
 
     async def _parity(self, before: str, after: str) -> str:
         _check_chosen(before, after)
-        parity = await check_parity(self._desk.clients, before, after)
+        parity = await check_parity(self._cache.clients, before, after)
         return render("comparisons/parity", parity=parity, runs=(before, after))
 
     async def _runs(self) -> list[TestRunView]:
         try:
-            return await self._desk.read(recent_test_runs, NUM_OFFERED)
+            return await self._cache.read(recent_test_runs, NUM_OFFERED)
         except ServiceError:
             return []
 

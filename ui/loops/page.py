@@ -15,15 +15,15 @@ from ui.loops.actions import loop_progress, recent_loops
 from ui.loops.views import LoopProgress
 from ui.models.actions import read_models, read_suites
 from ui.shared import parts
+from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.charts import tool_rows
-from ui.shared.desk import Desk, html_or_notice, notice, said
 from ui.shared.environment import render
 from ui.shared.fields import FieldForm, Values
 from ui.training_jobs.actions import read_training_job
 from ui.training_jobs.views import CurveView
 
 
-def build(desk: Desk) -> None:
+def build(cache: ServiceCache) -> None:
     """Build the page."""
     parts.frame("Loops", "Test, train on what fails, test again with the same suite, until the goals are met.")
     chosen, shown = gr.State(""), gr.State({})
@@ -38,7 +38,7 @@ def build(desk: Desk) -> None:
             )
             loop = parts.area("loop", waits=True)
             change = parts.area("loop-change")
-    page = _Page(desk, form)
+    page = _Page(cache, form)
     areas = [listed, loop, change, cancel, shown]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     loaded = parts.root().load(page.open, None, [form.model, form.suite, chosen], **quiet)
@@ -90,16 +90,16 @@ def _form() -> _Form:
 
 
 class _Page:
-    def __init__(self, desk: Desk, form: _Form) -> None:
-        self._desk = desk
+    def __init__(self, cache: ServiceCache, form: _Form) -> None:
+        self._cache = cache
         self._form = form
 
     async def open(self, request: gr.Request) -> list[Any]:
         newest = ""
         try:
-            versions = [one.model_version_id for one in await self._desk.read(read_models)]
-            suites = [one.test_suite_version_id for one in await self._desk.read(read_suites)]
-            newest = next((one.loop_id for one in await self._desk.read(recent_loops)), "")
+            versions = [one.model_version_id for one in await self._cache.read(read_models)]
+            suites = [one.test_suite_version_id for one in await self._cache.read(read_suites)]
+            newest = next((one.loop_id for one in await self._cache.read(recent_loops)), "")
         except ServiceError:
             versions, suites = [], []
         return [
@@ -111,24 +111,24 @@ class _Page:
     async def start(self, values: Values) -> list[Any]:
         try:
             request = CreateLoopRequest(spec=self._form.spec(values))
-            begun = (await self._desk.clients.feedback.CreateLoop(request)).loop
+            begun = (await self._cache.clients.feedback.CreateLoop(request)).loop
         except ServiceError as error:
             return [gr.skip(), notice(error, "loop")]
-        self._desk.forget()
-        return [begun.loop_id, said("The loop has begun.")]
+        self._cache.forget()
+        return [begun.loop_id, done_notice("The loop has begun.")]
 
     async def cancel(self, chosen: str) -> str:
         try:
-            await self._desk.clients.feedback.CancelLoop(CancelLoopRequest(loop_id=chosen))
+            await self._cache.clients.feedback.CancelLoop(CancelLoopRequest(loop_id=chosen))
         except ServiceError as error:
             return notice(error)
-        self._desk.forget()
-        return said("The loop is being cancelled; what is registered is kept.", tone="warn")
+        self._cache.forget()
+        return done_notice("The loop is being cancelled; what is registered is kept.", tone="warn")
 
     async def refresh(self, chosen: str, shown: dict[str, int]) -> list[Any]:
         listed = await html_or_notice(self._loops(chosen))
         try:
-            one = await self._desk.read(loop_progress, chosen) if chosen else None
+            one = await self._cache.read(loop_progress, chosen) if chosen else None
             html, change = render("loops/loop", one=one, curves=await self._curves(one)), await self._change(one)
         except ServiceError as error:
             one, html, change = None, notice(error), ""
@@ -136,7 +136,7 @@ class _Page:
         return [*parts.changed(shown, loops=listed, loop=html, change=change), gr.Button(visible=is_live), shown]
 
     async def _loops(self, chosen: str) -> str:
-        return render("loops/loops", loops=await self._desk.read(recent_loops), picked=chosen)
+        return render("loops/loops", loops=await self._cache.read(recent_loops), picked=chosen)
 
     async def _curves(self, one: LoopProgress | None) -> tuple[CurveView, ...]:
         training = (
@@ -144,13 +144,13 @@ class _Page:
         )
         if training is None or not training.resource_id:
             return ()
-        return (await self._desk.read(read_training_job, training.resource_id)).curves
+        return (await self._cache.read(read_training_job, training.resource_id)).curves
 
     async def _change(self, one: LoopProgress | None) -> str:
         done = [step for step in one.steps if step.step == "evaluate" and step.state == "done"] if one else []
         if len(done) < 2:
             return ""
-        change = await self._desk.read(compare_evaluations, done[0].resource_id, done[-1].resource_id)
+        change = await self._cache.read(compare_evaluations, done[0].resource_id, done[-1].resource_id)
         return render(
             "comparisons/change",
             change=change,

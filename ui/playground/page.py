@@ -16,7 +16,7 @@ from ui.playground.actions import CaseAtWork, Conversation, answer, judge_case, 
 from ui.playground.form import CASE, MESSAGES, PlaygroundForm, playground_form
 from ui.playground.views import generation_view
 from ui.shared import parts
-from ui.shared.desk import Desk, html_or_notice, notice
+from ui.shared.cache import ServiceCache, html_or_notice, notice
 from ui.shared.environment import render
 from ui.shared.fields import text_of
 from ui.test_runs.transcripts import message_views
@@ -30,7 +30,7 @@ SoFar: TypeAlias = tuple[tuple[str, str], ...]
 _Given: TypeAlias = dict[Any, Any]
 
 
-def build(desk: Desk) -> None:
+def build(cache: ServiceCache) -> None:
     """Build the page."""
     parts.frame("Playground", "Ask a model: see exactly what it reads, and what the client makes of its answer.")
     so_far = gr.State(())
@@ -44,7 +44,7 @@ def build(desk: Desk) -> None:
                 anew = gr.Button("Start over", elem_id="playground-anew", min_width=110)
         with gr.Column(scale=9, min_width=520):
             talk, answer, judgement, prompt = (parts.area(name) for name in ("talk", "answer", "judgement", "prompt"))
-    page = _Page(desk, form, so_far)
+    page = _Page(cache, form, so_far)
     given, outputs = form.components() | {so_far}, [so_far, form.message, talk, answer, judgement]
     parts.root().load(page.open, None, [form.model, form.suite, form.case, form.source, talk], **_QUIET)
     form.suite.change(page.cases, [form.suite, form.case], [form.case], **_QUIET)
@@ -67,15 +67,15 @@ class _Piece:
 
 
 class _Page:
-    def __init__(self, desk: Desk, form: PlaygroundForm, so_far: gr.State) -> None:
-        self._desk = desk
+    def __init__(self, cache: ServiceCache, form: PlaygroundForm, so_far: gr.State) -> None:
+        self._cache = cache
         self._form = form
         self._so_far = so_far
 
     async def open(self, request: gr.Request) -> list[Any]:
         try:
-            versions = [one.model_version_id for one in await self._desk.read(read_models)]
-            suites = [one.test_suite_version_id for one in await self._desk.read(read_suites)]
+            versions = [one.model_version_id for one in await self._cache.read(read_models)]
+            suites = [one.test_suite_version_id for one in await self._cache.read(read_suites)]
         except ServiceError as error:
             return [*[gr.skip()] * 4, notice(error)]
         case_id = parts.asked(request, "case")
@@ -90,7 +90,7 @@ class _Page:
 
     async def cases(self, suite: str | None, chosen: str | None) -> Any:
         try:
-            found = (await self._desk.read(read_suite, suite)).cases if suite else ()
+            found = (await self._cache.read(read_suite, suite)).cases if suite else ()
         except ServiceError:
             found = ()
         return parts.choices([one.case_id for one in found], chosen or "")
@@ -122,7 +122,7 @@ class _Page:
         spec = self._form.spec(given)
         begin = updated = time.monotonic()
         subject = self._form.subject(given)
-        async for text, piece in answer(self._desk.clients, subject, asked, sampling=spec.sampling, seed=spec.seed):
+        async for text, piece in answer(self._cache.clients, subject, asked, sampling=spec.sampling, seed=spec.seed):
             now = time.monotonic()
             is_due = now - updated >= _UPDATE_SECONDS
             updated = now if is_due else updated
@@ -134,7 +134,7 @@ class _Page:
             if not given[form.suite] or not given[form.case]:
                 raise InvalidArgument("No case is chosen.", "Choose a suite and one of its cases.", field="case")
             size = given[form.prompt_size]
-            case = await open_case(self._desk.clients, given[form.suite], given[form.case], size)
+            case = await open_case(self._cache.clients, given[form.suite], given[form.case], size)
             case = replace(case, answers=tuple(text for _, text in so_far))
             return case, case.conversation()
         system = [("system", given[form.system])] if text_of(given, form.system) else []
@@ -152,7 +152,7 @@ class _Page:
                 field="answered_by",
             )
         _, asked = await self._asked(given)
-        shown = await render_prompt(self._desk.clients, subject.model_version_id, asked)
+        shown = await render_prompt(self._cache.clients, subject.model_version_id, asked)
         return render("playground/prompt", prompt=shown)
 
     def _said(self, given: _Given, text: str) -> SoFar:
@@ -163,7 +163,7 @@ class _Page:
         if case is None:
             return ""
         case = replace(case, answers=(*case.answers, piece.text))
-        view = await judge_case(self._desk.clients, case, is_cut=was_cut(piece.last))
+        view = await judge_case(self._cache.clients, case, is_cut=was_cut(piece.last))
         after = case.conversation()
         replies = after.messages[_last_answer(after) + 1 :]
         return render("playground/judgement", view=view, stop=after.stop, replies=message_views(replies))

@@ -86,7 +86,10 @@ def text_of(values: Values, component: Any) -> str:
 
 def _component(form: str, field: Field, **more: Any) -> Any:
     path = field.path.removeprefix("sampling.").replace(".", "-").replace("_", "-")
-    common: dict[str, Any] = {"label": field.label, "info": field.help, "elem_id": f"{form}-{path}", **more}
+    # What the label says already is not said again.
+    label = field.label.lower()
+    info = None if field.help.rstrip(".").lower() == label else field.help
+    common: dict[str, Any] = {"label": field.label, "info": info, "elem_id": f"{form}-{path}", **more}
     if field.kind == "bool":
         return gr.Checkbox(field.default, **common)
     if field.kind == "enum":
@@ -97,7 +100,7 @@ def _component(form: str, field: Field, **more: Any) -> Any:
         example = _EXAMPLES.get(field.path)
         lines = 2 if field.is_repeated or field.path.endswith("extra_body") else 1
         return gr.Textbox(field.default or "", placeholder=example, lines=lines, max_length=20_000, **common)
-    if field.unit:
+    if field.unit and field.unit not in label:
         common["label"] = f"{field.label}, in {field.unit}"
     return gr.Number(field.default, precision=0 if field.kind == "int" else None, min_width=110, **common)
 

@@ -14,14 +14,14 @@ from drillyard.trainer.v1.training_job_pb2 import (
 from services.chassis.errors import InvalidArgument, ServiceError
 from ui.models.actions import read_datasets, read_models
 from ui.shared import parts
-from ui.shared.desk import Desk, html_or_notice, notice, said
+from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.environment import render
 from ui.shared.fields import FieldForm, Values
 from ui.training_jobs.actions import read_training_job, recent_training_jobs
 from ui.training_jobs.views import TrainingJobView
 
 
-def build(desk: Desk) -> None:
+def build(cache: ServiceCache) -> None:
     """Build the page."""
     parts.frame("Training jobs", "Fine-tune a model on a dataset that a loop has built from what the model gets wrong.")
     chosen, shown = gr.State(""), gr.State({})
@@ -35,7 +35,7 @@ def build(desk: Desk) -> None:
                 "Cancel this job", visible=False, elem_id="train-cancel", elem_classes="dy-cancel", size="sm"
             )
             job = parts.area("training-job", waits=True)
-    page = _Page(desk, model, dataset, fields)
+    page = _Page(cache, model, dataset, fields)
     areas = [jobs, job, cancel, shown]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     loaded = parts.root().load(page.open, None, [model, dataset, chosen], **quiet)
@@ -60,16 +60,16 @@ def _form() -> tuple[gr.Dropdown, gr.Dropdown, FieldForm, gr.Button]:
 
 
 class _Page:
-    def __init__(self, desk: Desk, model: gr.Dropdown, dataset: gr.Dropdown, fields: FieldForm) -> None:
-        self._desk = desk
+    def __init__(self, cache: ServiceCache, model: gr.Dropdown, dataset: gr.Dropdown, fields: FieldForm) -> None:
+        self._cache = cache
         self._model = model
         self._dataset = dataset
         self._fields = fields
 
     async def open(self, request: gr.Request) -> list[Any]:
         try:
-            versions = [one.model_version_id for one in await self._desk.read(read_models)]
-            datasets = [one.dataset_version_id for one in await self._desk.read(read_datasets)]
+            versions = [one.model_version_id for one in await self._cache.read(read_models)]
+            datasets = [one.dataset_version_id for one in await self._cache.read(read_datasets)]
         except ServiceError:
             versions, datasets = [], []
         return [
@@ -81,11 +81,11 @@ class _Page:
     async def start(self, values: Values) -> list[Any]:
         try:
             request = CreateTrainingJobRequest(spec=self._spec(values))
-            begun = (await self._desk.clients.trainer.CreateTrainingJob(request)).training_job
+            begun = (await self._cache.clients.trainer.CreateTrainingJob(request)).training_job
         except ServiceError as error:
             return [gr.skip(), notice(error, "train")]
-        self._desk.forget()
-        return [begun.training_job_id, said("The training has begun.")]
+        self._cache.forget()
+        return [begun.training_job_id, done_notice("The training has begun.")]
 
     def _spec(self, values: Values) -> TrainingJobSpec:
         model, dataset = values[self._model], values[self._dataset]
@@ -100,23 +100,23 @@ class _Page:
 
     async def cancel(self, chosen: str) -> str:
         try:
-            await self._desk.clients.trainer.CancelTrainingJob(CancelTrainingJobRequest(training_job_id=chosen))
+            await self._cache.clients.trainer.CancelTrainingJob(CancelTrainingJobRequest(training_job_id=chosen))
         except ServiceError as error:
             return notice(error)
-        self._desk.forget()
-        return said("The job is being cancelled; its checkpoints are kept.", tone="warn")
+        self._cache.forget()
+        return done_notice("The job is being cancelled; its checkpoints are kept.", tone="warn")
 
     async def refresh(self, chosen: str, shown: dict[str, int]) -> list[Any]:
         jobs = await html_or_notice(self._jobs(chosen))
         try:
-            one = await self._desk.read(read_training_job, chosen) if chosen else None
+            one = await self._cache.read(read_training_job, chosen) if chosen else None
             html = render("training_jobs/training_job", one=one)
         except ServiceError as error:
             one, html = None, notice(error)
         return [*parts.changed(shown, jobs=jobs, job=html), gr.Button(visible=_is_live(one)), shown]
 
     async def _jobs(self, chosen: str) -> str:
-        jobs = await self._desk.read(recent_training_jobs)
+        jobs = await self._cache.read(recent_training_jobs)
         return render("training_jobs/training_jobs", jobs=jobs, picked=chosen)
 
 

@@ -138,8 +138,8 @@ def test_what_a_template_writes_is_shown_as_text() -> None:
 
 async def test_the_page_shows_a_diagnosis_and_asks_for_a_model_when_there_is_none() -> None:
     runner = FakeTestRunner()
-    desk: Any = SimpleNamespace(clients=SimpleNamespace(test_runner=runner))
-    html = await _Page(desk).examine("small@1", "roo_xml", "compact", " http://h/v1 ", "m")
+    cache: Any = SimpleNamespace(clients=SimpleNamespace(test_runner=runner))
+    html = await _Page(cache).examine("small@1", "roo_xml", "compact", " http://h/v1 ", "m")
     assert "code_0" in html
     assert runner.asked[0][0].endpoint.base_url == "http://h/v1"
-    assert "There is no model." in await _Page(desk).examine(None, "roo_xml", "compact", "", "")
+    assert "There is no model." in await _Page(cache).examine(None, "roo_xml", "compact", "", "")

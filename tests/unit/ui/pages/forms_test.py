@@ -12,7 +12,7 @@ from drillyard.test_runner.v1.test_run_pb2 import Endpoint, Sampling, TestRun, T
 
 from services.chassis.errors import InvalidArgument
 from ui.playground.form import CASE, PlaygroundForm, playground_form
-from ui.shared.desk import Desk, field_id, notice
+from ui.shared.cache import ServiceCache, field_id, notice
 from ui.shared.environment import render
 from ui.shared.fields import FieldForm
 from ui.test_runs import views as test_runs
@@ -147,7 +147,7 @@ def test_filters_turn_into_what_the_evaluator_asks_for() -> None:
 
 def _page() -> _Page:
     app: Any = SimpleNamespace(state=SimpleNamespace(clients=None))
-    return _Page(Desk(app), _run_form())
+    return _Page(ServiceCache(app), _run_form())
 
 
 def _clicked(value: str) -> gr.EventData:
