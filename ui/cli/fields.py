@@ -33,62 +33,62 @@ class FieldOptions:
 
     def parameters(self) -> list[inspect.Parameter]:
         """Return the options as parameters of a function."""
-        return [_parameter(one, self.names.get(one.path) or _option_name(one)) for one in self._fields()]
+        return [_parameter(item, self.names.get(item.path) or _option_name(item)) for item in self._fields()]
 
     def document(self, values: dict[str, Any]) -> Document:
         """Take the values of its own parameters out of `values`, and return those that were set."""
         body: Document = {}
-        for one in self._fields():
-            value = values.pop(_key(one))
+        for item in self._fields():
+            value = values.pop(_key(item))
             if value in (None, [], False):
                 continue
-            *owners, name = one.path.split(".")
+            *owners, name = item.path.split(".")
             inner = body
             for owner in owners:
                 inner = inner.setdefault(owner, {})
-            inner[name] = _words(one)[value] if one.kind == "enum" else value
+            inner[name] = _words(item)[value] if item.kind == "enum" else value
         return body
 
     def _fields(self) -> list[Field]:
         return [
-            one
-            for one in fields_of(self.message)
-            if one.kind != "message" and not any(f"{one.path}.".startswith(f"{path}.") for path in self.left_out)
+            item
+            for item in fields_of(self.message)
+            if item.kind != "message" and not any(f"{item.path}.".startswith(f"{path}.") for path in self.left_out)
         ]
 
 
-def _key(one: Field) -> str:
-    return f"field_{one.path.replace('.', '_')}"
+def _key(item: Field) -> str:
+    return f"field_{item.path.replace('.', '_')}"
 
 
-def _option_name(one: Field) -> str:
-    return one.name.removeprefix("num_").removesuffix("_seconds").replace("_", "-")
+def _option_name(item: Field) -> str:
+    return item.name.removeprefix("num_").removesuffix("_seconds").replace("_", "-")
 
 
-def _parameter(one: Field, name: str) -> inspect.Parameter:
-    kind: Any = list[str] | None if one.is_repeated else _TYPES.get(one.kind)
-    if one.kind == "enum":
+def _parameter(item: Field, name: str) -> inspect.Parameter:
+    kind: Any = list[str] | None if item.is_repeated else _TYPES.get(item.kind)
+    if item.kind == "enum":
         # typer takes the choices of an option from an enumeration alone.
-        kind = cast("Any", StrEnum(one.name, [(word, word) for word in _words(one)])) | None
+        kind = cast("Any", StrEnum(item.name, [(word, word) for word in _words(item)])) | None
     # An unset field means the default, so nought cannot be sent where it is out of bounds.
-    bounds = {"min": one.minimum, "max": one.maximum} if one.kind in ("int", "float") else {}
-    option: Any = typer.Option(f"--{name}", help=_help(one), show_default=False, **cast("Any", bounds))
-    default = False if one.kind == "bool" else None
+    bounds = {"min": item.minimum, "max": item.maximum} if item.kind in ("int", "float") else {}
+    option: Any = typer.Option(f"--{name}", help=_help(item), show_default=False, **cast("Any", bounds))
+    default = False if item.kind == "bool" else None
     annotation = Annotated[kind, option]
-    return inspect.Parameter(_key(one), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    return inspect.Parameter(_key(item), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _words(one: Field) -> dict[str, str]:
+def _words(item: Field) -> dict[str, str]:
     """Return the names of an enum's values by their ends, such as "native" for "TOOL_MODE_NATIVE"."""
-    prefix = f"{one.name.upper()}_"
-    return {value.rpartition(prefix)[2].lower(): value for value, _ in one.choices}
+    prefix = f"{item.name.upper()}_"
+    return {value.rpartition(prefix)[2].lower(): value for value, _ in item.choices}
 
 
-def _help(one: Field) -> str:
-    default = next((word for word, name in _words(one).items() if name == one.default), one.default)
+def _help(item: Field) -> str:
+    default = next((word for word, name in _words(item).items() if name == item.default), item.default)
     facts = {
-        f"In {one.unit}.": one.unit and one.unit not in one.help,
-        "Repeatable.": one.is_repeated,
+        f"In {item.unit}.": item.unit and item.unit not in item.help,
+        "Repeatable.": item.is_repeated,
         f"Default: {default:g}." if isinstance(default, float) else f"Default: {default}.": default,
     }
-    return " ".join([one.help, *(fact for fact, is_told in facts.items() if is_told)])
+    return " ".join([item.help, *(fact for fact, is_told in facts.items() if is_told)])

@@ -116,4 +116,4 @@ def console() -> Console:
 
 
 def _plain(cell: object) -> str:
-    return "".join(one if one.isprintable() else _ESCAPES.get(one, f"\\x{ord(one):02x}") for one in str(cell))
+    return "".join(item if item.isprintable() else _ESCAPES.get(item, f"\\x{ord(item):02x}") for item in str(cell))

@@ -39,8 +39,8 @@ async def check_parity(clients: Clients, before_test_run_id: str, after_test_run
 async def cause_matrix(clients: Clients, before_id: str, after_id: str) -> MatrixView:
     """Return how the verdicts of two evaluations are spread over tools and causes."""
     both = [
-        await every(clients.evaluator.ListVerdicts, verdict_pb2.ListVerdictsRequest(evaluation_id=one), "verdicts")
-        for one in (before_id, after_id)
+        await every(clients.evaluator.ListVerdicts, verdict_pb2.ListVerdictsRequest(evaluation_id=item), "verdicts")
+        for item in (before_id, after_id)
     ]
     return matrix_view(*both)
 
@@ -60,8 +60,8 @@ async def compare_evaluations(clients: Clients, before_id: str, after_id: str) -
 
 
 async def _evaluation_ids(clients: Clients, *run_ids: str) -> list[str]:
-    found = await asyncio.gather(*(newest_evaluation(clients, run_id) for run_id in run_ids))
-    for run_id, evaluation in zip(run_ids, found, strict=True):
+    result = await asyncio.gather(*(newest_evaluation(clients, run_id) for run_id in run_ids))
+    for run_id, evaluation in zip(run_ids, result, strict=True):
         if evaluation is None:
             raise FailedPrecondition(f"The test run {run_id!r} is not judged.", "Evaluate it first.")
-    return [one.evaluation_id for one in found if one]
+    return [item.evaluation_id for item in result if item]

@@ -47,8 +47,8 @@ def build(cache: ServiceCache) -> None:
     chosen = [question, before, after]
     parts.root().load(page.open, None, [*chosen, refused, result], **quiet)
     gr.on([question.input, before.input], page.offer, chosen, [after, refused], **quiet)
-    asked = start.click(lambda: render("shared/loading"), None, [result], **quiet)
-    asked.then(page.compare, chosen, [result], **quiet)
+    request = start.click(lambda: render("shared/loading"), None, [result], **quiet)
+    request.then(page.compare, chosen, [result], **quiet)
 
 
 class _Page:
@@ -59,9 +59,9 @@ class _Page:
         question = PARITY if parts.asked(request, "form") == "parity" else PROGRESS
         before, after = (parts.asked(request, name) for name in ("before", "after"))
         runs = await self._runs()
-        if not any(one.test_run_id == before for one in runs):
+        if not any(run.test_run_id == before for run in runs):
             before, after = _newest_pair(runs)
-        choices = [(run_label(one), one.test_run_id) for one in runs]
+        choices = [(run_label(run), run.test_run_id) for run in runs]
         offered, refused = await self.offer(question, before, after)
         result = render("comparisons/empty", num_runs=len(runs))
         if parts.asked(request, "after"):
@@ -71,11 +71,11 @@ class _Page:
     async def offer(self, question: str, before: str | None, after: str | None) -> list[Any]:
         """Return the runs that can be set beside `before`, and why the others cannot."""
         runs = await self._runs()
-        one = next((run for run in runs if run.test_run_id == before), None)
-        if one is None:
+        item = next((run for run in runs if run.test_run_id == before), None)
+        if item is None:
             return [gr.Dropdown(choices=[], value=None), ""]
         others = [run for run in runs if run.test_run_id != before]
-        reasons = {run.test_run_id: why_incomparable(one, run, as_forms=question == PARITY) for run in others}
+        reasons = {run.test_run_id: why_incomparable(item, run, as_forms=question == PARITY) for run in others}
         fitting = [run for run in others if not reasons[run.test_run_id]]
         values = [run.test_run_id for run in fitting]
         refused = [(run_label(run), reasons[run.test_run_id]) for run in others if reasons[run.test_run_id]]

@@ -103,15 +103,17 @@ def change_view(before: Evaluation, after: Evaluation, comparison: Comparison) -
         evaluation_ids=(before.evaluation_id, after.evaluation_id),
         model_ids=(before.model_version_id or "endpoint", after.model_version_id or "endpoint"),
         differences=tuple(
-            _difference(name, getattr(old.overall, f"{field}_rate"), getattr(new.overall, f"{field}_rate"), found=found)
-            for name, field, found in (
+            _difference(
+                name, getattr(old.overall, f"{field}_rate"), getattr(new.overall, f"{field}_rate"), found=result
+            )
+            for name, field, result in (
                 ("conforming", "conforming", comparison.conforming),
                 ("accepted by the client", "accepted", comparison.accepted),
                 ("well formed", "well_formed", comparison.well_formed),
             )
         ),
-        gains=tuple(_case_change(one, one.cause_before) for one in comparison.gains),
-        losses=tuple(_case_change(one, one.cause_after) for one in comparison.losses),
+        gains=tuple(_case_change(gain, gain.cause_before) for gain in comparison.gains),
+        losses=tuple(_case_change(loss, loss.cause_after) for loss in comparison.losses),
         advice=tuple(comparison.advice),
     )
 
@@ -142,14 +144,15 @@ def parity_view(parity: Parity) -> ParityView:
         sentence=parity.sentence,
         places=tuple(
             PlaceView(
-                one.case_id,
-                f"answer {one.turn + 1}" + (f", token {one.token_index + 1}" if one.token_index >= 0 else ""),
-                one.before,
-                one.after,
-                one.cause_before,
-                one.cause_after,
+                difference.case_id,
+                f"answer {difference.turn + 1}"
+                + (f", token {difference.token_index + 1}" if difference.token_index >= 0 else ""),
+                difference.before,
+                difference.after,
+                difference.cause_before,
+                difference.cause_after,
             )
-            for one in parity.differences
+            for difference in parity.differences
         ),
     )
 
@@ -167,9 +170,9 @@ def why_incomparable(before: TestRunView, after: TestRunView, *, as_forms: bool 
             return "it is not judged"
         if run.evaluation.job.state != "succeeded":
             return f"its evaluation is {run.evaluation.job.state}"
-    for name, one, other in _shared(before, after, as_forms=as_forms):
-        if one != other:
-            return f"another {name}: {other}, not {one}"
+    for name, item, other in _shared(before, after, as_forms=as_forms):
+        if item != other:
+            return f"another {name}: {other}, not {item}"
     return ""
 
 
@@ -200,12 +203,12 @@ def _points(share: float) -> str:
     return f"{100 * share:+.1f}".replace("-", "−")
 
 
-def _case_change(one: CaseChange, cause: str) -> CaseChangeView:
-    return CaseChangeView(one.case_id, one.tool, one.category, cause, one.sentence)
+def _case_change(case_change: CaseChange, cause: str) -> CaseChangeView:
+    return CaseChangeView(case_change.case_id, case_change.tool, case_change.category, cause, case_change.sentence)
 
 
 def _counted(verdicts: Iterable[Verdict]) -> Counter[tuple[str, str]]:
-    return Counter((one.tool, CONFORMS if one.conforming else one.cause) for one in verdicts)
+    return Counter((verdict.tool, CONFORMS if verdict.conforming else verdict.cause) for verdict in verdicts)
 
 
 def run_label(run: TestRunView) -> str:

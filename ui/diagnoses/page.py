@@ -39,8 +39,8 @@ def build(cache: ServiceCache) -> None:
             diagnosis = parts.area("diagnosis")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     parts.root().load(page.open, None, [model, diagnosis], **quiet)
-    asked = start.click(lambda: render("shared/loading"), None, [diagnosis], **quiet)
-    asked.then(page.examine, [model, profile, size, url, served], [diagnosis], **quiet)
+    request = start.click(lambda: render("shared/loading"), None, [diagnosis], **quiet)
+    request.then(page.examine, [model, profile, size, url, served], [diagnosis], **quiet)
 
 
 class _Page:
@@ -49,7 +49,7 @@ class _Page:
 
     async def open(self, request: gr.Request) -> list[Any]:
         try:
-            versions = [one.model_version_id for one in await self._cache.read(read_models)]
+            versions = [model.model_version_id for model in await self._cache.read(read_models)]
         except ServiceError as error:
             return [parts.choices([], ""), notice(error)]
         return [parts.choices(versions, parts.asked(request, "model")), render("diagnoses/diagnosis", diagnosis=None)]

@@ -39,11 +39,16 @@ def diagnosis_view(request: DiagnoseModelRequest, response: DiagnoseModelRespons
     """Return the view of a diagnosis."""
     findings = [
         FindingView(
-            one.code, _severity(one.severity), _TONES[_severity(one.severity)], one.problem, one.fix, one.evidence
+            finding.code,
+            _severity(finding.severity),
+            _TONES[_severity(finding.severity)],
+            finding.problem,
+            finding.fix,
+            finding.evidence,
         )
-        for one in response.findings
+        for finding in response.findings
     ]
-    severities = [one.severity for one in findings]
+    severities = [finding.severity for finding in findings]
     return DiagnosisView(
         title=f"{request.model_version_id} · {request.profile_id}",
         sentence=sentence_of(severities),

@@ -59,13 +59,13 @@ class Format(StrEnum):
 def list_evaluations(common: Common) -> None:
     """List the newest evaluations."""
     with connected(common) as gateway:
-        found = gateway.every("/evaluations", "evaluations", limit=50)
+        evaluations = gateway.every("/evaluations", "evaluations", limit=50)
         columns = ("evaluation", "run", "model", "suite", "state", "cases", "conforming", "95 %")
         none = "No evaluation yet. `drillyard test-runs start MODEL` makes one."
         show(
-            found,
+            evaluations,
             as_json=common.as_json,
-            table=lambda: print_table("Evaluations", columns, map(_row, found), empty=none),
+            table=lambda: print_table("Evaluations", columns, map(_row, evaluations), empty=none),
         )
 
 
@@ -82,23 +82,23 @@ def start(
             problem = "An option of a grader is set, but no model that grades."
             raise GatewayError("INVALID_ARGUMENT", problem, "Name it with --grader-model.")
         body = {"test_run_id": run_id, **({"model_grader": grader} if grader else {})}
-        one = gateway.post("/evaluations", body)["evaluation"]
-        evaluation_id = one["evaluation_id"]
+        evaluation = gateway.post("/evaluations", body)["evaluation"]
+        evaluation_id = evaluation["evaluation_id"]
         if follow_it:
             follow(f"Judge {run_id}", lambda: _progress(gateway, evaluation_id), on)
-            one = gateway.get(f"/evaluations/{evaluation_id}")["evaluation"]
-            refuse_failed(one["job"], as_json=common.as_json)
-        show(one, as_json=common.as_json, table=lambda: _print(one))
+            evaluation = gateway.get(f"/evaluations/{evaluation_id}")["evaluation"]
+            refuse_failed(evaluation["job"], as_json=common.as_json)
+        show(evaluation, as_json=common.as_json, table=lambda: _print(evaluation))
 
 
 @command(app, "show")
 def show_evaluation(evaluation_id: EvaluationId, common: Common) -> None:
     """Show rates with their intervals by tool, kind of task and layer, failures by cause, and what to do."""
     with connected(common) as gateway:
-        one = gateway.get(f"/evaluations/{evaluation_id}")["evaluation"]
-        if not (one.get("metrics") or {}).get("overall", {}).get("num_cases") and not common.as_json:
-            refuse_failed(one["job"], as_json=False)
-        show(one, as_json=common.as_json, table=lambda: _print(one))
+        evaluation = gateway.get(f"/evaluations/{evaluation_id}")["evaluation"]
+        if not (evaluation.get("metrics") or {}).get("overall", {}).get("num_cases") and not common.as_json:
+            refuse_failed(evaluation["job"], as_json=False)
+        show(evaluation, as_json=common.as_json, table=lambda: _print(evaluation))
 
 
 @command(app, "verdicts")
@@ -112,7 +112,7 @@ def verdicts(evaluation_id: EvaluationId, filters: VerdictFilters, common: Commo
 def compare(before: EvaluationId, after: EvaluationId, common: Common) -> None:
     """Compare two evaluations of one suite: gains and losses, and whether chance explains them."""
     with connected(common) as gateway:
-        sides = [gateway.get(f"/evaluations/{one}")["evaluation"] for one in (before, after)]
+        sides = [gateway.get(f"/evaluations/{item}")["evaluation"] for item in (before, after)]
         show_comparison(gateway, *sides, as_json=common.as_json)
 
 
@@ -148,13 +148,13 @@ def export(
 def show_verdicts(gateway: Gateway, title: str, evaluation_id: str, filters: VerdictFilters, *, as_json: bool) -> None:
     """Print the verdicts that the filters let through."""
     query = {"evaluation_id": evaluation_id, **filters}
-    found = gateway.every("/verdicts", "verdicts", limit=_MOST_VERDICTS, **query)
+    result = gateway.every("/verdicts", "verdicts", limit=_MOST_VERDICTS, **query)
     rows = [
-        (one["transcript_id"], one["case_id"], one["tool"], one["cause"] or "conforms", one["sentence"])
-        for one in found
+        (item["transcript_id"], item["case_id"], item["tool"], item["cause"] or "conforms", item["sentence"])
+        for item in result
     ]
     columns = ("transcript", "case", "tool", "verdict", "why")
-    show(found, as_json=as_json, table=lambda: print_table(title, columns, rows, empty="No verdict fits."))
+    show(result, as_json=as_json, table=lambda: print_table(title, columns, rows, empty="No verdict fits."))
 
 
 def show_comparison(gateway: Gateway, before: Document, after: Document, *, as_json: bool) -> None:
@@ -176,32 +176,32 @@ def show_comparison(gateway: Gateway, before: Document, after: Document, *, as_j
 
 
 def _progress(gateway: Gateway, evaluation_id: str) -> Progress:
-    one = gateway.get(f"/evaluations/{evaluation_id}")["evaluation"]
-    return job_progress(one["job"], verdict_text(one))
+    evaluation = gateway.get(f"/evaluations/{evaluation_id}")["evaluation"]
+    return job_progress(evaluation["job"], verdict_text(evaluation))
 
 
 add_job_commands(app, "/evaluations", _progress, {"cancel": "Cancel an evaluation; its verdicts are kept."})
 
 
-def _row(one: Document) -> tuple[object, ...]:
-    overall = (one.get("metrics") or {}).get("overall") or {}
+def _row(document: Document) -> tuple[object, ...]:
+    overall = (document.get("metrics") or {}).get("overall") or {}
     rate = f"{100 * overall['conforming_rate']:.1f} %" if overall.get("num_cases") else ""
     return (
-        one["evaluation_id"],
-        one["test_run_id"],
-        one["model_version_id"],
-        one["test_suite_version_id"],
-        state_of(one["job"]),
+        document["evaluation_id"],
+        document["test_run_id"],
+        document["model_version_id"],
+        document["test_suite_version_id"],
+        state_of(document["job"]),
         overall.get("num_cases", 0),
         rate,
         interval_text(overall),
     )
 
 
-def _print(one: Document) -> None:
-    judged = one["model_version_id"] or one["test_run_id"]
-    print_result(f"{one['evaluation_id']}: {judged} on {one['test_suite_version_id']}", result_of(one))
-    metrics = one.get("metrics") or {}
+def _print(document: Document) -> None:
+    judged = document["model_version_id"] or document["test_run_id"]
+    print_result(f"{document['evaluation_id']}: {judged} on {document['test_suite_version_id']}", result_of(document))
+    metrics = document.get("metrics") or {}
     for title, field, name in (("By kind of task", "by_category", "category"), ("By layer", "by_layer", "layer")):
         rows = [_rate_row(each, name) for each in metrics.get(field, [])]
         if rows:

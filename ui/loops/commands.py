@@ -44,12 +44,12 @@ def start(
     with connected(common) as gateway, display(as_json=common.as_json) as on:
         goals = [_goal(text) for text in goal or ["conforming_rate=0.8"]]
         body = {**settings, "model_version_id": model, "test_suite_version_id": suite, "goals": goals}
-        one = gateway.post("/loops", body)["loop"]
+        loop = gateway.post("/loops", body)["loop"]
         if follow_it:
-            follow("Loop", StepLog(gateway, one["loop_id"], on).read, on)
-            one = gateway.get(f"/loops/{one['loop_id']}")["loop"]
-            refuse_failed(one["job"], as_json=common.as_json)
-    show(one, as_json=common.as_json, table=lambda: print_end(one))
+            follow("Loop", StepLog(gateway, loop["loop_id"], on).read, on)
+            loop = gateway.get(f"/loops/{loop['loop_id']}")["loop"]
+            refuse_failed(loop["job"], as_json=common.as_json)
+    show(loop, as_json=common.as_json, table=lambda: print_end(loop))
 
 
 @listing(app)
@@ -57,10 +57,10 @@ def start(
 def list_loops(common: Common) -> None:
     """List the newest loops."""
     with connected(common) as gateway:
-        found = gateway.every("/loops", "loops", limit=50)
+        loops = gateway.every("/loops", "loops", limit=50)
         columns = ("loop", "model", "suite", "state", "best version", "conforming")
         none = "No loop yet. Start one with `drillyard loops start MODEL`."
-        show(found, as_json=common.as_json, table=lambda: print_table("Loops", columns, map(_row, found), empty=none))
+        show(loops, as_json=common.as_json, table=lambda: print_table("Loops", columns, map(_row, loops), empty=none))
 
 
 @command(app, "show")
@@ -71,7 +71,7 @@ def show_loop(loop_id: LoopId, common: Common) -> None:
             show(gateway.get(f"/loops/{loop_id}")["loop"], as_json=True, table=lambda: None)
             return
         progress = gateway.get(f"/loops/{loop_id}/progress")
-        rows = [(one["round"], one["title"], one["state"], one["resource_id"]) for one in progress["steps"]]
+        rows = [(step["round"], step["title"], step["state"], step["resource_id"]) for step in progress["steps"]]
         print_table(loop_id, ("round", "step", "state", "made"), rows, empty="It has not begun.")
         print_end(gateway.get(f"/loops/{loop_id}")["loop"])
 
@@ -105,24 +105,24 @@ class StepLog:
     def read(self) -> Progress:
         """Return how far the loop has come."""
         progress = self._gateway.get(f"/loops/{self._loop_id}/progress")
-        for one in progress["steps"]:
-            self._tell(one)
+        for step in progress["steps"]:
+            self._tell(step)
         is_final = progress["job"]["is_final"]
-        live = next((one for one in progress["steps"] if one["state"] == "live"), None)
+        live = next((step for step in progress["steps"] if step["state"] == "live"), None)
         if is_final or live is None:
             return Progress(progress["outcome"]["state"], None, is_final)
         fraction = live["percent"] / 100 if live["percent"] is not None else None
         text = " · ".join(part for part in (live["title"].lower(), live["sentence"]) if part)
         return Progress(text, fraction, False)
 
-    def _tell(self, one: Document) -> None:
-        key = (one["round"], one["step"])
-        if one["state"] not in ("done", "failed") or key in self._told:
+    def _tell(self, document: Document) -> None:
+        key = (document["round"], document["step"])
+        if document["state"] not in ("done", "failed") or key in self._told:
             return
         self._told.add(key)
-        took = f" in {one['seconds']:.0f} s" if one["seconds"] else ""
-        sign = "✓" if one["state"] == "done" else "✗"
-        self._on.say(f"{sign} {one['title']}{took}  {one['resource_id']}")
+        took = f" in {document['seconds']:.0f} s" if document["seconds"] else ""
+        sign = "✓" if document["state"] == "done" else "✗"
+        self._on.say(f"{sign} {document['title']}{took}  {document['resource_id']}")
 
 
 def _goal(text: str) -> Document:
@@ -133,12 +133,12 @@ def _goal(text: str) -> Document:
         raise typer.BadParameter(f"{text!r} is not like conforming_rate=0.8.", param_hint="--goal") from None
 
 
-def _row(one: Document) -> tuple[object, ...]:
-    rates = [f"{100 * step['conforming_rate']:.1f} %" for step in one["rounds"] if step["evaluated"]]
-    spec = one["spec"]
-    best = one["best_model_version_id"]
-    state = _outcome(one).state
-    return one["loop_id"], spec["model_version_id"], spec["test_suite_version_id"], state, best, " → ".join(rates)
+def _row(document: Document) -> tuple[object, ...]:
+    rates = [f"{100 * step['conforming_rate']:.1f} %" for step in document["rounds"] if step["evaluated"]]
+    spec = document["spec"]
+    best = document["best_model_version_id"]
+    state = _outcome(document).state
+    return document["loop_id"], spec["model_version_id"], spec["test_suite_version_id"], state, best, " → ".join(rates)
 
 
 def print_end(loop: Document) -> None:

@@ -97,9 +97,9 @@ class _Page:
     async def open(self, request: gr.Request) -> list[Any]:
         newest = ""
         try:
-            versions = [one.model_version_id for one in await self._cache.read(read_models)]
-            suites = [one.test_suite_version_id for one in await self._cache.read(read_suites)]
-            newest = next((one.loop_id for one in await self._cache.read(recent_loops)), "")
+            versions = [model.model_version_id for model in await self._cache.read(read_models)]
+            suites = [suite.test_suite_version_id for suite in await self._cache.read(read_suites)]
+            newest = next((loop.loop_id for loop in await self._cache.read(recent_loops)), "")
         except ServiceError:
             versions, suites = [], []
         return [
@@ -128,26 +128,26 @@ class _Page:
     async def refresh(self, chosen: str, shown: dict[str, int]) -> list[Any]:
         listed = await html_or_notice(self._loops(chosen))
         try:
-            one = await self._cache.read(loop_progress, chosen) if chosen else None
-            html, change = render("loops/loop", one=one, curves=await self._curves(one)), await self._change(one)
+            item = await self._cache.read(loop_progress, chosen) if chosen else None
+            html, change = render("loops/loop", one=item, curves=await self._curves(item)), await self._change(item)
         except ServiceError as error:
-            one, html, change = None, notice(error), ""
-        is_live = bool(one and not one.job.is_final)
+            item, html, change = None, notice(error), ""
+        is_live = bool(item and not item.job.is_final)
         return [*parts.changed(shown, loops=listed, loop=html, change=change), gr.Button(visible=is_live), shown]
 
     async def _loops(self, chosen: str) -> str:
         return render("loops/loops", loops=await self._cache.read(recent_loops), picked=chosen)
 
-    async def _curves(self, one: LoopProgress | None) -> tuple[CurveView, ...]:
+    async def _curves(self, item: LoopProgress | None) -> tuple[CurveView, ...]:
         training = (
-            next((step for step in one.steps if step.step == "train" and step.state == "live"), None) if one else None
+            next((step for step in item.steps if step.step == "train" and step.state == "live"), None) if item else None
         )
         if training is None or not training.resource_id:
             return ()
         return (await self._cache.read(read_training_job, training.resource_id)).curves
 
-    async def _change(self, one: LoopProgress | None) -> str:
-        done = [step for step in one.steps if step.step == "evaluate" and step.state == "done"] if one else []
+    async def _change(self, item: LoopProgress | None) -> str:
+        done = [step for step in item.steps if step.step == "evaluate" and step.state == "done"] if item else []
         if len(done) < 2:
             return ""
         change = await self._cache.read(compare_evaluations, done[0].resource_id, done[-1].resource_id)

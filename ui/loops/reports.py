@@ -72,26 +72,26 @@ async def report_page(clients: Clients, loop_id: str) -> Export:
 
 
 def _rounds_to_compare(loop: Loop) -> tuple[Round, Round]:
-    evaluated = [one for one in loop.rounds if one.evaluated]
+    evaluated = [loop_round for loop_round in loop.rounds if loop_round.evaluated]
     if not evaluated:
         raise FailedPrecondition(
             f"The loop {loop.loop_id!r} has not finished its first test.", "Wait for it, then ask for the report again."
         )
-    best = next((one for one in evaluated if one.model_version_id == loop.best_model_version_id), evaluated[-1])
+    best = next((item for item in evaluated if item.model_version_id == loop.best_model_version_id), evaluated[-1])
     # A loop whose best version is the first one still shows what its last round brought.
     return evaluated[0], best if best.round else evaluated[-1]
 
 
-async def _side(clients: Clients, one: Round) -> _Side:
+async def _side(clients: Clients, item: Round) -> _Side:
     run, evaluation = await asyncio.gather(
-        clients.test_runner.GetTestRun(GetTestRunRequest(test_run_id=one.test_run_id)),
-        clients.evaluator.GetEvaluation(GetEvaluationRequest(evaluation_id=one.evaluation_id)),
+        clients.test_runner.GetTestRun(GetTestRunRequest(test_run_id=item.test_run_id)),
+        clients.evaluator.GetEvaluation(GetEvaluationRequest(evaluation_id=item.evaluation_id)),
     )
     return _Side(run.test_run, evaluation.evaluation)
 
 
 async def _training(clients: Clients, loop: Loop, best: Round) -> dict[str, str]:
-    made_by = next((one for one in loop.rounds if one.round == best.round - 1), None)
+    made_by = next((loop_round for loop_round in loop.rounds if loop_round.round == best.round - 1), None)
     if made_by is None or not made_by.training_job_id:
         return {}
     request = GetTrainingJobRequest(training_job_id=made_by.training_job_id)
@@ -164,14 +164,14 @@ def _loop_facts(loop: Loop) -> dict[str, object]:
 
 
 def _run_facts(run: TestRun) -> dict[str, str]:
-    found = run.provenance
+    provenance = run.provenance
     return {
         "prompt_size": run.spec.prompt_size or "compact",
-        "profile": found.profile_id,
-        "profile_digest": found.profile_digest,
-        "suite_digest": found.test_suite_digest,
-        "model_digest": found.model_digest,
-        "number_format": found.dtype,
+        "profile": provenance.profile_id,
+        "profile_digest": provenance.profile_digest,
+        "suite_digest": provenance.test_suite_digest,
+        "model_digest": provenance.model_digest,
+        "number_format": provenance.dtype,
         "temperature": f"{run.spec.sampling.temperature:g}",
     }
 

@@ -61,7 +61,7 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
     """
     job = job_view(loop.job)
     stop_reason = StopReason.Name(loop.stop_reason).removeprefix("STOP_REASON_").lower().replace("unspecified", "")
-    steps = tuple(step for one in loop.rounds for step in _round_steps(one, loop, jobs))
+    steps = tuple(step for loop_round in loop.rounds for step in _round_steps(loop_round, loop, jobs))
     return LoopProgress(
         loop_id=loop.loop_id,
         model_version_id=loop.spec.model_version_id,
@@ -76,18 +76,18 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
     )
 
 
-def _round_steps(one: Round, loop: Loop, jobs: Mapping[str, JobView]) -> list[StepView]:
-    is_last = one.round == loop.rounds[-1].round
+def _round_steps(item: Round, loop: Loop, jobs: Mapping[str, JobView]) -> list[StepView]:
+    is_last = item.round == loop.rounds[-1].round
     is_open = is_last and not job_view(loop.job).is_final
-    ids = [str(getattr(one, field)) for _, _, field in STEPS]
-    num_shown = len(STEPS) if is_open and one.round < (loop.spec.budget.max_rounds or 1) else _TESTING
-    num_shown = max(num_shown, *(place + 1 for place, found in enumerate(ids) if found), 1)
+    ids = [str(getattr(item, field)) for _, _, field in STEPS]
+    num_shown = len(STEPS) if is_open and item.round < (loop.spec.budget.max_rounds or 1) else _TESTING
+    num_shown = max(num_shown, *(place + 1 for place, result in enumerate(ids) if result), 1)
     views: list[StepView] = []
     for (step, title, _), resource_id in list(zip(STEPS, ids, strict=True))[:num_shown]:
         job = jobs.get(resource_id)
         may_begin = is_open and all(view.state == "done" for view in views)
         state = _state(resource_id, job, may_begin=may_begin)
-        views.append(_step_view(one.round, step, _title(step, title, one.round), state, resource_id, job))
+        views.append(_step_view(item.round, step, _title(step, title, item.round), state, resource_id, job))
     return views
 
 

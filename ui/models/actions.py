@@ -31,7 +31,7 @@ async def read_models(clients: Clients) -> list[ModelVersionView]:
 async def read_imports(clients: Clients) -> list[ImportView]:
     """Return the newest imports."""
     listed = await clients.registry.ListImports(import_pb2.ListImportsRequest(page_size=NUM_RECENT))
-    return [import_view(one) for one in listed.imports]
+    return [import_view(item) for item in listed.imports]
 
 
 async def start_import(clients: Clients, model_id: str, path: str) -> ImportView:
@@ -46,7 +46,7 @@ async def read_suites(clients: Clients) -> list[SuiteView]:
     """Return all suite versions: first the one that most people want, then what else ships with the product."""
     request = test_suite_pb2.ListTestSuiteVersionsRequest()
     listed = await every(clients.registry.ListTestSuiteVersions, request, "test_suite_versions", _MOST)
-    views = [suite_view(one) for one in listed]
+    views = [suite_view(item) for item in listed]
     return sorted(views, key=lambda suite: (suite.test_suite_version_id != _FIRST_SUITE, not suite.built_in))
 
 
@@ -54,4 +54,4 @@ async def read_datasets(clients: Clients) -> list[DatasetView]:
     """Return all dataset versions, newest first."""
     request = dataset_pb2.ListDatasetVersionsRequest()
     listed = await every(clients.registry.ListDatasetVersions, request, "dataset_versions", _MOST)
-    return [dataset_view(one) for one in listed]
+    return [dataset_view(item) for item in listed]

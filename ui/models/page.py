@@ -77,20 +77,20 @@ class _Page:
 
     async def _models(self, chosen: str) -> str:
         models = await self._cache.read(read_models)
-        one = next((each for each in models if each.model_version_id == chosen), None)
-        return render("models/models", models=models, picked=chosen, lineage=_lineage(one) if one else ())
+        model = next((each for each in models if each.model_version_id == chosen), None)
+        return render("models/models", models=models, picked=chosen, lineage=_lineage(model) if model else ())
 
     async def _imports(self) -> str:
         return render("models/imports", imports=await self._cache.read(read_imports))
 
 
-def _lineage(one: ModelVersionView) -> list[tuple[str, str]]:
+def _lineage(model_version: ModelVersionView) -> list[tuple[str, str]]:
     facts = (
-        ("made from", one.base_model_version_id),
-        ("made by", one.produced_by),
-        ("digest", one.digest),
-        ("source", one.source_uri),
-        ("source digest", one.source_digest),
-        ("registered", one.created),
+        ("made from", model_version.base_model_version_id),
+        ("made by", model_version.produced_by),
+        ("digest", model_version.digest),
+        ("source", model_version.source_uri),
+        ("source digest", model_version.source_digest),
+        ("registered", model_version.created),
     )
     return [(name, value) for name, value in facts if value]

@@ -30,7 +30,7 @@ _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\
 
 def visible(text: str) -> str:
     """Return `text` with characters that hide or reorder others written as their code points."""
-    return _INVISIBLE.sub(lambda found: f"\\u{{{ord(found.group()):x}}}", text)
+    return _INVISIBLE.sub(lambda result: f"\\u{{{ord(result.group()):x}}}", text)
 
 
 def render(template: str, **values: Any) -> str:

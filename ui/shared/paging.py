@@ -17,11 +17,11 @@ async def every(call: Callable[[Any], Awaitable[Any]], request: Any, field: str,
         field: The repeated field of the response.
         limit: Bound on the entries that are read.
     """
-    found: list[Any] = []
+    result: list[Any] = []
     request.page_size = min(PAGE_SIZE, limit)
     while True:
         response = await call(request)
-        found += getattr(response, field)
-        if not response.next_page_token or len(found) >= limit:
-            return found[:limit]
+        result += getattr(response, field)
+        if not response.next_page_token or len(result) >= limit:
+            return result[:limit]
         request.page_token = response.next_page_token

@@ -96,9 +96,9 @@ def asked(request: gr.Request, name: str) -> str:
     return str(request.query_params.get(name, ""))[:200]
 
 
-def choices(names: Sequence[str], wanted: str) -> Any:
+def choices(names: Sequence[str], request: str) -> Any:
     """Return a dropdown's update: its choices, with `wanted` chosen if there, else the first."""
-    chosen = wanted if wanted in names else next(iter(names), None)
+    chosen = request if request in names else next(iter(names), None)
     return gr.Dropdown(choices=list(names), value=chosen)
 
 

@@ -65,7 +65,7 @@ def build(cache: ServiceCache) -> None:
     opened.then(page.refresh, seen, areas, **_QUIET)
     picked = verdicts.select(page.choose_verdict, [transcript_id, places], [transcript_id, places], **_QUIET)
     picked.then(page.refresh, seen, areas, **_QUIET)
-    changed = gr.on([one.input for one in filters.fields()], lambda: [""], None, [places], **_QUIET)
+    changed = gr.on([field.input for field in filters.fields()], lambda: [""], None, [places], **_QUIET)
     changed.then(page.refresh, seen, areas, **_QUIET)
 
 
@@ -76,8 +76,8 @@ class _Page:
 
     async def open(self, request: gr.Request) -> list[Any]:
         try:
-            versions = [one.model_version_id for one in await self._cache.read(read_models)]
-            suites = [one.test_suite_version_id for one in await self._cache.read(read_suites)]
+            versions = [model.model_version_id for model in await self._cache.read(read_models)]
+            suites = [suite.test_suite_version_id for suite in await self._cache.read(read_suites)]
         except ServiceError:
             versions, suites = [], []
         return [
@@ -87,9 +87,9 @@ class _Page:
             parts.asked(request, "transcript"),
         ]
 
-    async def start(self, given: dict[Any, Any]) -> list[Any]:
+    async def start(self, values: dict[Any, Any]) -> list[Any]:
         try:
-            request = CreateTestRunRequest(spec=self._form.spec(given))
+            request = CreateTestRunRequest(spec=self._form.spec(values))
             started = await start_test_run(self._cache.clients, request)
         except ServiceError as error:
             return [gr.skip(), gr.skip(), notice(error, "test")]
@@ -162,13 +162,13 @@ class _Page:
     ) -> str:
         if run is None or run.evaluation is None:
             return ""
-        asked = (run.evaluation.evaluation_id, wanted(picked), places[-1])
-        page = await self._cache.read(read_verdicts, *asked)
+        request = (run.evaluation.evaluation_id, wanted(picked), places[-1])
+        page = await self._cache.read(read_verdicts, *request)
         first = (len(places) - 1) * PAGE_SIZE
         return render("test_runs/verdicts", page=page, first=first, picked=transcript_id, is_live=not run.job.is_final)
 
     async def _transcript(self, run: TestRunView | None, transcript_id: str) -> str:
         if run is None or run.evaluation is None or not transcript_id:
             return ""
-        asked = (run.evaluation.evaluation_id, transcript_id)
-        return render("test_runs/transcript", view=await self._cache.read(read_transcript, *asked))
+        request = (run.evaluation.evaluation_id, transcript_id)
+        return render("test_runs/transcript", view=await self._cache.read(read_transcript, *request))

@@ -92,7 +92,9 @@ def verdict_row(verdict: Verdict) -> VerdictRow:
 
 def layer_views(verdict: Verdict) -> tuple[LayerView, ...]:
     """Return the layers of a verdict in their order."""
-    return tuple(LayerView(one.name.replace("_", " "), _status(one.status), one.detail) for one in verdict.layers)
+    return tuple(
+        LayerView(layer.name.replace("_", " "), _status(layer.status), layer.detail) for layer in verdict.layers
+    )
 
 
 def transcript_view(transcript: Transcript, verdict: Verdict) -> TranscriptView:
@@ -120,7 +122,7 @@ def transcript_view(transcript: Transcript, verdict: Verdict) -> TranscriptView:
 
 def message_views(messages: Sequence[Message]) -> tuple[MessageView, ...]:
     """Return messages with their calls written as text."""
-    return tuple(MessageView(one.role, one.content, _calls(one)) for one in messages)
+    return tuple(MessageView(message.role, message.content, _calls(message)) for message in messages)
 
 
 def _calls(message: Message) -> tuple[str, ...]:
@@ -142,7 +144,7 @@ def _only_turn(transcript: Transcript) -> AnswerTurn:
 
 def cut(text: str, verdict: Verdict, turn: int) -> tuple[str, str, str]:
     """Return the text of an answer around the span of the first failing layer, if that is in this turn."""
-    failed = next((one for one in verdict.layers if one.status == LayerStatus.LAYER_STATUS_FAILED), None)
+    failed = next((layer for layer in verdict.layers if layer.status == LayerStatus.LAYER_STATUS_FAILED), None)
     if failed is None or failed.turn != turn:
         return text, "", ""
     start = min(max(failed.span_start, 0), len(text))

@@ -109,18 +109,18 @@ def _remaining(run: TestRun, job: JobView) -> str:
 
 
 def _provenance(run: TestRun) -> tuple[tuple[str, str], ...]:
-    found = run.provenance
+    provenance = run.provenance
     facts = [
-        ("model digest", found.model_digest),
-        ("adapter digest", found.adapter_digest),
-        ("suite digest", found.test_suite_digest),
-        ("profile", found.profile_id),
-        ("profile digest", found.profile_digest),
-        ("chat template digest", found.chat_template_digest),
-        ("number format", found.dtype),
-        ("device", found.device),
-        ("CPU threads", str(found.num_threads or "")),
-        *sorted(found.library_versions.items()),
-        *((f"endpoint: {name}", value) for name, value in sorted(found.endpoint.items())),
+        ("model digest", provenance.model_digest),
+        ("adapter digest", provenance.adapter_digest),
+        ("suite digest", provenance.test_suite_digest),
+        ("profile", provenance.profile_id),
+        ("profile digest", provenance.profile_digest),
+        ("chat template digest", provenance.chat_template_digest),
+        ("number format", provenance.dtype),
+        ("device", provenance.device),
+        ("CPU threads", str(provenance.num_threads or "")),
+        *sorted(provenance.library_versions.items()),
+        *((f"endpoint: {name}", value) for name, value in sorted(provenance.endpoint.items())),
     ]
     return tuple((name, value) for name, value in facts if value)

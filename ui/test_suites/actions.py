@@ -86,8 +86,10 @@ async def register_suite(clients: Clients, uploads: Uploads, new: NewSuite) -> s
         conversion=new.conversion(),
         provenance=new.provenance,
     )
-    made = (await clients.registry.CreateTestSuiteVersion(request, timeout=IMPORT_SECONDS)).test_suite_version
-    return str(made.test_suite_version_id)
+    test_suite_version = (
+        await clients.registry.CreateTestSuiteVersion(request, timeout=IMPORT_SECONDS)
+    ).test_suite_version
+    return str(test_suite_version.test_suite_version_id)
 
 
 async def _cases(clients: Clients, test_suite_version_id: str) -> list[test_suite_pb2.TestCase]:

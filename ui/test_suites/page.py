@@ -47,8 +47,8 @@ def build(cache: ServiceCache) -> None:
     changed = gr.on([category.input, tool.input], lambda: 0, None, [place], **quiet)
     changed.then(page.refresh, seen, areas, **quiet)
     form.check.click(page.check, form.components(), [message], **quiet)
-    made = form.start.click(page.register, form.components(), [chosen, case_id, place, message], **quiet)
-    made.then(page.refresh, seen, areas, **quiet)
+    result = form.start.click(page.register, form.components(), [chosen, case_id, place, message], **quiet)
+    result.then(page.refresh, seen, areas, **quiet)
 
 
 class _Page:
@@ -67,22 +67,22 @@ class _Page:
         turn = {"page:next": NUM_SHOWN, "page:previous": -NUM_SHOWN}.get(parts.picked(event))
         return [parts.picked(event), place] if turn is None else [case_id, max(0, place + turn)]
 
-    async def check(self, given: dict[Any, Any]) -> str:
-        return await html_or_notice(self._check(given), "suite")
+    async def check(self, values: dict[Any, Any]) -> str:
+        return await html_or_notice(self._check(values), "suite")
 
-    async def register(self, given: dict[Any, Any]) -> list[Any]:
+    async def register(self, values: dict[Any, Any]) -> list[Any]:
         try:
-            new = self._form.read(given)
-            made = await register_suite(self._cache.clients, self._uploads(), new)
+            new = self._form.read(values)
+            result = await register_suite(self._cache.clients, self._uploads(), new)
         except ServiceError as error:
             return [gr.skip(), gr.skip(), gr.skip(), notice(error, "suite")]
         self._cache.forget()
-        return [made, "", 0, done_notice(f"{made} is registered.", "Open it in the list, or test a model on it.")]
+        return [result, "", 0, done_notice(f"{result} is registered.", "Open it in the list, or test a model on it.")]
 
-    async def _check(self, given: dict[Any, Any]) -> str:
-        new = self._form.read(given)
-        found = await check_suite(self._cache.clients, self._uploads(), new)
-        return render("test_suites/check", found=found)
+    async def _check(self, values: dict[Any, Any]) -> str:
+        new = self._form.read(values)
+        result = await check_suite(self._cache.clients, self._uploads(), new)
+        return render("test_suites/check", found=result)
 
     def _uploads(self) -> Uploads:
         uploads: Uploads = self._cache.app.state.uploads
@@ -91,12 +91,12 @@ class _Page:
     async def refresh(
         self, chosen: str, case_id: str, place: int, category: str, tool: str, shown: dict[str, int]
     ) -> list[Any]:
-        asked = ["" if name == ALL else name for name in (category, tool)]
+        request = ["" if name == ALL else name for name in (category, tool)]
         htmls = parts.changed(
             shown,
             suites=await html_or_notice(self._suites(chosen)),
             suite=await html_or_notice(self._suite(chosen)),
-            cases=await html_or_notice(self._cases(chosen, asked, case_id, place)),
+            cases=await html_or_notice(self._cases(chosen, request, case_id, place)),
             case=await html_or_notice(self._case(chosen, case_id)),
         )
         return [*htmls, *await self._filters(chosen, (category, tool), shown), shown]
@@ -109,12 +109,12 @@ class _Page:
             return render("test_suites/suite", suite=None)
         return render("test_suites/suite", suite=await self._cache.read(read_suite, chosen))
 
-    async def _cases(self, chosen: str, asked: list[str], case_id: str, place: int) -> str:
+    async def _cases(self, chosen: str, request: list[str], case_id: str, place: int) -> str:
         if not chosen:
             return ""
-        found = (await self._cache.read(read_suite, chosen)).chosen(*asked)
-        shown = found[place : place + NUM_SHOWN]
-        return render("test_suites/cases", cases=shown, first=place, num_all=len(found), picked=case_id)
+        result = (await self._cache.read(read_suite, chosen)).chosen(*request)
+        shown = result[place : place + NUM_SHOWN]
+        return render("test_suites/cases", cases=shown, first=place, num_all=len(result), picked=case_id)
 
     async def _case(self, chosen: str, case_id: str) -> str:
         if not chosen or not case_id:

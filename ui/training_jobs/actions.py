@@ -20,11 +20,11 @@ async def read_training_job(clients: Clients, training_job_id: str) -> TrainingJ
         NotFound: There is no such job.
     """
     trainer = clients.trainer
-    wanted = training_job_pb2.GetTrainingJobRequest(training_job_id=training_job_id)
+    request = training_job_pb2.GetTrainingJobRequest(training_job_id=training_job_id)
     points = checkpoint_pb2.ListCurvePointsRequest(training_job_id=training_job_id)
     checkpoints = checkpoint_pb2.ListCheckpointsRequest(training_job_id=training_job_id)
     response, measured, kept = await asyncio.gather(
-        trainer.GetTrainingJob(wanted),
+        trainer.GetTrainingJob(request),
         every(trainer.ListCurvePoints, points, "curve_points"),
         every(trainer.ListCheckpoints, checkpoints, "checkpoints"),
     )
@@ -34,4 +34,4 @@ async def read_training_job(clients: Clients, training_job_id: str) -> TrainingJ
 async def recent_training_jobs(clients: Clients) -> list[TrainingJobView]:
     """Return the newest jobs without their curves."""
     listed = await clients.trainer.ListTrainingJobs(training_job_pb2.ListTrainingJobsRequest(page_size=NUM_RECENT))
-    return [training_job_view(one) for one in listed.training_jobs]
+    return [training_job_view(training_job) for training_job in listed.training_jobs]

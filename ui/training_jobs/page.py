@@ -68,8 +68,8 @@ class _Page:
 
     async def open(self, request: gr.Request) -> list[Any]:
         try:
-            versions = [one.model_version_id for one in await self._cache.read(read_models)]
-            datasets = [one.dataset_version_id for one in await self._cache.read(read_datasets)]
+            versions = [model.model_version_id for model in await self._cache.read(read_models)]
+            datasets = [dataset.dataset_version_id for dataset in await self._cache.read(read_datasets)]
         except ServiceError:
             versions, datasets = [], []
         return [
@@ -109,16 +109,16 @@ class _Page:
     async def refresh(self, chosen: str, shown: dict[str, int]) -> list[Any]:
         jobs = await html_or_notice(self._jobs(chosen))
         try:
-            one = await self._cache.read(read_training_job, chosen) if chosen else None
-            html = render("training_jobs/training_job", one=one)
+            training_job = await self._cache.read(read_training_job, chosen) if chosen else None
+            html = render("training_jobs/training_job", one=training_job)
         except ServiceError as error:
-            one, html = None, notice(error)
-        return [*parts.changed(shown, jobs=jobs, job=html), gr.Button(visible=_is_live(one)), shown]
+            training_job, html = None, notice(error)
+        return [*parts.changed(shown, jobs=jobs, job=html), gr.Button(visible=_is_live(training_job)), shown]
 
     async def _jobs(self, chosen: str) -> str:
         jobs = await self._cache.read(recent_training_jobs)
         return render("training_jobs/training_jobs", jobs=jobs, picked=chosen)
 
 
-def _is_live(one: TrainingJobView | None) -> bool:
-    return bool(one and not one.job.is_final)
+def _is_live(training_job: TrainingJobView | None) -> bool:
+    return bool(training_job and not training_job.job.is_final)

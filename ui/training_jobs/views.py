@@ -65,24 +65,24 @@ class TrainingJobView:
 
 
 def training_job_view(
-    one: TrainingJob, points: Iterable[CurvePoint] = (), checkpoints: Iterable[Checkpoint] = ()
+    training_job: TrainingJob, points: Iterable[CurvePoint] = (), checkpoints: Iterable[Checkpoint] = ()
 ) -> TrainingJobView:
     """Return the view of a training job."""
     return TrainingJobView(
-        training_job_id=one.training_job_id,
-        model_version_id=one.spec.model_version_id,
-        dataset_version_id=one.spec.dataset_version_id,
-        result_version_id=one.model_version_id,
-        settings=_settings(one),
-        job=job_view(one.job),
-        attempts=tuple(_attempt(attempt) for attempt in one.attempts),
+        training_job_id=training_job.training_job_id,
+        model_version_id=training_job.spec.model_version_id,
+        dataset_version_id=training_job.spec.dataset_version_id,
+        result_version_id=training_job.model_version_id,
+        settings=_settings(training_job),
+        job=job_view(training_job.job),
+        attempts=tuple(_attempt(attempt) for attempt in training_job.attempts),
         curves=_curves(points),
-        checkpoints=tuple(_checkpoint(one) for one in checkpoints),
+        checkpoints=tuple(_checkpoint(checkpoint) for checkpoint in checkpoints),
     )
 
 
-def _settings(one: TrainingJob) -> tuple[tuple[str, str], ...]:
-    spec = one.spec
+def _settings(training_job: TrainingJob) -> tuple[tuple[str, str], ...]:
+    spec = training_job.spec
     return (
         ("LoRA rank", str(spec.lora.r)),
         ("LoRA alpha", str(spec.lora.lora_alpha)),
@@ -97,21 +97,29 @@ def _settings(one: TrainingJob) -> tuple[tuple[str, str], ...]:
 def _curves(points: Iterable[CurvePoint]) -> tuple[CurveView, ...]:
     series: dict[str, dict[int, tuple[int, float]]] = {metric: {} for metric, _ in CURVES}
     for point in points:
-        found = series.setdefault(point.metric, {})
-        if point.attempt >= found.get(point.step, (0, 0.0))[0]:
-            found[point.step] = (point.attempt, point.value)
+        result = series.setdefault(point.metric, {})
+        if point.attempt >= result.get(point.step, (0, 0.0))[0]:
+            result[point.step] = (point.attempt, point.value)
     titles = dict(CURVES)
     return tuple(
-        CurveView(metric, titles.get(metric, metric), tuple((step, found[step][1]) for step in sorted(found)))
-        for metric, found in series.items()
-        if found
+        CurveView(metric, titles.get(metric, metric), tuple((step, result[step][1]) for step in sorted(result)))
+        for metric, result in series.items()
+        if result
     )
 
 
-def _attempt(one: Attempt) -> AttemptView:
-    outcome = AttemptOutcome.Name(one.outcome).removeprefix("ATTEMPT_OUTCOME_").lower()
-    return AttemptView(one.attempt, "going on" if outcome == "unspecified" else outcome, one.start_step, one.reason)
+def _attempt(attempt: Attempt) -> AttemptView:
+    outcome = AttemptOutcome.Name(attempt.outcome).removeprefix("ATTEMPT_OUTCOME_").lower()
+    return AttemptView(
+        attempt.attempt, "going on" if outcome == "unspecified" else outcome, attempt.start_step, attempt.reason
+    )
 
 
-def _checkpoint(one: Checkpoint) -> CheckpointView:
-    return CheckpointView(one.step, one.attempt, size_text(one.size_bytes), one.digest, time_text(one.create_time))
+def _checkpoint(checkpoint: Checkpoint) -> CheckpointView:
+    return CheckpointView(
+        checkpoint.step,
+        checkpoint.attempt,
+        size_text(checkpoint.size_bytes),
+        checkpoint.digest,
+        time_text(checkpoint.create_time),
+    )

@@ -76,11 +76,11 @@ class Child:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            found: Document = json.loads(line)
-            if found["event"] == "progress":
-                self._progress = found
+            document: Document = json.loads(line)
+            if document["event"] == "progress":
+                self._progress = document
             else:
-                self._ended = found
+                self._ended = document
 
 
 @contextmanager

@@ -25,9 +25,9 @@ def newest_evaluation(gateway: Gateway, run_id: str) -> Document:
     Raises:
         GatewayError: The run is unknown or not judged.
     """
-    found = gateway.get("/evaluations", test_run_id=run_id, page_size=1)["evaluations"]
-    if found:
-        newest: Document = found[0]
+    evaluations = gateway.get("/evaluations", test_run_id=run_id, page_size=1)["evaluations"]
+    if evaluations:
+        newest: Document = evaluations[0]
         return newest
     gateway.get(f"/test-runs/{run_id}")
     next_step = f"Judge it with `drillyard evaluations start {run_id}`."
@@ -55,9 +55,9 @@ def _print(title: str, run: Document, result: Document, judged: list[Document]) 
         print_result(title, result)
     else:
         print(title)
-    for one in judged if result["num_cases"] else ():
-        print_advice((one.get("metrics") or {}).get("advice", []))
-        print(f"\nMore with `drillyard evaluations show {one['evaluation_id']}`.")
+    for item in judged if result["num_cases"] else ():
+        print_advice((item.get("metrics") or {}).get("advice", []))
+        print(f"\nMore with `drillyard evaluations show {item['evaluation_id']}`.")
     if run["job"]["state"] not in FINAL_STATES:
         run_id, state = run["test_run_id"], state_of(run["job"])
         verb, then = ("resume", "Go on") if state == "paused" else ("watch", "Follow it")
@@ -70,10 +70,10 @@ def _print(title: str, run: Document, result: Document, judged: list[Document]) 
 def show_identity(before: str, after: str, common: Common) -> None:
     """Print whether two runs are identical; the command's status is 1 when they are not."""
     with connected(common) as gateway:
-        found = gateway.get("/test-run-comparisons", before_test_run_id=before, after_test_run_id=after)
-        body = {"before_test_run_id": before, "after_test_run_id": after, **found}
+        document = gateway.get("/test-run-comparisons", before_test_run_id=before, after_test_run_id=after)
+        body = {"before_test_run_id": before, "after_test_run_id": after, **document}
         show(body, as_json=common.as_json, table=lambda: _print_identity(body))
-        if not found["identical"]:
+        if not document["identical"]:
             raise typer.Exit(EXIT_FAILED)
 
 

@@ -132,19 +132,19 @@ def preview(
     """Show what a model reads for a case: the text as its template renders it, and the token ids."""
     with connected(common) as gateway:
         version = gateway.get(f"/test-suites/{suite}")["test_suite_version"]["test_suite_version_id"]
-        asked = {
+        request = {
             "model_version_id": model,
             "test_suite_version_id": version,
             "case_id": case,
             "prompt_size": prompt_size,
         }
-        body = gateway.post("/prompts/render", asked)
+        body = gateway.post("/prompts/render", request)
         show(body, as_json=common.as_json, table=lambda: _print_prompt(body))
 
 
 def _print_prompt(body: Document) -> None:
     print(body["text"])
     print(f"── {len(body['token_ids'])} tokens")
-    print(" ".join(str(one) for one in body["token_ids"]))
+    print(" ".join(str(token_id) for token_id in body["token_ids"]))
     if body["tools"]:
         print(f"── {len(body['tools'])} function definitions went beside the text")
