@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter as Tally
 
 from services.protocols.roo.modes import find_mode, refusal
-from services.protocols.roo.repetition import is_repeated_too_often
 from services.protocols.roo_native.parse.calls import CallError, McpCall, TypedCall, parse_call
 from services.protocols.roo_native.prompt import environment
 from services.protocols.roo_native.tools import DEFAULT_TOOLS, NATIVE_RULES, TOOLS, is_known
@@ -21,6 +20,7 @@ from services.protocols.roo_native.tools.tool import (
     missing,
     mistake,
 )
+from services.protocols.session.memory import is_repeated_too_often
 from services.protocols.turn import Answer, CallOutcome, ClientState, Message, ToolCall, TurnOutcome
 
 _NO_TOOL = """\

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.protocols.cases import Case, Expected, Scoring
-from services.protocols.openai_tools.client.turn import take_turn
+from services.protocols.openai_tools.client import take_turn
 from services.protocols.openai_tools.judge import judge
 from services.protocols.openai_tools.parse import read_answer, written_call
 from services.protocols.plain_text.judge import judge as judge_text
