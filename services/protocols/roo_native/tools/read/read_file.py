@@ -10,11 +10,11 @@ from services.protocols.roo.paths import same_path
 from services.protocols.roo.workspace import is_known_folder, rules_of
 from services.protocols.roo_native.parse.values import (
     Number,
+    json_number,
     optional_boolean,
     optional_number,
     read_json,
     text_of,
-    json_number,
 )
 from services.protocols.roo_native.tools.read.file_excerpts import LINE_LIMIT, Block, block_of, shown_lines, slice_of
 from services.protocols.roo_native.tools.tool import (
