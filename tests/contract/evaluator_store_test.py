@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import text
 
 from services.chassis.database import Database
+from services.chassis.database.migration import migrate
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobStore, MemoryJobStore, SqlJobStore
-from services.chassis.migration import migrate
 from services.evaluator.domain.evaluation import EvaluationRecord
 from services.evaluator.domain.grader import ModelGrader
 from services.evaluator.domain.metrics import Interval, Metrics, Quantiles, RepeatRate

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from services.chassis.database import Database
+from services.chassis.database.migration import migrate
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.jobs import JobState, JobStore, SqlJobStore
-from services.chassis.migration import migrate
 from services.feedback.domain.loop import LOOP_KIND, Inputs, job_result, job_state
 from services.feedback.domain.rounds import STEP_EVENT, Rates, Round, Stop, StopReason
 from services.feedback.domain.spec import Budget, Goal, LoopSpec, checked

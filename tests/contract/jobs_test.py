@@ -11,9 +11,9 @@ from sqlalchemy import text
 
 from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.database import Database
+from services.chassis.database.migration import migrate
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.jobs import Job, JobError, JobState, JobStore, MemoryJobStore, SqlJobStore, watch
-from services.chassis.migration import migrate
 from tests.contract.postgres import require_postgres, run_postgres
 
 LEASE = 30.0

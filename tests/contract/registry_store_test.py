@@ -11,8 +11,8 @@ from sqlalchemy import text
 
 from services.chassis.artifacts import Artifact
 from services.chassis.database import Database
+from services.chassis.database.migration import migrate
 from services.chassis.errors import AlreadyExists, InvalidArgument
-from services.chassis.migration import migrate
 from services.protocols.suites import Provenance
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.dataset import DatasetVersionDraft

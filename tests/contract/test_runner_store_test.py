@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import text
 
 from services.chassis.database import Database
+from services.chassis.database.migration import migrate
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobStore, MemoryJobStore, SqlJobStore
-from services.chassis.migration import migrate
 from services.test_runner.domain import (
     AnswerTurn,
     Artifact,

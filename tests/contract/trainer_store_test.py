@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import text
 
 from services.chassis.database import Database
+from services.chassis.database.migration import migrate
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobStore, MemoryJobStore, SqlJobStore
-from services.chassis.migration import migrate
 from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Checkpoint, CurvePoint
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.ports import TrainingStore
