@@ -10,8 +10,8 @@ from typing import cast
 
 from services.protocols.cases import Case, Choice, Expected
 from services.protocols.profile import Split
-from services.protocols.roo_native.parse import text_of_call
 from services.protocols.roo_native.parse.mcp_names import write_mcp_name
+from services.protocols.roo_native.parse.text_form import text_of_call
 from services.protocols.roo_native.parse.values import read_json, write_json
 from services.protocols.roo_native.tools import DRILLED_TOOLS
 from services.protocols.roo_xml import cases as xml

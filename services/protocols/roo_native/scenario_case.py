@@ -8,8 +8,8 @@ from types import MappingProxyType
 from services.protocols.cases import Case, Choice, Expected, Goal
 from services.protocols.roo.scenarios.nouns import Call, Said, Scenario, Slip, Step
 from services.protocols.roo_native.cases import Arguments, native_calls
-from services.protocols.roo_native.parse import text_of_call
 from services.protocols.roo_native.parse.mcp_names import write_mcp_name
+from services.protocols.roo_native.parse.text_form import text_of_call
 from services.protocols.roo_native.parse.values import write_json
 from services.protocols.roo_xml.authoring.draft import render_call
 from services.protocols.roo_xml.authoring.scenario_case import parameters_of
