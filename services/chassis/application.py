@@ -18,10 +18,10 @@ import structlog
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.database import Database
+from services.chassis.database.migration import migrate
 from services.chassis.errors import FailedPrecondition, ServiceError
 from services.chassis.jobs import JobRunner, JobState, JobStore, SqlJobStore
 from services.chassis.logs import configure_logs
-from services.chassis.migration import migrate
 from services.chassis.server import Server
 from services.chassis.settings import ServiceSettings, except_loopback
 from services.chassis.telemetry import Telemetry, TelemetryServer
