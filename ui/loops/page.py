@@ -138,12 +138,12 @@ class _Page:
     async def _loops(self, chosen: str) -> str:
         return render("loops/loops", loops=await self._cache.read(recent_loops), picked=chosen)
 
-    async def _curves(self, item: LoopProgress | None) -> tuple[CurveView, ...]:
+    async def _curves(self, item: LoopProgress | None) -> list[CurveView]:
         training = (
             next((step for step in item.steps if step.step == "train" and step.state == "live"), None) if item else None
         )
         if training is None or not training.resource_id:
-            return ()
+            return []
         return (await self._cache.read(read_training_job, training.resource_id)).curves
 
     async def _change(self, item: LoopProgress | None) -> str:

@@ -32,7 +32,7 @@ async def get_loop_progress(clients: ClientsOf, loop_id: str) -> Document:
 @router.get("/loops/{loop_id}/report")
 async def get_report(clients: ClientsOf, loop_id: str) -> Document:
     """Return the before/after report of a loop that has tested at least once."""
-    return asdict(await gather_report(clients, loop_id))
+    return await gather_report(clients, loop_id)
 
 
 @router.get("/loops/{loop_id}/report.html", response_class=StreamingResponse)

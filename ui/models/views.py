@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from drillyard.registry.v1.dataset_pb2 import DatasetVersion
 from drillyard.registry.v1.import_pb2 import Import
 from drillyard.registry.v1.model_pb2 import ModelVersion, ModelVersionKind
-from drillyard.registry.v1.test_suite_pb2 import TestSuiteVersion
 
 from ui.shared.jobs import JobView, job_view
 from ui.shared.words import count_text, size_text, time_text
@@ -43,27 +41,6 @@ class ImportView:
     model_version_id: str
     job: JobView
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class SuiteView:
-    """One suite version."""
-
-    test_suite_version_id: str
-    num_cases: int
-    built_in: bool
-    digest: str
-    produced_by: str
-
-
-@dataclass(frozen=True)
-class DatasetView:
-    """One dataset version."""
-
-    dataset_version_id: str
-    num_train_examples: int
-    num_validation_examples: int
-    produced_by: str
 
 
 def model_tree(versions: Sequence[ModelVersion]) -> list[ModelVersionView]:
@@ -113,25 +90,4 @@ def import_view(item: Import) -> ImportView:
     source = str(getattr(item.source, place)) if place else ""
     return ImportView(
         item.import_id, item.model_id, source, item.model_version_id, job_view(item.job), tuple(item.notes)
-    )
-
-
-def suite_view(test_suite_version: TestSuiteVersion) -> SuiteView:
-    """Return the view of a suite version."""
-    return SuiteView(
-        test_suite_version.test_suite_version_id,
-        test_suite_version.num_cases,
-        test_suite_version.built_in,
-        test_suite_version.artifact.digest,
-        maker(test_suite_version.produced_by),
-    )
-
-
-def dataset_view(dataset_version: DatasetVersion) -> DatasetView:
-    """Return the view of a dataset version."""
-    return DatasetView(
-        dataset_version.dataset_version_id,
-        dataset_version.num_train_examples,
-        dataset_version.num_validation_examples,
-        maker(dataset_version.produced_by),
     )

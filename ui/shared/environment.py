@@ -56,7 +56,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=words.percent_text, span=words.span_text, words=lambda text: str(text).replace("_", " ")
+        percent=words.percent_text,
+        span=words.span_text,
+        size=words.size_text,
+        time=words.time_text,
+        words=lambda text: str(text).replace("_", " "),
+        enum=words.enum_text,
     )
     environment.globals.update(sparkline=charts.line_chart, tool_rows=charts.tool_rows)
     return environment

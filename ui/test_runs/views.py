@@ -6,11 +6,22 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
-from drillyard.test_runner.v1.test_run_pb2 import TestRun, TestRunSpec, ToolMode
+from drillyard.test_runner.v1.test_run_pb2 import TestRun, TestRunSpec
 
 from ui.evaluations.views import EvaluationView, evaluation_view
 from ui.shared.jobs import JobView, job_view
+from ui.shared.settings import settings_of
 from ui.shared.words import span_text
+
+_IN_THE_TITLE = (
+    "model_version_id",
+    "test_suite_version_id",
+    "prompt_size",
+    "sampling",
+    "num_repeats",
+    "seed",
+    "dtype",
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +36,7 @@ class TestRunView:
     num_repeats: int
     sampling: str
     profile_digest: str
-    settings: tuple[tuple[str, str], ...]
+    settings: list[tuple[str, str]]
     num_transcripts: int
     num_transcripts_total: int
     tokens_per_second: float
@@ -47,7 +58,7 @@ def test_run_view(run: TestRun, evaluation: Evaluation | None = None) -> TestRun
         num_repeats=run.spec.num_repeats or 1,
         sampling=_sampling(run),
         profile_digest=run.provenance.profile_digest,
-        settings=_settings(run.spec),
+        settings=settings_of(run.spec, leaving_out=_IN_THE_TITLE, changed_only=True),
         num_transcripts=run.num_transcripts,
         num_transcripts_total=run.num_transcripts_total,
         tokens_per_second=run.num_generated_tokens / job.seconds if job.seconds else 0.0,
@@ -76,29 +87,6 @@ def _sampling(run: TestRun) -> str:
     words += [f"up to {sampling.max_new_tokens} tokens"] if sampling.max_new_tokens else []
     words += [f"{repeats} repeats"] if repeats > 1 else []
     return ", ".join(words)
-
-
-def _settings(spec: TestRunSpec) -> tuple[tuple[str, str], ...]:
-    endpoint = spec.endpoint
-    facts = [
-        ("repeats the run", spec.repeat_of_test_run_id),
-        ("batch plan", "lifted for speed" if spec.throughput else ""),
-        ("log-probabilities", "kept" if spec.log_probs else ""),
-        ("most time per case", span_text(spec.case_timeout_seconds) if spec.case_timeout_seconds else ""),
-        ("most time for the run", span_text(spec.run_timeout_seconds) if spec.run_timeout_seconds else ""),
-        ("endpoint", endpoint.base_url),
-        ("model there", endpoint.model),
-        ("key", f"secret {endpoint.api_key_secret}" if endpoint.api_key_secret else ""),
-        (
-            "functions",
-            ToolMode.Name(endpoint.tool_mode).removeprefix("TOOL_MODE_").lower() if endpoint.tool_mode else "",
-        ),
-        ("context asked for", f"{endpoint.num_ctx:,} tokens" if endpoint.num_ctx else ""),
-        ("answers end at", " ".join(map(repr, endpoint.stop))),
-        ("further request settings", endpoint.extra_body),
-        ("requests at once", str(endpoint.max_concurrency or "")),
-    ]
-    return tuple((name, value) for name, value in facts if value)
 
 
 def _remaining(run: TestRun, job: JobView) -> str:
