@@ -8,8 +8,7 @@ from drillyard.evaluator.v1 import comparison_pb2, evaluation_pb2, verdict_pb2
 
 from services.chassis.errors import FailedPrecondition
 from ui.comparisons.views import ChangeView, MatrixView, ParityView, change_view, matrix_view, parity_view
-from ui.gateway.clients import Clients
-from ui.shared.paging import every
+from ui.gateway.clients import Clients, every
 from ui.test_runs.actions import newest_evaluation
 
 # Both sides' verdicts are read and resampled.

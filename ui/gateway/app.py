@@ -23,11 +23,11 @@ from ui.gateway.middleware.outside import Outside
 from ui.gateway.middleware.telemetry import HttpTelemetry
 from ui.gateway.settings import GatewaySettings
 from ui.gateway.site import mount_pages
+from ui.gateway.uploads import Uploads
 from ui.loops import routes as loops
 from ui.models import routes as models
 from ui.openai import routes as openai_routes
 from ui.shared.events import EventStreams
-from ui.shared.uploads import Uploads
 from ui.test_runs import routes as test_runs
 from ui.test_suites import routes as test_suites
 from ui.training_jobs import routes as training_jobs

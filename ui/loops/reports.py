@@ -135,10 +135,7 @@ def _report(loop: Loop, before: _Side, after: _Side, change: ChangeView | None, 
             "cores": str(os.cpu_count() or 1),
             "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
         },
-        "versions": {
-            "python": platform.python_version(),
-            **dict(sorted(after.run.provenance.library_versions.items())),
-        },
+        "versions": {"python": platform.python_version(), **versions},
         "create_time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

@@ -6,9 +6,8 @@ from drillyard.registry.v1 import dataset_pb2, import_pb2, model_pb2, test_suite
 from drillyard.registry.v1.dataset_pb2 import DatasetVersion
 from drillyard.registry.v1.test_suite_pb2 import TestSuiteVersion
 
-from ui.gateway.clients import Clients
+from ui.gateway.clients import Clients, every
 from ui.models.views import ImportView, ModelVersionView, import_view, model_tree
-from ui.shared.paging import every
 
 NUM_RECENT = 10
 _MOST = 1000

@@ -76,32 +76,16 @@ class RpcRouter(APIRouter):
         verb, _, path = route.partition(" ")
         rpc = _METHODS[method]
         names = re.findall(r"{(\w+)", path)
-        others = [field for field in rpc.input_type.fields if field.name not in names]
-        kind = GetMessageClass(rpc.input_type)
-
         options = list(inspect.signature(action, eval_str=True).parameters.values())[2:] if action else []
-
-        async def answer(
-            clients: Any, body: Body | None = None, page: Document | None = None, **values: Any
-        ) -> Document:
-            more = {option.name: values.pop(option.name) for option in options}
-            request = message_of(kind, {**nested(rpc.input_type, body), **(page or {}), **values})
-            if action:
-                response = await action(clients, request, **more)
-            else:
-                response = await _call(clients, method)(request, timeout=timeout)
-            return document(response) if isinstance(response, Message) else response
-
         parameters = [_parameter("clients", ClientsOf), *(_parameter(name, str) for name in names)]
-        parameters += _query(others) if verb == "GET" else _body(rpc.input_type, tuple(names))
+        if verb == "GET":
+            parameters += _query([field for field in rpc.input_type.fields if field.name not in names])
+        else:
+            parameters += _body(rpc.input_type, tuple(names))
         parameters += [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]
-        self._add(
-            verb,
-            path,
-            _named(answer, rpc.name, parameters),
-            sentence,
-            responses=shows(GetMessageClass(rpc.output_type)),
-        )
+        call = action or _calling(method, timeout)
+        endpoint = _named(_answering(rpc, call, [option.name for option in options]), rpc.name, parameters)
+        self._add(verb, path, endpoint, sentence, responses=shows(GetMessageClass(rpc.output_type)))
 
     def events(self, path: str, watch: str, get: str, sentence: str) -> None:
         """Add a route that streams the events of a job; `get` tells first that there is such a job."""
@@ -207,6 +191,26 @@ def _named(
     endpoint.__name__ = re.sub(r"(?<!^)(?=[A-Z])", "_", rpc).lower()
     endpoint.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return endpoint
+
+
+def _answering(rpc: Any, call: Action, options: list[str]) -> Callable[..., Awaitable[Document]]:
+    kind = GetMessageClass(rpc.input_type)
+
+    async def answer(clients: Any, body: Body | None = None, page: Document | None = None, **values: Any) -> Document:
+        more = {name: values.pop(name) for name in options}
+        request = message_of(kind, {**nested(rpc.input_type, body), **(page or {}), **values})
+        response = await call(clients, request, **more)
+        return document(response) if isinstance(response, Message) else response
+
+    return answer
+
+
+def _calling(method: str, timeout: float | None) -> Action:
+    def call(clients: Any, request: Message) -> Awaitable[Message]:
+        response: Awaitable[Message] = _call(clients, method)(request, timeout=timeout)
+        return response
+
+    return call
 
 
 def _call(clients: Any, method: str) -> Any:

@@ -10,8 +10,7 @@ from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
 from drillyard.test_runner.v1 import test_run_pb2, transcript_pb2
 from drillyard.test_runner.v1.test_run_pb2 import CreateTestRunRequest, TestRun
 
-from ui.gateway.clients import Clients
-from ui.shared.paging import every
+from ui.gateway.clients import Clients, every
 from ui.test_runs.transcripts import TranscriptView, VerdictPage, transcript_view, verdict_row
 from ui.test_runs.views import TestRunView, test_run_view
 

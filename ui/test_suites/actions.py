@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 from drillyard.registry.v1 import test_suite_pb2
 
-from ui.gateway.clients import Clients
-from ui.shared.paging import every
-from ui.shared.uploads import Uploads
+from ui.gateway.clients import Clients, every
+from ui.gateway.uploads import Uploads
 from ui.test_suites.views import (
     CaseView,
     SuiteCheckView,

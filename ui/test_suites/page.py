@@ -7,11 +7,11 @@ from typing import Any
 import gradio as gr
 
 from services.chassis.errors import ServiceError
+from ui.gateway.uploads import Uploads
 from ui.models.actions import read_suites
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.environment import render
-from ui.shared.uploads import Uploads
 from ui.test_suites.actions import check_suite, read_case, read_suite, register_suite
 from ui.test_suites.form import ImportForm, import_form
 

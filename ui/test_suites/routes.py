@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from drillyard.registry.v1 import test_suite_pb2
 from fastapi import Body, Depends, Query, Response
 
+from ui.gateway.uploads import Uploads, uploads_of
 from ui.shared.documents import ClientsOf, Document, document
 from ui.shared.rpc import RpcRouter
 from ui.shared.schemas import shows
-from ui.shared.uploads import Uploads, uploads_of
 from ui.test_suites.actions import IMPORT_SECONDS, exported
 
 router = RpcRouter(tags=["test suites"])

@@ -6,8 +6,7 @@ import asyncio
 
 from drillyard.trainer.v1 import checkpoint_pb2, training_job_pb2
 
-from ui.gateway.clients import Clients
-from ui.shared.paging import every
+from ui.gateway.clients import Clients, every
 from ui.training_jobs.views import TrainingJobView, training_job_view
 
 NUM_RECENT = 20

@@ -7,10 +7,10 @@ from typing import Annotated
 from drillyard.registry.v1 import dataset_pb2
 from fastapi import Body, Depends, Query
 
+from ui.gateway.uploads import Uploads, uploads_of
 from ui.shared.documents import ClientsOf, Document, document
 from ui.shared.rpc import RpcRouter
 from ui.shared.schemas import shows
-from ui.shared.uploads import Uploads, uploads_of
 
 router = RpcRouter(tags=["training jobs"])
 router.rpc("POST /training-jobs", "trainer.CreateTrainingJob", "Start a training job.")
