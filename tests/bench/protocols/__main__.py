@@ -11,9 +11,10 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 
+from services.protocols.roo_xml.cases import core_suite
+
 from services.protocols.cases import Case
 from services.protocols.roo.diff.apply import apply_diff
-from services.protocols.roo_xml.cases import core_suite
 from services.protocols.roo_xml.judge import judge
 from services.protocols.roo_xml.parse import parse
 from tests.bench.protocols.automaton import parse_naively
