@@ -3,6 +3,9 @@
 import os
 import signal
 
+# Tests start some hundred processes: they shall not compile the same modules again and again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Threads of torch that wait by spinning take the time of the services under test; read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 

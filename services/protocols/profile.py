@@ -261,7 +261,7 @@ class ProfileBase(_NoMaterial, ABC):
 def source_digest(packages: tuple[str, ...]) -> str:
     """Return the digest of this library's own modules and of everything in `packages`."""
     digest = hashlib.sha256()
-    shared = (f"{_LIBRARY}.{package}" for package in ("cases", "javascript", "session"))
+    shared = (f"{_LIBRARY}.{package}" for package in ("cases", "javascript", "judging", "session"))
     for package in (_LIBRARY, *shared, *sorted(packages)):
         for path, source in sorted(_package_sources(package)):
             digest.update(f"{package}/{path}\0{len(source)}\0".encode())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from services.protocols.faults import Fault
+from services.protocols.judging.faults import Fault
 
 __all__ = [
     "CAUSES",

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
-from services.chassis.database import Database
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobStore, MemoryJobStore, SqlJobStore
-from services.chassis.migration import migrate
 from services.evaluator.domain.evaluation import EvaluationRecord
 from services.evaluator.domain.grader import ModelGrader
 from services.evaluator.domain.metrics import Interval, Metrics, Quantiles, RepeatRate
@@ -23,7 +19,7 @@ from services.evaluator.domain.verdict import Layer, Spent, Verdict, VerdictFilt
 from services.evaluator.ports import EvaluationStore
 from services.evaluator.store.sql import MIGRATIONS, SqlEvaluationStore
 from services.protocols.verdict import LayerStatus
-from tests.contract.postgres import require_postgres, run_postgres
+from tests.contract.conftest import OpenDatabase
 from tests.fakes.evaluator_store import MemoryEvaluationStore
 
 KINDS = ("memory", "sqlite", "postgresql")
@@ -58,29 +54,14 @@ class Stores:
         return job.epoch
 
 
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    require_postgres()
-    with run_postgres() as url:
-        yield url
-
-
 @pytest.fixture(params=KINDS)
-async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
+async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[Stores]:
     if request.param == "memory":
         jobs = MemoryJobStore()
         yield Stores(jobs, MemoryEvaluationStore(jobs))
         return
-    is_sqlite = request.param == "sqlite"
-    url = f"sqlite+aiosqlite:///{tmp_path}/state.db" if is_sqlite else request.getfixturevalue("postgres_url")
-    database = Database.open(url)
-    await migrate(database, MIGRATIONS)
+    database = await open_database(request.param, MIGRATIONS)
     yield Stores(SqlJobStore(database), SqlEvaluationStore(database))
-    if not is_sqlite:
-        async with database.session() as session:
-            await session.execute(text("DROP SCHEMA public CASCADE"))
-            await session.execute(text("CREATE SCHEMA public"))
-    await database.close()
 
 
 def verdict(

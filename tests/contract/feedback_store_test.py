@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 
-from services.chassis.database import Database
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.jobs import JobState, JobStore, SqlJobStore
-from services.chassis.migration import migrate
 from services.feedback.domain.loop import LOOP_KIND, Inputs, job_result, job_state
 from services.feedback.domain.rounds import STEP_EVENT, Rates, Round, Stop, StopReason
 from services.feedback.domain.spec import Budget, Goal, LoopSpec, checked
 from services.feedback.domain.work import SuiteVersion
 from services.feedback.ports import LoopStore
 from services.feedback.store.jobs import MIGRATIONS, JobLoopStore
-from tests.contract.postgres import require_postgres, run_postgres
+from tests.contract.conftest import OpenDatabase
 from tests.fakes.feedback_store import MemoryLoopStore
 
 KINDS = ("memory", "sqlite", "postgresql")
@@ -54,36 +51,14 @@ class Stores:
         return job.job_id, job.epoch
 
 
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    require_postgres()
-    with run_postgres() as url:
-        yield url
-
-
 @pytest.fixture(params=KINDS)
-async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
+async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[Stores]:
     if request.param == "memory":
         memory = MemoryLoopStore()
         yield Stores(memory.jobs, memory)
         return
-    url = f"sqlite+aiosqlite:///{tmp_path}/state.db"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-    database = Database.open(url)
-    await migrate(database, MIGRATIONS)
-    jobs = SqlJobStore(database)
+    jobs = SqlJobStore(await open_database(request.param, MIGRATIONS))
     yield Stores(jobs, JobLoopStore(jobs))
-    if request.param == "postgresql":
-        await _empty(database)
-    await database.close()
-
-
-async def _empty(database: Database) -> None:
-    from sqlalchemy import text
-
-    async with database.session() as session:
-        await session.execute(text("TRUNCATE jobs, job_events"))
 
 
 async def test_a_loop_is_kept_with_all_that_was_asked_and_named(stores: Stores) -> None:

@@ -2,19 +2,16 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from services.chassis.application import JOB_MIGRATIONS
-from services.chassis.database import Database
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.jobs import Job, JobError, JobState, JobStore, MemoryJobStore, SqlJobStore, watch
-from services.chassis.migration import migrate
-from tests.contract.postgres import require_postgres, run_postgres
+from tests.contract.conftest import OpenDatabase
 
 LEASE = 30.0
 
@@ -36,15 +33,8 @@ class Stores:
     pass_time: Callable[[float], Awaitable[None]]
 
 
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    require_postgres()
-    with run_postgres() as url:
-        yield url
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[Stores]:
     clock = Clock()
 
     async def advance(seconds: float) -> None:
@@ -54,21 +44,14 @@ async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         memory = MemoryJobStore(clock)
         yield Stores(memory, memory, advance)
         return
-    is_sqlite = request.param == "sqlite"
-    url = f"sqlite+aiosqlite:///{tmp_path}/state.db" if is_sqlite else request.getfixturevalue("postgres_url")
-    database = Database.open(url)
-    await migrate(database, JOB_MIGRATIONS)
+    database = await open_database(request.param, JOB_MIGRATIONS)
 
     async def shorten_leases(seconds: float) -> None:
         async with database.session() as session:
             await session.execute(text("UPDATE jobs SET lease_until = lease_until - :s"), {"s": seconds})
 
     first, second = SqlJobStore(database, clock), SqlJobStore(database, clock)
-    yield Stores(first, second, advance if is_sqlite else shorten_leases)
-    if not is_sqlite:
-        async with database.session() as session:
-            await session.execute(text("DROP TABLE job_events, jobs, alembic_version"))
-    await database.close()
+    yield Stores(first, second, advance if database.is_sqlite else shorten_leases)
 
 
 async def claimed(store: JobStore, owner: str = "a") -> Job:

@@ -1,18 +1,14 @@
 """The promises of the registry's stores, over every implementation."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from services.chassis.artifacts import Artifact
-from services.chassis.database import Database
 from services.chassis.errors import AlreadyExists, InvalidArgument
-from services.chassis.migration import migrate
 from services.protocols.suites import Provenance
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.dataset import DatasetVersionDraft
@@ -25,7 +21,7 @@ from services.registry.ports import DatasetStore, ModelStore, TestSuiteStore
 from services.registry.store.datasets import SqlDatasetStore
 from services.registry.store.models import SqlModelStore
 from services.registry.store.test_suites import SqlTestSuiteStore
-from tests.contract.postgres import require_postgres, run_postgres
+from tests.contract.conftest import OpenDatabase
 from tests.fakes.registry_store import MemoryDatasetStore, MemoryModelStore, MemoryTestSuiteStore
 
 FIRST = PageRequest(1000)
@@ -38,28 +34,13 @@ class Stores:
     suites: TestSuiteStore
 
 
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    require_postgres()
-    with run_postgres() as url:
-        yield url
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[Stores]:
     if request.param == "memory":
         yield Stores(MemoryModelStore(), MemoryDatasetStore(), MemoryTestSuiteStore())
         return
-    is_sqlite = request.param == "sqlite"
-    url = f"sqlite+aiosqlite:///{tmp_path}/state.db" if is_sqlite else request.getfixturevalue("postgres_url")
-    database = Database.open(url)
-    await migrate(database, MIGRATIONS)
+    database = await open_database(request.param, MIGRATIONS)
     yield Stores(SqlModelStore(database), SqlDatasetStore(database), SqlTestSuiteStore(database))
-    if request.param == "postgres":
-        async with database.session() as session:
-            await session.execute(text("DROP SCHEMA public CASCADE"))
-            await session.execute(text("CREATE SCHEMA public"))
-    await database.close()
 
 
 def artifact(content: str) -> Artifact:

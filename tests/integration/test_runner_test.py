@@ -11,13 +11,14 @@ import psutil
 import pytest
 import pytest_asyncio
 from drillyard.job.v1 import job_pb2
-from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
+from drillyard.test_runner.v1 import diagnosis_pb2, test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
 from services.chassis.channel import follow
 from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
 from tests.integration.processes import NotReadyError, ServiceProcess, start_service
 from tests.integration.tiny_stack import (
     FINAL_STATES,
+    MODEL,
     PATIENCE_SECONDS,
     SUITE,
     TestRunner,
@@ -224,6 +225,23 @@ async def test_a_prompt_beyond_the_models_context_is_told_not_cut(stub: TestRunn
     found = await transcripts(stub, run.test_run_id)
     assert {item.finish_reason for item in found} == {transcript_pb2.FINISH_REASON_CONTEXT_OVERFLOW}
     assert all(item.num_prompt_tokens > 0 and not item.token_ids for item in found)
+
+
+async def test_a_model_of_the_registry_is_examined_by_a_process_of_its_own(stub: TestRunner) -> None:
+    request = diagnosis_pb2.DiagnoseModelRequest(model_version_id=MODEL, profile_id="roo_native", prompt_size="full")
+    found = await stub.DiagnoseModel(request, timeout=100)
+    codes = {finding.code for finding in found.findings}
+    assert {"no_tools_branch", "tool_calls_dropped", "context_too_short"} <= codes
+    assert found.findings[0].severity == diagnosis_pb2.SEVERITY_ERROR
+    assert found.num_context_tokens == 4096
+
+    request.endpoint.CopyFrom(test_run_pb2.Endpoint(base_url="http://127.0.0.1:1/v1", model="tiny"))
+    found = await stub.DiagnoseModel(request, timeout=100)
+    assert "endpoint_unreachable" in {finding.code for finding in found.findings}
+    with pytest.raises(NotFound):
+        await stub.DiagnoseModel(diagnosis_pb2.DiagnoseModelRequest(model_version_id="no", profile_id="roo_xml"))
+    with pytest.raises(InvalidArgument):
+        await stub.DiagnoseModel(diagnosis_pb2.DiagnoseModelRequest(model_version_id=MODEL, profile_id="no"))
 
 
 def test_a_port_in_use_ends_the_service_with_one_sentence(running: Running, tmp_path: Path) -> None:

@@ -80,7 +80,11 @@ def sign_test(num_up: int, num_down: int) -> float:
     total = num_up + num_down
     if not total:
         return 1.0
-    tail = sum(math.comb(total, place) for place in range(min(num_up, num_down) + 1))
+    # The binomial coefficients of the tail, each from the one before: that costs far less than each by itself.
+    coefficient = tail = 1
+    for place in range(min(num_up, num_down)):
+        coefficient = coefficient * (total - place) // (place + 1)
+        tail += coefficient
     # An integer division: both numbers may be far beyond what a float holds.
     p_value: float = 2 * tail / (1 << total)
     return min(1.0, p_value)

@@ -1,13 +1,14 @@
-"""Are these the calls that are due? Each due call is matched with one call, in any order."""
+"""Are the arguments of a call those of the due one?"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from services.protocols.cases import Choice, Expected
 from services.protocols.cases.difference import told_difference
 from services.protocols.javascript import trim
+from services.protocols.judging.call_checks import CheckedCall, Compare
+from services.protocols.judging.layers import Flaw
 from services.protocols.openai_tools.schemas import Schema, default_of
 from services.protocols.verdict import Fault
 
@@ -20,71 +21,24 @@ _NO_CHOICE = Choice("")
 _NOTHING = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A call that can be run: its place among the calls, name and arguments."""
+def comparison_by(schemas: Mapping[str, Schema]) -> Compare:
+    """Return what compares a call with a due one, as the schema of its function asks for."""
 
-    place: int
-    name: str
-    arguments: Arguments
+    def compare(expected: Expected, call: CheckedCall) -> Flaw | None:
+        flaws = list(_flaws(expected, call.arguments, schemas.get(expected.tool, {})))
+        wrong = [flaw for flaw in flaws if flaw]
+        return wrong[0]._replace(share=(len(flaws) - len(wrong)) / len(flaws)) if wrong else None
 
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A due call and the call that is nearest to it.
-
-    Attributes:
-        call: the nearest call of that name that no other due call has; None when there is none.
-        share: share of right arguments.
-        fault: what is wrong, with one sentence on it; None when all is right.
-    """
-
-    due: Expected
-    call: Call | None
-    share: float
-    fault: tuple[Fault, str] | None
+    return compare
 
 
-def match_calls(due: Sequence[Expected], calls: Sequence[Call], schemas: Mapping[str, Schema]) -> list[Match]:
-    """Return one match per due call: whole matches first, then the nearest of what is left."""
-    free, found = list(calls), dict[int, Match]()
-    for whole in (True, False):
-        for place, expected in enumerate(due):
-            if place in found:
-                continue
-            match = _nearest(expected, free, schemas.get(expected.tool, {}))
-            if match.call and match.fault is None:
-                free.remove(match.call)
-            elif whole:
-                continue
-            elif match.call:
-                free.remove(match.call)
-            found[place] = match
-    return [found[place] for place in range(len(due))]
-
-
-def _nearest(expected: Expected, free: Sequence[Call], schema: Schema) -> Match:
-    best = Match(expected, None, 0.0, (Fault.WRONG_TOOL, f"The task asks for {expected.tool}, which is not called."))
-    for call in free:
-        if call.name != expected.tool:
-            continue
-        problems = list(_problems(expected, call.arguments, schema))
-        wrong = [problem for problem in problems if problem]
-        share = (len(problems) - len(wrong)) / len(problems) if problems else 1.0
-        if not wrong:
-            return Match(expected, call, 1.0, None)
-        if best.call is None or share > best.share:
-            best = Match(expected, call, share, wrong[0])
-    return best
-
-
-def _problems(expected: Expected, arguments: Arguments, schema: Schema) -> Iterator[tuple[Fault, str] | None]:
+def _flaws(expected: Expected, arguments: Arguments, schema: Schema) -> Iterator[Flaw | None]:
     free = {rule.argument: rule for rule in expected.free_text}
     choices = {choice.argument: choice for choice in expected.choices}
     for name in dict.fromkeys((*expected.arguments, *free, *choices, *arguments)):
         if name in free:
             problem = free[name].problem(arguments.get(name))
-            yield (Fault.FREE_TEXT, problem) if problem else None
+            yield Flaw(Fault.FREE_TEXT, problem) if problem else None
             continue
         default, choice = default_of(schema, name), choices.get(name, _NO_CHOICE)
         right = [expected.arguments.get(name, default)] if name in expected.arguments or name not in choices else []
@@ -92,7 +46,8 @@ def _problems(expected: Expected, arguments: Arguments, schema: Schema) -> Itera
         if _is_right(arguments.get(name, _NOTHING), right, choice, default):
             yield None
         else:
-            yield Fault.WRONG_ARGUMENTS, told_difference(name, arguments.get(name), right[0] if right else None)
+            difference = told_difference(name, arguments.get(name), right[0] if right else None)
+            yield Flaw(Fault.WRONG_ARGUMENTS, difference)
 
 
 def allowed_arguments(due: Sequence[Expected], name: str, arguments: Arguments) -> set[str]:

@@ -8,9 +8,8 @@ from dataclasses import replace
 from services.protocols.cases import Case, CaseError, Goal
 from services.protocols.material import Split, StockName
 from services.protocols.openai_tools import parse, prompt, vectors
-from services.protocols.openai_tools.client.effects import check_effect
-from services.protocols.openai_tools.client.replies import replies
-from services.protocols.openai_tools.client.turn import take_turn
+from services.protocols.openai_tools.client import replies, take_turn
+from services.protocols.openai_tools.effects import check_effect
 from services.protocols.openai_tools.judge import judge
 from services.protocols.openai_tools.scenario_case import case_of
 from services.protocols.openai_tools.scenarios.catalogue import CATALOGUE
@@ -67,7 +66,7 @@ class OpenAiTools(ProfileBase):
 
     def replies(self, state: ClientState, outcome: TurnOutcome) -> list[Message]:
         """Return one message of the role `tool` per call."""
-        return replies(state, outcome)
+        return replies(outcome)
 
     def check_case(self, case: Case) -> None:
         """Raise CaseError when a function definition is none, or a due call is of none of the functions."""

@@ -125,6 +125,12 @@ def missing_parameter(schema: Schema, arguments: Mapping[str, object]) -> str | 
     return next((str(name) for name in names if name not in arguments), None)
 
 
+def has_foreign_parameter(schema: Schema, arguments: Mapping[str, object]) -> bool:
+    """Return whether there is an argument that the function does not have and its schema does not allow."""
+    is_closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
+    return is_closed and not parameters_of(schema).keys() >= arguments.keys()
+
+
 def value_problem(schema: Schema, arguments: Mapping[str, object], allowed: Collection[str] = ()) -> str | None:
     """Return one sentence on the first value that does not fit the schema, or None; those of `allowed` need not."""
     try:

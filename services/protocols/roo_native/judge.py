@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from services.protocols.cases import Case
 from services.protocols.roo_native.definitions import server_functions
-from services.protocols.roo_native.parse import text_outside_calls
+from services.protocols.roo_native.parse.text_form import text_outside_calls
 from services.protocols.roo_native.rules.absence import absence_of_call, broken_call, markup_in
 from services.protocols.roo_native.rules.comparison import Match, match_calls
 from services.protocols.roo_native.rules.form import Finding, Offer, Seen, offer_of, seen

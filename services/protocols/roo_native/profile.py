@@ -11,12 +11,11 @@ from services.protocols.roo.modes import find_mode
 from services.protocols.roo.profile import RooProfile
 from services.protocols.roo.scenarios.catalogue import CATALOGUE
 from services.protocols.roo_native import prompt
-from services.protocols.roo_native.client.replies import replies
 from services.protocols.roo_native.judge import judge
-from services.protocols.roo_native.parse import answer_from_text, with_calls_beside, with_calls_in_text
+from services.protocols.roo_native.parse.text_form import answer_from_text, with_calls_beside, with_calls_in_text
 from services.protocols.roo_native.scenario_case import OWN_NAMES, case_of
-from services.protocols.roo_native.tools import ALIASES, CLIENT_VERSION, DRILLED_TOOLS, OPT_IN_EDIT_TOOLS, TOOLS
-from services.protocols.roo_native.turn import take_turn
+from services.protocols.roo_native.tools import ALIASES, DRILLED_TOOLS, OPT_IN_EDIT_TOOLS, TOOLS
+from services.protocols.roo_native.turn import replies, take_turn
 from services.protocols.roo_native.vectors import OPERATIONS
 from services.protocols.suites import Suite
 from services.protocols.suites.stored import stored_suites
@@ -28,7 +27,7 @@ class RooNative(RooProfile):
     """Roo Code's function-calling protocol as a profile; see `services.protocols.profile.Profile`."""
 
     id = "roo_native"
-    version = CLIENT_VERSION
+    version = "3.52.1"
     packages = ("services.protocols.roo", "services.protocols.roo_native", "services.protocols.roo_xml")
     catalogue = CATALOGUE.for_protocol("roo_native")
     own_names = OWN_NAMES

@@ -9,8 +9,8 @@ from typing import cast
 
 from services.protocols.cases import Case, Choice, Expected, Goal
 from services.protocols.material.scenario import Said, Scenario, Slip, Step
-from services.protocols.roo_native.parse import text_of_call
 from services.protocols.roo_native.parse.mcp_names import write_mcp_name
+from services.protocols.roo_native.parse.text_form import text_of_call
 from services.protocols.roo_native.parse.values import write_json
 from services.protocols.roo_xml.scenario_case import SPARE_TURNS, parameters_of, written_call
 from services.protocols.turn import Answer, ToolCall

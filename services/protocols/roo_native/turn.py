@@ -1,47 +1,42 @@
-"""One whole answer in the client's hands: its calls in order, and what the client counts."""
+"""One answer in the client's hands: what it does with the calls in order, what it counts, and what it says."""
 
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 from services.protocols.roo.modes import find_mode, refusal
-from services.protocols.roo.repetition import is_repeated_too_often
-from services.protocols.roo_native.client import editing, outside, patching, reading, steering
-from services.protocols.roo_native.client.call import Call, Result, error, failed
-from services.protocols.roo_native.parse import CallError, McpCall, TypedCall, parse_call
-from services.protocols.roo_native.tools import DEFAULT_TOOLS, NATIVE_RULES, is_known
-from services.protocols.turn import Answer, CallOutcome, ClientState, ToolCall, TurnOutcome
-
-MCP_TOOL = "use_mcp_tool"
-
-_TOOLS: Mapping[str, Callable[[Call], Result]] = MappingProxyType(
-    {
-        "read_file": reading.read_file,
-        "search_files": reading.search_files,
-        "list_files": reading.list_files,
-        "codebase_search": reading.codebase_search,
-        "read_command_output": reading.read_command_output,
-        "skill": reading.skill,
-        "write_to_file": editing.write_to_file,
-        "apply_diff": editing.apply_diff_call,
-        "edit": editing.edit,
-        "search_replace": editing.search_replace,
-        "edit_file": editing.edit_file,
-        "apply_patch": patching.apply_patch,
-        "execute_command": outside.execute_command,
-        MCP_TOOL: outside.use_mcp_tool,
-        "access_mcp_resource": outside.access_mcp_resource,
-        "generate_image": outside.switched_off,
-        "run_slash_command": outside.switched_off,
-        "ask_followup_question": steering.ask_followup_question,
-        "attempt_completion": steering.attempt_completion,
-        "switch_mode": steering.switch_mode,
-        "new_task": steering.new_task,
-        "update_todo_list": steering.update_todo_list,
-    }
+from services.protocols.roo_native.parse.calls import CallError, McpCall, TypedCall, parse_call
+from services.protocols.roo_native.prompt import environment
+from services.protocols.roo_native.tools import DEFAULT_TOOLS, NATIVE_RULES, TOOLS, is_known
+from services.protocols.roo_native.tools.mcp.use_mcp_tool import USE_MCP_TOOL, server_of
+from services.protocols.roo_native.tools.tool import (
+    Arguments,
+    Call,
+    CallFailed,
+    Result,
+    Tool,
+    error,
+    failed,
+    missing,
+    mistake,
 )
+from services.protocols.session.memory import is_repeated_too_often
+from services.protocols.turn import Answer, CallOutcome, ClientState, Message, ToolCall, TurnOutcome
+
+_NO_TOOL = """\
+Your answer called no function, so nothing happened. Every answer must make at least one call, through the calling \
+mechanism of your provider; calls written as text, in XML tags or in a code fence, do not count.
+
+What to do now:
+- If the task is done, call attempt_completion.
+- If you lack something that only the user knows, call ask_followup_question.
+- Otherwise take the next step with the function that fits it.
+
+(Nobody wrote this message by hand; do not answer it in words.)"""
+
+_GUIDANCE = """\
+Several of your answers in a row could not be used. The user says: go one small step at a time, check the arguments \
+against the function's definition, and read the file again before you change it."""
 
 
 def take_turn(state: ClientState, answer: Answer) -> TurnOutcome:
@@ -58,6 +53,25 @@ def take_turn(state: ClientState, answer: Answer) -> TurnOutcome:
         return TurnOutcome(codes=("no_tool",))
     state.turns_without_tool = 0
     return _Turn(state).take(answer.calls)
+
+
+def replies(state: ClientState, outcome: TurnOutcome) -> list[Message]:
+    """Return the messages that follow an answer: one result per call, then the user's with the environment.
+
+    Guidance comes along once the mistake limit is reached. There is nothing after an answer that was empty, which the
+    client asks for once more.
+    """
+    if "empty_answer" in outcome.codes:
+        return []
+    messages: list[Message] = [
+        {"role": "tool", "tool_call_id": call.call_id, "content": call.reply or "(The tool returned nothing.)"}
+        for call in outcome.calls
+    ]
+    parts = [] if outcome.calls else [_NO_TOOL]
+    if 0 < state.mistake_limit <= state.mistakes:
+        parts.append(_GUIDANCE)
+    parts.append(environment(state.mode, state.todos or ()))
+    return [*messages, {"role": "user", "content": "\n\n".join(parts)}]
 
 
 class _Turn:
@@ -88,26 +102,28 @@ class _Turn:
         except CallError as bad:
             return self._count(call.name, self._not_typed(call, bad))
         if isinstance(typed, McpCall):
-            self._attempts[MCP_TOOL] += 1
-            return self._run(call, MCP_TOOL, _mcp_arguments(self._state, typed))
+            server = server_of(self._state, typed.server)
+            arguments = {"server_name": server, "tool_name": typed.tool, "arguments": typed.arguments}
+            self._attempts[USE_MCP_TOOL.name] += 1
+            return self._run(call, USE_MCP_TOOL, arguments)
         self._attempts[typed.name] += 1
         refused = self._refused(typed)
-        return self._count(typed.name, refused) if refused else self._run(call, typed.name, typed.arguments)
+        return self._count(typed.name, refused) if refused else self._run(call, TOOLS[typed.name], typed.arguments)
 
     def _not_typed(self, call: ToolCall, bad: CallError) -> Result:
         """Return the result of a call whose arguments cannot be used; the client looks at its name as written."""
         if is_known(call.name):
             sentence = f"The arguments of {call.name} could not be finalised ({bad}). Send them as one JSON object."
-            return failed("invalid_arguments", sentence, "mistake", records_failure=True)
+            return mistake("invalid_arguments", sentence)
         self._attempts[call.name] += 1
-        return _unknown(call.name)
+        sentence = f"There is no tool {call.name!r}. The tools are: {', '.join(DEFAULT_TOOLS)}."
+        return failed("unknown_tool", sentence, "mistake")
 
     def _refused(self, typed: TypedCall) -> Result | None:
         state = self._state
-        mode = find_mode(state.mode, state.custom_modes)
         code = refusal(
             typed.name,
-            mode,
+            find_mode(state.mode, state.custom_modes),
             typed.params,
             included_tools=state.included_tools,
             requirements=state.requirements,
@@ -119,8 +135,14 @@ class _Turn:
             return failed("repeated_call", f"The same call of {typed.name} came too often. Try another approach.")
         return None
 
-    def _run(self, call: ToolCall, tool: str, arguments: Mapping[str, object]) -> Result:
-        return self._count(tool, _TOOLS[tool](Call(tool, call.name, arguments, self._state, self._failed)))
+    def _run(self, written: ToolCall, tool: Tool, arguments: Arguments) -> Result:
+        call = Call(tool.name, written.name, arguments, self._state, self._failed)
+        try:
+            lacking = call.lacks(*tool.filled)
+            result = missing(call, lacking, fails_turn=tool.lack_fails_turn) if lacking else tool.run(call)
+        except CallFailed as failure:
+            result = failure.result
+        return self._count(tool.name, result)
 
     def _count(self, tool: str, result: Result) -> Result:
         if result.counter == "mistake":
@@ -136,17 +158,3 @@ class _Turn:
         if result.completed is not None:
             self._completed = result.completed
         return result
-
-
-def _mcp_arguments(state: ClientState, call: McpCall) -> Mapping[str, object]:
-    return {"server_name": server_name(state, call), "tool_name": call.tool, "arguments": call.arguments}
-
-
-def server_name(state: ClientState, call: McpCall) -> str:
-    """Return the name of the server that a function's name means."""
-    return outside.server_of(state, call.server)
-
-
-def _unknown(name: str) -> Result:
-    sentence = f"There is no tool {name!r}. The tools are: {', '.join(DEFAULT_TOOLS)}."
-    return failed("unknown_tool", sentence, "mistake")

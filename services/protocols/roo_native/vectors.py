@@ -12,11 +12,11 @@ from services.protocols.roo.checklist import read_checklist
 from services.protocols.roo.diff.apply import apply_diff
 from services.protocols.roo.modes import find_mode, refusal
 from services.protocols.roo.paths import is_outside, same_path
-from services.protocols.roo.repetition import is_repeated_too_often
-from services.protocols.roo_native.parse import CallError, McpCall, parse_call
+from services.protocols.roo_native.parse.calls import CallError, McpCall, parse_call
 from services.protocols.roo_native.parse.values import write_json
 from services.protocols.roo_native.tools import NATIVE_RULES
 from services.protocols.roo_native.turn import take_turn
+from services.protocols.session.memory import is_repeated_too_often
 from services.protocols.turn import Answer, ClientState, ToolCall
 
 Given = Mapping[str, Any]

@@ -15,12 +15,12 @@ from services.protocols.roo.checklist import read_checklist
 from services.protocols.roo.diff.apply import apply_diff
 from services.protocols.roo.modes import find_mode, refusal
 from services.protocols.roo.paths import is_outside, same_path
-from services.protocols.roo.repetition import is_repeated_too_often
 from services.protocols.roo_xml.arguments import BadNestedValue, typed_arguments
 from services.protocols.roo_xml.client.call import Call
 from services.protocols.roo_xml.client.dispatch import canonical, scrolls, take_calls
 from services.protocols.roo_xml.editions import CLASSIC, REFERENCE, Edition
 from services.protocols.roo_xml.parse import Block, TextBlock, ToolBlock, parse
+from services.protocols.session.memory import is_repeated_too_often
 from services.protocols.turn import ClientState
 
 Input = Mapping[str, object]

@@ -39,10 +39,12 @@ class Reporter:
         plan: AttemptPlan,
         *,
         patience_seconds: float = PATIENCE_SECONDS,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
         on_fenced: Callable[[], None] = lambda: os._exit(FENCED_EXIT_CODE),
     ) -> None:
         self._plan = plan
         self._patience_seconds = patience_seconds
+        self._heartbeat_seconds = heartbeat_seconds
         self._on_fenced = on_fenced
         self._channel = grpc.insecure_channel(plan.report_address, options=[DIRECT])
         self._stub = trainer_service_pb2_grpc.TrainerServiceStub(self._channel)
@@ -134,7 +136,7 @@ class Reporter:
     def _send_until_ended(self) -> None:
         last_answer = time.monotonic()
         while not self._failure:
-            self._news.wait(HEARTBEAT_SECONDS)
+            self._news.wait(self._heartbeat_seconds)
             self._news.clear()
             with self._lock:
                 request, is_last = self._copied(), self._ended

@@ -106,6 +106,14 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path, {})
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, Running]]:
+    """One service, for tests that leave it as it is."""
+    place = Place(tmp_path_factory.mktemp("shared"), {})
+    with place.start() as running:
+        yield place, running
+
+
 async def finished(running: Running, job_id: str) -> str:
     for _ in range(int(WAIT_SECONDS / 0.02)):
         if (state := await running.call("GetDrill", job_id)).split()[0] in ("SUCCEEDED", "FAILED", "CANCELLED"):
@@ -114,44 +122,39 @@ async def finished(running: Running, job_id: str) -> str:
     raise AssertionError("the job did not end")
 
 
-async def test_a_service_starts_fast_and_small_and_says_where_it_serves(place: Place) -> None:
-    with place.start() as running:
-        process = psutil.Process(running.process.pid)
-        assert running.ready | {"event": "serving", "service": "drilling", "pid": process.pid} == running.ready
-        assert process.cpu_times().user + process.cpu_times().system < 2.0
-        assert process.memory_info().rss < 150e6
-        assert running.http("/health/ready")[0] == running.http("/health/live")[0] == 200
-        # An alert sees the first failures only as a rise from a number that was there.
-        assert 'drillyard_jobs{kind="drill",state="FAILED"} 0.0' in running.http("/metrics")[1]
-        job_id = await running.call("CreateDrill", "r1")
-        assert await finished(running, job_id) == "SUCCEEDED 1 1"
-        status, text = running.http("/metrics")
-        assert status == 200
-        assert 'drillyard_jobs{kind="drill",state="SUCCEEDED"} 1.0' in text
-        assert 'code="OK",grpc_method="CreateDrill",grpc_service="test.Drilling"' in text
+async def test_a_service_starts_fast_and_small_and_says_where_it_serves(shared: tuple[Place, Running]) -> None:
+    _, running = shared
+    process = psutil.Process(running.process.pid)
+    assert running.ready | {"event": "serving", "service": "drilling", "pid": process.pid} == running.ready
+    assert process.cpu_times().user + process.cpu_times().system < 2.0
+    assert process.memory_info().rss < 150e6
+    assert running.http("/health/ready")[0] == running.http("/health/live")[0] == 200
+    # An alert sees the first failures only as a rise from a number that was there.
+    assert 'drillyard_jobs{kind="drill",state="FAILED"} 0.0' in running.http("/metrics")[1]
+    job_id = await running.call("CreateDrill", "r1")
+    assert await finished(running, job_id) == "SUCCEEDED 1 1"
+    status, text = running.http("/metrics")
+    assert status == 200
+    assert 'drillyard_jobs{kind="drill",state="SUCCEEDED"} 1.0' in text
+    assert 'code="OK",grpc_method="CreateDrill",grpc_service="test.Drilling"' in text
 
 
-async def test_a_killed_service_finds_its_job_again_and_goes_on_from_the_last_unit(place: Place) -> None:
-    with place.start() as running:
+async def test_a_job_survives_a_kill_in_the_next_instant_and_goes_on_from_the_last_unit(place: Place) -> None:
+    with place.start(unit_seconds=10) as running:
         job_id = await running.call("CreateDrill", "r1")
+        running.process.kill()
+        running.process.wait()
+    with place.start() as running:
         await place.traced("unit", 5)
         running.process.kill()
         running.process.wait()
     with place.start() as running:
         assert await running.call("CreateDrill", "r1") == job_id
-        assert await finished(running, job_id) == "SUCCEEDED 2 2"
+        # Whether the job had begun when the first service was killed, nobody knows.
+        assert await finished(running, job_id) in ("SUCCEEDED 2 2", "SUCCEEDED 3 3")
     units = [int(unit) for _, unit in place.traces("unit")]
     assert sorted(set(units)) == list(range(20))
     assert len(units) <= 21
-
-
-async def test_an_accepted_job_survives_a_kill_in_the_next_instant(place: Place) -> None:
-    with place.start() as running:
-        job_id = await running.call("CreateDrill", "r1")
-        running.process.kill()
-        running.process.wait()
-    with place.start(unit_seconds=0) as running:
-        assert (await finished(running, job_id)).startswith("SUCCEEDED")
 
 
 async def test_a_terminated_service_hands_its_job_over_within_the_grace(place: Place) -> None:
@@ -172,20 +175,19 @@ async def test_a_terminated_service_hands_its_job_over_within_the_grace(place: P
     assert sorted(set(units)) == list(range(20))
 
 
-def test_a_port_in_use_is_named_with_the_variable_that_changes_it(place: Place, tmp_path: Path) -> None:
-    with place.start() as running:
-        other = Place(tmp_path / "other", {})
-        other.folder.mkdir()
-        for variable, key in (("GRPC_PORT", "grpc_address"), ("METRICS_PORT", "metrics_address")):
-            port = running.ready[key].rpartition(":")[2]
-            complaint = other.refused(**{variable.lower(): port})
-            assert port in complaint
-            assert f"DRILLING_{variable}" in complaint
+def test_a_port_in_use_is_named_with_the_variable_that_changes_it(
+    shared: tuple[Place, Running], tmp_path: Path
+) -> None:
+    for variable, key in (("GRPC_PORT", "grpc_address"), ("METRICS_PORT", "metrics_address")):
+        port = shared[1].ready[key].rpartition(":")[2]
+        complaint = Place(tmp_path, {}).refused(**{variable.lower(): port})
+        assert port in complaint
+        assert f"DRILLING_{variable}" in complaint
 
 
-def test_a_second_service_on_the_same_data_is_refused(place: Place) -> None:
-    with place.start() as running:
-        assert f"pid {running.process.pid}" in place.refused()
+def test_a_second_service_on_the_same_data_is_refused(shared: tuple[Place, Running]) -> None:
+    place, running = shared
+    assert f"pid {running.process.pid}" in place.refused()
 
 
 def test_a_wrong_setting_is_refused(place: Place) -> None:

@@ -97,7 +97,7 @@ def test_points_arrive_once_and_in_order_under_the_attempt_and_its_epoch() -> No
 def test_silence_in_the_loop_still_gives_signs_of_life() -> None:
     listener = Listener()
     with listening(listener) as plan:
-        reporter = Reporter(plan)
+        reporter = Reporter(plan, heartbeat_seconds=0.05)
         reporter.phase("load_model")
         listener.wait_for_reports(3)
         reporter.close(AttemptOutcome.STOPPED)

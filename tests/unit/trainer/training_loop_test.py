@@ -34,20 +34,23 @@ pytestmark = pytest.mark.timeout(300)
 
 NUM_STEPS = 8
 
-# One of two workers, beside the other in a process group of its own, without Ray.
-WORKER = """
-import json, sys, warnings
+# Two workers that share their imports: the second is forked before torch computes anything.
+WORKERS = """
+import json, os, sys
 from pathlib import Path
 import torch.distributed
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.training.loop import train
 from services.trainer.training.workers import Workers
 from tests.unit.trainer.training_bench import Notes
-plan, rank = AttemptPlan.read(Path(sys.argv[1])), int(sys.argv[2])
-torch.distributed.init_process_group("gloo", init_method=sys.argv[3], rank=rank, world_size=2)
+other = os.fork()
+rank = 0 if other else 1
+torch.distributed.init_process_group("gloo", init_method=sys.argv[2], rank=rank, world_size=2)
 notes = Notes()
-train(plan, Workers(rank, 2), notes)
-print(json.dumps(notes.values["loss"]))
+train(AttemptPlan.read(Path(sys.argv[1])), Workers(rank, 2), notes)
+os.write(1, (json.dumps(notes.values["loss"]) + os.linesep).encode())
+if other:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]))
 """
 
 
@@ -160,26 +163,17 @@ def test_two_workers_train_what_one_does(tmp_path: Path, straight: tuple[Attempt
     reference_plan, reference = straight
     plan = write_plan(tmp_path, learning_rate=1e-2)
     (tmp_path / "plan.json").write_text(plan.to_json())
-    meeting = f"file://{tmp_path}/meeting"
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(tmp_path / "plan.json"), str(rank), meeting],
-            cwd=ROOT,
-            env={"PYTHONPATH": f"{ROOT}:{ROOT}/proto/gen", "GLOO_SOCKET_IFNAME": "lo", "OMP_WAIT_POLICY": "passive"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
-    try:
-        outputs = [worker.communicate(timeout=250) for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.communicate()
-    assert [worker.returncode for worker in workers] == [0, 0], outputs
-    losses = [json.loads(stdout.splitlines()[-1]) for stdout, _ in outputs]
+    done = subprocess.run(
+        [sys.executable, "-c", WORKERS, str(tmp_path / "plan.json"), f"file://{tmp_path}/meeting"],
+        check=False,
+        cwd=ROOT,
+        env={"PYTHONPATH": f"{ROOT}:{ROOT}/proto/gen", "GLOO_SOCKET_IFNAME": "lo", "OMP_WAIT_POLICY": "passive"},
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+    assert done.returncode == 0, done.stderr
+    losses = [json.loads(line) for line in done.stdout.splitlines()[-2:]]
     assert losses[0] == losses[1]
     assert list(losses[0].values()) == pytest.approx(list(reference.values["loss"].values()), abs=1e-4)
     expected, found = adapter_of(reference_plan, 8), adapter_of(plan, 8)

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal
 
 from services.protocols.roo_native.parse.mcp_names import looks_like_mcp, read_mcp_name
-from services.protocols.roo_native.parse.values import (
-    is_filled,
-    optional_boolean,
-    optional_number,
-    read_json,
-    text_of,
-    whole_number,
-    write_json,
-)
+from services.protocols.roo_native.parse.values import is_filled, read_json, text_of, write_json
 from services.protocols.roo_native.tools import ALIASES, CUSTOM_TOOL, PARAMETER_NAMES, TOOLS
+from services.protocols.roo_native.tools.read.read_file import READ_FILE, legacy_files
+from services.protocols.roo_native.tools.tool import Arguments
 
 CallCode = Literal["unknown_tool", "bad_json", "bad_mcp_name", "not_an_object", "missing_key"]
-Arguments = Mapping[str, object]
-
-_LEGACY_RANGE = re.compile("([0-9]+)-([0-9]+)")
 
 
 class CallError(ValueError):
@@ -108,81 +97,23 @@ def _mcp_call(name: str, arguments: object) -> McpCall:
 def _typed(tool: str, given: Arguments) -> Arguments:
     if tool == CUSTOM_TOOL:
         raise CallError("missing_key")
-    if tool == "read_file" and (files := _legacy_files(given.get("files"))):
+    if tool == READ_FILE.name and (files := _legacy_files(given.get("files"))):
         return {"files": files}
-    spec = TOOLS[tool]
-    for key in spec.needed:
-        if key not in given or (key in spec.filled and not is_filled(given[key])):
+    typed = {}
+    for key, argument in TOOLS[tool].arguments.items():
+        value = given.get(key)
+        if argument.need and (key not in given or (argument.need == "filled" and not is_filled(value))):
             raise CallError("missing_key", key)
-    converted = ((key, _converted(tool, key, given[key])) for key in spec.properties if key in given)
-    return {key: value for key, value in converted if value is not _LEFT_OUT}
-
-
-_LEFT_OUT = object()
-
-
-def _converted(tool: str, key: str, value: object) -> object:
-    convert = _CONVERSIONS.get((tool, key))
-    if convert is None:
-        return value
-    result = convert(value)
-    return _LEFT_OUT if result is None else result
-
-
-def _indentation(value: object) -> object:
-    if not isinstance(value, dict | list):
-        return None
-    given = value if isinstance(value, dict) else {}
-    converted = {key: convert(given.get(key)) for key, convert in _INDENTATION.items()}
-    return {key: entry for key, entry in converted.items() if entry is not None}
-
-
-_INDENTATION: Mapping[str, Callable[[object], object]] = MappingProxyType(
-    {
-        "anchor_line": optional_number,
-        "max_levels": optional_number,
-        "max_lines": optional_number,
-        "include_siblings": optional_boolean,
-        "include_header": optional_boolean,
-    }
-)
-
-_CONVERSIONS: Mapping[tuple[str, str], Callable[[object], object]] = MappingProxyType(
-    {
-        ("read_file", "offset"): optional_number,
-        ("read_file", "limit"): optional_number,
-        ("read_file", "indentation"): _indentation,
-        ("list_files", "recursive"): optional_boolean,
-        ("edit", "replace_all"): optional_boolean,
-    }
-)
-"""Arguments that the client converts; what cannot be converted counts as absent."""
+        if argument.convert is None:
+            if key in given:
+                typed[key] = value
+        elif (converted := argument.convert(value)) is not None:
+            typed[key] = converted
+    return typed
 
 
 def _legacy_files(value: object) -> list[object]:
-    """Return the files of the form that older clients had, a list or its JSON text; empty when there are none."""
-    if isinstance(value, str):
-        try:
-            value = read_json(value)
-        except ValueError:
-            return []
-    return [_legacy_file(entry) for entry in value] if isinstance(value, list) else []
-
-
-def _legacy_file(entry: object) -> object:
-    if entry is None:
-        raise CallError("missing_key", "files")
-    given = entry if isinstance(entry, dict) else {}
-    ranges = given.get("line_ranges")
-    found = [_legacy_range(value) for value in ranges] if isinstance(ranges, list) else []
-    return {"path": given.get("path"), "line_ranges": [value for value in found if value is not None]}
-
-
-def _legacy_range(value: object) -> list[object] | None:
-    if isinstance(value, list) and len(value) > 1:
-        return [whole_number(bound) for bound in value[:2]]
-    if isinstance(value, dict) and "start" in value and "end" in value:
-        return [whole_number(value["start"]), whole_number(value["end"])]
-    if isinstance(value, str) and (found := _LEGACY_RANGE.fullmatch(value)):
-        return [whole_number(found[1]), whole_number(found[2])]
-    return None
+    try:
+        return legacy_files(value)
+    except ValueError as error:
+        raise CallError("missing_key", "files") from error

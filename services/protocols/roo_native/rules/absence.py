@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from services.protocols.javascript import trim
-from services.protocols.roo_native.parse import text_outside_calls
+from services.protocols.roo_native.parse.text_form import text_outside_calls
 from services.protocols.roo_native.tools import ALIASES, TOOLS
 from services.protocols.session.foreign_forms import foreign_form
 from services.protocols.turn import Answer

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
 from services.protocols.cases import Case
+from services.protocols.javascript import trim
 from services.protocols.roo.modes import Mode, refusal
 from services.protocols.roo.prompt_text import mode_of
-from services.protocols.roo_native.client.outside import server_of
-from services.protocols.roo_native.definitions import offered_tools
-from services.protocols.roo_native.parse import CallError, McpCall, TypedCall, parse_call
+from services.protocols.roo_native.definitions import offered_tools, schema_of
+from services.protocols.roo_native.parse.calls import CallError, McpCall, TypedCall, parse_call
 from services.protocols.roo_native.parse.mcp_names import found_alike
 from services.protocols.roo_native.parse.values import read_json
-from services.protocols.roo_native.rules.values import foreign_argument, missing_argument, value_problem
-from services.protocols.roo_native.tools import NATIVE_RULES
+from services.protocols.roo_native.tools import NATIVE_RULES, TOOLS
+from services.protocols.roo_native.tools.mcp.use_mcp_tool import USE_MCP_TOOL, server_of
+from services.protocols.roo_native.tools.tool import Arguments, Problem
 from services.protocols.session.written_calls import OPEN
 from services.protocols.turn import ClientState, ToolCall
 from services.protocols.verdict import Fault, LayerName
-
-MCP_TOOL = "use_mcp_tool"
-"""Stands for the function of a server, whose server, tool and arguments are its arguments then."""
 
 Finding = tuple[LayerName, Fault, str]
 """The layer on which a call fails first, what is wrong, and one sentence on it."""
@@ -46,6 +48,8 @@ _SENTENCES: Mapping[str, str] = MappingProxyType(
 )
 _READ_FORM = "one JSON object with name and arguments"
 _MAX_NAME = 64
+_MAX_SHOWN = 160
+_MAY_BE_BLANK = frozenset(("content", "new_string", "old_string"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,4 +146,46 @@ def _server_call(call: ToolCall, typed: McpCall, offer: Offer, state: ClientStat
         finding = LayerName.VALID_VALUES, Fault.MCP_UNKNOWN_TOOL, f"{server} has no tool {typed.tool[:_MAX_NAME]!r}."
     elif not isinstance(typed.arguments, dict):
         finding = LayerName.PARSES, Fault.NOT_AN_OBJECT, f"The arguments of {call.name} are no JSON object."
-    return Seen(call, MCP_TOOL, arguments, finding)
+    return Seen(call, USE_MCP_TOOL.name, arguments, finding)
+
+
+def foreign_argument(tool: str, given: Arguments) -> str | None:
+    """Return the first argument that the function does not have, or None."""
+    properties = schema_of(tool)["properties"]
+    assert isinstance(properties, Mapping)
+    return next((name for name in given if name not in properties), None)
+
+
+def missing_argument(tool: str, given: Arguments) -> str | None:
+    """Return the first required argument that is absent, or blank where it may not be, or None."""
+    required = schema_of(tool)["required"]
+    assert isinstance(required, list)
+    return next((name for name in required if name not in given or _is_blank(name, given[name])), None)
+
+
+def _is_blank(name: str, value: object) -> bool:
+    return isinstance(value, str) and not trim(value) and name not in _MAY_BE_BLANK
+
+
+def value_problem(tool: str, given: Arguments, state: ClientState) -> Problem | None:
+    """Return what is wrong with the first value that is not what definition and prompt demand, or None.
+
+    An optional argument that is null counts as left out, as it does for the client.
+    """
+    required = schema_of(tool)["required"]
+    assert isinstance(required, list)
+    kept = {name: value for name, value in given.items() if value is not None or name in required}
+    error = min(_validator(tool).iter_errors(kept), key=_place, default=None)
+    if error is not None:
+        return Fault.BAD_VALUE, f"{_place(error)}: {error.message[:_MAX_SHOWN]}."
+    check = TOOLS[tool].problem
+    return check(kept, state) if check else None
+
+
+@cache
+def _validator(tool: str) -> Draft202012Validator:
+    return Draft202012Validator(dict(schema_of(tool)))
+
+
+def _place(error: ValidationError) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path).lstrip(".")

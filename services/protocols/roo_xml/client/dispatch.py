@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from services.protocols.roo.modes import Refusal, find_mode, refusal
-from services.protocols.roo.repetition import is_repeated_too_often
 from services.protocols.roo_xml.client import editing, outside, reading, steering
 from services.protocols.roo_xml.client.call import Call, Result, failed
 from services.protocols.roo_xml.client.reasoning import reasoning_end
 from services.protocols.roo_xml.client.titles import title_of
 from services.protocols.roo_xml.editions import REFERENCE, Edition
 from services.protocols.roo_xml.parse import AnswerTooLong, ToolBlock, parse
+from services.protocols.session.memory import is_repeated_too_often
 from services.protocols.turn import Answer, CallOutcome, ClientState, TurnOutcome
 
 _SCROLLING = frozenset(("scroll_down", "scroll_up"))

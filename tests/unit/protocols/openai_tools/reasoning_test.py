@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.protocols.cases import Case, Expected, Scoring
-from services.protocols.openai_tools.client.turn import take_turn
+from services.protocols.openai_tools.client import take_turn
 from services.protocols.openai_tools.judge import judge
 from services.protocols.openai_tools.parse import read_answer, written_call
 from services.protocols.plain_text.judge import judge as judge_text
-from services.protocols.roo_native.parse import answer_from_text
+from services.protocols.roo_native.parse.text_form import answer_from_text
 from services.protocols.session.reasoning import answer_start
 from services.protocols.turn import Answer, ClientState
 from services.protocols.verdict import Cause

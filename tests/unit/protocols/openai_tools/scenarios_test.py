@@ -134,6 +134,7 @@ def test_the_client_refuses_what_a_recovery_begins_with_by_the_code_of_its_kind(
         if code == "empty_answer":
             assert (last.outcome.calls, last.replies[0]["role"]) == ((), "user")
             continue
+        code = "foreign_parameter" if case.category.endswith(".extra") else code
         assert [call.codes for call in last.outcome.calls] == [(code,)], case.category
         codes.add(code)
     assert codes >= {

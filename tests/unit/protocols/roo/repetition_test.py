@@ -1,7 +1,7 @@
 import pytest
 
 from services.protocols.roo.file_text import decoded, decoded_for, written_text
-from services.protocols.roo.repetition import is_repeated_too_often
+from services.protocols.session.memory import is_repeated_too_often
 from services.protocols.turn import ClientState
 
 

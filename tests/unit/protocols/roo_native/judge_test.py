@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from services.protocols.cases import Case, Choice, Expected, FreeText, McpServer
 from services.protocols.roo_native.judge import judge
-from services.protocols.roo_native.parse import answer_from_text, text_of_call
-from services.protocols.roo_native.rules.values import value_problem
+from services.protocols.roo_native.parse.text_form import answer_from_text, text_of_call
+from services.protocols.roo_native.rules.form import value_problem
 from services.protocols.roo_native.tools import TOOLS
 from services.protocols.turn import Answer, ClientState, FinishReason, ToolCall
 from services.protocols.verdict import Cause, Fault, LayerName, LayerStatus, Verdict

@@ -4,10 +4,10 @@ import pytest
 
 from services.protocols.cases import CaseError, case_from_document, case_to_document
 from services.protocols.roo.modes import BUILT_IN_MODES
-from services.protocols.roo_native.client.replies import replies
 from services.protocols.roo_native.definitions import definitions, offered_tools
 from services.protocols.roo_native.profile import PROFILE
 from services.protocols.roo_native.prompt import UnknownPromptSize, tools_for
+from services.protocols.roo_native.turn import replies
 from services.protocols.turn import Answer, ClientState, ToolCall
 
 CASES = [

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.protocols.roo_native.parse import CallError, McpCall, TypedCall, parse_call
+from services.protocols.roo_native.parse.calls import CallError, McpCall, TypedCall, parse_call
 from services.protocols.roo_native.parse.mcp_names import found_alike, write_mcp_name
 from services.protocols.roo_native.parse.values import number_of, read_json, write_json
 from services.protocols.roo_native.tools import ALIASES, TOOLS
@@ -96,10 +96,10 @@ def test_a_name_is_looked_at_before_the_json_and_the_json_before_the_servers_nam
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_each_needed_key_must_be_there_but_may_be_null(tool: str) -> None:
-    spec = TOOLS[tool]
-    full: dict[str, object] = {name: "x" if name in spec.filled else None for name in spec.needed}
-    assert set(typed(tool, **full).arguments) == set(spec.needed)
-    for name in spec.needed:
+    needed = {name: argument for name, argument in TOOLS[tool].arguments.items() if argument.need}
+    full: dict[str, object] = {name: "x" if argument.need == "filled" else None for name, argument in needed.items()}
+    assert set(typed(tool, **full).arguments) == set(needed)
+    for name in needed:
         assert code(tool, json.dumps({key: value for key, value in full.items() if key != name})) == "missing_key"
 
 
@@ -332,7 +332,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=8,
 )
-keys = st.sampled_from(sorted({name for spec in TOOLS.values() for name in spec.properties} | {"files", "zzz"}))
+keys = st.sampled_from(sorted({name for spec in TOOLS.values() for name in spec.arguments} | {"files", "zzz"}))
 
 
 @settings(deadline=None, max_examples=300)
@@ -346,7 +346,7 @@ def test_every_call_is_typed_or_refused_with_a_code(name: str, arguments: str) -
     except CallError as bad:
         assert bad.code in ("unknown_tool", "bad_json", "bad_mcp_name", "not_an_object", "missing_key")
     else:
-        assert isinstance(call, McpCall) or set(call.arguments) <= {*TOOLS[call.name].properties, "files"}
+        assert isinstance(call, McpCall) or set(call.arguments) <= {*TOOLS[call.name].arguments, "files"}
 
 
 @pytest.mark.parametrize(

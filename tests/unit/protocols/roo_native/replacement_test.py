@@ -2,7 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.protocols.roo_native.editing.replacement import EditError, edited, search_replaced, tolerantly_edited
+from services.protocols.roo_native.tools.edit.edit import edited
+from services.protocols.roo_native.tools.edit.edit_file import tolerantly_edited
+from services.protocols.roo_native.tools.edit.replacement import EditError
+from services.protocols.roo_native.tools.edit.search_replace import search_replaced
 
 
 def test_one_occurrence_is_replaced() -> None:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.protocols.profile import get_profile
-from services.protocols.roo_native.parse import (
+from services.protocols.roo_native.parse.text_form import (
     answer_from_text,
     text_of_call,
     text_outside_calls,

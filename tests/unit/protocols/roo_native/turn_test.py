@@ -168,7 +168,7 @@ def test_ignored_files_are_kept_from_the_model(one: ToolCall, found: tuple[str, 
         st.tuples(
             st.sampled_from([*TOOLS, "write_file", "mcp--my_srv--other", "zzz"]),
             st.dictionaries(
-                st.sampled_from(sorted({name for spec in TOOLS.values() for name in spec.properties} | {"files"})),
+                st.sampled_from(sorted({name for spec in TOOLS.values() for name in spec.arguments} | {"files"})),
                 st.sampled_from(["", "a.txt", "d", "x", None, 0, 2, True, [], ["a"], {}, [{"path": "a.txt"}], [None]]),
             ),
         ),

@@ -1,0 +1,1 @@
+"""What every judge is made of: faults, the table of layers, checks over calls, answers without a call."""

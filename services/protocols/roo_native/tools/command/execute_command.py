@@ -1,0 +1,36 @@
+"""`execute_command`: a command on the user's machine."""
+
+from __future__ import annotations
+
+from services.protocols.javascript import trim
+from services.protocols.roo.file_text import decoded
+from services.protocols.roo.workspace import rules_of
+from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool, defaulted, hidden_file, plain_path
+
+
+def _execute(call: Call) -> Result:
+    """Offer a command to the user, unless it would print a file that is kept from the model."""
+    command = decoded(call.text("command"))
+    if path := rules_of(call.state).hidden_argument(command):
+        return hidden_file(path)
+    folder = call.text_or("cwd", ".")
+    return call.offered(
+        lambda: f"The command ran in the folder '{folder}'. Exit code: 0\nOutput:\n{call.answer_of_case('')}"
+    )
+
+
+def _plain_command(value: object) -> object:
+    return trim(decoded(value)) if isinstance(value, str) else value
+
+
+EXECUTE_COMMAND = Tool(
+    name="execute_command",
+    run=_execute,
+    arguments={
+        "command": Argument("filled", normal=_plain_command),
+        "cwd": Argument(normal=defaulted(".", plain_path)),
+        "timeout": Argument(),
+    },
+    group="command",
+    is_drilled=True,
+)

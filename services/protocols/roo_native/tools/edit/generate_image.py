@@ -1,0 +1,13 @@
+"""`generate_image`: an experiment that is switched off."""
+
+from __future__ import annotations
+
+from services.protocols.roo_native.tools.tool import Argument, Tool, plain_path, switched_off
+
+GENERATE_IMAGE = Tool(
+    name="generate_image",
+    run=switched_off,
+    arguments={"prompt": Argument("present"), "path": Argument("present", normal=plain_path), "image": Argument()},
+    group="edit",
+    use="rare",
+)

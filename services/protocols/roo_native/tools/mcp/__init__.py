@@ -1,0 +1,1 @@
+"""Tools of connected servers."""

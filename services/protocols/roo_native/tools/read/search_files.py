@@ -1,0 +1,34 @@
+"""`search_files`: lines that a regular expression matches."""
+
+from __future__ import annotations
+
+from services.protocols.roo.workspace import BadExpression, found_text
+from services.protocols.roo_native.parse.values import text_of
+from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool, defaulted, error, plain_path
+
+
+def _search(call: Call) -> Result:
+    path = call.text("path", "reset")
+
+    def hits() -> str:
+        try:
+            return found_text(call.state, path, text_of(call.arguments["regex"]), call.text_or("file_pattern", ""))
+        except BadExpression as bad:
+            return error(f"The regular expression cannot be read: {bad}.")
+
+    return call.offered(hits)
+
+
+SEARCH_FILES = Tool(
+    name="search_files",
+    run=_search,
+    arguments={
+        "path": Argument("present", normal=plain_path),
+        "regex": Argument("present"),
+        "file_pattern": Argument(normal=defaulted("*")),
+    },
+    group="read",
+    is_drilled=True,
+    filled=("path", "regex"),
+    lack_fails_turn=True,
+)

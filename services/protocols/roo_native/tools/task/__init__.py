@@ -1,0 +1,1 @@
+"""Tools that steer the task: questions, completion, modes, subtasks, the checklist, instructions."""
