@@ -95,7 +95,7 @@ _TABLE: tuple[tuple[LayerName, Cause, str], ...] = (
     (LayerName.ONE_AND_LAST, Cause.WRONG_FORMAT, "wrapped"),
     (LayerName.KNOWN_TOOL, Cause.UNKNOWN_TOOL, "unknown_tool bad_mcp_name"),
     (LayerName.OFFERED, Cause.FORBIDDEN_TOOL, "not_allowed_in_mode file_pattern experiment_off"),
-    (LayerName.REQUIRED_PARAMETERS, Cause.MISSING_PARAMETER, "missing_param missing_key"),
+    (LayerName.REQUIRED_PARAMETERS, Cause.MISSING_PARAMETER, "missing_param"),
     (LayerName.VALID_VALUES, Cause.BAD_VALUE, "bad_value args_xml follow_up_xml bad_range bad_offset bad_path_value"),
     (LayerName.VALID_VALUES, Cause.BAD_VALUE, "mcp_bad_json mcp_unknown_server mcp_unknown_tool"),
     (LayerName.VALID_VALUES, Cause.BAD_VALUE, "unknown_mode same_mode unknown_instruction bad_artifact_id"),

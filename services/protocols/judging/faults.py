@@ -35,7 +35,6 @@ class Fault(StrEnum):
     FILE_PATTERN = "file_pattern"
     EXPERIMENT_OFF = "experiment_off"
     MISSING_PARAM = "missing_param"
-    MISSING_KEY = "missing_key"
     BAD_VALUE = "bad_value"
     ARGS_XML = "args_xml"
     FOLLOW_UP_XML = "follow_up_xml"

@@ -53,8 +53,9 @@ def answer_start(text: str) -> int:
     part of a value (in the JSON of a call, or of an answer that is JSON) or quoted in backticks. A block that opens
     behind other text is text.
     """
+    start = _end_of_blanks(text, 0)
     for marks in _ALL_MARKS:
-        is_open = text.startswith(marks.opening, _end_of_blanks(text, 0))
+        is_open = text.startswith(marks.opening, start)
         if (is_open or marks.in_prompt) and marks.closing in text:
             end = _end(text, marks, is_open=is_open)
             if end is not None:

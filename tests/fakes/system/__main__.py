@@ -12,8 +12,8 @@ from services.chassis.logs import configure_logs
 from services.chassis.telemetry import Telemetry
 from tests.fakes.system.rows import make_world
 from tests.fakes.system.servicers import serve
-from ui.app import create_app
-from ui.settings import GatewaySettings
+from ui.gateway.app import create_app
+from ui.gateway.settings import GatewaySettings
 
 
 async def main(port: int) -> None:
