@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 import pytest
@@ -34,7 +33,7 @@ def rows(built: BuiltDataset, split: str = "train") -> list[dict[str, Any]]:
 
 
 class LeakyPool:
-    """The real profile, but its pool hands out cases of the suite first, or nothing else."""
+    """The real profile, but its pool hands out cases of the suite in between, or nothing else."""
 
     def __init__(self, *, endless: bool = False) -> None:
         self._endless = endless
@@ -45,10 +44,12 @@ class LeakyPool:
     def draw(self, seed: int, count: int, *, tools: Collection[str], split: Split, **named: Any) -> Iterator[Case]:
         stolen = [case for case in SUITE if case.tool in tools]
         leaks = [replace(case, case_id=f"leak-{split}-{case.case_id}") for case in stolen]
-        own = iter(()) if self._endless else PROFILE.draw(seed, count, tools=tools, split=split, **named)
-        yield from islice(own, 24)
-        yield from leaks * count if self._endless else leaks[:2]
-        yield from own
+        if self._endless:
+            yield from leaks * count
+            return
+        for place, case in enumerate(PROFILE.draw(seed, count, tools=tools, split=split, **named)):
+            yield from leaks[:1] if place % 3 == 0 else ()
+            yield case
 
 
 def leaky(*, endless: bool = False) -> Profile:
