@@ -45,7 +45,7 @@ class LeakyPool:
         stolen = [case for case in SUITE if case.tool in tools]
         leaks = [replace(case, case_id=f"leak-{split}-{case.case_id}") for case in stolen]
         if self._endless:
-            yield from leaks * count
+            yield from leaks[:1] * count
             return
         for place, case in enumerate(PROFILE.draw(seed, count, tools=tools, split=split, **named)):
             yield from leaks[:1] if place % 3 == 0 else ()

@@ -1,4 +1,4 @@
-"""One transcript in the making: a session of the simulated client, and what is known of each answer."""
+"""The session of one case: what is asked next, what was answered, and the transcript in the end."""
 
 from __future__ import annotations
 
@@ -23,12 +23,16 @@ from services.test_runner.domain.transcript import transcript_of
 from services.test_runner.ports import Answer, Prompt
 
 
-class Play:
-    """The work on one case: it asks, takes the answer, asks again, until the client stops or a fault ends it."""
+class CaseSession:
+    """Asks turn after turn of one case, until the simulated client stops or a fault ends it.
+
+    Attributes:
+        key: names it among the sessions of its run; a function of case and repeat alone.
+    """
 
     def __init__(self, profile: Profile, case: Case, item: Item, spec: TestRunSpec) -> None:
-        self.item = item
-        self._profile, self._case, self._spec = profile, case, spec
+        self.key = f"{case.case_id}#{item.repeat}"
+        self._profile, self._case, self._repeat, self._spec = profile, case, item.repeat, spec
         self.restart()
 
     def restart(self) -> None:
@@ -39,35 +43,23 @@ class Play:
         self._seconds = 0.0
 
     @property
-    def key(self) -> str:
-        """Names it among those of its run; a function of case and repeat alone."""
-        return f"{self._case.case_id}#{self.item.repeat}"
-
-    @property
-    def case(self) -> tuple[str, int]:
-        """The case's id and the repeat."""
-        return self._case.case_id, self.item.repeat
-
-    @property
     def is_over(self) -> bool:
         """Whether nothing more is asked."""
         return self._fault is not None or self._session.stop is not None
 
-    @property
-    def seconds_left(self) -> float:
-        """What remains of the time for one case; at least a second, since asking for less is asking for a fault."""
-        return max(self._spec.case_timeout_seconds - self._seconds, 1.0)
-
     def prompt(self) -> Prompt:
         """Return what is asked next."""
+        endpoint = self._spec.endpoint
+        offers_tools = endpoint is None or endpoint.tool_mode is not ToolMode.PROMPT
         return Prompt(
             key=self.key,
             messages=tuple(map(Message.from_chat, self._session.messages)),
-            seed=answer_seed(self._spec.seed, self._case.case_id, self.item.repeat, len(self._turns)),
-            tools=plain_tools(self._session.tools) if self._offers_tools else (),
-            stop=self._spec.endpoint.stop if self._spec.endpoint else (),
+            seed=answer_seed(self._spec.seed, self._case.case_id, self._repeat, len(self._turns)),
+            tools=plain_tools(self._session.tools) if offers_tools else (),
+            stop=endpoint.stop if endpoint else (),
             conversation=self.key,
-            timeout_seconds=self.seconds_left,
+            # At least a second: asking for less is asking for a fault.
+            timeout_seconds=max(self._spec.case_timeout_seconds - self._seconds, 1.0),
         )
 
     def take(self, answer: Answer) -> None:
@@ -81,7 +73,7 @@ class Play:
         if answer.finish_reason.is_fault:
             self._fault = Message("assistant", answer.text)
         else:
-            self._session.answer(_read(self._profile, answer))
+            self._session.answer(_protocol_answer(self._profile, answer))
             if not self.is_over and self._seconds >= self._spec.case_timeout_seconds:
                 self.fail(f"The case took longer than {self._spec.case_timeout_seconds:g} s.")
 
@@ -91,24 +83,19 @@ class Play:
 
     def transcript(self, test_run_id: str, sequence: int) -> Transcript:
         """Return what was said; it ends with the last answer."""
-        said = [Message.from_chat(message) for message in self._session.messages]
-        messages = [*said, self._fault] if self._fault else said[: self._turns[-1].message_index + 1]
+        messages = [Message.from_chat(message) for message in self._session.messages]
+        messages = [*messages, self._fault] if self._fault else messages[: self._turns[-1].message_index + 1]
         return transcript_of(
             test_run_id,
             sequence,
-            case=self.case,
+            case=(self._case.case_id, self._repeat),
             messages=messages,
             turns=self._turns,
             stop="" if self._fault else self._session.stop or "",
         )
 
-    @property
-    def _offers_tools(self) -> bool:
-        endpoint = self._spec.endpoint
-        return endpoint is None or endpoint.tool_mode is not ToolMode.PROMPT
 
-
-def _read(profile: Profile, answer: Answer) -> protocol.Answer:
+def _protocol_answer(profile: Profile, answer: Answer) -> protocol.Answer:
     reason: protocol.FinishReason = "length" if answer.finish_reason is FinishReason.LENGTH else "stop"
     if not answer.calls:
         return profile.read_answer(answer.text, reason)
