@@ -8,8 +8,8 @@ from typing import cast
 
 from services.protocols.cases import Case, Expected
 from services.protocols.material.scenario import Said, Scenario, Step
-from services.protocols.roo_xml.arguments import typed_arguments
 from services.protocols.roo_xml.parse import ToolBlock, parse
+from services.protocols.roo_xml.tools import typed_arguments
 from services.protocols.turn import Answer
 
 SPARE_TURNS = 3
