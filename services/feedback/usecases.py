@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from services.chassis.errors import FailedPrecondition
-from services.feedback.datasets.composition import has_pool
 from services.feedback.domain.loop import Inputs, Loop
 from services.feedback.domain.spec import LoopSpec, check, with_prompt_size
 from services.feedback.ports import LoopStore, Registry
@@ -44,7 +43,7 @@ def _profile_of(profile_id: str) -> Profile:
         raise FailedPrecondition(
             f"This release cannot drill the suite's protocol: {error}.", "Use a release that has that profile."
         ) from error
-    if not (profile.categories or has_pool(profile)):
+    if not profile.categories:
         raise FailedPrecondition(
             f"The profile {profile_id} has no training material, so a loop has nothing to teach.",
             "Test with it alone, train on a dataset of your own, or choose a suite of another protocol.",
