@@ -8,18 +8,17 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 
-from services.protocols.contract import Example, Message, NoPool, Profile, ProfileBase, Split, StockName, VectorOperation
+from services.protocols.contract import Example, NoMaterial, Profile, ProfileBase, VectorOperation
+from services.protocols.turn import Message
 
 __all__ = [
     "BUILT_IN",
     "BrokenProfile",
     "Example",
     "Message",
-    "NoPool",
+    "NoMaterial",
     "Profile",
     "ProfileBase",
-    "Split",
-    "StockName",
     "UnknownProfile",
     "VectorOperation",
     "broken_profiles",
@@ -45,7 +44,7 @@ _NEEDED = (
     *("id", "version", "packages", "digest", "prompt_sizes", "tools", "closed_tools", "vector_operations"),
     *("messages", "tools_for", "read_answer", "as_written", "judge", "style_notes", "take_turn", "replies"),
     *("check_case",),
-    *("reference_answer", "example", "suites", "generate_pool", "categories", "generate_cases"),
+    *("reference_answer", "example", "suites", "categories", "draw"),
 )
 _LOAD_FAULTS = (
     *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError),

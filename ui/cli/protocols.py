@@ -13,7 +13,7 @@ from ui.cli.options import JsonFlag
 from ui.cli.output import EXIT_FAILED, fail, print_table, show
 
 if TYPE_CHECKING:
-    from services.protocols.vectors import FileReport
+    from services.protocols.suites.vectors import FileReport
 
 app = typer.Typer(help="List the protocol profiles, and check them against recorded vectors.", no_args_is_help=True)
 
@@ -23,7 +23,7 @@ _MAX_SHOWN = 3
 @app.command("list")
 def list_profiles(as_json: JsonFlag = False) -> None:
     """List the profiles that can be used, and say what is wrong with those that cannot."""
-    from services.protocols.registration import broken_profiles, distribution_of, get_profile, profile_ids
+    from services.protocols.profile import broken_profiles, distribution_of, get_profile, profile_ids
 
     profiles = [
         {
@@ -81,7 +81,7 @@ def _files(folder: Path, *, as_json: bool) -> list[Path]:
 
 
 def _reports(paths: list[Path], *, as_json: bool) -> Iterator[tuple[Path, FileReport]]:
-    from services.protocols.vectors import check_vectors
+    from services.protocols.suites.vectors import check_vectors
 
     for path in paths:
         place = path.resolve()

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from services.protocols.cases import Case, Goal
-from services.protocols.session.goal_calls import layers_of_calls
 from services.protocols.session.client import Client
+from services.protocols.session.goal_calls import layers_of_calls
 from services.protocols.session.memory import case_at, forgive, state_of
 from services.protocols.session.session import Stop, Transcript, Turn
 from services.protocols.turn import Answer, CallOutcome, ClientState, TurnOutcome
