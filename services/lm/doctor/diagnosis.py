@@ -5,12 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from services.lm.errors import LmError
 
 Severity = Literal["error", "warning", "note"]
-Message = Mapping[str, Any]
+T = TypeVar("T")
+
+
+def _with_role(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(message.get("role"), str):
+        raise ValueError("a message lacks its role")
+    return message
+
+
+Message = Annotated[Mapping[str, Any], AfterValidator(_with_role)]
 Tool = Mapping[str, Any]
 
 MAX_REQUEST_BYTES: Final = 64 << 20
@@ -33,7 +44,7 @@ class Conversation:
     """
 
     name: str
-    messages: tuple[Message, ...]
+    messages: Annotated[tuple[Message, ...], Field(min_length=1)]
     tools: tuple[Tool, ...] = ()
 
     @property
@@ -104,9 +115,9 @@ def first_difference(one: Sequence[object], other: Sequence[object]) -> int:
     return next((place for place, (left, right) in pairs if left != right), min(len(one), len(other)))
 
 
-def to_json(thing: Request | Diagnosis) -> bytes:
+def to_json(value: Request | Diagnosis) -> bytes:
     """Return the request or the diagnosis as UTF-8 JSON."""
-    return json.dumps(asdict(thing), separators=(",", ":")).encode("utf-8")
+    return json.dumps(asdict(value), separators=(",", ":")).encode("utf-8")
 
 
 def request_from_json(text: bytes) -> Request:
@@ -115,12 +126,7 @@ def request_from_json(text: bytes) -> Request:
     Raises:
         InvalidRequest: It is none.
     """
-    fields = _fields(text)
-    try:
-        conversations = tuple(_conversation(one) for one in fields["conversations"])
-        return Request(conversations, int(fields["max_new_tokens"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidRequest("The request lacks a part.", "Send conversations and max_new_tokens.") from error
+    return _read(_REQUEST, text, "Send conversations and max_new_tokens.")
 
 
 def diagnosis_from_json(text: bytes) -> Diagnosis:
@@ -129,33 +135,17 @@ def diagnosis_from_json(text: bytes) -> Diagnosis:
     Raises:
         InvalidRequest: It is none.
     """
-    fields = _fields(text)
+    return _read(_DIAGNOSIS, text, "Run the same release in all parts.")
+
+
+_REQUEST: Final = TypeAdapter(Request)
+_DIAGNOSIS: Final = TypeAdapter(Diagnosis)
+
+
+def _read(adapter: TypeAdapter[T], text: bytes, next_step: str) -> T:
     try:
-        return Diagnosis(
-            findings=tuple(Finding(**one) for one in fields["findings"]),
-            checks=tuple(fields["checks"]),
-            num_prompt_tokens=int(fields["num_prompt_tokens"]),
-            num_context_tokens=int(fields["num_context_tokens"]),
-            renderings=tuple(
-                Rendering(one["name"], one["text"], tuple(one["token_ids"])) for one in fields["renderings"]
-            ),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidRequest("The diagnosis lacks a part.", "Run the same release in all parts.") from error
-
-
-def _fields(text: bytes) -> dict[str, Any]:
-    try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest("It is not JSON.", "Send one JSON object.") from error
-    if not isinstance(fields, dict):
-        raise InvalidRequest("It is not a JSON object.", "Send one JSON object.")
-    return fields
-
-
-def _conversation(fields: Mapping[str, Any]) -> Conversation:
-    messages = tuple(dict(message) for message in fields["messages"])
-    if not messages or not all(isinstance(message.get("role"), str) for message in messages):
-        raise ValueError("messages")
-    return Conversation(str(fields["name"]), messages, tuple(dict(tool) for tool in fields["tools"]))
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, fault["loc"])) or "The JSON"
+        raise InvalidRequest(f"{place}: {fault['msg']}.", next_step) from error
