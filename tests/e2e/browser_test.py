@@ -167,7 +167,7 @@ def test_an_error_stands_beside_its_field_even_where_it_is_folded(page: Page, ur
     page.get_by_label("Min-p").fill("7")
     page.get_by_role("button", name="Sampling").click()
     page.get_by_role("button", name="Start the test").click()
-    expect(page.locator("#test-min-p .dy-blame")).to_contain_text("out of range")
+    expect(page.locator("#test-min-p .dy-blame")).to_contain_text("between 0 and 1")
     expect(page.get_by_label("Min-p")).to_be_focused()
     page.get_by_label("A served model").check()
     page.get_by_label("Address").fill("nowhere")
