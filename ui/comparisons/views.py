@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from drillyard.evaluator.v1.comparison_pb2 import CaseChange, Comparison, Difference, Parity
+from drillyard.evaluator.v1.comparison_pb2 import CaseChange, Comparison, Difference, Parity, ParityDifference
 from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
 from drillyard.evaluator.v1.verdict_pb2 import Verdict
 
@@ -32,17 +32,6 @@ class DifferenceView:
 
 
 @dataclass(frozen=True)
-class CaseChangeView:
-    """One case that was gained or lost."""
-
-    case_id: str
-    tool: str
-    category: str
-    cause: str
-    sentence: str
-
-
-@dataclass(frozen=True)
 class ChangeView:
     """Two evaluations of one suite, side by side."""
 
@@ -54,8 +43,8 @@ class ChangeView:
     evaluation_ids: tuple[str, str]
     model_ids: tuple[str, str]
     differences: tuple[DifferenceView, ...]
-    gains: tuple[CaseChangeView, ...]
-    losses: tuple[CaseChangeView, ...]
+    gains: tuple[CaseChange, ...]
+    losses: tuple[CaseChange, ...]
     advice: tuple[str, ...]
 
 
@@ -68,18 +57,6 @@ class MatrixView:
 
 
 @dataclass(frozen=True)
-class PlaceView:
-    """The first place where two forms of a model differ on a case."""
-
-    case_id: str
-    place: str
-    before: str
-    after: str
-    cause_before: str
-    cause_after: str
-
-
-@dataclass(frozen=True)
 class ParityView:
     """How far two forms of one model agree."""
 
@@ -88,7 +65,7 @@ class ParityView:
     equal_verdicts: tuple[float, tuple[float, float]]
     guilty_step: str
     sentence: str
-    places: tuple[PlaceView, ...]
+    differences: tuple[ParityDifference, ...]
 
 
 def change_view(before: Evaluation, after: Evaluation, comparison: Comparison) -> ChangeView:
@@ -112,8 +89,8 @@ def change_view(before: Evaluation, after: Evaluation, comparison: Comparison) -
                 ("well formed", "well_formed", comparison.well_formed),
             )
         ),
-        gains=tuple(_case_change(gain, gain.cause_before) for gain in comparison.gains),
-        losses=tuple(_case_change(loss, loss.cause_after) for loss in comparison.losses),
+        gains=tuple(comparison.gains),
+        losses=tuple(comparison.losses),
         advice=tuple(comparison.advice),
     )
 
@@ -142,18 +119,7 @@ def parity_view(parity: Parity) -> ParityView:
         equal_verdicts=(parity.equal_verdicts_rate, interval_ends(parity.equal_verdicts_interval)),
         guilty_step=parity.guilty_step,
         sentence=parity.sentence,
-        places=tuple(
-            PlaceView(
-                difference.case_id,
-                f"answer {difference.turn + 1}"
-                + (f", token {difference.token_index + 1}" if difference.token_index >= 0 else ""),
-                difference.before,
-                difference.after,
-                difference.cause_before,
-                difference.cause_after,
-            )
-            for difference in parity.differences
-        ),
+        differences=tuple(parity.differences),
     )
 
 
@@ -201,10 +167,6 @@ def _difference(name: str, before: float, after: float, *, found: Difference) ->
 
 def _points(share: float) -> str:
     return f"{100 * share:+.1f}".replace("-", "−")
-
-
-def _case_change(case_change: CaseChange, cause: str) -> CaseChangeView:
-    return CaseChangeView(case_change.case_id, case_change.tool, case_change.category, cause, case_change.sentence)
 
 
 def _counted(verdicts: Iterable[Verdict]) -> Counter[tuple[str, str]]:

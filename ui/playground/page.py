@@ -19,7 +19,6 @@ from ui.shared import parts
 from ui.shared.cache import ServiceCache, html_or_notice, notice
 from ui.shared.environment import render
 from ui.shared.fields import text_of
-from ui.test_runs.transcripts import message_views
 from ui.test_suites.actions import read_suite
 
 # Each update of a page is a message to a browser.
@@ -168,7 +167,7 @@ class _Page:
         view = await judge_case(self._cache.clients, case, is_cut=was_cut(piece.last))
         after = case.conversation()
         replies = after.messages[_last_answer(after) + 1 :]
-        return render("playground/judgement", view=view, stop=after.stop, replies=message_views(replies))
+        return render("playground/judgement", view=view, stop=after.stop, replies=replies)
 
 
 def _own(message: str) -> list[tuple[str, str]]:
@@ -182,7 +181,7 @@ def _last_answer(conversation: Conversation) -> int:
 
 
 def _talk(conversation: Conversation) -> str:
-    return render("playground/talk", messages=message_views(conversation.messages), tools=conversation.tools)
+    return render("playground/talk", messages=conversation.messages, tools=conversation.tools)
 
 
 def _answer(view: Any, judged: str = "") -> str:

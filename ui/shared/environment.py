@@ -62,6 +62,7 @@ def _environment() -> Environment:
         time=words.time_text,
         words=lambda text: str(text).replace("_", " "),
         enum=words.enum_text,
+        calls=words.calls_text,
     )
     environment.globals.update(sparkline=charts.line_chart, tool_rows=charts.tool_rows)
     return environment

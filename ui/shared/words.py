@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from drillyard.test_runner.v1.transcript_pb2 import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.wire.fields import label_of
@@ -61,3 +62,8 @@ def enum_text(message: Any, field: str) -> str:
     """Return the word for the value that a message's field of an enum has, empty when that is unset."""
     value = getattr(message, field)
     return label_of(message.DESCRIPTOR.fields_by_name[field].enum_type, value) if value else ""
+
+
+def calls_text(message: Message) -> tuple[str, ...]:
+    """Return the calls of a message as text."""
+    return tuple(f"{call.name}({call.arguments})" for call in message.tool_calls)

@@ -119,8 +119,9 @@ def test_parity_names_the_step_and_the_first_token_that_differs() -> None:
     unknown = ParityDifference(case_id="d", token_index=-1)
     parity = Parity(num_compared=9, equal_answers_rate=0.5, guilty_step="precision", differences=[place, unknown])
     view = parity_view(parity)
-    assert [one.place for one in view.places] == ["answer 2, token 5", "answer 1"]
     html = render("comparisons/parity", parity=view, runs=("r", "s"))
+    assert "differs at answer 2, token 5" in html
+    assert "differs at answer 1 " in html
     assert "guilty step: precision" in html
     assert "<script" not in html
 
