@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from services.test_runner.backends.openai_endpoint.values import mapping_in, text_in
+from services.test_runner.backends.openai_endpoint.json_values import mapping_in, text_in
 
 _MAX_CALLS = 128
 _MAX_INDEX = 1 << 16

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from services.test_runner.backends.openai_endpoint.failures import unknown_model, wrong_key
+from services.test_runner.backends.openai_endpoint.json_values import count_in, list_in, mapping_in
 from services.test_runner.backends.openai_endpoint.requests import EndpointRequests, NoServer, NotReached, Reply
-from services.test_runner.backends.openai_endpoint.trouble import unknown_model, wrong_key
-from services.test_runner.backends.openai_endpoint.values import count_in, list_in, mapping_in
 from services.test_runner.domain import Endpoint
 from services.test_runner.ports import BackendFaultError
 
