@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from services.evaluator.domain.export import ExportFact
 from services.evaluator.domain.metrics import Metrics, Rates
 from services.evaluator.domain.tallies import Failing
 from services.evaluator.domain.verdict import Layer, Verdict
@@ -64,6 +65,7 @@ async def write_html(source: Source) -> AsyncGenerator[str]:
         categories=_both(before.metrics.by_category if before else None, source.metrics.by_category),
         matrix=_matrix(before.failing if before else None, source.failing),
         provenance=fact_lines(source.record, source.run),
+        missed_goal=_missed_goal(source.facts),
         num_shown=min(MAX_TRANSCRIPTS, source.record.num_verdicts),
     )
     system = ""
@@ -79,6 +81,12 @@ async def write_html(source: Source) -> AsyncGenerator[str]:
             failed=[layer for layer in verdict.layers if layer.status is LayerStatus.FAILED],
         )
     yield _render("foot", source=source)
+
+
+def _missed_goal(facts: Sequence[ExportFact]) -> dict[str, str] | None:
+    """Return what is known of the loop that ended without its goal; None for no loop, and for one that has it."""
+    loop = defaultdict(str, {fact.name: fact.value for fact in facts if fact.group == "Loop"})
+    return loop if loop["stop reason"] not in ("", "goals_met") else None
 
 
 async def _wanted(source: Source) -> list[Verdict]:
