@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -44,12 +45,9 @@ def places(parent: Path) -> list[Place]:
     """Return the checkpoint folders in `parent`, newest step first, whole or not."""
     if not parent.is_dir():
         return []
-    found = []
-    for path in parent.iterdir():
-        match = _NAME.fullmatch(path.name)
-        if match and path.is_dir():
-            found.append(Place(path, int(match[1]), int(match[2])))
-    return sorted(found, key=lambda place: (place.step, place.attempt), reverse=True)
+    names = [(path, _NAME.fullmatch(path.name)) for path in parent.iterdir() if path.is_dir()]
+    folders = [Place(path, int(match[1]), int(match[2])) for path, match in names if match]
+    return sorted(folders, key=lambda place: (place.step, place.attempt), reverse=True)
 
 
 def write_manifest(folder: Path, *, step: int, attempt: int, config_digest: str) -> Checkpoint:
@@ -128,6 +126,25 @@ def prune(parent: Path, *, keep: int) -> list[Path]:
         (path / MANIFEST).unlink()
         shutil.rmtree(path)
     return removed
+
+
+class LocalCheckpoints:
+    """One folder per job below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def folder(self, training_job_id: str) -> Path:
+        """Return the place of a job's checkpoints."""
+        return self._root / training_job_id
+
+    async def newest(self, training_job_id: str, config_digest: str) -> tuple[Checkpoint | None, tuple[str, ...]]:
+        """Return the newest checkpoint whose every byte verifies, and a sentence for each that did not.
+
+        Those that did not are set aside; folders without a manifest are removed.
+        """
+        checkpoint, sentences = await asyncio.to_thread(newest_verified, self.folder(training_job_id), config_digest)
+        return checkpoint, tuple(sentences)
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
