@@ -11,8 +11,7 @@ from typing import Any
 
 from services.evaluator.domain.metrics import Interval, Metrics
 from services.evaluator.domain.verdict import Verdict
-from services.evaluator.exports.provenance import provenance_document
-from services.evaluator.exports.source import Source
+from services.evaluator.exports.source import Source, provenance_document
 from services.evaluator.ports import AnswerEnd, Transcript
 from services.protocols.turn import Message
 

@@ -18,8 +18,7 @@ from services.evaluator.domain.export import ExportFact
 from services.evaluator.domain.metrics import Metrics, Rates
 from services.evaluator.domain.tallies import Failing
 from services.evaluator.domain.verdict import Layer, Verdict
-from services.evaluator.exports.provenance import fact_lines
-from services.evaluator.exports.source import Source
+from services.evaluator.exports.source import Source, fact_lines
 from services.evaluator.ports import Transcript
 from services.protocols.verdict import LayerStatus
 

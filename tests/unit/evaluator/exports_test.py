@@ -16,7 +16,7 @@ from drillyard.evaluator.v1.export_pb2 import EXPORT_FORMAT_CSV, ExportEvaluatio
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.evaluator.convert.export import format_from_proto
 from services.evaluator.domain.export import ExportFact, ExportFormat
-from services.evaluator.exports.tables import escaped
+from services.evaluator.exports.verdict_lists import escaped
 from services.protocols.cases import Case
 from tests.unit.evaluator.bench import CASES, PROFILE, Bench, subject, transcript
 
