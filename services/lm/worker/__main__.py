@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from services.lm import worker_protocol as protocol
 from services.lm.errors import LmError
+from services.lm.folders import check_model_folder
 from services.lm.worker.lines import Lines, claim_output
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def main() -> None:
 
 
 def _start(arguments: argparse.Namespace, send: Callable[[protocol.Event], None]) -> Worker:
+    check_model_folder(arguments.model)
     # Imported here, so that standard input is watched while torch and transformers take their seconds.
     from services.lm.generation.engine import Engine
     from services.lm.loading import load, prepare_process
