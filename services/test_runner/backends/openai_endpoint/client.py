@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 
-from services.lm.doctor.nouns import Conversation
+from services.lm.doctor.diagnosis import Conversation
 from services.protocols.turn import call_id_of
 from services.test_runner.backends.openai_endpoint.calls import GarbledError
 from services.test_runner.backends.openai_endpoint.facts import Facts

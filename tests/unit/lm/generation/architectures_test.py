@@ -13,7 +13,7 @@ from services.lm import prefix
 from services.lm.decoder.packed import PackedDecoder
 from services.lm.generation.engine import Engine
 from services.lm.generation.forward import TransformersForward, forward_of
-from services.lm.generation.requests import GenerationRequest, Wanted
+from services.lm.generation.requests import GenerationRequest, ResultOptions
 from services.lm.loading import LoadedModel, load
 from services.lm.tiny import write_tiny_model
 
@@ -131,7 +131,7 @@ def test_what_segments_cannot_express_is_answered_by_transformers_and_logged(
     changes, reason = ALONE[name]
     loaded = made(name, changes, tokens_of)
     with caplog.at_level(logging.WARNING):
-        found = answers(loaded, wanted=Wanted(scores=True, echo=True))
+        found = answers(loaded, options=ResultOptions(scores=True, echo=True))
     assert found == [plainly(loaded.model, prompt, NUM_TOKENS) for prompt in PROMPTS]
     assert reason in caplog.text
     assert loaded.model.config._attn_implementation == prefix.ATTENTION

@@ -9,7 +9,7 @@ import torch
 
 from services.lm.generation.engine import Engine
 from services.lm.generation.grouping import deeper_ends, turn_ends
-from services.lm.generation.requests import GenerationRequest, GenerationResult, Wanted
+from services.lm.generation.requests import GenerationRequest, GenerationResult, ResultOptions
 from services.lm.loading import LoadedModel, load
 from services.lm.tiny import write_tiny_model
 from services.lm.worker_protocol import Sampling
@@ -73,7 +73,7 @@ def window(name: str, first: int, count: int = 5) -> list[GenerationRequest]:
 
 
 def results(engine: Engine, asked: list[GenerationRequest], sampling: Sampling) -> dict[str, GenerationResult]:
-    answers = engine.generate(asked, sampling, wanted=Wanted(scores=True))
+    answers = engine.generate(asked, sampling, options=ResultOptions(scores=True))
     return {result.key: result for result in answers}
 
 

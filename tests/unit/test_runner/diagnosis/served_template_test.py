@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from services.lm.doctor.nouns import Conversation, Rendering
+from services.lm.doctor.diagnosis import Conversation, Rendering
 from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
 from services.test_runner.backends.served_template import ServedTemplateProbe
 from services.test_runner.domain.diagnosis import RenderedConversation, Room
