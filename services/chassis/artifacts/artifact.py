@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 from urllib.parse import unquote
 
 from services.chassis.errors import InvalidArgument
@@ -93,4 +93,9 @@ def _is_plain(root: str) -> bool:
 def file_digest(path: Path) -> str:
     """Return the digest of a file's bytes."""
     with path.open("rb") as stream:
-        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
+        return stream_digest(stream)
+
+
+def stream_digest(stream: BinaryIO) -> str:
+    """Return the digest of the bytes that are left in a stream."""
+    return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from services.chassis.artifacts.artifact import Key, file_digest
+from services.chassis.artifacts.artifact import Key, file_digest, stream_digest
 from services.chassis.artifacts.manifest import MAX_BYTES, Manifest, describe, files_below
 from services.chassis.errors import FailedPrecondition
 
@@ -126,18 +126,9 @@ def verify(source: Folder, key: Key) -> None:
         paths = {f"{key.path}/{FILES}/{entry.path}": entry.digest for entry in entries}
     for path, digest in paths.items():
         with source.open(path) as stream:
-            found = _stream_digest(stream)
+            found = stream_digest(stream)
         if found != digest:
             raise _changed(digest, found)
-
-
-def _stream_digest(stream: BinaryIO) -> str:
-    import hashlib
-
-    hasher = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        hasher.update(block)
-    return "sha256:" + hasher.hexdigest()
 
 
 def _changed(wanted: str, found: str) -> FailedPrecondition:
