@@ -82,7 +82,6 @@ NOT_THE_MODELS = frozenset((Cause.TEMPLATE_FAULT, Cause.BACKEND_FAULT))
 _TABLE: tuple[tuple[LayerName, Cause, str], ...] = (
     (LayerName.CALL_PRESENT, Cause.NO_CALL, "no_call no_tool empty_answer"),
     (LayerName.CALL_PRESENT, Cause.WRONG_FORMAT, "foreign_form bad_tag answer_too_long"),
-    (LayerName.CALL_PRESENT, Cause.UNKNOWN_TOOL, "unknown_name"),
     (LayerName.CALL_PRESENT, Cause.TEMPLATE_FAULT, "template_fault"),
     (LayerName.CALL_PRESENT, Cause.BACKEND_FAULT, "backend_fault"),
     (LayerName.PARSES, Cause.TRUNCATED_BY_LIMIT, "cut_off"),

@@ -13,7 +13,6 @@ class Fault(StrEnum):
     EMPTY_ANSWER = "empty_answer"
     FOREIGN_FORM = "foreign_form"
     BAD_TAG = "bad_tag"
-    UNKNOWN_NAME = "unknown_name"
     CUT_OFF = "cut_off"
     UNCLOSED = "unclosed"
     ANSWER_TOO_LONG = "answer_too_long"

@@ -1,7 +1,7 @@
 """Where an answer begins behind its reasoning, as servers split it off before a client reads on.
 
 A template may open the block in the prompt, so a closing mark alone ends one as well. The Roo XML client has a rule of
-its own, in `roo_xml.client.reasoning`: it reads raw text.
+its own, in `roo_xml.parse`: it reads raw text.
 """
 
 from __future__ import annotations
