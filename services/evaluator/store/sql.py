@@ -61,11 +61,7 @@ class SqlEvaluationStore:
     async def append_verdicts(
         self, evaluation_id: str, epoch: int, verdicts: Sequence[Verdict], totals: Totals
     ) -> EvaluationRecord:
-        """Store verdicts and the totals that count them, all or none; return the evaluation with its new count.
-
-        Raises:
-            FailedPrecondition: The job was taken over since `epoch`, or the verdicts do not follow what is stored.
-        """
+        """Store verdicts and the totals that count them, all or none; return the evaluation with its new count."""
         async with self._database.session() as session:
             await fence(session, evaluation_id, epoch)
             record = await _evaluation(session, evaluation_id)
@@ -77,11 +73,7 @@ class SqlEvaluationStore:
     async def add_scores(
         self, evaluation_id: str, epoch: int, scores: Mapping[int, Mapping[str, float]], *, through: int, totals: Totals
     ) -> EvaluationRecord:
-        """Add scores to verdicts by their sequence, and note that the grader was asked for all up to `through`.
-
-        Raises:
-            FailedPrecondition: The job was taken over since `epoch`.
-        """
+        """Add scores to verdicts by their sequence, and note that the grader was asked for all up to `through`."""
         c = VERDICTS.c
         async with self._database.session() as session:
             await fence(session, evaluation_id, epoch)
@@ -92,11 +84,7 @@ class SqlEvaluationStore:
             return await _changed(session, evaluation_id, num_graded=through, totals=asdict(totals))
 
     async def finish(self, evaluation_id: str, epoch: int, metrics: Metrics) -> EvaluationRecord:
-        """Store the final metrics.
-
-        Raises:
-            FailedPrecondition: The job was taken over since `epoch`.
-        """
+        """Store the final metrics."""
         async with self._database.session() as session:
             await fence(session, evaluation_id, epoch)
             return await _changed(session, evaluation_id, metrics=_METRICS.dump_python(metrics, mode="json"))

@@ -39,11 +39,7 @@ class ServedTemplateProbe:
         self._transport = transport
 
     async def compare(self, endpoint: Endpoint, rendered: Sequence[RenderedConversation], room: Room) -> Comparison:
-        """Return in what the endpoint differs from the model's own template and context.
-
-        Raises:
-            FailedPrecondition: The endpoint's key is not there.
-        """
+        """Return in what the endpoint differs from the model's own template and context."""
         key = self._policy.key_of(endpoint)
         findings: list[Finding] = []
         async with open_client(self._policy.hosts, self._transport) as client:

@@ -59,9 +59,6 @@ class SqlTrainingStore:
         """Store a new attempt that goes on from `checkpoint`, or from step 0.
 
         Attempts that had not ended are LOST; points and checkpoints above the start step are forgotten.
-
-        Raises:
-            FailedPrecondition: The job was taken over since `epoch`.
         """
         start = checkpoint.step if checkpoint else 0
         of_job = ATTEMPTS.c.training_job_id == training_job_id
@@ -94,11 +91,7 @@ class SqlTrainingStore:
         reason: str,
         is_permanent: bool,
     ) -> Attempt:
-        """Store how an attempt ended and return it; the first outcome stays.
-
-        Raises:
-            FailedPrecondition: The job was taken over since `epoch`.
-        """
+        """Store how an attempt ended and return it; the first outcome stays."""
         async with self._database.session() as session:
             await fence(session, training_job_id, epoch)
             return await _end(session, training_job_id, attempt, (outcome, reason, is_permanent))
@@ -107,9 +100,6 @@ class SqlTrainingStore:
         """Store a report and return it with only those points and checkpoints that are new.
 
         Of the checkpoints the newest `save_total_limit` stay.
-
-        Raises:
-            FailedPrecondition: The attempt has ended, or is not of the job's epoch.
         """
         job_id = report.training_job_id
         async with self._database.session() as session:
