@@ -96,8 +96,8 @@ class TransformersWorkerBackend:
     async def render(self, base: Artifact, adapter: Artifact | None, prompt: Prompt) -> Rendered:
         """Return what the model reads."""
         async with self._lent(Workload(base, adapter, (prompt,), Sampling())) as loaded:
-            shown = await loaded.worker.preview(_prompt_to_worker(prompt, 1))
-        return Rendered(shown.text, shown.token_ids, shown.tokens)
+            preview = await loaded.worker.preview(_prompt_to_worker(prompt, 1))
+        return Rendered(preview.text, preview.token_ids, preview.tokens)
 
     async def close(self) -> None:
         """End all workers."""
