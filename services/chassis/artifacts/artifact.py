@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, cast
 from urllib.parse import unquote
 
 from services.chassis.errors import InvalidArgument
@@ -98,4 +99,4 @@ def file_digest(path: Path) -> str:
 
 def stream_digest(stream: BinaryIO) -> str:
     """Return the digest of the bytes that are left in a stream."""
-    return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
+    return "sha256:" + hashlib.file_digest(cast(BufferedReader, stream), "sha256").hexdigest()
