@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from services.chassis.artifacts.artifact import file_digest
 from services.trainer.domain.attempt import Checkpoint
 
 MANIFEST: Final = "manifest.json"
@@ -55,7 +55,7 @@ def write_manifest(folder: Path, *, step: int, attempt: int, config_digest: str)
     files = {}
     for path in _files(folder):
         _sync(path)
-        files[path.relative_to(folder).as_posix()] = {"sha256": _sha256(path), "size_bytes": path.stat().st_size}
+        files[path.relative_to(folder).as_posix()] = {"sha256": _hex_digest(path), "size_bytes": path.stat().st_size}
     for directory in {path.parent for path in _files(folder)} | {folder}:
         _sync(directory)
     now = datetime.now(UTC)
@@ -91,7 +91,7 @@ def verify(folder: Path, config_digest: str) -> Checkpoint:
         raise BadCheckpointError(f"the file {sorted(present ^ set(listed))[0]} is missing or is too many")
     for name, facts in listed.items():
         path = folder / name
-        if path.is_symlink() or path.stat().st_size != facts["size_bytes"] or _sha256(path) != facts["sha256"]:
+        if path.is_symlink() or path.stat().st_size != facts["size_bytes"] or _hex_digest(path) != facts["sha256"]:
             raise BadCheckpointError(f"the file {name} was changed after it was written")
     return _checkpoint(folder, content)
 
@@ -171,7 +171,7 @@ def _checkpoint(folder: Path, content: dict[str, Any]) -> Checkpoint:
         step=content["step"],
         attempt=content["attempt"],
         uri=folder.resolve().as_uri(),
-        digest=f"sha256:{_sha256(folder / MANIFEST)}",
+        digest=file_digest(folder / MANIFEST),
         size_bytes=sum(facts["size_bytes"] for facts in content["files"].values()),
         create_time=datetime.fromisoformat(content["create_time"]),
     )
@@ -181,9 +181,8 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir())
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _hex_digest(path: Path) -> str:
+    return file_digest(path).removeprefix("sha256:")
 
 
 def _sync(path: Path) -> None:

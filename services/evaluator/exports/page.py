@@ -69,7 +69,7 @@ async def write_html(source: Source) -> AsyncGenerator[str]:
     )
     system = ""
     async for verdict, transcript in source.answered(await _wanted(source)):
-        prompt = next((one["content"] for one in transcript.messages if one["role"] == "system"), "")
+        prompt = next((message["content"] for message in transcript.messages if message["role"] == "system"), "")
         if prompt and not system:
             system = prompt
             yield _render("system", system=system)
@@ -113,8 +113,8 @@ def _both(before: Mapping[str, Rates] | None, after: Mapping[str, Rates]) -> lis
 
 
 def _matrix(before: Sequence[Failing] | None, after: Sequence[Failing]) -> _Rows:
-    old = Counter((one.tool, one.cause) for one in before or ())
-    new = Counter((one.tool, one.cause) for one in after)
+    old = Counter((failure.tool, failure.cause) for failure in before or ())
+    new = Counter((failure.tool, failure.cause) for failure in after)
     by_cause: Counter[str] = Counter()
     for (_, cause), count in [*old.items(), *new.items()]:
         by_cause[cause] += count
@@ -131,28 +131,28 @@ def _matrix(before: Sequence[Failing] | None, after: Sequence[Failing]) -> _Rows
 
 def _spoken(verdict: Verdict, transcript: Transcript, *, shared: str) -> list[_Spoken]:
     guilty = {layer.turn: layer for layer in reversed(verdict.layers) if _is_guilty(layer)}
-    found, turn = [], _first_turn(transcript)
+    pieces, turn = [], _first_turn(transcript)
     for message in transcript.messages:
         text = message["content"]
         if message["role"] == "system":
-            found += [] if text == shared else [_Spoken("system", text)]
+            pieces += [] if text == shared else [_Spoken("system", text)]
             continue
         if message["role"] == "assistant":
-            found.append(_marked(text, guilty.get(turn)))
-            found += [
+            pieces.append(_marked(text, guilty.get(turn)))
+            pieces += [
                 _Spoken("call", f"{call['function']['name']}({call['function']['arguments']})")
                 for call in message.get("tool_calls", [])
             ]
             turn += 1
             continue
-        found.append(_Spoken(message["role"], text))
-    return found
+        pieces.append(_Spoken(message["role"], text))
+    return pieces
 
 
 def _first_turn(transcript: Transcript) -> int:
     """Return the number of the first assistant message, counted so that the answers to judge begin at 0."""
     num_spoken = sum(message["role"] == "assistant" for message in transcript.messages)
-    num_made = sum(one.end.value in ("stop", "length") for one in transcript.answers)
+    num_made = sum(answer.end.value in ("stop", "length") for answer in transcript.answers)
     return num_made - num_spoken
 
 
@@ -200,4 +200,4 @@ def _rates_of(metrics: Metrics) -> list[tuple[str, float, float, float]]:
 def _finalize(value: Any) -> Any:
     if isinstance(value, Markup):
         return value
-    return escape(_INVISIBLE.sub(lambda found: f"\\u{{{ord(found.group()):x}}}", str(value)))
+    return escape(_INVISIBLE.sub(lambda match: f"\\u{{{ord(match.group()):x}}}", str(value)))

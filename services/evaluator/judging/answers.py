@@ -72,23 +72,23 @@ class Judge:
         error = self._has_error_before(case) or any(_met_error(turn.outcome) for turn in record.turns[:-1])
         return _Judged(judge_session(self.profile, case, record), len(record.turns), error)
 
-    def _answer(self, given: GivenAnswer) -> Answer:
-        reason: FinishReason = "length" if given.end is AnswerEnd.LENGTH else "stop"
-        if given.calls:
-            return Answer(given.text, given.calls, reason)
-        return self.profile.read_answer(given.text, reason)
+    def _answer(self, answer: GivenAnswer) -> Answer:
+        reason: FinishReason = "length" if answer.end is AnswerEnd.LENGTH else "stop"
+        if answer.calls:
+            return Answer(answer.text, answer.calls, reason)
+        return self.profile.read_answer(answer.text, reason)
 
     def _has_error_before(self, case: Case) -> bool:
         """Return whether the last answer of the case's history met an error, which the first answer has to mend."""
         if not case.history:
             return False
-        known = self._histories.get(case.case_id)
-        if known is None:
+        has_error = self._histories.get(case.case_id)
+        if has_error is None:
             state = state_of(case)
             written = [self.profile.as_written(answer, self.prompt_size) for answer in case.history]
             outcomes = [self.profile.take_turn(state, answer) for answer in written]
-            known = self._histories[case.case_id] = _met_error(outcomes[-1])
-        return known
+            has_error = self._histories[case.case_id] = _met_error(outcomes[-1])
+        return has_error
 
 
 def profile_of(profile_id: str) -> Profile:
@@ -123,10 +123,10 @@ def _met_error(outcome: TurnOutcome) -> bool:
     return not outcome.used_tool or any(call.verdict == "failed" for call in outcome.calls)
 
 
-def _to_verdict(found: _Judged, case: Case, transcript: Transcript) -> Verdict:
-    judged = found.verdict
-    failed = [layer for layer in judged.layers if layer.status is LayerStatus.FAILED]
-    content = [layer for layer in judged.layers if layer.name in _CONTENT and layer.status is LayerStatus.PASSED]
+def _to_verdict(judged: _Judged, case: Case, transcript: Transcript) -> Verdict:
+    verdict = judged.verdict
+    failed = [layer for layer in verdict.layers if layer.status is LayerStatus.FAILED]
+    content = [layer for layer in verdict.layers if layer.name in _CONTENT and layer.status is LayerStatus.PASSED]
     return Verdict(
         sequence=transcript.sequence,
         transcript_id=transcript.transcript_id,
@@ -134,20 +134,20 @@ def _to_verdict(found: _Judged, case: Case, transcript: Transcript) -> Verdict:
         repeat=transcript.repeat,
         tool=case.tool,
         category=case.category,
-        conforming=judged.conforming,
-        accepted=judged.accepted,
-        well_formed=judged.well_formed,
-        cause=judged.cause.value if judged.cause else "",
-        sentence=judged.sentence,
+        conforming=verdict.conforming,
+        accepted=verdict.accepted,
+        well_formed=verdict.well_formed,
+        cause=verdict.cause.value if verdict.cause else "",
+        sentence=verdict.sentence,
         layers=tuple(
             Layer(layer.name.value, layer.status, layer.detail, layer.span, layer.score, layer.turn)
-            for layer in judged.layers
+            for layer in verdict.layers
         ),
         fault=failed[0].fault.value if failed and failed[0].fault else "",
         is_sole=len(failed) == 1 and bool(content),
-        num_turns=found.num_turns,
-        had_client_error=found.had_client_error,
-        scores=components(case, judged),
+        num_turns=judged.num_turns,
+        had_client_error=judged.had_client_error,
+        scores=components(case, verdict),
         spent=transcript.spent,
     )
 

@@ -68,13 +68,13 @@ def end_processes(training_job_id: str, folder: Path) -> int:
     ended: set[psutil.Process] = set()
     deadline = time.monotonic() + _END_SECONDS
     # A process may have started another between the look and the kill; one that is killed may take a while to go.
-    while found := [process for process in psutil.process_iter() if _belongs(process, training_job_id, folder)]:
+    while processes := [process for process in psutil.process_iter() if _belongs(process, training_job_id, folder)]:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{len(found)} training processes cannot be ended")
-        for process in found:
+            raise TimeoutError(f"{len(processes)} training processes cannot be ended")
+        for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        ended.update(found)
+        ended.update(processes)
         time.sleep(_LOOK_SECONDS)
     return len(ended)
 

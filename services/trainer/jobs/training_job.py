@@ -103,11 +103,11 @@ class TrainingJobWork:
             await self._attempt(context, plan, attempt)
 
     async def _newest(self, context: JobContext, config_digest: str) -> Checkpoint | None:
-        found, sentences = await self._to.checkpoints.newest(context.job.job_id, config_digest)
+        checkpoint, sentences = await self._to.checkpoints.newest(context.job.job_id, config_digest)
         for sentence in sentences:
             self._to.telemetry.checkpoint_quarantined()
             await context.event("message", {"text": sentence})
-        return found
+        return checkpoint
 
     async def _is_result(self, job_id: str, attempts: tuple[Attempt, ...], checkpoint: Checkpoint) -> bool:
         """Whether training has ended well, and its last checkpoint is still the newest."""
@@ -180,16 +180,16 @@ class TrainingJobWork:
     async def _follow(self, context: JobContext, live: LiveAttempt, processes: asyncio.Task[int]) -> AttemptEnd:
         """Show how the attempt goes until it ends by its own report, with its processes, or by standing still."""
         reported = asyncio.create_task(live.has_ended.wait())
-        shown, shown_time = None, 0.0
+        shown_place, shown_time = None, 0.0
         try:
             while not live.end and not processes.done():
                 now = time.monotonic()
                 if now - live.moved > self._limits.stall_seconds:
                     reason = f"Nothing moved for {self._limits.stall_seconds:.0f} s in the phase {live.phase}."
                     return AttemptEnd(AttemptOutcome.FAILED, reason)
-                if live.place != shown or now - shown_time >= _HEARTBEAT_SECONDS:
+                if live.place != shown_place or now - shown_time >= _HEARTBEAT_SECONDS:
                     await _show(context, live, now)
-                    shown, shown_time = live.place, now
+                    shown_place, shown_time = live.place, now
                 await asyncio.wait({reported, processes}, timeout=_TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:
             reported.cancel()

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import os
-import signal
 import sys
 import threading
 import traceback
 from pathlib import Path
 from typing import NoReturn
 
+from services.chassis.parent import die_with_parent
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
 
-_PR_SET_PDEATHSIG = 1
 _REPORT_SECONDS = 10.0
 # The least that Ray accepts; nothing of ours travels through its object store.
 _OBJECT_STORE_BYTES = 80 << 20
@@ -47,13 +45,6 @@ def main() -> int:
         _report_failure(plan, f"Ray Train ended with {type(error).__name__}: {first[:300]}")
         return 1
     return 0
-
-
-def die_with_parent(parent_pid: int) -> None:
-    """Let the kernel end this process when the trainer service ends, and end it now if that has happened."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:
-        sys.exit("The trainer service has ended.")
 
 
 def _prepare(plan: AttemptPlan) -> None:

@@ -42,13 +42,7 @@ class OpenAiEndpointBackend:
         self._client: httpx2.AsyncClient | None = None
 
     async def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
-        """Yield `Prepared`, then every answer as it is finished, with activity between.
-
-        Raises:
-            BackendFaultError: No server answers at the endpoint.
-            ServiceError: No case can be answered: the host is not allowed, the key is not taken, or the model is not
-                there.
-        """
+        """Yield `Prepared`, then every answer as it is finished, with activity between."""
         endpoint = workload.endpoint
         assert endpoint is not None
         yield Activity("load_model")

@@ -133,9 +133,9 @@ def forbidden(endpoint: Endpoint) -> ServiceError:
     )
 
 
-def unknown_model(endpoint: Endpoint, known: tuple[str, ...]) -> ServiceError:
+def unknown_model(endpoint: Endpoint, models: tuple[str, ...]) -> ServiceError:
     """Return the error of a model name that the endpoint does not have."""
-    names = ", ".join(name[:80] for name in known[:20]) or "none that it lists"
+    names = ", ".join(name[:80] for name in models[:20]) or "none that it lists"
     return FailedPrecondition(
         f"The endpoint at {endpoint.host} has no model {endpoint.model!r}; it has: {names}.", "Name one of those."
     )
@@ -200,8 +200,8 @@ def _failure_with_prompt(body: object, status: int, key: str) -> EndpointFailure
     is_servers = (status >= _SERVER_STATUS or _SHARED_CONTEXT in text) and "exceed_context_size" not in words
     if _OVERFLOW.search(words) and not is_servers:
         count, named = fields.get("n_prompt_tokens"), _PROMPT_TOKENS.search(text)
-        known = count if isinstance(count, int) else int(next(filter(None, named.groups()))) if named else 0
-        return ContextOverflowError(f"The endpoint says: {text}", known)
+        num_tokens = count if isinstance(count, int) else int(next(filter(None, named.groups()))) if named else 0
+        return ContextOverflowError(f"The endpoint says: {text}", num_tokens)
     whole = _excerpt(body, key, most=_MOST_CHARACTERS)
     if status <= _SERVER_STATUS and _REFUSED.search(whole):
         # llama.cpp shows the place in the template first, and the reason in the end.

@@ -64,12 +64,7 @@ class OperatorPolicy:
         self._keys = keys
 
     def check(self, endpoint: Endpoint) -> None:
-        """Return when the endpoint's host is allowed and its secret is there.
-
-        Raises:
-            PermissionDenied: The operator does not allow the host.
-            FailedPrecondition: There is no secret of that name.
-        """
+        """Return when the endpoint's host is allowed and its secret is there."""
         if self.hosts and endpoint.host not in self.hosts:
             raise PermissionDenied(
                 f"The host {endpoint.host} is not among those that endpoints may be at.",
@@ -78,9 +73,5 @@ class OperatorPolicy:
         self.key_of(endpoint)
 
     def key_of(self, endpoint: Endpoint) -> str:
-        """Return the endpoint's key, empty when it needs none.
-
-        Raises:
-            FailedPrecondition: There is no secret of that name.
-        """
+        """Return the endpoint's key, empty when it needs none."""
         return self._keys.key_of(endpoint.api_key_secret) if endpoint.api_key_secret else ""

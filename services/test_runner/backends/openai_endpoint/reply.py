@@ -225,16 +225,16 @@ def _tokens(log_probs: Mapping[str, Any]) -> Iterator[TokenLogProb]:
     if isinstance(content, list):
         for entry in map(mapping_in, content):
             top = [mapping_in(item) for item in list_in(entry.get("top_logprobs"))]
-            shown = tuple((text_in(item.get("token")), _log_prob(item.get("logprob")) or 0.0) for item in top)
+            alternatives = tuple((text_in(item.get("token")), _log_prob(item.get("logprob")) or 0.0) for item in top)
             token_id = entry.get("id")
             known_id = token_id if isinstance(token_id, int) and 0 <= token_id < 1 << 31 else -1
-            yield TokenLogProb(text_in(entry.get("token")), known_id, _log_prob(entry.get("logprob")), shown)
+            yield TokenLogProb(text_in(entry.get("token")), known_id, _log_prob(entry.get("logprob")), alternatives)
         return
     texts, values = list_in(log_probs.get("tokens")), list_in(log_probs.get("token_logprobs"))
     tops = list_in(log_probs.get("top_logprobs")) or [{}] * len(texts)
     for text, value, top in zip(texts, values, tops, strict=False):
-        shown = tuple((text_in(name), _log_prob(number) or 0.0) for name, number in mapping_in(top).items())
-        yield TokenLogProb(text_in(text), -1, _log_prob(value), shown)
+        alternatives = tuple((text_in(name), _log_prob(number) or 0.0) for name, number in mapping_in(top).items())
+        yield TokenLogProb(text_in(text), -1, _log_prob(value), alternatives)
 
 
 def _log_prob(value: object) -> float | None:
