@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from services.chassis.errors import FailedPrecondition
 from services.evaluator.domain.verdict import Layer, Verdict
-from services.evaluator.judging.rewards import components
 from services.evaluator.ports import AnswerEnd, GivenAnswer, Transcript
 from services.protocols import verdict as protocol
 from services.protocols.cases import Case
+from services.protocols.judging.rewards import components
 from services.protocols.profile import Profile, UnknownProfile, get_profile
 from services.protocols.session import Session, judge_session, state_of
 from services.protocols.turn import Answer, FinishReason, TurnOutcome
