@@ -11,10 +11,10 @@ from services.chassis.errors import InvalidArgument
 from services.chassis.jobs import Job, JobResource, JobState, JobStore
 from services.chassis.wire import from_document, to_document
 from services.chassis.wire.paging import checked_page_size, page_of, place_of
-from services.trainer.board import Board
 from services.trainer.domain.attempt import Attempt, AttemptReport, Checkpoint, CurvePoint
 from services.trainer.domain.inputs import TrainingInputs
 from services.trainer.domain.spec import KIND, TrainingJobSpec
+from services.trainer.live_attempts import LiveAttempts
 from services.trainer.ports import Registry, TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 
@@ -45,13 +45,19 @@ class TrainingUseCases:
     """What needs a decision; `resource` does what every kind of job lets callers do."""
 
     def __init__(
-        self, *, jobs: JobStore, store: TrainingStore, registry: Registry, board: Board, telemetry: TrainerTelemetry
+        self,
+        *,
+        jobs: JobStore,
+        store: TrainingStore,
+        registry: Registry,
+        live_attempts: LiveAttempts,
+        telemetry: TrainerTelemetry,
     ) -> None:
         self.resource = JobResource(jobs, KIND, "training job", self._load)
         self._jobs = jobs
         self._store = store
         self._registry = registry
-        self._board = board
+        self._live_attempts = live_attempts
         self._telemetry = telemetry
 
     async def create(self, request_id: str, spec: TrainingJobSpec) -> TrainingJob:
@@ -105,7 +111,7 @@ class TrainingUseCases:
         news = await self._store.add_report(report, save_total_limit=limit)
         await self._tell(news)
         self._telemetry.reported(news)
-        self._board.observe(report)
+        self._live_attempts.observe(report)
         return job.state in _STOPPING
 
     async def _tell(self, news: AttemptReport) -> None:
