@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from services.protocols.cases.dataset_row import SPLITS, DatasetRow, RowError
+from services.protocols.suites.dataset_row import SPLITS, DatasetRow, RowError
 from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft, dataset_version_not_found
 from services.registry.domain.identifiers import check_dataset_id, check_produced_by, check_request_id, version_ref
 from services.registry.domain.jsonl import Line, LineError, check_size, read_unique

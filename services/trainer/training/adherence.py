@@ -12,8 +12,8 @@ from services.lm.generation.engine import Engine
 from services.lm.generation.requests import GenerationRequest, GenerationResult
 from services.lm.loading import LoadedModel
 from services.protocols.cases import Case, CaseError, case_from_document
-from services.protocols.cases.dataset_row import DatasetRow
 from services.protocols.profile import Profile, UnknownProfile, get_profile
+from services.protocols.suites.dataset_row import DatasetRow
 from services.protocols.turn import FinishReason
 from services.trainer.training.examples import BadExampleError, share_of
 from services.trainer.training.workers import Workers

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.protocols.cases.dataset_row import SPLITS, DatasetRow, RowError
+from services.protocols.suites.dataset_row import SPLITS, DatasetRow, RowError
 
 MAX_LINE_BYTES = 1 << 20
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from services.lm.chat import EncodedExample, encode_example, render
 from services.lm.errors import LmError
 from services.lm.packing import answer_loss, pack, whole_loss
-from services.protocols.cases.dataset_row import DatasetRow
+from services.protocols.suites.dataset_row import DatasetRow
 from services.trainer.training.examples import BadExampleError
 
 # The end of the turn, and something before it.

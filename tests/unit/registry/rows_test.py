@@ -7,8 +7,8 @@ import pytest
 
 from services.chassis.errors import InvalidArgument
 from services.protocols.cases import case_to_document
-from services.protocols.cases.dataset_row import DatasetRow
 from services.protocols.profile import get_profile
+from services.protocols.suites.dataset_row import DatasetRow
 from services.registry.domain.jsonl import Line, LineError
 from services.registry.domain.test_case import case_of, check_profile
 from services.registry.usecases.dataset import row_of

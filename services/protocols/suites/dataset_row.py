@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.protocols.cases.fields import CaseError
-from services.protocols.cases.reading import case_from_document
-from services.protocols.registration import UnknownProfile, get_profile
+from services.protocols.cases import CaseError, case_from_document
+from services.protocols.profile import UnknownProfile, get_profile
 
 SPLITS = ("train", "validation")
 
