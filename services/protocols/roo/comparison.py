@@ -29,6 +29,8 @@ def argument_problem(
     arguments: Mapping[str, object],
     specs: Mapping[str, Comparable],
     is_same: Callable[[object, object], bool] = operator.eq,
+    *,
+    needs_files: bool = False,
 ) -> tuple[Fault, str] | None:
     """Return what is wrong with the first argument that is not the expected one, and one sentence on it, or None.
 
@@ -39,12 +41,13 @@ def argument_problem(
         arguments: of the call.
         specs: how the tool's arguments are compared, by name; others by their text without blanks around it.
         is_same: compares two values in normal form.
+        needs_files: an argument that is right by its effect is compared by its text, too, where no file is due.
     """
     free = {rule.argument: rule for rule in expected.free_text}
     choices = {choice.argument: choice for choice in expected.choices}
     for name in dict.fromkeys((*expected.arguments, *arguments)):
         spec = specs.get(name)
-        if spec and spec.by_effect:
+        if spec and spec.by_effect and (expected.files or not needs_files):
             continue
         value = arguments.get(name)
         if name in free:
