@@ -34,7 +34,7 @@ def argument_problem(
 ) -> tuple[Fault, str] | None:
     """Return what is wrong with the first argument that is not the expected one, and one sentence on it, or None.
 
-    Free text follows its rule (`FreeText`); null is the same as absent, where an argument may be absent.
+    Free text follows its rule (`FreeText`); null is the same as absent.
 
     Args:
         expected: the due call.
@@ -59,9 +59,8 @@ def argument_problem(
         if is_same(due, actual):
             continue
         choice = choices.get(name)
-        is_choice = choice and (
-            choice.optional if value is None else any(is_same(normal(other), actual) for other in choice.values)
-        )
-        if not is_choice:
+        others = choice.values if choice and value is not None else ()
+        is_left_out = choice is not None and choice.optional and value is None
+        if not is_left_out and not any(is_same(normal(other), actual) for other in others):
             return Fault.WRONG_ARGUMENTS, told_difference(name, actual, due)
     return None
