@@ -147,7 +147,7 @@ def print_end(loop: Document) -> None:
         print(f"The loop {loop['loop_id']} is {job_progress(loop['job']).text}.")
         return
     outcome = _outcome(loop)
-    print_goal({**loop, "outcome": outcome.state, "next_step": outcome.next_step})
+    print_goal({**loop, "outcome": outcome.state})
     print(f"Report: drillyard report {loop['loop_id']} --out report", flush=True)
 
 
@@ -161,4 +161,4 @@ def print_goal(loop: Document) -> None:
 
 def _outcome(loop: Document) -> Outcome:
     reason = loop["stop_reason"].removeprefix("STOP_REASON_").lower()
-    return outcome_of(reason, state_of(loop["job"]), "")
+    return outcome_of(reason, state_of(loop["job"]))

@@ -7,22 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a loop stands: `state` in words, `tone` as its colour, and what to try next."""
+    """How a loop stands: `state` in words, and `tone` as its colour."""
 
     state: str
     tone: str
-    next_step: str = ""
 
 
-_REACHED = Outcome("goal reached", "good")
-_NEXT_STEPS = {
-    "out_of_rounds": "Start another loop from the best version, with more rounds or more examples.",
-    "out_of_time": "Start another loop from the best version, with more minutes.",
-    "no_progress": "Read on the page Test runs what still fails, then start a loop with more examples or another seed.",
-}
-
-
-def outcome_of(stop_reason: str, job_state: str, job_tone: str) -> Outcome:
+def outcome_of(stop_reason: str, job_state: str, job_tone: str = "") -> Outcome:
     """Return the outcome of a loop; one that is going, was cancelled or failed is told by its job.
 
     Args:
@@ -32,6 +23,4 @@ def outcome_of(stop_reason: str, job_state: str, job_tone: str) -> Outcome:
     """
     if job_state != "succeeded":
         return Outcome(job_state, job_tone)
-    if stop_reason == "goals_met":
-        return _REACHED
-    return Outcome("goal not reached", "warn", _NEXT_STEPS.get(stop_reason, ""))
+    return Outcome("goal reached", "good") if stop_reason == "goals_met" else Outcome("goal not reached", "warn")

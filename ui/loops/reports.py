@@ -165,6 +165,6 @@ def _loop_facts(loop: Loop) -> Document:
         "stop_reason": view.stop_reason,
         "stop_sentence": view.stop_sentence,
         "best_model_version_id": view.best_model_version_id,
-        "next_step": view.outcome.next_step,
+        "next_step": view.next_step,
         "num_rounds": max(0, len(loop.rounds) - 1),
     }

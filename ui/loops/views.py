@@ -48,6 +48,7 @@ class LoopProgress:
     steps: tuple[StepView, ...]
     stop_reason: str
     stop_sentence: str
+    next_step: str
     outcome: Outcome
     job: JobView
 
@@ -71,6 +72,7 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
         steps=steps if job.is_final else steps + _steps_to_come(loop),
         stop_reason=stop_reason,
         stop_sentence=loop.stop_sentence,
+        next_step=loop.next_step,
         outcome=outcome_of(stop_reason, job.state, job.tone),
         job=job,
     )
