@@ -31,6 +31,7 @@ def loop_to_proto(loop: Loop) -> loop_pb2.Loop:
         rounds=[_round_to_proto(item) for item in loop.rounds],
         stop_reason=loop_pb2.StopReason.Value(f"STOP_REASON_{loop.stop.reason if loop.stop else 'UNSPECIFIED'}"),
         stop_sentence=loop.stop.sentence if loop.stop else "",
+        next_step=loop.stop.next_step if loop.stop else "",
     )
     message.spec.model_version_id = loop.inputs.model_version_id
     message.spec.test_suite_version_id = loop.inputs.suite.test_suite_version_id
