@@ -170,7 +170,7 @@ async def test_an_import_needs_a_file_and_passes_its_format_on() -> None:
         form.read(_given(form))
     given = _given(form, suite_file=b"{}", suite_format="BFCL function calls", suite_licence=" MIT ")
     new = form.read(given)
-    assert new.conversion().format == TestSuiteFormat.TEST_SUITE_FORMAT_BFCL
+    assert new.conversion.format == TestSuiteFormat.TEST_SUITE_FORMAT_BFCL
     assert new.provenance.licence == "MIT"
 
 
