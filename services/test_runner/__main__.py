@@ -6,9 +6,8 @@ from collections.abc import AsyncGenerator
 
 from drillyard.test_runner.v1 import test_runner_service_pb2_grpc as rpc
 
-from services.chassis.application import Application
+from services.chassis.application import Application, run
 from services.chassis.channel import open_channel
-from services.chassis.process import run
 from services.chassis.settings import load_settings
 from services.test_runner.backends.doctor_process import DoctorProcess
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import grpc
 from drillyard.trainer.v1 import attempt_pb2, checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.channel import DIRECT
+from services.chassis.wire import to_message
 from services.trainer.domain.attempt import AttemptOutcome, Checkpoint
 from services.trainer.domain.plan import AttemptPlan
 
@@ -92,17 +92,8 @@ class Reporter:
 
     def checkpoint(self, item: Checkpoint) -> None:
         """Say that a checkpoint is whole."""
-        time_of = Timestamp()
-        time_of.FromDatetime(item.create_time)
         with self._lock:
-            self._pending.checkpoints.add(
-                step=item.step,
-                attempt=item.attempt,
-                uri=item.uri,
-                digest=item.digest,
-                size_bytes=item.size_bytes,
-                create_time=time_of,
-            )
+            self._pending.checkpoints.append(to_message(item, checkpoint_pb2.Checkpoint))
         self._news.set()
 
     def flush(self) -> None:
