@@ -23,12 +23,10 @@ class SegmentReader:
     """Reads the next tokens of one sequence, and keeps their keys and values in `layers`."""
 
     def __init__(self, heads: Heads, past: Prefix | None) -> None:
-        """For tokens behind `past`."""
         self._heads, self._past = heads, past
         self.layers: list[Tensor] = []
 
     def __call__(self, layer: int, scale: float, qkv: Tensor, out: Tensor) -> None:
-        """Attend causally."""
         rows = _Rows(qkv, out, self._heads, scale)
         rows.attend_causally(0, len(qkv))
         if self._past:
