@@ -27,6 +27,7 @@ class SegmentReader:
         self.layers: list[Tensor] = []
 
     def __call__(self, layer: int, scale: float, qkv: Tensor, out: Tensor) -> None:
+        """Attend causally."""
         rows = _Rows(qkv, out, self._heads, scale)
         rows.attend_causally(0, len(qkv))
         if self._past:
