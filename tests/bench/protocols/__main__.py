@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from services.protocols.cases import Case
+from services.protocols.profile import get_profile
 from services.protocols.roo.diff.apply import apply_diff
 from services.protocols.roo_xml.judge import judge
 from services.protocols.roo_xml.parse import parse

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from services.protocols.javascript import trim
+from services.protocols.roo.normal_forms import Normal, trimmed
 from services.protocols.roo.paths import same_path
 from services.protocols.roo.workspace import rules_of
 from services.protocols.roo_native.parse.values import is_filled, write_json
@@ -18,21 +18,6 @@ Arguments = Mapping[str, object]
 Counter = Literal["keep", "reset", "mistake"]
 Problem = tuple[Fault, str]
 """What is wrong, and one sentence on it."""
-
-
-def trimmed(value: object) -> object:
-    """Return a text without blanks around it, and anything else as it is."""
-    return trim(value) if isinstance(value, str) else value
-
-
-def plain_path(value: object) -> object:
-    """Return a path in the one spelling that all its spellings share."""
-    return same_path(trim(value)) if isinstance(value, str) else value
-
-
-def defaulted(default: object, normal: Callable[[object], object] = trimmed) -> Callable[[object], object]:
-    """Return a normal form that takes an absent or empty value for `default`."""
-    return lambda value: normal(default if value in (None, "") else value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +33,7 @@ class Argument:
 
     need: Literal["", "present", "filled"] = ""
     convert: Callable[[object], object] | None = None
-    normal: Callable[[object], object] = trimmed
+    normal: Normal = trimmed
     by_effect: bool = False
 
 
@@ -188,7 +173,7 @@ class Call:
         if not results:
             return default
         not_null = {name: value for name, value in self.arguments.items() if value is not None}
-        keys = [call_key(name, some) for name in (self.written, self.tool) for some in (self.arguments, not_null)]
+        keys = [call_key(name, values) for name in (self.written, self.tool) for values in (self.arguments, not_null)]
         if self.tool == "use_mcp_tool":
             keys.append(call_key(self.written, self.arguments.get("arguments")))
         return next((results[key] for key in (*keys, self.written, self.tool) if key in results), default)
@@ -206,9 +191,9 @@ def failed(
     return Result("failed", (code,), error(sentence), counter, int(records_failure), fails_turn)
 
 
-def mistake(code: str, sentence: str, *, fails_turn: bool = False) -> Result:
-    """Return the result of a call whose error is recorded, and counted as a mistake."""
-    return failed(code, sentence, "mistake", records_failure=True, fails_turn=fails_turn)
+def mistake(code: str, sentence: str, counter: Counter = "mistake", *, fails_turn: bool = False) -> Result:
+    """Return the result of a call whose error is recorded, and normally counted as a mistake."""
+    return failed(code, sentence, counter, records_failure=True, fails_turn=fails_turn)
 
 
 def missing(call: Call, name: str, *, fails_turn: bool = False, records_failure: bool = True) -> Result:
