@@ -14,12 +14,12 @@ from urllib.request import urlopen
 
 import psutil
 import pytest
-from drillyard.feedback.v1 import feedback_item_pb2, feedback_service_pb2_grpc, loop_pb2
+from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_pb2
 from drillyard.job.v1 import job_pb2
 from google.protobuf.json_format import MessageToDict
 
 from services.chassis.channel import open_channel
-from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unimplemented
+from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from tests.fakes.neighbours.world import World
 from tests.integration.processes import ServiceProcess, start_service
 
@@ -169,13 +169,6 @@ async def test_wrong_requests_get_a_sentence_and_store_nothing(site: Site) -> No
         await site.events("loop-unknown")
     assert not (await site.stub.ListLoops(loop_pb2.ListLoopsRequest())).loops
     assert await site.world.jobs() == []
-
-
-async def test_what_is_not_built_says_so(site: Site) -> None:
-    with pytest.raises(Unimplemented, match="Feedback items are not built"):
-        await site.stub.CreateFeedbackItem(feedback_item_pb2.CreateFeedbackItemRequest())
-    with pytest.raises(Unimplemented, match="Feedback items are not built"):
-        await site.stub.ListFeedbackItems(feedback_item_pb2.ListFeedbackItemsRequest())
 
 
 async def test_the_process_is_small_starts_fast_and_shows_its_series(site: Site) -> None:

@@ -12,7 +12,7 @@ from drillyard.evaluator.v1 import evaluation_pb2, verdict_pb2
 from drillyard.feedback.v1 import loop_pb2
 from drillyard.job.v1 import job_pb2
 from drillyard.registry.v1 import artifact_pb2, dataset_pb2, import_pb2, model_pb2, test_suite_pb2
-from drillyard.test_runner.v1 import test_run_pb2, transcript_pb2
+from drillyard.test_runner.v1 import provenance_pb2, test_run_pb2, transcript_pb2
 from drillyard.trainer.v1 import checkpoint_pb2, training_job_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -210,7 +210,7 @@ def _add_test(
                 model_version_id=model, test_suite_version_id=SUITE, prompt_size="compact", num_repeats=1
             ),
             job=job(run_id, state, phase="generate", **progress),
-            provenance=test_run_pb2.Provenance(
+            provenance=provenance_pb2.Provenance(
                 model_digest=artifact("model1", 1).digest,
                 test_suite_digest=world.suites[0].artifact.digest,
                 profile_id="roo_xml",
