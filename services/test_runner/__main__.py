@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
 from drillyard.test_runner.v1 import test_runner_service_pb2_grpc as rpc
 
 from services.chassis.application import Application, run
 from services.chassis.channel import open_channel
 from services.chassis.settings import load_settings
-from services.test_runner.backends.choice import BackendChoice
 from services.test_runner.backends.doctor_process import DoctorProcess
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
 from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
@@ -16,6 +17,7 @@ from services.test_runner.backends.transformers_worker import TransformersWorker
 from services.test_runner.backends.worker_process import WorkerTimeouts
 from services.test_runner.clients.registry import RegistryClient
 from services.test_runner.jobs.test_run import TestRunJob
+from services.test_runner.ports import GenerationBackend, GenerationEvent, Workload
 from services.test_runner.servicer import SERVICE_NAME, TestRunnerServicer
 from services.test_runner.settings import TestRunnerSettings
 from services.test_runner.store.sql import MIGRATIONS, SqlRunStore
@@ -26,6 +28,15 @@ from services.test_runner.usecases.generation import GenerationUseCases
 from services.test_runner.usecases.rendering import RenderingUseCases
 from services.test_runner.usecases.test_run import TestRunUseCases
 from services.test_runner.usecases.transcript import TranscriptUseCases
+
+
+class _Backends:
+    def __init__(self, workers: GenerationBackend, endpoints: GenerationBackend) -> None:
+        self._workers, self._endpoints = workers, endpoints
+
+    def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
+        """Let served models answer where the workload names an endpoint, and worker processes everywhere else."""
+        return (self._endpoints if workload.endpoint else self._workers).generate(workload)
 
 
 def main() -> None:
@@ -45,7 +56,7 @@ def main() -> None:
         endpoints = OpenAiEndpointBackend(policy, max_tries=settings.endpoint_tries, on_try=telemetry.endpoint_tried)
         app.on_stop(workers.close)
         app.on_stop(endpoints.close)
-        backend = BackendChoice(workers=workers, endpoints=endpoints)
+        backend = _Backends(workers, endpoints)
         job = TestRunJob(
             store=store, registry=registry, backend=backend, telemetry=telemetry, window_size=settings.window_size
         )
