@@ -57,7 +57,7 @@ class _Page:
         self._form = form
 
     def open(self, request: gr.Request) -> list[str]:
-        return [parts.asked(request, "suite"), parts.asked(request, "case")]
+        return [parts.query(request, "suite"), parts.query(request, "case")]
 
     def choose(self, event: gr.EventData) -> list[Any]:
         return [parts.picked(event), "", 0]
