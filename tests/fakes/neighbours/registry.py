@@ -13,7 +13,7 @@ from services.chassis.errors import AlreadyExists, NotFound
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
 from services.protocols.suites import parse_suite
-from tests.fakes.neighbours.gates import Gates
+from tests.fakes.neighbours.jobs import Gates
 
 
 @dataclass
