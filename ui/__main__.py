@@ -17,8 +17,8 @@ import uvicorn
 from services.chassis.logs import configure_logs
 from services.chassis.settings import forget_proxies, load_settings
 from services.chassis.telemetry import Telemetry, TelemetryServer
-from ui.parent import end_with_parent
-from ui.settings import GatewaySettings
+from ui.gateway.parent import end_with_parent
+from ui.gateway.settings import GatewaySettings
 
 _GRACE_SECONDS = 3
 
@@ -37,7 +37,7 @@ def main() -> None:
 async def _serve(settings: GatewaySettings) -> None:
     listening = _listen(settings.host, settings.port, "GATEWAY_PORT")
     # The page framework takes seconds to import; a wrong setting or a taken port is told before that.
-    from ui.app import create_app
+    from ui.gateway.app import create_app
 
     telemetry = Telemetry()
     server = _Server(

@@ -15,9 +15,9 @@ import structlog
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.database import Database
+from services.chassis.database.migration import migrate
 from services.chassis.errors import ServiceError
 from services.chassis.jobs import JobRunner, JobState, JobStore, SqlJobStore
-from services.chassis.migration import migrate
 from services.chassis.server import Server
 from services.chassis.settings import ServiceSettings
 from services.chassis.telemetry import Telemetry

@@ -82,7 +82,6 @@ NOT_THE_MODELS = frozenset((Cause.TEMPLATE_FAULT, Cause.BACKEND_FAULT))
 _TABLE: tuple[tuple[LayerName, Cause, str], ...] = (
     (LayerName.CALL_PRESENT, Cause.NO_CALL, "no_call no_tool empty_answer"),
     (LayerName.CALL_PRESENT, Cause.WRONG_FORMAT, "foreign_form bad_tag answer_too_long"),
-    (LayerName.CALL_PRESENT, Cause.UNKNOWN_TOOL, "unknown_name"),
     (LayerName.CALL_PRESENT, Cause.TEMPLATE_FAULT, "template_fault"),
     (LayerName.CALL_PRESENT, Cause.BACKEND_FAULT, "backend_fault"),
     (LayerName.PARSES, Cause.TRUNCATED_BY_LIMIT, "cut_off"),
@@ -95,7 +94,7 @@ _TABLE: tuple[tuple[LayerName, Cause, str], ...] = (
     (LayerName.ONE_AND_LAST, Cause.WRONG_FORMAT, "wrapped"),
     (LayerName.KNOWN_TOOL, Cause.UNKNOWN_TOOL, "unknown_tool bad_mcp_name"),
     (LayerName.OFFERED, Cause.FORBIDDEN_TOOL, "not_allowed_in_mode file_pattern experiment_off"),
-    (LayerName.REQUIRED_PARAMETERS, Cause.MISSING_PARAMETER, "missing_param missing_key"),
+    (LayerName.REQUIRED_PARAMETERS, Cause.MISSING_PARAMETER, "missing_param"),
     (LayerName.VALID_VALUES, Cause.BAD_VALUE, "bad_value args_xml follow_up_xml bad_range bad_offset bad_path_value"),
     (LayerName.VALID_VALUES, Cause.BAD_VALUE, "mcp_bad_json mcp_unknown_server mcp_unknown_tool"),
     (LayerName.VALID_VALUES, Cause.BAD_VALUE, "unknown_mode same_mode unknown_instruction bad_artifact_id"),

@@ -17,7 +17,7 @@ from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpoint
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.backends.served_template import ServedTemplateProbe
 from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
-from services.test_runner.backends.worker_process import Patience
+from services.test_runner.backends.worker_process import WorkerTimeouts
 from services.test_runner.clients.registry import RegistryClient
 from services.test_runner.jobs.test_run import TestRunJob
 from services.test_runner.ports import GenerationBackend, PromptRenderer
@@ -85,7 +85,7 @@ def _limits(settings: TestRunnerSettings) -> WorkerLimits:
         max_batch=settings.max_batch,
         num_threads=settings.num_threads,
         device=settings.device,
-        patience=Patience(settings.load_seconds, settings.stall_seconds),
+        timeouts=WorkerTimeouts(settings.load_seconds, settings.stall_seconds),
     )
 
 

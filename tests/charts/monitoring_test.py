@@ -18,7 +18,7 @@ from services.registry.telemetry import RegistryTelemetry
 from services.test_runner.telemetry import TestRunnerTelemetry
 from services.trainer.telemetry import TrainerTelemetry
 from tests.charts.tools import CHART, of_kind, profile_values, render, run_program
-from ui.middleware.telemetry import HttpTelemetry
+from ui.gateway.middleware.telemetry import HttpTelemetry
 from ui.openai import routes as openai_routes
 
 DASHBOARDS = sorted((CHART / "files" / "dashboards").glob("*.json"))

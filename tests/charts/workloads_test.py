@@ -24,7 +24,7 @@ from tests.charts.tools import (
     profile_values,
     render,
 )
-from ui.settings import GatewaySettings
+from ui.gateway.settings import GatewaySettings
 
 CALLS = {
     "registry": set[str](),

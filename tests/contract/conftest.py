@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from services.chassis.database import Database
-from services.chassis.migration import migrate
+from services.chassis.database.migration import migrate
 from tests.contract.postgres import require_postgres, run_postgres
 
 # Opens an empty database of a kind, "sqlite" or "postgresql", with the schema of a folder of migrations.

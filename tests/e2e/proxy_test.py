@@ -19,7 +19,7 @@ from tests.fakes.system.background import in_background
 from tests.fakes.system.services import serve
 from tests.integration.processes import start_service
 from ui.cli.connection import Gateway
-from ui.markup.environment import PAGES
+from ui.shared.environment import PAGES
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 START_SECONDS = 10.0

@@ -96,7 +96,7 @@ def start_service(name: str, data_dir: Path, **settings: object) -> Iterator[Ser
 def _environment(name: str, data_dir: Path, settings: dict[str, object]) -> dict[str, str]:
     prefix = name.upper()
     chosen = {"data_dir": data_dir, "exit_with_parent": "true", "log_format": "json", **settings}
-    paths = [str(ROOT), str(ROOT / "proto" / "gen")]
+    paths = [str(ROOT), str(ROOT / "proto" / "gen"), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         **{key: value for key, value in os.environ.items() if not key.startswith(f"{prefix}_")},
         **{f"{prefix}_{key.upper()}": str(value) for key, value in chosen.items()},

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from ui.cli.commands import evaluations, loops, models, protocols, suites, test_runs, training_jobs
-from ui.cli.commands.demo import demo
-from ui.cli.commands.doctor import doctor
-from ui.cli.commands.judge import judge
-from ui.cli.commands.reports import report
-from ui.cli.commands.up import up
+from ui.cli import protocols
+from ui.cli.demo import demo
 from ui.cli.options import grouped
+from ui.cli.up import up
+from ui.diagnoses.commands import doctor
+from ui.evaluations import commands as evaluations
+from ui.evaluations.judge import judge
+from ui.loops import commands as loops
+from ui.loops.report_commands import report
+from ui.models import commands as models
+from ui.test_runs import commands as test_runs
+from ui.test_suites import commands as suites
+from ui.training_jobs import commands as training_jobs
 
 app = typer.Typer(
     name="drillyard",

@@ -12,7 +12,6 @@ from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, GenerateRes
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from ui.api.documents import ClientsOf
 from ui.openai.calls import Call, CallGate, call_documents, read_calls
 from ui.openai.errors import OpenAIRoute
 from ui.openai.generation import Generation, Whole, finish_reason_of, sampling_of, seed_of, unless_gone, usage_of
@@ -20,6 +19,7 @@ from ui.openai.log_probs import chat_log_probs
 from ui.openai.models import default_answer_tokens, version_of
 from ui.openai.schemas import ChatBody, MessageBody, plain
 from ui.openai.streaming import Envelope, event_stream
+from ui.shared.documents import ClientsOf
 
 router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
 

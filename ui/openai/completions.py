@@ -11,14 +11,14 @@ from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, GenerateRes
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from ui.api.documents import ClientsOf
-from ui.clients import Clients
+from ui.gateway.clients import Clients
 from ui.openai.errors import OpenAIError, OpenAIRoute
 from ui.openai.generation import Generation, Whole, finish_reason_of, sampling_of, seed_of, unless_gone, usage_of
 from ui.openai.log_probs import text_log_probs
 from ui.openai.models import version_of
 from ui.openai.schemas import CompletionBody
 from ui.openai.streaming import Envelope, event_stream
+from ui.shared.documents import ClientsOf
 
 router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
 _AT_ONCE = 8

@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from services.chassis.errors import FailedPrecondition, ResourceExhausted, ServiceError
-from ui.errors import STATUS_OF, sentence_of, status_of
+from ui.gateway.errors import STATUS_OF, sentence_of, status_of
 
 _INVALID = "invalid_request_error"
 _SERVER_ERROR = 500

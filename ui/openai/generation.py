@@ -20,7 +20,7 @@ from drillyard.test_runner.v1.transcript_pb2 import (
 )
 from fastapi import Request
 
-from ui.clients import Clients
+from ui.gateway.clients import Clients
 from ui.openai.errors import OpenAIError
 from ui.openai.schemas import SamplingBody
 

@@ -13,10 +13,10 @@ from drillyard.registry.v1.model_pb2 import (
 from fastapi import APIRouter
 
 from services.chassis.errors import InvalidArgument, NotFound
-from ui.actions.paging import every
-from ui.api.documents import ClientsOf, Document
-from ui.clients import Clients
+from ui.gateway.clients import Clients
 from ui.openai.errors import OpenAIError, OpenAIRoute
+from ui.shared.documents import ClientsOf, Document
+from ui.shared.paging import every
 
 router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
 _MOST = 1000

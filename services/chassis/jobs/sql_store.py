@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Select, func, insert, or_, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.chassis.database import Database
+from services.chassis.database import Database, insert_if_absent, item_of, row_of
 from services.chassis.errors import NotFound
 from services.chassis.jobs import rules
 from services.chassis.jobs.job import OWNED_STATES, Job, JobError, JobEvent, JobState
@@ -22,7 +21,6 @@ from services.chassis.jobs.store import JobStore
 from services.chassis.jobs.tables import JOB_EVENTS, JOBS
 
 _OWNED = sorted(str(state) for state in OWNED_STATES)
-_UNWRITTEN = ("ordinal",)
 
 
 def boot_seconds() -> float:
@@ -94,10 +92,7 @@ class _SqlLedger:
         return await self._one(select(JOBS).where(JOBS.c.kind == kind, JOBS.c.request_id == request_id))
 
     async def insert(self, job: Job) -> bool:
-        dialect = self._session.get_bind().dialect.name
-        new = sqlite.insert(JOBS) if dialect == "sqlite" else postgresql.insert(JOBS)
-        stored = new.values(_to_row(job)).on_conflict_do_nothing().returning(JOBS.c.ordinal)
-        return (await self._session.execute(stored)).scalar_one_or_none() is not None
+        return await insert_if_absent(self._session, JOBS, _to_row(job))
 
     async def save(self, job: Job, events: Sequence[JobEvent]) -> None:
         await self._session.execute(update(JOBS).where(JOBS.c.job_id == job.job_id).values(_to_row(job)))
@@ -128,7 +123,7 @@ class _SqlLedger:
             .limit(limit)
         )
         rows = (await self._session.execute(wanted)).mappings()
-        return [JobEvent(**{**row, "time": _utc(row["time"])}) for row in rows]
+        return [item_of(JobEvent, row) for row in rows]
 
     async def count(self) -> dict[tuple[str, str], int]:
         rows = await self._session.execute(select(JOBS.c.kind, JOBS.c.state, func.count()).group_by("kind", "state"))
@@ -142,19 +137,11 @@ class _SqlLedger:
 
 
 def _to_row(job: Job) -> dict[str, Any]:
-    row = {name: value for name, value in vars(job).items() if name not in _UNWRITTEN}
-    return row | {"state": str(job.state), "error": None if job.error is None else asdict(job.error)}
+    row = row_of(job, JOBS, error=None if job.error is None else asdict(job.error))
+    # The database numbers the jobs.
+    del row["ordinal"]
+    return row
 
 
 def _to_job(row: Mapping[Any, Any]) -> Job:
-    values: dict[str, Any] = {
-        name: _utc(value) if isinstance(value, datetime) else value for name, value in row.items()
-    }
-    values["state"] = JobState(values["state"])
-    values["error"] = JobError(**values["error"]) if values["error"] else None
-    return Job(**values)
-
-
-def _utc(time_: datetime) -> datetime:
-    # SQLite gives back what was stored without its zone, which is UTC.
-    return time_.replace(tzinfo=UTC) if time_.tzinfo is None else time_.astimezone(UTC)
+    return item_of(Job, row, error=JobError(**row["error"]) if row["error"] else None)

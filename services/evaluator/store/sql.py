@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.chassis.database import Database
+from services.chassis.database import Database, insert_if_absent, item_of, row_of
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import fence
 from services.evaluator.domain.evaluation import EvaluationRecord
+from services.evaluator.domain.grader import ModelGrader
 from services.evaluator.domain.metrics import Metrics, Quantiles
 from services.evaluator.domain.parity import OutcomePair
+from services.evaluator.domain.run import Subject
 from services.evaluator.domain.tallies import CaseTally, Failing, Totals
-from services.evaluator.domain.verdict import Verdict, VerdictFilter
+from services.evaluator.domain.verdict import Layer, Spent, Verdict, VerdictFilter
 from services.evaluator.store import queries
-from services.evaluator.store.rows import (
-    evaluation_row,
-    metrics_document,
-    to_evaluation,
-    to_verdict,
-    totals_document,
-    verdict_row,
-)
 from services.evaluator.store.tables import EVALUATIONS, VERDICTS
 
 MIGRATIONS = Path(__file__).with_name("migrations")
+_METRICS = TypeAdapter(Metrics)
+_TOTALS = TypeAdapter(Totals)
 
 
 class SqlEvaluationStore:
@@ -41,16 +38,15 @@ class SqlEvaluationStore:
     async def add_evaluation(self, record: EvaluationRecord) -> EvaluationRecord:
         """Store an evaluation, or return the one that is stored under its id already."""
         async with self._database.session() as session:
-            new = sqlite.insert(EVALUATIONS) if self._database.is_sqlite else postgresql.insert(EVALUATIONS)
-            await session.execute(new.values(evaluation_row(record)).on_conflict_do_nothing())
+            await insert_if_absent(session, EVALUATIONS, _evaluation_row(record))
             return await _evaluation(session, record.evaluation_id)
 
     async def get_evaluation(self, evaluation_id: str) -> EvaluationRecord | None:
         """Return an evaluation, or None."""
         async with self._database.reading() as session:
-            found = await session.execute(select(EVALUATIONS).where(EVALUATIONS.c.evaluation_id == evaluation_id))
-            row = found.mappings().one_or_none()
-            return None if row is None else to_evaluation(row)
+            rows = await session.execute(select(EVALUATIONS).where(EVALUATIONS.c.evaluation_id == evaluation_id))
+            row = rows.mappings().one_or_none()
+            return None if row is None else _to_evaluation(row)
 
     async def list_evaluations(self, test_run_id: str, before: int | None, limit: int) -> tuple[EvaluationRecord, ...]:
         """Return up to `limit` evaluations, of one run or (empty) of all, newest first, below the ordinal `before`."""
@@ -60,7 +56,7 @@ class SqlEvaluationStore:
         if before is not None:
             wanted = wanted.where(EVALUATIONS.c.ordinal < before)
         async with self._database.reading() as session:
-            return tuple(to_evaluation(row) for row in (await session.execute(wanted)).mappings())
+            return tuple(_to_evaluation(row) for row in (await session.execute(wanted)).mappings())
 
     async def append_verdicts(
         self, evaluation_id: str, epoch: int, verdicts: Sequence[Verdict], totals: Totals
@@ -74,9 +70,9 @@ class SqlEvaluationStore:
             await fence(session, evaluation_id, epoch)
             record = await _evaluation(session, evaluation_id)
             check_follows(record, verdicts)
-            await session.execute(insert(VERDICTS), [verdict_row(evaluation_id, item) for item in verdicts])
+            await session.execute(insert(VERDICTS), [_verdict_row(evaluation_id, item) for item in verdicts])
             count = record.num_verdicts + len(verdicts)
-            return await _changed(session, evaluation_id, num_verdicts=count, totals=totals_document(totals))
+            return await _changed(session, evaluation_id, num_verdicts=count, totals=asdict(totals))
 
     async def add_scores(
         self, evaluation_id: str, epoch: int, scores: Mapping[int, Mapping[str, float]], *, through: int, totals: Totals
@@ -93,7 +89,7 @@ class SqlEvaluationStore:
                 of_this = (c.evaluation_id == evaluation_id, c.sequence == sequence)
                 known = (await session.execute(select(c.scores).where(*of_this))).scalar_one()
                 await session.execute(update(VERDICTS).where(*of_this).values(scores={**known, **added}))
-            return await _changed(session, evaluation_id, num_graded=through, totals=totals_document(totals))
+            return await _changed(session, evaluation_id, num_graded=through, totals=asdict(totals))
 
     async def finish(self, evaluation_id: str, epoch: int, metrics: Metrics) -> EvaluationRecord:
         """Store the final metrics.
@@ -103,7 +99,7 @@ class SqlEvaluationStore:
         """
         async with self._database.session() as session:
             await fence(session, evaluation_id, epoch)
-            return await _changed(session, evaluation_id, metrics=metrics_document(metrics))
+            return await _changed(session, evaluation_id, metrics=_METRICS.dump_python(metrics, mode="json"))
 
     async def list_verdicts(
         self, evaluation_id: str, wanted: VerdictFilter, *, after_sequence: int, limit: int
@@ -116,7 +112,7 @@ class SqlEvaluationStore:
             .limit(limit)
         )
         async with self._database.reading() as session:
-            return tuple(to_verdict(row) for row in (await session.execute(query)).mappings())
+            return tuple(_to_verdict(row) for row in (await session.execute(query)).mappings())
 
     async def count_verdicts(self, evaluation_id: str, wanted: VerdictFilter) -> int:
         """Return the number of wanted verdicts."""
@@ -166,4 +162,39 @@ async def _changed(session: AsyncSession, evaluation_id: str, **values: Any) -> 
 
 async def _evaluation(session: AsyncSession, evaluation_id: str) -> EvaluationRecord:
     found = await session.execute(select(EVALUATIONS).where(EVALUATIONS.c.evaluation_id == evaluation_id))
-    return to_evaluation(found.mappings().one())
+    return _to_evaluation(found.mappings().one())
+
+
+def _evaluation_row(record: EvaluationRecord) -> dict[str, Any]:
+    return {
+        "evaluation_id": record.evaluation_id,
+        "test_run_id": record.subject.test_run_id,
+        "subject": record.subject.to_document(),
+        "judge_digest": record.judge_digest,
+        "num_verdicts": record.num_verdicts,
+        "grader": asdict(record.grader) if record.grader else None,
+        "num_graded": record.num_graded,
+        "totals": asdict(record.totals or Totals()),
+    }
+
+
+def _to_evaluation(row: Mapping[Any, Any]) -> EvaluationRecord:
+    return item_of(
+        EvaluationRecord,
+        row,
+        subject=Subject.from_document(row["subject"]),
+        grader=ModelGrader(**row["grader"]) if row["grader"] else None,
+        totals=_TOTALS.validate_python(row["totals"]) if row["totals"] else None,
+        metrics=_METRICS.validate_python(row["metrics"]) if row["metrics"] else None,
+    )
+
+
+def _verdict_row(evaluation_id: str, verdict: Verdict) -> dict[str, Any]:
+    layers = [layer.to_document() for layer in verdict.layers]
+    spent = row_of(verdict.spent, VERDICTS)
+    return row_of(verdict, VERDICTS, evaluation_id=evaluation_id, layer=verdict.layer, layers=layers, **spent)
+
+
+def _to_verdict(row: Mapping[Any, Any]) -> Verdict:
+    layers = tuple(map(Layer.from_document, row["layers"]))
+    return item_of(Verdict, row, layers=layers, spent=item_of(Spent, row))

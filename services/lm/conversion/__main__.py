@@ -23,12 +23,12 @@ _EXIT_REFUSED: Final = 2
 def main() -> None:
     """Run one command; exits with 0, or with 2 after a refusal that names problem, next step and place."""
     arguments = _arguments()
-    output = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)
+    with os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1) as output:
+        os.dup2(2, 1)
+        _run(arguments, lambda **fields: print(json.dumps(fields, ensure_ascii=False), file=output))
 
-    def send(**fields: object) -> None:
-        output.write(json.dumps(fields, ensure_ascii=False) + "\n")
 
+def _run(arguments: argparse.Namespace, send: Callable[..., None]) -> None:
     try:
         _limit(arguments.max_memory_bytes, arguments.max_cpu_seconds)
         send(ok=True, **arguments.run(arguments, _progress(send)))

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from services.lm.doctor.nouns import MAX_REQUEST_BYTES, Diagnosis, Finding, request_from_json, to_json
+from services.lm.doctor.diagnosis import MAX_REQUEST_BYTES, Diagnosis, request_from_json, to_json
+from services.lm.doctor.findings import finding
 from services.lm.errors import LmError
 
 TIME_LIMIT_SECONDS: Final = 60
@@ -54,22 +55,14 @@ def _bounded(folder: Path, text: bytes) -> Diagnosis:
     try:
         return examine(open_subject(folder, request))
     except (_TimeOver, MemoryError):
-        return Diagnosis((_too_costly(),), ("template",))
+        costs = finding("template_too_costly", seconds=TIME_LIMIT_SECONDS, gibibytes=_MEMORY_LIMIT_BYTES >> 30)
+        return Diagnosis((costs,), ("template",))
     finally:
         signal.alarm(0)
 
 
 def _stop(_: int, __: FrameType | None) -> None:
     raise _TimeOver
-
-
-def _too_costly() -> Finding:
-    return Finding(
-        "template_too_costly",
-        "error",
-        f"The chat template needs more than {TIME_LIMIT_SECONDS} s or {_MEMORY_LIMIT_BYTES >> 30} GiB.",
-        "Take chat_template.jinja from the model's original repository.",
-    )
 
 
 if __name__ == "__main__":

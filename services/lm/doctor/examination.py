@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from services.lm.doctor.checks import contents, functions, history, limits, presence, roles, tokens
-from services.lm.doctor.nouns import Diagnosis, Finding, Rendering, gravest_first
+from services.lm.doctor.checks import functions, history, template, tokens
+from services.lm.doctor.diagnosis import Diagnosis, Finding, Rendering, gravest_first
 from services.lm.doctor.subject import Subject
 
 _FATAL: Final = frozenset({"no_template", "template_broken"})
@@ -29,11 +29,11 @@ class Check:
 
 
 CHECKS: Final = (
-    Check(presence.check_template),
-    Check(presence.check_determinism),
-    Check(presence.check_clock, frozenset({"not_deterministic"})),
-    Check(roles.check_system_role),
-    Check(roles.check_alternation),
+    Check(template.check_template),
+    Check(template.check_determinism),
+    Check(template.check_clock, frozenset({"not_deterministic"})),
+    Check(template.check_system_role),
+    Check(template.check_alternation),
     Check(functions.check_definitions, native_only=True),
     Check(functions.check_calls, native_only=True),
     Check(functions.check_text_beside_calls, native_only=True),
@@ -42,36 +42,36 @@ CHECKS: Final = (
     Check(history.check_generation_prompt, frozenset({"not_deterministic"})),
     Check(history.check_history, frozenset({"not_deterministic", "generation_prompt_always"})),
     Check(history.check_thinking),
-    Check(contents.check_edges),
-    Check(contents.check_line_ends, frozenset({"contents_escaped"})),
-    Check(contents.check_markup),
+    Check(template.check_edges),
+    Check(template.check_line_ends, frozenset({"contents_escaped"})),
+    Check(template.check_markup),
     Check(tokens.check_stop_tokens),
     Check(tokens.check_bos),
     Check(tokens.check_tags),
     Check(tokens.check_answers),
     Check(tokens.check_boundaries, frozenset({"not_deterministic", "history_rewritten"})),
-    Check(limits.check_context),
-    Check(roles.check_conversations, _REFUSALS),
+    Check(tokens.check_context),
+    Check(template.check_conversations, _REFUSALS),
 )
 
 
 def examine(subject: Subject) -> Diagnosis:
     """Make all checks; without a usable template none but the first."""
     findings: list[Finding] = []
-    made: list[str] = []
+    names: list[str] = []
     for check in CHECKS:
         codes = {finding.code for finding in findings}
         if codes & _FATAL:
             break
         if check.native_only and not subject.native:
             continue
-        made.append(check.name)
+        names.append(check.name)
         if not codes & check.unless:
             findings += check.run(subject)
     return Diagnosis(
         findings=gravest_first(findings),
-        checks=tuple(made),
-        num_prompt_tokens=limits.longest_prompt(subject),
+        checks=tuple(names),
+        num_prompt_tokens=tokens.longest_prompt(subject),
         num_context_tokens=subject.num_context_tokens,
         renderings=tuple(_renderings(subject)),
     )

@@ -10,7 +10,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from services.lm.chat import encode_behind, encode_text, render
-from services.lm.doctor.nouns import Conversation, Message, Request, Tool
+from services.lm.doctor.diagnosis import Conversation, Message, Request, Tool
 from services.lm.errors import InvalidChat
 from services.lm.folders import read_json
 from services.lm.folders.tokenizer import load_tokenizer
@@ -35,10 +35,14 @@ class Subject:
     num_context_tokens: int
 
     @property
+    def all_conversations(self) -> tuple[Conversation, ...]:
+        """Those that the template renders and those that it refuses."""
+        return (*self.conversations, *(conversation for conversation, _ in self.refused))
+
+    @property
     def native(self) -> bool:
         """Whether functions are offered beside the messages."""
-        asked = (*self.conversations, *(conversation for conversation, _ in self.refused))
-        return any(conversation.tools for conversation in asked)
+        return any(conversation.tools for conversation in self.all_conversations)
 
     def render(
         self, messages: Sequence[Message], *, tools: Sequence[Tool] = (), asks: bool = False, **variables: object
@@ -103,9 +107,8 @@ def _settings(path: Path) -> dict[str, Any]:
 
 
 def _stop_ids(generation: dict[str, Any], config: dict[str, Any]) -> frozenset[int]:
-    named = generation.get("eos_token_id", config.get("eos_token_id"))
-    ids = named if isinstance(named, list) else [named]
-    return frozenset(one for one in ids if isinstance(one, int))
+    setting = generation.get("eos_token_id", config.get("eos_token_id"))
+    return frozenset(each for each in (setting if isinstance(setting, list) else [setting]) if isinstance(each, int))
 
 
 def _context(config: dict[str, Any]) -> int:

@@ -37,7 +37,7 @@ class SegmentReader:
 
 
 @dataclass(frozen=True)
-class Joining:
+class PromptPart:
     """A sequence whose last prompt tokens are to be read: how many, and what it alone has before them."""
 
     length: int
@@ -47,7 +47,9 @@ class Joining:
 class PromptReader:
     """Reads the last parts of several prompts, one after another in one sequence, into the last slots of a cache."""
 
-    def __init__(self, heads: Heads, prefix: Prefix | None, cache: SequenceCache, joining: Sequence[Joining]) -> None:
+    def __init__(
+        self, heads: Heads, prefix: Prefix | None, cache: SequenceCache, joining: Sequence[PromptPart]
+    ) -> None:
         """Those without an `own` beginning come first, and all have joined the cache; an `own` includes `prefix`."""
         ends = [*accumulate(sequence.length for sequence in joining)]
         self._heads, self._cache = heads, cache

@@ -12,15 +12,15 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from services.lm.generation.attention import Joining, PromptReader, TokenWriter
+from services.lm.generation.attention import PromptPart, PromptReader, TokenWriter
 from services.lm.generation.cache import SequenceCache
 from services.lm.generation.forward import Forward
-from services.lm.generation.requests import GenerationRequest, GenerationResult, Piece, Wanted
+from services.lm.generation.requests import GenerationRequest, GenerationResult, Piece, ResultOptions
 from services.lm.generation.sampling import choose
 from services.lm.generation.scores import score
 from services.lm.generation.segments import Chain, Reader
+from services.lm.generation.sequence import SequenceState
 from services.lm.generation.speculation import Lookup, draft_length, run_ends
-from services.lm.generation.writing import Writing
 from services.lm.loading import LoadedModel
 from services.lm.worker_protocol import Sampling
 
@@ -37,12 +37,12 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Terms:
+class CallSettings:
     """What holds for every sequence of a call."""
 
     loaded: LoadedModel
     sampling: Sampling
-    wanted: Wanted
+    options: ResultOptions
     start: float
 
 
@@ -60,7 +60,7 @@ class Batch:
     def __init__(
         self,
         forward: Forward,
-        terms: Terms,
+        call: CallSettings,
         *,
         reader: Reader,
         shared: Chain,
@@ -68,11 +68,11 @@ class Batch:
         num_slots: int,
     ) -> None:
         """All requests begin with the tokens of `shared`; `reader` reads what some of them share besides."""
-        self._forward, self._terms, self._reader, self._shared = forward, terms, reader, shared
+        self._forward, self._call, self._reader, self._shared = forward, call, reader, shared
         self._waiting = deque(waiting)
-        self._known = run_ends(waiting[0].request.prompt_ids, 0, shared.length)
+        self._shared_runs = run_ends(waiting[0].request.prompt_ids, 0, shared.length)
         self._num_slots = num_slots
-        self._running: list[Writing] = []
+        self._running: list[SequenceState] = []
         self._cache = SequenceCache(forward.heads, forward.num_layers, num_slots, forward.dtype, forward.device)
         self.written = 0
 
@@ -88,7 +88,7 @@ class Batch:
 
     @property
     def num_waiting(self) -> int:
-        """Requests not yet begun."""
+        """Requests not yet beginning."""
         return len(self._waiting)
 
     @torch.no_grad()
@@ -102,7 +102,7 @@ class Batch:
         else:
             self._write()
         changed = self._running[-len(joining) :] if joining else self._running
-        pieces = tuple(sequence.piece() for sequence in changed) if self._terms.wanted.on_piece else ()
+        pieces = tuple(sequence.piece() for sequence in changed) if self._call.options.on_piece else ()
         return Step(tuple(self._leave()), pieces)
 
     def _joining(self) -> list[Task]:
@@ -121,14 +121,14 @@ class Batch:
         start = time.perf_counter()
         chains = [self._reader.extend(self._shared, task.request.prompt_ids, task.own_ends) for task in joining]
         self._join(joining, chains)
-        own = [task.request.prompt_ids[begun.length :] for task, begun in zip(joining, chains, strict=True)]
+        own = [task.request.prompt_ids[beginning.length :] for task, beginning in zip(joining, chains, strict=True)]
         parts = [
-            Joining(len(ids), begun.prefix if task.own_ends else None)
-            for task, begun, ids in zip(joining, chains, own, strict=True)
+            PromptPart(len(ids), beginning.prefix if task.own_ends else None)
+            for task, beginning, ids in zip(joining, chains, own, strict=True)
         ]
         reader = PromptReader(self._forward.heads, self._shared.prefix, self._cache, parts)
         spans = zip(chains, own, strict=True)
-        places = chain.from_iterable(range(begun.length, begun.length + len(ids)) for begun, ids in spans)
+        places = chain.from_iterable(range(beginning.length, beginning.length + len(ids)) for beginning, ids in spans)
         rows = self._tensor(list(accumulate(map(len, own)))) - 1
         ids, positions = self._tensor([[*chain.from_iterable(own)]]), self._tensor([[*places]])
         logits = self._forward.logits(ids, positions, reader, rows)
@@ -139,21 +139,25 @@ class Batch:
         """Give each a slot, and copy there what it has behind the shared part."""
         first = len(self._cache.lengths)
         self._cache.join([len(task.request.prompt_ids) - self._shared.length for task in joining])
-        for slot, begun in enumerate(chains, first):
-            if begun.prefix and begun.length > self._shared.length:
-                self._cache.fill(slot, begun.prefix, self._shared.length)
+        for slot, beginning in enumerate(chains, first):
+            if beginning.prefix and beginning.length > self._shared.length:
+                self._cache.fill(slot, beginning.prefix, self._shared.length)
 
     def _begin(self, joining: list[Task], chains: list[Chain], start: float) -> None:
-        loaded, wanted = self._terms.loaded, self._terms.wanted
-        computed = [len(task.request.prompt_ids) - begun.held for task, begun in zip(joining, chains, strict=True)]
+        loaded, options = self._call.loaded, self._call.options
+        computed = [
+            len(task.request.prompt_ids) - beginning.held for task, beginning in zip(joining, chains, strict=True)
+        ]
         seconds = (time.perf_counter() - start) / sum(computed)
-        for task, begun, tokens in zip(joining, chains, computed, strict=True):
-            follows_text = wanted.on_piece is not None
-            lookup = Lookup(task.request.prompt_ids, self._known, self._shared.length)
-            sequence = Writing(task.request, loaded.tokenizer, loaded.eos_ids, follows_text=follows_text, lookup=lookup)
-            sequence.times.queue = start - self._terms.start
+        for task, beginning, tokens in zip(joining, chains, computed, strict=True):
+            follows_text = options.on_piece is not None
+            lookup = Lookup(task.request.prompt_ids, self._shared_runs, self._shared.length)
+            sequence = SequenceState(
+                task.request, loaded.tokenizer, loaded.eos_ids, follows_text=follows_text, lookup=lookup
+            )
+            sequence.times.queue = start - self._call.start
             sequence.times.prefill = seconds * tokens
-            sequence.cached = begun.held
+            sequence.cached = beginning.held
             self._running.append(sequence)
 
     def _write(self) -> None:
@@ -168,8 +172,8 @@ class Batch:
         ids = self._tensor([[token for sequence, draft in pairs for token in (sequence.tokens[-1], *draft)]])
         positions = writer.positions[None] + self._shared.length
         logits = self._forward.logits(ids, positions, writer, self._tensor(range(ids.shape[1])))
-        taken = self._take(self._running, logits, drafts)
-        self._cache.lengths = [length + count for length, count in zip(lengths, taken, strict=True)]
+        num_taken = self._take(self._running, logits, drafts)
+        self._cache.lengths = [length + count for length, count in zip(lengths, num_taken, strict=True)]
         seconds = (time.perf_counter() - start) / len(self._running)
         for sequence in self._running:
             sequence.times.decode += seconds
@@ -177,22 +181,22 @@ class Batch:
     def _tensor(self, numbers: Sequence[Any]) -> Tensor:
         return torch.tensor(numbers, device=self._forward.device)
 
-    def _take(self, sequences: list[Writing], logits: Tensor, drafts: Sequence[list[int]]) -> list[int]:
+    def _take(self, sequences: list[SequenceState], logits: Tensor, drafts: Sequence[list[int]]) -> list[int]:
         """Choose for each row and give each sequence its tokens; how many each took."""
-        sampling, wanted = self._terms.sampling, self._terms.wanted
+        sampling, options = self._call.sampling, self._call.options
         pairs = list(zip(sequences, drafts, strict=True))
         draws = [] if sampling.temperature == 0 else [d for s, draft in pairs for d in s.draws.next(1 + len(draft))]
-        chosen = choose(logits, sampling, draws)
+        choices = choose(logits, sampling, draws)
         edges = accumulate((1 + len(draft) for draft in drafts), initial=0)
-        taken = []
+        num_taken = []
         for (sequence, draft), (first, end) in zip(pairs, pairwise(edges), strict=True):
-            count = sequence.take(chosen[first:end], draft)
-            taken.append(count)
-            if wanted.scores:
-                tokenizer = self._terms.loaded.tokenizer
-                sequence.score(score(tokenizer, logits[first:], chosen[first : first + count], wanted.num_top))
-        self.written += sum(taken)
-        return taken
+            count = sequence.take(choices[first:end], draft)
+            num_taken.append(count)
+            if options.scores:
+                tokenizer = self._call.loaded.tokenizer
+                sequence.score(score(tokenizer, logits[first:], choices[first : first + count], options.num_top))
+        self.written += sum(num_taken)
+        return num_taken
 
     def _leave(self) -> list[GenerationResult]:
         results = []

@@ -15,12 +15,12 @@ import torch
 from services.lm.decoder.whole import why_whole
 from services.lm.errors import InvalidChat, LimitExceeded
 from services.lm.generation import lanes
-from services.lm.generation.batch import Batch, Task, Terms
+from services.lm.generation.batch import Batch, CallSettings, Task
 from services.lm.generation.cache import SequenceCache
 from services.lm.generation.forward import Forward, forward_of
 from services.lm.generation.grouping import deeper_ends, group_prompts, turn_ends
 from services.lm.generation.plain import answer_plainly
-from services.lm.generation.requests import GenerationRequest, GenerationResult, TokenScores, Wanted
+from services.lm.generation.requests import GenerationRequest, GenerationResult, ResultOptions, TokenScores
 from services.lm.generation.scores import echo_scores
 from services.lm.generation.segments import Chain, Reader, SegmentCache
 from services.lm.loading import LoadedModel
@@ -63,7 +63,7 @@ class Engine:
         *,
         max_batch: int = 0,
         on_step: OnStep = lambda tokens, active, waiting: True,
-        wanted: Wanted | None = None,
+        options: ResultOptions | None = None,
     ) -> Iterator[GenerationResult]:
         """The results as they finish. Requests that can't fit are answered first, before anything is computed.
 
@@ -76,29 +76,36 @@ class Engine:
             InvalidChat: A prompt is empty, or two requests have one key.
             LimitExceeded: One sequence alone needs more memory than `sequence_cache_bytes`.
         """
-        terms = Terms(self._loaded, sampling or Sampling(), wanted or Wanted(), time.perf_counter())
-        _check(requests, fewest_tokens=0 if terms.wanted.echo else 1)
+        call = CallSettings(self._loaded, sampling or Sampling(), options or ResultOptions(), time.perf_counter())
+        _check(requests, fewest_tokens=0 if call.options.echo else 1)
         room = self._loaded.max_positions
         fitting = [request for request in requests if request.num_tokens <= room]
         yield from (_overflow(request, room) for request in requests if request.num_tokens > room)
         forward = self._current_forward(max((request.num_tokens for request in fitting), default=0))
         if forward is None:
-            yield from answer_plainly(terms, fitting, on_step)
+            yield from answer_plainly(call, fitting, on_step)
             return
-        echoed = self._echoed(forward, terms, fitting)
-        yield from (_unwritten(request, echoed[request.key]) for request in fitting if not request.max_new_tokens)
-        asked = [request for request in fitting if request.max_new_tokens]
-        for result in self._answer(forward, terms, asked, max_batch or self._max_batch, on_step):
-            yield replace(result, prompt_scores=echoed[result.key]) if echoed else result
+        echoes = self._echoes(forward, call, fitting)
+        yield from (_unwritten(request, echoes[request.key]) for request in fitting if not request.max_new_tokens)
+        open_requests = [request for request in fitting if request.max_new_tokens]
+        for result in self._answer(forward, call, open_requests, max_batch or self._max_batch, on_step):
+            yield replace(result, prompt_scores=echoes[result.key]) if echoes else result
 
-    def _echoed(self, forward: Forward, terms: Terms, requests: list[GenerationRequest]) -> dict[str, TokenScores]:
-        if not terms.wanted.echo:
+    def _echoes(
+        self, forward: Forward, call: CallSettings, requests: list[GenerationRequest]
+    ) -> dict[str, TokenScores]:
+        if not call.options.echo:
             return {}
-        tokenizer, num_top = self._loaded.tokenizer, terms.wanted.num_top
+        tokenizer, num_top = self._loaded.tokenizer, call.options.num_top
         return {request.key: echo_scores(forward, tokenizer, request.prompt_ids, num_top) for request in requests}
 
     def _answer(
-        self, forward: Forward, terms: Terms, requests: list[GenerationRequest], max_batch: int, on_step: OnStep
+        self,
+        forward: Forward,
+        call: CallSettings,
+        requests: list[GenerationRequest],
+        max_batch: int,
+        on_step: OnStep,
     ) -> Iterator[GenerationResult]:
         before = 0
         left = len(requests)
@@ -107,22 +114,27 @@ class Engine:
             left -= len(members)
             written: dict[int, int] = {}
             others: dict[int, tuple[int, int]] = {}
-            with closing(self._run(forward, terms, members, group.prefix_length, max_batch)) as moments:
-                for moment in moments:
-                    written[moment.lane] = moment.written
-                    others[moment.lane] = moment.active, moment.waiting
-                    if terms.wanted.on_piece:
-                        for piece in moment.step.pieces:
-                            terms.wanted.on_piece(piece)
-                    yield from moment.step.results
+            with closing(self._run(forward, call, members, group.prefix_length, max_batch)) as updates:
+                for update in updates:
+                    written[update.lane] = update.written
+                    others[update.lane] = update.active, update.waiting
+                    if call.options.on_piece:
+                        for piece in update.step.pieces:
+                            call.options.on_piece(piece)
+                    yield from update.step.results
                     active, waiting = (sum(counts) for counts in zip(*others.values(), strict=True))
                     if not on_step(before + sum(written.values()), active, left + waiting):
                         return
             before += sum(written.values())
 
     def _run(
-        self, forward: Forward, terms: Terms, members: list[GenerationRequest], prefix_length: int, max_batch: int
-    ) -> Generator[lanes.Moment]:
+        self,
+        forward: Forward,
+        call: CallSettings,
+        members: list[GenerationRequest],
+        prefix_length: int,
+        max_batch: int,
+    ) -> Generator[lanes.LaneUpdate]:
         plan = lanes.LanePlan.of(torch.get_num_threads(), forward.device)
         shared_ends = self._shared_ends(members, prefix_length)
         tasks = self._tasks(members, shared_ends[-1] if shared_ends else 0)
@@ -131,13 +143,21 @@ class Engine:
         # Nobody computes it alone.
         shared = replace(shared, held=shared.length)
         reader = Reader(forward, self._segments, plan.num_threads)
-        dealt = lanes.divide(tasks, min(plan.num_lanes, max_batch), shared.length)
-        slots = self._slots(forward, members, shared.length, max_batch) // len(dealt)
+        tasks_by_lane = lanes.divide(tasks, min(plan.num_lanes, max_batch), shared.length)
+        slots = self._slots(forward, members, shared.length, max_batch) // len(tasks_by_lane)
         if not slots:
-            dealt, slots = [tasks], 1
+            tasks_by_lane, slots = [tasks], 1
         makers = [
-            partial(Batch, forward, terms, reader=reader, shared=shared, waiting=some, num_slots=min(slots, len(some)))
-            for some in dealt
+            partial(
+                Batch,
+                forward,
+                call,
+                reader=reader,
+                shared=shared,
+                waiting=lane,
+                num_slots=min(slots, len(lane)),
+            )
+            for lane in tasks_by_lane
         ]
         return lanes.run(makers, plan.num_threads)
 

@@ -89,8 +89,8 @@ def _divide(prompts: Sequence[Sequence[int]], indices: tuple[int, ...], depth: i
 
 
 def _common(prompts: Sequence[Sequence[int]], indices: tuple[int, ...]) -> int:
-    chosen = [tuple(prompts[index]) for index in indices]
-    first, last = min(chosen), max(chosen)
+    members = [tuple(prompts[index]) for index in indices]
+    first, last = min(members), max(members)
     shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
-    shared = min(shared, min(len(prompt) for prompt in chosen) - 1)
+    shared = min(shared, min(len(prompt) for prompt in members) - 1)
     return shared if shared >= _MIN_PREFIX and len(indices) > 1 else 0

@@ -34,7 +34,7 @@ class LanePlan:
 
 
 @dataclass(frozen=True)
-class Moment:
+class LaneUpdate:
     """What a pass of one lane brought, and where that lane stands."""
 
     lane: int
@@ -60,15 +60,15 @@ def divide(tasks: Sequence[Task], num_lanes: int, prefix_length: int) -> list[li
     return lanes
 
 
-def run(lanes: Sequence[Callable[[], Batch]], num_threads: int) -> Generator[Moment]:
-    """The moments of all lanes as they come, each lane's in order; closing the iterator ends the lanes.
+def run(lanes: Sequence[Callable[[], Batch]], num_threads: int) -> Generator[LaneUpdate]:
+    """The updates of all lanes as they come, each lane's in order; closing the iterator ends the lanes.
 
     A lane's exception is raised here.
     """
-    moments: queue.Queue[Moment | BaseException | None] = queue.Queue()
+    updates: queue.Queue[LaneUpdate | BaseException | None] = queue.Queue()
     is_over = Event()
     threads = [
-        Thread(target=_work_lane, args=(lane, make, num_threads, moments.put, is_over), daemon=True)
+        Thread(target=_work_lane, args=(lane, make, num_threads, updates.put, is_over), daemon=True)
         for lane, make in enumerate(lanes)
     ]
     before = torch.get_num_threads()
@@ -77,13 +77,13 @@ def run(lanes: Sequence[Callable[[], Batch]], num_threads: int) -> Generator[Mom
             thread.start()
         working = len(threads)
         while working:
-            moment = moments.get()
-            if isinstance(moment, BaseException):
-                raise moment
-            if moment is None:
+            update = updates.get()
+            if isinstance(update, BaseException):
+                raise update
+            if update is None:
                 working -= 1
             else:
-                yield moment
+                yield update
     finally:
         is_over.set()
         for thread in threads:
@@ -95,7 +95,7 @@ def _work_lane(
     lane: int,
     make: Callable[[], Batch],
     num_threads: int,
-    put: Callable[[Moment | BaseException | None], None],
+    put: Callable[[LaneUpdate | BaseException | None], None],
     is_over: Event,
 ) -> None:
     try:
@@ -103,7 +103,7 @@ def _work_lane(
         batch = make()
         while batch.is_busy and not is_over.is_set():
             step = batch.step()
-            put(Moment(lane, step, batch.written, batch.active, batch.num_waiting))
+            put(LaneUpdate(lane, step, batch.written, batch.active, batch.num_waiting))
         put(None)
     # Whatever happens in this thread is raised in the one that waits for it.
     except BaseException as error:

@@ -10,59 +10,59 @@ from typing import Any
 import torch
 
 from services.lm.decoder.whole import computed_whole
-from services.lm.generation.batch import Terms
+from services.lm.generation.batch import CallSettings
 from services.lm.generation.requests import GenerationRequest, GenerationResult, TokenScores
 from services.lm.generation.sampling import choose
 from services.lm.generation.scores import score
-from services.lm.generation.writing import Writing
+from services.lm.generation.sequence import SequenceState
 
 
 def answer_plainly(
-    terms: Terms, requests: Sequence[GenerationRequest], on_step: Callable[[int, int, int], bool]
+    call: CallSettings, requests: Sequence[GenerationRequest], on_step: Callable[[int, int, int], bool]
 ) -> Iterator[GenerationResult]:
     """The results in the order of the requests; the same tokens as transformers' `generate` if greedy."""
-    model: Any = terms.loaded.model
+    model: Any = call.loaded.model
     written = 0
     with computed_whole(model):
         for place, request in enumerate(requests):
-            follows = terms.wanted.on_piece is not None
-            writing = Writing(request, terms.loaded.tokenizer, terms.loaded.eos_ids, follows_text=follows)
-            for _ in _steps(model, terms, request, writing):
+            follows = call.options.on_piece is not None
+            state = SequenceState(request, call.loaded.tokenizer, call.loaded.eos_ids, follows_text=follows)
+            for _ in _steps(model, call, request, state):
                 written += 1
-                if terms.wanted.on_piece:
-                    terms.wanted.on_piece(writing.piece())
+                if call.options.on_piece:
+                    call.options.on_piece(state.piece())
                 if not on_step(written, 1, len(requests) - place - 1):
                     return
-            yield writing.result()
+            yield state.result()
 
 
-def _steps(model: Any, terms: Terms, request: GenerationRequest, writing: Writing) -> Iterator[None]:
+def _steps(model: Any, call: CallSettings, request: GenerationRequest, state: SequenceState) -> Iterator[None]:
     """Write the answer, pausing after each token."""
     start = time.perf_counter()
-    writing.times.queue = start - terms.start
+    state.times.queue = start - call.start
     ids = torch.tensor([list(request.prompt_ids)], device=model.device)
     with torch.no_grad():
         output = model(input_ids=ids, use_cache=_keeps_past(model))
-    if terms.wanted.echo:
-        writing.prompt_scores = _score(terms, output.logits[0, :-1], request.prompt_ids[1:])
-    writing.times.prefill = time.perf_counter() - start
+    if call.options.echo:
+        state.prompt_scores = _score(call, output.logits[0, :-1], request.prompt_ids[1:])
+    state.times.prefill = time.perf_counter() - start
     if not request.max_new_tokens:
         return
     while True:
         logits = output.logits[:, -1]
-        draws = [] if terms.sampling.temperature == 0 else writing.draws.next(1)
-        chosen = choose(logits, terms.sampling, draws)
-        writing.take(chosen, [])
-        if terms.wanted.scores:
-            writing.score(_score(terms, logits, chosen))
+        draws = [] if call.sampling.temperature == 0 else state.draws.next(1)
+        choices = choose(logits, call.sampling, draws)
+        state.take(choices, [])
+        if call.options.scores:
+            state.score(_score(call, logits, choices))
         yield
-        if writing.reason:
+        if state.reason:
             break
-        ids = torch.cat((ids, torch.tensor([chosen], device=model.device)), 1)
+        ids = torch.cat((ids, torch.tensor([choices], device=model.device)), 1)
         past = getattr(output, "past_key_values", None)
         with torch.no_grad():
-            output = model(input_ids=ids, use_cache=False) if past is None else _next(model, ids, len(chosen), past)
-    writing.times.decode = time.perf_counter() - start - writing.times.prefill
+            output = model(input_ids=ids, use_cache=False) if past is None else _next(model, ids, len(choices), past)
+    state.times.decode = time.perf_counter() - start - state.times.prefill
 
 
 def _next(model: Any, ids: torch.Tensor, count: int, past: Any) -> Any:
@@ -84,5 +84,5 @@ def _keeps_past(model: Any) -> bool:
     return attends and "past_key_values" in _parameters(model)
 
 
-def _score(terms: Terms, logits: torch.Tensor, tokens: Sequence[int]) -> TokenScores:
-    return score(terms.loaded.tokenizer, logits, tokens, terms.wanted.num_top)
+def _score(call: CallSettings, logits: torch.Tensor, tokens: Sequence[int]) -> TokenScores:
+    return score(call.loaded.tokenizer, logits, tokens, call.options.num_top)

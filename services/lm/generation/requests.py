@@ -13,7 +13,7 @@ class GenerationRequest:
     """One prompt to continue; `key` names it, and with `seed` it fixes what is sampled.
 
     Attributes:
-        max_new_tokens: At least 1; 0 only where the prompt's log-probabilities are wanted.
+        max_new_tokens: At least 1; 0 only where the prompt's log-probabilities are options.
         stop: Texts; the answer ends before the first of them.
         is_continued: Its turns are held apart in memory, so that a later prompt which begins like it continues there.
     """
@@ -55,7 +55,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ResultOptions:
     """What is wanted besides the answers.
 
     Attributes:

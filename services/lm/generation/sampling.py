@@ -44,10 +44,10 @@ def choose(logits: Tensor, sampling: Sampling, draws: Sequence[float]) -> list[i
     if sampling.min_p > 0:
         kept = kept.masked_fill(kept < sampling.min_p * kept[:, :1], 0.0)
     cumulated = kept.double().cumsum(-1)
-    wanted = torch.tensor(draws, dtype=torch.float64, device=logits.device) * cumulated[:, -1]
-    places = torch.searchsorted(cumulated, wanted[:, None], right=True)
-    chosen: list[int] = tokens.gather(1, places.clamp_(max=kept.shape[1] - 1))[:, 0].tolist()
-    return chosen
+    thresholds = torch.tensor(draws, dtype=torch.float64, device=logits.device) * cumulated[:, -1]
+    places = torch.searchsorted(cumulated, thresholds[:, None], right=True)
+    choices: list[int] = tokens.gather(1, places.clamp_(max=kept.shape[1] - 1))[:, 0].tolist()
+    return choices
 
 
 def _likeliest(probabilities: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:

@@ -101,14 +101,14 @@ class Reader:
         for start, end in pairwise((chain.length, *ends)):
             key = segment_key(chain.key, self._mode, ids[start:end])
             segment = self._cache.get(key)
-            found = chain.held + (end - start if segment else 0)
+            num_held = chain.held + (end - start if segment else 0)
             if segment is None:
                 prefix, waiting = joined(chain.prefix, waiting), []
                 segment = self._read(key, ids[start:end], prefix)
                 self._cache.put(segment)
-                chain = Chain(key, end, prefix, found)
+                chain = Chain(key, end, prefix, num_held)
             waiting.append(segment)
-            chain = Chain(key, end, chain.prefix, found)
+            chain = Chain(key, end, chain.prefix, num_held)
         return Chain(chain.key, chain.length, joined(chain.prefix, waiting), chain.held)
 
     @torch.no_grad()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import queue
 import sys
+import threading
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from services.lm import worker_protocol as protocol
 from services.lm.errors import LmError
-from services.lm.worker.lines import Lines, claim_output
+from services.lm.folders import check_model_folder
 
 if TYPE_CHECKING:
     from services.lm.worker.answering import Worker
@@ -25,9 +27,9 @@ _OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZE
 def main() -> None:
     """Load the model, say so, and answer requests until standard input ends."""
     arguments = _arguments()
-    send = claim_output()
+    send = _claim_output()
     os.environ.update(_OFFLINE)
-    lines = Lines(sys.stdin.buffer, send)
+    requests = _Requests(sys.stdin.buffer, send)
     try:
         worker = _start(arguments, send)
     except LmError as error:
@@ -35,11 +37,12 @@ def main() -> None:
         send(protocol.Failed(0, "invalid_argument", problem, error.next_step))
         os._exit(2)
     while True:
-        request = lines.next()
-        worker.answer(request, lambda request_id=request.id: lines.is_cancelled(request_id))  # type: ignore[misc]
+        request = requests.next()
+        worker.answer(request, lambda request_id=request.id: requests.is_cancelled(request_id))  # type: ignore[misc]
 
 
 def _start(arguments: argparse.Namespace, send: Callable[[protocol.Event], None]) -> Worker:
+    check_model_folder(arguments.model)
     # Imported here, so that standard input is watched while torch and transformers take their seconds.
     from services.lm.generation.engine import Engine
     from services.lm.loading import load, prepare_process
@@ -73,6 +76,59 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
     parser.add_argument("--threads", type=int, help="compute threads; default: one per usable core")
     return parser.parse_args()
+
+
+class _Requests:
+    """Requests from standard input, read by a thread of their own; the process exits when the input ends."""
+
+    def __init__(self, stream: BinaryIO, send: Callable[[protocol.Event], None]) -> None:
+        """Start reading."""
+        self._stream, self._send = stream, send
+        self._queue: queue.Queue[protocol.Generate | protocol.Preview] = queue.Queue()
+        self._cancelled: set[int] = set()
+        threading.Thread(target=self._read, name="stdin", daemon=True).start()
+
+    def next(self) -> protocol.Generate | protocol.Preview:
+        """The next request, waiting for it."""
+        return self._queue.get()
+
+    def is_cancelled(self, request_id: int) -> bool:
+        """Whether a `Cancel` for this request has come."""
+        return request_id in self._cancelled
+
+    def _read(self) -> None:
+        while line := self._stream.readline(protocol.MAX_LINE_BYTES + 1):
+            if len(line) > protocol.MAX_LINE_BYTES:
+                self._send(
+                    protocol.Failed(0, "invalid_argument", "The line is too long.", "Send fewer prompts at once.")
+                )
+                break
+            self._take(line)
+        os._exit(0)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            request = protocol.decode_request(line)
+        except LmError as error:
+            self._send(protocol.Failed(0, "invalid_argument", error.problem, error.next_step))
+            return
+        if isinstance(request, protocol.Cancel):
+            self._cancelled.add(request.id)
+        else:
+            self._queue.put(request)
+
+
+def _claim_output() -> Callable[[protocol.Event], None]:
+    """A function that writes events to standard output; everything else that is printed goes to standard error."""
+    stream = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    lock = threading.Lock()
+
+    def send(event: protocol.Event) -> None:
+        with lock:
+            stream.write(protocol.encode(event))
+
+    return send
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from services.lm import worker_protocol as protocol
 from services.lm.chat import encode_prompt, render
 from services.lm.errors import InvalidChat, LimitExceeded, LmError, PromptRefused
 from services.lm.generation.engine import Engine
-from services.lm.generation.requests import GenerationRequest, GenerationResult, Piece, Wanted
+from services.lm.generation.requests import GenerationRequest, GenerationResult, Piece, ResultOptions
 from services.lm.generation.scores import token_texts
 from services.lm.loading import LoadedModel
 
@@ -55,7 +55,7 @@ class Worker:
         text = request.text
         with _time_limit(_RENDERING_SECONDS):
             if not text:
-                text = render(self._loaded.tokenizer, request.messages, **_given(request))
+                text = render(self._loaded.tokenizer, request.messages, **_tools_of(request))
             ids = self._ids(request)
         self._send(protocol.Previewed(request.id, text, tuple(ids), token_texts(self._loaded.tokenizer, ids)))
 
@@ -72,11 +72,11 @@ class Worker:
             return not is_cancelled()
 
         requests = list(self._encoded_all(request))
-        prompt_ids = {asked.key: asked.prompt_ids for asked in requests} if request.echo else {}
+        prompt_ids = {each.key: each.prompt_ids for each in requests} if request.echo else {}
         self._send(protocol.Progress(request.id, 0, 0, len(requests)))
-        wanted, sampling, most = self._wanted(request), request.sampling, request.max_batch
+        options, sampling, most = self._options(request), request.sampling, request.max_batch
         results = (
-            self._engine.generate(requests, sampling, max_batch=most, on_step=on_step, wanted=wanted)
+            self._engine.generate(requests, sampling, max_batch=most, on_step=on_step, options=options)
             if requests
             else ()
         )
@@ -84,13 +84,13 @@ class Worker:
             self._send(self._answer(request.id, result, tuple(prompt_ids.get(result.key, ()))))
         self._send(protocol.Done(request.id, tokens, time.monotonic() - start, is_cancelled()))
 
-    def _wanted(self, request: protocol.Generate) -> Wanted:
+    def _options(self, request: protocol.Generate) -> ResultOptions:
         def on_piece(piece: Piece) -> None:
             scores = piece.scores
-            taken = (scores.log_probs, scores.tokens, scores.top)
-            self._send(protocol.Delta(request.id, piece.key, piece.text, piece.token_ids, *taken))
+            values = (scores.log_probs, scores.tokens, scores.top)
+            self._send(protocol.Delta(request.id, piece.key, piece.text, piece.token_ids, *values))
 
-        return Wanted(
+        return ResultOptions(
             scores=request.log_probs or request.num_top_log_probs > 0,
             num_top=request.num_top_log_probs,
             echo=request.echo,
@@ -144,10 +144,10 @@ class Worker:
     def _ids(self, prompt: protocol.Prompt | protocol.Preview) -> list[int]:
         tokenizer = self._loaded.tokenizer
         if isinstance(prompt, protocol.Prompt) and prompt.token_ids:
-            return _known_ids(prompt.token_ids, len(tokenizer))
+            return _checked_ids(prompt.token_ids, len(tokenizer))
         if not prompt.text:
             _check_messages(prompt.messages)
-            return encode_prompt(tokenizer, prompt.messages, **_given(prompt))
+            return encode_prompt(tokenizer, prompt.messages, **_tools_of(prompt))
         # A text that was rendered by the chat template begins like this already.
         begins = tokenizer.bos_token if isinstance(tokenizer.bos_token, str) else ""
         is_rendered = bool(begins) and prompt.text.startswith(begins)
@@ -155,8 +155,8 @@ class Worker:
         return ids
 
 
-def _known_ids(token_ids: Sequence[int], num_tokens: int) -> list[int]:
-    unknown = next((one for one in token_ids if one >= num_tokens), None)
+def _checked_ids(token_ids: Sequence[int], num_tokens: int) -> list[int]:
+    unknown = next((token_id for token_id in token_ids if token_id >= num_tokens), None)
     if unknown is not None:
         raise InvalidChat(f"The model has no token {unknown}.", f"Send ids from 0 to {num_tokens - 1}.")
     return list(token_ids)
@@ -168,7 +168,7 @@ def _check_messages(messages: Sequence[Mapping[str, Any]]) -> None:
             raise InvalidChat(f"The message {place} has neither content nor calls.", "Give each message its content.")
 
 
-def _given(prompt: protocol.Prompt | protocol.Preview) -> Mapping[str, Any]:
+def _tools_of(prompt: protocol.Prompt | protocol.Preview) -> Mapping[str, Any]:
     return {"tools": prompt.tools} if prompt.tools else {}
 
 

@@ -30,6 +30,19 @@ def read_checklist(text: str) -> tuple[tuple[Item, ...], tuple[str, ...]]:
     return tuple(items), tuple(dropped)
 
 
+def checklist_problem(text: str) -> str | None:
+    """Return one sentence on what is wrong with a checklist, or None; the client itself drops wrong lines silently."""
+    items, dropped = read_checklist(text)
+    if dropped:
+        return f"the line {dropped[0]!r} is no checklist item, so the client drops it."
+    return None if items else "the checklist is empty."
+
+
+def checklist_items(value: object) -> object:
+    """Return the form in which checklists are compared: what they say; None for one that is absent."""
+    return list(read_checklist(value)[0]) if isinstance(value, str) and value else None
+
+
 def write_checklist(items: Iterable[Item]) -> str:
     """Return the checklist text of `items`, one a line, in the form that the prompt shows."""
     return "\n".join(f"[{_MARK[status]}] {text}" for status, text in items)

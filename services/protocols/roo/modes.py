@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from services.protocols.javascript import trim
 from services.protocols.javascript.patterns import compiled
-from services.protocols.roo_xml.tools import ALWAYS_AVAILABLE, GROUPS, OPT_IN_EDIT_TOOLS, TOOL_NAMES
 
 Refusal = Literal["unknown_tool", "not_allowed_in_mode", "file_pattern"]
 Params = Mapping[str, str]
 
 _MCP_PREFIX = "mcp_"
 """Begins the name of a server's tool when it is called by itself."""
-
-_PATH_ELEMENT = re.compile("<path>([^<]+)</path>")
-
-
-def xml_paths(tool: str, params: Params) -> Iterable[str]:
-    """Return the paths that a call of an XML client edits: its `path`, and those that its `args` names."""
-    named = map(trim, _PATH_ELEMENT.findall(params.get("args", "")))
-    return (params.get("path", ""), *(path for path in named if ">" not in path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +37,10 @@ class ToolRules:
     opt_in: Collection[str]
     always_available: Collection[str]
     edit_parameters: tuple[str, ...]
-    edited_paths: Callable[[str, Params], Iterable[str]] = xml_paths
+    edited_paths: Callable[[str, Params], Iterable[str]]
     aliases: Mapping[str, str] = field(default_factory=dict)
     switches_first: bool = False
     knows_names: bool = True
-
-
-XML_RULES = ToolRules(
-    names=TOOL_NAMES,
-    groups=GROUPS,
-    opt_in=OPT_IN_EDIT_TOOLS,
-    always_available=ALWAYS_AVAILABLE,
-    edit_parameters=("diff", "content", "operations", "search", "replace", "args", "line"),
-)
-"""The rules of the XML client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +118,7 @@ def refusal(
     *,
     included_tools: Collection[str] = (),
     requirements: Mapping[str, bool] = MappingProxyType({}),
-    rules: ToolRules = XML_RULES,
+    rules: ToolRules,
 ) -> Refusal | None:
     """Return why the client refuses `tool` in `mode`, or None when it lets it through.
 

@@ -15,8 +15,8 @@ from services.protocols.roo_native.parse.text_form import text_of_call
 from services.protocols.roo_native.parse.values import read_json, write_json
 from services.protocols.roo_native.tools import DRILLED_TOOLS
 from services.protocols.roo_xml import cases as xml
-from services.protocols.roo_xml.arguments import typed_arguments
 from services.protocols.roo_xml.parse import ToolBlock, parse
+from services.protocols.roo_xml.tools import typed_arguments
 from services.protocols.suites import Provenance, Suite, parse_suite, suite_text
 from services.protocols.turn import Answer, ToolCall
 

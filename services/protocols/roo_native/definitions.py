@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from services.protocols.cases import McpServer
 from services.protocols.roo.modes import Mode, refusal
@@ -43,8 +43,18 @@ def definitions(
         included_tools: opt-in tools of the model.
         excluded_tools: tools that the model's settings leave out.
     """
-    own = [_definition(name) for name in offered_tools(mode, included_tools, excluded_tools)]
-    return own + ([_server_function(name) for name in server_functions(servers)] if "mcp" in mode.groups else [])
+    own = [
+        _function(
+            name,
+            description=_catalogue()[name]["description"].strip("\n"),
+            strict=True,
+            parameters=schema_of(name).document,
+        )
+        for name in offered_tools(mode, included_tools, excluded_tools)
+    ]
+    anything = {"type": "object", "properties": {}, "additionalProperties": True}
+    names = server_functions(servers) if "mcp" in mode.groups else ()
+    return own + [_function(name, parameters=dict(anything)) for name in names]
 
 
 def server_functions(servers: Sequence[McpServer]) -> list[str]:
@@ -52,32 +62,28 @@ def server_functions(servers: Sequence[McpServer]) -> list[str]:
     return [write_mcp_name(server.name, tool) for server in servers for tool in server.tools]
 
 
-def schema_of(tool: str) -> Mapping[str, object]:
-    """Return the JSON schema of a function's arguments."""
-    return _schema(_catalogue()[tool])
+class Schema(NamedTuple):
+    """What a function takes: the JSON schema of its arguments, and what stands in it."""
+
+    properties: Mapping[str, object]
+    required: Collection[str]
+    document: Definition
 
 
 @cache
-def _catalogue() -> Mapping[str, Mapping[str, object]]:
+def schema_of(tool: str) -> Schema:
+    """Return what a function takes."""
+    text = _catalogue()[tool]
+    properties, required = text["properties"], text["required"]
+    document = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    return Schema(properties, required, document)
+
+
+@cache
+def _catalogue() -> Mapping[str, Mapping[str, Any]]:
     text = files(__package__).joinpath("prompts", "tools.toml").read_text(encoding="utf-8")
-    return MappingProxyType({tool["name"]: tool for tool in tomllib.loads(text)["tools"]})
+    return {tool["name"]: tool for tool in tomllib.loads(text)["tools"]}
 
 
-def _definition(name: str) -> Definition:
-    tool = _catalogue()[name]
-    function = {"name": name, "description": str(tool["description"]).strip("\n"), "strict": True}
-    return {"type": "function", "function": {**function, "parameters": _schema(tool)}}
-
-
-def _schema(tool: Mapping[str, object]) -> Definition:
-    return {
-        "type": "object",
-        "properties": tool["properties"],
-        "required": tool["required"],
-        "additionalProperties": False,
-    }
-
-
-def _server_function(name: str) -> Definition:
-    parameters = {"type": "object", "properties": {}, "additionalProperties": True}
-    return {"type": "function", "function": {"name": name, "parameters": parameters}}
+def _function(name: str, **description: object) -> Definition:
+    return {"type": "function", "function": {"name": name, **description}}

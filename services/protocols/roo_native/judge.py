@@ -2,185 +2,190 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from services.protocols.cases import Case
+from services.protocols.cases import Case, Choice, Expected
+from services.protocols.cases.difference import told_difference
+from services.protocols.judging.absence import judge_absence, judge_silence
+from services.protocols.judging.call_checks import (
+    CalledAnswer,
+    CheckedCall,
+    form_check,
+    match_calls,
+    needless,
+    right_arguments,
+    right_tool,
+)
+from services.protocols.judging.layers import (
+    NOT_ASKED,
+    NOTHING,
+    Check,
+    Finding,
+    Flaw,
+    flaw_of_codes,
+    layers_of,
+    passes,
+    same_text,
+)
 from services.protocols.roo_native.definitions import server_functions
+from services.protocols.roo_native.form import FORM, check_calls
 from services.protocols.roo_native.parse.text_form import text_outside_calls
-from services.protocols.roo_native.rules.absence import absence_of_call, broken_call, markup_in
-from services.protocols.roo_native.rules.comparison import Match, match_calls
-from services.protocols.roo_native.rules.form import Finding, Offer, Seen, offer_of, seen
+from services.protocols.roo_native.parse.values import write_json
+from services.protocols.roo_native.tools import ALIASES, TOOLS
+from services.protocols.roo_native.tools.tool import Argument
 from services.protocols.roo_native.turn import take_turn
 from services.protocols.session import state_of
-from services.protocols.turn import Answer, CallOutcome, ToolCall
-from services.protocols.verdict import Fault, Layer, LayerName, LayerStatus, Span, Verdict, passed, verdict_of
+from services.protocols.session.foreign_forms import foreign_form
+from services.protocols.session.reasoning import answer_start
+from services.protocols.session.written_calls import OPEN
+from services.protocols.turn import Answer, CallOutcome
+from services.protocols.verdict import Fault, LayerName, Verdict, verdict_of
 
-_PER_CALL = (
-    LayerName.PARSES,
-    LayerName.KNOWN_TOOL,
-    LayerName.OFFERED,
-    LayerName.REQUIRED_PARAMETERS,
-    LayerName.VALID_VALUES,
-)
 _COMPLETION, _SUBTASK = "attempt_completion", "new_task"
 _GOES_WITH_COMPLETION = frozenset((_COMPLETION, "update_todo_list"))
-_Fault = tuple[Fault, str, Span | None]
+_FUNCTIONS = (*TOOLS, *ALIASES, "fetch_instructions")
+_MARKUP = re.compile(rf"</?\s*(?:{'|'.join(_FUNCTIONS)})(?:[\s/][^<>]*)?>", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class _Turn:
-    """Attributes: files are the workspace's after the turn."""
+class _Turn(CalledAnswer):
+    """What the checks take. Attributes: files are the workspace's after the turn."""
 
-    case: Case
-    answer: Answer
-    calls: Sequence[Seen]
     outcomes: Sequence[CallOutcome]
     files: Mapping[str, str]
 
 
 def judge(case: Case, answer: Answer) -> Verdict:
     """Return the verdict on the first answer to `case`; a span is a place in the text that the answer was read from."""
-    if case.expected.no_call:
-        return _judge_silence(case, answer)
     if not answer.calls:
-        return verdict_of((_failed(LayerName.CALL_PRESENT, absence_of_call(answer)),), accepted=False, tool=None)
+        return _judge_text(case, answer)
     state = state_of(case)
-    offer: Offer = offer_of(case)
-    calls = [seen(call, offer, state) for call in answer.calls]
+    calls = check_calls(case, answer.calls, state)
     outcome = take_turn(state, answer)
-    turn = _Turn(case, answer, calls, outcome.calls, state.files)
+    due = () if case.expected.no_call else case.expected.due
+    turn = _Turn(case, answer, calls, match_calls(due, calls, _compare), outcome.calls, state.files)
     accepted = all(call.verdict == "accepted" for call in outcome.calls)
-    return verdict_of(tuple(_layers(turn)), accepted=accepted, tool=calls[0].tool)
+    checks = _SILENCE if case.expected.no_call else _CHECKS
+    return verdict_of(layers_of(checks, turn), accepted=accepted, tool=calls[0].tool)
 
 
-def _failed(name: LayerName, fault: _Fault, measured: float | None = None) -> Layer:
-    return Layer(name, LayerStatus.FAILED, *fault, measured)
+def _judge_text(case: Case, answer: Answer) -> Verdict:
+    text, start, is_cut = answer.text, answer_start(answer.text), answer.finish_reason == "length"
+    functions = (*_FUNCTIONS, *server_functions(case.mcp))
+    if case.expected.no_call:
+        return judge_silence(case, text, start, partial(_attempt, functions=functions))
+    return judge_absence(text, start, partial(_attempt, functions=functions, is_cut=is_cut), is_cut=is_cut)
 
 
-def _judge_silence(case: Case, answer: Answer) -> Verdict:
-    if answer.calls:
-        call = answer.calls[0]
-        fault = (Fault.NEEDLESS_CALL, f"No call is due, but {call.name[:64]} is called.", call.span)
-        return verdict_of((_failed(LayerName.NO_NEEDLESS_CALL, fault),), accepted=False, tool=call.name)
-    if broken := broken_call(answer, server_functions(case.mcp)):
-        return verdict_of((_failed(LayerName.CALL_PRESENT, broken),), accepted=False, tool=None)
-    return verdict_of((passed(LayerName.NO_NEEDLESS_CALL),), accepted=True, tool=None)
-
-
-def _layers(turn: _Turn) -> list[Layer]:
-    layers = [passed(LayerName.CALL_PRESENT), _parses(turn), _together(turn)]
-    layers += [_form(name, turn) for name in _PER_CALL[1:]]
-    is_well_formed = all(call.finding is None for call in turn.calls)
-    matches = match_calls(turn.case.expected.due, [(call.tool, call.arguments) for call in turn.calls])
-    layers.append(_right_tool(turn, matches))
-    if layers[-1].status is LayerStatus.PASSED and is_well_formed:
-        layers.append(_right_arguments(turn, matches))
-        if layers[-1].status is LayerStatus.PASSED and any(due.files for due in turn.case.expected.due):
-            layers.append(_effect(turn, matches))
-    if all(match.place is not None for match in matches):
-        layers.append(_needless(turn, matches))
-    return layers
-
-
-def _parses(turn: _Turn) -> Layer:
-    if place := markup_in(text_outside_calls(turn.answer)):
-        fault = (Fault.STRAY_TEXT, "The text holds XML tags of a tool, which are no call.", place)
-        return _failed(LayerName.PARSES, fault)
-    return _form(LayerName.PARSES, turn)
-
-
-def _form(name: LayerName, turn: _Turn) -> Layer:
-    """Return one layer over all calls; a call whose earlier layer failed is not asked."""
-    place = _PER_CALL.index(name)
-    asked = [call for call in turn.calls if call.finding is None or _PER_CALL.index(call.finding[0]) >= place]
-    failed = [(call, call.finding) for call in asked if call.finding and call.finding[0] is name]
-    if not asked:
-        return Layer(name, LayerStatus.NOT_APPLICABLE)
-    if not failed:
-        return passed(name)
-    call, finding = failed[0]
-    return _failed(name, _fault_of(call, finding, turn), 1 - len(failed) / len(asked))
-
-
-def _fault_of(call: Seen, finding: Finding, turn: _Turn) -> _Fault:
-    _, fault, sentence = finding
-    if fault is Fault.BAD_JSON and turn.answer.finish_reason == "length" and call is turn.calls[-1]:
-        fault, sentence = Fault.CUT_OFF, "The token limit cut the answer within a call."
-    return fault, sentence, call.written.span
-
-
-def _together(turn: _Turn) -> Layer:
-    name, tools = LayerName.ONE_AND_LAST, [call.tool for call in turn.calls]
-    if _SUBTASK in tools[:-1]:
-        dropped = turn.calls[tools.index(_SUBTASK) + 1].written
-        sentence = f"new_task must be the last call; {dropped.name[:64]} behind it is dropped."
-        return _failed(name, (Fault.AFTER_NEW_TASK, sentence, dropped.span))
-    if _COMPLETION in tools and (tools[-1] != _COMPLETION or not _GOES_WITH_COMPLETION.issuperset(tools)):
-        place = turn.calls[tools.index(_COMPLETION)].written.span
-        sentence = "attempt_completion stands beside work whose outcome is not known yet."
-        return _failed(name, (Fault.SEVERAL_CALLS, sentence, place))
-    if repeated := _second_of_two(turn.calls):
-        return _failed(name, (Fault.SEVERAL_CALLS, f"The same call of {repeated.name} stands twice.", repeated.span))
-    return passed(name)
-
-
-def _second_of_two(calls: Sequence[Seen]) -> ToolCall | None:
-    seen_before: set[tuple[str, str]] = set()
-    for call in calls:
-        key = (call.tool, call.written.arguments)
-        if key in seen_before:
-            return call.written
-        seen_before.add(key)
+def _attempt(text: str, functions: Collection[str], *, is_cut: bool = False) -> Flaw | None:
+    if tag := _MARKUP.search(text):
+        sentence = f"The tag {_shown(tag)} is only text here; calls are not written as XML."
+        return Flaw(Fault.BAD_TAG, sentence, tag.span())
+    opening = text.rfind("<")
+    if is_cut and opening >= 0 and OPEN.startswith(text[opening:]):
+        return Flaw(Fault.CUT_OFF, "The token limit cut the answer before the call.", (opening, len(text)))
+    if call := foreign_form(text, functions):
+        sentence = f"The answer writes a call into its text ({_shown(call)}), where the client sees none."
+        return Flaw(Fault.FOREIGN_FORM, sentence, call.span())
     return None
 
 
-def _right_tool(turn: _Turn, matches: Sequence[Match]) -> Layer:
-    absent = [match.due for match in matches if match.place is None]
-    if not absent:
-        return passed(LayerName.RIGHT_TOOL)
-    called = turn.calls[0]
-    sentence = f"The task asks for {absent[0].tool}, not {called.tool[:64]}."
-    if len(absent) < len(matches):
-        sentence = f"The task asks for one more call of {absent[0].tool}."
-    fault = (Fault.WRONG_TOOL, sentence, called.written.span)
-    return _failed(LayerName.RIGHT_TOOL, fault, 1 - len(absent) / len(matches))
+def _shown(match: re.Match[str]) -> str:
+    return match[0] if len(match[0]) <= 40 else f"{match[0][:37]}..."
 
 
-def _right_arguments(turn: _Turn, matches: Sequence[Match]) -> Layer:
-    wrong = [match for match in matches if match.problem]
-    if not wrong or wrong[0].problem is None or wrong[0].place is None:
-        return passed(LayerName.RIGHT_ARGUMENTS)
-    fault, sentence = wrong[0].problem
-    place = turn.calls[wrong[0].place].written.span
-    share = 1 - len(wrong) / len(matches)
-    return _failed(LayerName.RIGHT_ARGUMENTS, (fault, f"In {wrong[0].due.tool}, {sentence}", place), share)
+def _parses(turn: _Turn) -> Finding:
+    if tag := _MARKUP.search(text_outside_calls(turn.answer)):
+        return Flaw(Fault.STRAY_TEXT, "The text holds XML tags of a tool, which are no call.", tag.span())
+    return _READABLE(turn)
 
 
-def _effect(turn: _Turn, matches: Sequence[Match]) -> Layer:
-    for match in matches:
-        assert match.place is not None
-        outcome, span = turn.outcomes[match.place], turn.calls[match.place].written.span
+_READABLE = form_check(LayerName.PARSES, FORM)
+
+
+def _together(turn: _Turn) -> Finding:
+    calls, tools = turn.answer.calls, [call.tool for call in turn.calls]
+    if _SUBTASK in tools[:-1]:
+        dropped = calls[tools.index(_SUBTASK) + 1]
+        sentence = f"new_task must be the last call; {dropped.name[:64]} behind it is dropped."
+        return Flaw(Fault.AFTER_NEW_TASK, sentence, dropped.span)
+    if _COMPLETION in tools and (tools[-1] != _COMPLETION or not _GOES_WITH_COMPLETION.issuperset(tools)):
+        sentence = "attempt_completion stands beside work whose outcome is not known yet."
+        return Flaw(Fault.SEVERAL_CALLS, sentence, calls[tools.index(_COMPLETION)].span)
+    keys = [(tool, call.arguments) for tool, call in zip(tools, calls, strict=True)]
+    second = next((place for place, key in enumerate(keys) if key in keys[:place]), None)
+    if second is None:
+        return None
+    return Flaw(Fault.SEVERAL_CALLS, f"The same call of {calls[second].name} stands twice.", calls[second].span)
+
+
+def _compare(expected: Expected, call: CheckedCall) -> Flaw | None:
+    """Return the flaw of the first argument that is not the expected one.
+
+    Each is compared in its normal form, where null and a default are the same as an absent argument. Free text follows
+    its rule (`FreeText`).
+    """
+    free = {rule.argument: rule for rule in expected.free_text}
+    choices = {choice.argument: choice for choice in expected.choices}
+    specs = TOOLS[expected.tool].arguments
+    for name in dict.fromkeys((*expected.arguments, *call.arguments)):
+        spec, value = specs.get(name, _UNDEFINED), call.arguments.get(name)
+        if spec.by_effect and expected.files:
+            continue
+        if name in free:
+            if sentence := free[name].problem(value):
+                return Flaw(Fault.FREE_TEXT, sentence)
+            continue
+        right, normal = spec.normal(expected.arguments.get(name)), spec.normal(value)
+        if not _is_same(right, normal) and not (name in choices and _is_choice(choices[name], value, spec)):
+            return Flaw(Fault.WRONG_ARGUMENTS, told_difference(name, normal, right))
+    return None
+
+
+_UNDEFINED = Argument()
+"""An argument that the tool does not have."""
+
+
+def _is_choice(choice: Choice, value: object, spec: Argument) -> bool:
+    """Return whether the argument is absent and may be so, or another value that is right."""
+    if value is None:
+        return choice.optional
+    return any(_is_same(spec.normal(other), spec.normal(value)) for other in choice.values)
+
+
+def _is_same(one: object, other: object) -> bool:
+    # True and 1 are equal in Python, and not in JSON.
+    return one == other and write_json(one, sort_keys=True) == write_json(other, sort_keys=True)
+
+
+def _effect(turn: _Turn) -> Finding:
+    if not any(due.files for due in turn.case.expected.due):
+        return NOT_ASKED
+    for match in turn.matches:
+        outcome, span = turn.outcomes[match.place or 0], turn.calls[match.place or 0].span
         is_partial = outcome.is_partial or "some_parts_failed" in outcome.codes
         if match.due.files and (outcome.verdict != "accepted" or is_partial):
-            sentence = f"{outcome.tool} fails ({', '.join(outcome.codes or ('some_parts_failed',))})."
-            return _failed(LayerName.EFFECT, (Fault.DIFF_FAILED, sentence, span))
+            codes = outcome.codes or ("some_parts_failed",)
+            return flaw_of_codes(codes, f"{outcome.tool} fails ({', '.join(codes)}).", span)
         for path, text in match.due.files.items():
-            if not _same_text(turn.files.get(path, ""), text):
-                sentence = f"{path} does not become what the task asks for."
-                return _failed(LayerName.EFFECT, (Fault.WRONG_RESULT, sentence, span))
-    return passed(LayerName.EFFECT)
+            if not same_text(turn.files.get(path, ""), text):
+                return Flaw(Fault.WRONG_RESULT, f"{path} does not become what the task asks for.", span)
+    return None
 
 
-def _same_text(one: str, other: str) -> bool:
-    return one == other or one.rstrip("\n") == other.rstrip("\n")
+_TOOL = frozenset((LayerName.RIGHT_TOOL,))
 
-
-def _needless(turn: _Turn, matches: Sequence[Match]) -> Layer:
-    due = {match.place for match in matches}
-    surplus = [call for place, call in enumerate(turn.calls) if place not in due]
-    if not surplus:
-        return passed(LayerName.NO_NEEDLESS_CALL)
-    call = surplus[0].written
-    fault = (Fault.NEEDLESS_CALL, f"The call of {call.name[:64]} is not due.", call.span)
-    return _failed(LayerName.NO_NEEDLESS_CALL, fault, 1 - len(surplus) / len(turn.calls))
+_CHECKS: tuple[Check[_Turn], ...] = (
+    (LayerName.CALL_PRESENT, NOTHING, passes),
+    (LayerName.PARSES, NOTHING, _parses),
+    (LayerName.ONE_AND_LAST, NOTHING, _together),
+    *((name, NOTHING, form_check(name, FORM)) for name in FORM[1:]),
+    (LayerName.RIGHT_TOOL, NOTHING, right_tool),
+    (LayerName.RIGHT_ARGUMENTS, _TOOL, right_arguments),
+    (LayerName.EFFECT, frozenset((LayerName.RIGHT_ARGUMENTS,)), _effect),
+    (LayerName.NO_NEEDLESS_CALL, _TOOL, needless),
+)
+_SILENCE: tuple[Check[_Turn], ...] = ((LayerName.NO_NEEDLESS_CALL, NOTHING, needless),)

@@ -8,8 +8,10 @@ from services.protocols.cases import Case, CaseError
 from services.protocols.profile import Example, Message, Profile, Split, Tool
 from services.protocols.roo.modes import find_mode
 from services.protocols.roo.profile import RooProfile
+from services.protocols.roo.prompt_text import mode_of
 from services.protocols.roo.scenarios import Scenario
 from services.protocols.roo_native import cases, prompt
+from services.protocols.roo_native.definitions import definitions
 from services.protocols.roo_native.judge import judge
 from services.protocols.roo_native.parse.text_form import answer_from_text, with_calls_beside, with_calls_in_text
 from services.protocols.roo_native.scenario_case import case_of
@@ -45,7 +47,11 @@ class RooNative(RooProfile):
 
     def tools_for(self, case: Case, prompt_size: str = "") -> list[Tool]:
         """Return the function definitions that the case's mode offers; none for `compact`, which describes them."""
-        return list(prompt.tools_for(case, prompt_size or "full"))
+        prompt.check_size(prompt_size or "full")
+        if prompt_size == "compact":
+            return []
+        included, excluded = case.included_tools, case.excluded_tools
+        return list(definitions(mode_of(case), case.mcp, included_tools=included, excluded_tools=excluded))
 
     def read_answer(self, text: str, finish_reason: FinishReason = "stop") -> Answer:
         """Return the answer that a model gave as text, with the calls that its template writes into it."""

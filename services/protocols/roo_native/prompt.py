@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from services.protocols.cases import Case
 from services.protocols.roo.environment import environment_block, todo_table
-from services.protocols.roo.modes import Mode
 from services.protocols.roo.prompt_text import mode_of, sections_of, text_of
 from services.protocols.roo.workspace import numbered
-from services.protocols.roo_native.definitions import Definition, definitions, offered_tools, server_functions
+from services.protocols.roo_native.definitions import offered_tools, server_functions
 
 PROMPT_SIZES = ("compact", "full")
 """`compact` describes the functions and has calls written as text; `full` has both go beside the messages."""
@@ -21,31 +20,25 @@ class UnknownPromptSize(ValueError):
     """The profile has no prompt of this size."""
 
 
+def check_size(prompt_size: str) -> None:
+    """Raise UnknownPromptSize when `prompt_size` is none of `PROMPT_SIZES`."""
+    if prompt_size not in PROMPT_SIZES:
+        raise UnknownPromptSize(f"there is no prompt size {prompt_size!r}; known sizes are: {', '.join(PROMPT_SIZES)}")
+
+
 def system_prompt(case: Case, prompt_size: str) -> str:
     """Return the system prompt; `compact` is the same text for every case, `full` is one text per mode.
 
     Raises:
         UnknownPromptSize: `prompt_size` is none of `PROMPT_SIZES`.
     """
-    _check_size(prompt_size)
-    return text_of(__package__, "compact") if prompt_size == "compact" else _full(mode_of(case))
-
-
-def tools_for(case: Case, prompt_size: str) -> list[Definition]:
-    """Return the function definitions that the case's mode offers; none for `compact`, which describes them itself.
-
-    Raises:
-        UnknownPromptSize: `prompt_size` is none of `PROMPT_SIZES`.
-    """
-    _check_size(prompt_size)
-    if prompt_size != "full":
-        return []
-    return definitions(mode_of(case), case.mcp, included_tools=case.included_tools, excluded_tools=case.excluded_tools)
-
-
-def _check_size(prompt_size: str) -> None:
-    if prompt_size not in PROMPT_SIZES:
-        raise UnknownPromptSize(f"there is no prompt size {prompt_size!r}; known sizes are: {', '.join(PROMPT_SIZES)}")
+    check_size(prompt_size)
+    if prompt_size == "compact":
+        return text_of(__package__, "compact")
+    mode, sections = mode_of(case), sections_of(__package__, "full")
+    role = sections.get(f"role {mode.slug}", sections["role code"])
+    own = sections.get(f"instructions {mode.slug}")
+    return "\n\n====\n\n".join((role, *(sections[name] for name in _SECTIONS), *([own] if own else [])))
 
 
 def user_turn(case: Case, prompt_size: str) -> str:
@@ -92,11 +85,3 @@ def environment(
         ("# Current Workspace Directory Files", workspace),
         ("REMINDERS", todo_table(todos, is_ruled=True)),
     )
-
-
-def _full(mode: Mode) -> str:
-    sections = sections_of(__package__, "full")
-    role = sections.get(f"role {mode.slug}", sections["role code"])
-    own = sections.get(f"instructions {mode.slug}")
-    named = [sections[name] for name in _SECTIONS]
-    return "\n\n====\n\n".join((role, *named, *([own] if own else [])))

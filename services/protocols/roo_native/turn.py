@@ -139,7 +139,8 @@ class _Turn:
         call = Call(tool.name, written.name, arguments, self._state, self._failed)
         try:
             lacking = call.lacks(*tool.filled)
-            result = missing(call, lacking, fails_turn=tool.lack_fails_turn) if lacking else tool.run(call)
+            how = {"fails_turn": tool.lack_fails_turn, "records_failure": tool.records_lack}
+            result = missing(call, lacking, **how) if lacking else tool.run(call)
         except CallFailed as failure:
             result = failure.result
         return self._count(tool.name, result)

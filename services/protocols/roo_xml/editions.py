@@ -3,79 +3,53 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
 
-from services.protocols.roo.modes import XML_RULES, ToolRules
-from services.protocols.roo_xml.tools import (
-    CLASSIC_PARAMETER_NAMES,
-    CLASSIC_TOOLS,
-    CLASSIC_VERSION,
-    CLIENT_VERSION,
-    PARAMETER_NAMES,
-    TOOLS,
-    ToolSpec,
+from services.protocols.javascript import trim
+from services.protocols.roo.modes import ToolRules
+from services.protocols.roo_xml.tools import CLASSIC_TOOLS, TOOLS
+from services.protocols.roo_xml.tools.tool import Edition, Params, Tool
+
+_PATH_ELEMENT = re.compile("<path>([^<]+)</path>")
+
+
+def _edited_paths(tool: str, params: Params) -> Iterable[str]:
+    """Return the paths that a call edits: its `path`, and those that its `args` names."""
+    named = map(trim, _PATH_ELEMENT.findall(params.get("args", "")))
+    return (params.get("path", ""), *(path for path in named if ">" not in path))
+
+
+def _rules(tools: Mapping[str, Tool], *, knows_names: bool) -> ToolRules:
+    def group(name: str) -> tuple[str, ...]:
+        return tuple(tool.name for tool in tools.values() if tool.group == name and not tool.is_opt_in)
+
+    return ToolRules(
+        names=tuple(tools),
+        groups={name: group(name) for name in ("read", "edit", "browser", "command", "mcp")},
+        opt_in=tuple(tool.name for tool in tools.values() if tool.is_opt_in),
+        always_available=group(""),
+        edit_parameters=("diff", "content", "operations", "search", "replace", "args", "line"),
+        edited_paths=_edited_paths,
+        knows_names=knows_names,
+    )
+
+
+def _parameters(tools: Mapping[str, Tool], *older: str) -> frozenset[str]:
+    """Return every name that opens a parameter, whatever the tool around it."""
+    return frozenset((*older, *(name for tool in tools.values() for name in (*tool.parameters, *tool.ignored))))
+
+
+REFERENCE = Edition(
+    version="3.36.16",
+    is_classic=False,
+    tools=TOOLS,
+    parameters=_parameters(TOOLS, "line", "start_line", "end_line", "files"),
+    mode_rules=_rules(TOOLS, knows_names=True),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Grammar:
-    """The tags that the parser knows.
-
-    Attributes:
-        opening: a tool's opening tag, its name in group 1.
-        tags: by tool, the tags that it reacts to inside a call: a parameter's opening tag, its name in group 1, or a
-            closing tag.
-        longest: an upper bound of a parameter tag's length.
-    """
-
-    opening: re.Pattern[str]
-    tags: Mapping[str, re.Pattern[str]]
-    longest: int
-
-
-def _grammar(tools: Mapping[str, ToolSpec], parameters: tuple[str, ...]) -> Grammar:
-    enter = f"<({'|'.join(parameters)})>"
-    tags = {
-        name: re.compile(f"</{name}>|{enter}" + ("|</content>" if name == "write_to_file" else "")) for name in tools
-    }
-    longest = 3 + max(map(len, (*tools, *parameters)))
-    return Grammar(re.compile(f"<({'|'.join(tools)})>"), MappingProxyType(tags), longest)
-
-
-@dataclass(frozen=True, slots=True)
-class Edition:
-    """One version of the client.
-
-    Attributes:
-        is_classic: holds for the version in which calls are only ever XML.
-        tools: what each known tool takes, by name.
-        mode_rules: what its mode check knows.
-    """
-
-    version: str
-    is_classic: bool
-    tools: Mapping[str, ToolSpec]
-    parameters: tuple[str, ...]
-    mode_rules: ToolRules
-    grammar: Grammar = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "grammar", _grammar(self.tools, self.parameters))
-
-
-_CLASSIC_RULES = replace(
-    XML_RULES,
-    names=tuple(CLASSIC_TOOLS),
-    groups={
-        **XML_RULES.groups,
-        "read": (*XML_RULES.groups["read"], "list_code_definition_names"),
-        "edit": (*XML_RULES.groups["edit"], "insert_content"),
-    },
-    opt_in=(),
-    knows_names=False,
+CLASSIC = Edition(
+    version="3.31.3",
+    is_classic=True,
+    tools=CLASSIC_TOOLS,
+    parameters=_parameters(CLASSIC_TOOLS, "start_line", "end_line"),
+    mode_rules=_rules(CLASSIC_TOOLS, knows_names=False),
 )
-
-REFERENCE = Edition(CLIENT_VERSION, False, TOOLS, PARAMETER_NAMES, XML_RULES)
-CLASSIC = Edition(CLASSIC_VERSION, True, CLASSIC_TOOLS, CLASSIC_PARAMETER_NAMES, _CLASSIC_RULES)

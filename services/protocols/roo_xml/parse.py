@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from types import MappingProxyType
 
 from services.protocols.javascript import SPACES, from_units, num_units, to_units, trim
-from services.protocols.roo_xml.editions import REFERENCE, Edition, Grammar
+from services.protocols.roo_xml.editions import CLASSIC, REFERENCE
+from services.protocols.roo_xml.tools.tool import Edition
 
 MAX_ANSWER_UNITS = 1024 * 1024
 MAX_VALUE_UNITS = 1024 * 100
@@ -21,6 +23,36 @@ MAX_VALUE_UNITS = 1024 * 100
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _CONTENT_OPEN = "<content>"
 _NOT_BLANK = re.compile(f"[^{SPACES}]")
+_THINK_TAG = re.compile("< *(/?) *think *>")
+_BEGUN_THINK_TAG = re.compile("< *(?:/ *)?(?:t(?:h(?:i(?:n(?:k *)?)?)?)?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Grammar:
+    """The tags that the parser knows.
+
+    Attributes:
+        opening: a tool's opening tag, its name in group 1.
+        tags: by tool, the tags that it reacts to inside a call: a parameter's opening tag, its name in group 1, or a
+            closing tag.
+        longest: an upper bound of a parameter tag's length.
+    """
+
+    opening: re.Pattern[str]
+    tags: Mapping[str, re.Pattern[str]]
+    longest: int
+
+
+@cache
+def _grammar(is_classic: bool) -> _Grammar:
+    edition = CLASSIC if is_classic else REFERENCE
+    enter = f"<({'|'.join(sorted(edition.parameters))})>"
+    tags = {
+        name: re.compile(f"</{name}>|{enter}" + ("|</content>" if name == "write_to_file" else ""))
+        for name in edition.tools
+    }
+    longest = 3 + max(map(len, (*edition.tools, *edition.parameters)))
+    return _Grammar(re.compile(f"<({'|'.join(edition.tools)})>"), MappingProxyType(tags), longest)
 
 
 class AnswerTooLong(ValueError):
@@ -60,12 +92,36 @@ class ToolBlock:
 Block = TextBlock | ToolBlock
 
 
+def reasoning_end(answer: str) -> int:
+    """Return where the block of reasoning ends that begins with the answer's first character; 0 without one.
+
+    The connection splits it off before the client reads on. Blocks nest, and one that is never closed takes the whole
+    answer. A closing tag alone is dropped.
+    """
+    opening = _THINK_TAG.match(answer)
+    if opening is None:
+        return 0
+    if opening[1]:
+        return opening.end()
+    depth, position = 1, opening.end()
+    while depth and (found := answer.find("<", position)) >= 0:
+        if tag := _THINK_TAG.match(answer, found):
+            depth += -1 if tag[1] else 1
+            position = tag.end()
+        else:
+            begun = _BEGUN_THINK_TAG.match(answer, found)
+            # The character that breaks a tag off is spent, even when it could begin another.
+            position = (begun.end() if begun else found) + 1
+    return len(answer) if depth else position
+
+
 def parse(answer: str, edition: Edition = REFERENCE, *, start: int = 0) -> tuple[Block, ...]:
     """Return the text and tool blocks of `answer` from character `start` on, in order; blank text blocks are left out.
 
     Raises:
         AnswerTooLong: the answer is longer than the client's parser takes.
     """
+    grammar = _grammar(edition.is_classic)
     length = len(answer) - start
     if length > MAX_ANSWER_UNITS:
         raise AnswerTooLong(_too_long(length))
@@ -74,8 +130,8 @@ def parse(answer: str, edition: Edition = REFERENCE, *, start: int = 0) -> tuple
         if len(units) - first > MAX_ANSWER_UNITS:
             raise AnswerTooLong(_too_long(len(units) - first))
         pairs = [pair.end() for pair in _PAIR.finditer(units)]
-        return tuple(_restored(block, pairs) for block in _blocks(units, first, edition.grammar))
-    return tuple(_blocks(answer, start, edition.grammar))
+        return tuple(_restored(block, pairs) for block in _blocks(units, first, grammar))
+    return tuple(_blocks(answer, start, grammar))
 
 
 def _too_long(length: int) -> str:
@@ -102,7 +158,7 @@ def _restored(block: Block, pairs: Sequence[int]) -> Block:
     )
 
 
-def _blocks(text: str, position: int, grammar: Grammar) -> Iterator[Block]:
+def _blocks(text: str, position: int, grammar: _Grammar) -> Iterator[Block]:
     while opened := grammar.opening.search(text, position):
         yield from _text_block(text, position, opened.start())
         tool = _ToolReader(text, grammar, opened[1], opened.start(), opened.end()).read()
@@ -129,7 +185,7 @@ class _ToolReader:
     """Reads one call; values stay places in the text until the end, so that overwriting them costs nothing."""
 
     text: str
-    grammar: Grammar
+    grammar: _Grammar
     name: str
     opened: int
     inside: int

@@ -12,12 +12,11 @@ from services.protocols.roo.profile import RooProfile
 from services.protocols.roo.scenarios import Scenario
 from services.protocols.roo_xml import cases, prompt
 from services.protocols.roo_xml.authoring.scenario_case import case_of
-from services.protocols.roo_xml.client import dispatch
-from services.protocols.roo_xml.client.replies import replies
 from services.protocols.roo_xml.editions import CLASSIC, REFERENCE
 from services.protocols.roo_xml.judge import judge
 from services.protocols.roo_xml.rules.style import style_problems
 from services.protocols.roo_xml.tools import DRILLED_TOOLS
+from services.protocols.roo_xml.turn import replies, take_turn
 from services.protocols.roo_xml.vectors import CLASSIC_OPERATIONS, OPERATIONS
 from services.protocols.suites import Suite
 from services.protocols.suites.stored import stored_suites
@@ -64,7 +63,7 @@ class RooXml(RooProfile):
 
     def take_turn(self, state: ClientState, answer: Answer) -> TurnOutcome:
         """Do what the client does with `answer`."""
-        return dispatch.take_turn(state, answer, self.edition)
+        return take_turn(state, answer, self.edition)
 
     def replies(self, state: ClientState, outcome: TurnOutcome) -> list[Message]:
         """Return the user's message that follows the answer."""

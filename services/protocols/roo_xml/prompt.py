@@ -6,20 +6,12 @@ from services.protocols.cases import Case
 from services.protocols.roo.modes import Mode, refusal
 from services.protocols.roo.prompt_text import mode_of, sections_of, text_of
 from services.protocols.roo.workspace import numbered
-from services.protocols.roo_xml.client.environment import environment
-from services.protocols.roo_xml.editions import REFERENCE, Edition
+from services.protocols.roo_xml.editions import REFERENCE
+from services.protocols.roo_xml.tools.tool import Edition
+from services.protocols.roo_xml.turn import environment
+from services.protocols.session import state_of
 
 PROMPT_SIZES = ("compact", "full")
-
-_CATALOGUE = (
-    *("read_file", "fetch_instructions", "search_files", "list_files", "apply_diff", "write_to_file"),
-    *("execute_command", "use_mcp_tool", "ask_followup_question", "attempt_completion", "switch_mode", "new_task"),
-    "update_todo_list",
-)
-"""The tools that the prompt describes, in the client's order."""
-
-_CLASSIC_CATALOGUE = ("insert_content", "list_code_definition_names")
-"""The tools that only the classic client has."""
 
 
 class UnknownPromptSize(ValueError):
@@ -33,11 +25,8 @@ def system_prompt(case: Case, prompt_size: str, edition: Edition = REFERENCE) ->
         UnknownPromptSize: `prompt_size` is none of `PROMPT_SIZES`.
     """
     if prompt_size == "compact":
-        return (
-            "\n\n".join((text_of(__package__, "compact"), sections_of(__package__, "classic")["compact"]))
-            if edition.is_classic
-            else text_of(__package__, "compact")
-        )
+        more = [sections_of(__package__, "classic")["compact"]] if edition.is_classic else []
+        return "\n\n".join((text_of(__package__, "compact"), *more))
     if prompt_size == "full":
         return _full(mode_of(case), edition)
     raise UnknownPromptSize(f"there is no prompt size {prompt_size!r}; known sizes are: {', '.join(PROMPT_SIZES)}")
@@ -48,8 +37,7 @@ def user_turn(case: Case) -> str:
     parts = [f"<task>\n{case.task}\n</task>"]
     shown = case.files.items() if case.max_turns == 1 else ()
     parts += [f'<file_content path="{path}">\n{numbered(text)}\n</file_content>' for path, text in shown]
-    details = environment(case.mode, open_tabs=case.open_tabs, mcp=case.mcp, workspace=case.workspace, todos=case.todos)
-    return "\n\n".join([*parts, details])
+    return "\n\n".join([*parts, environment(state_of(case), case.open_tabs, case.workspace)])
 
 
 def _full(mode: Mode, edition: Edition) -> str:
@@ -57,8 +45,8 @@ def _full(mode: Mode, edition: Edition) -> str:
         **sections_of(__package__, "full"),
         **(sections_of(__package__, "classic") if edition.is_classic else {}),
     }
-    known = (tool for tool in (*_CATALOGUE, *_CLASSIC_CATALOGUE) if tool in edition.tools)
-    offered = (tool for tool in known if refusal(tool, mode, {}, rules=edition.mode_rules) is None)
+    described = (title.removeprefix("tool ") for title in sections if title.startswith("tool "))
+    offered = (tool for tool in described if refusal(tool, mode, {}, rules=edition.mode_rules) is None)
     tools = [sections[f"tool {tool}"] for tool in offered]
     role = sections.get(f"role {mode.slug}", sections["role code"])
     use = "\n\n".join((sections["format"], *tools, sections["guidelines"]))

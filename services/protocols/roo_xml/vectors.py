@@ -15,11 +15,13 @@ from services.protocols.roo.checklist import read_checklist
 from services.protocols.roo.diff.apply import apply_diff
 from services.protocols.roo.modes import find_mode, refusal
 from services.protocols.roo.paths import is_outside, same_path
-from services.protocols.roo_xml.arguments import BadNestedValue, typed_arguments
-from services.protocols.roo_xml.client.call import Call
-from services.protocols.roo_xml.client.dispatch import canonical, scrolls, take_calls
-from services.protocols.roo_xml.editions import CLASSIC, REFERENCE, Edition
+from services.protocols.roo_xml.editions import CLASSIC, REFERENCE
+from services.protocols.roo_xml.nested.values import BadNestedValue
 from services.protocols.roo_xml.parse import Block, TextBlock, ToolBlock, parse
+from services.protocols.roo_xml.tools import typed_arguments
+from services.protocols.roo_xml.tools.command.browser_action import scrolls
+from services.protocols.roo_xml.tools.tool import Call, Edition
+from services.protocols.roo_xml.turn import canonical, take_calls
 from services.protocols.session.memory import is_repeated_too_often
 from services.protocols.turn import ClientState
 

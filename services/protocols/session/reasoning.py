@@ -1,7 +1,7 @@
 """Where an answer begins behind its reasoning, as servers split it off before a client reads on.
 
 A template may open the block in the prompt, so a closing mark alone ends one as well. The Roo XML client has a rule of
-its own, in `roo_xml.client.reasoning`: it reads raw text.
+its own, in `roo_xml.parse`: it reads raw text.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ def answer_start(text: str) -> int:
     part of a value (in the JSON of a call, or of an answer that is JSON) or quoted in backticks. A block that opens
     behind other text is text.
     """
+    start = _end_of_blanks(text, 0)
     for marks in _ALL_MARKS:
-        is_open = text.startswith(marks.opening, _end_of_blanks(text, 0))
+        is_open = text.startswith(marks.opening, start)
         if (is_open or marks.in_prompt) and marks.closing in text:
             end = _end(text, marks, is_open=is_open)
             if end is not None:

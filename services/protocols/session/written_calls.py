@@ -39,8 +39,11 @@ def raw_arguments(
         write: makes the text of arguments that are no text.
     """
     there = [name for name in names if name in call]
-    others = [name for name in call if name not in ("name", *there) and not _says_nothing(call, name, bool(there))]
-    if len(there) > 1 or others or not isinstance(call.get("name"), str):
+    if len(there) > 1 or not isinstance(call.get("name"), str):
+        return None
+    if len(call) > 1 + len(there) and not all(
+        name in ("name", *there) or _says_nothing(call, name, bool(there)) for name in call
+    ):
         return None
     arguments = call[there[0]] if there else {}
     return arguments if isinstance(arguments, str) else write(arguments)

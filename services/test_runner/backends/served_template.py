@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 import httpx2
 
 from services.chassis.errors import FailedPrecondition, PermissionDenied
-from services.lm.doctor.nouns import Finding, Rendering, first_difference
+from services.lm.doctor.diagnosis import Finding, Rendering, first_difference
 from services.test_runner.backends.openai_endpoint.facts import Facts, facts_of
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.backends.openai_endpoint.requests import EndpointRequests, NotReached

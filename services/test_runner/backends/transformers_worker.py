@@ -5,23 +5,17 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 from services.lm import worker_protocol as protocol
-from services.test_runner.backends.worker_answers import (
-    answer_of,
-    delta_of,
-    environment_of,
-    generate_of,
-    prompt_to_worker,
-)
-from services.test_runner.backends.worker_process import Patience, WorkerProcess
-from services.test_runner.domain import Artifact, Environment, Sampling
-from services.test_runner.ports import Activity, GenerationEvent, Prepared, Prompt, Rendered, Workload
+from services.test_runner.backends.worker_process import WorkerProcess, WorkerTimeouts
+from services.test_runner.domain import Artifact, Environment, FinishReason, Sampling, TokenLogProb
+from services.test_runner.ports import Activity, Answer, Delta, GenerationEvent, Prepared, Prompt, Rendered, Workload
 from services.test_runner.telemetry import TestRunnerTelemetry
 
 WORKER_COMMAND = (sys.executable, "-m", "services.lm.worker")
@@ -38,7 +32,7 @@ class WorkerLimits:
     max_batch: int = 0
     num_threads: int = 0
     device: str = "auto"
-    patience: Patience = field(default_factory=Patience)
+    timeouts: WorkerTimeouts = field(default_factory=WorkerTimeouts)
 
 
 @dataclass(frozen=True)
@@ -61,12 +55,12 @@ class _Loaded:
 
     def serves(self, key: _Key) -> bool:
         """Whether it was started for `key`, or for one that left open what `key` asks for and got just that."""
-        known, ran = self.key, self.environment
+        started, environment = self.key, self.environment
         return (
-            (key.base_uri, key.adapter_uri) == (known.base_uri, known.adapter_uri)
-            and key.dtype in (known.dtype, ran.dtype)
-            and key.num_threads in (known.num_threads, ran.num_threads)
-            and key.device in (known.device, ran.device)
+            (key.base_uri, key.adapter_uri) == (started.base_uri, started.adapter_uri)
+            and key.dtype in (started.dtype, environment.dtype)
+            and key.num_threads in (started.num_threads, environment.num_threads)
+            and key.device in (started.device, environment.device)
         )
 
 
@@ -84,10 +78,7 @@ class TransformersWorkerBackend:
         limits: WorkerLimits,
         command: tuple[str, ...] = WORKER_COMMAND,
     ) -> None:
-        self._place = place
-        self._telemetry = telemetry
-        self._limits = limits
-        self._command = command
+        self._place, self._telemetry, self._limits, self._command = place, telemetry, limits, command
         self._slots = asyncio.Semaphore(limits.max_workers)
         self._idle: list[_Loaded] = []
         self._running: set[WorkerProcess] = set()
@@ -115,7 +106,7 @@ class TransformersWorkerBackend:
             ServiceError: The model cannot be loaded, or its template refuses the messages.
         """
         async with self._lent(Workload(base, adapter, (prompt,), Sampling())) as loaded:
-            shown = await loaded.worker.preview(prompt_to_worker(prompt, 1))
+            shown = await loaded.worker.preview(_prompt_to_worker(prompt, 1))
         return Rendered(shown.text, shown.token_ids, shown.tokens)
 
     async def close(self) -> None:
@@ -136,20 +127,25 @@ class TransformersWorkerBackend:
                 yield loaded
             finally:
                 # A worker that would not stop when its stream was left is still busy with it.
-                await (self._keep(loaded) if loaded.worker.is_free else self._end(loaded.worker))
+                if loaded.worker.is_free:
+                    loop = asyncio.get_running_loop()
+                    loaded.expiry = loop.call_later(self._limits.idle_seconds, self._expire, loaded)
+                    self._idle.append(loaded)
+                else:
+                    await self._end(loaded.worker)
 
     async def _answers(self, worker: WorkerProcess, workload: Workload) -> AsyncGenerator[GenerationEvent]:
         yield Activity("generate")
-        generating = worker.generate(partial(generate_of, workload=workload, max_batch=self._limits.max_batch))
+        generating = worker.generate(partial(_generate_request, workload=workload, max_batch=self._limits.max_batch))
         async with aclosing(generating) as events:
             async for event in events:
                 match event:
                     case protocol.Progress():
                         yield Activity("generate", event.tokens, event.active)
                     case protocol.Delta():
-                        yield delta_of(event)
+                        yield _delta_of(event)
                     case protocol.Answer():
-                        yield answer_of(event)
+                        yield _answer_of(event)
 
     def _key(self, workload: Workload) -> _Key:
         assert workload.base is not None
@@ -158,13 +154,13 @@ class TransformersWorkerBackend:
         return _Key(workload.base.uri, adapter, workload.dtype, num_threads, device)
 
     async def _load(self, key: _Key) -> _Loaded:
-        known = self._take_idle(key)
-        if known is not None:
-            return known
+        for loaded in self._idle:
+            if loaded.serves(key) and loaded.worker.is_alive:
+                return self._leave_idle(loaded)
         while self._idle and len(self._running) >= self._limits.max_workers:
             await self._end(self._leave_idle(self._idle[0]).worker)
         since = time.monotonic()
-        worker = await WorkerProcess.start(await self._command_for(key), self._limits.patience)
+        worker = await WorkerProcess.start(await self._command_for(key), self._limits.timeouts)
         self._running.add(worker)
         self._telemetry.set_workers(len(self._running))
         try:
@@ -173,7 +169,7 @@ class TransformersWorkerBackend:
             await self._end(worker)
             raise
         self._telemetry.worker_ready(time.monotonic() - since)
-        return _Loaded(key, worker, environment_of(ready))
+        return _Loaded(key, worker, _environment_of(ready))
 
     async def _command_for(self, key: _Key) -> tuple[str, ...]:
         command = [*self._command, "--model", str(await self._place(key.base_uri)), "--device", key.device]
@@ -185,22 +181,11 @@ class TransformersWorkerBackend:
             command += ["--threads", str(key.num_threads)]
         return tuple(command)
 
-    def _take_idle(self, key: _Key) -> _Loaded | None:
-        for loaded in self._idle:
-            if loaded.serves(key) and loaded.worker.is_alive:
-                return self._leave_idle(loaded)
-        return None
-
     def _leave_idle(self, loaded: _Loaded) -> _Loaded:
         self._idle.remove(loaded)
         if loaded.expiry is not None:
             loaded.expiry.cancel()
         return loaded
-
-    async def _keep(self, loaded: _Loaded) -> None:
-        loop = asyncio.get_running_loop()
-        loaded.expiry = loop.call_later(self._limits.idle_seconds, self._expire, loaded)
-        self._idle.append(loaded)
 
     def _expire(self, loaded: _Loaded) -> None:
         self._idle.remove(loaded)
@@ -212,3 +197,79 @@ class TransformersWorkerBackend:
         await worker.stop()
         self._running.discard(worker)
         self._telemetry.set_workers(len(self._running))
+
+
+def _prompt_to_worker(prompt: Prompt, max_new_tokens: int) -> protocol.Prompt:
+    return protocol.Prompt(
+        key=prompt.key,
+        messages=tuple(message.to_chat() for message in prompt.messages),
+        max_new_tokens=max_new_tokens,
+        seed=prompt.seed,
+        tools=prompt.tools,
+        text=prompt.text,
+        stop=prompt.stop,
+        conversation=prompt.conversation,
+        token_ids=prompt.token_ids,
+    )
+
+
+def _generate_request(request_id: int, workload: Workload, max_batch: int) -> protocol.Generate:
+    sampling = workload.sampling
+    return protocol.Generate(
+        id=request_id,
+        prompts=tuple(_prompt_to_worker(prompt, sampling.max_new_tokens) for prompt in workload.prompts),
+        sampling=protocol.Sampling(sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p),
+        max_batch=max_batch,
+        log_probs=workload.log_probs,
+        num_top_log_probs=workload.num_top_log_probs,
+        echo=workload.echo,
+        stream=workload.stream,
+    )
+
+
+def _environment_of(ready: protocol.Ready) -> Environment:
+    return Environment(
+        dtype=ready.dtype,
+        num_threads=ready.threads,
+        chat_template_digest=f"sha256:{ready.chat_template_digest.removeprefix('sha256:')}",
+        library_versions=dict(ready.library_versions),
+        device=ready.device,
+    )
+
+
+def _answer_of(event: protocol.Answer) -> Answer:
+    return Answer(
+        key=event.key,
+        text=event.text,
+        finish_reason=FinishReason(event.finish_reason),
+        token_ids=event.token_ids,
+        num_prompt_tokens=event.prompt_tokens,
+        num_cached_tokens=event.cached_tokens,
+        prefill_seconds=event.prefill_seconds,
+        decode_seconds=event.decode_seconds,
+        queue_seconds=event.queue_seconds,
+        num_generated_tokens=len(event.token_ids),
+        detail=event.detail,
+        tokens=_tokens(event.tokens, event.token_ids, event.log_probs, event.top_log_probs) if event.log_probs else (),
+        prompt_tokens=_tokens(
+            event.prompt_tokens_text, event.prompt_token_ids, event.prompt_log_probs, event.prompt_top_log_probs
+        ),
+    )
+
+
+def _delta_of(event: protocol.Delta) -> Delta:
+    has_tokens = bool(event.log_probs)
+    tokens = _tokens(event.tokens, event.token_ids, event.log_probs, event.top_log_probs) if has_tokens else ()
+    return Delta(event.key, event.text, tokens)
+
+
+def _tokens(
+    texts: Sequence[str],
+    token_ids: Sequence[int],
+    log_probs: Sequence[float | None],
+    tops: Sequence[protocol.TopLogProbs],
+) -> tuple[TokenLogProb, ...]:
+    return tuple(
+        TokenLogProb(text or "", -1 if token_id is None else token_id, log_prob, top or ())
+        for text, token_id, log_prob, top in zip_longest(texts, token_ids, log_probs, tops)
+    )

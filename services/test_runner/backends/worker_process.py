@@ -28,7 +28,7 @@ _REFUSALS: dict[str, type[ServiceError]] = {
 
 
 @dataclass(frozen=True)
-class Patience:
+class WorkerTimeouts:
     """How long a worker may take, in seconds: silent while it loads its model, or generates; until it stops."""
 
     load_seconds: float = 600.0
@@ -39,9 +39,9 @@ class Patience:
 class WorkerProcess:
     """A child of this process. It ends when its stdin closes, so it cannot outlive its parent."""
 
-    def __init__(self, process: asyncio.subprocess.Process, patience: Patience) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, timeouts: WorkerTimeouts) -> None:
         self._process = process
-        self._patience = patience
+        self._timeouts = timeouts
         self._ids = itertools.count(1)
         self._busy_with = 0
         self._is_broken = False
@@ -49,7 +49,7 @@ class WorkerProcess:
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
-    async def start(cls, command: Sequence[str], patience: Patience) -> WorkerProcess:
+    async def start(cls, command: Sequence[str], timeouts: WorkerTimeouts) -> WorkerProcess:
         """Start a worker without waiting for its model."""
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -59,7 +59,7 @@ class WorkerProcess:
             limit=protocol.MAX_LINE_BYTES,
         )
         _log.info("worker_started", worker_pid=process.pid)
-        return cls(process, patience)
+        return cls(process, timeouts)
 
     @property
     def pid(self) -> int:
@@ -83,7 +83,7 @@ class WorkerProcess:
             BackendFaultError: The worker ended, or loaded for too long.
             ServiceError: The model cannot be loaded.
         """
-        event = await self._read(self._patience.load_seconds)
+        event = await self._read(self._timeouts.load_seconds)
         if not isinstance(event, protocol.Ready):
             raise BackendFaultError(f"The generation worker began with the event {event.event}.")
         return event
@@ -102,7 +102,7 @@ class WorkerProcess:
         request = request_of(next(self._ids))
         try:
             await self._write(request)
-            async with aclosing(self._events(request.id, self._patience.stall_seconds)) as events:
+            async with aclosing(self._events(request.id, self._timeouts.stall_seconds)) as events:
                 async for event in events:
                     if isinstance(event, protocol.Answer | protocol.Delta | protocol.Progress):
                         yield event
@@ -119,7 +119,7 @@ class WorkerProcess:
         """
         request = protocol.Preview(next(self._ids), prompt.messages, prompt.tools, prompt.text)
         await self._write(request)
-        async with aclosing(self._events(request.id, self._patience.stall_seconds)) as events:
+        async with aclosing(self._events(request.id, self._timeouts.stall_seconds)) as events:
             async for event in events:
                 if isinstance(event, protocol.Previewed):
                     return event
@@ -155,9 +155,9 @@ class WorkerProcess:
 
     async def _cancel(self, request_id: int) -> None:
         with contextlib.suppress(BackendFaultError, ServiceError, TimeoutError):
-            async with asyncio.timeout(self._patience.cancel_seconds):
+            async with asyncio.timeout(self._timeouts.cancel_seconds):
                 await self._send_line(protocol.encode(protocol.Cancel(request_id)))
-                async for _ in self._events(request_id, self._patience.cancel_seconds):
+                async for _ in self._events(request_id, self._timeouts.cancel_seconds):
                     pass
 
     async def _write(self, request: protocol.Generate | protocol.Preview) -> None:

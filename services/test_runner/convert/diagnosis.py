@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from drillyard.test_runner.v1 import diagnosis_pb2
 
-from services.lm.doctor.nouns import Diagnosis, Finding, Severity
+from services.lm.doctor.diagnosis import Diagnosis, Finding, Severity
 from services.test_runner.convert.endpoint import endpoint_from_proto
 from services.test_runner.domain.diagnosis import DiagnosisSpec
 

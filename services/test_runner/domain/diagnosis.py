@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.chassis.errors import InvalidArgument
-from services.lm.doctor.nouns import Conversation, Rendering
+from services.lm.doctor.diagnosis import Conversation, Rendering
 from services.test_runner.domain.endpoint import Endpoint
 
 _MAX_NEW_TOKENS = 8192

@@ -17,7 +17,7 @@ _LEAST_ANSWERS = 5
 
 @dataclass
 class _Count:
-    """Transcripts or tokens: those that are sure, and those of the window or the round in work."""
+    """Transcripts or tokens: those that are sure, and those of the window or the turn in work."""
 
     committed: int = 0
     in_work: int = 0
@@ -40,16 +40,16 @@ class RunProgress:
         self._num_active = 0
         self._generating_since: float | None = None
 
-    async def round_started(self) -> None:
-        """Keep the tokens of the round before; the next counts its own from 0."""
+    async def turn_started(self) -> None:
+        """Keep the tokens of the turn before; the next counts its own from 0."""
         self._tokens = _Count(self._tokens.total)
         self._num_active = 0
-        await self._report()
+        await self.report()
 
     async def restarted(self) -> None:
         """Forget what the last try of a window brought; its tokens took their time all the same."""
         self._answers.in_work = 0
-        await self._report()
+        await self.report()
 
     async def active(self, activity: Activity) -> None:
         """Take over what the backend says of itself."""
@@ -57,24 +57,21 @@ class RunProgress:
         self._tokens.in_work, self._num_active = max(activity.num_tokens, self._tokens.in_work), activity.num_active
         if activity.phase == GENERATE and self._generating_since is None:
             self._generating_since = time.monotonic()
-        await self._report()
+        await self.report()
 
     async def session_over(self) -> None:
         """Count one more transcript of the window in work."""
         self._answers.in_work += 1
-        await self._report()
-
-    async def still_alive(self) -> None:
-        """Report once more although nothing changed."""
-        await self._report()
+        await self.report()
 
     async def window_stored(self, num_stored: int) -> None:
         """Count the transcripts that are stored by now; cases without an answer are among them."""
         self._answers = _Count(num_stored - self._num_before)
         self._num_active = 0
-        await self._report()
+        await self.report()
 
-    async def _report(self) -> None:
+    async def report(self) -> None:
+        """Tell how far the run is."""
         done = self._num_before + self._answers.total
         facts = self._facts(done)
         await self._context.progress(
@@ -102,11 +99,11 @@ def _message(phase: str, facts: Json) -> str:
     if not facts.get("tokens_per_second"):
         return "The prompts are being read."
     number = facts["num_active"]
-    told = [f"{facts['tokens_per_second']:.0f} tokens a second", f"{number} answer{'' if number == 1 else 's'} in work"]
+    parts = [
+        f"{facts['tokens_per_second']:.0f} tokens a second",
+        f"{number} answer{'' if number == 1 else 's'} in work",
+    ]
     if "eta_seconds" in facts:
-        told.append(f"about {_span(facts['eta_seconds'])} left")
-    return ", ".join(told) + "."
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+        seconds = facts["eta_seconds"]
+        parts.append(f"about {f'{seconds:.0f} s' if seconds < 90 else f'{seconds / 60:.0f} min'} left")
+    return ", ".join(parts) + "."

@@ -1,19 +1,23 @@
-"""The job of a test run: window after window of cases, each played to its end and committed as a whole."""
+"""The job of a test run: window after window of cases, each asked to its end and committed as a whole."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
+from collections.abc import Awaitable
 
-from services.chassis.errors import DeadlineExceeded
+from services.chassis.errors import DeadlineExceeded, FailedPrecondition
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
-from services.test_runner.domain import KIND, RunRecord, TestRunSpec
-from services.test_runner.jobs.cases import PATIENCE_SECONDS, CaseReader
-from services.test_runner.jobs.performance import Performance, Stage
+from services.protocols.cases import Case
+from services.test_runner.domain import KIND, Item, RunInputs, RunRecord, TestRunSpec
+from services.test_runner.jobs.run_attempt import RunAttempt
 from services.test_runner.ports import GenerationBackend, Registry, RunStore
 from services.test_runner.resolution import resolve_inputs
 from services.test_runner.telemetry import TestRunnerTelemetry
+
+_REGISTRY_SECONDS = 600.0
 
 
 class TestRunJob:
@@ -30,41 +34,81 @@ class TestRunJob:
         telemetry: TestRunnerTelemetry,
         window_size: int,
     ) -> None:
-        self._stage = Stage(store, backend, telemetry)
-        self._store = store
-        self._registry = registry
+        self._store, self._registry = store, registry
+        self._backend, self._telemetry = backend, telemetry
         self._window_size = window_size
 
     async def __call__(self, context: JobContext) -> Json:
         """Store a transcript for every case and repeat, and return their number."""
         spec = TestRunSpec.from_document(context.job.spec)
         record = await self._record(context.job.job_id, spec)
-        clock = _Clock(context, spec.run_timeout_seconds)
-        performance = Performance(
-            self._stage,
+        clock = _RunClock(context, spec.run_timeout_seconds)
+        attempt = RunAttempt(
             context,
-            spec=spec,
-            record=record,
-            cases=CaseReader(self._registry, record.inputs),
-            after_commit=clock.save,
+            spec,
+            record,
+            store=self._store,
+            backend=self._backend,
+            telemetry=self._telemetry,
         )
-        record = await clock.limit(performance)
+        cases = CaseReader(self._registry, record.inputs)
+        record = await clock.limit(attempt.run(cases.case_of, clock.save))
         return {"num_transcripts": record.num_transcripts, "num_generated_tokens": record.num_generated_tokens}
 
     async def _record(self, test_run_id: str, spec: TestRunSpec) -> RunRecord:
         # The process may have died after it stored the job and before it stored the inputs.
-        known = await self._store.get_run(test_run_id)
-        if known is not None:
-            return known
+        record = await self._store.get_run(test_run_id)
+        if record is not None:
+            return record
         repeated = await self._store.get_run(spec.repeat_of_test_run_id) if spec.repeat_of_test_run_id else None
         inputs = await patiently(
             lambda: resolve_inputs(self._registry, spec, window_size=self._window_size, repeated=repeated),
-            PATIENCE_SECONDS,
+            _REGISTRY_SECONDS,
         )
         return await self._store.add_run(RunRecord(test_run_id, inputs))
 
 
-class _Clock:
+class CaseReader:
+    """Gives the case of each item, for items in the order of the plan; holds no more than a page."""
+
+    def __init__(self, registry: Registry, inputs: RunInputs) -> None:
+        self._registry, self._inputs = registry, inputs
+        self._rewind()
+
+    async def case_of(self, item: Item) -> Case:
+        """Return the item's case; the item must come after those that were asked for before.
+
+        Raises:
+            FailedPrecondition: The suite has not the cases that it had when the run was created.
+        """
+        if item.case_index < self._next_index:
+            self._rewind()
+        while True:
+            while not self._page:
+                await self._read_page()
+            case = self._page.popleft()
+            self._next_index += 1
+            if self._next_index > item.case_index:
+                return case
+
+    def _rewind(self) -> None:
+        self._page: deque[Case] = deque()
+        self._token: str | None = ""
+        self._next_index = 0
+
+    async def _read_page(self) -> None:
+        token, suite = self._token, self._inputs.test_suite_version_id
+        if token is None:
+            raise FailedPrecondition(
+                f"The suite {suite} has {self._next_index} cases instead of {self._inputs.num_cases}.",
+                "Check the registry's data; suite versions never change.",
+            )
+        page = await patiently(lambda: self._registry.list_cases(suite, token), _REGISTRY_SECONDS)
+        self._page.extend(page.cases)
+        self._token = page.next_token or None
+
+
+class _RunClock:
     """Counts the time that a run has worked, over its attempts and without its pauses."""
 
     def __init__(self, context: JobContext, limit_seconds: float) -> None:
@@ -73,12 +117,7 @@ class _Clock:
         self._before = float((context.saved or {}).get("seconds", 0.0))
         self._start = time.monotonic()
 
-    async def save(self) -> None:
-        """Remember the time so far."""
-        if self._limit_seconds:
-            await self._context.checkpoint({"seconds": self._before + time.monotonic() - self._start})
-
-    async def limit(self, performance: Performance) -> RunRecord:
+    async def limit(self, work: Awaitable[RunRecord]) -> RunRecord:
         """Let the run work while it has time.
 
         Raises:
@@ -87,7 +126,7 @@ class _Clock:
         seconds = max(self._limit_seconds - self._before, 0.0) if self._limit_seconds else None
         try:
             async with asyncio.timeout(seconds) as timeout:
-                return await performance.play()
+                return await work
         except TimeoutError as error:
             if not timeout.expired():
                 raise
@@ -95,3 +134,8 @@ class _Clock:
                 f"The run took longer than {self._limit_seconds:g} s.",
                 "Its transcripts are kept; start a run with a longer limit for all of them.",
             ) from error
+
+    async def save(self) -> None:
+        """Remember the time so far."""
+        if self._limit_seconds:
+            await self._context.checkpoint({"seconds": self._before + time.monotonic() - self._start})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.lm.doctor.nouns import Diagnosis, Finding, Request
+from services.lm.doctor.diagnosis import Diagnosis, Finding, Request
 from services.test_runner.domain.diagnosis import RenderedConversation, Room
 from services.test_runner.domain.endpoint import Endpoint
 

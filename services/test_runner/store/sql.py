@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Select, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.chassis.database import Database
+from services.chassis.database import Database, insert_if_absent, item_of, row_of
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import fence
-from services.test_runner.domain import Environment, RunRecord, Transcript
-from services.test_runner.store.rows import run_row, to_run, to_transcript, transcript_row
+from services.test_runner.domain import (
+    AnswerTurn,
+    Environment,
+    FinishReason,
+    Message,
+    RunInputs,
+    RunRecord,
+    ToolCall,
+    Transcript,
+)
 from services.test_runner.store.tables import TEST_RUNS, TRANSCRIPTS
 
 MIGRATIONS = Path(__file__).with_name("migrations")
+# What a turn keeps as it is; its token ids are in the column of the transcript's token ids.
+_TURN_FIELDS = (
+    *("message_index", "num_prompt_tokens", "num_cached_tokens", "num_generated_tokens"),
+    *("queue_seconds", "prefill_seconds", "decode_seconds", "log_probs", "detail"),
+)
 
 
 class SqlRunStore:
@@ -28,8 +41,10 @@ class SqlRunStore:
     async def add_run(self, record: RunRecord) -> RunRecord:
         """Store a run, or return the one that is stored under its id already."""
         async with self._database.session() as session:
-            new = sqlite.insert(TEST_RUNS) if self._database.is_sqlite else postgresql.insert(TEST_RUNS)
-            await session.execute(new.values(run_row(record)).on_conflict_do_nothing())
+            inputs, environment = record.inputs.to_document(), record.environment.to_document()
+            await insert_if_absent(
+                session, TEST_RUNS, row_of(record, TEST_RUNS, inputs=inputs, environment=environment)
+            )
             return await _run(session, record.test_run_id)
 
     async def get_run(self, test_run_id: str) -> RunRecord | None:
@@ -39,8 +54,8 @@ class SqlRunStore:
     async def get_runs(self, test_run_ids: Sequence[str]) -> Mapping[str, RunRecord]:
         """Return those of the runs that are stored, by id."""
         async with self._database.reading() as session:
-            found = await session.execute(select(TEST_RUNS).where(TEST_RUNS.c.test_run_id.in_(test_run_ids)))
-            return {row["test_run_id"]: to_run(row) for row in found.mappings()}
+            rows = await session.execute(select(TEST_RUNS).where(TEST_RUNS.c.test_run_id.in_(test_run_ids)))
+            return {row["test_run_id"]: _to_run(row) for row in rows.mappings()}
 
     async def append_window(
         self, test_run_id: str, epoch: int, environment: Environment, transcripts: Sequence[Transcript]
@@ -54,7 +69,7 @@ class SqlRunStore:
             await fence(session, test_run_id, epoch)
             run = await _run(session, test_run_id)
             check_follows(run, transcripts)
-            await session.execute(insert(TRANSCRIPTS), [transcript_row(item) for item in transcripts])
+            await session.execute(insert(TRANSCRIPTS), [_transcript_row(item) for item in transcripts])
             num_tokens = sum(item.num_generated_tokens for item in transcripts)
             changes = {
                 "environment": environment.to_document(),
@@ -66,35 +81,27 @@ class SqlRunStore:
 
     async def get_transcript(self, transcript_id: str) -> Transcript | None:
         """Return a transcript, or None."""
-        async with self._database.reading() as session:
-            found = await session.execute(select(TRANSCRIPTS).where(TRANSCRIPTS.c.transcript_id == transcript_id))
-            row = found.mappings().one_or_none()
-            return None if row is None else to_transcript(row)
+        return next(iter(await self._transcripts(_where(TRANSCRIPTS.c.transcript_id == transcript_id))), None)
 
     async def list_transcripts(self, test_run_id: str, after_sequence: int, limit: int) -> tuple[Transcript, ...]:
         """Return up to `limit` transcripts after a place in the run, in their order."""
-        wanted = (
-            select(TRANSCRIPTS)
-            .where(TRANSCRIPTS.c.test_run_id == test_run_id, TRANSCRIPTS.c.sequence > after_sequence)
-            .order_by(TRANSCRIPTS.c.sequence)
-            .limit(limit)
-        )
-        async with self._database.reading() as session:
-            return tuple(to_transcript(row) for row in (await session.execute(wanted)).mappings())
+        later = _where(TRANSCRIPTS.c.test_run_id == test_run_id, TRANSCRIPTS.c.sequence > after_sequence)
+        return await self._transcripts(later.order_by(TRANSCRIPTS.c.sequence).limit(limit))
 
     async def find_transcripts(self, test_run_id: str, case_ids: Collection[str]) -> tuple[Transcript, ...]:
         """Return the transcripts of these cases, all repeats."""
-        wanted = select(TRANSCRIPTS).where(
-            TRANSCRIPTS.c.test_run_id == test_run_id, TRANSCRIPTS.c.case_id.in_(case_ids)
-        )
-        async with self._database.reading() as session:
-            return tuple(to_transcript(row) for row in (await session.execute(wanted)).mappings())
+        c = TRANSCRIPTS.c
+        return await self._transcripts(_where(c.test_run_id == test_run_id, c.case_id.in_(case_ids)))
 
     async def stored_cases(self, test_run_id: str) -> frozenset[tuple[str, int]]:
         """Return case and repeat of every transcript of a run."""
-        wanted = select(TRANSCRIPTS.c.case_id, TRANSCRIPTS.c.repeat).where(TRANSCRIPTS.c.test_run_id == test_run_id)
+        cases = select(TRANSCRIPTS.c.case_id, TRANSCRIPTS.c.repeat).where(TRANSCRIPTS.c.test_run_id == test_run_id)
         async with self._database.reading() as session:
-            return frozenset((case_id, repeat) for case_id, repeat in await session.execute(wanted))
+            return frozenset((case_id, repeat) for case_id, repeat in await session.execute(cases))
+
+    async def _transcripts(self, query: Select[Any]) -> tuple[Transcript, ...]:
+        async with self._database.reading() as session:
+            return tuple(_to_transcript(row) for row in (await session.execute(query)).mappings())
 
 
 def check_follows(run: RunRecord, transcripts: Sequence[Transcript]) -> None:
@@ -111,6 +118,61 @@ def check_follows(run: RunRecord, transcripts: Sequence[Transcript]) -> None:
         )
 
 
+def _where(*conditions: ColumnElement[bool]) -> Select[Any]:
+    return select(TRANSCRIPTS).where(*conditions)
+
+
 async def _run(session: AsyncSession, test_run_id: str) -> RunRecord:
-    found = await session.execute(select(TEST_RUNS).where(TEST_RUNS.c.test_run_id == test_run_id))
-    return to_run(found.mappings().one())
+    rows = await session.execute(select(TEST_RUNS).where(TEST_RUNS.c.test_run_id == test_run_id))
+    return _to_run(rows.mappings().one())
+
+
+def _to_run(row: Mapping[Any, Any]) -> RunRecord:
+    inputs, environment = RunInputs.from_document(row["inputs"]), Environment(**row["environment"])
+    return item_of(RunRecord, row, inputs=inputs, environment=environment)
+
+
+def _transcript_row(transcript: Transcript) -> dict[str, Any]:
+    return row_of(
+        transcript,
+        TRANSCRIPTS,
+        transcript_id=transcript.transcript_id,
+        messages=[_message_entry(message) for message in transcript.messages],
+        token_ids=" ".join(map(str, transcript.token_ids)),
+        turns=[_turn_entry(turn) for turn in transcript.turns],
+    )
+
+
+def _to_transcript(row: Mapping[Any, Any]) -> Transcript:
+    token_ids = tuple(map(int, row["token_ids"].split()))
+    messages = tuple(_to_message(*entry) for entry in row["messages"])
+    return item_of(
+        Transcript, row, messages=messages, token_ids=token_ids, turns=tuple(_to_turns(row["turns"], token_ids))
+    )
+
+
+def _message_entry(message: Message) -> list[Any]:
+    if not message.tool_calls and not message.tool_call_id:
+        return [message.role, message.content]
+    calls = [[call.tool_call_id, call.name, call.arguments] for call in message.tool_calls]
+    return [message.role, message.content, calls, message.tool_call_id]
+
+
+def _to_message(role: str, content: str, calls: Sequence[Sequence[str]] = (), tool_call_id: str = "") -> Message:
+    return Message(role, content, tuple(ToolCall(*call) for call in calls), tool_call_id)
+
+
+def _turn_entry(turn: AnswerTurn) -> dict[str, Any]:
+    entry = {name: value for name in _TURN_FIELDS if (value := getattr(turn, name))}
+    return {**entry, "finish_reason": turn.finish_reason.value, "num_ids": len(turn.token_ids)}
+
+
+def _to_turns(entries: Sequence[Mapping[str, Any]], token_ids: tuple[int, ...]) -> Iterable[AnswerTurn]:
+    place = 0
+    for entry in entries:
+        end = place + entry["num_ids"]
+        values = {name: value for name, value in entry.items() if name != "num_ids"}
+        values["finish_reason"] = FinishReason(entry["finish_reason"])
+        values["log_probs"] = tuple(entry.get("log_probs", ()))
+        yield AnswerTurn(**{"message_index": 0, **values, "token_ids": token_ids[place:end]})
+        place = end

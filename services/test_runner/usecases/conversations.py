@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from services.chassis.errors import FailedPrecondition
-from services.lm.doctor.nouns import Conversation
+from services.lm.doctor.diagnosis import Conversation
 from services.protocols.cases import Case
 from services.protocols.profile import NoPool, Profile
 from services.protocols.session import Session

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.chassis.errors import InvalidArgument
-from services.lm.doctor.nouns import Conversation, Diagnosis, Request, gravest_first
+from services.lm.doctor.diagnosis import Conversation, Diagnosis, Request, gravest_first
 from services.protocols.profile import UnknownProfile, get_profile
 from services.test_runner.domain.diagnosis import DiagnosisSpec, RenderedConversation, Room
 from services.test_runner.domain.endpoint import ToolMode

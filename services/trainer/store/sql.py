@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Table, delete, func, insert, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import delete, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.chassis.database import Database
+from services.chassis.database import Database, insert_if_absent, item_of, row_of
 from services.chassis.jobs import fence
 from services.trainer.domain.attempt import (
     LOST_REASON,
@@ -39,7 +36,7 @@ class SqlTrainingStore:
         """Store the inputs of a job, or return those that are stored already."""
         async with self._database.session() as session:
             row = {"training_job_id": training_job_id, "inputs": inputs.to_document()}
-            await self._insert_new(session, INPUTS, row)
+            await insert_if_absent(session, INPUTS, row)
             found = await session.execute(select(INPUTS.c.inputs).where(INPUTS.c.training_job_id == training_job_id))
             return TrainingInputs.from_document(found.scalar_one())
 
@@ -55,7 +52,7 @@ class SqlTrainingStore:
         attempts: dict[str, tuple[Attempt, ...]] = dict.fromkeys(training_job_ids, ())
         async with self._database.reading() as session:
             for row in (await session.execute(wanted)).mappings():
-                attempts[row["training_job_id"]] += (_attempt(row),)
+                attempts[row["training_job_id"]] += (item_of(Attempt, row),)
         return attempts
 
     async def begin_attempt(self, training_job_id: str, epoch: int, *, checkpoint: Checkpoint | None) -> Attempt:
@@ -79,10 +76,12 @@ class SqlTrainingStore:
                 gone = delete(table).where(table.c.training_job_id == training_job_id, table.c.step > start)
                 await session.execute(gone)
             if checkpoint:
-                await self._insert_new(session, CHECKPOINTS, _checkpoint_row(training_job_id, checkpoint))
+                await insert_if_absent(
+                    session, CHECKPOINTS, row_of(checkpoint, CHECKPOINTS, training_job_id=training_job_id)
+                )
             newest = await session.execute(select(func.max(ATTEMPTS.c.attempt)).where(of_job))
             attempt = Attempt(attempt=(newest.scalar() or 0) + 1, epoch=epoch, start_step=start)
-            await session.execute(insert(ATTEMPTS).values(_attempt_row(training_job_id, attempt)))
+            await session.execute(insert(ATTEMPTS).values(row_of(attempt, ATTEMPTS, training_job_id=training_job_id)))
         return attempt
 
     async def end_attempt(
@@ -119,12 +118,12 @@ class SqlTrainingStore:
             points = [
                 point
                 for point in report.curve_points
-                if await self._insert_new(session, CURVE_POINTS, _point_row(job_id, point))
+                if await insert_if_absent(session, CURVE_POINTS, row_of(point, CURVE_POINTS, training_job_id=job_id))
             ]
             checkpoints = [
                 item
                 for item in report.checkpoints
-                if await self._insert_new(session, CHECKPOINTS, _checkpoint_row(job_id, item))
+                if await insert_if_absent(session, CHECKPOINTS, row_of(item, CHECKPOINTS, training_job_id=job_id))
             ]
             if checkpoints:
                 await _keep_newest(session, job_id, save_total_limit)
@@ -141,7 +140,7 @@ class SqlTrainingStore:
             .order_by(CHECKPOINTS.c.step.desc())
         )
         async with self._database.reading() as session:
-            return tuple(_checkpoint(row) for row in (await session.execute(wanted)).mappings())
+            return tuple(item_of(Checkpoint, row) for row in (await session.execute(wanted)).mappings())
 
     async def list_curve_points(
         self, training_job_id: str, metric: str, *, after: tuple[int, str], limit: int
@@ -157,18 +156,13 @@ class SqlTrainingStore:
         if metric:
             wanted = wanted.where(CURVE_POINTS.c.metric == metric)
         async with self._database.reading() as session:
-            return tuple(_point(row) for row in (await session.execute(wanted)).mappings())
-
-    async def _insert_new(self, session: AsyncSession, table: Table, row: dict[str, Any]) -> bool:
-        new = sqlite.insert(table) if self._database.is_sqlite else postgresql.insert(table)
-        stored = new.values(row).on_conflict_do_nothing().returning(table.c.training_job_id)
-        return (await session.execute(stored)).first() is not None
+            return tuple(item_of(CurvePoint, row) for row in (await session.execute(wanted)).mappings())
 
 
 async def _load(session: AsyncSession, job_id: str, attempt: int) -> Attempt | None:
     wanted = select(ATTEMPTS).where(ATTEMPTS.c.training_job_id == job_id, ATTEMPTS.c.attempt == attempt)
     row = (await session.execute(wanted)).mappings().one_or_none()
-    return None if row is None else _attempt(row)
+    return None if row is None else item_of(Attempt, row)
 
 
 async def _end(session: AsyncSession, job_id: str, attempt: int, end: tuple[AttemptOutcome, str, bool]) -> Attempt:
@@ -195,65 +189,3 @@ async def _keep_newest(session: AsyncSession, job_id: str, limit: int) -> None:
     await session.execute(
         delete(CHECKPOINTS).where(CHECKPOINTS.c.training_job_id == job_id, CHECKPOINTS.c.step < min(kept))
     )
-
-
-def _attempt_row(job_id: str, attempt: Attempt) -> dict[str, Any]:
-    return {
-        "training_job_id": job_id,
-        "attempt": attempt.attempt,
-        "epoch": attempt.epoch,
-        "start_step": attempt.start_step,
-        "outcome": None,
-        "reason": "",
-        "is_permanent": False,
-    }
-
-
-def _attempt(row: Mapping[Any, Any]) -> Attempt:
-    return Attempt(
-        attempt=row["attempt"],
-        epoch=row["epoch"],
-        start_step=row["start_step"],
-        outcome=AttemptOutcome(row["outcome"]) if row["outcome"] else None,
-        reason=row["reason"],
-        is_permanent=row["is_permanent"],
-    )
-
-
-def _checkpoint_row(job_id: str, item: Checkpoint) -> dict[str, Any]:
-    return {
-        "training_job_id": job_id,
-        "step": item.step,
-        "attempt": item.attempt,
-        "uri": item.uri,
-        "digest": item.digest,
-        "size_bytes": item.size_bytes,
-        "create_time": item.create_time,
-    }
-
-
-def _checkpoint(row: Mapping[Any, Any]) -> Checkpoint:
-    time: datetime = row["create_time"]
-    return Checkpoint(
-        step=row["step"],
-        attempt=row["attempt"],
-        uri=row["uri"],
-        digest=row["digest"],
-        size_bytes=row["size_bytes"],
-        # SQLite keeps no time zone; what is written is UTC.
-        create_time=time if time.tzinfo else time.replace(tzinfo=UTC),
-    )
-
-
-def _point_row(job_id: str, point: CurvePoint) -> dict[str, Any]:
-    return {
-        "training_job_id": job_id,
-        "step": point.step,
-        "metric": point.metric,
-        "value": point.value,
-        "attempt": point.attempt,
-    }
-
-
-def _point(row: Mapping[Any, Any]) -> CurvePoint:
-    return CurvePoint(metric=row["metric"], step=row["step"], value=row["value"], attempt=row["attempt"])

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from services.protocols.javascript import to_units, trim
-from services.protocols.roo_xml.tools import PARAMETER_NAMES, TOOL_NAMES
+from services.protocols.roo_xml.editions import REFERENCE
+from services.protocols.roo_xml.tools import TOOLS
 
 MAX_VALUE_UNITS = 1024 * 100
 
@@ -91,7 +92,7 @@ class Automaton:
             tool.partial, self.tool = False, None
             self.text_start = len(self.units)
             return
-        for name in PARAMETER_NAMES:
+        for name in REFERENCE.parameters:
             if self._ends(f"<{name}>"):
                 self.parameter, self.value_start = name, len(self.units)
                 return
@@ -103,7 +104,7 @@ class Automaton:
                 tool.params["content"] = written[start:end].removeprefix("\n").removesuffix("\n")
 
     def _in_text(self) -> None:
-        for name in TOOL_NAMES:
+        for name in TOOLS:
             tag = f"<{name}>"
             if self._ends(tag):
                 if self.text is not None:

@@ -12,8 +12,8 @@ import uvicorn
 from services.chassis.logs import configure_logs
 from services.chassis.telemetry import Telemetry
 from tests.fakes.system.services import serve
-from ui.app import create_app
-from ui.settings import GatewaySettings
+from ui.gateway.app import create_app
+from ui.gateway.settings import GatewaySettings
 
 
 async def main(port: int) -> None:

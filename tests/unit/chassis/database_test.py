@@ -15,9 +15,9 @@ from sqlalchemy.exc import IntegrityError
 
 from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.database import Database, refuse_network_filesystem
+from services.chassis.database.migration import migrate
 from services.chassis.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
 from services.chassis.jobs import SqlJobStore, fence
-from services.chassis.migration import migrate
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.database import Database
+from services.chassis.database.migration import migrate
 from services.chassis.errors import ResourceExhausted
 from services.chassis.jobs import SqlJobStore
-from services.chassis.migration import migrate
 
 MEGABYTE = 1_000_000
 

@@ -13,9 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.database import Database
+from services.chassis.database.migration import migrate
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import Job, JobError, JobState, JobStore, MemoryJobStore, SqlJobStore
-from services.chassis.migration import migrate
 
 T = TypeVar("T")
 LEASE = 30.0

@@ -6,9 +6,9 @@ from sqlalchemy import inspect, text
 
 from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.database import Database
+from services.chassis.database.migration import migrate
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs.tables import METADATA
-from services.chassis.migration import migrate
 
 REVISION = """
 from alembic import op

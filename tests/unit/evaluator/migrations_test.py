@@ -12,8 +12,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, inspect, text
 
 from services.chassis.database import Database
+from services.chassis.database.migration import migrate
 from services.chassis.jobs.tables import METADATA as JOB_METADATA
-from services.chassis.migration import migrate
 from services.evaluator.domain.verdict import VerdictFilter
 from services.evaluator.metrics.gathering import current_totals, gather_metrics
 from services.evaluator.store.sql import MIGRATIONS, SqlEvaluationStore

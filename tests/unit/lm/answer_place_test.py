@@ -12,7 +12,7 @@ from services.lm.errors import InvalidChat
 from services.lm.folders.tokenizer import load_tokenizer
 from services.lm.generation.requests import GenerationRequest
 from services.lm.generation.scores import token_texts
-from services.lm.generation.writing import Writing
+from services.lm.generation.sequence import SequenceState
 from tests.unit.lm.folders.small_tokenizers import byte_level, sentencepiece_like, write
 
 TEMPLATE = (
@@ -77,7 +77,7 @@ def test_what_a_model_writes_reads_as_it_was_trained(tmp_path: Path, make: Any) 
         example = encode_example(tokenizer, messages_of(answer))
         request = GenerationRequest("k", example.ids[: example.trained_from], 99)
         for follows_text in (True, False):
-            writing = Writing(request, tokenizer, {tokenizer.eos_token_id}, follows_text=follows_text)
+            writing = SequenceState(request, tokenizer, {tokenizer.eos_token_id}, follows_text=follows_text)
             for token in example.ids[example.trained_from :]:
                 writing.take([token], [])
             expected = answer.replace("▁", " ") if make is not byte_level and make is not prefixed else answer

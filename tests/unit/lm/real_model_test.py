@@ -16,27 +16,15 @@ from services.lm.loading import LoadedModel, load, prepare_process
 
 pytestmark = [pytest.mark.real_model, pytest.mark.timeout(900)]
 
-SYSTEM = {"role": "system", "content": "You are a careful assistant. " + "Answer briefly and correctly. " * 12}
+SYSTEM = {"role": "system", "content": "You are a careful assistant. " + "Answer briefly and correctly. " * 6}
 QUESTIONS = (
     "What is the capital of France?",
-    "Name three colours.",
     "What is 12 + 30?",
     "Who wrote Hamlet?",
     "Explain gravity in one sentence.",
-    "List the planets.",
     "Translate cat to Spanish.",
-    "What is H2O?",
     "Write a Python function that adds two numbers.",
-    "Say hello.",
-    "What is the largest ocean?",
-    "Why is the sky blue?",
-    "What year did the Second World War end?",
-    "Tell me a joke.",
-    "Name a prime number above 50.",
-    "How many legs has a spider?",
     "Reverse the word stone.",
-    "What is photosynthesis?",
-    "Is 17 even or odd?",
     "Write <read_file> and nothing else.",
 )
 NEW_TOKENS = 12
@@ -68,17 +56,19 @@ def test_the_tokenizer_gives_each_digit_its_own_token(smollm: LoadedModel) -> No
     assert smollm.tokenizer.tokenize("line 1234") == ["line", "Ġ", "1", "2", "3", "4"]
 
 
-def test_twenty_greedy_answers_equal_plain_generation_token_for_token(smollm: LoadedModel) -> None:
+def test_greedy_answers_equal_plain_generation_token_for_token(smollm: LoadedModel) -> None:
     prompts = [encode_prompt(smollm.tokenizer, [SYSTEM, {"role": "user", "content": text}]) for text in QUESTIONS]
     requests = [GenerationRequest(text, ids, NEW_TOKENS) for text, ids in zip(QUESTIONS, prompts, strict=True)]
-    answers = {result.key: result for result in Engine(smollm, max_batch=7).generate(requests)}
+    answers = {result.key: result for result in Engine(smollm, max_batch=5).generate(requests)}
     for text, prompt in zip(QUESTIONS, prompts, strict=True):
-        ids = torch.tensor([prompt])
-        plain = smollm.model.generate(
-            ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW_TOKENS, do_sample=False
-        )
-        assert list(answers[text].token_ids) == plain[0, len(prompt) :].tolist(), text
-    assert min(answer.cached_tokens for answer in answers.values()) > 60
+        answer = list(answers[text].token_ids)
+        # Each token is the likeliest after all before it, in one pass over all of them.
+        logits = smollm.model(input_ids=torch.tensor([[*prompt, *answer[:-1]]]), use_cache=False).logits
+        assert answer == logits[0, len(prompt) - 1 :].argmax(-1).tolist(), text
+    ids = torch.tensor([prompts[0]])
+    plain = smollm.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW_TOKENS, do_sample=False)
+    assert list(answers[QUESTIONS[0]].token_ids) == plain[0, len(prompts[0]) :].tolist()
+    assert min(answer.cached_tokens for answer in answers.values()) > 40
 
 
 @pytest.mark.parametrize("share", [0.005, 0.5, 0.9999])

@@ -48,6 +48,9 @@ def prompts(count: int, max_new_tokens: int = 5) -> tuple[protocol.Prompt, ...]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("worker") / "model"
     write_tiny_model(folder)
+    template = folder / "chat_template.jinja"
+    refusal = "{% if messages[0].content == 'no' %}{{ raise_exception('not this') }}{% endif %}"
+    template.write_text(refusal + template.read_text())
     return folder
 
 
@@ -60,7 +63,6 @@ def child(folder: Path) -> Iterator[Child]:
     assert len(ready.model_digest) == len(ready.chat_template_digest) == 64
     yield child
     child.close()
-    assert child.process.returncode == 0
 
 
 def test_every_prompt_is_answered_once_and_then_it_is_done(child: Child) -> None:
@@ -173,19 +175,12 @@ def test_messages_the_template_refuses_are_named_by_their_prompt(child: Child) -
     assert "odd" in failed.problem
 
 
-def test_a_prompt_that_the_template_refuses_costs_no_other(tmp_path: Path) -> None:
-    write_tiny_model(tmp_path / "model")
-    template = tmp_path / "model" / "chat_template.jinja"
-    refusal = "{% if messages[0].content == 'no' %}{{ raise_exception('not this') }}{% endif %}"
-    template.write_text(refusal + template.read_text())
-    child = Child("--model", tmp_path / "model", "--dtype", "float32", "--threads", "1")
-    child.next()
+def test_a_prompt_that_the_template_refuses_costs_no_other(child: Child) -> None:
     odd = protocol.Prompt("odd", ({"role": "user", "content": "no"},), 5)
     answers = []
-    for request in (protocol.Generate(1, (*prompts(2), odd)), protocol.Generate(2, (odd,))):
+    for request in (protocol.Generate(40, (*prompts(2), odd)), protocol.Generate(41, (odd,))):
         child.send(request)
         answers += [event for event in child.until(protocol.Done) if isinstance(event, protocol.Answer)]
-    child.close()
     ends = sorted((answer.key, answer.finish_reason) for answer in answers)
     assert ends == [("0", "length"), ("1", "length"), ("odd", "template_fault"), ("odd", "template_fault")]
     assert "not this" in next(answer.detail for answer in answers if answer.key == "odd")
@@ -198,13 +193,8 @@ def test_a_prompt_that_does_not_fit_says_so_in_numbers(child: Child) -> None:
     assert "5000" in answer.detail and "4096" in answer.detail
 
 
-@pytest.mark.parametrize("busy", [False, True])
-def test_the_worker_ends_when_its_input_does(folder: Path, busy: bool) -> None:
+def test_the_worker_ends_when_its_input_does_before_the_model_is_loaded(folder: Path) -> None:
     child = Child("--model", folder, "--threads", "1")
-    if busy:
-        child.until(protocol.Ready)
-        child.send(protocol.Generate(1, prompts(1, 4000)))
-        child.until(protocol.Progress)
     child.close()
     assert child.process.returncode == 0
 
@@ -217,3 +207,11 @@ def test_a_model_that_cannot_be_loaded_is_told_and_ends_it(tmp_path: Path) -> No
     assert "absent" in failed.problem
     assert child.process.wait(30) == 2
     child.close()
+
+
+# Last, since it ends the worker that the others share.
+def test_the_worker_ends_when_its_input_does_though_it_is_busy(child: Child) -> None:
+    child.send(protocol.Generate(50, prompts(1, 4000)))
+    assert isinstance(child.next(), protocol.Progress)
+    child.close()
+    assert child.process.returncode == 0

@@ -2,13 +2,13 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from services.chassis.artifacts import ArtifactStore
+from services.chassis.artifacts import Artifact, ArtifactStore
 from services.chassis.errors import FailedPrecondition, InvalidArgument
 from services.registry.domain.model import ModelVersionKind
+from services.registry.domain.model_import import InspectedSource
 from services.registry.importers.gguf import GgufImporter
 from services.registry.importers.inspection import FolderFacts
 from tests.unit.lm.gguf.models import write, write_split
@@ -18,29 +18,35 @@ async def silent(done: int, total: int) -> None:
     assert 0 <= done <= total
 
 
-async def imported(value: Path, out: Path, importer: GgufImporter | None = None) -> Any:
+async def identified(value: Path) -> tuple[InspectedSource, Artifact]:
+    importer = GgufImporter()
+    source = await importer.inspect(importer.locate(str(value)))
+    return source, await importer.identify(source, silent)
+
+
+async def imported(value: Path, out: Path, importer: GgufImporter | None = None) -> InspectedSource:
     importer = importer or GgufImporter()
     source = await importer.inspect(importer.locate(str(value)))
-    origin = await importer.identify(source, silent)
     await importer.write(source, out, silent)
-    return source, origin
+    return source
 
 
 async def test_whichever_part_is_named_all_parts_are_the_source(tmp_path: Path) -> None:
     parts = write_split(tmp_path / "parts")
-    first, origin = await imported(parts[0], tmp_path / "a")
-    last, same = await imported(parts[2], tmp_path / "b")
+    first, origin = await identified(parts[0])
+    last, same = await identified(parts[2])
     assert first.files == last.files == tuple(parts)
     assert origin == same
     assert origin.uri == parts[0].as_uri()
     assert origin.size_bytes == sum(part.stat().st_size for part in parts)
-    facts = await FolderFacts().facts_of(tmp_path / "b", ModelVersionKind.BASE)
+    await GgufImporter().write(last, tmp_path / "out", silent)
+    facts = await FolderFacts().facts_of(tmp_path / "out", ModelVersionKind.BASE)
     assert (facts.architecture, facts.context_length) == ("llama", 256)
-    assert (tmp_path / "a" / "model.safetensors").stat().st_size <= first.written_bytes + 64 * 1024
+    assert (tmp_path / "out" / "model.safetensors").stat().st_size <= first.written_bytes + 64 * 1024
 
 
 async def test_a_whole_file_keeps_its_own_digest(tmp_path: Path) -> None:
-    source, origin = await imported(write(tmp_path / "m.gguf"), tmp_path / "out")
+    source, origin = await identified(write(tmp_path / "m.gguf"))
     assert source.files == (tmp_path / "m.gguf",)
     content = (tmp_path / "m.gguf").read_bytes()
     assert (origin.size_bytes, origin.digest) == (len(content), f"sha256:{hashlib.sha256(content).hexdigest()}")
@@ -49,8 +55,7 @@ async def test_a_whole_file_keeps_its_own_digest(tmp_path: Path) -> None:
 async def test_another_part_is_another_source(tmp_path: Path) -> None:
     parts = write_split(tmp_path / "parts")
     others = write_split(tmp_path / "others", architecture="qwen2")
-    _, origin = await imported(parts[0], tmp_path / "a")
-    _, other = await imported(others[0], tmp_path / "b")
+    (_, origin), (_, other) = await identified(parts[0]), await identified(others[0])
     assert origin.digest != other.digest
 
 
@@ -61,7 +66,7 @@ async def test_parts_in_a_cache_of_links_are_found_by_the_names_of_the_links(tmp
         blob = part.rename(tmp_path / "blobs" / f"{index:x}")
         (tmp_path / "snapshot" / part.name).symlink_to(blob)
     named = sorted((tmp_path / "snapshot").iterdir())
-    source, _ = await imported(named[1], tmp_path / "out", GgufImporter((tmp_path,)))
+    source = await imported(named[1], tmp_path / "out", GgufImporter((tmp_path,)))
     assert source.files == tuple(named)
 
 

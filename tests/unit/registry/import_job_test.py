@@ -266,7 +266,7 @@ async def test_a_source_that_needs_a_network_is_not_built(registry: Registry, ki
 
 def test_what_a_source_is_known_by_is_its_content(tmp_path: Path) -> None:
     async def digest_of(folder: Path) -> Artifact:
-        importer = FolderImporter()
+        importer = Gate()
         source = await importer.inspect(folder)
 
         async def ignore(done: int, total: int) -> None:

@@ -80,6 +80,12 @@ async def test_a_file_over_its_limit_cannot_be_written(write: Callable[[str], ob
     assert out.stat().st_size <= 1024
 
 
+async def test_a_module_longer_than_the_limit_of_files_can_be_run_again(write: Callable[[str], object]) -> None:
+    write("print('{}')\n" + "".join(f"VALUE_{number} = 'text {number}'\n" for number in range(500)))
+    for _ in range(2):
+        assert await run(Limits(1024**3, 20, 1024, 30.0)) == [{}]
+
+
 @pytest.mark.parametrize("text", ["raise KeyError", "import os; os.abort()", "print('not json')", "print('[')"])
 async def test_a_reader_that_breaks_blames_the_file_without_its_trace(
     write: Callable[[str], object], text: str

@@ -8,8 +8,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData, insert, text
 
 from services.chassis.database import Database
+from services.chassis.database.migration import migrate
 from services.chassis.jobs.tables import METADATA as JOB_METADATA
-from services.chassis.migration import migrate
 from services.protocols.suites.provenance import UNKNOWN
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.identifiers import VersionRef

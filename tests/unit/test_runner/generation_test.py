@@ -22,7 +22,7 @@ from services.chassis.errors import (
 )
 from services.chassis.telemetry import Telemetry
 from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
-from services.test_runner.backends.worker_process import Patience
+from services.test_runner.backends.worker_process import WorkerTimeouts
 from services.test_runner.domain import (
     Endpoint,
     FinishReason,
@@ -51,7 +51,7 @@ class Workers:
         self.backend = TransformersWorkerBackend(
             place=self._place,
             telemetry=TestRunnerTelemetry(Telemetry()),
-            limits=WorkerLimits(patience=Patience(cancel_seconds=0.3)),
+            limits=WorkerLimits(timeouts=WorkerTimeouts(cancel_seconds=0.3)),
             command=(sys.executable, str(Path(generation_worker.__file__))),
         )
         registry = FakeRegistry(CASES)

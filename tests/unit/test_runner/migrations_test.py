@@ -11,8 +11,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
 
 from services.chassis.database import Database
+from services.chassis.database.migration import migrate
 from services.chassis.jobs.tables import METADATA as JOB_METADATA
-from services.chassis.migration import migrate
 from services.test_runner.store.sql import MIGRATIONS, SqlRunStore
 from services.test_runner.store.tables import METADATA
 

@@ -23,7 +23,7 @@ async def shown(jobs: MemoryJobStore, context: JobContext) -> Json:
 
 async def test_the_phases_are_told_apart() -> None:
     jobs, context, progress = await progress_of(num_stored=0, num_total=20)
-    await progress.round_started()
+    await progress.turn_started()
     assert (await shown(jobs, context))["message"] == "The model is being loaded."
     await progress.active(Activity("generate"))
     assert (await shown(jobs, context))["message"] == "The prompts are being read."

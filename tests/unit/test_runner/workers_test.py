@@ -15,7 +15,7 @@ import pytest
 from services.chassis.errors import InvalidArgument
 from services.chassis.telemetry import Telemetry
 from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
-from services.test_runner.backends.worker_process import Patience
+from services.test_runner.backends.worker_process import WorkerTimeouts
 from services.test_runner.domain import Artifact, FinishReason, Message, Sampling
 from services.test_runner.ports import Answer, BackendFaultError, GenerationEvent, Prepared, Prompt, Workload
 from services.test_runner.telemetry import TestRunnerTelemetry
@@ -176,7 +176,7 @@ async def test_a_model_that_is_refused_is_the_callers_error(tmp_path: Path) -> N
 
 
 async def test_a_silent_worker_is_ended(tmp_path: Path) -> None:
-    async with bench(tmp_path, patience=Patience(load_seconds=30, stall_seconds=0.2)) as made:
+    async with bench(tmp_path, timeouts=WorkerTimeouts(load_seconds=30, stall_seconds=0.2)) as made:
         with pytest.raises(BackendFaultError, match="silent"):
             await made.run("silent")
         assert not made.living("silent")

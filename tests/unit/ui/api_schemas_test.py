@@ -10,8 +10,11 @@ from drillyard.test_runner.v1 import test_run_pb2, transcript_pb2
 from drillyard.trainer.v1 import checkpoint_pb2, training_job_pb2
 from google.protobuf.json_format import MessageToDict, ParseDict
 
-from ui.api import evaluations, test_runs, transcripts, verdicts
-from ui.api.schemas import example_of, schema_of
+from ui.evaluations import routes as evaluations
+from ui.evaluations import verdict_routes as verdicts
+from ui.shared.schemas import example_of, schema_of
+from ui.test_runs import routes as test_runs
+from ui.test_runs import transcript_routes as transcripts
 
 BODIES: tuple[tuple[Any, Any, set[str]], ...] = (
     (test_runs.SamplingBody, test_run_pb2.Sampling, set()),

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ui.auth import LoopbackOnly
-from ui.middleware.outside import OutsideAddress
+from ui.gateway.auth import LoopbackOnly
+from ui.gateway.middleware.outside import OutsideAddress
 
 
 async def _ask(

@@ -5,8 +5,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui.markup.charts import HEIGHT, WIDTH, line_chart, number, tool_rows
-from ui.views.evaluations import RatesView
+from ui.evaluations.views import RatesView
+from ui.shared.charts import HEIGHT, WIDTH, line_chart, number, tool_rows
 
 
 def test_a_curve_begins_at_the_left_and_ends_at_the_right() -> None:

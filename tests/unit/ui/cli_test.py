@@ -16,14 +16,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ui.cli.commands.demo import model_id_of_source
-from ui.cli.commands.models import model_id_of
-from ui.cli.commands.test_runs.progress import speed_text
 from ui.cli.connection import Gateway, GatewayError
+from ui.cli.demo import model_id_of_source
 from ui.cli.follow import Moment, PlainLines, display, follow, job_moment
 from ui.cli.options import Common, command
 from ui.cli.processes import StartError, try_out
 from ui.cli.results import interval_text, verdict_text
+from ui.models.commands import model_id_of
+from ui.test_runs.commands.progress import speed_text
 
 
 def test_the_fields_of_a_group_are_options_of_the_command() -> None:

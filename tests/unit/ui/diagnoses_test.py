@@ -16,11 +16,11 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from ui.api.diagnoses import DiagnosisBody, router
 from ui.cli.__main__ import app
-from ui.markup.environment import render
-from ui.pages.diagnoses import _Page
-from ui.views.diagnoses import diagnosis_view, sentence_of
+from ui.diagnoses.page import _Page
+from ui.diagnoses.routes import DiagnosisBody, router
+from ui.diagnoses.views import diagnosis_view, sentence_of
+from ui.shared.environment import render
 
 HOSTILE = "<script>alert(1)</script>{{ x }}\x1b[31m"
 
@@ -135,7 +135,7 @@ def test_findings_are_summed_up_in_one_sentence(severities: list[str], sentence:
 def test_what_a_template_writes_is_shown_as_text() -> None:
     request = diagnosis_pb2.DiagnoseModelRequest(model_version_id=HOSTILE, profile_id="roo_xml")
     view = diagnosis_view(request, response(diagnosis_pb2.SEVERITY_WARNING, evidence=HOSTILE))
-    html = render("pages/diagnosis", diagnosis=view)
+    html = render("diagnoses/diagnosis", diagnosis=view)
     assert view.tone == "warn"
     assert "<script" not in html and "{{" not in html and "\x1b" not in html
     assert "It is so." in html and "900" in html and "8192" in html

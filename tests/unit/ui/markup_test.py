@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from ui.markup.environment import render, visible
-from ui.views.evaluations import CAUSE_SENTENCES, LAYER_SENTENCES
-from ui.views.transcripts import AnswerView, LayerView, MessageView, TranscriptView, VerdictPage, VerdictRow
+from ui.evaluations.views import CAUSE_SENTENCES, LAYER_SENTENCES
+from ui.shared.environment import render, visible
+from ui.test_runs.transcripts import AnswerView, LayerView, MessageView, TranscriptView, VerdictPage, VerdictRow
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -49,8 +49,8 @@ def _transcript(text: str) -> TranscriptView:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_transcript_adds_no_tag_and_no_handler(text: str) -> None:
     harmless, hostile = _Tags(), _Tags()
-    harmless.feed(render("pages/runs/transcript", view=_transcript("plain")))
-    html = render("pages/runs/transcript", view=_transcript(text))
+    harmless.feed(render("test_runs/transcript", view=_transcript("plain")))
+    html = render("test_runs/transcript", view=_transcript(text))
     hostile.feed(html)
     assert hostile.tags == harmless.tags
     assert hostile.attributes == harmless.attributes
@@ -60,13 +60,13 @@ def test_a_hostile_transcript_adds_no_tag_and_no_handler(text: str) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_text_reads_as_itself_with_hidden_characters_named(text: str) -> None:
     parser = _Tags()
-    parser.feed(render("notice", tone="bad", problem=text, next_step="", blames=""))
+    parser.feed(render("shared/notice", tone="bad", problem=text, next_step="", blames=""))
     assert visible(text) in parser.text
     assert not re.search("[\x1b\x07\u202e\u2066\u200b\ufeff]", parser.text)
 
 
 def test_what_browser_templates_would_read_as_code_is_written_as_entities() -> None:
-    html = render("notice", tone="bad", problem="${x} {{y}} `z`", next_step="", blames="")
+    html = render("shared/notice", tone="bad", problem="${x} {{y}} `z`", next_step="", blames="")
     assert not re.search(r"[${}`]", html)
 
 
@@ -74,14 +74,14 @@ def test_a_hostile_name_in_a_list_stays_inside_its_attribute() -> None:
     row = VerdictRow('t" data-x="1', "case", "tool", "kind", "failed", "no_call", "why")
     parser = _Tags()
     parser.feed(
-        render("pages/runs/verdicts", page=VerdictPage((row,), 1, '5" data-y="2'), first=0, picked="", is_live=False)
+        render("test_runs/verdicts", page=VerdictPage((row,), 1, '5" data-y="2'), first=0, picked="", is_live=False)
     )
     assert {"data-x", "data-y"}.isdisjoint(parser.attributes)
 
 
 def test_newlines_and_tabs_of_an_answer_are_kept() -> None:
     view = replace(_transcript("x"), answers=(AnswerView((), "a\n\tb", "", "", (), "", ""),))
-    assert "a\n\tb" in render("pages/runs/transcript", view=view)
+    assert "a\n\tb" in render("test_runs/transcript", view=view)
 
 
 def test_every_cause_has_a_sentence() -> None:

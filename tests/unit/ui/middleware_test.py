@@ -10,11 +10,11 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
 from services.chassis.telemetry import Telemetry
-from ui.errors import install_error_responses
-from ui.middleware.headers import SecurityHeaders
-from ui.middleware.limits import BodyLimit
-from ui.middleware.outside import Outside, OutsideAddress
-from ui.middleware.telemetry import HttpTelemetry
+from ui.gateway.errors import install_error_responses
+from ui.gateway.middleware.headers import SecurityHeaders
+from ui.gateway.middleware.limits import BodyLimit
+from ui.gateway.middleware.outside import Outside, OutsideAddress
+from ui.gateway.middleware.telemetry import HttpTelemetry
 
 
 def _app() -> FastAPI:
@@ -97,7 +97,7 @@ def test_an_unexpected_error_answers_without_its_text(caplog: Any) -> None:
 
 def test_every_error_class_has_one_http_status() -> None:
     from services.chassis.errors import ERROR_CLASSES
-    from ui.errors import STATUS_OF
+    from ui.gateway.errors import STATUS_OF
 
     assert set(STATUS_OF) == set(ERROR_CLASSES)
     assert all(status >= 400 for status in STATUS_OF.values())
@@ -190,7 +190,7 @@ def test_what_is_no_address_of_origin_and_path_is_refused(url: str) -> None:
 
 def test_what_is_too_large_for_a_message_is_413_in_both_forms() -> None:
     from services.chassis.errors import TooLarge
-    from ui.errors import status_of
+    from ui.gateway.errors import status_of
     from ui.openai.errors import told_error
 
     error = TooLarge("The request takes 20 bytes.", "Send less in one request.")

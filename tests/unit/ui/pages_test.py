@@ -8,8 +8,8 @@ import gradio as gr
 import pytest
 
 from services.chassis.errors import NotFound
-from ui.pages import parts
-from ui.pages.desk import Desk, html_or_notice
+from ui.shared import parts
+from ui.shared.desk import Desk, html_or_notice
 
 
 def _desk() -> Desk:
@@ -44,7 +44,7 @@ async def test_another_question_is_another_call() -> None:
 
 async def test_what_was_read_is_read_anew_after_a_second_or_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
     desk, action, now = _desk(), _Action(), [10.0]
-    monkeypatch.setattr("ui.pages.desk.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("ui.shared.desk.time.monotonic", lambda: now[0])
     assert await desk.read(action) == 1
     now[0] += 0.9
     assert await desk.read(action) == 1
@@ -71,7 +71,7 @@ async def test_a_page_that_goes_away_does_not_end_the_reading_of_another() -> No
 
 async def test_memory_stays_bounded_under_many_questions(monkeypatch: pytest.MonkeyPatch) -> None:
     desk, now = _desk(), [0.0]
-    monkeypatch.setattr("ui.pages.desk.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("ui.shared.desk.time.monotonic", lambda: now[0])
     action = _Action()
     for number in range(2000):
         now[0] += 0.01

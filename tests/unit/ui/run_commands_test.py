@@ -16,9 +16,9 @@ from drillyard.test_runner.v1.test_run_pb2 import CreateTestRunRequest
 from typer.testing import CliRunner, Result
 
 from services.chassis.errors import InvalidArgument
-from ui.api.documents import message_of
 from ui.cli.__main__ import app
 from ui.cli.processes import _last_words
+from ui.shared.documents import message_of
 
 RUN = {
     "test_run_id": "run-1",

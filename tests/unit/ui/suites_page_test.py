@@ -13,11 +13,11 @@ from drillyard.registry.v1.artifact_pb2 import Artifact
 from services.protocols.cases import case_to_document
 from services.protocols.profile import get_profile
 from services.protocols.suites import Suite
-from ui.actions.models import read_suites
-from ui.actions.test_suites import exported, read_case, read_suite
-from ui.pages.desk import Desk
-from ui.pages.test_suites.form import import_form
-from ui.pages.test_suites.page import ALL, NUM_SHOWN, _Page
+from ui.models.actions import read_suites
+from ui.shared.desk import Desk
+from ui.test_suites.actions import exported, read_case, read_suite
+from ui.test_suites.form import import_form
+from ui.test_suites.page import ALL, NUM_SHOWN, _Page
 
 CORE = next(one for one in get_profile("roo_xml").suites() if (one.suite_id, one.version) == ("roo_xml/core", 2))
 NAME = "roo_xml/core@2"

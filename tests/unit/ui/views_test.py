@@ -12,13 +12,13 @@ from drillyard.test_runner.v1.transcript_pb2 import Message, Transcript
 from drillyard.trainer.v1.checkpoint_pb2 import CurvePoint
 from drillyard.trainer.v1.training_job_pb2 import TrainingJob
 
-from ui.markup.environment import render
-from ui.views import words
-from ui.views.jobs import JobView, job_view
-from ui.views.loops import loop_progress_view
-from ui.views.models import import_view, model_tree
-from ui.views.training_jobs import training_job_view
-from ui.views.transcripts import transcript_view
+from ui.loops.views import loop_progress_view
+from ui.models.views import import_view, model_tree
+from ui.shared import words
+from ui.shared.environment import render
+from ui.shared.jobs import JobView, job_view
+from ui.test_runs.transcripts import transcript_view
+from ui.training_jobs.views import training_job_view
 
 RUNNING, SUCCEEDED, FAILED = JobState.JOB_STATE_RUNNING, JobState.JOB_STATE_SUCCEEDED, JobState.JOB_STATE_FAILED
 
@@ -41,7 +41,7 @@ def test_a_failed_job_says_its_problem() -> None:
 
 def test_what_an_import_leaves_aside_is_shown() -> None:
     view = import_view(Import(import_id="i", model_id="m", job=Job(state=SUCCEEDED), notes=["Left: 'a<b>.pt'."]))
-    assert "Left: &#39;a&lt;b&gt;.pt&#39;." in render("pages/imports", imports=[view])
+    assert "Left: &#39;a&lt;b&gt;.pt&#39;." in render("models/imports", imports=[view])
 
 
 def test_a_job_with_an_unknown_total_has_no_percentage() -> None:

@@ -17,35 +17,23 @@ from services.lm.doctor.checks.probes import (
     USER,
     calling,
 )
-from services.lm.doctor.nouns import Finding, Tool, excerpt
+from services.lm.doctor.diagnosis import Finding, Tool, excerpt
+from services.lm.doctor.findings import finding
 from services.lm.doctor.subject import Subject
 
 _TOOLS = (FUNCTION,)
-_WRITES_TOOLS = "Add a block to the template that writes `tools` as JSON into the system turn, as the model's kin do."
 
 
 def check_definitions(subject: Subject) -> Iterator[Finding]:
     """Definitions are left out, or lose names and parameters."""
-    tools = next(each.tools for each in (*subject.conversations, *(one for one, _ in subject.refused)) if each.tools)
+    tools = next(each.tools for each in subject.all_conversations if each.tools)
     bare, offered = subject.render([USER]) or "", subject.render([USER], tools=tools)
     if offered is None or offered == bare:
-        yield Finding(
-            "no_tools_branch",
-            "error",
-            "The chat template leaves the function definitions out, so that the model never sees them.",
-            f"{_WRITES_TOOLS} Or use a protocol whose tools stand in the prompt.",
-            excerpt(bare if offered else subject.refusal([USER], tools=tools)),
-        )
+        yield finding("no_tools_branch", excerpt(bare if offered else subject.refusal([USER], tools=tools)))
         return
     lost = [name for tool in tools for name in _names(tool) if offered.count(name) <= bare.count(name)]
     if lost:
-        yield Finding(
-            "tools_incomplete",
-            "error",
-            f"The chat template loses {len(lost)} names of functions and parameters: {', '.join(lost[:5])}.",
-            "Write each definition whole, `{{ tool | tojson }}`.",
-            excerpt(offered),
-        )
+        yield finding("tools_incomplete", excerpt(offered), count=len(lost), names=", ".join(lost[:5]))
 
 
 def check_calls(subject: Subject) -> Iterator[Finding]:
@@ -56,34 +44,16 @@ def check_calls(subject: Subject) -> Iterator[Finding]:
     added = (after or "")[len(before) :] if after and after.startswith(before) else after or ""
     values = [str(value) for value in ARGUMENTS.values()]
     if FUNCTION_NAME not in added or not all(value in added for value in values):
-        yield Finding(
-            "tool_calls_dropped",
-            "error",
-            "The chat template leaves out the function calls of earlier answers, or their arguments.",
-            "Add a branch for `message.tool_calls` that writes each call's name and arguments.",
-            excerpt(added or subject.refusal([USER, CALL], tools=_TOOLS)),
-        )
+        yield finding("tool_calls_dropped", excerpt(added or subject.refusal([USER, CALL], tools=_TOOLS)))
     elif reason := _garbled(added):
-        yield Finding(
-            "arguments_garbled",
-            "error",
-            f"The chat template writes the arguments of a call {reason}.",
-            "Write them as `{{ tool_call.function.arguments | tojson }}`.",
-            excerpt(added, added.find(FUNCTION_NAME)),
-        )
+        yield finding("arguments_garbled", excerpt(added, added.find(FUNCTION_NAME)), form=reason)
 
 
 def check_text_beside_calls(subject: Subject) -> Iterator[Finding]:
     """An answer's text is lost when it calls a function too."""
     text = subject.render([USER, calling("call00001", text=TEXT_BESIDE_CALL)], tools=_TOOLS)
     if text is not None and TEXT_BESIDE_CALL not in text:
-        yield Finding(
-            "text_beside_calls_dropped",
-            "warning",
-            "The chat template leaves out an answer's text when the answer calls a function too.",
-            "Write `message.content` before the calls.",
-            excerpt(text[-200:]),
-        )
+        yield finding("text_beside_calls_dropped", excerpt(text[-200:]))
 
 
 def check_tool_role(subject: Subject) -> Iterator[Finding]:
@@ -93,13 +63,7 @@ def check_tool_role(subject: Subject) -> Iterator[Finding]:
         return
     text = subject.render(turns, tools=_TOOLS)
     if text is None or RESULT["content"] not in text:
-        yield Finding(
-            "no_tool_role",
-            "error",
-            "The chat template refuses or leaves out messages of the role tool, in which the results of calls stand.",
-            "Add a branch for the role tool that writes `message.content`.",
-            excerpt(text[-200:] if text else subject.refusal(turns, tools=_TOOLS)),
-        )
+        yield finding("no_tool_role", excerpt(text[-200:] if text else subject.refusal(turns, tools=_TOOLS)))
 
 
 def check_several_calls(subject: Subject) -> Iterator[Finding]:
@@ -107,13 +71,7 @@ def check_several_calls(subject: Subject) -> Iterator[Finding]:
     turns = [USER, calling("call00001", "call00002"), RESULT, OTHER_RESULT]
     text = subject.render(turns, tools=_TOOLS)
     if text is None or OTHER_RESULT["content"] not in text:
-        yield Finding(
-            "single_call_only",
-            "warning",
-            "The chat template does not render two calls in one answer with their two results.",
-            "Loop over `message.tool_calls`, and take several messages of the role tool in a row.",
-            excerpt(text[-200:] if text else subject.refusal(turns, tools=_TOOLS)),
-        )
+        yield finding("single_call_only", excerpt(text[-200:] if text else subject.refusal(turns, tools=_TOOLS)))
 
 
 def _names(tool: Tool) -> list[str]:
@@ -139,8 +97,8 @@ def _objects(text: str) -> Iterator[object]:
                 continue
 
 
-def _holds(value: object, wanted: object) -> bool:
-    if value == wanted:
+def _holds(value: object, expected: object) -> bool:
+    if value == expected:
         return True
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return any(_holds(each, wanted) for each in inner)
+    return any(_holds(each, expected) for each in inner)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from services.lm.doctor.checks.probes import ANSWER, CALL, FUNCTION, NEXT, RESULT, SYSTEM, USER
-from services.lm.doctor.nouns import Conversation, Finding, excerpt, first_difference
+from services.lm.doctor.diagnosis import Conversation, Finding, Severity, excerpt, first_difference
+from services.lm.doctor.findings import finding
 from services.lm.doctor.subject import Subject
 
 _SEVERAL = Conversation("two questions", (SYSTEM, USER, ANSWER, NEXT))
@@ -25,41 +26,23 @@ def check_generation_prompt(subject: Subject) -> Iterator[Finding]:
     elif not answered.startswith(plain) or answered[len(plain) :].lstrip().startswith(ANSWER["content"]):
         tail = answered.partition(ANSWER["content"])[2]
         if not going_on.partition(ANSWER["content"])[2].startswith(tail):
-            yield Finding(
-                "generation_prompt_always",
-                "error",
-                "The chat template begins an answer even when none is asked for, so that each trained example ends "
-                "with an empty answer.",
-                "Put the last block within `{% if add_generation_prompt %}`.",
-                excerpt(answered[-200:]),
-            )
+            yield finding("generation_prompt_always", excerpt(answered[-200:]))
     else:
-        yield Finding(
-            "no_generation_prompt",
-            "error",
-            "The chat template does not begin the answer when it is asked to, so that the model goes on with the "
-            "user's turn.",
-            "End the template with `{% if add_generation_prompt %}` and what stands before an answer.",
-            excerpt(plain[-200:]),
-        )
+        yield finding("no_generation_prompt", excerpt(plain[-200:]))
 
 
 def _beginning(asked: str, answered: str, plain: str) -> Iterator[Finding]:
-    if not answered.startswith(plain):
+    is_other = not answered.startswith(asked)
+    if not answered.startswith(plain) or (answered[len(asked) :].startswith(ANSWER["content"]) and not is_other):
         return
-    if not answered.startswith(asked):
-        problem = "The chat template begins an answer otherwise than it writes answers, so that none can be trained."
-    elif answered[len(asked) :].startswith(ANSWER["content"]):
-        return
-    else:
-        problem = "The chat template puts characters between the beginning of an answer and its text."
-    yield Finding(
-        "answer_does_not_follow",
-        "error" if not answered.startswith(asked) else "warning",
-        problem,
-        "Let the generation prompt be exactly what the template writes before an answer's text.",
-        excerpt(answered, first_difference(asked, answered)),
+    problem = (
+        "begins an answer otherwise than it writes answers, so that none can be trained"
+        if is_other
+        else "puts characters between the beginning of an answer and its text"
     )
+    evidence = excerpt(answered, first_difference(asked, answered))
+    severity: Severity = "error" if is_other else "warning"
+    yield finding("answer_does_not_follow", evidence, severity=severity, problem=problem)
 
 
 def check_history(subject: Subject) -> Iterator[Finding]:
@@ -68,14 +51,7 @@ def check_history(subject: Subject) -> Iterator[Finding]:
     for conversation in (*own, *subject.conversations):
         rewritten = _first_rewritten(subject, conversation)
         if rewritten:
-            yield Finding(
-                "history_rewritten",
-                "error",
-                "The chat template writes earlier turns differently once the conversation goes on "
-                f"({conversation.name}).",
-                "Let what the template writes for a message depend on that message and those before it alone.",
-                rewritten,
-            )
+            yield finding("history_rewritten", rewritten, conversation=conversation.name)
             return
 
 
@@ -96,11 +72,4 @@ def check_thinking(subject: Subject) -> Iterator[Finding]:
     thinking = {"role": "assistant", "content": f"<think>\n{_THOUGHT}\n</think>\n\n{ANSWER['content']}"}
     text = subject.render([USER, thinking, NEXT])
     if text is not None and ANSWER["content"] in text and _THOUGHT not in text:
-        yield Finding(
-            "thinking_stripped",
-            "warning",
-            "The chat template takes the reasoning out of earlier answers, so that a turn is read differently later "
-            "than it was written.",
-            "Train and serve without reasoning, or keep it in the template.",
-            excerpt(text, text.index(ANSWER["content"])),
-        )
+        yield finding("thinking_stripped", excerpt(text, text.index(ANSWER["content"])))

@@ -1,4 +1,4 @@
-"""Whether the tokens fit the template: ends of turns, the beginning of the text, and the protocol's own tags."""
+"""Whether the tokens fit the template, the protocol's own tags and the model's context."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from services.lm.doctor.checks.probes import ANSWER, USER
-from services.lm.doctor.nouns import Finding, excerpt
+from services.lm.doctor.diagnosis import Finding, excerpt
+from services.lm.doctor.findings import finding
 from services.lm.doctor.subject import Subject
 
 _TAG = re.compile(r"</?[A-Za-z_][\w.-]{0,80}>")
@@ -20,24 +21,12 @@ def check_stop_tokens(subject: Subject) -> Iterator[Finding]:
         return
     tail = text.rpartition(ANSWER["content"])[2]
     known = subject.tokenizer.added_tokens_decoder
-    end = next((one for one in subject.ids(tail) if one in known), None)
+    end = next((token_id for token_id in subject.ids(tail) if token_id in known), None)
     if end is None:
-        yield Finding(
-            "turn_has_no_end",
-            "error",
-            "The chat template writes no end-of-turn token after an answer, so that the model is never shown to stop.",
-            "Write the end-of-turn token after `message.content` of an answer.",
-            excerpt(text[-200:]),
-        )
+        yield finding("turn_has_no_end", excerpt(text[-200:]))
     elif end not in subject.stop_ids:
-        named = ", ".join(subject.text([one]) for one in sorted(subject.stop_ids)) or "none"
-        yield Finding(
-            "stop_token_mismatch",
-            "error",
-            f"The template ends an answer with {subject.text([end])}, but generation stops at: {named}.",
-            f"Set eos_token_id in generation_config.json to {end}, or to a list that holds it.",
-            excerpt(tail),
-        )
+        named = ", ".join(subject.text([token_id]) for token_id in sorted(subject.stop_ids)) or "none"
+        yield finding("stop_token_mismatch", excerpt(tail), token=subject.text([end]), stops=named, token_id=end)
 
 
 def check_bos(subject: Subject) -> Iterator[Finding]:
@@ -50,30 +39,11 @@ def check_bos(subject: Subject) -> Iterator[Finding]:
     encoded = subject.tokenizer.encode(text, add_special_tokens=True)
     evidence = excerpt(text[:100])
     if ids[:2] == [bos, bos]:
-        yield Finding(
-            "bos_twice",
-            "error",
-            "The chat template writes the token that begins a text twice.",
-            "Write `{{ bos_token }}` once, before the first message.",
-            evidence,
-        )
+        yield finding("bos_twice", evidence)
     elif encoded[:2] == [bos, bos]:
-        yield Finding(
-            "bos_added_by_tokenizer",
-            "note",
-            "The template writes the token that begins a text, and the tokenizer adds another where a server encodes "
-            "the text with special tokens.",
-            "Encode rendered text with add_special_tokens=False.",
-            evidence,
-        )
+        yield finding("bos_added_by_tokenizer", evidence)
     elif encoded[:1] == [bos] and ids[:1] != [bos]:
-        yield Finding(
-            "bos_missing",
-            "warning",
-            "The model was trained on texts that begin with a token of their own, which the template does not write.",
-            "Begin the template with `{{ bos_token }}`.",
-            evidence,
-        )
+        yield finding("bos_missing", evidence)
 
 
 def check_tags(subject: Subject) -> Iterator[Finding]:
@@ -82,20 +52,18 @@ def check_tags(subject: Subject) -> Iterator[Finding]:
     special, unknown = set(subject.tokenizer.all_special_ids), subject.tokenizer.unk_token_id
     for tag in _tags(subject):
         ids = subject.ids(tag)
-        inside = [one for one in ids if one in added and one != unknown and added[one].strip()]
-        hidden = [one for one in inside if one in special]
+        inside = [token_id for token_id in ids if token_id in added and token_id != unknown and added[token_id].strip()]
+        hidden = [token_id for token_id in inside if token_id in special]
         if hidden or (inside and len(ids) > 1):
-            yield Finding(
+            yield finding(
                 "tag_split",
-                "error" if hidden else "warning",
-                f"The tokenizer has {added[(hidden or inside)[0]]!r} as a token of its own, which splits the tag {tag} "
-                + (
-                    "and vanishes when an answer is decoded."
-                    if hidden
-                    else "otherwise than the model learnt its parts."
-                ),
-                "Take the token out of added_tokens in tokenizer.json, or choose another base model.",
-                excerpt(" ".join(subject.text([one]) for one in ids)),
+                excerpt(" ".join(subject.text([token_id]) for token_id in ids)),
+                severity="error" if hidden else "warning",
+                token=repr(added[(hidden or inside)[0]]),
+                tag=tag,
+                effect="and vanishes when an answer is decoded."
+                if hidden
+                else "otherwise than the model learnt its parts.",
             )
             return
 
@@ -112,18 +80,12 @@ def check_answers(subject: Subject) -> Iterator[Finding]:
             problem = "The tokenizer changes the text of the protocol's answers."
         else:
             continue
-        yield Finding(
-            "answer_not_encodable",
-            "error",
-            problem,
-            "Choose a base model whose tokenizer falls back to bytes and does not normalize.",
-            excerpt(back),
-        )
+        yield finding("answer_not_encodable", excerpt(back), problem=problem)
         return
 
 
 def check_boundaries(subject: Subject) -> Iterator[Finding]:
-    """Prompt and answer have other tokens together than one after the other."""
+    """Prompt and answer have other tokens together than token_id after the other."""
     places = [(each, place) for each in subject.conversations for place in each.answers][:_MOST_BOUNDARIES]
     for conversation, place in places:
         prompt = subject.render(conversation.messages[:place], tools=conversation.tools, asks=True)
@@ -132,35 +94,52 @@ def check_boundaries(subject: Subject) -> Iterator[Finding]:
             continue
         parts = subject.ids_behind(prompt, whole[len(prompt) :])
         if parts is None:
-            yield Finding(
-                "answer_inseparable",
-                "error",
-                "The tokenizer makes tokens of the prompt's last characters and the answer's first together, and marks "
-                "the beginning of each text, so that no answer can be trained by itself.",
-                "Let the generation prompt end with a special token or a line end.",
-                excerpt(whole, len(prompt)),
-            )
+            yield finding("answer_inseparable", excerpt(whole, len(prompt)))
             return
         if [*parts[0], *parts[1]] != subject.ids(whole):
-            yield Finding(
-                "boundary_merges",
-                "warning",
-                "The last characters of the prompt and the first of the answer make tokens together, so that later "
-                "turns read an answer with other tokens than it was written with.",
-                "Let the generation prompt end with a special token or a line end.",
-                excerpt(whole, len(prompt)),
-            )
+            yield finding("boundary_merges", excerpt(whole, len(prompt)))
             return
 
 
 def _answers(subject: Subject) -> list[str]:
-    found = [
+    answers = [
         str(conversation.messages[place].get("content") or "")
         for conversation in subject.conversations
         for place in conversation.answers
     ]
-    return [text for text in dict.fromkeys(found) if text]
+    return [text for text in dict.fromkeys(answers) if text]
 
 
 def _tags(subject: Subject) -> list[str]:
     return list(dict.fromkeys(tag for text in _answers(subject) for tag in _TAG.findall(text)))
+
+
+def longest_prompt(subject: Subject) -> int:
+    """Tokens of the longest prompt; 0 when none can be rendered."""
+    return max(_lengths(subject).values(), default=0)
+
+
+def check_context(subject: Subject) -> Iterator[Finding]:
+    """The model's context is shorter than a prompt with an answer: of some cases a warning, of all an error."""
+    lengths, held, answer = _lengths(subject), subject.num_context_tokens, subject.max_new_tokens
+    too_long = [name for name, length in lengths.items() if held and length + answer > held]
+    if not held:
+        yield finding("context_unknown")
+    elif too_long:
+        longest = max(too_long, key=lambda name: lengths[name])
+        yield finding(
+            "context_too_short",
+            f"{lengths[longest]} + {answer} > {held}",
+            severity="error" if len(too_long) == len(lengths) else "warning",
+            num_too_long=len(too_long),
+            num_prompts=len(lengths),
+            held=held,
+            length=lengths[longest],
+            answer=answer,
+            longest=longest,
+        )
+
+
+def _lengths(subject: Subject) -> dict[str, int]:
+    texts = {each.name: subject.render(each.prompt, tools=each.tools, asks=True) for each in subject.conversations}
+    return {name: len(subject.ids(text)) for name, text in texts.items() if text}

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from services.protocols.roo.scenarios.nouns import Call, Draft, Kind, Step
 from services.protocols.roo.scenarios.steps import whole_word
-from services.protocols.roo_xml.arguments import typed_arguments
 from services.protocols.roo_xml.authoring import skills_act, skills_edit, skills_read, skills_talk
 from services.protocols.roo_xml.authoring.draft import Draft as SkillDraft
 from services.protocols.roo_xml.authoring.draw import Draw
+from services.protocols.roo_xml.tools import typed_arguments
 
 Build = Callable[[Draw], Draft]
 

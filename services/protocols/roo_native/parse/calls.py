@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from services.protocols.roo_native.parse.mcp_names import looks_like_mcp, read_mcp_name
@@ -37,11 +37,13 @@ class TypedCall:
         name: the tool's own name, aliases resolved.
         arguments: its typed arguments; absent optional ones are left out.
         params: the call's known keys as text, whichever tool they belong to; the mode check reads these.
+        raw: its arguments as they are written.
     """
 
     name: str
     arguments: Arguments
     params: Mapping[str, str]
+    raw: Arguments = field(default_factory=dict)
 
     @property
     def canonical(self) -> str:
@@ -77,7 +79,7 @@ def parse_call(name: str, arguments: str) -> TypedCall | McpCall:
     if not isinstance(given, dict):
         raise CallError("not_an_object")
     params = {key: text_of(value) for key, value in given.items() if key in PARAMETER_NAMES}
-    return TypedCall(tool, _typed(tool, given), params)
+    return TypedCall(tool, _typed(tool, given), params, given)
 
 
 def _json(arguments: str) -> object:

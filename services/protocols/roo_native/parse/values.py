@@ -86,20 +86,17 @@ def is_filled(value: object) -> bool:
 
 def number_of(value: object) -> float:
     """Return the number that `Number(value)` makes of a JSON value; NaN where it makes none."""
+    if isinstance(value, list) and len(value) <= 1:
+        # A list is read as its text, in which null is nothing.
+        value = "" if not value or value[0] is None else value[0]
+        if isinstance(value, bool):
+            return math.nan
+        return number_of(value)
     if isinstance(value, bool | int | float):
         return float(value)
     if isinstance(value, str):
         return _number_in(trim(value))
-    if isinstance(value, list) and len(value) <= 1:
-        return number_of(_element(value))
     return 0.0 if value is None else math.nan
-
-
-def _element(value: list[object]) -> object:
-    """Return what a list of at most one element becomes when it is read as text."""
-    if not value or value[0] is None:
-        return ""
-    return text_of(value[0]) if isinstance(value[0], bool) else value[0]
 
 
 def _number_in(text: str) -> float:
@@ -113,18 +110,16 @@ def _number_in(text: str) -> float:
         return math.inf
 
 
-def optional_number(value: object) -> Number | None:
-    """Return the finite number that a number or a text stands for, or None."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    number = number_of(value)
-    return _shortest(number) if math.isfinite(number) else None
-
-
-def whole_number(value: object) -> Number | None:
+def json_number(value: object) -> Number | None:
     """Return the number that `Number(value)` makes; None for one that JSON lacks."""
     number = number_of(value)
     return _shortest(number) if math.isfinite(number) else None
+
+
+def optional_number(value: object) -> Number | None:
+    """Return the finite number that a number or a text stands for, or None."""
+    is_read = isinstance(value, int | float | str) and not isinstance(value, bool)
+    return json_number(value) if is_read else None
 
 
 def optional_boolean(value: object) -> bool | None:

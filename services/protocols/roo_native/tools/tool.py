@@ -65,6 +65,7 @@ class Tool:
         alias: another name that a model may write.
         filled: arguments that `run` needs to be more than empty, in the order in which the client looks.
         lack_fails_turn: the turn fails where one of `filled` is missing.
+        records_lack: the failure is recorded in the tool usage where one of `filled` is missing.
         problem: what definition and prompt demand of the values beyond the schema.
     """
 
@@ -77,6 +78,7 @@ class Tool:
     alias: str = ""
     filled: tuple[str, ...] = ()
     lack_fails_turn: bool = False
+    records_lack: bool = True
     problem: Callable[[Arguments, ClientState], Problem | None] | None = None
 
 
@@ -175,6 +177,10 @@ class Call:
             denial = write_json({"status": "denied", "message": "The user did not allow this."})
             return Result("accepted", ("denied_by_user",), denial, counter, is_denied=True)
         return Result("accepted", codes, do(), counter)
+
+    def answered(self, default: str) -> Result:
+        """Return the result of a call that does nothing but answer; see `answer_of_case`."""
+        return self.offered(lambda: self.answer_of_case(default))
 
     def answer_of_case(self, default: str) -> str:
         """Return what the case says that this call answers, or `default`."""

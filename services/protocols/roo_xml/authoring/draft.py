@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from services.protocols.cases import Case, Expected, FreeText, McpServer
-from services.protocols.roo_xml.arguments import typed_arguments
 from services.protocols.roo_xml.authoring.draw import SLOT
 from services.protocols.roo_xml.parse import ToolBlock, parse
+from services.protocols.roo_xml.tools import typed_arguments
 
 _BLOCK_PARAMETERS = frozenset(("args", "content", "diff", "follow_up", "todos", "result"))
 

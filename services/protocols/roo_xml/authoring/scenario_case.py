@@ -8,9 +8,9 @@ from typing import cast
 
 from services.protocols.cases import Case, Expected
 from services.protocols.roo.scenarios.nouns import Call, Said, Scenario, Step
-from services.protocols.roo_xml.arguments import typed_arguments
 from services.protocols.roo_xml.authoring.draft import render_call
 from services.protocols.roo_xml.parse import ToolBlock, parse
+from services.protocols.roo_xml.tools import typed_arguments
 from services.protocols.turn import Answer
 
 

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from services.protocols.roo_xml.arguments import BadNestedValue, typed_arguments
-from services.protocols.roo_xml.client.reasoning import reasoning_end
-from services.protocols.roo_xml.editions import REFERENCE, Edition
-from services.protocols.roo_xml.parse import AnswerTooLong, TextBlock, ToolBlock, parse
+from services.protocols.roo_xml.editions import REFERENCE
+from services.protocols.roo_xml.nested.values import BadNestedValue
+from services.protocols.roo_xml.parse import AnswerTooLong, TextBlock, ToolBlock, parse, reasoning_end
+from services.protocols.roo_xml.tools import typed_arguments
+from services.protocols.roo_xml.tools.tool import Edition
 from services.protocols.verdict import Span
 
 STYLE_RULES = (

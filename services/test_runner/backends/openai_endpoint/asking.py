@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 
-from services.lm.doctor.nouns import Conversation
+from services.lm.doctor.diagnosis import Conversation
 from services.protocols.turn import call_id_of
 from services.test_runner.backends.openai_endpoint.body import most_prompt_tokens, offered_tools, request_of
 from services.test_runner.backends.openai_endpoint.calls import GarbledError

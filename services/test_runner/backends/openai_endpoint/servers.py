@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from services.lm.doctor.nouns import Conversation
+from services.lm.doctor.diagnosis import Conversation
 from services.test_runner.backends.openai_endpoint.facts import Facts
 from services.test_runner.backends.openai_endpoint.requests import EndpointRequests, NotReached, Reply
 

@@ -1,7 +1,7 @@
 """Adapters that PEFT itself made, of every kind: computed as PEFT computes them, or refused by name."""
 
 import json
-import warnings
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from services.lm.adapters import read_settings
 from services.lm.conversion.merge import merge_folders
 from services.lm.errors import AdapterMismatch, InvalidModelFile
 from services.lm.loading import load
@@ -53,10 +54,28 @@ def write_adapter(folder: Path, out: Path, **settings: Any) -> torch.Tensor:
     return logits
 
 
+@pytest.fixture(scope="module")
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.Tensor]:
+    """The usual adapter and the logits that its training ended with."""
+    place = tmp_path_factory.mktemp("kinds") / "adapter"
+    return place, write_adapter(folder, place)
+
+
+@pytest.fixture
+def adapter(trained: tuple[Path, torch.Tensor], tmp_path: Path) -> Path:
+    """A copy of the usual adapter, to be spoilt."""
+    return Path(shutil.copytree(trained[0], tmp_path / "adapter"))
+
+
 def computed(folder: Path, adapter: Path | None = None) -> torch.Tensor:
     with torch.no_grad():
         logits: torch.Tensor = load(folder, dtype="float32", adapter=adapter).model(input_ids=IDS).logits
     return logits
+
+
+@pytest.fixture(scope="module")
+def untrained(folder: Path) -> torch.Tensor:
+    return computed(folder)
 
 
 def rewrite(adapter: Path, change: Callable[[Tensors], Tensors]) -> None:
@@ -88,14 +107,14 @@ def rewrite(adapter: Path, change: Callable[[Tensors], Tensors]) -> None:
     ids=str,
 )
 def test_an_adapter_of_this_kind_computes_and_merges_as_peft_does(
-    folder: Path, tmp_path: Path, settings: dict[str, Any]
+    folder: Path, untrained: torch.Tensor, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     trained = write_adapter(folder, tmp_path / "adapter", **settings)
     reference = PeftModel.from_pretrained(plain(folder), tmp_path / "adapter").eval()
     with torch.no_grad():
         expected = reference(input_ids=IDS).logits
     assert torch.allclose(expected, trained, atol=1e-5)
-    assert not torch.allclose(computed(folder), expected, atol=1e-2)
+    assert not torch.allclose(untrained, expected, atol=1e-2)
     assert torch.allclose(computed(folder, tmp_path / "adapter"), expected, atol=1e-5)
     merge_folders(folder, tmp_path / "adapter", tmp_path / "merged")
     assert torch.allclose(computed(tmp_path / "merged"), expected, atol=1e-5)
@@ -132,22 +151,27 @@ def test_an_adapter_of_this_kind_computes_and_merges_as_peft_does(
     ],
 )
 def test_a_field_that_changes_the_computation_otherwise_is_refused_by_name(
-    folder: Path, tmp_path: Path, change: dict[str, object], named: str
+    adapter: Path, change: dict[str, object], named: str
 ) -> None:
-    write_adapter(folder, tmp_path / "adapter")
-    file = tmp_path / "adapter" / "adapter_config.json"
+    file = adapter / "adapter_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     with pytest.raises(InvalidModelFile, match=named):
-        load(folder, dtype="float32", adapter=tmp_path / "adapter")
+        read_settings(adapter)
 
 
-def test_a_pattern_of_modules_that_takes_for_ever_is_refused(folder: Path, tmp_path: Path) -> None:
-    write_adapter(folder, tmp_path / "adapter")
-    file = tmp_path / "adapter" / "adapter_config.json"
+def test_a_refused_field_ends_the_loading(folder: Path, adapter: Path) -> None:
+    file = adapter / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"lora_bias": True}))
+    with pytest.raises(InvalidModelFile, match="lora_bias"):
+        load(folder, dtype="float32", adapter=adapter)
+
+
+def test_a_pattern_of_modules_that_takes_for_ever_is_refused(folder: Path, adapter: Path) -> None:
+    file = adapter / "adapter_config.json"
     nested = r"(\w|\w\w|\w+|\.)*(\w|\w\w|\w+|\.)*(\w|\.)*!"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"target_modules": nested}))
     with pytest.raises((InvalidModelFile, AdapterMismatch)):
-        load(folder, dtype="float32", adapter=tmp_path / "adapter")
+        load(folder, dtype="float32", adapter=adapter)
 
 
 @pytest.mark.parametrize(
@@ -163,10 +187,11 @@ def test_a_pattern_of_modules_that_takes_for_ever_is_refused(folder: Path, tmp_p
         lambda name: name.replace(".weight", ".mine.weight"),
     ],
 )
-def test_names_of_other_makers_are_mapped(folder: Path, tmp_path: Path, rename: Callable[[str], str]) -> None:
-    trained = write_adapter(folder, tmp_path / "adapter")
-    rewrite(tmp_path / "adapter", lambda tensors: {rename(name): tensor for name, tensor in tensors.items()})
-    assert torch.allclose(computed(folder, tmp_path / "adapter"), trained, atol=1e-5)
+def test_names_of_other_makers_are_mapped(
+    folder: Path, adapter: Path, trained: tuple[Path, torch.Tensor], rename: Callable[[str], str]
+) -> None:
+    rewrite(adapter, lambda tensors: {rename(name): tensor for name, tensor in tensors.items()})
+    assert torch.allclose(computed(folder, adapter), trained[1], atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -194,12 +219,11 @@ def test_names_of_other_makers_are_mapped(folder: Path, tmp_path: Path, rename: 
     ],
 )
 def test_an_adapter_whose_tensors_are_not_the_models_is_refused_with_their_names(
-    folder: Path, tmp_path: Path, change: Callable[[Tensors], Tensors], problem: str, place: str
+    folder: Path, adapter: Path, tmp_path: Path, change: Callable[[Tensors], Tensors], problem: str, place: str
 ) -> None:
-    write_adapter(folder, tmp_path / "adapter")
-    rewrite(tmp_path / "adapter", change)
+    rewrite(adapter, change)
     with pytest.raises(AdapterMismatch, match=problem) as refusal:
-        merge_folders(folder, tmp_path / "adapter", tmp_path / "merged")
+        merge_folders(folder, adapter, tmp_path / "merged")
     assert place in refusal.value.place
     assert not (tmp_path / "merged").exists()
 
@@ -213,12 +237,11 @@ def test_an_adapter_whose_tensors_are_not_the_models_is_refused_with_their_names
     ],
 )
 def test_an_adapter_of_numbers_that_are_none_is_refused(
-    folder: Path, tmp_path: Path, change: Callable[[torch.Tensor], torch.Tensor], problem: str
+    folder: Path, adapter: Path, change: Callable[[torch.Tensor], torch.Tensor], problem: str
 ) -> None:
-    write_adapter(folder, tmp_path / "adapter")
-    rewrite(tmp_path / "adapter", lambda tensors: {n: change(t) if "lora_B" in n else t for n, t in tensors.items()})
+    rewrite(adapter, lambda tensors: {n: change(t) if "lora_B" in n else t for n, t in tensors.items()})
     with pytest.raises(InvalidModelFile, match=problem) as refusal:
-        load(folder, dtype="float32", adapter=tmp_path / "adapter")
+        load(folder, dtype="float32", adapter=adapter)
     assert "lora_B" in refusal.value.place
 
 
@@ -241,17 +264,14 @@ def test_a_merge_that_parts_head_and_embedding_says_so_in_the_configuration(
     assert not torch.equal(tensors["lm_head.weight"], tensors["model.embed_tokens.weight"])
 
 
-def test_a_merge_keeps_the_bases_files_byte_by_byte(folder: Path, tmp_path: Path) -> None:
+def test_a_merge_keeps_the_bases_files_byte_by_byte(folder: Path, adapter: Path, tmp_path: Path) -> None:
     for file in folder.iterdir():
         (tmp_path / "base").mkdir(exist_ok=True)
         (tmp_path / "base" / file.name).write_bytes(file.read_bytes())
     (tmp_path / "base" / "additional_chat_templates").mkdir()
     (tmp_path / "base" / "additional_chat_templates" / "tool_use.jinja").write_text("{{ tools }}")
     (tmp_path / "base" / "special_tokens_map.json").write_text("{}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        write_adapter(folder, tmp_path / "adapter")
-    merge_folders(tmp_path / "base", tmp_path / "adapter", tmp_path / "merged")
+    merge_folders(tmp_path / "base", adapter, tmp_path / "merged")
     before, after = tmp_path / "base", tmp_path / "merged"
     names = {path.relative_to(before) for path in before.rglob("*") if path.is_file()}
     assert names == {path.relative_to(after) for path in after.rglob("*") if path.is_file()}

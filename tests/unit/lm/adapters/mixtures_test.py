@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +70,23 @@ MADE: dict[str, Any] = {
 }
 
 
-def write_base(folder: Path, kind: str) -> Path:
-    write_tiny_model(folder / "tiny", num_layers=1)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        AutoModelForCausalLM.from_config(MADE[kind]()).save_pretrained(folder / "base")
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        shutil.copyfile(folder / "tiny" / name, folder / "base" / name)
-    return folder / "base"
+@pytest.fixture(scope="module")
+def base_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The base of each kind, written once."""
+    tiny = tmp_path_factory.mktemp("mixtures") / "tiny"
+    write_tiny_model(tiny, num_layers=1)
+
+    @cache
+    def base(kind: str) -> Path:
+        folder = tmp_path_factory.mktemp("mixtures") / "base"
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            AutoModelForCausalLM.from_config(MADE[kind]()).save_pretrained(folder)
+        for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+            shutil.copyfile(tiny / name, folder / name)
+        return folder
+
+    return base
 
 
 def write_adapter_for_single_experts(folder: Path, base: Path, *, use_rslora: bool) -> Path:
@@ -106,10 +117,14 @@ def computed(folder: Path, adapter: Path | None = None) -> torch.Tensor:
     return logits
 
 
-@pytest.mark.parametrize("use_rslora", [False, True])
-@pytest.mark.parametrize("kind", ["mixtral", "olmoe", "qwen3_moe", "deepseek_v3"])
-def test_an_adapter_for_single_experts_is_carried_over_and_merged(tmp_path: Path, kind: str, use_rslora: bool) -> None:
-    base = write_base(tmp_path, kind)
+@pytest.mark.parametrize(
+    ("kind", "use_rslora"),
+    [("mixtral", False), ("mixtral", True), ("olmoe", True), ("qwen3_moe", False), ("deepseek_v3", True)],
+)
+def test_an_adapter_for_single_experts_is_carried_over_and_merged(
+    tmp_path: Path, base_of: Callable[[str], Path], kind: str, use_rslora: bool
+) -> None:
+    base = base_of(kind)
     expected = computed(write_adapter_for_single_experts(tmp_path, base, use_rslora=use_rslora))
     assert not torch.allclose(computed(base), expected, atol=1e-2)
     assert torch.allclose(computed(base, tmp_path / "adapter"), expected, atol=1e-5)
@@ -120,16 +135,18 @@ def test_an_adapter_for_single_experts_is_carried_over_and_merged(tmp_path: Path
 
 
 @pytest.mark.parametrize("kind", ["phimoe", "qwen2_moe"])
-def test_an_adapter_for_single_experts_that_cannot_be_carried_over_is_refused(tmp_path: Path, kind: str) -> None:
-    base = write_base(tmp_path, kind)
+def test_an_adapter_for_single_experts_that_cannot_be_carried_over_is_refused(
+    tmp_path: Path, base_of: Callable[[str], Path], kind: str
+) -> None:
+    base = base_of(kind)
     write_adapter_for_single_experts(tmp_path, base, use_rslora=False)
     with pytest.raises(AdapterMismatch, match="experts") as refusal:
         merge_folders(base, tmp_path / "adapter", tmp_path / "merged")
     assert "Merge it where it was made" in refusal.value.next_step
 
 
-def test_an_adapter_that_lacks_an_expert_is_refused(tmp_path: Path) -> None:
-    base = write_base(tmp_path, "mixtral")
+def test_an_adapter_that_lacks_an_expert_is_refused(tmp_path: Path, base_of: Callable[[str], Path]) -> None:
+    base = base_of("mixtral")
     write_adapter_for_single_experts(tmp_path, base, use_rslora=False)
     file = tmp_path / "adapter" / "adapter_model.safetensors"
     save_file({name: tensor for name, tensor in load_file(file).items() if "experts.3" not in name}, file)
@@ -138,8 +155,10 @@ def test_an_adapter_that_lacks_an_expert_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(MADE))
-def test_an_adapter_made_here_on_a_mixture_is_read_again_and_merged(tmp_path: Path, kind: str) -> None:
-    base = write_base(tmp_path, kind)
+def test_an_adapter_made_here_on_a_mixture_is_read_again_and_merged(
+    tmp_path: Path, base_of: Callable[[str], Path], kind: str
+) -> None:
+    base = base_of(kind)
     names = ("q_proj", "w1", "w2", "w3", "gate_proj", "up_proj", "down_proj", "o_proj")
     model = add_lora(load(base, dtype="float32").model, LoraSettings(target_modules=names, use_rslora=True), seed=1)
     source = torch.Generator().manual_seed(2)

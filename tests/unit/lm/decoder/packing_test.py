@@ -32,7 +32,7 @@ def examples(folder: Path) -> list[EncodedExample]:
             tokenizer,
             [
                 SYSTEM,
-                {"role": "user", "content": f"task {number} " + "x" * number * 90},
+                {"role": "user", "content": f"task {number} " + "x" * number**3 * 3},
                 {"role": "assistant", "content": "answer" * (number + 1)},
             ],
         )
@@ -93,8 +93,8 @@ def test_one_pack_equals_the_padded_batch(folder: Path, examples: list[EncodedEx
 
 
 def test_several_packs_equal_the_padded_batch(folder: Path, examples: list[EncodedExample]) -> None:
-    assert len(pack(examples, max_tokens=900)) > 1
-    assert_equal_training(trainable(folder), examples, 900)
+    assert len(pack(examples, max_tokens=700)) > 1
+    assert_equal_training(trainable(folder), examples, 700)
 
 
 def test_an_adapter_on_some_layers_only_equals_the_padded_batch(folder: Path, examples: list[EncodedExample]) -> None:
@@ -128,10 +128,10 @@ def test_bfloat16_stays_near_float32(folder: Path, examples: list[EncodedExample
 
 def test_the_loss_falls_when_trained(folder: Path, examples: list[EncodedExample]) -> None:
     model = add_lora(load(folder, dtype="float32").model, LoraSettings(), seed=1)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=5e-3)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     batch = pack(examples, max_tokens=10_000)[0]
     losses = []
-    for _ in range(12):
+    for _ in range(8):
         loss = answer_loss(model, batch)
         loss.backward()
         optimizer.step()

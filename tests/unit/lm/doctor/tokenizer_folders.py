@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
-from services.lm.doctor.nouns import Conversation, Request
+from services.lm.doctor.diagnosis import Conversation, Request
 
 TEMPLATES = Path(__file__).parent / "templates"
 CHATML = (TEMPLATES / "chatml.jinja").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from services.lm.generation import lanes
 from services.lm.generation.batch import Batch
 from services.lm.generation.engine import Engine
 from services.lm.generation.forward import TransformersForward, forward_of
-from services.lm.generation.requests import GenerationRequest, Wanted
+from services.lm.generation.requests import GenerationRequest, ResultOptions
 from services.lm.loading import LoadedModel, load
 from services.lm.tiny import write_tiny_model
 from services.lm.worker_protocol import Sampling
@@ -58,11 +58,11 @@ def loaded(folder: Path) -> LoadedModel:
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Tensors whose device is not named lie on one without memory, where nothing can be computed."""
 
-    def run(makers: Sequence[Callable[[], Batch]], num_threads: int) -> Generator[lanes.Moment]:
+    def run(makers: Sequence[Callable[[], Batch]], num_threads: int) -> Generator[lanes.LaneUpdate]:
         for lane, make in enumerate(makers):
             batch = make()
             while batch.is_busy:
-                yield lanes.Moment(lane, batch.step(), batch.written, batch.active, batch.num_waiting)
+                yield lanes.LaneUpdate(lane, batch.step(), batch.written, batch.active, batch.num_waiting)
 
     # The default device is a thread's own, so the lanes have to work in this one.
     monkeypatch.setattr(lanes, "run", run)
@@ -74,10 +74,10 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("sampling", [Sampling(), SAMPLED])
 @pytest.mark.usefixtures("elsewhere")
 def test_nothing_lies_elsewhere_than_the_model(loaded: LoadedModel, sampling: Sampling) -> None:
-    wanted = Wanted(scores=True, num_top=2, echo=True)
-    results = list(Engine(loaded).generate(REQUESTS, sampling, wanted=wanted))
+    options = ResultOptions(scores=True, num_top=2, echo=True)
+    results = list(Engine(loaded).generate(REQUESTS, sampling, options=options))
     continued = [replace(request, is_continued=True) for request in REQUESTS]
-    again = list(Engine(loaded).generate(continued, sampling, wanted=wanted))
+    again = list(Engine(loaded).generate(continued, sampling, options=options))
     assert {len(result.token_ids) for result in (*results, *again)} == {12}
 
 

@@ -46,24 +46,30 @@ def plainly(loaded: LoadedModel, prompt: list[int], count: int = 24) -> list[int
     return tokens
 
 
+@pytest.fixture(scope="module")
+def expected(loaded: LoadedModel) -> list[list[int]]:
+    """What transformers writes for each prompt."""
+    return [plainly(loaded, prompt) for prompt in PROMPTS]
+
+
 @pytest.mark.parametrize("max_batch", [1, 4, 64])
-def test_greedy_answers_equal_plain_generation(loaded: LoadedModel, max_batch: int) -> None:
+def test_greedy_answers_equal_plain_generation(loaded: LoadedModel, expected: list[list[int]], max_batch: int) -> None:
     answers = {result.key: result for result in Engine(loaded).generate(requests(), max_batch=max_batch)}
-    expected = [plainly(loaded, prompt) for prompt in PROMPTS]
     assert [list(answers[f"case {index}"].token_ids) for index in range(9)] == expected
     assert len({tuple(tokens) for tokens in expected}) > 5
     assert all(result.cached_tokens == len(SYSTEM) for result in answers.values())
 
 
-def test_layers_computed_by_transformers_give_the_same(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    lean = {result.key: result.token_ids for result in Engine(loaded).generate(requests())}
+def test_layers_computed_by_transformers_give_the_same(
+    loaded: LoadedModel, expected: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(engine_module, "forward_of", through_transformers)
-    other = {result.key: result.token_ids for result in Engine(loaded).generate(requests())}
-    assert other == lean
+    answers = {result.key: list(result.token_ids) for result in Engine(loaded).generate(requests())}
+    assert [answers[f"case {index}"] for index in range(9)] == expected
 
 
-def test_a_sequence_stops_at_its_end_of_turn(loaded: LoadedModel) -> None:
-    tokens = plainly(loaded, PROMPTS[0])
+def test_a_sequence_stops_at_its_end_of_turn(loaded: LoadedModel, expected: list[list[int]]) -> None:
+    tokens = expected[0]
     end = tokens[6]
     stopping = dataclasses.replace(loaded, eos_ids=frozenset({end}))
     (result,) = Engine(stopping).generate(requests()[:1])

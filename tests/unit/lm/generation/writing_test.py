@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from services.lm.generation.engine import Engine
-from services.lm.generation.requests import GenerationRequest, Piece, Wanted
+from services.lm.generation.requests import GenerationRequest, Piece, ResultOptions
 from services.lm.generation.sampling import Draws, choose
+from services.lm.generation.sequence import AnswerText
 from services.lm.generation.speculation import Lookup, draft_length, run_ends
-from services.lm.generation.text import Transcript
 from services.lm.loading import LoadedModel, load
 from services.lm.tiny import write_tiny_model
 from services.lm.worker_protocol import Sampling
@@ -34,8 +34,8 @@ def asked(count: int = 4, **changes: object) -> list[GenerationRequest]:
     return [replace(request, **changes) for request in requests]
 
 
-def transcript(loaded: LoadedModel, text: str, *stop: str) -> tuple[Transcript, list[str]]:
-    result, pieces = Transcript(loaded.tokenizer, stop), []
+def transcript(loaded: LoadedModel, text: str, *stop: str) -> tuple[AnswerText, list[str]]:
+    result, pieces = AnswerText(loaded.tokenizer, stop), []
     for token in loaded.tokenizer.encode(text, add_special_tokens=False):
         if not result.is_stopped:
             result.add(token)
@@ -53,7 +53,7 @@ def test_a_piece_never_splits_a_character(loaded: LoadedModel) -> None:
 
 def test_an_incomplete_last_character_is_kept_as_it_is(loaded: LoadedModel) -> None:
     tokens = loaded.tokenizer.encode("a😀", add_special_tokens=False)[:-1]
-    result = Transcript(loaded.tokenizer, ())
+    result = AnswerText(loaded.tokenizer, ())
     for token in tokens:
         result.add(token)
     result.finish()
@@ -100,8 +100,8 @@ def test_a_stopped_answer_keeps_the_token_that_completed_the_stop_text(loaded: L
 
 def test_pieces_put_together_are_the_answers(loaded: LoadedModel) -> None:
     pieces: list[Piece] = []
-    wanted = Wanted(scores=True, num_top=2, on_piece=pieces.append)
-    answers = list(Engine(loaded).generate(asked(5), wanted=wanted))
+    options = ResultOptions(scores=True, num_top=2, on_piece=pieces.append)
+    answers = list(Engine(loaded).generate(asked(5), options=options))
     for answer in answers:
         own = [piece for piece in pieces if piece.key == answer.key]
         assert "".join(piece.text for piece in own) == answer.text
@@ -111,7 +111,7 @@ def test_pieces_put_together_are_the_answers(loaded: LoadedModel) -> None:
 
 
 def test_log_probabilities_are_those_of_a_plain_forward_pass(loaded: LoadedModel) -> None:
-    (answer,) = Engine(loaded).generate(asked(1), wanted=Wanted(scores=True, num_top=3, echo=True))
+    (answer,) = Engine(loaded).generate(asked(1), options=ResultOptions(scores=True, num_top=3, echo=True))
     prompt = list(asked(1)[0].prompt_ids)
     with torch.no_grad():
         logits = loaded.model(input_ids=torch.tensor([[*prompt, *answer.token_ids]])).logits[0]
@@ -126,7 +126,7 @@ def test_log_probabilities_are_those_of_a_plain_forward_pass(loaded: LoadedModel
 
 
 def test_an_echo_alone_writes_nothing(loaded: LoadedModel) -> None:
-    (answer,) = Engine(loaded).generate(asked(1, max_new_tokens=0), wanted=Wanted(echo=True))
+    (answer,) = Engine(loaded).generate(asked(1, max_new_tokens=0), options=ResultOptions(echo=True))
     assert (answer.token_ids, answer.finish_reason) == ((), "length")
     assert len(answer.prompt_scores.log_probs) == len(asked(1)[0].prompt_ids) - 1
 

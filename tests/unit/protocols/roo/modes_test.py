@@ -1,8 +1,16 @@
+from typing import Any
+
 import pytest
 
-from services.protocols.roo.modes import BadMode, Refusal, find_mode, refusal
+from services.protocols.roo import modes
+from services.protocols.roo.modes import BadMode, Mode, Params, Refusal, find_mode
 from services.protocols.roo_native.tools import NATIVE_RULES
-from services.protocols.roo_xml.editions import CLASSIC
+from services.protocols.roo_xml.editions import CLASSIC, REFERENCE
+
+
+def refusal(tool: str, mode: Mode | None, params: Params, **options: Any) -> Refusal | None:
+    return modes.refusal(tool, mode, params, **{"rules": REFERENCE.mode_rules, **options})
+
 
 EDIT = {"path": "src/a.py", "content": "x"}
 
@@ -164,7 +172,7 @@ def test_an_alias_stands_for_its_tool_among_the_opt_in_tools(tool: str, included
 def test_a_native_tool_that_is_switched_off_stays_off(tool: str) -> None:
     name = "edit" if tool == "search_and_replace" else tool
     options = {"included_tools": ("edit",), "requirements": {name: False}, "rules": NATIVE_RULES}
-    assert refusal(tool, find_mode("code"), {}, **options) == "not_allowed_in_mode"  # type: ignore[arg-type]
+    assert refusal(tool, find_mode("code"), {}, **options) == "not_allowed_in_mode"
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.protocols.cases import Case, Choice, Expected, FreeText, McpServer
+from services.protocols.roo_native.form import value_problem
 from services.protocols.roo_native.judge import judge
 from services.protocols.roo_native.parse.text_form import answer_from_text, text_of_call
-from services.protocols.roo_native.rules.form import value_problem
 from services.protocols.roo_native.tools import TOOLS
 from services.protocols.turn import Answer, ClientState, FinishReason, ToolCall
 from services.protocols.verdict import Cause, Fault, LayerName, LayerStatus, Verdict
@@ -70,7 +70,8 @@ def test_an_answer_without_a_call(text: str, fault: Fault, cause: Cause) -> None
 
 
 def test_an_answer_that_the_limit_cut_before_or_within_a_call() -> None:
-    assert verdict(READ, text="I will", finish_reason="length").cause is Cause.TRUNCATED_BY_LIMIT
+    assert verdict(READ, text="So: <tool_c", finish_reason="length").cause is Cause.TRUNCATED_BY_LIMIT
+    assert verdict(READ, text="I will", finish_reason="length").cause is Cause.NO_CALL
     cut = ToolCall("read_file", '{"path": "a')
     assert verdict(READ, cut, finish_reason="length").cause is Cause.TRUNCATED_BY_LIMIT
     assert failure(verdict(READ, cut)) == ("parses", "bad_json")
@@ -88,7 +89,7 @@ def test_an_answer_that_the_limit_cut_before_or_within_a_call() -> None:
         (call("edit", file_path="a", old_string="b", new_string="c"), "offered", "not_allowed_in_mode"),
         (call("use_mcp_tool", server_name="srv", tool_name="get_it"), "offered", "not_allowed_in_mode"),
         (call("edit", file_path="a"), "offered", "not_allowed_in_mode"),
-        (call("read_file"), "required_parameters", "missing_key"),
+        (call("read_file"), "required_parameters", "missing_param"),
         (call("execute_command", command="ls", cwd=None), "required_parameters", "missing_param"),
         (call("search_files", path="a", regex=" ", file_pattern=None), "required_parameters", "missing_param"),
         (call("read_file", path=5), "valid_values", "bad_value"),
@@ -126,11 +127,11 @@ def test_the_form_of_a_call(one: ToolCall, layer: str, fault: str) -> None:
     assert not found.well_formed
 
 
-@pytest.mark.parametrize("mode", ["", "nowhere"])
-def test_a_suggestion_must_be_filled_and_its_mode_known(mode: str) -> None:
+@pytest.mark.parametrize(("mode", "fault"), [("", "bad_value"), ("nowhere", "unknown_mode")])
+def test_a_suggestion_must_be_filled_and_its_mode_known(mode: str, fault: str) -> None:
     suggestions = [{"text": "a", "mode": None}, {"text": "b" if mode else " ", "mode": mode or None}]
     found = verdict(READ, call("ask_followup_question", question="q", follow_up=suggestions))
-    assert failure(found) == ("valid_values", "bad_value")
+    assert failure(found) == ("valid_values", fault)
 
 
 def test_a_null_for_an_optional_argument_counts_as_left_out() -> None:
@@ -255,7 +256,7 @@ def test_an_edit_is_right_when_the_file_becomes_what_is_asked() -> None:
     wrong = verdict(of, call("apply_diff", path="a.txt", diff=DIFF.replace("=\n2", "=\n3")))
     assert (failure(wrong), wrong.accepted) == (("effect", "wrong_result"), True)
     nowhere = verdict(of, call("apply_diff", path="a.txt", diff=DIFF.replace("two", "zwei")))
-    assert (failure(nowhere), nowhere.accepted) == (("effect", "diff_failed"), False)
+    assert (failure(nowhere), nowhere.accepted) == (("effect", "no_match"), False)
 
 
 def test_a_call_that_the_client_would_not_run_is_not_accepted() -> None:
@@ -267,7 +268,7 @@ def test_where_no_call_is_due() -> None:
     quiet = case("none", no_call=True)
     assert verdict(quiet, text="It is 42.").conforming
     assert failure(verdict(quiet, call("read_file", path="a.txt"))) == ("no_needless_call", "needless_call")
-    assert failure(verdict(quiet)) == ("call_present", "empty_answer")
+    assert failure(verdict(quiet)) == ("task_done", "wrong_result")
 
 
 @pytest.mark.parametrize(
@@ -282,7 +283,7 @@ def test_where_no_call_is_due() -> None:
     ],
 )
 def test_a_broken_call_where_none_is_due_is_no_abstention(text: str) -> None:
-    assert failure(verdict(case("none", no_call=True), text=text)) == ("call_present", "foreign_form")
+    assert failure(verdict(case("none", no_call=True), text=text)) == ("no_needless_call", "needless_call")
 
 
 @pytest.mark.parametrize(

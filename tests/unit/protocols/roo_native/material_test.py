@@ -7,7 +7,7 @@ from services.protocols.roo.modes import BUILT_IN_MODES
 from services.protocols.roo_native.cases import native_answer
 from services.protocols.roo_native.definitions import definitions, offered_tools
 from services.protocols.roo_native.profile import PROFILE
-from services.protocols.roo_native.prompt import UnknownPromptSize, tools_for
+from services.protocols.roo_native.prompt import UnknownPromptSize
 from services.protocols.roo_native.turn import replies
 from services.protocols.turn import Answer, ClientState, ToolCall
 
@@ -127,7 +127,7 @@ def test_an_unknown_prompt_size_is_refused() -> None:
     with pytest.raises(UnknownPromptSize, match="compact, full"):
         PROFILE.messages(CASES[0], "huge")
     with pytest.raises(UnknownPromptSize):
-        tools_for(CASES[0], "huge")
+        PROFILE.tools_for(CASES[0], "huge")
 
 
 def test_each_call_gets_a_result_and_the_user_the_environment() -> None:

@@ -140,7 +140,7 @@ def test_a_patch_that_is_done_in_part_does_not_conform_though_its_first_operatio
     files = {"a.py": "one\n", "b.py": ""}
     verdict = judged(replace(case_of("apply_patch"), files=files), "apply_patch", patch=HALF)
     found = {layer.name: layer.fault for layer in verdict.layers if layer.fault}
-    assert (verdict.conforming, verdict.accepted, found[LayerName.EFFECT]) == (False, True, Fault.DIFF_FAILED)
+    assert (verdict.conforming, verdict.accepted, found[LayerName.EFFECT]) == (False, True, Fault.SOME_PARTS_FAILED)
     assert judged(case_of("apply_patch"), "apply_patch", patch=HALF).conforming
 
 

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from services.protocols.roo_xml.arguments import BadNestedValue, typed_arguments
+from services.protocols.roo_xml.nested.values import BadNestedValue
+from services.protocols.roo_xml.tools import typed_arguments
 
 
 def files(args: str) -> object:

@@ -129,19 +129,19 @@ def test_files_to_read_may_come_in_any_order_and_must_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "accepted"),
+    ("args", "cause", "accepted"),
     [
-        ("<path>a.py</path>", False),
-        ("<file><path>a.py</path></fil", False),
-        ("<file><path>a.py</path><line_range>5-1</line_range></file>", False),
-        ("<file><path>a.py</path><line_range>all</line_range></file>", True),
-        ("<file><path>a.py<b>x</b></path></file>", False),
+        ("<path>a.py</path>", Cause.MISSING_PARAMETER, False),
+        ("<file><path>a.py</path></fil", Cause.BAD_VALUE, False),
+        ("<file><path>a.py</path><line_range>5-1</line_range></file>", Cause.BAD_VALUE, False),
+        ("<file><path>a.py</path><line_range>all</line_range></file>", Cause.BAD_VALUE, True),
+        ("<file><path>a.py<b>x</b></path></file>", Cause.BAD_VALUE, False),
     ],
 )
-def test_bad_read_arguments_are_bad_values(args: str, accepted: bool) -> None:
+def test_bad_read_arguments_are_bad_values(args: str, cause: Cause, accepted: bool) -> None:
     case = expecting("read_file", {"files": [{"path": "a.py", "line_ranges": []}]})
     verdict = judge(case, f"<read_file><args>{args}</args></read_file>")
-    assert (verdict.cause, verdict.accepted) == (Cause.BAD_VALUE, accepted)
+    assert (verdict.cause, verdict.accepted) == (cause, accepted)
 
 
 def test_a_range_beyond_a_known_file_is_not_run() -> None:
@@ -165,10 +165,10 @@ MCP = (McpServer("tracker", ("create", "close")),)
     [
         ("tracker", "create", '{ "n": 2, "title": "x" }', None, True),
         ("tracker", "create", '{"title": "x", "n": "2"}', Cause.WRONG_ARGUMENTS, True),
-        ("tracker", "create", "{title: x}", Cause.BAD_VALUE, False),
-        ("tracker", "create", '{"n": NaN}', Cause.BAD_VALUE, False),
+        ("tracker", "create", "{title: x}", Cause.WRONG_FORMAT, False),
+        ("tracker", "create", '{"n": NaN}', Cause.WRONG_FORMAT, False),
         ("tracker", "create", '{"n": 2.0, "title": "\\u0078"}', None, True),
-        ("tracker", "create", "[1]", Cause.BAD_VALUE, True),
+        ("tracker", "create", "[1]", Cause.WRONG_FORMAT, True),
         ("jira", "create", "{}", Cause.BAD_VALUE, False),
         ("tracker", "delete", "{}", Cause.BAD_VALUE, False),
     ],
@@ -327,11 +327,11 @@ def test_hostile_answers_of_a_megabyte_are_judged_in_less_than_two_seconds(piece
     assert time.process_time() - started < 2
 
 
-def test_deep_json_in_arguments_is_a_bad_value() -> None:
+def test_deep_json_in_arguments_is_bad_json() -> None:
     case = expecting("use_mcp_tool", {"arguments": "{}"}, mcp=MCP)
     call = "<use_mcp_tool><server_name>tracker</server_name><tool_name>create</tool_name><arguments>{}</arguments>"
     verdict = judge(case, call.format("[" * 90_000) + "</use_mcp_tool>")
-    assert (verdict.cause, verdict.accepted) == (Cause.BAD_VALUE, False)
+    assert (verdict.cause, verdict.accepted) == (Cause.WRONG_FORMAT, False)
 
 
 SILENT = replace(LIST, expected=Expected("list_files", no_call=True, free_text=(FreeText("text", ("src",)),)))
@@ -347,9 +347,9 @@ SILENT = replace(LIST, expected=Expected("list_files", no_call=True, free_text=(
         (GOOD, Cause.NEEDLESS_CALL),
         ("It is in src.\n" + GOOD, Cause.NEEDLESS_CALL),
         ("The tool list_files (of the path src) is not needed.", None),
-        ('{"name": "list_files", "arguments": {"path": "src"', Cause.WRONG_FORMAT),
-        ('[TOOL_CALLS] [{"name": "list_files", "arguments": {"path": "src"}}]', Cause.WRONG_FORMAT),
-        ('<list_files path="src">', Cause.WRONG_FORMAT),
+        ('{"name": "list_files", "arguments": {"path": "src"', Cause.NEEDLESS_CALL),
+        ('[TOOL_CALLS] [{"name": "list_files", "arguments": {"path": "src"}}]', Cause.NEEDLESS_CALL),
+        ('<list_files path="src">', Cause.NEEDLESS_CALL),
     ],
 )
 def test_where_no_call_is_due_the_answer_must_say_something_and_call_nothing(answer: str, cause: Cause | None) -> None:

@@ -4,6 +4,7 @@ from types import MappingProxyType
 
 import pytest
 
+from services.protocols.roo_xml.editions import REFERENCE
 from services.protocols.roo_xml.parse import (
     MAX_ANSWER_UNITS,
     MAX_VALUE_UNITS,
@@ -12,7 +13,7 @@ from services.protocols.roo_xml.parse import (
     ToolBlock,
     parse,
 )
-from services.protocols.roo_xml.tools import PARAMETER_NAMES, TOOL_NAMES
+from services.protocols.roo_xml.tools import TOOLS
 
 
 def tool(answer: str) -> ToolBlock:
@@ -246,7 +247,7 @@ class Automaton:
             self.blocks.append((self.name, self.params, False))
             self.name = ""
             return
-        if entered := next((one for one in PARAMETER_NAMES if seen.endswith(f"<{one}>")), ""):
+        if entered := next((one for one in REFERENCE.parameters if seen.endswith(f"<{one}>")), ""):
             self.parameter, self.start = entered, len(seen)
         if self.name == "write_to_file" and seen.endswith("</content>"):
             first, last = whole.find("<content>") + 9, whole.rfind("</content>")
@@ -255,7 +256,7 @@ class Automaton:
 
     def in_text(self, seen: str) -> None:
         self.text += seen[-1]
-        opened = next((one for one in TOOL_NAMES if self.text.endswith(f"<{one}>")), "")
+        opened = next((one for one in TOOLS if self.text.endswith(f"<{one}>")), "")
         if not opened:
             return
         if before := self.text.removesuffix(f"<{opened}>").strip():

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from services.protocols.cases import Case, Expected
 from services.protocols.roo.diff.apply import apply_diff
 from services.protocols.roo.diff.markers import check_markers
-from services.protocols.roo_xml.client.dispatch import take_turn
-from services.protocols.roo_xml.client.replies import replies
 from services.protocols.roo_xml.judge import judge
 from services.protocols.roo_xml.parse import AnswerTooLong, TextBlock, parse
 from services.protocols.roo_xml.rules.style import style_problems
+from services.protocols.roo_xml.turn import replies, take_turn
 from services.protocols.turn import Answer, ClientState
 from tests.bench.protocols.automaton import Automaton, parse_naively
 

@@ -11,7 +11,7 @@ import pytest
 from drillyard.test_runner.v1 import diagnosis_pb2, test_run_pb2
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, PermissionDenied, Unavailable
-from services.lm.doctor.nouns import Conversation, Diagnosis, Finding, Rendering, Request, Severity
+from services.lm.doctor.diagnosis import Conversation, Diagnosis, Finding, Rendering, Request, Severity
 from services.lm.tiny import write_tiny_model
 from services.protocols.profile import get_profile, profile_ids
 from services.test_runner.backends.doctor_process import DoctorProcess

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from services.lm.conversion.gguf import convert_gguf
-from services.lm.doctor.nouns import Diagnosis
+from services.lm.doctor.diagnosis import Diagnosis
 from services.test_runner.backends.doctor_process import DoctorProcess
 from services.test_runner.backends.endpoint_keys import EndpointKeys
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from services.lm.doctor.nouns import Conversation, Rendering
+from services.lm.doctor.diagnosis import Conversation, Rendering
 from services.test_runner.backends.endpoint_keys import EndpointKeys
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.backends.served_template import ServedTemplateProbe

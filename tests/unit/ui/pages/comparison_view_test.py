@@ -9,10 +9,10 @@ from drillyard.evaluator.v1.verdict_pb2 import Verdict
 from drillyard.job.v1.job_pb2 import Job, JobState
 from drillyard.test_runner.v1.test_run_pb2 import Endpoint, Provenance, Sampling, TestRun, TestRunSpec
 
-from ui.markup.environment import render
-from ui.views import test_runs
-from ui.views.comparisons import change_view, matrix_view, parity_view, run_label, why_incomparable
-from ui.views.evaluations import CAUSE_SENTENCES, metrics_view
+from ui.comparisons.views import change_view, matrix_view, parity_view, run_label, why_incomparable
+from ui.evaluations.views import CAUSE_SENTENCES, metrics_view
+from ui.shared.environment import render
+from ui.test_runs import views as test_runs
 
 SUCCEEDED, RUNNING = JobState.JOB_STATE_SUCCEEDED, JobState.JOB_STATE_RUNNING
 HOSTILE = "<script>alert(1)</script>"
@@ -97,7 +97,7 @@ def test_the_page_of_a_comparison_escapes_what_cases_hold() -> None:
     change = change_view(Evaluation(), Evaluation(), _comparison())
     matrix = matrix_view([Verdict(tool=HOSTILE, cause=HOSTILE)], [])
     html = render(
-        "pages/comparisons/change",
+        "comparisons/change",
         change=change,
         matrix=matrix,
         rows=[],
@@ -119,7 +119,7 @@ def test_parity_names_the_step_and_the_first_token_that_differs() -> None:
     parity = Parity(num_compared=9, equal_answers_rate=0.5, guilty_step="precision", differences=[place, unknown])
     view = parity_view(parity)
     assert [one.place for one in view.places] == ["answer 2, token 5", "answer 1"]
-    html = render("pages/comparisons/parity", parity=view, runs=("r", "s"))
+    html = render("comparisons/parity", parity=view, runs=("r", "s"))
     assert "guilty step: precision" in html
     assert "<script" not in html
 

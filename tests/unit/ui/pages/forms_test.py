@@ -11,16 +11,16 @@ from drillyard.registry.v1.test_suite_pb2 import TestSuiteFormat
 from drillyard.test_runner.v1.test_run_pb2 import Endpoint, Sampling, TestRun, TestRunSpec, ToolMode
 
 from services.chassis.errors import InvalidArgument
-from ui.actions.test_runs import VerdictFilters
-from ui.markup.environment import render
-from ui.pages.desk import Desk, field_id, notice
-from ui.pages.fields import filled
-from ui.pages.test_runs.filters import wanted
-from ui.pages.test_runs.form import SERVED, RunForm, run_form
-from ui.pages.test_runs.page import _Page
-from ui.pages.test_suites.form import ImportForm, import_form
-from ui.pages.tries.form import CASE, TryForm, try_form
-from ui.views import test_runs
+from ui.playground.form import CASE, TryForm, try_form
+from ui.shared.desk import Desk, field_id, notice
+from ui.shared.environment import render
+from ui.shared.fields import filled
+from ui.test_runs import views as test_runs
+from ui.test_runs.actions import VerdictFilters
+from ui.test_runs.filters import wanted
+from ui.test_runs.form import SERVED, RunForm, run_form
+from ui.test_runs.page import _Page
+from ui.test_suites.form import ImportForm, import_form
 
 
 def _built(build: Any) -> Any:
@@ -194,5 +194,5 @@ async def test_the_page_try_asks_a_model_or_an_endpoint() -> None:
 )
 def test_a_run_offers_what_its_state_allows(state: str, offered: set[str]) -> None:
     job = Job(state=JobState.Value(f"JOB_STATE_{state.upper()}"))
-    html = render("pages/runs/actions", run=test_runs.test_run_view(TestRun(test_run_id="r", job=job)))
+    html = render("test_runs/actions", run=test_runs.test_run_view(TestRun(test_run_id="r", job=job)))
     assert set(re.findall(r'data-select="(\w+)"', html)) == offered

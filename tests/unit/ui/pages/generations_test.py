@@ -10,8 +10,8 @@ from drillyard.test_runner.v1.test_run_pb2 import Sampling
 from drillyard.test_runner.v1.transcript_pb2 import FinishReason, GenerateRequest, GenerateResponse, Message, ToolCall
 
 from services.protocols.profile import get_profile
-from ui.actions import generations
-from ui.actions.generations import CaseAtWork, Conversation, Subject
+from ui.playground import actions as generations
+from ui.playground.actions import CaseAtWork, Conversation, Subject
 
 
 def _case(*answers: str) -> CaseAtWork:

@@ -10,9 +10,9 @@ from drillyard.test_runner.v1.transcript_pb2 import (
     Transcript,
 )
 
-from ui.markup.environment import render
-from ui.views.generations import generation_view, judgement_view
-from ui.views.transcripts import transcript_view
+from ui.playground.views import generation_view, judgement_view
+from ui.shared.environment import render
+from ui.test_runs.transcripts import transcript_view
 
 FAILED = LayerStatus.LAYER_STATUS_FAILED
 STOP, LENGTH = FinishReason.FINISH_REASON_STOP, FinishReason.FINISH_REASON_LENGTH
@@ -75,7 +75,7 @@ def test_an_answer_says_its_tokens_times_and_end() -> None:
 def test_an_answer_that_was_never_made_still_shows_why() -> None:
     turn = AnswerTurn(message_index=1, finish_reason=FinishReason.FINISH_REASON_BACKEND_FAULT, detail="It is down.")
     transcript = Transcript(messages=[Message(role="user", content="task")], turns=[turn])
-    html = render("pages/runs/transcript", view=transcript_view(transcript, _verdict(0)))
+    html = render("test_runs/transcript", view=transcript_view(transcript, _verdict(0)))
     assert "It is down." in html
     assert "(empty answer)" in html
 

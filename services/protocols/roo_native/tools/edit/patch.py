@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from services.protocols.javascript import SPACES, trim
@@ -67,7 +67,7 @@ def patched(text: str, hunks: Sequence[Hunk]) -> str:
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
-    places = sorted(_Places(lines).of(hunks), key=lambda place: place[0])
+    places = sorted(_places(lines, hunks), key=lambda place: place[0])
     for start, length, new in reversed(places):
         lines[start : start + length] = new
     if not lines or lines[-1]:
@@ -75,69 +75,49 @@ def patched(text: str, hunks: Sequence[Hunk]) -> str:
     return "\n".join(lines)
 
 
-_Place = tuple[int, int, Sequence[str]]
-
-
-class _Places:
-    """Finds the place of each hunk, forward from the last one's end."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        self._file = _Variants(lines)
-        self._from = 0
-
-    def of(self, hunks: Sequence[Hunk]) -> list[_Place]:
-        return [self._place(hunk) for hunk in hunks]
-
-    def _place(self, hunk: Hunk) -> _Place:
+def _places(lines: Sequence[str], hunks: Sequence[Hunk]) -> Iterator[tuple[int, int, Sequence[str]]]:
+    """Yield for each hunk where its old lines begin, how many they are, and what replaces them."""
+    forms, start = [list(lines)], 0
+    for hunk in hunks:
         if hunk.context is not None:
-            found = self._find((hunk.context,), at_end=False)
-            if found is None:
+            place = _find(forms, (hunk.context,), start)
+            if place is None:
                 raise PatchError("no_match", f"there is no line {hunk.context!r} where the hunk should stand")
-            self._from = found + 1
-        lines = self._file.exact
+            start = place + 1
         if not hunk.old:
-            return len(lines) - 1 if lines and not lines[-1] else len(lines), 0, hunk.new
+            yield len(lines) - 1 if lines and not lines[-1] else len(lines), 0, hunk.new
+            continue
         old, new = hunk.old, hunk.new
-        found = self._find(old, at_end=hunk.at_end)
-        if found is None and not old[-1]:
+        place = _find(forms, old, start, at_end=hunk.at_end)
+        if place is None and not old[-1]:
             old, new = old[:-1], new[:-1] if new and not new[-1] else new
-            found = self._find(old, at_end=hunk.at_end)
-        if found is None:
+            place = _find(forms, old, start, at_end=hunk.at_end)
+        if place is None:
             raise PatchError("no_match", f"the lines from {hunk.old[0]!r} on are not in the file")
-        self._from = found + len(old)
-        return found, len(old), new
-
-    def _find(self, wanted: Sequence[str], *, at_end: bool) -> int | None:
-        if not wanted:
-            return self._from
-        last = len(self._file.exact) - len(wanted)
-        if last < 0:
-            return None
-        start = last if at_end else self._from
-        wanted_forms = _Variants(wanted)
-        for form in range(len(_FORMS)):
-            lines, pattern = self._file.form(form), wanted_forms.form(form)
-            for index in range(start, last + 1):
-                if lines[index] == pattern[0] and lines[index : index + len(pattern)] == pattern:
-                    return index
-        return None
+        start = place + len(old)
+        yield place, len(old), new
 
 
-class _Variants:
-    """Lines in the four forms in which they are compared, strictest first, made when they are asked for."""
+def _find(forms: list[list[str]], searched: Sequence[str], start: int, *, at_end: bool = False) -> int | None:
+    """Return where `searched` is from `start` on; `forms` are the lines of the file in the forms made so far."""
+    last = len(forms[0]) - len(searched)
+    if not searched or last < 0:
+        return None if searched else start
+    first = last if at_end else start
+    for number, form in enumerate(_FORMS):
+        if number == len(forms):
+            forms.append([form(line) for line in forms[0]])
+        lines, pattern = forms[number], [form(line) for line in searched]
+        for index in range(first, last + 1):
+            if lines[index] == pattern[0] and lines[index : index + len(pattern)] == pattern:
+                return index
+    return None
 
-    def __init__(self, lines: Sequence[str]) -> None:
-        self.exact = list(lines)
-        self._forms = [self.exact]
 
-    def form(self, number: int) -> list[str]:
-        while len(self._forms) <= number:
-            self._forms.append([_FORMS[len(self._forms)](line) for line in self.exact])
-        return self._forms[number]
-
-
-def _plain(line: str) -> str:
-    return trim(line).translate(_PLAIN)
-
-
-_FORMS: tuple[Callable[[str], str], ...] = (str, lambda line: line.rstrip(SPACES), trim, _plain)
+_FORMS: tuple[Callable[[str], str], ...] = (
+    str,
+    lambda line: line.rstrip(SPACES),
+    trim,
+    lambda line: trim(line).translate(_PLAIN),
+)
+"""In which lines are compared, strictest first."""

@@ -10,7 +10,7 @@ def _access(call: Call) -> Result:
     if all(server.name != server_name for server in call.state.mcp):
         # The client counts this error nowhere.
         return failed("mcp_unknown_server", f"No server {server_name!r} is connected.", "reset")
-    return call.offered(lambda: call.answer_of_case("(The resource is empty.)"))
+    return call.answered("(The resource is empty.)")
 
 
 ACCESS_MCP_RESOURCE = Tool(

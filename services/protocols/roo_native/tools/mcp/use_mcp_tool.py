@@ -32,7 +32,7 @@ def _use(call: Call) -> Result:
     if not isinstance(tool_name, str) or found_alike(tool_name, tools) is None:
         sentence = f"{server_name} has no tool {tool_name!r}. Its tools: {', '.join(tools) or 'none'}."
         return mistake("mcp_unknown_tool", sentence, fails_turn=True)
-    return call.offered(lambda: call.answer_of_case("(The server answered nothing.)"))
+    return call.answered("(The server answered nothing.)")
 
 
 USE_MCP_TOOL = Tool(

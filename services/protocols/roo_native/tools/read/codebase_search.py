@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool, missing, plain_path
-
-
-def _search(call: Call) -> Result:
-    if lacking := call.lacks("query"):
-        # The client does not record this failure.
-        return missing(call, lacking, fails_turn=True, records_failure=False)
-    return call.offered(lambda: call.answer_of_case("The index holds nothing that fits the query."))
-
+from services.protocols.roo_native.tools.tool import Argument, Tool, plain_path
 
 CODEBASE_SEARCH = Tool(
     name="codebase_search",
-    run=_search,
+    run=lambda call: call.answered("The index holds nothing that fits the query."),
     arguments={"query": Argument("present"), "path": Argument(normal=plain_path)},
     group="read",
     use="rare",
+    filled=("query",),
+    lack_fails_turn=True,
+    records_lack=False,
 )

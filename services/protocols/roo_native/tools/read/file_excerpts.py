@@ -76,7 +76,7 @@ def block_of(text: str, block: Block) -> str:
     lines = text.split("\n")
     if not 1 <= block.anchor <= len(lines):
         return f"There is no line {block.anchor}: the file has {len(lines)} lines."
-    first, last = _Expansion(lines, block).run()
+    first, last = _bounds(lines, block)
     while first < last and not trim(lines[first]):
         first += 1
     while first < last and not trim(lines[last]):
@@ -89,47 +89,34 @@ def block_of(text: str, block: Block) -> str:
 
 def _levels(lines: Sequence[str]) -> list[int]:
     """Return the indentation of each line in steps of four blanks; a blank line has that of the line before."""
-    levels: list[int] = []
+    levels = [0]
     for line in lines:
         body = line.lstrip(SPACES)
-        lead = line[: len(line) - len(body)]
-        width = sum(_INDENT_UNIT if char == "\t" else 1 for char in lead)
-        levels.append(width // _INDENT_UNIT if body else (levels[-1] if levels else 0))
-    return levels
+        width = sum(_INDENT_UNIT if char == "\t" else 1 for char in line[: len(line) - len(body)])
+        levels.append(width // _INDENT_UNIT if body else levels[-1])
+    return levels[1:]
 
 
-class _Expansion:
-    """Grows upwards and downwards from the anchor in turn, until something less indented or the limit is met."""
-
-    def __init__(self, lines: Sequence[str], block: Block) -> None:
-        self._lines, self._block = lines, block
-        self._levels = _levels(lines)
-        self._first = self._last = block.anchor - 1
-        own = self._levels[self._first]
-        self._least = max(0, own - int(block.max_levels)) if block.max_levels else 0
-        self._edges = {-1: 0, 1: 0}
-        self._open = {-1, 1}
-
-    def run(self) -> tuple[int, int]:
-        while self._open:
-            for direction in (-1, 1):
-                if self._last - self._first + 1 >= min(self._block.limit, len(self._lines)):
-                    return self._first, self._last
-                if direction in self._open and not self._grow(direction):
-                    self._open.discard(direction)
-        return self._first, self._last
-
-    def _grow(self, direction: int) -> bool:
-        index = (self._first if direction < 0 else self._last) + direction
-        if not 0 <= index < len(self._lines) or self._levels[index] < self._least:
-            return False
-        if self._levels[index] == self._least and not self._block.siblings:
-            is_header = direction < 0 and self._block.header and trim(self._lines[index]).startswith(_COMMENTS)
-            if self._edges[direction] and not is_header:
-                return False
-            self._edges[direction] += 1
-        if direction < 0:
-            self._first = index
-        else:
-            self._last = index
-        return True
+def _bounds(lines: Sequence[str], block: Block) -> tuple[int, int]:
+    """Grow upwards and downwards from the anchor in turn, until something less indented or the limit is met."""
+    levels = _levels(lines)
+    least = max(0, levels[block.anchor - 1] - int(block.max_levels)) if block.max_levels else 0
+    ends, edges, growing = {-1: block.anchor - 1, 1: block.anchor - 1}, {-1: 0, 1: 0}, {-1, 1}
+    while growing:
+        for direction in (-1, 1):
+            if ends[1] - ends[-1] + 1 >= min(block.limit, len(lines)):
+                return ends[-1], ends[1]
+            if direction not in growing:
+                continue
+            index = ends[direction] + direction
+            if not 0 <= index < len(lines) or levels[index] < least:
+                growing.discard(direction)
+                continue
+            if levels[index] == least and not block.siblings:
+                is_header = direction < 0 and block.header and trim(lines[index]).startswith(_COMMENTS)
+                if edges[direction] and not is_header:
+                    growing.discard(direction)
+                    continue
+                edges[direction] += 1
+            ends[direction] = index
+    return ends[-1], ends[1]

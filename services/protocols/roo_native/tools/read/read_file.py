@@ -10,11 +10,11 @@ from services.protocols.roo.paths import same_path
 from services.protocols.roo.workspace import is_known_folder, rules_of
 from services.protocols.roo_native.parse.values import (
     Number,
+    json_number,
     optional_boolean,
     optional_number,
     read_json,
     text_of,
-    whole_number,
 )
 from services.protocols.roo_native.tools.read.file_excerpts import LINE_LIMIT, Block, block_of, shown_lines, slice_of
 from services.protocols.roo_native.tools.tool import (
@@ -76,7 +76,7 @@ def _legacy_range(value: object) -> list[object] | None:
         pair = value["start"], value["end"]
     elif isinstance(value, str) and (match := _LEGACY_RANGE.fullmatch(value)):
         pair = match.groups()
-    return [whole_number(bound) for bound in pair] if len(pair) == 2 else None
+    return [json_number(bound) for bound in pair] if len(pair) == 2 else None
 
 
 def _indentation(value: object) -> object:

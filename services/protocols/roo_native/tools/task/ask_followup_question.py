@@ -48,7 +48,7 @@ def _problem(arguments: Arguments, state: ClientState) -> Problem | None:
         return Fault.BAD_VALUE, "an answer in follow_up is blank."
     modes = [entry["mode"] for entry in suggestions if entry["mode"] is not None]
     unknown = [mode for mode in modes if find_mode(mode, state.custom_modes) is None]
-    return (Fault.BAD_VALUE, f"an answer in follow_up names the unknown mode {unknown[0]!r}.") if unknown else None
+    return (Fault.UNKNOWN_MODE, f"an answer in follow_up names the unknown mode {unknown[0]!r}.") if unknown else None
 
 
 ASK_FOLLOWUP_QUESTION = Tool(

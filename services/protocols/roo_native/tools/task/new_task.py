@@ -16,8 +16,7 @@ def _open(call: Call) -> Result:
     mode = find_mode(slug, call.state.custom_modes) if isinstance(call.arguments["mode"], str) else None
     if mode is None:
         return failed("unknown_mode", f"There is no mode {slug!r}.", "reset")
-    reply = f"A subtask was opened in the mode {mode.name}."
-    return call.offered(lambda: call.answer_of_case(reply))
+    return call.answered(f"A subtask was opened in the mode {mode.name}.")
 
 
 def _problem(arguments: Arguments, state: ClientState) -> Problem | None:

@@ -1,1 +1,0 @@
-"""What a call must fulfil, one rule set a file."""

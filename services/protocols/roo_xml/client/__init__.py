@@ -1,1 +1,0 @@
-"""The client's side of a turn: what it does with each call of an answer."""

@@ -1,0 +1,46 @@
+"""The tools of the client: one module says all of a tool, and the lists here are made of those."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from services.protocols.roo_xml.tools.command.browser_action import BROWSER_ACTION, CLASSIC_BROWSER_ACTION
+from services.protocols.roo_xml.tools.command.execute_command import EXECUTE_COMMAND
+from services.protocols.roo_xml.tools.edit.apply_diff import APPLY_DIFF
+from services.protocols.roo_xml.tools.edit.experiments import EXPERIMENTS
+from services.protocols.roo_xml.tools.edit.insert_content import INSERT_CONTENT
+from services.protocols.roo_xml.tools.edit.write_to_file import CLASSIC_WRITE_TO_FILE, WRITE_TO_FILE
+from services.protocols.roo_xml.tools.mcp.use_mcp_tool import ACCESS_MCP_RESOURCE, USE_MCP_TOOL
+from services.protocols.roo_xml.tools.read.codebase_search import CODEBASE_SEARCH
+from services.protocols.roo_xml.tools.read.fetch_instructions import FETCH_INSTRUCTIONS
+from services.protocols.roo_xml.tools.read.list_files import LIST_CODE_DEFINITION_NAMES, LIST_FILES
+from services.protocols.roo_xml.tools.read.read_file import READ_FILE
+from services.protocols.roo_xml.tools.read.search_files import SEARCH_FILES
+from services.protocols.roo_xml.tools.task.ask_followup_question import ASK_FOLLOWUP_QUESTION
+from services.protocols.roo_xml.tools.task.attempt_completion import ATTEMPT_COMPLETION
+from services.protocols.roo_xml.tools.task.new_task import NEW_TASK
+from services.protocols.roo_xml.tools.task.run_slash_command import RUN_SLASH_COMMAND
+from services.protocols.roo_xml.tools.task.switch_mode import SWITCH_MODE
+from services.protocols.roo_xml.tools.task.update_todo_list import UPDATE_TODO_LIST
+from services.protocols.roo_xml.tools.tool import Arguments, Params
+
+_ALL = (
+    *(READ_FILE, SEARCH_FILES, LIST_FILES, FETCH_INSTRUCTIONS, WRITE_TO_FILE, APPLY_DIFF, EXECUTE_COMMAND),
+    *(USE_MCP_TOOL, ASK_FOLLOWUP_QUESTION, ATTEMPT_COMPLETION, SWITCH_MODE, NEW_TASK, UPDATE_TODO_LIST),
+    *(CODEBASE_SEARCH, BROWSER_ACTION, ACCESS_MCP_RESOURCE, RUN_SLASH_COMMAND, *EXPERIMENTS),
+)
+_CLASSIC = (CLASSIC_WRITE_TO_FILE, CLASSIC_BROWSER_ACTION, INSERT_CONTENT, LIST_CODE_DEFINITION_NAMES)
+
+TOOLS = MappingProxyType({tool.name: tool for tool in _ALL})
+"""The tools of the reference client by name, in the prompt's order."""
+
+CLASSIC_TOOLS = MappingProxyType({tool.name: tool for tool in (*_ALL, *_CLASSIC) if not tool.is_opt_in})
+"""The tools of the classic client."""
+
+DRILLED_TOOLS = tuple(tool.name for tool in _ALL if tool.is_drilled)
+"""The tools that the built-in suites and the training data cover."""
+
+
+def typed_arguments(tool: str, params: Params) -> Arguments:
+    """Return the typed arguments of a call; see `Tool.typed_arguments`."""
+    return (TOOLS.get(tool) or CLASSIC_TOOLS[tool]).typed_arguments(params)

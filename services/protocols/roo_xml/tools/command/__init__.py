@@ -1,0 +1,1 @@
+"""Tools of the client that run something."""

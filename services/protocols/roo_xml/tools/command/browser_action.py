@@ -1,0 +1,52 @@
+"""`browser_action`: something in the browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from services.protocols.javascript import SPACE_CLASS as S
+from services.protocols.roo.normal_forms import plain_path
+from services.protocols.roo_xml.tools.tool import Argument, Call, Result, Tool, missing
+
+_POINT = re.compile(rf"{S}*[0-9]+{S}*,{S}*[0-9]+{S}*@{S}*[0-9]+{S}*[x,]{S}*[0-9]+{S}*")
+_CLASSIC_NEEDS: Mapping[str, str] = MappingProxyType(
+    {"scroll_down": "", "scroll_up": "", "close": "", "launch": "url", "hover": "coordinate", "click": "coordinate"}
+    | {"type": "text", "resize": "size"}
+)
+"""What each action of the classic client needs besides itself."""
+
+_NEEDS: Mapping[str, str] = MappingProxyType({**_CLASSIC_NEEDS, "press": "text", "screenshot": "path"})
+"""The same for the reference client."""
+
+
+def _act(call: Call) -> Result:
+    """Do something in the browser; only the reference client wants a point to say the size of its picture."""
+    is_classic, action = call.edition.is_classic, call.params.get("action", "")
+    needs = _CLASSIC_NEEDS if is_classic else _NEEDS
+    if action not in needs:
+        return missing(call, "action", fails_turn=True)
+    needed = needs[action]
+    value = call.params.get(needed, "")
+    if needed and (not value or (needed == "coordinate" and not is_classic and not _POINT.fullmatch(value))):
+        return missing(call, needed, fails_turn=True)
+    return call.answered("The browser did it. There are no new console messages.")
+
+
+def scrolls(call: Call) -> bool:
+    """Return whether a call scrolls the browser, which may be repeated at will."""
+    return call.tool == "browser_action" and call.params.get("action") in ("scroll_down", "scroll_up")
+
+
+BROWSER_ACTION = Tool(
+    name="browser_action",
+    run=_act,
+    required=("action",),
+    optional=("url", "coordinate", "size", "text", "path"),
+    group="browser",
+    arguments={"path": Argument(normal=plain_path)},
+    title="action",
+)
+CLASSIC_BROWSER_ACTION = replace(BROWSER_ACTION, optional=("url", "coordinate", "size", "text"))

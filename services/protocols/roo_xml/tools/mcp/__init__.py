@@ -1,0 +1,1 @@
+"""Tools of the client that reach connected servers."""

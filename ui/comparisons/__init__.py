@@ -1,0 +1,1 @@
+"""Two evaluations, or two test runs, side by side."""

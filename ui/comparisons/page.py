@@ -1,0 +1,137 @@
+"""The page Compare: what a later run gained and lost, and whether two forms of one model answer the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from services.chassis.errors import InvalidArgument, ServiceError
+from ui.comparisons.actions import cause_matrix, check_parity, compare_test_runs
+from ui.comparisons.views import run_label, why_incomparable
+from ui.evaluations.views import CAUSE_SENTENCES, sorted_causes
+from ui.shared import parts
+from ui.shared.charts import tool_rows
+from ui.shared.desk import Desk, html_or_notice
+from ui.shared.environment import render
+from ui.test_runs.actions import recent_test_runs
+from ui.test_runs.views import TestRunView
+
+PROGRESS, PARITY = "What was gained and lost", "Whether two forms answer the same"
+NUM_OFFERED = 60
+
+
+def build(desk: Desk) -> None:
+    """Build the page."""
+    parts.frame(
+        "Compare", "Set two runs of one suite side by side: before and after training, or two forms of a model."
+    )
+    page = _Page(desk)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=4, min_width=300):
+            with gr.Column(elem_classes="dy-form"):
+                question = gr.Radio([PROGRESS, PARITY], value=PROGRESS, label="Question", elem_id="compare-question")
+                before = gr.Dropdown([], label="Before, or the one form", elem_id="compare-before")
+                after = gr.Dropdown(
+                    [],
+                    label="After, or the other form",
+                    info="Only runs that can be compared.",
+                    elem_id="compare-after",
+                )
+                start = gr.Button("Compare", variant="primary", elem_id="compare-start")
+            refused = parts.area("compare-refused")
+        with gr.Column(scale=9, min_width=520):
+            result = parts.area("comparison", waits=True)
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    chosen = [question, before, after]
+    parts.root().load(page.open, None, [*chosen, refused, result], **quiet)
+    gr.on([question.input, before.input], page.offer, chosen, [after, refused], **quiet)
+    asked = start.click(lambda: render("shared/loading"), None, [result], **quiet)
+    asked.then(page.compare, chosen, [result], **quiet)
+
+
+class _Page:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def open(self, request: gr.Request) -> list[Any]:
+        question = PARITY if parts.asked(request, "form") == "parity" else PROGRESS
+        before, after = (parts.asked(request, name) for name in ("before", "after"))
+        runs = await self._runs()
+        if not any(one.test_run_id == before for one in runs):
+            before, after = _newest_pair(runs)
+        choices = [(run_label(one), one.test_run_id) for one in runs]
+        offered, refused = await self.offer(question, before, after)
+        result = render("comparisons/empty", num_runs=len(runs))
+        if parts.asked(request, "after"):
+            result = await self.compare(question, before, after)
+        return [question, gr.Dropdown(choices=choices, value=before or None), offered, refused, result]
+
+    async def offer(self, question: str, before: str | None, after: str | None) -> list[Any]:
+        """Return the runs that can be set beside `before`, and why the others cannot."""
+        runs = await self._runs()
+        one = next((run for run in runs if run.test_run_id == before), None)
+        if one is None:
+            return [gr.Dropdown(choices=[], value=None), ""]
+        others = [run for run in runs if run.test_run_id != before]
+        reasons = {run.test_run_id: why_incomparable(one, run, as_forms=question == PARITY) for run in others}
+        fitting = [run for run in others if not reasons[run.test_run_id]]
+        values = [run.test_run_id for run in fitting]
+        refused = [(run_label(run), reasons[run.test_run_id]) for run in others if reasons[run.test_run_id]]
+        return [
+            gr.Dropdown(
+                choices=[(run_label(run), run.test_run_id) for run in fitting],
+                value=after if after in values else next(iter(values), None),
+            ),
+            render("comparisons/refused", refused=refused, num_fitting=len(fitting)),
+        ]
+
+    async def compare(self, question: str, before: str | None, after: str | None) -> str:
+        making = self._parity if question == PARITY else self._change
+        return await html_or_notice(making(before or "", after or ""), "compare")
+
+    async def _change(self, before: str, after: str) -> str:
+        _check_chosen(before, after)
+        change = await compare_test_runs(self._desk.clients, before, after)
+        matrix = await cause_matrix(self._desk.clients, *change.evaluation_ids)
+        return render(
+            "comparisons/change",
+            change=change,
+            matrix=matrix,
+            rows=tool_rows(change.before.by_tool, change.after.by_tool),
+            categories=tool_rows(change.before.by_category, change.after.by_category),
+            causes=sorted_causes(change.before.by_cause, change.after.by_cause),
+            sentences=CAUSE_SENTENCES,
+            runs=(before, after),
+        )
+
+    async def _parity(self, before: str, after: str) -> str:
+        _check_chosen(before, after)
+        parity = await check_parity(self._desk.clients, before, after)
+        return render("comparisons/parity", parity=parity, runs=(before, after))
+
+    async def _runs(self) -> list[TestRunView]:
+        try:
+            return await self._desk.read(recent_test_runs, NUM_OFFERED)
+        except ServiceError:
+            return []
+
+
+def _check_chosen(before: str, after: str) -> None:
+    if not before or not after:
+        field = "after" if before else "before"
+        raise InvalidArgument(
+            f"There is no run {field}.",
+            "Run the same suite twice on the page Test, then choose both runs.",
+            field=field,
+        )
+
+
+def _newest_pair(runs: Sequence[TestRunView]) -> tuple[str, str]:
+    """Return the newest run that an older one can be set beside, and that older one in front of it."""
+    for place, after in enumerate(runs):
+        for before in runs[place + 1 :]:
+            if not why_incomparable(before, after):
+                return before.test_run_id, after.test_run_id
+    return (runs[0].test_run_id if runs else "", "")

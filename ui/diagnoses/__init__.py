@@ -1,0 +1,1 @@
+"""The template doctor: whether a model can carry a protocol."""

@@ -1,0 +1,1 @@
+"""Evaluations: verdicts, metrics and exports of a test run."""

@@ -1,0 +1,77 @@
+"""The gateway's application: REST under `/api/v1`, OpenAI's routes under `/v1`, pages, and one door in front of all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp
+
+from services.chassis.artifacts import ArtifactStore
+from services.chassis.telemetry import Telemetry
+from ui.comparisons import routes as comparisons
+from ui.diagnoses import routes as diagnoses
+from ui.evaluations import routes as evaluations
+from ui.evaluations import verdict_routes as verdicts
+from ui.gateway import reference
+from ui.gateway.auth import LoopbackOnly
+from ui.gateway.clients import open_clients
+from ui.gateway.errors import install_error_responses
+from ui.gateway.middleware.headers import SecurityHeaders
+from ui.gateway.middleware.limits import BodyLimit
+from ui.gateway.middleware.outside import Outside
+from ui.gateway.middleware.telemetry import HttpTelemetry
+from ui.gateway.settings import GatewaySettings
+from ui.gateway.site import mount_pages
+from ui.loops import routes as loops
+from ui.models import routes as models
+from ui.openai import routes as openai_routes
+from ui.shared.events import EventStreams
+from ui.shared.uploads import Uploads
+from ui.test_runs import routes as test_runs
+from ui.test_runs import transcript_routes as transcripts
+from ui.test_suites import routes as test_suites
+from ui.training_jobs import dataset_routes as datasets
+from ui.training_jobs import routes as training_jobs
+
+_DESCRIPTION = (
+    "Test a language model on a fixed suite, see why it fails, train it on what failed, and test it again. "
+    "Documents are protobuf's JSON form with snake_case names; 64-bit integers are strings. "
+    "Errors are problem documents that say what is wrong and what to do next."
+)
+
+
+def create_app(settings: GatewaySettings, telemetry: Telemetry) -> ASGIApp:
+    """Return the whole gateway as one ASGI application; its lifespan opens and closes the channels."""
+    app = FastAPI(
+        title="Drillyard", version="1", description=_DESCRIPTION, lifespan=_lifespan, docs_url=None, redoc_url=None
+    )
+    app.state.settings = settings
+    install_error_responses(app)
+    app.include_router(_api(), prefix="/api/v1")
+    app.include_router(openai_routes.router, prefix="/v1")
+    app.include_router(reference.router)
+    mount_pages(app)
+    outside = settings.outside
+    guarded: ASGIApp = BodyLimit(Outside(app, outside) if outside else app, settings.max_body_bytes)
+    return SecurityHeaders(HttpTelemetry(LoopbackOnly(guarded, outside), telemetry, openai_routes.ROUTES))
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: GatewaySettings = app.state.settings
+    async with AsyncExitStack() as stack:
+        app.state.clients = await stack.enter_async_context(open_clients(settings))
+        app.state.event_streams = EventStreams(settings.max_event_streams)
+        folder = settings.data_dir.resolve() / "gateway" / "artifacts"
+        app.state.uploads = Uploads(ArtifactStore(folder.as_uri()))
+        yield
+
+
+def _api() -> APIRouter:
+    api = APIRouter()
+    testing = (test_runs, transcripts, evaluations, verdicts, comparisons)
+    for noun in (models, diagnoses, test_suites, datasets, *testing, training_jobs, loops):
+        api.include_router(noun.router)
+    return api

@@ -1,0 +1,55 @@
+"""The channels of the gateway to the five services."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from drillyard.evaluator.v1.evaluator_service_pb2_grpc import EvaluatorServiceStub
+from drillyard.feedback.v1.feedback_service_pb2_grpc import FeedbackServiceStub
+from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from drillyard.test_runner.v1.test_runner_service_pb2_grpc import TestRunnerServiceStub
+from drillyard.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
+
+from services.chassis.channel import open_channel
+from ui.gateway.settings import GatewaySettings
+
+if TYPE_CHECKING:
+    from drillyard.evaluator.v1.evaluator_service_pb2_grpc import EvaluatorServiceAsyncStub
+    from drillyard.feedback.v1.feedback_service_pb2_grpc import FeedbackServiceAsyncStub
+    from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
+    from drillyard.test_runner.v1.test_runner_service_pb2_grpc import TestRunnerServiceAsyncStub
+    from drillyard.trainer.v1.trainer_service_pb2_grpc import TrainerServiceAsyncStub
+
+
+@dataclass(frozen=True)
+class Clients:
+    """One stub per service; calls raise the classes of `services.chassis.errors`."""
+
+    registry: RegistryServiceAsyncStub
+    test_runner: TestRunnerServiceAsyncStub
+    evaluator: EvaluatorServiceAsyncStub
+    trainer: TrainerServiceAsyncStub
+    feedback: FeedbackServiceAsyncStub
+
+
+@asynccontextmanager
+async def open_clients(settings: GatewaySettings) -> AsyncIterator[Clients]:
+    """Open a channel to each service for as long as the block lasts; connecting happens on the first call."""
+    channels = {
+        name: open_channel(getattr(settings, f"{name}_address"))
+        for name in ("registry", "test_runner", "evaluator", "trainer", "feedback")
+    }
+    try:
+        yield Clients(
+            registry=RegistryServiceStub(channels["registry"]),
+            test_runner=TestRunnerServiceStub(channels["test_runner"]),
+            evaluator=EvaluatorServiceStub(channels["evaluator"]),
+            trainer=TrainerServiceStub(channels["trainer"]),
+            feedback=FeedbackServiceStub(channels["feedback"]),
+        )
+    finally:
+        await asyncio.gather(*(channel.close() for channel in channels.values()))

@@ -1,0 +1,67 @@
+"""The settings of the gateway, read once from the environment."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ui.gateway.middleware.outside import OutsideAddress
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` names this machine only: `localhost`, 127.0.0.0/8 or ::1."""
+    name = host.strip("[]").rstrip(".").lower()
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+class GatewaySettings(BaseSettings):
+    """Settings of the gateway; the environment variables begin with `GATEWAY_`. Port 0 means any free port."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
+
+    data_dir: Path = Path("data")
+    host: str = "127.0.0.1"
+    port: int = Field(default=7860, ge=0, le=65535)
+    outside_url: str = Field(default="", description="Where a proxy that authenticates shows it: origin and path.")
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    registry_address: str = "127.0.0.1:7001"
+    test_runner_address: str = "127.0.0.1:7002"
+    evaluator_address: str = "127.0.0.1:7003"
+    trainer_address: str = "127.0.0.1:7004"
+    feedback_address: str = "127.0.0.1:7005"
+    max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    max_event_streams: int = Field(default=100, ge=1)
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    exit_with_parent: bool = False
+
+    @property
+    def outside(self) -> OutsideAddress | None:
+        """The address of `outside_url`, if that is set."""
+        return OutsideAddress.parse(self.outside_url) if self.outside_url else None
+
+    @field_validator("outside_url")
+    @classmethod
+    def _be_an_address(cls, url: str) -> str:
+        if url:
+            OutsideAddress.parse(url)
+        return url
+
+    @model_validator(mode="after")
+    def _stay_on_loopback(self) -> Self:
+        if not is_loopback(self.host):
+            raise ValueError(
+                "without authentication the gateway listens on loopback only; set it to 127.0.0.1 and reach it by a "
+                "port-forward or a proxy that authenticates"
+            )
+        return self

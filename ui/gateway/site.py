@@ -1,0 +1,65 @@
+"""All pages together, mounted into the gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+from fastapi import FastAPI
+
+from ui.comparisons import page as comparisons
+from ui.diagnoses import page as diagnoses
+from ui.gateway.theme import make_theme
+from ui.loops import page as loops
+from ui.models import page as models
+from ui.playground import page as playground
+from ui.shared.desk import Desk
+from ui.shared.environment import stylesheet
+from ui.test_runs import page as test_runs
+from ui.test_suites import page as test_suites
+from ui.training_jobs import page as training_jobs
+
+_UPLOADS_KEPT_SECONDS = 3600
+_FOLDER = Path(__file__).parent
+
+
+def mount_pages(app: FastAPI) -> None:
+    """Mount the pages at the root of the application, after all its other routes."""
+    desk = Desk(app)
+    with gr.Blocks(
+        title="Drillyard", analytics_enabled=False, delete_cache=(_UPLOADS_KEPT_SECONDS, _UPLOADS_KEPT_SECONDS)
+    ) as site:
+        models.build(desk)
+    with site.route("Doctor", "/doctor"):
+        diagnoses.build(desk)
+    with site.route("Suites", "/suites"):
+        test_suites.build(desk)
+    with site.route("Test", "/test"):
+        test_runs.build(desk)
+    with site.route("Compare", "/compare"):
+        comparisons.build(desk)
+    with site.route("Try", "/try"):
+        playground.build(desk)
+    with site.route("Train", "/train"):
+        training_jobs.build(desk)
+    with site.route("Improve", "/improve"):
+        loops.build(desk)
+    # Readings are cached and cheap, so many pages may ask at once.
+    site.queue(default_concurrency_limit=40, max_size=400, api_open=False)
+    gr.mount_gradio_app(
+        app,
+        site,
+        path="/",
+        theme=make_theme(),
+        css=stylesheet() + (_FOLDER / "pages.css").read_text(encoding="utf-8"),
+        favicon_path=str(_FOLDER / "favicon.svg"),
+        show_error=False,
+        footer_links=[],
+        run_history=False,
+        allowed_paths=[],
+        max_file_size=app.state.settings.max_body_bytes,
+        ssr_mode=False,
+        enable_monitoring=False,
+        mcp_server=False,
+        pwa=False,
+    )

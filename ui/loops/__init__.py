@@ -1,0 +1,1 @@
+"""Improvement loops and their reports."""

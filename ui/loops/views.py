@@ -1,0 +1,116 @@
+"""Improvement loops as a person sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from drillyard.feedback.v1.loop_pb2 import Loop, Round, StopReason
+
+from ui.shared.jobs import JobView, job_view
+
+# The steps of a round in their order: name, title, and the field of `Round` that is set once it has begun.
+STEPS = (
+    ("test", "Test", "test_run_id"),
+    ("evaluate", "Evaluate", "evaluation_id"),
+    ("probe", "Probe", "probe_test_run_id"),
+    ("probe_evaluate", "Judge the probe", "probe_evaluation_id"),
+    ("dataset", "Build dataset", "dataset_version_id"),
+    ("train", "Train", "training_job_id"),
+)
+_TESTING = 2
+
+
+@dataclass(frozen=True)
+class StepView:
+    """One step of a round; `state` is waiting, live, done, failed or skipped."""
+
+    round: int
+    step: str
+    title: str
+    state: str
+    resource_id: str
+    sentence: str
+    percent: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class LoopProgress:
+    """How far a loop has come: every step that it has made, makes, or will make in this round."""
+
+    loop_id: str
+    model_version_id: str
+    test_suite_version_id: str
+    best_model_version_id: str
+    goals: tuple[str, ...]
+    steps: tuple[StepView, ...]
+    stop_reason: str
+    stop_sentence: str
+    job: JobView
+
+
+def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
+    """Return how far a loop has come.
+
+    Args:
+        loop: The loop.
+        jobs: The jobs of its steps, by id; a step whose job is missing counts as under way.
+    """
+    job = job_view(loop.job)
+    steps = tuple(step for one in loop.rounds for step in _round_steps(one, loop, jobs))
+    return LoopProgress(
+        loop_id=loop.loop_id,
+        model_version_id=loop.spec.model_version_id,
+        test_suite_version_id=loop.spec.test_suite_version_id,
+        best_model_version_id=loop.best_model_version_id,
+        goals=tuple(f"{goal.metric} ≥ {goal.minimum:g}" for goal in loop.spec.goals),
+        steps=steps if job.is_final else steps + _steps_to_come(loop),
+        stop_reason=StopReason.Name(loop.stop_reason).removeprefix("STOP_REASON_").lower().replace("unspecified", ""),
+        stop_sentence=loop.stop_sentence,
+        job=job,
+    )
+
+
+def _round_steps(one: Round, loop: Loop, jobs: Mapping[str, JobView]) -> list[StepView]:
+    is_last = one.round == loop.rounds[-1].round
+    is_open = is_last and not job_view(loop.job).is_final
+    ids = [str(getattr(one, field)) for _, _, field in STEPS]
+    num_shown = len(STEPS) if is_open and one.round < (loop.spec.budget.max_rounds or 1) else _TESTING
+    num_shown = max(num_shown, *(place + 1 for place, found in enumerate(ids) if found), 1)
+    views: list[StepView] = []
+    for (step, title, _), resource_id in list(zip(STEPS, ids, strict=True))[:num_shown]:
+        job = jobs.get(resource_id)
+        may_begin = is_open and all(view.state == "done" for view in views)
+        state = _state(resource_id, job, may_begin=may_begin)
+        views.append(_step_view(one.round, step, _title(step, title, one.round), state, resource_id, job))
+    return views
+
+
+def _steps_to_come(loop: Loop) -> tuple[StepView, ...]:
+    """The test that follows the training that is under way."""
+    following = loop.rounds[-1].round + 1 if loop.rounds else 0
+    if loop.rounds and following > (loop.spec.budget.max_rounds or 1):
+        return ()
+    return tuple(
+        _step_view(following, step, _title(step, title, following), "waiting", "", None)
+        for step, title, _ in STEPS[:_TESTING]
+    )
+
+
+def _title(step: str, title: str, number: int) -> str:
+    return f"{title} again" if number and step in ("test", "evaluate") else title
+
+
+def _state(resource_id: str, job: JobView | None, *, may_begin: bool) -> str:
+    if not resource_id:
+        return "live" if may_begin else "waiting"
+    if job is None:
+        return "done" if not may_begin or "@" in resource_id else "live"
+    return {"good": "done", "bad": "failed", "ended": "failed"}.get(job.tone, "live")
+
+
+def _step_view(number: int, step: str, title: str, state: str, resource_id: str, job: JobView | None) -> StepView:
+    sentence = job.sentence if job and state in ("live", "failed") else ""
+    percent = job.percent if job and state == "live" else None
+    return StepView(number, step, title, state, resource_id, sentence, percent, job.seconds if job else 0.0)

@@ -1,0 +1,1 @@
+"""Models that the registry holds, and their imports."""

@@ -1,1 +1,0 @@
-"""The page Try: ask a model one thing, see exactly what it reads, and what the client makes of its answer."""

@@ -1,0 +1,1 @@
+"""What all nouns use: words, charts, templates, documents, events, forms."""

@@ -1,0 +1,108 @@
+"""What every page works with: the clients, cached readings, and errors shown as notices."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from fastapi import FastAPI
+
+from services.chassis.errors import ServiceError
+from ui.gateway.clients import Clients
+from ui.shared.environment import render
+
+T = TypeVar("T")
+FRESH_SECONDS = 1.0
+_MOST_KEPT = 500
+# Elements that are named otherwise than their field on the wire.
+_ELEMENTS = {
+    "model_version_id": "model",
+    "test_suite_version_id": "suite",
+    "profile_id": "profile",
+    "artifact": "file",
+    "model_id": "name",
+    "source.gguf_path": "path",
+    "source.folder_path": "path",
+}
+
+
+@dataclass
+class _Reading:
+    task: asyncio.Task[Any]
+    made: float
+
+
+@dataclass
+class Desk:
+    """One per application. Readings are shared by all open pages, so that a page more costs the services nothing."""
+
+    app: FastAPI
+    _readings: dict[tuple[Any, ...], _Reading] = field(default_factory=dict)
+
+    @property
+    def clients(self) -> Clients:
+        """The stubs that the application opened at its start."""
+        clients: Clients = self.app.state.clients
+        return clients
+
+    async def read(self, action: Callable[..., Awaitable[T]], *arguments: Any, **named: Any) -> T:
+        """Return what an action reads; the same question within a second gets the same answer."""
+        key = (action, *arguments, *named.values())
+        now = time.monotonic()
+        found = self._readings.get(key)
+        if found is None or now - found.made > FRESH_SECONDS:
+            self._forget(now)
+            found = _Reading(asyncio.ensure_future(_run(action, self.clients, arguments, named)), now)
+            self._readings[key] = found
+        # A page that is closed must not end the reading that another one waits for.
+        result: T = await asyncio.shield(found.task)
+        return result
+
+    def forget(self) -> None:
+        """Read everything anew from now on, since something was changed."""
+        self._readings.clear()
+
+    def _forget(self, now: float) -> None:
+        if len(self._readings) > _MOST_KEPT:
+            old = [key for key, one in self._readings.items() if now - one.made > FRESH_SECONDS]
+            for key in old:
+                del self._readings[key]
+
+
+async def html_or_notice(making: Awaitable[str], form: str = "") -> str:
+    """Return the HTML, or a notice with the problem and what to do next."""
+    try:
+        return await making
+    except ServiceError as error:
+        return notice(error, form)
+
+
+def notice(error: ServiceError, form: str = "") -> str:
+    """Return an error as a notice; with a form's name, its sentences are repeated beside the field that is wrong."""
+    field = error.fields.get("field", "")
+    blames = field_id(form, field) if form else ""
+    problem = error.problem
+    if blames and problem.startswith(field):
+        # The wire's name of the field says less to a person than the label beside which the sentence stands.
+        problem = f"{field.rpartition('.')[2].replace('_', ' ').capitalize()}{problem.removeprefix(field)}"
+    return render("shared/notice", tone="bad", problem=problem, next_step=error.next_step, blames=blames)
+
+
+def field_id(form: str, field: str) -> str:
+    """Return the id of the form's element for a field of the wire, such as `test-min-p` for `spec.sampling.min_p`."""
+    plain = re.sub(r"^spec\.|sampling\.|conversion\.|provenance\.|\[\d+\].*$", "", field)
+    named = _ELEMENTS.get(plain, plain)
+    return f"{form}-{re.sub(r'[._]', '-', named)}" if named else ""
+
+
+def said(problem: str, next_step: str = "", tone: str = "good") -> str:
+    """Return a notice that something was done."""
+    return render("shared/notice", tone=tone, problem=problem, next_step=next_step, blames="")
+
+
+async def _run(action: Callable[..., Awaitable[T]], clients: Clients, arguments: Any, named: Any) -> T:
+    return await action(clients, *arguments, **named)

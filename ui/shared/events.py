@@ -1,0 +1,83 @@
+"""Job events as server-sent events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from typing import Annotated, Any
+
+from drillyard.job.v1.job_pb2 import JobEvent
+from fastapi import Header, Query, Request
+from google.protobuf.json_format import MessageToDict
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from services.chassis.channel import follow
+from services.chassis.errors import ServiceError, Unavailable
+from ui.gateway.errors import Problem
+
+PING_SECONDS = 3
+EVENT_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Server-sent events: `id` is the sequence, `event` the type, `data` the event as JSON. "
+        "The stream ends after the final event; reconnect with `Last-Event-ID` to miss and repeat nothing.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    "default": {"description": "A problem document.", "model": Problem},
+}
+AfterSequence = Annotated[int, Query(ge=0, le=2**63 - 1, description="Only events after this one.")]
+LastEventId = Annotated[str, Header(pattern=r"^\d{0,18}$", description="Sequence of the last event that was read.")]
+
+
+OpenStream = Callable[[int], AsyncIterable[Any]]
+
+
+class EventStreams:
+    """The event streams that are open, bounded so that idle readers cannot use up the gateway."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._num_open = 0
+
+    def respond(self, open_stream: OpenStream, after_sequence: int) -> EventSourceResponse:
+        """Return the response that streams the events of a Watch RPC, over lost connections too.
+
+        Raises:
+            Unavailable: As many streams as allowed are open.
+        """
+        if self._num_open >= self._limit:
+            raise Unavailable(f"{self._limit} event streams are open, the limit.", "Close one and try again.")
+        return EventSourceResponse(self._stream(open_stream, after_sequence), ping=PING_SECONDS)
+
+    async def _stream(self, open_stream: OpenStream, after_sequence: int) -> AsyncIterator[ServerSentEvent]:
+        self._num_open += 1
+        try:
+            async for response in follow(
+                lambda after: aiter(open_stream(after)), _sequence, after_sequence=after_sequence
+            ):
+                yield server_sent(response.event)
+        except ServiceError as error:
+            problem = {"code": error.code, "problem": error.problem, "next_step": error.next_step}
+            yield ServerSentEvent(event="problem", data=json.dumps(problem))
+        finally:
+            self._num_open -= 1
+
+
+def server_sent(event: JobEvent) -> ServerSentEvent:
+    """Return one job event in the form of the stream."""
+    body = MessageToDict(event, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    return ServerSentEvent(id=str(event.sequence), event=event.type, data=json.dumps(body))
+
+
+def streams_of(request: Request) -> EventStreams:
+    """Return the application's open event streams."""
+    streams: EventStreams = request.app.state.event_streams
+    return streams
+
+
+def start_after(after_sequence: int, last_event_id: str) -> int:
+    """Return the sequence to continue after; a reconnecting reader's `Last-Event-ID` wins."""
+    return int(last_event_id) if last_event_id else after_sequence
+
+
+def _sequence(response: Any) -> int:
+    return int(response.event.sequence)

@@ -1,0 +1,174 @@
+"""What the page shows, and what each control does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+from drillyard.test_runner.v1 import test_run_pb2
+from drillyard.test_runner.v1.test_run_pb2 import CreateTestRunRequest, TestRunSpec
+
+from services.chassis.errors import ServiceError
+from ui.evaluations.views import CAUSE_SENTENCES, LAYER_SENTENCES
+from ui.models.actions import read_models, read_suites
+from ui.shared import parts
+from ui.shared.desk import Desk, html_or_notice, notice, said
+from ui.shared.environment import render
+from ui.test_runs.actions import (
+    PAGE_SIZE,
+    judge_again,
+    read_test_run,
+    read_transcript,
+    read_verdicts,
+    recent_test_runs,
+    start_test_run,
+)
+from ui.test_runs.filters import Filters, filters_row, wanted
+from ui.test_runs.form import RunForm, run_form
+from ui.test_runs.views import TestRunView
+
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+_SAID = {
+    "pause": "The run pauses after the cases that it is at.",
+    "resume": "The run goes on.",
+    "cancel": "The run is being cancelled; its answers are kept.",
+    "judge": "The run is being judged again.",
+}
+
+
+def build(desk: Desk) -> None:
+    """Build the page."""
+    parts.frame("Test", "Run a model on a fixed suite and see, case by case, why an answer fails.")
+    chosen, transcript_id, shown, places = gr.State(""), gr.State(""), gr.State({}), gr.State([""])
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=4, min_width=300):
+            form = run_form()
+            runs = parts.area("runs")
+        with gr.Column(scale=9, min_width=520):
+            message = parts.area("test-message")
+            actions = parts.area("run-actions")
+            run = parts.area("run", waits=True)
+            filters = filters_row()
+            verdicts = parts.area("verdicts")
+            transcript = parts.area("transcript")
+    page = _Page(desk, form)
+    seen = [chosen, transcript_id, places, shown, *filters.fields()]
+    areas = [runs, actions, run, verdicts, transcript, *filters.outputs(), shown]
+    loaded = parts.root().load(page.open, None, [form.model, form.suite, chosen, transcript_id], **_QUIET)
+    loaded.then(page.refresh, seen, areas, **_QUIET)
+    gr.Timer(parts.TICK_SECONDS).tick(page.refresh, seen, areas, **_QUIET)
+    started = form.start.click(page.start, form.components(), [chosen, transcript_id, message], **_QUIET)
+    started.then(page.refresh, seen, areas, **_QUIET)
+    acted = actions.select(page.act, [chosen], [chosen, message], **_QUIET)
+    acted.then(page.refresh, seen, areas, **_QUIET)
+    opened = runs.select(page.choose_run, None, [chosen, transcript_id, places, message], **_QUIET)
+    opened.then(page.refresh, seen, areas, **_QUIET)
+    picked = verdicts.select(page.choose_verdict, [transcript_id, places], [transcript_id, places], **_QUIET)
+    picked.then(page.refresh, seen, areas, **_QUIET)
+    changed = gr.on([one.input for one in filters.fields()], lambda: [""], None, [places], **_QUIET)
+    changed.then(page.refresh, seen, areas, **_QUIET)
+
+
+class _Page:
+    def __init__(self, desk: Desk, form: RunForm) -> None:
+        self._desk = desk
+        self._form = form
+
+    async def open(self, request: gr.Request) -> list[Any]:
+        try:
+            versions = [one.model_version_id for one in await self._desk.read(read_models)]
+            suites = [one.test_suite_version_id for one in await self._desk.read(read_suites)]
+        except ServiceError:
+            versions, suites = [], []
+        return [
+            parts.choices(versions, parts.asked(request, "model")),
+            parts.choices(suites, parts.asked(request, "suite")),
+            parts.asked(request, "run"),
+            parts.asked(request, "transcript"),
+        ]
+
+    async def start(self, given: dict[Any, Any]) -> list[Any]:
+        try:
+            request = CreateTestRunRequest(spec=self._form.spec(given))
+            started = await start_test_run(self._desk.clients, request)
+        except ServiceError as error:
+            return [gr.skip(), gr.skip(), notice(error, "test")]
+        self._desk.forget()
+        return [started.test_run.test_run_id, "", said("The test has begun.")]
+
+    async def act(self, chosen: str, event: gr.EventData) -> list[Any]:
+        verb = parts.picked(event)
+        try:
+            run_id = await self._act(verb, chosen)
+        except ServiceError as error:
+            return [gr.skip(), notice(error)]
+        self._desk.forget()
+        if verb == "repeat":
+            return [run_id, said("The run is being repeated.", "Compare says whether both answered the same.")]
+        return [gr.skip(), said(_SAID.get(verb, "Done."), tone="warn" if verb == "cancel" else "good")]
+
+    async def _act(self, verb: str, chosen: str) -> str:
+        runner = self._desk.clients.test_runner
+        if verb == "repeat":
+            spec = TestRunSpec(repeat_of_test_run_id=chosen)
+            started = await start_test_run(self._desk.clients, CreateTestRunRequest(spec=spec))
+            return started.test_run.test_run_id
+        if verb == "judge":
+            await judge_again(self._desk.clients, chosen)
+        elif verb == "pause":
+            await runner.PauseTestRun(test_run_pb2.PauseTestRunRequest(test_run_id=chosen))
+        elif verb == "resume":
+            await runner.ResumeTestRun(test_run_pb2.ResumeTestRunRequest(test_run_id=chosen))
+        elif verb == "cancel":
+            await runner.CancelTestRun(test_run_pb2.CancelTestRunRequest(test_run_id=chosen))
+        return chosen
+
+    def choose_run(self, event: gr.EventData) -> list[Any]:
+        return [parts.picked(event), "", [""], ""]
+
+    def choose_verdict(self, transcript_id: str, places: list[str], event: gr.EventData) -> list[Any]:
+        """Open the transcript that was clicked, or turn the page: `places` are the tokens of all pages so far."""
+        name, _, token = parts.picked(event).partition(" ")
+        if name == "page:next":
+            return [transcript_id, [*places, token]]
+        if name == "page:previous":
+            return [transcript_id, places[:-1] or [""]]
+        return [parts.picked(event), places]
+
+    async def refresh(
+        self, chosen: str, transcript_id: str, places: list[str], shown: dict[str, int], *picked: str
+    ) -> list[Any]:
+        runs = await html_or_notice(self._runs(chosen))
+        try:
+            run = await self._desk.read(read_test_run, chosen) if chosen else None
+        except ServiceError as error:
+            htmls = parts.changed(shown, runs=runs, actions="", run=notice(error), verdicts="", transcript="")
+            return [*htmls, *Filters.updates(None, picked, shown), shown]
+        htmls = parts.changed(
+            shown,
+            runs=runs,
+            actions=render("test_runs/actions", run=run),
+            run=render("test_runs/run", run=run, causes=CAUSE_SENTENCES, layers=LAYER_SENTENCES),
+            verdicts=await html_or_notice(self._verdicts(run, picked, places, transcript_id)),
+            transcript=await html_or_notice(self._transcript(run, transcript_id)),
+        )
+        return [*htmls, *Filters.updates(run, picked, shown), shown]
+
+    async def _runs(self, chosen: str) -> str:
+        return render("test_runs/list", runs=await self._desk.read(recent_test_runs), picked=chosen)
+
+    async def _verdicts(
+        self, run: TestRunView | None, picked: tuple[str, ...], places: list[str], transcript_id: str
+    ) -> str:
+        if run is None or run.evaluation is None:
+            return ""
+        asked = (run.evaluation.evaluation_id, wanted(picked), places[-1])
+        page = await self._desk.read(read_verdicts, *asked)
+        first = (len(places) - 1) * PAGE_SIZE
+        return render("test_runs/verdicts", page=page, first=first, picked=transcript_id, is_live=not run.job.is_final)
+
+    async def _transcript(self, run: TestRunView | None, transcript_id: str) -> str:
+        if run is None or run.evaluation is None or not transcript_id:
+            return ""
+        asked = (run.evaluation.evaluation_id, transcript_id)
+        return render("test_runs/transcript", view=await self._desk.read(read_transcript, *asked))

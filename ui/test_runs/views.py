@@ -1,0 +1,126 @@
+"""Test runs as a person sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
+from drillyard.test_runner.v1.test_run_pb2 import TestRun, TestRunSpec, ToolMode
+
+from ui.evaluations.views import EvaluationView, evaluation_view
+from ui.shared.jobs import JobView, job_view
+from ui.shared.words import span_text
+
+
+@dataclass(frozen=True)
+class TestRunView:
+    """One execution of a suite with its newest evaluation, if there is one."""
+
+    test_run_id: str
+    model_version_id: str
+    test_suite_version_id: str
+    subject: str
+    prompt_size: str
+    num_repeats: int
+    sampling: str
+    profile_digest: str
+    settings: tuple[tuple[str, str], ...]
+    num_transcripts: int
+    num_transcripts_total: int
+    tokens_per_second: float
+    remaining: str
+    provenance: tuple[tuple[str, str], ...]
+    job: JobView
+    evaluation: EvaluationView | None
+
+
+def test_run_view(run: TestRun, evaluation: Evaluation | None = None) -> TestRunView:
+    """Return the view of a run; throughput is over all of its working time."""
+    job = job_view(run.job)
+    return TestRunView(
+        test_run_id=run.test_run_id,
+        model_version_id=run.spec.model_version_id,
+        test_suite_version_id=run.spec.test_suite_version_id,
+        subject=_subject(run.spec),
+        prompt_size=run.spec.prompt_size or "compact",
+        num_repeats=run.spec.num_repeats or 1,
+        sampling=_sampling(run),
+        profile_digest=run.provenance.profile_digest,
+        settings=_settings(run.spec),
+        num_transcripts=run.num_transcripts,
+        num_transcripts_total=run.num_transcripts_total,
+        tokens_per_second=run.num_generated_tokens / job.seconds if job.seconds else 0.0,
+        remaining=_remaining(run, job),
+        provenance=_provenance(run),
+        job=job,
+        evaluation=evaluation_view(evaluation) if evaluation else None,
+    )
+
+
+def _subject(spec: TestRunSpec) -> str:
+    if not spec.HasField("endpoint"):
+        return spec.model_version_id
+    return f"{spec.endpoint.model} at {urlsplit(spec.endpoint.base_url).netloc}"
+
+
+def _sampling(run: TestRun) -> str:
+    sampling, repeats = run.spec.sampling, run.spec.num_repeats or 1
+    words = ["greedy"]
+    if sampling.temperature:
+        words = [f"temperature {sampling.temperature:g}"]
+        words += [f"top-p {sampling.top_p:g}"] if 0 < sampling.top_p < 1 else []
+        words += [f"top-k {sampling.top_k}"] if sampling.top_k else []
+        words += [f"min-p {sampling.min_p:g}"] if sampling.min_p else []
+        words += [f"seed {run.spec.seed}"]
+    words += [f"up to {sampling.max_new_tokens} tokens"] if sampling.max_new_tokens else []
+    words += [f"{repeats} repeats"] if repeats > 1 else []
+    return ", ".join(words)
+
+
+def _settings(spec: TestRunSpec) -> tuple[tuple[str, str], ...]:
+    endpoint = spec.endpoint
+    facts = [
+        ("repeats the run", spec.repeat_of_test_run_id),
+        ("batch plan", "lifted for speed" if spec.throughput else ""),
+        ("log-probabilities", "kept" if spec.log_probs else ""),
+        ("most time per case", span_text(spec.case_timeout_seconds) if spec.case_timeout_seconds else ""),
+        ("most time for the run", span_text(spec.run_timeout_seconds) if spec.run_timeout_seconds else ""),
+        ("endpoint", endpoint.base_url),
+        ("model there", endpoint.model),
+        ("key", f"secret {endpoint.api_key_secret}" if endpoint.api_key_secret else ""),
+        (
+            "functions",
+            ToolMode.Name(endpoint.tool_mode).removeprefix("TOOL_MODE_").lower() if endpoint.tool_mode else "",
+        ),
+        ("context asked for", f"{endpoint.num_ctx:,} tokens" if endpoint.num_ctx else ""),
+        ("answers end at", " ".join(map(repr, endpoint.stop))),
+        ("further request settings", endpoint.extra_body),
+        ("requests at once", str(endpoint.max_concurrency or "")),
+    ]
+    return tuple((name, value) for name, value in facts if value)
+
+
+def _remaining(run: TestRun, job: JobView) -> str:
+    if job.is_final or not run.num_transcripts or run.num_transcripts >= run.num_transcripts_total:
+        return ""
+    left = run.num_transcripts_total - run.num_transcripts
+    return span_text(job.seconds * left / run.num_transcripts)
+
+
+def _provenance(run: TestRun) -> tuple[tuple[str, str], ...]:
+    found = run.provenance
+    facts = [
+        ("model digest", found.model_digest),
+        ("adapter digest", found.adapter_digest),
+        ("suite digest", found.test_suite_digest),
+        ("profile", found.profile_id),
+        ("profile digest", found.profile_digest),
+        ("chat template digest", found.chat_template_digest),
+        ("number format", found.dtype),
+        ("device", found.device),
+        ("CPU threads", str(found.num_threads or "")),
+        *sorted(found.library_versions.items()),
+        *((f"endpoint: {name}", value) for name, value in sorted(found.endpoint.items())),
+    ]
+    return tuple((name, value) for name, value in facts if value)

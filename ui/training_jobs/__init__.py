@@ -1,0 +1,1 @@
+"""Training jobs and the datasets that they learn from."""
