@@ -12,10 +12,18 @@ from drillyard.registry.v1 import artifact_pb2, dataset_pb2, model_pb2, registry
 
 from services.chassis.artifacts import Artifact, ArtifactStore
 from services.chassis.channel import open_channel
+from services.protocols.cases import case_to_document
+from services.protocols.profile import get_profile
 from services.registry import __main__ as registry
 from tests.fakes.system.services import started
 
 Rows = list[dict[str, Any]]
+# What a row needs besides what is trained on.
+_OTHER_FIELDS = {
+    "tool": "read_file",
+    "cause": "none",
+    "case": case_to_document(get_profile("roo_xml").suites()[0].cases[0]),
+}
 
 
 class TrainerRegistry:
@@ -35,7 +43,7 @@ class TrainerRegistry:
 
     async def add_dataset(self, dataset_id: str, rows: Rows) -> None:
         """Register rows as the next version of a dataset."""
-        content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        content = "".join(json.dumps(_OTHER_FIELDS | row) + "\n" for row in rows).encode()
         artifact = _artifact(await self._files.put_bytes(content))
         await self._stub.CreateDatasetVersion(
             dataset_pb2.CreateDatasetVersionRequest(dataset_id=dataset_id, artifact=artifact)
