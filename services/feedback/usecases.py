@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator
 
 from services.chassis.errors import FailedPrecondition, Unimplemented
 from services.chassis.jobs import JobEvent
-from services.feedback.datasets.composition import has_pool
 from services.feedback.domain.loop import Inputs, Loop
 from services.feedback.domain.spec import LoopSpec, checked, with_prompt_size
 from services.feedback.ports import LoopStore, Registry
@@ -92,7 +91,7 @@ def _profile_of(profile_id: str) -> Profile:
         raise FailedPrecondition(
             f"This release cannot drill the suite's protocol: {error}.", "Use a release that has that profile."
         ) from error
-    if not (profile.categories or has_pool(profile)):
+    if not profile.categories:
         raise FailedPrecondition(
             f"The profile {profile_id} has no training material, so a loop has nothing to teach.",
             "Test with it alone, train on a dataset of your own, or choose a suite of another protocol.",

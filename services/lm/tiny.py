@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from services.lm.conversion.publish import published
+from services.lm.folders.publish import published
 
 CHATML: Final = (
     "{% for message in messages %}"

@@ -11,9 +11,10 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from inspect import getsource
 from types import MappingProxyType
-from typing import Literal, NotRequired, Protocol, TypedDict
+from typing import NotRequired, Protocol, TypedDict
 
 from services.protocols.cases import Case
+from services.protocols.material import Split, StockName
 from services.protocols.registration import BrokenProfile, UnknownProfile, get_profile, profile_ids
 from services.protocols.session import Session, judge_after_history
 from services.protocols.suites import Suite
@@ -24,7 +25,7 @@ __all__ = [
     "BrokenProfile",
     "Example",
     "Message",
-    "NoPool",
+    "NoMaterial",
     "Profile",
     "ProfileBase",
     "Split",
@@ -36,8 +37,6 @@ __all__ = [
     "source_digest",
 ]
 
-Split = Literal["train", "validation", "probe"]
-StockName = Literal["suite", "pool"]
 Tool = Mapping[str, object]
 VectorOperation = Callable[[Mapping[str, object]], object]
 """From the input of a conformance vector to what its `expected` must equal."""
@@ -52,8 +51,8 @@ class Example(TypedDict):
     tools: NotRequired[list[Tool]]
 
 
-class NoPool(ValueError):
-    """The profile has no pool of training cases."""
+class NoMaterial(ValueError):
+    """The profile has nothing to draw cases from."""
 
 
 class _Described(Protocol):
@@ -84,7 +83,7 @@ class _Described(Protocol):
 
     @property
     def tools(self) -> tuple[str, ...]:
-        """Tools that the built-in suite and the pool cover."""
+        """Tools that the built-in suites and the single calls cover."""
 
     @property
     def vector_operations(self) -> Mapping[str, VectorOperation]:
@@ -133,27 +132,29 @@ class _Material(Protocol):
     def suites(self) -> tuple[Suite, ...]:
         """Return the built-in suites."""
 
-    def generate_pool(
-        self, seed: int, count: int, *, tools: Collection[str] | None = None, split: Split = "train"
-    ) -> Iterator[Case]:
-        """Yield `count` cases, balanced over `tools` (default all); splits of one seed share no case and no call."""
-
     @property
     def categories(self) -> tuple[str, ...]:
-        """Names of the kinds of tasks that `generate_cases` draws."""
+        """Names of the kinds of tasks that `draw` has; none where there is nothing to train on."""
 
-    def generate_cases(
+    def draw(
         self,
         seed: int,
         count: int,
         *,
+        tools: Collection[str] | None = None,
         categories: Collection[str] | None = None,
         stock: StockName = "pool",
         split: Split = "train",
     ) -> Iterator[Case]:
-        """Yield `count` cases, balanced over `categories` (default all).
+        """Yield `count` cases, the categories (default all) in turn; or, with `tools`, those of each tool in turn.
 
-        The two stocks share no words and no wordings; `split` names a part of the pool and has no effect for a suite.
+        The two stocks share no words and no wordings. Splits of the pool share no case and no right answer, whatever
+        the seed; a suite has none.
+
+        Raises:
+            NoMaterial: there is nothing to draw from.
+            UnknownCategory: one of `categories` is none.
+            StockExhausted: there are too few cases.
         """
 
 
@@ -163,33 +164,24 @@ class Profile(_Described, _Client, _Material, Protocol):
 
 class _NoMaterial:
     id: str
+    categories: tuple[str, ...] = ()
 
     def suites(self) -> tuple[Suite, ...]:
         """Return no suite."""
         return ()
 
-    def generate_pool(
-        self, seed: int, count: int, *, tools: Collection[str] | None = None, split: Split = "train"
-    ) -> Iterator[Case]:
-        """Raise NoPool."""
-        raise NoPool(f"the profile {self.id} has no pool of training cases")
-
-    @property
-    def categories(self) -> tuple[str, ...]:
-        """Names of the kinds of tasks: none."""
-        return ()
-
-    def generate_cases(
+    def draw(
         self,
         seed: int,
         count: int,
         *,
+        tools: Collection[str] | None = None,
         categories: Collection[str] | None = None,
         stock: StockName = "pool",
         split: Split = "train",
     ) -> Iterator[Case]:
-        """Raise NoPool."""
-        raise NoPool(f"the profile {self.id} has no generator of cases by category")
+        """Raise NoMaterial."""
+        raise NoMaterial(f"the profile {self.id} has nothing to draw cases from")
 
 
 class ProfileBase(_NoMaterial, ABC):

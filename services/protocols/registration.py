@@ -29,7 +29,7 @@ _NEEDED = (
     *("id", "version", "packages", "digest", "prompt_sizes", "tools", "closed_tools", "vector_operations"),
     *("messages", "tools_for", "read_answer", "as_written", "judge", "style_notes", "take_turn", "replies"),
     *("check_case",),
-    *("reference_answer", "example", "suites", "generate_pool", "categories", "generate_cases"),
+    *("reference_answer", "example", "suites", "categories", "draw"),
 )
 _LOAD_FAULTS = (
     *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError),

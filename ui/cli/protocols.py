@@ -13,7 +13,7 @@ from ui.cli.options import JsonFlag
 from ui.cli.output import EXIT_FAILED, fail, print_table, show
 
 if TYPE_CHECKING:
-    from services.protocols.vectors import FileReport
+    from services.protocols.suites.vectors import FileReport
 
 app = typer.Typer(help="List the protocol profiles, and check them against recorded vectors.", no_args_is_help=True)
 
@@ -81,7 +81,7 @@ def _files(folder: Path, *, as_json: bool) -> list[Path]:
 
 
 def _reports(paths: list[Path], *, as_json: bool) -> Iterator[tuple[Path, FileReport]]:
-    from services.protocols.vectors import check_vectors
+    from services.protocols.suites.vectors import check_vectors
 
     for path in paths:
         place = path.resolve()

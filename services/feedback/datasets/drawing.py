@@ -11,7 +11,8 @@ from itertools import islice
 from services.chassis.errors import FailedPrecondition
 from services.feedback.datasets.composition import Cell
 from services.protocols.cases import Case
-from services.protocols.profile import Profile, Split
+from services.protocols.material import SINGLE_CALL, Split
+from services.protocols.profile import Profile
 from services.protocols.suites.overlap import Contents
 
 # A kind's varieties come in turn; begun somewhere among so many cases, a few draws meet others for another seed.
@@ -40,11 +41,11 @@ class Material:
 
     def stream(self, kind: Cell, count: int) -> Iterator[Case]:
         """Yield `count` cases of the kind of a cell, fewer where the stock ends."""
-        seed, split = self.seed, self.split
-        if not kind.category:
-            return self.profile.generate_pool(seed, count, tools=(kind.tool,), split=split)
-        skipped = random.Random(f"{seed}/{split}/{kind.category}").randrange(_MAX_SKIPPED)
-        cases = self.profile.generate_cases(seed, skipped + count, categories=(kind.category,), split=split)
+        skipped = random.Random(f"{self.seed}/{self.split}/{kind.kind}").randrange(_MAX_SKIPPED)
+        tools = (kind.tool,) if kind.category == SINGLE_CALL else None
+        cases = self.profile.draw(
+            self.seed, skipped + count, tools=tools, categories=(kind.category,), split=self.split
+        )
         return islice(cases, skipped, None)
 
 

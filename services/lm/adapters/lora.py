@@ -20,9 +20,9 @@ from transformers import PreTrainedModel
 
 from services.lm.adapters.settings import LoraSettings, matching, new_config, read_settings
 from services.lm.adapters.tensors import fitting, read_tensors, renamed
-from services.lm.conversion.publish import published
 from services.lm.decoder.model import forget
 from services.lm.errors import AdapterMismatch
+from services.lm.folders.publish import published
 
 _WEIGHTS: Final = "adapter_model.safetensors"
 

@@ -66,7 +66,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _inspect(arguments: argparse.Namespace, _: Callable[[int, int], None]) -> dict[str, Any]:
-    from services.lm.conversion.inspection import inspect_gguf
+    from services.lm.conversion.layout import inspect_gguf
 
     return inspect_gguf(arguments.file)
 

@@ -14,16 +14,15 @@ from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 from numpy.typing import NDArray
 
-from services.lm.conversion.architecture import configuration_of
+from services.lm.conversion.configuration import configuration_of
 from services.lm.conversion.header import Header, Tensor
 from services.lm.conversion.layout import Layout, Target, layout_of
 from services.lm.conversion.parts import read_model
-from services.lm.conversion.publish import file_digests, published
 from services.lm.conversion.tensor_types import BF16, F16, F32
-from services.lm.conversion.vocabulary.templates import write_chat_templates
 from services.lm.conversion.vocabulary.tokenizer import build_tokenizer, tokenizer_configuration
-from services.lm.conversion.vocabulary.tokens import check_vocabulary, end_ids, special_ids
+from services.lm.conversion.vocabulary.tokens import check_vocabulary, end_ids, special_ids, write_chat_templates
 from services.lm.errors import InvalidModelFile
+from services.lm.folders.publish import file_digests, published
 
 Progress = Callable[[int, int], None]
 Array = NDArray[Any]

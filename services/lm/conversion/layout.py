@@ -1,15 +1,19 @@
-"""Where each tensor of a GGUF goes in the folder form; a tensor that is missing, or that nobody uses, is refused."""
+"""What a GGUF file is, and where each tensor goes in the folder form; one that is missing or unused is refused."""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
-from services.lm.conversion.architecture import Dimensions, dimensions_of
+from services.lm.conversion.configuration import FREQUENCIES, Dimensions, configuration_of, dimensions_of
 from services.lm.conversion.header import Header, Tensor
 from services.lm.conversion.metadata import OTHER_MODEL, check_metadata
-from services.lm.conversion.positions import FREQUENCIES
-from services.lm.conversion.tensor_types import F32, NVFP4
+from services.lm.conversion.parts import read_model
+from services.lm.conversion.tensor_types import F32, NVFP4, type_name
+from services.lm.conversion.vocabulary.tokens import chat_templates, check_vocabulary, tokenizer_kind
 from services.lm.errors import InvalidModelFile
 
 Shape = tuple[int, ...]
@@ -170,4 +174,36 @@ def _parts(sizes: Dimensions, rotary: bool) -> dict[str, Target]:
         "ffn_gate.bias": Target("mlp.gate_proj.bias", (feed,)),
         "ffn_up.bias": Target("mlp.up_proj.bias", (feed,)),
         "ffn_down.bias": Target("mlp.down_proj.bias", (hidden,)),
+    }
+
+
+def inspect_gguf(path: Path) -> dict[str, Any]:
+    """Facts for a person and for the limits of the conversion; only for a file that can be converted.
+
+    Raises:
+        InvalidModelFile: The file is damaged, hostile or of a kind that can't be converted.
+    """
+    header = read_model(path)
+    config = configuration_of(header, "")
+    layout = layout_of(header)
+    check_vocabulary(header)
+    templates = chat_templates(header)
+    kinds = Counter(tensor.kind for tensor in header.tensors)
+    # Of a matrix: norms are float32 in every file.
+    commonest = next((kind for kind, _ in kinds.most_common() if kind != F32), F32)
+    return {
+        "architecture": config["model_type"],
+        "name": header.text("general.name"),
+        "num_tensors": len(header.tensors),
+        "num_parameters": sum(math.prod(target.shape) for target in layout.targets.values())
+        + sum(math.prod(shape) for shape in layout.zeros.values()),
+        "largest_tensor_elements": max(tensor.num_elements for tensor in header.tensors),
+        "files": [file.name for file in header.files],
+        "file_bytes": header.file_bytes,
+        "quantization": type_name(commonest),
+        "max_positions": config["max_position_embeddings"],
+        "tokenizer": tokenizer_kind(header),
+        "chat_template": bool(templates),
+        "chat_templates": sorted(templates),
+        "license": header.text("general.license")[:200],
     }

@@ -16,9 +16,9 @@ from transformers import AutoConfig, PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
 from transformers.modeling_utils import remove_tied_weights_from_state_dict
 
-from services.lm.conversion.publish import file_digests, published
 from services.lm.errors import InvalidModelFile
 from services.lm.folders import check_model_folder, read_json
+from services.lm.folders.publish import file_digests, published
 from services.lm.loading import load
 
 # The base's tokenizer and templates, as they are.

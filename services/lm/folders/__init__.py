@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.lm.errors import InvalidModelFile
-from services.lm.folders.foreign_code import SAFE_COPY, check_no_remote_code
-from services.lm.folders.json_files import read_json
+from services.lm.folders.json_files import SAFE_COPY, check_no_remote_code, read_json
 from services.lm.folders.templates import MAX_TEMPLATE_BYTES
 from services.lm.folders.weights import weight_files
 

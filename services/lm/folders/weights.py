@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from services.lm.errors import InvalidModelFile
-from services.lm.folders.foreign_code import SAFE_COPY
-from services.lm.folders.json_files import MAX_INDEX_BYTES, read_json
+from services.lm.folders.json_files import MAX_INDEX_BYTES, SAFE_COPY, read_json
 
 SINGLE: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"

@@ -6,10 +6,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from services.protocols.cases import Case, CaseError, Goal
-from services.protocols.openai_tools import cases, parse, prompt, scenarios, vectors
+from services.protocols.material import Split, StockName
+from services.protocols.openai_tools import parse, prompt, vectors
 from services.protocols.openai_tools.client import replies, take_turn
 from services.protocols.openai_tools.effects import check_effect
 from services.protocols.openai_tools.judge import judge
+from services.protocols.openai_tools.scenario_case import case_of
+from services.protocols.openai_tools.scenarios.catalogue import CATALOGUE
 from services.protocols.openai_tools.schemas import (
     Schema,
     check_schema,
@@ -20,7 +23,7 @@ from services.protocols.openai_tools.schemas import (
     sent_tool,
 )
 from services.protocols.openai_tools.tools import DRILLED_TOOLS, NO_CALL_LABELS, VERSION
-from services.protocols.profile import Example, Message, Profile, ProfileBase, Split, StockName, Tool
+from services.protocols.profile import Example, Message, Profile, ProfileBase, Tool
 from services.protocols.suites import Suite
 from services.protocols.suites.stored import stored_suites
 from services.protocols.turn import Answer, ClientState, FinishReason, TurnOutcome, with_answer
@@ -35,6 +38,7 @@ class OpenAiTools(ProfileBase):
     packages = ("services.protocols.openai_tools",)
     prompt_sizes = prompt.PROMPT_SIZES
     tools = DRILLED_TOOLS
+    categories = tuple(CATALOGUE.categories)
     closed_tools: Collection[str] = NO_CALL_LABELS
     vector_operations = vectors.OPERATIONS
 
@@ -99,28 +103,19 @@ class OpenAiTools(ProfileBase):
         """Return the built-in suites."""
         return stored_suites("services.protocols.openai_tools", "openai_tools")
 
-    def generate_pool(
-        self, seed: int, count: int, *, tools: Collection[str] | None = None, split: Split = "train"
-    ) -> Iterator[Case]:
-        """Yield `count` cases of one split, balanced over `tools`."""
-        return cases.generate_pool(seed, count, tools=tools, split=split)
-
-    @property
-    def categories(self) -> tuple[str, ...]:
-        """Names of the kinds of tasks that `generate_cases` draws."""
-        return tuple(scenarios.CATEGORIES)
-
-    def generate_cases(
+    def draw(
         self,
         seed: int,
         count: int,
         *,
+        tools: Collection[str] | None = None,
         categories: Collection[str] | None = None,
         stock: StockName = "pool",
         split: Split = "train",
     ) -> Iterator[Case]:
-        """Yield `count` cases, balanced over `categories`."""
-        return scenarios.generate_cases(seed, count, categories=categories, stock=stock, split=split)
+        """Yield `count` cases; see `Profile.draw`."""
+        scenarios = CATALOGUE.draw(seed, count, tools=tools, categories=categories, stock=stock, split=split)
+        return map(case_of, scenarios)
 
 
 def _sent(answer: Answer) -> Answer:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 from services.protocols.cases import Case
-from services.protocols.profile import ProfileBase, Split
-from services.protocols.roo import scenarios
-from services.protocols.roo.scenarios.nouns import Protocol
+from services.protocols.material import Catalogue, Split, StockName
+from services.protocols.material.scenario import Scenario
+from services.protocols.profile import ProfileBase
+from services.protocols.roo.scenarios.catalogue import CATALOGUE
 
 
 class RooProfile(ProfileBase):
     """A profile whose cases are made of scenarios; it adds how a scenario becomes a case of its protocol."""
 
-    protocol: ClassVar[Protocol]
+    catalogue: ClassVar[Catalogue]
+    own_names: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """The client's name of a tool by the scenarios' name of it, where they differ."""
+    categories: tuple[str, ...] = tuple(CATALOGUE.categories)
     # The client reads the texts of `delta.content` and of `delta.tool_calls`, the latter by their index.
     unread_forms: Collection[str] = (
         *("shared_index", "object_arguments", "function_call"),
@@ -23,24 +28,27 @@ class RooProfile(ProfileBase):
     )
 
     @abstractmethod
-    def _case_of(self, scenario: scenarios.Scenario) -> Case:
+    def _case_of(self, scenario: Scenario) -> Case:
         """Return the case that `scenario` amounts to."""
 
-    @property
-    def categories(self) -> tuple[str, ...]:
-        """Names of the kinds of tasks that `generate_cases` draws."""
-        return tuple(scenarios.CATEGORIES)
-
-    def generate_cases(
+    def draw(
         self,
         seed: int,
         count: int,
         *,
+        tools: Collection[str] | None = None,
         categories: Collection[str] | None = None,
-        stock: scenarios.StockName = "pool",
+        stock: StockName = "pool",
         split: Split = "train",
     ) -> Iterator[Case]:
-        """Yield `count` cases, of one answer or several, balanced over `categories`; see `scenarios.scenarios`."""
-        wanted = self.categories if categories is None else categories
-        drawn = scenarios.scenarios(self.protocol, seed, count, categories=wanted, stock=stock, split=split)
-        return map(self._case_of, drawn)
+        """Yield `count` cases, of one answer or several; see `Profile.draw`."""
+        names = {own: name for name, own in self.own_names.items()}
+        scenarios = self.catalogue.draw(
+            seed,
+            count,
+            tools=None if tools is None else [names.get(tool, tool) for tool in tools],
+            categories=self.categories if categories is None else categories,
+            stock=stock,
+            split=split,
+        )
+        return map(self._case_of, scenarios)

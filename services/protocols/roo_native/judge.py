@@ -7,8 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from services.protocols.cases import Case, Choice, Expected
-from services.protocols.cases.difference import told_difference
+from services.protocols.cases import Case, Expected
 from services.protocols.judging.absence import judge_absence, judge_silence
 from services.protocols.judging.call_checks import (
     CalledAnswer,
@@ -30,12 +29,12 @@ from services.protocols.judging.layers import (
     passes,
     same_text,
 )
+from services.protocols.roo.comparison import argument_problem
 from services.protocols.roo_native.definitions import server_functions
 from services.protocols.roo_native.form import FORM, check_calls
 from services.protocols.roo_native.parse.text_form import text_outside_calls
 from services.protocols.roo_native.parse.values import write_json
 from services.protocols.roo_native.tools import ALIASES, TOOLS
-from services.protocols.roo_native.tools.tool import Argument
 from services.protocols.roo_native.turn import take_turn
 from services.protocols.session import state_of
 from services.protocols.session.foreign_forms import foreign_form
@@ -123,37 +122,8 @@ def _together(turn: _Turn) -> Finding:
 
 
 def _compare(expected: Expected, call: CheckedCall) -> Flaw | None:
-    """Return the flaw of the first argument that is not the expected one.
-
-    Each is compared in its normal form, where null and a default are the same as an absent argument. Free text follows
-    its rule (`FreeText`).
-    """
-    free = {rule.argument: rule for rule in expected.free_text}
-    choices = {choice.argument: choice for choice in expected.choices}
-    specs = TOOLS[expected.tool].arguments
-    for name in dict.fromkeys((*expected.arguments, *call.arguments)):
-        spec, value = specs.get(name, _UNDEFINED), call.arguments.get(name)
-        if spec.by_effect and expected.files:
-            continue
-        if name in free:
-            if sentence := free[name].problem(value):
-                return Flaw(Fault.FREE_TEXT, sentence)
-            continue
-        right, normal = spec.normal(expected.arguments.get(name)), spec.normal(value)
-        if not _is_same(right, normal) and not (name in choices and _is_choice(choices[name], value, spec)):
-            return Flaw(Fault.WRONG_ARGUMENTS, told_difference(name, normal, right))
-    return None
-
-
-_UNDEFINED = Argument()
-"""An argument that the tool does not have."""
-
-
-def _is_choice(choice: Choice, value: object, spec: Argument) -> bool:
-    """Return whether the argument is absent and may be so, or another value that is right."""
-    if value is None:
-        return choice.optional
-    return any(_is_same(spec.normal(other), spec.normal(value)) for other in choice.values)
+    problem = argument_problem(expected, call.arguments, TOOLS[expected.tool].arguments, _is_same)
+    return Flaw(*problem) if problem else None
 
 
 def _is_same(one: object, other: object) -> bool:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from services.protocols.cases import Case, CaseError
-from services.protocols.profile import Example, Message, Profile, Split, Tool
+from services.protocols.material.scenario import Scenario
+from services.protocols.profile import Example, Message, Profile, Tool
 from services.protocols.roo.modes import find_mode
 from services.protocols.roo.profile import RooProfile
 from services.protocols.roo.prompt_text import mode_of
-from services.protocols.roo.scenarios import Scenario
-from services.protocols.roo_native import cases, prompt
+from services.protocols.roo.scenarios.catalogue import CATALOGUE
+from services.protocols.roo_native import prompt
 from services.protocols.roo_native.definitions import definitions
 from services.protocols.roo_native.judge import judge
 from services.protocols.roo_native.parse.text_form import answer_from_text, with_calls_beside, with_calls_in_text
-from services.protocols.roo_native.scenario_case import case_of
+from services.protocols.roo_native.scenario_case import OWN_NAMES, case_of
 from services.protocols.roo_native.tools import ALIASES, DRILLED_TOOLS, OPT_IN_EDIT_TOOLS, TOOLS
 from services.protocols.roo_native.turn import replies, take_turn
 from services.protocols.roo_native.vectors import OPERATIONS
@@ -30,10 +31,11 @@ class RooNative(RooProfile):
     id = "roo_native"
     version = "3.52.1"
     packages = ("services.protocols.roo", "services.protocols.roo_native", "services.protocols.roo_xml")
-    protocol = "roo_native"
+    catalogue = CATALOGUE.for_protocol("roo_native")
+    own_names = OWN_NAMES
     prompt_sizes = prompt.PROMPT_SIZES
     tools = DRILLED_TOOLS
-    closed_tools: Collection[str] = cases.CLOSED_TOOLS
+    closed_tools: Collection[str] = ("skill",)
     vector_operations = OPERATIONS
 
     def _opening(self, case: Case, prompt_size: str) -> list[Message]:
@@ -94,13 +96,7 @@ class RooNative(RooProfile):
 
     def suites(self) -> tuple[Suite, ...]:
         """Return the built-in suites."""
-        return (cases.core_suite(), *stored_suites("services.protocols.roo_native", "roo_native"))
-
-    def generate_pool(
-        self, seed: int, count: int, *, tools: Collection[str] | None = None, split: Split = "train"
-    ) -> Iterator[Case]:
-        """Yield `count` cases of one split, balanced over `tools`."""
-        return cases.generate_pool(seed, count, tools=tools, split=split)
+        return stored_suites("services.protocols.roo_native", "roo_native")
 
     def _case_of(self, scenario: Scenario) -> Case:
         return case_of(scenario)

@@ -2,104 +2,130 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import cast
 
 from services.protocols.cases import Case, Choice, Expected, Goal
-from services.protocols.roo.scenarios.nouns import Call, Said, Scenario, Slip, Step
-from services.protocols.roo_native.cases import Arguments, native_calls
+from services.protocols.material.scenario import Said, Scenario, Slip, Step
 from services.protocols.roo_native.parse.mcp_names import write_mcp_name
 from services.protocols.roo_native.parse.text_form import text_of_call
 from services.protocols.roo_native.parse.values import write_json
-from services.protocols.roo_xml.authoring.draft import render_call
-from services.protocols.roo_xml.authoring.scenario_case import parameters_of
+from services.protocols.roo_xml.scenario_case import SPARE_TURNS, parameters_of, written_call
 from services.protocols.turn import Answer, ToolCall
 
+Arguments = Mapping[str, object]
+Call = tuple[str, Arguments]
+
+OWN_NAMES = MappingProxyType({"fetch_instructions": "skill"})
+"""This client's name of a tool that the XML client calls otherwise."""
+
 _MCP_TOOL = "use_mcp_tool"
-_OWN_NAMES = MappingProxyType({"fetch_instructions": "skill"})
 
 
 def case_of(scenario: Scenario) -> Case:
     """Return the case that `scenario` amounts to."""
     draft = scenario.draft
-    expected = _expected(draft.steps[0])
-    return Case(
-        case_id=scenario.scenario_id,
-        category=scenario.category,
-        tool=expected.tool,
-        mode=draft.mode,
-        task=scenario.task,
-        expected=expected,
-        template=scenario.template,
-        reference="\n".join(text_of_call(*call) for call in functions_of(draft.steps[0].call)),
-        files=draft.files,
-        open_tabs=draft.open_tabs,
-        mcp=draft.mcp,
-        todos=draft.todos,
-        custom_modes=draft.custom_modes,
-        workspace=draft.workspace,
-        max_turns=scenario.max_turns,
-        history=tuple(map(_said, draft.history)),
-        solution=tuple(_said(Said((step.call,))) for step in draft.steps) if len(draft.steps) > 1 else (),
-        goal=_goal(draft.goal, draft.steps) if draft.goal else None,
-        results={_OWN_NAMES.get(tool, tool): text for tool, text in draft.results.items()},
-        denied_tools=draft.denied_tools,
-        included_tools=draft.included_tools,
-        excluded_tools=draft.excluded_tools,
-        needs_done_todos=draft.needs_done_todos,
+    reference = "\n".join(text_of_call(*call) for call in _function_calls(draft.steps[0]))
+    case = scenario.to_case(
+        _expected(draft.steps[0]),
+        reference,
+        history=[said if isinstance(said, Answer) else _answer(said) for said in draft.history],
+        solution=[_answer(Said((step,))) for step in draft.steps] if len(draft.steps) > 1 else (),
+        spare_turns=SPARE_TURNS,
     )
+    results = {OWN_NAMES.get(tool, tool): text for tool, text in draft.results.items()}
+    return replace(case, goal=_goal(draft.goal, draft.steps) if draft.goal else None, results=results)
 
 
-def functions_of(call: Call) -> list[tuple[str, Arguments]]:
-    """Return the function calls that do what `call` does: name and arguments as written."""
-    return [_written(name, arguments) for name, arguments in native_calls(call.tool, call.arguments)]
+def _function_calls(step: Step) -> list[Call]:
+    """Return the function calls that do what a step does: name and arguments as they are written."""
+    return [_written(name, arguments) for name, arguments in _native_calls(step.tool, step.arguments)]
 
 
-def _written(name: str, arguments: Arguments) -> tuple[str, Arguments]:
+def _written(name: str, arguments: Arguments) -> Call:
     if name != _MCP_TOOL:
         return name, arguments
-    inner = arguments["arguments"]
-    assert isinstance(inner, dict)
+    inner = cast(Arguments, arguments["arguments"])
     return write_mcp_name(str(arguments["server_name"]), str(arguments["tool_name"])), inner
 
 
 def _expected(step: Step) -> Expected:
-    dues = [
-        Expected(name, arguments, step.files, step.free_text, tuple(_choice(name, one) for one in step.choices))
-        for name, arguments in native_calls(step.call.tool, step.call.arguments)
-    ]
-    return replace(dues[0], further=tuple(dues[1:]))
+    first, *further = (
+        Expected(name, arguments, step.files, step.free_text, tuple(_choice(name, choice) for choice in step.choices))
+        for name, arguments in _native_calls(step.tool, step.arguments)
+    )
+    return replace(first, further=tuple(further))
 
 
 def _choice(tool: str, choice: Choice) -> Choice:
-    values = [native_calls(tool, {choice.argument: value})[0][1].get(choice.argument) for value in choice.values]
+    values = [_native_calls(tool, {choice.argument: value})[0][1].get(choice.argument) for value in choice.values]
     return replace(choice, values=tuple(values))
 
 
-def _goal(goal: Goal, steps: tuple[Step, ...]) -> Goal:
+def _goal(goal: Goal, steps: Sequence[Step]) -> Goal:
     """Return the goal with tools under the names that the answers call them by."""
-    servers = [name for step in steps if step.call.tool == _MCP_TOOL for name, _ in functions_of(step.call)]
-    names = [servers if tool == _MCP_TOOL else [_OWN_NAMES.get(tool, tool)] for tool in goal.tools]
+    servers = [name for step in steps if step.tool == _MCP_TOOL for name, _ in _function_calls(step)]
+    names = [servers if tool == _MCP_TOOL else [OWN_NAMES.get(tool, tool)] for tool in goal.tools]
     return replace(goal, tools=tuple(dict.fromkeys(name for several in names for name in several)))
 
 
-def _said(said: Said) -> Answer:
+def _answer(said: Said) -> Answer:
     if said.slip.kind == "foreign":
-        return Answer("\n".join(render_call(call.tool, parameters_of(call)) for call in said.calls))
-    calls = [_function(name, arguments, said.slip) for call in said.calls for name, arguments in functions_of(call)]
+        return Answer("\n".join(written_call(step.tool, parameters_of(step)) for step in said.calls))
+    calls = [_tool_call(name, arguments, said.slip) for step in said.calls for name, arguments in _function_calls(step)]
     return Answer(said.text, tuple(calls))
 
 
-def _function(name: str, arguments: Arguments, slip: Slip) -> ToolCall:
-    given: object = arguments
+def _tool_call(name: str, arguments: Arguments, slip: Slip) -> ToolCall:
+    value: object = arguments
     if slip.kind == "drop":
-        given = {key: value for key, value in arguments.items() if key != slip.name}
+        value = {key: entry for key, entry in arguments.items() if key != slip.name}
     elif slip.kind == "raw":
-        given = {**arguments, slip.name: slip.value}
+        value = {**arguments, slip.name: slip.value}
     elif slip.kind == "list":
-        given = [arguments]
-    raw = write_json(given)
+        value = [arguments]
+    raw = write_json(value)
     return ToolCall(
         str(slip.value) if slip.kind == "rename" else name,
         raw[: len(raw) * 2 // 3] if slip.kind == "cut" else raw,
     )
+
+
+def _native_calls(tool: str, arguments: Arguments) -> Sequence[Call]:
+    """Return the function calls that do what a call of the XML protocol does; the absent is left null.
+
+    A call that reads several files or ranges becomes one call for each.
+    """
+    convert = _CONVERSIONS.get(tool)
+    return list(convert(arguments)) if convert else [(tool, arguments)]
+
+
+def _read_file(arguments: Arguments) -> Iterable[Call]:
+    for file in cast(Sequence[Mapping[str, object]], arguments.get("files", ())):
+        ranges = cast(Sequence[Sequence[int]], file["line_ranges"])
+        for first, last in ranges:
+            yield "read_file", {"path": file["path"], "offset": first, "limit": last - first + 1}
+        if not ranges:
+            yield "read_file", {"path": file["path"]}
+
+
+def _ask(arguments: Arguments) -> Iterable[Call]:
+    suggestions = cast(Sequence[Mapping[str, object]], arguments.get("follow_up", ()))
+    follow_up = [{"text": entry.get("text", ""), "mode": entry.get("mode")} for entry in suggestions]
+    yield "ask_followup_question", {**arguments, "follow_up": follow_up}
+
+
+_CONVERSIONS: Mapping[str, Callable[[Arguments], Iterable[Call]]] = MappingProxyType(
+    {
+        "read_file": _read_file,
+        "fetch_instructions": lambda arguments: [
+            ("skill", {"skill": str(arguments["task"]).replace("_", "-"), "args": None})
+        ],
+        "ask_followup_question": _ask,
+        "search_files": lambda arguments: [("search_files", {"file_pattern": None, **arguments})],
+        "execute_command": lambda arguments: [("execute_command", {"cwd": None, "timeout": None, **arguments})],
+        "new_task": lambda arguments: [("new_task", {"todos": None, **arguments})],
+    }
+)

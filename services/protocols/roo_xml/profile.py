@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from services.protocols.cases import Case, CaseError
-from services.protocols.profile import Message, Profile, Split
+from services.protocols.material import SINGLE_CALL
+from services.protocols.material.scenario import Scenario
+from services.protocols.profile import Message, Profile
 from services.protocols.roo.modes import find_mode
 from services.protocols.roo.profile import RooProfile
-from services.protocols.roo.scenarios import Scenario
-from services.protocols.roo_xml import cases, prompt
-from services.protocols.roo_xml.authoring.scenario_case import case_of
+from services.protocols.roo.scenarios.catalogue import CATALOGUE
+from services.protocols.roo_xml import prompt
 from services.protocols.roo_xml.editions import CLASSIC, REFERENCE
 from services.protocols.roo_xml.judge import judge
 from services.protocols.roo_xml.rules.style import style_problems
+from services.protocols.roo_xml.scenario_case import case_of
 from services.protocols.roo_xml.tools import DRILLED_TOOLS
 from services.protocols.roo_xml.turn import replies, take_turn
 from services.protocols.roo_xml.vectors import CLASSIC_OPERATIONS, OPERATIONS
@@ -28,16 +30,17 @@ class RooXml(RooProfile):
     """Roo Code's XML protocol as a profile; see `services.protocols.profile.Profile`."""
 
     packages = ("services.protocols.roo", "services.protocols.roo_xml")
-    protocol = "roo_xml"
+    catalogue = CATALOGUE.for_protocol("roo_xml")
     prompt_sizes = prompt.PROMPT_SIZES
     tools = DRILLED_TOOLS
-    closed_tools: Collection[str] = cases.CLOSED_TOOLS
+    closed_tools: Collection[str] = ("fetch_instructions",)
 
     def __init__(self, *, classic: bool = False) -> None:
         """Choose the client: the reference, or the classic one."""
         self.edition = CLASSIC if classic else REFERENCE
         self.id = "roo_xml_classic" if classic else "roo_xml"
         self.version = self.edition.version
+        self.categories = (SINGLE_CALL,) if classic else type(self).categories
         self.vector_operations = CLASSIC_OPERATIONS if classic else OPERATIONS
 
     @property
@@ -82,17 +85,6 @@ class RooXml(RooProfile):
     def suites(self) -> tuple[Suite, ...]:
         """Return the built-in suites, which are the reference client's."""
         return stored_suites("services.protocols.roo_xml", "roo_xml") if self.edition is REFERENCE else ()
-
-    def generate_pool(
-        self, seed: int, count: int, *, tools: Collection[str] | None = None, split: Split = "train"
-    ) -> Iterator[Case]:
-        """Yield `count` cases of one split, balanced over `tools`."""
-        return cases.generate_pool(seed, count, tools=tools, split=split)
-
-    @property
-    def categories(self) -> tuple[str, ...]:
-        """Names of the kinds of tasks that `generate_cases` draws; the scenarios are the reference client's."""
-        return super().categories if self.edition is REFERENCE else ()
 
     def _case_of(self, scenario: Scenario) -> Case:
         return case_of(scenario)

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from services.protocols.cases import Case
+from services.protocols.material import SINGLE_CALL, StockExhausted
 from services.protocols.profile import Profile, get_profile
 from services.protocols.registration import BUILT_IN
 from services.protocols.suites.balance import choose_balanced
@@ -27,15 +28,17 @@ def generate_suite(profile: Profile, seed: int, count: int) -> list[Case]:
     Raises:
         TooFewCases: the profile's stock does not hold that many.
     """
-    drawn = [case for category in profile.categories for case in _drawn(profile, seed, category)]
+    # What single calls ask, the suites ask in their kinds of tasks.
+    categories = [category for category in profile.categories if category != SINGLE_CALL]
+    drawn = [case for category in categories for case in _drawn(profile, seed, category)]
     return choose_balanced(drawn, count)
 
 
 def _drawn(profile: Profile, seed: int, category: str) -> Iterator[Case]:
-    cases = profile.generate_cases(seed, _DRAWN_PER_CATEGORY, categories=(category,), stock="suite")
+    cases = profile.draw(seed, _DRAWN_PER_CATEGORY, categories=(category,), stock="suite")
     try:
         yield from islice(cases, _DRAWN_PER_CATEGORY)
-    except ValueError:
+    except StockExhausted:
         # A small category ends before the others do; what it has drawn counts.
         return
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from services.chassis.errors import FailedPrecondition
 from services.lm.doctor.diagnosis import Conversation
 from services.protocols.cases import Case
-from services.protocols.profile import NoPool, Profile
+from services.protocols.profile import Profile
 from services.protocols.session import Session
 
-_NUM_POOL_CASES = 24
+_NUM_DRAWN = 26
 _MOST_EXAMPLES = 24
 
 
@@ -38,23 +38,13 @@ def conversations_of(profile: Profile, prompt_size: str) -> tuple[Conversation, 
 
 def _cases(profile: Profile) -> list[Case]:
     cases = [case for suite in profile.suites() for case in suite.cases]
-    if not any(case.solution for case in cases):
-        cases += _drawn(profile)
+    if profile.categories and not any(case.solution for case in cases):
+        cases += profile.draw(0, max(_NUM_DRAWN, 2 * len(profile.categories)), stock="suite")
     if not cases:
         raise FailedPrecondition(
             f"The profile {profile.id} has no case to examine a model with.", "Choose a profile that has a suite."
         )
     return cases
-
-
-def _drawn(profile: Profile) -> Iterator[Case]:
-    try:
-        if profile.categories:
-            yield from profile.generate_cases(0, 2 * len(profile.categories), stock="suite")
-        else:
-            yield from profile.generate_pool(0, _NUM_POOL_CASES)
-    except NoPool:
-        return
 
 
 def _length(profile: Profile, case: Case, prompt_size: str) -> int:

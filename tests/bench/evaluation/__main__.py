@@ -43,7 +43,7 @@ def main() -> None:
 
 
 async def _measure(num_transcripts: int, num_repeats: int, num_rounds: int) -> None:
-    cases = list(_PROFILE.generate_pool(1, num_transcripts // num_repeats))
+    cases = list(_PROFILE.draw(1, num_transcripts // num_repeats, categories=("single_call",)))
     run = finished_run(_PROFILE.id, _PROFILE.digest, num_transcripts=len(cases) * num_repeats, num_repeats=num_repeats)
     runner = TestRunner(_transcripts(cases, num_repeats), run)
     registry = Registry([(case.case_id, json.dumps(case_to_document(case))) for case in cases])

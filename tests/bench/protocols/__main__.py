@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from services.protocols.cases import Case
+from services.protocols.profile import get_profile
 from services.protocols.roo.diff.apply import apply_diff
-from services.protocols.roo_xml.cases import core_suite
 from services.protocols.roo_xml.judge import judge
 from services.protocols.roo_xml.parse import parse
 from tests.bench.protocols.automaton import parse_naively
@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each measurement")
     rounds = parser.parse_args().rounds
-    answers, diffs = _answers(core_suite().cases), _diffs()
+    answers, diffs = _answers(get_profile("roo_xml").suites()[0].cases), _diffs()
     texts = [answer for _, answer in answers]
     judged = [len(answers) / _seconds(lambda: _judge_all(answers)) for _ in range(rounds)]
     applied = [len(diffs) / _seconds(lambda: _apply_all(diffs)) for _ in range(rounds)]

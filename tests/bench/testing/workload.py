@@ -42,7 +42,7 @@ class Workload:
 def workload(tokenizer: PreTrainedTokenizerBase, *, cases: int, prefix: int, max_new_tokens: int) -> Workload:
     """`cases` of the profile's pool, as the tuned model knows them, behind about `prefix` system tokens."""
     profile = get_profile(PROFILE)
-    drawn = profile.generate_pool(seed=5, count=cases, split="probe")
+    drawn = profile.draw(seed=5, count=cases, split="probe", categories=("single_call",))
     conversations = [profile.messages(case, profile.prompt_sizes[0]) for case in drawn]
     system = _lengthened(tokenizer, str(conversations[0][0]["content"]), prefix)
     asked: list[list[Message]] = [[{"role": "system", "content": system}, *talk[1:]] for talk in conversations]

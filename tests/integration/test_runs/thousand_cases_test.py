@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(400)
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TinyStack]:
-    cases = list(get_profile("roo_xml").generate_pool(1, NUM_CASES))
+    cases = list(get_profile("roo_xml").draw(1, NUM_CASES, categories=("single_call",)))
     folder: Path = tmp_path_factory.mktemp("thousand")
     async with tiny_stack(folder, num_cases=0, window_size=65, cases=cases) as made:
         yield made

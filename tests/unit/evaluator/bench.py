@@ -27,7 +27,7 @@ from services.protocols.turn import Message
 from tests.fakes.evaluator_store import MemoryEvaluationStore
 
 PROFILE = get_profile("roo_xml")
-CASES = tuple(PROFILE.generate_pool(1, 13))
+CASES = tuple(PROFILE.draw(1, 13, categories=("single_call",)))
 SECONDS = 10.0
 
 

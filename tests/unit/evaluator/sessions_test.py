@@ -28,12 +28,12 @@ ROO_XML, ROO_NATIVE = get_profile("roo_xml"), get_profile("roo_native")
 @cache
 def cases(profile_id: str) -> tuple[Case, ...]:
     """Cases of several turns."""
-    found = get_profile(profile_id).generate_cases(3, 60)
+    found = get_profile(profile_id).draw(3, 60)
     return tuple(case for case in found if case.max_turns > 1)[:6]
 
 
 def recovery() -> Case:
-    return next(case for case in ROO_XML.generate_cases(3, 60, categories=["recovery"]) if case.max_turns == 1)
+    return next(case for case in ROO_XML.draw(3, 60, categories=["recovery"]) if case.max_turns == 1)
 
 
 def given(answers: Sequence[Answer]) -> tuple[GivenAnswer, ...]:
@@ -139,7 +139,7 @@ def test_an_error_in_a_cases_history_is_one_to_recover_from() -> None:
     ],
 )
 def test_reward_components_are_kept_apart(spoil: Callable[[str], str], expected: dict[str, float]) -> None:
-    case = next(one for one in ROO_XML.generate_pool(1, 13) if one.tool == "read_file")
+    case = next(one for one in ROO_XML.draw(1, 13, categories=("single_call",)) if one.tool == "read_file")
     found = judged(ROO_XML, case, [GivenAnswer(spoil(ROO_XML.reference_answer(case)))])
     assert found.scores == pytest.approx(expected)
 
@@ -156,7 +156,7 @@ def test_plain_text_has_the_score_of_its_scorer() -> None:
 
 
 def test_only_an_answer_with_nothing_else_wrong_is_said_to_be_curable() -> None:
-    case = next(one for one in ROO_XML.generate_pool(1, 13) if one.tool == "read_file")
+    case = next(one for one in ROO_XML.draw(1, 13, categories=("single_call",)) if one.tool == "read_file")
     right = ROO_XML.reference_answer(case)
     curable = judged(ROO_XML, case, [GivenAnswer(f"{right}\nDone.")])
     assert (curable.fault, curable.layer, curable.is_sole) == ("text_after", "one_and_last", True)
@@ -176,7 +176,7 @@ async def test_the_judge_takes_the_answers_of_several_turns() -> None:
 
 
 def test_broken_rules_of_style_are_noted_and_change_nothing_else() -> None:
-    case = next(ROO_XML.generate_pool(1, 1))
+    case = next(ROO_XML.draw(1, 1, categories=("single_call",)))
     plain, chatty = (
         judged(ROO_XML, case, [GivenAnswer(f"{opening}{case.reference}", AnswerEnd.STOP)])
         for opening in ("", "Great, that is clear.\n")

@@ -12,7 +12,8 @@ from services.chassis.errors import FailedPrecondition
 from services.feedback.datasets.builder import BuiltDataset, DatasetOrder, build
 from services.feedback.domain.work import ProbeVerdict
 from services.protocols.cases import Case, case_from_document
-from services.protocols.profile import Profile, Split, get_profile
+from services.protocols.material import Split
+from services.protocols.profile import Profile, get_profile
 from services.protocols.suites.overlap import find_overlaps
 
 PROFILE = get_profile("roo_xml")
@@ -32,7 +33,7 @@ def rows(built: BuiltDataset, split: str = "train") -> list[dict[str, Any]]:
 
 
 class LeakyPool:
-    """The real profile, but its pool hands out cases of the suite first, or nothing else."""
+    """The real profile, but its pool hands out cases of the suite in between, or nothing else."""
 
     def __init__(self, *, endless: bool = False) -> None:
         self._endless = endless
@@ -40,14 +41,15 @@ class LeakyPool:
     def __getattr__(self, name: str) -> Any:
         return getattr(PROFILE, name)
 
-    def generate_pool(
-        self, seed: int, count: int, *, tools: Collection[str] | None = None, split: Split = "train"
-    ) -> Iterator[Case]:
-        stolen = [case for case in SUITE if case.tool in (tools or PROFILE.tools)]
+    def draw(self, seed: int, count: int, *, tools: Collection[str], split: Split, **named: Any) -> Iterator[Case]:
+        stolen = [case for case in SUITE if case.tool in tools]
         leaks = [replace(case, case_id=f"leak-{split}-{case.case_id}") for case in stolen]
-        leaks = leaks * count if self._endless else leaks[:2]
-        yield from leaks[:count]
-        yield from PROFILE.generate_pool(seed, max(count - len(leaks), 0), tools=tools, split=split)
+        if self._endless:
+            yield from leaks[:1] * count
+            return
+        for place, case in enumerate(PROFILE.draw(seed, count, tools=tools, split=split, **named)):
+            yield from leaks[:1] if place % 3 == 0 else ()
+            yield case
 
 
 def leaky(*, endless: bool = False) -> Profile:
@@ -108,7 +110,7 @@ def test_cases_of_the_suite_that_leak_into_the_pool_are_replaced() -> None:
 
 def test_a_pool_that_holds_only_the_suite_is_refused() -> None:
     with pytest.raises(FailedPrecondition, match=r"too few cases of .*apply_diff"):
-        build(leaky(endless=True), order(probe({}, "no_call")))
+        build(leaky(endless=True), order(probe({}, "no_call"), num_examples=13))
 
 
 def test_a_dataset_smaller_than_the_tools_is_built_all_the_same() -> None:

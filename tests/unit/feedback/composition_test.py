@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from services.feedback.datasets.builder import DatasetOrder, build, probe_cases
-from services.feedback.datasets.composition import Cell, composition, has_pool
-from services.protocols.cases import Case
-from services.protocols.profile import NoPool, Profile, get_profile
+from services.feedback.datasets.composition import Cell, composition
+from services.protocols.material import SINGLE_CALL
+from services.protocols.profile import Profile, get_profile
 from services.protocols.suites.balance import category_of
 
 PROFILE = get_profile("roo_xml")
@@ -25,8 +24,7 @@ class WithoutPool:
     def __getattr__(self, name: str) -> Any:
         return getattr(PROFILE, name)
 
-    def generate_pool(self, *args: object, **named: object) -> Iterator[Case]:
-        raise NoPool("the profile has no pool of training cases")
+    categories = PROFILE.categories[1:]
 
 
 def without_pool() -> Profile:
@@ -35,7 +33,7 @@ def without_pool() -> Profile:
 
 
 def test_the_cells_of_a_suite_have_its_counts() -> None:
-    assert composition(PROFILE, CALLS) == {Cell("", tool): 10.0 for tool in PROFILE.tools}
+    assert composition(PROFILE, CALLS) == {Cell(SINGLE_CALL, tool): 10.0 for tool in PROFILE.tools}
     parts = composition(PROFILE, TASKS)
     assert sum(parts.values()) == len(TASKS)
     assert parts == Counter(Cell(category_of(case), case.tool) for case in TASKS)
@@ -46,21 +44,21 @@ def test_a_suite_of_unknown_kinds_is_drilled_by_its_tools() -> None:
     imported = [
         replace(case, category=f"mine.{number}") for number, case in enumerate(CALLS) if case.tool == "new_task"
     ]
-    assert composition(PROFILE, imported) == {Cell("", "new_task"): 10.0}
+    assert composition(PROFILE, imported) == {Cell(SINGLE_CALL, "new_task"): 10.0}
     assert {case.tool for case in probe_cases(PROFILE, imported, seed=1, count=6)} == {"new_task"}
 
 
 def test_a_suite_of_unknown_tools_is_drilled_by_all_single_calls() -> None:
     profile = get_profile("openai_tools")
     own = [replace(case, category="simple.1", tool="my_function") for case in profile.suites()[0].cases[:6]]
-    assert composition(profile, own) == {Cell("", tool): pytest.approx(6 / 12) for tool in profile.tools}
+    assert composition(profile, own) == {Cell(SINGLE_CALL, tool): pytest.approx(6 / 12) for tool in profile.tools}
     assert len(probe_cases(profile, own, seed=1, count=12)) == 12
 
 
 def test_a_mixed_suite_is_drilled_as_it_is_mixed() -> None:
     parts = composition(PROFILE, [*CALLS[:30], *(case for case in TASKS if case.category.startswith("recovery"))])
-    assert sum(parts[cell] for cell in parts if not cell.category) == 30
-    assert {cell.category for cell in parts} == {"", "recovery"}
+    assert sum(parts[cell] for cell in parts if cell.category == SINGLE_CALL) == 30
+    assert {cell.category for cell in parts} == {SINGLE_CALL, "recovery"}
 
 
 def test_a_profile_of_one_edition_drills_single_calls_by_tool() -> None:
@@ -72,8 +70,7 @@ def test_a_profile_of_one_edition_drills_single_calls_by_tool() -> None:
 
 def test_a_profile_without_a_pool_draws_its_kinds_of_task() -> None:
     profile = without_pool()
-    assert has_pool(PROFILE) and not has_pool(profile) and not has_pool(get_profile("text"))
     parts = composition(profile, CALLS)
-    assert [cell.category for cell in parts] == list(PROFILE.categories)
+    assert [cell.category for cell in parts] == list(PROFILE.categories[1:])
     built = build(profile, DatasetOrder("compact", 3, 70, [], CALLS))
-    assert {share.cell.category for share in built.shares} == set(PROFILE.categories)
+    assert {share.cell.category for share in built.shares} == set(PROFILE.categories[1:])

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from services.lm.conversion.publish import file_digests, published
+from services.lm.folders.publish import file_digests, published
 
 
 def test_a_published_folder_keeps_its_subfolders_and_digests_name_them(tmp_path: Path) -> None:

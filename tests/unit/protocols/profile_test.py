@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from services.protocols.cases import Case, Expected, Goal
-from services.protocols.profile import Message, NoPool, ProfileBase, UnknownProfile, get_profile, profile_ids
+from services.protocols.profile import Message, NoMaterial, ProfileBase, UnknownProfile, get_profile, profile_ids
 from services.protocols.roo_xml.prompt import UnknownPromptSize
 from services.protocols.session import Session, judge_session, state_of
 from services.protocols.turn import Answer, CallOutcome, ClientState, TurnOutcome
@@ -83,8 +83,8 @@ PLAIN = Case("c", "k", "say", "", "Say it.", Expected("say"), "t", "good")
 def test_a_profile_without_material_says_so() -> None:
     assert (ECHO.suites(), ECHO.tools_for(PLAIN)) == ((), [])
     ECHO.check_case(PLAIN)
-    with pytest.raises(NoPool, match="echo has no pool"):
-        ECHO.generate_pool(1, 1)
+    with pytest.raises(NoMaterial, match="echo has nothing to draw"):
+        ECHO.draw(1, 1)
 
 
 def test_the_base_plays_histories_and_forgives_at_the_mistake_limit() -> None:

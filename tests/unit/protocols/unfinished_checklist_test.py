@@ -1,14 +1,15 @@
 """Checklists that are not finished, or not true, in front of both Roo clients."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from services.protocols.cases import Case, CaseError, Expected, Goal, case_from_document, case_to_document
 from services.protocols.profile import Profile, get_profile
-from services.protocols.roo_native.cases import native_answer
+from services.protocols.roo_xml.scenario_case import written_call
 from services.protocols.session import Session, Transcript, judge_session, state_of
-from services.protocols.turn import Answer
+from services.protocols.turn import Answer, ToolCall
 from services.protocols.verdict import Cause, Fault, LayerName, Verdict
 
 CLIENTS = ("roo_xml", "roo_xml_classic", "roo_native")
@@ -30,30 +31,33 @@ CASE = Case(
         todo_files={"Write a.txt": "a.txt", "Write b.txt": "b.txt"},
     ),
 )
-DONE = Answer("<attempt_completion>\n<result>\nBoth are there.\n</result>\n</attempt_completion>")
+Call = tuple[str, dict[str, str]]
+DONE: Call = ("attempt_completion", {"result": "Both are there."})
 
 
-def write(path: str, text: str) -> Answer:
-    return Answer(f"<write_to_file>\n<path>{path}</path>\n<content>\n{text}\n</content>\n</write_to_file>")
+def write(path: str, text: str) -> Call:
+    return "write_to_file", {"path": path, "content": text}
 
 
-def marks(*each: str) -> Answer:
+def marks(*each: str) -> Call:
     lines = "\n".join(f"[{mark}] Write {name}.txt" for mark, name in zip(each, "ab", strict=True))
-    return Answer(f"<update_todo_list>\n<todos>\n{lines}\n</todos>\n</update_todo_list>")
+    return "update_todo_list", {"todos": lines}
 
 
-def as_said(profile: Profile, answer: Answer) -> Answer:
-    return native_answer(answer) if profile.id == "roo_native" else answer
+def as_said(profile: Profile, call: Call) -> Answer:
+    if profile.id == "roo_native":
+        return Answer(calls=(ToolCall(call[0], json.dumps(call[1])),))
+    return Answer(written_call(*call))
 
 
-def played(profile: Profile, case: Case, *answers: Answer) -> Transcript:
+def played(profile: Profile, case: Case, *answers: Call) -> Transcript:
     session = Session(profile, case, "compact")
     for answer in answers:
         session.answer(as_said(profile, answer))
     return session.transcript()
 
 
-def judged(profile: Profile, case: Case, *answers: Answer) -> Verdict:
+def judged(profile: Profile, case: Case, *answers: Call) -> Verdict:
     return judge_session(profile, case, played(profile, case, *answers))
 
 

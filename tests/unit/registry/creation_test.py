@@ -27,7 +27,7 @@ from tests.fakes.registry_store import MemoryDatasetStore, MemoryModelStore, Mem
 from tests.unit.registry.model_folders import write_adapter, write_model
 
 PROFILE = get_profile("roo_xml")
-CASES = tuple(PROFILE.generate_pool(0, 6))
+CASES = tuple(PROFILE.draw(0, 6, categories=("single_call",)))
 SUITE = "".join(json.dumps(case_to_document(case)) + "\n" for case in CASES).encode()
 
 

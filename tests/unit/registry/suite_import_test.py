@@ -23,7 +23,7 @@ from tests.fakes.registry_store import MemoryTestSuiteStore
 
 PROMPTS = Conversion(format=SuiteFormat.PROMPTS)
 GOOD = b'{"id": "a", "prompt": "2+2?", "answer": "4"}\n'
-CASE = case_to_document(next(get_profile("roo_xml").generate_pool(0, 1)))
+CASE = case_to_document(next(get_profile("roo_xml").draw(0, 1, categories=("single_call",))))
 
 
 @dataclass

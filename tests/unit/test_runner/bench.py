@@ -31,7 +31,7 @@ from services.test_runner.usecases.transcript import TranscriptUseCases
 from tests.fakes.test_runner_store import MemoryRunStore
 
 SPEC = TestRunSpec(model_version_id="tiny", test_suite_version_id="roo_xml/core")
-CASES = tuple(get_profile("roo_xml").generate_pool(1, 10))
+CASES = tuple(get_profile("roo_xml").draw(1, 10, categories=("single_call",)))
 SECONDS = 10.0
 
 

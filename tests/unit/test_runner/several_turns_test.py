@@ -17,8 +17,8 @@ from services.test_runner.ports import Answer, BackendFaultError, Prompt
 from tests.unit.test_runner.bench import SPEC, Bench, FakeBackend
 
 XML = get_profile("roo_xml")
-CASES = tuple(case for case in XML.generate_cases(3, 60) if case.max_turns > 1 and len(case.solution) > 1)[:6]
-MIXED = (*CASES[:3], *XML.generate_pool(1, 4))
+CASES = tuple(case for case in XML.draw(3, 60) if case.max_turns > 1 and len(case.solution) > 1)[:6]
+MIXED = (*CASES[:3], *XML.draw(1, 4, categories=("single_call",)))
 
 
 def solving(cases: tuple[Case, ...], wrong: str = "") -> Callable[[Prompt], Answer]:
@@ -132,7 +132,7 @@ async def test_a_fault_ends_its_case_and_keeps_what_was_said() -> None:
 
 async def test_native_calls_of_an_endpoint_are_answered_by_tool_messages() -> None:
     native = get_profile("roo_native")
-    cases = tuple(case for case in native.generate_cases(3, 40) if len(case.solution) > 1)[:2]
+    cases = tuple(case for case in native.draw(3, 40) if len(case.solution) > 1)[:2]
     turns: dict[str, int] = {}
 
     def answer(prompt: Prompt) -> Answer:
@@ -256,7 +256,7 @@ async def test_cases_of_a_hanging_worker_are_faults_when_the_time_of_all_is_over
 
 @pytest.mark.parametrize("throughput", [False, True])
 async def test_a_pause_takes_effect_after_the_window_and_a_resumed_run_ends_the_same(throughput: bool) -> None:
-    cases = tuple(XML.generate_pool(1, 40))
+    cases = tuple(XML.draw(1, 40, categories=("single_call",)))
     bench = Bench(FakeBackend(answer=solving(cases)), cases=cases)
     run = await bench.usecases.create("r", replace(SPEC, throughput=throughput))
     run_id = run.job.job_id

@@ -71,7 +71,7 @@ def validation_rows(count: int) -> list[dict[str, Any]]:
             "messages": profile.example(case, "compact")["messages"],
             "case": case_to_document(case),
         }
-        for case in profile.generate_pool(3, count, split="validation")
+        for case in profile.draw(3, count, split="validation", categories=("single_call",))
     ]
 
 

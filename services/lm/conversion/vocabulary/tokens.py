@@ -1,16 +1,19 @@
-"""The tokens of a GGUF file: their texts and kinds, which of them are special, and where a text begins and ends.
+"""The tokens and chat templates of a GGUF file: texts and kinds, which are special, where a text begins and ends.
 
 Source: what llama.cpp's `llama-vocab.cpp` makes of the metadata, also where they say nothing.
 """
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 from services.lm.conversion.header import Header
 from services.lm.conversion.vocabulary.pre_tokenizers import splitting_rule
 from services.lm.errors import InvalidModelFile
+from services.lm.folders import MAX_TEMPLATE_BYTES
 
 NOT_OURS: Final = "Import the model as a Hugging Face folder, which brings its own tokenizer files."
 
@@ -25,6 +28,11 @@ _ENDS_BY_TEXT: Final = (
     *("<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>", "<｜end▁of▁sentence｜>", "[e~["),
 )
 _SHOWN_BY_TEXT: Final = ("<|channel|>", "<|message|>", "<|start|>", "<|constrain|>")
+
+_DEFAULT: Final = "default"
+_KEY: Final = "tokenizer.chat_template"
+_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
+_MAX_TEMPLATES: Final = 16
 
 
 def check_vocabulary(header: Header) -> None:
@@ -95,9 +103,9 @@ def token_kinds(header: Header) -> dict[str, int]:
     special = {
         token: int(kind) for token, kind in zip(tokens, kinds, strict=False) if kind in (UNKNOWN, CONTROL, USER_DEFINED)
     }
-    known = set(tokens)
-    special |= {token: CONTROL for token in _ENDS_BY_TEXT if token in known}
-    return special | {token: USER_DEFINED for token in _SHOWN_BY_TEXT if token in known}
+    by_text = dict.fromkeys(_ENDS_BY_TEXT, CONTROL) | dict.fromkeys(_SHOWN_BY_TEXT, USER_DEFINED)
+    present = by_text.keys() & set(tokens)
+    return special | {token: kind for token, kind in by_text.items() if token in present}
 
 
 def special_ids(header: Header) -> dict[str, int]:
@@ -136,8 +144,8 @@ def end_ids(header: Header) -> list[int]:
     """The ids that end an answer: those that the file names, then those that end one by their text."""
     ids = special_ids(header)
     named = [ids[name] for name in ("eos", "eot", "eom") if name in ids]
-    known = {token: index for index, token in enumerate(token_texts(header))}
-    by_text = [known[token] for token in _ENDS_BY_TEXT if token in known]
+    places = {token: index for index, token in enumerate(token_texts(header))}
+    by_text = [places[token] for token in _ENDS_BY_TEXT if token in places]
     return list(dict.fromkeys(named + by_text))
 
 
@@ -174,3 +182,40 @@ def texts(header: Header, key: str) -> list[str]:
     if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
         raise InvalidModelFile("The list of strings is missing.", NOT_OURS, key)
     return value  # type: ignore[return-value]
+
+
+def chat_templates(header: Header) -> dict[str, str]:
+    """The templates by name; that without a name is `default`.
+
+    Raises:
+        InvalidModelFile: One is too large, has no usable name, or is announced and not there.
+    """
+    templates = {
+        key.removeprefix(f"{_KEY}.") if key != _KEY else _DEFAULT: header.text(key)
+        for key in header.metadata
+        if key == _KEY or key.startswith(f"{_KEY}.")
+    }
+    announced = header.metadata.get("tokenizer.chat_templates", [])
+    for name in announced if isinstance(announced, list) else [announced]:
+        if name != _DEFAULT and name not in templates:
+            raise InvalidModelFile(
+                f"The chat template {str(name)[:40]!r} is announced and missing.", NOT_OURS, "tokenizer.chat_templates"
+            )
+    if len(templates) > _MAX_TEMPLATES:
+        raise InvalidModelFile(f"There are more than {_MAX_TEMPLATES} chat templates.", NOT_OURS, _KEY)
+    for name, template in templates.items():
+        if not _NAME.fullmatch(name):
+            raise InvalidModelFile(f"The chat template has the name {name[:40]!r}.", NOT_OURS, _KEY)
+        if len(template.encode()) > MAX_TEMPLATE_BYTES:
+            raise InvalidModelFile(f"The chat template is larger than {MAX_TEMPLATE_BYTES} bytes.", NOT_OURS, _KEY)
+    return {name: template for name, template in templates.items() if template}
+
+
+def write_chat_templates(header: Header, folder: Path) -> None:
+    """Write them as transformers does: `chat_template.jinja`, and `additional_chat_templates/NAME.jinja`."""
+    for name, template in chat_templates(header).items():
+        place = (
+            folder / "chat_template.jinja" if name == _DEFAULT else folder / f"additional_chat_templates/{name}.jinja"
+        )
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(template, encoding="utf-8", newline="")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.protocols.openai_tools.authoring.draw import Draw
+from services.protocols.material.draw import Draw
+from services.protocols.material.scenario import Build, Draft, Kind, Step, kinds_of
 from services.protocols.openai_tools.scenarios.functions import EFFECTS
-from services.protocols.openai_tools.scenarios.nouns import Build, Draft, Kind, Step
-from services.protocols.openai_tools.scenarios.texts import Listing, fenced, listing, several
+from services.protocols.openai_tools.scenarios.texts import Listing, fenced, listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def twin(shelf: Shelf) -> Build:
     """One of several equal lines, told apart by the heading above it."""
 
     def build(draw: Draw) -> Draft:
-        headings, item = several(draw, "city", 3), draw.word("item")
+        headings, item = draw.several("city", 3), draw.word("item")
         old, new = draw.random.sample(range(11, 99), 2)
         name, text = draw.word(shelf.names), "\n".join(f"{heading}\n{item}: {old}" for heading in headings)
         heading = draw.pick(headings)
@@ -125,7 +125,7 @@ def dictated(tool: str, names: str) -> Build:
     """A document that the request dictates line by line."""
 
     def build(draw: Draw) -> Draft:
-        name, text = draw.word(names), "\n".join(several(draw, "remark", 3))
+        name, text = draw.word(names), "\n".join(draw.several("remark", 3))
         slots = {"name": name, "text": fenced(text)}
         return Draft(slots=slots, turns=((write(tool, name, text),),), withheld=_withheld(tool))
 
@@ -160,13 +160,13 @@ def copied(draw: Draw) -> Draft:
     return Draft(slots=slots, turns=((step,),), files={drawn.name: drawn.text}, withheld=others(PAGES, PAGES.write))
 
 
-WHOLE_FILE = {
-    name: Kind(build, ("whole_file", name))
-    for name, build in {
+WHOLE_FILE = kinds_of(
+    "whole_file",
+    {
         "note": dictated(NOTES.write, NOTES.names),
         "page": dictated(PAGES.write, PAGES.names),
         "snippet": snippet,
         "rewrite": rewrite,
         "copied": copied,
-    }.items()
-}
+    },
+)

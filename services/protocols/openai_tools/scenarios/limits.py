@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from services.protocols.openai_tools.authoring.draw import Draw
+from services.protocols.material.draw import Draw
+from services.protocols.material.scenario import Build, Closing, Draft, Step, kinds_of
+from services.protocols.openai_tools.scenarios.calls import BUILDS, shown
 from services.protocols.openai_tools.scenarios.edits import NOTES, others, write
-from services.protocols.openai_tools.scenarios.nouns import Build, Closing, Draft, Kind, Step
-from services.protocols.openai_tools.scenarios.tasks import NEW_TASKS, message, shown, skill
-from services.protocols.openai_tools.scenarios.texts import fenced, listing
+from services.protocols.openai_tools.scenarios.tasks import NEW_TASKS, message
+from services.protocols.openai_tools.scenarios.texts import any_date, any_time, fenced, listing
 
 REFUSAL = "no_call_refusal"
 
@@ -43,7 +44,7 @@ def order_or_ticket(draw: Draw) -> Draft:
 
 def room_or_event(draw: Draw) -> Draft:
     """A room that cannot be booked; an entry in the calendar will do."""
-    title, date, time = draw.word("title"), draw.date(), draw.time()
+    title, date, time = draw.word("title"), any_date(draw), any_time(draw)
     step = Step("create_event", {"title": title, "date": date, "time": time})
     slots = {"title": title, "date": date, "time": time, "room": draw.word("room_id")}
     return Draft(slots=slots, turns=((step,),), withheld=("book_room", "find_rooms"))
@@ -75,17 +76,17 @@ def window_or_not(draw: Draw) -> Draft:
     return Draft(slots=shown({"train_id": train, "name": name}), turns=((step,),))
 
 
-LIMITS = {
-    name: Kind(build, ("limits", name))
-    for name, build in {
+LIMITS = kinds_of(
+    "limits",
+    {
         "mail_or_post": mail_or_post,
         "order_or_ticket": order_or_ticket,
         "room_or_event": room_or_event,
         "most_days": most_days,
         "whole_instead": whole_instead,
         "window_or_not": window_or_not,
-        "no_order": refuse(skill("place_order", "plain").build),
+        "no_order": refuse(BUILDS["place_order"]["plain"]),
         "no_closing": refuse(NEW_TASKS["close"]),
         "no_refund": refuse(NEW_TASKS["refund"]),
-    }.items()
-}
+    },
+)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.protocols.openai_tools.authoring.draw import Draw
-from services.protocols.openai_tools.scenarios.nouns import Closing, Draft, Kind, Step
+from services.protocols.material.draw import Draw
+from services.protocols.material.scenario import Closing, Draft, Step, kinds_of
 from services.protocols.openai_tools.scenarios.talk import REPORT
-from services.protocols.openai_tools.scenarios.texts import fenced, sentence
+from services.protocols.openai_tools.scenarios.texts import fenced, number_of
 
 _LINES = (60, 120, 200, 320)
 """How many lines a listing has."""
@@ -36,7 +36,7 @@ def catalogue(draw: Draw) -> Draft:
     goods = _goods(draw, draw.pick(_LINES))
     codes, place = _codes(draw, "product_id", len(goods)), draw.random.randrange(len(goods))
     lines = [f"{item}: {code}, {draw.word('price')}" for item, code in zip(goods, codes, strict=True)]
-    step = Step("place_order", {"product_id": codes[place], "quantity": draw.number("quantity")})
+    step = Step("place_order", {"product_id": codes[place], "quantity": number_of(draw, "quantity")})
     slots = {"text": _listed(lines), "item": goods[place], "quantity": step.arguments["quantity"]}
     return Draft(slots=slots, turns=((step,),), withheld=("search_products",))
 
@@ -97,18 +97,18 @@ def told(draw: Draw) -> Draft:
     goods = _goods(draw, draw.pick(_LINES))
     counts, place = draw.random.sample(range(1000, 10_000), len(goods)), draw.random.randrange(len(goods))
     lines = [f"{item}: {count}" for item, count in zip(goods, counts, strict=True)]
-    text = sentence(draw, "told", it=goods[place], value=counts[place])
+    text = draw.sentence("told", it=goods[place], value=counts[place])
     slots = {"text": _listed(lines), "item": goods[place]}
     return Draft(slots=slots, closing=Closing(text, (str(counts[place]),)), label=REPORT)
 
 
-LONG_CONTEXT = {
-    name: Kind(build, ("long_context", name))
-    for name, build in {
+LONG_CONTEXT = kinds_of(
+    "long_context",
+    {
         "catalogue": catalogue,
         "ledger": ledger,
         "stockroom": stockroom,
         "timetable": timetable,
         "told": told,
-    }.items()
-}
+    },
+)

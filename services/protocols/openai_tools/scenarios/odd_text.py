@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 
-from services.protocols.openai_tools.authoring.draw import Draw
+from services.protocols.material.draw import Draw
+from services.protocols.material.scenario import Draft, Step, kinds_of
+from services.protocols.openai_tools.scenarios.calls import call
 from services.protocols.openai_tools.scenarios.edits import NOTES, edit, others, write
-from services.protocols.openai_tools.scenarios.nouns import Draft, Kind, Step
-from services.protocols.openai_tools.scenarios.tasks import one
-from services.protocols.openai_tools.scenarios.texts import fenced, listing, several
+from services.protocols.openai_tools.scenarios.texts import any_date, any_time, fenced, listing
 
 
 def _said(draw: Draw) -> dict[str, object]:
-    return {"channel": draw.word("channel"), "text": " ".join(several(draw, "odd", 3))}
+    return {"channel": draw.word("channel"), "text": " ".join(draw.several("odd", 3))}
 
 
 def _quoted(draw: Draw) -> dict[str, object]:
@@ -26,7 +26,7 @@ def _quoted(draw: Draw) -> dict[str, object]:
 
 
 def _right_to_left(draw: Draw) -> dict[str, object]:
-    return {"title": draw.word("rtl"), "date": draw.date(), "time": draw.time()}
+    return {"title": draw.word("rtl"), "date": any_date(draw), "time": any_time(draw)}
 
 
 def _windows(draw: Draw) -> dict[str, object]:
@@ -72,7 +72,7 @@ def escapes(draw: Draw) -> Draft:
 
 def tabs(draw: Draw) -> Draft:
     """Lines that begin with tabs, and odd words in them."""
-    name, words = draw.word("note_name"), several(draw, "odd", 2)
+    name, words = draw.word("note_name"), draw.several("odd", 2)
     text = f"{draw.word('item')}\n\t{words[0]}\n\t\t{words[1]}"
     step = write(NOTES.write, name, text)
     return Draft(slots={"name": name, "text": fenced(text)}, turns=((step,),), withheld=others(NOTES, NOTES.write))
@@ -87,18 +87,18 @@ def crlf(draw: Draw) -> Draft:
     return Draft(slots=slots, turns=((step,),), files={drawn.name: text}, withheld=others(NOTES, NOTES.edit))
 
 
-ODD_TEXT = {
-    name: Kind(build, ("odd_text", name))
-    for name, build in {
-        "unicode": one("post_message", _said),
-        "quotes": one("post_message", _quoted),
-        "right_to_left": one("create_event", _right_to_left),
-        "windows_path": one("rename_file", _windows),
-        "pattern": one("find_files", _pattern),
-        "sql": one("run_query", _sql),
+ODD_TEXT = kinds_of(
+    "odd_text",
+    {
+        "unicode": call("post_message", _said),
+        "quotes": call("post_message", _quoted),
+        "right_to_left": call("create_event", _right_to_left),
+        "windows_path": call("rename_file", _windows),
+        "pattern": call("find_files", _pattern),
+        "sql": call("run_query", _sql),
         "payload": payload,
         "escapes": escapes,
         "tabs": tabs,
         "crlf": crlf,
-    }.items()
-}
+    },
+)

@@ -9,12 +9,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from services.protocols.openai_tools.authoring.draw import Draw
-from services.protocols.openai_tools.scenarios.case_of_draft import answer_of
+from services.protocols.material.draw import Draw
+from services.protocols.material.scenario import Build, Draft, Kind, Step
+from services.protocols.openai_tools.scenarios.calls import BUILDS
 from services.protocols.openai_tools.scenarios.edits import NOTES, PAGES, dictated, twin, value
 from services.protocols.openai_tools.scenarios.functions import EFFECTS
-from services.protocols.openai_tools.scenarios.nouns import Build, Draft, Kind, Step
-from services.protocols.openai_tools.scenarios.tasks import EXACT_ARGUMENTS, NEW_TASKS, message, skill
+from services.protocols.openai_tools.scenarios.tasks import EXACT_ARGUMENTS, NEW_TASKS, message
+from services.protocols.openai_tools.scenarios.texts import answer_of, number_of
 from services.protocols.turn import Answer, ToolCall
 
 Arguments = Mapping[str, object]
@@ -80,13 +81,13 @@ def repeated(draw: Draw) -> Draft:
 
 def denied(draw: Draw) -> Draft:
     """The person has refused a call, and has said what to do then."""
-    said, label, minutes = message(draw), draw.word("label"), draw.number("minutes")
+    said, label, minutes = message(draw), draw.word("label"), number_of(draw, "minutes")
     return Draft(
         slots={**said, "label": label, "minutes": minutes},
         turns=((Step("set_timer", {"minutes": minutes, "label": label}),),),
         history=(answer_of([Step("post_message", said)]),),
         offers=("post_message",),
-        denied=("post_message",),
+        denied_tools=("post_message",),
     )
 
 
@@ -100,17 +101,17 @@ def misread(draw: Draw) -> Draft:
 
 
 _SLIPS: tuple[tuple[str, Build, tuple[str, str], Callable[[Step], Answer]], ...] = (
-    ("bad_json.cut", skill("place_order", "plain").build, ("place_order", "plain"), raw(lambda text: text[:-2])),
+    ("bad_json.cut", BUILDS["place_order"]["plain"], ("place_order", "plain"), raw(lambda text: text[:-2])),
     ("bad_json.quotes", NEW_TASKS["message"], ("tool_choice", "message"), raw(lambda text: text.replace('"', "'"))),
     ("bad_json.long", dictated(PAGES.write, PAGES.names), ("whole_file", "page"), raw(lambda text: text[:-9])),
     ("not_an_object", NEW_TASKS["stock"], ("tool_choice", "stock"), raw(lambda text: f"[{text}]")),
-    ("unknown_tool", skill("send_mail", "one").build, ("send_mail", "one"), raw(str, suffix="_now")),
+    ("unknown_tool", BUILDS["send_mail"]["one"], ("send_mail", "one"), raw(str, suffix="_now")),
     ("missing_param.title", NEW_TASKS["ticket"], ("tool_choice", "ticket"), without("title")),
-    ("missing_param.date", skill("create_event", "plain").build, ("create_event", "plain"), without("date")),
-    ("bad_value.type", skill("set_timer", "plain").build, ("set_timer", "plain"), changed("minutes", str)),
+    ("missing_param.date", BUILDS["create_event"]["plain"], ("create_event", "plain"), without("date")),
+    ("bad_value.type", BUILDS["set_timer"]["plain"], ("set_timer", "plain"), changed("minutes", str)),
     ("bad_value.enum", NEW_TASKS["close"], ("tool_choice", "close"), changed("resolution", str.upper)),
     ("bad_value.pattern", NEW_TASKS["invoice"], ("tool_choice", "invoice"), changed("invoice_id", str.lower)),
-    ("bad_value.range", skill("get_forecast", "plain").build, ("get_forecast", "plain"), changed("days", lambda _: 99)),
+    ("bad_value.range", BUILDS["get_forecast"]["plain"], ("get_forecast", "plain"), changed("days", lambda _: 99)),
     ("bad_value.extra", NEW_TASKS["price"], ("tool_choice", "price"), other(lambda given: {**given, "force": True})),
     (
         "bad_value.list",
@@ -120,7 +121,7 @@ _SLIPS: tuple[tuple[str, Build, tuple[str, str], Callable[[Step], Answer]], ...]
     ),
     (
         "bad_value.nested",
-        skill("set_light", "plain").build,
+        BUILDS["set_light"]["plain"],
         ("set_light", "plain"),
         other(lambda given: {**given, "color": str(given["color"])}),
     ),

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from services.protocols.cases import FreeText
-from services.protocols.openai_tools.authoring.draw import Draw
-from services.protocols.openai_tools.scenarios.case_of_draft import answer_of, results_of
-from services.protocols.openai_tools.scenarios.nouns import Build, Closing, Draft, Kind, Step
-from services.protocols.openai_tools.scenarios.tasks import NEW_TASKS, message, shown, skill
-from services.protocols.openai_tools.scenarios.texts import fenced, json_text, listing, sentence, several
+from services.protocols.material.draw import Draw
+from services.protocols.material.scenario import Build, Closing, Draft, Step, kinds_of
+from services.protocols.openai_tools.scenarios.calls import BUILDS, shown
+from services.protocols.openai_tools.scenarios.tasks import NEW_TASKS, message
+from services.protocols.openai_tools.scenarios.texts import (
+    answer_of,
+    any_date,
+    fenced,
+    json_text,
+    listing,
+    number_of,
+    results_of,
+)
 from services.protocols.openai_tools.scenarios.turns import done
 from services.protocols.openai_tools.tools import NO_CALL
 
@@ -21,7 +29,7 @@ def unclear(task: Build, missing: str, tool: str) -> Build:
 
     def build(draw: Draw) -> Draft:
         slots = {name: value for name, value in task(draw).slots.items() if name != missing}
-        closing = Closing(sentence(draw, "asks", it=missing.replace("_", " ")), is_question=True)
+        closing = Closing(draw.sentence("asks", it=missing.replace("_", " ")), is_question=True)
         return Draft(slots=slots, closing=closing, label=QUESTION, offers=(tool,), withheld=("ask_user",))
 
     return build
@@ -33,7 +41,7 @@ def asked(task: Build, missing: str, words: Callable[[Draw], object]) -> Build:
     def build(draw: Draw) -> Draft:
         ((step,),) = (drawn := task(draw)).turns
         value = words(draw)
-        question = sentence(draw, "asks", it=missing.replace("_", " "))
+        question = draw.sentence("asks", it=missing.replace("_", " "))
         ask = Step(
             "ask_user",
             {"question": question},
@@ -53,18 +61,18 @@ def asked(task: Build, missing: str, words: Callable[[Draw], object]) -> Build:
     return build
 
 
-ASK_WHEN_UNCLEAR = {
-    name: Kind(build, ("ask_when_unclear", name))
-    for name, build in {
+ASK_WHEN_UNCLEAR = kinds_of(
+    "ask_when_unclear",
+    {
         "quantity": unclear(NEW_TASKS["move"], "quantity", "move_stock"),
         "time": unclear(NEW_TASKS["book_room"], "time", "book_room"),
         "channel": unclear(NEW_TASKS["message"], "channel", "post_message"),
         "currency": unclear(NEW_TASKS["price"], "currency", "set_price"),
         "assignee": asked(NEW_TASKS["assign"], "assignee", lambda draw: draw.word("first")),
         "amount": asked(NEW_TASKS["refund"], "amount", lambda draw: draw.random.randrange(3, 400)),
-        "date": asked(NEW_TASKS["trains"], "date", lambda draw: draw.date()),
-    }.items()
-}
+        "date": asked(NEW_TASKS["trains"], "date", any_date),
+    },
+)
 
 
 def reported(draw: Draw, steps: tuple[Step, ...], *mentions: object, **slots: object) -> Draft:
@@ -81,7 +89,7 @@ def reported(draw: Draw, steps: tuple[Step, ...], *mentions: object, **slots: ob
 
 def ordered(draw: Draw) -> Draft:
     """An order's number."""
-    number, quantity, order = draw.word("product_id"), draw.number("quantity"), draw.random.randrange(10**5, 10**6)
+    number, quantity, order = draw.word("product_id"), number_of(draw, "quantity"), draw.random.randrange(10**5, 10**6)
     arguments = {"product_id": number, "quantity": quantity}
     return reported(draw, (Step("place_order", arguments, result=json_text(order=order)),), order, **arguments)
 
@@ -95,7 +103,7 @@ def owed(draw: Draw) -> Draft:
 
 def counted(draw: Draw) -> Draft:
     """Two counts, asked for in one answer."""
-    skus, counts = several(draw, "sku", 2), draw.random.sample(range(100, 999), 2)
+    skus, counts = draw.several("sku", 2), draw.random.sample(range(100, 999), 2)
     pairs = zip(skus, counts, strict=True)
     steps = tuple(Step("get_stock", {"sku": sku}, result=json_text(sku=sku, pieces=count)) for sku, count in pairs)
     return reported(draw, steps, *counts, sku=skus[0], sku2=skus[1])
@@ -110,23 +118,23 @@ def booked(draw: Draw) -> Draft:
 
 def converted(draw: Draw) -> Draft:
     """A measure in another unit."""
-    drawn = skill("convert_units", "plain").build(draw)
+    drawn = BUILDS["convert_units"]["plain"](draw)
     ((step,),) = drawn.turns
     result = draw.random.randrange(1000, 9999)
     told = Step(step.tool, step.arguments, result=json_text(value=result))
     return reported(draw, (told,), result, **drawn.slots)
 
 
-COMPLETION = {
-    name: Kind(build, ("completion", name))
-    for name, build in {
+COMPLETION = kinds_of(
+    "completion",
+    {
         "ordered": ordered,
         "owed": owed,
         "counted": counted,
         "booked": booked,
         "converted": converted,
-    }.items()
-}
+    },
+)
 
 
 def talk(words: str) -> Build:
@@ -142,7 +150,7 @@ def talk(words: str) -> Build:
 def inline(draw: Draw) -> Draft:
     """A question that a text in the request answers."""
     drawn = listing(draw, "note_name", size=8)
-    text = sentence(draw, "told", it=drawn.item, value=drawn.old)
+    text = draw.sentence("told", it=drawn.item, value=drawn.old)
     slots = {"text": fenced(drawn.text), "item": drawn.item}
     return Draft(slots=slots, closing=Closing(text, (str(drawn.old),)), label=NO_CALL)
 
@@ -153,12 +161,12 @@ def not_yet(draw: Draw) -> Draft:
     return Draft(slots=shown(said), closing=Closing(draw.word("waits")), label=NO_CALL, offers=("post_message",))
 
 
-NO_CALL_DUE = {
-    name: Kind(build, ("no_call_due", name))
-    for name, build in {
+NO_CALL_DUE = kinds_of(
+    "no_call_due",
+    {
         "explain": talk("concept"),
         "invent": talk("product"),
         "inline": inline,
         "not_yet": not_yet,
-    }.items()
-}
+    },
+)

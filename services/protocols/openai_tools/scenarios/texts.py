@@ -1,11 +1,15 @@
-"""Documents and sentences that scenarios draw."""
+"""Documents, numbers and answers that scenarios are made of."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.protocols.openai_tools.authoring.draw import SLOT, Draw
+from services.protocols.material.draw import Draw
+from services.protocols.material.scenario import Step
+from services.protocols.session import call_key
+from services.protocols.turn import Answer, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +56,34 @@ class Listing:
 def listing(draw: Draw, names: str, items: str = "item", size: int = 6) -> Listing:
     """Draw a document whose name is of the list `names`, its items of the list `items`."""
     numbers = draw.random.sample(range(11, 99), size + 1)
-    chosen = several(draw, items, size)
+    chosen = draw.several(items, size)
     return Listing(draw.word(names), tuple(chosen), tuple(numbers[:size]), draw.random.randrange(size), numbers[size])
 
 
-def sentence(draw: Draw, words: str, **slots: object) -> str:
-    """Return a sentence of the list `words`, its slots filled with `slots`, the others with words."""
-    text = draw.pick(draw.stock.words[words])
-    return SLOT.sub(lambda found: str(slots[found[1]]) if found[1] in slots else draw.word(found[1]), text)
+def number_of(draw: Draw, words: str) -> int | float:
+    """Return a number of the list `words`."""
+    text = draw.word(words)
+    return float(text) if "." in text else int(text)
 
 
-def several(draw: Draw, words: str, count: int) -> list[str]:
-    """Return `count` different words of the list `words`."""
-    found: dict[str, None] = {}
-    while len(found) < count:
-        found[draw.word(words)] = None
-    return list(found)
+def any_date(draw: Draw) -> str:
+    """Return a day of one of the stock's years."""
+    return f"{draw.word('year')}-{draw.random.randrange(1, 13):02}-{draw.random.randrange(1, 29):02}"
+
+
+def any_time(draw: Draw) -> str:
+    """Return a time of day."""
+    return f"{draw.random.randrange(7, 22):02}:{draw.random.randrange(0, 60, 5):02}"
+
+
+def answer_of(steps: Sequence[Step]) -> Answer:
+    """Return the answer that makes these calls."""
+    return Answer(calls=tuple(ToolCall(step.tool, json.dumps(step.arguments, ensure_ascii=False)) for step in steps))
+
+
+def results_of(steps: Sequence[Step]) -> dict[str, str]:
+    """Return what the calls answer, by call."""
+    return {call_key(step.tool, step.arguments): step.result for step in steps if step.result}
 
 
 def json_text(**values: object) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from services.protocols.openai_tools.authoring.draw import Draw
-from services.protocols.openai_tools.scenarios.case_of_draft import answer_of
+from services.protocols.cases import Goal
+from services.protocols.material.draw import Draw
+from services.protocols.material.scenario import Build, Closing, Draft, Step, kinds_of
 from services.protocols.openai_tools.scenarios.edits import NOTES, PAGES, Shelf, edit, others, write
 from services.protocols.openai_tools.scenarios.functions import EFFECTS
-from services.protocols.openai_tools.scenarios.nouns import Build, Closing, Draft, Kind, Step
 from services.protocols.openai_tools.scenarios.tasks import message, rooms, trains
-from services.protocols.openai_tools.scenarios.texts import json_text, listing, sentence, several
+from services.protocols.openai_tools.scenarios.texts import answer_of, json_text, listing, number_of
 
 
 def lookup(tool: str, arguments: dict[str, object], result: str = "") -> Step:
@@ -21,7 +22,7 @@ def lookup(tool: str, arguments: dict[str, object], result: str = "") -> Step:
 def done(draw: Draw, *mentions: object) -> Closing:
     """Say that the work is done, naming what it was done to."""
     words = [str(mention) for mention in mentions]
-    return Closing(sentence(draw, "done", it=" / ".join(words)), tuple(words))
+    return Closing(draw.sentence("done", it=" / ".join(words)), tuple(words))
 
 
 def document_change(shelf: Shelf) -> Build:
@@ -39,7 +40,7 @@ def document_change(shelf: Shelf) -> Build:
             turns=((found,), (read,), (change,)),
             closing=done(draw, drawn.name),
             files={drawn.name: drawn.text, other.name: other.text},
-            goal_files=change.files,
+            goal=Goal(change.files),
             withheld=others(NOTES if shelf is PAGES else PAGES),
         )
 
@@ -49,7 +50,7 @@ def document_change(shelf: Shelf) -> Build:
 def customer_change(draw: Draw) -> Draft:
     """Find the customer's number, change a field."""
     name, number = draw.word("customer"), draw.word("customer_id")
-    before, after = draw.two("city")
+    before, after = draw.several("city", 2)
     found = lookup("find_customer", {"name": name}, json_text(customer_id=number, name=name, city=before))
     change = Step("update_customer", {"customer_id": number, "field": "city", "value": after})
     return Draft(slots={"name": name, "city": after}, turns=((found,), (change,)), closing=done(draw, number))
@@ -67,7 +68,7 @@ def customer_mail(draw: Draw) -> Draft:
 
 def full_refund(draw: Draw) -> Draft:
     """Look at the invoice, pay all of it back."""
-    number, amount, currency = draw.word("invoice_id"), draw.number("price"), draw.pick(("EUR", "CHF"))
+    number, amount, currency = draw.word("invoice_id"), number_of(draw, "price"), draw.pick(("EUR", "CHF"))
     found = lookup("get_invoice", {"invoice_id": number}, json_text(id=number, amount=amount, currency=currency))
     pay = Step("refund_invoice", {"invoice_id": number, "amount": amount, "currency": currency})
     return Draft(slots={"invoice_id": number}, turns=((found,), (pay,)), closing=done(draw, amount))
@@ -83,7 +84,7 @@ def ticket_owner(draw: Draw) -> Draft:
 
 def whole_stock(draw: Draw) -> Draft:
     """See how much there is, move all of it."""
-    sku, (here, there) = draw.word("sku"), draw.two("city")
+    sku, (here, there) = draw.word("sku"), draw.several("city", 2)
     counts = dict(zip((here, there), draw.random.sample(range(11, 300), 2), strict=True))
     found = lookup("get_stock", {"sku": sku}, json_text(sku=sku, pieces=counts))
     arguments = {"sku": sku, "from_warehouse": here, "to_warehouse": there, "quantity": counts[here]}
@@ -93,9 +94,9 @@ def whole_stock(draw: Draw) -> Draft:
 
 def first_train(draw: Draw) -> Draft:
     """See which trains there are, book the first."""
-    asked, names = trains(draw), several(draw, "customer", 2)
+    asked, names = trains(draw), draw.several("customer", 2)
     early, late = sorted(draw.random.sample(range(60, 230), 2))
-    codes = several(draw, "train_id", 2)
+    codes = draw.several("train_id", 2)
     listed = [{"train_id": codes[0], "leaves": _clock(early)}, {"train_id": codes[1], "leaves": _clock(late)}]
     draw.random.shuffle(listed)
     found = lookup("find_trains", asked, json_text(found=listed))
@@ -110,7 +111,7 @@ def _clock(steps: int) -> str:
 
 def largest_room(draw: Draw) -> Draft:
     """See which rooms are free, book the largest."""
-    asked, ids = rooms(draw), several(draw, "room_id", 3)
+    asked, ids = rooms(draw), draw.several("room_id", 3)
     sizes = sorted(draw.random.sample(range(30, 90), 3))
     listed = [{"room_id": room, "seats": seats} for room, seats in zip(ids, sizes, strict=True)]
     draw.random.shuffle(listed)
@@ -121,8 +122,8 @@ def largest_room(draw: Draw) -> Draft:
 
 def scarcer(draw: Draw) -> Draft:
     """See how much there is of two things, in one answer or in two, and raise the price of the scarcer one."""
-    skus, counts = several(draw, "sku", 2), draw.random.sample(range(11, 900), 2)
-    amount, currency = draw.number("price"), draw.pick(("EUR", "USD"))
+    skus, counts = draw.several("sku", 2), draw.random.sample(range(11, 900), 2)
+    amount, currency = number_of(draw, "price"), draw.pick(("EUR", "USD"))
     pairs = zip(skus, counts, strict=True)
     found = tuple(lookup("get_stock", {"sku": sku}, json_text(sku=sku, pieces=count)) for sku, count in pairs)
     chosen = skus[counts.index(min(counts))]
@@ -131,9 +132,9 @@ def scarcer(draw: Draw) -> Draft:
     return Draft(slots=slots, turns=(found, (price,)), closing=done(draw, chosen))
 
 
-SEARCH_READ_EDIT = {
-    name: Kind(build, ("search_read_edit", name))
-    for name, build in {
+SEARCH_READ_EDIT = kinds_of(
+    "search_read_edit",
+    {
         "note_change": document_change(NOTES),
         "page_change": document_change(PAGES),
         "customer_change": customer_change,
@@ -144,8 +145,8 @@ SEARCH_READ_EDIT = {
         "first_train": first_train,
         "largest_room": largest_room,
         "scarcer": scarcer,
-    }.items()
-}
+    },
+)
 
 
 def _tasks(jobs: Sequence[str], finished: int) -> Step:
@@ -165,33 +166,27 @@ def _with_list(draw: Draw, jobs: Sequence[str], work: Sequence[Step], mention: o
         slots={"jobs": "\n".join(f"- {job}" for job in jobs), "last": mention},
         turns=tuple(turns),
         closing=done(draw, mention),
-        goal_todos=tuple(("completed", job) for job in jobs),
+        goal=Goal(todos=tuple(("completed", job) for job in jobs)),
     )
 
 
 def write_all(draw: Draw) -> Draft:
     """Two notes, one after the other, the list kept up to date."""
-    names, texts = several(draw, "note_name", 2), several(draw, "remark", 2)
-    jobs = [sentence(draw, "job_write", it=name, text=text) for name, text in zip(names, texts, strict=True)]
+    names, texts = draw.several("note_name", 2), draw.several("remark", 2)
+    jobs = [draw.sentence("job_write", it=name, text=text) for name, text in zip(names, texts, strict=True)]
     work = [write(NOTES.write, name, text) for name, text in zip(names, texts, strict=True)]
     draft = _with_list(draw, jobs, work, names[-1])
-    return Draft(
-        slots=draft.slots,
-        turns=draft.turns,
-        closing=draft.closing,
-        goal_files=dict(zip(names, texts, strict=True)),
-        goal_todos=draft.goal_todos,
-        withheld=(*others(NOTES, NOTES.write), *others(PAGES)),
-    )
+    goal = Goal(dict(zip(names, texts, strict=True)), todos=draft.goal.todos if draft.goal else None)
+    return replace(draft, goal=goal, withheld=(*others(NOTES, NOTES.write), *others(PAGES)))
 
 
 def _jobs(draw: Draw) -> tuple[list[str], list[Step]]:
-    said, minutes, label = message(draw), draw.number("minutes"), draw.word("label")
+    said, minutes, label = message(draw), number_of(draw, "minutes"), draw.word("label")
     ticket, resolution = draw.word("ticket_id"), draw.pick(("fixed", "duplicate"))
     jobs = [
-        sentence(draw, "job_post", it=said["channel"], text=said["text"]),
-        sentence(draw, "job_timer", it=label, minutes=minutes),
-        sentence(draw, "job_close", it=ticket, how=resolution),
+        draw.sentence("job_post", it=said["channel"], text=said["text"]),
+        draw.sentence("job_timer", it=label, minutes=minutes),
+        draw.sentence("job_close", it=ticket, how=resolution),
     ]
     work = [
         Step("post_message", said),
@@ -217,7 +212,7 @@ def resume(draw: Draw) -> Draft:
         slots={"jobs": "\n".join(f"- {job}" for job in jobs)},
         turns=turns,
         closing=done(draw, len(jobs)),
-        goal_todos=tuple(("completed", job) for job in jobs),
+        goal=Goal(todos=tuple(("completed", job) for job in jobs)),
         history=tuple(map(answer_of, begun)),
     )
 
@@ -227,11 +222,10 @@ def check_first(draw: Draw) -> Draft:
     drawn = whole_stock(draw)
     (found,), (move,) = drawn.turns
     sku, here, there = (str(drawn.slots[name]) for name in ("sku", "here", "there"))
-    jobs = [sentence(draw, "job_count", it=sku), sentence(draw, "job_move", it=sku, here=here, there=there)]
+    jobs = [draw.sentence("job_count", it=sku), draw.sentence("job_move", it=sku, here=here, there=there)]
     return _with_list(draw, jobs, (found, move), move.arguments["quantity"])
 
 
-TODO_TURNS = {
-    name: Kind(build, ("todo_turns", name))
-    for name, build in {"write_all": write_all, "mixed": mixed, "resume": resume, "check_first": check_first}.items()
-}
+TODO_TURNS = kinds_of(
+    "todo_turns", {"write_all": write_all, "mixed": mixed, "resume": resume, "check_first": check_first}
+)

@@ -1,22 +1,21 @@
-"""The categories of scenarios, and the kinds of each."""
+"""The categories of scenarios of both Roo clients, and the kinds of each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
+from services.protocols.material import SINGLE_CALL, Catalogue
 from services.protocols.roo.scenarios.edits import EDIT_BY_DIFF, WHOLE_FILE
 from services.protocols.roo.scenarios.limits import MODE_LIMITS
 from services.protocols.roo.scenarios.long_context import LONG_CONTEXT
-from services.protocols.roo.scenarios.nouns import Kind
 from services.protocols.roo.scenarios.odd_text import ODD_TEXT
 from services.protocols.roo.scenarios.recovery import RECOVERY
 from services.protocols.roo.scenarios.talk import ASK_WHEN_UNCLEAR, COMPLETION, REPETITION
-from services.protocols.roo.scenarios.tasks import EXACT_ARGUMENTS, TOOL_CHOICE
+from services.protocols.roo.scenarios.tasks import EXACT_ARGUMENTS, SINGLE_CALLS, TOOL_CHOICE
 from services.protocols.roo.scenarios.turns import MCP, SEARCH_READ_EDIT, TODO_TURNS
 
-CATEGORIES: Mapping[str, Mapping[str, Kind]] = MappingProxyType(
+CATALOGUE = Catalogue(
+    __package__,
     {
+        SINGLE_CALL: SINGLE_CALLS,
         "tool_choice": TOOL_CHOICE,
         "exact_arguments": EXACT_ARGUMENTS,
         "edit_by_diff": EDIT_BY_DIFF,
@@ -31,6 +30,7 @@ CATEGORIES: Mapping[str, Mapping[str, Kind]] = MappingProxyType(
         "todo_turns": TODO_TURNS,
         "repetition": REPETITION,
         "mcp": MCP,
-    }
+    },
+    closed_tools=frozenset(("fetch_instructions",)),
 )
 """An answer without a call is never right in these protocols, so there is no category for it."""

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from services.protocols.roo.scenarios.nouns import NATIVE, Call, Draft, Kind, Step
-from services.protocols.roo.scenarios.steps import Change, added, diff, patched, replaced, write
-from services.protocols.roo.scenarios.tasks import diff_value, task, write_block, write_line, write_note
-from services.protocols.roo_xml.authoring import skills_edit
-from services.protocols.roo_xml.authoring.draw import Draw
+from services.protocols.material.draw import Draw
+from services.protocols.material.scenario import Draft, Kind, Step, kinds_of
+from services.protocols.roo.scenarios.steps import NATIVE, Change, added, diff, patched, replaced, write
+
+_EDITING_MODES = ("code", "code", "debug")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def two_places(draw: Draw, edit: Edit = diff) -> Draft:
         "gone": lines[gone - 1].strip(),
     }
     step = edit(drawn.path, drawn.text, *sorted(changes, key=lambda change: change.first))
-    return Draft(slots=slots, steps=(step,), files={drawn.path: drawn.text})
+    return Draft(slots=slots, turns=((step,),), files={drawn.path: drawn.text})
 
 
 def same_line(draw: Draw, edit: Edit = diff) -> Draft:
@@ -82,7 +82,7 @@ def same_line(draw: Draw, edit: Edit = diff) -> Draft:
     path, number = renamed(draw.word("path"), "yaml"), place * 2 + 2
     slots = {"path": path, "item": names[place], "key": key, "old": old, "new": new}
     change = Change(number, [lines[number - 1]], [f"  {key}: {new}"])
-    return Draft(slots=slots, steps=(edit(path, "\n".join(lines), change),), files={path: "\n".join(lines)})
+    return Draft(slots=slots, turns=((edit(path, "\n".join(lines), change),),), files={path: "\n".join(lines)})
 
 
 def block(draw: Draw) -> Draft:
@@ -93,7 +93,7 @@ def block(draw: Draw) -> Draft:
     first = draw.pick(flush)
     slots = {"path": drawn.path, "first": str(first), "last": str(first + 1), "content": piece["lines"]}
     change = Change(first, lines[first - 1 : first + 1], new)
-    return Draft(slots=slots, steps=(diff(drawn.path, drawn.text, change),), files={drawn.path: drawn.text})
+    return Draft(slots=slots, turns=((diff(drawn.path, drawn.text, change),),), files={drawn.path: drawn.text})
 
 
 def rewrite(draw: Draw) -> Draft:
@@ -101,7 +101,7 @@ def rewrite(draw: Draw) -> Draft:
     piece, old = draw.piece("contents"), draw.piece("contents")
     path = renamed(draw.word("path"), piece["ext"])
     slots = {"path": path, "content": piece["lines"]}
-    return Draft(slots=slots, steps=(write(path, piece["lines"]),), files={path: f"{old['lines']}\n{old['ext']}"})
+    return Draft(slots=slots, turns=((write(path, piece["lines"]),),), files={path: f"{old['lines']}\n{old['ext']}"})
 
 
 def twin(draw: Draw) -> Draft:
@@ -110,7 +110,7 @@ def twin(draw: Draw) -> Draft:
     while (path := renamed(draw.word("path"), drawn.path.rpartition(".")[2])) == drawn.path:
         pass
     slots = {"path": drawn.path, "path2": path}
-    return Draft(slots=slots, steps=(write(path, drawn.text),), files={drawn.path: drawn.text})
+    return Draft(slots=slots, turns=((write(path, drawn.text),),), files={drawn.path: drawn.text})
 
 
 def value(draw: Draw, edit: Edit) -> Draft:
@@ -118,18 +118,59 @@ def value(draw: Draw, edit: Edit) -> Draft:
     drawn = snippet(draw)
     old, new = (lines[0].strip() for lines in (drawn.change.old, drawn.change.new))
     slots = {"path": drawn.path, "line": str(drawn.line), "old": old, "new": new}
-    return Draft(slots=slots, steps=(edit(drawn.path, drawn.text, drawn.change),), files={drawn.path: drawn.text})
+    step = edit(drawn.path, drawn.text, drawn.change)
+    return Draft(slots=slots, turns=((step,),), files={drawn.path: drawn.text})
+
+
+def diff_value(draw: Draw) -> Draft:
+    """The same by diff, in one of the modes that edit."""
+    return replace(value(draw, diff), mode=draw.pick(_EDITING_MODES))
+
+
+def diff_line(*, inserts: bool) -> Callable[[Draw], Draft]:
+    """Return what asks for a new line below an old one, or for a line less."""
+
+    def build(draw: Draw) -> Draft:
+        piece = draw.piece("texts")
+        text, old, new = piece["text"].replace("{said}", draw.word("say")), piece["old_line"], piece["new_line"]
+        path, number = renamed(draw.word("path"), piece["ext"]), text.split("\n").index(old) + 1
+        step = diff(path, text, Change(number, [old], [old, new] if inserts else []))
+        slots = {"path": path, "line": str(number), "old": old.strip(), "new": new.strip()}
+        return Draft(slots=slots, turns=((step,),), files={path: text}, mode=draw.pick(_EDITING_MODES))
+
+    return build
+
+
+def write_piece(kind: str) -> Callable[[Draw], Draft]:
+    """Return what asks for a small file, dictated line by line, of the pieces `kind`."""
+
+    def build(draw: Draw) -> Draft:
+        piece = draw.piece(kind)
+        path = renamed(draw.word("path"), piece["ext"])
+        slots, mode = {"path": path, "content": piece["lines"]}, draw.pick(_EDITING_MODES)
+        return Draft(slots=slots, turns=((write(path, piece["lines"]),),), mode=mode)
+
+    return build
+
+
+write_block = write_piece("contents")
+
+
+def write_note(draw: Draw) -> Draft:
+    """A Markdown file in the mode that may edit nothing else."""
+    path, content = draw.word("note"), draw.piece("notes")["lines"]
+    return Draft(slots={"path": path, "content": content}, turns=((write(path, content),),), mode="architect")
 
 
 def new_file(draw: Draw, make: Callable[[str, str], Step]) -> Draft:
     """A small file, dictated line by line."""
     piece = draw.piece("contents")
     path = renamed(draw.word("path"), piece["ext"])
-    return Draft(slots={"path": path, "content": piece["lines"]}, steps=(make(path, piece["lines"]),))
+    return Draft(slots={"path": path, "content": piece["lines"]}, turns=((make(path, piece["lines"]),),))
 
 
 def _created(path: str, text: str) -> Step:
-    return Step(Call("edit_file", {"file_path": path, "old_string": "", "new_string": text}), files={path: text})
+    return Step("edit_file", {"file_path": path, "old_string": "", "new_string": text}, files={path: text})
 
 
 def only_by(tool: str, build: Callable[[Draw], Draft]) -> Callable[[Draw], Draft]:
@@ -162,25 +203,25 @@ _OPT_IN_FILES = {
     "apply_patch": only_by("apply_patch", partial(new_file, make=added)),
 }
 
-EDIT_BY_DIFF = {
-    name: Kind(build, ("edit_by_diff", name))
-    for name, build in {
+EDIT_BY_DIFF = kinds_of(
+    "edit_by_diff",
+    {
         "value": diff_value,
-        "insert": task("apply_diff", skills_edit.diff_insert),
-        "delete": task("apply_diff", skills_edit.diff_delete),
+        "insert": diff_line(inserts=True),
+        "delete": diff_line(inserts=False),
         "two_places": two_places,
         "same_line": same_line,
         "block": block,
-    }.items()
-} | {name: Kind(build, wordings, NATIVE) for name, (build, wordings) in OPT_IN_EDITS.items()}
+    },
+) | {name: Kind(build, wordings, NATIVE) for name, (build, wordings) in OPT_IN_EDITS.items()}
 
-WHOLE_FILE = {
-    name: Kind(build, ("whole_file", name))
-    for name, build in {
+WHOLE_FILE = kinds_of(
+    "whole_file",
+    {
         "block": write_block,
-        "line": write_line,
+        "line": write_piece("singles"),
         "note": write_note,
         "rewrite": rewrite,
         "twin": twin,
-    }.items()
-} | {name: Kind(build, ("whole_file", "block"), NATIVE) for name, build in _OPT_IN_FILES.items()}
+    },
+) | {name: Kind(build, ("whole_file", "block"), NATIVE) for name, build in _OPT_IN_FILES.items()}

@@ -6,21 +6,21 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from services.protocols.material.draw import Draw
+from services.protocols.material.scenario import Draft, kinds_of
 from services.protocols.roo.ignored_files import IGNORE_FILE, ignore_rules
-from services.protocols.roo.scenarios.edits import snippet
-from services.protocols.roo.scenarios.nouns import Draft, Kind
-from services.protocols.roo.scenarios.steps import read, sentence, switch, write
-from services.protocols.roo.scenarios.tasks import delegate_named, switch_blocked, write_note
-from services.protocols.roo_xml.authoring.draw import Draw
+from services.protocols.roo.scenarios.dialogue import delegate_named, switch_blocked
+from services.protocols.roo.scenarios.edits import snippet, write_note
+from services.protocols.roo.scenarios.steps import read, switch, write
 
 
 def architect_to_code(draw: Draw) -> Draft:
     """Code is to be changed in the mode that edits Markdown only."""
     drawn = snippet(draw)
     old, new = drawn.change.old[0].strip(), drawn.change.new[0].strip()
-    step = switch("code", sentence(draw, "reason_edit", it=drawn.path))
+    step = switch("code", draw.sentence("reason_edit", it=drawn.path))
     slots = {"path": drawn.path, "old": old, "new": new}
-    return Draft(slots=slots, steps=(step,), mode="architect", files={drawn.path: drawn.text})
+    return Draft(slots=slots, turns=((step,),), mode="architect", files={drawn.path: drawn.text})
 
 
 def orchestrator(draw: Draw) -> Draft:
@@ -38,7 +38,7 @@ def _custom(draw: Draw) -> tuple[Mapping[str, object], str, str]:
     mode: dict[str, object] = {
         "slug": slug,
         "name": slug.replace("-", " ").title(),
-        "roleDefinition": sentence(draw, "role", it=slug),
+        "roleDefinition": draw.sentence("role", it=slug),
         "groups": ["read", ["edit", {"fileRegex": pattern}]],
     }
     return mode, f"{stems[0]}{suffix}", f"{stems[1]}.{suffix.rpartition('.')[2]}"
@@ -55,15 +55,15 @@ def custom_permitted(draw: Draw) -> Draft:
     content = draw.piece("singles")["lines"]
     shown = [path, other] if draw.number(0, 1) else [other, path]
     slots = {**_slots(mode, content), "path": shown[0], "path2": shown[1]}
-    return Draft(slots=slots, steps=(write(path, content),), mode=str(mode["slug"]), custom_modes=(mode,))
+    return Draft(slots=slots, turns=((write(path, content),),), mode=str(mode["slug"]), custom_modes=(mode,))
 
 
 def custom_to_code(draw: Draw) -> Draft:
     """A file that a custom mode may not edit."""
     mode, _, path = _custom(draw)
     slots = {**_slots(mode, draw.piece("singles")["lines"]), "path": path}
-    step = switch("code", sentence(draw, "reason_edit", it=path))
-    return Draft(slots=slots, steps=(step,), mode=str(mode["slug"]), custom_modes=(mode,))
+    step = switch("code", draw.sentence("reason_edit", it=path))
+    return Draft(slots=slots, turns=((step,),), mode=str(mode["slug"]), custom_modes=(mode,))
 
 
 def ignored(draw: Draw) -> Draft:
@@ -75,12 +75,12 @@ def ignored(draw: Draw) -> Draft:
         pass
     slots = {"path": hidden, "path2": other}
     workspace = tuple(sorted((hidden, other)))
-    return Draft(slots=slots, steps=(read(other),), files={IGNORE_FILE: rules}, workspace=workspace)
+    return Draft(slots=slots, turns=((read(other),),), files={IGNORE_FILE: rules}, workspace=workspace)
 
 
-MODE_LIMITS = {
-    name: Kind(build, ("mode_limits", name))
-    for name, build in {
+MODE_LIMITS = kinds_of(
+    "mode_limits",
+    {
         "blocked": switch_blocked,
         "architect_to_code": architect_to_code,
         "architect_note": write_note,
@@ -88,5 +88,5 @@ MODE_LIMITS = {
         "custom_permitted": custom_permitted,
         "custom_to_code": custom_to_code,
         "ignored": ignored,
-    }.items()
-}
+    },
+)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from services.protocols.material.draw import Draw
+from services.protocols.material.scenario import Draft, kinds_of
 from services.protocols.roo.scenarios.edits import renamed
-from services.protocols.roo.scenarios.nouns import Draft, Kind
-from services.protocols.roo.scenarios.steps import Change, complete, diff, sentence
-from services.protocols.roo_xml.authoring.draw import Draw
+from services.protocols.roo.scenarios.steps import Change, complete, diff
 
 _LINES = (60, 120, 240, 465)
 """How many lines a scenario's files have together."""
@@ -48,8 +48,8 @@ def find_value(draw: Draw) -> Draft:
     """The value of one setting."""
     _, keys, values, files = _settings(draw, draw.number(1, 3))
     place = draw.number(0, len(keys) - 1)
-    step = complete(sentence(draw, "result_answer", it=keys[place], there=values[place]), values[place])
-    return Draft(slots={"ident": keys[place]}, steps=(step,), mode=draw.pick(("ask", "code")), files=files)
+    step = complete(draw.sentence("result_answer", it=keys[place], there=values[place]), values[place])
+    return Draft(slots={"ident": keys[place]}, turns=((step,),), mode=draw.pick(("ask", "code")), files=files)
 
 
 def find_file(draw: Draw) -> Draft:
@@ -57,8 +57,8 @@ def find_file(draw: Draw) -> Draft:
     paths, keys, _, files = _settings(draw, draw.number(4, 6))
     place = draw.number(0, len(keys) - 1)
     key, path = keys[place], paths[place * len(paths) // len(keys)]
-    step = complete(sentence(draw, "result_answer", it=key, there=path), path)
-    return Draft(slots={"ident": key}, steps=(step,), mode=draw.pick(("ask", "code")), files=files)
+    step = complete(draw.sentence("result_answer", it=key, there=path), path)
+    return Draft(slots={"ident": key}, turns=((step,),), mode=draw.pick(("ask", "code")), files=files)
 
 
 def _sections(names: Sequence[str], key: str, values: Sequence[str]) -> list[str]:
@@ -74,10 +74,7 @@ def change_one(draw: Draw) -> Draft:
     number = place * 3 + 2
     step = diff(path, "\n".join(lines), Change(number, [lines[number - 1]], [f"{key} = {new}"]))
     slots = {"path": path, "item": names[place], "key": key, "new": new}
-    return Draft(slots=slots, steps=(step,), files={path: "\n".join(lines)})
+    return Draft(slots=slots, turns=((step,),), files={path: "\n".join(lines)})
 
 
-LONG_CONTEXT = {
-    name: Kind(build, ("long_context", name))
-    for name, build in {"find_value": find_value, "find_file": find_file, "change_one": change_one}.items()
-}
+LONG_CONTEXT = kinds_of("long_context", {"find_value": find_value, "find_file": find_file, "change_one": change_one})

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from services.protocols.material.draw import Draw
+from services.protocols.material.scenario import Draft, Kind
 from services.protocols.roo.scenarios.edits import renamed, snippet
-from services.protocols.roo.scenarios.nouns import Draft, Kind
 from services.protocols.roo.scenarios.steps import Change, command, diff, write
-from services.protocols.roo_xml.authoring.draw import Draw
 
 
 def _written(draw: Draw, extension: str, *lines: str) -> Draft:
     path, content = renamed(draw.word("path"), extension), "\n".join(lines)
-    return Draft(slots={"path": path, "content": content}, steps=(write(path, content),))
+    return Draft(slots={"path": path, "content": content}, turns=((write(path, content),),))
 
 
 def unicode_file(draw: Draw) -> Draft:
@@ -29,7 +29,7 @@ def typography(draw: Draw) -> Draft:
     path = renamed(draw.word("path"), "txt")
     step = diff(path, "\n".join(lines), Change(place + 1, [lines[place]], [f"{shown} {new}"]))
     slots = {"path": path, "line": str(place + 1), "old": lines[place], "new": f"{shown} {new}"}
-    return Draft(slots=slots, steps=(step,), files={path: "\n".join(lines)})
+    return Draft(slots=slots, turns=((step,),), files={path: "\n".join(lines)})
 
 
 def crlf(draw: Draw) -> Draft:
@@ -37,7 +37,7 @@ def crlf(draw: Draw) -> Draft:
     drawn = snippet(draw)
     text, change = drawn.text.replace("\n", "\r\n"), drawn.change
     slots = {"path": drawn.path, "line": str(drawn.line), "old": change.old[0].strip(), "new": change.new[0].strip()}
-    return Draft(slots=slots, steps=(diff(drawn.path, text, change),), files={drawn.path: text})
+    return Draft(slots=slots, turns=((diff(drawn.path, text, change),),), files={drawn.path: text})
 
 
 def conflict(draw: Draw) -> Draft:
@@ -49,7 +49,7 @@ def conflict(draw: Draw) -> Draft:
     path = renamed(draw.word("path"), "cfg")
     kept = draw.pick((ours, theirs))
     step = diff(path, text, Change(first, marked, [f"{stem} = {kept}"]))
-    return Draft(slots={"path": path, "new": f"{stem} = {kept}"}, steps=(step,), files={path: text})
+    return Draft(slots={"path": path, "new": f"{stem} = {kept}"}, turns=((step,),), files={path: text})
 
 
 def underline(draw: Draw) -> Draft:
@@ -62,7 +62,7 @@ def underline(draw: Draw) -> Draft:
     path = renamed(draw.word("path"), "md")
     step = diff(path, "\n".join(lines), Change(1, lines[:2], [other, "======="]))
     slots = {"path": path, "old": title, "new": other}
-    return Draft(slots=slots, steps=(step,), files={path: "\n".join(lines)})
+    return Draft(slots=slots, turns=((step,),), files={path: "\n".join(lines)})
 
 
 def entities(draw: Draw) -> Draft:
@@ -91,7 +91,7 @@ def escapes(draw: Draw) -> Draft:
     path, stem = draw.word("path"), draw.word("stem")
     forms = (rf"""grep -n "it's \"{stem}\"" {path}""", rf"""sed -n 's/\t{stem}\\/x/p' {path}""")
     line = draw.pick((*forms, rf"""printf '%s\n' "C:\\{stem}\\{draw.number()}" """.rstrip()))
-    return Draft(slots={"command": line}, steps=(command(line),))
+    return Draft(slots={"command": line}, turns=((command(line),),))
 
 
 def tabs(draw: Draw) -> Draft:

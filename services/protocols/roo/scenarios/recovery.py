@@ -6,17 +6,15 @@ one code has several.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
-from services.protocols.roo.scenarios import limits, slips, talk, tasks
+from services.protocols.material.draw import Draw
+from services.protocols.material.scenario import Build, Draft, Kind, Said, Step
+from services.protocols.roo.scenarios import calls, dialogue, edits, limits, slips, talk
 from services.protocols.roo.scenarios.edits import OPT_IN_EDITS, two_places
-from services.protocols.roo.scenarios.nouns import BOTH, NATIVE, XML, Call, Draft, Kind, Protocol, Said, Step
 from services.protocols.roo.scenarios.slips import WRONG_DIFFS, Wrong, misspelt, other, slip
-from services.protocols.roo.scenarios.steps import command, list_files, read, search
-from services.protocols.roo_xml.authoring.draw import Draw
-
-Build = Callable[[Draw], Draft]
+from services.protocols.roo.scenarios.steps import BOTH, NATIVE, XML, command, list_files, read, search
 
 
 def after(build: Build, wrong: Wrong) -> Build:
@@ -31,14 +29,14 @@ def after(build: Build, wrong: Wrong) -> Build:
 
 def read_in_folder(draw: Draw) -> Draft:
     """A file that stands in a folder."""
-    while "/" not in (draft := tasks.read_one(draw)).slots["path"]:
+    while "/" not in (draft := calls.read_one(draw)).slots["path"]:
         pass
     return draft
 
 
 def read_lines_of_text(draw: Draw) -> Draft:
     """A range of lines of a file whose text is known."""
-    draft = tasks.read_lines(draw)
+    draft = calls.read_lines(draw)
     text = "\n".join(f"{draw.word('ident')} = {number}" for number in range(int(draft.slots["last"])))
     return replace(draft, files={draft.slots["path"]: text})
 
@@ -46,7 +44,7 @@ def read_lines_of_text(draw: Draw) -> Draft:
 def block_left(draw: Draw) -> Draft:
     """One of two blocks was applied; the other is still to be done, on the file as it stands now."""
     draft = two_places(draw)
-    call, (path, text) = draft.steps[0].call, next(iter(draft.files.items()))
+    call, (path, text) = draft.steps[0], next(iter(draft.files.items()))
     lines, number = text.split("\n"), int(draft.slots["line"])
     wrong = str(call.arguments["diff"]).replace(
         f":start_line:{number}\n-------\n{lines[number - 1]}",
@@ -56,30 +54,30 @@ def block_left(draw: Draw) -> Draft:
     old = lines[number - 1]
     new = old.replace(draft.slots["old"], draft.slots["new"])
     left = f"<<<<<<< SEARCH\n:start_line:{place}\n-------\n{old}\n=======\n{new}\n>>>>>>> REPLACE"
-    step = Step(Call("apply_diff", {"path": path, "diff": left}), files=draft.steps[0].files)
-    return replace(draft, steps=(step,), history=(Said((Call("apply_diff", {"path": path, "diff": wrong}),)),))
+    step = Step("apply_diff", {"path": path, "diff": left}, files=draft.steps[0].files)
+    return replace(draft, turns=((step,),), history=(Said((Step("apply_diff", {"path": path, "diff": wrong}),)),))
 
 
 def absent_target(draw: Draw, draft: Draft) -> Said:
     """Change a file that is not there."""
-    given = draft.steps[0].call.arguments
-    return Said((Call("apply_diff", {**given, "path": f"{given['path']}x"}),))
+    given = draft.steps[0].arguments
+    return Said((Step("apply_diff", {**given, "path": f"{given['path']}x"}),))
 
 
 def write_in(draw: Draw, draft: Draft) -> Said:
     """Write the file that may not be written."""
     content = draft.slots.get("content") or draw.piece("singles")["lines"]
-    return Said((Call("write_to_file", {"path": draft.slots["path"], "content": content}),))
+    return Said((Step("write_to_file", {"path": draft.slots["path"], "content": content}),))
 
 
 def read_hidden(draw: Draw, draft: Draft) -> Said:
     """Read the file that is kept from the model."""
-    return Said((read(draft.slots["path"]).call,))
+    return Said((read(draft.slots["path"]),))
 
 
 def print_hidden(draw: Draw, draft: Draft) -> Said:
     """Let a command print the file that is kept from the model."""
-    return Said((command(f"cat {draft.slots['path']}").call,))
+    return Said((command(f"cat {draft.slots['path']}"),))
 
 
 def only_the_line(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
@@ -99,12 +97,12 @@ def without_end(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]
 
 def completed_with_open_items(draw: Draw) -> Draft:
     """A checklist to be brought up to date, for a client that refuses a completion while an item is open."""
-    draft = after(tasks.todo_marked, _complete)(draw)
+    draft = after(dialogue.todo_marked, _complete)(draw)
     return replace(draft, todos=(("in_progress", draw.word("job")),), needs_done_todos=True)
 
 
 def _complete(draw: Draw, draft: Draft) -> Said:
-    return Said((tasks.complete_tests(draw).steps[0].call,))
+    return Said((dialogue.complete_tests(draw).steps[0],))
 
 
 def denied(draw: Draw) -> Draft:
@@ -112,9 +110,9 @@ def denied(draw: Draw) -> Draft:
     line, path = draw.word("command"), draw.word("path")
     return Draft(
         slots={"command": line, "path": path},
-        steps=(read(path),),
+        turns=((read(path),),),
         workspace=(path,),
-        history=(Said((command(line).call,)),),
+        history=(Said((command(line),)),),
         denied_tools=("execute_command",),
     )
 
@@ -122,49 +120,49 @@ def denied(draw: Draw) -> Draft:
 def after_denial(draw: Draw) -> Draft:
     """The same, both calls in one answer."""
     draft = denied(draw)
-    return replace(draft, history=(Said((command(draft.slots["command"]).call, draft.steps[0].call)),))
+    return replace(draft, history=(Said((command(draft.slots["command"]), draft.steps[0])),))
 
 
 def two_steps(draw: Draw) -> Draft:
     """Two steps in one answer, of which the client took the first only."""
     folder, name, path = draw.word("folder"), draw.word("ident"), draw.word("path")
-    first, second = search(folder, name).call, read(path)
+    first, second = search(folder, name), read(path)
     slots = {"folder": folder, "ident": name, "path": path}
-    return Draft(slots=slots, steps=(second,), workspace=(path,), history=(Said((first, second.call)),))
+    return Draft(slots=slots, turns=((second,),), workspace=(path,), history=(Said((first, second)),))
 
 
 def after_new_task(draw: Draw) -> Draft:
     """A call behind a new task, which the client dropped."""
-    draft, folder = tasks.delegate_named(draw), draw.word("folder")
+    draft, folder = dialogue.delegate_named(draw), draw.word("folder")
     step = list_files(folder)
-    said = Said((draft.steps[0].call, step.call))
-    return replace(draft, slots={**draft.slots, "folder": folder}, mode="code", steps=(step,), history=(said,))
+    said = Said((draft.steps[0], step))
+    return replace(draft, slots={**draft.slots, "folder": folder}, mode="code", turns=((step,),), history=(said,))
 
 
 def completed_too_early(draw: Draw, draft: Draft) -> Said:
     """Complete in the same answer as a call that fails."""
     path = draft.slots["path"]
-    done = Call("attempt_completion", {"result": draw.fill(draw.word("result_edit"), {"it": path}.get)})
-    return Said((read(f"{path}x").call, done))
+    done = Step("attempt_completion", {"result": draw.sentence("result_edit", it=path)})
+    return Said((read(f"{path}x"), done))
 
 
 def same_mode(draw: Draw) -> Draft:
     """The mode is the wanted one already; the work itself is left."""
     line, mode = draw.word("command"), draw.pick(("code", "debug"))
-    said = Said((Call("switch_mode", {"mode_slug": mode, "reason": draw.word("job")}),))
-    return Draft(slots={"mode": mode, "command": line}, steps=(command(line),), mode=mode, history=(said,))
+    said = Said((Step("switch_mode", {"mode_slug": mode, "reason": draw.word("job")}),))
+    return Draft(slots={"mode": mode, "command": line}, turns=((command(line),),), mode=mode, history=(said,))
 
 
 def switched_off(draw: Draw, draft: Draft) -> Said:
     """Take an experiment that is off for the terminal."""
-    return Said((Call("run_slash_command", {"command": draft.slots["command"]}),))
+    return Said((Step("run_slash_command", {"command": draft.slots["command"]}),))
 
 
 def stored_output(draw: Draw) -> Draft:
     """The stored output of an earlier command."""
     name = f"cmd-17{draw.random.randrange(10**10, 10**11)}.txt"
-    step = Step(Call("read_command_output", {"artifact_id": name}))
-    return Draft(slots={"artifact": name}, steps=(step,), results={"read_command_output": draw.word("job")})
+    step = Step("read_command_output", {"artifact_id": name})
+    return Draft(slots={"artifact": name}, turns=((step,),), results={"read_command_output": draw.word("job")})
 
 
 def whole_path(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
@@ -180,19 +178,19 @@ def unknown_instruction(draw: Draw, given: Mapping[str, object]) -> Mapping[str,
 _TASKS: Mapping[str, tuple[Build, tuple[str, str]]] = {
     "read": (read_in_folder, ("tool_choice", "read")),
     "lines": (read_lines_of_text, ("exact_arguments", "read_lines")),
-    "search": (tasks.search_regex, ("exact_arguments", "search_regex")),
-    "list": (tasks.list_flat, ("tool_choice", "list")),
-    "instructions": (tasks.fetch_server, ("tool_choice", "instructions")),
-    "write": (tasks.write_block, ("whole_file", "block")),
-    "diff": (tasks.diff_value, ("edit_by_diff", "value")),
-    "command": (tasks.run_command, ("tool_choice", "command")),
-    "mcp": (tasks.mcp_one, ("tool_choice", "mcp")),
-    "ask": (tasks.ask_two, ("ask_when_unclear", "two")),
-    "complete": (tasks.complete_tests, ("completion", "tests")),
-    "switch": (tasks.switch_named, ("exact_arguments", "switch_named")),
-    "delegate": (tasks.delegate_named, ("exact_arguments", "delegate")),
-    "todo": (tasks.todo_marked, ("exact_arguments", "todo_marked")),
-    "blocked": (tasks.switch_blocked, ("mode_limits", "blocked")),
+    "search": (calls.search_regex, ("exact_arguments", "search_regex")),
+    "list": (calls.list_flat, ("tool_choice", "list")),
+    "instructions": (calls.fetch("create_mcp_server", "service"), ("tool_choice", "instructions")),
+    "write": (edits.write_block, ("whole_file", "block")),
+    "diff": (edits.diff_value, ("edit_by_diff", "value")),
+    "command": (calls.run_command, ("tool_choice", "command")),
+    "mcp": (calls.mcp_one, ("tool_choice", "mcp")),
+    "ask": (dialogue.ask_choice(2), ("ask_when_unclear", "two")),
+    "complete": (dialogue.complete_tests, ("completion", "tests")),
+    "switch": (dialogue.switch_named, ("exact_arguments", "switch_named")),
+    "delegate": (dialogue.delegate_named, ("exact_arguments", "delegate")),
+    "todo": (dialogue.todo_marked, ("exact_arguments", "todo_marked")),
+    "blocked": (dialogue.switch_blocked, ("mode_limits", "blocked")),
     "architect": (limits.architect_to_code, ("mode_limits", "architect_to_code")),
     "custom": (limits.custom_to_code, ("mode_limits", "custom_to_code")),
     "ignored": (limits.ignored, ("mode_limits", "ignored")),
@@ -201,7 +199,7 @@ _TASKS: Mapping[str, tuple[Build, tuple[str, str]]] = {
 }
 """What the person asks for: how it is drawn, and where its wordings are."""
 
-_SLIPS: tuple[tuple[str, str, Wrong, frozenset[Protocol]], ...] = (
+_SLIPS: tuple[tuple[str, str, Wrong, frozenset[str]], ...] = (
     ("no_tool.text", "read", slips.only_text, BOTH),
     ("no_tool.foreign", "search", slip("foreign"), BOTH),
     ("no_tool.unknown_name", "write", slips.unknown_name, XML),
@@ -273,7 +271,7 @@ _SLIPS: tuple[tuple[str, str, Wrong, frozenset[Protocol]], ...] = (
     ("tool_failed_before_completion", "read", completed_too_early, NATIVE),
 )
 
-_OWN: tuple[tuple[str, Build, tuple[str, str], frozenset[Protocol]], ...] = (
+_OWN: tuple[tuple[str, Build, tuple[str, str], frozenset[str]], ...] = (
     ("some_parts_failed", block_left, ("edit_by_diff", "two_places"), BOTH),
     ("denied_by_user", denied, ("recovery", "denied"), BOTH),
     ("after_denial", after_denial, ("recovery", "denied"), BOTH),

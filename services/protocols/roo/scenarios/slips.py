@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
-from services.protocols.roo.scenarios.nouns import Call, Draft, Said, Slip, SlipKind
-from services.protocols.roo_xml.authoring.draw import Draw
+from services.protocols.material.draw import Draw
+from services.protocols.material.scenario import Draft, Said, Slip, SlipKind, Step
 
 Wrong = Callable[[Draw, Draft], Said]
 
 
-def _right(draft: Draft) -> Call:
-    return draft.steps[0].call
+def _right(draft: Draft) -> Step:
+    return draft.steps[0]
 
 
 def slip(kind: SlipKind, name: str = "", value: object = None) -> Wrong:
@@ -29,7 +29,7 @@ def other(change: Callable[[Draw, Mapping[str, object]], Mapping[str, object]]) 
 
     def wrong(draw: Draw, draft: Draft) -> Said:
         call = _right(draft)
-        return Said((Call(call.tool, change(draw, call.arguments)),))
+        return Said((Step(call.tool, change(draw, call.arguments)),))
 
     return wrong
 

@@ -1,4 +1,4 @@
-"""Right steps, one function per tool, and the sentences that go with them."""
+"""Right steps, one function per tool."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.protocols.cases import Choice, FreeText
+from services.protocols.material.scenario import Step
 from services.protocols.roo.checklist import Item, write_checklist
 from services.protocols.roo.file_text import decoded
-from services.protocols.roo.scenarios.nouns import Call, Step
-from services.protocols.roo_xml.authoring.draw import Draw
+
+NATIVE, XML = frozenset(("roo_native",)), frozenset(("roo_xml",))
+BOTH = NATIVE | XML
+"""Protocols that have a situation."""
 
 _NUM_CONTEXT_LINES = 3
 _MARKERS = ("<<<<<<<", "=======", ">>>>>>>", "-------", ":start_line:", ":end_line:")
@@ -24,11 +27,6 @@ class Change:
     new: Sequence[str]
 
 
-def sentence(draw: Draw, words: str, **slots: str) -> str:
-    """Return a sentence of the list `words`, its own slots filled with `slots`."""
-    return draw.fill(draw.word(words), slots.get)
-
-
 def sent(text: str) -> str:
     """Return `text` as an edit must send it: what the client would decode is encoded."""
     return text.replace("&", "&amp;") if decoded(text) != text else text
@@ -37,12 +35,12 @@ def sent(text: str) -> str:
 def read(*paths: str, lines: tuple[int, int] | None = None) -> Step:
     """Read files, or a range of lines of one."""
     ranges = [list(lines)] if lines else []
-    return Step(Call("read_file", {"files": [{"path": path, "line_ranges": ranges} for path in paths]}))
+    return Step("read_file", {"files": [{"path": path, "line_ranges": ranges} for path in paths]})
 
 
 def search(folder: str, regex: str) -> Step:
     """Search a folder for a name; whole words are as good."""
-    return Step(Call("search_files", {"path": folder, "regex": regex}), choices=(whole_word(regex),))
+    return Step("search_files", {"path": folder, "regex": regex}, choices=(whole_word(regex),))
 
 
 def whole_word(name: str) -> Choice:
@@ -52,12 +50,12 @@ def whole_word(name: str) -> Choice:
 
 def list_files(folder: str) -> Step:
     """List the top level of a folder."""
-    return Step(Call("list_files", {"path": folder, "recursive": False}))
+    return Step("list_files", {"path": folder, "recursive": False})
 
 
 def write(path: str, text: str) -> Step:
     """Write a whole file."""
-    return Step(Call("write_to_file", {"path": path, "content": sent(text)}), files={path: text})
+    return Step("write_to_file", {"path": path, "content": sent(text)}, files={path: text})
 
 
 def diff(path: str, before: str, *changes: Change) -> Step:
@@ -67,7 +65,7 @@ def diff(path: str, before: str, *changes: Change) -> Step:
     lines = before.split(ending)
     for change in sorted(changes, key=lambda change: -change.first):
         lines[change.first - 1 : change.first - 1 + len(change.old)] = change.new
-    return Step(Call("apply_diff", {"path": path, "diff": sent(blocks)}), files={path: ending.join(lines)})
+    return Step("apply_diff", {"path": path, "diff": sent(blocks)}, files={path: ending.join(lines)})
 
 
 def replaced(tool: str, path: str, before: str, change: Change) -> Step:
@@ -79,7 +77,7 @@ def replaced(tool: str, path: str, before: str, change: Change) -> Step:
         above -= 1
     new = [*lines[above:start], *change.new]
     arguments = {"file_path": path, "old_string": "\n".join(lines[above:end]), "new_string": "\n".join(new)}
-    return Step(Call(tool, arguments), files={path: "\n".join([*lines[:above], *new, *lines[end:]])})
+    return Step(tool, arguments, files={path: "\n".join([*lines[:above], *new, *lines[end:]])})
 
 
 def patched(path: str, before: str, *changes: Change) -> Step:
@@ -92,16 +90,16 @@ def patched(path: str, before: str, *changes: Change) -> Step:
         after[at:end] = change.new
     behind = len(lines) - max(change.first - 1 + len(change.old) for change in changes)
     hunk = marked[max(0, at - _NUM_CONTEXT_LINES) : len(marked) - max(0, behind - _NUM_CONTEXT_LINES)]
-    return Step(_patch(f"*** Update File: {path}", "@@", *hunk), files={path: "\n".join(after)})
+    return _patch(f"*** Update File: {path}", "@@", *hunk, files={path: "\n".join(after)})
 
 
 def added(path: str, text: str) -> Step:
     """Make a file by a patch."""
-    return Step(_patch(f"*** Add File: {path}", *(f"+{line}" for line in text.split("\n"))), files={path: text})
+    return _patch(f"*** Add File: {path}", *(f"+{line}" for line in text.split("\n")), files={path: text})
 
 
-def _patch(*lines: str) -> Call:
-    return Call("apply_patch", {"patch": "\n".join(("*** Begin Patch", *lines, "*** End Patch"))})
+def _patch(*lines: str, files: Mapping[str, str]) -> Step:
+    return Step("apply_patch", {"patch": "\n".join(("*** Begin Patch", *lines, "*** End Patch"))}, files=files)
 
 
 def _block(change: Change) -> str:
@@ -116,31 +114,31 @@ def _escaped(line: str) -> str:
 
 def command(line: str) -> Step:
     """Run a command in the workspace folder."""
-    return Step(Call("execute_command", {"command": line}))
+    return Step("execute_command", {"command": line})
 
 
 def mcp(server: str, tool: str, arguments: Mapping[str, object]) -> Step:
     """Call a server's tool."""
-    return Step(Call("use_mcp_tool", {"server_name": server, "tool_name": tool, "arguments": dict(arguments)}))
+    return Step("use_mcp_tool", {"server_name": server, "tool_name": tool, "arguments": dict(arguments)})
 
 
 def ask(question: str, suggestions: Iterable[str], *mentions: str) -> Step:
     """Ask the user; the question must hold `mentions`."""
     follow_up = [{"text": text} for text in suggestions]
     rule = FreeText("question", mentions, question=True)
-    return Step(Call("ask_followup_question", {"question": question, "follow_up": follow_up}), (rule,))
+    return Step("ask_followup_question", {"question": question, "follow_up": follow_up}, (rule,))
 
 
 def complete(result: str, *mentions: str) -> Step:
     """Complete the task; the result must hold `mentions`."""
-    return Step(Call("attempt_completion", {"result": result}), (FreeText("result", mentions),))
+    return Step("attempt_completion", {"result": result}, (FreeText("result", mentions),))
 
 
 def switch(mode: str, reason: str) -> Step:
     """Change the mode, for any reason."""
-    return Step(Call("switch_mode", {"mode_slug": mode, "reason": reason}), (FreeText("reason"),))
+    return Step("switch_mode", {"mode_slug": mode, "reason": reason}, (FreeText("reason"),))
 
 
 def checklist(items: Sequence[Item]) -> Step:
     """Replace the checklist."""
-    return Step(Call("update_todo_list", {"todos": write_checklist(items)}))
+    return Step("update_todo_list", {"todos": write_checklist(items)})

@@ -6,12 +6,11 @@ import re
 from dataclasses import replace
 
 from services.protocols.cases import Goal
+from services.protocols.material.draw import Draw
+from services.protocols.material.scenario import Draft, Said, kinds_of, one_by_one
+from services.protocols.roo.scenarios.dialogue import ask_choice, complete_file, complete_tests, complete_todos
 from services.protocols.roo.scenarios.edits import snippet
-from services.protocols.roo.scenarios.nouns import Draft, Kind, Said
-from services.protocols.roo.scenarios.steps import ask, complete, diff, list_files, read, search, sentence, write
-from services.protocols.roo.scenarios.tasks import ask_three, ask_two, complete_file, complete_tests, task
-from services.protocols.roo_xml.authoring import skills_talk
-from services.protocols.roo_xml.authoring.draw import Draw
+from services.protocols.roo.scenarios.steps import ask, complete, diff, list_files, read, search, write
 
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w+")
 _DECLARATIONS = ("const", "let", "export", "var")
@@ -27,22 +26,22 @@ def same_name(draw: Draw) -> Draft:
     """A file of which there are two."""
     name = draw.word("path").rpartition("/")[2]
     paths = [f"{folder}/{name}" for folder in draw.several("folder", 2)]
-    step = ask(sentence(draw, "question_file", it=name), paths, name)
-    return Draft(slots={"name": name, "job": draw.word("job")}, steps=(step,), workspace=tuple(sorted(paths)))
+    step = ask(draw.sentence("question_file", it=name), paths, name)
+    return Draft(slots={"name": name, "job": draw.word("job")}, turns=((step,),), workspace=tuple(sorted(paths)))
 
 
 def then_write(draw: Draw) -> Draft:
     """A choice that the person makes, and that is then written down."""
     topic, options, path = draw.word("topic"), draw.several("option", 2), renamed_text(draw)
     chosen = draw.pick(options)
-    steps = (
-        ask(sentence(draw, "question_choice", it=topic), options, topic),
+    steps = one_by_one(
+        ask(draw.sentence("question_choice", it=topic), options, topic),
         write(path, chosen),
-        complete(sentence(draw, "result_written", it=path), path),
+        complete(draw.sentence("result_written", it=path), path),
     )
     return Draft(
         slots={"topic": topic, "a": options[0], "b": options[1], "path": path},
-        steps=steps,
+        turns=steps,
         goal=Goal({path: chosen}, (path,), ("ask_followup_question",)),
         results={"ask_followup_question": chosen},
     )
@@ -53,56 +52,55 @@ def renamed_text(draw: Draw) -> str:
     return f"{draw.word('path').rpartition('.')[0]}.txt"
 
 
-ASK_WHEN_UNCLEAR = {
-    name: Kind(build, ("ask_when_unclear", name))
-    for name, build in {"two": ask_two, "three": ask_three, "same_name": same_name, "then_write": then_write}.items()
-}
+ASK_WHEN_UNCLEAR = kinds_of(
+    "ask_when_unclear", {"two": ask_choice(2), "three": ask_choice(3), "same_name": same_name, "then_write": then_write}
+)
 
 
 def after_edit(draw: Draw) -> Draft:
     """The work is done in the history; only the completion is left."""
     drawn = snippet(draw)
     edit = diff(drawn.path, drawn.text, drawn.change)
-    step = complete(sentence(draw, "result_edit", it=drawn.path), drawn.path)
+    step = complete(draw.sentence("result_edit", it=drawn.path), drawn.path)
     slots = {"path": drawn.path, "old": drawn.change.old[0].strip(), "new": drawn.change.new[0].strip()}
-    return Draft(slots=slots, steps=(step,), files={drawn.path: drawn.text}, history=(Said((edit.call,)),))
+    return Draft(slots=slots, turns=((step,),), files={drawn.path: drawn.text}, history=(Said((edit,)),))
 
 
 def answer(draw: Draw) -> Draft:
     """The result is the answer to a question on a file that the prompt shows."""
     drawn = snippet(draw)
     name = identifier(drawn.change.old[0])
-    step = complete(sentence(draw, "result_answer", it=name, there=drawn.old), drawn.old)
+    step = complete(draw.sentence("result_answer", it=name, there=drawn.old), drawn.old)
     slots = {"path": drawn.path, "ident": name, "line": str(drawn.line)}
-    return Draft(slots=slots, steps=(step,), mode=draw.pick(("ask", "code")), files={drawn.path: drawn.text})
+    return Draft(slots=slots, turns=((step,),), mode=draw.pick(("ask", "code")), files={drawn.path: drawn.text})
 
 
-COMPLETION = {
-    name: Kind(build, ("completion", name))
-    for name, build in {
+COMPLETION = kinds_of(
+    "completion",
+    {
         "file": complete_file,
         "tests": complete_tests,
-        "todos": task("attempt_completion", skills_talk.complete_todos),
+        "todos": complete_todos,
         "after_edit": after_edit,
         "answer": answer,
-    }.items()
-}
+    },
+)
 
 
 def search_elsewhere(draw: Draw) -> Draft:
     """The same search as often as the client bears it; the next one must be another."""
     (empty, other), name = draw.several("folder", 2), draw.word("ident")
-    history = (Said((search(empty, name).call,)),) * _ALLOWED_REPETITIONS
+    history = (Said((search(empty, name),)),) * _ALLOWED_REPETITIONS
     slots = {"folder": empty, "folder2": other, "ident": name}
-    return Draft(slots=slots, steps=(search(other, name),), history=history)
+    return Draft(slots=slots, turns=((search(other, name),),), history=history)
 
 
 def read_instead(draw: Draw) -> Draft:
     """The same listing as often as the client bears it; the file that it shows is still to be read."""
     folder, path = draw.word("folder"), draw.word("path")
-    history = (Said((list_files(folder).call,)),) * _ALLOWED_REPETITIONS
+    history = (Said((list_files(folder),)),) * _ALLOWED_REPETITIONS
     slots = {"folder": folder, "path": path}
-    return Draft(slots=slots, steps=(read(path),), workspace=(path,), history=history)
+    return Draft(slots=slots, turns=((read(path),),), workspace=(path,), history=history)
 
 
 def once_more(draw: Draw) -> Draft:
@@ -111,7 +109,4 @@ def once_more(draw: Draw) -> Draft:
     return replace(draft, history=(*draft.history, draft.history[0]))
 
 
-REPETITION = {
-    name: Kind(build, ("repetition", name))
-    for name, build in {"search_elsewhere": search_elsewhere, "read_instead": read_instead}.items()
-}
+REPETITION = kinds_of("repetition", {"search_elsewhere": search_elsewhere, "read_instead": read_instead})

@@ -1,118 +1,118 @@
-"""Tasks of one call: the drafts of the XML protocol's skills, in neutral terms."""
+"""Tasks of one call: which tool, which arguments, and single calls of every tool."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Mapping
 
-from services.protocols.roo.scenarios.nouns import Call, Draft, Kind, Step
-from services.protocols.roo.scenarios.steps import whole_word
-from services.protocols.roo_xml.authoring import skills_act, skills_edit, skills_read, skills_talk
-from services.protocols.roo_xml.authoring.draft import Draft as SkillDraft
-from services.protocols.roo_xml.authoring.draw import Draw
-from services.protocols.roo_xml.tools import typed_arguments
+from services.protocols.material.scenario import Build, Kind, kinds_of
+from services.protocols.roo.scenarios import calls, dialogue, edits
 
-Build = Callable[[Draw], Draft]
-
-
-def task(tool: str, skill: Callable[[Draw], SkillDraft]) -> Build:
-    """Return what draws the task of one call that `skill` draws."""
-
-    def build(draw: Draw) -> Draft:
-        drawn = skill(draw)
-        arguments = typed_arguments(tool, drawn.params)
-        if tool == "use_mcp_tool":
-            arguments["arguments"] = json.loads(drawn.params["arguments"])
-        return Draft(
-            slots=drawn.slots,
-            steps=(Step(Call(tool, arguments), drawn.free_text, files=drawn.result),),
-            mode=drawn.mode,
-            files=drawn.files,
-            workspace=drawn.workspace,
-            open_tabs=drawn.open_tabs,
-            mcp=drawn.mcp,
-            todos=drawn.todos,
-        )
-
-    return build
-
-
-read_one = task("read_file", skills_read.read_one)
-read_lines = task("read_file", skills_read.read_lines)
-search_word = task("search_files", skills_read.search_word)
-search_regex = task("search_files", skills_read.search_regex)
-list_flat = task("list_files", skills_read.list_flat)
-fetch_server = task("fetch_instructions", skills_read.fetch_server)
-write_block = task("write_to_file", skills_edit.write_block)
-write_line = task("write_to_file", skills_edit.write_line)
-write_note = task("write_to_file", skills_edit.write_note)
-diff_value = task("apply_diff", skills_edit.diff_value)
-run_command = task("execute_command", skills_act.run_command)
-mcp_one = task("use_mcp_tool", skills_act.mcp_one)
-mcp_two = task("use_mcp_tool", skills_act.mcp_two)
-ask_two = task("ask_followup_question", skills_talk.ask_two)
-ask_three = task("ask_followup_question", skills_talk.ask_three)
-complete_file = task("attempt_completion", skills_talk.complete_file)
-complete_tests = task("attempt_completion", skills_talk.complete_tests)
-switch_named = task("switch_mode", skills_talk.switch_named)
-switch_blocked = task("switch_mode", skills_talk.switch_blocked)
-delegate_named = task("new_task", skills_talk.delegate_named)
-todo_marked = task("update_todo_list", skills_talk.todo_marked)
-todo_plan = task("update_todo_list", skills_talk.todo_plan)
-
-
-def search_name(draw: Draw) -> Draft:
-    """A search for a name, where the person does not say how to search."""
-    draft = search_word(draw)
-    choice = whole_word(draft.slots["ident"])
-    return replace(draft, steps=(replace(draft.steps[0], choices=(choice,)),))
-
-
-def with_todos(draw: Draw) -> Draft:
-    """A subtask in a named mode that comes with a checklist."""
-    draft, jobs = delegate_named(draw), draw.several("job", 2)
-    call = draft.steps[0].call
-    todos = "\n".join(f"[ ] {job}" for job in jobs)
-    step = replace(draft.steps[0], call=Call(call.tool, {**call.arguments, "todos": todos}))
-    return replace(draft, steps=(step,), slots={**draft.slots, "items": "\n".join(f"- {job}" for job in jobs)})
-
-
-TOOL_CHOICE = {
-    name: Kind(build, ("tool_choice", name))
-    for name, build in {
-        "read": read_one,
-        "search": search_name,
-        "list": list_flat,
-        "instructions": fetch_server,
-        "write": write_block,
-        "diff": diff_value,
-        "command": run_command,
-        "mcp": mcp_one,
-        "ask": ask_two,
-        "complete": complete_tests,
-        "switch": task("switch_mode", skills_talk.switch_for("debug")),
-        "delegate": task("new_task", skills_talk.delegate_fault),
-        "todo": todo_plan,
-    }.items()
-}
+TOOL_CHOICE = kinds_of(
+    "tool_choice",
+    {
+        "read": calls.read_one,
+        "search": calls.search_name,
+        "list": calls.list_flat,
+        "instructions": calls.fetch("create_mcp_server", "service"),
+        "write": edits.write_block,
+        "diff": edits.diff_value,
+        "command": calls.run_command,
+        "mcp": calls.mcp_one,
+        "ask": dialogue.ask_choice(2),
+        "complete": dialogue.complete_tests,
+        "switch": dialogue.switch_for("debug"),
+        "delegate": dialogue.delegate_fault,
+        "todo": dialogue.todo_plan,
+    },
+)
 """The person says what they want, not which tool does it."""
 
-EXACT_ARGUMENTS = {
-    name: Kind(build, ("exact_arguments", name))
-    for name, build in {
-        "read_two": task("read_file", skills_read.read_two),
-        "read_lines": read_lines,
-        "search_typed": task("search_files", skills_read.search_typed),
-        "search_regex": search_regex,
-        "list_deep": task("list_files", skills_read.list_deep),
-        "write_line": write_line,
-        "command_in_folder": task("execute_command", skills_act.run_in_folder),
-        "mcp_two": mcp_two,
-        "switch_named": switch_named,
-        "delegate": delegate_named,
-        "delegate_todos": with_todos,
-        "todo_marked": todo_marked,
-    }.items()
-}
+EXACT_ARGUMENTS = kinds_of(
+    "exact_arguments",
+    {
+        "read_two": calls.read_two,
+        "read_lines": calls.read_lines,
+        "search_typed": calls.search_typed,
+        "search_regex": calls.search_regex,
+        "list_deep": calls.list_deep,
+        "write_line": edits.write_piece("singles"),
+        "command_in_folder": calls.run_in_folder,
+        "mcp_two": calls.mcp_two,
+        "switch_named": dialogue.switch_named,
+        "delegate": dialogue.delegate_named,
+        "delegate_todos": dialogue.delegate_with_todos,
+        "todo_marked": dialogue.todo_marked,
+    },
+)
 """The person dictates the arguments."""
+
+_SINGLE_CALLS: Mapping[str, Mapping[str, tuple[int, Build]]] = {
+    "read_file": {
+        "one": (4, calls.read_one),
+        "two": (2, calls.read_two),
+        "lines": (3, calls.read_lines),
+        "tab": (1, calls.read_tab),
+    },
+    "search_files": {
+        "word": (3, calls.search_word),
+        "typed": (3, calls.search_typed),
+        "regex": (3, calls.search_regex),
+        "tab": (1, calls.search_tab),
+    },
+    "list_files": {"flat": (5, calls.list_flat), "deep": (4, calls.list_deep), "tab": (1, calls.list_tab)},
+    "fetch_instructions": {
+        "server": (5, calls.fetch("create_mcp_server", "service")),
+        "mode": (5, calls.fetch("create_mode", "mode_name")),
+    },
+    "write_to_file": {
+        "block": (6, edits.write_block),
+        "line": (3, edits.write_piece("singles")),
+        "note": (1, edits.write_note),
+    },
+    "apply_diff": {
+        "value": (7, edits.diff_value),
+        "text": (1, edits.diff_value),
+        "insert": (1, edits.diff_line(inserts=True)),
+        "delete": (1, edits.diff_line(inserts=False)),
+    },
+    "execute_command": {
+        "run": (5, calls.run_command),
+        "folder": (4, calls.run_in_folder),
+        "tab": (1, calls.run_tab),
+    },
+    "use_mcp_tool": {"one": (5, calls.mcp_one), "two": (4, calls.mcp_two), "found": (1, calls.mcp_one)},
+    "ask_followup_question": {
+        "two": (4, dialogue.ask_choice(2)),
+        "three": (5, dialogue.ask_choice(3)),
+        "tabs": (1, dialogue.ask_tabs),
+    },
+    "attempt_completion": {
+        "file": (5, dialogue.complete_file),
+        "tests": (4, dialogue.complete_tests),
+        "todos": (1, dialogue.complete_todos),
+    },
+    "switch_mode": {
+        "named": (5, dialogue.switch_named),
+        **{mode: (1, dialogue.switch_for(mode)) for mode in ("architect", "debug", "ask", "orchestrator")},
+        "blocked": (1, dialogue.switch_blocked),
+    },
+    "new_task": {
+        "named": (7, dialogue.delegate_named),
+        "fault": (2, dialogue.delegate_fault),
+        "todo": (1, dialogue.delegate_todo),
+    },
+    "update_todo_list": {
+        "marked": (5, dialogue.todo_marked),
+        "fresh": (1, dialogue.todo_fresh),
+        "plan": (3, dialogue.todo_plan),
+        "advance": (1, dialogue.todo_advance),
+    },
+}
+"""By tool: how many of ten calls are of a kind, and what draws them."""
+
+SINGLE_CALLS = {
+    f"{tool}_{name}": Kind(build, (tool, name), tool=tool, weight=weight)
+    for tool, kinds in _SINGLE_CALLS.items()
+    for name, (weight, build) in kinds.items()
+}
+"""One plain call of each tool, named by the person or easy to infer."""

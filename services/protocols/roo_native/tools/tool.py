@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from services.protocols.javascript import trim
+from services.protocols.roo.normal_forms import Normal, trimmed
 from services.protocols.roo.paths import same_path
 from services.protocols.roo.workspace import rules_of
 from services.protocols.roo_native.parse.values import is_filled, write_json
@@ -18,21 +18,6 @@ Arguments = Mapping[str, object]
 Counter = Literal["keep", "reset", "mistake"]
 Problem = tuple[Fault, str]
 """What is wrong, and one sentence on it."""
-
-
-def trimmed(value: object) -> object:
-    """Return a text without blanks around it, and anything else as it is."""
-    return trim(value) if isinstance(value, str) else value
-
-
-def plain_path(value: object) -> object:
-    """Return a path in the one spelling that all its spellings share."""
-    return same_path(trim(value)) if isinstance(value, str) else value
-
-
-def defaulted(default: object, normal: Callable[[object], object] = trimmed) -> Callable[[object], object]:
-    """Return a normal form that takes an absent or empty value for `default`."""
-    return lambda value: normal(default if value in (None, "") else value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +33,7 @@ class Argument:
 
     need: Literal["", "present", "filled"] = ""
     convert: Callable[[object], object] | None = None
-    normal: Callable[[object], object] = trimmed
+    normal: Normal = trimmed
     by_effect: bool = False
 
 

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from services.lm.adapters import LoraSettings, add_lora, merge_adapter, save_adapter
 from services.lm.conversion import __main__ as conversion
 from services.lm.conversion.gguf import convert_gguf
-from services.lm.conversion.inspection import inspect_gguf
+from services.lm.conversion.layout import inspect_gguf
 from services.lm.errors import InvalidModelFile, LmError
 from services.lm.loading import load, load_tokenizer
 from services.lm.tiny import write_tiny_model

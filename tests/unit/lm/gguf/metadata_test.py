@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from services.lm.conversion.gguf import convert_gguf
-from services.lm.conversion.inspection import inspect_gguf
+from services.lm.conversion.layout import inspect_gguf
 from services.lm.errors import InvalidModelFile
 from services.lm.loading import load
 from tests.unit.lm.gguf.models import HEAD, weights, write

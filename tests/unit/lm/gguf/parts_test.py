@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.lm.conversion.gguf import convert_gguf
-from services.lm.conversion.inspection import inspect_gguf
+from services.lm.conversion.layout import inspect_gguf
 from services.lm.errors import InvalidModelFile
 from services.lm.folders import folder_digest
 from tests.unit.lm.gguf.models import weights, write, write_split, written

@@ -7,7 +7,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from services.lm.conversion.gguf import convert_gguf
-from services.lm.conversion.inspection import inspect_gguf
+from services.lm.conversion.layout import inspect_gguf
 from services.lm.errors import InvalidModelFile
 from tests.unit.lm.gguf.models import write
 

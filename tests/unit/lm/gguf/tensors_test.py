@@ -12,7 +12,7 @@ from gguf.quants import _type_traits, dequantize
 from safetensors.torch import load_file
 
 from services.lm.conversion.gguf import convert_gguf
-from services.lm.conversion.inspection import inspect_gguf
+from services.lm.conversion.layout import inspect_gguf
 from services.lm.errors import InvalidModelFile
 from services.lm.loading import load
 from tests.unit.lm.gguf.models import FEED, HEAD, HIDDEN, KV_HEADS, sizes, weights, write, written

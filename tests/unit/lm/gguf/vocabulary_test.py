@@ -10,7 +10,7 @@ import pytest
 
 from services.lm.conversion.gguf import convert_gguf
 from services.lm.conversion.header import read_header
-from services.lm.conversion.inspection import inspect_gguf
+from services.lm.conversion.layout import inspect_gguf
 from services.lm.conversion.vocabulary.tokenizer import build_tokenizer
 from services.lm.errors import InvalidModelFile
 from services.lm.loading import load_tokenizer

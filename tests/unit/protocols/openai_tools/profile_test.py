@@ -1,18 +1,14 @@
 import json
-from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from services.protocols.cases import Case, CaseError, Expected, case_from_document, case_to_document
-from services.protocols.openai_tools.cases import PoolExhausted, generate_smoke, split_of
 from services.protocols.openai_tools.parse import as_functions, read_answer, written_call
 from services.protocols.openai_tools.prompt import UnknownPromptSize
 from services.protocols.openai_tools.tools import DRILLED_TOOLS, NO_CALL, TOOLS
 from services.protocols.profile import get_profile
 from services.protocols.session import Session, call_key, judge_session
-from services.protocols.suites import suite_text
-from services.protocols.suites.overlap import find_overlaps
 from services.protocols.turn import Answer, ToolCall
 
 PROFILE = get_profile("openai_tools")
@@ -24,14 +20,13 @@ def first_of(skill: str) -> Case:
     return next(case for case in SUITE.cases if case.category == skill)
 
 
-def test_the_suite_is_what_its_generator_makes() -> None:
-    assert suite_text(generate_smoke()) == SUITE.text
+def test_the_suite_covers_every_function() -> None:
     assert len(SUITE.cases) >= 24
     assert {case.tool for case in SUITE.cases} == set(PROFILE.tools) == set(DRILLED_TOOLS)
 
 
 def test_every_reference_conforms_and_fits_no_other_case() -> None:
-    for case in (*SUITE.cases, *PROFILE.generate_pool(3, 480)):
+    for case in (*SUITE.cases, *PROFILE.draw(3, 120, categories=("single_call",))):
         verdict = PROFILE.judge(case, PROFILE.read_answer(PROFILE.reference_answer(case)))
         assert verdict.conforming, (case.case_id, verdict.sentence)
     for case in SUITE.cases:
@@ -44,29 +39,6 @@ def test_every_cut_of_a_reference_does_not_conform() -> None:
         if case.tool != NO_CALL:
             for cut in (case.reference[:-20], case.reference[:12], case.reference.replace('"name"', '"tool"', 1)):
                 assert not PROFILE.judge(case, PROFILE.read_answer(cut)).conforming
-
-
-def test_the_pool_shares_nothing_with_the_suite() -> None:
-    for seed in (0, 1):
-        pool = PROFILE.generate_pool(seed, 1_200)
-        assert find_overlaps(SUITE.cases, pool, closed_tools=PROFILE.closed_tools) == []
-
-
-def test_the_pool_is_balanced_repeatable_and_its_splits_share_no_call() -> None:
-    cases = list(PROFILE.generate_pool(5, 240))
-    assert set(Counter(case.tool for case in cases).values()) == {20}
-    assert cases == list(PROFILE.generate_pool(5, 240))
-    assert cases != list(PROFILE.generate_pool(6, 240))
-    for split in ("train", "validation", "probe"):
-        assert {split_of(case) for case in PROFILE.generate_pool(5, 60, split=split)} == {split}
-
-
-def test_the_pool_says_when_it_is_at_its_end_or_has_no_such_tool(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.protocols.openai_tools.cases._MAX_MISSES", 9)
-    with pytest.raises(PoolExhausted, match="list_events"):
-        list(PROFILE.generate_pool(1, 50_000, tools=("list_events",), split="probe"))
-    with pytest.raises(ValueError, match="none of"):
-        next(PROFILE.generate_pool(1, 1, tools=("read_file",)))
 
 
 def test_a_case_survives_its_document() -> None:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from services.protocols.cases import Case, CaseError, Expected, Scoring, case_from_document, case_to_document
-from services.protocols.profile import NoPool, get_profile
+from services.protocols.profile import NoMaterial, get_profile
 from services.protocols.session import Session
 from services.protocols.turn import Answer, ToolCall
 from services.protocols.verdict import Cause, LayerName, LayerStatus
@@ -113,5 +113,5 @@ def test_a_document_that_scores_nonsense_is_refused(document: dict[str, object],
 
 
 def test_there_is_no_pool() -> None:
-    with pytest.raises(NoPool):
-        next(PROFILE.generate_pool(1, 1, split="probe"))
+    with pytest.raises(NoMaterial):
+        next(PROFILE.draw(1, 1, split="probe"))

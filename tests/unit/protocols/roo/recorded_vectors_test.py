@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.protocols.profile import get_profile
-from services.protocols.vectors import check_vectors
+from services.protocols.suites.vectors import check_vectors
 
 FOLDERS = [Path(folder) for folder in os.environ.get("DRILLYARD_VECTORS", "").split(os.pathsep) if folder]
 FILES = [file for folder in FOLDERS for file in sorted(folder.glob("*/*.jsonl"))]

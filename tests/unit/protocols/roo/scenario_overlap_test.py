@@ -1,7 +1,5 @@
 from dataclasses import replace
 
-import pytest
-
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
 from services.protocols.roo_native.profile import RooNative
@@ -12,18 +10,10 @@ from services.protocols.turn import Answer
 PROFILES = (RooXml(), RooNative())
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.id)
-def test_suite_and_pool_share_nothing(profile: RooXml | RooNative) -> None:
-    suite = [*profile.generate_cases(0, 560, stock="suite"), *profile.suites()[0].cases]
-    for seed in range(3):
-        pool = [*profile.generate_cases(seed, 700), *profile.generate_pool(seed, 400)]
-        assert find_overlaps(suite, pool, closed_tools=profile.closed_tools) == []
-
-
 def test_nothing_planted_goes_unseen() -> None:
     profile = get_profile("roo_xml")
-    suite = list(RooXml().generate_cases(0, 14, categories=("search_read_edit",), stock="suite"))
-    clean = next(RooXml().generate_cases(5, 1, categories=("search_read_edit",)))
+    suite = list(RooXml().draw(0, 14, categories=("search_read_edit",), stock="suite"))
+    clean = next(RooXml().draw(5, 1, categories=("search_read_edit",)))
     stolen = suite[0]
     planted: dict[Kind, Case] = {
         "task": replace(clean, task=stolen.task.upper()),
@@ -40,8 +30,8 @@ def test_nothing_planted_goes_unseen() -> None:
 
 
 def test_a_planted_solution_and_a_planted_wording_within_an_answer_are_seen() -> None:
-    suite = list(RooXml().generate_cases(0, 4, categories=("completion",), stock="suite"))
-    clean = next(RooXml().generate_cases(5, 1, categories=("completion",)))
+    suite = list(RooXml().draw(0, 4, categories=("completion",), stock="suite"))
+    clean = next(RooXml().draw(5, 1, categories=("completion",)))
     assert {one.kind for one in find_overlaps(suite, [replace(clean, solution=(Answer(suite[0].reference),))])} >= {
         "answer"
     }
@@ -53,8 +43,8 @@ def test_a_planted_solution_and_a_planted_wording_within_an_answer_are_seen() ->
 
 
 def test_the_form_of_an_answer_is_no_sequence_and_a_bare_call_no_answer() -> None:
-    suite = next(RooXml().generate_cases(0, 1, categories=("completion",), stock="suite"))
-    clean = next(RooXml().generate_cases(5, 1, categories=("completion",)))
+    suite = next(RooXml().draw(0, 1, categories=("completion",), stock="suite"))
+    clean = next(RooXml().draw(5, 1, categories=("completion",)))
     for text in (
         "<read_file>\n<args>\n<file>\n<path>\n</path>\n</file>\n</args>\n</read_file>",
         "<list_files>\n<recursive>true</recursive>\n</list_files>",
@@ -65,8 +55,8 @@ def test_the_form_of_an_answer_is_no_sequence_and_a_bare_call_no_answer() -> Non
 
 
 def test_names_that_the_client_gives_are_no_paths() -> None:
-    suite = next(RooXml().generate_cases(0, 1, categories=("completion",), stock="suite"))
-    clean = next(RooXml().generate_cases(5, 1, categories=("completion",)))
+    suite = next(RooXml().draw(0, 1, categories=("completion",), stock="suite"))
+    clean = next(RooXml().draw(5, 1, categories=("completion",)))
     shared = {".rooignore": "x"}
     assert find_overlaps([replace(suite, files=shared)], [replace(clean, files=shared)]) == []
     named = find_overlaps([replace(suite, files={"a/.env": "x"})], [replace(clean, files={"a/.env": "y"})])

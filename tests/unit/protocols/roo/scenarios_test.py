@@ -3,24 +3,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
-from itertools import islice
 from typing import Literal
 
 import pytest
 
 from services.protocols.cases import Case, case_from_document, case_to_document
-from services.protocols.roo.scenarios import (
-    CATEGORIES,
-    StockExhausted,
-    UnknownCategory,
-    load_stock,
-    scenarios,
-    split_of,
-)
+from services.protocols.roo.scenarios.catalogue import CATALOGUE
 from services.protocols.roo.workspace import numbered
 from services.protocols.roo_native.profile import RooNative
-from services.protocols.roo_xml.authoring.scenario_case import case_of
 from services.protocols.roo_xml.profile import RooXml
+from services.protocols.roo_xml.scenario_case import case_of
 from services.protocols.session import Session, judge_session, state_of
 from services.protocols.turn import Answer
 from services.protocols.verdict import Verdict
@@ -28,8 +20,7 @@ from services.protocols.verdict import Verdict
 Roo = RooXml | RooNative
 PROFILES: tuple[Roo, ...] = (RooXml(), RooNative())
 STOCKS: tuple[Literal["suite", "pool"], ...] = ("suite", "pool")
-SPLITS: tuple[Literal["train", "validation", "probe"], ...] = ("train", "validation", "probe")
-PER_CATEGORY = 40
+PER_CATEGORY = 14
 
 SHARED_CODES = (
     *("no_tool", "denied_by_user", "some_parts_failed", "missing_param", "not_allowed_in_mode", "file_pattern"),
@@ -52,8 +43,8 @@ CODES = {
 
 @cache
 def drawn(profile: Roo, stock: Literal["suite", "pool"]) -> tuple[Case, ...]:
-    found = list(profile.generate_cases(11, PER_CATEGORY * len(CATEGORIES), stock=stock))
-    return (*found, *profile.generate_cases(12, 90, categories=("recovery",), stock=stock))
+    found = list(profile.draw(11, PER_CATEGORY * len(CATALOGUE.categories), stock=stock))
+    return (*found, *profile.draw(12, 90, categories=("recovery",), stock=stock))
 
 
 def of_category(profile: Roo, *names: str) -> Iterator[Case]:
@@ -191,7 +182,7 @@ def test_files_stand_in_the_prompt_where_one_answer_is_asked_for(profile: Roo) -
 
 @pytest.mark.parametrize("stock", STOCKS)
 def test_long_contexts_reach_but_do_not_pass_their_bound(stock: Literal["suite", "pool"]) -> None:
-    cases = PROFILES[0].generate_cases(0, 60, categories=("long_context",), stock=stock)
+    cases = PROFILES[0].draw(0, 60, categories=("long_context",), stock=stock)
     lengths = [sum(len(numbered(text)) for text in case.files.values()) for case in cases]
     assert min(lengths) < 3_000
     assert 14_000 < max(lengths) < 18_000
@@ -208,77 +199,14 @@ def test_odd_text_holds_what_it_says() -> None:
     assert "“" in cases["typography"].reference
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.id)
-def test_categories_and_kinds_are_balanced_and_no_task_comes_twice(profile: Roo) -> None:
-    cases = list(profile.generate_cases(3, 14 * 30))
-    assert Counter(case.category.partition(".")[0] for case in cases) == dict.fromkeys(CATEGORIES, 30)
-    kinds = Counter(case.category for case in cases if case.category.startswith("mode_limits"))
-    assert set(kinds.values()) == {4, 5}
-    assert len({case.case_id for case in cases}) == len(cases)
-    tasks = Counter((case.category.partition(".")[0], case.task) for case in cases)
-    assert set(tasks.values()) == {1}
-
-
-def test_the_seed_decides_and_the_categories_do_not_disturb_each_other() -> None:
-    profile = PROFILES[0]
-    first, again, other = (list(profile.generate_cases(seed, 42)) for seed in (1, 1, 2))
-    assert first == again
-    assert not {case.task for case in first} & {case.task for case in other}
-    alone = list(profile.generate_cases(1, 3, categories=("mcp",)))
-    assert alone == [case for case in first if case.category.startswith("mcp.")]
-
-
 def test_both_protocols_put_the_same_tasks() -> None:
-    both = [
-        [case.task for case in profile.generate_cases(4, 60, categories=("mcp", "odd_text"))] for profile in PROFILES
-    ]
+    both = [[case.task for case in profile.draw(4, 60, categories=("mcp", "odd_text"))] for profile in PROFILES]
     assert both[0] == both[1]
 
 
-def test_splits_share_no_first_call_and_no_task() -> None:
-    seen: dict[str, str] = {}
-    for split in SPLITS:
-        for seed in (0, 1):
-            for scenario in scenarios("roo_native", seed, 420, split=split):
-                call = scenario.draft.steps[0].call
-                is_closed = call.tool == "fetch_instructions"
-                key = scenario.task if is_closed else json.dumps([call.tool, dict(call.arguments)], sort_keys=True)
-                assert seen.setdefault(key, split) == split
-                assert split_of(scenario) == split
-
-
-def test_unknown_categories_are_refused() -> None:
-    with pytest.raises(UnknownCategory, match="juggling is no category; the categories are: tool_choice"):
-        next(PROFILES[0].generate_cases(0, 1, categories=("juggling", "mcp")))
-    with pytest.raises(UnknownCategory, match="nothing"):
-        next(PROFILES[1].generate_cases(0, 1, categories=()))
-
-
-def test_the_classic_client_has_no_scenarios() -> None:
-    classic = RooXml(classic=True)
-    assert classic.categories == ()
-    with pytest.raises(UnknownCategory):
-        next(classic.generate_cases(0, 1))
-
-
-def test_an_exhausted_stock_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.protocols.roo.scenarios.generation._MAX_MISSES", 1)
-    with pytest.raises(StockExhausted, match="no further scenario of todo_turns"):
-        list(islice(scenarios("roo_xml", 0, 500, categories=("todo_turns",), split="probe"), 500))
-
-
-def test_both_stocks_have_wordings_for_every_kind_and_no_others() -> None:
-    wanted = {kind.wordings for kinds in CATEGORIES.values() for kind in kinds.values()}
-    for stock in map(load_stock, STOCKS):
-        assert {(group, name) for group, wordings in stock.wordings.items() for name in wordings} == wanted
-    pool = load_stock("pool").wordings
-    assert min(len(wordings) for group in pool.values() for wordings in group.values()) >= 2
-    assert sum(len(wordings) for group in pool.values() for wordings in group.values()) >= 200
-
-
 def test_a_scenario_of_one_answer_leaves_one_turn() -> None:
-    for scenario in scenarios("roo_xml", 0, 140):
-        case, steps = case_of(scenario), len(scenario.draft.steps)
+    for scenario in CATALOGUE.for_protocol("roo_xml").draw(0, 150):
+        case, steps = case_of(scenario), len(scenario.draft.turns)
         assert case.max_turns == (1 if steps == 1 else steps + 3)
         assert len(case.solution) == (0 if steps == 1 else steps)
         assert (case.goal is None) == (steps == 1)

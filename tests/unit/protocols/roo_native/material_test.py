@@ -4,14 +4,17 @@ import pytest
 
 from services.protocols.cases import CaseError, case_from_document, case_to_document
 from services.protocols.roo.modes import BUILT_IN_MODES
-from services.protocols.roo_native.cases import native_answer
 from services.protocols.roo_native.definitions import definitions, offered_tools
 from services.protocols.roo_native.profile import PROFILE
 from services.protocols.roo_native.prompt import UnknownPromptSize
 from services.protocols.roo_native.turn import replies
 from services.protocols.turn import Answer, ClientState, ToolCall
 
-CASES = [*PROFILE.suites()[0].cases, *PROFILE.generate_pool(11, 200), *PROFILE.generate_pool(2, 48, split="probe")]
+CASES = [
+    *PROFILE.suites()[0].cases,
+    *PROFILE.draw(11, 65, categories=("single_call",)),
+    *PROFILE.draw(2, 26, split="probe", categories=("single_call",)),
+]
 
 
 def test_every_reference_conforms() -> None:
@@ -26,13 +29,7 @@ def test_every_reference_conforms() -> None:
 
 def test_the_suite_and_the_pool_cover_every_drilled_tool() -> None:
     assert {case.tool for case in PROFILE.suites()[0].cases} == set(PROFILE.tools)
-    assert {case.tool for case in PROFILE.generate_pool(1, 26)} == set(PROFILE.tools)
-
-
-def test_a_pool_can_be_limited_to_some_tools() -> None:
-    assert {case.tool for case in PROFILE.generate_pool(1, 6, tools=("skill", "read_file"))} == {"skill", "read_file"}
-    with pytest.raises(ValueError, match="none of"):
-        next(PROFILE.generate_pool(1, 1, tools=("zzz",)))
+    assert {case.tool for case in PROFILE.draw(1, 26, categories=("single_call",))} == set(PROFILE.tools)
 
 
 def test_cases_survive_their_document_form() -> None:
@@ -44,7 +41,7 @@ def test_cases_survive_their_document_form() -> None:
 
 
 def test_several_files_become_several_calls() -> None:
-    both = [case for case in CASES if case.category == "read_file.two"]
+    both = [case for case in CASES if case.category in ("read_file.two", "single_call.read_file_two")]
     assert both and all(len(case.expected.due) == 2 for case in both)
 
 
@@ -58,16 +55,6 @@ def test_a_case_with_an_unknown_tool_or_mode_is_refused() -> None:
         with pytest.raises(CaseError) as caught:
             PROFILE.check_case(case_from_document({**document, **change}))
         assert caught.value.field == field
-
-
-def test_an_answer_in_xml_becomes_function_calls() -> None:
-    first = "<file><path>a</path><line_range>3-5</line_range></file>"
-    xml = f"Well.\n<read_file><args>{first}<file><path>b</path></file></args></read_file>"
-    assert native_answer(Answer(xml)).calls == (
-        ToolCall("read_file", '{"path":"a","offset":3,"limit":3}'),
-        ToolCall("read_file", '{"path":"b"}'),
-    )
-    assert native_answer(Answer("No call.")) == Answer("No call.")
 
 
 def test_a_full_example_has_calls_and_tools_beside_the_text() -> None:

@@ -179,7 +179,7 @@ def test_settings_that_the_client_does_not_have_are_refused(fields: dict[str, An
 @pytest.mark.parametrize("name", ["included_tools", "excluded_tools"])
 def test_the_xml_profile_has_no_such_settings(name: str) -> None:
     xml = get_profile("roo_xml")
-    case = next(iter(xml.generate_pool(0, 1)))
+    case = next(iter(xml.draw(0, 1, categories=("single_call",))))
     xml.check_case(case)
     with pytest.raises(CaseError, match=f"{name}: the protocol offers the same tools"):
         xml.check_case(replace(case, **{name: ("apply_diff",)}))  # type: ignore[arg-type]
@@ -187,6 +187,6 @@ def test_the_xml_profile_has_no_such_settings(name: str) -> None:
 
 def test_generated_edits_use_each_opt_in_tool() -> None:
     for stock in ("suite", "pool"):
-        cases = list(PROFILE.generate_cases(1, 60, categories=("edit_by_diff", "whole_file"), stock=stock))
+        cases = list(PROFILE.draw(1, 60, categories=("edit_by_diff", "whole_file"), stock=stock))
         assert {case.tool for case in cases} == {*CALLS, *USUAL}
         assert {case.included_tools for case in cases if case.tool in CALLS} == {(tool,) for tool in CALLS}

@@ -4,11 +4,9 @@ from hypothesis import strategies as st
 
 from services.protocols.roo_native.tools.edit.patch import FileChange, changes_of, patched
 from services.protocols.roo_native.tools.edit.patch_text import (
-    AddFile,
-    DeleteFile,
     Hunk,
+    Operation,
     PatchError,
-    UpdateFile,
     read_patch,
 )
 
@@ -19,7 +17,6 @@ def wrapped(*lines: str) -> str:
 
 def updated(text: str, *lines: str) -> str:
     (operation,) = read_patch(wrapped("*** Update File: a", *lines))
-    assert isinstance(operation, UpdateFile)
     return patched(text, operation.hunks)
 
 
@@ -45,15 +42,20 @@ def test_the_operations_are_read_in_order() -> None:
         "*** End of File",
     )
     assert read_patch(patch) == (
-        AddFile("n.txt", "one\n\n"),
-        DeleteFile("d.txt"),
-        UpdateFile("u.txt", "v.txt", (Hunk("def f", ("keep", "old", ""), ("keep", "new", ""), True),)),
+        Operation("add", "n.txt", "one\n\n"),
+        Operation("delete", "d.txt"),
+        Operation(
+            "update",
+            "u.txt",
+            move_to="v.txt",
+            hunks=(Hunk("def f", ("keep", "old", ""), ("keep", "new", ""), True),),
+        ),
     )
 
 
 @pytest.mark.parametrize("opening", ["<<EOF", "<<'EOF'", '<<"EOF"'])
 def test_a_heredoc_around_it_is_borne(opening: str) -> None:
-    assert read_patch(f"\n{opening}\n{wrapped('*** Delete File: a')}\nEOF\n") == (DeleteFile("a"),)
+    assert read_patch(f"\n{opening}\n{wrapped('*** Delete File: a')}\nEOF\n") == (Operation("delete", "a"),)
 
 
 def test_blanks_around_the_first_and_last_line_do_not_count() -> None:

@@ -142,7 +142,7 @@ def test_a_call_beside_the_text_is_the_same_call_within_it(raw: str) -> None:
 
 def test_a_history_shows_its_calls_to_a_model_that_is_offered_no_functions() -> None:
     profile = get_profile("roo_native")
-    for case in profile.generate_cases(4, 60, categories=("recovery",)):
+    for case in profile.draw(4, 60, categories=("recovery",)):
         beside, within = state_of(case), state_of(case)
         outcomes = []
         for answer in case.history:

@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from importlib.resources import files
-from itertools import islice
 
 import pytest
 
@@ -11,7 +10,6 @@ from services.protocols.profile import get_profile
 from services.protocols.session import Session, judge_session
 from services.protocols.suites import Suite, suite_text
 from services.protocols.suites.balance import category_of
-from services.protocols.suites.overlap import find_overlaps
 
 DIGESTS = {
     ("roo_xml/core", 1): "sha256:975de1b67378848eadcb6bda4508603448b76ad44556dad58c02b9b38586fd37",
@@ -72,17 +70,6 @@ def test_a_smoke_suite_has_24_cases(key: tuple[str, int]) -> None:
     cases = SUITES[key].cases
     assert len(cases) == 24
     assert key[0] == "text/smoke" or max(Counter(case.tool for case in cases).values()) <= 24 / 10
-
-
-@pytest.mark.parametrize("profile_id", PROFILES)
-def test_no_pool_holds_what_the_suites_test(profile_id: str) -> None:
-    profile = get_profile(profile_id)
-    cases = [case for key in (*CORES, *SMOKES) if key[0].startswith(f"{profile_id}/") for case in SUITES[key].cases]
-    for seed in (0, 7):
-        pool = list(profile.generate_pool(seed, 600))
-        for split in ("train", "validation", "probe"):
-            pool += islice(profile.generate_cases(seed, 112, split=split), 112)
-        assert find_overlaps(cases, pool, closed_tools=profile.closed_tools) == []
 
 
 @pytest.mark.parametrize("key", DIGESTS, ids=str)

@@ -1,7 +1,6 @@
 from dataclasses import replace
 
 from services.protocols.cases import Case, Expected
-from services.protocols.profile import get_profile
 from services.protocols.suites.overlap import find_overlaps
 
 SUITE = Case(
@@ -66,11 +65,3 @@ def test_seven_words_are_no_sequence_and_code_does_not_count() -> None:
 def test_calls_of_closed_tools_are_not_compared() -> None:
     planted = replace(CLEAN, expected=SUITE.expected, tool=SUITE.tool)
     assert find_overlaps([SUITE], [planted], closed_tools=("execute_command",)) == []
-
-
-def test_suite_and_pool_are_disjoint_for_six_seeds() -> None:
-    profile = get_profile("roo_xml")
-    suite = profile.suites()[0].cases
-    for seed in range(6):
-        pool = profile.generate_pool(seed, 2_000)
-        assert find_overlaps(suite, pool, closed_tools=profile.closed_tools) == []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from services.protocols.javascript import trim
 from services.protocols.roo.file_text import decoded
+from services.protocols.roo.normal_forms import defaulted, plain_command, plain_path
 from services.protocols.roo.workspace import rules_of
-from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool, defaulted, hidden_file, plain_path
+from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool, hidden_file
 
 
 def _execute(call: Call) -> Result:
@@ -19,15 +19,11 @@ def _execute(call: Call) -> Result:
     )
 
 
-def _plain_command(value: object) -> object:
-    return trim(decoded(value)) if isinstance(value, str) else value
-
-
 EXECUTE_COMMAND = Tool(
     name="execute_command",
     run=_execute,
     arguments={
-        "command": Argument("filled", normal=_plain_command),
+        "command": Argument("filled", normal=plain_command),
         "cwd": Argument(normal=defaulted(".", plain_path)),
         "timeout": Argument(),
     },

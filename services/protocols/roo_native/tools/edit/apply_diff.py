@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from services.protocols.roo.diff.apply import DiffOutcome, apply_diff
-from services.protocols.roo.diff.blocks import read_blocks
-from services.protocols.roo.diff.markers import check_markers
+from services.protocols.roo.diff.form import form_problem
 from services.protocols.roo.file_text import decoded_for
+from services.protocols.roo.normal_forms import plain_path
 from services.protocols.roo.paths import same_path
 from services.protocols.roo_native.tools.edit.file_changes import absent_file, folder_fault, writer
-from services.protocols.roo_native.tools.tool import (
-    Argument,
-    Arguments,
-    Call,
-    Problem,
-    Result,
-    Tool,
-    missing,
-    mistake,
-    plain_path,
-)
+from services.protocols.roo_native.tools.tool import Argument, Arguments, Call, Problem, Result, Tool, missing, mistake
 from services.protocols.turn import ClientState
 from services.protocols.verdict import Fault
 
@@ -69,18 +59,9 @@ def _apply_unseen(call: Call, path: str) -> Result:
     return call.offered(lambda: f"{path} was changed.") if call.exists(path) else absent_file(path, fails_turn=True)
 
 
-def _form_problem(arguments: Arguments, state: ClientState) -> Problem | None:
-    diff = decoded_for(state.model_id, str(arguments["diff"]))
-    if fault := check_markers(diff):
-        return Fault.DIFF_FORM, f"the marker lines of the diff are not in order ({fault})."
-    blocks = read_blocks(diff)
-    if not blocks:
-        return Fault.DIFF_FORM, "the diff holds no block that the client can read."
-    if not all(block.has_start_line for block in blocks):
-        return Fault.DIFF_FORM, "a block of the diff lacks its :start_line:."
-    if not all(block.has_dashes for block in blocks):
-        return Fault.DIFF_FORM, "a block of the diff lacks the line of seven dashes."
-    return None
+def _problem(arguments: Arguments, state: ClientState) -> Problem | None:
+    problem = form_problem(decoded_for(state.model_id, str(arguments["diff"])))
+    return (Fault.DIFF_FORM, problem) if problem else None
 
 
 APPLY_DIFF = Tool(
@@ -89,5 +70,5 @@ APPLY_DIFF = Tool(
     arguments={"path": Argument("present", normal=plain_path), "diff": Argument("present", by_effect=True)},
     group="edit",
     is_drilled=True,
-    problem=_form_problem,
+    problem=_problem,
 )

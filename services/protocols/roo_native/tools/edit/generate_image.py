@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.protocols.roo_native.tools.tool import Argument, Tool, plain_path, switched_off
+from services.protocols.roo.normal_forms import plain_path
+from services.protocols.roo_native.tools.tool import Argument, Tool, switched_off
 
 GENERATE_IMAGE = Tool(
     name="generate_image",

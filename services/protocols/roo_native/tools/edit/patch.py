@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from services.protocols.javascript import SPACES, trim
-from services.protocols.roo_native.tools.edit.patch_text import AddFile, DeleteFile, Hunk, Operation, PatchError
+from services.protocols.roo_native.tools.edit.patch_text import Hunk, Operation, PatchError
 
 _PLAIN = str.maketrans(
     {
@@ -48,12 +48,12 @@ def changes_of(operations: Sequence[Operation], read: Callable[[str], str | None
 
 
 def _change(operation: Operation, read: Callable[[str], str | None]) -> FileChange:
-    if isinstance(operation, AddFile):
+    if operation.kind == "add":
         return FileChange(operation.path, None, operation.text)
     before = read(operation.path)
     if before is None:
         raise PatchError("file_not_found", f"there is no file {operation.path}")
-    if isinstance(operation, DeleteFile):
+    if operation.kind == "delete":
         return FileChange(operation.path, before, None)
     return FileChange(operation.path, before, patched(before, operation.hunks), operation.move_to)
 

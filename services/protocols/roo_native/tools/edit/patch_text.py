@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from services.protocols.javascript import trim
 
 _BEGIN, _END = "*** Begin Patch", "*** End Patch"
-_ADD, _DELETE, _UPDATE = "*** Add File: ", "*** Delete File: ", "*** Update File: "
+_HEADERS: dict[str, Literal["add", "delete", "update"]] = {
+    "*** Add File: ": "add",
+    "*** Delete File: ": "delete",
+    "*** Update File: ": "update",
+}
 _MOVE, _END_OF_FILE = "*** Move to: ", "*** End of File"
 _PLACE, _PLACE_WITH_CONTEXT = "@@", "@@ "
 _HEREDOCS = ("<<EOF", "<<'EOF'", '<<"EOF"')
@@ -46,38 +51,31 @@ class Hunk:
 
 
 @dataclass(frozen=True, slots=True)
-class AddFile:
-    """A new file and its text."""
+class Operation:
+    """What a patch does to one file.
 
+    Attributes:
+        text: a new file's.
+        move_to: where a changed file goes, if it moves.
+        hunks: the places to change.
+    """
+
+    kind: Literal["add", "delete", "update"]
     path: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteFile:
-    """A file that goes."""
-
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateFile:
-    """A file that changes, and moves where `move_to` is named."""
-
-    path: str
-    move_to: str | None
-    hunks: tuple[Hunk, ...]
-
-
-Operation = AddFile | DeleteFile | UpdateFile
+    text: str = ""
+    move_to: str | None = None
+    hunks: tuple[Hunk, ...] = ()
 
 
 def patched_paths(patch: str) -> Iterator[str]:
     """Yield the paths that the headers of a patch name, whether the rest of it can be read or not."""
     for line in patch.split("\n"):
-        header = next((header for header in (_ADD, _DELETE, _UPDATE) if line.startswith(header)), None)
-        if header:
+        if header := _header(line):
             yield trim(line[len(header) :])
+
+
+def _header(line: str) -> str | None:
+    return next((header for header in _HEADERS if line.startswith(header)), None)
 
 
 def read_patch(text: str) -> tuple[Operation, ...]:
@@ -101,25 +99,20 @@ class _Reader:
     """Reads the lines between begin and end, one operation after the other."""
 
     def __init__(self, lines: Sequence[str], first: int) -> None:
-        self._lines = lines
-        self._first = first
-        self._at = 0
+        self._lines, self._first, self._at = lines, first, 0
 
     def operations(self) -> Iterator[Operation]:
-        while self._at < len(self._lines):
-            yield self._operation()
-
-    def _operation(self) -> Operation:
-        header = trim(self._lines[self._at])
-        self._at += 1
-        if header.startswith(_ADD):
-            return AddFile(header[len(_ADD) :], "".join(f"{line}\n" for line in self._added()))
-        if header.startswith(_DELETE):
-            return DeleteFile(header[len(_DELETE) :])
-        if header.startswith(_UPDATE):
-            return self._update(header[len(_UPDATE) :])
-        self._at -= 1
-        raise self._error(f"{header!r} opens no file operation")
+        while (line := self._next()) is not None:
+            line = trim(line)
+            header = _header(line)
+            if header is None:
+                raise self._error(f"{line!r} opens no file operation")
+            self._at += 1
+            kind, path = _HEADERS[header], line[len(header) :]
+            if kind == "update":
+                yield self._update(path)
+            else:
+                yield Operation(kind, path, "".join(self._added()) if kind == "add" else "")
 
     def _error(self, problem: str) -> PatchError:
         return PatchError("bad_patch", problem, self._first + self._at)
@@ -127,16 +120,20 @@ class _Reader:
     def _next(self) -> str | None:
         return self._lines[self._at] if self._at < len(self._lines) else None
 
-    def _added(self) -> Iterator[str]:
-        while (line := self._next()) is not None and line.startswith("+"):
-            self._at += 1
-            yield line[1:]
+    def _rest(self, prefix: str) -> str | None:
+        """Read on when the next line begins with `prefix`, and return what follows it."""
+        line = self._next()
+        if line is None or not line.startswith(prefix):
+            return None
+        self._at += 1
+        return line[len(prefix) :]
 
-    def _update(self, path: str) -> UpdateFile:
-        move_to, line = None, self._next()
-        if line is not None and line.startswith(_MOVE):
-            move_to = line[len(_MOVE) :]
-            self._at += 1
+    def _added(self) -> Iterator[str]:
+        while (line := self._rest("+")) is not None:
+            yield f"{line}\n"
+
+    def _update(self, path: str) -> Operation:
+        move_to = self._rest(_MOVE)
         hunks: list[Hunk] = []
         while (line := self._next()) is not None:
             if not trim(line):
@@ -147,13 +144,15 @@ class _Reader:
                 hunks.append(self._hunk(is_first=not hunks))
         if not hunks:
             raise self._error(f"the update of {path} changes nothing")
-        return UpdateFile(path, move_to, tuple(hunks))
+        return Operation("update", path, move_to=move_to, hunks=tuple(hunks))
 
     def _hunk(self, *, is_first: bool) -> Hunk:
-        context = self._place(is_first)
-        old: list[str] = []
-        new: list[str] = []
-        start = self._at
+        context = None
+        if self._next() == _PLACE:
+            self._at += 1
+        elif (context := self._rest(_PLACE_WITH_CONTEXT)) is None and not is_first:
+            raise self._error("a further hunk begins with @@")
+        old, new, start = list[str](), list[str](), self._at
         while (line := self._next()) is not None and line != _END_OF_FILE:
             if line and line[0] not in " +-":
                 break
@@ -167,15 +166,3 @@ class _Reader:
         at_end = line == _END_OF_FILE
         self._at += at_end
         return Hunk(context, tuple(old), tuple(new), at_end)
-
-    def _place(self, is_first: bool) -> str | None:
-        line = self._lines[self._at]
-        if line == _PLACE:
-            self._at += 1
-            return None
-        if line.startswith(_PLACE_WITH_CONTEXT):
-            self._at += 1
-            return line[len(_PLACE_WITH_CONTEXT) :]
-        if not is_first:
-            raise self._error("a further hunk begins with @@")
-        return None

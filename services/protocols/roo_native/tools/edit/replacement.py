@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
+from services.protocols.roo.normal_forms import plain_path
 from services.protocols.roo.paths import same_path
 from services.protocols.roo_native.tools.edit.file_changes import absent_file, folder_fault, writer
-from services.protocols.roo_native.tools.tool import Argument, Call, Result, mistake, plain_path
+from services.protocols.roo_native.tools.tool import Argument, Call, Result, mistake
 
 EditCode = Literal["identical", "no_match", "several_matches", "count_mismatch"]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from services.protocols.roo.file_text import written_text
+from services.protocols.roo.normal_forms import plain_path
 from services.protocols.roo_native.tools.edit.file_changes import folder_fault, writer
-from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool, plain_path
+from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool
 
 
 def _write(call: Call) -> Result:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from services.protocols.roo.normal_forms import defaulted
 from services.protocols.roo_native.parse.mcp_names import found_alike, sanitised
-from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool, defaulted, mistake
+from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool, mistake
 from services.protocols.turn import ClientState
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.protocols.roo_native.tools.tool import Argument, Tool, plain_path
+from services.protocols.roo.normal_forms import plain_path
+from services.protocols.roo_native.tools.tool import Argument, Tool
 
 CODEBASE_SEARCH = Tool(
     name="codebase_search",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from services.protocols.roo.normal_forms import defaulted, plain_path
 from services.protocols.roo.workspace import listing
 from services.protocols.roo_native.parse.values import optional_boolean
-from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool, defaulted, plain_path
+from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool
 
 
 def _list(call: Call) -> Result:

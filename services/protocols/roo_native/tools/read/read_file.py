@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from services.protocols.roo.normal_forms import defaulted, plain_path
 from services.protocols.roo.paths import same_path
 from services.protocols.roo.workspace import is_known_folder, rules_of
 from services.protocols.roo_native.parse.values import (
@@ -17,18 +18,7 @@ from services.protocols.roo_native.parse.values import (
     text_of,
 )
 from services.protocols.roo_native.tools.read.file_excerpts import LINE_LIMIT, Block, block_of, shown_lines, slice_of
-from services.protocols.roo_native.tools.tool import (
-    Argument,
-    Arguments,
-    Call,
-    Problem,
-    Result,
-    Tool,
-    defaulted,
-    failed,
-    missing,
-    plain_path,
-)
+from services.protocols.roo_native.tools.tool import Argument, Arguments, Call, Problem, Result, Tool, failed, missing
 from services.protocols.turn import ClientState
 from services.protocols.verdict import Fault
 

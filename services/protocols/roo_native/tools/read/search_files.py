@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from services.protocols.roo.normal_forms import defaulted, plain_path
 from services.protocols.roo.workspace import BadExpression, found_text
 from services.protocols.roo_native.parse.values import text_of
-from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool, defaulted, error, plain_path
+from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool, error
 
 
 def _search(call: Call) -> Result:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from services.protocols.roo.checklist import checklist_items
 from services.protocols.roo.modes import find_mode
 from services.protocols.roo_native.parse.values import text_of
-from services.protocols.roo_native.tools.task.update_todo_list import checklist_items, checklist_problem
+from services.protocols.roo_native.tools.task.update_todo_list import todos_problem
 from services.protocols.roo_native.tools.tool import Argument, Arguments, Call, Problem, Result, Tool, failed
 from services.protocols.turn import ClientState
 from services.protocols.verdict import Fault
@@ -23,7 +24,7 @@ def _problem(arguments: Arguments, state: ClientState) -> Problem | None:
     slug = str(arguments["mode"])
     if find_mode(slug, state.custom_modes) is None:
         return Fault.UNKNOWN_MODE, f"there is no mode {slug!r}."
-    return checklist_problem(arguments, state) if arguments.get("todos") else None
+    return todos_problem(arguments, state) if arguments.get("todos") else None
 
 
 NEW_TASK = Tool(

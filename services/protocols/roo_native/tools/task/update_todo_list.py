@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.protocols.roo.checklist import read_checklist
+from services.protocols.roo.checklist import checklist_items, checklist_problem, read_checklist
 from services.protocols.roo_native.tools.tool import Argument, Arguments, Call, Problem, Result, Tool
 from services.protocols.turn import ClientState
 from services.protocols.verdict import Fault
@@ -18,17 +18,10 @@ def _update(call: Call) -> Result:
     return call.offered(update, "keep")
 
 
-def checklist_items(value: object) -> object:
-    """Return what a checklist says; None for one that is absent."""
-    return list(read_checklist(value)[0]) if isinstance(value, str) and value else None
-
-
-def checklist_problem(arguments: Arguments, state: ClientState) -> Problem | None:
-    """Return what is wrong with the first line of a checklist that is wrong, or None."""
-    items, dropped = read_checklist(str(arguments["todos"]))
-    if dropped:
-        return Fault.BAD_VALUE, f"the line {dropped[0]!r} is no checklist item, so the client drops it."
-    return None if items else (Fault.BAD_VALUE, "the checklist is empty.")
+def todos_problem(arguments: Arguments, state: ClientState) -> Problem | None:
+    """Return what is wrong with the checklist of a call, or None."""
+    problem = checklist_problem(str(arguments["todos"]))
+    return (Fault.BAD_VALUE, problem) if problem else None
 
 
 UPDATE_TODO_LIST = Tool(
@@ -36,5 +29,5 @@ UPDATE_TODO_LIST = Tool(
     run=_update,
     arguments={"todos": Argument("present", normal=checklist_items)},
     is_drilled=True,
-    problem=checklist_problem,
+    problem=todos_problem,
 )

@@ -1,48 +1,41 @@
-"""Skills that steer: questions, completion, modes, subtasks, the todo list."""
+"""Tasks of one call that steer: questions, completions, modes, subtasks, checklists."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from services.protocols.cases import FreeText
+from services.protocols.material.draw import Draw
+from services.protocols.material.scenario import Draft, Step
 from services.protocols.roo.checklist import Item, Status, write_checklist
-from services.protocols.roo_xml.authoring.draft import Draft
-from services.protocols.roo_xml.authoring.draw import Draw
-from services.protocols.roo_xml.authoring.skills_read import listing
+from services.protocols.roo.scenarios.calls import listing
+from services.protocols.roo.scenarios.steps import ask, checklist, complete, switch
 
 _SLUGS = ("architect", "code", "ask", "debug", "orchestrator")
 _STATES: Mapping[Status, str] = MappingProxyType({"completed": "done", "in_progress": "in progress", "pending": "open"})
 _WORKING_MODES = ("code", "debug", "architect")
 
 
-def _ask(draw: Draw, question: str, topic: str, options: Sequence[str], slots: dict[str, str]) -> Draft:
-    follow_up = "\n".join(f"<suggest>{option}</suggest>" for option in options)
-    free = (FreeText("question", (topic,), question=True),)
-    params = {"question": question, "follow_up": follow_up}
-    return Draft(params, {"topic": topic, **slots}, draw.pick(_SLUGS), free_text=free)
+def ask_choice(count: int) -> Callable[[Draw], Draft]:
+    """Return what asks for a question with `count` suggestions."""
 
+    def build(draw: Draw) -> Draft:
+        topic, options = draw.word("topic"), draw.several("option", count)
+        slots = {"topic": topic, **dict(zip("abc", options, strict=False))}
+        step = ask(f"Which {topic} should I use?", options, topic)
+        return Draft(slots=slots, turns=((step,),), mode=draw.pick(_SLUGS))
 
-def ask_two(draw: Draw) -> Draft:
-    """A choice between two."""
-    topic, options = draw.word("topic"), draw.several("option", 2)
-    slots = dict(zip("ab", options, strict=True))
-    return _ask(draw, f"Which {topic} should I use?", topic, options, slots)
-
-
-def ask_three(draw: Draw) -> Draft:
-    """A choice among three."""
-    topic, options = draw.word("topic"), draw.several("option", 3)
-    slots = dict(zip("abc", options, strict=True))
-    return _ask(draw, f"Which {topic} should I use?", topic, options, slots)
+    return build
 
 
 def ask_tabs(draw: Draw) -> Draft:
     """A choice between the two open files."""
     topic, paths = draw.word("topic"), draw.several("path", 2)
-    draft = _ask(draw, f"Which open file is about the {topic}?", topic, paths, {})
-    return Draft(draft.params, draft.slots, draft.mode, open_tabs=tuple(paths), free_text=draft.free_text)
+    step = ask(f"Which open file is about the {topic}?", paths, topic)
+    return Draft(slots={"topic": topic}, turns=((step,),), mode=draw.pick(_SLUGS), open_tabs=tuple(paths))
 
 
 def _keyword(text: str) -> str:
@@ -50,44 +43,39 @@ def _keyword(text: str) -> str:
     return max(text.split()[1:], key=len)
 
 
-def _numbers(text: str) -> tuple[str, ...]:
-    return tuple(re.findall(r"(?<!\w)\d+(?!\w)", text))
-
-
 def complete_file(draw: Draw) -> Draft:
     """A result that names a file and what it does."""
     path, deed = draw.word("path"), draw.word("deed")
-    rule = FreeText("result", (path, *_numbers(deed), _keyword(deed)))
-    slots = {"path": path, "deed": deed}
-    return Draft({"result": f"`{path}` now {deed}."}, slots, draw.pick(_WORKING_MODES), free_text=(rule,))
+    numbers = re.findall(r"(?<!\w)\d+(?!\w)", deed)
+    step = complete(f"`{path}` now {deed}.", path, *numbers, _keyword(deed))
+    return Draft(slots={"path": path, "deed": deed}, turns=((step,),), mode=draw.pick(_WORKING_MODES))
 
 
 def complete_tests(draw: Draw) -> Draft:
     """A result that names a folder and a count."""
     folder, number = draw.word("folder"), str(draw.number(2, 90))
-    rule = FreeText("result", (folder, number))
-    slots = {"folder": folder, "number": number}
-    result = f"All {number} tests in `{folder}` pass."
-    return Draft({"result": result}, slots, draw.pick(_WORKING_MODES), free_text=(rule,))
+    step = complete(f"All {number} tests in `{folder}` pass.", folder, number)
+    return Draft(slots={"folder": folder, "number": number}, turns=((step,),), mode=draw.pick(_WORKING_MODES))
 
 
 def complete_todos(draw: Draw) -> Draft:
     """A result after the last item of the list."""
     path, jobs = draw.word("path"), draw.several("job", 2)
-    rule = FreeText("result", (path,))
-    params = {"result": f"All items are done, see `{path}`."}
-    todos = tuple(("completed", job) for job in jobs)
-    return Draft(params, {"path": path}, draw.pick(_WORKING_MODES), todos=todos, free_text=(rule,))
+    return Draft(
+        slots={"path": path},
+        turns=((complete(f"All items are done, see `{path}`.", path),),),
+        mode=draw.pick(_WORKING_MODES),
+        todos=tuple(("completed", job) for job in jobs),
+    )
 
 
-def _switch(draw: Draw, mode: str, reason: str, slots: dict[str, str]) -> Draft:
-    now = draw.pick([slug for slug in _SLUGS if slug != mode])
-    params = {"mode_slug": mode, "reason": _sentence(reason)}
-    return Draft(params, slots, now, free_text=(FreeText("reason"),))
-
-
-def _sentence(text: str) -> str:
+def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def _switch(draw: Draw, mode: str, reason: str, slots: Mapping[str, str]) -> Draft:
+    before = draw.pick([slug for slug in _SLUGS if slug != mode])
+    return Draft(slots=slots, turns=((switch(mode, _capital(reason)),),), mode=before)
 
 
 def switch_named(draw: Draw) -> Draft:
@@ -98,28 +86,26 @@ def switch_named(draw: Draw) -> Draft:
 
 
 def switch_for(mode: str) -> Callable[[Draw], Draft]:
-    """Return the skill of finding `mode` by what it is for."""
+    """Return what asks for `mode` by what it is for."""
 
-    def skill(draw: Draw) -> Draft:
+    def build(draw: Draw) -> Draft:
         slots = {name: draw.word(name) for name in ("job", "fault")}
         return _switch(draw, mode, slots["fault" if mode == "debug" else "job"], slots)
 
-    return skill
+    return build
 
 
 def switch_blocked(draw: Draw) -> Draft:
     """Out of a mode that may not edit."""
     path, job = draw.word("path"), draw.word("job")
-    params = {"mode_slug": "code", "reason": _sentence(job)}
-    now = draw.pick(("ask", "orchestrator"))
-    slots = {"path": path, "job": job}
-    return Draft(params, slots, now, workspace=listing(draw, path), free_text=(FreeText("reason"),))
+    slots, mode = {"path": path, "job": job}, draw.pick(("ask", "orchestrator"))
+    turns = ((switch("code", _capital(job)),),)
+    return Draft(slots=slots, turns=turns, mode=mode, workspace=listing(draw, path))
 
 
 def _delegate(draw: Draw, mode: str, message: str, slots: dict[str, str], *mentions: str) -> Draft:
-    rule = FreeText("message", mentions)
-    params = {"mode": mode, "message": _sentence(message)}
-    return Draft(params, {"mode": mode, **slots}, draw.pick(_SLUGS), free_text=(rule,))
+    step = Step("new_task", {"mode": mode, "message": _capital(message)}, (FreeText("message", mentions),))
+    return Draft(slots={"mode": mode, **slots}, turns=((step,),), mode=draw.pick(_SLUGS))
 
 
 def delegate_named(draw: Draw) -> Draft:
@@ -140,32 +126,42 @@ def delegate_todo(draw: Draw) -> Draft:
     """A subtask for the one open item of the todo list."""
     done, left = draw.several("job", 2)
     draft = _delegate(draw, "code", f"{left}.", {}, _keyword(left))
-    todos = (("completed", done), ("pending", left))
-    return Draft(draft.params, draft.slots, draft.mode, todos=todos, free_text=draft.free_text)
+    return replace(draft, todos=(("completed", done), ("pending", left)))
+
+
+def delegate_with_todos(draw: Draw) -> Draft:
+    """A subtask in a named mode that comes with a checklist."""
+    draft, jobs = delegate_named(draw), draw.several("job", 2)
+    (step,) = draft.steps
+    todos = "\n".join(f"[ ] {job}" for job in jobs)
+    slots = {**draft.slots, "items": "\n".join(f"- {job}" for job in jobs)}
+    return replace(draft, turns=((replace(step, arguments={**step.arguments, "todos": todos}),),), slots=slots)
 
 
 def _todo(draw: Draw, items: Sequence[Item], slots: dict[str, str], before: Sequence[Item] = ()) -> Draft:
-    params = {"todos": write_checklist(items)}
-    return Draft(params, slots, draw.pick(_SLUGS), todos=tuple(before))
+    return Draft(slots=slots, turns=((checklist(items),),), mode=draw.pick(_SLUGS), todos=tuple(before))
+
+
+def _items(draw: Draw) -> list[Item]:
+    return [(draw.pick(tuple(_STATES)), job) for job in draw.several("job", 3)]
 
 
 def todo_marked(draw: Draw) -> Draft:
     """A new list that the task spells out, marks included."""
-    items: list[Item] = [(draw.pick(tuple(_STATES)), job) for job in draw.several("job", 3)]
+    items = _items(draw)
     return _todo(draw, items, {"items": write_checklist(items)})
 
 
 def todo_fresh(draw: Draw) -> Draft:
     """A new list of three items, each in a state of its own."""
-    items: list[Item] = [(draw.pick(tuple(_STATES)), job) for job in draw.several("job", 3)]
+    items = _items(draw)
     return _todo(draw, items, {"items": "\n".join(f"- {_STATES[state]}: {job}" for state, job in items)})
 
 
 def todo_plan(draw: Draw) -> Draft:
     """A new list of three open items."""
     jobs = draw.several("job", 3)
-    items: list[Item] = [("pending", job) for job in jobs]
-    return _todo(draw, items, {"items": "\n".join(f"- {job}" for job in jobs)})
+    return _todo(draw, [("pending", job) for job in jobs], {"items": "\n".join(f"- {job}" for job in jobs)})
 
 
 def todo_advance(draw: Draw) -> Draft:

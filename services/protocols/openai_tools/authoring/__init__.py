@@ -1,1 +1,0 @@
-"""Makes cases over a small set of invented tools."""

@@ -1,0 +1,78 @@
+"""From a scenario to a case of this protocol: functions of the case's own, and calls beside the text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from services.protocols.cases import Case, Expected, FreeText, Goal
+from services.protocols.material.scenario import Draft, Scenario, Step
+from services.protocols.openai_tools.parse import written_call
+from services.protocols.openai_tools.scenarios.functions import EFFECTS, FUNCTIONS, NOTHING_FOUND
+from services.protocols.openai_tools.scenarios.texts import answer_of, results_of
+from services.protocols.turn import Answer
+
+_NUM_OFFERED = 6
+_SPARE_TURNS = 2
+
+
+def case_of(scenario: Scenario) -> Case:
+    """Return the case that `scenario` amounts to."""
+    draft = scenario.draft
+    offered = _offered(scenario)
+    solution = [answer_of(turn) for turn in draft.turns]
+    if draft.closing:
+        solution.append(Answer(draft.closing.text))
+        reference = draft.closing.text
+    if draft.turns:
+        reference = "\n".join(written_call(step.tool, step.arguments) for step in draft.turns[0])
+    is_task = len(solution) > 1
+    case = scenario.to_case(
+        _expected(draft),
+        reference,
+        history=[said for said in draft.history if isinstance(said, Answer)],
+        solution=solution if is_task else (),
+        spare_turns=_SPARE_TURNS,
+    )
+    missing = {name: text for name, text in NOTHING_FOUND.items() if name in offered}
+    return replace(
+        case,
+        mode="",
+        goal=_goal(draft) if is_task else None,
+        tools=tuple(FUNCTIONS[name] for name in offered),
+        results={**missing, **draft.results, **results_of(draft.steps)},
+        effects={name: EFFECTS[name] for name in offered if name in EFFECTS},
+    )
+
+
+def _due(step: Step, *further: Step) -> Expected:
+    rest = tuple(map(_due, further))
+    return Expected(step.tool, step.arguments, step.files, step.free_text, step.choices, further=rest)
+
+
+def _expected(draft: Draft) -> Expected:
+    if draft.turns:
+        return _due(*draft.turns[0])
+    assert draft.closing
+    rule = FreeText("answer", draft.closing.mentions, draft.closing.is_question)
+    return Expected(draft.label, free_text=(rule,), no_call=True)
+
+
+def _goal(draft: Draft) -> Goal:
+    """Return the draft's goal with what the answers must do: look-ups and edits as tools, other calls as they are."""
+    by_result = [step for step in draft.steps if step.is_lookup or step.tool in EFFECTS]
+    return replace(
+        draft.goal or Goal(),
+        mentions=draft.closing.mentions if draft.closing else (),
+        tools=tuple(dict.fromkeys(step.tool for step in by_result)),
+        calls=tuple(_due(step) for step in draft.steps if step not in by_result),
+    )
+
+
+def _offered(scenario: Scenario) -> Sequence[str]:
+    draft = scenario.draft
+    needed = list(dict.fromkeys((*(step.tool for step in draft.steps), *draft.offers)))
+    others = [name for name in FUNCTIONS if name not in needed and name not in draft.withheld]
+    offered = [*needed, *scenario.random.sample(others, max(1, _NUM_OFFERED - len(needed)))]
+    scenario.random.shuffle(offered)
+    return offered

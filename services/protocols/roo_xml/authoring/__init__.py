@@ -1,1 +1,0 @@
-"""Where cases come from: words, wordings, skills."""

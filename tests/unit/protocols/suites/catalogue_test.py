@@ -1,0 +1,162 @@
+"""Drawing from the material of each protocol: balance, seeds, splits, stocks."""
+
+import json
+from collections import Counter
+from functools import cache
+
+import pytest
+
+from services.protocols.cases import Case, case_from_document, case_to_document
+from services.protocols.material import SINGLE_CALL, Catalogue, Split, StockExhausted, StockName, UnknownCategory
+from services.protocols.material.draw import load_stock
+from services.protocols.openai_tools.scenarios.catalogue import CATALOGUE as FUNCTIONS
+from services.protocols.profile import get_profile
+from services.protocols.roo.scenarios.catalogue import CATALOGUE as ROO
+from services.protocols.suites import suite_text
+from services.protocols.suites.balance import category_of
+from services.protocols.suites.freeze import generate_suite
+from services.protocols.suites.overlap import find_overlaps
+from services.protocols.suites.references import reference_problem
+
+PROFILES = ("roo_xml", "roo_native", "openai_tools")
+SPLITS: tuple[Split, ...] = ("train", "validation", "probe")
+STOCKS: tuple[StockName, ...] = ("suite", "pool")
+CATALOGUES = pytest.mark.parametrize("catalogue", [ROO, FUNCTIONS], ids=["roo", "openai_tools"])
+EACH = pytest.mark.parametrize("profile_id", PROFILES)
+
+
+@cache
+def drawn(profile_id: str, seed: int, count: int, split: Split = "train") -> tuple[Case, ...]:
+    return tuple(get_profile(profile_id).draw(seed, count, split=split))
+
+
+@cache
+def single_calls(profile_id: str, seed: int = 5) -> tuple[Case, ...]:
+    return tuple(get_profile(profile_id).draw(seed, 390, categories=(SINGLE_CALL,)))
+
+
+@EACH
+def test_categories_come_in_turn_and_no_task_comes_twice(profile_id: str) -> None:
+    cases = drawn(profile_id, 3, 300)
+    assert Counter(map(category_of, cases)) == dict.fromkeys(get_profile(profile_id).categories, 20)
+    assert len({case.case_id for case in cases}) == len({(category_of(case), case.task) for case in cases}) == 300
+
+
+@EACH
+def test_single_calls_are_balanced_over_the_tools_and_conform(profile_id: str) -> None:
+    profile, cases = get_profile(profile_id), single_calls(profile_id)
+    counts = Counter(case.tool for case in cases)
+    assert counts.keys() == set(profile.tools) and max(counts.values()) - min(counts.values()) <= 1
+    assert len({case.task for case in cases}) == len(cases)
+    assert {case.case_id: problem for case in cases if (problem := reference_problem(profile, case))} == {}
+    for case in cases[::9]:
+        assert case_from_document(json.loads(json.dumps(case_to_document(case), default=dict))) == case
+
+
+@CATALOGUES
+def test_every_wording_of_single_calls_is_drawn(catalogue: Catalogue) -> None:
+    kinds = catalogue.categories[SINGLE_CALL]
+    wordings = load_stock(catalogue.package, "pool").wordings
+    written = sum(len(wordings[group][name]) for group, name in {kind.wordings for kind in kinds.values()})
+    scenarios = catalogue.draw(0, 2_400, categories=(SINGLE_CALL,))
+    assert len({(one.category, one.template) for one in scenarios}) > 0.95 * written
+
+
+@EACH
+def test_the_seed_decides_and_categories_do_not_disturb_each_other(profile_id: str) -> None:
+    profile = get_profile(profile_id)
+    first, other = drawn(profile_id, 1, 45), drawn(profile_id, 2, 45)
+    assert first == tuple(profile.draw(1, 45))
+    assert not {case.task for case in first if "```" in case.task} & {case.task for case in other}
+    alone = list(profile.draw(1, 3, categories=("recovery",)))
+    assert alone == [case for case in first if category_of(case) == "recovery"]
+
+
+def test_tools_come_in_turn_and_may_be_joined_with_categories() -> None:
+    profile = get_profile("roo_native")
+    cases = list(profile.draw(1, 30, tools=("new_task", "skill")))
+    assert Counter(case.tool for case in cases) == {"new_task": 15, "skill": 15}
+    assert len(set(map(category_of, cases))) >= 4
+    cases = list(profile.draw(1, 6, tools=("apply_diff",), categories=("recovery", "odd_text")))
+    assert {(case.tool, category_of(case)) for case in cases} == {
+        ("apply_diff", "recovery"),
+        ("apply_diff", "odd_text"),
+    }
+    assert {case.tool for case in profile.draw(1, 4, tools=("skill",), categories=(SINGLE_CALL,))} == {"skill"}
+    with pytest.raises(StockExhausted, match="single_call-browser_action"):
+        next(profile.draw(1, 1, tools=("browser_action",), categories=(SINGLE_CALL,)))
+
+
+@CATALOGUES
+def test_splits_share_no_right_answer(catalogue: Catalogue) -> None:
+    splits: dict[str, str] = {}
+    for split in SPLITS:
+        for seed in (0, 1):
+            for scenario in catalogue.draw(seed, 300, split=split):
+                calls = [[step.tool, dict(step.arguments)] for turn in scenario.draft.turns[:1] for step in turn]
+                is_closed = not calls or any(tool in catalogue.closed_tools for tool, _ in calls)
+                key = scenario.task if is_closed else json.dumps(calls, sort_keys=True)
+                assert splits.setdefault(key, split) == split
+                assert catalogue.split_of(scenario) == split
+
+
+@EACH
+def test_a_probe_is_balanced_over_tools(profile_id: str) -> None:
+    profile = get_profile(profile_id)
+    probe = list(profile.draw(9, 3 * len(profile.tools), categories=(SINGLE_CALL,), split="probe"))
+    assert set(Counter(case.tool for case in probe).values()) == {3}
+
+
+@EACH
+def test_suites_and_pool_share_nothing_whatever_seed_and_split(profile_id: str) -> None:
+    profile = get_profile(profile_id)
+    suites = [case for suite in profile.suites() for case in suite.cases]
+    suites += profile.draw(0, 300, stock="suite")
+    for seed, split in enumerate(SPLITS):
+        pool = drawn(profile_id, seed, 450, split)
+        assert find_overlaps(suites, pool, closed_tools=profile.closed_tools) == []
+    assert find_overlaps(suites, single_calls(profile_id), closed_tools=profile.closed_tools) == []
+
+
+@EACH
+def test_a_suite_that_was_frozen_can_be_drawn_again(profile_id: str) -> None:
+    profile = get_profile(profile_id)
+    suite = next(suite for suite in profile.suites() if "freeze" in suite.provenance.generator)
+    text = suite_text(generate_suite(profile, int(suite.provenance.seed), len(suite.cases)))
+    assert text == suite.text
+
+
+@CATALOGUES
+def test_both_stocks_have_wordings_for_every_kind_and_no_others(catalogue: Catalogue) -> None:
+    wordings = {kind.wordings for kinds in catalogue.categories.values() for kind in kinds.values()}
+    for name in STOCKS:
+        stock = load_stock(catalogue.package, name)
+        assert {(group, key) for group, entries in stock.wordings.items() for key in entries} == wordings
+
+
+def test_the_pool_of_the_roo_clients_has_many_wordings() -> None:
+    pool = load_stock(ROO.package, "pool").wordings
+    assert min(len(wordings) for group in pool.values() for wordings in group.values()) >= 2
+    for tool in get_profile("roo_xml").tools:
+        assert sum(map(len, pool[tool].values())) >= 12
+
+
+@EACH
+def test_unknown_categories_are_refused(profile_id: str) -> None:
+    profile = get_profile(profile_id)
+    with pytest.raises(UnknownCategory, match="juggling is no category; the categories are: single_call, tool_choice"):
+        next(profile.draw(0, 1, categories=("juggling", "recovery")))
+    with pytest.raises(UnknownCategory, match="nothing"):
+        next(profile.draw(0, 1, categories=()))
+
+
+def test_the_classic_client_has_single_calls_alone() -> None:
+    classic = get_profile("roo_xml_classic")
+    assert classic.categories == (SINGLE_CALL,)
+    assert {case.tool for case in classic.draw(0, 13)} == set(classic.tools)
+
+
+def test_an_exhausted_stock_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.protocols.material.catalogue._MAX_MISSES", 1)
+    with pytest.raises(StockExhausted, match="the stock of pool-0 has no further scenario of todo_turns"):
+        list(get_profile("roo_xml").draw(0, 500, categories=("todo_turns",), split="probe"))
