@@ -36,7 +36,7 @@ def configure_logs(
         level: Least severity that is written.
         log_format: `auto` is console on a terminal and JSON elsewhere.
     """
-    chosen = log_format if log_format != "auto" else ("console" if sys.stderr.isatty() else "json")
+    form = log_format if log_format != "auto" else ("console" if sys.stderr.isatty() else "json")
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -47,11 +47,11 @@ def configure_logs(
     ]
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer(default=str)
-        if chosen == "json"
+        if form == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     last: list[structlog.types.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    last += [escape_controls] if chosen == "console" else []
+    last += [escape_controls] if form == "console" else []
     out = logging.StreamHandler(sys.stderr)
     out.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*last, renderer]))
     logging.basicConfig(handlers=[out], level=level.upper(), force=True)
@@ -102,4 +102,4 @@ def _clean(key: str, value: Any) -> Any:
 
 
 def _escape(text: str) -> str:
-    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
+    return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)

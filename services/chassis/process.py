@@ -15,6 +15,7 @@ import structlog
 from services.chassis.application import JOB_MIGRATIONS, Application, assemble
 from services.chassis.errors import FailedPrecondition, ServiceError
 from services.chassis.logs import configure_logs
+from services.chassis.parent import end_with_parent
 from services.chassis.settings import ServiceSettings, except_loopback
 from services.chassis.telemetry import TelemetryServer
 
@@ -45,9 +46,10 @@ def run(name: str, settings: ServiceSettings, wire: Wire, *, migrations: Path = 
 
 async def _serve(name: str, settings: ServiceSettings, wire: Wire, migrations: Path) -> None:
     end = asyncio.Event()
-    _end_on_signals(end)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end.set)
     if settings.exit_with_parent:
-        _end_with_parent(end)
+        end_with_parent()
     application = await assemble(name, settings, migrations)
     telemetry_server = TelemetryServer(application.telemetry, lambda: application.server.is_serving)
     health: asyncio.Task[None] | None = None
@@ -85,22 +87,3 @@ def _port_taken(settings: ServiceSettings, variable: str, port: int) -> FailedPr
         f"The address {settings.host}:{port} cannot be bound: another process uses it, or the host is not this one's.",
         f"Set {settings.env_prefix}{variable} to another port, or to 0 for any free one.",
     )
-
-
-def _end_on_signals(end: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end.set)
-
-
-def _end_with_parent(end: asyncio.Event) -> None:
-    parent = os.getppid()
-    try:
-        watched = os.pidfd_open(parent)
-    except ProcessLookupError:
-        end.set()
-        return
-    asyncio.get_running_loop().add_reader(watched, end.set)
-    # The parent may have died, and its number been given to another, before the watch began.
-    if os.getppid() != parent or parent == 1:
-        end.set()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from services.chassis.telemetry import Telemetry
 from services.evaluator.domain.verdict import NO_CAUSE, Verdict
-from services.protocols.judging.faults import Fault
+from services.protocols.verdict import Fault
 
 
 class EvaluatorTelemetry:

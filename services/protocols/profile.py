@@ -1,286 +1,153 @@
-"""What a protocol profile is, and what most profiles share."""
+"""The profiles that there are: the built-in ones from one table, those of other distributions by entry point."""
 
 from __future__ import annotations
 
-import hashlib
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
-from importlib.resources import files
-from importlib.resources.abc import Traversable
-from inspect import getsource
+from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import NotRequired, Protocol, TypedDict
 
-from services.protocols.cases import Case
-from services.protocols.material import Split, StockName
-from services.protocols.registration import BrokenProfile, UnknownProfile, get_profile, profile_ids
-from services.protocols.session import Session, judge_after_history
-from services.protocols.suites import Suite
-from services.protocols.turn import Answer, ClientState, FinishReason, Message, TurnOutcome, with_answer
-from services.protocols.verdict import Verdict
+from services.protocols.contract import Example, NoMaterial, Profile, ProfileBase, VectorOperation
+from services.protocols.turn import Message
 
 __all__ = [
+    "BUILT_IN",
     "BrokenProfile",
     "Example",
     "Message",
     "NoMaterial",
     "Profile",
     "ProfileBase",
-    "Split",
-    "StockName",
     "UnknownProfile",
     "VectorOperation",
+    "broken_profiles",
+    "distribution_of",
     "get_profile",
     "profile_ids",
-    "source_digest",
 ]
 
-Tool = Mapping[str, object]
-VectorOperation = Callable[[Mapping[str, object]], object]
-"""From the input of a conformance vector to what its `expected` must equal."""
+ENTRY_POINT_GROUP = "drillyard.profiles"
 
-_LIBRARY = "services.protocols"
+BUILT_IN = MappingProxyType(
+    {
+        "roo_xml": "services.protocols.roo_xml.profile:PROFILE",
+        "roo_xml_classic": "services.protocols.roo_xml.profile:CLASSIC_PROFILE",
+        "roo_native": "services.protocols.roo_native.profile:PROFILE",
+        "openai_tools": "services.protocols.openai_tools.profile:PROFILE",
+        "text": "services.protocols.plain_text.profile:PROFILE",
+    }
+)
+"""Module and name of each profile that ships with the product."""
 
-
-class Example(TypedDict):
-    """One training example in OpenAI's form."""
-
-    messages: list[Message]
-    tools: NotRequired[list[Tool]]
-
-
-class NoMaterial(ValueError):
-    """The profile has nothing to draw cases from."""
-
-
-class _Described(Protocol):
-    closed_tools: Collection[str]
-    """Tools whose arguments come from a short list that the prompt prints, so that suite and pool share their calls."""
-    unread_forms: Collection[str]
-    """Forms of a server's answer besides OpenAI's that the protocol's real client does not read, such as `refusal`."""
-
-    @property
-    def id(self) -> str:
-        """Name of the protocol, such as `roo_xml`."""
-
-    @property
-    def version(self) -> str:
-        """Version of the client whose rules the profile holds."""
-
-    @property
-    def packages(self) -> tuple[str, ...]:
-        """Import names of the packages whose sources and data decide what it renders and how it judges."""
-
-    @property
-    def digest(self) -> str:
-        """`sha256:` and the hex digest of the profile's source and data; equal digests judge equally."""
-
-    @property
-    def prompt_sizes(self) -> tuple[str, ...]:
-        """Names of the prompt's sizes, smallest first."""
-
-    @property
-    def tools(self) -> tuple[str, ...]:
-        """Tools that the built-in suites and the single calls cover."""
-
-    @property
-    def vector_operations(self) -> Mapping[str, VectorOperation]:
-        """What its conformance vectors ask, by the stem of the file's name."""
+_NEEDED = (
+    *("id", "version", "packages", "digest", "prompt_sizes", "tools", "closed_tools", "vector_operations"),
+    *("messages", "tools_for", "read_answer", "as_written", "judge", "style_notes", "take_turn", "replies"),
+    *("check_case",),
+    *("reference_answer", "example", "suites", "categories", "draw"),
+)
+_LOAD_FAULTS = (
+    *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError),
+    *(SyntaxError, TypeError, ValueError),
+)
+"""What running a foreign module can end in, short of what must stop the process."""
 
 
-class _Client(Protocol):
-    def messages(self, case: Case, prompt_size: str) -> list[Message]:
-        """Return the messages that put `case` to a model, its history included."""
-
-    def tools_for(self, case: Case, prompt_size: str = "") -> list[Tool]:
-        """Return the function definitions, in OpenAI's form, that go beside the messages; none if calls are text.
-
-        Without a size: all that the case's mode offers, as if no prompt told of them.
-        """
-
-    def read_answer(self, text: str, finish_reason: FinishReason = "stop") -> Answer:
-        """Return the answer that a model gave as text; `finish_reason` is `length` when the token limit cut it."""
-
-    def as_written(self, answer: Answer, prompt_size: str) -> Answer:
-        """Return an answer of a case in the form in which a model writes it that was asked in this size."""
-
-    def judge(self, case: Case, answer: Answer) -> Verdict:
-        """Return the verdict on the answer that follows the case's history."""
-
-    def style_notes(self, answer: Answer) -> tuple[str, ...]:
-        """Return a sentence for each thing that the prompt asks for and the client never checks."""
-
-    def take_turn(self, state: ClientState, answer: Answer) -> TurnOutcome:
-        """Do what the client does with `answer`: change `state` in place and return what came of each call."""
-
-    def replies(self, state: ClientState, outcome: TurnOutcome) -> list[Message]:
-        """Return the messages that follow the answer of which `outcome` came; `state` is that after the turn."""
-
-    def check_case(self, case: Case) -> None:
-        """Raise CaseError, naming the field, when the case asks for what the protocol does not have."""
+class UnknownProfile(ValueError):
+    """No profile has this id."""
 
 
-class _Material(Protocol):
-    def reference_answer(self, case: Case) -> str:
-        """Return an answer to `case` that conforms, as text that `read_answer` reads."""
+class BrokenProfile(UnknownProfile):
+    """An installed distribution offers a profile that cannot be used.
 
-    def example(self, case: Case, prompt_size: str) -> Example:
-        """Return `messages` with the reference answer behind them."""
+    Attributes:
+        profile_id: the id under which it is offered.
+        distribution: name of the distribution.
+    """
 
-    def suites(self) -> tuple[Suite, ...]:
-        """Return the built-in suites."""
-
-    @property
-    def categories(self) -> tuple[str, ...]:
-        """Names of the kinds of tasks that `draw` has; none where there is nothing to train on."""
-
-    def draw(
-        self,
-        seed: int,
-        count: int,
-        *,
-        tools: Collection[str] | None = None,
-        categories: Collection[str] | None = None,
-        stock: StockName = "pool",
-        split: Split = "train",
-    ) -> Iterator[Case]:
-        """Yield `count` cases, the categories (default all) in turn; or, with `tools`, those of each tool in turn.
-
-        The two stocks share no words and no wordings. Splits of the pool share no case and no right answer, whatever
-        the seed; a suite has none.
-
-        Raises:
-            NoMaterial: there is nothing to draw from.
-            UnknownCategory: one of `categories` is none.
-            StockExhausted: there are too few cases.
-        """
+    def __init__(self, profile_id: str, distribution: str, problem: str) -> None:
+        super().__init__(f"the profile {profile_id!r} of the distribution {distribution} cannot be used: {problem}")
+        self.profile_id = profile_id
+        self.distribution = distribution
 
 
-class Profile(_Described, _Client, _Material, Protocol):
-    """One version of one protocol: the renderer of prompts and training data, the test oracle and the reward."""
+def profile_ids() -> tuple[str, ...]:
+    """Return the ids of all profiles that can be used, the built-in ones first."""
+    return (*BUILT_IN, *(name for name, found in _installed().items() if not isinstance(found, BrokenProfile)))
 
 
-class _NoMaterial:
-    id: str
-    categories: tuple[str, ...] = ()
-
-    def suites(self) -> tuple[Suite, ...]:
-        """Return no suite."""
-        return ()
-
-    def draw(
-        self,
-        seed: int,
-        count: int,
-        *,
-        tools: Collection[str] | None = None,
-        categories: Collection[str] | None = None,
-        stock: StockName = "pool",
-        split: Split = "train",
-    ) -> Iterator[Case]:
-        """Raise NoMaterial."""
-        raise NoMaterial(f"the profile {self.id} has nothing to draw cases from")
+def broken_profiles() -> tuple[BrokenProfile, ...]:
+    """Return what is wrong with the profiles that are installed but cannot be used."""
+    return tuple(found for found in _installed().values() if isinstance(found, BrokenProfile))
 
 
-class ProfileBase(_NoMaterial, ABC):
-    """What most profiles share; a profile adds its opening messages, its judge, and its client's turn and replies."""
+def distribution_of(profile_id: str) -> str:
+    """Return the name of the distribution that a profile comes from; empty for a built-in one."""
+    return _origin(_offers()[profile_id][0]) if profile_id not in BUILT_IN and profile_id in _offers() else ""
 
-    version: str
-    packages: tuple[str, ...]
-    prompt_sizes: tuple[str, ...]
-    tools: tuple[str, ...] = ()
-    closed_tools: Collection[str] = ()
-    unread_forms: Collection[str] = ()
-    vector_operations: Mapping[str, VectorOperation] = MappingProxyType({})
 
-    @abstractmethod
-    def _opening(self, case: Case, prompt_size: str) -> list[Message]:
-        """Return the messages that put `case`, which has no history, to a model."""
+def get_profile(profile_id: str) -> Profile:
+    """Return the profile of that id.
 
-    @abstractmethod
-    def _judge(self, case: Case, answer: Answer) -> Verdict:
-        """Return the verdict on the first answer to `case`, which has no history."""
-
-    @abstractmethod
-    def take_turn(self, state: ClientState, answer: Answer) -> TurnOutcome:
-        """Do what the client does with `answer`: change `state` in place and return what came of each call."""
-
-    @abstractmethod
-    def replies(self, state: ClientState, outcome: TurnOutcome) -> list[Message]:
-        """Return the messages that follow the answer of which `outcome` came."""
-
-    @property
-    def digest(self) -> str:
-        """`sha256:` and the hex digest of the profile's source and data."""
-        return source_digest(self.packages)
-
-    def messages(self, case: Case, prompt_size: str) -> list[Message]:
-        """Return the opening, and what the case's history adds to it."""
-        return Session(self, case, prompt_size).messages if case.history else self._opening(case, prompt_size)
-
-    def judge(self, case: Case, answer: Answer) -> Verdict:
-        """Return the verdict on the answer that follows the case's history."""
-        return judge_after_history(self, case, answer) if case.history else self._judge(case, answer)
-
-    def tools_for(self, case: Case, prompt_size: str = "") -> list[Tool]:
-        """Return nothing: calls are text."""
-        return []
-
-    def read_answer(self, text: str, finish_reason: FinishReason = "stop") -> Answer:
-        """Return the text as an answer without function calls."""
-        return Answer(text, (), finish_reason)
-
-    def as_written(self, answer: Answer, prompt_size: str) -> Answer:
-        """Return the answer as it is: its form is the same in all sizes."""
-        return answer
-
-    def style_notes(self, answer: Answer) -> tuple[str, ...]:
-        """Return nothing: there are no rules of style."""
-        return ()
-
-    def check_case(self, case: Case) -> None:
-        """Accept every case."""
-        return
-
-    def reference_answer(self, case: Case) -> str:
-        """Return an answer to `case` that conforms."""
-        return case.reference
-
-    def example(self, case: Case, prompt_size: str) -> Example:
-        """Return `messages` with the reference answer behind them, and the tools that go beside them."""
-        answer = self.read_answer(self.reference_answer(case))
-        example: Example = {"messages": with_answer(self.messages(case, prompt_size), answer)}
-        if tools := self.tools_for(case, prompt_size):
-            example["tools"] = tools
-        return example
+    Raises:
+        UnknownProfile: there is none; the message names those that exist.
+        BrokenProfile: an installed distribution offers it, but it cannot be used; others are not touched by that.
+    """
+    if profile_id in BUILT_IN:
+        return _built_in(profile_id)
+    found = _installed().get(profile_id)
+    if found is None:
+        known = ", ".join(profile_ids())
+        raise UnknownProfile(f"there is no profile {profile_id!r}; known profiles are: {known}")
+    if isinstance(found, BrokenProfile):
+        raise found
+    return found
 
 
 @cache
-def source_digest(packages: tuple[str, ...]) -> str:
-    """Return the digest of this library's own modules and of everything in `packages`."""
-    digest = hashlib.sha256()
-    shared = (f"{_LIBRARY}.{package}" for package in ("cases", "javascript", "judging", "session"))
-    for package in (_LIBRARY, *shared, *sorted(packages)):
-        for path, source in sorted(_package_sources(package)):
-            digest.update(f"{package}/{path}\0{len(source)}\0".encode())
-            digest.update(source)
-    return f"sha256:{digest.hexdigest()}"
+def _built_in(profile_id: str) -> Profile:
+    module, _, name = BUILT_IN[profile_id].partition(":")
+    found: Profile = getattr(import_module(module), name)
+    return found
 
 
-def _package_sources(package: str) -> Iterator[tuple[str, bytes]]:
-    module = import_module(package)
-    if hasattr(module, "__path__"):
-        yield from _sources(files(module), "", into_folders=package != _LIBRARY)
-    else:
-        yield "", getsource(module).encode()
+@cache
+def _offers() -> Mapping[str, tuple[EntryPoint, ...]]:
+    found: dict[str, tuple[EntryPoint, ...]] = {}
+    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: (entry.name, _origin(entry))):
+        found[entry.name] = (*found.get(entry.name, ()), entry)
+    return MappingProxyType(found)
 
 
-def _sources(folder: Traversable, path: str, *, into_folders: bool) -> Iterator[tuple[str, bytes]]:
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            if entry.name != "__pycache__" and into_folders:
-                yield from _sources(entry, f"{path}{entry.name}/", into_folders=True)
-        elif not entry.name.startswith(".") and not entry.name.endswith(".pyc"):
-            yield f"{path}{entry.name}", entry.read_bytes()
+@cache
+def _installed() -> Mapping[str, Profile | BrokenProfile]:
+    return MappingProxyType(dict(_loaded()))
+
+
+def _loaded() -> Iterator[tuple[str, Profile | BrokenProfile]]:
+    for name, entries in _offers().items():
+        origins = ", ".join(_origin(entry) for entry in entries)
+        if name in BUILT_IN:
+            yield f"{name} ({origins})", BrokenProfile(name, origins, "a built-in profile has that id")
+        elif len(entries) > 1:
+            yield name, BrokenProfile(name, origins, "more than one distribution offers that id")
+        else:
+            yield name, _load(entries[0])
+
+
+def _load(entry: EntryPoint) -> Profile | BrokenProfile:
+    try:
+        found = entry.load()
+        missing = [name for name in _NEEDED if not hasattr(found, name)]
+    except _LOAD_FAULTS as error:
+        return BrokenProfile(entry.name, _origin(entry), f"{type(error).__name__}: {error}")
+    if missing:
+        return BrokenProfile(entry.name, _origin(entry), f"it lacks {', '.join(missing)}")
+    if found.id != entry.name:
+        return BrokenProfile(entry.name, _origin(entry), f"its own id is {found.id!r}")
+    profile: Profile = found
+    return profile
+
+
+def _origin(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else "an unknown one"

@@ -1,13 +1,10 @@
-"""One turn between a model and its client: what the model answers, what the client remembers, what it does."""
+"""One turn between a model and its client: what the model answers, what the client knows, what it does."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
-
-if TYPE_CHECKING:
-    from services.protocols.cases import Effect, McpServer
+from typing import Literal, NotRequired, TypedDict
 
 FinishReason = Literal["stop", "length"]
 CallVerdict = Literal["accepted", "failed", "skipped"]
@@ -117,6 +114,32 @@ class TurnOutcome:
     def used_tool(self) -> bool:
         """Whether the client saw a call at all."""
         return bool(self.calls)
+
+
+@dataclass(frozen=True, slots=True)
+class McpServer:
+    """A connected server and the names of its tools."""
+
+    name: str
+    tools: tuple[str, ...]
+
+
+EffectKind = Literal["read", "search", "write", "replace", "checklist"]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a function of the case's own does to the files or to the checklist.
+
+    Attributes:
+        kind: `read` tells the text of the file `path`; `search` the paths of the files that hold `text`, whatever its
+            case; `write` makes `text` the whole file; `replace` puts `new` for the one place where `old` stands;
+            `checklist` takes `items`, objects with a `text` and a `status`, for the checklist.
+        arguments: name of the function's parameter by what it is for, in the words above.
+    """
+
+    kind: EffectKind
+    arguments: Mapping[str, str]
 
 
 @dataclass(slots=True)

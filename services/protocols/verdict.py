@@ -6,25 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from services.protocols.judging.faults import Fault
-
-__all__ = [
-    "CAUSES",
-    "FORM_LAYERS",
-    "NOT_THE_MODELS",
-    "Cause",
-    "Fault",
-    "Layer",
-    "LayerName",
-    "LayerStatus",
-    "Span",
-    "Verdict",
-    "fault_of_code",
-    "fault_verdict",
-    "passed",
-    "verdict_of",
-]
-
 Span = tuple[int, int]
 
 
@@ -79,41 +60,99 @@ class Cause(StrEnum):
 NOT_THE_MODELS = frozenset((Cause.TEMPLATE_FAULT, Cause.BACKEND_FAULT))
 """Causes that say nothing of the model: its server, or what renders its prompts, has to be mended."""
 
-_TABLE: tuple[tuple[LayerName, Cause, str], ...] = (
-    (LayerName.CALL_PRESENT, Cause.NO_CALL, "no_call no_tool empty_answer"),
-    (LayerName.CALL_PRESENT, Cause.WRONG_FORMAT, "foreign_form bad_tag answer_too_long"),
-    (LayerName.CALL_PRESENT, Cause.TEMPLATE_FAULT, "template_fault"),
-    (LayerName.CALL_PRESENT, Cause.BACKEND_FAULT, "backend_fault"),
-    (LayerName.PARSES, Cause.TRUNCATED_BY_LIMIT, "cut_off"),
-    (LayerName.PARSES, Cause.UNCLOSED, "unclosed"),
-    (LayerName.PARSES, Cause.WRONG_FORMAT, "stray_text repeated_parameter foreign_parameter"),
-    (LayerName.PARSES, Cause.WRONG_FORMAT, "bad_json not_an_object invalid_arguments"),
-    (LayerName.PARSES, Cause.BAD_VALUE, "value_cut"),
-    (LayerName.ONE_AND_LAST, Cause.SEVERAL_CALLS, "several_calls second_tool after_new_task"),
-    (LayerName.ONE_AND_LAST, Cause.TEXT_AFTER, "text_after"),
-    (LayerName.ONE_AND_LAST, Cause.WRONG_FORMAT, "wrapped"),
-    (LayerName.KNOWN_TOOL, Cause.UNKNOWN_TOOL, "unknown_tool bad_mcp_name"),
-    (LayerName.OFFERED, Cause.FORBIDDEN_TOOL, "not_allowed_in_mode file_pattern experiment_off"),
-    (LayerName.REQUIRED_PARAMETERS, Cause.MISSING_PARAMETER, "missing_param"),
-    (LayerName.VALID_VALUES, Cause.BAD_VALUE, "bad_value args_xml follow_up_xml bad_range bad_offset bad_path_value"),
-    (LayerName.VALID_VALUES, Cause.BAD_VALUE, "mcp_bad_json mcp_unknown_server mcp_unknown_tool"),
-    (LayerName.VALID_VALUES, Cause.BAD_VALUE, "unknown_mode same_mode unknown_instruction bad_artifact_id"),
-    (LayerName.VALID_VALUES, Cause.BAD_VALUE, "diff_form stray_marker marker_order line_marker_in_replace"),
-    (LayerName.VALID_VALUES, Cause.BAD_VALUE, "unfinished_block no_block bad_patch"),
-    (LayerName.RIGHT_TOOL, Cause.WRONG_TOOL, "wrong_tool"),
-    (LayerName.RIGHT_ARGUMENTS, Cause.WRONG_ARGUMENTS, "wrong_arguments free_text"),
-    (LayerName.EFFECT, Cause.EFFECT_FAILED, "file_not_found is_directory range_beyond_end ignored_file"),
-    (LayerName.EFFECT, Cause.EFFECT_FAILED, "diff_failed no_match identical empty_search some_parts_failed"),
-    (LayerName.EFFECT, Cause.EFFECT_FAILED, "several_matches count_mismatch file_exists write_protected"),
-    (LayerName.EFFECT, Cause.EFFECT_FAILED, "tool_failed_before_completion open_todos call_failed"),
-    (LayerName.EFFECT, Cause.WRONG_RESULT, "wrong_result"),
-    (LayerName.TASK_DONE, Cause.STOPPED, "stopped mistake_limit repeated_call turn_budget"),
-    (LayerName.NO_NEEDLESS_CALL, Cause.NEEDLESS_CALL, "needless_call"),
-)
-"""The one table: the layer on which a fault is found, unless the judge found it on an earlier one, and its cause."""
 
-CAUSES = MappingProxyType({Fault(code): cause for _, cause, codes in _TABLE for code in codes.split()})
-_LAYERS = MappingProxyType({Fault(code): layer for layer, _, codes in _TABLE for code in codes.split()})
+class Fault(StrEnum):
+    """What can be wrong, in the prompt's terms and, by its own codes, in the client's.
+
+    Attributes:
+        layer: the layer on which it is found, unless the judge found it on an earlier one.
+        cause: its cause.
+    """
+
+    layer: LayerName
+    cause: Cause
+
+    def __new__(cls, code: str, layer: LayerName, cause: Cause) -> Fault:
+        """Make a fault of its code, layer and cause."""
+        fault = str.__new__(cls, code)
+        fault._value_, fault.layer, fault.cause = code, layer, cause
+        return fault
+
+    NO_CALL = "no_call", LayerName.CALL_PRESENT, Cause.NO_CALL
+    NO_TOOL = "no_tool", LayerName.CALL_PRESENT, Cause.NO_CALL
+    EMPTY_ANSWER = "empty_answer", LayerName.CALL_PRESENT, Cause.NO_CALL
+    FOREIGN_FORM = "foreign_form", LayerName.CALL_PRESENT, Cause.WRONG_FORMAT
+    BAD_TAG = "bad_tag", LayerName.CALL_PRESENT, Cause.WRONG_FORMAT
+    CUT_OFF = "cut_off", LayerName.PARSES, Cause.TRUNCATED_BY_LIMIT
+    UNCLOSED = "unclosed", LayerName.PARSES, Cause.UNCLOSED
+    ANSWER_TOO_LONG = "answer_too_long", LayerName.CALL_PRESENT, Cause.WRONG_FORMAT
+    VALUE_CUT = "value_cut", LayerName.PARSES, Cause.BAD_VALUE
+    STRAY_TEXT = "stray_text", LayerName.PARSES, Cause.WRONG_FORMAT
+    REPEATED_PARAMETER = "repeated_parameter", LayerName.PARSES, Cause.WRONG_FORMAT
+    FOREIGN_PARAMETER = "foreign_parameter", LayerName.PARSES, Cause.WRONG_FORMAT
+    BAD_JSON = "bad_json", LayerName.PARSES, Cause.WRONG_FORMAT
+    NOT_AN_OBJECT = "not_an_object", LayerName.PARSES, Cause.WRONG_FORMAT
+    INVALID_ARGUMENTS = "invalid_arguments", LayerName.PARSES, Cause.WRONG_FORMAT
+    WRAPPED = "wrapped", LayerName.ONE_AND_LAST, Cause.WRONG_FORMAT
+    SEVERAL_CALLS = "several_calls", LayerName.ONE_AND_LAST, Cause.SEVERAL_CALLS
+    SECOND_TOOL = "second_tool", LayerName.ONE_AND_LAST, Cause.SEVERAL_CALLS
+    AFTER_NEW_TASK = "after_new_task", LayerName.ONE_AND_LAST, Cause.SEVERAL_CALLS
+    TEXT_AFTER = "text_after", LayerName.ONE_AND_LAST, Cause.TEXT_AFTER
+    UNKNOWN_TOOL = "unknown_tool", LayerName.KNOWN_TOOL, Cause.UNKNOWN_TOOL
+    BAD_MCP_NAME = "bad_mcp_name", LayerName.KNOWN_TOOL, Cause.UNKNOWN_TOOL
+    NOT_ALLOWED_IN_MODE = "not_allowed_in_mode", LayerName.OFFERED, Cause.FORBIDDEN_TOOL
+    FILE_PATTERN = "file_pattern", LayerName.OFFERED, Cause.FORBIDDEN_TOOL
+    EXPERIMENT_OFF = "experiment_off", LayerName.OFFERED, Cause.FORBIDDEN_TOOL
+    MISSING_PARAM = "missing_param", LayerName.REQUIRED_PARAMETERS, Cause.MISSING_PARAMETER
+    BAD_VALUE = "bad_value", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    ARGS_XML = "args_xml", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    FOLLOW_UP_XML = "follow_up_xml", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    BAD_RANGE = "bad_range", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    BAD_OFFSET = "bad_offset", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    BAD_PATH_VALUE = "bad_path_value", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    MCP_BAD_JSON = "mcp_bad_json", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    MCP_UNKNOWN_SERVER = "mcp_unknown_server", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    MCP_UNKNOWN_TOOL = "mcp_unknown_tool", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    UNKNOWN_MODE = "unknown_mode", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    SAME_MODE = "same_mode", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    UNKNOWN_INSTRUCTION = "unknown_instruction", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    BAD_ARTIFACT_ID = "bad_artifact_id", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    DIFF_FORM = "diff_form", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    STRAY_MARKER = "stray_marker", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    MARKER_ORDER = "marker_order", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    LINE_MARKER_IN_REPLACE = "line_marker_in_replace", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    UNFINISHED_BLOCK = "unfinished_block", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    NO_BLOCK = "no_block", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    BAD_PATCH = "bad_patch", LayerName.VALID_VALUES, Cause.BAD_VALUE
+    WRONG_TOOL = "wrong_tool", LayerName.RIGHT_TOOL, Cause.WRONG_TOOL
+    WRONG_ARGUMENTS = "wrong_arguments", LayerName.RIGHT_ARGUMENTS, Cause.WRONG_ARGUMENTS
+    FREE_TEXT = "free_text", LayerName.RIGHT_ARGUMENTS, Cause.WRONG_ARGUMENTS
+    FILE_NOT_FOUND = "file_not_found", LayerName.EFFECT, Cause.EFFECT_FAILED
+    IS_DIRECTORY = "is_directory", LayerName.EFFECT, Cause.EFFECT_FAILED
+    RANGE_BEYOND_END = "range_beyond_end", LayerName.EFFECT, Cause.EFFECT_FAILED
+    IGNORED_FILE = "ignored_file", LayerName.EFFECT, Cause.EFFECT_FAILED
+    DIFF_FAILED = "diff_failed", LayerName.EFFECT, Cause.EFFECT_FAILED
+    NO_MATCH = "no_match", LayerName.EFFECT, Cause.EFFECT_FAILED
+    IDENTICAL = "identical", LayerName.EFFECT, Cause.EFFECT_FAILED
+    EMPTY_SEARCH = "empty_search", LayerName.EFFECT, Cause.EFFECT_FAILED
+    SOME_PARTS_FAILED = "some_parts_failed", LayerName.EFFECT, Cause.EFFECT_FAILED
+    SEVERAL_MATCHES = "several_matches", LayerName.EFFECT, Cause.EFFECT_FAILED
+    COUNT_MISMATCH = "count_mismatch", LayerName.EFFECT, Cause.EFFECT_FAILED
+    FILE_EXISTS = "file_exists", LayerName.EFFECT, Cause.EFFECT_FAILED
+    WRITE_PROTECTED = "write_protected", LayerName.EFFECT, Cause.EFFECT_FAILED
+    TOOL_FAILED_BEFORE_COMPLETION = "tool_failed_before_completion", LayerName.EFFECT, Cause.EFFECT_FAILED
+    OPEN_TODOS = "open_todos", LayerName.EFFECT, Cause.EFFECT_FAILED
+    CALL_FAILED = "call_failed", LayerName.EFFECT, Cause.EFFECT_FAILED
+    WRONG_RESULT = "wrong_result", LayerName.EFFECT, Cause.WRONG_RESULT
+    STOPPED = "stopped", LayerName.TASK_DONE, Cause.STOPPED
+    MISTAKE_LIMIT = "mistake_limit", LayerName.TASK_DONE, Cause.STOPPED
+    REPEATED_CALL = "repeated_call", LayerName.TASK_DONE, Cause.STOPPED
+    TURN_BUDGET = "turn_budget", LayerName.TASK_DONE, Cause.STOPPED
+    NEEDLESS_CALL = "needless_call", LayerName.NO_NEEDLESS_CALL, Cause.NEEDLESS_CALL
+    TEMPLATE_FAULT = "template_fault", LayerName.CALL_PRESENT, Cause.TEMPLATE_FAULT
+    BACKEND_FAULT = "backend_fault", LayerName.CALL_PRESENT, Cause.BACKEND_FAULT
+
+
 _BY_CODE = MappingProxyType({fault.value: fault for fault in Fault})
 _HARMLESS = frozenset(("denied_by_user", "after_denial"))
 
@@ -127,7 +166,7 @@ def fault_of_code(code: str) -> tuple[LayerName, Fault] | None:
     if name in _HARMLESS:
         return None
     fault = _BY_CODE.get(name, Fault.CALL_FAILED)
-    return _LAYERS[fault], fault
+    return fault.layer, fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +258,7 @@ def verdict_of(layers: tuple[Layer, ...], *, accepted: bool, tool: str | None) -
         conforming=failed is None,
         accepted=accepted,
         well_formed=is_answer and all(layer.status is not LayerStatus.FAILED for layer in form),
-        cause=CAUSES[failed.fault] if failed and failed.fault else None,
+        cause=failed.fault.cause if failed and failed.fault else None,
         sentence=failed.detail if failed else _praise(tool),
         layers=layers,
         tool=tool,

@@ -12,9 +12,8 @@ from services.chassis.process import run
 from services.chassis.settings import load_settings
 from services.test_runner.backends.choice import BackendChoice
 from services.test_runner.backends.doctor_process import DoctorProcess
-from services.test_runner.backends.endpoint_keys import EndpointKeys
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
-from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
+from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
 from services.test_runner.backends.served_template import ServedTemplateProbe
 from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
 from services.test_runner.backends.worker_process import WorkerTimeouts

@@ -91,7 +91,7 @@ def _check_same(inputs: RunInputs, repeated: RunRecord) -> None:
     is_same_suite = inputs.test_suite_version_id == before.test_suite_version_id
     if is_same_suite and inputs.test_suite_digest != before.test_suite_digest:
         raise _gone(repeated, f"The suite {before.test_suite_version_id} has other bytes now.")
-    weights = [(found.base, found.adapter) for found in (inputs, before)]
+    weights = [(version.base, version.adapter) for version in (inputs, before)]
     digests = [tuple(item.digest if item else "" for item in pair) for pair in weights]
     if inputs.model_version_id == before.model_version_id and digests[0] != digests[1]:
         raise _gone(repeated, f"The model version {before.model_version_id} has other bytes now.")

@@ -9,14 +9,14 @@ from services.chassis.channel import open_channel
 from services.chassis.process import run
 from services.chassis.settings import load_settings
 from services.trainer.backends.ray_local import RayLocalBackend
-from services.trainer.board import Board
 from services.trainer.clients.registry import RegistryClient
 from services.trainer.domain.spec import KIND
 from services.trainer.jobs.training_job import Adapters, TrainingJobWork, TrainingLimits
+from services.trainer.live_attempts import LiveAttempts
+from services.trainer.manifest import LocalCheckpoints
 from services.trainer.ports import TrainingBackend
 from services.trainer.servicer import SERVICE_NAME, TrainerServicer
 from services.trainer.settings import TrainerSettings
-from services.trainer.store.checkpoints import LocalCheckpoints
 from services.trainer.store.sql import MIGRATIONS, SqlTrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 from services.trainer.usecases import TrainingUseCases
@@ -36,13 +36,17 @@ async def wire(app: Application, settings: TrainerSettings, *, backend: Training
         backend=backend or RayLocalBackend(folder / "attempts"),
         checkpoints=LocalCheckpoints(folder / "checkpoints"),
         artifacts=app.artifacts,
-        board=Board(),
+        live_attempts=LiveAttempts(),
         telemetry=TrainerTelemetry(app.telemetry),
     )
     work = TrainingJobWork(to, _limits(settings), lambda: _report_address(app))
     app.jobs.runner.register(KIND, work.run, limit=settings.max_running, cleanup=work.clear)
     usecases = TrainingUseCases(
-        jobs=app.jobs.store, store=to.store, registry=to.registry, board=to.board, telemetry=to.telemetry
+        jobs=app.jobs.store,
+        store=to.store,
+        registry=to.registry,
+        live_attempts=to.live_attempts,
+        telemetry=to.telemetry,
     )
     app.add_servicer(rpc.add_TrainerServiceServicer_to_server, TrainerServicer(usecases), SERVICE_NAME)
 

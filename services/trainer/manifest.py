@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import json
 import os
 import re
@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from services.chassis.artifacts.artifact import file_digest
 from services.trainer.domain.attempt import Checkpoint
 
 MANIFEST: Final = "manifest.json"
@@ -44,12 +45,9 @@ def places(parent: Path) -> list[Place]:
     """Return the checkpoint folders in `parent`, newest step first, whole or not."""
     if not parent.is_dir():
         return []
-    found = []
-    for path in parent.iterdir():
-        match = _NAME.fullmatch(path.name)
-        if match and path.is_dir():
-            found.append(Place(path, int(match[1]), int(match[2])))
-    return sorted(found, key=lambda place: (place.step, place.attempt), reverse=True)
+    names = [(path, _NAME.fullmatch(path.name)) for path in parent.iterdir() if path.is_dir()]
+    folders = [Place(path, int(match[1]), int(match[2])) for path, match in names if match]
+    return sorted(folders, key=lambda place: (place.step, place.attempt), reverse=True)
 
 
 def write_manifest(folder: Path, *, step: int, attempt: int, config_digest: str) -> Checkpoint:
@@ -57,7 +55,7 @@ def write_manifest(folder: Path, *, step: int, attempt: int, config_digest: str)
     files = {}
     for path in _files(folder):
         _sync(path)
-        files[path.relative_to(folder).as_posix()] = {"sha256": _sha256(path), "size_bytes": path.stat().st_size}
+        files[path.relative_to(folder).as_posix()] = {"sha256": _hex_digest(path), "size_bytes": path.stat().st_size}
     for directory in {path.parent for path in _files(folder)} | {folder}:
         _sync(directory)
     now = datetime.now(UTC)
@@ -93,7 +91,7 @@ def verify(folder: Path, config_digest: str) -> Checkpoint:
         raise BadCheckpointError(f"the file {sorted(present ^ set(listed))[0]} is missing or is too many")
     for name, facts in listed.items():
         path = folder / name
-        if path.is_symlink() or path.stat().st_size != facts["size_bytes"] or _sha256(path) != facts["sha256"]:
+        if path.is_symlink() or path.stat().st_size != facts["size_bytes"] or _hex_digest(path) != facts["sha256"]:
             raise BadCheckpointError(f"the file {name} was changed after it was written")
     return _checkpoint(folder, content)
 
@@ -130,6 +128,25 @@ def prune(parent: Path, *, keep: int) -> list[Path]:
     return removed
 
 
+class LocalCheckpoints:
+    """One folder per job below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def folder(self, training_job_id: str) -> Path:
+        """Return the place of a job's checkpoints."""
+        return self._root / training_job_id
+
+    async def newest(self, training_job_id: str, config_digest: str) -> tuple[Checkpoint | None, tuple[str, ...]]:
+        """Return the newest checkpoint whose every byte verifies, and a sentence for each that did not.
+
+        Those that did not are set aside; folders without a manifest are removed.
+        """
+        checkpoint, sentences = await asyncio.to_thread(newest_verified, self.folder(training_job_id), config_digest)
+        return checkpoint, tuple(sentences)
+
+
 def _read_manifest(path: Path) -> dict[str, Any]:
     if path.is_symlink() or path.stat().st_size > _MAX_MANIFEST_BYTES:
         raise BadCheckpointError("its manifest is not one of ours")
@@ -154,7 +171,7 @@ def _checkpoint(folder: Path, content: dict[str, Any]) -> Checkpoint:
         step=content["step"],
         attempt=content["attempt"],
         uri=folder.resolve().as_uri(),
-        digest=f"sha256:{_sha256(folder / MANIFEST)}",
+        digest=file_digest(folder / MANIFEST),
         size_bytes=sum(facts["size_bytes"] for facts in content["files"].values()),
         create_time=datetime.fromisoformat(content["create_time"]),
     )
@@ -164,9 +181,8 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir())
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _hex_digest(path: Path) -> str:
+    return file_digest(path).removeprefix("sha256:")
 
 
 def _sync(path: Path) -> None:

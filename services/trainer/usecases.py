@@ -10,10 +10,10 @@ from typing import NoReturn
 
 from services.chassis.errors import InvalidArgument, NotFound, Unimplemented
 from services.chassis.jobs import Job, JobEvent, JobState, JobStore, watch
-from services.trainer.board import Board
 from services.trainer.domain.attempt import Attempt, AttemptReport, Checkpoint, CurvePoint
 from services.trainer.domain.inputs import TrainingInputs
 from services.trainer.domain.spec import KIND, TrainingJobSpec, checked_page_size
+from services.trainer.live_attempts import LiveAttempts
 from services.trainer.ports import Registry, TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 
@@ -38,12 +38,18 @@ class TrainingUseCases:
     """One method per RPC, in the terms of the domain."""
 
     def __init__(
-        self, *, jobs: JobStore, store: TrainingStore, registry: Registry, board: Board, telemetry: TrainerTelemetry
+        self,
+        *,
+        jobs: JobStore,
+        store: TrainingStore,
+        registry: Registry,
+        live_attempts: LiveAttempts,
+        telemetry: TrainerTelemetry,
     ) -> None:
         self._jobs = jobs
         self._store = store
         self._registry = registry
-        self._board = board
+        self._live_attempts = live_attempts
         self._telemetry = telemetry
 
     async def create(self, request_id: str, spec: TrainingJobSpec) -> TrainingJob:
@@ -153,7 +159,7 @@ class TrainingUseCases:
         news = await self._store.add_report(report, save_total_limit=limit)
         await self._tell(news)
         self._telemetry.reported(news)
-        self._board.observe(report)
+        self._live_attempts.observe(report)
         return job.state in _STOPPING
 
     async def _tell(self, news: AttemptReport) -> None:

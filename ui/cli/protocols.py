@@ -23,7 +23,7 @@ _MAX_SHOWN = 3
 @app.command("list")
 def list_profiles(as_json: JsonFlag = False) -> None:
     """List the profiles that can be used, and say what is wrong with those that cannot."""
-    from services.protocols.registration import broken_profiles, distribution_of, get_profile, profile_ids
+    from services.protocols.profile import broken_profiles, distribution_of, get_profile, profile_ids
 
     profiles = [
         {

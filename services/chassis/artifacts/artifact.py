@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal, cast
 from urllib.parse import unquote
 
 from services.chassis.errors import InvalidArgument
@@ -64,12 +65,12 @@ def hex_of(digest: str) -> str:
     Raises:
         InvalidArgument: It is not `sha256:` and 64 lower-case hex digits.
     """
-    found = _DIGEST.fullmatch(digest)
-    if found is None:
+    match = _DIGEST.fullmatch(digest)
+    if match is None:
         raise InvalidArgument(
             f"The digest {digest[:80]!r} is malformed.", "Use sha256: and 64 lower-case hex digits.", field="digest"
         )
-    return found.group(1)
+    return match.group(1)
 
 
 def parse_uri(uri: str) -> tuple[str, Key]:
@@ -78,11 +79,11 @@ def parse_uri(uri: str) -> tuple[str, Key]:
     Raises:
         InvalidArgument: No artifact store writes such URIs.
     """
-    found = _URI.fullmatch(uri)
-    if found is None or not _is_plain(unquote(found["root"])):
+    match = _URI.fullmatch(uri)
+    if match is None or not _is_plain(unquote(match["root"])):
         raise InvalidArgument(f"{uri[:200]!r} is not the URI of an artifact.", "Use a URI that a service gave out.")
-    kind: Literal["blobs", "trees"] = "trees" if found["kind"] == "trees" else "blobs"
-    return found["root"], Key(kind, found["hex"])
+    kind: Literal["blobs", "trees"] = "trees" if match["kind"] == "trees" else "blobs"
+    return match["root"], Key(kind, match["hex"])
 
 
 def _is_plain(root: str) -> bool:
@@ -93,4 +94,9 @@ def _is_plain(root: str) -> bool:
 def file_digest(path: Path) -> str:
     """Return the digest of a file's bytes."""
     with path.open("rb") as stream:
-        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
+        return stream_digest(stream)
+
+
+def stream_digest(stream: BinaryIO) -> str:
+    """Return the digest of the bytes that are left in a stream."""
+    return "sha256:" + hashlib.file_digest(cast(BufferedReader, stream), "sha256").hexdigest()

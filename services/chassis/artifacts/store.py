@@ -154,9 +154,9 @@ class ArtifactStore:
         source, key = self._resolve(uri)
         if key.digest != f"sha256:{hex_of(digest)}":
             raise FailedPrecondition(f"The artifact at {uri} has digest {key.digest}, not {digest}.", _AGAIN)
-        found = tree.size_of(source, key)
-        if found != size_bytes:
-            raise FailedPrecondition(f"The artifact at {uri} has {found} bytes, not {size_bytes}.", _AGAIN)
+        size = tree.size_of(source, key)
+        if size != size_bytes:
+            raise FailedPrecondition(f"The artifact at {uri} has {size} bytes, not {size_bytes}.", _AGAIN)
         if not self._own.exists(key.path):
             tree.take(source, key, self._own)
         return self._artifact(key, size_bytes)

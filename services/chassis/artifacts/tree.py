@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from services.chassis.artifacts.artifact import Key, file_digest
+from services.chassis.artifacts.artifact import Key, file_digest, stream_digest
 from services.chassis.artifacts.manifest import MAX_BYTES, Manifest, describe, files_below
 from services.chassis.errors import FailedPrecondition
 
@@ -103,9 +103,9 @@ def _take_tree(source: Folder, key: Key, staged: Path) -> int:
         place = staged / FILES / entry.path
         place.parent.mkdir(parents=True, exist_ok=True)
         source.fetch(f"{key.path}/{FILES}/{entry.path}", place)
-        found = file_digest(place)
-        if found != entry.digest or place.stat().st_size != entry.size_bytes:
-            raise _changed(entry.digest, found)
+        digest = file_digest(place)
+        if digest != entry.digest or place.stat().st_size != entry.size_bytes:
+            raise _changed(entry.digest, digest)
     return seal(staged, manifest).size_bytes
 
 
@@ -126,21 +126,12 @@ def verify(source: Folder, key: Key) -> None:
         paths = {f"{key.path}/{FILES}/{entry.path}": entry.digest for entry in entries}
     for path, digest in paths.items():
         with source.open(path) as stream:
-            found = _stream_digest(stream)
-        if found != digest:
-            raise _changed(digest, found)
+            actual = stream_digest(stream)
+        if actual != digest:
+            raise _changed(digest, actual)
 
 
-def _stream_digest(stream: BinaryIO) -> str:
-    import hashlib
-
-    hasher = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        hasher.update(block)
-    return "sha256:" + hasher.hexdigest()
-
-
-def _changed(wanted: str, found: str) -> FailedPrecondition:
+def _changed(expected: str, actual: str) -> FailedPrecondition:
     return FailedPrecondition(
-        f"The bytes have digest {found}, not {wanted}.", "Make or transfer the artifact again; this copy is damaged."
+        f"The bytes have digest {actual}, not {expected}.", "Make or transfer the artifact again; this copy is damaged."
     )

@@ -237,13 +237,13 @@ def refuse_network_filesystem(folder: Path, mountinfo: Path = Path("/proc/self/m
     """
     if not mountinfo.exists():
         return
-    found = ""
+    nearest = ""
     kind = ""
     for line in mountinfo.read_text().splitlines():
         left, _, right = line.partition(" - ")
         mount = left.split(" ")[4].encode().decode("unicode_escape")
-        if folder.resolve().is_relative_to(mount) and len(mount) >= len(found):
-            found, kind = mount, right.split(" ")[0]
+        if folder.resolve().is_relative_to(mount) and len(mount) >= len(nearest):
+            nearest, kind = mount, right.split(" ")[0]
     if kind in _NETWORK_FILESYSTEMS:
         raise FailedPrecondition(
             f"The folder {folder} is on a network filesystem ({kind}), where SQLite can lose data.",

@@ -42,9 +42,9 @@ def _upgrade(connection: Connection, script_location: Path) -> None:
             "fn": lambda revision, _context: script._upgrade_revs("head", revision),
         },
     )
-    known = {revision.revision for revision in script.walk_revisions()}
+    revisions = {revision.revision for revision in script.walk_revisions()}
     heads = context.get_current_heads()
-    unknown = sorted(set(heads) - known)
+    unknown = sorted(set(heads) - revisions)
     if unknown:
         raise FailedPrecondition(
             f"The database has schema {', '.join(unknown)}, which is newer than this release knows.",

@@ -165,9 +165,9 @@ class Attempt:
 
 
 def _describe(error: Exception) -> JobError:
-    known = from_exception(error)
-    if known is not None:
-        return JobError(known.code, known.problem, known.next_step)
+    service_error = from_exception(error)
+    if service_error is not None:
+        return JobError(service_error.code, service_error.problem, service_error.next_step)
     _log.error("job_failed_unexpectedly", exc_info=error)
     return JobError(
         "INTERNAL", "The job met an unexpected error.", "Look for its job_id in the service's log, then start it again."

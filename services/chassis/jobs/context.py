@@ -76,8 +76,8 @@ class JobContext:
         Raises:
             FailedPrecondition: Another process has taken the job over.
         """
-        given = {"phase": phase, "done": done, "total": total, "unit": unit, "message": message}
-        self._progress |= {name: value for name, value in given.items() if value is not None} | (facts or {})
+        report = {"phase": phase, "done": done, "total": total, "unit": unit, "message": message}
+        self._progress |= {name: value for name, value in report.items() if value is not None} | (facts or {})
         self._unsent = True
         wait = self._last_sent + PROGRESS_SECONDS - time.monotonic()
         if wait <= 0:

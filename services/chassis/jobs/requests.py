@@ -94,7 +94,7 @@ class JobRequests(ABC):
                 taken.
             InvalidArgument: The spec is not JSON, or the request_id is no plain short text.
         """
-        wanted = rules.plain_json(spec, "spec")
+        plain_spec = rules.plain_json(spec, "spec")
         if len(request_id) > MAX_REQUEST_ID or not request_id.isprintable():
             raise InvalidArgument(
                 "The request id is too long or holds control characters.",
@@ -104,17 +104,17 @@ class JobRequests(ABC):
         chosen_id = job_id or uuid.uuid4().hex
         async with self._writing() as ledger:
             now = await ledger.now()
-            job = Job(chosen_id, kind, JobState.QUEUED, request_id or f"once:{chosen_id}", wanted, now, now)
+            job = Job(chosen_id, kind, JobState.QUEUED, request_id or f"once:{chosen_id}", plain_spec, now, now)
             created = rules.told(job, now, STATE_EVENT, {"state": str(JobState.QUEUED)})
-            known = await ledger.find(kind, job.request_id)
-            if known is None and await ledger.insert(created.job):
+            existing = await ledger.find(kind, job.request_id)
+            if existing is None and await ledger.insert(created.job):
                 await ledger.save(created.job, created.events)
                 fresh = await ledger.load(chosen_id)
             else:
                 fresh = None
-                known = known or await ledger.find(kind, job.request_id)
+                existing = existing or await ledger.find(kind, job.request_id)
         if fresh is None:
-            return _same_request(known, wanted, chosen_id)
+            return _same_request(existing, plain_spec, chosen_id)
         self.bell.ring(QUEUE, events_of(chosen_id))
         return fresh
 

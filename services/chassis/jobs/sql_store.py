@@ -63,8 +63,8 @@ async def fence(session: AsyncSession, job_id: str, epoch: int) -> None:
     Raises:
         FailedPrecondition: The epoch has ended.
     """
-    found = select(JOBS).where(JOBS.c.job_id == job_id).with_for_update()
-    row = (await session.execute(found)).mappings().one_or_none()
+    query = select(JOBS).where(JOBS.c.job_id == job_id).with_for_update()
+    row = (await session.execute(query)).mappings().one_or_none()
     if row is None:
         raise NotFound(f"There is no job {job_id[:100]!r}.")
     rules.check_epoch(_to_job(row), epoch)
@@ -110,29 +110,29 @@ class _SqlLedger:
         return [_to_job(row) for row in rows.mappings()]
 
     async def page(self, kind: str, before: int | None, size: int) -> list[Job]:
-        wanted = select(JOBS).where(JOBS.c.kind == kind).order_by(JOBS.c.ordinal.desc()).limit(size)
+        query = select(JOBS).where(JOBS.c.kind == kind).order_by(JOBS.c.ordinal.desc()).limit(size)
         if before is not None:
-            wanted = wanted.where(JOBS.c.ordinal < before)
-        return [_to_job(row) for row in (await self._session.execute(wanted)).mappings()]
+            query = query.where(JOBS.c.ordinal < before)
+        return [_to_job(row) for row in (await self._session.execute(query)).mappings()]
 
     async def events(self, job_id: str, after_sequence: int, limit: int) -> list[JobEvent]:
-        wanted = (
+        query = (
             select(JOB_EVENTS)
             .where(JOB_EVENTS.c.job_id == job_id, JOB_EVENTS.c.sequence > after_sequence)
             .order_by(JOB_EVENTS.c.sequence)
             .limit(limit)
         )
-        rows = (await self._session.execute(wanted)).mappings()
+        rows = (await self._session.execute(query)).mappings()
         return [item_of(JobEvent, row) for row in rows]
 
     async def count(self) -> dict[tuple[str, str], int]:
         rows = await self._session.execute(select(JOBS.c.kind, JOBS.c.state, func.count()).group_by("kind", "state"))
         return {(kind, state): count for kind, state, count in rows}
 
-    async def _one(self, wanted: Select[Any], *, skip_locked: bool = False) -> Job | None:
+    async def _one(self, query: Select[Any], *, skip_locked: bool = False) -> Job | None:
         if self._locking:
-            wanted = wanted.with_for_update(skip_locked=skip_locked)
-        row = (await self._session.execute(wanted)).mappings().one_or_none()
+            query = query.with_for_update(skip_locked=skip_locked)
+        row = (await self._session.execute(query)).mappings().one_or_none()
         return None if row is None else _to_job(row)
 
 

@@ -84,7 +84,7 @@ def _guilty(before: Form, after: Form, answers: RunDifference, pairs: Sequence[O
         return GuiltyStep.TEMPLATE, fact
     if settings := different_settings(before.record, after.record):
         return GuiltyStep.SAMPLING, f"these settings differ: {', '.join(settings)}"
-    if any(one.field == "token_ids" for one in answers.differences):
+    if any(difference.field == "token_ids" for difference in answers.differences):
         return GuiltyStep.TOKENS, "the same text is made of other tokens"
     if fact := _other_precision(before.provenance, after.provenance, answers):
         return GuiltyStep.PRECISION, fact
@@ -100,15 +100,15 @@ def _other_prompt(before: Provenance, after: Provenance, pairs: Sequence[Outcome
         return "the chat templates have different digests"
     for pair in pairs:
         if pair.prompt_tokens and pair.prompt_tokens[0] != pair.prompt_tokens[1]:
-            one, other = pair.prompt_tokens
-            return f"the prompt of {pair.case_id} has {one} tokens in one form and {other} in the other"
+            num_before, num_after = pair.prompt_tokens
+            return f"the prompt of {pair.case_id} has {num_before} tokens in one form and {num_after} in the other"
     return ""
 
 
 def _other_precision(before: Provenance, after: Provenance, answers: RunDifference) -> str:
     if not (before.dtype and after.dtype) or before.dtype == after.dtype:
         return ""
-    places = [one.token_index for one in answers.differences if one.token_index >= 0]
+    places = [difference.token_index for difference in answers.differences if difference.token_index >= 0]
     num_late = sum(place >= _LATE for place in places)
     if not places or 2 * num_late < len(places):
         return ""
@@ -128,14 +128,14 @@ def _equal_by_case(pairs: Sequence[OutcomePair]) -> tuple[list[int], list[int]]:
 
 
 def _with_causes(answers: RunDifference, pairs: Sequence[OutcomePair]) -> tuple[ParityDifference, ...]:
-    known = {(pair.case_id, pair.repeat): pair for pair in pairs}
+    pair_of = {(pair.case_id, pair.repeat): pair for pair in pairs}
     nothing = Outcome(False, False, False, "", "")
-    found = []
-    for one in answers.differences:
-        pair = known.get((one.case_id, one.repeat))
+    differences = []
+    for difference in answers.differences:
+        pair = pair_of.get((difference.case_id, difference.repeat))
         before, after = (pair.before, pair.after) if pair else (nothing, nothing)
-        found.append(ParityDifference(one, before.cause, after.cause))
-    return tuple(found)
+        differences.append(ParityDifference(difference, before.cause, after.cause))
+    return tuple(differences)
 
 
 def _sentence(answers: RunDifference, num_equal: int, num_pairs: int, fact: str, step: GuiltyStep) -> str:

@@ -51,7 +51,7 @@ def _changes(
     now: Mapping[str, CaseTally], then: Mapping[str, CaseTally], failing: Mapping[str, Failing], *, is_gain: bool
 ) -> tuple[CaseChange, ...]:
     """Return the cases that conform in `now` and not in `then`, whose failures are `failing`."""
-    found = []
+    changes = []
     for case_id in sorted(now):
         case, other = now[case_id], then.get(case_id)
         if case.conforming < case.count or (other is not None and other.conforming == other.count):
@@ -59,8 +59,8 @@ def _changes(
         why = failing.get(case_id)
         cause, sentence = (why.cause, why.sentence) if why else ("", "")
         causes = {"cause_before": cause, "cause_after": ""} if is_gain else {"cause_before": "", "cause_after": cause}
-        found.append(CaseChange(case_id, case.tool, case.category, sentence=sentence, **causes))
-    return tuple(found)
+        changes.append(CaseChange(case_id, case.tool, case.category, sentence=sentence, **causes))
+    return tuple(changes)
 
 
 def _difference(old: Mapping[str, CaseTally], new: Mapping[str, CaseTally], name: str) -> Difference:
@@ -115,28 +115,28 @@ def _about_chance(difference: Difference) -> list[str]:
 
 def _about_losses(losses: Sequence[CaseChange]) -> list[str]:
     counts = Counter((loss.tool, loss.cause_after) for loss in losses)
-    told = [f"{count} of {tool} by {cause or 'an unknown cause'}" for (tool, cause), count in counts.most_common(3)]
-    if not told:
+    groups = [f"{count} of {tool} by {cause or 'an unknown cause'}" for (tool, cause), count in counts.most_common(3)]
+    if not groups:
         return []
     return [
-        f"{_cases(len(losses))} that conformed before fail now, among them {', '.join(told)}: keep such examples in."
+        f"{_cases(len(losses))} that conformed before fail now, among them {', '.join(groups)}: keep such examples in."
     ]
 
 
 def _about_runs(before: Side, after: Side) -> list[str]:
-    one, other = before.record.subject, after.record.subject
-    found = []
-    if one.throughput != other.throughput:
-        found.append(
+    earlier, later = before.record.subject, after.record.subject
+    sentences = []
+    if earlier.throughput != later.throughput:
+        sentences.append(
             "Only one of the runs lifted the fixed batch plan, so single answers may differ by rounding alone."
         )
-    if (one.endpoint is None) != (other.endpoint is None):
-        found.append("Only one of the runs was answered by an endpoint, whose template and precision are its own.")
-    elif one.endpoint and other.endpoint and one.endpoint.num_ctx != other.endpoint.num_ctx:
-        found.append(
-            f"The endpoints were asked for contexts of {one.endpoint.num_ctx} and {other.endpoint.num_ctx} tokens."
+    if (earlier.endpoint is None) != (later.endpoint is None):
+        sentences.append("Only one of the runs was answered by an endpoint, whose template and precision are its own.")
+    elif earlier.endpoint and later.endpoint and earlier.endpoint.num_ctx != later.endpoint.num_ctx:
+        sentences.append(
+            f"The endpoints were asked for contexts of {earlier.endpoint.num_ctx} and {later.endpoint.num_ctx} tokens."
         )
-    return found
+    return sentences
 
 
 def _cases(count: int) -> str:

@@ -20,6 +20,8 @@ def verdict_to_proto(verdict: Verdict) -> verdict_pb2.Verdict:
         accepted=verdict.accepted,
         well_formed=verdict.well_formed,
         cause=verdict.cause,
+        fault=verdict.fault,
+        is_sole=verdict.is_sole,
         sentence=verdict.sentence,
         layers=map(_layer, verdict.layers),
         num_turns=verdict.num_turns,

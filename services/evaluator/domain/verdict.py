@@ -70,7 +70,7 @@ class Verdict:
         fault: what is wrong on the first layer that failed; empty when it conforms.
         is_sole: it fails, and nothing else is wrong: all that the case asks besides passed.
         had_client_error: the client gave an error that later answers had to recover from.
-        scores: reward components by name, each 0 to 1 (see `judging.rewards`).
+        scores: reward components by name, each 0 to 1 (see `services.protocols.judging.rewards`).
         style_notes: broken rules of style; they do not touch the other fields.
     """
 

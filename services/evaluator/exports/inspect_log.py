@@ -11,8 +11,7 @@ from typing import Any
 
 from services.evaluator.domain.metrics import Interval, Metrics
 from services.evaluator.domain.verdict import Verdict
-from services.evaluator.exports.provenance import provenance_document
-from services.evaluator.exports.source import Source
+from services.evaluator.exports.source import Source, provenance_document
 from services.evaluator.ports import AnswerEnd, Transcript
 from services.protocols.turn import Message
 
@@ -98,16 +97,16 @@ def _results(metrics: Metrics, num_total: int) -> dict[str, Any]:
         "accepted": (rates.accepted_rate, rates.accepted_interval),
         "well_formed": (rates.well_formed_rate, rates.well_formed_interval),
     }
-    found = {
+    entries = {
         name: {"name": name, "value": share, "params": {}, "metadata": {"interval_95": [interval.low, interval.high]}}
         for name, (share, interval) in shares.items()
     }
     for name, mean in metrics.mean_scores.items():
-        found[f"mean_{name}"] = {"name": f"mean_{name}", "value": mean, "params": {}}
+        entries[f"mean_{name}"] = {"name": f"mean_{name}", "value": mean, "params": {}}
     return {
         "total_samples": num_total,
         "completed_samples": rates.num_cases,
-        "scores": [{"name": _SCORER, "scorer": _SCORER, "params": {}, "metrics": found}],
+        "scores": [{"name": _SCORER, "scorer": _SCORER, "params": {}, "metrics": entries}],
     }
 
 
@@ -115,7 +114,7 @@ def _sample(verdict: Verdict, transcript: Transcript, model: str) -> dict[str, A
     messages = [_message(message, place, verdict) for place, message in enumerate(transcript.messages)]
     first = next((place for place, one in enumerate(messages) if one["role"] == "assistant"), len(messages))
     last = transcript.answers[-1]
-    told = next((one for one in reversed(messages) if one["role"] == "assistant"), None)
+    answer = next((one for one in reversed(messages) if one["role"] == "assistant"), None)
     return {
         "id": verdict.case_id,
         "epoch": verdict.repeat + 1,
@@ -124,7 +123,7 @@ def _sample(verdict: Verdict, transcript: Transcript, model: str) -> dict[str, A
         "messages": messages,
         "output": {
             "model": model,
-            "choices": [{"message": told, "stop_reason": _STOPS.get(last.end, "unknown")}] if told else [],
+            "choices": [{"message": answer, "stop_reason": _STOPS.get(last.end, "unknown")}] if answer else [],
         },
         "scores": {
             _SCORER: {
@@ -149,13 +148,13 @@ def _sample(verdict: Verdict, transcript: Transcript, model: str) -> dict[str, A
 
 
 def _message(message: Message, place: int, verdict: Verdict) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "id": f"{verdict.sequence}-{place}",
         "role": message["role"],
         "content": message["content"],
     }
     if calls := message.get("tool_calls"):
-        found["tool_calls"] = [
+        entry["tool_calls"] = [
             {
                 "id": call["id"],
                 "function": call["function"]["name"],
@@ -165,16 +164,16 @@ def _message(message: Message, place: int, verdict: Verdict) -> dict[str, Any]:
             for call in calls
         ]
     if call_id := message.get("tool_call_id"):
-        found["tool_call_id"] = call_id
-    return found
+        entry["tool_call_id"] = call_id
+    return entry
 
 
 def _arguments(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        arguments = json.loads(text)
     except (ValueError, RecursionError):
-        found = None
-    return found if isinstance(found, dict) else {"unreadable": text}
+        arguments = None
+    return arguments if isinstance(arguments, dict) else {"unreadable": text}
 
 
 def _endpoint_model(source: Source) -> str:

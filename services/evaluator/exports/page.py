@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,11 +14,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from services.evaluator.domain.export import ExportFact
 from services.evaluator.domain.metrics import Metrics, Rates
 from services.evaluator.domain.tallies import Failing
 from services.evaluator.domain.verdict import Layer, Verdict
-from services.evaluator.exports.provenance import fact_lines
-from services.evaluator.exports.source import Source
+from services.evaluator.exports.source import Source, fact_lines
 from services.evaluator.ports import Transcript
 from services.protocols.verdict import LayerStatus
 
@@ -64,11 +64,12 @@ async def write_html(source: Source) -> AsyncGenerator[str]:
         categories=_both(before.metrics.by_category if before else None, source.metrics.by_category),
         matrix=_matrix(before.failing if before else None, source.failing),
         provenance=fact_lines(source.record, source.run),
+        missed_goal=_missed_goal(source.facts),
         num_shown=min(MAX_TRANSCRIPTS, source.record.num_verdicts),
     )
     system = ""
     async for verdict, transcript in source.answered(await _wanted(source)):
-        prompt = next((one["content"] for one in transcript.messages if one["role"] == "system"), "")
+        prompt = next((message["content"] for message in transcript.messages if message["role"] == "system"), "")
         if prompt and not system:
             system = prompt
             yield _render("system", system=system)
@@ -79,6 +80,12 @@ async def write_html(source: Source) -> AsyncGenerator[str]:
             failed=[layer for layer in verdict.layers if layer.status is LayerStatus.FAILED],
         )
     yield _render("foot", source=source)
+
+
+def _missed_goal(facts: Sequence[ExportFact]) -> dict[str, str] | None:
+    """Return what is known of the loop that ended without its goal; None for no loop, and for one that has it."""
+    loop = defaultdict(str, {fact.name: fact.value for fact in facts if fact.group == "Loop"})
+    return loop if loop["stop reason"] not in ("", "goals_met") else None
 
 
 async def _wanted(source: Source) -> list[Verdict]:
@@ -106,8 +113,8 @@ def _both(before: Mapping[str, Rates] | None, after: Mapping[str, Rates]) -> lis
 
 
 def _matrix(before: Sequence[Failing] | None, after: Sequence[Failing]) -> _Rows:
-    old = Counter((one.tool, one.cause) for one in before or ())
-    new = Counter((one.tool, one.cause) for one in after)
+    old = Counter((failure.tool, failure.cause) for failure in before or ())
+    new = Counter((failure.tool, failure.cause) for failure in after)
     by_cause: Counter[str] = Counter()
     for (_, cause), count in [*old.items(), *new.items()]:
         by_cause[cause] += count
@@ -124,28 +131,28 @@ def _matrix(before: Sequence[Failing] | None, after: Sequence[Failing]) -> _Rows
 
 def _spoken(verdict: Verdict, transcript: Transcript, *, shared: str) -> list[_Spoken]:
     guilty = {layer.turn: layer for layer in reversed(verdict.layers) if _is_guilty(layer)}
-    found, turn = [], _first_turn(transcript)
+    pieces, turn = [], _first_turn(transcript)
     for message in transcript.messages:
         text = message["content"]
         if message["role"] == "system":
-            found += [] if text == shared else [_Spoken("system", text)]
+            pieces += [] if text == shared else [_Spoken("system", text)]
             continue
         if message["role"] == "assistant":
-            found.append(_marked(text, guilty.get(turn)))
-            found += [
+            pieces.append(_marked(text, guilty.get(turn)))
+            pieces += [
                 _Spoken("call", f"{call['function']['name']}({call['function']['arguments']})")
                 for call in message.get("tool_calls", [])
             ]
             turn += 1
             continue
-        found.append(_Spoken(message["role"], text))
-    return found
+        pieces.append(_Spoken(message["role"], text))
+    return pieces
 
 
 def _first_turn(transcript: Transcript) -> int:
     """Return the number of the first assistant message, counted so that the answers to judge begin at 0."""
     num_spoken = sum(message["role"] == "assistant" for message in transcript.messages)
-    num_made = sum(one.end.value in ("stop", "length") for one in transcript.answers)
+    num_made = sum(answer.end.value in ("stop", "length") for answer in transcript.answers)
     return num_made - num_spoken
 
 
@@ -193,4 +200,4 @@ def _rates_of(metrics: Metrics) -> list[tuple[str, float, float, float]]:
 def _finalize(value: Any) -> Any:
     if isinstance(value, Markup):
         return value
-    return escape(_INVISIBLE.sub(lambda found: f"\\u{{{ord(found.group()):x}}}", str(value)))
+    return escape(_INVISIBLE.sub(lambda match: f"\\u{{{ord(match.group()):x}}}", str(value)))

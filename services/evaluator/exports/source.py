@@ -1,10 +1,12 @@
-"""What exports are written from."""
+"""What exports are written from: verdicts, transcripts and provenance."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
 
 from services.evaluator.domain.comparison import Comparison
 from services.evaluator.domain.evaluation import EvaluationRecord
@@ -60,8 +62,10 @@ class Source:
         async with aclosing(_each(wanted) if wanted is not None else self.verdicts()) as verdicts:
             async for verdict in verdicts:
                 if verdict.sequence not in page:
-                    found = await self.runs.list_transcripts(self.record.subject.test_run_id, verdict.sequence - 1)
-                    page = {transcript.sequence: transcript for transcript in found}
+                    transcripts = await self.runs.list_transcripts(
+                        self.record.subject.test_run_id, verdict.sequence - 1
+                    )
+                    page = {transcript.sequence: transcript for transcript in transcripts}
                 if transcript := page.get(verdict.sequence):
                     yield verdict, transcript
 
@@ -69,3 +73,48 @@ class Source:
 async def _each(verdicts: Sequence[Verdict]) -> AsyncGenerator[Verdict]:
     for verdict in verdicts:
         yield verdict
+
+
+def provenance_document(record: EvaluationRecord, run: RunStatus) -> dict[str, Any]:
+    """Return the provenance as a JSON document."""
+    subject, provenance = record.subject, run.provenance
+    return {
+        "test_run_id": subject.test_run_id,
+        "model_version_id": subject.model_version_id,
+        "model_digest": provenance.model_digest,
+        "adapter_digest": provenance.adapter_digest,
+        "test_suite_version_id": subject.test_suite_version_id,
+        "test_suite_digest": subject.test_suite_digest,
+        "profile_id": subject.profile_id,
+        "profile_digest": subject.profile_digest,
+        "judge_digest": record.judge_digest,
+        "chat_template_digest": provenance.chat_template_digest,
+        "prompt_size": subject.prompt_size,
+        "sampling": vars(subject.sampling),
+        "seed": subject.seed,
+        "num_repeats": subject.num_repeats,
+        "throughput": subject.throughput,
+        "dtype": provenance.dtype,
+        "device": provenance.device,
+        "num_threads": provenance.num_threads,
+        "endpoint": {
+            **({"base_url": subject.endpoint.base_url, "model": subject.endpoint.model} if subject.endpoint else {}),
+            **provenance.endpoint,
+        },
+        "library_versions": {"drillyard": version("drillyard"), **provenance.library_versions},
+    }
+
+
+def fact_lines(record: EvaluationRecord, run: RunStatus) -> list[tuple[str, str]]:
+    """Return the provenance as lines for a person; what is not known has none."""
+    lines: list[tuple[str, str]] = []
+    for name, value in provenance_document(record, run).items():
+        if isinstance(value, dict):
+            lines += [
+                (f"{name.replace('_', ' ')}: {key}", str(entry))
+                for key, entry in value.items()
+                if entry not in ("", None)
+            ]
+        elif value not in ("", None):
+            lines.append((name.replace("_", " "), str(value)))
+    return lines

@@ -15,13 +15,13 @@ from services.evaluator.domain.grader import ModelGrader
 from services.evaluator.domain.tallies import Totals
 from services.evaluator.jobs.grading import Grading
 from services.evaluator.judging.answers import Judge, profile_of
-from services.evaluator.metrics.gathering import current_totals, gather_metrics
+from services.evaluator.metrics.reduction import current_totals, gather_metrics
 from services.evaluator.ports import ChatModels, EvaluationStore, RunStatus, Suites, TestRuns, Transcript
 from services.evaluator.telemetry import EvaluatorTelemetry
 from services.protocols.cases import Case
 
 HEARTBEAT_SECONDS = 2.0
-PATIENCE_SECONDS = 600.0
+_PEER_SECONDS = 600.0
 
 
 @dataclass
@@ -49,22 +49,19 @@ class EvaluationJob:
         models: ChatModels,
         telemetry: EvaluatorTelemetry,
     ) -> None:
-        self._store = store
-        self._runs = runs
-        self._suites = suites
-        self._models = models
+        self._store, self._runs, self._suites, self._models = store, runs, suites, models
         self._telemetry = telemetry
 
     async def __call__(self, context: JobContext) -> Json:
         """Store a verdict for every transcript of the run, then scores and metrics; return the overall rates."""
         task = await self._task(context)
-        await self._judge_what_is_there(task)
+        await self._judge_stored(task)
         run = await self._run_of(task)
         if not run.is_final:
             await self._follow(task, run)
             run = await self._run_of(task)
-        await self._judge_what_is_there(task)
-        await _tell_if_incomplete(task, run)
+        await self._judge_stored(task)
+        await _report_if_incomplete(task, run)
         if task.record.grader is not None:
             grading = Grading(
                 context=context, store=self._store, runs=self._runs, models=self._models, telemetry=self._telemetry
@@ -77,7 +74,7 @@ class EvaluationJob:
     async def _task(self, context: JobContext) -> _Task:
         record = await self._record(context)
         suite = record.subject.test_suite_version_id
-        cases = await patiently(lambda: self._suites.list_cases(suite), PATIENCE_SECONDS)
+        cases = await patiently(lambda: self._suites.list_cases(suite), _PEER_SECONDS)
         return _Task(
             context=context,
             record=record,
@@ -89,27 +86,26 @@ class EvaluationJob:
     async def _record(self, context: JobContext) -> EvaluationRecord:
         # The process may have died after it stored the job and before it stored what is judged.
         evaluation_id, test_run_id = context.job.job_id, str(context.job.spec["test_run_id"])
-        known = await self._store.get_evaluation(evaluation_id)
-        if known is not None:
-            return known
-        run = await patiently(lambda: self._runs.get_run(test_run_id), PATIENCE_SECONDS)
+        if (record := await self._store.get_evaluation(evaluation_id)) is not None:
+            return record
+        run = await patiently(lambda: self._runs.get_run(test_run_id), _PEER_SECONDS)
         profile = profile_of(run.subject.profile_id)
-        asked = context.job.spec.get("model_grader")
-        grader = ModelGrader(**asked) if asked else None
+        settings = context.job.spec.get("model_grader")
+        grader = ModelGrader(**settings) if settings else None
         return await self._store.add_evaluation(
             EvaluationRecord(evaluation_id, run.subject, profile.digest, grader=grader, totals=Totals())
         )
 
     async def _run_of(self, task: _Task) -> RunStatus:
-        return await patiently(lambda: self._runs.get_run(task.record.subject.test_run_id), PATIENCE_SECONDS)
+        return await patiently(lambda: self._runs.get_run(task.record.subject.test_run_id), _PEER_SECONDS)
 
     async def _follow(self, task: _Task, run: RunStatus) -> None:
         changes = self._runs.changes(run.subject.test_run_id, run.last_sequence)
         async with aclosing(with_heartbeat(changes, HEARTBEAT_SECONDS)) as beats:
             async for _ in beats:
-                await self._judge_what_is_there(task)
+                await self._judge_stored(task)
 
-    async def _judge_what_is_there(self, task: _Task) -> None:
+    async def _judge_stored(self, task: _Task) -> None:
         await _report(task)
         async with aclosing(self._pages(task.record)) as pages:
             async for transcripts in pages:
@@ -139,7 +135,7 @@ class EvaluationJob:
             await asyncio.gather(pending, return_exceptions=True)
 
     async def _page(self, run_id: str, after: int) -> tuple[Transcript, ...]:
-        return await patiently(lambda: self._runs.list_transcripts(run_id, after), PATIENCE_SECONDS)
+        return await patiently(lambda: self._runs.list_transcripts(run_id, after), _PEER_SECONDS)
 
 
 async def _report(task: _Task) -> None:
@@ -152,7 +148,7 @@ async def _report(task: _Task) -> None:
     )
 
 
-async def _tell_if_incomplete(task: _Task, run: RunStatus) -> None:
+async def _report_if_incomplete(task: _Task, run: RunStatus) -> None:
     if _is_complete(task):
         return
     reason = f"The test run {run.subject.test_run_id} ended as {run.state}" + (

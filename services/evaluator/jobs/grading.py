@@ -55,14 +55,14 @@ class Grading:
     async def _grade_all(
         self, record: EvaluationRecord, cases: Mapping[str, Case], totals: Totals, *, grader: Grader, name: str
     ) -> EvaluationRecord:
-        run_id, streak = record.subject.test_run_id, _Streak()
+        run_id, failures = record.subject.test_run_id, _Failures()
         while record.num_graded < record.num_verdicts:
             page = await patiently(partial(self.runs.list_transcripts, run_id, record.num_graded), _PATIENCE_SECONDS)
             if not page:
                 break
-            num_missed = streak.num_missed
-            scores = await _grades(grader, record.grader, cases, page, totals=totals, streak=streak)
-            self.telemetry.graded(len(scores), streak.num_missed - num_missed)
+            num_missed = failures.num_missed
+            scores = await _grades(grader, record.grader, cases, page, totals=totals, failures=failures)
+            self.telemetry.graded(len(scores), failures.num_missed - num_missed)
             for score in scores.values():
                 totals.add_score(name, score)
             record = await self.store.add_scores(
@@ -72,8 +72,8 @@ class Grading:
                 through=page[-1].sequence,
                 totals=totals,
             )
-            if streak.is_over:
-                return await self._give_up(record, totals, streak.reason)
+            if failures.are_too_many:
+                return await self._give_up(record, totals, failures.reason)
             await self.context.progress(
                 phase="grade", done=record.num_graded, total=record.num_verdicts, message="The grader reads answers."
             )
@@ -90,70 +90,64 @@ class Grading:
         await self.context.event("message", {"text": sentence})
 
 
-class _Streak:
-    """Grades that were missing one after another: a grader that is away is not asked thousands of times."""
+@dataclass
+class _Failures:
+    """Grades that were missing, in all and in a row: a grader that is away is not asked thousands of times."""
 
-    def __init__(self) -> None:
-        self.reason = ""
-        self.num_missed = 0
-        self._count = 0
+    reason: str = ""
+    num_missed: int = 0
+    num_in_a_row: int = 0
 
     @property
-    def is_over(self) -> bool:
-        return self._count >= _MAX_FAILURES_IN_A_ROW
-
-    def missed(self, reason: str) -> None:
-        self._count, self.reason = self._count + 1, reason
-        self.num_missed += 1
-
-    def given(self) -> None:
-        self._count = 0
+    def are_too_many(self) -> bool:
+        return self.num_in_a_row >= _MAX_FAILURES_IN_A_ROW
 
 
 async def _grades(
     grader: Grader,
-    asked: ModelGrader | None,
+    model_grader: ModelGrader | None,
     cases: Mapping[str, Case],
     page: Sequence[Transcript],
     *,
     totals: Totals,
-    streak: _Streak,
+    failures: _Failures,
 ) -> dict[int, float]:
     """Return the scores of a page's sampled answers by their sequence."""
-    rate = asked.sample_rate if asked else 0.0
+    rate = model_grader.sample_rate if model_grader else 0.0
     gate, scores = asyncio.Semaphore(_MAX_CONCURRENCY), dict[int, float]()
 
-    async def one(transcript: Transcript) -> None:
+    async def grade(transcript: Transcript) -> None:
         async with gate:
-            if streak.is_over:
+            if failures.are_too_many:
                 return
             try:
                 scores[transcript.sequence] = await grader.grade(_question(cases[transcript.case_id], transcript))
-                streak.given()
+                failures.num_in_a_row = 0
             except GradeMissing as error:
                 totals.note(str(error))
-                streak.missed(str(error))
+                failures.reason = str(error)
+                failures.num_missed += 1
+                failures.num_in_a_row += 1
 
-    sampled = [item for item in page if _was_made(item) and is_sampled(rate, item.case_id, item.repeat)]
+    sampled = [item for item in page if _is_whole(item) and is_sampled(rate, item.case_id, item.repeat)]
     async with asyncio.TaskGroup() as group:
         for transcript in sampled:
-            group.create_task(one(transcript))
+            group.create_task(grade(transcript))
     return scores
 
 
-def _was_made(transcript: Transcript) -> bool:
-    return all(one.end in (AnswerEnd.STOP, AnswerEnd.LENGTH) for one in transcript.answers)
+def _is_whole(transcript: Transcript) -> bool:
+    return all(answer.end in (AnswerEnd.STOP, AnswerEnd.LENGTH) for answer in transcript.answers)
 
 
 def _question(case: Case, transcript: Transcript) -> Question:
-    told = [_told(one) for one in transcript.answers]
-    answer = (
-        told[0] if len(told) == 1 else "\n\n".join(f"[answer {place + 1}]\n{text}" for place, text in enumerate(told))
-    )
-    told_before = (f"[{role}]\n{content}" for role, content in case.prompt)
-    return Question("\n\n".join((*told_before, case.task)), answer, case.reference)
+    texts = [_text(answer) for answer in transcript.answers]
+    if len(texts) > 1:
+        texts = [f"[answer {place}]\n{text}" for place, text in enumerate(texts, 1)]
+    prompt = (f"[{role}]\n{content}" for role, content in case.prompt)
+    return Question("\n\n".join((*prompt, case.task)), "\n\n".join(texts), case.reference)
 
 
-def _told(given: GivenAnswer) -> str:
-    calls = [f"{call.name}({call.arguments})" for call in given.calls]
-    return "\n".join(part for part in (given.text, *calls) if part)
+def _text(answer: GivenAnswer) -> str:
+    calls = [f"{call.name}({call.arguments})" for call in answer.calls]
+    return "\n".join(part for part in (answer.text, *calls) if part)

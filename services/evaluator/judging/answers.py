@@ -7,16 +7,27 @@ from dataclasses import dataclass, field, replace
 
 from services.chassis.errors import FailedPrecondition
 from services.evaluator.domain.verdict import Layer, Verdict
-from services.evaluator.judging.rewards import components
 from services.evaluator.ports import AnswerEnd, GivenAnswer, Transcript
 from services.protocols import verdict as protocol
 from services.protocols.cases import Case
+from services.protocols.judging.rewards import components
 from services.protocols.profile import Profile, UnknownProfile, get_profile
-from services.protocols.session import Session, Turn, judge_session, state_of
+from services.protocols.session import Session, judge_session, state_of
 from services.protocols.turn import Answer, FinishReason, TurnOutcome
 from services.protocols.verdict import LayerName, LayerStatus
 
 _CONTENT = frozenset((LayerName.RIGHT_ARGUMENTS, LayerName.EFFECT, LayerName.TASK_DONE))
+_FAULTS = {
+    AnswerEnd.BACKEND_FAULT: (
+        protocol.Fault.BACKEND_FAULT,
+        "The generation backend failed on this case, so there is no answer.",
+    ),
+    AnswerEnd.TEMPLATE_FAULT: (
+        protocol.Fault.TEMPLATE_FAULT,
+        "The chat template refuses the prompt, so there is no answer.",
+    ),
+    AnswerEnd.CONTEXT_OVERFLOW: (protocol.Fault.CUT_OFF, "{prompt} and its answer do not fit the model's context."),
+}
 
 
 @dataclass(frozen=True)
@@ -44,42 +55,40 @@ class Judge:
 
     def judge(self, case: Case, transcript: Transcript) -> Verdict:
         """Return the verdict on a transcript; an answer that was never made has a cause of its own."""
-        found = _fault(transcript.answers) or self._judged(case, transcript.answers)
-        notes = [note for one in transcript.answers for note in self.profile.style_notes(self._answer(one))]
-        return replace(_to_verdict(found, case, transcript), style_notes=tuple(dict.fromkeys(notes)))
+        judged = _fault(transcript.answers) or self._judged(case, transcript.answers)
+        notes = [note for answer in transcript.answers for note in self.profile.style_notes(self._answer(answer))]
+        return replace(_to_verdict(judged, case, transcript), style_notes=tuple(dict.fromkeys(notes)))
 
-    def _judged(self, case: Case, given: Sequence[GivenAnswer]) -> _Judged:
+    def _judged(self, case: Case, answers: Sequence[GivenAnswer]) -> _Judged:
         if case.max_turns == 1 and case.goal is None:
             error = self._has_error_before(case)
-            return _Judged(self.profile.judge(case, self._answer(given[0])), 1, error)
+            return _Judged(self.profile.judge(case, self._answer(answers[0])), 1, error)
         session = Session(self.profile, case, self.prompt_size)
-        for one in given:
+        for answer in answers:
             if session.stop:
                 break
-            session.answer(self._answer(one))
-        played = session.transcript()
-        error = self._has_error_before(case) or _has_error(played.turns[:-1])
-        return _Judged(judge_session(self.profile, case, played), len(played.turns), error)
+            session.answer(self._answer(answer))
+        record = session.transcript()
+        error = self._has_error_before(case) or any(_met_error(turn.outcome) for turn in record.turns[:-1])
+        return _Judged(judge_session(self.profile, case, record), len(record.turns), error)
 
-    def _answer(self, given: GivenAnswer) -> Answer:
-        reason: FinishReason = "length" if given.end is AnswerEnd.LENGTH else "stop"
-        if given.calls:
-            return Answer(given.text, given.calls, reason)
-        return self.profile.read_answer(given.text, reason)
+    def _answer(self, answer: GivenAnswer) -> Answer:
+        reason: FinishReason = "length" if answer.end is AnswerEnd.LENGTH else "stop"
+        if answer.calls:
+            return Answer(answer.text, answer.calls, reason)
+        return self.profile.read_answer(answer.text, reason)
 
     def _has_error_before(self, case: Case) -> bool:
         """Return whether the last answer of the case's history met an error, which the first answer has to mend."""
         if not case.history:
             return False
-        known = self._histories.get(case.case_id)
-        if known is None:
+        has_error = self._histories.get(case.case_id)
+        if has_error is None:
             state = state_of(case)
-            outcomes = [self.profile.take_turn(state, self._written(answer)) for answer in case.history]
-            known = self._histories[case.case_id] = _met_error(outcomes[-1])
-        return known
-
-    def _written(self, answer: Answer) -> Answer:
-        return self.profile.as_written(answer, self.prompt_size)
+            written = [self.profile.as_written(answer, self.prompt_size) for answer in case.history]
+            outcomes = [self.profile.take_turn(state, answer) for answer in written]
+            has_error = self._histories[case.case_id] = _met_error(outcomes[-1])
+        return has_error
 
 
 def profile_of(profile_id: str) -> Profile:
@@ -96,29 +105,16 @@ def profile_of(profile_id: str) -> Profile:
         ) from error
 
 
-def _fault(given: Sequence[GivenAnswer]) -> _Judged | None:
+def _fault(answers: Sequence[GivenAnswer]) -> _Judged | None:
     """Return what is to be said when no answer was made in a turn, however good those before it were."""
-    for turn, one in enumerate(given):
-        if one.end is AnswerEnd.BACKEND_FAULT:
-            detail = one.detail or "The generation backend failed on this case, so there is no answer."
-            return _Judged(_faulted(protocol.Fault.BACKEND_FAULT, detail, turn), turn, had_client_error=False)
-        if one.end is AnswerEnd.TEMPLATE_FAULT:
-            detail = one.detail or "The chat template refuses the prompt, so there is no answer."
-            return _Judged(_faulted(protocol.Fault.TEMPLATE_FAULT, detail, turn), turn, had_client_error=False)
-        if one.end is AnswerEnd.CONTEXT_OVERFLOW:
-            prompt = f"The prompt of {one.num_prompt_tokens} tokens" if one.num_prompt_tokens else "The prompt"
-            detail = one.detail or f"{prompt} and its answer do not fit the model's context."
-            return _Judged(_faulted(protocol.Fault.CUT_OFF, detail, turn), turn, had_client_error=False)
+    for turn, answer in enumerate(answers):
+        if answer.end in _FAULTS:
+            fault, sentence = _FAULTS[answer.end]
+            prompt = f"The prompt of {answer.num_prompt_tokens} tokens" if answer.num_prompt_tokens else "The prompt"
+            verdict = protocol.fault_verdict(fault, answer.detail or sentence.format(prompt=prompt))
+            layers = (replace(verdict.layers[0], turn=turn), *verdict.layers[1:])
+            return _Judged(replace(verdict, layers=layers), turn, had_client_error=False)
     return None
-
-
-def _faulted(fault: protocol.Fault, detail: str, turn: int) -> protocol.Verdict:
-    verdict = protocol.fault_verdict(fault, detail)
-    return replace(verdict, layers=(replace(verdict.layers[0], turn=turn), *verdict.layers[1:]))
-
-
-def _has_error(turns: Sequence[Turn]) -> bool:
-    return any(_met_error(turn.outcome) for turn in turns)
 
 
 def _met_error(outcome: TurnOutcome) -> bool:
@@ -127,10 +123,10 @@ def _met_error(outcome: TurnOutcome) -> bool:
     return not outcome.used_tool or any(call.verdict == "failed" for call in outcome.calls)
 
 
-def _to_verdict(found: _Judged, case: Case, transcript: Transcript) -> Verdict:
-    judged = found.verdict
-    failed = [layer for layer in judged.layers if layer.status is LayerStatus.FAILED]
-    content = [layer for layer in judged.layers if layer.name in _CONTENT and layer.status is LayerStatus.PASSED]
+def _to_verdict(judged: _Judged, case: Case, transcript: Transcript) -> Verdict:
+    verdict = judged.verdict
+    failed = [layer for layer in verdict.layers if layer.status is LayerStatus.FAILED]
+    content = [layer for layer in verdict.layers if layer.name in _CONTENT and layer.status is LayerStatus.PASSED]
     return Verdict(
         sequence=transcript.sequence,
         transcript_id=transcript.transcript_id,
@@ -138,20 +134,20 @@ def _to_verdict(found: _Judged, case: Case, transcript: Transcript) -> Verdict:
         repeat=transcript.repeat,
         tool=case.tool,
         category=case.category,
-        conforming=judged.conforming,
-        accepted=judged.accepted,
-        well_formed=judged.well_formed,
-        cause=judged.cause.value if judged.cause else "",
-        sentence=judged.sentence,
+        conforming=verdict.conforming,
+        accepted=verdict.accepted,
+        well_formed=verdict.well_formed,
+        cause=verdict.cause.value if verdict.cause else "",
+        sentence=verdict.sentence,
         layers=tuple(
             Layer(layer.name.value, layer.status, layer.detail, layer.span, layer.score, layer.turn)
-            for layer in judged.layers
+            for layer in verdict.layers
         ),
         fault=failed[0].fault.value if failed and failed[0].fault else "",
         is_sole=len(failed) == 1 and bool(content),
-        num_turns=found.num_turns,
-        had_client_error=found.had_client_error,
-        scores=components(case, judged),
+        num_turns=judged.num_turns,
+        had_client_error=judged.had_client_error,
+        scores=components(case, verdict),
         spent=transcript.spent,
     )
 

@@ -132,10 +132,10 @@ def _cut(text: str) -> str:
 
 def _read(text: str, schema: Mapping[str, object]) -> dict[str, Any] | None:
     try:
-        found = json.loads(text, parse_constant=_refuse)
+        reply = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and Draft202012Validator(dict(schema)).is_valid(found) else None
+    return reply if isinstance(reply, dict) and Draft202012Validator(dict(schema)).is_valid(reply) else None
 
 
 def _refuse(name: str) -> None:

@@ -47,11 +47,11 @@ def advise(failing: Iterable[Failing], by_tool: Mapping[str, Rates], totals: Tot
     """
     groups: dict[str, list[Failing]] = {}
     unanswered: dict[str, list[Failing]] = {}
-    for one in failing:
-        if one.cause in NOT_THE_MODELS:
-            unanswered.setdefault(one.cause, []).append(one)
+    for failure in failing:
+        if failure.cause in NOT_THE_MODELS:
+            unanswered.setdefault(failure.cause, []).append(failure)
         else:
-            groups.setdefault(one.tool, []).append(one)
+            groups.setdefault(failure.tool, []).append(failure)
     order = sorted(groups, key=lambda tool: (-len(groups[tool]), tool))
     about_tools = [_about_tool(tool, groups[tool], by_tool[tool].num_cases) for tool in order[:_NUM_TOOLS]]
     about_faults = [_about_fault(cause, unanswered[cause], by_tool) for cause in sorted(unanswered)]
@@ -61,7 +61,7 @@ def advise(failing: Iterable[Failing], by_tool: Mapping[str, Rates], totals: Tot
 def _about_fault(cause: str, unanswered: Sequence[Failing], by_tool: Mapping[str, Rates]) -> str:
     """Return what is wrong besides the model; no training mends it."""
     total = sum(rates.num_cases for rates in by_tool.values())
-    sentences = Counter(one.sentence for one in unanswered)
+    sentences = Counter(failure.sentence for failure in unanswered)
     such = ", such as" if len(sentences) > 1 else ":"
     (sentence, _), *_ = sentences.most_common(1)
     return (
@@ -72,36 +72,36 @@ def _about_fault(cause: str, unanswered: Sequence[Failing], by_tool: Mapping[str
 
 def _about_tool(tool: str, failing: Sequence[Failing], total: int) -> str:
     kinds: dict[_Kind, list[Failing]] = {}
-    for one in failing:
-        kinds.setdefault(_kind(one), []).append(one)
+    for failure in failing:
+        kinds.setdefault(_kind(failure), []).append(failure)
     order = sorted(kinds, key=lambda kind: (-len(kinds[kind]), kind.words))
-    told = "; ".join(_about_kind(kinds[kind]) for kind in order[:_NUM_KINDS])
+    words = "; ".join(_about_kind(kinds[kind]) for kind in order[:_NUM_KINDS])
     left = sum(len(kinds[kind]) for kind in order[_NUM_KINDS:])
     rest = f"; {left} in {'another way' if left == 1 else 'other ways'}" if left else ""
-    return f"Fails {len(failing)} of {total} {tool} answers: {told}{rest}."
+    return f"Fails {len(failing)} of {total} {tool} answers: {words}{rest}."
 
 
 def _about_kind(failing: Sequence[Failing]) -> str:
     first, count = failing[0], len(failing)
     sentence = _IN_TOOL.sub("", first.sentence).removesuffix(".")
-    such = ", such as" if len({one.sentence for one in failing}) > 1 else ":"
-    told = f"{count} by {first.cause or first.fault}{such} “{sentence}”"
-    num_sole = sum(one.is_sole for one in failing)
+    such = ", such as" if len({failure.sentence for failure in failing}) > 1 else ":"
+    words = f"{count} by {first.cause or first.fault}{such} “{sentence}”"
+    num_sole = sum(failure.is_sole for failure in failing)
     if not num_sole:
-        return told
+        return words
     who = "it" if count == num_sole == 1 else "all" if count == num_sole else str(num_sole)
     if cure := _CURES.get(first.fault):
-        return f"{told} ({who} would conform if {cure})"
-    return f"{told} (nothing else is wrong with {'them' if who == 'all' else f'{who} of them' if count > 1 else who})"
+        return f"{words} ({who} would conform if {cure})"
+    return f"{words} (nothing else is wrong with {'them' if who == 'all' else f'{who} of them' if count > 1 else who})"
 
 
 def _about_all(groups: Mapping[str, Sequence[Failing]], by_tool: Mapping[str, Rates]) -> list[str]:
     """Return what is true across tools: one cause behind most failures is one thing to train or to set."""
-    everything = [one for failing in groups.values() for one in failing]
+    everything = [failure for failing in groups.values() for failure in failing]
     if not everything:
         return []
-    cause, count = Counter(one.cause for one in everything).most_common(1)[0]
-    tools = len({one.tool for one in everything if one.cause == cause})
+    cause, count = Counter(failure.cause for failure in everything).most_common(1)[0]
+    tools = len({failure.tool for failure in everything if failure.cause == cause})
     if tools < 2 or 2 * count < len(everything):
         return []
     total = sum(rates.num_cases for rates in by_tool.values())
@@ -118,9 +118,11 @@ def _about_grading(totals: Totals) -> list[str]:
     ]
 
 
-def _kind(one: Failing) -> _Kind:
-    words = _IN_TOOL.sub("", one.sentence)
-    if one.fault == Fault.WRONG_ARGUMENTS and (found := _DIFFERENCE.match(words)):
+def _kind(failure: Failing) -> _Kind:
+    words = _IN_TOOL.sub("", failure.sentence)
+    if failure.fault == Fault.WRONG_ARGUMENTS and (difference := _DIFFERENCE.match(words)):
         # What is missing or too much is told apart from what has another value.
-        return _Kind(one.layer, one.fault, f"{found[1]} {' is nothing,' in words} {words.endswith(' not nothing.')}")
-    return _Kind(one.layer, one.fault, _VALUES.sub("…", words))
+        return _Kind(
+            failure.layer, failure.fault, f"{difference[1]} {' is nothing,' in words} {words.endswith(' not nothing.')}"
+        )
+    return _Kind(failure.layer, failure.fault, _VALUES.sub("…", words))

@@ -44,7 +44,10 @@ def clustered_interval(successes: Sequence[int], totals: Sequence[int]) -> Inter
     most = total / num_cases
     if most <= 1 or num_cases < 2 or share in (0, 1):
         return _with_effect(count, total, most)
-    spread = sum((got - share * of) ** 2 for got, of in zip(successes, totals, strict=True))
+    spread = sum(
+        (num_conforming - share * num_answers) ** 2
+        for num_conforming, num_answers in zip(successes, totals, strict=True)
+    )
     variance = num_cases / (num_cases - 1) * spread / total**2
     return _with_effect(count, total, min(most, max(1.0, variance * total / (share * (1 - share)))))
 
@@ -101,6 +104,6 @@ def _resampled_means(values: Sequence[float]) -> np.ndarray[tuple[int], np.dtype
     costs the number of distinct values, not the number of cases.
     """
     distinct, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
-    drawn = np.random.default_rng(_SEED).multinomial(len(values), counts / len(values), size=NUM_RESAMPLES)
-    means: np.ndarray[tuple[int], np.dtype[np.float64]] = drawn @ distinct / len(values)
+    counts_drawn = np.random.default_rng(_SEED).multinomial(len(values), counts / len(values), size=NUM_RESAMPLES)
+    means: np.ndarray[tuple[int], np.dtype[np.float64]] = counts_drawn @ distinct / len(values)
     return means

@@ -1,10 +1,13 @@
-"""Reduces tallies to metrics."""
+"""Reduces what the store counts to metrics."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from math import comb
 
+from services.evaluator.domain.evaluation import EvaluationRecord
 from services.evaluator.domain.metrics import (
     LayerRate,
     Metrics,
@@ -15,8 +18,13 @@ from services.evaluator.domain.metrics import (
     Usage,
 )
 from services.evaluator.domain.tallies import CaseTally, LayerTotal, Totals
+from services.evaluator.domain.verdict import VerdictFilter
+from services.evaluator.metrics.advice import advise
 from services.evaluator.metrics.intervals import clustered_interval, copied_interval, mean_interval
+from services.evaluator.ports import EvaluationStore
 from services.protocols.verdict import LayerName
+
+_PAGE_SIZE = 500
 
 
 def reduce_tallies(cases: Sequence[CaseTally], totals: Totals, latency: Quantiles = Quantiles()) -> Metrics:
@@ -116,3 +124,34 @@ def _usage(totals: Totals, latency: Quantiles) -> Usage:
         latency=latency,
         tokens_per_second=totals.num_generated_tokens / totals.decode_seconds if totals.decode_seconds else 0.0,
     )
+
+
+async def gather_metrics(store: EvaluationStore, record: EvaluationRecord) -> Metrics:
+    """Return the final metrics where they are stored, else those of the verdicts so far."""
+    if record.metrics is not None:
+        return record.metrics
+    # Verdicts go on being stored while they are read: all figures are of those that the record counts.
+    evaluation_id, through = record.evaluation_id, record.num_verdicts
+    cases = await store.case_tallies(evaluation_id, through)
+    totals = await current_totals(store, record)
+    latency = await store.latency_quantiles(evaluation_id, through)
+    failing = await store.failing(evaluation_id, through)
+
+    def reduce() -> Metrics:
+        metrics = reduce_tallies(cases, totals, latency)
+        return replace(metrics, advice=advise(failing, metrics.by_tool, totals))
+
+    return await asyncio.to_thread(reduce)
+
+
+async def current_totals(store: EvaluationStore, record: EvaluationRecord) -> Totals:
+    """Return the totals that are stored, or count again where an earlier release made verdicts without them."""
+    if record.totals is not None and record.totals.count == record.num_verdicts:
+        return record.totals
+    totals, after = Totals(), 0
+    while page := await store.list_verdicts(
+        record.evaluation_id, VerdictFilter(), after_sequence=after, limit=_PAGE_SIZE
+    ):
+        totals.add(page)
+        after = page[-1].sequence
+    return totals

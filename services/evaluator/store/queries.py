@@ -58,16 +58,16 @@ async def case_tallies(session: AsyncSession, evaluation_id: str, through: int |
 
 async def latency_quantiles(session: AsyncSession, evaluation_id: str, through: int | None) -> Quantiles:
     """Return the nearest-rank quantiles of the time to answer one case, of those whose time is known."""
-    known = and_(_judged(evaluation_id, through), VERDICTS.c.latency_seconds > 0)
-    count = (await session.execute(select(func.count()).where(known))).scalar_one()
+    timed = and_(_judged(evaluation_id, through), VERDICTS.c.latency_seconds > 0)
+    count = (await session.execute(select(func.count()).where(timed))).scalar_one()
     if not count:
         return Quantiles()
-    ordered = select(VERDICTS.c.latency_seconds).where(known).order_by(VERDICTS.c.latency_seconds).limit(1)
-    found = [
+    ordered = select(VERDICTS.c.latency_seconds).where(timed).order_by(VERDICTS.c.latency_seconds).limit(1)
+    quantiles = [
         (await session.execute(ordered.offset(math.ceil(share * count) - 1))).scalar_one()
         for share in (0.50, 0.95, 0.99)
     ]
-    return Quantiles(*found)
+    return Quantiles(*quantiles)
 
 
 async def failing(session: AsyncSession, evaluation_id: str, through: int | None) -> tuple[Failing, ...]:
@@ -97,16 +97,16 @@ def _number(condition: ColumnElement[bool]) -> ColumnElement[int]:
 
 
 def _pairs(before_id: str, after_id: str) -> Select[tuple[object, ...]]:
-    one, other = aliased(VERDICTS), aliased(VERDICTS)
-    columns = [one.c.case_id, one.c.repeat]
-    for side in (one, other):
+    before, after = aliased(VERDICTS), aliased(VERDICTS)
+    columns = [before.c.case_id, before.c.repeat]
+    for side in (before, after):
         columns += [*(side.c[name] for name in _OUTCOME), side.c.num_turns, side.c.num_prompt_tokens]
-    alike = and_(one.c.case_id == other.c.case_id, one.c.repeat == other.c.repeat)
+    alike = and_(before.c.case_id == after.c.case_id, before.c.repeat == after.c.repeat)
     return (
         select(*columns)
-        .select_from(one.join(other, alike))
-        .where(one.c.evaluation_id == before_id, other.c.evaluation_id == after_id)
-        .order_by(one.c.case_id, one.c.repeat)
+        .select_from(before.join(after, alike))
+        .where(before.c.evaluation_id == before_id, after.c.evaluation_id == after_id)
+        .order_by(before.c.case_id, before.c.repeat)
     )
 
 

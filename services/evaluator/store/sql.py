@@ -50,22 +50,18 @@ class SqlEvaluationStore:
 
     async def list_evaluations(self, test_run_id: str, before: int | None, limit: int) -> tuple[EvaluationRecord, ...]:
         """Return up to `limit` evaluations, of one run or (empty) of all, newest first, below the ordinal `before`."""
-        wanted = select(EVALUATIONS).order_by(EVALUATIONS.c.ordinal.desc()).limit(limit)
+        query = select(EVALUATIONS).order_by(EVALUATIONS.c.ordinal.desc()).limit(limit)
         if test_run_id:
-            wanted = wanted.where(EVALUATIONS.c.test_run_id == test_run_id)
+            query = query.where(EVALUATIONS.c.test_run_id == test_run_id)
         if before is not None:
-            wanted = wanted.where(EVALUATIONS.c.ordinal < before)
+            query = query.where(EVALUATIONS.c.ordinal < before)
         async with self._database.reading() as session:
-            return tuple(_to_evaluation(row) for row in (await session.execute(wanted)).mappings())
+            return tuple(_to_evaluation(row) for row in (await session.execute(query)).mappings())
 
     async def append_verdicts(
         self, evaluation_id: str, epoch: int, verdicts: Sequence[Verdict], totals: Totals
     ) -> EvaluationRecord:
-        """Store verdicts and the totals that count them, all or none; return the evaluation with its new count.
-
-        Raises:
-            FailedPrecondition: The job was taken over since `epoch`, or the verdicts do not follow what is stored.
-        """
+        """Store verdicts and the totals that count them, all or none; return the evaluation with its new count."""
         async with self._database.session() as session:
             await fence(session, evaluation_id, epoch)
             record = await _evaluation(session, evaluation_id)
@@ -77,26 +73,18 @@ class SqlEvaluationStore:
     async def add_scores(
         self, evaluation_id: str, epoch: int, scores: Mapping[int, Mapping[str, float]], *, through: int, totals: Totals
     ) -> EvaluationRecord:
-        """Add scores to verdicts by their sequence, and note that the grader was asked for all up to `through`.
-
-        Raises:
-            FailedPrecondition: The job was taken over since `epoch`.
-        """
+        """Add scores to verdicts by their sequence, and note that the grader was asked for all up to `through`."""
         c = VERDICTS.c
         async with self._database.session() as session:
             await fence(session, evaluation_id, epoch)
             for sequence, added in scores.items():
                 of_this = (c.evaluation_id == evaluation_id, c.sequence == sequence)
-                known = (await session.execute(select(c.scores).where(*of_this))).scalar_one()
-                await session.execute(update(VERDICTS).where(*of_this).values(scores={**known, **added}))
+                scores_so_far = (await session.execute(select(c.scores).where(*of_this))).scalar_one()
+                await session.execute(update(VERDICTS).where(*of_this).values(scores={**scores_so_far, **added}))
             return await _changed(session, evaluation_id, num_graded=through, totals=asdict(totals))
 
     async def finish(self, evaluation_id: str, epoch: int, metrics: Metrics) -> EvaluationRecord:
-        """Store the final metrics.
-
-        Raises:
-            FailedPrecondition: The job was taken over since `epoch`.
-        """
+        """Store the final metrics."""
         async with self._database.session() as session:
             await fence(session, evaluation_id, epoch)
             return await _changed(session, evaluation_id, metrics=_METRICS.dump_python(metrics, mode="json"))
@@ -161,8 +149,8 @@ async def _changed(session: AsyncSession, evaluation_id: str, **values: Any) -> 
 
 
 async def _evaluation(session: AsyncSession, evaluation_id: str) -> EvaluationRecord:
-    found = await session.execute(select(EVALUATIONS).where(EVALUATIONS.c.evaluation_id == evaluation_id))
-    return _to_evaluation(found.mappings().one())
+    rows = await session.execute(select(EVALUATIONS).where(EVALUATIONS.c.evaluation_id == evaluation_id))
+    return _to_evaluation(rows.mappings().one())
 
 
 def _evaluation_row(record: EvaluationRecord) -> dict[str, Any]:

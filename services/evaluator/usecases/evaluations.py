@@ -13,7 +13,7 @@ from services.evaluator.domain.grader import ModelGrader
 from services.evaluator.domain.metrics import Metrics
 from services.evaluator.domain.tallies import Totals
 from services.evaluator.judging.answers import profile_of
-from services.evaluator.metrics.gathering import gather_metrics
+from services.evaluator.metrics.reduction import gather_metrics
 from services.evaluator.ports import ChatModels, EvaluationStore, ModelVersions, TestRuns
 from services.evaluator.usecases.paging import checked_page_size, place_of
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument
 from services.evaluator.domain.export import ExportFact, ExportFormat
-from services.evaluator.exports.documents import write_json
 from services.evaluator.exports.inspect_log import write_inspect
 from services.evaluator.exports.page import write_html
 from services.evaluator.exports.source import Before, Source
-from services.evaluator.exports.tables import write_csv
+from services.evaluator.exports.verdict_lists import write_csv, write_json
 from services.evaluator.ports import EvaluationStore, TestRuns
 from services.evaluator.usecases.comparisons import ComparisonUseCases
 from services.evaluator.usecases.evaluations import EvaluationUseCases

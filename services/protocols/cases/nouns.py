@@ -5,19 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from services.protocols.cases.scoring import Scoring
 from services.protocols.javascript import trim
-from services.protocols.turn import Answer
-
-
-@dataclass(frozen=True, slots=True)
-class McpServer:
-    """A connected server and the names of its tools."""
-
-    name: str
-    tools: tuple[str, ...]
+from services.protocols.turn import Answer, Effect, McpServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,24 +101,6 @@ class Goal:
     todos: tuple[tuple[str, str], ...] | None = None
     calls: tuple[Expected, ...] | None = None
     todo_files: Mapping[str, str] = field(default_factory=dict)
-
-
-EffectKind = Literal["read", "search", "write", "replace", "checklist"]
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """What a function of the case's own does to the files or to the checklist.
-
-    Attributes:
-        kind: `read` tells the text of the file `path`; `search` the paths of the files that hold `text`, whatever its
-            case; `write` makes `text` the whole file; `replace` puts `new` for the one place where `old` stands;
-            `checklist` takes `items`, objects with a `text` and a `status`, for the checklist.
-        arguments: name of the function's parameter by what it is for, in the words above.
-    """
-
-    kind: EffectKind
-    arguments: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from typing import get_args
 
 from services.protocols.cases import fields as read
 from services.protocols.cases.fields import CaseError, Fields, each
-from services.protocols.cases.nouns import Case, Choice, Effect, EffectKind, Expected, FreeText, Goal, McpServer
+from services.protocols.cases.nouns import Case, Choice, Expected, FreeText, Goal
 from services.protocols.cases.scoring import message_from_document, scoring_from_document
-from services.protocols.turn import Answer, FinishReason, ToolCall
+from services.protocols.turn import Answer, Effect, EffectKind, FinishReason, McpServer, ToolCall
 
 _NO_FILES: Mapping[str, str] = MappingProxyType({})
 _CASE_NAMES = ("case_id", "category", "tool", "mode", "template")

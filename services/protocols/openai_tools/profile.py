@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from services.protocols.cases import Case, CaseError, Goal
+from services.protocols.contract import Example, Profile, ProfileBase
 from services.protocols.material import Split, StockName
 from services.protocols.openai_tools import parse, prompt, vectors
 from services.protocols.openai_tools.client import replies, take_turn
@@ -23,10 +24,10 @@ from services.protocols.openai_tools.schemas import (
     sent_tool,
 )
 from services.protocols.openai_tools.tools import DRILLED_TOOLS, NO_CALL_LABELS, VERSION
-from services.protocols.profile import Example, Message, Profile, ProfileBase, Tool
+from services.protocols.session.client import Tool
 from services.protocols.suites import Suite
 from services.protocols.suites.stored import stored_suites
-from services.protocols.turn import Answer, ClientState, FinishReason, TurnOutcome, with_answer
+from services.protocols.turn import Answer, ClientState, FinishReason, Message, TurnOutcome, with_answer
 from services.protocols.verdict import Verdict
 
 
@@ -101,7 +102,7 @@ class OpenAiTools(ProfileBase):
 
     def suites(self) -> tuple[Suite, ...]:
         """Return the built-in suites."""
-        return stored_suites("services.protocols.openai_tools", "openai_tools")
+        return stored_suites("services.protocols.openai_tools", "openai_tools", self.check_case)
 
     def draw(
         self,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.protocols.cases import Case, CaseError
+from services.protocols.contract import Profile, ProfileBase
 from services.protocols.plain_text.judge import judge, scoring_of
 from services.protocols.plain_text.scorers import scorer_of
-from services.protocols.profile import Message, Profile, ProfileBase
 from services.protocols.suites import Suite
 from services.protocols.suites.stored import stored_suites
-from services.protocols.turn import Answer, ClientState, TurnOutcome
+from services.protocols.turn import Answer, ClientState, Message, TurnOutcome
 from services.protocols.verdict import Verdict
 
 _SINGLE: Mapping[str, object] = {"history": (), "goal": None, "tools": (), "max_turns": 1}
@@ -54,7 +54,7 @@ class PlainText(ProfileBase):
 
     def suites(self) -> tuple[Suite, ...]:
         """Return the built-in suites."""
-        return stored_suites("services.protocols.plain_text", "text")
+        return stored_suites("services.protocols.plain_text", "text", self.check_case)
 
 
 PROFILE: Profile = PlainText()

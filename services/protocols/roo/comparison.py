@@ -44,7 +44,7 @@ def argument_problem(
     choices = {choice.argument: choice for choice in expected.choices}
     for name in dict.fromkeys((*expected.arguments, *arguments)):
         spec = specs.get(name)
-        if spec and spec.by_effect and expected.files:
+        if spec and spec.by_effect:
             continue
         value = arguments.get(name)
         if name in free:

@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from services.protocols.cases import Case
+from services.protocols.contract import ProfileBase
 from services.protocols.material import Catalogue, Split, StockName
 from services.protocols.material.scenario import Scenario
-from services.protocols.profile import ProfileBase
 from services.protocols.roo.scenarios.catalogue import CATALOGUE
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from services.protocols.cases import Case, CaseError
+from services.protocols.contract import Example, Profile
 from services.protocols.material.scenario import Scenario
-from services.protocols.profile import Example, Message, Profile, Tool
 from services.protocols.roo.modes import find_mode
 from services.protocols.roo.profile import RooProfile
 from services.protocols.roo.prompt_text import mode_of
@@ -19,9 +19,10 @@ from services.protocols.roo_native.scenario_case import OWN_NAMES, case_of
 from services.protocols.roo_native.tools import ALIASES, DRILLED_TOOLS, OPT_IN_EDIT_TOOLS, TOOLS
 from services.protocols.roo_native.turn import replies, take_turn
 from services.protocols.roo_native.vectors import OPERATIONS
+from services.protocols.session.client import Tool
 from services.protocols.suites import Suite
 from services.protocols.suites.stored import stored_suites
-from services.protocols.turn import Answer, ClientState, FinishReason, TurnOutcome, with_answer
+from services.protocols.turn import Answer, ClientState, FinishReason, Message, TurnOutcome, with_answer
 from services.protocols.verdict import Verdict
 
 
@@ -96,7 +97,7 @@ class RooNative(RooProfile):
 
     def suites(self) -> tuple[Suite, ...]:
         """Return the built-in suites."""
-        return stored_suites("services.protocols.roo_native", "roo_native")
+        return stored_suites("services.protocols.roo_native", "roo_native", self.check_case)
 
     def _case_of(self, scenario: Scenario) -> Case:
         return case_of(scenario)

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Collection
 
 from services.protocols.cases import Case, CaseError
+from services.protocols.contract import Profile
 from services.protocols.material import SINGLE_CALL
 from services.protocols.material.scenario import Scenario
-from services.protocols.profile import Message, Profile
 from services.protocols.roo.modes import find_mode
 from services.protocols.roo.profile import RooProfile
 from services.protocols.roo.scenarios.catalogue import CATALOGUE
@@ -22,7 +22,7 @@ from services.protocols.roo_xml.turn import replies, take_turn
 from services.protocols.roo_xml.vectors import CLASSIC_OPERATIONS, OPERATIONS
 from services.protocols.suites import Suite
 from services.protocols.suites.stored import stored_suites
-from services.protocols.turn import Answer, ClientState, TurnOutcome
+from services.protocols.turn import Answer, ClientState, Message, TurnOutcome
 from services.protocols.verdict import Verdict
 
 
@@ -84,7 +84,9 @@ class RooXml(RooProfile):
 
     def suites(self) -> tuple[Suite, ...]:
         """Return the built-in suites, which are the reference client's."""
-        return stored_suites("services.protocols.roo_xml", "roo_xml") if self.edition is REFERENCE else ()
+        if self.edition is not REFERENCE:
+            return ()
+        return stored_suites("services.protocols.roo_xml", "roo_xml", self.check_case)
 
     def _case_of(self, scenario: Scenario) -> Case:
         return case_of(scenario)

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from services.protocols.cases import Case
 from services.protocols.material import SINGLE_CALL, StockExhausted
-from services.protocols.profile import Profile, get_profile
-from services.protocols.registration import BUILT_IN
+from services.protocols.profile import BUILT_IN, Profile, get_profile
 from services.protocols.suites.balance import choose_balanced
 from services.protocols.suites.provenance import Provenance
 from services.protocols.suites.reading import suite_text

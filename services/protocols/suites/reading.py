@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from services.protocols.cases import Case, CaseError, case_from_document, case_to_document
-from services.protocols.registration import UnknownProfile, get_profile
 from services.protocols.suites.provenance import UNKNOWN, Provenance
 
 
@@ -47,14 +46,13 @@ class Suite:
     provenance: Provenance = UNKNOWN
 
 
-def parse_suite(text: str, *, suite_id: str, version: int, profile: str) -> Suite:
-    """Return the suite that `text` holds.
+def parse_suite(text: str, *, suite_id: str, version: int, profile: str, check_case: Callable[[Case], None]) -> Suite:
+    """Return the suite that `text` holds; `check_case` is that of its profile.
 
     Raises:
         SuiteError: a line is no JSON or no case, or asks for what the profile does not have, a case id occurs twice,
-            there is no case, or no such profile.
+            or there is no case.
     """
-    check_case = _check_of(profile)
     cases: list[Case] = []
     lines: dict[str, int] = {}
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
@@ -74,13 +72,6 @@ def parse_suite(text: str, *, suite_id: str, version: int, profile: str) -> Suit
 def suite_text(cases: Iterable[Case]) -> str:
     """Return the JSON lines of `cases`, equal cases giving equal text."""
     return "".join(json.dumps(case_to_document(case), ensure_ascii=False) + "\n" for case in cases)
-
-
-def _check_of(profile: str) -> Callable[[Case], None]:
-    try:
-        return get_profile(profile).check_case
-    except UnknownProfile as error:
-        raise SuiteError(0, str(error)) from error
 
 
 def _case(number: int, line: str, check_case: Callable[[Case], None]) -> Case:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 from services.protocols.cases import Case
+from services.protocols.contract import Profile
 from services.protocols.javascript import trim
 from services.protocols.session import Session, judge_session
 from services.protocols.turn import Answer, ToolCall
-
-if TYPE_CHECKING:
-    from services.protocols.profile import Profile
 
 
 def reference_problem(profile: Profile, case: Case) -> str:

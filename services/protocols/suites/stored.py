@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from services.protocols.cases import Case
 from services.protocols.suites.provenance import Provenance, provenance_from_document
 from services.protocols.suites.reading import Suite, parse_suite
 
 FOLDER = "suites"
+CheckCase = Callable[[Case], None]
 _FILE = re.compile(r"([a-z0-9_]+)-([0-9]+)\.jsonl")
 
 
 @cache
-def stored_suites(package: str, profile: str) -> tuple[Suite, ...]:
+def stored_suites(package: str, profile: str, check_case: CheckCase) -> tuple[Suite, ...]:
     """Return the suites in the folder `suites` of a package, by name and version."""
     folder = files(package).joinpath(FOLDER)
     found = sorted((name, version) for name, version in _names(folder))
-    return tuple(_stored(folder, name, version, profile) for name, version in found)
+    return tuple(_stored(folder, name, version, profile, check_case) for name, version in found)
 
 
 def _names(folder: Traversable) -> Iterator[tuple[str, int]]:
@@ -31,9 +33,9 @@ def _names(folder: Traversable) -> Iterator[tuple[str, int]]:
             yield parts[1], int(parts[2])
 
 
-def _stored(folder: Traversable, name: str, version: int, profile: str) -> Suite:
+def _stored(folder: Traversable, name: str, version: int, profile: str, check_case: CheckCase) -> Suite:
     text = folder.joinpath(f"{name}-{version}.jsonl").read_text(encoding="utf-8")
-    suite = parse_suite(text, suite_id=f"{profile}/{name}", version=version, profile=profile)
+    suite = parse_suite(text, suite_id=f"{profile}/{name}", version=version, profile=profile, check_case=check_case)
     return replace(suite, provenance=_header(folder.joinpath(f"{name}-{version}.json")))
 
 

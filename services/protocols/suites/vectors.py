@@ -7,7 +7,7 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from services.protocols.registration import UnknownProfile, get_profile
+from services.protocols.profile import UnknownProfile, get_profile
 
 _FIELDS = ("id", "family", "input", "expected")
 _MAX_SHOWN = 160

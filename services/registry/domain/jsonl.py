@@ -73,11 +73,11 @@ def read_lines(stream: BinaryIO) -> Iterator[Line]:
         InvalidArgument: A line is too long, not UTF-8 or not a JSON object (the first is named); or there is none.
     """
     is_empty = True
-    for number, found in scan_lines(stream):
-        if isinstance(found, LineError):
-            raise line_error(number, str(found)) from found
+    for number, line in scan_lines(stream):
+        if isinstance(line, LineError):
+            raise line_error(number, str(line)) from line
         is_empty = False
-        yield found
+        yield line
     if is_empty:
         raise no_line()
 
@@ -163,7 +163,7 @@ def _no_constant(name: str) -> None:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
         raise LineError("holds a key twice in one object")
-    return found
+    return entries

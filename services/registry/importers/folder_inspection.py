@@ -52,20 +52,20 @@ def inspect_source(folder: Path) -> dict[str, Any]:
     if "adapter_config.json" in names:
         raise InvalidModelFile("The folder holds an adapter, not full weights alone.", _FULL, "adapter_config.json")
     check_not_pickled(names)
-    taken = [*(entry for entry in entries if entry.name in _TAKEN), *_templates(folder)]
-    for entry in taken:
+    side_files = [*(entry for entry in entries if entry.name in _TAKEN), *_templates(folder)]
+    for entry in side_files:
         _check_file(entry, folder)
     weights = weight_files(folder)
     for entry in weights:
         _check_file(entry, folder)
     config = read_json(folder / "config.json")
-    for entry in taken:
+    for entry in side_files:
         if entry.suffix == ".json" and entry.name not in NO_SETTINGS:
             check_no_remote_code(read_json(entry), entry.name)
     _check_full(config, quantized=False)
     read_templates(folder)
     num_parameters = count_all(folder, weights)
-    files = {entry.relative_to(folder).as_posix(): entry.stat().st_size for entry in (*taken, *weights)}
+    files = {entry.relative_to(folder).as_posix(): entry.stat().st_size for entry in (*side_files, *weights)}
     left = [entry.name + "/" * entry.is_dir() for entry in entries if entry.name not in {*files, FOLDER}]
     return _facts(config, num_parameters) | {"files": files, "left": left}
 

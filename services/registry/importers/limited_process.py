@@ -100,10 +100,10 @@ async def _lines(stream: asyncio.StreamReader | None) -> AsyncIterator[dict[str,
 
 
 async def _tail(stream: asyncio.StreamReader | None) -> str:
-    kept = b""
+    tail = b""
     while stream is not None and (block := await stream.read(_MAX_TRACE_BYTES)):
-        kept = (kept + block)[-_MAX_TRACE_BYTES:]
-    return kept.decode("utf-8", "replace")
+        tail = (tail + block)[-_MAX_TRACE_BYTES:]
+    return tail.decode("utf-8", "replace")
 
 
 async def _read(trace: asyncio.Task[str], process: asyncio.subprocess.Process) -> str:

@@ -5,14 +5,13 @@ LIMITS is "memory:cpu:file" in bytes, seconds and bytes. The process dies with t
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import runpy
-import signal
 import sys
 
-_PR_SET_PDEATHSIG = 1
+from services.chassis.parent import die_with_parent
+
 # Each thread of a linear-algebra library reserves address space that would count against the limit.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
 
@@ -20,7 +19,7 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THR
 def main(arguments: list[str]) -> None:
     """Set the limits, then become the module."""
     limits, module, *rest = arguments
-    _die_with_parent()
+    die_with_parent(os.getppid())
     memory_bytes, cpu_seconds, file_bytes = (int(part) for part in limits.split(":"))
     os.environ.update(_ONE_THREAD)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
@@ -31,14 +30,6 @@ def main(arguments: list[str]) -> None:
     sys.dont_write_bytecode = True
     sys.argv = [module, *rest]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
-
-
-def _die_with_parent() -> None:
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The parent may have died before the signal was asked for.
-    if os.getppid() != parent or parent == 1:
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def _check_cover(spans: list[tuple[int, int]], data_bytes: int) -> None:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
         raise HeaderError("names a tensor twice")
-    return found
+    return entries

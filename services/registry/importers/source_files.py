@@ -85,15 +85,15 @@ async def pour(path: Path, consume: Callable[[bytes], object]) -> None:
 
 async def digests_of(source: InspectedSource, progress: Progress) -> dict[str, str]:
     """Return the SHA-256 of each file by where it lies in the source; progress is in bytes."""
-    found, done = {}, 0
+    digests, done = {}, 0
     for file, (_, _, size, _) in zip(source.files, source.stamps, strict=True):
         hasher = hashlib.sha256()
         await progress(done, source.size_bytes)
         await pour(file, hasher.update)
         done += size
-        found[source.name_of(file)] = hasher.hexdigest()
+        digests[source.name_of(file)] = hasher.hexdigest()
     await progress(done, source.size_bytes)
-    return found
+    return digests
 
 
 def folder_digest(digests: dict[str, str]) -> str:

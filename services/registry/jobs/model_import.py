@@ -37,23 +37,23 @@ class ImportJob:
             ResourceExhausted: There is no room for it, or its files needed more than they may.
             FailedPrecondition: The source changed meanwhile.
         """
-        wanted = import_of(context.job)
-        importer = self.importers[wanted.source.kind]
+        model_import = import_of(context.job)
+        importer = self.importers[model_import.source.kind]
         async with _alive(context, "check", "Checking the source."):
-            source = await importer.inspect(importer.locate(wanted.source.value))
+            source = await importer.inspect(importer.locate(model_import.source.value))
             await _tell(context, source.notes)
             self.workspace.check_space(source.written_bytes)
         async with _alive(context, "hash", "Reading the source.") as progress:
             origin = await importer.identify(source, progress)
-        version = await self._known(wanted, origin) or await self._new(context, importer, source, origin)
+        version = await self._known(model_import, origin) or await self._new(context, importer, source, origin)
         return {"model_version_id": version.version_id}
 
-    async def _known(self, wanted: Import, origin: Artifact) -> ModelVersion | None:
-        found = await self.models.find_imported(origin.digest)
-        if found is None or found.model_id == wanted.model_id:
-            return found
-        async with self.adoption.kept(found.artifact) as artifact:
-            return await self.models.add_version(_draft(wanted, origin, artifact, found.facts))
+    async def _known(self, model_import: Import, origin: Artifact) -> ModelVersion | None:
+        version = await self.models.find_imported(origin.digest)
+        if version is None or version.model_id == model_import.model_id:
+            return version
+        async with self.adoption.kept(version.artifact) as artifact:
+            return await self.models.add_version(_draft(model_import, origin, artifact, version.facts))
 
     async def _new(
         self, context: JobContext, importer: Importer, source: InspectedSource, origin: Artifact
@@ -95,21 +95,21 @@ async def _alive(context: JobContext, phase: str, message: str) -> AsyncIterator
 
 async def _tell(context: JobContext, notes: Sequence[str]) -> None:
     """Keep the notes with the job, and say each in its history; a repeat says what is new."""
-    known = (context.saved or {}).get(NOTES, ())
+    earlier = (context.saved or {}).get(NOTES, ())
     await context.checkpoint({NOTES: list(notes)})
     for note in notes:
-        if note not in known:
+        if note not in earlier:
             await context.event("message", {"text": note})
 
 
-def _draft(wanted: Import, origin: Artifact, artifact: Artifact, facts: ModelFacts) -> ModelVersionDraft:
+def _draft(model_import: Import, origin: Artifact, artifact: Artifact, facts: ModelFacts) -> ModelVersionDraft:
     return ModelVersionDraft(
-        request_id=f"import:{wanted.job.job_id}",
-        model_id=wanted.model_id,
+        request_id=f"import:{model_import.job.job_id}",
+        model_id=model_import.model_id,
         kind=ModelVersionKind.BASE,
         base_model_version_id="",
         artifact=artifact,
         source=origin,
-        produced_by=f"import:{wanted.job.job_id}",
+        produced_by=f"import:{model_import.job.job_id}",
         facts=facts,
     )

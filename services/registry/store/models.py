@@ -49,8 +49,8 @@ class SqlModelStore(SqlVersionStore[ModelVersionDraft, ModelVersion]):
         query = _models().where(owner_id > page.token).order_by(owner_id).limit(page.size + 1)
         async with self._database.reading() as session:
             rows = (await session.execute(query)).mappings().all()
-        shown = tuple(item_of(Model, row) for row in rows[: page.size])
-        return Page(shown, shown[-1].model_id if len(rows) > page.size else "")
+        models = tuple(item_of(Model, row) for row in rows[: page.size])
+        return Page(models, models[-1].model_id if len(rows) > page.size else "")
 
     def _more_columns(self, draft: ModelVersionDraft) -> dict[str, Any]:
         source = draft.source

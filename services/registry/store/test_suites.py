@@ -50,18 +50,18 @@ class SqlTestSuiteStore(SqlVersionStore[TestSuiteVersionDraft, TestSuiteVersion]
     async def list_cases(self, version_id: str, page: PageRequest, *, max_bytes: int) -> Page[TestCase]:
         """Return cases in the suite's order; the page ends after the case with which it reaches `max_bytes`."""
         position = number_of(page.token) or 0
-        found = select(TEST_CASES).where(TEST_CASES.c.version_id == version_id, TEST_CASES.c.position > position)
-        found = found.order_by(TEST_CASES.c.position).limit(page.size + 1)
-        shown: list[TestCase] = []
+        query = select(TEST_CASES).where(TEST_CASES.c.version_id == version_id, TEST_CASES.c.position > position)
+        query = query.order_by(TEST_CASES.c.position).limit(page.size + 1)
+        cases: list[TestCase] = []
         num_bytes = 0
-        async with self._database.reading() as session, _rows(session, found) as rows:
+        async with self._database.reading() as session, _rows(session, query) as rows:
             async for row in rows:
-                if len(shown) == page.size or num_bytes >= max_bytes:
-                    return Page(tuple(shown), str(position))
-                shown.append(item_of(TestCase, row))
+                if len(cases) == page.size or num_bytes >= max_bytes:
+                    return Page(tuple(cases), str(position))
+                cases.append(item_of(TestCase, row))
                 num_bytes += len(row["document"].encode("utf-8"))
                 position = row["position"]
-        return Page(tuple(shown))
+        return Page(tuple(cases))
 
     def _more_columns(self, draft: TestSuiteVersionDraft) -> dict[str, Any]:
         return {"origin": json.dumps({**draft.provenance.to_document(), _IMPORTED_FROM: draft.imported_from})}
@@ -72,9 +72,9 @@ class SqlTestSuiteStore(SqlVersionStore[TestSuiteVersionDraft, TestSuiteVersion]
 
 
 @asynccontextmanager
-async def _rows(session: AsyncSession, found: Select[Any]) -> AsyncIterator[AsyncMappingResult]:
+async def _rows(session: AsyncSession, query: Select[Any]) -> AsyncIterator[AsyncMappingResult]:
     # Row by row: a page of the longest documents would not fit into memory at once.
-    result = await session.stream(found)
+    result = await session.stream(query)
     try:
         yield result.mappings()
     finally:

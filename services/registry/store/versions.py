@@ -64,10 +64,10 @@ class SqlVersionStore(Generic[DraftT, VersionT]):
         if not self._database.is_sqlite:
             # Two callers that count to the same next number would collide; readers are not held up.
             await session.execute(text(f"LOCK TABLE {self._table.name} IN SHARE ROW EXCLUSIVE MODE"))
-        known = await self._requested(session, draft.request_id)
-        if known is not None:
-            draft.check_same(known)
-            return known, False
+        registered = await self._requested(session, draft.request_id)
+        if registered is not None:
+            draft.check_same(registered)
+            return registered, False
         version = number or await self._next(session, draft.owner_id)
         if await self._one(session, self._table.c.version_id == version_id(draft.owner_id, version)) is not None:
             raise AlreadyExists(f"{version_id(draft.owner_id, version)} is registered.", "Use the next number.")

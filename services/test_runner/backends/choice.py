@@ -14,11 +14,6 @@ class BackendChoice:
         self._workers, self._endpoints = workers, endpoints
 
     def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
-        """Yield what the chosen backend yields.
-
-        Raises:
-            BackendFaultError: The backend broke; answers that were yielded are good.
-            ServiceError: The workload cannot be served however often it is tried.
-        """
+        """Yield what the chosen backend yields."""
         backend = self._workers if workload.endpoint is None else self._endpoints
         return backend.generate(workload)

@@ -40,12 +40,7 @@ class DoctorProcess:
         self._running = asyncio.Semaphore(_MAX_RUNNING)
 
     async def examine(self, model_uri: str, request: Request) -> Diagnosis:
-        """Return what is wrong with the template and the settings of the model at `model_uri`.
-
-        Raises:
-            FailedPrecondition: The model's files cannot be read.
-            Unavailable: The process broke down, or took too long.
-        """
+        """Return what is wrong with the template and the settings of the model at `model_uri`."""
         folder = await self._place(model_uri)
         async with self._running:
             status, output, errors = await self._run(str(folder), to_json(request))

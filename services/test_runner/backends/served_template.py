@@ -39,11 +39,7 @@ class ServedTemplateProbe:
         self._transport = transport
 
     async def compare(self, endpoint: Endpoint, rendered: Sequence[RenderedConversation], room: Room) -> Comparison:
-        """Return in what the endpoint differs from the model's own template and context.
-
-        Raises:
-            FailedPrecondition: The endpoint's key is not there.
-        """
+        """Return in what the endpoint differs from the model's own template and context."""
         key = self._policy.key_of(endpoint)
         findings: list[Finding] = []
         async with open_client(self._policy.hosts, self._transport) as client:
@@ -71,7 +67,7 @@ async def _compared(
     too_long = _too_long(rendered, served, room)
     if too_long and (served < own or not own):
         yield _short_context(server, too_long, num_prompts=len(rendered), room=room)
-    if facts.drops_tools and any(one.conversation.tools for one in rendered):
+    if facts.drops_tools and any(rendering.conversation.tools for rendering in rendered):
         yield Finding(
             "served_tools_dropped",
             "error",
@@ -82,13 +78,15 @@ async def _compared(
         return
     # A prompt that does not fit would be refused for its length alone.
     left_out = too_long or _too_long(rendered, own, room)
-    async for finding in _rendered(server, [one for one in rendered if one not in left_out][:_MOST_CONVERSATIONS]):
+    async for finding in _rendered(
+        server, [rendering for rendering in rendered if rendering not in left_out][:_MOST_CONVERSATIONS]
+    ):
         yield finding
 
 
 async def _rendered(server: Server, rendered: Sequence[RenderedConversation]) -> AsyncIterator[Finding]:
-    for one in rendered:
-        served = await server.rendered(one.conversation)
+    for rendering in rendered:
+        served = await server.rendered(rendering.conversation)
         if served.num_tokens is None:
             yield Finding(
                 "served_count_unknown",
@@ -97,7 +95,7 @@ async def _rendered(server: Server, rendered: Sequence[RenderedConversation]) ->
                 "Compare by a test run on both sides.",
             )
             return
-        finding = _difference(one.rendering, served)
+        finding = _difference(rendering.rendering, served)
         if finding is not None:
             yield finding
             return
@@ -160,13 +158,13 @@ def _too_long(
     rendered: Sequence[RenderedConversation], num_context_tokens: int, room: Room
 ) -> list[RenderedConversation]:
     most = num_context_tokens - room.max_new_tokens
-    return [one for one in rendered if num_context_tokens and one.num_tokens > most]
+    return [rendering for rendering in rendered if num_context_tokens and rendering.num_tokens > most]
 
 
 def _short_context(
     server: Server, too_long: Sequence[RenderedConversation], *, num_prompts: int, room: Room
 ) -> Finding:
-    longest = max(one.num_tokens for one in too_long)
+    longest = max(rendering.num_tokens for rendering in too_long)
     return Finding(
         "served_context_too_short",
         "error" if len(too_long) == num_prompts else "warning",

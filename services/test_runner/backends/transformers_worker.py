@@ -85,12 +85,7 @@ class TransformersWorkerBackend:
         self._endings: set[asyncio.Task[None]] = set()
 
     async def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
-        """Yield `Prepared`, then every answer as it is finished, with activity between.
-
-        Raises:
-            BackendFaultError: The worker broke; answers that were yielded are good.
-            ServiceError: The model cannot be loaded, or the prompts cannot be answered.
-        """
+        """Yield `Prepared`, then every answer as it is finished, with activity between."""
         yield Activity("load_model")
         async with self._lent(workload) as loaded:
             yield Prepared(loaded.environment)
@@ -99,15 +94,10 @@ class TransformersWorkerBackend:
                     yield event
 
     async def render(self, base: Artifact, adapter: Artifact | None, prompt: Prompt) -> Rendered:
-        """Return what the model reads.
-
-        Raises:
-            BackendFaultError: The worker broke.
-            ServiceError: The model cannot be loaded, or its template refuses the messages.
-        """
+        """Return what the model reads."""
         async with self._lent(Workload(base, adapter, (prompt,), Sampling())) as loaded:
-            shown = await loaded.worker.preview(_prompt_to_worker(prompt, 1))
-        return Rendered(shown.text, shown.token_ids, shown.tokens)
+            preview = await loaded.worker.preview(_prompt_to_worker(prompt, 1))
+        return Rendered(preview.text, preview.token_ids, preview.tokens)
 
     async def close(self) -> None:
         """End all workers."""

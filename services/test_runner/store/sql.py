@@ -60,11 +60,7 @@ class SqlRunStore:
     async def append_window(
         self, test_run_id: str, epoch: int, environment: Environment, transcripts: Sequence[Transcript]
     ) -> RunRecord:
-        """Store the transcripts of one window, all or none, and return the run with its new counts.
-
-        Raises:
-            FailedPrecondition: The job was taken over since `epoch`, or the window does not follow what is stored.
-        """
+        """Store the transcripts of one window, all or none, and return the run with its new counts."""
         async with self._database.session() as session:
             await fence(session, test_run_id, epoch)
             run = await _run(session, test_run_id)

@@ -10,8 +10,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from services.trainer.backends.environment import environment_of
-from services.trainer.backends.leftovers import end_processes
+from services.trainer.backends.processes import end_processes, environment_of
 from services.trainer.domain.plan import AttemptPlan
 
 # Ray's sockets lie some 60 characters below its folder, and a Unix socket's path ends at 107.

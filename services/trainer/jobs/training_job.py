@@ -11,22 +11,21 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from services.chassis.artifacts import ArtifactStore
-from services.chassis.errors import FailedPrecondition, Unavailable
+from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobContext, Json
+from services.chassis.waiting import patiently
 from services.lm.cores import usable_cores
-from services.trainer.board import Board, LiveAttempt
 from services.trainer.domain.attempt import Attempt, AttemptOutcome, Checkpoint, num_failures
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import TrainingJobSpec
-from services.trainer.jobs.ending import Ending, ending_of, stalled
+from services.trainer.live_attempts import AttemptEnd, LiveAttempt, LiveAttempts, end_of
 from services.trainer.ports import CheckpointFolders, Registry, TrainingBackend, TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 
 ADAPTER = "adapter"
 _TICK_SECONDS = 0.5
 _HEARTBEAT_SECONDS = 2.5
-_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Adapters:
     backend: TrainingBackend
     checkpoints: CheckpointFolders
     artifacts: ArtifactStore
-    board: Board
+    live_attempts: LiveAttempts
     telemetry: TrainerTelemetry
 
 
@@ -69,25 +68,27 @@ class TrainingJobWork:
         """
         job_id = context.job.job_id
         spec = TrainingJobSpec.from_document(context.job.spec)
-        inputs = await self._inputs(job_id, spec)
+        inputs = (await self._to.store.get_inputs([job_id])).get(job_id)
+        inputs = inputs or await self._to.store.add_inputs(job_id, await self._to.registry.resolve(spec))
         await self.clear(context)
         trained = await self._trained(context, spec, inputs)
         await context.progress(phase="register", message="Registering the adapter.")
         adapter = await self._to.artifacts.put_tree(_path(trained.uri) / ADAPTER)
-        version = await self._registered(job_id, inputs, Artifact(adapter.uri, adapter.digest, adapter.size_bytes))
+        weights = Artifact(adapter.uri, adapter.digest, adapter.size_bytes)
+        version = await patiently(
+            lambda: self._to.registry.register_adapter(
+                f"{job_id}/result", inputs, weights, produced_by=f"training_job:{job_id}"
+            ),
+            self._limits.registry_patience_seconds,
+        )
         return {"model_version_id": version, "step": trained.step}
 
     async def clear(self, context: JobContext) -> Json:
         """End what earlier attempts left running."""
-        num_ended = await self._to.backend.clear(context.job.job_id)
-        if num_ended:
+        if num_ended := await self._to.backend.clear(context.job.job_id):
             text = f"{num_ended} processes of an earlier attempt were ended."
             await context.event("message", {"text": text})
         return {}
-
-    async def _inputs(self, job_id: str, spec: TrainingJobSpec) -> TrainingInputs:
-        known = (await self._to.store.get_inputs([job_id])).get(job_id)
-        return known or await self._to.store.add_inputs(job_id, await self._to.registry.resolve(spec))
 
     async def _trained(self, context: JobContext, spec: TrainingJobSpec, inputs: TrainingInputs) -> Checkpoint:
         job_id, digest = context.job.job_id, inputs.config_digest(spec)
@@ -102,18 +103,18 @@ class TrainingJobWork:
             await self._attempt(context, plan, attempt)
 
     async def _newest(self, context: JobContext, config_digest: str) -> Checkpoint | None:
-        found, sentences = await self._to.checkpoints.newest(context.job.job_id, config_digest)
+        checkpoint, sentences = await self._to.checkpoints.newest(context.job.job_id, config_digest)
         for sentence in sentences:
             self._to.telemetry.checkpoint_quarantined()
             await context.event("message", {"text": sentence})
-        return found
+        return checkpoint
 
     async def _is_result(self, job_id: str, attempts: tuple[Attempt, ...], checkpoint: Checkpoint) -> bool:
         """Whether training has ended well, and its last checkpoint is still the newest."""
         if not attempts or attempts[-1].outcome is not AttemptOutcome.SUCCEEDED:
             return False
-        known = await self._to.store.list_checkpoints(job_id)
-        return bool(known) and known[0].digest == checkpoint.digest
+        checkpoints = await self._to.store.list_checkpoints(job_id)
+        return bool(checkpoints) and checkpoints[0].digest == checkpoint.digest
 
     def _refuse_hopeless(self, attempts: tuple[Attempt, ...], epoch: int) -> None:
         last = attempts[-1] if attempts else None
@@ -156,54 +157,44 @@ class TrainingJobWork:
         )
 
     async def _attempt(self, context: JobContext, plan: AttemptPlan, attempt: Attempt) -> None:
-        live = self._to.board.begin(plan.training_job_id, attempt.attempt, start_step=attempt.start_step)
+        live = self._to.live_attempts.begin(plan.training_job_id, attempt.attempt, start_step=attempt.start_step)
         processes = asyncio.create_task(self._to.backend.run(plan))
         try:
-            ending = await self._followed(context, live, processes)
+            end = await self._follow(context, live, processes)
         finally:
             processes.cancel()
             await asyncio.gather(processes, return_exceptions=True)
-            self._to.board.end(plan.training_job_id)
+            self._to.live_attempts.end(plan.training_job_id)
         ended = await self._to.store.end_attempt(
             plan.training_job_id,
             attempt.attempt,
             attempt.epoch,
-            outcome=ending.outcome,
-            reason=ending.reason,
-            is_permanent=ending.is_permanent,
+            outcome=end.outcome,
+            reason=end.reason,
+            is_permanent=end.is_permanent,
         )
         self._to.telemetry.attempt_ended(ended)
-        await context.event("attempt_end", _payload(ended))
+        payload = {name: getattr(ended, name) for name in ("attempt", "epoch", "start_step", "reason")}
+        await context.event("attempt_end", {**payload, "outcome": str(ended.outcome)})
 
-    async def _followed(self, context: JobContext, live: LiveAttempt, processes: asyncio.Task[int]) -> Ending:
+    async def _follow(self, context: JobContext, live: LiveAttempt, processes: asyncio.Task[int]) -> AttemptEnd:
         """Show how the attempt goes until it ends by its own report, with its processes, or by standing still."""
-        reported = asyncio.create_task(live.ended.wait())
-        shown, shown_time = None, 0.0
+        reported = asyncio.create_task(live.has_ended.wait())
+        shown_place, shown_time = None, 0.0
         try:
-            while not live.outcome and not processes.done():
+            while not live.end and not processes.done():
                 now = time.monotonic()
                 if now - live.moved > self._limits.stall_seconds:
-                    return stalled(self._limits.stall_seconds, live.phase)
-                if live.place != shown or now - shown_time >= _HEARTBEAT_SECONDS:
+                    reason = f"Nothing moved for {self._limits.stall_seconds:.0f} s in the phase {live.phase}."
+                    return AttemptEnd(AttemptOutcome.FAILED, reason)
+                if live.place != shown_place or now - shown_time >= _HEARTBEAT_SECONDS:
                     await _show(context, live, now)
-                    shown, shown_time = live.place, now
+                    shown_place, shown_time = live.place, now
                 await asyncio.wait({reported, processes}, timeout=_TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:
             reported.cancel()
         await _show(context, live, time.monotonic())
-        return ending_of(live, processes)
-
-    async def _registered(self, job_id: str, inputs: TrainingInputs, adapter: Artifact) -> str:
-        end = time.monotonic() + self._limits.registry_patience_seconds
-        while True:
-            try:
-                return await self._to.registry.register_adapter(
-                    f"{job_id}/result", inputs, adapter, produced_by=f"training_job:{job_id}"
-                )
-            except Unavailable:
-                if time.monotonic() > end:
-                    raise
-            await asyncio.sleep(_RETRY_SECONDS)
+        return end_of(live, processes)
 
 
 async def _show(context: JobContext, live: LiveAttempt, now: float) -> None:
@@ -216,16 +207,6 @@ async def _show(context: JobContext, live: LiveAttempt, now: float) -> None:
         unit="steps",
         message=f"Attempt {live.attempt} has run for {now - live.started:.0f} s.",
     )
-
-
-def _payload(ended: Attempt) -> Json:
-    return {
-        "attempt": ended.attempt,
-        "epoch": ended.epoch,
-        "start_step": ended.start_step,
-        "outcome": str(ended.outcome),
-        "reason": ended.reason,
-    }
 
 
 def _path(uri: str) -> Path:

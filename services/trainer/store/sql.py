@@ -37,21 +37,21 @@ class SqlTrainingStore:
         async with self._database.session() as session:
             row = {"training_job_id": training_job_id, "inputs": inputs.to_document()}
             await insert_if_absent(session, INPUTS, row)
-            found = await session.execute(select(INPUTS.c.inputs).where(INPUTS.c.training_job_id == training_job_id))
-            return TrainingInputs.from_document(found.scalar_one())
+            rows = await session.execute(select(INPUTS.c.inputs).where(INPUTS.c.training_job_id == training_job_id))
+            return TrainingInputs.from_document(rows.scalar_one())
 
     async def get_inputs(self, training_job_ids: Sequence[str]) -> Mapping[str, TrainingInputs]:
         """Return the inputs that are stored, by job."""
         async with self._database.reading() as session:
-            found = await session.execute(select(INPUTS).where(INPUTS.c.training_job_id.in_(training_job_ids)))
-            return {row["training_job_id"]: TrainingInputs.from_document(row["inputs"]) for row in found.mappings()}
+            rows = await session.execute(select(INPUTS).where(INPUTS.c.training_job_id.in_(training_job_ids)))
+            return {row["training_job_id"]: TrainingInputs.from_document(row["inputs"]) for row in rows.mappings()}
 
     async def list_attempts(self, training_job_ids: Sequence[str]) -> Mapping[str, tuple[Attempt, ...]]:
         """Return the attempts of each job, oldest first."""
-        wanted = select(ATTEMPTS).where(ATTEMPTS.c.training_job_id.in_(training_job_ids)).order_by(ATTEMPTS.c.attempt)
+        query = select(ATTEMPTS).where(ATTEMPTS.c.training_job_id.in_(training_job_ids)).order_by(ATTEMPTS.c.attempt)
         attempts: dict[str, tuple[Attempt, ...]] = dict.fromkeys(training_job_ids, ())
         async with self._database.reading() as session:
-            for row in (await session.execute(wanted)).mappings():
+            for row in (await session.execute(query)).mappings():
                 attempts[row["training_job_id"]] += (item_of(Attempt, row),)
         return attempts
 
@@ -59,9 +59,6 @@ class SqlTrainingStore:
         """Store a new attempt that goes on from `checkpoint`, or from step 0.
 
         Attempts that had not ended are LOST; points and checkpoints above the start step are forgotten.
-
-        Raises:
-            FailedPrecondition: The job was taken over since `epoch`.
         """
         start = checkpoint.step if checkpoint else 0
         of_job = ATTEMPTS.c.training_job_id == training_job_id
@@ -94,11 +91,7 @@ class SqlTrainingStore:
         reason: str,
         is_permanent: bool,
     ) -> Attempt:
-        """Store how an attempt ended and return it; the first outcome stays.
-
-        Raises:
-            FailedPrecondition: The job was taken over since `epoch`.
-        """
+        """Store how an attempt ended and return it; the first outcome stays."""
         async with self._database.session() as session:
             await fence(session, training_job_id, epoch)
             return await _end(session, training_job_id, attempt, (outcome, reason, is_permanent))
@@ -107,9 +100,6 @@ class SqlTrainingStore:
         """Store a report and return it with only those points and checkpoints that are new.
 
         Of the checkpoints the newest `save_total_limit` stay.
-
-        Raises:
-            FailedPrecondition: The attempt has ended, or is not of the job's epoch.
         """
         job_id = report.training_job_id
         async with self._database.session() as session:
@@ -134,34 +124,34 @@ class SqlTrainingStore:
 
     async def list_checkpoints(self, training_job_id: str) -> tuple[Checkpoint, ...]:
         """Return the checkpoints, newest first."""
-        wanted = (
+        query = (
             select(CHECKPOINTS)
             .where(CHECKPOINTS.c.training_job_id == training_job_id)
             .order_by(CHECKPOINTS.c.step.desc())
         )
         async with self._database.reading() as session:
-            return tuple(item_of(Checkpoint, row) for row in (await session.execute(wanted)).mappings())
+            return tuple(item_of(Checkpoint, row) for row in (await session.execute(query)).mappings())
 
     async def list_curve_points(
         self, training_job_id: str, metric: str, *, after: tuple[int, str], limit: int
     ) -> tuple[CurvePoint, ...]:
         """Return up to `limit` points behind `after` by (step, metric), of one metric or, when it is empty, of all."""
         place = tuple_(CURVE_POINTS.c.step, CURVE_POINTS.c.metric)
-        wanted = (
+        query = (
             select(CURVE_POINTS)
             .where(CURVE_POINTS.c.training_job_id == training_job_id, place > after)
             .order_by(CURVE_POINTS.c.step, CURVE_POINTS.c.metric)
             .limit(limit)
         )
         if metric:
-            wanted = wanted.where(CURVE_POINTS.c.metric == metric)
+            query = query.where(CURVE_POINTS.c.metric == metric)
         async with self._database.reading() as session:
-            return tuple(item_of(CurvePoint, row) for row in (await session.execute(wanted)).mappings())
+            return tuple(item_of(CurvePoint, row) for row in (await session.execute(query)).mappings())
 
 
 async def _load(session: AsyncSession, job_id: str, attempt: int) -> Attempt | None:
-    wanted = select(ATTEMPTS).where(ATTEMPTS.c.training_job_id == job_id, ATTEMPTS.c.attempt == attempt)
-    row = (await session.execute(wanted)).mappings().one_or_none()
+    query = select(ATTEMPTS).where(ATTEMPTS.c.training_job_id == job_id, ATTEMPTS.c.attempt == attempt)
+    row = (await session.execute(query)).mappings().one_or_none()
     return None if row is None else item_of(Attempt, row)
 
 
@@ -185,7 +175,7 @@ async def _keep_newest(session: AsyncSession, job_id: str, limit: int) -> None:
         .order_by(CHECKPOINTS.c.step.desc())
         .limit(limit)
     )
-    kept = [int(step) for step in (await session.execute(steps)).scalars()]
+    newest_steps = [int(step) for step in (await session.execute(steps)).scalars()]
     await session.execute(
-        delete(CHECKPOINTS).where(CHECKPOINTS.c.training_job_id == job_id, CHECKPOINTS.c.step < min(kept))
+        delete(CHECKPOINTS).where(CHECKPOINTS.c.training_job_id == job_id, CHECKPOINTS.c.step < min(newest_steps))
     )

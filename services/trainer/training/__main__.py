@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import os
-import signal
 import sys
 import threading
 import traceback
 from pathlib import Path
 from typing import NoReturn
 
+from services.chassis.parent import die_with_parent
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
 
-_PR_SET_PDEATHSIG = 1
 _REPORT_SECONDS = 10.0
+# The least that Ray accepts; nothing of ours travels through its object store.
+_OBJECT_STORE_BYTES = 80 << 20
+# Ray starts an idle process per CPU while it starts itself: two more than workers are the controller and its helper.
+_OTHER_PROCESSES = 2
 
 
 def main() -> int:
@@ -45,13 +47,6 @@ def main() -> int:
     return 0
 
 
-def die_with_parent(parent_pid: int) -> None:
-    """Let the kernel end this process when the trainer service ends, and end it now if that has happened."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:
-        sys.exit("The trainer service has ended.")
-
-
 def _prepare(plan: AttemptPlan) -> None:
     """End the process, before Ray has a worker, when a row of the dataset cannot be trained on."""
     from services.lm.errors import LmError
@@ -67,9 +62,19 @@ def _prepare(plan: AttemptPlan) -> None:
 
 
 def _start_ray(plan: AttemptPlan) -> None:
-    from services.trainer.training.ray_start import start_ray
+    """Start Ray on the loopback interface, small and for one attempt; it ends with this process."""
+    import ray
 
-    start_ray(plan)
+    ray.init(
+        address="local",
+        num_cpus=plan.spec.num_workers + _OTHER_PROCESSES,
+        num_gpus=0,
+        include_dashboard=False,
+        object_store_memory=_OBJECT_STORE_BYTES,
+        logging_level="WARNING",
+        _node_ip_address="127.0.0.1",
+        _temp_dir=plan.scratch_folder,
+    )
 
 
 def _fit(plan: AttemptPlan) -> None:

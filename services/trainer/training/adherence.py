@@ -37,11 +37,11 @@ class Validation:
         Raises:
             BadExampleError: A case or its profile is not one that this release knows.
         """
-        asked = [example for example in examples if _takes_one_answer(example)][:MAX_CASES]
+        single_answers = [example for example in examples if _takes_one_answer(example)][:MAX_CASES]
         self._workers = workers
-        self._num_cases = len(asked)
-        own = share_of(range(len(asked)), rank=workers.rank, num_workers=workers.num_workers)
-        self._questions = [_question(asked[place], loaded) for place in own]
+        self._num_cases = len(single_answers)
+        own = share_of(range(len(single_answers)), rank=workers.rank, num_workers=workers.num_workers)
+        self._questions = [_question(single_answers[place], loaded) for place in own]
         self._engine = Engine(replace(loaded, model=model))
         self._model = model
 

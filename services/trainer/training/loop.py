@@ -19,9 +19,8 @@ from services.trainer.domain.plan import AttemptPlan
 from services.trainer.training.adherence import Validation
 from services.trainer.training.checkpoint import Position, read_position, restore_optimizer, save, trained, with_adapter
 from services.trainer.training.examples import batch_of, num_steps, read_dataset, share_of
-from services.trainer.training.optimizer import RATE_RATIO, adamw
+from services.trainer.training.optimizer import RATE_RATIO, adamw, learning_rate
 from services.trainer.training.reporter import Reporter, Silence
-from services.trainer.training.schedule import learning_rate
 from services.trainer.training.sft import backward, encode, num_trained_tokens
 from services.trainer.training.workers import Workers
 

@@ -1,7 +1,8 @@
-"""The optimizer of an adapter."""
+"""The optimizer of an adapter, and its learning rate at each step."""
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from peft import PeftModel
@@ -28,3 +29,11 @@ def adamw(model: PeftModel, spec: TrainingJobSpec) -> Optimizer:
     for group in optimizer.param_groups:
         group[RATE_RATIO] = group["lr"] / spec.learning_rate
     return optimizer
+
+
+def learning_rate(step: int, *, num_steps: int, peak: float, warmup_ratio: float) -> float:
+    """Return the rate of a step counted from 0: up in a line during the warm-up, then down half a cosine to 0."""
+    warmup = math.ceil(num_steps * warmup_ratio)
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, num_steps - warmup)))

@@ -88,7 +88,7 @@ def _drops_calls(tokenizer: PreTrainedTokenizerBase, example: Example) -> bool:
     if not answer.get("tool_calls"):
         return False
     silent = {name: value for name, value in answer.items() if name != "tool_calls"}
-    texts = (render(tokenizer, [*prompt, one], tools=example.tools, asks=False) for one in (answer, silent))
+    texts = (render(tokenizer, [*prompt, last], tools=example.tools, asks=False) for last in (answer, silent))
     return len(set(texts)) == 1
 
 
@@ -113,9 +113,9 @@ def backward(
     parts: Iterator[tuple[Tensor, int]]
     if shares:
         packs = pack(examples, max_tokens=max_tokens)
-        parts = ((answer_loss(model, one, num_trained_tokens=num_trained_tokens), one.num_tokens) for one in packs)
+        parts = ((answer_loss(model, part, num_trained_tokens=num_trained_tokens), part.num_tokens) for part in packs)
     else:
-        parts = ((whole_loss(model, one, num_trained_tokens=num_trained_tokens), len(one.ids)) for one in examples)
+        parts = ((whole_loss(model, part, num_trained_tokens=num_trained_tokens), len(part.ids)) for part in examples)
     for share, count in parts:
         share.backward()  # type: ignore[no-untyped-call]
         loss += share.item()

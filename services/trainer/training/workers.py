@@ -46,10 +46,10 @@ class Workers:
             parameter.grad = flat[place : place + size].view_as(parameter)
             place += size
 
-    def agreed_dtype(self, wanted: str) -> str:
+    def agreed_dtype(self, dtype: str) -> str:
         """Return the dtype that every worker uses; "auto" is bfloat16 where it is the faster one for all of them."""
-        if wanted != "auto":
-            return wanted
+        if dtype != "auto":
+            return dtype
         (num_for_half,) = self.add_up(faster_dtype() == "bfloat16")
         return "bfloat16" if num_for_half == self.num_workers else "float32"
 

@@ -106,7 +106,9 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
         )
 
     def _keep_suite(self, request_id: str, suite_id: str, text: str) -> str:
-        suite = parse_suite(text, suite_id=suite_id, version=1, profile=suite_id.partition("/")[0])
+        profile = suite_id.partition("/")[0]
+        check_case = get_profile(profile).check_case
+        suite = parse_suite(text, suite_id=suite_id, version=1, profile=profile, check_case=check_case)
         version_id = self.suites.register(request_id, suite_id, text)
         self.cases[version_id], self.documents[version_id] = suite.cases, text.splitlines()
         return version_id

@@ -16,7 +16,7 @@ from drillyard.evaluator.v1.export_pb2 import EXPORT_FORMAT_CSV, ExportEvaluatio
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.evaluator.convert.export import format_from_proto
 from services.evaluator.domain.export import ExportFact, ExportFormat
-from services.evaluator.exports.tables import escaped
+from services.evaluator.exports.verdict_lists import escaped
 from services.protocols.cases import Case
 from tests.unit.evaluator.bench import CASES, PROFILE, Bench, subject, transcript
 
@@ -141,6 +141,21 @@ async def test_what_a_page_shows_is_text_whatever_it_holds() -> None:
     page = Page(text)
     assert page.text.count("<script>alert(1)</script>\\u{202e}{{ 7 * 7 }} \\u{1b}[31m") == 2
     assert not re.search("[\u202e\x1b]", text)
+
+
+def _of_loop(stop_reason: str) -> tuple[ExportFact, ...]:
+    facts = {"stop reason": stop_reason, "stop sentence": "Try more rounds.", "best model version id": "best@3"}
+    return tuple(ExportFact("Loop", name, value) for name, value in facts.items())
+
+
+@pytest.mark.parametrize(("stop_reason", "is_missed"), [("out_of_rounds", True), ("goals_met", False), ("", False)])
+async def test_a_page_of_a_loop_warns_of_a_goal_that_was_not_reached(stop_reason: str, is_missed: bool) -> None:
+    bench = Bench()
+    evaluation = await evaluated(bench, {3: "no"})
+    text = await exported(bench, evaluation, ExportFormat.HTML, facts=_of_loop(stop_reason))
+    page = Page(text)
+    assert ("Goal not reached. Try more rounds. The best version is best@3." in page.text) is is_missed
+    assert ('<p class="warning">' in text) is is_missed
 
 
 async def test_a_page_marks_the_guilty_part_and_opens_one_transcript_at_a_time() -> None:

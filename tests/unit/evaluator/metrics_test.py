@@ -11,9 +11,8 @@ from services.evaluator.convert.metrics import metrics_to_proto
 from services.evaluator.domain.metrics import Quantiles
 from services.evaluator.domain.tallies import CaseTally, Totals
 from services.evaluator.domain.verdict import VerdictFilter
-from services.evaluator.metrics.gathering import gather_metrics
 from services.evaluator.metrics.intervals import share_interval
-from services.evaluator.metrics.reduction import pass_at_k, pass_hat_k, reduce_tallies
+from services.evaluator.metrics.reduction import gather_metrics, pass_at_k, pass_hat_k, reduce_tallies
 from tests.unit.evaluator.bench import CASES, Bench, subject
 
 

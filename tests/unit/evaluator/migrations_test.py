@@ -15,7 +15,7 @@ from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.jobs.tables import METADATA as JOB_METADATA
 from services.evaluator.domain.verdict import VerdictFilter
-from services.evaluator.metrics.gathering import current_totals, gather_metrics
+from services.evaluator.metrics.reduction import current_totals, gather_metrics
 from services.evaluator.store.sql import MIGRATIONS, SqlEvaluationStore
 from services.evaluator.store.tables import METADATA
 

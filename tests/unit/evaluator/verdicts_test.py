@@ -43,6 +43,16 @@ async def test_a_wrong_answer_names_cause_layer_and_span() -> None:
     assert "Anything else?" in answer[slice(*failed.span)]
 
 
+async def test_the_fault_and_whether_it_is_the_only_one_reach_the_wire() -> None:
+    reference = PROFILE.reference_answer(CASE)
+    conforming, chatty, cut = [
+        verdict_to_proto(await judged(answer, "stop")) for answer in (reference, f"{reference}\nMore?", reference[:-8])
+    ]
+    assert (conforming.fault, conforming.is_sole) == ("", False)
+    assert (chatty.fault, chatty.is_sole) == ("text_after", True)
+    assert cut.fault == "unclosed"
+
+
 async def test_an_answer_that_the_limit_cut_is_told_from_one_that_was_left_open() -> None:
     answer = PROFILE.reference_answer(CASE)[:-8]
     cut = await judged(answer, "length")

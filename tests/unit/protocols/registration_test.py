@@ -6,9 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from services.protocols import registration
-from services.protocols.profile import BrokenProfile, UnknownProfile, get_profile, profile_ids, source_digest
-from services.protocols.registration import BUILT_IN, broken_profiles, distribution_of
+from services.protocols import profile as profiles
+from services.protocols.contract import source_digest
+from services.protocols.profile import (
+    BUILT_IN,
+    BrokenProfile,
+    UnknownProfile,
+    broken_profiles,
+    distribution_of,
+    get_profile,
+    profile_ids,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "docs" / "examples" / "cline_profile"
@@ -49,11 +57,11 @@ def run(code: str, *paths: Path) -> str:
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(tmp_path))
-    registration._offers.cache_clear()
-    registration._installed.cache_clear()
+    profiles._offers.cache_clear()
+    profiles._installed.cache_clear()
     yield tmp_path
-    registration._offers.cache_clear()
-    registration._installed.cache_clear()
+    profiles._offers.cache_clear()
+    profiles._installed.cache_clear()
 
 
 def test_a_broken_profile_names_its_distribution_and_breaks_no_other(site: Path) -> None:
@@ -85,7 +93,7 @@ SESSION = """
 import json
 from services.protocols.cases import Case, CaseError, Expected, Goal
 from services.protocols.profile import get_profile
-from services.protocols.registration import distribution_of
+from services.protocols.profile import distribution_of
 from services.protocols.session import Session, judge_session
 from services.protocols.turn import Answer
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.test_runner.backends.endpoint_keys import EndpointKeys
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
-from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
+from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
 from services.test_runner.domain import Endpoint, FinishReason, Message, Sampling
 from services.test_runner.ports import Activity, Answer, GenerationEvent, Prepared, Prompt, Workload
 from tests.fakes import endpoint as fake

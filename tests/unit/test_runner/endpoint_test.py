@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from services.chassis.errors import FailedPrecondition, PermissionDenied
-from services.test_runner.backends.endpoint_keys import EndpointKeys
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
-from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
+from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
 from services.test_runner.domain import Endpoint, FinishReason, Message, Sampling, ToolMode, TryOutcome
 from services.test_runner.ports import Answer, BackendFaultError, Delta, GenerationEvent, Prepared, Prompt, Workload
 from tests.fakes import endpoint as fake

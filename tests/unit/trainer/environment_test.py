@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.backends.environment import environment_of
+from services.trainer.backends.processes import environment_of
 from tests.unit.trainer.reporter_test import PLAN
 
 # Ray asks its ancestors' command lines whether one of them is `uv run`.

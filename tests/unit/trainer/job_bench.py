@@ -11,14 +11,13 @@ from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import NotFound, Unavailable
 from services.chassis.jobs import Job, JobRunner, MemoryJobStore, watch
 from services.chassis.telemetry import Telemetry
-from services.trainer.board import Board
 from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Checkpoint, CurvePoint
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import KIND, TrainingJobSpec
 from services.trainer.jobs.training_job import ADAPTER, Adapters, TrainingJobWork, TrainingLimits
-from services.trainer.manifest import place_for, write_manifest
-from services.trainer.store.checkpoints import LocalCheckpoints
+from services.trainer.live_attempts import LiveAttempts
+from services.trainer.manifest import LocalCheckpoints, place_for, write_manifest
 from services.trainer.telemetry import TrainerTelemetry
 from services.trainer.usecases import TrainingUseCases
 from tests.fakes.trainer_store import MemoryTrainingStore
@@ -88,7 +87,7 @@ class Bench:
         self.store = MemoryTrainingStore(self.jobs)
         self.backend = ScriptedBackend()
         self.registry = OneRegistry(self._inputs())
-        self.board = Board()
+        self.live_attempts = LiveAttempts()
         telemetry = TrainerTelemetry(Telemetry())
         self.checkpoints = LocalCheckpoints(folder / "checkpoints")
         to = Adapters(
@@ -97,12 +96,16 @@ class Bench:
             backend=self.backend,
             checkpoints=self.checkpoints,
             artifacts=ArtifactStore((folder / "artifacts").as_uri(), sources=(folder.as_uri() + "/",)),
-            board=self.board,
+            live_attempts=self.live_attempts,
             telemetry=telemetry,
         )
         self.work = TrainingJobWork(to, limits or TrainingLimits(), lambda: "127.0.0.1:1")
         self.usecases = TrainingUseCases(
-            jobs=self.jobs, store=self.store, registry=self.registry, board=self.board, telemetry=telemetry
+            jobs=self.jobs,
+            store=self.store,
+            registry=self.registry,
+            live_attempts=self.live_attempts,
+            telemetry=telemetry,
         )
         self._num_owners = 0
 

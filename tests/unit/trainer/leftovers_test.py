@@ -10,8 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from services.trainer.backends.environment import TOKEN
-from services.trainer.backends.leftovers import end_processes
+from services.trainer.backends.processes import TOKEN, end_processes
 
 # A child in a session of its own whose parent has gone, and which says so.
 ORPHAN = """

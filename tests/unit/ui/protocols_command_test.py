@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from services.protocols.registration import BUILT_IN, BrokenProfile
+from services.protocols.profile import BUILT_IN, BrokenProfile
 from ui.cli.__main__ import app
 
 VECTORS = [
@@ -114,7 +114,7 @@ def test_a_folder_without_vectors_is_an_error(tmp_path: Path) -> None:
 
 def test_the_profiles_are_listed_with_what_is_wrong_with_others(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = BrokenProfile("torn", "torn-one", "ImportError: no module")
-    monkeypatch.setattr("services.protocols.registration.broken_profiles", lambda: (broken,))
+    monkeypatch.setattr("services.protocols.profile.broken_profiles", lambda: (broken,))
     table = CliRunner().invoke(app, ["protocols", "list"]).stdout
     assert all(profile_id in table for profile_id in BUILT_IN)
     assert "the profile 'torn' of the distribution torn-one cannot be used" in table

@@ -77,8 +77,8 @@ def _case(row: Mapping[str, Any], truths: Mapping[str, Mapping[str, Any]]) -> Ca
 
 
 def _category(case_id: str) -> str:
-    found = _CATEGORY.fullmatch(case_id)
-    return found[1] if found else "bfcl"
+    match = _CATEGORY.fullmatch(case_id)
+    return match[1] if match else "bfcl"
 
 
 def _due(
@@ -103,11 +103,11 @@ def _task(question: object) -> str:
         turns = [turns]
     if len(turns) != 1 or not isinstance(turns[0], list) or not turns[0]:
         raise LineError("asks in several turns, or in none; only tasks of one turn are read")
-    said: list[str] = []
+    texts: list[str] = []
     for message in turns[0]:
         if not isinstance(message, Mapping) or not isinstance(message.get("content"), str):
             raise LineError("has a question with a message without text")
         if message.get("role") not in ("system", "user"):
             raise LineError("has a question with answers in it; only tasks of one turn are read")
-        said.append(message["content"])
-    return "\n\n".join(said)
+        texts.append(message["content"])
+    return "\n\n".join(texts)

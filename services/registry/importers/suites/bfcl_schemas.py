@@ -35,20 +35,20 @@ def tool_of(function: object, place: int) -> dict[str, Any]:
     return {"type": "function", "function": definition}
 
 
-def schema_of(found: object) -> dict[str, Any]:
+def schema_of(foreign: object) -> dict[str, Any]:
     """Return the JSON schema that a description of a value stands for; what JSON schema does not know is left out."""
-    if not isinstance(found, Mapping):
+    if not isinstance(foreign, Mapping):
         return {}
-    schema = {name: found[name] for name in _KEPT if name in found}
-    if known := _TYPES.get(str(found.get("type", "")).lower()):
-        schema["type"] = known
-    if isinstance(found.get("enum"), list) and found["enum"]:
-        schema["enum"] = found["enum"]
-    if isinstance(found.get("items"), Mapping):
-        schema["items"] = schema_of(found["items"])
-    if isinstance(found.get("properties"), Mapping):
-        schema["properties"] = {name: schema_of(one) for name, one in found["properties"].items()}
-        required = found.get("required")
+    schema = {name: foreign[name] for name in _KEPT if name in foreign}
+    if type_name := _TYPES.get(str(foreign.get("type", "")).lower()):
+        schema["type"] = type_name
+    if isinstance(foreign.get("enum"), list) and foreign["enum"]:
+        schema["enum"] = foreign["enum"]
+    if isinstance(foreign.get("items"), Mapping):
+        schema["items"] = schema_of(foreign["items"])
+    if isinstance(foreign.get("properties"), Mapping):
+        schema["properties"] = {name: schema_of(entry) for name, entry in foreign["properties"].items()}
+        required = foreign.get("required")
         if isinstance(required, list):
             schema["required"] = [name for name in dict.fromkeys(required) if name in schema["properties"]]
     return schema

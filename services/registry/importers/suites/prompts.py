@@ -82,17 +82,17 @@ def _messages(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     name = _one_of(row, _PROMPTS, "prompt")
     if system := _text(row, "system"):
         yield "system", system
-    asked = row[name]
-    if isinstance(asked, str):
-        yield "user", asked
+    messages = row[name]
+    if isinstance(messages, str):
+        yield "user", messages
         return
-    if not isinstance(asked, list) or not asked:
+    if not isinstance(messages, list) or not messages:
         raise LineError(f"has a {name} that is neither text nor a list of messages")
-    for message in asked:
+    for message in messages:
         if not isinstance(message, dict) or message.get("role") not in _ROLES:
             raise LineError(f"has a {name} with a message of no role that is known ({', '.join(_ROLES)})")
         yield message["role"], _text(message, "content")
-    if asked[-1]["role"] != "user":
+    if messages[-1]["role"] != "user":
         raise LineError(f"has a {name} that does not end with the user")
 
 
@@ -100,12 +100,14 @@ def _targets(row: Mapping[str, Any], conversion: Conversion) -> tuple[str, ...]:
     if (_text(row, "scorer") or conversion.scorer) == "none" and not any(name in row for name in _ANSWERS):
         return ()
     name = _one_of(row, _ANSWERS, "answer")
-    found = row[name] if isinstance(row[name], list) else [row[name]]
-    if not found or not all(isinstance(one, str | int | float) and not isinstance(one, bool) for one in found):
+    targets = row[name] if isinstance(row[name], list) else [row[name]]
+    if not targets or not all(
+        isinstance(target, str | int | float) and not isinstance(target, bool) for target in targets
+    ):
         raise LineError(f"has a {name} that is neither text nor a list of texts")
-    if not any(str(one).strip() for one in found):
+    if not any(str(target).strip() for target in targets):
         raise LineError(f"has a {name} that is blank, as no answer that counts is")
-    return tuple(map(str, found))
+    return tuple(map(str, targets))
 
 
 def _one_of(row: Mapping[str, Any], names: tuple[str, ...], what: str) -> str:

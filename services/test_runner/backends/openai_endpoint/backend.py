@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
@@ -13,15 +13,15 @@ from importlib.metadata import version
 import httpx2
 
 from services.chassis.errors import FailedPrecondition
-from services.test_runner.backends.openai_endpoint.asking import Asker, OnTry, Tries
-from services.test_runner.backends.openai_endpoint.body import offered_tools
+from services.test_runner.backends.openai_endpoint.client import Asker, OnTry, Tries
 from services.test_runner.backends.openai_endpoint.facts import Facts, facts_of
-from services.test_runner.backends.openai_endpoint.gates import Gate, Gates
+from services.test_runner.backends.openai_endpoint.gates import Gate
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
+from services.test_runner.backends.openai_endpoint.request_body import offered_tools
 from services.test_runner.backends.openai_endpoint.requests import EndpointRequests
 from services.test_runner.backends.openai_endpoint.servers import server_of
 from services.test_runner.backends.openai_endpoint.transport import open_client
-from services.test_runner.domain import Endpoint, Environment, TryOutcome
+from services.test_runner.domain import Endpoint, Environment
 from services.test_runner.ports import Activity, Answer, GenerationEvent, Prepared, Prompt, Workload
 
 # What a server says of itself is asked again after this time, so that another model at its address is seen.
@@ -30,35 +30,19 @@ _FACTS_SECONDS = 300.0
 _Events = asyncio.Queue[GenerationEvent | BaseException]
 
 
-@dataclass(frozen=True)
-class _Known:
-    facts: Facts
-    since: float
-
-
-def _unheard(outcome: TryOutcome) -> None:
-    """Nobody wants to know."""
-
-
 class OpenAiEndpointBackend:
     """Asks endpoints; one that hangs, breaks or babbles costs the case that it was asked for, never more."""
 
-    def __init__(self, policy: OperatorPolicy, *, max_tries: int = 5, on_try: OnTry = _unheard) -> None:
+    def __init__(self, policy: OperatorPolicy, *, max_tries: int = 5, on_try: OnTry = lambda _: None) -> None:
         """`max_tries` counts the tries of one prompt, while its time lasts; `on_try` is told what came of each."""
         self._policy = policy
         self._tries = Tries(max_tries, on_try)
-        self._gates = Gates()
-        self._known: dict[tuple[str, str, int], _Known] = {}
+        self._gates: defaultdict[str, Gate] = defaultdict(Gate)
+        self._facts: dict[tuple[str, str, int], tuple[Facts, float]] = {}
         self._client: httpx2.AsyncClient | None = None
 
     async def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
-        """Yield `Prepared`, then every answer as it is finished, with activity between.
-
-        Raises:
-            BackendFaultError: No server answers at the endpoint.
-            ServiceError: No case can be answered: the host is not allowed, the key is not taken, or the model is not
-                there.
-        """
+        """Yield `Prepared`, then every answer as it is finished, with activity between."""
         endpoint = workload.endpoint
         assert endpoint is not None
         yield Activity("load_model")
@@ -66,14 +50,20 @@ class OpenAiEndpointBackend:
         asker, facts = await self._open(endpoint)
         if facts.drops_tools and any(offered_tools(endpoint, prompt) for prompt in workload.prompts):
             raise _dropped_tools(endpoint)
-        yield Prepared(_environment(facts))
+        yield Prepared(
+            Environment(
+                chat_template_digest=facts.chat_template_digest,
+                library_versions={"openai": version("openai")},
+                endpoint=facts.shown,
+            )
+        )
         yield Activity("generate", 0, min(len(workload.prompts), endpoint.max_concurrency))
         events: _Events = asyncio.Queue()
         tasks = [asyncio.create_task(self._answer(asker, workload, prompt, events)) for prompt in workload.prompts]
         for task in tasks:
             task.add_done_callback(partial(_tell_failure, events))
         try:
-            async for event in _until_all_answered(events, len(tasks), endpoint.max_concurrency):
+            async for event in _until_answered(events, len(tasks), endpoint.max_concurrency):
                 yield event
         finally:
             for task in tasks:
@@ -92,21 +82,20 @@ class OpenAiEndpointBackend:
         key = self._policy.key_of(endpoint)
         requests = EndpointRequests(self._client, endpoint, key)
         place = (endpoint.base_url, endpoint.model, endpoint.num_ctx)
-        known = self._known.get(place)
+        facts, since = self._facts.get(place, (None, 0.0))
         # Scales of adapters can be changed while the server runs.
-        if known is None or known.facts.adapters or time.monotonic() - known.since > _FACTS_SECONDS:
-            known = _Known(await facts_of(requests), time.monotonic())
-            self._known[place] = known
-        server = server_of(requests, known.facts)
-        return Asker(self._client, server, known.facts, key, self._tries), known.facts
+        if facts is None or facts.adapters or time.monotonic() - since > _FACTS_SECONDS:
+            facts = await facts_of(requests)
+            self._facts[place] = facts, time.monotonic()
+        return Asker(self._client, server_of(requests, facts), facts, key, self._tries), facts
 
     async def _answer(self, asker: Asker, workload: Workload, prompt: Prompt, events: _Events) -> None:
         assert workload.endpoint is not None
-        gate = Gate(self._gates, workload.endpoint.base_url, workload.endpoint.max_concurrency)
+        gate = self._gates[workload.endpoint.base_url]
         events.put_nowait(await asker.answer(workload, prompt, gate, events.put_nowait))
 
 
-async def _until_all_answered(events: _Events, num_prompts: int, limit: int) -> AsyncGenerator[GenerationEvent]:
+async def _until_answered(events: _Events, num_prompts: int, limit: int) -> AsyncGenerator[GenerationEvent]:
     num_tokens = 0
     while num_prompts:
         event = await events.get()
@@ -131,12 +120,4 @@ def _dropped_tools(endpoint: Endpoint) -> FailedPrecondition:
         "them: its chat template has no place for them (chat_template_caps.supports_tools is false).",
         "Start the server with a chat template that writes functions, or put them into the prompt (tool mode prompt, "
         "in a prompt size that lists them).",
-    )
-
-
-def _environment(facts: Facts) -> Environment:
-    return Environment(
-        chat_template_digest=facts.chat_template_digest,
-        library_versions={"openai": version("openai")},
-        endpoint=facts.shown,
     )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from services.test_runner.backends.openai_endpoint.values import mapping_in, text_in
+from services.test_runner.backends.openai_endpoint.json_values import mapping_in, text_in
 
 _MAX_CALLS = 128
 _MAX_INDEX = 1 << 16
@@ -54,8 +54,8 @@ class _Brackets:
         body = text.rstrip("\\")
         if (len(text) - len(body)) % 2:
             text, self.rest = text[:-1], "\\"
-        for found in _MARK.finditer(text):
-            mark = found[0]
+        for match in _MARK.finditer(text):
+            mark = match[0]
             if mark == '"':
                 self.is_text = not self.is_text
             elif not self.is_text and len(mark) == 1:
@@ -159,10 +159,10 @@ class CallAssembly:
         if call is None:
             return self._begin(piece)
         if call.announced is not None and piece.has_arguments:
-            known, call.announced = call.announced, None
+            announced, call.announced = call.announced, None
             if not piece.name:
-                name = known.name or call.name
-                return self._begin(replace(piece, name=name, call_id=piece.call_id or known.call_id))
+                name = announced.name or call.name
+                return self._begin(replace(piece, name=name, call_id=piece.call_id or announced.call_id))
         if _names_another(call, piece) or (call.is_whole and piece.has_arguments and _names_anything(call, piece)):
             return self._begin(piece)
         if call.is_whole and not piece.has_arguments and _names_anything(call, piece):

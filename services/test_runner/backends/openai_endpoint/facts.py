@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from services.test_runner.backends.openai_endpoint.failures import unknown_model, wrong_key
+from services.test_runner.backends.openai_endpoint.json_values import count_in, list_in, mapping_in
 from services.test_runner.backends.openai_endpoint.requests import EndpointRequests, NoServer, NotReached, Reply
-from services.test_runner.backends.openai_endpoint.trouble import unknown_model, wrong_key
-from services.test_runner.backends.openai_endpoint.values import count_in, list_in, mapping_in
 from services.test_runner.domain import Endpoint
 from services.test_runner.ports import BackendFaultError
 
@@ -57,18 +57,18 @@ async def facts_of(requests: EndpointRequests) -> Facts:
     endpoint = requests.endpoint
     entry = _entry(await _models(requests), endpoint)
     kind = _KINDS.get(str(entry.get("owned_by", "")), "")
-    shown = {"model": endpoint.model, "server": kind, "parameters": mapping_in(entry.get("meta")).get("n_params")}
+    facts = {"model": endpoint.model, "server": kind, "parameters": mapping_in(entry.get("meta")).get("n_params")}
     match kind:
         case "llama.cpp":
             adapters = _adapters(endpoint, await _listed(requests.get("/lora-adapters")))
-            return _of_llama_cpp(endpoint, await _told(requests.get("/props")), adapters, shown)
+            return _of_llama_cpp(endpoint, await _told(requests.get("/props")), adapters, facts)
         case "vLLM":
             version = (await _told(requests.get("/version"))).get("version")
-            return _facts(endpoint, kind, entry.get("max_model_len"), {**shown, "version": version})
+            return _facts(endpoint, kind, entry.get("max_model_len"), {**facts, "version": version})
         case "Ollama":
             context = 0 if endpoint.num_ctx else await _ollama_context(requests)
-            return _facts(endpoint, kind, context, {**shown, **await _of_ollama(requests)})
-    return _facts(endpoint, kind, entry.get("max_model_len"), shown)
+            return _facts(endpoint, kind, context, {**facts, **await _of_ollama(requests)})
+    return _facts(endpoint, kind, entry.get("max_model_len"), facts)
 
 
 async def _models(requests: EndpointRequests) -> Mapping[str, Any]:
@@ -83,17 +83,17 @@ async def _models(requests: EndpointRequests) -> Mapping[str, Any]:
     return reply.body if reply.succeeded else {}
 
 
-async def _told(asked: Awaitable[Reply]) -> Mapping[str, Any]:
+async def _told(request: Awaitable[Reply]) -> Mapping[str, Any]:
     try:
-        reply = await asked
+        reply = await request
     except NotReached:
         return {}
     return reply.body if reply.succeeded else {}
 
 
-async def _listed(asked: Awaitable[Reply]) -> Sequence[Any]:
+async def _listed(request: Awaitable[Reply]) -> Sequence[Any]:
     try:
-        reply = await asked
+        reply = await request
     except NotReached:
         return ()
     return reply.entries if reply.succeeded else ()
@@ -101,32 +101,32 @@ async def _listed(asked: Awaitable[Reply]) -> Sequence[Any]:
 
 def _of_llama_cpp(
     endpoint: Endpoint,
-    told: Mapping[str, Any],
+    properties: Mapping[str, Any],
     adapters: tuple[ServedAdapter, ...],
     shown: Mapping[str, object],
 ) -> Facts:
-    template, settings = told.get("chat_template"), mapping_in(told.get("default_generation_settings"))
+    template, settings = properties.get("chat_template"), mapping_in(properties.get("default_generation_settings"))
     digest = f"sha256:{hashlib.sha256(template.encode()).hexdigest()}" if isinstance(template, str) else ""
     more = {
-        "version": told.get("build_info"),
-        "file": str(told.get("model_path", "")).rpartition("/")[2],
-        "slots": told.get("total_slots"),
-        "adapters": ", ".join(f"{one.file} × {one.scale:g}" for one in adapters),
+        "version": properties.get("build_info"),
+        "file": str(properties.get("model_path", "")).rpartition("/")[2],
+        "slots": properties.get("total_slots"),
+        "adapters": ", ".join(f"{adapter.file} × {adapter.scale:g}" for adapter in adapters),
     }
     facts = _facts(endpoint, "llama.cpp", settings.get("n_ctx"), {**shown, **more}, digest)
-    drops_tools = mapping_in(told.get("chat_template_caps")).get("supports_tools") is False
+    drops_tools = mapping_in(properties.get("chat_template_caps")).get("supports_tools") is False
     return replace(facts, adapters=adapters, drops_tools=drops_tools)
 
 
 def _adapters(endpoint: Endpoint, entries: Sequence[Any]) -> tuple[ServedAdapter, ...]:
     """Return the adapters with the scales of the run: the server's, or those that the endpoint's extra body names."""
-    chosen = endpoint.extra_fields().get("lora")
-    scales = {one.get("id"): one.get("scale") for one in map(mapping_in, list_in(chosen))}
+    adapter_settings = endpoint.extra_fields().get("lora")
+    scales = {setting.get("id"): setting.get("scale") for setting in map(mapping_in, list_in(adapter_settings))}
     adapters = []
     for entry in map(mapping_in, entries[:_MOST_ADAPTERS]):
         number = entry.get("id")
         # The server leaves out those that a request does not name when it names any.
-        scale = entry.get("scale") if chosen is None else scales.get(number, 0.0)
+        scale = entry.get("scale") if adapter_settings is None else scales.get(number, 0.0)
         if isinstance(number, int) and isinstance(scale, int | float):
             adapters.append(ServedAdapter(number, str(entry.get("path", number)).rpartition("/")[2], float(scale)))
     return tuple(adapters)
@@ -143,16 +143,18 @@ async def _of_ollama(requests: EndpointRequests) -> Mapping[str, object]:
 
 
 async def _ollama_context(requests: EndpointRequests) -> int:
-    shown = await _told(requests.post("/api/show", {"model": requests.endpoint.model}))
-    named = re.search(r"^num_ctx\s+(\d{1,9})", str(shown.get("parameters", "")), re.MULTILINE)
+    details = await _told(requests.post("/api/show", {"model": requests.endpoint.model}))
+    named = re.search(r"^num_ctx\s+(\d{1,9})", str(details.get("parameters", "")), re.MULTILINE)
     return int(named.group(1)) if named else 0
 
 
-def _facts(endpoint: Endpoint, kind: str, num_context: object, shown: Mapping[str, object], digest: str = "") -> Facts:
-    known, asked = count_in(num_context), endpoint.num_ctx
-    context = min(known, asked) if known and asked else known or asked
-    told = {**shown, "context": context}
-    plain = {name: str(value)[:_MAX_FACT] for name, value in told.items() if value}
+def _facts(endpoint: Endpoint, kind: str, num_context: object, facts: Mapping[str, object], digest: str = "") -> Facts:
+    served_context, asked_context = count_in(num_context), endpoint.num_ctx
+    context = (
+        min(served_context, asked_context) if served_context and asked_context else served_context or asked_context
+    )
+    values = {**facts, "context": context}
+    plain = {name: str(value)[:_MAX_FACT] for name, value in values.items() if value}
     return Facts(kind, context, digest, plain)
 
 

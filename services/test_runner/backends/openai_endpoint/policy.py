@@ -2,11 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
 
-from services.chassis.errors import PermissionDenied
-from services.test_runner.backends.endpoint_keys import EndpointKeys
+from services.chassis.errors import FailedPrecondition, InvalidArgument, PermissionDenied
 from services.test_runner.domain import Endpoint
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_ENVIRONMENT_PREFIX = "TEST_RUNNER_SECRET_"
+_MAX_KEY_BYTES = 8192
+
+
+class EndpointKeys:
+    """Reads keys from files of a folder, as a cluster mounts its secrets, or from the environment; keeps none.
+
+    Args:
+        folder: Holds one file per secret; None for the environment alone.
+        environment: Where `TEST_RUNNER_SECRET_<NAME>` is looked up.
+    """
+
+    def __init__(self, folder: Path | None, environment: Mapping[str, str] = os.environ) -> None:
+        self._folder = folder
+        self._environment = environment
+
+    def key_of(self, name: str) -> str:
+        """Return the key that the secret `name` holds.
+
+        Raises:
+            InvalidArgument: It is no name of a secret.
+            FailedPrecondition: There is no such secret, or it is empty.
+        """
+        if not _NAME.fullmatch(name):
+            raise InvalidArgument(
+                "The name of the secret may have letters, digits, - and _ alone.",
+                "Name the secret that holds the key; never give the key itself.",
+                field="endpoint.api_key_secret",
+            )
+        variable = _ENVIRONMENT_PREFIX + name.upper().replace("-", "_")
+        key = self._from_file(name) or self._environment.get(variable, "").strip()
+        if not key:
+            raise FailedPrecondition(
+                f"The secret {name} that should hold the endpoint's key is not there.",
+                f"Put it into a file of that name in TEST_RUNNER_SECRETS_DIR, or set {variable}.",
+            )
+        return key
+
+    def _from_file(self, name: str) -> str:
+        if self._folder is None or not (self._folder / name).is_file():
+            return ""
+        with (self._folder / name).open("rb") as file:
+            return file.read(_MAX_KEY_BYTES).decode("utf-8", "replace").strip()
 
 
 class OperatorPolicy:
@@ -17,12 +64,7 @@ class OperatorPolicy:
         self._keys = keys
 
     def check(self, endpoint: Endpoint) -> None:
-        """Return when the endpoint's host is allowed and its secret is there.
-
-        Raises:
-            PermissionDenied: The operator does not allow the host.
-            FailedPrecondition: There is no secret of that name.
-        """
+        """Return when the endpoint's host is allowed and its secret is there."""
         if self.hosts and endpoint.host not in self.hosts:
             raise PermissionDenied(
                 f"The host {endpoint.host} is not among those that endpoints may be at.",
@@ -31,9 +73,5 @@ class OperatorPolicy:
         self.key_of(endpoint)
 
     def key_of(self, endpoint: Endpoint) -> str:
-        """Return the endpoint's key, empty when it needs none.
-
-        Raises:
-            FailedPrecondition: There is no secret of that name.
-        """
+        """Return the endpoint's key, empty when it needs none."""
         return self._keys.key_of(endpoint.api_key_secret) if endpoint.api_key_secret else ""

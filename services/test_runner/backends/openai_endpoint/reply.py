@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from services.test_runner.backends.openai_endpoint.calls import CallAssembly, GarbledError
-from services.test_runner.backends.openai_endpoint.endings import ending_of, remark_on
-from services.test_runner.backends.openai_endpoint.values import count_in, list_in, mapping_in, text_in
+from services.test_runner.backends.openai_endpoint.json_values import count_in, list_in, mapping_in, text_in
 from services.test_runner.domain import Departure, FinishReason, TokenLogProb
 from services.test_runner.ports import Delta
+
+OPENAI_WORDS = ("stop", "length", "tool_calls", "function_call")
+_MOST_CHARACTERS = 50
+# What says that the server broke the answer off comes first: a rate limit is no limit of the answer.
+_FAULT = re.compile(
+    r"error|fail|filter|safety|abort|cancel|block|refus|recitation|prohibit|spii|malformed|unexpected|timeout|timed_out"
+    r"|unavailable|overload|resource|rate_limit|quota|interrupt|disconnect|moderat|guardrail|language|other"
+    r"|unhealthy|kill|crash|evict|preempt|sensitiv|violat|policy|harmful|toxic|armor|denied|reject|invalid|missing"
+    r"|too_many|insufficient|incomplete|pause|deadline|time_limit|expired|shutdown|connection|stream_closed|no_image"
+)
+_SILENCE = re.compile(r"(?:finish_reason_)?(?:|null|none|unknown|unspecified|undefined|n/a)")
+_LIMIT = re.compile(r"length|max|limit|context_window|budget|truncat|cut_?off")
 
 _ALL_REASONING = (
     "The endpoint sends the whole answer as reasoning, which no client takes for an answer: "
@@ -56,11 +68,14 @@ class Reply:
         choice = self._choice(list_in(chunk.get("choices")))
         if choice is None:
             return None
-        said = self._said(choice)
-        text = self._text(said) or self._plain_text(choice)
+        message = self._message(choice)
+        text = self._text(message)
+        if not text and (text := text_in(choice.get("text"))):
+            self._departures[Departure.TEXT] = None
         tokens = tuple(_tokens(mapping_in(choice.get("logprobs"))))
-        has_calls = self._take_calls(said)
-        self._take_reasoning(said)
+        has_calls = self._take_calls(message)
+        reasoning = (text_in(message.get(name)).strip() for name in _REASONING)
+        self._reasoning = self._reasoning or next(filter(None, reasoning), "")[:1]
         self._take_word(choice.get("finish_reason"))
         self.num_chunks += bool(text or has_calls)
         self.text.append(text)
@@ -94,12 +109,8 @@ class Reply:
     @property
     def departures(self) -> tuple[Departure, ...]:
         """In what the server departs from OpenAI's form."""
-        found = dict(self._departures)
-        if self._calls.shares_index:
-            found[Departure.SHARED_INDEX] = None
-        if self._calls.has_values:
-            found[Departure.OBJECT_ARGUMENTS] = None
-        return tuple(found)
+        shared = (Departure.SHARED_INDEX,) * self._calls.shares_index
+        return (*self._departures, *shared, *(Departure.OBJECT_ARGUMENTS,) * self._calls.has_values)
 
     @property
     def remark(self) -> str:
@@ -131,11 +142,11 @@ class Reply:
     def seconds(self, first: float, last: float) -> tuple[float, float]:
         """Return the time to read the prompt and to write the answer, by the server's word or else by the clock's."""
         prefill, decode = self._timings.get("prompt_ms"), self._timings.get("predicted_ms")
-        if _is_time(prefill) and _is_time(decode):
+        if all(isinstance(value, int | float) and 0 <= value < 1e9 for value in (prefill, decode)):
             return float(prefill or 0) / 1000, float(decode or 0) / 1000
         return first, last - first
 
-    def check_said(self) -> None:
+    def check_content(self) -> None:
         """Return when the server kept back nothing of what the model said.
 
         Raises:
@@ -158,7 +169,7 @@ class Reply:
                 return choice
         return None
 
-    def _said(self, choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _message(self, choice: Mapping[str, Any]) -> Mapping[str, Any]:
         delta, message = mapping_in(choice.get("delta")), mapping_in(choice.get("message"))
         # Some servers repeat the whole message behind its pieces.
         if delta or not message or (self.num_chunks and Departure.MESSAGE not in self._departures):
@@ -166,36 +177,26 @@ class Reply:
         self._departures[Departure.MESSAGE] = None
         return message
 
-    def _text(self, said: Mapping[str, Any]) -> str:
-        content = said.get("content")
+    def _text(self, message: Mapping[str, Any]) -> str:
+        content = message.get("content")
         if isinstance(content, list | dict):
             self._departures[Departure.CONTENT_PARTS] = None
             parts = content if isinstance(content, list) else [content]
             content = "".join(_part(part) for part in parts)
             self._reasoning = self._reasoning or next(filter(None, map(_reasoning_part, parts)), "")
-        refusal = text_in(said.get("refusal"))
+        refusal = text_in(message.get("refusal"))
         if refusal:
             self._departures[Departure.REFUSAL] = None
         return text_in(content) or refusal
 
-    def _plain_text(self, choice: Mapping[str, Any]) -> str:
-        text = text_in(choice.get("text"))
-        if text:
-            self._departures[Departure.TEXT] = None
-        return text
-
-    def _take_calls(self, said: Mapping[str, Any]) -> bool:
-        entries, legacy = said.get("tool_calls"), mapping_in(said.get("function_call"))
+    def _take_calls(self, message: Mapping[str, Any]) -> bool:
+        entries, legacy = message.get("tool_calls"), mapping_in(message.get("function_call"))
         if isinstance(entries, dict):
             entries = [entries]
         if legacy and not entries:
             entries = [{"function": legacy}]
             self._departures[Departure.FUNCTION_CALL] = None
         return self._calls.take(list_in(entries))
-
-    def _take_reasoning(self, said: Mapping[str, Any]) -> None:
-        named = (text_in(said.get(name)).strip() for name in _REASONING)
-        self._reasoning = self._reasoning or next(filter(None, named), "")[:1]
 
     def _take_word(self, word: object) -> None:
         if isinstance(word, str):
@@ -224,21 +225,40 @@ def _tokens(log_probs: Mapping[str, Any]) -> Iterator[TokenLogProb]:
     if isinstance(content, list):
         for entry in map(mapping_in, content):
             top = [mapping_in(item) for item in list_in(entry.get("top_logprobs"))]
-            shown = tuple((text_in(item.get("token")), _log_prob(item.get("logprob")) or 0.0) for item in top)
+            alternatives = tuple((text_in(item.get("token")), _log_prob(item.get("logprob")) or 0.0) for item in top)
             token_id = entry.get("id")
             known_id = token_id if isinstance(token_id, int) and 0 <= token_id < 1 << 31 else -1
-            yield TokenLogProb(text_in(entry.get("token")), known_id, _log_prob(entry.get("logprob")), shown)
+            yield TokenLogProb(text_in(entry.get("token")), known_id, _log_prob(entry.get("logprob")), alternatives)
         return
     texts, values = list_in(log_probs.get("tokens")), list_in(log_probs.get("token_logprobs"))
     tops = list_in(log_probs.get("top_logprobs")) or [{}] * len(texts)
     for text, value, top in zip(texts, values, tops, strict=False):
-        shown = tuple((text_in(name), _log_prob(number) or 0.0) for name, number in mapping_in(top).items())
-        yield TokenLogProb(text_in(text), -1, _log_prob(value), shown)
-
-
-def _is_time(value: object) -> bool:
-    return isinstance(value, int | float) and 0 <= value < 1e9
+        alternatives = tuple((text_in(name), _log_prob(number) or 0.0) for name, number in mapping_in(top).items())
+        yield TokenLogProb(text_in(text), -1, _log_prob(value), alternatives)
 
 
 def _log_prob(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and -1e9 < value <= 0 else None
+
+
+def ending_of(word: str) -> FinishReason | None:
+    """Return what a server's word means, None when it says nothing.
+
+    One that names neither a limit nor a fault is the end of the model's turn.
+
+    Raises:
+        GarbledError: The server ended the answer, not the model.
+    """
+    plain = re.sub(r"[\s-]+", "_", word.strip().lower())
+    if _SILENCE.fullmatch(plain):
+        return None
+    if _FAULT.search(plain):
+        raise GarbledError(f"The endpoint ended the answer with {word[:_MOST_CHARACTERS]!r}.")
+    return FinishReason.LENGTH if _LIMIT.search(plain) else FinishReason.STOP
+
+
+def remark_on(word: str) -> str:
+    """Return a sentence that keeps a server's own word, empty for a word that OpenAI's clients know."""
+    if not word.strip():
+        return "The endpoint gave no reason for the end of the answer."
+    return "" if word in OPENAI_WORDS else f"The endpoint ended the answer with {word[:_MOST_CHARACTERS]!r}."

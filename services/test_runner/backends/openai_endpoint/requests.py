@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import httpx2
 
+from services.test_runner.backends.openai_endpoint.failures import forbidden
+from services.test_runner.backends.openai_endpoint.json_values import list_in, mapping_in
 from services.test_runner.backends.openai_endpoint.transport import ForbiddenAddressError
-from services.test_runner.backends.openai_endpoint.trouble import forbidden
-from services.test_runner.backends.openai_endpoint.values import list_in, mapping_in
 from services.test_runner.domain import Endpoint
 
 _QUICK_SECONDS: Final = 15.0
@@ -90,9 +90,9 @@ class EndpointRequests:
             raise NoServer(f"No server answers at {self.endpoint.base_url}.") from error
         except httpx2.HTTPError as error:
             raise NotReached(str(error).rstrip(".") or type(error).__name__) from error
-        shown = response.content[:_MAX_SHOWN_CHARACTERS].decode("utf-8", "replace")
-        told = _json(response.content)
-        return Reply(response.status_code, mapping_in(told), shown, list_in(told))
+        text = response.content[:_MAX_SHOWN_CHARACTERS].decode("utf-8", "replace")
+        body_json = _json(response.content)
+        return Reply(response.status_code, mapping_in(body_json), text, list_in(body_json))
 
 
 def _json(content: bytes) -> object:

@@ -56,7 +56,7 @@ class Server(ABC):
     def _body(self, conversation: Conversation) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self.requests.endpoint.model,
-            "messages": [dict(one) for one in conversation.prompt],
+            "messages": [dict(message) for message in conversation.prompt],
         }
         return body | ({"tools": [dict(tool) for tool in conversation.tools]} if conversation.tools else {})
 
@@ -128,7 +128,7 @@ def server_of(requests: EndpointRequests, facts: Facts) -> Server:
 
 
 def _ids(value: object) -> tuple[int, ...] | None:
-    if not isinstance(value, list) or not all(isinstance(one, int) for one in value):
+    if not isinstance(value, list) or not all(isinstance(entry, int) for entry in value):
         return None
     return tuple(value)
 

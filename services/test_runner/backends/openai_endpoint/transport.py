@@ -84,10 +84,10 @@ class _BoundedStream(httpx2.AsyncByteStream):
 async def _address_of(url: httpx2.URL, *, any_address: bool) -> str:
     port = url.port or (443 if url.scheme == "https" else 80)
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+        entries = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise httpx2.ConnectError(f"The name {url.host} leads nowhere.") from error
-    addresses = [str(entry[4][0]) for entry in found]
+    addresses = [str(entry[4][0]) for entry in entries]
     if not any_address and any(_is_forbidden(address) for address in addresses):
         raise ForbiddenAddressError(f"The name {url.host} leads to an address that is never asked.")
     # Loopback servers often listen on IPv4 alone.

@@ -53,7 +53,8 @@ def test_a_suite_is_the_same_for_the_same_seed() -> None:
 def test_a_suite_is_frozen_with_its_header_and_never_written_over(tmp_path: Path) -> None:
     freeze(PROFILE, "core", 9, seed=4, count=24, folder=tmp_path)
     text = (tmp_path / "core-9.jsonl").read_text(encoding="utf-8")
-    assert len(parse_suite(text, suite_id="roo_xml/core", version=9, profile="roo_xml").cases) == 24
+    suite = parse_suite(text, suite_id="roo_xml/core", version=9, profile="roo_xml", check_case=PROFILE.check_case)
+    assert len(suite.cases) == 24
     assert '"seed": "4"' in (tmp_path / "core-9.json").read_text(encoding="utf-8")
     with pytest.raises(FileExistsError):
         freeze(PROFILE, "core", 9, seed=5, count=24, folder=tmp_path)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument
-from services.test_runner.backends.endpoint_keys import EndpointKeys
+from services.test_runner.backends.openai_endpoint.policy import EndpointKeys
 
 
 def test_a_key_comes_from_the_file_of_its_name(tmp_path: Path) -> None:

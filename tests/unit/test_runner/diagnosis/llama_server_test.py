@@ -19,8 +19,7 @@ import pytest
 from services.lm.conversion.gguf import convert_gguf
 from services.lm.doctor.diagnosis import Diagnosis
 from services.test_runner.backends.doctor_process import DoctorProcess
-from services.test_runner.backends.endpoint_keys import EndpointKeys
-from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
+from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
 from services.test_runner.backends.served_template import ServedTemplateProbe
 from services.test_runner.domain import Artifact
 from services.test_runner.domain.diagnosis import DiagnosisSpec

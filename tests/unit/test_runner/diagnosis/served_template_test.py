@@ -11,8 +11,7 @@ import httpx2
 import pytest
 
 from services.lm.doctor.diagnosis import Conversation, Rendering
-from services.test_runner.backends.endpoint_keys import EndpointKeys
-from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
+from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
 from services.test_runner.backends.served_template import ServedTemplateProbe
 from services.test_runner.domain.diagnosis import RenderedConversation, Room
 from services.test_runner.domain.endpoint import Endpoint, ToolMode

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.test_runner.backends.openai_endpoint.calls import GarbledError
-from services.test_runner.backends.openai_endpoint.endings import ending_of, remark_on
+from services.test_runner.backends.openai_endpoint.reply import ending_of, remark_on
 from services.test_runner.domain import FinishReason
 from tests.fakes.endpoint import begin_stream, chunk, event, running, streams
 from tests.unit.test_runner.endpoints.asking import answer_of

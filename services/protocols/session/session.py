@@ -6,14 +6,12 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, count
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from services.protocols.cases import Case, Document, answer_to_document
+from services.protocols.session.client import Client
 from services.protocols.session.memory import case_at, forgive, state_of
 from services.protocols.turn import Answer, ClientState, Message, TurnOutcome, assistant_message, call_id_of
-
-if TYPE_CHECKING:
-    from services.protocols.profile import Profile
 
 Stop = Literal["completed", "mistake_limit", "repetition", "turn_budget"]
 
@@ -81,17 +79,17 @@ class Session:
         stop: why the session is over; None while the client waits for an answer.
     """
 
-    def __init__(self, profile: Profile, case: Case, prompt_size: str) -> None:
+    def __init__(self, client: Client, case: Case, prompt_size: str) -> None:
         """Open the session and play the case's history."""
-        self._profile, self._case, self._prompt_size = profile, case, prompt_size
-        self.messages: list[Message] = list(profile.messages(replace(case, history=()), prompt_size))
+        self._client, self._case, self._prompt_size = client, case, prompt_size
+        self.messages: list[Message] = list(client.messages(replace(case, history=()), prompt_size))
         self.stop: Stop | None = None
         self._state = state_of(case)
         self._turns: list[Turn] = []
         self._call_ids: set[str] = set()
-        self.tools = profile.tools_for(case, prompt_size)
+        self.tools = client.tools_for(case, prompt_size)
         for answer in case.history:
-            self._take(profile.as_written(answer, prompt_size))
+            self._take(client.as_written(answer, prompt_size))
             forgive(self._state)
         self._num_played = len(self._turns)
 
@@ -112,8 +110,8 @@ class Session:
         """Return the session as it stands."""
         state, turns = self._state, tuple(self._turns)
         return Transcript(
-            profile=self._profile.id,
-            profile_digest=self._profile.digest,
+            profile=self._client.id,
+            profile_digest=self._client.digest,
             case_id=self._case.case_id,
             history=turns[: self._num_played],
             turns=turns[self._num_played :],
@@ -126,11 +124,11 @@ class Session:
     def _take(self, answer: Answer) -> Turn:
         answer = numbered(answer, len(self._turns), self._call_ids)
         self._call_ids |= {call.call_id for call in answer.calls}
-        outcome = self._profile.take_turn(self._state, answer)
-        replies = () if outcome.completed is not None else tuple(self._profile.replies(self._state, outcome))
+        outcome = self._client.take_turn(self._state, answer)
+        replies = () if outcome.completed is not None else tuple(self._client.replies(self._state, outcome))
         turn = Turn(answer, outcome, replies)
         self._turns.append(turn)
-        self.tools = self._profile.tools_for(case_at(self._case, self._state), self._prompt_size)
+        self.tools = self._client.tools_for(case_at(self._case, self._state), self._prompt_size)
         self.messages += [assistant_message(answer), *replies]
         return turn
 

@@ -23,7 +23,7 @@ _FIRST_WAIT_SECONDS = 0.5
 _LAST_WAIT_SECONDS = 30.0
 _MOST_WAIT_SECONDS = 120.0
 _EXCERPT = 200
-_MOST_SAID = 4000
+_MOST_CHARACTERS = 4000
 _FIRST_CLIENT_STATUS, _SERVER_STATUS = 400, 500
 _PASSING_STATUS = (408, 409, 425, 429)
 _BUSY_STATUS = (429, 503, 529)
@@ -46,7 +46,7 @@ _PROMPT_TOKENS = re.compile(
 )
 
 
-class TroubleError(Exception):
+class EndpointFailure(Exception):
     """No answer; the message is one sentence.
 
     Attributes:
@@ -69,7 +69,7 @@ class TroubleError(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-class ContextOverflowError(TroubleError):
+class ContextOverflowError(EndpointFailure):
     """The endpoint says that the prompt is too long; `num_prompt_tokens` is 0 when it does not say how long it is."""
 
     finish_reason = FinishReason.CONTEXT_OVERFLOW
@@ -79,13 +79,13 @@ class ContextOverflowError(TroubleError):
         self.num_prompt_tokens = num_prompt_tokens
 
 
-class RefusedPromptError(TroubleError):
+class RefusedPromptError(EndpointFailure):
     """The chat template of the endpoint refuses the messages."""
 
     finish_reason = FinishReason.TEMPLATE_FAULT
 
 
-def trouble_of(error: Exception, endpoint: Endpoint, key: str) -> Exception:
+def failure_of(error: Exception, endpoint: Endpoint, key: str) -> Exception:
     """Return what an exception of the `openai` client means.
 
     A `ServiceError` ends the run: with this key, this host or this model name no case can be answered.
@@ -95,22 +95,22 @@ def trouble_of(error: Exception, endpoint: Endpoint, key: str) -> Exception:
 
     cause = error.__cause__ if isinstance(error, openai.APIConnectionError) and error.__cause__ else error
     if isinstance(error, openai.APIStatusError):
-        return _trouble_of_status(error, endpoint, key)
+        return _failure_of_status(error, endpoint, key)
     if isinstance(cause, ForbiddenAddressError):
         return forbidden(endpoint)
     if isinstance(cause, BodyTooLongError | GarbledError):
-        return TroubleError(str(cause))
+        return EndpointFailure(str(cause))
     if isinstance(error, openai.APIConnectionError | httpx2.HTTPError):
-        return TroubleError(f"The connection to {endpoint.host} broke or was not made.", may_pass=True)
+        return EndpointFailure(f"The connection to {endpoint.host} broke or was not made.", may_pass=True)
     if isinstance(error, openai.APIError):
-        return _trouble_in_stream(error, endpoint, key)
-    return TroubleError("The endpoint's stream holds something else than JSON objects.")
+        return _failure_in_stream(error, endpoint, key)
+    return EndpointFailure("The endpoint's stream holds something else than JSON objects.")
 
 
-def wait_seconds(attempt: int, trouble: TroubleError) -> float:
+def wait_seconds(attempt: int, failure: EndpointFailure) -> float:
     """Return how long to wait before the next try; `attempt` counts from 0."""
     ceiling = min(_FIRST_WAIT_SECONDS * 2.0**attempt, _LAST_WAIT_SECONDS)
-    return max(ceiling * (0.5 + random.random() / 2), min(trouble.retry_after_seconds, _MOST_WAIT_SECONDS))
+    return max(ceiling * (0.5 + random.random() / 2), min(failure.retry_after_seconds, _MOST_WAIT_SECONDS))
 
 
 def wrong_key(endpoint: Endpoint) -> ServiceError:
@@ -133,41 +133,41 @@ def forbidden(endpoint: Endpoint) -> ServiceError:
     )
 
 
-def unknown_model(endpoint: Endpoint, known: tuple[str, ...]) -> ServiceError:
+def unknown_model(endpoint: Endpoint, models: tuple[str, ...]) -> ServiceError:
     """Return the error of a model name that the endpoint does not have."""
-    names = ", ".join(name[:80] for name in known[:20]) or "none that it lists"
+    names = ", ".join(name[:80] for name in models[:20]) or "none that it lists"
     return FailedPrecondition(
         f"The endpoint at {endpoint.host} has no model {endpoint.model!r}; it has: {names}.", "Name one of those."
     )
 
 
-def _trouble_of_status(error: APIStatusError, endpoint: Endpoint, key: str) -> Exception:
-    status, said = error.status_code, _excerpt(error.body if error.body else "", key)
+def _failure_of_status(error: APIStatusError, endpoint: Endpoint, key: str) -> Exception:
+    status, text = error.status_code, _excerpt(error.body if error.body else "", key)
     if status in (401, 403):
         return wrong_key(endpoint)
-    if status == 404 and "model" in said.lower():
+    if status == 404 and "model" in text.lower():
         return unknown_model(endpoint, ())
     if 300 <= status < 400:
-        return TroubleError("The endpoint answers with a redirect, which is not followed.")
-    if trouble := _trouble_with_prompt(error.body, status, key):
-        return trouble
-    return TroubleError(
-        f"The endpoint answers with status {status}: {said or 'no more'}",
+        return EndpointFailure("The endpoint answers with a redirect, which is not followed.")
+    if failure := _failure_with_prompt(error.body, status, key):
+        return failure
+    return EndpointFailure(
+        f"The endpoint answers with status {status}: {text or 'no more'}",
         may_pass=status >= _SERVER_STATUS or status in _PASSING_STATUS,
-        is_busy=_is_busy(status, said),
+        is_busy=_is_busy(status, text),
         retry_after_seconds=_retry_after(error.response),
     )
 
 
-def _trouble_in_stream(error: APIError, endpoint: Endpoint, key: str) -> Exception:
+def _failure_in_stream(error: APIError, endpoint: Endpoint, key: str) -> Exception:
     """Return what an error means that came instead of an answer's next piece."""
     body = error.body if error.body is not None else error.message
-    status, said = _status_in(body), _excerpt(body, key)
+    status, text = _status_in(body), _excerpt(body, key)
     if status in (401, 403):
         return wrong_key(endpoint)
-    if trouble := _trouble_with_prompt(body, status, key):
-        return trouble
-    return TroubleError(f"The endpoint broke off: {said}", may_pass=True, is_busy=_is_busy(status, said))
+    if failure := _failure_with_prompt(body, status, key):
+        return failure
+    return EndpointFailure(f"The endpoint broke off: {text}", may_pass=True, is_busy=_is_busy(status, text))
 
 
 def _status_in(body: object) -> int:
@@ -180,29 +180,29 @@ def _status_in(body: object) -> int:
     return codes[0] if codes else 0
 
 
-def _is_busy(status: int, said: str) -> bool:
+def _is_busy(status: int, text: str) -> bool:
     """Whether fewer requests at once may help.
 
     llama.cpp's slots share one context unless their number is given: what fits alone does not fit beside the others,
     and then it is the server that failed, with a status of 500.
     """
     is_requests_fault = _FIRST_CLIENT_STATUS <= status < _SERVER_STATUS
-    return status in _BUSY_STATUS or (not is_requests_fault and bool(_BUSY.search(said) or _OVERFLOW.search(said)))
+    return status in _BUSY_STATUS or (not is_requests_fault and bool(_BUSY.search(text) or _OVERFLOW.search(text)))
 
 
-def _trouble_with_prompt(body: object, status: int, key: str) -> TroubleError | None:
+def _failure_with_prompt(body: object, status: int, key: str) -> EndpointFailure | None:
     """Return what is wrong with the prompt itself, None where it is not the prompt."""
-    said = _excerpt(body, key)
+    text = _excerpt(body, key)
     if status in _PASSING_STATUS:
         return None
     fields: Mapping[str, Any] = body if isinstance(body, dict) else {}
-    words = f"{said} {fields.get('type')} {fields.get('code')}"
-    is_servers = (status >= _SERVER_STATUS or _SHARED_CONTEXT in said) and "exceed_context_size" not in words
+    words = f"{text} {fields.get('type')} {fields.get('code')}"
+    is_servers = (status >= _SERVER_STATUS or _SHARED_CONTEXT in text) and "exceed_context_size" not in words
     if _OVERFLOW.search(words) and not is_servers:
-        count, named = fields.get("n_prompt_tokens"), _PROMPT_TOKENS.search(said)
-        known = count if isinstance(count, int) else int(next(filter(None, named.groups()))) if named else 0
-        return ContextOverflowError(f"The endpoint says: {said}", known)
-    whole = _excerpt(body, key, most=_MOST_SAID)
+        count, named = fields.get("n_prompt_tokens"), _PROMPT_TOKENS.search(text)
+        num_tokens = count if isinstance(count, int) else int(next(filter(None, named.groups()))) if named else 0
+        return ContextOverflowError(f"The endpoint says: {text}", num_tokens)
+    whole = _excerpt(body, key, most=_MOST_CHARACTERS)
     if status <= _SERVER_STATUS and _REFUSED.search(whole):
         # llama.cpp shows the place in the template first, and the reason in the end.
         return RefusedPromptError(f"The endpoint's chat template refuses the messages: {whole[-_EXCERPT:].strip()}")

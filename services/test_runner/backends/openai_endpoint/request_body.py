@@ -56,14 +56,14 @@ def most_prompt_tokens(prompt: Prompt, tools: list[Any]) -> int:
 
 
 def _sampling(sampling: Sampling, kind: str) -> dict[str, Any]:
-    chosen: dict[str, Any] = {"temperature": sampling.temperature}
+    fields: dict[str, Any] = {"temperature": sampling.temperature}
     if sampling.temperature == 0:
-        return chosen
-    chosen["top_p"] = sampling.top_p
+        return fields
+    fields["top_p"] = sampling.top_p
     for name in ("top_k", "min_p"):
         if getattr(sampling, name) or kind in _KINDS_THAT_CHOOSE:
-            chosen[name] = getattr(sampling, name)
-    return chosen
+            fields[name] = getattr(sampling, name)
+    return fields
 
 
 def _adapters(facts: Facts) -> dict[str, Any]:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from services.protocols.cases import Case, Expected
-from services.protocols.session.play import Turn
+from services.protocols.session.client import Client
+from services.protocols.session.session import Turn
 from services.protocols.turn import Answer, ToolCall
 from services.protocols.verdict import Fault, Layer, LayerName, LayerStatus
-
-if TYPE_CHECKING:
-    from services.protocols.profile import Profile
 
 _ASKED = (LayerName.RIGHT_TOOL, LayerName.RIGHT_ARGUMENTS, LayerName.NO_NEEDLESS_CALL)
 
 
-def layers_of_calls(profile: Profile, case: Case, turns: Sequence[Turn]) -> list[Layer]:
+def layers_of_calls(client: Client, case: Case, turns: Sequence[Turn]) -> list[Layer]:
     """Return what the profile's judge says of the goal's calls, were all work of the session one answer.
 
     Work of the goal's tools is left out, unless a call of the goal has the same tool.
@@ -32,7 +29,7 @@ def layers_of_calls(profile: Profile, case: Case, turns: Sequence[Turn]) -> list
     # The judge names the guilty call by its span, so the calls get places in their order for spans.
     placed = tuple(replace(call, span=(place, place + 1)) for place, (_, call) in enumerate(work))
     due = replace(asked[0], further=asked[1:]) if asked else Expected("", no_call=True)
-    verdict = profile.judge(replace(case, expected=due, history=(), max_turns=1, goal=None), Answer("", placed))
+    verdict = client.judge(replace(case, expected=due, history=(), max_turns=1, goal=None), Answer("", placed))
     found = (layer for layer in verdict.layers if layer.name in _ASKED)
     return [_in_its_answer(layer, work) for layer in found if layer.status is not LayerStatus.NOT_APPLICABLE]
 

@@ -1,13 +1,15 @@
-"""One line per verdict, for spreadsheets."""
+"""All verdicts: a line each for spreadsheets, or one JSON object with provenance and metrics."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import AsyncGenerator, Iterable
+from dataclasses import asdict
 
 from services.evaluator.domain.verdict import Verdict
-from services.evaluator.exports.source import Source
+from services.evaluator.exports.source import Source, provenance_document
 from services.protocols.verdict import LayerName
 
 _COLUMNS = (
@@ -50,3 +52,24 @@ def _line(cells: Iterable[object]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\r\n").writerow([escaped(cell) for cell in cells])
     return buffer.getvalue()
+
+
+async def write_json(source: Source) -> AsyncGenerator[str]:
+    """Yield one JSON object in pieces; its verdicts are in the order of judging."""
+    record = source.record
+    head = {
+        "evaluation_id": record.evaluation_id,
+        "state": source.state,
+        "create_time": source.create_time,
+        "end_time": source.end_time,
+        "provenance": provenance_document(record, source.run),
+        "metrics": asdict(source.metrics),
+        "comparison": asdict(source.before.comparison) if source.before else None,
+        "facts": [vars(fact) for fact in source.facts],
+    }
+    yield f'{json.dumps(head, ensure_ascii=False)[:-1]}, "verdicts": ['
+    separator = "\n"
+    async for verdict in source.verdicts():
+        yield separator + json.dumps({**asdict(verdict), "layer": verdict.layer}, ensure_ascii=False)
+        separator = ",\n"
+    yield "\n]}\n"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from services.protocols.cases import Case, Goal
-from services.protocols.session.calls import layers_of_calls
+from services.protocols.session.client import Client
+from services.protocols.session.goal_calls import layers_of_calls
 from services.protocols.session.memory import case_at, forgive, state_of
-from services.protocols.session.play import Stop, Transcript, Turn
+from services.protocols.session.session import Stop, Transcript, Turn
 from services.protocols.turn import Answer, CallOutcome, ClientState, TurnOutcome
 from services.protocols.verdict import (
     FORM_LAYERS,
@@ -24,9 +24,6 @@ from services.protocols.verdict import (
     verdict_of,
 )
 
-if TYPE_CHECKING:
-    from services.protocols.profile import Profile
-
 _STOPS: dict[Stop | None, tuple[Fault, str]] = {
     "mistake_limit": (Fault.MISTAKE_LIMIT, "The client stopped: too many mistakes in a row."),
     "repetition": (Fault.REPEATED_CALL, "The client stopped: the same call came again and again."),
@@ -35,7 +32,7 @@ _STOPS: dict[Stop | None, tuple[Fault, str]] = {
 }
 
 
-def judge_session(profile: Profile, case: Case, transcript: Transcript) -> Verdict:
+def judge_session(client: Client, case: Case, transcript: Transcript) -> Verdict:
     """Return the verdict on a session.
 
     On a case of one turn it is the profile's verdict on the first answer. On a case of several turns the layers of form
@@ -46,16 +43,16 @@ def judge_session(profile: Profile, case: Case, transcript: Transcript) -> Verdi
     if not turns:
         return verdict_of((_not_done(transcript.stop),), accepted=False, tool=None)
     if case.max_turns == 1 and case.goal is None:
-        return profile.judge(case, turns[0].answer)
-    state = _state_after_history(profile, case)
+        return client.judge(case, turns[0].answer)
+    state = _state_after_history(client, case)
     goal, files = case.goal or Goal(), dict(state.files)
     found, untrue = dict[LayerName, list[Layer]](), dict[str, tuple[int, str]]()
     for number, turn in enumerate(turns):
-        for layer in _layers_of_turn(profile, case, state, turn.answer):
+        for layer in _layers_of_turn(client, case, state, turn.answer):
             found.setdefault(layer.name, []).append(replace(layer, turn=number))
         for item, sentence in _untrue_marks(goal, state):
             untrue.setdefault(item, (number, sentence))
-    work = {layer.name: layer for layer in layers_of_calls(profile, case, turns)}
+    work = {layer.name: layer for layer in layers_of_calls(client, case, turns)}
     if goal.tools and (tool_layer := _right_tools(goal, turns)).status is LayerStatus.FAILED:
         work[LayerName.RIGHT_TOOL] = tool_layer
     elif goal.tools:
@@ -67,28 +64,28 @@ def judge_session(profile: Profile, case: Case, transcript: Transcript) -> Verdi
     return replace(verdict, sentence="The task is done as it was asked for.") if verdict.conforming else verdict
 
 
-def judge_after_history(profile: Profile, case: Case, answer: Answer) -> Verdict:
+def judge_after_history(client: Client, case: Case, answer: Answer) -> Verdict:
     """Return the verdict on the answer that follows the case's history."""
-    state = _state_after_history(profile, case)
-    verdict = profile.judge(case_at(case, state), answer)
-    outcome = profile.take_turn(state, answer)
+    state = _state_after_history(client, case)
+    verdict = client.judge(case_at(case, state), answer)
+    outcome = client.take_turn(state, answer)
     layers = {layer.name: layer for layer in verdict.layers}
     layers.update({layer.name: layer for layer in _clients_findings(verdict, outcome)})
     accepted = verdict.accepted and all(call.verdict != "failed" for call in outcome.calls)
     return verdict_of(tuple(layers[name] for name in LayerName), accepted=accepted, tool=verdict.tool)
 
 
-def _state_after_history(profile: Profile, case: Case) -> ClientState:
+def _state_after_history(client: Client, case: Case) -> ClientState:
     state = state_of(case)
     for answer in case.history:
-        profile.take_turn(state, answer)
+        client.take_turn(state, answer)
         forgive(state)
     return state
 
 
-def _layers_of_turn(profile: Profile, case: Case, state: ClientState, answer: Answer) -> Iterator[Layer]:
-    verdict = profile.judge(case_at(case, state), answer)
-    outcome = profile.take_turn(state, answer)
+def _layers_of_turn(client: Client, case: Case, state: ClientState, answer: Answer) -> Iterator[Layer]:
+    verdict = client.judge(case_at(case, state), answer)
+    outcome = client.take_turn(state, answer)
     if outcome.completed is not None and not outcome.used_tool:
         return
     own = {layer.name: layer for layer in verdict.layers if layer.name in FORM_LAYERS}

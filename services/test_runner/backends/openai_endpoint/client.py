@@ -1,4 +1,4 @@
-"""Asking an endpoint for one answer, again when the trouble may pass."""
+"""Asking an endpoint for one answer, again when the failure may pass."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import httpx2
 
 from services.lm.doctor.diagnosis import Conversation
 from services.protocols.turn import call_id_of
-from services.test_runner.backends.openai_endpoint.body import most_prompt_tokens, offered_tools, request_of
 from services.test_runner.backends.openai_endpoint.calls import GarbledError
 from services.test_runner.backends.openai_endpoint.facts import Facts
-from services.test_runner.backends.openai_endpoint.gates import Gate
-from services.test_runner.backends.openai_endpoint.reply import Reply
-from services.test_runner.backends.openai_endpoint.servers import Server
-from services.test_runner.backends.openai_endpoint.trouble import (
+from services.test_runner.backends.openai_endpoint.failures import (
     ContextOverflowError,
-    TroubleError,
-    trouble_of,
+    EndpointFailure,
+    failure_of,
     wait_seconds,
 )
+from services.test_runner.backends.openai_endpoint.gates import Gate
+from services.test_runner.backends.openai_endpoint.reply import Reply
+from services.test_runner.backends.openai_endpoint.request_body import most_prompt_tokens, offered_tools, request_of
+from services.test_runner.backends.openai_endpoint.servers import Server
 from services.test_runner.domain import FinishReason, ToolCall, TryOutcome
 from services.test_runner.ports import Answer, Delta, Prompt, Workload
 
@@ -40,10 +40,10 @@ _OUTCOMES = {
 
 @dataclass(frozen=True)
 class Tries:
-    """How often a prompt is tried while its time lasts, and who is told what came of each try."""
+    """How often a prompt is tried while its time lasts, and what hears what came of each try."""
 
     limit: int
-    told: OnTry
+    on_try: OnTry
 
 
 class _Clock:
@@ -92,10 +92,12 @@ class Asker:
         try:
             answer = await self._tried(workload, prompt, gate, on_delta, clock)
         except TimeoutError:
-            answer = _fault(prompt, TroubleError(f"The endpoint did not answer within {prompt.timeout_seconds:g} s."))
-        except TroubleError as trouble:
-            answer = _fault(prompt, trouble)
-        self._tries.told(_OUTCOMES.get(answer.finish_reason, TryOutcome.ANSWERED))
+            answer = _fault(
+                prompt, EndpointFailure(f"The endpoint did not answer within {prompt.timeout_seconds:g} s.")
+            )
+        except EndpointFailure as failure:
+            answer = _fault(prompt, failure)
+        self._tries.on_try(_OUTCOMES.get(answer.finish_reason, TryOutcome.ANSWERED))
         return replace(answer, decode_seconds=clock.seconds) if answer.finish_reason.is_fault else answer
 
     async def _tried(self, workload: Workload, prompt: Prompt, gate: Gate, on_delta: OnDelta, clock: _Clock) -> Answer:
@@ -108,22 +110,22 @@ class Asker:
 
         attempt = 0
         while True:
-            asked = time.monotonic()
-            async with gate.entered():
+            start = time.monotonic()
+            async with gate.entered(self._endpoint.max_concurrency):
                 begun = time.monotonic()
-                queued += begun - asked
+                queued += begun - start
                 try:
                     with clock.running():
                         async with clock.limit():
                             answer = await self._ask(workload, prompt, deliver)
                     return replace(answer, queue_seconds=queued)
-                except TroubleError as trouble:
+                except EndpointFailure as failure:
                     # What fails beside others is no try of its own as long as fewer can be asked at once.
-                    attempt += not (trouble.is_busy and gate.narrow(begun))
-                    if not trouble.may_pass or has_begun or attempt >= self._tries.limit:
+                    attempt += not (failure.is_busy and gate.narrow(begun))
+                    if not failure.may_pass or has_begun or attempt >= self._tries.limit:
                         raise
-                    seconds = wait_seconds(max(attempt - 1, 0), trouble)
-            self._tries.told(TryOutcome.RETRIED)
+                    seconds = wait_seconds(max(attempt - 1, 0), failure)
+            self._tries.on_try(TryOutcome.RETRIED)
             with clock.running():
                 async with clock.limit():
                     await asyncio.sleep(seconds)
@@ -138,15 +140,15 @@ class Asker:
                 if delta is not None and workload.stream:
                     deliver(delta)
             if reply.finish_reason is None:
-                raise TroubleError("The endpoint's stream ended before its answer did.", may_pass=True)
+                raise EndpointFailure("The endpoint's stream ended before its answer did.", may_pass=True)
             return self._finished(workload, prompt, reply, reply.seconds(first, time.monotonic() - start))
         except GarbledError as error:
-            raise TroubleError(str(error)) from error
+            raise EndpointFailure(str(error)) from error
 
     async def _chunks(self, workload: Workload, prompt: Prompt, reply: Reply) -> AsyncIterator[object]:
         from openai import OpenAIError
 
-        from services.test_runner.backends.openai_endpoint.stream import ChunkStream
+        from services.test_runner.backends.openai_endpoint.chunk_stream import ChunkStream
 
         path, body = request_of(workload, prompt, self._facts)
         try:
@@ -158,19 +160,19 @@ class Asker:
                     yield chunk
             reply.is_done = stream.is_done
         except (OpenAIError, httpx2.HTTPError, ValueError, RecursionError) as error:
-            raise trouble_of(error, self._endpoint, self._key) from error
+            raise failure_of(error, self._endpoint, self._key) from error
 
     def _finished(self, workload: Workload, prompt: Prompt, reply: Reply, seconds: tuple[float, float]) -> Answer:
         assert reply.finish_reason is not None
         reason, most = reply.finish_reason, workload.sampling.max_new_tokens
         if not reply.has_reason and reply.num_generated_tokens >= most:
             reason = FinishReason.LENGTH
-        context, wanted = self._facts.num_context_tokens, reply.num_prompt_tokens + most
+        context, num_tokens = self._facts.num_context_tokens, reply.num_prompt_tokens + most
         # Ollama cuts a prompt that is too long and answers the rest of it.
-        if context and wanted > context and reason is not FinishReason.LENGTH:
+        if context and num_tokens > context and reason is not FinishReason.LENGTH:
             raise _too_long(reply.num_prompt_tokens, workload, context)
         if reason is not FinishReason.LENGTH:
-            reply.check_said()
+            reply.check_content()
         # A text is continued on a route that has no delta.
         departures = reply.departures if prompt.messages else ()
         remarks = (reply.remark, *(departure.sentence for departure in departures))
@@ -210,14 +212,14 @@ def _calls(prompt: Prompt, reply: Reply) -> tuple[ToolCall, ...]:
 
 
 def _too_long(num_tokens: int, workload: Workload, context: int) -> ContextOverflowError:
-    wanted = workload.sampling.max_new_tokens
+    num_new = workload.sampling.max_new_tokens
     return ContextOverflowError(
-        f"The prompt has {num_tokens} tokens and {wanted} new ones were asked for; the endpoint holds {context}.",
+        f"The prompt has {num_tokens} tokens and {num_new} new ones were asked for; the endpoint holds {context}.",
         num_tokens,
     )
 
 
-def _fault(prompt: Prompt, trouble: TroubleError) -> Answer:
+def _fault(prompt: Prompt, failure: EndpointFailure) -> Answer:
     return Answer(
-        prompt.key, "", trouble.finish_reason, num_prompt_tokens=trouble.num_prompt_tokens, detail=str(trouble)
+        prompt.key, "", failure.finish_reason, num_prompt_tokens=failure.num_prompt_tokens, detail=str(failure)
     )

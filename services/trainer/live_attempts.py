@@ -1,8 +1,9 @@
-"""The attempts that go on in this process, as they last reported."""
+"""The attempts that go on in this process, as they last reported, and how they end."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from dataclasses import dataclass, field
 
@@ -11,11 +12,20 @@ from services.trainer.domain.attempt import AttemptOutcome, AttemptReport
 FIRST_PHASE = "start_ray"
 
 
+@dataclass(frozen=True)
+class AttemptEnd:
+    """How an attempt ended, and why in one sentence."""
+
+    outcome: AttemptOutcome
+    reason: str = ""
+    is_permanent: bool = False
+
+
 @dataclass
 class LiveAttempt:
     """One attempt between its start and its end.
 
-    `ended` is set once an outcome is reported; `moved` is the monotonic time of the last sign that the work goes on:
+    `has_ended` is set once its end is reported; `moved` is the monotonic time of the last sign that the work goes on:
     a new phase or a new step, since a heartbeat alone proves nothing.
     """
 
@@ -23,14 +33,12 @@ class LiveAttempt:
     phase: str = FIRST_PHASE
     num_steps_done: int = 0
     num_steps_total: int = 0
-    outcome: AttemptOutcome | None = None
-    reason: str = ""
-    is_permanent: bool = False
+    end: AttemptEnd | None = None
     notice: str = ""
-    told_notice: str = ""
+    shown_notice: str = ""
     started: float = field(default_factory=time.monotonic)
     moved: float = field(default_factory=time.monotonic)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    has_ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def place(self) -> tuple[str, int, int]:
@@ -39,8 +47,8 @@ class LiveAttempt:
 
     def take_notice(self) -> str:
         """What a person should know of how the attempt computes, once; "" after that."""
-        notice = "" if self.notice == self.told_notice else self.notice
-        self.told_notice = self.notice
+        notice = "" if self.notice == self.shown_notice else self.notice
+        self.shown_notice = self.notice
         return notice
 
     def observe(self, report: AttemptReport) -> None:
@@ -52,28 +60,46 @@ class LiveAttempt:
         self.num_steps_total = report.num_steps_total or self.num_steps_total
         if self.place != before:
             self.moved = time.monotonic()
-        if report.outcome is not None and self.outcome is None:
-            self.outcome, self.reason, self.is_permanent = report.outcome, report.reason, report.is_permanent
-            self.ended.set()
+        if report.outcome is not None and self.end is None:
+            self.end = AttemptEnd(report.outcome, report.reason, report.is_permanent)
+            self.has_ended.set()
 
 
-class Board:
+class LiveAttempts:
     """The live attempts by job. A job has one at most."""
 
     def __init__(self) -> None:
         self._live: dict[str, LiveAttempt] = {}
 
     def begin(self, training_job_id: str, attempt: int, *, start_step: int) -> LiveAttempt:
-        """Put up a new attempt in place of the job's last one."""
+        """Begin a new attempt in the place of the job's last one."""
         self._live[training_job_id] = LiveAttempt(attempt, num_steps_done=start_step)
         return self._live[training_job_id]
 
     def observe(self, report: AttemptReport) -> None:
-        """Take note of a report that was stored; one of an attempt that is not on the board changes nothing."""
+        """Take note of a report that was stored; one of an attempt that is not live changes nothing."""
         live = self._live.get(report.training_job_id)
         if live is not None and live.attempt == report.attempt:
             live.observe(report)
 
     def end(self, training_job_id: str) -> None:
-        """Take the job's attempt down."""
+        """Forget the job's attempt."""
         self._live.pop(training_job_id, None)
+
+
+def end_of(live: LiveAttempt, processes: asyncio.Task[int]) -> AttemptEnd:
+    """Return the end that was reported, or else the one that the processes' own end tells."""
+    if live.end is not None:
+        return live.end
+    if error := processes.exception():
+        reason = f"The training processes cannot be run: {type(error).__name__}: {error}"
+        return AttemptEnd(AttemptOutcome.FAILED, reason)
+    exit_code = processes.result()
+    if exit_code == -signal.SIGKILL:
+        return AttemptEnd(AttemptOutcome.LOST, "The training process was killed, perhaps since memory ran out.")
+    if exit_code < 0:
+        return AttemptEnd(AttemptOutcome.LOST, f"The training process was ended by signal {-exit_code}.")
+    return AttemptEnd(
+        AttemptOutcome.FAILED,
+        f"The training process ended with code {exit_code} and reported no result; its log is kept in the data folder.",
+    )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
 import signal
+import sys
 import threading
+
+_PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent() -> None:
@@ -21,6 +25,14 @@ def end_with_parent() -> None:
         _end()
         return
     threading.Thread(target=_wait, args=(watched,), name="parent-watch", daemon=True).start()
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Let the kernel kill this process when `parent_pid`, which started it, ends; exit now if that has happened."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The parent may have died before the signal was asked for.
+    if os.getppid() != parent_pid or parent_pid == 1:
+        sys.exit("The process that started this one has ended.")
 
 
 def _wait(watched: int) -> None:
