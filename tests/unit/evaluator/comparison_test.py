@@ -141,7 +141,7 @@ async def test_finished_evaluations_of_two_runs_are_compared() -> None:
     found = await bench.comparisons.compare(before, after)
     assert (found.before_evaluation_id, found.after_evaluation_id) == (before, after)
     assert {gain.case_id for gain in found.gains} == {CASES[0].case_id, CASES[1].case_id}
-    assert {gain.sentence for gain in found.gains} == {"The answer is plain text without a tool call."}
+    assert {gain.sentence for gain in found.gains} == {"The answer is plain text without a call."}
 
 
 async def test_a_case_is_gained_only_when_all_its_repeats_conform() -> None:
