@@ -13,7 +13,8 @@ from services.feedback.clients.registry import GrpcRegistry
 from services.feedback.clients.test_runner import GrpcTestRunner
 from services.feedback.clients.trainer import GrpcTrainer
 from services.feedback.domain.loop import LOOP_KIND
-from services.feedback.jobs.loop import LoopJob, Services
+from services.feedback.jobs.loop import LoopJob
+from services.feedback.jobs.steps import Services
 from services.feedback.servicer import FULL_SERVICE_NAME, FeedbackServicer
 from services.feedback.settings import FeedbackSettings
 from services.feedback.store.jobs import MIGRATIONS, JobLoopStore

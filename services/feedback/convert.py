@@ -43,6 +43,7 @@ def loop_to_proto(loop: Loop) -> loop_pb2.Loop:
         best_model_version_id=loop.best_model_version_id,
         stop_reason=loop_pb2.StopReason.Value(f"STOP_REASON_{loop.stop.reason if loop.stop else 'UNSPECIFIED'}"),
         stop_sentence=loop.stop.sentence if loop.stop else "",
+        next_step=loop.stop.next_step if loop.stop else "",
         job=job_to_proto(loop.job),
     )
 

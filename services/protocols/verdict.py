@@ -131,7 +131,6 @@ class Fault(StrEnum):
     IS_DIRECTORY = "is_directory", LayerName.EFFECT, Cause.EFFECT_FAILED
     RANGE_BEYOND_END = "range_beyond_end", LayerName.EFFECT, Cause.EFFECT_FAILED
     IGNORED_FILE = "ignored_file", LayerName.EFFECT, Cause.EFFECT_FAILED
-    DIFF_FAILED = "diff_failed", LayerName.EFFECT, Cause.EFFECT_FAILED
     NO_MATCH = "no_match", LayerName.EFFECT, Cause.EFFECT_FAILED
     IDENTICAL = "identical", LayerName.EFFECT, Cause.EFFECT_FAILED
     EMPTY_SEARCH = "empty_search", LayerName.EFFECT, Cause.EFFECT_FAILED

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.chassis.errors import FailedPrecondition
-from services.feedback.datasets.composition import Cell, cell_of, composition
-from services.feedback.datasets.drawing import Material, draw
+from services.feedback.datasets.cells import Cell, cell_of, cell_weights
+from services.feedback.datasets.drawing import DrawRequest, draw
 from services.feedback.datasets.examples import examples_of, num_answers
 from services.feedback.datasets.plan import NO_CAUSE, Result, Share, apportion_cells, plan
 from services.feedback.domain.work import ProbeVerdict
@@ -18,6 +18,7 @@ from services.protocols.cases import Case, case_to_document
 from services.protocols.material import Split
 from services.protocols.profile import Profile
 from services.protocols.suites.balance import category_of
+from services.protocols.suites.dataset_row import DatasetRow
 from services.protocols.suites.overlap import Contents
 
 NUM_VALIDATION_EXAMPLES = 26
@@ -63,10 +64,10 @@ def probe_cases(profile: Profile, suite_cases: Sequence[Case], *, seed: int, cou
     Raises:
         FailedPrecondition: There are too few that are not near to the suite.
     """
-    material = Material(profile, _contents(profile, suite_cases), seed, "probe")
-    wanted = apportion_cells(count, composition(profile, suite_cases), seed=seed)
+    request = DrawRequest(profile, _contents(profile, suite_cases), seed, "probe")
+    wanted = apportion_cells(count, cell_weights(profile, suite_cases), seed=seed)
     waiting: dict[str, list[Case]] = {}
-    for cell, cases in draw(material, wanted).cases.items():
+    for cell, cases in draw(request, wanted).cases.items():
         waiting.setdefault(cell.kind, []).extend(cases)
     most = max(map(len, waiting.values()), default=0)
     return [cases[turn] for turn in range(most) for cases in waiting.values() if turn < len(cases)]
@@ -80,20 +81,20 @@ def build(profile: Profile, order: DatasetOrder) -> BuiltDataset:
     Raises:
         FailedPrecondition: The material has too few cases that are not in the suite, or no task fits into the rows.
     """
-    parts = composition(profile, order.suite_cases)
+    parts = cell_weights(profile, order.suite_cases)
     results = [_result(profile, verdict) for verdict in order.verdicts]
     shares = plan(results, parts, order.num_examples, seed=order.seed)
     suite = _contents(profile, order.suite_cases)
-    train = draw(Material(profile, suite, order.seed, "train", num_answers, _MAX_CHARACTERS), _per_cell(shares))
+    train = draw(DrawRequest(profile, suite, order.seed, "train", num_answers, _MAX_CHARACTERS), _per_cell(shares))
     if not train.cases:
         raise FailedPrecondition(
             f"No task of the suite's kinds can be taught in {order.num_examples} examples, one for each answer.",
             "Ask for 20 examples or more.",
         )
     # Training asks the validation split's questions of one answer, in between and at its end.
-    asked = composition(profile, [case for case in order.suite_cases if case.max_turns == 1])
+    asked = cell_weights(profile, [case for case in order.suite_cases if case.max_turns == 1])
     validation = draw(
-        Material(profile, suite, order.seed, "validation", _if_one_answer, _MAX_CHARACTERS),
+        DrawRequest(profile, suite, order.seed, "validation", _if_one_answer, _MAX_CHARACTERS),
         apportion_cells(min(NUM_VALIDATION_EXAMPLES, order.num_examples), asked, seed=order.seed),
     )
     treated = _labelled(train.cases, shares)
@@ -101,7 +102,7 @@ def build(profile: Profile, order: DatasetOrder) -> BuiltDataset:
         *_rows(profile, order, treated, "train"),
         *_rows(profile, order, _labelled(validation.cases, _main_causes(shares)), "validation"),
     ]
-    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    content = "".join(json.dumps(row.to_json(), ensure_ascii=False) + "\n" for row in rows)
     num_replaced = train.num_replaced + validation.num_replaced
     return BuiltDataset(content.encode("utf-8"), _shares_of(profile, treated), num_replaced)
 
@@ -156,18 +157,20 @@ def _shares_of(profile: Profile, labelled: Labelled) -> tuple[Share, ...]:
     return tuple(Share(cell, cause, count) for (cell, cause), count in counts.items())
 
 
-def _rows(profile: Profile, order: DatasetOrder, labelled: Labelled, split: Split) -> Iterator[dict[str, object]]:
+def _rows(profile: Profile, order: DatasetOrder, labelled: Labelled, split: Split) -> Iterator[DatasetRow]:
     shuffled = list(labelled)
     random.Random(f"{order.seed}/{split}").shuffle(shuffled)
     for case, cause in shuffled:
         examples = examples_of(profile, case, order.prompt_size)
-        for turn, example in enumerate(examples, start=1):
-            yield {
-                "example_id": case.case_id if len(examples) == 1 else f"{case.case_id}.{turn}",
-                "split": split,
-                "cause": cause,
-                "tool": case.tool,
-                "profile_id": profile.id,
-                **example,
-                "case": case_to_document(case),
-            }
+        for turn, (messages, tools) in enumerate(examples, start=1):
+            yield DatasetRow(
+                case.case_id if len(examples) == 1 else f"{case.case_id}.{turn}",
+                messages,
+                split=split,
+                tools=tools,
+                case=case_to_document(case),
+                tool=case.tool,
+                category=category_of(case),
+                cause=cause,
+                profile_id=profile.id,
+            )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from services.chassis.errors import FailedPrecondition
-from services.feedback.datasets.composition import Cell
+from services.feedback.datasets.cells import Cell
 from services.protocols.cases import Case
 from services.protocols.material import SINGLE_CALL, Split
 from services.protocols.profile import Profile
@@ -21,7 +21,7 @@ _MAX_LOOKS = 60
 
 
 @dataclass(frozen=True)
-class Material:
+class DrawRequest:
     """What is drawn from.
 
     Attributes:
@@ -57,7 +57,7 @@ class Drawn:
     num_replaced: int
 
 
-def draw(material: Material, wanted: Mapping[Cell, int]) -> Drawn:
+def draw(request: DrawRequest, wanted: Mapping[Cell, int]) -> Drawn:
     """Return cases that make up what is wanted of each cell, as nearly as whole cases can, and never more in all.
 
     Where no case of a kind fits into what is left of its part, other kinds fill the place.
@@ -70,7 +70,7 @@ def draw(material: Material, wanted: Mapping[Cell, int]) -> Drawn:
         if count:
             kinds.setdefault(cell.kind, {})[cell] = count
     total = sum(wanted.values())
-    sources = sorted((_Source(material, cells, total) for cells in kinds.values()), key=lambda source: -source.left)
+    sources = sorted((_Source(request, cells, total) for cells in kinds.values()), key=lambda source: -source.left)
     for source in sources:
         source.fill()
     left = _fill_up(sources, sum(source.left for source in sources))
@@ -99,14 +99,14 @@ def _fill_up(sources: list[_Source], left: int) -> int:
 class _Source:
     """The cases of one kind, each looked at once."""
 
-    def __init__(self, material: Material, wanted: Mapping[Cell, int], total: int) -> None:
+    def __init__(self, request: DrawRequest, wanted: Mapping[Cell, int], total: int) -> None:
         first = next(iter(wanted))
         self.name, self.category = first.kind, first.category
         self.left = sum(wanted.values())
         self.taken: list[Case] = []
         self.num_near = 0
         self.has_ended = False
-        self._material = material
+        self._request = request
         self._quotas = Counter({cell.tool: count for cell, count in wanted.items()})
         self._num_looks = 4 * self.left + _MAX_LOOKS
         self._cases = self._far_cases(first, self._num_looks + total + _MAX_LOOKS)
@@ -115,7 +115,7 @@ class _Source:
     def fill(self) -> None:
         """Take what is wanted of each tool; where that does not come, cases of other tools or longer ones."""
         for case in islice(self._cases, self._num_looks):
-            if self._quotas[case.tool] > 0 and self._size(case) <= self.left and not self._is_long(case):
+            if self._quotas[self._quota_of(case)] > 0 and self._size(case) <= self.left and not self._is_long(case):
                 self._take(case)
             elif len(self._spare) < self._num_looks // 2:
                 self._spare.append(case)
@@ -137,22 +137,26 @@ class _Source:
 
     def _take(self, case: Case) -> int:
         size = self._size(case)
-        self._quotas[case.tool] -= size
+        self._quotas[self._quota_of(case)] -= size
         self.left -= size
         self.taken.append(case)
         return size
 
+    def _quota_of(self, case: Case) -> str:
+        """Return the tool whose quota a case counts for; the empty one stands for any other."""
+        return case.tool if case.tool in self._quotas else ""
+
     def _size(self, case: Case) -> int:
-        return self._material.size_of(case)
+        return self._request.size_of(case)
 
     def _is_long(self, case: Case) -> bool:
-        return 0 < self._material.max_characters < _length(case)
+        return 0 < self._request.max_characters < _length(case)
 
     def _far_cases(self, kind: Cell, count: int) -> Iterator[Case]:
         num_far = 0
         try:
-            for case in self._material.stream(kind, count):
-                if self._material.suite.overlaps(case):
+            for case in self._request.stream(kind, count):
+                if self._request.suite.overlaps(case):
                     self.num_near += 1
                 else:
                     num_far += 1

@@ -10,7 +10,7 @@ from itertools import accumulate
 from math import ceil
 from typing import TypeVar
 
-from services.feedback.datasets.composition import Cell
+from services.feedback.datasets.cells import Cell
 from services.protocols.verdict import NOT_THE_MODELS
 
 # What a row treats when its cell did not fail: nothing, it keeps a skill in practice.
@@ -39,7 +39,7 @@ class Share:
 
 
 def plan(
-    results: Sequence[Result], composition: Mapping[Cell, float], num_examples: int, *, seed: int
+    results: Sequence[Result], cell_weights: Mapping[Cell, float], num_examples: int, *, seed: int
 ) -> tuple[Share, ...]:
     """Return shares that sum to `num_examples`: a floor as the suite is made, the rest in proportion to what failed.
 
@@ -51,8 +51,8 @@ def plan(
     results = [result for result in results if result.cause not in NOT_THE_MODELS]
     failed, probed = _Tally([result for result in results if result.cause]), _Tally(results)
     overall = failed.num / probed.num if probed.num else 1.0
-    whole = sum(composition.values())
-    parts = {cell: part / whole for cell, part in composition.items()}
+    whole = sum(cell_weights.values())
+    parts = {cell: part / whole for cell, part in cell_weights.items()}
     weights: dict[Cell, float] = {}
     for cell, part in parts.items():
         own, like = probed.cells[cell], probed.kinds[cell.kind]

@@ -13,6 +13,11 @@ from services.feedback.domain.spec import LoopSpec, from_document, to_document
 from services.feedback.domain.work import SuiteVersion
 
 LOOP_KIND = "loop"
+_CANCELLED = Stop(
+    StopReason.CANCELLED,
+    "Cancelled on request; every version that was registered is kept.",
+    "Start another loop from the best version to go on.",
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def job_state(rounds: Sequence[Round]) -> dict[str, Any]:
 
 def job_result(stop: Stop) -> dict[str, Any]:
     """Return what is stored as the job's result."""
-    return {"stop_reason": str(stop.reason), "stop_sentence": stop.sentence}
+    return {"stop_reason": str(stop.reason), "stop_sentence": stop.sentence, "next_step": stop.next_step}
 
 
 def loop_of(job: Job) -> Loop:
@@ -96,7 +101,8 @@ def rounds_of(saved: Mapping[str, Any] | None) -> tuple[Round, ...]:
 
 def _stop_of(job: Job) -> Stop | None:
     if job.state is JobState.CANCELLED:
-        return Stop(StopReason.CANCELLED, "Cancelled on request; every version that was registered is kept.")
+        return _CANCELLED
     if job.result is None:
         return None
-    return Stop(StopReason(job.result["stop_reason"]), job.result["stop_sentence"])
+    result = job.result
+    return Stop(StopReason(result["stop_reason"]), result["stop_sentence"], result.get("next_step", ""))

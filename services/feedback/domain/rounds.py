@@ -36,10 +36,11 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True)
 class Stop:
-    """Why a loop ended, and one sentence on it for a person."""
+    """Why a loop ended, one sentence on it for a person, and one on what to try next where a goal was not reached."""
 
     reason: StopReason
     sentence: str
+    next_step: str = ""
 
 
 @dataclass(frozen=True)

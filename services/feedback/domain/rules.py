@@ -19,24 +19,37 @@ def best_round(goals: Sequence[Goal], rounds: Sequence[Round]) -> Round | None:
 
 
 def decide(spec: LoopSpec, rounds: Sequence[Round], elapsed_seconds: float) -> Stop | None:
-    """Say whether the loop ends after the last of `rounds`, which has been evaluated, and why."""
+    """Say whether the loop ends after the last of `rounds`, which has been evaluated, why, and what to try then."""
     last = rounds[-1]
     if last.rates is None:
         raise ValueError("only an evaluated round can be decided on")
     unmet = [goal for goal in spec.goals if last.rates.value(goal.metric) < goal.minimum]
-    told = _told(unmet or spec.goals, last.rates)
-    if not unmet:
-        return Stop(StopReason.GOALS_MET, f"All goals are met after round {last.number}: {told}.")
-    best = best_round(spec.goals, rounds)
-    if best is not None and best is not last:
-        kept = f"{best.model_version_id} of round {best.number} stays the best version"
-        return Stop(StopReason.NO_PROGRESS, f"Round {last.number} made nothing better: {told}; {kept}.")
-    if last.number >= spec.budget.max_rounds:
-        return Stop(StopReason.OUT_OF_ROUNDS, f"All rounds of the budget ({last.number}) are used up: {told}.")
+    rates = ", ".join(
+        f"{goal.metric} is {last.rates.value(goal.metric):.3f} (goal {goal.minimum:g})" for goal in unmet or spec.goals
+    )
     minutes = spec.budget.max_minutes
+    best = best_round(spec.goals, rounds) or last
+    again = f"Start another loop from {best.model_version_id}"
+    if not unmet:
+        return Stop(StopReason.GOALS_MET, f"All goals are met after round {last.number}: {rates}.")
+    if best is not last:
+        kept = f"{best.model_version_id} of round {best.number} stays the best version"
+        return Stop(
+            StopReason.NO_PROGRESS,
+            f"Round {last.number} made nothing better: {rates}; {kept}.",
+            f"{again} with more examples per round, another seed or a smaller learning rate.",
+        )
+    if last.number >= spec.budget.max_rounds:
+        return Stop(
+            StopReason.OUT_OF_ROUNDS,
+            f"All rounds of the budget ({last.number}) are used up: {rates}.",
+            f"{again} with more rounds or more examples per round.",
+        )
     if minutes and elapsed_seconds >= minutes * 60:
         return Stop(
-            StopReason.OUT_OF_TIME, f"The budget of {minutes:g} minutes is used up after round {last.number}: {told}."
+            StopReason.OUT_OF_TIME,
+            f"The budget of {minutes:g} minutes is used up after round {last.number}: {rates}.",
+            f"{again} with more minutes.",
         )
     return None
 
@@ -49,7 +62,3 @@ def round_seed(seed: int, number: int) -> int:
 
 def _rank(goals: Sequence[Goal], rates: Rates) -> tuple[float, ...]:
     return tuple(rates.value(goal.metric) for goal in goals)
-
-
-def _told(goals: Sequence[Goal], rates: Rates) -> str:
-    return ", ".join(f"{goal.metric} is {rates.value(goal.metric):.3f} (goal {goal.minimum:g})" for goal in goals)

@@ -29,22 +29,25 @@ def argument_problem(
     arguments: Mapping[str, object],
     specs: Mapping[str, Comparable],
     is_same: Callable[[object, object], bool] = operator.eq,
+    *,
+    needs_files: bool = False,
 ) -> tuple[Fault, str] | None:
     """Return what is wrong with the first argument that is not the expected one, and one sentence on it, or None.
 
-    Free text follows its rule (`FreeText`); null is the same as absent, where an argument may be absent.
+    Free text follows its rule (`FreeText`); null is the same as absent.
 
     Args:
         expected: the due call.
         arguments: of the call.
         specs: how the tool's arguments are compared, by name; others by their text without blanks around it.
         is_same: compares two values in normal form.
+        needs_files: an argument that is right by its effect is compared by its text, too, where no file is due.
     """
     free = {rule.argument: rule for rule in expected.free_text}
     choices = {choice.argument: choice for choice in expected.choices}
     for name in dict.fromkeys((*expected.arguments, *arguments)):
         spec = specs.get(name)
-        if spec and spec.by_effect:
+        if spec and spec.by_effect and (expected.files or not needs_files):
             continue
         value = arguments.get(name)
         if name in free:
@@ -56,9 +59,8 @@ def argument_problem(
         if is_same(due, actual):
             continue
         choice = choices.get(name)
-        is_choice = choice and (
-            choice.optional if value is None else any(is_same(normal(other), actual) for other in choice.values)
-        )
-        if not is_choice:
+        others = choice.values if choice and value is not None else ()
+        is_left_out = choice is not None and choice.optional and value is None
+        if not is_left_out and not any(is_same(normal(other), actual) for other in others):
             return Fault.WRONG_ARGUMENTS, told_difference(name, actual, due)
     return None

@@ -20,11 +20,11 @@ def offered_tools(
     mode: Mode, included_tools: Collection[str] = (), excluded_tools: Collection[str] = ()
 ) -> tuple[str, ...]:
     """Return the names of the client's own functions that `mode` offers, in the order of the catalogue."""
-    wanted = {*DEFAULT_TOOLS, *(NATIVE_RULES.aliases.get(name, name) for name in included_tools)} - {*excluded_tools}
+    names = {*DEFAULT_TOOLS, *(NATIVE_RULES.aliases.get(name, name) for name in included_tools)} - {*excluded_tools}
     return tuple(
         name
         for name in _catalogue()
-        if name in wanted and refusal(name, mode, {}, included_tools=included_tools, rules=NATIVE_RULES) is None
+        if name in names and refusal(name, mode, {}, included_tools=included_tools, rules=NATIVE_RULES) is None
     )
 
 

@@ -17,7 +17,7 @@ from services.protocols.roo.modes import Mode, refusal
 from services.protocols.roo.prompt_text import mode_of
 from services.protocols.roo_native.definitions import offered_tools, schema_of
 from services.protocols.roo_native.parse.calls import CallCode, CallError, McpCall, TypedCall, parse_call
-from services.protocols.roo_native.parse.mcp_names import found_alike
+from services.protocols.roo_native.parse.mcp_names import name_alike
 from services.protocols.roo_native.tools import NATIVE_RULES, TOOLS
 from services.protocols.roo_native.tools.mcp.use_mcp_tool import USE_MCP_TOOL, server_of
 from services.protocols.roo_native.tools.tool import Arguments, Problem
@@ -110,16 +110,12 @@ def _finding(name: str, call: TypedCall, offer: Offer, state: ClientState) -> _F
     if refusal(call.name, offer.mode, call.params, included_tools=included, rules=rules) == "file_pattern":
         paths = ", ".join(filter(None, rules.edited_paths(call.name, call.params)))
         return LayerName.OFFERED, Flaw(Fault.FILE_PATTERN, f"The mode {offer.mode.slug} may not edit {paths}.")
-    missing = next((key for key in schema.required if key not in call.raw or _is_blank(key, call.raw[key])), None)
-    if missing:
+    blank = {key for key, value in call.raw.items() if isinstance(value, str) and not trim(value)} - _MAY_BE_BLANK
+    if missing := next((key for key in schema.required if key not in call.raw or key in blank), None):
         return LayerName.REQUIRED_PARAMETERS, Flaw(Fault.MISSING_PARAM, f"{name} lacks a value for {missing}.")
     if problem := value_problem(name, call.raw, state):
         return LayerName.VALID_VALUES, Flaw(problem[0], f"In {name}, {problem[1]}")
     return _RIGHT
-
-
-def _is_blank(name: str, value: object) -> bool:
-    return isinstance(value, str) and not trim(value) and name not in _MAY_BE_BLANK
 
 
 def value_problem(tool: str, arguments: Arguments, state: ClientState) -> Problem | None:
@@ -148,7 +144,7 @@ def _place(error: ValidationError) -> str:
 def _checked_server_call(call: ToolCall, typed: McpCall, offer: Offer, state: ClientState) -> CheckedCall:
     server = server_of(state, typed.server)
     tools = next((connected.tools for connected in state.mcp if connected.name == server), None)
-    tool = found_alike(typed.tool, tools or ())
+    tool = name_alike(typed.tool, tools or ())
     finding = _RIGHT
     if "mcp" not in offer.mode.groups:
         sentence = f"The mode {offer.mode.slug} offers no functions of servers."

@@ -122,7 +122,7 @@ def _together(turn: _Turn) -> Finding:
 
 
 def _compare(expected: Expected, call: CheckedCall) -> Flaw | None:
-    problem = argument_problem(expected, call.arguments, TOOLS[expected.tool].arguments, _is_same)
+    problem = argument_problem(expected, call.arguments, TOOLS[expected.tool].arguments, _is_same, needs_files=True)
     return Flaw(*problem) if problem else None
 
 

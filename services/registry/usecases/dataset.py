@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from services.protocols.suites.dataset_row import SPLITS, DatasetRow, RowError
 from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft, dataset_version_not_found
-from services.registry.domain.example import SPLITS, example_of
 from services.registry.domain.identifiers import check_dataset_id, check_produced_by, check_request_id, version_ref
-from services.registry.domain.jsonl import check_size, read_unique
+from services.registry.domain.jsonl import Line, LineError, check_size, read_unique
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.ports import Artifacts, DatasetStore
 from services.registry.usecases.adoption import Adoption
@@ -76,9 +76,22 @@ class DatasetUseCases:
         return await self._store.list_versions(dataset_id, page)
 
 
+def row_of(line: Line) -> DatasetRow:
+    """Return the row in a line.
+
+    Raises:
+        LineError: A field is missing or wrong; it is named.
+    """
+    try:
+        row = DatasetRow.from_json(line.document, line.number)
+        row.check()
+    except RowError as error:
+        raise LineError(str(error)) from error
+    return row
+
+
 def _count_splits(path: Path) -> Counter[str]:
     counts = Counter(dict.fromkeys(SPLITS, 0))
     with path.open("rb") as stream:
-        for example in read_unique(stream, example_of, lambda example: example.example_id):
-            counts[example.split] += 1
+        counts.update(row.split for row in read_unique(stream, row_of, lambda row: row.example_id))
     return counts

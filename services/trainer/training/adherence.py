@@ -13,8 +13,9 @@ from services.lm.generation.requests import GenerationRequest, GenerationResult
 from services.lm.loading import LoadedModel
 from services.protocols.cases import Case, CaseError, case_from_document
 from services.protocols.profile import Profile, UnknownProfile, get_profile
+from services.protocols.suites.dataset_row import DatasetRow
 from services.protocols.turn import FinishReason
-from services.trainer.training.examples import BadExampleError, Example, share_of
+from services.trainer.training.examples import BadExampleError, share_of
 from services.trainer.training.workers import Workers
 
 MAX_CASES = 26
@@ -31,7 +32,7 @@ class _Question:
 class Validation:
     """Asks the cases of one answer of the validation split, at most 26, each worker its part, and judges."""
 
-    def __init__(self, examples: Sequence[Example], loaded: LoadedModel, model: PeftModel, workers: Workers) -> None:
+    def __init__(self, examples: Sequence[DatasetRow], loaded: LoadedModel, model: PeftModel, workers: Workers) -> None:
         """Read the cases.
 
         Raises:
@@ -65,7 +66,7 @@ class Validation:
         return count
 
 
-def _takes_one_answer(example: Example) -> bool:
+def _takes_one_answer(example: DatasetRow) -> bool:
     case = example.case
     return case is not None and case.get("max_turns", 1) == 1 and not case.get("goal")
 
@@ -75,7 +76,7 @@ def _conforms(question: _Question, answer: GenerationResult) -> bool:
     return question.profile.judge(question.case, question.profile.read_answer(answer.text, reason)).conforming
 
 
-def _question(example: Example, loaded: LoadedModel) -> _Question:
+def _question(example: DatasetRow, loaded: LoadedModel) -> _Question:
     assert example.case is not None
     try:
         profile = get_profile(example.profile_id)

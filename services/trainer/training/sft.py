@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerBase
 from services.lm.chat import EncodedExample, encode_example, render
 from services.lm.errors import LmError
 from services.lm.packing import answer_loss, pack, whole_loss
-from services.trainer.training.examples import BadExampleError, Example
+from services.protocols.suites.dataset_row import DatasetRow
+from services.trainer.training.examples import BadExampleError
 
 # The end of the turn, and something before it.
 _LEAST_TRAINED_TOKENS = 2
@@ -25,7 +26,7 @@ class LongExampleError(BadExampleError):
         num_tokens: How many it has.
     """
 
-    def __init__(self, example: Example, num_tokens: int, max_tokens: int) -> None:
+    def __init__(self, example: DatasetRow, num_tokens: int, max_tokens: int) -> None:
         super().__init__(
             f"{example.place} has {num_tokens} tokens, the limit is {max_tokens}: drop it, choose a smaller prompt "
             "size, or raise max_tokens_per_pack where the model's context allows it."
@@ -47,7 +48,7 @@ class StepLoss:
 
 
 def encode(
-    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], *, eos_ids: frozenset[int], max_tokens: int
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[DatasetRow], *, eos_ids: frozenset[int], max_tokens: int
 ) -> list[EncodedExample]:
     """Return the examples as token ids.
 
@@ -59,7 +60,7 @@ def encode(
 
 
 def encode_one(
-    tokenizer: PreTrainedTokenizerBase, example: Example, *, eos_ids: frozenset[int], max_tokens: int
+    tokenizer: PreTrainedTokenizerBase, example: DatasetRow, *, eos_ids: frozenset[int], max_tokens: int
 ) -> EncodedExample:
     """Return an example as token ids.
 
@@ -83,7 +84,7 @@ def encode_one(
     return encoded
 
 
-def _drops_calls(tokenizer: PreTrainedTokenizerBase, example: Example) -> bool:
+def _drops_calls(tokenizer: PreTrainedTokenizerBase, example: DatasetRow) -> bool:
     *prompt, answer = example.messages
     if not answer.get("tool_calls"):
         return False

@@ -20,7 +20,8 @@ from services.feedback.clients.trainer import GrpcTrainer
 from services.feedback.domain.loop import LOOP_KIND, Loop
 from services.feedback.domain.rounds import STEP_EVENT, Step, StopReason
 from services.feedback.domain.spec import Budget, Goal, LoopSpec
-from services.feedback.jobs.loop import LoopJob, Services
+from services.feedback.jobs.loop import LoopJob
+from services.feedback.jobs.steps import Services
 from services.feedback.usecases import FeedbackUseCases
 from tests.fakes.feedback_store import MemoryLoopStore
 from tests.fakes.neighbours.world import World
@@ -82,7 +83,7 @@ class Bench:
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
         """Run a runner of loops, as a process does until it is asked to end."""
-        job = LoopJob(self.services, self.store, self.artifacts, measures=self.tally, now=self.now)
+        job = LoopJob(self.services, self.store, self.artifacts, measures=self.tally, now=self.now, beat_seconds=0.05)
         runner = JobRunner(self.store.jobs, owner="bench", is_only_owner=True)
         runner.register(LOOP_KIND, job.run, cleanup=job.clean_up)
         await runner.start()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.feedback.datasets.composition import Cell
+from services.feedback.datasets.cells import Cell
 from services.feedback.datasets.plan import NO_CAUSE, Result, Share, apportion, apportion_cells, plan, sentence
 
 TOOLS = ("read_file", "apply_diff", "new_task", "switch_mode")

@@ -39,6 +39,8 @@ def test_a_loop_ends_by_its_goals_its_progress_and_its_budget(
 ) -> None:
     stop = decide(SPEC, played(*rates), elapsed_seconds)
     assert (stop.reason if stop else None) == reason
+    if stop:
+        assert bool(stop.next_step) == (reason is not StopReason.GOALS_MET)
 
 
 def test_zero_minutes_mean_no_bound_in_time() -> None:
@@ -51,6 +53,16 @@ def test_the_sentence_says_what_was_reached_and_what_was_asked() -> None:
     assert stop.sentence == (
         "Round 1 made nothing better: conforming_rate is 0.200 (goal 0.8); tiny@1 of round 0 stays the best version."
     )
+
+
+def test_a_loop_that_did_not_reach_its_goals_says_what_to_try_from_which_version() -> None:
+    for rates, seconds, words in (
+        ((0.3, 0.2), 0, "tiny@1 with more examples per round"),
+        ((0.1, 0.2, 0.3), 0, "tiny@3 with more rounds"),
+        ((0.1, 0.2), 600, "tiny@2 with more minutes"),
+    ):
+        stop = decide(SPEC, played(*rates), seconds)
+        assert stop is not None and stop.next_step.startswith(f"Start another loop from {words}")
 
 
 def test_all_goals_must_be_met() -> None:

@@ -8,9 +8,10 @@ import pytest
 from services.chassis.errors import InvalidArgument
 from services.protocols.cases import case_to_document
 from services.protocols.profile import get_profile
-from services.registry.domain.example import example_of
+from services.protocols.suites.dataset_row import DatasetRow
 from services.registry.domain.jsonl import Line, LineError
 from services.registry.domain.test_case import case_of, check_profile
+from services.registry.usecases.dataset import row_of
 
 PROFILE = get_profile("roo_xml")
 CASE = next(PROFILE.draw(0, 1, categories=("single_call",)))
@@ -38,7 +39,7 @@ def line(document: dict[str, Any]) -> Line:
 
 
 def test_a_row_of_the_pool_is_an_example() -> None:
-    example = example_of(line(row(split="validation")))
+    example = row_of(line(row(split="validation")))
     assert (example.example_id, example.split) == ("e1", "validation")
 
 
@@ -63,25 +64,31 @@ def test_a_row_of_the_pool_is_an_example() -> None:
         ({"tools": {"type": "function"}}, "tools"),
         ({"tools": [{"name": "f"}]}, "tools"),
         ({"profile_id": "unknown"}, "profile_id"),
+        (
+            {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [{"id": "1"}]}]},
+            "tool_calls",
+        ),
+        ({"weight": 0}, "weight"),
+        ({"weight": "2"}, "weight"),
         ({"case": {}}, "no case"),
         ({"case": None}, "no case"),
     ],
 )
 def test_a_row_with_a_wrong_field_is_refused_by_its_name(change: dict[str, Any], words: str) -> None:
     with pytest.raises(LineError) as refusal:
-        example_of(line(row(**change)))
+        row_of(line(row(**change)))
     assert words in str(refusal.value)
 
 
 def test_a_native_call_needs_no_content() -> None:
-    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
-    assert example_of(line(row(messages=[{"role": "user", "content": "x"}, call]))).example_id == "e1"
+    call = calling({"name": "f", "arguments": "{}"})
+    assert row_of(line(row(messages=[{"role": "user", "content": "x"}, call]))).example_id == "e1"
 
 
 def test_a_row_may_have_functions_beside_its_messages() -> None:
     tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
     messages = [{"role": "user", "content": "x"}, calling({"name": "f", "arguments": '{"a": 1}'})]
-    assert example_of(line(row(messages=messages, tools=[tool]))).example_id == "e1"
+    assert row_of(line(row(messages=messages, tools=[tool]))).example_id == "e1"
 
 
 def test_a_line_of_a_suite_is_kept_as_it_is() -> None:
@@ -104,3 +111,15 @@ def test_a_suite_of_an_unknown_protocol_is_refused_naming_the_known() -> None:
     check_profile("roo_xml")
     with pytest.raises(InvalidArgument, match="roo_xml"):
         check_profile("rooxml")
+
+
+def test_a_plain_conversation_is_a_row_and_is_named_by_its_line() -> None:
+    document = {"messages": [{"role": "user", "content": "Say a."}, {"role": "assistant", "content": "a"}]}
+    plain = row_of(Line(3, json.dumps(document), document))
+    assert (plain.example_id, plain.split, plain.case, plain.weight) == ("3", "train", None, 1)
+    assert plain.to_json() == {"example_id": "3", "split": "train", **document}
+
+
+def test_a_row_is_read_as_it_was_written() -> None:
+    written = DatasetRow.from_json(row(weight=2.5, category="single_call", tools=[{"function": {"name": "f"}}]))
+    assert DatasetRow.from_json(json.loads(json.dumps(written.to_json()))) == written

@@ -41,7 +41,6 @@ def test_rows_that_can_be_trained_on_pass(tmp_path: Path) -> None:
     ("messages", "words"),
     [
         ([{"role": "tool", "content": "x"}, {"role": "assistant", "content": "y"}], "there is no role tool"),
-        ([{"role": "assistant", "content": "y"}, {"role": "user", "content": "x"}], "End each example with its answer"),
         ([{"role": "assistant", "content": ""}], "empty answer, so there is nothing to train"),
         ([{"role": "assistant", "content": "a<|im_end|>b"}], "holds an end-of-turn token"),
         ([{"role": "assistant", "content": "", "tool_calls": [CALL]}], "leaves the answer's function calls out"),

@@ -71,15 +71,21 @@ def parse_call(name: str, arguments: str) -> TypedCall | McpCall:
         CallError: there is none; its code is the first that applies, in the order of `CallCode`.
     """
     if looks_like_mcp(name):
-        return _mcp_call(name, _json(arguments))
+        value, parts = _json(arguments), read_mcp_name(name)
+        if parts is None:
+            raise CallError("bad_mcp_name", name)
+        return McpCall(parts.server, parts.tool, value)
     tool = ALIASES.get(name, name)
     if tool not in TOOLS and tool != CUSTOM_TOOL:
         raise CallError("unknown_tool", name)
-    given = _json(arguments)
-    if not isinstance(given, dict):
+    raw = _json(arguments)
+    if not isinstance(raw, dict):
         raise CallError("not_an_object")
-    params = {key: text_of(value) for key, value in given.items() if key in PARAMETER_NAMES}
-    return TypedCall(tool, _typed(tool, given), params, given)
+    if tool == CUSTOM_TOOL:
+        raise CallError("missing_key")
+    params = {key: text_of(value) for key, value in raw.items() if key in PARAMETER_NAMES}
+    files = _legacy_files(raw) if tool == READ_FILE.name else []
+    return TypedCall(tool, {"files": files} if files else _typed(tool, raw), params, raw)
 
 
 def _json(arguments: str) -> object:
@@ -89,33 +95,22 @@ def _json(arguments: str) -> object:
         raise CallError("bad_json", str(error)) from error
 
 
-def _mcp_call(name: str, arguments: object) -> McpCall:
-    found = read_mcp_name(name)
-    if found is None:
-        raise CallError("bad_mcp_name", name)
-    return McpCall(found.server, found.tool, arguments)
+def _legacy_files(raw: Arguments) -> list[object]:
+    try:
+        return legacy_files(raw.get("files"))
+    except ValueError as error:
+        raise CallError("missing_key", "files") from error
 
 
-def _typed(tool: str, given: Arguments) -> Arguments:
-    if tool == CUSTOM_TOOL:
-        raise CallError("missing_key")
-    if tool == READ_FILE.name and (files := _legacy_files(given.get("files"))):
-        return {"files": files}
+def _typed(tool: str, raw: Arguments) -> Arguments:
     typed = {}
     for key, argument in TOOLS[tool].arguments.items():
-        value = given.get(key)
-        if argument.need and (key not in given or (argument.need == "filled" and not is_filled(value))):
+        value = raw.get(key)
+        if argument.need and (key not in raw or (argument.need == "filled" and not is_filled(value))):
             raise CallError("missing_key", key)
         if argument.convert is None:
-            if key in given:
+            if key in raw:
                 typed[key] = value
         elif (converted := argument.convert(value)) is not None:
             typed[key] = converted
     return typed
-
-
-def _legacy_files(value: object) -> list[object]:
-    try:
-        return legacy_files(value)
-    except ValueError as error:
-        raise CallError("missing_key", "files") from error

@@ -49,9 +49,9 @@ def sanitised(name: str) -> str:
     return safe if re.match("[a-zA-Z_]", safe) else f"_{safe or 'unnamed'}"
 
 
-def found_alike(name: str, known: Sequence[str]) -> str | None:
-    """Return `name` if it is known, else the first known name that is the same but for `-` and `_`, or None."""
-    if name in known:
+def name_alike(name: str, names: Sequence[str]) -> str | None:
+    """Return `name` if it is among `names`, else the first of them that is the same but for `-` and `_`, or None."""
+    if name in names:
         return name
     plain = name.replace("-", "_")
-    return next((one for one in known if one.replace("-", "_") == plain), None)
+    return next((other for other in names if other.replace("-", "_") == plain), None)

@@ -123,5 +123,5 @@ def _is_whole(raw: str) -> bool:
 
 
 def _end_of_blanks(text: str, position: int) -> int:
-    found = _BLANKS.match(text, position)
-    return found.end() if found else position
+    blanks = _BLANKS.match(text, position)
+    return blanks.end() if blanks else position

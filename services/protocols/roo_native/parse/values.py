@@ -28,12 +28,12 @@ def read_json(text: str) -> object:
         ValueError: the text is no JSON, or nested too deep to be read.
     """
     try:
-        found: object = json.loads(text, parse_int=_number, parse_float=_number, parse_constant=_refuse)
+        value: object = json.loads(text, parse_int=_number, parse_float=_number, parse_constant=_refuse)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
-    if text.count("[") + text.count("{") > MAX_DEPTH and depth_of(found, MAX_DEPTH) > MAX_DEPTH:
+    if text.count("[") + text.count("{") > MAX_DEPTH and depth_of(value, MAX_DEPTH) > MAX_DEPTH:
         raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
-    return found
+    return value
 
 
 def _number(digits: str) -> Number:

@@ -173,7 +173,7 @@ class Call:
         if not results:
             return default
         not_null = {name: value for name, value in self.arguments.items() if value is not None}
-        keys = [call_key(name, some) for name in (self.written, self.tool) for some in (self.arguments, not_null)]
+        keys = [call_key(name, values) for name in (self.written, self.tool) for values in (self.arguments, not_null)]
         if self.tool == "use_mcp_tool":
             keys.append(call_key(self.written, self.arguments.get("arguments")))
         return next((results[key] for key in (*keys, self.written, self.tool) if key in results), default)
@@ -191,9 +191,9 @@ def failed(
     return Result("failed", (code,), error(sentence), counter, int(records_failure), fails_turn)
 
 
-def mistake(code: str, sentence: str, *, fails_turn: bool = False) -> Result:
-    """Return the result of a call whose error is recorded, and counted as a mistake."""
-    return failed(code, sentence, "mistake", records_failure=True, fails_turn=fails_turn)
+def mistake(code: str, sentence: str, counter: Counter = "mistake", *, fails_turn: bool = False) -> Result:
+    """Return the result of a call whose error is recorded, and normally counted as a mistake."""
+    return failed(code, sentence, counter, records_failure=True, fails_turn=fails_turn)
 
 
 def missing(call: Call, name: str, *, fails_turn: bool = False, records_failure: bool = True) -> Result:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.protocols.roo_native.parse.calls import CallError, McpCall, TypedCall, parse_call
-from services.protocols.roo_native.parse.mcp_names import found_alike, write_mcp_name
+from services.protocols.roo_native.parse.mcp_names import name_alike, write_mcp_name
 from services.protocols.roo_native.parse.values import number_of, read_json, write_json
 from services.protocols.roo_native.tools import ALIASES, TOOLS
 
@@ -276,9 +276,9 @@ def test_servers_names_are_made_safe(server: str, tool: str, name: str) -> None:
 
 
 def test_a_name_is_found_by_itself_or_by_one_that_is_the_same_but_for_dashes() -> None:
-    assert found_alike("get-forecast_now", ["other", "get_forecast-now", "get-forecast-now"]) == "get_forecast-now"
-    assert found_alike("a_b", ["a-b", "a_b"]) == "a_b"
-    assert found_alike("get forecast", ["get_forecast", "Get forecast"]) is None
+    assert name_alike("get-forecast_now", ["other", "get_forecast-now", "get-forecast-now"]) == "get_forecast-now"
+    assert name_alike("a_b", ["a-b", "a_b"]) == "a_b"
+    assert name_alike("get forecast", ["get_forecast", "Get forecast"]) is None
 
 
 @pytest.mark.parametrize(

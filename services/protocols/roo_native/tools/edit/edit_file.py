@@ -36,7 +36,11 @@ def tolerantly_edited(text: str, old: str, new: str, expected: float) -> str:
     if searched == replacement:
         raise EditError("identical", "old_string and new_string are equal")
     counts = []
-    for expression in (re.escape(searched), _with_any_blanks(searched), _words(searched)):
+    runs = _RUNS.findall(searched)
+    blanks = {True: f"{S}+", False: "[\t ]+"}
+    any_blanks = "".join(blanks["\n" in run] if run[0] in SPACES else re.escape(run) for run in runs)
+    words = f"{S}+".join(re.escape(run) for run in runs if run[0] not in SPACES) or _NEVER
+    for expression in (re.escape(searched), any_blanks, words):
         changed, count = re.subn(expression, lambda _: replacement, before)
         if count == expected:
             return with_ending_of(text, changed)
@@ -44,16 +48,6 @@ def tolerantly_edited(text: str, old: str, new: str, expected: float) -> str:
     if not any(counts):
         raise EditError("no_match", "old_string is not in the file, not even with other blanks")
     raise EditError("count_mismatch", f"old_string is in the file {max(counts)} times, not {expected:g}", max(counts))
-
-
-def _with_any_blanks(text: str) -> str:
-    blanks = {True: f"{S}+", False: "[\t ]+"}
-    return "".join(blanks["\n" in run] if run[0] in SPACES else re.escape(run) for run in _RUNS.findall(text))
-
-
-def _words(text: str) -> str:
-    words = [re.escape(run) for run in _RUNS.findall(text) if run[0] not in SPACES]
-    return f"{S}+".join(words) or _NEVER
 
 
 def _edit(call: Call) -> Result:
@@ -65,8 +59,11 @@ def _edit(call: Call) -> Result:
         return _edit_unseen(call, path, old, new)
     if not old:
         return _exists(path)
+    count = call.arguments.get("expected_replacements")
+    expected = 1.0 if count is None else number_of(count)
     try:
-        text = tolerantly_edited(original, old, new, _expected(call))
+        # `Math.max` makes NaN of NaN.
+        text = tolerantly_edited(original, old, new, expected if math.isnan(expected) else max(1.0, expected))
     except EditError as bad:
         return mistake(bad.code, f"{bad} ({path}).", fails_turn=True)
     if text == original:
@@ -86,12 +83,6 @@ def _edit_unseen(call: Call, path: str, old: str, new: str) -> Result:
     if call.exists(path):
         return replaced(call, lambda: f"{path} was changed.") if old else _exists(path)
     return absent_file(path, fails_turn=True) if old else replaced(call, writer(call, path, new))
-
-
-def _expected(call: Call) -> float:
-    count = call.arguments.get("expected_replacements")
-    number = 1.0 if count is None else number_of(count)
-    return number if math.isnan(number) else max(1.0, number)
 
 
 EDIT_FILE = Tool(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.protocols.roo.normal_forms import defaulted
-from services.protocols.roo_native.parse.mcp_names import found_alike, sanitised
+from services.protocols.roo_native.parse.mcp_names import name_alike, sanitised
 from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool, mistake
 from services.protocols.turn import ClientState
 
@@ -17,8 +17,8 @@ def server_of(state: ClientState, name: str) -> str:
     names = [server.name for server in state.mcp]
     if name in names:
         return name
-    sanitised_to_it = (known for known in reversed(names) if sanitised(known) == name)
-    return next(sanitised_to_it, None) or found_alike(name, names) or name
+    alike = (connected for connected in reversed(names) if sanitised(connected) == name)
+    return next(alike, None) or name_alike(name, names) or name
 
 
 def _use(call: Call) -> Result:
@@ -30,7 +30,7 @@ def _use(call: Call) -> Result:
         names = ", ".join(server.name for server in call.state.mcp) or "none"
         sentence = f"No server {server_name!r} is connected. Connected: {names}."
         return mistake("mcp_unknown_server", sentence, fails_turn=True)
-    if not isinstance(tool_name, str) or found_alike(tool_name, tools) is None:
+    if not isinstance(tool_name, str) or name_alike(tool_name, tools) is None:
         sentence = f"{server_name} has no tool {tool_name!r}. Its tools: {', '.join(tools) or 'none'}."
         return mistake("mcp_unknown_tool", sentence, fails_turn=True)
     return call.answered("(The server answered nothing.)")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from services.protocols.roo.checklist import checklist_items
 from services.protocols.roo.modes import find_mode
+from services.protocols.roo.task_calls import subtask_problem
 from services.protocols.roo_native.parse.values import text_of
-from services.protocols.roo_native.tools.task.update_todo_list import todos_problem
-from services.protocols.roo_native.tools.tool import Argument, Arguments, Call, Problem, Result, Tool, failed
-from services.protocols.turn import ClientState
-from services.protocols.verdict import Fault
+from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool, failed
 
 
 def _open(call: Call) -> Result:
@@ -18,13 +16,6 @@ def _open(call: Call) -> Result:
     if mode is None:
         return failed("unknown_mode", f"There is no mode {slug!r}.", "reset")
     return call.answered(f"A subtask was opened in the mode {mode.name}.")
-
-
-def _problem(arguments: Arguments, state: ClientState) -> Problem | None:
-    slug = str(arguments["mode"])
-    if find_mode(slug, state.custom_modes) is None:
-        return Fault.UNKNOWN_MODE, f"there is no mode {slug!r}."
-    return todos_problem(arguments, state) if arguments.get("todos") else None
 
 
 NEW_TASK = Tool(
@@ -38,5 +29,5 @@ NEW_TASK = Tool(
     is_drilled=True,
     filled=("mode", "message"),
     lack_fails_turn=True,
-    problem=_problem,
+    problem=lambda arguments, state: subtask_problem(str(arguments["mode"]), arguments.get("todos"), state),
 )

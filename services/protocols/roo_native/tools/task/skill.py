@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.protocols.roo_native.parse.values import text_of
-from services.protocols.roo_native.tools.tool import Argument, Arguments, Call, Problem, Result, Tool, failed
+from services.protocols.roo_native.tools.tool import Argument, Arguments, Call, Problem, Result, Tool, mistake
 from services.protocols.turn import ClientState
 from services.protocols.verdict import Fault
 
@@ -19,7 +19,7 @@ def _hand_out(call: Call) -> Result:
     text = call.answer_of_case(_SKILLS.get(name, ""))
     if not text:
         sentence = f"There is no skill {name!r}. The skills are: {', '.join(_SKILLS)}."
-        return failed("unknown_instruction", sentence, "reset", records_failure=True, fails_turn=True)
+        return mistake("unknown_instruction", sentence, "reset", fails_turn=True)
     return call.offered(lambda: f"Skill: {name}\n\n{text}")
 
 

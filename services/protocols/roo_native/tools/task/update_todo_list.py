@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from services.protocols.roo.checklist import checklist_items, checklist_problem, read_checklist
-from services.protocols.roo_native.tools.tool import Argument, Arguments, Call, Problem, Result, Tool
-from services.protocols.turn import ClientState
-from services.protocols.verdict import Fault
+from services.protocols.roo.checklist import checklist_items, read_checklist
+from services.protocols.roo.task_calls import todos_problem
+from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool
 
 
 def _update(call: Call) -> Result:
@@ -18,16 +17,10 @@ def _update(call: Call) -> Result:
     return call.offered(update, "keep")
 
 
-def todos_problem(arguments: Arguments, state: ClientState) -> Problem | None:
-    """Return what is wrong with the checklist of a call, or None."""
-    problem = checklist_problem(str(arguments["todos"]))
-    return (Fault.BAD_VALUE, problem) if problem else None
-
-
 UPDATE_TODO_LIST = Tool(
     name="update_todo_list",
     run=_update,
     arguments={"todos": Argument("present", normal=checklist_items)},
     is_drilled=True,
-    problem=todos_problem,
+    problem=lambda arguments, state: todos_problem(arguments["todos"]),
 )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from services.protocols.roo.checklist import checklist_items, checklist_problem
+from services.protocols.roo.checklist import checklist_items
 from services.protocols.roo.modes import find_mode
-from services.protocols.roo_xml.tools.tool import Argument, Call, Params, Problem, Result, Tool, failed
-from services.protocols.turn import ClientState
-from services.protocols.verdict import Fault
+from services.protocols.roo.task_calls import subtask_problem
+from services.protocols.roo_xml.tools.tool import Argument, Call, Result, Tool, failed
 
 
 def _open(call: Call) -> Result:
@@ -14,13 +13,6 @@ def _open(call: Call) -> Result:
     if mode is None:
         return failed("unknown_mode", f"There is no mode {call.params['mode']!r}.", "reset")
     return call.answered(f"A subtask was opened in the mode {mode.name}.")
-
-
-def _problem(params: Params, state: ClientState) -> Problem | None:
-    if find_mode(params["mode"], state.custom_modes) is None:
-        return Fault.UNKNOWN_MODE, f"there is no mode {params['mode']!r}."
-    problem = checklist_problem(params["todos"]) if params.get("todos") else None
-    return (Fault.BAD_VALUE, problem) if problem else None
 
 
 def _title(call: Call) -> str:
@@ -38,6 +30,6 @@ NEW_TASK = Tool(
     filled=("mode", "message"),
     lack_fails_turn=True,
     arguments={"todos": Argument(normal=checklist_items)},
-    problem=_problem,
+    problem=lambda params, state: subtask_problem(params["mode"], params.get("todos"), state),
     title=_title,
 )

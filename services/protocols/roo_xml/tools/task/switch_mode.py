@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from services.protocols.roo.modes import find_mode
-from services.protocols.roo_xml.tools.tool import Call, Params, Problem, Reply, Result, Tool, mistake
-from services.protocols.turn import ClientState
-from services.protocols.verdict import Fault
+from services.protocols.roo.task_calls import mode_problem
+from services.protocols.roo_xml.tools.tool import Call, Reply, Result, Tool, mistake
 
 
 def _switch(call: Call) -> Result:
@@ -23,13 +22,6 @@ def _switch(call: Call) -> Result:
     return call.offered(switch)
 
 
-def _problem(params: Params, state: ClientState) -> Problem | None:
-    slug = params["mode_slug"]
-    if find_mode(slug, state.custom_modes) is None:
-        return Fault.UNKNOWN_MODE, f"there is no mode {slug!r}."
-    return (Fault.SAME_MODE, f"{slug!r} is already the current mode.") if slug == state.mode else None
-
-
 def _title(call: Call) -> str:
     reason = call.params.get("reason")
     return f" to '{call.params.get('mode_slug', '')}'" + (f" because: {reason}" if reason else "")
@@ -42,6 +34,6 @@ SWITCH_MODE = Tool(
     demanded=("reason",),
     is_drilled=True,
     filled=("mode_slug",),
-    problem=_problem,
+    problem=lambda params, state: mode_problem(params["mode_slug"], state, is_switch=True),
     title=_title,
 )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from services.protocols.roo.checklist import checklist_items, checklist_problem, read_checklist
-from services.protocols.roo_xml.tools.tool import Argument, Call, Params, Problem, Reply, Result, Tool
-from services.protocols.turn import ClientState
-from services.protocols.verdict import Fault
+from services.protocols.roo.checklist import checklist_items, read_checklist
+from services.protocols.roo.task_calls import todos_problem
+from services.protocols.roo_xml.tools.tool import Argument, Call, Reply, Result, Tool
 
 
 def _update(call: Call) -> Result:
@@ -18,16 +17,11 @@ def _update(call: Call) -> Result:
     return call.offered(update, "keep")
 
 
-def _problem(params: Params, state: ClientState) -> Problem | None:
-    problem = checklist_problem(params["todos"])
-    return (Fault.BAD_VALUE, problem) if problem else None
-
-
 UPDATE_TODO_LIST = Tool(
     name="update_todo_list",
     run=_update,
     demanded=("todos",),
     is_drilled=True,
     arguments={"todos": Argument(normal=checklist_items)},
-    problem=_problem,
+    problem=lambda params, state: todos_problem(params["todos"]),
 )

@@ -13,29 +13,29 @@ from services.feedback.domain.work import WorkProgress
 from services.feedback.ports import LoopStore, Measures
 
 
-class Journal:
+class LoopRecord:
     """The durable record of one loop; only the process that holds the loop's epoch can write it.
 
     What is recorded is stored before the call returns. A step is told as started and as finished once each, whatever
     was killed between.
     """
 
-    def __init__(self, context: JobContext, told: set[tuple[int, str, str]], measures: Measures) -> None:
+    def __init__(self, context: JobContext, step_events: set[tuple[int, str, str]], measures: Measures) -> None:
         loop = loop_of(context.job)
         self.loop_id = loop.loop_id
         self.spec = loop.asked
         self.inputs = loop.inputs
         self.rounds = loop.rounds
         self._context = context
-        self._told = told
+        self._step_events = step_events
         self._measures = measures
         self._began: dict[Step, float] = {}
         self._latest: tuple[Step, WorkProgress] | None = None
         self._num_steps = len(LAST_ROUND_STEPS) + len(Step) * self.spec.budget.max_rounds
 
     @classmethod
-    async def open(cls, context: JobContext, store: LoopStore, measures: Measures) -> Journal:
-        """Return the journal as the last attempt left it."""
+    async def open(cls, context: JobContext, store: LoopStore, measures: Measures) -> LoopRecord:
+        """Return the record as the last attempt left it."""
         return cls(context, await store.told_steps(context.job.job_id), measures)
 
     @property
@@ -47,11 +47,11 @@ class Journal:
         """Return the id under which this round asks another service for `name`, the same after every restart."""
         return f"{self.loop_id}/{self.round.number}/{name}"
 
-    async def begin(self, made: Round) -> None:
+    async def begin(self, new_round: Round) -> None:
         """Record a new round."""
-        await self._save((*self.rounds, made))
+        await self._save((*self.rounds, new_round))
 
-    async def record(self, **values: Any) -> None:
+    async def update(self, **values: Any) -> None:
         """Record what the round that is going on has made, by the names of its fields."""
         await self._save((*self.rounds[:-1], replace(self.round, **values)))
 
@@ -77,7 +77,7 @@ class Journal:
             return
         step, progress = self._latest
         seconds = time.monotonic() - self._began.setdefault(step, time.monotonic())
-        parts = [f"Round {self.round.number}, {step.replace('_', ' ')}", _told(progress), f"{seconds:.0f} s"]
+        parts = [f"Round {self.round.number}, {step.replace('_', ' ')}", _progress_text(progress), f"{seconds:.0f} s"]
         await self._context.progress(
             phase=str(step),
             done=self._num_finished(),
@@ -99,18 +99,18 @@ class Journal:
 
     async def _tell(self, step: Step, state: str, message: str, ids: dict[str, str]) -> bool:
         key = (self.round.number, str(step), state)
-        if key in self._told:
+        if key in self._step_events:
             return False
         payload = {"round": self.round.number, "step": str(step), "state": state, "message": message, "ids": ids}
         await self._context.event(STEP_EVENT, payload)
-        self._told.add(key)
+        self._step_events.add(key)
         return True
 
     def _num_finished(self) -> int:
-        return sum(1 for _round, _step, state in self._told if state == "finished")
+        return sum(1 for _round, _step, state in self._step_events if state == "finished")
 
 
-def _told(progress: WorkProgress) -> str:
+def _progress_text(progress: WorkProgress) -> str:
     if progress.num_total:
         count = f"{progress.num_done} of {progress.num_total} {progress.unit}".rstrip()
         return f"{count}, {progress.message}" if progress.message else count

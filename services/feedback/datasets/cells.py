@@ -11,7 +11,7 @@ from services.protocols.material import SINGLE_CALL
 from services.protocols.profile import Profile
 from services.protocols.suites.balance import category_of
 
-Composition = dict["Cell", float]
+CellWeights = dict["Cell", float]
 """How many cases of a suite each cell stands for; a case of no kind that the profile can draw is spread over many."""
 
 
@@ -38,7 +38,7 @@ def cell_of(profile: Profile, category: str, tool: str) -> Cell:
     return Cell(category if category in profile.categories else SINGLE_CALL, tool)
 
 
-def composition(profile: Profile, cases: Iterable[Case]) -> Composition:
+def cell_weights(profile: Profile, cases: Iterable[Case]) -> CellWeights:
     """Return what `cases` are made of, in the order of the profile's tools and categories.
 
     Cases that the profile cannot draw the like of, such as those of a suite that was imported, count for all single
@@ -47,7 +47,7 @@ def composition(profile: Profile, cases: Iterable[Case]) -> Composition:
     pool = tuple(Cell(SINGLE_CALL, tool) for tool in profile.tools) if SINGLE_CALL in profile.categories else ()
     anything = pool or tuple(Cell(category, "") for category in profile.categories)
     counts = Counter(cell_of(profile, category_of(case), case.tool) for case in cases)
-    drawn: Composition = {
+    drawn: CellWeights = {
         cell: float(count) for cell, count in counts.items() if cell.category != SINGLE_CALL or cell in pool
     }
     if strange := counts.total() - sum(drawn.values()):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.feedback.datasets.builder import DatasetOrder, build, probe_cases
-from services.feedback.datasets.composition import Cell, composition
+from services.feedback.datasets.cells import Cell, cell_weights
 from services.protocols.material import SINGLE_CALL
 from services.protocols.profile import Profile, get_profile
 from services.protocols.suites.balance import category_of
@@ -33,8 +33,8 @@ def without_pool() -> Profile:
 
 
 def test_the_cells_of_a_suite_have_its_counts() -> None:
-    assert composition(PROFILE, CALLS) == {Cell(SINGLE_CALL, tool): 10.0 for tool in PROFILE.tools}
-    parts = composition(PROFILE, TASKS)
+    assert cell_weights(PROFILE, CALLS) == {Cell(SINGLE_CALL, tool): 10.0 for tool in PROFILE.tools}
+    parts = cell_weights(PROFILE, TASKS)
     assert sum(parts.values()) == len(TASKS)
     assert parts == Counter(Cell(category_of(case), case.tool) for case in TASKS)
     assert [cell.category for cell in parts] == sorted((cell.category for cell in parts), key=PROFILE.categories.index)
@@ -44,19 +44,19 @@ def test_a_suite_of_unknown_kinds_is_drilled_by_its_tools() -> None:
     imported = [
         replace(case, category=f"mine.{number}") for number, case in enumerate(CALLS) if case.tool == "new_task"
     ]
-    assert composition(PROFILE, imported) == {Cell(SINGLE_CALL, "new_task"): 10.0}
+    assert cell_weights(PROFILE, imported) == {Cell(SINGLE_CALL, "new_task"): 10.0}
     assert {case.tool for case in probe_cases(PROFILE, imported, seed=1, count=6)} == {"new_task"}
 
 
 def test_a_suite_of_unknown_tools_is_drilled_by_all_single_calls() -> None:
     profile = get_profile("openai_tools")
     own = [replace(case, category="simple.1", tool="my_function") for case in profile.suites()[0].cases[:6]]
-    assert composition(profile, own) == {Cell(SINGLE_CALL, tool): pytest.approx(6 / 12) for tool in profile.tools}
+    assert cell_weights(profile, own) == {Cell(SINGLE_CALL, tool): pytest.approx(6 / 12) for tool in profile.tools}
     assert len(probe_cases(profile, own, seed=1, count=12)) == 12
 
 
 def test_a_mixed_suite_is_drilled_as_it_is_mixed() -> None:
-    parts = composition(PROFILE, [*CALLS[:30], *(case for case in TASKS if case.category.startswith("recovery"))])
+    parts = cell_weights(PROFILE, [*CALLS[:30], *(case for case in TASKS if case.category.startswith("recovery"))])
     assert sum(parts[cell] for cell in parts if cell.category == SINGLE_CALL) == 30
     assert {cell.category for cell in parts} == {SINGLE_CALL, "recovery"}
 
@@ -65,12 +65,12 @@ def test_a_profile_of_one_edition_drills_single_calls_by_tool() -> None:
     classic = get_profile("roo_xml_classic")
     suite = [replace(case, category="mine.1") for case in CALLS[:40]]
     built = build(classic, DatasetOrder("compact", 3, 40, [], suite))
-    assert {share.cell for share in built.shares} == set(composition(classic, suite))
+    assert {share.cell for share in built.shares} == set(cell_weights(classic, suite))
 
 
 def test_a_profile_without_a_pool_draws_its_kinds_of_task() -> None:
     profile = without_pool()
-    parts = composition(profile, CALLS)
+    parts = cell_weights(profile, CALLS)
     assert [cell.category for cell in parts] == list(PROFILE.categories[1:])
     built = build(profile, DatasetOrder("compact", 3, 70, [], CALLS))
     assert {share.cell.category for share in built.shares} == set(PROFILE.categories[1:])
