@@ -3,6 +3,7 @@
 Runs as a script (`python proto/generate.py`) and as the build hook of the wheel.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc_tools
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorSet
 from grpc_tools import protoc
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
@@ -46,16 +48,37 @@ def generate(target: Path) -> None:
             *(f"--{kind}_out={scratch}" for kind in ("python", "grpc_python")),
             f"--mypy_out=quiet:{scratch}",
             f"--mypy_grpc_out=quiet,async_only:{scratch}",
+            f"--descriptor_set_out={scratch}/contracts.binpb",
+            "--include_source_info",
             *contracts,
         ]
         status = protoc.main(arguments)
         if status:
             raise SystemExit(status)
+        described = Path(scratch, "contracts.binpb")
+        comments = comments_of(FileDescriptorSet.FromString(described.read_bytes()))
+        Path(scratch, "drillyard", "comments.json").write_text(json.dumps(comments, indent=1), encoding="utf-8")
+        described.unlink()
         for folder in sorted(path for path in Path(scratch).rglob("*") if path.is_dir()):
             (folder / "__init__.py").touch()
             (folder / "py.typed").touch()
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(scratch, target)
+
+
+def comments_of(contracts: FileDescriptorSet) -> dict[str, str]:
+    """Returns the comment of each field, by the field's full name, as people read it in forms and in `--help`."""
+    comments = {}
+    for contract in contracts.file:
+        texts = {tuple(place.path): place.leading_comments for place in contract.source_code_info.location}
+        messages: list[tuple[str, tuple[int, ...], DescriptorProto]] = [
+            (f"{contract.package}.{message.name}", (4, index), message)
+            for index, message in enumerate(contract.message_type)
+        ]
+        for name, path, message in messages:
+            for index, field in enumerate(message.field):
+                comments[f"{name}.{field.name}"] = " ".join(texts.get((*path, 2, index), "").split())
+    return comments
 
 
 if __name__ == "__main__":

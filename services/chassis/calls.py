@@ -1,4 +1,4 @@
-"""What happens around every RPC that a server answers: request id, telemetry, log record, error translation."""
+"""What happens around every RPC that a server answers: request id, checks, telemetry, log record, error translation."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from typing import Any
 import grpc
 import grpc.aio
 import structlog
+from google.protobuf.message import Message
 
 from services.chassis.channel import REQUEST_ID_KEY
 from services.chassis.errors import Internal, ServiceError, Unavailable
 from services.chassis.status import from_exception, to_status
 from services.chassis.telemetry import Telemetry
+from services.chassis.wire import check
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET_SERVICES = ("grpc.health.", "grpc.reflection.")
@@ -68,6 +70,7 @@ _STREAMED: dict[bool, Callable[[Any], tuple[Any, Any]]] = {
 def _wrap_unary(behaviour: Callable[..., Any], frame: _Frame) -> Callable[..., Any]:
     async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         async with frame.around(context):
+            request = _checked(request)
             return await behaviour(request, context)
 
     return answer
@@ -79,10 +82,24 @@ def _wrap_stream(behaviour: Callable[..., Any], frame: _Frame) -> Callable[..., 
 
     async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
         async with frame.around(context):
+            request = _checked(request)
             async for response in behaviour(request, context):
                 yield response
 
     return answer
+
+
+def _checked(request: Any) -> Any:
+    if hasattr(request, "__aiter__"):
+        return _each_checked(request)
+    if isinstance(request, Message):
+        check(request)
+    return request
+
+
+async def _each_checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _checked(request)
 
 
 def _until(draining: asyncio.Event, behaviour: Callable[..., Any]) -> Callable[..., Any]:

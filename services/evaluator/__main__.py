@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from drillyard.evaluator.v1 import evaluator_service_pb2_grpc as rpc
 
-from services.chassis.application import Application
+from services.chassis.application import Application, run
 from services.chassis.channel import open_channel
-from services.chassis.process import run
 from services.chassis.settings import load_settings
 from services.evaluator.clients.generation import GenerationClient
 from services.evaluator.clients.registry import RegistryClient

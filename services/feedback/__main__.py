@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from drillyard.feedback.v1 import feedback_service_pb2_grpc
 
-from services.chassis.application import Application
+from services.chassis.application import Application, run
 from services.chassis.channel import open_channel
-from services.chassis.process import run
 from services.chassis.settings import load_settings
 from services.feedback.clients.evaluator import GrpcEvaluator
 from services.feedback.clients.registry import GrpcRegistry
@@ -51,7 +50,7 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
     application.jobs.runner.register(
         LOOP_KIND, loop_job.run, limit=settings.max_running_loops, cleanup=loop_job.clean_up
     )
-    servicer = FeedbackServicer(FeedbackUseCases(store, services.registry))
+    servicer = FeedbackServicer(FeedbackUseCases(store, services.registry), store)
     application.add_servicer(
         feedback_service_pb2_grpc.add_FeedbackServiceServicer_to_server, servicer, FULL_SERVICE_NAME
     )

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from services.chassis.artifacts import Artifact
-from services.chassis.jobs import JobEvent
 from services.feedback.domain.loop import Inputs, Loop
 from services.feedback.domain.rounds import Rates, Step, StopReason
 from services.feedback.domain.spec import LoopSpec
@@ -130,35 +129,6 @@ class LoopStore(Protocol):
 
         Raises:
             AlreadyExists: The request id was used with another spec; the error names the field.
-        """
-        ...
-
-    async def get(self, loop_id: str) -> Loop:
-        """Return a loop.
-
-        Raises:
-            NotFound: There is none.
-        """
-        ...
-
-    async def list(self, page_size: int, page_token: str) -> tuple[list[Loop], str]:
-        """Return loops, newest first, and the token of the next page; empty when there is none."""
-        ...
-
-    async def request_cancel(self, loop_id: str) -> Loop:
-        """Ask for the end of a loop.
-
-        Raises:
-            NotFound: There is none.
-            FailedPrecondition: It has ended.
-        """
-        ...
-
-    def watch(self, loop_id: str, after_sequence: int) -> AsyncGenerator[JobEvent, None]:
-        """Yield each event after a sequence once, in order, until the final one.
-
-        Raises:
-            NotFound: There is no such loop.
         """
         ...
 

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from drillyard.feedback.v1 import feedback_item_pb2 as item_pb
 from drillyard.feedback.v1 import feedback_service_pb2_grpc
 from drillyard.feedback.v1 import loop_pb2 as pb
 
+from services.chassis.jobs import JobResource
 from services.chassis.jobs.convert import event_to_proto
 from services.feedback.convert import loop_to_proto, spec_from_proto
+from services.feedback.domain.loop import Loop
 from services.feedback.usecases import FeedbackUseCases
 
 FULL_SERVICE_NAME = "drillyard.feedback.v1.FeedbackService"
@@ -20,8 +21,9 @@ FULL_SERVICE_NAME = "drillyard.feedback.v1.FeedbackService"
 class FeedbackServicer(feedback_service_pb2_grpc.FeedbackServiceServicer):
     """Implements `drillyard.feedback.v1.FeedbackService`."""
 
-    def __init__(self, usecases: FeedbackUseCases) -> None:
+    def __init__(self, usecases: FeedbackUseCases, loops: JobResource[Loop]) -> None:
         self._usecases = usecases
+        self._loops = loops
 
     async def CreateLoop(self, request: pb.CreateLoopRequest, context: Any) -> pb.CreateLoopResponse:
         """Start a loop."""
@@ -30,33 +32,19 @@ class FeedbackServicer(feedback_service_pb2_grpc.FeedbackServiceServicer):
 
     async def GetLoop(self, request: pb.GetLoopRequest, context: Any) -> pb.GetLoopResponse:
         """Return one loop."""
-        return pb.GetLoopResponse(loop=loop_to_proto(await self._usecases.get_loop(request.loop_id)))
+        return pb.GetLoopResponse(loop=loop_to_proto(await self._loops.get(request.loop_id)))
 
     async def ListLoops(self, request: pb.ListLoopsRequest, context: Any) -> pb.ListLoopsResponse:
         """List loops, newest first."""
-        loops, next_page_token = await self._usecases.list_loops(request.page_size, request.page_token)
+        loops, next_page_token = await self._loops.list(request.page_size, request.page_token)
         return pb.ListLoopsResponse(loops=[loop_to_proto(loop) for loop in loops], next_page_token=next_page_token)
 
     async def CancelLoop(self, request: pb.CancelLoopRequest, context: Any) -> pb.CancelLoopResponse:
         """Cancel a loop and the job it waits for."""
-        return pb.CancelLoopResponse(loop=loop_to_proto(await self._usecases.cancel_loop(request.loop_id)))
+        return pb.CancelLoopResponse(loop=loop_to_proto(await self._loops.cancel(request.loop_id)))
 
     async def WatchLoop(self, request: pb.WatchLoopRequest, context: Any) -> AsyncIterator[pb.WatchLoopResponse]:
         """Stream the events of a loop."""
-        async with aclosing(self._usecases.watch_loop(request.loop_id, request.after_sequence)) as events:
+        async with aclosing(self._loops.watch(request.loop_id, request.after_sequence)) as events:
             async for event in events:
                 yield pb.WatchLoopResponse(event=event_to_proto(event))
-
-    async def CreateFeedbackItem(
-        self, request: item_pb.CreateFeedbackItemRequest, context: Any
-    ) -> item_pb.CreateFeedbackItemResponse:
-        """Answer UNIMPLEMENTED."""
-        await self._usecases.create_feedback_item()
-        return item_pb.CreateFeedbackItemResponse()
-
-    async def ListFeedbackItems(
-        self, request: item_pb.ListFeedbackItemsRequest, context: Any
-    ) -> item_pb.ListFeedbackItemsResponse:
-        """Answer UNIMPLEMENTED."""
-        await self._usecases.list_feedback_items()
-        return item_pb.ListFeedbackItemsResponse()

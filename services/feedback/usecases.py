@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-
-from services.chassis.errors import FailedPrecondition, Unimplemented
-from services.chassis.jobs import JobEvent
+from services.chassis.errors import FailedPrecondition
 from services.feedback.domain.loop import Inputs, Loop
-from services.feedback.domain.spec import LoopSpec, checked, with_prompt_size
+from services.feedback.domain.spec import LoopSpec, check, with_prompt_size
 from services.feedback.ports import LoopStore, Registry
 from services.protocols.profile import Profile, UnknownProfile, get_profile
 
 
 class FeedbackUseCases:
-    """Creates, shows and cancels loops; one method per RPC."""
+    """Creates loops."""
 
     def __init__(self, store: LoopStore, registry: Registry) -> None:
         self._store = store
@@ -23,65 +20,20 @@ class FeedbackUseCases:
         """Store a loop and return it; the same request id returns the same loop.
 
         Raises:
-            InvalidArgument: A field of the spec is wrong.
+            InvalidArgument: The goals or the prompt size are wrong.
             NotFound: The registry does not have the model or the suite.
             FailedPrecondition: The suite's profile is unknown here, or has nothing to train on.
             AlreadyExists: The request id was used with another spec.
         """
-        asked = checked(spec)
-        known = await self._store.find(request_id)
-        inputs = known.inputs if known else await self._resolve(asked)
+        check(spec)
+        earlier = await self._store.find(request_id)
+        inputs = earlier.inputs if earlier else await self._resolve(spec)
         profile = _profile_of(inputs.suite.profile_id)
-        return await self._store.create(request_id, with_prompt_size(asked, profile.prompt_sizes), inputs)
+        return await self._store.create(request_id, with_prompt_size(spec, profile.prompt_sizes), inputs)
 
-    async def get_loop(self, loop_id: str) -> Loop:
-        """Return a loop.
-
-        Raises:
-            NotFound: There is none.
-        """
-        return await self._store.get(loop_id)
-
-    async def list_loops(self, page_size: int, page_token: str) -> tuple[list[Loop], str]:
-        """Return loops, newest first, and the token of the next page."""
-        return await self._store.list(page_size, page_token)
-
-    async def cancel_loop(self, loop_id: str) -> Loop:
-        """Cancel a loop and the work it waits for; what is registered is kept.
-
-        Raises:
-            NotFound: There is none.
-            FailedPrecondition: It has ended.
-        """
-        return await self._store.request_cancel(loop_id)
-
-    def watch_loop(self, loop_id: str, after_sequence: int) -> AsyncGenerator[JobEvent, None]:
-        """Yield the events of a loop after a sequence until the final one.
-
-        Raises:
-            NotFound: There is no such loop.
-        """
-        return self._store.watch(loop_id, after_sequence)
-
-    async def create_feedback_item(self) -> None:
-        """Refuse: human judgements are not kept yet.
-
-        Raises:
-            Unimplemented: Always.
-        """
-        raise _no_items()
-
-    async def list_feedback_items(self) -> None:
-        """Refuse: human judgements are not kept yet.
-
-        Raises:
-            Unimplemented: Always.
-        """
-        raise _no_items()
-
-    async def _resolve(self, asked: LoopSpec) -> Inputs:
-        model_version_id = await self._registry.resolve_model(asked.model_version_id)
-        return Inputs(model_version_id, await self._registry.resolve_suite(asked.test_suite_version_id))
+    async def _resolve(self, spec: LoopSpec) -> Inputs:
+        model_version_id = await self._registry.resolve_model(spec.model_version_id)
+        return Inputs(model_version_id, await self._registry.resolve_suite(spec.test_suite_version_id))
 
 
 def _profile_of(profile_id: str) -> Profile:
@@ -98,9 +50,3 @@ def _profile_of(profile_id: str) -> Profile:
             field="spec.test_suite_version_id",
         )
     return profile
-
-
-def _no_items() -> Unimplemented:
-    return Unimplemented(
-        "Feedback items are not built in this version.", "Start a loop: it learns from the verdicts of the evaluator."
-    )

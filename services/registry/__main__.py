@@ -6,9 +6,8 @@ from pathlib import Path
 
 from drillyard.registry.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
 
-from services.chassis.application import Application
+from services.chassis.application import Application, run
 from services.chassis.jobs import JobContext, Json
-from services.chassis.process import run
 from services.chassis.settings import load_settings
 from services.protocols.profile import get_profile, profile_ids
 from services.registry.domain.model_import import IMPORT_KIND, SourceKind, import_of
@@ -28,7 +27,6 @@ from services.registry.store.test_suites import SqlTestSuiteStore
 from services.registry.telemetry import RegistryTelemetry
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
-from services.registry.usecases.export import ExportUseCases
 from services.registry.usecases.model import ModelUseCases
 from services.registry.usecases.model_import import ImportUseCases
 from services.registry.usecases.test_suite import TestSuiteUseCases
@@ -61,7 +59,6 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
         imports=ImportUseCases(application.jobs.store, importers),
         datasets=DatasetUseCases(datasets, artifacts, adoption=adoption),
         test_suites=suites,
-        exports=ExportUseCases(),
     )
     application.add_servicer(add_RegistryServiceServicer_to_server, servicer, SERVICE_NAME)
 

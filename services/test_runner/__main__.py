@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from drillyard.test_runner.v1 import test_runner_service_pb2_grpc as rpc
 
-from services.chassis.application import Application
+from services.chassis.application import Application, run
 from services.chassis.channel import open_channel
-from services.chassis.process import run
 from services.chassis.settings import load_settings
-from services.test_runner.backends.choice import BackendChoice
 from services.test_runner.backends.doctor_process import DoctorProcess
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
 from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
@@ -19,7 +18,7 @@ from services.test_runner.backends.transformers_worker import TransformersWorker
 from services.test_runner.backends.worker_process import WorkerTimeouts
 from services.test_runner.clients.registry import RegistryClient
 from services.test_runner.jobs.test_run import TestRunJob
-from services.test_runner.ports import GenerationBackend, PromptRenderer
+from services.test_runner.ports import GenerationBackend, GenerationEvent, PromptRenderer, Workload
 from services.test_runner.servicer import SERVICE_NAME, TestRunnerServicer
 from services.test_runner.settings import TestRunnerSettings
 from services.test_runner.store.sql import MIGRATIONS, SqlRunStore
@@ -39,6 +38,15 @@ class Workers(GenerationBackend, PromptRenderer, Protocol):
         """End all that was started."""
 
 
+class _Backends:
+    def __init__(self, workers: GenerationBackend, endpoints: GenerationBackend) -> None:
+        self._workers, self._endpoints = workers, endpoints
+
+    def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
+        """Let served models answer where the workload names an endpoint, and worker processes everywhere else."""
+        return (self._endpoints if workload.endpoint else self._workers).generate(workload)
+
+
 async def wire(app: Application, settings: TestRunnerSettings, *, workers: Workers | None = None) -> None:
     """Choose the adapters and connect them; `workers` take the place of worker processes."""
     channel = open_channel(settings.registry_address)
@@ -53,7 +61,7 @@ async def wire(app: Application, settings: TestRunnerSettings, *, workers: Worke
     endpoints = OpenAiEndpointBackend(policy, max_tries=settings.endpoint_tries, on_try=telemetry.endpoint_tried)
     app.on_stop(workers.close)
     app.on_stop(endpoints.close)
-    backend = BackendChoice(workers=workers, endpoints=endpoints)
+    backend = _Backends(workers, endpoints)
     job = TestRunJob(
         store=store, registry=registry, backend=backend, telemetry=telemetry, window_size=settings.window_size
     )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from drillyard.trainer.v1 import trainer_service_pb2_grpc as rpc
 
-from services.chassis.application import Application
+from services.chassis.application import Application, run
 from services.chassis.channel import open_channel
-from services.chassis.process import run
 from services.chassis.settings import load_settings
 from services.trainer.backends.ray_local import RayLocalBackend
 from services.trainer.clients.registry import RegistryClient

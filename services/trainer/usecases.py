@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import NoReturn
 
-from services.chassis.errors import InvalidArgument, NotFound, Unimplemented
-from services.chassis.jobs import Job, JobEvent, JobState, JobStore, watch
+from services.chassis.errors import InvalidArgument
+from services.chassis.jobs import Job, JobResource, JobState, JobStore
+from services.chassis.wire import from_document, to_document
+from services.chassis.wire.paging import checked_page_size, page_of, place_of
 from services.trainer.domain.attempt import Attempt, AttemptReport, Checkpoint, CurvePoint
 from services.trainer.domain.inputs import TrainingInputs
-from services.trainer.domain.spec import KIND, TrainingJobSpec, checked_page_size
+from services.trainer.domain.spec import KIND, TrainingJobSpec
 from services.trainer.live_attempts import LiveAttempts
 from services.trainer.ports import Registry, TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 
+_LAST_STEP = 2**62
 _STOPPING = (JobState.CANCELLING, JobState.PAUSING)
 
 
@@ -29,13 +31,18 @@ class TrainingJob:
     attempts: tuple[Attempt, ...]
 
     @property
+    def training_job_id(self) -> str:
+        """The id of the job."""
+        return self.job.job_id
+
+    @property
     def model_version_id(self) -> str:
         """The version it registered, empty until it has succeeded."""
         return str((self.job.result or {}).get("model_version_id", ""))
 
 
 class TrainingUseCases:
-    """One method per RPC, in the terms of the domain."""
+    """What needs a decision; `resource` does what every kind of job lets callers do."""
 
     def __init__(
         self,
@@ -46,6 +53,7 @@ class TrainingUseCases:
         live_attempts: LiveAttempts,
         telemetry: TrainerTelemetry,
     ) -> None:
+        self.resource = JobResource(jobs, KIND, "training job", self._load)
         self._jobs = jobs
         self._store = store
         self._registry = registry
@@ -56,91 +64,35 @@ class TrainingUseCases:
         """Store a job; the same request_id gives the same job.
 
         Raises:
-            InvalidArgument: A value of the spec is out of bounds.
+            InvalidArgument: The values of the spec do not fit each other.
             Unimplemented: The method, or the choice of weights, is not built.
             NotFound: The model version or the dataset version does not exist.
             FailedPrecondition: The model cannot be trained, or the dataset has no example.
             AlreadyExists: The request_id was used with another spec.
         """
-        spec = spec.with_defaults()
         spec.check()
         inputs = await self._registry.resolve(spec)
-        job = await self._jobs.create(KIND, request_id, spec.to_document(), job_id=f"train-{uuid.uuid4().hex[:16]}")
+        job = await self._jobs.create(KIND, request_id, to_document(spec), job_id=f"train-{uuid.uuid4().hex[:16]}")
         await self._store.add_inputs(job.job_id, inputs)
-        return await self._joined(job)
-
-    async def get(self, training_job_id: str) -> TrainingJob:
-        """Return a job.
-
-        Raises:
-            NotFound: There is none.
-        """
-        return await self._joined(await self._job(training_job_id))
-
-    async def list_jobs(self, page_size: int, page_token: str) -> tuple[list[TrainingJob], str]:
-        """Return jobs, newest first, and the token of the next page."""
-        jobs, token = await self._jobs.list(KIND, checked_page_size(page_size), page_token)
-        return await self._joined_all(jobs), token
-
-    async def cancel(self, training_job_id: str) -> TrainingJob:
-        """Ask a job to end; its checkpoints are kept.
-
-        Raises:
-            FailedPrecondition: The job has ended.
-        """
-        await self._job(training_job_id)
-        return await self._joined(await self._jobs.request_cancel(training_job_id))
-
-    async def pause(self, training_job_id: str) -> NoReturn:
-        """Refuse: not built.
-
-        Raises:
-            Unimplemented: Always, for a job that exists.
-        """
-        await self._job(training_job_id)
-        raise Unimplemented(
-            "Pausing a training job is not built in this version.",
-            "Cancel the job; its checkpoints are kept.",
-        )
-
-    async def resume(self, training_job_id: str) -> NoReturn:
-        """Refuse: not built.
-
-        Raises:
-            Unimplemented: Always, for a job that exists.
-        """
-        await self._job(training_job_id)
-        raise Unimplemented(
-            "Resuming a paused training job is not built in this version.",
-            "Start a new job; one that was interrupted goes on by itself.",
-        )
-
-    async def watch(self, training_job_id: str, after_sequence: int) -> AsyncGenerator[JobEvent]:
-        """Yield the events of a job, ending after the final one."""
-        await self._job(training_job_id)
-        async for event in watch(self._jobs, training_job_id, after_sequence):
-            yield event
+        return await self.resource.resource(job)
 
     async def list_checkpoints(
         self, training_job_id: str, page_size: int, page_token: str
     ) -> tuple[list[Checkpoint], str]:
         """Return checkpoints, newest first, and the token of the next page."""
-        size, below = checked_page_size(page_size), _number(page_token or str(1 << 62))
-        await self._job(training_job_id)
-        found = [item for item in await self._store.list_checkpoints(training_job_id) if item.step < below]
-        return found[:size], str(found[size - 1].step) if len(found) > size else ""
+        size, below = checked_page_size(page_size), place_of(page_token, _LAST_STEP)
+        await self.resource.job(training_job_id)
+        checkpoints = [item for item in await self._store.list_checkpoints(training_job_id) if item.step < below]
+        return page_of(checkpoints, size, lambda item: item.step)
 
     async def list_curve_points(
         self, training_job_id: str, metric: str, *, page_size: int, page_token: str
-    ) -> tuple[Sequence[CurvePoint], str]:
+    ) -> tuple[list[CurvePoint], str]:
         """Return points by step, and the token of the next page."""
-        size = checked_page_size(page_size)
-        step, _, name = page_token.partition(":")
-        await self._job(training_job_id)
-        after = (_number(step or "0"), name)
-        found = await self._store.list_curve_points(training_job_id, metric, after=after, limit=size + 1)
-        token = f"{found[size - 1].step}:{found[size - 1].metric}" if len(found) > size else ""
-        return found[:size], token
+        size, after = checked_page_size(page_size), place_of(page_token, (0, ""))
+        await self.resource.job(training_job_id)
+        points = await self._store.list_curve_points(training_job_id, metric, after=after, limit=size + 1)
+        return page_of(points, size, lambda point: (point.step, point.metric))
 
     async def report(self, report: AttemptReport) -> bool:
         """Store what a training process says, and return whether it shall save and end.
@@ -150,12 +102,12 @@ class TrainingUseCases:
             InvalidArgument: A value is not a number.
             FailedPrecondition: The attempt is not the job's any more.
         """
-        job = await self._job(report.training_job_id)
+        job = await self.resource.job(report.training_job_id)
         if not all(math.isfinite(point.value) for point in report.curve_points):
             raise InvalidArgument(
                 "A curve point's value is not a number.", "Report finite values.", field="curve_points"
             )
-        limit = TrainingJobSpec.from_document(job.spec).save_total_limit
+        limit = from_document(TrainingJobSpec, job.spec).save_total_limit
         news = await self._store.add_report(report, save_total_limit=limit)
         await self._tell(news)
         self._telemetry.reported(news)
@@ -175,34 +127,12 @@ class TrainingUseCases:
             }
             await self._jobs.append_event(news.training_job_id, news.epoch, "checkpoint", payload)
 
-    async def _joined(self, job: Job) -> TrainingJob:
-        return (await self._joined_all([job]))[0]
-
-    async def _joined_all(self, jobs: Sequence[Job]) -> list[TrainingJob]:
+    async def _load(self, jobs: Sequence[Job]) -> list[TrainingJob]:
         ids = [job.job_id for job in jobs]
         inputs, attempts = await self._store.get_inputs(ids), await self._store.list_attempts(ids)
-        return [TrainingJob(job, _resolved(job, inputs.get(job.job_id)), attempts[job.job_id]) for job in jobs]
-
-    async def _job(self, training_job_id: str) -> Job:
-        try:
-            job = await self._jobs.get(training_job_id)
-        except NotFound:
-            job = None
-        if job is None or job.kind != KIND:
-            raise NotFound(
-                f"There is no training job {training_job_id[:100]!r}.", "List the training jobs to see their ids."
-            )
-        return job
+        return [TrainingJob(job, _resolved(job, inputs.get(job.job_id)), tuple(attempts[job.job_id])) for job in jobs]
 
 
 def _resolved(job: Job, inputs: TrainingInputs | None) -> TrainingJobSpec:
-    spec = TrainingJobSpec.from_document(job.spec)
+    spec = from_document(TrainingJobSpec, job.spec)
     return inputs.resolved(spec) if inputs else spec
-
-
-def _number(token: str) -> int:
-    if not (token.isascii() and token.isdigit() and len(token) < 20):
-        raise InvalidArgument(
-            "The page token is not one that this list gave out.", "Start again without a token.", field="page_token"
-        )
-    return int(token)

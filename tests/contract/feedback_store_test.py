@@ -11,9 +11,10 @@ import pytest
 
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.jobs import JobState, JobStore, SqlJobStore
+from services.chassis.wire import from_document
 from services.feedback.domain.loop import LOOP_KIND, Inputs, job_result, job_state
 from services.feedback.domain.rounds import STEP_EVENT, Rates, Round, Stop, StopReason
-from services.feedback.domain.spec import Budget, Goal, LoopSpec, checked
+from services.feedback.domain.spec import LoopSpec
 from services.feedback.domain.work import SuiteVersion
 from services.feedback.ports import LoopStore
 from services.feedback.store.jobs import MIGRATIONS, JobLoopStore
@@ -21,15 +22,16 @@ from tests.contract.conftest import OpenDatabase
 from tests.fakes.feedback_store import MemoryLoopStore
 
 KINDS = ("memory", "sqlite", "postgresql")
-ASKED = checked(
-    LoopSpec(
-        "tiny",
-        "roo_xml/core",
-        (Goal("conforming_rate", 0.8), Goal("accepted_rate", 0.9)),
-        budget=Budget(2, 10.5),
-        seed=2**40,
-        training={"batch_size": 8, "lora": {"r": 8}},
-    )
+ASKED = from_document(
+    LoopSpec,
+    {
+        "model_version_id": "tiny",
+        "test_suite_version_id": "roo_xml/core",
+        "goals": [{"metric": "conforming_rate", "minimum": 0.8}, {"metric": "accepted_rate", "minimum": 0.9}],
+        "budget": {"max_rounds": 2, "max_minutes": 10.5},
+        "seed": 2**40,
+        "training": {"batch_size": 8, "lora": {"r": 8}},
+    },
 )
 INPUTS = Inputs("tiny@1", SuiteVersion("roo_xml/core@1", "roo_xml"))
 ROUNDS = (
@@ -122,7 +124,7 @@ async def test_lists_are_newest_first_and_pages_meet_without_a_gap(stores: Store
 
 async def test_a_queued_loop_is_cancelled_at_once_and_says_so(stores: Stores) -> None:
     loop = await stores.loops.create("", ASKED, INPUTS)
-    cancelled = await stores.loops.request_cancel(loop.loop_id)
+    cancelled = await stores.loops.cancel(loop.loop_id)
     assert cancelled.job.state is JobState.CANCELLED
     assert cancelled.stop is not None and cancelled.stop.reason is StopReason.CANCELLED
 
@@ -131,7 +133,7 @@ async def test_an_ended_loop_cannot_be_cancelled(stores: Stores) -> None:
     loop_id, epoch = await stores.running()
     await stores.jobs.finish(loop_id, epoch, JobState.SUCCEEDED, result=job_result(Stop(StopReason.GOALS_MET, "Done.")))
     with pytest.raises(FailedPrecondition):
-        await stores.loops.request_cancel(loop_id)
+        await stores.loops.cancel(loop_id)
 
 
 async def test_a_watch_ends_with_the_final_event_and_goes_on_where_it_is_asked_to(stores: Stores) -> None:
@@ -152,7 +154,7 @@ async def test_an_unknown_loop_is_not_found_by_its_own_noun(stores: Stores, call
         if call == "get":
             await stores.loops.get("loop-x")
         elif call == "cancel":
-            await stores.loops.request_cancel("loop-x")
+            await stores.loops.cancel("loop-x")
         else:
             async with aclosing(stores.loops.watch("loop-x", 0)) as events:
                 await anext(events)

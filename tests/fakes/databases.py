@@ -7,10 +7,8 @@ import functools
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.chassis.database import Database
@@ -23,19 +21,18 @@ _lent: list[tuple[Path, AsyncEngine, Path]] = []
 
 
 def new_database(migrations: Path) -> Database:
-    """Return an empty database of its own, until the fixture `databases_end` takes it back with the end of the test."""
+    """Return an empty database of its own, until `take_back` ends the use of all."""
     engine, file = _free[migrations].pop() if _free[migrations] else _new_engine()
     file.write_bytes(_schema(migrations))
     _lent.append((migrations, engine, file))
     return Database(engine, place=_folder.name)
 
 
-@pytest.fixture(autouse=True)
-async def databases_end() -> AsyncIterator[None]:
-    yield
+def take_back() -> None:
+    """Close what was lent; for the end of a test, where no loop runs."""
     while _lent:
         migrations, engine, file = _lent.pop()
-        await engine.dispose()
+        asyncio.run(engine.dispose())
         _free[migrations].append((engine, file))
 
 

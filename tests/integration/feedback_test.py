@@ -16,12 +16,12 @@ from urllib.request import urlopen
 import psutil
 import pytest
 import pytest_asyncio
-from drillyard.feedback.v1 import feedback_item_pb2, feedback_service_pb2_grpc, loop_pb2
+from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_pb2
 from drillyard.job.v1 import job_pb2
 from google.protobuf.json_format import MessageToDict
 
 from services.chassis.channel import open_channel
-from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unimplemented
+from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from tests.fakes.neighbours.world import Judgement, World
 from tests.integration.processes import ServiceProcess, start_service
 
@@ -185,13 +185,6 @@ async def test_wrong_requests_get_a_sentence_and_store_nothing(site: Site) -> No
     with pytest.raises(NotFound, match="no loop"):
         await site.events("loop-unknown")
     assert await site.loop_ids() == loops
-
-
-async def test_what_is_not_built_says_so(site: Site) -> None:
-    with pytest.raises(Unimplemented, match="Feedback items are not built"):
-        await site.stub.CreateFeedbackItem(feedback_item_pb2.CreateFeedbackItemRequest())
-    with pytest.raises(Unimplemented, match="Feedback items are not built"):
-        await site.stub.ListFeedbackItems(feedback_item_pb2.ListFeedbackItemsRequest())
 
 
 async def test_the_process_shows_its_series(site: Site) -> None:

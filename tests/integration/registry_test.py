@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import psutil
 import pytest
 from drillyard.job.v1 import job_pb2
-from drillyard.registry.v1 import dataset_pb2, export_pb2, import_pb2, model_pb2, test_suite_pb2
+from drillyard.registry.v1 import dataset_pb2, import_pb2, model_pb2, test_suite_pb2
 from drillyard.registry.v1.artifact_pb2 import Artifact
 from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 
@@ -326,17 +326,6 @@ async def test_what_lies_elsewhere_is_not_adopted(registry: Registry, tmp_path: 
             await registry.stub.CreateTestSuiteVersion(
                 test_suite_pb2.CreateTestSuiteVersionRequest(test_suite_id="roo_xml/mine", artifact=changed)
             )
-
-
-async def test_what_is_not_built_says_what_to_do_instead(registry: Registry) -> None:
-    for call in (
-        registry.stub.CreateExport(export_pb2.CreateExportRequest()),
-        registry.stub.CreateDeployment(export_pb2.CreateDeploymentRequest()),
-        registry.stub.Publish(export_pb2.PublishRequest()),
-    ):
-        with pytest.raises(Unimplemented) as refusal:
-            await call
-        assert refusal.value.next_step
 
 
 def real_gguf() -> Path:

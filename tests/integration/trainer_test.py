@@ -89,6 +89,7 @@ async def test_it_is_small_before_any_training_starts(trainer: Trainer) -> None:
         ({"num_epochs": -3}, InvalidArgument, "num_epochs"),
         ({"num_workers": 99}, InvalidArgument, "num_workers"),
         ({"lora": training_job_pb2.LoraConfig(lora_dropout=1.5)}, InvalidArgument, "lora_dropout"),
+        ({"method": 99}, InvalidArgument, "spec.method is 99"),
         ({"method": training_job_pb2.TRAINING_METHOD_DPO}, Unimplemented, "DPO is not built"),
         ({"trained_weights": training_job_pb2.TRAINED_WEIGHTS_FULL}, Unimplemented, "all weights is not built"),
     ],
@@ -106,8 +107,6 @@ async def test_a_job_that_cannot_be_done_is_refused_at_once(
 async def test_unknown_jobs_and_a_dataset_without_examples_are_told(trainer: Trainer) -> None:
     with pytest.raises(NotFound, match="no training job 'train-none'"):
         await trainer.stub.GetTrainingJob(training_job_pb2.GetTrainingJobRequest(training_job_id="train-none"))
-    with pytest.raises(NotFound):
-        await trainer.stub.PauseTrainingJob(training_job_pb2.PauseTrainingJobRequest(training_job_id="train-none"))
     await trainer.registry.add_dataset("untrained", validation_rows(1))
     with pytest.raises(FailedPrecondition, match="no example to train on"):
         await trainer.create(dataset_version_id="untrained")

@@ -28,7 +28,7 @@ class LoopOptions:
     rounds: Annotated[int, typer.Option(help="Most rounds of training.")] = 1
     minutes: Annotated[float, typer.Option(help="Most minutes in all; 0 means no bound.")] = 0.0
     examples: Annotated[int, typer.Option(help="Train examples per round.")] = 400
-    seed: Annotated[int, typer.Option(help="Changes pool, probe, order and initialisation.")] = 0
+    seed: Annotated[int, typer.Option(help="Changes pool, probe, order and initialisation.")] = 1
     max_tokens_per_pack: Annotated[int, typer.Option(help="Longest row in tokens; 0 means 6144.")] = 0
 
     def body(self, model: str) -> Document:

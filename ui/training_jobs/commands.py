@@ -37,7 +37,7 @@ class TrainingOptions:
             "num_epochs": self.epochs,
             "batch_size": self.batch_size,
             "learning_rate": self.learning_rate,
-            "lora": {"r": self.rank, "lora_alpha": 2 * self.rank},
+            "lora": {"r": self.rank},
             "num_workers": self.workers,
             "seed": self.seed,
             "max_tokens_per_pack": self.max_tokens_per_pack,

@@ -53,7 +53,7 @@ def _form() -> list[Any]:
         dataset = gr.Dropdown([], label="Dataset", elem_id="train-dataset")
         with gr.Row():
             epochs = gr.Number(1, label="Epochs", precision=0, min_width=90, elem_id="train-epochs")
-            batch = gr.Number(16, label="Batch size", precision=0, min_width=90, elem_id="train-batch-size")
+            batch = gr.Number(8, label="Batch size", precision=0, min_width=90, elem_id="train-batch-size")
         with gr.Row():
             rate = gr.Number(1e-3, label="Learning rate", min_width=90, elem_id="train-learning-rate", step=1e-4)
             seed = gr.Number(0, label="Seed", precision=0, min_width=90, elem_id="train-seed")

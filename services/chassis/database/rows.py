@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from enum import Enum
-from functools import cache, partial
-from typing import Any, TypeVar, get_args, get_type_hints
+from functools import cache
+from operator import attrgetter
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from sqlalchemy import Table, inspect
 from sqlalchemy.dialects import postgresql, sqlite
@@ -15,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 T = TypeVar("T")
 
-_Reader = Callable[[Any], Any]
+_Converter = Callable[[Any], Any]
+_Converters = tuple[tuple[str, _Converter], ...]
 
 
 def row_of(item: Any, table: Table, **values: Any) -> dict[str, Any]:
@@ -24,15 +26,28 @@ def row_of(item: Any, table: Table, **values: Any) -> dict[str, Any]:
     The tuple of a field becomes a list, so that what is inserted equals what is read.
     """
     kind: Any = type(item)
-    row = {name: _written(getattr(item, name)) for name in _columns(kind, table) if name not in values}
-    return row | values
+    names, getter, writers = _writing(kind, table)
+    row = dict(zip(names, getter(item), strict=True))
+    for name, writer in writers:
+        if name not in values and row[name] is not None:
+            row[name] = writer(row[name])
+    row.update(values)
+    return row
 
 
 def item_of(cls: type[T], row: Mapping[Any, Any], **values: Any) -> T:
-    """Return the dataclass of a row: enums, tuples and times in UTC by the types of its fields; `values` replaces."""
+    """Return the dataclass of a row: enums, tuples and times in UTC by the types of its fields.
+
+    Each field without a column of its name is in `values`, which goes before the row.
+    """
     kind: Any = cls
-    read = {name: reader(row[name]) for name, reader in _readers(kind) if name not in values and name in row}
-    return cls(**read, **values)
+    names, readers = _reading(kind, tuple(values))
+    for name in names:
+        values[name] = row[name]
+    for name, reader in readers:
+        if values[name] is not None:
+            values[name] = reader(values[name])
+    return cls(**values)
 
 
 def utc(time: datetime) -> datetime:
@@ -48,37 +63,34 @@ async def insert_if_absent(session: AsyncSession, table: Table, row: Mapping[str
 
 
 @cache
-def _columns(cls: type, table: Table) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(cls) if field.name in table.columns)
+def _writing(cls: type, table: Table) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], _Converters]:
+    names = tuple(field.name for field in fields(cls) if field.name in table.columns)
+    hints = get_type_hints(cls)
+    writers = ((name, _converter(hints[name], _value_of, list)) for name in names)
+    # Of one name alone `attrgetter` returns no tuple.
+    getter = attrgetter(*names) if len(names) > 1 else lambda item: tuple(getattr(item, name) for name in names)
+    return names, getter, tuple((name, writer) for name, writer in writers if writer)
 
 
 @cache
-def _readers(cls: type) -> tuple[tuple[str, _Reader], ...]:
+def _reading(cls: type, left_out: tuple[str, ...]) -> tuple[tuple[str, ...], _Converters]:
+    names = tuple(field.name for field in fields(cls) if field.init and field.name not in left_out)
     hints = get_type_hints(cls)
-    return tuple((field.name, _reader(hints[field.name])) for field in fields(cls) if field.init)
+    readers = ((name, _converter(hints[name], None, tuple)) for name in names)
+    return names, tuple((name, reader) for name, reader in readers if reader)
 
 
-def _reader(hint: Any) -> _Reader:
-    kinds = [kind for kind in (get_args(hint) or (hint,)) if isinstance(kind, type)]
-    if getattr(hint, "__origin__", None) is tuple:
-        return tuple
-    for kind in kinds:
-        if issubclass(kind, Enum):
-            return partial(_optional, kind)
-        if issubclass(kind, datetime):
-            return partial(_optional, utc)
-    return _same
+def _converter(hint: Any, of_enum: _Converter | None, of_tuple: _Converter) -> _Converter | None:
+    """Return what converts values of a type; `of_enum` None makes enums and times of what a database gives back."""
+    if get_origin(hint) is tuple:
+        return of_tuple
+    for kind in get_args(hint) or (hint,):
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            return of_enum or kind
+        if kind is datetime and of_enum is None:
+            return utc
+    return None
 
 
-def _optional(reader: _Reader, value: Any) -> Any:
-    return None if value is None else reader(value)
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def _written(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.value
-    return list(value) if isinstance(value, tuple) else value
+def _value_of(member: Enum) -> Any:
+    return member.value

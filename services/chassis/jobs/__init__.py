@@ -4,6 +4,7 @@ from services.chassis.jobs.attempt import Function
 from services.chassis.jobs.context import JobContext, JobPaused
 from services.chassis.jobs.job import Job, JobError, JobEvent, JobState, Json
 from services.chassis.jobs.memory_store import MemoryJobStore
+from services.chassis.jobs.resource import JobResource
 from services.chassis.jobs.runner import JobRunner
 from services.chassis.jobs.sql_store import SqlJobStore, fence
 from services.chassis.jobs.store import JobStore
@@ -17,6 +18,7 @@ __all__ = [
     "JobError",
     "JobEvent",
     "JobPaused",
+    "JobResource",
     "JobRunner",
     "JobState",
     "JobStore",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from drillyard.job.v1 import job_pb2
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.jobs.job import PROGRESS_EVENT, Job, JobEvent, Json
+from services.chassis.wire import convert_by, timestamp
 
 _PROGRESS_NAMES = {"done": "num_done", "total": "num_total"}
 
@@ -62,8 +60,4 @@ def event_to_proto(event: JobEvent) -> job_pb2.JobEvent:
     )
 
 
-def timestamp(time: datetime) -> Timestamp:
-    """Return an aware time as a protobuf timestamp."""
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp
+convert_by(job_pb2.Job, job_to_proto)

@@ -80,8 +80,8 @@ class _MemoryLedger:
     async def owned(self, kinds: Sequence[str]) -> list[Job]:
         return [job for job in self._jobs.values() if job.kind in kinds and job.state.is_owned]
 
-    async def page(self, kind: str, before: int | None, size: int) -> list[Job]:
-        jobs = [job for job in self._jobs.values() if job.kind == kind and (before is None or job.ordinal < before)]
+    async def page(self, kind: str, before: int, size: int) -> list[Job]:
+        jobs = [job for job in self._jobs.values() if job.kind == kind and job.ordinal < before]
         return sorted(jobs, key=lambda job: -job.ordinal)[:size]
 
     async def events(self, job_id: str, after_sequence: int, limit: int) -> list[JobEvent]:

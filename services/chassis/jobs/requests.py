@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -15,11 +13,10 @@ from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
 from services.chassis.jobs import rules
 from services.chassis.jobs.bell import QUEUE, Bell, events_of, requests_of
 from services.chassis.jobs.job import STATE_EVENT, Job, JobEvent, JobState, Json
+from services.chassis.wire.paging import checked_page_size, page_of, place_of
 
-MAX_PAGE_SIZE = 200
 MAX_REQUEST_ID = 200
 _MAX_ORDINAL = 2**63 - 1
-_DEFAULT_PAGE_SIZE = 50
 
 Page: TypeAlias = tuple[list[Job], str]
 Events: TypeAlias = list[JobEvent]
@@ -56,7 +53,7 @@ class Ledger(Protocol):
     async def owned(self, kinds: Sequence[str]) -> list[Job]:
         """Return the jobs of `kinds` in an owned state."""
 
-    async def page(self, kind: str, before: int | None, size: int) -> list[Job]:
+    async def page(self, kind: str, before: int, size: int) -> list[Job]:
         """Return up to `size` jobs of `kind` with an ordinal below `before`, newest first."""
 
     async def events(self, job_id: str, after_sequence: int, limit: int) -> list[JobEvent]:
@@ -131,13 +128,12 @@ class JobRequests(ABC):
         """Return jobs of `kind`, newest first, and the token of the next page (empty: there is none).
 
         Raises:
-            InvalidArgument: The page size is negative, or the token is not one of ours.
+            InvalidArgument: The page size is not 0 to 1000, or the token is not one of ours.
         """
-        size = _page_size(page_size)
+        size, before = checked_page_size(page_size), place_of(page_token, _MAX_ORDINAL)
         async with self._reading() as ledger:
-            jobs = await ledger.page(kind, _before(page_token), size + 1)
-        more = len(jobs) > size
-        return jobs[:size], _token(jobs[size - 1].ordinal) if more else ""
+            jobs = await ledger.page(kind, before, size + 1)
+        return page_of(jobs, size, lambda job: job.ordinal)
 
     async def events(self, job_id: str, after_sequence: int = 0, limit: int = 500) -> Events:
         """Return up to `limit` events with a sequence above `after_sequence`, in order.
@@ -223,24 +219,3 @@ def _same_request(known: Job | None, spec: Json, job_id: str) -> Job:
             field=place,
         )
     return known
-
-
-def _page_size(page_size: int) -> int:
-    if page_size < 0:
-        raise InvalidArgument("The page size is negative.", "Use 0 for the default.", field="page_size")
-    return min(page_size or _DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
-
-
-def _token(ordinal: int) -> str:
-    return base64.urlsafe_b64encode(str(ordinal).encode("ascii")).decode("ascii")
-
-
-def _before(page_token: str) -> int | None:
-    if not page_token:
-        return None
-    try:
-        return min(int(base64.b64decode(page_token[:100], altchars=b"-_", validate=True)), _MAX_ORDINAL)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidArgument(
-            "The page token is not one that this list gave out.", "Start again without a token.", field="page_token"
-        ) from error

@@ -109,11 +109,10 @@ class _SqlLedger:
         rows = await self._session.execute(select(JOBS).where(JOBS.c.kind.in_(kinds), JOBS.c.state.in_(_OWNED)))
         return [_to_job(row) for row in rows.mappings()]
 
-    async def page(self, kind: str, before: int | None, size: int) -> list[Job]:
-        query = select(JOBS).where(JOBS.c.kind == kind).order_by(JOBS.c.ordinal.desc()).limit(size)
-        if before is not None:
-            query = query.where(JOBS.c.ordinal < before)
-        return [_to_job(row) for row in (await self._session.execute(query)).mappings()]
+    async def page(self, kind: str, before: int, size: int) -> list[Job]:
+        of_kind = select(JOBS).where(JOBS.c.kind == kind, JOBS.c.ordinal < before)
+        wanted = of_kind.order_by(JOBS.c.ordinal.desc()).limit(size)
+        return [_to_job(row) for row in (await self._session.execute(wanted)).mappings()]
 
     async def events(self, job_id: str, after_sequence: int, limit: int) -> list[JobEvent]:
         query = (

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import grpc.aio
 from drillyard.job.v1 import job_pb2
-from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
+from drillyard.test_runner.v1 import provenance_pb2, test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
 from services.chassis.channel import follow
 from services.chassis.errors import ResourceExhausted
@@ -140,7 +140,7 @@ def _endpoint(endpoint: test_run_pb2.Endpoint) -> Endpoint:
     )
 
 
-def _provenance(provenance: test_run_pb2.Provenance) -> Provenance:
+def _provenance(provenance: provenance_pb2.Provenance) -> Provenance:
     return Provenance(
         model_digest=provenance.model_digest,
         adapter_digest=provenance.adapter_digest,

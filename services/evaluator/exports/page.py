@@ -130,7 +130,9 @@ def _matrix(before: Sequence[Failing] | None, after: Sequence[Failing]) -> _Rows
 
 
 def _spoken(verdict: Verdict, transcript: Transcript, *, shared: str) -> list[_Spoken]:
-    guilty = {layer.turn: layer for layer in reversed(verdict.layers) if _is_guilty(layer)}
+    guilty = {
+        layer.turn: layer for layer in reversed(verdict.layers) if layer.status is LayerStatus.FAILED and layer.span
+    }
     pieces, turn = [], _first_turn(transcript)
     for message in transcript.messages:
         text = message["content"]
@@ -154,10 +156,6 @@ def _first_turn(transcript: Transcript) -> int:
     num_spoken = sum(message["role"] == "assistant" for message in transcript.messages)
     num_made = sum(answer.end.value in ("stop", "length") for answer in transcript.answers)
     return num_made - num_spoken
-
-
-def _is_guilty(layer: Layer) -> bool:
-    return layer.status is LayerStatus.FAILED and layer.span is not None
 
 
 def _marked(text: str, layer: Layer | None) -> _Spoken:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.chassis.jobs import Job, JobState
+from services.chassis.wire import from_document, to_document
 from services.feedback.domain.rounds import Round, Stop, StopReason, round_from_document, round_to_document
 from services.feedback.domain.rules import best_round
-from services.feedback.domain.spec import LoopSpec, from_document, to_document
+from services.feedback.domain.spec import LoopSpec
 from services.feedback.domain.work import SuiteVersion
 
 LOOP_KIND = "loop"
@@ -87,7 +88,7 @@ def loop_of(job: Job) -> Loop:
     suite = SuiteVersion(inputs["test_suite_version_id"], inputs["profile_id"])
     return Loop(
         job=job,
-        asked=from_document(job.spec["spec"]),
+        asked=from_document(LoopSpec, job.spec["spec"]),
         inputs=Inputs(inputs["model_version_id"], suite),
         rounds=rounds_of(job.saved),
         stop=_stop_of(job),

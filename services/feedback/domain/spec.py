@@ -1,18 +1,20 @@
-"""What a loop is asked to do: the model, the suite, the goals and the budget."""
+"""What a loop shall do; defaults and bounds of its fields stand in the contract."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from services.chassis.errors import InvalidArgument, Unimplemented
 
 METRICS = ("conforming_rate", "accepted_rate", "well_formed_rate")
 DEFAULT_PROMPT_SIZE = "compact"
-# The wire writes floats that JSON lacks as these words.
-_NOT_NUMBERS = ("NaN", "Infinity", "-Infinity")
+# The one value of a training setting that loops can do, and what another one asks for.
+_BUILT = (
+    ("method", "TRAINING_METHOD_SFT", "by another method than SFT"),
+    ("trained_weights", "TRAINED_WEIGHTS_LORA", "more than a LoRA adapter"),
+)
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Goal:
 class Budget:
     """What ends a loop that does not reach its goals; 0 minutes means no bound in time."""
 
-    max_rounds: int = 0
-    max_minutes: float = 0.0
+    max_rounds: int
+    max_minutes: float
 
 
 @dataclass(frozen=True)
@@ -48,55 +50,35 @@ class LoopSpec:
         max_new_tokens: Longest answer in tokens.
     """
 
+    MESSAGE: ClassVar = "drillyard.feedback.v1.loop_pb2.LoopSpec"
+
     model_version_id: str
     test_suite_version_id: str
+    prompt_size: str
     goals: tuple[Goal, ...]
-    prompt_size: str = ""
-    budget: Budget = Budget()
-    seed: int = 0
-    training: Mapping[str, Any] = field(default_factory=dict)
-    num_examples: int = 0
-    num_probe_cases: int = 0
-    max_new_tokens: int = 0
+    budget: Budget
+    seed: int
+    training: Mapping[str, Any]
+    num_examples: int
+    num_probe_cases: int
+    max_new_tokens: int
 
 
-@dataclass(frozen=True)
-class Bound:
-    """The default of a whole number and the values it may take."""
-
-    default: int
-    least: int
-    most: int
-
-
-BOUNDS = {
-    "num_examples": Bound(400, 1, 10_000),
-    "num_probe_cases": Bound(39, 1, 48),
-    "max_new_tokens": Bound(192, 1, 8192),
-    "budget.max_rounds": Bound(1, 1, 100),
-}
-
-
-def checked(spec: LoopSpec) -> LoopSpec:
-    """Return the spec with every default filled in, that of the prompt's size apart.
+def check(spec: LoopSpec) -> None:
+    """Return when the goals can be looked at and loops can train in that way.
 
     Raises:
-        InvalidArgument: A field is wrong; the error names it.
+        InvalidArgument: The goals are wrong.
         Unimplemented: The training asks for what loops cannot do yet.
     """
-    for name in ("model_version_id", "test_suite_version_id"):
-        if not getattr(spec, name):
-            raise _wrong(name, "is empty", "Name a version, or a model or suite for its newest version.")
     _check_goals(spec.goals)
-    _check_minutes(spec.budget.max_minutes)
-    _check_training(spec.training)
-    return replace(
-        spec,
-        budget=replace(spec.budget, max_rounds=_bounded("budget.max_rounds", spec.budget.max_rounds)),
-        num_examples=_bounded("num_examples", spec.num_examples),
-        num_probe_cases=_bounded("num_probe_cases", spec.num_probe_cases),
-        max_new_tokens=_bounded("max_new_tokens", spec.max_new_tokens),
-    )
+    for name, built, instead in _BUILT:
+        if spec.training.get(name, built) != built:
+            raise Unimplemented(
+                f"Loops that train {instead} are not built in this version.",
+                f"Leave spec.training.{name} unset.",
+                field=f"spec.training.{name}",
+            )
 
 
 def with_prompt_size(spec: LoopSpec, prompt_sizes: Sequence[str]) -> LoopSpec:
@@ -111,60 +93,14 @@ def with_prompt_size(spec: LoopSpec, prompt_sizes: Sequence[str]) -> LoopSpec:
     return replace(spec, prompt_size=spec.prompt_size or default)
 
 
-def to_document(spec: LoopSpec) -> dict[str, Any]:
-    """Return the spec as JSON values."""
-    return {**asdict(spec), "goals": [asdict(goal) for goal in spec.goals], "training": dict(spec.training)}
-
-
-def from_document(document: Mapping[str, Any]) -> LoopSpec:
-    """Return the spec that `to_document` wrote."""
-    goals = tuple(Goal(**goal) for goal in document["goals"])
-    return LoopSpec(**{**document, "goals": goals, "budget": Budget(**document["budget"])})
-
-
 def _check_goals(goals: tuple[Goal, ...]) -> None:
     if not goals:
         raise _wrong("goals", "are missing", "Add one, such as conforming_rate with a minimum of 0.8.")
     for goal in goals:
         if goal.metric not in METRICS:
             raise _wrong("goals", f"name the metric {goal.metric[:40]!r}", f"Use one of {', '.join(METRICS)}.")
-        if not 0 <= goal.minimum <= 1:
-            raise _wrong("goals", f"ask for {goal.metric} {goal.minimum:g}", "Use a minimum between 0 and 1.")
     if len({goal.metric for goal in goals}) < len(goals):
         raise _wrong("goals", "name a metric twice", "Give each metric one minimum.")
-
-
-def _check_minutes(minutes: float) -> None:
-    if not (math.isfinite(minutes) and minutes >= 0):
-        raise _wrong("budget.max_minutes", f"is {minutes:g}", "Use a number of minutes, or 0 for no bound.")
-
-
-def _check_training(training: Mapping[str, Any], prefix: str = "training") -> None:
-    if training.get("method", "TRAINING_METHOD_SFT") != "TRAINING_METHOD_SFT":
-        raise Unimplemented(
-            "Loops that train by another method than SFT are not built in this version.",
-            "Leave spec.training.method unset.",
-            field="spec.training.method",
-        )
-    if training.get("trained_weights", "TRAINED_WEIGHTS_LORA") != "TRAINED_WEIGHTS_LORA":
-        raise Unimplemented(
-            "Loops that train more than a LoRA adapter are not built in this version.",
-            "Leave spec.training.trained_weights unset.",
-            field="spec.training.trained_weights",
-        )
-    for name, value in training.items():
-        if isinstance(value, Mapping):
-            _check_training(value, f"{prefix}.{name}")
-        elif value in _NOT_NUMBERS or (isinstance(value, (int, float)) and value < 0):
-            raise _wrong(f"{prefix}.{name}", f"is {value}", "Use a positive number, or 0 for the default.")
-
-
-def _bounded(name: str, value: int) -> int:
-    bound = BOUNDS[name]
-    chosen = value or bound.default
-    if not bound.least <= chosen <= bound.most:
-        raise _wrong(name, f"is {value}", f"Use {bound.least} to {bound.most}, or 0 for {bound.default}.")
-    return chosen
 
 
 def _wrong(name: str, fault: str, next_step: str) -> InvalidArgument:

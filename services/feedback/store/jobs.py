@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import Sequence
 from pathlib import Path
 
 from services.chassis.errors import NotFound
-from services.chassis.jobs import JobEvent, JobStore, watch
+from services.chassis.jobs import Job, JobResource, JobStore
 from services.feedback.domain.loop import LOOP_KIND, Inputs, Loop, job_spec, loop_of
 from services.feedback.domain.rounds import STEP_EVENT
 from services.feedback.domain.spec import LoopSpec
@@ -18,11 +17,11 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _PAGE = 100
 
 
-class JobLoopStore:
+class JobLoopStore(JobResource[Loop]):
     """Keeps loops where the service keeps its jobs."""
 
     def __init__(self, jobs: JobStore) -> None:
-        self._jobs = jobs
+        super().__init__(jobs, LOOP_KIND, "loop", _load)
 
     async def find(self, request_id: str) -> Loop | None:
         """Return the loop that was created under this request id, or None."""
@@ -42,43 +41,6 @@ class JobLoopStore:
         spec = job_spec(asked, inputs)
         return loop_of(await self._jobs.create(LOOP_KIND, request_id, spec, job_id=_loop_id(request_id)))
 
-    async def get(self, loop_id: str) -> Loop:
-        """Return a loop.
-
-        Raises:
-            NotFound: There is none.
-        """
-        try:
-            return loop_of(await self._jobs.get(loop_id))
-        except NotFound:
-            raise _not_found(loop_id) from None
-
-    async def list(self, page_size: int, page_token: str) -> tuple[list[Loop], str]:
-        """Return loops, newest first, and the token of the next page; empty when there is none."""
-        jobs, next_page_token = await self._jobs.list(LOOP_KIND, page_size, page_token)
-        return [loop_of(job) for job in jobs], next_page_token
-
-    async def request_cancel(self, loop_id: str) -> Loop:
-        """Ask for the end of a loop.
-
-        Raises:
-            NotFound: There is none.
-            FailedPrecondition: It has ended.
-        """
-        await self.get(loop_id)
-        return loop_of(await self._jobs.request_cancel(loop_id))
-
-    async def watch(self, loop_id: str, after_sequence: int) -> AsyncGenerator[JobEvent, None]:
-        """Yield each event after a sequence once, in order, until the final one.
-
-        Raises:
-            NotFound: There is no such loop.
-        """
-        await self.get(loop_id)
-        async with aclosing(watch(self._jobs, loop_id, after_sequence)) as events:
-            async for event in events:
-                yield event
-
     async def told_steps(self, loop_id: str) -> set[tuple[int, str, str]]:
         """Return round, step and state of every step event in the loop's history."""
         told: set[tuple[int, str, str]] = set()
@@ -96,5 +58,5 @@ def _loop_id(request_id: str) -> str:
     return f"loop-{chosen[:20]}"
 
 
-def _not_found(loop_id: str) -> NotFound:
-    return NotFound(f"There is no loop {loop_id[:80]!a}.", "List the loops to see their ids.")
+async def _load(jobs: Sequence[Job]) -> list[Loop]:
+    return [loop_of(job) for job in jobs]

@@ -56,7 +56,7 @@ async def run_limited(module: str, arguments: Sequence[str], limits: Limits, on_
             raise _too_much(f"more than {limits.wall_seconds:.0f} s") from error
         finally:
             text = await _read(trace, process)
-    if status and not _tells_why(last):
+    if status and "problem" not in last:
         _log.warning("limited_process_failed", module=module, status=status, trace=text)
         raise _reason(status, limits, text)
 
@@ -109,10 +109,6 @@ async def _tail(stream: asyncio.StreamReader | None) -> str:
 async def _read(trace: asyncio.Task[str], process: asyncio.subprocess.Process) -> str:
     _kill(process)
     return await asyncio.shield(trace)
-
-
-def _tells_why(line: dict[str, Any]) -> bool:
-    return "problem" in line
 
 
 def _reason(status: int, limits: Limits, trace: str) -> InvalidArgument | ResourceExhausted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drillyard.test_runner.v1 import test_run_pb2
+from drillyard.test_runner.v1 import provenance_pb2, test_run_pb2
 
 from services.chassis.jobs.convert import job_to_proto
 from services.test_runner.convert.endpoint import endpoint_from_proto, endpoint_to_proto
@@ -95,8 +95,8 @@ def _difference(item: Difference) -> test_run_pb2.TranscriptDifference:
     )
 
 
-def _provenance(inputs: RunInputs, environment: Environment) -> test_run_pb2.Provenance:
-    return test_run_pb2.Provenance(
+def _provenance(inputs: RunInputs, environment: Environment) -> provenance_pb2.Provenance:
+    return provenance_pb2.Provenance(
         model_digest=inputs.base.digest if inputs.base else "",
         adapter_digest=inputs.adapter.digest if inputs.adapter else "",
         test_suite_digest=inputs.test_suite_digest,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from services.chassis.wire import to_document
 from services.trainer.domain.spec import TrainingJobSpec
 
 
@@ -69,9 +70,12 @@ class TrainingInputs:
         )
 
     def config_digest(self, spec: TrainingJobSpec) -> str:
-        """Return the digest of all that decides what is trained; a checkpoint fits only jobs with its own digest."""
+        """Return the digest of all that decides what is trained; a checkpoint fits only jobs with its own digest.
+
+        A field of the spec that has its default does not count, so a release that adds fields leaves digests alone.
+        """
         decisive = {
-            "spec": self.resolved(spec).to_document(),
+            "spec": to_document(self.resolved(spec)),
             "digests": [self.base.digest, self.adapter.digest if self.adapter else "", self.dataset.digest],
         }
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from services.chassis.wire import from_document, to_document
 from services.trainer.domain.spec import TrainingJobSpec
 
 
@@ -41,13 +42,13 @@ class AttemptPlan:
 
     def to_json(self) -> str:
         """Return the plan as one line."""
-        return json.dumps(asdict(self) | {"spec": self.spec.to_document()})
+        return json.dumps(asdict(self) | {"spec": to_document(self.spec)})
 
     @classmethod
     def from_json(cls, text: str) -> AttemptPlan:
         """Return what `to_json` was called on."""
         document = json.loads(text)
-        return cls(**document | {"spec": TrainingJobSpec.from_document(document["spec"])})
+        return cls(**document | {"spec": from_document(TrainingJobSpec, document["spec"])})
 
     @classmethod
     def read(cls, path: Path) -> AttemptPlan:

@@ -14,6 +14,7 @@ from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
+from services.chassis.wire import from_document
 from services.lm.cores import usable_cores
 from services.trainer.domain.attempt import Attempt, AttemptOutcome, Checkpoint, num_failures
 from services.trainer.domain.inputs import Artifact, TrainingInputs
@@ -67,7 +68,7 @@ class TrainingJobWork:
             FailedPrecondition: Attempts failed as often as is allowed, or one in a way that no other would mend.
         """
         job_id = context.job.job_id
-        spec = TrainingJobSpec.from_document(context.job.spec)
+        spec = from_document(TrainingJobSpec, context.job.spec)
         inputs = (await self._to.store.get_inputs([job_id])).get(job_id)
         inputs = inputs or await self._to.store.add_inputs(job_id, await self._to.registry.resolve(spec))
         await self.clear(context)

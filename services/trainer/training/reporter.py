@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import grpc
 from drillyard.trainer.v1 import attempt_pb2, checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.channel import DIRECT
+from services.chassis.wire import to_message
 from services.trainer.domain.attempt import AttemptOutcome, Checkpoint
 from services.trainer.domain.plan import AttemptPlan
 
@@ -92,17 +92,8 @@ class Reporter:
 
     def checkpoint(self, item: Checkpoint) -> None:
         """Say that a checkpoint is whole."""
-        time_of = Timestamp()
-        time_of.FromDatetime(item.create_time)
         with self._lock:
-            self._pending.checkpoints.add(
-                step=item.step,
-                attempt=item.attempt,
-                uri=item.uri,
-                digest=item.digest,
-                size_bytes=item.size_bytes,
-                create_time=time_of,
-            )
+            self._pending.checkpoints.append(to_message(item, checkpoint_pb2.Checkpoint))
         self._news.set()
 
     def flush(self) -> None:
@@ -113,15 +104,12 @@ class Reporter:
         """
         with self._lock:
             self._news.set()
-            self._lock.wait_for(lambda: self._failure or not self._has_unsent())
+            self._lock.wait_for(lambda: self._failure or not (self._pending.curve_points or self._pending.checkpoints))
         self._check()
 
     def _check(self) -> None:
         if self._failure:
             raise ServiceAwayError(self._failure)
-
-    def _has_unsent(self) -> bool:
-        return bool(self._pending.curve_points or self._pending.checkpoints)
 
     def close(self, outcome: AttemptOutcome, reason: str = "", *, is_permanent: bool = False) -> None:
         """Report how the attempt ended, once, and return when it is known to the service or the service is away."""
@@ -139,29 +127,20 @@ class Reporter:
             self._news.wait(self._heartbeat_seconds)
             self._news.clear()
             with self._lock:
-                request, is_last = self._copied(), self._ended
+                request, is_last = attempt_pb2.ReportAttemptRequest(), self._ended
+                request.CopyFrom(self._pending)
             try:
                 self._stop_requested = self._stub.ReportAttempt(request, timeout=_CALL_SECONDS).stop_requested
             except grpc.RpcError as error:
                 self._refused(error, last_answer)
                 continue
             last_answer = time.monotonic()
-            self._forget(request.curve_points, request.checkpoints)
+            with self._lock:
+                del self._pending.curve_points[: len(request.curve_points)]
+                del self._pending.checkpoints[: len(request.checkpoints)]
+                self._lock.notify_all()
             if is_last:
                 return
-
-    def _copied(self) -> attempt_pb2.ReportAttemptRequest:
-        copy = attempt_pb2.ReportAttemptRequest()
-        copy.CopyFrom(self._pending)
-        return copy
-
-    def _forget(
-        self, points: Sequence[checkpoint_pb2.CurvePoint], checkpoints: Sequence[checkpoint_pb2.Checkpoint]
-    ) -> None:
-        with self._lock:
-            del self._pending.curve_points[: len(points)]
-            del self._pending.checkpoints[: len(checkpoints)]
-            self._lock.notify_all()
 
     def _refused(self, error: grpc.RpcError, last_answer: float) -> None:
         # The stubs' errors are calls too, which is what carries the code.

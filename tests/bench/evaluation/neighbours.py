@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import grpc.aio
 from drillyard.job.v1 import job_pb2
 from drillyard.registry.v1 import registry_service_pb2_grpc, test_suite_pb2
-from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
+from drillyard.test_runner.v1 import provenance_pb2, test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
 RUN_ID = "run-bench"
 SUITE_ID = "bench/suite@1"
@@ -67,7 +67,7 @@ def finished_run(
             sampling=test_run_pb2.Sampling(temperature=0.8, top_p=1.0, max_new_tokens=192),
         ),
         job=job_pb2.Job(job_id=RUN_ID, state=job_pb2.JOB_STATE_SUCCEEDED, last_sequence=1),
-        provenance=test_run_pb2.Provenance(profile_id=profile_id, profile_digest=profile_digest),
+        provenance=provenance_pb2.Provenance(profile_id=profile_id, profile_digest=profile_digest),
         num_transcripts_total=num_transcripts,
         num_transcripts=num_transcripts,
     )

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import openai
 import pytest
 
-from tests.fakes.system.services import System
+from tests.fakes.system.background import in_background
+from tests.fakes.system.services import System, serve
 from tests.integration.processes import start_service
 from ui.cli.connection import Gateway
 
@@ -17,6 +18,13 @@ class Front:
     api: Gateway
     openai: openai.OpenAI
     system: System = field(repr=False)
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """The services with a made-up model, once for all tests that look at them through a gateway."""
+    with in_background(serve(tmp_path_factory.mktemp("system"))) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,8 @@ from typing import Any
 
 import grpc
 
-from services.chassis.application import Application
+from services.chassis.application import Application, run
 from services.chassis.jobs import JobContext, JobStore, Json
-from services.chassis.process import run
 from services.chassis.settings import ServiceSettings, load_settings
 
 SERVICE = "test.Drilling"

@@ -45,5 +45,5 @@ def test_fields_without_a_column_stay_out_and_enums_are_their_value() -> None:
 
 def test_a_row_is_read_by_the_types_of_the_fields() -> None:
     row = {"owner": "me", "name": "b", "time": NOON.replace(tzinfo=None), "tags": ["x"], "colour": "red"}
-    assert item_of(Ball, row) == Ball("b", NOON, ("x",), Colour.RED)
-    assert item_of(Ball, {**row, "colour": None}, name="other") == Ball("other", NOON, ("x",))
+    assert item_of(Ball, row, weight=4) == Ball("b", NOON, ("x",), Colour.RED, 4)
+    assert item_of(Ball, {**row, "colour": None}, name="other", weight=3) == Ball("other", NOON, ("x",))

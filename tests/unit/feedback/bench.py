@@ -13,21 +13,30 @@ from typing import Any
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.channel import open_channel
 from services.chassis.jobs import JobRunner
+from services.chassis.wire import from_document
 from services.feedback.clients.evaluator import GrpcEvaluator
 from services.feedback.clients.registry import GrpcRegistry
 from services.feedback.clients.test_runner import GrpcTestRunner
 from services.feedback.clients.trainer import GrpcTrainer
 from services.feedback.domain.loop import LOOP_KIND, Loop
 from services.feedback.domain.rounds import STEP_EVENT, Step, StopReason
-from services.feedback.domain.spec import Budget, Goal, LoopSpec
+from services.feedback.domain.spec import LoopSpec
 from services.feedback.jobs.loop import LoopJob
 from services.feedback.jobs.steps import Services
 from services.feedback.usecases import FeedbackUseCases
 from tests.fakes.feedback_store import MemoryLoopStore
 from tests.fakes.neighbours.world import World
 
-SPEC = LoopSpec(
-    "tiny", "roo_xml/core@1", (Goal("conforming_rate", 0.8),), budget=Budget(max_rounds=2), seed=7, num_examples=26
+SPEC = from_document(
+    LoopSpec,
+    {
+        "model_version_id": "tiny",
+        "test_suite_version_id": "roo_xml/core@1",
+        "goals": [{"metric": "conforming_rate", "minimum": 0.8}],
+        "budget": {"max_rounds": 2},
+        "seed": 7,
+        "num_examples": 26,
+    },
 )
 
 

@@ -75,7 +75,7 @@ async def test_no_round_is_begun_after_the_minutes_are_used_up(bench: Bench) -> 
 async def test_the_probe_decides_what_the_dataset_holds(bench: Bench) -> None:
     judgement = bench.world.evaluator.judgement
     judgement.other_cause, judgement.causes = "", {"apply_diff": "effect_failed", "new_task": "no_call"}
-    loop = await bench.play(replace(SPEC, budget=Budget(1), num_examples=130))
+    loop = await bench.play(replace(SPEC, budget=Budget(1, 0), num_examples=130))
     lines = bench.world.registry.dataset_lines[loop.rounds[0].dataset_version_id]
     train = [row for row in map(json.loads, lines) if row["split"] == "train"]
     assert Counter(row["cause"] for row in train).keys() == {"effect_failed", "no_call", "none"}
@@ -84,7 +84,7 @@ async def test_the_probe_decides_what_the_dataset_holds(bench: Bench) -> None:
 
 
 async def test_the_probe_is_of_the_pool_and_the_training_gets_the_settings_of_the_loop(bench: Bench) -> None:
-    loop = await bench.play(replace(SPEC, budget=Budget(1), num_probe_cases=13, training={"batch_size": 4}))
+    loop = await bench.play(replace(SPEC, budget=Budget(1, 0), num_probe_cases=13, training={"batch_size": 4}))
     cases = bench.world.registry.cases[loop.rounds[0].probe_test_suite_version_id]
     assert Counter(case.tool for case in cases) == dict.fromkeys({case.tool for case in cases}, 1)
     assert len(cases) == 13 and all(case.case_id.startswith("pool-") for case in cases)
@@ -93,7 +93,7 @@ async def test_the_probe_is_of_the_pool_and_the_training_gets_the_settings_of_th
 
 
 async def test_before_and_after_are_tested_alike(bench: Bench) -> None:
-    loop = await bench.play(replace(SPEC, budget=Budget(1), max_new_tokens=64))
+    loop = await bench.play(replace(SPEC, budget=Budget(1, 0), max_new_tokens=64))
     before, after = [await bench.world.test_runner.spec_of(made.test_run_id) for made in loop.rounds]
     assert (before.model_version_id, after.model_version_id) == ("tiny@1", "tiny@2")
     after.model_version_id = before.model_version_id
@@ -102,7 +102,7 @@ async def test_before_and_after_are_tested_alike(bench: Bench) -> None:
 
 
 async def test_each_step_is_told_as_started_and_finished_once_with_its_ids(bench: Bench) -> None:
-    loop = await bench.play(replace(SPEC, budget=Budget(1)))
+    loop = await bench.play(replace(SPEC, budget=Budget(1, 0)))
     told = await bench.steps(loop.loop_id)
     counts = Counter((step["round"], step["step"], step["state"]) for step in told)
     steps = [(0, step) for step in Step] + [(1, step) for step in LAST_ROUND_STEPS]
@@ -114,7 +114,7 @@ async def test_each_step_is_told_as_started_and_finished_once_with_its_ids(bench
 
 
 async def test_progress_ends_at_the_steps_that_were_done(bench: Bench) -> None:
-    loop = await bench.play(replace(SPEC, budget=Budget(1)))
+    loop = await bench.play(replace(SPEC, budget=Budget(1, 0)))
     assert loop.job.progress["done"] == loop.job.progress["total"] == 8
     assert loop.stop is not None and loop.job.progress["message"] == loop.stop.sentence
 
@@ -145,7 +145,7 @@ async def test_cancelling_a_loop_cancels_what_it_waits_for(bench: Bench, point: 
     async with bench.at_work():
         loop = await bench.usecases.create_loop("", SPEC)
         await gate.arrival()
-        await bench.usecases.cancel_loop(loop.loop_id)
+        await bench.store.cancel(loop.loop_id)
         if point.endswith(":answer"):
             gate.open()
         loop = await bench.until_ended(loop.loop_id)
@@ -158,7 +158,7 @@ async def test_an_ended_loop_cannot_be_cancelled(bench: Bench) -> None:
     bench.world.evaluator.judgement.rates["tiny@1"] = 1.0
     loop = await bench.play()
     with pytest.raises(FailedPrecondition):
-        await bench.usecases.cancel_loop(loop.loop_id)
+        await bench.store.cancel(loop.loop_id)
 
 
 async def test_a_cancel_that_a_killed_process_left_is_carried_out_by_the_next(bench: Bench) -> None:
@@ -166,7 +166,7 @@ async def test_a_cancel_that_a_killed_process_left_is_carried_out_by_the_next(be
     async with bench.at_work():
         loop = await bench.usecases.create_loop("", SPEC)
         await bench.until_told(loop.loop_id, Step.TEST)
-    await bench.usecases.cancel_loop(loop.loop_id)
+    await bench.store.cancel(loop.loop_id)
     async with bench.at_work():
         loop = await bench.until_ended(loop.loop_id)
     assert loop.job.state is JobState.CANCELLED
@@ -208,24 +208,26 @@ async def test_unknown_models_and_suites_are_refused_before_a_loop_is_stored(ben
     for spec in (replace(SPEC, model_version_id="tiny@9"), replace(SPEC, test_suite_version_id="roo_xml/none")):
         with pytest.raises(NotFound):
             await bench.usecases.create_loop("", spec)
-    assert await bench.usecases.list_loops(0, "") == ([], "")
+    assert await bench.store.list() == ([], "")
 
 
 async def test_a_suite_whose_protocol_has_no_training_material_is_refused_before_a_loop_is_stored(bench: Bench) -> None:
     with pytest.raises(FailedPrecondition, match="text has no training material") as raised:
         await bench.usecases.create_loop("", replace(SPEC, test_suite_version_id="text/smoke@1"))
     assert raised.value.next_step
-    assert await bench.usecases.list_loops(0, "") == ([], "")
+    assert await bench.store.list() == ([], "")
 
 
 async def test_a_prompt_size_that_the_protocol_lacks_is_refused_before_a_loop_is_stored(bench: Bench) -> None:
     with pytest.raises(InvalidArgument, match="bare"):
         await bench.usecases.create_loop("", replace(SPEC, prompt_size="bare"))
-    assert await bench.usecases.list_loops(0, "") == ([], "")
+    assert await bench.store.list() == ([], "")
 
 
 async def test_a_loop_drills_what_its_suite_measures(bench: Bench) -> None:
-    loop = await bench.play(replace(SPEC, test_suite_version_id="roo_xml/core@2", budget=Budget(1), num_examples=120))
+    loop = await bench.play(
+        replace(SPEC, test_suite_version_id="roo_xml/core@2", budget=Budget(1, 0), num_examples=120)
+    )
     probe = bench.world.registry.cases[loop.rounds[0].probe_test_suite_version_id]
     rows = list(map(json.loads, bench.world.registry.dataset_lines[loop.rounds[0].dataset_version_id]))
     taught = {category_of(case_from_document(row["case"])) for row in rows if row["split"] == "train"}
@@ -243,7 +245,7 @@ async def test_a_repeated_request_gives_the_same_loop_although_the_model_has_a_n
 async def test_services_that_restart_while_they_are_watched_do_not_end_a_loop(bench: Bench) -> None:
     gates = [bench.world.gates.close(point) for point in ("0/test:work", "0/train:work")]
     async with bench.at_work():
-        loop = await bench.usecases.create_loop("", replace(SPEC, budget=Budget(1)))
+        loop = await bench.usecases.create_loop("", replace(SPEC, budget=Budget(1, 0)))
         for gate, step in zip(gates, (Step.TEST, Step.TRAIN), strict=True):
             await bench.until_told(loop.loop_id, step)
             await bench.neighbourhood.restart()

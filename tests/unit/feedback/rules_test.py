@@ -4,12 +4,21 @@ from dataclasses import replace
 
 import pytest
 
+from services.chassis.wire import from_document
 from services.feedback.domain.rounds import Rates, Round, StopReason
 from services.feedback.domain.rules import best_round, decide, round_seed
-from services.feedback.domain.spec import Budget, Goal, LoopSpec, checked
+from services.feedback.domain.spec import Budget, Goal, LoopSpec
 
 CONFORMING = Goal("conforming_rate", 0.8)
-SPEC = checked(LoopSpec("tiny@1", "roo_xml/core@1", (CONFORMING,), budget=Budget(2, 10)))
+SPEC = from_document(
+    LoopSpec,
+    {
+        "model_version_id": "tiny@1",
+        "test_suite_version_id": "roo_xml/core@1",
+        "goals": [{"metric": "conforming_rate", "minimum": 0.8}],
+        "budget": {"max_rounds": 2, "max_minutes": 10},
+    },
+)
 
 
 def played(*conforming: float, accepted: float = 0.5) -> list[Round]:

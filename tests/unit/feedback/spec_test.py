@@ -9,17 +9,24 @@ import pytest
 from drillyard.feedback.v1 import loop_pb2
 from drillyard.trainer.v1 import training_job_pb2
 
+from services.chassis import wire
 from services.chassis.errors import InvalidArgument, Unimplemented
+from services.chassis.wire import from_document, to_document
 from services.feedback.convert import spec_from_proto
-from services.feedback.domain.spec import Budget, Goal, LoopSpec, checked, from_document, to_document, with_prompt_size
+from services.feedback.domain.spec import Budget, Goal, LoopSpec, check, with_prompt_size
 
-SPEC = LoopSpec("tiny", "roo_xml/core", (Goal("conforming_rate", 0.8),))
+WIRE = loop_pb2.LoopSpec(
+    model_version_id="tiny",
+    test_suite_version_id="roo_xml/core",
+    goals=[loop_pb2.Goal(metric="conforming_rate", minimum=0.8)],
+)
+SPEC = spec_from_proto(WIRE)
 
 
 def test_what_is_unset_gets_its_default() -> None:
-    spec = with_prompt_size(checked(SPEC), ("compact", "full"))
+    spec = with_prompt_size(SPEC, ("compact", "full"))
     assert (spec.prompt_size, spec.num_examples, spec.num_probe_cases) == ("compact", 400, 39)
-    assert (spec.max_new_tokens, spec.budget) == (192, Budget(1, 0.0))
+    assert (spec.max_new_tokens, spec.budget, spec.seed) == (192, Budget(1, 0.0), 1)
 
 
 def test_prompt_sizes_are_those_of_the_profile() -> None:
@@ -33,36 +40,47 @@ def test_prompt_sizes_are_those_of_the_profile() -> None:
 
 
 def test_a_spec_survives_storage() -> None:
-    spec = checked(replace(SPEC, training={"lora": {"r": 8}}, seed=-3))
-    assert from_document(json.loads(json.dumps(to_document(spec)))) == spec
+    spec = replace(SPEC, training={"lora": {"r": 8}}, seed=3)
+    document = json.loads(json.dumps(to_document(spec)))
+    assert from_document(LoopSpec, document) == spec
+    assert "num_examples" not in document, "a default is stored"
+
+
+@pytest.mark.parametrize(
+    "goals",
+    [(), (Goal("beauty", 0.5),), (Goal("accepted_rate", 0.5), Goal("accepted_rate", 0.6))],
+)
+def test_wrong_goals_are_named_with_what_to_do(goals: tuple[Goal, ...]) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        check(replace(SPEC, goals=goals))
+    assert raised.value.fields["field"] == "spec.goals"
+    assert raised.value.next_step
 
 
 @pytest.mark.parametrize(
     ("field", "changes"),
     [
-        ("model_version_id", {"model_version_id": ""}),
-        ("test_suite_version_id", {"test_suite_version_id": ""}),
-        ("goals", {"goals": ()}),
-        ("goals", {"goals": (Goal("beauty", 0.5),)}),
-        ("goals", {"goals": (Goal("conforming_rate", 1.5),)}),
-        ("goals", {"goals": (Goal("conforming_rate", math.nan),)}),
-        ("goals", {"goals": (Goal("accepted_rate", 0.5), Goal("accepted_rate", 0.6))}),
-        ("budget.max_minutes", {"budget": Budget(1, -1.0)}),
-        ("budget.max_minutes", {"budget": Budget(1, math.nan)}),
-        ("budget.max_minutes", {"budget": Budget(1, math.inf)}),
-        ("budget.max_rounds", {"budget": Budget(-1)}),
-        ("budget.max_rounds", {"budget": Budget(101)}),
+        ("goals[1].minimum", {"goals": [loop_pb2.Goal(metric="conforming_rate", minimum=1.5)]}),
+        ("goals[1].minimum", {"goals": [loop_pb2.Goal(metric="conforming_rate", minimum=math.nan)]}),
+        ("budget.max_minutes", {"budget": loop_pb2.Budget(max_minutes=-1)}),
+        ("budget.max_minutes", {"budget": loop_pb2.Budget(max_minutes=math.nan)}),
+        ("budget.max_minutes", {"budget": loop_pb2.Budget(max_minutes=math.inf)}),
+        ("budget.max_rounds", {"budget": loop_pb2.Budget(max_rounds=-1)}),
+        ("budget.max_rounds", {"budget": loop_pb2.Budget(max_rounds=101)}),
         ("num_examples", {"num_examples": -320}),
         ("num_probe_cases", {"num_probe_cases": 49}),
         ("max_new_tokens", {"max_new_tokens": 10_000}),
-        ("training.learning_rate", {"training": {"learning_rate": "NaN"}}),
-        ("training.num_epochs", {"training": {"num_epochs": -1}}),
-        ("training.lora.r", {"training": {"lora": {"r": -16}}}),
+        ("training.learning_rate", {"training": training_job_pb2.TrainingJobSpec(learning_rate=math.inf)}),
+        ("training.num_epochs", {"training": training_job_pb2.TrainingJobSpec(num_epochs=-1)}),
+        ("training.method", {"training": training_job_pb2.TrainingJobSpec(method=99)}),  # type: ignore[arg-type]
+        ("training.lora.r", {"training": {"lora": training_job_pb2.LoraConfig(r=-16)}}),
     ],
 )
 def test_a_wrong_field_is_named_with_what_to_do(field: str, changes: dict[str, Any]) -> None:
+    request = loop_pb2.CreateLoopRequest(spec=WIRE)
+    request.spec.MergeFrom(loop_pb2.LoopSpec(**changes))
     with pytest.raises(InvalidArgument) as raised:
-        checked(replace(SPEC, **changes))
+        wire.check(request)
     assert raised.value.fields["field"] == f"spec.{field}"
     assert raised.value.next_step
 
@@ -72,7 +90,7 @@ def test_a_wrong_field_is_named_with_what_to_do(field: str, changes: dict[str, A
 )
 def test_training_that_a_loop_cannot_do_is_refused_before_anything_runs(training: dict[str, str]) -> None:
     with pytest.raises(Unimplemented):
-        checked(replace(SPEC, training=training))
+        check(replace(SPEC, training=training))
 
 
 def test_the_training_settings_of_the_wire_pass_without_what_the_loop_sets_itself() -> None:
@@ -86,14 +104,3 @@ def test_the_training_settings_of_the_wire_pass_without_what_the_loop_sets_itsel
     )
     spec = spec_from_proto(loop_pb2.LoopSpec(model_version_id="tiny", training=training))
     assert spec.training == {"batch_size": 8, "learning_rate": 0.25, "lora": {"r": 8, "target_modules": ["q_proj"]}}
-
-
-def test_numbers_that_the_wire_alone_can_carry_are_refused() -> None:
-    wire = loop_pb2.LoopSpec(
-        model_version_id="tiny",
-        test_suite_version_id="roo_xml/core",
-        goals=[loop_pb2.Goal(metric="conforming_rate", minimum=0.8)],
-        training=training_job_pb2.TrainingJobSpec(learning_rate=math.inf),
-    )
-    with pytest.raises(InvalidArgument, match="learning_rate"):
-        checked(spec_from_proto(wire))

@@ -11,6 +11,7 @@ from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import NotFound, Unavailable
 from services.chassis.jobs import Job, JobRunner, SqlJobStore, watch
 from services.chassis.telemetry import Telemetry
+from services.chassis.wire import from_document
 from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Checkpoint, CurvePoint
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.plan import AttemptPlan
@@ -23,7 +24,7 @@ from services.trainer.telemetry import TrainerTelemetry
 from services.trainer.usecases import TrainingUseCases
 from tests.fakes.databases import new_database
 
-SPEC = TrainingJobSpec("tiny", "drills")
+SPEC = from_document(TrainingJobSpec, {"model_version_id": "tiny", "dataset_version_id": "drills"})
 
 
 @dataclass

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unimplemented
+from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.jobs import JobState
 from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, CurvePoint
 from services.trainer.domain.plan import AttemptPlan
@@ -26,7 +26,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 async def outcomes(bench: Bench, job_id: str) -> list[tuple[str, int]]:
-    attempts = (await bench.usecases.get(job_id)).attempts
+    attempts = (await bench.usecases.resource.get(job_id)).attempts
     return [(str(item.outcome), item.start_step) for item in attempts]
 
 
@@ -159,7 +159,7 @@ def test_a_restart_between_the_end_of_training_and_the_registration_trains_no_mo
         bench.backend.script = [(lambda plan: bench.train_to(plan, 30), None)]
         job_id = (await bench.usecases.create("r", SPEC)).job.job_id
         first = asyncio.create_task(bench.finish(job_id))
-        async with aclosing(bench.usecases.watch(job_id, 0)) as events:
+        async with aclosing(bench.usecases.resource.watch(job_id, 0)) as events:
             async for event in events:
                 if event.type == "attempt_end":
                     break
@@ -231,21 +231,18 @@ def test_creating_twice_gives_one_job_and_another_body_is_refused(bench: Bench) 
             await bench.usecases.create("r", replace(SPEC, seed=3))
         with pytest.raises(NotFound):
             await bench.usecases.create("other", replace(SPEC, model_version_id="unknown"))
-        listed, token = await bench.usecases.list_jobs(0, "")
+        listed, token = await bench.usecases.resource.list()
         assert ([item.job.job_id for item in listed], token) == ([first.job.job_id], "")
 
     asyncio.run(scenario())
 
 
-def test_unknown_ids_pages_and_pauses_say_what_is_wrong(bench: Bench) -> None:
+def test_unknown_ids_and_pages_say_what_is_wrong(bench: Bench) -> None:
     async def scenario() -> None:
         job_id = (await bench.usecases.create("r", SPEC)).job.job_id
-        for call in (bench.usecases.get, bench.usecases.cancel, bench.usecases.pause, bench.usecases.resume):
+        for call in (bench.usecases.resource.get, bench.usecases.resource.cancel):
             with pytest.raises(NotFound, match="no training job 'train-none'"):
                 await call("train-none")
-        for refused in (bench.usecases.pause, bench.usecases.resume):
-            with pytest.raises(Unimplemented, match="not built"):
-                await refused(job_id)
         for token in ("x", "1:2:3x", "-1"):
             with pytest.raises(InvalidArgument):
                 await bench.usecases.list_checkpoints(job_id, 0, token)

@@ -13,6 +13,7 @@ import grpc
 import pytest
 from drillyard.trainer.v1 import attempt_pb2, training_job_pb2
 
+from services.chassis.wire import from_document
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import TrainingJobSpec
@@ -25,7 +26,7 @@ PLAN = AttemptPlan(
     epoch=5,
     report_address="",
     config_digest="sha256:config",
-    spec=TrainingJobSpec("tiny@1", "drills@1"),
+    spec=from_document(TrainingJobSpec, {"model_version_id": "tiny@1", "dataset_version_id": "drills@1"}),
     base_folder="/base",
     adapter_folder="",
     dataset_file="/drills",

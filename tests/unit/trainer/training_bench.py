@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from services.chassis.wire import from_document
 from services.lm.tiny import write_tiny_model
 from services.protocols.cases import case_to_document
 from services.protocols.profile import get_profile
 from services.trainer.domain.attempt import Checkpoint
 from services.trainer.domain.plan import AttemptPlan
-from services.trainer.domain.spec import LoraConfig, TrainingJobSpec
+from services.trainer.domain.spec import TrainingJobSpec
 from services.trainer.training.reporter import Silence
 
 
@@ -82,11 +83,13 @@ def write_plan(folder: Path, rows: list[dict[str, Any]] | None = None, **spec: A
         write_tiny_model(model, max_positions=8192)
     dataset.write_text("".join(json.dumps(row) + "\n" for row in rows or dataset_rows(10)))
     settings: dict[str, Any] = {
+        "model_version_id": "tiny@1",
+        "dataset_version_id": "drills@1",
         "batch_size": 3,
         "num_epochs": 2,
         "save_steps": 3,
         "seed": 5,
-        "lora": LoraConfig(r=4),
+        "lora": {"r": 4},
     } | spec
     return AttemptPlan(
         training_job_id="train-1",
@@ -94,7 +97,7 @@ def write_plan(folder: Path, rows: list[dict[str, Any]] | None = None, **spec: A
         epoch=1,
         report_address="",
         config_digest="sha256:config",
-        spec=TrainingJobSpec("tiny@1", "drills@1", **settings),
+        spec=from_document(TrainingJobSpec, settings),
         base_folder=str(model),
         adapter_folder="",
         dataset_file=str(dataset),

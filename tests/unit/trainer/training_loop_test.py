@@ -21,7 +21,6 @@ from transformers import Lfm2Config, Lfm2ForCausalLM
 from services.lm.errors import LmError
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
-from services.trainer.domain.spec import LoraConfig
 from services.trainer.manifest import place_for, places, verify
 from services.trainer.training.examples import BadExampleError
 from services.trainer.training.loop import DivergedError, train
@@ -149,7 +148,7 @@ def test_the_seed_changes_order_and_initialisation(tmp_path: Path, straight: tup
 
 
 def test_dropout_resumes_exactly_too(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"lora": LoraConfig(r=4, lora_dropout=0.2), "learning_rate": 1e-2}
+    settings: dict[str, Any] = {"lora": {"r": 4, "lora_dropout": 0.2}, "learning_rate": 1e-2}
     (tmp_path / "whole").mkdir()
     whole = run(write_plan(tmp_path / "whole", **settings))
     plan = write_plan(tmp_path, **settings)

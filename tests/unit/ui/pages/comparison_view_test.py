@@ -7,7 +7,8 @@ from drillyard.evaluator.v1.comparison_pb2 import CaseChange, Comparison, Differ
 from drillyard.evaluator.v1.evaluation_pb2 import Evaluation, Interval, Metrics, Rates, RepeatRate, ToolRates
 from drillyard.evaluator.v1.verdict_pb2 import Verdict
 from drillyard.job.v1.job_pb2 import Job, JobState
-from drillyard.test_runner.v1.test_run_pb2 import Endpoint, Provenance, Sampling, TestRun, TestRunSpec
+from drillyard.test_runner.v1.provenance_pb2 import Provenance
+from drillyard.test_runner.v1.test_run_pb2 import Endpoint, Sampling, TestRun, TestRunSpec
 
 from ui.comparisons.views import change_view, matrix_view, parity_view, run_label, why_incomparable
 from ui.evaluations.views import CAUSE_SENTENCES, metrics_view
