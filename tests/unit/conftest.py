@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fakes.databases import take_back
+from tests.fakes.databases import close_databases
 
 
 @pytest.fixture(autouse=True)
 def databases_end() -> Iterator[None]:
     yield
-    take_back()
+    close_databases()

@@ -73,12 +73,9 @@ class FakeJobs:
         self._kind, self._gates, self._work = kind, gates, work
 
     def serve(self, servicer: Any, messages: ModuleType, fields_of: Callable[[Job], dict[str, Any]]) -> None:
-        """Give a servicer the RPCs Create, Get, Cancel and Watch of the kind.
+        """Give a servicer the RPCs Create, Get, Cancel and Watch of the kind, whose messages a module holds.
 
-        Args:
-            servicer: Gets a method for each.
-            messages: Holds their requests and responses.
-            fields_of: Returns what the message of the kind has besides its id and its job.
+        `fields_of` returns what the message of the kind has besides its id and its job.
         """
         noun = "".join(word.capitalize() for word in self._kind.split("_"))
 

@@ -29,11 +29,9 @@ _OTHER_FIELDS = {
 class TrainerRegistry:
     """Calls of a registry that knows `tiny@1` and `drills@1`."""
 
-    def __init__(self, address: str, data_dir: Path) -> None:
-        self.address = address
+    def __init__(self, address: str, stub: Any, data_dir: Path) -> None:
+        self.address, self._stub = address, stub
         self._files = ArtifactStore((data_dir / "made_up").as_uri())
-        self._channel = open_channel(address)
-        self._stub: Any = registry_service_pb2_grpc.RegistryServiceStub(self._channel)
 
     async def add_model(self, folder: Path) -> None:
         """Register a model folder as the next version of `tiny`."""
@@ -54,23 +52,20 @@ class TrainerRegistry:
         listed = await self._stub.ListModelVersions(model_pb2.ListModelVersionsRequest(model_id="tiny"))
         return list(listed.model_versions)[-2::-1]
 
-    async def close(self) -> None:
-        """End the connection."""
-        await self._channel.close()
-
 
 @asynccontextmanager
 async def serve_registry(data_dir: Path, model_folder: Path, rows: Rows) -> AsyncIterator[TrainerRegistry]:
     """Serve a registry below the data folder that knows the model as `tiny@1` and the rows as `drills@1`."""
     settings = registry.RegistrySettings(data_dir=data_dir, drain_grace_seconds=0.2)
     async with started("registry", registry, settings) as address:
-        called = TrainerRegistry(address, data_dir)
+        channel = open_channel(address)
+        served = TrainerRegistry(address, registry_service_pb2_grpc.RegistryServiceStub(channel), data_dir)
         try:
-            await called.add_model(model_folder)
-            await called.add_dataset("drills", rows)
-            yield called
+            await served.add_model(model_folder)
+            await served.add_dataset("drills", rows)
+            yield served
         finally:
-            await called.close()
+            await channel.close()
 
 
 def _artifact(stored: Artifact) -> artifact_pb2.Artifact:

@@ -100,7 +100,7 @@ async def serve(folder: Path) -> AsyncIterator[System]:
 
 
 @asynccontextmanager
-async def _stubs(system: System) -> AsyncIterator[tuple[Any, Any, Any, Any, Any]]:
+async def _stubs(system: System) -> AsyncIterator[Any]:
     makers: tuple[Any, ...] = (
         registry_service_pb2_grpc.RegistryServiceStub,
         test_runner_service_pb2_grpc.TestRunnerServiceStub,
@@ -109,9 +109,8 @@ async def _stubs(system: System) -> AsyncIterator[tuple[Any, Any, Any, Any, Any]
         feedback_service_pb2_grpc.FeedbackServiceStub,
     )
     channels = [open_channel(address) for address in system.addresses.values()]
-    first, second, third, fourth, fifth = (make(channel) for make, channel in zip(makers, channels, strict=True))
     try:
-        yield first, second, third, fourth, fifth
+        yield [make(channel) for make, channel in zip(makers, channels, strict=True)]
     finally:
         for channel in channels:
             await channel.close()
