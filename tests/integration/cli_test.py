@@ -19,36 +19,47 @@ READING: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("models", "list"),
     ("models", "show", "smollm2-135m-instruct"),
-    ("suites",),
-    ("suites", "list"),
-    ("suites", "show", "roo_xml/core"),
-    ("test",),
-    ("test", "list"),
-    ("test", "show", "test_run-b02"),
-    ("test", "transcripts", "test_run-b02", "--cause", "unclosed"),
-    ("test", "compare", "test_run-b01", "test_run-b02"),
-    ("test", "transcripts", "test_run-b02", "--category", "CATEGORY"),
-    ("test", "transcript", "test_run-b02/0"),
-    ("test", "preview", rows.BASE, "--case", "CASE"),
+    ("test-suites",),
+    ("test-suites", "list"),
+    ("test-suites", "show", "roo_xml/core"),
+    ("test-runs",),
+    ("test-runs", "list"),
+    ("test-runs", "show", "test_run-b02"),
+    ("test-runs", "transcripts", "test_run-b02", "--cause", "unclosed"),
+    ("test-runs", "compare", "test_run-b01", "test_run-b02"),
+    ("test-runs", "transcripts", "test_run-b02", "--category", "CATEGORY"),
+    ("test-runs", "transcript", "test_run-b02/0"),
+    ("test-runs", "preview", rows.BASE, "--case", "CASE"),
     ("evaluations",),
     ("evaluations", "list"),
     ("evaluations", "show", "evaluation-b02"),
     ("evaluations", "verdicts", "evaluation-b02", "--cause", "unclosed"),
     ("evaluations", "compare", "evaluation-b01", "evaluation-b02"),
-    ("train",),
-    ("train", "list"),
-    ("train", "datasets"),
-    ("train", "show", rows.DONE_JOB),
-    ("loop",),
-    ("loop", "list"),
-    ("loop", "show", rows.LOOP),
+    ("training-jobs",),
+    ("training-jobs", "list"),
+    ("training-jobs", "datasets"),
+    ("training-jobs", "show", rows.DONE_JOB),
+    ("loops",),
+    ("loops", "list"),
+    ("loops", "show", rows.LOOP),
 )
 STARTING: tuple[tuple[str, ...], ...] = (
-    ("test", "start", rows.BASE, "--no-follow"),
-    ("test", "run", rows.BASE, "--no-follow", "--top-p", "0.9", "--throughput", "--log-probs", "--case-timeout", "9"),
+    ("test-runs", "start", rows.BASE, "--no-follow"),
     (
-        "test",
-        "run",
+        "test-runs",
+        "start",
+        rows.BASE,
+        "--no-follow",
+        "--top-p",
+        "0.9",
+        "--throughput",
+        "--log-probs",
+        "--case-timeout",
+        "9",
+    ),
+    (
+        "test-runs",
+        "start",
         rows.BASE,
         "--endpoint",
         "http://127.0.0.1:9/v1",
@@ -58,8 +69,8 @@ STARTING: tuple[tuple[str, ...], ...] = (
         "X",
         "--no-follow",
     ),
-    ("test", "run", "--endpoint", "http://127.0.0.1:9/v1", "--endpoint-model", "theirs", "--no-follow"),
-    ("test", "run", "--repeat-of", "test_run-b01", "--no-follow"),
+    ("test-runs", "start", "--endpoint", "http://127.0.0.1:9/v1", "--endpoint-model", "theirs", "--no-follow"),
+    ("test-runs", "start", "--repeat-of", "test_run-b01", "--no-follow"),
     (
         "evaluations",
         "start",
@@ -70,27 +81,27 @@ STARTING: tuple[tuple[str, ...], ...] = (
         "m",
         "--no-follow",
     ),
-    ("train", "start", rows.BASE, f"{rows.LOOP}@1", "--no-follow"),
-    ("loop", "start", rows.BASE, "--no-follow", "--goal", "conforming_rate=0.5", "--goal", "accepted_rate=0.9"),
+    ("training-jobs", "start", rows.BASE, f"{rows.LOOP}@1", "--no-follow"),
+    ("loops", "start", rows.BASE, "--no-follow", "--goal", "conforming_rate=0.5", "--goal", "accepted_rate=0.9"),
 )
 UNKNOWN: tuple[tuple[str, ...], ...] = (
     ("models", "show", "nosuch"),
-    ("suites", "show", "nosuch/suite"),
-    ("test", "show", "nosuch"),
-    ("test", "transcripts", "nosuch"),
-    ("test", "compare", "nosuch", "test_run-b01"),
-    ("test", "watch", "nosuch"),
-    ("test", "cancel", "nosuch"),
-    ("test", "start", "nosuch"),
-    ("test", "run", "nosuch"),
-    ("test", "run", "--repeat-of", "nosuch"),
-    ("test", "pause", "nosuch"),
-    ("test", "resume", "nosuch"),
-    ("test", "compare", "nosuch", "test_run-b01", "--transcripts"),
-    ("test", "transcript", "nosuch"),
-    ("test", "preview", rows.BASE, "--case", "nosuch"),
-    ("test", "parity", "nosuch", "--against", "http://127.0.0.1:9/v1"),
-    ("test", "lm-eval", "nosuch"),
+    ("test-suites", "show", "nosuch/suite"),
+    ("test-runs", "show", "nosuch"),
+    ("test-runs", "transcripts", "nosuch"),
+    ("test-runs", "compare", "nosuch", "test_run-b01"),
+    ("test-runs", "watch", "nosuch"),
+    ("test-runs", "cancel", "nosuch"),
+    ("test-runs", "start", "nosuch"),
+    ("test-runs", "start", "nosuch"),
+    ("test-runs", "start", "--repeat-of", "nosuch"),
+    ("test-runs", "pause", "nosuch"),
+    ("test-runs", "resume", "nosuch"),
+    ("test-runs", "compare", "nosuch", "test_run-b01", "--transcripts"),
+    ("test-runs", "transcript", "nosuch"),
+    ("test-runs", "preview", rows.BASE, "--case", "nosuch"),
+    ("test-runs", "parity", "nosuch", "--against", "http://127.0.0.1:9/v1"),
+    ("test-runs", "lm-eval", "nosuch"),
     ("evaluations", "start", "nosuch"),
     ("evaluations", "show", "nosuch"),
     ("evaluations", "verdicts", "nosuch"),
@@ -98,15 +109,15 @@ UNKNOWN: tuple[tuple[str, ...], ...] = (
     ("evaluations", "export", "nosuch"),
     ("evaluations", "watch", "nosuch"),
     ("judge", "--answer", "x", "--case-id", "nosuch"),
-    ("test", "start", rows.BASE, "--suite", "nosuch/suite"),
-    ("train", "start", rows.BASE, "nosuch"),
-    ("train", "show", "nosuch"),
-    ("train", "watch", "nosuch"),
-    ("train", "cancel", "nosuch"),
-    ("loop", "start", "nosuch"),
-    ("loop", "show", "nosuch"),
-    ("loop", "watch", "nosuch"),
-    ("loop", "cancel", "nosuch"),
+    ("test-runs", "start", rows.BASE, "--suite", "nosuch/suite"),
+    ("training-jobs", "start", rows.BASE, "nosuch"),
+    ("training-jobs", "show", "nosuch"),
+    ("training-jobs", "watch", "nosuch"),
+    ("training-jobs", "cancel", "nosuch"),
+    ("loops", "start", "nosuch"),
+    ("loops", "show", "nosuch"),
+    ("loops", "watch", "nosuch"),
+    ("loops", "cancel", "nosuch"),
     ("report", "nosuch"),
 )
 
@@ -135,17 +146,17 @@ def test_a_reading_command_prints_a_table_and_the_same_as_json(url: str, argumen
 def test_a_suite_is_exported_to_a_file_or_into_a_folder(url: str, tmp_path: Path) -> None:
     cases = rows.make_world().cases
     for out in (tmp_path, tmp_path / "mine.jsonl"):
-        said = _run(url, "suites", "export", rows.SUITE, "--out", str(out))
+        said = _run(url, "test-suites", "export", rows.SUITE, "--out", str(out))
         assert said.exit_code == 0, said.stderr
     for name in ("roo_xml-core-1.jsonl", "mine.jsonl"):
         assert (tmp_path / name).read_text().splitlines() == [case.document for case in cases]
-    assert _run(url, "suites", "export", rows.SUITE, "--out", "/no/such/folder/x").exit_code == 2
+    assert _run(url, "test-suites", "export", rows.SUITE, "--out", "/no/such/folder/x").exit_code == 2
 
 
 def test_wrong_lines_of_a_suite_are_printed_with_their_numbers(url: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.jsonl"
     file.write_text("{}\n{\n")
-    said = _run(url, "suites", "validate", str(file), "--profile", "roo_xml")
+    said = _run(url, "test-suites", "validate", str(file), "--profile", "roo_xml")
     assert said.exit_code == 1
     assert said.stdout.splitlines() == [f"{file}:2: is not JSON", "1 case, 1 wrong line."]
 
@@ -155,13 +166,13 @@ def test_a_suite_is_imported_with_its_origin(url: str, tmp_path: Path) -> None:
     file.write_text('{"id": "simple_0"}\nnonsense\n')
     answers.write_text('{"id": "simple_0", "ground_truth": [{"f": {}}]}\n')
     arguments = ("--id", "openai_tools/bfcl", "--format", "bfcl", "--answers", str(answers), "--licence", "Apache-2.0")
-    said = _run(url, "suites", "import", str(file), *arguments, "--json")
+    said = _run(url, "test-suites", "import", str(file), *arguments, "--json")
     made = json.loads(said.stdout)
     assert made["provenance"]["licence"] == "Apache-2.0"
     kept = Path(made["artifact"]["uri"].removeprefix("file://")).read_text().splitlines()
     assert json.loads(kept[0]) == {"id": "simple_0", "ground_truth": [{"f": {}}]}
     assert kept[1] == "nonsense"
-    refused = _run(url, "suites", "import", str(file), "--id", "text/x", "--format", "fax")
+    refused = _run(url, "test-suites", "import", str(file), "--id", "text/x", "--format", "fax")
     assert (refused.exit_code, "Use one of jsonl" in refused.stderr) == (2, True)
 
 
@@ -188,23 +199,23 @@ def test_an_unknown_id_is_one_sentence_and_status_1(url: str, arguments: tuple[s
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (("loop", "start", rows.BASE, "--minutes", "-3"), "max_minutes"),
-        (("loop", "start", rows.BASE, "--goal", "conforming_rate"), "conforming_rate=0.8"),
-        (("loop", "start", rows.BASE, "--rounds", "many"), "--rounds"),
-        (("train", "start", rows.BASE, f"{rows.LOOP}@1", "--learning-rate", "-1"), "learning_rate"),
-        (("test", "start", rows.BASE, "--repeats", "-1"), "--repeats"),
-        (("test", "start", rows.BASE, "--repeats", str(2**40)), "num_repeats"),
-        (("test", "run"), "--endpoint-model"),
-        (("test", "run", rows.BASE, "--tools", "magic", "--endpoint", "http://127.0.0.1:9/v1"), "--tools"),
-        (("test", "run", rows.BASE, "--num-ctx", "9"), "--endpoint URL"),
-        (("test", "run", "--repeat-of", "test_run-b01", "--seed", "3"), "--repeat-of"),
-        (("test", "parity", rows.BASE, "--against", "http://x", "--require", "2"), "--require"),
+        (("loops", "start", rows.BASE, "--minutes", "-3"), "--minutes"),
+        (("loops", "start", rows.BASE, "--goal", "conforming_rate"), "conforming_rate=0.8"),
+        (("loops", "start", rows.BASE, "--rounds", "many"), "--rounds"),
+        (("training-jobs", "start", rows.BASE, f"{rows.LOOP}@1", "--learning-rate", "-1"), "--learning-rate"),
+        (("test-runs", "start", rows.BASE, "--repeats", "-1"), "--repeats"),
+        (("test-runs", "start", rows.BASE, "--repeats", str(2**40)), "--repeats"),
+        (("test-runs", "start"), "--endpoint-model"),
+        (("test-runs", "start", rows.BASE, "--tools", "magic", "--endpoint", "http://127.0.0.1:9/v1"), "--tools"),
+        (("test-runs", "start", rows.BASE, "--num-ctx", "9"), "--endpoint URL"),
+        (("test-runs", "start", "--repeat-of", "test_run-b01", "--seed", "3"), "--repeat-of"),
+        (("test-runs", "parity", rows.BASE, "--against", "http://x", "--require", "2"), "--require"),
         (("evaluations", "export", "evaluation-b02", "--format", "pdf"), "format"),
         (("judge",), "--answer"),
         (("judge", "/no/such/file"), "/no/such/file"),
         (("judge", "--answer", "x"), "--case-id"),
         (("models", "import", "/no/such.gguf", "--id", "x", "--cause", "y"), "--cause"),
-        (("suites", "add", "/no/such/file", "--id", "roo_xml/mine"), "/no/such/file"),
+        (("test-suites", "add", "/no/such/file", "--id", "roo_xml/mine"), "/no/such/file"),
     ],
 )
 def test_a_wrong_option_is_named_and_gives_status_2(url: str, arguments: tuple[str, ...], named: str) -> None:
@@ -216,7 +227,7 @@ def test_a_wrong_option_is_named_and_gives_status_2(url: str, arguments: tuple[s
 def test_a_suite_is_added_from_a_file(url: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.jsonl"
     file.write_text('{"case_id": "x"}\n')
-    made = _run(url, "suites", "add", str(file), "--id", "roo_xml/mine", "--json")
+    made = _run(url, "test-suites", "add", str(file), "--id", "roo_xml/mine", "--json")
     assert json.loads(made.stdout)["test_suite_version_id"] == "roo_xml/mine@1"
 
 
@@ -228,25 +239,26 @@ def test_an_import_takes_a_relative_path_and_names_the_model_after_it(url: str, 
 
 
 def test_watching_with_json_prints_one_event_a_line(url: str) -> None:
-    watched = _run(url, "train", "watch", rows.DONE_JOB, "--json")
+    watched = _run(url, "training-jobs", "watch", rows.DONE_JOB, "--json")
     events: list[dict[str, Any]] = [json.loads(line) for line in watched.stdout.splitlines()]
     assert [one["sequence"] for one in events] == ["1", "2", "3"]
     assert events[-1]["payload"] == {"state": "JOB_STATE_SUCCEEDED"}
 
 
 def test_following_ends_when_the_work_has_ended(url: str) -> None:
-    followed = _run(url, "loop", "watch", rows.LOOP)
+    followed = _run(url, "loops", "watch", rows.LOOP)
     assert followed.exit_code == 0
     assert "✓ Train" in followed.stdout
     assert "Report: drillyard report" in followed.stdout
 
 
 def test_a_cancelled_run_says_so(url: str) -> None:
-    run_id = json.loads(_run(url, "test", "start", rows.BASE, "--no-follow", "--json").stdout)["test_run"][
+    run_id = json.loads(_run(url, "test-runs", "start", rows.BASE, "--no-follow", "--json").stdout)["test_run"][
         "test_run_id"
     ]
-    assert json.loads(_run(url, "test", "cancel", run_id, "--json").stdout)["job"]["state"] == "JOB_STATE_CANCELLED"
-    assert _run(url, "test", "show", run_id).exit_code == 1
+    cancelled = json.loads(_run(url, "test-runs", "cancel", run_id, "--json").stdout)
+    assert cancelled["job"]["state"] == "JOB_STATE_CANCELLED"
+    assert _run(url, "test-runs", "show", run_id).exit_code == 1
 
 
 def test_a_report_is_written_where_it_was_asked_for(url: str, tmp_path: Path) -> None:

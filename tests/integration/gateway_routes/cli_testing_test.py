@@ -1,4 +1,4 @@
-"""What `drillyard test`, `evaluations` and `judge` say of results, against made-up services."""
+"""What `drillyard test-runs`, `evaluations` and `judge` say of results, against made-up services."""
 
 import json
 from collections.abc import Iterator
