@@ -15,8 +15,8 @@ import pytest
 from playwright.sync_api import FilePayload, Page, Response, expect, sync_playwright
 
 from tests.e2e.browser_test import CHROMIUM, QUIET
-from tests.fakes.system import rows
-from tests.fakes.system.background import served
+from tests.fakes.system.background import in_background
+from tests.fakes.system.services import serve
 from tests.integration.processes import start_service
 from ui.cli.connection import Gateway
 from ui.shared.environment import PAGES
@@ -67,7 +67,10 @@ class Proxy:
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     folder, one = tmp_path_factory.mktemp("proxy"), Proxy(_free_port(), _free_port())
     settings = {"port": 0, "outside_url": f"{one.url}/"}
-    with served(rows.make_world()) as addresses, start_service("gateway", folder, **settings, **addresses) as gateway:
+    with (
+        in_background(serve(folder)) as system,
+        start_service("gateway", folder, **settings, **system.addresses) as gateway,
+    ):
         places = {"folder": folder, "gateway": gateway.address, "port": one.port, "keeping": one.keeping_port}
         (folder / "nginx.conf").write_text(CONFIGURATION.format(**places))
         assert NGINX

@@ -1,4 +1,4 @@
-"""Every command of `drillyard`, against a real gateway in front of made-up services."""
+"""Every command of `drillyard`, against a real gateway in front of services with a made-up model."""
 
 import json
 import re
@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from services.protocols.profile import get_profile
-from tests.fakes.system import rows
-from tests.fakes.system.background import served
+from tests.fakes import endpoint
+from tests.fakes.system.background import in_background
+from tests.fakes.system.services import BASE, MODEL, SUITE, System
 from tests.integration.processes import start_service
 from ui.cli.__main__ import app
 
@@ -24,72 +25,61 @@ READING: tuple[tuple[str, ...], ...] = (
     ("test-suites", "show", "roo_xml/core"),
     ("test-runs",),
     ("test-runs", "list"),
-    ("test-runs", "show", "test_run-b02"),
-    ("test-runs", "transcripts", "test_run-b02", "--cause", "unclosed"),
-    ("test-runs", "compare", "test_run-b01", "test_run-b02"),
-    ("test-runs", "transcripts", "test_run-b02", "--category", "CATEGORY"),
-    ("test-runs", "transcript", "test_run-b02/0"),
-    ("test-runs", "preview", rows.BASE, "--case", "CASE"),
+    ("test-runs", "show", "RUN-AFTER"),
+    ("test-runs", "transcripts", "RUN-AFTER", "--cause", "unclosed"),
+    ("test-runs", "compare", "RUN-BEFORE", "RUN-AFTER"),
+    ("test-runs", "transcripts", "RUN-AFTER", "--category", "CATEGORY"),
+    ("test-runs", "transcript", "TRANSCRIPT"),
+    ("test-runs", "preview", BASE, "--suite", SUITE, "--case", "CASE"),
     ("evaluations",),
     ("evaluations", "list"),
-    ("evaluations", "show", "evaluation-b02"),
-    ("evaluations", "verdicts", "evaluation-b02", "--cause", "unclosed"),
-    ("evaluations", "compare", "evaluation-b01", "evaluation-b02"),
+    ("evaluations", "show", "EVALUATION-AFTER"),
+    ("evaluations", "verdicts", "EVALUATION-AFTER", "--cause", "unclosed"),
+    ("evaluations", "compare", "EVALUATION-BEFORE", "EVALUATION-AFTER"),
     ("training-jobs",),
     ("training-jobs", "list"),
     ("training-jobs", "datasets"),
-    ("training-jobs", "show", rows.DONE_JOB),
+    ("training-jobs", "show", "TRAINING-JOB"),
     ("loops",),
     ("loops", "list"),
-    ("loops", "show", rows.LOOP),
+    ("loops", "show", "LOOP"),
 )
 STARTING: tuple[tuple[str, ...], ...] = (
-    ("test-runs", "start", rows.BASE, "--no-follow"),
+    ("test-runs", "start", BASE, "--no-follow"),
+    ("test-runs", "start", BASE, "--no-follow", "--top-p", "0.9", "--throughput", "--log-probs", "--case-timeout", "9"),
     (
         "test-runs",
         "start",
-        rows.BASE,
-        "--no-follow",
-        "--top-p",
-        "0.9",
-        "--throughput",
-        "--log-probs",
-        "--case-timeout",
-        "9",
-    ),
-    (
-        "test-runs",
-        "start",
-        rows.BASE,
+        BASE,
         "--endpoint",
-        "http://127.0.0.1:9/v1",
+        "ENDPOINT",
         "--tools",
         "native",
         "--stop",
         "X",
         "--no-follow",
     ),
-    ("test-runs", "start", "--endpoint", "http://127.0.0.1:9/v1", "--endpoint-model", "theirs", "--no-follow"),
-    ("test-runs", "start", "--repeat-of", "test_run-b01", "--no-follow"),
+    ("test-runs", "start", "--endpoint", "ENDPOINT", "--endpoint-model", "theirs", "--no-follow"),
+    ("test-runs", "start", "--repeat-of", "RUN-BEFORE", "--no-follow"),
     (
         "evaluations",
         "start",
-        "test_run-b01",
+        "RUN-BEFORE",
         "--grader-url",
         "http://127.0.0.1:9/v1",
         "--grader-model",
         "m",
         "--no-follow",
     ),
-    ("training-jobs", "start", rows.BASE, f"{rows.LOOP}@1", "--no-follow"),
-    ("loops", "start", rows.BASE, "--no-follow", "--goal", "conforming_rate=0.5", "--goal", "accepted_rate=0.9"),
+    ("training-jobs", "start", BASE, "DATASET", "--no-follow"),
+    ("loops", "start", BASE, "--no-follow", "--goal", "conforming_rate=0.5", "--goal", "accepted_rate=0.9"),
 )
 UNKNOWN: tuple[tuple[str, ...], ...] = (
     ("models", "show", "nosuch"),
     ("test-suites", "show", "nosuch/suite"),
     ("test-runs", "show", "nosuch"),
     ("test-runs", "transcripts", "nosuch"),
-    ("test-runs", "compare", "nosuch", "test_run-b01"),
+    ("test-runs", "compare", "nosuch", "RUN-BEFORE"),
     ("test-runs", "watch", "nosuch"),
     ("test-runs", "cancel", "nosuch"),
     ("test-runs", "start", "nosuch"),
@@ -97,20 +87,20 @@ UNKNOWN: tuple[tuple[str, ...], ...] = (
     ("test-runs", "start", "--repeat-of", "nosuch"),
     ("test-runs", "pause", "nosuch"),
     ("test-runs", "resume", "nosuch"),
-    ("test-runs", "compare", "nosuch", "test_run-b01", "--transcripts"),
+    ("test-runs", "compare", "nosuch", "RUN-BEFORE", "--transcripts"),
     ("test-runs", "transcript", "nosuch"),
-    ("test-runs", "preview", rows.BASE, "--case", "nosuch"),
+    ("test-runs", "preview", BASE, "--case", "nosuch"),
     ("test-runs", "parity", "nosuch", "--against", "http://127.0.0.1:9/v1"),
     ("test-runs", "lm-eval", "nosuch"),
     ("evaluations", "start", "nosuch"),
     ("evaluations", "show", "nosuch"),
     ("evaluations", "verdicts", "nosuch"),
-    ("evaluations", "compare", "nosuch", "evaluation-b01"),
+    ("evaluations", "compare", "nosuch", "EVALUATION-BEFORE"),
     ("evaluations", "export", "nosuch"),
     ("evaluations", "watch", "nosuch"),
     ("judge", "--answer", "x", "--case-id", "nosuch"),
-    ("test-runs", "start", rows.BASE, "--suite", "nosuch/suite"),
-    ("training-jobs", "start", rows.BASE, "nosuch"),
+    ("test-runs", "start", BASE, "--suite", "nosuch/suite"),
+    ("training-jobs", "start", BASE, "nosuch"),
     ("training-jobs", "show", "nosuch"),
     ("training-jobs", "watch", "nosuch"),
     ("training-jobs", "cancel", "nosuch"),
@@ -122,17 +112,26 @@ UNKNOWN: tuple[tuple[str, ...], ...] = (
 )
 
 
+# What the system has named only when it runs, by the words that stand for it in the commands above.
+_NAMED: dict[str, str] = {}
+
+
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("cli")
-    with served(rows.make_world()) as addresses, start_service("gateway", folder, port=0, **addresses) as gateway:
-        yield f"http://{gateway.address}"
+def url(system: System) -> Iterator[str]:
+    case = get_profile("roo_xml").suites()[0].cases[0]
+    with start_service("gateway", system.folder, port=0, **system.addresses) as gateway:
+        url = f"http://{gateway.address}"
+        listed = json.loads(_run(url, "test-runs", "transcripts", system.names["RUN-AFTER"], "--json").stdout)
+        transcript_id = listed[0]["transcript_id"]
+        _NAMED.update(system.names, CASE=case.case_id, CATEGORY=case.category, TRANSCRIPT=transcript_id)
+        served = {"/v1/models": {"data": [{"id": MODEL}, {"id": "theirs"}]}}
+        with in_background(endpoint.running(endpoint.hangs, routes=served)) as silent:
+            _NAMED["ENDPOINT"] = silent.base_url
+            yield url
 
 
 def _run(url: str, *arguments: str) -> Result:
-    case = get_profile("roo_xml").suites()[0].cases[0]
-    named = {"CASE": case.case_id, "CATEGORY": case.category}
-    return CliRunner().invoke(app, [*(named.get(one, one) for one in arguments), "--url", url])
+    return CliRunner().invoke(app, [*(_NAMED.get(argument, argument) for argument in arguments), "--url", url])
 
 
 @pytest.mark.parametrize("arguments", READING, ids=" ".join)
@@ -144,34 +143,37 @@ def test_a_reading_command_prints_a_table_and_the_same_as_json(url: str, argumen
 
 
 def test_a_suite_is_exported_to_a_file_or_into_a_folder(url: str, tmp_path: Path) -> None:
-    cases = rows.make_world().cases
+    cases = get_profile("roo_xml").suites()[0].text.splitlines()
     for out in (tmp_path, tmp_path / "mine.jsonl"):
-        said = _run(url, "test-suites", "export", rows.SUITE, "--out", str(out))
+        said = _run(url, "test-suites", "export", SUITE, "--out", str(out))
         assert said.exit_code == 0, said.stderr
     for name in ("roo_xml-core-1.jsonl", "mine.jsonl"):
-        assert (tmp_path / name).read_text().splitlines() == [case.document for case in cases]
-    assert _run(url, "test-suites", "export", rows.SUITE, "--out", "/no/such/folder/x").exit_code == 2
+        assert (tmp_path / name).read_text().splitlines() == cases
+    assert _run(url, "test-suites", "export", SUITE, "--out", "/no/such/folder/x").exit_code == 2
 
 
 def test_wrong_lines_of_a_suite_are_printed_with_their_numbers(url: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.jsonl"
-    file.write_text("{}\n{\n")
+    file.write_text(get_profile("roo_xml").suites()[0].text.splitlines()[0] + "\n{\n")
     said = _run(url, "test-suites", "validate", str(file), "--profile", "roo_xml")
     assert said.exit_code == 1
-    assert said.stdout.splitlines() == [f"{file}:2: is not JSON", "1 case, 1 wrong line."]
+    wrong, total = said.stdout.splitlines()
+    assert (wrong.startswith(f"{file}:2: "), total) == (True, "1 case, 1 wrong line.")
 
 
 def test_a_suite_is_imported_with_its_origin(url: str, tmp_path: Path) -> None:
     file, answers = tmp_path / "tasks.jsonl", tmp_path / "answers.jsonl"
-    file.write_text('{"id": "simple_0"}\nnonsense\n')
-    answers.write_text('{"id": "simple_0", "ground_truth": [{"f": {}}]}\n')
+    question = [[{"role": "user", "content": "Renew my card 7."}]]
+    parameters = {"type": "dict", "properties": {"card": {"type": "integer"}}, "required": ["card"]}
+    function = {"name": "renew", "description": "Renews a card.", "parameters": parameters}
+    file.write_text(json.dumps({"id": "simple_0", "question": question, "function": [function]}))
+    answers.write_text('{"id": "simple_0", "ground_truth": [{"renew": {"card": [7]}}]}\n')
     arguments = ("--id", "openai_tools/bfcl", "--format", "bfcl", "--answers", str(answers), "--licence", "Apache-2.0")
     said = _run(url, "test-suites", "import", str(file), *arguments, "--json")
     made = json.loads(said.stdout)
     assert made["provenance"]["licence"] == "Apache-2.0"
-    kept = Path(made["artifact"]["uri"].removeprefix("file://")).read_text().splitlines()
-    assert json.loads(kept[0]) == {"id": "simple_0", "ground_truth": [{"f": {}}]}
-    assert kept[1] == "nonsense"
+    (kept,) = Path(made["artifact"]["uri"].removeprefix("file://")).read_text().splitlines()
+    assert json.loads(kept)["case_id"] == "simple_0" and '"card": 7' in kept
     refused = _run(url, "test-suites", "import", str(file), "--id", "text/x", "--format", "fax")
     assert (refused.exit_code, "Use one of jsonl" in refused.stderr) == (2, True)
 
@@ -180,7 +182,7 @@ def test_a_suite_is_imported_with_its_origin(url: str, tmp_path: Path) -> None:
 def test_a_starting_command_prints_what_it_has_started(url: str, arguments: tuple[str, ...]) -> None:
     table, document = _run(url, *arguments), _run(url, *arguments, "--json")
     assert (table.exit_code, document.exit_code) == (0, 0), table.stderr + document.stderr
-    assert "JOB_STATE_RUNNING" in document.stdout
+    assert re.search("JOB_STATE_(QUEUED|RUNNING)", document.stdout)
     assert json.loads(document.stdout)
 
 
@@ -188,7 +190,7 @@ def test_a_starting_command_prints_what_it_has_started(url: str, arguments: tupl
 def test_an_unknown_id_is_one_sentence_and_status_1(url: str, arguments: tuple[str, ...], tmp_path: Path) -> None:
     said = _run(url, *arguments)
     assert said.exit_code == 1
-    assert "There is no" in said.stderr
+    assert re.search("There is no|has no case", said.stderr)
     assert len(said.stderr.splitlines()) == 1
     document = _run(url, *arguments, "--json")
     assert document.exit_code == 1
@@ -199,18 +201,18 @@ def test_an_unknown_id_is_one_sentence_and_status_1(url: str, arguments: tuple[s
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (("loops", "start", rows.BASE, "--minutes", "-3"), "--minutes"),
-        (("loops", "start", rows.BASE, "--goal", "conforming_rate"), "conforming_rate=0.8"),
-        (("loops", "start", rows.BASE, "--rounds", "many"), "--rounds"),
-        (("training-jobs", "start", rows.BASE, f"{rows.LOOP}@1", "--learning-rate", "-1"), "--learning-rate"),
-        (("test-runs", "start", rows.BASE, "--repeats", "-1"), "--repeats"),
-        (("test-runs", "start", rows.BASE, "--repeats", str(2**40)), "--repeats"),
+        (("loops", "start", BASE, "--minutes", "-3"), "--minutes"),
+        (("loops", "start", BASE, "--goal", "conforming_rate"), "conforming_rate=0.8"),
+        (("loops", "start", BASE, "--rounds", "many"), "--rounds"),
+        (("training-jobs", "start", BASE, "DATASET", "--learning-rate", "-1"), "--learning-rate"),
+        (("test-runs", "start", BASE, "--repeats", "-1"), "--repeats"),
+        (("test-runs", "start", BASE, "--repeats", str(2**40)), "--repeats"),
         (("test-runs", "start"), "--endpoint-model"),
-        (("test-runs", "start", rows.BASE, "--tools", "magic", "--endpoint", "http://127.0.0.1:9/v1"), "--tools"),
-        (("test-runs", "start", rows.BASE, "--num-ctx", "9"), "--endpoint URL"),
-        (("test-runs", "start", "--repeat-of", "test_run-b01", "--seed", "3"), "--repeat-of"),
-        (("test-runs", "parity", rows.BASE, "--against", "http://x", "--require", "2"), "--require"),
-        (("evaluations", "export", "evaluation-b02", "--format", "pdf"), "format"),
+        (("test-runs", "start", BASE, "--tools", "magic", "--endpoint", "http://127.0.0.1:9/v1"), "--tools"),
+        (("test-runs", "start", BASE, "--num-ctx", "9"), "--endpoint URL"),
+        (("test-runs", "start", "--repeat-of", "RUN-BEFORE", "--seed", "3"), "--repeat-of"),
+        (("test-runs", "parity", BASE, "--against", "http://x", "--require", "2"), "--require"),
+        (("evaluations", "export", "EVALUATION-AFTER", "--format", "pdf"), "format"),
         (("judge",), "--answer"),
         (("judge", "/no/such/file"), "/no/such/file"),
         (("judge", "--answer", "x"), "--case-id"),
@@ -226,12 +228,17 @@ def test_a_wrong_option_is_named_and_gives_status_2(url: str, arguments: tuple[s
 
 def test_a_suite_is_added_from_a_file(url: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.jsonl"
-    file.write_text('{"case_id": "x"}\n')
-    made = _run(url, "test-suites", "add", str(file), "--id", "roo_xml/mine", "--json")
-    assert json.loads(made.stdout)["test_suite_version_id"] == "roo_xml/mine@1"
+    file.write_text(get_profile("roo_xml").suites()[0].text.splitlines()[0] + "\n")
+    made = _run(url, "test-suites", "add", str(file), "--id", "roo_xml/added", "--json")
+    assert json.loads(made.stdout)["test_suite_version_id"] == "roo_xml/added@1"
 
 
-def test_an_import_takes_a_relative_path_and_names_the_model_after_it(url: str, tmp_path: Path) -> None:
+def test_an_import_takes_a_relative_path_and_names_the_model_after_it(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "Tiny_Model.gguf").write_bytes(b"GGUF")
     begun = _run(url, "models", "import", "models/Tiny_Model.gguf", "--no-follow", "--json")
     one = json.loads(begun.stdout)
     assert one["model_id"] == "tiny-model"
@@ -239,41 +246,42 @@ def test_an_import_takes_a_relative_path_and_names_the_model_after_it(url: str, 
 
 
 def test_watching_with_json_prints_one_event_a_line(url: str) -> None:
-    watched = _run(url, "training-jobs", "watch", rows.DONE_JOB, "--json")
+    watched = _run(url, "training-jobs", "watch", "TRAINING-JOB", "--json")
     events: list[dict[str, Any]] = [json.loads(line) for line in watched.stdout.splitlines()]
-    assert [one["sequence"] for one in events] == ["1", "2", "3"]
-    assert events[-1]["payload"] == {"state": "JOB_STATE_SUCCEEDED"}
+    assert [int(event["sequence"]) for event in events] == list(range(1, len(events) + 1))
+    assert events[-1]["payload"]["state"] == "SUCCEEDED"
 
 
 def test_following_ends_when_the_work_has_ended(url: str) -> None:
-    followed = _run(url, "loops", "watch", rows.LOOP)
+    followed = _run(url, "loops", "watch", "LOOP")
     assert followed.exit_code == 0
     assert "✓ Train" in followed.stdout
     assert "Report: drillyard report" in followed.stdout
 
 
 def test_a_cancelled_run_says_so(url: str) -> None:
-    run_id = json.loads(_run(url, "test-runs", "start", rows.BASE, "--no-follow", "--json").stdout)["test_run"][
+    run_id = json.loads(_run(url, "test-runs", "start", BASE, "--no-follow", "--json").stdout)["test_run"][
         "test_run_id"
     ]
-    cancelled = json.loads(_run(url, "test-runs", "cancel", run_id, "--json").stdout)
-    assert cancelled["job"]["state"] == "JOB_STATE_CANCELLED"
+    state = json.loads(_run(url, "test-runs", "cancel", run_id, "--json").stdout)["job"]["state"]
+    assert state in ("JOB_STATE_CANCELLING", "JOB_STATE_CANCELLED")
+    _run(url, "test-runs", "watch", run_id)
     assert _run(url, "test-runs", "show", run_id).exit_code == 1
 
 
 def test_a_report_is_written_where_it_was_asked_for(url: str, tmp_path: Path) -> None:
-    written = _run(url, "report", rows.LOOP, "--out", str(tmp_path / "there"))
+    written = _run(url, "report", "LOOP", "--out", str(tmp_path / "there"))
     assert written.exit_code == 0
     report = json.loads((tmp_path / "there" / "report.json").read_text())
     assert report["after"]["conforming_rate"] > report["before"]["conforming_rate"]
     page = (tmp_path / "there" / "report.html").read_text()
     assert report["before"]["evaluation_id"] in page
-    assert "Loop stop sentence" in page
+    assert "All rounds of the budget (1) are used up" in page
 
 
 def test_a_report_that_cannot_be_written_says_where(url: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    refused = _run(url, "report", rows.LOOP, "--out", str(tmp_path / "file"))
+    refused = _run(url, "report", "LOOP", "--out", str(tmp_path / "file"))
     assert refused.exit_code == 1
     assert str(tmp_path / "file") in refused.stderr
 
