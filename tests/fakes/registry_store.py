@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from services.chassis.errors import AlreadyExists
+from services.chassis.wire.paging import LAST_PLACE, page_of, place_of, token_of
 from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft
 from services.registry.domain.draft import Draft, Numbered
 from services.registry.domain.identifiers import VersionRef, version_id
 from services.registry.domain.model import Model, ModelVersion, ModelVersionDraft, ModelVersionKind
-from services.registry.domain.paging import Page, PageRequest, number_of
+from services.registry.domain.paging import Page, PageRequest
 from services.registry.domain.test_case import TestCase
 from services.registry.domain.test_suite import TestSuiteVersion, TestSuiteVersionDraft
 
@@ -49,10 +50,10 @@ class _MemoryVersions(Generic[DraftT, VersionT]):
         return self.rows[-1], True
 
     def _page(self, rows: Sequence[VersionT], page: PageRequest) -> Page[VersionT]:
-        before = number_of(page.token)
-        older = [row for row in reversed(rows) if before is None or self.rows.index(row) < before]
-        shown = older[: page.size]
-        return Page(tuple(shown), str(self.rows.index(shown[-1])) if len(older) > page.size else "")
+        before = place_of(page.token, LAST_PLACE)
+        older = [row for row in reversed(rows) if self.rows.index(row) < before]
+        shown, token = page_of(older, page.size, self.rows.index)
+        return Page(tuple(shown), token)
 
 
 class MemoryModelStore(_MemoryVersions[ModelVersionDraft, ModelVersion]):
@@ -74,10 +75,10 @@ class MemoryModelStore(_MemoryVersions[ModelVersionDraft, ModelVersion]):
         return Model(model_id, owned[-1].version, owned[0].create_time) if owned else None
 
     async def list_models(self, page: PageRequest) -> Page[Model]:
-        ids = sorted({row.model_id for row in self.rows if row.model_id > page.token})
+        ids = sorted({row.model_id for row in self.rows if row.model_id > place_of(page.token, "")})
         shown = ids[: page.size]
         models = [model for model_id in shown if (model := await self.get_model(model_id)) is not None]
-        return Page(tuple(models), shown[-1] if len(ids) > page.size else "")
+        return Page(tuple(models), token_of(shown[-1]) if len(ids) > page.size else "")
 
 
 class MemoryDatasetStore(_MemoryVersions[DatasetVersionDraft, DatasetVersion]):
@@ -111,13 +112,13 @@ class MemoryTestSuiteStore(_MemoryVersions[TestSuiteVersionDraft, TestSuiteVersi
         return self._page([row for row in shown if row.built_in or not built_in_only], page)
 
     async def list_cases(self, version_id: str, page: PageRequest, *, max_bytes: int) -> Page[TestCase]:
-        after = number_of(page.token) or 0
+        after = place_of(page.token, 0)
         cases = self._cases[version_id]
         shown: list[TestCase] = []
         num_bytes = 0
         for case in cases[after:]:
             if len(shown) == page.size or num_bytes >= max_bytes:
-                return Page(tuple(shown), str(after + len(shown)))
+                return Page(tuple(shown), token_of(after + len(shown)))
             shown.append(case)
             num_bytes += len(case.document.encode("utf-8"))
         return Page(tuple(shown))
