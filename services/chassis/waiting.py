@@ -53,7 +53,12 @@ async def patiently(call: Callable[[], Awaitable[T]], seconds: float) -> T:
         wait=wait_random_exponential(multiplier=_FIRST_PAUSE_SECONDS, max=_LAST_PAUSE_SECONDS),
         reraise=True,
     )
-    return await retrying(call)
+
+    async def attempt() -> T:
+        # What tenacity awaits must be known as a coroutine function; a lambda that makes one is not.
+        return await call()
+
+    return await retrying(attempt)
 
 
 class _StreamEndError(Exception):

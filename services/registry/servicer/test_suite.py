@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from drillyard.registry.v1 import test_suite_pb2
 
-from services.chassis.wire import to_message
-from services.registry.convert.artifact import artifact_from_proto
+from services.chassis.artifacts import Artifact
+from services.chassis.wire import from_message, to_message
 from services.registry.convert.test_suite import (
     conversion_from_proto,
     test_suite_version_draft,
@@ -35,7 +35,7 @@ class TestSuiteRpcs:
     ) -> test_suite_pb2.ValidateTestSuiteResponse:
         """Say which lines of a file are wrong."""
         conversion = conversion_from_proto(request.conversion)
-        artifact = artifact_from_proto(request.artifact)
+        artifact = from_message(Artifact, request.artifact)
         return validation_to_proto(await self.test_suites.validate(request.test_suite_id, artifact, conversion))
 
     async def GetTestSuiteVersion(

@@ -197,8 +197,6 @@ async def test_only_a_sample_is_graded() -> None:
     ("field", "grader"),
     [
         ("model_grader.model", replace(GRADER, model="")),
-        ("model_grader.sample_rate", replace(GRADER, sample_rate=1.5)),
-        ("model_grader.sample_rate", replace(GRADER, sample_rate=float("nan"))),
         ("model_grader.rubric", replace(GRADER, rubric="x" * 20_001)),
     ],
 )
