@@ -22,37 +22,38 @@ from services.evaluator.usecases.judgements import JudgementUseCases
 from services.evaluator.usecases.verdicts import VerdictUseCases
 
 
+async def wire(app: Application, settings: EvaluatorSettings) -> None:
+    """Choose the adapters and connect them."""
+    registry, test_runner = open_channel(settings.registry_address), open_channel(settings.test_runner_address)
+    app.on_stop(registry.close)
+    app.on_stop(test_runner.close)
+    runs, store = TestRunnerClient(test_runner), SqlEvaluationStore(app.database)
+    models = GenerationClient(test_runner, timeout_seconds=settings.grader_timeout_seconds)
+    suites = RegistryClient(registry)
+    job = EvaluationJob(
+        store=store,
+        runs=runs,
+        suites=suites,
+        models=models,
+        telemetry=EvaluatorTelemetry(app.telemetry),
+    )
+    app.jobs.runner.register(job.kind, job, limit=settings.max_running)
+    evaluations = EvaluationUseCases(jobs=app.jobs.store, store=store, runs=runs, models=models, versions=suites)
+    comparisons = ComparisonUseCases(store=store, evaluations=evaluations, runs=runs)
+    servicer = EvaluatorServicer(
+        evaluations=evaluations,
+        verdicts=VerdictUseCases(store=store, evaluations=evaluations),
+        judgements=JudgementUseCases(),
+        comparisons=comparisons,
+        exports=ExportUseCases(store=store, evaluations=evaluations, comparisons=comparisons, runs=runs),
+    )
+    app.add_servicer(rpc.add_EvaluatorServiceServicer_to_server, servicer, SERVICE_NAME)
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     settings = load_settings(EvaluatorSettings)
-
-    async def wire(app: Application) -> None:
-        registry, test_runner = open_channel(settings.registry_address), open_channel(settings.test_runner_address)
-        app.on_stop(registry.close)
-        app.on_stop(test_runner.close)
-        runs, store = TestRunnerClient(test_runner), SqlEvaluationStore(app.database)
-        models = GenerationClient(test_runner, timeout_seconds=settings.grader_timeout_seconds)
-        suites = RegistryClient(registry)
-        job = EvaluationJob(
-            store=store,
-            runs=runs,
-            suites=suites,
-            models=models,
-            telemetry=EvaluatorTelemetry(app.telemetry),
-        )
-        app.jobs.runner.register(job.kind, job, limit=settings.max_running)
-        evaluations = EvaluationUseCases(jobs=app.jobs.store, store=store, runs=runs, models=models, versions=suites)
-        comparisons = ComparisonUseCases(store=store, evaluations=evaluations, runs=runs)
-        servicer = EvaluatorServicer(
-            evaluations=evaluations,
-            verdicts=VerdictUseCases(store=store, evaluations=evaluations),
-            judgements=JudgementUseCases(),
-            comparisons=comparisons,
-            exports=ExportUseCases(store=store, evaluations=evaluations, comparisons=comparisons, runs=runs),
-        )
-        app.add_servicer(rpc.add_EvaluatorServiceServicer_to_server, servicer, SERVICE_NAME)
-
-    run("evaluator", settings, wire, migrations=MIGRATIONS)
+    run("evaluator", settings, lambda application: wire(application, settings), migrations=MIGRATIONS)
 
 
 if __name__ == "__main__":

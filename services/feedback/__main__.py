@@ -42,23 +42,24 @@ def open_services(application: Application, settings: FeedbackSettings) -> Servi
     )
 
 
+async def wire(application: Application, settings: FeedbackSettings) -> None:
+    """Choose the adapters and connect them."""
+    services = open_services(application, settings)
+    store = JobLoopStore(application.jobs.store)
+    loop_job = LoopJob(services, store, application.artifacts, measures=FeedbackTelemetry(application.telemetry))
+    application.jobs.runner.register(
+        LOOP_KIND, loop_job.run, limit=settings.max_running_loops, cleanup=loop_job.clean_up
+    )
+    servicer = FeedbackServicer(FeedbackUseCases(store, services.registry), store)
+    application.add_servicer(
+        feedback_service_pb2_grpc.add_FeedbackServiceServicer_to_server, servicer, FULL_SERVICE_NAME
+    )
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     settings = load_settings(FeedbackSettings)
-
-    async def wire(application: Application) -> None:
-        services = open_services(application, settings)
-        store = JobLoopStore(application.jobs.store)
-        loop_job = LoopJob(services, store, application.artifacts, measures=FeedbackTelemetry(application.telemetry))
-        application.jobs.runner.register(
-            LOOP_KIND, loop_job.run, limit=settings.max_running_loops, cleanup=loop_job.clean_up
-        )
-        servicer = FeedbackServicer(FeedbackUseCases(store, services.registry), store)
-        application.add_servicer(
-            feedback_service_pb2_grpc.add_FeedbackServiceServicer_to_server, servicer, FULL_SERVICE_NAME
-        )
-
-    run("feedback", settings, wire, migrations=MIGRATIONS)
+    run("feedback", settings, lambda application: wire(application, settings), migrations=MIGRATIONS)
 
 
 if __name__ == "__main__":

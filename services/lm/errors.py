@@ -13,11 +13,15 @@ class LmError(ValueError):
     """
 
     def __init__(self, problem: str, next_step: str, place: str = "") -> None:
-        """Keep the three parts; the message joins them."""
         super().__init__(f"{place}: {problem} {next_step}" if place else f"{problem} {next_step}")
         self.problem = problem
         self.next_step = next_step
         self.place = place
+
+    @property
+    def located_problem(self) -> str:
+        """The problem, behind the place where there is one."""
+        return f"{self.place}: {self.problem}" if self.place else self.problem
 
     def __reduce__(self) -> tuple[type[LmError], tuple[str, str, str]]:
         """Survive the trip between processes."""

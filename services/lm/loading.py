@@ -74,21 +74,21 @@ def load(path: Path, *, dtype: str = "auto", adapter: Path | None = None, device
     transformers_logging.disable_progress_bar()
     check_model_folder(path)
     place = chosen_device(device)
-    chosen = faster_dtype(place) if dtype == "auto" else dtype
+    number_type = faster_dtype(place) if dtype == "auto" else dtype
     tokenizer = load_tokenizer(path)
-    model = _load_weights(path, torch.float32 if adapter else DTYPES[chosen])
+    model = _load_weights(path, torch.float32 if adapter else DTYPES[number_type])
     if adapter:
         # PEFT takes longer to import than a small model to load, and most models come without an adapter.
         from services.lm.adapters import load_adapter, merge_adapter
 
-        model = merge_adapter(load_adapter(model, adapter, is_trainable=False)).to(DTYPES[chosen])
+        model = merge_adapter(load_adapter(model, adapter, is_trainable=False)).to(DTYPES[number_type])
     model = model.to(place).eval().requires_grad_(False)
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
         eos_ids=eos_ids_of(model.generation_config, model.config, tokenizer),
         max_positions=int(getattr(model.config, "max_position_embeddings", 1 << 30)),
-        dtype=chosen,
+        dtype=number_type,
         device=place,
         digest=folder_digest(path),
         adapter_digest=folder_digest(adapter) if adapter else "",
@@ -102,13 +102,13 @@ def prepare_process(threads: int | None = None) -> int:
     Large tensors are freed and allocated again all the time. By default glibc returns each to the system, and touching
     the fresh pages again costs more than the arithmetic (measured: 3 to 12 times on an element-wise product).
     """
-    chosen = threads or usable_cores()
-    torch.set_num_threads(chosen)
+    num_threads = threads or usable_cores()
+    torch.set_num_threads(num_threads)
     allocator = getattr(ctypes.CDLL(None), "mallopt", None)
     if allocator is not None:
         for option, value in _KEEP_MEMORY:
             allocator(option, value)
-    return chosen
+    return num_threads
 
 
 def chosen_device(device: str) -> str:
@@ -205,8 +205,8 @@ def attention_of(config: PreTrainedConfig) -> str:
     without the mask that the other makes by itself.
     """
     classes: Any = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), ())
-    known = classes if isinstance(classes, tuple) else (classes,)
-    return prefix.ATTENTION if all(kind._can_set_attn_implementation() for kind in known) else "eager"
+    kinds = classes if isinstance(classes, tuple) else (classes,)
+    return prefix.ATTENTION if all(kind._can_set_attn_implementation() for kind in kinds) else "eager"
 
 
 def eos_ids_of(*sources: object) -> frozenset[int]:

@@ -85,7 +85,7 @@ def pack(examples: Sequence[EncodedExample], *, max_tokens: int) -> list[SharedP
             used = prefix
         packs[-1].append(example)
         used += own
-    return [join(chosen, prefix_length=prefix) for chosen in packs]
+    return [join(members, prefix_length=prefix) for members in packs]
 
 
 def join(examples: Sequence[EncodedExample], *, prefix_length: int) -> SharedPrefixBatch:
@@ -136,8 +136,8 @@ def whole_loss(model: Any, example: EncodedExample, *, num_trained_tokens: int) 
     reduced = next(model.parameters()).dtype == torch.bfloat16
     with computed_whole(model), torch.autocast("cpu", torch.bfloat16, enabled=reduced):
         logits = model(input_ids=ids, use_cache=False, **({"logits_to_keep": kept} if selects else {})).logits[0]
-    chosen = logits if selects else logits[kept]
-    total = torch.nn.functional.cross_entropy(chosen.float(), ids[0, example.trained_from :], reduction="sum")
+    trained = logits if selects else logits[kept]
+    total = torch.nn.functional.cross_entropy(trained.float(), ids[0, example.trained_from :], reduction="sum")
     return total / num_trained_tokens
 
 

@@ -14,7 +14,8 @@ from types import MappingProxyType
 from typing import NotRequired, Protocol, TypedDict
 
 from services.protocols.cases import Case
-from services.protocols.material import Split, StockName
+from services.protocols.material import Catalogue, Split, StockName
+from services.protocols.material.scenario import Scenario
 from services.protocols.session import Client, Session, judge_after_history
 from services.protocols.session.client import Tool
 from services.protocols.suites import Suite
@@ -32,6 +33,13 @@ class Example(TypedDict):
 
     messages: list[Message]
     tools: NotRequired[list[Tool]]
+
+
+class UnknownPromptSize(ValueError):
+    """A profile has no prompt of this size."""
+
+    def __init__(self, prompt_size: str, prompt_sizes: tuple[str, ...]) -> None:
+        super().__init__(f"there is no prompt size {prompt_size!r}; known sizes are: {', '.join(prompt_sizes)}")
 
 
 class NoMaterial(ValueError):
@@ -105,13 +113,21 @@ class Profile(_Described, Client, _Material, Protocol):
     """One version of one protocol: the renderer of prompts and training data, the test oracle and the reward."""
 
 
-class _NoMaterial:
+class _FromCatalogue:
     id: str
+    catalogue: Catalogue | None = None
+    """The kinds of scenarios that its cases are made of, for a profile that has material."""
+    scenario_tools: Mapping[str, str] = MappingProxyType({})
+    """The scenarios' name of a tool by the profile's name of it, where they differ."""
     categories: tuple[str, ...] = ()
 
     def suites(self) -> tuple[Suite, ...]:
         """Return no suite."""
         return ()
+
+    def _case_of(self, scenario: Scenario) -> Case:
+        """Return the case that a scenario of the catalogue amounts to."""
+        raise NotImplementedError
 
     def draw(
         self,
@@ -123,11 +139,21 @@ class _NoMaterial:
         stock: StockName = "pool",
         split: Split = "train",
     ) -> Iterator[Case]:
-        """Raise NoMaterial."""
-        raise NoMaterial(f"the profile {self.id} has nothing to draw cases from")
+        """Yield `count` cases of the catalogue; see `Profile.draw`."""
+        if self.catalogue is None:
+            raise NoMaterial(f"the profile {self.id} has nothing to draw cases from")
+        scenarios = self.catalogue.draw(
+            seed,
+            count,
+            tools=None if tools is None else [self.scenario_tools.get(tool, tool) for tool in tools],
+            categories=self.categories if categories is None else categories,
+            stock=stock,
+            split=split,
+        )
+        return map(self._case_of, scenarios)
 
 
-class ProfileBase(_NoMaterial, ABC):
+class ProfileBase(_FromCatalogue, ABC):
     """What most profiles share; a profile adds its opening messages, its judge, and its client's turn and replies."""
 
     version: str

@@ -73,12 +73,12 @@ class BrokenProfile(UnknownProfile):
 
 def profile_ids() -> tuple[str, ...]:
     """Return the ids of all profiles that can be used, the built-in ones first."""
-    return (*BUILT_IN, *(name for name, found in _installed().items() if not isinstance(found, BrokenProfile)))
+    return (*BUILT_IN, *(name for name, candidate in _installed().items() if not isinstance(candidate, BrokenProfile)))
 
 
 def broken_profiles() -> tuple[BrokenProfile, ...]:
     """Return what is wrong with the profiles that are installed but cannot be used."""
-    return tuple(found for found in _installed().values() if isinstance(found, BrokenProfile))
+    return tuple(candidate for candidate in _installed().values() if isinstance(candidate, BrokenProfile))
 
 
 def distribution_of(profile_id: str) -> str:
@@ -95,28 +95,28 @@ def get_profile(profile_id: str) -> Profile:
     """
     if profile_id in BUILT_IN:
         return _built_in(profile_id)
-    found = _installed().get(profile_id)
-    if found is None:
+    candidate = _installed().get(profile_id)
+    if candidate is None:
         known = ", ".join(profile_ids())
         raise UnknownProfile(f"there is no profile {profile_id!r}; known profiles are: {known}")
-    if isinstance(found, BrokenProfile):
-        raise found
-    return found
+    if isinstance(candidate, BrokenProfile):
+        raise candidate
+    return candidate
 
 
 @cache
 def _built_in(profile_id: str) -> Profile:
     module, _, name = BUILT_IN[profile_id].partition(":")
-    found: Profile = getattr(import_module(module), name)
-    return found
+    profile: Profile = getattr(import_module(module), name)
+    return profile
 
 
 @cache
 def _offers() -> Mapping[str, tuple[EntryPoint, ...]]:
-    found: dict[str, tuple[EntryPoint, ...]] = {}
+    offers: dict[str, tuple[EntryPoint, ...]] = {}
     for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: (entry.name, _origin(entry))):
-        found[entry.name] = (*found.get(entry.name, ()), entry)
-    return MappingProxyType(found)
+        offers[entry.name] = (*offers.get(entry.name, ()), entry)
+    return MappingProxyType(offers)
 
 
 @cache
@@ -137,15 +137,15 @@ def _loaded() -> Iterator[tuple[str, Profile | BrokenProfile]]:
 
 def _load(entry: EntryPoint) -> Profile | BrokenProfile:
     try:
-        found = entry.load()
-        missing = [name for name in _NEEDED if not hasattr(found, name)]
+        candidate = entry.load()
+        missing = [name for name in _NEEDED if not hasattr(candidate, name)]
     except _LOAD_FAULTS as error:
         return BrokenProfile(entry.name, _origin(entry), f"{type(error).__name__}: {error}")
     if missing:
         return BrokenProfile(entry.name, _origin(entry), f"it lacks {', '.join(missing)}")
-    if found.id != entry.name:
-        return BrokenProfile(entry.name, _origin(entry), f"its own id is {found.id!r}")
-    profile: Profile = found
+    if candidate.id != entry.name:
+        return BrokenProfile(entry.name, _origin(entry), f"its own id is {candidate.id!r}")
+    profile: Profile = candidate
     return profile
 
 

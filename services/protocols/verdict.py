@@ -248,8 +248,8 @@ def passed(name: LayerName) -> Layer:
 def verdict_of(layers: tuple[Layer, ...], *, accepted: bool, tool: str | None) -> Verdict:
     """Return the verdict that `layers` amount to: in order, one per name; those that lack do not apply."""
     if len(layers) < len(_ABSENT):
-        given = {layer.name: layer for layer in layers}
-        layers = tuple(given.get(name) or _ABSENT[name] for name in LayerName)
+        by_name = {layer.name: layer for layer in layers}
+        layers = tuple(by_name.get(name) or _ABSENT[name] for name in LayerName)
     failed = next((layer for layer in layers if layer.status is LayerStatus.FAILED), None)
     form = layers[: len(FORM_LAYERS)]
     is_answer = form[0].status is not LayerStatus.NOT_APPLICABLE or failed is None

@@ -86,11 +86,7 @@ def built_in_suites() -> tuple[BuiltInSuite, ...]:
 def main() -> None:
     """Serve until told to stop."""
     settings = load_settings(RegistrySettings)
-
-    async def wire_registry(application: Application) -> None:
-        await wire(application, settings)
-
-    run(NAME, settings, wire_registry, migrations=MIGRATIONS)
+    run(NAME, settings, lambda application: wire(application, settings), migrations=MIGRATIONS)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from typing import Protocol
 
 from drillyard.test_runner.v1 import test_runner_service_pb2_grpc as rpc
 
@@ -17,7 +18,7 @@ from services.test_runner.backends.transformers_worker import TransformersWorker
 from services.test_runner.backends.worker_process import WorkerTimeouts
 from services.test_runner.clients.registry import RegistryClient
 from services.test_runner.jobs.test_run import TestRunJob
-from services.test_runner.ports import GenerationBackend, GenerationEvent, Workload
+from services.test_runner.ports import GenerationBackend, GenerationEvent, PromptRenderer, Workload
 from services.test_runner.servicer import SERVICE_NAME, TestRunnerServicer
 from services.test_runner.settings import TestRunnerSettings
 from services.test_runner.store.sql import MIGRATIONS, SqlRunStore
@@ -30,6 +31,13 @@ from services.test_runner.usecases.test_run import TestRunUseCases
 from services.test_runner.usecases.transcript import TranscriptUseCases
 
 
+class Workers(GenerationBackend, PromptRenderer, Protocol):
+    """Answers by the registry's weights."""
+
+    async def close(self) -> None:
+        """End all that was started."""
+
+
 class _Backends:
     def __init__(self, workers: GenerationBackend, endpoints: GenerationBackend) -> None:
         self._workers, self._endpoints = workers, endpoints
@@ -39,42 +47,37 @@ class _Backends:
         return (self._endpoints if workload.endpoint else self._workers).generate(workload)
 
 
-def main() -> None:
-    """Serve until SIGTERM."""
-    settings = load_settings(TestRunnerSettings)
-
-    async def wire(app: Application) -> None:
-        channel = open_channel(settings.registry_address)
-        app.on_stop(channel.close)
-        registry, store = RegistryClient(channel), SqlRunStore(app.database)
-        telemetry = TestRunnerTelemetry(app.telemetry)
-        keys = EndpointKeys(settings.secrets_dir)
-        policy = OperatorPolicy(settings.endpoint_hosts, keys)
-        workers = TransformersWorkerBackend(
-            place=app.artifacts.local_path, telemetry=telemetry, limits=_limits(settings)
-        )
-        endpoints = OpenAiEndpointBackend(policy, max_tries=settings.endpoint_tries, on_try=telemetry.endpoint_tried)
-        app.on_stop(workers.close)
-        app.on_stop(endpoints.close)
-        backend = _Backends(workers, endpoints)
-        job = TestRunJob(
-            store=store, registry=registry, backend=backend, telemetry=telemetry, window_size=settings.window_size
-        )
-        app.jobs.runner.register(job.kind, job, limit=settings.max_running)
-        jobs = app.jobs.store
-        servicer = TestRunnerServicer(
-            runs=TestRunUseCases(
-                jobs=jobs, store=store, registry=registry, policy=policy, window_size=settings.window_size
-            ),
-            transcripts=TranscriptUseCases(jobs=jobs, store=store),
-            comparisons=ComparisonUseCases(jobs=jobs, store=store),
-            generation=GenerationUseCases(registry=registry, backend=backend, policy=policy),
-            rendering=RenderingUseCases(registry=registry, renderer=workers),
-            diagnoses=_diagnoses(app, registry, policy),
-        )
-        app.add_servicer(rpc.add_TestRunnerServiceServicer_to_server, servicer, SERVICE_NAME)
-
-    run("test_runner", settings, wire, migrations=MIGRATIONS)
+async def wire(app: Application, settings: TestRunnerSettings, *, workers: Workers | None = None) -> None:
+    """Choose the adapters and connect them; `workers` take the place of worker processes."""
+    channel = open_channel(settings.registry_address)
+    app.on_stop(channel.close)
+    registry, store = RegistryClient(channel), SqlRunStore(app.database)
+    telemetry = TestRunnerTelemetry(app.telemetry)
+    keys = EndpointKeys(settings.secrets_dir)
+    policy = OperatorPolicy(settings.endpoint_hosts, keys)
+    workers = workers or TransformersWorkerBackend(
+        place=app.artifacts.local_path, telemetry=telemetry, limits=_limits(settings)
+    )
+    endpoints = OpenAiEndpointBackend(policy, max_tries=settings.endpoint_tries, on_try=telemetry.endpoint_tried)
+    app.on_stop(workers.close)
+    app.on_stop(endpoints.close)
+    backend = _Backends(workers, endpoints)
+    job = TestRunJob(
+        store=store, registry=registry, backend=backend, telemetry=telemetry, window_size=settings.window_size
+    )
+    app.jobs.runner.register(job.kind, job, limit=settings.max_running)
+    jobs = app.jobs.store
+    servicer = TestRunnerServicer(
+        runs=TestRunUseCases(
+            jobs=jobs, store=store, registry=registry, policy=policy, window_size=settings.window_size
+        ),
+        transcripts=TranscriptUseCases(jobs=jobs, store=store),
+        comparisons=ComparisonUseCases(jobs=jobs, store=store),
+        generation=GenerationUseCases(registry=registry, backend=backend, policy=policy),
+        rendering=RenderingUseCases(registry=registry, renderer=workers),
+        diagnoses=_diagnoses(app, registry, policy),
+    )
+    app.add_servicer(rpc.add_TestRunnerServiceServicer_to_server, servicer, SERVICE_NAME)
 
 
 def _diagnoses(app: Application, registry: RegistryClient, policy: OperatorPolicy) -> DiagnosisUseCases:
@@ -91,6 +94,12 @@ def _limits(settings: TestRunnerSettings) -> WorkerLimits:
         device=settings.device,
         timeouts=WorkerTimeouts(settings.load_seconds, settings.stall_seconds),
     )
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = load_settings(TestRunnerSettings)
+    run("test_runner", settings, lambda app: wire(app, settings), migrations=MIGRATIONS)
 
 
 if __name__ == "__main__":

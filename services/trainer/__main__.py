@@ -13,6 +13,7 @@ from services.trainer.domain.spec import KIND
 from services.trainer.jobs.training_job import Adapters, TrainingJobWork, TrainingLimits
 from services.trainer.live_attempts import LiveAttempts
 from services.trainer.manifest import LocalCheckpoints
+from services.trainer.ports import TrainingBackend
 from services.trainer.servicer import SERVICE_NAME, TrainerServicer
 from services.trainer.settings import TrainerSettings
 from services.trainer.store.sql import MIGRATIONS, SqlTrainingStore
@@ -23,35 +24,30 @@ from services.trainer.usecases import TrainingUseCases
 _ANY = ("0.0.0.0", "::", "[::]")
 
 
-def main() -> None:
-    """Serve until SIGTERM."""
-    settings = load_settings(TrainerSettings)
-
-    async def wire(app: Application) -> None:
-        channel = open_channel(settings.registry_address)
-        app.on_stop(channel.close)
-        folder = settings.service_dir("trainer")
-        to = Adapters(
-            store=SqlTrainingStore(app.database),
-            registry=RegistryClient(channel),
-            backend=RayLocalBackend(folder / "attempts"),
-            checkpoints=LocalCheckpoints(folder / "checkpoints"),
-            artifacts=app.artifacts,
-            live_attempts=LiveAttempts(),
-            telemetry=TrainerTelemetry(app.telemetry),
-        )
-        work = TrainingJobWork(to, _limits(settings), lambda: _report_address(app))
-        app.jobs.runner.register(KIND, work.run, limit=settings.max_running, cleanup=work.clear)
-        usecases = TrainingUseCases(
-            jobs=app.jobs.store,
-            store=to.store,
-            registry=to.registry,
-            live_attempts=to.live_attempts,
-            telemetry=to.telemetry,
-        )
-        app.add_servicer(rpc.add_TrainerServiceServicer_to_server, TrainerServicer(usecases), SERVICE_NAME)
-
-    run("trainer", settings, wire, migrations=MIGRATIONS)
+async def wire(app: Application, settings: TrainerSettings, *, backend: TrainingBackend | None = None) -> None:
+    """Choose the adapters and connect them; `backend` takes the place of Ray."""
+    channel = open_channel(settings.registry_address)
+    app.on_stop(channel.close)
+    folder = settings.service_dir("trainer")
+    to = Adapters(
+        store=SqlTrainingStore(app.database),
+        registry=RegistryClient(channel),
+        backend=backend or RayLocalBackend(folder / "attempts"),
+        checkpoints=LocalCheckpoints(folder / "checkpoints"),
+        artifacts=app.artifacts,
+        live_attempts=LiveAttempts(),
+        telemetry=TrainerTelemetry(app.telemetry),
+    )
+    work = TrainingJobWork(to, _limits(settings), lambda: _report_address(app))
+    app.jobs.runner.register(KIND, work.run, limit=settings.max_running, cleanup=work.clear)
+    usecases = TrainingUseCases(
+        jobs=app.jobs.store,
+        store=to.store,
+        registry=to.registry,
+        live_attempts=to.live_attempts,
+        telemetry=to.telemetry,
+    )
+    app.add_servicer(rpc.add_TrainerServiceServicer_to_server, TrainerServicer(usecases), SERVICE_NAME)
 
 
 def _limits(settings: TrainerSettings) -> TrainingLimits:
@@ -67,6 +63,12 @@ def _limits(settings: TrainerSettings) -> TrainingLimits:
 def _report_address(app: Application) -> str:
     host = "127.0.0.1" if app.settings.host in _ANY else app.settings.host
     return f"{host}:{app.server.port}"
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = load_settings(TrainerSettings)
+    run("trainer", settings, lambda app: wire(app, settings), migrations=MIGRATIONS)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from services.chassis.errors import FailedPrecondition
-from services.chassis.jobs import JobStore, MemoryJobStore, SqlJobStore
+from services.chassis.jobs import JobStore, SqlJobStore
 from services.evaluator.domain.evaluation import EvaluationRecord
 from services.evaluator.domain.grader import ModelGrader
 from services.evaluator.domain.metrics import Interval, Metrics, Quantiles, RepeatRate
@@ -20,9 +20,8 @@ from services.evaluator.ports import EvaluationStore
 from services.evaluator.store.sql import MIGRATIONS, SqlEvaluationStore
 from services.protocols.verdict import LayerStatus
 from tests.contract.conftest import OpenDatabase
-from tests.fakes.evaluator_store import MemoryEvaluationStore
 
-KINDS = ("memory", "sqlite", "postgresql")
+KINDS = ("sqlite", "postgresql")
 EVERYTHING = VerdictFilter()
 SUBJECT = Subject(
     test_run_id="run-1",
@@ -56,10 +55,6 @@ class Stores:
 
 @pytest.fixture(params=KINDS)
 async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[Stores]:
-    if request.param == "memory":
-        jobs = MemoryJobStore()
-        yield Stores(jobs, MemoryEvaluationStore(jobs))
-        return
     database = await open_database(request.param, MIGRATIONS)
     yield Stores(SqlJobStore(database), SqlEvaluationStore(database))
 

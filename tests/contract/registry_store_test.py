@@ -22,7 +22,6 @@ from services.registry.store.datasets import SqlDatasetStore
 from services.registry.store.models import SqlModelStore
 from services.registry.store.test_suites import SqlTestSuiteStore
 from tests.contract.conftest import OpenDatabase
-from tests.fakes.registry_store import MemoryDatasetStore, MemoryModelStore, MemoryTestSuiteStore
 
 FIRST = PageRequest(1000)
 
@@ -34,11 +33,8 @@ class Stores:
     suites: TestSuiteStore
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[Stores]:
-    if request.param == "memory":
-        yield Stores(MemoryModelStore(), MemoryDatasetStore(), MemoryTestSuiteStore())
-        return
     database = await open_database(request.param, MIGRATIONS)
     yield Stores(SqlModelStore(database), SqlDatasetStore(database), SqlTestSuiteStore(database))
 

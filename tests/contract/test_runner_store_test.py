@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from services.chassis.errors import FailedPrecondition
-from services.chassis.jobs import JobStore, MemoryJobStore, SqlJobStore
+from services.chassis.jobs import JobStore, SqlJobStore
 from services.test_runner.domain import (
     AnswerTurn,
     Artifact,
@@ -23,9 +23,8 @@ from services.test_runner.domain import (
 from services.test_runner.ports import RunStore
 from services.test_runner.store.sql import MIGRATIONS, SqlRunStore
 from tests.contract.conftest import OpenDatabase
-from tests.fakes.test_runner_store import MemoryRunStore
 
-KINDS = ("memory", "sqlite", "postgresql")
+KINDS = ("sqlite", "postgresql")
 ENVIRONMENT = Environment("float32", 2, "sha256:template", {"torch": "2"}, {"server": "vLLM"})
 INPUTS = RunInputs(
     model_version_id="tiny@2",
@@ -56,10 +55,6 @@ class Stores:
 
 @pytest.fixture(params=KINDS)
 async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[Stores]:
-    if request.param == "memory":
-        jobs = MemoryJobStore()
-        yield Stores(jobs, MemoryRunStore(jobs))
-        return
     database = await open_database(request.param, MIGRATIONS)
     yield Stores(SqlJobStore(database), SqlRunStore(database))
 

@@ -9,15 +9,14 @@ from datetime import UTC, datetime
 import pytest
 
 from services.chassis.errors import FailedPrecondition
-from services.chassis.jobs import JobStore, MemoryJobStore, SqlJobStore
+from services.chassis.jobs import JobStore, SqlJobStore
 from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Checkpoint, CurvePoint
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.ports import TrainingStore
 from services.trainer.store.sql import MIGRATIONS, SqlTrainingStore
 from tests.contract.conftest import OpenDatabase
-from tests.fakes.trainer_store import MemoryTrainingStore
 
-KINDS = ("memory", "sqlite", "postgresql")
+KINDS = ("sqlite", "postgresql")
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 INPUTS = TrainingInputs(
     model_version_id="tiny@2",
@@ -60,10 +59,6 @@ class Stores:
 
 @pytest.fixture(params=KINDS)
 async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[Stores]:
-    if request.param == "memory":
-        jobs = MemoryJobStore()
-        yield Stores(jobs, MemoryTrainingStore(jobs))
-        return
     database = await open_database(request.param, MIGRATIONS)
     yield Stores(SqlJobStore(database), SqlTrainingStore(database))
 

@@ -15,8 +15,8 @@ import pytest
 from playwright.sync_api import FilePayload, Page, Response, expect, sync_playwright
 
 from tests.e2e.browser_test import CHROMIUM, QUIET
-from tests.fakes.system import rows
-from tests.fakes.system.background import served
+from tests.fakes.system.background import in_background
+from tests.fakes.system.services import serve
 from tests.integration.processes import start_service
 from ui.cli.connection import Gateway
 from ui.shared.environment import PAGES
@@ -67,7 +67,10 @@ class Proxy:
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     folder, one = tmp_path_factory.mktemp("proxy"), Proxy(_free_port(), _free_port())
     settings = {"port": 0, "outside_url": f"{one.url}/"}
-    with served(rows.make_world()) as addresses, start_service("gateway", folder, **settings, **addresses) as gateway:
+    with (
+        in_background(serve(folder)) as system,
+        start_service("gateway", folder, **settings, **system.addresses) as gateway,
+    ):
         places = {"folder": folder, "gateway": gateway.address, "port": one.port, "keeping": one.keeping_port}
         (folder / "nginx.conf").write_text(CONFIGURATION.format(**places))
         assert NGINX
@@ -129,7 +132,7 @@ def test_buttons_events_and_uploads_work(page: Page, proxy: Proxy) -> None:
     page.get_by_label("Import from this machine").fill("/no/such/model.gguf")
     page.get_by_role("button", name="Import").click()
     expect(page.locator("#import-message .notice")).to_be_visible()
-    page.goto(f"{proxy.url}/suites")
+    page.goto(f"{proxy.url}/test-suites")
     page.get_by_role("button", name="Import a suite of your own").click()
     page.locator("#suite-test-suite-id").get_by_role("textbox").fill("roo_xml/other")
     file = FilePayload(name="one.jsonl", mimeType="application/jsonl", buffer=b"no case")
@@ -154,9 +157,9 @@ def test_pages_documents_and_redirects_name_the_outside_address(proxy: Proxy, ke
     assert 'href="/drill/manifest.json"' in page
     servers = json.loads(proxy.ask("/drill/openapi.json", keeping=keeping)[2])["servers"]
     assert servers == [{"url": "/drill"}]
-    status, location, _ = proxy.ask("/drill/test/", keeping=keeping)
+    status, location, _ = proxy.ask("/drill/test-runs/", keeping=keeping)
     assert status == 301
-    assert location.endswith("/drill/test")
+    assert location.endswith("/drill/test-runs")
 
 
 def test_commands_work_through_the_path(proxy: Proxy) -> None:

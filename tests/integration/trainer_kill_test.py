@@ -16,8 +16,9 @@ from google.protobuf.json_format import MessageToDict
 from services.chassis.channel import open_channel
 from services.lm.tiny import write_tiny_model
 from services.trainer.manifest import places
-from tests.fakes.trainer_registry import dataset_rows, serve_registry
+from tests.fakes.system.registry import serve_registry
 from tests.integration.processes import ServiceProcess, start_service
+from tests.unit.trainer.training_bench import dataset_rows
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 
@@ -97,15 +98,15 @@ def flip_a_byte_of_the_newest(checkpoints: Path) -> int:
 
 async def test_a_job_goes_on_from_its_last_good_checkpoint_whatever_dies(tmp_path: Path) -> None:
     write_tiny_model(tmp_path / "tiny")
-    async with serve_registry(tmp_path, tmp_path / "tiny", dataset_rows(16)) as (address, registry):
-        with start_service("trainer", tmp_path, registry_address=address) as service:
+    async with serve_registry(tmp_path, tmp_path / "tiny", dataset_rows(16)) as registry:
+        with start_service("trainer", tmp_path, registry_address=registry.address) as service:
             caller = Caller(service)
             job_id = await caller.create()
             first_saved = await caller.checkpoint_above(job_id, 0)
             service.kill()
             await caller.channel.close()
 
-        with start_service("trainer", tmp_path, registry_address=address) as service:
+        with start_service("trainer", tmp_path, registry_address=registry.address) as service:
             caller = Caller(service)
             assert await caller.create() == job_id
             await caller.checkpoint_above(job_id, first_saved)
@@ -119,6 +120,7 @@ async def test_a_job_goes_on_from_its_last_good_checkpoint_whatever_dies(tmp_pat
             job = await caller.get(job_id)
             steps = await caller.loss_steps(job_id)
             await caller.channel.close()
+        registered = await registry.trained()
 
     assert job.job.state == job_pb2.JOB_STATE_SUCCEEDED, job.job.error
     outcomes = [training_job_pb2.AttemptOutcome.Name(item.outcome) for item in job.attempts]
@@ -132,15 +134,15 @@ async def test_a_job_goes_on_from_its_last_good_checkpoint_whatever_dies(tmp_pat
         "the file adapter/adapter_model.safetensors was changed after it was written."
     ]
     assert steps == list(range(1, NUM_STEPS + 1))
-    assert [request.request_id for request in registry.registered] == [f"{job_id}/result"]
+    assert [version.produced_by for version in registered] == [f"training_job:{job_id}"]
     assert job.model_version_id == "tiny@2"
     assert processes_of(job_id) == []
 
 
 async def test_stopping_the_service_and_cancelling_end_every_process_and_keep_the_checkpoints(tmp_path: Path) -> None:
     write_tiny_model(tmp_path / "tiny")
-    async with serve_registry(tmp_path, tmp_path / "tiny", dataset_rows(16)) as (address, registry):
-        with start_service("trainer", tmp_path, registry_address=address) as service:
+    async with serve_registry(tmp_path, tmp_path / "tiny", dataset_rows(16)) as registry:
+        with start_service("trainer", tmp_path, registry_address=registry.address) as service:
             caller = Caller(service)
             job_id = await caller.create()
             await caller.checkpoint_above(job_id, 0)
@@ -148,7 +150,7 @@ async def test_stopping_the_service_and_cancelling_end_every_process_and_keep_th
             assert service.stop() == 0
             assert processes_of(job_id) == []
             await caller.channel.close()
-        with start_service("trainer", tmp_path, registry_address=address) as service:
+        with start_service("trainer", tmp_path, registry_address=registry.address) as service:
             caller = Caller(service)
             async for _, payload in caller.events(job_id, (await caller.get(job_id)).job.last_sequence):
                 if payload.get("phase") == "start_ray":
@@ -156,7 +158,7 @@ async def test_stopping_the_service_and_cancelling_end_every_process_and_keep_th
             await caller.stub.CancelTrainingJob(training_job_pb2.CancelTrainingJobRequest(training_job_id=job_id))
             states = [payload["state"] async for kind, payload in caller.events(job_id) if kind == "state"]
             await caller.channel.close()
+        assert await registry.trained() == []
     assert states[-2:] == ["CANCELLING", "CANCELLED"]
     assert processes_of(job_id) == []
     assert places(tmp_path / "trainer" / "checkpoints" / job_id)
-    assert registry.registered == []

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+import pytest_asyncio
 from drillyard.job.v1 import job_pb2
 from drillyard.trainer.v1 import checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2
 
@@ -18,9 +19,9 @@ from services.chassis.channel import open_channel
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, ServiceError, Unimplemented
 from services.lm.folders import check_adapter_folder
 from services.lm.tiny import write_tiny_model
-from tests.fakes.trainer_registry import RegistryOfOne, dataset_rows, serve_registry
+from tests.fakes.system.registry import TrainerRegistry, serve_registry
 from tests.integration.processes import ServiceProcess, start_service
-from tests.unit.trainer.training_bench import validation_rows
+from tests.unit.trainer.training_bench import dataset_rows, validation_rows
 
 NUM_TRAIN = 12
 
@@ -29,7 +30,7 @@ NUM_TRAIN = 12
 class Trainer:
     data_dir: Path
     service: ServiceProcess
-    registry: RegistryOfOne
+    registry: TrainerRegistry
     stub: trainer_service_pb2_grpc.TrainerServiceAsyncStub
 
     async def create(self, request_id: str = "", **spec: Any) -> training_job_pb2.TrainingJob:
@@ -54,15 +55,19 @@ class Trainer:
         return {point.step: point.value for point in (await self.stub.ListCurvePoints(request)).curve_points}
 
 
-@pytest.fixture
-async def trainer(tmp_path: Path) -> AsyncIterator[Trainer]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def trainer(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Trainer]:
+    tmp_path = tmp_path_factory.mktemp("trainer")
     write_tiny_model(tmp_path / "tiny", max_positions=8192)
     rows = dataset_rows(NUM_TRAIN) + validation_rows(2)
-    async with serve_registry(tmp_path, tmp_path / "tiny", rows) as (address, registry):
-        with start_service("trainer", tmp_path, registry_address=address, dtype="float32") as service:
+    async with serve_registry(tmp_path, tmp_path / "tiny", rows) as registry:
+        with start_service("trainer", tmp_path, registry_address=registry.address, dtype="float32") as service:
             channel = open_channel(service.address)
             yield Trainer(tmp_path, service, registry, trainer_service_pb2_grpc.TrainerServiceStub(channel))
             await channel.close()
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_it_is_small_before_any_training_starts(trainer: Trainer) -> None:
@@ -92,19 +97,19 @@ async def test_it_is_small_before_any_training_starts(trainer: Trainer) -> None:
 async def test_a_job_that_cannot_be_done_is_refused_at_once(
     trainer: Trainer, spec: dict[str, Any], error: type[ServiceError], words: str
 ) -> None:
+    before = await trainer.stub.ListTrainingJobs(training_job_pb2.ListTrainingJobsRequest())
     with pytest.raises(error, match=words) as refused:
         await trainer.create(**spec)
     assert refused.value.next_step
-    listed = await trainer.stub.ListTrainingJobs(training_job_pb2.ListTrainingJobsRequest())
-    assert list(listed.training_jobs) == []
+    assert await trainer.stub.ListTrainingJobs(training_job_pb2.ListTrainingJobsRequest()) == before
 
 
 async def test_unknown_jobs_and_a_dataset_without_examples_are_told(trainer: Trainer) -> None:
     with pytest.raises(NotFound, match="no training job 'train-none'"):
         await trainer.stub.GetTrainingJob(training_job_pb2.GetTrainingJobRequest(training_job_id="train-none"))
-    trainer.registry.num_train_examples = 0
+    await trainer.registry.add_dataset("untrained", validation_rows(1))
     with pytest.raises(FailedPrecondition, match="no example to train on"):
-        await trainer.create()
+        await trainer.create(dataset_version_id="untrained")
 
 
 @pytest.mark.ray
@@ -124,7 +129,7 @@ async def test_two_workers_train_what_one_does_and_the_adapter_is_registered(tra
     assert list(losses[1].values()) == pytest.approx(list(losses[0].values()), abs=1e-3)
     assert await trainer.curve(one.training_job_id, "adherence") == {9: 0.0}
     assert [job.model_version_id for job, _ in ended] == ["tiny@2", "tiny@3"]
-    registered = trainer.registry.registered[0]
+    registered = (await trainer.registry.trained())[0]
     artifacts = ArtifactStore(trainer.data_dir.as_uri(), sources=(trainer.data_dir.as_uri() + "/",))
     check_adapter_folder(await artifacts.local_path(registered.artifact.uri))
     assert (registered.base_model_version_id, registered.produced_by) == (
@@ -140,10 +145,11 @@ async def test_two_workers_train_what_one_does_and_the_adapter_is_registered(tra
 @pytest.mark.ray
 @pytest.mark.timeout(300)
 async def test_an_example_that_cannot_be_trained_on_fails_the_job_once_and_is_named(trainer: Trainer) -> None:
+    registered = await trainer.registry.trained()
     job = await trainer.create(max_tokens_per_pack=128)
     ended, _ = await trainer.finished(job.training_job_id)
     assert ended.job.state == job_pb2.JOB_STATE_FAILED
     assert "Line 1 of the dataset: Example e0 has" in ended.job.error.problem and ended.job.error.next_step
     assert "11 more rows cannot be used" in ended.job.error.problem
     assert len(ended.attempts) == 1
-    assert trainer.registry.registered == []
+    assert await trainer.registry.trained() == registered

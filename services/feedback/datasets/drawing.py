@@ -111,6 +111,7 @@ class _Source:
         self._num_looks = 4 * self.left + _MAX_LOOKS
         self._cases = self._far_cases(first, self._num_looks + total + _MAX_LOOKS)
         self._spare: list[Case] = []
+        self._sizes: list[int] = []
 
     def fill(self) -> None:
         """Take what is wanted of each tool; where that does not come, cases of other tools or longer ones."""
@@ -130,7 +131,9 @@ class _Source:
         for place, case in enumerate(self._spare):
             if self._size(case) <= most:
                 return self._take(self._spare.pop(place))
-        for case in islice(self._cases, _MAX_LOOKS):
+        # What a kind has shown in so many cases is what it has: tasks of several answers never fit into one place.
+        is_in_vain = len(self._sizes) >= _MAX_SKIPPED and most < min(self._sizes)
+        for case in islice(self._cases, 0 if is_in_vain else _MAX_LOOKS):
             if self._size(case) <= most and not self._is_long(case):
                 return self._take(case)
         return 0
@@ -160,6 +163,7 @@ class _Source:
                     self.num_near += 1
                 else:
                     num_far += 1
+                    self._sizes.append(self._size(case))
                     yield case
             self.has_ended = not num_far
         except ValueError:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 
 from services.chassis.errors import ERROR_CLASSES, FailedPrecondition, ServiceError
-from services.feedback.domain.work import WorkProgress, WorkState
+from services.feedback.domain.work import WorkProgress
 from services.feedback.ports import Work
 
 T = TypeVar("T")
@@ -30,7 +30,13 @@ async def until_ended(work: Work, work_id: str, noun: str, report: Report) -> No
         async with aclosing(work.watch(work_id)) as progresses:
             async for progress in progresses:
                 await report(progress)
-    _check(state, noun, work_id)
+    if state.state == "FAILED":
+        cls: type[ServiceError] = _CLASS_OF_CODE.get(state.code, FailedPrecondition)
+        raise cls(f"The {noun} {work_id} failed: {state.problem}", state.next_step)
+    if state.state != "SUCCEEDED":
+        raise FailedPrecondition(
+            f"The {noun} {work_id} was cancelled by someone else.", "Start a new loop and let its work run to the end."
+        )
 
 
 async def uninterrupted(action: Coroutine[Any, Any, T]) -> T:
@@ -43,14 +49,3 @@ async def uninterrupted(action: Coroutine[Any, Any, T]) -> T:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         raise
-
-
-def _check(state: WorkState, noun: str, work_id: str) -> None:
-    if state.state == "SUCCEEDED":
-        return
-    if state.state == "FAILED":
-        cls: type[ServiceError] = _CLASS_OF_CODE.get(state.code, FailedPrecondition)
-        raise cls(f"The {noun} {work_id} failed: {state.problem}", state.next_step)
-    raise FailedPrecondition(
-        f"The {noun} {work_id} was cancelled by someone else.", "Start a new loop and let its work run to the end."
-    )

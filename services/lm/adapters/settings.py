@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import math
-import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import regex
 from peft import LoraConfig
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    TypeAdapter,
+    ValidationError,
+)
 
 from services.lm.errors import InvalidModelFile
 from services.lm.folders import check_adapter_folder
@@ -19,9 +27,6 @@ from services.lm.folders import check_adapter_folder
 ALL_LINEAR: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _FILE: Final = "adapter_config.json"
 _MERGE: Final = "Merge it where it was made."
-_MAX_RANK: Final = 4096
-_MAX_NAMES: Final = 100_000
-_MAX_PATTERN_CHARACTERS: Final = 2000
 _MATCH_SECONDS: Final = 2.0
 
 # How the adapter began. The first leave the base as it is, so that the saved weights say all; the others replace the
@@ -100,78 +105,20 @@ def _check_others(config: Mapping[str, Any]) -> None:
         raise InvalidModelFile(f"The adapter sets {key[:40]!r}, which is not supported.", _MERGE, _FILE)
 
 
-def _checked(key: str, value: object) -> object:
-    check, expectation = _CHECKS[key]
+def _checked(key: str, value: object) -> Any:
+    adapter, refusal = _CHECKS[key]
     try:
-        return check(value)
-    except (TypeError, ValueError) as error:
+        return adapter.validate_python(value)
+    except ValidationError as error:
         raise InvalidModelFile(
-            expectation.format(repr(value)[:60]), "Fetch the adapter again, or merge it where it was made.", _FILE
+            refusal.format(repr(value)[:60]), "Fetch the adapter again, or merge it where it was made.", _FILE
         ) from error
 
 
-def _rank(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_RANK:
-        raise ValueError
-    return value
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError
-    return value
-
-
-def _probability(value: object) -> float:
-    number = _number(value)
-    if not 0 <= number < 1:
-        raise ValueError
-    return number
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError
-    return value
-
-
-def _names(value: object) -> list[str]:
-    if not isinstance(value, list) or len(value) > _MAX_NAMES or not all(isinstance(name, str) for name in value):
-        raise ValueError
-    return sorted(value)
-
-
-def _names_or_pattern(value: object) -> list[str] | str:
-    if isinstance(value, str) and value != "all-linear" and len(value) <= _MAX_PATTERN_CHARACTERS:
-        return value
-    return _names(value)
-
-
-def _layers(value: object) -> list[int]:
-    layers: list[Any] = value if isinstance(value, list) else [value]
-    if not all(isinstance(layer, int) and not isinstance(layer, bool) and layer >= 0 for layer in layers):
-        raise ValueError
-    return layers
-
-
-def _layer_lists(value: object) -> list[str]:
-    names = [value] if isinstance(value, str) else _names(value)
-    if not all(re.fullmatch(r"\w{1,60}", name) for name in names):
-        raise ValueError
-    return names
-
-
-def _patterns(check: Callable[[object], float]) -> Callable[[object], dict[str, float]]:
-    """By names of modules; the beginning may be open. Other patterns could take PEFT very long."""
-
-    def checked(value: object) -> dict[str, float]:
-        if not isinstance(value, dict) or len(value) > _MAX_NAMES:
-            raise ValueError
-        if not all(re.fullmatch(r"\^?(\.\*(\\\.|\.)?)?(\w|\\?\.|-){1,200}\$?", key) for key in value):
-            raise ValueError
-        return {key: check(item) for key, item in value.items()}
-
-    return checked
+def _own_pattern(pattern: str) -> str:
+    if pattern == "all-linear":
+        raise ValueError("It is no pattern.")
+    return pattern
 
 
 def _start(value: object) -> bool | str:
@@ -182,26 +129,39 @@ def _start(value: object) -> bool | str:
         return True
     if name in _DECOMPOSING_STARTS:
         return name
-    raise ValueError
+    raise ValueError("It began in another way.")
 
+
+_Rank = Annotated[int, Field(strict=True, ge=1, le=4096)]
+_Number = StrictInt | Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_Names = Annotated[list[StrictStr], Field(strict=True, max_length=100_000), AfterValidator(sorted)]
+_Pattern = Annotated[str, Field(strict=True, max_length=2000), AfterValidator(_own_pattern)]
+_Layer = Annotated[int, Field(strict=True, ge=0)]
+_Word = Annotated[str, Field(strict=True, pattern=r"^\w{1,60}$")]
+_LISTED: Final = BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+# Names of modules, whose beginning may be open; other patterns could take PEFT very long.
+_Key = Annotated[str, Field(strict=True, pattern=r"^\^?(\.\*(\\\.|\.)?)?(\w|\\?\.|-){1,200}\$?$")]
+_Start = Annotated[bool | str, BeforeValidator(_start)]
 
 _PATTERN_REFUSAL: Final = "names modules by patterns that are not supported, or gives no number for one: {}."
 # Each field that is read: what it may hold, and what is said when it holds something else.
-_CHECKS: Final[dict[str, tuple[Callable[[object], object], str]]] = {
-    "r": (_rank, "The rank is {}."),
-    "lora_alpha": (_number, "lora_alpha is {}."),
-    "lora_dropout": (_probability, "lora_dropout is {}."),
-    "target_modules": (_names_or_pattern, "target_modules is not a list of names: {}."),
-    "exclude_modules": (_names, "exclude_modules is not a list of names: {}."),
-    "target_parameters": (_names, "target_parameters is not a list of names: {}."),
-    "use_rslora": (_flag, "use_rslora is {}."),
-    "use_dora": (_flag, "use_dora is {}."),
-    "layers_to_transform": (_layers, "layers_to_transform is {}."),
-    "layers_pattern": (_layer_lists, "layers_pattern is {}."),
-    "rank_pattern": (_patterns(_rank), f"rank_pattern {_PATTERN_REFUSAL}"),
-    "alpha_pattern": (_patterns(_number), f"alpha_pattern {_PATTERN_REFUSAL}"),
-    "init_lora_weights": (
-        _start,
+_FIELDS: Final[tuple[tuple[str, Any, str], ...]] = (
+    ("r", _Rank, "The rank is {}."),
+    ("lora_alpha", _Number, "lora_alpha is {}."),
+    ("lora_dropout", Annotated[float, Field(strict=True, ge=0, lt=1)], "lora_dropout is {}."),
+    ("target_modules", _Pattern | _Names, "target_modules is not a list of names: {}."),
+    ("exclude_modules", _Names, "exclude_modules is not a list of names: {}."),
+    ("target_parameters", _Names, "target_parameters is not a list of names: {}."),
+    ("use_rslora", StrictBool, "use_rslora is {}."),
+    ("use_dora", StrictBool, "use_dora is {}."),
+    ("layers_to_transform", Annotated[list[_Layer], _LISTED], "layers_to_transform is {}."),
+    ("layers_pattern", Annotated[list[_Word], _LISTED], "layers_pattern is {}."),
+    ("rank_pattern", dict[_Key, _Rank], f"rank_pattern {_PATTERN_REFUSAL}"),
+    ("alpha_pattern", dict[_Key, _Number], f"alpha_pattern {_PATTERN_REFUSAL}"),
+    (
+        "init_lora_weights",
+        _Start,
         "The adapter began as {} (init_lora_weights), and what that left of its base cannot be found again.",
     ),
-}
+)
+_CHECKS: Final = {key: (TypeAdapter[Any](kind), refusal) for key, kind, refusal in _FIELDS}

@@ -18,6 +18,7 @@ from services.lm.errors import LimitExceeded, LmError
 
 _PROGRESS_SECONDS: Final = 0.5
 _EXIT_REFUSED: Final = 2
+_SMALLER: Final = "Choose a smaller file or allow more memory."
 
 
 def main() -> None:
@@ -33,15 +34,12 @@ def _run(arguments: argparse.Namespace, send: Callable[..., None]) -> None:
         _limit(arguments.max_memory_bytes, arguments.max_cpu_seconds)
         send(ok=True, **arguments.run(arguments, _progress(send)))
     except MemoryError:
-        _refuse(
-            send, LimitExceeded("It needs more memory than allowed.", "Choose a smaller file or allow more memory.")
-        )
+        _refuse(send, LimitExceeded("It needs more memory than allowed.", _SMALLER))
     except LmError as error:
         _refuse(send, error)
     except OSError as error:
-        _refuse(
-            send, LmError(f"The file cannot be read or written ({error.strerror}).", "Check path, rights and space.")
-        )
+        problem = f"The file cannot be read or written ({error.strerror})."
+        _refuse(send, LmError(problem, "Check path, rights and space."))
 
 
 def _arguments() -> argparse.Namespace:
@@ -50,18 +48,11 @@ def _arguments() -> argparse.Namespace:
     limits.add_argument("--max-memory-bytes", type=int, help="address space that the process may use")
     limits.add_argument("--max-cpu-seconds", type=int, help="processor time that it may use")
     commands = parser.add_subparsers(required=True)
-    inspect = commands.add_parser("inspect", parents=[limits], help="check a GGUF file's header")
-    inspect.add_argument("file", type=Path)
-    inspect.set_defaults(run=_inspect)
-    gguf = commands.add_parser("gguf", parents=[limits], help="convert a GGUF file to a folder of safetensors")
-    gguf.add_argument("file", type=Path)
-    gguf.add_argument("out", type=Path)
-    gguf.set_defaults(run=_gguf)
-    merge = commands.add_parser("merge", parents=[limits], help="merge a LoRA adapter into its base model")
-    merge.add_argument("base", type=Path)
-    merge.add_argument("adapter", type=Path)
-    merge.add_argument("out", type=Path)
-    merge.set_defaults(run=_merge)
+    for name, (run, places, text) in _COMMANDS.items():
+        command = commands.add_parser(name, parents=[limits], help=text)
+        for place in places:
+            command.add_argument(place, type=Path)
+        command.set_defaults(run=run)
     return parser.parse_args()
 
 
@@ -71,7 +62,7 @@ def _inspect(arguments: argparse.Namespace, _: Callable[[int, int], None]) -> di
     return inspect_gguf(arguments.file)
 
 
-def _gguf(arguments: argparse.Namespace, progress: Callable[[int, int], None]) -> dict[str, Any]:
+def _convert(arguments: argparse.Namespace, progress: Callable[[int, int], None]) -> dict[str, Any]:
     from services.lm.conversion.gguf import convert_gguf
 
     return convert_gguf(arguments.file, arguments.out, progress)
@@ -81,6 +72,13 @@ def _merge(arguments: argparse.Namespace, _: Callable[[int, int], None]) -> dict
     from services.lm.conversion.merge import merge_folders
 
     return merge_folders(arguments.base, arguments.adapter, arguments.out)
+
+
+_COMMANDS: Final = {
+    "inspect": (_inspect, ("file",), "check a GGUF file's header"),
+    "gguf": (_convert, ("file", "out"), "convert a GGUF file to a folder of safetensors"),
+    "merge": (_merge, ("base", "adapter", "out"), "merge a LoRA adapter into its base model"),
+}
 
 
 def _progress(send: Callable[..., None]) -> Callable[[int, int], None]:

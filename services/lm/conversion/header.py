@@ -101,11 +101,11 @@ class _Reader:
             if end > self._file_bytes:
                 raise self.refuse(f"The file ends after {self._file_bytes} bytes, {count} more were announced here.")
             raise self.refuse(f"The header is larger than {MAX_HEADER_BYTES} bytes.")
-        taken = self._stream.read(count)
-        if len(taken) != count:
+        content = self._stream.read(count)
+        if len(content) != count:
             raise self.refuse("The file became shorter while it was read.")
         self.position = end
-        return taken
+        return content
 
     def unsigned(self, size: int) -> int:
         return int.from_bytes(self.take(size), "little")
@@ -228,7 +228,7 @@ def _placed(
 
 def _check_no_overlap(tensors: list[Tensor]) -> None:
     end = 0
-    for tensor in sorted(tensors, key=lambda one: one.offset):
+    for tensor in sorted(tensors, key=lambda tensor: tensor.offset):
         if tensor.offset < end:
             raise InvalidModelFile("It overlaps another tensor.", _ASK_AGAIN, f"tensor {tensor.name[:80]!r}")
         end = tensor.offset + tensor.num_bytes

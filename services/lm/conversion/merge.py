@@ -76,18 +76,15 @@ def _in_stored_form(model: PreTrainedModel, base: Path) -> dict[str, Tensor]:
         # Other names than these files have: what else they hold cannot be told from the same weights.
         return tensors
     unused = {name: file for name, (file, _) in stored.items() if name not in tensors and name not in state}
-    return tensors | {name: _tensor(file, name) for name, file in unused.items()}
+    for name, file in unused.items():
+        with safe_open(file, framework="pt") as content:
+            tensors[name] = content.get_tensor(name)
+    return tensors
 
 
 def _dtypes(file: Path) -> list[tuple[str, torch.dtype]]:
     with safe_open(file, framework="pt") as tensors:
         return [(name, tensors.get_tensor(name).dtype) for name in tensors.keys()]  # noqa: SIM118
-
-
-def _tensor(file: Path, name: str) -> Tensor:
-    with safe_open(file, framework="pt") as tensors:
-        tensor: Tensor = tensors.get_tensor(name)
-    return tensor
 
 
 def _write_config(base: Path, folder: Path, model: PreTrainedModel) -> None:

@@ -108,15 +108,15 @@ def check_metadata(header: Header) -> str:
 
 
 def _check_kind(header: Header, name: str) -> None:
-    known = _TYPES.get(header.text("general.type")) or _OTHERS.get(name)
-    if known is None and any(key.startswith("adapter.") for key in header.metadata):
-        known = _ADAPTER
-    if known is None and any(key.startswith("imatrix.") for key in header.metadata):
-        known = _MATRIX
-    if known is None and header.metadata.get(f"{name}.pooling_type"):
-        known = _ENCODER
-    if known is not None:
-        raise InvalidModelFile(*known, header.files[0].name)
+    kind = _TYPES.get(header.text("general.type")) or _OTHERS.get(name)
+    if kind is None and any(key.startswith("adapter.") for key in header.metadata):
+        kind = _ADAPTER
+    if kind is None and any(key.startswith("imatrix.") for key in header.metadata):
+        kind = _MATRIX
+    if kind is None and header.metadata.get(f"{name}.pooling_type"):
+        kind = _ENCODER
+    if kind is not None:
+        raise InvalidModelFile(*kind, header.files[0].name)
 
 
 def _check_computation(header: Header, key: str, short: str, value: Value) -> None:

@@ -118,15 +118,13 @@ def _check_belongs(part: Header, file: Path, index: int, first: Header, announce
             _FETCH_ALL,
             file.name,
         )
-    other = next((key for key in part.metadata if key not in _OWN_KEYS and _differs(part, first, key)), None)
+    other = next(
+        (key for key in part.metadata if key not in _OWN_KEYS and part.metadata[key] != first.metadata.get(key)), None
+    )
     if other is not None:
         raise InvalidModelFile(
             f"It belongs to another model than the first part: its {other[:80]!r} differs.", _FETCH_ALL, file.name
         )
-
-
-def _differs(part: Header, first: Header, key: str) -> bool:
-    return key not in first.metadata or part.metadata[key] != first.metadata[key]
 
 
 def _joined(headers: list[Header], total: int) -> Header:

@@ -98,13 +98,13 @@ def lean(model: Any) -> LeanDecoder | None:
     """
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     parameters = tuple(id(parameter) for parameter in inner.parameters())
-    known = _KNOWN.get(inner)
+    entry = _KNOWN.get(inner)
     if not supports(inner):
         forget(inner)
         return None
-    if known is None or known[0] != parameters:
-        known = _KNOWN[inner] = parameters, LeanDecoder(inner.model, inner.lm_head)
-    return known[1]
+    if entry is None or entry[0] != parameters:
+        entry = _KNOWN[inner] = parameters, LeanDecoder(inner.model, inner.lm_head)
+    return entry[1]
 
 
 def forget(model: nn.Module) -> None:

@@ -109,10 +109,10 @@ def excerpt(text: str, at: int = 0) -> str:
     return ("…" if start else "") + text[start:end] + ("…" if end < len(text) else "")
 
 
-def first_difference(one: Sequence[object], other: Sequence[object]) -> int:
+def first_difference(left: Sequence[object], right: Sequence[object]) -> int:
     """The first place in which two sequences differ, the shorter one's length where it begins the other."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((place for place, (left, right) in pairs if left != right), min(len(one), len(other)))
+    pairs = enumerate(zip(left, right, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(left), len(right)))
 
 
 def to_json(value: Request | Diagnosis) -> bytes:

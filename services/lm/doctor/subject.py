@@ -86,12 +86,14 @@ def open_subject(folder: Path, request: Request) -> Subject:
     """
     tokenizer = load_tokenizer(folder)
     config = _settings(folder / "config.json")
+    setting = _settings(folder / "generation_config.json").get("eos_token_id", config.get("eos_token_id"))
+    ids = setting if isinstance(setting, list) else [setting]
     bare = Subject(
         tokenizer=tokenizer,
         conversations=(),
         refused=(),
         max_new_tokens=request.max_new_tokens,
-        stop_ids=_stop_ids(_settings(folder / "generation_config.json"), config),
+        stop_ids=frozenset(each for each in ids if isinstance(each, int)),
         num_context_tokens=_context(config),
     )
     reasons = [(each, bare.refusal(each.messages, tools=each.tools)) for each in request.conversations]
@@ -104,11 +106,6 @@ def open_subject(folder: Path, request: Request) -> Subject:
 
 def _settings(path: Path) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
-
-
-def _stop_ids(generation: dict[str, Any], config: dict[str, Any]) -> frozenset[int]:
-    setting = generation.get("eos_token_id", config.get("eos_token_id"))
-    return frozenset(each for each in (setting if isinstance(setting, list) else [setting]) if isinstance(each, int))
 
 
 def _context(config: dict[str, Any]) -> int:

@@ -84,8 +84,8 @@ def left_out(path: Path, tokenizer: PreTrainedTokenizerBase) -> list[str]:
     absent = [text for text in (*roles, *names.others) if not _has(tokenizer, text)]
     if absent:
         sentences.append(f"tokenizer.json does not hold {_shown(absent)}, which the settings name: left out.")
-    known = {str(token) for token in tokenizer.added_tokens_decoder.values()}
-    plain = [text for text in (*roles, *names.others) if text not in {*absent, *known}]
+    own_tokens = {str(token) for token in tokenizer.added_tokens_decoder.values()}
+    plain = [text for text in (*roles, *names.others) if text not in {*absent, *own_tokens}]
     if plain:
         sentences.append(
             f"tokenizer.json does not mark {_shown(plain)} as tokens of their own, so that in a text they are letters."
@@ -149,11 +149,11 @@ def _defaults(path: Path, settings: Mapping[str, Any]) -> dict[str, str]:
 
 def _check_numbers(tokenizer: Any, names: _Names) -> None:
     for text, number in names.numbered.items():
-        held = tokenizer.backend_tokenizer.token_to_id(text)
-        if held != number:
+        stored = tokenizer.backend_tokenizer.token_to_id(text)
+        if stored != number:
             raise InvalidModelFile(
                 f"The settings give the token {text[:60]!r} the id {number}, in tokenizer.json it has "
-                + ("none." if held is None else f"{held}."),
+                + ("none." if stored is None else f"{stored}."),
                 _SAVE_AGAIN,
                 FILE,
             )

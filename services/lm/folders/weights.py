@@ -29,14 +29,14 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     """
     names = {file.name for file in folder.glob("*.safetensors")}
     present = {name for name in names if not fnmatchcase(name, MAKERS_COPY) and not _STATE.fullmatch(name)}
-    chosen = _indexed(folder, present) if (folder / INDEX).is_file() else _unindexed(present)
-    others = sorted(present - chosen)
+    weights = _indexed(folder, present) if (folder / INDEX).is_file() else _unindexed(present)
+    others = sorted(present - weights)
     if others:
         raise InvalidModelFile(
-            f"The folder holds other weights beside {_some(chosen)}: {_some(others)}.", _KEEP_ONE, others[0]
+            f"The folder holds other weights beside {_some(weights)}: {_some(others)}.", _KEEP_ONE, others[0]
         )
-    _check_choice(folder, chosen)
-    return tuple(folder / name for name in sorted(chosen))
+    _check_choice(folder, weights)
+    return tuple(folder / name for name in sorted(weights))
 
 
 def weight_map(folder: Path) -> dict[str, str]:
@@ -90,12 +90,12 @@ def _is_plain(name: object) -> bool:
     return isinstance(name, str) and name.endswith(".safetensors") and not set(name) & set("/\\\0")
 
 
-def _check_choice(folder: Path, chosen: set[str]) -> None:
+def _check_choice(folder: Path, weights: set[str]) -> None:
     """A configuration may name the file that transformers loads."""
     config = folder / "config.json"
     name = read_json(config).get(_CHOICE) if config.is_file() else None
     expected = INDEX if (folder / INDEX).is_file() else SINGLE
-    if name is not None and name != expected and {name} != chosen:
+    if name is not None and name != expected and {name} != weights:
         raise InvalidModelFile(
             f"The configuration names {str(name)[:100]!r} as the weights, the folder holds {expected}.",
             f"Remove {_CHOICE} from config.json, or the weights that you do not mean.",

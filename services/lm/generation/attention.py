@@ -23,7 +23,6 @@ class SegmentReader:
     """Reads the next tokens of one sequence, and keeps their keys and values in `layers`."""
 
     def __init__(self, heads: Heads, past: Prefix | None) -> None:
-        """For tokens behind `past`."""
         self._heads, self._past = heads, past
         self.layers: list[Tensor] = []
 

@@ -86,7 +86,10 @@ class Engine:
             yield from answer_plainly(call, fitting, on_step)
             return
         echoes = self._echoes(forward, call, fitting)
-        yield from (_unwritten(request, echoes[request.key]) for request in fitting if not request.max_new_tokens)
+        for request in fitting:
+            if not request.max_new_tokens:
+                count = len(request.prompt_ids)
+                yield GenerationResult(request.key, (), "", "length", count, prompt_scores=echoes[request.key])
         open_requests = [request for request in fitting if request.max_new_tokens]
         for result in self._answer(forward, call, open_requests, max_batch or self._max_batch, on_step):
             yield replace(result, prompt_scores=echoes[result.key]) if echoes else result
@@ -224,7 +227,3 @@ def _overflow(request: GenerationRequest, room: int) -> GenerationResult:
         f"The prompt has {prompt} tokens and {request.max_new_tokens} new ones were asked for; the model holds {room}."
     )
     return GenerationResult(request.key, (), "", "context_overflow", prompt, detail=detail)
-
-
-def _unwritten(request: GenerationRequest, scores: TokenScores) -> GenerationResult:
-    return GenerationResult(request.key, (), "", "length", len(request.prompt_ids), prompt_scores=scores)

@@ -17,7 +17,6 @@ class Draws:
     """The random numbers of one sequence, one per token it gets; equal arguments, equal numbers, on any machine."""
 
     def __init__(self, seed: int, key: str) -> None:
-        """Start at the first."""
         self._source = random.Random(f"{seed}:{key}")
         self._ahead: list[float] = []
 

@@ -47,7 +47,9 @@ def echo_scores(forward: Forward, tokenizer: PreTrainedTokenizerBase, ids: Seque
         logits = forward.logits(torch.tensor([list(ids[start:end])], device=device), positions, reader, rows)
         scores += score(tokenizer, logits, ids[start + 1 : end + 1], num_top)
         layers = tuple(reader.layers)
-        past = Prefix(end, layers if past is None else tuple(map(_behind, past.layers, layers)))
+        past = Prefix(
+            end, layers if past is None else tuple(torch.cat(pair, 2) for pair in zip(past.layers, layers, strict=True))
+        )
     return scores
 
 
@@ -59,7 +61,3 @@ def token_texts(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> tu
     # A blank before it is taken off where a token begins a text, and stays behind another one.
     twice = (tokenizer.decode([token, token], clean_up_tokenization_spaces=False) for token in tokens)
     return tuple(both[len(text) :] for both, text in zip(twice, texts, strict=True))
-
-
-def _behind(before: Tensor, layer: Tensor) -> Tensor:
-    return torch.cat((before, layer), 2)

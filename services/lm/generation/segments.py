@@ -41,7 +41,6 @@ class SegmentCache:
     """The segments used last, up to `max_bytes`; several threads may use it."""
 
     def __init__(self, max_bytes: int) -> None:
-        """Start empty."""
         self._max_bytes, self._bytes = max_bytes, 0
         self._segments: OrderedDict[bytes, Segment] = OrderedDict()
         self._lock = Lock()

@@ -40,7 +40,6 @@ class AnswerText:
     """Takes tokens one by one; decodes only the last few each time, so that the cost does not grow."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, stop: Sequence[str], prompt_ids: Sequence[int] = ()) -> None:
-        """Start with an empty answer behind the prompt."""
         self._tokenizer, self._stop = tokenizer, tuple(stop)
         self._longest = max(map(len, stop), default=0)
         self._tokens = decoding_context(tokenizer, prompt_ids)

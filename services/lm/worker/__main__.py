@@ -33,8 +33,7 @@ def main() -> None:
     try:
         worker = _start(arguments, send)
     except LmError as error:
-        problem = f"{error.place}: {error.problem}" if error.place else error.problem
-        send(protocol.Failed(0, "invalid_argument", problem, error.next_step))
+        send(protocol.Failed(0, "invalid_argument", error.located_problem, error.next_step))
         os._exit(2)
     while True:
         request = requests.next()
@@ -82,7 +81,6 @@ class _Requests:
     """Requests from standard input, read by a thread of their own; the process exits when the input ends."""
 
     def __init__(self, stream: BinaryIO, send: Callable[[protocol.Event], None]) -> None:
-        """Start reading."""
         self._stream, self._send = stream, send
         self._queue: queue.Queue[protocol.Generate | protocol.Preview] = queue.Queue()
         self._cancelled: set[int] = set()

@@ -26,7 +26,6 @@ class Worker:
     """Answers requests with one loaded model."""
 
     def __init__(self, loaded: LoadedModel, engine: Engine, send: Callable[[protocol.Event], None]) -> None:
-        """`send` writes one event."""
         self._loaded, self._engine, self._send = loaded, engine, send
 
     def answer(self, request: protocol.Generate | protocol.Preview, is_cancelled: Callable[[], bool]) -> None:
@@ -39,8 +38,7 @@ class Worker:
         except LimitExceeded as error:
             self._send(protocol.Failed(request.id, "resource_exhausted", error.problem, error.next_step))
         except LmError as error:
-            problem = f"{error.place}: {error.problem}" if error.place else error.problem
-            self._send(protocol.Failed(request.id, "invalid_argument", problem, error.next_step))
+            self._send(protocol.Failed(request.id, "invalid_argument", error.located_problem, error.next_step))
         except MemoryError:
             self._send(_out_of_memory(request.id))
         except Exception as error:

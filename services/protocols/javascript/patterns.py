@@ -12,9 +12,9 @@ from typing import Final
 
 import re2  # type: ignore[import-untyped]
 
+from services.protocols.javascript.expression import read_pattern
 from services.protocols.javascript.matching import Search, TooManyStates
 from services.protocols.javascript.program import Program, build_program, has_plain_matches
-from services.protocols.javascript.reading import read_pattern
 from services.protocols.javascript.syntax import (
     Assertion,
     Choice,

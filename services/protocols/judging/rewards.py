@@ -32,18 +32,18 @@ def components(case: Case, verdict: Verdict) -> dict[str, float]:
     if case.scoring is not None:
         is_scored = case.scoring.scorer != _NO_SCORER
         return {case.scoring.scorer: layers[LayerName.TASK_DONE].score or 0.0} if is_scored else {}
-    found: dict[str, float] = {}
+    scores: dict[str, float] = {}
     form = _form_score([layers[name] for name in FORM_LAYERS], failed=not verdict.conforming)
     if form is not None:
-        found["format"] = form
-    asked = _asked(case)
+        scores["format"] = form
+    due_names = _asked(case)
     for name, layer_name in _CONTENT.items():
         score = layers[layer_name].score
         if score is not None:
-            found[name] = score
-        elif name in asked and not verdict.conforming:
-            found[name] = 0.0
-    return found
+            scores[name] = score
+        elif name in due_names and not verdict.conforming:
+            scores[name] = 0.0
+    return scores
 
 
 def _form_score(layers: list[Layer], *, failed: bool) -> float | None:

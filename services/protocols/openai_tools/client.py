@@ -57,8 +57,8 @@ def replies(outcome: TurnOutcome) -> list[Message]:
 def _outcome(state: ClientState, call: CheckedCall, call_id: str, schemas: Mapping[str, Schema]) -> CallOutcome:
     name, arguments = call.tool, dict(call.arguments)
     if call.flaw:
-        known = f" Functions: {', '.join(schemas)}." if name not in schemas else ""
-        answered = Answered(call.flaw.sentence + known, call.flaw.fault.value)
+        functions = f" Functions: {', '.join(schemas)}." if name not in schemas else ""
+        answered = Answered(call.flaw.sentence + functions, call.flaw.fault.value)
     elif is_repeated_too_often(state, call_key(name, arguments)):
         sentence = "The same call came too often in a row; try something else."
         return CallOutcome(name, "failed", ("repeated_call",), _error(sentence), call_id)

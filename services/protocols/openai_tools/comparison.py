@@ -71,8 +71,8 @@ def _is_right(value: object, right: Sequence[object], choice: Choice, default: o
     form = _loosened if choice.loose else trim
     if choice.nested:
         return any(_fits(value, one, form) for one in right)
-    found = _normal(default if value is _NOTHING else value, form)
-    return found in (_normal(one, form) for one in right)
+    actual = _normal(default if value is _NOTHING else value, form)
+    return actual in (_normal(one, form) for one in right)
 
 
 def _fits(value: object, right: object, form: Callable[[str], str]) -> bool:

@@ -59,8 +59,8 @@ def _read(files: dict[str, str], path: str) -> Answered:
 
 
 def _search(files: dict[str, str], text: str) -> Answered:
-    found = [path for path in sorted(files) if text.casefold() in files[path].casefold()]
-    return Answered(json.dumps({"found": found}, ensure_ascii=False))
+    paths = [path for path in sorted(files) if text.casefold() in files[path].casefold()]
+    return Answered(json.dumps({"found": paths}, ensure_ascii=False))
 
 
 def _write(files: dict[str, str], path: str, text: str) -> Answered:
@@ -86,8 +86,8 @@ def _replace(files: dict[str, str], path: str, old: str, new: str) -> Answered:
 
 
 def _absent(files: dict[str, str], path: str) -> Answered:
-    known = ", ".join(sorted(files)) or "none"
-    return Answered(f"There is nothing named {path}. There are: {known}.", "file_not_found")
+    names = ", ".join(sorted(files)) or "none"
+    return Answered(f"There is nothing named {path}. There are: {names}.", "file_not_found")
 
 
 _ON_FILES: Mapping[EffectKind, Callable[..., Answered]] = MappingProxyType(

@@ -126,8 +126,8 @@ def _attempt(text: str, names: Collection[str], *, is_cut: bool = False) -> Flaw
     opening = text.rfind("<")
     if is_cut and opening >= 0 and OPEN.startswith(text[opening:]):
         return Flaw(Fault.CUT_OFF, "The token limit cut the answer before the call.", (opening, len(text)))
-    if found := foreign_form(text, names):
+    if match := foreign_form(text, names):
         return Flaw(
-            Fault.FOREIGN_FORM, "The answer writes a call in a form that the client does not read.", found.span()
+            Fault.FOREIGN_FORM, "The answer writes a call in a form that the client does not read.", match.span()
         )
     return None

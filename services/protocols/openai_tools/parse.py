@@ -90,24 +90,24 @@ def arguments_of(raw: str) -> dict[str, object]:
     if raw.startswith(OPEN):
         raise BadArguments(Fault.FOREIGN_FORM, "only name and arguments are read")
     try:
-        found = load_json(raw)
+        value = load_json(raw)
     except RecursionError as error:
         raise BadArguments(Fault.BAD_JSON, "nested too deep") from error
     except ValueError as error:
         raise BadArguments(Fault.BAD_JSON, str(error)) from error
-    if depth_of(found, MAX_DEPTH) > MAX_DEPTH:
+    if depth_of(value, MAX_DEPTH) > MAX_DEPTH:
         raise BadArguments(Fault.BAD_JSON, f"nested deeper than {MAX_DEPTH} levels")
-    if not isinstance(found, dict):
-        raise BadArguments(Fault.NOT_AN_OBJECT, f"{type(found).__name__} instead of an object")
-    return found
+    if not isinstance(value, dict):
+        raise BadArguments(Fault.NOT_AN_OBJECT, f"{type(value).__name__} instead of an object")
+    return value
 
 
 def _call(body: str) -> ToolCall:
     try:
-        found = load_json(body)
+        value = load_json(body)
     except (ValueError, RecursionError):
-        found = None
-    if isinstance(found, dict) and (raw := raw_arguments(found)) is not None:
-        return ToolCall(found["name"], raw)
+        value = None
+    if isinstance(value, dict) and (raw := raw_arguments(value)) is not None:
+        return ToolCall(value["name"], raw)
     name = _NAME.search(body)
-    return ToolCall(name[1] if name else "", f"{OPEN}{body}" if isinstance(found, dict) else body or "null")
+    return ToolCall(name[1] if name else "", f"{OPEN}{body}" if isinstance(value, dict) else body or "null")

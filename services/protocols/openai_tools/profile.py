@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from services.protocols.cases import Case, CaseError, Goal
 from services.protocols.contract import Example, Profile, ProfileBase
-from services.protocols.material import Split, StockName
+from services.protocols.material.scenario import Scenario
 from services.protocols.openai_tools import parse, prompt, vectors
 from services.protocols.openai_tools.client import replies, take_turn
 from services.protocols.openai_tools.effects import check_effect
@@ -39,6 +39,7 @@ class OpenAiTools(ProfileBase):
     packages = ("services.protocols.openai_tools",)
     prompt_sizes = prompt.PROMPT_SIZES
     tools = DRILLED_TOOLS
+    catalogue = CATALOGUE
     categories = tuple(CATALOGUE.categories)
     closed_tools: Collection[str] = NO_CALL_LABELS
     vector_operations = vectors.OPERATIONS
@@ -104,19 +105,8 @@ class OpenAiTools(ProfileBase):
         """Return the built-in suites."""
         return stored_suites("services.protocols.openai_tools", "openai_tools", self.check_case)
 
-    def draw(
-        self,
-        seed: int,
-        count: int,
-        *,
-        tools: Collection[str] | None = None,
-        categories: Collection[str] | None = None,
-        stock: StockName = "pool",
-        split: Split = "train",
-    ) -> Iterator[Case]:
-        """Yield `count` cases; see `Profile.draw`."""
-        scenarios = CATALOGUE.draw(seed, count, tools=tools, categories=categories, stock=stock, split=split)
-        return map(case_of, scenarios)
+    def _case_of(self, scenario: Scenario) -> Case:
+        return case_of(scenario)
 
 
 def _sent(answer: Answer) -> Answer:

@@ -27,13 +27,13 @@ def functions_of(tools: tuple[Mapping[str, object], ...]) -> dict[str, Schema]:
     Raises:
         CaseError: an entry is no function definition in OpenAI's form, two have one name, or a schema is none.
     """
-    found: dict[str, Schema] = {}
+    schema_by_name: dict[str, Schema] = {}
     for place, tool in enumerate(tools):
         name, schema = _definition(tool, f"tools[{place}]")
-        if name in found:
+        if name in schema_by_name:
             raise CaseError(f"tools[{place}].function.name", f"{name!r} is the name of an earlier function")
-        found[name] = schema
-    return found
+        schema_by_name[name] = schema
+    return schema_by_name
 
 
 def _definition(tool: Mapping[str, object], path: str) -> tuple[str, Schema]:
@@ -103,13 +103,13 @@ def _check_text(schema: str) -> None:
 def _references(value: object) -> Iterator[str]:
     waiting = [value]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, Mapping):
-            if isinstance(one.get("$ref"), str):
-                yield one["$ref"]
-            waiting += one.values()
-        elif isinstance(one, list | tuple):
-            waiting += one
+        node = waiting.pop()
+        if isinstance(node, Mapping):
+            if isinstance(node.get("$ref"), str):
+                yield node["$ref"]
+            waiting += node.values()
+        elif isinstance(node, list | tuple):
+            waiting += node
 
 
 def parameters_of(schema: Schema) -> Schema:
@@ -135,8 +135,8 @@ def value_problem(schema: Schema, arguments: Mapping[str, object], allowed: Coll
     """Return one sentence on the first value that does not fit the schema, or None; those of `allowed` need not."""
     try:
         errors = _validator(_text_of(schema)).iter_errors(arguments)
-        asked = (error for error in errors if not error.absolute_path or error.absolute_path[0] not in allowed)
-        error = min(asked, key=_place, default=None)
+        relevant = (error for error in errors if not error.absolute_path or error.absolute_path[0] not in allowed)
+        error = min(relevant, key=_place, default=None)
     except (Unresolvable, re.error) as fault:
         return f"the schema cannot be used ({fault})."
     except RecursionError:

@@ -10,14 +10,14 @@ from services.protocols.openai_tools.judge import judge
 from services.protocols.openai_tools.parse import as_functions, read_answer
 
 
-def _read(asked: Mapping[str, object]) -> object:
-    answer = as_functions(read_answer(str(asked["text"])))
+def _read(vector: Mapping[str, object]) -> object:
+    answer = as_functions(read_answer(str(vector["text"])))
     calls = [{"name": call.name, "arguments": call.arguments} for call in answer.calls]
     return {"text": answer.text, "calls": calls}
 
 
-def _judge(asked: Mapping[str, object]) -> object:
-    verdict = judge(case_from_document(asked["case"]), answer_from_document(asked["answer"]))
+def _judge(vector: Mapping[str, object]) -> object:
+    verdict = judge(case_from_document(vector["case"]), answer_from_document(vector["answer"]))
     cause = verdict.cause.value if verdict.cause else None
     return {"conforming": verdict.conforming, "accepted": verdict.accepted, "cause": cause}
 

@@ -23,8 +23,8 @@ def read_checklist(text: str) -> tuple[tuple[Item, ...], tuple[str, ...]]:
     items: list[Item] = []
     dropped: list[str] = []
     for line in (trim(line) for line in re.split(r"\r?\n", text)):
-        if found := _ITEM.match(line):
-            items.append((_STATUS.get(found[1], "pending"), found[2]))
+        if item := _ITEM.match(line):
+            items.append((_STATUS.get(item[1], "pending"), item[2]))
         elif line:
             dropped.append(line)
     return tuple(items), tuple(dropped)

@@ -132,7 +132,8 @@ def refusal(
     """
     if rules.knows_names and tool not in rules.names and not tool.startswith(_MCP_PREFIX):
         return "unknown_tool"
-    is_off = any(requirements.get(name) is False for name in (tool, rules.aliases.get(tool, tool)))
+    names = (tool, rules.aliases.get(tool, tool)) if requirements else ()
+    is_off = any(requirements.get(name) is False for name in names)
     if tool in rules.always_available:
         return "not_allowed_in_mode" if is_off and rules.switches_first else None
     if is_off or mode is None:

@@ -21,9 +21,9 @@ def is_outside(path: str) -> bool:
     return path.startswith(("/", "../")) or path == ".."
 
 
-def is_folder(path: str, known: Iterable[str]) -> bool:
+def is_folder(path: str, paths: Iterable[str]) -> bool:
     """Return whether `path`, in the spelling of `same_path`, is the workspace or holds one of the `known` paths."""
     if path == ".":
         return True
     inside = f"{path}/"
-    return any(other.startswith(inside) for other in known)
+    return any(other.startswith(inside) for other in paths)

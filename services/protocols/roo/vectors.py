@@ -15,44 +15,44 @@ from services.protocols.turn import ClientState, TurnOutcome
 Input = Mapping[str, Any]
 
 
-def applied_diff(given: Input) -> object:
+def applied_diff(vector: Input) -> object:
     """Return what a diff does to a file."""
-    outcome = apply_diff(given["original"], given["diff"], threshold=given.get("threshold", 1.0))
+    outcome = apply_diff(vector["original"], vector["diff"], threshold=vector.get("threshold", 1.0))
     ending = {"code": outcome.fault} if outcome.content is None else {"content": outcome.content}
     failed = [{"code": block.fault} for block in outcome.failed]
     return {"applied": outcome.content is not None, "failed": failed, **ending}
 
 
-def permission(given: Input, rules: ToolRules) -> object:
+def permission(vector: Input, rules: ToolRules) -> object:
     """Return whether a mode lets a tool through."""
     code = refusal(
-        given["tool"],
-        find_mode(given["mode"], given.get("custom_modes", ())),
-        given.get("params", {}),
-        included_tools=given.get("included_tools", ()),
-        requirements=given.get("requirements", {}),
+        vector["tool"],
+        find_mode(vector["mode"], vector.get("custom_modes", ())),
+        vector.get("params", {}),
+        included_tools=vector.get("included_tools", ()),
+        requirements=vector.get("requirements", {}),
         rules=rules,
     )
     return {"allowed": False, "code": code} if code else {"allowed": True}
 
 
-def checklist(given: Input) -> object:
+def checklist(vector: Input) -> object:
     """Return the items of a checklist."""
-    return {"items": [list(item) for item in read_checklist(given["text"])[0]]}
+    return {"items": [list(item) for item in read_checklist(vector["text"])[0]]}
 
 
-def turn_result(given: Input, take_turn: Callable[[ClientState], TurnOutcome]) -> object:
+def turn_result(vector: Input, take_turn: Callable[[ClientState], TurnOutcome]) -> object:
     """Return what the client makes of one answer of a user who denies every command and allows everything else."""
-    files = {same_path(path): text for path, text in given.get("files", {}).items()}
+    files = {same_path(path): text for path, text in vector.get("files", {}).items()}
     state = ClientState(
-        mode=given.get("mode", "code"),
+        mode=vector.get("mode", "code"),
         files=dict(files),
-        mcp=tuple(McpServer(server["name"], tuple(server["tools"])) for server in given.get("mcp", ())),
-        custom_modes=tuple(given.get("custom_modes", ())),
-        model_id=given.get("model_id", "local-model"),
-        mistakes=given.get("mistakes", 0),
+        mcp=tuple(McpServer(server["name"], tuple(server["tools"])) for server in vector.get("mcp", ())),
+        custom_modes=tuple(vector.get("custom_modes", ())),
+        model_id=vector.get("model_id", "local-model"),
+        mistakes=vector.get("mistakes", 0),
         denied_tools=frozenset(("execute_command",)),
-        included_tools=frozenset(given.get("included_tools", ())),
+        included_tools=frozenset(vector.get("included_tools", ())),
     )
     outcome = take_turn(state)
     if not outcome.used_tool:

@@ -99,10 +99,10 @@ def _hits(
         if not _is_searched(path, folder, glob) or rules.hide(path):
             continue
         lines = text.encode("utf-8", "replace").decode("utf-8").removesuffix("\n").split("\n")
-        found = [number for number, line in enumerate(lines) if pattern.search(line)][:left]  # type: ignore[attr-defined]
-        left -= len(found)
-        if found:
-            yield path, lines, found
+        numbers = [number for number, line in enumerate(lines) if pattern.search(line)][:left]  # type: ignore[attr-defined]
+        left -= len(numbers)
+        if numbers:
+            yield path, lines, numbers
 
 
 def _is_searched(path: str, folder: str, glob: str) -> bool:
@@ -110,18 +110,18 @@ def _is_searched(path: str, folder: str, glob: str) -> bool:
     if path != folder and not path.startswith(inside):
         return False
     name = path.rpartition("/")[2]
-    return any(fnmatch.fnmatchcase(path if "/" in one else name, one) for one in _globs(glob or "*"))
+    return any(fnmatch.fnmatchcase(path if "/" in plain else name, plain) for plain in _globs(glob or "*"))
 
 
 def _globs(glob: str) -> Sequence[str]:
     """Return the patterns that a glob with braces stands for."""
     waiting, done = [glob.removeprefix("/")], list[str]()
     while waiting and len(waiting) + len(done) < _MAX_GLOBS:
-        one = waiting.pop()
-        if braces := _BRACES.search(one):
-            waiting += [one[: braces.start()] + choice + one[braces.end() :] for choice in braces[1].split(",")]
+        plain = waiting.pop()
+        if braces := _BRACES.search(plain):
+            waiting += [plain[: braces.start()] + choice + plain[braces.end() :] for choice in braces[1].split(",")]
         else:
-            done.append(one)
+            done.append(plain)
     return done
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -20,11 +20,17 @@ def offered_tools(
     mode: Mode, included_tools: Collection[str] = (), excluded_tools: Collection[str] = ()
 ) -> tuple[str, ...]:
     """Return the names of the client's own functions that `mode` offers, in the order of the catalogue."""
-    names = {*DEFAULT_TOOLS, *(NATIVE_RULES.aliases.get(name, name) for name in included_tools)} - {*excluded_tools}
+    return _offered_tools(mode.groups, frozenset(included_tools), frozenset(excluded_tools))
+
+
+@lru_cache(maxsize=256)
+def _offered_tools(groups: tuple[str, ...], included: frozenset[str], excluded: frozenset[str]) -> tuple[str, ...]:
+    mode = Mode("", "", groups)
+    names = {*DEFAULT_TOOLS, *(NATIVE_RULES.aliases.get(name, name) for name in included)} - excluded
     return tuple(
         name
         for name in _catalogue()
-        if name in names and refusal(name, mode, {}, included_tools=included_tools, rules=NATIVE_RULES) is None
+        if name in names and refusal(name, mode, {}, included_tools=included, rules=NATIVE_RULES) is None
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from types import MappingProxyType
 
 from services.protocols.cases import Case, CaseError
 from services.protocols.contract import Example, Profile
@@ -33,7 +34,7 @@ class RooNative(RooProfile):
     version = "3.52.1"
     packages = ("services.protocols.roo", "services.protocols.roo_native", "services.protocols.roo_xml")
     catalogue = CATALOGUE.for_protocol("roo_native")
-    own_names = OWN_NAMES
+    scenario_tools = MappingProxyType({own: name for name, own in OWN_NAMES.items()})
     prompt_sizes = prompt.PROMPT_SIZES
     tools = DRILLED_TOOLS
     closed_tools: Collection[str] = ("skill",)

@@ -44,13 +44,10 @@ class _Turn:
     edition: Edition
     blocks: tuple[Block, ...]
     call: ToolBlock
+    tool: Tool
     is_cut: bool
     state: ClientState
     result: Result | None = None
-
-    @property
-    def tool(self) -> Tool:
-        return self.edition.tools[self.call.name]
 
     def as_call(self) -> Call:
         return Call(self.call.name, self.call.params, self.state, self.edition)
@@ -84,7 +81,7 @@ def judge(case: Case, answer: str, finish_reason: str = "stop", edition: Edition
     state = state_of(case)
     # A first call is no repetition, so nothing is lost without the check.
     state.mistake_limit = 0
-    turn = _Turn(case, edition, blocks, call, is_cut, state)
+    turn = _Turn(case, edition, blocks, call, edition.tools[call.name], is_cut, state)
     layers = layers_of(_SILENCE if case.expected.no_call else _CHECKS, turn)
     return verdict_of(layers, accepted=turn.run().verdict == "accepted", tool=call.name)
 

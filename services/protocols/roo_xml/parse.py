@@ -104,14 +104,14 @@ def reasoning_end(answer: str) -> int:
     if opening[1]:
         return opening.end()
     depth, position = 1, opening.end()
-    while depth and (found := answer.find("<", position)) >= 0:
-        if tag := _THINK_TAG.match(answer, found):
+    while depth and (bracket := answer.find("<", position)) >= 0:
+        if tag := _THINK_TAG.match(answer, bracket):
             depth += -1 if tag[1] else 1
             position = tag.end()
         else:
-            begun = _BEGUN_THINK_TAG.match(answer, found)
+            begun = _BEGUN_THINK_TAG.match(answer, bracket)
             # The character that breaks a tag off is spent, even when it could begin another.
-            position = (begun.end() if begun else found) + 1
+            position = (begun.end() if begun else bracket) + 1
     return len(answer) if depth else position
 
 
@@ -249,11 +249,11 @@ class _ToolReader:
             self.content_opened = self.text.find(_CONTENT_OPEN, max(self.inside, self.content_sought), end)
             self.content_sought = max(self.inside, end - len(_CONTENT_OPEN))
         # Without an opening tag the client's index arithmetic starts at the ninth character of the call.
-        found = self.content_opened >= 0
-        start = self.content_opened + len(_CONTENT_OPEN) if found else self.inside + len(_CONTENT_OPEN) - 1
+        has_opening = self.content_opened >= 0
+        start = self.content_opened + len(_CONTENT_OPEN) if has_opening else self.inside + len(_CONTENT_OPEN) - 1
         if end > start:
             self.values["content"] = (start, end, _inner_lines)
-            if self.stray and self.stray[0] >= start and found:
+            if self.stray and self.stray[0] >= start and has_opening:
                 self.stray = None
 
     def _note_stray(self, start: int, end: int) -> None:

@@ -24,9 +24,9 @@ MAX_SPELLED_OUT = 20_000
 """A longer value of a block is given by length and digest."""
 
 
-def _parse(edition: Edition, given: Input) -> object:
-    pieces = given.get("pieces", ())
-    text = given["text"] if "text" in given else "".join(piece * count for piece, count in pieces)
+def _parse(edition: Edition, vector: Input) -> object:
+    pieces = vector.get("pieces", ())
+    text = vector["text"] if "text" in vector else "".join(piece * count for piece, count in pieces)
     return {"blocks": [_block(block) for block in parse(text, edition)]}
 
 
@@ -44,12 +44,12 @@ def _value(value: str) -> object:
     return {"length": length, "sha256": hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()}
 
 
-def _args(edition: Edition, given: Input) -> object:
-    tool = given["tool"]
+def _args(edition: Edition, vector: Input) -> object:
+    tool = vector["tool"]
     if tool not in edition.tools:
         raise ValueError(f"the client has no tool {tool!r}")
     try:
-        return {"ok": True, "args": _json(typed_arguments(tool, given["params"]))}
+        return {"ok": True, "args": _json(typed_arguments(tool, vector["params"]))}
     except BadNestedValue:
         return {"ok": False, "code": "bad_xml"}
 
@@ -63,19 +63,19 @@ def _json(value: object) -> object:
     return [_json(entry) for entry in value] if isinstance(value, list) else value
 
 
-def _repeat(edition: Edition, given: Input) -> object:
-    state = ClientState(mistake_limit=given.get("limit", 3))
+def _repeat(edition: Edition, vector: Input) -> object:
+    state = ClientState(mistake_limit=vector.get("limit", 3))
     allowed = []
-    for entry in given["calls"]:
+    for entry in vector["calls"]:
         call = Call(entry["name"], entry["params"], state, edition)
         allowed.append(scrolls(call) or not is_repeated_too_often(state, canonical(call)))
     return {"allowed": allowed}
 
 
-def _turn(edition: Edition, given: Input) -> object:
+def _turn(edition: Edition, vector: Input) -> object:
     # Reasoning is split off by the connection, which the recorded turns do not pass.
-    blocks = [block for block in parse(given["text"], edition) if isinstance(block, ToolBlock)]
-    return turn_result(given, lambda state: take_calls(state, blocks, edition))
+    blocks = [block for block in parse(vector["text"], edition) if isinstance(block, ToolBlock)]
+    return turn_result(vector, lambda state: take_calls(state, blocks, edition))
 
 
 def _operations(edition: Edition) -> Mapping[str, Callable[[Mapping[str, object]], object]]:

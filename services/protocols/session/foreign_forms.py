@@ -53,24 +53,24 @@ def foreign_form(text: str, names: Iterable[str]) -> re.Match[str] | None:
     Words and code that only mention a function are no call: a call to it, as code writes one, must be a statement, and
     code between words is an example.
     """
-    known = frozenset(names)
-    if found := _VENDORS.search(text) or _OBJECT.search(text) or _CUT_OBJECT.search(text):
-        return found
+    functions = frozenset(names)
+    if match := _VENDORS.search(text) or _OBJECT.search(text) or _CUT_OBJECT.search(text):
+        return match
     cut = _CUT_NAME.search(text)
-    if cut and any(name.startswith(cut[1]) for name in known):
+    if cut and any(name.startswith(cut[1]) for name in functions):
         return cut
     for pattern in _NAMED:
-        if found := next((one for one in pattern.finditer(text) if one[1] in known), None):
-            return found
-    examples = [one.span() for one in _FENCE.finditer(text) if _is_example(one)]
-    calls = (one for one in _STATEMENT.finditer(text) if _is_of(one[1], known))
-    return next((one for one in calls if _is_statement(one, examples)), None)
+        if match := next((call for call in pattern.finditer(text) if call[1] in functions), None):
+            return match
+    examples = [fence.span() for fence in _FENCE.finditer(text) if _is_example(fence)]
+    calls = (call for call in _STATEMENT.finditer(text) if _is_of(call[1], functions))
+    return next((call for call in calls if _is_statement(call, examples)), None)
 
 
-def _is_of(called: str, known: Collection[str]) -> bool:
+def _is_of(called: str, functions: Collection[str]) -> bool:
     """Whether code calls one of the functions, by its name alone or behind that of a module."""
     parts = called.split(".")
-    return any(".".join(parts[place:]) in known for place in range(len(parts)))
+    return any(".".join(parts[place:]) in functions for place in range(len(parts)))
 
 
 def _is_example(fence: re.Match[str]) -> bool:
@@ -79,12 +79,12 @@ def _is_example(fence: re.Match[str]) -> bool:
     return not is_all and fence[1].strip() not in _CALLING_FENCES
 
 
-def _is_statement(found: re.Match[str], examples: Sequence[tuple[int, int]]) -> bool:
+def _is_statement(match: re.Match[str], examples: Sequence[tuple[int, int]]) -> bool:
     """Whether a call stands as code does: on lines of its own, or behind words as the last thing of all."""
-    if any(start <= found.start() < end for start, end in examples):
+    if any(start <= match.start() < end for start, end in examples):
         return False
-    text, line_end = found.string, found.string.find("\n", found.end())
-    rest = text[found.end() - 1 : line_end if line_end >= 0 else len(text)].rstrip()
-    if found.start() == 0 or text[found.start() - 1] == "\n":
+    text, line_end = match.string, match.string.find("\n", match.end())
+    rest = text[match.end() - 1 : line_end if line_end >= 0 else len(text)].rstrip()
+    if match.start() == 0 or text[match.start() - 1] == "\n":
         return rest.endswith(_STATEMENT_ENDS) or (line_end < 0 and ")" not in rest)
-    return rest.endswith((")", "]")) and not text[found.end() - 1 + len(rest) :].strip()
+    return rest.endswith((")", "]")) and not text[match.end() - 1 + len(rest) :].strip()

@@ -21,17 +21,17 @@ def layers_of_calls(client: Client, case: Case, turns: Sequence[Turn]) -> list[L
     """
     if case.goal is None or case.goal.calls is None:
         return []
-    asked = case.goal.calls
-    free = set(case.goal.tools) - {due.tool for due in asked}
+    due_calls = case.goal.calls
+    free = set(case.goal.tools) - {due.tool for due in due_calls}
     work = [(number, call) for number, turn in enumerate(turns) for call in _work(turn) if call.name not in free]
     if not work:
-        return [_nothing_done(asked, len(turns) - 1)] if asked else []
+        return [_nothing_done(due_calls, len(turns) - 1)] if due_calls else []
     # The judge names the guilty call by its span, so the calls get places in their order for spans.
     placed = tuple(replace(call, span=(place, place + 1)) for place, (_, call) in enumerate(work))
-    due = replace(asked[0], further=asked[1:]) if asked else Expected("", no_call=True)
+    due = replace(due_calls[0], further=due_calls[1:]) if due_calls else Expected("", no_call=True)
     verdict = client.judge(replace(case, expected=due, history=(), max_turns=1, goal=None), Answer("", placed))
-    found = (layer for layer in verdict.layers if layer.name in _ASKED)
-    return [_in_its_answer(layer, work) for layer in found if layer.status is not LayerStatus.NOT_APPLICABLE]
+    judged_layers = (layer for layer in verdict.layers if layer.name in _ASKED)
+    return [_in_its_answer(layer, work) for layer in judged_layers if layer.status is not LayerStatus.NOT_APPLICABLE]
 
 
 def _work(turn: Turn) -> list[ToolCall]:
@@ -40,8 +40,8 @@ def _work(turn: Turn) -> list[ToolCall]:
     return [replace(call, name=done[call.call_id]) for call in turn.answer.calls if call.call_id in done]
 
 
-def _nothing_done(asked: Sequence[Expected], turn: int) -> Layer:
-    sentence = f"The task asks for {asked[0].tool}, which did no work."
+def _nothing_done(due_calls: Sequence[Expected], turn: int) -> Layer:
+    sentence = f"The task asks for {due_calls[0].tool}, which did no work."
     return Layer(LayerName.RIGHT_TOOL, LayerStatus.FAILED, Fault.WRONG_TOOL, sentence, measured=0.0, turn=turn)
 
 

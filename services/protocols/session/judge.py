@@ -46,10 +46,10 @@ def judge_session(client: Client, case: Case, transcript: Transcript) -> Verdict
         return client.judge(case, turns[0].answer)
     state = _state_after_history(client, case)
     goal, files = case.goal or Goal(), dict(state.files)
-    found, untrue = dict[LayerName, list[Layer]](), dict[str, tuple[int, str]]()
+    layers_by_name, untrue = dict[LayerName, list[Layer]](), dict[str, tuple[int, str]]()
     for number, turn in enumerate(turns):
         for layer in _layers_of_turn(client, case, state, turn.answer):
-            found.setdefault(layer.name, []).append(replace(layer, turn=number))
+            layers_by_name.setdefault(layer.name, []).append(replace(layer, turn=number))
         for item, sentence in _untrue_marks(goal, state):
             untrue.setdefault(item, (number, sentence))
     work = {layer.name: layer for layer in layers_of_calls(client, case, turns)}
@@ -57,7 +57,7 @@ def judge_session(client: Client, case: Case, transcript: Transcript) -> Verdict
         work[LayerName.RIGHT_TOOL] = tool_layer
     elif goal.tools:
         work.setdefault(LayerName.RIGHT_TOOL, tool_layer)
-    layers = (*map(_merged, found.values()), *work.values(), _task_done(goal, files, transcript, untrue))
+    layers = (*map(_merged, layers_by_name.values()), *work.values(), _task_done(goal, files, transcript, untrue))
     accepted = all(_is_accepted(turn.outcome) for turn in turns)
     tool = next((call.tool for turn in turns for call in turn.outcome.calls), None)
     verdict = verdict_of(layers, accepted=accepted, tool=tool)
@@ -115,11 +115,11 @@ def _sentence(call: CallOutcome, code: str) -> str:
 
 
 def _merged(layers: Sequence[Layer]) -> Layer:
-    asked = [layer for layer in layers if layer.status is not LayerStatus.NOT_APPLICABLE]
-    failed = [layer for layer in asked if layer.status is LayerStatus.FAILED]
+    applicable = [layer for layer in layers if layer.status is not LayerStatus.NOT_APPLICABLE]
+    failed = [layer for layer in applicable if layer.status is LayerStatus.FAILED]
     if not failed:
-        return passed(layers[0].name) if asked else layers[0]
-    first, share = failed[0], (len(asked) - len(failed)) / len(asked)
+        return passed(layers[0].name) if applicable else layers[0]
+    first, share = failed[0], (len(applicable) - len(failed)) / len(applicable)
     return replace(first, detail=f"Answer {first.turn + 1}: {first.detail}", measured=share)
 
 
@@ -166,9 +166,9 @@ def _task_done(goal: Goal, before: dict[str, str], transcript: Transcript, untru
 
 def _checks(goal: Goal, before: dict[str, str], transcript: Transcript) -> Iterator[str]:
     """Yield for each thing that the goal asks a sentence on what is wrong, empty when it is right."""
-    wanted: dict[str, str | None] = {**before, **goal.files}
-    for path in sorted({*wanted, *transcript.files}):
-        yield _file_problem(path, wanted.get(path), transcript.files.get(path))
+    due: dict[str, str | None] = {**before, **goal.files}
+    for path in sorted({*due, *transcript.files}):
+        yield _file_problem(path, due.get(path), transcript.files.get(path))
     result = transcript.turns[-1].outcome.completed or ""
     for mention in goal.mentions:
         there = re.search(rf"(?<!\w){re.escape(mention)}(?!\w)", result)
@@ -177,9 +177,9 @@ def _checks(goal: Goal, before: dict[str, str], transcript: Transcript) -> Itera
         yield "" if goal.todos == (transcript.todos or ()) else "The checklist is not the one that is asked for."
 
 
-def _file_problem(path: str, wanted: str | None, found: str | None) -> str:
-    if wanted is None:
-        return "" if found is None else f"{path} is there, though it should not be."
-    if found is None:
+def _file_problem(path: str, due: str | None, layers_by_name: str | None) -> str:
+    if due is None:
+        return "" if layers_by_name is None else f"{path} is there, though it should not be."
+    if layers_by_name is None:
         return f"{path} is not there."
-    return "" if wanted.rstrip("\r\n") == found.rstrip("\r\n") else f"{path} is not what the task asks for."
+    return "" if due.rstrip("\r\n") == layers_by_name.rstrip("\r\n") else f"{path} is not what the task asks for."

@@ -69,14 +69,14 @@ def _end(text: str, marks: _Marks, *, is_open: bool) -> int | None:
     """Return where the block ends; None when no closing mark counts."""
     inner = re.compile("|".join(map(re.escape, (marks.closing, marks.opening, _CALL))))
     position, depth, first, misses = _end_of_json(text), 0, None, 0
-    while found := inner.search(text, position):
-        position = found.end()
-        if found[0] == _CALL:
+    while mark := inner.search(text, position):
+        position = mark.end()
+        if mark[0] == _CALL:
             position = _end_of_value(text, position) if misses < _MAX_MISSES else position
-            misses += position == found.end()
-        elif _is_quoted(text, *found.span()):
+            misses += position == mark.end()
+        elif _is_quoted(text, *mark.span()):
             continue
-        elif found[0] == marks.opening:
+        elif mark[0] == marks.opening:
             depth += 1
         elif depth == (1 if is_open else 0):
             return position
@@ -119,5 +119,5 @@ def _behind_further_marks(text: str, end: int, marks: _Marks) -> int:
 
 
 def _end_of_blanks(text: str, position: int) -> int:
-    found = _BLANKS.match(text, position)
-    return found.end() if found else position
+    mark = _BLANKS.match(text, position)
+    return mark.end() if mark else position

@@ -58,12 +58,12 @@ def _says_nothing(call: Mapping[str, object], name: str, has_arguments: bool) ->
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     # A dict keeps the last value alone.
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    value_by_name = dict(pairs)
+    if len(value_by_name) != len(pairs):
         for name, value in pairs:
-            if found[name] != value or isinstance(found[name], bool) != isinstance(value, bool):
+            if value_by_name[name] != value or isinstance(value_by_name[name], bool) != isinstance(value, bool):
                 raise ValueError(f"{name[:64]!r} is there twice")
-    return found
+    return value_by_name
 
 
 def _refuse(name: str) -> object:

@@ -14,8 +14,8 @@ from services.protocols.material import SINGLE_CALL, StockExhausted
 from services.protocols.profile import BUILT_IN, Profile, get_profile
 from services.protocols.suites.balance import choose_balanced
 from services.protocols.suites.provenance import Provenance
-from services.protocols.suites.reading import suite_text
 from services.protocols.suites.stored import FOLDER
+from services.protocols.suites.suite import suite_text
 
 LICENCE = "Apache-2.0"
 _DRAWN_PER_CATEGORY = 80

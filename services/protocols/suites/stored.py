@@ -12,7 +12,7 @@ from importlib.resources.abc import Traversable
 
 from services.protocols.cases import Case
 from services.protocols.suites.provenance import Provenance, provenance_from_document
-from services.protocols.suites.reading import Suite, parse_suite
+from services.protocols.suites.suite import Suite, parse_suite
 
 FOLDER = "suites"
 CheckCase = Callable[[Case], None]

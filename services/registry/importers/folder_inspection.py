@@ -157,8 +157,7 @@ def main(arguments: list[str]) -> int:
     try:
         print(json.dumps(_INSPECTIONS[kind](Path(folder))))
     except InvalidModelFile as error:
-        problem = f"{error.place}: {error.problem}" if error.place else error.problem
-        print(json.dumps({"problem": problem, "next_step": error.next_step}))
+        print(json.dumps({"problem": error.located_problem, "next_step": error.next_step}))
         return 1
     return 0
 

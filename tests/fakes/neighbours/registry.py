@@ -13,7 +13,7 @@ from services.chassis.errors import AlreadyExists, NotFound
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
 from services.protocols.suites import parse_suite
-from tests.fakes.neighbours.gates import Gates
+from tests.fakes.neighbours.jobs import Gates
 
 
 @dataclass
@@ -24,11 +24,7 @@ class Shelf:
     requests: dict[str, tuple[str, object]] = field(default_factory=dict)
 
     def register(self, request_id: str, name: str, body: object) -> str:
-        """Return the version's id, the first one's for a request id that is known.
-
-        Raises:
-            AlreadyExists: The request id was used with another body.
-        """
+        """Return the version's id, the first one's for a request id that is known."""
         known = self.requests.get(request_id)
         if known is None:
             self.numbers[name] = self.numbers.get(name, 0) + 1
@@ -38,11 +34,7 @@ class Shelf:
         return known[0]
 
     def resolve(self, version_id: str) -> str:
-        """Return the newest version's id for a name.
-
-        Raises:
-            NotFound: There is no such version.
-        """
+        """Return the newest version's id for a name."""
         name, _, number = version_id.partition("@")
         if not 1 <= int(number or self.numbers.get(name, 0)) <= self.numbers.get(name, 0):
             raise NotFound(f"There is no version {version_id!r}.", "List the versions to see their ids.")

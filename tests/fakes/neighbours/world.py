@@ -3,22 +3,111 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
-from drillyard.evaluator.v1 import evaluator_service_pb2_grpc
+from drillyard.evaluator.v1 import evaluation_pb2, evaluator_service_pb2_grpc, verdict_pb2
 from drillyard.registry.v1 import registry_service_pb2_grpc
-from drillyard.test_runner.v1 import test_runner_service_pb2_grpc
-from drillyard.trainer.v1 import trainer_service_pb2_grpc
+from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc
+from drillyard.trainer.v1 import trainer_service_pb2_grpc, training_job_pb2
+from google.protobuf.json_format import ParseDict
 
-from services.chassis.jobs import Job
+from services.chassis.errors import ServiceError
+from services.chassis.jobs import Job, Json
 from services.chassis.server import Server
 from services.chassis.telemetry import Telemetry
-from tests.fakes.neighbours.evaluator import FakeEvaluator
-from tests.fakes.neighbours.gates import Gates
+from tests.fakes.neighbours.jobs import FakeJobs, Gates
 from tests.fakes.neighbours.registry import FakeRegistry
-from tests.fakes.neighbours.test_runner import FakeTestRunner
-from tests.fakes.neighbours.trainer import FakeTrainer
+
+
+class FakeTestRunner(test_runner_service_pb2_grpc.TestRunnerServiceServicer):
+    """Generates nothing: its runs end at once."""
+
+    def __init__(self, gates: Gates) -> None:
+        self.jobs = FakeJobs("test_run", gates, self._run)
+        self.jobs.serve(self, test_run_pb2, lambda job: {"spec": ParseDict(job.spec, test_run_pb2.TestRunSpec())})
+
+    async def spec_of(self, test_run_id: str) -> test_run_pb2.TestRunSpec:
+        """Return what a run was asked to do."""
+        return ParseDict((await self.jobs.store.get(test_run_id)).spec, test_run_pb2.TestRunSpec())
+
+    async def _run(self, job: Job) -> Json:
+        return {}
+
+
+@dataclass
+class Judgement:
+    """What every evaluation finds.
+
+    Attributes:
+        rates: Conforming rate on the suite by model version; 0 when it is not named.
+        causes: Cause by which the cases of a tool fail in the probe; "" makes them conform.
+        other_cause: Cause of the tools that are not named.
+    """
+
+    rates: dict[str, float] = field(default_factory=dict)
+    causes: Mapping[str, str] = field(default_factory=dict)
+    other_cause: str = "no_call"
+
+
+class FakeEvaluator(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
+    """Its verdicts are those that a test has written down."""
+
+    def __init__(self, gates: Gates, test_runner: FakeTestRunner, registry: FakeRegistry) -> None:
+        self.jobs = FakeJobs("evaluation", gates, self._judge)
+        self.jobs.serve(self, evaluation_pb2, _fields_of_evaluation)
+        self.judgement = Judgement()
+        self._test_runner = test_runner
+        self._registry = registry
+
+    async def ListVerdicts(
+        self, request: verdict_pb2.ListVerdictsRequest, context: Any
+    ) -> verdict_pb2.ListVerdictsResponse:
+        job = await self.jobs.store.get(request.evaluation_id)
+        run = await self._test_runner.spec_of(job.spec["test_run_id"])
+        cases = self._registry.cases[run.test_suite_version_id]
+        begin = int(request.page_token or 0)
+        end = begin + min(request.page_size, 20)
+        verdicts = []
+        for case in cases[begin:end]:
+            cause = self.judgement.causes.get(case.tool, self.judgement.other_cause)
+            place = {"case_id": case.case_id, "tool": case.tool, "category": case.category}
+            verdicts.append(verdict_pb2.Verdict(**place, cause=cause, conforming=not cause))
+        token = str(end) if end < len(cases) else ""
+        return verdict_pb2.ListVerdictsResponse(verdicts=verdicts, next_page_token=token)
+
+    async def _judge(self, job: Job) -> Json:
+        run = await self._test_runner.spec_of(job.spec["test_run_id"])
+        return {"rate": self.judgement.rates.get(run.model_version_id, 0.0)}
+
+
+def _fields_of_evaluation(job: Job) -> dict[str, Any]:
+    rate = (job.result or {}).get("rate", 0.0)
+    rates = evaluation_pb2.Rates(num_cases=130, conforming_rate=rate, accepted_rate=rate, well_formed_rate=rate)
+    return {"test_run_id": job.spec["test_run_id"], "metrics": evaluation_pb2.Metrics(overall=rates)}
+
+
+class FakeTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
+    """Trains nothing: its jobs register a new version at once, or fail with `fault` where it is set."""
+
+    def __init__(self, gates: Gates, registry: FakeRegistry) -> None:
+        self.jobs = FakeJobs("training_job", gates, self._train)
+        self.jobs.serve(self, training_job_pb2, _fields_of_training_job)
+        self.fault: ServiceError | None = None
+        self._registry = registry
+
+    async def _train(self, job: Job) -> Json:
+        if self.fault is not None:
+            raise self.fault
+        name = job.spec["model_version_id"].partition("@")[0]
+        return {"model_version_id": self._registry.models.register(f"{job.job_id}/result", name, job.job_id)}
+
+
+def _fields_of_training_job(job: Job) -> dict[str, Any]:
+    spec = ParseDict(job.spec, training_job_pb2.TrainingJobSpec())
+    return {"spec": spec, "model_version_id": (job.result or {}).get("model_version_id", "")}
 
 
 class World:
@@ -34,27 +123,23 @@ class World:
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
         """Do the jobs that come."""
-        jobs = (self.test_runner.jobs, self.evaluator.jobs, self.trainer.jobs)
-        for kind in jobs:
-            await kind.start()
-        try:
+        async with AsyncExitStack() as ending:
+            for service in (self.test_runner, self.evaluator, self.trainer):
+                await service.jobs.runner.start()
+                ending.push_async_callback(service.jobs.runner.stop, 1.0)
             yield
-        finally:
-            for kind in jobs:
-                await kind.stop()
 
     @asynccontextmanager
     async def served(self, port: int = 0) -> AsyncIterator[int]:
         """Answer RPCs on loopback and yield the port."""
         server = Server(Telemetry())
-        server.add_servicer(registry_service_pb2_grpc.add_RegistryServiceServicer_to_server, self.registry, "registry")
-        server.add_servicer(
-            test_runner_service_pb2_grpc.add_TestRunnerServiceServicer_to_server, self.test_runner, "test_runner"
-        )
-        server.add_servicer(
-            evaluator_service_pb2_grpc.add_EvaluatorServiceServicer_to_server, self.evaluator, "evaluator"
-        )
-        server.add_servicer(trainer_service_pb2_grpc.add_TrainerServiceServicer_to_server, self.trainer, "trainer")
+        for name, add, servicer in (
+            ("registry", registry_service_pb2_grpc.add_RegistryServiceServicer_to_server, self.registry),
+            ("test_runner", test_runner_service_pb2_grpc.add_TestRunnerServiceServicer_to_server, self.test_runner),
+            ("evaluator", evaluator_service_pb2_grpc.add_EvaluatorServiceServicer_to_server, self.evaluator),
+            ("trainer", trainer_service_pb2_grpc.add_TrainerServiceServicer_to_server, self.trainer),
+        ):
+            server.add_servicer(add, servicer, name)
         bound = server.bind("127.0.0.1", port, reflection=False)
         await server.start()
         try:
@@ -64,8 +149,8 @@ class World:
 
     async def jobs(self) -> list[Job]:
         """Return the jobs of all neighbours."""
-        neighbours = (self.test_runner, self.evaluator, self.trainer)
-        return [job for neighbour in neighbours for job in await neighbour.jobs.all()]
+        services = (self.test_runner, self.evaluator, self.trainer)
+        return [job for service in services for job in await service.jobs.all()]
 
     async def made(self) -> Counter[str]:
         """Return how many of each thing a loop has made, by the round and step that asked for it."""

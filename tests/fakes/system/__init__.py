@@ -1,1 +1,1 @@
-"""A whole Drillyard in one process, with made-up rows: real gRPC, no model, no training."""
+"""All of Drillyard in one process: the real services over real RPCs, without a model and without training."""

@@ -1,4 +1,4 @@
-"""The made-up system in a thread, for tests that are not asynchronous themselves."""
+"""Services in a thread, for tests that are not asynchronous themselves."""
 
 from __future__ import annotations
 
@@ -6,33 +6,40 @@ import asyncio
 import queue
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import TypeVar
 
 import structlog
 
-from tests.fakes.system.rows import World
-from tests.fakes.system.servicers import serve
+T = TypeVar("T")
 
 
 @contextmanager
-def served(world: World) -> Iterator[dict[str, str]]:
-    """Serve `world` until the block ends; yields a gateway's settings that name its addresses."""
-    ready: queue.SimpleQueue[tuple[dict[str, str], asyncio.AbstractEventLoop, asyncio.Event]] = queue.SimpleQueue()
+def in_background(context: AbstractAsyncContextManager[T]) -> Iterator[T]:
+    """Enter an asynchronous context in a thread of its own, and yield what it yields until the block ends."""
+    ready: queue.SimpleQueue[tuple[T | BaseException, asyncio.AbstractEventLoop, asyncio.Event]] = queue.SimpleQueue()
 
     async def run() -> None:
-        end = asyncio.Event()
-        async with serve(world) as addresses:
-            ready.put((addresses, asyncio.get_running_loop(), end))
-            await end.wait()
+        loop, end = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            async with context as entered:
+                ready.put((entered, loop, end))
+                await end.wait()
+        except BaseException as error:
+            ready.put((error, loop, end))
+            raise
 
-    # Records of the made-up services would stand among what a command prints in the same process.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
+    # Records of services would stand among what a command prints in the same process.
+    configuration = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
     thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     thread.start()
-    addresses, loop, end = ready.get(timeout=20)
+    entered, loop, end = ready.get(timeout=100)
+    if isinstance(entered, BaseException):
+        raise entered
     try:
-        yield addresses
+        yield entered
     finally:
         loop.call_soon_threadsafe(end.set)
         thread.join(20)
-        structlog.reset_defaults()
+        structlog.configure(**configuration)

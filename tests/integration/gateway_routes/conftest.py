@@ -1,4 +1,4 @@
-"""A real gateway in front of made-up services, for the routes that test and judge."""
+"""A real gateway in front of services with a made-up model, for the routes that test and judge."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import openai
 import pytest
 
-from tests.fakes.system import rows
-from tests.fakes.system.background import served
+from tests.fakes.system.background import in_background
+from tests.fakes.system.services import System, serve
 from tests.integration.processes import start_service
 from ui.cli.connection import Gateway
 
@@ -17,13 +17,19 @@ class Front:
     url: str
     api: Gateway
     openai: openai.OpenAI
-    world: rows.World = field(repr=False)
+    system: System = field(repr=False)
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """The services with a made-up model, once for all tests that look at them through a gateway."""
+    with in_background(serve(tmp_path_factory.mktemp("system"))) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    world, folder = rows.make_world(), tmp_path_factory.mktemp("front")
-    with served(world) as addresses, start_service("gateway", folder, port=0, **addresses) as one:
+def front(system: System) -> Iterator[Front]:
+    with start_service("gateway", system.folder, port=0, **system.addresses) as one:
         url = f"http://{one.address}"
         with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
-            yield Front(url, Gateway(url), client, world)
+            yield Front(url, Gateway(url), client, system)

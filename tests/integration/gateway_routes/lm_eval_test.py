@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.fakes.system import rows
+from tests.fakes.system.services import BASE
 from tests.integration.gateway_routes.conftest import Front
 from ui.cli.__main__ import app
 from ui.cli.guardrails.tasks import FOLDER
@@ -16,12 +16,12 @@ pytest.importorskip("lm_eval", reason="needs lm-eval: pip install 'drillyard[lm-
 
 
 def _run(front: Front, *arguments: str) -> Result:
-    return CliRunner().invoke(app, ["test", "lm-eval", rows.BASE, *arguments, "--url", front.url])
+    return CliRunner().invoke(app, ["test-runs", "lm-eval", BASE, *arguments, "--url", front.url])
 
 
 def _expected(front: Front, limit: int) -> float:
     """Return the share of questions whose right choice has the highest sum of made-up log-probabilities."""
-    from tests.fakes.system.generation import log_prob, tokens_of
+    from tests.fakes.system.model import log_prob, tokens_of
 
     right = 0
     for line in (FOLDER / "general.jsonl").read_text().splitlines()[:limit]:

@@ -8,8 +8,8 @@ from typing import Any
 import openai
 import pytest
 
-from tests.fakes.system import rows
-from tests.fakes.system.generation import ANSWERS, HELLO, OVERFLOW, WEATHER, log_prob, tokens_of
+from tests.fakes.system.model import ANSWERS, HELLO, OVERFLOW, WEATHER, log_prob, tokens_of
+from tests.fakes.system.services import BASE, MODEL, TUNED
 from tests.integration.gateway_routes.conftest import Front
 
 TOOLS: list[Any] = [{"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}]
@@ -17,7 +17,7 @@ TOOLS: list[Any] = [{"type": "function", "function": {"name": "get_weather", "pa
 
 def _chat(front: Front, text: str, **more: Any) -> Any:
     messages: list[Any] = [{"role": "user", "content": text}]
-    return front.openai.chat.completions.create(**{"model": rows.BASE, "messages": messages, **more})
+    return front.openai.chat.completions.create(**{"model": BASE, "messages": messages, **more})
 
 
 def _streamed(front: Front, text: str, **more: Any) -> dict[str, Any]:
@@ -33,9 +33,9 @@ def _streamed(front: Front, text: str, **more: Any) -> dict[str, Any]:
 
 
 def test_the_models_are_the_registrys_versions(front: Front) -> None:
-    assert {one.id for one in front.openai.models.list()} == {rows.BASE, rows.TUNED}
-    assert front.openai.models.retrieve(rows.TUNED).id == rows.TUNED
-    assert front.openai.models.retrieve("smollm2-135m-instruct").id == rows.TUNED
+    assert {one.id for one in front.openai.models.list()} == {BASE, TUNED}
+    assert front.openai.models.retrieve(TUNED).id == TUNED
+    assert front.openai.models.retrieve(MODEL).id == TUNED
 
 
 def test_a_chat_is_answered_with_usage_and_log_probabilities(front: Front) -> None:
@@ -60,16 +60,16 @@ def test_what_is_asked_reaches_the_test_runner(front: Front) -> None:
     ]
     chosen = {"temperature": 0.5, "top_p": 0.9, "seed": 7, "stop": ["END"], "max_completion_tokens": 33}
     _chat(front, "", messages=messages, tools=TOOLS, **chosen, extra_body={"top_k": 4, "min_p": 0.25})
-    asked = front.world.generations[-1]
-    assert asked.model_version_id == rows.BASE
+    workload = front.system.model.generations[-1]
+    asked, sampling = workload.prompts[0], workload.sampling
+    assert workload.adapter is None
     assert [(one.role, one.content, one.tool_call_id) for one in asked.messages] == [
         ("system", "Be brief.", ""),
         ("assistant", "", ""),
         ("tool", "rain", "c1"),
     ]
     assert asked.messages[1].tool_calls[0].arguments == '{"city": "Oslo"}'
-    assert [json.loads(one) for one in asked.tools] == TOOLS
-    sampling = asked.sampling
+    assert list(asked.tools) == TOOLS
     assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p) == (0.5, 0.9, 4, 0.25)
     assert (sampling.max_new_tokens, asked.seed, list(asked.stop)) == (33, 7, ["END"])
 
@@ -77,7 +77,7 @@ def test_what_is_asked_reaches_the_test_runner(front: Front) -> None:
 def test_without_a_seed_two_requests_have_different_ones(front: Front) -> None:
     _chat(front, "hi")
     _chat(front, "hi")
-    assert front.world.generations[-1].seed != front.world.generations[-2].seed
+    assert len({workload.prompts[0].seed for workload in front.system.model.generations[-2:]}) == 2
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_without_tools_the_answer_stays_text(front: Front, more: dict[str, Any])
     choice = _chat(front, "call", **more).choices[0]
     assert (choice.message.content, choice.message.tool_calls) == (ANSWERS["call"], None)
     assert _streamed(front, "call", **more)["text"] == ANSWERS["call"]
-    assert not front.world.generations[-1].tools
+    assert not front.system.model.generations[-1].prompts[0].tools
 
 
 def test_text_that_only_begins_like_a_call_stays_text(front: Front) -> None:
@@ -124,14 +124,14 @@ def test_a_short_limit_ends_the_answer_with_length(front: Front) -> None:
 
 
 def test_texts_are_continued(front: Front) -> None:
-    found = front.openai.completions.create(model=rows.BASE, prompt=["one", "bare"], max_tokens=50)
+    found = front.openai.completions.create(model=BASE, prompt=["one", "bare"], max_tokens=50)
     assert [(one.index, one.text, one.finish_reason) for one in found.choices] == [
         (0, HELLO, "stop"),
         (1, ANSWERS["bare"], "stop"),
     ]
     assert found.usage is not None
     assert found.usage.completion_tokens == len(tokens_of(HELLO)) + len(tokens_of(ANSWERS["bare"]))
-    asked: dict[str, Any] = {"model": rows.BASE, "prompt": "one", "max_tokens": 50, "stream": True, "logprobs": 0}
+    asked: dict[str, Any] = {"model": BASE, "prompt": "one", "max_tokens": 50, "stream": True, "logprobs": 0}
     pieces: list[Any] = list(front.openai.completions.create(**asked))
     assert "".join(piece.choices[0].text for piece in pieces) == HELLO
     assert pieces[-1].choices[0].finish_reason == "stop"
@@ -142,7 +142,7 @@ def test_texts_are_continued(front: Front) -> None:
 
 def test_a_prompts_own_log_probabilities_come_without_an_answer(front: Front) -> None:
     prompt = "Paris is the capital"
-    found = front.openai.completions.create(model=rows.BASE, prompt=prompt, echo=True, max_tokens=0, logprobs=1)
+    found = front.openai.completions.create(model=BASE, prompt=prompt, echo=True, max_tokens=0, logprobs=1)
     choice, told = found.choices[0], found.choices[0].logprobs
     assert told is not None
     assert (choice.text, told.tokens) == (prompt, ["Paris", " is", " the", " capital"])
@@ -153,9 +153,9 @@ def test_a_prompts_own_log_probabilities_come_without_an_answer(front: Front) ->
 
 
 def test_an_echo_stands_before_the_answer(front: Front) -> None:
-    choice = front.openai.completions.create(
-        model=rows.BASE, prompt="one two", echo=True, max_tokens=3, logprobs=0
-    ).choices[0]
+    choice = front.openai.completions.create(model=BASE, prompt="one two", echo=True, max_tokens=3, logprobs=0).choices[
+        0
+    ]
     assert choice.text == "one two" + "".join(tokens_of(HELLO)[:3])
     assert choice.logprobs is not None
     assert choice.logprobs.tokens == ["one", " two", *tokens_of(HELLO)[:3]]
@@ -167,18 +167,18 @@ def test_token_ids_are_continued_as_they_are(
     front: Front, prompt: Any, texts: list[str], log_probs: int | None
 ) -> None:
     more: dict[str, Any] = {} if log_probs is None else {"logprobs": log_probs}
-    found = front.openai.completions.create(model=rows.BASE, prompt=prompt, echo=True, max_tokens=1, **more)
+    found = front.openai.completions.create(model=BASE, prompt=prompt, echo=True, max_tokens=1, **more)
     assert [one.text for one in found.choices] == [f"{text}Hello" for text in texts]
     for choice, text in zip(found.choices, texts, strict=True):
         assert (choice.logprobs and choice.logprobs.tokens) == (log_probs and [*tokens_of(text), "Hello"])
-    plain = front.openai.completions.create(model=rows.BASE, prompt=prompt, max_tokens=50)
+    plain = front.openai.completions.create(model=BASE, prompt=prompt, max_tokens=50)
     assert [one.text for one in plain.choices] == [HELLO] * len(texts)
 
 
 @pytest.mark.parametrize("prompt", [[], [[]], [-1], [1, "two"], [True], [[1], 2], [1.5]])
 def test_what_is_neither_texts_nor_token_ids_is_refused(front: Front, prompt: Any) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        front.openai.completions.create(model=rows.BASE, prompt=prompt)
+        front.openai.completions.create(model=BASE, prompt=prompt)
     assert "prompt" in str(caught.value)
 
 
@@ -223,26 +223,26 @@ def test_what_cannot_be_answered_is_told_in_openais_shape(
 
 def test_a_route_that_is_not_there_names_those_that_are(front: Front) -> None:
     with pytest.raises(openai.NotFoundError, match="POST /v1/completions"):
-        front.openai.embeddings.create(model=rows.BASE, input="x")
+        front.openai.embeddings.create(model=BASE, input="x")
 
 
 def _wait_until_broken_off(front: Front, count: int) -> None:
     end = time.monotonic() + 20
-    while front.world.num_broken_off < count:
+    while front.system.model.num_broken_off < count:
         assert time.monotonic() < end, "the generation goes on"
         time.sleep(0.02)
 
 
 def test_a_reader_who_leaves_a_stream_ends_the_generation(front: Front) -> None:
-    before = front.world.num_broken_off
-    stream = _chat(front, "forever", stream=True, max_tokens=10**6)
+    before = front.system.model.num_broken_off
+    stream = _chat(front, "forever", stream=True, max_tokens=8192)
     next(iter(stream))
     stream.close()
     _wait_until_broken_off(front, before + 1)
 
 
 def test_a_reader_who_hangs_up_ends_the_generation(front: Front) -> None:
-    before = front.world.num_broken_off
+    before = front.system.model.num_broken_off
     with pytest.raises(openai.APITimeoutError):
-        _chat(front, "forever", max_tokens=10**6, timeout=0.5)
+        _chat(front, "forever", max_tokens=8192, timeout=0.5)
     _wait_until_broken_off(front, before + 1)

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from services.chassis.errors import NotFound, Unavailable
-from services.chassis.jobs import Job, JobRunner, JobStore, MemoryJobStore
+from services.chassis.jobs import Job, JobRunner, JobStore, SqlJobStore
 from services.chassis.telemetry import Telemetry
 from services.evaluator.domain.grader import ModelGrader
 from services.evaluator.domain.parity import RunDifference
@@ -15,6 +15,7 @@ from services.evaluator.domain.run import Sampling, Subject
 from services.evaluator.domain.verdict import Spent
 from services.evaluator.jobs.evaluation import EvaluationJob
 from services.evaluator.ports import AnswerEnd, ChatModels, GivenAnswer, RunStatus, Transcript
+from services.evaluator.store.sql import MIGRATIONS, SqlEvaluationStore
 from services.evaluator.telemetry import EvaluatorTelemetry
 from services.evaluator.usecases.comparisons import ComparisonUseCases
 from services.evaluator.usecases.evaluations import EvaluationUseCases
@@ -24,7 +25,7 @@ from services.evaluator.usecases.verdicts import VerdictUseCases
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
 from services.protocols.turn import Message
-from tests.fakes.evaluator_store import MemoryEvaluationStore
+from tests.fakes.databases import new_database
 
 PROFILE = get_profile("roo_xml")
 CASES = tuple(PROFILE.draw(1, 13, categories=("single_call",)))
@@ -157,13 +158,14 @@ class Bench:
         self,
         *,
         jobs: JobStore | None = None,
-        store: MemoryEvaluationStore | None = None,
+        store: SqlEvaluationStore | None = None,
         runs: FakeRuns | None = None,
         suites: FakeSuites | None = None,
         models: ChatModels | None = None,
     ) -> None:
-        self.jobs = jobs or MemoryJobStore()
-        self.store = store or MemoryEvaluationStore(self.jobs)
+        database = new_database(MIGRATIONS)
+        self.jobs = jobs or SqlJobStore(database)
+        self.store = store or SqlEvaluationStore(database)
         self.runs = runs or FakeRuns()
         self.telemetry = Telemetry()
         self.models = models or FakeModels(lambda _system, _user: '{"reason": "", "score": 0}')

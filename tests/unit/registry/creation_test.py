@@ -13,17 +13,21 @@ from services.chassis.artifacts import Artifact, ArtifactStore
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from services.protocols.cases import case_to_document
 from services.protocols.profile import get_profile
+from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.dataset import DatasetVersionDraft
 from services.registry.domain.model import ModelFacts, ModelVersionDraft, ModelVersionKind
 from services.registry.domain.paging import PageRequest
 from services.registry.domain.test_suite import BuiltInSuite, TestSuiteVersionDraft
 from services.registry.importers.inspection import FolderFacts
 from services.registry.importers.suites import SUITE_READERS
+from services.registry.store.datasets import SqlDatasetStore
+from services.registry.store.models import SqlModelStore
+from services.registry.store.test_suites import SqlTestSuiteStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
 from services.registry.usecases.model import ModelUseCases
 from services.registry.usecases.test_suite import TestSuiteUseCases
-from tests.fakes.registry_store import MemoryDatasetStore, MemoryModelStore, MemoryTestSuiteStore
+from tests.fakes.databases import new_database
 from tests.unit.registry.model_folders import write_adapter, write_model
 
 PROFILE = get_profile("roo_xml")
@@ -45,7 +49,8 @@ class Registry:
 
 @pytest.fixture
 async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
-    models, datasets, suites = MemoryModelStore(), MemoryDatasetStore(), MemoryTestSuiteStore()
+    database = new_database(MIGRATIONS)
+    models, datasets, suites = SqlModelStore(database), SqlDatasetStore(database), SqlTestSuiteStore(database)
     own = ArtifactStore((tmp_path / "own").as_uri(), sources=((tmp_path / "other").as_uri() + "/",))
     adoption = Adoption(own, (models, datasets, suites))
     built_in = (BuiltInSuite("roo_xml/core", 1, SUITE),)

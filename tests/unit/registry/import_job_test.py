@@ -10,7 +10,9 @@ import pytest
 
 from services.chassis.artifacts import Artifact, ArtifactStore
 from services.chassis.errors import InvalidArgument, ResourceExhausted, Unimplemented
-from services.chassis.jobs import Job, JobRunner, JobState, MemoryJobStore, watch
+from services.chassis.jobs import Job, JobRunner, JobState, SqlJobStore, watch
+from services.registry.__main__ import MIGRATIONS
+from services.registry.domain.model import ModelVersion
 from services.registry.domain.model_import import IMPORT_KIND, ImportSource, InspectedSource, SourceKind
 from services.registry.importers.folder import FolderImporter
 from services.registry.importers.gguf import GgufImporter
@@ -18,9 +20,10 @@ from services.registry.importers.inspection import FolderFacts
 from services.registry.importers.workspace import Workspace
 from services.registry.jobs.model_import import ImportJob
 from services.registry.ports import Progress
+from services.registry.store.models import SqlModelStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.model_import import ImportUseCases
-from tests.fakes.registry_store import MemoryModelStore
+from tests.fakes.databases import new_database
 from tests.unit.registry.model_folders import write_model
 
 
@@ -50,9 +53,9 @@ class Gate(FolderImporter):
 @dataclass
 class Registry:
     root: Path
-    jobs: MemoryJobStore
+    jobs: SqlJobStore
     runner: JobRunner
-    models: MemoryModelStore
+    models: SqlModelStore
     importer: Gate
     imports: ImportUseCases
 
@@ -67,13 +70,17 @@ class Registry:
         staged = [*(self.root / "imports").iterdir(), *(self.root / "artifacts" / "staging").glob("*")]
         return [place.name for place in staged]
 
+    async def versions(self) -> list[ModelVersion]:
+        return list((await self.models.list_versions("", PageRequest(1000))).items)
+
     def kept(self) -> list[str]:
         return [place.name for place in (self.root / "artifacts").glob("trees/*/*")]
 
 
 @pytest.fixture
 async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
-    models, jobs, importer = MemoryModelStore(), MemoryJobStore(), Gate()
+    database, importer = new_database(MIGRATIONS), Gate()
+    models, jobs = SqlModelStore(database), SqlJobStore(database)
     artifacts = ArtifactStore((tmp_path / "artifacts").as_uri())
     workspace = Workspace(tmp_path / "imports")
     workspace.clear()
@@ -89,7 +96,7 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
 async def test_an_import_registers_a_base_version_with_both_digests(registry: Registry, tmp_path: Path) -> None:
     job = await registry.run("tiny", write_model(tmp_path / "m"))
     assert job.result == {"model_version_id": "tiny@1"}
-    version = registry.models.rows[0]
+    version = (await registry.versions())[0]
     assert version.source is not None
     assert version.source.uri == (tmp_path / "m").as_uri()
     assert version.source.digest != version.artifact.digest
@@ -130,7 +137,7 @@ async def test_a_source_that_was_imported_is_not_written_again(registry: Registr
     assert first.result == again.result
     assert other.result == {"model_version_id": "other@1"}
     assert registry.importer.num_written == 1
-    assert len({version.artifact for version in registry.models.rows}) == 1
+    assert len({version.artifact for version in await registry.versions()}) == 1
 
 
 async def test_a_changed_source_is_another_version(registry: Registry, tmp_path: Path) -> None:
@@ -147,7 +154,7 @@ async def test_a_source_that_changes_meanwhile_is_not_registered(registry: Regis
     assert job.state is JobState.FAILED
     assert job.error is not None
     assert job.error.code == "FAILED_PRECONDITION"
-    assert (registry.models.rows, registry.leftovers(), registry.kept()) == ([], [], [])
+    assert (await registry.versions(), registry.leftovers(), registry.kept()) == ([], [], [])
 
 
 async def test_a_cancelled_import_leaves_nothing(registry: Registry, tmp_path: Path) -> None:
@@ -157,7 +164,7 @@ async def test_a_cancelled_import_leaves_nothing(registry: Registry, tmp_path: P
     (listed,), _ = await registry.imports.resource.list(10)
     await registry.imports.resource.cancel(listed.job.job_id)
     assert (await running).state is JobState.CANCELLED
-    assert (registry.models.rows, registry.leftovers(), registry.kept()) == ([], [], [])
+    assert (await registry.versions(), registry.leftovers(), registry.kept()) == ([], [], [])
 
 
 async def test_a_store_that_fails_leaves_no_bytes(
@@ -180,7 +187,7 @@ async def test_an_interrupted_import_is_done_once_by_the_next_process(registry: 
     registry.importer.is_open.set()
     await registry.runner.start()
     job = await running
-    assert (job.state, job.attempt, len(registry.models.rows)) == (JobState.SUCCEEDED, 2, 1)
+    assert (job.state, job.attempt, len(await registry.versions())) == (JobState.SUCCEEDED, 2, 1)
 
 
 async def test_progress_goes_on_while_nothing_seems_to_happen(

@@ -13,13 +13,15 @@ from services.chassis.errors import AlreadyExists, InvalidArgument
 from services.protocols.cases import case_to_document
 from services.protocols.profile import get_profile
 from services.protocols.suites import Provenance
+from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.paging import PageRequest
 from services.registry.domain.suite_source import MAX_PROBLEMS, Conversion, SuiteFormat
 from services.registry.domain.test_suite import TestSuiteVersionDraft
 from services.registry.importers.suites import SUITE_READERS
+from services.registry.store.test_suites import SqlTestSuiteStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.test_suite import TestSuiteUseCases
-from tests.fakes.registry_store import MemoryTestSuiteStore
+from tests.fakes.databases import new_database
 
 PROMPTS = Conversion(format=SuiteFormat.PROMPTS)
 GOOD = b'{"id": "a", "prompt": "2+2?", "answer": "4"}\n'
@@ -49,7 +51,7 @@ class Bench:
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    store = MemoryTestSuiteStore()
+    store = SqlTestSuiteStore(new_database(MIGRATIONS))
     own = ArtifactStore((tmp_path / "own").as_uri(), sources=((tmp_path / "other").as_uri() + "/",))
     suites = TestSuiteUseCases(store, own, adoption=Adoption(own, (store,)), readers=SUITE_READERS, built_in=())
     yield Bench(tmp_path / "own", ArtifactStore((tmp_path / "other").as_uri()), suites)

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from services.chassis.errors import NotFound, PermissionDenied
-from services.chassis.jobs import Job, JobRunner, JobStore, MemoryJobStore
+from services.chassis.jobs import Job, JobRunner, JobStore, SqlJobStore
 from services.chassis.telemetry import Telemetry
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
@@ -24,11 +24,12 @@ from services.test_runner.ports import (
     ResolvedSuite,
     Workload,
 )
+from services.test_runner.store.sql import MIGRATIONS, SqlRunStore
 from services.test_runner.telemetry import TestRunnerTelemetry
 from services.test_runner.usecases.comparison import ComparisonUseCases
 from services.test_runner.usecases.test_run import TestRunUseCases
 from services.test_runner.usecases.transcript import TranscriptUseCases
-from tests.fakes.test_runner_store import MemoryRunStore
+from tests.fakes.databases import new_database
 
 SPEC = TestRunSpec(model_version_id="tiny", test_suite_version_id="roo_xml/core")
 CASES = tuple(get_profile("roo_xml").draw(1, 10, categories=("single_call",)))
@@ -120,12 +121,13 @@ class Bench:
         backend: FakeBackend,
         *,
         jobs: JobStore | None = None,
-        store: MemoryRunStore | None = None,
+        store: SqlRunStore | None = None,
         cases: tuple[Case, ...] = (),
     ) -> None:
         self.backend = backend
-        self.jobs = jobs or MemoryJobStore()
-        self.store = store or MemoryRunStore(self.jobs)
+        database = new_database(MIGRATIONS)
+        self.jobs = jobs or SqlJobStore(database)
+        self.store = store or SqlRunStore(database)
         self.registry = FakeRegistry(cases or CASES)
         self.telemetry = Telemetry()
         self.usecases = TestRunUseCases(

@@ -10,7 +10,7 @@ import pytest
 
 from services.trainer.training.examples import BadExampleError, batch_of, num_steps, read_dataset, share_of
 from services.trainer.training.optimizer import learning_rate
-from tests.fakes.trainer_registry import dataset_rows
+from tests.unit.trainer.training_bench import dataset_rows
 
 GOOD = json.dumps(dataset_rows(1)[0])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import NotFound, Unavailable
-from services.chassis.jobs import Job, JobRunner, MemoryJobStore, watch
+from services.chassis.jobs import Job, JobRunner, SqlJobStore, watch
 from services.chassis.telemetry import Telemetry
 from services.chassis.wire import from_document
 from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Checkpoint, CurvePoint
@@ -19,9 +19,10 @@ from services.trainer.domain.spec import KIND, TrainingJobSpec
 from services.trainer.jobs.training_job import ADAPTER, Adapters, TrainingJobWork, TrainingLimits
 from services.trainer.live_attempts import LiveAttempts
 from services.trainer.manifest import LocalCheckpoints, place_for, write_manifest
+from services.trainer.store.sql import MIGRATIONS, SqlTrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 from services.trainer.usecases import TrainingUseCases
-from tests.fakes.trainer_store import MemoryTrainingStore
+from tests.fakes.databases import new_database
 
 SPEC = from_document(TrainingJobSpec, {"model_version_id": "tiny", "dataset_version_id": "drills"})
 
@@ -84,8 +85,8 @@ class Bench:
 
     def __init__(self, folder: Path, limits: TrainingLimits | None = None) -> None:
         self.folder = folder
-        self.jobs = MemoryJobStore()
-        self.store = MemoryTrainingStore(self.jobs)
+        database = new_database(MIGRATIONS)
+        self.jobs, self.store = SqlJobStore(database), SqlTrainingStore(database)
         self.backend = ScriptedBackend()
         self.registry = OneRegistry(self._inputs())
         self.live_attempts = LiveAttempts()

@@ -10,8 +10,7 @@ import pytest
 from services.lm.errors import LmError
 from services.trainer.training.examples import BadExampleError
 from services.trainer.training.preflight import check_rows
-from tests.fakes.trainer_registry import dataset_rows
-from tests.unit.trainer.training_bench import validation_rows, write_plan
+from tests.unit.trainer.training_bench import dataset_rows, validation_rows, write_plan
 
 STRICT_TEMPLATE = (
     "{% for message in messages %}"

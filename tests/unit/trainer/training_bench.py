@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,6 @@ from services.trainer.domain.attempt import Checkpoint
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import TrainingJobSpec
 from services.trainer.training.reporter import Silence
-from tests.fakes.trainer_registry import dataset_rows
 
 
 @dataclass
@@ -43,6 +43,22 @@ class Notes(Silence):
 
     def checkpoint(self, item: Checkpoint) -> None:
         self.checkpoints.append(item)
+
+
+def dataset_rows(num_train: int, *, words: int = 6) -> list[dict[str, Any]]:
+    """Return train rows behind one system prompt, each with another task and answer."""
+    system = "You answer in tags. " * 4
+    rows = []
+    for number in range(num_train):
+        code = hashlib.sha256(str(number).encode()).hexdigest()
+        task = " ".join(code[place : place + 4] for place in range(0, 4 * words, 4))
+        messages = [
+            {"role": "system", "content": system},
+            {"role": "user", "content": f"Read {task}"},
+            {"role": "assistant", "content": f"<read_file><path>{code[:8]}</path></read_file>"},
+        ]
+        rows.append({"example_id": f"e{number}", "split": "train", "profile_id": "roo_xml", "messages": messages})
+    return rows
 
 
 def validation_rows(count: int) -> list[dict[str, Any]]:

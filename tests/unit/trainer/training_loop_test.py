@@ -25,9 +25,8 @@ from services.trainer.manifest import place_for, places, verify
 from services.trainer.training.examples import BadExampleError
 from services.trainer.training.loop import DivergedError, train
 from services.trainer.training.workers import Workers
-from tests.fakes.trainer_registry import dataset_rows
 from tests.integration.processes import ROOT
-from tests.unit.trainer.training_bench import Notes, validation_rows, write_plan
+from tests.unit.trainer.training_bench import Notes, dataset_rows, validation_rows, write_plan
 
 pytestmark = pytest.mark.timeout(300)
 

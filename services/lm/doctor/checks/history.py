@@ -16,31 +16,31 @@ _THOUGHT = "Tango seventeen"
 
 def check_generation_prompt(subject: Subject) -> Iterator[Finding]:
     """The beginning of the answer is written when it is not asked for, or never, or not as answers begin."""
-    asked, answered = subject.render([USER], asks=True), subject.render([USER, ANSWER])
-    plain, going_on = subject.render([USER]), subject.render([USER, ANSWER, NEXT])
-    if None in (asked, answered, plain, going_on) or ANSWER["content"] not in (answered or ""):
+    prompted, answered = subject.render([USER], asks=True), subject.render([USER, ANSWER])
+    plain, continued = subject.render([USER]), subject.render([USER, ANSWER, NEXT])
+    if None in (prompted, answered, plain, continued) or ANSWER["content"] not in (answered or ""):
         return
-    assert asked is not None and answered is not None and plain is not None and going_on is not None
-    if asked != plain:
-        yield from _beginning(asked, answered, plain)
+    assert prompted is not None and answered is not None and plain is not None and continued is not None
+    if prompted != plain:
+        yield from _beginning(prompted, answered, plain)
     elif not answered.startswith(plain) or answered[len(plain) :].lstrip().startswith(ANSWER["content"]):
         tail = answered.partition(ANSWER["content"])[2]
-        if not going_on.partition(ANSWER["content"])[2].startswith(tail):
+        if not continued.partition(ANSWER["content"])[2].startswith(tail):
             yield finding("generation_prompt_always", excerpt(answered[-200:]))
     else:
         yield finding("no_generation_prompt", excerpt(plain[-200:]))
 
 
-def _beginning(asked: str, answered: str, plain: str) -> Iterator[Finding]:
-    is_other = not answered.startswith(asked)
-    if not answered.startswith(plain) or (answered[len(asked) :].startswith(ANSWER["content"]) and not is_other):
+def _beginning(prompted: str, answered: str, plain: str) -> Iterator[Finding]:
+    is_other = not answered.startswith(prompted)
+    if not answered.startswith(plain) or (answered[len(prompted) :].startswith(ANSWER["content"]) and not is_other):
         return
     problem = (
         "begins an answer otherwise than it writes answers, so that none can be trained"
         if is_other
         else "puts characters between the beginning of an answer and its text"
     )
-    evidence = excerpt(answered, first_difference(asked, answered))
+    evidence = excerpt(answered, first_difference(prompted, answered))
     severity: Severity = "error" if is_other else "warning"
     yield finding("answer_does_not_follow", evidence, severity=severity, problem=problem)
 

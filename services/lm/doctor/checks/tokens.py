@@ -20,8 +20,8 @@ def check_stop_tokens(subject: Subject) -> Iterator[Finding]:
     if text is None or ANSWER["content"] not in text:
         return
     tail = text.rpartition(ANSWER["content"])[2]
-    known = subject.tokenizer.added_tokens_decoder
-    end = next((token_id for token_id in subject.ids(tail) if token_id in known), None)
+    special_tokens = subject.tokenizer.added_tokens_decoder
+    end = next((token_id for token_id in subject.ids(tail) if token_id in special_tokens), None)
     if end is None:
         yield finding("turn_has_no_end", excerpt(text[-200:]))
     elif end not in subject.stop_ids:
@@ -50,7 +50,7 @@ def check_tags(subject: Subject) -> Iterator[Finding]:
     """A tag of the protocol holds a token of its own, so that it is written otherwise than text is."""
     added = {number: str(token) for number, token in subject.tokenizer.added_tokens_decoder.items()}
     special, unknown = set(subject.tokenizer.all_special_ids), subject.tokenizer.unk_token_id
-    for tag in _tags(subject):
+    for tag in dict.fromkeys(tag for text in _answers(subject) for tag in _TAG.findall(text)):
         ids = subject.ids(tag)
         inside = [token_id for token_id in ids if token_id in added and token_id != unknown and added[token_id].strip()]
         hidden = [token_id for token_id in inside if token_id in special]
@@ -110,10 +110,6 @@ def _answers(subject: Subject) -> list[str]:
     return [text for text in dict.fromkeys(answers) if text]
 
 
-def _tags(subject: Subject) -> list[str]:
-    return list(dict.fromkeys(tag for text in _answers(subject) for tag in _TAG.findall(text)))
-
-
 def longest_prompt(subject: Subject) -> int:
     """Tokens of the longest prompt; 0 when none can be rendered."""
     return max(_lengths(subject).values(), default=0)
@@ -121,19 +117,19 @@ def longest_prompt(subject: Subject) -> int:
 
 def check_context(subject: Subject) -> Iterator[Finding]:
     """The model's context is shorter than a prompt with an answer: of some cases a warning, of all an error."""
-    lengths, held, answer = _lengths(subject), subject.num_context_tokens, subject.max_new_tokens
-    too_long = [name for name, length in lengths.items() if held and length + answer > held]
-    if not held:
+    lengths, room, answer = _lengths(subject), subject.num_context_tokens, subject.max_new_tokens
+    too_long = [name for name, length in lengths.items() if room and length + answer > room]
+    if not room:
         yield finding("context_unknown")
     elif too_long:
         longest = max(too_long, key=lambda name: lengths[name])
         yield finding(
             "context_too_short",
-            f"{lengths[longest]} + {answer} > {held}",
+            f"{lengths[longest]} + {answer} > {room}",
             severity="error" if len(too_long) == len(lengths) else "warning",
             num_too_long=len(too_long),
             num_prompts=len(lengths),
-            held=held,
+            held=room,
             length=lengths[longest],
             answer=answer,
             longest=longest,

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from services.protocols.material.draw import Draw
 from services.protocols.material.scenario import Build, Draft, Kind, Step
-from services.protocols.openai_tools.scenarios.calls import BUILDS
-from services.protocols.openai_tools.scenarios.edits import NOTES, PAGES, dictated, twin, value
+from services.protocols.openai_tools.scenarios.calls import kind_of_call
+from services.protocols.openai_tools.scenarios.edits import EDIT_BY_DIFF, WHOLE_FILE
 from services.protocols.openai_tools.scenarios.functions import EFFECTS
-from services.protocols.openai_tools.scenarios.tasks import EXACT_ARGUMENTS, NEW_TASKS, message
+from services.protocols.openai_tools.scenarios.tasks import EXACT_ARGUMENTS, TOOL_CHOICE, message
 from services.protocols.openai_tools.scenarios.texts import answer_of, number_of
 from services.protocols.turn import Answer, ToolCall
 
@@ -100,51 +100,39 @@ def misread(draw: Draw) -> Draft:
     return Draft(slots=slots, turns=((step,),), files=dict([names]), history=(wrong,), withheld=("search_notes",))
 
 
-_SLIPS: tuple[tuple[str, Build, tuple[str, str], Callable[[Step], Answer]], ...] = (
-    ("bad_json.cut", BUILDS["place_order"]["plain"], ("place_order", "plain"), raw(lambda text: text[:-2])),
-    ("bad_json.quotes", NEW_TASKS["message"], ("tool_choice", "message"), raw(lambda text: text.replace('"', "'"))),
-    ("bad_json.long", dictated(PAGES.write, PAGES.names), ("whole_file", "page"), raw(lambda text: text[:-9])),
-    ("not_an_object", NEW_TASKS["stock"], ("tool_choice", "stock"), raw(lambda text: f"[{text}]")),
-    ("unknown_tool", BUILDS["send_mail"]["one"], ("send_mail", "one"), raw(str, suffix="_now")),
-    ("missing_param.title", NEW_TASKS["ticket"], ("tool_choice", "ticket"), without("title")),
-    ("missing_param.date", BUILDS["create_event"]["plain"], ("create_event", "plain"), without("date")),
-    ("bad_value.type", BUILDS["set_timer"]["plain"], ("set_timer", "plain"), changed("minutes", str)),
-    ("bad_value.enum", NEW_TASKS["close"], ("tool_choice", "close"), changed("resolution", str.upper)),
-    ("bad_value.pattern", NEW_TASKS["invoice"], ("tool_choice", "invoice"), changed("invoice_id", str.lower)),
-    ("bad_value.range", BUILDS["get_forecast"]["plain"], ("get_forecast", "plain"), changed("days", lambda _: 99)),
-    ("bad_value.extra", NEW_TASKS["price"], ("tool_choice", "price"), other(lambda given: {**given, "force": True})),
+_SLIPS: tuple[tuple[str, Kind, Callable[[Step], Answer]], ...] = (
+    ("bad_json.cut", kind_of_call("place_order", "plain"), raw(lambda text: text[:-2])),
+    ("bad_json.quotes", TOOL_CHOICE["message"], raw(lambda text: text.replace('"', "'"))),
+    ("bad_json.long", WHOLE_FILE["page"], raw(lambda text: text[:-9])),
+    ("not_an_object", TOOL_CHOICE["stock"], raw(lambda text: f"[{text}]")),
+    ("unknown_tool", kind_of_call("send_mail", "one"), raw(str, suffix="_now")),
+    ("missing_param.title", TOOL_CHOICE["ticket"], without("title")),
+    ("missing_param.date", kind_of_call("create_event", "plain"), without("date")),
+    ("bad_value.type", kind_of_call("set_timer", "plain"), changed("minutes", str)),
+    ("bad_value.enum", TOOL_CHOICE["close"], changed("resolution", str.upper)),
+    ("bad_value.pattern", TOOL_CHOICE["invoice"], changed("invoice_id", str.lower)),
+    ("bad_value.range", kind_of_call("get_forecast", "plain"), changed("days", lambda _: 99)),
+    ("bad_value.extra", TOOL_CHOICE["price"], other(lambda arguments: {**arguments, "force": True})),
     (
         "bad_value.list",
-        EXACT_ARGUMENTS["window"].build,
-        ("exact_arguments", "window"),
-        other(lambda given: {**given, "passengers": str(given["passengers"])}),
+        EXACT_ARGUMENTS["window"],
+        other(lambda arguments: {**arguments, "passengers": str(arguments["passengers"])}),
     ),
     (
         "bad_value.nested",
-        BUILDS["set_light"]["plain"],
-        ("set_light", "plain"),
-        other(lambda given: {**given, "color": str(given["color"])}),
+        kind_of_call("set_light", "plain"),
+        other(lambda arguments: {**arguments, "color": str(arguments["color"])}),
     ),
-    ("empty_answer", NEW_TASKS["trains"], ("tool_choice", "trains"), lambda step: Answer(" ")),
-    (
-        "file_not_found.edit",
-        value(PAGES),
-        ("edit_by_diff", "value_page"),
-        in_edit("path", lambda path, _: f"{path}s"),
-    ),
-    ("no_match", value(NOTES), ("edit_by_diff", "value_note"), in_edit("old", lambda old, _: old.swapcase())),
-    (
-        "several_matches",
-        twin(NOTES),
-        ("edit_by_diff", "twin_note"),
-        in_edit("old", lambda old, _: old.partition("\n")[2]),
-    ),
-    ("identical", value(PAGES), ("edit_by_diff", "value_page"), in_edit("new", lambda old, _: old)),
-    ("empty_search", value(NOTES), ("edit_by_diff", "value_note"), in_edit("old", lambda *_: "")),
+    ("empty_answer", TOOL_CHOICE["trains"], lambda step: Answer(" ")),
+    ("file_not_found.edit", EDIT_BY_DIFF["value_page"], in_edit("path", lambda path, _: f"{path}s")),
+    ("no_match", EDIT_BY_DIFF["value_note"], in_edit("old", lambda old, _: old.swapcase())),
+    ("several_matches", EDIT_BY_DIFF["twin_note"], in_edit("old", lambda old, _: old.partition("\n")[2])),
+    ("identical", EDIT_BY_DIFF["value_page"], in_edit("new", lambda old, _: old)),
+    ("empty_search", EDIT_BY_DIFF["value_note"], in_edit("old", lambda *_: "")),
 )
 
 RECOVERY: Mapping[str, Kind] = {
-    **{name: Kind(after(build, wrong), wordings) for name, build, wordings, wrong in _SLIPS},
+    **{name: replace(kind, build=after(kind.build, wrong)) for name, kind, wrong in _SLIPS},
     "repeated_call": Kind(repeated, ("recovery", "repeated")),
     "denied_by_user": Kind(denied, ("recovery", "denied")),
     "file_not_found.read": Kind(misread, ("recovery", "misread")),

@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from services.protocols.cases import CaseError, Scoring
-from services.protocols.plain_text.scorers.bleu import SACREBLEU
-from services.protocols.plain_text.scorers.contains import CONTAINS
-from services.protocols.plain_text.scorers.exact import EXACT
-from services.protocols.plain_text.scorers.f1 import F1
+from services.protocols.plain_text.scorers.equality import CONTAINS, EXACT
 from services.protocols.plain_text.scorers.json_schema import JSON_SCHEMA
-from services.protocols.plain_text.scorers.nouns import Scorer
+from services.protocols.plain_text.scorers.overlap import F1, ROUGE_L, SACREBLEU
 from services.protocols.plain_text.scorers.regex import REGEX
-from services.protocols.plain_text.scorers.rouge_l import ROUGE_L
+from services.protocols.plain_text.scorers.scorer import Scorer
 
 __all__ = ["NONE", "SCORERS", "Scorer", "scorer_of"]
 

@@ -17,8 +17,8 @@ from referencing.exceptions import Unresolvable
 
 from services.protocols.cases import CaseError, Scoring
 from services.protocols.cases.fields import MAX_DEPTH, depth_of
-from services.protocols.plain_text.scorers.nouns import Scorer
 from services.protocols.plain_text.scorers.regex import compiled, reason_of
+from services.protocols.plain_text.scorers.scorer import Scorer
 
 _FENCE = re.compile(r"```(?:json)?[ \t]*\n([^`]*)\n[ \t]*```")
 _FORBIDDEN = ("$ref", "$dynamicRef", "patternProperties", "unevaluatedProperties", "unevaluatedItems")
@@ -52,9 +52,9 @@ def _value_of(answer: str) -> object:
     return value
 
 
-def _same(one: object, other: object) -> bool:
+def _same(entry: object, other: object) -> bool:
     """Compare without taking true for 1, as `==` does."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    return json.dumps(entry, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _refuse(name: str) -> object:
@@ -89,15 +89,15 @@ def _checked(schema: object) -> Iterator[str]:
     """Yield every pattern of a schema; CaseError for a keyword that is not to be used."""
     waiting = [schema]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, dict):
-            if found := [name for name in _FORBIDDEN if name in one]:
-                raise CaseError("scoring.options.schema", f"may not hold {found[0]}")
-            if isinstance(one.get("pattern"), str):
-                yield one["pattern"]
-            waiting += one.values()
-        elif isinstance(one, list):
-            waiting += one
+        entry = waiting.pop()
+        if isinstance(entry, dict):
+            if forbidden := [name for name in _FORBIDDEN if name in entry]:
+                raise CaseError("scoring.options.schema", f"may not hold {forbidden[0]}")
+            if isinstance(entry.get("pattern"), str):
+                yield entry["pattern"]
+            waiting += entry.values()
+        elif isinstance(entry, list):
+            waiting += entry
 
 
 JSON_SCHEMA = Scorer(score, {"schema": Mapping}, needs_targets=False, check=check)

@@ -10,7 +10,7 @@ from functools import lru_cache
 import re2  # type: ignore[import-untyped]
 
 from services.protocols.cases import CaseError, Scoring
-from services.protocols.plain_text.scorers.nouns import Scorer
+from services.protocols.plain_text.scorers.scorer import Scorer
 
 MAX_PATTERN = 2_000
 _MAX_MEMORY = 8 << 20

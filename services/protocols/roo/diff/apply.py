@@ -117,8 +117,8 @@ class _Work:
     def _find(self, start: int, search: Sequence[str]) -> tuple[_Match, tuple[int, int]]:
         bounds = (0, len(self.lines))
         if start:
-            found = normalised("\n".join(self.lines[start - 1 : start - 1 + len(search)]))
-            score = self._score(found, normalised("\n".join(search)), 0.0)
+            stretch = normalised("\n".join(self.lines[start - 1 : start - 1 + len(search)]))
+            score = self._score(stretch, normalised("\n".join(search)), 0.0)
             if score >= self.threshold:
                 return _Match(start - 1, score), bounds
             last = min(len(self.lines), start + len(search) + BUFFER_LINES)
@@ -130,18 +130,18 @@ class _Work:
         best = _Match()
         if not search:
             return best
-        wanted = normalised("\n".join(search))
-        if end - first > _MANY_LINES and not self.measure and wanted not in self._whole():
+        search_text = normalised("\n".join(search))
+        if end - first > _MANY_LINES and not self.measure and search_text not in self._whole():
             return best
         plain = [self._plain(line) for line in self.lines[first : end + len(search)]]
         # Normalised text has neither line breaks nor blanks in a row, so its length adds up line by line.
         ends = [0, *accumulate(len(line) + bool(line) for line in plain)]
-        length = len(wanted) + bool(wanted)
+        length = len(search_text) + bool(search_text)
         for index in _outwards(first, end, len(search)):
             start, stop = (min(place, len(plain)) for place in (index - first, index - first + len(search)))
             if not self.measure and ends[stop] - ends[start] != length:
                 continue
-            score = self._score(" ".join(filter(None, plain[start:stop])), wanted, best.score)
+            score = self._score(" ".join(filter(None, plain[start:stop])), search_text, best.score)
             if score > best.score:
                 best = _Match(index, score)
                 if score == 1:
@@ -155,14 +155,14 @@ class _Work:
         return self.whole
 
     def _plain(self, line: str) -> str:
-        if (known := self.plain.get(line)) is None:
-            known = self.plain[line] = normalised(line)
-        return known
+        if (plain_line := self.plain.get(line)) is None:
+            plain_line = self.plain[line] = normalised(line)
+        return plain_line
 
-    def _score(self, found: str, wanted: str, floor: float) -> float:
-        if found == wanted:
+    def _score(self, stretch: str, search_text: str, floor: float) -> float:
+        if stretch == search_text:
             return 1.0
-        return similarity(found, wanted, floor) if self.measure and wanted else 0.0
+        return similarity(stretch, search_text, floor) if self.measure and search_text else 0.0
 
     def _replace(self, index: int, search: Sequence[str], replace: Sequence[str]) -> None:
         end = index + len(search)
@@ -192,8 +192,8 @@ def _lines_or_none(text: str) -> list[str]:
 
 
 def _indent(line: str) -> str:
-    found = _INDENT.match(line)
-    return found[0] if found else ""
+    stretch = _INDENT.match(line)
+    return stretch[0] if stretch else ""
 
 
 def _rebased(line: str, base: str, searched: str) -> str:

@@ -34,8 +34,8 @@ def both_numbered(search: str, replace: str) -> bool:
 
 def first_number(text: str) -> int:
     """Return the number in front of the first line of numbered text."""
-    found = _FIRST_NUMBER.match(text)
-    return line_number(found[1]) if found else 0
+    numbered = _FIRST_NUMBER.match(text)
+    return line_number(numbered[1]) if numbered else 0
 
 
 def line_number(digits: str) -> int:
@@ -51,4 +51,4 @@ def strip_numbers(text: str, *, bare_bars: bool = False) -> str:
 
 
 def _stripped(lines: Sequence[str], pattern: re.Pattern[str]) -> list[str]:
-    return [found[1] if (found := pattern.match(line)) else line for line in lines]
+    return [numbered[1] if (numbered := pattern.match(line)) else line for line in lines]

@@ -185,35 +185,42 @@ def only_by(tool: str, build: Callable[[Draw], Draft]) -> Callable[[Draw], Draft
 _USUAL = ("apply_diff", "write_to_file")
 
 OPT_IN_EDITS = {
-    "edit": (only_by("edit", partial(value, edit=partial(replaced, "edit"))), ("edit_by_diff", "value")),
-    "search_replace": (
-        only_by("search_replace", partial(same_line, edit=partial(replaced, "search_replace"))),
-        ("edit_by_diff", "same_line"),
+    "edit": Kind(
+        only_by("edit", partial(value, edit=partial(replaced, "edit"))),
+        ("edit_by_diff", "value"),
+        NATIVE,
     ),
-    "edit_file": (
-        only_by("edit_file", partial(same_line, edit=partial(replaced, "edit_file"))),
-        ("edit_by_diff", "same_line"),
+    **{
+        tool: Kind(
+            only_by(tool, partial(same_line, edit=partial(replaced, tool))), ("edit_by_diff", "same_line"), NATIVE
+        )
+        for tool in ("search_replace", "edit_file")
+    },
+    "apply_patch": Kind(
+        only_by("apply_patch", partial(two_places, edit=patched)), ("edit_by_diff", "two_places"), NATIVE
     ),
-    "apply_patch": (only_by("apply_patch", partial(two_places, edit=patched)), ("edit_by_diff", "two_places")),
 }
-"""Changes of a file by the tools that a model's settings bring in: how each is drawn, and where its wordings are."""
+"""Changes of a file by the tools that a model's settings bring in."""
 
 _OPT_IN_FILES = {
     "edit_file": only_by("edit_file", partial(new_file, make=_created)),
     "apply_patch": only_by("apply_patch", partial(new_file, make=added)),
 }
 
-EDIT_BY_DIFF = kinds_of(
-    "edit_by_diff",
-    {
-        "value": diff_value,
-        "insert": diff_line(inserts=True),
-        "delete": diff_line(inserts=False),
-        "two_places": two_places,
-        "same_line": same_line,
-        "block": block,
-    },
-) | {name: Kind(build, wordings, NATIVE) for name, (build, wordings) in OPT_IN_EDITS.items()}
+EDIT_BY_DIFF = (
+    kinds_of(
+        "edit_by_diff",
+        {
+            "value": diff_value,
+            "insert": diff_line(inserts=True),
+            "delete": diff_line(inserts=False),
+            "two_places": two_places,
+            "same_line": same_line,
+            "block": block,
+        },
+    )
+    | OPT_IN_EDITS
+)
 
 WHOLE_FILE = kinds_of(
     "whole_file",

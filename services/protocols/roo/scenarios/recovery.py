@@ -12,9 +12,10 @@ from dataclasses import replace
 from services.protocols.material.draw import Draw
 from services.protocols.material.scenario import Build, Draft, Kind, Said, Step
 from services.protocols.roo.scenarios import calls, dialogue, edits, limits, slips, talk
-from services.protocols.roo.scenarios.edits import OPT_IN_EDITS, two_places
+from services.protocols.roo.scenarios.edits import two_places
 from services.protocols.roo.scenarios.slips import WRONG_DIFFS, Wrong, misspelt, other, slip
 from services.protocols.roo.scenarios.steps import BOTH, NATIVE, XML, command, list_files, read, search
+from services.protocols.roo.scenarios.tasks import EXACT_ARGUMENTS, TOOL_CHOICE
 
 
 def after(build: Build, wrong: Wrong) -> Build:
@@ -175,29 +176,29 @@ def unknown_instruction(draw: Draw, given: Mapping[str, object]) -> Mapping[str,
     return {"task": draw.word("ident")}
 
 
-_TASKS: Mapping[str, tuple[Build, tuple[str, str]]] = {
-    "read": (read_in_folder, ("tool_choice", "read")),
-    "lines": (read_lines_of_text, ("exact_arguments", "read_lines")),
-    "search": (calls.search_regex, ("exact_arguments", "search_regex")),
-    "list": (calls.list_flat, ("tool_choice", "list")),
-    "instructions": (calls.fetch("create_mcp_server", "service"), ("tool_choice", "instructions")),
-    "write": (edits.write_block, ("whole_file", "block")),
-    "diff": (edits.diff_value, ("edit_by_diff", "value")),
-    "command": (calls.run_command, ("tool_choice", "command")),
-    "mcp": (calls.mcp_one, ("tool_choice", "mcp")),
-    "ask": (dialogue.ask_choice(2), ("ask_when_unclear", "two")),
-    "complete": (dialogue.complete_tests, ("completion", "tests")),
-    "switch": (dialogue.switch_named, ("exact_arguments", "switch_named")),
-    "delegate": (dialogue.delegate_named, ("exact_arguments", "delegate")),
-    "todo": (dialogue.todo_marked, ("exact_arguments", "todo_marked")),
-    "blocked": (dialogue.switch_blocked, ("mode_limits", "blocked")),
-    "architect": (limits.architect_to_code, ("mode_limits", "architect_to_code")),
-    "custom": (limits.custom_to_code, ("mode_limits", "custom_to_code")),
-    "ignored": (limits.ignored, ("mode_limits", "ignored")),
-    "artifact": (stored_output, ("recovery", "artifact")),
-    **OPT_IN_EDITS,
+_TASKS: Mapping[str, Kind] = {
+    "read": Kind(read_in_folder, ("tool_choice", "read")),
+    "lines": Kind(read_lines_of_text, ("exact_arguments", "read_lines")),
+    "search": EXACT_ARGUMENTS["search_regex"],
+    "list": TOOL_CHOICE["list"],
+    "instructions": TOOL_CHOICE["instructions"],
+    "write": edits.WHOLE_FILE["block"],
+    "diff": edits.EDIT_BY_DIFF["value"],
+    "command": TOOL_CHOICE["command"],
+    "mcp": TOOL_CHOICE["mcp"],
+    "ask": talk.ASK_WHEN_UNCLEAR["two"],
+    "complete": talk.COMPLETION["tests"],
+    "switch": EXACT_ARGUMENTS["switch_named"],
+    "delegate": EXACT_ARGUMENTS["delegate"],
+    "todo": EXACT_ARGUMENTS["todo_marked"],
+    "blocked": limits.MODE_LIMITS["blocked"],
+    "architect": limits.MODE_LIMITS["architect_to_code"],
+    "custom": limits.MODE_LIMITS["custom_to_code"],
+    "ignored": limits.MODE_LIMITS["ignored"],
+    "artifact": Kind(stored_output, ("recovery", "artifact")),
+    **edits.OPT_IN_EDITS,
 }
-"""What the person asks for: how it is drawn, and where its wordings are."""
+"""What the person asks for."""
 
 _SLIPS: tuple[tuple[str, str, Wrong, frozenset[str]], ...] = (
     ("no_tool.text", "read", slips.only_text, BOTH),
@@ -283,6 +284,9 @@ _OWN: tuple[tuple[str, Build, tuple[str, str], frozenset[str]], ...] = (
 )
 
 RECOVERY: Mapping[str, Kind] = {
-    **{name: Kind(after(_TASKS[base][0], wrong), _TASKS[base][1], where) for name, base, wrong, where in _SLIPS},
+    **{
+        name: Kind(after(_TASKS[task].build, wrong), _TASKS[task].wordings, where)
+        for name, task, wrong, where in _SLIPS
+    },
     **{name: Kind(build, wordings, where) for name, build, wordings, where in _OWN},
 }

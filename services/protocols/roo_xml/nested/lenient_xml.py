@@ -80,9 +80,9 @@ class _Reader:
 
     def run(self) -> _Node:
         position = 0
-        while (found := self.text.find("<", position)) >= 0:
-            self.pending += self.text[position:found]
-            position = self._markup(found)
+        while (place := self.text.find("<", position)) >= 0:
+            self.pending += self.text[position:place]
+            position = self._markup(place)
         return self.root
 
     def _markup(self, start: int) -> int:
@@ -100,10 +100,10 @@ class _Reader:
         return self._open(start)
 
     def _after(self, mark: str, start: int) -> int:
-        found = self.text.find(mark, start)
-        if found < 0:
+        place = self.text.find(mark, start)
+        if place < 0:
             raise Unreadable(f"no {mark!r} closes what begins at character {start}")
-        return found + len(mark)
+        return place + len(mark)
 
     def _close(self, start: int) -> int:
         end = self._after(">", start)
@@ -182,13 +182,13 @@ class _Reader:
     def _raw_end(self, name: str, start: int) -> tuple[int, int]:
         """Return where the raw element's inside ends and where reading goes on."""
         depth, position, open_ends = 1, start, 0
-        while (found := self.text.find("<", position)) >= 0:
-            position, closed, opened = self._raw_markup(name, found)
+        while (place := self.text.find("<", position)) >= 0:
+            position, closed, opened = self._raw_markup(name, place)
             depth += opened - closed
             if depth == 0:
-                return found, position
-            open_ends += position == found + 1
-            if open_ends > _MAX_OPEN_ENDS or self.text.find(">", found) < 0:
+                return place, position
+            open_ends += position == place + 1
+            if open_ends > _MAX_OPEN_ENDS or self.text.find(">", place) < 0:
                 break
         raise Unreadable(f"<{name}> is not closed")
 
@@ -210,8 +210,8 @@ class _Reader:
         return tag.end, False, opens
 
     def _attributes(self, tag: _Tag) -> dict[str, str]:
-        found = _ATTRIBUTE.findall(tag.attributes or "")
-        return {f"@_{name}": self._decoded(trim(value)) for name, given, _, value in found if given}
+        attributes = _ATTRIBUTE.findall(tag.attributes or "")
+        return {f"@_{name}": self._decoded(trim(value)) for name, assignment, _, value in attributes if assignment}
 
     def _save_text(self, node: _Node) -> None:
         if text := self._decoded(trim(self.pending)):
@@ -229,10 +229,10 @@ class _Reader:
 
 
 def _tag_at(text: str, start: int, ending: re.Pattern[str] = _TAG_END) -> _Tag | None:
-    found = ending.match(text, start + 1)
-    if found is None:
+    ended = ending.match(text, start + 1)
+    if ended is None:
         return None
-    inside = text[start + 1 : found.end() - 1].replace("\t", " ")
+    inside = text[start + 1 : ended.end() - 1].replace("\t", " ")
     if ending is _INSTRUCTION_END:
         inside = inside[:-1]
     blank = _BLANK.search(inside)
@@ -244,7 +244,7 @@ def _tag_at(text: str, start: int, ending: re.Pattern[str] = _TAG_END) -> _Tag |
         attributes = attributes[:-1]
     elif closes_itself:
         attributes = None
-    return _Tag(name, attributes, closes_itself, found.end())
+    return _Tag(name, attributes, closes_itself, ended.end())
 
 
 def _compressed(node: _Node) -> dict[str, Value]:

@@ -31,12 +31,12 @@ def written_call(text: str) -> Flaw | None:
 
     Words that only mention a tool are no such try.
     """
-    if found := _BAD_TAG.search(text):
-        sentence = f"The tag {_shown(found[0])} is not in the form <tool_name>, so the client sees no call."
-        return Flaw(Fault.BAD_TAG, sentence, found.span())
-    if found := foreign_form(text, TOOLS):
-        sentence = f"The answer calls a tool in another protocol's form ({_shown(found[0])})."
-        return Flaw(Fault.FOREIGN_FORM, sentence, found.span())
+    if match := _BAD_TAG.search(text):
+        sentence = f"The tag {_shown(match[0])} is not in the form <tool_name>, so the client sees no call."
+        return Flaw(Fault.BAD_TAG, sentence, match.span())
+    if match := foreign_form(text, TOOLS):
+        sentence = f"The answer calls a tool in another protocol's form ({_shown(match[0])})."
+        return Flaw(Fault.FOREIGN_FORM, sentence, match.span())
     return None
 
 
@@ -49,8 +49,8 @@ def attempted_call(text: str, *, is_cut: bool) -> Flaw | None:
     """
     if flaw := written_call(text) or _unknown_tag(text):
         return flaw
-    if is_cut and (found := _UNFINISHED_TAG.search(text)):
-        return Flaw(Fault.CUT_OFF, "The token limit cut the answer before the call.", found.span())
+    if is_cut and (match := _UNFINISHED_TAG.search(text)):
+        return Flaw(Fault.CUT_OFF, "The token limit cut the answer before the call.", match.span())
     return None
 
 

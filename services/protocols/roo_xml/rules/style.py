@@ -76,17 +76,17 @@ def style_problems(text: str, edition: Edition = REFERENCE) -> list[StyleProblem
 
 
 def _opening(text: str, span: Span) -> Iterator[StyleProblem]:
-    if found := _OPENING.match(text, *span):
-        yield StyleProblem("chatty_opening", f"The answer opens with {found[1]!r}.", found.span(1))
+    if hit := _OPENING.match(text, *span):
+        yield StyleProblem("chatty_opening", f"The answer opens with {hit[1]!r}.", hit.span(1))
 
 
 def _bare_names(text: str, span: Span) -> Iterator[StyleProblem]:
     start, end = span
-    plain = _SHOWN.sub(lambda found: " " * len(found[0]), text[start:end])
-    for found in _FILE_NAME.finditer(plain):
-        if found[0].rpartition(".")[2].lower() in _EXTENSIONS:
-            place = start + found.start(), start + found.end()
-            yield StyleProblem("bare_file_name", f"{found[0]} is named without a link to it.", place)
+    plain = _SHOWN.sub(lambda hit: " " * len(hit[0]), text[start:end])
+    for hit in _FILE_NAME.finditer(plain):
+        if hit[0].rpartition(".")[2].lower() in _EXTENSIONS:
+            place = start + hit.start(), start + hit.end()
+            yield StyleProblem("bare_file_name", f"{hit[0]} is named without a link to it.", place)
 
 
 def _of_call(text: str, call: ToolBlock) -> Iterator[StyleProblem]:
@@ -97,12 +97,12 @@ def _of_call(text: str, call: ToolBlock) -> Iterator[StyleProblem]:
         yield from _of_result(text, call)
     if call.name == "write_to_file":
         start, end = _place(text, call, call.params.get("content", ""))
-        for found in _PLACEHOLDER.finditer(text, start, end):
-            yield StyleProblem("placeholder", "The content leaves a part of the file out.", found.span())
+        for hit in _PLACEHOLDER.finditer(text, start, end):
+            yield StyleProblem("placeholder", "The content leaves a part of the file out.", hit.span())
     if call.name in ("update_todo_list", "new_task"):
         start, end = _place(text, call, call.params.get("todos", ""))
-        for found in _NESTED_ITEM.finditer(text, start, end):
-            yield StyleProblem("nested_checklist", "The checklist has more than one level.", found.span())
+        for hit in _NESTED_ITEM.finditer(text, start, end):
+            yield StyleProblem("nested_checklist", "The checklist has more than one level.", hit.span())
 
 
 def _of_result(text: str, call: ToolBlock) -> Iterator[StyleProblem]:

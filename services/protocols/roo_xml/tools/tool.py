@@ -40,18 +40,14 @@ class Argument:
     """One typed argument of a tool.
 
     Attributes:
-        read: what the client makes of the parameter's text; None counts as absent.
+        read: what the client makes of the parameter's text, where that is more than the text; None counts as absent.
         normal: the form in which two values are compared.
         by_effect: it is right when what the call does to the files is right.
     """
 
-    read: Callable[[str], object] = str
+    read: Callable[[str], object] | None = None
     normal: Callable[[object], object] = trimmed
     by_effect: bool = False
-
-
-PLAIN = Argument()
-"""Of a parameter whose text is its value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +102,16 @@ class Tool:
         """
         if self.read_arguments:
             return self.read_arguments(params)
-        texts = {name: params.get(name, "") for name in (*self.required, *self.demanded)}
-        texts.update({name: params[name] for name in (*self.optional, *self.ignored) if name in params})
-        values = {name: self.arguments.get(name, PLAIN).read(text) for name, text in texts.items()}
-        return {name: value for name, value in values.items() if value is not None}
+        values: Arguments = {name: params.get(name, "") for name in (*self.required, *self.demanded)}
+        values.update({name: params[name] for name in (*self.optional, *self.ignored) if name in params})
+        for name, argument in self.arguments.items():
+            if argument.read and name in values:
+                value = argument.read(params.get(name, ""))
+                if value is None:
+                    del values[name]
+                else:
+                    values[name] = value
+        return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from importlib.metadata import version
 import httpx2
 
 from services.chassis.errors import FailedPrecondition
-from services.test_runner.backends.openai_endpoint.client import Asker, OnTry, Tries
+from services.test_runner.backends.openai_endpoint.client import EndpointClient, OnTry, Tries
 from services.test_runner.backends.openai_endpoint.facts import Facts, facts_of
 from services.test_runner.backends.openai_endpoint.gates import Gate
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
@@ -47,7 +47,7 @@ class OpenAiEndpointBackend:
         assert endpoint is not None
         yield Activity("load_model")
         self._policy.check(endpoint)
-        asker, facts = await self._open(endpoint)
+        client, facts = await self._open(endpoint)
         if facts.drops_tools and any(offered_tools(endpoint, prompt) for prompt in workload.prompts):
             raise _dropped_tools(endpoint)
         yield Prepared(
@@ -59,7 +59,7 @@ class OpenAiEndpointBackend:
         )
         yield Activity("generate", 0, min(len(workload.prompts), endpoint.max_concurrency))
         events: _Events = asyncio.Queue()
-        tasks = [asyncio.create_task(self._answer(asker, workload, prompt, events)) for prompt in workload.prompts]
+        tasks = [asyncio.create_task(self._answer(client, workload, prompt, events)) for prompt in workload.prompts]
         for task in tasks:
             task.add_done_callback(partial(_tell_failure, events))
         try:
@@ -75,7 +75,7 @@ class OpenAiEndpointBackend:
         if self._client is not None:
             await self._client.aclose()
 
-    async def _open(self, endpoint: Endpoint) -> tuple[Asker, Facts]:
+    async def _open(self, endpoint: Endpoint) -> tuple[EndpointClient, Facts]:
         # It takes a second to load and a service without endpoints never needs it.
         await asyncio.to_thread(import_module, "openai")
         self._client = self._client or open_client(self._policy.hosts)
@@ -87,12 +87,12 @@ class OpenAiEndpointBackend:
         if facts is None or facts.adapters or time.monotonic() - since > _FACTS_SECONDS:
             facts = await facts_of(requests)
             self._facts[place] = facts, time.monotonic()
-        return Asker(self._client, server_of(requests, facts), facts, key, self._tries), facts
+        return EndpointClient(self._client, server_of(requests, facts), facts, key, self._tries), facts
 
-    async def _answer(self, asker: Asker, workload: Workload, prompt: Prompt, events: _Events) -> None:
+    async def _answer(self, client: EndpointClient, workload: Workload, prompt: Prompt, events: _Events) -> None:
         assert workload.endpoint is not None
         gate = self._gates[workload.endpoint.base_url]
-        events.put_nowait(await asker.answer(workload, prompt, gate, events.put_nowait))
+        events.put_nowait(await client.answer(workload, prompt, gate, events.put_nowait))
 
 
 async def _until_answered(events: _Events, num_prompts: int, limit: int) -> AsyncGenerator[GenerationEvent]:

@@ -66,7 +66,7 @@ class _Clock:
             self.seconds += time.monotonic() - start
 
 
-class Asker:
+class EndpointClient:
     """Asks one endpoint with one key."""
 
     def __init__(self, client: httpx2.AsyncClient, server: Server, facts: Facts, key: str, tries: Tries) -> None:
@@ -90,7 +90,7 @@ class Asker:
         """
         clock = _Clock(prompt.timeout_seconds)
         try:
-            answer = await self._tried(workload, prompt, gate, on_delta, clock)
+            answer = await self._answer_with_retries(workload, prompt, gate, on_delta, clock)
         except TimeoutError:
             answer = _fault(
                 prompt, EndpointFailure(f"The endpoint did not answer within {prompt.timeout_seconds:g} s.")
@@ -100,7 +100,9 @@ class Asker:
         self._tries.on_try(_OUTCOMES.get(answer.finish_reason, TryOutcome.ANSWERED))
         return replace(answer, decode_seconds=clock.seconds) if answer.finish_reason.is_fault else answer
 
-    async def _tried(self, workload: Workload, prompt: Prompt, gate: Gate, on_delta: OnDelta, clock: _Clock) -> Answer:
+    async def _answer_with_retries(
+        self, workload: Workload, prompt: Prompt, gate: Gate, on_delta: OnDelta, clock: _Clock
+    ) -> Answer:
         has_begun, queued = False, 0.0
 
         def deliver(delta: Delta) -> None:
@@ -117,7 +119,7 @@ class Asker:
                 try:
                     with clock.running():
                         async with clock.limit():
-                            answer = await self._ask(workload, prompt, deliver)
+                            answer = await self._answer_once(workload, prompt, deliver)
                     return replace(answer, queue_seconds=queued)
                 except EndpointFailure as failure:
                     # What fails beside others is no try of its own as long as fewer can be asked at once.
@@ -130,7 +132,7 @@ class Asker:
                 async with clock.limit():
                     await asyncio.sleep(seconds)
 
-    async def _ask(self, workload: Workload, prompt: Prompt, deliver: OnDelta) -> Answer:
+    async def _answer_once(self, workload: Workload, prompt: Prompt, deliver: OnDelta) -> Answer:
         await self._check_length(workload, prompt)
         reply, start, first = Reply(), time.monotonic(), 0.0
         try:

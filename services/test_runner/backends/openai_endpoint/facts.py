@@ -60,10 +60,10 @@ async def facts_of(requests: EndpointRequests) -> Facts:
     facts = {"model": endpoint.model, "server": kind, "parameters": mapping_in(entry.get("meta")).get("n_params")}
     match kind:
         case "llama.cpp":
-            adapters = _adapters(endpoint, await _listed(requests.get("/lora-adapters")))
-            return _of_llama_cpp(endpoint, await _told(requests.get("/props")), adapters, facts)
+            adapters = _adapters(endpoint, await _entries_of(requests.get("/lora-adapters")))
+            return _of_llama_cpp(endpoint, await _body_of(requests.get("/props")), adapters, facts)
         case "vLLM":
-            version = (await _told(requests.get("/version"))).get("version")
+            version = (await _body_of(requests.get("/version"))).get("version")
             return _facts(endpoint, kind, entry.get("max_model_len"), {**facts, "version": version})
         case "Ollama":
             context = 0 if endpoint.num_ctx else await _ollama_context(requests)
@@ -83,7 +83,7 @@ async def _models(requests: EndpointRequests) -> Mapping[str, Any]:
     return reply.body if reply.succeeded else {}
 
 
-async def _told(request: Awaitable[Reply]) -> Mapping[str, Any]:
+async def _body_of(request: Awaitable[Reply]) -> Mapping[str, Any]:
     try:
         reply = await request
     except NotReached:
@@ -91,7 +91,7 @@ async def _told(request: Awaitable[Reply]) -> Mapping[str, Any]:
     return reply.body if reply.succeeded else {}
 
 
-async def _listed(request: Awaitable[Reply]) -> Sequence[Any]:
+async def _entries_of(request: Awaitable[Reply]) -> Sequence[Any]:
     try:
         reply = await request
     except NotReached:
@@ -133,8 +133,8 @@ def _adapters(endpoint: Endpoint, entries: Sequence[Any]) -> tuple[ServedAdapter
 
 
 async def _of_ollama(requests: EndpointRequests) -> Mapping[str, object]:
-    tags = (await _told(requests.get("/api/tags"))).get("models")
-    version, model = (await _told(requests.get("/api/version"))).get("version"), requests.endpoint.model
+    tags = (await _body_of(requests.get("/api/tags"))).get("models")
+    version, model = (await _body_of(requests.get("/api/version"))).get("version"), requests.endpoint.model
     for entry in map(mapping_in, tags if isinstance(tags, list) else ()):
         if entry.get("name") in (model, f"{model}:latest"):
             quantization = mapping_in(entry.get("details")).get("quantization_level")
@@ -143,7 +143,7 @@ async def _of_ollama(requests: EndpointRequests) -> Mapping[str, object]:
 
 
 async def _ollama_context(requests: EndpointRequests) -> int:
-    details = await _told(requests.post("/api/show", {"model": requests.endpoint.model}))
+    details = await _body_of(requests.post("/api/show", {"model": requests.endpoint.model}))
     named = re.search(r"^num_ctx\s+(\d{1,9})", str(details.get("parameters", "")), re.MULTILINE)
     return int(named.group(1)) if named else 0
 

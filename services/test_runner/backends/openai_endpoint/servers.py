@@ -8,6 +8,7 @@ from typing import Any
 
 from services.lm.doctor.diagnosis import Conversation
 from services.test_runner.backends.openai_endpoint.facts import Facts
+from services.test_runner.backends.openai_endpoint.json_values import mapping_in
 from services.test_runner.backends.openai_endpoint.requests import EndpointRequests, NotReached, Reply
 
 
@@ -106,8 +107,8 @@ class AnyServer(Server):
         reply = await self.requests.answer(body)
         if not reply.succeeded:
             raise Refused(reply)
-        usage = reply.body.get("usage")
-        return Served(_whole(usage.get("prompt_tokens")) if isinstance(usage, dict) else None)
+        num_tokens = mapping_in(reply.body.get("usage")).get("prompt_tokens")
+        return Served(num_tokens if isinstance(num_tokens, int) and not isinstance(num_tokens, bool) else None)
 
     async def num_prompt_tokens(self, conversation: Conversation) -> int:
         """Return 0: a count costs an answer."""
@@ -131,7 +132,3 @@ def _ids(value: object) -> tuple[int, ...] | None:
     if not isinstance(value, list) or not all(isinstance(entry, int) for entry in value):
         return None
     return tuple(value)
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

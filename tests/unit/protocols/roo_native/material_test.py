@@ -3,10 +3,11 @@ import json
 import pytest
 
 from services.protocols.cases import CaseError, case_from_document, case_to_document
+from services.protocols.contract import UnknownPromptSize
 from services.protocols.roo.modes import BUILT_IN_MODES
-from services.protocols.roo_native.definitions import definitions, offered_tools
+from services.protocols.roo_native.definitions import definitions, offered_tools, schema_of
 from services.protocols.roo_native.profile import PROFILE
-from services.protocols.roo_native.prompt import UnknownPromptSize
+from services.protocols.roo_native.tools import DEFAULT_TOOLS, OPT_IN_EDIT_TOOLS, TOOLS
 from services.protocols.roo_native.turn import replies
 from services.protocols.turn import Answer, ClientState, ToolCall
 
@@ -108,6 +109,13 @@ def test_definitions_are_json_schemas_of_which_the_strict_ones_close_every_objec
         parameters = function["parameters"]  # type: ignore[index]
         assert parameters["additionalProperties"] is False
         assert set(parameters["required"]) <= set(parameters["properties"])
+
+
+@pytest.mark.parametrize("tool", [*DEFAULT_TOOLS, *OPT_IN_EDIT_TOOLS, "codebase_search", "access_mcp_resource"])
+def test_a_tool_is_described_with_the_arguments_that_the_client_reads(tool: str) -> None:
+    schema, arguments = schema_of(tool), TOOLS[tool].arguments
+    assert list(schema.properties) == list(arguments)
+    assert {name for name, argument in arguments.items() if argument.need} <= {*schema.required}
 
 
 def test_an_unknown_prompt_size_is_refused() -> None:

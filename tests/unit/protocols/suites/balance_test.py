@@ -7,7 +7,7 @@ from services.protocols.cases import Case, Expected
 from services.protocols.profile import get_profile
 from services.protocols.suites.balance import TooFewCases, category_of, choose_balanced
 from services.protocols.suites.freeze import freeze, generate_suite
-from services.protocols.suites.reading import parse_suite
+from services.protocols.suites.suite import parse_suite
 
 PROFILE = get_profile("roo_xml")
 

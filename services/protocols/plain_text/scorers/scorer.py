@@ -37,8 +37,8 @@ class Scorer:
             raise CaseError("scoring.targets", f"must hold a target: {scoring.scorer} compares with it")
         for name, value in scoring.options.items():
             if name not in self.options:
-                known = ", ".join(self.options) or "none"
-                raise CaseError(f"scoring.options.{name}", f"is unknown; {scoring.scorer} knows: {known}")
+                names = ", ".join(self.options) or "none"
+                raise CaseError(f"scoring.options.{name}", f"is unknown; {scoring.scorer} knows: {names}")
             if not isinstance(value, self.options[name]):
                 raise CaseError(f"scoring.options.{name}", f"must be of the type {self.options[name].__name__}")
         self.check(scoring)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.protocols.cases.nouns import Case, Choice, Expected, Goal
+from services.protocols.cases.case import Case, Choice, Expected, Goal
 from services.protocols.cases.scoring import scoring_to_document
 from services.protocols.turn import Answer
 

@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import get_args
 
 from services.protocols.cases import fields as read
+from services.protocols.cases.case import Case, Choice, Expected, FreeText, Goal
 from services.protocols.cases.fields import CaseError, Fields, each
-from services.protocols.cases.nouns import Case, Choice, Expected, FreeText, Goal
 from services.protocols.cases.scoring import message_from_document, scoring_from_document
 from services.protocols.turn import Answer, Effect, EffectKind, FinishReason, McpServer, ToolCall
 
