@@ -14,6 +14,7 @@ from services.chassis.jobs import Job, JobRunner, JobState, SqlJobStore, watch
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.model import ModelVersion
 from services.registry.domain.model_import import IMPORT_KIND, ImportSource, InspectedSource, SourceKind
+from services.registry.domain.paging import PageRequest
 from services.registry.importers.folder import FolderImporter
 from services.registry.importers.gguf import GgufImporter
 from services.registry.importers.inspection import FolderFacts
