@@ -96,9 +96,11 @@ def _to_item(field: AnyField, value: Any) -> Any:
 
 
 @cache
-def _readers(descriptor: Any, cls: Any, fill: bool) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+def _readers(
+    descriptor: Any, cls: Any, fill: bool, but: frozenset[str]
+) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
     hints = get_type_hints(cls)
-    names = [item.name for item in dataclass_fields(cls) if item.name in descriptor.fields_by_name]
+    names = [item.name for item in dataclass_fields(cls) if item.name in descriptor.fields_by_name.keys() - but]
     return tuple((name, _reader(descriptor.fields_by_name[name], hints[name], fill)) for name in names)
 
 
