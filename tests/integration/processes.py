@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
 # The gateway's folder and prefix differ from its name; every other service is `services.<name>`.
@@ -64,7 +64,7 @@ def start_service(name: str, data_dir: Path, **settings: object) -> Iterator[Ser
         settings: Settings of the service in lower case, such as `registry_address="127.0.0.1:5000"`.
 
     Raises:
-        NotReadyError: The process ended, or printed no ready line in 30 s; the message holds its log.
+        NotReadyError: The process ended, or printed no ready line in a minute; the message holds its log.
     """
     log_path = data_dir / "logs" / f"{name}-{time.monotonic_ns()}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ from tests.integration.processes import ROOT, ServiceProcess, start_service
 from ui.cli.connection import Gateway, GatewayError
 
 _JSON = {"Content-Type": "application/json"}
+GOAL = {"metric": "conforming_rate", "minimum": 0.8}
 _CASES = get_profile("roo_xml").suites()[0].text.splitlines()
 
 
@@ -326,7 +327,7 @@ def test_the_report_has_both_sides_and_what_they_were_made_with(gateway: Running
 
 
 def test_a_report_before_the_first_evaluation_says_to_wait(gateway: Running) -> None:
-    body = {"model_version_id": BASE, "test_suite_version_id": SUITE}
+    body = {"model_version_id": BASE, "test_suite_version_id": SUITE, "goals": [GOAL]}
     loop_id = gateway.api.post("/loops", body)["loop"]["loop_id"]
     with pytest.raises(GatewayError, match="has not finished its first test"):
         gateway.api.get(f"/loops/{loop_id}/report")
