@@ -52,10 +52,8 @@ def from_message(cls: type[T], message: Message, *, fill: bool = True, **values:
     Raises:
         InvalidArgument: An enum has a value that the class does not know; the error names the field.
     """
-    known = {
-        name: read(message) for name, read in _readers(message.DESCRIPTOR, cast(Any, cls), fill) if name not in values
-    }
-    return cls(**known, **values)
+    readers = _readers(message.DESCRIPTOR, cast(Any, cls), fill, frozenset(values))
+    return cls(**{name: read(message) for name, read in readers}, **values)
 
 
 def to_message(item: Any, message_type: type[M], **values: Any) -> M:
