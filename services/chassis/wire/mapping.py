@@ -98,7 +98,8 @@ def _readers(
     descriptor: Any, cls: Any, fill: bool, but: frozenset[str]
 ) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
     hints = get_type_hints(cls)
-    names = [item.name for item in dataclass_fields(cls) if item.name in descriptor.fields_by_name.keys() - but]
+    shared = set(descriptor.fields_by_name) - but
+    names = [item.name for item in dataclass_fields(cls) if item.name in shared]
     return tuple((name, _reader(descriptor.fields_by_name[name], hints[name], fill)) for name in names)
 
 
