@@ -106,7 +106,7 @@ def test_a_model_is_imported_tested_and_read(page: Page, url: str, tiny_model: P
     page.get_by_label("Name of the model").fill("tiny")
     page.get_by_role("button", name="Import").click()
     expect(page.locator("#import-message")).to_contain_text("The import of tiny has begun.")
-    expect(page.locator("#models")).to_contain_text("tiny@1")
+    expect(page.locator("#models")).to_contain_text("tiny@1", timeout=60_000)
     page.locator("#models").get_by_role("link", name="Test").click()
 
     expect(page.locator("#test-model input")).to_have_value("tiny@1")
@@ -169,6 +169,7 @@ def test_an_error_stands_beside_its_field_even_where_it_is_folded(page: Page, ur
     page.get_by_role("button", name="Start the test").click()
     expect(page.locator("#test-min-p .dy-blame")).to_contain_text("between 0 and 1")
     expect(page.get_by_label("Min-p")).to_be_focused()
+    page.get_by_label("Min-p").fill("0")
     page.get_by_label("A served model").check()
     page.get_by_label("Address").fill("nowhere")
     page.get_by_role("button", name="Start the test").click()

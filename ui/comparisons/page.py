@@ -56,15 +56,15 @@ class _Page:
         self._cache = cache
 
     async def open(self, request: gr.Request) -> list[Any]:
-        question = PARITY if parts.asked(request, "form") == "parity" else PROGRESS
-        before, after = (parts.asked(request, name) for name in ("before", "after"))
+        question = PARITY if parts.query(request, "form") == "parity" else PROGRESS
+        before, after = (parts.query(request, name) for name in ("before", "after"))
         runs = await self._runs()
         if not any(run.test_run_id == before for run in runs):
             before, after = _newest_pair(runs)
         choices = [(run_label(run), run.test_run_id) for run in runs]
         offered, refused = await self.offer(question, before, after)
         result = render("comparisons/empty", num_runs=len(runs))
-        if parts.asked(request, "after"):
+        if parts.query(request, "after"):
             result = await self.compare(question, before, after)
         return [question, gr.Dropdown(choices=choices, value=before or None), offered, refused, result]
 

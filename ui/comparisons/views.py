@@ -81,7 +81,7 @@ def change_view(before: Evaluation, after: Evaluation, comparison: Comparison) -
         model_ids=(before.model_version_id or "endpoint", after.model_version_id or "endpoint"),
         differences=tuple(
             _difference(
-                name, getattr(old.overall, f"{field}_rate"), getattr(new.overall, f"{field}_rate"), found=result
+                name, getattr(old.overall, f"{field}_rate"), getattr(new.overall, f"{field}_rate"), difference=result
             )
             for name, field, result in (
                 ("conforming", "conforming", comparison.conforming),
@@ -152,16 +152,16 @@ def _shared(before: TestRunView, after: TestRunView, *, as_forms: bool) -> Itera
         yield "number of answers", str(before.num_transcripts), str(after.num_transcripts)
 
 
-def _difference(name: str, before: float, after: float, *, found: Difference) -> DifferenceView:
-    low, high = interval_ends(found.interval)
+def _difference(name: str, before: float, after: float, *, difference: Difference) -> DifferenceView:
+    low, high = interval_ends(difference.interval)
     return DifferenceView(
         name=name,
         before=before,
         after=after,
-        points=_points(found.mean),
+        points=_points(difference.mean),
         interval=f"{_points(low)} to {_points(high)}",
-        p_value="below 0.001" if found.p_value < 0.001 else f"{found.p_value:.3f}",
-        is_sure=bool(found.mean) and found.p_value <= _SURE,
+        p_value="below 0.001" if difference.p_value < 0.001 else f"{difference.p_value:.3f}",
+        is_sure=bool(difference.mean) and difference.p_value <= _SURE,
     )
 
 

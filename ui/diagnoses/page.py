@@ -52,7 +52,7 @@ class _Page:
             versions = [model.model_version_id for model in await self._cache.read(read_models)]
         except ServiceError as error:
             return [parts.choices([], ""), notice(error)]
-        return [parts.choices(versions, parts.asked(request, "model")), render("diagnoses/diagnosis", diagnosis=None)]
+        return [parts.choices(versions, parts.query(request, "model")), render("diagnoses/diagnosis", diagnosis=None)]
 
     async def examine(self, model: str | None, profile: str, size: str, url: str, served: str) -> str:
         making = self._examined(model or "", profile, size, url.strip(), served.strip())

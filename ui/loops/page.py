@@ -103,9 +103,9 @@ class _Page:
         except ServiceError:
             versions, suites = [], []
         return [
-            parts.choices(versions, parts.asked(request, "model")),
-            parts.choices(suites, parts.asked(request, "suite")),
-            parts.asked(request, "loop") or newest,
+            parts.choices(versions, parts.query(request, "model")),
+            parts.choices(suites, parts.query(request, "suite")),
+            parts.query(request, "loop") or newest,
         ]
 
     async def start(self, values: Values) -> list[Any]:

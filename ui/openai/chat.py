@@ -28,13 +28,13 @@ router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
 async def create_chat_completion(request: Request, clients: ClientsOf, body: ChatBody) -> Response:
     """Answer a conversation; with `stream` as server-sent events."""
     version = await version_of(clients, body.model)
-    asked = _request(body, version)
+    generate_request = _request(body, version)
     if body.stream:
-        generation = await unless_gone(request, Generation.begin(clients, asked))
+        generation = await unless_gone(request, Generation.begin(clients, generate_request))
         return event_stream(_Stream(body, version.model_version_id).pieces(generation))
 
     async def answer() -> Whole:
-        return await (await Generation.begin(clients, asked)).whole()
+        return await (await Generation.begin(clients, generate_request)).whole()
 
     return JSONResponse(_whole(body, version, await unless_gone(request, answer())))
 

@@ -88,11 +88,11 @@ def _choice(body: CompletionBody, place: int, prompt: str | list[int], whole: Wh
     if body.max_tokens == 0:
         text, result, reason = "", result[: whole.last.num_prompt_tokens], "length"
     if not body.echo:
-        return _document(body, place, text, reason, found=result, offset=0)
+        return _document(body, place, text, reason, log_probs=result, offset=0)
     if not isinstance(prompt, str):
         prompt = "".join(log_prob.token for log_prob in whole.log_probs[: whole.last.num_prompt_tokens])
     before = max("".join(item.token for item in result).find(prompt), 0)
-    return _document(body, place, prompt + text, reason, found=result, offset=-before)
+    return _document(body, place, prompt + text, reason, log_probs=result, offset=-before)
 
 
 async def _pieces(body: CompletionBody, model: str, generation: Generation) -> AsyncIterator[dict[str, Any]]:
@@ -102,10 +102,10 @@ async def _pieces(body: CompletionBody, model: str, generation: Generation) -> A
     async with aclosing(generation.responses()) as responses:
         async for last in responses:
             if last.text_delta or last.log_probs:
-                piece = _document(body, 0, last.text_delta, None, found=last.log_probs, offset=offset)
+                piece = _document(body, 0, last.text_delta, None, log_probs=last.log_probs, offset=offset)
                 yield envelope.document([piece], **more)
             offset += len(last.text_delta)
-    yield envelope.document([_document(body, 0, "", finish_reason_of(last), found=(), offset=offset)], **more)
+    yield envelope.document([_document(body, 0, "", finish_reason_of(last), log_probs=(), offset=offset)], **more)
     if body.tells_usage:
         yield envelope.document([], usage=usage_of(last))
 
@@ -116,8 +116,8 @@ def _document(
     text: str,
     reason: str | None,
     *,
-    found: Sequence[TokenLogProb],
+    log_probs: Sequence[TokenLogProb],
     offset: int,
 ) -> dict[str, Any]:
-    facts = text_log_probs(found, offset) if body.logprobs is not None else None
+    facts = text_log_probs(log_probs, offset) if body.logprobs is not None else None
     return {"index": place, "text": text, "logprobs": facts, "finish_reason": reason}

@@ -77,10 +77,10 @@ class _Page:
             suites = [suite.test_suite_version_id for suite in await self._cache.read(read_suites)]
         except ServiceError as error:
             return [*[gr.skip()] * 4, notice(error)]
-        case_id = parts.asked(request, "case")
+        case_id = parts.query(request, "case")
         return [
-            parts.choices(versions, parts.asked(request, "model")),
-            parts.choices(suites, parts.asked(request, "suite")),
+            parts.choices(versions, parts.query(request, "model")),
+            parts.choices(suites, parts.query(request, "suite")),
             # The list of cases follows the suite, and keeps this one.
             gr.Dropdown(choices=[case_id] if case_id else [], value=case_id or None),
             CASE if case_id else MESSAGES,

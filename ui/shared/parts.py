@@ -91,7 +91,7 @@ def picked(event: gr.EventData) -> str:
     return str(event._data.get("value", "")) if isinstance(event._data, dict) else ""
 
 
-def asked(request: gr.Request, name: str) -> str:
+def query(request: gr.Request, name: str) -> str:
     """Return a parameter of the page's address, or an empty text."""
     return str(request.query_params.get(name, ""))[:200]
 

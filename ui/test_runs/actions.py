@@ -95,8 +95,8 @@ async def read_verdicts(clients: Clients, evaluation_id: str, filters: VerdictFi
 
 async def read_transcript(clients: Clients, evaluation_id: str, transcript_id: str) -> TranscriptView | None:
     """Return one conversation with its verdict; None while it is not judged."""
-    wanted = transcript_pb2.GetTranscriptRequest(transcript_id=transcript_id)
-    transcript = (await clients.test_runner.GetTranscript(wanted)).transcript
+    transcript_request = transcript_pb2.GetTranscriptRequest(transcript_id=transcript_id)
+    transcript = (await clients.test_runner.GetTranscript(transcript_request)).transcript
     request = verdict_pb2.ListVerdictsRequest(evaluation_id=evaluation_id, case_id=transcript.case_id)
     verdicts = await every(clients.evaluator.ListVerdicts, request, "verdicts")
     verdict = next((verdict for verdict in verdicts if verdict.transcript_id == transcript_id), None)

@@ -25,7 +25,7 @@ class Filters:
     cause: gr.Dropdown
 
     def fields(self) -> list[gr.Dropdown]:
-        """Return the dropdowns, whose values `wanted` reads."""
+        """Return the dropdowns, whose values `verdict_filters` reads."""
         return [self.tool, self.category, self.layer, self.cause]
 
     def outputs(self) -> list[Any]:
@@ -73,7 +73,7 @@ def filters_row() -> Filters:
     return Filters(row, *fields)
 
 
-def wanted(picked: Sequence[str]) -> VerdictFilters:
+def verdict_filters(picked: Sequence[str]) -> VerdictFilters:
     """Return the filters that the dropdowns stand for."""
     tool, category, layer, cause = ("" if item == ALL else item for item in picked)
     return VerdictFilters(tool=tool, category=category, layer=layer, cause="none" if cause == CONFORMING else cause)

@@ -23,7 +23,7 @@ from ui.test_runs.actions import (
     recent_test_runs,
     start_test_run,
 )
-from ui.test_runs.filters import Filters, filters_row, wanted
+from ui.test_runs.filters import Filters, filters_row, verdict_filters
 from ui.test_runs.form import RunForm, run_form
 from ui.test_runs.views import TestRunView
 
@@ -81,10 +81,10 @@ class _Page:
         except ServiceError:
             versions, suites = [], []
         return [
-            parts.choices(versions, parts.asked(request, "model")),
-            parts.choices(suites, parts.asked(request, "suite")),
-            parts.asked(request, "run"),
-            parts.asked(request, "transcript"),
+            parts.choices(versions, parts.query(request, "model")),
+            parts.choices(suites, parts.query(request, "suite")),
+            parts.query(request, "run"),
+            parts.query(request, "transcript"),
         ]
 
     async def start(self, values: dict[Any, Any]) -> list[Any]:
@@ -162,7 +162,7 @@ class _Page:
     ) -> str:
         if run is None or run.evaluation is None:
             return ""
-        request = (run.evaluation.evaluation_id, wanted(picked), places[-1])
+        request = (run.evaluation.evaluation_id, verdict_filters(picked), places[-1])
         page = await self._cache.read(read_verdicts, *request)
         first = (len(places) - 1) * PAGE_SIZE
         return render("test_runs/verdicts", page=page, first=first, picked=transcript_id, is_live=not run.job.is_final)

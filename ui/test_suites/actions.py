@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from drillyard.registry.v1 import test_suite_pb2
+from drillyard.registry.v1.test_suite_pb2 import (
+    CreateTestSuiteVersionRequest,
+    CreateTestSuiteVersionResponse,
+    TestSuiteConversion,
+    TestSuiteFormat,
+    TestSuiteProvenance,
+    ValidateTestSuiteRequest,
+    ValidateTestSuiteResponse,
+)
 
 from ui.gateway.clients import Clients, every
 from ui.gateway.uploads import Uploads
-from ui.test_suites.views import (
-    CaseView,
-    SuiteCheckView,
-    SuiteDetailView,
-    case_view,
-    suite_check_view,
-    suite_detail_view,
-)
+from ui.test_suites.views import CaseView, SuiteDetailView, case_view, suite_detail_view
 
 IMPORT_SECONDS = 140.0
 """For a large file: every case is checked, and its reference judged."""
@@ -44,51 +47,43 @@ async def exported(clients: Clients, test_suite_version_id: str) -> tuple[str, b
 
 @dataclass(frozen=True)
 class NewSuite:
-    """A file that is to become a suite version; `file_format` is cases, bfcl or prompts."""
+    """A file that is to become a suite version, and how its lines become cases."""
 
     test_suite_id: str
     content: bytes
-    file_format: str = "cases"
-    skips_wrong_lines: bool = False
-    scorer: str = ""
-    threshold: float = 0.0
-    provenance: test_suite_pb2.TestSuiteProvenance = field(default_factory=test_suite_pb2.TestSuiteProvenance)
-
-    def conversion(self) -> test_suite_pb2.TestSuiteConversion:
-        """Return how the lines become cases."""
-        return test_suite_pb2.TestSuiteConversion(
-            format=test_suite_pb2.TestSuiteFormat.Value(f"TEST_SUITE_FORMAT_{self.file_format.upper()}"),
-            skips_wrong_lines=self.skips_wrong_lines,
-            scorer=self.scorer,
-            threshold=self.threshold,
-        )
+    conversion: TestSuiteConversion = field(default_factory=TestSuiteConversion)
+    provenance: TestSuiteProvenance = field(default_factory=TestSuiteProvenance)
+    request_id: str = ""
 
 
-async def check_suite(clients: Clients, uploads: Uploads, new: NewSuite) -> SuiteCheckView:
+def conversion_of(file_format: str, **settings: Any) -> TestSuiteConversion:
+    """Return how lines become cases; the format is "cases", "bfcl" or "prompts"."""
+    return TestSuiteConversion(format=TestSuiteFormat.Value(f"TEST_SUITE_FORMAT_{file_format.upper()}"), **settings)
+
+
+async def check_suite(clients: Clients, uploads: Uploads, new: NewSuite) -> ValidateTestSuiteResponse:
     """Return which lines of a file are not cases; nothing of it is registered."""
-    request = test_suite_pb2.ValidateTestSuiteRequest(
-        test_suite_id=new.test_suite_id, artifact=await uploads.keep(new.content), conversion=new.conversion()
+    request = ValidateTestSuiteRequest(
+        test_suite_id=new.test_suite_id, artifact=await uploads.keep(new.content), conversion=new.conversion
     )
-    return suite_check_view(await clients.registry.ValidateTestSuite(request, timeout=IMPORT_SECONDS))
+    return await clients.registry.ValidateTestSuite(request, timeout=IMPORT_SECONDS)
 
 
-async def register_suite(clients: Clients, uploads: Uploads, new: NewSuite) -> str:
-    """Register a suite version and return its id.
+async def register_suite(clients: Clients, uploads: Uploads, new: NewSuite) -> CreateTestSuiteVersionResponse:
+    """Register a suite version.
 
     Raises:
         InvalidArgument: A line is not a case; the error names it.
     """
-    request = test_suite_pb2.CreateTestSuiteVersionRequest(
+    request = CreateTestSuiteVersionRequest(
+        request_id=new.request_id,
         test_suite_id=new.test_suite_id,
         artifact=await uploads.keep(new.content),
         produced_by="upload",
-        conversion=new.conversion(),
+        conversion=new.conversion,
         provenance=new.provenance,
     )
-    test_suite_version = (
-        await clients.registry.CreateTestSuiteVersion(request, timeout=IMPORT_SECONDS)
-    ).test_suite_version
-    return str(test_suite_version.test_suite_version_id)
+    return await clients.registry.CreateTestSuiteVersion(request, timeout=IMPORT_SECONDS)
 
 
 async def _cases(clients: Clients, test_suite_version_id: str) -> list[test_suite_pb2.TestCase]:

@@ -11,7 +11,7 @@ from drillyard.registry.v1.test_suite_pb2 import TestSuiteProvenance
 
 from services.chassis.errors import InvalidArgument
 from ui.shared.fields import text_of
-from ui.test_suites.actions import NewSuite
+from ui.test_suites.actions import NewSuite, conversion_of
 
 _FORMATS = {"Cases, as Download gives them": "cases", "BFCL function calls": "bfcl", "Prompts with answers": "prompts"}
 
@@ -47,10 +47,12 @@ class ImportForm:
         return NewSuite(
             test_suite_id=text_of(values, self.suite_id),
             content=values[self.file],
-            file_format=_FORMATS[values[self.file_format]],
-            skips_wrong_lines=bool(values[self.skips]),
-            scorer=text_of(values, self.scorer),
-            threshold=values[self.threshold] or 0.0,
+            conversion=conversion_of(
+                _FORMATS[values[self.file_format]],
+                skips_wrong_lines=bool(values[self.skips]),
+                scorer=text_of(values, self.scorer),
+                threshold=values[self.threshold] or 0.0,
+            ),
             provenance=TestSuiteProvenance(**provenance),
         )
 

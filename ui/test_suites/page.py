@@ -57,7 +57,7 @@ class _Page:
         self._form = form
 
     def open(self, request: gr.Request) -> list[str]:
-        return [parts.asked(request, "suite"), parts.asked(request, "case")]
+        return [parts.query(request, "suite"), parts.query(request, "case")]
 
     def choose(self, event: gr.EventData) -> list[Any]:
         return [parts.picked(event), "", 0]
@@ -73,11 +73,12 @@ class _Page:
     async def register(self, values: dict[Any, Any]) -> list[Any]:
         try:
             new = self._form.read(values)
-            result = await register_suite(self._cache.clients, self._uploads(), new)
+            response = await register_suite(self._cache.clients, self._uploads(), new)
         except ServiceError as error:
             return [gr.skip(), gr.skip(), gr.skip(), notice(error, "suite")]
         self._cache.forget()
-        return [result, "", 0, done_notice(f"{result} is registered.", "Open it in the list, or test a model on it.")]
+        name = response.test_suite_version.test_suite_version_id
+        return [name, "", 0, done_notice(f"{name} is registered.", "Open it in the list, or test a model on it.")]
 
     async def _check(self, values: dict[Any, Any]) -> str:
         new = self._form.read(values)

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from drillyard.registry.v1 import test_suite_pb2
+from drillyard.registry.v1.test_suite_pb2 import TestSuiteProvenance
 from fastapi import Body, Depends, Query, Response
 
 from ui.gateway.uploads import Uploads, uploads_of
 from ui.shared.documents import ClientsOf, Document, document
 from ui.shared.rpc import RpcRouter
 from ui.shared.schemas import shows
-from ui.test_suites.actions import IMPORT_SECONDS, exported
+from ui.test_suites.actions import NewSuite, check_suite, conversion_of, exported, register_suite
 
 router = RpcRouter(tags=["test suites"])
+_ORIGIN = ("licence", "generator", "seed", "source")
 FileFormat = Literal["cases", "bfcl", "prompts"]
 SuiteId = Annotated[str, Query(description="`<profile>/<name>`.", examples=["roo_xml/mine"])]
 Content = Annotated[bytes, Body(media_type="application/jsonl", description="One case a line.")]
@@ -35,15 +37,6 @@ class Import:
     threshold: Annotated[float, Query(ge=0, le=1, description="Score from which such an answer conforms.")] = 0
     skips_wrong_lines: Annotated[bool, Query(description="Leave out lines that cannot become cases.")] = False
 
-    def conversion(self) -> test_suite_pb2.TestSuiteConversion:
-        """Return the message."""
-        return test_suite_pb2.TestSuiteConversion(
-            format=test_suite_pb2.TestSuiteFormat.Value(f"TEST_SUITE_FORMAT_{self.file_format.upper()}"),
-            scorer=self.scorer,
-            threshold=self.threshold,
-            skips_wrong_lines=self.skips_wrong_lines,
-        )
-
 
 @dataclass(frozen=True)
 class NewVersion:
@@ -56,11 +49,17 @@ class NewVersion:
     seed: Annotated[str, Query(max_length=500, description="What the generator was seeded with.")] = ""
     source: Annotated[str, Query(max_length=500, description="Where the cases were found.")] = ""
 
-    def provenance(self) -> test_suite_pb2.TestSuiteProvenance:
-        """Return the message."""
-        return test_suite_pb2.TestSuiteProvenance(
-            licence=self.licence, generator=self.generator, seed=self.seed, source=self.source
-        )
+
+def _new(content: bytes, how: Import, test_suite_id: str, version: NewVersion | None = None) -> NewSuite:
+    settings = vars(how).copy()
+    origin = {name: value for name, value in vars(version).items() if name in _ORIGIN} if version else {}
+    return NewSuite(
+        test_suite_id,
+        content,
+        conversion_of(settings.pop("file_format"), **settings),
+        TestSuiteProvenance(**origin),
+        version.request_id if version else "",
+    )
 
 
 @router.post("/test-suites/validate", responses=shows(test_suite_pb2.ValidateTestSuiteResponse))
@@ -72,10 +71,7 @@ async def validate_test_suite(
     how: Annotated[Import, Depends()],
 ) -> Document:
     """Say which lines of a file are wrong, at most 20 of them; nothing is registered."""
-    request = test_suite_pb2.ValidateTestSuiteRequest(
-        test_suite_id=test_suite_id, artifact=await uploads.keep(content), conversion=how.conversion()
-    )
-    return document(await clients.registry.ValidateTestSuite(request, timeout=IMPORT_SECONDS))
+    return document(await check_suite(clients, uploads, _new(content, how, test_suite_id)))
 
 
 @router.post("/test-suites", responses=shows(test_suite_pb2.CreateTestSuiteVersionResponse))
@@ -87,15 +83,7 @@ async def create_test_suite(
     how: Annotated[Import, Depends()],
 ) -> Document:
     """Register a suite version; a line that is not a case is refused with its number."""
-    request = test_suite_pb2.CreateTestSuiteVersionRequest(
-        request_id=version.request_id,
-        test_suite_id=version.test_suite_id,
-        artifact=await uploads.keep(content),
-        produced_by="upload",
-        conversion=how.conversion(),
-        provenance=version.provenance(),
-    )
-    return document(await clients.registry.CreateTestSuiteVersion(request, timeout=IMPORT_SECONDS))
+    return document(await register_suite(clients, uploads, _new(content, how, version.test_suite_id, version)))
 
 
 @router.get("/test-suites/{test_suite_version_id:path}/export", response_class=Response)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drillyard.registry.v1.test_suite_pb2 import TestCase, TestSuiteVersion, ValidateTestSuiteResponse
+from drillyard.registry.v1.test_suite_pb2 import TestCase, TestSuiteVersion
 
 from ui.models.views import maker
 
@@ -71,22 +71,6 @@ class CaseView:
     history: Sequence[str]
     reference: Sequence[str]
     document: str
-
-
-@dataclass(frozen=True)
-class SuiteCheckView:
-    """What is wrong with the lines of a file; `is_cut` when later lines were not looked at."""
-
-    num_cases: int
-    problems: Sequence[tuple[int, str]]
-    is_cut: bool
-
-
-def suite_check_view(response: ValidateTestSuiteResponse) -> SuiteCheckView:
-    """Return the view of a check."""
-    return SuiteCheckView(
-        response.num_cases, [(problem.line, problem.problem) for problem in response.problems], response.is_cut
-    )
 
 
 def suite_detail_view(version: TestSuiteVersion, cases: Sequence[TestCase]) -> SuiteDetailView:

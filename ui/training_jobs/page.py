@@ -73,9 +73,9 @@ class _Page:
         except ServiceError:
             versions, datasets = [], []
         return [
-            parts.choices(versions, parts.asked(request, "model")),
-            parts.choices(datasets, parts.asked(request, "dataset")),
-            parts.asked(request, "job"),
+            parts.choices(versions, parts.query(request, "model")),
+            parts.choices(datasets, parts.query(request, "dataset")),
+            parts.query(request, "job"),
         ]
 
     async def start(self, values: Values) -> list[Any]:

@@ -17,7 +17,7 @@ from ui.shared.environment import render
 from ui.shared.fields import FieldForm
 from ui.test_runs import views as test_runs
 from ui.test_runs.actions import VerdictFilters
-from ui.test_runs.filters import wanted
+from ui.test_runs.filters import verdict_filters
 from ui.test_runs.form import SERVED, RunForm, run_form
 from ui.test_runs.page import _Page
 from ui.test_suites.form import ImportForm, import_form
@@ -142,7 +142,7 @@ def test_a_sentence_beside_a_field_does_not_repeat_its_name_on_the_wire() -> Non
 
 
 def test_filters_turn_into_what_the_evaluator_asks_for() -> None:
-    assert wanted(["all", "edit", "effect", "conforms"]) == VerdictFilters("", "none", "effect", "edit")
+    assert verdict_filters(["all", "edit", "effect", "conforms"]) == VerdictFilters("", "none", "effect", "edit")
 
 
 def _page() -> _Page:
@@ -170,7 +170,7 @@ async def test_an_import_needs_a_file_and_passes_its_format_on() -> None:
         form.read(_given(form))
     given = _given(form, suite_file=b"{}", suite_format="BFCL function calls", suite_licence=" MIT ")
     new = form.read(given)
-    assert new.conversion().format == TestSuiteFormat.TEST_SUITE_FORMAT_BFCL
+    assert new.conversion.format == TestSuiteFormat.TEST_SUITE_FORMAT_BFCL
     assert new.provenance.licence == "MIT"
 
 
