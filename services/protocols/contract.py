@@ -35,6 +35,13 @@ class Example(TypedDict):
     tools: NotRequired[list[Tool]]
 
 
+class UnknownPromptSize(ValueError):
+    """A profile has no prompt of this size."""
+
+    def __init__(self, prompt_size: str, prompt_sizes: tuple[str, ...]) -> None:
+        super().__init__(f"there is no prompt size {prompt_size!r}; known sizes are: {', '.join(prompt_sizes)}")
+
+
 class NoMaterial(ValueError):
     """The profile has nothing to draw cases from."""
 

@@ -135,13 +135,13 @@ def test_a_model_is_imported_tested_and_read(page: Page, url: str, tiny_model: P
 
 def test_a_page_opened_by_its_address_shows_the_same_run(page: Page, url: str) -> None:
     run = Gateway(url).get("/test-runs")["test_runs"][0]
-    page.goto(f"{url}/test?run={run['test_run_id']}")
+    page.goto(f"{url}/test-runs?run={run['test_run_id']}")
     expect(page.locator("#verdicts tbody tr")).to_have_count(13)
     expect(page.locator("#runs .item.picked")).to_have_count(1)
 
 
 def test_a_suite_is_read_case_by_case_and_a_wrong_file_is_refused_by_its_lines(page: Page, url: str) -> None:
-    page.goto(f"{url}/suites")
+    page.goto(f"{url}/test-suites")
     page.locator("#suites").get_by_role("button", name=SUITE).click()
     rows = page.locator("#cases tbody tr")
     expect(rows).to_have_count(13)
@@ -161,13 +161,13 @@ def test_a_suite_is_read_case_by_case_and_a_wrong_file_is_refused_by_its_lines(p
 
 
 def test_an_error_stands_beside_its_field_even_where_it_is_folded(page: Page, url: str) -> None:
-    page.goto(f"{url}/test")
+    page.goto(f"{url}/test-runs")
     _choose(page, "test-suite", SUITE)
     page.get_by_role("button", name="Sampling").click()
     page.get_by_label("Min-p").fill("7")
     page.get_by_role("button", name="Sampling").click()
     page.get_by_role("button", name="Start the test").click()
-    expect(page.locator("#test-min-p .dy-blame")).to_contain_text("out of range")
+    expect(page.locator("#test-min-p .dy-blame")).to_contain_text("between 0 and 1")
     expect(page.get_by_label("Min-p")).to_be_focused()
     page.get_by_label("A served model").check()
     page.get_by_label("Address").fill("nowhere")
@@ -177,7 +177,7 @@ def test_an_error_stands_beside_its_field_even_where_it_is_folded(page: Page, ur
 
 def test_a_repeated_run_is_compared_with_the_first_and_reported(page: Page, url: str) -> None:
     run = Gateway(url).get("/test-runs")["test_runs"][0]
-    page.goto(f"{url}/test?run={run['test_run_id']}")
+    page.goto(f"{url}/test-runs?run={run['test_run_id']}")
     page.get_by_role("button", name="Repeat").click()
     expect(page.locator("#run")).to_contain_text("repeats the run")
     expect(page.locator("#run .badge").first).to_have_text("succeeded", timeout=180_000)
@@ -199,8 +199,8 @@ def test_a_repeated_run_is_compared_with_the_first_and_reported(page: Page, url:
 
 def test_a_case_is_tried_by_hand_and_judged(page: Page, url: str) -> None:
     case = Gateway(url).get(f"/test-suites/{SUITE}/cases")["test_cases"][0]
-    page.goto(f"{url}/try?suite={SUITE}&case={case['case_id']}&model=tiny@1")
-    expect(page.locator("#try-case input")).to_have_value(case["case_id"])
+    page.goto(f"{url}/playground?suite={SUITE}&case={case['case_id']}&model=tiny@1")
+    expect(page.locator("#playground-case input")).to_have_value(case["case_id"])
     page.get_by_role("button", name="Show the prompt").click()
     expect(page.locator("#prompt")).to_contain_text(HOSTILE, timeout=120_000)
     expect(page.locator("#prompt")).to_contain_text("tokens")
@@ -211,7 +211,7 @@ def test_a_case_is_tried_by_hand_and_judged(page: Page, url: str) -> None:
 
     page.get_by_label("My own message").check()
     page.get_by_role("button", name="Answer", exact=True).click()
-    expect(page.locator("#try-messages .dy-blame")).to_contain_text("no message")
+    expect(page.locator("#playground-messages .dy-blame")).to_contain_text("no message")
     page.get_by_label("Message", exact=True).fill(HOSTILE)
     page.get_by_role("button", name="Answer", exact=True).click()
     expect(page.locator("#answer [aria-busy=false]")).to_contain_text("12 answer tokens", timeout=60_000)
@@ -226,7 +226,7 @@ def test_what_is_refused_is_said_on_the_page(page: Page, url: str) -> None:
     expect(page.locator("#import-message [role=alert], #imports [role=alert]").first).to_contain_text(
         "/no/such/model.gguf"
     )
-    page.goto(f"{url}/improve?loop=nosuch")
+    page.goto(f"{url}/loops?loop=nosuch")
     expect(page.locator("#loop")).to_contain_text("nosuch")
     page.get_by_label("Minutes").fill("-3")
     page.get_by_role("button", name="Start improving").click()
@@ -234,7 +234,8 @@ def test_what_is_refused_is_said_on_the_page(page: Page, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/doctor", "/suites", "/test", "/compare", "/try", "/train", "/improve", "/docs"]
+    "path",
+    ["/", "/doctor", "/test-suites", "/test-runs", "/comparisons", "/playground", "/training-jobs", "/loops", "/docs"],
 )
 def test_every_page_stands_alone_and_every_control_has_a_name(page: Page, url: str, path: str) -> None:
     failures: list[str] = []

@@ -132,7 +132,7 @@ def test_buttons_events_and_uploads_work(page: Page, proxy: Proxy) -> None:
     page.get_by_label("Import from this machine").fill("/no/such/model.gguf")
     page.get_by_role("button", name="Import").click()
     expect(page.locator("#import-message .notice")).to_be_visible()
-    page.goto(f"{proxy.url}/suites")
+    page.goto(f"{proxy.url}/test-suites")
     page.get_by_role("button", name="Import a suite of your own").click()
     page.locator("#suite-test-suite-id").get_by_role("textbox").fill("roo_xml/other")
     file = FilePayload(name="one.jsonl", mimeType="application/jsonl", buffer=b"no case")
@@ -157,9 +157,9 @@ def test_pages_documents_and_redirects_name_the_outside_address(proxy: Proxy, ke
     assert 'href="/drill/manifest.json"' in page
     servers = json.loads(proxy.ask("/drill/openapi.json", keeping=keeping)[2])["servers"]
     assert servers == [{"url": "/drill"}]
-    status, location, _ = proxy.ask("/drill/test/", keeping=keeping)
+    status, location, _ = proxy.ask("/drill/test-runs/", keeping=keeping)
     assert status == 301
-    assert location.endswith("/drill/test")
+    assert location.endswith("/drill/test-runs")
 
 
 def test_commands_work_through_the_path(proxy: Proxy) -> None:

@@ -85,7 +85,7 @@ async def connected(service: ServiceProcess) -> AsyncIterator[grpc.aio.Channel]:
     """Open a channel to a service for the length of a block."""
     channel = open_channel(service.address)
     try:
-        # A channel to an address that was away a moment ago waits before it tries again.
+        # A channel to an address that was away a progress ago waits before it tries again.
         await asyncio.wait_for(channel.channel_ready(), PATIENCE_SECONDS)
         yield channel
     finally:

@@ -15,7 +15,7 @@ from ui.loops import commands as loops
 from ui.loops.report_commands import report
 from ui.models import commands as models
 from ui.test_runs import commands as test_runs
-from ui.test_suites import commands as suites
+from ui.test_suites import commands as test_suites
 from ui.training_jobs import commands as training_jobs
 
 app = typer.Typer(
@@ -27,16 +27,21 @@ app = typer.Typer(
 )
 app.command()(up)
 app.command()(demo)
-app.add_typer(models.app, name="models")
 app.command()(grouped(doctor))
-app.add_typer(suites.app, name="suites")
-app.add_typer(test_runs.app, name="test")
-app.add_typer(evaluations.app, name="evaluations")
 app.command()(grouped(judge))
-app.add_typer(training_jobs.app, name="train")
-app.add_typer(loops.app, name="loop")
-app.add_typer(protocols.app, name="protocols")
 app.command()(grouped(report))
+app.add_typer(models.app, name="models")
+app.add_typer(test_suites.app, name="test-suites")
+app.add_typer(test_runs.app, name="test-runs")
+app.add_typer(evaluations.app, name="evaluations")
+app.add_typer(training_jobs.app, name="training-jobs")
+app.add_typer(loops.app, name="loops")
+app.add_typer(protocols.app, name="protocols")
+# Earlier names, which scripts may use.
+app.add_typer(test_suites.app, name="suites", hidden=True)
+app.add_typer(test_runs.app, name="test", hidden=True)
+app.add_typer(training_jobs.app, name="train", hidden=True)
+app.add_typer(loops.app, name="loop", hidden=True)
 
 
 def main() -> None:

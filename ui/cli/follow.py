@@ -20,7 +20,7 @@ _LINE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Moment:
+class Progress:
     """How far something has come; `fraction` is None while the total is not known."""
 
     text: str
@@ -29,9 +29,9 @@ class Moment:
 
 
 class Display(Protocol):
-    """Where moments are shown."""
+    """Where progress is shown."""
 
-    def show(self, title: str, moment: Moment) -> None:
+    def show(self, title: str, progress: Progress) -> None:
         """Show how far `title` has come."""
 
     def say(self, line: str) -> None:
@@ -73,8 +73,10 @@ def _beating_lines(out: TextIO) -> Iterator[Display]:
         thread.join()
 
 
-def follow(title: str, read: Callable[[], Moment], on: Display, *, check: Callable[[], None] = lambda: None) -> Moment:
-    """Show what `read` returns, about each second, until it is final; returns the last moment.
+def follow(
+    title: str, read: Callable[[], Progress], on: Display, *, check: Callable[[], None] = lambda: None
+) -> Progress:
+    """Show what `read` returns, about each second, until it is final; returns the last.
 
     Args:
         title: What is followed.
@@ -86,19 +88,19 @@ def follow(title: str, read: Callable[[], Moment], on: Display, *, check: Callab
     while True:
         check()
         try:
-            moment = read()
+            progress = read()
             last_seen = time.monotonic()
         except GatewayError as error:
             if error.code != "UNAVAILABLE" or time.monotonic() - last_seen > _AWAY_SECONDS:
                 raise
-            moment = Moment(f"waiting: {error.problem}", None, False)
-        on.show(title, moment)
-        if moment.is_final:
-            return moment
+            progress = Progress(f"waiting: {error.problem}", None, False)
+        on.show(title, progress)
+        if progress.is_final:
+            return progress
         time.sleep(_POLL_SECONDS)
 
 
-def job_moment(job: dict[str, Any], note: str = "") -> Moment:
+def job_progress(job: dict[str, Any], note: str = "") -> Progress:
     """Return how far a job has come, from its JSON document."""
     progress = job.get("progress") or {}
     state = job["state"].removeprefix("JOB_STATE_").lower()
@@ -108,7 +110,7 @@ def job_moment(job: dict[str, Any], note: str = "") -> Moment:
     # What it said of its work is past once it does not work.
     phase, message = (progress.get("phase", ""), progress.get("message", "")) if state == "running" else ("", "")
     parts = (str(phase).replace("_", " ") or state, counted, note or message)
-    return Moment(" · ".join(part.strip() for part in parts if part), done / total if total else None, is_final)
+    return Progress(" · ".join(part.strip() for part in parts if part), done / total if total else None, is_final)
 
 
 class PlainLines:
@@ -117,18 +119,18 @@ class PlainLines:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._lock = threading.Lock()
-        self._latest: tuple[str, Moment] | None = None
+        self._latest: tuple[str, Progress] | None = None
         self._shown: tuple[str, str] = ("", "")
         self._when = time.monotonic()
         self._begin: dict[str, float] = {}
 
-    def show(self, title: str, moment: Moment) -> None:
+    def show(self, title: str, progress: Progress) -> None:
         """Show how far `title` has come."""
         with self._lock:
-            self._latest = (title, moment)
+            self._latest = (title, progress)
             self._begin.setdefault(title, time.monotonic())
             is_due = self._silent() >= _LINE_SECONDS or self._shown[0] != title
-            if moment.is_final or (is_due and self._shown != (title, moment.text)):
+            if progress.is_final or (is_due and self._shown != (title, progress.text)):
                 self._print_latest()
 
     def say(self, line: str) -> None:
@@ -144,9 +146,9 @@ class PlainLines:
 
     def _print_latest(self) -> None:
         assert self._latest is not None
-        title, moment = self._latest
-        self._print(f"  {title}: {moment.text} ({time.monotonic() - self._begin[title]:.0f} s)")
-        self._shown = (title, moment.text)
+        title, progress = self._latest
+        self._print(f"  {title}: {progress.text} ({time.monotonic() - self._begin[title]:.0f} s)")
+        self._shown = (title, progress.text)
 
     def _print(self, line: str) -> None:
         print(line, file=self._out, flush=True)
@@ -161,7 +163,8 @@ class LiveLine:
 
     def __init__(self, out: TextIO) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Live
 
         columns = (
             SpinnerColumn(),
@@ -170,29 +173,29 @@ class LiveLine:
             TextColumn("{task.fields[text]}", markup=False),
             TimeElapsedColumn(),
         )
-        self._progress = Progress(*columns, console=Console(file=out, highlight=False, markup=False), transient=True)
-        self._progress.start()
+        self._bar = Live(*columns, console=Console(file=out, highlight=False, markup=False), transient=True)
+        self._bar.start()
         self._title = ""
 
-    def show(self, title: str, moment: Moment) -> None:
+    def show(self, title: str, progress: Progress) -> None:
         """Show how far `title` has come."""
         if title != self._title:
             self._clear()
-            self._progress.add_task(title, total=1.0, title=title, text="")
+            self._bar.add_task(title, total=1.0, title=title, text="")
             self._title = title
-        task_id = self._progress.task_ids[-1]
-        total = 1.0 if moment.fraction is not None else None
-        self._progress.update(task_id, total=total, completed=moment.fraction or 0.0, text=moment.text)
+        task_id = self._bar.task_ids[-1]
+        total = 1.0 if progress.fraction is not None else None
+        self._bar.update(task_id, total=total, completed=progress.fraction or 0.0, text=progress.text)
 
     def say(self, line: str) -> None:
         """Print a line that stays above the live one."""
-        self._progress.console.print(line)
+        self._bar.console.print(line)
 
     def close(self) -> None:
         """Remove the live line."""
         self._clear()
-        self._progress.stop()
+        self._bar.stop()
 
     def _clear(self) -> None:
-        for task_id in list(self._progress.task_ids):
-            self._progress.remove_task(task_id)
+        for task_id in list(self._bar.task_ids):
+            self._bar.remove_task(task_id)

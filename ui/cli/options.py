@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from ui.cli.connection import DEFAULT_URL
+from ui.cli.fields import FieldOptions
 
 Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Wait for the end and show the progress.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of tables.")]
@@ -53,33 +54,49 @@ def listing(app: typer.Typer) -> Callable[[Command], Command]:
 
 
 def grouped(command: Command) -> Command:
-    """Return the command with a flat signature: the fields of each dataclass parameter are options of their own."""
+    """Return the command with a flat signature.
+
+    The fields of each dataclass parameter, and of the message of each `FieldOptions`, are options of their own.
+    """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    tables = {
+        name: extra
+        for name, kind in hints.items()
+        for extra in getattr(kind, "__metadata__", ())
+        if isinstance(extra, FieldOptions)
+    }
     flat: list[inspect.Parameter] = []
-    for one in inspect.signature(command).parameters.values():
-        if one.name in groups:
-            flat += _options(groups[one.name])
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.name in groups:
+            flat += _options(groups[parameter.name])
+        elif parameter.name in tables:
+            flat += tables[parameter.name].parameters()
         else:
-            flat.append(one.replace(annotation=hints[one.name], kind=inspect.Parameter.KEYWORD_ONLY))
+            flat.append(parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY))
 
     @functools.wraps(command)
-    def called(**given: Any) -> None:
-        made = {name: kind(**{one.name: given.pop(one.name) for one in fields(kind)}) for name, kind in groups.items()}
-        command(**given, **made)
+    def called(**values: Any) -> None:
+        objects = {
+            name: kind(**{field.name: values.pop(field.name) for field in fields(kind)})
+            for name, kind in groups.items()
+        }
+        documents = {name: table.document(values) for name, table in tables.items()}
+        command(**values, **objects, **documents)
 
     called.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
-    called.__annotations__ = {one.name: one.annotation for one in flat}
+    called.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
     return called
 
 
 def _options(kind: Any) -> list[inspect.Parameter]:
     hints = get_type_hints(kind, include_extras=True)
     return [
-        inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=_default(one), annotation=hints[one.name])
-        for one in fields(kind)
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(kind)
     ]
-
-
-def _default(one: Field[Any]) -> Any:
-    return inspect.Parameter.empty if one.default is MISSING else one.default

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from ui.cli.connection import Gateway, GatewayError
+from ui.cli.connection import Document, Gateway, GatewayError
 from ui.cli.options import Common
 from ui.cli.processes import StartError
 
@@ -93,6 +93,20 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     console().print(table)
 
 
+def print_facts(document: Document) -> None:
+    """Print a document's fields, one a line."""
+    rows = [(name, value) for name, value in flat(document) if value not in ("", None, [])]
+    print_table("", ("field", "value"), rows, empty="Nothing is known.")
+
+
+def flat(document: Document, prefix: str = "") -> list[tuple[str, object]]:
+    """Return a nested document as pairs of dotted name and value."""
+    pairs: list[tuple[str, object]] = []
+    for name, value in document.items():
+        pairs += flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
+    return pairs
+
+
 @cache
 def console() -> Console:
     """Return the console of stdout; without a terminal it is as wide as its tables need."""
@@ -102,4 +116,4 @@ def console() -> Console:
 
 
 def _plain(cell: object) -> str:
-    return "".join(one if one.isprintable() else _ESCAPES.get(one, f"\\x{ord(one):02x}") for one in str(cell))
+    return "".join(item if item.isprintable() else _ESCAPES.get(item, f"\\x{ord(item):02x}") for item in str(cell))

@@ -103,18 +103,18 @@ class System:
         Raises:
             StartError: One has ended by itself.
         """
-        for one in self._running.values():
-            if one.process.poll() is not None:
-                raise StartError(_ended(one, "ended unexpectedly"))
+        for item in self._running.values():
+            if item.process.poll() is not None:
+                raise StartError(_ended(item, "ended unexpectedly"))
 
     def stop(self) -> None:
         """End all processes, callers before those they call, and wait until each is gone."""
         with _uninterrupted():
-            for one in reversed(self._running.values()):
-                one.process.send_signal(signal.SIGTERM)
+            for item in reversed(self._running.values()):
+                item.process.send_signal(signal.SIGTERM)
             end = time.monotonic() + _STOP_SECONDS
-            for one in self._running.values():
-                _wait(one.process, end)
+            for item in self._running.values():
+                _wait(item.process, end)
             self._running.clear()
 
     def _start_all(self) -> None:
@@ -167,14 +167,14 @@ class System:
         outside = {"OUTSIDE_URL": self.outside_url} if self.outside_url else {}
         return {"HOST": self.gateway_host, "PORT": str(self.gateway_port), **outside}
 
-    def _ready(self, one: Running, lines: IO[bytes]) -> None:
+    def _ready(self, running: Running, lines: IO[bytes]) -> None:
         try:
             line = json.loads(lines.readline())
         except ValueError:
-            raise StartError(_ended(one, "did not start")) from None
-        one.address = line.get("grpc_address") or line["http_address"]
-        one.metrics_address = line["metrics_address"]
-        self.on_ready(one)
+            raise StartError(_ended(running, "did not start")) from None
+        running.address = line.get("grpc_address") or line["http_address"]
+        running.metrics_address = line["metrics_address"]
+        self.on_ready(running)
 
 
 def try_out(url: str) -> None:
@@ -193,16 +193,18 @@ def try_out(url: str) -> None:
 
 
 def _refuse_late(starting: dict[str, tuple[Running, IO[bytes], float]]) -> None:
-    for one, _, end in starting.values():
+    for item, _, end in starting.values():
         if time.monotonic() > end:
-            raise StartError(f"The {one.name} was not ready within {_START_SECONDS:.0f} s. Its log is {one.log_path}.")
+            raise StartError(
+                f"The {item.name} was not ready within {_START_SECONDS:.0f} s. Its log is {item.log_path}."
+            )
 
 
-def _ended(one: Running, how: str) -> str:
-    status = _wait(one.process, time.monotonic() + 2)
+def _ended(running: Running, how: str) -> str:
+    status = _wait(running.process, time.monotonic() + 2)
     cause = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-    said = _last_words(one.log_path)
-    return f"The {one.name} {how} ({cause}). {said} Its log is {one.log_path}.".replace("  ", " ")
+    said = _last_words(running.log_path)
+    return f"The {running.name} {how} ({cause}). {said} Its log is {running.log_path}.".replace("  ", " ")
 
 
 def _last_words(log_path: Path) -> str:
@@ -227,9 +229,9 @@ def _wait(process: subprocess.Popen[bytes], end: float) -> int:
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Let an impatient second Ctrl-C wait until nothing is left running."""
-    former = {one: signal.signal(one, signal.SIG_IGN) for one in (signal.SIGINT, signal.SIGTERM)}
+    former = {item: signal.signal(item, signal.SIG_IGN) for item in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for one, handler in former.items():
-            signal.signal(one, handler)
+        for item, handler in former.items():
+            signal.signal(item, handler)

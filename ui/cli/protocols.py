@@ -41,8 +41,14 @@ def list_profiles(as_json: JsonFlag = False) -> None:
     def table() -> None:
         columns = ("profile", "version", "from", "prompts", "digest")
         rows = [
-            (one["profile_id"], one["version"], one["distribution"] or "the product", _listed(one), one["digest"])
-            for one in profiles
+            (
+                profile["profile_id"],
+                profile["version"],
+                profile["distribution"] or "the product",
+                _listed(profile),
+                profile["digest"],
+            )
+            for profile in profiles
         ]
         print_table("Protocol profiles", columns, rows, empty="No profile.")
         for problem in problems:
@@ -59,8 +65,8 @@ def check(
     as_json: JsonFlag = False,
 ) -> None:
     """Run every vector below DIR; the exit status is not 0 when one fails or a line cannot be read."""
-    found = _files(folder, as_json=as_json)
-    reports = list(_reports(found, as_json=as_json))
+    result = _files(folder, as_json=as_json)
+    reports = list(_reports(result, as_json=as_json))
     body = {
         "passed": sum(report.num_passed for _, report in reports),
         "failed": sum(report.num_failed for _, report in reports),
@@ -73,11 +79,11 @@ def check(
 
 
 def _files(folder: Path, *, as_json: bool) -> list[Path]:
-    found = [folder] if folder.is_file() else sorted(folder.rglob("*.jsonl"))
-    if not found:
+    result = [folder] if folder.is_file() else sorted(folder.rglob("*.jsonl"))
+    if not result:
         there = f"{folder} holds no .jsonl file" if folder.is_dir() else f"{folder} is not there"
         fail("NOT_FOUND", f"{there}.", "Name a folder of `<profile>/<operation>.jsonl` files.", as_json=as_json)
-    return found
+    return result
 
 
 def _reports(paths: list[Path], *, as_json: bool) -> Iterator[tuple[Path, FileReport]]:
@@ -109,18 +115,18 @@ def _document(path: Path, report: FileReport) -> dict[str, Any]:
 
 def _print(body: dict[str, Any]) -> None:
     rows = [
-        (one["file"], family, count["passed"], count["failed"])
-        for one in body["files"]
-        for family, count in (("all", {"passed": one["passed"], "failed": one["failed"]}), *one["families"].items())
+        (file["file"], family, count["passed"], count["failed"])
+        for file in body["files"]
+        for family, count in (("all", {"passed": file["passed"], "failed": file["failed"]}), *file["families"].items())
     ]
     print_table("Conformance vectors", ("file", "family", "passed", "failed"), rows, empty="No vector.")
-    for one in body["files"]:
-        for line in one["unread"][:_MAX_SHOWN]:
-            print(f"{one['file']}:{line['line']}: not read: {_plain(line['problem'])}")
-        _more(one["unread"], "lines were not read")
-        for difference in one["differences"][:_MAX_SHOWN]:
-            print(f"{one['file']}:{difference['line']}: {_plain(_sentence(difference))}")
-        _more(one["differences"], "vectors failed")
+    for file in body["files"]:
+        for line in file["unread"][:_MAX_SHOWN]:
+            print(f"{file['file']}:{line['line']}: not read: {_plain(line['problem'])}")
+        _more(file["unread"], "lines were not read")
+        for difference in file["differences"][:_MAX_SHOWN]:
+            print(f"{file['file']}:{difference['line']}: {_plain(_sentence(difference))}")
+        _more(file["differences"], "vectors failed")
     print(f"{body['passed']} passed, {body['failed']} failed, {body['unread']} lines not read.")
 
 
@@ -135,8 +141,8 @@ def _more(listed: list[Any], what: str) -> None:
 
 
 def _plain(text: str) -> str:
-    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
+    return "".join(item if item.isprintable() else f"\\x{ord(item):02x}" for item in text)
 
 
-def _listed(one: dict[str, Any]) -> str:
-    return ", ".join(one["prompt_sizes"])
+def _listed(item: dict[str, Any]) -> str:
+    return ", ".join(item["prompt_sizes"])

@@ -16,8 +16,8 @@ def result_of(evaluation: Document) -> Document:
     metrics = evaluation.get("metrics") or {}
     return {
         **(metrics.get("overall") or dict.fromkeys(RATES, 0.0) | {"num_cases": 0}),
-        "by_tool": {one["tool"]: one["rates"] for one in metrics.get("by_tool", [])},
-        "by_cause": {one["cause"]: one["num_cases"] for one in metrics.get("by_cause", [])},
+        "by_tool": {item["tool"]: item["rates"] for item in metrics.get("by_tool", [])},
+        "by_cause": {item["cause"]: item["num_cases"] for item in metrics.get("by_cause", [])},
     }
 
 
@@ -25,7 +25,8 @@ def print_result(title: str, result: Document) -> None:
     """Print one result by tool and cause."""
     listed = [*result["by_tool"].items(), ("all", result)]
     rows = [
-        [tool, one["num_cases"], *(_percent(one[rate]) for rate in RATES), interval_text(one)] for tool, one in listed
+        [tool, item["num_cases"], *(_percent(item[rate]) for rate in RATES), interval_text(item)]
+        for tool, item in listed
     ]
     columns = ["tool", "cases", "conforming", "accepted", "well formed", "95 % of conforming"]
     if not any(row[-1] for row in rows):
@@ -37,10 +38,10 @@ def print_result(title: str, result: Document) -> None:
 
 def interval_text(rates: Document, name: str = "conforming_interval") -> str:
     """Return a 95 % interval of a share, or nothing when none is known."""
-    found = rates.get(name) or {}
-    if not found.get("low") and not found.get("high"):
+    result = rates.get(name) or {}
+    if not result.get("low") and not result.get("high"):
         return ""
-    return f"{100 * found['low']:.1f} to {100 * found['high']:.1f} %"
+    return f"{100 * result['low']:.1f} to {100 * result['high']:.1f} %"
 
 
 def verdict_text(evaluation: Document) -> str:
@@ -62,8 +63,8 @@ def print_measures(metrics: Document) -> None:
         return
     repeats = metrics.get("by_repeats", [])
     rows = [
-        (f"{name}{one['k']}", _percent(one[rate]), interval_text(one, f"{rate}_interval"))
-        for one in (repeats if len(repeats) > 1 else [])
+        (f"{name}{repeat['k']}", _percent(repeat[rate]), interval_text(repeat, f"{rate}_interval"))
+        for repeat in (repeats if len(repeats) > 1 else [])
         for name, rate in (("pass@", "pass_at_k"), ("pass^", "pass_hat_k"))
     ]
     if len(repeats) > 1:
@@ -81,7 +82,7 @@ def print_cases(title: str, changes: list[Document], cause: str) -> None:
     if not changes:
         return
     print()
-    rows = [(one["case_id"], one["tool"], one[cause], one["sentence"]) for one in changes[:_NUM_CASES]]
+    rows = [(change["case_id"], change["tool"], change[cause], change["sentence"]) for change in changes[:_NUM_CASES]]
     print_table(f"{title} ({len(changes)})", ("case", "tool", "cause", "why"), rows, empty="")
     if len(changes) > len(rows):
         print(f"… and {len(changes) - len(rows)} more; --json lists all.")
@@ -97,11 +98,18 @@ def print_parity(body: Document) -> None:
     print_differences(body["differences"])
 
 
-def print_differences(found: list[Document]) -> None:
+def print_differences(documents: list[Document]) -> None:
     """Print the first differences, with the place of the first token that is not the same."""
     rows = [
-        (one["case_id"], one["repeat"], one.get("field", "answer"), _place(one), one["before"], one["after"])
-        for one in found[:_NUM_CASES]
+        (
+            document["case_id"],
+            document["repeat"],
+            document.get("field", "answer"),
+            _place(document),
+            document["before"],
+            document["after"],
+        )
+        for document in documents[:_NUM_CASES]
     ]
     if rows:
         print_table("First differences", ("case", "repeat", "what", "where", "before", "after"), rows, empty="")
@@ -125,7 +133,7 @@ def print_change(title: str, before: Document, after: Document) -> None:
     print_table("", ("tool", "cases", "conforming before", "after", "change"), rows, empty="Nothing is judged yet.")
     print()
     causes = list(dict.fromkeys([*before["by_cause"], *after["by_cause"]]))
-    counts = [(one, before["by_cause"].get(one, 0), after["by_cause"].get(one, 0)) for one in causes]
+    counts = [(cause, before["by_cause"].get(cause, 0), after["by_cause"].get(cause, 0)) for cause in causes]
     print_table("Failures by cause", ("cause", "before", "after"), counts, empty="No case failed.")
 
 
@@ -151,5 +159,5 @@ def _percent(rate: float) -> str:
     return f"{100 * rate:.1f} %"
 
 
-def _place(one: Document) -> str:
-    return f"answer {one['turn']}" + (f", token {one['token_index']}" if one["token_index"] >= 0 else "")
+def _place(document: Document) -> str:
+    return f"answer {document['turn']}" + (f", token {document['token_index']}" if document["token_index"] >= 0 else "")

@@ -43,7 +43,7 @@ def up(
     with errors_shown(as_json=as_json), ended_by_signals():
         try:
             with System(
-                data.resolve(), port, outside_url=outside, on_ready=lambda one: _say_ready(one, as_json=as_json)
+                data.resolve(), port, outside_url=outside, on_ready=lambda item: _say_ready(item, as_json=as_json)
             ) as system:
                 _say_all_ready(system, time.monotonic() - start, as_json=as_json)
                 while True:
@@ -60,12 +60,12 @@ def ended_by_signals() -> Iterator[None]:
     def end(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    former = {one: signal.signal(one, end) for one in (signal.SIGTERM, signal.SIGHUP)}
+    former = {item: signal.signal(item, end) for item in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        for one, handler in former.items():
-            signal.signal(one, handler)
+        for item, handler in former.items():
+            signal.signal(item, handler)
 
 
 def refuse_taken_port(port: int, *, as_json: bool) -> None:
@@ -91,12 +91,17 @@ def _address(url: str, *, as_json: bool) -> str:
         fail("INVALID_ARGUMENT", f"--outside-url {url!r} is no such address.", f"Please {error}.", as_json=as_json)
 
 
-def _say_ready(one: Running, *, as_json: bool) -> None:
+def _say_ready(running: Running, *, as_json: bool) -> None:
     if as_json:
-        line = {"event": "serving", "service": one.name, "address": one.address, "metrics_address": one.metrics_address}
+        line = {
+            "event": "serving",
+            "service": running.name,
+            "address": running.address,
+            "metrics_address": running.metrics_address,
+        }
         print(json.dumps(line), flush=True)
     else:
-        print(f"  {one.name:<12} serves at {one.address}  (metrics {one.metrics_address})", flush=True)
+        print(f"  {running.name:<12} serves at {running.address}  (metrics {running.metrics_address})", flush=True)
 
 
 def _say_all_ready(system: System, seconds: float, *, as_json: bool) -> None:

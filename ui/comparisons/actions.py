@@ -8,12 +8,11 @@ from drillyard.evaluator.v1 import comparison_pb2, evaluation_pb2, verdict_pb2
 
 from services.chassis.errors import FailedPrecondition
 from ui.comparisons.views import ChangeView, MatrixView, ParityView, change_view, matrix_view, parity_view
-from ui.gateway.clients import Clients
-from ui.shared.paging import every
+from ui.gateway.clients import Clients, every
 from ui.test_runs.actions import newest_evaluation
 
 # Both sides' verdicts are read and resampled.
-_SECONDS = 120.0
+COMPARE_SECONDS = 120.0
 
 
 async def compare_test_runs(clients: Clients, before_test_run_id: str, after_test_run_id: str) -> ChangeView:
@@ -33,14 +32,14 @@ async def check_parity(clients: Clients, before_test_run_id: str, after_test_run
     """
     before_id, after_id = await _evaluation_ids(clients, before_test_run_id, after_test_run_id)
     request = comparison_pb2.CheckParityRequest(before_evaluation_id=before_id, after_evaluation_id=after_id)
-    return parity_view((await clients.evaluator.CheckParity(request, timeout=_SECONDS)).parity)
+    return parity_view((await clients.evaluator.CheckParity(request, timeout=COMPARE_SECONDS)).parity)
 
 
 async def cause_matrix(clients: Clients, before_id: str, after_id: str) -> MatrixView:
     """Return how the verdicts of two evaluations are spread over tools and causes."""
     both = [
-        await every(clients.evaluator.ListVerdicts, verdict_pb2.ListVerdictsRequest(evaluation_id=one), "verdicts")
-        for one in (before_id, after_id)
+        await every(clients.evaluator.ListVerdicts, verdict_pb2.ListVerdictsRequest(evaluation_id=item), "verdicts")
+        for item in (before_id, after_id)
     ]
     return matrix_view(*both)
 
@@ -49,7 +48,7 @@ async def compare_evaluations(clients: Clients, before_id: str, after_id: str) -
     """Return two finished evaluations side by side."""
     compared = clients.evaluator.CompareEvaluations(
         comparison_pb2.CompareEvaluationsRequest(before_evaluation_id=before_id, after_evaluation_id=after_id),
-        timeout=_SECONDS,
+        timeout=COMPARE_SECONDS,
     )
     comparison, before, after = await asyncio.gather(
         compared,
@@ -60,8 +59,8 @@ async def compare_evaluations(clients: Clients, before_id: str, after_id: str) -
 
 
 async def _evaluation_ids(clients: Clients, *run_ids: str) -> list[str]:
-    found = await asyncio.gather(*(newest_evaluation(clients, run_id) for run_id in run_ids))
-    for run_id, evaluation in zip(run_ids, found, strict=True):
+    result = await asyncio.gather(*(newest_evaluation(clients, run_id) for run_id in run_ids))
+    for run_id, evaluation in zip(run_ids, result, strict=True):
         if evaluation is None:
             raise FailedPrecondition(f"The test run {run_id!r} is not judged.", "Evaluate it first.")
-    return [one.evaluation_id for one in found if one]
+    return [item.evaluation_id for item in result if item]

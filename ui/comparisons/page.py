@@ -1,4 +1,4 @@
-"""The page Compare: what a later run gained and lost, and whether two forms of one model answer the same."""
+"""The page of comparisons: what a later run gained and lost, and whether two forms of one model answer the same."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ui.comparisons.actions import cause_matrix, check_parity, compare_test_runs
 from ui.comparisons.views import run_label, why_incomparable
 from ui.evaluations.views import CAUSE_SENTENCES, sorted_causes
 from ui.shared import parts
+from ui.shared.cache import ServiceCache, html_or_notice
 from ui.shared.charts import tool_rows
-from ui.shared.desk import Desk, html_or_notice
 from ui.shared.environment import render
 from ui.test_runs.actions import recent_test_runs
 from ui.test_runs.views import TestRunView
@@ -22,12 +22,12 @@ PROGRESS, PARITY = "What was gained and lost", "Whether two forms answer the sam
 NUM_OFFERED = 60
 
 
-def build(desk: Desk) -> None:
+def build(cache: ServiceCache) -> None:
     """Build the page."""
     parts.frame(
-        "Compare", "Set two runs of one suite side by side: before and after training, or two forms of a model."
+        "Comparisons", "Set two runs of one suite side by side: before and after training, or two forms of a model."
     )
-    page = _Page(desk)
+    page = _Page(cache)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
             with gr.Column(elem_classes="dy-form"):
@@ -47,21 +47,21 @@ def build(desk: Desk) -> None:
     chosen = [question, before, after]
     parts.root().load(page.open, None, [*chosen, refused, result], **quiet)
     gr.on([question.input, before.input], page.offer, chosen, [after, refused], **quiet)
-    asked = start.click(lambda: render("shared/loading"), None, [result], **quiet)
-    asked.then(page.compare, chosen, [result], **quiet)
+    request = start.click(lambda: render("shared/loading"), None, [result], **quiet)
+    request.then(page.compare, chosen, [result], **quiet)
 
 
 class _Page:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, cache: ServiceCache) -> None:
+        self._cache = cache
 
     async def open(self, request: gr.Request) -> list[Any]:
         question = PARITY if parts.asked(request, "form") == "parity" else PROGRESS
         before, after = (parts.asked(request, name) for name in ("before", "after"))
         runs = await self._runs()
-        if not any(one.test_run_id == before for one in runs):
+        if not any(run.test_run_id == before for run in runs):
             before, after = _newest_pair(runs)
-        choices = [(run_label(one), one.test_run_id) for one in runs]
+        choices = [(run_label(run), run.test_run_id) for run in runs]
         offered, refused = await self.offer(question, before, after)
         result = render("comparisons/empty", num_runs=len(runs))
         if parts.asked(request, "after"):
@@ -71,11 +71,11 @@ class _Page:
     async def offer(self, question: str, before: str | None, after: str | None) -> list[Any]:
         """Return the runs that can be set beside `before`, and why the others cannot."""
         runs = await self._runs()
-        one = next((run for run in runs if run.test_run_id == before), None)
-        if one is None:
+        item = next((run for run in runs if run.test_run_id == before), None)
+        if item is None:
             return [gr.Dropdown(choices=[], value=None), ""]
         others = [run for run in runs if run.test_run_id != before]
-        reasons = {run.test_run_id: why_incomparable(one, run, as_forms=question == PARITY) for run in others}
+        reasons = {run.test_run_id: why_incomparable(item, run, as_forms=question == PARITY) for run in others}
         fitting = [run for run in others if not reasons[run.test_run_id]]
         values = [run.test_run_id for run in fitting]
         refused = [(run_label(run), reasons[run.test_run_id]) for run in others if reasons[run.test_run_id]]
@@ -93,8 +93,8 @@ class _Page:
 
     async def _change(self, before: str, after: str) -> str:
         _check_chosen(before, after)
-        change = await compare_test_runs(self._desk.clients, before, after)
-        matrix = await cause_matrix(self._desk.clients, *change.evaluation_ids)
+        change = await compare_test_runs(self._cache.clients, before, after)
+        matrix = await cause_matrix(self._cache.clients, *change.evaluation_ids)
         return render(
             "comparisons/change",
             change=change,
@@ -108,12 +108,12 @@ class _Page:
 
     async def _parity(self, before: str, after: str) -> str:
         _check_chosen(before, after)
-        parity = await check_parity(self._desk.clients, before, after)
+        parity = await check_parity(self._cache.clients, before, after)
         return render("comparisons/parity", parity=parity, runs=(before, after))
 
     async def _runs(self) -> list[TestRunView]:
         try:
-            return await self._desk.read(recent_test_runs, NUM_OFFERED)
+            return await self._cache.read(recent_test_runs, NUM_OFFERED)
         except ServiceError:
             return []
 
@@ -123,7 +123,7 @@ def _check_chosen(before: str, after: str) -> None:
         field = "after" if before else "before"
         raise InvalidArgument(
             f"There is no run {field}.",
-            "Run the same suite twice on the page Test, then choose both runs.",
+            "Run the same suite twice on the page Test runs, then choose both runs.",
             field=field,
         )
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from drillyard.evaluator.v1.comparison_pb2 import CaseChange, Comparison, Difference, Parity
+from drillyard.evaluator.v1.comparison_pb2 import CaseChange, Comparison, Difference, Parity, ParityDifference
 from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
 from drillyard.evaluator.v1.verdict_pb2 import Verdict
 
@@ -32,17 +32,6 @@ class DifferenceView:
 
 
 @dataclass(frozen=True)
-class CaseChangeView:
-    """One case that was gained or lost."""
-
-    case_id: str
-    tool: str
-    category: str
-    cause: str
-    sentence: str
-
-
-@dataclass(frozen=True)
 class ChangeView:
     """Two evaluations of one suite, side by side."""
 
@@ -54,8 +43,8 @@ class ChangeView:
     evaluation_ids: tuple[str, str]
     model_ids: tuple[str, str]
     differences: tuple[DifferenceView, ...]
-    gains: tuple[CaseChangeView, ...]
-    losses: tuple[CaseChangeView, ...]
+    gains: tuple[CaseChange, ...]
+    losses: tuple[CaseChange, ...]
     advice: tuple[str, ...]
 
 
@@ -68,18 +57,6 @@ class MatrixView:
 
 
 @dataclass(frozen=True)
-class PlaceView:
-    """The first place where two forms of a model differ on a case."""
-
-    case_id: str
-    place: str
-    before: str
-    after: str
-    cause_before: str
-    cause_after: str
-
-
-@dataclass(frozen=True)
 class ParityView:
     """How far two forms of one model agree."""
 
@@ -88,7 +65,7 @@ class ParityView:
     equal_verdicts: tuple[float, tuple[float, float]]
     guilty_step: str
     sentence: str
-    places: tuple[PlaceView, ...]
+    differences: tuple[ParityDifference, ...]
 
 
 def change_view(before: Evaluation, after: Evaluation, comparison: Comparison) -> ChangeView:
@@ -103,15 +80,17 @@ def change_view(before: Evaluation, after: Evaluation, comparison: Comparison) -
         evaluation_ids=(before.evaluation_id, after.evaluation_id),
         model_ids=(before.model_version_id or "endpoint", after.model_version_id or "endpoint"),
         differences=tuple(
-            _difference(name, getattr(old.overall, f"{field}_rate"), getattr(new.overall, f"{field}_rate"), found=found)
-            for name, field, found in (
+            _difference(
+                name, getattr(old.overall, f"{field}_rate"), getattr(new.overall, f"{field}_rate"), found=result
+            )
+            for name, field, result in (
                 ("conforming", "conforming", comparison.conforming),
                 ("accepted by the client", "accepted", comparison.accepted),
                 ("well formed", "well_formed", comparison.well_formed),
             )
         ),
-        gains=tuple(_case_change(one, one.cause_before) for one in comparison.gains),
-        losses=tuple(_case_change(one, one.cause_after) for one in comparison.losses),
+        gains=tuple(comparison.gains),
+        losses=tuple(comparison.losses),
         advice=tuple(comparison.advice),
     )
 
@@ -140,17 +119,7 @@ def parity_view(parity: Parity) -> ParityView:
         equal_verdicts=(parity.equal_verdicts_rate, interval_ends(parity.equal_verdicts_interval)),
         guilty_step=parity.guilty_step,
         sentence=parity.sentence,
-        places=tuple(
-            PlaceView(
-                one.case_id,
-                f"answer {one.turn + 1}" + (f", token {one.token_index + 1}" if one.token_index >= 0 else ""),
-                one.before,
-                one.after,
-                one.cause_before,
-                one.cause_after,
-            )
-            for one in parity.differences
-        ),
+        differences=tuple(parity.differences),
     )
 
 
@@ -167,9 +136,9 @@ def why_incomparable(before: TestRunView, after: TestRunView, *, as_forms: bool 
             return "it is not judged"
         if run.evaluation.job.state != "succeeded":
             return f"its evaluation is {run.evaluation.job.state}"
-    for name, one, other in _shared(before, after, as_forms=as_forms):
-        if one != other:
-            return f"another {name}: {other}, not {one}"
+    for name, item, other in _shared(before, after, as_forms=as_forms):
+        if item != other:
+            return f"another {name}: {other}, not {item}"
     return ""
 
 
@@ -200,12 +169,8 @@ def _points(share: float) -> str:
     return f"{100 * share:+.1f}".replace("-", "−")
 
 
-def _case_change(one: CaseChange, cause: str) -> CaseChangeView:
-    return CaseChangeView(one.case_id, one.tool, one.category, cause, one.sentence)
-
-
 def _counted(verdicts: Iterable[Verdict]) -> Counter[tuple[str, str]]:
-    return Counter((one.tool, CONFORMS if one.conforming else one.cause) for one in verdicts)
+    return Counter((verdict.tool, CONFORMS if verdict.conforming else verdict.cause) for verdict in verdicts)
 
 
 def run_label(run: TestRunView) -> str:

@@ -13,14 +13,14 @@ from services.protocols.profile import profile_ids
 from ui.diagnoses.actions import read_diagnosis
 from ui.models.actions import read_models
 from ui.shared import parts
-from ui.shared.desk import Desk, html_or_notice, notice
+from ui.shared.cache import ServiceCache, html_or_notice, notice
 from ui.shared.environment import render
 
 
-def build(desk: Desk) -> None:
+def build(cache: ServiceCache) -> None:
     """Build the page."""
     parts.frame("Doctor", "Check a model's chat template and settings against a protocol, before any training.")
-    page = _Page(desk)
+    page = _Page(cache)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300), gr.Column(elem_classes="dy-form"):
             model = gr.Dropdown([], label="Model", elem_id="doctor-model")
@@ -39,17 +39,17 @@ def build(desk: Desk) -> None:
             diagnosis = parts.area("diagnosis")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     parts.root().load(page.open, None, [model, diagnosis], **quiet)
-    asked = start.click(lambda: render("shared/loading"), None, [diagnosis], **quiet)
-    asked.then(page.examine, [model, profile, size, url, served], [diagnosis], **quiet)
+    request = start.click(lambda: render("shared/loading"), None, [diagnosis], **quiet)
+    request.then(page.examine, [model, profile, size, url, served], [diagnosis], **quiet)
 
 
 class _Page:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, cache: ServiceCache) -> None:
+        self._cache = cache
 
     async def open(self, request: gr.Request) -> list[Any]:
         try:
-            versions = [one.model_version_id for one in await self._desk.read(read_models)]
+            versions = [model.model_version_id for model in await self._cache.read(read_models)]
         except ServiceError as error:
             return [parts.choices([], ""), notice(error)]
         return [parts.choices(versions, parts.asked(request, "model")), render("diagnoses/diagnosis", diagnosis=None)]
@@ -66,4 +66,4 @@ class _Page:
         request = DiagnoseModelRequest(model_version_id=model, profile_id=profile, prompt_size=size)
         if url:
             request.endpoint.CopyFrom(Endpoint(base_url=url, model=served))
-        return render("diagnoses/diagnosis", diagnosis=await read_diagnosis(self._desk.clients, request))
+        return render("diagnoses/diagnosis", diagnosis=await read_diagnosis(self._cache.clients, request))

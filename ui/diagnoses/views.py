@@ -5,21 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from drillyard.test_runner.v1.diagnosis_pb2 import DiagnoseModelRequest, DiagnoseModelResponse, Severity
+from drillyard.test_runner.v1.diagnosis_pb2 import DiagnoseModelRequest, DiagnoseModelResponse, Finding
 
-_TONES = {"error": "bad", "warning": "warn", "note": "plain"}
-
-
-@dataclass(frozen=True)
-class FindingView:
-    """One finding; `tone` colours it."""
-
-    code: str
-    severity: str
-    tone: str
-    problem: str
-    fix: str
-    evidence: str
+from ui.shared.words import enum_text
 
 
 @dataclass(frozen=True)
@@ -29,7 +17,7 @@ class DiagnosisView:
     title: str
     sentence: str
     tone: str
-    findings: list[FindingView]
+    findings: list[Finding]
     checks: list[str]
     num_prompt_tokens: int
     num_context_tokens: int
@@ -37,18 +25,12 @@ class DiagnosisView:
 
 def diagnosis_view(request: DiagnoseModelRequest, response: DiagnoseModelResponse) -> DiagnosisView:
     """Return the view of a diagnosis."""
-    findings = [
-        FindingView(
-            one.code, _severity(one.severity), _TONES[_severity(one.severity)], one.problem, one.fix, one.evidence
-        )
-        for one in response.findings
-    ]
-    severities = [one.severity for one in findings]
+    severities = [enum_text(finding, "severity") for finding in response.findings]
     return DiagnosisView(
         title=f"{request.model_version_id} · {request.profile_id}",
         sentence=sentence_of(severities),
         tone="bad" if "error" in severities else "warn" if "warning" in severities else "good",
-        findings=findings,
+        findings=list(response.findings),
         checks=list(response.checks),
         num_prompt_tokens=response.num_prompt_tokens,
         num_context_tokens=response.num_context_tokens,
@@ -63,10 +45,6 @@ def sentence_of(severities: Sequence[str]) -> str:
     if warnings:
         return f"The protocol can work, but results suffer: {_counted(warnings, 'warning')}."
     return "The template and the settings carry the protocol."
-
-
-def _severity(number: Severity.ValueType) -> str:
-    return Severity.Name(number).removeprefix("SEVERITY_").lower()
 
 
 def _counted(count: int, word: str) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
+from drillyard.evaluator.v1.evaluation_pb2 import ModelGrader
+from drillyard.evaluator.v1.verdict_pb2 import ListVerdictsRequest
 
 from ui.cli.connection import Document, Gateway, GatewayError
-from ui.cli.follow import Moment, display, follow, job_moment
+from ui.cli.fields import FieldOptions
+from ui.cli.follow import Progress, display, follow, job_progress
+from ui.cli.jobs import add_job_commands, refuse_failed, state_of
 from ui.cli.options import Common, Follow, command, listing
-from ui.cli.output import connected, print_events, print_table, show
+from ui.cli.output import connected, print_table, show
 from ui.cli.results import (
     interval_text,
     print_advice,
@@ -24,58 +27,22 @@ from ui.cli.results import (
     result_of,
     verdict_text,
 )
-from ui.models.commands import refuse_failed
 
 app = typer.Typer(help="Judge runs, read verdicts, compare and export.")
 EvaluationId = Annotated[str, typer.Argument(help="An evaluation.")]
 _MOST_VERDICTS = 10_000
 
 
-@dataclass(frozen=True)
-class VerdictFilters:
-    """Which verdicts are wanted."""
-
-    tool: Annotated[str, typer.Option(help="Only cases of this tool.")] = ""
-    cause: Annotated[str, typer.Option(help='Only this cause; "none" for conforming ones.')] = ""
-    category: Annotated[str, typer.Option(help="Only cases of this kind of task.")] = ""
-    layer: Annotated[str, typer.Option(help="Only those whose first failing layer is this.")] = ""
-    case_id: Annotated[str, typer.Option("--case", help="Only this case.")] = ""
-
-
-@dataclass(frozen=True)
-class GraderOptions:
-    """A model that adds its opinion of each answer."""
-
-    grader_url: Annotated[str, typer.Option(help="A server that grades answers, such as http://127.0.0.1:8080/v1.")] = (
-        ""
-    )
-    grader_model: Annotated[str, typer.Option(help="Name of the model there; without a server, a version.")] = ""
-    rubric: Annotated[str, typer.Option(help="What a good answer is, in plain words.")] = ""
-    grader_key_secret: Annotated[str, typer.Option(help="Name of the secret that holds its key.")] = ""
-    sample_rate: Annotated[float, typer.Option(help="Share of answers that are graded; 0 means all.")] = 0.0
-    against_reference: Annotated[
-        bool, typer.Option("--against-reference", help="Set each answer beside the case's reference.")
-    ] = False
-
-    def body(self) -> Document | None:
-        """Return the grader, or None when none is named.
-
-        Raises:
-            GatewayError: There is no model that the other options could apply to.
-        """
-        if not self.grader_model:
-            if self != GraderOptions():
-                problem = "An option of a grader is set, but no model that grades."
-                raise GatewayError("INVALID_ARGUMENT", problem, "Name it with --grader-model.")
-            return None
-        return {
-            "base_url": self.grader_url,
-            "model": self.grader_model,
-            "rubric": self.rubric,
-            "api_key_secret": self.grader_key_secret,
-            "sample_rate": self.sample_rate,
-            "against_reference": self.against_reference,
-        }
+VerdictFilters: TypeAlias = Annotated[
+    Document, FieldOptions(ListVerdictsRequest, ("evaluation_id", "page_size", "page_token"), {"case_id": "case"})
+]
+Grader: TypeAlias = Annotated[
+    Document,
+    FieldOptions(
+        ModelGrader,
+        names={"base_url": "grader-url", "model": "grader-model", "api_key_secret": "grader-key-secret"},
+    ),
+]
 
 
 class Format(StrEnum):
@@ -92,43 +59,46 @@ class Format(StrEnum):
 def list_evaluations(common: Common) -> None:
     """List the newest evaluations."""
     with connected(common) as gateway:
-        found = gateway.every("/evaluations", "evaluations", limit=50)
+        evaluations = gateway.every("/evaluations", "evaluations", limit=50)
         columns = ("evaluation", "run", "model", "suite", "state", "cases", "conforming", "95 %")
-        none = "No evaluation yet. `drillyard test run MODEL` makes one."
+        none = "No evaluation yet. `drillyard test-runs start MODEL` makes one."
         show(
-            found,
+            evaluations,
             as_json=common.as_json,
-            table=lambda: print_table("Evaluations", columns, map(_row, found), empty=none),
+            table=lambda: print_table("Evaluations", columns, map(_row, evaluations), empty=none),
         )
 
 
 @command(app, "start")
 def start(
     run_id: Annotated[str, typer.Argument(help="A test run; it may still be going.")],
-    grader: GraderOptions,
+    grader: Grader,
     common: Common,
     follow_it: Follow = True,
 ) -> None:
     """Judge a run, once more if it is judged already; with --grader-model also by a model's opinion."""
     with connected(common) as gateway, display(as_json=common.as_json) as on:
-        body = {"test_run_id": run_id, "model_grader": grader.body()}
-        one = gateway.post("/evaluations", body)["evaluation"]
-        evaluation_id = one["evaluation_id"]
+        if grader and "model" not in grader:
+            problem = "An option of a grader is set, but no model that grades."
+            raise GatewayError("INVALID_ARGUMENT", problem, "Name it with --grader-model.")
+        body = {"test_run_id": run_id, **({"model_grader": grader} if grader else {})}
+        evaluation = gateway.post("/evaluations", body)["evaluation"]
+        evaluation_id = evaluation["evaluation_id"]
         if follow_it:
-            follow(f"Judge {run_id}", lambda: _moment(gateway, evaluation_id), on)
-            one = gateway.get(f"/evaluations/{evaluation_id}")["evaluation"]
-            refuse_failed(one["job"], as_json=common.as_json)
-        show(one, as_json=common.as_json, table=lambda: _print(one))
+            follow(f"Judge {run_id}", lambda: _progress(gateway, evaluation_id), on)
+            evaluation = gateway.get(f"/evaluations/{evaluation_id}")["evaluation"]
+            refuse_failed(evaluation["job"], as_json=common.as_json)
+        show(evaluation, as_json=common.as_json, table=lambda: _print(evaluation))
 
 
 @command(app, "show")
 def show_evaluation(evaluation_id: EvaluationId, common: Common) -> None:
     """Show rates with their intervals by tool, kind of task and layer, failures by cause, and what to do."""
     with connected(common) as gateway:
-        one = gateway.get(f"/evaluations/{evaluation_id}")["evaluation"]
-        if not (one.get("metrics") or {}).get("overall", {}).get("num_cases") and not common.as_json:
-            refuse_failed(one["job"], as_json=False)
-        show(one, as_json=common.as_json, table=lambda: _print(one))
+        evaluation = gateway.get(f"/evaluations/{evaluation_id}")["evaluation"]
+        if not (evaluation.get("metrics") or {}).get("overall", {}).get("num_cases") and not common.as_json:
+            refuse_failed(evaluation["job"], as_json=False)
+        show(evaluation, as_json=common.as_json, table=lambda: _print(evaluation))
 
 
 @command(app, "verdicts")
@@ -142,7 +112,7 @@ def verdicts(evaluation_id: EvaluationId, filters: VerdictFilters, common: Commo
 def compare(before: EvaluationId, after: EvaluationId, common: Common) -> None:
     """Compare two evaluations of one suite: gains and losses, and whether chance explains them."""
     with connected(common) as gateway:
-        sides = [gateway.get(f"/evaluations/{one}")["evaluation"] for one in (before, after)]
+        sides = [gateway.get(f"/evaluations/{item}")["evaluation"] for item in (before, after)]
         show_comparison(gateway, *sides, as_json=common.as_json)
 
 
@@ -175,26 +145,16 @@ def export(
         show({"path": str(path)}, as_json=common.as_json, table=lambda: print(f"The export is {path}"))
 
 
-@command(app, "watch")
-def watch(evaluation_id: EvaluationId, common: Common) -> None:
-    """Follow an evaluation; with --json every event is a line."""
-    with connected(common) as gateway, display(as_json=common.as_json) as on:
-        if common.as_json:
-            print_events(gateway, f"/evaluations/{evaluation_id}/events")
-            return
-        follow(evaluation_id, lambda: _moment(gateway, evaluation_id), on)
-
-
 def show_verdicts(gateway: Gateway, title: str, evaluation_id: str, filters: VerdictFilters, *, as_json: bool) -> None:
     """Print the verdicts that the filters let through."""
-    query = {"evaluation_id": evaluation_id, **asdict(filters)}
-    found = gateway.every("/verdicts", "verdicts", limit=_MOST_VERDICTS, **query)
+    query = {"evaluation_id": evaluation_id, **filters}
+    result = gateway.every("/verdicts", "verdicts", limit=_MOST_VERDICTS, **query)
     rows = [
-        (one["transcript_id"], one["case_id"], one["tool"], one["cause"] or "conforms", one["sentence"])
-        for one in found
+        (item["transcript_id"], item["case_id"], item["tool"], item["cause"] or "conforms", item["sentence"])
+        for item in result
     ]
     columns = ("transcript", "case", "tool", "verdict", "why")
-    show(found, as_json=as_json, table=lambda: print_table(title, columns, rows, empty="No verdict fits."))
+    show(result, as_json=as_json, table=lambda: print_table(title, columns, rows, empty="No verdict fits."))
 
 
 def show_comparison(gateway: Gateway, before: Document, after: Document, *, as_json: bool) -> None:
@@ -215,30 +175,33 @@ def show_comparison(gateway: Gateway, before: Document, after: Document, *, as_j
     show(body, as_json=as_json, table=table)
 
 
-def _moment(gateway: Gateway, evaluation_id: str) -> Moment:
-    one = gateway.get(f"/evaluations/{evaluation_id}")["evaluation"]
-    return job_moment(one["job"], verdict_text(one))
+def _progress(gateway: Gateway, evaluation_id: str) -> Progress:
+    evaluation = gateway.get(f"/evaluations/{evaluation_id}")["evaluation"]
+    return job_progress(evaluation["job"], verdict_text(evaluation))
 
 
-def _row(one: Document) -> tuple[object, ...]:
-    overall = (one.get("metrics") or {}).get("overall") or {}
+add_job_commands(app, "/evaluations", _progress, {"cancel": "Cancel an evaluation; its verdicts are kept."})
+
+
+def _row(document: Document) -> tuple[object, ...]:
+    overall = (document.get("metrics") or {}).get("overall") or {}
     rate = f"{100 * overall['conforming_rate']:.1f} %" if overall.get("num_cases") else ""
     return (
-        one["evaluation_id"],
-        one["test_run_id"],
-        one["model_version_id"],
-        one["test_suite_version_id"],
-        one["job"]["state"].removeprefix("JOB_STATE_").lower(),
+        document["evaluation_id"],
+        document["test_run_id"],
+        document["model_version_id"],
+        document["test_suite_version_id"],
+        state_of(document["job"]),
         overall.get("num_cases", 0),
         rate,
         interval_text(overall),
     )
 
 
-def _print(one: Document) -> None:
-    judged = one["model_version_id"] or one["test_run_id"]
-    print_result(f"{one['evaluation_id']}: {judged} on {one['test_suite_version_id']}", result_of(one))
-    metrics = one.get("metrics") or {}
+def _print(document: Document) -> None:
+    judged = document["model_version_id"] or document["test_run_id"]
+    print_result(f"{document['evaluation_id']}: {judged} on {document['test_suite_version_id']}", result_of(document))
+    metrics = document.get("metrics") or {}
     for title, field, name in (("By kind of task", "by_category", "category"), ("By layer", "by_layer", "layer")):
         rows = [_rate_row(each, name) for each in metrics.get(field, [])]
         if rows:

@@ -62,15 +62,15 @@ async def _training_facts(clients: Clients, evaluation_id: str) -> list[ExportFa
         evaluation = (
             await clients.evaluator.GetEvaluation(GetEvaluationRequest(evaluation_id=evaluation_id))
         ).evaluation
-        wanted = GetModelVersionRequest(model_version_id=evaluation.model_version_id)
-        made_by = (await clients.registry.GetModelVersion(wanted)).model_version.produced_by
+        request = GetModelVersionRequest(model_version_id=evaluation.model_version_id)
+        made_by = (await clients.registry.GetModelVersion(request)).model_version.produced_by
         kind, _, job_id = made_by.partition(":")
         if kind != "training_job":
             return []
-        found = await clients.trainer.GetTrainingJob(GetTrainingJobRequest(training_job_id=job_id))
+        response = await clients.trainer.GetTrainingJob(GetTrainingJobRequest(training_job_id=job_id))
     except (NotFound, InvalidArgument):
         return []
-    view = training_job_view(found.training_job)
+    view = training_job_view(response.training_job)
     facts = (("training job", view.training_job_id), ("dataset", view.dataset_version_id), *view.settings)
     return [ExportFact(group="Training", name=name, value=value) for name, value in facts]
 

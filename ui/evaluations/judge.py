@@ -41,11 +41,11 @@ def judge(
         if (file is None) == (answer is None):
             problem = "There is nothing to judge, or too much."
             raise GatewayError("INVALID_ARGUMENT", problem, "Give a file of answers, or one with --answer.")
-        asked = _lines(_text(file)) if file else [_one(gateway, answer or "", suite, case_id, case)]
-        results = _judged(gateway, asked)
+        request = _lines(_text(file)) if file else [_one(gateway, answer or "", suite, case_id, case)]
+        results = _judged(gateway, request)
         single = results[0] if file is None else None
         show(single or results, as_json=common.as_json, table=lambda: _print_one(single) if single else _print(results))
-        if not all((one.get("verdict") or {}).get("conforming") for one in results):
+        if not all((result.get("verdict") or {}).get("conforming") for result in results):
             raise typer.Exit(EXIT_FAILED)
 
 
@@ -60,10 +60,10 @@ def _case_of(gateway: Gateway, suite: str, case_id: str) -> str:
     if not case_id:
         raise GatewayError("INVALID_ARGUMENT", "The case is not named.", "Name it with --case-id or --case FILE.")
     version = gateway.get(f"/test-suites/{suite}")["test_suite_version"]["test_suite_version_id"]
-    for one in gateway.every(f"/test-suites/{version}/cases", "test_cases", limit=100_000):
-        if one["case_id"] == case_id:
-            return str(one["document"])
-    next_step = f"`drillyard suites show {suite}` lists them."
+    for test_case in gateway.every(f"/test-suites/{version}/cases", "test_cases", limit=100_000):
+        if test_case["case_id"] == case_id:
+            return str(test_case["document"])
+    next_step = f"`drillyard test-suites show {suite}` lists them."
     raise GatewayError("NOT_FOUND", f"There is no case {case_id!r} in {version}.", next_step)
 
 
@@ -73,48 +73,48 @@ def _lines(text: str) -> list[Document]:
 
 def _request(number: int, line: str) -> Document:
     try:
-        found: Any = json.loads(line)
+        result: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise GatewayError("INVALID_ARGUMENT", f"Line {number} is no JSON: {error}.", "Correct it.") from None
-    if not isinstance(found, dict) or set(found) - _FIELDS:
-        known = ", ".join(sorted(_FIELDS))
-        raise GatewayError("INVALID_ARGUMENT", f"Line {number} is no answer to judge.", f"It may have: {known}.")
-    case = found.pop("case", None)
+    if not isinstance(result, dict) or set(result) - _FIELDS:
+        names = ", ".join(sorted(_FIELDS))
+        raise GatewayError("INVALID_ARGUMENT", f"Line {number} is no answer to judge.", f"It may have: {names}.")
+    case = result.pop("case", None)
     document = {"case_document": json.dumps(case)} if case is not None else {}
-    asked = {"key": f"line {number}", **document, **found}
-    if missing := [name for name in _NEEDED if not isinstance(asked.get(name), str)]:
+    request = {"key": f"line {number}", **document, **result}
+    if missing := [name for name in _NEEDED if not isinstance(request.get(name), str)]:
         problem = f"Line {number} has no {_NEEDED[missing[0]]}, or not as text."
         raise GatewayError("INVALID_ARGUMENT", problem, f"Each line needs {', '.join(_NEEDED.values())}.")
-    return asked
+    return request
 
 
-def _judged(gateway: Gateway, asked: list[Document]) -> list[Document]:
-    found: list[Document] = []
-    for batch in _batches(asked):
-        found += gateway.post("/verdicts/judge-batch", {"requests": batch})["results"]
-    return found
+def _judged(gateway: Gateway, documents: list[Document]) -> list[Document]:
+    result: list[Document] = []
+    for batch in _batches(documents):
+        result += gateway.post("/verdicts/judge-batch", {"requests": batch})["results"]
+    return result
 
 
-def _batches(asked: list[Document]) -> Iterator[list[Document]]:
+def _batches(documents: list[Document]) -> Iterator[list[Document]]:
     batch: list[Document] = []
     num_bytes = 0
-    for one in asked:
-        size = len(json.dumps(one))
+    for document in documents:
+        size = len(json.dumps(document))
         if batch and (len(batch) == _BATCH or num_bytes + size > _BATCH_BYTES):
             yield batch
             batch, num_bytes = [], 0
-        batch.append(one)
+        batch.append(document)
         num_bytes += size
     if batch:
         yield batch
 
 
-def _print_one(one: Document) -> None:
-    verdict = one.get("verdict")
+def _print_one(document: Document) -> None:
+    verdict = document.get("verdict")
     if not verdict:
-        print(one["problem"])
+        print(document["problem"])
         return
-    print(f"{_outcome(one)}. {verdict['sentence']}".rstrip())
+    print(f"{_outcome(document)}. {verdict['sentence']}".rstrip())
     rows = [
         (layer["name"].replace("_", " "), layer["status"].removeprefix("LAYER_STATUS_").lower(), layer["detail"])
         for layer in verdict["layers"]
@@ -127,13 +127,14 @@ def _print_one(one: Document) -> None:
 
 def _print(results: list[Document]) -> None:
     rows = [
-        (one["key"], _outcome(one), (one.get("verdict") or {}).get("sentence") or one["problem"]) for one in results
+        (result["key"], _outcome(result), (result.get("verdict") or {}).get("sentence") or result["problem"])
+        for result in results
     ]
     print_table("Verdicts", ("answer", "verdict", "why"), rows, empty="The file holds no answer.")
 
 
-def _outcome(one: Document) -> str:
-    verdict = one.get("verdict")
+def _outcome(document: Document) -> str:
+    verdict = document.get("verdict")
     if not verdict:
         return "not judged"
     return "conforms" if verdict["conforming"] else str(verdict["cause"])

@@ -116,11 +116,12 @@ def metrics_view(metrics: Metrics) -> MetricsView:
     """Return the view of an evaluation's metrics."""
     return MetricsView(
         overall=rates_view(metrics.overall),
-        by_tool={one.tool: rates_view(one.rates) for one in metrics.by_tool},
-        by_cause={one.cause: one.num_cases for one in metrics.by_cause},
-        by_category={one.category: rates_view(one.rates) for one in metrics.by_category},
+        by_tool={item.tool: rates_view(item.rates) for item in metrics.by_tool},
+        by_cause={item.cause: item.num_cases for item in metrics.by_cause},
+        by_category={item.category: rates_view(item.rates) for item in metrics.by_category},
         by_layer=tuple(
-            ShareView(one.layer, one.num_applicable, one.rate, interval_ends(one.interval)) for one in metrics.by_layer
+            ShareView(item.layer, item.num_applicable, item.rate, interval_ends(item.interval))
+            for item in metrics.by_layer
         ),
         facts=(*_repeat_facts(metrics), *_usage_facts(metrics), *_score_facts(metrics)),
         advice=tuple(metrics.advice),
@@ -136,7 +137,7 @@ def evaluation_view(evaluation: Evaluation) -> EvaluationView:
 
 def sorted_causes(*counts: Iterable[str]) -> list[str]:
     """Return every cause once, in the order of the evaluator's lists."""
-    return list(dict.fromkeys(cause for one in counts for cause in one))
+    return list(dict.fromkeys(cause for count in counts for cause in count))
 
 
 def _share_text(rate: float, interval: Interval) -> str:
@@ -145,9 +146,12 @@ def _share_text(rate: float, interval: Interval) -> str:
 
 def _repeat_facts(metrics: Metrics) -> Iterable[tuple[str, str]]:
     if len(metrics.by_repeats) > 1:
-        for one in metrics.by_repeats:
-            yield f"pass@{one.k}, at least one of {one.k}", _share_text(one.pass_at_k, one.pass_at_k_interval)
-            yield f"pass^{one.k}, all of {one.k}", _share_text(one.pass_hat_k, one.pass_hat_k_interval)
+        for repeat in metrics.by_repeats:
+            yield (
+                f"pass@{repeat.k}, at least one of {repeat.k}",
+                _share_text(repeat.pass_at_k, repeat.pass_at_k_interval),
+            )
+            yield f"pass^{repeat.k}, all of {repeat.k}", _share_text(repeat.pass_hat_k, repeat.pass_hat_k_interval)
         yield "cases whose repeats disagree", percent_text(metrics.flaky_rate)
     if metrics.num_recovery_cases:
         rate = _share_text(metrics.recovery_rate, metrics.recovery_interval)

@@ -13,7 +13,6 @@ from services.chassis.telemetry import Telemetry
 from ui.comparisons import routes as comparisons
 from ui.diagnoses import routes as diagnoses
 from ui.evaluations import routes as evaluations
-from ui.evaluations import verdict_routes as verdicts
 from ui.gateway import reference
 from ui.gateway.auth import LoopbackOnly
 from ui.gateway.clients import open_clients
@@ -24,15 +23,13 @@ from ui.gateway.middleware.outside import Outside
 from ui.gateway.middleware.telemetry import HttpTelemetry
 from ui.gateway.settings import GatewaySettings
 from ui.gateway.site import mount_pages
+from ui.gateway.uploads import Uploads
 from ui.loops import routes as loops
 from ui.models import routes as models
 from ui.openai import routes as openai_routes
 from ui.shared.events import EventStreams
-from ui.shared.uploads import Uploads
 from ui.test_runs import routes as test_runs
-from ui.test_runs import transcript_routes as transcripts
 from ui.test_suites import routes as test_suites
-from ui.training_jobs import dataset_routes as datasets
 from ui.training_jobs import routes as training_jobs
 
 _DESCRIPTION = (
@@ -71,7 +68,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def _api() -> APIRouter:
     api = APIRouter()
-    testing = (test_runs, transcripts, evaluations, verdicts, comparisons)
-    for noun in (models, diagnoses, test_suites, datasets, *testing, training_jobs, loops):
-        api.include_router(noun.router)
+    before = (models.router, diagnoses.router, test_suites.router, training_jobs.datasets)
+    testing = (test_runs.router, test_runs.transcripts, evaluations.router, comparisons.router)
+    for router in (*before, *testing, training_jobs.router, loops.router):
+        api.include_router(router)
     return api

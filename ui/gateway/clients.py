@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drillyard.evaluator.v1.evaluator_service_pb2_grpc import EvaluatorServiceStub
 from drillyard.feedback.v1.feedback_service_pb2_grpc import FeedbackServiceStub
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
     from drillyard.test_runner.v1.test_runner_service_pb2_grpc import TestRunnerServiceAsyncStub
     from drillyard.trainer.v1.trainer_service_pb2_grpc import TrainerServiceAsyncStub
+
+_PAGE_SIZE = 500
 
 
 @dataclass(frozen=True)
@@ -53,3 +55,22 @@ async def open_clients(settings: GatewaySettings) -> AsyncIterator[Clients]:
         )
     finally:
         await asyncio.gather(*(channel.close() for channel in channels.values()))
+
+
+async def every(call: Callable[[Any], Awaitable[Any]], request: Any, field: str, limit: int = 10_000) -> list[Any]:
+    """Return the entries of all pages of a List RPC, at most `limit` of them.
+
+    Args:
+        call: The RPC.
+        request: Its request; `page_size` and `page_token` are set here.
+        field: The repeated field of the response.
+        limit: Bound on the entries that are read.
+    """
+    result: list[Any] = []
+    request.page_size = min(_PAGE_SIZE, limit)
+    while True:
+        response = await call(request)
+        result += getattr(response, field)
+        if not response.next_page_token or len(result) >= limit:
+            return result[:limit]
+        request.page_token = response.next_page_token

@@ -28,15 +28,15 @@ async def read_reference(request: Request) -> HTMLResponse:
 def _groups(document: Schema) -> dict[str, list[dict[str, Any]]]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for path, verbs in document["paths"].items():
-        for verb, one in verbs.items():
-            groups.setdefault(one["tags"][0], []).append(
+        for verb, item in verbs.items():
+            groups.setdefault(item["tags"][0], []).append(
                 {
                     "verb": verb,
                     "path": path,
-                    "text": one.get("description", one["summary"]),
-                    "parameters": one.get("parameters", []),
-                    "body": _body(one, document),
-                    "answer": _answer(one),
+                    "text": item.get("description", item["summary"]),
+                    "parameters": item.get("parameters", []),
+                    "body": _body(item, document),
+                    "answer": _answer(item),
                 }
             )
     return groups
@@ -56,7 +56,7 @@ def _example(schema: Schema, document: Schema) -> Any:
     if "$ref" in schema:
         return _example(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]], document)
     if "properties" in schema:
-        return {name: _example(one, document) for name, one in schema["properties"].items()}
+        return {name: _example(item, document) for name, item in schema["properties"].items()}
     if schema.get("examples"):
         return schema["examples"][0]
     if schema.get("type") == "array":

@@ -13,7 +13,7 @@ from ui.gateway.theme import make_theme
 from ui.loops import page as loops
 from ui.models import page as models
 from ui.playground import page as playground
-from ui.shared.desk import Desk
+from ui.shared.cache import ServiceCache
 from ui.shared.environment import stylesheet
 from ui.test_runs import page as test_runs
 from ui.test_suites import page as test_suites
@@ -25,25 +25,25 @@ _FOLDER = Path(__file__).parent
 
 def mount_pages(app: FastAPI) -> None:
     """Mount the pages at the root of the application, after all its other routes."""
-    desk = Desk(app)
+    cache = ServiceCache(app)
     with gr.Blocks(
         title="Drillyard", analytics_enabled=False, delete_cache=(_UPLOADS_KEPT_SECONDS, _UPLOADS_KEPT_SECONDS)
     ) as site:
-        models.build(desk)
+        models.build(cache)
     with site.route("Doctor", "/doctor"):
-        diagnoses.build(desk)
-    with site.route("Suites", "/suites"):
-        test_suites.build(desk)
-    with site.route("Test", "/test"):
-        test_runs.build(desk)
-    with site.route("Compare", "/compare"):
-        comparisons.build(desk)
-    with site.route("Try", "/try"):
-        playground.build(desk)
-    with site.route("Train", "/train"):
-        training_jobs.build(desk)
-    with site.route("Improve", "/improve"):
-        loops.build(desk)
+        diagnoses.build(cache)
+    with site.route("Test suites", "/test-suites"):
+        test_suites.build(cache)
+    with site.route("Test runs", "/test-runs"):
+        test_runs.build(cache)
+    with site.route("Comparisons", "/comparisons"):
+        comparisons.build(cache)
+    with site.route("Playground", "/playground"):
+        playground.build(cache)
+    with site.route("Training jobs", "/training-jobs"):
+        training_jobs.build(cache)
+    with site.route("Loops", "/loops"):
+        loops.build(cache)
     # Readings are cached and cheap, so many pages may ask at once.
     site.queue(default_concurrency_limit=40, max_size=400, api_open=False)
     gr.mount_gradio_app(

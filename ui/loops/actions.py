@@ -33,21 +33,21 @@ async def read_loop(clients: Clients, loop_id: str) -> Loop:
 async def loop_progress(clients: Clients, loop_id: str) -> LoopProgress:
     """Return how far a loop has come, with the jobs of its steps."""
     loop = await read_loop(clients, loop_id)
-    wanted = [
-        (getattr(one, field), read)
-        for one in loop.rounds
+    request = [
+        (getattr(loop_round, field), read)
+        for loop_round in loop.rounds
         for field, read in _JOB_OF_STEP.items()
-        if getattr(one, field)
+        if getattr(loop_round, field)
     ]
-    jobs = await asyncio.gather(*(_job(read, clients, resource_id) for resource_id, read in wanted))
-    known = {resource_id: job for (resource_id, _), job in zip(wanted, jobs, strict=True) if job}
-    return loop_progress_view(loop, known)
+    jobs = await asyncio.gather(*(_job(read, clients, resource_id) for resource_id, read in request))
+    views = {resource_id: job for (resource_id, _), job in zip(request, jobs, strict=True) if job}
+    return loop_progress_view(loop, views)
 
 
 async def recent_loops(clients: Clients) -> list[LoopProgress]:
     """Return the newest loops without the jobs of their steps."""
     listed = await clients.feedback.ListLoops(loop_pb2.ListLoopsRequest(page_size=NUM_RECENT))
-    return [loop_progress_view(one, {}) for one in listed.loops]
+    return [loop_progress_view(loop, {}) for loop in listed.loops]
 
 
 async def _job(read: ReadJob, clients: Clients, resource_id: str) -> JobView | None:

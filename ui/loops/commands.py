@@ -1,64 +1,55 @@
-"""`drillyard loop`: improve a model until goals are met."""
+"""`drillyard loops`: improve a model until goals are met."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
+from drillyard.feedback.v1.loop_pb2 import LoopSpec
 
 from ui.cli.connection import Document, Gateway
-from ui.cli.follow import Display, Moment, display, follow, job_moment
+from ui.cli.fields import FieldOptions
+from ui.cli.follow import FINAL_STATES, Display, Progress, display, follow, job_progress
+from ui.cli.jobs import add_job_commands, refuse_failed, state_of
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_events, print_table, show
-from ui.models.commands import refuse_failed
+from ui.loops.outcomes import Outcome, outcome_of
 
 app = typer.Typer(help="Improve a model until goals are met.")
 LoopId = Annotated[str, typer.Argument(help="A loop.")]
-_FINAL = ("succeeded", "failed", "cancelled")
+# What the loop itself sets of each training.
+_OF_THE_LOOP = ("model_version_id", "dataset_version_id", "output_model_id", "method", "trained_weights", "seed")
 
 
-@dataclass(frozen=True)
-class LoopOptions:
-    """What decides, and when to give up."""
-
-    suite: Annotated[str, typer.Option(help="A suite version, or a suite for its newest.")] = "roo_xml/core"
-    prompt_size: Annotated[str, typer.Option(help="A size that the protocol has, such as full; else compact.")] = ""
-    goal: Annotated[list[str] | None, typer.Option(help="METRIC=RATE, else conforming_rate=0.8; repeatable.")] = None
-    rounds: Annotated[int, typer.Option(help="Most rounds of training.")] = 1
-    minutes: Annotated[float, typer.Option(help="Most minutes in all; 0 means no bound.")] = 0.0
-    examples: Annotated[int, typer.Option(help="Train examples per round.")] = 400
-    seed: Annotated[int, typer.Option(help="Changes pool, probe, order and initialisation.")] = 1
-    max_tokens_per_pack: Annotated[int, typer.Option(help="Longest row in tokens; 0 means 6144.")] = 0
-
-    def body(self, model: str) -> Document:
-        """Return the request that improves `model`."""
-        return {
-            "model_version_id": model,
-            "test_suite_version_id": self.suite,
-            "prompt_size": self.prompt_size,
-            "goals": [_goal(one) for one in self.goal or ["conforming_rate=0.8"]],
-            "budget": {"max_rounds": self.rounds, "max_minutes": self.minutes},
-            "num_examples": self.examples,
-            "seed": self.seed,
-            "training": {"max_tokens_per_pack": self.max_tokens_per_pack},
-        }
+Settings: TypeAlias = Annotated[
+    Document,
+    FieldOptions(
+        LoopSpec,
+        ("model_version_id", "test_suite_version_id", *(f"training.{name}" for name in _OF_THE_LOOP)),
+        {"budget.max_rounds": "rounds", "budget.max_minutes": "minutes", "training.lora.r": "rank"},
+    ),
+]
 
 
 @command(app, "start")
 def start(
     model: Annotated[str, typer.Argument(help="A model version, or a model for its newest.")],
-    options: LoopOptions,
+    settings: Settings,
     common: Common,
+    suite: Annotated[str, typer.Option(help="A suite version, or a suite for its newest.")] = "roo_xml/core",
+    goal: Annotated[list[str] | None, typer.Option(help="METRIC=RATE, else conforming_rate=0.8; repeatable.")] = None,
     follow_it: Follow = True,
 ) -> None:
     """Test, train on what fails, and test again."""
     with connected(common) as gateway, display(as_json=common.as_json) as on:
-        one = gateway.post("/loops", options.body(model))["loop"]
+        goals = [_goal(text) for text in goal or ["conforming_rate=0.8"]]
+        body = {**settings, "model_version_id": model, "test_suite_version_id": suite, "goals": goals}
+        loop = gateway.post("/loops", body)["loop"]
         if follow_it:
-            one = follow_loop(gateway, one["loop_id"], on)
-            refuse_failed(one["job"], as_json=common.as_json)
-        show(one, as_json=common.as_json, table=lambda: on.say(_end_sentence(one)))
+            follow("Loop", StepLog(gateway, loop["loop_id"], on).read, on)
+            loop = gateway.get(f"/loops/{loop['loop_id']}")["loop"]
+            refuse_failed(loop["job"], as_json=common.as_json)
+    show(loop, as_json=common.as_json, table=lambda: print_end(loop))
 
 
 @listing(app)
@@ -66,10 +57,10 @@ def start(
 def list_loops(common: Common) -> None:
     """List the newest loops."""
     with connected(common) as gateway:
-        found = gateway.every("/loops", "loops", limit=50)
+        loops = gateway.every("/loops", "loops", limit=50)
         columns = ("loop", "model", "suite", "state", "best version", "conforming")
-        none = "No loop yet. Start one with `drillyard loop start MODEL`."
-        show(found, as_json=common.as_json, table=lambda: print_table("Loops", columns, map(_row, found), empty=none))
+        none = "No loop yet. Start one with `drillyard loops start MODEL`."
+        show(loops, as_json=common.as_json, table=lambda: print_table("Loops", columns, map(_row, loops), empty=none))
 
 
 @command(app, "show")
@@ -80,9 +71,9 @@ def show_loop(loop_id: LoopId, common: Common) -> None:
             show(gateway.get(f"/loops/{loop_id}")["loop"], as_json=True, table=lambda: None)
             return
         progress = gateway.get(f"/loops/{loop_id}/progress")
-        rows = [(one["round"], one["title"], one["state"], one["resource_id"]) for one in progress["steps"]]
+        rows = [(step["round"], step["title"], step["state"], step["resource_id"]) for step in progress["steps"]]
         print_table(loop_id, ("round", "step", "state", "made"), rows, empty="It has not begun.")
-        print(progress["stop_sentence"])
+        print_end(gateway.get(f"/loops/{loop_id}")["loop"])
 
 
 @command(app, "watch")
@@ -92,23 +83,14 @@ def watch(loop_id: LoopId, common: Common) -> None:
         if common.as_json:
             print_events(gateway, f"/loops/{loop_id}/events")
             return
-        on.say(_end_sentence(follow_loop(gateway, loop_id, on)))
+        follow("Loop", StepLog(gateway, loop_id, on).read, on)
+        loop = gateway.get(f"/loops/{loop_id}")["loop"]
+    print_end(loop)
 
 
-@command(app, "cancel")
-def cancel(loop_id: LoopId, common: Common) -> None:
-    """Cancel a loop and the job that it waits for; what is registered is kept."""
-    with connected(common) as gateway:
-        one = gateway.post(f"/loops/{loop_id}/cancel")["loop"]
-        show(one, as_json=common.as_json, table=lambda: print(f"{loop_id} is {job_moment(one['job']).text}."))
-
-
-def follow_loop(gateway: Gateway, loop_id: str, on: Display, steps: StepLog | None = None) -> Document:
-    """Show a loop's steps until it ends, and return its document."""
-    log = steps or StepLog(gateway, loop_id, on)
-    follow("Loop", log.read, on)
-    one: Document = gateway.get(f"/loops/{loop_id}")["loop"]
-    return one
+add_job_commands(
+    app, "/loops", None, {"cancel": "Cancel a loop and the job that it waits for; what is registered is kept."}
+)
 
 
 class StepLog:
@@ -119,29 +101,28 @@ class StepLog:
         self._loop_id = loop_id
         self._on = on
         self._told: set[tuple[int, str]] = set()
-        self.live_title = ""
 
-    def read(self) -> Moment:
+    def read(self) -> Progress:
         """Return how far the loop has come."""
         progress = self._gateway.get(f"/loops/{self._loop_id}/progress")
-        for one in progress["steps"]:
-            self._tell(one)
-        is_final = progress["job"]["state"] in _FINAL
-        live = next((one for one in progress["steps"] if one["state"] == "live"), None)
+        for step in progress["steps"]:
+            self._tell(step)
+        is_final = progress["job"]["is_final"]
+        live = next((step for step in progress["steps"] if step["state"] == "live"), None)
         if is_final or live is None:
-            return Moment(progress["job"]["state"], None, is_final)
+            return Progress(progress["outcome"]["state"], None, is_final)
         fraction = live["percent"] / 100 if live["percent"] is not None else None
         text = " · ".join(part for part in (live["title"].lower(), live["sentence"]) if part)
-        return Moment(text, fraction, False)
+        return Progress(text, fraction, False)
 
-    def _tell(self, one: Document) -> None:
-        key = (one["round"], one["step"])
-        if one["state"] not in ("done", "failed") or key in self._told:
+    def _tell(self, document: Document) -> None:
+        key = (document["round"], document["step"])
+        if document["state"] not in ("done", "failed") or key in self._told:
             return
         self._told.add(key)
-        took = f" in {one['seconds']:.0f} s" if one["seconds"] else ""
-        sign = "✓" if one["state"] == "done" else "✗"
-        self._on.say(f"{sign} {one['title']}{took}  {one['resource_id']}")
+        took = f" in {document['seconds']:.0f} s" if document["seconds"] else ""
+        sign = "✓" if document["state"] == "done" else "✗"
+        self._on.say(f"{sign} {document['title']}{took}  {document['resource_id']}")
 
 
 def _goal(text: str) -> Document:
@@ -152,14 +133,32 @@ def _goal(text: str) -> Document:
         raise typer.BadParameter(f"{text!r} is not like conforming_rate=0.8.", param_hint="--goal") from None
 
 
-def _row(one: Document) -> tuple[object, ...]:
-    rates = [f"{100 * step['conforming_rate']:.1f} %" for step in one["rounds"] if step["evaluated"]]
-    state = one["job"]["state"].removeprefix("JOB_STATE_").lower()
-    spec = one["spec"]
-    best = one["best_model_version_id"]
-    return one["loop_id"], spec["model_version_id"], spec["test_suite_version_id"], state, best, " → ".join(rates)
+def _row(document: Document) -> tuple[object, ...]:
+    rates = [f"{100 * step['conforming_rate']:.1f} %" for step in document["rounds"] if step["evaluated"]]
+    spec = document["spec"]
+    best = document["best_model_version_id"]
+    state = _outcome(document).state
+    return document["loop_id"], spec["model_version_id"], spec["test_suite_version_id"], state, best, " → ".join(rates)
 
 
-def _end_sentence(one: Document) -> str:
-    ended = one["stop_sentence"] or f"The loop {one['loop_id']} is {job_moment(one['job']).text}."
-    return f"{ended} Report: drillyard report {one['loop_id']} --out report"
+def print_end(loop: Document) -> None:
+    """Print how a loop stands, and when it has ended where its report is."""
+    if loop["job"]["state"] not in FINAL_STATES:
+        print(f"The loop {loop['loop_id']} is {job_progress(loop['job']).text}.")
+        return
+    outcome = _outcome(loop)
+    print_goal({**loop, "outcome": outcome.state})
+    print(f"Report: drillyard report {loop['loop_id']} --out report", flush=True)
+
+
+def print_goal(loop: Document) -> None:
+    """Print why a loop ended; one that missed its goal says so in the warning colour, and what to try next."""
+    is_missed = loop["outcome"] == "goal not reached"
+    typer.secho(f"{loop['outcome'].capitalize()}.", fg=typer.colors.YELLOW if is_missed else None, bold=is_missed)
+    names = {"": "stop_sentence", "Best version: ": "best_model_version_id", "Try next: ": "next_step"}
+    print("\n".join(f"{name}{loop[field]}" for name, field in names.items() if loop[field]))
+
+
+def _outcome(loop: Document) -> Outcome:
+    reason = loop["stop_reason"].removeprefix("STOP_REASON_").lower()
+    return outcome_of(reason, state_of(loop["job"]))

@@ -1,11 +1,12 @@
-"""The page Improve: test, train on what fails, test again, until the goals are met."""
+"""The page of loops: test, train on what fails, test again, until the goals are met."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from drillyard.feedback.v1.loop_pb2 import Budget, CancelLoopRequest, CreateLoopRequest, Goal, LoopSpec
+from drillyard.feedback.v1.loop_pb2 import CancelLoopRequest, CreateLoopRequest, Goal, LoopSpec
 
 from services.chassis.errors import InvalidArgument, ServiceError
 from ui.comparisons.actions import compare_evaluations
@@ -14,21 +15,21 @@ from ui.loops.actions import loop_progress, recent_loops
 from ui.loops.views import LoopProgress
 from ui.models.actions import read_models, read_suites
 from ui.shared import parts
+from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.charts import tool_rows
-from ui.shared.desk import Desk, html_or_notice, notice, said
 from ui.shared.environment import render
+from ui.shared.fields import FieldForm, Values
 from ui.training_jobs.actions import read_training_job
 from ui.training_jobs.views import CurveView
 
 
-def build(desk: Desk) -> None:
+def build(cache: ServiceCache) -> None:
     """Build the page."""
-    parts.frame("Improve", "Test, train on what fails, test again with the same suite, until the goals are met.")
-    page = _Page(desk)
+    parts.frame("Loops", "Test, train on what fails, test again with the same suite, until the goals are met.")
     chosen, shown = gr.State(""), gr.State({})
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            model, suite, *numbers, start = _form()
+            form = _form()
             listed = parts.area("loops")
         with gr.Column(scale=9, min_width=520):
             message = parts.area("loop-message")
@@ -37,44 +38,68 @@ def build(desk: Desk) -> None:
             )
             loop = parts.area("loop", waits=True)
             change = parts.area("loop-change")
+    page = _Page(cache, form)
     areas = [listed, loop, change, cancel, shown]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    loaded = parts.root().load(page.open, None, [model, suite, chosen], **quiet)
+    loaded = parts.root().load(page.open, None, [form.model, form.suite, chosen], **quiet)
     loaded.then(page.refresh, [chosen, shown], areas, **quiet)
     gr.Timer(parts.TICK_SECONDS).tick(page.refresh, [chosen, shown], areas, **quiet)
-    started = start.click(page.start, [model, suite, *numbers], [chosen, message], **quiet)
+    started = form.start.click(page.start, form.components(), [chosen, message], **quiet)
     started.then(page.refresh, [chosen, shown], areas, **quiet)
     listed.select(parts.picked, None, [chosen], **quiet).then(page.refresh, [chosen, shown], areas, **quiet)
     cancel.click(page.cancel, [chosen], [message], **quiet)
 
 
-def _form() -> list[Any]:
+@dataclass(frozen=True)
+class _Form:
+    model: gr.Dropdown
+    suite: gr.Dropdown
+    goal: gr.Slider
+    fields: FieldForm
+    start: gr.Button
+
+    def components(self) -> set[Any]:
+        return {self.model, self.suite, self.goal, *self.fields.components.values()}
+
+    def spec(self, values: Values) -> LoopSpec:
+        model, suite = values[self.model], values[self.suite]
+        if not model or not suite:
+            field = "suite" if model else "model"
+            next_step = "Choose both; models are imported on the page Models."
+            raise InvalidArgument("A model and a suite are needed.", next_step, field=field)
+        goal = Goal(metric="conforming_rate", minimum=values[self.goal] or 0.0)
+        spec = LoopSpec(model_version_id=model, test_suite_version_id=suite, goals=[goal])
+        self.fields.fill(spec, values, "spec.")
+        return spec
+
+
+def _form() -> _Form:
+    fields = FieldForm("loop", LoopSpec)
     with gr.Column(elem_classes="dy-form"):
         model = gr.Dropdown([], label="Model", elem_id="loop-model")
         suite = gr.Dropdown([], label="Suite", elem_id="loop-suite")
         goal = gr.Slider(
             0, 1, value=0.8, step=0.01, label="Goal", info="Share of cases that conform.", elem_id="loop-goal"
         )
-        with gr.Row():
-            rounds = gr.Number(1, label="Rounds", precision=0, min_width=90, elem_id="loop-rounds")
-            minutes = gr.Number(0, label="Minutes (0: any)", min_width=90, elem_id="loop-minutes")
-        with gr.Row():
-            examples = gr.Number(400, label="Examples", precision=0, min_width=90, elem_id="loop-examples")
-            seed = gr.Number(1, label="Seed", precision=0, min_width=90, elem_id="loop-seed")
+        fields.add("budget.max_rounds", "budget.max_minutes", "num_examples", "seed")
+        with gr.Accordion("Training", open=False, elem_id="loop-training"):
+            names = ("num_epochs", "batch_size", "learning_rate", "max_tokens_per_pack", "lora.r", "lora.lora_alpha")
+            fields.add(*(f"training.{name}" for name in names))
         start = gr.Button("Start improving", variant="primary", elem_id="loop-start")
-    return [model, suite, goal, rounds, minutes, examples, seed, start]
+    return _Form(model, suite, goal, fields, start)
 
 
 class _Page:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, cache: ServiceCache, form: _Form) -> None:
+        self._cache = cache
+        self._form = form
 
     async def open(self, request: gr.Request) -> list[Any]:
         newest = ""
         try:
-            versions = [one.model_version_id for one in await self._desk.read(read_models)]
-            suites = [one.test_suite_version_id for one in await self._desk.read(read_suites)]
-            newest = next((one.loop_id for one in await self._desk.read(recent_loops)), "")
+            versions = [model.model_version_id for model in await self._cache.read(read_models)]
+            suites = [suite.test_suite_version_id for suite in await self._cache.read(read_suites)]
+            newest = next((loop.loop_id for loop in await self._cache.read(recent_loops)), "")
         except ServiceError:
             versions, suites = [], []
         return [
@@ -83,49 +108,49 @@ class _Page:
             parts.asked(request, "loop") or newest,
         ]
 
-    async def start(self, model: str | None, suite: str | None, *numbers: float | None) -> list[Any]:
+    async def start(self, values: Values) -> list[Any]:
         try:
-            request = CreateLoopRequest(spec=_spec(model, suite, *numbers))
-            begun = (await self._desk.clients.feedback.CreateLoop(request)).loop
+            request = CreateLoopRequest(spec=self._form.spec(values))
+            begun = (await self._cache.clients.feedback.CreateLoop(request)).loop
         except ServiceError as error:
-            return [gr.skip(), notice(error)]
-        self._desk.forget()
-        return [begun.loop_id, said("The loop has begun.")]
+            return [gr.skip(), notice(error, "loop")]
+        self._cache.forget()
+        return [begun.loop_id, done_notice("The loop has begun.")]
 
     async def cancel(self, chosen: str) -> str:
         try:
-            await self._desk.clients.feedback.CancelLoop(CancelLoopRequest(loop_id=chosen))
+            await self._cache.clients.feedback.CancelLoop(CancelLoopRequest(loop_id=chosen))
         except ServiceError as error:
             return notice(error)
-        self._desk.forget()
-        return said("The loop is being cancelled; what is registered is kept.", tone="warn")
+        self._cache.forget()
+        return done_notice("The loop is being cancelled; what is registered is kept.", tone="warn")
 
     async def refresh(self, chosen: str, shown: dict[str, int]) -> list[Any]:
         listed = await html_or_notice(self._loops(chosen))
         try:
-            one = await self._desk.read(loop_progress, chosen) if chosen else None
-            html, change = render("loops/loop", one=one, curves=await self._curves(one)), await self._change(one)
+            item = await self._cache.read(loop_progress, chosen) if chosen else None
+            html, change = render("loops/loop", one=item, curves=await self._curves(item)), await self._change(item)
         except ServiceError as error:
-            one, html, change = None, notice(error), ""
-        is_live = bool(one and not one.job.is_final)
+            item, html, change = None, notice(error), ""
+        is_live = bool(item and not item.job.is_final)
         return [*parts.changed(shown, loops=listed, loop=html, change=change), gr.Button(visible=is_live), shown]
 
     async def _loops(self, chosen: str) -> str:
-        return render("loops/loops", loops=await self._desk.read(recent_loops), picked=chosen)
+        return render("loops/loops", loops=await self._cache.read(recent_loops), picked=chosen)
 
-    async def _curves(self, one: LoopProgress | None) -> tuple[CurveView, ...]:
+    async def _curves(self, item: LoopProgress | None) -> list[CurveView]:
         training = (
-            next((step for step in one.steps if step.step == "train" and step.state == "live"), None) if one else None
+            next((step for step in item.steps if step.step == "train" and step.state == "live"), None) if item else None
         )
         if training is None or not training.resource_id:
-            return ()
-        return (await self._desk.read(read_training_job, training.resource_id)).curves
+            return []
+        return (await self._cache.read(read_training_job, training.resource_id)).curves
 
-    async def _change(self, one: LoopProgress | None) -> str:
-        done = [step for step in one.steps if step.step == "evaluate" and step.state == "done"] if one else []
+    async def _change(self, item: LoopProgress | None) -> str:
+        done = [step for step in item.steps if step.step == "evaluate" and step.state == "done"] if item else []
         if len(done) < 2:
             return ""
-        change = await self._desk.read(compare_evaluations, done[0].resource_id, done[-1].resource_id)
+        change = await self._cache.read(compare_evaluations, done[0].resource_id, done[-1].resource_id)
         return render(
             "comparisons/change",
             change=change,
@@ -136,17 +161,3 @@ class _Page:
             causes=sorted_causes(change.before.by_cause, change.after.by_cause),
             sentences=CAUSE_SENTENCES,
         )
-
-
-def _spec(model: str | None, suite: str | None, *numbers: float | None) -> LoopSpec:
-    if not model or not suite:
-        raise InvalidArgument("A model and a suite are needed.", "Choose both; models are imported on the page Models.")
-    goal, rounds, minutes, examples, seed = numbers
-    return LoopSpec(
-        model_version_id=model,
-        test_suite_version_id=suite,
-        goals=[Goal(metric="conforming_rate", minimum=goal or 0.0)],
-        budget=Budget(max_rounds=parts.whole(rounds), max_minutes=minutes or 0.0),
-        num_examples=parts.whole(examples),
-        seed=parts.whole(seed),
-    )

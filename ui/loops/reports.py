@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import psutil
@@ -22,8 +22,8 @@ from ui.evaluations.exports import Export, export_evaluation
 from ui.evaluations.views import metrics_view
 from ui.gateway.clients import Clients
 from ui.loops.actions import read_loop
-from ui.loops.report_views import ReportView, ResultView
 from ui.loops.views import loop_progress_view
+from ui.shared.documents import Document
 from ui.shared.jobs import job_view
 from ui.training_jobs.views import training_job_view
 
@@ -34,7 +34,7 @@ class _Side:
     evaluation: Evaluation
 
 
-async def gather_report(clients: Clients, loop_id: str) -> ReportView:
+async def gather_report(clients: Clients, loop_id: str) -> Document:
     """Return the report of a loop: its first test against the test of its best version.
 
     Raises:
@@ -49,7 +49,7 @@ async def gather_report(clients: Clients, loop_id: str) -> ReportView:
     if after is not before:
         change = await compare_evaluations(clients, first.evaluation_id, best.evaluation_id)
     training = await _training(clients, loop, best)
-    return _report(loop, before, after, change, training=training)
+    return _report(loop, before, after, change, training)
 
 
 async def report_page(clients: Clients, loop_id: str) -> Export:
@@ -62,32 +62,36 @@ async def report_page(clients: Clients, loop_id: str) -> Export:
     loop = await read_loop(clients, loop_id)
     first, best = _rounds_to_compare(loop)
     earlier = first.evaluation_id if best.round != first.round else ""
-    told = {**_loop_facts(loop), "goals": ", ".join(loop_progress_view(loop, {}).goals)}
-    facts = [ExportFact(group="Loop", name=name.replace("_", " "), value=str(value)) for name, value in told.items()]
-    return await export_evaluation(clients, best.evaluation_id, "html", earlier, facts)
+    facts = {**_loop_facts(loop), "goals": ", ".join(loop_progress_view(loop, {}).goals)}
+    printed = [
+        ExportFact(group="Loop", name=name.replace("_", " "), value=str(value))
+        for name, value in facts.items()
+        if value != ""
+    ]
+    return await export_evaluation(clients, best.evaluation_id, "html", earlier, printed)
 
 
 def _rounds_to_compare(loop: Loop) -> tuple[Round, Round]:
-    evaluated = [one for one in loop.rounds if one.evaluated]
+    evaluated = [loop_round for loop_round in loop.rounds if loop_round.evaluated]
     if not evaluated:
         raise FailedPrecondition(
             f"The loop {loop.loop_id!r} has not finished its first test.", "Wait for it, then ask for the report again."
         )
-    best = next((one for one in evaluated if one.model_version_id == loop.best_model_version_id), evaluated[-1])
+    best = next((item for item in evaluated if item.model_version_id == loop.best_model_version_id), evaluated[-1])
     # A loop whose best version is the first one still shows what its last round brought.
     return evaluated[0], best if best.round else evaluated[-1]
 
 
-async def _side(clients: Clients, one: Round) -> _Side:
+async def _side(clients: Clients, item: Round) -> _Side:
     run, evaluation = await asyncio.gather(
-        clients.test_runner.GetTestRun(GetTestRunRequest(test_run_id=one.test_run_id)),
-        clients.evaluator.GetEvaluation(GetEvaluationRequest(evaluation_id=one.evaluation_id)),
+        clients.test_runner.GetTestRun(GetTestRunRequest(test_run_id=item.test_run_id)),
+        clients.evaluator.GetEvaluation(GetEvaluationRequest(evaluation_id=item.evaluation_id)),
     )
     return _Side(run.test_run, evaluation.evaluation)
 
 
 async def _training(clients: Clients, loop: Loop, best: Round) -> dict[str, str]:
-    made_by = next((one for one in loop.rounds if one.round == best.round - 1), None)
+    made_by = next((loop_round for loop_round in loop.rounds if loop_round.round == best.round - 1), None)
     if made_by is None or not made_by.training_job_id:
         return {}
     request = GetTrainingJobRequest(training_job_id=made_by.training_job_id)
@@ -100,79 +104,67 @@ async def _training(clients: Clients, loop: Loop, best: Round) -> dict[str, str]
     }
 
 
-def _report(
-    loop: Loop,
-    before: _Side,
-    after: _Side,
-    change: ChangeView | None,
-    *,
-    training: dict[str, str],
-) -> ReportView:
-    suite, _, version = before.run.spec.test_suite_version_id.rpartition("@")
-    sentence = change.sentence if change else "The loop ended before anything was trained, so there is one result."
-    return ReportView(
-        suite=suite,
-        suite_version=int(version or 0),
-        model=before.run.spec.model_version_id,
-        seed=loop.spec.seed,
-        duration_seconds=round(job_view(loop.job).seconds, 1),
-        before=_result(before),
-        after=_result(after),
-        sentence=sentence,
-        gained_case_ids=change.gained if change else (),
-        lost_case_ids=change.lost if change else (),
-        loop=_loop_facts(loop),
-        run=_run_facts(before.run),
-        training=training,
-        machine=_machine(),
-        versions={"python": platform.python_version(), **dict(sorted(after.run.provenance.library_versions.items()))},
-        create_time=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+def _report(loop: Loop, before: _Side, after: _Side, change: ChangeView | None, training: dict[str, str]) -> Document:
+    spec, provenance = before.run.spec, before.run.provenance
+    suite, _, version = spec.test_suite_version_id.rpartition("@")
+    versions = dict(sorted(after.run.provenance.library_versions.items()))
+    return {
+        "suite": suite,
+        "suite_version": int(version or 0),
+        "model": spec.model_version_id,
+        "seed": loop.spec.seed,
+        "duration_seconds": round(job_view(loop.job).seconds, 1),
+        "before": _result(before),
+        "after": _result(after),
+        "sentence": change.sentence if change else "The loop ended before anything was trained: there is one result.",
+        "gained_case_ids": change.gained if change else (),
+        "lost_case_ids": change.lost if change else (),
+        "loop": _loop_facts(loop),
+        "run": {
+            "prompt_size": spec.prompt_size or "compact",
+            "profile": provenance.profile_id,
+            "profile_digest": provenance.profile_digest,
+            "suite_digest": provenance.test_suite_digest,
+            "model_digest": provenance.model_digest,
+            "number_format": provenance.dtype,
+            "temperature": f"{spec.sampling.temperature:g}",
+        },
+        "training": training,
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "cores": str(os.cpu_count() or 1),
+            "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
+        },
+        "versions": {"python": platform.python_version(), **versions},
+        "create_time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
-def _result(side: _Side) -> ResultView:
+def _result(side: _Side) -> Document:
     metrics = metrics_view(side.evaluation.metrics)
-    return ResultView(
-        model_version_id=side.run.spec.model_version_id,
-        test_run_id=side.run.test_run_id,
-        evaluation_id=side.evaluation.evaluation_id,
-        conforming_rate=metrics.overall.conforming_rate,
-        accepted_rate=metrics.overall.accepted_rate,
-        well_formed_rate=metrics.overall.well_formed_rate,
-        num_cases=metrics.overall.num_cases,
-        by_tool=metrics.by_tool,
-        by_cause=metrics.by_cause,
-    )
+    rates = metrics.overall
+    return {
+        "model_version_id": side.run.spec.model_version_id,
+        "test_run_id": side.run.test_run_id,
+        "evaluation_id": side.evaluation.evaluation_id,
+        "conforming_rate": rates.conforming_rate,
+        "accepted_rate": rates.accepted_rate,
+        "well_formed_rate": rates.well_formed_rate,
+        "num_cases": rates.num_cases,
+        "by_tool": {tool: asdict(rates) for tool, rates in metrics.by_tool.items()},
+        "by_cause": metrics.by_cause,
+    }
 
 
-def _loop_facts(loop: Loop) -> dict[str, object]:
+def _loop_facts(loop: Loop) -> Document:
     view = loop_progress_view(loop, {})
     return {
         "loop_id": view.loop_id,
         "goals": list(view.goals),
+        "outcome": view.outcome.state,
         "stop_reason": view.stop_reason,
         "stop_sentence": view.stop_sentence,
         "best_model_version_id": view.best_model_version_id,
+        "next_step": view.next_step,
         "num_rounds": max(0, len(loop.rounds) - 1),
-    }
-
-
-def _run_facts(run: TestRun) -> dict[str, str]:
-    found = run.provenance
-    return {
-        "prompt_size": run.spec.prompt_size or "compact",
-        "profile": found.profile_id,
-        "profile_digest": found.profile_digest,
-        "suite_digest": found.test_suite_digest,
-        "model_digest": found.model_digest,
-        "number_format": found.dtype,
-        "temperature": f"{run.spec.sampling.temperature:g}",
-    }
-
-
-def _machine() -> dict[str, str]:
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": str(os.cpu_count() or 1),
-        "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from drillyard.feedback.v1.loop_pb2 import Loop, Round, StopReason
 
+from ui.loops.outcomes import Outcome, outcome_of
 from ui.shared.jobs import JobView, job_view
 
 # The steps of a round in their order: name, title, and the field of `Round` that is set once it has begun.
@@ -47,6 +48,8 @@ class LoopProgress:
     steps: tuple[StepView, ...]
     stop_reason: str
     stop_sentence: str
+    next_step: str
+    outcome: Outcome
     job: JobView
 
 
@@ -58,7 +61,8 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
         jobs: The jobs of its steps, by id; a step whose job is missing counts as under way.
     """
     job = job_view(loop.job)
-    steps = tuple(step for one in loop.rounds for step in _round_steps(one, loop, jobs))
+    stop_reason = StopReason.Name(loop.stop_reason).removeprefix("STOP_REASON_").lower().replace("unspecified", "")
+    steps = tuple(step for loop_round in loop.rounds for step in _round_steps(loop_round, loop, jobs))
     return LoopProgress(
         loop_id=loop.loop_id,
         model_version_id=loop.spec.model_version_id,
@@ -66,24 +70,26 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
         best_model_version_id=loop.best_model_version_id,
         goals=tuple(f"{goal.metric} ≥ {goal.minimum:g}" for goal in loop.spec.goals),
         steps=steps if job.is_final else steps + _steps_to_come(loop),
-        stop_reason=StopReason.Name(loop.stop_reason).removeprefix("STOP_REASON_").lower().replace("unspecified", ""),
+        stop_reason=stop_reason,
         stop_sentence=loop.stop_sentence,
+        next_step=loop.next_step,
+        outcome=outcome_of(stop_reason, job.state, job.tone),
         job=job,
     )
 
 
-def _round_steps(one: Round, loop: Loop, jobs: Mapping[str, JobView]) -> list[StepView]:
-    is_last = one.round == loop.rounds[-1].round
+def _round_steps(item: Round, loop: Loop, jobs: Mapping[str, JobView]) -> list[StepView]:
+    is_last = item.round == loop.rounds[-1].round
     is_open = is_last and not job_view(loop.job).is_final
-    ids = [str(getattr(one, field)) for _, _, field in STEPS]
-    num_shown = len(STEPS) if is_open and one.round < (loop.spec.budget.max_rounds or 1) else _TESTING
-    num_shown = max(num_shown, *(place + 1 for place, found in enumerate(ids) if found), 1)
+    ids = [str(getattr(item, field)) for _, _, field in STEPS]
+    num_shown = len(STEPS) if is_open and item.round < (loop.spec.budget.max_rounds or 1) else _TESTING
+    num_shown = max(num_shown, *(place + 1 for place, result in enumerate(ids) if result), 1)
     views: list[StepView] = []
     for (step, title, _), resource_id in list(zip(STEPS, ids, strict=True))[:num_shown]:
         job = jobs.get(resource_id)
         may_begin = is_open and all(view.state == "done" for view in views)
         state = _state(resource_id, job, may_begin=may_begin)
-        views.append(_step_view(one.round, step, _title(step, title, one.round), state, resource_id, job))
+        views.append(_step_view(item.round, step, _title(step, title, item.round), state, resource_id, job))
     return views
 
 

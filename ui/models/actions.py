@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from drillyard.registry.v1 import dataset_pb2, import_pb2, model_pb2, test_suite_pb2
+from drillyard.registry.v1.dataset_pb2 import DatasetVersion
+from drillyard.registry.v1.test_suite_pb2 import TestSuiteVersion
 
-from ui.gateway.clients import Clients
-from ui.models.views import (
-    DatasetView,
-    ImportView,
-    ModelVersionView,
-    SuiteView,
-    dataset_view,
-    import_view,
-    model_tree,
-    suite_view,
-)
-from ui.shared.paging import every
+from ui.gateway.clients import Clients, every
+from ui.models.views import ImportView, ModelVersionView, import_view, model_tree
 
 NUM_RECENT = 10
 _MOST = 1000
@@ -31,7 +23,7 @@ async def read_models(clients: Clients) -> list[ModelVersionView]:
 async def read_imports(clients: Clients) -> list[ImportView]:
     """Return the newest imports."""
     listed = await clients.registry.ListImports(import_pb2.ListImportsRequest(page_size=NUM_RECENT))
-    return [import_view(one) for one in listed.imports]
+    return [import_view(item) for item in listed.imports]
 
 
 async def start_import(clients: Clients, model_id: str, path: str) -> ImportView:
@@ -42,16 +34,14 @@ async def start_import(clients: Clients, model_id: str, path: str) -> ImportView
     return import_view((await clients.registry.CreateImport(request)).model_import)
 
 
-async def read_suites(clients: Clients) -> list[SuiteView]:
+async def read_suites(clients: Clients) -> list[TestSuiteVersion]:
     """Return all suite versions: first the one that most people want, then what else ships with the product."""
     request = test_suite_pb2.ListTestSuiteVersionsRequest()
-    listed = await every(clients.registry.ListTestSuiteVersions, request, "test_suite_versions", _MOST)
-    views = [suite_view(one) for one in listed]
-    return sorted(views, key=lambda suite: (suite.test_suite_version_id != _FIRST_SUITE, not suite.built_in))
+    versions = await every(clients.registry.ListTestSuiteVersions, request, "test_suite_versions", _MOST)
+    return sorted(versions, key=lambda suite: (suite.test_suite_version_id != _FIRST_SUITE, not suite.built_in))
 
 
-async def read_datasets(clients: Clients) -> list[DatasetView]:
+async def read_datasets(clients: Clients) -> list[DatasetVersion]:
     """Return all dataset versions, newest first."""
     request = dataset_pb2.ListDatasetVersionsRequest()
-    listed = await every(clients.registry.ListDatasetVersions, request, "dataset_versions", _MOST)
-    return [dataset_view(one) for one in listed]
+    return await every(clients.registry.ListDatasetVersions, request, "dataset_versions", _MOST)

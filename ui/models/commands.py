@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from ui.cli.connection import Document, Gateway
-from ui.cli.follow import Moment, display, follow, job_moment
+from ui.cli.follow import Progress, display, follow, job_progress
+from ui.cli.jobs import refuse_failed
 from ui.cli.options import Common, Follow, command, listing
-from ui.cli.output import connected, fail, print_table, show
+from ui.cli.output import connected, print_facts, print_table, show
 
 app = typer.Typer(help="List, show and import models.")
 
@@ -20,8 +21,8 @@ app = typer.Typer(help="List, show and import models.")
 def list_models(common: Common) -> None:
     """List all model versions, newest first."""
     with connected(common) as gateway:
-        found = gateway.every("/model-versions", "model_versions")
-        show(found, as_json=common.as_json, table=lambda: _print(found))
+        model_versions = gateway.every("/model-versions", "model_versions")
+        show(model_versions, as_json=common.as_json, table=lambda: _print(model_versions))
 
 
 @command(app, "show")
@@ -31,8 +32,8 @@ def show_model(
 ) -> None:
     """Show one model version with its digests and lineage."""
     with connected(common) as gateway:
-        one = gateway.get(f"/model-versions/{model_version_id}")["model_version"]
-        show(one, as_json=common.as_json, table=lambda: print_facts(one))
+        model_version = gateway.get(f"/model-versions/{model_version_id}")["model_version"]
+        show(model_version, as_json=common.as_json, table=lambda: print_facts(model_version))
 
 
 @command(app, "import")
@@ -44,17 +45,21 @@ def import_model(
 ) -> None:
     """Import a model from this machine."""
     with connected(common) as gateway, display(as_json=common.as_json) as on:
-        one = start_import(gateway, path, model_id)
+        model_import = start_import(gateway, path, model_id)
         if follow_it:
-            import_id = one["import_id"]
-            follow(f"Import {one['model_id']}", lambda: import_moment(gateway, import_id), on)
-            one = gateway.get(f"/imports/{import_id}")["model_import"]
-            refuse_failed(one["job"], as_json=common.as_json)
+            import_id = model_import["import_id"]
+            follow(f"Import {model_import['model_id']}", lambda: import_progress(gateway, import_id), on)
+            model_import = gateway.get(f"/imports/{import_id}")["model_import"]
+            refuse_failed(model_import["job"], as_json=common.as_json)
         if not common.as_json:
-            for note in one.get("notes", ()):
+            for note in model_import.get("notes", ()):
                 on.say(note)
-        made = f"{one['model_version_id']} is there." if one["model_version_id"] else f"{one['import_id']} has begun."
-        show(one, as_json=common.as_json, table=lambda: on.say(made))
+        result = (
+            f"{model_import['model_version_id']} is there."
+            if model_import["model_version_id"]
+            else f"{model_import['import_id']} has begun."
+        )
+        show(model_import, as_json=common.as_json, table=lambda: on.say(result))
 
 
 def start_import(gateway: Gateway, path: Path, model_id: str = "", request_id: str = "") -> Document:
@@ -62,54 +67,32 @@ def start_import(gateway: Gateway, path: Path, model_id: str = "", request_id: s
     place = "folder_path" if path.is_dir() else "gguf_path"
     name = model_id or model_id_of(path)
     body = {"model_id": name, place: str(path.expanduser().absolute()), "request_id": request_id}
-    one: Document = gateway.post("/imports", body)["model_import"]
-    return one
+    document: Document = gateway.post("/imports", body)["model_import"]
+    return document
 
 
 def model_id_of(path: Path) -> str:
     """Return a model's name made from a file's: lower-case letters, digits, dots and dashes."""
     stem = path.name.removesuffix(".gguf").lower()
-    return "".join(one if one.isascii() and (one.isalnum() or one in ".-") else "-" for one in stem).strip(".-")
+    return "".join(item if item.isascii() and (item.isalnum() or item in ".-") else "-" for item in stem).strip(".-")
 
 
-def import_moment(gateway: Gateway, import_id: str) -> Moment:
+def import_progress(gateway: Gateway, import_id: str) -> Progress:
     """Return how far an import has come."""
-    return job_moment(gateway.get(f"/imports/{import_id}")["model_import"]["job"])
+    return job_progress(gateway.get(f"/imports/{import_id}")["model_import"]["job"])
 
 
-def refuse_failed(job: Document, *, as_json: bool) -> None:
-    """End the command when its job failed or was cancelled."""
-    if job["state"] == "JOB_STATE_FAILED":
-        fail(job["error"]["code"], job["error"]["problem"], job["error"]["next_step"], as_json=as_json)
-    if job["state"] == "JOB_STATE_CANCELLED":
-        fail("CANCELLED", "It was cancelled.", "Start it again when you want it.", as_json=as_json)
-
-
-def print_facts(one: Document) -> None:
-    """Print a document's fields, one a line."""
-    rows = [(name, value) for name, value in flat(one) if value not in ("", None, [])]
-    print_table("", ("field", "value"), rows, empty="Nothing is known.")
-
-
-def flat(one: Document, prefix: str = "") -> list[tuple[str, object]]:
-    """Return a nested document as pairs of dotted name and value."""
-    found: list[tuple[str, object]] = []
-    for name, value in one.items():
-        found += flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
-    return found
-
-
-def _print(found: list[Document]) -> None:
+def _print(documents: list[Document]) -> None:
     rows = (
         (
-            one["model_version_id"],
-            one["kind"].removeprefix("MODEL_VERSION_KIND_").lower(),
-            one["base_model_version_id"],
-            f"{int(one['num_parameters']) / 1e6:.0f} M",
-            f"{int(one['artifact']['size_bytes']) / 1e6:.0f} MB" if one.get("artifact") else "",
-            one["produced_by"],
+            document["model_version_id"],
+            document["kind"].removeprefix("MODEL_VERSION_KIND_").lower(),
+            document["base_model_version_id"],
+            f"{int(document['num_parameters']) / 1e6:.0f} M",
+            f"{int(document['artifact']['size_bytes']) / 1e6:.0f} MB" if document.get("artifact") else "",
+            document["produced_by"],
         )
-        for one in found
+        for document in documents
     )
     columns = ("version", "kind", "made from", "weights", "size", "made by")
     print_table("Model versions", columns, rows, empty="No model yet. Import one with `drillyard models import PATH`.")

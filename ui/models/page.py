@@ -10,14 +10,14 @@ from services.chassis.errors import InvalidArgument, ServiceError
 from ui.models.actions import read_imports, read_models, start_import
 from ui.models.views import ModelVersionView
 from ui.shared import parts
-from ui.shared.desk import Desk, html_or_notice, notice, said
+from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.environment import render
 
 
-def build(desk: Desk) -> None:
+def build(cache: ServiceCache) -> None:
     """Build the page."""
     parts.frame("Models", "Every set of weights with its origin. Adapters stand below the weights they were made from.")
-    page = _Page(desk)
+    page = _Page(cache)
     chosen, shown = gr.State(""), gr.State({})
     with gr.Row(equal_height=False):
         with gr.Column(scale=8, min_width=520):
@@ -51,8 +51,8 @@ def build(desk: Desk) -> None:
 
 
 class _Page:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, cache: ServiceCache) -> None:
+        self._cache = cache
 
     async def refresh(self, chosen: str, shown: dict[str, int]) -> list[Any]:
         models = await html_or_notice(self._models(chosen))
@@ -69,28 +69,28 @@ class _Page:
                 raise InvalidArgument(
                     "There is no path.", "Give that of a GGUF file or a folder, absolute.", field="path"
                 )
-            begun = await start_import(self._desk.clients, name.strip(), path.strip())
+            begun = await start_import(self._cache.clients, name.strip(), path.strip())
         except ServiceError as error:
             return notice(error, "import")
-        self._desk.forget()
-        return said(f"The import of {begun.model_id} has begun.")
+        self._cache.forget()
+        return done_notice(f"The import of {begun.model_id} has begun.")
 
     async def _models(self, chosen: str) -> str:
-        models = await self._desk.read(read_models)
-        one = next((each for each in models if each.model_version_id == chosen), None)
-        return render("models/models", models=models, picked=chosen, lineage=_lineage(one) if one else ())
+        models = await self._cache.read(read_models)
+        model = next((each for each in models if each.model_version_id == chosen), None)
+        return render("models/models", models=models, picked=chosen, lineage=_lineage(model) if model else ())
 
     async def _imports(self) -> str:
-        return render("models/imports", imports=await self._desk.read(read_imports))
+        return render("models/imports", imports=await self._cache.read(read_imports))
 
 
-def _lineage(one: ModelVersionView) -> list[tuple[str, str]]:
+def _lineage(model_version: ModelVersionView) -> list[tuple[str, str]]:
     facts = (
-        ("made from", one.base_model_version_id),
-        ("made by", one.produced_by),
-        ("digest", one.digest),
-        ("source", one.source_uri),
-        ("source digest", one.source_digest),
-        ("registered", one.created),
+        ("made from", model_version.base_model_version_id),
+        ("made by", model_version.produced_by),
+        ("digest", model_version.digest),
+        ("source", model_version.source_uri),
+        ("source digest", model_version.source_digest),
+        ("registered", model_version.created),
     )
     return [(name, value) for name, value in facts if value]

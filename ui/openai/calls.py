@@ -115,17 +115,17 @@ def _bare_calls(text: str, names: Collection[str]) -> tuple[Call, ...]:
     if not inner.startswith(("{", "[")) or len(inner) > MAX_CHARACTERS:
         return ()
     try:
-        found = load_json(inner)
+        document = load_json(inner)
     except (ValueError, RecursionError):
         return ()
-    listed = found if isinstance(found, list) else [found]
-    calls = [_bare_call(one, names) for one in listed]
+    listed = document if isinstance(document, list) else [document]
+    calls = [_bare_call(item, names) for item in listed]
     return tuple(call for call in calls if call) if all(calls) else ()
 
 
-def _bare_call(found: Any, names: Collection[str]) -> Call | None:
-    raw = raw_arguments(found, ("arguments", "parameters")) if isinstance(found, dict) else None
-    if raw is None or found["name"] not in names:
+def _bare_call(result: Any, names: Collection[str]) -> Call | None:
+    raw = raw_arguments(result, ("arguments", "parameters")) if isinstance(result, dict) else None
+    if raw is None or result["name"] not in names:
         return None
-    call = Call(found["name"], raw)
+    call = Call(result["name"], raw)
     return call if _is_readable(call) else None

@@ -43,7 +43,7 @@ def _request(body: ChatBody, version: ModelVersion) -> GenerateRequest:
     longest = body.max_completion_tokens or body.max_tokens or default_answer_tokens(version)
     return GenerateRequest(
         model_version_id=version.model_version_id,
-        messages=[_message(one) for one in body.messages],
+        messages=[_message(message) for message in body.messages],
         tools=[json.dumps(plain(tool)) for tool in body.offered],
         sampling=sampling_of(body, longest),
         stop=body.stops,
@@ -53,21 +53,21 @@ def _request(body: ChatBody, version: ModelVersion) -> GenerateRequest:
     )
 
 
-def _message(one: MessageBody) -> Message:
+def _message(message: MessageBody) -> Message:
     calls = [
         ToolCall(tool_call_id=call.id, name=call.function.name, arguments=call.function.arguments)
-        for call in one.tool_calls or []
+        for call in message.tool_calls or []
     ]
-    role = "system" if one.role == "developer" else one.role
-    return Message(role=role, content=one.text, tool_calls=calls, tool_call_id=one.tool_call_id)
+    role = "system" if message.role == "developer" else message.role
+    return Message(role=role, content=message.text, tool_calls=calls, tool_call_id=message.tool_call_id)
 
 
 def _names(body: ChatBody) -> tuple[str, ...]:
     return tuple(tool.function.name for tool in body.offered)
 
 
-def _native(found: tuple[ToolCall, ...]) -> tuple[Call, ...]:
-    return tuple(Call(call.name, call.arguments, call.tool_call_id) for call in found)
+def _native(tool_calls: tuple[ToolCall, ...]) -> tuple[Call, ...]:
+    return tuple(Call(call.name, call.arguments, call.tool_call_id) for call in tool_calls)
 
 
 def _whole(body: ChatBody, version: ModelVersion, whole: Whole) -> dict[str, Any]:
@@ -119,11 +119,11 @@ class _Stream:
         return deltas + [{"tool_calls": [{"index": place, **call}]} for place, call in enumerate(listed)]
 
     def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
-        told, self._log_probs = self._log_probs, []
+        facts, self._log_probs = self._log_probs, []
         choice = {
             "index": 0,
             "delta": delta,
-            "logprobs": chat_log_probs(told) if told else None,
+            "logprobs": chat_log_probs(facts) if facts else None,
             "finish_reason": finish_reason,
         }
         more = {"usage": None} if self._body.tells_usage else {}

@@ -30,13 +30,13 @@ async def create_completion(request: Request, clients: ClientsOf, body: Completi
     """Continue a text, or several, as text or token ids; with `stream` as server-sent events."""
     model = (await version_of(clients, body.model)).model_version_id
     seed = seed_of(body)
-    asked = [_request(body, model, prompt, seed) for prompt in body.prompts]
+    prompts = [_request(body, model, prompt, seed) for prompt in body.prompts]
     if not body.stream:
-        wholes = await unless_gone(request, _answers(clients, asked))
+        wholes = await unless_gone(request, _answers(clients, prompts))
         return JSONResponse(_whole(body, model, wholes))
-    if body.echo or len(asked) > 1:
+    if body.echo or len(prompts) > 1:
         raise OpenAIError("A stream continues one prompt, without echo.", param="stream", code="unsupported_value")
-    generation = await unless_gone(request, Generation.begin(clients, asked[0]))
+    generation = await unless_gone(request, Generation.begin(clients, prompts[0]))
     return event_stream(_pieces(body, model, generation))
 
 
@@ -58,14 +58,14 @@ def _request(body: CompletionBody, model: str, prompt: str | list[int], seed: in
     )
 
 
-async def _answers(clients: Clients, asked: list[GenerateRequest]) -> list[Whole]:
+async def _answers(clients: Clients, generate_requests: list[GenerateRequest]) -> list[Whole]:
     free = asyncio.Semaphore(_AT_ONCE)
 
-    async def answer(one: GenerateRequest) -> Whole:
+    async def answer(generate_request: GenerateRequest) -> Whole:
         async with free:
-            return await (await Generation.begin(clients, one)).whole()
+            return await (await Generation.begin(clients, generate_request)).whole()
 
-    tasks = [asyncio.ensure_future(answer(one)) for one in asked]
+    tasks = [asyncio.ensure_future(answer(generate_request)) for generate_request in generate_requests]
     try:
         return list(await asyncio.gather(*tasks))
     finally:
@@ -77,22 +77,22 @@ async def _answers(clients: Clients, asked: list[GenerateRequest]) -> list[Whole
 def _whole(body: CompletionBody, model: str, wholes: Sequence[Whole]) -> dict[str, Any]:
     pairs = enumerate(zip(body.prompts, wholes, strict=True))
     choices = [_choice(body, place, prompt, whole) for place, (prompt, whole) in pairs]
-    usage = usage_of(*(one.last for one in wholes))
+    usage = usage_of(*(whole.last for whole in wholes))
     if body.max_tokens == 0:
         usage |= {"completion_tokens": 0, "total_tokens": usage["prompt_tokens"]}
     return Envelope("text_completion", model, "cmpl").document(choices, usage=usage)
 
 
 def _choice(body: CompletionBody, place: int, prompt: str | list[int], whole: Whole) -> dict[str, Any]:
-    text, found, reason = whole.text, list(whole.log_probs), finish_reason_of(whole.last)
+    text, result, reason = whole.text, list(whole.log_probs), finish_reason_of(whole.last)
     if body.max_tokens == 0:
-        text, found, reason = "", found[: whole.last.num_prompt_tokens], "length"
+        text, result, reason = "", result[: whole.last.num_prompt_tokens], "length"
     if not body.echo:
-        return _document(body, place, text, reason, found=found, offset=0)
+        return _document(body, place, text, reason, found=result, offset=0)
     if not isinstance(prompt, str):
-        prompt = "".join(one.token for one in whole.log_probs[: whole.last.num_prompt_tokens])
-    before = max("".join(one.token for one in found).find(prompt), 0)
-    return _document(body, place, prompt + text, reason, found=found, offset=-before)
+        prompt = "".join(log_prob.token for log_prob in whole.log_probs[: whole.last.num_prompt_tokens])
+    before = max("".join(item.token for item in result).find(prompt), 0)
+    return _document(body, place, prompt + text, reason, found=result, offset=-before)
 
 
 async def _pieces(body: CompletionBody, model: str, generation: Generation) -> AsyncIterator[dict[str, Any]]:
@@ -119,5 +119,5 @@ def _document(
     found: Sequence[TokenLogProb],
     offset: int,
 ) -> dict[str, Any]:
-    told = text_log_probs(found, offset) if body.logprobs is not None else None
-    return {"index": place, "text": text, "logprobs": told, "finish_reason": reason}
+    facts = text_log_probs(found, offset) if body.logprobs is not None else None
+    return {"index": place, "text": text, "logprobs": facts, "finish_reason": reason}

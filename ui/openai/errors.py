@@ -39,8 +39,8 @@ class OpenAIError(Exception):
     def body(self) -> dict[str, Any]:
         """The document that tells it."""
         kind = _INVALID if self.status < _SERVER_ERROR else "server_error"
-        told = {"message": self.message, "type": kind, "param": self.param or None, "code": self.code or None}
-        return {"error": told}
+        facts = {"message": self.message, "type": kind, "param": self.param or None, "code": self.code or None}
+        return {"error": facts}
 
 
 class OpenAIRoute(APIRoute):
@@ -54,8 +54,8 @@ class OpenAIRoute(APIRoute):
             try:
                 return await answer(request)
             except (OpenAIError, ServiceError, RequestValidationError, HTTPException) as error:
-                told = told_error(error)
-                return JSONResponse(told.body, status_code=told.status)
+                facts = told_error(error)
+                return JSONResponse(facts.body, status_code=facts.status)
 
         return answered
 

@@ -76,12 +76,12 @@ class Generation:
 
     async def whole(self) -> Whole:
         """Return the answer once it is finished."""
-        found = [response async for response in self.responses()]
+        responses = [response async for response in self.responses()]
         return Whole(
-            text="".join(one.text_delta for one in found),
-            tool_calls=tuple(call for one in found for call in one.tool_calls),
-            log_probs=tuple(entry for one in found for entry in one.log_probs),
-            last=found[-1] if found else GenerateResponse(),
+            text="".join(response.text_delta for response in responses),
+            tool_calls=tuple(call for response in responses for call in response.tool_calls),
+            log_probs=tuple(entry for response in responses for entry in response.log_probs),
+            last=responses[-1] if responses else GenerateResponse(),
         )
 
 
@@ -135,12 +135,12 @@ def finish_reason_of(last: GenerateResponse) -> str:
 
 def usage_of(*lasts: GenerateResponse) -> dict[str, Any]:
     """Return the number of tokens of these answers."""
-    prompt, answer = sum(one.num_prompt_tokens for one in lasts), sum(one.num_generated_tokens for one in lasts)
+    prompt, answer = sum(last.num_prompt_tokens for last in lasts), sum(last.num_generated_tokens for last in lasts)
     return {
         "prompt_tokens": prompt,
         "completion_tokens": answer,
         "total_tokens": prompt + answer,
-        "prompt_tokens_details": {"cached_tokens": sum(one.num_cached_tokens for one in lasts)},
+        "prompt_tokens_details": {"cached_tokens": sum(last.num_cached_tokens for last in lasts)},
     }
 
 

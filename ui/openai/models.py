@@ -13,10 +13,9 @@ from drillyard.registry.v1.model_pb2 import (
 from fastapi import APIRouter
 
 from services.chassis.errors import InvalidArgument, NotFound
-from ui.gateway.clients import Clients
+from ui.gateway.clients import Clients, every
 from ui.openai.errors import OpenAIError, OpenAIRoute
 from ui.shared.documents import ClientsOf, Document
-from ui.shared.paging import every
 
 router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
 _MOST = 1000
@@ -27,8 +26,11 @@ _DEFAULT_ANSWER_TOKENS = 1024
 async def list_models(clients: ClientsOf) -> Document:
     """List the model versions that can generate, newest first."""
     request = ListModelVersionsRequest()
-    found = await every(clients.registry.ListModelVersions, request, "model_versions", _MOST)
-    return {"object": "list", "data": [_model(one) for one in found if _can_generate(one)]}
+    model_versions = await every(clients.registry.ListModelVersions, request, "model_versions", _MOST)
+    return {
+        "object": "list",
+        "data": [_model(model_version) for model_version in model_versions if _can_generate(model_version)],
+    }
 
 
 @router.get("/models/{model:path}")
@@ -44,13 +46,17 @@ async def version_of(clients: Clients, model: str) -> ModelVersion:
         OpenAIError: There is none, or it cannot generate.
     """
     try:
-        found = (await clients.registry.GetModelVersion(GetModelVersionRequest(model_version_id=model))).model_version
+        model_version = (
+            await clients.registry.GetModelVersion(GetModelVersionRequest(model_version_id=model))
+        ).model_version
     except (NotFound, InvalidArgument) as error:
         raise OpenAIError(str(error), status=404, code="model_not_found", param="model") from None
-    if not _can_generate(found):
-        problem = f"{found.model_version_id} holds weights at reduced precision, which only other servers can run."
+    if not _can_generate(model_version):
+        problem = (
+            f"{model_version.model_version_id} holds weights at reduced precision, which only other servers can run."
+        )
         raise OpenAIError(problem, status=404, code="model_not_found", param="model")
-    return found
+    return model_version
 
 
 def default_answer_tokens(version: ModelVersion) -> int:
@@ -62,6 +68,11 @@ def _can_generate(version: ModelVersion) -> bool:
     return version.kind != MODEL_VERSION_KIND_QUANTIZED
 
 
-def _model(one: ModelVersion) -> dict[str, Any]:
-    told = {"id": one.model_version_id, "object": "model", "created": one.create_time.seconds, "owned_by": "drillyard"}
-    return told | {"context_length": one.context_length}
+def _model(model_version: ModelVersion) -> dict[str, Any]:
+    facts = {
+        "id": model_version.model_version_id,
+        "object": "model",
+        "created": model_version.create_time.seconds,
+        "owned_by": "drillyard",
+    }
+    return facts | {"context_length": model_version.context_length}

@@ -12,8 +12,8 @@ router = APIRouter()
 ROUTES: list[tuple[str, str]] = []
 for _part in (models, chat, completions):
     router.include_router(_part.router)
-    _own = (one for one in _part.router.routes if isinstance(one, APIRoute))
-    ROUTES += [(verb, one.path) for one in _own for verb in one.methods or ()]
+    _own = (route for route in _part.router.routes if isinstance(route, APIRoute))
+    ROUTES += [(verb, item.path) for item in _own for verb in item.methods or ()]
 _others = APIRouter(route_class=OpenAIRoute, include_in_schema=False)
 
 
@@ -21,8 +21,8 @@ _others = APIRouter(route_class=OpenAIRoute, include_in_schema=False)
 async def refuse_other(path: str) -> None:
     """Say which routes there are."""
     problem = f"There is no route /v1/{path[:200]} for this method."
-    known = "GET /v1/models, POST /v1/chat/completions and POST /v1/completions"
-    raise OpenAIError(f"{problem} There are {known}.", status=404, code="unknown_url")
+    names = "GET /v1/models, POST /v1/chat/completions and POST /v1/completions"
+    raise OpenAIError(f"{problem} There are {names}.", status=404, code="unknown_url")
 
 
 router.include_router(_others)

@@ -50,11 +50,11 @@ class FunctionCall(_Sent):
 
     @model_validator(mode="before")
     @classmethod
-    def _lose_no_arguments(cls, told: Any) -> Any:
-        others = [name for name in _OTHER_NAMES if isinstance(told, dict) and told.get(name)]
+    def _lose_no_arguments(cls, facts: Any) -> Any:
+        others = [name for name in _OTHER_NAMES if isinstance(facts, dict) and facts.get(name)]
         if others:
             raise ValueError(f"the arguments of a call must stand as text in arguments, not in {others[0]}")
-        return told
+        return facts
 
 
 class CallBody(_Sent):
@@ -123,7 +123,7 @@ class SamplingBody(_Sent):
     def stops(self) -> list[str]:
         """Texts at which the answer ends."""
         listed = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        return [one for one in listed if one]
+        return [item for item in listed if item]
 
     @property
     def tells_usage(self) -> bool:
@@ -181,8 +181,8 @@ class CompletionBody(SamplingBody):
         """Each text, or each list of token ids, to continue."""
         if isinstance(self.prompt, str):
             return [self.prompt]
-        token_ids = [one for one in self.prompt if isinstance(one, int)]
-        return [token_ids] if token_ids else [one for one in self.prompt if not isinstance(one, int)]
+        token_ids = [item for item in self.prompt if isinstance(item, int)]
+        return [token_ids] if token_ids else [item for item in self.prompt if not isinstance(item, int)]
 
 
 def plain(tool: ToolBody) -> dict[str, Any]:

@@ -104,21 +104,23 @@ async def open_case(clients: Clients, suite: str, case_id: str, prompt_size: str
     return CaseAtWork(suite, case_id, prompt_size, case.document)
 
 
-async def render_prompt(clients: Clients, model_version_id: str, asked: Conversation) -> PromptView:
+async def render_prompt(clients: Clients, model_version_id: str, conversation: Conversation) -> PromptView:
     """Return the exact text and tokens that a registered model reads."""
-    request = RenderPromptRequest(model_version_id=model_version_id, messages=asked.messages, tools=asked.tools)
+    request = RenderPromptRequest(
+        model_version_id=model_version_id, messages=conversation.messages, tools=conversation.tools
+    )
     return prompt_view(await clients.test_runner.RenderPrompt(request, timeout=_RENDER_SECONDS))
 
 
 async def answer(
-    clients: Clients, subject: Subject, asked: Conversation, *, sampling: Sampling, seed: int
+    clients: Clients, subject: Subject, conversation: Conversation, *, sampling: Sampling, seed: int
 ) -> AsyncIterator[tuple[str, GenerateResponse]]:
     """Yield the whole text so far with each message of the stream; native calls stand at its end."""
     request = GenerateRequest(
         model_version_id=subject.model_version_id,
         endpoint=subject.endpoint,
-        messages=asked.messages,
-        tools=asked.tools,
+        messages=conversation.messages,
+        tools=conversation.tools,
         sampling=sampling,
         seed=seed,
     )
@@ -150,8 +152,12 @@ def was_cut(last: GenerateResponse) -> bool:
 
 def _message(chat: Mapping[str, Any]) -> Message:
     calls = [
-        ToolCall(tool_call_id=one["id"], name=one["function"]["name"], arguments=one["function"]["arguments"])
-        for one in chat.get("tool_calls", ())
+        ToolCall(
+            tool_call_id=tool_call["id"],
+            name=tool_call["function"]["name"],
+            arguments=tool_call["function"]["arguments"],
+        )
+        for tool_call in chat.get("tool_calls", ())
     ]
     return Message(
         role=chat["role"], content=chat["content"], tool_calls=calls, tool_call_id=chat.get("tool_call_id", "")
@@ -160,12 +166,12 @@ def _message(chat: Mapping[str, Any]) -> Message:
 
 def _written(calls: Sequence[ToolCall]) -> str:
     """Return calls in the form in which models' templates write them into text, which every profile reads."""
-    found = []
+    result = []
     for call in calls:
         try:
             arguments = json.loads(call.arguments)
         except ValueError:
             arguments = call.arguments
         document = json.dumps({"name": call.name, "arguments": arguments}, ensure_ascii=False)
-        found.append(f"\n<tool_call>\n{document}\n</tool_call>")
-    return "".join(found)
+        result.append(f"\n<tool_call>\n{document}\n</tool_call>")
+    return "".join(result)

@@ -13,13 +13,12 @@ from drillyard.test_runner.v1.transcript_pb2 import GenerateResponse, Message
 from services.chassis.errors import FailedPrecondition, InvalidArgument, ServiceError
 from ui.models.actions import read_models, read_suites
 from ui.playground.actions import CaseAtWork, Conversation, answer, judge_case, open_case, render_prompt, was_cut
-from ui.playground.form import CASE, MESSAGES, TryForm, try_form
+from ui.playground.form import CASE, MESSAGES, PlaygroundForm, playground_form
 from ui.playground.views import generation_view
 from ui.shared import parts
-from ui.shared.desk import Desk, html_or_notice, notice
+from ui.shared.cache import ServiceCache, html_or_notice, notice
 from ui.shared.environment import render
 from ui.shared.fields import text_of
-from ui.test_runs.transcripts import message_views
 from ui.test_suites.actions import read_suite
 
 # Each update of a page is a message to a browser.
@@ -30,30 +29,30 @@ SoFar: TypeAlias = tuple[tuple[str, str], ...]
 _Given: TypeAlias = dict[Any, Any]
 
 
-def build(desk: Desk) -> None:
+def build(cache: ServiceCache) -> None:
     """Build the page."""
-    parts.frame("Try", "Ask a model one thing: see exactly what it reads, and what the client makes of its answer.")
+    parts.frame("Playground", "Ask a model: see exactly what it reads, and what the client makes of its answer.")
     so_far = gr.State(())
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300), gr.Column(elem_classes="dy-form"):
-            form = try_form()
-            ask = gr.Button("Answer", variant="primary", elem_id="try-ask")
-            preview = gr.Button("Show the prompt", elem_id="try-preview")
+            form = playground_form()
+            ask = gr.Button("Answer", variant="primary", elem_id="playground-ask")
+            preview = gr.Button("Show the prompt", elem_id="playground-preview")
             with gr.Row():
-                stop = gr.Button("Stop", elem_id="try-stop", min_width=110)
-                anew = gr.Button("Start over", elem_id="try-anew", min_width=110)
+                stop = gr.Button("Stop", elem_id="playground-stop", min_width=110)
+                anew = gr.Button("Start over", elem_id="playground-anew", min_width=110)
         with gr.Column(scale=9, min_width=520):
             talk, answer, judgement, prompt = (parts.area(name) for name in ("talk", "answer", "judgement", "prompt"))
-    page = _Page(desk, form, so_far)
-    given, outputs = form.components() | {so_far}, [so_far, form.message, talk, answer, judgement]
+    page = _Page(cache, form, so_far)
+    values, outputs = form.components() | {so_far}, [so_far, form.message, talk, answer, judgement]
     parts.root().load(page.open, None, [form.model, form.suite, form.case, form.source, talk], **_QUIET)
     form.suite.change(page.cases, [form.suite, form.case], [form.case], **_QUIET)
     shown = preview.click(lambda: render("shared/loading"), None, [prompt], **_QUIET)
-    shown.then(page.preview, given, [prompt], **_QUIET)
-    asked = ask.click(page.ask, given, outputs, **_QUIET)
-    stop.click(None, None, None, cancels=[asked], **_QUIET)
+    shown.then(page.preview, values, [prompt], **_QUIET)
+    request = ask.click(page.ask, values, outputs, **_QUIET)
+    stop.click(None, None, None, cancels=[request], **_QUIET)
     restart = [form.source.input, form.suite.input, form.case.input, anew.click]
-    gr.on(restart, page.begin, None, [*outputs, prompt], cancels=[asked], **_QUIET)
+    gr.on(restart, page.begin, None, [*outputs, prompt], cancels=[request], **_QUIET)
 
 
 @dataclass(frozen=True)
@@ -67,15 +66,15 @@ class _Piece:
 
 
 class _Page:
-    def __init__(self, desk: Desk, form: TryForm, so_far: gr.State) -> None:
-        self._desk = desk
+    def __init__(self, cache: ServiceCache, form: PlaygroundForm, so_far: gr.State) -> None:
+        self._cache = cache
         self._form = form
         self._so_far = so_far
 
     async def open(self, request: gr.Request) -> list[Any]:
         try:
-            versions = [one.model_version_id for one in await self._desk.read(read_models)]
-            suites = [one.test_suite_version_id for one in await self._desk.read(read_suites)]
+            versions = [model.model_version_id for model in await self._cache.read(read_models)]
+            suites = [suite.test_suite_version_id for suite in await self._cache.read(read_suites)]
         except ServiceError as error:
             return [*[gr.skip()] * 4, notice(error)]
         case_id = parts.asked(request, "case")
@@ -90,95 +89,99 @@ class _Page:
 
     async def cases(self, suite: str | None, chosen: str | None) -> Any:
         try:
-            found = (await self._desk.read(read_suite, suite)).cases if suite else ()
+            cases = (await self._cache.read(read_suite, suite)).cases if suite else ()
         except ServiceError:
-            found = ()
-        return parts.choices([one.case_id for one in found], chosen or "")
+            cases = ()
+        return parts.choices([case.case_id for case in cases], chosen or "")
 
     def begin(self) -> list[Any]:
         return [(), gr.skip(), render("playground/empty"), "", "", ""]
 
-    async def preview(self, given: _Given) -> str:
-        return await html_or_notice(self._preview(given), "try")
+    async def preview(self, values: _Given) -> str:
+        return await html_or_notice(self._preview(values), "playground")
 
-    async def ask(self, given: _Given) -> AsyncIterator[list[Any]]:
+    async def ask(self, values: _Given) -> AsyncIterator[list[Any]]:
         """Stream the answer, then show the verdict on it."""
         try:
-            case, asked = await self._asked(given)
-            if asked.stop:
+            case, request = await self._asked(values)
+            if request.stop:
                 raise FailedPrecondition("The client takes no further answer.", "Press “Start over”.")
-            yield [gr.skip(), gr.skip(), _talk(asked), _answer(generation_view("")), ""]
+            yield [gr.skip(), gr.skip(), _talk(request), _answer(generation_view("")), ""]
             piece = _Piece()
-            async for piece in self._pieces(given, asked):
+            async for piece in self._pieces(values, request):
                 if piece.is_due:
                     yield [gr.skip(), gr.skip(), gr.skip(), _answer(generation_view(piece.text)), gr.skip()]
             shown = generation_view(piece.text, piece.last, piece.seconds)
             judged = await self._judged(case, piece)
-            yield [self._said(given, piece.text), "", gr.skip(), _answer(shown, judged), judged]
+            yield [self._said(values, piece.text), "", gr.skip(), _answer(shown, judged), judged]
         except ServiceError as error:
-            yield [gr.skip(), gr.skip(), gr.skip(), notice(error, "try"), ""]
+            yield [gr.skip(), gr.skip(), gr.skip(), notice(error, "playground"), ""]
 
-    async def _pieces(self, given: _Given, asked: Conversation) -> AsyncIterator[_Piece]:
-        sampling, seed = self._form.choosing(given)
+    async def _pieces(self, values: _Given, conversation: Conversation) -> AsyncIterator[_Piece]:
+        spec = self._form.spec(values)
         begin = updated = time.monotonic()
-        subject = self._form.subject(given)
-        async for text, piece in answer(self._desk.clients, subject, asked, sampling=sampling, seed=seed):
+        subject = self._form.subject(values)
+        async for text, piece in answer(
+            self._cache.clients, subject, conversation, sampling=spec.sampling, seed=spec.seed
+        ):
             now = time.monotonic()
             is_due = now - updated >= _UPDATE_SECONDS
             updated = now if is_due else updated
             yield _Piece(text, piece, now - begin, is_due)
 
-    async def _asked(self, given: _Given) -> tuple[CaseAtWork | None, Conversation]:
-        form, so_far = self._form, given[self._so_far]
-        if given[form.source] == CASE:
-            if not given[form.suite] or not given[form.case]:
+    async def _asked(self, values: _Given) -> tuple[CaseAtWork | None, Conversation]:
+        form, so_far = self._form, values[self._so_far]
+        if values[form.source] == CASE:
+            if not values[form.suite] or not values[form.case]:
                 raise InvalidArgument("No case is chosen.", "Choose a suite and one of its cases.", field="case")
-            size = given[form.prompt_size]
-            case = await open_case(self._desk.clients, given[form.suite], given[form.case], size)
+            size = values[form.prompt_size]
+            case = await open_case(self._cache.clients, values[form.suite], values[form.case], size)
             case = replace(case, answers=tuple(text for _, text in so_far))
             return case, case.conversation()
-        system = [("system", given[form.system])] if text_of(given, form.system) else []
-        messages = [*system, *so_far, *_own(given[form.message] or "")]
+        system = [("system", values[form.system])] if text_of(values, form.system) else []
+        messages = [*system, *so_far, *_own(values[form.message] or "")]
         if not messages or messages[-1][0] != "user":
             raise InvalidArgument("There is no message.", "Write one.", field="messages")
         return None, Conversation(tuple(Message(role=role, content=text) for role, text in messages))
 
-    async def _preview(self, given: _Given) -> str:
-        subject = self._form.subject(given)
+    async def _preview(self, values: _Given) -> str:
+        subject = self._form.subject(values)
         if subject.endpoint is not None:
             raise InvalidArgument(
                 "An endpoint does not tell what its model reads.",
                 "Choose a registered model; the page Doctor compares a server with it.",
                 field="answered_by",
             )
-        _, asked = await self._asked(given)
-        shown = await render_prompt(self._desk.clients, subject.model_version_id, asked)
+        _, request = await self._asked(values)
+        shown = await render_prompt(self._cache.clients, subject.model_version_id, request)
         return render("playground/prompt", prompt=shown)
 
-    def _said(self, given: _Given, text: str) -> SoFar:
-        own = _own(given[self._form.message] or "") if given[self._form.source] == MESSAGES else []
-        return (*given[self._so_far], *own, ("assistant", text))
+    def _said(self, values: _Given, text: str) -> SoFar:
+        own = _own(values[self._form.message] or "") if values[self._form.source] == MESSAGES else []
+        return (*values[self._so_far], *own, ("assistant", text))
 
     async def _judged(self, case: CaseAtWork | None, piece: _Piece) -> str:
         if case is None:
             return ""
         case = replace(case, answers=(*case.answers, piece.text))
-        view = await judge_case(self._desk.clients, case, is_cut=was_cut(piece.last))
+        view = await judge_case(self._cache.clients, case, is_cut=was_cut(piece.last))
         after = case.conversation()
         replies = after.messages[_last_answer(after) + 1 :]
-        return render("playground/judgement", view=view, stop=after.stop, replies=message_views(replies))
+        return render("playground/judgement", view=view, stop=after.stop, replies=replies)
 
 
 def _own(message: str) -> list[tuple[str, str]]:
     return [("user", message)] if message.strip() else []
 
 
-def _last_answer(asked: Conversation) -> int:
-    return max((place for place, one in enumerate(asked.messages) if one.role == "assistant"), default=-1)
+def _last_answer(conversation: Conversation) -> int:
+    return max(
+        (place for place, message in enumerate(conversation.messages) if message.role == "assistant"), default=-1
+    )
 
 
-def _talk(asked: Conversation) -> str:
-    return render("playground/talk", messages=message_views(asked.messages), tools=asked.tools)
+def _talk(conversation: Conversation) -> str:
+    return render("playground/talk", messages=conversation.messages, tools=conversation.tools)
 
 
 def _answer(view: Any, judged: str = "") -> str:

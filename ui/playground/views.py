@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from drillyard.evaluator.v1.verdict_pb2 import Verdict
+from drillyard.evaluator.v1.verdict_pb2 import Layer, Verdict
 from drillyard.test_runner.v1.transcript_pb2 import FinishReason, GenerateResponse, RenderPromptResponse
 
-from ui.test_runs.transcripts import AnswerView, LayerView, VerdictRow, cut, layer_views, verdict_row
+from ui.test_runs.transcripts import AnswerView, VerdictRow, cut, verdict_row
 
 _MOST_TOKENS = 20_000
 _TEXTS = {
@@ -44,7 +45,7 @@ class JudgementView:
 
     answer: AnswerView
     row: VerdictRow
-    layers: tuple[LayerView, ...]
+    layers: Sequence[Layer]
     scores: tuple[tuple[str, float], ...]
     style_notes: tuple[str, ...]
 
@@ -70,4 +71,4 @@ def judgement_view(verdict: Verdict, text: str, turn: int) -> JudgementView:
     """Return the view of a verdict on answers that are not stored; `text` is the last one, of the turn `turn`."""
     answer = AnswerView((), *cut(text, verdict, turn), (), "", "")
     scores = tuple((name, verdict.scores[name]) for name in sorted(verdict.scores))
-    return JudgementView(answer, verdict_row(verdict), layer_views(verdict), scores, tuple(verdict.style_notes))
+    return JudgementView(answer, verdict_row(verdict), list(verdict.layers), scores, tuple(verdict.style_notes))

@@ -8,30 +8,12 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Query, Request
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.protobuf.message import Message
-from pydantic import BaseModel, ConfigDict, Field
 
 from services.chassis.errors import InvalidArgument
 from ui.gateway.clients import Clients
 
 MessageT = TypeVar("MessageT", bound=Message)
 Document = dict[str, Any]
-
-
-class Body(BaseModel):
-    """A request body: a field that it does not know is an error that names the field."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class CreateBody(Body):
-    """A body that creates something."""
-
-    request_id: str = Field(
-        default="",
-        max_length=200,
-        description="Makes the call safe to repeat: the same id gives the same resource.",
-        examples=["nightly-2026-11-22"],
-    )
 
 
 def document(message: Message) -> Document:

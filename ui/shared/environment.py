@@ -17,12 +17,12 @@ _FOLDER = Path(__file__).parent
 PAGES = (
     ("Models", "./"),
     ("Doctor", "./doctor"),
-    ("Suites", "./suites"),
-    ("Test", "./test"),
-    ("Compare", "./compare"),
-    ("Try", "./try"),
-    ("Train", "./train"),
-    ("Improve", "./improve"),
+    ("Test suites", "./test-suites"),
+    ("Test runs", "./test-runs"),
+    ("Comparisons", "./comparisons"),
+    ("Playground", "./playground"),
+    ("Training jobs", "./training-jobs"),
+    ("Loops", "./loops"),
 )
 # Control characters move a terminal's cursor; bidirectional ones make a text read as another.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
@@ -30,7 +30,7 @@ _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\
 
 def visible(text: str) -> str:
     """Return `text` with characters that hide or reorder others written as their code points."""
-    return _INVISIBLE.sub(lambda found: f"\\u{{{ord(found.group()):x}}}", text)
+    return _INVISIBLE.sub(lambda result: f"\\u{{{ord(result.group()):x}}}", text)
 
 
 def render(template: str, **values: Any) -> str:
@@ -56,7 +56,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=words.percent_text, span=words.span_text, words=lambda text: str(text).replace("_", " ")
+        percent=words.percent_text,
+        span=words.span_text,
+        size=words.size_text,
+        time=words.time_text,
+        words=lambda text: str(text).replace("_", " "),
+        enum=words.enum_text,
+        calls=words.calls_text,
     )
     environment.globals.update(sparkline=charts.line_chart, tool_rows=charts.tool_rows)
     return environment

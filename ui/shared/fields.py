@@ -1,153 +1,122 @@
-"""Fields that several forms share: numbers, sampling, and served models."""
+"""Form fields made from the fields of a message: label, default, unit and help stand in its contract alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 import gradio as gr
-from drillyard.test_runner.v1.test_run_pb2 import Endpoint, ToolMode
 from google.protobuf.message import Message
 
 from services.chassis.errors import InvalidArgument
+from services.chassis.wire import Field, fields_of
 
-# Field of the wire, default, label, digits after the point (None: any), and what it means.
-Row: TypeAlias = tuple[str, float, str, int | None, str]
-SAMPLING: tuple[Row, ...] = (
-    ("temperature", 0, "Temperature", None, "0 is greedy."),
-    ("top_p", 0, "Top-p", None, "0 to 1; 0: unset."),
-    ("top_k", 0, "Top-k", 0, "0: all tokens."),
-    ("min_p", 0, "Min-p", None, "0 to 1; 0: unset."),
-)
-_ENDPOINT: tuple[Row, ...] = (
-    ("num_ctx", 0, "Context, in tokens", 0, "0: the server's own."),
-    ("max_concurrency", 4, "Requests at once", 0, ""),
-)
-LONGEST: Row = ("max_new_tokens", 192, "Longest answer, in tokens", 0, "")
-_MODES = {"As the protocol asks": "UNSPECIFIED", "In the request": "NATIVE", "In the prompt only": "PROMPT"}
+SAMPLING = ("temperature", "top_p", "top_k", "min_p")
+_ENDPOINT_SETTINGS = ("api_key_secret", "tool_mode", "num_ctx", "max_concurrency", "stop", "extra_body")
+_EXAMPLES = {
+    "endpoint.base_url": "http://127.0.0.1:8080/v1",
+    "endpoint.model": "qwen3-8b",
+    "endpoint.extra_body": '{"cache_prompt": true}',
+}
+Values = Mapping[Any, Any]
 
 
-@dataclass(frozen=True)
-class EndpointFields:
-    """Components in the order of the wire's fields."""
-
-    base_url: gr.Textbox
-    model: gr.Textbox
-    api_key_secret: gr.Textbox
-    tool_mode: gr.Radio
-    num_ctx: gr.Number
-    stop: gr.Textbox
-    extra_body: gr.Textbox
-    max_concurrency: gr.Number
-
-    def components(self) -> set[Any]:
-        """Return all components, as inputs of an event."""
-        return set(vars(self).values())
-
-    def read(self, given: Mapping[Any, Any], owner: str = "") -> Endpoint:
-        """Return the endpoint that a person has named.
-
-        Raises:
-            InvalidArgument: A number is out of range; the error names the field, behind `owner`.
-        """
-        endpoint = Endpoint(
-            base_url=text_of(given, self.base_url),
-            model=text_of(given, self.model),
-            api_key_secret=text_of(given, self.api_key_secret),
-            tool_mode=ToolMode.Value(f"TOOL_MODE_{_MODES[given[self.tool_mode]]}"),
-            stop=[line.replace("\\n", "\n") for line in text_of(given, self.stop).splitlines() if line],
-            extra_body=text_of(given, self.extra_body),
-        )
-        numbers = {"num_ctx": given[self.num_ctx], "max_concurrency": given[self.max_concurrency]}
-        filled(endpoint, f"{owner}endpoint.", **numbers)
-        return endpoint
-
-
-def endpoint_fields(form: str) -> EndpointFields:
-    """Build the fields of the form `form`; rarely needed ones are folded."""
-    url = _text(
-        form,
-        "base-url",
-        "Address",
-        placeholder="http://127.0.0.1:8080/v1",
-        info="Of vLLM, llama.cpp's server, Ollama, or anything that speaks OpenAI's chat completions.",
-        max_length=2000,
-    )
-    model = _text(form, "model", "Name of the model there", placeholder="qwen3-8b", max_length=500)
-    with gr.Accordion("Settings of the endpoint", open=False, elem_id=f"{form}-endpoint-settings"):
-        hint = "Its name, never the key. Empty: no key."
-        secret = _text(form, "api-key-secret", "Name of the key's secret", info=hint, max_length=200)
-        mode = gr.Radio(
-            list(_MODES),
-            value=next(iter(_MODES)),
-            label="Where functions are offered",
-            elem_id=f"{form}-endpoint-tool-mode",
-        )
-        numbers = number_fields(f"{form}-endpoint", _ENDPOINT)
-        hint = "One a line; \\n is a line break."
-        stop = _text(form, "stop", "Texts that end an answer", info=hint, lines=2, max_length=20_000)
-        example = '{"cache_prompt": true}'
-        body = _text(
-            form, "extra-body", "Further request settings", info="A JSON object.", placeholder=example, lines=2
-        )
-    return EndpointFields(url, model, secret, mode, numbers["num_ctx"], stop, body, numbers["max_concurrency"])
-
-
-def _text(form: str, name: str, label: str, **more: Any) -> gr.Textbox:
-    return gr.Textbox(label=label, elem_id=f"{form}-endpoint-{name}", **{"max_length": 20_000, **more})
-
-
-def text_of(given: Mapping[Any, Any], component: Any) -> str:
-    """Return what a text field holds, without space around it; a field that was never shown holds nothing."""
-    return str(given[component] or "").strip()
-
-
-def number_fields(form: str, table: Sequence[Row]) -> dict[str, gr.Number]:
-    """Build number fields of the form `form`, two beside each other; they are found by the wire's names."""
-    found: dict[str, gr.Number] = {}
-    for begin in range(0, len(table), 2):
-        with gr.Row():
-            found |= {row[0]: _number(form, row) for row in table[begin : begin + 2]}
-    return found
-
-
-def values(fields: Mapping[str, Any], given: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return what a person has put into fields, by the wire's names."""
-    return {name: given[component] for name, component in fields.items()}
-
-
-def filled(message: Message, owner: str, **values: Any) -> None:
-    """Set fields of a message; an emptied form field leaves its own unset.
+class FieldForm:
+    """Components of a form, by the paths of the fields that they set.
 
     Args:
-        message: What is filled.
-        owner: Put in front of a field's name in errors, such as `spec.`.
-        values: By field.
-
-    Raises:
-        InvalidArgument: A number is too large for its field; the error names it.
+        form: Begins the id of each element, so that an error is shown beside the field that it blames.
+        message: Whose fields can be set.
     """
-    for name, value in values.items():
-        if value is None:
-            continue
-        try:
-            setattr(message, name, value)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise InvalidArgument(
-                f"{name.replace('_', ' ').capitalize()} cannot be {value!s:.40}.",
-                "Give another value, or empty the field for the default.",
-                field=f"{owner}{name}",
-            ) from error
+
+    def __init__(self, form: str, message: type[Message]) -> None:
+        self._form = form
+        self._fields = {field.path: field for field in fields_of(message)}
+        self.components: dict[str, Any] = {}
+
+    def add(self, *paths: str, **more: Any) -> None:
+        """Build the components of fields, two beside each other."""
+        for begin in range(0, len(paths), 2):
+            with gr.Row():
+                for path in paths[begin : begin + 2]:
+                    self.components[path] = _component(self._form, self._fields[path], **more)
+
+    def add_endpoint(self) -> None:
+        """Build the components of a served model; rarely needed ones are folded."""
+        self.add("endpoint.base_url")
+        self.add("endpoint.model")
+        with gr.Accordion("Settings of the endpoint", open=False, elem_id=f"{self._form}-endpoint-settings"):
+            for name in _ENDPOINT_SETTINGS:
+                self.add(f"endpoint.{name}")
+
+    def fill(self, message: Message, values: Values, owner: str = "", leaving_out: str = "-") -> None:
+        """Set the fields of a message; an emptied one is left unset.
+
+        Args:
+            message: What is filled.
+            values: What a person has put in, by component.
+            owner: Put in front of a field's path in errors, such as `spec.`.
+            leaving_out: Fields whose path begins so are not set.
+
+        Raises:
+            InvalidArgument: A value does not fit its field; the error names it.
+        """
+        for path, component in self.components.items():
+            value = _value(self._fields[path], values[component])
+            if value is None or path.startswith(leaving_out):
+                continue
+            *owners, name = path.split(".")
+            inner: Any = message
+            for part in owners:
+                inner = getattr(inner, part)
+            try:
+                _set(inner, name, value)
+            except (ValueError, TypeError, OverflowError) as error:
+                raise InvalidArgument(
+                    f"{self._fields[path].label} cannot be {value!s:.40}.",
+                    "Give another value, or empty the field for the default.",
+                    field=f"{owner}{path}",
+                ) from error
 
 
-def _number(form: str, row: Row) -> gr.Number:
-    name, value, label, precision, hint = row
-    return gr.Number(
-        value,
-        label=label,
-        info=hint or None,
-        precision=precision,
-        min_width=110,
-        elem_id=f"{form}-{name.replace('_', '-')}",
-    )
+def text_of(values: Values, component: Any) -> str:
+    """Return what a text field holds, without space around it; a field that was never shown holds nothing."""
+    return str(values[component] or "").strip()
+
+
+def _component(form: str, field: Field, **more: Any) -> Any:
+    path = field.path.removeprefix("sampling.").replace(".", "-").replace("_", "-")
+    # What the label says already is not said again.
+    label = field.label.lower()
+    info = None if field.help.rstrip(".").lower() == label else field.help
+    common: dict[str, Any] = {"label": field.label, "info": info, "elem_id": f"{form}-{path}", **more}
+    if field.kind == "bool":
+        return gr.Checkbox(field.default, **common)
+    if field.kind == "enum":
+        choices = [(label, name) for name, label in field.choices]
+        unset = [] if field.default else [("As the protocol asks", "")]
+        return gr.Radio([*unset, *choices], value=field.default, **common)
+    if field.kind == "text":
+        example = _EXAMPLES.get(field.path)
+        lines = 2 if field.is_repeated or field.path.endswith("extra_body") else 1
+        return gr.Textbox(field.default or "", placeholder=example, lines=lines, max_length=20_000, **common)
+    if field.unit and field.unit not in label:
+        common["label"] = f"{field.label}, in {field.unit}"
+    return gr.Number(field.default, precision=0 if field.kind == "int" else None, min_width=110, **common)
+
+
+def _value(field: Field, value: Any) -> Any:
+    if field.kind == "text" and field.is_repeated:
+        return [line.replace("\\n", "\n") for line in str(value or "").splitlines() if line.strip()]
+    if field.kind in ("text", "enum"):
+        return str(value or "").strip() or None
+    return value
+
+
+def _set(message: Any, name: str, value: Any) -> None:
+    if isinstance(value, list):
+        getattr(message, name).extend(value)
+    elif isinstance(value, str) and message.DESCRIPTOR.fields_by_name[name].enum_type:
+        setattr(message, name, message.DESCRIPTOR.fields_by_name[name].enum_type.values_by_name[value].number)
+    else:
+        setattr(message, name, value)

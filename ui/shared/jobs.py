@@ -76,7 +76,7 @@ def job_view(job: Job) -> JobView:
     """Return the view of a job; times are this machine's."""
     state = JobState.Name(job.state).removeprefix("JOB_STATE_").lower()
     progress = job.progress
-    known = progress.num_total > 0
+    names = progress.num_total > 0
     return JobView(
         job_id=job.job_id,
         state=state,
@@ -87,7 +87,7 @@ def job_view(job: Job) -> JobView:
         num_total=progress.num_total,
         unit=progress.unit,
         message=progress.message,
-        percent=min(100.0, 100 * progress.num_done / progress.num_total) if known else None,
+        percent=min(100.0, 100 * progress.num_done / progress.num_total) if names else None,
         problem=job.error.problem,
         next_step=job.error.next_step,
         attempt=job.attempt,

@@ -96,9 +96,9 @@ def asked(request: gr.Request, name: str) -> str:
     return str(request.query_params.get(name, ""))[:200]
 
 
-def choices(names: Sequence[str], wanted: str) -> Any:
+def choices(names: Sequence[str], request: str) -> Any:
     """Return a dropdown's update: its choices, with `wanted` chosen if there, else the first."""
-    chosen = wanted if wanted in names else next(iter(names), None)
+    chosen = request if request in names else next(iter(names), None)
     return gr.Dropdown(choices=list(names), value=chosen)
 
 
@@ -114,8 +114,3 @@ def changed(shown: dict[str, int], **areas: str) -> list[Any]:
         updates.append(gr.skip() if shown.get(name) == hash(html) else html)
         shown[name] = hash(html)
     return updates
-
-
-def whole(value: float | None, default: int = 0) -> int:
-    """Return a number field's value as an integer; an emptied field gives the default."""
-    return default if value is None else int(value)

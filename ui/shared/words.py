@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
+from drillyard.test_runner.v1.transcript_pb2 import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.chassis.wire.fields import label_of
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -52,3 +56,14 @@ def time_text(when: Timestamp) -> str:
 def seconds_of(when: Timestamp) -> float:
     """Return seconds since the epoch; 0 when the time is not set."""
     return when.seconds + when.nanos / 1e9
+
+
+def enum_text(message: Any, field: str) -> str:
+    """Return the word for the value that a message's field of an enum has, empty when that is unset."""
+    value = getattr(message, field)
+    return label_of(message.DESCRIPTOR.fields_by_name[field].enum_type, value) if value else ""
+
+
+def calls_text(message: Message) -> tuple[str, ...]:
+    """Return the calls of a message as text."""
+    return tuple(f"{call.name}({call.arguments})" for call in message.tool_calls)

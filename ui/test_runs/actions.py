@@ -10,13 +10,14 @@ from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
 from drillyard.test_runner.v1 import test_run_pb2, transcript_pb2
 from drillyard.test_runner.v1.test_run_pb2 import CreateTestRunRequest, TestRun
 
-from ui.gateway.clients import Clients
-from ui.shared.paging import every
+from ui.gateway.clients import Clients, every
 from ui.test_runs.transcripts import TranscriptView, VerdictPage, transcript_view, verdict_row
 from ui.test_runs.views import TestRunView, test_run_view
 
 NUM_RECENT = 20
 PAGE_SIZE = 50
+# The first preview of a model may wait for a process that loads its tokenizer.
+RENDER_SECONDS = 90.0
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ async def recent_test_runs(clients: Clients, limit: int = NUM_RECENT) -> list[Te
         newest.setdefault(evaluation.test_run_id, evaluation)
     # A run that was judged long before the others is not among the newest evaluations.
     missing = [run.test_run_id for run in listed.test_runs if run.test_run_id not in newest]
-    found = await asyncio.gather(*(newest_evaluation(clients, run_id) for run_id in missing))
-    newest |= {one.test_run_id: one for one in found if one}
+    result = await asyncio.gather(*(newest_evaluation(clients, run_id) for run_id in missing))
+    newest |= {item.test_run_id: item for item in result if item}
     return [test_run_view(run, newest.get(run.test_run_id)) for run in listed.test_runs]
 
 
@@ -88,8 +89,8 @@ async def read_verdicts(clients: Clients, evaluation_id: str, filters: VerdictFi
         page_size=PAGE_SIZE,
         page_token=token,
     )
-    found = await clients.evaluator.ListVerdicts(request)
-    return VerdictPage(tuple(map(verdict_row, found.verdicts)), found.total_size, found.next_page_token)
+    response = await clients.evaluator.ListVerdicts(request)
+    return VerdictPage(tuple(map(verdict_row, response.verdicts)), response.total_size, response.next_page_token)
 
 
 async def read_transcript(clients: Clients, evaluation_id: str, transcript_id: str) -> TranscriptView | None:
@@ -98,7 +99,7 @@ async def read_transcript(clients: Clients, evaluation_id: str, transcript_id: s
     transcript = (await clients.test_runner.GetTranscript(wanted)).transcript
     request = verdict_pb2.ListVerdictsRequest(evaluation_id=evaluation_id, case_id=transcript.case_id)
     verdicts = await every(clients.evaluator.ListVerdicts, request, "verdicts")
-    verdict = next((one for one in verdicts if one.transcript_id == transcript_id), None)
+    verdict = next((verdict for verdict in verdicts if verdict.transcript_id == transcript_id), None)
     return transcript_view(transcript, verdict) if verdict else None
 
 

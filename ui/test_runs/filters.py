@@ -39,7 +39,7 @@ class Filters:
         names = [
             list(metrics.by_tool) if metrics else [],
             list(metrics.by_category) if metrics else [],
-            [one.name for one in metrics.by_layer if one.rate < 1] if metrics else [],
+            [item.name for item in metrics.by_layer if item.rate < 1] if metrics else [],
             [CONFORMING, *metrics.by_cause] if metrics else [],
         ]
         state = hash((run.test_run_id if run else "", *(name for each in names for name in each)))
@@ -75,5 +75,5 @@ def filters_row() -> Filters:
 
 def wanted(picked: Sequence[str]) -> VerdictFilters:
     """Return the filters that the dropdowns stand for."""
-    tool, category, layer, cause = ("" if one == ALL else one for one in picked)
+    tool, category, layer, cause = ("" if item == ALL else item for item in picked)
     return VerdictFilters(tool=tool, category=category, layer=layer, cause="none" if cause == CONFORMING else cause)

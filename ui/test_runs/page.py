@@ -12,7 +12,7 @@ from services.chassis.errors import ServiceError
 from ui.evaluations.views import CAUSE_SENTENCES, LAYER_SENTENCES
 from ui.models.actions import read_models, read_suites
 from ui.shared import parts
-from ui.shared.desk import Desk, html_or_notice, notice, said
+from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.environment import render
 from ui.test_runs.actions import (
     PAGE_SIZE,
@@ -36,9 +36,9 @@ _SAID = {
 }
 
 
-def build(desk: Desk) -> None:
+def build(cache: ServiceCache) -> None:
     """Build the page."""
-    parts.frame("Test", "Run a model on a fixed suite and see, case by case, why an answer fails.")
+    parts.frame("Test runs", "Run a model on a fixed suite and see, case by case, why an answer fails.")
     chosen, transcript_id, shown, places = gr.State(""), gr.State(""), gr.State({}), gr.State([""])
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
@@ -51,7 +51,7 @@ def build(desk: Desk) -> None:
             filters = filters_row()
             verdicts = parts.area("verdicts")
             transcript = parts.area("transcript")
-    page = _Page(desk, form)
+    page = _Page(cache, form)
     seen = [chosen, transcript_id, places, shown, *filters.fields()]
     areas = [runs, actions, run, verdicts, transcript, *filters.outputs(), shown]
     loaded = parts.root().load(page.open, None, [form.model, form.suite, chosen, transcript_id], **_QUIET)
@@ -65,19 +65,19 @@ def build(desk: Desk) -> None:
     opened.then(page.refresh, seen, areas, **_QUIET)
     picked = verdicts.select(page.choose_verdict, [transcript_id, places], [transcript_id, places], **_QUIET)
     picked.then(page.refresh, seen, areas, **_QUIET)
-    changed = gr.on([one.input for one in filters.fields()], lambda: [""], None, [places], **_QUIET)
+    changed = gr.on([field.input for field in filters.fields()], lambda: [""], None, [places], **_QUIET)
     changed.then(page.refresh, seen, areas, **_QUIET)
 
 
 class _Page:
-    def __init__(self, desk: Desk, form: RunForm) -> None:
-        self._desk = desk
+    def __init__(self, cache: ServiceCache, form: RunForm) -> None:
+        self._cache = cache
         self._form = form
 
     async def open(self, request: gr.Request) -> list[Any]:
         try:
-            versions = [one.model_version_id for one in await self._desk.read(read_models)]
-            suites = [one.test_suite_version_id for one in await self._desk.read(read_suites)]
+            versions = [model.model_version_id for model in await self._cache.read(read_models)]
+            suites = [suite.test_suite_version_id for suite in await self._cache.read(read_suites)]
         except ServiceError:
             versions, suites = [], []
         return [
@@ -87,14 +87,14 @@ class _Page:
             parts.asked(request, "transcript"),
         ]
 
-    async def start(self, given: dict[Any, Any]) -> list[Any]:
+    async def start(self, values: dict[Any, Any]) -> list[Any]:
         try:
-            request = CreateTestRunRequest(spec=self._form.spec(given))
-            started = await start_test_run(self._desk.clients, request)
+            request = CreateTestRunRequest(spec=self._form.spec(values))
+            started = await start_test_run(self._cache.clients, request)
         except ServiceError as error:
             return [gr.skip(), gr.skip(), notice(error, "test")]
-        self._desk.forget()
-        return [started.test_run.test_run_id, "", said("The test has begun.")]
+        self._cache.forget()
+        return [started.test_run.test_run_id, "", done_notice("The test has begun.")]
 
     async def act(self, chosen: str, event: gr.EventData) -> list[Any]:
         verb = parts.picked(event)
@@ -102,19 +102,19 @@ class _Page:
             run_id = await self._act(verb, chosen)
         except ServiceError as error:
             return [gr.skip(), notice(error)]
-        self._desk.forget()
+        self._cache.forget()
         if verb == "repeat":
-            return [run_id, said("The run is being repeated.", "Compare says whether both answered the same.")]
-        return [gr.skip(), said(_SAID.get(verb, "Done."), tone="warn" if verb == "cancel" else "good")]
+            return [run_id, done_notice("The run is being repeated.", "Compare says whether both answered the same.")]
+        return [gr.skip(), done_notice(_SAID.get(verb, "Done."), tone="warn" if verb == "cancel" else "good")]
 
     async def _act(self, verb: str, chosen: str) -> str:
-        runner = self._desk.clients.test_runner
+        runner = self._cache.clients.test_runner
         if verb == "repeat":
             spec = TestRunSpec(repeat_of_test_run_id=chosen)
-            started = await start_test_run(self._desk.clients, CreateTestRunRequest(spec=spec))
+            started = await start_test_run(self._cache.clients, CreateTestRunRequest(spec=spec))
             return started.test_run.test_run_id
         if verb == "judge":
-            await judge_again(self._desk.clients, chosen)
+            await judge_again(self._cache.clients, chosen)
         elif verb == "pause":
             await runner.PauseTestRun(test_run_pb2.PauseTestRunRequest(test_run_id=chosen))
         elif verb == "resume":
@@ -140,7 +140,7 @@ class _Page:
     ) -> list[Any]:
         runs = await html_or_notice(self._runs(chosen))
         try:
-            run = await self._desk.read(read_test_run, chosen) if chosen else None
+            run = await self._cache.read(read_test_run, chosen) if chosen else None
         except ServiceError as error:
             htmls = parts.changed(shown, runs=runs, actions="", run=notice(error), verdicts="", transcript="")
             return [*htmls, *Filters.updates(None, picked, shown), shown]
@@ -155,20 +155,20 @@ class _Page:
         return [*htmls, *Filters.updates(run, picked, shown), shown]
 
     async def _runs(self, chosen: str) -> str:
-        return render("test_runs/list", runs=await self._desk.read(recent_test_runs), picked=chosen)
+        return render("test_runs/list", runs=await self._cache.read(recent_test_runs), picked=chosen)
 
     async def _verdicts(
         self, run: TestRunView | None, picked: tuple[str, ...], places: list[str], transcript_id: str
     ) -> str:
         if run is None or run.evaluation is None:
             return ""
-        asked = (run.evaluation.evaluation_id, wanted(picked), places[-1])
-        page = await self._desk.read(read_verdicts, *asked)
+        request = (run.evaluation.evaluation_id, wanted(picked), places[-1])
+        page = await self._cache.read(read_verdicts, *request)
         first = (len(places) - 1) * PAGE_SIZE
         return render("test_runs/verdicts", page=page, first=first, picked=transcript_id, is_live=not run.job.is_final)
 
     async def _transcript(self, run: TestRunView | None, transcript_id: str) -> str:
         if run is None or run.evaluation is None or not transcript_id:
             return ""
-        asked = (run.evaluation.evaluation_id, transcript_id)
-        return render("test_runs/transcript", view=await self._desk.read(read_transcript, *asked))
+        request = (run.evaluation.evaluation_id, transcript_id)
+        return render("test_runs/transcript", view=await self._cache.read(read_transcript, *request))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from drillyard.evaluator.v1.verdict_pb2 import LayerStatus, Verdict
-from drillyard.test_runner.v1.transcript_pb2 import AnswerTurn, FinishReason, Message, Transcript
+from drillyard.evaluator.v1.verdict_pb2 import Layer, LayerStatus, Verdict
+from drillyard.test_runner.v1.transcript_pb2 import AnswerTurn, Message, Transcript
+
+from ui.shared.words import calls_text, enum_text
 
 
 @dataclass(frozen=True)
@@ -33,28 +35,10 @@ class VerdictPage:
 
 
 @dataclass(frozen=True)
-class LayerView:
-    """One question of a verdict; `status` is passed, failed or skipped."""
-
-    name: str
-    status: str
-    detail: str
-
-
-@dataclass(frozen=True)
-class MessageView:
-    """One message that the model was given; `calls` are written as text."""
-
-    role: str
-    content: str
-    calls: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class AnswerView:
     """One answer, cut in three around the span that failed; `replies` are what the client said before it."""
 
-    replies: tuple[MessageView, ...]
+    replies: Sequence[Message]
     before: str
     failing: str
     after: str
@@ -68,9 +52,9 @@ class TranscriptView:
     """One conversation with its verdict."""
 
     row: VerdictRow
-    prompt: tuple[MessageView, ...]
+    prompt: Sequence[Message]
     answers: tuple[AnswerView, ...]
-    layers: tuple[LayerView, ...]
+    layers: Sequence[Layer]
     stop: str
     style_notes: tuple[str, ...] = ()
 
@@ -90,11 +74,6 @@ def verdict_row(verdict: Verdict) -> VerdictRow:
     )
 
 
-def layer_views(verdict: Verdict) -> tuple[LayerView, ...]:
-    """Return the layers of a verdict in their order."""
-    return tuple(LayerView(one.name.replace("_", " "), _status(one.status), one.detail) for one in verdict.layers)
-
-
 def transcript_view(transcript: Transcript, verdict: Verdict) -> TranscriptView:
     """Return a conversation with its verdict; the first failing layer's span is the part that is marked."""
     turns = list(transcript.turns) or [_only_turn(transcript)]
@@ -102,7 +81,7 @@ def transcript_view(transcript: Transcript, verdict: Verdict) -> TranscriptView:
     messages = list(transcript.messages)
     return TranscriptView(
         row=verdict_row(verdict),
-        prompt=message_views(messages[: begins[0]]),
+        prompt=messages[: begins[0]],
         answers=tuple(
             _answer_view(
                 turn,
@@ -112,19 +91,10 @@ def transcript_view(transcript: Transcript, verdict: Verdict) -> TranscriptView:
             )
             for place, turn in enumerate(turns)
         ),
-        layers=layer_views(verdict),
+        layers=list(verdict.layers),
         stop=transcript.stop.replace("_", " "),
         style_notes=tuple(verdict.style_notes),
     )
-
-
-def message_views(messages: Sequence[Message]) -> tuple[MessageView, ...]:
-    """Return messages with their calls written as text."""
-    return tuple(MessageView(one.role, one.content, _calls(one)) for one in messages)
-
-
-def _calls(message: Message) -> tuple[str, ...]:
-    return tuple(f"{call.name}({call.arguments})" for call in message.tool_calls)
 
 
 def _only_turn(transcript: Transcript) -> AnswerTurn:
@@ -142,7 +112,7 @@ def _only_turn(transcript: Transcript) -> AnswerTurn:
 
 def cut(text: str, verdict: Verdict, turn: int) -> tuple[str, str, str]:
     """Return the text of an answer around the span of the first failing layer, if that is in this turn."""
-    failed = next((one for one in verdict.layers if one.status == LayerStatus.LAYER_STATUS_FAILED), None)
+    failed = next((layer for layer in verdict.layers if layer.status == LayerStatus.LAYER_STATUS_FAILED), None)
     if failed is None or failed.turn != turn:
         return text, "", ""
     start = min(max(failed.span_start, 0), len(text))
@@ -158,13 +128,13 @@ def _text(messages: Sequence[Message], turn: AnswerTurn) -> str:
 def _answer_view(
     turn: AnswerTurn, messages: Sequence[Message], *, replies: Sequence[Message], cut: tuple[str, str, str]
 ) -> AnswerView:
-    calls = _calls(messages[turn.message_index]) if 0 <= turn.message_index < len(messages) else ()
+    calls = calls_text(messages[turn.message_index]) if 0 <= turn.message_index < len(messages) else ()
     before, failing, after = cut
-    return AnswerView(message_views(replies), before, failing, after, calls, _facts(turn), turn.detail)
+    return AnswerView(replies, before, failing, after, calls, _facts(turn), turn.detail)
 
 
 def _facts(turn: AnswerTurn) -> str:
-    ended = FinishReason.Name(turn.finish_reason).removeprefix("FINISH_REASON_").lower().replace("_", " ")
+    ended = enum_text(turn, "finish_reason")
     cached = f" ({turn.num_cached_tokens:,} from a cache)" if turn.num_cached_tokens else ""
     parts = [
         f"{turn.num_prompt_tokens:,} prompt tokens{cached}",
@@ -183,8 +153,3 @@ def _facts(turn: AnswerTurn) -> str:
     if turn.log_probs:
         parts.append(f"mean log-probability {sum(turn.log_probs) / len(turn.log_probs):.3f}")
     return " · ".join(parts)
-
-
-def _status(status: LayerStatus.ValueType) -> str:
-    named = {LayerStatus.LAYER_STATUS_PASSED: "passed", LayerStatus.LAYER_STATUS_FAILED: "failed"}
-    return named.get(status, "skipped")

@@ -6,11 +6,22 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
-from drillyard.test_runner.v1.test_run_pb2 import TestRun, TestRunSpec, ToolMode
+from drillyard.test_runner.v1.test_run_pb2 import TestRun, TestRunSpec
 
 from ui.evaluations.views import EvaluationView, evaluation_view
 from ui.shared.jobs import JobView, job_view
+from ui.shared.settings import settings_of
 from ui.shared.words import span_text
+
+_IN_THE_TITLE = (
+    "model_version_id",
+    "test_suite_version_id",
+    "prompt_size",
+    "sampling",
+    "num_repeats",
+    "seed",
+    "dtype",
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +36,7 @@ class TestRunView:
     num_repeats: int
     sampling: str
     profile_digest: str
-    settings: tuple[tuple[str, str], ...]
+    settings: list[tuple[str, str]]
     num_transcripts: int
     num_transcripts_total: int
     tokens_per_second: float
@@ -47,7 +58,7 @@ def test_run_view(run: TestRun, evaluation: Evaluation | None = None) -> TestRun
         num_repeats=run.spec.num_repeats or 1,
         sampling=_sampling(run),
         profile_digest=run.provenance.profile_digest,
-        settings=_settings(run.spec),
+        settings=settings_of(run.spec, leaving_out=_IN_THE_TITLE, changed_only=True),
         num_transcripts=run.num_transcripts,
         num_transcripts_total=run.num_transcripts_total,
         tokens_per_second=run.num_generated_tokens / job.seconds if job.seconds else 0.0,
@@ -78,29 +89,6 @@ def _sampling(run: TestRun) -> str:
     return ", ".join(words)
 
 
-def _settings(spec: TestRunSpec) -> tuple[tuple[str, str], ...]:
-    endpoint = spec.endpoint
-    facts = [
-        ("repeats the run", spec.repeat_of_test_run_id),
-        ("batch plan", "lifted for speed" if spec.throughput else ""),
-        ("log-probabilities", "kept" if spec.log_probs else ""),
-        ("most time per case", span_text(spec.case_timeout_seconds) if spec.case_timeout_seconds else ""),
-        ("most time for the run", span_text(spec.run_timeout_seconds) if spec.run_timeout_seconds else ""),
-        ("endpoint", endpoint.base_url),
-        ("model there", endpoint.model),
-        ("key", f"secret {endpoint.api_key_secret}" if endpoint.api_key_secret else ""),
-        (
-            "functions",
-            ToolMode.Name(endpoint.tool_mode).removeprefix("TOOL_MODE_").lower() if endpoint.tool_mode else "",
-        ),
-        ("context asked for", f"{endpoint.num_ctx:,} tokens" if endpoint.num_ctx else ""),
-        ("answers end at", " ".join(map(repr, endpoint.stop))),
-        ("further request settings", endpoint.extra_body),
-        ("requests at once", str(endpoint.max_concurrency or "")),
-    ]
-    return tuple((name, value) for name, value in facts if value)
-
-
 def _remaining(run: TestRun, job: JobView) -> str:
     if job.is_final or not run.num_transcripts or run.num_transcripts >= run.num_transcripts_total:
         return ""
@@ -109,18 +97,18 @@ def _remaining(run: TestRun, job: JobView) -> str:
 
 
 def _provenance(run: TestRun) -> tuple[tuple[str, str], ...]:
-    found = run.provenance
+    provenance = run.provenance
     facts = [
-        ("model digest", found.model_digest),
-        ("adapter digest", found.adapter_digest),
-        ("suite digest", found.test_suite_digest),
-        ("profile", found.profile_id),
-        ("profile digest", found.profile_digest),
-        ("chat template digest", found.chat_template_digest),
-        ("number format", found.dtype),
-        ("device", found.device),
-        ("CPU threads", str(found.num_threads or "")),
-        *sorted(found.library_versions.items()),
-        *((f"endpoint: {name}", value) for name, value in sorted(found.endpoint.items())),
+        ("model digest", provenance.model_digest),
+        ("adapter digest", provenance.adapter_digest),
+        ("suite digest", provenance.test_suite_digest),
+        ("profile", provenance.profile_id),
+        ("profile digest", provenance.profile_digest),
+        ("chat template digest", provenance.chat_template_digest),
+        ("number format", provenance.dtype),
+        ("device", provenance.device),
+        ("CPU threads", str(provenance.num_threads or "")),
+        *sorted(provenance.library_versions.items()),
+        *((f"endpoint: {name}", value) for name, value in sorted(provenance.endpoint.items())),
     ]
     return tuple((name, value) for name, value in facts if value)

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 from drillyard.registry.v1 import test_suite_pb2
 
-from ui.gateway.clients import Clients
-from ui.shared.paging import every
-from ui.shared.uploads import Uploads
+from ui.gateway.clients import Clients, every
+from ui.gateway.uploads import Uploads
 from ui.test_suites.views import (
     CaseView,
     SuiteCheckView,
@@ -86,8 +85,10 @@ async def register_suite(clients: Clients, uploads: Uploads, new: NewSuite) -> s
         conversion=new.conversion(),
         provenance=new.provenance,
     )
-    made = (await clients.registry.CreateTestSuiteVersion(request, timeout=IMPORT_SECONDS)).test_suite_version
-    return str(made.test_suite_version_id)
+    test_suite_version = (
+        await clients.registry.CreateTestSuiteVersion(request, timeout=IMPORT_SECONDS)
+    ).test_suite_version
+    return str(test_suite_version.test_suite_version_id)
 
 
 async def _cases(clients: Clients, test_suite_version_id: str) -> list[test_suite_pb2.TestCase]:

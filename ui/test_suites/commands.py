@@ -1,4 +1,4 @@
-"""`drillyard suites`: list, show, validate, import and export test suites."""
+"""`drillyard test-suites`: list, show, validate, import and export test suites."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ui.cli.connection import Document, Gateway
-from ui.cli.options import Common, command, listing
+from ui.cli.options import Common, command, grouped, listing
 from ui.cli.output import EXIT_FAILED, connected, counted, fail, print_table, show
 
 app = typer.Typer(help="List, show, validate, import and export test suites.")
@@ -69,13 +69,19 @@ class Origin:
 def list_suites(common: Common) -> None:
     """List all suite versions."""
     with connected(common) as gateway:
-        found = gateway.every("/test-suites", "test_suite_versions")
+        test_suite_versions = gateway.every("/test-suites", "test_suite_versions")
         rows = [
-            (one["test_suite_version_id"], one["num_cases"], _licence(one) or "unknown", _origin(one)) for one in found
+            (
+                test_suite_version["test_suite_version_id"],
+                test_suite_version["num_cases"],
+                _licence(test_suite_version) or "unknown",
+                _origin(test_suite_version),
+            )
+            for test_suite_version in test_suite_versions
         ]
         columns = ("version", "cases", "licence", "from")
         show(
-            found,
+            test_suite_versions,
             as_json=common.as_json,
             table=lambda: print_table("Test suites", columns, rows, empty="No suite yet."),
         )
@@ -91,12 +97,12 @@ def show_suite(
         suite = gateway.get(f"/test-suites/{test_suite_version_id}")["test_suite_version"]
         name = suite["test_suite_version_id"]
         cases = gateway.every(f"/test-suites/{name}/cases", "test_cases", limit=10_000)
-        rows = [(one["case_id"], one["tool"], one["category"]) for one in cases]
+        rows = [(case["case_id"], case["tool"], case["category"]) for case in cases]
 
         def table() -> None:
             print_table(name, ("case", "tool", "category"), rows, empty="No cases.")
-            known = {**(suite.get("provenance") or {}), "digest": suite["artifact"]["digest"]}
-            for word, value in known.items():
+            names = {**(suite.get("provenance") or {}), "digest": suite["artifact"]["digest"]}
+            for word, value in names.items():
                 if value:
                     print(f"{word.replace('_', ' ')}: {value}")
 
@@ -114,16 +120,16 @@ def validate_suite(
     content = reading.content(file, as_json=common.as_json)
     with connected(common) as gateway:
         suite_id = f"{profile}/validated"
-        found = gateway.upload("/test-suites/validate", content, test_suite_id=suite_id, **reading.query())
+        document = gateway.upload("/test-suites/validate", content, test_suite_id=suite_id, **reading.query())
 
     def table() -> None:
-        for one in found["problems"]:
-            print(f"{file}:{one['line']}: {one['problem']}")
-        more = "; what follows was not read" if found["is_cut"] else ""
-        print(f"{counted(found['num_cases'], 'case')}, {counted(len(found['problems']), 'wrong line')}{more}.")
+        for problem in document["problems"]:
+            print(f"{file}:{problem['line']}: {problem['problem']}")
+        more = "; what follows was not read" if document["is_cut"] else ""
+        print(f"{counted(document['num_cases'], 'case')}, {counted(len(document['problems']), 'wrong line')}{more}.")
 
-    show(found, as_json=common.as_json, table=table)
-    if found["problems"]:
+    show(document, as_json=common.as_json, table=table)
+    if document["problems"]:
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -143,12 +149,8 @@ def import_suite(
         _register(gateway, content, as_json=common.as_json, test_suite_id=test_suite_id, **query)
 
 
-@command(app, "add")
-def add_suite(file: SuiteFile, test_suite_id: SuiteId, common: Common) -> None:
-    """Register a suite version from a file of cases; the same as `import` without further options."""
-    with connected(common) as gateway:
-        content = _read(file, as_json=common.as_json)
-        _register(gateway, content, as_json=common.as_json, test_suite_id=test_suite_id)
+# The command's earlier name, which scripts may use.
+app.command("add", hidden=True)(grouped(import_suite))
 
 
 @command(app, "export")
@@ -168,29 +170,29 @@ def export_suite(
 
 
 def _register(gateway: Gateway, content: bytes, *, as_json: bool, **query: Any) -> None:
-    one = gateway.upload("/test-suites", content, **query)["test_suite_version"]
-    sentence = f"{one['test_suite_version_id']} has {counted(one['num_cases'], 'case')}."
-    show(one, as_json=as_json, table=lambda: print(sentence))
+    test_suite_version = gateway.upload("/test-suites", content, **query)["test_suite_version"]
+    sentence = f"{test_suite_version['test_suite_version_id']} has {counted(test_suite_version['num_cases'], 'case')}."
+    show(test_suite_version, as_json=as_json, table=lambda: print(sentence))
 
 
 def _with_answers(content: bytes, answers: bytes) -> bytes:
     """Return tasks with their `ground_truth`; a line that cannot be read stays as it is, for the gateway to name."""
-    truths = {str(one.get("id")): one.get("ground_truth") for one in map(_object, answers.splitlines()) if one}
+    truths = {str(item.get("id")): item.get("ground_truth") for item in map(_object, answers.splitlines()) if item}
 
     def merged(line: bytes) -> bytes:
-        one = _object(line)
-        truth = truths.get(str(one.get("id"))) if one else None
-        return line if one is None or truth is None else json.dumps({**one, "ground_truth": truth}).encode()
+        entry = _object(line)
+        truth = truths.get(str(entry.get("id"))) if entry else None
+        return line if entry is None or truth is None else json.dumps({**entry, "ground_truth": truth}).encode()
 
     return b"\n".join(map(merged, content.split(b"\n")))
 
 
 def _object(line: bytes) -> Document | None:
     try:
-        found = json.loads(line.decode("utf-8-sig"))
+        document = json.loads(line.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return document if isinstance(document, dict) else None
 
 
 def _read(file: Path, *, as_json: bool) -> bytes:
@@ -200,9 +202,9 @@ def _read(file: Path, *, as_json: bool) -> bytes:
         fail("INVALID_ARGUMENT", f"{file} cannot be read: {error.strerror}.", "Name a readable file.", as_json=as_json)
 
 
-def _licence(one: Document) -> str:
-    return str((one.get("provenance") or {}).get("licence", ""))
+def _licence(document: Document) -> str:
+    return str((document.get("provenance") or {}).get("licence", ""))
 
 
-def _origin(one: Document) -> str:
-    return "the product" if one["built_in"] else one["produced_by"]
+def _origin(document: Document) -> str:
+    return "the product" if document["built_in"] else document["produced_by"]

@@ -35,22 +35,22 @@ class ImportForm:
         named = {self.file, self.suite_id, self.file_format, self.skips, self.scorer, self.threshold}
         return named | set(self.provenance.values())
 
-    def read(self, given: Mapping[Any, Any]) -> NewSuite:
+    def read(self, values: Mapping[Any, Any]) -> NewSuite:
         """Return what a person wants to import.
 
         Raises:
             InvalidArgument: There is no file.
         """
-        if not given[self.file]:
+        if not values[self.file]:
             raise InvalidArgument("There is no file.", "Choose a JSONL or CSV file.", field="artifact")
-        provenance = {name: text_of(given, component) for name, component in self.provenance.items()}
+        provenance = {name: text_of(values, component) for name, component in self.provenance.items()}
         return NewSuite(
-            test_suite_id=text_of(given, self.suite_id),
-            content=given[self.file],
-            file_format=_FORMATS[given[self.file_format]],
-            skips_wrong_lines=bool(given[self.skips]),
-            scorer=text_of(given, self.scorer),
-            threshold=given[self.threshold] or 0.0,
+            test_suite_id=text_of(values, self.suite_id),
+            content=values[self.file],
+            file_format=_FORMATS[values[self.file_format]],
+            skips_wrong_lines=bool(values[self.skips]),
+            scorer=text_of(values, self.scorer),
+            threshold=values[self.threshold] or 0.0,
             provenance=TestSuiteProvenance(**provenance),
         )
 

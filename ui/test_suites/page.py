@@ -7,11 +7,11 @@ from typing import Any
 import gradio as gr
 
 from services.chassis.errors import ServiceError
+from ui.gateway.uploads import Uploads
 from ui.models.actions import read_suites
 from ui.shared import parts
-from ui.shared.desk import Desk, html_or_notice, notice, said
+from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.environment import render
-from ui.shared.uploads import Uploads
 from ui.test_suites.actions import check_suite, read_case, read_suite, register_suite
 from ui.test_suites.form import ImportForm, import_form
 
@@ -19,9 +19,9 @@ NUM_SHOWN = 100
 ALL = "all"
 
 
-def build(desk: Desk) -> None:
+def build(cache: ServiceCache) -> None:
     """Build the page."""
-    parts.frame("Suites", "Fixed sets of cases that a model is tested on. A version never changes.")
+    parts.frame("Test suites", "Fixed sets of cases that a model is tested on. A version never changes.")
     chosen, case_id, place, shown = gr.State(""), gr.State(""), gr.State(0), gr.State({})
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
@@ -35,7 +35,7 @@ def build(desk: Desk) -> None:
                 category = gr.Dropdown([ALL], value=ALL, label="Category", elem_id="suite-category")
                 tool = gr.Dropdown([ALL], value=ALL, label="Tool", elem_id="suite-tool")
             cases = parts.area("cases")
-    page = _Page(desk, form)
+    page = _Page(cache, form)
     seen = [chosen, case_id, place, category, tool, shown]
     areas = [suites, suite, cases, case, filters, category, tool, shown]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -47,13 +47,13 @@ def build(desk: Desk) -> None:
     changed = gr.on([category.input, tool.input], lambda: 0, None, [place], **quiet)
     changed.then(page.refresh, seen, areas, **quiet)
     form.check.click(page.check, form.components(), [message], **quiet)
-    made = form.start.click(page.register, form.components(), [chosen, case_id, place, message], **quiet)
-    made.then(page.refresh, seen, areas, **quiet)
+    result = form.start.click(page.register, form.components(), [chosen, case_id, place, message], **quiet)
+    result.then(page.refresh, seen, areas, **quiet)
 
 
 class _Page:
-    def __init__(self, desk: Desk, form: ImportForm) -> None:
-        self._desk = desk
+    def __init__(self, cache: ServiceCache, form: ImportForm) -> None:
+        self._cache = cache
         self._form = form
 
     def open(self, request: gr.Request) -> list[str]:
@@ -67,64 +67,64 @@ class _Page:
         turn = {"page:next": NUM_SHOWN, "page:previous": -NUM_SHOWN}.get(parts.picked(event))
         return [parts.picked(event), place] if turn is None else [case_id, max(0, place + turn)]
 
-    async def check(self, given: dict[Any, Any]) -> str:
-        return await html_or_notice(self._check(given), "suite")
+    async def check(self, values: dict[Any, Any]) -> str:
+        return await html_or_notice(self._check(values), "suite")
 
-    async def register(self, given: dict[Any, Any]) -> list[Any]:
+    async def register(self, values: dict[Any, Any]) -> list[Any]:
         try:
-            new = self._form.read(given)
-            made = await register_suite(self._desk.clients, self._uploads(), new)
+            new = self._form.read(values)
+            result = await register_suite(self._cache.clients, self._uploads(), new)
         except ServiceError as error:
             return [gr.skip(), gr.skip(), gr.skip(), notice(error, "suite")]
-        self._desk.forget()
-        return [made, "", 0, said(f"{made} is registered.", "Open it in the list, or test a model on it.")]
+        self._cache.forget()
+        return [result, "", 0, done_notice(f"{result} is registered.", "Open it in the list, or test a model on it.")]
 
-    async def _check(self, given: dict[Any, Any]) -> str:
-        new = self._form.read(given)
-        found = await check_suite(self._desk.clients, self._uploads(), new)
-        return render("test_suites/check", found=found)
+    async def _check(self, values: dict[Any, Any]) -> str:
+        new = self._form.read(values)
+        result = await check_suite(self._cache.clients, self._uploads(), new)
+        return render("test_suites/check", found=result)
 
     def _uploads(self) -> Uploads:
-        uploads: Uploads = self._desk.app.state.uploads
+        uploads: Uploads = self._cache.app.state.uploads
         return uploads
 
     async def refresh(
         self, chosen: str, case_id: str, place: int, category: str, tool: str, shown: dict[str, int]
     ) -> list[Any]:
-        asked = ["" if name == ALL else name for name in (category, tool)]
+        request = ["" if name == ALL else name for name in (category, tool)]
         htmls = parts.changed(
             shown,
             suites=await html_or_notice(self._suites(chosen)),
             suite=await html_or_notice(self._suite(chosen)),
-            cases=await html_or_notice(self._cases(chosen, asked, case_id, place)),
+            cases=await html_or_notice(self._cases(chosen, request, case_id, place)),
             case=await html_or_notice(self._case(chosen, case_id)),
         )
         return [*htmls, *await self._filters(chosen, (category, tool), shown), shown]
 
     async def _suites(self, chosen: str) -> str:
-        return render("test_suites/list", suites=await self._desk.read(read_suites), picked=chosen)
+        return render("test_suites/list", suites=await self._cache.read(read_suites), picked=chosen)
 
     async def _suite(self, chosen: str) -> str:
         if not chosen:
             return render("test_suites/suite", suite=None)
-        return render("test_suites/suite", suite=await self._desk.read(read_suite, chosen))
+        return render("test_suites/suite", suite=await self._cache.read(read_suite, chosen))
 
-    async def _cases(self, chosen: str, asked: list[str], case_id: str, place: int) -> str:
+    async def _cases(self, chosen: str, request: list[str], case_id: str, place: int) -> str:
         if not chosen:
             return ""
-        found = (await self._desk.read(read_suite, chosen)).chosen(*asked)
-        shown = found[place : place + NUM_SHOWN]
-        return render("test_suites/cases", cases=shown, first=place, num_all=len(found), picked=case_id)
+        result = (await self._cache.read(read_suite, chosen)).chosen(*request)
+        shown = result[place : place + NUM_SHOWN]
+        return render("test_suites/cases", cases=shown, first=place, num_all=len(result), picked=case_id)
 
     async def _case(self, chosen: str, case_id: str) -> str:
         if not chosen or not case_id:
             return ""
-        return render("test_suites/case", suite=chosen, case=await self._desk.read(read_case, chosen, case_id))
+        return render("test_suites/case", suite=chosen, case=await self._cache.read(read_case, chosen, case_id))
 
     async def _filters(self, chosen: str, picked: tuple[str, str], shown: dict[str, int]) -> list[Any]:
         """Return the updates of the row of filters and of their choices."""
         try:
-            suite = await self._desk.read(read_suite, chosen) if chosen else None
+            suite = await self._cache.read(read_suite, chosen) if chosen else None
         except ServiceError:
             suite = None
         categories, tools = ([ALL, *suite.by_category], [ALL, *suite.by_tool]) if suite else ([ALL], [ALL])

@@ -6,32 +6,21 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from drillyard.registry.v1 import test_suite_pb2
-from fastapi import APIRouter, Body, Depends, Query, Response
+from fastapi import Body, Depends, Query, Response
 
-from ui.shared.documents import ClientsOf, Document, Page, document
+from ui.gateway.uploads import Uploads, uploads_of
+from ui.shared.documents import ClientsOf, Document, document
+from ui.shared.rpc import RpcRouter
 from ui.shared.schemas import shows
-from ui.shared.uploads import Uploads, uploads_of
 from ui.test_suites.actions import IMPORT_SECONDS, exported
 
-router = APIRouter(tags=["test suites"])
-
+router = RpcRouter(tags=["test suites"])
 FileFormat = Literal["cases", "bfcl", "prompts"]
 SuiteId = Annotated[str, Query(description="`<profile>/<name>`.", examples=["roo_xml/mine"])]
 Content = Annotated[bytes, Body(media_type="application/jsonl", description="One case a line.")]
 
 
-@router.get("/test-suites", responses=shows(test_suite_pb2.ListTestSuiteVersionsResponse))
-async def list_test_suites(
-    clients: ClientsOf,
-    page: Page,
-    test_suite_id: Annotated[str, Query(description="Only versions of this suite.")] = "",
-    built_in_only: Annotated[bool, Query(description="Only suites that ship with the product.")] = False,
-) -> Document:
-    """List suite versions, newest first."""
-    request = test_suite_pb2.ListTestSuiteVersionsRequest(
-        test_suite_id=test_suite_id, built_in_only=built_in_only, **page
-    )
-    return document(await clients.registry.ListTestSuiteVersions(request))
+router.rpc("GET /test-suites", "registry.ListTestSuiteVersions", "List suite versions, newest first.")
 
 
 @dataclass(frozen=True)
@@ -109,13 +98,6 @@ async def create_test_suite(
     return document(await clients.registry.CreateTestSuiteVersion(request, timeout=IMPORT_SECONDS))
 
 
-@router.get("/test-suites/{test_suite_version_id:path}/cases", responses=shows(test_suite_pb2.ListTestCasesResponse))
-async def list_test_cases(clients: ClientsOf, page: Page, test_suite_version_id: str) -> Document:
-    """List the cases of a suite version in their order."""
-    request = test_suite_pb2.ListTestCasesRequest(test_suite_version_id=test_suite_version_id, **page)
-    return document(await clients.registry.ListTestCases(request))
-
-
 @router.get("/test-suites/{test_suite_version_id:path}/export", response_class=Response)
 async def export_test_suite(clients: ClientsOf, test_suite_version_id: str) -> Response:
     """Download a suite version as JSONL, one case a line."""
@@ -124,8 +106,13 @@ async def export_test_suite(clients: ClientsOf, test_suite_version_id: str) -> R
     return Response(content, media_type="application/jsonl", headers=headers)
 
 
-@router.get("/test-suites/{test_suite_version_id:path}", responses=shows(test_suite_pb2.GetTestSuiteVersionResponse))
-async def get_test_suite(clients: ClientsOf, test_suite_version_id: str) -> Document:
-    """Return one suite version; a suite's id alone gives its newest."""
-    request = test_suite_pb2.GetTestSuiteVersionRequest(test_suite_version_id=test_suite_version_id)
-    return document(await clients.registry.GetTestSuiteVersion(request))
+router.rpc(
+    "GET /test-suites/{test_suite_version_id:path}/cases",
+    "registry.ListTestCases",
+    "List the cases of a suite version in their order.",
+)
+router.rpc(
+    "GET /test-suites/{test_suite_version_id:path}",
+    "registry.GetTestSuiteVersion",
+    "Return one suite version; a suite's id alone gives its newest.",
+)

@@ -84,18 +84,20 @@ class SuiteCheckView:
 
 def suite_check_view(response: ValidateTestSuiteResponse) -> SuiteCheckView:
     """Return the view of a check."""
-    return SuiteCheckView(response.num_cases, [(one.line, one.problem) for one in response.problems], response.is_cut)
+    return SuiteCheckView(
+        response.num_cases, [(problem.line, problem.problem) for problem in response.problems], response.is_cut
+    )
 
 
 def suite_detail_view(version: TestSuiteVersion, cases: Sequence[TestCase]) -> SuiteDetailView:
     """Return the view of a suite version."""
-    known = version.provenance
+    provenance = version.provenance
     facts = {
-        "Licence": known.licence,
-        "Generator": known.generator,
-        "Seed": known.seed,
-        "Version of the client": known.profile_version,
-        "Source": known.source,
+        "Licence": provenance.licence,
+        "Generator": provenance.generator,
+        "Seed": provenance.seed,
+        "Version of the client": provenance.profile_version,
+        "Source": provenance.source,
         "Imported from": version.imported_from,
         "Made by": "the product" if version.built_in else maker(version.produced_by),
         "Digest": version.artifact.digest,
@@ -121,7 +123,7 @@ def case_view(case: TestCase) -> CaseView:
         tool=case.tool,
         task=str(document.get("task", "")),
         max_turns=int(document.get("max_turns") or 1),
-        prompt=[(str(one.get("role", "")), str(one.get("content", ""))) for one in document.get("prompt", [])],
+        prompt=[(str(item.get("role", "")), str(item.get("content", ""))) for item in document.get("prompt", [])],
         files={str(path): str(text) for path, text in document.get("files", {}).items()},
         expected=_expected(document),
         history=[_written(answer) for answer in document.get("history", [])],

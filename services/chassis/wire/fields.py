@@ -69,11 +69,12 @@ def _fields(descriptor: Any, prefix: str) -> list[Field]:
         if field.message_type and not field.is_repeated:
             fields += _fields(field.message_type, f"{prefix}{field.name}.")
         else:
-            fields.append(_field(field, prefix))
+            fields.append(field_of(field, prefix))
     return fields
 
 
-def _field(field: AnyField, prefix: str) -> Field:
+def field_of(field: AnyField, prefix: str = "") -> Field:
+    """Return what the contract says of one field; `prefix` begins its path."""
     rules = rules_of(field)
     values = field.enum_type.values if field.enum_type else ()
     return Field(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 
 from services.protocols.cases import Case
+from services.protocols.contract import UnknownPromptSize
 from services.protocols.session.written_calls import CLOSE, OPEN
 from services.protocols.turn import Message
 
@@ -30,10 +31,6 @@ _BRIEF = (
 )
 
 
-class UnknownPromptSize(ValueError):
-    """The profile has no prompt of this size."""
-
-
 def opening(case: Case, prompt_size: str) -> list[Message]:
     """Return the system message and the person's message.
 
@@ -49,7 +46,7 @@ def opening(case: Case, prompt_size: str) -> list[Message]:
         listed = "\n\n".join(_function(tool, indent=2) for tool in case.tools)
         system = f"{_ROLE}\n\n{_FORM}\n\n{_RULES}\n\nFunctions, with their arguments as JSON schemas:\n\n{listed}"
     else:
-        raise UnknownPromptSize(f"there is no prompt size {prompt_size!r}; known sizes are: {', '.join(PROMPT_SIZES)}")
+        raise UnknownPromptSize(prompt_size, PROMPT_SIZES)
     return [{"role": "system", "content": system}, {"role": "user", "content": case.task}]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.protocols.cases import Case
+from services.protocols.contract import UnknownPromptSize
 from services.protocols.roo.environment import environment_block, todo_table
 from services.protocols.roo.prompt_text import mode_of, sections_of, text_of
 from services.protocols.roo.workspace import numbered
@@ -16,14 +17,10 @@ PROMPT_SIZES = ("compact", "full")
 _SECTIONS = ("markdown", "use", "capabilities", "modes", "skills", "rules", "system", "objective")
 
 
-class UnknownPromptSize(ValueError):
-    """The profile has no prompt of this size."""
-
-
 def check_size(prompt_size: str) -> None:
     """Raise UnknownPromptSize when `prompt_size` is none of `PROMPT_SIZES`."""
     if prompt_size not in PROMPT_SIZES:
-        raise UnknownPromptSize(f"there is no prompt size {prompt_size!r}; known sizes are: {', '.join(PROMPT_SIZES)}")
+        raise UnknownPromptSize(prompt_size, PROMPT_SIZES)
 
 
 def system_prompt(case: Case, prompt_size: str) -> str:

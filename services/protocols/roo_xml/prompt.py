@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.protocols.cases import Case
+from services.protocols.contract import UnknownPromptSize
 from services.protocols.roo.modes import Mode, refusal
 from services.protocols.roo.prompt_text import mode_of, sections_of, text_of
 from services.protocols.roo.workspace import numbered
@@ -12,10 +13,6 @@ from services.protocols.roo_xml.turn import environment
 from services.protocols.session import state_of
 
 PROMPT_SIZES = ("compact", "full")
-
-
-class UnknownPromptSize(ValueError):
-    """The profile has no prompt of this size."""
 
 
 def system_prompt(case: Case, prompt_size: str, edition: Edition = REFERENCE) -> str:
@@ -29,7 +26,7 @@ def system_prompt(case: Case, prompt_size: str, edition: Edition = REFERENCE) ->
         return "\n\n".join((text_of(__package__, "compact"), *more))
     if prompt_size == "full":
         return _full(mode_of(case), edition)
-    raise UnknownPromptSize(f"there is no prompt size {prompt_size!r}; known sizes are: {', '.join(PROMPT_SIZES)}")
+    raise UnknownPromptSize(prompt_size, PROMPT_SIZES)
 
 
 def user_turn(case: Case) -> str:

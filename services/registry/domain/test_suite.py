@@ -97,4 +97,4 @@ def built_in_id(test_suite_id: str) -> FailedPrecondition:
 
 def suite_version_not_found(text: str) -> NotFound:
     """Return the error for a suite version that isn't there."""
-    return NotFound(f"There is no test suite {shown(text)}.", "See what there is with `drillyard suites list`.")
+    return NotFound(f"There is no test suite {shown(text)}.", "See what there is with `drillyard test-suites list`.")

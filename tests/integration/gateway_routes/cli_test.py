@@ -20,36 +20,36 @@ READING: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("models", "list"),
     ("models", "show", "smollm2-135m-instruct"),
-    ("suites",),
-    ("suites", "list"),
-    ("suites", "show", "roo_xml/core"),
-    ("test",),
-    ("test", "list"),
-    ("test", "show", "RUN-AFTER"),
-    ("test", "transcripts", "RUN-AFTER", "--cause", "unclosed"),
-    ("test", "compare", "RUN-BEFORE", "RUN-AFTER"),
-    ("test", "transcripts", "RUN-AFTER", "--category", "CATEGORY"),
-    ("test", "transcript", "TRANSCRIPT"),
-    ("test", "preview", BASE, "--suite", SUITE, "--case", "CASE"),
+    ("test-suites",),
+    ("test-suites", "list"),
+    ("test-suites", "show", "roo_xml/core"),
+    ("test-runs",),
+    ("test-runs", "list"),
+    ("test-runs", "show", "RUN-AFTER"),
+    ("test-runs", "transcripts", "RUN-AFTER", "--cause", "unclosed"),
+    ("test-runs", "compare", "RUN-BEFORE", "RUN-AFTER"),
+    ("test-runs", "transcripts", "RUN-AFTER", "--category", "CATEGORY"),
+    ("test-runs", "transcript", "TRANSCRIPT"),
+    ("test-runs", "preview", BASE, "--suite", SUITE, "--case", "CASE"),
     ("evaluations",),
     ("evaluations", "list"),
     ("evaluations", "show", "EVALUATION-AFTER"),
     ("evaluations", "verdicts", "EVALUATION-AFTER", "--cause", "unclosed"),
     ("evaluations", "compare", "EVALUATION-BEFORE", "EVALUATION-AFTER"),
-    ("train",),
-    ("train", "list"),
-    ("train", "datasets"),
-    ("train", "show", "TRAINING-JOB"),
-    ("loop",),
-    ("loop", "list"),
-    ("loop", "show", "LOOP"),
+    ("training-jobs",),
+    ("training-jobs", "list"),
+    ("training-jobs", "datasets"),
+    ("training-jobs", "show", "TRAINING-JOB"),
+    ("loops",),
+    ("loops", "list"),
+    ("loops", "show", "LOOP"),
 )
 STARTING: tuple[tuple[str, ...], ...] = (
-    ("test", "start", BASE, "--no-follow"),
-    ("test", "run", BASE, "--no-follow", "--top-p", "0.9", "--throughput", "--log-probs", "--case-timeout", "9"),
+    ("test-runs", "start", BASE, "--no-follow"),
+    ("test-runs", "start", BASE, "--no-follow", "--top-p", "0.9", "--throughput", "--log-probs", "--case-timeout", "9"),
     (
-        "test",
-        "run",
+        "test-runs",
+        "start",
         BASE,
         "--endpoint",
         "ENDPOINT",
@@ -59,8 +59,8 @@ STARTING: tuple[tuple[str, ...], ...] = (
         "X",
         "--no-follow",
     ),
-    ("test", "run", "--endpoint", "ENDPOINT", "--endpoint-model", "theirs", "--no-follow"),
-    ("test", "run", "--repeat-of", "RUN-BEFORE", "--no-follow"),
+    ("test-runs", "start", "--endpoint", "ENDPOINT", "--endpoint-model", "theirs", "--no-follow"),
+    ("test-runs", "start", "--repeat-of", "RUN-BEFORE", "--no-follow"),
     (
         "evaluations",
         "start",
@@ -71,27 +71,27 @@ STARTING: tuple[tuple[str, ...], ...] = (
         "m",
         "--no-follow",
     ),
-    ("train", "start", BASE, "DATASET", "--no-follow"),
-    ("loop", "start", BASE, "--no-follow", "--goal", "conforming_rate=0.5", "--goal", "accepted_rate=0.9"),
+    ("training-jobs", "start", BASE, "DATASET", "--no-follow"),
+    ("loops", "start", BASE, "--no-follow", "--goal", "conforming_rate=0.5", "--goal", "accepted_rate=0.9"),
 )
 UNKNOWN: tuple[tuple[str, ...], ...] = (
     ("models", "show", "nosuch"),
-    ("suites", "show", "nosuch/suite"),
-    ("test", "show", "nosuch"),
-    ("test", "transcripts", "nosuch"),
-    ("test", "compare", "nosuch", "RUN-BEFORE"),
-    ("test", "watch", "nosuch"),
-    ("test", "cancel", "nosuch"),
-    ("test", "start", "nosuch"),
-    ("test", "run", "nosuch"),
-    ("test", "run", "--repeat-of", "nosuch"),
-    ("test", "pause", "nosuch"),
-    ("test", "resume", "nosuch"),
-    ("test", "compare", "nosuch", "RUN-BEFORE", "--transcripts"),
-    ("test", "transcript", "nosuch"),
-    ("test", "preview", BASE, "--case", "nosuch"),
-    ("test", "parity", "nosuch", "--against", "http://127.0.0.1:9/v1"),
-    ("test", "lm-eval", "nosuch"),
+    ("test-suites", "show", "nosuch/suite"),
+    ("test-runs", "show", "nosuch"),
+    ("test-runs", "transcripts", "nosuch"),
+    ("test-runs", "compare", "nosuch", "RUN-BEFORE"),
+    ("test-runs", "watch", "nosuch"),
+    ("test-runs", "cancel", "nosuch"),
+    ("test-runs", "start", "nosuch"),
+    ("test-runs", "start", "nosuch"),
+    ("test-runs", "start", "--repeat-of", "nosuch"),
+    ("test-runs", "pause", "nosuch"),
+    ("test-runs", "resume", "nosuch"),
+    ("test-runs", "compare", "nosuch", "RUN-BEFORE", "--transcripts"),
+    ("test-runs", "transcript", "nosuch"),
+    ("test-runs", "preview", BASE, "--case", "nosuch"),
+    ("test-runs", "parity", "nosuch", "--against", "http://127.0.0.1:9/v1"),
+    ("test-runs", "lm-eval", "nosuch"),
     ("evaluations", "start", "nosuch"),
     ("evaluations", "show", "nosuch"),
     ("evaluations", "verdicts", "nosuch"),
@@ -99,15 +99,15 @@ UNKNOWN: tuple[tuple[str, ...], ...] = (
     ("evaluations", "export", "nosuch"),
     ("evaluations", "watch", "nosuch"),
     ("judge", "--answer", "x", "--case-id", "nosuch"),
-    ("test", "start", BASE, "--suite", "nosuch/suite"),
-    ("train", "start", BASE, "nosuch"),
-    ("train", "show", "nosuch"),
-    ("train", "watch", "nosuch"),
-    ("train", "cancel", "nosuch"),
-    ("loop", "start", "nosuch"),
-    ("loop", "show", "nosuch"),
-    ("loop", "watch", "nosuch"),
-    ("loop", "cancel", "nosuch"),
+    ("test-runs", "start", BASE, "--suite", "nosuch/suite"),
+    ("training-jobs", "start", BASE, "nosuch"),
+    ("training-jobs", "show", "nosuch"),
+    ("training-jobs", "watch", "nosuch"),
+    ("training-jobs", "cancel", "nosuch"),
+    ("loops", "start", "nosuch"),
+    ("loops", "show", "nosuch"),
+    ("loops", "watch", "nosuch"),
+    ("loops", "cancel", "nosuch"),
     ("report", "nosuch"),
 )
 
@@ -121,7 +121,7 @@ def url(system: System) -> Iterator[str]:
     case = get_profile("roo_xml").suites()[0].cases[0]
     with start_service("gateway", system.folder, port=0, **system.addresses) as gateway:
         url = f"http://{gateway.address}"
-        listed = json.loads(_run(url, "test", "transcripts", system.names["RUN-AFTER"], "--json").stdout)
+        listed = json.loads(_run(url, "test-runs", "transcripts", system.names["RUN-AFTER"], "--json").stdout)
         transcript_id = listed[0]["transcript_id"]
         _NAMED.update(system.names, CASE=case.case_id, CATEGORY=case.category, TRANSCRIPT=transcript_id)
         served = {"/v1/models": {"data": [{"id": MODEL}, {"id": "theirs"}]}}
@@ -145,17 +145,17 @@ def test_a_reading_command_prints_a_table_and_the_same_as_json(url: str, argumen
 def test_a_suite_is_exported_to_a_file_or_into_a_folder(url: str, tmp_path: Path) -> None:
     cases = get_profile("roo_xml").suites()[0].text.splitlines()
     for out in (tmp_path, tmp_path / "mine.jsonl"):
-        said = _run(url, "suites", "export", SUITE, "--out", str(out))
+        said = _run(url, "test-suites", "export", SUITE, "--out", str(out))
         assert said.exit_code == 0, said.stderr
     for name in ("roo_xml-core-1.jsonl", "mine.jsonl"):
         assert (tmp_path / name).read_text().splitlines() == cases
-    assert _run(url, "suites", "export", SUITE, "--out", "/no/such/folder/x").exit_code == 2
+    assert _run(url, "test-suites", "export", SUITE, "--out", "/no/such/folder/x").exit_code == 2
 
 
 def test_wrong_lines_of_a_suite_are_printed_with_their_numbers(url: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.jsonl"
     file.write_text(get_profile("roo_xml").suites()[0].text.splitlines()[0] + "\n{\n")
-    said = _run(url, "suites", "validate", str(file), "--profile", "roo_xml")
+    said = _run(url, "test-suites", "validate", str(file), "--profile", "roo_xml")
     assert said.exit_code == 1
     wrong, total = said.stdout.splitlines()
     assert (wrong.startswith(f"{file}:2: "), total) == (True, "1 case, 1 wrong line.")
@@ -169,12 +169,12 @@ def test_a_suite_is_imported_with_its_origin(url: str, tmp_path: Path) -> None:
     file.write_text(json.dumps({"id": "simple_0", "question": question, "function": [function]}))
     answers.write_text('{"id": "simple_0", "ground_truth": [{"renew": {"card": [7]}}]}\n')
     arguments = ("--id", "openai_tools/bfcl", "--format", "bfcl", "--answers", str(answers), "--licence", "Apache-2.0")
-    said = _run(url, "suites", "import", str(file), *arguments, "--json")
+    said = _run(url, "test-suites", "import", str(file), *arguments, "--json")
     made = json.loads(said.stdout)
     assert made["provenance"]["licence"] == "Apache-2.0"
     (kept,) = Path(made["artifact"]["uri"].removeprefix("file://")).read_text().splitlines()
     assert json.loads(kept)["case_id"] == "simple_0" and '"card": 7' in kept
-    refused = _run(url, "suites", "import", str(file), "--id", "text/x", "--format", "fax")
+    refused = _run(url, "test-suites", "import", str(file), "--id", "text/x", "--format", "fax")
     assert (refused.exit_code, "Use one of jsonl" in refused.stderr) == (2, True)
 
 
@@ -201,23 +201,23 @@ def test_an_unknown_id_is_one_sentence_and_status_1(url: str, arguments: tuple[s
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (("loop", "start", BASE, "--minutes", "-3"), "max_minutes"),
-        (("loop", "start", BASE, "--goal", "conforming_rate"), "conforming_rate=0.8"),
-        (("loop", "start", BASE, "--rounds", "many"), "--rounds"),
-        (("train", "start", BASE, "DATASET", "--learning-rate", "-1"), "learning_rate"),
-        (("test", "start", BASE, "--repeats", "-1"), "--repeats"),
-        (("test", "start", BASE, "--repeats", str(2**40)), "num_repeats"),
-        (("test", "run"), "--endpoint-model"),
-        (("test", "run", BASE, "--tools", "magic", "--endpoint", "http://127.0.0.1:9/v1"), "--tools"),
-        (("test", "run", BASE, "--num-ctx", "9"), "--endpoint URL"),
-        (("test", "run", "--repeat-of", "RUN-BEFORE", "--seed", "3"), "--repeat-of"),
-        (("test", "parity", BASE, "--against", "http://x", "--require", "2"), "--require"),
+        (("loops", "start", BASE, "--minutes", "-3"), "--minutes"),
+        (("loops", "start", BASE, "--goal", "conforming_rate"), "conforming_rate=0.8"),
+        (("loops", "start", BASE, "--rounds", "many"), "--rounds"),
+        (("training-jobs", "start", BASE, "DATASET", "--learning-rate", "-1"), "--learning-rate"),
+        (("test-runs", "start", BASE, "--repeats", "-1"), "--repeats"),
+        (("test-runs", "start", BASE, "--repeats", str(2**40)), "--repeats"),
+        (("test-runs", "start"), "--endpoint-model"),
+        (("test-runs", "start", BASE, "--tools", "magic", "--endpoint", "http://127.0.0.1:9/v1"), "--tools"),
+        (("test-runs", "start", BASE, "--num-ctx", "9"), "--endpoint URL"),
+        (("test-runs", "start", "--repeat-of", "RUN-BEFORE", "--seed", "3"), "--repeat-of"),
+        (("test-runs", "parity", BASE, "--against", "http://x", "--require", "2"), "--require"),
         (("evaluations", "export", "EVALUATION-AFTER", "--format", "pdf"), "format"),
         (("judge",), "--answer"),
         (("judge", "/no/such/file"), "/no/such/file"),
         (("judge", "--answer", "x"), "--case-id"),
         (("models", "import", "/no/such.gguf", "--id", "x", "--cause", "y"), "--cause"),
-        (("suites", "add", "/no/such/file", "--id", "roo_xml/mine"), "/no/such/file"),
+        (("test-suites", "add", "/no/such/file", "--id", "roo_xml/mine"), "/no/such/file"),
     ],
 )
 def test_a_wrong_option_is_named_and_gives_status_2(url: str, arguments: tuple[str, ...], named: str) -> None:
@@ -229,7 +229,7 @@ def test_a_wrong_option_is_named_and_gives_status_2(url: str, arguments: tuple[s
 def test_a_suite_is_added_from_a_file(url: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.jsonl"
     file.write_text(get_profile("roo_xml").suites()[0].text.splitlines()[0] + "\n")
-    made = _run(url, "suites", "add", str(file), "--id", "roo_xml/added", "--json")
+    made = _run(url, "test-suites", "add", str(file), "--id", "roo_xml/added", "--json")
     assert json.loads(made.stdout)["test_suite_version_id"] == "roo_xml/added@1"
 
 
@@ -246,25 +246,27 @@ def test_an_import_takes_a_relative_path_and_names_the_model_after_it(
 
 
 def test_watching_with_json_prints_one_event_a_line(url: str) -> None:
-    watched = _run(url, "train", "watch", "TRAINING-JOB", "--json")
+    watched = _run(url, "training-jobs", "watch", "TRAINING-JOB", "--json")
     events: list[dict[str, Any]] = [json.loads(line) for line in watched.stdout.splitlines()]
     assert [int(event["sequence"]) for event in events] == list(range(1, len(events) + 1))
     assert events[-1]["payload"]["state"] == "SUCCEEDED"
 
 
 def test_following_ends_when_the_work_has_ended(url: str) -> None:
-    followed = _run(url, "loop", "watch", "LOOP")
+    followed = _run(url, "loops", "watch", "LOOP")
     assert followed.exit_code == 0
     assert "✓ Train" in followed.stdout
     assert "Report: drillyard report" in followed.stdout
 
 
 def test_a_cancelled_run_says_so(url: str) -> None:
-    run_id = json.loads(_run(url, "test", "start", BASE, "--no-follow", "--json").stdout)["test_run"]["test_run_id"]
-    state = json.loads(_run(url, "test", "cancel", run_id, "--json").stdout)["job"]["state"]
+    run_id = json.loads(_run(url, "test-runs", "start", BASE, "--no-follow", "--json").stdout)["test_run"][
+        "test_run_id"
+    ]
+    state = json.loads(_run(url, "test-runs", "cancel", run_id, "--json").stdout)["job"]["state"]
     assert state in ("JOB_STATE_CANCELLING", "JOB_STATE_CANCELLED")
-    _run(url, "test", "watch", run_id)
-    assert _run(url, "test", "show", run_id).exit_code == 1
+    _run(url, "test-runs", "watch", run_id)
+    assert _run(url, "test-runs", "show", run_id).exit_code == 1
 
 
 def test_a_report_is_written_where_it_was_asked_for(url: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What `drillyard test`, `evaluations` and `judge` say of results, against services with a made-up model."""
+"""What `drillyard test-runs`, `evaluations` and `judge` say of results, against services with a made-up model."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def runs_end_at_once(front: Front) -> Iterator[None]:
 @pytest.mark.usefixtures("runs_end_at_once")
 def test_a_repeat_that_differs_says_what_and_gives_status_1(front: Front) -> None:
     front.system.model.base_share, run_id = 1.0, front.system.names["RUN-BEFORE"]
-    said = _run(front, "test", "run", "--repeat-of", run_id)
+    said = _run(front, "test-runs", "start", "--repeat-of", run_id)
     assert said.exit_code == 1, said.stderr
     assert f"differs from {run_id}: 0 of 130 transcripts are identical" in said.stdout
     assert "answer 0, token 0" in said.stdout
@@ -41,7 +41,7 @@ def test_a_repeat_that_differs_says_what_and_gives_status_1(front: Front) -> Non
 
 def test_the_same_run_twice_is_identical_and_gives_status_0(front: Front) -> None:
     run_id = front.system.names["RUN-BEFORE"]
-    said = _run(front, "test", "compare", run_id, run_id, "--transcripts")
+    said = _run(front, "test-runs", "compare", run_id, run_id, "--transcripts")
     assert said.exit_code == 0
     assert f"is identical to {run_id}: all 130 transcripts" in said.stdout
 
@@ -50,7 +50,9 @@ def test_the_same_run_twice_is_identical_and_gives_status_0(front: Front) -> Non
 @pytest.mark.parametrize(("require", "status"), [("1", 1), ("0", 0)])
 def test_parity_makes_two_runs_and_names_the_guilty_step(front: Front, require: str, status: int) -> None:
     with in_background(fake.running(fake.says("Sure!"), routes={"/v1/models": {"data": [{"id": MODEL}]}})) as server:
-        said = _run(front, "test", "parity", BASE, "--suite", SUITE, "--against", server.base_url, "--require", require)
+        said = _run(
+            front, "test-runs", "parity", BASE, "--suite", SUITE, "--against", server.base_url, "--require", require
+        )
     assert said.exit_code == status, said.stderr
     assert "Guilty step: template." in said.stdout
     assert "0.0 % equal answers, 100.0 % equal verdicts" in said.stdout
@@ -61,11 +63,11 @@ def test_parity_makes_two_runs_and_names_the_guilty_step(front: Front, require: 
 
 
 def test_a_run_is_paused_resumed_and_cancelled(front: Front) -> None:
-    begun = json.loads(_run(front, "test", "run", BASE, "--no-follow", "--json").stdout)
+    begun = json.loads(_run(front, "test-runs", "start", BASE, "--no-follow", "--json").stdout)
     run_id = begun["test_run"]["test_run_id"]
     for verb, states in (("pause", "paus(ing|ed)"), ("cancel", "cancell(ing|ed)")):
-        assert re.search(f"{run_id} is {states}", _run(front, "test", verb, run_id).stdout)
-    refused = _run(front, "test", "resume", run_id)
+        assert re.search(f"{run_id} is {states}", _run(front, "test-runs", verb, run_id).stdout)
+    refused = _run(front, "test-runs", "resume", run_id)
     assert (refused.exit_code, refused.stdout) == (1, "")
 
 
@@ -113,6 +115,6 @@ def test_a_line_that_is_no_answer_is_named(front: Front, line: str, named: str) 
 
 
 def test_a_preview_ends_with_the_token_ids(front: Front) -> None:
-    said = _run(front, "test", "preview", BASE, "--suite", SUITE, "--case", CASE.case_id)
+    said = _run(front, "test-runs", "preview", BASE, "--suite", SUITE, "--case", CASE.case_id)
     assert said.stdout.startswith("<|im_start|>system")
     assert said.stdout.rstrip().splitlines()[-1].startswith("0 1 2 3")

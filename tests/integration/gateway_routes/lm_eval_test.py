@@ -16,7 +16,7 @@ pytest.importorskip("lm_eval", reason="needs lm-eval: pip install 'drillyard[lm-
 
 
 def _run(front: Front, *arguments: str) -> Result:
-    return CliRunner().invoke(app, ["test", "lm-eval", BASE, *arguments, "--url", front.url])
+    return CliRunner().invoke(app, ["test-runs", "lm-eval", BASE, *arguments, "--url", front.url])
 
 
 def _expected(front: Front, limit: int) -> float:

@@ -142,7 +142,7 @@ def _run(real: Real, *arguments: str) -> str:
 
 async def test_lm_eval_runs_on_the_real_stack(real: Real, tmp_path: Path) -> None:
     pytest.importorskip("lm_eval", reason="needs lm-eval: pip install 'drillyard[lm-eval]'")
-    result = json.loads(_run(real, "test", "lm-eval", MODEL, "--limit", "4", "--json"))
+    result = json.loads(_run(real, "test-runs", "lm-eval", MODEL, "--limit", "4", "--json"))
     assert {name: one["num_samples"] for name, one in result["tasks"].items()} == {
         "drillyard_general_choice": 4,
         "drillyard_general_answer": 4,

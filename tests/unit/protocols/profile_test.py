@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from services.protocols.cases import Case, Expected, Goal
+from services.protocols.contract import UnknownPromptSize
 from services.protocols.profile import Message, NoMaterial, ProfileBase, UnknownProfile, get_profile, profile_ids
-from services.protocols.roo_xml.prompt import UnknownPromptSize
 from services.protocols.session import Session, judge_session, state_of
 from services.protocols.turn import Answer, CallOutcome, ClientState, TurnOutcome
 from services.protocols.verdict import Cause, LayerName, Verdict, passed, verdict_of

@@ -9,24 +9,11 @@ from drillyard.registry.v1 import import_pb2, model_pb2
 from drillyard.test_runner.v1 import test_run_pb2, transcript_pb2
 from drillyard.trainer.v1 import checkpoint_pb2, training_job_pb2
 from google.protobuf.json_format import MessageToDict, ParseDict
+from pydantic import ValidationError
 
-from ui.evaluations import routes as evaluations
-from ui.evaluations import verdict_routes as verdicts
+from ui.shared.rpc import body_of, nested
 from ui.shared.schemas import example_of, schema_of
-from ui.test_runs import routes as test_runs
-from ui.test_runs import transcript_routes as transcripts
 
-BODIES: tuple[tuple[Any, Any, set[str]], ...] = (
-    (test_runs.SamplingBody, test_run_pb2.Sampling, set()),
-    (test_runs.EndpointBody, test_run_pb2.Endpoint, set()),
-    (test_runs.TestRunBody, test_run_pb2.TestRunSpec, {"request_id"}),
-    (evaluations.GraderBody, evaluation_pb2.ModelGrader, set()),
-    (evaluations.EvaluationBody, evaluation_pb2.CreateEvaluationRequest, set()),
-    (verdicts.JudgeBody, verdict_pb2.JudgeRequest, set()),
-    (transcripts.PromptBody, transcript_pb2.RenderPromptRequest, set()),
-    (transcripts.MessageBody, transcript_pb2.Message, set()),
-    (transcripts.CallBody, transcript_pb2.ToolCall, set()),
-)
 KINDS = (
     model_pb2.ListModelVersionsResponse,
     import_pb2.GetImportResponse,
@@ -54,9 +41,17 @@ def test_what_is_answered_has_the_form_that_the_schema_says(kind: Any) -> None:
     _check(document, schema_of(kind.DESCRIPTOR), kind.__name__)
 
 
-@pytest.mark.parametrize(("body", "kind", "own"), BODIES)
-def test_a_body_takes_every_field_of_its_message(body: Any, kind: Any, own: set[str]) -> None:
-    assert set(body.model_fields) - own == {field.name for field in kind.DESCRIPTOR.fields}
+def test_a_body_takes_every_field_of_its_message_and_those_of_its_spec_beside_them() -> None:
+    spec = {field.name for field in test_run_pb2.TestRunSpec.DESCRIPTOR.fields}
+    body = body_of(test_run_pb2.CreateTestRunRequest.DESCRIPTOR)
+    assert set(body.model_fields) == {"request_id", *spec}
+    sent = body.model_validate({"request_id": "r", "seed": 3, "sampling": {"top_k": 2}, "endpoint": None})
+    assert nested(test_run_pb2.CreateTestRunRequest.DESCRIPTOR, sent) == {
+        "request_id": "r",
+        "spec": {"seed": 3, "sampling": {"top_k": 2}},
+    }
+    with pytest.raises(ValidationError, match="temprature"):
+        body.model_validate({"sampling": {"temprature": 1}})
 
 
 def _check(value: Any, schema: dict[str, Any], place: str) -> None:

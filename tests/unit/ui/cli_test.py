@@ -18,12 +18,12 @@ from typer.testing import CliRunner
 
 from ui.cli.connection import Gateway, GatewayError
 from ui.cli.demo import model_id_of_source
-from ui.cli.follow import Moment, PlainLines, display, follow, job_moment
+from ui.cli.follow import PlainLines, Progress, display, follow, job_progress
 from ui.cli.options import Common, command
 from ui.cli.processes import StartError, try_out
 from ui.cli.results import interval_text, verdict_text
 from ui.models.commands import model_id_of
-from ui.test_runs.commands.progress import speed_text
+from ui.test_runs.commands.results import speed_text
 
 
 def test_the_fields_of_a_group_are_options_of_the_command() -> None:
@@ -46,7 +46,7 @@ def test_plain_lines_are_never_silent_for_long(monkeypatch: pytest.MonkeyPatch) 
     now, out = [100.0], io.StringIO()
     monkeypatch.setattr("ui.cli.follow.time.monotonic", lambda: now[0])
     lines = PlainLines(out)
-    lines.show("Train", Moment("working", None, False))
+    lines.show("Train", Progress("working", None, False))
     told = []
     for _ in range(60):
         before = len(out.getvalue())
@@ -63,7 +63,7 @@ def test_a_change_is_told_at_once_but_not_more_than_every_other_second(monkeypat
     monkeypatch.setattr("ui.cli.follow.time.monotonic", lambda: now[0])
     lines = PlainLines(out)
     for step in range(40):
-        lines.show("Train", Moment(f"step {step}", None, step == 39))
+        lines.show("Train", Progress(f"step {step}", None, step == 39))
         now[0] += 0.5
     told = re.findall(r"step (\d+)", out.getvalue())
     assert told == ["0", "4", "8", "12", "16", "20", "24", "28", "32", "36", "39"]
@@ -71,28 +71,32 @@ def test_a_change_is_told_at_once_but_not_more_than_every_other_second(monkeypat
 
 def test_a_display_without_a_terminal_keeps_talking_while_nobody_reports(capsys: pytest.CaptureFixture[str]) -> None:
     with display() as on:
-        on.show("Train", Moment("working", None, False))
+        on.show("Train", Progress("working", None, False))
         time.sleep(4.5)
     assert capsys.readouterr().out.count("Train: working") >= 2
 
 
 def test_following_waits_for_a_gateway_that_is_away_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ui.cli.follow._POLL_SECONDS", 0.0)
-    answers: list[Any] = [Moment("a", None, False), GatewayError("UNAVAILABLE", "Gone.", ""), Moment("b", None, True)]
+    answers: list[Any] = [
+        Progress("a", None, False),
+        GatewayError("UNAVAILABLE", "Gone.", ""),
+        Progress("b", None, True),
+    ]
     out = io.StringIO()
 
-    def read() -> Moment:
+    def read() -> Progress:
         one = answers.pop(0)
         if isinstance(one, GatewayError):
             raise one
-        return Moment(*one.__dict__.values())
+        return Progress(*one.__dict__.values())
 
     assert follow("Test", read, PlainLines(out)).text == "b"
     assert "Gone." in out.getvalue() or answers == []
 
 
 def test_following_ends_with_an_error_that_waiting_does_not_mend() -> None:
-    def read() -> Moment:
+    def read() -> Progress:
         raise GatewayError("NOT_FOUND", "There is no such run.", "")
 
     with pytest.raises(GatewayError, match="no such run"):
@@ -100,10 +104,14 @@ def test_following_ends_with_an_error_that_waiting_does_not_mend() -> None:
 
 
 def test_a_job_document_reads_as_one_line() -> None:
-    progress = {"phase": "start_ray", "num_done": "3", "num_total": "20", "unit": "steps", "message": "near"}
-    moment = job_moment({"state": "JOB_STATE_RUNNING", "progress": progress}, "loss 0.5")
-    assert (moment.text, moment.fraction, moment.is_final) == ("start ray · 3 of 20 steps · loss 0.5", 0.15, False)
-    assert job_moment({"state": "JOB_STATE_FAILED"}).is_final
+    document = {"phase": "start_ray", "num_done": "3", "num_total": "20", "unit": "steps", "message": "near"}
+    progress = job_progress({"state": "JOB_STATE_RUNNING", "progress": document}, "loss 0.5")
+    assert (progress.text, progress.fraction, progress.is_final) == (
+        "start ray · 3 of 20 steps · loss 0.5",
+        0.15,
+        False,
+    )
+    assert job_progress({"state": "JOB_STATE_FAILED"}).is_final
 
 
 @pytest.mark.parametrize(
@@ -182,7 +190,7 @@ def test_a_run_that_is_over_tells_its_tokens_per_second() -> None:
 @pytest.mark.parametrize("state", ["PAUSED", "FAILED", "CANCELLED"])
 def test_a_job_that_does_not_work_does_not_say_what_it_was_at(state: str) -> None:
     progress = {"phase": "load_model", "num_done": "0", "num_total": "9", "message": "The model is being loaded."}
-    assert job_moment({"state": f"JOB_STATE_{state}", "progress": progress}).text == f"{state.lower()} · 0 of 9"
+    assert job_progress({"state": f"JOB_STATE_{state}", "progress": progress}).text == f"{state.lower()} · 0 of 9"
 
 
 def test_verdicts_so_far_are_counted() -> None:

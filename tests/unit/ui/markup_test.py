@@ -5,10 +5,12 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from drillyard.evaluator.v1.verdict_pb2 import Layer, LayerStatus
+from drillyard.test_runner.v1.transcript_pb2 import Message, ToolCall
 
 from ui.evaluations.views import CAUSE_SENTENCES, LAYER_SENTENCES
 from ui.shared.environment import render, visible
-from ui.test_runs.transcripts import AnswerView, LayerView, MessageView, TranscriptView, VerdictPage, VerdictRow
+from ui.test_runs.transcripts import AnswerView, TranscriptView, VerdictPage, VerdictRow
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -40,8 +42,8 @@ class _Tags(HTMLParser):
 
 def _transcript(text: str) -> TranscriptView:
     row = VerdictRow("t/1", text, text, text, "failed", text, text)
-    layers = (LayerView(text, "failed", text),)
-    message = MessageView("user", text, (text,))
+    layers = (Layer(name=text, status=LayerStatus.LAYER_STATUS_FAILED, detail=text),)
+    message = Message(role="user", content=text, tool_calls=[ToolCall(name=text, arguments=text)])
     answer = AnswerView((message,), text, text, text, (text,), text, text)
     return TranscriptView(row, (message,), (answer, answer), layers, text, (text,))
 

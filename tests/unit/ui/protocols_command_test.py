@@ -128,7 +128,7 @@ def test_checking_loads_no_service_and_no_tensors(tmp_path: Path) -> None:
     code = (
         "import sys; from ui.cli.__main__ import app\n"
         f"app(['protocols', 'check', {str(tmp_path)!r}], standalone_mode=False)\n"
-        "heavy = {'torch', 'grpc', 'transformers', 'fastapi', 'sqlalchemy', 'services.chassis'} & set(sys.modules)\n"
+        "heavy = {'torch', 'grpc', 'transformers', 'fastapi', 'sqlalchemy'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)

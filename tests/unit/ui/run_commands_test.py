@@ -1,4 +1,4 @@
-"""`drillyard test` against a gateway that has one run."""
+"""`drillyard test-runs` against a gateway that has one run."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ def test_a_run_that_is_not_waited_for_is_named_with_how_to_follow_it() -> None:
         told = said(url, "run", "small@1", "--no-follow")
     assert told.exit_code == 0, told.output
     assert "run-1" in told.stdout
-    assert "It is queued, with 0 of 24 answers stored. Follow it with `drillyard test watch run-1`." in told.stdout
+    assert "It is queued, with 0 of 24 answers stored. Follow it with `drillyard test-runs watch run-1`." in told.stdout
     assert "No case failed" not in told.stdout
 
 
 def test_a_paused_run_says_how_to_go_on() -> None:
     with gateway("JOB_STATE_PAUSED") as url:
-        assert "Go on with `drillyard test resume run-1`." in said(url, "show", "run-1").stdout
+        assert "Go on with `drillyard test-runs resume run-1`." in said(url, "show", "run-1").stdout
 
 
 def test_verdicts_name_the_transcript_that_can_be_shown() -> None:

@@ -14,7 +14,7 @@ from services.protocols.cases import case_to_document
 from services.protocols.profile import get_profile
 from services.protocols.suites import Suite
 from ui.models.actions import read_suites
-from ui.shared.desk import Desk
+from ui.shared.cache import ServiceCache
 from ui.test_suites.actions import exported, read_case, read_suite
 from ui.test_suites.form import import_form
 from ui.test_suites.page import ALL, NUM_SHOWN, _Page
@@ -69,7 +69,7 @@ def clients() -> Iterator[Any]:
 async def page(clients: Any) -> _Page:
     app: Any = SimpleNamespace(state=SimpleNamespace(clients=clients))
     with gr.Blocks():
-        return _Page(Desk(app), import_form())
+        return _Page(ServiceCache(app), import_form())
 
 
 async def test_a_suite_tells_its_origin_and_counts_its_cases(clients: Any) -> None:

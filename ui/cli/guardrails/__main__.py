@@ -43,7 +43,7 @@ def _evaluated(request: dict[str, Any], lines: IO[str]) -> dict[str, Any]:
     # Our own data are named relative to their folder; indexing lm-eval's thousands of tasks takes seconds.
     os.chdir(FOLDER)
     is_own = set(request["tasks"]) <= OWN_TASKS
-    found = simple_evaluate(
+    result = simple_evaluate(
         model=model,
         tasks=request["tasks"],
         limit=request["limit"] or None,
@@ -53,7 +53,7 @@ def _evaluated(request: dict[str, Any], lines: IO[str]) -> dict[str, Any]:
         task_manager=TaskManager(include_path=str(FOLDER), include_defaults=not is_own),
         bootstrap_iters=1000,
     )
-    return results_of(dict(found or {}))
+    return results_of(dict(result or {}))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import IO, Any, cast
 
 from ui.cli.connection import Document, GatewayError
-from ui.cli.follow import Moment
+from ui.cli.follow import Progress
 from ui.cli.guardrails.tasks import OWN_TASKS
 
 _STOP_SECONDS = 5.0
@@ -41,12 +41,12 @@ class Child:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def moment(self) -> Moment:
+    def progress(self) -> Progress:
         """Return how far it is."""
         is_final = not self._reader.is_alive()
         done, total = self._progress.get("num_done", 0), self._progress.get("num_total", 0)
         text = f"{done} of {total} requests" if total else "loading the tasks"
-        return Moment(text, done / total if total else None, is_final)
+        return Progress(text, done / total if total else None, is_final)
 
     def refuse_late(self) -> None:
         """Return while it has time.
@@ -76,11 +76,11 @@ class Child:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            found: Document = json.loads(line)
-            if found["event"] == "progress":
-                self._progress = found
+            document: Document = json.loads(line)
+            if document["event"] == "progress":
+                self._progress = document
             else:
-                self._ended = found
+                self._ended = document
 
 
 @contextmanager

@@ -58,25 +58,25 @@ class GatewayModel(LM):  # type: ignore[misc]
 
     def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
         """Return for each (context, continuation) the continuation's log-probability, and whether it is greedy."""
-        return self._each([one.args for one in requests], lambda pair: self._continuation(*pair))
+        return self._each([request.args for request in requests], lambda pair: self._continuation(*pair))
 
     def loglikelihood_rolling(self, requests: list[Any]) -> list[float]:
         """Return for each text the log-probability of all its tokens but the first."""
-        return self._each([one.args[0] for one in requests], lambda text: self._continuation("", text)[0])
+        return self._each([request.args[0] for request in requests], lambda text: self._continuation("", text)[0])
 
     def generate_until(self, requests: list[Any]) -> list[str]:
         """Return for each (context, settings) what the model writes, up to one of the settings' `until`."""
-        return self._each([one.args for one in requests], lambda pair: self._answer(*pair))
+        return self._each([request.args for request in requests], lambda pair: self._answer(*pair))
 
     def _each(self, items: Sequence[ItemT], ask: Callable[[ItemT], ResultT]) -> list[ResultT]:
         self._num_asked += len(items)
 
         def counted(item: ItemT) -> ResultT:
-            found = ask(item)
+            result = ask(item)
             with self._lock:
                 self._num_done += 1
                 self._on_answer(self._num_done, self._num_asked)
-            return found
+            return result
 
         with ThreadPoolExecutor(self._concurrency) as pool:
             return list(pool.map(counted, items))
@@ -84,19 +84,19 @@ class GatewayModel(LM):  # type: ignore[misc]
     def _continuation(self, context: str, continuation: str) -> tuple[float, bool]:
         if context.startswith(_CHAT_MARK):
             raise UnsuitedError("A task that scores given answers cannot be asked as a conversation: leave --chat out.")
-        found = self._scored(context + continuation)
-        begin = self._first_token(found, context, context + continuation)
+        result = self._scored(context + continuation)
+        begin = self._first_token(result, context, context + continuation)
         chosen = [
             (log_prob, max((top or {}).values(), default=log_prob))
-            for log_prob, top in list(zip(found.token_logprobs, found.top_logprobs, strict=True))[begin:]
+            for log_prob, top in list(zip(result.token_logprobs, result.top_logprobs, strict=True))[begin:]
             if log_prob is not None
         ]
-        return sum(one for one, _ in chosen), all(one >= best for one, best in chosen)
+        return sum(item for item, _ in chosen), all(item >= best for item, best in chosen)
 
-    def _first_token(self, found: Any, context: str, text: str) -> int:
+    def _first_token(self, result: Any, context: str, text: str) -> int:
         """Return the place of the first token that reaches beyond the context."""
-        if "".join(found.tokens).endswith(text):
-            ends = [start + len(token) for start, token in zip(found.text_offset, found.tokens, strict=True)]
+        if "".join(result.tokens).endswith(text):
+            ends = [start + len(token) for start, token in zip(result.text_offset, result.tokens, strict=True)]
             return next((place for place, end in enumerate(ends) if end > len(context)), len(ends))
         # A token that holds a part of a character has no text of its own, so places in the text cannot be told.
         return len(self._scored(context).tokens) if context else 0
@@ -109,7 +109,7 @@ class GatewayModel(LM):  # type: ignore[misc]
 
     def _answer(self, context: str, settings: dict[str, Any]) -> str:
         until = settings.get("until") or []
-        asked: dict[str, Any] = {
+        request: dict[str, Any] = {
             "model": self._model,
             "stop": [until] if isinstance(until, str) else list(until),
             "max_tokens": settings.get("max_gen_toks", settings.get("max_tokens", _DEFAULT_ANSWER_TOKENS)),
@@ -118,7 +118,7 @@ class GatewayModel(LM):  # type: ignore[misc]
         }
         if context.startswith(_CHAT_MARK):
             messages = json.loads(context.removeprefix(_CHAT_MARK))
-            chat = self._client.chat.completions.create(messages=messages, **asked)
+            chat = self._client.chat.completions.create(messages=messages, **request)
             return chat.choices[0].message.content or ""
-        completion = self._client.completions.create(prompt=context, **asked)
+        completion = self._client.completions.create(prompt=context, **request)
         return str(completion.choices[0].text)

@@ -38,17 +38,17 @@ class Change:
         return self.z is None or abs(self.z) > _SIGNIFICANT
 
 
-def results_of(found: Document) -> Document:
+def results_of(document: Document) -> Document:
     """Return what lm-eval found: for each task its metrics, each with its value and standard error."""
     tasks = {
         name: {
-            "num_samples": one.get("sample_len") or found.get("n-samples", {}).get(name, {}).get("effective", 0),
-            "metrics": _metrics(one, found.get("higher_is_better", {}).get(name, {})),
+            "num_samples": result.get("sample_len") or document.get("n-samples", {}).get(name, {}).get("effective", 0),
+            "metrics": _metrics(result, document.get("higher_is_better", {}).get(name, {})),
         }
-        for name, one in found.get("results", {}).items()
+        for name, result in document.get("results", {}).items()
     }
     return {
-        "lm_eval_version": found.get("lm_eval_version", ""),
+        "lm_eval_version": document.get("lm_eval_version", ""),
         "tasks": {k: v for k, v in tasks.items() if v["metrics"]},
     }
 
@@ -57,26 +57,26 @@ def changes(before: Document, after: Document) -> list[Change]:
     """Return each metric that both results have, side by side."""
     return [
         _change(task, metric, before["tasks"][task]["metrics"][metric], now)
-        for task, one in after["tasks"].items()
-        for metric, now in one["metrics"].items()
+        for task, item in after["tasks"].items()
+        for metric, now in item["metrics"].items()
         if metric in before["tasks"].get(task, {}).get("metrics", {})
     ]
 
 
 def _change(task: str, metric: str, before: Document, after: Document) -> Change:
-    errors = [one["stderr"] for one in (before, after)]
-    spread = math.hypot(*errors) if all(one is not None for one in errors) else 0.0
+    errors = [item["stderr"] for item in (before, after)]
+    spread = math.hypot(*errors) if all(error is not None for error in errors) else 0.0
     z = (after["value"] - before["value"]) / spread if spread else None
     return Change(task, metric, before["value"], after["value"], z, bool(after["higher_is_better"]))
 
 
-def _metrics(one: Document, higher: Document) -> Document:
+def _metrics(document: Document, higher: Document) -> Document:
     metrics = {}
-    for key, value in one.items():
+    for key, value in document.items():
         name, _, chosen = key.partition(",")
         if not chosen or name.endswith("_stderr") or not isinstance(value, int | float):
             continue
-        spread = one.get(f"{name}_stderr,{chosen}")
+        spread = document.get(f"{name}_stderr,{chosen}")
         metrics[name if chosen == "none" else key] = {
             "value": float(value),
             "stderr": float(spread) if isinstance(spread, int | float) and math.isfinite(spread) else None,

@@ -67,8 +67,8 @@ class HttpTelemetry:
 
 def _route(scope: Scope) -> str:
     path: str = getattr(scope.get("route"), "path", "")
-    asked = scope["path"].removeprefix(scope.get("root_path", ""))
-    prefix = next((one for one in _PREFIXES if asked.startswith(f"{one}/")), "")
+    request = scope["path"].removeprefix(scope.get("root_path", ""))
+    prefix = next((item for item in _PREFIXES if request.startswith(f"{item}/")), "")
     if not prefix or not path:
         return "page"
     # A route of an included router knows its own part of the path only.

@@ -1,6 +1,6 @@
-"""`drillyard test`: run a model on a suite, read and compare the results."""
+"""`drillyard test-runs`: run a model on a suite, read and compare the results."""
 
-from ui.test_runs.commands import comparing, lm_eval, previews, reading, running, steering
-from ui.test_runs.commands.group import app
+from ui.test_runs.commands import lm_eval, reading, running
+from ui.test_runs.commands.results import app
 
-__all__ = ["app", "comparing", "lm_eval", "previews", "reading", "running", "steering"]
+__all__ = ["app", "lm_eval", "reading", "running"]

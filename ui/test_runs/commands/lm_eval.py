@@ -1,4 +1,4 @@
-"""`drillyard test lm-eval`: lm-eval's tasks, to see that general ability did not suffer."""
+"""`drillyard test-runs lm-eval`: lm-eval's tasks, to see that general ability did not suffer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ui.cli.guardrails.child import lm_eval_at_work
 from ui.cli.guardrails.results import Change, changes
 from ui.cli.options import Common, command
 from ui.cli.output import EXIT_FAILED, connected, print_table, show
-from ui.test_runs.commands.group import ModelArgument, app
+from ui.test_runs.commands.results import ModelArgument, app
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class LmEvalOptions:
         return {
             "url": f"{gateway.url}/v1",
             "model": model,
-            "tasks": [one.strip() for one in self.tasks.split(",") if one.strip()],
+            "tasks": [item.strip() for item in self.tasks.split(",") if item.strip()],
             "limit": self.limit,
             "num_fewshot": self.num_fewshot,
             "chat": self.chat,
@@ -57,43 +57,51 @@ def lm_eval(
         version = gateway.get(f"/model-versions/{model}")["model_version"]["model_version_id"]
         request = options.request(gateway, version)
         with lm_eval_at_work(request, 60 * options.timeout) as child:
-            follow(f"lm-eval {version}", child.moment, on, check=child.refuse_late)
+            follow(f"lm-eval {version}", child.progress, on, check=child.refuse_late)
             result = {"model_version_id": version, "request": request, **child.result()}
         if out:
             _write(out, result)
-        found = changes(earlier, result) if earlier else []
-        show(result, as_json=common.as_json, table=lambda: _print(result, found))
-        if any(one.is_worse for one in found):
+        outcome = changes(earlier, result) if earlier else []
+        show(result, as_json=common.as_json, table=lambda: _print(result, outcome))
+        if any(item.is_worse for item in outcome):
             raise typer.Exit(EXIT_FAILED)
 
 
-def _print(result: Document, found: list[Change]) -> None:
+def _print(result: Document, outcome: list[Change]) -> None:
     rows = [
-        (task, one["num_samples"], metric, _value(told), f"±{told['stderr']:.3f}" if told["stderr"] is not None else "")
-        for task, one in result["tasks"].items()
-        for metric, told in one["metrics"].items()
+        (
+            task,
+            item["num_samples"],
+            metric,
+            _value(facts),
+            f"±{facts['stderr']:.3f}" if facts["stderr"] is not None else "",
+        )
+        for task, item in result["tasks"].items()
+        for metric, facts in item["metrics"].items()
     ]
     columns = ("task", "questions", "metric", "value", "standard error")
     print_table(f"lm-eval {result['lm_eval_version']}: {result['model_version_id']}", columns, rows, empty="No result.")
-    if found:
+    if outcome:
         print()
-        changed = [(one.task, one.metric, f"{one.before:.3f}", f"{one.after:.3f}", _judgement(one)) for one in found]
+        changed = [
+            (item.task, item.metric, f"{item.before:.3f}", f"{item.after:.3f}", _judgement(item)) for item in outcome
+        ]
         print_table("Before and after", ("task", "metric", "before", "after", "change"), changed, empty="")
 
 
-def _value(told: Document) -> str:
-    return f"{told['value']:.3f}"
+def _value(document: Document) -> str:
+    return f"{document['value']:.3f}"
 
 
-def _judgement(one: Change) -> str:
-    return "worse" if one.is_worse else "better" if one.is_better else "within chance"
+def _judgement(change: Change) -> str:
+    return "worse" if change.is_worse else "better" if change.is_better else "within chance"
 
 
 def _read(path: Path) -> Document:
     try:
-        found: Document = json.loads(path.read_text(encoding="utf-8"))
-        changes(found, found)
-        return found
+        document: Document = json.loads(path.read_text(encoding="utf-8"))
+        changes(document, document)
+        return document
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"{path} is no result of this command: {error}."
         raise GatewayError("INVALID_ARGUMENT", problem, "Name a file that --out has written.") from None

@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 
 from services.protocols.cases import Case, CaseError, Expected, case_from_document, case_to_document
+from services.protocols.contract import UnknownPromptSize
 from services.protocols.openai_tools.parse import as_functions, read_answer, written_call
-from services.protocols.openai_tools.prompt import UnknownPromptSize
 from services.protocols.openai_tools.tools import DRILLED_TOOLS, NO_CALL, TOOLS
 from services.protocols.profile import get_profile
 from services.protocols.session import Session, call_key, judge_session

@@ -3,10 +3,10 @@ import json
 import pytest
 
 from services.protocols.cases import CaseError, case_from_document, case_to_document
+from services.protocols.contract import UnknownPromptSize
 from services.protocols.roo.modes import BUILT_IN_MODES
 from services.protocols.roo_native.definitions import definitions, offered_tools, schema_of
 from services.protocols.roo_native.profile import PROFILE
-from services.protocols.roo_native.prompt import UnknownPromptSize
 from services.protocols.roo_native.tools import DEFAULT_TOOLS, OPT_IN_EDIT_TOOLS, TOOLS
 from services.protocols.roo_native.turn import replies
 from services.protocols.turn import Answer, ClientState, ToolCall

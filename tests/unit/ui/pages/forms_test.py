@@ -11,10 +11,10 @@ from drillyard.registry.v1.test_suite_pb2 import TestSuiteFormat
 from drillyard.test_runner.v1.test_run_pb2 import Endpoint, Sampling, TestRun, TestRunSpec, ToolMode
 
 from services.chassis.errors import InvalidArgument
-from ui.playground.form import CASE, TryForm, try_form
-from ui.shared.desk import Desk, field_id, notice
+from ui.playground.form import CASE, PlaygroundForm, playground_form
+from ui.shared.cache import ServiceCache, field_id, notice
 from ui.shared.environment import render
-from ui.shared.fields import filled
+from ui.shared.fields import FieldForm
 from ui.test_runs import views as test_runs
 from ui.test_runs.actions import VerdictFilters
 from ui.test_runs.filters import wanted
@@ -58,7 +58,7 @@ async def test_a_run_of_a_served_model_carries_every_setting() -> None:
         test_suite="s/c@1",
         test_endpoint_base_url=" http://box/v1 ",
         test_endpoint_model="q",
-        test_endpoint_tool_mode="In the prompt only",
+        test_endpoint_tool_mode="TOOL_MODE_PROMPT",
         test_endpoint_stop="END\n\\n\\n",
         test_endpoint_max_concurrency=2,
         test_throughput=True,
@@ -102,10 +102,15 @@ async def test_what_cannot_be_asked_for_names_its_field(changed: dict[str, Any],
     assert raised.value.fields["field"] == field
 
 
-def test_an_emptied_field_leaves_the_default() -> None:
-    sampling = Sampling()
-    filled(sampling, "sampling.", temperature=None, top_k=None)
-    assert sampling == Sampling()
+async def test_an_emptied_field_leaves_the_default() -> None:
+    def build() -> FieldForm:
+        fields = FieldForm("test", TestRunSpec)
+        fields.add("sampling.temperature", "sampling.top_k")
+        return fields
+
+    fields, spec = _built(build), TestRunSpec()
+    fields.fill(spec, dict.fromkeys(fields.components.values()))
+    assert spec == TestRunSpec()
 
 
 @pytest.mark.parametrize(
@@ -142,7 +147,7 @@ def test_filters_turn_into_what_the_evaluator_asks_for() -> None:
 
 def _page() -> _Page:
     app: Any = SimpleNamespace(state=SimpleNamespace(clients=None))
-    return _Page(Desk(app), _run_form())
+    return _Page(ServiceCache(app), _run_form())
 
 
 def _clicked(value: str) -> gr.EventData:
@@ -169,15 +174,15 @@ async def test_an_import_needs_a_file_and_passes_its_format_on() -> None:
     assert new.provenance.licence == "MIT"
 
 
-async def test_the_page_try_asks_a_model_or_an_endpoint() -> None:
-    form: TryForm = _built(try_form)
-    assert form.subject(_given(form, try_model="m@1")).model_version_id == "m@1"
-    served = form.subject(_given(form, try_answered_by=SERVED, try_endpoint_base_url="http://b/v1"))
+async def test_the_playground_asks_a_model_or_an_endpoint() -> None:
+    form: PlaygroundForm = _built(playground_form)
+    assert form.subject(_given(form, playground_model="m@1")).model_version_id == "m@1"
+    served = form.subject(_given(form, playground_answered_by=SERVED, playground_endpoint_base_url="http://b/v1"))
     assert served.endpoint is not None
     with pytest.raises(InvalidArgument, match="No model"):
-        form.subject(_given(form, try_source=CASE))
-    sampling, seed = form.choosing(_given(form, try_temperature=0.5, try_seed=None))
-    assert (sampling.temperature, seed) == (0.5, 0)
+        form.subject(_given(form, playground_source=CASE))
+    spec = form.spec(_given(form, playground_temperature=0.5, playground_seed=None))
+    assert (spec.sampling.temperature, spec.seed) == (0.5, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What every page works with: the clients, cached readings, and errors shown as notices."""
+"""What every page works with: the clients, a short cache of what they answered, and errors shown as notices."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _ELEMENTS = {
 
 
 @dataclass
-class _Reading:
+class _Entry:
     task: asyncio.Task[Any]
-    made: float
+    start: float
 
 
 @dataclass
-class Desk:
-    """One per application. Readings are shared by all open pages, so that a page more costs the services nothing."""
+class ServiceCache:
+    """One per application. All open pages share what it has read, so that a page more costs the services nothing."""
 
     app: FastAPI
-    _readings: dict[tuple[Any, ...], _Reading] = field(default_factory=dict)
+    _entries: dict[tuple[Any, ...], _Entry] = field(default_factory=dict)
 
     @property
     def clients(self) -> Clients:
@@ -53,30 +53,30 @@ class Desk:
         """Return what an action reads; the same question within a second gets the same answer."""
         key = (action, *arguments, *named.values())
         now = time.monotonic()
-        found = self._readings.get(key)
-        if found is None or now - found.made > FRESH_SECONDS:
+        entry = self._entries.get(key)
+        if entry is None or now - entry.start > FRESH_SECONDS:
             self._forget(now)
-            found = _Reading(asyncio.ensure_future(_run(action, self.clients, arguments, named)), now)
-            self._readings[key] = found
+            entry = _Entry(asyncio.ensure_future(_run(action, self.clients, arguments, named)), now)
+            self._entries[key] = entry
         # A page that is closed must not end the reading that another one waits for.
-        result: T = await asyncio.shield(found.task)
+        result: T = await asyncio.shield(entry.task)
         return result
 
     def forget(self) -> None:
         """Read everything anew from now on, since something was changed."""
-        self._readings.clear()
+        self._entries.clear()
 
     def _forget(self, now: float) -> None:
-        if len(self._readings) > _MOST_KEPT:
-            old = [key for key, one in self._readings.items() if now - one.made > FRESH_SECONDS]
+        if len(self._entries) > _MOST_KEPT:
+            old = [key for key, entry in self._entries.items() if now - entry.start > FRESH_SECONDS]
             for key in old:
-                del self._readings[key]
+                del self._entries[key]
 
 
-async def html_or_notice(making: Awaitable[str], form: str = "") -> str:
+async def html_or_notice(html: Awaitable[str], form: str = "") -> str:
     """Return the HTML, or a notice with the problem and what to do next."""
     try:
-        return await making
+        return await html
     except ServiceError as error:
         return notice(error, form)
 
@@ -86,9 +86,10 @@ def notice(error: ServiceError, form: str = "") -> str:
     field = error.fields.get("field", "")
     blames = field_id(form, field) if form else ""
     problem = error.problem
-    if blames and problem.startswith(field):
+    sentence = problem.removeprefix("The field ")
+    if blames and sentence.startswith(field):
         # The wire's name of the field says less to a person than the label beside which the sentence stands.
-        problem = f"{field.rpartition('.')[2].replace('_', ' ').capitalize()}{problem.removeprefix(field)}"
+        problem = f"{field.rpartition('.')[2].replace('_', ' ').capitalize()}{sentence.removeprefix(field)}"
     return render("shared/notice", tone="bad", problem=problem, next_step=error.next_step, blames=blames)
 
 
@@ -99,7 +100,7 @@ def field_id(form: str, field: str) -> str:
     return f"{form}-{re.sub(r'[._]', '-', named)}" if named else ""
 
 
-def said(problem: str, next_step: str = "", tone: str = "good") -> str:
+def done_notice(problem: str, next_step: str = "", tone: str = "good") -> str:
     """Return a notice that something was done."""
     return render("shared/notice", tone=tone, problem=problem, next_step=next_step, blames="")
 
