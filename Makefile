@@ -67,7 +67,7 @@ check: lint types arch ## The fast part of what CI runs
 
 .PHONY: test
 test: setup tools check ## All that CI runs
-	pytest -q tests/charts tests/integration tests/e2e
+	pytest -q -n 2 --dist loadgroup tests/charts tests/integration tests/e2e
 
 ##@ Run
 .PHONY: demo
