@@ -19,9 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("services", "ui")
 
 CHANGES = {
-    "a plain field of a training job": ("save_total_limit", PRODUCT, 4),
+    "a plain field of a training job": ("warmup_ratio", PRODUCT, 4),
     "a sampling field": ("min_p", PRODUCT, 6),
-    "an RPC without a decision": (r"ListCheckpoints\w*|list_checkpoints", PRODUCT, 7),
+    "an RPC without a decision": (r"ListTestRuns\w*|list_test_runs", PRODUCT, 7),
     "a Roo tool of the XML client": ("search_files", ("services/protocols/roo_xml", "services/protocols/roo"), 3),
     "a Roo tool of the native client": (
         "search_files",
