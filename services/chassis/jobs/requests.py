@@ -100,12 +100,7 @@ class JobRequests(ABC):
             InvalidArgument: The spec is not JSON, or the request_id is no plain short text.
         """
         plain_spec = rules.plain_json(spec, "spec")
-        if len(request_id) > MAX_REQUEST_ID or not request_id.isprintable():
-            raise InvalidArgument(
-                "The request id is too long or holds control characters.",
-                f"Use up to {MAX_REQUEST_ID} printable characters, such as a UUID.",
-                field="request_id",
-            )
+        _check_request_id(request_id)
         chosen_id = job_id or uuid.uuid4().hex
         async with self._writing() as ledger:
             now = await ledger.now()
@@ -214,6 +209,15 @@ def found_job(job: Job | None, job_id: str) -> Job:
     if job is None:
         raise NotFound(f"There is no job {job_id[:100]!r}.", "List the jobs to see their ids.")
     return job
+
+
+def _check_request_id(request_id: str) -> None:
+    if len(request_id) > MAX_REQUEST_ID or not request_id.isprintable():
+        raise InvalidArgument(
+            "The request id is too long or holds control characters.",
+            f"Use up to {MAX_REQUEST_ID} printable characters, such as a UUID.",
+            field="request_id",
+        )
 
 
 def _same_request(known: Job | None, spec: Json, job_id: str, rewrite: Callable[[Json], Json]) -> Job:
