@@ -95,8 +95,7 @@ class JobRequests(ABC):
             rewrite: Returns the spec of an earlier job as this release would store it.
 
         Raises:
-            AlreadyExists: The request_id was used with another spec (the differing field is named), or the job_id is
-                taken.
+            AlreadyExists: The request_id was used with another spec, whose field is named, or the job_id is taken.
             InvalidArgument: The spec is not JSON, or the request_id is no plain short text.
         """
         plain_spec = rules.plain_json(spec, "spec")
