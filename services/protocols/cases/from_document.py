@@ -140,11 +140,9 @@ def _effect_kind(value: object, path: str) -> EffectKind:
 
 def _final_files(value: object, path: str) -> Mapping[str, str | None]:
     entries = read.mapping(value, path).items()
-    return {read.name(key, path): _final_text(entry, f"{path}.{key}") for key, entry in entries}
-
-
-def _final_text(value: object, path: str) -> str | None:
-    return None if value is None else read.text(value, path)
+    return {
+        read.name(key, path): (None if entry is None else read.text(entry, f"{path}.{key}")) for key, entry in entries
+    }
 
 
 def _free_text(value: object, path: str) -> FreeText:

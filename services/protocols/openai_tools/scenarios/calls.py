@@ -29,7 +29,6 @@ def call(tool: str, make: Callable[[Draw], Arguments], *, withheld: tuple[str, .
 
 
 def _calls(*steps: Step, **slots: object) -> Draft:
-    """Return the draft of calls in one answer; the wording shows the first one's arguments and `slots`."""
     return Draft(slots={**shown(slots), **shown(dict(steps[0].arguments))}, turns=(steps,))
 
 

@@ -43,7 +43,6 @@ def _is_search(marker: str) -> bool:
 
 
 def _kind(marker: str) -> int | None:
-    """Return the state in which this marker is the expected one."""
     if _is_search(marker):
         return _START
     return {_SEPARATOR: _SEARCHING, _REPLACE: _REPLACING}.get(marker)

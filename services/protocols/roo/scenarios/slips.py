@@ -87,8 +87,6 @@ def from_zero(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _diff(change: Callable[[list[str]], list[str]]) -> Wrong:
-    """Return what calls `apply_diff` with changed lines of a right diff of one block and one line."""
-
     def wrong(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
         return {**given, "diff": "\n".join(change(str(given["diff"]).split("\n")))}
 
