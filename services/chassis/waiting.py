@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeVar
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_before_delay, wait_random_exponential
 
 from services.chassis.errors import DeadlineExceeded, Unavailable
 
 T = TypeVar("T")
 
-_PAUSE_SECONDS = 1.0
+_FIRST_PAUSE_SECONDS = 0.2
+_LAST_PAUSE_SECONDS = 5.0
 
 
 async def with_heartbeat(stream: AsyncGenerator[T], seconds: float) -> AsyncGenerator[T | None]:
@@ -42,15 +44,21 @@ async def patiently(call: Callable[[], Awaitable[T]], seconds: float) -> T:
 
     Raises:
         Unavailable: The peer stayed away for `seconds`.
+        DeadlineExceeded: It answered too slowly for as long.
     """
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            return await call()
-        except (Unavailable, DeadlineExceeded):
-            if time.monotonic() + _PAUSE_SECONDS > end:
-                raise
-        await asyncio.sleep(_PAUSE_SECONDS)
+    # Spread, so that the jobs of a service don't all knock at once when the peer is back.
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type((Unavailable, DeadlineExceeded)),
+        stop=stop_before_delay(seconds),
+        wait=wait_random_exponential(multiplier=_FIRST_PAUSE_SECONDS, max=_LAST_PAUSE_SECONDS),
+        reraise=True,
+    )
+
+    async def attempt() -> T:
+        # What tenacity awaits must be known as a coroutine function; a lambda that makes one is not.
+        return await call()
+
+    return await retrying(attempt)
 
 
 class _StreamEndError(Exception):

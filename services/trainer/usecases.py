@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from services.chassis.errors import InvalidArgument
 from services.chassis.jobs import Job, JobResource, JobState, JobStore
 from services.chassis.wire import from_document, to_document
-from services.chassis.wire.paging import checked_page_size, page_of, place_of
+from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
 from services.trainer.domain.attempt import Attempt, AttemptReport, Checkpoint, CurvePoint
 from services.trainer.domain.inputs import TrainingInputs
 from services.trainer.domain.spec import KIND, TrainingJobSpec
@@ -18,7 +18,6 @@ from services.trainer.live_attempts import LiveAttempts
 from services.trainer.ports import Registry, TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 
-_LAST_STEP = 2**62
 _STOPPING = (JobState.CANCELLING, JobState.PAUSING)
 
 
@@ -80,7 +79,7 @@ class TrainingUseCases:
         self, training_job_id: str, page_size: int, page_token: str
     ) -> tuple[list[Checkpoint], str]:
         """Return checkpoints, newest first, and the token of the next page."""
-        size, below = checked_page_size(page_size), place_of(page_token, _LAST_STEP)
+        size, below = checked_page_size(page_size), place_of(page_token, LAST_PLACE)
         await self.resource.job(training_job_id)
         checkpoints = [item for item in await self._store.list_checkpoints(training_job_id) if item.step < below]
         return page_of(checkpoints, size, lambda item: item.step)

@@ -180,7 +180,7 @@ def test_a_repeated_run_is_compared_with_the_first_and_reported(page: Page, url:
     run = Gateway(url).get("/test-runs")["test_runs"][0]
     page.goto(f"{url}/test-runs?run={run['test_run_id']}")
     page.get_by_role("button", name="Repeat").click()
-    expect(page.locator("#run")).to_contain_text("repeats the run")
+    expect(page.locator("#run")).to_contain_text("Repeats the run")
     expect(page.locator("#run .badge").first).to_have_text("succeeded", timeout=180_000)
     page.locator("#run-actions").get_by_role("link", name="Compare").click()
     expect(page.locator("#compare-after input")).to_have_value(re.compile("tiny@1"))

@@ -6,7 +6,7 @@ from drillyard.job.v1 import job_pb2
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 
-from services.chassis.jobs.job import PROGRESS_EVENT, Job, JobEvent, Json
+from services.chassis.jobs.job import PROGRESS_EVENT, Job, JobEvent, JobState, Json
 from services.chassis.wire import convert_by, timestamp
 
 _PROGRESS_NAMES = {"done": "num_done", "total": "num_total"}
@@ -34,6 +34,11 @@ def job_to_proto(job: Job) -> job_pb2.Job:
     if job.end_time is not None:
         message.end_time.CopyFrom(timestamp(job.end_time))
     return message
+
+
+def state_of(job: job_pb2.Job) -> JobState:
+    """Return where a job of another service stands."""
+    return JobState(job_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_"))
 
 
 def progress_to_proto(progress: Json) -> job_pb2.JobProgress:

@@ -13,10 +13,9 @@ from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
 from services.chassis.jobs import rules
 from services.chassis.jobs.bell import QUEUE, Bell, events_of, requests_of
 from services.chassis.jobs.job import STATE_EVENT, Job, JobEvent, JobState, Json
-from services.chassis.wire.paging import checked_page_size, page_of, place_of
+from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
 
 MAX_REQUEST_ID = 200
-_MAX_ORDINAL = 2**63 - 1
 
 Page: TypeAlias = tuple[list[Job], str]
 Events: TypeAlias = list[JobEvent]
@@ -130,7 +129,7 @@ class JobRequests(ABC):
         Raises:
             InvalidArgument: The page size is not 0 to 1000, or the token is not one of ours.
         """
-        size, before = checked_page_size(page_size), place_of(page_token, _MAX_ORDINAL)
+        size, before = checked_page_size(page_size), place_of(page_token, LAST_PLACE)
         async with self._reading() as ledger:
             jobs = await ledger.page(kind, before, size + 1)
         return page_of(jobs, size, lambda job: job.ordinal)

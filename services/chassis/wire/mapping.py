@@ -40,19 +40,20 @@ def convert_by(message_type: type[Message], convert: Callable[[Any], Message]) -
 convert_by(Timestamp, timestamp)
 
 
-def from_message(cls: type[T], message: Message, **values: Any) -> T:
+def from_message(cls: type[T], message: Message, *, fill: bool = True, **values: Any) -> T:
     """Return the domain object of a message, each unset field as the default that the contract gives it.
 
     Args:
         cls: A dataclass; its fields have the names of the message's.
         message: A message that was checked.
+        fill: Whether an unset field becomes its default; else it stays empty or 0.
         values: Fields that the message does not have, or that are to be other than it says.
 
     Raises:
         InvalidArgument: An enum has a value that the class does not know; the error names the field.
     """
-    known = {name: read(message) for name, read in _readers(message.DESCRIPTOR, cast(Any, cls)) if name not in values}
-    return cls(**known, **values)
+    readers = _readers(message.DESCRIPTOR, cast(Any, cls), fill, frozenset(values))
+    return cls(**{name: read(message) for name, read in readers}, **values)
 
 
 def to_message(item: Any, message_type: type[M], **values: Any) -> M:
@@ -93,27 +94,30 @@ def _to_item(field: AnyField, value: Any) -> Any:
 
 
 @cache
-def _readers(descriptor: Any, cls: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+def _readers(
+    descriptor: Any, cls: Any, fill: bool, but: frozenset[str]
+) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
     hints = get_type_hints(cls)
-    names = [item.name for item in dataclass_fields(cls) if item.name in descriptor.fields_by_name]
-    return tuple((name, _reader(descriptor.fields_by_name[name], hints[name])) for name in names)
+    shared = set(descriptor.fields_by_name) - but
+    names = [item.name for item in dataclass_fields(cls) if item.name in shared]
+    return tuple((name, _reader(descriptor.fields_by_name[name], hints[name], fill)) for name in names)
 
 
-def _reader(field: AnyField, hint: Any) -> Callable[[Any], Any]:
+def _reader(field: AnyField, hint: Any, fill: bool) -> Callable[[Any], Any]:
     name = field.name
     item_type, is_optional = inner_type(hint)
     if field.message_type and field.message_type.GetOptions().map_entry:
         return lambda message: dict(getattr(message, name))
     if field.is_repeated:
-        read_item = _item_reader(field, item_type)
+        read_item = _item_reader(field, item_type, fill)
         return lambda message: tuple(read_item(item) for item in getattr(message, name))
     if is_optional and field.has_presence:
-        read_item = _item_reader(field, item_type)
+        read_item = _item_reader(field, item_type, fill)
         return lambda message: read_item(getattr(message, name)) if message.HasField(name) else None
     if field.message_type:
-        read_item = _item_reader(field, item_type)
+        read_item = _item_reader(field, item_type, fill)
         return lambda message: read_item(getattr(message, name))
-    default = default_of(field)
+    default = default_of(field) if fill else field.default_value
     if field.enum_type:
         read_enum = _enum_reader(field, item_type)
         unset = read_enum(default) if default else None
@@ -123,7 +127,7 @@ def _reader(field: AnyField, hint: Any) -> Callable[[Any], Any]:
     return lambda message: getattr(message, name) or default
 
 
-def _item_reader(field: AnyField, item_type: Any) -> Callable[[Any], Any]:
+def _item_reader(field: AnyField, item_type: Any, fill: bool) -> Callable[[Any], Any]:
     if field.enum_type:
         return _enum_reader(field, item_type)
     if not field.message_type:
@@ -132,7 +136,7 @@ def _item_reader(field: AnyField, item_type: Any) -> Callable[[Any], Any]:
         return lambda value: value.ToDatetime(tzinfo=UTC)
     if is_dataclass(item_type):
         cls = cast(type[Any], item_type)
-        return lambda value: from_message(cls, value)
+        return lambda value: from_message(cls, value, fill=fill)
     return lambda value: MessageToDict(value, preserving_proto_field_name=True)
 
 

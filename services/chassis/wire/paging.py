@@ -14,8 +14,9 @@ Place: TypeAlias = int | str | tuple[Any, ...]
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
+# Behind every entry of a list that is counted down.
+LAST_PLACE = 2**63 - 1
 _MAX_TOKEN = 400
-_MAX_NUMBER = 2**63
 
 
 def checked_page_size(page_size: int) -> int:
@@ -75,4 +76,4 @@ def _is_like(place: Any, first: Any) -> bool:
     if isinstance(first, tuple):
         is_tuple = isinstance(place, tuple) and len(place) == len(first)
         return is_tuple and all(_is_like(item, like) for item, like in zip(place, first, strict=True))
-    return type(place) is type(first) and not (isinstance(place, int) and not 0 <= place < _MAX_NUMBER)
+    return type(place) is type(first) and not (isinstance(place, int) and not 0 <= place <= LAST_PLACE)

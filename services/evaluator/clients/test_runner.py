@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import grpc.aio
-from drillyard.job.v1 import job_pb2
-from drillyard.test_runner.v1 import provenance_pb2, test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
+from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
 from services.chassis.channel import follow
 from services.chassis.errors import ResourceExhausted
+from services.chassis.jobs.convert import state_of
+from services.chassis.wire import from_message
 from services.evaluator.clients.transcripts import to_transcript
 from services.evaluator.domain.parity import AnswerDifference, RunDifference
 from services.evaluator.domain.run import Endpoint, Provenance, Sampling, Subject
@@ -20,7 +21,6 @@ _NUM_DIFFERENCES = 50
 _PATIENCE_SECONDS = 600.0
 # The test runner reads all transcripts of both runs.
 _COMPARE_SECONDS = 120.0
-_FINAL_STATES = frozenset({job_pb2.JOB_STATE_CANCELLED, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_SUCCEEDED})
 _TOOL_MODES = {test_run_pb2.TOOL_MODE_NATIVE: "native", test_run_pb2.TOOL_MODE_PROMPT: "prompt"}
 
 
@@ -38,14 +38,15 @@ class TestRunnerClient:
         """
         request = test_run_pb2.GetTestRunRequest(test_run_id=test_run_id)
         run = (await self._stub.GetTestRun(request)).test_run
+        state = state_of(run.job)
         return RunStatus(
             subject=_subject(run),
-            state=job_pb2.JobState.Name(run.job.state).removeprefix("JOB_STATE_"),
-            is_final=run.job.state in _FINAL_STATES,
+            state=state,
+            is_final=state.is_final,
             num_transcripts=run.num_transcripts,
             last_sequence=run.job.last_sequence,
             problem=run.job.error.problem,
-            provenance=_provenance(run.provenance),
+            provenance=from_message(Provenance, run.provenance),
         )
 
     async def list_transcripts(self, test_run_id: str, after_sequence: int) -> tuple[Transcript, ...]:
@@ -99,7 +100,7 @@ class TestRunnerClient:
         return RunDifference(
             num_compared=found.num_compared,
             num_equal_answers=found.num_equal_answers,
-            differences=tuple(map(_difference, found.differences)),
+            differences=tuple(from_message(AnswerDifference, item) for item in found.differences),
             provenance_differences=tuple(found.provenance_differences),
         )
 
@@ -114,13 +115,7 @@ def _subject(run: test_run_pb2.TestRun) -> Subject:
         profile_id=run.provenance.profile_id,
         profile_digest=run.provenance.profile_digest,
         prompt_size=spec.prompt_size,
-        sampling=Sampling(
-            temperature=spec.sampling.temperature,
-            top_p=spec.sampling.top_p,
-            top_k=spec.sampling.top_k,
-            max_new_tokens=spec.sampling.max_new_tokens,
-            min_p=spec.sampling.min_p,
-        ),
+        sampling=from_message(Sampling, spec.sampling),
         num_repeats=spec.num_repeats,
         seed=spec.seed,
         num_transcripts_total=run.num_transcripts_total,
@@ -130,36 +125,4 @@ def _subject(run: test_run_pb2.TestRun) -> Subject:
 
 
 def _endpoint(endpoint: test_run_pb2.Endpoint) -> Endpoint:
-    return Endpoint(
-        base_url=endpoint.base_url,
-        model=endpoint.model,
-        tool_mode=_TOOL_MODES.get(endpoint.tool_mode, ""),
-        stop=tuple(endpoint.stop),
-        extra_body=endpoint.extra_body,
-        num_ctx=endpoint.num_ctx,
-    )
-
-
-def _provenance(provenance: provenance_pb2.Provenance) -> Provenance:
-    return Provenance(
-        model_digest=provenance.model_digest,
-        adapter_digest=provenance.adapter_digest,
-        chat_template_digest=provenance.chat_template_digest,
-        dtype=provenance.dtype,
-        num_threads=provenance.num_threads,
-        library_versions=dict(provenance.library_versions),
-        endpoint=dict(provenance.endpoint),
-        device=provenance.device,
-    )
-
-
-def _difference(found: test_run_pb2.TranscriptDifference) -> AnswerDifference:
-    return AnswerDifference(
-        case_id=found.case_id,
-        repeat=found.repeat,
-        field=found.field,
-        turn=found.turn,
-        token_index=found.token_index,
-        before=found.before,
-        after=found.after,
-    )
+    return from_message(Endpoint, endpoint, tool_mode=_TOOL_MODES.get(endpoint.tool_mode, ""))

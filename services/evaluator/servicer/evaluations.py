@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc.aio
@@ -31,7 +32,7 @@ class EvaluationMethods(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
         self, request: evaluation_pb2.GetEvaluationRequest, context: _Context
     ) -> evaluation_pb2.GetEvaluationResponse:
         """Return an evaluation."""
-        evaluation = await self._evaluations.get(request.evaluation_id)
+        evaluation = await self._evaluations.resource.get(request.evaluation_id)
         return evaluation_pb2.GetEvaluationResponse(evaluation=evaluation_to_proto(evaluation))
 
     async def ListEvaluations(
@@ -47,12 +48,14 @@ class EvaluationMethods(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
         self, request: evaluation_pb2.CancelEvaluationRequest, context: _Context
     ) -> evaluation_pb2.CancelEvaluationResponse:
         """Cancel an evaluation."""
-        evaluation = await self._evaluations.cancel(request.evaluation_id)
+        evaluation = await self._evaluations.resource.cancel(request.evaluation_id)
         return evaluation_pb2.CancelEvaluationResponse(evaluation=evaluation_to_proto(evaluation))
 
     async def WatchEvaluation(
         self, request: evaluation_pb2.WatchEvaluationRequest, context: _Context
     ) -> AsyncIterator[evaluation_pb2.WatchEvaluationResponse]:
         """Stream the events of an evaluation."""
-        async for event in self._evaluations.watch(request.evaluation_id, request.after_sequence):
-            yield evaluation_pb2.WatchEvaluationResponse(event=event_to_proto(event))
+        evaluations = self._evaluations.resource
+        async with aclosing(evaluations.watch(request.evaluation_id, request.after_sequence)) as events:
+            async for event in events:
+                yield evaluation_pb2.WatchEvaluationResponse(event=event_to_proto(event))

@@ -62,7 +62,7 @@ class ComparisonUseCases:
         return Form(record, run.provenance)
 
     async def _finished(self, evaluation_id: str) -> Evaluation:
-        evaluation = await self._evaluations.get(evaluation_id)
+        evaluation = await self._evaluations.resource.get(evaluation_id)
         state = evaluation.job.state
         if state is not JobState.SUCCEEDED:
             raise FailedPrecondition(

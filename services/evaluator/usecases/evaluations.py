@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from services.chassis.errors import InvalidArgument, NotFound
-from services.chassis.jobs import Job, JobEvent, JobStore, Json, watch
+from services.chassis.jobs import Job, JobResource, JobStore, Json
+from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
 from services.evaluator.domain.evaluation import KIND, EvaluationRecord
 from services.evaluator.domain.grader import ModelGrader
 from services.evaluator.domain.metrics import Metrics
@@ -15,7 +16,6 @@ from services.evaluator.domain.tallies import Totals
 from services.evaluator.judging.answers import profile_of
 from services.evaluator.metrics.reduction import gather_metrics
 from services.evaluator.ports import ChatModels, EvaluationStore, ModelVersions, TestRuns
-from services.evaluator.usecases.paging import checked_page_size, place_of
 
 _MAX_ID_LENGTH = 200
 _MAX_RUBRIC_CHARACTERS = 20_000
@@ -31,11 +31,12 @@ class Evaluation:
 
 
 class EvaluationUseCases:
-    """Starts, shows, follows and cancels evaluations."""
+    """Starts and lists evaluations; `resource` does what every kind of job lets callers do."""
 
     def __init__(
         self, *, jobs: JobStore, store: EvaluationStore, runs: TestRuns, models: ChatModels, versions: ModelVersions
     ) -> None:
+        self.resource = JobResource(jobs, KIND, "evaluation", self._load)
         self._jobs = jobs
         self._store = store
         self._runs = runs
@@ -64,15 +65,7 @@ class EvaluationUseCases:
         profile = profile_of(run.subject.profile_id)
         job = await self._jobs.create(KIND, request_id, spec, job_id=f"eval-{uuid.uuid4().hex[:16]}")
         record = EvaluationRecord(job.job_id, run.subject, profile.digest, grader=grader, totals=Totals())
-        return (await self._shown([await self._store.add_evaluation(record)]))[0]
-
-    async def get(self, evaluation_id: str) -> Evaluation:
-        """Return an evaluation with the metrics of its verdicts so far.
-
-        Raises:
-            NotFound: There is none.
-        """
-        return (await self._shown([await self.record(evaluation_id)]))[0]
+        return await self._evaluation(job, await self._store.add_evaluation(record))
 
     async def record(self, evaluation_id: str) -> EvaluationRecord:
         """Return what is kept of an evaluation, without metrics that would have to be computed.
@@ -89,44 +82,22 @@ class EvaluationUseCases:
         self, test_run_id: str, *, page_size: int, page_token: str
     ) -> tuple[list[Evaluation], str]:
         """Return evaluations, newest first, and the token of the next page."""
-        wanted = checked_page_size(page_size)
-        records = await self._store.list_evaluations(test_run_id, place_of(page_token), wanted + 1)
-        token = str(records[wanted - 1].ordinal) if len(records) > wanted else ""
-        return await self._shown(records[:wanted]), token
+        size, before = checked_page_size(page_size), place_of(page_token, LAST_PLACE)
+        records = await self._store.list_evaluations(test_run_id, before, size + 1)
+        page, token = page_of(records, size, lambda record: record.ordinal)
+        return [await self._evaluation(await self._jobs.get(item.evaluation_id), item) for item in page], token
 
-    async def cancel(self, evaluation_id: str) -> Evaluation:
-        """Ask an evaluation to end; its verdicts are kept.
+    async def _load(self, jobs: Sequence[Job]) -> list[Evaluation]:
+        return [await self._evaluation(job, await self.record(job.job_id)) for job in jobs]
 
-        Raises:
-            FailedPrecondition: It has ended.
-        """
-        await self.record(evaluation_id)
-        await self._jobs.request_cancel(evaluation_id)
-        return await self.get(evaluation_id)
-
-    async def watch(self, evaluation_id: str, after_sequence: int) -> AsyncIterator[JobEvent]:
-        """Yield the events of an evaluation, ending after the final one."""
-        await self.record(evaluation_id)
-        async for event in watch(self._jobs, evaluation_id, after_sequence):
-            yield event
-
-    async def _shown(self, records: Sequence[EvaluationRecord]) -> list[Evaluation]:
-        return [
-            Evaluation(await self._jobs.get(record.evaluation_id), record, await gather_metrics(self._store, record))
-            for record in records
-        ]
+    async def _evaluation(self, job: Job, record: EvaluationRecord) -> Evaluation:
+        return Evaluation(job, record, await gather_metrics(self._store, record))
 
 
 def _check_grader(grader: ModelGrader) -> None:
     if not grader.model or len(grader.model) > _MAX_ID_LENGTH:
         raise InvalidArgument(
             "The grader's model is empty or too long.", "Name a model at the endpoint.", field="model_grader.model"
-        )
-    if not 0 <= grader.sample_rate <= 1:
-        raise InvalidArgument(
-            f"The grader's sample_rate is {grader.sample_rate:g}.",
-            "Give a share from 0 to 1; 0 grades all answers.",
-            field="model_grader.sample_rate",
         )
     if len(grader.rubric) > _MAX_RUBRIC_CHARACTERS:
         raise InvalidArgument(

@@ -75,7 +75,7 @@ class ExportUseCases:
         return ExportFile(f"{name}.{suffix}", media_type, _chunks(write(source)))
 
     async def _source(self, evaluation_id: str, before_id: str, facts: tuple[ExportFact, ...]) -> Source:
-        evaluation = await self._evaluations.get(evaluation_id)
+        evaluation = await self._evaluations.resource.get(evaluation_id)
         record, job = evaluation.record, evaluation.job
         if not record.num_verdicts:
             raise FailedPrecondition(
@@ -97,7 +97,7 @@ class ExportUseCases:
 
     async def _before(self, before_id: str, after_id: str) -> Before:
         comparison = await self._comparisons.compare(before_id, after_id)
-        earlier = await self._evaluations.get(before_id)
+        earlier = await self._evaluations.resource.get(before_id)
         return Before(
             record=earlier.record,
             metrics=earlier.metrics,

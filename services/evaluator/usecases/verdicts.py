@@ -6,11 +6,11 @@ from collections.abc import Collection
 from difflib import get_close_matches
 
 from services.chassis.errors import InvalidArgument
+from services.chassis.wire.paging import checked_page_size, page_of, place_of
 from services.evaluator.domain.verdict import NO_CAUSE, Verdict, VerdictFilter
 from services.evaluator.metrics.reduction import kind_of
 from services.evaluator.ports import EvaluationStore
 from services.evaluator.usecases.evaluations import EvaluationUseCases
-from services.evaluator.usecases.paging import checked_page_size, place_of
 from services.protocols.verdict import Cause, LayerName
 
 _CAUSES = frozenset({NO_CAUSE, *(cause.value for cause in Cause)})
@@ -36,15 +36,14 @@ class VerdictUseCases:
         """
         _check_known("cause", wanted.cause, _CAUSES)
         _check_known("layer", wanted.layer, _LAYERS)
-        size = checked_page_size(page_size)
+        size, after = checked_page_size(page_size), place_of(page_token, 0)
         await self._evaluations.record(evaluation_id)
-        after = place_of(page_token) or 0
         found = await self._store.list_verdicts(evaluation_id, wanted, after_sequence=after, limit=size + 1)
         total = await self._store.count_verdicts(evaluation_id, wanted)
         if not total:
             await self._check_there(evaluation_id, wanted)
-        token = str(found[size - 1].sequence) if len(found) > size else ""
-        return list(found[:size]), token, total
+        page, token = page_of(found, size, lambda verdict: verdict.sequence)
+        return page, token, total
 
     async def _check_there(self, evaluation_id: str, wanted: VerdictFilter) -> None:
         """Return when each of the wanted names has a verdict of its own, or when nothing is judged yet."""

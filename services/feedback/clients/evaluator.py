@@ -9,8 +9,8 @@ from drillyard.evaluator.v1 import evaluation_pb2 as pb
 from drillyard.evaluator.v1 import evaluator_service_pb2_grpc, verdict_pb2
 from drillyard.job.v1 import job_pb2
 
+from services.chassis.waiting import patiently
 from services.feedback.clients.jobs import progress_until_end, work_state
-from services.feedback.clients.patience import persist
 from services.feedback.domain.rounds import Rates
 from services.feedback.domain.work import ProbeVerdict, WorkProgress, WorkState
 
@@ -27,12 +27,12 @@ class GrpcEvaluator:
     async def start(self, request_id: str, test_run_id: str) -> str:
         """Start an evaluation once per request id and return its id."""
         request = pb.CreateEvaluationRequest(request_id=request_id, test_run_id=test_run_id)
-        response = await persist(lambda: self._stub.CreateEvaluation(request), self._patience_seconds)
+        response = await patiently(lambda: self._stub.CreateEvaluation(request), self._patience_seconds)
         return str(response.evaluation.evaluation_id)
 
     async def rates(self, evaluation_id: str) -> Rates:
         """Return the rates of an evaluation that has ended."""
-        evaluation = await persist(lambda: self._evaluation(evaluation_id), self._patience_seconds)
+        evaluation = await patiently(lambda: self._evaluation(evaluation_id), self._patience_seconds)
         overall = evaluation.metrics.overall
         return Rates(overall.conforming_rate, overall.accepted_rate, overall.well_formed_rate)
 
@@ -41,7 +41,7 @@ class GrpcEvaluator:
         found: list[ProbeVerdict] = []
         request = verdict_pb2.ListVerdictsRequest(evaluation_id=evaluation_id, page_size=_PAGE_SIZE)
         while True:
-            page = await persist(lambda: self._stub.ListVerdicts(request), self._patience_seconds)
+            page = await patiently(lambda: self._stub.ListVerdicts(request), self._patience_seconds)
             found += [
                 ProbeVerdict(verdict.case_id, verdict.tool, verdict.cause, verdict.category)
                 for verdict in page.verdicts
@@ -62,7 +62,7 @@ class GrpcEvaluator:
 
     async def state(self, work_id: str) -> WorkState:
         """Return how the evaluation stands."""
-        return work_state(await persist(lambda: self._job(work_id), self._patience_seconds))
+        return work_state(await patiently(lambda: self._job(work_id), self._patience_seconds))
 
     async def cancel(self, work_id: str) -> None:
         """Cancel the evaluation.
@@ -71,7 +71,7 @@ class GrpcEvaluator:
             FailedPrecondition: It has ended.
         """
         request = pb.CancelEvaluationRequest(evaluation_id=work_id)
-        await persist(lambda: self._stub.CancelEvaluation(request), self._patience_seconds)
+        await patiently(lambda: self._stub.CancelEvaluation(request), self._patience_seconds)
 
     async def _evaluation(self, evaluation_id: str) -> pb.Evaluation:
         response = await self._stub.GetEvaluation(pb.GetEvaluationRequest(evaluation_id=evaluation_id))

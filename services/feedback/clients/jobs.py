@@ -9,13 +9,13 @@ from typing import Any
 from drillyard.job.v1 import job_pb2
 
 from services.chassis.channel import follow
-from services.feedback.clients.patience import persist
+from services.chassis.jobs.convert import state_of
+from services.chassis.waiting import patiently
+from services.chassis.wire import from_message
 from services.feedback.domain.work import WorkProgress, WorkState
 
 GetJob = Callable[[], Awaitable[job_pb2.Job]]
 OpenWatch = Callable[[int], AsyncIterable[Any]]
-
-_FINAL = (job_pb2.JOB_STATE_CANCELLED, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_SUCCEEDED)
 
 
 async def progress_until_end(
@@ -31,9 +31,9 @@ async def progress_until_end(
     Raises:
         Unavailable: The service stayed away for longer.
     """
-    job = await persist(get_job, patience_seconds)
+    job = await patiently(get_job, patience_seconds)
     yield _progress(job.progress)
-    if job.state in _FINAL:
+    if state_of(job).is_final:
         return
     events = follow(
         lambda after: aiter(open_watch(after)),
@@ -49,8 +49,7 @@ async def progress_until_end(
 
 def work_state(job: job_pb2.Job) -> WorkState:
     """Return how a job stands."""
-    name = job_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_")
-    return WorkState(name, job.error.code, job.error.problem, job.error.next_step)
+    return WorkState(state_of(job), job.error.code, job.error.problem, job.error.next_step)
 
 
 def _sequence_of(response: Any) -> int:
@@ -58,7 +57,7 @@ def _sequence_of(response: Any) -> int:
 
 
 def _progress(progress: job_pb2.JobProgress) -> WorkProgress:
-    return WorkProgress(progress.phase, progress.num_done, progress.num_total, progress.unit, progress.message)
+    return from_message(WorkProgress, progress)
 
 
 def _progress_of_event(event: job_pb2.JobEvent) -> WorkProgress:

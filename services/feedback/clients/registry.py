@@ -9,7 +9,7 @@ from drillyard.registry.v1 import artifact_pb2, dataset_pb2, model_pb2, registry
 
 from services.chassis.artifacts import Artifact
 from services.chassis.errors import FailedPrecondition
-from services.feedback.clients.patience import persist
+from services.chassis.waiting import patiently
 from services.feedback.domain.work import Registration, SuiteVersion
 from services.protocols.cases import Case, CaseError, case_from_document
 
@@ -52,7 +52,7 @@ class GrpcRegistry:
         found: list[Case] = []
         request = test_suite_pb2.ListTestCasesRequest(test_suite_version_id=test_suite_version_id, page_size=_PAGE_SIZE)
         while True:
-            page = await persist(lambda: self._stub.ListTestCases(request), self._patience_seconds)
+            page = await patiently(lambda: self._stub.ListTestCases(request), self._patience_seconds)
             found += [_case(case) for case in page.test_cases]
             if not page.next_page_token:
                 return tuple(found)
@@ -66,7 +66,7 @@ class GrpcRegistry:
             artifact=_artifact(registration.artifact),
             produced_by=registration.produced_by,
         )
-        response = await persist(lambda: self._stub.CreateTestSuiteVersion(request), self._patience_seconds)
+        response = await patiently(lambda: self._stub.CreateTestSuiteVersion(request), self._patience_seconds)
         return str(response.test_suite_version.test_suite_version_id)
 
     async def register_dataset(self, request_id: str, registration: Registration) -> str:
@@ -77,7 +77,7 @@ class GrpcRegistry:
             artifact=_artifact(registration.artifact),
             produced_by=registration.produced_by,
         )
-        response = await persist(lambda: self._stub.CreateDatasetVersion(request), self._patience_seconds)
+        response = await patiently(lambda: self._stub.CreateDatasetVersion(request), self._patience_seconds)
         return str(response.dataset_version.dataset_version_id)
 
 

@@ -9,8 +9,8 @@ from drillyard.job.v1 import job_pb2
 from drillyard.test_runner.v1 import test_run_pb2 as pb
 from drillyard.test_runner.v1 import test_runner_service_pb2_grpc
 
+from services.chassis.waiting import patiently
 from services.feedback.clients.jobs import progress_until_end, work_state
-from services.feedback.clients.patience import persist
 from services.feedback.domain.work import TestOrder, WorkProgress, WorkState
 
 
@@ -32,7 +32,7 @@ class GrpcTestRunner:
             seed=order.seed,
         )
         request = pb.CreateTestRunRequest(request_id=request_id, spec=spec)
-        response = await persist(lambda: self._stub.CreateTestRun(request), self._patience_seconds)
+        response = await patiently(lambda: self._stub.CreateTestRun(request), self._patience_seconds)
         return str(response.test_run.test_run_id)
 
     def watch(self, work_id: str) -> AsyncGenerator[WorkProgress, None]:
@@ -45,7 +45,7 @@ class GrpcTestRunner:
 
     async def state(self, work_id: str) -> WorkState:
         """Return how the run stands."""
-        return work_state(await persist(lambda: self._job(work_id), self._patience_seconds))
+        return work_state(await patiently(lambda: self._job(work_id), self._patience_seconds))
 
     async def cancel(self, work_id: str) -> None:
         """Cancel the run.
@@ -54,7 +54,7 @@ class GrpcTestRunner:
             FailedPrecondition: It has ended.
         """
         request = pb.CancelTestRunRequest(test_run_id=work_id)
-        await persist(lambda: self._stub.CancelTestRun(request), self._patience_seconds)
+        await patiently(lambda: self._stub.CancelTestRun(request), self._patience_seconds)
 
     async def _job(self, work_id: str) -> job_pb2.Job:
         response = await self._stub.GetTestRun(pb.GetTestRunRequest(test_run_id=work_id))

@@ -10,8 +10,8 @@ from drillyard.trainer.v1 import trainer_service_pb2_grpc
 from drillyard.trainer.v1 import training_job_pb2 as pb
 from google.protobuf.json_format import ParseDict
 
+from services.chassis.waiting import patiently
 from services.feedback.clients.jobs import progress_until_end, work_state
-from services.feedback.clients.patience import persist
 from services.feedback.domain.work import TrainingOrder, WorkProgress, WorkState
 
 
@@ -29,12 +29,12 @@ class GrpcTrainer:
         spec.dataset_version_id = order.dataset_version_id
         spec.seed = order.seed
         request = pb.CreateTrainingJobRequest(request_id=request_id, spec=spec)
-        response = await persist(lambda: self._stub.CreateTrainingJob(request), self._patience_seconds)
+        response = await patiently(lambda: self._stub.CreateTrainingJob(request), self._patience_seconds)
         return str(response.training_job.training_job_id)
 
     async def trained_version(self, training_job_id: str) -> str:
         """Return the model version that a job which has SUCCEEDED registered."""
-        job = await persist(lambda: self._training_job(training_job_id), self._patience_seconds)
+        job = await patiently(lambda: self._training_job(training_job_id), self._patience_seconds)
         return str(job.model_version_id)
 
     def watch(self, work_id: str) -> AsyncGenerator[WorkProgress, None]:
@@ -49,7 +49,7 @@ class GrpcTrainer:
 
     async def state(self, work_id: str) -> WorkState:
         """Return how the training stands."""
-        return work_state(await persist(lambda: self._job(work_id), self._patience_seconds))
+        return work_state(await patiently(lambda: self._job(work_id), self._patience_seconds))
 
     async def cancel(self, work_id: str) -> None:
         """Cancel the training.
@@ -58,7 +58,7 @@ class GrpcTrainer:
             FailedPrecondition: It has ended.
         """
         request = pb.CancelTrainingJobRequest(training_job_id=work_id)
-        await persist(lambda: self._stub.CancelTrainingJob(request), self._patience_seconds)
+        await patiently(lambda: self._stub.CancelTrainingJob(request), self._patience_seconds)
 
     async def _training_job(self, training_job_id: str) -> pb.TrainingJob:
         response = await self._stub.GetTrainingJob(pb.GetTrainingJobRequest(training_job_id=training_job_id))

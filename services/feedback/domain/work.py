@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.chassis.artifacts import Artifact
+from services.chassis.jobs import JobState
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,9 @@ class WorkProgress:
 
 @dataclass(frozen=True)
 class WorkState:
-    """How work in another service stands: a job state's name and, when it FAILED, why."""
+    """How work in another service stands and, when it FAILED, why."""
 
-    state: str
+    state: JobState
     code: str = ""
     problem: str = ""
     next_step: str = ""
@@ -70,7 +71,7 @@ class WorkState:
     @property
     def is_final(self) -> bool:
         """Whether the work has ended."""
-        return self.state in ("SUCCEEDED", "FAILED", "CANCELLED")
+        return self.state.is_final
 
 
 @dataclass(frozen=True)

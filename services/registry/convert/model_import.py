@@ -5,20 +5,14 @@ from __future__ import annotations
 from drillyard.registry.v1 import import_pb2
 
 from services.chassis.errors import InvalidArgument
-from services.chassis.jobs.convert import job_to_proto
+from services.chassis.wire import to_message
 from services.registry.domain.model_import import Import, ImportSource, SourceKind
 
 
 def import_to_proto(model_import: Import) -> import_pb2.Import:
     """Return the import as callers see it."""
-    return import_pb2.Import(
-        import_id=model_import.job.job_id,
-        model_id=model_import.model_id,
-        source=import_pb2.ImportSource(**{model_import.source.kind.value: model_import.source.value}),
-        model_version_id=model_import.model_version_id,
-        job=job_to_proto(model_import.job),
-        notes=model_import.notes,
-    )
+    source = import_pb2.ImportSource(**{model_import.source.kind.value: model_import.source.value})
+    return to_message(model_import, import_pb2.Import, import_id=model_import.job.job_id, source=source)
 
 
 def source_from_proto(message: import_pb2.ImportSource) -> ImportSource:

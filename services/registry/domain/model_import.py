@@ -7,9 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from services.chassis.errors import NotFound, Unimplemented
+from services.chassis.errors import Unimplemented
 from services.chassis.jobs import Job
-from services.registry.domain.identifiers import shown
 
 IMPORT_KIND = "import"
 # The field of what the job saves in which its notes stand.
@@ -72,11 +71,6 @@ def import_of(job: Job) -> Import:
 def not_built(kind: SourceKind) -> Unimplemented:
     """Return the error for a source from which this version can't import."""
     return Unimplemented(_NOT_BUILT[kind], "Download the model and import it by gguf_path or folder_path.")
-
-
-def import_not_found(import_id: str) -> NotFound:
-    """Return the error for an import that isn't there."""
-    return NotFound(f"There is no import {shown(import_id)}.", "List what there is with ListImports of the registry.")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from drillyard.registry.v1 import model_pb2
 
-from services.registry.convert.model import model_to_proto, model_version_draft, model_version_to_proto
+from services.chassis.wire import to_message
+from services.registry.convert.model import model_version_draft, model_version_to_proto
 from services.registry.domain.paging import page_request
 from services.registry.servicer.context import Context
 from services.registry.usecases.model import ModelUseCases
@@ -17,12 +18,14 @@ class ModelRpcs:
 
     async def GetModel(self, request: model_pb2.GetModelRequest, context: Context) -> model_pb2.GetModelResponse:
         """Return one model."""
-        return model_pb2.GetModelResponse(model=model_to_proto(await self.models.get(request.model_id)))
+        return model_pb2.GetModelResponse(model=to_message(await self.models.get(request.model_id), model_pb2.Model))
 
     async def ListModels(self, request: model_pb2.ListModelsRequest, context: Context) -> model_pb2.ListModelsResponse:
         """List models by id."""
         page = await self.models.list(page_request(request.page_size, request.page_token))
-        return model_pb2.ListModelsResponse(models=map(model_to_proto, page.items), next_page_token=page.next_token)
+        return model_pb2.ListModelsResponse(
+            models=[to_message(model, model_pb2.Model) for model in page.items], next_page_token=page.next_token
+        )
 
     async def GetModelVersion(
         self, request: model_pb2.GetModelVersionRequest, context: Context

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from drillyard.registry.v1 import test_suite_pb2
 
-from services.registry.convert.artifact import artifact_from_proto
+from services.chassis.artifacts import Artifact
+from services.chassis.wire import from_message, to_message
 from services.registry.convert.test_suite import (
     conversion_from_proto,
-    test_case_to_proto,
     test_suite_version_draft,
     test_suite_version_to_proto,
     validation_to_proto,
@@ -35,7 +35,7 @@ class TestSuiteRpcs:
     ) -> test_suite_pb2.ValidateTestSuiteResponse:
         """Say which lines of a file are wrong."""
         conversion = conversion_from_proto(request.conversion)
-        artifact = artifact_from_proto(request.artifact)
+        artifact = from_message(Artifact, request.artifact)
         return validation_to_proto(await self.test_suites.validate(request.test_suite_id, artifact, conversion))
 
     async def GetTestSuiteVersion(
@@ -66,5 +66,6 @@ class TestSuiteRpcs:
             request.test_suite_version_id, page_request(request.page_size, request.page_token)
         )
         return test_suite_pb2.ListTestCasesResponse(
-            test_cases=map(test_case_to_proto, page.items), next_page_token=page.next_token
+            test_cases=[to_message(case, test_suite_pb2.TestCase) for case in page.items],
+            next_page_token=page.next_token,
         )

@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping, Select, func, select
 
 from services.chassis.artifacts import Artifact
 from services.chassis.database import item_of
+from services.chassis.wire.paging import page_of, place_of
 from services.registry.domain.model import Model, ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.store.tables import MODEL_VERSIONS
@@ -44,13 +45,13 @@ class SqlModelStore(SqlVersionStore[ModelVersionDraft, ModelVersion]):
         return None if row is None else item_of(Model, row)
 
     async def list_models(self, page: PageRequest) -> Page[Model]:
-        """Return models by id; the token is the last id of the page before."""
+        """Return models by id."""
         owner_id = MODEL_VERSIONS.c.owner_id
-        query = _models().where(owner_id > page.token).order_by(owner_id).limit(page.size + 1)
+        query = _models().where(owner_id > place_of(page.token, "")).order_by(owner_id).limit(page.size + 1)
         async with self._database.reading() as session:
             rows = (await session.execute(query)).mappings().all()
-        models = tuple(item_of(Model, row) for row in rows[: page.size])
-        return Page(models, models[-1].model_id if len(rows) > page.size else "")
+        shown, token = page_of([item_of(Model, row) for row in rows], page.size, lambda model: model.model_id)
+        return Page(tuple(shown), token)
 
     def _more_columns(self, draft: ModelVersionDraft) -> dict[str, Any]:
         source = draft.source

@@ -11,8 +11,9 @@ from sqlalchemy import RowMapping, Select, insert, select
 from sqlalchemy.ext.asyncio import AsyncMappingResult, AsyncSession
 
 from services.chassis.database import item_of, row_of
+from services.chassis.wire.paging import place_of, token_of
 from services.protocols.suites import provenance_from_document
-from services.registry.domain.paging import Page, PageRequest, number_of
+from services.registry.domain.paging import Page, PageRequest
 from services.registry.domain.test_case import TestCase
 from services.registry.domain.test_suite import TestSuiteVersion, TestSuiteVersionDraft
 from services.registry.store.tables import TEST_CASES, TEST_SUITE_VERSIONS
@@ -49,7 +50,7 @@ class SqlTestSuiteStore(SqlVersionStore[TestSuiteVersionDraft, TestSuiteVersion]
 
     async def list_cases(self, version_id: str, page: PageRequest, *, max_bytes: int) -> Page[TestCase]:
         """Return cases in the suite's order; the page ends after the case with which it reaches `max_bytes`."""
-        position = number_of(page.token) or 0
+        position = place_of(page.token, 0)
         query = select(TEST_CASES).where(TEST_CASES.c.version_id == version_id, TEST_CASES.c.position > position)
         query = query.order_by(TEST_CASES.c.position).limit(page.size + 1)
         cases: list[TestCase] = []
@@ -57,7 +58,7 @@ class SqlTestSuiteStore(SqlVersionStore[TestSuiteVersionDraft, TestSuiteVersion]
         async with self._database.reading() as session, _rows(session, query) as rows:
             async for row in rows:
                 if len(cases) == page.size or num_bytes >= max_bytes:
-                    return Page(tuple(cases), str(position))
+                    return Page(tuple(cases), token_of(position))
                 cases.append(item_of(TestCase, row))
                 num_bytes += len(row["document"].encode("utf-8"))
                 position = row["position"]

@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.chassis.artifacts import Artifact
 from services.chassis.database import Database, item_of, row_of
 from services.chassis.errors import AlreadyExists
+from services.chassis.wire.paging import LAST_PLACE, page_of, place_of
 from services.registry.domain.draft import Draft, Numbered
 from services.registry.domain.identifiers import VersionRef, version_id
-from services.registry.domain.paging import Page, PageRequest, number_of
+from services.registry.domain.paging import Page, PageRequest
 
 DraftT = TypeVar("DraftT", bound=Draft)
 VersionT = TypeVar("VersionT", bound=Numbered)
@@ -90,16 +91,13 @@ class SqlVersionStore(Generic[DraftT, VersionT]):
 
     async def _page(self, owner_id: str, page: PageRequest, *conditions: Any) -> Page[VersionT]:
         """Return versions of one owner, or of all when `owner_id` is empty, newest first."""
-        c, before = self._table.c, number_of(page.token)
-        query = select(self._table).where(*conditions).order_by(c.ordinal.desc()).limit(page.size + 1)
+        c, before = self._table.c, place_of(page.token, LAST_PLACE)
+        query = select(self._table).where(c.ordinal < before, *conditions).order_by(c.ordinal.desc())
         if owner_id:
             query = query.where(c.owner_id == owner_id)
-        if before is not None:
-            query = query.where(c.ordinal < before)
         async with self._database.reading() as session:
-            rows = (await session.execute(query)).mappings().all()
-        shown = rows[: page.size]
-        token = str(shown[-1]["ordinal"]) if len(rows) > page.size else ""
+            rows = (await session.execute(query.limit(page.size + 1))).mappings().all()
+        shown, token = page_of(rows, page.size, lambda row: int(row["ordinal"]))
         return Page(tuple(self._read(row) for row in shown), token)
 
     async def _newest(self, *conditions: Any, order: Any = None) -> VersionT | None:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping, Sequence
 
-from services.chassis.errors import NotFound
-from services.chassis.jobs import JobEvent, JobStore, watch
-from services.registry.domain.identifiers import check_model_id, check_request_id, plain_id
+from services.chassis.jobs import Job, JobResource, JobStore
+from services.registry.domain.identifiers import check_model_id, check_request_id
 from services.registry.domain.model_import import (
     IMPORT_KIND,
     Import,
     ImportSource,
     SourceKind,
-    import_not_found,
     import_of,
     import_spec,
     not_built,
 )
-from services.registry.domain.paging import Page, PageRequest
 from services.registry.ports import Importer
 
 
 class ImportUseCases:
-    """Starts, reads and cancels imports."""
+    """Starts imports; `resource` does what every kind of job lets callers do."""
 
     def __init__(self, jobs: JobStore, importers: Mapping[SourceKind, Importer]) -> None:
+        self.resource = JobResource(jobs, IMPORT_KIND, "import", _load)
         self._jobs = jobs
         self._importers = importers
 
@@ -43,41 +41,6 @@ class ImportUseCases:
         self._importers[source.kind].locate(source.value)
         return import_of(await self._jobs.create(IMPORT_KIND, request_id, import_spec(model_id, source)))
 
-    async def get(self, import_id: str) -> Import:
-        """Return one import.
 
-        Raises:
-            NotFound: There is none.
-        """
-        try:
-            job = await self._jobs.get(plain_id(import_id))
-        except NotFound as error:
-            raise import_not_found(import_id) from error
-        if job.kind != IMPORT_KIND:
-            raise import_not_found(import_id)
-        return import_of(job)
-
-    async def list(self, page: PageRequest) -> Page[Import]:
-        """Return imports, newest first."""
-        jobs, token = await self._jobs.list(IMPORT_KIND, page.size, page.token)
-        return Page(tuple(import_of(job) for job in jobs), token)
-
-    async def cancel(self, import_id: str) -> Import:
-        """Ask for an end of the import and return it as it stands.
-
-        Raises:
-            NotFound: There is none.
-            FailedPrecondition: It has ended otherwise.
-        """
-        await self.get(import_id)
-        return import_of(await self._jobs.request_cancel(import_id))
-
-    async def watch(self, import_id: str, after_sequence: int) -> AsyncIterator[JobEvent]:
-        """Yield events above `after_sequence`; end after the final one.
-
-        Raises:
-            NotFound: There is no such import.
-        """
-        await self.get(import_id)
-        async for event in watch(self._jobs, import_id, after_sequence):
-            yield event
+async def _load(jobs: Sequence[Job]) -> list[Import]:
+    return [import_of(job) for job in jobs]

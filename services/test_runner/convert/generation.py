@@ -6,8 +6,8 @@ import json
 
 from drillyard.test_runner.v1 import transcript_pb2
 
+from services.chassis.wire import from_message
 from services.test_runner.convert.endpoint import endpoint_from_proto
-from services.test_runner.convert.test_run import sampling_from_proto
 from services.test_runner.convert.transcript import (
     call_to_proto,
     finish_reason_to_proto,
@@ -26,7 +26,7 @@ def order_from_proto(request: transcript_pb2.GenerateRequest) -> GenerationOrder
     Raises:
         InvalidArgument: A tool is no function definition.
     """
-    sampling = sampling_from_proto(request.sampling).filled(Sampling())
+    sampling = from_message(Sampling, request.sampling)
     return GenerationOrder(
         model_version_id=request.model_version_id,
         messages=tuple(map(message_from_proto, request.messages)),

@@ -5,59 +5,22 @@ from __future__ import annotations
 from drillyard.test_runner.v1 import provenance_pb2, test_run_pb2
 
 from services.chassis.jobs.convert import job_to_proto
+from services.chassis.wire import from_message, to_message
 from services.test_runner.convert.endpoint import endpoint_from_proto, endpoint_to_proto
-from services.test_runner.domain import Difference, Environment, RunComparison, RunInputs, Sampling, TestRunSpec
+from services.test_runner.domain import Environment, RunComparison, RunInputs, TestRunSpec
 from services.test_runner.usecases.test_run import TestRun
-
-
-def sampling_from_proto(message: test_run_pb2.Sampling) -> Sampling:
-    """Return the sampling with what is unset as 0."""
-    return Sampling(message.temperature, message.top_p, message.top_k, message.max_new_tokens, message.min_p)
 
 
 def spec_from_proto(message: test_run_pb2.TestRunSpec) -> TestRunSpec:
     """Return the spec with what is unset as empty, 0 or false."""
-    return TestRunSpec(
-        model_version_id=message.model_version_id,
-        test_suite_version_id=message.test_suite_version_id,
-        prompt_size=message.prompt_size,
-        sampling=sampling_from_proto(message.sampling),
-        num_repeats=message.num_repeats,
-        seed=message.seed,
-        dtype=message.dtype,
-        endpoint=endpoint_from_proto(message.endpoint) if message.HasField("endpoint") else None,
-        throughput=message.throughput,
-        log_probs=message.log_probs,
-        case_timeout_seconds=message.case_timeout_seconds,
-        run_timeout_seconds=message.run_timeout_seconds,
-        repeat_of_test_run_id=message.repeat_of_test_run_id,
-    )
+    endpoint = endpoint_from_proto(message.endpoint) if message.HasField("endpoint") else None
+    return from_message(TestRunSpec, message, endpoint=endpoint, fill=False)
 
 
 def spec_to_proto(spec: TestRunSpec) -> test_run_pb2.TestRunSpec:
     """Return the spec with every default written out."""
-    sampling = spec.sampling
-    return test_run_pb2.TestRunSpec(
-        model_version_id=spec.model_version_id,
-        test_suite_version_id=spec.test_suite_version_id,
-        prompt_size=spec.prompt_size,
-        sampling=test_run_pb2.Sampling(
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            max_new_tokens=sampling.max_new_tokens,
-            min_p=sampling.min_p,
-        ),
-        num_repeats=spec.num_repeats,
-        seed=spec.seed,
-        dtype=spec.dtype,
-        endpoint=endpoint_to_proto(spec.endpoint) if spec.endpoint else None,
-        throughput=spec.throughput,
-        log_probs=spec.log_probs,
-        case_timeout_seconds=spec.case_timeout_seconds,
-        run_timeout_seconds=spec.run_timeout_seconds,
-        repeat_of_test_run_id=spec.repeat_of_test_run_id,
-    )
+    endpoint = endpoint_to_proto(spec.endpoint) if spec.endpoint else None
+    return to_message(spec, test_run_pb2.TestRunSpec, endpoint=endpoint)
 
 
 def test_run_to_proto(run: TestRun) -> test_run_pb2.TestRun:
@@ -73,39 +36,16 @@ def test_run_to_proto(run: TestRun) -> test_run_pb2.TestRun:
 
 def comparison_to_proto(comparison: RunComparison) -> test_run_pb2.CompareTestRunsResponse:
     """Return the comparison."""
-    return test_run_pb2.CompareTestRunsResponse(
-        identical=comparison.is_identical,
-        num_compared=comparison.num_compared,
-        num_identical=comparison.num_identical,
-        num_equal_answers=comparison.num_equal_answers,
-        differences=map(_difference, comparison.differences),
-        provenance_differences=comparison.provenance_differences,
-    )
-
-
-def _difference(item: Difference) -> test_run_pb2.TranscriptDifference:
-    return test_run_pb2.TranscriptDifference(
-        case_id=item.case_id,
-        repeat=item.repeat,
-        field=item.field,
-        turn=item.turn,
-        token_index=item.token_index,
-        before=item.before,
-        after=item.after,
-    )
+    return to_message(comparison, test_run_pb2.CompareTestRunsResponse, identical=comparison.is_identical)
 
 
 def _provenance(inputs: RunInputs, environment: Environment) -> provenance_pb2.Provenance:
-    return provenance_pb2.Provenance(
+    return to_message(
+        environment,
+        provenance_pb2.Provenance,
         model_digest=inputs.base.digest if inputs.base else "",
         adapter_digest=inputs.adapter.digest if inputs.adapter else "",
         test_suite_digest=inputs.test_suite_digest,
         profile_id=inputs.profile_id,
         profile_digest=inputs.profile_digest,
-        chat_template_digest=environment.chat_template_digest,
-        dtype=environment.dtype,
-        num_threads=environment.num_threads,
-        library_versions=dict(environment.library_versions),
-        endpoint=dict(environment.endpoint),
-        device=environment.device,
     )

@@ -3,7 +3,6 @@
 from services.test_runner.domain.comparison import Difference, RunComparison
 from services.test_runner.domain.endpoint import Departure, Endpoint, ToolMode, TryOutcome
 from services.test_runner.domain.generation import GenerationOrder, TokenLogProb
-from services.test_runner.domain.limits import checked_page_size
 from services.test_runner.domain.record import Artifact, Environment, RunInputs, RunRecord
 from services.test_runner.domain.sampling import Sampling
 from services.test_runner.domain.test_run import KIND, Item, TestRunSpec, answer_seed, items
@@ -32,6 +31,5 @@ __all__ = [
     "Transcript",
     "TryOutcome",
     "answer_seed",
-    "checked_page_size",
     "items",
 ]

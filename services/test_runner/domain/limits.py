@@ -6,22 +6,7 @@ import math
 
 from services.chassis.errors import InvalidArgument
 
-MAX_PAGE_SIZE = 1000
-DEFAULT_PAGE_SIZE = 50
 MAX_ID_LENGTH = 200
-
-
-def checked_page_size(page_size: int) -> int:
-    """Return the number of entries on a page, 50 when unset.
-
-    Raises:
-        InvalidArgument: It is negative or above 1000.
-    """
-    if not 0 <= page_size <= MAX_PAGE_SIZE:
-        raise InvalidArgument(
-            f"page_size is {page_size}.", f"Use 1 to {MAX_PAGE_SIZE}, or 0 for {DEFAULT_PAGE_SIZE}.", field="page_size"
-        )
-    return page_size or DEFAULT_PAGE_SIZE
 
 
 def check_number(field: str, value: float, least: float, most: float) -> None:

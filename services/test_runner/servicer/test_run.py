@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from drillyard.test_runner.v1 import test_run_pb2
 
@@ -30,43 +31,44 @@ class TestRunRpcs:
         self, request: test_run_pb2.GetTestRunRequest, context: Context
     ) -> test_run_pb2.GetTestRunResponse:
         """Return a run."""
-        run = await self.runs.get(request.test_run_id)
+        run = await self.runs.resource.get(request.test_run_id)
         return test_run_pb2.GetTestRunResponse(test_run=test_run_to_proto(run))
 
     async def ListTestRuns(
         self, request: test_run_pb2.ListTestRunsRequest, context: Context
     ) -> test_run_pb2.ListTestRunsResponse:
         """List runs, newest first."""
-        runs, token = await self.runs.list_runs(request.page_size, request.page_token)
+        runs, token = await self.runs.resource.list(request.page_size, request.page_token)
         return test_run_pb2.ListTestRunsResponse(test_runs=map(test_run_to_proto, runs), next_page_token=token)
 
     async def CancelTestRun(
         self, request: test_run_pb2.CancelTestRunRequest, context: Context
     ) -> test_run_pb2.CancelTestRunResponse:
         """Cancel a run."""
-        run = await self.runs.cancel(request.test_run_id)
+        run = await self.runs.resource.cancel(request.test_run_id)
         return test_run_pb2.CancelTestRunResponse(test_run=test_run_to_proto(run))
 
     async def PauseTestRun(
         self, request: test_run_pb2.PauseTestRunRequest, context: Context
     ) -> test_run_pb2.PauseTestRunResponse:
         """Pause a run after its window."""
-        run = await self.runs.pause(request.test_run_id)
+        run = await self.runs.resource.pause(request.test_run_id)
         return test_run_pb2.PauseTestRunResponse(test_run=test_run_to_proto(run))
 
     async def ResumeTestRun(
         self, request: test_run_pb2.ResumeTestRunRequest, context: Context
     ) -> test_run_pb2.ResumeTestRunResponse:
         """Let a paused run go on."""
-        run = await self.runs.resume(request.test_run_id)
+        run = await self.runs.resource.resume(request.test_run_id)
         return test_run_pb2.ResumeTestRunResponse(test_run=test_run_to_proto(run))
 
     async def WatchTestRun(
         self, request: test_run_pb2.WatchTestRunRequest, context: Context
     ) -> AsyncIterator[test_run_pb2.WatchTestRunResponse]:
         """Stream the events of a run."""
-        async for event in self.runs.watch(request.test_run_id, request.after_sequence):
-            yield test_run_pb2.WatchTestRunResponse(event=event_to_proto(event))
+        async with aclosing(self.runs.resource.watch(request.test_run_id, request.after_sequence)) as events:
+            async for event in events:
+                yield test_run_pb2.WatchTestRunResponse(event=event_to_proto(event))
 
     async def CompareTestRuns(
         self, request: test_run_pb2.CompareTestRunsRequest, context: Context

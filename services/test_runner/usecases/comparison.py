@@ -7,7 +7,7 @@ from services.chassis.jobs import JobStore
 from services.test_runner.domain import Difference, RunComparison, RunRecord, Transcript
 from services.test_runner.domain.comparison import first_difference, has_equal_answers, provenance_differences
 from services.test_runner.ports import RunStore
-from services.test_runner.usecases.test_run import TestRun, load_run
+from services.test_runner.usecases.test_run import TestRun, test_runs
 
 _CHUNK = 50
 _DEFAULT_DIFFERENCES = 50
@@ -18,7 +18,7 @@ class ComparisonUseCases:
     """Says whether two runs have the same transcripts; holds a page of each at a time."""
 
     def __init__(self, *, jobs: JobStore, store: RunStore) -> None:
-        self._jobs = jobs
+        self._runs = test_runs(jobs, store)
         self._store = store
 
     async def compare(self, before_id: str, after_id: str, max_differences: int) -> RunComparison:
@@ -35,7 +35,7 @@ class ComparisonUseCases:
                 f"Use 1 to {_MAX_DIFFERENCES}, or 0 for {_DEFAULT_DIFFERENCES}.",
                 field="max_differences",
             )
-        before, after = [await load_run(self._jobs, self._store, run_id) for run_id in (before_id, after_id)]
+        before, after = [await self._runs.get(run_id) for run_id in (before_id, after_id)]
         left, right = _comparable(before, after)
         tally = _Tally(max_differences or _DEFAULT_DIFFERENCES)
         place = 0

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from services.chassis.errors import FailedPrecondition, NotFound
-from services.chassis.jobs import Job, JobEvent, JobStore, watch
-from services.test_runner.domain import KIND, RunRecord, TestRunSpec, checked_page_size
+from services.chassis.errors import FailedPrecondition
+from services.chassis.jobs import Job, JobResource, JobStore
+from services.test_runner.domain import KIND, RunRecord, TestRunSpec
 from services.test_runner.ports import EndpointPolicy, Registry, RunStore
 from services.test_runner.resolution import resolve_inputs
 
@@ -28,6 +28,7 @@ class TestRunUseCases:
     def __init__(
         self, *, jobs: JobStore, store: RunStore, registry: Registry, policy: EndpointPolicy, window_size: int
     ) -> None:
+        self.resource = test_runs(jobs, store)
         self._jobs = jobs
         self._store = store
         self._registry = registry
@@ -57,57 +58,10 @@ class TestRunUseCases:
         job = await self._jobs.create(KIND, request_id, spec.to_document(), job_id=f"run-{uuid.uuid4().hex[:16]}")
         return test_run(job, await self._store.add_run(RunRecord(job.job_id, inputs)))
 
-    async def get(self, test_run_id: str) -> TestRun:
-        """Return a run.
-
-        Raises:
-            NotFound: There is none.
-        """
-        return await load_run(self._jobs, self._store, test_run_id)
-
-    async def list_runs(self, page_size: int, page_token: str) -> tuple[list[TestRun], str]:
-        """Return runs, newest first, and the token of the next page."""
-        jobs, token = await self._jobs.list(KIND, checked_page_size(page_size), page_token)
-        records = await self._store.get_runs([job.job_id for job in jobs])
-        return [test_run(job, records.get(job.job_id)) for job in jobs], token
-
-    async def cancel(self, test_run_id: str) -> TestRun:
-        """Ask a run to end; its transcripts are kept.
-
-        Raises:
-            FailedPrecondition: The run has ended.
-        """
-        await run_job(self._jobs, test_run_id)
-        return test_run(await self._jobs.request_cancel(test_run_id), await self._store.get_run(test_run_id))
-
-    async def pause(self, test_run_id: str) -> TestRun:
-        """Ask a run to stop after the window that it is in.
-
-        Raises:
-            FailedPrecondition: The run has ended or is being cancelled.
-        """
-        await run_job(self._jobs, test_run_id)
-        return test_run(await self._jobs.request_pause(test_run_id), await self._store.get_run(test_run_id))
-
-    async def resume(self, test_run_id: str) -> TestRun:
-        """Let a paused run go on with the first window that is not stored.
-
-        Raises:
-            FailedPrecondition: The run is neither paused nor going.
-        """
-        await run_job(self._jobs, test_run_id)
-        return test_run(await self._jobs.resume(test_run_id), await self._store.get_run(test_run_id))
-
-    async def watch(self, test_run_id: str, after_sequence: int) -> AsyncIterator[JobEvent]:
-        """Yield the events of a run, ending after the final one."""
-        await run_job(self._jobs, test_run_id)
-        async for event in watch(self._jobs, test_run_id, after_sequence):
-            yield event
-
     async def _repeated(self, test_run_id: str) -> _Repeated | None:
         if not test_run_id:
             return None
-        found = await self.get(test_run_id)
+        found = await self.resource.get(test_run_id)
         if found.record is None:
             raise FailedPrecondition(f"The run {test_run_id} has not begun yet.", "Repeat it once it has begun.")
         # What was left to the machine is part of what is repeated.
@@ -121,29 +75,14 @@ class _Repeated:
     record: RunRecord
 
 
-async def load_run(jobs: JobStore, store: RunStore, test_run_id: str) -> TestRun:
-    """Return a run.
+def test_runs(jobs: JobStore, store: RunStore) -> JobResource[TestRun]:
+    """Return the runs as callers see them, each with what the store keeps beside its job."""
 
-    Raises:
-        NotFound: There is none.
-    """
-    job = await run_job(jobs, test_run_id)
-    return test_run(job, await store.get_run(test_run_id))
+    async def load(loaded: Sequence[Job]) -> list[TestRun]:
+        records = await store.get_runs([job.job_id for job in loaded])
+        return [test_run(job, records.get(job.job_id)) for job in loaded]
 
-
-async def run_job(jobs: JobStore, test_run_id: str) -> Job:
-    """Return the job of a run.
-
-    Raises:
-        NotFound: There is none.
-    """
-    try:
-        job = await jobs.get(test_run_id)
-    except NotFound:
-        job = None
-    if job is None or job.kind != KIND:
-        raise NotFound(f"There is no test run {test_run_id[:100]!r}.", "List the test runs to see their ids.")
-    return job
+    return JobResource(jobs, KIND, "test run", load)
 
 
 def test_run(job: Job, record: RunRecord | None) -> TestRun:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from services.chassis.errors import InvalidArgument, NotFound
 from services.chassis.jobs import JobStore
-from services.test_runner.domain import Transcript, checked_page_size
+from services.chassis.wire.paging import checked_page_size, place_of, token_of
+from services.test_runner.domain import Transcript
 from services.test_runner.ports import RunStore
-from services.test_runner.usecases.test_run import run_job
+from services.test_runner.usecases.test_run import test_runs
 
 _CHUNK = 50
 _MAX_PAGE_BYTES = 8 * 1024 * 1024
@@ -16,7 +17,7 @@ class TranscriptUseCases:
     """One method per RPC, in the terms of the domain."""
 
     def __init__(self, *, jobs: JobStore, store: RunStore) -> None:
-        self._jobs = jobs
+        self._runs = test_runs(jobs, store)
         self._store = store
 
     async def get_transcript(self, transcript_id: str) -> Transcript:
@@ -41,14 +42,14 @@ class TranscriptUseCases:
         """
         wanted = checked_page_size(page_size)
         after = _after(page_token, after_sequence)
-        await run_job(self._jobs, test_run_id)
+        await self._runs.job(test_run_id)
         page: list[Transcript] = []
         size = 0
         while True:
             chunk = await self._store.list_transcripts(test_run_id, after, min(_CHUNK, wanted - len(page) + 1))
             for item in chunk:
                 if len(page) == wanted or (page and size + item.size_bytes > _MAX_PAGE_BYTES):
-                    return page, str(after)
+                    return page, token_of(after)
                 page.append(item)
                 size, after = size + item.size_bytes, item.sequence
             if not chunk:
@@ -60,10 +61,4 @@ def _after(page_token: str, after_sequence: int) -> int:
         raise InvalidArgument(
             "after_sequence is negative.", "Use the sequence of a transcript, or 0.", field="after_sequence"
         )
-    if not page_token:
-        return after_sequence
-    if not (page_token.isascii() and page_token.isdigit() and len(page_token) < 12):
-        raise InvalidArgument(
-            "The page token is not one that this list gave out.", "Start again without a token.", field="page_token"
-        )
-    return max(int(page_token), after_sequence)
+    return max(place_of(page_token, 0), after_sequence)

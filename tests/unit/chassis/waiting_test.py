@@ -81,7 +81,7 @@ async def test_a_cancelled_reader_stops_the_stream() -> None:
 
 
 async def test_a_call_is_repeated_while_its_peer_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.chassis.waiting._PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("services.chassis.waiting._FIRST_PAUSE_SECONDS", 0.001)
     calls: list[None] = []
 
     async def call() -> str:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 import pytest
-from drillyard.evaluator.v1 import evaluator_service_pb2
+from drillyard.evaluator.v1 import evaluation_pb2, evaluator_service_pb2
 from drillyard.feedback.v1 import feedback_service_pb2, loop_pb2
 from drillyard.registry.v1 import model_pb2, registry_service_pb2
 from drillyard.test_runner.v1 import test_runner_service_pb2
@@ -109,6 +109,13 @@ def test_a_field_that_breaks_its_rules_is_named_with_them(values: dict[str, Any]
         check(request)
     assert error.value.fields["field"] == field
     assert field in error.value.problem and words in error.value.problem and error.value.next_step
+
+
+@pytest.mark.parametrize("rate", [1.5, -0.1, math.nan])
+def test_a_grader_takes_a_share_of_the_answers(rate: float) -> None:
+    grader = evaluation_pb2.ModelGrader(sample_rate=rate)
+    with pytest.raises(InvalidArgument, match=r"model_grader\.sample_rate"):
+        check(evaluation_pb2.CreateEvaluationRequest(model_grader=grader))
 
 
 def test_the_error_of_a_bound_tells_unit_and_default() -> None:

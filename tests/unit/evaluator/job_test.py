@@ -17,7 +17,7 @@ from tests.unit.evaluator.bench import CASES, Bench, FakeSuites, subject
 async def test_every_transcript_of_a_finished_run_gets_one_verdict() -> None:
     bench = Bench()
     evaluation_id = await bench.evaluated(subject(), wrong=(2, 5))
-    found = await bench.evaluations.get(evaluation_id)
+    found = await bench.evaluations.resource.get(evaluation_id)
     assert found.job.state is JobState.SUCCEEDED
     assert found.metrics.overall.num_cases == 13
     assert found.metrics.overall.conforming_rate == pytest.approx(11 / 13)
@@ -37,7 +37,7 @@ async def test_a_run_that_is_still_going_is_followed_to_its_end() -> None:
     created = await bench.evaluations.create("r", "run-1")
     working = asyncio.create_task(bench.work(created.job.job_id))
     await bench.runs.followed.wait()
-    assert (await bench.evaluations.get(created.job.job_id)).metrics.overall.num_cases == 4
+    assert (await bench.evaluations.resource.get(created.job.job_id)).metrics.overall.num_cases == 4
     bench.runs.answer("run-1", 9)
     await bench.until(created.job.job_id, lambda job: job.progress["done"] == 13)
     assert not working.done()
@@ -68,7 +68,7 @@ async def test_an_evaluation_whose_process_died_judges_only_what_is_left() -> No
     second.runs.finish("run-1")
     job = await second.work(created.job.job_id)
     assert (job.state, job.attempt) == (JobState.SUCCEEDED, 2)
-    found = await second.evaluations.get(created.job.job_id)
+    found = await second.evaluations.resource.get(created.job.job_id)
     assert found.metrics.by_cause == {"no_call": 2}
     assert (await second.events(created.job.job_id, "counts"))[-1]["num_cases"] == 13
     series = (await second.telemetry.render()).decode()
@@ -123,9 +123,9 @@ async def test_a_cancelled_evaluation_keeps_its_verdicts() -> None:
     created = await bench.evaluations.create("r", "run-1")
     working = asyncio.create_task(bench.work(created.job.job_id))
     await bench.runs.followed.wait()
-    await bench.evaluations.cancel(created.job.job_id)
+    await bench.evaluations.resource.cancel(created.job.job_id)
     assert (await working).state is JobState.CANCELLED
-    assert (await bench.evaluations.get(created.job.job_id)).metrics.overall.num_cases == 4
+    assert (await bench.evaluations.resource.get(created.job.job_id)).metrics.overall.num_cases == 4
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ async def test_answers_that_were_never_made_have_causes_of_their_own(end: Answer
     bench.runs.finish("run-1")
     created = await bench.evaluations.create("r", "run-1")
     await bench.work(created.job.job_id)
-    found = await bench.evaluations.get(created.job.job_id)
+    found = await bench.evaluations.resource.get(created.job.job_id)
     assert found.metrics.by_cause == {cause: 1}
     assert found.metrics.overall.accepted_rate == 0
 

@@ -59,7 +59,7 @@ def test_recovery_counts_only_answers_that_had_an_error() -> None:
 
 async def test_an_evaluation_reports_what_its_answers_took() -> None:
     bench = Bench()
-    found = (await bench.evaluations.get(await bench.evaluated(subject(), wrong=(2, 5)))).metrics
+    found = (await bench.evaluations.resource.get(await bench.evaluated(subject(), wrong=(2, 5)))).metrics
     usage = found.usage
     assert (usage.num_prompt_tokens, usage.num_cached_tokens, usage.num_generated_tokens) == (13 * 9, 13 * 3, 13 * 5)
     assert usage.latency == Quantiles(0.25 * 7, 0.25 * 13, 0.25 * 13)
@@ -74,7 +74,9 @@ async def test_an_evaluation_reports_what_its_answers_took() -> None:
 
 async def test_all_metrics_travel_to_the_wire() -> None:
     bench = Bench()
-    metrics = (await bench.evaluations.get(await bench.evaluated(subject(num_repeats=2), wrong=(2, 5)))).metrics
+    metrics = (
+        await bench.evaluations.resource.get(await bench.evaluated(subject(num_repeats=2), wrong=(2, 5)))
+    ).metrics
     message = metrics_to_proto(metrics)
     assert {item.category for item in message.by_category} == {case.category.partition(".")[0] for case in CASES}
     assert [item.layer for item in message.by_layer][:2] == ["call_present", "parses"]
@@ -92,7 +94,7 @@ async def test_final_metrics_are_those_of_the_verdicts() -> None:
     evaluation_id = await bench.evaluated(subject(), wrong=(2, 5))
     stored = await bench.store.get_evaluation(evaluation_id)
     assert stored is not None and stored.metrics is not None
-    assert stored.metrics == (await bench.evaluations.get(evaluation_id)).metrics
+    assert stored.metrics == (await bench.evaluations.resource.get(evaluation_id)).metrics
 
 
 async def test_figures_of_an_evaluation_that_goes_on_are_of_one_moment() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from drillyard.job.v1 import job_pb2
 from drillyard.test_runner.v1 import provenance_pb2, test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
 from services.chassis.errors import FailedPrecondition, ResourceExhausted
@@ -109,7 +110,8 @@ class Stub:
         endpoint = test_run_pb2.Endpoint(base_url="u", model="m", tool_mode=test_run_pb2.TOOL_MODE_PROMPT, stop=["x"])
         spec = test_run_pb2.TestRunSpec(endpoint=endpoint, throughput=True, sampling=test_run_pb2.Sampling(min_p=0.1))
         provenance = provenance_pb2.Provenance(chat_template_digest="sha256:t", dtype="q4_1", endpoint={"server": "x"})
-        return test_run_pb2.GetTestRunResponse(test_run=test_run_pb2.TestRun(spec=spec, provenance=provenance))
+        job = job_pb2.Job(state=job_pb2.JOB_STATE_RUNNING)
+        return test_run_pb2.GetTestRunResponse(test_run=test_run_pb2.TestRun(spec=spec, provenance=provenance, job=job))
 
     async def CompareTestRuns(
         self, request: test_run_pb2.CompareTestRunsRequest, **_options: float

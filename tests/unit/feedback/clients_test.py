@@ -2,10 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from services.chassis.errors import NotFound, Unavailable
-from services.feedback.clients.patience import persist
 from services.feedback.domain.work import TestOrder, WorkProgress
 from tests.unit.feedback.bench import set_up
 
@@ -41,34 +37,3 @@ async def test_all_pages_of_cases_and_verdicts_are_read(tmp_path: Path) -> None:
         verdicts = await bench.services.evaluator.verdicts(evaluation_id)
         assert [verdict.case_id for verdict in verdicts] == [case.case_id for case in cases]
         assert cases == bench.world.registry.cases["roo_xml/core@1"]
-
-
-async def test_a_call_is_repeated_while_its_service_is_away() -> None:
-    failures = [Unavailable("away"), Unavailable("away")]
-
-    async def call() -> str:
-        if failures:
-            raise failures.pop()
-        return "answer"
-
-    assert await persist(call, 10.0) == "answer"
-
-
-async def test_an_error_that_waiting_does_not_mend_is_raised_at_once() -> None:
-    calls = []
-
-    async def call() -> None:
-        calls.append(1)
-        raise NotFound("none")
-
-    with pytest.raises(NotFound):
-        await persist(call, 10.0)
-    assert len(calls) == 1
-
-
-async def test_patience_ends() -> None:
-    async def call() -> None:
-        raise Unavailable("away")
-
-    with pytest.raises(Unavailable):
-        await persist(call, 0.3)

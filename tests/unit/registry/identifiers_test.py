@@ -99,7 +99,7 @@ def test_what_is_shown_of_a_name_cannot_forge_a_line() -> None:
     assert len(shown("x" * 10_000)) < 100
 
 
-@pytest.mark.parametrize(("size", "token"), [(-1, ""), (1001, ""), (1, "x" * 201)])
+@pytest.mark.parametrize(("size", "token"), [(-1, ""), (1001, "")])
 def test_a_page_out_of_bounds_is_refused(size: int, token: str) -> None:
     with pytest.raises(InvalidArgument):
         page_request(size, token)

@@ -116,7 +116,7 @@ async def test_an_import_names_what_it_leaves_aside_and_what_its_checks_saw(regi
     for _ in range(2):
         job = await registry.run("tiny", folder)
         assert job.result == {"model_version_id": "tiny@1"}
-        assert (await registry.imports.get(job.job_id)).notes == expected
+        assert (await registry.imports.resource.get(job.job_id)).notes == expected
         events = [event.payload["text"] async for event in watch(registry.jobs, job.job_id) if event.type == "message"]
         assert tuple(events) == expected
 
@@ -162,8 +162,8 @@ async def test_a_cancelled_import_leaves_nothing(registry: Registry, tmp_path: P
     registry.importer.is_open.clear()
     running = asyncio.create_task(registry.run("tiny", write_model(tmp_path / "m")))
     await registry.importer.entered.wait()
-    listed = await registry.imports.list(PageRequest(10))
-    await registry.imports.cancel(listed.items[0].job.job_id)
+    (listed,), _ = await registry.imports.resource.list(10)
+    await registry.imports.resource.cancel(listed.job.job_id)
     assert (await running).state is JobState.CANCELLED
     assert (await registry.versions(), registry.leftovers(), registry.kept()) == ([], [], [])
 
@@ -198,7 +198,7 @@ async def test_progress_goes_on_while_nothing_seems_to_happen(
     registry.importer.is_open.clear()
     running = asyncio.create_task(registry.run("tiny", write_model(tmp_path / "m")))
     await registry.importer.entered.wait()
-    job_id = (await registry.imports.list(PageRequest(10))).items[0].job.job_id
+    job_id = (await registry.imports.resource.list(10))[0][0].job.job_id
     phases = []
     async with asyncio.timeout(20):
         async for event in watch(registry.jobs, job_id):

@@ -138,7 +138,7 @@ async def test_a_run_whose_inputs_were_not_stored_resolves_them_when_it_starts()
     job = await bench.jobs.create("test_run", "r", SPEC.to_document(), job_id="run-1")
     ended = await bench.work(job.job_id)
     assert ended.state is JobState.SUCCEEDED
-    assert (await bench.usecases.get("run-1")).spec.model_version_id == "tiny@1"
+    assert (await bench.usecases.resource.get("run-1")).spec.model_version_id == "tiny@1"
 
 
 async def test_a_cancelled_run_stops_the_backend_and_keeps_its_windows() -> None:
@@ -146,7 +146,7 @@ async def test_a_cancelled_run_stops_the_backend_and_keeps_its_windows() -> None
     run = await bench.usecases.create("r", SPEC)
     working = asyncio.create_task(bench.work(run.job.job_id))
     await bench.backend.reached.wait()
-    await bench.usecases.cancel(run.job.job_id)
+    await bench.usecases.resource.cancel(run.job.job_id)
     job = await working
     assert job.state is JobState.CANCELLED
     assert bench.backend.num_closed == 2

@@ -260,7 +260,7 @@ async def test_a_pause_takes_effect_after_the_window_and_a_resumed_run_ends_the_
     bench = Bench(FakeBackend(answer=solving(cases)), cases=cases)
     run = await bench.usecases.create("r", replace(SPEC, throughput=throughput))
     run_id = run.job.job_id
-    bench.backend.on_prepared = lambda: bench.usecases.pause(run_id)
+    bench.backend.on_prepared = lambda: bench.usecases.resource.pause(run_id)
     await bench.runner.start()
     while (await bench.jobs.get(run_id)).state is not JobState.PAUSED:
         with bench.jobs.bell.listen(f"events:{run_id}") as listener:
@@ -268,7 +268,7 @@ async def test_a_pause_takes_effect_after_the_window_and_a_resumed_run_ends_the_
     await bench.runner.stop(1.0)
     stored = len(await bench.transcripts(run_id))
     assert 0 < stored < 40
-    assert (await bench.usecases.resume(run_id)).job.state is JobState.QUEUED
+    assert (await bench.usecases.resource.resume(run_id)).job.state is JobState.QUEUED
     again = bench.restart(FakeBackend(answer=solving(cases)))
     assert (await again.work(run_id)).state is JobState.SUCCEEDED
     assert sorted(item.case_id for item in await again.transcripts(run_id)) == sorted(case.case_id for case in cases)

@@ -82,7 +82,7 @@ async def test_a_value_out_of_bounds_is_refused_naming_the_field(field: str, spe
     with pytest.raises(InvalidArgument) as caught:
         await bench.usecases.create("r", spec)
     assert caught.value.fields["field"] == field
-    assert await bench.usecases.list_runs(0, "") == ([], "")
+    assert await bench.usecases.resource.list(0, "") == ([], "")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ async def test_unknown_versions_are_refused_and_nothing_is_stored(spec: TestRunS
     bench = Bench(FakeBackend())
     with pytest.raises(NotFound):
         await bench.usecases.create("r", spec)
-    assert await bench.usecases.list_runs(0, "") == ([], "")
+    assert await bench.usecases.resource.list(0, "") == ([], "")
 
 
 async def test_a_suite_without_cases_is_refused() -> None:
@@ -106,9 +106,9 @@ async def test_unknown_runs_and_transcripts_are_not_found() -> None:
     bench = Bench(FakeBackend())
     usecases = bench.usecases
     with pytest.raises(NotFound, match="test run"):
-        await usecases.get("run-0")
+        await usecases.resource.get("run-0")
     with pytest.raises(NotFound, match="test run"):
-        await usecases.cancel("run-0")
+        await usecases.resource.cancel("run-0")
     with pytest.raises(NotFound, match="test run"):
         await bench.transcripts_of.list_transcripts("run-0", page_size=0, page_token="", after_sequence=0)
     with pytest.raises(NotFound, match="transcript"):
@@ -119,14 +119,14 @@ async def test_jobs_of_another_kind_are_not_runs() -> None:
     bench = Bench(FakeBackend())
     await bench.jobs.create("other", "r", {}, job_id="other-1")
     with pytest.raises(NotFound):
-        await bench.usecases.get("other-1")
+        await bench.usecases.resource.get("other-1")
 
 
 async def test_runs_are_listed_newest_first() -> None:
     bench = Bench(FakeBackend())
     ids = [(await bench.usecases.create(name, SPEC)).job.job_id for name in "abc"]
-    first, token = await bench.usecases.list_runs(2, "")
-    rest, end = await bench.usecases.list_runs(2, token)
+    first, token = await bench.usecases.resource.list(2, "")
+    rest, end = await bench.usecases.resource.list(2, token)
     assert [run.job.job_id for run in (*first, *rest)] == ids[::-1]
     assert end == ""
 
@@ -166,7 +166,7 @@ async def test_page_sizes_out_of_bounds_are_refused(size: int) -> None:
     with pytest.raises(InvalidArgument):
         await bench.transcripts_of.list_transcripts(run_id, page_size=size, page_token="", after_sequence=0)
     with pytest.raises(InvalidArgument):
-        await bench.usecases.list_runs(size, "")
+        await bench.usecases.resource.list(size, "")
 
 
 @pytest.mark.parametrize("token", ["x", "-1", "9" * 40, "٣"])
@@ -180,7 +180,7 @@ async def test_tokens_that_no_list_gave_out_are_refused(token: str) -> None:
 async def test_watching_ends_with_the_run() -> None:
     bench = Bench(FakeBackend())
     run_id = await finished_run(bench)
-    events = [event async for event in bench.usecases.watch(run_id, 0)]
+    events = [event async for event in bench.usecases.resource.watch(run_id, 0)]
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     assert events[-1].payload["state"] == "SUCCEEDED"
 
