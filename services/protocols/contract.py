@@ -124,6 +124,14 @@ class _FromCatalogue:
     suite_package: str = ""
     """The package that holds the built-in suites, if there are any."""
 
+    def check_case(self, case: Case) -> None:
+        """Accept every case."""
+        return
+
+    def suites(self) -> tuple[Suite, ...]:
+        """Return the built-in suites."""
+        return stored_suites(self.suite_package, self.id, self.check_case) if self.suite_package else ()
+
     def _case_of(self, scenario: Scenario) -> Case:
         """Return the case that a scenario of the catalogue amounts to."""
         raise NotImplementedError
@@ -207,14 +215,6 @@ class ProfileBase(_FromCatalogue, ABC):
     def style_notes(self, answer: Answer) -> tuple[str, ...]:
         """Return nothing: there are no rules of style."""
         return ()
-
-    def check_case(self, case: Case) -> None:
-        """Accept every case."""
-        return
-
-    def suites(self) -> tuple[Suite, ...]:
-        """Return the built-in suites."""
-        return stored_suites(self.suite_package, self.id, self.check_case) if self.suite_package else ()
 
     def reference_answer(self, case: Case) -> str:
         """Return an answer to `case` that conforms."""
