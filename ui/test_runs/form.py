@@ -75,7 +75,7 @@ def run_form() -> RunForm:
         start = gr.Button("Start the test", variant="primary", elem_id="test-start")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     answered_by.change(subject_shown, [answered_by], [model, served], **quiet)
-    suite.change(_sizes, [suite, size], [size], **quiet)
+    suite.change(sizes_shown, [suite, size], [size], **quiet)
     return RunForm(answered_by, model, suite, size, dtype, fields, start)
 
 
@@ -84,5 +84,6 @@ def subject_shown(answered_by: str) -> list[Any]:
     return [gr.Dropdown(visible=answered_by == REGISTERED), gr.Column(visible=answered_by == SERVED)]
 
 
-def _sizes(suite: str | None, chosen: str) -> Any:
+def sizes_shown(suite: str | None, chosen: str) -> Any:
+    """Return the update that offers the prompt sizes of the suite's protocol."""
     return parts.prompt_sizes((suite or "").partition("/")[0], chosen)
