@@ -76,7 +76,15 @@ class JobRequests(ABC):
     def _reading(self) -> AbstractAsyncContextManager[Ledger]:
         """Open a transaction that only reads."""
 
-    async def create(self, kind: str, request_id: str, spec: Json, *, job_id: str | None = None) -> Job:
+    async def create(
+        self,
+        kind: str,
+        request_id: str,
+        spec: Json,
+        *,
+        job_id: str | None = None,
+        normal_form: Callable[[Json], Json] = dict,
+    ) -> Job:
         """Store a job and return it QUEUED; the same kind and request_id return the job of the first call.
 
         Args:
@@ -84,6 +92,7 @@ class JobRequests(ABC):
             request_id: The caller's id of this request; empty means that the call is never repeated.
             spec: What to do, as JSON.
             job_id: Its id, when the caller has one for it; else a new one.
+            normal_form: Makes of a spec that an earlier release stored what this one would store.
 
         Raises:
             AlreadyExists: The request_id was used with another spec (the differing field is named), or the job_id is
@@ -110,7 +119,7 @@ class JobRequests(ABC):
                 fresh = None
                 existing = existing or await ledger.find(kind, job.request_id)
         if fresh is None:
-            return _same_request(existing, plain_spec, chosen_id)
+            return _same_request(existing, plain_spec, chosen_id, normal_form)
         self.bell.ring(QUEUE, events_of(chosen_id))
         return fresh
 
@@ -207,10 +216,10 @@ def found_job(job: Job | None, job_id: str) -> Job:
     return job
 
 
-def _same_request(known: Job | None, spec: Json, job_id: str) -> Job:
+def _same_request(known: Job | None, spec: Json, job_id: str, normal_form: Callable[[Json], Json]) -> Job:
     if known is None:
         raise AlreadyExists(f"The id {job_id} is taken.", "Choose another id.", field="job_id")
-    place = rules.first_difference(known.spec, spec)
+    place = rules.first_difference(normal_form(known.spec), spec)
     if place:
         raise AlreadyExists(
             f"The request id {known.request_id} was used before with another {place}.",

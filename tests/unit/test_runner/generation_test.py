@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from drillyard.test_runner.v1 import transcript_pb2
 
 from services.chassis.errors import (
     InvalidArgument,
@@ -21,14 +22,13 @@ from services.chassis.errors import (
     Unavailable,
 )
 from services.chassis.telemetry import Telemetry
+from services.chassis.wire import check
 from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
 from services.test_runner.backends.worker_process import WorkerTimeouts
 from services.test_runner.domain import (
-    Endpoint,
     FinishReason,
     GenerationOrder,
     Message,
-    Sampling,
 )
 from services.test_runner.domain.generation import parse_tools
 from services.test_runner.ports import Answer, Delta
@@ -36,10 +36,11 @@ from services.test_runner.telemetry import TestRunnerTelemetry
 from services.test_runner.usecases.generation import GenerationUseCases
 from services.test_runner.usecases.rendering import RenderingUseCases, RenderOrder
 from tests.fakes import generation_worker
+from tests.fakes import run_specs as specs
 from tests.unit.test_runner.bench import CASES, FakePolicy, FakeRegistry
 
 HELLO = (Message("user", "hello"),)
-ORDER = GenerationOrder(model_version_id="tiny", messages=HELLO)
+ORDER = GenerationOrder(model_version_id="tiny", messages=HELLO, sampling=specs.sampling())
 TOOL = '{"type": "function", "function": {"name": "read"}}'
 
 
@@ -105,7 +106,7 @@ async def test_each_token_is_told_once_with_its_log_probs(workers: Workers) -> N
 
 
 async def test_the_prompts_own_tokens_come_before_the_answers(workers: Workers) -> None:
-    order = GenerationOrder(model_version_id="tiny", prompt="ab", log_probs=True, echo=True)
+    order = replace(ORDER, messages=(), prompt="ab", log_probs=True, echo=True)
     (last,) = await workers.pieces(order)
     assert last.text == "ab with seed 0"
     assert [(token.token, token.log_prob) for token in last.tokens] == [
@@ -155,12 +156,9 @@ async def test_a_worker_that_dies_is_told_as_such(workers: Workers) -> None:
         ("messages[0].role", {"messages": (Message("robot", "x"),)}),
         ("tools", {"messages": (), "prompt": "x", "tools": ({},)}),
         ("echo", {"echo": True}),
-        ("num_top_log_probs", {"num_top_log_probs": 21}),
         ("stop", {"stop": ("",)}),
         ("stop", {"stop": ("x",) * 17}),
-        ("sampling.min_p", {"sampling": Sampling(min_p=2.0)}),
-        ("sampling.max_new_tokens", {"sampling": Sampling(max_new_tokens=0)}),
-        ("endpoint.base_url", {"endpoint": Endpoint("ftp://h", "m")}),
+        ("endpoint.base_url", {"endpoint": specs.endpoint("ftp://h", "m")}),
     ],
 )
 async def test_an_order_that_cannot_be_answered_is_refused_naming_the_field(
@@ -172,9 +170,23 @@ async def test_an_order_that_cannot_be_answered_is_refused_naming_the_field(
     assert not list(workers.folder.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("model_version_id", {"model_version_id": "x" * 201}),
+        ("num_top_log_probs", {"num_top_log_probs": 21}),
+        ("sampling.min_p", {"sampling": {"min_p": 2.0}}),
+    ],
+)
+def test_a_value_out_of_bounds_does_not_reach_the_use_case(field: str, values: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        check(transcript_pb2.GenerateRequest(**values))
+    assert caught.value.fields["field"] == field
+
+
 async def test_an_endpoint_that_is_not_allowed_is_not_asked(workers: Workers) -> None:
     with pytest.raises(PermissionDenied):
-        await workers.pieces(replace(ORDER, endpoint=Endpoint("http://forbidden/v1", "m")))
+        await workers.pieces(replace(ORDER, endpoint=specs.endpoint("http://forbidden/v1", "m")))
 
 
 @pytest.mark.parametrize("text", ["", "7", "[]", "{}", '{"function": 7}', '{"function": {"name": 7}}', "[" * 9999])
@@ -205,7 +217,7 @@ URLS = (
 @pytest.mark.parametrize("url", URLS)
 def test_urls_that_parsers_could_read_in_two_ways_are_refused(url: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        Endpoint(url, "m").check("spec.")
+        specs.endpoint(url, "m").check("spec.")
     assert caught.value.fields["field"] == "spec.endpoint.base_url"
 
 
@@ -213,7 +225,7 @@ def test_urls_that_parsers_could_read_in_two_ways_are_refused(url: str) -> None:
     "url", ["http://127.0.0.1:8080/v1", "https://h.example/v1/", "http://[::1]:11434/v1", "http://h"]
 )
 def test_plain_urls_are_taken(url: str) -> None:
-    Endpoint(url, "m").check()
+    specs.endpoint(url, "m").check()
 
 
 @pytest.mark.parametrize(
@@ -224,14 +236,12 @@ def test_plain_urls_are_taken(url: str) -> None:
         ("extra_body", {"extra_body": "[1]"}),
         ("extra_body", {"extra_body": '{"messages": []}'}),
         ("extra_body", {"extra_body": "[" * 9999}),
-        ("max_concurrency", {"max_concurrency": 300}),
-        ("num_ctx", {"num_ctx": -1}),
         ("stop", {"stop": ("",)}),
     ],
 )
 def test_an_endpoint_that_cannot_be_used_is_refused_naming_the_field(field: str, change: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        replace(Endpoint("http://h/v1", "m"), **change).check()
+        replace(specs.endpoint("http://h/v1", "m"), **change).check()
     assert caught.value.fields["field"] == f"endpoint.{field}"
 
 
