@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
+from services.protocols import turn as protocol
 from services.protocols.profile import Profile, UnknownProfile, get_profile
-from services.test_runner.domain import RunInputs, RunRecord, TestRunSpec
+from services.test_runner.domain import RunInputs, RunRecord, TestRunSpec, ToolCall
 from services.test_runner.ports import Registry
 
 
@@ -103,3 +105,12 @@ def _gone(repeated: RunRecord, problem: str) -> FailedPrecondition:
         "Register it again, or start a run that repeats none.",
         field="spec.repeat_of_test_run_id",
     )
+
+
+def protocol_answer(profile: Profile, text: str, calls: Sequence[ToolCall], *, is_cut: bool = False) -> protocol.Answer:
+    """Return what a model gave as the profile's client reads it: native calls, or else those that the text holds."""
+    reason: protocol.FinishReason = "length" if is_cut else "stop"
+    if not calls:
+        return profile.read_answer(text, reason)
+    # Servers draw the ids of calls; the client numbers them, so that two runs can say the same.
+    return protocol.Answer(text, tuple(protocol.ToolCall(call.name, call.arguments) for call in calls), reason)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from ui.cli.connection import Document, Gateway, GatewayError
 from ui.cli.options import Common
@@ -17,7 +18,9 @@ from ui.cli.output import EXIT_FAILED, connected, print_table, show
 _BATCH = 200
 # Half of what the gateway takes in one request.
 _BATCH_BYTES = 32 * 1024 * 1024
-_FIELDS = frozenset({"profile_id", "case", "case_document", "answer", "further_answers", "finish_reason", "key"})
+_FIELDS = frozenset(
+    {"profile_id", "case", "case_document", "answer", "further_answers", "messages", "finish_reason", "key"}
+)
 _NEEDED = {"profile_id": "profile_id", "case_document": "case", "answer": "answer"}
 CaseFile = Annotated[
     Path | None, typer.Option("--case", help="A case as a JSON file, instead of --suite and --case-id.")
@@ -29,7 +32,7 @@ Answer = Annotated[str | None, typer.Option(help="One answer to judge; - for std
 def judge(
     common: Common,
     file: Annotated[
-        Path | None, typer.Argument(help="JSONL, one answer a line: profile_id, case, answer; - for stdin.")
+        Path | None, typer.Argument(help="JSONL, one answer a line: profile_id, case, answer or messages; - for stdin.")
     ] = None,
     answer: Answer = None,
     suite: Annotated[str, typer.Option(help="The suite of --case-id.")] = "roo_xml/core",
@@ -82,10 +85,35 @@ def _request(number: int, line: str) -> Document:
     case = result.pop("case", None)
     document = {"case_document": json.dumps(case)} if case is not None else {}
     request = {"key": f"line {number}", **document, **result}
+    if request.get("messages"):
+        request = {"answer": "", **request, "messages": _messages(number, request["messages"])}
     if missing := [name for name in _NEEDED if not isinstance(request.get(name), str)]:
         problem = f"Line {number} has no {_NEEDED[missing[0]]}, or not as text."
         raise GatewayError("INVALID_ARGUMENT", problem, f"Each line needs {', '.join(_NEEDED.values())}.")
     return request
+
+
+def _messages(number: int, messages: Any) -> list[Document]:
+    """Return messages in OpenAI's form as the gateway takes them."""
+    # Only lines with messages need it, and it takes a while to load.
+    from ui.openai.schemas import MessageBody
+
+    try:
+        bodies = [MessageBody.model_validate(message) for message in messages]
+    except (ValidationError, TypeError) as error:
+        problem = f"Line {number} has messages that are not OpenAI's: {error}"
+        raise GatewayError("INVALID_ARGUMENT", problem, "Correct them.") from None
+    return [
+        {
+            "role": body.role,
+            "content": body.text,
+            "tool_calls": [
+                {"tool_call_id": call.id, "name": call.function.name, "arguments": call.function.arguments}
+                for call in body.tool_calls or ()
+            ],
+        }
+        for body in bodies
+    ]
 
 
 def _judged(gateway: Gateway, documents: list[Document]) -> list[Document]:

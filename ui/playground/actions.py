@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from drillyard.evaluator.v1.verdict_pb2 import JudgeRequest
@@ -16,13 +15,9 @@ from drillyard.test_runner.v1.transcript_pb2 import (
     GenerateResponse,
     Message,
     RenderPromptRequest,
-    ToolCall,
 )
 
-from services.chassis.errors import InvalidArgument, NotFound
-from services.protocols.cases import CaseError, case_from_document
-from services.protocols.profile import get_profile
-from services.protocols.session import Session
+from services.chassis.errors import NotFound
 from ui.gateway.clients import Clients
 from ui.playground.views import JudgementView, PromptView, judgement_view, prompt_view
 from ui.test_suites.actions import read_case
@@ -61,47 +56,20 @@ class CaseAtWork:
     suite: str
     case_id: str
     prompt_size: str
-    document: str
-    answers: tuple[str, ...] = field(default=())
-
-    @property
-    def profile_id(self) -> str:
-        """The protocol that the suite is written for."""
-        return self.suite.partition("/")[0]
-
-    def conversation(self) -> Conversation:
-        """Return what the model is asked next: the client's replies to the answers so far are simulated."""
-        session = self._session()
-        for answer in self.answers:
-            if session.stop:
-                break
-            session.answer(get_profile(self.profile_id).read_answer(answer))
-        return Conversation(
-            messages=tuple(map(_message, session.messages)),
-            tools=tuple(json.dumps(tool, default=dict) for tool in session.tools),
-            stop=session.stop or "",
-        )
-
-    def _session(self) -> Session:
-        profile = get_profile(self.profile_id)
-        try:
-            case = case_from_document(json.loads(self.document))
-        except CaseError as error:
-            raise InvalidArgument(f"The case {self.case_id} cannot be read: {error}.", "Choose another.") from error
-        sizes = profile.prompt_sizes
-        return Session(profile, case, self.prompt_size if self.prompt_size in sizes else sizes[0])
+    answers: tuple[Message, ...] = ()
 
 
-async def open_case(clients: Clients, suite: str, case_id: str, prompt_size: str) -> CaseAtWork:
-    """Return a case before its first answer.
+async def conversation_of(clients: Clients, case: CaseAtWork) -> Conversation:
+    """Return what the model is asked next: the client's replies to the answers so far are simulated.
 
     Raises:
         NotFound: There is no such suite or case.
     """
-    case = await read_case(clients, suite, case_id)
-    if case is None:
-        raise NotFound(f"The suite {suite} has no case {case_id[:100]!r}.", "Choose one of the list.", field="case")
-    return CaseAtWork(suite, case_id, prompt_size, case.document)
+    request = RenderPromptRequest(
+        test_suite_version_id=case.suite, case_id=case.case_id, prompt_size=case.prompt_size, answers=case.answers
+    )
+    response = await clients.test_runner.RenderPrompt(request, timeout=_RENDER_SECONDS)
+    return Conversation(tuple(response.messages), tuple(response.tools), response.stop)
 
 
 async def render_prompt(clients: Clients, model_version_id: str, conversation: Conversation) -> PromptView:
@@ -114,8 +82,8 @@ async def render_prompt(clients: Clients, model_version_id: str, conversation: C
 
 async def answer(
     clients: Clients, subject: Subject, conversation: Conversation, *, sampling: Sampling, seed: int
-) -> AsyncIterator[tuple[str, GenerateResponse]]:
-    """Yield the whole text so far with each message of the stream; native calls stand at its end."""
+) -> AsyncIterator[tuple[Message, GenerateResponse]]:
+    """Yield the whole answer so far with each message of the stream."""
     request = GenerateRequest(
         model_version_id=subject.model_version_id,
         endpoint=subject.endpoint,
@@ -124,21 +92,28 @@ async def answer(
         sampling=sampling,
         seed=seed,
     )
-    text = ""
+    text, calls = "", []
     stream: Any = clients.test_runner.Generate(request, timeout=_ANSWER_SECONDS)
     async with aclosing(aiter(stream)) as pieces:
         async for piece in pieces:
-            text += piece.text_delta + _written(piece.tool_calls)
-            yield text, piece
+            text += piece.text_delta
+            calls += piece.tool_calls
+            yield Message(role="assistant", content=text, tool_calls=calls), piece
 
 
 async def judge_case(clients: Clients, case: CaseAtWork, *, is_cut: bool) -> JudgementView:
-    """Return what the client makes of the answers to a case."""
+    """Return what the client makes of the answers to a case.
+
+    Raises:
+        NotFound: There is no such suite or case.
+    """
+    stored = await read_case(clients, case.suite, case.case_id)
+    if stored is None:
+        raise NotFound(f"The suite {case.suite} has no case {case.case_id[:100]!r}.", "Choose one.", field="case_id")
     request = JudgeRequest(
-        profile_id=case.profile_id,
-        case_document=case.document,
-        answer=case.answers[0],
-        further_answers=case.answers[1:],
+        profile_id=case.suite.partition("/")[0],
+        case_document=stored.document,
+        messages=case.answers,
         finish_reason="length" if is_cut else "stop",
     )
     verdict = (await clients.evaluator.Judge(request)).verdict
@@ -148,30 +123,3 @@ async def judge_case(clients: Clients, case: CaseAtWork, *, is_cut: bool) -> Jud
 def was_cut(last: GenerateResponse) -> bool:
     """Return whether the token limit ended an answer."""
     return last.finish_reason == FinishReason.FINISH_REASON_LENGTH
-
-
-def _message(chat: Mapping[str, Any]) -> Message:
-    calls = [
-        ToolCall(
-            tool_call_id=tool_call["id"],
-            name=tool_call["function"]["name"],
-            arguments=tool_call["function"]["arguments"],
-        )
-        for tool_call in chat.get("tool_calls", ())
-    ]
-    return Message(
-        role=chat["role"], content=chat["content"], tool_calls=calls, tool_call_id=chat.get("tool_call_id", "")
-    )
-
-
-def _written(calls: Sequence[ToolCall]) -> str:
-    """Return calls in the form in which models' templates write them into text, which every profile reads."""
-    result = []
-    for call in calls:
-        try:
-            arguments = json.loads(call.arguments)
-        except ValueError:
-            arguments = call.arguments
-        document = json.dumps({"name": call.name, "arguments": arguments}, ensure_ascii=False)
-        result.append(f"\n<tool_call>\n{document}\n</tool_call>")
-    return "".join(result)

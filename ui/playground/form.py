@@ -11,7 +11,7 @@ from drillyard.test_runner.v1.test_run_pb2 import TestRunSpec
 from services.chassis.errors import InvalidArgument
 from ui.playground.actions import Subject
 from ui.shared.fields import SAMPLING, FieldForm, Values
-from ui.test_runs.form import REGISTERED, SERVED, subject_shown
+from ui.test_runs.form import REGISTERED, SERVED, sizes_shown, subject_shown
 
 MESSAGES, CASE = "My own message", "A case of a suite"
 
@@ -85,6 +85,7 @@ def playground_form() -> PlaygroundForm:
         fields.add("seed")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     answered_by.change(subject_shown, [answered_by], [model, served], **quiet)
+    suite.change(sizes_shown, [suite, size], [size], **quiet)
     source.change(_source_shown, [source], [own, of_suite], **quiet)
     return PlaygroundForm(answered_by, model, source, system, message, suite, case, size, fields)
 

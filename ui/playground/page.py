@@ -12,7 +12,7 @@ from drillyard.test_runner.v1.transcript_pb2 import GenerateResponse, Message
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, ServiceError
 from ui.models.actions import read_models, read_suites
-from ui.playground.actions import CaseAtWork, Conversation, answer, judge_case, open_case, render_prompt, was_cut
+from ui.playground.actions import CaseAtWork, Conversation, answer, conversation_of, judge_case, render_prompt, was_cut
 from ui.playground.form import CASE, MESSAGES, PlaygroundForm, playground_form
 from ui.playground.views import generation_view
 from ui.shared import parts
@@ -24,8 +24,8 @@ from ui.test_suites.actions import read_suite
 # Each update of a page is a message to a browser.
 _UPDATE_SECONDS = 0.15
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-# What was said so far, as role and text: of one's own messages both sides, of a case the answers alone.
-SoFar: TypeAlias = tuple[tuple[str, str], ...]
+# What was said so far: of one's own messages both sides, of a case the answers alone.
+SoFar: TypeAlias = tuple[Message, ...]
 _Given: TypeAlias = dict[Any, Any]
 
 
@@ -59,7 +59,7 @@ def build(cache: ServiceCache) -> None:
 class _Piece:
     """The answer so far; `is_due` when the page should show it."""
 
-    text: str = ""
+    answer: Message = field(default_factory=Message)
     last: GenerateResponse = field(default_factory=GenerateResponse)
     seconds: float = 0.0
     is_due: bool = False
@@ -106,14 +106,14 @@ class _Page:
             case, request = await self._asked(values)
             if request.stop:
                 raise FailedPrecondition("The client takes no further answer.", "Press “Start over”.")
-            yield [gr.skip(), gr.skip(), _talk(request), _answer(generation_view("")), ""]
+            yield [gr.skip(), gr.skip(), _talk(request), _answer(generation_view(Message())), ""]
             piece = _Piece()
             async for piece in self._pieces(values, request):
                 if piece.is_due:
-                    yield [gr.skip(), gr.skip(), gr.skip(), _answer(generation_view(piece.text)), gr.skip()]
-            shown = generation_view(piece.text, piece.last, piece.seconds)
+                    yield [gr.skip(), gr.skip(), gr.skip(), _answer(generation_view(piece.answer)), gr.skip()]
+            shown = generation_view(piece.answer, piece.last, piece.seconds)
             judged = await self._judged(case, piece)
-            yield [self._said(values, piece.text), "", gr.skip(), _answer(shown, judged), judged]
+            yield [self._said(values, piece.answer), "", gr.skip(), _answer(shown, judged), judged]
         except ServiceError as error:
             yield [gr.skip(), gr.skip(), gr.skip(), notice(error, "playground"), ""]
 
@@ -121,13 +121,13 @@ class _Page:
         spec = self._form.spec(values)
         begin = updated = time.monotonic()
         subject = self._form.subject(values)
-        async for text, piece in answer(
+        async for message, piece in answer(
             self._cache.clients, subject, conversation, sampling=spec.sampling, seed=spec.seed
         ):
             now = time.monotonic()
             is_due = now - updated >= _UPDATE_SECONDS
             updated = now if is_due else updated
-            yield _Piece(text, piece, now - begin, is_due)
+            yield _Piece(message, piece, now - begin, is_due)
 
     async def _asked(self, values: _Given) -> tuple[CaseAtWork | None, Conversation]:
         form, so_far = self._form, values[self._so_far]
@@ -135,14 +135,13 @@ class _Page:
             if not values[form.suite] or not values[form.case]:
                 raise InvalidArgument("No case is chosen.", "Choose a suite and one of its cases.", field="case")
             size = values[form.prompt_size]
-            case = await open_case(self._cache.clients, values[form.suite], values[form.case], size)
-            case = replace(case, answers=tuple(text for _, text in so_far))
-            return case, case.conversation()
-        system = [("system", values[form.system])] if text_of(values, form.system) else []
+            case = CaseAtWork(values[form.suite], values[form.case], size, so_far)
+            return case, await conversation_of(self._cache.clients, case)
+        system = [Message(role="system", content=values[form.system])] if text_of(values, form.system) else []
         messages = [*system, *so_far, *_own(values[form.message] or "")]
-        if not messages or messages[-1][0] != "user":
+        if not messages or messages[-1].role != "user":
             raise InvalidArgument("There is no message.", "Write one.", field="messages")
-        return None, Conversation(tuple(Message(role=role, content=text) for role, text in messages))
+        return None, Conversation(tuple(messages))
 
     async def _preview(self, values: _Given) -> str:
         subject = self._form.subject(values)
@@ -156,22 +155,22 @@ class _Page:
         shown = await render_prompt(self._cache.clients, subject.model_version_id, request)
         return render("playground/prompt", prompt=shown)
 
-    def _said(self, values: _Given, text: str) -> SoFar:
+    def _said(self, values: _Given, answer: Message) -> SoFar:
         own = _own(values[self._form.message] or "") if values[self._form.source] == MESSAGES else []
-        return (*values[self._so_far], *own, ("assistant", text))
+        return (*values[self._so_far], *own, answer)
 
     async def _judged(self, case: CaseAtWork | None, piece: _Piece) -> str:
         if case is None:
             return ""
-        case = replace(case, answers=(*case.answers, piece.text))
+        case = replace(case, answers=(*case.answers, piece.answer))
         view = await judge_case(self._cache.clients, case, is_cut=was_cut(piece.last))
-        after = case.conversation()
+        after = await conversation_of(self._cache.clients, case)
         replies = after.messages[_last_answer(after) + 1 :]
         return render("playground/judgement", view=view, stop=after.stop, replies=replies)
 
 
-def _own(message: str) -> list[tuple[str, str]]:
-    return [("user", message)] if message.strip() else []
+def _own(message: str) -> list[Message]:
+    return [Message(role="user", content=message)] if message.strip() else []
 
 
 def _last_answer(conversation: Conversation) -> int:

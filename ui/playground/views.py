@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drillyard.evaluator.v1.verdict_pb2 import Layer, Verdict
-from drillyard.test_runner.v1.transcript_pb2 import FinishReason, GenerateResponse, RenderPromptResponse
+from drillyard.test_runner.v1.transcript_pb2 import FinishReason, GenerateResponse, Message, RenderPromptResponse
 
+from ui.shared.words import calls_text
 from ui.test_runs.transcripts import AnswerView, VerdictRow, cut, verdict_row
 
 _MOST_TOKENS = 20_000
@@ -34,6 +35,7 @@ class GenerationView:
     """An answer so far; `is_done` once the model has ended it."""
 
     text: str
+    calls: tuple[str, ...]
     is_done: bool
     facts: str
     problem: str
@@ -56,19 +58,19 @@ def prompt_view(response: RenderPromptResponse) -> PromptView:
     return PromptView(response.text, tuple(pairs), len(response.token_ids), tuple(response.tools))
 
 
-def generation_view(text: str, last: GenerateResponse | None = None, seconds: float = 0.0) -> GenerationView:
+def generation_view(answer: Message, last: GenerateResponse | None = None, seconds: float = 0.0) -> GenerationView:
     """Return the view of an answer; the last message of its stream says how it ended."""
     if last is None:
-        return GenerationView(text, is_done=False, facts="", problem="")
+        return GenerationView(answer.content, calls_text(answer), is_done=False, facts="", problem="")
     cached = f" ({last.num_cached_tokens:,} from a cache)" if last.num_cached_tokens else ""
     facts = f"{last.num_prompt_tokens:,} prompt tokens{cached} · {last.num_generated_tokens:,} answer tokens"
     facts += f" · {seconds:.1f} s" if seconds else ""
     problem = " ".join(part for part in (_TEXTS.get(last.finish_reason, ""), last.detail) if part)
-    return GenerationView(text, is_done=True, facts=facts, problem=problem)
+    return GenerationView(answer.content, calls_text(answer), is_done=True, facts=facts, problem=problem)
 
 
-def judgement_view(verdict: Verdict, text: str, turn: int) -> JudgementView:
-    """Return the view of a verdict on answers that are not stored; `text` is the last one, of the turn `turn`."""
-    answer = AnswerView((), *cut(text, verdict, turn), (), "", "")
+def judgement_view(verdict: Verdict, message: Message, turn: int) -> JudgementView:
+    """Return the view of a verdict on answers that are not stored; `message` is the last one, of the turn `turn`."""
+    answer = AnswerView((), *cut(message.content, verdict, turn), calls_text(message), "", "")
     scores = tuple((name, verdict.scores[name]) for name in sorted(verdict.scores))
     return JudgementView(answer, verdict_row(verdict), list(verdict.layers), scores, tuple(verdict.style_notes))

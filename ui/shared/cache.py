@@ -22,6 +22,7 @@ _MOST_KEPT = 500
 _ELEMENTS = {
     "model_version_id": "model",
     "test_suite_version_id": "suite",
+    "case_id": "case",
     "profile_id": "profile",
     "artifact": "file",
     "model_id": "name",

@@ -75,7 +75,7 @@ def run_form() -> RunForm:
         start = gr.Button("Start the test", variant="primary", elem_id="test-start")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     answered_by.change(subject_shown, [answered_by], [model, served], **quiet)
-    suite.change(_sizes, [suite, size], [size], **quiet)
+    suite.change(sizes_shown, [suite, size], [size], **quiet)
     return RunForm(answered_by, model, suite, size, dtype, fields, start)
 
 
@@ -84,8 +84,8 @@ def subject_shown(answered_by: str) -> list[Any]:
     return [gr.Dropdown(visible=answered_by == REGISTERED), gr.Column(visible=answered_by == SERVED)]
 
 
-def _sizes(suite: str | None, chosen: str) -> Any:
-    """Return the prompt sizes that the suite's protocol has."""
+def sizes_shown(suite: str | None, chosen: str) -> Any:
+    """Return the update that offers the prompt sizes of the suite's protocol."""
     try:
         sizes = get_profile((suite or "").partition("/")[0]).prompt_sizes
     except UnknownProfile:

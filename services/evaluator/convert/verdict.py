@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from drillyard.evaluator.v1 import verdict_pb2
 
+from services.evaluator.convert.transcript import message_from_proto
 from services.evaluator.domain.verdict import Layer, Verdict
 from services.evaluator.usecases.judgements import AnswerToJudge, JudgedAnswer
 
@@ -41,6 +42,7 @@ def answer_from_proto(request: verdict_pb2.JudgeRequest) -> AnswerToJudge:
         finish_reason=request.finish_reason,
         further_answers=tuple(request.further_answers),
         key=request.key,
+        messages=tuple(map(message_from_proto, request.messages)),
     )
 
 

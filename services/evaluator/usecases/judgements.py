@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.chassis.errors import InvalidArgument
 from services.evaluator.domain.verdict import Verdict
@@ -13,6 +13,7 @@ from services.evaluator.judging.answers import Judge
 from services.evaluator.ports import AnswerEnd, GivenAnswer, Transcript
 from services.protocols.cases import Case, CaseError, case_from_document
 from services.protocols.profile import Profile, UnknownProfile, get_profile
+from services.protocols.turn import Message, ToolCall
 
 MAX_BATCH_SIZE = 1000
 _MAX_DOCUMENT_CHARACTERS = 1 << 20
@@ -23,7 +24,7 @@ _ENDS = {"": AnswerEnd.STOP, "stop": AnswerEnd.STOP, "length": AnswerEnd.LENGTH}
 
 @dataclass(frozen=True)
 class AnswerToJudge:
-    """One answer, or the answers of several turns; `finish_reason` is that of the last one."""
+    """One answer, or the answers of several turns, as texts or as messages; `finish_reason` is that of the last one."""
 
     profile_id: str
     case_document: str
@@ -31,6 +32,7 @@ class AnswerToJudge:
     finish_reason: str = ""
     further_answers: tuple[str, ...] = ()
     key: str = ""
+    messages: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,24 +90,46 @@ def _judge(asked: AnswerToJudge) -> Verdict:
         raise InvalidArgument(
             f"There is no finish reason {asked.finish_reason[:50]!r}.", "Use stop or length.", field="finish_reason"
         )
-    texts = (asked.answer, *asked.further_answers)
-    _check_answers(case, texts)
-    ends = [AnswerEnd.STOP] * (len(texts) - 1) + [last]
-    answers = tuple(GivenAnswer(text, end) for text, end in zip(texts, ends, strict=True))
+    answers = _answers(asked)
+    _check_answers(case, answers, "messages" if asked.messages else "further_answers")
+    answers = (*answers[:-1], replace(answers[-1], end=last))
     return Judge(profile, profile.prompt_sizes[0]).judge(case, Transcript(0, "", case.case_id, 0, answers))
 
 
-def _check_answers(case: Case, texts: Sequence[str]) -> None:
-    if sum(map(len, texts)) > _MAX_ANSWER_CHARACTERS:
+def _answers(asked: AnswerToJudge) -> tuple[GivenAnswer, ...]:
+    if not asked.messages:
+        return tuple(map(GivenAnswer, (asked.answer, *asked.further_answers)))
+    if asked.answer or asked.further_answers:
+        raise InvalidArgument(
+            "The request has its answers both as texts and as messages.", "Send one of them.", field="messages"
+        )
+    for place, message in enumerate(asked.messages):
+        if message["role"] != "assistant":
+            raise InvalidArgument(
+                f"The message {place} has the role {message['role'][:30]!r}.",
+                "Send the model's answers alone, of the role assistant: the client's replies are simulated.",
+                field=f"messages[{place}].role",
+            )
+    return tuple(GivenAnswer(message["content"], calls=_calls(message)) for message in asked.messages)
+
+
+def _calls(message: Message) -> tuple[ToolCall, ...]:
+    calls = message.get("tool_calls", ())
+    return tuple(ToolCall(call["function"]["name"], call["function"]["arguments"], call["id"]) for call in calls)
+
+
+def _check_answers(case: Case, answers: Sequence[GivenAnswer], field: str) -> None:
+    num_characters = sum(len(answer.text) + sum(len(call.arguments) for call in answer.calls) for answer in answers)
+    if num_characters > _MAX_ANSWER_CHARACTERS:
         raise InvalidArgument(
             "The answer is too long.", f"Send at most {_MAX_ANSWER_CHARACTERS} characters.", field="answer"
         )
     most = min(case.max_turns, _MAX_ANSWERS)
-    if len(texts) > most:
+    if len(answers) > most:
         raise InvalidArgument(
-            f"There are {len(texts)} answers, and the case lets the model give {most}.",
+            f"There are {len(answers)} answers, and the case lets the model give {most}.",
             "Send no more answers than the case has turns.",
-            field="further_answers",
+            field=field,
         )
 
 

@@ -54,6 +54,7 @@ def render_order_from_proto(request: transcript_pb2.RenderPromptRequest) -> Rend
         test_suite_version_id=request.test_suite_version_id,
         case_id=request.case_id,
         prompt_size=request.prompt_size,
+        answers=tuple(map(message_from_proto, request.answers)),
     )
 
 
@@ -65,6 +66,7 @@ def rendered_to_proto(prompt: RenderedPrompt) -> transcript_pb2.RenderPromptResp
         tokens=prompt.rendered.tokens,
         messages=map(message_to_proto, prompt.messages),
         tools=[json.dumps(tool, ensure_ascii=False) for tool in prompt.tools],
+        stop=prompt.stop,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.protocols import turn as protocol
 from services.protocols.cases import Case
 from services.protocols.profile import Profile
 from services.protocols.session import Session
@@ -21,6 +20,7 @@ from services.test_runner.domain import (
 from services.test_runner.domain.generation import plain_tools
 from services.test_runner.domain.transcript import transcript_of
 from services.test_runner.ports import Answer, Prompt
+from services.test_runner.resolution import protocol_answer
 
 
 class CaseSession:
@@ -73,7 +73,8 @@ class CaseSession:
         if answer.finish_reason.is_fault:
             self._fault = Message("assistant", answer.text)
         else:
-            self._session.answer(_protocol_answer(self._profile, answer))
+            is_cut = answer.finish_reason is FinishReason.LENGTH
+            self._session.answer(protocol_answer(self._profile, answer.text, answer.calls, is_cut=is_cut))
             if not self.is_over and self._seconds >= self._spec.case_timeout_seconds:
                 self.fail(f"The case took longer than {self._spec.case_timeout_seconds:g} s.")
 
@@ -93,15 +94,6 @@ class CaseSession:
             turns=self._turns,
             stop="" if self._fault else self._session.stop or "",
         )
-
-
-def _protocol_answer(profile: Profile, answer: Answer) -> protocol.Answer:
-    reason: protocol.FinishReason = "length" if answer.finish_reason is FinishReason.LENGTH else "stop"
-    if not answer.calls:
-        return profile.read_answer(answer.text, reason)
-    # Servers draw the ids of calls; the client numbers them, so that two runs can say the same.
-    calls = tuple(protocol.ToolCall(call.name, call.arguments) for call in answer.calls)
-    return protocol.Answer(answer.text, calls, reason)
 
 
 def _turn(answer: Answer, message_index: int, *, log_probs: bool) -> AnswerTurn:

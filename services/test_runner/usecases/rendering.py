@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from services.chassis.errors import InvalidArgument, NotFound, Unavailable
 from services.protocols.cases import Case
+from services.protocols.profile import Profile
 from services.protocols.session import Session
 from services.test_runner.domain import Message
 from services.test_runner.domain.generation import check_conversation, check_id, plain_tools
 from services.test_runner.ports import BackendFaultError, Prompt, PromptRenderer, Registry, Rendered
-from services.test_runner.resolution import check_prompt_size, profile_of
+from services.test_runner.resolution import check_prompt_size, profile_of, protocol_answer
 
 DEFAULT_PROMPT_SIZE = "compact"
+_NOT_RENDERED = Rendered("", (), ())
 
 
 @dataclass(frozen=True)
 class RenderOrder:
-    """What is to be shown: a conversation with its tools, or the opening of a case."""
+    """What is to be shown: a conversation with its tools, or that of a case and the answers to it so far."""
 
-    model_version_id: str
+    model_version_id: str = ""
     messages: tuple[Message, ...] = ()
     tools: tuple[Mapping[str, Any], ...] = ()
     test_suite_version_id: str = ""
     case_id: str = ""
     prompt_size: str = ""
+    answers: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)
 class RenderedPrompt:
-    """What a model reads, and the conversation that it was made of."""
+    """A conversation, what a model reads of it, and why the client takes no further answer."""
 
-    rendered: Rendered
     messages: tuple[Message, ...]
     tools: tuple[Mapping[str, Any], ...]
+    stop: str = ""
+    rendered: Rendered = _NOT_RENDERED
 
 
 class RenderingUseCases:
@@ -46,26 +51,31 @@ class RenderingUseCases:
         self._renderer = renderer
 
     async def render(self, order: RenderOrder) -> RenderedPrompt:
-        """Return the exact text and token ids that a model reads.
+        """Return the exact text and token ids that a model reads; without a model the conversation of a case alone.
 
         Raises:
-            InvalidArgument: There is neither a conversation nor a case, or the template refuses it.
+            InvalidArgument: There is neither a conversation nor a case, an answer is none, or the template refuses it.
             NotFound: There is no such model version, suite version or case.
             Unavailable: The worker broke.
         """
-        check_id("model_version_id", order.model_version_id)
-        messages, tools = await self._conversation(order)
-        check_conversation(messages, tools)
+        if order.model_version_id or not order.case_id:
+            check_id("model_version_id", order.model_version_id)
+        conversation = await self._conversation(order)
+        check_conversation(conversation.messages, conversation.tools)
+        if not order.model_version_id:
+            return conversation
         model = await self._registry.resolve_model(order.model_version_id)
-        prompt = Prompt("render", messages, 0, tools)
+        prompt = Prompt("render", conversation.messages, 0, conversation.tools)
         try:
-            return RenderedPrompt(await self._renderer.render(model.base, model.adapter, prompt), messages, tools)
+            return replace(conversation, rendered=await self._renderer.render(model.base, model.adapter, prompt))
         except BackendFaultError as fault:
             raise Unavailable(f"The worker broke: {fault}", "Try again.") from fault
 
-    async def _conversation(self, order: RenderOrder) -> tuple[tuple[Message, ...], tuple[Mapping[str, Any], ...]]:
+    async def _conversation(self, order: RenderOrder) -> RenderedPrompt:
         if not order.test_suite_version_id and not order.case_id:
-            return order.messages, order.tools
+            if order.answers:
+                raise InvalidArgument("The request has answers and no case.", "Name the case.", field="case_id")
+            return RenderedPrompt(order.messages, order.tools)
         if order.messages or order.tools:
             raise InvalidArgument(
                 "The request has both a conversation and a case.", "Send one of them.", field="messages"
@@ -73,8 +83,10 @@ class RenderingUseCases:
         suite = await self._registry.resolve_suite(order.test_suite_version_id)
         profile, size = profile_of(suite.profile_id), order.prompt_size or DEFAULT_PROMPT_SIZE
         check_prompt_size(profile, size, "prompt_size")
-        session = Session(profile, await self._case(suite.test_suite_version_id, order.case_id), size)
-        return tuple(map(Message.from_chat, session.messages)), plain_tools(session.tools)
+        case = await self._case(suite.test_suite_version_id, order.case_id)
+        session = await asyncio.to_thread(_answered, profile, case, size, order.answers)
+        messages = tuple(map(Message.from_chat, session.messages))
+        return RenderedPrompt(messages, plain_tools(session.tools), session.stop or "")
 
     async def _case(self, test_suite_version_id: str, case_id: str) -> Case:
         token = ""
@@ -86,5 +98,21 @@ class RenderingUseCases:
             token = page.next_token
             if not token:
                 raise NotFound(
-                    f"The suite {test_suite_version_id} has no case {case_id[:100]!r}.", "List the suite's cases."
+                    f"The suite {test_suite_version_id} has no case {case_id[:100]!r}.",
+                    "List the suite's cases.",
+                    field="case_id",
                 )
+
+
+def _answered(profile: Profile, case: Case, prompt_size: str, answers: tuple[Message, ...]) -> Session:
+    session = Session(profile, case, prompt_size)
+    for place, answer in enumerate(answers):
+        if answer.role != "assistant":
+            raise InvalidArgument(
+                f"The answer {place} has the role {answer.role[:30]!r}.",
+                "Send the model's answers alone, of the role assistant: the client's replies are simulated.",
+                field=f"answers[{place}].role",
+            )
+        if session.stop is None:
+            session.answer(protocol_answer(profile, answer.content, answer.tool_calls))
+    return session

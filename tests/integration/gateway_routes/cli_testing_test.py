@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from services.protocols.cases import case_to_document
 from services.protocols.profile import get_profile
 from tests.fakes import endpoint as fake
 from tests.fakes.system.background import in_background
@@ -92,6 +93,10 @@ def test_one_answer_is_judged_and_its_status_tells_whether_it_conforms(front: Fr
 
 
 def test_a_file_of_answers_is_judged_line_by_line(front: Front) -> None:
+    native = next(get_profile("roo_native").draw(1, 1, categories=("single_call",)))
+    (call,) = get_profile("roo_native").read_answer(get_profile("roo_native").reference_answer(native)).calls
+    function = {"name": call.name, "arguments": call.arguments}
+    messages = [{"role": "assistant", "content": None, "tool_calls": [{"type": "function", "function": function}]}]
     lines = [
         {
             "profile_id": "roo_xml",
@@ -100,14 +105,25 @@ def test_a_file_of_answers_is_judged_line_by_line(front: Front) -> None:
             "key": "first",
         },
         {"profile_id": "roo_xml", "case_document": "broken", "answer": "x"},
+        {"profile_id": "roo_native", "case": case_to_document(native), "messages": messages, "key": "native"},
     ]
     said = _run(front, "judge", "-", given="\n".join(json.dumps(one) for one in lines))
     assert said.exit_code == 1
     assert "first   conforms" in said.stdout
     assert "line 2  not judged  " in said.stdout
+    assert "native  conforms" in said.stdout
 
 
-@pytest.mark.parametrize(("line", "named"), [("{", "Line 1"), ("[]", "Line 1"), ('{"answr": "x"}', "Line 1")])
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("{", "Line 1"),
+        ("[]", "Line 1"),
+        ('{"answr": "x"}', "Line 1"),
+        ('{"profile_id": "text", "case": {}, "messages": [{"role": "robot"}]}', "Line 1 has messages"),
+        ('{"profile_id": "text", "case": {}, "messages": 7}', "Line 1 has messages"),
+    ],
+)
 def test_a_line_that_is_no_answer_is_named(front: Front, line: str, named: str) -> None:
     said = _run(front, "judge", "-", given=line)
     assert said.exit_code == 2

@@ -8,14 +8,18 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
+from drillyard.evaluator.v1 import verdict_pb2
+from drillyard.test_runner.v1.transcript_pb2 import Message, ToolCall
 
 from services.chassis.errors import InvalidArgument
+from services.evaluator.convert.verdict import answer_from_proto
 from services.evaluator.domain.verdict import Verdict
 from services.evaluator.judging.answers import Judge
 from services.evaluator.ports import AnswerEnd, GivenAnswer, Transcript
 from services.evaluator.usecases.judgements import AnswerToJudge
 from services.protocols.cases import Case, case_to_document
-from services.protocols.profile import Profile, get_profile
+from services.protocols.openai_tools.parse import as_functions
+from services.protocols.profile import BUILT_IN, Profile, get_profile
 from services.protocols.session import Session, judge_session
 from services.protocols.turn import Answer
 from services.protocols.verdict import LayerStatus
@@ -173,6 +177,66 @@ async def test_the_judge_takes_the_answers_of_several_turns() -> None:
     with pytest.raises(InvalidArgument) as caught:
         await Bench().judgements.judge(replace(asked, further_answers=("more",) * case.max_turns))
     assert caught.value.fields["field"] == "further_answers"
+
+
+def drawn(profile_id: str) -> tuple[tuple[Case, tuple[Answer, ...]], ...]:
+    """Cases of one turn and of several, with the answers that solve them."""
+    profile = get_profile(profile_id)
+    categories = profile.categories
+    cases = list(profile.draw(5, 2 * len(categories))) if categories else list(profile.suites()[0].cases[:8])
+    return tuple((case, case.solution or (profile.read_answer(profile.reference_answer(case)),)) for case in cases)
+
+
+@pytest.mark.parametrize("profile_id", BUILT_IN)
+async def test_messages_with_calls_are_judged_as_the_library_judges_them_in_process(profile_id: str) -> None:
+    profile, judgements = get_profile(profile_id), Bench().judgements
+    for case, solution in drawn(profile_id):
+        beside = tuple(map(as_functions, solution))
+        for answers in (solution, beside, (Answer("I would rather talk."), *solution[1:])):
+            document = json.dumps(case_to_document(case))
+            request = verdict_pb2.JudgeRequest(profile_id=profile_id, case_document=document)
+            request.messages.extend(map(message_of, answers))
+            judgement = await judgements.judge(answer_from_proto(request))
+            is_single = case.max_turns == 1 and case.goal is None
+            # Calls in the text and calls beside it are the same answer.
+            same = solution if answers == beside else answers
+            library = profile.judge(case, same[0]) if is_single else in_process(profile, case, same)
+            assert (judgement.conforming, judgement.sentence) == (library.conforming, library.sentence)
+            layers = [(layer.name, layer.status, layer.turn) for layer in judgement.layers]
+            assert layers == [(layer.name, layer.status, layer.turn) for layer in library.layers]
+            if not any(map(native, answers)):
+                texts = [answer.text for answer in answers]
+                asked = AnswerToJudge(profile_id, document, texts[0], "", tuple(texts[1:]))
+                assert await judgements.judge(asked) == judgement
+
+
+def native(answer: Answer) -> bool:
+    return any(call.span is None for call in answer.calls)
+
+
+def message_of(answer: Answer) -> Message:
+    calls = [
+        ToolCall(tool_call_id=call.call_id, name=call.name, arguments=call.arguments)
+        for call in answer.calls
+        if call.span is None
+    ]
+    return Message(role="assistant", content=answer.text, tool_calls=calls)
+
+
+async def test_what_is_no_answer_of_the_model_is_refused_naming_the_message() -> None:
+    document = json.dumps(case_to_document(recovery()))
+    request = verdict_pb2.JudgeRequest(profile_id="roo_xml", case_document=document)
+    request.messages.add(role="assistant", content="x")
+    for change, field in ((Message(role="user", content="y"), "messages[1].role"), (request.messages[0], "messages")):
+        refused = verdict_pb2.JudgeRequest()
+        refused.CopyFrom(request)
+        refused.messages.append(change)
+        with pytest.raises(InvalidArgument) as caught:
+            await Bench().judgements.judge(answer_from_proto(refused))
+        assert caught.value.fields["field"] == field
+    request.answer = "x"
+    with pytest.raises(InvalidArgument, match="both as texts and as messages"):
+        await Bench().judgements.judge(answer_from_proto(request))
 
 
 def test_broken_rules_of_style_are_noted_and_change_nothing_else() -> None:

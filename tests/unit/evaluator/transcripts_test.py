@@ -10,7 +10,7 @@ from drillyard.test_runner.v1 import provenance_pb2, test_run_pb2, test_runner_s
 
 from services.chassis.errors import FailedPrecondition, ResourceExhausted
 from services.evaluator.clients.test_runner import TestRunnerClient
-from services.evaluator.clients.transcripts import to_transcript
+from services.evaluator.convert.transcript import to_transcript
 from services.evaluator.domain.verdict import Spent
 from services.evaluator.ports import AnswerEnd, GivenAnswer
 from services.protocols.turn import ToolCall

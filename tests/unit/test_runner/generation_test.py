@@ -23,12 +23,16 @@ from services.chassis.errors import (
 )
 from services.chassis.telemetry import Telemetry
 from services.chassis.wire import check
+from services.protocols import turn as protocol
+from services.protocols.profile import get_profile
+from services.protocols.session import Session
 from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
 from services.test_runner.backends.worker_process import WorkerTimeouts
 from services.test_runner.domain import (
     FinishReason,
     GenerationOrder,
     Message,
+    ToolCall,
 )
 from services.test_runner.domain.generation import parse_tools
 from services.test_runner.ports import Answer, Delta
@@ -39,6 +43,7 @@ from tests.fakes import generation_worker
 from tests.fakes import run_specs as specs
 from tests.unit.test_runner.bench import CASES, FakePolicy, FakeRegistry
 
+ROO_XML = get_profile("roo_xml")
 HELLO = (Message("user", "hello"),)
 ORDER = GenerationOrder(model_version_id="tiny", messages=HELLO, sampling=specs.sampling())
 TOOL = '{"type": "function", "function": {"name": "read"}}'
@@ -257,10 +262,38 @@ async def test_the_opening_of_a_case_is_shown(workers: Workers) -> None:
     assert shown.rendered.text == "|".join(message.content for message in shown.messages)
 
 
+async def test_the_client_replies_to_the_answers_to_a_case_and_no_model_is_needed_for_that(workers: Workers) -> None:
+    opening = RenderOrder(test_suite_version_id="roo_xml/core", case_id=CASES[7].case_id, prompt_size="full")
+    opened = await workers.rendering.render(opening)
+    assert ([message.role for message in opened.messages], opened.stop) == (["system", "user"], "")
+    useless = Message("assistant", "no call at all")
+    shown = await workers.rendering.render(replace(opening, answers=(useless, useless)))
+    session = Session(ROO_XML, CASES[7], "full")
+    for _ in range(2):
+        if session.stop is None:
+            session.answer(ROO_XML.read_answer(useless.content))
+    assert [message.to_chat() for message in shown.messages] == session.messages
+    assert (shown.stop, shown.rendered.text) == (session.stop, "")
+
+
+async def test_native_calls_are_answered_as_in_a_run(workers: Workers) -> None:
+    call = ToolCall("c-1", "read_file", '{"path": "x"}')
+    opening = RenderOrder(test_suite_version_id="roo_xml/core", case_id=CASES[7].case_id)
+    shown = await workers.rendering.render(replace(opening, answers=(Message("assistant", "", (call,)),)))
+    session = Session(ROO_XML, CASES[7], "compact")
+    session.answer(protocol.Answer("", (protocol.ToolCall(call.name, call.arguments),)))
+    assert [message.to_chat() for message in shown.messages] == session.messages
+
+
 @pytest.mark.parametrize(
     ("error", "order"),
     [
         (InvalidArgument, RenderOrder("tiny")),
+        (InvalidArgument, RenderOrder("tiny", HELLO, answers=HELLO)),
+        (
+            InvalidArgument,
+            RenderOrder("", (), (), "roo_xml/core", CASES[0].case_id, answers=HELLO),
+        ),
         (InvalidArgument, RenderOrder("", HELLO)),
         (InvalidArgument, RenderOrder("tiny", HELLO, test_suite_version_id="roo_xml/core", case_id="x")),
         (InvalidArgument, RenderOrder("tiny", (Message("user", "refuse"),))),

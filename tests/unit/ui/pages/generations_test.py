@@ -1,33 +1,30 @@
-"""Trying a case by hand: the client replies as it does in a run, and native calls become text that it reads."""
+"""Trying a case by hand: the test runner replies to the answers as the client, and the evaluator judges them."""
 
 import json
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from drillyard.evaluator.v1.verdict_pb2 import JudgeRequest, JudgeResponse, Verdict
+from drillyard.registry.v1.test_suite_pb2 import ListTestCasesRequest, ListTestCasesResponse, TestCase
 from drillyard.test_runner.v1.test_run_pb2 import Sampling
-from drillyard.test_runner.v1.transcript_pb2 import FinishReason, GenerateRequest, GenerateResponse, Message, ToolCall
+from drillyard.test_runner.v1.transcript_pb2 import (
+    FinishReason,
+    GenerateRequest,
+    GenerateResponse,
+    Message,
+    RenderPromptRequest,
+    RenderPromptResponse,
+    ToolCall,
+)
 
-from services.protocols.profile import get_profile
+from services.chassis.errors import NotFound
 from ui.playground import actions as generations
 from ui.playground.actions import CaseAtWork, Conversation, Subject
 
-
-def _case(*answers: str) -> CaseAtWork:
-    line = get_profile("roo_xml").suites()[0].text.splitlines()[0]
-    return CaseAtWork("roo_xml/core@1", json.loads(line)["case_id"], "compact", line, answers)
-
-
-def test_a_case_opens_as_a_run_opens_it() -> None:
-    asked = _case().conversation()
-    assert [one.role for one in asked.messages] == ["system", "user"]
-    assert asked.stop == ""
-
-
-def test_the_client_replies_to_an_answer_that_it_cannot_use() -> None:
-    asked = _case("no call at all").conversation()
-    assert [one.role for one in asked.messages][-2:] == ["assistant", "user"] or asked.stop
+CALL = ToolCall(tool_call_id="c", name="read_file", arguments='{"path": "\u00e4"}')
+ANSWERS = (Message(role="assistant", content="one"), Message(role="assistant", content="two", tool_calls=[CALL]))
 
 
 class _Runner:
@@ -36,34 +33,60 @@ class _Runner:
         assert options["timeout"] > 60
         yield GenerateResponse(text_delta="I ")
         yield GenerateResponse(text_delta="look.")
-        call = ToolCall(name="read_file", arguments='{"path": "ä"}')
-        yield GenerateResponse(tool_calls=[call], finish_reason=FinishReason.FINISH_REASON_STOP)
+        yield GenerateResponse(tool_calls=[CALL], finish_reason=FinishReason.FINISH_REASON_STOP)
+
+    async def RenderPrompt(self, request: RenderPromptRequest, **_: float) -> RenderPromptResponse:
+        assert request.model_version_id == ""
+        place = (request.test_suite_version_id, request.case_id, request.prompt_size)
+        assert place == ("roo_xml/core@1", "case-1", "compact")
+        messages = [Message(role="user", content="do"), *request.answers]
+        return RenderPromptResponse(messages=messages, tools=["{}"], stop="repetition")
 
 
-async def test_native_calls_stand_at_the_end_of_the_text_in_a_form_that_every_profile_reads() -> None:
-    clients: Any = SimpleNamespace(test_runner=_Runner())
-    asked = Conversation((Message(role="user", content="hi"),))
-    texts = [text async for text, _ in generations.answer(clients, Subject("m@1"), asked, sampling=Sampling(), seed=1)]
-    assert texts[:2] == ["I ", "I look."]
-    (call,) = get_profile("roo_native").read_answer(texts[-1]).calls
-    assert (call.name, json.loads(call.arguments)) == ("read_file", {"path": "ä"})
+class _Registry:
+    async def ListTestCases(self, request: ListTestCasesRequest) -> ListTestCasesResponse:
+        return ListTestCasesResponse(test_cases=[TestCase(case_id="case-1", document='{"task": "do"}')])
 
 
 class _Evaluator:
     def __init__(self) -> None:
-        self.asked: list[JudgeRequest] = []
+        self.requests: list[JudgeRequest] = []
 
     async def Judge(self, request: JudgeRequest) -> JudgeResponse:
-        self.asked.append(request)
+        self.requests.append(request)
         return JudgeResponse(verdict=Verdict(cause="no_call", scores={"form": 0.5}))
 
 
-async def test_all_answers_of_a_case_are_judged_together() -> None:
+CASE = CaseAtWork("roo_xml/core@1", "case-1", "compact", ANSWERS)
+
+
+async def test_the_test_runner_tells_what_a_case_asks_next_and_why_it_stopped() -> None:
+    clients: Any = SimpleNamespace(test_runner=_Runner())
+    conversation = await generations.conversation_of(clients, CASE)
+    assert conversation.messages[1:] == ANSWERS
+    assert (conversation.tools, conversation.stop) == (("{}",), "repetition")
+
+
+async def test_native_calls_stand_beside_the_text() -> None:
+    clients: Any = SimpleNamespace(test_runner=_Runner())
+    asked = Conversation((Message(role="user", content="hi"),))
+    pieces = generations.answer(clients, Subject("m@1"), asked, sampling=Sampling(), seed=1)
+    messages = [message async for message, _ in pieces]
+    assert [message.content for message in messages] == ["I ", "I look.", "I look."]
+    assert messages[-1] == Message(role="assistant", content="I look.", tool_calls=[CALL])
+
+
+async def test_all_answers_of_a_case_are_judged_together_with_their_calls() -> None:
     evaluator = _Evaluator()
-    clients: Any = SimpleNamespace(evaluator=evaluator)
-    view = await generations.judge_case(clients, _case("one", "two"), is_cut=True)
-    (asked,) = evaluator.asked
-    assert (asked.profile_id, asked.answer, list(asked.further_answers)) == ("roo_xml", "one", ["two"])
-    assert asked.finish_reason == "length"
+    clients: Any = SimpleNamespace(evaluator=evaluator, registry=_Registry())
+    view = await generations.judge_case(clients, CASE, is_cut=True)
+    (request,) = evaluator.requests
+    assert (request.profile_id, tuple(request.messages)) == ("roo_xml", ANSWERS)
+    assert json.loads(request.case_document) == {"task": "do"}
+    assert request.finish_reason == "length"
     assert view.scores == (("form", 0.5),)
-    assert view.answer.before == "two"
+    assert (view.answer.before, view.answer.calls) == ("two", ('read_file({"path": "\u00e4"})',))
+    with pytest.raises(NotFound, match="unheard-of"):
+        await generations.judge_case(
+            clients, CaseAtWork("roo_xml/core@1", "unheard-of", "compact", ANSWERS), is_cut=True
+        )

@@ -1,4 +1,4 @@
-"""Transcripts, from the wire."""
+"""Messages and transcripts, from the wire."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def to_transcript(message: transcript_pb2.Transcript) -> Transcript:
         repeat=message.repeat,
         answers=answers,
         spent=_spent(message),
-        messages=tuple(map(_message, message.messages)),
+        messages=tuple(map(message_from_proto, message.messages)),
     )
 
 
@@ -69,16 +69,17 @@ def _spent(message: transcript_pb2.Transcript) -> Spent:
     )
 
 
-def _message(message: transcript_pb2.Message) -> Message:
-    found: Message = {"role": message.role, "content": message.content}
+def message_from_proto(message: transcript_pb2.Message) -> Message:
+    """Return the message in OpenAI's form."""
+    chat: Message = {"role": message.role, "content": message.content}
     if message.tool_calls:
-        found["tool_calls"] = [
+        chat["tool_calls"] = [
             {"id": call.tool_call_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in message.tool_calls
         ]
     if message.tool_call_id:
-        found["tool_call_id"] = message.tool_call_id
-    return found
+        chat["tool_call_id"] = message.tool_call_id
+    return chat
 
 
 def _unreadable(message: transcript_pb2.Transcript, reason: str) -> FailedPrecondition:
