@@ -20,6 +20,7 @@ MAX_REQUEST_ID = 200
 Page: TypeAlias = tuple[list[Job], str]
 Events: TypeAlias = list[JobEvent]
 Move: TypeAlias = Callable[[Job, datetime], rules.Change]
+NormalForm: TypeAlias = Callable[[Json], Json]
 
 
 class Ledger(Protocol):
@@ -77,18 +78,11 @@ class JobRequests(ABC):
         """Open a transaction that only reads."""
 
     async def create(
-        self,
-        kind: str,
-        request_id: str,
-        spec: Json,
-        *,
-        job_id: str | None = None,
-        normal_form: Callable[[Json], Json] = dict,
+        self, kind: str, request_id: str, spec: Json, *, job_id: str | None = None, normal_form: NormalForm = dict
     ) -> Job:
         """Store a job and return it QUEUED; the same kind and request_id return the job of the first call.
 
         Args:
-            kind: What it does.
             request_id: The caller's id of this request; empty means that the call is never repeated.
             spec: What to do, as JSON.
             job_id: Its id, when the caller has one for it; else a new one.
@@ -216,7 +210,7 @@ def found_job(job: Job | None, job_id: str) -> Job:
     return job
 
 
-def _same_request(known: Job | None, spec: Json, job_id: str, normal_form: Callable[[Json], Json]) -> Job:
+def _same_request(known: Job | None, spec: Json, job_id: str, normal_form: NormalForm) -> Job:
     if known is None:
         raise AlreadyExists(f"The id {job_id} is taken.", "Choose another id.", field="job_id")
     place = rules.first_difference(normal_form(known.spec), spec)
