@@ -59,7 +59,7 @@ class TestRunUseCases:
             request_id,
             to_document(spec),
             job_id=f"run-{uuid.uuid4().hex[:16]}",
-            normal_form=lambda document: to_document(from_document(TestRunSpec, document)),
+            rewrite=lambda document: to_document(from_document(TestRunSpec, document)),
         )
         return test_run(job, await self._store.add_run(RunRecord(job.job_id, inputs)))
 
