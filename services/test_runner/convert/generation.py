@@ -40,6 +40,7 @@ def order_from_proto(request: transcript_pb2.GenerateRequest) -> GenerationOrder
         num_top_log_probs=request.num_top_log_probs,
         endpoint=endpoint_from_proto(request.endpoint) if request.HasField("endpoint") else None,
         echo=request.echo,
+        read_calls=request.read_calls,
     )
 
 
