@@ -19,6 +19,7 @@ from services.protocols.material.scenario import Scenario
 from services.protocols.session import Client, Session, judge_after_history
 from services.protocols.session.client import Tool
 from services.protocols.suites import Suite
+from services.protocols.suites.stored import stored_suites
 from services.protocols.turn import Answer, ClientState, FinishReason, Message, TurnOutcome, with_answer
 from services.protocols.verdict import Verdict
 
@@ -120,10 +121,16 @@ class _FromCatalogue:
     scenario_tools: Mapping[str, str] = MappingProxyType({})
     """The scenarios' name of a tool by the profile's name of it, where they differ."""
     categories: tuple[str, ...] = ()
+    suite_package: str = ""
+    """The package that holds the built-in suites, if there are any."""
+
+    def check_case(self, case: Case) -> None:
+        """Accept every case."""
+        return
 
     def suites(self) -> tuple[Suite, ...]:
-        """Return no suite."""
-        return ()
+        """Return the built-in suites."""
+        return stored_suites(self.suite_package, self.id, self.check_case) if self.suite_package else ()
 
     def _case_of(self, scenario: Scenario) -> Case:
         """Return the case that a scenario of the catalogue amounts to."""
@@ -208,10 +215,6 @@ class ProfileBase(_FromCatalogue, ABC):
     def style_notes(self, answer: Answer) -> tuple[str, ...]:
         """Return nothing: there are no rules of style."""
         return ()
-
-    def check_case(self, case: Case) -> None:
-        """Accept every case."""
-        return
 
     def reference_answer(self, case: Case) -> str:
         """Return an answer to `case` that conforms."""

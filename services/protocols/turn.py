@@ -46,7 +46,7 @@ class ToolCall:
     """
 
     name: str
-    arguments: str
+    arguments: str = ""
     call_id: str = ""
     span: tuple[int, int] | None = None
 

@@ -32,7 +32,6 @@ def _first_difference(name: str, found: object, wanted: object) -> _Parts:
 
 
 def _parts(found: object, wanted: object) -> _Parts | None:
-    """Return the place within both and the values that differ there; None where they have no parts in common."""
     if isinstance(found, Mapping) and isinstance(wanted, Mapping):
         pairs = [(f".{key}", found.get(key), wanted.get(key)) for key in dict.fromkeys((*wanted, *found))]
     elif isinstance(found, list | tuple) and isinstance(wanted, list | tuple):
@@ -45,7 +44,6 @@ def _parts(found: object, wanted: object) -> _Parts | None:
 
 
 def _begin(found: object, wanted: object) -> int:
-    """Return the character from which two long texts are shown, a little before they differ."""
     if not isinstance(found, str) or not isinstance(wanted, str) or max(len(found), len(wanted)) <= _MAX_SHOWN:
         return 0
     same = next((place for place, (one, other) in enumerate(zip(found, wanted, strict=False)) if one != other), None)

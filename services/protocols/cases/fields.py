@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+Reader = Callable[[object, str], T]
+"""Makes a value of what stands at a path of a document, or raises CaseError."""
 
 MAX_DEPTH = 100
 """Levels of lists and objects within each other that a document may have."""
@@ -24,38 +27,36 @@ class CaseError(ValueError):
         self.field = field
 
 
-class Fields:
-    """The fields of one object, taken one by one."""
+def record(kind: Callable[..., T], /, *required: str, **readers: Reader[object]) -> Reader[T]:
+    """Return a reader of objects that makes a `kind` of them; a dataclass has defaults for what an object lacks.
 
-    def __init__(self, document: object, path: str) -> None:
-        self._left = dict(mapping(document, path))
-        self._path = path
+    The fields are read in the order of `readers`; those of `required` have no default in a document.
+    """
+    fields: Mapping[str, Any] = getattr(kind, "__dataclass_fields__", {})
+    missing = dataclasses.MISSING
+    defaults = {name for name, field in fields.items() if not field.default is field.default_factory is missing}
+    needed = {name for name in readers if name in required or name not in defaults}
 
-    def take(self, name: str, read: Callable[[object, str], T], default: T | None = None) -> T:
-        """Return what `read` makes of a field, or `default` when the object lacks it.
+    def read(value: object, path: str) -> T:
+        document = mapping(value, path)
+        place = f"{path}." if path else ""
+        values = {}
+        for name, reader in readers.items():
+            if name in document:
+                values[name] = reader(document[name], f"{place}{name}")
+            elif name in needed:
+                raise CaseError(f"{place}{name}", "is missing")
+        for name in document:
+            if name not in readers:
+                raise CaseError(f"{place}{name}", "is unknown")
+        return kind(**values)
 
-        Raises:
-            CaseError: the field is missing and has no default, or `read` refuses it.
-        """
-        path = self._place(name)
-        if name in self._left:
-            return read(self._left.pop(name), path)
-        if default is None:
-            raise CaseError(path, "is missing")
-        return default
+    return read
 
-    def take_if_there(self, name: str, read: Callable[[object, str], T]) -> T | None:
-        """Return what `read` makes of a field, or None when the object lacks it or holds null."""
-        value = self._left.pop(name, None)
-        return None if value is None else read(value, self._place(name))
 
-    def finish(self) -> None:
-        """Raise CaseError when a field is left that nobody took."""
-        for name in self._left:
-            raise CaseError(self._place(name), "is unknown")
-
-    def _place(self, name: str) -> str:
-        return f"{self._path}.{name}" if self._path else name
+def or_none(read: Reader[T]) -> Reader[T | None]:
+    """Return a reader that takes null for None."""
+    return lambda value, path: None if value is None else read(value, path)
 
 
 def depth_of(value: object, limit: int) -> int:
@@ -120,7 +121,7 @@ def texts(value: object, path: str) -> Mapping[str, str]:
     return MappingProxyType(entries)
 
 
-def each(read: Callable[[object, str], T]) -> Callable[[object, str], tuple[T, ...]]:
+def each(read: Reader[T]) -> Reader[tuple[T, ...]]:
     """Return a reader of lists whose entries `read` reads."""
 
     def read_all(value: object, path: str) -> tuple[T, ...]:

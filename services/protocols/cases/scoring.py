@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from services.protocols.cases import fields as read
-from services.protocols.cases.fields import CaseError, Fields
+from services.protocols.cases.fields import CaseError, Reader, record
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +26,14 @@ class Scoring:
     options: Mapping[str, object] = field(default_factory=dict)
 
 
-def scoring_from_document(value: object, path: str) -> Scoring:
-    """Return the scoring that a document describes; CaseError names the field that is wrong by its `path`."""
-    fields = Fields(value, path)
-    scoring = Scoring(
-        fields.take("scorer", read.name),
-        fields.take("targets", read.strings, ()),
-        fields.take("threshold", _share, 1.0),
-        fields.take("options", read.mapping, MappingProxyType({})),
-    )
-    fields.finish()
-    return scoring
+def _share(value: object, path: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise CaseError(path, "must be a number from 0 to 1")
+    return float(value)
+
+
+scoring_from_document = record(Scoring, scorer=read.name, targets=read.strings, threshold=_share, options=read.mapping)
+"""Reads the scoring that a document describes; CaseError names the field that is wrong by its path."""
 
 
 def scoring_to_document(scoring: Scoring) -> dict[str, object]:
@@ -51,17 +47,12 @@ def scoring_to_document(scoring: Scoring) -> dict[str, object]:
     return {name: value for name, value in document.items() if value not in ({}, [])}
 
 
+_message: Reader[dict[str, str]] = record(dict, role=read.name, content=read.text)
+
+
 def message_from_document(value: object, path: str) -> tuple[str, str]:
     """Return role and content of one message of a prompt; CaseError names the field that is wrong by its `path`."""
-    fields = Fields(value, path)
-    role, content = fields.take("role", read.name), fields.take("content", read.text)
-    fields.finish()
-    if role not in ("system", "user", "assistant"):
+    message = _message(value, path)
+    if message["role"] not in ("system", "user", "assistant"):
         raise CaseError(f"{path}.role", "must be system, user or assistant")
-    return role, content
-
-
-def _share(value: object, path: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise CaseError(path, "must be a number from 0 to 1")
-    return float(value)
+    return message["role"], message["content"]

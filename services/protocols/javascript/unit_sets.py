@@ -74,17 +74,12 @@ def in_any_case(units: UnitSet) -> UnitSet:
     if sum(last - first + 1 for first, last in units) < len(groups):
         members: Iterable[int] = (unit for first, last in units for unit in range(first, last + 1))
     else:
-        members = (unit for unit in groups if _holds(units, unit))
+        members = (unit for unit in groups if any(first <= unit <= last for first, last in units))
     return united((*units, *((letter, letter) for unit in members for letter in groups.get(unit, ()))))
-
-
-def _holds(units: UnitSet, unit: int) -> bool:
-    return any(first <= unit <= last for first, last in units)
 
 
 @cache
 def _letters_alike() -> Mapping[int, tuple[int, ...]]:
-    """Return, by unit, the units that are equal to it where case does not count, for each that has others."""
     groups: defaultdict[int, list[int]] = defaultdict(list)
     for unit in range(LAST_UNIT + 1):
         # Halves of surrogate pairs have no case.

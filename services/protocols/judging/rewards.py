@@ -55,7 +55,6 @@ def _form_score(layers: list[Layer], *, failed: bool) -> float | None:
 
 
 def _asked(case: Case) -> tuple[str, ...]:
-    """Return the components that a case always asks for."""
     if case.max_turns > 1 or case.goal is not None:
         return ("done",)
     return ("tool", "arguments") if case.expected.due else ()

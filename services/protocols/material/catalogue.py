@@ -104,7 +104,6 @@ class Catalogue:
         return chosen
 
     def _scenarios(self, prefix: str, categories: Sequence[str], tool: str, split: Split | None) -> Iterator[Scenario]:
-        """Yield scenarios of some categories, of one tool if one is named; without a split, all of them."""
         lanes = [lane for name in categories for lane in self._lanes(name, tool)]
         label = "-".join((*(categories if len(categories) == 1 else ()), *([tool] if tool else ())))
         stock = load_stock(self.package, "suite" if split is None else "pool")

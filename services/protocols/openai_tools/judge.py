@@ -63,7 +63,6 @@ def judge(case: Case, answer: Answer) -> Verdict:
 
 
 def _without_texts(case: Case, calls: Sequence[CheckedCall]) -> tuple[list[Expected], list[CheckedCall]]:
-    """Return due calls and calls without the arguments whose effect is compared instead: all but the path."""
     effects = {due.tool: case.effects.get(due.tool) for due in case.expected.due if due.files}
     due = [replace(one, arguments=_left(one.arguments, effects.get(one.tool))) for one in case.expected.due]
     return due, [replace(one, arguments=_left(one.arguments, effects.get(one.tool))) for one in calls]
@@ -80,7 +79,6 @@ def _offered(judged: CalledAnswer) -> Finding:
 
 
 def _effect(judged: CalledAnswer) -> Finding:
-    """Check that the documents are as they should be after the calls; not asked where the case does not say."""
     case = judged.case
     due_files = {path: text for due in case.expected.due for path, text in due.files.items()}
     if not due_files or not judged.is_well_formed:

@@ -25,8 +25,6 @@ from services.protocols.openai_tools.schemas import (
 )
 from services.protocols.openai_tools.tools import DRILLED_TOOLS, NO_CALL_LABELS, VERSION
 from services.protocols.session.client import Tool
-from services.protocols.suites import Suite
-from services.protocols.suites.stored import stored_suites
 from services.protocols.turn import Answer, ClientState, FinishReason, Message, TurnOutcome, with_answer
 from services.protocols.verdict import Verdict
 
@@ -40,6 +38,7 @@ class OpenAiTools(ProfileBase):
     prompt_sizes = prompt.PROMPT_SIZES
     tools = DRILLED_TOOLS
     catalogue = CATALOGUE
+    suite_package = "services.protocols.openai_tools"
     categories = tuple(CATALOGUE.categories)
     closed_tools: Collection[str] = NO_CALL_LABELS
     vector_operations = vectors.OPERATIONS
@@ -100,10 +99,6 @@ class OpenAiTools(ProfileBase):
             "messages": with_answer(messages, _sent(parse.as_functions(answer))),
             "tools": self.tools_for(case),
         }
-
-    def suites(self) -> tuple[Suite, ...]:
-        """Return the built-in suites."""
-        return stored_suites("services.protocols.openai_tools", "openai_tools", self.check_case)
 
     def _case_of(self, scenario: Scenario) -> Case:
         return case_of(scenario)

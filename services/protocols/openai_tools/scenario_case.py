@@ -59,7 +59,6 @@ def _expected(draft: Draft) -> Expected:
 
 
 def _goal(draft: Draft) -> Goal:
-    """Return the draft's goal with what the answers must do: look-ups and edits as tools, other calls as they are."""
     by_result = [step for step in draft.steps if step.is_lookup or step.tool in EFFECTS]
     return replace(
         draft.goal or Goal(),

@@ -134,7 +134,7 @@ def has_foreign_parameter(schema: Schema, arguments: Mapping[str, object]) -> bo
 def value_problem(schema: Schema, arguments: Mapping[str, object], allowed: Collection[str] = ()) -> str | None:
     """Return one sentence on the first value that does not fit the schema, or None; those of `allowed` need not."""
     try:
-        errors = _validator(_text_of(schema)).iter_errors(arguments)
+        errors = _validator(json.dumps(schema, default=dict)).iter_errors(arguments)
         relevant = (error for error in errors if not error.absolute_path or error.absolute_path[0] not in allowed)
         error = min(relevant, key=_place, default=None)
     except (Unresolvable, re.error) as fault:
@@ -155,10 +155,6 @@ def default_of(schema: Schema, name: str) -> object:
 
 def _place(error: ValidationError) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path).lstrip(".")
-
-
-def _text_of(schema: Schema) -> str:
-    return json.dumps(schema, default=dict)
 
 
 @lru_cache(maxsize=256)

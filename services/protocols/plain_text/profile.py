@@ -8,8 +8,6 @@ from services.protocols.cases import Case, CaseError
 from services.protocols.contract import Profile, ProfileBase
 from services.protocols.plain_text.judge import judge, scoring_of
 from services.protocols.plain_text.scorers import scorer_of
-from services.protocols.suites import Suite
-from services.protocols.suites.stored import stored_suites
 from services.protocols.turn import Answer, ClientState, Message, TurnOutcome
 from services.protocols.verdict import Verdict
 
@@ -25,6 +23,7 @@ class PlainText(ProfileBase):
     id = "text"
     version = "1"
     packages = ("services.protocols.plain_text",)
+    suite_package = "services.protocols.plain_text"
     prompt_sizes = ("compact",)
 
     def _opening(self, case: Case, prompt_size: str) -> list[Message]:
@@ -51,10 +50,6 @@ class PlainText(ProfileBase):
             raise CaseError("task", "is blank")
         scoring = scoring_of(case)
         scorer_of(scoring).check_scoring(scoring)
-
-    def suites(self) -> tuple[Suite, ...]:
-        """Return the built-in suites."""
-        return stored_suites("services.protocols.plain_text", "text", self.check_case)
 
 
 PROFILE: Profile = PlainText()

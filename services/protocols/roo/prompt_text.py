@@ -1,8 +1,8 @@
-"""The texts that a profile's prompts are made of, and the mode that a case is in."""
+"""The texts that a profile's prompts are made of, the mode that a case is in, and the block that closes a message."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -27,3 +27,19 @@ def sections_of(package: str, name: str) -> Mapping[str, str]:
 def text_of(package: str, name: str) -> str:
     """Return the text `name` of the prompts of `package`."""
     return files(package).joinpath("prompts", f"{name}.txt").read_text(encoding="utf-8").rstrip("\n")
+
+
+_STATUS = {"pending": "Pending", "in_progress": "In Progress", "completed": "Completed"}
+
+
+def environment_block(*sections: tuple[str, Sequence[str]]) -> str:
+    """Return the block of `sections`, each a title and its lines; one without lines is left out."""
+    shown = "\n\n".join("\n".join((title, *lines)) for title, lines in sections if lines)
+    return f"<environment_details>\n{shown}\n</environment_details>"
+
+
+def todo_table(todos: Sequence[tuple[str, str]], *, is_ruled: bool) -> list[str]:
+    """Return the checklist as the lines of a table, with a rule below its head or without; none when it is empty."""
+    rows = [f"| {row} | {text} | {_STATUS[status]} |" for row, (status, text) in enumerate(todos, start=1)]
+    head = ["| # | Content | Status |", *(["|---|---|---|"] if is_ruled else [])]
+    return [*head, *rows] if rows else []

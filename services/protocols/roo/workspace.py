@@ -114,7 +114,6 @@ def _is_searched(path: str, folder: str, glob: str) -> bool:
 
 
 def _globs(glob: str) -> Sequence[str]:
-    """Return the patterns that a glob with braces stands for."""
     waiting, done = [glob.removeprefix("/")], list[str]()
     while waiting and len(waiting) + len(done) < _MAX_GLOBS:
         plain = waiting.pop()

@@ -21,8 +21,6 @@ from services.protocols.roo_native.tools import ALIASES, DRILLED_TOOLS, OPT_IN_E
 from services.protocols.roo_native.turn import replies, take_turn
 from services.protocols.roo_native.vectors import OPERATIONS
 from services.protocols.session.client import Tool
-from services.protocols.suites import Suite
-from services.protocols.suites.stored import stored_suites
 from services.protocols.turn import Answer, ClientState, FinishReason, Message, TurnOutcome, with_answer
 from services.protocols.verdict import Verdict
 
@@ -34,6 +32,7 @@ class RooNative(RooProfile):
     version = "3.52.1"
     packages = ("services.protocols.roo", "services.protocols.roo_native", "services.protocols.roo_xml")
     catalogue = CATALOGUE.for_protocol("roo_native")
+    suite_package = "services.protocols.roo_native"
     scenario_tools = MappingProxyType({own: name for name, own in OWN_NAMES.items()})
     prompt_sizes = prompt.PROMPT_SIZES
     tools = DRILLED_TOOLS
@@ -95,10 +94,6 @@ class RooNative(RooProfile):
             return {"messages": with_answer(messages, answer)}
         beside = with_answer(messages, with_calls_beside(answer))
         return {"messages": beside, "tools": self.tools_for(case, prompt_size)}
-
-    def suites(self) -> tuple[Suite, ...]:
-        """Return the built-in suites."""
-        return stored_suites("services.protocols.roo_native", "roo_native", self.check_case)
 
     def _case_of(self, scenario: Scenario) -> Case:
         return case_of(scenario)

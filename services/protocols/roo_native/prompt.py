@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from services.protocols.cases import Case
 from services.protocols.contract import UnknownPromptSize
-from services.protocols.roo.environment import environment_block, todo_table
-from services.protocols.roo.prompt_text import mode_of, sections_of, text_of
+from services.protocols.roo.prompt_text import environment_block, mode_of, sections_of, text_of, todo_table
 from services.protocols.roo.workspace import numbered
 from services.protocols.roo_native.definitions import offered_tools, server_functions
 
@@ -59,7 +58,6 @@ def user_turn(case: Case, prompt_size: str) -> str:
 
 
 def _settings(case: Case) -> str:
-    """Return what the functions here have that the system prompt does not describe, and which of those are missing."""
     offered = offered_tools(mode_of(case), case.included_tools, case.excluded_tools)
     forms = [form for name, form in sections_of(__package__, "opt_in").items() if name in offered]
     missing = [f"Not offered here: {', '.join(case.excluded_tools)}"] if case.excluded_tools else []

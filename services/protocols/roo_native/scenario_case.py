@@ -40,7 +40,6 @@ def case_of(scenario: Scenario) -> Case:
 
 
 def _function_calls(step: Step) -> list[Call]:
-    """Return the function calls that do what a step does: name and arguments as they are written."""
     return [_written(name, arguments) for name, arguments in _native_calls(step.tool, step.arguments)]
 
 
@@ -65,7 +64,6 @@ def _choice(tool: str, choice: Choice) -> Choice:
 
 
 def _goal(goal: Goal, steps: Sequence[Step]) -> Goal:
-    """Return the goal with tools under the names that the answers call them by."""
     servers = [name for step in steps if step.tool == _MCP_TOOL for name, _ in _function_calls(step)]
     names = [servers if tool == _MCP_TOOL else [OWN_NAMES.get(tool, tool)] for tool in goal.tools]
     return replace(goal, tools=tuple(dict.fromkeys(name for several in names for name in several)))

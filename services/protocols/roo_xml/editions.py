@@ -14,7 +14,6 @@ _PATH_ELEMENT = re.compile("<path>([^<]+)</path>")
 
 
 def _edited_paths(tool: str, params: Params) -> Iterable[str]:
-    """Return the paths that a call edits: its `path`, and those that its `args` names."""
     named = map(trim, _PATH_ELEMENT.findall(params.get("args", "")))
     return (params.get("path", ""), *(path for path in named if ">" not in path))
 
@@ -35,7 +34,6 @@ def _rules(tools: Mapping[str, Tool], *, knows_names: bool) -> ToolRules:
 
 
 def _parameters(tools: Mapping[str, Tool], *older: str) -> frozenset[str]:
-    """Return every name that opens a parameter, whatever the tool around it."""
     return frozenset((*older, *(name for tool in tools.values() for name in (*tool.parameters, *tool.ignored))))
 
 

@@ -139,8 +139,6 @@ def _too_long(length: int) -> str:
 
 
 def _restored(block: Block, pairs: Sequence[int]) -> Block:
-    """Return the block with characters instead of units; `pairs` are the ends of the units' pairs."""
-
     def place(span: tuple[int, int]) -> tuple[int, int]:
         start, end = (index - bisect_right(pairs, index) for index in span)
         return start, end
@@ -223,7 +221,6 @@ class _ToolReader:
         return next((tag for tag in tags.finditer(self.text, start) if tag.end() > position), None)
 
     def _value(self, parameter: str, start: int) -> int | None:
-        """Store the value from `start` on and return where reading goes on; None at the end of the text."""
         closing = f"</{parameter}>"
         limit = start + MAX_VALUE_UNITS
         end = self.text.find(closing, start, limit)

@@ -20,8 +20,6 @@ from services.protocols.roo_xml.scenario_case import case_of
 from services.protocols.roo_xml.tools import DRILLED_TOOLS
 from services.protocols.roo_xml.turn import replies, take_turn
 from services.protocols.roo_xml.vectors import CLASSIC_OPERATIONS, OPERATIONS
-from services.protocols.suites import Suite
-from services.protocols.suites.stored import stored_suites
 from services.protocols.turn import Answer, ClientState, Message, TurnOutcome
 from services.protocols.verdict import Verdict
 
@@ -40,6 +38,7 @@ class RooXml(RooProfile):
         self.edition = CLASSIC if classic else REFERENCE
         self.id = "roo_xml_classic" if classic else "roo_xml"
         self.version = self.edition.version
+        self.suite_package = "" if classic else "services.protocols.roo_xml"
         self.categories = (SINGLE_CALL,) if classic else type(self).categories
         self.vector_operations = CLASSIC_OPERATIONS if classic else OPERATIONS
 
@@ -81,12 +80,6 @@ class RooXml(RooProfile):
                 raise CaseError(name, "the protocol offers the same tools to every model")
         if find_mode(case.mode, case.custom_modes) is None:
             raise CaseError("mode", f"there is no mode {case.mode!r}")
-
-    def suites(self) -> tuple[Suite, ...]:
-        """Return the built-in suites, which are the reference client's."""
-        if self.edition is not REFERENCE:
-            return ()
-        return stored_suites("services.protocols.roo_xml", "roo_xml", self.check_case)
 
     def _case_of(self, scenario: Scenario) -> Case:
         return case_of(scenario)

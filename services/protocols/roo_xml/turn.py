@@ -6,8 +6,8 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from services.protocols.roo.environment import environment_block, todo_table
 from services.protocols.roo.modes import Refusal, find_mode
+from services.protocols.roo.prompt_text import environment_block, todo_table
 from services.protocols.roo_xml.editions import REFERENCE
 from services.protocols.roo_xml.parse import AnswerTooLong, ToolBlock, parse, reasoning_end
 from services.protocols.roo_xml.tools.command.browser_action import scrolls

@@ -68,7 +68,6 @@ def foreign_form(text: str, names: Iterable[str]) -> re.Match[str] | None:
 
 
 def _is_of(called: str, functions: Collection[str]) -> bool:
-    """Whether code calls one of the functions, by its name alone or behind that of a module."""
     parts = called.split(".")
     return any(".".join(parts[place:]) in functions for place in range(len(parts)))
 

@@ -144,7 +144,6 @@ def _not_done(stop: Stop | None) -> Layer:
 
 
 def _untrue_marks(goal: Goal, state: ClientState) -> Iterator[tuple[str, str]]:
-    """Yield the items of the checklist that are marked completed though their files are not so, with a sentence."""
     for status, item in state.todos or ():
         path = goal.todo_files.get(item) if status == "completed" else None
         if path is not None and _file_problem(path, goal.files.get(path), state.files.get(path)):
@@ -165,7 +164,6 @@ def _task_done(goal: Goal, before: dict[str, str], transcript: Transcript, untru
 
 
 def _checks(goal: Goal, before: dict[str, str], transcript: Transcript) -> Iterator[str]:
-    """Yield for each thing that the goal asks a sentence on what is wrong, empty when it is right."""
     due: dict[str, str | None] = {**before, **goal.files}
     for path in sorted({*due, *transcript.files}):
         yield _file_problem(path, due.get(path), transcript.files.get(path))

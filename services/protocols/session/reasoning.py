@@ -66,9 +66,9 @@ def answer_start(text: str) -> int:
 
 
 def _end(text: str, marks: _Marks, *, is_open: bool) -> int | None:
-    """Return where the block ends; None when no closing mark counts."""
     inner = re.compile("|".join(map(re.escape, (marks.closing, marks.opening, _CALL))))
-    position, depth, first, misses = _end_of_json(text), 0, None, 0
+    opening = _FENCED_JSON.match(text)
+    position, depth, first, misses = (_end_of_value(text, opening.end()) if opening else 0), 0, None, 0
     while mark := inner.search(text, position):
         position = mark.end()
         if mark[0] == _CALL:
@@ -90,12 +90,6 @@ def _is_quoted(text: str, start: int, end: int) -> bool:
     return text[start - 1 : start] == "`" and text.startswith("`", end)
 
 
-def _end_of_json(text: str) -> int:
-    """Return the end of the JSON that the text begins with, where it stands alone or in a fence; else 0."""
-    opening = _FENCED_JSON.match(text)
-    return _end_of_value(text, opening.end()) if opening else 0
-
-
 def _end_of_value(text: str, position: int) -> int:
     try:
         return _DECODER.raw_decode(text, _end_of_blanks(text, position))[1]
@@ -104,7 +98,6 @@ def _end_of_value(text: str, position: int) -> int:
 
 
 def _behind_further_marks(text: str, end: int, marks: _Marks) -> int:
-    """Return the end of further blocks, closing marks and heads that follow with nothing but blanks between."""
     while True:
         start = _end_of_blanks(text, end)
         if text.startswith(marks.opening, start):

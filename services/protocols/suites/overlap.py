@@ -141,7 +141,6 @@ def _own(answer: str, values: str) -> Iterator[str]:
 
 
 def _values(text: str) -> list[str]:
-    """Return what stands between the tags, keys and markers of an answer, in lower case."""
     return _FRAME.split(_ESCAPE.sub("\n", text).casefold())
 
 

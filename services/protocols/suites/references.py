@@ -29,7 +29,10 @@ def reference_problem(profile: Profile, case: Case) -> str:
         elif not trim(case.reference):
             if not _says_its_calls(case):
                 return ""
-            verdict = profile.judge(case, _expected_calls(case))
+            due = case.expected.due
+            verdict = profile.judge(
+                case, Answer("", tuple(ToolCall(one.tool, json.dumps(one.arguments, default=dict)) for one in due))
+            )
         else:
             verdict = profile.judge(case, profile.read_answer(profile.reference_answer(case)))
     except ValueError as error:
@@ -43,7 +46,6 @@ def _is_pattern(case: Case) -> bool:
 
 
 def _says_its_calls(case: Case) -> bool:
-    """Whether the functions are the case's own, and each argument that is due has a value that is said."""
     due = case.expected.due
     is_said = all(
         not one.free_text and all(choice.optional or choice.argument in one.arguments for choice in one.choices)
@@ -52,8 +54,3 @@ def _says_its_calls(case: Case) -> bool:
     # A parameter that is due may have its default without being said.
     has_defaults = '"default":' in json.dumps(case.tools, default=dict)
     return bool(case.tools) and bool(due) and not case.effects and not has_defaults and is_said
-
-
-def _expected_calls(case: Case) -> Answer:
-    due = case.expected.due
-    return Answer("", tuple(ToolCall(one.tool, json.dumps(one.arguments, default=dict)) for one in due))

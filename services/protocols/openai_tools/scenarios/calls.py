@@ -11,6 +11,8 @@ from services.protocols.openai_tools.scenarios.texts import any_date, any_time, 
 from services.protocols.openai_tools.tools import NO_CALL
 
 Arguments = dict[str, object]
+Values = Mapping[str, str | tuple[str, ...] | Callable[[Draw], object]]
+"""By argument: the list that its word is of, the texts of which it is one, or what draws it."""
 
 
 def shown(arguments: Arguments) -> dict[str, object]:
@@ -18,23 +20,41 @@ def shown(arguments: Arguments) -> dict[str, object]:
     return {name: " and ".join(value) if isinstance(value, list) else value for name, value in arguments.items()}
 
 
-def call(tool: str, make: Callable[[Draw], Arguments], *, withheld: tuple[str, ...] = ()) -> Build:
+def drawn(draw: Draw, values: Values) -> Arguments:
+    """Return arguments, each a word of the list that is named, one of several texts, or what is drawn for it."""
+    arguments: Arguments = {}
+    for name, value in values.items():
+        if isinstance(value, str):
+            arguments[name] = draw.word(value)
+        else:
+            arguments[name] = draw.pick(value) if isinstance(value, tuple) else value(draw)
+    return arguments
+
+
+def number(words: str) -> Callable[[Draw], object]:
+    """Return what draws a number of the list `words`."""
+    return lambda draw: number_of(draw, words)
+
+
+def call(tool: str, make: Values | Callable[[Draw], Arguments], *, withheld: tuple[str, ...] = ()) -> Build:
     """Return what draws the task of one call, whose wording shows all arguments."""
 
     def build(draw: Draw) -> Draft:
-        arguments = make(draw)
+        arguments = drawn(draw, make) if isinstance(make, Mapping) else make(draw)
         return Draft(slots=shown(arguments), turns=((Step(tool, arguments),),), withheld=withheld)
 
     return build
 
 
 def _calls(*steps: Step, **slots: object) -> Draft:
-    """Return the draft of calls in one answer; the wording shows the first one's arguments and `slots`."""
     return Draft(slots={**shown(slots), **shown(dict(steps[0].arguments))}, turns=(steps,))
 
 
-def _forecast(draw: Draw) -> Arguments:
-    return {"city": draw.word("city"), "days": draw.random.randrange(2, 15)}
+_FORECAST: Values = {"city": "city", "days": lambda draw: draw.random.randrange(2, 15)}
+_EVENT: Values = {"title": "title", "date": any_date, "time": any_time}
+_FILES: Values = {"pattern": "glob", "folder": "folder"}
+_PRODUCTS: Values = {"query": "product", "max_price": number("price")}
+_ORDER: Values = {"product_id": "product_id", "quantity": number("quantity")}
 
 
 def _two_forecasts(draw: Draw) -> Draft:
@@ -42,25 +62,9 @@ def _two_forecasts(draw: Draw) -> Draft:
     return _calls(*(Step("get_forecast", {"city": city, "days": days}) for city in cities), city2=cities[1])
 
 
-def _event(draw: Draw) -> Arguments:
-    return {"title": draw.word("title"), "date": any_date(draw), "time": any_time(draw)}
-
-
 def _event_and_mail(draw: Draw) -> Draft:
     mail = _mail(1)(draw)
-    return _calls(Step("create_event", _event(draw)), Step("send_mail", mail), **mail)
-
-
-def _files(draw: Draw) -> Arguments:
-    return {"pattern": draw.word("glob"), "folder": draw.word("folder")}
-
-
-def _products(draw: Draw) -> Arguments:
-    return {"query": draw.word("product"), "max_price": number_of(draw, "price")}
-
-
-def _order(draw: Draw) -> Arguments:
-    return {"product_id": draw.word("product_id"), "quantity": number_of(draw, "quantity")}
+    return _calls(Step("create_event", drawn(draw, _EVENT)), Step("send_mail", mail), **mail)
 
 
 def _two_orders(draw: Draw) -> Draft:
@@ -103,44 +107,36 @@ def _no_call(words: str, *slots: tuple[str, str], offers: tuple[str, ...] = ()) 
 BUILDS: Mapping[str, Mapping[str, Build]] = MappingProxyType(
     {
         "get_forecast": {
-            "plain": call("get_forecast", _forecast),
-            "unit": call("get_forecast", lambda draw: _forecast(draw) | {"unit": "fahrenheit"}),
+            "plain": call("get_forecast", _FORECAST),
+            "unit": call("get_forecast", {**_FORECAST, "unit": lambda _: "fahrenheit"}),
             "two": _two_forecasts,
         },
         "create_event": {
-            "plain": call("create_event", _event),
-            "people": call("create_event", lambda draw: _event(draw) | {"attendees": draw.several("person", 2)}),
+            "plain": call("create_event", _EVENT),
+            "people": call("create_event", {**_EVENT, "attendees": lambda draw: draw.several("person", 2)}),
             "and_mail": _event_and_mail,
         },
         "list_events": {
-            "day": call("list_events", lambda draw: {"date": any_date(draw)}),
-            "calendar": call("list_events", lambda draw: {"date": any_date(draw), "calendar": draw.word("calendar")}),
+            "day": call("list_events", {"date": any_date}),
+            "calendar": call("list_events", {"date": any_date, "calendar": "calendar"}),
         },
         "find_files": {
-            "plain": call("find_files", _files),
-            "limit": call("find_files", lambda draw: _files(draw) | {"max_results": number_of(draw, "max_results")}),
+            "plain": call("find_files", _FILES),
+            "limit": call("find_files", {**_FILES, "max_results": number("max_results")}),
         },
-        "rename_file": {
-            "plain": call(
-                "rename_file", lambda draw: {"path": draw.word("old_path"), "new_name": draw.word("new_name")}
-            )
-        },
+        "rename_file": {"plain": call("rename_file", {"path": "old_path", "new_name": "new_name"})},
         "search_products": {
-            "plain": call("search_products", _products),
-            "stock": call("search_products", lambda draw: _products(draw) | {"in_stock": True}),
+            "plain": call("search_products", _PRODUCTS),
+            "stock": call("search_products", {**_PRODUCTS, "in_stock": lambda _: True}),
         },
         "place_order": {
-            "plain": call("place_order", _order),
-            "wrap": call("place_order", lambda draw: _order(draw) | {"gift_wrap": True}),
+            "plain": call("place_order", _ORDER),
+            "wrap": call("place_order", {**_ORDER, "gift_wrap": lambda _: True}),
             "two": _two_orders,
         },
         "send_mail": {"one": call("send_mail", _mail(1)), "two": call("send_mail", _mail(2))},
         "convert_units": {"plain": call("convert_units", _units)},
-        "set_timer": {
-            "plain": call(
-                "set_timer", lambda draw: {"minutes": number_of(draw, "minutes"), "label": draw.word("label")}
-            )
-        },
+        "set_timer": {"plain": call("set_timer", {"minutes": number("minutes"), "label": "label"})},
         "set_light": {"plain": _light},
     }
 )

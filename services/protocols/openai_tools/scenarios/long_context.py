@@ -14,13 +14,11 @@ _LINES = (60, 120, 200, 320)
 
 
 def _codes(draw: Draw, words: str, count: int) -> list[str]:
-    """Return `count` different words of a list of codes: as many as it has, then numbered ones."""
     first = draw.word(words)[:-3]
     return [f"{first}{number:03}" for number in draw.random.sample(range(1000), count)]
 
 
 def _goods(draw: Draw, count: int) -> list[str]:
-    """Return `count` different goods, each from somewhere and with a number."""
     products, cities = draw.stock.words["product"], draw.stock.words["city"]
     found = draw.random.sample(range(len(products) * len(cities) * 40), count)
     pairs = (divmod(number, len(products) * len(cities)) for number in found)

@@ -11,10 +11,6 @@ from services.protocols.openai_tools.scenarios.edits import NOTES, edit, others,
 from services.protocols.openai_tools.scenarios.texts import any_date, any_time, fenced, listing
 
 
-def _said(draw: Draw) -> dict[str, object]:
-    return {"channel": draw.word("channel"), "text": " ".join(draw.several("odd", 3))}
-
-
 def _quoted(draw: Draw) -> dict[str, object]:
     stem, label = draw.word("stem"), draw.word("tag")
     forms = (
@@ -23,10 +19,6 @@ def _quoted(draw: Draw) -> dict[str, object]:
         f"'{stem}\" \\\"{label}\\\" ''",
     )
     return {"channel": draw.word("channel"), "text": draw.pick(forms)}
-
-
-def _right_to_left(draw: Draw) -> dict[str, object]:
-    return {"title": draw.word("rtl"), "date": any_date(draw), "time": any_time(draw)}
 
 
 def _windows(draw: Draw) -> dict[str, object]:
@@ -90,9 +82,9 @@ def crlf(draw: Draw) -> Draft:
 ODD_TEXT = kinds_of(
     "odd_text",
     {
-        "unicode": call("post_message", _said),
+        "unicode": call("post_message", {"channel": "channel", "text": lambda draw: " ".join(draw.several("odd", 3))}),
         "quotes": call("post_message", _quoted),
-        "right_to_left": call("create_event", _right_to_left),
+        "right_to_left": call("create_event", {"title": "rtl", "date": any_date, "time": any_time}),
         "windows_path": call("rename_file", _windows),
         "pattern": call("find_files", _pattern),
         "sql": call("run_query", _sql),

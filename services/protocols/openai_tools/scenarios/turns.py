@@ -150,7 +150,6 @@ SEARCH_READ_EDIT = kinds_of(
 
 
 def _tasks(jobs: Sequence[str], finished: int) -> Step:
-    """Write the list with the first `finished` jobs done and the next one begun."""
     states = ["completed" if place < finished else "pending" for place in range(len(jobs))]
     if finished < len(jobs):
         states[finished] = "in_progress"

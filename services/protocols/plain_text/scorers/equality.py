@@ -13,7 +13,6 @@ _OPTIONS = {"ignore_case": bool, "ignore_punctuation": bool}
 
 
 def _form(text: str, scoring: Scoring) -> str:
-    """Return a text in the form in which the scoring's options let it be compared."""
     if scoring.options.get("ignore_case"):
         text = text.casefold()
     if scoring.options.get("ignore_punctuation"):
@@ -26,7 +25,6 @@ def _exact(answer: str, scoring: Scoring) -> float:
 
 
 def _contains(answer: str, scoring: Scoring) -> float:
-    """Return 1 when a target stands in the answer; with `all` the share of targets that do."""
     text = _form(answer, scoring)
     hits = [_form(target, scoring) in text for target in scoring.targets]
     return sum(hits) / len(hits) if scoring.options.get("all") else float(any(hits))

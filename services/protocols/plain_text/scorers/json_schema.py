@@ -86,7 +86,6 @@ def check(scoring: Scoring) -> None:
 
 
 def _checked(schema: object) -> Iterator[str]:
-    """Yield every pattern of a schema; CaseError for a keyword that is not to be used."""
     waiting = [schema]
     while waiting:
         entry = waiting.pop()

@@ -62,7 +62,6 @@ def _bleu_metric(tokenize: str, ignores_case: bool) -> BLEU:
 
 
 def _check_tokenizer(scoring: Scoring) -> None:
-    """Refuse a tokenizer that is unknown, or that would have to be fetched."""
     if scoring.options.get("tokenize", "13a") not in _TOKENIZERS:
         raise CaseError("scoring.options.tokenize", f"must be one of {', '.join(_TOKENIZERS)}")
 

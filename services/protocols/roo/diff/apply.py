@@ -149,7 +149,6 @@ class _Work:
         return best
 
     def _whole(self) -> str:
-        """Return the whole file in normal form, which holds every stretch that could match."""
         if self.whole is None:
             self.whole = normalised("\n".join(self.lines))
         return self.whole

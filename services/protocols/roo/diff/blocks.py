@@ -1,4 +1,4 @@
-"""Step 2 of `apply_diff`: the blocks of a diff."""
+"""Step 2 of `apply_diff`: the blocks of a diff, and what the prompt demands of their form."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from services.protocols.javascript import SPACE_CLASS as S
 from services.protocols.roo.diff.line_numbers import line_number
+from services.protocols.roo.diff.markers import check_markers
 
 _HEAD = re.compile(
     rf"(?:^|\n)(?<!\\)<<<<<<< SEARCH>?{S}*\n(:start_line:{S}*([0-9]+){S}*\n)?(:end_line:{S}*[0-9]+{S}*\n)?"
@@ -57,7 +58,6 @@ def _blocks(diff: str) -> Iterator[DiffBlock]:
 
 
 def _parts(diff: str, start: int) -> tuple[str, str, int] | None:
-    """Return search text, replacement and end of the block whose search text starts at `start`."""
     separator = _SEPARATOR.search(diff, start)
     if separator is None:
         return None
@@ -72,3 +72,17 @@ def _parts(diff: str, start: int) -> tuple[str, str, int] | None:
 def unescape(text: str) -> str:
     """Return `text` with one backslash removed before each marker at a line's start."""
     return _ESCAPED.sub(r"\1", text)
+
+
+def form_problem(diff: str) -> str | None:
+    """Return one sentence on what is wrong with the form of a diff, or None."""
+    if fault := check_markers(diff):
+        return f"the marker lines of the diff are not in order ({fault})."
+    blocks = read_blocks(diff)
+    if not blocks:
+        return "the diff holds no block that the client can read."
+    if not all(block.has_start_line for block in blocks):
+        return "a block of the diff lacks its :start_line:."
+    if not all(block.has_dashes for block in blocks):
+        return "a block of the diff lacks the line of seven dashes."
+    return None

@@ -33,7 +33,7 @@ def check_markers(diff: str) -> MarkerFault | None:
             return "marker_order" if lopsided else "stray_marker"
         elif kind is not None:
             return "marker_order"
-        elif not marker.startswith(":") and _is_stray(marker):
+        elif not marker.startswith(":") and marker.startswith(("<<<<<<<", ">>>>>>>")):
             return "stray_marker"
     return None if state == _START else "unfinished_block"
 
@@ -43,11 +43,6 @@ def _is_search(marker: str) -> bool:
 
 
 def _kind(marker: str) -> int | None:
-    """Return the state in which this marker is the expected one."""
     if _is_search(marker):
         return _START
     return {_SEPARATOR: _SEARCHING, _REPLACE: _REPLACING}.get(marker)
-
-
-def _is_stray(marker: str) -> bool:
-    return marker.startswith(("<<<<<<<", ">>>>>>>"))

@@ -14,7 +14,6 @@ _LINES = (60, 120, 240, 465)
 
 
 def _keys(draw: Draw, count: int) -> list[str]:
-    """Return `count` different names, each made of three words."""
     stems, parts, verbs = (draw.stock.words[name] for name in ("stem", "part", "verb"))
     found = draw.random.sample(range(len(stems) * len(parts) * len(verbs)), count)
     pairs = (divmod(number, len(stems)) for number in found)
@@ -22,7 +21,6 @@ def _keys(draw: Draw, count: int) -> list[str]:
 
 
 def _values(draw: Draw, count: int) -> list[str]:
-    """Return `count` different numbers."""
     return list(map(str, draw.random.sample(range(100, 10_000), count)))
 
 
@@ -34,7 +32,6 @@ def _paths(draw: Draw, count: int) -> list[str]:
 
 
 def _settings(draw: Draw, num_files: int) -> tuple[list[str], list[str], list[str], dict[str, str]]:
-    """Return paths, the names and values of all settings, and the files that hold them in equal shares."""
     per_file = draw.pick(_LINES) // num_files
     paths = _paths(draw, num_files)
     keys, values = _keys(draw, per_file * num_files), _values(draw, per_file * num_files)

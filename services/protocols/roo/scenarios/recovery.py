@@ -13,7 +13,7 @@ from services.protocols.material.draw import Draw
 from services.protocols.material.scenario import Build, Draft, Kind, Said, Step
 from services.protocols.roo.scenarios import calls, dialogue, edits, limits, slips, talk
 from services.protocols.roo.scenarios.edits import two_places
-from services.protocols.roo.scenarios.slips import WRONG_DIFFS, Wrong, misspelt, other, slip
+from services.protocols.roo.scenarios.slips import WRONG_DIFFS, Wrong, misspelt, other, reading, slip
 from services.protocols.roo.scenarios.steps import BOTH, NATIVE, XML, command, list_files, read, search
 from services.protocols.roo.scenarios.tasks import EXACT_ARGUMENTS, TOOL_CHOICE
 
@@ -59,41 +59,10 @@ def block_left(draw: Draw) -> Draft:
     return replace(draft, turns=((step,),), history=(Said((Step("apply_diff", {"path": path, "diff": wrong}),)),))
 
 
-def absent_target(draw: Draw, draft: Draft) -> Said:
-    """Change a file that is not there."""
-    given = draft.steps[0].arguments
-    return Said((Step("apply_diff", {**given, "path": f"{given['path']}x"}),))
-
-
 def write_in(draw: Draw, draft: Draft) -> Said:
     """Write the file that may not be written."""
     content = draft.slots.get("content") or draw.piece("singles")["lines"]
     return Said((Step("write_to_file", {"path": draft.slots["path"], "content": content}),))
-
-
-def read_hidden(draw: Draw, draft: Draft) -> Said:
-    """Read the file that is kept from the model."""
-    return Said((read(draft.slots["path"]),))
-
-
-def print_hidden(draw: Draw, draft: Draft) -> Said:
-    """Let a command print the file that is kept from the model."""
-    return Said((command(f"cat {draft.slots['path']}"),))
-
-
-def only_the_line(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
-    """Look for a line that stands there more than once, without what tells it from its like."""
-    return {**given, **{name: str(given[name]).rpartition("\n")[2] for name in ("old_string", "new_string")}}
-
-
-def as_new(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
-    """Make a file that is there."""
-    return {**given, "old_string": ""}
-
-
-def without_end(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
-    """Leave out the line that ends a patch."""
-    return {"patch": str(given["patch"]).rpartition("\n")[0]}
 
 
 def completed_with_open_items(draw: Draw) -> Draft:
@@ -154,26 +123,11 @@ def same_mode(draw: Draw) -> Draft:
     return Draft(slots={"mode": mode, "command": line}, turns=((command(line),),), mode=mode, history=(said,))
 
 
-def switched_off(draw: Draw, draft: Draft) -> Said:
-    """Take an experiment that is off for the terminal."""
-    return Said((Step("run_slash_command", {"command": draft.slots["command"]}),))
-
-
 def stored_output(draw: Draw) -> Draft:
     """The stored output of an earlier command."""
     name = f"cmd-17{draw.random.randrange(10**10, 10**11)}.txt"
     step = Step("read_command_output", {"artifact_id": name})
     return Draft(slots={"artifact": name}, turns=((step,),), results={"read_command_output": draw.word("job")})
-
-
-def whole_path(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
-    """Name the artifact by a path."""
-    return {"artifact_id": f"/tmp/{given['artifact_id']}"}
-
-
-def unknown_instruction(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
-    """Ask for instructions that do not exist."""
-    return {"task": draw.word("ident")}
 
 
 _TASKS: Mapping[str, Kind] = {
@@ -199,6 +153,14 @@ _TASKS: Mapping[str, Kind] = {
     **edits.OPT_IN_EDITS,
 }
 """What the person asks for."""
+
+_WITHOUT_CONTEXT = other(
+    lambda _, right: {
+        **right,
+        **{name: str(right[name]).rpartition("\n")[2] for name in ("old_string", "new_string")},
+    }
+)
+"""Looks for a line that stands there more than once, without what tells it from its like."""
 
 _SLIPS: tuple[tuple[str, str, Wrong, frozenset[str]], ...] = (
     ("no_tool.text", "read", slips.only_text, BOTH),
@@ -243,18 +205,18 @@ _SLIPS: tuple[tuple[str, str, Wrong, frozenset[str]], ...] = (
     ("bad_path_value.nested", "read", slip("raw", "args", "<file><path><name>.</name></path></file>"), XML),
     ("args_xml", "read", slip("raw", "args", "<file>\n<path>.</path>\n</fil"), XML),
     ("follow_up_xml", "ask", slip("raw", "follow_up", "<suggest>yes</suggest>\n<suggest>no"), XML),
-    ("file_not_found.read", "read", other(slips.absent_file), BOTH),
-    ("file_not_found.diff", "diff", absent_target, BOTH),
-    ("is_directory", "read", other(slips.folder_of_file), BOTH),
-    ("bad_range", "lines", other(slips.backwards), XML),
-    ("range_beyond_end", "lines", other(slips.beyond), XML),
-    ("bad_offset", "lines", other(slips.from_zero), NATIVE),
+    ("file_not_found.read", "read", reading(lambda path, *_: (f"{path}x",)), BOTH),
+    ("file_not_found.diff", "diff", misspelt("path"), BOTH),
+    ("is_directory", "read", reading(lambda path, *_: (path.rpartition("/")[0],)), BOTH),
+    ("bad_range", "lines", reading(lambda path, first, last: (path, last, first)), XML),
+    ("range_beyond_end", "lines", reading(lambda path, first, last: (path, first + 5000, last + 5000)), XML),
+    ("bad_offset", "lines", reading(lambda path, _, last: (path, 0, last)), NATIVE),
     ("not_allowed_in_mode", "blocked", write_in, BOTH),
     ("file_pattern.architect", "architect", write_in, BOTH),
     ("file_pattern.custom", "custom", write_in, BOTH),
-    ("ignored_file.read", "ignored", read_hidden, BOTH),
+    ("ignored_file.read", "ignored", lambda _, draft: Said((read(draft.slots["path"]),)), BOTH),
     ("ignored_file.write", "ignored", write_in, BOTH),
-    ("ignored_file.command", "ignored", print_hidden, BOTH),
+    ("ignored_file.command", "ignored", lambda _, draft: Said((command(f"cat {draft.slots['path']}"),)), BOTH),
     *((code, "diff", wrong, BOTH) for code, wrong in WRONG_DIFFS.items()),
     ("mcp_bad_json.text", "mcp", slip("raw", "arguments", '{"name": '), XML),
     ("mcp_bad_json.list", "mcp", slip("list"), NATIVE),
@@ -262,13 +224,13 @@ _SLIPS: tuple[tuple[str, str, Wrong, frozenset[str]], ...] = (
     ("mcp_unknown_tool", "mcp", misspelt("tool_name"), BOTH),
     ("unknown_mode.switch", "switch", misspelt("mode_slug"), BOTH),
     ("unknown_mode.task", "delegate", misspelt("mode"), BOTH),
-    ("unknown_instruction", "instructions", other(unknown_instruction), BOTH),
-    ("experiment_off", "command", switched_off, BOTH),
-    ("bad_artifact_id", "artifact", other(whole_path), NATIVE),
-    ("several_matches", "search_replace", other(only_the_line), NATIVE),
-    ("count_mismatch", "edit_file", other(only_the_line), NATIVE),
-    ("file_exists", "edit_file", other(as_new), NATIVE),
-    ("bad_patch", "apply_patch", other(without_end), NATIVE),
+    ("unknown_instruction", "instructions", other(lambda draw, _: {"task": draw.word("ident")}), BOTH),
+    ("experiment_off", "command", lambda _, draft: Said((Step("run_slash_command", dict(draft.slots)),)), BOTH),
+    ("bad_artifact_id", "artifact", other(lambda _, right: {"artifact_id": f"/tmp/{right['artifact_id']}"}), NATIVE),
+    ("several_matches", "search_replace", _WITHOUT_CONTEXT, NATIVE),
+    ("count_mismatch", "edit_file", _WITHOUT_CONTEXT, NATIVE),
+    ("file_exists", "edit_file", other(lambda _, right: {**right, "old_string": ""}), NATIVE),
+    ("bad_patch", "apply_patch", other(lambda _, right: {"patch": str(right["patch"]).rpartition("\n")[0]}), NATIVE),
     ("tool_failed_before_completion", "read", completed_too_early, NATIVE),
 )
 

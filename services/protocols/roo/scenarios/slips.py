@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 from services.protocols.material.draw import Draw
 from services.protocols.material.scenario import Draft, Said, Slip, SlipKind, Step
@@ -11,15 +11,11 @@ from services.protocols.material.scenario import Draft, Said, Slip, SlipKind, St
 Wrong = Callable[[Draw, Draft], Said]
 
 
-def _right(draft: Draft) -> Step:
-    return draft.steps[0]
-
-
 def slip(kind: SlipKind, name: str = "", value: object = None) -> Wrong:
     """Return what writes the right call in a wrong way."""
 
     def wrong(draw: Draw, draft: Draft) -> Said:
-        return Said((_right(draft),), slip=Slip(kind, name, value))
+        return Said(draft.steps[:1], slip=Slip(kind, name, value))
 
     return wrong
 
@@ -28,7 +24,7 @@ def other(change: Callable[[Draw, Mapping[str, object]], Mapping[str, object]]) 
     """Return what calls the right tool with other arguments, which `change` makes of the right ones."""
 
     def wrong(draw: Draw, draft: Draft) -> Said:
-        call = _right(draft)
+        call = draft.steps[0]
         return Said((Step(call.tool, change(draw, call.arguments)),))
 
     return wrong
@@ -41,7 +37,7 @@ def only_text(draw: Draw, draft: Draft) -> Said:
 
 def unknown_name(draw: Draw, draft: Draft) -> Said:
     """Call a tool that does not exist."""
-    return Said((_right(draft),), slip=Slip("rename", value=draw.word("unknown_tool")))
+    return Said(draft.steps[:1], slip=Slip("rename", value=draw.word("unknown_tool")))
 
 
 def misspelt(name: str) -> Wrong:
@@ -49,46 +45,19 @@ def misspelt(name: str) -> Wrong:
     return other(lambda draw, given: {**given, name: f"{given[name]}x"})
 
 
-def _file(given: Mapping[str, object]) -> tuple[str, Sequence[Sequence[int]]]:
-    file = cast(Sequence[Mapping[str, object]], given["files"])[0]
-    return str(file["path"]), cast(Sequence[Sequence[int]], file["line_ranges"])
+def reading(change: Callable[[str, int, int], tuple[object, ...]]) -> Wrong:
+    """Return what reads another path or other lines; `change` gets the path, the first line and the last, 0 for all."""
 
+    def wrong(draw: Draw, arguments: Mapping[str, object]) -> Mapping[str, object]:
+        file = cast(Sequence[Mapping[str, Any]], arguments["files"])[0]
+        first, last = file["line_ranges"][0] if file["line_ranges"] else (0, 0)
+        path, *lines = change(str(file["path"]), first, last)
+        return {"files": [{"path": path, "line_ranges": [lines] if lines else []}]}
 
-def _reading(path: str, *lines: int) -> Mapping[str, object]:
-    return {"files": [{"path": path, "line_ranges": [list(lines)] if lines else []}]}
-
-
-def absent_file(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
-    """Read a path with a typo in it."""
-    return _reading(f"{_file(given)[0]}x")
-
-
-def folder_of_file(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
-    """Read the folder that the file is in."""
-    return _reading(_file(given)[0].rpartition("/")[0])
-
-
-def backwards(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
-    """Read a range that ends before it begins."""
-    path, ((first, last),) = _file(given)
-    return _reading(path, last, first)
-
-
-def beyond(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
-    """Read a range behind the file's end."""
-    path, ((first, last),) = _file(given)
-    return _reading(path, first + 5000, last + 5000)
-
-
-def from_zero(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
-    """Read from line zero on."""
-    path, ((_, last),) = _file(given)
-    return _reading(path, 0, last)
+    return other(wrong)
 
 
 def _diff(change: Callable[[list[str]], list[str]]) -> Wrong:
-    """Return what calls `apply_diff` with changed lines of a right diff of one block and one line."""
-
     def wrong(draw: Draw, given: Mapping[str, object]) -> Mapping[str, object]:
         return {**given, "diff": "\n".join(change(str(given["diff"]).split("\n")))}
 

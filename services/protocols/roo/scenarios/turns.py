@@ -26,7 +26,6 @@ from services.protocols.roo.scenarios.talk import identifier, renamed_text
 
 
 def _others(draw: Draw, folder: str, path: str) -> dict[str, str]:
-    """Return two more files of the folder."""
     found = {drawn.path: drawn.text for drawn in (snippet(draw, folder) for _ in range(2))}
     return {other: text for other, text in found.items() if other != path}
 
@@ -104,7 +103,6 @@ SEARCH_READ_EDIT = kinds_of(
 
 
 def _progress(jobs: Sequence[str], done: int) -> list[Item]:
-    """Return the list with the first `done` jobs completed and the next one begun."""
     states: list[Status] = ["completed" if place < done else "pending" for place in range(len(jobs))]
     if done < len(jobs):
         states[done] = "in_progress"

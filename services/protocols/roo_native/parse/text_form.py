@@ -114,7 +114,6 @@ def _unreadable_call(text: str, start: int, body: int) -> tuple[ToolCall, int]:
 
 
 def _is_whole(raw: str) -> bool:
-    """Whether arguments could be read, though the call that holds them cannot."""
     try:
         json.loads(raw or "{}")
     except (ValueError, RecursionError):

@@ -12,20 +12,17 @@ from services.protocols.roo_native.tools.edit.apply_diff import APPLY_DIFF
 from services.protocols.roo_native.tools.edit.apply_patch import APPLY_PATCH
 from services.protocols.roo_native.tools.edit.edit import EDIT
 from services.protocols.roo_native.tools.edit.edit_file import EDIT_FILE
-from services.protocols.roo_native.tools.edit.generate_image import GENERATE_IMAGE
 from services.protocols.roo_native.tools.edit.patch_text import patched_paths
 from services.protocols.roo_native.tools.edit.search_replace import SEARCH_REPLACE
 from services.protocols.roo_native.tools.edit.write_to_file import WRITE_TO_FILE
-from services.protocols.roo_native.tools.mcp.access_mcp_resource import ACCESS_MCP_RESOURCE
-from services.protocols.roo_native.tools.mcp.use_mcp_tool import USE_MCP_TOOL
-from services.protocols.roo_native.tools.read.codebase_search import CODEBASE_SEARCH
+from services.protocols.roo_native.tools.experiments import EXPERIMENTS
+from services.protocols.roo_native.tools.mcp.use_mcp_tool import ACCESS_MCP_RESOURCE, USE_MCP_TOOL
 from services.protocols.roo_native.tools.read.list_files import LIST_FILES
 from services.protocols.roo_native.tools.read.read_file import READ_FILE
-from services.protocols.roo_native.tools.read.search_files import SEARCH_FILES
+from services.protocols.roo_native.tools.read.search_files import CODEBASE_SEARCH, SEARCH_FILES
 from services.protocols.roo_native.tools.task.ask_followup_question import ASK_FOLLOWUP_QUESTION
 from services.protocols.roo_native.tools.task.attempt_completion import ATTEMPT_COMPLETION
 from services.protocols.roo_native.tools.task.new_task import NEW_TASK
-from services.protocols.roo_native.tools.task.run_slash_command import RUN_SLASH_COMMAND
 from services.protocols.roo_native.tools.task.skill import SKILL
 from services.protocols.roo_native.tools.task.switch_mode import SWITCH_MODE
 from services.protocols.roo_native.tools.task.update_todo_list import UPDATE_TODO_LIST
@@ -33,8 +30,7 @@ from services.protocols.roo_native.tools.task.update_todo_list import UPDATE_TOD
 _ALL = (
     *(READ_FILE, SEARCH_FILES, LIST_FILES, APPLY_DIFF, WRITE_TO_FILE, EXECUTE_COMMAND, READ_COMMAND_OUTPUT),
     *(USE_MCP_TOOL, ASK_FOLLOWUP_QUESTION, ATTEMPT_COMPLETION, SWITCH_MODE, NEW_TASK, UPDATE_TODO_LIST, SKILL),
-    *(EDIT, SEARCH_REPLACE, EDIT_FILE, APPLY_PATCH, CODEBASE_SEARCH, ACCESS_MCP_RESOURCE, GENERATE_IMAGE),
-    RUN_SLASH_COMMAND,
+    *(EDIT, SEARCH_REPLACE, EDIT_FILE, APPLY_PATCH, CODEBASE_SEARCH, ACCESS_MCP_RESOURCE, *EXPERIMENTS),
 )
 TOOLS = MappingProxyType({tool.name: tool for tool in _ALL})
 """Every tool by name, in the order in which the client lists them."""

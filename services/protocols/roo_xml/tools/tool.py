@@ -223,7 +223,6 @@ class Call:
 
 
 def _with_objects(arguments: Mapping[str, object]) -> Arguments:
-    """Return `arguments` with the arguments for a server's tool as what their JSON says."""
     inner = arguments.get("arguments")
     try:
         return {**arguments, "arguments": json.loads(inner)} if isinstance(inner, str) else dict(arguments)

@@ -9,7 +9,6 @@ from services.protocols.roo_native.tools.tool import Argument, Call, Result, Too
 
 
 def _execute(call: Call) -> Result:
-    """Offer a command to the user, unless it would print a file that is kept from the model."""
     command = decoded(call.text("command"))
     if path := rules_of(call.state).hidden_argument(command):
         return hidden_file(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.protocols.roo.diff.apply import DiffOutcome, apply_diff
-from services.protocols.roo.diff.form import form_problem
+from services.protocols.roo.diff.blocks import form_problem
 from services.protocols.roo.file_text import decoded_for
 from services.protocols.roo.normal_forms import plain_path
 from services.protocols.roo.paths import same_path
@@ -25,7 +25,6 @@ _HINTS = {
 
 
 def _apply(call: Call) -> Result:
-    """Put the blocks of a diff into a file; one block that fits is enough."""
     diff = "" if call.lacks("diff") else call.text("diff")
     if lacking := call.lacks("path", "diff"):
         return missing(call, lacking)
@@ -53,7 +52,6 @@ def _remarks(outcome: DiffOutcome) -> str:
 
 
 def _apply_unseen(call: Call, path: str) -> Result:
-    """Return the result of a diff for a file whose text is not known, or that does not exist."""
     if fault := folder_fault(call, path, "keep"):
         return fault
     return call.offered(lambda: f"{path} was changed.") if call.exists(path) else absent_file(path, fails_turn=True)

@@ -36,7 +36,6 @@ _PROTECTED = ignore_rules(
 
 
 def _apply(call: Call) -> Result:
-    """Carry out the file operations of a patch in order; a form or a place that is wrong stops all of them."""
     patch = call.text("patch")
     try:
         changes = changes_of(read_patch(patch), lambda path: _text_at(call, path))

@@ -77,7 +77,6 @@ def _exists(path: str) -> Result:
 
 
 def _edit_unseen(call: Call, path: str, old: str, new: str) -> Result:
-    """Create a file, or change one whose text is not known."""
     if fault := folder_fault(call, path, "mistake", fails_turn=True):
         return fault
     if call.exists(path):

@@ -76,7 +76,6 @@ def patched(text: str, hunks: Sequence[Hunk]) -> str:
 
 
 def _places(lines: Sequence[str], hunks: Sequence[Hunk]) -> Iterator[tuple[int, int, Sequence[str]]]:
-    """Yield for each hunk where its old lines begin, how many they are, and what replaces them."""
     forms, start = [list(lines)], 0
     for hunk in hunks:
         if hunk.context is not None:
@@ -99,7 +98,6 @@ def _places(lines: Sequence[str], hunks: Sequence[Hunk]) -> Iterator[tuple[int, 
 
 
 def _find(forms: list[list[str]], searched: Sequence[str], start: int, *, at_end: bool = False) -> int | None:
-    """Return where `searched` is from `start` on; `forms` are the lines of the file in the forms made so far."""
     last = len(forms[0]) - len(searched)
     if not searched or last < 0:
         return None if searched else start

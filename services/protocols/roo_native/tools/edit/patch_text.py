@@ -121,7 +121,6 @@ class _Reader:
         return self._lines[self._at] if self._at < len(self._lines) else None
 
     def _rest(self, prefix: str) -> str | None:
-        """Read on when the next line begins with `prefix`, and return what follows it."""
         line = self._next()
         if line is None or not line.startswith(prefix):
             return None

@@ -83,7 +83,6 @@ def replace_in_file(call: Call, change: Callable[[str, str, str], str]) -> Resul
 
 
 def _is_same(old: object, new: object) -> bool:
-    """Return whether the client's `===` holds: lists and objects of two arguments never are the same."""
     if isinstance(old, str | bool) or isinstance(new, bool):
         return type(old) is type(new) and old == new
     return isinstance(old, int | float) and old == new

@@ -98,7 +98,6 @@ def _levels(lines: Sequence[str]) -> list[int]:
 
 
 def _bounds(lines: Sequence[str], block: Block) -> tuple[int, int]:
-    """Grow upwards and downwards from the anchor in turn, until something less indented or the limit is met."""
     levels = _levels(lines)
     least = max(0, levels[block.anchor - 1] - int(block.max_levels)) if block.max_levels else 0
     ends, edges, growing = {-1: block.anchor - 1, 1: block.anchor - 1}, {-1: 0, 1: 0}, {-1, 1}

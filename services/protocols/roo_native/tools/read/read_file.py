@@ -99,7 +99,6 @@ def _block_settings(call: Call) -> Arguments:
 
 
 def _fault(call: Call, path: object) -> str:
-    """Return the code of what is wrong with a file to be read, or nothing."""
     if not isinstance(path, str):
         return "bad_path_value"
     if rules_of(call.state).hide(path):
@@ -134,7 +133,6 @@ def _excerpt(call: Call, path: str) -> str:
 
 
 def _read_several(call: Call, files: Sequence[Mapping[str, object]]) -> Result:
-    """Deliver each file that may be read; nothing that is wrong with one fails the turn."""
     if any(not isinstance(file["path"], str) for file in files):
         return failed("bad_path_value", _SENTENCES["bad_path_value"])
     faults = [_fault(call, file["path"]) for file in files]

@@ -1,4 +1,4 @@
-"""`search_files`: lines that a regular expression matches."""
+"""`search_files`: lines that a regular expression matches; `codebase_search`: a search by meaning."""
 
 from __future__ import annotations
 
@@ -32,4 +32,16 @@ SEARCH_FILES = Tool(
     is_drilled=True,
     filled=("path", "regex"),
     lack_fails_turn=True,
+)
+
+
+CODEBASE_SEARCH = Tool(
+    name="codebase_search",
+    run=lambda call: call.answered("The index holds nothing that fits the query."),
+    arguments={"query": Argument("present"), "path": Argument(normal=plain_path)},
+    group="read",
+    use="rare",
+    filled=("query",),
+    lack_fails_turn=True,
+    records_lack=False,
 )

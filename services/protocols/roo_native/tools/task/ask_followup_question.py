@@ -23,7 +23,6 @@ MIN_SUGGESTIONS = 2
 
 
 def _ask(call: Call) -> Result:
-    """Put a question to the user, who takes the first suggestion."""
     suggestions = call.arguments.get("follow_up")
     if not isinstance(suggestions, list):
         return missing(call, "follow_up", fails_turn=True)

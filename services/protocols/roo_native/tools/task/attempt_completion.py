@@ -8,7 +8,6 @@ from services.protocols.roo_native.tools.tool import Argument, Call, Result, Too
 
 
 def _complete(call: Call) -> Result:
-    """Take the result; the client says nothing to it. A setting has it refused while the checklist is unfinished."""
     if refusal := completion_refusal(call.state, turn_failed=call.turn_failed):
         return failed(*refusal) if call.turn_failed else mistake(*refusal, fails_turn=True)
     return Result("accepted", (), "", "reset", completed=text_of(call.arguments["result"]))

@@ -8,8 +8,6 @@ from services.protocols.roo_native.tools.tool import Argument, Call, Result, Too
 
 
 def _update(call: Call) -> Result:
-    """Replace the checklist; lines that are no items are dropped without a word."""
-
     def update() -> str:
         call.state.todos = [(status, text) for status, text in read_checklist(call.text_or("todos", ""))[0]]
         return "The checklist was updated."

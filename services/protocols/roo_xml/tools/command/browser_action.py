@@ -23,7 +23,6 @@ _NEEDS: Mapping[str, str] = MappingProxyType({**_CLASSIC_NEEDS, "press": "text",
 
 
 def _act(call: Call) -> Result:
-    """Do something in the browser; only the reference client wants a point to say the size of its picture."""
     is_classic, action = call.edition.is_classic, call.params.get("action", "")
     needs = _CLASSIC_NEEDS if is_classic else _NEEDS
     if action not in needs:

@@ -7,7 +7,6 @@ from services.protocols.roo_xml.tools.tool import Argument, Call, Result, Tool, 
 
 
 def _run(call: Call) -> Result:
-    """Offer a command to the user, unless it would print a file that is kept from the model."""
     # The client looks at the text as written, and decodes its entities afterwards.
     if hidden := call.rules.hidden_argument(call.params["command"]):
         return failed("ignored_file", f"The command would print {hidden}, which .rooignore keeps from you.")

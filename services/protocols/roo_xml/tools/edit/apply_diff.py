@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.protocols.javascript import trim
 from services.protocols.roo.diff.apply import DiffOutcome, apply_diff
-from services.protocols.roo.diff.form import form_problem
+from services.protocols.roo.diff.blocks import form_problem
 from services.protocols.roo.file_text import decoded, decoded_for
 from services.protocols.roo.normal_forms import plain_path
 from services.protocols.roo.workspace import numbered
@@ -32,7 +32,6 @@ _FORM = (
 
 
 def _apply(call: Call) -> Result:
-    """Put the blocks of a diff into a file; one block that fits is enough."""
     if call.rules.hide(call.params["path"]):
         return hidden_file(call)
     original = call.state.files.get(call.path)
@@ -50,7 +49,6 @@ def _apply(call: Call) -> Result:
 
 
 def _apply_unseen(call: Call) -> Result:
-    """Return the result of a diff for a file whose text is not known, or that does not exist."""
     if call.names_folder:
         return folder(call, "keep")
     if call.path in call.state.paths:

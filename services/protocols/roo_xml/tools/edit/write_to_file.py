@@ -20,7 +20,6 @@ _MAX_SHARE = 0.8
 
 
 def _write(call: Call) -> Result:
-    """Write a whole file; the reference client takes absent content for empty content."""
     if call.edition.is_classic and "content" not in call.params:
         return missing(call, "content")
     if call.rules.hide(call.params["path"]):
@@ -35,7 +34,6 @@ def _write(call: Call) -> Result:
 
 
 def _is_shortened(call: Call, text: str) -> bool:
-    """Return whether the text is shorter than the model counted and a new comment says that something is left out."""
     counted = leading_number(call.params.get("line_count", ""))
     lines = text.split("\n")
     if not counted >= _MIN_COUNTED_LINES or len(lines) / counted > _MAX_SHARE:

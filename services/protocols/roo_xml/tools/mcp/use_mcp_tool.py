@@ -29,7 +29,6 @@ def _refused(code: str, sentence: str) -> Result:
 
 
 def _access(call: Call) -> Result:
-    """Read a server's resource; an unknown server is an error that the client counts nowhere."""
     if all(server.name != call.params["server_name"] for server in call.state.mcp):
         return failed("mcp_unknown_server", f"No server {call.params['server_name']!r} is connected.", "reset")
     return call.answered("(The resource is empty.)")

@@ -47,7 +47,6 @@ _SENTENCES = {
 
 
 def _read_arguments(params: Params) -> Arguments:
-    """Return `files`: a list of `path` and `line_ranges`."""
     if params.get("args"):
         elements = listed(read_nested("args", params["args"]).get("file", []))
         return {"files": [_file(element) for element in elements if isinstance(element, dict) and element.get("path")]}
@@ -161,7 +160,6 @@ def _lines(text: str, first: Number, last: Number) -> str:
 
 
 def _read(call: Call) -> Result:
-    """Deliver each file that may be read, and name what is wrong with the others; one delivered file is enough."""
     if _reads_single_files(call):
         return _read_single_file(call)
     try:

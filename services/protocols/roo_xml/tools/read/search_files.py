@@ -1,4 +1,4 @@
-"""`search_files`: lines of files that a regular expression matches."""
+"""`search_files`: lines that a regular expression matches; `codebase_search`: places that fit a question."""
 
 from __future__ import annotations
 
@@ -38,4 +38,19 @@ SEARCH_FILES = Tool(
         "file_pattern": Argument(read=lambda text: text or None, normal=defaulted("*")),
     },
     title=_title,
+)
+
+
+CODEBASE_SEARCH = Tool(
+    name="codebase_search",
+    run=lambda call: call.answered("The index holds nothing that fits the query."),
+    required=("query",),
+    optional=("path",),
+    group="read",
+    filled=("query",),
+    lack_fails_turn=True,
+    # The client forgets it.
+    records_lack=False,
+    arguments={"path": Argument(normal=plain_path)},
+    title="query",
 )

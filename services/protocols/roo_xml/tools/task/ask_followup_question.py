@@ -26,7 +26,6 @@ MIN_SUGGESTIONS, MAX_SUGGESTIONS = 2, 4
 
 
 def _read_arguments(params: Params) -> Arguments:
-    """Return `question` and `follow_up`: a list of `text` and `mode`."""
     text = params.get("follow_up", "")
     elements = listed(read_nested("follow_up", text, ("suggest",)).get("suggest", [])) if text else []
     return {"question": params.get("question", ""), "follow_up": [_suggestion(element) for element in elements]}
@@ -44,7 +43,6 @@ def _suggestions_of(params: Params) -> list[dict[str, str]]:
 
 
 def _ask(call: Call) -> Result:
-    """Put a question to the user, who takes the first suggestion; the classic client looks for the question first."""
     is_classic, lacking = call.edition.is_classic, call.lacks("question")
     if lacking and is_classic:
         return missing(call, lacking)

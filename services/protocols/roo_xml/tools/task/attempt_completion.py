@@ -7,7 +7,6 @@ from services.protocols.roo_xml.tools.tool import Call, Result, Tool, failed, mi
 
 
 def _complete(call: Call) -> Result:
-    """Take the result; the reference client says nothing to it, the classic one hands out an empty result."""
     if refusal := completion_refusal(call.state, turn_failed=call.turn_failed):
         return failed(*refusal) if call.turn_failed else mistake(*refusal, fails_turn=True)
     if lacking := call.lacks("result"):

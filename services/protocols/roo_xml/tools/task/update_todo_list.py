@@ -8,8 +8,6 @@ from services.protocols.roo_xml.tools.tool import Argument, Call, Reply, Result,
 
 
 def _update(call: Call) -> Result:
-    """Replace the checklist; lines that are no items are dropped without a word."""
-
     def update() -> Reply:
         call.state.todos = list(read_checklist(call.params.get("todos", ""))[0])
         return lambda: "The checklist was updated."

@@ -1,4 +1,4 @@
-"""Tools that change files and that only an experiment or a model's own settings bring."""
+"""Tools that only an experiment or a model's own settings bring."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def _count(text: str) -> Number | None:
 
 
 EXPERIMENTS = (
+    Tool(name="run_slash_command", run=opted_out, required=("command",), optional=("args",), title="command"),
     Tool(
         name="generate_image",
         run=opted_out,
