@@ -57,12 +57,16 @@ types: setup ## Check types (mypy, strict)
 arch: setup ## Check which part may import which
 	lint-imports
 
+.PHONY: dead
+dead: setup ## Check that nothing is unused (vulture)
+	vulture
+
 .PHONY: chart
 chart: setup ## Check the Helm chart
 	pytest -q tests/charts
 
 .PHONY: check
-check: lint types arch ## The fast part of what CI runs
+check: lint types arch dead ## The fast part of what CI runs
 	pytest -q -n 2 tests/house tests/unit tests/contract
 
 .PHONY: test

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from services.chassis.errors import InvalidArgument
-from services.chassis.jobs import Job, JobResource, JobState, JobStore
+from services.chassis.jobs import Job, JobResource, JobState, JobStore, Json
 from services.chassis.wire import from_document, to_document
 from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
 from services.trainer.domain.attempt import Attempt, AttemptReport, Checkpoint, CurvePoint
@@ -71,7 +71,8 @@ class TrainingUseCases:
         """
         spec.check()
         inputs = await self._registry.resolve(spec)
-        job = await self._jobs.create(KIND, request_id, to_document(spec), job_id=f"train-{uuid.uuid4().hex[:16]}")
+        job_id = f"train-{uuid.uuid4().hex[:16]}"
+        job = await self._jobs.create(KIND, request_id, to_document(spec), job_id=job_id, rewrite=_rewritten)
         await self._store.add_inputs(job.job_id, inputs)
         return await self.resource.resource(job)
 
@@ -130,6 +131,10 @@ class TrainingUseCases:
         ids = [job.job_id for job in jobs]
         inputs, attempts = await self._store.get_inputs(ids), await self._store.list_attempts(ids)
         return [TrainingJob(job, _resolved(job, inputs.get(job.job_id)), tuple(attempts[job.job_id])) for job in jobs]
+
+
+def _rewritten(document: Json) -> Json:
+    return to_document(from_document(TrainingJobSpec, document))
 
 
 def _resolved(job: Job, inputs: TrainingInputs | None) -> TrainingJobSpec:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
-from services.chassis.jobs import Job, JobError, JobState, JobStore, MemoryJobStore, SqlJobStore, watch
+from services.chassis.jobs import Job, JobError, JobState, JobStore, Json, MemoryJobStore, SqlJobStore, watch
 from tests.contract.conftest import OpenDatabase
 
 LEASE = 30.0
@@ -93,6 +93,17 @@ async def test_a_request_id_with_another_body_is_refused_naming_the_field(stores
     with pytest.raises(AlreadyExists, match="extra"):
         await stores.first.create("drill", "r1", {"suite": {"id": "core", "version": 1}, "extra": None})
     assert await stores.first.count() == {("drill", "QUEUED"): 1}
+
+
+async def test_an_earlier_spec_is_compared_as_this_release_would_store_it(stores: Stores) -> None:
+    def rewrite(earlier: Json) -> Json:
+        return {name: value for name, value in earlier.items() if value}
+
+    first = await stores.first.create("drill", "r1", {"n": 1, "added_since": 0})
+    again = await stores.second.create("drill", "r1", {"n": 1}, rewrite=rewrite)
+    assert (again.job_id, again.spec) == (first.job_id, first.spec)
+    with pytest.raises(AlreadyExists, match="n"):
+        await stores.second.create("drill", "r1", {"n": 2}, rewrite=rewrite)
 
 
 async def test_request_ids_count_per_kind_and_empty_ones_never(stores: Stores) -> None:

@@ -1,4 +1,4 @@
-"""Counts the files between `drillyard test run` and the first token: `python -m tests.house.path_of_a_test_run`.
+"""Counts the files between `drillyard test-runs start` and the first token: `python -m tests.house.path_of_a_test_run`.
 
 It starts a registry, a test runner and a gateway with a tiny random model, each with a hook that notes the files of the
 functions that are called from the command's first call to the first token. What importing a module calls is left out.
@@ -67,7 +67,7 @@ async def first_calls() -> list[str]:
             services = {"registry_address": stack.registry.address, "test_runner_address": stack.runner.address}
             with start_service("gateway", Path(folder), port=0, **nowhere, **services) as gateway:
                 url = f"http://{gateway.address}"
-                command = ("-m", "ui.cli", "test", "run", MODEL, "--suite", stack.suite, "--no-follow", "--url", url)
+                command = ("test-runs", "start", MODEL, "--suite", stack.suite, "--no-follow", "--url", url)
                 with phase_file.open("r+b") as file, mmap.mmap(file.fileno(), 1) as phase:
                     await asyncio.to_thread(_record, phase, command, (stack.registry, stack.runner, gateway))
         lines = phase_file.with_name(f"{phase_file.name}.files").read_text(encoding="utf-8").splitlines()
@@ -79,7 +79,7 @@ def _record(phase: mmap.mmap, command: tuple[str, ...], services: tuple[ServiceP
     for service in services:
         service.process.send_signal(signal.SIGUSR1)
     # There is no evaluator, which the command would ask next.
-    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-m", "ui.cli", *command], cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
         end = time.monotonic() + 60.0
         while phase[:] != _OVER:

@@ -39,6 +39,7 @@ def build(cache: ServiceCache) -> None:
             diagnosis = parts.area("diagnosis")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     parts.root().load(page.open, None, [model, diagnosis], **quiet)
+    profile.change(parts.prompt_sizes, [profile, size], [size], **quiet)
     request = start.click(lambda: render("shared/loading"), None, [diagnosis], **quiet)
     request.then(page.examine, [model, profile, size, url, served], [diagnosis], **quiet)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from services.protocols.profile import UnknownProfile, get_profile
 from ui.shared.environment import PAGES, render
 
 TICK_SECONDS = 1.5
@@ -100,6 +101,15 @@ def choices(names: Sequence[str], request: str) -> Any:
     """Return a dropdown's update: its choices, with `wanted` chosen if there, else the first."""
     chosen = request if request in names else next(iter(names), None)
     return gr.Dropdown(choices=list(names), value=chosen)
+
+
+def prompt_sizes(profile_id: str, chosen: str) -> Any:
+    """Return a radio's update: the prompt sizes of a protocol, with `chosen` kept where it is one of them."""
+    try:
+        sizes = get_profile(profile_id).prompt_sizes
+    except UnknownProfile:
+        return gr.skip()
+    return gr.Radio(choices=list(sizes), value=chosen if chosen in sizes else sizes[0], visible=len(sizes) > 1)
 
 
 def changed(shown: dict[str, int], **areas: str) -> list[Any]:

@@ -9,7 +9,7 @@ import gradio as gr
 from drillyard.test_runner.v1.test_run_pb2 import TestRunSpec
 
 from services.chassis.errors import InvalidArgument
-from services.protocols.profile import UnknownProfile, get_profile
+from ui.shared import parts
 from ui.shared.fields import SAMPLING, FieldForm, Values
 
 REGISTERED, SERVED = "A registered model", "A served model"
@@ -86,8 +86,4 @@ def subject_shown(answered_by: str) -> list[Any]:
 
 def sizes_shown(suite: str | None, chosen: str) -> Any:
     """Return the update that offers the prompt sizes of the suite's protocol."""
-    try:
-        sizes = get_profile((suite or "").partition("/")[0]).prompt_sizes
-    except UnknownProfile:
-        return gr.skip()
-    return gr.Radio(choices=list(sizes), value=chosen if chosen in sizes else sizes[0], visible=len(sizes) > 1)
+    return parts.prompt_sizes((suite or "").partition("/")[0], chosen)

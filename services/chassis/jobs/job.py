@@ -51,7 +51,6 @@ OWNED_STATES = frozenset({JobState.RUNNING, JobState.PAUSING, JobState.CANCELLIN
 STATE_EVENT = "state"
 PROGRESS_EVENT = "progress"
 ATTEMPT_EVENT = "attempt"
-MESSAGE_EVENT = "message"
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,15 @@ class JobRequests(ABC):
     def _reading(self) -> AbstractAsyncContextManager[Ledger]:
         """Open a transaction that only reads."""
 
-    async def create(self, kind: str, request_id: str, spec: Json, *, job_id: str | None = None) -> Job:
+    async def create(
+        self,
+        kind: str,
+        request_id: str,
+        spec: Json,
+        *,
+        job_id: str | None = None,
+        rewrite: Callable[[Json], Json] = lambda earlier: earlier,
+    ) -> Job:
         """Store a job and return it QUEUED; the same kind and request_id return the job of the first call.
 
         Args:
@@ -84,19 +92,14 @@ class JobRequests(ABC):
             request_id: The caller's id of this request; empty means that the call is never repeated.
             spec: What to do, as JSON.
             job_id: Its id, when the caller has one for it; else a new one.
+            rewrite: Returns the spec of an earlier job as this release would store it.
 
         Raises:
-            AlreadyExists: The request_id was used with another spec (the differing field is named), or the job_id is
-                taken.
+            AlreadyExists: The request_id was used with another spec, whose field is named, or the job_id is taken.
             InvalidArgument: The spec is not JSON, or the request_id is no plain short text.
         """
         plain_spec = rules.plain_json(spec, "spec")
-        if len(request_id) > MAX_REQUEST_ID or not request_id.isprintable():
-            raise InvalidArgument(
-                "The request id is too long or holds control characters.",
-                f"Use up to {MAX_REQUEST_ID} printable characters, such as a UUID.",
-                field="request_id",
-            )
+        _check_request_id(request_id)
         chosen_id = job_id or uuid.uuid4().hex
         async with self._writing() as ledger:
             now = await ledger.now()
@@ -110,7 +113,7 @@ class JobRequests(ABC):
                 fresh = None
                 existing = existing or await ledger.find(kind, job.request_id)
         if fresh is None:
-            return _same_request(existing, plain_spec, chosen_id)
+            return _same_request(existing, plain_spec, chosen_id, rewrite)
         self.bell.ring(QUEUE, events_of(chosen_id))
         return fresh
 
@@ -207,10 +210,19 @@ def found_job(job: Job | None, job_id: str) -> Job:
     return job
 
 
-def _same_request(known: Job | None, spec: Json, job_id: str) -> Job:
+def _check_request_id(request_id: str) -> None:
+    if len(request_id) > MAX_REQUEST_ID or not request_id.isprintable():
+        raise InvalidArgument(
+            "The request id is too long or holds control characters.",
+            f"Use up to {MAX_REQUEST_ID} printable characters, such as a UUID.",
+            field="request_id",
+        )
+
+
+def _same_request(known: Job | None, spec: Json, job_id: str, rewrite: Callable[[Json], Json]) -> Job:
     if known is None:
         raise AlreadyExists(f"The id {job_id} is taken.", "Choose another id.", field="job_id")
-    place = rules.first_difference(known.spec, spec)
+    place = rules.first_difference(rules.plain_json(rewrite(known.spec), "spec"), spec)
     if place:
         raise AlreadyExists(
             f"The request id {known.request_id} was used before with another {place}.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 SCORE = "model_graded"
 UNTRUSTED_SCORE = "model_graded_untrusted"
@@ -20,6 +21,8 @@ class ModelGrader:
         sample_rate: share of answers that are graded; 0 means all.
         against_reference: sets each answer beside the case's reference, twice with the places swapped.
     """
+
+    MESSAGE: ClassVar = "drillyard.evaluator.v1.evaluation_pb2.ModelGrader"
 
     base_url: str
     model: str

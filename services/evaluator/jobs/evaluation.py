@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently, with_heartbeat
+from services.chassis.wire import from_document
 from services.evaluator.domain.evaluation import KIND, EvaluationRecord
 from services.evaluator.domain.grader import ModelGrader
 from services.evaluator.domain.tallies import Totals
@@ -91,7 +92,7 @@ class EvaluationJob:
         run = await patiently(lambda: self._runs.get_run(test_run_id), _PEER_SECONDS)
         profile = profile_of(run.subject.profile_id)
         settings = context.job.spec.get("model_grader")
-        grader = ModelGrader(**settings) if settings else None
+        grader = from_document(ModelGrader, settings) if settings else None
         return await self._store.add_evaluation(
             EvaluationRecord(evaluation_id, run.subject, profile.digest, grader=grader, totals=Totals())
         )

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import fence
+from services.chassis.wire import from_document, to_document
 from services.evaluator.domain.evaluation import EvaluationRecord
 from services.evaluator.domain.grader import ModelGrader
 from services.evaluator.domain.metrics import Metrics, Quantiles
@@ -160,7 +161,7 @@ def _evaluation_row(record: EvaluationRecord) -> dict[str, Any]:
         "subject": record.subject.to_document(),
         "judge_digest": record.judge_digest,
         "num_verdicts": record.num_verdicts,
-        "grader": asdict(record.grader) if record.grader else None,
+        "grader": to_document(record.grader) if record.grader else None,
         "num_graded": record.num_graded,
         "totals": asdict(record.totals or Totals()),
     }
@@ -171,7 +172,7 @@ def _to_evaluation(row: Mapping[Any, Any]) -> EvaluationRecord:
         EvaluationRecord,
         row,
         subject=Subject.from_document(row["subject"]),
-        grader=ModelGrader(**row["grader"]) if row["grader"] else None,
+        grader=from_document(ModelGrader, row["grader"]) if row["grader"] else None,
         totals=_TOTALS.validate_python(row["totals"]) if row["totals"] else None,
         metrics=_METRICS.validate_python(row["metrics"]) if row["metrics"] else None,
     )

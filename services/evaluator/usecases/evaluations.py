@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from services.chassis.errors import InvalidArgument, NotFound
 from services.chassis.jobs import Job, JobResource, JobStore, Json
+from services.chassis.wire import from_document, to_document
 from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
 from services.evaluator.domain.evaluation import KIND, EvaluationRecord
 from services.evaluator.domain.grader import ModelGrader
@@ -60,10 +61,11 @@ class EvaluationUseCases:
             self._models.open(grader)
             if not grader.base_url:
                 await self._versions.check_model_version(grader.model)
-            spec["model_grader"] = asdict(grader)
+            spec["model_grader"] = to_document(grader)
         run = await self._runs.get_run(test_run_id)
         profile = profile_of(run.subject.profile_id)
-        job = await self._jobs.create(KIND, request_id, spec, job_id=f"eval-{uuid.uuid4().hex[:16]}")
+        job_id = f"eval-{uuid.uuid4().hex[:16]}"
+        job = await self._jobs.create(KIND, request_id, spec, job_id=job_id, rewrite=_rewritten)
         record = EvaluationRecord(job.job_id, run.subject, profile.digest, grader=grader, totals=Totals())
         return await self._evaluation(job, await self._store.add_evaluation(record))
 
@@ -92,6 +94,11 @@ class EvaluationUseCases:
 
     async def _evaluation(self, job: Job, record: EvaluationRecord) -> Evaluation:
         return Evaluation(job, record, await gather_metrics(self._store, record))
+
+
+def _rewritten(spec: Json) -> Json:
+    grader = spec.get("model_grader")
+    return {**spec, "model_grader": to_document(from_document(ModelGrader, grader))} if grader else spec
 
 
 def _check_grader(grader: ModelGrader) -> None:

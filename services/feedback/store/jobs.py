@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from services.chassis.errors import NotFound
-from services.chassis.jobs import Job, JobResource, JobStore
+from services.chassis.jobs import Job, JobResource, JobStore, Json
+from services.chassis.wire import from_document, to_document
 from services.feedback.domain.loop import LOOP_KIND, Inputs, Loop, job_spec, loop_of
 from services.feedback.domain.rounds import STEP_EVENT
 from services.feedback.domain.spec import LoopSpec
@@ -38,8 +39,8 @@ class JobLoopStore(JobResource[Loop]):
         Raises:
             AlreadyExists: The request id was used with another spec; the error names the field.
         """
-        spec = job_spec(asked, inputs)
-        return loop_of(await self._jobs.create(LOOP_KIND, request_id, spec, job_id=_loop_id(request_id)))
+        spec, loop_id = job_spec(asked, inputs), _loop_id(request_id)
+        return loop_of(await self._jobs.create(LOOP_KIND, request_id, spec, job_id=loop_id, rewrite=_rewritten))
 
     async def told_steps(self, loop_id: str) -> set[tuple[int, str, str]]:
         """Return round, step and state of every step event in the loop's history."""
@@ -50,6 +51,10 @@ class JobLoopStore(JobResource[Loop]):
             steps = [event.payload for event in events if event.type == STEP_EVENT]
             told |= {(int(step["round"]), step["step"], step["state"]) for step in steps}
         return told
+
+
+def _rewritten(spec: Json) -> Json:
+    return {**spec, "spec": to_document(from_document(LoopSpec, spec["spec"]))}
 
 
 def _loop_id(request_id: str) -> str:

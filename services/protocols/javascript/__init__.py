@@ -6,8 +6,9 @@ from services.protocols.javascript.text import (
     from_units,
     num_units,
     parse_json,
+    refuse_constant,
     to_units,
     trim,
 )
 
-__all__ = ["SPACES", "SPACE_CLASS", "from_units", "num_units", "parse_json", "to_units", "trim"]
+__all__ = ["SPACES", "SPACE_CLASS", "from_units", "num_units", "parse_json", "refuse_constant", "to_units", "trim"]

@@ -44,10 +44,11 @@ def parse_json(text: str) -> object:
         ValueError: the text is no JSON, or nested too deep to be read.
     """
     try:
-        return json.loads(text, parse_int=float, parse_constant=_refuse)
+        return json.loads(text, parse_int=float, parse_constant=refuse_constant)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
 
 
-def _refuse(name: str) -> object:
+def refuse_constant(name: str) -> object:
+    """Raise ValueError: `NaN` and `Infinity`, which Python's reader takes, are no JSON."""
     raise ValueError(f"{name} is no JSON")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
+from services.protocols.javascript import refuse_constant
+
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 
 _ABOUT_CALLS: Mapping[str, type] = {"id": str, "call_id": str, "tool_call_id": str, "index": int}
@@ -13,7 +15,7 @@ _KINDS = ("function", "tool_call", "function_call")
 
 def load_json(text: str) -> object:
     """Return the value of JSON text; ValueError also where reading it would lose one of two values of a key."""
-    return json.loads(text, parse_constant=_refuse, object_pairs_hook=_object)
+    return json.loads(text, parse_constant=refuse_constant, object_pairs_hook=_object)
 
 
 def load_json_at(text: str, start: int) -> tuple[object, int]:
@@ -66,8 +68,4 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return value_by_name
 
 
-def _refuse(name: str) -> object:
-    raise ValueError(f"{name} is no JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=_object)
+_DECODER = json.JSONDecoder(parse_constant=refuse_constant, object_pairs_hook=_object)

@@ -7,6 +7,7 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from services.protocols.javascript import refuse_constant
 from services.protocols.profile import UnknownProfile, get_profile
 
 _FIELDS = ("id", "family", "input", "expected")
@@ -100,7 +101,7 @@ def check_vectors(content: bytes, *, profile_id: str, operation: str) -> FileRep
 
 def _vector(line: bytes) -> dict[str, object]:
     try:
-        found = json.loads(line.decode("utf-8"), parse_constant=_refuse)
+        found = json.loads(line.decode("utf-8"), parse_constant=refuse_constant)
     except RecursionError as error:
         raise _NoVector("not JSON that can be read: nested too deep") from error
     except ValueError as error:
@@ -114,10 +115,6 @@ def _vector(line: bytes) -> dict[str, object]:
         if not isinstance(found[name], kind):
             raise _NoVector(f"{name} must be {'an object' if kind is dict else 'text'}")
     return found
-
-
-def _refuse(name: str) -> object:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _note(vector: Mapping[str, object], number: int, lines_of: dict[str, int]) -> None:

@@ -144,7 +144,8 @@ async def test_what_a_page_shows_is_text_whatever_it_holds() -> None:
 
 
 def _of_loop(stop_reason: str) -> tuple[ExportFact, ...]:
-    facts = {"stop reason": stop_reason, "stop sentence": "Try more rounds.", "best model version id": "best@3"}
+    facts = {"stop reason": stop_reason, "stop sentence": "It ended.", "best model version id": "best@3"}
+    facts["next step"] = "Allow more rounds."
     return tuple(ExportFact("Loop", name, value) for name, value in facts.items())
 
 
@@ -154,7 +155,9 @@ async def test_a_page_of_a_loop_warns_of_a_goal_that_was_not_reached(stop_reason
     evaluation = await evaluated(bench, {3: "no"})
     text = await exported(bench, evaluation, ExportFormat.HTML, facts=_of_loop(stop_reason))
     page = Page(text)
-    assert ("Goal not reached. Try more rounds. The best version is best@3." in page.text) is is_missed
+    assert (
+        "Goal not reached. It ended. The best version is best@3. Try next: Allow more rounds." in page.text
+    ) is is_missed
     assert ('<p class="warning">' in text) is is_missed
 
 

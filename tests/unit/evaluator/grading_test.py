@@ -6,12 +6,13 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
-from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
+from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.jobs import JobState
+from services.evaluator.domain.evaluation import KIND
 from services.evaluator.domain.grader import SCORE, UNTRUSTED_SCORE, GradeMissing, ModelGrader
 from services.evaluator.domain.verdict import Verdict, VerdictFilter
 from services.evaluator.judging.grading import Grader, Question, is_sampled
@@ -70,6 +71,17 @@ async def test_nonsense_is_no_score(nonsense: str) -> None:
     with pytest.raises(GradeMissing, match="other than the JSON object"):
         await Grader(models, GRADER).grade(QUESTION)
     assert len(models.asked) == 2
+
+
+async def test_a_graders_defaults_are_not_stored_and_an_evaluation_that_holds_them_is_found_again() -> None:
+    bench, grader = Bench(), ModelGrader("http://127.0.0.1:1/v1", "judge")
+    bench.runs.add(subject())
+    created = await bench.evaluations.create("r", "run-1", grader)
+    assert created.job.spec["model_grader"] == {"base_url": grader.base_url, "model": "judge"}
+    stored = await bench.jobs.create(KIND, "earlier", {"test_run_id": "run-1", "model_grader": asdict(grader)})
+    assert (await bench.evaluations.create("earlier", "run-1", grader)).job.job_id == stored.job_id
+    with pytest.raises(AlreadyExists, match=r"model_grader\.rubric"):
+        await bench.evaluations.create("earlier", "run-1", replace(grader, rubric="Be kind."))
 
 
 async def test_a_grader_may_collect_itself() -> None:

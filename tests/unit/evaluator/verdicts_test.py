@@ -20,7 +20,6 @@ from tests.unit.evaluator.bench import CASES, PROFILE, Bench, subject
 
 CASE = CASES[0]
 DOCUMENT = json.dumps(case_to_document(CASE))
-OTHER_TOOL = DOCUMENT.replace('"expected": {"tool": "', '"expected": {"tool": "un')
 
 
 async def judged(answer: str = "", finish_reason: str = "", **changes: Any) -> Verdict:

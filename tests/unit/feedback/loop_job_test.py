@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from services.feedback.convert import loop_to_proto
 from services.feedback.domain.loop import LOOP_KIND, job_state
 from services.feedback.domain.rounds import LAST_ROUND_STEPS, Rates, Round, Step, StopReason
 from services.feedback.domain.spec import Budget, LoopSpec
+from services.feedback.store.jobs import JobLoopStore
 from services.protocols.cases import case_from_document
 from services.protocols.suites.balance import category_of
 from tests.unit.feedback.bench import SPEC, Bench, set_up
@@ -240,6 +241,15 @@ async def test_a_repeated_request_gives_the_same_loop_although_the_model_has_a_n
     bench.world.registry.models.register("another", "tiny", "")
     again = await bench.usecases.create_loop("same", SPEC)
     assert again.loop_id == first.loop_id and again.inputs.model_version_id == "tiny@1"
+
+
+async def test_a_loop_whose_stored_spec_names_every_default_is_found_again(bench: Bench) -> None:
+    first = await bench.usecases.create_loop("same", SPEC)
+    stored = {**first.job.spec, "spec": json.loads(json.dumps(asdict(first.asked)))}
+    assert stored != first.job.spec
+    earlier = await bench.store.jobs.create(LOOP_KIND, "earlier", stored)
+    found = await JobLoopStore(bench.store.jobs).create("earlier", first.asked, first.inputs)
+    assert found.loop_id == earlier.job_id
 
 
 async def test_services_that_restart_while_they_are_watched_do_not_end_a_loop(bench: Bench) -> None:

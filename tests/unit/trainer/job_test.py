@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidAr
 from services.chassis.jobs import JobState
 from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, CurvePoint
 from services.trainer.domain.plan import AttemptPlan
+from services.trainer.domain.spec import KIND
 from services.trainer.jobs.training_job import TrainingLimits
 from services.trainer.manifest import places
 from tests.unit.trainer.job_bench import SPEC, Bench
@@ -233,6 +235,16 @@ def test_creating_twice_gives_one_job_and_another_body_is_refused(bench: Bench) 
             await bench.usecases.create("other", replace(SPEC, model_version_id="unknown"))
         listed, token = await bench.usecases.resource.list()
         assert ([item.job.job_id for item in listed], token) == ([first.job.job_id], "")
+
+    asyncio.run(scenario())
+
+
+def test_a_job_whose_stored_spec_names_every_default_is_found_again(bench: Bench) -> None:
+    async def scenario() -> None:
+        stored = await bench.jobs.create(KIND, "r", json.loads(json.dumps(asdict(SPEC))))
+        assert (await bench.usecases.create("r", SPEC)).job.job_id == stored.job_id
+        with pytest.raises(AlreadyExists, match="num_epochs"):
+            await bench.usecases.create("r", replace(SPEC, num_epochs=7))
 
     asyncio.run(scenario())
 

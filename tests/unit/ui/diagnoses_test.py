@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
 from drillyard.test_runner.v1 import diagnosis_pb2
 from fastapi import FastAPI
@@ -17,10 +18,12 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from ui.cli.__main__ import app
-from ui.diagnoses.page import _Page
+from ui.diagnoses.page import _Page, build
 from ui.diagnoses.routes import router
 from ui.diagnoses.views import diagnosis_view, sentence_of
+from ui.shared.cache import ServiceCache
 from ui.shared.environment import render
+from ui.shared.parts import prompt_sizes
 
 HOSTILE = "<script>alert(1)</script>{{ x }}\x1b[31m"
 
@@ -50,6 +53,15 @@ class FakeTestRunner:
     ) -> diagnosis_pb2.DiagnoseModelResponse:
         self.asked.append((request, options["timeout"]))
         return response(diagnosis_pb2.SEVERITY_ERROR)
+
+
+async def test_the_page_offers_the_prompt_sizes_of_the_chosen_protocol() -> None:
+    offered = {profile_id: prompt_sizes(profile_id, "full") for profile_id in ("openai_tools", "roo_xml", "text")}
+    assert offered["openai_tools"].choices == [(size, size) for size in ("bare", "compact", "full")]
+    assert [radio.value for radio in offered.values()] == ["full", "full", "compact"]
+    with gr.Blocks() as site:
+        build(ServiceCache(FastAPI()))
+    assert prompt_sizes in [event.fn for event in site.fns.values()]
 
 
 def test_the_route_hands_the_body_to_the_test_runner_and_shows_what_it_finds() -> None:

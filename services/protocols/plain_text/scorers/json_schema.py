@@ -17,6 +17,7 @@ from referencing.exceptions import Unresolvable
 
 from services.protocols.cases import CaseError, Scoring
 from services.protocols.cases.fields import MAX_DEPTH, depth_of
+from services.protocols.javascript import refuse_constant
 from services.protocols.plain_text.scorers.regex import compiled, reason_of
 from services.protocols.plain_text.scorers.scorer import Scorer
 
@@ -46,7 +47,7 @@ def score(answer: str, scoring: Scoring) -> float:
 
 def _value_of(answer: str) -> object:
     blocks = _FENCE.findall(answer)
-    value: object = json.loads(blocks[0] if len(blocks) == 1 else answer, parse_constant=_refuse)
+    value: object = json.loads(blocks[0] if len(blocks) == 1 else answer, parse_constant=refuse_constant)
     if depth_of(value, MAX_DEPTH) > MAX_DEPTH:
         raise ValueError("nested too deep")
     return value
@@ -55,10 +56,6 @@ def _value_of(answer: str) -> object:
 def _same(entry: object, other: object) -> bool:
     """Compare without taking true for 1, as `==` does."""
     return json.dumps(entry, sort_keys=True) == json.dumps(other, sort_keys=True)
-
-
-def _refuse(name: str) -> object:
-    raise ValueError(f"{name} is no JSON")
 
 
 @lru_cache(maxsize=256)

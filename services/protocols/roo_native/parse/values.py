@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 
 from services.protocols.cases.fields import depth_of
-from services.protocols.javascript import trim
+from services.protocols.javascript import refuse_constant, trim
 
 Number = int | float
 
@@ -28,7 +28,7 @@ def read_json(text: str) -> object:
         ValueError: the text is no JSON, or nested too deep to be read.
     """
     try:
-        value: object = json.loads(text, parse_int=_number, parse_float=_number, parse_constant=_refuse)
+        value: object = json.loads(text, parse_int=_number, parse_float=_number, parse_constant=refuse_constant)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     if text.count("[") + text.count("{") > MAX_DEPTH and depth_of(value, MAX_DEPTH) > MAX_DEPTH:
@@ -42,10 +42,6 @@ def _number(digits: str) -> Number:
 
 def _shortest(value: float) -> Number:
     return int(value) if abs(value) <= _EXACT and value == int(value) else value
-
-
-def _refuse(name: str) -> object:
-    raise ValueError(f"{name} is no JSON")
 
 
 def write_json(value: object, *, sort_keys: bool = False) -> str:

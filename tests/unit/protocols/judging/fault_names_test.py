@@ -14,7 +14,6 @@ from services.protocols.profile import get_profile
 from services.protocols.turn import Answer, Effect, ToolCall
 from services.protocols.verdict import Fault, LayerStatus
 
-SUGGESTIONS = '<suggest mode="x">a</suggest><suggest>b</suggest>'
 SERVERS = (McpServer("srv", ("look",)),)
 FILES = {"a.txt": "one\n"}
 CHANGED = {"a.txt": "two\n"}

@@ -1,7 +1,6 @@
 """Where an answer begins behind its reasoning."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -24,8 +23,6 @@ TOOLS = tuple(
 )
 CASE = Case("c", "k", "keep", "", "t", Expected("keep", {"at": "b"}), "t", "r", tools=TOOLS)
 SILENT = Case("c", "k", "no_call", "", "t", Expected("no_call", no_call=True), "t", "r", tools=TOOLS)
-
-OSLO = replace(SILENT, tools=(), scoring=Scoring("exact", ("Oslo",)))
 
 
 @pytest.mark.parametrize(
