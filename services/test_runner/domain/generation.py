@@ -57,6 +57,7 @@ class GenerationOrder:
     endpoint: Endpoint | None = None
     echo: bool = False
     prompt_token_ids: tuple[int, ...] = ()
+    read_calls: bool = False
 
     def check(self) -> None:
         """Return when it can be answered.

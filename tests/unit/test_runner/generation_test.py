@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +35,7 @@ from services.test_runner.domain import (
     ToolCall,
 )
 from services.test_runner.domain.generation import parse_tools
-from services.test_runner.ports import Answer, Delta
+from services.test_runner.ports import Answer, Delta, Workload
 from services.test_runner.telemetry import TestRunnerTelemetry
 from services.test_runner.usecases.generation import GenerationUseCases
 from services.test_runner.usecases.rendering import RenderingUseCases, RenderOrder
@@ -248,6 +248,29 @@ def test_an_endpoint_that_cannot_be_used_is_refused_naming_the_field(field: str,
     with pytest.raises(InvalidArgument) as caught:
         replace(specs.endpoint("http://h/v1", "m"), **change).check()
     assert caught.value.fields["field"] == f"endpoint.{field}"
+
+
+async def test_calls_in_the_text_come_as_calls_when_that_is_asked_for() -> None:
+    text = 'See. <tool_call>{"name": "read", "arguments": {"at": "x"}}</tool_call>'
+    order = replace(ORDER, tools=parse_tools([TOOL]), read_calls=True)
+    answer = Answer("generate", text, FinishReason.STOP)
+    streamed = [Delta("generate", piece) for piece in text]
+    pieces = [piece async for piece in _answering(*streamed, answer).generate(order)]
+    last = pieces[-1]
+    assert "".join(piece.text for piece in pieces) == "See."
+    assert isinstance(last, Answer)
+    assert last.calls == (ToolCall("", "read", '{"at": "x"}'),)
+    plain = [piece async for piece in _answering(*streamed, answer).generate(replace(order, read_calls=False))]
+    assert "".join(piece.text for piece in plain) == text
+
+
+def _answering(*events: Delta | Answer) -> GenerationUseCases:
+    class _Backend:
+        async def generate(self, workload: Workload) -> AsyncGenerator[Delta | Answer]:
+            for event in events:
+                yield event
+
+    return GenerationUseCases(registry=FakeRegistry(CASES), backend=_Backend(), policy=FakePolicy())
 
 
 async def test_a_conversation_is_shown_as_the_model_reads_it(workers: Workers) -> None:
