@@ -9,6 +9,7 @@ import pytest
 
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobStore, SqlJobStore
+from services.chassis.wire import from_document
 from services.evaluator.domain.evaluation import EvaluationRecord
 from services.evaluator.domain.grader import ModelGrader
 from services.evaluator.domain.metrics import Interval, Metrics, Quantiles, RepeatRate
@@ -31,7 +32,7 @@ SUBJECT = Subject(
     profile_id="roo_xml",
     profile_digest="sha256:profile",
     prompt_size="compact",
-    sampling=Sampling(temperature=0.5),
+    sampling=from_document(Sampling, {"temperature": 0.5}),
     num_repeats=2,
     seed=7,
     num_transcripts_total=4,

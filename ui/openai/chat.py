@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -12,7 +13,6 @@ from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, GenerateRes
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from ui.openai.calls import Call, CallGate, call_documents, read_calls
 from ui.openai.errors import OpenAIRoute
 from ui.openai.generation import Generation, Whole, finish_reason_of, sampling_of, seed_of, unless_gone, usage_of
 from ui.openai.log_probs import chat_log_probs
@@ -21,6 +21,8 @@ from ui.openai.schemas import ChatBody, MessageBody, plain
 from ui.openai.streaming import Envelope, event_stream
 from ui.shared.documents import ClientsOf
 
+# The strictest chat templates, to which the conversation may come back, ask for nine letters or digits.
+_ID_BYTES, _ID_CHARACTERS = 5, 9
 router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
 
 
@@ -50,6 +52,7 @@ def _request(body: ChatBody, version: ModelVersion) -> GenerateRequest:
         seed=seed_of(body),
         log_probs=bool(body.logprobs),
         num_top_log_probs=body.top_logprobs or 0,
+        read_calls=True,
     )
 
 
@@ -62,18 +65,21 @@ def _message(message: MessageBody) -> Message:
     return Message(role=role, content=message.text, tool_calls=calls, tool_call_id=message.tool_call_id)
 
 
-def _names(body: ChatBody) -> tuple[str, ...]:
-    return tuple(tool.function.name for tool in body.offered)
-
-
-def _native(tool_calls: tuple[ToolCall, ...]) -> tuple[Call, ...]:
-    return tuple(Call(call.name, call.arguments, call.tool_call_id) for call in tool_calls)
+def call_documents(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
+    """Return calls in OpenAI's form, each with an id of its own."""
+    return [
+        {
+            "id": call.tool_call_id or secrets.token_hex(_ID_BYTES)[:_ID_CHARACTERS],
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for call in calls
+    ]
 
 
 def _whole(body: ChatBody, version: ModelVersion, whole: Whole) -> dict[str, Any]:
-    names, calls, text = _names(body), _native(whole.tool_calls), whole.text
-    if names and not calls:
-        text, calls = read_calls(text, names)
+    calls = whole.tool_calls
+    text = whole.text.strip() if calls else whole.text
     message: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None, "refusal": None}
     if calls:
         message["tool_calls"] = call_documents(calls)
@@ -90,10 +96,9 @@ def _whole(body: ChatBody, version: ModelVersion, whole: Whole) -> dict[str, Any
 class _Stream:
     def __init__(self, body: ChatBody, model: str) -> None:
         self._body = body
-        self._gate = CallGate(_names(body))
         self._envelope = Envelope("chat.completion.chunk", model, "chatcmpl")
         self._log_probs: list[TokenLogProb] = []
-        self._calls: tuple[Call, ...] = ()
+        self._calls: list[ToolCall] = []
 
     async def pieces(self, generation: Generation) -> AsyncIterator[dict[str, Any]]:
         """Yield the chunks of an answer."""
@@ -102,21 +107,14 @@ class _Stream:
         async with aclosing(generation.responses()) as responses:
             async for last in responses:
                 self._log_probs += last.log_probs
-                self._calls += _native(tuple(last.tool_calls))
-                if text := self._gate.feed(last.text_delta):
-                    yield self._chunk({"content": text})
-        for delta in self._rest():
-            yield self._chunk(delta)
+                self._calls += last.tool_calls
+                if last.text_delta:
+                    yield self._chunk({"content": last.text_delta})
+        for place, call in enumerate(call_documents(self._calls)):
+            yield self._chunk({"tool_calls": [{"index": place, **call}]})
         yield self._chunk({}, "tool_calls" if self._calls else finish_reason_of(last))
         if self._body.tells_usage:
             yield self._envelope.document([], usage=usage_of(last))
-
-    def _rest(self) -> list[dict[str, Any]]:
-        text, calls = self._gate.finish()
-        self._calls = self._calls or calls
-        deltas: list[dict[str, Any]] = [{"content": text}] if text else []
-        listed = call_documents(self._calls)
-        return deltas + [{"tool_calls": [{"index": place, **call}]} for place, call in enumerate(listed)]
 
     def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
         facts, self._log_probs = self._log_probs, []

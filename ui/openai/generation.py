@@ -114,13 +114,8 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, ResultT]) -> R
 
 def sampling_of(body: SamplingBody, max_new_tokens: int) -> Sampling:
     """Return how tokens are chosen."""
-    return Sampling(
-        temperature=body.temperature,
-        top_p=body.top_p if body.top_p < 1 else 0,
-        top_k=body.top_k,
-        min_p=body.min_p,
-        max_new_tokens=max_new_tokens,
-    )
+    names = Sampling.DESCRIPTOR.fields_by_name.keys() & SamplingBody.model_fields.keys()
+    return Sampling(max_new_tokens=max_new_tokens, **{name: getattr(body, name) for name in names})
 
 
 def seed_of(body: SamplingBody) -> int:

@@ -81,7 +81,7 @@ def playground_form() -> PlaygroundForm:
         size = gr.Radio(["compact", "full"], value="compact", label="Prompt", elem_id="playground-prompt-size")
     with gr.Accordion("Sampling", open=False, elem_id="playground-sampling"):
         fields.add("sampling.max_new_tokens")
-        fields.add(*(f"sampling.{name}" for name in SAMPLING))
+        fields.add(*SAMPLING)
         fields.add("seed")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     answered_by.change(subject_shown, [answered_by], [model, served], **quiet)

@@ -95,7 +95,7 @@ def notice(error: ServiceError, form: str = "") -> str:
 
 
 def field_id(form: str, field: str) -> str:
-    """Return the id of the form's element for a field of the wire, such as `test-min-p` for `spec.sampling.min_p`."""
+    """Return the id of the form's element for a field of the wire, such as `test-top-k` for `spec.sampling.top_k`."""
     plain = re.sub(r"^spec\.|sampling\.|conversion\.|provenance\.|\[\d+\].*$", "", field)
     named = _ELEMENTS.get(plain, plain)
     return f"{form}-{re.sub(r'[._]', '-', named)}" if named else ""

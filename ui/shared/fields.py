@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
+from drillyard.test_runner.v1.test_run_pb2 import Sampling
 from google.protobuf.message import Message
 
 from services.chassis.errors import InvalidArgument
 from services.chassis.wire import Field, fields_of
 
-SAMPLING = ("temperature", "top_p", "top_k", "min_p")
+SAMPLING = tuple(f"sampling.{field.name}" for field in fields_of(Sampling) if field.name != "max_new_tokens")
 _ENDPOINT_SETTINGS = ("api_key_secret", "tool_mode", "num_ctx", "max_concurrency", "stop", "extra_body")
 _EXAMPLES = {
     "endpoint.base_url": "http://127.0.0.1:8080/v1",

@@ -64,7 +64,7 @@ def run_form() -> RunForm:
         size = gr.Radio(["compact", "full"], value="compact", label="Prompt", elem_id="test-prompt-size")
         with gr.Accordion("Sampling", open=False, elem_id="test-sampling"):
             fields.add("sampling.max_new_tokens")
-            fields.add(*(f"sampling.{name}" for name in SAMPLING), "num_repeats", "seed")
+            fields.add(*SAMPLING, "num_repeats", "seed")
         with gr.Accordion("Time and speed", open=False, elem_id="test-running"):
             fields.add("case_timeout_seconds", "run_timeout_seconds")
             dtype = gr.Radio(

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
-from drillyard.test_runner.v1.test_run_pb2 import TestRun, TestRunSpec
+from drillyard.test_runner.v1.test_run_pb2 import Sampling, TestRun, TestRunSpec
 
+from services.chassis.wire import fields_of
 from ui.evaluations.views import EvaluationView, evaluation_view
 from ui.shared.jobs import JobView, job_view
 from ui.shared.settings import settings_of
 from ui.shared.words import span_text
 
+_SAMPLING = [field for field in fields_of(Sampling) if field.name != "max_new_tokens"]
 _IN_THE_TITLE = (
     "model_version_id",
     "test_suite_version_id",
@@ -79,10 +81,8 @@ def _sampling(run: TestRun) -> str:
     sampling, repeats = run.spec.sampling, run.spec.num_repeats or 1
     words = ["greedy"]
     if sampling.temperature:
-        words = [f"temperature {sampling.temperature:g}"]
-        words += [f"top-p {sampling.top_p:g}"] if 0 < sampling.top_p < 1 else []
-        words += [f"top-k {sampling.top_k}"] if sampling.top_k else []
-        words += [f"min-p {sampling.min_p:g}"] if sampling.min_p else []
+        changed = [field for field in _SAMPLING if getattr(sampling, field.name) not in (0, field.default)]
+        words = [f"{field.label.lower()} {getattr(sampling, field.name):g}" for field in changed]
         words += [f"seed {run.spec.seed}"]
     words += [f"up to {sampling.max_new_tokens} tokens"] if sampling.max_new_tokens else []
     words += [f"{repeats} repeats"] if repeats > 1 else []

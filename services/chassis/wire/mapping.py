@@ -120,7 +120,7 @@ def _reader(field: AnyField, hint: Any, fill: bool) -> Callable[[Any], Any]:
     default = default_of(field) if fill else field.default_value
     if field.enum_type:
         read_enum = _enum_reader(field, item_type)
-        unset = read_enum(default) if default else None
+        unset = read_enum(default) if default else item_type.__members__.get("UNSPECIFIED")
         return lambda message: read_enum(getattr(message, name)) if getattr(message, name) else unset
     if field.has_presence:
         return lambda message: getattr(message, name) if message.HasField(name) else default

@@ -60,9 +60,8 @@ def sampling_words(sampling: Sampling) -> str:
     """Return how answers were sampled, in a few words."""
     if not sampling.temperature:
         return f"greedy up to {sampling.max_new_tokens} tokens"
-    words = f"temperature {sampling.temperature:g}, top_p {sampling.top_p:g}, top_k {sampling.top_k}"
-    least = f", min_p {sampling.min_p:g}" if sampling.min_p else ""
-    return f"{words}{least}, up to {sampling.max_new_tokens} tokens"
+    words = [f"{name} {value:g}" for name, value in vars(sampling).items() if value and name != "max_new_tokens"]
+    return f"{', '.join(words)}, up to {sampling.max_new_tokens} tokens"
 
 
 def _refuse(facts: Mapping[str, _Fact], before: EvaluationRecord, after: EvaluationRecord) -> None:

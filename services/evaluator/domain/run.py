@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
+
+from services.chassis.wire import from_document, to_document
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the run's answers were chosen."""
+    """How the run's answers were chosen; the test runner's contract has the defaults."""
 
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    max_new_tokens: int = 192
-    min_p: float = 0.0
+    MESSAGE: ClassVar = "drillyard.test_runner.v1.test_run_pb2.Sampling"
+
+    temperature: float
+    top_p: float
+    top_k: int
+    max_new_tokens: int
+    min_p: float
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,14 @@ class Subject:
 
     def to_document(self) -> dict[str, Any]:
         """Return the JSON form in which the store keeps it."""
-        return asdict(self)
+        return {**asdict(self), "sampling": to_document(self.sampling)}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Subject:
         """Return the subject that `to_document` wrote, in this release or an earlier one."""
         served = document.get("endpoint")
         endpoint = Endpoint(**{**served, "stop": tuple(served["stop"])}) if served else None
-        return cls(**{**document, "sampling": Sampling(**document["sampling"]), "endpoint": endpoint})
+        return cls(**{**document, "sampling": from_document(Sampling, document["sampling"]), "endpoint": endpoint})
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
+from services.chassis.wire import from_document
 from services.lm import worker_protocol as protocol
 from services.test_runner.backends.worker_process import WorkerProcess, WorkerTimeouts
 from services.test_runner.domain import Artifact, Environment, FinishReason, Sampling, TokenLogProb
@@ -95,7 +96,7 @@ class TransformersWorkerBackend:
 
     async def render(self, base: Artifact, adapter: Artifact | None, prompt: Prompt) -> Rendered:
         """Return what the model reads."""
-        async with self._lent(Workload(base, adapter, (prompt,), Sampling())) as loaded:
+        async with self._lent(Workload(base, adapter, (prompt,), from_document(Sampling, {}))) as loaded:
             preview = await loaded.worker.preview(_prompt_to_worker(prompt, 1))
         return Rendered(preview.text, preview.token_ids, preview.tokens)
 
@@ -208,7 +209,7 @@ def _generate_request(request_id: int, workload: Workload, max_batch: int) -> pr
     return protocol.Generate(
         id=request_id,
         prompts=tuple(_prompt_to_worker(prompt, sampling.max_new_tokens) for prompt in workload.prompts),
-        sampling=protocol.Sampling(sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p),
+        sampling=protocol.Sampling(**{item.name: getattr(sampling, item.name) for item in fields(protocol.Sampling)}),
         max_batch=max_batch,
         log_probs=workload.log_probs,
         num_top_log_probs=workload.num_top_log_probs,

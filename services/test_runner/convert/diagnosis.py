@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from drillyard.test_runner.v1 import diagnosis_pb2
 
+from services.chassis.wire import from_message
 from services.lm.doctor.diagnosis import Diagnosis, Finding, Severity
-from services.test_runner.convert.endpoint import endpoint_from_proto
 from services.test_runner.domain.diagnosis import DiagnosisSpec
 
 _SEVERITIES: dict[Severity, diagnosis_pb2.Severity.ValueType] = {
@@ -17,13 +17,7 @@ _SEVERITIES: dict[Severity, diagnosis_pb2.Severity.ValueType] = {
 
 def diagnosis_spec_from_proto(message: diagnosis_pb2.DiagnoseModelRequest) -> DiagnosisSpec:
     """Return the spec with what is unset as its default."""
-    return DiagnosisSpec(
-        model_version_id=message.model_version_id,
-        profile_id=message.profile_id,
-        prompt_size=message.prompt_size or "compact",
-        max_new_tokens=message.max_new_tokens or 192,
-        endpoint=endpoint_from_proto(message.endpoint) if message.HasField("endpoint") else None,
-    )
+    return from_message(DiagnosisSpec, message)
 
 
 def diagnosis_to_proto(diagnosis: Diagnosis) -> diagnosis_pb2.DiagnoseModelResponse:

@@ -7,14 +7,13 @@ import json
 from drillyard.test_runner.v1 import transcript_pb2
 
 from services.chassis.wire import from_message
-from services.test_runner.convert.endpoint import endpoint_from_proto
 from services.test_runner.convert.transcript import (
     call_to_proto,
     finish_reason_to_proto,
     message_from_proto,
     message_to_proto,
 )
-from services.test_runner.domain import GenerationOrder, Sampling, TokenLogProb
+from services.test_runner.domain import GenerationOrder, TokenLogProb
 from services.test_runner.domain.generation import parse_tools
 from services.test_runner.ports import Answer, Delta
 from services.test_runner.usecases.rendering import RenderedPrompt, RenderOrder
@@ -26,21 +25,7 @@ def order_from_proto(request: transcript_pb2.GenerateRequest) -> GenerationOrder
     Raises:
         InvalidArgument: A tool is no function definition.
     """
-    sampling = from_message(Sampling, request.sampling)
-    return GenerationOrder(
-        model_version_id=request.model_version_id,
-        messages=tuple(map(message_from_proto, request.messages)),
-        prompt=request.prompt,
-        prompt_token_ids=tuple(request.prompt_token_ids),
-        tools=parse_tools(request.tools),
-        sampling=sampling,
-        stop=tuple(request.stop),
-        seed=request.seed,
-        log_probs=request.log_probs,
-        num_top_log_probs=request.num_top_log_probs,
-        endpoint=endpoint_from_proto(request.endpoint) if request.HasField("endpoint") else None,
-        echo=request.echo,
-    )
+    return from_message(GenerationOrder, request, tools=parse_tools(request.tools))
 
 
 def piece_to_proto(piece: Delta | Answer) -> transcript_pb2.GenerateResponse:

@@ -6,26 +6,20 @@ from drillyard.test_runner.v1 import provenance_pb2, test_run_pb2
 
 from services.chassis.jobs.convert import job_to_proto
 from services.chassis.wire import from_message, to_message
-from services.test_runner.convert.endpoint import endpoint_from_proto, endpoint_to_proto
-from services.test_runner.domain import Environment, RunComparison, RunInputs, TestRunSpec
+from services.test_runner.domain import Endpoint, Environment, RunComparison, RunInputs, TestRunSpec
 from services.test_runner.usecases.test_run import TestRun
 
 
 def spec_from_proto(message: test_run_pb2.TestRunSpec) -> TestRunSpec:
     """Return the spec with what is unset as empty, 0 or false."""
-    endpoint = endpoint_from_proto(message.endpoint) if message.HasField("endpoint") else None
+    endpoint = from_message(Endpoint, message.endpoint) if message.HasField("endpoint") else None
     return from_message(TestRunSpec, message, endpoint=endpoint, fill=False)
-
-
-def spec_to_proto(spec: TestRunSpec) -> test_run_pb2.TestRunSpec:
-    """Return the spec with every default written out."""
-    endpoint = endpoint_to_proto(spec.endpoint) if spec.endpoint else None
-    return to_message(spec, test_run_pb2.TestRunSpec, endpoint=endpoint)
 
 
 def test_run_to_proto(run: TestRun) -> test_run_pb2.TestRun:
     """Return the run with its state, its inputs and its counts."""
-    message = test_run_pb2.TestRun(test_run_id=run.job.job_id, spec=spec_to_proto(run.spec), job=job_to_proto(run.job))
+    spec = to_message(run.spec, test_run_pb2.TestRunSpec)
+    message = test_run_pb2.TestRun(test_run_id=run.job.job_id, spec=spec, job=job_to_proto(run.job))
     if run.record is not None:
         message.provenance.CopyFrom(_provenance(run.record.inputs, run.record.environment))
         message.num_transcripts_total = run.record.inputs.num_cases * run.spec.num_repeats

@@ -2,9 +2,8 @@
 
 from services.test_runner.domain.comparison import Difference, RunComparison
 from services.test_runner.domain.endpoint import Departure, Endpoint, ToolMode, TryOutcome
-from services.test_runner.domain.generation import GenerationOrder, TokenLogProb
+from services.test_runner.domain.generation import GenerationOrder, Sampling, TokenLogProb
 from services.test_runner.domain.record import Artifact, Environment, RunInputs, RunRecord
-from services.test_runner.domain.sampling import Sampling
 from services.test_runner.domain.test_run import KIND, Item, TestRunSpec, answer_seed, items
 from services.test_runner.domain.transcript import AnswerTurn, FinishReason, Message, ToolCall, Transcript
 

@@ -13,6 +13,7 @@ from services.test_runner.domain.transcript import Message, Transcript
 _AROUND = 40
 _TOKENS_SHOWN = 8
 _UNKNOWN = "not known"
+_SAMPLING_NAMES = {"temperature": "The temperature", "max_new_tokens": "The limit of new tokens"}
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,6 @@ def _excerpts(left: str, right: str) -> Iterator[str]:
 
 def _facts(spec: TestRunSpec, record: RunRecord) -> Mapping[str, str]:
     inputs, ran = record.inputs, record.environment
-    sampling = spec.sampling
     facts = {
         "The model's digest": inputs.base.digest if inputs.base else "",
         "The adapter's digest": inputs.adapter.digest if inputs.adapter else "",
@@ -142,11 +142,7 @@ def _facts(spec: TestRunSpec, record: RunRecord) -> Mapping[str, str]:
         "The number format": ran.dtype,
         "The device": ran.device,
         "The number of threads": str(ran.num_threads or ""),
-        "The temperature": str(sampling.temperature),
-        "top_p": str(sampling.top_p),
-        "top_k": str(sampling.top_k),
-        "min_p": str(sampling.min_p),
-        "The limit of new tokens": str(sampling.max_new_tokens),
+        **{_SAMPLING_NAMES.get(name, name): str(value) for name, value in vars(spec.sampling).items()},
         "The seed": str(spec.seed),
         "The number of repeats": str(spec.num_repeats),
         "The throughput mode": "on" if spec.throughput else "off",

@@ -6,12 +6,11 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from services.chassis.errors import InvalidArgument
-from services.test_runner.domain.limits import check_number
 
 # One strict form, so that no two parsers read one URL in two ways: no user, no query, no escapes, no backslash.
 _URL = re.compile(
@@ -24,7 +23,6 @@ _MAX_STOP_CHARACTERS = 1024
 _MAX_BODY_CHARACTERS = 16 << 10
 _MAX_URL_CHARACTERS = 500
 _MAX_MODEL_CHARACTERS = 300
-_DEFAULT_CONCURRENCY = 4
 
 
 class TryOutcome(StrEnum):
@@ -66,35 +64,27 @@ _DEPARTURES: Mapping[Departure, str] = {
 
 
 class ToolMode(StrEnum):
-    """How functions are offered to an endpoint's model."""
+    """How functions are offered to an endpoint's model; unspecified is as the profile asks."""
 
-    PROFILE = "profile"
+    UNSPECIFIED = "profile"
     NATIVE = "native"
     PROMPT = "prompt"
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A served model.
+    """A served model; defaults and bounds of its fields, and what they mean, stand in the contract."""
 
-    Attributes:
-        base_url: such as `http://127.0.0.1:8080/v1`.
-        model: its name there.
-        api_key_secret: name of the secret that holds the key; empty for none.
-        num_ctx: tokens of context to ask for and to check prompts against; 0 for the server's own.
-        stop: texts at which an answer ends.
-        extra_body: one JSON object that is merged into each request's body; empty for none.
-        max_concurrency: requests in flight at once.
-    """
+    MESSAGE: ClassVar = "drillyard.test_runner.v1.test_run_pb2.Endpoint"
 
     base_url: str
     model: str
-    api_key_secret: str = ""
-    tool_mode: ToolMode = ToolMode.PROFILE
-    num_ctx: int = 0
-    stop: tuple[str, ...] = ()
-    extra_body: str = ""
-    max_concurrency: int = _DEFAULT_CONCURRENCY
+    api_key_secret: str
+    tool_mode: ToolMode
+    num_ctx: int
+    stop: tuple[str, ...]
+    extra_body: str
+    max_concurrency: int
 
     def check(self, owner: str = "") -> None:
         """Return when every value can be used.
@@ -115,8 +105,6 @@ class Endpoint:
                 "Use the name of a secret, not the key: letters, digits, dashes and underscores.",
                 field=f"{owner}endpoint.api_key_secret",
             )
-        check_number(f"{owner}endpoint.num_ctx", self.num_ctx, 0, 1 << 24)
-        check_number(f"{owner}endpoint.max_concurrency", self.max_concurrency, 1, 256)
         check_stops(f"{owner}endpoint.stop", self.stop)
         self.extra_fields(owner)
 
@@ -158,15 +146,6 @@ class Endpoint:
     def root_url(self) -> str:
         """The URL without a final `/v1`, where servers answer what is not OpenAI's."""
         return self.base_url.rstrip("/").removesuffix("/v1")
-
-    def to_document(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {**asdict(self), "tool_mode": self.tool_mode.value, "stop": list(self.stop)}
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Endpoint:
-        """Return the endpoint that `to_document` wrote."""
-        return cls(**{**document, "tool_mode": ToolMode(document["tool_mode"]), "stop": tuple(document["stop"])})
 
     def _check_url(self, field: str) -> None:
         found = _URL.fullmatch(self.base_url) if len(self.base_url) <= _MAX_URL_CHARACTERS else None

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from services.chassis.errors import InvalidArgument
 from services.test_runner.domain.endpoint import Endpoint, check_stops
-from services.test_runner.domain.limits import check_id, check_number
-from services.test_runner.domain.sampling import Sampling
 from services.test_runner.domain.transcript import Message
 
 _ROLES = ("system", "user", "assistant", "tool", "developer")
@@ -18,6 +16,19 @@ _MAX_MESSAGES = 4096
 _MAX_TOOLS = 1024
 _MAX_CHARACTERS = 8 << 20
 _MAX_TOKEN_IDS = 1 << 20
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are chosen; defaults and bounds stand in the contract."""
+
+    MESSAGE: ClassVar = "drillyard.test_runner.v1.test_run_pb2.Sampling"
+
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    max_new_tokens: int
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,7 @@ class TokenLogProb:
     top: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GenerationOrder:
     """What one call asks for: `messages` to answer, or else `prompt` or its token ids to continue as they are."""
 
@@ -38,7 +49,7 @@ class GenerationOrder:
     messages: tuple[Message, ...] = ()
     prompt: str = ""
     tools: tuple[Mapping[str, Any], ...] = ()
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: Sampling
     stop: tuple[str, ...] = ()
     seed: int = 0
     log_probs: bool = False
@@ -46,12 +57,13 @@ class GenerationOrder:
     endpoint: Endpoint | None = None
     echo: bool = False
     prompt_token_ids: tuple[int, ...] = ()
+    read_calls: bool = False
 
     def check(self) -> None:
         """Return when it can be answered.
 
         Raises:
-            InvalidArgument: A value is out of bounds, or two exclude each other; the error names the field.
+            InvalidArgument: Something is missing, too long, or excludes another; the error names the field.
         """
         if self.endpoint is not None:
             self.endpoint.check()
@@ -61,10 +73,7 @@ class GenerationOrder:
             self._check_token_ids()
         else:
             check_conversation(self.messages, self.tools, self.prompt)
-        self.sampling.check(least_tokens=0 if self.echo else 1)
         check_stops("stop", self.stop)
-        check_number("seed", self.seed, -(1 << 63), (1 << 63) - 1)
-        check_number("num_top_log_probs", self.num_top_log_probs, 0, 20)
         if self.echo and (not (self.prompt or self.prompt_token_ids) or self.endpoint is not None):
             raise InvalidArgument(
                 "The prompt's own log-probabilities can only be told of a text and by the registry's weights.",
@@ -85,6 +94,16 @@ class GenerationOrder:
                 f"Send at most {_MAX_TOKEN_IDS} ids.",
                 field="prompt_token_ids",
             )
+
+
+def check_id(field: str, value: str) -> None:
+    """Return when an id is there.
+
+    Raises:
+        InvalidArgument: It is empty; the error names the field.
+    """
+    if not value:
+        raise InvalidArgument(f"{field} is empty.", "Name a version that the registry lists.", field=field)
 
 
 def parse_tools(texts: Iterable[str]) -> tuple[Mapping[str, Any], ...]:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from services.chassis.errors import DeadlineExceeded, FailedPrecondition
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
+from services.chassis.wire import from_document
 from services.protocols.cases import Case
 from services.test_runner.domain import KIND, Item, RunInputs, RunRecord, TestRunSpec
 from services.test_runner.jobs.run_attempt import RunAttempt
@@ -40,7 +41,7 @@ class TestRunJob:
 
     async def __call__(self, context: JobContext) -> Json:
         """Store a transcript for every case and repeat, and return their number."""
-        spec = TestRunSpec.from_document(context.job.spec)
+        spec = from_document(TestRunSpec, context.job.spec)
         record = await self._record(context.job.job_id, spec)
         clock = _RunClock(context, spec.run_timeout_seconds)
         attempt = RunAttempt(

@@ -27,13 +27,13 @@ class DiagnosisUseCases:
         """Return whether the model's template and settings can carry the profile, the gravest finding first.
 
         Raises:
-            InvalidArgument: A value is out of bounds, or there is no such profile or size.
+            InvalidArgument: The endpoint cannot be used, or there is no such profile or size.
             NotFound: There is no such model version.
             FailedPrecondition: The model is of a kind without a template, or its files cannot be read.
             PermissionDenied: The operator does not allow the endpoint's host.
         """
-        spec.check()
         if spec.endpoint is not None:
+            spec.endpoint.check()
             self._policy.check(spec.endpoint)
         conversations = _conversations(spec)
         model = await self._registry.resolve_model(spec.model_version_id)

@@ -19,6 +19,7 @@ from services.test_runner.ports import (
     ResolvedModel,
     Workload,
 )
+from services.test_runner.usecases.written_calls import CallGate
 
 _TIMEOUT_SECONDS = 600.0
 
@@ -43,14 +44,15 @@ class GenerationUseCases:
         model = await self._model(order)
         # The prompt's own probabilities come first, and they are known at the end.
         workload = _workload(order, model, stream=not order.echo)
+        gate = CallGate([tool["function"]["name"] for tool in order.tools] if order.read_calls else ())
         try:
             async with aclosing(self._backend.generate(workload)) as events:
                 async for event in events:
                     if isinstance(event, Delta):
-                        yield event
+                        yield replace(event, text=gate.feed(event.text))
                     elif isinstance(event, Answer):
                         _check_rendered(event)
-                        yield _last(event, is_streamed=workload.stream)
+                        yield _last(event, gate, is_streamed=workload.stream)
         except BackendFaultError as fault:
             raise Unavailable(f"The backend broke: {fault}", "Try again.") from fault
 
@@ -90,7 +92,8 @@ def _workload(order: GenerationOrder, model: ResolvedModel | None, *, stream: bo
     )
 
 
-def _last(answer: Answer, *, is_streamed: bool) -> Answer:
+def _last(answer: Answer, gate: CallGate, *, is_streamed: bool) -> Answer:
     if is_streamed:
-        return replace(answer, text="", tokens=())
+        rest, calls = gate.finish()
+        return replace(answer, text=rest, tokens=(), calls=answer.calls or calls)
     return replace(answer, tokens=(*answer.prompt_tokens, *answer.tokens))

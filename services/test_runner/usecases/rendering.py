@@ -12,8 +12,7 @@ from services.protocols.cases import Case
 from services.protocols.profile import Profile
 from services.protocols.session import Session
 from services.test_runner.domain import Message
-from services.test_runner.domain.generation import check_conversation, plain_tools
-from services.test_runner.domain.limits import check_id
+from services.test_runner.domain.generation import check_conversation, check_id, plain_tools
 from services.test_runner.ports import BackendFaultError, Prompt, PromptRenderer, Registry, Rendered
 from services.test_runner.resolution import check_prompt_size, profile_of, protocol_answer
 

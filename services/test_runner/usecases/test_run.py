@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import Job, JobResource, JobStore
+from services.chassis.wire import from_document, to_document
 from services.test_runner.domain import KIND, RunRecord, TestRunSpec
 from services.test_runner.ports import EndpointPolicy, Registry, RunStore
 from services.test_runner.resolution import resolve_inputs
@@ -39,23 +40,27 @@ class TestRunUseCases:
         """Store a run; the same request_id gives the same run. What is unset is as in the run that it repeats.
 
         Raises:
-            InvalidArgument: A value of the spec is out of bounds.
+            InvalidArgument: A value of the spec cannot be used.
             NotFound: The model version, the suite version or the run that is to be repeated does not exist.
             PermissionDenied: The operator does not allow the endpoint's host.
             FailedPrecondition: What the repeated run read is gone, or the endpoint's secret is not there.
             AlreadyExists: The request_id was used with another spec.
         """
         repeated = await self._repeated(spec.repeat_of_test_run_id)
-        if repeated is not None:
-            spec = spec.filled(repeated.spec)
-        spec = spec.filled(TestRunSpec())
+        spec = spec.filled(repeated.spec if repeated else from_document(TestRunSpec, {}))
         spec.check()
         if spec.endpoint is not None:
             self._policy.check(spec.endpoint)
         inputs = await resolve_inputs(
             self._registry, spec, window_size=self._window_size, repeated=repeated.record if repeated else None
         )
-        job = await self._jobs.create(KIND, request_id, spec.to_document(), job_id=f"run-{uuid.uuid4().hex[:16]}")
+        job = await self._jobs.create(
+            KIND,
+            request_id,
+            to_document(spec),
+            job_id=f"run-{uuid.uuid4().hex[:16]}",
+            rewrite=lambda document: to_document(from_document(TestRunSpec, document)),
+        )
         return test_run(job, await self._store.add_run(RunRecord(job.job_id, inputs)))
 
     async def _repeated(self, test_run_id: str) -> _Repeated | None:
@@ -87,5 +92,5 @@ def test_runs(jobs: JobStore, store: RunStore) -> JobResource[TestRun]:
 
 def test_run(job: Job, record: RunRecord | None) -> TestRun:
     """Return the run of a job, its ids resolved where they are known."""
-    spec = TestRunSpec.from_document(job.spec)
+    spec = from_document(TestRunSpec, job.spec)
     return TestRun(job, record.resolved(spec) if record else spec, record)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from services.chassis.errors import NotFound, Unavailable
 from services.chassis.jobs import Job, JobRunner, JobStore, SqlJobStore
 from services.chassis.telemetry import Telemetry
+from services.chassis.wire import from_document
 from services.evaluator.domain.grader import ModelGrader
 from services.evaluator.domain.parity import RunDifference
 from services.evaluator.domain.run import Sampling, Subject
@@ -32,6 +34,11 @@ CASES = tuple(PROFILE.draw(1, 13, categories=("single_call",)))
 SECONDS = 10.0
 
 
+def sampling(**values: Any) -> Sampling:
+    """How tokens are chosen, what is not said by default."""
+    return from_document(Sampling, values)
+
+
 def subject(test_run_id: str = "run-1", *, num_repeats: int = 1) -> Subject:
     return Subject(
         test_run_id=test_run_id,
@@ -41,7 +48,7 @@ def subject(test_run_id: str = "run-1", *, num_repeats: int = 1) -> Subject:
         profile_id="roo_xml",
         profile_digest=PROFILE.digest,
         prompt_size="compact",
-        sampling=Sampling(),
+        sampling=sampling(),
         num_repeats=num_repeats,
         seed=0,
         num_transcripts_total=len(CASES) * num_repeats,

@@ -13,10 +13,10 @@ from services.evaluator.comparison.progress import compare
 from services.evaluator.comparison.refusal import refuse_different
 from services.evaluator.domain.comparison import CauseChange, Side
 from services.evaluator.domain.evaluation import EvaluationRecord
-from services.evaluator.domain.run import Endpoint, Sampling, Subject
+from services.evaluator.domain.run import Endpoint, Subject
 from services.evaluator.domain.tallies import CaseTally, Failing, Totals
 from services.evaluator.metrics.reduction import reduce_tallies
-from tests.unit.evaluator.bench import CASES, Bench, subject
+from tests.unit.evaluator.bench import CASES, Bench, sampling, subject
 
 SERVED = Endpoint("http://127.0.0.1:8080/v1", "served")
 
@@ -99,9 +99,9 @@ def test_causes_are_ordered_by_how_much_they_changed() -> None:
         ("protocol profile (roo_xml and roo_native)", {"profile_id": "roo_native"}),
         ("wrote the prompts", {"profile_digest": "sha256:other"}),
         ("prompt size (compact and full)", {"prompt_size": "full"}),
-        ("sampling (greedy up to 192 tokens and greedy up to 64 tokens)", {"sampling": Sampling(max_new_tokens=64)}),
-        ("temperature 0.5, top_p 1", {"sampling": Sampling(temperature=0.5)}),
-        ("min_p 0.1", {"sampling": Sampling(temperature=0.5, min_p=0.1)}),
+        ("sampling (greedy up to 192 tokens and greedy up to 64 tokens)", {"sampling": sampling(max_new_tokens=64)}),
+        ("temperature 0.5, top_p 1", {"sampling": sampling(temperature=0.5)}),
+        ("min_p 0.1", {"sampling": sampling(temperature=0.5, min_p=0.1)}),
         ("number of repeats (1 and 3)", {"num_repeats": 3}),
         ("functions were offered (the profile's own and prompt)", {"endpoint": replace(SERVED, tool_mode="prompt")}),
         ("texts at which an answer ends", {"endpoint": replace(SERVED, stop=("</a>",))}),
@@ -129,7 +129,7 @@ def test_what_the_judging_differs_in_is_named(name: str, make: Callable[[], Eval
 
 def test_the_seed_matters_only_where_answers_are_sampled() -> None:
     compare(side(record(seed=1)), side(record(seed=2)))
-    sampled = Sampling(temperature=1.0)
+    sampled = sampling(temperature=1.0)
     with pytest.raises(FailedPrecondition, match="seed"):
         compare(side(record(seed=1, sampling=sampled)), side(record(seed=2, sampling=sampled)))
 

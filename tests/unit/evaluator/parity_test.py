@@ -13,9 +13,9 @@ from services.evaluator.comparison.parity import Form, check_parity
 from services.evaluator.convert.comparison import parity_to_proto
 from services.evaluator.domain.evaluation import EvaluationRecord
 from services.evaluator.domain.parity import AnswerDifference, Outcome, OutcomePair, Parity, RunDifference
-from services.evaluator.domain.run import Endpoint, Provenance, Sampling
+from services.evaluator.domain.run import Endpoint, Provenance
 from services.evaluator.metrics.intervals import share_interval
-from tests.unit.evaluator.bench import CASES, Bench, subject
+from tests.unit.evaluator.bench import CASES, Bench, sampling, subject
 
 GOOD, BAD = Outcome(True, True, True, "", ""), Outcome(False, False, False, "no_call", "call_present")
 SAME = RunDifference(4, 4, ())
@@ -66,8 +66,8 @@ def test_other_numbers_of_prompt_tokens_blame_the_template() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"sampling": Sampling(temperature=0.7)},
-        {"sampling": Sampling(max_new_tokens=8)},
+        {"sampling": sampling(temperature=0.7)},
+        {"sampling": sampling(max_new_tokens=8)},
         {"endpoint": Endpoint("http://127.0.0.1:1/v1", "m", tool_mode="prompt")},
         {"endpoint": Endpoint("http://127.0.0.1:1/v1", "m", stop=("x",))},
     ],
@@ -78,7 +78,7 @@ def test_other_settings_blame_the_sampling(changes: dict[str, Any]) -> None:
 
 
 def test_another_seed_blames_the_sampling_only_where_answers_are_sampled() -> None:
-    hot = Sampling(temperature=1.0)
+    hot = sampling(temperature=1.0)
     assert checked(form(seed=1, sampling=hot), form(seed=2, sampling=hot), differing(3)).guilty_step == "sampling"
     assert checked(form(seed=1), form(seed=2), differing(3)).guilty_step == "weights"
 

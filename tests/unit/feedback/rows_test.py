@@ -21,11 +21,12 @@ from services.protocols.cases import Case, case_from_document
 from services.protocols.profile import get_profile
 from services.protocols.suites.balance import category_of
 from services.protocols.suites.overlap import find_overlaps
-from services.test_runner.domain import FinishReason, Item, TestRunSpec
+from services.test_runner.domain import FinishReason, Item
 from services.test_runner.domain.transcript import ToolCall
 from services.test_runner.jobs.case_session import CaseSession
 from services.test_runner.ports import Answer
 from services.trainer.training.examples import Dataset, read_dataset
+from tests.fakes import run_specs as specs
 
 SUITES = {
     "roo_xml": "roo_xml/core@2",
@@ -181,7 +182,7 @@ def test_a_rows_prompt_is_token_for_token_what_a_test_asks_with(
 def asked_in_test(profile_id: str, size: str, case: Case) -> Iterator[tuple[str, Any]]:
     """Yield what a test run asks for each answer, when all before were right."""
     profile = get_profile(profile_id)
-    play = CaseSession(profile, case, Item(1, 0, 0), TestRunSpec(prompt_size=size))
+    play = CaseSession(profile, case, Item(1, 0, 0), specs.run_spec(prompt_size=size))
     for turn, answer in enumerate(case.solution or (profile.read_answer(case.reference),), start=1):
         yield (f"{case.case_id}.{turn}" if case.solution else case.case_id), play.prompt()
         written = profile.as_written(answer, size)

@@ -11,7 +11,7 @@ from services.chassis.jobs import Job, JobRunner, JobStore, SqlJobStore
 from services.chassis.telemetry import Telemetry
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
-from services.test_runner.domain import Artifact, Endpoint, Environment, FinishReason, TestRunSpec, Transcript
+from services.test_runner.domain import Artifact, Endpoint, Environment, FinishReason, Transcript
 from services.test_runner.jobs.test_run import TestRunJob
 from services.test_runner.ports import (
     Activity,
@@ -29,9 +29,10 @@ from services.test_runner.telemetry import TestRunnerTelemetry
 from services.test_runner.usecases.comparison import ComparisonUseCases
 from services.test_runner.usecases.test_run import TestRunUseCases
 from services.test_runner.usecases.transcript import TranscriptUseCases
+from tests.fakes import run_specs as specs
 from tests.fakes.databases import new_database
 
-SPEC = TestRunSpec(model_version_id="tiny", test_suite_version_id="roo_xml/core")
+SPEC = specs.run_spec(model_version_id="tiny", test_suite_version_id="roo_xml/core")
 CASES = tuple(get_profile("roo_xml").draw(1, 10, categories=("single_call",)))
 SECONDS = 10.0
 

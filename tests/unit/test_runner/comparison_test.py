@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
-from services.test_runner.domain import Endpoint, Environment, FinishReason, Sampling, ToolCall
+from services.test_runner.domain import Environment, FinishReason, ToolCall
 from services.test_runner.ports import Answer, Prompt
+from tests.fakes import run_specs as specs
 from tests.unit.test_runner.bench import CASES, SPEC, Bench, FakeBackend, answer_to
 
 
@@ -95,7 +96,7 @@ async def test_a_repeat_takes_over_what_it_does_not_say() -> None:
     chosen: dict[str, Any] = {
         "num_repeats": 2,
         "seed": 5,
-        "sampling": Sampling(temperature=0.7, min_p=0.1),
+        "sampling": specs.sampling(temperature=0.7, min_p=0.1),
         "log_probs": True,
     }
     first = await finished(bench, "a", **chosen)
@@ -118,7 +119,7 @@ async def test_a_repeat_takes_over_what_it_does_not_say() -> None:
 async def test_a_repeat_by_an_endpoint_claims_no_weights() -> None:
     bench = Bench(FakeBackend())
     first = await finished(bench, "a")
-    endpoint = Endpoint("http://127.0.0.1:1/v1", "m")
+    endpoint = specs.endpoint("http://127.0.0.1:1/v1", "m")
     repeat = await bench.usecases.create("b", unset(repeat_of_test_run_id=first, endpoint=endpoint))
     assert (repeat.spec.endpoint, repeat.spec.model_version_id) == (endpoint, "")
 
@@ -138,7 +139,7 @@ async def test_a_repeat_whose_inputs_are_gone_is_refused() -> None:
 
 def unset(**values: Any) -> Any:
     """Return a spec of which nothing else is set."""
-    sampling = Sampling(0.0, 0.0, 0, 0, 0.0)
+    sampling = specs.sampling(top_p=0.0, max_new_tokens=0)
     return replace(
         SPEC,
         **{

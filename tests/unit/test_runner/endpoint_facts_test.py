@@ -6,16 +6,17 @@ from typing import Any
 
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
 from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
-from services.test_runner.domain import Endpoint, FinishReason, Message, Sampling
+from services.test_runner.domain import FinishReason, Message
 from services.test_runner.ports import Activity, Answer, GenerationEvent, Prepared, Prompt, Workload
 from tests.fakes import endpoint as fake
+from tests.fakes import run_specs as specs
 from tests.fakes.endpoint import FakeEndpoint, running, says
 
 
 async def told(server: FakeEndpoint, **choices: Any) -> list[GenerationEvent]:
     backend = OpenAiEndpointBackend(OperatorPolicy((), EndpointKeys(None, {})))
-    endpoint = Endpoint(server.base_url, fake.MODEL, **choices)
-    asked = Workload(None, None, (Prompt("p", (Message("user", "task"),), 1),), Sampling(), endpoint=endpoint)
+    endpoint = specs.endpoint(server.base_url, fake.MODEL, **choices)
+    asked = Workload(None, None, (Prompt("p", (Message("user", "task"),), 1),), specs.sampling(), endpoint=endpoint)
     try:
         return [event async for event in backend.generate(asked) if not isinstance(event, Activity)]
     finally:

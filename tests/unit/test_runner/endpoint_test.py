@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 
 from services.chassis.errors import FailedPrecondition, PermissionDenied
+from services.chassis.wire import from_document, to_document
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
 from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
-from services.test_runner.domain import Endpoint, FinishReason, Message, Sampling, ToolMode, TryOutcome
+from services.test_runner.domain import Endpoint, FinishReason, Message, ToolMode, TryOutcome
 from services.test_runner.ports import Answer, BackendFaultError, Delta, GenerationEvent, Prepared, Prompt, Workload
 from tests.fakes import endpoint as fake
+from tests.fakes import run_specs as specs
 from tests.fakes.endpoint import FakeEndpoint, begin_stream, chunk, refuses, running, says, streams, writes
 
 TOOL = {"type": "function", "function": {"name": "read", "parameters": {"type": "object"}}}
@@ -36,13 +38,13 @@ async def backend_of(folder: Path | None = None, **choices: Any) -> AsyncIterato
 
 
 def workload(server: FakeEndpoint, count: int = 1, **choices: Any) -> Workload:
-    endpoint = Endpoint(server.base_url, fake.MODEL, **choices.pop("endpoint", {}))
+    endpoint = specs.endpoint(server.base_url, fake.MODEL, **choices.pop("endpoint", {}))
     seconds, tools = choices.pop("timeout_seconds", 5.0), choices.pop("tools", ())
     prompts = tuple(
         Prompt(f"p{number}", (Message("user", f"task {number}"),), number, tools, timeout_seconds=seconds)
         for number in range(count)
     )
-    return Workload(None, None, choices.pop("prompts", prompts), Sampling(), endpoint=endpoint, **choices)
+    return Workload(None, None, choices.pop("prompts", prompts), specs.sampling(), endpoint=endpoint, **choices)
 
 
 async def events_of(server: FakeEndpoint, count: int = 1, **choices: Any) -> list[GenerationEvent]:
@@ -389,5 +391,5 @@ async def test_leaving_the_stream_ends_all_requests() -> None:
 
 def test_an_endpoint_is_the_same_after_it_was_stored() -> None:
     endpoint = Endpoint("http://h/v1", "m", "lab", ToolMode.NATIVE, 5, ("a", "b"), "{}", 7)
-    assert Endpoint.from_document(json.loads(json.dumps(endpoint.to_document()))) == endpoint
+    assert from_document(Endpoint, json.loads(json.dumps(to_document(endpoint)))) == endpoint
     assert replace(endpoint, base_url="https://Host:8443/x/v1/").host == "host"

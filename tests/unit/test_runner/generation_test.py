@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from drillyard.test_runner.v1 import transcript_pb2
 
 from services.chassis.errors import (
     InvalidArgument,
@@ -21,30 +22,30 @@ from services.chassis.errors import (
     Unavailable,
 )
 from services.chassis.telemetry import Telemetry
+from services.chassis.wire import check
 from services.protocols import turn as protocol
 from services.protocols.profile import get_profile
 from services.protocols.session import Session
 from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
 from services.test_runner.backends.worker_process import WorkerTimeouts
 from services.test_runner.domain import (
-    Endpoint,
     FinishReason,
     GenerationOrder,
     Message,
-    Sampling,
     ToolCall,
 )
 from services.test_runner.domain.generation import parse_tools
-from services.test_runner.ports import Answer, Delta
+from services.test_runner.ports import Answer, Delta, Workload
 from services.test_runner.telemetry import TestRunnerTelemetry
 from services.test_runner.usecases.generation import GenerationUseCases
 from services.test_runner.usecases.rendering import RenderingUseCases, RenderOrder
 from tests.fakes import generation_worker
+from tests.fakes import run_specs as specs
 from tests.unit.test_runner.bench import CASES, FakePolicy, FakeRegistry
 
 ROO_XML = get_profile("roo_xml")
 HELLO = (Message("user", "hello"),)
-ORDER = GenerationOrder(model_version_id="tiny", messages=HELLO)
+ORDER = GenerationOrder(model_version_id="tiny", messages=HELLO, sampling=specs.sampling())
 TOOL = '{"type": "function", "function": {"name": "read"}}'
 
 
@@ -110,7 +111,7 @@ async def test_each_token_is_told_once_with_its_log_probs(workers: Workers) -> N
 
 
 async def test_the_prompts_own_tokens_come_before_the_answers(workers: Workers) -> None:
-    order = GenerationOrder(model_version_id="tiny", prompt="ab", log_probs=True, echo=True)
+    order = replace(ORDER, messages=(), prompt="ab", log_probs=True, echo=True)
     (last,) = await workers.pieces(order)
     assert last.text == "ab with seed 0"
     assert [(token.token, token.log_prob) for token in last.tokens] == [
@@ -160,12 +161,9 @@ async def test_a_worker_that_dies_is_told_as_such(workers: Workers) -> None:
         ("messages[0].role", {"messages": (Message("robot", "x"),)}),
         ("tools", {"messages": (), "prompt": "x", "tools": ({},)}),
         ("echo", {"echo": True}),
-        ("num_top_log_probs", {"num_top_log_probs": 21}),
         ("stop", {"stop": ("",)}),
         ("stop", {"stop": ("x",) * 17}),
-        ("sampling.min_p", {"sampling": Sampling(min_p=2.0)}),
-        ("sampling.max_new_tokens", {"sampling": Sampling(max_new_tokens=0)}),
-        ("endpoint.base_url", {"endpoint": Endpoint("ftp://h", "m")}),
+        ("endpoint.base_url", {"endpoint": specs.endpoint("ftp://h", "m")}),
     ],
 )
 async def test_an_order_that_cannot_be_answered_is_refused_naming_the_field(
@@ -177,9 +175,23 @@ async def test_an_order_that_cannot_be_answered_is_refused_naming_the_field(
     assert not list(workers.folder.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("model_version_id", {"model_version_id": "x" * 201}),
+        ("num_top_log_probs", {"num_top_log_probs": 21}),
+        ("sampling.min_p", {"sampling": {"min_p": 2.0}}),
+    ],
+)
+def test_a_value_out_of_bounds_does_not_reach_the_use_case(field: str, values: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        check(transcript_pb2.GenerateRequest(**values))
+    assert caught.value.fields["field"] == field
+
+
 async def test_an_endpoint_that_is_not_allowed_is_not_asked(workers: Workers) -> None:
     with pytest.raises(PermissionDenied):
-        await workers.pieces(replace(ORDER, endpoint=Endpoint("http://forbidden/v1", "m")))
+        await workers.pieces(replace(ORDER, endpoint=specs.endpoint("http://forbidden/v1", "m")))
 
 
 @pytest.mark.parametrize("text", ["", "7", "[]", "{}", '{"function": 7}', '{"function": {"name": 7}}', "[" * 9999])
@@ -210,7 +222,7 @@ URLS = (
 @pytest.mark.parametrize("url", URLS)
 def test_urls_that_parsers_could_read_in_two_ways_are_refused(url: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        Endpoint(url, "m").check("spec.")
+        specs.endpoint(url, "m").check("spec.")
     assert caught.value.fields["field"] == "spec.endpoint.base_url"
 
 
@@ -218,7 +230,7 @@ def test_urls_that_parsers_could_read_in_two_ways_are_refused(url: str) -> None:
     "url", ["http://127.0.0.1:8080/v1", "https://h.example/v1/", "http://[::1]:11434/v1", "http://h"]
 )
 def test_plain_urls_are_taken(url: str) -> None:
-    Endpoint(url, "m").check()
+    specs.endpoint(url, "m").check()
 
 
 @pytest.mark.parametrize(
@@ -229,15 +241,36 @@ def test_plain_urls_are_taken(url: str) -> None:
         ("extra_body", {"extra_body": "[1]"}),
         ("extra_body", {"extra_body": '{"messages": []}'}),
         ("extra_body", {"extra_body": "[" * 9999}),
-        ("max_concurrency", {"max_concurrency": 300}),
-        ("num_ctx", {"num_ctx": -1}),
         ("stop", {"stop": ("",)}),
     ],
 )
 def test_an_endpoint_that_cannot_be_used_is_refused_naming_the_field(field: str, change: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        replace(Endpoint("http://h/v1", "m"), **change).check()
+        replace(specs.endpoint("http://h/v1", "m"), **change).check()
     assert caught.value.fields["field"] == f"endpoint.{field}"
+
+
+async def test_calls_in_the_text_come_as_calls_when_that_is_asked_for() -> None:
+    text = 'See. <tool_call>{"name": "read", "arguments": {"at": "x"}}</tool_call>'
+    order = replace(ORDER, tools=parse_tools([TOOL]), read_calls=True)
+    answer = Answer("generate", text, FinishReason.STOP)
+    streamed = [Delta("generate", piece) for piece in text]
+    pieces = [piece async for piece in _answering(*streamed, answer).generate(order)]
+    last = pieces[-1]
+    assert "".join(piece.text for piece in pieces) == "See."
+    assert isinstance(last, Answer)
+    assert last.calls == (ToolCall("", "read", '{"at": "x"}'),)
+    plain = [piece async for piece in _answering(*streamed, answer).generate(replace(order, read_calls=False))]
+    assert "".join(piece.text for piece in plain) == text
+
+
+def _answering(*events: Delta | Answer) -> GenerationUseCases:
+    class _Backend:
+        async def generate(self, workload: Workload) -> AsyncGenerator[Delta | Answer]:
+            for event in events:
+                yield event
+
+    return GenerationUseCases(registry=FakeRegistry(CASES), backend=_Backend(), policy=FakePolicy())
 
 
 async def test_a_conversation_is_shown_as_the_model_reads_it(workers: Workers) -> None:

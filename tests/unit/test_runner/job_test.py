@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from typing import Any
 
-from services.chassis.errors import ResourceExhausted
+import pytest
+
+from services.chassis.errors import AlreadyExists, ResourceExhausted
 from services.chassis.jobs import JobState
-from services.test_runner.domain import Endpoint, Environment, FinishReason, Sampling, TestRunSpec
+from services.chassis.wire import from_document, to_document
+from services.test_runner.domain import Environment, FinishReason, TestRunSpec
 from services.test_runner.ports import BackendFaultError
+from tests.fakes import run_specs as specs
 from tests.unit.test_runner.bench import CASES, SPEC, Bench, FakeBackend
 
 
@@ -40,7 +45,9 @@ async def test_every_case_gets_one_transcript_in_the_suites_order() -> None:
 
 async def test_repeats_are_answered_with_seeds_of_their_own() -> None:
     bench = Bench(FakeBackend())
-    run = await bench.usecases.create("r", replace(SPEC, num_repeats=2, sampling=Sampling(temperature=1.0), seed=5))
+    run = await bench.usecases.create(
+        "r", replace(SPEC, num_repeats=2, sampling=specs.sampling(temperature=1.0), seed=5)
+    )
     await bench.work(run.job.job_id)
     stored = await bench.transcripts(run.job.job_id)
     seeds = [prompt.seed for workload in bench.backend.workloads for prompt in workload.prompts]
@@ -135,7 +142,7 @@ async def test_a_run_whose_process_died_goes_on_with_the_window_it_was_in() -> N
 
 async def test_a_run_whose_inputs_were_not_stored_resolves_them_when_it_starts() -> None:
     bench = Bench(FakeBackend())
-    job = await bench.jobs.create("test_run", "r", SPEC.to_document(), job_id="run-1")
+    job = await bench.jobs.create("test_run", "r", to_document(SPEC), job_id="run-1")
     ended = await bench.work(job.job_id)
     assert ended.state is JobState.SUCCEEDED
     assert (await bench.usecases.resource.get("run-1")).spec.model_version_id == "tiny@1"
@@ -179,7 +186,8 @@ async def test_stored_answers_are_counted_for_the_operator() -> None:
     assert "drillyard_test_runner_failed_windows_total 2.0" in series
 
 
-ENDPOINT = Endpoint("http://127.0.0.1:1/v1", "m")
+HOT = specs.sampling(temperature=1.0)
+ENDPOINT = specs.endpoint("http://127.0.0.1:1/v1", "m")
 BY_ENDPOINT = replace(SPEC, model_version_id="", endpoint=ENDPOINT)
 
 
@@ -211,18 +219,48 @@ async def test_an_endpoint_that_goes_away_later_costs_its_cases_not_the_run() ->
     assert stored[-1].turns[0].detail == "The generation worker was killed."
 
 
-async def test_a_spec_is_the_same_after_it_was_stored_and_an_old_one_is_still_read() -> None:
+def test_a_spec_is_stored_by_what_is_not_the_default() -> None:
     whole = replace(
         BY_ENDPOINT, throughput=True, log_probs=True, run_timeout_seconds=9.0, repeat_of_test_run_id="run-1"
     )
-    assert TestRunSpec.from_document(json.loads(json.dumps(whole.to_document()))) == whole
-    assert set(SPEC.to_document()) == {
-        "model_version_id",
-        "test_suite_version_id",
-        "prompt_size",
-        "sampling",
-        "num_repeats",
-        "seed",
-        "dtype",
-    }
-    assert TestRunSpec.from_document(SPEC.to_document()) == SPEC
+    assert from_document(TestRunSpec, json.loads(json.dumps(to_document(whole)))) == whole
+    assert to_document(SPEC) == {"model_version_id": "tiny", "test_suite_version_id": "roo_xml/core"}
+    assert to_document(replace(SPEC, sampling=HOT)) == {**to_document(SPEC), "sampling": {"temperature": 1.0}}
+
+
+# What releases stored that wrote defaults out and knew no other fields.
+OLD_SAMPLING = {"temperature": 0.0, "top_p": 1.0, "top_k": 0, "max_new_tokens": 192}
+OLD_DOCUMENT = {
+    "model_version_id": "tiny",
+    "test_suite_version_id": "roo_xml/core",
+    "prompt_size": "compact",
+    "sampling": OLD_SAMPLING,
+    "num_repeats": 1,
+    "seed": 0,
+    "dtype": "",
+}
+OLD_ENDPOINT = {
+    "base_url": "http://127.0.0.1:1/v1",
+    "model": "m",
+    "api_key_secret": "",
+    "tool_mode": "profile",
+    "num_ctx": 0,
+    "stop": [],
+    "extra_body": "",
+    "max_concurrency": 4,
+}
+
+
+@pytest.mark.parametrize(
+    ("document", "spec"),
+    [(OLD_DOCUMENT, SPEC), ({**OLD_DOCUMENT, "model_version_id": "", "endpoint": OLD_ENDPOINT}, BY_ENDPOINT)],
+)
+async def test_a_request_finds_the_run_that_an_older_release_stored_for_it(
+    document: dict[str, Any], spec: TestRunSpec
+) -> None:
+    bench = Bench(FakeBackend())
+    await bench.jobs.create("test_run", "r", document, job_id="run-1")
+    assert (await bench.usecases.resource.get("run-1")).spec == spec
+    assert (await bench.usecases.create("r", spec)).job.job_id == "run-1"
+    with pytest.raises(AlreadyExists, match="seed"):
+        await bench.usecases.create("r", replace(spec, seed=1))

@@ -12,8 +12,9 @@ from services.chassis.jobs import JobState
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
 from services.protocols.session import Session
-from services.test_runner.domain import Departure, Environment, FinishReason, Sampling, TokenLogProb, ToolCall
+from services.test_runner.domain import Departure, Environment, FinishReason, TokenLogProb, ToolCall
 from services.test_runner.ports import Answer, BackendFaultError, Prompt
+from tests.fakes import run_specs as specs
 from tests.unit.test_runner.bench import SPEC, Bench, FakeBackend
 
 XML = get_profile("roo_xml")
@@ -76,7 +77,7 @@ async def test_open_sessions_of_a_window_are_asked_together_round_by_round() -> 
 
 async def test_each_turn_has_a_seed_of_its_own_and_one_conversation() -> None:
     bench = Bench(FakeBackend(answer=solving(CASES)), cases=CASES[:1])
-    await played(bench, sampling=Sampling(temperature=1.0), seed=4)
+    await played(bench, sampling=specs.sampling(temperature=1.0), seed=4)
     prompts = [workload.prompts[0] for workload in bench.backend.workloads]
     assert len({prompt.seed for prompt in prompts}) == len(prompts) > 1
     assert {prompt.conversation for prompt in prompts} == {f"{CASES[0].case_id}#0"}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from drillyard.test_runner.v1 import test_run_pb2
 
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
-from services.test_runner.domain import FinishReason, Message, Sampling, TestRunSpec, Transcript, items
+from services.chassis.wire import check
+from services.test_runner.domain import FinishReason, Message, TestRunSpec, Transcript, items
 from tests.unit.test_runner.bench import SPEC, Bench, FakeBackend
 
 
@@ -64,25 +67,41 @@ async def test_the_same_request_id_for_another_run_is_refused_naming_the_field()
     ("field", "spec"),
     [
         ("spec.model_version_id", replace(SPEC, model_version_id="")),
-        ("spec.model_version_id", replace(SPEC, model_version_id="x" * 201)),
         ("spec.test_suite_version_id", replace(SPEC, test_suite_version_id="")),
         ("spec.prompt_size", replace(SPEC, prompt_size="huge")),
-        ("spec.num_repeats", replace(SPEC, num_repeats=-1)),
-        ("spec.seed", replace(SPEC, seed=-1)),
         ("spec.dtype", replace(SPEC, dtype="int3")),
-        ("spec.sampling.temperature", replace(SPEC, sampling=Sampling(temperature=math.nan))),
-        ("spec.sampling.temperature", replace(SPEC, sampling=Sampling(temperature=-0.1))),
-        ("spec.sampling.top_p", replace(SPEC, sampling=Sampling(top_p=1.1))),
-        ("spec.sampling.top_k", replace(SPEC, sampling=Sampling(top_k=-1))),
-        ("spec.sampling.max_new_tokens", replace(SPEC, sampling=Sampling(max_new_tokens=-5))),
     ],
 )
-async def test_a_value_out_of_bounds_is_refused_naming_the_field(field: str, spec: TestRunSpec) -> None:
+async def test_a_value_that_cannot_be_used_is_refused_naming_the_field(field: str, spec: TestRunSpec) -> None:
     bench = Bench(FakeBackend())
     with pytest.raises(InvalidArgument) as caught:
         await bench.usecases.create("r", spec)
     assert caught.value.fields["field"] == field
     assert await bench.usecases.resource.list(0, "") == ([], "")
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("spec.model_version_id", {"model_version_id": "x" * 201}),
+        ("spec.num_repeats", {"num_repeats": -1}),
+        ("spec.seed", {"seed": -1}),
+        ("spec.case_timeout_seconds", {"case_timeout_seconds": 1e9}),
+        ("spec.sampling.temperature", {"sampling": {"temperature": math.nan}}),
+        ("spec.sampling.temperature", {"sampling": {"temperature": -0.1}}),
+        ("spec.sampling.top_p", {"sampling": {"top_p": 1.1}}),
+        ("spec.sampling.top_k", {"sampling": {"top_k": -1}}),
+        ("spec.sampling.min_p", {"sampling": {"min_p": 2.0}}),
+        ("spec.sampling.max_new_tokens", {"sampling": {"max_new_tokens": -5}}),
+        ("spec.endpoint.max_concurrency", {"endpoint": {"max_concurrency": 300}}),
+        ("spec.endpoint.num_ctx", {"endpoint": {"num_ctx": -1}}),
+        ("spec.endpoint.tool_mode", {"endpoint": {"tool_mode": 99}}),
+    ],
+)
+def test_a_value_out_of_bounds_does_not_reach_the_use_case(field: str, values: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        check(test_run_pb2.CreateTestRunRequest(spec=test_run_pb2.TestRunSpec(**values)))
+    assert caught.value.fields["field"] == field
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,11 @@ from services.chassis.errors import InvalidArgument
 from services.chassis.telemetry import Telemetry
 from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
 from services.test_runner.backends.worker_process import WorkerTimeouts
-from services.test_runner.domain import Artifact, FinishReason, Message, Sampling
+from services.test_runner.domain import Artifact, FinishReason, Message
 from services.test_runner.ports import Answer, BackendFaultError, GenerationEvent, Prepared, Prompt, Workload
 from services.test_runner.telemetry import TestRunnerTelemetry
 from tests.fakes import generation_worker
+from tests.fakes import run_specs as specs
 
 COMMAND = (sys.executable, str(Path(generation_worker.__file__)))
 
@@ -42,7 +43,7 @@ class Bench:
     def workload(self, model: str, *, dtype: str = "", num_threads: int = 0) -> Workload:
         (self.folder / model).mkdir(exist_ok=True)
         prompts = tuple(Prompt(str(number), (Message("user", f"task {number}"),), seed=number) for number in range(4))
-        return Workload(Artifact(model, ""), None, prompts, Sampling(), dtype=dtype, num_threads=num_threads)
+        return Workload(Artifact(model, ""), None, prompts, specs.sampling(), dtype=dtype, num_threads=num_threads)
 
     async def run(self, model: str, **choices: object) -> list[GenerationEvent]:
         return [event async for event in self.backend.generate(self.workload(model, **choices))]  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+from services.chassis.wire import to_document
 from services.test_runner.backends.openai_endpoint.facts import Facts
 from services.test_runner.domain import Endpoint, Sampling, ToolMode
 from services.test_runner.ports import Prompt, Workload
@@ -56,14 +57,11 @@ def most_prompt_tokens(prompt: Prompt, tools: list[Any]) -> int:
 
 
 def _sampling(sampling: Sampling, kind: str) -> dict[str, Any]:
-    fields: dict[str, Any] = {"temperature": sampling.temperature}
     if sampling.temperature == 0:
-        return fields
-    fields["top_p"] = sampling.top_p
-    for name in ("top_k", "min_p"):
-        if getattr(sampling, name) or kind in _KINDS_THAT_CHOOSE:
-            fields[name] = getattr(sampling, name)
-    return fields
+        return {"temperature": sampling.temperature}
+    # What is not OpenAI's own is sent only where it counts.
+    values = vars(sampling) if kind in _KINDS_THAT_CHOOSE else {"top_p": sampling.top_p, **to_document(sampling)}
+    return {name: value for name, value in values.items() if name != "max_new_tokens"}
 
 
 def _adapters(facts: Facts) -> dict[str, Any]:

@@ -6,11 +6,13 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from drillyard.test_runner.v1 import diagnosis_pb2, test_run_pb2
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, PermissionDenied, Unavailable
+from services.chassis.wire import check
 from services.lm.doctor.diagnosis import Conversation, Diagnosis, Finding, Rendering, Request, Severity
 from services.lm.tiny import write_tiny_model
 from services.protocols.profile import get_profile, profile_ids
@@ -23,8 +25,9 @@ from services.test_runner.ports import ResolvedModel
 from services.test_runner.ports.diagnosis import Comparison
 from services.test_runner.usecases.conversations import conversations_of
 from services.test_runner.usecases.diagnosis import DiagnosisUseCases
+from tests.fakes import run_specs as specs
 
-SPEC = DiagnosisSpec("small@1", "roo_xml")
+SPEC = DiagnosisSpec("small@1", "roo_xml", "compact", 192, None)
 REQUEST = Request((Conversation("one", ({"role": "user", "content": "Hello"},)),), 16)
 
 
@@ -91,7 +94,7 @@ async def test_a_diagnosis_without_an_endpoint_is_what_the_doctor_finds() -> Non
 
 async def test_what_the_endpoint_does_otherwise_stands_first_when_it_is_graver() -> None:
     world = World()
-    diagnosis = await world.usecases.diagnose(replace(SPEC, endpoint=Endpoint("http://127.0.0.1:1/v1", "m")))
+    diagnosis = await world.usecases.diagnose(replace(SPEC, endpoint=specs.endpoint("http://127.0.0.1:1/v1", "m")))
     assert [one.code for one in diagnosis.findings] == ["served_text_differs", "contents_stripped"]
     assert diagnosis.checks == ("edges", "served_rendering")
     (_, rendered, room) = world.served.asked[0]
@@ -101,13 +104,13 @@ async def test_what_the_endpoint_does_otherwise_stands_first_when_it_is_graver()
 async def test_a_host_that_the_operator_does_not_allow_is_not_asked() -> None:
     world = World()
     with pytest.raises(PermissionDenied):
-        await world.usecases.diagnose(replace(SPEC, endpoint=Endpoint("http://elsewhere/v1", "m")))
+        await world.usecases.diagnose(replace(SPEC, endpoint=specs.endpoint("http://elsewhere/v1", "m")))
     assert world.doctor.asked == []
 
 
 async def test_functions_are_left_out_where_the_endpoint_is_not_offered_any() -> None:
     world = World()
-    endpoint = Endpoint("http://127.0.0.1:1/v1", "m", tool_mode=ToolMode.PROMPT)
+    endpoint = specs.endpoint("http://127.0.0.1:1/v1", "m", tool_mode=ToolMode.PROMPT)
     native = replace(SPEC, profile_id="roo_native", prompt_size="full")
     await world.usecases.diagnose(native)
     await world.usecases.diagnose(replace(native, endpoint=endpoint))
@@ -119,16 +122,28 @@ async def test_functions_are_left_out_where_the_endpoint_is_not_offered_any() ->
     ("change", "field"),
     [
         ({"profile_id": "absent"}, "profile_id"),
-        ({"profile_id": ""}, "profile_id"),
-        ({"model_version_id": ""}, "model_version_id"),
         ({"prompt_size": "huge"}, "prompt_size"),
-        ({"max_new_tokens": 0}, "max_new_tokens"),
-        ({"endpoint": Endpoint("gopher://x", "m")}, "endpoint.base_url"),
+        ({"endpoint": specs.endpoint("gopher://x", "m")}, "endpoint.base_url"),
     ],
 )
 async def test_a_request_that_is_wrong_names_its_field(change: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidArgument) as raised:
         await World().usecases.diagnose(replace(SPEC, **change))  # type: ignore[arg-type]
+    assert raised.value.fields["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"profile_id": ""}, "profile_id"),
+        ({"model_version_id": ""}, "model_version_id"),
+        ({"max_new_tokens": 9000}, "max_new_tokens"),
+    ],
+)
+def test_a_request_out_of_bounds_does_not_reach_the_use_case(change: dict[str, Any], field: str) -> None:
+    values = {"model_version_id": "small@1", "profile_id": "roo_xml", **change}
+    with pytest.raises(InvalidArgument) as raised:
+        check(diagnosis_pb2.DiagnoseModelRequest(**values))
     assert raised.value.fields["field"] == field
 
 
@@ -157,7 +172,7 @@ def test_the_wire_form_has_defaults_and_carries_everything_back() -> None:
             base_url="http://h/v1/", model="m", extra_body='{"a": 1}', tool_mode=test_run_pb2.TOOL_MODE_PROMPT
         )
     )
-    expected = Endpoint("http://h/v1/", "m", tool_mode=ToolMode.PROMPT, extra_body='{"a": 1}')
+    expected = specs.endpoint("http://h/v1/", "m", tool_mode=ToolMode.PROMPT, extra_body='{"a": 1}')
     assert diagnosis_spec_from_proto(request).endpoint == expected
     response = diagnosis_to_proto(Diagnosis((finding("no_template", "error"),), ("template",), 3, 4))
     assert (response.findings[0].severity, response.findings[0].code) == (diagnosis_pb2.SEVERITY_ERROR, "no_template")

@@ -26,6 +26,7 @@ from services.test_runner.domain.diagnosis import DiagnosisSpec
 from services.test_runner.domain.endpoint import Endpoint
 from services.test_runner.ports import ResolvedModel
 from services.test_runner.usecases.diagnosis import DiagnosisUseCases
+from tests.fakes import run_specs as specs
 
 pytestmark = [pytest.mark.real_model, pytest.mark.timeout(600)]
 
@@ -66,7 +67,7 @@ def serving(log: Path, *options: str) -> Iterator[Endpoint]:
         process = subprocess.Popen([*shlex.split(command), *arguments], stdout=output, stderr=output)
     try:
         _wait(process, port)
-        yield Endpoint(f"http://127.0.0.1:{port}/v1", "smollm2")
+        yield specs.endpoint(f"http://127.0.0.1:{port}/v1", "smollm2")
     finally:
         process.kill()
         process.wait()
@@ -113,7 +114,7 @@ async def diagnosed(folder: Path, endpoint: Endpoint, profile_id: str = "roo_xml
         policy=policy,
         served=ServedTemplateProbe(policy),
     )
-    return await usecases.diagnose(DiagnosisSpec("smollm2@1", profile_id, endpoint=endpoint))
+    return await usecases.diagnose(DiagnosisSpec("smollm2@1", profile_id, "compact", 192, endpoint))
 
 
 def served_codes(diagnosis: Diagnosis) -> list[str]:

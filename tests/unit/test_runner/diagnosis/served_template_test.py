@@ -16,6 +16,7 @@ from services.test_runner.backends.served_template import ServedTemplateProbe
 from services.test_runner.domain.diagnosis import RenderedConversation, Room
 from services.test_runner.domain.endpoint import Endpoint, ToolMode
 from services.test_runner.ports.diagnosis import Comparison
+from tests.fakes import run_specs as specs
 
 TOOL = {"type": "function", "function": {"name": "read_file", "parameters": {"type": "object", "properties": {}}}}
 CONVERSATION = Conversation(
@@ -24,7 +25,7 @@ CONVERSATION = Conversation(
     (TOOL,),
 )
 OWN = RenderedConversation(CONVERSATION, Rendering("an answer", "<s>[user] Read it. [answer]", (1, 5, 6, 7)))
-ENDPOINT = Endpoint("http://model.test/v1", "small")
+ENDPOINT = specs.endpoint("http://model.test/v1", "small")
 Route = Callable[[dict[str, Any]], Any]
 
 
@@ -139,7 +140,7 @@ async def test_ollama_is_asked_for_its_context_and_told_the_one_that_is_wanted()
         {"/v1/models": listed("library"), "/api/show": lambda _: shown, **counting({"prompt_tokens": 4}).routes}
     )
     assert codes(await compared(server, room=Room(3000))) == ["served_context_too_short"]
-    wanted = Endpoint("http://model.test/v1", "small", num_ctx=8192)
+    wanted = specs.endpoint("http://model.test/v1", "small", num_ctx=8192)
     assert codes(await compared(server, wanted, Room(3000))) == []
     assert server.asked[-1][1]["options"] == {"num_ctx": 8192}
 
@@ -179,7 +180,7 @@ async def test_a_model_that_the_server_does_not_have_is_a_finding_that_lists_tho
 
 async def test_the_key_of_the_named_secret_is_sent() -> None:
     server = llama_cpp()
-    await compared(server, Endpoint("http://model.test/v1", "small", api_key_secret="lab"))
+    await compared(server, specs.endpoint("http://model.test/v1", "small", api_key_secret="lab"))
     assert {key for _, _, key in server.asked} == {"Bearer key of lab"}
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
 from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
-from services.test_runner.domain import Endpoint, Message, Sampling
+from services.test_runner.domain import Message
 from services.test_runner.ports import Answer, GenerationEvent, Prompt, Workload
 from tests.fakes import endpoint as fake
+from tests.fakes import run_specs as specs
 from tests.fakes.endpoint import FakeEndpoint
 
 TOOL = {"type": "function", "function": {"name": "read", "parameters": {"type": "object"}}}
@@ -17,9 +18,9 @@ TOOL = {"type": "function", "function": {"name": "read", "parameters": {"type": 
 async def events_of(server: FakeEndpoint, *prompts: Prompt, **choices: Any) -> list[GenerationEvent]:
     """Return all that comes for these prompts, or for one task."""
     backend = OpenAiEndpointBackend(OperatorPolicy((), EndpointKeys(None, {})), max_tries=choices.pop("max_tries", 5))
-    sampling = Sampling(max_new_tokens=choices.pop("max_new_tokens", 192))
+    sampling = specs.sampling(max_new_tokens=choices.pop("max_new_tokens", 192))
     asked = prompts or (Prompt("p", (Message("user", "task"),), 1, timeout_seconds=20.0),)
-    workload = Workload(None, None, asked, sampling, endpoint=Endpoint(server.base_url, fake.MODEL, **choices))
+    workload = Workload(None, None, asked, sampling, endpoint=specs.endpoint(server.base_url, fake.MODEL, **choices))
     try:
         return [event async for event in backend.generate(workload)]
     finally:

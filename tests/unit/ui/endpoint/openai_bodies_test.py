@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from drillyard.test_runner.v1.transcript_pb2 import ToolCall
 from pydantic import ValidationError
 
+from ui.openai.chat import call_documents
 from ui.openai.schemas import ChatBody, CompletionBody
 
 ASKED = [{"role": "user", "content": "a"}]
@@ -32,3 +34,11 @@ def test_null_is_what_an_absent_field_is() -> None:
     assert CompletionBody.model_validate({"model": "m", "prompt": [1, 2], "temperature": None}).prompts == [[1, 2]]
     with pytest.raises(ValidationError, match="prompt"):
         CompletionBody.model_validate({"model": "m", "prompt": None})
+
+
+def test_every_call_has_an_id_of_its_own_unless_it_came_with_one() -> None:
+    call = ToolCall(name="look", arguments='{"at": "x"}')
+    first, second, third = call_documents([call, call, ToolCall(tool_call_id="c-1", name="look")])
+    assert first["id"] != second["id"]
+    assert third["id"] == "c-1"
+    assert first["function"] == {"name": "look", "arguments": '{"at": "x"}'}

@@ -22,6 +22,8 @@ from drillyard.test_runner.v1.transcript_pb2 import (
 from services.chassis.errors import NotFound
 from ui.playground import actions as generations
 from ui.playground.actions import CaseAtWork, Conversation, Subject
+from ui.playground.views import generation_view
+from ui.shared.environment import render
 
 CALL = ToolCall(tool_call_id="c", name="read_file", arguments='{"path": "\u00e4"}')
 ANSWERS = (Message(role="assistant", content="one"), Message(role="assistant", content="two", tool_calls=[CALL]))
@@ -90,3 +92,12 @@ async def test_all_answers_of_a_case_are_judged_together_with_their_calls() -> N
         await generations.judge_case(
             clients, CaseAtWork("roo_xml/core@1", "unheard-of", "compact", ANSWERS), is_cut=True
         )
+
+
+def test_calls_stand_beside_the_text_on_the_page_and_an_answer_of_calls_alone_is_not_empty() -> None:
+    calls, nothing = (
+        render("playground/answer", is_judged=False, view=generation_view(message, GenerateResponse()))
+        for message in (Message(tool_calls=[CALL]), Message())
+    )
+    assert "read_file(" in calls and "empty answer" not in calls
+    assert "empty answer" in nothing

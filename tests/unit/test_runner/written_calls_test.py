@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui.openai.calls import CallGate, call_documents, read_calls
+from services.test_runner.usecases.written_calls import CallGate, read_calls
 
 NAMES = ("look", "write")
 CALL = '<tool_call>\n{"name": "look", "arguments": {"at": "x"}}\n</tool_call>'
@@ -129,10 +129,3 @@ def test_a_stream_cut_anywhere_brings_what_the_whole_brings(text: str, cuts: lis
 def test_nothing_of_a_call_is_let_through_before_it_is_known() -> None:
     gate = CallGate(NAMES)
     assert "".join(gate.feed(one) for one in f"See. {CALL}") == "See."
-
-
-def test_every_call_has_an_id_of_its_own_unless_it_came_with_one() -> None:
-    _, calls = read_calls(CALL + CALL, NAMES)
-    first, second = call_documents(calls)
-    assert first["id"] != second["id"]
-    assert first["function"] == {"name": "look", "arguments": '{"at": "x"}'}

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import secrets
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 from typing import Any
 
 from services.protocols.openai_tools.parse import (
@@ -17,23 +15,13 @@ from services.protocols.openai_tools.parse import (
 )
 from services.protocols.session.reasoning import answer_start
 from services.protocols.session.written_calls import OPEN, load_json, raw_arguments
+from services.test_runner.domain import ToolCall
 
 _FENCED = re.compile(r"\A```(?:json)?\s*\n(.*?)\n?```\Z", re.DOTALL)
-# The strictest chat templates, to which the conversation may come back, ask for nine letters or digits.
-_ID_BYTES, _ID_CHARACTERS = 5, 9
 _JSON_BEGINS = ("{", "[", "`")
 
 
-@dataclass(frozen=True)
-class Call:
-    """A function call with its raw arguments."""
-
-    name: str
-    arguments: str
-    call_id: str = ""
-
-
-def read_calls(text: str, names: Collection[str]) -> tuple[str, tuple[Call, ...]]:
+def read_calls(text: str, names: Collection[str]) -> tuple[str, tuple[ToolCall, ...]]:
     """Return the text outside its calls, and the calls.
 
     A call is `<tool_call>{"name", "arguments"}</tool_call>`, or an answer that is, behind its reasoning, nothing but
@@ -42,31 +30,19 @@ def read_calls(text: str, names: Collection[str]) -> tuple[str, tuple[Call, ...]
     """
     answer = read_answer(text)
     if answer.calls:
-        calls = tuple(Call(call.name, call.arguments) for call in answer.calls)
+        calls = tuple(ToolCall("", call.name, call.arguments) for call in answer.calls)
         return (as_functions(answer).text, calls) if all(map(_is_readable, calls)) else (text, ())
     start = answer_start(text) if len(text) <= MAX_CHARACTERS else len(text)
     bare = _bare_calls(text[start:], names)
     return (text[:start].strip(), bare) if bare else (text, ())
 
 
-def _is_readable(call: Call) -> bool:
+def _is_readable(call: ToolCall) -> bool:
     try:
         arguments_of(call.arguments)
     except BadArguments:
         return False
     return bool(call.name)
-
-
-def call_documents(calls: Sequence[Call]) -> list[dict[str, Any]]:
-    """Return calls in OpenAI's form, each with an id of its own."""
-    return [
-        {
-            "id": call.call_id or secrets.token_hex(_ID_BYTES)[:_ID_CHARACTERS],
-            "type": "function",
-            "function": {"name": call.name, "arguments": call.arguments},
-        }
-        for call in calls
-    ]
 
 
 class CallGate:
@@ -85,7 +61,7 @@ class CallGate:
         self._passed = end
         return passed
 
-    def finish(self) -> tuple[str, tuple[Call, ...]]:
+    def finish(self) -> tuple[str, tuple[ToolCall, ...]]:
         """Return the text that was kept back, and the calls."""
         outside, calls = read_calls(self._text, self._names) if self._names else (self._text, ())
         passed = self._text[: self._passed].lstrip() if calls else self._text[: self._passed]
@@ -108,7 +84,7 @@ def _partial(text: str) -> int:
     return next((size for size in range(len(OPEN) - 1, 0, -1) if text.endswith(OPEN[:size])), 0)
 
 
-def _bare_calls(text: str, names: Collection[str]) -> tuple[Call, ...]:
+def _bare_calls(text: str, names: Collection[str]) -> tuple[ToolCall, ...]:
     inner = text.strip()
     fenced = _FENCED.match(inner)
     inner = fenced[1] if fenced else inner
@@ -123,9 +99,9 @@ def _bare_calls(text: str, names: Collection[str]) -> tuple[Call, ...]:
     return tuple(call for call in calls if call) if all(calls) else ()
 
 
-def _bare_call(result: Any, names: Collection[str]) -> Call | None:
+def _bare_call(result: Any, names: Collection[str]) -> ToolCall | None:
     raw = raw_arguments(result, ("arguments", "parameters")) if isinstance(result, dict) else None
     if raw is None or result["name"] not in names:
         return None
-    call = Call(result["name"], raw)
+    call = ToolCall("", result["name"], raw)
     return call if _is_readable(call) else None
