@@ -15,9 +15,8 @@ import pytest
 from playwright.sync_api import FilePayload, Page, Response, expect, sync_playwright
 
 from tests.e2e.browser_test import CHROMIUM, QUIET
-from tests.fakes.system.background import in_background
-from tests.fakes.system.services import serve
 from tests.integration.processes import start_service
+from tests.integration.system_process import running_system
 from ui.cli.connection import Gateway
 from ui.shared.environment import PAGES
 
@@ -68,7 +67,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     folder, one = tmp_path_factory.mktemp("proxy"), Proxy(_free_port(), _free_port())
     settings = {"port": 0, "outside_url": f"{one.url}/"}
     with (
-        in_background(serve(folder)) as system,
+        running_system(folder) as system,
         start_service("gateway", folder, **settings, **system.addresses) as gateway,
     ):
         places = {"folder": folder, "gateway": gateway.address, "port": one.port, "keeping": one.keeping_port}

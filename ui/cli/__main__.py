@@ -37,11 +37,6 @@ app.add_typer(evaluations.app, name="evaluations")
 app.add_typer(training_jobs.app, name="training-jobs")
 app.add_typer(loops.app, name="loops")
 app.add_typer(protocols.app, name="protocols")
-# Earlier names, which scripts may use.
-app.add_typer(test_suites.app, name="suites", hidden=True)
-app.add_typer(test_runs.app, name="test", hidden=True)
-app.add_typer(training_jobs.app, name="train", hidden=True)
-app.add_typer(loops.app, name="loop", hidden=True)
 
 
 def main() -> None:

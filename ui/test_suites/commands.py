@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ui.cli.connection import Document, Gateway
-from ui.cli.options import Common, command, grouped, listing
+from ui.cli.options import Common, command, listing
 from ui.cli.output import EXIT_FAILED, connected, counted, fail, print_table, show
 
 app = typer.Typer(help="List, show, validate, import and export test suites.")
@@ -150,7 +150,6 @@ def import_suite(
 
 
 # The command's earlier name, which scripts may use.
-app.command("add", hidden=True)(grouped(import_suite))
 
 
 @command(app, "export")

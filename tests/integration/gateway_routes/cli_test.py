@@ -12,8 +12,9 @@ from typer.testing import CliRunner, Result
 from services.protocols.profile import get_profile
 from tests.fakes import endpoint
 from tests.fakes.system.background import in_background
-from tests.fakes.system.services import BASE, MODEL, SUITE, System
+from tests.fakes.system.services import BASE, MODEL, SUITE
 from tests.integration.processes import start_service
+from tests.integration.system_process import SystemProcess
 from ui.cli.__main__ import app
 
 READING: tuple[tuple[str, ...], ...] = (
@@ -117,7 +118,7 @@ _NAMED: dict[str, str] = {}
 
 
 @pytest.fixture(scope="module")
-def url(system: System) -> Iterator[str]:
+def url(system: SystemProcess) -> Iterator[str]:
     case = get_profile("roo_xml").suites()[0].cases[0]
     with start_service("gateway", system.folder, port=0, **system.addresses) as gateway:
         url = f"http://{gateway.address}"
@@ -217,7 +218,7 @@ def test_an_unknown_id_is_one_sentence_and_status_1(url: str, arguments: tuple[s
         (("judge", "/no/such/file"), "/no/such/file"),
         (("judge", "--answer", "x"), "--case-id"),
         (("models", "import", "/no/such.gguf", "--id", "x", "--cause", "y"), "--cause"),
-        (("test-suites", "add", "/no/such/file", "--id", "roo_xml/mine"), "/no/such/file"),
+        (("test-suites", "import", "/no/such/file", "--id", "roo_xml/mine"), "/no/such/file"),
     ],
 )
 def test_a_wrong_option_is_named_and_gives_status_2(url: str, arguments: tuple[str, ...], named: str) -> None:
@@ -229,7 +230,7 @@ def test_a_wrong_option_is_named_and_gives_status_2(url: str, arguments: tuple[s
 def test_a_suite_is_added_from_a_file(url: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.jsonl"
     file.write_text(get_profile("roo_xml").suites()[0].text.splitlines()[0] + "\n")
-    made = _run(url, "test-suites", "add", str(file), "--id", "roo_xml/added", "--json")
+    made = _run(url, "test-suites", "import", str(file), "--id", "roo_xml/added", "--json")
     assert json.loads(made.stdout)["test_suite_version_id"] == "roo_xml/added@1"
 
 

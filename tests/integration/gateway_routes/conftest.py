@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 import openai
 import pytest
 
-from tests.fakes.system.background import in_background
-from tests.fakes.system.services import System, serve
 from tests.integration.processes import start_service
+from tests.integration.system_process import SystemProcess, running_system
 from ui.cli.connection import Gateway
 
 
@@ -17,18 +16,18 @@ class Front:
     url: str
     api: Gateway
     openai: openai.OpenAI
-    system: System = field(repr=False)
+    system: SystemProcess = field(repr=False)
 
 
 @pytest.fixture(scope="session")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemProcess]:
     """The services with a made-up model, once for all tests that look at them through a gateway."""
-    with in_background(serve(tmp_path_factory.mktemp("system"))) as started:
+    with running_system(tmp_path_factory.mktemp("system")) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def front(system: System) -> Iterator[Front]:
+def front(system: SystemProcess) -> Iterator[Front]:
     with start_service("gateway", system.folder, port=0, **system.addresses) as one:
         url = f"http://{one.address}"
         with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:

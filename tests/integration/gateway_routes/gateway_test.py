@@ -18,8 +18,9 @@ import psutil
 import pytest
 
 from services.protocols.profile import get_profile
-from tests.fakes.system.services import BASE, SUITE, System
+from tests.fakes.system.services import BASE, SUITE
 from tests.integration.processes import ROOT, ServiceProcess, start_service
+from tests.integration.system_process import SystemProcess
 from ui.cli.connection import Gateway, GatewayError
 
 _JSON = {"Content-Type": "application/json"}
@@ -32,11 +33,11 @@ class Running:
     process: ServiceProcess
     url: str
     api: Gateway
-    system: System = field(repr=False)
+    system: SystemProcess = field(repr=False)
 
 
 @pytest.fixture(scope="module")
-def gateway(system: System) -> Iterator[Running]:
+def gateway(system: SystemProcess) -> Iterator[Running]:
     with start_service("gateway", system.folder, port=0, max_event_streams=3, **system.addresses) as one:
         yield Running(one, f"http://{one.address}", Gateway(one.address), system)
 

@@ -128,8 +128,8 @@ async def test_a_reader_who_leaves_makes_room_for_the_next(real: Real) -> None:
 
 
 async def test_a_case_is_shown_as_the_model_reads_it(real: Real) -> None:
-    case = json.loads(_run(real, "suites", "show", real.stack.suite, "--json"))["test_cases"][0]["case_id"]
-    body = json.loads(_run(real, "test", "preview", MODEL, "--suite", real.stack.suite, "--case", case, "--json"))
+    case = json.loads(_run(real, "test-suites", "show", real.stack.suite, "--json"))["test_cases"][0]["case_id"]
+    body = json.loads(_run(real, "test-runs", "preview", MODEL, "--suite", real.stack.suite, "--case", case, "--json"))
     assert "".join(body["tokens"]) == body["text"]
     assert body["text"].startswith("<|im_start|>system")
 

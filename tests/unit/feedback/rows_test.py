@@ -26,7 +26,7 @@ from services.test_runner.domain.transcript import ToolCall
 from services.test_runner.jobs.case_session import CaseSession
 from services.test_runner.ports import Answer
 from services.trainer.training.examples import Dataset, read_dataset
-from tests.fakes import run_specs as specs
+from tests.unit import run_specs as specs
 
 SUITES = {
     "roo_xml": "roo_xml/core@2",

@@ -29,8 +29,8 @@ from services.test_runner.telemetry import TestRunnerTelemetry
 from services.test_runner.usecases.comparison import ComparisonUseCases
 from services.test_runner.usecases.test_run import TestRunUseCases
 from services.test_runner.usecases.transcript import TranscriptUseCases
-from tests.fakes import run_specs as specs
 from tests.fakes.databases import new_database
+from tests.unit import run_specs as specs
 
 SPEC = specs.run_spec(model_version_id="tiny", test_suite_version_id="roo_xml/core")
 CASES = tuple(get_profile("roo_xml").draw(1, 10, categories=("single_call",)))

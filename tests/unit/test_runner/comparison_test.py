@@ -10,7 +10,7 @@ import pytest
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.test_runner.domain import Environment, FinishReason, ToolCall
 from services.test_runner.ports import Answer, Prompt
-from tests.fakes import run_specs as specs
+from tests.unit import run_specs as specs
 from tests.unit.test_runner.bench import CASES, SPEC, Bench, FakeBackend, answer_to
 
 

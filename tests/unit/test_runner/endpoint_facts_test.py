@@ -9,8 +9,8 @@ from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, O
 from services.test_runner.domain import FinishReason, Message
 from services.test_runner.ports import Activity, Answer, GenerationEvent, Prepared, Prompt, Workload
 from tests.fakes import endpoint as fake
-from tests.fakes import run_specs as specs
 from tests.fakes.endpoint import FakeEndpoint, running, says
+from tests.unit import run_specs as specs
 
 
 async def told(server: FakeEndpoint, **choices: Any) -> list[GenerationEvent]:

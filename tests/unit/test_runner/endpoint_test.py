@@ -21,8 +21,8 @@ from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, O
 from services.test_runner.domain import Endpoint, FinishReason, Message, ToolMode, TryOutcome
 from services.test_runner.ports import Answer, BackendFaultError, Delta, GenerationEvent, Prepared, Prompt, Workload
 from tests.fakes import endpoint as fake
-from tests.fakes import run_specs as specs
 from tests.fakes.endpoint import FakeEndpoint, begin_stream, chunk, refuses, running, says, streams, writes
+from tests.unit import run_specs as specs
 
 TOOL = {"type": "function", "function": {"name": "read", "parameters": {"type": "object"}}}
 

@@ -40,7 +40,7 @@ from services.test_runner.telemetry import TestRunnerTelemetry
 from services.test_runner.usecases.generation import GenerationUseCases
 from services.test_runner.usecases.rendering import RenderingUseCases, RenderOrder
 from tests.fakes import generation_worker
-from tests.fakes import run_specs as specs
+from tests.unit import run_specs as specs
 from tests.unit.test_runner.bench import CASES, FakePolicy, FakeRegistry
 
 ROO_XML = get_profile("roo_xml")

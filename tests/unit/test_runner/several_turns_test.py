@@ -14,7 +14,7 @@ from services.protocols.profile import get_profile
 from services.protocols.session import Session
 from services.test_runner.domain import Departure, Environment, FinishReason, TokenLogProb, ToolCall
 from services.test_runner.ports import Answer, BackendFaultError, Prompt
-from tests.fakes import run_specs as specs
+from tests.unit import run_specs as specs
 from tests.unit.test_runner.bench import SPEC, Bench, FakeBackend
 
 XML = get_profile("roo_xml")

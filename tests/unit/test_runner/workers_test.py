@@ -20,7 +20,7 @@ from services.test_runner.domain import Artifact, FinishReason, Message
 from services.test_runner.ports import Answer, BackendFaultError, GenerationEvent, Prepared, Prompt, Workload
 from services.test_runner.telemetry import TestRunnerTelemetry
 from tests.fakes import generation_worker
-from tests.fakes import run_specs as specs
+from tests.unit import run_specs as specs
 
 COMMAND = (sys.executable, str(Path(generation_worker.__file__)))
 

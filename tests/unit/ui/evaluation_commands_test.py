@@ -48,7 +48,8 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path, end: str
 def test_a_file_of_answers_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     tasks, answers = tmp_path / "t.jsonl", tmp_path / "a.jsonl"
     tasks.write_text('{"id": "simple_0"}\n', encoding="utf-8")
-    asked = ("suites", "import", str(tasks), "--id", "openai_tools/x", "--format", "bfcl", "--answers", str(answers))
+    options = ("--id", "openai_tools/x", "--format", "bfcl", "--answers", str(answers))
+    asked = ("test-suites", "import", str(tasks), *options)
     answers.write_bytes('{"id": "simple_0"}\n'.encode("utf-16"))
     assert "Line 1 of" in told(*asked)
     answers.write_text('\ufeff{"id": "simple_0", "ground_truth": []}\n\n', encoding="utf-8")
@@ -83,7 +84,7 @@ def test_a_form_of_export_that_does_not_exist_is_refused_with_those_there_are() 
 
 def test_an_empty_suite_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("\n")
-    assert "is empty" in told("suites", "validate", str(tmp_path / "a.jsonl"), "--profile", "text")
+    assert "is empty" in told("test-suites", "validate", str(tmp_path / "a.jsonl"), "--profile", "text")
 
 
 def test_numbers_agree_with_their_nouns() -> None:

@@ -69,12 +69,12 @@ def gateway(state: str) -> Iterator[str]:
 
 
 def said(url: str, *arguments: str) -> Result:
-    return CliRunner().invoke(app, ["test", *arguments, "--url", url])
+    return CliRunner().invoke(app, ["test-runs", *arguments, "--url", url])
 
 
 def test_a_run_that_is_not_waited_for_is_named_with_how_to_follow_it() -> None:
     with gateway("JOB_STATE_QUEUED") as url:
-        told = said(url, "run", "small@1", "--no-follow")
+        told = said(url, "start", "small@1", "--no-follow")
     assert told.exit_code == 0, told.output
     assert "run-1" in told.stdout
     assert "It is queued, with 0 of 24 answers stored. Follow it with `drillyard test-runs watch run-1`." in told.stdout
@@ -100,7 +100,7 @@ def test_tokens_of_a_server_that_tells_no_ids_are_counted() -> None:
 
 @pytest.mark.parametrize("option", ["--repeats", "--max-new-tokens"])
 def test_nought_is_not_taken_for_a_default(option: str) -> None:
-    told = said("http://127.0.0.1:9", "run", "small@1", option, "0")
+    told = said("http://127.0.0.1:9", "start", "small@1", option, "0")
     assert told.exit_code == 2
     assert option in told.stderr
 

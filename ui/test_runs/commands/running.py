@@ -11,7 +11,7 @@ from ui.cli.connection import Document, Gateway, GatewayError
 from ui.cli.fields import FieldOptions
 from ui.cli.follow import Display, display, follow
 from ui.cli.jobs import add_job_commands
-from ui.cli.options import Common, Follow, command, grouped
+from ui.cli.options import Common, Follow, command
 from ui.cli.output import EXIT_FAILED, connected, show
 from ui.cli.results import print_parity
 from ui.test_runs.commands.results import (
@@ -59,7 +59,6 @@ def start(
 
 
 # The command's earlier name, which scripts may use.
-app.command("run", hidden=True)(grouped(start))
 add_job_commands(
     app,
     "/test-runs",

@@ -25,7 +25,7 @@ from services.test_runner.ports import ResolvedModel
 from services.test_runner.ports.diagnosis import Comparison
 from services.test_runner.usecases.conversations import conversations_of
 from services.test_runner.usecases.diagnosis import DiagnosisUseCases
-from tests.fakes import run_specs as specs
+from tests.unit import run_specs as specs
 
 SPEC = DiagnosisSpec("small@1", "roo_xml", "compact", 192, None)
 REQUEST = Request((Conversation("one", ({"role": "user", "content": "Hello"},)),), 16)

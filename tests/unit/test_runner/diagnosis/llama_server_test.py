@@ -26,7 +26,7 @@ from services.test_runner.domain.diagnosis import DiagnosisSpec
 from services.test_runner.domain.endpoint import Endpoint
 from services.test_runner.ports import ResolvedModel
 from services.test_runner.usecases.diagnosis import DiagnosisUseCases
-from tests.fakes import run_specs as specs
+from tests.unit import run_specs as specs
 
 pytestmark = [pytest.mark.real_model, pytest.mark.timeout(600)]
 

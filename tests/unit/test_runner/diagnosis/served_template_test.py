@@ -16,7 +16,7 @@ from services.test_runner.backends.served_template import ServedTemplateProbe
 from services.test_runner.domain.diagnosis import RenderedConversation, Room
 from services.test_runner.domain.endpoint import Endpoint, ToolMode
 from services.test_runner.ports.diagnosis import Comparison
-from tests.fakes import run_specs as specs
+from tests.unit import run_specs as specs
 
 TOOL = {"type": "function", "function": {"name": "read_file", "parameters": {"type": "object", "properties": {}}}}
 CONVERSATION = Conversation(

@@ -9,8 +9,8 @@ from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, O
 from services.test_runner.domain import Message
 from services.test_runner.ports import Answer, GenerationEvent, Prompt, Workload
 from tests.fakes import endpoint as fake
-from tests.fakes import run_specs as specs
 from tests.fakes.endpoint import FakeEndpoint
+from tests.unit import run_specs as specs
 
 TOOL = {"type": "function", "function": {"name": "read", "parameters": {"type": "object"}}}
 

@@ -81,14 +81,14 @@ def test_an_answer_that_was_never_made_still_shows_why() -> None:
 
 
 def test_a_judged_answer_is_cut_where_it_fails() -> None:
-    view = judgement_view(_verdict(1), "abcdef", 1)
+    view = judgement_view(_verdict(1), Message(content="abcdef"), 1)
     assert (view.answer.before, view.answer.failing, view.answer.after) == ("a", "bc", "def")
-    assert judgement_view(_verdict(0), "abcdef", 1).answer.before == "abcdef"
+    assert judgement_view(_verdict(0), Message(content="abcdef"), 1).answer.before == "abcdef"
 
 
 def test_an_answer_that_the_limit_cut_says_so() -> None:
     last = GenerateResponse(finish_reason=LENGTH, num_prompt_tokens=9, num_generated_tokens=4)
-    view = generation_view("a", last, 1.24)
+    view = generation_view(Message(content="a"), last, 1.24)
     assert (view.is_done, view.facts) == (True, "9 prompt tokens · 4 answer tokens · 1.2 s")
     assert view.problem == "The token limit ended the answer."
-    assert not generation_view("a").is_done
+    assert not generation_view(Message(content="a")).is_done
