@@ -71,7 +71,7 @@ check: lint types arch dead ## The fast part of what CI runs
 
 .PHONY: test
 test: setup tools check ## All that CI runs
-	pytest -q -n 2 --dist loadgroup tests/charts tests/integration tests/e2e
+	pytest -q -n 2 --dist loadfile tests/charts tests/integration tests/e2e
 
 ##@ Run
 .PHONY: demo

@@ -66,7 +66,7 @@ def test_the_demo_runs_the_whole_loop_and_writes_its_report(tmp_path: Path) -> N
     assert "<title>Drillyard: " in (data / "report" / "report.html").read_text()
     assert str(data / "report" / "report.html") in said
     assert "Failures by cause" in said
-    assert f"drillyard up --data {data}" in said
+    assert f"make up DATA={data}" in said
     assert not [one for one in psutil.process_iter(["cmdline"]) if str(data) in " ".join(one.info["cmdline"] or [])]
 
 

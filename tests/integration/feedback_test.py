@@ -148,6 +148,9 @@ async def test_a_cancelled_loop_cancels_its_test_run(site: Site) -> None:
     gate = site.world.gates.close("0/test:work")
     loop = await site.create()
     await gate.arrival()
+    # The run works before the loop has noted that it was created.
+    while not (await site.get(loop.loop_id)).rounds:
+        await asyncio.sleep(0.02)
     await site.stub.CancelLoop(loop_pb2.CancelLoopRequest(loop_id=loop.loop_id))
     await site.events(loop.loop_id)
     loop = await site.get(loop.loop_id)

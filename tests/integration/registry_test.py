@@ -314,7 +314,7 @@ async def test_a_bad_row_of_a_dataset_is_named(registry: Registry) -> None:
     request = dataset_pb2.CreateDatasetVersionRequest(
         dataset_id="roo_xml/drill", artifact=await registry.put_bytes(b'{"example_id": "e"}\n')
     )
-    with pytest.raises(InvalidArgument, match=r"^Line 1 has no split"):
+    with pytest.raises(InvalidArgument, match=r"^Line 1 has no messages"):
         await registry.stub.CreateDatasetVersion(request)
 
 
