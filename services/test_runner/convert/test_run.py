@@ -22,9 +22,11 @@ def test_run_to_proto(run: TestRun) -> test_run_pb2.TestRun:
     message = test_run_pb2.TestRun(test_run_id=run.job.job_id, spec=spec, job=job_to_proto(run.job))
     if run.record is not None:
         message.provenance.CopyFrom(_provenance(run.record.inputs, run.record.environment))
-        message.num_transcripts_total = run.record.inputs.num_cases * run.spec.num_repeats
+        message.num_transcripts_total = run.num_transcripts_total
         message.num_transcripts = run.record.num_transcripts
         message.num_generated_tokens = run.record.num_generated_tokens
+        message.num_unanswered = run.record.num_unanswered
+        message.is_incomplete = run.is_incomplete
     return message
 
 
