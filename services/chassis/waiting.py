@@ -73,11 +73,11 @@ async def patiently(call: Callable[[], Awaitable[T]], peer: str, *, seconds: flo
     """Return what `call` returns, calling it again for as long as its peer is away, too slow or full.
 
     The one rule for every hand-over between services: a job waits until its own limit, a cancel or the end of its lease
-    ends the wait. Only for calls that are safe to repeat: those that read, and those with a request id.
+    ends the wait. Only for calls that are safe to repeat, since they read or carry a request id.
 
     Args:
         call: Makes the call; each time that the answer came too late, the next call has twice the time.
-        peer: Who is called, such as "the registry"; for the sentence that is told.
+        peer: Who is called, such as "the registry".
         seconds: How long to wait at most; as long as the caller may when None.
 
     Raises:
@@ -95,8 +95,7 @@ async def patiently(call: Callable[[], Awaitable[T]], peer: str, *, seconds: flo
             raise
 
     async def tell(state: RetryCallState) -> None:
-        error = state.outcome and state.outcome.exception()
-        await _say(f"Waiting for {peer}: {getattr(error, 'problem', error)}")
+        await _say(f"Waiting for {peer}: {getattr(state.outcome and state.outcome.exception(), 'problem', '')}")
 
     retrying = AsyncRetrying(
         retry=retry_if_exception(is_outage),
