@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drillyard.test_runner.v1 import provenance_pb2, test_run_pb2
+from drillyard.test_runner.v1 import comparison_pb2, provenance_pb2, test_run_pb2
 
 from services.chassis.jobs.convert import job_to_proto
 from services.chassis.wire import from_message, to_message
@@ -30,9 +30,9 @@ def test_run_to_proto(run: TestRun) -> test_run_pb2.TestRun:
     return message
 
 
-def comparison_to_proto(comparison: RunComparison) -> test_run_pb2.CompareTestRunsResponse:
+def comparison_to_proto(comparison: RunComparison) -> comparison_pb2.CompareTestRunsResponse:
     """Return the comparison."""
-    return to_message(comparison, test_run_pb2.CompareTestRunsResponse, identical=comparison.is_identical)
+    return to_message(comparison, comparison_pb2.CompareTestRunsResponse, identical=comparison.is_identical)
 
 
 def _provenance(inputs: RunInputs, environment: Environment) -> provenance_pb2.Provenance:
