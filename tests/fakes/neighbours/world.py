@@ -23,18 +23,26 @@ from tests.fakes.neighbours.registry import FakeRegistry
 
 
 class FakeTestRunner(test_runner_service_pb2_grpc.TestRunnerServiceServicer):
-    """Generates nothing: its runs end at once."""
+    """Generates nothing: its runs end at once, the next `num_torn` of them incomplete."""
 
     def __init__(self, gates: Gates) -> None:
+        self.num_torn = 0
         self.jobs = FakeJobs("test_run", gates, self._run)
-        self.jobs.serve(self, test_run_pb2, lambda job: {"spec": ParseDict(job.spec, test_run_pb2.TestRunSpec())})
+        self.jobs.serve(self, test_run_pb2, _fields_of_test_run)
 
     async def spec_of(self, test_run_id: str) -> test_run_pb2.TestRunSpec:
-        """Return what a run was asked to do."""
-        return ParseDict((await self.jobs.store.get(test_run_id)).spec, test_run_pb2.TestRunSpec())
+        """Return what a run does; one that finishes another does what that one does."""
+        spec = ParseDict((await self.jobs.store.get(test_run_id)).spec, test_run_pb2.TestRunSpec())
+        return await self.spec_of(spec.repeat_of_test_run_id) if spec.keep_answers else spec
 
     async def _run(self, job: Job) -> Json:
-        return {}
+        self.num_torn -= 1
+        return {"is_incomplete": self.num_torn >= 0}
+
+
+def _fields_of_test_run(job: Job) -> dict[str, Any]:
+    spec = ParseDict(job.spec, test_run_pb2.TestRunSpec())
+    return {"spec": spec, "is_incomplete": (job.result or {}).get("is_incomplete", False)}
 
 
 @dataclass
