@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import sys
 from collections.abc import Mapping
@@ -38,6 +39,17 @@ def except_loopback(environment: Mapping[str, str]) -> dict[str, str]:
     is_all = "*" in map(str.strip, former.split(","))
     names = "*" if is_all else ",".join(host for host in (former, *_LOOPBACK) if host)
     return {**environment, "no_proxy": names, "NO_PROXY": names}
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` names this machine only: `localhost`, 127.0.0.0/8 or ::1."""
+    name = host.strip("[]").rstrip(".").lower()
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 class ServiceSettings(BaseSettings):

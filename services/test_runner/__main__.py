@@ -54,7 +54,7 @@ async def wire(app: Application, settings: TestRunnerSettings, *, workers: Worke
     registry, store = RegistryClient(channel), SqlRunStore(app.database)
     telemetry = TestRunnerTelemetry(app.telemetry)
     keys = EndpointKeys(settings.secrets_dir)
-    policy = OperatorPolicy(settings.endpoint_hosts, keys)
+    policy = OperatorPolicy(settings.endpoint_hosts, keys, settings.endpoint_key_hosts)
     workers = workers or TransformersWorkerBackend(
         place=app.artifacts.local_path, telemetry=telemetry, limits=_limits(settings)
     )

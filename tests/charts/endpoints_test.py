@@ -65,8 +65,10 @@ def test_keys_reach_no_other_pod() -> None:
 
 
 def test_allowed_hosts_are_written_as_the_settings_read_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = read_by_its_settings(environment_of(runner_pod(render(*HOSTS))), monkeypatch)
+    values = (*HOSTS, "--set", "endpoints.keyHosts.big-model={models.example.com}")
+    settings = read_by_its_settings(environment_of(runner_pod(render(*values))), monkeypatch)
     assert settings.endpoint_hosts == ("models.example.com", "::1")
+    assert settings.endpoint_key_hosts == {"big-model": ("models.example.com",)}
 
 
 @pytest.mark.parametrize("values", [(), KEYS, HOSTS])

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.chassis.settings import is_loopback
 from ui.gateway.middleware.outside import OutsideAddress
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether `host` names this machine only: `localhost`, 127.0.0.0/8 or ::1."""
-    name = host.strip("[]").rstrip(".").lower()
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 class GatewaySettings(BaseSettings):

@@ -26,6 +26,9 @@
 {{- with $root.Values.endpoints.hosts -}}
 {{- $_ := set $own "TEST_RUNNER_ENDPOINT_HOSTS" (toJson .) -}}
 {{- end -}}
+{{- with $root.Values.endpoints.keyHosts -}}
+{{- $_ := set $own "TEST_RUNNER_ENDPOINT_KEY_HOSTS" (toJson .) -}}
+{{- end -}}
 {{- end -}}
 {{- range index (include "drillyard.calls" . | fromYaml) $name -}}
 {{- $called := include "drillyard.fullname" (dict "root" $root "name" .) -}}
