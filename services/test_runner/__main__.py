@@ -49,7 +49,7 @@ class _Backends:
 
 async def wire(app: Application, settings: TestRunnerSettings, *, workers: Workers | None = None) -> None:
     """Choose the adapters and connect them; `workers` take the place of worker processes."""
-    channel = open_channel(settings.registry_address)
+    channel = open_channel(settings.registry_address, token=app.token)
     app.on_stop(channel.close)
     registry, store = RegistryClient(channel), SqlRunStore(app.database)
     telemetry = TestRunnerTelemetry(app.telemetry)

@@ -18,6 +18,7 @@ class GatewaySettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
 
     data_dir: Path = Path("data")
+    token_file: Path | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=7860, ge=0, le=65535)
     outside_url: str = Field(default="", description="Where a proxy that authenticates shows it: origin and path.")
