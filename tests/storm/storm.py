@@ -197,4 +197,5 @@ def _middle(values: list[float], share: float) -> float:
 
 def write_report(report: Report, path: Path) -> None:
     """Write a report as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(as_document(report), indent=1) + "\n", encoding="utf-8")
