@@ -109,7 +109,7 @@ class RoundSteps:
             message = f"{record.round.model_version_id} on {suite_id}: test run {run_id}"
             await record.started(test, message, test_run_id=run_id)
             evaluation_id = getattr(record.round, f"{prefix}evaluation_id") or await uninterrupted(
-                self._start_evaluation(evaluate, run_id, prefix)
+                self._start_evaluation(evaluate, run_id, prefix, number=record.round.num_finishes.get(test, 0))
             )
             await record.started(evaluate, f"evaluation {evaluation_id}", evaluation_id=evaluation_id)
             await until_ended(services.test_runner, run_id, "test run", partial(record.report, test))
@@ -139,7 +139,7 @@ class RoundSteps:
             FailedPrecondition: They were asked again often enough.
         """
         record = self._record
-        number = getattr(record.round, f"num_{prefix}finishes") + 1
+        number = record.round.num_finishes.get(step, 0) + 1
         if number > _MAX_FINISHES:
             raise FailedPrecondition(
                 f"The test run {run_id} has too few answers to decide on, though what was missing was asked again "
@@ -149,10 +149,9 @@ class RoundSteps:
             )
         finishing_id = await self._services.test_runner.finish(record.request_id(f"{step}-finish-{number}"), run_id)
         changes = {f"{prefix}test_run_id": finishing_id, f"{prefix}evaluation_id": ""}
-        await record.update(**changes, **{f"num_{prefix}finishes": number})
+        await record.update(**changes, num_finishes={**record.round.num_finishes, step: number})
 
-    async def _start_evaluation(self, step: Step, run_id: str, prefix: str) -> str:
-        number = getattr(self._record.round, f"num_{prefix}finishes")
+    async def _start_evaluation(self, step: Step, run_id: str, prefix: str, *, number: int) -> str:
         name = f"{step}-finish-{number}" if number else str(step)
         evaluation_id = await self._services.evaluator.start(self._record.request_id(name), run_id)
         await self._record.update(**{f"{prefix}evaluation_id": evaluation_id})
