@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
@@ -58,6 +58,12 @@ class SqlEvaluationStore:
             query = query.where(EVALUATIONS.c.ordinal < before)
         async with self._database.reading() as session:
             return tuple(_to_evaluation(row) for row in (await session.execute(query)).mappings())
+
+    async def delete_evaluation(self, evaluation_id: str) -> None:
+        """Remove an evaluation and its verdicts; nothing happens when it is not there."""
+        async with self._database.session() as session:
+            for table in (VERDICTS, EVALUATIONS):
+                await session.execute(delete(table).where(table.c.evaluation_id == evaluation_id))
 
     async def append_verdicts(
         self, evaluation_id: str, epoch: int, verdicts: Sequence[Verdict], totals: Totals

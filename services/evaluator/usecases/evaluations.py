@@ -44,7 +44,7 @@ class EvaluationUseCases:
     def __init__(
         self, *, jobs: JobStore, store: EvaluationStore, runs: TestRuns, models: ChatModels, versions: ModelVersions
     ) -> None:
-        self.resource = JobResource(jobs, KIND, "evaluation", self._load)
+        self.resource = JobResource(jobs, KIND, "evaluation", self._load, forget=store.delete_evaluation)
         self._jobs = jobs
         self._store = store
         self._runs = runs
