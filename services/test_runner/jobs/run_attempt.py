@@ -11,7 +11,7 @@ import structlog
 
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobContext, JobPaused
-from services.chassis.waiting import with_heartbeat
+from services.chassis.waiting import check_lease, with_heartbeat
 from services.protocols.cases import Case
 from services.test_runner.domain import Environment, Item, RunRecord, TestRunSpec, items
 from services.test_runner.jobs.case_session import CaseSession
@@ -125,6 +125,7 @@ class RunAttempt:
 
     async def _ask_turn(self) -> None:
         """Ask what all open sessions ask next, at once."""
+        check_lease()
         sessions = {session.key: session for session in self._sessions if not session.is_over}
         prompts = await asyncio.to_thread(lambda: [session.prompt() for session in sessions.values()])
         result, self._environment = _TurnResult(), self._record.environment

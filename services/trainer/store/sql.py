@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
 from services.chassis.jobs import fence
+from services.chassis.waiting import durable
 from services.trainer.domain.attempt import (
     LOST_REASON,
     Attempt,
@@ -26,6 +27,7 @@ from services.trainer.store.tables import ATTEMPTS, CHECKPOINTS, CURVE_POINTS, I
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
+@durable
 class SqlTrainingStore:
     """Keeps everything beside the jobs it belongs to, so that only a job's owner and its live attempt write."""
 
