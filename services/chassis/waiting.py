@@ -1,31 +1,54 @@
-"""Waiting for others without falling silent, giving up at the first outage, or going on without a lease."""
+"""Waiting for others without falling silent and without giving up at the first outage."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import inspect
-import math
-import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_before_delay, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_before_delay,
+    stop_never,
+    wait_random_exponential,
+)
 
-from services.chassis.errors import DatabaseAway, DatabaseFull, DeadlineExceeded, LeaseOver, Unavailable
+from services.chassis.channel import longer_deadlines
+from services.chassis.errors import DeadlineExceeded, ResourceExhausted, TooLarge, Unavailable
 
 T = TypeVar("T")
+Tell = Callable[[str], Awaitable[None]]
 
 _FIRST_PAUSE_SECONDS = 0.2
 _LAST_PAUSE_SECONDS = 5.0
+# Of 30 s it makes an hour: a peer that needs longer for one call is beyond help.
+_LONGEST_DEADLINE_FACTOR = 128.0
 # Work that went on for so long before it broke has not been broken from the start.
 _STEADY_SECONDS = 60.0
-_LEASE: ContextVar[HeldLease | None] = ContextVar("lease", default=None)
+_END = object()
 _log = structlog.get_logger()
+_tell: ContextVar[Tell | None] = ContextVar("tell", default=None)
+
+
+@contextmanager
+def waits_told(tell: Tell) -> Iterator[None]:
+    """Let every wait of this block, and of the tasks that it starts, be told in a sentence: that it waits, for what."""
+    token = _tell.set(tell)
+    try:
+        yield
+    finally:
+        _tell.reset(token)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the same call may work later: its peer is away, too slow, or has no room now."""
+    return isinstance(error, Unavailable | DeadlineExceeded | ResourceExhausted) and not isinstance(error, TooLarge)
 
 
 async def with_heartbeat(stream: AsyncGenerator[T], seconds: float) -> AsyncGenerator[T | None]:
@@ -51,126 +74,100 @@ async def with_heartbeat(stream: AsyncGenerator[T], seconds: float) -> AsyncGene
         await stream.aclose()
 
 
-async def patiently(call: Callable[[], Awaitable[T]], seconds: float) -> T:
-    """Return what `call` returns, calling it again while its peer is away; only for calls that are safe to repeat.
+async def patiently(call: Callable[[], Awaitable[T]], peer: str, *, seconds: float | None = None) -> T:
+    """Return what `call` returns, calling it again for as long as its peer is away, too slow or full.
 
-    Raises:
-        Unavailable: The peer stayed away for `seconds`.
-        DeadlineExceeded: It answered too slowly for as long.
-    """
-    # Spread, so that the jobs of a service don't all knock at once when the peer is back.
-    retrying = AsyncRetrying(
-        retry=retry_if_exception_type((Unavailable, DeadlineExceeded)),
-        stop=stop_before_delay(seconds),
-        wait=wait_random_exponential(multiplier=_FIRST_PAUSE_SECONDS, max=_LAST_PAUSE_SECONDS),
-        reraise=True,
-    )
-
-    async def attempt() -> T:
-        # What tenacity awaits must be known as a coroutine function; a lambda that makes one is not.
-        return await call()
-
-    return await retrying(attempt)
-
-
-class HeldLease:
-    """How long this process may go on with a job, by its own clock, whether or not the database answers.
+    The one rule for every hand-over between services: a job waits until its own limit, a cancel or the end of its lease
+    ends the wait. Only for calls that are safe to repeat, since they read or carry a request id.
 
     Args:
-        seconds: Length of the lease.
-        since: `boot_seconds()` before the database was asked for it, so that it ends here before it ends there.
-    """
-
-    def __init__(self, seconds: float, *, since: float) -> None:
-        self.seconds = seconds
-        self.renew(since)
-
-    def renew(self, since: float) -> None:
-        """Let it last for its whole length from `since`."""
-        self._until = since + self.seconds
-
-    def end(self) -> None:
-        """End it now."""
-        self._until = -math.inf
-
-    def bind(self) -> None:
-        """Make it the lease of this task, and of those that this one begins from now on."""
-        _LEASE.set(self)
-
-    @property
-    def seconds_left(self) -> float:
-        """How long it lasts, at least 0."""
-        return max(self._until - boot_seconds(), 0.0)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it has ended."""
-        return self.seconds_left == 0
-
-    def check(self) -> None:
-        """Return while it lasts.
-
-        Raises:
-            LeaseOver: It has ended.
-        """
-        if self.is_over:
-            raise LeaseOver("The lease of the job is over.", "Leave the job to the next process that takes it over.")
-
-
-def boot_seconds() -> float:
-    """Return seconds since this machine started, suspended time included; setting the wall clock does not move it."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def check_lease() -> None:
-    """Return unless this task belongs to a job whose lease is over; call it before what others must not see then.
+        call: Makes the call; each time that the answer came too late, the next call has twice the time.
+        peer: Who is called, such as "the registry".
+        seconds: How long to wait at most; as long as the caller may when None.
 
     Raises:
-        LeaseOver: A process that was frozen wakes up, or the database was away for too long.
+        Unavailable: The peer stayed away for `seconds`; likewise the other errors of an outage.
     """
-    if lease := _LEASE.get():
-        lease.check()
+    factor = 1.0
+
+    async def attempt() -> T:
+        nonlocal factor
+        try:
+            with longer_deadlines(factor):
+                return await call()
+        except DeadlineExceeded:
+            factor = min(2 * factor, _LONGEST_DEADLINE_FACTOR)
+            raise
+
+    async def tell(state: RetryCallState) -> None:
+        await _say(f"Waiting for {peer}: {getattr(state.outcome and state.outcome.exception(), 'problem', '')}")
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception(is_outage),
+        stop=stop_never if seconds is None else stop_before_delay(seconds),
+        # Spread, so that the jobs of a service don't all knock at once when the peer is back.
+        wait=wait_random_exponential(multiplier=_FIRST_PAUSE_SECONDS, max=_LAST_PAUSE_SECONDS),
+        before_sleep=tell,
+        reraise=True,
+    )
+    result: T = await retrying(attempt)
+    if retrying.statistics["attempt_number"] > 1:
+        await _say(f"Back: {peer} answers again.")
+    return result
 
 
-@contextmanager
-def without_lease() -> Iterator[None]:
-    """Let this task write although the lease of its job may be over; for handing the job over."""
-    token = _LEASE.set(None)
+async def follow(
+    open_stream: Callable[[int], AsyncIterator[T]],
+    sequence_of: Callable[[T], int],
+    *,
+    peer: str,
+    after_sequence: int = 0,
+    seconds: float | None = None,
+) -> AsyncGenerator[T]:
+    """Yield every event of a watch stream once, in order, over any number of lost connections.
+
+    Args:
+        open_stream: Opens the stream after a sequence, such as
+            `lambda after: stub.WatchTestRun(WatchTestRunRequest(job_id=…, after_sequence=after))`.
+        sequence_of: The sequence of an event.
+        peer: Whose stream it is, as in `patiently`.
+        after_sequence: The last event that is already known.
+        seconds: How long the peer may be away, as in `patiently`.
+
+    Raises:
+        Unavailable: The peer stayed away longer than `seconds`.
+    """
+    stream: AsyncIterator[T] | None = None
+
+    async def next_event() -> T | object:
+        nonlocal stream
+        stream = stream or open_stream(after_sequence)
+        try:
+            return await anext(stream, _END)
+        except BaseException:
+            stream = None
+            raise
+
+    while (event := await patiently(next_event, peer, seconds=seconds)) is not _END:
+        after_sequence = sequence_of(event)  # type: ignore[arg-type]
+        yield event  # type: ignore[misc]
+
+
+async def _say(sentence: str) -> None:
+    tell = _tell.get()
+    if tell is not None:
+        await tell(sentence)
+
+
+class _StreamEndError(Exception):
+    """A task cannot end with StopAsyncIteration."""
+
+
+async def _next(stream: AsyncGenerator[T]) -> T:
     try:
-        yield
-    finally:
-        _LEASE.reset(token)
-
-
-def durable(store: type[T]) -> type[T]:
-    """Let a job wait for its service's database: each public coroutine of the class is called again while that is away.
-
-    Only in the tasks of a job, and for as long as its lease lasts; elsewhere the error is raised at once. A call whose
-    answer was lost is repeated too, so each must be one that its epoch and its arguments make safe to repeat.
-    """
-    for name, method in list(vars(store).items()):
-        if not name.startswith("_") and inspect.iscoroutinefunction(method):
-            setattr(store, name, _repeated(method))
-    return store
-
-
-def _repeated(method: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., Coroutine[Any, Any, T]]:
-    @functools.wraps(method)
-    async def call(*args: Any, **kwargs: Any) -> T:
-        lease, pause = _LEASE.get(), _FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                return await method(*args, **kwargs)
-            except (DatabaseAway, DatabaseFull) as error:
-                if lease is None:
-                    raise
-                if pause == _FIRST_PAUSE_SECONDS:
-                    _log.warning("job_waits_for_database", call=method.__name__, reason=str(error))
-            await asyncio.sleep(min(pause * random.uniform(0.5, 1.0), lease.seconds_left))
-            lease.check()
-            pause = min(2 * pause, _LAST_PAUSE_SECONDS)
-
-    return call
+        return await anext(stream)
+    except StopAsyncIteration:
+        raise _StreamEndError from None
 
 
 async def keep_going(
@@ -192,14 +189,3 @@ async def keep_going(
             if num_failures >= max_failures:
                 raise
             await asyncio.sleep(pause_seconds * 2 ** (num_failures - 1))
-
-
-class _StreamEndError(Exception):
-    """A task cannot end with StopAsyncIteration."""
-
-
-async def _next(stream: AsyncGenerator[T]) -> T:
-    try:
-        return await anext(stream)
-    except StopAsyncIteration:
-        raise _StreamEndError from None

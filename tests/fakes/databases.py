@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from services.chassis import waiting
-from services.chassis.database import Database
+from services.chassis.database import Database, lease
 from services.chassis.database.migration import migrate
 from services.chassis.errors import DatabaseAway
 
@@ -35,7 +34,7 @@ def new_database(migrations: Path) -> Database:
 
 def break_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make transactions of jobs on all that is lent fail by turns: before they begin, and after they were kept."""
-    monkeypatch.setattr("services.chassis.waiting._FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("services.chassis.database.lease._FIRST_PAUSE_SECONDS", 0.001)
     for database in _lent:
         monkeypatch.setattr(database, "_transaction", breaking(database._transaction))
 
@@ -46,7 +45,7 @@ def breaking(transaction: Transaction) -> Transaction:
 
     @asynccontextmanager
     async def broken(**options: bool) -> AsyncIterator[Any]:
-        turn = next(turns) if waiting._LEASE.get() else "begins"
+        turn = next(turns) if lease._LEASE.get() else "begins"
         if turn == "fails":
             raise DatabaseAway("The database does not answer.")
         async with transaction(**options) as session:

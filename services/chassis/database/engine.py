@@ -18,9 +18,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from services.chassis.database import sqlite
+from services.chassis.database.lease import check_lease
 from services.chassis.errors import DatabaseAway, DatabaseFull, InvalidArgument, ServiceError
 from services.chassis.status import no_space
-from services.chassis.waiting import check_lease
 
 LEASE_SECONDS = 30.0
 

@@ -9,11 +9,11 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
+from services.chassis.database.lease import durable
 from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
 from services.chassis.jobs import rules
 from services.chassis.jobs.bell import QUEUE, Bell, events_of, requests_of
 from services.chassis.jobs.job import STATE_EVENT, Job, JobEvent, JobState, Json
-from services.chassis.waiting import durable
 from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
 
 MAX_REQUEST_ID = 200

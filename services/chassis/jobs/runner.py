@@ -8,12 +8,13 @@ from collections.abc import Mapping
 
 import structlog
 
+from services.chassis.database.lease import HeldLease, boot_seconds
 from services.chassis.errors import ServiceError
 from services.chassis.jobs.attempt import Attempt, Function
 from services.chassis.jobs.bell import QUEUE
 from services.chassis.jobs.job import Job
 from services.chassis.jobs.store import MAX_DEATHS, JobStore
-from services.chassis.waiting import HeldLease, boot_seconds, keep_going
+from services.chassis.waiting import keep_going
 
 _POLL_SECONDS = 2.0
 _LATE_SECONDS = 1.0

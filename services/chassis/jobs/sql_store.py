@@ -13,13 +13,13 @@ from sqlalchemy import Select, and_, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
+from services.chassis.database.lease import boot_seconds
 from services.chassis.errors import FailedPrecondition, NotFound
 from services.chassis.jobs import rules
 from services.chassis.jobs.job import OWNED_STATES, UNREADABLE, Job, JobError, JobEvent, JobState, unreadable_job
 from services.chassis.jobs.requests import Ledger
 from services.chassis.jobs.store import JobStore
 from services.chassis.jobs.tables import JOB_EVENTS, JOBS
-from services.chassis.waiting import boot_seconds
 
 _OWNED = sorted(str(state) for state in OWNED_STATES)
 _LIVE = [*_OWNED, str(JobState.QUEUED)]

@@ -6,12 +6,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from services.chassis.database.lease import durable
 from services.chassis.errors import InvalidArgument
 from services.chassis.jobs import rules
 from services.chassis.jobs.bell import QUEUE
 from services.chassis.jobs.job import Job, JobError, JobEvent, JobState, Json
 from services.chassis.jobs.requests import JobRequests, found_job
-from services.chassis.waiting import durable
 
 # How often in a row a job may end the process that works on it.
 MAX_DEATHS = 3

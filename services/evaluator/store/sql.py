@@ -12,9 +12,9 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
+from services.chassis.database.lease import durable
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import fence
-from services.chassis.waiting import durable
 from services.chassis.wire import from_document, to_document
 from services.evaluator.domain.evaluation import EvaluationRecord
 from services.evaluator.domain.grader import ModelGrader
@@ -114,10 +114,12 @@ class SqlEvaluationStore:
         async with self._database.reading() as session:
             return (await session.execute(query)).scalar_one()
 
-    async def case_tallies(self, evaluation_id: str, through: int | None = None) -> tuple[CaseTally, ...]:
+    async def case_tallies(
+        self, evaluation_id: str, through: int | None = None, answered_in: str = ""
+    ) -> tuple[CaseTally, ...]:
         """Return a tally for each case that was judged up to a sequence (None: ever), in the order of their ids."""
         async with self._database.reading() as session:
-            return await queries.case_tallies(session, evaluation_id, through)
+            return await queries.case_tallies(session, evaluation_id, through, answered_in)
 
     async def latency_quantiles(self, evaluation_id: str, through: int | None = None) -> Quantiles:
         """Return the quantiles (nearest rank) of the time to answer one case up to a sequence, where it is known."""
@@ -130,7 +132,7 @@ class SqlEvaluationStore:
             return await queries.failing(session, evaluation_id, through)
 
     async def outcome_pairs(self, before_id: str, after_id: str) -> tuple[OutcomePair, ...]:
-        """Return the verdicts of two evaluations on the repeats of cases that both have, in the order of case ids."""
+        """Return the verdicts of two evaluations on the repeats that both have answered, in the order of case ids."""
         async with self._database.reading() as session:
             return await queries.outcome_pairs(session, before_id, after_id)
 

@@ -7,12 +7,10 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from services.protocols.cases import CaseError
+from services.protocols.judging.json_schemas import UnusableSchema, check_json_schema, errors_of, problem_of
 
 _NOT_SENT = re.compile(r"[^A-Za-z0-9_-]")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -86,7 +84,9 @@ def check_schema(schema: Schema, path: str) -> None:
     try:
         _check_text(json.dumps(schema, default=dict))
     except SchemaError as error:
-        raise CaseError(".".join((path, *map(str, error.absolute_path))), error.message[:200]) from error
+        raise CaseError(".".join((path, *map(str, error.absolute_path))), problem_of(error)) from error
+    except UnusableSchema as error:
+        raise CaseError(path, str(error)) from error
     except RecursionError as error:
         raise CaseError(path, "nested too deep") from error
     for reference in _references(schema):
@@ -97,7 +97,7 @@ def check_schema(schema: Schema, path: str) -> None:
 @lru_cache(maxsize=4096)
 def _check_text(schema: str) -> None:
     # Cases of one suite share their functions, and checking one schema takes milliseconds.
-    Draft202012Validator.check_schema(json.loads(schema))
+    check_json_schema(schema)
 
 
 def _references(value: object) -> Iterator[str]:
@@ -134,10 +134,10 @@ def has_foreign_parameter(schema: Schema, arguments: Mapping[str, object]) -> bo
 def value_problem(schema: Schema, arguments: Mapping[str, object], allowed: Collection[str] = ()) -> str | None:
     """Return one sentence on the first value that does not fit the schema, or None; those of `allowed` need not."""
     try:
-        errors = _validator(json.dumps(schema, default=dict)).iter_errors(arguments)
+        errors = errors_of(json.dumps(schema, default=dict), arguments)
         relevant = (error for error in errors if not error.absolute_path or error.absolute_path[0] not in allowed)
         error = min(relevant, key=_place, default=None)
-    except (Unresolvable, re.error) as fault:
+    except UnusableSchema as fault:
         return f"the schema cannot be used ({fault})."
     except RecursionError:
         return "the arguments are nested too deep."
@@ -155,8 +155,3 @@ def default_of(schema: Schema, name: str) -> object:
 
 def _place(error: ValidationError) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path).lstrip(".")
-
-
-@lru_cache(maxsize=256)
-def _validator(text: str) -> Draft202012Validator:
-    return Draft202012Validator(json.loads(text), registry=Registry())

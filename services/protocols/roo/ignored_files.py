@@ -3,6 +3,9 @@ r"""`.rooignore`: which paths the client keeps from the model.
 The syntax is gitignore's in the dialect of the library that the client uses (npm's `ignore` 7.0), which makes an
 ECMAScript expression of each rule: case does not count, a file below a hidden folder stays hidden whatever a later line
 says, `[!a]` is no negation, and a backslash before a letter is the expression's (`\d`, `\w`, `\b`).
+
+Every path meets every rule, so what a rule costs is bounded: one that looks around or refers to groups, which takes
+tricks with backslashes to write, is taken for one that the client cannot read, and after MAX_RULES no line counts.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from services.protocols.javascript.patterns import Pattern, compiled
 from services.protocols.roo.paths import is_outside, same_path
 
 IGNORE_FILE = ".rooignore"
+MAX_RULES = 1_000
 
 _READERS = frozenset(
     (
@@ -97,7 +101,7 @@ def ignore_rules(text: str | None) -> IgnoreRules:
     """Return the rules of a `.rooignore` of this text, which hides itself; None or empty text is no rule at all."""
     if not text:
         return IgnoreRules()
-    lines = re.split(r"\r?\n", text)
+    lines = re.split(r"\r?\n", text)[:MAX_RULES]
     return IgnoreRules(tuple(_rule(line) for line in (*lines, IGNORE_FILE) if _is_rule(line)))
 
 
@@ -110,7 +114,8 @@ def _rule(line: str) -> _Rule:
     body = line[1:] if shows else line
     if body.startswith(("\\!", "\\#")):
         body = body[1:]
-    return _Rule(shows, compiled(_expression(body), any_case=True))
+    pattern = compiled(_expression(body), any_case=True)
+    return _Rule(shows, pattern if pattern is not None and pattern.linear is not None else None)
 
 
 def _expression(body: str) -> str:

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.artifacts import Artifact
 from services.chassis.database import Database, item_of, row_of
+from services.chassis.database.lease import durable
 from services.chassis.errors import AlreadyExists
-from services.chassis.waiting import durable
 from services.chassis.wire.paging import LAST_PLACE, page_of, place_of
 from services.registry.domain.draft import Draft, Numbered
 from services.registry.domain.identifiers import VersionRef, version_id

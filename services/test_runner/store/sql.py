@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, Select, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
+from services.chassis.database.lease import durable
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import fence
-from services.chassis.waiting import durable
 from services.test_runner.domain import (
     AnswerTurn,
     Environment,
@@ -76,6 +76,7 @@ class SqlRunStore:
                 "environment": environment.to_document(),
                 "num_transcripts": run.num_transcripts + len(transcripts),
                 "num_generated_tokens": run.num_generated_tokens + num_tokens,
+                "num_unanswered": run.num_unanswered + sum(not item.is_answered for item in transcripts),
             }
             await session.execute(update(TEST_RUNS).where(TEST_RUNS.c.test_run_id == test_run_id).values(changes))
             return await _run(session, test_run_id)

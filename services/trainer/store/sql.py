@@ -10,8 +10,8 @@ from sqlalchemy import delete, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
+from services.chassis.database.lease import durable
 from services.chassis.jobs import fence
-from services.chassis.waiting import durable
 from services.trainer.domain.attempt import (
     LOST_REASON,
     Attempt,

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from services.chassis.jobs.tables import add_holds, drop_holds
+from services.chassis.jobs import add_holds, drop_holds
 
 revision = "0002_holds"
 down_revision = "0001_training"

@@ -90,7 +90,7 @@ def test_patterns_of_a_schema_take_linear_time() -> None:
         {"type": "no such type"},
         {"$ref": "http://example.org/schema"},
         {"patternProperties": {"(a+)+$": {}}},
-        {"pattern": r"(a)\1"},
+        {"pattern": "("},
     ],
 )
 def test_a_schema_that_is_none_or_leads_out_is_refused(schema: dict[str, object]) -> None:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.protocols.roo.ignored_files import ignore_rules
+from services.protocols.roo.ignored_files import MAX_RULES, ignore_rules
 
 
 @pytest.mark.parametrize(
@@ -101,3 +101,9 @@ def test_the_first_hidden_argument_of_a_reader_is_named() -> None:
 @given(st.text("ab*?[]!/\\#- .\n(){}^$+|&~", max_size=20), st.text("ab/.[-", min_size=1, max_size=10))
 def test_no_pattern_is_too_odd(rules: str, path: str) -> None:
     assert ignore_rules(rules).hide(path) in (True, False)
+
+
+def test_what_every_path_costs_is_bounded() -> None:
+    rules = ignore_rules("\\\\(\\w*\\\\)\\1").rules
+    assert rules[0].pattern is None
+    assert len(ignore_rules("a\n" * 100_000).rules) == MAX_RULES + 1

@@ -2,10 +2,10 @@
 
 from alembic import op
 
-from services.chassis.jobs.tables import add_holds, drop_holds
+from services.chassis.jobs import add_holds, drop_holds
 
-revision = "0003_holds"
-down_revision = "0002_turns"
+revision = "0004_holds"
+down_revision = "0003_unanswered"
 
 
 def upgrade() -> None:
