@@ -11,8 +11,8 @@ from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidAr
 from services.chassis.jobs import JobState
 from services.evaluator.domain.verdict import VerdictFilter
 from services.evaluator.ports import AnswerEnd
-from tests.fakes.databases import break_often
 from tests.unit.evaluator.bench import CASES, Bench, FakeSuites, subject
+from tests.unit.outages import break_often
 
 
 async def test_every_transcript_of_a_finished_run_gets_one_verdict() -> None:

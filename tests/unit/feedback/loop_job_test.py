@@ -18,8 +18,8 @@ from services.feedback.domain.spec import Budget, LoopSpec
 from services.feedback.store.jobs import JobLoopStore
 from services.protocols.cases import case_from_document
 from services.protocols.suites.balance import category_of
-from tests.fakes.databases import breaking
 from tests.unit.feedback.bench import SPEC, Bench, set_up
+from tests.unit.outages import break_transactions
 
 
 @pytest.fixture
@@ -50,8 +50,7 @@ async def test_rounds_go_on_from_the_best_version_until_the_goals_are_met(bench:
 async def test_a_loop_whose_database_is_away_now_and_then_makes_each_thing_once(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.chassis.database.lease._FIRST_PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(bench.store.jobs, "_writing", breaking(bench.store.jobs._writing))
+    break_transactions(monkeypatch, bench.store.jobs, "_writing")
     bench.world.evaluator.judgement.rates |= {"tiny@1": 0.1, "tiny@2": 0.9}
     loop = await bench.play()
     assert loop.stop is not None and loop.stop.reason is StopReason.GOALS_MET

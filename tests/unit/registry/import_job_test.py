@@ -24,7 +24,8 @@ from services.registry.ports import Progress
 from services.registry.store.models import SqlModelStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.model_import import ImportUseCases
-from tests.fakes.databases import break_often, new_database
+from tests.fakes.databases import new_database
+from tests.unit.outages import break_often
 from tests.unit.registry.model_folders import write_model
 
 

@@ -14,8 +14,8 @@ from services.chassis.jobs import JobState
 from services.chassis.wire import from_document, to_document
 from services.test_runner.domain import Environment, FinishReason, TestRunSpec
 from services.test_runner.ports import BackendFaultError
-from tests.fakes.databases import break_often
 from tests.unit import run_specs as specs
+from tests.unit.outages import break_often
 from tests.unit.test_runner.bench import CASES, SPEC, Bench, FakeBackend
 
 

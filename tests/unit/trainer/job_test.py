@@ -28,7 +28,7 @@ from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import KIND
 from services.trainer.jobs.training_job import TrainingLimits
 from services.trainer.manifest import places
-from tests.fakes.databases import break_often
+from tests.unit.outages import break_often
 from tests.unit.trainer.job_bench import SPEC, Bench
 
 
