@@ -165,10 +165,6 @@ class EvaluationStore(Protocol):
         """Return up to `limit` evaluations, of one run or (empty) of all, newest first, below the ordinal `before`."""
         ...
 
-    async def delete_evaluation(self, evaluation_id: str) -> None:
-        """Remove an evaluation and its verdicts; nothing happens when it is not there."""
-        ...
-
     async def append_verdicts(
         self, evaluation_id: str, epoch: int, verdicts: Sequence[Verdict], totals: Totals
     ) -> EvaluationRecord:

@@ -272,17 +272,6 @@ async def test_cases_without_an_answer_are_told_apart_and_pair_with_none(stores:
     assert (await stores.evaluations.latency_quantiles("eval-1")).p99 == verdict(1).spent.latency_seconds
 
 
-async def test_a_deleted_evaluation_takes_its_verdicts_along_and_no_others(stores: Stores) -> None:
-    for name in ("eval-1", "eval-2"):
-        epoch = await stores.running(name)
-        await append(stores, name, epoch, [verdict(1)])
-    await stores.evaluations.delete_evaluation("eval-1")
-    await stores.evaluations.delete_evaluation("eval-1")
-    assert await stores.evaluations.get_evaluation("eval-1") is None
-    assert await stores.evaluations.count_verdicts("eval-1", EVERYTHING) == 0
-    assert await stores.evaluations.count_verdicts("eval-2", EVERYTHING) == 1
-
-
 async def test_figures_can_stop_at_a_verdict(stores: Stores) -> None:
     epoch = await stores.running("eval-1")
     await append(stores, "eval-1", epoch, [verdict(place, cause="unclosed") for place in range(1, 11)])

@@ -27,7 +27,7 @@ class MemoryJobStore(JobStore):
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[Ledger]:
         async with self._lock:
-            before = self._ledger.copied()
+            before = copy.copy(self._ledger)
             try:
                 yield self._ledger
             except BaseException:
@@ -45,7 +45,7 @@ class _MemoryLedger:
         self._jobs: dict[str, Job] = {}
         self._events: dict[str, list[JobEvent]] = {}
 
-    def copied(self) -> _MemoryLedger:
+    def __copy__(self) -> _MemoryLedger:
         twin = _MemoryLedger(self._clock)
         twin._jobs = dict(self._jobs)
         twin._events = {job_id: list(events) for job_id, events in self._events.items()}

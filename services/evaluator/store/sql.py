@@ -61,12 +61,6 @@ class SqlEvaluationStore:
         async with self._database.reading() as session:
             return tuple(_to_evaluation(row) for row in (await session.execute(query)).mappings())
 
-    async def delete_evaluation(self, evaluation_id: str) -> None:
-        """Remove an evaluation and its verdicts; nothing happens when it is not there."""
-        async with self._database.session() as session:
-            for table in (VERDICTS, EVALUATIONS):
-                await session.execute(delete(table).where(table.c.evaluation_id == evaluation_id))
-
     async def append_verdicts(
         self, evaluation_id: str, epoch: int, verdicts: Sequence[Verdict], totals: Totals
     ) -> EvaluationRecord:
@@ -141,6 +135,13 @@ class SqlEvaluationStore:
         """Return the verdicts of two evaluations on the repeats that both have answered, in the order of case ids."""
         async with self._database.reading() as session:
             return await queries.outcome_pairs(session, before_id, after_id)
+
+
+async def delete_evaluation(database: Database, evaluation_id: str) -> None:
+    """Remove an evaluation and its verdicts; nothing happens when it is not there."""
+    async with database.session() as session:
+        for table in (VERDICTS, EVALUATIONS):
+            await session.execute(delete(table).where(table.c.evaluation_id == evaluation_id))
 
 
 def check_follows(record: EvaluationRecord, verdicts: Sequence[Verdict]) -> None:
