@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.artifacts import Artifact
 from services.chassis.database import Database, item_of, row_of
+from services.chassis.database.lease import durable
 from services.chassis.errors import AlreadyExists
 from services.chassis.wire.paging import LAST_PLACE, page_of, place_of
 from services.registry.domain.draft import Draft, Numbered
@@ -21,6 +22,7 @@ DraftT = TypeVar("DraftT", bound=Draft)
 VersionT = TypeVar("VersionT", bound=Numbered)
 
 
+@durable
 class SqlVersionStore(Generic[DraftT, VersionT]):
     """Adds versions under the next number of their owner, and reads them; the base of each noun's store.
 
@@ -51,10 +53,6 @@ class SqlVersionStore(Generic[DraftT, VersionT]):
         if ref.version is not None:
             return await self._newest(c.version_id == version_id(ref.owner_id, ref.version))
         return await self._newest(c.owner_id == ref.owner_id, order=c.version.desc())
-
-    async def holds(self, digest: str) -> bool:
-        """Say whether a version's bytes have this digest."""
-        return await self._newest(self._table.c.artifact_digest == digest) is not None
 
     async def _add(self, session: AsyncSession, draft: DraftT, number: int | None = None) -> tuple[VersionT, bool]:
         """Return the draft's version and whether it is new, or what its request_id was registered as.

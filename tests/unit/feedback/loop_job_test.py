@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from services.feedback.store.jobs import JobLoopStore
 from services.protocols.cases import case_from_document
 from services.protocols.suites.balance import category_of
 from tests.unit.feedback.bench import SPEC, Bench, set_up
+from tests.unit.outages import break_transactions
 
 
 @pytest.fixture
@@ -47,6 +47,45 @@ async def test_rounds_go_on_from_the_best_version_until_the_goals_are_met(bench:
     assert bench.tally.steps == [*Step, *Step, *LAST_ROUND_STEPS]
 
 
+async def test_a_loop_whose_database_is_away_now_and_then_makes_each_thing_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_transactions(monkeypatch, bench.store.jobs, "_writing")
+    bench.world.evaluator.judgement.rates |= {"tiny@1": 0.1, "tiny@2": 0.9}
+    loop = await bench.play()
+    assert loop.stop is not None and loop.stop.reason is StopReason.GOALS_MET
+    assert set((await bench.world.made()).values()) == {1} and loop.job.attempt == 1
+
+
+@pytest.mark.parametrize("step", ["test", "probe"])
+async def test_what_the_machine_did_not_answer_is_asked_again_before_the_loop_decides(bench: Bench, step: str) -> None:
+    gate = bench.world.gates.close(f"0/{step}:work")
+    async with bench.at_work():
+        loop = await bench.usecases.create_loop("play", replace(SPEC, budget=Budget(1, 0)))
+        await gate.arrival()
+        bench.world.test_runner.num_torn = 2
+        gate.open()
+        loop = await bench.until_ended(loop.loop_id)
+    assert loop.stop is not None
+    made = await bench.world.made()
+    for name in (step, "evaluate" if step == "test" else "probe_evaluate"):
+        assert [made[f"0/{name}{end}"] for end in ("", "-finish-1", "-finish-2", "-finish-3")] == [1, 1, 1, 0]
+    first = loop.rounds[0]
+    run_id = first.test_run_id if step == "test" else first.probe_test_run_id
+    evaluation_id = first.evaluation_id if step == "test" else first.probe_evaluation_id
+    judged = await bench.world.evaluator.jobs.store.get(evaluation_id)
+    assert judged.spec["test_run_id"] == run_id
+    assert (await bench.world.test_runner.jobs.store.get(run_id)).result == {"is_incomplete": False}
+
+
+async def test_a_run_that_stays_incomplete_fails_the_loop_with_a_sentence(bench: Bench) -> None:
+    bench.world.test_runner.num_torn = 9
+    loop = await bench.play()
+    assert (loop.job.state, loop.rounds[0].rates) == (JobState.FAILED, None)
+    assert loop.job.error is not None and "too few answers to decide on" in loop.job.error.problem
+    assert f"transcripts {loop.rounds[0].test_run_id} --cause backend_fault" in loop.job.error.next_step
+
+
 async def test_every_round_makes_each_thing_once(bench: Bench) -> None:
     bench.world.evaluator.judgement.rates |= {"tiny@2": 0.2, "tiny@3": 0.3}
     loop = await bench.play()
@@ -67,7 +106,8 @@ async def test_a_round_that_makes_nothing_better_ends_the_loop_and_the_best_vers
 
 
 async def test_no_round_is_begun_after_the_minutes_are_used_up(bench: Bench) -> None:
-    bench.now = lambda: datetime.now(UTC) + timedelta(minutes=11)
+    minutes = iter(range(0, 1000, 11))
+    bench.clock = lambda: 60.0 * next(minutes)
     loop = await bench.play(replace(SPEC, budget=Budget(5, 10)))
     assert loop.stop is not None and loop.stop.reason is StopReason.OUT_OF_TIME
     assert len(loop.rounds) == 1
@@ -180,7 +220,7 @@ async def _left_behind(bench: Bench, made: Round, spec: LoopSpec) -> str:
     loop = await bench.usecases.create_loop("", spec)
     job = await bench.store.jobs.claim([LOOP_KIND], "dead", 60)
     assert job is not None
-    await bench.store.jobs.save_checkpoint(loop.loop_id, job.epoch, job_state([made]))
+    await bench.store.jobs.save_checkpoint(loop.loop_id, job.epoch, job_state([made], 3600.0))
     await bench.store.jobs.release(loop.loop_id, job.epoch)
     return loop.loop_id
 
@@ -198,7 +238,6 @@ async def test_training_that_has_begun_is_not_given_up_because_a_restart_took_lo
     bench.world.evaluator.judgement.rates["tiny@2"] = 0.9
     made = Round(0, "tiny@1", "r", "e", Rates(0.1, 0.1, 0.1), probe_test_suite_version_id="roo_xml/core@1")
     loop_id = await _left_behind(bench, made, replace(SPEC, budget=Budget(2, 5)))
-    bench.now = lambda: datetime.now(UTC) + timedelta(hours=1)
     async with bench.at_work():
         loop = await bench.until_ended(loop_id)
     assert loop.stop is not None and loop.stop.reason is StopReason.GOALS_MET
