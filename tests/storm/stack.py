@@ -139,7 +139,7 @@ class Stack:
         finally:
             await self.stop()
 
-    async def all_serving(self, seconds: float = 60.0) -> None:
+    async def all_serving(self, seconds: float = 300.0) -> None:
         """Return when every replica answers."""
         await asyncio.wait_for(asyncio.gather(*[replica.serving.wait() for replica in self.replicas]), seconds)
 
