@@ -87,7 +87,7 @@ class Attempt:
 
     async def _do(self) -> Json:
         if not self.context.cancel_requested:
-            with waits_told(lambda sentence: self.context.progress(message=sentence)):
+            with waits_told(self.context.tell_wait):
                 return await self._function(self.context)
         if self._cleanup is not None:
             await self._cleanup(self.context)

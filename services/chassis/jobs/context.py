@@ -32,6 +32,7 @@ class JobContext:
 
     def __init__(self, store: JobStore, job: Job) -> None:
         self.waits = False
+        self._tells_wait = False
         self._store = store
         self._job = job
         self._progress: Json = dict(job.progress)
@@ -95,9 +96,15 @@ class JobContext:
         """
         report = {"phase": phase, "done": done, "total": total, "unit": unit, "message": message}
         self._progress |= {name: value for name, value in report.items() if value is not None} | (facts or {})
+        self._tells_wait = False
         self._num_reports += 1
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send())
+
+    async def tell_wait(self, sentence: str) -> None:
+        """Say, until the next report of progress, that the work waits for another service."""
+        await self.progress(message=sentence)
+        self._tells_wait = True
 
     async def event(self, type_: str, payload: Json) -> JobEvent:
         """Add an event of the job's own kind to its history, at once.
@@ -149,7 +156,9 @@ class JobContext:
         self._last_sent = time.monotonic()
         try:
             self.observe(
-                await self._store.set_progress(self._job.job_id, self.epoch, dict(self._progress), waits=self.waits)
+                await self._store.set_progress(
+                    self._job.job_id, self.epoch, dict(self._progress), waits=self.waits or self._tells_wait
+                )
             )
         except (DatabaseAway, DatabaseFull):
             return
