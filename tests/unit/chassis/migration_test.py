@@ -11,6 +11,7 @@ from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import SqlJobStore
 from services.chassis.jobs.tables import METADATA
 
+SERVICES = Path(__file__).resolve().parents[3] / "services"
 REVISION = """
 from alembic import op
 import sqlalchemy as sa
@@ -112,3 +113,10 @@ async def test_a_database_of_an_earlier_release_gets_what_its_jobs_lack(tmp_path
     await migrate(database, JOB_MIGRATIONS)
     assert await SqlJobStore(database).get(job.job_id) == job
     await database.close()
+
+
+def test_every_revision_is_named_as_its_file() -> None:
+    # A database at the newest one is known by that name, without reading any file.
+    files = list(SERVICES.glob("*/**/migrations/[0-9]*.py"))
+    assert len(files) > 5
+    assert not [file for file in files if f'revision = "{file.stem}"' not in file.read_text(encoding="utf-8")]
