@@ -18,6 +18,7 @@ from services.chassis.jobs import JobContext
 from services.chassis.waiting import patiently
 from services.trainer.domain.attempt import Checkpoint
 from services.trainer.ports import CheckpointFolders, TrainingStore
+from services.trainer.telemetry import TrainerTelemetry
 
 STORE = "the artifact store"
 _SAVED = "checkpoints"
@@ -44,11 +45,18 @@ class KeptCheckpoints:
     """
 
     def __init__(
-        self, context: JobContext, artifacts: ArtifactStore, store: TrainingStore, *, save_total_limit: int
+        self,
+        context: JobContext,
+        artifacts: ArtifactStore,
+        store: TrainingStore,
+        *,
+        telemetry: TrainerTelemetry,
+        save_total_limit: int,
     ) -> None:
         self._context = context
         self._artifacts = artifacts
         self._store = store
+        self._telemetry = telemetry
         self._limit = max(save_total_limit, 1)
         self._kept = [KeptCheckpoint(**item) for item in (context.saved or {}).get(_SAVED, ())]
 
@@ -91,6 +99,7 @@ class KeptCheckpoints:
         await self._save([item for place, item in enumerate(newest) if place < self._limit or item.step == best])
 
     async def _drop(self, kept: KeptCheckpoint, error: ServiceError) -> None:
+        self._telemetry.checkpoint_quarantined()
         text = f"The kept copy of the checkpoint of step {kept.step} was dropped: {error.problem}"
         await self._context.event("message", {"text": text})
         await self._save([item for item in self._kept if item != kept])

@@ -95,7 +95,13 @@ class TrainingJobWork:
 
     async def _trained(self, context: JobContext, spec: TrainingJobSpec, inputs: TrainingInputs) -> Checkpoint:
         job_id, digest = context.job.job_id, inputs.config_digest(spec)
-        kept = KeptCheckpoints(context, self._to.artifacts, self._to.store, save_total_limit=spec.save_total_limit)
+        kept = KeptCheckpoints(
+            context,
+            self._to.artifacts,
+            self._to.store,
+            telemetry=self._to.telemetry,
+            save_total_limit=spec.save_total_limit,
+        )
         while True:
             attempts = (await self._to.store.list_attempts([job_id]))[job_id]
             here = await self._newest(context, digest)
