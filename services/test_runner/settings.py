@@ -29,5 +29,10 @@ class TestRunnerSettings(ServiceSettings):
     idle_seconds: float = Field(default=60.0, ge=0, le=86400, description="A worker without work is ended after this.")
     load_seconds: float = Field(default=600.0, gt=0, le=86400, description="A model that loads longer is given up.")
     stall_seconds: float = Field(default=600.0, gt=0, le=86400, description="A worker silent for longer is ended.")
-    endpoint_hosts: tuple[str, ...] = Field(default=(), description="Hosts that endpoints may be at; none: all.")
+    endpoint_hosts: tuple[str, ...] = Field(
+        default=(), description="Hosts that endpoints may be at, private ones too; none: this machine and the internet."
+    )
+    endpoint_key_hosts: dict[str, tuple[str, ...]] = Field(
+        default={}, description="Hosts that may see a key, by its secret; a key without shows itself to endpoint_hosts."
+    )
     endpoint_tries: int = Field(default=5, ge=1, le=20, description="Tries of a prompt that an endpoint refuses.")
