@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from services.chassis.database.lease import check_lease
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobContext, JobPaused
 from services.chassis.waiting import with_heartbeat
@@ -144,6 +145,7 @@ class RunAttempt:
 
     async def _ask_turn(self) -> None:
         """Ask what all open sessions ask next, at once."""
+        check_lease()
         sessions = {session.key: session for session in self._sessions if not session.is_over}
         prompts = await asyncio.to_thread(lambda: [session.prompt() for session in sessions.values()])
         result, self._environment = _TurnResult(), self._record.environment
