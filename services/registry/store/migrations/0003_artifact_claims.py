@@ -5,8 +5,8 @@ from alembic import op
 
 from services.registry.store.tables import CLAIMS
 
-revision = "0004_artifact_claims"
-down_revision = "0003_holds"
+revision = "0003_artifact_claims"
+down_revision = "0002_suite_origin"
 
 
 def upgrade() -> None:
