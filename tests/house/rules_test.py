@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import pytest
-from alembic.script import ScriptDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("registry", "test_runner", "evaluator", "trainer", "feedback")
@@ -38,12 +37,6 @@ def test_servicers_leave_errors_to_the_interceptor(service: str) -> None:
         if isinstance(node, ast.Try)
     ]
     assert handlers == []
-
-
-@pytest.mark.parametrize("service", SERVICES)
-def test_the_migrations_of_a_service_are_one_line(service: str) -> None:
-    scripts = ScriptDirectory(str(ROOT), version_locations=[str(ROOT / "services" / service / "store" / "migrations")])
-    assert len(scripts.get_heads()) == 1
 
 
 def test_the_environment_is_read_only_by_settings() -> None:
