@@ -29,5 +29,8 @@ class TestRunnerSettings(ServiceSettings):
     idle_seconds: float = Field(default=60.0, ge=0, le=86400, description="A worker without work is ended after this.")
     load_seconds: float = Field(default=600.0, gt=0, le=86400, description="A model that loads longer is given up.")
     stall_seconds: float = Field(default=600.0, gt=0, le=86400, description="A worker silent for longer is ended.")
+    worker_memory_bytes: int = Field(
+        default=0, ge=0, description="Memory of a worker; 0: its share of four fifths of the container's or machine's."
+    )
     endpoint_hosts: tuple[str, ...] = Field(default=(), description="Hosts that endpoints may be at; none: all.")
     endpoint_tries: int = Field(default=5, ge=1, le=20, description="Tries of a prompt that an endpoint refuses.")

@@ -26,13 +26,17 @@ Placing = Callable[[str], Awaitable[Path]]
 
 @dataclass(frozen=True)
 class WorkerLimits:
-    """How many workers there are, and how they work; 0 leaves `max_batch` and `num_threads` to the worker."""
+    """How many workers there are, and how they work.
+
+    0 leaves `max_batch` and `num_threads` to the worker, and means no limit of `memory_bytes`, which is each worker's.
+    """
 
     max_workers: int = 1
     idle_seconds: float = 60.0
     max_batch: int = 0
     num_threads: int = 0
     device: str = "auto"
+    memory_bytes: int = 0
     timeouts: WorkerTimeouts = field(default_factory=WorkerTimeouts)
 
 
@@ -151,7 +155,8 @@ class TransformersWorkerBackend:
         while self._idle and len(self._running) >= self._limits.max_workers:
             await self._end(self._leave_idle(self._idle[0]).worker)
         since = time.monotonic()
-        worker = await WorkerProcess.start(await self._command_for(key), self._limits.timeouts)
+        command = await self._command_for(key)
+        worker = await WorkerProcess.start(command, self._limits.timeouts, self._limits.memory_bytes)
         self._running.add(worker)
         self._telemetry.set_workers(len(self._running))
         try:

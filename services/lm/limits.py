@@ -1,0 +1,57 @@
+"""Bounds on what a program from elsewhere, such as a chat template, takes of this process."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from services.lm.errors import LimitExceeded
+
+_NEXT_STEP: Final = "Choose a model with another chat template."
+# A computation within one library call cannot be interrupted; after as much processor time again the process ends.
+_PATIENCE: Final = 2.0
+# The first exception may meet code that takes it for a fault of its own.
+_AGAIN_SECONDS: Final = 1.0
+
+
+@contextmanager
+def bounded_template(seconds: float, more_bytes: int) -> Iterator[None]:
+    """Let a chat template take `seconds` and `more_bytes` of memory beyond what the process has; main thread only.
+
+    A template that cannot be stopped ends the process by SIGVTALRM.
+
+    Raises:
+        LimitExceeded: It takes more.
+    """
+
+    def stop(_: int, __: FrameType | None) -> None:
+        raise LimitExceeded(f"The chat template takes longer than {seconds:.0f} s.", _NEXT_STEP)
+
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    previous = signal.signal(signal.SIGALRM, stop)
+    resource.setrlimit(resource.RLIMIT_DATA, (_least(_data_bytes() + more_bytes, *limits), limits[1]))
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds * _PATIENCE)
+    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_SECONDS)
+    try:
+        yield
+    except MemoryError as error:
+        problem = f"The chat template takes more than {more_bytes >> 20} MiB of memory."
+        raise LimitExceeded(problem, _NEXT_STEP) from error
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        resource.setrlimit(resource.RLIMIT_DATA, limits)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def _data_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5]) * resource.getpagesize()
+
+
+def _least(*limits: int) -> int:
+    return min(limit for limit in limits if limit != resource.RLIM_INFINITY)
