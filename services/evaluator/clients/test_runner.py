@@ -102,6 +102,7 @@ class TestRunnerClient:
             num_equal_answers=found.num_equal_answers,
             differences=tuple(from_message(AnswerDifference, item) for item in found.differences),
             provenance_differences=tuple(found.provenance_differences),
+            num_unanswered=found.num_unanswered,
         )
 
 

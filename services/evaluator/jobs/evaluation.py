@@ -167,7 +167,8 @@ def _is_complete(task: _Task) -> bool:
 
 def _counts(totals: Totals) -> Json:
     return {
-        "num_cases": totals.count,
+        "num_cases": totals.num_answered,
+        "num_unanswered": totals.num_unanswered,
         "num_conforming": totals.conforming,
         "num_accepted": totals.accepted,
         "num_well_formed": totals.well_formed,
