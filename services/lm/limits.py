@@ -15,8 +15,8 @@ from services.lm.errors import LimitExceeded
 _NEXT_STEP: Final = "Choose a model with another chat template."
 # A computation within one library call cannot be interrupted; after as much processor time again the process ends.
 _PATIENCE: Final = 2.0
-# The first exception may meet code that takes it for a fault of its own.
-_AGAIN_SECONDS: Final = 1.0
+# The first exception may meet code that takes it for a fault of its own, so others follow, a part of the time apart.
+_AGAIN: Final = 0.25
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def bounded_template(seconds: float, more_bytes: int) -> Iterator[None]:
     previous = signal.signal(signal.SIGALRM, stop)
     resource.setrlimit(resource.RLIMIT_DATA, (_least(_data_bytes() + more_bytes, *limits), limits[1]))
     signal.setitimer(signal.ITIMER_VIRTUAL, seconds * _PATIENCE)
-    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds * _AGAIN)
     try:
         yield
     except MemoryError as error:

@@ -1,7 +1,7 @@
 """A generation worker without a model: speaks the worker's protocol, and breaks as its `--model` folder is named.
 
-The folder's name is one of: steady, refuses, dies-loading, dies-once, dies-always, silent, babbles, grows, or stops, which it
-does when it is told to. Run as a script.
+The folder's name is one of: steady, refuses, dies-loading, dies-once, dies-always, silent, babbles, grows, or stops,
+which it does when it is told to. Run as a script.
 """
 
 from __future__ import annotations
