@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import structlog
 
 from services.chassis.errors import InvalidArgument, ResourceExhausted, ServiceError, TooLarge
-from services.chassis.memory import own_memory_bytes
 from services.lm import worker_protocol as protocol
+from services.test_runner.backends.memory import own_memory_bytes
 from services.test_runner.ports import BackendFaultError
 
 _STDERR_LINES = 40
