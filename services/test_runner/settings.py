@@ -32,5 +32,10 @@ class TestRunnerSettings(ServiceSettings):
     worker_memory_bytes: int = Field(
         default=0, ge=0, description="Memory of a worker; 0: its share of four fifths of the container's or machine's."
     )
-    endpoint_hosts: tuple[str, ...] = Field(default=(), description="Hosts that endpoints may be at; none: all.")
+    endpoint_hosts: tuple[str, ...] = Field(
+        default=(), description="Hosts that endpoints may be at, private ones too; none: this machine and the internet."
+    )
+    endpoint_key_hosts: dict[str, tuple[str, ...]] = Field(
+        default={}, description="Hosts that may see a key, by its secret; a key without shows itself to endpoint_hosts."
+    )
     endpoint_tries: int = Field(default=5, ge=1, le=20, description="Tries of a prompt that an endpoint refuses.")

@@ -23,8 +23,10 @@ LOG = "driver.log"
 class RayLocalBackend:
     """Starts the driver of an attempt and ends it with everything that it started."""
 
-    def __init__(self, attempts_folder: Path) -> None:
+    def __init__(self, attempts_folder: Path, token_file: Path | None = None) -> None:
+        """Attempts report with the token in `token_file`, if there is one."""
         self._attempts_folder = attempts_folder.resolve()
+        self._token_file = str(token_file.resolve()) if token_file else ""
 
     async def run(self, plan: AttemptPlan) -> int:
         """Start the processes and return the driver's exit code (negative: the signal) when it has ended.
@@ -33,7 +35,7 @@ class RayLocalBackend:
         """
         folder = self._attempts_folder / plan.training_job_id / f"attempt-{plan.attempt:03d}"
         folder.mkdir(parents=True, exist_ok=True)
-        plan = replace(plan, scratch_folder=str(_make_scratch_folder()))
+        plan = replace(plan, scratch_folder=str(_make_scratch_folder()), token_file=self._token_file)
         (folder / PLAN).write_text(plan.to_json(), encoding="utf-8")
         try:
             return await _drive(plan, folder)
