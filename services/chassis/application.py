@@ -22,7 +22,7 @@ from services.chassis.database.migration import migrate
 from services.chassis.errors import FailedPrecondition, ServiceError
 from services.chassis.jobs import JobRunner, JobState, JobStore, SqlJobStore
 from services.chassis.logs import configure_logs
-from services.chassis.parent import ServiceToken, end_with_parent
+from services.chassis.machine.parent import ServiceToken, end_with_parent
 from services.chassis.server import Server
 from services.chassis.settings import ServiceSettings, except_loopback
 from services.chassis.telemetry import Telemetry, TelemetryServer

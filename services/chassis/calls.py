@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 
 from services.chassis.channel import REQUEST_ID_KEY
 from services.chassis.errors import Internal, ServiceError, Unavailable
-from services.chassis.parent import ServiceToken
+from services.chassis.machine.parent import ServiceToken
 from services.chassis.status import from_exception, to_status
 from services.chassis.telemetry import Telemetry
 from services.chassis.wire import check

@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 import structlog
 
-from services.chassis.parent import ServiceToken
+from services.chassis.machine.parent import ServiceToken
 from services.chassis.status import from_rpc_error
 
 REQUEST_ID_KEY = "x-request-id"

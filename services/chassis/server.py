@@ -13,7 +13,7 @@ from grpc_health.v1.health import aio as health_aio
 from services.chassis.calls import CallInterceptor
 from services.chassis.channel import LEAST_PING_INTERVAL_MS, MESSAGE_OPTIONS
 from services.chassis.errors import FailedPrecondition
-from services.chassis.parent import ServiceToken
+from services.chassis.machine.parent import ServiceToken
 from services.chassis.telemetry import Telemetry
 
 LIVENESS = "liveness"

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from services.chassis.parent import ServiceToken
+from services.chassis.machine.parent import ServiceToken
 from ui.cli.connection import Gateway, GatewayError
 
 # Which services each one calls; a process starts once those are serving.

@@ -15,7 +15,7 @@ from drillyard.test_runner.v1.test_runner_service_pb2_grpc import TestRunnerServ
 from drillyard.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
 
 from services.chassis.channel import open_channel
-from services.chassis.parent import ServiceToken
+from services.chassis.machine.parent import ServiceToken
 from ui.gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from services.chassis.errors import InvalidArgument, ResourceExhausted, TooLarge
-from services.chassis.parent import child_environment
+from services.chassis.machine.parent import child_environment
 
 _MAX_LINE_BYTES = 4 * 1024**2
 _MAX_TRACE_BYTES = 8 * 1024

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from services.chassis.errors import FailedPrecondition, Unavailable
-from services.chassis.parent import child_environment
+from services.chassis.machine.parent import child_environment
 from services.lm.doctor.diagnosis import Diagnosis, InvalidRequest, Request, diagnosis_from_json, to_json
 
 DOCTOR_COMMAND = (sys.executable, "-m", "services.lm.doctor")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.chassis.errors import InvalidArgument, ResourceExhausted, ServiceError, TooLarge
-from services.chassis.parent import child_environment
+from services.chassis.machine.parent import child_environment
 from services.lm import worker_protocol as protocol
 from services.test_runner.backends.memory import own_memory_bytes
 from services.test_runner.ports import BackendFaultError

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from services.chassis.parent import child_environment
+from services.chassis.machine.parent import child_environment
 from services.trainer.domain.plan import AttemptPlan
 
 TOKEN = "DRILLYARD_ATTEMPT"

@@ -12,7 +12,7 @@ import grpc
 from drillyard.trainer.v1 import attempt_pb2, checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2
 
 from services.chassis.channel import DIRECT
-from services.chassis.parent import ServiceToken
+from services.chassis.machine.parent import ServiceToken
 from services.chassis.wire import to_message
 from services.trainer.domain.attempt import AttemptOutcome, Checkpoint
 from services.trainer.domain.plan import AttemptPlan

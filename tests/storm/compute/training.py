@@ -6,7 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
-from services.chassis.parent import die_with_parent
+from services.chassis.machine.parent import die_with_parent
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.training.examples import num_steps, read_dataset

@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.chassis.channel import open_channel
 from services.chassis.errors import FailedPrecondition, Unavailable
-from services.chassis.parent import ServiceToken, child_environment
+from services.chassis.machine.parent import ServiceToken, child_environment
 from services.chassis.server import Server
 from services.chassis.settings import ServiceSettings, load_settings
 from services.chassis.telemetry import Telemetry
