@@ -3,6 +3,8 @@
 import os
 import signal
 
+pytest_plugins = ["tests.distribution"]
+
 # Tests start some hundred processes: they shall not compile the same modules again and again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 

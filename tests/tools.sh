@@ -15,4 +15,7 @@ if ! command -v apt-get >/dev/null || { [ -n "$as_root" ] && ! sudo -n true 2>/d
 fi
 echo "Installing$missing"
 export DEBIAN_FRONTEND=noninteractive
+# Set-up and tools may both need apt, which runs once at a time.
+exec 9<"$0"
+flock 9
 $as_root apt-get update -qq && $as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -20,12 +20,13 @@ from services.chassis.artifacts import ArtifactStore
 from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.errors import FailedPrecondition, ServiceError
-from services.chassis.jobs import JobRunner, JobState, JobStore, SqlJobStore
+from services.chassis.jobs import JobRunner, JobState, SqlJobStore
 from services.chassis.logs import configure_logs
 from services.chassis.machine.parent import ServiceToken, end_with_parent
 from services.chassis.server import Server
 from services.chassis.settings import ServiceSettings, except_loopback
 from services.chassis.telemetry import Telemetry, TelemetryServer
+from services.chassis.waiting import keep_going
 
 JOB_MIGRATIONS = Path(__file__).parent / "jobs" / "migrations"
 _HEALTH_SECONDS = 2.0
@@ -38,7 +39,7 @@ Hook = Callable[[], Awaitable[None]]
 class Jobs:
     """The durable jobs of a service: their rows, and the runner that works on them."""
 
-    store: JobStore
+    store: SqlJobStore
     runner: JobRunner
 
 
@@ -89,10 +90,20 @@ class Application:
         await self.database.close()
 
     async def watch_health(self) -> None:
-        """Say NOT_SERVING for as long as the database does not answer; runs until it is cancelled."""
+        """Say NOT_SERVING while the database does not answer, or jobs are not claimed; runs until it is cancelled."""
         while True:
-            await self.server.set_serving(await self._is_database_up())
+            await self.server.set_serving(await self._is_database_up() and self.jobs.runner.is_claiming)
             await asyncio.sleep(_HEALTH_SECONDS)
+
+    async def wait_for_failure(self) -> None:
+        """Wait for as long as the service does what it is for.
+
+        Raises:
+            Exception: What keeps it from telling its health or from claiming jobs, again and again.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(keep_going("watch_health", self.watch_health))
+            group.create_task(self.jobs.runner.wait_for_failure())
 
     async def _is_database_up(self) -> bool:
         try:
@@ -106,7 +117,7 @@ class Application:
         try:
             # States that no job is in are shown too: an alert sees a number rise only from one that was there.
             none = dict.fromkeys(product(self.jobs.runner.kinds, map(str, JobState)), 0)
-            self.telemetry.set_jobs(none | await self.jobs.store.count())
+            self.telemetry.set_jobs(none | await self.jobs.store.count(), self.jobs.store.num_unreadable)
         except ServiceError as error:
             _log.warning("jobs_not_counted", reason=str(error))
 
@@ -121,7 +132,7 @@ async def assemble(name: str, settings: ServiceSettings, migrations: Path = JOB_
         FailedPrecondition: The database is in use, too new, or on a network filesystem.
     """
     token = ServiceToken(settings.token_file) if settings.token_file else None
-    database = Database.open(settings.resolved_database_url(name))
+    database = Database.open(settings.resolved_database_url(name), lease_seconds=settings.lease_seconds)
     try:
         await migrate(database, migrations)
         store = SqlJobStore(database)
@@ -130,6 +141,7 @@ async def assemble(name: str, settings: ServiceSettings, migrations: Path = JOB_
             owner=f"{name}@{socket.gethostname()}:{os.getpid()}",
             lease_seconds=settings.lease_seconds,
             is_only_owner=database.is_sqlite,
+            max_deaths=settings.max_deaths,
         )
         artifacts = ArtifactStore(
             settings.resolved_artifacts_url(name),
@@ -175,21 +187,30 @@ async def _serve(name: str, settings: ServiceSettings, wire: Wire, migrations: P
         end_with_parent()
     application = await assemble(name, settings, migrations)
     telemetry_server = TelemetryServer(application.telemetry, lambda: application.server.is_serving)
-    health: asyncio.Task[None] | None = None
     try:
         await wire(application)
         addresses = await _listen(application, telemetry_server)
         await application.start()
-        health = asyncio.create_task(application.watch_health())
         await application.server.set_serving(True)
         print(json.dumps({"event": "serving", "service": name, **addresses, "pid": os.getpid()}), flush=True)
-        await end.wait()
+        await _first_of(end.wait(), application.wait_for_failure())
         _log.info("draining")
     finally:
-        if health is not None:
-            health.cancel()
         await application.stop()
         await telemetry_server.stop()
+
+
+async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:
+    """Return when one of them has ended, or raise what ended it."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
 
 
 async def _listen(application: Application, telemetry_server: TelemetryServer) -> dict[str, str]:

@@ -67,6 +67,18 @@ class Unavailable(ServiceError):
     code = "UNAVAILABLE"
 
 
+class DatabaseAway(Unavailable):
+    """The service's own database does not answer, or stayed locked."""
+
+
+class DatabaseFull(ResourceExhausted):
+    """The disk of the service's own database has no room or cannot be written."""
+
+
+class LeaseOver(FailedPrecondition):
+    """This process may not go on with a job: it could not renew its lease in time."""
+
+
 class PermissionDenied(ServiceError):
     """The caller is known and may not do this."""
 

@@ -77,6 +77,9 @@ class ServiceSettings(BaseSettings):
     reflection: bool = Field(default=False, description="Tell what RPCs there are; for development.")
     drain_grace_seconds: float = Field(default=10.0, ge=0, le=3600)
     lease_seconds: float = Field(default=30.0, ge=1, le=3600)
+    max_deaths: int = Field(
+        default=3, ge=2, le=1000, description="A job that ends its process so often in a row without progress fails."
+    )
     exit_with_parent: bool = False
 
     @field_validator("host")

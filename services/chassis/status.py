@@ -104,9 +104,9 @@ def from_exception(error: BaseException) -> ServiceError | None:
     return None
 
 
-def no_space(folder: str) -> ResourceExhausted:
+def no_space(folder: str, cls: type[ResourceExhausted] = ResourceExhausted) -> ResourceExhausted:
     """Return the error for a full disk or quota at `folder`."""
-    return ResourceExhausted(
+    return cls(
         f"No space is left for {folder}.", "Free space there or point the data folder elsewhere, then try again."
     )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
+import structlog
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -27,7 +29,10 @@ _FIRST_PAUSE_SECONDS = 0.2
 _LAST_PAUSE_SECONDS = 5.0
 # Of 30 s it makes an hour: a peer that needs longer for one call is beyond help.
 _LONGEST_DEADLINE_FACTOR = 128.0
+# Work that went on for so long before it broke has not been broken from the start.
+_STEADY_SECONDS = 60.0
 _END = object()
+_log = structlog.get_logger()
 _tell: ContextVar[Tell | None] = ContextVar("tell", default=None)
 
 
@@ -163,3 +168,24 @@ async def _next(stream: AsyncGenerator[T]) -> T:
         return await anext(stream)
     except StopAsyncIteration:
         raise _StreamEndError from None
+
+
+async def keep_going(
+    name: str, work: Callable[[], Awaitable[None]], *, max_failures: int = 5, pause_seconds: float = 1.0
+) -> None:
+    """Do endless work, and begin it again when an error ends it, after pauses that double.
+
+    Raises:
+        Exception: What ended the work for the `max_failures`th time in a row, each within a minute of its beginning.
+    """
+    num_failures = 0
+    while True:
+        start = time.monotonic()
+        try:
+            await work()
+        except Exception as error:
+            num_failures = 1 if time.monotonic() - start > _STEADY_SECONDS else num_failures + 1
+            _log.error("task_broke", task=name, num_failures=num_failures, exc_info=error)
+            if num_failures >= max_failures:
+                raise
+            await asyncio.sleep(pause_seconds * 2 ** (num_failures - 1))

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
-import fcntl
 import json
 import os
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import aiosqlite
-from sqlalchemy import URL, Connection, event, make_url, text
+from sqlalchemy import URL, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
-from services.chassis.errors import FailedPrecondition, InvalidArgument, ServiceError, Unavailable
+from services.chassis.database import sqlite
+from services.chassis.database.lease import check_lease
+from services.chassis.errors import DatabaseAway, DatabaseFull, InvalidArgument, ServiceError
 from services.chassis.status import no_space
 
-T = TypeVar("T")
-
-_BUSY_SECONDS = 15
-_NETWORK_FILESYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smbfs", "smb3", "ceph", "lustre", "gpfs", "beegfs", "afs", "ocfs2", "gfs2"}
-    | {"fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs"}
-)
-_READ_ONLY = "read_only"
+LEASE_SECONDS = 30.0
 
 
 class Database:
@@ -38,18 +31,30 @@ class Database:
     On SQLite one session writes at a time, and this process holds `<file>.lock` until `close`.
     """
 
-    def __init__(self, engine: AsyncEngine, *, lock_fd: int | None = None, place: str = "the database") -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        *,
+        lock_fd: int | None = None,
+        place: str = "the database",
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
         self.engine = engine
+        self._lease_seconds = lease_seconds
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._lock_fd = lock_fd
         self._place = place
         self._writing = asyncio.Lock()
         self._writer: asyncio.Task[Any] | None = None
-        self._binds = {read_only: engine.execution_options(**{_READ_ONLY: read_only}) for read_only in (True, False)}
+        self._binds = {
+            read_only: engine.execution_options(**{sqlite.READ_ONLY: read_only}) for read_only in (True, False)
+        }
 
     @classmethod
-    def open(cls, url: str) -> Database:
+    def open(cls, url: str, *, lease_seconds: float = LEASE_SECONDS) -> Database:
         """Open the database at an SQLAlchemy URL without connecting yet; SQLite folders are made.
+
+        Nothing waits for it longer than `lease_seconds`: a third for a lock, a connection or a statement's answer.
 
         Raises:
             FailedPrecondition: Another process holds the SQLite file, or it lies on a network filesystem.
@@ -60,46 +65,53 @@ class Database:
         except (ArgumentError, ValueError) as error:
             raise InvalidArgument("The database URL cannot be read.", _URL_HINT) from error
         if parsed.get_backend_name() == "sqlite":
-            return cls._open_sqlite(parsed.set(drivername="sqlite+aiosqlite").database or "")
+            return cls._open_sqlite(parsed.set(drivername="sqlite+aiosqlite").database or "", lease_seconds)
         if parsed.get_backend_name() != "postgresql":
             raise InvalidArgument(f"Databases of kind {parsed.get_backend_name()} are not supported.", _URL_HINT)
         engine = create_async_engine(
             parsed.set(drivername="postgresql+psycopg"),
-            connect_args={"options": f"-c idle_in_transaction_session_timeout={_MAX_IDLE_IN_TRANSACTION_MS}"},
+            connect_args=_postgresql_limits(lease_seconds),
             pool_pre_ping=True,
+            pool_timeout=lease_seconds / 3,
             json_serializer=dump_json,
+            hide_parameters=True,
         )
-        return cls(engine, place=f"PostgreSQL at {parsed.host or 'the local socket'}")
+        place = f"PostgreSQL at {parsed.host or 'the local socket'}"
+        return cls(engine, place=place, lease_seconds=lease_seconds)
 
     @classmethod
-    def _open_sqlite(cls, name: str) -> Database:
+    def _open_sqlite(cls, name: str, lease_seconds: float) -> Database:
         if name in ("", ":memory:"):
             raise InvalidArgument("An SQLite database needs a file.", _URL_HINT)
         path = Path(name).absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
-        refuse_network_filesystem(path.parent)
-        lock_fd = _lock(path)
+        sqlite.refuse_network_filesystem(path.parent)
+        lock_fd = sqlite.lock(path)
         engine = create_async_engine(
             URL.create("sqlite+aiosqlite", database=str(path)),
-            connect_args={"async_creator_fn": _SteadyConnection.to},
+            connect_args={"async_creator_fn": sqlite.SteadyConnection.to},
             json_serializer=dump_json,
+            hide_parameters=True,
             pool_size=5,
             max_overflow=5,
+            pool_timeout=lease_seconds / 3,
         )
-        event.listen(engine.sync_engine, "connect", _configure_sqlite)
-        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        event.listen(engine.sync_engine, "connect", partial(sqlite.configure, lease_seconds / 3))
+        event.listen(engine.sync_engine, "begin", sqlite.begin)
         return cls(engine, lock_fd=lock_fd, place=str(path.parent))
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[AsyncSession]:
-        """Open a read-write transaction.
+    async def session(self, *, is_limited: bool = True) -> AsyncIterator[AsyncSession]:
+        """Open a read-write transaction, which may take as long as a lease unless it is not `is_limited`.
 
         Raises:
-            Unavailable: The database does not answer, or stayed locked.
-            ResourceExhausted: The disk is full or the database is read-only.
+            DatabaseAway: The database does not answer, or stayed locked.
+            DatabaseFull: The disk is full or the database is read-only.
+            LeaseOver: This task is that of a job which this process may not go on with.
         """
+        check_lease()
         if not self.is_sqlite:
-            async with self._transaction(read_only=False) as session:
+            async with self._transaction(read_only=False, is_limited=is_limited) as session:
                 yield session
             return
         task = asyncio.current_task()
@@ -123,7 +135,7 @@ class Database:
         """Return when the database answers.
 
         Raises:
-            Unavailable: It does not.
+            DatabaseAway: It does not.
         """
         async with self.reading() as session:
             await session.execute(text("SELECT 1"))
@@ -136,88 +148,54 @@ class Database:
             self._lock_fd = None
 
     @asynccontextmanager
-    async def _transaction(self, *, read_only: bool) -> AsyncIterator[AsyncSession]:
+    async def _transaction(self, *, read_only: bool, is_limited: bool = True) -> AsyncIterator[AsyncSession]:
+        session = AsyncSession(self._binds[read_only], expire_on_commit=False)
+        # What SQLite has begun ends by itself and is waited for; PostgreSQL may be frozen.
+        seconds = None if self.is_sqlite or not is_limited else self._lease_seconds
         try:
-            async with self._ended(AsyncSession(self._binds[read_only], expire_on_commit=False)) as session:
+            async with asyncio.timeout(seconds), self._ended(session, seconds):
                 yield session
         except DBAPIError as error:
             raise self._translate(error) from error
+        except (PoolTimeoutError, TimeoutError) as error:
+            raise self._away() from error
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise no_space(self._place) from error
+                raise no_space(self._place, DatabaseFull) from error
             raise
 
     @asynccontextmanager
-    async def _ended(self, session: AsyncSession) -> AsyncIterator[AsyncSession]:
+    async def _ended(self, session: AsyncSession, seconds: float | None) -> AsyncIterator[None]:
+        async def end(work: Coroutine[Any, Any, None]) -> None:
+            await sqlite.to_the_end(asyncio.wait_for(work, seconds and seconds / 3))
+
         try:
-            yield session
-            await _to_the_end(session.commit())
+            yield
+            await end(session.commit())
         except BaseException:
-            await _to_the_end(session.rollback())
+            # Of a connection that broke the first error tells more.
+            with suppress(DBAPIError, TimeoutError):
+                await end(session.rollback())
             raise
         finally:
-            await _to_the_end(session.close())
+            await end(session.close())
 
     def _translate(self, error: DBAPIError) -> ServiceError | DBAPIError:
         reason = str(error.orig).lower()
         if "disk is full" in reason or "disk full" in reason or "no space left" in reason:
-            return no_space(self._place)
+            return no_space(self._place, DatabaseFull)
         if "readonly database" in reason or "read-only" in reason:
-            return no_space(f"{self._place}, which cannot be written,")
+            return no_space(f"{self._place}, which cannot be written,", DatabaseFull)
         if "is locked" in reason or "is busy" in reason:
-            return Unavailable(f"The database in {self._place} stayed locked.", "Try again in a few seconds.")
+            return DatabaseAway(f"The database in {self._place} stayed locked.", "Try again in a few seconds.")
         if type(error).__name__ == "DataError":
             return InvalidArgument("A value cannot be stored: it holds NUL or is out of range.", "Send plain text.")
         if error.connection_invalidated or type(error).__name__ in ("OperationalError", "InterfaceError"):
-            return Unavailable(f"The database ({self._place}) does not answer.", "Try again when it is back.")
-        return error
+            return self._away()
+        return _without_values(error)
 
-
-class _SteadyConnection(aiosqlite.Connection):
-    """A connection that a cancelled task leaves whole: what SQLite has begun is awaited before the task ends.
-
-    Else the task's rollback would overtake its own statement, and a connection that is closed twice waits for ever.
-    """
-
-    @classmethod
-    def to(cls, path: str, **options: Any) -> _SteadyConnection:
-        connection = cls(lambda: sqlite3.connect(path, **options), iter_chunk_size=64)
-        connection._thread.daemon = True
-        return connection
-
-    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return await _to_the_end(super()._execute(fn, *args, **kwargs))  # type: ignore[no-untyped-call]
-
-    async def close(self) -> None:
-        await _to_the_end(self._roll_back_and_close())
-
-    def stop(self) -> asyncio.Future[Any] | None:
-        if not self._running:
-            return None
-        self._tx.put_nowait((None, self._roll_back))
-        return super().stop()
-
-    async def _roll_back_and_close(self) -> None:
-        if self._running and self._connection is not None:
-            await self._execute(self._roll_back)
-        await super().close()
-
-    def _roll_back(self) -> None:
-        # A closed connection keeps its locks for as long as anything still refers to one of its statements.
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.rollback()
-
-
-async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait({task})
-        raise
+    def _away(self) -> DatabaseAway:
+        return DatabaseAway(f"The database ({self._place}) does not answer.", "Try again when it is back.")
 
 
 def dump_json(value: object) -> str:
@@ -229,66 +207,32 @@ def dump_json(value: object) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
-def refuse_network_filesystem(folder: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> None:
-    """Return when `folder` is on a local filesystem.
-
-    Raises:
-        FailedPrecondition: SQLite's locks do not hold there.
-    """
-    if not mountinfo.exists():
-        return
-    nearest = ""
-    kind = ""
-    for line in mountinfo.read_text().splitlines():
-        left, _, right = line.partition(" - ")
-        mount = left.split(" ")[4].encode().decode("unicode_escape")
-        if folder.resolve().is_relative_to(mount) and len(mount) >= len(nearest):
-            nearest, kind = mount, right.split(" ")[0]
-    if kind in _NETWORK_FILESYSTEMS:
-        raise FailedPrecondition(
-            f"The folder {folder} is on a network filesystem ({kind}), where SQLite can lose data.",
-            "Use a local disk, or PostgreSQL by the service's DATABASE_URL variable.",
-        )
+def _without_values(error: DBAPIError) -> DBAPIError:
+    """Cut the lines in which PostgreSQL repeats the values of a row."""
+    for cause in (error.orig, error):
+        if cause is not None and cause.args:
+            cause.args = (str(cause.args[0]).partition("\n")[0], *cause.args[1:])
+    return error
 
 
-def _lock(path: Path) -> int:
-    lock_path = path.with_name(path.name + ".lock")
-    fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
-        os.close(fd)
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            raise
-        raise FailedPrecondition(
-            f"Another process (pid {holder}) uses the database {path}.",
-            "Stop it, use another data folder, or use PostgreSQL for more than one replica.",
-        ) from error
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, str(os.getpid()).encode("ascii"), 0)
-    return fd
+def _postgresql_limits(lease_seconds: float) -> dict[str, Any]:
+    milliseconds = int(lease_seconds * 1000 / 3)
+    settings = {
+        # A process that froze in a transaction would keep its row locks, and with them its jobs from their next owner.
+        "idle_in_transaction_session_timeout": min(milliseconds, _MAX_IDLE_IN_TRANSACTION_MS),
+        "statement_timeout": milliseconds,
+        "lock_timeout": milliseconds,
+    }
+    return {
+        "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+        # Of less than two seconds libpq makes two.
+        "connect_timeout": max(2, milliseconds // 1000),
+        "tcp_user_timeout": milliseconds,
+        "keepalives_idle": max(1, milliseconds // 2000),
+        "keepalives_interval": max(1, milliseconds // 4000),
+        "keepalives_count": 2,
+    }
 
 
-def _configure_sqlite(connection: Any, _record: object) -> None:
-    # The driver's own implicit transactions would start too late to hold the write lock; `_begin_sqlite` starts them.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in (
-        f"busy_timeout = {_BUSY_SECONDS * 1000}",
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    read_only = connection.get_execution_options().get(_READ_ONLY, False)
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
-
-
-# A process that froze in a transaction would keep its row locks, and with them its jobs from their next owner.
 _MAX_IDLE_IN_TRANSACTION_MS = 5_000
 _URL_HINT = "Use sqlite+aiosqlite:///FILE or postgresql+psycopg://USER@HOST/NAME."

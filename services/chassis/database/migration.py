@@ -26,12 +26,15 @@ async def migrate(database: Database, script_location: Path) -> None:
     Raises:
         FailedPrecondition: The database was written by a newer release.
     """
-    async with database.session() as session:
+    async with database.session(is_limited=False) as session:
         await (await session.connection()).run_sync(_upgrade, script_location)
 
 
 def _upgrade(connection: Connection, script_location: Path) -> None:
     if connection.dialect.name == "postgresql":
+        # A large table takes its time, and so does another replica that is at it.
+        for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+            connection.execute(text(f"SET LOCAL {name} = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
     script = ScriptDirectory(str(script_location), version_locations=[str(script_location)])
     context = MigrationContext.configure(

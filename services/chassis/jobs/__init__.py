@@ -8,7 +8,7 @@ from services.chassis.jobs.resource import JobResource
 from services.chassis.jobs.runner import JobRunner
 from services.chassis.jobs.sql_store import SqlJobStore, fence
 from services.chassis.jobs.store import JobStore
-from services.chassis.jobs.tables import create_job_tables, drop_job_tables
+from services.chassis.jobs.tables import add_holds, create_job_tables, drop_holds, drop_job_tables
 from services.chassis.jobs.watch import watch
 
 __all__ = [
@@ -25,7 +25,9 @@ __all__ = [
     "Json",
     "MemoryJobStore",
     "SqlJobStore",
+    "add_holds",
     "create_job_tables",
+    "drop_holds",
     "drop_job_tables",
     "fence",
     "watch",

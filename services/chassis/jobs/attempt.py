@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -11,7 +10,16 @@ from typing import TypeAlias
 
 import structlog
 
-from services.chassis.errors import FailedPrecondition, NotFound, ServiceError
+from services.chassis.database.lease import HeldLease, boot_seconds, without_lease
+from services.chassis.errors import (
+    DatabaseAway,
+    DatabaseFull,
+    FailedPrecondition,
+    InvalidArgument,
+    LeaseOver,
+    NotFound,
+    ServiceError,
+)
 from services.chassis.jobs.bell import requests_of
 from services.chassis.jobs.context import JobContext, JobPaused
 from services.chassis.jobs.job import Job, JobError, JobState, Json
@@ -22,6 +30,8 @@ from services.chassis.waiting import waits_told
 Function: TypeAlias = Callable[[JobContext], Awaitable[Json]]
 
 _RETRY_SECONDS = 1.0
+# So many fit in a lease: the last before an outage leaves most of it.
+_RENEWALS = 5
 _log = structlog.get_logger()
 
 
@@ -29,6 +39,7 @@ class _Stop(Enum):
     CANCEL = "someone cancelled the job"
     DRAIN = "this process ends"
     FENCED = "another process owns the job now"
+    AWAY = "the database was away for too long"
 
 
 @dataclass(frozen=True)
@@ -42,14 +53,13 @@ class Attempt:
     """Runs a job's function beside a task that keeps its lease and passes on requests."""
 
     def __init__(
-        self, store: JobStore, job: Job, *, function: Function, cleanup: Function | None, lease_seconds: float
+        self, store: JobStore, job: Job, *, function: Function, cleanup: Function | None, lease: HeldLease
     ) -> None:
         self.context = JobContext(store, job)
         self._store = store
         self._function = function
         self._cleanup = cleanup
-        self._lease_seconds = lease_seconds
-        self._renewed = time.monotonic()
+        self._lease = lease
         self._stop: _Stop | None = None
         self._work: asyncio.Task[Json] | None = None
 
@@ -58,13 +68,14 @@ class Attempt:
         job = self.context.job
         structlog.contextvars.bind_contextvars(job_id=job.job_id, job_kind=job.kind)
         _log.info("job_attempt_started", attempt=job.attempt, epoch=job.epoch)
-        self._work = asyncio.create_task(self._do())
         keeper = asyncio.create_task(self._keep())
+        self._lease.bind()
+        self._work = asyncio.create_task(self._do())
         try:
             outcome = await self._outcome(self._work)
             if outcome is not None:
                 await self._record(outcome)
-            elif self._stop is _Stop.DRAIN:
+            if self._stop in (_Stop.DRAIN, _Stop.AWAY):
                 await self._hand_over()
         finally:
             keeper.cancel()
@@ -89,6 +100,9 @@ class Attempt:
             return self._outcome_of_pause()
         except asyncio.CancelledError:
             return self._outcome_of_stop()
+        except (DatabaseAway, DatabaseFull, LeaseOver) as error:
+            self._give_up(error)
+            return None
         except Exception as error:
             return _Outcome(JobState.FAILED, error=_describe(error))
 
@@ -108,56 +122,79 @@ class Attempt:
 
     async def _record(self, outcome: _Outcome) -> None:
         job = self.context.job
-        while True:
-            try:
-                await self.context.close()
-                ended = await self._store.finish(
-                    job.job_id, job.epoch, outcome.state, result=outcome.result, error=outcome.error
-                )
-            except (FailedPrecondition, NotFound) as error:
-                _log.warning("job_end_refused", state=str(outcome.state), reason=str(error))
-                return
-            except ServiceError as error:
-                if self._lease_is_over():
-                    _log.error("job_end_not_stored", state=str(outcome.state), reason=str(error))
-                    return
-                await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                _log.info("job_attempt_ended", state=str(ended.state), code=outcome.error and outcome.error.code)
-                return
-
-    async def _hand_over(self) -> None:
         try:
             await self.context.close()
-            await self._store.release(self.context.job.job_id, self.context.epoch)
-        except ServiceError as error:
-            _log.warning("lease_not_released", reason=str(error))
+            ended = await self._store.finish(
+                job.job_id, job.epoch, outcome.state, result=outcome.result, error=outcome.error
+            )
+        except LeaseOver as error:
+            self._give_up(error)
+        except InvalidArgument as error:
+            # The result is not JSON: no repeat would make it so.
+            await self._record(_Outcome(JobState.FAILED, error=_describe(error)))
+        except (FailedPrecondition, NotFound) as error:
+            _log.warning("job_end_refused", state=str(outcome.state), reason=str(error))
+        else:
+            _log.info("job_attempt_ended", state=str(ended.state), code=outcome.error and outcome.error.code)
+
+    def _give_up(self, error: ServiceError) -> None:
+        _log.warning("job_given_up", reason=str(error))
+        if self._stop is not _Stop.DRAIN:
+            self._stop = _Stop.AWAY
+
+    async def _hand_over(self) -> None:
+        """Give the lease back; an attempt that could not write waits for the database however long it is away."""
+        while True:
+            try:
+                with without_lease():
+                    await self.context.close()
+                    await self._store.release(self.context.job.job_id, self.context.epoch)
+            except (DatabaseAway, DatabaseFull) as error:
+                if self._stop is _Stop.DRAIN:
+                    _log.warning("lease_not_released", reason=str(error))
+                    return
+                await asyncio.sleep(_RETRY_SECONDS)
+            except ServiceError as error:
+                _log.warning("lease_not_released", reason=str(error))
+                return
+            else:
+                return
 
     async def _keep(self) -> None:
-        job_id, pause = self.context.job.job_id, self._lease_seconds / 3
+        job_id, pause = self.context.job.job_id, self._lease.seconds / _RENEWALS
         with self._store.bell.listen(requests_of(job_id)) as listener:
-            while self._stop is not _Stop.FENCED:
-                await listener.wait(pause)
-                await self._renew(job_id)
+            while not self._lease.is_over:
+                await listener.wait(min(pause, self._lease.seconds_left))
+                if self._work is not None and not self._work.done():
+                    await self._renew(job_id)
+            self._end_work(_Stop.AWAY)
 
     async def _renew(self, job_id: str) -> None:
-        if self._work is None or self._work.done():
-            return
+        since = boot_seconds()
+        renewal = asyncio.create_task(self._store.renew(job_id, self.context.epoch, self._lease.seconds))
+        renewal.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
-            self.context.observe(await self._store.renew(job_id, self.context.epoch, self._lease_seconds))
-            self._renewed = time.monotonic()
-        except (FailedPrecondition, NotFound) as error:
+            # A call that hangs is left behind: the lease ends all the same.
+            await asyncio.wait({renewal}, timeout=self._lease.seconds_left)
+        except asyncio.CancelledError:
+            renewal.cancel()
+            await asyncio.wait({renewal}, timeout=_RETRY_SECONDS)
+            raise
+        if self._lease.is_over:
+            renewal.cancel()
+            return
+        error = renewal.exception()
+        if error is None:
+            self._lease.renew(since)
+            self.context.observe(renewal.result())
+        elif isinstance(error, FailedPrecondition | NotFound):
             _log.warning("job_lost", reason=str(error))
             self._end_work(_Stop.FENCED)
-        except ServiceError as error:
-            _log.warning("lease_not_renewed", reason=str(error))
-            if self._lease_is_over():
-                self._end_work(_Stop.FENCED)
+            self._lease.end()
+        else:
+            _log.warning("lease_not_renewed", reason=str(error), exc_info=not isinstance(error, ServiceError) and error)
         if self.context.cancel_requested:
             self._end_work(_Stop.CANCEL)
-
-    def _lease_is_over(self) -> bool:
-        return time.monotonic() - self._renewed >= self._lease_seconds
 
     def _end_work(self, reason: _Stop) -> None:
         if self._stop is not None or self._work is None or self._work.done():

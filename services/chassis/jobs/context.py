@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
-from services.chassis.errors import ServiceError
+import structlog
+
+from services.chassis.errors import DatabaseAway, DatabaseFull, ServiceError
 from services.chassis.jobs.job import Job, JobEvent, JobState, Json
 from services.chassis.jobs.store import JobStore
 
 PROGRESS_SECONDS = 0.5
+_log = structlog.get_logger()
 
 
 class JobPaused(Exception):
@@ -17,14 +21,22 @@ class JobPaused(Exception):
 
 
 class JobContext:
-    """One attempt of one job. Every write is refused once another process has taken the job over."""
+    """One attempt of one job.
+
+    Every write but progress waits while the service's database is away. It raises FailedPrecondition once another
+    process has taken the job over, or LeaseOver when the database was away for longer than the lease.
+
+    Attributes:
+        waits: Set by the function while its work goes on elsewhere: a process that ends then is not ended by this job.
+    """
 
     def __init__(self, store: JobStore, job: Job) -> None:
+        self.waits = False
         self._store = store
         self._job = job
         self._progress: Json = dict(job.progress)
-        self._unsent = False
-        self._last_sent = 0.0
+        self._num_reports = self._num_stored = 0
+        self._last_sent = -math.inf
         self._sender: asyncio.Task[None] | None = None
         self._asked = asyncio.Event()
         self._saved = job.saved
@@ -71,19 +83,21 @@ class JobContext:
     ) -> None:
         """Say how far the work is; what is left out stays as it was. At most two reports a second are stored.
 
-        `facts` are further fields of this kind of job, such as `tokens_per_second`, for those who watch.
+        Returns at once and raises nothing: while the database is away the work goes on, and the last report counts.
 
-        Raises:
-            FailedPrecondition: Another process has taken the job over.
+        Args:
+            phase: What is done now, such as `load_model`; one word.
+            done: How much is done, in `unit`.
+            total: How much there is to do.
+            unit: What is counted.
+            message: One sentence for people.
+            facts: Further fields of this kind of job, such as `tokens_per_second`, for those who watch.
         """
         report = {"phase": phase, "done": done, "total": total, "unit": unit, "message": message}
         self._progress |= {name: value for name, value in report.items() if value is not None} | (facts or {})
-        self._unsent = True
-        wait = self._last_sent + PROGRESS_SECONDS - time.monotonic()
-        if wait <= 0:
-            await self._flush()
-        elif self._sender is None:
-            self._sender = asyncio.create_task(self._send_later(wait))
+        self._num_reports += 1
+        if self._sender is None or self._sender.done():
+            self._sender = asyncio.create_task(self._send())
 
     async def event(self, type_: str, payload: Json) -> JobEvent:
         """Add an event of the job's own kind to its history, at once.
@@ -108,19 +122,12 @@ class JobContext:
         """Go on although a pause was asked for; `reason` is one sentence for the person who asked."""
         self.observe(await self._store.decline_pause(self._job.job_id, self.epoch, reason))
 
-    async def _flush(self) -> None:
-        if not self._unsent:
-            return
-        self._unsent, self._last_sent = False, time.monotonic()
-        self.observe(await self._store.set_progress(self._job.job_id, self.epoch, self._progress))
-
     async def close(self) -> None:
-        """Store the last progress and send none after it."""
+        """Store the last progress, unless the job's lease ends before, and send none after it."""
         if self._sender is not None:
             self._sender.cancel()
             await asyncio.gather(self._sender, return_exceptions=True)
-            self._sender = None
-        await self._flush()
+        await self._store_progress()
 
     def observe(self, job: Job) -> None:
         """Take note of the job's row as it is now."""
@@ -130,11 +137,23 @@ class JobContext:
         else:
             self._asked.clear()
 
-    async def _send_later(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        self._sender = None
+    async def _send(self) -> None:
+        while self._num_stored < self._num_reports:
+            await asyncio.sleep(self._last_sent + PROGRESS_SECONDS - time.monotonic())
+            await self._store_progress()
+
+    async def _store_progress(self) -> None:
+        number = self._num_reports
+        if self._num_stored == number:
+            return
+        self._last_sent = time.monotonic()
         try:
-            await self._flush()
-        except ServiceError:
-            # Nobody awaits this report: a lost lease ends the attempt by itself, and the next report tells more.
-            self._unsent = True
+            self.observe(
+                await self._store.set_progress(self._job.job_id, self.epoch, dict(self._progress), waits=self.waits)
+            )
+        except (DatabaseAway, DatabaseFull):
+            return
+        except Exception as error:
+            # Nobody awaits a report, and a lost lease ends the attempt by itself.
+            _log.warning("progress_not_stored", reason=str(error), exc_info=not isinstance(error, ServiceError))
+        self._num_stored = number

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
+
+from services.chassis.errors import ServiceError
 
 Json: TypeAlias = dict[str, Any]
 
@@ -51,6 +53,8 @@ OWNED_STATES = frozenset({JobState.RUNNING, JobState.PAUSING, JobState.CANCELLIN
 STATE_EVENT = "state"
 PROGRESS_EVENT = "progress"
 ATTEMPT_EVENT = "attempt"
+# What reading a stored job raises when another release wrote it, or when it is damaged.
+UNREADABLE = (ValueError, TypeError, LookupError)
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,9 @@ class Job:
         start_time: When work on it first began.
         end_time: When it reached a final state.
         last_sequence: Sequence of its newest event.
+        num_barren_holds: How many holds in a row, the present one among them, have neither made progress nor ended, nor
+            given the job back.
+        furthest: The most that was ever done in each phase.
         ordinal: Order of creation within the store.
     """
 
@@ -108,12 +115,21 @@ class Job:
     start_time: datetime | None = None
     end_time: datetime | None = None
     last_sequence: int = 0
+    num_barren_holds: int = 0
+    furthest: Json = field(default_factory=dict)
     ordinal: int = 0
 
     @property
     def is_final(self) -> bool:
         """Whether the job never changes again."""
         return self.state.is_final
+
+
+def unreadable_job(job_id: str, kind: str, ordinal: int, error: ServiceError) -> Job:
+    """Return what a list shows in the place of a job that cannot be read."""
+    never = datetime.fromtimestamp(0, UTC)
+    problem = JobError(error.code, error.problem, error.next_step)
+    return Job(job_id, kind, JobState.FAILED, f"once:{job_id}", {}, never, never, error=problem, ordinal=ordinal)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -73,12 +73,21 @@ class _MemoryLedger:
         self._jobs[job.job_id] = replace(job, ordinal=self._jobs[job.job_id].ordinal)
         self._events.setdefault(job.job_id, []).extend(events)
 
-    async def next_claimable(self, kinds: Sequence[str], clock: float) -> Job | None:
-        free = (job for job in self._jobs.values() if job.kind in kinds and _is_claimable(job, clock))
+    async def next_claimable(
+        self, kinds: Sequence[str], clock: float, *, excluding: Collection[str], max_barren_holds: int | None
+    ) -> Job | None:
+        wanted = (job for job in self._jobs.values() if job.kind in kinds and job.job_id not in excluding)
+        free = (
+            job
+            for job in wanted
+            if _is_claimable(job, clock) and (max_barren_holds is None or job.num_barren_holds <= max_barren_holds)
+        )
         return min(free, key=lambda job: job.ordinal, default=None)
 
-    async def owned(self, kinds: Sequence[str]) -> list[Job]:
-        return [job for job in self._jobs.values() if job.kind in kinds and job.state.is_owned]
+    async def end_leases(self, kinds: Sequence[str]) -> int:
+        jobs = [job for job in self._jobs.values() if job.kind in kinds and job.state.is_owned]
+        self._jobs |= {job.job_id: replace(job, lease_until=None, lease_expire_time=None) for job in jobs}
+        return len(jobs)
 
     async def page(self, kind: str, before: int, size: int) -> list[Job]:
         jobs = [job for job in self._jobs.values() if job.kind == kind and job.ordinal < before]

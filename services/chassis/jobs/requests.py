@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
+from services.chassis.database.lease import durable
 from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
 from services.chassis.jobs import rules
 from services.chassis.jobs.bell import QUEUE, Bell, events_of, requests_of
@@ -46,11 +47,17 @@ class Ledger(Protocol):
     async def save(self, job: Job, events: Sequence[JobEvent]) -> None:
         """Store the job's new values and append the events."""
 
-    async def next_claimable(self, kinds: Sequence[str], clock: float) -> Job | None:
-        """Return the oldest job of `kinds` that is QUEUED, or owned with a lease that ended before `clock`."""
+    async def next_claimable(
+        self, kinds: Sequence[str], clock: float, *, excluding: Collection[str], max_barren_holds: int | None
+    ) -> Job | None:
+        """Return the oldest job of `kinds` that is QUEUED, or owned with a lease that ended before `clock`.
 
-    async def owned(self, kinds: Sequence[str]) -> list[Job]:
-        """Return the jobs of `kinds` in an owned state."""
+        Those with the ids `excluding` and with more barren holds than that are left out, and so are those that cannot
+        be read.
+        """
+
+    async def end_leases(self, kinds: Sequence[str]) -> int:
+        """End the leases of all jobs of `kinds` in an owned state, and return how many there are."""
 
     async def page(self, kind: str, before: int, size: int) -> list[Job]:
         """Return up to `size` jobs of `kind` with an ordinal below `before`, newest first."""
@@ -62,6 +69,7 @@ class Ledger(Protocol):
         """Return how many jobs there are per (kind, state)."""
 
 
+@durable
 class JobRequests(ABC):
     """What callers may ask about jobs. Every state change is one event, stored in the same transaction."""
 

@@ -6,12 +6,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
-from services.chassis.errors import NotFound
-from services.chassis.jobs.job import Job, JobEvent
+import structlog
+
+from services.chassis.errors import FailedPrecondition, NotFound
+from services.chassis.jobs.job import UNREADABLE, Job, JobEvent, unreadable_job
 from services.chassis.jobs.store import JobStore
 from services.chassis.jobs.watch import watch
 
 T = TypeVar("T")
+_log = structlog.get_logger()
 
 
 class JobResource(Generic[T]):
@@ -67,7 +70,23 @@ class JobResource(Generic[T]):
             InvalidArgument: The page size is out of bounds, or the token is not one that this list gave out.
         """
         jobs, token = await self._jobs.list(self._kind, page_size, page_token)
-        return await self._load(jobs), token
+        try:
+            return await self._load(jobs), token
+        except UNREADABLE:
+            resources = [await self._shown(job) for job in jobs]
+            return [resource for resource in resources if resource is not None], token
+
+    async def _shown(self, job: Job) -> T | None:
+        """Return a job's resource; a FAILED one if this release cannot read it, or None if there can be none."""
+        try:
+            return await self.resource(job)
+        except UNREADABLE as error:
+            _log.error("job_unreadable", job_id=job.job_id, reason=f"{type(error).__name__}: {error}")
+        problem = FailedPrecondition("This release cannot read the job.", "Use the release that stored it.")
+        try:
+            return await self.resource(unreadable_job(job.job_id, job.kind, job.ordinal, problem))
+        except UNREADABLE:
+            return None
 
     async def cancel(self, job_id: str) -> T:
         """Ask a job to end; what it has stored is kept.

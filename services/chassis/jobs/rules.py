@@ -77,6 +77,7 @@ def claimed(job: Job, lease: Lease, now: datetime) -> Change:
         owner=lease.owner,
         epoch=job.epoch + 1,
         attempt=job.attempt + 1,
+        num_barren_holds=job.num_barren_holds + 1,
         lease_until=lease.until,
         lease_expire_time=lease.expire_time,
         start_time=job.start_time or now,
@@ -85,6 +86,52 @@ def claimed(job: Job, lease: Lease, now: datetime) -> Change:
     if job.state is JobState.QUEUED:
         return moved(held, JobState.RUNNING, now, facts)
     return told(held, now, ATTEMPT_EVENT, facts)
+
+
+def released(job: Job) -> Job:
+    """Return the job without a lease; its holder gave it back, so nothing is held against the job."""
+    return replace(job, lease_until=None, lease_expire_time=None, num_barren_holds=max(job.num_barren_holds - 1, 0))
+
+
+def killed(job: Job, now: datetime) -> Change:
+    """Return the job FAILED, since so many of its holders in a row died without progress; CANCELLED if that was asked.
+
+    Its error says what was at work, as far as it was reported.
+    """
+    if job.state is JobState.CANCELLING:
+        return moved(job, JobState.CANCELLED, now)
+    progress, count = job.progress, ""
+    if progress.get("total"):
+        count = f"{progress.get('done', 0)} of {progress['total']} {progress.get('unit', '')}".rstrip()
+    at_work = [str(part) for part in (progress.get("phase"), progress.get("message"), count) if part]
+    error = JobError(
+        "ABORTED",
+        f"The service ended {job.num_barren_holds} times in a row while it worked on this job, without progress "
+        f"between. At work was: {', '.join(at_work) or 'nothing that was reported'}.",
+        "Look in the log of the service and of the system for why it ended, often want of memory; then start again.",
+    )
+    return finished(job, JobState.FAILED, now, error=error)
+
+
+def progressed(job: Job, now: datetime, progress: Json, *, waits: bool) -> Change:
+    """Return the job with a progress report.
+
+    It is progress for the job's holder, and clears it of earlier deaths, when a phase is new or more of it is done than
+    ever; or when the work goes on elsewhere, so that this process cannot die of it.
+    """
+    phase, done = str(progress.get("phase", "")), progress.get("done", 0)
+    is_further = phase not in job.furthest or done > job.furthest[phase]
+    if is_further:
+        job = replace(job, furthest={**job.furthest, phase: done})
+    if is_further or waits:
+        job = replace(job, num_barren_holds=0)
+    return told(replace(job, progress=progress), now, PROGRESS_EVENT, progress)
+
+
+def saved(job: Job, now: datetime, state: Json) -> Change:
+    """Return the job with a checkpoint; one that differs from the last is progress."""
+    num_barren_holds = job.num_barren_holds if state == job.saved else 0
+    return Change(replace(job, saved=state, num_barren_holds=num_barren_holds, update_time=now), ())
 
 
 def cancel_requested(job: Job, now: datetime) -> Change:
@@ -117,7 +164,7 @@ def resumed(job: Job, now: datetime) -> Change:
     """
     if job.state in (JobState.QUEUED, JobState.RUNNING):
         return Change(job, ())
-    return moved(job, JobState.QUEUED, now)
+    return moved(job, JobState.QUEUED, now, num_barren_holds=0)
 
 
 def finished(

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 
 import structlog
 
+from services.chassis.database.lease import HeldLease, boot_seconds
 from services.chassis.errors import ServiceError
 from services.chassis.jobs.attempt import Attempt, Function
 from services.chassis.jobs.bell import QUEUE
 from services.chassis.jobs.job import Job
-from services.chassis.jobs.store import JobStore
+from services.chassis.jobs.store import MAX_DEATHS, JobStore
+from services.chassis.waiting import keep_going
 
 _POLL_SECONDS = 2.0
 _LATE_SECONDS = 1.0
@@ -28,9 +30,16 @@ class JobRunner:
     """
 
     def __init__(
-        self, store: JobStore, *, owner: str, lease_seconds: float = 30.0, is_only_owner: bool = False
+        self,
+        store: JobStore,
+        *,
+        owner: str,
+        lease_seconds: float = 30.0,
+        is_only_owner: bool = False,
+        max_deaths: int = MAX_DEATHS,
     ) -> None:
         self._store = store
+        self._max_deaths = max_deaths
         self._owner = owner
         self._lease_seconds = lease_seconds
         self._is_only_owner = is_only_owner
@@ -39,6 +48,7 @@ class JobRunner:
         self._limits: dict[str, int] = {}
         self._attempts: dict[asyncio.Task[None], Attempt] = {}
         self._claiming: asyncio.Task[None] | None = None
+        self._is_broken = False
 
     def register(self, kind: str, function: Function, *, limit: int = 1, cleanup: Function | None = None) -> None:
         """Let `function` do the jobs of `kind`, `limit` at once, before `start`.
@@ -60,6 +70,11 @@ class JobRunner:
         return tuple(self._functions)
 
     @property
+    def is_claiming(self) -> bool:
+        """Whether this process takes jobs, or has no kind of them to take."""
+        return not self._functions or (self._claiming is not None and not self._claiming.done() and not self._is_broken)
+
+    @property
     def running(self) -> Mapping[str, Job]:
         """The jobs that this process works on now, by id."""
         return {attempt.context.job.job_id: attempt.context.job for attempt in self._attempts.values()}
@@ -70,7 +85,15 @@ class JobRunner:
             return
         if self._is_only_owner:
             await self._store.take_over_all(list(self._functions))
-        self._claiming = asyncio.create_task(self._claim_forever())
+        self._claiming = asyncio.create_task(keep_going("claim_jobs", self._claim_forever))
+
+    async def wait_for_failure(self) -> None:
+        """Wait for as long as jobs are claimed.
+
+        Raises:
+            Exception: What keeps them from being claimed, again and again.
+        """
+        await (self._claiming or asyncio.Event().wait())
 
     async def stop(self, grace_seconds: float) -> None:
         """Claim no more, interrupt what runs, and leave it to the next process, which can claim it at once."""
@@ -96,12 +119,22 @@ class JobRunner:
                         pass
                 except ServiceError as error:
                     _log.warning("jobs_not_claimed", reason=str(error))
+                except Exception:
+                    self._is_broken = True
+                    raise
+                self._is_broken = False
                 await listener.wait(_POLL_SECONDS)
 
     async def _claim_one(self) -> bool:
-        busy = Counter(attempt.context.job.kind for attempt in self._attempts.values())
+        running = self.running
+        busy = Counter(job.kind for job in running.values())
         kinds = [kind for kind, limit in self._limits.items() if busy[kind] < limit]
-        job = await self._store.claim(kinds, self._owner, self._lease_seconds)
+        if any(job.num_barren_holds >= self._max_deaths for job in running.values()):
+            return False
+        since = boot_seconds()
+        job = await self._store.claim(
+            kinds, self._owner, self._lease_seconds, running=running, max_deaths=self._max_deaths
+        )
         if job is None:
             return False
         attempt = Attempt(
@@ -109,7 +142,7 @@ class JobRunner:
             job,
             function=self._functions[job.kind],
             cleanup=self._cleanups.get(job.kind),
-            lease_seconds=self._lease_seconds,
+            lease=HeldLease(self._lease_seconds, since=since),
         )
         task = asyncio.create_task(attempt.run(), name=f"job {job.job_id}")
         self._attempts[task] = attempt

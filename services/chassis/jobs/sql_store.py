@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, func, insert, or_, select, text, update
+import structlog
+from sqlalchemy import Select, and_, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
-from services.chassis.errors import NotFound
+from services.chassis.database.lease import boot_seconds
+from services.chassis.errors import FailedPrecondition, NotFound
 from services.chassis.jobs import rules
-from services.chassis.jobs.job import OWNED_STATES, Job, JobError, JobEvent, JobState
+from services.chassis.jobs.job import OWNED_STATES, UNREADABLE, Job, JobError, JobEvent, JobState, unreadable_job
 from services.chassis.jobs.requests import Ledger
 from services.chassis.jobs.store import JobStore
 from services.chassis.jobs.tables import JOB_EVENTS, JOBS
 
 _OWNED = sorted(str(state) for state in OWNED_STATES)
-
-
-def boot_seconds() -> float:
-    """Return seconds since this machine started, suspended time included; setting the wall clock does not move it."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+_LIVE = [*_OWNED, str(JobState.QUEUED)]
+_log = structlog.get_logger()
 
 
 class SqlJobStore(JobStore):
@@ -39,6 +37,12 @@ class SqlJobStore(JobStore):
         super().__init__()
         self._database = database
         self._clock = clock
+        self._unreadable: set[str] = set()
+
+    @property
+    def num_unreadable(self) -> int:
+        """How many jobs are not worked on, since this release cannot read them."""
+        return len(self._unreadable)
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[Ledger]:
@@ -53,8 +57,8 @@ class SqlJobStore(JobStore):
     def _ledger(self, session: AsyncSession, *, locking: bool) -> Ledger:
         # One SQLite transaction writes at a time, so its rows need no locks of their own.
         if self._database.is_sqlite:
-            return _SqlLedger(session, clock=self._clock, locking=False)
-        return _SqlLedger(session, clock=None, locking=locking)
+            return _SqlLedger(session, self._unreadable, clock=self._clock, locking=False)
+        return _SqlLedger(session, self._unreadable, clock=None, locking=locking)
 
 
 async def fence(session: AsyncSession, job_id: str, epoch: int) -> None:
@@ -71,8 +75,11 @@ async def fence(session: AsyncSession, job_id: str, epoch: int) -> None:
 
 
 class _SqlLedger:
-    def __init__(self, session: AsyncSession, *, clock: Callable[[], float] | None, locking: bool) -> None:
+    def __init__(
+        self, session: AsyncSession, unreadable: set[str], *, clock: Callable[[], float] | None, locking: bool
+    ) -> None:
         self._session = session
+        self._unreadable = unreadable
         self._clock = clock
         self._locking = locking
 
@@ -99,20 +106,48 @@ class _SqlLedger:
         if events:
             await self._session.execute(insert(JOB_EVENTS), [asdict(event) for event in events])
 
-    async def next_claimable(self, kinds: Sequence[str], clock: float) -> Job | None:
-        lapsed = JOBS.c.state.in_(_OWNED) & or_(JOBS.c.lease_until.is_(None), JOBS.c.lease_until <= clock)
-        free = or_(JOBS.c.state == str(JobState.QUEUED), lapsed)
-        oldest = select(JOBS).where(JOBS.c.kind.in_(kinds), free).order_by(JOBS.c.ordinal).limit(1)
-        return await self._one(oldest, skip_locked=True)
+    async def next_claimable(
+        self, kinds: Sequence[str], clock: float, *, excluding: Collection[str], max_barren_holds: int | None
+    ) -> Job | None:
+        c = JOBS.c
+        lapsed = and_(c.state.in_(_OWNED), or_(c.lease_until.is_(None), c.lease_until <= clock))
+        # Named once more, the states make the database look at what has not ended alone.
+        wanted = [c.kind.in_(kinds), c.state.in_(_LIVE), or_(c.state == str(JobState.QUEUED), lapsed)]
+        if max_barren_holds is not None:
+            wanted.append(c.num_barren_holds <= max_barren_holds)
+        while True:
+            free = select(JOBS).where(*wanted, c.job_id.not_in([*excluding, *self._unreadable]))
+            oldest = free.order_by(c.ordinal).limit(1)
+            try:
+                return await self._one(oldest, skip_locked=True)
+            except FailedPrecondition as error:
+                job_id = (await self._session.execute(oldest.with_only_columns(c.job_id))).scalar_one()
+                _log.error("job_set_aside", job_id=job_id, reason=str(error))
+                self._unreadable.add(job_id)
 
-    async def owned(self, kinds: Sequence[str]) -> list[Job]:
-        rows = await self._session.execute(select(JOBS).where(JOBS.c.kind.in_(kinds), JOBS.c.state.in_(_OWNED)))
-        return [_to_job(row) for row in rows.mappings()]
+    async def end_leases(self, kinds: Sequence[str]) -> int:
+        owned = update(JOBS).where(JOBS.c.kind.in_(kinds), JOBS.c.state.in_(_OWNED))
+        ended = await self._session.execute(
+            owned.values(lease_until=None, lease_expire_time=None).returning(JOBS.c.ordinal)
+        )
+        return len(ended.all())
 
     async def page(self, kind: str, before: int, size: int) -> list[Job]:
         of_kind = select(JOBS).where(JOBS.c.kind == kind, JOBS.c.ordinal < before)
         wanted = of_kind.order_by(JOBS.c.ordinal.desc()).limit(size)
-        return [_to_job(row) for row in (await self._session.execute(wanted)).mappings()]
+        try:
+            return [_to_job(row) for row in (await self._session.execute(wanted)).mappings()]
+        except UNREADABLE:
+            keys = (await self._session.execute(wanted.with_only_columns(JOBS.c.ordinal, JOBS.c.job_id))).all()
+            return [await self._shown(kind, job_id, ordinal) for ordinal, job_id in keys]
+
+    async def _shown(self, kind: str, job_id: str, ordinal: int) -> Job:
+        try:
+            job = await self.load(job_id)
+        except FailedPrecondition as error:
+            return unreadable_job(job_id, kind, ordinal, error)
+        assert job is not None
+        return job
 
     async def events(self, job_id: str, after_sequence: int, limit: int) -> list[JobEvent]:
         query = (
@@ -131,8 +166,14 @@ class _SqlLedger:
     async def _one(self, query: Select[Any], *, skip_locked: bool = False) -> Job | None:
         if self._locking:
             query = query.with_for_update(skip_locked=skip_locked)
-        row = (await self._session.execute(query)).mappings().one_or_none()
-        return None if row is None else _to_job(row)
+        try:
+            row = (await self._session.execute(query)).mappings().one_or_none()
+            return None if row is None else _to_job(row)
+        except UNREADABLE as error:
+            raise FailedPrecondition(
+                f"This release cannot read what is stored of the job: {type(error).__name__}: {error}.",
+                "Use the release that stored it; if that cannot either, the database is damaged.",
+            ) from error
 
 
 def _to_row(job: Job) -> dict[str, Any]:
@@ -143,4 +184,11 @@ def _to_row(job: Job) -> dict[str, Any]:
 
 
 def _to_job(row: Mapping[Any, Any]) -> Job:
-    return item_of(Job, row, error=JobError(**row["error"]) if row["error"] else None)
+    error = row["error"]
+    # A later release may say more of an error.
+    known = error and {field.name: error[field.name] for field in fields(JobError) if field.name in error}
+    job = item_of(Job, row, error=JobError(**known) if known else None)
+    for name in ("spec", "progress", "furthest"):
+        if not isinstance(getattr(job, name), dict):
+            raise TypeError(f"its {name} is no JSON object")
+    return job

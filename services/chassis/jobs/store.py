@@ -2,34 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from services.chassis.database.lease import durable
 from services.chassis.errors import InvalidArgument
 from services.chassis.jobs import rules
 from services.chassis.jobs.bell import QUEUE
-from services.chassis.jobs.job import PROGRESS_EVENT, Job, JobError, JobEvent, JobState, Json
+from services.chassis.jobs.job import Job, JobError, JobEvent, JobState, Json
 from services.chassis.jobs.requests import JobRequests, found_job
 
+# How often in a row a job may end the process that works on it.
+MAX_DEATHS = 3
 
+
+@durable
 class JobStore(JobRequests):
     """What the owner of a job may do besides. Writes with an epoch are refused once another process has taken over."""
 
-    async def claim(self, kinds: Sequence[str], owner: str, lease_seconds: float) -> Job | None:
-        """Take the oldest job that waits, or whose owner's lease has ended; None when there is none."""
+    async def claim(
+        self,
+        kinds: Sequence[str],
+        owner: str,
+        lease_seconds: float,
+        *,
+        running: Collection[str] = (),
+        max_deaths: int = MAX_DEATHS,
+    ) -> Job | None:
+        """Take the oldest job that waits, or whose owner's lease has ended; None when there is none.
+
+        Args:
+            kinds: The kinds of job that are wanted.
+            owner: Who takes it.
+            lease_seconds: For how long.
+            running: The ids of the jobs that the owner works on. A job that is taken for the last time before it is
+                given up is taken only when there are none, so that it alone is to blame if the process ends.
+            max_deaths: A job whose holders died so often in a row, without progress, becomes FAILED instead.
+        """
         if not kinds:
             return None
-        async with self._writing() as ledger:
-            clock, now = await ledger.lease_clock(), await ledger.now()
-            job = await ledger.next_claimable(kinds, clock)
-            if job is None:
-                return None
-            lease = rules.Lease.starting(owner, seconds=lease_seconds, clock=clock, now=now)
-            change = rules.claimed(job, lease, now)
-            await ledger.save(change.job, change.events)
-        self._announce(change)
-        return change.job
+        while True:
+            async with self._writing() as ledger:
+                clock, now = await ledger.lease_clock(), await ledger.now()
+                job = await ledger.next_claimable(
+                    kinds, clock, excluding=running, max_barren_holds=max_deaths - 2 if running else None
+                )
+                if job is None:
+                    return None
+                is_hopeless = job.num_barren_holds >= max_deaths
+                lease = rules.Lease.starting(owner, seconds=lease_seconds, clock=clock, now=now)
+                change = rules.killed(job, now) if is_hopeless else rules.claimed(job, lease, now)
+                await ledger.save(change.job, change.events)
+            self._announce(change)
+            if not is_hopeless:
+                return change.job
 
     async def renew(self, job_id: str, epoch: int, lease_seconds: float) -> Job:
         """Prolong the lease and return the job as it is now, with any request to cancel or pause.
@@ -53,17 +80,15 @@ class JobStore(JobRequests):
         Raises:
             FailedPrecondition: The epoch has ended.
         """
-        await self._move(job_id, lambda job, _now: rules.Change(_unleased(job), ()), epoch=epoch)
+        await self._move(job_id, lambda job, _now: rules.Change(rules.released(job), ()), epoch=epoch)
         self.bell.ring(QUEUE)
 
     async def take_over_all(self, kinds: Sequence[str]) -> int:
         """End every lease and say how many; only for a process that knows itself to be the store's only one."""
         async with self._writing() as ledger:
-            jobs = await ledger.owned(kinds)
-            for job in jobs:
-                await ledger.save(_unleased(job), ())
+            num_jobs = await ledger.end_leases(kinds)
         self.bell.ring(QUEUE)
-        return len(jobs)
+        return num_jobs
 
     async def append_event(self, job_id: str, epoch: int, type_: str, payload: Json) -> JobEvent:
         """Add a row of the job's own kind of event to its history.
@@ -85,16 +110,16 @@ class JobStore(JobRequests):
         await self._move(job_id, tell, epoch=epoch)
         return change[0]
 
-    async def set_progress(self, job_id: str, epoch: int, progress: Json) -> Job:
+    async def set_progress(self, job_id: str, epoch: int, progress: Json, *, waits: bool = False) -> Job:
         """Store how far the job has come, as its current value and as an event of type `progress`.
+
+        `waits` says that the work goes on elsewhere.
 
         Raises:
             FailedPrecondition: The epoch has ended.
         """
         plain = rules.plain_json(progress, "progress")
-        return await self._move(
-            job_id, lambda job, now: rules.told(replace(job, progress=plain), now, PROGRESS_EVENT, plain), epoch=epoch
-        )
+        return await self._move(job_id, lambda job, now: rules.progressed(job, now, plain, waits=waits), epoch=epoch)
 
     async def save_checkpoint(self, job_id: str, epoch: int, saved: Json) -> Job:
         """Store the small state from which the next attempt goes on, in place of the last one.
@@ -103,9 +128,7 @@ class JobStore(JobRequests):
             FailedPrecondition: The epoch has ended.
         """
         plain = rules.plain_json(saved, "checkpoint")
-        return await self._move(
-            job_id, lambda job, now: rules.Change(replace(job, saved=plain, update_time=now), ()), epoch=epoch
-        )
+        return await self._move(job_id, lambda job, now: rules.saved(job, now, plain), epoch=epoch)
 
     async def finish(
         self, job_id: str, epoch: int, state: JobState, *, result: Json | None = None, error: JobError | None = None
@@ -127,7 +150,3 @@ class JobStore(JobRequests):
             FailedPrecondition: The epoch has ended.
         """
         return await self._move(job_id, lambda job, now: rules.pause_declined(job, now, reason), epoch=epoch)
-
-
-def _unleased(job: Job) -> Job:
-    return replace(job, lease_until=None, lease_expire_time=None)

@@ -18,6 +18,8 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    inspect,
+    text,
 )
 
 METADATA = MetaData()
@@ -56,8 +58,11 @@ JOBS = Table(
     Column("start_time", _TIME),
     Column("end_time", _TIME),
     Column("last_sequence", Integer, nullable=False),
+    Column("num_barren_holds", Integer, nullable=False, server_default="0"),
+    Column("furthest", _JSON, nullable=False, server_default="{}"),
     UniqueConstraint("kind", "request_id", name="uq_jobs_kind_request_id"),
     Index("ix_jobs_kind_state", "kind", "state"),
+    Index("ix_jobs_kind_ordinal", "kind", "ordinal"),
     sqlite_autoincrement=True,
 )
 
@@ -73,11 +78,28 @@ JOB_EVENTS = Table(
 
 
 def create_job_tables(op: Bound) -> None:
-    """Create the job tables in their first form; for the first revision of a service's migrations.
+    """Create the job tables; for the first revision of a service's migrations.
 
-    A later form comes as a function of its own, for a later revision.
+    A later form comes as a function of its own, for a later revision, which leaves out what a new database has.
     """
     METADATA.create_all(op.get_bind(), tables=[JOBS, JOB_EVENTS], checkfirst=False)
+
+
+def add_holds(op: Bound) -> None:
+    """Add to the jobs what tells whether their holders made progress, and the index of their list."""
+    connection = op.get_bind()
+    columns = {column["name"] for column in inspect(connection).get_columns("jobs")}
+    for name, kind, default in (("num_barren_holds", "INTEGER", "0"), ("furthest", "JSON", "{}")):
+        if name not in columns:
+            connection.execute(text(f"ALTER TABLE jobs ADD COLUMN {name} {kind} NOT NULL DEFAULT '{default}'"))
+    connection.execute(text("CREATE INDEX IF NOT EXISTS ix_jobs_kind_ordinal ON jobs (kind, ordinal)"))
+
+
+def drop_holds(op: Bound) -> None:
+    """Drop what `add_holds` made."""
+    op.get_bind().execute(text("DROP INDEX ix_jobs_kind_ordinal"))
+    for name in ("num_barren_holds", "furthest"):
+        op.get_bind().execute(text(f"ALTER TABLE jobs DROP COLUMN {name}"))
 
 
 def drop_job_tables(op: Bound) -> None:

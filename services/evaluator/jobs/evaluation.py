@@ -105,6 +105,8 @@ class EvaluationJob:
         async with aclosing(with_heartbeat(changes, HEARTBEAT_SECONDS)) as beats:
             async for _ in beats:
                 await self._judge_stored(task)
+                task.context.waits = True
+        task.context.waits = False
 
     async def _judge_stored(self, task: _Task) -> None:
         await _report(task)

@@ -12,6 +12,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
+from services.chassis.database.lease import durable
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import fence
 from services.chassis.wire import from_document, to_document
@@ -30,6 +31,7 @@ _METRICS = TypeAdapter(Metrics)
 _TOTALS = TypeAdapter(Totals)
 
 
+@durable
 class SqlEvaluationStore:
     """Keeps evaluations beside the jobs they belong to, so that verdicts are stored only by the job's owner."""
 
@@ -66,6 +68,9 @@ class SqlEvaluationStore:
         async with self._database.session() as session:
             await fence(session, evaluation_id, epoch)
             record = await _evaluation(session, evaluation_id)
+            if verdicts and record.num_verdicts == verdicts[-1].sequence:
+                # This epoch stored them before; the answer was lost.
+                return record
             check_follows(record, verdicts)
             await session.execute(insert(VERDICTS), [_verdict_row(evaluation_id, item) for item in verdicts])
             count = record.num_verdicts + len(verdicts)

@@ -72,9 +72,9 @@ def job_spec(asked: LoopSpec, inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def job_state(rounds: Sequence[Round]) -> dict[str, Any]:
-    """Return what is stored as the job's checkpoint."""
-    return {"rounds": [round_to_document(made) for made in rounds]}
+def job_state(rounds: Sequence[Round], seconds: float = 0.0) -> dict[str, Any]:
+    """Return what is stored as the job's checkpoint: its rounds, and for how long it has worked."""
+    return {"rounds": [round_to_document(made) for made in rounds], "seconds": seconds}
 
 
 def job_result(stop: Stop) -> dict[str, Any]:

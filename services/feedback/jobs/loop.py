@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import structlog
 
@@ -38,7 +38,7 @@ class LoopJob:
         artifacts: Artifacts,
         *,
         measures: Measures,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
         beat_seconds: float = _BEAT_SECONDS,
     ) -> None:
         """Keep what every loop needs; a loop that waits says every `beat_seconds` that it lives."""
@@ -46,16 +46,16 @@ class LoopJob:
         self._store = store
         self._artifacts = artifacts
         self._measures = measures
-        self._now = now
+        self._clock = clock
         self._beat_seconds = beat_seconds
 
     async def run(self, context: JobContext) -> Json:
         """Do rounds until the goals or the budget end the loop, and return why it ended."""
-        record = await LoopRecord.open(context, self._store, self._measures)
+        record = await LoopRecord.open(context, self._store, self._measures, clock=self._clock)
         beat = asyncio.create_task(self._beat(record))
         try:
             with waits_told(record.waits):
-                stop = await self._rounds(record, context)
+                stop = await self._rounds(record)
         except asyncio.CancelledError:
             if context.cancel_requested:
                 await self.clean_up(context)
@@ -84,7 +84,7 @@ class LoopJob:
                 await _cancel(work, work_id)
         return {}
 
-    async def _rounds(self, record: LoopRecord, context: JobContext) -> Stop:
+    async def _rounds(self, record: LoopRecord) -> Stop:
         steps = RoundSteps(self._services, self._artifacts, record)
         if not record.rounds:
             await record.begin(Round(0, record.inputs.model_version_id))
@@ -92,10 +92,9 @@ class LoopJob:
             if record.round.rates is None:
                 await steps.test()
             # What has begun before a restart is not given up because of the time that the restart took.
-            if not record.round.probe_test_suite_version_id:
-                began = context.job.start_time or context.job.create_time
-                if stop := decide(record.spec, record.rounds, (self._now() - began).total_seconds()):
-                    return stop
+            is_decided = bool(record.round.probe_test_suite_version_id)
+            if not is_decided and (stop := decide(record.spec, record.rounds, record.seconds)):
+                return stop
             await steps.probe()
             await steps.build_dataset()
             trained = await steps.train()
@@ -104,11 +103,7 @@ class LoopJob:
     async def _beat(self, record: LoopRecord) -> None:
         while True:
             await asyncio.sleep(self._beat_seconds)
-            try:
-                await record.beat()
-            except ServiceError as error:
-                # A lost lease ends the job by itself; a database that is away is waited for by the writes that matter.
-                _log.warning("progress_not_stored", reason=str(error))
+            await record.beat()
 
 
 async def _cancel(work: Work, work_id: str) -> None:

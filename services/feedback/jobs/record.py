@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,14 @@ class LoopRecord:
     was killed between.
     """
 
-    def __init__(self, context: JobContext, step_events: set[tuple[int, str, str]], measures: Measures) -> None:
+    def __init__(
+        self,
+        context: JobContext,
+        step_events: set[tuple[int, str, str]],
+        measures: Measures,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
         loop = loop_of(context.job)
         self.loop_id = loop.loop_id
         self.spec = loop.asked
@@ -30,14 +38,23 @@ class LoopRecord:
         self._step_events = step_events
         self._measures = measures
         self._began: dict[Step, float] = {}
+        self._clock = clock
+        self._start = clock() - float((context.job.saved or {}).get("seconds", 0.0))
         self._latest: tuple[Step, WorkProgress] | None = None
         self._wait = ""
         self._num_steps = len(LAST_ROUND_STEPS) + len(Step) * self.spec.budget.max_rounds
 
     @classmethod
-    async def open(cls, context: JobContext, store: LoopStore, measures: Measures) -> LoopRecord:
-        """Return the record as the last attempt left it."""
-        return cls(context, await store.told_steps(context.job.job_id), measures)
+    async def open(
+        cls, context: JobContext, store: LoopStore, measures: Measures, *, clock: Callable[[], float]
+    ) -> LoopRecord:
+        """Return the record as the last attempt left it; `clock` counts the seconds of the loop's work."""
+        return cls(context, await store.told_steps(context.job.job_id), measures, clock=clock)
+
+    @property
+    def seconds(self) -> float:
+        """For how long the loop has worked, in this attempt and before; what a killed one did not store is missing."""
+        return self._clock() - self._start
 
     @property
     def round(self) -> Round:
@@ -70,6 +87,8 @@ class LoopRecord:
     async def report(self, step: Step, progress: WorkProgress) -> None:
         """Tell how far a step has come."""
         self._latest, self._wait = (step, progress), ""
+        # Of a round's work only the dataset is made in this process.
+        self._context.waits = step is not Step.DATASET
         await self.beat()
 
     async def waits(self, sentence: str) -> None:
@@ -106,7 +125,7 @@ class LoopRecord:
         self._measures.loop_ended(stop.reason)
 
     async def _save(self, rounds: tuple[Round, ...]) -> None:
-        await self._context.checkpoint(job_state(rounds))
+        await self._context.checkpoint(job_state(rounds, self.seconds))
         self.rounds = rounds
 
     async def _tell(self, step: Step, state: str, message: str, ids: dict[str, str]) -> bool:

@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping, Select, func, select
 
 from services.chassis.artifacts import Artifact
 from services.chassis.database import item_of
+from services.chassis.database.lease import durable
 from services.chassis.wire.paging import page_of, place_of
 from services.registry.domain.model import Model, ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
 from services.registry.domain.paging import Page, PageRequest
@@ -16,6 +17,7 @@ from services.registry.store.tables import MODEL_VERSIONS
 from services.registry.store.versions import SqlVersionStore
 
 
+@durable
 class SqlModelStore(SqlVersionStore[ModelVersionDraft, ModelVersion]):
     """A model is there as soon as it has a version."""
 

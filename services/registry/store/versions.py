@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.artifacts import Artifact
 from services.chassis.database import Database, item_of, row_of
+from services.chassis.database.lease import durable
 from services.chassis.errors import AlreadyExists
 from services.chassis.wire.paging import LAST_PLACE, page_of, place_of
 from services.registry.domain.draft import Draft, Numbered
@@ -21,6 +22,7 @@ DraftT = TypeVar("DraftT", bound=Draft)
 VersionT = TypeVar("VersionT", bound=Numbered)
 
 
+@durable
 class SqlVersionStore(Generic[DraftT, VersionT]):
     """Adds versions under the next number of their owner, and reads them; the base of each noun's store.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import structlog
 
+from services.chassis.database.lease import check_lease
 from services.chassis.errors import FailedPrecondition, ResourceExhausted
 from services.chassis.jobs import JobContext, JobPaused
 from services.chassis.waiting import with_heartbeat
@@ -21,6 +22,7 @@ from services.test_runner.ports import (
     Answer,
     BackendFaultError,
     GenerationBackend,
+    GenerationEvent,
     Prepared,
     Prompt,
     RunStore,
@@ -158,6 +160,7 @@ class RunAttempt:
             await self._retry_or_give_up(unanswered, result)
 
     async def _ask(self, asked: Iterable[CaseSession]) -> _TurnResult:
+        check_lease()
         sessions = {session.key: session for session in asked}
         prompts = await asyncio.to_thread(lambda: [session.prompt() for session in sessions.values()])
         result, self._environment = _TurnResult(), self._record.environment
@@ -170,11 +173,6 @@ class RunAttempt:
                 await self._generate(workload, sessions, result)
         except BackendFaultError as fault:
             result.fault = fault
-        except ResourceExhausted as error:
-            # Without the model nothing can be asked; with it, some of the cases ask for too much.
-            if not result.is_loaded:
-                raise
-            result.fault = BackendFaultError(str(error))
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -182,7 +180,7 @@ class RunAttempt:
         return result
 
     async def _generate(self, workload: Workload, sessions: dict[str, CaseSession], result: _TurnResult) -> None:
-        async with aclosing(with_heartbeat(self._backend.generate(workload), HEARTBEAT_SECONDS)) as events:
+        async with aclosing(with_heartbeat(self._events(workload, result), HEARTBEAT_SECONDS)) as events:
             async for event in events:
                 match event:
                     case Answer():
@@ -194,6 +192,17 @@ class RunAttempt:
                         await self._progress.active(event)
                     case None:
                         await self._progress.report()
+
+    async def _events(self, workload: Workload, result: _TurnResult) -> AsyncGenerator[GenerationEvent]:
+        try:
+            async with aclosing(self._backend.generate(workload)) as events:
+                async for event in events:
+                    yield event
+        except ResourceExhausted as error:
+            # Without the model nothing can be asked; with it, some of the cases ask for too much.
+            if not result.is_loaded:
+                raise
+            raise BackendFaultError(str(error)) from error
 
     async def _take(self, session: CaseSession | None, answer: Answer) -> None:
         if session is None or session.is_over:
@@ -214,7 +223,7 @@ class RunAttempt:
             await self._context.event("message", {"text": f"{fault} The window is run again."})
             # It is redone as a whole: what a turn is computed from is then the same as in a run without the fault.
             if not self._spec.throughput:
-                await asyncio.to_thread(self._restart_sessions)
+                await asyncio.to_thread(lambda: [session.restart() for session in self._sessions])
                 await self._progress.restarted()
             return
         if not result.is_loaded and (self._spec.endpoint is None or self._record.num_generated_tokens == 0):
@@ -245,10 +254,6 @@ class RunAttempt:
         for session in sessions:
             session.fail(str(fault))
             await self._progress.session_over()
-
-    def _restart_sessions(self) -> None:
-        for session in self._sessions:
-            session.restart()
 
     async def _commit(self) -> None:
         ended = [session for session in self._sessions if session.is_over]

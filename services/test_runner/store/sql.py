@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
+from services.chassis.database.lease import durable
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import fence
 from services.test_runner.domain import (
@@ -32,6 +33,7 @@ _TURN_FIELDS = (
 )
 
 
+@durable
 class SqlRunStore:
     """Keeps runs beside the jobs they belong to, so that a window is stored only by the job's owner."""
 
@@ -64,6 +66,9 @@ class SqlRunStore:
         async with self._database.session() as session:
             await fence(session, test_run_id, epoch)
             run = await _run(session, test_run_id)
+            if transcripts and run.num_transcripts == transcripts[-1].sequence:
+                # This epoch stored them before; the answer was lost.
+                return run
             check_follows(run, transcripts)
             await session.execute(insert(TRANSCRIPTS), [_transcript_row(item) for item in transcripts])
             num_tokens = sum(item.num_generated_tokens for item in transcripts)

@@ -79,13 +79,15 @@ class AttemptReport:
     notice: str = ""
 
 
-def num_failures(attempts: tuple[Attempt, ...], epoch: int) -> int:
-    """Count the attempts that failed by themselves.
+def num_failures(attempts: tuple[Attempt, ...], start_step: int) -> int:
+    """Count the attempts that failed by themselves and left nothing from which one at `start_step` could go on.
 
-    One that was lost under an older epoch went with the service, which is no fault of the job.
+    One that was lost with the service is not counted: the service counts its own ends.
     """
     return sum(
-        attempt.outcome is AttemptOutcome.FAILED or (attempt.outcome is AttemptOutcome.LOST and attempt.epoch == epoch)
+        attempt.outcome in (AttemptOutcome.FAILED, AttemptOutcome.LOST)
+        and attempt.reason != LOST_REASON
+        and attempt.start_step >= start_step
         for attempt in attempts
     )
 

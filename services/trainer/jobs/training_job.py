@@ -12,7 +12,7 @@ from urllib.request import url2pathname
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import FailedPrecondition
-from services.chassis.jobs import JobContext, Json
+from services.chassis.jobs import Job, JobContext, Json
 from services.chassis.waiting import patiently
 from services.chassis.wire import from_document
 from services.lm.process import usable_cores
@@ -100,7 +100,7 @@ class TrainingJobWork:
             checkpoint = await self._newest(context, digest)
             if checkpoint and await self._is_result(job_id, attempts, checkpoint):
                 return checkpoint
-            self._refuse_hopeless(attempts, context.epoch)
+            self._refuse_hopeless(attempts, checkpoint.step if checkpoint else 0, context.job)
             attempt = await self._to.store.begin_attempt(job_id, context.epoch, checkpoint=checkpoint)
             plan = await self._plan(context, spec, inputs, attempt=attempt, checkpoint=checkpoint)
             await self._attempt(context, plan, attempt)
@@ -119,13 +119,14 @@ class TrainingJobWork:
         checkpoints = await self._to.store.list_checkpoints(job_id)
         return bool(checkpoints) and checkpoints[0].digest == checkpoint.digest
 
-    def _refuse_hopeless(self, attempts: tuple[Attempt, ...], epoch: int) -> None:
+    def _refuse_hopeless(self, attempts: tuple[Attempt, ...], start_step: int, job: Job) -> None:
         last = attempts[-1] if attempts else None
         if last and last.is_permanent:
             raise FailedPrecondition(
                 f"Training cannot go on: {last.reason}", "Change what the reason names and start a new job."
             )
-        failures = num_failures(attempts, epoch)
+        # A hold that has brought nothing follows as many ends of the service as there were such holds before it.
+        failures = num_failures(attempts, start_step) + max(job.num_barren_holds - 1, 0)
         if last and failures >= self._limits.max_attempts:
             raise FailedPrecondition(
                 f"{failures} attempts failed, the last because: {last.reason}",

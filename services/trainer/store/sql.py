@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
+from services.chassis.database.lease import durable
 from services.chassis.jobs import fence
 from services.trainer.domain.attempt import (
     LOST_REASON,
@@ -26,6 +27,7 @@ from services.trainer.store.tables import ATTEMPTS, CHECKPOINTS, CURVE_POINTS, I
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
+@durable
 class SqlTrainingStore:
     """Keeps everything beside the jobs it belongs to, so that only a job's owner and its live attempt write."""
 

@@ -13,8 +13,7 @@ from services.protocols.profile import get_profile
 from tests.fakes import endpoint
 from tests.fakes.system.background import in_background
 from tests.fakes.system.services import BASE, MODEL, SUITE
-from tests.integration.processes import start_service
-from tests.integration.system_process import SystemProcess
+from tests.integration.gateway_routes.conftest import Front
 from ui.cli.__main__ import app
 
 READING: tuple[tuple[str, ...], ...] = (
@@ -118,17 +117,14 @@ _NAMED: dict[str, str] = {}
 
 
 @pytest.fixture(scope="module")
-def url(system: SystemProcess) -> Iterator[str]:
-    case = get_profile("roo_xml").suites()[0].cases[0]
-    with start_service("gateway", system.folder, port=0, **system.addresses) as gateway:
-        url = f"http://{gateway.address}"
-        listed = json.loads(_run(url, "test-runs", "transcripts", system.names["RUN-AFTER"], "--json").stdout)
-        transcript_id = listed[0]["transcript_id"]
-        _NAMED.update(system.names, CASE=case.case_id, CATEGORY=case.category, TRANSCRIPT=transcript_id)
-        served = {"/v1/models": {"data": [{"id": MODEL}, {"id": "theirs"}]}}
-        with in_background(endpoint.running(endpoint.hangs, routes=served)) as silent:
-            _NAMED["ENDPOINT"] = silent.base_url
-            yield url
+def url(front: Front) -> Iterator[str]:
+    case, names = get_profile("roo_xml").suites()[0].cases[0], front.system.names
+    listed = json.loads(_run(front.url, "test-runs", "transcripts", names["RUN-AFTER"], "--json").stdout)
+    _NAMED.update(names, CASE=case.case_id, CATEGORY=case.category, TRANSCRIPT=listed[0]["transcript_id"])
+    served = {"/v1/models": {"data": [{"id": MODEL}, {"id": "theirs"}]}}
+    with in_background(endpoint.running(endpoint.hangs, routes=served)) as silent:
+        _NAMED["ENDPOINT"] = silent.base_url
+        yield front.url
 
 
 def _run(url: str, *arguments: str) -> Result:

@@ -19,14 +19,14 @@ class Front:
     system: SystemProcess = field(repr=False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemProcess]:
     """The services with a made-up model, once for all tests that look at them through a gateway."""
     with running_system(tmp_path_factory.mktemp("system")) as started:
         yield started
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def front(system: SystemProcess) -> Iterator[Front]:
     with start_service("gateway", system.folder, port=0, **system.addresses) as one:
         url = f"http://{one.address}"

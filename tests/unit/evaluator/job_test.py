@@ -12,6 +12,7 @@ from services.chassis.jobs import JobState
 from services.evaluator.domain.verdict import VerdictFilter
 from services.evaluator.ports import AnswerEnd
 from tests.unit.evaluator.bench import CASES, Bench, FakeSuites, subject
+from tests.unit.outages import break_often
 
 
 async def test_every_transcript_of_a_finished_run_gets_one_verdict() -> None:
@@ -53,6 +54,20 @@ async def test_a_run_that_is_still_going_is_followed_to_its_end() -> None:
         "num_well_formed": 13,
         "by_cause": {},
     }
+
+
+async def test_an_evaluation_whose_database_is_away_now_and_then_judges_each_answer_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench()
+    bench.runs.add(subject())
+    bench.runs.answer("run-1", 13, wrong=(1,))
+    bench.runs.finish("run-1")
+    created = await bench.evaluations.create("r", "run-1")
+    break_often(monkeypatch)
+    job = await bench.work(created.job.job_id)
+    assert (job.state, job.attempt) == (JobState.SUCCEEDED, 1)
+    assert (await bench.evaluations.resource.get(created.job.job_id)).metrics.overall.num_cases == 13
 
 
 async def test_an_evaluation_whose_process_died_judges_only_what_is_left() -> None:

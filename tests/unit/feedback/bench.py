@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ class Bench:
     artifacts: ArtifactStore
     neighbourhood: Neighbourhood
     tally: Tally = field(default_factory=Tally)
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], float] = time.monotonic
 
     @property
     def usecases(self) -> FeedbackUseCases:
@@ -92,7 +92,9 @@ class Bench:
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
         """Run a runner of loops, as a process does until it is asked to end."""
-        job = LoopJob(self.services, self.store, self.artifacts, measures=self.tally, now=self.now, beat_seconds=0.05)
+        job = LoopJob(
+            self.services, self.store, self.artifacts, measures=self.tally, clock=self.clock, beat_seconds=0.05
+        )
         runner = JobRunner(self.store.jobs, owner="bench", is_only_owner=True)
         runner.register(LOOP_KIND, job.run, cleanup=job.clean_up)
         await runner.start()

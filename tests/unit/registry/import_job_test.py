@@ -26,6 +26,7 @@ from services.registry.store.models import SqlModelStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.model_import import ImportUseCases
 from tests.fakes.databases import new_database
+from tests.unit.outages import break_often
 from tests.unit.registry.model_folders import write_model
 
 
@@ -104,6 +105,15 @@ async def test_an_import_registers_a_base_version_with_both_digests(registry: Re
     assert version.source.digest != version.artifact.digest
     assert (version.produced_by, version.facts.num_parameters) == (f"import:{job.job_id}", 128)
     assert registry.leftovers() == []
+
+
+async def test_an_import_whose_database_is_away_now_and_then_registers_one_version(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_often(monkeypatch)
+    job = await registry.run("tiny", write_model(tmp_path / "m"))
+    assert (job.result, job.attempt) == ({"model_version_id": "tiny@1"}, 1)
+    assert len(await registry.versions()) == 1
 
 
 async def test_an_import_names_what_it_leaves_aside_and_what_its_checks_saw(registry: Registry, tmp_path: Path) -> None:

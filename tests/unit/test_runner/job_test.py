@@ -15,6 +15,7 @@ from services.chassis.wire import from_document, to_document
 from services.test_runner.domain import Environment, FinishReason, TestRunSpec
 from services.test_runner.ports import Answer, BackendFaultError, Prompt
 from tests.unit import run_specs as specs
+from tests.unit.outages import break_often
 from tests.unit.test_runner.bench import CASES, SPEC, Bench, FakeBackend, answer_to
 
 
@@ -41,6 +42,19 @@ async def test_every_case_gets_one_transcript_in_the_suites_order() -> None:
     assert stored[0].messages[-1].role == "assistant" and stored[0].messages[-1].content.startswith(
         f"answer {CASES[0].case_id}#0 "
     )
+
+
+async def test_a_run_whose_database_is_away_now_and_then_stores_each_transcript_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(FakeBackend())
+    break_often(monkeypatch)
+    run = await bench.usecases.create("r", replace(SPEC, run_timeout_seconds=600.0))
+    job = await bench.work(run.job.job_id)
+    assert (job.state, job.attempt) == (JobState.SUCCEEDED, 1)
+    stored = await bench.transcripts(run.job.job_id)
+    assert [item.case_id for item in stored] == [case.case_id for case in CASES]
+    assert len(bench.backend.workloads) == 3
 
 
 async def test_repeats_are_answered_with_seeds_of_their_own() -> None:

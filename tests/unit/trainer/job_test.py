@@ -28,6 +28,7 @@ from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import KIND
 from services.trainer.jobs.training_job import TrainingLimits
 from services.trainer.manifest import places
+from tests.unit.outages import break_often
 from tests.unit.trainer.job_bench import SPEC, Bench
 
 
@@ -59,6 +60,23 @@ def test_a_job_ends_with_the_last_checkpoint_registered_once(bench: Bench) -> No
         assert ([point.step for point in points], token) == ([30], "")
         assert [item["step"] for item in await bench.events(job_id, "checkpoint")] == [10, 20, 30]
         assert bench.backend.running == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_training_whose_database_is_away_now_and_then_trains_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        bench.backend.script = [(lambda plan: bench.train_to(plan, 10, 20, 30), None)]
+        job_id = (await bench.usecases.create("r", SPEC)).job.job_id
+        break_often(monkeypatch)
+        job = await bench.finish(job_id)
+        assert (job.state, job.attempt, job.result) == (
+            JobState.SUCCEEDED,
+            1,
+            {"model_version_id": "tiny@2", "step": 30},
+        )
 
     asyncio.run(scenario())
 

@@ -1,11 +1,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
-from services.chassis.errors import InvalidArgument, Unavailable
+from services.chassis.errors import DatabaseAway, InvalidArgument
 from services.chassis.jobs import Job, JobContext, JobPaused, JobRunner, JobState, Json, MemoryJobStore, watch
 from services.chassis.jobs.job import JobEvent
+from services.chassis.jobs.requests import Ledger
 
 LEASE = 30.0
 
@@ -296,29 +298,35 @@ async def test_progress_that_stands_still_is_still_stored(store: MemoryJobStore,
 
 
 class FlakyStore(MemoryJobStore):
-    """Loses its database for the next `outages` writes."""
+    """Its database is away while `is_away`."""
 
-    outages = 0
+    is_away = False
 
-    async def finish(self, *args: object, **kwargs: object) -> Job:
-        self.fail_if_away()
-        return await super().finish(*args, **kwargs)  # type: ignore[arg-type]
-
-    async def claim(self, *args: object) -> Job | None:
-        self.fail_if_away()
-        return await super().claim(*args)  # type: ignore[arg-type]
-
-    def fail_if_away(self) -> None:
-        if self.outages:
-            self.outages -= 1
-            raise Unavailable("The database does not answer.")
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[Ledger]:
+        if self.is_away:
+            raise DatabaseAway("The database does not answer.")
+        async with super()._writing() as ledger:
+            yield ledger
 
 
-async def test_a_database_that_is_away_for_a_moment_loses_no_result() -> None:
+def begin_outage(store: FlakyStore, seconds: float) -> None:
+    store.is_away = True
+    asyncio.get_running_loop().call_later(seconds, setattr, store, "is_away", False)
+
+
+async def test_every_write_of_a_job_waits_for_a_database_that_is_away_and_progress_does_not() -> None:
     store = FlakyStore()
 
     async def work(ctx: JobContext) -> Json:
-        store.outages = 1
+        begin_outage(store, 0.3)
+        await ctx.progress(done=1)
+        await ctx.progress(done=2)
+        assert store.is_away
+        await ctx.event("message", {"text": "hello"})
+        begin_outage(store, 0.3)
+        await ctx.checkpoint({"kept": 1})
+        begin_outage(store, 0.3)
         return {"kept": True}
 
     runner = JobRunner(store, owner="here")
@@ -326,7 +334,26 @@ async def test_a_database_that_is_away_for_a_moment_loses_no_result() -> None:
     await runner.start()
     job = await ended(store, (await store.create("x", "r1", {})).job_id)
     await runner.stop(1.0)
-    assert (job.state, job.result) == (JobState.SUCCEEDED, {"kept": True})
+    assert (job.state, job.result, job.attempt, job.saved) == (JobState.SUCCEEDED, {"kept": True}, 1, {"kept": 1})
+    assert job.progress == {"done": 2}
+
+
+async def test_a_job_whose_database_was_away_for_longer_than_its_lease_goes_on_without_blame() -> None:
+    store = FlakyStore()
+
+    async def work(ctx: JobContext) -> Json:
+        if ctx.job.attempt == 1:
+            begin_outage(store, 1.0)
+            await ctx.checkpoint({"never": "stored"})
+        return {"barren": ctx.job.num_barren_holds}
+
+    runner = JobRunner(store, owner="here", lease_seconds=0.4)
+    runner.register("x", work)
+    await runner.start()
+    job = await ended(store, (await store.create("x", "r1", {})).job_id)
+    await runner.stop(1.0)
+    assert (job.state, job.attempt, job.saved) == (JobState.SUCCEEDED, 2, None)
+    assert job.result == {"barren": 1}
 
 
 async def test_a_job_that_ignores_the_end_of_its_process_does_not_hold_it(store: MemoryJobStore) -> None:

@@ -1,0 +1,174 @@
+"""What a job store makes of holders that die: a cap on deaths without progress, over memory, SQLite and PostgreSQL."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from sqlalchemy import text
+
+from services.chassis.application import JOB_MIGRATIONS
+from services.chassis.database import Database
+from services.chassis.errors import FailedPrecondition
+from services.chassis.jobs import Job, JobResource, JobState, JobStore, MemoryJobStore, SqlJobStore
+from tests.contract.conftest import OpenDatabase
+
+LEASE = 30.0
+SPEC = {"n": 1}
+Deed = Callable[[JobStore, Job], Awaitable[object]]
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+async def store(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[JobStore]:
+    if request.param == "memory":
+        yield MemoryJobStore()
+        return
+    yield SqlJobStore(await open_database(request.param, JOB_MIGRATIONS))
+
+
+async def next_hold(store: JobStore) -> Job | None:
+    """Return the job as a process takes it over whose predecessor died."""
+    await store.take_over_all(["drill"])
+    return await store.claim(["drill"], "successor", LEASE)
+
+
+async def reports(store: JobStore, job: Job) -> None:
+    progress = {"phase": "judge", "message": "Judging.", "done": 7, "total": 9, "unit": "cases"}
+    await store.set_progress(job.job_id, job.epoch, progress)
+
+
+async def test_a_job_that_ends_its_process_three_times_without_progress_fails_with_what_was_at_work(
+    store: JobStore,
+) -> None:
+    created = await store.create("drill", "poison", SPEC)
+    num_holds = 0
+    while (job := await next_hold(store)) is not None:
+        num_holds += 1
+        await reports(store, job)
+    failed = await store.get(created.job_id)
+    # The first hold came further than any before it; the three that followed it did not.
+    assert (num_holds, failed.state, failed.attempt) == (4, JobState.FAILED, 4)
+    assert failed.error is not None and failed.error.code == "ABORTED" and failed.error.next_step
+    assert "3 times in a row" in failed.error.problem and "judge, Judging., 7 of 9 cases" in failed.error.problem
+
+
+async def checkpoints(store: JobStore, job: Job) -> None:
+    await store.save_checkpoint(job.job_id, job.epoch, {"unit": job.epoch})
+
+
+async def comes_further(store: JobStore, job: Job) -> None:
+    await store.set_progress(job.job_id, job.epoch, {"phase": "judge", "done": job.epoch})
+
+
+async def enters_a_new_phase(store: JobStore, job: Job) -> None:
+    await store.set_progress(job.job_id, job.epoch, {"phase": f"phase {job.epoch}"})
+
+
+async def waits_for_others(store: JobStore, job: Job) -> None:
+    await store.set_progress(job.job_id, job.epoch, {"phase": "wait"}, waits=True)
+
+
+async def is_given_back(store: JobStore, job: Job) -> None:
+    await store.release(job.job_id, job.epoch)
+
+
+@pytest.mark.parametrize("deed", [checkpoints, comes_further, enters_a_new_phase, waits_for_others, is_given_back])
+async def test_a_job_that_makes_progress_or_is_given_back_is_never_given_up(store: JobStore, deed: Deed) -> None:
+    await store.create("drill", "r", SPEC)
+    for _ in range(5):
+        job = await next_hold(store)
+        assert job is not None
+        await deed(store, job)
+
+
+@pytest.mark.parametrize(
+    "progress", [{"phase": "load", "done": 3}, {"phase": "load", "done": 2}, {"phase": "generate", "done": 0}]
+)
+async def test_what_earlier_holds_had_reached_is_no_progress(store: JobStore, progress: dict[str, object]) -> None:
+    created = await store.create("drill", "r", SPEC)
+    job = await next_hold(store)
+    assert job is not None
+    for phase in ("load", "generate"):
+        await store.set_progress(job.job_id, job.epoch, {"phase": phase, "done": 3})
+    await store.save_checkpoint(job.job_id, job.epoch, {"unit": 3})
+    for _ in range(3):
+        job = await next_hold(store)
+        assert job is not None
+        await store.set_progress(job.job_id, job.epoch, progress)
+        await store.save_checkpoint(job.job_id, job.epoch, {"unit": 3})
+    assert await next_hold(store) is None
+    assert (await store.get(created.job_id)).state is JobState.FAILED
+
+
+async def test_a_job_is_held_for_the_last_time_only_by_a_process_that_does_nothing_else(store: JobStore) -> None:
+    suspect = await store.create("drill", "suspect", SPEC)
+    for _ in range(2):
+        assert await next_hold(store)
+    other = await store.create("drill", "other", SPEC)
+    await store.take_over_all(["drill"])
+    busy = await store.claim(["drill"], "busy", LEASE, running=["something"])
+    assert busy is not None and busy.job_id == other.job_id
+    assert await store.claim(["drill"], "busy", LEASE, running=["something"]) is None
+    idle = await store.claim(["drill"], "idle", LEASE)
+    assert idle is not None and (idle.job_id, idle.num_barren_holds) == (suspect.job_id, 3)
+
+
+async def test_a_job_whose_holders_died_while_it_was_cancelled_is_cancelled(store: JobStore) -> None:
+    created = await store.create("drill", "r", SPEC)
+    assert await next_hold(store)
+    await store.request_cancel(created.job_id)
+    while await next_hold(store):
+        pass
+    assert (await store.get(created.job_id)).state is JobState.CANCELLED
+
+
+async def test_a_paused_job_begins_anew_when_it_is_resumed(store: JobStore) -> None:
+    created = await store.create("drill", "r", SPEC)
+    for _ in range(2):
+        job = await next_hold(store)
+    assert job is not None
+    await store.request_pause(created.job_id)
+    await store.finish(created.job_id, job.epoch, JobState.PAUSED)
+    assert (await store.resume(created.job_id)).num_barren_holds == 0
+
+
+async def resources(jobs: list[Job]) -> list[tuple[JobState, int]]:
+    return [(job.state, job.spec["n"]) for job in jobs]
+
+
+@pytest.mark.parametrize(
+    "damage", ["spec = 'null'", "spec = '{\"n\": '", "update_time = 'yesterday'", "progress = '[]'"]
+)
+async def test_a_row_that_cannot_be_read_is_set_aside_and_holds_up_nothing(
+    open_database: OpenDatabase, damage: str
+) -> None:
+    database = await open_database("sqlite", JOB_MIGRATIONS)
+    store = SqlJobStore(database)
+    await _damage(database, (await store.create("drill", "bad", SPEC)).job_id, damage)
+    good = await store.create("drill", "good", SPEC)
+    claimed = await store.claim(["drill"], "a", LEASE)
+    assert claimed is not None and claimed.job_id == good.job_id
+    assert await store.claim(["drill"], "a", LEASE) is None
+    assert store.num_unreadable == 1
+    jobs, _ = await store.list("drill")
+    assert [job.state for job in jobs] == [JobState.RUNNING, JobState.FAILED]
+    assert jobs[1].error is not None and "cannot read" in jobs[1].error.problem
+    with pytest.raises(FailedPrecondition, match="cannot read"):
+        await store.request_cancel(jobs[1].job_id)
+    listed, _ = await JobResource(store, "drill", "drill", resources).list()
+    assert listed == [(JobState.RUNNING, 1)]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_a_state_of_a_later_release_is_listed_as_failed(open_database: OpenDatabase, kind: str) -> None:
+    database = await open_database(kind, JOB_MIGRATIONS)
+    store = SqlJobStore(database)
+    await _damage(database, (await store.create("drill", "bad", SPEC)).job_id, "state = 'DREAMING'")
+    await store.create("drill", "good", SPEC)
+    assert await store.claim(["drill"], "a", LEASE)
+    assert [job.state for job in (await store.list("drill"))[0]] == [JobState.RUNNING, JobState.FAILED]
+
+
+async def _damage(database: Database, job_id: str, damage: str) -> None:
+    async with database.session() as session:
+        await session.execute(
+            text(f"UPDATE jobs SET {damage.replace(':', chr(92) + ':')} WHERE job_id = :id"), {"id": job_id}
+        )
