@@ -87,7 +87,7 @@ async def follow(
                 after_sequence, away_since, attempt = sequence_of(item), None, 0
                 yield item
             return
-        except (Unavailable, DeadlineExceeded):
+        except (Unavailable, DeadlineExceeded, Busy):
             away_since = away_since or time.monotonic()
             if time.monotonic() - away_since > patience_seconds:
                 raise
