@@ -6,17 +6,16 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 import grpc
 import grpc.aio
 import structlog
 
-from services.chassis.errors import DeadlineExceeded, Unavailable
 from services.chassis.status import from_rpc_error
-
-EventT = TypeVar("EventT")
 
 REQUEST_ID_KEY = "x-request-id"
 DEADLINE_SECONDS = 30.0
@@ -35,6 +34,7 @@ _IDEMPOTENT_PREFIXES = ("Get", "List", "Check")
 _RETRIES = 3
 _FIRST_BACKOFF_SECONDS = 0.2
 _LAST_BACKOFF_SECONDS = 5.0
+_deadline_factor: ContextVar[float] = ContextVar("deadline_factor", default=1.0)
 _SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 _OPTIONS: list[tuple[str, Any]] = [
     *MESSAGE_OPTIONS,
@@ -60,39 +60,14 @@ def open_channel(address: str, *, deadline_seconds: float = DEADLINE_SECONDS) ->
     return _Channel(grpc.aio.insecure_channel(address, options=_OPTIONS, interceptors=[_UnaryCalls(deadline_seconds)]))
 
 
-async def follow(
-    open_stream: Callable[[int], AsyncIterator[EventT]],
-    sequence_of: Callable[[EventT], int],
-    *,
-    after_sequence: int = 0,
-    patience_seconds: float = 60.0,
-) -> AsyncGenerator[EventT]:
-    """Yield every event of a watch stream once, in order, over any number of lost connections.
-
-    Args:
-        open_stream: Opens the stream after a sequence, such as
-            `lambda after: stub.WatchTestRun(WatchTestRunRequest(job_id=…, after_sequence=after))`.
-        sequence_of: The sequence of an event.
-        after_sequence: The last event that is already known.
-        patience_seconds: How long the peer may be away before its error is raised.
-
-    Raises:
-        Unavailable: The peer stayed away longer than `patience_seconds`.
-    """
-    away_since: float | None = None
-    attempt = 0
-    while True:
-        try:
-            async for item in open_stream(after_sequence):
-                after_sequence, away_since, attempt = sequence_of(item), None, 0
-                yield item
-            return
-        except (Unavailable, DeadlineExceeded, Busy):
-            away_since = away_since or time.monotonic()
-            if time.monotonic() - away_since > patience_seconds:
-                raise
-        await asyncio.sleep(_backoff(attempt))
-        attempt += 1
+@contextmanager
+def longer_deadlines(factor: float) -> Iterator[None]:
+    """Give each unary call that begins in this block `factor` times its deadline."""
+    token = _deadline_factor.set(factor)
+    try:
+        yield
+    finally:
+        _deadline_factor.reset(token)
 
 
 class _UnaryCalls(grpc.aio.UnaryUnaryClientInterceptor):
@@ -102,7 +77,7 @@ class _UnaryCalls(grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(
         self, continuation: Callable[..., Awaitable[Any]], client_call_details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
-        timeout = client_call_details.timeout or self._deadline_seconds
+        timeout = (client_call_details.timeout or self._deadline_seconds) * _deadline_factor.get()
         end = time.monotonic() + timeout
         attempts = _RETRIES if _method_name(client_call_details).startswith(_IDEMPOTENT_PREFIXES) else 0
         for attempt in range(attempts + 1):

@@ -58,7 +58,7 @@ class ResourceExhausted(ServiceError):
 
 
 class TooLarge(ResourceExhausted):
-    """What was sent, or asked for at once, is more than one message may hold; less of it works."""
+    """What was sent, or asked for at once, needs more than is allowed; less of it works, waiting does not help."""
 
 
 class Busy(ResourceExhausted):

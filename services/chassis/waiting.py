@@ -3,17 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_before_delay, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_before_delay,
+    stop_never,
+    wait_random_exponential,
+)
 
-from services.chassis.errors import DeadlineExceeded, Unavailable
+from services.chassis.channel import longer_deadlines
+from services.chassis.errors import DeadlineExceeded, ResourceExhausted, TooLarge, Unavailable
 
 T = TypeVar("T")
+Tell = Callable[[str], Awaitable[None]]
 
 _FIRST_PAUSE_SECONDS = 0.2
 _LAST_PAUSE_SECONDS = 5.0
+# Of 30 s it makes an hour: a peer that needs longer for one call is beyond help.
+_LONGEST_DEADLINE_FACTOR = 128.0
+_END = object()
+_tell: ContextVar[Tell | None] = ContextVar("tell", default=None)
+
+
+@contextmanager
+def waits_told(tell: Tell) -> Iterator[None]:
+    """Let every wait of this block, and of the tasks that it starts, be told in a sentence: that it waits, for what."""
+    token = _tell.set(tell)
+    try:
+        yield
+    finally:
+        _tell.reset(token)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the same call may work later: its peer is away, too slow, or has no room now."""
+    return isinstance(error, Unavailable | DeadlineExceeded | ResourceExhausted) and not isinstance(error, TooLarge)
 
 
 async def with_heartbeat(stream: AsyncGenerator[T], seconds: float) -> AsyncGenerator[T | None]:
@@ -39,26 +69,89 @@ async def with_heartbeat(stream: AsyncGenerator[T], seconds: float) -> AsyncGene
         await stream.aclose()
 
 
-async def patiently(call: Callable[[], Awaitable[T]], seconds: float) -> T:
-    """Return what `call` returns, calling it again while its peer is away; only for calls that are safe to repeat.
+async def patiently(call: Callable[[], Awaitable[T]], peer: str, *, seconds: float | None = None) -> T:
+    """Return what `call` returns, calling it again for as long as its peer is away, too slow or full.
+
+    The one rule for every hand-over between services: a job waits until its own limit, a cancel or the end of its lease
+    ends the wait. Only for calls that are safe to repeat, since they read or carry a request id.
+
+    Args:
+        call: Makes the call; each time that the answer came too late, the next call has twice the time.
+        peer: Who is called, such as "the registry".
+        seconds: How long to wait at most; as long as the caller may when None.
 
     Raises:
-        Unavailable: The peer stayed away for `seconds`.
-        DeadlineExceeded: It answered too slowly for as long.
+        Unavailable: The peer stayed away for `seconds`; likewise the other errors of an outage.
     """
-    # Spread, so that the jobs of a service don't all knock at once when the peer is back.
-    retrying = AsyncRetrying(
-        retry=retry_if_exception_type((Unavailable, DeadlineExceeded)),
-        stop=stop_before_delay(seconds),
-        wait=wait_random_exponential(multiplier=_FIRST_PAUSE_SECONDS, max=_LAST_PAUSE_SECONDS),
-        reraise=True,
-    )
+    factor = 1.0
 
     async def attempt() -> T:
-        # What tenacity awaits must be known as a coroutine function; a lambda that makes one is not.
-        return await call()
+        nonlocal factor
+        try:
+            with longer_deadlines(factor):
+                return await call()
+        except DeadlineExceeded:
+            factor = min(2 * factor, _LONGEST_DEADLINE_FACTOR)
+            raise
 
-    return await retrying(attempt)
+    async def tell(state: RetryCallState) -> None:
+        await _say(f"Waiting for {peer}: {getattr(state.outcome and state.outcome.exception(), 'problem', '')}")
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception(is_outage),
+        stop=stop_never if seconds is None else stop_before_delay(seconds),
+        # Spread, so that the jobs of a service don't all knock at once when the peer is back.
+        wait=wait_random_exponential(multiplier=_FIRST_PAUSE_SECONDS, max=_LAST_PAUSE_SECONDS),
+        before_sleep=tell,
+        reraise=True,
+    )
+    result: T = await retrying(attempt)
+    if retrying.statistics["attempt_number"] > 1:
+        await _say(f"Back: {peer} answers again.")
+    return result
+
+
+async def follow(
+    open_stream: Callable[[int], AsyncIterator[T]],
+    sequence_of: Callable[[T], int],
+    *,
+    peer: str,
+    after_sequence: int = 0,
+    seconds: float | None = None,
+) -> AsyncGenerator[T]:
+    """Yield every event of a watch stream once, in order, over any number of lost connections.
+
+    Args:
+        open_stream: Opens the stream after a sequence, such as
+            `lambda after: stub.WatchTestRun(WatchTestRunRequest(job_id=…, after_sequence=after))`.
+        sequence_of: The sequence of an event.
+        peer: Whose stream it is, as in `patiently`.
+        after_sequence: The last event that is already known.
+        seconds: How long the peer may be away, as in `patiently`.
+
+    Raises:
+        Unavailable: The peer stayed away longer than `seconds`.
+    """
+    stream: AsyncIterator[T] | None = None
+
+    async def next_event() -> T | object:
+        nonlocal stream
+        stream = stream or open_stream(after_sequence)
+        try:
+            return await anext(stream, _END)
+        except BaseException:
+            stream = None
+            raise
+
+    while (event := await patiently(next_event, peer, seconds=seconds)) is not _END:
+        after_sequence = sequence_of(event)  # type: ignore[arg-type]
+        yield event  # type: ignore[misc]
+
+
+async def _say(sentence: str) -> None:
+    tell = _tell.get()
+    if tell is not None:
+        await tell(sentence)
 
 
 class _StreamEndError(Exception):

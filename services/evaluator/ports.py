@@ -204,8 +204,13 @@ class EvaluationStore(Protocol):
         """Return the number of wanted verdicts."""
         ...
 
-    async def case_tallies(self, evaluation_id: str, through: int | None = None) -> tuple[CaseTally, ...]:
-        """Return a tally for each case that was judged up to a sequence (None: ever), in the order of their ids."""
+    async def case_tallies(
+        self, evaluation_id: str, through: int | None = None, answered_in: str = ""
+    ) -> tuple[CaseTally, ...]:
+        """Return a tally for each case that was judged up to a sequence (None: ever), in the order of their ids.
+
+        With `answered_in`, another evaluation's id, only repeats that have an answer there too are counted.
+        """
         ...
 
     async def latency_quantiles(self, evaluation_id: str, through: int | None = None) -> Quantiles:
@@ -223,5 +228,5 @@ class EvaluationStore(Protocol):
         ...
 
     async def outcome_pairs(self, before_id: str, after_id: str) -> tuple[OutcomePair, ...]:
-        """Return the verdicts of two evaluations on the repeats of cases that both have, in the order of case ids."""
+        """Return the verdicts of two evaluations on the repeats that both have answered, in the order of case ids."""
         ...

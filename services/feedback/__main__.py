@@ -33,12 +33,11 @@ def open_services(application: Application, settings: FeedbackSettings) -> Servi
     for channel in channels:
         application.on_stop(channel.close)
     registry, test_runner, evaluator, trainer = channels
-    patience = settings.patience_seconds
     return Services(
-        registry=GrpcRegistry(registry, patience),
-        test_runner=GrpcTestRunner(test_runner, patience),
-        evaluator=GrpcEvaluator(evaluator, patience),
-        trainer=GrpcTrainer(trainer, patience),
+        registry=GrpcRegistry(registry),
+        test_runner=GrpcTestRunner(test_runner),
+        evaluator=GrpcEvaluator(evaluator),
+        trainer=GrpcTrainer(trainer),
     )
 
 

@@ -60,6 +60,16 @@ class Cause(StrEnum):
 NOT_THE_MODELS = frozenset((Cause.TEMPLATE_FAULT, Cause.BACKEND_FAULT))
 """Causes that say nothing of the model: its server, or what renders its prompts, has to be mended."""
 
+UNANSWERED = Cause.BACKEND_FAULT
+"""The cause of a case that the machine did not answer: it is in no rate, and asking it again may bring an answer."""
+
+_MAX_UNANSWERED_SHARE = 0.02
+
+
+def is_incomplete(num_answered: int, num_total: int) -> bool:
+    """Return whether so many cases have no answer (more than 2 %) that the rates of the others decide nothing."""
+    return num_total - num_answered > _MAX_UNANSWERED_SHARE * num_total
+
 
 class Fault(StrEnum):
     """What can be wrong, in the prompt's terms and, by its own codes, in the client's.

@@ -56,7 +56,6 @@ def _limits(settings: TrainerSettings) -> TrainingLimits:
         num_threads=settings.num_threads,
         dtype=settings.dtype,
         stall_seconds=settings.stall_seconds,
-        registry_patience_seconds=settings.registry_patience_seconds,
     )
 
 

@@ -21,6 +21,3 @@ class TrainerSettings(ServiceSettings):
     num_threads: int = Field(default=0, ge=0, le=1024, description="CPU threads of an attempt; 0: all.")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="Of the frozen base weights.")
     stall_seconds: float = Field(default=900.0, gt=0, le=86400, description="An attempt that stands still is ended.")
-    registry_patience_seconds: float = Field(
-        default=120.0, ge=0, le=86400, description="How long the registry may be away when a result is registered."
-    )

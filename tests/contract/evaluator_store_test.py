@@ -257,6 +257,21 @@ async def test_case_tallies_count_every_verdict_once(stores: Stores) -> None:
     )
 
 
+async def test_cases_without_an_answer_are_told_apart_and_pair_with_none(stores: Stores) -> None:
+    epoch = await stores.running("eval-1")
+    missing = replace(verdict(2, case_id="a", cause="backend_fault", repeat=1), category="recovery")
+    await append(stores, "eval-1", epoch, [replace(verdict(1, case_id="a"), category="recovery"), missing])
+    epoch = await stores.running("eval-2")
+    others = [verdict(1, case_id="a", cause="backend_fault"), verdict(2, case_id="a", repeat=1)]
+    await append(stores, "eval-2", epoch, others)
+    [tally] = await stores.evaluations.case_tallies("eval-1")
+    assert (tally.count, tally.num_unanswered, tally.num_recovering, tally.num_recovered) == (1, 1, 1, 1)
+    [tally] = await stores.evaluations.case_tallies("eval-1", answered_in="eval-2")
+    assert (tally.count, tally.num_unanswered) == (0, 1)
+    assert await stores.evaluations.outcome_pairs("eval-1", "eval-2") == ()
+    assert (await stores.evaluations.latency_quantiles("eval-1")).p99 == verdict(1).spent.latency_seconds
+
+
 async def test_figures_can_stop_at_a_verdict(stores: Stores) -> None:
     epoch = await stores.running("eval-1")
     await append(stores, "eval-1", epoch, [verdict(place, cause="unclosed") for place in range(1, 11)])

@@ -13,8 +13,8 @@ import pytest_asyncio
 from drillyard.job.v1 import job_pb2
 from drillyard.test_runner.v1 import diagnosis_pb2, test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
-from services.chassis.channel import follow
 from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
+from services.chassis.waiting import follow
 from tests.integration.processes import NotReadyError, ServiceProcess, start_service
 from tests.integration.tiny_stack import (
     FINAL_STATES,
@@ -130,7 +130,7 @@ async def test_a_run_goes_on_after_its_service_was_killed_and_ends_the_same(stub
 
     run = await create_run(stub, "killed", test_suite_version_id=running.suite)
     was_killed = False
-    async for response in follow(watch, lambda item: item.event.sequence):
+    async for response in follow(watch, lambda item: item.event.sequence, peer="the test runner"):
         sequences.append(response.event.sequence)
         if not was_killed and (so_far := await get_run(stub, run.test_run_id)).num_transcripts:
             assert so_far.num_transcripts < NUM_CASES

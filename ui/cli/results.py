@@ -32,6 +32,9 @@ def print_result(title: str, result: Document) -> None:
     if not any(row[-1] for row in rows):
         rows, columns = [row[:-1] for row in rows], columns[:-1]
     print_table(title, columns, rows, empty="Nothing is judged yet.")
+    if unanswered := result.get("num_unanswered", 0):
+        judged = result["num_cases"]
+        print(f"{judged} of {judged + unanswered} judged, {unanswered} not answered; no rate counts these.")
     print()
     print_table("Failures by cause", ("cause", "cases"), result["by_cause"].items(), empty="No case failed.")
 
@@ -47,13 +50,14 @@ def interval_text(rates: Document, name: str = "conforming_interval") -> str:
 def verdict_text(evaluation: Document) -> str:
     """Return the verdicts so far: how many conform, are accepted all the same, or fail."""
     overall = (evaluation.get("metrics") or {}).get("overall") or {}
-    judged = overall.get("num_cases", 0)
-    if not judged:
+    judged, unanswered = overall.get("num_cases", 0), overall.get("num_unanswered", 0)
+    if not judged and not unanswered:
         return ""
     conforming = round(judged * overall["conforming_rate"])
     accepted = max(round(judged * overall["accepted_rate"]) - conforming, 0)
     counts = [f"{conforming} conform", *([f"{accepted} only accepted"] if accepted else [])]
-    return f"{judged} judged: {', '.join([*counts, f'{judged - conforming - accepted} fail'])}"
+    total = f"{judged} of {judged + unanswered} judged, {unanswered} not answered" if unanswered else f"{judged} judged"
+    return f"{total}: {', '.join([*counts, f'{judged - conforming - accepted} fail'])}"
 
 
 def print_measures(metrics: Document) -> None:

@@ -59,6 +59,7 @@ class RatesView:
     conforming_interval: tuple[float, float] = (0.0, 0.0)
     accepted_interval: tuple[float, float] = (0.0, 0.0)
     well_formed_interval: tuple[float, float] = (0.0, 0.0)
+    num_unanswered: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class EvaluationView:
     test_run_id: str
     metrics: MetricsView
     job: JobView
+    is_incomplete: bool
 
 
 def rates_view(rates: Rates) -> RatesView:
@@ -104,6 +106,7 @@ def rates_view(rates: Rates) -> RatesView:
         interval_ends(rates.conforming_interval),
         interval_ends(rates.accepted_interval),
         interval_ends(rates.well_formed_interval),
+        rates.num_unanswered,
     )
 
 
@@ -131,7 +134,11 @@ def metrics_view(metrics: Metrics) -> MetricsView:
 def evaluation_view(evaluation: Evaluation) -> EvaluationView:
     """Return the view of an evaluation."""
     return EvaluationView(
-        evaluation.evaluation_id, evaluation.test_run_id, metrics_view(evaluation.metrics), job_view(evaluation.job)
+        evaluation.evaluation_id,
+        evaluation.test_run_id,
+        metrics_view(evaluation.metrics),
+        job_view(evaluation.job),
+        evaluation.is_incomplete,
     )
 
 

@@ -151,6 +151,7 @@ def _result(side: _Side) -> Document:
         "accepted_rate": rates.accepted_rate,
         "well_formed_rate": rates.well_formed_rate,
         "num_cases": rates.num_cases,
+        "num_unanswered": rates.num_unanswered,
         "by_tool": {tool: asdict(rates) for tool, rates in metrics.by_tool.items()},
         "by_cause": metrics.by_cause,
     }

@@ -11,11 +11,13 @@ from fastapi import Header, Query, Request
 from google.protobuf.json_format import MessageToDict
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from services.chassis.channel import follow
 from services.chassis.errors import ServiceError, Unavailable
+from services.chassis.waiting import follow
 from ui.gateway.errors import Problem
 
 PING_SECONDS = 3
+# A reader is told of a longer absence, and reconnects.
+_PATIENCE_SECONDS = 60.0
 EVENT_STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events: `id` is the sequence, `event` the type, `data` the event as JSON. "
@@ -52,7 +54,11 @@ class EventStreams:
         self._num_open += 1
         try:
             async for response in follow(
-                lambda after: aiter(open_stream(after)), _sequence, after_sequence=after_sequence
+                lambda after: aiter(open_stream(after)),
+                _sequence,
+                peer="the service",
+                after_sequence=after_sequence,
+                seconds=_PATIENCE_SECONDS,
             ):
                 yield server_sent(response.event)
         except ServiceError as error:

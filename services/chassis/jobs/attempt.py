@@ -17,6 +17,7 @@ from services.chassis.jobs.context import JobContext, JobPaused
 from services.chassis.jobs.job import Job, JobError, JobState, Json
 from services.chassis.jobs.store import JobStore
 from services.chassis.status import from_exception
+from services.chassis.waiting import waits_told
 
 Function: TypeAlias = Callable[[JobContext], Awaitable[Json]]
 
@@ -75,7 +76,8 @@ class Attempt:
 
     async def _do(self) -> Json:
         if not self.context.cancel_requested:
-            return await self._function(self.context)
+            with waits_told(lambda sentence: self.context.progress(message=sentence)):
+                return await self._function(self.context)
         if self._cleanup is not None:
             await self._cleanup(self.context)
         return {}

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import grpc.aio
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
-from services.chassis.channel import follow
 from services.chassis.errors import ResourceExhausted
 from services.chassis.jobs.convert import state_of
+from services.chassis.waiting import follow
 from services.chassis.wire import from_message
 from services.evaluator.convert.transcript import to_transcript
 from services.evaluator.domain.parity import AnswerDifference, RunDifference
@@ -18,7 +18,6 @@ from services.evaluator.ports import RunStatus, Transcript
 
 _PAGE_SIZE = 200
 _NUM_DIFFERENCES = 50
-_PATIENCE_SECONDS = 600.0
 # The test runner reads all transcripts of both runs.
 _COMPARE_SECONDS = 120.0
 _TOOL_MODES = {test_run_pb2.TOOL_MODE_NATIVE: "native", test_run_pb2.TOOL_MODE_PROMPT: "prompt"}
@@ -67,11 +66,7 @@ class TestRunnerClient:
                 return tuple(map(to_transcript, page.transcripts))
 
     async def changes(self, test_run_id: str, after_event: int) -> AsyncGenerator[None]:
-        """Yield each time that something happened in the run after an event; ends with the run.
-
-        Raises:
-            Unavailable: The test runner stayed away for too long.
-        """
+        """Yield each time that something happened in the run after an event; ends with the run."""
 
         def watch(after_sequence: int) -> AsyncIterator[test_run_pb2.WatchTestRunResponse]:
             request = test_run_pb2.WatchTestRunRequest(test_run_id=test_run_id, after_sequence=after_sequence)
@@ -81,7 +76,7 @@ class TestRunnerClient:
             watch,
             lambda response: response.event.sequence,
             after_sequence=after_event,
-            patience_seconds=_PATIENCE_SECONDS,
+            peer="the test runner",
         ):
             yield None
 
@@ -102,6 +97,7 @@ class TestRunnerClient:
             num_equal_answers=found.num_equal_answers,
             differences=tuple(from_message(AnswerDifference, item) for item in found.differences),
             provenance_differences=tuple(found.provenance_differences),
+            num_unanswered=found.num_unanswered,
         )
 
 

@@ -143,5 +143,7 @@ def _sentence(answers: RunDifference, num_equal: int, num_pairs: int, fact: str,
         f"{answers.num_equal_answers} of {answers.num_compared} answers and {num_equal} of {num_pairs} verdicts are "
         "the same"
     )
+    if answers.num_unanswered:
+        shares += f" ({answers.num_unanswered} without an answer on one side are left out)"
     blame = "" if step is GuiltyStep.NONE else f"; the guilty step is {step.value}: {fact}"
     return f"{shares}{blame}. {_NEXT_STEPS[step]}"

@@ -17,6 +17,8 @@ _SURE = 0.05
 def compare(before: Side, after: Side) -> Comparison:
     """Return what was gained and lost; a case is gained when all its repeats conform and not all did before.
 
+    Repeats that one side has no answer to are neither.
+
     Raises:
         FailedPrecondition: The two are not comparable; names every difference with both values.
     """
@@ -44,7 +46,7 @@ def compare(before: Side, after: Side) -> Comparison:
 
 
 def _by_id(cases: Sequence[CaseTally]) -> dict[str, CaseTally]:
-    return {case.case_id: case for case in cases}
+    return {case.case_id: case for case in cases if case.count}
 
 
 def _changes(
@@ -52,9 +54,9 @@ def _changes(
 ) -> tuple[CaseChange, ...]:
     """Return the cases that conform in `now` and not in `then`, whose failures are `failing`."""
     changes = []
-    for case_id in sorted(now):
-        case, other = now[case_id], then.get(case_id)
-        if case.conforming < case.count or (other is not None and other.conforming == other.count):
+    for case_id in sorted(now.keys() & then.keys()):
+        case, other = now[case_id], then[case_id]
+        if case.conforming < case.count or other.conforming == other.count:
             continue
         why = failing.get(case_id)
         cause, sentence = (why.cause, why.sentence) if why else ("", "")
@@ -97,7 +99,16 @@ def _sentence(before: Rates, after: Rates, num_gained: int, num_lost: int) -> st
         else f"at {after.conforming_rate:.1%}"
     )
     gains = f"{_cases(num_gained)} gained, {num_lost} lost, of {after.num_cases} answers"
-    return f"The conforming rate {verb} {course}: {gains}."
+    return f"The conforming rate {verb} {course}: {gains}.{_about_unanswered(before, after)}"
+
+
+def _about_unanswered(before: Rates, after: Rates) -> str:
+    if not before.num_unanswered and not after.num_unanswered:
+        return ""
+    return (
+        f" Not answered were {before.num_unanswered} before and {after.num_unanswered} after; they count for nothing: "
+        "finish them before you decide."
+    )
 
 
 def _advice(before: Side, after: Side, conforming: Difference, losses: Sequence[CaseChange]) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ def evaluation_to_proto(evaluation: Evaluation) -> evaluation_pb2.Evaluation:
         metrics=metrics_to_proto(evaluation.metrics),
         job=job_to_proto(evaluation.job),
         model_grader=to_message(record.grader, evaluation_pb2.ModelGrader) if record.grader else None,
+        is_incomplete=evaluation.is_incomplete,
     )
 
 

@@ -12,7 +12,10 @@ from services.evaluator.domain.tallies import CaseTally, Failing
 
 @dataclass(frozen=True)
 class Side:
-    """One evaluation that is compared, its cases and the first failing verdict of each that has one."""
+    """One evaluation that is compared, and the first failing verdict of each case that has one.
+
+    `cases` counts only the repeats that both sides have answered.
+    """
 
     record: EvaluationRecord
     metrics: Metrics

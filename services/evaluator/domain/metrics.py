@@ -19,7 +19,10 @@ NOTHING = Interval()
 
 @dataclass(frozen=True)
 class Rates:
-    """Shares of transcripts, 0 to 1, with their intervals; all 0 when there are none."""
+    """Shares of transcripts with an answer, 0 to 1, with their intervals; all 0 when there are none.
+
+    `num_cases` are those with an answer, `num_unanswered` those that the machine left without one.
+    """
 
     num_cases: int = 0
     conforming_rate: float = 0.0
@@ -28,6 +31,7 @@ class Rates:
     conforming_interval: Interval = NOTHING
     accepted_interval: Interval = NOTHING
     well_formed_interval: Interval = NOTHING
+    num_unanswered: int = 0
 
 
 @dataclass(frozen=True)

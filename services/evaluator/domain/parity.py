@@ -34,12 +34,13 @@ class AnswerDifference:
 
 @dataclass(frozen=True)
 class RunDifference:
-    """What the test runner says of two runs, answer by answer."""
+    """What the test runner says of two runs, answer by answer; `num_unanswered` pairs lack one and are not compared."""
 
     num_compared: int
     num_equal_answers: int
     differences: tuple[AnswerDifference, ...]
     provenance_differences: tuple[str, ...] = ()
+    num_unanswered: int = 0
 
 
 @dataclass(frozen=True)

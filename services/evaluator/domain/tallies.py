@@ -6,12 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from services.evaluator.domain.verdict import Verdict
-from services.protocols.verdict import LayerStatus
+from services.protocols.verdict import UNANSWERED, LayerStatus
 
 
 @dataclass(frozen=True)
 class CaseTally:
-    """How the repeats of one case fared; `num_recovering` are those with a client's error to recover from."""
+    """How the repeats of one case fared.
+
+    Attributes:
+        count: those that have an answer; the numbers after it are of these.
+        num_recovering: those with a client's error to recover from.
+        num_unanswered: those that the machine did not answer.
+    """
 
     case_id: str
     tool: str
@@ -22,6 +28,7 @@ class CaseTally:
     well_formed: int
     num_recovering: int = 0
     num_recovered: int = 0
+    num_unanswered: int = 0
 
 
 @dataclass
@@ -43,9 +50,13 @@ class ScoreTotal:
 
 @dataclass
 class Totals:
-    """Sums over the verdicts of one evaluation; small, whatever their number."""
+    """Sums over the verdicts of one evaluation; small, whatever their number.
+
+    All but `count` are of those that have an answer.
+    """
 
     count: int = 0
+    num_unanswered: int = 0
     conforming: int = 0
     accepted: int = 0
     well_formed: int = 0
@@ -59,10 +70,19 @@ class Totals:
     scores: dict[str, ScoreTotal] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def num_answered(self) -> int:
+        """Verdicts that have an answer."""
+        return self.count - self.num_unanswered
+
     def add(self, verdicts: Iterable[Verdict]) -> None:
         """Count further verdicts."""
         for verdict in verdicts:
-            self._add(verdict)
+            self.count += 1
+            if verdict.is_answered:
+                self._add(verdict)
+            else:
+                self.num_unanswered += 1
 
     def add_score(self, name: str, score: float) -> None:
         """Count a score that was given later than its verdict."""
@@ -75,7 +95,6 @@ class Totals:
         self.notes[sentence] = self.notes.get(sentence, 0) + 1
 
     def _add(self, verdict: Verdict) -> None:
-        self.count += 1
         self.conforming += verdict.conforming
         self.accepted += verdict.accepted
         self.well_formed += verdict.well_formed
@@ -115,3 +134,8 @@ class Failing:
     cause: str
     sentence: str
     is_sole: bool
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether there was an answer that could fail."""
+        return self.cause != UNANSWERED

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from services.protocols.verdict import LayerStatus
+from services.protocols.verdict import UNANSWERED, LayerStatus
 
 NO_CAUSE = "none"
 
@@ -93,6 +93,11 @@ class Verdict:
     scores: Mapping[str, float] = field(default_factory=dict)
     style_notes: tuple[str, ...] = ()
     spent: Spent = NOTHING_SPENT
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether there is an answer that was judged."""
+        return self.cause != UNANSWERED
 
     @property
     def layer(self) -> str:

@@ -125,26 +125,31 @@ def _sample(verdict: Verdict, transcript: Transcript, model: str) -> dict[str, A
             "model": model,
             "choices": [{"message": answer, "stop_reason": _STOPS.get(last.end, "unknown")}] if answer else [],
         },
-        "scores": {
-            _SCORER: {
-                "value": "C" if verdict.conforming else "I",
-                "answer": last.text,
-                "explanation": verdict.sentence,
-                "metadata": {
-                    "cause": verdict.cause,
-                    "layer": verdict.layer,
-                    "accepted": verdict.accepted,
-                    "well_formed": verdict.well_formed,
-                    "scores": dict(verdict.scores),
-                },
-            }
-        },
+        **_outcome(verdict, last.text),
         "metadata": {"tool": verdict.tool, "category": verdict.category, "transcript_id": verdict.transcript_id},
         "store": {},
         "events": [],
         "model_usage": {},
         "attachments": {},
     }
+
+
+def _outcome(verdict: Verdict, answer: str) -> dict[str, Any]:
+    if not verdict.is_answered:
+        return {"scores": {}, "error": {"message": verdict.sentence, "traceback": "", "traceback_ansi": ""}}
+    score = {
+        "value": "C" if verdict.conforming else "I",
+        "answer": answer,
+        "explanation": verdict.sentence,
+        "metadata": {
+            "cause": verdict.cause,
+            "layer": verdict.layer,
+            "accepted": verdict.accepted,
+            "well_formed": verdict.well_formed,
+            "scores": dict(verdict.scores),
+        },
+    }
+    return {"scores": {_SCORER: score}}
 
 
 def _message(message: Message, place: int, verdict: Verdict) -> dict[str, Any]:

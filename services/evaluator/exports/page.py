@@ -113,8 +113,8 @@ def _both(before: Mapping[str, Rates] | None, after: Mapping[str, Rates]) -> lis
 
 
 def _matrix(before: Sequence[Failing] | None, after: Sequence[Failing]) -> _Rows:
-    old = Counter((failure.tool, failure.cause) for failure in before or ())
-    new = Counter((failure.tool, failure.cause) for failure in after)
+    old = Counter((failure.tool, failure.cause) for failure in before or () if failure.is_answered)
+    new = Counter((failure.tool, failure.cause) for failure in after if failure.is_answered)
     by_cause: Counter[str] = Counter()
     for (_, cause), count in [*old.items(), *new.items()]:
         by_cause[cause] += count

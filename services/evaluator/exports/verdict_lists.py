@@ -13,7 +13,7 @@ from services.evaluator.exports.source import Source, provenance_document
 from services.protocols.verdict import LayerName
 
 _COLUMNS = (
-    *("sequence", "transcript_id", "case_id", "repeat", "tool", "category"),
+    *("sequence", "transcript_id", "case_id", "repeat", "tool", "category", "is_answered"),
     *("conforming", "accepted", "well_formed", "cause", "layer", "fault", "sentence", "num_turns", "had_client_error"),
 )
 _SPENT = ("num_prompt_tokens", "num_cached_tokens", "num_generated_tokens", "latency_seconds")
@@ -70,6 +70,8 @@ async def write_json(source: Source) -> AsyncGenerator[str]:
     yield f'{json.dumps(head, ensure_ascii=False)[:-1]}, "verdicts": ['
     separator = "\n"
     async for verdict in source.verdicts():
-        yield separator + json.dumps({**asdict(verdict), "layer": verdict.layer}, ensure_ascii=False)
+        yield separator + json.dumps(
+            {**asdict(verdict), "layer": verdict.layer, "is_answered": verdict.is_answered}, ensure_ascii=False
+        )
         separator = ",\n"
     yield "\n]}\n"

@@ -22,7 +22,7 @@ from services.evaluator.telemetry import EvaluatorTelemetry
 from services.protocols.cases import Case
 
 HEARTBEAT_SECONDS = 2.0
-_PEER_SECONDS = 600.0
+_REGISTRY, _TEST_RUNNER = "the registry", "the test runner"
 
 
 @dataclass
@@ -75,7 +75,7 @@ class EvaluationJob:
     async def _task(self, context: JobContext) -> _Task:
         record = await self._record(context)
         suite = record.subject.test_suite_version_id
-        cases = await patiently(lambda: self._suites.list_cases(suite), _PEER_SECONDS)
+        cases = await patiently(lambda: self._suites.list_cases(suite), _REGISTRY)
         return _Task(
             context=context,
             record=record,
@@ -89,7 +89,7 @@ class EvaluationJob:
         evaluation_id, test_run_id = context.job.job_id, str(context.job.spec["test_run_id"])
         if (record := await self._store.get_evaluation(evaluation_id)) is not None:
             return record
-        run = await patiently(lambda: self._runs.get_run(test_run_id), _PEER_SECONDS)
+        run = await patiently(lambda: self._runs.get_run(test_run_id), _TEST_RUNNER)
         profile = profile_of(run.subject.profile_id)
         settings = context.job.spec.get("model_grader")
         grader = from_document(ModelGrader, settings) if settings else None
@@ -98,7 +98,7 @@ class EvaluationJob:
         )
 
     async def _run_of(self, task: _Task) -> RunStatus:
-        return await patiently(lambda: self._runs.get_run(task.record.subject.test_run_id), _PEER_SECONDS)
+        return await patiently(lambda: self._runs.get_run(task.record.subject.test_run_id), _TEST_RUNNER)
 
     async def _follow(self, task: _Task, run: RunStatus) -> None:
         changes = self._runs.changes(run.subject.test_run_id, run.last_sequence)
@@ -136,7 +136,7 @@ class EvaluationJob:
             await asyncio.gather(pending, return_exceptions=True)
 
     async def _page(self, run_id: str, after: int) -> tuple[Transcript, ...]:
-        return await patiently(lambda: self._runs.list_transcripts(run_id, after), _PEER_SECONDS)
+        return await patiently(lambda: self._runs.list_transcripts(run_id, after), _TEST_RUNNER)
 
 
 async def _report(task: _Task) -> None:
@@ -167,7 +167,8 @@ def _is_complete(task: _Task) -> bool:
 
 def _counts(totals: Totals) -> Json:
     return {
-        "num_cases": totals.count,
+        "num_cases": totals.num_answered,
+        "num_unanswered": totals.num_unanswered,
         "num_conforming": totals.conforming,
         "num_accepted": totals.accepted,
         "num_well_formed": totals.well_formed,

@@ -18,7 +18,6 @@ from services.evaluator.ports import AnswerEnd, ChatModels, EvaluationStore, Giv
 from services.evaluator.telemetry import EvaluatorTelemetry
 from services.protocols.cases import Case
 
-_PATIENCE_SECONDS = 600.0
 _MAX_CONCURRENCY = 4
 _MAX_FAILURES_IN_A_ROW = 8
 _OBEYS = (
@@ -57,7 +56,7 @@ class Grading:
     ) -> EvaluationRecord:
         run_id, failures = record.subject.test_run_id, _Failures()
         while record.num_graded < record.num_verdicts:
-            page = await patiently(partial(self.runs.list_transcripts, run_id, record.num_graded), _PATIENCE_SECONDS)
+            page = await patiently(partial(self.runs.list_transcripts, run_id, record.num_graded), "the test runner")
             if not page:
                 break
             num_missed = failures.num_missed

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from services.evaluator.domain.metrics import Rates
 from services.evaluator.domain.tallies import Failing, Totals
-from services.protocols.verdict import NOT_THE_MODELS, Fault
+from services.protocols.verdict import NOT_THE_MODELS, UNANSWERED, Fault
 
 _NUM_TOOLS, _NUM_KINDS = 6, 3
 _VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|“[^”]*”|\[.*?\](?:\])*|\{.*?\}|\S*[/\\]\S*|\d+")
@@ -60,10 +60,15 @@ def advise(failing: Iterable[Failing], by_tool: Mapping[str, Rates], totals: Tot
 
 def _about_fault(cause: str, unanswered: Sequence[Failing], by_tool: Mapping[str, Rates]) -> str:
     """Return what is wrong besides the model; no training mends it."""
-    total = sum(rates.num_cases for rates in by_tool.values())
+    total = sum(rates.num_cases + rates.num_unanswered for rates in by_tool.values())
     sentences = Counter(failure.sentence for failure in unanswered)
     such = ", such as" if len(sentences) > 1 else ":"
     (sentence, _), *_ = sentences.most_common(1)
+    if cause == UNANSWERED:
+        return (
+            f"{len(unanswered)} of {total} cases were not answered, so no rate counts them{such} "
+            f"“{sentence.removesuffix('.')}”. Mend that and finish the missing cases of the run."
+        )
     return (
         f"{len(unanswered)} of {total} cases are no failures of the model but of what serves it ({cause}){such} "
         f"“{sentence.removesuffix('.')}”. Mend that and run again, before anything is trained."

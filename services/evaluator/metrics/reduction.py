@@ -29,7 +29,8 @@ _PAGE_SIZE = 500
 
 def reduce_tallies(cases: Sequence[CaseTally], totals: Totals, latency: Quantiles = Quantiles()) -> Metrics:
     """Return the metrics of the verdicts that `cases` and `totals` count, without advice."""
-    num_repeats = max((case.count for case in cases), default=1)
+    answered = [case for case in cases if case.count]
+    num_repeats = max((case.count for case in answered), default=1)
     return Metrics(
         overall=rates(cases),
         by_tool=_by(cases, [case.tool for case in cases]),
@@ -40,10 +41,10 @@ def reduce_tallies(cases: Sequence[CaseTally], totals: Totals, latency: Quantile
             for name in LayerName
             if name.value in totals.layers
         },
-        by_repeats=tuple(_repeat_rate(cases, k) for k in range(1, num_repeats + 1)) if cases else (),
-        flaky_rate=sum(0 < case.conforming < case.count for case in cases) / len(cases) if cases else 0.0,
-        recovery=_recovery(cases),
-        mean_turns=totals.num_turns / totals.count if totals.count else 0.0,
+        by_repeats=tuple(_repeat_rate(answered, k) for k in range(1, num_repeats + 1)) if answered else (),
+        flaky_rate=sum(0 < case.conforming < case.count for case in answered) / len(answered) if answered else 0.0,
+        recovery=_recovery(answered),
+        mean_turns=totals.num_turns / totals.num_answered if totals.num_answered else 0.0,
         usage=_usage(totals, latency),
         mean_scores={name: total.sum / total.count for name, total in sorted(totals.scores.items())},
     )
@@ -55,11 +56,13 @@ def kind_of(category: str) -> str:
 
 
 def rates(cases: Sequence[CaseTally]) -> Rates:
-    """Return the rates of the verdicts on these cases."""
+    """Return the rates of the verdicts on these cases; what the machine did not answer is only counted."""
+    num_unanswered = sum(case.num_unanswered for case in cases)
+    cases = [case for case in cases if case.count]
     counts = [case.count for case in cases]
     total = sum(counts)
     if not total:
-        return Rates()
+        return Rates(num_unanswered=num_unanswered)
     conforming, accepted, well_formed = (
         [getattr(case, name) for case in cases] for name in ("conforming", "accepted", "well_formed")
     )
@@ -71,6 +74,7 @@ def rates(cases: Sequence[CaseTally]) -> Rates:
         conforming_interval=clustered_interval(conforming, counts),
         accepted_interval=clustered_interval(accepted, counts),
         well_formed_interval=clustered_interval(well_formed, counts),
+        num_unanswered=num_unanswered,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, false, func, or_, select, true
+from sqlalchemy import ColumnElement, Row, Select, and_, case, exists, false, func, not_, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -14,6 +14,7 @@ from services.evaluator.domain.parity import Outcome, OutcomePair
 from services.evaluator.domain.tallies import CaseTally, Failing
 from services.evaluator.domain.verdict import NO_CAUSE, VerdictFilter
 from services.evaluator.store.tables import VERDICTS
+from services.protocols.verdict import UNANSWERED
 
 _OUTCOME = ("conforming", "accepted", "well_formed", "cause", "layer")
 _RECOVERY = "recovery"
@@ -33,23 +34,30 @@ def matching(evaluation_id: str, wanted: VerdictFilter) -> ColumnElement[bool]:
     )
 
 
-async def case_tallies(session: AsyncSession, evaluation_id: str, through: int | None) -> tuple[CaseTally, ...]:
-    """Return a tally for each case that was judged up to a sequence, in the order of their ids."""
+async def case_tallies(
+    session: AsyncSession, evaluation_id: str, through: int | None, other_id: str
+) -> tuple[CaseTally, ...]:
+    """Return a tally for each case that was judged up to a sequence, in the order of their ids.
+
+    With `other_id`, only repeats that have an answer in that evaluation too are counted.
+    """
     c = VERDICTS.c
+    answered = c.cause != UNANSWERED
     recovering = or_(c.had_client_error, c.category == _RECOVERY, c.category.startswith(f"{_RECOVERY}."))
     query = (
         select(
             c.case_id,
             c.tool,
             c.category,
-            func.count(),
+            _number(answered),
             _number(c.conforming),
             _number(c.accepted),
             _number(c.well_formed),
-            _number(recovering),
+            _number(and_(recovering, answered)),
             _number(and_(recovering, c.conforming)),
+            _number(not_(answered)),
         )
-        .where(_judged(evaluation_id, through))
+        .where(_judged(evaluation_id, through), _answered_by(other_id) if other_id else true())
         .group_by(c.case_id, c.tool, c.category)
         .order_by(c.case_id)
     )
@@ -58,7 +66,7 @@ async def case_tallies(session: AsyncSession, evaluation_id: str, through: int |
 
 async def latency_quantiles(session: AsyncSession, evaluation_id: str, through: int | None) -> Quantiles:
     """Return the nearest-rank quantiles of the time to answer one case, of those whose time is known."""
-    timed = and_(_judged(evaluation_id, through), VERDICTS.c.latency_seconds > 0)
+    timed = and_(_judged(evaluation_id, through), VERDICTS.c.latency_seconds > 0, VERDICTS.c.cause != UNANSWERED)
     count = (await session.execute(select(func.count()).where(timed))).scalar_one()
     if not count:
         return Quantiles()
@@ -82,7 +90,7 @@ async def failing(session: AsyncSession, evaluation_id: str, through: int | None
 
 
 async def outcome_pairs(session: AsyncSession, before_id: str, after_id: str) -> tuple[OutcomePair, ...]:
-    """Return the verdicts of two evaluations on the repeats that both have, in the order of case ids."""
+    """Return the verdicts of two evaluations on the repeats that both have answered, in the order of case ids."""
     query = _pairs(before_id, after_id)
     return tuple(_pair(row) for row in await session.execute(query))
 
@@ -90,6 +98,12 @@ async def outcome_pairs(session: AsyncSession, before_id: str, after_id: str) ->
 def _judged(evaluation_id: str, through: int | None) -> ColumnElement[bool]:
     c = VERDICTS.c
     return and_(c.evaluation_id == evaluation_id, true() if through is None else c.sequence <= through)
+
+
+def _answered_by(evaluation_id: str) -> ColumnElement[bool]:
+    c, other = VERDICTS.c, aliased(VERDICTS).c
+    alike = and_(other.case_id == c.case_id, other.repeat == c.repeat)
+    return exists().where(other.evaluation_id == evaluation_id, alike, other.cause != UNANSWERED)
 
 
 def _number(condition: ColumnElement[bool]) -> ColumnElement[int]:
@@ -105,7 +119,12 @@ def _pairs(before_id: str, after_id: str) -> Select[tuple[object, ...]]:
     return (
         select(*columns)
         .select_from(before.join(after, alike))
-        .where(before.c.evaluation_id == before_id, after.c.evaluation_id == after_id)
+        .where(
+            before.c.evaluation_id == before_id,
+            after.c.evaluation_id == after_id,
+            before.c.cause != UNANSWERED,
+            after.c.cause != UNANSWERED,
+        )
         .order_by(before.c.case_id, before.c.repeat)
     )
 

@@ -109,10 +109,12 @@ class SqlEvaluationStore:
         async with self._database.reading() as session:
             return (await session.execute(query)).scalar_one()
 
-    async def case_tallies(self, evaluation_id: str, through: int | None = None) -> tuple[CaseTally, ...]:
+    async def case_tallies(
+        self, evaluation_id: str, through: int | None = None, answered_in: str = ""
+    ) -> tuple[CaseTally, ...]:
         """Return a tally for each case that was judged up to a sequence (None: ever), in the order of their ids."""
         async with self._database.reading() as session:
-            return await queries.case_tallies(session, evaluation_id, through)
+            return await queries.case_tallies(session, evaluation_id, through, answered_in)
 
     async def latency_quantiles(self, evaluation_id: str, through: int | None = None) -> Quantiles:
         """Return the quantiles (nearest rank) of the time to answer one case up to a sequence, where it is known."""
@@ -125,7 +127,7 @@ class SqlEvaluationStore:
             return await queries.failing(session, evaluation_id, through)
 
     async def outcome_pairs(self, before_id: str, after_id: str) -> tuple[OutcomePair, ...]:
-        """Return the verdicts of two evaluations on the repeats of cases that both have, in the order of case ids."""
+        """Return the verdicts of two evaluations on the repeats that both have answered, in the order of case ids."""
         async with self._database.reading() as session:
             return await queries.outcome_pairs(session, before_id, after_id)
 

@@ -32,7 +32,8 @@ class ComparisonUseCases:
             NotFound: One of them does not exist.
             FailedPrecondition: One has not succeeded, or the two are not comparable.
         """
-        before, after = await self._side(before_evaluation_id), await self._side(after_evaluation_id)
+        before = await self._side(before_evaluation_id, other_id=after_evaluation_id)
+        after = await self._side(after_evaluation_id, other_id=before_evaluation_id)
         return await asyncio.to_thread(compare, before, after)
 
     async def check_parity(self, before_evaluation_id: str, after_evaluation_id: str) -> Parity:
@@ -50,12 +51,14 @@ class ComparisonUseCases:
         pairs = await self._store.outcome_pairs(one.evaluation_id, other.evaluation_id)
         return await asyncio.to_thread(check_parity, before, after, answers, pairs)
 
-    async def _side(self, evaluation_id: str) -> Side:
+    async def _side(self, evaluation_id: str, other_id: str) -> Side:
         evaluation = await self._finished(evaluation_id)
         first: dict[str, Failing] = {}
-        for one in await self._store.failing(evaluation_id):
-            first.setdefault(one.case_id, one)
-        return Side(evaluation.record, evaluation.metrics, await self._store.case_tallies(evaluation_id), first)
+        for failure in await self._store.failing(evaluation_id):
+            if failure.is_answered:
+                first.setdefault(failure.case_id, failure)
+        cases = await self._store.case_tallies(evaluation_id, answered_in=other_id)
+        return Side(evaluation.record, evaluation.metrics, cases, first)
 
     async def _form(self, record: EvaluationRecord) -> Form:
         run = await self._runs.get_run(record.subject.test_run_id)

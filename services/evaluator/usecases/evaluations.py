@@ -17,6 +17,7 @@ from services.evaluator.domain.tallies import Totals
 from services.evaluator.judging.answers import profile_of
 from services.evaluator.metrics.reduction import gather_metrics
 from services.evaluator.ports import ChatModels, EvaluationStore, ModelVersions, TestRuns
+from services.protocols.verdict import is_incomplete
 
 _MAX_ID_LENGTH = 200
 _MAX_RUBRIC_CHARACTERS = 20_000
@@ -29,6 +30,12 @@ class Evaluation:
     job: Job
     record: EvaluationRecord
     metrics: Metrics
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether it has ended with so many cases unanswered or missing that its rates decide nothing."""
+        is_short = is_incomplete(self.metrics.overall.num_cases, self.record.subject.num_transcripts_total)
+        return self.job.state.is_final and is_short
 
 
 class EvaluationUseCases:

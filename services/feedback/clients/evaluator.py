@@ -14,25 +14,25 @@ from services.feedback.clients.jobs import progress_until_end, work_state
 from services.feedback.domain.rounds import Rates
 from services.feedback.domain.work import ProbeVerdict, WorkProgress, WorkState
 
+_PEER = "the evaluator"
 _PAGE_SIZE = 200
 
 
 class GrpcEvaluator:
-    """Implements `ports.Evaluator`; every call outlasts an absence of `patience_seconds`."""
+    """Implements `ports.Evaluator`; every call is patient."""
 
-    def __init__(self, channel: grpc.aio.Channel, patience_seconds: float) -> None:
+    def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = evaluator_service_pb2_grpc.EvaluatorServiceStub(channel)
-        self._patience_seconds = patience_seconds
 
     async def start(self, request_id: str, test_run_id: str) -> str:
         """Start an evaluation once per request id and return its id."""
         request = pb.CreateEvaluationRequest(request_id=request_id, test_run_id=test_run_id)
-        response = await patiently(lambda: self._stub.CreateEvaluation(request), self._patience_seconds)
+        response = await patiently(lambda: self._stub.CreateEvaluation(request), _PEER)
         return str(response.evaluation.evaluation_id)
 
     async def rates(self, evaluation_id: str) -> Rates:
         """Return the rates of an evaluation that has ended."""
-        evaluation = await patiently(lambda: self._evaluation(evaluation_id), self._patience_seconds)
+        evaluation = await patiently(lambda: self._evaluation(evaluation_id), _PEER)
         overall = evaluation.metrics.overall
         return Rates(overall.conforming_rate, overall.accepted_rate, overall.well_formed_rate)
 
@@ -41,7 +41,7 @@ class GrpcEvaluator:
         found: list[ProbeVerdict] = []
         request = verdict_pb2.ListVerdictsRequest(evaluation_id=evaluation_id, page_size=_PAGE_SIZE)
         while True:
-            page = await patiently(lambda: self._stub.ListVerdicts(request), self._patience_seconds)
+            page = await patiently(lambda: self._stub.ListVerdicts(request), _PEER)
             found += [
                 ProbeVerdict(verdict.case_id, verdict.tool, verdict.cause, verdict.category)
                 for verdict in page.verdicts
@@ -57,12 +57,12 @@ class GrpcEvaluator:
             lambda after: self._stub.WatchEvaluation(
                 pb.WatchEvaluationRequest(evaluation_id=work_id, after_sequence=after)
             ),
-            self._patience_seconds,
+            _PEER,
         )
 
     async def state(self, work_id: str) -> WorkState:
         """Return how the evaluation stands."""
-        return work_state(await patiently(lambda: self._job(work_id), self._patience_seconds))
+        return work_state(await patiently(lambda: self._job(work_id), _PEER))
 
     async def cancel(self, work_id: str) -> None:
         """Cancel the evaluation.
@@ -71,7 +71,7 @@ class GrpcEvaluator:
             FailedPrecondition: It has ended.
         """
         request = pb.CancelEvaluationRequest(evaluation_id=work_id)
-        await patiently(lambda: self._stub.CancelEvaluation(request), self._patience_seconds)
+        await patiently(lambda: self._stub.CancelEvaluation(request), _PEER)
 
     async def _evaluation(self, evaluation_id: str) -> pb.Evaluation:
         response = await self._stub.GetEvaluation(pb.GetEvaluationRequest(evaluation_id=evaluation_id))

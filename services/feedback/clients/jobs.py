@@ -8,9 +8,8 @@ from typing import Any
 
 from drillyard.job.v1 import job_pb2
 
-from services.chassis.channel import follow
 from services.chassis.jobs.convert import state_of
-from services.chassis.waiting import patiently
+from services.chassis.waiting import follow, patiently
 from services.chassis.wire import from_message
 from services.feedback.domain.work import WorkProgress, WorkState
 
@@ -18,20 +17,15 @@ GetJob = Callable[[], Awaitable[job_pb2.Job]]
 OpenWatch = Callable[[int], AsyncIterable[Any]]
 
 
-async def progress_until_end(
-    get_job: GetJob, open_watch: OpenWatch, patience_seconds: float
-) -> AsyncGenerator[WorkProgress, None]:
+async def progress_until_end(get_job: GetJob, open_watch: OpenWatch, peer: str) -> AsyncGenerator[WorkProgress, None]:
     """Yield how far a job is, from now until it has ended, over lost connections.
 
     Args:
         get_job: Returns the job as it stands.
         open_watch: Opens its watch stream after a sequence; each response has an `event`.
-        patience_seconds: How long the service may be away.
-
-    Raises:
-        Unavailable: The service stayed away for longer.
+        peer: The service, as in `patiently`.
     """
-    job = await patiently(get_job, patience_seconds)
+    job = await patiently(get_job, peer)
     yield _progress(job.progress)
     if state_of(job).is_final:
         return
@@ -39,7 +33,7 @@ async def progress_until_end(
         lambda after: aiter(open_watch(after)),
         _sequence_of,
         after_sequence=job.last_sequence,
-        patience_seconds=patience_seconds,
+        peer=peer,
     )
     async with aclosing(events) as responses:
         async for response in responses:

@@ -13,15 +13,15 @@ from services.chassis.waiting import patiently
 from services.feedback.domain.work import Registration, SuiteVersion
 from services.protocols.cases import Case, CaseError, case_from_document
 
+_PEER = "the registry"
 _PAGE_SIZE = 200
 
 
 class GrpcRegistry:
-    """Implements `ports.Registry`; registering outlasts an absence of `patience_seconds`, looking up does not."""
+    """Implements `ports.Registry`; what jobs call is patient, what requests ask is not."""
 
-    def __init__(self, channel: grpc.aio.Channel, patience_seconds: float) -> None:
+    def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
-        self._patience_seconds = patience_seconds
 
     async def resolve_model(self, model_version_id: str) -> str:
         """Return the version's id, the newest one's for a model's id.
@@ -52,7 +52,7 @@ class GrpcRegistry:
         found: list[Case] = []
         request = test_suite_pb2.ListTestCasesRequest(test_suite_version_id=test_suite_version_id, page_size=_PAGE_SIZE)
         while True:
-            page = await patiently(lambda: self._stub.ListTestCases(request), self._patience_seconds)
+            page = await patiently(lambda: self._stub.ListTestCases(request), _PEER)
             found += [_case(case) for case in page.test_cases]
             if not page.next_page_token:
                 return tuple(found)
@@ -66,7 +66,7 @@ class GrpcRegistry:
             artifact=_artifact(registration.artifact),
             produced_by=registration.produced_by,
         )
-        response = await patiently(lambda: self._stub.CreateTestSuiteVersion(request), self._patience_seconds)
+        response = await patiently(lambda: self._stub.CreateTestSuiteVersion(request), _PEER)
         return str(response.test_suite_version.test_suite_version_id)
 
     async def register_dataset(self, request_id: str, registration: Registration) -> str:
@@ -77,7 +77,7 @@ class GrpcRegistry:
             artifact=_artifact(registration.artifact),
             produced_by=registration.produced_by,
         )
-        response = await patiently(lambda: self._stub.CreateDatasetVersion(request), self._patience_seconds)
+        response = await patiently(lambda: self._stub.CreateDatasetVersion(request), _PEER)
         return str(response.dataset_version.dataset_version_id)
 
 

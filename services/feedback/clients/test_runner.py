@@ -13,13 +13,14 @@ from services.chassis.waiting import patiently
 from services.feedback.clients.jobs import progress_until_end, work_state
 from services.feedback.domain.work import TestOrder, WorkProgress, WorkState
 
+_PEER = "the test runner"
+
 
 class GrpcTestRunner:
-    """Implements `ports.TestRunner`; every call outlasts an absence of `patience_seconds`."""
+    """Implements `ports.TestRunner`; every call is patient."""
 
-    def __init__(self, channel: grpc.aio.Channel, patience_seconds: float) -> None:
+    def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
-        self._patience_seconds = patience_seconds
 
     async def start(self, request_id: str, order: TestOrder) -> str:
         """Start a test run once per request id and return its id."""
@@ -32,7 +33,7 @@ class GrpcTestRunner:
             seed=order.seed,
         )
         request = pb.CreateTestRunRequest(request_id=request_id, spec=spec)
-        response = await patiently(lambda: self._stub.CreateTestRun(request), self._patience_seconds)
+        response = await patiently(lambda: self._stub.CreateTestRun(request), _PEER)
         return str(response.test_run.test_run_id)
 
     def watch(self, work_id: str) -> AsyncGenerator[WorkProgress, None]:
@@ -40,12 +41,12 @@ class GrpcTestRunner:
         return progress_until_end(
             lambda: self._job(work_id),
             lambda after: self._stub.WatchTestRun(pb.WatchTestRunRequest(test_run_id=work_id, after_sequence=after)),
-            self._patience_seconds,
+            _PEER,
         )
 
     async def state(self, work_id: str) -> WorkState:
         """Return how the run stands."""
-        return work_state(await patiently(lambda: self._job(work_id), self._patience_seconds))
+        return work_state(await patiently(lambda: self._job(work_id), _PEER))
 
     async def cancel(self, work_id: str) -> None:
         """Cancel the run.
@@ -54,7 +55,7 @@ class GrpcTestRunner:
             FailedPrecondition: It has ended.
         """
         request = pb.CancelTestRunRequest(test_run_id=work_id)
-        await patiently(lambda: self._stub.CancelTestRun(request), self._patience_seconds)
+        await patiently(lambda: self._stub.CancelTestRun(request), _PEER)
 
     async def _job(self, work_id: str) -> job_pb2.Job:
         response = await self._stub.GetTestRun(pb.GetTestRunRequest(test_run_id=work_id))

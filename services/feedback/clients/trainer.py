@@ -14,13 +14,14 @@ from services.chassis.waiting import patiently
 from services.feedback.clients.jobs import progress_until_end, work_state
 from services.feedback.domain.work import TrainingOrder, WorkProgress, WorkState
 
+_PEER = "the trainer"
+
 
 class GrpcTrainer:
-    """Implements `ports.Trainer`; every call outlasts an absence of `patience_seconds`."""
+    """Implements `ports.Trainer`; every call is patient."""
 
-    def __init__(self, channel: grpc.aio.Channel, patience_seconds: float) -> None:
+    def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = trainer_service_pb2_grpc.TrainerServiceStub(channel)
-        self._patience_seconds = patience_seconds
 
     async def start(self, request_id: str, order: TrainingOrder) -> str:
         """Start a training job once per request id and return its id."""
@@ -29,12 +30,12 @@ class GrpcTrainer:
         spec.dataset_version_id = order.dataset_version_id
         spec.seed = order.seed
         request = pb.CreateTrainingJobRequest(request_id=request_id, spec=spec)
-        response = await patiently(lambda: self._stub.CreateTrainingJob(request), self._patience_seconds)
+        response = await patiently(lambda: self._stub.CreateTrainingJob(request), _PEER)
         return str(response.training_job.training_job_id)
 
     async def trained_version(self, training_job_id: str) -> str:
         """Return the model version that a job which has SUCCEEDED registered."""
-        job = await patiently(lambda: self._training_job(training_job_id), self._patience_seconds)
+        job = await patiently(lambda: self._training_job(training_job_id), _PEER)
         return str(job.model_version_id)
 
     def watch(self, work_id: str) -> AsyncGenerator[WorkProgress, None]:
@@ -44,12 +45,12 @@ class GrpcTrainer:
             lambda after: self._stub.WatchTrainingJob(
                 pb.WatchTrainingJobRequest(training_job_id=work_id, after_sequence=after)
             ),
-            self._patience_seconds,
+            _PEER,
         )
 
     async def state(self, work_id: str) -> WorkState:
         """Return how the training stands."""
-        return work_state(await patiently(lambda: self._job(work_id), self._patience_seconds))
+        return work_state(await patiently(lambda: self._job(work_id), _PEER))
 
     async def cancel(self, work_id: str) -> None:
         """Cancel the training.
@@ -58,7 +59,7 @@ class GrpcTrainer:
             FailedPrecondition: It has ended.
         """
         request = pb.CancelTrainingJobRequest(training_job_id=work_id)
-        await patiently(lambda: self._stub.CancelTrainingJob(request), self._patience_seconds)
+        await patiently(lambda: self._stub.CancelTrainingJob(request), _PEER)
 
     async def _training_job(self, training_job_id: str) -> pb.TrainingJob:
         response = await self._stub.GetTrainingJob(pb.GetTrainingJobRequest(training_job_id=training_job_id))

@@ -10,6 +10,7 @@ import structlog
 
 from services.chassis.errors import FailedPrecondition, NotFound, ServiceError
 from services.chassis.jobs import JobContext, Json
+from services.chassis.waiting import waits_told
 from services.feedback.domain.loop import job_result, rounds_of
 from services.feedback.domain.rounds import Round, Stop
 from services.feedback.domain.rules import decide
@@ -53,7 +54,8 @@ class LoopJob:
         record = await LoopRecord.open(context, self._store, self._measures)
         beat = asyncio.create_task(self._beat(record))
         try:
-            stop = await self._rounds(record, context)
+            with waits_told(record.waits):
+                stop = await self._rounds(record, context)
         except asyncio.CancelledError:
             if context.cancel_requested:
                 await self.clean_up(context)

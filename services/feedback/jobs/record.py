@@ -31,6 +31,7 @@ class LoopRecord:
         self._measures = measures
         self._began: dict[Step, float] = {}
         self._latest: tuple[Step, WorkProgress] | None = None
+        self._wait = ""
         self._num_steps = len(LAST_ROUND_STEPS) + len(Step) * self.spec.budget.max_rounds
 
     @classmethod
@@ -68,7 +69,14 @@ class LoopRecord:
 
     async def report(self, step: Step, progress: WorkProgress) -> None:
         """Tell how far a step has come."""
-        self._latest = (step, progress)
+        self._latest, self._wait = (step, progress), ""
+        await self.beat()
+
+    async def waits(self, sentence: str) -> None:
+        """Tell what is waited for, until the next report."""
+        self._wait = sentence
+        if self._latest is None:
+            await self._context.progress(message=sentence)
         await self.beat()
 
     async def beat(self) -> None:
@@ -77,7 +85,11 @@ class LoopRecord:
             return
         step, progress = self._latest
         seconds = time.monotonic() - self._began.setdefault(step, time.monotonic())
-        parts = [f"Round {self.round.number}, {step.replace('_', ' ')}", _progress_text(progress), f"{seconds:.0f} s"]
+        parts = [
+            f"Round {self.round.number}, {step.replace('_', ' ')}",
+            self._wait or _progress_text(progress),
+            f"{seconds:.0f} s",
+        ]
         await self._context.progress(
             phase=str(step),
             done=self._num_finished(),

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from services.chassis.errors import InvalidArgument, ResourceExhausted
+from services.chassis.errors import InvalidArgument, ResourceExhausted, TooLarge
 
 _MAX_LINE_BYTES = 4 * 1024**2
 _MAX_TRACE_BYTES = 8 * 1024
@@ -121,8 +121,8 @@ def _reason(status: int, limits: Limits, trace: str) -> InvalidArgument | Resour
     return InvalidArgument("The model's files made their reader fail.", _CHECK_FILE)
 
 
-def _too_much(amount: str) -> ResourceExhausted:
-    return ResourceExhausted(f"The model's files needed {amount} to be read.", _CHECK_FILE)
+def _too_much(amount: str) -> TooLarge:
+    return TooLarge(f"The model's files needed {amount} to be read.", _CHECK_FILE)
 
 
 _CHECK_FILE = "Fetch the model again from a source that you trust, then import it again."

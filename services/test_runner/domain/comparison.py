@@ -47,6 +47,7 @@ class RunComparison:
     differences: tuple[Difference, ...]
     is_identical: bool
     provenance_differences: tuple[str, ...]
+    num_unanswered: int = 0
 
 
 def first_difference(before: Transcript, after: Transcript) -> Difference | None:

@@ -121,6 +121,11 @@ class Transcript:
         return f"{self.test_run_id}-{self.sequence}"
 
     @property
+    def is_answered(self) -> bool:
+        """Whether it is the model's: False when the machine failed on it, however good the answers before that were."""
+        return self.finish_reason is not FinishReason.BACKEND_FAULT
+
+    @property
     def num_generated_tokens(self) -> int:
         """Tokens of all answers."""
         return sum(turn.num_generated_tokens for turn in self.turns) if self.turns else len(self.token_ids)

@@ -18,7 +18,7 @@ from services.test_runner.ports import GenerationBackend, Registry, RunStore
 from services.test_runner.resolution import resolve_inputs
 from services.test_runner.telemetry import TestRunnerTelemetry
 
-_REGISTRY_SECONDS = 600.0
+_REGISTRY = "the registry"
 
 
 class TestRunJob:
@@ -64,7 +64,7 @@ class TestRunJob:
         repeated = await self._store.get_run(spec.repeat_of_test_run_id) if spec.repeat_of_test_run_id else None
         inputs = await patiently(
             lambda: resolve_inputs(self._registry, spec, window_size=self._window_size, repeated=repeated),
-            _REGISTRY_SECONDS,
+            _REGISTRY,
         )
         return await self._store.add_run(RunRecord(test_run_id, inputs))
 
@@ -104,7 +104,7 @@ class CaseReader:
                 f"The suite {suite} has {self._next_index} cases instead of {self._inputs.num_cases}.",
                 "Check the registry's data; suite versions never change.",
             )
-        page = await patiently(lambda: self._registry.list_cases(suite, token), _REGISTRY_SECONDS)
+        page = await patiently(lambda: self._registry.list_cases(suite, token), _REGISTRY)
         self._page.extend(page.cases)
         self._token = page.next_token or None
 

@@ -61,12 +61,15 @@ class _Tally:
 
     def __init__(self, max_differences: int) -> None:
         self._max_differences = max_differences
-        self._num_compared = self._num_identical = self._num_equal = self._num_different = 0
+        self._num_compared = self._num_identical = self._num_equal = self._num_different = self._num_unanswered = 0
         self._differences: list[Difference] = []
 
     def compare(self, before: Transcript, after: Transcript | None) -> None:
         if after is None:
             return self.differ(Difference(before.case_id, before.repeat, "missing", before="only the first run has it"))
+        if not (before.is_answered and after.is_answered):
+            self._num_unanswered += 1
+            return None
         self._num_compared += 1
         self._num_equal += has_equal_answers(before, after)
         difference = first_difference(before, after)
@@ -86,8 +89,9 @@ class _Tally:
             num_identical=self._num_identical,
             num_equal_answers=self._num_equal,
             differences=tuple(self._differences),
-            is_identical=self._num_different == 0 and self._num_compared > 0,
+            is_identical=not self._num_different and not self._num_unanswered and self._num_compared > 0,
             provenance_differences=provenance,
+            num_unanswered=self._num_unanswered,
         )
 
 

@@ -25,6 +25,7 @@ from services.trainer.ports import CheckpointFolders, Registry, TrainingBackend,
 from services.trainer.telemetry import TrainerTelemetry
 
 ADAPTER = "adapter"
+_REGISTRY = "the registry"
 _TICK_SECONDS = 0.5
 _HEARTBEAT_SECONDS = 2.5
 
@@ -37,7 +38,6 @@ class TrainingLimits:
     num_threads: int = 0
     dtype: str = "auto"
     stall_seconds: float = 900.0
-    registry_patience_seconds: float = 120.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,9 @@ class TrainingJobWork:
         job_id = context.job.job_id
         spec = from_document(TrainingJobSpec, context.job.spec)
         inputs = (await self._to.store.get_inputs([job_id])).get(job_id)
-        inputs = inputs or await self._to.store.add_inputs(job_id, await self._to.registry.resolve(spec))
+        if inputs is None:
+            resolved = await patiently(lambda: self._to.registry.resolve(spec), _REGISTRY)
+            inputs = await self._to.store.add_inputs(job_id, resolved)
         await self.clear(context)
         trained = await self._trained(context, spec, inputs)
         await context.progress(phase="register", message="Registering the adapter.")
@@ -80,7 +82,7 @@ class TrainingJobWork:
             lambda: self._to.registry.register_adapter(
                 f"{job_id}/result", inputs, weights, produced_by=f"training_job:{job_id}"
             ),
-            self._limits.registry_patience_seconds,
+            _REGISTRY,
         )
         return {"model_version_id": version, "step": trained.step}
 

@@ -20,7 +20,12 @@ PATIENCE_SECONDS = 30.0
 FENCED_EXIT_CODE = 75
 _CALL_SECONDS = 10.0
 _RETRY_SECONDS = 0.5
-_AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+_AWAY = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    # Its disk is full, or it has too many callers.
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+)
 
 
 class ServiceAwayError(Exception):

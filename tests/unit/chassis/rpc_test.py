@@ -12,7 +12,7 @@ import pytest
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.chassis.channel import MAX_MESSAGE_BYTES, follow, open_channel
+from services.chassis.channel import MAX_MESSAGE_BYTES, open_channel
 from services.chassis.errors import (
     DeadlineExceeded,
     FailedPrecondition,
@@ -25,6 +25,7 @@ from services.chassis.errors import (
 from services.chassis.server import LIVENESS, Server
 from services.chassis.status import from_rpc_error, to_status
 from services.chassis.telemetry import Telemetry
+from services.chassis.waiting import follow, patiently
 
 SERVICE = "test.Echo"
 
@@ -53,6 +54,8 @@ class Echo:
             raise KeyError("secret prompt")
         if request == b"slow":
             await asyncio.sleep(60)
+        if request == b"steady":
+            await asyncio.sleep(0.3)
         if request == b"abort":
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, "plain words")
         return request
@@ -179,6 +182,16 @@ async def test_a_call_without_deadline_gets_one(loopback: Loopback) -> None:
     await channel.close()
 
 
+async def test_a_hand_over_that_takes_longer_than_its_deadline_gets_more_time_until_it_is_done(
+    loopback: Loopback,
+) -> None:
+    channel: Any = open_channel(loopback.address, deadline_seconds=0.2)
+    create = channel.unary_unary(f"/{SERVICE}/CreateEcho")
+    assert await patiently(lambda: create(b"steady"), "the echo") == b"steady"
+    assert loopback.echo.calls > 1
+    await channel.close()
+
+
 async def test_a_given_deadline_wins(loopback: Loopback) -> None:
     with pytest.raises(DeadlineExceeded):
         await loopback.get(b"slow", timeout=0.2)
@@ -271,7 +284,8 @@ async def test_an_error_within_a_stream_is_ours_too(loopback: Loopback) -> None:
 
 async def test_following_a_watch_neither_loses_nor_repeats_events(loopback: Loopback) -> None:
     loopback.echo.cut_after = [3, 3, 6]
-    numbers = [int(event) async for event in follow(lambda after: loopback.watch(b"%d" % after), int, after_sequence=1)]
+    events = follow(lambda after: loopback.watch(b"%d" % after), int, peer="the echo", after_sequence=1)
+    numbers = [int(event) async for event in events]
     assert numbers == list(range(2, 11))
 
 
@@ -283,7 +297,7 @@ async def test_following_gives_up_when_the_peer_stays_away() -> None:
         return stream
 
     with pytest.raises(Unavailable):
-        async for _ in follow(watch, int, patience_seconds=0.3):
+        async for _ in follow(watch, int, peer="the echo", seconds=0.3):
             pass
     await channel.close()
 

@@ -6,8 +6,8 @@ from contextlib import aclosing
 
 import pytest
 
-from services.chassis.errors import NotFound, Unavailable
-from services.chassis.waiting import patiently, with_heartbeat
+from services.chassis.errors import DeadlineExceeded, NotFound, ResourceExhausted, ServiceError, TooLarge, Unavailable
+from services.chassis.waiting import patiently, waits_told, with_heartbeat
 
 
 class Source:
@@ -80,32 +80,43 @@ async def test_a_cancelled_reader_stops_the_stream() -> None:
     assert source.is_closed
 
 
-async def test_a_call_is_repeated_while_its_peer_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_call_is_repeated_while_its_peer_is_away_slow_or_full_and_the_wait_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("services.chassis.waiting._FIRST_PAUSE_SECONDS", 0.001)
-    calls: list[None] = []
+    outages = [Unavailable("It is away."), DeadlineExceeded("It is slow."), ResourceExhausted("It is full.")]
+    sentences: list[str] = []
 
     async def call() -> str:
-        calls.append(None)
-        if len(calls) < 3:
-            raise Unavailable("It is away.")
+        if outages:
+            raise outages.pop(0)
         return "here"
 
-    assert await patiently(call, 5.0) == "here"
-    assert len(calls) == 3
+    async def tell(sentence: str) -> None:
+        sentences.append(sentence)
+
+    with waits_told(tell):
+        assert await patiently(call, "the registry") == await patiently(call, "the registry") == "here"
+    told = [f"Waiting for the registry: It is {state}." for state in ("away", "slow", "full")]
+    assert sentences == [*told, "Back: the registry answers again."]
 
 
-async def test_patience_ends_and_other_errors_are_not_waited_out() -> None:
+@pytest.mark.parametrize("error", [NotFound("There is none."), TooLarge("It takes 5 bytes of 4.")])
+async def test_what_no_wait_would_mend_is_not_waited_out(error: ServiceError) -> None:
     calls: list[None] = []
-
-    async def away() -> None:
-        raise Unavailable("It is away.")
 
     async def refuse() -> None:
         calls.append(None)
-        raise NotFound("There is none.")
+        raise error
+
+    with pytest.raises(type(error)):
+        await patiently(refuse, "the registry")
+    assert len(calls) == 1
+
+
+async def test_patience_may_have_an_end() -> None:
+    async def away() -> None:
+        raise Unavailable("It is away.")
 
     with pytest.raises(Unavailable):
-        await patiently(away, 0.0)
-    with pytest.raises(NotFound):
-        await patiently(refuse, 60.0)
-    assert len(calls) == 1
+        await patiently(away, "the registry", seconds=0.0)

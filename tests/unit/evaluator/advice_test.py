@@ -113,5 +113,5 @@ def test_what_the_server_failed_at_is_told_apart_and_is_nothing_to_train() -> No
         *failing("list_files", "No call.", fault="no_call", cause="no_call"),
     ]
     first, second = advise(kinds, rates(read_file=4, list_files=4), Totals())
-    assert first.startswith("3 of 8 cases are no failures of the model") and "status 503" in first
+    assert first.startswith("3 of 8 cases were not answered") and "status 503" in first
     assert second.startswith("Fails 1 of 4 list_files answers")

@@ -81,6 +81,33 @@ async def test_evaluations_of_an_earlier_release_stay_readable(tmp_path: Path) -
     await database.close()
 
 
+async def test_figures_that_counted_cases_without_an_answer_are_made_again(tmp_path: Path) -> None:
+    database = Database.open(f"sqlite+aiosqlite:///{tmp_path}/state.db")
+    async with database.session() as session:
+        connection = await session.connection()
+        for name in ("0001_evaluations", "0002_metrics"):
+            await connection.run_sync(step, name, up=True)
+        for place, cause in enumerate(("backend_fault", "no_call"), 1):
+            await session.execute(
+                text(
+                    "INSERT INTO evaluations (ordinal, evaluation_id, test_run_id, subject, judge_digest, "
+                    "num_verdicts, totals, metrics) "
+                    f"VALUES ({place}, 'eval-{place}', 'run-1', '{{}}', 'd', 1, '{{}}', '{{}}')"
+                )
+            )
+            await session.execute(
+                text(
+                    "INSERT INTO verdicts (evaluation_id, sequence, transcript_id, case_id, repeat, tool, category, "
+                    "conforming, accepted, well_formed, cause, sentence, layers) "
+                    f"VALUES ('eval-{place}', 1, 't', 'c', 0, 'read_file', 'read', 0, 0, 0, '{cause}', '', '[]')"
+                )
+            )
+        await connection.run_sync(step, "0003_unanswered", up=True)
+        rows = await session.execute(text("SELECT evaluation_id FROM evaluations WHERE metrics IS NULL"))
+        assert rows.scalars().all() == ["eval-1"]
+    await database.close()
+
+
 async def test_the_second_migration_can_be_taken_back(tmp_path: Path) -> None:
     database = Database.open(f"sqlite+aiosqlite:///{tmp_path}/state.db")
 

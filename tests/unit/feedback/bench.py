@@ -134,7 +134,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def set_up(tmp_path: Path, *, patience_seconds: float = 10.0) -> AsyncIterator[Bench]:
+async def set_up(tmp_path: Path) -> AsyncIterator[Bench]:
     """Yield a bench whose neighbours are at work."""
     world = World()
     async with AsyncExitStack() as stack:
@@ -144,10 +144,10 @@ async def set_up(tmp_path: Path, *, patience_seconds: float = 10.0) -> AsyncIter
         channel = open_channel(f"127.0.0.1:{port}")
         stack.push_async_callback(channel.close)
         services = Services(
-            GrpcRegistry(channel, patience_seconds),
-            GrpcTestRunner(channel, patience_seconds),
-            GrpcEvaluator(channel, patience_seconds),
-            GrpcTrainer(channel, patience_seconds),
+            GrpcRegistry(channel),
+            GrpcTestRunner(channel),
+            GrpcEvaluator(channel),
+            GrpcTrainer(channel),
         )
         artifacts = ArtifactStore((tmp_path / "artifacts").as_uri())
         yield Bench(world, services, MemoryLoopStore(), artifacts, Neighbourhood(world, server, port))

@@ -264,15 +264,19 @@ async def test_services_that_restart_while_they_are_watched_do_not_end_a_loop(be
     assert loop.stop is not None and loop.stop.reason is StopReason.NO_PROGRESS
 
 
-async def test_services_that_stay_away_fail_the_loop_after_its_patience(tmp_path: Path) -> None:
-    async with set_up(tmp_path, patience_seconds=0.5) as bench:
-        bench.world.gates.close("0/test:work")
-        async with bench.at_work():
-            loop = await bench.usecases.create_loop("", SPEC)
-            await bench.until_told(loop.loop_id, Step.TEST)
-            await bench.neighbourhood.stop()
-            loop = await bench.until_ended(loop.loop_id)
-    assert loop.job.error is not None and loop.job.error.code == "UNAVAILABLE"
+async def test_a_loop_waits_for_services_that_are_away_says_so_and_goes_on(bench: Bench) -> None:
+    gate = bench.world.gates.close("0/test:work")
+    async with bench.at_work():
+        loop = await bench.usecases.create_loop("", replace(SPEC, budget=Budget(1, 0)))
+        await bench.until_told(loop.loop_id, Step.TEST)
+        await bench.neighbourhood.stop()
+        async for event in bench.store.watch(loop.loop_id, 0):
+            if "Waiting for the " in event.payload.get("message", ""):
+                break
+        await bench.neighbourhood.restart()
+        gate.open()
+        loop = await bench.until_ended(loop.loop_id)
+    assert loop.stop is not None and loop.stop.reason is StopReason.NO_PROGRESS
 
 
 async def test_a_loop_that_waits_keeps_telling_that_it_lives(bench: Bench) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.chassis.artifacts import ArtifactStore
-from services.chassis.errors import NotFound, Unavailable
+from services.chassis.errors import NotFound, ServiceError, Unavailable
 from services.chassis.jobs import Job, JobRunner, SqlJobStore, watch
 from services.chassis.telemetry import Telemetry
 from services.chassis.wire import from_document
@@ -57,14 +57,17 @@ class ScriptedBackend:
 
 @dataclass
 class OneRegistry:
-    """Knows one model and one dataset; away for the first `away` registrations."""
+    """Knows one model and one dataset; away for the first `away` registrations, and for each of `outages` once."""
 
     inputs: TrainingInputs
     away: int = 0
+    outages: list[ServiceError] = field(default_factory=list)
     resolved: int = 0
     registered: dict[str, Artifact] = field(default_factory=dict)
 
     async def resolve(self, spec: TrainingJobSpec) -> TrainingInputs:
+        if self.outages:
+            raise self.outages.pop(0)
         self.resolved += 1
         if spec.model_version_id != "tiny":
             raise NotFound(f"There is no model version {spec.model_version_id}.")
@@ -76,6 +79,8 @@ class OneRegistry:
         if self.away > 0:
             self.away -= 1
             raise Unavailable("The registry is away.")
+        if self.outages:
+            raise self.outages.pop(0)
         self.registered.setdefault(request_id, adapter)
         return f"tiny@{1 + len(self.registered)}"
 

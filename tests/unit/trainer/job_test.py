@@ -12,8 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from services.chassis.errors import (
+    AlreadyExists,
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+)
 from services.chassis.jobs import JobState
+from services.chassis.wire import to_document
 from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, CurvePoint
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import KIND
@@ -171,6 +180,40 @@ def test_a_restart_between_the_end_of_training_and_the_registration_trains_no_mo
         job = await bench.finish(job_id)
         assert (job.state, len(bench.backend.plans)) == (JobState.SUCCEEDED, 1)
         assert list(bench.registry.registered) == [f"{job_id}/result"]
+
+    asyncio.run(scenario())
+
+
+def test_a_finished_training_waits_for_a_registry_that_is_slow_full_or_away_and_says_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.chassis.waiting._FIRST_PAUSE_SECONDS", 0.001)
+
+    async def trains(plan: AttemptPlan) -> None:
+        bench.registry.outages = [DeadlineExceeded("Slow."), ResourceExhausted("Full."), Unavailable("Away.")]
+        await bench.train_to(plan, 30)
+
+    async def scenario() -> None:
+        bench.backend.script = [(trains, None)]
+        job_id = (await bench.usecases.create("r", SPEC)).job.job_id
+        assert (await bench.finish(job_id)).state is JobState.SUCCEEDED
+        assert len(bench.backend.plans) == len(bench.registry.registered) == 1 and not bench.registry.outages
+        # Reports are spaced out, and these waits are short: the last of what was told is there.
+        assert (await bench.events(job_id, "progress"))[-1]["message"] == "Back: the registry answers again."
+
+    asyncio.run(scenario())
+
+
+def test_a_job_whose_inputs_were_not_resolved_waits_for_the_registry(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.chassis.waiting._FIRST_PAUSE_SECONDS", 0.001)
+
+    async def scenario() -> None:
+        bench.backend.script = [(lambda plan: bench.train_to(plan, 30), None)]
+        job_id = (await bench.jobs.create(KIND, "r", to_document(SPEC))).job_id
+        bench.registry.outages = [Unavailable("Away."), ResourceExhausted("Full.")]
+        assert (await bench.finish(job_id)).state is JobState.SUCCEEDED
 
     asyncio.run(scenario())
 
