@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from services.chassis.artifacts import ArtifactStore
+from services.chassis.calls import CallLimit
 from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.errors import FailedPrecondition, ServiceError
@@ -139,7 +140,8 @@ async def assemble(name: str, settings: ServiceSettings, migrations: Path = JOB_
         await database.close()
         raise
     telemetry = Telemetry()
-    return Application(name, settings, telemetry, database, artifacts, Jobs(store, runner), Server(telemetry))
+    server = Server(telemetry, CallLimit(settings.max_calls, settings.max_watches))
+    return Application(name, settings, telemetry, database, artifacts, Jobs(store, runner), server)
 
 
 def run(name: str, settings: ServiceSettings, wire: Wire, *, migrations: Path = JOB_MIGRATIONS) -> None:

@@ -60,6 +60,8 @@ class ServiceSettings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     reflection: bool = True
+    max_calls: int = Field(default=256, ge=1, le=100_000, description="Calls that are answered at once.")
+    max_watches: int = Field(default=1000, ge=1, le=100_000, description="Streams of events that are open at once.")
     drain_grace_seconds: float = Field(default=10.0, ge=0, le=3600)
     lease_seconds: float = Field(default=30.0, ge=1, le=3600)
     exit_with_parent: bool = False

@@ -87,7 +87,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ServiceError:
     facts = dict(info.metadata)
     problem, next_step = facts.pop("problem", ""), facts.pop("next_step", "")
     if info.reason == Busy.__name__:
-        return Busy(problem, next_step, retry_after_seconds=int(facts.pop("retry_after_seconds", "5")), **facts)
+        return Busy(problem, next_step, retry_after_seconds=int(facts.pop("retry_after_seconds")), **facts)
     return (TooLarge if info.reason == TooLarge.__name__ else cls)(problem, next_step, **facts)
 
 
