@@ -9,10 +9,10 @@ from drillyard.test_runner.v1 import test_runner_service_pb2_grpc as rpc
 
 from services.chassis.application import Application, run
 from services.chassis.channel import open_channel
-from services.chassis.memory import total_memory_bytes
 from services.chassis.settings import load_settings
 from services.test_runner.backends.doctor_process import DoctorProcess
 from services.test_runner.backends.fair_queue import QueueLimits
+from services.test_runner.backends.memory import total_memory_bytes
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
 from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
 from services.test_runner.backends.served_template import ServedTemplateProbe

@@ -1,7 +1,7 @@
 """A generation worker without a model: speaks the worker's protocol, and breaks as its `--model` folder is named.
 
-The folder's name is one of: steady, refuses, dies-loading, dies-once, dies-always, silent, babbles, grows, or stops,
-which it does when it is told to. Run as a script.
+The folder's name is one of: steady, refuses, dies-loading, dies-once, dies-always, silent, babbles, or stops, which it
+does when it is told to. Run as a script.
 """
 
 from __future__ import annotations
@@ -120,10 +120,6 @@ def break_as_named(folder: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if folder.name == "silent":
         time.sleep(600)
-    if folder.name == "grows":
-        block = bytearray(os.urandom(1 << 20) * 400)
-        time.sleep(600)
-        del block
     if folder.name == "babbles":
         print("hello", flush=True)
 

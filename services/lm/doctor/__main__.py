@@ -15,7 +15,7 @@ from typing import Final
 from services.lm.doctor.diagnosis import MAX_REQUEST_BYTES, Diagnosis, request_from_json, to_json
 from services.lm.doctor.findings import finding
 from services.lm.errors import LimitExceeded, LmError
-from services.lm.limits import bounded_template
+from services.lm.process import bounded_template
 
 TIME_LIMIT_SECONDS: Final = 60
 _MEMORY_LIMIT_BYTES: Final = 2 << 30

@@ -12,8 +12,8 @@ from services.lm.errors import InvalidChat, LimitExceeded, LmError, PromptRefuse
 from services.lm.generation.engine import Engine
 from services.lm.generation.requests import GenerationRequest, GenerationResult, Piece, ResultOptions
 from services.lm.generation.scores import token_texts
-from services.lm.limits import bounded_template
 from services.lm.loading import LoadedModel
+from services.lm.process import bounded_template
 
 _PROGRESS_SECONDS: Final = 1.0
 # A hostile chat template can loop, or fill the memory; an honest one takes milliseconds and little.

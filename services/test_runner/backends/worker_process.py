@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import structlog
 
 from services.chassis.errors import InvalidArgument, ResourceExhausted, ServiceError, TooLarge
-from services.chassis.memory import own_memory_bytes
 from services.lm import worker_protocol as protocol
+from services.test_runner.backends.memory import own_memory_bytes
 from services.test_runner.ports import BackendFaultError
 
 _STDERR_LINES = 40
@@ -221,8 +221,8 @@ class WorkerProcess:
         await self._listening
         _log.warning("worker_died", worker_pid=self.pid, exit_code=code, last_words="\n".join(self._last_words))
         if self._is_too_large:
-            gibibytes = self._max_memory_bytes / (1 << 30)
-            return BackendFaultError(f"The generation worker took more than {gibibytes:.1f} GiB of memory.")
+            mebibytes = self._max_memory_bytes >> 20
+            return BackendFaultError(f"The generation worker took more than {mebibytes} MiB of memory.")
         if code == -signal.SIGVTALRM:
             return BackendFaultError("The chat template computed without end; the generation worker was ended.")
         if code == -signal.SIGKILL:

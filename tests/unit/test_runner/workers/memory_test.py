@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.memory import own_memory_bytes, total_memory_bytes
+from services.test_runner.backends.memory import own_memory_bytes, total_memory_bytes
 
 GROUPS = {
     "two": ("0::/pod/box\n", {"memory.max": "max", "pod/memory.max": "1000000", "pod/box/memory.max": "2000000"}),
