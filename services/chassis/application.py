@@ -25,7 +25,7 @@ from services.chassis.jobs import JobRunner, JobState, JobStore, SqlJobStore
 from services.chassis.logs import configure_logs
 from services.chassis.parent import end_with_parent
 from services.chassis.server import Server
-from services.chassis.settings import ServiceSettings, except_loopback
+from services.chassis.settings import ServiceSettings, except_loopback, favour_event_loop
 from services.chassis.telemetry import Telemetry, TelemetryServer
 
 JOB_MIGRATIONS = Path(__file__).parent / "jobs" / "migrations"
@@ -157,6 +157,7 @@ def run(name: str, settings: ServiceSettings, wire: Wire, *, migrations: Path = 
         migrations: The service's revision files; the first of them calls `create_job_tables(op)`.
     """
     os.environ.update(except_loopback(os.environ))
+    favour_event_loop()
     configure_logs(service=name, level=settings.log_level, log_format=settings.log_format)
     try:
         asyncio.run(_serve(name, settings, wire, migrations))

@@ -89,6 +89,12 @@ class _Requests:
         return sent[0]["status"], {name.decode(): value.decode() for name, value in sent[0]["headers"]}
 
 
+@pytest.mark.parametrize(("kind", "status"), [("application/json; charset=utf-8", 413), ("application/jsonl", 200)])
+def test_json_may_be_less_than_a_file(kind: str, status: int) -> None:
+    client = _client(_limited(max_json_bytes=1024))
+    assert client.post("/api/v1/size", content=b"x" * 1025, headers={"content-type": kind}).status_code == status
+
+
 async def test_a_body_that_drips_is_given_up() -> None:
     async def drip() -> AsyncIterator[bytes]:
         while True:

@@ -34,9 +34,13 @@ class RequestLimits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        max_bytes = self._settings.max_body_bytes
+        if _is_json(scope):
+            # Reading JSON takes its time at once and many times its size of memory; a file is kept as it comes.
+            max_bytes = min(max_bytes, self._settings.max_json_bytes)
         declared_bytes = _declared_bytes(scope)
-        if declared_bytes > self._settings.max_body_bytes:
-            problem = too_large(self._settings.max_body_bytes)
+        if declared_bytes > max_bytes:
+            problem = too_large(max_bytes)
             response = problem_response("RESOURCE_EXHAUSTED", problem, "Send less in one request.", 413)
             await response(scope, receive, send)
             return
@@ -44,7 +48,7 @@ class RequestLimits:
             response = service_error_response(Busy("The gateway is answering as many requests as it may."))
             await response(scope, receive, send)
             return
-        body = _Body(self, self._settings, receive)
+        body = _Body(self, max_bytes, self._settings.max_body_seconds, receive)
         self._num_requests += 1
         try:
             await self._app(scope, body.receive, send)
@@ -69,8 +73,8 @@ class RequestLimits:
 class _Body:
     """The body of one request as it comes."""
 
-    def __init__(self, limits: RequestLimits, settings: GatewaySettings, receive: Receive) -> None:
-        self._limits, self._settings, self._receive = limits, settings, receive
+    def __init__(self, limits: RequestLimits, max_bytes: int, max_seconds: float, receive: Receive) -> None:
+        self._limits, self._max_bytes, self._max_seconds, self._receive = limits, max_bytes, max_seconds, receive
         self._is_complete = False
         self._seconds = 0.0
         self.num_bytes = 0
@@ -82,15 +86,15 @@ class _Body:
         message = await self._part()
         self._is_complete = not message.get("more_body")
         num_bytes = len(message.get("body", b""))
-        if self.num_bytes + num_bytes > self._settings.max_body_bytes:
-            raise HTTPException(413, too_large(self._settings.max_body_bytes).rstrip("."))
+        if self.num_bytes + num_bytes > self._max_bytes:
+            raise HTTPException(413, too_large(self._max_bytes).rstrip("."))
         self._limits.take(num_bytes)
         self.num_bytes += num_bytes
         return message
 
     async def _part(self) -> Message:
         start = time.monotonic()
-        left = self._settings.max_body_seconds + self.num_bytes / _LEAST_BYTES_PER_SECOND - self._seconds
+        left = self._max_seconds + self.num_bytes / _LEAST_BYTES_PER_SECOND - self._seconds
         try:
             async with asyncio.timeout(left):
                 return await self._receive()
@@ -105,8 +109,16 @@ def too_large(max_bytes: int) -> str:
     return f"The request body is larger than {max_bytes} bytes."
 
 
+def _is_json(scope: Scope) -> bool:
+    """Return whether the body is read as JSON, which one of no type is too."""
+    kind = _header(scope, b"content-type").partition(b";")[0].strip().lower()
+    return not kind or kind == b"application/json" or kind.endswith(b"+json")
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    return next((value for key, value in scope["headers"] if key.lower() == name), b"")
+
+
 def _declared_bytes(scope: Scope) -> int:
-    for key, value in scope["headers"]:
-        if key.lower() == b"content-length" and value.isdigit():
-            return int(value)
-    return 0
+    text = _header(scope, b"content-length")
+    return int(text) if text.isdigit() else 0
