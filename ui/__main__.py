@@ -15,7 +15,7 @@ from typing import NoReturn
 import uvicorn
 
 from services.chassis.logs import configure_logs
-from services.chassis.parent import end_with_parent
+from services.chassis.machine.parent import end_with_parent
 from services.chassis.settings import favour_event_loop, forget_proxies, load_settings
 from services.chassis.telemetry import Telemetry, TelemetryServer
 from ui.gateway.settings import GatewaySettings

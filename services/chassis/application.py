@@ -23,7 +23,7 @@ from services.chassis.database.migration import migrate
 from services.chassis.errors import FailedPrecondition, ServiceError
 from services.chassis.jobs import JobRunner, JobState, JobStore, SqlJobStore
 from services.chassis.logs import configure_logs
-from services.chassis.parent import end_with_parent
+from services.chassis.machine.parent import ServiceToken, end_with_parent
 from services.chassis.server import Server
 from services.chassis.settings import ServiceSettings, except_loopback, favour_event_loop
 from services.chassis.telemetry import Telemetry, TelemetryServer
@@ -54,6 +54,7 @@ class Application:
     artifacts: ArtifactStore
     jobs: Jobs
     server: Server
+    token: ServiceToken | None = None
     _on_start: list[Hook] = field(default_factory=list)
     _on_stop: list[Hook] = field(default_factory=list)
 
@@ -120,6 +121,7 @@ async def assemble(name: str, settings: ServiceSettings, migrations: Path = JOB_
     Raises:
         FailedPrecondition: The database is in use, too new, or on a network filesystem.
     """
+    token = ServiceToken(settings.token_file) if settings.token_file else None
     database = Database.open(settings.resolved_database_url(name))
     try:
         await migrate(database, migrations)
@@ -140,8 +142,8 @@ async def assemble(name: str, settings: ServiceSettings, migrations: Path = JOB_
         await database.close()
         raise
     telemetry = Telemetry()
-    server = Server(telemetry, CallLimit(settings.max_calls, settings.max_watches))
-    return Application(name, settings, telemetry, database, artifacts, Jobs(store, runner), server)
+    server = Server(telemetry, CallLimit(settings.max_calls, settings.max_watches), token)
+    return Application(name, settings, telemetry, database, artifacts, Jobs(store, runner), server, token)
 
 
 def run(name: str, settings: ServiceSettings, wire: Wire, *, migrations: Path = JOB_MIGRATIONS) -> None:

@@ -18,11 +18,14 @@ from google.protobuf.message import Message
 
 from services.chassis.channel import CALLER_KEY, REQUEST_ID_KEY
 from services.chassis.errors import Busy, Internal, ServiceError, Unavailable
+from services.chassis.machine.parent import ServiceToken
 from services.chassis.status import from_exception, to_status
 from services.chassis.telemetry import Telemetry
 from services.chassis.wire import check
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# Probes of the kubelet carry no token.
+_HEALTH = "grpc.health.v1.Health"
 _QUIET_SERVICES = ("grpc.health.", "grpc.reflection.")
 # A stream that follows a job can be taken up again after its last event, so it need not outlive the drain.
 _WATCH = "Watch"
@@ -71,9 +74,14 @@ class CallLimit:
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the behaviour of every method; knows nothing of any service."""
 
-    def __init__(self, telemetry: Telemetry, limit: CallLimit, draining: asyncio.Event | None = None) -> None:
-        self._telemetry = telemetry
-        self._limit = limit
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        limit: CallLimit,
+        draining: asyncio.Event | None = None,
+        token: ServiceToken | None = None,
+    ) -> None:
+        self._telemetry, self._limit, self._token = telemetry, limit, token
         self._draining = draining or asyncio.Event()
 
     async def intercept_service(
@@ -87,6 +95,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return None
         _, service, name = handler_call_details.method.split("/")
         frame = _Frame(self._telemetry, self._limit, service, name)
+        if self._token and service != _HEALTH and not self._token.is_in(handler_call_details.invocation_metadata or ()):
+            return grpc.stream_stream_rpc_method_handler(_refusal(frame))
         make = _STREAMED if method.response_streaming else _UNARY
         behaviour, build = make[method.request_streaming](method)
         if name.startswith(_WATCH):
@@ -127,6 +137,14 @@ def _wrap_stream(behaviour: Callable[..., Any], frame: _Frame) -> Callable[..., 
                 yield response
 
     return answer
+
+
+def _refusal(frame: _Frame) -> Callable[..., Any]:
+    async def refuse(_requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        async with frame.around(context):
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "The call carries no token of this installation.")
+
+    return refuse
 
 
 def _checked(request: Any) -> Any:

@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 import structlog
 
+from services.chassis.machine.parent import ServiceToken
 from services.chassis.status import from_rpc_error
 
 REQUEST_ID_KEY = "x-request-id"
@@ -52,13 +53,16 @@ _OPTIONS: list[tuple[str, Any]] = [
 ]
 
 
-def open_channel(address: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> grpc.aio.Channel:
+def open_channel(
+    address: str, *, token: ServiceToken | None = None, deadline_seconds: float = DEADLINE_SECONDS
+) -> grpc.aio.Channel:
     """Open a channel to `host:port`; call it inside a running event loop and `await channel.close()` at the end.
 
     Unary calls get `deadline_seconds` unless they pass `timeout=`; streams get none. Errors arrive as the classes of
     `services.chassis.errors`. Only methods named Get…, List… and Check… are retried, and only when the peer is away.
     """
-    return _Channel(grpc.aio.insecure_channel(address, options=_OPTIONS, interceptors=[_UnaryCalls(deadline_seconds)]))
+    unary = _UnaryCalls(deadline_seconds, token)
+    return _Channel(grpc.aio.insecure_channel(address, options=_OPTIONS, interceptors=[unary]), token)
 
 
 @contextmanager
@@ -72,8 +76,8 @@ def longer_deadlines(factor: float) -> Iterator[None]:
 
 
 class _UnaryCalls(grpc.aio.UnaryUnaryClientInterceptor):
-    def __init__(self, deadline_seconds: float) -> None:
-        self._deadline_seconds = deadline_seconds
+    def __init__(self, deadline_seconds: float, token: ServiceToken | None) -> None:
+        self._deadline_seconds, self._token = deadline_seconds, token
 
     async def intercept_unary_unary(
         self, continuation: Callable[..., Awaitable[Any]], client_call_details: grpc.aio.ClientCallDetails, request: Any
@@ -82,7 +86,7 @@ class _UnaryCalls(grpc.aio.UnaryUnaryClientInterceptor):
         end = time.monotonic() + timeout
         attempts = _RETRIES if _method_name(client_call_details).startswith(_IDEMPOTENT_PREFIXES) else 0
         for attempt in range(attempts + 1):
-            details = _with(client_call_details, timeout=max(end - time.monotonic(), 0.001))
+            details = _with(client_call_details, max(end - time.monotonic(), 0.001), self._token)
             call = await continuation(details, request)
             try:
                 await call
@@ -99,8 +103,8 @@ class _UnaryCalls(grpc.aio.UnaryUnaryClientInterceptor):
 class _Channel(grpc.aio.Channel):
     """A channel whose streams are ours; an interceptor's streams go on at the server until garbage is collected."""
 
-    def __init__(self, inner: grpc.aio.Channel) -> None:
-        self._inner = inner
+    def __init__(self, inner: grpc.aio.Channel, token: ServiceToken | None) -> None:
+        self._inner, self._token = inner, token
 
     async def __aenter__(self) -> _Channel:
         return self
@@ -127,13 +131,16 @@ class _Channel(grpc.aio.Channel):
         return self._inner.stream_unary(*args, **kwargs)
 
     def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
-        return self._inner.stream_stream(*args, **kwargs)
+        call = self._inner.stream_stream(*args, **kwargs)
+        return lambda requests, metadata=None, **options: call(
+            requests, metadata=_metadata(metadata, self._token), **options
+        )
 
     def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
         call = self._inner.unary_stream(*args, **kwargs)
 
         def start(request: Any, *, metadata: Any = None, **options: Any) -> _Stream:
-            return _Stream(call(request, metadata=_with_request_id(metadata), **options))
+            return _Stream(call(request, metadata=_metadata(metadata, self._token), **options))
 
         return start
 
@@ -168,16 +175,20 @@ class _Stream:
         self.cancel()
 
 
-def _with_request_id(given: Any) -> grpc.aio.Metadata:
-    metadata = grpc.aio.Metadata(*(given or ()))
+def _metadata(own: Any, token: ServiceToken | None) -> grpc.aio.Metadata:
+    metadata = grpc.aio.Metadata(*(own or ()))
     request_id = structlog.contextvars.get_contextvars().get("request_id")
     if request_id and metadata.get(REQUEST_ID_KEY) is None:
         metadata.add(REQUEST_ID_KEY, str(request_id))
+    if token:
+        metadata.add(*token.metadata)
     return metadata
 
 
-def _with(details: grpc.aio.ClientCallDetails, *, timeout: float) -> grpc.aio.ClientCallDetails:
-    metadata = _with_request_id(details.metadata)
+def _with(
+    details: grpc.aio.ClientCallDetails, timeout: float, token: ServiceToken | None
+) -> grpc.aio.ClientCallDetails:
+    metadata = _metadata(details.metadata, token)
     return grpc.aio.ClientCallDetails(details.method, timeout, metadata, details.credentials, details.wait_for_ready)
 
 

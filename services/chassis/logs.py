@@ -20,6 +20,8 @@ _SECRET_VALUE = re.compile(
     r"(?P<url>(?<=://)[^/\s:@]*:[^/\s@]+(?=@))|(?P<bearer>(?i:bearer)\s+[\w.~+/=-]{8,})"
     r"|(?P<key>\b(?:hf_[A-Za-z0-9]{16,}|sk-[\w-]{16,}|AKIA[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{20,}|xox[abp]-[\w-]{10,}))"
 )
+# The name of a person's folder is nobody's business; what lies below it stays.
+_HOME = re.compile(r"(?:/home|/Users)/[^/\s\"':;,]+|/root(?![\w.-])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _MAX_VALUE = 4000
 
@@ -59,6 +61,7 @@ def configure_logs(
     out = logging.StreamHandler(sys.stderr)
     out.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*last, renderer]))
     logging.basicConfig(handlers=[out], level=level.upper(), force=True)
+    logging.captureWarnings(True)
     for chatty in ("alembic", "aiosqlite", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
@@ -70,7 +73,7 @@ def configure_logs(
 
 
 def redact(_logger: object, _method: str, event: Event) -> Event:
-    """Replace secrets by `[redacted]`, by the name of the field and by the form of the value."""
+    """Replace secrets by `[redacted]`, by the name of the field and by the form of the value, and homes by `~`."""
     return {key: _clean(key, value) for key, value in event.items()}
 
 
@@ -101,7 +104,7 @@ def _clean(key: str, value: Any) -> Any:
         return [_clean("", item) for item in value]
     if isinstance(value, (bool, int, float)) or value is None:
         return value
-    text = _SECRET_VALUE.sub(REDACTED, str(value))
+    text = _HOME.sub("~", _SECRET_VALUE.sub(REDACTED, str(value)))
     return text if len(text) <= _MAX_VALUE or key == "exception" else text[:_MAX_VALUE] + "…"
 
 

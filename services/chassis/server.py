@@ -13,6 +13,7 @@ from grpc_health.v1.health import aio as health_aio
 from services.chassis.calls import CallInterceptor, CallLimit
 from services.chassis.channel import LEAST_PING_INTERVAL_MS, MESSAGE_OPTIONS
 from services.chassis.errors import FailedPrecondition
+from services.chassis.machine.parent import ServiceToken
 from services.chassis.telemetry import Telemetry
 
 LIVENESS = "liveness"
@@ -35,14 +36,16 @@ _OPTIONS: list[tuple[str, Any]] = [
 class Server:
     """A grpc.aio server that tells the truth about its health.
 
+    With a `token`, calls without it end as UNAUTHENTICATED, questions for health excepted.
+
     Health is kept per service name and for the empty name; the name `liveness` is SERVING for as long as the
     process answers, for probes that must not restart it while its database is away.
     """
 
-    def __init__(self, telemetry: Telemetry, limit: CallLimit) -> None:
+    def __init__(self, telemetry: Telemetry, limit: CallLimit, token: ServiceToken | None = None) -> None:
         self._draining = asyncio.Event()
         self._telemetry = telemetry
-        interceptor = CallInterceptor(telemetry, limit, self._draining)
+        interceptor = CallInterceptor(telemetry, limit, self._draining, token)
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         self._health = health_aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

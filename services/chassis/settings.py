@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import sys
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import quote
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
@@ -48,6 +49,17 @@ def except_loopback(environment: Mapping[str, str]) -> dict[str, str]:
     return {**environment, "no_proxy": names, "NO_PROXY": names}
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` names this machine only: `localhost`, 127.0.0.0/8 or ::1."""
+    name = host.strip("[]").rstrip(".").lower()
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
 class ServiceSettings(BaseSettings):
     """Settings of one service; a service subclasses it with its own `env_prefix`.
 
@@ -57,6 +69,9 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     data_dir: Path = Path("data")
+    token_file: Path | None = Field(
+        default=None, description="Has the secret of calls between services; none: not asked."
+    )
     host: str = "127.0.0.1"
     grpc_port: int = Field(default=0, ge=0, le=65535)
     metrics_port: int = Field(default=0, ge=0, le=65535)
@@ -67,12 +82,20 @@ class ServiceSettings(BaseSettings):
     )
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    reflection: bool = True
+    reflection: bool = Field(default=False, description="Tell what RPCs there are; for development.")
     max_calls: int = Field(default=256, ge=1, le=100_000, description="Calls that are answered at once.")
     max_watches: int = Field(default=1000, ge=1, le=100_000, description="Streams of events that are open at once.")
     drain_grace_seconds: float = Field(default=10.0, ge=0, le=3600)
     lease_seconds: float = Field(default=30.0, ge=1, le=3600)
     exit_with_parent: bool = False
+
+    @field_validator("host")
+    @classmethod
+    def _be_closed(cls, host: str, settings: ValidationInfo) -> str:
+        if not is_loopback(host) and not settings.data.get("token_file"):
+            variable = f"{cls.model_config.get('env_prefix', '')}TOKEN_FILE"
+            raise ValueError(f"beyond this machine a service asks its callers for a token; name its file in {variable}")
+        return host
 
     @property
     def env_prefix(self) -> str:

@@ -37,7 +37,9 @@ _LARGER = re.compile(r"((?:CLIENT|SERVER): (?:Sent|Received)) message larger tha
 _ANSWERS = ("SERVER: Sent", "CLIENT: Received")
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _PEER_AWAY = "Check that the service runs and that its address is right, then try again."
+_PEER_STATUSES = (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAUTHENTICATED)
 _NEXT_STEPS = {
+    grpc.StatusCode.UNAUTHENTICATED: "Give all services the same token file, then try again.",
     grpc.StatusCode.CANCELLED: _PEER_AWAY,
     grpc.StatusCode.UNAVAILABLE: _PEER_AWAY,
     grpc.StatusCode.DEADLINE_EXCEEDED: "Try again; if it stays so, look at the service's log.",
@@ -75,9 +77,10 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ServiceError:
     """Return the error that the server raised: same class, problem, next step and fields.
 
     A status without our details (a proxy, a dead peer) becomes the class of its code with the peer's message. A call
-    that this side gives up raises `asyncio.CancelledError`, so CANCELLED says that the peer went away.
+    that this side gives up raises `asyncio.CancelledError`, so CANCELLED says that the peer went away. A token that the
+    peer does not take is the operator's to mend, and work waits for that.
     """
-    cls = Unavailable if error.code() is grpc.StatusCode.CANCELLED else ERROR_OF.get(error.code(), Internal)
+    cls = Unavailable if error.code() in _PEER_STATUSES else ERROR_OF.get(error.code(), Internal)
     info = _error_info(tuple(error.trailing_metadata() or ()))
     if info is None and (larger := _LARGER.search(error.details() or "")):
         return _too_large(larger)

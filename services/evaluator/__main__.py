@@ -24,7 +24,10 @@ from services.evaluator.usecases.verdicts import VerdictUseCases
 
 async def wire(app: Application, settings: EvaluatorSettings) -> None:
     """Choose the adapters and connect them."""
-    registry, test_runner = open_channel(settings.registry_address), open_channel(settings.test_runner_address)
+    registry, test_runner = (
+        open_channel(settings.registry_address, token=app.token),
+        open_channel(settings.test_runner_address, token=app.token),
+    )
     app.on_stop(registry.close)
     app.on_stop(test_runner.close)
     runs, store = TestRunnerClient(test_runner), SqlEvaluationStore(app.database)

@@ -29,7 +29,7 @@ def open_services(application: Application, settings: FeedbackSettings) -> Servi
         settings.evaluator_address,
         settings.trainer_address,
     )
-    channels = [open_channel(address) for address in addresses]
+    channels = [open_channel(address, token=application.token) for address in addresses]
     for channel in channels:
         application.on_stop(channel.close)
     registry, test_runner, evaluator, trainer = channels

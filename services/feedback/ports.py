@@ -80,6 +80,14 @@ class TestRunner(Work, Protocol):
         """Start a test run once per request id and return its id."""
         ...
 
+    async def is_incomplete(self, test_run_id: str) -> bool:
+        """Return whether a run that has ended left so many cases unanswered that its rates decide nothing."""
+        ...
+
+    async def finish(self, request_id: str, test_run_id: str) -> str:
+        """Have the cases asked that a run did not answer, in a run that takes over all others; return its id."""
+        ...
+
 
 class Evaluator(Work, Protocol):
     """Judges runs."""
@@ -93,7 +101,7 @@ class Evaluator(Work, Protocol):
         ...
 
     async def verdicts(self, evaluation_id: str) -> tuple[ProbeVerdict, ...]:
-        """Return all verdicts in the order of judging."""
+        """Return the verdicts on all answers in the order of judging; what was not answered has none."""
         ...
 
 

@@ -21,6 +21,7 @@ from services.registry.jobs.model_import import ImportJob
 from services.registry.ports import Importer
 from services.registry.servicer import SERVICE_NAME, RegistryServicer
 from services.registry.settings import RegistrySettings
+from services.registry.store.claims import SqlClaims
 from services.registry.store.datasets import SqlDatasetStore
 from services.registry.store.models import SqlModelStore
 from services.registry.store.test_suites import SqlTestSuiteStore
@@ -41,18 +42,19 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
     models = SqlModelStore(application.database)
     datasets = SqlDatasetStore(application.database)
     test_suites = SqlTestSuiteStore(application.database)
-    adoption = Adoption(artifacts, (models, datasets, test_suites))
+    adoption = Adoption(artifacts, SqlClaims(application.database))
     importers: dict[SourceKind, Importer] = {
         SourceKind.GGUF_PATH: GgufImporter(settings.import_roots),
         SourceKind.FOLDER_PATH: FolderImporter(settings.import_roots),
     }
     workspace = Workspace(settings.service_dir(NAME) / "imports")
     workspace.clear()
-    job = ImportJob(importers, models, artifacts, adoption, files, workspace)
+    job = ImportJob(importers, models, adoption, files, workspace)
     add_import_job(application, job, limit=settings.num_imports)
     suites = TestSuiteUseCases(
         test_suites, artifacts, adoption=adoption, readers=SUITE_READERS, built_in=built_in_suites()
     )
+    application.on_start(adoption.collect)
     application.on_start(suites.register_built_in)
     servicer = RegistryServicer(
         models=ModelUseCases(models, artifacts, adoption=adoption, files=files),

@@ -48,9 +48,6 @@ class ModelStore(Protocol):
     async def list_models(self, page: PageRequest) -> Page[Model]:
         """Return models by id."""
 
-    async def holds(self, digest: str) -> bool:
-        """Say whether a version's bytes have this digest."""
-
 
 class DatasetStore(Protocol):
     """Dataset versions, by the rules of ModelStore."""
@@ -70,9 +67,6 @@ class DatasetStore(Protocol):
 
     async def list_versions(self, dataset_id: str, page: PageRequest) -> Page[DatasetVersion]:
         """Return versions of one dataset, or of all when `dataset_id` is empty."""
-
-    async def holds(self, digest: str) -> bool:
-        """Say whether a version's bytes have this digest."""
 
 
 class TestSuiteStore(Protocol):
@@ -101,9 +95,6 @@ class TestSuiteStore(Protocol):
     async def list_cases(self, version_id: str, page: PageRequest, *, max_bytes: int) -> Page[TestCase]:
         """Return cases in the suite's order; the page ends after the case with which it reaches `max_bytes`."""
 
-    async def holds(self, digest: str) -> bool:
-        """Say whether a version's bytes have this digest."""
-
 
 class SuiteReader(Protocol):
     """Reads files of one format of test cases."""
@@ -122,17 +113,44 @@ class Artifacts(Protocol):
             FailedPrecondition: The bytes differ from digest or size, or aren't there.
         """
 
+    async def describe(self, content: bytes | Path) -> Artifact:
+        """Return what bytes or a folder of regular files are once they are stored, and store nothing."""
+
     async def put_bytes(self, data: bytes) -> Artifact:
         """Store bytes under their digest."""
 
-    async def put_tree(self, folder: Path) -> Artifact:
-        """Store a folder of regular files under the digest of its manifest."""
+    async def put_tree(self, folder: Path, *, linked: bool = False) -> Artifact:
+        """Store a folder of regular files under the digest of its manifest; `linked` without copies, where it can."""
+
+    def own_uri(self, uri: str) -> str:
+        """Return where the registry keeps the bytes that are at `uri`, once it has adopted them."""
 
     async def local_path(self, uri: str) -> Path:
         """Return where the bytes lie on this machine."""
 
+    async def verify(self, uri: str, digest: str) -> None:
+        """Return when every byte is there and the digest is `digest`.
+
+        Raises:
+            FailedPrecondition: Something changed.
+            NotFound: Something is missing.
+        """
+
     async def delete(self, uri: str) -> None:
         """Remove bytes that nothing refers to."""
+
+
+class Claims(Protocol):
+    """Protects bytes that no version holds yet, over all replicas of the registry."""
+
+    async def add(self, uri: str) -> str:
+        """Protect the bytes that the registry keeps at `uri`, there already or soon, and return the claim's id."""
+
+    async def end(self, claim_id: str, delete_bytes: Callable[[str], Awaitable[None]]) -> None:
+        """End a claim; bytes that neither a version nor another claim holds are deleted before anyone else's turn."""
+
+    async def abandoned(self) -> list[str]:
+        """Return the claims whose holders have died."""
 
 
 class ModelFiles(Protocol):

@@ -54,12 +54,12 @@ class _Backends:
 
 async def wire(app: Application, settings: TestRunnerSettings, *, workers: Workers | None = None) -> None:
     """Choose the adapters and connect them; `workers` take the place of worker processes."""
-    channel = open_channel(settings.registry_address)
+    channel = open_channel(settings.registry_address, token=app.token)
     app.on_stop(channel.close)
     registry, store = RegistryClient(channel), SqlRunStore(app.database)
     telemetry = TestRunnerTelemetry(app.telemetry)
     keys = EndpointKeys(settings.secrets_dir)
-    policy = OperatorPolicy(settings.endpoint_hosts, keys)
+    policy = OperatorPolicy(settings.endpoint_hosts, keys, settings.endpoint_key_hosts)
     workers = workers or TransformersWorkerBackend(
         place=app.artifacts.local_path, telemetry=telemetry, limits=_limits(settings)
     )

@@ -34,7 +34,20 @@ async def resolve_inputs(
     if repeated is None:
         return inputs
     _check_same(inputs, repeated)
+    if spec.keep_answers and inputs.profile_digest != repeated.inputs.profile_digest:
+        raise FailedPrecondition(
+            f"This release writes other prompts than those that {repeated.test_run_id} answered.",
+            "Start a run of all cases.",
+            field="spec.keep_answers",
+        )
     return replace(inputs, window_size=repeated.inputs.window_size, num_threads=repeated.environment.num_threads)
+
+
+def new_record(test_run_id: str, spec: TestRunSpec, inputs: RunInputs, repeated: RunRecord | None) -> RunRecord:
+    """Return what is stored of a new run; one that keeps answers goes on with what generated them."""
+    if spec.keep_answers and repeated is not None:
+        return RunRecord(test_run_id, inputs, repeated.environment)
+    return RunRecord(test_run_id, inputs)
 
 
 async def _resolve(registry: Registry, spec: TestRunSpec, window_size: int) -> RunInputs:

@@ -36,5 +36,10 @@ class TestRunnerSettings(ServiceSettings):
     max_waiting_of_caller: int = Field(default=32, ge=1, le=100_000, description="Those of one caller.")
     max_waiting_bytes: int = Field(default=256 << 20, ge=1 << 20, description="Their prompts together.")
     max_waiting_seconds: float = Field(default=300.0, gt=0, le=86400, description="A generation waits no longer.")
-    endpoint_hosts: tuple[str, ...] = Field(default=(), description="Hosts that endpoints may be at; none: all.")
+    endpoint_hosts: tuple[str, ...] = Field(
+        default=(), description="Hosts that endpoints may be at, private ones too; none: this machine and the internet."
+    )
+    endpoint_key_hosts: dict[str, tuple[str, ...]] = Field(
+        default={}, description="Hosts that may see a key, by its secret; a key without shows itself to endpoint_hosts."
+    )
     endpoint_tries: int = Field(default=5, ge=1, le=20, description="Tries of a prompt that an endpoint refuses.")

@@ -26,13 +26,13 @@ _ANY = ("0.0.0.0", "::", "[::]")
 
 async def wire(app: Application, settings: TrainerSettings, *, backend: TrainingBackend | None = None) -> None:
     """Choose the adapters and connect them; `backend` takes the place of Ray."""
-    channel = open_channel(settings.registry_address)
+    channel = open_channel(settings.registry_address, token=app.token)
     app.on_stop(channel.close)
     folder = settings.service_dir("trainer")
     to = Adapters(
         store=SqlTrainingStore(app.database),
         registry=RegistryClient(channel),
-        backend=backend or RayLocalBackend(folder / "attempts"),
+        backend=backend or RayLocalBackend(folder / "attempts", settings.token_file),
         checkpoints=LocalCheckpoints(folder / "checkpoints"),
         artifacts=app.artifacts,
         live_attempts=LiveAttempts(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.chassis.artifacts.artifact import file_digest
+from services.chassis.machine.files import sync, write_atomically
 from services.trainer.domain.attempt import Checkpoint
 
 MANIFEST: Final = "manifest.json"
@@ -54,10 +54,10 @@ def write_manifest(folder: Path, *, step: int, attempt: int, config_digest: str)
     """Make the files in `folder` durable and then, by one rename, a checkpoint."""
     files = {}
     for path in _files(folder):
-        _sync(path)
+        sync(path)
         files[path.relative_to(folder).as_posix()] = {"sha256": _hex_digest(path), "size_bytes": path.stat().st_size}
     for directory in {path.parent for path in _files(folder)} | {folder}:
-        _sync(directory)
+        sync(directory)
     now = datetime.now(UTC)
     content = {
         "format": _FORMAT,
@@ -67,12 +67,8 @@ def write_manifest(folder: Path, *, step: int, attempt: int, config_digest: str)
         "create_time": now.isoformat(),
         "files": files,
     }
-    staged = folder / f".{MANIFEST}"
-    staged.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
-    _sync(staged)
-    staged.rename(folder / MANIFEST)
-    _sync(folder)
-    _sync(folder.parent)
+    write_atomically(folder / MANIFEST, json.dumps(content, indent=1, sort_keys=True))
+    sync(folder.parent)
     return _checkpoint(folder, content)
 
 
@@ -183,11 +179,3 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _hex_digest(path: Path) -> str:
     return file_digest(path).removeprefix("sha256:")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -41,14 +41,14 @@ def read_by_its_settings(environment: dict[str, Any], monkeypatch: pytest.Monkey
 
 def test_without_values_no_key_is_mounted_and_every_host_may_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     pod = runner_pod(render())
-    assert not [volume for volume in pod["volumes"] if "secret" in volume]
+    assert [volume["name"] for volume in pod["volumes"] if "secret" in volume] == ["service-token"]
     settings = read_by_its_settings(environment_of(pod), monkeypatch)
     assert (settings.secrets_dir, settings.endpoint_hosts) == (None, ())
 
 
 def test_keys_are_files_that_the_test_runner_reads_but_cannot_write(monkeypatch: pytest.MonkeyPatch) -> None:
     pod = runner_pod(render(*KEYS))
-    (volume,) = [volume for volume in pod["volumes"] if "secret" in volume]
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "endpoint-keys"]
     assert volume["secret"] == {"secretName": "keys", "defaultMode": 0o440}
     (mount,) = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == volume["name"]]
     # A file that is mounted by subPath would keep a key that was replaced.
@@ -65,8 +65,10 @@ def test_keys_reach_no_other_pod() -> None:
 
 
 def test_allowed_hosts_are_written_as_the_settings_read_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = read_by_its_settings(environment_of(runner_pod(render(*HOSTS))), monkeypatch)
+    values = (*HOSTS, "--set", "endpoints.keyHosts.big-model={models.example.com}")
+    settings = read_by_its_settings(environment_of(runner_pod(render(*values))), monkeypatch)
     assert settings.endpoint_hosts == ("models.example.com", "::1")
+    assert settings.endpoint_key_hosts == {"big-model": ("models.example.com",)}
 
 
 @pytest.mark.parametrize("values", [(), KEYS, HOSTS])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -44,6 +45,9 @@ SETTINGS: dict[str, type[ServiceSettings] | type[GatewaySettings]] = {
 }
 
 
+EXISTING_TOKEN = ("--set", "serviceToken.existingSecret=mine")
+
+
 def prefix_of(name: str) -> str:
     return name.upper().replace("-", "_") + "_"
 
@@ -64,7 +68,7 @@ def test_every_pod_obeys_the_restricted_pod_security_standard(profile: str) -> N
         assert container["capabilities"] == {"drop": ["ALL"]}, name
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec), name
         volumes = {kind for volume in spec.get("volumes", ()) for kind in volume if kind != "name"}
-        assert volumes <= {"emptyDir", "persistentVolumeClaim"} | ({"secret"} if name == "dy-test-runner" else set())
+        assert volumes <= {"emptyDir", "persistentVolumeClaim", "secret"}
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -127,6 +131,19 @@ def test_the_gateway_listens_inside_its_pod_only() -> None:
     manifests = render()
     assert "GATEWAY_HOST" not in environment_of(pod_of(manifests, "gateway"))
     assert [port["name"] for port in of_kind(manifests, "Service")["dy-gateway"]["spec"]["ports"]] == ["metrics"]
+
+
+@pytest.mark.parametrize(("values", "secret"), [((), "dy-service-token"), (EXISTING_TOKEN, "mine")])
+def test_every_pod_knows_the_token_of_the_release_by_a_file(values: tuple[str, ...], secret: str) -> None:
+    manifests = render(*values)
+    made = [manifest["data"]["token"] for manifest in of_kind(manifests, "Secret").values()]
+    assert [len(base64.b64decode(token)) for token in made] == ([] if values else [43])
+    for name in DEPLOYABLES:
+        pod = pod_of(manifests, name)
+        (mount,) = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "service-token"]
+        (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "service-token"]
+        assert volume["secret"] == {"secretName": secret, "defaultMode": 0o440}
+        assert environment_of(pod)[f"{prefix_of(name)}TOKEN_FILE"] == f"{mount['mountPath']}/token"
 
 
 def test_secrets_are_references_only() -> None:

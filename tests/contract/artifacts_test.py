@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,13 @@ def overwrite(uri: str, data: bytes) -> None:
         Path(path).chmod(0o644)
     with fs.open(path, "wb") as stream:
         stream.write(data)
+
+
+def replace_bytes(uri: str, data: bytes) -> None:
+    """Put other bytes in a file's place; a hard link to the good ones, elsewhere, keeps them."""
+    fs, path = fsspec.core.url_to_fs(uri)
+    fs.rm_file(path)
+    overwrite(uri, data)
 
 
 async def test_bytes_are_kept_once_under_their_digest(owner: ArtifactStore, root: str) -> None:
@@ -154,6 +162,47 @@ async def test_bytes_that_changed_are_not_adopted_and_leave_nothing(
         with pytest.raises(FailedPrecondition, match="digest"):
             await owner.verify(theirs.uri, theirs.digest)
     assert stored_files(root + "/registry") == set()
+
+
+async def test_damage_is_noticed_at_use_and_healed_by_the_good_bytes(
+    owner: ArtifactStore, other: ArtifactStore, model: Path
+) -> None:
+    theirs = await owner.put_tree(model)
+    ours = await other.adopt(theirs.uri, theirs.digest, theirs.size_bytes)
+    weights = "nested/weights.safetensors"
+    for heal in (lambda: other.adopt(theirs.uri, theirs.digest, theirs.size_bytes), lambda: other.put_tree(model)):
+        replace_bytes(f"{ours.uri}/files/{weights}", bytes(25_600))
+        with pytest.raises(FailedPrecondition, match=r"damaged.*Import or upload the same file again"):
+            await other.verify(ours.uri, ours.digest)
+        assert await heal() == ours
+        await other.verify(ours.uri, ours.digest)
+        assert (await other.local_path(ours.uri) / weights).read_bytes() == (model / weights).read_bytes()
+
+
+async def test_a_local_copy_that_was_damaged_is_not_lent(owner: ArtifactStore, model: Path, root: str) -> None:
+    artifact = await owner.put_tree(model)
+    weights = await owner.local_path(artifact.uri) / "nested/weights.safetensors"
+    good = weights.read_bytes()
+    replace_bytes(weights.as_uri(), good[:-1] + b"!")
+    if root.startswith("file:"):
+        with pytest.raises(FailedPrecondition, match="damaged"):
+            await owner.local_path(artifact.uri)
+    else:
+        # What is behind it is sound, and fetched again.
+        await owner.local_path(artifact.uri)
+        assert weights.read_bytes() == good
+
+
+async def test_a_linked_folder_takes_no_second_room_and_outlives_its_source(
+    owner: ArtifactStore, model: Path, root: str
+) -> None:
+    source = model / "nested/weights.safetensors"
+    linked = await owner.put_tree(model, linked=True)
+    assert linked == await owner.describe(model)
+    if root.startswith("file:"):
+        assert source.stat().st_nlink == 2
+    shutil.rmtree(model)
+    await owner.verify(linked.uri, linked.digest)
 
 
 async def test_a_wrong_size_or_digest_is_refused(owner: ArtifactStore, other: ArtifactStore) -> None:

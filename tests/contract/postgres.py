@@ -31,36 +31,63 @@ def require_postgres() -> None:
     pytest.importorskip("psycopg", reason="pip install 'psycopg[binary]'", exc_type=ImportError)
 
 
+class PostgresServer:
+    """One server over a folder, on a port of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = _free_port()
+        # PostgreSQL refuses to run as root.
+        self._user = "postgres" if os.geteuid() == 0 else None
+        self.url = f"postgresql+psycopg://drillyard@127.0.0.1:{self._port}/postgres"
+        if self._user:
+            shutil.chown(folder, self._user)
+        options = ["-D", str(folder / "data"), "-U", "drillyard", "-A", "trust", "--no-sync"]
+        subprocess.run([find_program("initdb") or "", *options], check=True, capture_output=True, user=self._user)
+
+    def start(self) -> None:
+        """Start the server and return when it answers."""
+        arguments = ["-D", str(self._folder / "data"), "-p", str(self._port), "-h", "127.0.0.1", "-k", "", "-F"]
+        command = [find_program("postgres") or "", *arguments]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stderr=log, stdout=log, user=self._user)
+        _wait_for(self._port, self._process, self._folder / "log")
+
+    def crash(self) -> None:
+        """End the server without its last words: the next start recovers from its log."""
+        self._end(signal.SIGQUIT)
+
+    def stop(self) -> None:
+        """End the server."""
+        # SIGTERM would wait for the last client.
+        self._end(signal.SIGINT)
+
+    def _end(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+        try:
+            self._process.wait(START_SECONDS)
+        finally:
+            self._process.kill()
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """Lend a new, empty server that ends with the block."""
+    folder = Path(tempfile.mkdtemp(prefix="drillyard-postgres-"))
+    server = PostgresServer(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def run_postgres() -> Iterator[str]:
     """Yield the SQLAlchemy URL of a new, empty server that ends with the block."""
-    folder = Path(tempfile.mkdtemp(prefix="drillyard-postgres-"))
-    # PostgreSQL refuses to run as root.
-    user = "postgres" if os.geteuid() == 0 else None
-    if user:
-        shutil.chown(folder, user)
-    data = folder / "data"
-    subprocess.run(
-        [find_program("initdb") or "", "-D", str(data), "-U", "drillyard", "-A", "trust", "--no-sync"],
-        check=True,
-        capture_output=True,
-        user=user,
-    )
-    port = _free_port()
-    arguments = ["-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", "", "-F"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([find_program("postgres") or "", *arguments], stderr=log, stdout=log, user=user)
-    try:
-        _wait_for(port, process, folder / "log")
-        yield f"postgresql+psycopg://drillyard@127.0.0.1:{port}/postgres"
-    finally:
-        # SIGTERM would wait for the last client.
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(START_SECONDS)
-        finally:
-            process.kill()
-        shutil.rmtree(folder, ignore_errors=True)
+    with postgres_server() as server:
+        yield server.url
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

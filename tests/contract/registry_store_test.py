@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -18,6 +18,7 @@ from services.registry.domain.paging import PageRequest
 from services.registry.domain.test_case import TestCase
 from services.registry.domain.test_suite import TestSuiteVersionDraft
 from services.registry.ports import DatasetStore, ModelStore, TestSuiteStore
+from services.registry.store.claims import SqlClaims
 from services.registry.store.datasets import SqlDatasetStore
 from services.registry.store.models import SqlModelStore
 from services.registry.store.test_suites import SqlTestSuiteStore
@@ -31,12 +32,20 @@ class Stores:
     models: ModelStore
     datasets: DatasetStore
     suites: TestSuiteStore
+    claims: SqlClaims
+    kind: str
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[Stores]:
     database = await open_database(request.param, MIGRATIONS)
-    yield Stores(SqlModelStore(database), SqlDatasetStore(database), SqlTestSuiteStore(database))
+    yield Stores(
+        SqlModelStore(database),
+        SqlDatasetStore(database),
+        SqlTestSuiteStore(database),
+        SqlClaims(database),
+        request.param,
+    )
 
 
 def artifact(content: str) -> Artifact:
@@ -208,11 +217,59 @@ async def test_an_imported_version_is_found_by_the_digest_of_its_source(stores: 
     assert await stores.models.find_imported(artifact("6").digest) is None
 
 
-async def test_bytes_are_held_by_the_versions_that_name_them(stores: Stores) -> None:
-    await stores.models.add_version(model_draft(content="a"))
-    assert await stores.models.holds(artifact("a").digest)
-    assert not await stores.models.holds(artifact("b").digest)
-    assert not await stores.datasets.holds(artifact("a").digest)
+def claimed_uri(content: str) -> str:
+    hex_digits = artifact(content).digest.removeprefix("sha256:")
+    return f"file:///artifacts/blobs/{hex_digits[:2]}/{hex_digits}"
+
+
+class Bytes:
+    """What is deleted, in order; a deletion can be held up."""
+
+    def __init__(self) -> None:
+        self.deleted: list[str] = []
+        self.begun, self.may_end = asyncio.Event(), asyncio.Event()
+        self.may_end.set()
+
+    async def delete(self, uri: str) -> None:
+        self.begun.set()
+        await self.may_end.wait()
+        self.deleted.append(uri)
+
+
+async def test_bytes_are_deleted_with_the_last_claim_unless_a_version_holds_them(stores: Stores) -> None:
+    claims, places = stores.claims, Bytes()
+    first, second, other = [await claims.add(claimed_uri(content)) for content in ("a", "a", "b")]
+    await claims.end(first, places.delete)
+    assert places.deleted == []
+    await claims.end(second, places.delete)
+    await claims.end(second, places.delete)
+    assert places.deleted == [claimed_uri("a")]
+    await stores.models.add_version(model_draft(content="b"))
+    await claims.end(other, places.delete)
+    assert places.deleted == [claimed_uri("a")]
+
+
+async def test_a_claim_on_bytes_that_are_being_deleted_comes_after_them(stores: Stores) -> None:
+    claims, places = stores.claims, Bytes()
+    first = await claims.add(claimed_uri("a"))
+    places.may_end.clear()
+    ending = asyncio.create_task(claims.end(first, places.delete))
+    await places.begun.wait()
+    claiming = asyncio.create_task(claims.add(claimed_uri("a")))
+    await asyncio.wait((claiming,), timeout=0.05)
+    assert not claiming.done()
+    places.may_end.set()
+    await ending
+    await claims.end(await claiming, places.delete)
+    assert len(places.deleted) == 2
+
+
+async def test_claims_of_holders_that_died_are_abandoned(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = await stores.claims.add(claimed_uri("a"))
+    monkeypatch.setattr("services.registry.store.claims._CLAIM_TIME", timedelta(seconds=-1))
+    old = await stores.claims.add(claimed_uri("b"))
+    # SQLite has one process, and it asks before it claims anything.
+    assert set(await stores.claims.abandoned()) == ({fresh, old} if stores.kind == "sqlite" else {old})
 
 
 async def test_cases_are_paged_in_the_order_of_the_suite(stores: Stores) -> None:

@@ -113,6 +113,13 @@ async def test_a_window_comes_back_in_order_with_its_counts(stores: Stores) -> N
     assert [item.sequence for item in await stores.runs.list_transcripts("run-1", 2, 9)] == [3]
 
 
+async def test_transcripts_without_an_answer_are_counted(stores: Stores) -> None:
+    epoch = await stores.running("run-1")
+    window = [transcript("run-1", 1), replace(transcript("run-1", 2), finish_reason=FinishReason.BACKEND_FAULT)]
+    record = await stores.runs.append_window("run-1", epoch, ENVIRONMENT, window)
+    assert (record.num_transcripts, record.num_unanswered) == (2, 1)
+
+
 async def test_a_transcript_is_found_by_its_id(stores: Stores) -> None:
     epoch = await stores.running("run-1")
     await stores.runs.append_window("run-1", epoch, ENVIRONMENT, [transcript("run-1", 1)])

@@ -1,92 +1,64 @@
-"""Coverage-guided fuzzing of what reads models' answers: `python -m tests.fuzz TARGET [libFuzzer options]`.
+"""Drawn requests and files: `python -m tests.fuzz [TARGET…] --inputs 1000000 --seed 1`; 1 when anything broke.
 
-Targets: parse, diff, judge, native, patch. Needs `pip install atheris`, which not every Python has. A crash, a hang
-(`-timeout=10`) or a difference between the parser and the plain port of the client's automaton ends the run with the
-input that caused it.
+Targets: rpc, safetensors, gguf, suites, foreign_suites, datasets; all when none is named. What broke something is
+written to the folder `build/fuzz`, an input a file.
 """
 
 from __future__ import annotations
 
+import argparse
+import hashlib
+import re
 import sys
-from collections.abc import Callable
+import time
+from pathlib import Path
 
-import atheris
+from tests.fuzz.files import TARGETS, fuzz_file
+from tests.fuzz.rpc import SERVICES, fuzz_rpcs
 
-with atheris.instrument_imports():
-    from services.protocols.cases import Case, Expected
-    from services.protocols.roo.diff.apply import apply_diff
-    from services.protocols.roo_native.parse.calls import CallError, parse_call
-    from services.protocols.roo_native.tools.edit.patch import changes_of
-    from services.protocols.roo_native.tools.edit.patch_text import PatchError, read_patch
-    from services.protocols.roo_xml.judge import judge
-    from services.protocols.roo_xml.parse import AnswerTooLong, TextBlock, parse
-    from services.protocols.turn import Answer
-
-from tests.bench.protocols.automaton import parse_naively
-
-CASE = Case("c", "k", "list_files", "code", "t", Expected("list_files", {"path": "."}), "t", "r", {"a": "x\n"})
+# Half of all inputs go to the RPCs, an equal part to each service.
+_RPC_SHARE = 0.5
 
 
-def fuzz_parse(data: bytes) -> None:
-    """The parser reads what the plain port reads."""
-    text = _text(data)
-    try:
-        blocks = parse(text)
-    except AnswerTooLong:
-        return
-    read = [
-        ("text", block.text)
-        if isinstance(block, TextBlock)
-        else ("tool", block.name, dict(block.params), block.partial)
-        for block in blocks
-    ]
-    assert read == parse_naively(text)
+class Findings:
+    """Keeps one input of each kind of fault."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.sentences: dict[str, int] = {}
+
+    def add(self, sentence: str, content: bytes) -> None:
+        """Take note of a fault, and keep the input of the first of its kind."""
+        sentence = re.sub(r"\d+|'[^']*'", "…", sentence)
+        self.sentences[sentence] = self.sentences.get(sentence, 0) + 1
+        if self.sentences[sentence] == 1:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / hashlib.sha256(content).hexdigest()[:16]).write_bytes(content)
 
 
-def fuzz_diff(data: bytes) -> None:
-    """A diff applies or says why not; what fails changes nothing."""
-    original, _, diff = _text(data).partition("\0")
-    outcome = apply_diff(original, diff)
-    assert (outcome.content is None) == bool(outcome.fault)
+def main() -> int:
+    """Fuzz what is named, and tell what broke."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
+    parser.add_argument("targets", nargs="*", metavar="TARGET")
+    parser.add_argument("--inputs", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, default=Path("build/fuzz"))
+    arguments = parser.parse_args()
+    targets = arguments.targets or ["rpc", *TARGETS]
+    findings = Findings(arguments.folder)
+    for target in targets:
+        begin = time.monotonic()
+        if target == "rpc":
+            share = _RPC_SHARE if len(targets) > 1 else 1.0
+            outcomes = fuzz_rpcs(round(share * arguments.inputs / len(SERVICES)), arguments.seed, findings.add)
+        else:
+            share = (1 - _RPC_SHARE) / len(TARGETS) if len(targets) > 1 else 1.0
+            outcomes = fuzz_file(target, round(share * arguments.inputs), arguments.seed, findings.add)
+        print(f"{target:16} {time.monotonic() - begin:7.1f} s  {dict(outcomes)}", flush=True)
+    for sentence, count in findings.sentences.items():
+        print(f"BROKEN {count:6} × {sentence}")
+    return 1 if findings.sentences else 0
 
-
-def fuzz_judge(data: bytes) -> None:
-    """Every answer gets a verdict."""
-    judge(CASE, Answer(_text(data)))
-
-
-def fuzz_native(data: bytes) -> None:
-    """A call is read, or refused with a code."""
-    name, _, arguments = _text(data).partition("\0")
-    try:
-        parse_call(name, arguments)
-    except CallError as error:
-        assert error.code
-
-
-def fuzz_patch(data: bytes) -> None:
-    """A patch is applied, or refused with the place."""
-    original, _, patch = _text(data).partition("\0")
-    try:
-        changes_of(read_patch(patch), {"a.py": original}.get)
-    except PatchError as error:
-        assert str(error)
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")
-
-
-TARGETS: dict[str, Callable[[bytes], None]] = {
-    "parse": fuzz_parse,
-    "diff": fuzz_diff,
-    "judge": fuzz_judge,
-    "native": fuzz_native,
-    "patch": fuzz_patch,
-}
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
-        sys.exit(f"usage: python -m tests.fuzz TARGET [options]; targets are: {', '.join(TARGETS)}")
-    atheris.Setup([sys.argv[0], *sys.argv[2:]], TARGETS[sys.argv.pop(1)])
-    atheris.Fuzz()
+    sys.exit(main())

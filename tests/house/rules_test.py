@@ -51,6 +51,35 @@ def test_the_environment_is_read_only_by_settings() -> None:
     assert readers == []
 
 
+# They write into a new folder that becomes visible once it is whole and on the disk, or append to a log.
+WRITERS = {
+    "services/chassis/artifacts/store.py",
+    "services/chassis/artifacts/tree.py",
+    "services/lm/adapters/lora.py",
+    "services/lm/conversion/gguf.py",
+    "services/lm/conversion/merge.py",
+    "services/lm/conversion/vocabulary/tokens.py",
+    "services/lm/tiny.py",
+    "services/protocols/suites/freeze.py",
+    "services/registry/importers/folder.py",
+    "services/trainer/backends/ray_local.py",
+    "services/trainer/training/checkpoint.py",
+    "ui/cli/processes.py",
+}
+WRITING = re.compile(r"\.write_(text|bytes)\(|\bopen\([^)]*[\"'][rwax]*[wax]b?\+?[\"']|json\.dump\(")
+
+
+def test_files_are_written_over_only_by_the_chassis_which_does_it_atomically() -> None:
+    writers = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("services", "ui")
+        for path in (ROOT / folder).rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if "os.fdopen" not in line and WRITING.search(line)
+    }
+    assert writers == WRITERS
+
+
 def test_services_never_fork() -> None:
     forks = [
         str(path.relative_to(ROOT))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class Trainer:
     service: ServiceProcess
     registry: TrainerRegistry
     stub: trainer_service_pb2_grpc.TrainerServiceAsyncStub
+    listeners: set[str] = field(default_factory=set)
 
     async def create(self, request_id: str = "", **spec: Any) -> training_job_pb2.TrainingJob:
         wanted = {"model_version_id": "tiny", "dataset_version_id": "drills"} | spec
@@ -45,6 +47,7 @@ class Trainer:
         request = training_job_pb2.WatchTrainingJobRequest(training_job_id=training_job_id)
         silence, last = 0.0, time.monotonic()
         async for response in self.stub.WatchTrainingJob(request):
+            self.listeners |= listening_below(self.service.process.pid)
             silence, last = max(silence, time.monotonic() - last), time.monotonic()
             assert response.event.sequence > 0
         found = await self.stub.GetTrainingJob(training_job_pb2.GetTrainingJobRequest(training_job_id=training_job_id))
@@ -53,6 +56,16 @@ class Trainer:
     async def curve(self, training_job_id: str, metric: str) -> dict[int, float]:
         request = checkpoint_pb2.ListCurvePointsRequest(training_job_id=training_job_id, metric=metric, page_size=1000)
         return {point.step: point.value for point in (await self.stub.ListCurvePoints(request)).curve_points}
+
+
+def listening_below(pid: int) -> set[str]:
+    """Return the addresses at which the processes that a process started take connections."""
+    addresses = set()
+    for process in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            sockets = process.net_connections("inet")
+            addresses |= {str(item.laddr.ip) for item in sockets if item.status == psutil.CONN_LISTEN}
+    return addresses
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -124,6 +137,7 @@ async def test_two_workers_train_what_one_does_and_the_adapter_is_registered(tra
         assert job.job.state == job_pb2.JOB_STATE_SUCCEEDED, job.job.error
         assert silence < 5.0
         assert [item.outcome for item in job.attempts] == [training_job_pb2.ATTEMPT_OUTCOME_SUCCEEDED]
+    assert trainer.listeners == {"127.0.0.1", "::ffff:127.0.0.1"}
     losses = [await trainer.curve(job.training_job_id, "loss") for job, _ in ended]
     assert list(losses[0]) == list(range(1, 10)) and losses[0][9] < losses[0][1] - 0.1
     assert list(losses[1].values()) == pytest.approx(list(losses[0].values()), abs=1e-3)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from ui.cli.files import written_whole
+from services.chassis.machine.files import written_whole
 
 Document = dict[str, Any]
 _CHUNK_BYTES = 1 << 16

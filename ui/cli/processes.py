@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from services.chassis.machine.parent import ServiceToken
 from ui.cli.connection import Gateway, GatewayError
 
 # Which services each one calls; a process starts once those are serving.
@@ -29,6 +30,8 @@ CALLS: dict[str, tuple[str, ...]] = {
 }
 # One list of each service, which the gateway can only answer when that service answers it.
 _LISTS = ("/model-versions", "/test-runs", "/evaluations", "/training-jobs", "/loops")
+# Other users of this machine reach the services' ports, but not this file.
+_TOKEN = "service-token"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 
@@ -72,6 +75,7 @@ class System:
         """Start everything, each process as soon as what it calls is serving."""
         try:
             (self.data_dir / "logs").mkdir(parents=True, exist_ok=True)
+            ServiceToken.make(self.data_dir / _TOKEN)
         except OSError as error:
             raise StartError(f"{self.data_dir} cannot be used: {error.strerror}. Name another with --data.") from None
         try:
@@ -154,6 +158,7 @@ class System:
         prefix = f"{name.upper()}_"
         own = {
             "DATA_DIR": str(self.data_dir),
+            "TOKEN_FILE": str(self.data_dir / _TOKEN),
             "METRICS_PORT": "0",
             "LOG_FORMAT": "json",
             "EXIT_WITH_PARENT": "true",

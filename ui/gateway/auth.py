@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.chassis.settings import is_loopback
 from ui.gateway.errors import problem_response
 from ui.gateway.middleware.outside import OutsideAddress
-from ui.gateway.settings import is_loopback
 
 _REFUSAL = (
     "The gateway has no authentication, so it answers only requests whose headers Host and Origin name this machine"

@@ -15,6 +15,7 @@ from drillyard.test_runner.v1.test_runner_service_pb2_grpc import TestRunnerServ
 from drillyard.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
 
 from services.chassis.channel import open_channel
+from services.chassis.machine.parent import ServiceToken
 from ui.gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ class Clients:
 @asynccontextmanager
 async def open_clients(settings: GatewaySettings) -> AsyncIterator[Clients]:
     """Open a channel to each service for as long as the block lasts; connecting happens on the first call."""
+    token = ServiceToken(settings.token_file) if settings.token_file else None
     channels = {
-        name: open_channel(getattr(settings, f"{name}_address"))
+        name: open_channel(getattr(settings, f"{name}_address"), token=token)
         for name in ("registry", "test_runner", "evaluator", "trainer", "feedback")
     }
     try:

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.chassis.settings import is_loopback
 from ui.gateway.middleware.outside import OutsideAddress
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether `host` names this machine only: `localhost`, 127.0.0.0/8 or ::1."""
-    name = host.strip("[]").rstrip(".").lower()
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 class GatewaySettings(BaseSettings):
@@ -29,6 +18,7 @@ class GatewaySettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
 
     data_dir: Path = Path("data")
+    token_file: Path | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=7860, ge=0, le=65535)
     outside_url: str = Field(default="", description="Where a proxy that authenticates shows it: origin and path.")

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from services.chassis.machine.files import written_whole
 from ui.cli.connection import Document, Gateway
-from ui.cli.files import written_whole
 from ui.cli.options import Common
 from ui.cli.output import connected, fail, show
 

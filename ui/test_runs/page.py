@@ -105,12 +105,14 @@ class _Page:
         self._cache.forget()
         if verb == "repeat":
             return [run_id, done_notice("The run is being repeated.", "Compare says whether both answered the same.")]
+        if verb == "finish":
+            return [run_id, done_notice("The cases without an answer are being asked.")]
         return [gr.skip(), done_notice(_SAID.get(verb, "Done."), tone="warn" if verb == "cancel" else "good")]
 
     async def _act(self, verb: str, chosen: str) -> str:
         runner = self._cache.clients.test_runner
-        if verb == "repeat":
-            spec = TestRunSpec(repeat_of_test_run_id=chosen)
+        if verb in ("repeat", "finish"):
+            spec = TestRunSpec(repeat_of_test_run_id=chosen, keep_answers=verb == "finish")
             started = await start_test_run(self._cache.clients, CreateTestRunRequest(spec=spec))
             return started.test_run.test_run_id
         if verb == "judge":

@@ -41,11 +41,18 @@ class TestRunView:
     settings: list[tuple[str, str]]
     num_transcripts: int
     num_transcripts_total: int
+    num_unanswered: int
+    is_incomplete: bool
     tokens_per_second: float
     remaining: str
     provenance: tuple[tuple[str, str], ...]
     job: JobView
     evaluation: EvaluationView | None
+
+    @property
+    def num_missing(self) -> int:
+        """Cases that have no answer yet."""
+        return self.num_transcripts_total - self.num_transcripts + self.num_unanswered
 
 
 def test_run_view(run: TestRun, evaluation: Evaluation | None = None) -> TestRunView:
@@ -63,6 +70,8 @@ def test_run_view(run: TestRun, evaluation: Evaluation | None = None) -> TestRun
         settings=settings_of(run.spec, leaving_out=_IN_THE_TITLE, changed_only=True),
         num_transcripts=run.num_transcripts,
         num_transcripts_total=run.num_transcripts_total,
+        num_unanswered=run.num_unanswered,
+        is_incomplete=run.is_incomplete,
         tokens_per_second=run.num_generated_tokens / job.seconds if job.seconds else 0.0,
         remaining=_remaining(run, job),
         provenance=_provenance(run),

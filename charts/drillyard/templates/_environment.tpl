@@ -7,7 +7,8 @@
       (printf "%s_DATA_DIR" $prefix) "/data"
       (printf "%s_LOG_FORMAT" $prefix) (default "json" $root.Values.logs.format)
       (printf "%s_LOG_LEVEL" $prefix) (default "info" $root.Values.logs.level)
-      (printf "%s_METRICS_PORT" $prefix) "9090" -}}
+      (printf "%s_METRICS_PORT" $prefix) "9090"
+      (printf "%s_TOKEN_FILE" $prefix) "/etc/drillyard/service-token/token" -}}
 {{- if eq $name "gateway" -}}
 {{- $_ := set $own "GATEWAY_PORT" "7860" -}}
 {{- $_ := set $own "GATEWAY_METRICS_HOST" "0.0.0.0" -}}
@@ -25,6 +26,9 @@
 {{- end -}}
 {{- with $root.Values.endpoints.hosts -}}
 {{- $_ := set $own "TEST_RUNNER_ENDPOINT_HOSTS" (toJson .) -}}
+{{- end -}}
+{{- with $root.Values.endpoints.keyHosts -}}
+{{- $_ := set $own "TEST_RUNNER_ENDPOINT_KEY_HOSTS" (toJson .) -}}
 {{- end -}}
 {{- end -}}
 {{- range index (include "drillyard.calls" . | fromYaml) $name -}}

@@ -66,6 +66,7 @@ spec:
           volumeMounts:
             - {name: {{ $data }}, mountPath: /data}
             - {name: scratch, mountPath: /tmp}
+            - {name: service-token, mountPath: /etc/drillyard/service-token, readOnly: true}
             {{- if .values.sharedMemory }}
             - {name: shared-memory, mountPath: /dev/shm}
             {{- end }}
@@ -82,13 +83,15 @@ spec:
           {{- end }}
         - name: scratch
           emptyDir: {}
+        - name: service-token
+          # The group of fsGroup reads; a token that changes is read without a restart.
+          secret: {secretName: {{ .root.Values.serviceToken.existingSecret | default (include "drillyard.fullname" (dict "root" .root "name" "service-token")) }}, defaultMode: 0440}
         {{- with .values.sharedMemory }}
         - name: shared-memory
           emptyDir: {medium: Memory, sizeLimit: {{ . }}}
         {{- end }}
         {{- with $keys }}
         - name: endpoint-keys
-          # The group of fsGroup reads; keys that change are read without a restart.
           secret: {secretName: {{ . }}, defaultMode: 0440}
         {{- end }}
       {{- if and $shared (ne (default "ReadWriteOnce" .root.Values.storage.accessMode) "ReadWriteMany") }}

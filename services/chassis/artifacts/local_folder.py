@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import time
 import uuid
@@ -12,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
+
+from services.chassis.machine.files import link_or_copy, sync
 
 _STAGING = "staging"
 
@@ -47,7 +48,11 @@ class LocalFolder:
         return (self.root / path).exists()
 
     def keep(self, staged: Path, path: str) -> None:
-        """Make a staged file or folder durable and then visible at `path`; what is there already stays."""
+        """Make a staged file or folder durable and then visible at `path`.
+
+        What is there already has the same bytes, or damaged ones, and is replaced file by file: its readers never see
+        less than a whole file.
+        """
         target = self.root / path
         _sync_below(staged)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +61,8 @@ class LocalFolder:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-        _sync(target.parent)
+            _replace_below(staged, target)
+        sync(target.parent)
 
     def open(self, path: str) -> BinaryIO:
         """Open a file for reading."""
@@ -68,12 +74,7 @@ class LocalFolder:
 
     def fetch(self, path: str, target: Path) -> None:
         """Put a file of this folder at `target`: a hard link where the disk allows it, else a copy."""
-        try:
-            os.link(self.root / path, target)
-        except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
-                raise
-            shutil.copyfile(self.root / path, target)
+        link_or_copy(self.root / path, target)
 
     def remove(self, path: str) -> None:
         """Remove an artifact; it vanishes at once and whole."""
@@ -96,14 +97,17 @@ def _sync_below(place: Path) -> None:
     if place.is_dir():
         for child in place.iterdir():
             _sync_below(child)
-    else:
+    elif place.stat().st_nlink == 1:
+        # A file with a second name elsewhere keeps the rights that it has there.
         place.chmod(0o444)
-    _sync(place)
+    sync(place)
 
 
-def _sync(place: Path) -> None:
-    descriptor = os.open(place, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _replace_below(staged: Path, target: Path) -> None:
+    for child in staged.iterdir():
+        if child.is_dir():
+            (target / child.name).mkdir(exist_ok=True)
+            _replace_below(child, target / child.name)
+        else:
+            child.replace(target / child.name)
+    sync(target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -14,8 +15,10 @@ from urllib.parse import urlsplit
 from services.chassis.artifacts import tree
 from services.chassis.artifacts.artifact import Artifact, Key, file_digest, hex_of, parse_uri
 from services.chassis.artifacts.local_folder import LocalFolder
+from services.chassis.artifacts.manifest import describe
 from services.chassis.artifacts.remote_folder import RemoteFolder
 from services.chassis.artifacts.tree import FILES, Folder
+from services.chassis.artifacts.verified import Verified
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from services.chassis.status import no_space
 
@@ -45,6 +48,7 @@ class ArtifactStore:
         self._own = _open(f"{root_url.rstrip('/')}/{prefix}" if prefix else root_url)
         self._sources = tuple(source.rstrip("/") + "/" for source in (self._own.url, *sources))
         self._cache_dir = cache_dir
+        self._verified = Verified()
 
     async def put_bytes(self, data: bytes, media_type: str = "") -> Artifact:
         """Keep bytes and return where they are; equal bytes are kept once."""
@@ -58,13 +62,29 @@ class ArtifactStore:
         """
         return await self._in_thread(self._put_file, path, media_type)
 
-    async def put_tree(self, folder: Path) -> Artifact:
+    async def put_tree(self, folder: Path, *, linked: bool = False) -> Artifact:
         """Keep a copy of a folder; its digest is over the paths, digests and sizes of its files.
+
+        Args:
+            folder: The folder.
+            linked: Nobody changes its files any more, so a hard link is as good as a copy, where the disk allows it.
 
         Raises:
             InvalidArgument: There is a symbolic link or another thing that is no plain file in it.
         """
-        return await self._in_thread(self._put_tree, folder)
+        return await self._in_thread(self._put_tree, folder, linked)
+
+    async def describe(self, content: bytes | Path) -> Artifact:
+        """Return what bytes or a folder are once they are put, and keep nothing.
+
+        Raises:
+            InvalidArgument: As in `put_tree`.
+        """
+        return await self._in_thread(self._describe, content)
+
+    def own_uri(self, uri: str) -> str:
+        """Return where this store keeps the artifact that is at `uri`, once it has adopted it."""
+        return f"{self._own.url}/{parse_uri(uri)[1].path}"
 
     async def adopt(self, uri: str, digest: str, size_bytes: int) -> Artifact:
         """Keep another service's artifact as one's own, once all its bytes are verified.
@@ -83,7 +103,13 @@ class ArtifactStore:
         return await self._in_thread(self._open_reader, uri, member)
 
     async def local_path(self, uri: str) -> Path:
-        """Return a local file or folder with the artifact's bytes, to read only; remote ones are verified first."""
+        """Return a local file or folder with the artifact's bytes, to read only.
+
+        They are verified when this process uses them for the first time, and when a file was touched since.
+
+        Raises:
+            FailedPrecondition: They are damaged.
+        """
         return await self._in_thread(self._local_path, uri)
 
     async def verify(self, uri: str, digest: str) -> None:
@@ -107,11 +133,17 @@ class ArtifactStore:
         await self._in_thread(self._own.sweep, 0.0 if is_only_writer else _ABANDONED_SECONDS)
 
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
         try:
-            return await asyncio.to_thread(function, *args, **kwargs)
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            # A thread cannot be cancelled; who cleans up behind it must come after it.
+            await asyncio.wait((work,))
+            raise
         except FileNotFoundError as error:
             raise NotFound(
-                f"There is no artifact at {error.filename or args[0]}.", "It may have been deleted."
+                f"There is no artifact at {error.filename or args[0]}.",
+                "It may have been deleted; import or upload it again.",
             ) from error
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -134,21 +166,25 @@ class ArtifactStore:
 
     def _keep_blob(self, staged: Path, media_type: str) -> Artifact:
         key, size = Key("blobs", hex_of(file_digest(staged))), staged.stat().st_size
-        if not self._own.exists(key.path):
-            self._own.keep(staged, key.path)
+        self._own.keep(staged, key.path)
         return self._artifact(key, size, media_type)
 
-    def _put_tree(self, folder: Path) -> Artifact:
-        if folder.is_symlink() or not folder.is_dir():
-            raise InvalidArgument(f"{folder} is not a folder.", "Give the path of a folder.")
+    def _put_tree(self, folder: Path, linked: bool) -> Artifact:
+        _check_folder(folder)
         with self._own.staging() as staging:
             staged = staging / "tree"
             staged.mkdir()
-            manifest = tree.stage_tree(folder, staged)
+            manifest = tree.stage_tree(folder, staged, linked=linked)
             key = Key("trees", hex_of(manifest.digest))
-            if not self._own.exists(key.path):
-                self._own.keep(staged, key.path)
+            self._own.keep(staged, key.path)
         return self._artifact(key, manifest.size_bytes)
+
+    def _describe(self, content: bytes | Path) -> Artifact:
+        if isinstance(content, bytes):
+            return self._artifact(Key("blobs", hashlib.sha256(content).hexdigest()), len(content))
+        _check_folder(content)
+        manifest = describe(content)
+        return self._artifact(Key("trees", hex_of(manifest.digest)), manifest.size_bytes)
 
     def _adopt(self, uri: str, digest: str, size_bytes: int) -> Artifact:
         source, key = self._resolve(uri)
@@ -157,9 +193,18 @@ class ArtifactStore:
         size = tree.size_of(source, key)
         if size != size_bytes:
             raise FailedPrecondition(f"The artifact at {uri} has {size} bytes, not {size_bytes}.", _AGAIN)
-        if not self._own.exists(key.path):
+        if not self._is_sound(key):
             tree.take(source, key, self._own)
+        if isinstance(self._own, LocalFolder):
+            self._verified.remember(self._own, key)
         return self._artifact(key, size_bytes)
+
+    def _is_sound(self, key: Key) -> bool:
+        try:
+            tree.verify(self._own, key)
+        except (FailedPrecondition, FileNotFoundError):
+            return False
+        return True
 
     def _read(self, uri: str, member: str) -> bytes:
         with self._open_reader(uri, member) as stream:
@@ -175,12 +220,15 @@ class ArtifactStore:
 
     def _local_path(self, uri: str) -> Path:
         source, key = self._resolve(uri)
-        if not isinstance(source, LocalFolder):
+        if isinstance(source, LocalFolder):
+            self._verified.verify(source, key)
+        else:
             remote, source = source, self._cache()
-            if not source.exists(key.path):
+            try:
+                self._verified.verify(source, key)
+            except (FailedPrecondition, FileNotFoundError):
                 tree.take(remote, key, source)
-        if not source.exists(key.path):
-            raise FileNotFoundError(errno.ENOENT, "no artifact", uri)
+                self._verified.remember(source, key)
         return source.root / key.path / FILES if key.is_tree else source.root / key.path
 
     def _verify(self, uri: str, digest: str) -> None:
@@ -212,6 +260,11 @@ class ArtifactStore:
 
     def _artifact(self, key: Key, size_bytes: int, media_type: str = "") -> Artifact:
         return Artifact(f"{self._own.url}/{key.path}", key.digest, size_bytes, media_type)
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.is_symlink() or not folder.is_dir():
+        raise InvalidArgument(f"{folder} is not a folder.", "Give the path of a folder.")
 
 
 def _open(url: str) -> LocalFolder | RemoteFolder:

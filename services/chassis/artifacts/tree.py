@@ -10,6 +10,7 @@ from typing import BinaryIO, Protocol
 from services.chassis.artifacts.artifact import Key, file_digest, stream_digest
 from services.chassis.artifacts.manifest import MAX_BYTES, Manifest, describe, files_below
 from services.chassis.errors import FailedPrecondition
+from services.chassis.machine.files import link_or_copy
 
 MANIFEST = "manifest.json"
 FILES = "files"
@@ -47,12 +48,13 @@ class Folder(Protocol):
         """Remove what killed writers left."""
 
 
-def stage_tree(folder: Path, staging: Path) -> Manifest:
-    """Copy a folder into `staging` in the form in which it is kept, and return its manifest."""
+def stage_tree(folder: Path, staging: Path, *, linked: bool) -> Manifest:
+    """Bring a folder into `staging` in the form in which it is kept, and return its manifest."""
+    bring = link_or_copy if linked else shutil.copyfile
     for relative, place in files_below(folder):
         target = staging / FILES / relative
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(place, target, follow_symlinks=False)
+        bring(place, target)
     (staging / FILES).mkdir(exist_ok=True)
     return seal(staging, describe(staging / FILES))
 
@@ -114,17 +116,24 @@ def size_of(source: Folder, key: Key) -> int:
     return read_manifest(source, key).size_bytes if key.is_tree else source.size(key.path)
 
 
+def digests_of(source: Folder, key: Key) -> dict[str, str]:
+    """Return the digest of each file of a kept artifact, by its path below the root.
+
+    Raises:
+        FailedPrecondition: Its manifest is damaged.
+    """
+    if not key.is_tree:
+        return {key.path: key.digest}
+    return {f"{key.path}/{FILES}/{entry.path}": entry.digest for entry in read_manifest(source, key).entries}
+
+
 def verify(source: Folder, key: Key) -> None:
     """Return when every byte of a kept artifact is as it was.
 
     Raises:
         FailedPrecondition: It is not.
     """
-    paths = {key.path: key.digest}
-    if key.is_tree:
-        entries = read_manifest(source, key).entries
-        paths = {f"{key.path}/{FILES}/{entry.path}": entry.digest for entry in entries}
-    for path, digest in paths.items():
+    for path, digest in digests_of(source, key).items():
         with source.open(path) as stream:
             actual = stream_digest(stream)
         if actual != digest:
@@ -133,5 +142,6 @@ def verify(source: Folder, key: Key) -> None:
 
 def _changed(expected: str, actual: str) -> FailedPrecondition:
     return FailedPrecondition(
-        f"The bytes have digest {actual}, not {expected}.", "Make or transfer the artifact again; this copy is damaged."
+        f"Stored bytes are damaged: they have digest {actual}, not {expected}.",
+        "Import or upload the same file again; its good bytes take the place of these.",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import grpc.aio
-from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
+from drillyard.test_runner.v1 import comparison_pb2, test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
 from services.chassis.errors import ResourceExhausted
 from services.chassis.jobs.convert import state_of
@@ -86,7 +86,7 @@ class TestRunnerClient:
         Raises:
             NotFound: One of them does not exist.
         """
-        request = test_run_pb2.CompareTestRunsRequest(
+        request = comparison_pb2.CompareTestRunsRequest(
             before_test_run_id=before_test_run_id,
             after_test_run_id=after_test_run_id,
             max_differences=_NUM_DIFFERENCES,

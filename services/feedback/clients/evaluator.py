@@ -13,6 +13,7 @@ from services.chassis.waiting import patiently
 from services.feedback.clients.jobs import progress_until_end, work_state
 from services.feedback.domain.rounds import Rates
 from services.feedback.domain.work import ProbeVerdict, WorkProgress, WorkState
+from services.protocols.verdict import UNANSWERED
 
 _PEER = "the evaluator"
 _PAGE_SIZE = 200
@@ -37,7 +38,7 @@ class GrpcEvaluator:
         return Rates(overall.conforming_rate, overall.accepted_rate, overall.well_formed_rate)
 
     async def verdicts(self, evaluation_id: str) -> tuple[ProbeVerdict, ...]:
-        """Return all verdicts in the order of judging."""
+        """Return the verdicts on all answers in the order of judging; what was not answered has none."""
         found: list[ProbeVerdict] = []
         request = verdict_pb2.ListVerdictsRequest(evaluation_id=evaluation_id, page_size=_PAGE_SIZE)
         while True:
@@ -45,6 +46,7 @@ class GrpcEvaluator:
             found += [
                 ProbeVerdict(verdict.case_id, verdict.tool, verdict.cause, verdict.category)
                 for verdict in page.verdicts
+                if verdict.cause != UNANSWERED
             ]
             if not page.next_page_token:
                 return tuple(found)

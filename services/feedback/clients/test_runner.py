@@ -32,9 +32,15 @@ class GrpcTestRunner:
             num_repeats=1,
             seed=order.seed,
         )
-        request = pb.CreateTestRunRequest(request_id=request_id, spec=spec)
-        response = await patiently(lambda: self._stub.CreateTestRun(request), _PEER)
-        return str(response.test_run.test_run_id)
+        return await self._create(request_id, spec)
+
+    async def is_incomplete(self, test_run_id: str) -> bool:
+        """Return whether a run that has ended left so many cases unanswered that its rates decide nothing."""
+        return (await patiently(lambda: self._run(test_run_id), _PEER)).is_incomplete
+
+    async def finish(self, request_id: str, test_run_id: str) -> str:
+        """Have the cases asked that a run did not answer, in a run that takes over all others; return its id."""
+        return await self._create(request_id, pb.TestRunSpec(repeat_of_test_run_id=test_run_id, keep_answers=True))
 
     def watch(self, work_id: str) -> AsyncGenerator[WorkProgress, None]:
         """Yield how far the run is until it has ended."""
@@ -57,6 +63,13 @@ class GrpcTestRunner:
         request = pb.CancelTestRunRequest(test_run_id=work_id)
         await patiently(lambda: self._stub.CancelTestRun(request), _PEER)
 
+    async def _create(self, request_id: str, spec: pb.TestRunSpec) -> str:
+        request = pb.CreateTestRunRequest(request_id=request_id, spec=spec)
+        response = await patiently(lambda: self._stub.CreateTestRun(request), _PEER)
+        return str(response.test_run.test_run_id)
+
+    async def _run(self, test_run_id: str) -> pb.TestRun:
+        return (await self._stub.GetTestRun(pb.GetTestRunRequest(test_run_id=test_run_id))).test_run
+
     async def _job(self, work_id: str) -> job_pb2.Job:
-        response = await self._stub.GetTestRun(pb.GetTestRunRequest(test_run_id=work_id))
-        return response.test_run.job
+        return (await self._run(work_id)).job

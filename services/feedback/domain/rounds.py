@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -61,7 +61,8 @@ class Round:
     """What one round made. A field is empty until its step has begun.
 
     A round tests and evaluates `model_version_id`; when that does not end the loop, it probes that version and trains
-    it on what failed there, and the next round tests the result.
+    it on what failed there, and the next round tests the result. `num_finishes` says by step how often
+    the cases that its run had not answered were asked again, each time in another run whose id then stands here.
     """
 
     number: int
@@ -74,6 +75,7 @@ class Round:
     probe_evaluation_id: str = ""
     dataset_version_id: str = ""
     training_job_id: str = ""
+    num_finishes: Mapping[str, int] = field(default_factory=dict)
 
 
 def round_to_document(made: Round) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial
 
+from services.chassis.errors import FailedPrecondition
 from services.feedback.datasets.builder import DatasetOrder, build, probe_cases
 from services.feedback.datasets.plan import sentence
 from services.feedback.domain.rounds import Rates, Step
@@ -16,8 +17,11 @@ from services.feedback.jobs.waiting import uninterrupted, until_ended
 from services.feedback.ports import Artifacts, Evaluator, Registry, TestRunner, Trainer
 from services.protocols.profile import get_profile
 from services.protocols.suites import suite_text
+from services.protocols.verdict import UNANSWERED
 
 _JSONL = "application/jsonl"
+# A machine that fails at the same cases for the third time has to be mended by someone.
+_MAX_FINISHES = 2
 
 
 @dataclass(frozen=True)
@@ -97,16 +101,21 @@ class RoundSteps:
         """
         record, services = self._record, self._services
         test, evaluate = (Step.PROBE, Step.PROBE_EVALUATE) if prefix else (Step.TEST, Step.EVALUATE)
-        run_id = getattr(record.round, f"{prefix}test_run_id") or await uninterrupted(
-            self._start_run(test, suite_id, f"{prefix}test_run_id")
-        )
-        message = f"{record.round.model_version_id} on {suite_id}: test run {run_id}"
-        await record.started(test, message, test_run_id=run_id)
-        evaluation_id = getattr(record.round, f"{prefix}evaluation_id") or await uninterrupted(
-            self._start_evaluation(evaluate, run_id, f"{prefix}evaluation_id")
-        )
-        await record.started(evaluate, f"evaluation {evaluation_id}", evaluation_id=evaluation_id)
-        await until_ended(services.test_runner, run_id, "test run", partial(record.report, test))
+        is_complete = False
+        while not is_complete:
+            run_id = getattr(record.round, f"{prefix}test_run_id") or await uninterrupted(
+                self._start_run(test, suite_id, f"{prefix}test_run_id")
+            )
+            message = f"{record.round.model_version_id} on {suite_id}: test run {run_id}"
+            await record.started(test, message, test_run_id=run_id)
+            evaluation_id = getattr(record.round, f"{prefix}evaluation_id") or await uninterrupted(
+                self._start_evaluation(evaluate, run_id, prefix, number=record.round.num_finishes.get(test, 0))
+            )
+            await record.started(evaluate, f"evaluation {evaluation_id}", evaluation_id=evaluation_id)
+            await until_ended(services.test_runner, run_id, "test run", partial(record.report, test))
+            is_complete = not await services.test_runner.is_incomplete(run_id)
+            if not is_complete:
+                await uninterrupted(self._finish_run(test, run_id, prefix))
         await record.finished(test, f"Test run {run_id} has ended.", test_run_id=run_id)
         await until_ended(services.evaluator, evaluation_id, "evaluation", partial(record.report, evaluate))
 
@@ -123,9 +132,29 @@ class RoundSteps:
         await self._record.update(**{field: run_id})
         return run_id
 
-    async def _start_evaluation(self, step: Step, run_id: str, field: str) -> str:
-        evaluation_id = await self._services.evaluator.start(self._record.request_id(step), run_id)
-        await self._record.update(**{field: evaluation_id})
+    async def _finish_run(self, step: Step, run_id: str, prefix: str) -> None:
+        """Have the cases asked that a run did not answer; what is judged then is the run that has all answers.
+
+        Raises:
+            FailedPrecondition: They were asked again often enough.
+        """
+        record = self._record
+        number = record.round.num_finishes.get(step, 0) + 1
+        if number > _MAX_FINISHES:
+            raise FailedPrecondition(
+                f"The test run {run_id} has too few answers to decide on, though what was missing was asked again "
+                f"{_MAX_FINISHES} times.",
+                f"Mend what `drillyard test-runs transcripts {run_id} --cause {UNANSWERED}` names, then start another "
+                f"loop from {record.round.model_version_id}.",
+            )
+        finishing_id = await self._services.test_runner.finish(record.request_id(f"{step}-finish-{number}"), run_id)
+        changes = {f"{prefix}test_run_id": finishing_id, f"{prefix}evaluation_id": ""}
+        await record.update(**changes, num_finishes={**record.round.num_finishes, step: number})
+
+    async def _start_evaluation(self, step: Step, run_id: str, prefix: str, *, number: int) -> str:
+        name = f"{step}-finish-{number}" if number else str(step)
+        evaluation_id = await self._services.evaluator.start(self._record.request_id(name), run_id)
+        await self._record.update(**{f"{prefix}evaluation_id": evaluation_id})
         return evaluation_id
 
     async def _register_probe(self) -> str:

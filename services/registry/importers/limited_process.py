@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from services.chassis.errors import InvalidArgument, ResourceExhausted, TooLarge
+from services.chassis.machine.parent import child_environment
 
 _MAX_LINE_BYTES = 4 * 1024**2
 _MAX_TRACE_BYTES = 8 * 1024
@@ -67,6 +68,7 @@ async def _started(module: str, arguments: Sequence[str], limits: Limits) -> Asy
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", _LAUNCHER, text, module, *arguments),
+        env=child_environment(),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -10,7 +10,7 @@ import resource
 import runpy
 import sys
 
-from services.chassis.parent import die_with_parent
+from services.chassis.machine.parent import die_with_parent
 
 # Each thread of a linear-algebra library reserves address space that would count against the limit.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}

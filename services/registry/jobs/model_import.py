@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from services.chassis.artifacts import Artifact
+from services.chassis.errors import FailedPrecondition, NotFound
 from services.chassis.jobs import JobContext, Json
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
 from services.registry.domain.model_import import NOTES, Import, InspectedSource, SourceKind, import_of
-from services.registry.ports import Artifacts, Importer, ModelFiles, ModelStore, Progress, Workspace
+from services.registry.ports import Importer, ModelFiles, ModelStore, Progress, Workspace
 from services.registry.usecases.adoption import Adoption
 
 _HEARTBEAT_SECONDS = 2.0
@@ -24,7 +24,6 @@ class ImportJob:
 
     importers: Mapping[SourceKind, Importer]
     models: ModelStore
-    artifacts: Artifacts
     adoption: Adoption
     files: ModelFiles
     workspace: Workspace
@@ -45,31 +44,44 @@ class ImportJob:
             self.workspace.check_space(source.written_bytes)
         async with _alive(context, "hash", "Reading the source.") as progress:
             origin = await importer.identify(source, progress)
-        version = await self._known(model_import, origin) or await self._new(context, importer, source, origin)
+        known = await self.models.find_imported(origin.digest)
+        version = known and await self._again(context, known, origin)
+        version = version or await self._new(context, importer, source, origin=origin, known=known)
         return {"model_version_id": version.version_id}
 
-    async def _known(self, model_import: Import, origin: Artifact) -> ModelVersion | None:
-        version = await self.models.find_imported(origin.digest)
-        if version is None or version.model_id == model_import.model_id:
-            return version
-        async with self.adoption.kept(version.artifact) as artifact:
-            return await self.models.add_version(_draft(model_import, origin, artifact, version.facts))
+    async def _again(self, context: JobContext, known: ModelVersion, origin: Artifact) -> ModelVersion | None:
+        """Return the version of a source that was imported before; None when its bytes are not sound any more."""
+        draft = _draft(import_of(context.job), origin, known.artifact, known.facts)
+        try:
+            async with _alive(context, "verify", "Verifying what is stored."), self.adoption.held(known.artifact):
+                return await self._registered(draft, known)
+        except (FailedPrecondition, NotFound) as error:
+            text = f"The stored weights of {known.version_id} are damaged and are replaced: {error.problem}"
+            await context.event("message", {"text": text})
+            return None
 
     async def _new(
-        self, context: JobContext, importer: Importer, source: InspectedSource, origin: Artifact
+        self,
+        context: JobContext,
+        importer: Importer,
+        source: InspectedSource,
+        *,
+        origin: Artifact,
+        known: ModelVersion | None,
     ) -> ModelVersion:
         with self.workspace.folder(context.job.job_id) as folder:
             out = folder / "model"
             async with _alive(context, "convert", "Writing the weights.") as progress:
                 await importer.write(source, out, progress)
-            return await self._register(context, out, origin)
+            async with _alive(context, "store", "Storing the weights."):
+                facts = await self.files.facts_of(out, ModelVersionKind.BASE)
+                async with self.adoption.written(out) as artifact:
+                    return await self._registered(_draft(import_of(context.job), origin, artifact, facts), known)
 
-    async def _register(self, context: JobContext, out: Path, origin: Artifact) -> ModelVersion:
-        async with _alive(context, "store", "Storing the weights."):
-            facts = await self.files.facts_of(out, ModelVersionKind.BASE)
-            stored = await self.artifacts.put_tree(out)
-            async with self.adoption.kept(stored) as artifact:
-                return await self.models.add_version(_draft(import_of(context.job), origin, artifact, facts))
+    async def _registered(self, draft: ModelVersionDraft, known: ModelVersion | None) -> ModelVersion:
+        if known and (known.model_id, known.artifact.digest) == (draft.model_id, draft.artifact.digest):
+            return known
+        return await self.models.add_version(draft)
 
 
 @asynccontextmanager

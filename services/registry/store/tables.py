@@ -68,6 +68,18 @@ TEST_SUITE_VERSIONS = _version_table(
     Column("origin", Text, nullable=False, server_default="{}"),
 )
 
+VERSION_TABLES = (MODEL_VERSIONS, DATASET_VERSIONS, TEST_SUITE_VERSIONS)
+
+# Bytes that are being adopted or written: nobody deletes them, although no version holds them yet.
+CLAIMS = Table(
+    "artifact_claims",
+    METADATA,
+    Column("claim_id", String, primary_key=True),
+    Column("artifact_digest", String, nullable=False, index=True),
+    Column("artifact_uri", String, nullable=False),
+    Column("expire_time", DateTime(timezone=True), nullable=False),
+)
+
 TEST_CASES = Table(
     "test_cases",
     METADATA,

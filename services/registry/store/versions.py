@@ -52,10 +52,6 @@ class SqlVersionStore(Generic[DraftT, VersionT]):
             return await self._newest(c.version_id == version_id(ref.owner_id, ref.version))
         return await self._newest(c.owner_id == ref.owner_id, order=c.version.desc())
 
-    async def holds(self, digest: str) -> bool:
-        """Say whether a version's bytes have this digest."""
-        return await self._newest(self._table.c.artifact_digest == digest) is not None
-
     async def _add(self, session: AsyncSession, draft: DraftT, number: int | None = None) -> tuple[VersionT, bool]:
         """Return the draft's version and whether it is new, or what its request_id was registered as.
 

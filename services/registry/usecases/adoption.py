@@ -3,76 +3,82 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Protocol
-from weakref import WeakValueDictionary
+from pathlib import Path
+
+import structlog
 
 from services.chassis.artifacts import Artifact
-from services.registry.ports import Artifacts
+from services.chassis.errors import ServiceError
+from services.registry.ports import Artifacts, Claims
 
-
-class Holder(Protocol):
-    """Whatever may refer to bytes."""
-
-    async def holds(self, digest: str) -> bool:
-        """Say whether a version's bytes have this digest."""
+_log = structlog.get_logger()
 
 
 class Adoption:
-    """Adopts bytes for as long as a block runs; unless a version holds them by its end, they are deleted."""
+    """Keeps bytes for as long as a block runs; unless a version holds them by its end, they are deleted.
 
-    def __init__(self, artifacts: Artifacts, holders: Sequence[Holder]) -> None:
+    The claim on them is stored before the first byte is written, so nothing deletes them meanwhile, whichever replica
+    and whoever else has equal bytes, and what a killed process wrote is found.
+    """
+
+    def __init__(self, artifacts: Artifacts, claims: Claims) -> None:
         self._artifacts = artifacts
-        self._holders = holders
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._claims = claims
 
     @asynccontextmanager
-    async def adopted(self, claimed: Artifact) -> AsyncIterator[Artifact]:
-        """Yield the registry's own copy of `claimed`.
+    async def adopted(self, source: Artifact) -> AsyncIterator[Artifact]:
+        """Yield the registry's own, verified copy of another service's bytes.
 
         Raises:
             FailedPrecondition: The bytes aren't there or differ from what is claimed.
         """
-        async with self._lock(claimed.digest):
-            artifact = await self._artifacts.adopt(claimed.uri, claimed.digest, claimed.size_bytes)
-            async with self._released(artifact):
-                yield artifact
+        async with self._claimed(self._artifacts.own_uri(source.uri)):
+            yield await self._artifacts.adopt(source.uri, source.digest, source.size_bytes)
 
     @asynccontextmanager
-    async def borrowed(self, claimed: Artifact) -> AsyncIterator[Artifact]:
-        """Yield the registry's own copy of `claimed`, which is gone by the end unless a version holds these bytes.
+    async def written(self, content: bytes | Path) -> AsyncIterator[Artifact]:
+        """Yield what bytes, or a folder that nobody changes any more, are in the registry."""
+        async with self._claimed((await self._artifacts.describe(content)).uri):
+            if isinstance(content, bytes):
+                yield await self._artifacts.put_bytes(content)
+            else:
+                yield await self._artifacts.put_tree(content, linked=True)
+
+    @asynccontextmanager
+    async def held(self, artifact: Artifact) -> AsyncIterator[Artifact]:
+        """Yield `artifact`, which the registry has, once all its bytes are verified.
 
         Raises:
-            FailedPrecondition: The bytes aren't there or differ from what is claimed.
+            FailedPrecondition: They are damaged.
+            NotFound: They are gone.
         """
-        async with self._lock(claimed.digest):
-            artifact = await self._artifacts.adopt(claimed.uri, claimed.digest, claimed.size_bytes)
-            try:
-                yield artifact
-            finally:
-                await asyncio.shield(self._discard(artifact))
-
-    @asynccontextmanager
-    async def kept(self, artifact: Artifact) -> AsyncIterator[Artifact]:
-        """Yield `artifact`, which the registry has just written."""
-        async with self._lock(artifact.digest), self._released(artifact):
+        async with self._claimed(artifact.uri):
+            await self._artifacts.verify(artifact.uri, artifact.digest)
             yield artifact
 
-    def _lock(self, digest: str) -> asyncio.Lock:
-        # Equal bytes of two callers: the one that fails must not delete them under the other.
-        return self._locks.setdefault(digest, asyncio.Lock())
+    async def collect(self) -> None:
+        """Delete what processes that were killed have left behind."""
+        for claim_id in await self._claims.abandoned():
+            await self._end(claim_id)
 
     @asynccontextmanager
-    async def _released(self, artifact: Artifact) -> AsyncIterator[None]:
+    async def _claimed(self, uri: str) -> AsyncIterator[None]:
+        claim_id = await self._claims.add(uri)
         try:
             yield
-        except BaseException:
-            await asyncio.shield(self._discard(artifact))
-            raise
+        finally:
+            ending = asyncio.ensure_future(self._end(claim_id))
+            try:
+                await asyncio.shield(ending)
+            except asyncio.CancelledError:
+                await asyncio.wait((ending,))
+                raise
 
-    async def _discard(self, artifact: Artifact) -> None:
-        for holder in self._holders:
-            if await holder.holds(artifact.digest):
-                return
-        await self._artifacts.delete(artifact.uri)
+    async def _end(self, claim_id: str) -> None:
+        try:
+            await self._claims.end(claim_id, self._artifacts.delete)
+        except ServiceError as error:
+            # The claim stays; its bytes are looked at again once it counts as abandoned.
+            _log.warning("artifact_claim_not_ended", claim_id=claim_id, reason=str(error))

@@ -84,10 +84,9 @@ class TestSuiteUseCases:
             async with self._adoption.adopted(draft.artifact) as artifact:
                 cases = await self._read(artifact, draft.profile_id, conversion)
                 return await self._add(draft, artifact, cases.cases)
-        async with self._adoption.borrowed(draft.artifact) as artifact:
+        async with self._adoption.adopted(draft.artifact) as artifact:
             converted = (await self._read(artifact, draft.profile_id, conversion)).cases
-        written = await self._artifacts.put_bytes("".join(f"{case.document}\n" for case in converted).encode())
-        async with self._adoption.kept(written) as artifact:
+        async with self._adoption.written("".join(f"{case.document}\n" for case in converted).encode()) as artifact:
             return await self._add(draft, artifact, converted)
 
     async def validate(self, test_suite_id: str, artifact: Artifact, conversion: Conversion) -> Reading:
@@ -98,7 +97,7 @@ class TestSuiteUseCases:
             FailedPrecondition: The bytes aren't there or differ.
         """
         _check_source(test_suite_id, artifact, conversion)
-        async with self._adoption.borrowed(artifact) as borrowed:
+        async with self._adoption.adopted(artifact) as borrowed:
             return await self._read(borrowed, test_suite_id.partition("/")[0], conversion, raises=False)
 
     async def get_version(self, text: str) -> TestSuiteVersion:
@@ -145,7 +144,7 @@ class TestSuiteUseCases:
         async with AsyncExitStack() as borrowed:
             answers = None
             if conversion.answers:
-                kept = await borrowed.enter_async_context(self._adoption.borrowed(conversion.answers))
+                kept = await borrowed.enter_async_context(self._adoption.adopted(conversion.answers))
                 answers = await self._artifacts.local_path(kept.uri)
             content = await self._artifacts.local_path(artifact.uri)
             rows = self._readers[conversion.format](content, conversion, answers)
@@ -163,19 +162,18 @@ class TestSuiteUseCases:
         return await self._store.add_version(replace(draft, artifact=artifact, num_cases=len(cases)), cases)
 
     async def _register(self, suite: BuiltInSuite) -> None:
-        artifact = await self._artifacts.put_bytes(suite.content)
-        draft = TestSuiteVersionDraft(
-            request_id=f"built-in:{suite.version_id}",
-            test_suite_id=suite.test_suite_id,
-            artifact=artifact,
-            produced_by="",
-            num_cases=0,
-            built_in=True,
-            provenance=suite.provenance,
-        )
-        cases = (await self._read(artifact, draft.profile_id, AS_THEY_ARE, built_in=True)).cases
-        draft = replace(draft, num_cases=len(cases))
-        await self._store.add_version(draft, cases, version=suite.version)
+        async with self._adoption.written(suite.content) as artifact:
+            draft = TestSuiteVersionDraft(
+                request_id=f"built-in:{suite.version_id}",
+                test_suite_id=suite.test_suite_id,
+                artifact=artifact,
+                produced_by="",
+                num_cases=0,
+                built_in=True,
+                provenance=suite.provenance,
+            )
+            cases = (await self._read(artifact, draft.profile_id, AS_THEY_ARE, built_in=True)).cases
+            await self._store.add_version(replace(draft, num_cases=len(cases)), cases, version=suite.version)
         _log.info("built_in_suite_registered", test_suite_version_id=suite.version_id, num_cases=len(cases))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from services.chassis.errors import Busy, FailedPrecondition, Unavailable
+from services.chassis.machine.parent import child_environment
 from services.lm.doctor.diagnosis import Diagnosis, InvalidRequest, Request, diagnosis_from_json, to_json
 
 DOCTOR_COMMAND = (sys.executable, "-m", "services.lm.doctor")
@@ -70,6 +71,7 @@ class DoctorProcess:
         process = await asyncio.create_subprocess_exec(
             *self._command,
             folder,
+            env=child_environment(),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

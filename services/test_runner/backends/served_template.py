@@ -30,7 +30,7 @@ class ServedTemplateProbe:
     """Answers the port `ServedTemplate`.
 
     Args:
-        policy: Knows the endpoints' keys and which hosts may be at any address.
+        policy: Knows the endpoints' keys and which hosts may be at any address and see them.
         transport: Carries the requests; by default the network, guarded.
     """
 
@@ -42,7 +42,7 @@ class ServedTemplateProbe:
         """Return in what the endpoint differs from the model's own template and context."""
         key = self._policy.key_of(endpoint)
         findings: list[Finding] = []
-        async with open_client(self._policy.hosts, self._transport) as client:
+        async with open_client(self._policy.trusted_hosts, self._transport) as client:
             try:
                 async with asyncio.timeout(_MOST_SECONDS):
                     requests = EndpointRequests(client, endpoint, key)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.chassis.errors import InvalidArgument, ResourceExhausted, ServiceError, TooLarge
+from services.chassis.machine.parent import child_environment
 from services.lm import worker_protocol as protocol
 from services.test_runner.backends.memory import own_memory_bytes
 from services.test_runner.ports import BackendFaultError
@@ -63,6 +64,7 @@ class WorkerProcess:
         """Start a worker without waiting for its model."""
         process = await asyncio.create_subprocess_exec(
             *command,
+            env=child_environment(),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

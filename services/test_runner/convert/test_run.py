@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drillyard.test_runner.v1 import provenance_pb2, test_run_pb2
+from drillyard.test_runner.v1 import comparison_pb2, provenance_pb2, test_run_pb2
 
 from services.chassis.jobs.convert import job_to_proto
 from services.chassis.wire import from_message, to_message
@@ -22,15 +22,17 @@ def test_run_to_proto(run: TestRun) -> test_run_pb2.TestRun:
     message = test_run_pb2.TestRun(test_run_id=run.job.job_id, spec=spec, job=job_to_proto(run.job))
     if run.record is not None:
         message.provenance.CopyFrom(_provenance(run.record.inputs, run.record.environment))
-        message.num_transcripts_total = run.record.inputs.num_cases * run.spec.num_repeats
+        message.num_transcripts_total = run.num_transcripts_total
         message.num_transcripts = run.record.num_transcripts
         message.num_generated_tokens = run.record.num_generated_tokens
+        message.num_unanswered = run.record.num_unanswered
+        message.is_incomplete = run.is_incomplete
     return message
 
 
-def comparison_to_proto(comparison: RunComparison) -> test_run_pb2.CompareTestRunsResponse:
+def comparison_to_proto(comparison: RunComparison) -> comparison_pb2.CompareTestRunsResponse:
     """Return the comparison."""
-    return to_message(comparison, test_run_pb2.CompareTestRunsResponse, identical=comparison.is_identical)
+    return to_message(comparison, comparison_pb2.CompareTestRunsResponse, identical=comparison.is_identical)
 
 
 def _provenance(inputs: RunInputs, environment: Environment) -> provenance_pb2.Provenance:

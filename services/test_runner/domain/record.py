@@ -67,13 +67,14 @@ class Environment:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run's inputs, what it ran with, and its counts."""
+    """A run's inputs, what it ran with, and its counts; `num_unanswered` transcripts are faults of the machine."""
 
     test_run_id: str
     inputs: RunInputs
     environment: Environment = field(default_factory=Environment)
     num_transcripts: int = 0
     num_generated_tokens: int = 0
+    num_unanswered: int = 0
 
     def resolved(self, spec: TestRunSpec) -> TestRunSpec:
         """Return `spec` with ids resolved to the versions that the run uses."""

@@ -37,6 +37,7 @@ class TestRunSpec:
     case_timeout_seconds: float
     run_timeout_seconds: float
     repeat_of_test_run_id: str
+    keep_answers: bool
 
     def filled(self, other: TestRunSpec) -> TestRunSpec:
         """Return it with everything that is unset (empty, 0, false) taken from `other`.

@@ -28,10 +28,22 @@ class CaseSession:
 
     Attributes:
         key: names it among the sessions of its run; a function of case and repeat alone.
+        kept: the transcript that an earlier run made of it, which stands whatever is answered now.
     """
 
-    def __init__(self, profile: Profile, case: Case, item: Item, spec: TestRunSpec) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        case: Case,
+        item: Item,
+        spec: TestRunSpec,
+        *,
+        kept: Transcript | None = None,
+        asks: bool = True,
+    ) -> None:
+        """Begin the session of a case; one that asks nothing is over, and has a transcript that is kept."""
         self.key = f"{case.case_id}#{item.repeat}"
+        self.kept, self._asks = kept, asks
         self._profile, self._case, self._repeat, self._spec = profile, case, item.repeat, spec
         self.restart()
 
@@ -45,7 +57,7 @@ class CaseSession:
     @property
     def is_over(self) -> bool:
         """Whether nothing more is asked."""
-        return self._fault is not None or self._session.stop is not None
+        return not self._asks or self._fault is not None or self._session.stop is not None
 
     def prompt(self) -> Prompt:
         """Return what is asked next."""
@@ -84,6 +96,8 @@ class CaseSession:
 
     def transcript(self, test_run_id: str, sequence: int) -> Transcript:
         """Return what was said; it ends with the last answer."""
+        if self.kept is not None:
+            return replace(self.kept, test_run_id=test_run_id, sequence=sequence)
         messages = [Message.from_chat(message) for message in self._session.messages]
         messages = [*messages, self._fault] if self._fault else messages[: self._turns[-1].message_index + 1]
         return transcript_of(

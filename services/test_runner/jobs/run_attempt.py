@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ from services.chassis.errors import FailedPrecondition, ResourceExhausted
 from services.chassis.jobs import JobContext, JobPaused
 from services.chassis.waiting import with_heartbeat
 from services.protocols.cases import Case
-from services.test_runner.domain import Environment, Item, RunRecord, TestRunSpec, items
+from services.test_runner.domain import Environment, Item, RunRecord, TestRunSpec, Transcript, items
 from services.test_runner.jobs.case_session import CaseSession
 from services.test_runner.jobs.progress import RunProgress
 from services.test_runner.ports import (
@@ -30,6 +30,7 @@ from services.test_runner.resolution import profile_of
 from services.test_runner.telemetry import TestRunnerTelemetry
 
 CaseOf = Callable[[Item], Awaitable[Case]]
+_Kept = Mapping[tuple[str, int], Transcript]
 
 HEARTBEAT_SECONDS = 2.0
 _MAX_TRIES = 2
@@ -98,7 +99,8 @@ class RunAttempt:
         self._after_commit = after_commit
         plan = self._plan(case_of)
         while await self._open_sessions(plan):
-            await self._ask_turn()
+            if not all(session.is_over for session in self._sessions):
+                await self._ask_turn()
             if all(session.is_over for session in self._sessions) or self._spec.throughput:
                 await self._commit()
                 if self._context.pause_requested and self._record.num_transcripts < self._num_total:
@@ -125,11 +127,28 @@ class RunAttempt:
         while len(self._sessions) + len(entries) < places and (entry := await anext(plan, None)):
             entries.append(entry)
 
+        kept = await self._kept({case.case_id for _, case in entries})
+        # What a worker computes together decides how it rounds: a window is asked as a whole, or not at all.
+        is_window = not self._spec.throughput and self._spec.endpoint is None
+        asks_all = is_window and any((case.case_id, item.repeat) not in kept for item, case in entries)
+
         def opened() -> list[CaseSession]:
-            return [CaseSession(self._profile, case, item, self._spec) for item, case in entries]
+            return [self._session(item, case, kept, asks_all=asks_all) for item, case in entries]
 
         self._sessions += await asyncio.to_thread(opened) if entries else []
         return bool(self._sessions)
+
+    def _session(self, item: Item, case: Case, kept: _Kept, *, asks_all: bool) -> CaseSession:
+        transcript = kept.get((case.case_id, item.repeat))
+        asks = asks_all or transcript is None
+        return CaseSession(self._profile, case, item, self._spec, kept=transcript, asks=asks)
+
+    async def _kept(self, case_ids: Collection[str]) -> _Kept:
+        """Return the transcripts of cases that the repeated run has answered, where its answers are kept."""
+        if not self._spec.keep_answers or not case_ids:
+            return {}
+        transcripts = await self._store.find_transcripts(self._spec.repeat_of_test_run_id, case_ids)
+        return {(item.case_id, item.repeat): item for item in transcripts if item.is_answered}
 
     async def _ask_turn(self) -> None:
         """Ask what all open sessions ask next, at once."""
@@ -242,7 +261,9 @@ class RunAttempt:
         self._record = await self._store.append_window(run_id, self._context.epoch, environment, transcripts)
         self._sessions = [session for session in self._sessions if not session.is_over]
         self._num_tries = 0
-        self._telemetry.transcripts_stored(transcripts)
+        self._telemetry.transcripts_stored(
+            [transcript for session, transcript in zip(ended, transcripts, strict=True) if session.kept is None]
+        )
         await self._progress.window_stored(self._record.num_transcripts)
         await self._after_commit()
 

@@ -15,7 +15,7 @@ from services.protocols.cases import Case
 from services.test_runner.domain import KIND, Item, RunInputs, RunRecord, TestRunSpec
 from services.test_runner.jobs.run_attempt import RunAttempt
 from services.test_runner.ports import GenerationBackend, Registry, RunStore
-from services.test_runner.resolution import resolve_inputs
+from services.test_runner.resolution import new_record, resolve_inputs
 from services.test_runner.telemetry import TestRunnerTelemetry
 
 _REGISTRY = "the registry"
@@ -66,7 +66,7 @@ class TestRunJob:
             lambda: resolve_inputs(self._registry, spec, window_size=self._window_size, repeated=repeated),
             _REGISTRY,
         )
-        return await self._store.add_run(RunRecord(test_run_id, inputs))
+        return await self._store.add_run(new_record(test_run_id, spec, inputs, repeated))
 
 
 class CaseReader:

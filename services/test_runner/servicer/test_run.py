@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-from drillyard.test_runner.v1 import test_run_pb2
+from drillyard.test_runner.v1 import comparison_pb2, test_run_pb2
 
 from services.chassis.jobs.convert import event_to_proto
 from services.test_runner.convert.test_run import comparison_to_proto, spec_from_proto, test_run_to_proto
@@ -71,8 +71,8 @@ class TestRunRpcs:
                 yield test_run_pb2.WatchTestRunResponse(event=event_to_proto(event))
 
     async def CompareTestRuns(
-        self, request: test_run_pb2.CompareTestRunsRequest, context: Context
-    ) -> test_run_pb2.CompareTestRunsResponse:
+        self, request: comparison_pb2.CompareTestRunsRequest, context: Context
+    ) -> comparison_pb2.CompareTestRunsResponse:
         """Say whether two runs have the same transcripts, and where not."""
         comparison = await self.comparisons.compare(
             request.before_test_run_id, request.after_test_run_id, request.max_differences

@@ -71,6 +71,7 @@ class SqlRunStore:
                 "environment": environment.to_document(),
                 "num_transcripts": run.num_transcripts + len(transcripts),
                 "num_generated_tokens": run.num_generated_tokens + num_tokens,
+                "num_unanswered": run.num_unanswered + sum(not item.is_answered for item in transcripts),
             }
             await session.execute(update(TEST_RUNS).where(TEST_RUNS.c.test_run_id == test_run_id).values(changes))
             return await _run(session, test_run_id)

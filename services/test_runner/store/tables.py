@@ -14,6 +14,7 @@ TEST_RUNS = Table(
     Column("environment", JSON, nullable=False),
     Column("num_transcripts", Integer, nullable=False),
     Column("num_generated_tokens", BigInteger, nullable=False),
+    Column("num_unanswered", Integer, nullable=False, server_default="0"),
 )
 
 TRANSCRIPTS = Table(

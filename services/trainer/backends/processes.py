@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from services.chassis.settings import without_proxies
+from services.chassis.machine.parent import child_environment
 from services.trainer.domain.plan import AttemptPlan
 
 TOKEN = "DRILLYARD_ATTEMPT"
@@ -23,7 +23,7 @@ def environment_of(plan: AttemptPlan) -> dict[str, str]:
     """Return the environment of an attempt's driver, which all its children inherit."""
     threads = max(1, plan.num_threads // plan.spec.num_workers)
     return {
-        **without_proxies(os.environ),
+        **child_environment(),
         # By this every process of an attempt, Ray's own included, is known.
         TOKEN: f"{plan.training_job_id}/{plan.attempt}",
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),

@@ -10,12 +10,14 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from services.chassis.machine.files import write_atomically
 from services.trainer.backends.processes import end_processes, environment_of
 from services.trainer.domain.plan import AttemptPlan
 
 # Ray's sockets lie some 60 characters below its folder, and a Unix socket's path ends at 107.
 _MAX_PARENT_LENGTH = 28
 _SCRATCH = "dy-"
+_LINK = "scratch"
 PLAN = "plan.json"
 LOG = "driver.log"
 
@@ -23,8 +25,10 @@ LOG = "driver.log"
 class RayLocalBackend:
     """Starts the driver of an attempt and ends it with everything that it started."""
 
-    def __init__(self, attempts_folder: Path) -> None:
+    def __init__(self, attempts_folder: Path, token_file: Path | None = None) -> None:
+        """Attempts report with the token in `token_file`, if there is one."""
         self._attempts_folder = attempts_folder.resolve()
+        self._token_file = str(token_file.resolve()) if token_file else ""
 
     async def run(self, plan: AttemptPlan) -> int:
         """Start the processes and return the driver's exit code (negative: the signal) when it has ended.
@@ -33,8 +37,8 @@ class RayLocalBackend:
         """
         folder = self._attempts_folder / plan.training_job_id / f"attempt-{plan.attempt:03d}"
         folder.mkdir(parents=True, exist_ok=True)
-        plan = replace(plan, scratch_folder=str(_make_scratch_folder()))
-        (folder / PLAN).write_text(plan.to_json(), encoding="utf-8")
+        plan = replace(plan, scratch_folder=str(_make_scratch_folder(folder)), token_file=self._token_file)
+        write_atomically(folder / PLAN, plan.to_json())
         try:
             return await _drive(plan, folder)
         finally:
@@ -47,17 +51,24 @@ class RayLocalBackend:
         return num_ended
 
 
-def _make_scratch_folder() -> Path:
-    """A folder private to this user, with a path short enough for the sockets in it."""
-    folder = tempfile.gettempdir()
-    return Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=folder if len(folder) <= _MAX_PARENT_LENGTH else "/tmp"))
+def _make_scratch_folder(attempt: Path) -> Path:
+    """A folder private to this user, with a path short enough for the sockets in it; the attempt's folder links to it.
+
+    A link is there or not, and never torn, so whatever became of the plan, the folder is found and removed.
+    """
+    parent = tempfile.gettempdir()
+    scratch = tempfile.mkdtemp(prefix=_SCRATCH, dir=parent if len(parent) <= _MAX_PARENT_LENGTH else "/tmp")
+    (attempt / _LINK).unlink(missing_ok=True)
+    (attempt / _LINK).symlink_to(scratch)
+    return Path(scratch)
 
 
 def _remove_scratch_folders(attempts: Path) -> None:
-    for file in attempts.glob(f"*/{PLAN}"):
-        scratch = Path(AttemptPlan.read(file).scratch_folder)
+    for link in attempts.glob(f"*/{_LINK}"):
+        scratch = link.readlink()
         if scratch.name.startswith(_SCRATCH):
             shutil.rmtree(scratch, ignore_errors=True)
+        link.unlink()
 
 
 async def _drive(plan: AttemptPlan, folder: Path) -> int:

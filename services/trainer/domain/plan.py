@@ -23,6 +23,7 @@ class AttemptPlan:
         scratch_folder: For Ray's own files; short, since Unix sockets lie in it.
         num_threads: CPU threads over all workers.
         dtype: What the base weights are held in, "float32" or "bfloat16"; "auto" is the faster one here.
+        token_file: Has the secret that ReportAttempt asks for; empty when it asks for none.
     """
 
     training_job_id: str
@@ -39,6 +40,7 @@ class AttemptPlan:
     scratch_folder: str
     num_threads: int
     dtype: str = "auto"
+    token_file: str = ""
 
     def to_json(self) -> str:
         """Return the plan as one line."""

@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from services.chassis.parent import die_with_parent
+from services.chassis.machine.parent import die_with_parent
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchConfig, TorchTrainer
-from ray.train.v2._internal.callbacks.backend_setup import BackendSetupCallback
 from ray.train.v2._internal.execution.controller.controller import TrainController
 from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from services.trainer.domain.plan import AttemptPlan
 
@@ -32,7 +31,6 @@ def fit(plan: AttemptPlan) -> None:
         run_worker,
         train_loop_config={"plan": plan.to_json()},
         scaling_config=ScalingConfig(num_workers=plan.spec.num_workers, resources_per_worker={"CPU": 1}),
-        torch_config=TorchConfig(backend="gloo"),
         # A run name of its own per attempt: what Ray remembers of another attempt can be torn, and is never needed.
         run_config=RunConfig(
             name=f"{plan.training_job_id}-{plan.attempt}",
@@ -43,15 +41,17 @@ def fit(plan: AttemptPlan) -> None:
     trainer.fit()
 
 
-class OneMachineTrainer(TorchTrainer):  # type: ignore[misc]
+class OneMachineTrainer(DataParallelTrainer):  # type: ignore[misc]
     """Ray Train without the actors that serve clusters, data sets and dashboards: start takes half the time.
+
+    Its workers form their process group themselves, since the server that torch would use listens on every interface.
 
     Each of them (dataset manager, autoscaling coordinator, placement group cleaner) is a process that imports Ray
     Train before the workers may start. It hangs on internals of the pinned Ray version.
     """
 
     def _create_default_callbacks(self) -> list[Any]:
-        return [BackendSetupCallback(self.backend_config)]
+        return []
 
     def _initialize_and_run_controller(self, **parts: Any) -> Any:
         parts["scaling_policy"] = OneMachinePolicy(self.scaling_config)

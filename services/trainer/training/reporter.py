@@ -6,11 +6,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import grpc
 from drillyard.trainer.v1 import attempt_pb2, checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2
 
 from services.chassis.channel import DIRECT
+from services.chassis.machine.parent import ServiceToken
 from services.chassis.wire import to_message
 from services.trainer.domain.attempt import AttemptOutcome, Checkpoint
 from services.trainer.domain.plan import AttemptPlan
@@ -52,6 +54,7 @@ class Reporter:
         self._heartbeat_seconds = heartbeat_seconds
         self._on_fenced = on_fenced
         self._channel = grpc.insecure_channel(plan.report_address, options=[DIRECT])
+        self._token = ServiceToken(Path(plan.token_file)) if plan.token_file else None
         self._stub = trainer_service_pb2_grpc.TrainerServiceStub(self._channel)
         self._lock = threading.Condition()
         self._news = threading.Event()
@@ -135,7 +138,7 @@ class Reporter:
                 request, is_last = attempt_pb2.ReportAttemptRequest(), self._ended
                 request.CopyFrom(self._pending)
             try:
-                self._stop_requested = self._stub.ReportAttempt(request, timeout=_CALL_SECONDS).stop_requested
+                self._stop_requested = self._report(request).stop_requested
             except grpc.RpcError as error:
                 self._refused(error, last_answer)
                 continue
@@ -146,6 +149,10 @@ class Reporter:
                 self._lock.notify_all()
             if is_last:
                 return
+
+    def _report(self, request: attempt_pb2.ReportAttemptRequest) -> attempt_pb2.ReportAttemptResponse:
+        metadata = (self._token.metadata,) if self._token else ()
+        return self._stub.ReportAttempt(request, timeout=_CALL_SECONDS, metadata=metadata)
 
     def _refused(self, error: grpc.RpcError, last_answer: float) -> None:
         # The stubs' errors are calls too, which is what carries the code.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import ray.train
 
 from services.lm.errors import LmError
@@ -19,9 +21,10 @@ def run(config: dict[str, str]) -> None:
     """Train as `config["plan"]` says, among the workers of this Ray Train run."""
     plan = AttemptPlan.from_json(config["plan"])
     context = ray.train.get_context()
-    workers = Workers(context.get_world_rank(), context.get_world_size())
-    reporter = Reporter(plan) if workers.rank == 0 else Silence()
+    rank, meeting_file = context.get_world_rank(), Path(plan.scratch_folder) / "workers"
+    reporter = Reporter(plan) if rank == 0 else Silence()
     try:
+        workers = Workers.joined(rank, context.get_world_size(), meeting_file)
         outcome = train(plan, workers, reporter)
     except Exception as error:
         # The process boundary: whatever went wrong becomes the reason that a person reads, from whichever worker.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.distributed
@@ -18,6 +19,14 @@ class Workers:
 
     rank: int = 0
     num_workers: int = 1
+
+    @classmethod
+    def joined(cls, rank: int, num_workers: int, meeting_file: Path) -> Workers:
+        """Return this worker's place once all have met through a file that is there for nothing else."""
+        if num_workers > 1:
+            store = torch.distributed.FileStore(str(meeting_file), num_workers)  # type: ignore[attr-defined]
+            torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=num_workers)
+        return cls(rank, num_workers)
 
     def add_up(self, *values: float) -> list[float]:
         """Return the sum of each value over all workers; every worker must call it at the same place."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +13,7 @@ from drillyard.registry.v1 import registry_service_pb2_grpc
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc
 from drillyard.trainer.v1 import trainer_service_pb2_grpc, training_job_pb2
 from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
 
 from services.chassis.errors import ServiceError
 from services.chassis.jobs import Job, Json
@@ -23,18 +24,21 @@ from tests.fakes.neighbours.registry import FakeRegistry
 
 
 class FakeTestRunner(test_runner_service_pb2_grpc.TestRunnerServiceServicer):
-    """Generates nothing: its runs end at once."""
+    """Generates nothing: its runs end at once, the next `num_torn` of them incomplete."""
 
     def __init__(self, gates: Gates) -> None:
+        self.num_torn = 0
         self.jobs = FakeJobs("test_run", gates, self._run)
-        self.jobs.serve(self, test_run_pb2, lambda job: {"spec": ParseDict(job.spec, test_run_pb2.TestRunSpec())})
+        self.jobs.serve(self, test_run_pb2, _spec_and_result(test_run_pb2.TestRunSpec))
 
     async def spec_of(self, test_run_id: str) -> test_run_pb2.TestRunSpec:
-        """Return what a run was asked to do."""
-        return ParseDict((await self.jobs.store.get(test_run_id)).spec, test_run_pb2.TestRunSpec())
+        """Return what a run does; one that finishes another does what that one does."""
+        spec = ParseDict((await self.jobs.store.get(test_run_id)).spec, test_run_pb2.TestRunSpec())
+        return await self.spec_of(spec.repeat_of_test_run_id) if spec.keep_answers else spec
 
     async def _run(self, job: Job) -> Json:
-        return {}
+        self.num_torn -= 1
+        return {"is_incomplete": self.num_torn >= 0}
 
 
 @dataclass
@@ -66,17 +70,15 @@ class FakeEvaluator(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
         self, request: verdict_pb2.ListVerdictsRequest, context: Any
     ) -> verdict_pb2.ListVerdictsResponse:
         job = await self.jobs.store.get(request.evaluation_id)
-        run = await self._test_runner.spec_of(job.spec["test_run_id"])
-        cases = self._registry.cases[run.test_suite_version_id]
+        cases = self._registry.cases[(await self._test_runner.spec_of(job.spec["test_run_id"])).test_suite_version_id]
         begin = int(request.page_token or 0)
         end = begin + min(request.page_size, 20)
-        verdicts = []
-        for case in cases[begin:end]:
-            cause = self.judgement.causes.get(case.tool, self.judgement.other_cause)
-            place = {"case_id": case.case_id, "tool": case.tool, "category": case.category}
-            verdicts.append(verdict_pb2.Verdict(**place, cause=cause, conforming=not cause))
-        token = str(end) if end < len(cases) else ""
-        return verdict_pb2.ListVerdictsResponse(verdicts=verdicts, next_page_token=token)
+        verdicts = [
+            verdict_pb2.Verdict(case_id=case.case_id, tool=case.tool, category=case.category, cause=cause)
+            for case in cases[begin:end]
+            for cause in [self.judgement.causes.get(case.tool, self.judgement.other_cause)]
+        ]
+        return verdict_pb2.ListVerdictsResponse(verdicts=verdicts, next_page_token=str(end) * (end < len(cases)))
 
     async def _judge(self, job: Job) -> Json:
         run = await self._test_runner.spec_of(job.spec["test_run_id"])
@@ -84,8 +86,8 @@ class FakeEvaluator(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
 
 
 def _fields_of_evaluation(job: Job) -> dict[str, Any]:
-    rate = (job.result or {}).get("rate", 0.0)
-    rates = evaluation_pb2.Rates(num_cases=130, conforming_rate=rate, accepted_rate=rate, well_formed_rate=rate)
+    names = ("conforming_rate", "accepted_rate", "well_formed_rate")
+    rates = evaluation_pb2.Rates(num_cases=130, **dict.fromkeys(names, (job.result or {}).get("rate", 0.0)))
     return {"test_run_id": job.spec["test_run_id"], "metrics": evaluation_pb2.Metrics(overall=rates)}
 
 
@@ -94,7 +96,7 @@ class FakeTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
 
     def __init__(self, gates: Gates, registry: FakeRegistry) -> None:
         self.jobs = FakeJobs("training_job", gates, self._train)
-        self.jobs.serve(self, training_job_pb2, _fields_of_training_job)
+        self.jobs.serve(self, training_job_pb2, _spec_and_result(training_job_pb2.TrainingJobSpec))
         self.fault: ServiceError | None = None
         self._registry = registry
 
@@ -105,9 +107,8 @@ class FakeTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
         return {"model_version_id": self._registry.models.register(f"{job.job_id}/result", name, job.job_id)}
 
 
-def _fields_of_training_job(job: Job) -> dict[str, Any]:
-    spec = ParseDict(job.spec, training_job_pb2.TrainingJobSpec())
-    return {"spec": spec, "model_version_id": (job.result or {}).get("model_version_id", "")}
+def _spec_and_result(message_type: type[Message]) -> Callable[[Job], dict[str, Any]]:
+    return lambda job: {"spec": ParseDict(job.spec, message_type()), **(job.result or {})}
 
 
 class World:

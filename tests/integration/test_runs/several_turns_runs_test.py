@@ -10,7 +10,7 @@ import psutil
 import pytest
 import pytest_asyncio
 from drillyard.job.v1 import job_pb2
-from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
+from drillyard.test_runner.v1 import comparison_pb2, test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
@@ -67,8 +67,8 @@ async def run(stub: TestRunner, stack: TinyStack, name: str, **spec: object) -> 
     return made.test_run_id
 
 
-async def compared(stub: TestRunner, before: str, after: str) -> test_run_pb2.CompareTestRunsResponse:
-    request = test_run_pb2.CompareTestRunsRequest(before_test_run_id=before, after_test_run_id=after)
+async def compared(stub: TestRunner, before: str, after: str) -> comparison_pb2.CompareTestRunsResponse:
+    request = comparison_pb2.CompareTestRunsRequest(before_test_run_id=before, after_test_run_id=after)
     return await stub.CompareTestRuns(request)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from drillyard.job.v1 import job_pb2
-from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
+from drillyard.test_runner.v1 import comparison_pb2, test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
 from services.protocols.profile import get_profile
 from tests.fakes.endpoint import MODEL, running, says
@@ -54,7 +54,7 @@ async def test_a_thousand_cases_are_run_stored_and_listed_in_little_memory(stack
             token = page.next_page_token
             if not token:
                 break
-        compare = test_run_pb2.CompareTestRunsRequest(
+        compare = comparison_pb2.CompareTestRunsRequest(
             before_test_run_id=run.test_run_id, after_test_run_id=run.test_run_id
         )
         assert (await stub.CompareTestRuns(compare, timeout=120)).num_identical == NUM_CASES

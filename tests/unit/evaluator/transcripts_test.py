@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 from drillyard.job.v1 import job_pb2
-from drillyard.test_runner.v1 import provenance_pb2, test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
+from drillyard.test_runner.v1 import (
+    comparison_pb2,
+    provenance_pb2,
+    test_run_pb2,
+    test_runner_service_pb2_grpc,
+    transcript_pb2,
+)
 
 from services.chassis.errors import FailedPrecondition, ResourceExhausted
 from services.evaluator.clients.test_runner import TestRunnerClient
@@ -114,10 +120,10 @@ class Stub:
         return test_run_pb2.GetTestRunResponse(test_run=test_run_pb2.TestRun(spec=spec, provenance=provenance, job=job))
 
     async def CompareTestRuns(
-        self, request: test_run_pb2.CompareTestRunsRequest, **_options: float
-    ) -> test_run_pb2.CompareTestRunsResponse:
-        one = test_run_pb2.TranscriptDifference(case_id="c", repeat=1, field="token_ids", turn=2, token_index=3)
-        return test_run_pb2.CompareTestRunsResponse(num_compared=5, num_equal_answers=4, differences=[one])
+        self, request: comparison_pb2.CompareTestRunsRequest, **_options: float
+    ) -> comparison_pb2.CompareTestRunsResponse:
+        one = comparison_pb2.TranscriptDifference(case_id="c", repeat=1, field="token_ids", turn=2, token_index=3)
+        return comparison_pb2.CompareTestRunsResponse(num_compared=5, num_equal_answers=4, differences=[one])
 
 
 def client(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> TestRunnerClient:

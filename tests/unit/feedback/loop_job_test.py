@@ -47,6 +47,35 @@ async def test_rounds_go_on_from_the_best_version_until_the_goals_are_met(bench:
     assert bench.tally.steps == [*Step, *Step, *LAST_ROUND_STEPS]
 
 
+@pytest.mark.parametrize("step", ["test", "probe"])
+async def test_what_the_machine_did_not_answer_is_asked_again_before_the_loop_decides(bench: Bench, step: str) -> None:
+    gate = bench.world.gates.close(f"0/{step}:work")
+    async with bench.at_work():
+        loop = await bench.usecases.create_loop("play", replace(SPEC, budget=Budget(1, 0)))
+        await gate.arrival()
+        bench.world.test_runner.num_torn = 2
+        gate.open()
+        loop = await bench.until_ended(loop.loop_id)
+    assert loop.stop is not None
+    made = await bench.world.made()
+    for name in (step, "evaluate" if step == "test" else "probe_evaluate"):
+        assert [made[f"0/{name}{end}"] for end in ("", "-finish-1", "-finish-2", "-finish-3")] == [1, 1, 1, 0]
+    first = loop.rounds[0]
+    run_id = first.test_run_id if step == "test" else first.probe_test_run_id
+    evaluation_id = first.evaluation_id if step == "test" else first.probe_evaluation_id
+    judged = await bench.world.evaluator.jobs.store.get(evaluation_id)
+    assert judged.spec["test_run_id"] == run_id
+    assert (await bench.world.test_runner.jobs.store.get(run_id)).result == {"is_incomplete": False}
+
+
+async def test_a_run_that_stays_incomplete_fails_the_loop_with_a_sentence(bench: Bench) -> None:
+    bench.world.test_runner.num_torn = 9
+    loop = await bench.play()
+    assert (loop.job.state, loop.rounds[0].rates) == (JobState.FAILED, None)
+    assert loop.job.error is not None and "too few answers to decide on" in loop.job.error.problem
+    assert f"transcripts {loop.rounds[0].test_run_id} --cause backend_fault" in loop.job.error.next_step
+
+
 async def test_every_round_makes_each_thing_once(bench: Bench) -> None:
     bench.world.evaluator.judgement.rates |= {"tiny@2": 0.2, "tiny@3": 0.3}
     loop = await bench.play()

@@ -2,14 +2,16 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from services.chassis.artifacts import Artifact, ArtifactStore
+from services.chassis.artifacts import Artifact, ArtifactStore, tree
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from services.protocols.cases import case_to_document
 from services.protocols.profile import get_profile
@@ -20,6 +22,7 @@ from services.registry.domain.paging import PageRequest
 from services.registry.domain.test_suite import BuiltInSuite, TestSuiteVersionDraft
 from services.registry.importers.inspection import FolderFacts
 from services.registry.importers.suites import SUITE_READERS
+from services.registry.store.claims import SqlClaims
 from services.registry.store.datasets import SqlDatasetStore
 from services.registry.store.models import SqlModelStore
 from services.registry.store.test_suites import SqlTestSuiteStore
@@ -38,10 +41,16 @@ SUITE = "".join(json.dumps(case_to_document(case)) + "\n" for case in CASES).enc
 @dataclass
 class Registry:
     root: Path
+    own: ArtifactStore
+    claims: SqlClaims
     other: ArtifactStore
     models: ModelUseCases
     datasets: DatasetUseCases
     suites: TestSuiteUseCases
+
+    def replica(self) -> Adoption:
+        """Another process of the registry, over the same database and bytes."""
+        return Adoption(self.own, self.claims)
 
     def kept(self) -> set[str]:
         return {place.name for kind in ("blobs", "trees") for place in self.root.glob(f"{kind}/*/*")}
@@ -52,10 +61,12 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     database = new_database(MIGRATIONS)
     models, datasets, suites = SqlModelStore(database), SqlDatasetStore(database), SqlTestSuiteStore(database)
     own = ArtifactStore((tmp_path / "own").as_uri(), sources=((tmp_path / "other").as_uri() + "/",))
-    adoption = Adoption(own, (models, datasets, suites))
+    adoption = Adoption(own, SqlClaims(database))
     built_in = (BuiltInSuite("roo_xml/core", 1, SUITE),)
     yield Registry(
         root=tmp_path / "own",
+        own=own,
+        claims=SqlClaims(database),
         other=ArtifactStore((tmp_path / "other" / "trainer").as_uri()),
         models=ModelUseCases(models, own, adoption=adoption, files=FolderFacts()),
         datasets=DatasetUseCases(datasets, own, adoption=adoption),
@@ -204,6 +215,66 @@ async def test_equal_bytes_adopted_at_once_survive_the_refusal_of_one(registry: 
     )
     assert [type(result) for result in results if isinstance(result, Exception)] == [InvalidArgument]
     assert len(registry.kept()) == 1
+
+
+async def test_another_replica_s_refusal_never_deletes_the_bytes_that_this_one_registers(registry: Registry) -> None:
+    artifact = await registry.other.put_bytes(SUITE)
+    async with registry.replica().adopted(artifact) as adopted:
+        with pytest.raises(InvalidArgument):
+            await registry.datasets.create_version(dataset_draft(artifact))
+        assert registry.kept() == {adopted.digest.removeprefix("sha256:")}
+    assert registry.kept() == set()
+
+
+async def test_a_wrong_word_for_bytes_that_a_version_holds_deletes_nothing(registry: Registry) -> None:
+    artifact = await registry.other.put_bytes(SUITE)
+    await registry.suites.create_version(suite_draft(artifact))
+    lie = replace(artifact, digest="sha256:" + "0" * 64)
+    with pytest.raises(FailedPrecondition, match="digest"):
+        await registry.datasets.create_version(dataset_draft(lie))
+    assert len(registry.kept()) == 1
+
+
+async def test_a_call_that_is_cancelled_while_its_bytes_are_copied_leaves_nothing(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def take(*places: Any) -> int:
+        begun.set()
+        may_end.wait(30)
+        return tree.take(*places)
+
+    artifact = await registry.other.put_bytes(SUITE)
+    monkeypatch.setattr("services.chassis.artifacts.store.tree", SimpleNamespace(**vars(tree) | {"take": take}))
+    creating = asyncio.create_task(registry.suites.create_version(suite_draft(artifact)))
+    await asyncio.to_thread(begun.wait, 30)
+    creating.cancel()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await creating
+    assert registry.kept() == set()
+
+
+async def test_what_a_killed_process_adopted_is_collected(registry: Registry) -> None:
+    artifact = await registry.other.put_bytes(SUITE)
+    await registry.claims.add(registry.own.own_uri(artifact.uri))
+    await registry.own.adopt(artifact.uri, artifact.digest, artifact.size_bytes)
+    await registry.replica().collect()
+    assert (registry.kept(), await registry.claims.abandoned()) == (set(), [])
+
+
+async def test_damaged_bytes_are_healed_by_uploading_the_file_again(registry: Registry) -> None:
+    artifact = await registry.other.put_bytes(SUITE)
+    version = await registry.suites.create_version(suite_draft(artifact))
+    place = await registry.own.local_path(version.artifact.uri)
+    place.unlink()
+    place.write_bytes(SUITE.upper())
+    with pytest.raises(FailedPrecondition, match=r"damaged.*upload the same file again"):
+        await registry.own.local_path(version.artifact.uri)
+    again = await registry.suites.create_version(suite_draft(artifact, request_id="again"))
+    assert again.artifact == version.artifact
+    assert (await registry.own.local_path(version.artifact.uri)).read_bytes() == SUITE
 
 
 async def test_rows_are_counted_by_split(registry: Registry) -> None:

@@ -21,6 +21,7 @@ from services.registry.importers.inspection import FolderFacts
 from services.registry.importers.workspace import Workspace
 from services.registry.jobs.model_import import ImportJob
 from services.registry.ports import Progress
+from services.registry.store.claims import SqlClaims
 from services.registry.store.models import SqlModelStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.model_import import ImportUseCases
@@ -86,7 +87,7 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     workspace = Workspace(tmp_path / "imports")
     workspace.clear()
     importers = {SourceKind.FOLDER_PATH: importer}
-    job = ImportJob(importers, models, artifacts, Adoption(artifacts, (models,)), FolderFacts(), workspace)
+    job = ImportJob(importers, models, Adoption(artifacts, SqlClaims(database)), FolderFacts(), workspace)
     runner = JobRunner(jobs, owner="test", is_only_owner=True)
     runner.register(IMPORT_KIND, job.run)
     await runner.start()
@@ -139,6 +140,19 @@ async def test_a_source_that_was_imported_is_not_written_again(registry: Registr
     assert other.result == {"model_version_id": "other@1"}
     assert registry.importer.num_written == 1
     assert len({version.artifact for version in await registry.versions()}) == 1
+
+
+async def test_importing_the_source_again_heals_weights_that_were_damaged(registry: Registry, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m")
+    first = await registry.run("tiny", folder)
+    (kept,) = (registry.root / "artifacts").glob("trees/*/*/files/model.safetensors")
+    good = kept.read_bytes()
+    kept.unlink()
+    kept.write_bytes(good[:-1] + b"\0\0")
+    again = await registry.run("tiny", folder)
+    assert (again.result, kept.read_bytes(), len(await registry.versions())) == (first.result, good, 1)
+    texts = [event.payload["text"] async for event in watch(registry.jobs, again.job_id) if event.type == "message"]
+    assert any("weights of tiny@1 are damaged and are replaced" in text for text in texts)
 
 
 async def test_a_changed_source_is_another_version(registry: Registry, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from services.registry.domain.paging import PageRequest
 from services.registry.domain.suite_source import MAX_PROBLEMS, Conversion, SuiteFormat
 from services.registry.domain.test_suite import TestSuiteVersionDraft
 from services.registry.importers.suites import SUITE_READERS
+from services.registry.store.claims import SqlClaims
 from services.registry.store.test_suites import SqlTestSuiteStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.test_suite import TestSuiteUseCases
@@ -51,9 +52,12 @@ class Bench:
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    store = SqlTestSuiteStore(new_database(MIGRATIONS))
+    database = new_database(MIGRATIONS)
+    store = SqlTestSuiteStore(database)
     own = ArtifactStore((tmp_path / "own").as_uri(), sources=((tmp_path / "other").as_uri() + "/",))
-    suites = TestSuiteUseCases(store, own, adoption=Adoption(own, (store,)), readers=SUITE_READERS, built_in=())
+    suites = TestSuiteUseCases(
+        store, own, adoption=Adoption(own, SqlClaims(database)), readers=SUITE_READERS, built_in=()
+    )
     yield Bench(tmp_path / "own", ArtifactStore((tmp_path / "other").as_uri()), suites)
 
 

@@ -52,11 +52,15 @@ async def test_transcripts_of_an_earlier_release_stay_readable_up_and_down(tmp_p
         await session.execute(text("INSERT INTO test_runs VALUES ('run-1', '{}', '{}', 1, 2)"))
         await session.execute(text(early))
         await connection.run_sync(step, "0002_turns", up=True)
+        await session.execute(text("UPDATE transcripts SET finish_reason = 'backend_fault'"))
+        await connection.run_sync(step, "0003_unanswered", up=True)
+        assert (await session.execute(text("SELECT num_unanswered FROM test_runs"))).scalar_one() == 1
     (found,) = await SqlRunStore(database).list_transcripts("run-1", 0, 10)
     assert (found.turns, found.stop, found.token_ids) == ((), "", (5, 6))
     assert [message.content for message in found.answers] == ["ho"]
     async with database.session() as session:
         connection = await session.connection()
+        await connection.run_sync(step, "0003_unanswered", up=False)
         await connection.run_sync(step, "0002_turns", up=False)
         assert (await session.execute(text("SELECT * FROM transcripts"))).one()[2] == "run-1-1"
     await database.close()

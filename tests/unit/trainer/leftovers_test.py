@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from services.trainer.backends.processes import TOKEN, end_processes
+from services.trainer.backends.ray_local import RayLocalBackend
 
 # A child in a session of its own whose parent has gone, and which says so.
 ORPHAN = """
@@ -72,6 +74,19 @@ def test_agents_that_overwrote_their_environment_are_known_by_title_and_folder(t
         assert is_gone(agent) and not is_gone(elsewhere)
     finally:
         elsewhere.kill()
+
+
+@pytest.mark.parametrize("plan", ["", '{"training_job_id": "train', '{"attempt": 1}'])
+async def test_an_attempt_whose_plan_is_torn_empty_or_older_is_cleared_too(tmp_path: Path, plan: str) -> None:
+    attempt = tmp_path / "train-1" / "attempt-001"
+    attempt.mkdir(parents=True)
+    (attempt / "plan.json").write_text(plan)
+    scratch = tmp_path / "dy-1"
+    (scratch / "sockets").mkdir(parents=True)
+    (attempt / "scratch").symlink_to(scratch)
+    assert await RayLocalBackend(tmp_path).clear("train-1") == 0
+    assert not scratch.exists()
+    assert await RayLocalBackend(tmp_path).clear("train-1") == 0
 
 
 def test_a_person_who_looks_at_the_logs_is_left_alone(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ RUN = {
     "spec": {"model_version_id": "small@1", "test_suite_version_id": "roo_xml/smoke@1"},
     "num_transcripts": 0,
     "num_transcripts_total": 24,
+    "num_unanswered": 0,
+    "is_incomplete": False,
 }
 TURN = {"num_generated_tokens": 20, "token_ids": [], "detail": "The endpoint ended the answer with 'eos_token'."}
 TRANSCRIPT = {
@@ -37,8 +39,12 @@ VERDICT = {"transcript_id": "run-1-7", "case_id": "c7", "tool": "read_file", "ca
 
 
 @contextmanager
-def gateway(state: str) -> Iterator[str]:
-    run = {**RUN, "job": {"state": state, "error": {"code": "INTERNAL", "problem": "It broke.", "next_step": ""}}}
+def gateway(state: str, **fields: object) -> Iterator[str]:
+    run = {
+        **RUN,
+        **fields,
+        "job": {"state": state, "error": {"code": "INTERNAL", "problem": "It broke.", "next_step": ""}},
+    }
     judged = {"evaluation_id": "eval-1", "job": {"state": state}}
     documents: dict[str, Any] = {
         "POST /api/v1/test-runs": {"test_run": run, "evaluation": judged},
@@ -84,6 +90,18 @@ def test_a_run_that_is_not_waited_for_is_named_with_how_to_follow_it() -> None:
 def test_a_paused_run_says_how_to_go_on() -> None:
     with gateway("JOB_STATE_PAUSED") as url:
         assert "Go on with `drillyard test-runs resume run-1`." in said(url, "show", "run-1").stdout
+
+
+def test_an_incomplete_run_says_how_to_finish_it() -> None:
+    with gateway("JOB_STATE_SUCCEEDED", is_incomplete=True, num_transcripts=20, num_unanswered=2) as url:
+        shown = said(url, "show", "run-1").stdout
+    assert "INCOMPLETE: 6 of 24 cases have no answer" in shown
+    assert "drillyard test-runs finish run-1" in shown
+
+
+def test_finishing_takes_over_the_answers_of_the_run() -> None:
+    with gateway("JOB_STATE_QUEUED") as url:
+        assert said(url, "finish", "run-1", "--no-follow").exit_code == 0
 
 
 def test_verdicts_name_the_transcript_that_can_be_shown() -> None:

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from services.chassis.machine.files import written_whole
 from ui.cli.connection import Document, Gateway, GatewayError
-from ui.cli.files import written_whole
 from ui.cli.follow import display, follow
 from ui.cli.guardrails.child import lm_eval_at_work
 from ui.cli.guardrails.results import Change, changes

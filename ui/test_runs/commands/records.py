@@ -27,7 +27,7 @@ def list_runs(common: Common) -> None:
                 test_run["test_run_id"],
                 test_run["spec"]["model_version_id"] or (test_run["spec"].get("endpoint") or {}).get("model", ""),
                 test_run["spec"]["test_suite_version_id"],
-                state_of(test_run["job"]),
+                f"{state_of(test_run['job'])}{', incomplete' * test_run['is_incomplete']}",
                 f"{test_run['num_transcripts']}/{test_run['num_transcripts_total']}",
             )
             for test_run in test_runs

@@ -58,6 +58,12 @@ def _print(title: str, run: Document, result: Document, judged: list[Document]) 
     for item in judged if result["num_cases"] else ():
         print_advice((item.get("metrics") or {}).get("advice", []))
         print(f"\nMore with `drillyard evaluations show {item['evaluation_id']}`.")
+    if run["is_incomplete"]:
+        missing = run["num_transcripts_total"] - run["num_transcripts"] + run["num_unanswered"]
+        print(
+            f"INCOMPLETE: {missing} of {run['num_transcripts_total']} cases have no answer, so its rates decide "
+            f"nothing. Ask those cases with `drillyard test-runs finish {run['test_run_id']}`."
+        )
     if run["job"]["state"] not in FINAL_STATES:
         run_id, state = run["test_run_id"], state_of(run["job"])
         verb, then = ("resume", "Go on") if state == "paused" else ("watch", "Follow it")

@@ -16,6 +16,7 @@ from ui.cli.output import EXIT_FAILED, connected, show
 from ui.cli.results import print_parity
 from ui.test_runs.commands.results import (
     ModelArgument,
+    RunId,
     app,
     newest_evaluation,
     run_progress,
@@ -33,9 +34,12 @@ _NAMES = {
     "endpoint.max_concurrency": "concurrency",
 }
 _DEFAULT_SUITE = {"test_suite_version_id": "roo_xml/core"}
-Settings: TypeAlias = Annotated[Document, FieldOptions(TestRunSpec, ("model_version_id",), _NAMES)]
+Settings: TypeAlias = Annotated[Document, FieldOptions(TestRunSpec, ("model_version_id", "keep_answers"), _NAMES)]
 ParitySettings: TypeAlias = Annotated[
-    Document, FieldOptions(TestRunSpec, ("model_version_id", "repeat_of_test_run_id", "endpoint.base_url"), _NAMES)
+    Document,
+    FieldOptions(
+        TestRunSpec, ("model_version_id", "repeat_of_test_run_id", "keep_answers", "endpoint.base_url"), _NAMES
+    ),
 ]
 
 
@@ -56,6 +60,15 @@ def start(
         show_identity(repeated, run_id, common)
     else:
         show_result(run_id, common)
+
+
+@command(app, "finish")
+def finish(run_id: RunId, common: Common, follow_it: Follow = True) -> None:
+    """Ask the cases of a run that have no answer, in a new run that takes over all other answers."""
+    with connected(common) as gateway, display(as_json=common.as_json) as on:
+        body = {"repeat_of_test_run_id": run_id, "keep_answers": True}
+        finishing_id = start_run(gateway, body, on, f"Finish {run_id}", follow_it=follow_it)
+    show_result(finishing_id, common)
 
 
 # The command's earlier name, which scripts may use.

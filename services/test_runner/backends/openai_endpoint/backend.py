@@ -78,7 +78,7 @@ class OpenAiEndpointBackend:
     async def _open(self, endpoint: Endpoint) -> tuple[EndpointClient, Facts]:
         # It takes a second to load and a service without endpoints never needs it.
         await asyncio.to_thread(import_module, "openai")
-        self._client = self._client or open_client(self._policy.hosts)
+        self._client = self._client or open_client(self._policy.trusted_hosts)
         key = self._policy.key_of(endpoint)
         requests = EndpointRequests(self._client, endpoint, key)
         place = (endpoint.base_url, endpoint.model, endpoint.num_ctx)

@@ -128,7 +128,7 @@ def wrong_key(endpoint: Endpoint) -> ServiceError:
 def forbidden(endpoint: Endpoint) -> ServiceError:
     """Return the error of a host that is never asked."""
     return PermissionDenied(
-        f"The host {endpoint.host} leads to an address that is never asked.",
+        f"The host {endpoint.host} leads to a private or reserved address, which only a listed name may have.",
         "Use another endpoint, or have the operator add the host to TEST_RUNNER_ENDPOINT_HOSTS.",
     )
 

@@ -49,7 +49,7 @@ class FakeServer:
 async def compared(
     server: Callable[[httpx2.Request], httpx2.Response], endpoint: Endpoint = ENDPOINT, room: Room = Room(96)
 ) -> Comparison:
-    policy = OperatorPolicy((), EndpointKeys(None, {"TEST_RUNNER_SECRET_LAB": "key of lab"}))
+    policy = OperatorPolicy(("model.test",), EndpointKeys(None, {"TEST_RUNNER_SECRET_LAB": "key of lab"}))
     probe = ServedTemplateProbe(policy, transport=httpx2.MockTransport(server))
     return await probe.compare(endpoint, [OWN], room)
 

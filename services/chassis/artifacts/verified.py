@@ -1,0 +1,44 @@
+"""Which artifacts on local disks this process has found sound: each is read through once and not at each use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeAlias
+
+from services.chassis.artifacts import tree
+from services.chassis.artifacts.artifact import Key
+from services.chassis.artifacts.local_folder import LocalFolder
+
+# Device, inode, bytes and time of change in nanoseconds of each file.
+_Stamps: TypeAlias = tuple[tuple[int, int, int, int], ...]
+
+
+class Verified:
+    """Remembers artifacts by the stamps of their files: one that is written to, cut or replaced is read again."""
+
+    def __init__(self) -> None:
+        self._stamps: dict[Path, _Stamps] = {}
+
+    def verify(self, folder: LocalFolder, key: Key) -> None:
+        """Return when every byte of a kept artifact is as it was.
+
+        Raises:
+            FailedPrecondition: It is not.
+            FileNotFoundError: It, or a file of it, is not there.
+        """
+        if self._stamps.get(folder.root / key.path) != _stamps(folder, key):
+            tree.verify(folder, key)
+            self.remember(folder, key)
+
+    def remember(self, folder: LocalFolder, key: Key) -> None:
+        """Take note of an artifact whose every byte has just been verified."""
+        self._stamps[folder.root / key.path] = _stamps(folder, key)
+
+
+def _stamps(folder: LocalFolder, key: Key) -> _Stamps:
+    return tuple(_stamp(folder.root / path) for path in tree.digests_of(folder, key))
+
+
+def _stamp(path: Path) -> tuple[int, int, int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

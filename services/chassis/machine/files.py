@@ -1,0 +1,62 @@
+"""Files that appear whole or not at all, and stay when the power goes: the one place that writes over what is there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+
+def write_atomically(path: Path, content: str) -> None:
+    """Write a text file in UTF-8; whoever reads it, even after a crash, finds the old content or the new one.
+
+    Raises:
+        OSError: It cannot be written; the old content stays.
+    """
+    with written_whole(path) as out:
+        out.write(content.encode())
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a file that takes the place of `path` when the block ends well, and vanishes when it does not.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    number, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(number, "wb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def sync(place: Path) -> None:
+    """Return when a file's bytes, or a folder's entries, are on the disk."""
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Put a file at `target` too: a hard link where the disk allows it, else a copy."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+            raise
+        shutil.copyfile(source, target, follow_symlinks=False)

@@ -1,0 +1,106 @@
+"""Every RPC of every service against drawn requests: no answer may be INTERNAL or UNKNOWN, and none tells of code."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+from drillyard.evaluator.v1 import evaluator_service_pb2
+from drillyard.feedback.v1 import feedback_service_pb2
+from drillyard.registry.v1 import registry_service_pb2
+from drillyard.test_runner.v1 import test_runner_service_pb2
+from drillyard.trainer.v1 import trainer_service_pb2
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message_factory import GetMessageClass
+
+from tests.fuzz.messages import fill
+from tests.fuzz.values import flipped
+from tests.integration.system_process import running_system
+
+SERVICES: dict[str, ServiceDescriptor] = {
+    name: module.DESCRIPTOR.services_by_name[f"{name.title().replace('_', '')}Service"]
+    for name, module in (
+        ("registry", registry_service_pb2),
+        ("test_runner", test_runner_service_pb2),
+        ("evaluator", evaluator_service_pb2),
+        ("trainer", trainer_service_pb2),
+        ("feedback", feedback_service_pb2),
+    )
+}
+_FORBIDDEN_CODES = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS)
+_CODE_TRACES = ("Traceback", "site-packages", '.py"', "object at 0x", "sqlalchemy")
+_CALLS_AT_ONCE = 8
+_CALL_SECONDS = 20.0
+_MOST_ANSWERS = 3
+_FLIPPED_SHARE = 0.1
+
+Report = Callable[[str, bytes], None]
+
+
+def fuzz_rpcs(num_inputs: int, seed: int, report: Report, services: Sequence[str] = tuple(SERVICES)) -> Counter[str]:
+    """Send so many requests to each service, and return how many answers had which code.
+
+    Args:
+        num_inputs: Requests to each service, spread evenly over its methods.
+        seed: Decides what is drawn.
+        report: Is told of each answer that may not be, with the request's bytes.
+        services: Those that are asked.
+    """
+    codes: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory(prefix="drillyard-fuzz-") as folder, running_system(Path(folder)) as system:
+        known = (*system.names.values(), "roo_xml/core@1", "smollm2-135m-instruct@1", system.live_training_job_id)
+        for name in services:
+            with grpc.insecure_channel(system.addresses[f"{name}_address"]) as channel:
+                requests = _requests(SERVICES[name], num_inputs, random.Random(f"{seed}/{name}"), known)
+                with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
+                    for code in pool.map(lambda item: _code(channel, *item, report), requests):
+                        codes[code] += 1
+    return codes
+
+
+def _requests(
+    service: ServiceDescriptor, count: int, chance: random.Random, known: Sequence[str]
+) -> Iterator[tuple[MethodDescriptor, list[bytes]]]:
+    for number in range(count):
+        method = service.methods[number % len(service.methods)]
+        messages = []
+        for _ in range(chance.randrange(1, 4) if method.client_streaming else 1):
+            message = GetMessageClass(method.input_type)()
+            fill(chance, message, known)
+            content = message.SerializeToString()
+            messages.append(flipped(chance, content) if chance.random() < _FLIPPED_SHARE else content)
+        yield method, messages
+
+
+def _code(channel: grpc.Channel, method: MethodDescriptor, messages: list[bytes], report: Report) -> str:
+    path = f"/{method.containing_service.full_name}/{method.name}"
+    try:
+        _answers(channel, path, method, messages)
+    except grpc.RpcError as error:
+        call: Any = error
+        details = str(call.details())
+        if call.code() in _FORBIDDEN_CODES or any(trace in details for trace in _CODE_TRACES):
+            report(f"{path}: {call.code().name}: {details[:300]}", b"".join(messages))
+        return str(call.code().name)
+    return "OK"
+
+
+def _answers(channel: grpc.Channel, path: str, method: MethodDescriptor, messages: list[bytes]) -> None:
+    if method.client_streaming:
+        responses: Any = channel.stream_stream(path)(iter(messages), timeout=_CALL_SECONDS)
+    elif method.server_streaming:
+        responses = channel.unary_stream(path)(messages[0], timeout=_CALL_SECONDS)
+    else:
+        channel.unary_unary(path)(messages[0], timeout=_CALL_SECONDS)
+        return
+    # What does not end by itself is left after a few answers.
+    for place, _ in enumerate(responses):
+        if place >= _MOST_ANSWERS:
+            responses.cancel()
+            return

@@ -1,0 +1,26 @@
+"""A short storm of kills, as part of all tests; `make storm` and `make mutants` are the long ones."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from pathlib import Path
+
+import pytest
+
+from tests.storm.points import POINTS
+from tests.storm.storm import Plan, run_storm
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_a_fault_point_is_at_a_function_that_is_there(name: str) -> None:
+    point = POINTS[name]
+    assert callable(functools.reduce(getattr, point.function.split("."), importlib.import_module(point.module)))
+
+
+@pytest.mark.timeout(400)
+async def test_a_short_storm_loses_doubles_and_leaves_nothing(tmp_path: Path) -> None:
+    report = await run_storm(Plan(seed=11, seconds=20.0, num_jobs=16), tmp_path)
+    judgement = report.judgement
+    assert (judgement.lost, judgement.doubled, judgement.wrong, judgement.left) == ([], [], [], [])
+    assert report.num_acknowledged > 16 and report.blows and len(report.latencies.seconds) > 0

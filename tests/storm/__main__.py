@@ -1,0 +1,66 @@
+"""`python -m tests.storm --seed 1 --minutes 10`: kills services while they work, and judges what came of the work."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from tests.storm.mutants import MUTANTS
+from tests.storm.storm import Plan, Report, as_document, run_storm, storm_folder, write_report
+
+_JOBS_PER_MINUTE = 20
+_MUTANT_MINUTES = 0.75
+_MOST_SENTENCES = 20
+
+
+def main() -> int:
+    """Run one storm; 0 when no promise was broken, with a mutant when one was."""
+    arguments = _arguments()
+    mutant = MUTANTS.get(arguments.mutant)
+    minutes = arguments.minutes or (_MUTANT_MINUTES if mutant else 10)
+    plan = Plan(
+        seed=arguments.seed,
+        seconds=60 * minutes,
+        num_jobs=arguments.jobs or max(round(_JOBS_PER_MINUTE * minutes), 5),
+        database="postgresql" if mutant and mutant.is_replicated else arguments.database,
+        mutant=arguments.mutant,
+    )
+    report = asyncio.run(_run(plan, arguments.folder, arguments.report))
+    _show(report)
+    return 0 if report.judgement.is_good != bool(mutant) else 1
+
+
+async def _run(plan: Plan, folder: Path | None, report_path: Path | None) -> Report:
+    with storm_folder(folder) as place:
+        report = await run_storm(plan, place)
+        if report_path is not None:
+            write_report(report, report_path)
+        return report
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.storm")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=0.0, help="10, with a mutant less")
+    parser.add_argument("--jobs", type=int, default=0, help="20 a minute")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--mutant", choices=("", *MUTANTS), default="")
+    parser.add_argument("--folder", type=Path, help="a new folder, which is kept")
+    parser.add_argument("--report", type=Path, help="a file for the report as JSON")
+    return parser.parse_args()
+
+
+def _show(report: Report) -> None:
+    for name, value in as_document(report).items():
+        if isinstance(value, list):
+            print(f"{name:24} {len(value)}")
+            for sentence in value[:_MOST_SENTENCES]:
+                print(f"    {sentence}")
+        else:
+            print(f"{name:24} {value}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
