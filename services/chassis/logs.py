@@ -50,7 +50,11 @@ def configure_logs(
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer(default=str)
         if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            # The richer one shows what variables held, and holds up the event loop while it draws that.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
     )
     last: list[structlog.types.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     last += [escape_controls] if form == "console" else []

@@ -11,6 +11,7 @@ from services.chassis.application import Application, run
 from services.chassis.channel import open_channel
 from services.chassis.settings import load_settings
 from services.test_runner.backends.doctor_process import DoctorProcess
+from services.test_runner.backends.fair_queue import QueueLimits
 from services.test_runner.backends.memory import total_memory_bytes
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
 from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
@@ -98,6 +99,12 @@ def _limits(settings: TestRunnerSettings) -> WorkerLimits:
         device=settings.device,
         memory_bytes=settings.worker_memory_bytes or int(_WORKERS_SHARE * total_memory_bytes() / settings.max_workers),
         timeouts=WorkerTimeouts(settings.load_seconds, settings.stall_seconds),
+        queue=QueueLimits(
+            num_calls=settings.max_waiting,
+            num_calls_of_caller=settings.max_waiting_of_caller,
+            num_bytes=settings.max_waiting_bytes,
+            seconds=settings.max_waiting_seconds,
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from services.chassis.wire import from_document
 from services.lm import worker_protocol as protocol
+from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
 from services.test_runner.backends.worker_process import WorkerProcess, WorkerTimeouts
 from services.test_runner.domain import Artifact, Environment, FinishReason, Sampling, TokenLogProb
 from services.test_runner.ports import Activity, Answer, Delta, GenerationEvent, Prepared, Prompt, Rendered, Workload
@@ -38,6 +39,7 @@ class WorkerLimits:
     device: str = "auto"
     memory_bytes: int = 0
     timeouts: WorkerTimeouts = field(default_factory=WorkerTimeouts)
+    queue: QueueLimits = field(default_factory=QueueLimits)
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class TransformersWorkerBackend:
         command: tuple[str, ...] = WORKER_COMMAND,
     ) -> None:
         self._place, self._telemetry, self._limits, self._command = place, telemetry, limits, command
-        self._slots = asyncio.Semaphore(limits.max_workers)
+        self._queue = FairQueue(limits.max_workers, limits.queue)
         self._idle: list[_Loaded] = []
         self._running: set[WorkerProcess] = set()
         self._endings: set[asyncio.Task[None]] = set()
@@ -116,7 +118,9 @@ class TransformersWorkerBackend:
 
     @asynccontextmanager
     async def _lent(self, workload: Workload) -> AsyncIterator[_Loaded]:
-        async with self._slots:
+        num_bytes = sum(_size_of(prompt) for prompt in workload.prompts)
+        caller = workload.test_run_id or workload.caller
+        async with self._queue.place(caller, num_bytes, is_bounded=not workload.test_run_id):
             loaded = await self._load(self._key(workload))
             try:
                 yield loaded
@@ -193,6 +197,10 @@ class TransformersWorkerBackend:
         await worker.stop()
         self._running.discard(worker)
         self._telemetry.set_workers(len(self._running))
+
+
+def _size_of(prompt: Prompt) -> int:
+    return len(prompt.text) + 8 * len(prompt.token_ids) + sum(message.size_bytes for message in prompt.messages)
 
 
 def _prompt_to_worker(prompt: Prompt, max_new_tokens: int) -> protocol.Prompt:

@@ -175,7 +175,7 @@ class WorkerProcess:
 
     async def _write(self, request: protocol.Generate | protocol.Preview) -> None:
         try:
-            line = protocol.encode(request)
+            line = await asyncio.to_thread(protocol.encode, request)
         except protocol.InvalidLine as error:
             raise InvalidArgument(error.problem, "Send text that is valid Unicode.") from error
         if len(line) > protocol.MAX_LINE_BYTES:

@@ -285,6 +285,7 @@ def _workload(spec: TestRunSpec, record: RunRecord, prompts: Sequence[Prompt]) -
         endpoint=spec.endpoint,
         log_probs=spec.log_probs,
         device=record.environment.device,
+        test_run_id=record.test_run_id,
     )
 
 

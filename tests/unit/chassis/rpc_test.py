@@ -12,8 +12,10 @@ import pytest
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.chassis.calls import CallLimit
 from services.chassis.channel import MAX_MESSAGE_BYTES, open_channel
 from services.chassis.errors import (
+    Busy,
     DeadlineExceeded,
     FailedPrecondition,
     Internal,
@@ -116,7 +118,7 @@ class Loopback:
 @pytest.fixture
 async def loopback() -> AsyncIterator[Loopback]:
     telemetry, echo = Telemetry(), Echo()
-    server = Server(telemetry)
+    server = Server(telemetry, CallLimit(4, 2))
     server.add_servicer(add_echo, echo, SERVICE)
     port = server.bind("127.0.0.1", 0, reflection=True)
     await server.start()
@@ -316,6 +318,28 @@ async def test_health_is_told_per_service_and_liveness_stays(loopback: Loopback)
         await loopback.health("test.Other")
 
 
+async def test_calls_and_watches_are_bounded_apart_and_health_is_not(loopback: Loopback) -> None:
+    watches = [loopback.watch(b"0") for _ in range(2)]
+    for stream in watches:
+        await anext(stream)
+    with pytest.raises(Busy, match="2 streams are open") as refusal:
+        await anext(loopback.watch(b"0"))
+    assert int(refusal.value.fields["retry_after_seconds"]) > 0
+    calls = [asyncio.create_task(loopback.create(b"slow")) for _ in range(4)]
+    labels = {"grpc_service": SERVICE, "grpc_method": "CreateEcho"}
+    count = loopback.telemetry.registry.get_sample_value
+    await until(lambda: count("drillyard_rpc_in_flight", labels) == 4.0)
+    with pytest.raises(Busy, match="4 calls are being answered"):
+        await loopback.get(b"hello")
+    assert await loopback.health("") == 1
+    for call in calls:
+        call.cancel()
+    for stream in watches:
+        stream.cancel()
+    await until(lambda: count("drillyard_rpc_in_flight", labels) == 0.0)
+    assert await loopback.get(b"hello") == b"hello"
+
+
 async def test_a_drain_lets_calls_end_and_takes_no_new_ones(loopback: Loopback) -> None:
     release = asyncio.Event()
 
@@ -324,7 +348,7 @@ async def test_a_drain_lets_calls_end_and_takes_no_new_ones(loopback: Loopback) 
         return request
 
     telemetry = Telemetry()
-    server = Server(telemetry)
+    server = Server(telemetry, CallLimit(4, 2))
 
     def add(_: object, inner: Any) -> None:
         methods: dict[str, Any] = {"GetEcho": grpc.unary_unary_rpc_method_handler(answer_late)}
@@ -356,7 +380,7 @@ async def test_a_drain_ends_a_watch_at_once_and_cuts_off_other_streams_after_its
         yield b"first"
         await asyncio.Event().wait()
 
-    server = Server(Telemetry())
+    server = Server(Telemetry(), CallLimit(4, 2))
 
     def add(_: object, inner: Any) -> None:
         methods: dict[str, Any] = {method: grpc.unary_stream_rpc_method_handler(stream)}
@@ -382,10 +406,10 @@ async def _await(call: Any) -> bytes:
 
 
 async def test_two_servers_never_share_a_port(loopback: Loopback) -> None:
-    first = Server(Telemetry())
+    first = Server(Telemetry(), CallLimit(4, 2))
     port = first.bind("127.0.0.1", 0, reflection=False)
     with pytest.raises(FailedPrecondition, match=str(port)):
-        Server(Telemetry()).bind("127.0.0.1", port, reflection=False)
+        Server(Telemetry(), CallLimit(4, 2)).bind("127.0.0.1", port, reflection=False)
     await first.start()
     await first.drain(0)
 
