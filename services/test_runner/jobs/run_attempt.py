@@ -223,7 +223,8 @@ class RunAttempt:
             await self._context.event("message", {"text": f"{fault} The window is run again."})
             # It is redone as a whole: what a turn is computed from is then the same as in a run without the fault.
             if not self._spec.throughput:
-                await asyncio.to_thread(lambda: [session.restart() for session in self._sessions])
+                for session in self._sessions:
+                    await asyncio.to_thread(session.restart)
                 await self._progress.restarted()
             return
         if not result.is_loaded and (self._spec.endpoint is None or self._record.num_generated_tokens == 0):
