@@ -6,7 +6,7 @@ The bounds of each field stand here alone: what comes over the line is not trust
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -239,8 +239,6 @@ class Failed(_Checked):
 Request = Generate | Preview | Cancel
 Event = Ready | Answer | Delta | Progress | Done | Previewed | Failed
 _REQUEST: Final[TypeAdapter[Request]] = TypeAdapter(Annotated[Request, Field(discriminator="op")])
-_PROMPT: Final = TypeAdapter(Prompt)
-_PROMPTS: Final = b'"prompts":[]'
 _EVENT: Final[TypeAdapter[Event]] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
 
 
@@ -252,12 +250,6 @@ def encode(message: Request | Event) -> bytes:
     """
     adapter: TypeAdapter[Any] = _REQUEST if isinstance(message, Request) else _EVENT
     try:
-        if isinstance(message, Generate):
-            # Prompt by prompt: tens of megabytes at once would keep every other thread waiting.
-            head, tail = adapter.dump_json(replace(message, prompts=())).split(_PROMPTS)
-            return b"".join(
-                (head, b'"prompts":[', b",".join(map(_PROMPT.dump_json, message.prompts)), b"]", tail, b"\n")
-            )
         return adapter.dump_json(message) + b"\n"
     except PydanticSerializationError as error:
         raise _invalid("holds half of a character") from error

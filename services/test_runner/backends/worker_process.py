@@ -9,7 +9,7 @@ import signal
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -175,7 +175,7 @@ class WorkerProcess:
 
     async def _write(self, request: protocol.Generate | protocol.Preview) -> None:
         try:
-            line = await asyncio.to_thread(protocol.encode, request)
+            line = await asyncio.to_thread(_encoded, request)
         except protocol.InvalidLine as error:
             raise InvalidArgument(error.problem, "Send text that is valid Unicode.") from error
         if len(line) > protocol.MAX_LINE_BYTES:
@@ -243,3 +243,13 @@ class WorkerProcess:
         assert self._process.stderr is not None
         while chunk := await self._process.stderr.read(_STDERR_LIMIT):
             self._last_words.extend(chunk.decode("utf-8", "replace").splitlines())
+
+
+def _encoded(request: protocol.Generate | protocol.Preview) -> bytes:
+    """Return the request as a line, encoded prompt by prompt: tens of megabytes at once would stop every thread."""
+    if isinstance(request, protocol.Preview):
+        return protocol.encode(request)
+    before, after = protocol.encode(replace(request, prompts=())).split(b"[]", 1)
+    head, tail = before + b"[", b"]" + after
+    lines = (protocol.encode(replace(request, prompts=(prompt,))) for prompt in request.prompts)
+    return head + b",".join(line[len(head) : -len(tail)] for line in lines) + tail

@@ -38,7 +38,6 @@ HEARTBEAT_SECONDS = 2.0
 _MAX_TRIES = 2
 # How often an attempt asks a part of a window by itself, to find the case that breaks the backend.
 _MAX_PARTS = 64
-_MAX_NAMES = 5
 # In the throughput mode: sessions in work at once, in windows, and how many may be over before they are committed.
 _WINDOWS_IN_FLIGHT = 4
 _COMMIT_SIZE = 16
@@ -250,8 +249,8 @@ class RunAttempt:
                 await self._give_up(unanswered, reason)
 
     async def _give_up(self, sessions: list[CaseSession], fault: BackendFaultError) -> None:
-        names = ", ".join(session.key for session in sessions[:_MAX_NAMES]) + ", …" * (len(sessions) > _MAX_NAMES)
-        await self._context.event("message", {"text": f"{fault} Left out as faults of the backend: {names}."})
+        names = sessions[0].key + f" and {len(sessions) - 1} more" * (len(sessions) > 1)
+        await self._context.event("message", {"text": f"{fault} Left out as a fault of the backend: {names}."})
         for session in sessions:
             session.fail(str(fault))
             await self._progress.session_over()

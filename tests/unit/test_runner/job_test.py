@@ -119,7 +119,7 @@ async def test_a_case_that_breaks_the_backend_costs_itself_and_no_other(error: E
     assert [item.case_id for item in faults] == [poison]
     assert (faults[0].messages[-1].content, faults[0].turns[-1].detail) == ("", str(error))
     assert {item.case_id for item in stored} == {case.case_id for case in CASES}
-    assert (await bench.texts(run.job.job_id))[-1] == f"{error} Left out as faults of the backend: {poison}#0."
+    assert (await bench.texts(run.job.job_id))[-1] == f"{error} Left out as a fault of the backend: {poison}#0."
 
 
 async def test_a_backend_that_always_breaks_is_not_asked_for_ever() -> None:

@@ -15,7 +15,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from services.chassis.calls import CallLimit
 from services.chassis.channel import MAX_MESSAGE_BYTES, open_channel
 from services.chassis.errors import (
-    Busy,
     DeadlineExceeded,
     FailedPrecondition,
     Internal,
@@ -316,28 +315,6 @@ async def test_health_is_told_per_service_and_liveness_stays(loopback: Loopback)
     assert await loopback.health(LIVENESS) == serving
     with pytest.raises(NotFound):
         await loopback.health("test.Other")
-
-
-async def test_calls_and_watches_are_bounded_apart_and_health_is_not(loopback: Loopback) -> None:
-    watches = [loopback.watch(b"0") for _ in range(2)]
-    for stream in watches:
-        await anext(stream)
-    with pytest.raises(Busy, match="2 streams are open") as refusal:
-        await anext(loopback.watch(b"0"))
-    assert int(refusal.value.fields["retry_after_seconds"]) > 0
-    calls = [asyncio.create_task(loopback.create(b"slow")) for _ in range(4)]
-    labels = {"grpc_service": SERVICE, "grpc_method": "CreateEcho"}
-    count = loopback.telemetry.registry.get_sample_value
-    await until(lambda: count("drillyard_rpc_in_flight", labels) == 4.0)
-    with pytest.raises(Busy, match="4 calls are being answered"):
-        await loopback.get(b"hello")
-    assert await loopback.health("") == 1
-    for call in calls:
-        call.cancel()
-    for stream in watches:
-        stream.cancel()
-    await until(lambda: count("drillyard_rpc_in_flight", labels) == 0.0)
-    assert await loopback.get(b"hello") == b"hello"
 
 
 async def test_a_drain_lets_calls_end_and_takes_no_new_ones(loopback: Loopback) -> None:
