@@ -37,7 +37,7 @@ def main() -> None:
 
 async def _serve(settings: GatewaySettings) -> None:
     listening = _listen(settings.host, settings.port, "GATEWAY_PORT")
-    # The page framework takes seconds to import; a wrong setting or a taken port is told before that.
+    # The web framework takes a second to import; a wrong setting or a taken port is told before that.
     from ui.gateway.app import create_app
 
     telemetry = Telemetry()

@@ -14,7 +14,7 @@ from typing import Any, Final
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from services.lm.errors import InvalidChat, LmError, PromptRefused
+from services.lm.errors import InvalidChat, InvalidModelFile, LmError, PromptRefused
 from services.lm.folders.templates import DEFAULT, TOOL_USE
 
 Message = Mapping[str, Any]
@@ -232,3 +232,18 @@ def _eos(tokenizer: PreTrainedTokenizerBase) -> int:
     if not isinstance(tokenizer.eos_token_id, int):
         raise InvalidChat("The tokenizer has no end-of-turn token.", "Choose an instruction-tuned model.")
     return tokenizer.eos_token_id
+
+
+def eos_ids_of(*sources: object) -> frozenset[int]:
+    """The token ids that end an answer, as a model's configurations and its tokenizer name them.
+
+    Raises:
+        InvalidModelFile: None of them does.
+    """
+    ids: set[int] = set()
+    for source in sources:
+        value = getattr(source, "eos_token_id", None)
+        ids |= {value} if isinstance(value, int) else set(value or ())
+    if not ids:
+        raise InvalidModelFile("No end-of-turn token is named.", "Set eos_token_id in generation_config.json.")
+    return frozenset(ids)

@@ -16,6 +16,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from services.lm import prefix
+from services.lm.chat import eos_ids_of
 from services.lm.errors import InvalidModelFile, NoSuchDevice
 from services.lm.folders import check_model_folder, folder_digest
 from services.lm.folders.templates import template_digest
@@ -207,18 +208,3 @@ def attention_of(config: PreTrainedConfig) -> str:
     classes: Any = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), ())
     kinds = classes if isinstance(classes, tuple) else (classes,)
     return prefix.ATTENTION if all(kind._can_set_attn_implementation() for kind in kinds) else "eager"
-
-
-def eos_ids_of(*sources: object) -> frozenset[int]:
-    """The token ids that end an answer, as a model's configurations and its tokenizer name them.
-
-    Raises:
-        InvalidModelFile: None of them does.
-    """
-    ids: set[int] = set()
-    for source in sources:
-        value = getattr(source, "eos_token_id", None)
-        ids |= {value} if isinstance(value, int) else set(value or ())
-    if not ids:
-        raise InvalidModelFile("No end-of-turn token is named.", "Set eos_token_id in generation_config.json.")
-    return frozenset(ids)

@@ -55,7 +55,7 @@ class Proxy:
 
     def ask(self, path: str, *, keeping: bool, **headers: str) -> tuple[int, str, bytes]:
         """Send what a browser would send to the outside address; return status, Location and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.keeping_port if keeping else self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.keeping_port if keeping else self.port, timeout=60)
         with closing(connection):
             connection.request("GET", path, headers={"Host": f"lab.example:{self.port}", **headers})
             answer = connection.getresponse()

@@ -94,3 +94,22 @@ def test_contracts_live_in_the_folder_that_their_package_names() -> None:
     for path in (ROOT / "proto" / "drillyard").rglob("*.proto"):
         package = ".".join(path.parent.relative_to(ROOT / "proto").parts)
         assert f"package {package};" in path.read_text(encoding="utf-8"), path
+
+
+def test_the_tests_that_the_page_on_reliability_names_are_there() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    names = re.findall(r"`([a-z_/]+_test\.py)(?:::(\w+))?`", page)
+    missing = [
+        f"{path}::{name}"
+        for path, name in names
+        if not (ROOT / "tests" / path).is_file()
+        or f"def {name}(" not in (ROOT / "tests" / path).read_text(encoding="utf-8") + "def ("
+    ]
+    assert len(names) > 50 and missing == []
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_migrations_of_a_service_are_one_line(service: str) -> None:
+    texts = [path.read_text() for path in (ROOT / "services" / service / "store" / "migrations").glob("0*.py")]
+    parents = [re.findall(r"^down_revision = (.*)", text, re.MULTILINE)[0] for text in texts]
+    assert len(set(parents)) == len(texts)

@@ -133,11 +133,11 @@ async def test_two_workers_train_what_one_does_and_the_adapter_is_registered(tra
     two = await trainer.create("two", num_workers=2, **spec)
     assert (one.spec.model_version_id, one.spec.output_model_id, one.spec.lora.r) == ("tiny@1", "tiny", 16)
     ended = [await trainer.finished(job.training_job_id) for job in (one, two)]
+    assert trainer.listeners == {"127.0.0.1", "::ffff:127.0.0.1"}
     for job, silence in ended:
         assert job.job.state == job_pb2.JOB_STATE_SUCCEEDED, job.job.error
         assert silence < 5.0
         assert [item.outcome for item in job.attempts] == [training_job_pb2.ATTEMPT_OUTCOME_SUCCEEDED]
-    assert trainer.listeners == {"127.0.0.1", "::ffff:127.0.0.1"}
     losses = [await trainer.curve(job.training_job_id, "loss") for job, _ in ended]
     assert list(losses[0]) == list(range(1, 10)) and losses[0][9] < losses[0][1] - 0.1
     assert list(losses[1].values()) == pytest.approx(list(losses[0].values()), abs=1e-3)

@@ -1,11 +1,13 @@
 """`drillyard up`: it starts everything, stops everything, and leaves nothing behind however it ends."""
 
+import http.server
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from services.protocols.profile import get_profile
 from tests.integration.processes import ROOT
 from ui.cli.connection import Gateway
 
@@ -64,8 +67,58 @@ def test_a_signal_stops_every_process_and_the_status_is_0(tmp_path: Path, number
 def test_proxies_that_lead_nowhere_or_cannot_be_read_are_never_asked(tmp_path: Path) -> None:
     dead = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "grpc_proxy"), "http://127.0.0.1:9")
     with _up(tmp_path, "--port", "0", **dead, ALL_PROXY="socks4://[::1", no_proxy="", NO_PROXY="") as process:
-        ready, _ = _ready(process)
+        ready, children = _ready(process)
         assert Gateway(ready["url"]).get("/loops")["loops"] == []
+        resident = [item.memory_info().rss for item in (psutil.Process(process.pid), *children)]
+        assert sum(resident) < 700e6, [number >> 20 for number in resident]
+
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    """Refuses every request in words that hold the key and the prompt."""
+
+    def do_POST(self) -> None:
+        sent = self.rfile.read(int(self.headers["content-length"])).decode()
+        body = json.dumps({"error": {"message": f"{self.headers['authorization']} {sent}"}}).encode()
+        self.send_response(400)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_words: object) -> None:
+        """Write nothing."""
+
+
+@contextmanager
+def _echoing() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{server.server_address[1]}/v1"
+        server.shutdown()
+
+
+def test_no_key_no_prompt_and_no_home_is_in_any_log(tmp_path: Path) -> None:
+    key, home = "canary-of-a-key", tmp_path / "home" / "canary-of-a-name"
+    home.mkdir(parents=True)
+    (suite, *_) = get_profile("text").suites()
+    prompts = [json.loads(line)["task"] for line in suite.text.splitlines()]
+    with (
+        _echoing() as base_url,
+        _up(tmp_path / "data", "--port", "0", HOME=str(home), TEST_RUNNER_SECRET_LAB=key) as process,
+    ):
+        gateway = Gateway(_ready(process)[0]["url"])
+        endpoint = {"base_url": base_url, "model": "theirs", "api_key_secret": "lab"}
+        body = {"test_suite_version_id": f"{suite.suite_id}@{suite.version}", "endpoint": endpoint}
+        run = gateway.post("/test-runs", body)["test_run"]
+        place = f"/test-runs/{run['test_run_id']}"
+        assert _soon(lambda: gateway.get(place)["test_run"]["job"]["state"] == "JOB_STATE_SUCCEEDED", 60)
+        answers = json.dumps(gateway.get("/transcripts", test_run_id=run["test_run_id"]))
+        token = (tmp_path / "data" / "service-token").read_text().strip()
+    logs = {file.name: file.read_text() for file in (tmp_path / "data" / "logs").iterdir()}
+    assert len(logs) == len(NAMES)
+    text = "".join(logs.values())
+    assert prompts[0] in answers
+    assert not [word for word in (*prompts, home.name) if word in text]
+    assert not [secret for secret in (key, token) if secret in text + answers]
 
 
 def test_nothing_outlives_a_launcher_that_is_killed(tmp_path: Path) -> None:

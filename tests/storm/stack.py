@@ -26,6 +26,8 @@ SERVICES = ("registry", "test_runner", "evaluator", "trainer", "feedback")
 TOKEN = "DRILLYARD_STORM"
 LEASE_SECONDS = 2.0
 _RESTART_SECONDS = 0.1
+# A caller that was refused waits a moment before it tries to connect again.
+_RECONNECT_SECONDS = 0.5
 _FAULT_SHARE = 0.5
 _STOP_SECONDS = 20.0
 # Short leases and small windows, so that minutes hold many hand-overs. The caps of deaths are set beyond what a storm
@@ -64,6 +66,7 @@ class Replica:
     serving_seconds: list[float] = field(default_factory=list)
     is_kept: bool = True
     is_frozen: bool = False
+    away_since: float = field(default_factory=time.monotonic)
     serving: asyncio.Event = field(default_factory=asyncio.Event)
 
     def signal(self, number: signal.Signals) -> bool:
@@ -72,7 +75,15 @@ class Replica:
             return False
         with suppress(ProcessLookupError):
             self.process.send_signal(number)
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            self.went_away()
         return True
+
+    def went_away(self) -> None:
+        """Take note that it does not answer from now on."""
+        if self.serving.is_set():
+            self.serving.clear()
+            self.away_since = time.monotonic()
 
     async def freeze(self, seconds: float) -> bool:
         """Stop the process for a while, and say whether there was one."""
@@ -128,7 +139,7 @@ class Stack:
         finally:
             await self.stop()
 
-    async def all_serving(self, seconds: float = 60.0) -> None:
+    async def all_serving(self, seconds: float = 300.0) -> None:
         """Return when every replica answers."""
         await asyncio.wait_for(asyncio.gather(*[replica.serving.wait() for replica in self.replicas]), seconds)
 
@@ -153,7 +164,6 @@ class Stack:
         return living
 
     async def _keep(self, replica: Replica) -> None:
-        ended = time.monotonic()
         while replica.is_kept:
             started = time.monotonic()
             with replica.log_path.open("ab") as log:
@@ -169,14 +179,13 @@ class Stack:
             assert process.stdout is not None
             if b'"serving"' in await process.stdout.readline():
                 replica.serving_seconds.append(time.monotonic() - started)
-                replica.outages.append((ended, time.monotonic()))
+                replica.outages.append((replica.away_since, time.monotonic() + _RECONNECT_SECONDS))
                 replica.serving.set()
                 await process.stdout.read()
             await process.wait()
-            replica.serving.clear()
-            ended = time.monotonic()
+            replica.went_away()
             await asyncio.sleep(_RESTART_SECONDS)
-        replica.outages.append((ended, float("inf")))
+        replica.outages.append((replica.away_since, float("inf")))
 
     def _environment(self, replica: Replica) -> dict[str, str]:
         prefix = replica.service.upper()

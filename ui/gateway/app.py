@@ -21,8 +21,8 @@ from ui.gateway.middleware.headers import SecurityHeaders
 from ui.gateway.middleware.limits import RequestLimits
 from ui.gateway.middleware.outside import Outside
 from ui.gateway.middleware.telemetry import HttpTelemetry
+from ui.gateway.pages import Pages
 from ui.gateway.settings import GatewaySettings
-from ui.gateway.site import mount_pages
 from ui.gateway.uploads import Uploads
 from ui.loops import routes as loops
 from ui.models import routes as models
@@ -49,7 +49,8 @@ def create_app(settings: GatewaySettings, telemetry: Telemetry) -> ASGIApp:
     app.include_router(_api(), prefix="/api/v1")
     app.include_router(openai_routes.router, prefix="/v1")
     app.include_router(reference.router)
-    mount_pages(app)
+    app.state.pages = Pages(app)
+    app.mount("/", app.state.pages)
     outside = settings.outside
     guarded: ASGIApp = RequestLimits(Outside(app, outside) if outside else app, settings)
     return SecurityHeaders(HttpTelemetry(LoopbackOnly(guarded, outside), telemetry, openai_routes.ROUTES))
@@ -63,6 +64,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.event_streams = EventStreams(settings.max_event_streams)
         folder = settings.data_dir.resolve() / "gateway" / "artifacts"
         app.state.uploads = Uploads(ArtifactStore(folder.as_uri()))
+        await stack.enter_async_context(app.state.pages.served())
         yield
 
 

@@ -23,9 +23,9 @@ _UPLOADS_KEPT_SECONDS = 3600
 _FOLDER = Path(__file__).parent
 
 
-def mount_pages(app: FastAPI) -> None:
-    """Mount the pages at the root of the application, after all its other routes."""
-    cache = ServiceCache(app)
+def mount_pages(app: FastAPI, gateway: FastAPI) -> None:
+    """Mount the pages at the root of `app`; they ask the services by the channels of the gateway."""
+    cache = ServiceCache(gateway)
     with gr.Blocks(
         title="Drillyard", analytics_enabled=False, delete_cache=(_UPLOADS_KEPT_SECONDS, _UPLOADS_KEPT_SECONDS)
     ) as site:
@@ -57,7 +57,7 @@ def mount_pages(app: FastAPI) -> None:
         footer_links=[],
         run_history=False,
         allowed_paths=[],
-        max_file_size=app.state.settings.max_body_bytes,
+        max_file_size=gateway.state.settings.max_body_bytes,
         ssr_mode=False,
         enable_monitoring=False,
         mcp_server=False,

@@ -7,11 +7,11 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from enum import Enum
 from functools import cache
+from importlib import import_module
 from operator import attrgetter
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from sqlalchemy import Table, inspect
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ def utc(time: datetime) -> datetime:
 
 async def insert_if_absent(session: AsyncSession, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert a row unless one has its key, and return whether it was inserted."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    dialect = import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}")
     stored = dialect.insert(table).values(row).on_conflict_do_nothing().returning(*inspect(table).primary_key)
     return (await session.execute(stored)).first() is not None
 

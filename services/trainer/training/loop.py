@@ -18,10 +18,11 @@ from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.training.adherence import Validation
 from services.trainer.training.checkpoint import Position, read_position, restore_optimizer, save, trained, with_adapter
+from services.trainer.training.encoding import encode
 from services.trainer.training.examples import batch_of, num_steps, read_dataset, share_of
 from services.trainer.training.optimizer import RATE_RATIO, adamw, learning_rate
 from services.trainer.training.reporter import Reporter, Silence
-from services.trainer.training.sft import backward, encode, num_trained_tokens
+from services.trainer.training.sft import backward, num_trained_tokens
 from services.trainer.training.workers import Workers
 
 MAX_GRADIENT_NORM = 1.0

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from services.lm.chat import encode_prompt
+from services.lm.chat import encode_prompt, eos_ids_of
 from services.lm.errors import InvalidModelFile, LmError
 from services.lm.folders import check_model_folder
+from services.lm.folders.json_files import read_json
 from services.lm.folders.tokenizer import load_tokenizer
-from services.lm.loading import eos_ids_of
 from services.trainer.domain.plan import AttemptPlan
+from services.trainer.training.encoding import LongExampleError, encode_one
 from services.trainer.training.examples import BadExampleError, Dataset, read_dataset
-from services.trainer.training.sft import LongExampleError, encode_one
 
 _GENERATION_CONFIG = "generation_config.json"
 _MAX_LISTED = 10
@@ -61,14 +63,24 @@ def _reader_of(plan: AttemptPlan) -> _Reader:
     check_model_folder(folder)
     tokenizer = load_tokenizer(folder)
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        config = _config_of(folder)
+        max_positions = int(getattr(config, "max_position_embeddings", 1 << 30))
         has_own = (folder / _GENERATION_CONFIG).is_file()
         generation = GenerationConfig.from_pretrained(folder, local_files_only=True) if has_own else None
     except (ValueError, KeyError, OSError, TypeError) as error:
         raise InvalidModelFile(f"The model cannot be read ({error}).", "Fetch the files again.", str(folder)) from error
-    max_positions = int(getattr(config, "max_position_embeddings", 1 << 30))
     max_tokens = min(plan.spec.max_tokens_per_pack, max_positions)
     return _Reader(tokenizer, eos_ids_of(generation, config, tokenizer), max_positions, max_tokens)
+
+
+def _config_of(folder: Path) -> Any:
+    """The model's configuration; what its file leaves out stands in the model's class, which imports torch."""
+    document = read_json(folder / "config.json")
+    if {"max_position_embeddings", "eos_token_id"} <= document.keys():
+        return SimpleNamespace(**document)
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
 
 
 def _faults(dataset: Dataset, reader: _Reader) -> Iterator[_Fault]:

@@ -45,7 +45,7 @@ def gateway(system: SystemProcess) -> Iterator[Running]:
 def _ask(
     url: str, path: str, *, method: str = "GET", body: bytes | None = None, **headers: str
 ) -> tuple[int, dict[str, Any], bytes]:
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=20)
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
     try:
         connection.request(method, path, body, headers)
         response = connection.getresponse()
@@ -56,7 +56,10 @@ def _ask(
 
 def test_it_is_ready_soon_and_small(gateway: Running) -> None:
     assert gateway.process.start_seconds < 30
-    assert psutil.Process(gateway.process.process.pid).memory_info().rss < 350e6
+    process = psutil.Process(gateway.process.process.pid)
+    # The pages come when they are asked for.
+    assert process.memory_info().rss < 120e6
+    assert process.cpu_times().user + process.cpu_times().system < 3.0
 
 
 def _paths(gateway: Running) -> list[tuple[str, str]]:

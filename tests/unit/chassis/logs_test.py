@@ -100,3 +100,19 @@ def test_a_huge_value_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(service="trainer", log_format="json")
     structlog.get_logger().info("odd", name="x" * 1_000_000)
     assert len(capsys.readouterr().err) < 10_000
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_nobodys_home_is_named(capsys: pytest.CaptureFixture[str], log_format: Literal["json", "console"]) -> None:
+    configure_logs(service="registry", log_format=log_format)
+    structlog.get_logger().info(
+        "model_imported", path="/home/jane/models/m.gguf", others=["/Users/jane/x", "/root/.cache"]
+    )
+    logging.getLogger("library").warning("no file /home/jane: given up")
+    try:
+        raise FileNotFoundError("/home/jane/models/m.gguf")
+    except FileNotFoundError:
+        structlog.get_logger().exception("import_failed")
+    out = capsys.readouterr().err
+    assert "jane" not in out and "/root" not in out
+    assert "~/models/m.gguf" in out and "~/.cache" in out

@@ -10,6 +10,7 @@ from services.chassis.database.migration import migrate
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs.tables import METADATA
 
+SERVICES = Path(__file__).resolve().parents[3] / "services"
 REVISION = """
 from alembic import op
 import sqlalchemy as sa
@@ -94,3 +95,10 @@ async def test_the_migrated_job_tables_are_those_of_the_code(database: Database)
             }
         )
     assert found == {name: {column.name for column in table.columns} for name, table in METADATA.tables.items()}
+
+
+def test_every_revision_is_named_as_its_file() -> None:
+    # A database at the newest one is known by that name, without reading any file.
+    files = list(SERVICES.glob("*/**/migrations/[0-9]*.py"))
+    assert len(files) > 5
+    assert not [file for file in files if f'revision = "{file.stem}"' not in file.read_text(encoding="utf-8")]

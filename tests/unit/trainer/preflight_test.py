@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +107,17 @@ def test_a_model_without_a_chat_template_is_refused_before_its_weights_are_read(
     (Path(plan.base_folder) / "model.safetensors").write_bytes(b"")
     with pytest.raises((BadExampleError, LmError), match="has no chat template"):
         check_rows(plan)
+
+
+def test_the_driver_of_an_attempt_looks_at_rows_without_loading_tensors(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text(write_plan(tmp_path, dataset_rows(2)).to_json())
+    program = """
+import sys
+from pathlib import Path
+from services.trainer.domain.plan import AttemptPlan
+from services.trainer.training.preflight import check_rows
+
+check_rows(AttemptPlan.read(Path(sys.argv[1])))
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "plan.json")], check=True, timeout=100)

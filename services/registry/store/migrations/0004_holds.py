@@ -4,8 +4,8 @@ from alembic import op
 
 from services.chassis.jobs import add_holds, drop_holds
 
-revision = "0003_holds"
-down_revision = "0002_suite_origin"
+revision = "0004_holds"
+down_revision = "0003_artifact_claims"
 
 
 def upgrade() -> None:

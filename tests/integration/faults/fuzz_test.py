@@ -1,0 +1,17 @@
+"""A few hundred drawn requests to every service, as part of all tests; `make fuzz` sends a million."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fuzz.rpc import SERVICES, fuzz_rpcs
+
+NUM_REQUESTS = 200
+
+
+@pytest.mark.timeout(300)
+def test_no_drawn_request_meets_an_error_of_the_program() -> None:
+    faults: list[str] = []
+    codes = fuzz_rpcs(NUM_REQUESTS, 7, lambda sentence, _: faults.append(sentence))
+    assert faults == []
+    assert codes.total() == NUM_REQUESTS * len(SERVICES) and len(codes) > 3

@@ -1,0 +1,67 @@
+"""The pages, made when the first of them is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import ModuleType
+from typing import cast
+
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+
+
+class Pages:
+    """An ASGI application that makes the pages at the first request and then passes all to them.
+
+    What they are built with takes seconds and 100 MB, which a gateway that only programs use never needs.
+    """
+
+    def __init__(self, gateway: FastAPI) -> None:
+        self._gateway = gateway
+        self._first_request = asyncio.Event()
+        self._site: asyncio.Future[FastAPI] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; the first ones wait until the pages are made."""
+        assert self._site is not None
+        self._first_request.set()
+        site = await asyncio.shield(self._site)
+        await site(scope, receive, send)
+
+    @asynccontextmanager
+    async def served(self) -> AsyncIterator[None]:
+        """Answer requests for as long as the block lasts."""
+        self._site = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(self._serve(self._site))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _serve(self, made: asyncio.Future[FastAPI]) -> None:
+        await self._first_request.wait()
+        try:
+            # Its locks belong to no loop until they are used, but are made only where one runs.
+            site = await asyncio.to_thread(lambda: asyncio.run(_make(self._gateway)))
+        except Exception as error:
+            # Each request for a page tells it.
+            made.set_exception(error)
+            return
+        # Entered and left by the same task, as the page framework's own tasks ask for.
+        async with site.router.lifespan_context(site):
+            made.set_result(site)
+            await asyncio.Event().wait()
+
+
+async def _make(gateway: FastAPI) -> FastAPI:
+    # Where pyarrow is there, the page framework's pandas loads it: 35 MB that no page uses.
+    sys.modules.setdefault("pyarrow", cast("ModuleType", None))
+    from ui.gateway.site import mount_pages
+
+    site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    mount_pages(site, gateway)
+    return site
