@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from drillyard.evaluator.v1 import evaluator_service_pb2_grpc as rpc
 
 from services.chassis.application import Application, run
@@ -13,7 +15,7 @@ from services.evaluator.clients.test_runner import TestRunnerClient
 from services.evaluator.jobs.evaluation import EvaluationJob
 from services.evaluator.servicer import SERVICE_NAME, EvaluatorServicer
 from services.evaluator.settings import EvaluatorSettings
-from services.evaluator.store.sql import MIGRATIONS, SqlEvaluationStore
+from services.evaluator.store.sql import MIGRATIONS, SqlEvaluationStore, delete_evaluation
 from services.evaluator.telemetry import EvaluatorTelemetry
 from services.evaluator.usecases.comparisons import ComparisonUseCases
 from services.evaluator.usecases.evaluations import EvaluationUseCases
@@ -41,7 +43,14 @@ async def wire(app: Application, settings: EvaluatorSettings) -> None:
         telemetry=EvaluatorTelemetry(app.telemetry),
     )
     app.jobs.runner.register(job.kind, job, limit=settings.max_running)
-    evaluations = EvaluationUseCases(jobs=app.jobs.store, store=store, runs=runs, models=models, versions=suites)
+    evaluations = EvaluationUseCases(
+        jobs=app.jobs.store,
+        store=store,
+        runs=runs,
+        models=models,
+        versions=suites,
+        forget=partial(delete_evaluation, app.database),
+    )
     comparisons = ComparisonUseCases(store=store, evaluations=evaluations, runs=runs)
     servicer = EvaluatorServicer(
         evaluations=evaluations,

@@ -39,6 +39,11 @@ class FeedbackServicer(feedback_service_pb2_grpc.FeedbackServiceServicer):
         loops, next_page_token = await self._loops.list(request.page_size, request.page_token)
         return pb.ListLoopsResponse(loops=[loop_to_proto(loop) for loop in loops], next_page_token=next_page_token)
 
+    async def DeleteLoop(self, request: pb.DeleteLoopRequest, context: Any) -> pb.DeleteLoopResponse:
+        """Delete a loop with its history."""
+        await self._loops.delete(request.loop_id)
+        return pb.DeleteLoopResponse()
+
     async def CancelLoop(self, request: pb.CancelLoopRequest, context: Any) -> pb.CancelLoopResponse:
         """Cancel a loop and the job it waits for."""
         return pb.CancelLoopResponse(loop=loop_to_proto(await self._loops.cancel(request.loop_id)))

@@ -385,3 +385,15 @@ async def test_a_watcher_from_beyond_the_history_is_refused(stores: Stores, afte
     job = await running(stores.first)
     with pytest.raises(InvalidArgument, match="newest is 2"):
         await anext(watch(stores.first, job.job_id, after))
+
+
+async def test_a_job_is_deleted_with_its_history_once_it_has_ended(stores: Stores) -> None:
+    await stores.first.create("drill", "gone", {}, job_id="gone")
+    with pytest.raises(FailedPrecondition, match="Cancel it first"):
+        await stores.first.delete("gone")
+    job = await claimed(stores.first)
+    await stores.first.finish(job.job_id, job.epoch, JobState.SUCCEEDED)
+    await stores.second.delete(job.job_id)
+    assert await stores.first.list("drill") == ([], "")
+    await stores.first.create("drill", "gone", {}, job_id="gone")
+    assert [event.payload["state"] for event in await stores.first.events("gone")] == ["QUEUED"]

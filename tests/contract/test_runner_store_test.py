@@ -120,6 +120,17 @@ async def test_transcripts_without_an_answer_are_counted(stores: Stores) -> None
     assert (record.num_transcripts, record.num_unanswered) == (2, 1)
 
 
+async def test_a_deleted_run_takes_its_transcripts_along_and_no_others(stores: Stores) -> None:
+    for name in ("run-1", "run-2"):
+        epoch = await stores.running(name)
+        await stores.runs.append_window(name, epoch, ENVIRONMENT, [transcript(name, 1)])
+    await stores.runs.delete_run("run-1")
+    await stores.runs.delete_run("run-1")
+    assert await stores.runs.get_run("run-1") is None
+    assert await stores.runs.list_transcripts("run-1", 0, 9) == ()
+    assert len(await stores.runs.list_transcripts("run-2", 0, 9)) == 1
+
+
 async def test_a_transcript_is_found_by_its_id(stores: Stores) -> None:
     epoch = await stores.running("run-1")
     await stores.runs.append_window("run-1", epoch, ENVIRONMENT, [transcript("run-1", 1)])

@@ -58,6 +58,10 @@ class Gateway:
         """Post a JSON body and return the answer."""
         return self._json("POST", _target(path, query), json.dumps(body or {}).encode(), "application/json")
 
+    def delete(self, path: str) -> Document:
+        """Delete what is at `path`."""
+        return self._json("DELETE", _target(path, {}))
+
     def upload(self, path: str, content: bytes, **query: Any) -> Document:
         """Post JSONL and return the answer."""
         return self._json("POST", _target(path, query), content, "application/jsonl")

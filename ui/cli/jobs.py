@@ -43,6 +43,20 @@ def add_job_commands(app: typer.Typer, path: str, read: ReadProgress | None, ver
         command(app, verb)(_steering(path, verb, sentence))
 
 
+def add_delete_command(app: typer.Typer, path: str, sentence: str) -> None:
+    """Add `delete` for what is at a path, such as "/test-runs"; `sentence` is the command's help."""
+
+    def delete(
+        resource_id: Annotated[str, typer.Argument(metavar="ID", help="What is deleted.")], common: Common
+    ) -> None:
+        with connected(common) as gateway:
+            answer = gateway.delete(f"{path}/{resource_id}")
+            show(answer, as_json=common.as_json, table=lambda: print(f"{resource_id} is deleted."))
+
+    delete.__doc__ = sentence
+    command(app, "delete")(delete)
+
+
 def _watching(path: str, read: ReadProgress) -> Callable[..., None]:
     def watch(job_id: Annotated[str, typer.Argument(metavar="ID", help="The job.")], common: Common) -> None:
         """Follow a job; with --json every event is a line."""

@@ -13,7 +13,7 @@ from drillyard.evaluator.v1.verdict_pb2 import ListVerdictsRequest
 from ui.cli.connection import Document, Gateway, GatewayError
 from ui.cli.fields import FieldOptions
 from ui.cli.follow import Progress, display, follow, job_progress
-from ui.cli.jobs import add_job_commands, refuse_failed, state_of
+from ui.cli.jobs import add_delete_command, add_job_commands, refuse_failed, state_of
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_table, show
 from ui.cli.results import (
@@ -181,6 +181,7 @@ def _progress(gateway: Gateway, evaluation_id: str) -> Progress:
 
 
 add_job_commands(app, "/evaluations", _progress, {"cancel": "Cancel an evaluation; its verdicts are kept."})
+add_delete_command(app, "/evaluations", "Delete an evaluation that has ended, with its verdicts.")
 
 
 def _row(document: Document) -> tuple[object, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Query
 from fastapi.responses import StreamingResponse
 
-from ui.evaluations.actions import judge_batch
+from ui.evaluations.actions import delete_evaluation, judge_batch
 from ui.evaluations.exports import EXPORT_FORMATS, export_evaluation
 from ui.gateway.errors import Problem
 from ui.shared.documents import ClientsOf
@@ -28,6 +28,12 @@ router.rpc(
     "GET /evaluations/{evaluation_id}",
     "evaluator.GetEvaluation",
     "Return one evaluation with its metrics and their 95 % intervals.",
+)
+router.rpc(
+    "DELETE /evaluations/{evaluation_id}",
+    "evaluator.DeleteEvaluation",
+    "Delete an evaluation that has ended, with its verdicts; refused while a loop refers to it.",
+    action=delete_evaluation,
 )
 router.rpc(
     "POST /evaluations/{evaluation_id}/cancel",

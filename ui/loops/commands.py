@@ -10,7 +10,7 @@ from drillyard.feedback.v1.loop_pb2 import LoopSpec
 from ui.cli.connection import Document, Gateway
 from ui.cli.fields import FieldOptions
 from ui.cli.follow import FINAL_STATES, Display, Progress, display, follow, job_progress
-from ui.cli.jobs import add_job_commands, refuse_failed, state_of
+from ui.cli.jobs import add_delete_command, add_job_commands, refuse_failed, state_of
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_events, print_table, show
 from ui.loops.outcomes import Outcome, outcome_of
@@ -91,6 +91,7 @@ def watch(loop_id: LoopId, common: Common) -> None:
 add_job_commands(
     app, "/loops", None, {"cancel": "Cancel a loop and the job that it waits for; what is registered is kept."}
 )
+add_delete_command(app, "/loops", "Delete a loop that has ended; what it made stays.")
 
 
 class StepLog:

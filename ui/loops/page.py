@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from drillyard.feedback.v1.loop_pb2 import CancelLoopRequest, CreateLoopRequest, Goal, LoopSpec
+from drillyard.feedback.v1.loop_pb2 import CancelLoopRequest, CreateLoopRequest, DeleteLoopRequest, Goal, LoopSpec
 
 from services.chassis.errors import InvalidArgument, ServiceError
 from ui.comparisons.actions import compare_evaluations
@@ -36,10 +36,13 @@ def build(cache: ServiceCache) -> None:
             cancel = gr.Button(
                 "Cancel this loop", visible=False, elem_id="loop-cancel", elem_classes="dy-cancel", size="sm"
             )
+            delete = gr.Button(
+                "Delete this loop", visible=False, elem_id="loop-delete", elem_classes="dy-cancel", size="sm"
+            )
             loop = parts.area("loop", waits=True)
             change = parts.area("loop-change")
     page = _Page(cache, form)
-    areas = [listed, loop, change, cancel, shown]
+    areas = [listed, loop, change, cancel, delete, shown]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     loaded = parts.root().load(page.open, None, [form.model, form.suite, chosen], **quiet)
     loaded.then(page.refresh, [chosen, shown], areas, **quiet)
@@ -48,6 +51,8 @@ def build(cache: ServiceCache) -> None:
     started.then(page.refresh, [chosen, shown], areas, **quiet)
     listed.select(parts.picked, None, [chosen], **quiet).then(page.refresh, [chosen, shown], areas, **quiet)
     cancel.click(page.cancel, [chosen], [message], **quiet)
+    deleted = delete.click(page.delete, [chosen], [chosen, message], **quiet)
+    deleted.then(page.refresh, [chosen, shown], areas, **quiet)
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,14 @@ class _Page:
         self._cache.forget()
         return done_notice("The loop is being cancelled; what is registered is kept.", tone="warn")
 
+    async def delete(self, chosen: str) -> list[Any]:
+        try:
+            await self._cache.clients.feedback.DeleteLoop(DeleteLoopRequest(loop_id=chosen))
+        except ServiceError as error:
+            return [gr.skip(), notice(error)]
+        self._cache.forget()
+        return ["", done_notice(f"The loop {chosen} is deleted; what it made stays.", tone="warn")]
+
     async def refresh(self, chosen: str, shown: dict[str, int]) -> list[Any]:
         listed = await html_or_notice(self._loops(chosen))
         try:
@@ -132,8 +145,8 @@ class _Page:
             html, change = render("loops/loop", one=item, curves=await self._curves(item)), await self._change(item)
         except ServiceError as error:
             item, html, change = None, notice(error), ""
-        is_live = bool(item and not item.job.is_final)
-        return [*parts.changed(shown, loops=listed, loop=html, change=change), gr.Button(visible=is_live), shown]
+        buttons = [gr.Button(visible=item is not None and item.job.is_final is ended) for ended in (False, True)]
+        return [*parts.changed(shown, loops=listed, loop=html, change=change), *buttons, shown]
 
     async def _loops(self, chosen: str) -> str:
         return render("loops/loops", loops=await self._cache.read(recent_loops), picked=chosen)

@@ -16,6 +16,11 @@ router.rpc("POST /loops", "feedback.CreateLoop", "Start an improvement loop.")
 router.rpc("GET /loops", "feedback.ListLoops", "List loops, newest first.")
 router.rpc("GET /loops/{loop_id}", "feedback.GetLoop", "Return one loop with its rounds.")
 router.rpc(
+    "DELETE /loops/{loop_id}",
+    "feedback.DeleteLoop",
+    "Delete a loop that has ended; what it made stays, and may then be deleted too.",
+)
+router.rpc(
     "POST /loops/{loop_id}/cancel",
     "feedback.CancelLoop",
     "Cancel a loop and the job that it waits for; what is registered is kept.",

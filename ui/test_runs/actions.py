@@ -8,9 +8,16 @@ from dataclasses import dataclass
 from drillyard.evaluator.v1 import evaluation_pb2, verdict_pb2
 from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
 from drillyard.test_runner.v1 import test_run_pb2, transcript_pb2
-from drillyard.test_runner.v1.test_run_pb2 import CreateTestRunRequest, TestRun
+from drillyard.test_runner.v1.test_run_pb2 import (
+    CreateTestRunRequest,
+    DeleteTestRunRequest,
+    DeleteTestRunResponse,
+    TestRun,
+)
 
+from services.chassis.jobs.convert import state_of
 from ui.gateway.clients import Clients, every
+from ui.shared.dependants import refuse_if_used
 from ui.test_runs.transcripts import TranscriptView, VerdictPage, transcript_view, verdict_row
 from ui.test_runs.views import TestRunView, test_run_view
 
@@ -101,6 +108,28 @@ async def read_transcript(clients: Clients, evaluation_id: str, transcript_id: s
     verdicts = await every(clients.evaluator.ListVerdicts, request, "verdicts")
     verdict = next((verdict for verdict in verdicts if verdict.transcript_id == transcript_id), None)
     return transcript_view(transcript, verdict) if verdict else None
+
+
+async def delete_test_run(clients: Clients, request: DeleteTestRunRequest) -> DeleteTestRunResponse:
+    """Delete a run that has ended, with its transcripts and the evaluations of it.
+
+    Raises:
+        NotFound: There is no such run.
+        FailedPrecondition: It or an evaluation of it has not ended, or a loop refers to one of them.
+    """
+    run_id = request.test_run_id
+    run = (await clients.test_runner.GetTestRun(test_run_pb2.GetTestRunRequest(test_run_id=run_id))).test_run
+    of_run = evaluation_pb2.ListEvaluationsRequest(test_run_id=run_id)
+    evaluation_ids = [
+        item.evaluation_id for item in await every(clients.evaluator.ListEvaluations, of_run, "evaluations")
+    ]
+    await refuse_if_used(clients, [run_id, *evaluation_ids])
+    if state_of(run.job).is_final:
+        for evaluation_id in evaluation_ids:
+            await clients.evaluator.DeleteEvaluation(
+                evaluation_pb2.DeleteEvaluationRequest(evaluation_id=evaluation_id)
+            )
+    return await clients.test_runner.DeleteTestRun(request)
 
 
 async def judge_again(clients: Clients, test_run_id: str) -> Evaluation:

@@ -16,6 +16,7 @@ from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.environment import render
 from ui.test_runs.actions import (
     PAGE_SIZE,
+    delete_test_run,
     judge_again,
     read_test_run,
     read_transcript,
@@ -105,6 +106,8 @@ class _Page:
         self._cache.forget()
         if verb == "repeat":
             return [run_id, done_notice("The run is being repeated.", "Compare says whether both answered the same.")]
+        if verb == "delete":
+            return ["", done_notice(f"The run {chosen} is deleted.", tone="warn")]
         if verb == "finish":
             return [run_id, done_notice("The cases without an answer are being asked.")]
         return [gr.skip(), done_notice(_SAID.get(verb, "Done."), tone="warn" if verb == "cancel" else "good")]
@@ -121,6 +124,8 @@ class _Page:
             await runner.PauseTestRun(test_run_pb2.PauseTestRunRequest(test_run_id=chosen))
         elif verb == "resume":
             await runner.ResumeTestRun(test_run_pb2.ResumeTestRunRequest(test_run_id=chosen))
+        elif verb == "delete":
+            await delete_test_run(self._cache.clients, test_run_pb2.DeleteTestRunRequest(test_run_id=chosen))
         elif verb == "cancel":
             await runner.CancelTestRun(test_run_pb2.CancelTestRunRequest(test_run_id=chosen))
         return chosen

@@ -10,7 +10,7 @@ from fastapi import Query
 from ui.gateway.clients import Clients
 from ui.shared.documents import Document, document
 from ui.shared.rpc import RpcRouter
-from ui.test_runs.actions import RENDER_SECONDS, start_test_run
+from ui.test_runs.actions import RENDER_SECONDS, delete_test_run, start_test_run
 
 router = RpcRouter(tags=["test runs"])
 transcripts = RpcRouter(tags=["transcripts"])
@@ -34,6 +34,12 @@ router.rpc(
 )
 router.rpc("GET /test-runs", "test_runner.ListTestRuns", "List test runs, newest first.")
 router.rpc("GET /test-runs/{test_run_id}", "test_runner.GetTestRun", "Return one test run.")
+router.rpc(
+    "DELETE /test-runs/{test_run_id}",
+    "test_runner.DeleteTestRun",
+    "Delete a test run that has ended, with its transcripts and evaluations; refused while a loop refers to it.",
+    action=delete_test_run,
+)
 router.rpc(
     "POST /test-runs/{test_run_id}/cancel", "test_runner.CancelTestRun", "Cancel a test run; its transcripts are kept."
 )

@@ -20,7 +20,7 @@ from services.chassis.errors import DatabaseAway, DatabaseFull, LeaseOver
 T = TypeVar("T")
 
 _FIRST_PAUSE_SECONDS = 0.2
-_LAST_PAUSE_SECONDS = 5.0
+_LAST_PAUSE_SECONDS = 2.0
 _LEASE: ContextVar[HeldLease | None] = ContextVar("lease", default=None)
 _log = structlog.get_logger()
 

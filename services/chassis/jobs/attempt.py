@@ -87,11 +87,15 @@ class Attempt:
 
     async def _do(self) -> Json:
         if not self.context.cancel_requested:
-            with waits_told(lambda sentence: self.context.progress(message=sentence)):
+            with waits_told(self._tell_wait):
                 return await self._function(self.context)
         if self._cleanup is not None:
             await self._cleanup(self.context)
         return {}
+
+    async def _tell_wait(self, sentence: str) -> None:
+        await self.context.progress(message=sentence)
+        self.context.tells_wait = True
 
     async def _outcome(self, work: asyncio.Task[Json]) -> _Outcome | None:
         try:

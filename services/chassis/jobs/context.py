@@ -28,10 +28,12 @@ class JobContext:
 
     Attributes:
         waits: Set by the function while its work goes on elsewhere: a process that ends then is not ended by this job.
+        tells_wait: The same, until the next report of progress.
     """
 
     def __init__(self, store: JobStore, job: Job) -> None:
         self.waits = False
+        self.tells_wait = False
         self._store = store
         self._job = job
         self._progress: Json = dict(job.progress)
@@ -95,6 +97,7 @@ class JobContext:
         """
         report = {"phase": phase, "done": done, "total": total, "unit": unit, "message": message}
         self._progress |= {name: value for name, value in report.items() if value is not None} | (facts or {})
+        self.tells_wait = False
         self._num_reports += 1
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send())
@@ -149,7 +152,9 @@ class JobContext:
         self._last_sent = time.monotonic()
         try:
             self.observe(
-                await self._store.set_progress(self._job.job_id, self.epoch, dict(self._progress), waits=self.waits)
+                await self._store.set_progress(
+                    self._job.job_id, self.epoch, dict(self._progress), waits=self.waits or self.tells_wait
+                )
             )
         except (DatabaseAway, DatabaseFull):
             return

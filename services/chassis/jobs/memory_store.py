@@ -27,7 +27,7 @@ class MemoryJobStore(JobStore):
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[Ledger]:
         async with self._lock:
-            before = self._ledger.copied()
+            before = copy.copy(self._ledger)
             try:
                 yield self._ledger
             except BaseException:
@@ -45,7 +45,7 @@ class _MemoryLedger:
         self._jobs: dict[str, Job] = {}
         self._events: dict[str, list[JobEvent]] = {}
 
-    def copied(self) -> _MemoryLedger:
+    def __copy__(self) -> _MemoryLedger:
         twin = _MemoryLedger(self._clock)
         twin._jobs = dict(self._jobs)
         twin._events = {job_id: list(events) for job_id, events in self._events.items()}
@@ -66,7 +66,9 @@ class _MemoryLedger:
     async def insert(self, job: Job) -> bool:
         if job.job_id in self._jobs or await self.find(job.kind, job.request_id):
             return False
-        self._jobs[job.job_id] = replace(job, ordinal=len(self._jobs) + 1)
+        self._jobs[job.job_id] = replace(
+            job, ordinal=max((stored.ordinal for stored in self._jobs.values()), default=0) + 1
+        )
         return True
 
     async def save(self, job: Job, events: Sequence[JobEvent]) -> None:
@@ -96,6 +98,9 @@ class _MemoryLedger:
     async def events(self, job_id: str, after_sequence: int, limit: int) -> list[JobEvent]:
         events = self._events.get(job_id, [])
         return [event for event in events if event.sequence > after_sequence][:limit]
+
+    async def delete(self, job_id: str) -> None:
+        del self._jobs[job_id], self._events[job_id]
 
     async def count(self) -> dict[tuple[str, str], int]:
         return dict(Counter((job.kind, str(job.state)) for job in self._jobs.values()))

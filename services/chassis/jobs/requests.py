@@ -68,6 +68,9 @@ class Ledger(Protocol):
     async def count(self) -> dict[tuple[str, str], int]:
         """Return how many jobs there are per (kind, state)."""
 
+    async def delete(self, job_id: str) -> None:
+        """Remove the job and its events."""
+
 
 @durable
 class JobRequests(ABC):
@@ -124,6 +127,17 @@ class JobRequests(ABC):
             return _same_request(existing, plain_spec, chosen_id, rewrite)
         self.bell.ring(QUEUE, events_of(chosen_id))
         return fresh
+
+    async def delete(self, job_id: str) -> None:
+        """Remove a job that has ended, and its history; its request_id then makes a new job.
+
+        Raises:
+            NotFound: There is none.
+            FailedPrecondition: It has not ended.
+        """
+        async with self._writing() as ledger:
+            rules.check_ended(found_job(await ledger.load(job_id), job_id))
+            await ledger.delete(job_id)
 
     async def get(self, job_id: str) -> Job:
         """Return the job.

@@ -1,4 +1,4 @@
-"""What every kind of durable job lets callers do: get, list, cancel, pause, resume and watch."""
+"""What every kind of durable job lets callers do: get, list, cancel, pause, resume, delete and watch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from services.chassis.errors import FailedPrecondition, NotFound
+from services.chassis.jobs import rules
 from services.chassis.jobs.job import UNREADABLE, Job, JobEvent, unreadable_job
 from services.chassis.jobs.store import JobStore
 from services.chassis.jobs.watch import watch
@@ -25,15 +26,23 @@ class JobResource(Generic[T]):
         kind: The kind, as given to `JobStore.create`.
         noun: What a person calls such a job, such as "training job".
         load: Returns the resources that jobs are, in their order, with what the service keeps beside them.
+        forget: Removes what the service keeps beside a job; None where that is nothing.
     """
 
     def __init__(
-        self, jobs: JobStore, kind: str, noun: str, load: Callable[[Sequence[Job]], Awaitable[list[T]]]
+        self,
+        jobs: JobStore,
+        kind: str,
+        noun: str,
+        load: Callable[[Sequence[Job]], Awaitable[list[T]]],
+        *,
+        forget: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._jobs = jobs
         self._kind = kind
         self._noun = noun
         self._load = load
+        self._forget = forget
 
     async def job(self, job_id: str) -> Job:
         """Return the job itself.
@@ -117,6 +126,19 @@ class JobResource(Generic[T]):
         """
         await self.job(job_id)
         return await self.resource(await self._jobs.resume(job_id))
+
+    async def delete(self, job_id: str) -> None:
+        """Remove a job that has ended, with its history and what the service keeps beside it.
+
+        Raises:
+            NotFound: There is none.
+            FailedPrecondition: It has not ended.
+        """
+        rules.check_ended(await self.job(job_id))
+        # The job goes last: where a process dies in between, it is still there to be deleted again.
+        if self._forget is not None:
+            await self._forget(job_id)
+        await self._jobs.delete(job_id)
 
     async def watch(self, job_id: str, after_sequence: int = 0) -> AsyncGenerator[JobEvent]:
         """Yield each event after a sequence once, in order, and end after the final one.

@@ -208,6 +208,16 @@ def check_epoch(job: Job, epoch: int) -> None:
         )
 
 
+def check_ended(job: Job) -> None:
+    """Return when the job has ended.
+
+    Raises:
+        FailedPrecondition: It has not.
+    """
+    if not job.is_final:
+        raise FailedPrecondition(f"The job {job.job_id} is {job.state}.", "Cancel it first, or wait for its end.")
+
+
 def plain_json(value: Json, name: str) -> Json:
     """Return `value` as it will be read back from the store.
 

@@ -71,7 +71,7 @@ class JobRunner:
 
     @property
     def is_claiming(self) -> bool:
-        """Whether this process takes jobs, or has no kind of them to take."""
+        """Whether this process can take jobs, by its last attempt, or has no kind of them to take."""
         return not self._functions or (self._claiming is not None and not self._claiming.done() and not self._is_broken)
 
     @property
@@ -117,12 +117,13 @@ class JobRunner:
                 try:
                     while await self._claim_one():
                         pass
-                except ServiceError as error:
-                    _log.warning("jobs_not_claimed", reason=str(error))
-                except Exception:
+                except Exception as error:
                     self._is_broken = True
-                    raise
-                self._is_broken = False
+                    if not isinstance(error, ServiceError):
+                        raise
+                    _log.warning("jobs_not_claimed", reason=str(error))
+                else:
+                    self._is_broken = False
                 await listener.wait(_POLL_SECONDS)
 
     async def _claim_one(self) -> bool:

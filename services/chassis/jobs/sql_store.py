@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Select, and_, func, insert, or_, select, text, update
+from sqlalchemy import Select, and_, delete, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
@@ -162,6 +162,10 @@ class _SqlLedger:
     async def count(self) -> dict[tuple[str, str], int]:
         rows = await self._session.execute(select(JOBS.c.kind, JOBS.c.state, func.count()).group_by("kind", "state"))
         return {(kind, state): count for kind, state, count in rows}
+
+    async def delete(self, job_id: str) -> None:
+        for table in (JOB_EVENTS, JOBS):
+            await self._session.execute(delete(table).where(table.c.job_id == job_id))
 
     async def _one(self, query: Select[Any], *, skip_locked: bool = False) -> Job | None:
         if self._locking:

@@ -44,6 +44,13 @@ class EvaluationMethods(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
         )
         return evaluation_pb2.ListEvaluationsResponse(evaluations=map(evaluation_to_proto, page), next_page_token=token)
 
+    async def DeleteEvaluation(
+        self, request: evaluation_pb2.DeleteEvaluationRequest, context: _Context
+    ) -> evaluation_pb2.DeleteEvaluationResponse:
+        """Delete an evaluation with its verdicts."""
+        await self._evaluations.resource.delete(request.evaluation_id)
+        return evaluation_pb2.DeleteEvaluationResponse()
+
     async def CancelEvaluation(
         self, request: evaluation_pb2.CancelEvaluationRequest, context: _Context
     ) -> evaluation_pb2.CancelEvaluationResponse:

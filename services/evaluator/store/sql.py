@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
@@ -135,6 +135,13 @@ class SqlEvaluationStore:
         """Return the verdicts of two evaluations on the repeats that both have answered, in the order of case ids."""
         async with self._database.reading() as session:
             return await queries.outcome_pairs(session, before_id, after_id)
+
+
+async def delete_evaluation(database: Database, evaluation_id: str) -> None:
+    """Remove an evaluation and its verdicts; nothing happens when it is not there."""
+    async with database.session() as session:
+        for table in (VERDICTS, EVALUATIONS):
+            await session.execute(delete(table).where(table.c.evaluation_id == evaluation_id))
 
 
 def check_follows(record: EvaluationRecord, verdicts: Sequence[Verdict]) -> None:

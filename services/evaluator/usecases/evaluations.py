@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from services.chassis.errors import InvalidArgument, NotFound
@@ -42,9 +42,16 @@ class EvaluationUseCases:
     """Starts and lists evaluations; `resource` does what every kind of job lets callers do."""
 
     def __init__(
-        self, *, jobs: JobStore, store: EvaluationStore, runs: TestRuns, models: ChatModels, versions: ModelVersions
+        self,
+        *,
+        jobs: JobStore,
+        store: EvaluationStore,
+        runs: TestRuns,
+        models: ChatModels,
+        versions: ModelVersions,
+        forget: Callable[[str], Awaitable[None]],
     ) -> None:
-        self.resource = JobResource(jobs, KIND, "evaluation", self._load)
+        self.resource = JobResource(jobs, KIND, "evaluation", self._load, forget=forget)
         self._jobs = jobs
         self._store = store
         self._runs = runs

@@ -34,6 +34,10 @@ class RunStore(Protocol):
         """
         ...
 
+    async def delete_run(self, test_run_id: str) -> None:
+        """Remove a run and its transcripts; nothing happens when it is not there."""
+        ...
+
     async def get_transcript(self, transcript_id: str) -> Transcript | None:
         """Return a transcript, or None."""
         ...

@@ -41,6 +41,13 @@ class TestRunRpcs:
         runs, token = await self.runs.resource.list(request.page_size, request.page_token)
         return test_run_pb2.ListTestRunsResponse(test_runs=map(test_run_to_proto, runs), next_page_token=token)
 
+    async def DeleteTestRun(
+        self, request: test_run_pb2.DeleteTestRunRequest, context: Context
+    ) -> test_run_pb2.DeleteTestRunResponse:
+        """Delete a run with its transcripts."""
+        await self.runs.resource.delete(request.test_run_id)
+        return test_run_pb2.DeleteTestRunResponse()
+
     async def CancelTestRun(
         self, request: test_run_pb2.CancelTestRunRequest, context: Context
     ) -> test_run_pb2.CancelTestRunResponse:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, insert, select, update
+from sqlalchemy import ColumnElement, Select, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
@@ -80,6 +80,12 @@ class SqlRunStore:
             }
             await session.execute(update(TEST_RUNS).where(TEST_RUNS.c.test_run_id == test_run_id).values(changes))
             return await _run(session, test_run_id)
+
+    async def delete_run(self, test_run_id: str) -> None:
+        """Remove a run and its transcripts; nothing happens when it is not there."""
+        async with self._database.session() as session:
+            for table in (TRANSCRIPTS, TEST_RUNS):
+                await session.execute(delete(table).where(table.c.test_run_id == test_run_id))
 
     async def get_transcript(self, transcript_id: str) -> Transcript | None:
         """Return a transcript, or None."""

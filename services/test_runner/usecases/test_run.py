@@ -126,7 +126,7 @@ def test_runs(jobs: JobStore, store: RunStore) -> JobResource[TestRun]:
         records = await store.get_runs([job.job_id for job in loaded])
         return [test_run(job, records.get(job.job_id)) for job in loaded]
 
-    return JobResource(jobs, KIND, "test run", load)
+    return JobResource(jobs, KIND, "test run", load, forget=store.delete_run)
 
 
 def test_run(job: Job, record: RunRecord | None) -> TestRun:

@@ -8,6 +8,7 @@ from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.errors import FailedPrecondition
+from services.chassis.jobs import SqlJobStore
 from services.chassis.jobs.tables import METADATA
 
 SERVICES = Path(__file__).resolve().parents[3] / "services"
@@ -95,6 +96,23 @@ async def test_the_migrated_job_tables_are_those_of_the_code(database: Database)
             }
         )
     assert found == {name: {column.name for column in table.columns} for name, table in METADATA.tables.items()}
+
+
+async def test_a_database_of_an_earlier_release_gets_what_its_jobs_lack(tmp_path: Path) -> None:
+    database = Database.open(f"sqlite+aiosqlite:///{tmp_path}/state.db")
+    await migrate(database, JOB_MIGRATIONS)
+    job = await SqlJobStore(database).create("drill", "r", {})
+    async with database.session() as session:
+        for change in (
+            "DROP INDEX ix_jobs_kind_ordinal",
+            "ALTER TABLE jobs DROP COLUMN num_barren_holds",
+            "ALTER TABLE jobs DROP COLUMN furthest",
+            "UPDATE alembic_version SET version_num = '0001_jobs'",
+        ):
+            await session.execute(text(change))
+    await migrate(database, JOB_MIGRATIONS)
+    assert await SqlJobStore(database).get(job.job_id) == job
+    await database.close()
 
 
 def test_every_revision_is_named_as_its_file() -> None:

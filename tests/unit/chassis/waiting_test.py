@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 
 from services.chassis.errors import DeadlineExceeded, NotFound, ResourceExhausted, ServiceError, TooLarge, Unavailable
-from services.chassis.waiting import patiently, waits_told, with_heartbeat
+from services.chassis.waiting import keep_going, patiently, waits_told, with_heartbeat
 
 
 class Source:
@@ -120,3 +120,13 @@ async def test_patience_may_have_an_end() -> None:
 
     with pytest.raises(Unavailable):
         await patiently(away, "the registry", seconds=0.0)
+
+
+async def test_endless_work_begins_again_after_an_error_and_ends_with_the_last_of_many() -> None:
+    errors = iter([KeyError("first"), KeyError("second"), KeyError("last")])
+
+    async def work() -> None:
+        raise next(errors)
+
+    with pytest.raises(KeyError, match="last"):
+        await keep_going("work", work, max_failures=3, pause_seconds=0.001)

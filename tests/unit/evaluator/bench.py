@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from services.chassis.errors import NotFound, Unavailable
@@ -17,7 +18,7 @@ from services.evaluator.domain.run import Sampling, Subject
 from services.evaluator.domain.verdict import Spent
 from services.evaluator.jobs.evaluation import EvaluationJob
 from services.evaluator.ports import AnswerEnd, ChatModels, GivenAnswer, RunStatus, Transcript
-from services.evaluator.store.sql import MIGRATIONS, SqlEvaluationStore
+from services.evaluator.store.sql import MIGRATIONS, SqlEvaluationStore, delete_evaluation
 from services.evaluator.telemetry import EvaluatorTelemetry
 from services.evaluator.usecases.comparisons import ComparisonUseCases
 from services.evaluator.usecases.evaluations import EvaluationUseCases
@@ -177,7 +178,12 @@ class Bench:
         self.telemetry = Telemetry()
         self.models = models or FakeModels(lambda _system, _user: '{"reason": "", "score": 0}')
         self.evaluations = EvaluationUseCases(
-            jobs=self.jobs, store=self.store, runs=self.runs, models=self.models, versions=FakeVersions()
+            jobs=self.jobs,
+            store=self.store,
+            runs=self.runs,
+            models=self.models,
+            versions=FakeVersions(),
+            forget=partial(delete_evaluation, database),
         )
         self.verdicts = VerdictUseCases(store=self.store, evaluations=self.evaluations)
         self.judgements = JudgementUseCases()

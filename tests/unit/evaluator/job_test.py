@@ -161,6 +161,17 @@ async def test_answers_that_were_never_made_have_causes_of_their_own(end: Answer
     assert found.metrics.overall.accepted_rate == 0
 
 
+async def test_a_deleted_evaluation_takes_its_verdicts_along_and_no_others() -> None:
+    bench = Bench()
+    gone, kept = await bench.evaluated(subject()), await bench.evaluated(subject("run-2"))
+    await bench.evaluations.resource.delete(gone)
+    with pytest.raises(NotFound):
+        await bench.evaluations.resource.get(gone)
+    assert await bench.store.count_verdicts(gone, VerdictFilter()) == 0
+    page, _ = await bench.evaluations.list_evaluations("", page_size=9, page_token="")
+    assert [item.job.job_id for item in page] == [kept]
+
+
 async def test_a_transcript_of_a_case_that_the_suite_lacks_fails_the_evaluation() -> None:
     bench = Bench(suites=FakeSuites(CASES[1:]))
     job = await bench.jobs.get(await bench.evaluated(subject()))

@@ -10,7 +10,7 @@ from drillyard.test_runner.v1.test_run_pb2 import TestRunSpec
 from ui.cli.connection import Document, Gateway, GatewayError
 from ui.cli.fields import FieldOptions
 from ui.cli.follow import Display, display, follow
-from ui.cli.jobs import add_job_commands
+from ui.cli.jobs import add_delete_command, add_job_commands
 from ui.cli.options import Common, Follow, command
 from ui.cli.output import EXIT_FAILED, connected, show
 from ui.cli.results import print_parity
@@ -82,6 +82,7 @@ add_job_commands(
         "cancel": "Cancel a run; its answers are kept.",
     },
 )
+add_delete_command(app, "/test-runs", "Delete a run that has ended, with its answers and evaluations.")
 
 
 def start_run(gateway: Gateway, body: Document, on: Display, title: str, *, follow_it: bool = True) -> str:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 import httpcore2
 import httpx2
 
+from services.chassis.database.lease import check_lease
 from services.chassis.settings import is_loopback
 
 MAX_BODY_BYTES = 16 << 20
@@ -94,7 +95,13 @@ def open_client(
         trust_env=False,
         timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS),
         headers={"accept-encoding": "identity"},
+        event_hooks={"request": [_check_lease]},
     )
+
+
+async def _check_lease(_request: httpx2.Request) -> None:
+    # A process that was frozen may wake with requests in hand that are another's by now.
+    check_lease()
 
 
 def is_public(text: str) -> bool:

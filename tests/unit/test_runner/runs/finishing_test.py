@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.chassis.errors import FailedPrecondition, InvalidArgument
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.jobs import JobState
 from services.test_runner.convert import test_run as convert
 from services.test_runner.domain import Environment, TestRunSpec, Transcript
@@ -131,6 +131,18 @@ async def test_what_cannot_be_finished_is_refused() -> None:
         await torn.usecases.create("f", finishing(torn_id, seed=9))
     slower = await torn.usecases.create("f", finishing(torn_id, case_timeout_seconds=900.0))
     assert slower.spec.case_timeout_seconds == 900
+
+
+async def test_a_run_is_deleted_whole_once_it_has_ended() -> None:
+    bench = Bench(FakeBackend())
+    queued = (await bench.usecases.create("q", SPEC)).job.job_id
+    with pytest.raises(FailedPrecondition, match="Cancel it first"):
+        await bench.usecases.resource.delete(queued)
+    await bench.work(queued)
+    await bench.usecases.resource.delete(queued)
+    with pytest.raises(NotFound):
+        await bench.usecases.resource.get(queued)
+    assert await bench.transcripts(queued) == [] and await bench.store.get_run(queued) is None
 
 
 async def test_cases_without_an_answer_are_not_compared() -> None:

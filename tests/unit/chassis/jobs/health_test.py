@@ -1,0 +1,101 @@
+"""What keeps a service from its work is told by its health, waited out, or ends the service."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import httpx2
+import pytest
+from sqlalchemy import text
+
+from services.chassis.application import Application, assemble
+from services.chassis.database.lease import HeldLease, boot_seconds
+from services.chassis.errors import LeaseOver
+from services.chassis.jobs import Job, JobContext, JobState, Json
+from services.chassis.jobs.bell import QUEUE
+from services.chassis.settings import ServiceSettings
+from services.test_runner.backends.openai_endpoint.transport import open_client
+
+
+class Settings(ServiceSettings, env_prefix="HEALTH_TEST_"):
+    """The settings of a service that has none of its own."""
+
+
+@pytest.fixture
+async def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Application]:
+    monkeypatch.setattr("services.chassis.application._HEALTH_SECONDS", 0.2)
+    application = await assemble("health", Settings(data_dir=tmp_path))
+    application.jobs.runner.register("x", nothing)
+    watching = asyncio.create_task(application.wait_for_failure())
+    yield application
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    await application.stop()
+
+
+async def nothing(_context: JobContext) -> Json:
+    return {}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_service_serves_while_it_claims_jobs_and_while_its_database_answers(application: Application) -> None:
+    assert not application.jobs.runner.is_claiming
+    await application.jobs.runner.start()
+    await until(lambda: application.server.is_serving)
+    async with application.database.session() as session:
+        await session.execute(text("ALTER TABLE jobs RENAME COLUMN kind TO sort"))
+    application.jobs.store.bell.ring(QUEUE)
+    await until(lambda: not application.jobs.runner.is_claiming)
+    await until(lambda: not application.server.is_serving)
+    async with application.database.session() as session:
+        await session.execute(text("ALTER TABLE jobs RENAME COLUMN sort TO kind"))
+    application.jobs.store.bell.ring(QUEUE)
+    await until(lambda: application.server.is_serving)
+
+
+async def test_an_error_that_nobody_foresaw_does_not_end_the_claiming_of_jobs(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, errors = application.jobs.store, [KeyError("a row of another world")]
+    claim = store.claim
+
+    async def breaks_once(*args: object, **options: object) -> Job | None:
+        if errors:
+            raise errors.pop()
+        return await claim(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "claim", breaks_once)
+    job_id = (await store.create("x", "r", {})).job_id
+    await application.jobs.runner.start()
+    async with asyncio.timeout(20):
+        while (await store.get(job_id)).state is not JobState.SUCCEEDED:
+            await asyncio.sleep(0.02)
+    assert application.jobs.runner.is_claiming
+
+
+async def test_a_task_whose_lease_is_over_neither_writes_nor_asks_an_endpoint(application: Application) -> None:
+    requests: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        requests.append(request)
+        return httpx2.Response(200)
+
+    async def wakes(lease: HeldLease) -> None:
+        lease.bind()
+        async with open_client(transport=httpx2.MockTransport(answer)) as client:
+            with pytest.raises(LeaseOver):
+                await client.get("http://endpoint.test/v1/models")
+        with pytest.raises(LeaseOver):
+            async with application.database.session():
+                pass
+        with pytest.raises(LeaseOver):
+            await application.jobs.store.create("x", "r", {})
+
+    await asyncio.create_task(wakes(HeldLease(30.0, since=boot_seconds() - 30.0)))
+    assert not requests
+    assert await application.jobs.store.count() == {}

@@ -1,0 +1,46 @@
+"""What refers to a run, an evaluation, a training job or a version: while something does, it is not deleted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from typing import Any
+
+from drillyard.feedback.v1.loop_pb2 import ListLoopsRequest, Loop
+from drillyard.test_runner.v1.test_run_pb2 import ListTestRunsRequest
+from drillyard.trainer.v1.training_job_pb2 import ListTrainingJobsRequest
+
+from services.chassis.errors import FailedPrecondition
+from ui.gateway.clients import Clients, every
+
+_EVERYTHING = 10_000_000
+_NUM_NAMED = 5
+
+
+async def refuse_if_used(clients: Clients, ids: Collection[str]) -> None:
+    """Return when no run, training job or loop refers to one of these things.
+
+    Raises:
+        FailedPrecondition: Some do; the error names the first ones.
+    """
+    names = [f"the {noun} {user_id}" async for noun, user_id, used in _users(clients) if used & set(ids)]
+    if names:
+        more = f" and {len(names) - _NUM_NAMED} more" if len(names) > _NUM_NAMED else ""
+        raise FailedPrecondition(
+            f"{' or '.join(ids)} is used by {', '.join(names[:_NUM_NAMED])}{more}.", "Delete these first."
+        )
+
+
+async def _users(clients: Clients) -> AsyncIterator[tuple[str, str, set[str]]]:
+    """Yield each run, training job and loop: what it is, its id, and the ids of what it refers to."""
+    for run in await every(clients.test_runner.ListTestRuns, ListTestRunsRequest(), "test_runs", _EVERYTHING):
+        yield "test run", run.test_run_id, {run.spec.model_version_id, run.spec.test_suite_version_id}
+    request = ListTrainingJobsRequest()
+    for job in await every(clients.trainer.ListTrainingJobs, request, "training_jobs", _EVERYTHING):
+        yield "training job", job.training_job_id, {job.spec.model_version_id, job.spec.dataset_version_id}
+    for loop in await every(clients.feedback.ListLoops, ListLoopsRequest(), "loops", _EVERYTHING):
+        yield "loop", loop.loop_id, _ids_in(loop)
+
+
+def _ids_in(loop: Loop) -> set[str]:
+    messages: list[Any] = [loop.spec, *loop.rounds]
+    return {value for message in messages for field, value in message.ListFields() if field.name.endswith("_id")}
