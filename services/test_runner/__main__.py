@@ -10,6 +10,7 @@ from drillyard.test_runner.v1 import test_runner_service_pb2_grpc as rpc
 from services.chassis.application import Application, run
 from services.chassis.channel import open_channel
 from services.chassis.settings import load_settings
+from services.chassis.waiting import patiently
 from services.test_runner.backends.doctor_process import DoctorProcess
 from services.test_runner.backends.fair_queue import QueueLimits
 from services.test_runner.backends.memory import total_memory_bytes
@@ -61,7 +62,9 @@ async def wire(app: Application, settings: TestRunnerSettings, *, workers: Worke
     keys = EndpointKeys(settings.secrets_dir)
     policy = OperatorPolicy(settings.endpoint_hosts, keys, settings.endpoint_key_hosts)
     workers = workers or TransformersWorkerBackend(
-        place=app.artifacts.local_path, telemetry=telemetry, limits=_limits(settings)
+        place=lambda uri: patiently(lambda: app.artifacts.local_path(uri), "the artifact store"),
+        telemetry=telemetry,
+        limits=_limits(settings),
     )
     endpoints = OpenAiEndpointBackend(policy, max_tries=settings.endpoint_tries, on_try=telemetry.endpoint_tried)
     app.on_stop(workers.close)
