@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from enum import Enum
 from typing import TypeVar
 
 import structlog
@@ -20,7 +21,7 @@ from tenacity import (
 )
 
 from services.chassis.channel import longer_deadlines
-from services.chassis.errors import DeadlineExceeded, ResourceExhausted, TooLarge, Unavailable
+from services.chassis.errors import DeadlineExceeded, ResourceExhausted, ServiceError, TooLarge, Unavailable
 
 T = TypeVar("T")
 Tell = Callable[[str], Awaitable[None]]
@@ -31,9 +32,12 @@ _LAST_PAUSE_SECONDS = 5.0
 _LONGEST_DEADLINE_FACTOR = 128.0
 # Work that went on for so long before it broke has not been broken from the start.
 _STEADY_SECONDS = 60.0
-_END = object()
 _log = structlog.get_logger()
 _tell: ContextVar[Tell | None] = ContextVar("tell", default=None)
+
+
+class _End(Enum):
+    END = "the stream has ended"
 
 
 @contextmanager
@@ -137,20 +141,24 @@ async def follow(
     Raises:
         Unavailable: The peer stayed away longer than `seconds`.
     """
-    stream: AsyncIterator[T] | None = None
 
-    async def next_event() -> T | object:
-        nonlocal stream
-        stream = stream or open_stream(after_sequence)
-        try:
-            return await anext(stream, _END)
-        except BaseException:
-            stream = None
-            raise
+    async def begin() -> tuple[AsyncIterator[T], T | _End]:
+        stream = open_stream(after_sequence)
+        return stream, await anext(stream, _End.END)
 
-    while (event := await patiently(next_event, peer, seconds=seconds)) is not _END:
-        after_sequence = sequence_of(event)  # type: ignore[arg-type]
-        yield event  # type: ignore[misc]
+    while True:
+        stream, event = await patiently(begin, peer, seconds=seconds)
+        while not isinstance(event, _End):
+            after_sequence = sequence_of(event)
+            yield event
+            try:
+                event = await anext(stream, _End.END)
+            except ServiceError as error:
+                if not is_outage(error):
+                    raise
+                break
+        else:
+            return
 
 
 async def _say(sentence: str) -> None:

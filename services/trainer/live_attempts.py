@@ -7,7 +7,7 @@ import signal
 import time
 from dataclasses import dataclass, field
 
-from services.trainer.domain.attempt import AttemptOutcome, AttemptReport
+from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Checkpoint
 
 FIRST_PHASE = "start_ray"
 
@@ -26,7 +26,8 @@ class LiveAttempt:
     """One attempt between its start and its end.
 
     `has_ended` is set once its end is reported; `moved` is the monotonic time of the last sign that the work goes on:
-    a new phase or a new step, since a heartbeat alone proves nothing.
+    a new phase or a new step, since a heartbeat alone proves nothing. `checkpoints` are those that were reported, in
+    their order.
     """
 
     attempt: int
@@ -39,6 +40,7 @@ class LiveAttempt:
     started: float = field(default_factory=time.monotonic)
     moved: float = field(default_factory=time.monotonic)
     has_ended: asyncio.Event = field(default_factory=asyncio.Event)
+    checkpoints: asyncio.Queue[Checkpoint | None] = field(default_factory=asyncio.Queue)
 
     @property
     def place(self) -> tuple[str, int, int]:
@@ -53,6 +55,8 @@ class LiveAttempt:
 
     def observe(self, report: AttemptReport) -> None:
         """Take note of a report that was stored."""
+        for checkpoint in report.checkpoints:
+            self.checkpoints.put_nowait(checkpoint)
         before = self.place
         self.phase = report.phase or self.phase
         self.notice = report.notice or self.notice

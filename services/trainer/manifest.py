@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.chassis.artifacts.artifact import file_digest
-from services.chassis.machine.files import sync, write_atomically
+from services.chassis.errors import FailedPrecondition
+from services.chassis.machine.files import link_or_copy, sync, write_atomically
 from services.trainer.domain.attempt import Checkpoint
 
 MANIFEST: Final = "manifest.json"
@@ -141,6 +142,25 @@ class LocalCheckpoints:
         """
         checkpoint, sentences = await asyncio.to_thread(newest_verified, self.folder(training_job_id), config_digest)
         return checkpoint, tuple(sentences)
+
+    async def restore(self, training_job_id: str, source: Path, config_digest: str) -> Checkpoint:
+        """Bring a checkpoint from elsewhere to the job's own, once every byte of it verifies."""
+        return await asyncio.to_thread(_restore, source, self.folder(training_job_id), config_digest)
+
+
+def _restore(source: Path, parent: Path, config_digest: str) -> Checkpoint:
+    try:
+        checkpoint = verify(source, config_digest)
+    except (BadCheckpointError, FileNotFoundError) as error:
+        raise FailedPrecondition(f"The checkpoint cannot be used: {error}.") from error
+    folder = place_for(parent, checkpoint.step, checkpoint.attempt)
+    shutil.rmtree(folder, ignore_errors=True)
+    # The manifest comes last, as in a checkpoint that is saved here.
+    for path in sorted(_files(source), key=lambda path: path == source / MANIFEST):
+        target = folder / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        link_or_copy(path, target)
+    return _checkpoint(folder, _read_manifest(folder / MANIFEST))
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

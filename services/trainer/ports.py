@@ -108,6 +108,14 @@ class CheckpointFolders(Protocol):
         """
         ...
 
+    async def restore(self, training_job_id: str, source: Path, config_digest: str) -> Checkpoint:
+        """Bring a checkpoint from elsewhere to the job's own, once every byte of it verifies.
+
+        Raises:
+            FailedPrecondition: One does not, or the checkpoint belongs to another configuration.
+        """
+        ...
+
 
 class TrainingBackend(Protocol):
     """Runs the processes of attempts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from services.chassis.artifacts.tree import MANIFEST
-from services.chassis.errors import InvalidArgument
+from services.chassis.errors import InvalidArgument, Unavailable
 
 
 class RemoteFolder:
@@ -37,39 +38,60 @@ class RemoteFolder:
     def exists(self, path: str) -> bool:
         """Whether the artifact is there, which means complete."""
         marker = f"{path}/{MANIFEST}" if path.startswith("trees/") else path
-        return bool(self._fs.exists(self._at(marker)))
+        with self._reached():
+            return bool(self._fs.exists(self._at(marker)))
 
     def keep(self, staged: Path, path: str) -> None:
         """Upload a staged file, or a staged folder with its manifest last; after a failure nothing is visible."""
-        if staged.is_file():
-            self._fs.put_file(str(staged), self._at(path))
-            return
-        files = sorted(place for place in staged.rglob("*") if place.is_file())
-        for place in sorted(files, key=lambda each: each == staged / MANIFEST):
-            self._fs.put_file(str(place), self._at(f"{path}/{place.relative_to(staged).as_posix()}"))
+        with self._reached():
+            if staged.is_file():
+                self._fs.put_file(str(staged), self._at(path))
+                return
+            files = sorted(place for place in staged.rglob("*") if place.is_file())
+            for place in sorted(files, key=lambda each: each == staged / MANIFEST):
+                self._fs.put_file(str(place), self._at(f"{path}/{place.relative_to(staged).as_posix()}"))
 
     def open(self, path: str) -> BinaryIO:
         """Open an object for reading."""
-        return cast(BinaryIO, self._fs.open(self._at(path), "rb"))
+        with self._reached():
+            return cast(BinaryIO, self._fs.open(self._at(path), "rb"))
 
     def size(self, path: str) -> int:
         """Return the bytes of an object."""
-        return int(self._fs.size(self._at(path)))
+        with self._reached():
+            return int(self._fs.size(self._at(path)))
 
     def fetch(self, path: str, target: Path) -> None:
         """Download an object."""
-        self._fs.get_file(self._at(path), str(target))
+        with self._reached():
+            self._fs.get_file(self._at(path), str(target))
 
     def remove(self, path: str) -> None:
         """Remove an artifact, a folder's manifest first."""
         if not self.exists(path):
             return
-        if path.startswith("trees/"):
-            self._fs.rm_file(self._at(f"{path}/{MANIFEST}"))
-        self._fs.rm(self._at(path), recursive=True)
+        with self._reached():
+            if path.startswith("trees/"):
+                self._fs.rm_file(self._at(f"{path}/{MANIFEST}"))
+            self._fs.rm(self._at(path), recursive=True)
 
     def sweep(self, older_than_seconds: float) -> None:
         """Do nothing: unfinished uploads are invisible, and the store's own lifecycle rule removes them."""
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Let what a driver raises for a store that is away, of whatever class of its own, be an outage like others."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise Unavailable(
+                f"The artifact store {self.url} cannot be reached: {type(error).__name__}.",
+                "Check that it runs and takes this service's credentials, then try again.",
+            ) from error
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}"

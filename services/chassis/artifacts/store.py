@@ -263,6 +263,8 @@ class ArtifactStore:
 
 
 def _check_folder(folder: Path) -> None:
+    if not folder.exists():
+        raise FileNotFoundError(errno.ENOENT, "no folder", str(folder))
     if folder.is_symlink() or not folder.is_dir():
         raise InvalidArgument(f"{folder} is not a folder.", "Give the path of a folder.")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from services.chassis.errors import FailedPrecondition
+from services.chassis.waiting import patiently
 from services.feedback.datasets.builder import DatasetOrder, build, probe_cases
 from services.feedback.datasets.plan import sentence
 from services.feedback.domain.rounds import Rates, Step
@@ -179,7 +180,8 @@ class RoundSteps:
         await record.update(dataset_version_id=dataset_id)
 
     async def _stored(self, name: str, content: bytes) -> Registration:
-        return Registration(name, await self._artifacts.put_bytes(content, _JSONL), f"loop:{self._record.loop_id}")
+        artifact = await patiently(lambda: self._artifacts.put_bytes(content, _JSONL), "the artifact store")
+        return Registration(name, artifact, f"loop:{self._record.loop_id}")
 
     async def _start_training(self) -> str:
         record = self._record

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from services.chassis.artifacts import Artifact
 from services.chassis.errors import FailedPrecondition, NotFound
 from services.chassis.jobs import JobContext, Json
+from services.chassis.waiting import patiently
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
 from services.registry.domain.model_import import NOTES, Import, InspectedSource, SourceKind, import_of
 from services.registry.ports import Importer, ModelFiles, ModelStore, Progress, Workspace
@@ -75,8 +77,13 @@ class ImportJob:
                 await importer.write(source, out, progress)
             async with _alive(context, "store", "Storing the weights."):
                 facts = await self.files.facts_of(out, ModelVersionKind.BASE)
-                async with self.adoption.written(out) as artifact:
-                    return await self._registered(_draft(import_of(context.job), origin, artifact, facts), known)
+                return await patiently(lambda: self._stored(context, out, origin, facts, known), "the artifact store")
+
+    async def _stored(
+        self, context: JobContext, out: Path, origin: Artifact, facts: ModelFacts, known: ModelVersion | None
+    ) -> ModelVersion:
+        async with self.adoption.written(out) as artifact:
+            return await self._registered(_draft(import_of(context.job), origin, artifact, facts), known)
 
     async def _registered(self, draft: ModelVersionDraft, known: ModelVersion | None) -> ModelVersion:
         if known and (known.model_id, known.artifact.digest) == (draft.model_id, draft.artifact.digest):

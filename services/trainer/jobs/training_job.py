@@ -7,19 +7,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import Job, JobContext, Json
 from services.chassis.waiting import patiently
 from services.chassis.wire import from_document
-from services.lm.cores import usable_cores
+from services.lm.process import usable_cores
 from services.trainer.domain.attempt import Attempt, AttemptOutcome, Checkpoint, num_failures
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import TrainingJobSpec
+from services.trainer.jobs.kept_checkpoints import STORE, KeptCheckpoints, path_of
 from services.trainer.live_attempts import AttemptEnd, LiveAttempt, LiveAttempts, end_of
 from services.trainer.ports import CheckpointFolders, Registry, TrainingBackend, TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
@@ -76,7 +75,8 @@ class TrainingJobWork:
         await self.clear(context)
         trained = await self._trained(context, spec, inputs)
         await context.progress(phase="register", message="Registering the adapter.")
-        adapter = await self._to.artifacts.put_tree(_path(trained.uri) / ADAPTER)
+        folder = path_of(trained.uri) / ADAPTER
+        adapter = await patiently(lambda: self._to.artifacts.put_tree(folder), STORE)
         weights = Artifact(adapter.uri, adapter.digest, adapter.size_bytes)
         version = await patiently(
             lambda: self._to.registry.register_adapter(
@@ -95,15 +95,23 @@ class TrainingJobWork:
 
     async def _trained(self, context: JobContext, spec: TrainingJobSpec, inputs: TrainingInputs) -> Checkpoint:
         job_id, digest = context.job.job_id, inputs.config_digest(spec)
+        kept = KeptCheckpoints(
+            context,
+            self._to.artifacts,
+            self._to.store,
+            telemetry=self._to.telemetry,
+            save_total_limit=spec.save_total_limit,
+        )
         while True:
             attempts = (await self._to.store.list_attempts([job_id]))[job_id]
-            checkpoint = await self._newest(context, digest)
+            here = await self._newest(context, digest)
+            checkpoint = await kept.restored(self._to.checkpoints, digest, here)
             if checkpoint and await self._is_result(job_id, attempts, checkpoint):
                 return checkpoint
             self._refuse_hopeless(attempts, checkpoint.step if checkpoint else 0, context.job)
             attempt = await self._to.store.begin_attempt(job_id, context.epoch, checkpoint=checkpoint)
             plan = await self._plan(context, spec, inputs, attempt=attempt, checkpoint=checkpoint)
-            await self._attempt(context, plan, attempt)
+            await self._attempt(context, plan, attempt, kept)
 
     async def _newest(self, context: JobContext, config_digest: str) -> Checkpoint | None:
         checkpoint, sentences = await self._to.checkpoints.newest(context.job.job_id, config_digest)
@@ -142,7 +150,7 @@ class TrainingJobWork:
         attempt: Attempt,
         checkpoint: Checkpoint | None,
     ) -> AttemptPlan:
-        local, job_id = self._to.artifacts.local_path, context.job.job_id
+        job_id = context.job.job_id
         return AttemptPlan(
             training_job_id=job_id,
             attempt=attempt.attempt,
@@ -150,24 +158,32 @@ class TrainingJobWork:
             report_address=self._report_address(),
             config_digest=inputs.config_digest(spec),
             spec=spec,
-            base_folder=str(await local(inputs.base.uri)),
-            adapter_folder=str(await local(inputs.adapter.uri)) if inputs.adapter else "",
-            dataset_file=str(await local(inputs.dataset.uri)),
+            base_folder=str(await self._local(inputs.base)),
+            adapter_folder=str(await self._local(inputs.adapter)) if inputs.adapter else "",
+            dataset_file=str(await self._local(inputs.dataset)),
             checkpoint_folder=str(self._to.checkpoints.folder(job_id).resolve()),
-            resume_from=str(_path(checkpoint.uri)) if checkpoint else "",
+            resume_from=str(path_of(checkpoint.uri)) if checkpoint else "",
             scratch_folder="",
             num_threads=self._limits.num_threads or usable_cores(),
             dtype=self._limits.dtype,
         )
 
-    async def _attempt(self, context: JobContext, plan: AttemptPlan, attempt: Attempt) -> None:
+    async def _local(self, artifact: Artifact) -> Path:
+        return await patiently(lambda: self._to.artifacts.local_path(artifact.uri), STORE)
+
+    async def _attempt(self, context: JobContext, plan: AttemptPlan, attempt: Attempt, kept: KeptCheckpoints) -> None:
         live = self._to.live_attempts.begin(plan.training_job_id, attempt.attempt, start_step=attempt.start_step)
         processes = asyncio.create_task(self._to.backend.run(plan))
+        keeping = asyncio.create_task(kept.keep_all(live.checkpoints))
         try:
             end = await self._follow(context, live, processes)
-        finally:
             processes.cancel()
-            await asyncio.gather(processes, return_exceptions=True)
+            live.checkpoints.put_nowait(None)
+            await keeping
+        finally:
+            keeping.cancel()
+            processes.cancel()
+            await asyncio.gather(keeping, processes, return_exceptions=True)
             self._to.live_attempts.end(plan.training_job_id)
         ended = await self._to.store.end_attempt(
             plan.training_job_id,
@@ -211,7 +227,3 @@ async def _show(context: JobContext, live: LiveAttempt, now: float) -> None:
         unit="steps",
         message=f"Attempt {live.attempt} has run for {now - live.started:.0f} s.",
     )
-
-
-def _path(uri: str) -> Path:
-    return Path(url2pathname(urlparse(uri).path))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.chassis.artifacts import Artifact, ArtifactStore
-from services.chassis.errors import InvalidArgument, ResourceExhausted, Unimplemented
+from services.chassis.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unimplemented
 from services.chassis.jobs import Job, JobRunner, JobState, SqlJobStore, watch
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.model import ModelVersion
@@ -196,7 +196,7 @@ async def test_a_store_that_fails_leaves_no_bytes(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(draft: Any) -> Any:
-        raise ResourceExhausted("No space is left.")
+        raise FailedPrecondition("It is refused.")
 
     monkeypatch.setattr(registry.models, "add_version", fail)
     job = await registry.run("tiny", write_model(tmp_path / "m"))

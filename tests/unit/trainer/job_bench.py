@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.chassis.artifacts import ArtifactStore
+from services.chassis.database import Database
 from services.chassis.errors import NotFound, ServiceError, Unavailable
 from services.chassis.jobs import Job, JobRunner, SqlJobStore, watch
 from services.chassis.telemetry import Telemetry
@@ -88,9 +89,18 @@ class OneRegistry:
 class Bench:
     """Everything of the trainer but processes and wire."""
 
-    def __init__(self, folder: Path, limits: TrainingLimits | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limits: TrainingLimits | None = None,
+        *,
+        artifacts_url: str = "",
+        database: Database | None = None,
+    ) -> None:
+        """Set up a trainer with a disk of its own; with another's `database`, it is another machine of that one."""
+        folder.mkdir(exist_ok=True)
         self.folder = folder
-        database = new_database(MIGRATIONS)
+        self.database = database = database or new_database(MIGRATIONS)
         self.jobs, self.store = SqlJobStore(database), SqlTrainingStore(database)
         self.backend = ScriptedBackend()
         self.registry = OneRegistry(self._inputs())
@@ -102,7 +112,11 @@ class Bench:
             registry=self.registry,
             backend=self.backend,
             checkpoints=self.checkpoints,
-            artifacts=ArtifactStore((folder / "artifacts").as_uri(), sources=(folder.as_uri() + "/",)),
+            artifacts=ArtifactStore(
+                artifacts_url or (folder / "artifacts").as_uri(),
+                sources=(folder.parent.as_uri() + "/",),
+                cache_dir=folder / "cache",
+            ),
             live_attempts=self.live_attempts,
             telemetry=telemetry,
         )

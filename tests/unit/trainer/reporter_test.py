@@ -106,7 +106,8 @@ def test_silence_in_the_loop_still_gives_signs_of_life() -> None:
 
 
 def test_a_service_that_comes_back_gets_what_it_missed() -> None:
-    listener = Listener(refusals=[grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED])
+    refusals = [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED]
+    listener = Listener(refusals=refusals)
     with listening(listener) as plan:
         reporter = Reporter(plan)
         reporter.step(1, 2, {"loss": 2.0})

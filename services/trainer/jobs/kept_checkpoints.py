@@ -1,0 +1,129 @@
+"""The checkpoints of a job in the artifact store, from which another machine with an empty disk goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+import structlog
+
+from services.chassis.artifacts import ArtifactStore
+from services.chassis.errors import FailedPrecondition, NotFound, ServiceError
+from services.chassis.jobs import JobContext
+from services.chassis.waiting import patiently
+from services.trainer.domain.attempt import Checkpoint
+from services.trainer.ports import CheckpointFolders, TrainingStore
+from services.trainer.telemetry import TrainerTelemetry
+
+STORE = "the artifact store"
+_SAVED = "checkpoints"
+_ADHERENCE = "adherence"
+_MAX_POINTS = 100_000
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, order=True)
+class KeptCheckpoint:
+    """A checkpoint's folder as an artifact; `digest` is that of its manifest of files."""
+
+    step: int
+    attempt: int
+    uri: str
+    digest: str
+    size_bytes: int
+
+
+class KeptCheckpoints:
+    """Keeps what an attempt saves beside its steps, and brings it back; the job's row says what is kept.
+
+    The bytes are there before the row names them, and go after it has ceased to.
+    """
+
+    def __init__(
+        self,
+        context: JobContext,
+        artifacts: ArtifactStore,
+        store: TrainingStore,
+        *,
+        telemetry: TrainerTelemetry,
+        save_total_limit: int,
+    ) -> None:
+        self._context = context
+        self._artifacts = artifacts
+        self._store = store
+        self._telemetry = telemetry
+        self._limit = max(save_total_limit, 1)
+        self._kept = [KeptCheckpoint(**item) for item in (context.saved or {}).get(_SAVED, ())]
+
+    async def keep_all(self, checkpoints: asyncio.Queue[Checkpoint | None]) -> None:
+        """Keep each checkpoint that comes, until None does."""
+        while (checkpoint := await checkpoints.get()) is not None:
+            await self._keep(checkpoint)
+
+    async def restored(
+        self, folders: CheckpointFolders, config_digest: str, newest: Checkpoint | None
+    ) -> Checkpoint | None:
+        """Return the newest checkpoint: `newest`, which this machine has, or a kept one that is brought here.
+
+        What does not verify is dropped, with an event, and the one before it used.
+        """
+        for kept in tuple(self._kept):
+            if newest and (kept.step, kept.attempt) <= (newest.step, newest.attempt):
+                break
+            try:
+                source = await patiently(partial(self._artifacts.local_path, kept.uri), STORE)
+                return await folders.restore(self._context.job.job_id, source, config_digest)
+            except (NotFound, FailedPrecondition) as error:
+                await self._drop(kept, error)
+        return newest
+
+    async def _keep(self, checkpoint: Checkpoint) -> None:
+        folder = path_of(checkpoint.uri)
+        try:
+            artifact = await patiently(lambda: self._artifacts.put_tree(folder, linked=True), STORE)
+        except NotFound:
+            # A newer one has taken its place meanwhile, and comes next.
+            return
+        if artifact.size_bytes <= checkpoint.size_bytes:
+            # It was being removed: even its manifest, which comes on top, is missing.
+            await self._delete([artifact.uri])
+            return
+        kept = KeptCheckpoint(checkpoint.step, checkpoint.attempt, artifact.uri, artifact.digest, artifact.size_bytes)
+        newest = sorted({kept, *self._kept}, reverse=True)
+        best = await self._best_step()
+        await self._save([item for place, item in enumerate(newest) if place < self._limit or item.step == best])
+
+    async def _drop(self, kept: KeptCheckpoint, error: ServiceError) -> None:
+        self._telemetry.checkpoint_quarantined()
+        text = f"The kept copy of the checkpoint of step {kept.step} was dropped: {error.problem}"
+        await self._context.event("message", {"text": text})
+        await self._save([item for item in self._kept if item != kept])
+
+    async def _save(self, kept: list[KeptCheckpoint]) -> None:
+        gone = {item.uri for item in self._kept} - {item.uri for item in kept}
+        self._kept = kept
+        await self._context.checkpoint({_SAVED: [asdict(item) for item in kept]})
+        await self._delete(sorted(gone))
+
+    async def _delete(self, uris: Sequence[str]) -> None:
+        for uri in uris:
+            try:
+                await self._artifacts.delete(uri)
+            except ServiceError as error:
+                # Nothing names it any more: it costs room until the store is cleaned up.
+                _log.warning("kept_checkpoint_not_deleted", uri=uri, reason=str(error))
+
+    async def _best_step(self) -> int:
+        job_id = self._context.job.job_id
+        points = await self._store.list_curve_points(job_id, _ADHERENCE, after=(0, ""), limit=_MAX_POINTS)
+        return max(((point.value, point.step) for point in points), default=(0.0, 0))[1]
+
+
+def path_of(uri: str) -> Path:
+    """Return the place of a `file://` URI."""
+    return Path(url2pathname(urlparse(uri).path))
