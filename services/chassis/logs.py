@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Literal
 
 import structlog
+from structlog.typing import ExcInfo
+
+from services.chassis.errors import ServiceError
 
 REDACTED = "[redacted]"
 
@@ -24,6 +28,8 @@ _SECRET_VALUE = re.compile(
 _HOME = re.compile(r"(?:/home|/Users)/[^/\s\"':;,]+|/root(?![\w.-])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _MAX_VALUE = 4000
+# The richer one shows what variables held, and holds up the event loop while it draws that.
+_PLAIN = structlog.dev.plain_traceback
 
 Event = MutableMapping[str, Any]
 
@@ -43,14 +49,15 @@ def configure_logs(
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        # Who develops at a terminal sees all; files and clusters keep no words of libraries, which may quote a prompt.
+        structlog.processors.ExceptionRenderer(_trace) if form == "json" else structlog.processors.format_exc_info,
         _Stamp(service),
         redact,
     ]
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer(default=str)
         if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_PLAIN)
     )
     last: list[structlog.types.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     last += [escape_controls] if form == "console" else []
@@ -78,6 +85,18 @@ def escape_controls(_logger: object, _method: str, event: Event) -> Event:
     return {
         key: _escape(value) if isinstance(value, str) and key != "exception" else value for key, value in event.items()
     }
+
+
+def _trace(exc_info: ExcInfo) -> str:
+    """Return where an exception and its causes were raised, with the words of our own errors and the system's alone."""
+    error: BaseException | None = exc_info[1]
+    parts: list[str] = []
+    while error is not None:
+        name = type(error).__qualname__
+        words = f"{name}: {error}" if isinstance(error, ServiceError | OSError) else name
+        parts.append("".join(traceback.format_tb(error.__traceback__)) + words)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n".join(reversed(parts))
 
 
 class _Stamp:

@@ -6,6 +6,7 @@ from typing import Literal
 import pytest
 import structlog
 
+from services.chassis.errors import Unavailable
 from services.chassis.logs import configure_logs
 
 SECRETS = (
@@ -116,3 +117,18 @@ def test_nobodys_home_is_named(capsys: pytest.CaptureFixture[str], log_format: L
     out = capsys.readouterr().err
     assert "jane" not in out and "/root" not in out
     assert "~/models/m.gguf" in out and "~/.cache" in out
+
+
+def test_a_trace_has_the_words_of_our_errors_and_of_no_library(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(service="registry", log_format="json")
+    word = "canary-of-a-prompt"
+    try:
+        try:
+            {"cases": 1}[word]
+        except KeyError as error:
+            raise Unavailable("The store is away.") from error
+    except Unavailable:
+        structlog.get_logger().exception("rpc_failed")
+    out = capsys.readouterr().err
+    assert word not in out
+    assert "KeyError" in out and "Unavailable: The store is away." in out and "logs_test.py" in out
