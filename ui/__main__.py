@@ -16,7 +16,7 @@ import uvicorn
 
 from services.chassis.logs import configure_logs
 from services.chassis.machine.parent import end_with_parent
-from services.chassis.settings import forget_proxies, load_settings
+from services.chassis.settings import favour_event_loop, forget_proxies, load_settings
 from services.chassis.telemetry import Telemetry, TelemetryServer
 from ui.gateway.settings import GatewaySettings
 
@@ -28,6 +28,7 @@ def main() -> None:
     settings = load_settings(GatewaySettings)
     # The gateway asks its services alone, and the page framework cannot be imported where a proxy's address is odd.
     forget_proxies()
+    favour_event_loop()
     configure_logs(service="gateway", level=settings.log_level, log_format=settings.log_format)
     if settings.exit_with_parent:
         end_with_parent()

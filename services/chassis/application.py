@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from services.chassis.artifacts import ArtifactStore
+from services.chassis.calls import CallLimit
 from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.errors import FailedPrecondition, ServiceError
@@ -24,7 +25,7 @@ from services.chassis.jobs import JobRunner, JobState, SqlJobStore
 from services.chassis.logs import configure_logs
 from services.chassis.machine.parent import ServiceToken, end_with_parent
 from services.chassis.server import Server
-from services.chassis.settings import ServiceSettings, except_loopback
+from services.chassis.settings import ServiceSettings, except_loopback, favour_event_loop
 from services.chassis.telemetry import Telemetry, TelemetryServer
 from services.chassis.waiting import keep_going
 
@@ -153,9 +154,8 @@ async def assemble(name: str, settings: ServiceSettings, migrations: Path = JOB_
         await database.close()
         raise
     telemetry = Telemetry()
-    return Application(
-        name, settings, telemetry, database, artifacts, Jobs(store, runner), Server(telemetry, token), token
-    )
+    server = Server(telemetry, CallLimit(settings.max_calls, settings.max_watches), token)
+    return Application(name, settings, telemetry, database, artifacts, Jobs(store, runner), server, token)
 
 
 def run(name: str, settings: ServiceSettings, wire: Wire, *, migrations: Path = JOB_MIGRATIONS) -> None:
@@ -171,6 +171,7 @@ def run(name: str, settings: ServiceSettings, wire: Wire, *, migrations: Path = 
         migrations: The service's revision files; the first of them calls `create_job_tables(op)`.
     """
     os.environ.update(except_loopback(os.environ))
+    favour_event_loop()
     configure_logs(service=name, level=settings.log_level, log_format=settings.log_format)
     try:
         asyncio.run(_serve(name, settings, wire, migrations))

@@ -7,8 +7,8 @@ import inspect
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import grpc
@@ -16,14 +16,14 @@ import grpc.aio
 import structlog
 from google.protobuf.message import Message
 
-from services.chassis.channel import REQUEST_ID_KEY
-from services.chassis.errors import Internal, ServiceError, Unavailable
+from services.chassis.channel import CALLER_KEY, REQUEST_ID_KEY
+from services.chassis.errors import Busy, Internal, ServiceError, Unavailable
 from services.chassis.machine.parent import ServiceToken
 from services.chassis.status import from_exception, to_status
 from services.chassis.telemetry import Telemetry
 from services.chassis.wire import check
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Probes of the kubelet carry no token.
 _HEALTH = "grpc.health.v1.Health"
 _QUIET_SERVICES = ("grpc.health.", "grpc.reflection.")
@@ -32,13 +32,56 @@ _WATCH = "Watch"
 _log = structlog.get_logger()
 
 
+def caller_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    """Return the name of whom a call is made for: as the peer says, or else the peer's own connection."""
+    for key, value in context.invocation_metadata() or ():
+        if key == CALLER_KEY and isinstance(value, str) and _NAME.fullmatch(value):
+            return value
+    return str(context.peer())
+
+
+class CallLimit:
+    """How many calls are answered at once; health and reflection do not count.
+
+    Streams that follow a job are long and cost little, so they are counted by themselves.
+    """
+
+    def __init__(self, max_calls: int, max_watches: int) -> None:
+        self._most = {True: max_watches, False: max_calls}
+        self._counts = {True: 0, False: 0}
+
+    @contextmanager
+    def counted(self, service: str, method: str) -> Iterator[None]:
+        """Count a call for the length of the block.
+
+        Raises:
+            Busy: As many as allowed are being answered.
+        """
+        if service.startswith(_QUIET_SERVICES):
+            yield
+            return
+        is_watch = method.startswith(_WATCH)
+        if self._counts[is_watch] >= self._most[is_watch]:
+            kind = "streams are open" if is_watch else "calls are being answered"
+            raise Busy(f"{self._most[is_watch]} {kind}, which is the limit.")
+        self._counts[is_watch] += 1
+        try:
+            yield
+        finally:
+            self._counts[is_watch] -= 1
+
+
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the behaviour of every method; knows nothing of any service."""
 
     def __init__(
-        self, telemetry: Telemetry, draining: asyncio.Event | None = None, token: ServiceToken | None = None
+        self,
+        telemetry: Telemetry,
+        limit: CallLimit,
+        draining: asyncio.Event | None = None,
+        token: ServiceToken | None = None,
     ) -> None:
-        self._telemetry, self._token = telemetry, token
+        self._telemetry, self._limit, self._token = telemetry, limit, token
         self._draining = draining or asyncio.Event()
 
     async def intercept_service(
@@ -51,7 +94,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if method is None:
             return None
         _, service, name = handler_call_details.method.split("/")
-        frame = _Frame(self._telemetry, service, name)
+        frame = _Frame(self._telemetry, self._limit, service, name)
         if self._token and service != _HEALTH and not self._token.is_in(handler_call_details.invocation_metadata or ()):
             return grpc.stream_stream_rpc_method_handler(_refusal(frame))
         make = _STREAMED if method.response_streaming else _UNARY
@@ -140,8 +183,9 @@ async def _cancel_when(event: asyncio.Event, task: asyncio.Task[Any] | None) -> 
 
 
 class _Frame:
-    def __init__(self, telemetry: Telemetry, service: str, method: str) -> None:
+    def __init__(self, telemetry: Telemetry, limit: CallLimit, service: str, method: str) -> None:
         self._telemetry = telemetry
+        self._limit = limit
         self._service = service
         self._method = method
 
@@ -153,7 +197,8 @@ class _Frame:
         start = time.monotonic()
         code = "OK"
         try:
-            yield
+            with self._limit.counted(self._service, self._method):
+                yield
             code = _set_code(context) or code
         except (asyncio.CancelledError, GeneratorExit):
             code = "CANCELLED"
@@ -193,7 +238,7 @@ def _unknown(error: Exception, request_id: str) -> Internal:
 
 def _request_id(context: grpc.aio.ServicerContext[Any, Any]) -> str:
     for key, value in context.invocation_metadata() or ():
-        if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+        if key == REQUEST_ID_KEY and isinstance(value, str) and _NAME.fullmatch(value):
             return value
     return uuid.uuid4().hex
 

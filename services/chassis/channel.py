@@ -19,6 +19,7 @@ from services.chassis.machine.parent import ServiceToken
 from services.chassis.status import from_rpc_error
 
 REQUEST_ID_KEY = "x-request-id"
+CALLER_KEY = "x-caller"
 DEADLINE_SECONDS = 30.0
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 # A client pings this often, also without calls; a server that tolerated less would answer "too many pings".

@@ -61,6 +61,14 @@ class TooLarge(ResourceExhausted):
     """What was sent, or asked for at once, needs more than is allowed; less of it works, waiting does not help."""
 
 
+class Busy(ResourceExhausted):
+    """As much as is allowed is in work or waiting; the same request works after `retry_after_seconds`."""
+
+    def __init__(self, problem: str, next_step: str = "", *, retry_after_seconds: int = 5, **fields: str) -> None:
+        next_step = next_step or f"Try again in {retry_after_seconds} s."
+        super().__init__(problem, next_step, retry_after_seconds=str(retry_after_seconds), **fields)
+
+
 class Unavailable(ServiceError):
     """Something that is needed does not answer now; the same request may work later."""
 

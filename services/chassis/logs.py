@@ -28,6 +28,8 @@ _SECRET_VALUE = re.compile(
 _HOME = re.compile(r"(?:/home|/Users)/[^/\s\"':;,]+|/root(?![\w.-])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _MAX_VALUE = 4000
+# The richer one shows what variables held, and holds up the event loop while it draws that.
+_PLAIN = structlog.dev.plain_traceback
 
 Event = MutableMapping[str, Any]
 
@@ -55,7 +57,7 @@ def configure_logs(
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer(default=str)
         if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_PLAIN)
     )
     last: list[structlog.types.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     last += [escape_controls] if form == "console" else []

@@ -10,7 +10,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 
-from services.chassis.calls import CallInterceptor
+from services.chassis.calls import CallInterceptor, CallLimit
 from services.chassis.channel import LEAST_PING_INTERVAL_MS, MESSAGE_OPTIONS
 from services.chassis.errors import FailedPrecondition
 from services.chassis.machine.parent import ServiceToken
@@ -42,10 +42,10 @@ class Server:
     process answers, for probes that must not restart it while its database is away.
     """
 
-    def __init__(self, telemetry: Telemetry, token: ServiceToken | None = None) -> None:
+    def __init__(self, telemetry: Telemetry, limit: CallLimit, token: ServiceToken | None = None) -> None:
         self._draining = asyncio.Event()
         self._telemetry = telemetry
-        interceptor = CallInterceptor(telemetry, self._draining, token)
+        interceptor = CallInterceptor(telemetry, limit, self._draining, token)
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         self._health = health_aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

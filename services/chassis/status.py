@@ -12,7 +12,15 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from services.chassis.errors import ERROR_CLASSES, Internal, ResourceExhausted, ServiceError, TooLarge, Unavailable
+from services.chassis.errors import (
+    ERROR_CLASSES,
+    Busy,
+    Internal,
+    ResourceExhausted,
+    ServiceError,
+    TooLarge,
+    Unavailable,
+)
 
 ERROR_DOMAIN = "drillyard"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -80,9 +88,10 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ServiceError:
         problem = error.details() or f"The call ended with {error.code().name}."
         return cls(_sentence(problem), _NEXT_STEPS.get(error.code(), ""))
     facts = dict(info.metadata)
-    if info.reason == TooLarge.__name__:
-        cls = TooLarge
-    return cls(facts.pop("problem", ""), facts.pop("next_step", ""), **facts)
+    problem, next_step = facts.pop("problem", ""), facts.pop("next_step", "")
+    if info.reason == Busy.__name__:
+        return Busy(problem, next_step, retry_after_seconds=int(facts.pop("retry_after_seconds")), **facts)
+    return (TooLarge if info.reason == TooLarge.__name__ else cls)(problem, next_step, **facts)
 
 
 def _too_large(larger: re.Match[str]) -> TooLarge:

@@ -56,8 +56,8 @@ def render(
     `variables` are plain values that the template sees under these names, in place of its own.
 
     Raises:
-        PromptRefused: The chat template refuses these messages.
-        InvalidChat: The model has no chat template, or what it renders is too long.
+        PromptRefused: The chat template refuses these messages, or what it renders is too long.
+        InvalidChat: The model has no chat template.
     """
     _check_template(tokenizer.chat_template, offers_tools=bool(tools))
     try:
@@ -77,7 +77,7 @@ def render(
         problem = f"The chat template refuses these messages ({error})."
         raise PromptRefused(problem, "Check roles and contents.") from error
     if not isinstance(text, str) or len(text) > _MAX_RENDERED_CHARACTERS:
-        raise InvalidChat("The rendered prompt is too long.", "Shorten the messages.")
+        raise PromptRefused("The rendered prompt is too long.", "Shorten the messages.")
     return text
 
 

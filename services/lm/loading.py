@@ -17,12 +17,12 @@ from transformers.utils import logging as transformers_logging
 
 from services.lm import prefix
 from services.lm.chat import eos_ids_of
-from services.lm.cores import usable_cores
 from services.lm.errors import InvalidModelFile, NoSuchDevice
 from services.lm.folders import check_model_folder, folder_digest
 from services.lm.folders.templates import template_digest
 from services.lm.folders.tokenizer import load_tokenizer
 from services.lm.folders.weights import weight_files
+from services.lm.process import usable_cores
 
 # glibc's mallopt: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX (other arenas are too small for a large tensor).
 _KEEP_MEMORY: Final = ((-3, 1 << 30), (-1, (1 << 31) - 1), (-8, 1))

@@ -29,6 +29,13 @@ class TestRunnerSettings(ServiceSettings):
     idle_seconds: float = Field(default=60.0, ge=0, le=86400, description="A worker without work is ended after this.")
     load_seconds: float = Field(default=600.0, gt=0, le=86400, description="A model that loads longer is given up.")
     stall_seconds: float = Field(default=600.0, gt=0, le=86400, description="A worker silent for longer is ended.")
+    worker_memory_bytes: int = Field(
+        default=0, ge=0, description="Memory of a worker; 0: its share of four fifths of the container's or machine's."
+    )
+    max_waiting: int = Field(default=256, ge=1, le=100_000, description="Generations that wait for a model.")
+    max_waiting_of_caller: int = Field(default=32, ge=1, le=100_000, description="Those of one caller.")
+    max_waiting_bytes: int = Field(default=256 << 20, ge=1 << 20, description="Their prompts together.")
+    max_waiting_seconds: float = Field(default=300.0, gt=0, le=86400, description="A generation waits no longer.")
     endpoint_hosts: tuple[str, ...] = Field(
         default=(), description="Hosts that endpoints may be at, private ones too; none: this machine and the internet."
     )

@@ -158,11 +158,15 @@ async def test_verdicts_are_filtered_by_tool_and_by_cause(stores: Stores) -> Non
     assert await sequences(VerdictFilter(tool="list_files", cause="none")) == [4]
 
 
-async def test_verdicts_that_were_stored_already_are_refused(stores: Stores) -> None:
+async def test_verdicts_are_stored_once_also_when_the_answer_was_lost_and_refused_where_they_leave_a_gap(
+    stores: Stores,
+) -> None:
     epoch = await stores.running("eval-1")
-    await append(stores, "eval-1", epoch, [verdict(1)])
-    with pytest.raises(FailedPrecondition):
+    for _ in range(2):
         await append(stores, "eval-1", epoch, [verdict(1)])
+    for others in ([verdict(1), verdict(2)], [verdict(3)]):
+        with pytest.raises(FailedPrecondition):
+            await append(stores, "eval-1", epoch, others)
     found = await stores.evaluations.get_evaluation("eval-1")
     assert found is not None and found.num_verdicts == 1
 

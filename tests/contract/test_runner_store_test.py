@@ -138,12 +138,16 @@ async def test_a_transcript_is_found_by_its_id(stores: Stores) -> None:
     assert await stores.runs.get_transcript("run-1-2") is None
 
 
-async def test_a_window_that_was_stored_already_is_refused(stores: Stores) -> None:
+async def test_a_window_is_stored_once_also_when_the_answer_was_lost_and_refused_where_it_leaves_a_gap(
+    stores: Stores,
+) -> None:
     epoch = await stores.running("run-1")
     window = [transcript("run-1", 1), transcript("run-1", 2)]
-    await stores.runs.append_window("run-1", epoch, ENVIRONMENT, window)
-    with pytest.raises(FailedPrecondition):
+    for _ in range(2):
         await stores.runs.append_window("run-1", epoch, ENVIRONMENT, window)
+    for others in ([transcript("run-1", 2), transcript("run-1", 3)], [transcript("run-1", 4)]):
+        with pytest.raises(FailedPrecondition):
+            await stores.runs.append_window("run-1", epoch, ENVIRONMENT, others)
     record = await stores.runs.get_run("run-1")
     assert record is not None and record.num_transcripts == 2
 

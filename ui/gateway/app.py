@@ -18,7 +18,7 @@ from ui.gateway.auth import LoopbackOnly
 from ui.gateway.clients import open_clients
 from ui.gateway.errors import install_error_responses
 from ui.gateway.middleware.headers import SecurityHeaders
-from ui.gateway.middleware.limits import BodyLimit
+from ui.gateway.middleware.limits import RequestLimits
 from ui.gateway.middleware.outside import Outside
 from ui.gateway.middleware.telemetry import HttpTelemetry
 from ui.gateway.pages import Pages
@@ -52,7 +52,7 @@ def create_app(settings: GatewaySettings, telemetry: Telemetry) -> ASGIApp:
     app.state.pages = Pages(app)
     app.mount("/", app.state.pages)
     outside = settings.outside
-    guarded: ASGIApp = BodyLimit(Outside(app, outside) if outside else app, settings.max_body_bytes)
+    guarded: ASGIApp = RequestLimits(Outside(app, outside) if outside else app, settings)
     return SecurityHeaders(HttpTelemetry(LoopbackOnly(guarded, outside), telemetry, openai_routes.ROUTES))
 
 

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from services.chassis.errors import (
     AlreadyExists,
+    Busy,
     DeadlineExceeded,
     FailedPrecondition,
     Internal,
@@ -46,10 +47,12 @@ _CODE_OF_STATUS = {
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
     405: "UNIMPLEMENTED",
+    408: "DEADLINE_EXCEEDED",
     413: "RESOURCE_EXHAUSTED",
+    429: "RESOURCE_EXHAUSTED",
 }
 _SEE_PATHS = "The API's paths are listed at /docs."
-_NEXT_STEP_OF = {413: "Send less in one request."}
+_NEXT_STEP_OF = {408: "Send it again, faster.", 413: "Send less in one request.", 429: "Try again in 5 s."}
 _log = structlog.get_logger()
 
 
@@ -65,13 +68,27 @@ class Problem(BaseModel):
 
 def status_of(error: ServiceError, table: Mapping[type[ServiceError], HTTPStatus] = STATUS_OF) -> HTTPStatus:
     """Return the HTTP status of an error; what is too large for a message is the client's to divide."""
+    if isinstance(error, Busy):
+        return HTTPStatus.TOO_MANY_REQUESTS
     return HTTPStatus.REQUEST_ENTITY_TOO_LARGE if isinstance(error, TooLarge) else table[type(error)]
+
+
+def retry_headers(error: Exception) -> dict[str, str]:
+    """Return the header that says when to try again, for an error that passes by waiting."""
+    return {"Retry-After": error.fields["retry_after_seconds"]} if isinstance(error, Busy) else {}
 
 
 def problem_response(code: str, problem: str, next_step: str, status: int) -> JSONResponse:
     """Return the problem document as an HTTP response."""
     body = Problem(code=code, problem=problem, next_step=next_step).model_dump()
     return JSONResponse(body, status_code=status, media_type=PROBLEM_TYPE)
+
+
+def service_error_response(error: ServiceError) -> JSONResponse:
+    """Return the problem document of an error of a service, or of the gateway itself."""
+    response = problem_response(error.code, error.problem, error.next_step, status_of(error))
+    response.headers.update(retry_headers(error))
+    return response
 
 
 def install_error_responses(app: FastAPI) -> None:
@@ -84,7 +101,7 @@ def install_error_responses(app: FastAPI) -> None:
 
 async def _on_service_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ServiceError)
-    return problem_response(error.code, error.problem, error.next_step, status_of(error))
+    return service_error_response(error)
 
 
 async def _on_wrong_request(request: Request, error: Exception) -> JSONResponse:
@@ -97,7 +114,9 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = _CODE_OF_STATUS.get(error.status_code, "INVALID_ARGUMENT")
     problem = f"{request.method} {request.url.path[:200]}: {error.detail}."
-    return problem_response(code, problem, _NEXT_STEP_OF.get(error.status_code, _SEE_PATHS), error.status_code)
+    response = problem_response(code, problem, _NEXT_STEP_OF.get(error.status_code, _SEE_PATHS), error.status_code)
+    response.headers.update(error.headers or {})
+    return response
 
 
 async def _on_fault(_request: Request, error: Exception) -> JSONResponse:

@@ -14,7 +14,16 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from ui.openai.errors import OpenAIRoute
-from ui.openai.generation import Generation, Whole, finish_reason_of, sampling_of, seed_of, unless_gone, usage_of
+from ui.openai.generation import (
+    Generation,
+    Whole,
+    caller_of,
+    finish_reason_of,
+    sampling_of,
+    seed_of,
+    unless_gone,
+    usage_of,
+)
 from ui.openai.log_probs import chat_log_probs
 from ui.openai.models import default_answer_tokens, version_of
 from ui.openai.schemas import ChatBody, MessageBody, plain
@@ -30,13 +39,13 @@ router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
 async def create_chat_completion(request: Request, clients: ClientsOf, body: ChatBody) -> Response:
     """Answer a conversation; with `stream` as server-sent events."""
     version = await version_of(clients, body.model)
-    generate_request = _request(body, version)
+    generate_request, caller = _request(body, version), caller_of(request)
     if body.stream:
-        generation = await unless_gone(request, Generation.begin(clients, generate_request))
+        generation = await unless_gone(request, Generation.begin(clients, generate_request, caller))
         return event_stream(_Stream(body, version.model_version_id).pieces(generation))
 
     async def answer() -> Whole:
-        return await (await Generation.begin(clients, generate_request)).whole()
+        return await (await Generation.begin(clients, generate_request, caller)).whole()
 
     return JSONResponse(_whole(body, version, await unless_gone(request, answer())))
 

@@ -13,7 +13,16 @@ from fastapi.responses import JSONResponse, Response
 
 from ui.gateway.clients import Clients
 from ui.openai.errors import OpenAIError, OpenAIRoute
-from ui.openai.generation import Generation, Whole, finish_reason_of, sampling_of, seed_of, unless_gone, usage_of
+from ui.openai.generation import (
+    Generation,
+    Whole,
+    caller_of,
+    finish_reason_of,
+    sampling_of,
+    seed_of,
+    unless_gone,
+    usage_of,
+)
 from ui.openai.log_probs import text_log_probs
 from ui.openai.models import version_of
 from ui.openai.schemas import CompletionBody
@@ -32,11 +41,11 @@ async def create_completion(request: Request, clients: ClientsOf, body: Completi
     seed = seed_of(body)
     prompts = [_request(body, model, prompt, seed) for prompt in body.prompts]
     if not body.stream:
-        wholes = await unless_gone(request, _answers(clients, prompts))
+        wholes = await unless_gone(request, _answers(clients, prompts, caller_of(request)))
         return JSONResponse(_whole(body, model, wholes))
     if body.echo or len(prompts) > 1:
         raise OpenAIError("A stream continues one prompt, without echo.", param="stream", code="unsupported_value")
-    generation = await unless_gone(request, Generation.begin(clients, prompts[0]))
+    generation = await unless_gone(request, Generation.begin(clients, prompts[0], caller_of(request)))
     return event_stream(_pieces(body, model, generation))
 
 
@@ -58,12 +67,12 @@ def _request(body: CompletionBody, model: str, prompt: str | list[int], seed: in
     )
 
 
-async def _answers(clients: Clients, generate_requests: list[GenerateRequest]) -> list[Whole]:
+async def _answers(clients: Clients, generate_requests: list[GenerateRequest], caller: str) -> list[Whole]:
     free = asyncio.Semaphore(_AT_ONCE)
 
     async def answer(generate_request: GenerateRequest) -> Whole:
         async with free:
-            return await (await Generation.begin(clients, generate_request)).whole()
+            return await (await Generation.begin(clients, generate_request, caller)).whole()
 
     tasks = [asyncio.ensure_future(answer(generate_request)) for generate_request in generate_requests]
     try:

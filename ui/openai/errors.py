@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from services.chassis.errors import FailedPrecondition, ResourceExhausted, ServiceError
-from ui.gateway.errors import STATUS_OF, sentence_of, status_of
+from ui.gateway.errors import STATUS_OF, retry_headers, sentence_of, status_of
 
 _INVALID = "invalid_request_error"
 _SERVER_ERROR = 500
@@ -55,9 +55,13 @@ class OpenAIRoute(APIRoute):
                 return await answer(request)
             except (OpenAIError, ServiceError, RequestValidationError, HTTPException) as error:
                 facts = told_error(error)
-                return JSONResponse(facts.body, status_code=facts.status)
+                return JSONResponse(facts.body, status_code=facts.status, headers=_headers_of(error))
 
         return answered
+
+
+def _headers_of(error: Exception) -> dict[str, str]:
+    return {**retry_headers(error), **(getattr(error, "headers", None) or {})}
 
 
 def told_error(error: Exception) -> OpenAIError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from drillyard.test_runner.v1.transcript_pb2 import (
 )
 from fastapi import Request
 
+from services.chassis.channel import CALLER_KEY
 from ui.gateway.clients import Clients
 from ui.openai.errors import OpenAIError
 from ui.openai.schemas import SamplingBody
@@ -46,14 +48,14 @@ class Generation:
         self._first = first
 
     @classmethod
-    async def begin(cls, clients: Clients, request: GenerateRequest) -> Generation:
-        """Ask for an answer and wait for its first words.
+    async def begin(cls, clients: Clients, request: GenerateRequest, caller: str) -> Generation:
+        """Ask for an answer and wait for its first words; callers that wait for a model are served in turn.
 
         Raises:
             ServiceError: The test runner refused.
             OpenAIError: Prompt and answer do not fit the model, or the backend failed.
         """
-        stream: Any = clients.test_runner.Generate(request)
+        stream: Any = clients.test_runner.Generate(request, metadata=((CALLER_KEY, caller),))
         try:
             first: GenerateResponse | None = await anext(aiter(stream), None)
             if first is not None:
@@ -83,6 +85,13 @@ class Generation:
             log_probs=tuple(entry for response in responses for entry in response.log_probs),
             last=responses[-1] if responses else GenerateResponse(),
         )
+
+
+def caller_of(request: Request) -> str:
+    """Return a name for who asks: the same for all requests with one key from one address."""
+    address = request.client.host if request.client else ""
+    key = request.headers.get("authorization", "")
+    return hashlib.sha256(f"{address} {key}".encode()).hexdigest()[:32]
 
 
 def refuse_fault(response: GenerateResponse) -> None:

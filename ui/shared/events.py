@@ -10,8 +10,9 @@ from drillyard.job.v1.job_pb2 import JobEvent
 from fastapi import Header, Query, Request
 from google.protobuf.json_format import MessageToDict
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.types import Receive, Scope, Send
 
-from services.chassis.errors import ServiceError, Unavailable
+from services.chassis.errors import Busy, ServiceError
 from services.chassis.waiting import follow
 from ui.gateway.errors import Problem
 
@@ -44,14 +45,18 @@ class EventStreams:
         """Return the response that streams the events of a Watch RPC, over lost connections too.
 
         Raises:
-            Unavailable: As many streams as allowed are open.
+            Busy: As many streams as allowed are open.
         """
         if self._num_open >= self._limit:
-            raise Unavailable(f"{self._limit} event streams are open, the limit.", "Close one and try again.")
-        return EventSourceResponse(self._stream(open_stream, after_sequence), ping=PING_SECONDS)
+            raise Busy(f"{self._limit} event streams are open, the limit.", "Close one and try again.")
+        # Counted before it opens, or all that come at once would find room.
+        self._num_open += 1
+        return _CountedResponse(self._stream(open_stream, after_sequence), self._close)
+
+    def _close(self) -> None:
+        self._num_open -= 1
 
     async def _stream(self, open_stream: OpenStream, after_sequence: int) -> AsyncIterator[ServerSentEvent]:
-        self._num_open += 1
         try:
             async for response in follow(
                 lambda after: aiter(open_stream(after)),
@@ -64,8 +69,21 @@ class EventStreams:
         except ServiceError as error:
             problem = {"code": error.code, "problem": error.problem, "next_step": error.next_step}
             yield ServerSentEvent(event="problem", data=json.dumps(problem))
+
+
+class _CountedResponse(EventSourceResponse):
+    """A stream that says when it is over, whether it ever began or not."""
+
+    def __init__(self, events: AsyncIterator[ServerSentEvent], on_end: Callable[[], None]) -> None:
+        super().__init__(events, ping=PING_SECONDS)
+        self._on_end = on_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream."""
+        try:
+            await super().__call__(scope, receive, send)
         finally:
-            self._num_open -= 1
+            self._on_end()
 
 
 def server_sent(event: JobEvent) -> ServerSentEvent:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
@@ -10,7 +11,7 @@ import grpc.aio
 from drillyard.evaluator.v1 import evaluator_service_pb2_grpc, verdict_pb2
 
 from services.evaluator.convert.verdict import answer_from_proto, judged_to_proto, verdict_to_proto
-from services.evaluator.usecases.judgements import JudgementUseCases
+from services.evaluator.usecases.judgements import JudgedAnswer, JudgementUseCases
 
 _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
@@ -29,8 +30,10 @@ class JudgementMethods(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
         self, request: verdict_pb2.JudgeBatchRequest, context: _Context
     ) -> verdict_pb2.JudgeBatchResponse:
         """Judge many answers; a bad one does not spoil the others."""
-        results = await self._judgements.judge_batch([answer_from_proto(one) for one in request.requests])
-        return verdict_pb2.JudgeBatchResponse(results=map(judged_to_proto, results))
+        # A thousand answers are a tenth of a second of conversion, which is too long for the event loop.
+        answers = await asyncio.to_thread(list, map(answer_from_proto, request.requests))
+        results = await self._judgements.judge_batch(answers)
+        return await asyncio.to_thread(_batch_response, results)
 
     async def JudgeStream(
         self, request_iterator: AsyncIterator[verdict_pb2.JudgeStreamRequest], context: _Context
@@ -40,3 +43,7 @@ class JudgementMethods(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
         async with aclosing(self._judgements.judge_stream(asked)) as results:
             async for result in results:
                 yield verdict_pb2.JudgeStreamResponse(result=judged_to_proto(result))
+
+
+def _batch_response(results: Sequence[JudgedAnswer]) -> verdict_pb2.JudgeBatchResponse:
+    return verdict_pb2.JudgeBatchResponse(results=map(judged_to_proto, results))

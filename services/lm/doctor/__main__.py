@@ -8,23 +8,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from services.lm.doctor.diagnosis import MAX_REQUEST_BYTES, Diagnosis, request_from_json, to_json
 from services.lm.doctor.findings import finding
-from services.lm.errors import LmError
+from services.lm.errors import LimitExceeded, LmError
+from services.lm.process import bounded_template
 
 TIME_LIMIT_SECONDS: Final = 60
-_MEMORY_LIMIT_BYTES: Final = 4 << 30
-
-
-class _TimeOver(Exception):
-    pass
+_MEMORY_LIMIT_BYTES: Final = 2 << 30
 
 
 def main() -> None:
@@ -49,20 +43,12 @@ def _bounded(folder: Path, text: bytes) -> Diagnosis:
     from services.lm.doctor.subject import open_subject
 
     request = request_from_json(text)
-    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_LIMIT_BYTES, _MEMORY_LIMIT_BYTES))
-    signal.signal(signal.SIGALRM, _stop)
-    signal.alarm(TIME_LIMIT_SECONDS)
     try:
-        return examine(open_subject(folder, request))
-    except (_TimeOver, MemoryError):
+        with bounded_template(TIME_LIMIT_SECONDS, _MEMORY_LIMIT_BYTES):
+            return examine(open_subject(folder, request))
+    except LimitExceeded:
         costs = finding("template_too_costly", seconds=TIME_LIMIT_SECONDS, gibibytes=_MEMORY_LIMIT_BYTES >> 30)
         return Diagnosis((costs,), ("template",))
-    finally:
-        signal.alarm(0)
-
-
-def _stop(_: int, __: FrameType | None) -> None:
-    raise _TimeOver
 
 
 if __name__ == "__main__":

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from types import FrameType
 from typing import Any, Final
 
 from services.lm import worker_protocol as protocol
@@ -16,10 +13,14 @@ from services.lm.generation.engine import Engine
 from services.lm.generation.requests import GenerationRequest, GenerationResult, Piece, ResultOptions
 from services.lm.generation.scores import token_texts
 from services.lm.loading import LoadedModel
+from services.lm.process import bounded_template
 
 _PROGRESS_SECONDS: Final = 1.0
-# A hostile chat template can loop; an honest one takes milliseconds.
+# A hostile chat template can loop, or fill the memory; an honest one takes milliseconds and little.
 _RENDERING_SECONDS: Final = 20.0
+_RENDERING_BYTES: Final = 1 << 30
+# One message may lead a template astray; when so many do, no other is better served.
+_MOST_COSTLY: Final = 3
 
 
 class Worker:
@@ -51,7 +52,7 @@ class Worker:
 
     def _preview(self, request: protocol.Preview) -> None:
         text = request.text
-        with _time_limit(_RENDERING_SECONDS):
+        with bounded_template(_RENDERING_SECONDS, _RENDERING_BYTES):
             if not text:
                 text = render(self._loaded.tokenizer, request.messages, **_tools_of(request))
             ids = self._ids(request)
@@ -119,11 +120,19 @@ class Worker:
         )
 
     def _encoded_all(self, request: protocol.Generate) -> Iterator[GenerationRequest]:
-        """Yield what can be computed; a prompt that the template refuses is answered at once, and costs no other."""
+        """Yield what can be computed; a prompt that the template refuses is answered at once, and costs no other.
+
+        Raises:
+            InvalidChat: The template took too much for more than a few prompts.
+        """
+        num_costly = 0
         for prompt in request.prompts:
             try:
                 yield self._encoded(prompt)
-            except PromptRefused as error:
+            except (PromptRefused, LimitExceeded) as error:
+                num_costly += isinstance(error, LimitExceeded)
+                if num_costly > _MOST_COSTLY:
+                    raise InvalidChat(f"Of {num_costly} prompts: {error.problem}", error.next_step) from error
                 detail = f"{error.problem} {error.next_step}"
                 self._send(
                     protocol.Answer(request.id, prompt.key, "", (), "template_fault", 0, 0, 0.0, 0.0, detail=detail)
@@ -131,7 +140,7 @@ class Worker:
 
     def _encoded(self, prompt: protocol.Prompt) -> GenerationRequest:
         try:
-            with _time_limit(_RENDERING_SECONDS):
+            with bounded_template(_RENDERING_SECONDS, _RENDERING_BYTES):
                 ids = self._ids(prompt)
         except LmError as error:
             raise type(error)(error.problem, error.next_step, f"prompt {prompt.key!r}") from error
@@ -168,20 +177,6 @@ def _check_messages(messages: Sequence[Mapping[str, Any]]) -> None:
 
 def _tools_of(prompt: protocol.Prompt | protocol.Preview) -> Mapping[str, Any]:
     return {"tools": prompt.tools} if prompt.tools else {}
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    def stop(_: int, __: FrameType | None) -> None:
-        raise LimitExceeded(f"The chat template takes longer than {seconds:.0f} s.", "Choose a model with another one.")
-
-    previous = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
 
 
 def _out_of_memory(request_id: int) -> protocol.Failed:

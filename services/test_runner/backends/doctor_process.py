@@ -10,12 +10,13 @@ from pathlib import Path
 
 import structlog
 
-from services.chassis.errors import FailedPrecondition, Unavailable
+from services.chassis.errors import Busy, FailedPrecondition, Unavailable
 from services.chassis.machine.parent import child_environment
 from services.lm.doctor.diagnosis import Diagnosis, InvalidRequest, Request, diagnosis_from_json, to_json
 
 DOCTOR_COMMAND = (sys.executable, "-m", "services.lm.doctor")
 _MAX_RUNNING = 2
+_MAX_WAITING = 16
 _REFUSED = 2
 _log = structlog.get_logger()
 
@@ -39,12 +40,19 @@ class DoctorProcess:
         self._seconds = seconds
         self._command = command
         self._running = asyncio.Semaphore(_MAX_RUNNING)
+        self._num_asked = 0
 
     async def examine(self, model_uri: str, request: Request) -> Diagnosis:
         """Return what is wrong with the template and the settings of the model at `model_uri`."""
-        folder = await self._place(model_uri)
-        async with self._running:
-            status, output, errors = await self._run(str(folder), to_json(request))
+        if self._num_asked >= _MAX_RUNNING + _MAX_WAITING:
+            raise Busy(f"{self._num_asked} diagnoses are at work or waiting, which is the limit.")
+        self._num_asked += 1
+        try:
+            folder = await self._place(model_uri)
+            async with self._running:
+                status, output, errors = await self._run(str(folder), to_json(request))
+        finally:
+            self._num_asked -= 1
         if status == _REFUSED:
             raise FailedPrecondition(
                 f"The model's files cannot be read: {errors.strip()[-500:]}", "Import the model again."

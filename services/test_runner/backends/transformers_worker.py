@@ -14,6 +14,7 @@ from pathlib import Path
 
 from services.chassis.wire import from_document
 from services.lm import worker_protocol as protocol
+from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
 from services.test_runner.backends.worker_process import WorkerProcess, WorkerTimeouts
 from services.test_runner.domain import Artifact, Environment, FinishReason, Sampling, TokenLogProb
 from services.test_runner.ports import Activity, Answer, Delta, GenerationEvent, Prepared, Prompt, Rendered, Workload
@@ -26,14 +27,19 @@ Placing = Callable[[str], Awaitable[Path]]
 
 @dataclass(frozen=True)
 class WorkerLimits:
-    """How many workers there are, and how they work; 0 leaves `max_batch` and `num_threads` to the worker."""
+    """How many workers there are, and how they work.
+
+    0 leaves `max_batch` and `num_threads` to the worker, and means no limit of `memory_bytes`, which is each worker's.
+    """
 
     max_workers: int = 1
     idle_seconds: float = 60.0
     max_batch: int = 0
     num_threads: int = 0
     device: str = "auto"
+    memory_bytes: int = 0
     timeouts: WorkerTimeouts = field(default_factory=WorkerTimeouts)
+    queue: QueueLimits = field(default_factory=QueueLimits)
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class TransformersWorkerBackend:
         command: tuple[str, ...] = WORKER_COMMAND,
     ) -> None:
         self._place, self._telemetry, self._limits, self._command = place, telemetry, limits, command
-        self._slots = asyncio.Semaphore(limits.max_workers)
+        self._queue = FairQueue(limits.max_workers, limits.queue)
         self._idle: list[_Loaded] = []
         self._running: set[WorkerProcess] = set()
         self._endings: set[asyncio.Task[None]] = set()
@@ -112,7 +118,9 @@ class TransformersWorkerBackend:
 
     @asynccontextmanager
     async def _lent(self, workload: Workload) -> AsyncIterator[_Loaded]:
-        async with self._slots:
+        num_bytes = sum(_size_of(prompt) for prompt in workload.prompts)
+        caller = workload.test_run_id or workload.caller
+        async with self._queue.place(caller, num_bytes, is_bounded=not workload.test_run_id):
             loaded = await self._load(self._key(workload))
             try:
                 yield loaded
@@ -151,7 +159,8 @@ class TransformersWorkerBackend:
         while self._idle and len(self._running) >= self._limits.max_workers:
             await self._end(self._leave_idle(self._idle[0]).worker)
         since = time.monotonic()
-        worker = await WorkerProcess.start(await self._command_for(key), self._limits.timeouts)
+        command = await self._command_for(key)
+        worker = await WorkerProcess.start(command, self._limits.timeouts, self._limits.memory_bytes)
         self._running.add(worker)
         self._telemetry.set_workers(len(self._running))
         try:
@@ -188,6 +197,10 @@ class TransformersWorkerBackend:
         await worker.stop()
         self._running.discard(worker)
         self._telemetry.set_workers(len(self._running))
+
+
+def _size_of(prompt: Prompt) -> int:
+    return len(prompt.text) + 8 * len(prompt.token_ids) + sum(message.size_bytes for message in prompt.messages)
 
 
 def _prompt_to_worker(prompt: Prompt, max_new_tokens: int) -> protocol.Prompt:

@@ -9,17 +9,19 @@ import signal
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from services.chassis.errors import InvalidArgument, ResourceExhausted, ServiceError, TooLarge
 from services.chassis.machine.parent import child_environment
 from services.lm import worker_protocol as protocol
+from services.test_runner.backends.memory import own_memory_bytes
 from services.test_runner.ports import BackendFaultError
 
 _STDERR_LINES = 40
 _STDERR_LIMIT = 1 << 20
+_MEMORY_SECONDS = 0.25
 _log = structlog.get_logger()
 
 _REFUSALS: dict[str, type[ServiceError]] = {
@@ -38,19 +40,27 @@ class WorkerTimeouts:
 
 
 class WorkerProcess:
-    """A child of this process. It ends when its stdin closes, so it cannot outlive its parent."""
+    """A child of this process. It ends when its stdin closes, so it cannot outlive its parent.
 
-    def __init__(self, process: asyncio.subprocess.Process, timeouts: WorkerTimeouts) -> None:
+    It is ended when it takes more than `max_memory_bytes`; 0 is no limit.
+    """
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, timeouts: WorkerTimeouts, max_memory_bytes: int = 0
+    ) -> None:
         self._process = process
         self._timeouts = timeouts
+        self._max_memory_bytes = max_memory_bytes
+        self._is_too_large = False
         self._ids = itertools.count(1)
         self._busy_with = 0
         self._is_broken = False
         self._last_words: deque[str] = deque(maxlen=_STDERR_LINES)
         self._listening = asyncio.create_task(self._listen())
+        self._weighing = asyncio.create_task(self._weigh())
 
     @classmethod
-    async def start(cls, command: Sequence[str], timeouts: WorkerTimeouts) -> WorkerProcess:
+    async def start(cls, command: Sequence[str], timeouts: WorkerTimeouts, max_memory_bytes: int = 0) -> WorkerProcess:
         """Start a worker without waiting for its model."""
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -61,7 +71,7 @@ class WorkerProcess:
             limit=protocol.MAX_LINE_BYTES,
         )
         _log.info("worker_started", worker_pid=process.pid)
-        return cls(process, timeouts)
+        return cls(process, timeouts, max_memory_bytes)
 
     @property
     def pid(self) -> int:
@@ -133,6 +143,7 @@ class WorkerProcess:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
         await self._process.wait()
+        self._weighing.cancel()
         await self._listening
         _log.info("worker_ended", worker_pid=self.pid)
 
@@ -164,7 +175,7 @@ class WorkerProcess:
 
     async def _write(self, request: protocol.Generate | protocol.Preview) -> None:
         try:
-            line = protocol.encode(request)
+            line = await asyncio.to_thread(_encoded, request)
         except protocol.InvalidLine as error:
             raise InvalidArgument(error.problem, "Send text that is valid Unicode.") from error
         if len(line) > protocol.MAX_LINE_BYTES:
@@ -211,11 +222,34 @@ class WorkerProcess:
         code = await self._process.wait()
         await self._listening
         _log.warning("worker_died", worker_pid=self.pid, exit_code=code, last_words="\n".join(self._last_words))
+        if self._is_too_large:
+            mebibytes = self._max_memory_bytes >> 20
+            return BackendFaultError(f"The generation worker took more than {mebibytes} MiB of memory.")
+        if code == -signal.SIGVTALRM:
+            return BackendFaultError("The chat template computed without end; the generation worker was ended.")
         if code == -signal.SIGKILL:
             return BackendFaultError("The generation worker was killed; the machine may have run out of memory.")
         return BackendFaultError(f"The generation worker ended by itself with code {code}.")
+
+    async def _weigh(self) -> None:
+        """End the process when it takes too much memory, before the machine or the container does."""
+        while self._max_memory_bytes and self.is_alive:
+            if own_memory_bytes(self.pid) > self._max_memory_bytes:
+                self._is_too_large = True
+                self._process.kill()
+            await asyncio.sleep(_MEMORY_SECONDS)
 
     async def _listen(self) -> None:
         assert self._process.stderr is not None
         while chunk := await self._process.stderr.read(_STDERR_LIMIT):
             self._last_words.extend(chunk.decode("utf-8", "replace").splitlines())
+
+
+def _encoded(request: protocol.Generate | protocol.Preview) -> bytes:
+    """Return the request as a line, encoded prompt by prompt: tens of megabytes at once would stop every thread."""
+    if isinstance(request, protocol.Preview):
+        return protocol.encode(request)
+    before, after = protocol.encode(replace(request, prompts=())).split(b"[]", 1)
+    head, tail = before + b"[", b"]" + after
+    lines = (protocol.encode(replace(request, prompts=(prompt,))) for prompt in request.prompts)
+    return head + b",".join(line[len(head) : -len(tail)] for line in lines) + tail

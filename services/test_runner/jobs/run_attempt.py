@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import structlog
 
 from services.chassis.database.lease import check_lease
-from services.chassis.errors import FailedPrecondition
+from services.chassis.errors import FailedPrecondition, ResourceExhausted
 from services.chassis.jobs import JobContext, JobPaused
 from services.chassis.waiting import with_heartbeat
 from services.protocols.cases import Case
@@ -22,6 +22,7 @@ from services.test_runner.ports import (
     Answer,
     BackendFaultError,
     GenerationBackend,
+    GenerationEvent,
     Prepared,
     Prompt,
     RunStore,
@@ -35,6 +36,8 @@ _Kept = Mapping[tuple[str, int], Transcript]
 
 HEARTBEAT_SECONDS = 2.0
 _MAX_TRIES = 2
+# How often an attempt asks a part of a window by itself, to find the case that breaks the backend.
+_MAX_PARTS = 64
 # In the throughput mode: sessions in work at once, in windows, and how many may be over before they are committed.
 _WINDOWS_IN_FLIGHT = 4
 _COMMIT_SIZE = 16
@@ -52,6 +55,10 @@ class _TurnResult:
     is_loaded: bool = False
     is_late: bool = False
     fault: BackendFaultError | None = None
+
+    def unanswered(self, sessions: Iterable[CaseSession]) -> list[CaseSession]:
+        """Return those of the sessions that were asked and got no answer."""
+        return [session for session in sessions if session.key not in self.answered]
 
 
 class RunAttempt:
@@ -79,6 +86,7 @@ class RunAttempt:
         self._sessions: list[CaseSession] = []
         self._environment = record.environment
         self._num_tries = 0
+        self._num_parts = 0
 
     async def run(self, case_of: CaseOf, after_commit: Callable[[], Awaitable[None]]) -> RunRecord:
         """Ask all that is left, and return the run with its counts.
@@ -145,8 +153,14 @@ class RunAttempt:
 
     async def _ask_turn(self) -> None:
         """Ask what all open sessions ask next, at once."""
+        sessions = [session for session in self._sessions if not session.is_over]
+        result = await self._ask(sessions)
+        if unanswered := result.unanswered(sessions):
+            await self._retry_or_give_up(unanswered, result)
+
+    async def _ask(self, asked: Iterable[CaseSession]) -> _TurnResult:
         check_lease()
-        sessions = {session.key: session for session in self._sessions if not session.is_over}
+        sessions = {session.key: session for session in asked}
         prompts = await asyncio.to_thread(lambda: [session.prompt() for session in sessions.values()])
         result, self._environment = _TurnResult(), self._record.environment
         await self._progress.turn_started()
@@ -162,11 +176,10 @@ class RunAttempt:
             if not limit.expired():
                 raise
             result.fault, result.is_late = BackendFaultError("The cases took longer than their limits allow."), True
-        if unanswered := [session for key, session in sessions.items() if key not in result.answered]:
-            await self._retry_or_give_up(unanswered, result)
+        return result
 
     async def _generate(self, workload: Workload, sessions: dict[str, CaseSession], result: _TurnResult) -> None:
-        async with aclosing(with_heartbeat(self._backend.generate(workload), HEARTBEAT_SECONDS)) as events:
+        async with aclosing(with_heartbeat(self._events(workload, result), HEARTBEAT_SECONDS)) as events:
             async for event in events:
                 match event:
                     case Answer():
@@ -179,6 +192,17 @@ class RunAttempt:
                     case None:
                         await self._progress.report()
 
+    async def _events(self, workload: Workload, result: _TurnResult) -> AsyncGenerator[GenerationEvent]:
+        try:
+            async with aclosing(self._backend.generate(workload)) as events:
+                async for event in events:
+                    yield event
+        except ResourceExhausted as error:
+            # Without the model nothing can be asked; with it, some of the cases ask for too much.
+            if not result.is_loaded:
+                raise
+            raise BackendFaultError(str(error)) from error
+
     async def _take(self, session: CaseSession | None, answer: Answer) -> None:
         if session is None or session.is_over:
             return
@@ -189,7 +213,7 @@ class RunAttempt:
                 await self._commit()
 
     async def _retry_or_give_up(self, unanswered: list[CaseSession], result: _TurnResult) -> None:
-        """Have the window run again, or count those without an answer as faults of the backend."""
+        """Have the window run again, or look for the case that breaks the backend; what stays unanswered is a fault."""
         fault = result.fault or BackendFaultError("The backend ended without an answer.")
         self._num_tries += 1
         _log.warning("window_failed", attempt=self._num_tries, reason=str(fault))
@@ -198,19 +222,38 @@ class RunAttempt:
             await self._context.event("message", {"text": f"{fault} The window is run again."})
             # It is redone as a whole: what a turn is computed from is then the same as in a run without the fault.
             if not self._spec.throughput:
-                await asyncio.to_thread(self._restart_sessions)
+                for session in self._sessions:
+                    await asyncio.to_thread(session.restart)
                 await self._progress.restarted()
             return
         if not result.is_loaded and (self._spec.endpoint is None or self._record.num_generated_tokens == 0):
             raise _cannot_begin(fault, self._spec)
-        await self._context.event("message", {"text": f"{fault} Cases without an answer count as backend faults."})
-        for session in unanswered:
+        # A server that is away is away for each of its cases, and where time is over there is none to look for.
+        if result.is_loaded and not result.is_late and self._spec.endpoint is None:
+            await self._context.event("message", {"text": f"{fault} Its cases are asked apart from each other."})
+            await self._ask_apart(unanswered, fault)
+        else:
+            await self._give_up(unanswered, fault)
+
+    async def _ask_apart(self, sessions: list[CaseSession], fault: BackendFaultError) -> None:
+        """Ask half after half of what broke the backend together; a case that breaks it alone is left out."""
+        half = (len(sessions) + 1) // 2
+        for part in filter(None, (sessions[:half], sessions[half:])):
+            self._num_parts += 1
+            is_allowed = self._num_parts <= _MAX_PARTS
+            result = await self._ask(part) if is_allowed else _TurnResult(fault=fault)
+            unanswered, reason = result.unanswered(part), result.fault or fault
+            if unanswered and len(part) > 1 and is_allowed and not result.is_late:
+                await self._ask_apart(unanswered, reason)
+            elif unanswered:
+                await self._give_up(unanswered, reason)
+
+    async def _give_up(self, sessions: list[CaseSession], fault: BackendFaultError) -> None:
+        names = sessions[0].key + f" and {len(sessions) - 1} more" * (len(sessions) > 1)
+        await self._context.event("message", {"text": f"{fault} Left out as a fault of the backend: {names}."})
+        for session in sessions:
             session.fail(str(fault))
             await self._progress.session_over()
-
-    def _restart_sessions(self) -> None:
-        for session in self._sessions:
-            session.restart()
 
     async def _commit(self) -> None:
         ended = [session for session in self._sessions if session.is_over]
@@ -242,6 +285,7 @@ def _workload(spec: TestRunSpec, record: RunRecord, prompts: Sequence[Prompt]) -
         endpoint=spec.endpoint,
         log_probs=spec.log_probs,
         device=record.environment.device,
+        test_run_id=record.test_run_id,
     )
 
 

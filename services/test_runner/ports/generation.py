@@ -63,6 +63,8 @@ class Workload:
     echo: bool = False
     stream: bool = False
     device: str = ""
+    test_run_id: str = ""
+    caller: str = ""
 
 
 @dataclass(frozen=True)

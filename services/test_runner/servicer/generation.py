@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 from drillyard.test_runner.v1 import transcript_pb2
 
+from services.chassis.calls import caller_of
 from services.test_runner.convert.generation import (
     order_from_proto,
     piece_to_proto,
@@ -28,7 +29,7 @@ class GenerationRpcs:
         self, request: transcript_pb2.GenerateRequest, context: Context
     ) -> AsyncIterator[transcript_pb2.GenerateResponse]:
         """Stream the answer to one conversation, or the continuation of a text."""
-        async with aclosing(self.generation.generate(order_from_proto(request))) as pieces:
+        async with aclosing(self.generation.generate(order_from_proto(request), caller_of(context))) as pieces:
             async for piece in pieces:
                 yield piece_to_proto(piece)
 

@@ -32,10 +32,13 @@ class GenerationUseCases:
         self._backend = backend
         self._policy = policy
 
-    async def generate(self, order: GenerationOrder) -> AsyncGenerator[Delta | Answer]:
+    async def generate(self, order: GenerationOrder, caller: str = "") -> AsyncGenerator[Delta | Answer]:
         """Yield the answer's pieces; the last is an `Answer` whose text and tokens are what no piece has brought.
 
+        Callers that wait for a model are served in turn.
+
         Raises:
+            Busy: As much as is allowed waits already, or the models were busy for too long.
             InvalidArgument: A value of the order is out of bounds, or the model's chat template refuses the messages.
             NotFound: There is no such model version.
             Unavailable: The backend broke.
@@ -43,7 +46,7 @@ class GenerationUseCases:
         order.check()
         model = await self._model(order)
         # The prompt's own probabilities come first, and they are known at the end.
-        workload = _workload(order, model, stream=not order.echo)
+        workload = replace(_workload(order, model, stream=not order.echo), caller=caller)
         gate = CallGate([tool["function"]["name"] for tool in order.tools] if order.read_calls else ())
         try:
             async with aclosing(self._backend.generate(workload)) as events:

@@ -13,7 +13,7 @@ from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import Job, JobContext, Json
 from services.chassis.waiting import patiently
 from services.chassis.wire import from_document
-from services.lm.cores import usable_cores
+from services.lm.process import usable_cores
 from services.trainer.domain.attempt import Attempt, AttemptOutcome, Checkpoint, num_failures
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.plan import AttemptPlan

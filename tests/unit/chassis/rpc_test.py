@@ -12,6 +12,7 @@ import pytest
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.chassis.calls import CallLimit
 from services.chassis.channel import MAX_MESSAGE_BYTES, open_channel
 from services.chassis.errors import (
     DeadlineExceeded,
@@ -116,7 +117,7 @@ class Loopback:
 @pytest.fixture
 async def loopback() -> AsyncIterator[Loopback]:
     telemetry, echo = Telemetry(), Echo()
-    server = Server(telemetry)
+    server = Server(telemetry, CallLimit(4, 2))
     server.add_servicer(add_echo, echo, SERVICE)
     port = server.bind("127.0.0.1", 0, reflection=True)
     await server.start()
@@ -324,7 +325,7 @@ async def test_a_drain_lets_calls_end_and_takes_no_new_ones(loopback: Loopback) 
         return request
 
     telemetry = Telemetry()
-    server = Server(telemetry)
+    server = Server(telemetry, CallLimit(4, 2))
 
     def add(_: object, inner: Any) -> None:
         methods: dict[str, Any] = {"GetEcho": grpc.unary_unary_rpc_method_handler(answer_late)}
@@ -356,7 +357,7 @@ async def test_a_drain_ends_a_watch_at_once_and_cuts_off_other_streams_after_its
         yield b"first"
         await asyncio.Event().wait()
 
-    server = Server(Telemetry())
+    server = Server(Telemetry(), CallLimit(4, 2))
 
     def add(_: object, inner: Any) -> None:
         methods: dict[str, Any] = {method: grpc.unary_stream_rpc_method_handler(stream)}
@@ -382,10 +383,10 @@ async def _await(call: Any) -> bytes:
 
 
 async def test_two_servers_never_share_a_port(loopback: Loopback) -> None:
-    first = Server(Telemetry())
+    first = Server(Telemetry(), CallLimit(4, 2))
     port = first.bind("127.0.0.1", 0, reflection=False)
     with pytest.raises(FailedPrecondition, match=str(port)):
-        Server(Telemetry()).bind("127.0.0.1", port, reflection=False)
+        Server(Telemetry(), CallLimit(4, 2)).bind("127.0.0.1", port, reflection=False)
     await first.start()
     await first.drain(0)
 

@@ -50,7 +50,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_tiny_model(folder)
     template = folder / "chat_template.jinja"
     refusal = "{% if messages[0].content == 'no' %}{{ raise_exception('not this') }}{% endif %}"
-    template.write_text(refusal + template.read_text())
+    bomb = "{% set n = 11 %}{% if messages[0].content == 'bomb' %}{{ 'x' * 10 ** n }}{% endif %}"
+    template.write_text(refusal + bomb + template.read_text())
     return folder
 
 
@@ -175,15 +176,24 @@ def test_messages_the_template_refuses_are_named_by_their_prompt(child: Child) -
     assert "odd" in failed.problem
 
 
-def test_a_prompt_that_the_template_refuses_costs_no_other(child: Child) -> None:
-    odd = protocol.Prompt("odd", ({"role": "user", "content": "no"},), 5)
+@pytest.mark.parametrize(("content", "reason"), [("no", "not this"), ("bomb", "more than 1024 MiB of memory")])
+def test_a_prompt_that_the_template_refuses_costs_no_other(child: Child, content: str, reason: str) -> None:
+    odd = protocol.Prompt("odd", ({"role": "user", "content": content},), 5)
     answers = []
     for request in (protocol.Generate(40, (*prompts(2), odd)), protocol.Generate(41, (odd,))):
         child.send(request)
         answers += [event for event in child.until(protocol.Done) if isinstance(event, protocol.Answer)]
     ends = sorted((answer.key, answer.finish_reason) for answer in answers)
     assert ends == [("0", "length"), ("1", "length"), ("odd", "template_fault"), ("odd", "template_fault")]
-    assert "not this" in next(answer.detail for answer in answers if answer.key == "odd")
+    assert reason in next(answer.detail for answer in answers if answer.key == "odd")
+
+
+def test_a_template_that_takes_too_much_for_many_prompts_ends_the_request(child: Child) -> None:
+    bombs = tuple(protocol.Prompt(str(key), ({"role": "user", "content": "bomb"},), 5) for key in range(6))
+    child.send(protocol.Generate(42, bombs))
+    failed = child.until(protocol.Failed)[-1]
+    assert (failed.id, failed.code) == (42, "invalid_argument")
+    assert "Of 4 prompts: The chat template takes more than" in failed.problem
 
 
 def test_a_prompt_that_does_not_fit_says_so_in_numbers(child: Child) -> None:

@@ -13,10 +13,10 @@ from services.chassis.errors import AlreadyExists, ResourceExhausted
 from services.chassis.jobs import JobState
 from services.chassis.wire import from_document, to_document
 from services.test_runner.domain import Environment, FinishReason, TestRunSpec
-from services.test_runner.ports import BackendFaultError
+from services.test_runner.ports import Answer, BackendFaultError, Prompt
 from tests.unit import run_specs as specs
 from tests.unit.outages import break_often
-from tests.unit.test_runner.bench import CASES, SPEC, Bench, FakeBackend
+from tests.unit.test_runner.bench import CASES, SPEC, Bench, FakeBackend, answer_to
 
 
 def break_at(*places: tuple[int, int]) -> FakeBackend:
@@ -101,15 +101,36 @@ async def test_a_window_that_breaks_is_run_again() -> None:
     assert await bench.texts(run.job.job_id) == ["The generation worker was killed. The window is run again."]
 
 
-async def test_cases_of_a_window_that_breaks_twice_are_backend_faults() -> None:
-    bench = Bench(break_at((2, 1), (3, 2)))
+@pytest.mark.parametrize("error", [BackendFaultError("It was killed."), ResourceExhausted("It is too long.")])
+async def test_a_case_that_breaks_the_backend_costs_itself_and_no_other(error: Exception) -> None:
+    poison = CASES[5].case_id
+
+    def answer(prompt: Prompt) -> Answer:
+        if prompt.key.startswith(poison):
+            raise error
+        return answer_to(prompt)
+
+    bench = Bench(FakeBackend(answer=answer))
     run = await bench.usecases.create("r", SPEC)
     job = await bench.work(run.job.job_id)
     stored = await bench.transcripts(run.job.job_id)
     assert job.state is JobState.SUCCEEDED
-    faults = [item.sequence for item in stored if item.finish_reason is FinishReason.BACKEND_FAULT]
-    assert faults == [7, 8]
-    assert stored[6].messages[-1].content == ""
+    faults = [item for item in stored if item.finish_reason is FinishReason.BACKEND_FAULT]
+    assert [item.case_id for item in faults] == [poison]
+    assert (faults[0].messages[-1].content, faults[0].turns[-1].detail) == ("", str(error))
+    assert {item.case_id for item in stored} == {case.case_id for case in CASES}
+    assert (await bench.texts(run.job.job_id))[-1] == f"{error} Left out as a fault of the backend: {poison}#0."
+
+
+async def test_a_backend_that_always_breaks_is_not_asked_for_ever() -> None:
+    def answer(prompt: Prompt) -> Answer:
+        raise BackendFaultError("It was killed.")
+
+    bench = Bench(FakeBackend(answer=answer))
+    run = await bench.usecases.create("r", replace(SPEC, num_repeats=7))
+    await bench.work(run.job.job_id)
+    assert len(await bench.transcripts(run.job.job_id)) == 70
+    assert len(bench.backend.workloads) <= 2 * 18 + 64
 
 
 async def test_a_model_that_never_loads_fails_the_run() -> None:
@@ -190,7 +211,7 @@ async def test_progress_tells_phase_counts_and_speed() -> None:
 
 
 async def test_stored_answers_are_counted_for_the_operator() -> None:
-    bench = Bench(break_at((1, 3), (2, 3)))
+    bench = Bench(break_at((1, 3), (2, 3), (3, 0)))
     run = await bench.usecases.create("r", SPEC)
     await bench.work(run.job.job_id)
     series = (await bench.telemetry.render()).decode()

@@ -23,7 +23,14 @@ from services.chassis.errors import (
 )
 from services.chassis.jobs import JobState
 from services.chassis.wire import to_document
-from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, CurvePoint
+from services.trainer.domain.attempt import (
+    LOST_REASON,
+    Attempt,
+    AttemptOutcome,
+    AttemptReport,
+    CurvePoint,
+    num_failures,
+)
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import KIND
 from services.trainer.jobs.training_job import TrainingLimits
@@ -323,3 +330,13 @@ def test_unknown_ids_and_pages_say_what_is_wrong(bench: Bench) -> None:
             await bench.usecases.list_curve_points(job_id, "", page_size=-1, page_token="")
 
     asyncio.run(scenario())
+
+
+def test_only_failures_since_the_last_checkpoint_count_whichever_hold_they_happened_in() -> None:
+    attempts = (
+        Attempt(1, epoch=1, start_step=0, outcome=AttemptOutcome.FAILED, reason="It broke."),
+        Attempt(2, epoch=1, start_step=10, outcome=AttemptOutcome.LOST, reason="The training process was killed."),
+        Attempt(3, epoch=2, start_step=10, outcome=AttemptOutcome.LOST, reason=LOST_REASON),
+        Attempt(4, epoch=3, start_step=10, outcome=AttemptOutcome.FAILED, reason="It broke."),
+    )
+    assert [num_failures(attempts, step) for step in (0, 10, 20)] == [3, 2, 0]

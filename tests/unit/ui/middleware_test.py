@@ -1,20 +1,26 @@
-"""Body limit, security headers and telemetry of the gateway."""
+"""Limits, security headers and telemetry of the gateway."""
 
-from collections.abc import Iterator
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.testclient import TestClient
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message
 
+from services.chassis.errors import Busy
 from services.chassis.telemetry import Telemetry
 from ui.gateway.errors import install_error_responses
 from ui.gateway.middleware.headers import SecurityHeaders
-from ui.gateway.middleware.limits import BodyLimit
+from ui.gateway.middleware.limits import RequestLimits
 from ui.gateway.middleware.outside import Outside, OutsideAddress
 from ui.gateway.middleware.telemetry import HttpTelemetry
+from ui.gateway.settings import GatewaySettings
+from ui.shared.events import EventStreams
 
 
 def _app() -> FastAPI:
@@ -37,25 +43,85 @@ def _client(app: ASGIApp) -> TestClient:
     return TestClient(app, base_url="http://127.0.0.1")
 
 
+def _limited(**settings: Any) -> RequestLimits:
+    return RequestLimits(_app(), GatewaySettings(**settings))
+
+
 def test_a_body_within_the_limit_passes() -> None:
-    answer = _client(BodyLimit(_app(), 100)).post("/api/v1/size", content=b"x" * 100)
-    assert answer.json() == {"size": 100}
+    answer = _client(_limited(max_body_bytes=1024)).post("/api/v1/size", content=b"x" * 1024)
+    assert answer.json() == {"size": 1024}
 
 
 def test_a_declared_body_above_the_limit_is_refused() -> None:
-    answer = _client(BodyLimit(_app(), 100)).post("/api/v1/size", content=b"x" * 101)
+    answer = _client(_limited(max_body_bytes=1024)).post("/api/v1/size", content=b"x" * 1025)
     assert answer.status_code == 413
-    assert answer.json()["problem"] == "The request body is larger than 100 bytes."
+    assert answer.json()["problem"] == "The request body is larger than 1024 bytes."
 
 
 def test_a_body_that_does_not_say_its_size_is_cut_off_at_the_limit() -> None:
     def endless() -> Iterator[bytes]:
         for _ in range(1000):
-            yield b"x" * 50
+            yield b"x" * 500
 
-    answer = _client(BodyLimit(_app(), 100)).post("/api/v1/size", content=endless())
+    answer = _client(_limited(max_body_bytes=1024)).post("/api/v1/size", content=endless())
     assert answer.status_code == 413
-    assert "larger than 100 bytes" in answer.json()["problem"]
+    assert "larger than 1024 bytes" in answer.json()["problem"]
+
+
+class _Requests:
+    """Requests whose bodies come part by part, as the test sends them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def post(self, parts: AsyncIterator[bytes], path: str = "/api/v1/size") -> tuple[int, dict[str, str]]:
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            part = await anext(parts, None)
+            return {"type": "http.request", "body": part or b"", "more_body": part is not None}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        head = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": [], "root_path": ""}
+        await self._app({**head, "raw_path": path.encode(), "scheme": "http"}, receive, send)
+        return sent[0]["status"], {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+
+
+@pytest.mark.parametrize(("kind", "status"), [("application/json; charset=utf-8", 413), ("application/jsonl", 200)])
+def test_json_may_be_less_than_a_file(kind: str, status: int) -> None:
+    client = _client(_limited(max_json_bytes=1024))
+    assert client.post("/api/v1/size", content=b"x" * 1025, headers={"content-type": kind}).status_code == status
+
+
+async def test_a_body_that_drips_is_given_up() -> None:
+    async def drip() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+            await asyncio.sleep(0.01)
+
+    assert (await _Requests(_limited(max_body_seconds=0.1)).post(drip()))[0] == 408
+
+
+async def test_requests_and_their_bodies_are_bounded_together() -> None:
+    release = asyncio.Event()
+
+    async def held(num_bytes: int) -> AsyncIterator[bytes]:
+        yield b"x" * num_bytes
+        await release.wait()
+
+    requests = _Requests(_limited(max_requests=2, max_bodies_bytes=2048))
+    tasks = [asyncio.create_task(requests.post(held(1500)))]
+    await asyncio.sleep(0.01)
+    assert await requests.post(held(1000)) == (429, ANY)
+    tasks.append(asyncio.create_task(requests.post(held(10))))
+    await asyncio.sleep(0.01)
+    status, headers = await requests.post(held(0))
+    assert (status, headers["retry-after"]) == (429, "5")
+    release.set()
+    assert [(await task)[0] for task in tasks] == [200, 200]
+    assert (await requests.post(held(2000)))[0] == 200
 
 
 @pytest.mark.parametrize("path", ["/api/v1/things/a", "/nowhere"])
@@ -195,3 +261,24 @@ def test_what_is_too_large_for_a_message_is_413_in_both_forms() -> None:
 
     error = TooLarge("The request takes 20 bytes.", "Send less in one request.")
     assert status_of(error) == told_error(error).status == 413
+
+
+async def test_event_streams_are_counted_before_they_open_and_given_back_when_they_never_do() -> None:
+    async def events(after: int) -> AsyncIterator[Any]:
+        await asyncio.Event().wait()
+        yield after
+
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        raise OSError("The client is gone.")
+
+    streams = EventStreams(2)
+    responses = [streams.respond(events, 0) for _ in range(2)]
+    with pytest.raises(Busy, match="2 event streams"):
+        streams.respond(events, 0)
+    for response in responses:
+        with contextlib.suppress(Exception):
+            await response({"type": "http", "method": "GET"}, gone, send)
+    assert streams.respond(events, 0)

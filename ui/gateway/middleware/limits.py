@@ -1,50 +1,124 @@
-"""Bounds the size of request bodies."""
+"""Bounds how many requests are answered at once, and the size and the time of their bodies."""
 
 from __future__ import annotations
+
+import asyncio
+import time
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ui.gateway.errors import problem_response
+from services.chassis.errors import Busy
+from ui.gateway.errors import problem_response, service_error_response
+from ui.gateway.settings import GatewaySettings
+
+# A body may take its pause limit, and as much longer as its bytes need at this speed.
+_LEAST_BYTES_PER_SECOND = 10_000
 
 
-class BodyLimit:
-    """ASGI middleware that ends a request with 413 as soon as its body is larger than the limit."""
+class RequestLimits:
+    """ASGI middleware that refuses a request with 429 when as many as allowed are being answered.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    A request whose body is larger than the limit ends with 413 as soon as it is, one whose body comes too slowly with
+    408, and one whose body has no room beside the others with 429.
+    """
+
+    def __init__(self, app: ASGIApp, settings: GatewaySettings) -> None:
         self._app = app
-        self._max_bytes = max_bytes
+        self._settings = settings
+        self._num_requests = 0
+        self._num_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on while its body stays in bounds."""
+        """Pass the request on while it stays in bounds."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if _declared_bytes(scope) > self._max_bytes:
-            response = problem_response("RESOURCE_EXHAUSTED", self._sentence(), "Send less in one request.", 413)
+        max_bytes = self._settings.max_body_bytes
+        if _is_json(scope):
+            # Reading JSON takes its time at once and many times its size of memory; a file is kept as it comes.
+            max_bytes = min(max_bytes, self._settings.max_json_bytes)
+        declared_bytes = _declared_bytes(scope)
+        if declared_bytes > max_bytes:
+            problem = too_large(max_bytes)
+            response = problem_response("RESOURCE_EXHAUSTED", problem, "Send less in one request.", 413)
             await response(scope, receive, send)
             return
-        await self._app(scope, self._counting(receive), send)
+        if self._num_requests >= self._settings.max_requests or not self._has_room(declared_bytes):
+            response = service_error_response(Busy("The gateway is answering as many requests as it may."))
+            await response(scope, receive, send)
+            return
+        body = _Body(self, max_bytes, self._settings.max_body_seconds, receive)
+        self._num_requests += 1
+        try:
+            await self._app(scope, body.receive, send)
+        finally:
+            self._num_requests -= 1
+            self._num_bytes -= body.num_bytes
 
-    def _counting(self, receive: Receive) -> Receive:
-        num_bytes = 0
+    def take(self, num_bytes: int) -> None:
+        """Count bytes of a body that came.
 
-        async def counted() -> Message:
-            nonlocal num_bytes
-            message = await receive()
-            num_bytes += len(message.get("body", b""))
-            if num_bytes > self._max_bytes:
-                raise HTTPException(413, self._sentence().rstrip("."))
-            return message
+        Raises:
+            HTTPException: They have no room beside the bodies of the other requests.
+        """
+        if not self._has_room(num_bytes):
+            raise HTTPException(429, "the bodies of other requests fill the memory", {"Retry-After": "5"})
+        self._num_bytes += num_bytes
 
-        return counted
+    def _has_room(self, num_bytes: int) -> bool:
+        return self._num_bytes + num_bytes <= self._settings.max_bodies_bytes
 
-    def _sentence(self) -> str:
-        return f"The request body is larger than {self._max_bytes} bytes."
+
+class _Body:
+    """The body of one request as it comes."""
+
+    def __init__(self, limits: RequestLimits, max_bytes: int, max_seconds: float, receive: Receive) -> None:
+        self._limits, self._max_bytes, self._max_seconds, self._receive = limits, max_bytes, max_seconds, receive
+        self._is_complete = False
+        self._seconds = 0.0
+        self.num_bytes = 0
+
+    async def receive(self) -> Message:
+        """Return the next part; after the last one, that the client is gone."""
+        if self._is_complete:
+            return await self._receive()
+        message = await self._part()
+        self._is_complete = not message.get("more_body")
+        num_bytes = len(message.get("body", b""))
+        if self.num_bytes + num_bytes > self._max_bytes:
+            raise HTTPException(413, too_large(self._max_bytes).rstrip("."))
+        self._limits.take(num_bytes)
+        self.num_bytes += num_bytes
+        return message
+
+    async def _part(self) -> Message:
+        start = time.monotonic()
+        left = self._max_seconds + self.num_bytes / _LEAST_BYTES_PER_SECOND - self._seconds
+        try:
+            async with asyncio.timeout(left):
+                return await self._receive()
+        except TimeoutError as error:
+            raise HTTPException(408, "the body comes too slowly") from error
+        finally:
+            self._seconds += time.monotonic() - start
+
+
+def too_large(max_bytes: int) -> str:
+    """Return the sentence on a body that is larger than the limit."""
+    return f"The request body is larger than {max_bytes} bytes."
+
+
+def _is_json(scope: Scope) -> bool:
+    """Return whether the body is read as JSON, which one of no type is too."""
+    kind = _header(scope, b"content-type").partition(b";")[0].strip().lower()
+    return not kind or kind == b"application/json" or kind.endswith(b"+json")
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    return next((value for key, value in scope["headers"] if key.lower() == name), b"")
 
 
 def _declared_bytes(scope: Scope) -> int:
-    for key, value in scope["headers"]:
-        if key.lower() == b"content-length" and value.isdigit():
-            return int(value)
-    return 0
+    text = _header(scope, b"content-length")
+    return int(text) if text.isdigit() else 0

@@ -18,8 +18,9 @@ from tests.unit import run_specs as specs
 from tests.unit.test_runner.bench import CASES, SPEC, Bench, FakeBackend
 
 HOT = {"sampling": specs.sampling(temperature=1.0), "seed": 5, "num_repeats": 2}
-# Both tries of the second window, each after two answers.
-TWICE = ((2, 2), (3, 2))
+# Both tries of the second window, each after two answers; a worker is then asked the other two cases one by one.
+TRIES = ((2, 2), (3, 2))
+TWICE = (*TRIES, (4, 0), (5, 0))
 BY_ENDPOINT = {"model_version_id": "", "endpoint": specs.endpoint("http://127.0.0.1:1/v1", "m")}
 
 
@@ -61,8 +62,8 @@ _UNSET: dict[str, Any] = {
     ("settings", "breaks", "num_asked"),
     [
         ({}, TWICE, [4]),
-        (BY_ENDPOINT, TWICE, [2]),
-        ({"throughput": True}, ((1, 2), (2, 0), (3, 0)), [14, 2]),
+        (BY_ENDPOINT, TRIES, [2]),
+        ({"throughput": True}, ((1, 2), *((call, 0) for call in range(2, 34))), [14, 2]),
     ],
     ids=["windows are asked as a whole", "an endpoint is asked what is missing", "as fast as possible"],
 )

@@ -183,6 +183,13 @@ async def test_a_silent_worker_is_ended(tmp_path: Path) -> None:
         assert not made.living("silent")
 
 
+async def test_a_worker_that_takes_too_much_memory_is_ended_before_the_container_is(tmp_path: Path) -> None:
+    async with bench(tmp_path, memory_bytes=1 << 20) as made:
+        with pytest.raises(BackendFaultError, match="more than 1 MiB of memory"):
+            await made.run("silent")
+        assert not made.living("silent")
+
+
 async def test_a_worker_that_writes_something_else_is_a_fault(tmp_path: Path) -> None:
     async with bench(tmp_path) as made:
         with pytest.raises(BackendFaultError, match="something else"):

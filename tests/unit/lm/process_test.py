@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.lm.cores import usable_cores
+from services.lm.process import usable_cores
 
 OFFERED = 8
 

@@ -1,0 +1,28 @@
+"""The event loop goes on while a thousand answers are judged."""
+
+from __future__ import annotations
+
+import json
+
+from drillyard.evaluator.v1 import verdict_pb2
+
+from services.evaluator.servicer.judgements import JudgementMethods
+from services.evaluator.usecases.judgements import MAX_BATCH_SIZE, JudgementUseCases
+from services.protocols.cases import case_to_document
+from tests.unit.evaluator.bench import CASES, PROFILE
+from tests.unit.loop_turns import LONGEST_TURN_SECONDS, longest_turn
+
+
+def test_a_full_batch_leaves_the_event_loop_free() -> None:
+    case, methods = CASES[0], JudgementMethods()
+    methods._judgements = JudgementUseCases()
+    answer = {"profile_id": "roo_xml", "case_document": json.dumps(case_to_document(case))}
+    request = verdict_pb2.JudgeRequest(answer=PROFILE.reference_answer(case), **answer)
+
+    async def judge(num_answers: int) -> None:
+        batch = verdict_pb2.JudgeBatchRequest(requests=[request] * num_answers)
+        response = await methods.JudgeBatch(batch, None)  # type: ignore[arg-type]
+        assert sum(result.verdict.conforming for result in response.results) == num_answers
+
+    longest_turn(judge(1))
+    assert longest_turn(judge(MAX_BATCH_SIZE)) < LONGEST_TURN_SECONDS
