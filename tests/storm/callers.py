@@ -74,7 +74,13 @@ class Callers:
         kinds = chance.choices(list(KINDS.values()), [kind.share for kind in KINDS.values()], k=num_jobs)
         times = sorted(chance.uniform(0, seconds) for _ in kinds)
         calls = enumerate(zip(times, kinds, strict=True))
-        await asyncio.gather(*[self._one(f"storm/{number}", kind, time) for number, (time, kind) in calls])
+        await asyncio.gather(*[self._try_one(f"storm/{number}", kind, time) for number, (time, kind) in calls])
+
+    async def _try_one(self, request_id: str, kind: Kind, delay: float) -> None:
+        try:
+            await self._one(request_id, kind, delay)
+        except (AlreadyExists, InvalidArgument, NotFound) as error:
+            self._ledger.wrong(f"{kind.name} {request_id}: {error.code}: {error}")
 
     async def _one(self, request_id: str, kind: Kind, delay: float) -> None:
         await asyncio.sleep(delay)
@@ -106,10 +112,7 @@ class Callers:
         while True:
             try:
                 return await getattr(stub, method)(request)
-            except (AlreadyExists, InvalidArgument, NotFound) as error:
-                self._ledger.wrong(f"{method}: {error.code}: {error}")
-                raise
-            except FailedPrecondition:
+            except (AlreadyExists, FailedPrecondition, InvalidArgument, NotFound):
                 raise
             except ServiceError as error:
                 if error.code in ("INTERNAL", "UNKNOWN"):

@@ -22,6 +22,8 @@ from typing import Any
 from tests.storm.points import POINTS
 
 FAULT, FIRED, MUTANT, COMPUTE = "FAULT", "STORM_FIRED_FILE", "STORM_MUTANT", "STORM_COMPUTE"
+# In every process of a storm; by it the oracle knows them.
+TOKEN = "STORM_TOKEN"
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 Patch = Callable[[ModuleType], None]
@@ -33,15 +35,16 @@ def install() -> None:
     if fault := os.environ.get(FAULT):
         module, patch = _fault(*fault.split(":"))
         patches.setdefault(module, []).append(patch)
+    if os.environ.get(COMPUTE) == "made-up":
+        # Before a fault point wraps it: a process that was started is started.
+        patches.setdefault("asyncio.subprocess", []).insert(0, _replace_commands)
+    sys.meta_path.insert(0, _Patching(patches))
     if mutant := os.environ.get(MUTANT):
+        # It imports asyncio, which has to be changed by then.
         from tests.storm.mutants import MUTANTS
 
         for module, patch in MUTANTS[mutant].patches.items():
             patches.setdefault(module, []).append(patch)
-    if os.environ.get(COMPUTE) == "made-up":
-        patches.setdefault("asyncio.subprocess", []).append(_replace_commands)
-    if patches:
-        sys.meta_path.insert(0, _Patching(patches))
 
 
 class _Patching(importlib.abc.MetaPathFinder):
@@ -126,6 +129,8 @@ def _replace_commands(module: ModuleType) -> None:
     def make(start: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(start)
         async def started(*command: str, **options: Any) -> Any:
+            storm = {name: os.environ[name] for name in (FAULT, FIRED, MUTANT, TOKEN) if name in os.environ}
+            options["env"] = {**(options.get("env") or os.environ), **storm}
             return await start(*[made_up.get(word, word) for word in command], **options)
 
         return started

@@ -18,12 +18,11 @@ from pathlib import Path
 import psutil
 
 from tests.storm.databases import Databases
-from tests.storm.plugin import COMPUTE, FAULT, FIRED, MUTANT
+from tests.storm.plugin import COMPUTE, FAULT, FIRED, MUTANT, TOKEN
 from tests.storm.points import points_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("registry", "test_runner", "evaluator", "trainer", "feedback")
-TOKEN = "DRILLYARD_STORM"
 LEASE_SECONDS = 2.0
 _RESTART_SECONDS = 0.1
 # A caller that was refused waits a moment before it tries to connect again.

@@ -97,8 +97,7 @@ def _sync_below(place: Path) -> None:
     if place.is_dir():
         for child in place.iterdir():
             _sync_below(child)
-    elif place.stat().st_nlink == 1:
-        # A file with a second name elsewhere keeps the rights that it has there.
+    else:
         place.chmod(0o444)
     sync(place)
 

@@ -34,7 +34,7 @@ def in_background(context: AbstractAsyncContextManager[T]) -> Iterator[T]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
     thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     thread.start()
-    entered, loop, end = ready.get(timeout=100)
+    entered, loop, end = ready.get(timeout=300)
     if isinstance(entered, BaseException):
         raise entered
     try:
