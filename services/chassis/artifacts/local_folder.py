@@ -43,10 +43,6 @@ class LocalFolder:
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
-    def exists(self, path: str) -> bool:
-        """Whether the artifact is there, which means complete."""
-        return (self.root / path).exists()
-
     def keep(self, staged: Path, path: str) -> None:
         """Make a staged file or folder durable and then visible at `path`.
 
