@@ -151,8 +151,7 @@ class World:
 
     async def jobs(self) -> list[Job]:
         """Return the jobs of all neighbours."""
-        services = (self.test_runner, self.evaluator, self.trainer)
-        return [job for service in services for job in await service.jobs.all()]
+        return [job for service in (self.test_runner, self.evaluator, self.trainer) for job in await service.jobs.all()]
 
     async def made(self) -> Counter[str]:
         """Return how many of each thing a loop has made, by the round and step that asked for it."""
