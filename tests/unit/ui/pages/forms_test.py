@@ -193,8 +193,8 @@ async def test_the_playground_asks_a_model_or_an_endpoint() -> None:
         ("pausing", {"cancel"}),
         ("paused", {"resume", "cancel"}),
         ("cancelling", set()),
-        ("succeeded", {"repeat", "judge"}),
-        ("failed", {"repeat", "judge"}),
+        ("succeeded", {"repeat", "judge", "delete"}),
+        ("failed", {"repeat", "judge", "delete"}),
     ],
 )
 def test_a_run_offers_what_its_state_allows(state: str, offered: set[str]) -> None:
