@@ -25,7 +25,7 @@ from tests.storm.mutants import MUTANTS
 from tests.storm.oracle.effects import judge_evaluations, judge_loops, judge_runs, judge_training, judge_versions
 from tests.storm.oracle.jobs import judge_jobs, num_unfinished
 from tests.storm.oracle.judgement import Judgement
-from tests.storm.oracle.leftovers import judge_folders, judge_processes, watch_drivers
+from tests.storm.oracle.leftovers import judge_folders, judge_processes, watch_artifacts, watch_drivers
 from tests.storm.stack import ROOT, SERVICES, Stack
 
 # Work is asked for in this share of the time, so that all of it is struck at.
@@ -72,7 +72,8 @@ async def run_storm(plan: Plan, folder: Path) -> Report:
         async with stack.running(), Callers.of(stack, ledger, plan.seed) as callers:
             await callers.prepare()
             killer = Killer(stack, random.Random(f"{plan.seed}/killer"), MUTANTS.get(plan.mutant))
-            async with _latencies(stack, callers), _beside(watch_drivers(judgement)):
+            watches = _beside(watch_drivers(judgement)), _beside(watch_artifacts(folder, judgement))
+            async with _latencies(stack, callers), watches[0], watches[1]:
                 await _strike(plan, stack, callers, killer)
             settle_seconds = await _settle(stack, places)
         await judge_processes(stack, judgement)
