@@ -30,6 +30,13 @@ class ModelStore(Protocol):
             AlreadyExists: The request_id was used with other words.
         """
 
+    async def delete_version(self, version: ModelVersion) -> None:
+        """Remove a version, whose number is never given again.
+
+        Raises:
+            FailedPrecondition: Another version is made of it.
+        """
+
     async def find_request(self, request_id: str) -> ModelVersion | None:
         """Return what was registered by this request_id, or None; always None for an empty one."""
 
@@ -59,6 +66,9 @@ class DatasetStore(Protocol):
             AlreadyExists: The request_id was used with other words.
         """
 
+    async def delete_version(self, version: DatasetVersion) -> None:
+        """Remove a version, whose number is never given again."""
+
     async def find_request(self, request_id: str) -> DatasetVersion | None:
         """Return what was registered by this request_id, or None; always None for an empty one."""
 
@@ -80,6 +90,9 @@ class TestSuiteStore(Protocol):
         Raises:
             AlreadyExists: The request_id was used with other words, or `version` is taken.
         """
+
+    async def delete_version(self, version: TestSuiteVersion) -> None:
+        """Remove a version, whose number is never given again."""
 
     async def find_request(self, request_id: str) -> TestSuiteVersion | None:
         """Return what was registered by this request_id, or None; always None for an empty one."""

@@ -49,7 +49,8 @@ def within_patience(claim: Callable[[], bool], what: str) -> None:
     end = time.monotonic() + PATIENCE_SECONDS
     while not claim():
         assert time.monotonic() < end, f"{what}, within {PATIENCE_SECONDS:.0f} s"
-        time.sleep(0.2)
+        # A look takes two programs a third of a second of computing.
+        time.sleep(0.5)
 
 
 def names(control_plane: ControlPlane, kind: str) -> set[str]:

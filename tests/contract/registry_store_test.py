@@ -305,3 +305,13 @@ async def test_what_is_known_of_a_suites_origin_is_kept(stores: Stores) -> None:
     found = await stores.suites.get_version(VersionRef("roo_xml/mine", 1))
     assert found == added
     assert (added.provenance, added.imported_from) == (known, "bfcl sha256:1 sha256:2")
+
+
+async def test_a_deleted_version_is_gone_with_its_cases_and_its_number(stores: Stores) -> None:
+    first = await stores.suites.add_version(suite_draft(), cases(2))
+    await stores.suites.delete_version(first)
+    await stores.suites.delete_version(first)
+    assert await stores.suites.get_version(VersionRef("roo_xml/mine", 1)) is None
+    second = await stores.suites.add_version(suite_draft(), cases(1))
+    assert second.version == 2
+    assert len((await stores.suites.list_cases(second.version_id, FIRST, max_bytes=1000)).items) == 1

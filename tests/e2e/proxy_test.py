@@ -103,6 +103,8 @@ def page(proxy: Proxy) -> Iterator[Page]:
         names = "--host-resolver-rules=MAP lab.example 127.0.0.1"
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, names])
         opened = browser.new_page(viewport={"width": 1440, "height": 1000})
+        # The first page waits for all of them to be made.
+        opened.set_default_navigation_timeout(60_000)
         refused: list[tuple[str, int]] = []
 
         def note(response: Response) -> None:

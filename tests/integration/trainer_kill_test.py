@@ -92,6 +92,7 @@ def flip_a_byte_of_the_newest(checkpoints: Path) -> int:
     path = newest.path / "adapter" / "adapter_model.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
+    path.chmod(0o644)
     path.write_bytes(content)
     return newest.step
 

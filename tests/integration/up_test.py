@@ -54,23 +54,27 @@ def _gone(children: list[psutil.Process], seconds: float = 20) -> bool:
     return not alive
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_every_process_and_the_status_is_0(tmp_path: Path, number: signal.Signals) -> None:
-    with _up(tmp_path, "--port", "0") as process:
+# They lead nowhere or cannot be read; between services and the gateway nothing may ask one.
+_DEAD = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "grpc_proxy"), "http://127.0.0.1:9")
+_PROXIES = {**_DEAD, "ALL_PROXY": "socks4://[::1", "no_proxy": "", "NO_PROXY": ""}
+
+
+@pytest.mark.parametrize(
+    ("number", "variables"), [(signal.SIGINT, _PROXIES), (signal.SIGTERM, {})], ids=["SIGINT-proxies", "SIGTERM"]
+)
+def test_it_serves_in_little_memory_until_a_signal_stops_every_process_and_the_status_is_0(
+    tmp_path: Path, number: signal.Signals, variables: dict[str, str]
+) -> None:
+    with _up(tmp_path, "--port", "0", **variables) as process:
         ready, children = _ready(process)
         assert Gateway(ready["url"]).get("/test-suites")["test_suite_versions"]
+        assert Gateway(ready["url"]).get("/loops")["loops"] == []
+        # What processes share counts once.
+        resident = [item.memory_full_info().pss for item in (psutil.Process(process.pid), *children)]
+        assert sum(resident) < 600e6, [number >> 20 for number in resident]
         process.send_signal(number)
         assert process.wait(30) == 0
         assert _gone(children, 1)
-
-
-def test_proxies_that_lead_nowhere_or_cannot_be_read_are_never_asked(tmp_path: Path) -> None:
-    dead = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "grpc_proxy"), "http://127.0.0.1:9")
-    with _up(tmp_path, "--port", "0", **dead, ALL_PROXY="socks4://[::1", no_proxy="", NO_PROXY="") as process:
-        ready, children = _ready(process)
-        assert Gateway(ready["url"]).get("/loops")["loops"] == []
-        resident = [item.memory_info().rss for item in (psutil.Process(process.pid), *children)]
-        assert sum(resident) < 700e6, [number >> 20 for number in resident]
 
 
 class Echo(http.server.BaseHTTPRequestHandler):

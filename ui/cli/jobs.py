@@ -43,8 +43,8 @@ def add_job_commands(app: typer.Typer, path: str, read: ReadProgress | None, ver
         command(app, verb)(_steering(path, verb, sentence))
 
 
-def add_delete_command(app: typer.Typer, path: str, sentence: str) -> None:
-    """Add `delete` for what is at a path, such as "/test-runs"; `sentence` is the command's help."""
+def add_delete_command(app: typer.Typer, path: str, sentence: str, name: str = "delete") -> None:
+    """Add a command that deletes what is at a path, such as "/test-runs"; `sentence` is its help."""
 
     def delete(
         resource_id: Annotated[str, typer.Argument(metavar="ID", help="What is deleted.")], common: Common
@@ -54,7 +54,7 @@ def add_delete_command(app: typer.Typer, path: str, sentence: str) -> None:
             show(answer, as_json=common.as_json, table=lambda: print(f"{resource_id} is deleted."))
 
     delete.__doc__ = sentence
-    command(app, "delete")(delete)
+    command(app, name)(delete)
 
 
 def _watching(path: str, read: ReadProgress) -> Callable[..., None]:

@@ -1,15 +1,13 @@
-"""Judging answers without storing anything, and deleting what was stored."""
+"""Judging answers without storing anything."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from drillyard.evaluator.v1 import verdict_pb2
-from drillyard.evaluator.v1.evaluation_pb2 import DeleteEvaluationRequest, DeleteEvaluationResponse
 
 from services.chassis.errors import TooLarge
 from ui.gateway.clients import Clients
-from ui.shared.dependants import refuse_if_used
 
 _BATCH_SECONDS = 120.0
 # A quarter of what one message holds, since verdicts take room in the answer.
@@ -20,17 +18,6 @@ async def judge_batch(clients: Clients, requests: Sequence[verdict_pb2.JudgeRequ
     """Judge answers in their order, in as many messages as they need; one that no message holds has a problem."""
     results = [result for part in _parts(requests) for result in await _judged(clients, part)]
     return verdict_pb2.JudgeBatchResponse(results=results)
-
-
-async def delete_evaluation(clients: Clients, request: DeleteEvaluationRequest) -> DeleteEvaluationResponse:
-    """Delete an evaluation that has ended, with its verdicts.
-
-    Raises:
-        NotFound: There is none.
-        FailedPrecondition: It has not ended, or a loop refers to it.
-    """
-    await refuse_if_used(clients, [request.evaluation_id])
-    return await clients.evaluator.DeleteEvaluation(request)
 
 
 def _parts(requests: Sequence[verdict_pb2.JudgeRequest]) -> Iterator[list[verdict_pb2.JudgeRequest]]:

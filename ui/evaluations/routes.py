@@ -7,9 +7,10 @@ from typing import Annotated, Any
 from fastapi import Query
 from fastapi.responses import StreamingResponse
 
-from ui.evaluations.actions import delete_evaluation, judge_batch
+from ui.evaluations.actions import judge_batch
 from ui.evaluations.exports import EXPORT_FORMATS, export_evaluation
 from ui.gateway.errors import Problem
+from ui.shared.dependants import deleting
 from ui.shared.documents import ClientsOf
 from ui.shared.rpc import RpcRouter
 
@@ -33,7 +34,7 @@ router.rpc(
     "DELETE /evaluations/{evaluation_id}",
     "evaluator.DeleteEvaluation",
     "Delete an evaluation that has ended, with its verdicts; refused while a loop refers to it.",
-    action=delete_evaluation,
+    action=deleting(lambda clients: clients.evaluator.DeleteEvaluation),
 )
 router.rpc(
     "POST /evaluations/{evaluation_id}/cancel",

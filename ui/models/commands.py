@@ -9,7 +9,7 @@ import typer
 
 from ui.cli.connection import Document, Gateway
 from ui.cli.follow import Progress, display, follow, job_progress
-from ui.cli.jobs import refuse_failed
+from ui.cli.jobs import add_delete_command, refuse_failed
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_facts, print_table, show
 
@@ -34,6 +34,9 @@ def show_model(
     with connected(common) as gateway:
         model_version = gateway.get(f"/model-versions/{model_version_id}")["model_version"]
         show(model_version, as_json=common.as_json, table=lambda: print_facts(model_version))
+
+
+add_delete_command(app, "/model-versions", "Delete a version such as small@2 that nothing is made of or refers to.")
 
 
 @command(app, "import")

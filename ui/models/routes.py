@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ui.shared.dependants import deleting
 from ui.shared.rpc import RpcRouter
 
 router = RpcRouter(tags=["models"])
@@ -12,6 +13,12 @@ router.rpc(
     "GET /model-versions/{model_version_id}",
     "registry.GetModelVersion",
     "Return one model version; a model's id alone gives its newest.",
+)
+router.rpc(
+    "DELETE /model-versions/{model_version_id}",
+    "registry.DeleteModelVersion",
+    "Delete one model version; refused while a version, a run, a training job or a loop is made of it or refers to it.",
+    action=deleting(lambda clients: clients.registry.DeleteModelVersion),
 )
 router.rpc(
     "POST /imports",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any
 
 from drillyard.feedback.v1.loop_pb2 import ListLoopsRequest, Loop
 from drillyard.test_runner.v1.test_run_pb2 import ListTestRunsRequest
 from drillyard.trainer.v1.training_job_pb2 import ListTrainingJobsRequest
+from google.protobuf.message import Message
 
 from services.chassis.errors import FailedPrecondition
 from ui.gateway.clients import Clients, every
@@ -28,6 +29,17 @@ async def refuse_if_used(clients: Clients, ids: Collection[str]) -> None:
         raise FailedPrecondition(
             f"{' or '.join(ids)} is used by {', '.join(names[:_NUM_NAMED])}{more}.", "Delete these first."
         )
+
+
+def deleting(rpc_of: Callable[[Clients], Any]) -> Callable[[Clients, Message], Awaitable[Message]]:
+    """Return an action that deletes what its request names, unless something refers to it; `rpc_of` has the RPC."""
+
+    async def delete(clients: Clients, request: Message) -> Message:
+        await refuse_if_used(clients, [value for _, value in request.ListFields()])
+        response: Message = await rpc_of(clients)(request)
+        return response
+
+    return delete
 
 
 async def _users(clients: Clients) -> AsyncIterator[tuple[str, str, set[str]]]:

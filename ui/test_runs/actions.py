@@ -15,9 +15,9 @@ from drillyard.test_runner.v1.test_run_pb2 import (
     TestRun,
 )
 
-from services.chassis.jobs.convert import state_of
 from ui.gateway.clients import Clients, every
 from ui.shared.dependants import refuse_if_used
+from ui.shared.jobs import job_view
 from ui.test_runs.transcripts import TranscriptView, VerdictPage, transcript_view, verdict_row
 from ui.test_runs.views import TestRunView, test_run_view
 
@@ -124,7 +124,7 @@ async def delete_test_run(clients: Clients, request: DeleteTestRunRequest) -> De
         item.evaluation_id for item in await every(clients.evaluator.ListEvaluations, of_run, "evaluations")
     ]
     await refuse_if_used(clients, [run_id, *evaluation_ids])
-    if state_of(run.job).is_final:
+    if job_view(run.job).is_final:
         for evaluation_id in evaluation_ids:
             await clients.evaluator.DeleteEvaluation(
                 evaluation_pb2.DeleteEvaluationRequest(evaluation_id=evaluation_id)

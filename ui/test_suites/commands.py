@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ui.cli.connection import Document, Gateway
+from ui.cli.jobs import add_delete_command
 from ui.cli.options import Common, command, listing
 from ui.cli.output import EXIT_FAILED, connected, counted, fail, print_table, show
 
@@ -85,6 +86,9 @@ def list_suites(common: Common) -> None:
             as_json=common.as_json,
             table=lambda: print_table("Test suites", columns, rows, empty="No suite yet."),
         )
+
+
+add_delete_command(app, "/test-suites", "Delete a suite version such as roo_xml/mine@1 that nothing refers to.")
 
 
 @command(app, "show")

@@ -10,6 +10,7 @@ from drillyard.registry.v1.test_suite_pb2 import TestSuiteProvenance
 from fastapi import Body, Depends, Query, Response
 
 from ui.gateway.uploads import Uploads, uploads_of
+from ui.shared.dependants import deleting
 from ui.shared.documents import ClientsOf, Document, document
 from ui.shared.rpc import RpcRouter
 from ui.shared.schemas import shows
@@ -98,6 +99,12 @@ router.rpc(
     "GET /test-suites/{test_suite_version_id:path}/cases",
     "registry.ListTestCases",
     "List the cases of a suite version in their order.",
+)
+router.rpc(
+    "DELETE /test-suites/{test_suite_version_id:path}",
+    "registry.DeleteTestSuiteVersion",
+    "Delete one suite version; refused while a run or a loop refers to it.",
+    action=deleting(lambda clients: clients.registry.DeleteTestSuiteVersion),
 )
 router.rpc(
     "GET /test-suites/{test_suite_version_id:path}",

@@ -10,7 +10,7 @@ from drillyard.trainer.v1.training_job_pb2 import TrainingJobSpec
 from ui.cli.connection import Document, Gateway
 from ui.cli.fields import FieldOptions
 from ui.cli.follow import Progress, display, follow, job_progress
-from ui.cli.jobs import add_job_commands, refuse_failed, state_of
+from ui.cli.jobs import add_delete_command, add_job_commands, refuse_failed, state_of
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_facts, print_table, show
 
@@ -62,6 +62,9 @@ def list_jobs(common: Common) -> None:
         columns = ("job", "model", "dataset", "state", "result")
         none = "No training job yet. Start one with `drillyard training-jobs start MODEL DATASET`."
         show(jobs, as_json=common.as_json, table=lambda: print_table("Training jobs", columns, rows, empty=none))
+
+
+add_delete_command(app, "/datasets", "Delete a dataset version that nothing refers to.", name="delete-dataset")
 
 
 @command(app, "datasets")

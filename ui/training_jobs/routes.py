@@ -8,6 +8,7 @@ from drillyard.registry.v1 import dataset_pb2
 from fastapi import Body, Depends, Query
 
 from ui.gateway.uploads import Uploads, uploads_of
+from ui.shared.dependants import deleting
 from ui.shared.documents import ClientsOf, Document, document
 from ui.shared.rpc import RpcRouter
 from ui.shared.schemas import shows
@@ -56,6 +57,12 @@ async def create_dataset(
     return document(await clients.registry.CreateDatasetVersion(request))
 
 
+datasets.rpc(
+    "DELETE /datasets/{dataset_version_id:path}",
+    "registry.DeleteDatasetVersion",
+    "Delete one dataset version; refused while a training job or a loop refers to it.",
+    action=deleting(lambda clients: clients.registry.DeleteDatasetVersion),
+)
 datasets.rpc(
     "GET /datasets/{dataset_version_id:path}",
     "registry.GetDatasetVersion",

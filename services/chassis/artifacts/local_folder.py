@@ -43,10 +43,6 @@ class LocalFolder:
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
-    def exists(self, path: str) -> bool:
-        """Whether the artifact is there, which means complete."""
-        return (self.root / path).exists()
-
     def keep(self, staged: Path, path: str) -> None:
         """Make a staged file or folder durable and then visible at `path`.
 
@@ -97,8 +93,7 @@ def _sync_below(place: Path) -> None:
     if place.is_dir():
         for child in place.iterdir():
             _sync_below(child)
-    elif place.stat().st_nlink == 1:
-        # A file with a second name elsewhere keeps the rights that it has there.
+    else:
         place.chmod(0o444)
     sync(place)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -35,12 +35,6 @@ class RemoteFolder:
         with tempfile.TemporaryDirectory(prefix="drillyard-") as place:
             yield Path(place)
 
-    def exists(self, path: str) -> bool:
-        """Whether the artifact is there, which means complete."""
-        marker = f"{path}/{MANIFEST}" if path.startswith("trees/") else path
-        with self._reached():
-            return bool(self._fs.exists(self._at(marker)))
-
     def keep(self, staged: Path, path: str) -> None:
         """Upload a staged file, or a staged folder with its manifest last; after a failure nothing is visible."""
         with self._reached():
@@ -67,13 +61,13 @@ class RemoteFolder:
             self._fs.get_file(self._at(path), str(target))
 
     def remove(self, path: str) -> None:
-        """Remove an artifact, a folder's manifest first."""
-        if not self.exists(path):
-            return
+        """Remove an artifact, a folder's manifest first; nothing happens when there is none."""
         with self._reached():
             if path.startswith("trees/"):
-                self._fs.rm_file(self._at(f"{path}/{MANIFEST}"))
-            self._fs.rm(self._at(path), recursive=True)
+                with suppress(FileNotFoundError):
+                    self._fs.rm_file(self._at(f"{path}/{MANIFEST}"))
+            with suppress(FileNotFoundError):
+                self._fs.rm(self._at(path), recursive=True)
 
     def sweep(self, older_than_seconds: float) -> None:
         """Do nothing: unfinished uploads are invisible, and the store's own lifecycle rule removes them."""

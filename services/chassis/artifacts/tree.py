@@ -26,9 +26,6 @@ class Folder(Protocol):
     def staging(self) -> AbstractContextManager[Path]:
         """Lend an empty local folder to prepare in."""
 
-    def exists(self, path: str) -> bool:
-        """Whether a complete artifact is there."""
-
     def keep(self, staged: Path, path: str) -> None:
         """Make a staged file or folder durable, then visible."""
 

@@ -93,7 +93,11 @@ class JobRunner:
         Raises:
             Exception: What keeps them from being claimed, again and again.
         """
-        await (self._claiming or asyncio.Event().wait())
+        if self._claiming is None:
+            await asyncio.Event().wait()
+        else:
+            await asyncio.wait({self._claiming})
+            self._claiming.result()
 
     async def stop(self, grace_seconds: float) -> None:
         """Claim no more, interrupt what runs, and leave it to the next process, which can claim it at once."""

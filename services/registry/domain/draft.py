@@ -44,7 +44,7 @@ class Draft(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Numbered(Draft):
-    """A registered version: its number, from 1 without gaps, and when it was registered."""
+    """A registered version: its number, from 1, and when it was registered."""
 
     version: int
     create_time: datetime

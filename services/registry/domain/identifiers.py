@@ -60,6 +60,14 @@ def plain_id(text: str) -> str:
     return text if len(text) <= 2 * _MAX_ID and text.isprintable() else ""
 
 
+def check_numbered(text: str, field: str) -> None:
+    """Raise InvalidArgument unless `text` names one version by its number, and not whichever is the newest."""
+    if version_ref(text).version is None:
+        raise InvalidArgument(
+            f"{field} {shown(text)} names no single version.", 'Add its number, such as "mine@2".', field=field
+        )
+
+
 def check_request_id(request_id: str) -> None:
     """Raise InvalidArgument unless `request_id` is short printable text, or empty for a call that is never repeated."""
     if len(request_id) > _MAX_REQUEST_ID or not request_id.isprintable():

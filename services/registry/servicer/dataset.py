@@ -22,6 +22,13 @@ class DatasetRpcs:
         version = await self.datasets.create_version(dataset_version_draft(request))
         return dataset_pb2.CreateDatasetVersionResponse(dataset_version=dataset_version_to_proto(version))
 
+    async def DeleteDatasetVersion(
+        self, request: dataset_pb2.DeleteDatasetVersionRequest, context: Context
+    ) -> dataset_pb2.DeleteDatasetVersionResponse:
+        """Delete one version."""
+        await self.datasets.delete_version(request.dataset_version_id)
+        return dataset_pb2.DeleteDatasetVersionResponse()
+
     async def GetDatasetVersion(
         self, request: dataset_pb2.GetDatasetVersionRequest, context: Context
     ) -> dataset_pb2.GetDatasetVersionResponse:

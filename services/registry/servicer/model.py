@@ -27,6 +27,13 @@ class ModelRpcs:
             models=[to_message(model, model_pb2.Model) for model in page.items], next_page_token=page.next_token
         )
 
+    async def DeleteModelVersion(
+        self, request: model_pb2.DeleteModelVersionRequest, context: Context
+    ) -> model_pb2.DeleteModelVersionResponse:
+        """Delete one version."""
+        await self.models.delete_version(request.model_version_id)
+        return model_pb2.DeleteModelVersionResponse()
+
     async def GetModelVersion(
         self, request: model_pb2.GetModelVersionRequest, context: Context
     ) -> model_pb2.GetModelVersionResponse:

@@ -38,6 +38,13 @@ class TestSuiteRpcs:
         artifact = from_message(Artifact, request.artifact)
         return validation_to_proto(await self.test_suites.validate(request.test_suite_id, artifact, conversion))
 
+    async def DeleteTestSuiteVersion(
+        self, request: test_suite_pb2.DeleteTestSuiteVersionRequest, context: Context
+    ) -> test_suite_pb2.DeleteTestSuiteVersionResponse:
+        """Delete one version."""
+        await self.test_suites.delete_version(request.test_suite_version_id)
+        return test_suite_pb2.DeleteTestSuiteVersionResponse()
+
     async def GetTestSuiteVersion(
         self, request: test_suite_pb2.GetTestSuiteVersionRequest, context: Context
     ) -> test_suite_pb2.GetTestSuiteVersionResponse:

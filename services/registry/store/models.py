@@ -6,10 +6,12 @@ from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import RowMapping, Select, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.artifacts import Artifact
 from services.chassis.database import item_of
 from services.chassis.database.lease import durable
+from services.chassis.errors import FailedPrecondition
 from services.chassis.wire.paging import page_of, place_of
 from services.registry.domain.model import Model, ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
 from services.registry.domain.paging import Page, PageRequest
@@ -54,6 +56,13 @@ class SqlModelStore(SqlVersionStore[ModelVersionDraft, ModelVersion]):
             rows = (await session.execute(query)).mappings().all()
         shown, token = page_of([item_of(Model, row) for row in rows], page.size, lambda model: model.model_id)
         return Page(tuple(shown), token)
+
+    async def _let_go(self, session: AsyncSession, version_id: str) -> None:
+        c = MODEL_VERSIONS.c
+        made_of_it = select(c.version_id).where(c.base_version_id == version_id).order_by(c.ordinal).limit(5)
+        names = (await session.execute(made_of_it)).scalars().all()
+        if names:
+            raise FailedPrecondition(f"{', '.join(names)} is made of {version_id}.", "Delete what is made of it first.")
 
     def _more_columns(self, draft: ModelVersionDraft) -> dict[str, Any]:
         source = draft.source

@@ -80,6 +80,15 @@ CLAIMS = Table(
     Column("expire_time", DateTime(timezone=True), nullable=False),
 )
 
+# Numbers of versions that were deleted: none is ever given again.
+DELETED_VERSIONS = Table(
+    "deleted_versions",
+    METADATA,
+    Column("table_name", String, primary_key=True),
+    Column("owner_id", String, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+)
+
 TEST_CASES = Table(
     "test_cases",
     METADATA,

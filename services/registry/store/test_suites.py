@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, insert, select
+from sqlalchemy import RowMapping, Select, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncMappingResult, AsyncSession
 
 from services.chassis.database import item_of, row_of
@@ -63,6 +63,9 @@ class SqlTestSuiteStore(SqlVersionStore[TestSuiteVersionDraft, TestSuiteVersion]
                 num_bytes += len(row["document"].encode("utf-8"))
                 position = row["position"]
         return Page(tuple(cases))
+
+    async def _let_go(self, session: AsyncSession, version_id: str) -> None:
+        await session.execute(delete(TEST_CASES).where(TEST_CASES.c.version_id == version_id))
 
     def _more_columns(self, draft: TestSuiteVersionDraft) -> dict[str, Any]:
         return {"origin": json.dumps({**draft.provenance.to_document(), _IMPORTED_FROM: draft.imported_from})}

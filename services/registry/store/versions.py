@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import RowMapping, Select, Table, func, insert, select, text
+from sqlalchemy import RowMapping, Select, Table, delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.artifacts import Artifact
@@ -17,6 +17,7 @@ from services.chassis.wire.paging import LAST_PLACE, page_of, place_of
 from services.registry.domain.draft import Draft, Numbered
 from services.registry.domain.identifiers import VersionRef, version_id
 from services.registry.domain.paging import Page, PageRequest
+from services.registry.store.tables import DELETED_VERSIONS
 
 DraftT = TypeVar("DraftT", bound=Draft)
 VersionT = TypeVar("VersionT", bound=Numbered)
@@ -54,15 +55,38 @@ class SqlVersionStore(Generic[DraftT, VersionT]):
             return await self._newest(c.version_id == version_id(ref.owner_id, ref.version))
         return await self._newest(c.owner_id == ref.owner_id, order=c.version.desc())
 
+    async def delete_version(self, version: VersionT) -> None:
+        """Remove a version, whose number is never given again.
+
+        Raises:
+            FailedPrecondition: Another version is made of it.
+        """
+        c = self._table.c
+        async with self._database.session() as session:
+            await self._wait_for_turn(session)
+            await self._let_go(session, version.version_id)
+            gone = await session.execute(
+                delete(self._table).where(c.version_id == version.version_id).returning(c.version)
+            )
+            for number in gone.scalars().all():
+                row = {"table_name": self._table.name, "owner_id": version.owner_id, "version": number}
+                await session.execute(insert(DELETED_VERSIONS).values(row))
+
+    async def _let_go(self, _session: AsyncSession, _version_id: str) -> None:
+        """Remove what a version has in other tables; raises FailedPrecondition when another one is made of it."""
+
+    async def _wait_for_turn(self, session: AsyncSession) -> None:
+        if not self._database.is_sqlite:
+            # Two callers that count to the same next number would collide; readers are not held up.
+            await session.execute(text(f"LOCK TABLE {self._table.name} IN SHARE ROW EXCLUSIVE MODE"))
+
     async def _add(self, session: AsyncSession, draft: DraftT, number: int | None = None) -> tuple[VersionT, bool]:
         """Return the draft's version and whether it is new, or what its request_id was registered as.
 
         Raises:
             AlreadyExists: The request_id was used with other words, or `number` is taken.
         """
-        if not self._database.is_sqlite:
-            # Two callers that count to the same next number would collide; readers are not held up.
-            await session.execute(text(f"LOCK TABLE {self._table.name} IN SHARE ROW EXCLUSIVE MODE"))
+        await self._wait_for_turn(session)
         registered = await self._requested(session, draft.request_id)
         if registered is not None:
             draft.check_same(registered)
@@ -108,8 +132,10 @@ class SqlVersionStore(Generic[DraftT, VersionT]):
         return await self._one(session, self._table.c.request_id == request_id) if request_id else None
 
     async def _next(self, session: AsyncSession, owner_id: str) -> int:
-        newest = select(func.max(self._table.c.version)).where(self._table.c.owner_id == owner_id)
-        return ((await session.execute(newest)).scalar() or 0) + 1
+        known, gone = self._table.c, DELETED_VERSIONS.c
+        newest = select(func.max(known.version)).where(known.owner_id == owner_id)
+        deleted = select(func.max(gone.version)).where(gone.table_name == self._table.name, gone.owner_id == owner_id)
+        return max([(await session.execute(query)).scalar() or 0 for query in (newest, deleted)]) + 1
 
     async def _one(self, session: AsyncSession, condition: Any) -> VersionT | None:
         return await self._first(session, select(self._table).where(condition))

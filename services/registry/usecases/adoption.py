@@ -58,6 +58,12 @@ class Adoption:
             await self._artifacts.verify(artifact.uri, artifact.digest)
             yield artifact
 
+    @asynccontextmanager
+    async def released(self, artifact: Artifact) -> AsyncIterator[None]:
+        """Let the block delete a version; its bytes go with it unless another version or claim holds them."""
+        async with self._claimed(artifact.uri):
+            yield
+
     async def collect(self) -> None:
         """Delete what processes that were killed have left behind."""
         for claim_id in await self._claims.abandoned():

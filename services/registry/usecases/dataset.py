@@ -9,7 +9,13 @@ from pathlib import Path
 
 from services.protocols.suites.dataset_row import SPLITS, DatasetRow, RowError
 from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft, dataset_version_not_found
-from services.registry.domain.identifiers import check_dataset_id, check_produced_by, check_request_id, version_ref
+from services.registry.domain.identifiers import (
+    check_dataset_id,
+    check_numbered,
+    check_produced_by,
+    check_request_id,
+    version_ref,
+)
 from services.registry.domain.jsonl import Line, LineError, check_size, read_unique
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.ports import Artifacts, DatasetStore
@@ -53,6 +59,18 @@ class DatasetUseCases:
                     num_validation_examples=counts["validation"],
                 )
             )
+
+    async def delete_version(self, text: str) -> None:
+        """Remove the version that "<id>@<version>" names, with its bytes unless another one has the same.
+
+        Raises:
+            InvalidArgument: No number is named.
+            NotFound: There is none.
+        """
+        check_numbered(text, "dataset_version_id")
+        version = await self.get_version(text)
+        async with self._adoption.released(version.artifact):
+            await self._store.delete_version(version)
 
     async def get_version(self, text: str) -> DatasetVersion:
         """Return the version that "<id>@<version>" or "<id>" names.

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from services.registry.domain.identifiers import (
     check_model_id,
+    check_numbered,
     check_produced_by,
     check_request_id,
     plain_id,
@@ -50,6 +51,19 @@ class ModelUseCases:
     async def list(self, page: PageRequest) -> Page[Model]:
         """Return models by id."""
         return await self._store.list_models(page)
+
+    async def delete_version(self, text: str) -> None:
+        """Remove the version that "<id>@<version>" names, with its bytes unless another one has the same.
+
+        Raises:
+            InvalidArgument: No number is named.
+            NotFound: There is none.
+            FailedPrecondition: Another version is made of it.
+        """
+        check_numbered(text, "model_version_id")
+        version = await self.get_version(text)
+        async with self._adoption.released(version.artifact):
+            await self._store.delete_version(version)
 
     async def get_version(self, text: str) -> ModelVersion:
         """Return the version that "<id>@<version>" or "<id>" names.

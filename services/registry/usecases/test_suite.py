@@ -11,7 +11,13 @@ import structlog
 
 from services.chassis.artifacts import Artifact
 from services.chassis.errors import InvalidArgument
-from services.registry.domain.identifiers import check_produced_by, check_request_id, check_test_suite_id, version_ref
+from services.registry.domain.identifiers import (
+    check_numbered,
+    check_produced_by,
+    check_request_id,
+    check_test_suite_id,
+    version_ref,
+)
 from services.registry.domain.jsonl import check_size
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.domain.suite_source import AS_THEY_ARE, Conversion, Reading, SuiteFormat, read_cases
@@ -99,6 +105,21 @@ class TestSuiteUseCases:
         _check_source(test_suite_id, artifact, conversion)
         async with self._adoption.adopted(artifact) as borrowed:
             return await self._read(borrowed, test_suite_id.partition("/")[0], conversion, raises=False)
+
+    async def delete_version(self, text: str) -> None:
+        """Remove the version that "<id>@<version>" names, with its bytes unless another one has the same.
+
+        Raises:
+            InvalidArgument: No number is named.
+            NotFound: There is none.
+            FailedPrecondition: The suite ships with the product.
+        """
+        check_numbered(text, "test_suite_version_id")
+        version = await self.get_version(text)
+        if version.built_in:
+            raise built_in_id(version.test_suite_id)
+        async with self._adoption.released(version.artifact):
+            await self._store.delete_version(version)
 
     async def get_version(self, text: str) -> TestSuiteVersion:
         """Return the version that "<id>@<version>" or "<id>" names.

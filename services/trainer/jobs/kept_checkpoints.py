@@ -13,10 +13,11 @@ from urllib.request import url2pathname
 import structlog
 
 from services.chassis.artifacts import ArtifactStore
-from services.chassis.errors import FailedPrecondition, NotFound, ServiceError
+from services.chassis.errors import FailedPrecondition, NotFound, PermissionDenied, ServiceError
 from services.chassis.jobs import JobContext
 from services.chassis.waiting import patiently
 from services.trainer.domain.attempt import Checkpoint
+from services.trainer.manifest import MANIFEST
 from services.trainer.ports import CheckpointFolders, TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 
@@ -78,19 +79,20 @@ class KeptCheckpoints:
             try:
                 source = await patiently(partial(self._artifacts.local_path, kept.uri), STORE)
                 return await folders.restore(self._context.job.job_id, source, config_digest)
-            except (NotFound, FailedPrecondition) as error:
+            except (NotFound, FailedPrecondition, PermissionDenied) as error:
                 await self._drop(kept, error)
         return newest
 
     async def _keep(self, checkpoint: Checkpoint) -> None:
         folder = path_of(checkpoint.uri)
         try:
+            whole_bytes = checkpoint.size_bytes + (folder / MANIFEST).stat().st_size
             artifact = await patiently(lambda: self._artifacts.put_tree(folder, linked=True), STORE)
-        except NotFound:
+        except (NotFound, FileNotFoundError):
             # A newer one has taken its place meanwhile, and comes next.
             return
-        if artifact.size_bytes <= checkpoint.size_bytes:
-            # It was being removed: even its manifest, which comes on top, is missing.
+        if artifact.size_bytes != whole_bytes:
+            # Its files were being removed.
             await self._delete([artifact.uri])
             return
         kept = KeptCheckpoint(checkpoint.step, checkpoint.attempt, artifact.uri, artifact.digest, artifact.size_bytes)

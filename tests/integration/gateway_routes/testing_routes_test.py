@@ -11,6 +11,7 @@ from services.protocols.profile import get_profile
 from tests.fakes.system.services import BASE, SUITE
 from tests.integration.gateway_routes.conftest import Front
 from ui.cli.connection import GatewayError
+from ui.cli.follow import FINAL_STATES
 
 RUN = {"model_version_id": BASE, "test_suite_version_id": SUITE}
 PROFILE = get_profile("roo_xml")
@@ -74,6 +75,29 @@ def test_a_run_is_paused_and_resumed(front: Front) -> None:
     with pytest.raises(GatewayError) as caught:
         front.api.post(f"{path}/resume")
     assert caught.value.code == "FAILED_PRECONDITION"
+
+
+def test_a_run_that_ended_early_is_finished_and_deleted(front: Front) -> None:
+    run = _start(front, seed=6)
+    path = f"/test-runs/{run['test_run_id']}"
+    with pytest.raises(GatewayError, match="Cancel it first"):
+        front.api.delete(path)
+    front.api.post(f"{path}/cancel")
+    is_ended = False
+    while not is_ended:
+        judged = front.api.get("/evaluations", test_run_id=run["test_run_id"])["evaluations"]
+        jobs = [front.api.get(path)["test_run"]["job"], *(evaluation["job"] for evaluation in judged)]
+        is_ended = all(job["state"] in FINAL_STATES for job in jobs)
+    assert front.api.get(path)["test_run"]["is_incomplete"]
+    body = {"repeat_of_test_run_id": run["test_run_id"], "keep_answers": True}
+    finishing = front.api.post("/test-runs", body, evaluate=False)["test_run"]
+    assert (finishing["spec"]["keep_answers"], finishing["spec"]["seed"]) == (True, "6")
+    front.api.post(f"/test-runs/{finishing['test_run_id']}/cancel")
+    with pytest.raises(GatewayError, match="is used by the test run"):
+        front.api.delete(f"/model-versions/{run['spec']['model_version_id']}")
+    front.api.delete(path)
+    with pytest.raises(GatewayError, match="no test run"):
+        front.api.get(path)
 
 
 def test_two_runs_are_compared_token_by_token(front: Front) -> None:

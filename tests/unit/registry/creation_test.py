@@ -359,3 +359,36 @@ async def test_what_is_not_there_is_not_found(registry: Registry, text: str) -> 
             await get(text)
     with pytest.raises(NotFound):
         await registry.suites.list_cases(text, PageRequest(10))
+
+
+async def test_a_deleted_version_takes_its_bytes_along_unless_another_has_the_same(registry: Registry) -> None:
+    claimed = await put_lines(registry, rows("train", "validation"))
+    first = await registry.datasets.create_version(dataset_draft(claimed))
+    second = await registry.datasets.create_version(replace(dataset_draft(claimed), request_id="d2"))
+    await registry.datasets.delete_version(first.version_id)
+    assert len(registry.kept()) == 1
+    await registry.datasets.delete_version(second.version_id)
+    assert registry.kept() == set()
+    third = await registry.datasets.create_version(replace(dataset_draft(claimed), request_id="d3"))
+    assert third.version_id == "roo_xml/drill@3", "a number is never given again"
+
+
+async def test_what_is_made_of_a_version_or_ships_with_the_product_holds_it(registry: Registry, tmp_path: Path) -> None:
+    full = await registry.other.put_tree(write_model(tmp_path / "m"))
+    lora = await registry.other.put_tree(write_adapter(tmp_path / "a"))
+    base = await registry.models.create_version(model_draft(full))
+    draft = model_draft(lora, kind=ModelVersionKind.ADAPTER, base=base.version_id)
+    await registry.models.create_version(replace(draft, request_id="r2"))
+    with pytest.raises(FailedPrecondition, match="tiny@2 is made of tiny@1"):
+        await registry.models.delete_version("tiny@1")
+    with pytest.raises(InvalidArgument, match="names no single version"):
+        await registry.models.delete_version("tiny")
+    await registry.models.delete_version("tiny@2")
+    await registry.models.delete_version("tiny@1")
+    await registry.suites.register_built_in()
+    with pytest.raises(FailedPrecondition, match="ships with the product"):
+        await registry.suites.delete_version("roo_xml/core@1")
+    suite = await registry.suites.create_version(suite_draft(await registry.other.put_bytes(SUITE)))
+    await registry.suites.delete_version(suite.version_id)
+    with pytest.raises(NotFound):
+        await registry.suites.get_version(suite.version_id)

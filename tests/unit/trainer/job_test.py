@@ -176,7 +176,9 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_used(bench: Bench) -
     async def damages(plan: AttemptPlan) -> None:
         await bench.train_to(plan, 10, 20, ends=False)
         newest = places(Path(plan.checkpoint_folder))[0].path
-        (newest / "adapter" / "adapter_model.safetensors").write_text("20 by 2")
+        weights = newest / "adapter" / "adapter_model.safetensors"
+        weights.chmod(0o644)
+        weights.write_text("20 by 2")
 
     async def scenario() -> None:
         bench.backend.script = [(damages, 1), (lambda plan: bench.train_to(plan, 20, 30), None)]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -14,6 +15,7 @@ from services.chassis.errors import LeaseOver
 from services.chassis.jobs import Job, JobContext, JobState, Json
 from services.chassis.jobs.bell import QUEUE
 from services.chassis.settings import ServiceSettings
+from services.chassis.waiting import keep_going
 from services.test_runner.backends.openai_endpoint.transport import open_client
 
 
@@ -76,6 +78,21 @@ async def test_an_error_that_nobody_foresaw_does_not_end_the_claiming_of_jobs(
         while (await store.get(job_id)).state is not JobState.SUCCEEDED:
             await asyncio.sleep(0.02)
     assert application.jobs.runner.is_claiming
+
+
+async def test_a_service_that_can_claim_no_job_ends_after_some_tries(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks(*_args: object, **_options: object) -> Job | None:
+        raise KeyError("a database of another world")
+
+    monkeypatch.setattr("services.chassis.jobs.runner.keep_going", partial(keep_going, pause_seconds=0.001))
+    monkeypatch.setattr(application.jobs.store, "claim", breaks)
+    await application.jobs.runner.start()
+    with pytest.raises(ExceptionGroup) as caught:
+        await application.wait_for_failure()
+    assert isinstance(caught.value.exceptions[0], KeyError)
+    assert not application.jobs.runner.is_claiming
 
 
 async def test_a_task_whose_lease_is_over_neither_writes_nor_asks_an_endpoint(application: Application) -> None:

@@ -385,3 +385,15 @@ async def test_the_last_event_of_a_job_is_its_final_state(store: MemoryJobStore,
     types = [event.type for event in await store.events(job.job_id)]
     assert types == ["state", "state", "message", "state"]
     assert job.result == {"sequence": 3}
+
+
+async def test_a_result_that_is_no_json_fails_the_job_instead_of_beginning_it_for_ever(
+    store: MemoryJobStore, runner: JobRunner
+) -> None:
+    async def work(_ctx: JobContext) -> Json:
+        return {"x": {1, 2}}
+
+    runner.register("x", work)
+    await runner.start()
+    job = await ended(store, (await store.create("x", "r1", {})).job_id)
+    assert (job.state, job.attempt) == (JobState.FAILED, 1)
