@@ -150,7 +150,10 @@ def _refusal(frame: _Frame) -> Callable[..., Any]:
     return refuse
 
 
-def _decoding(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+def _decoding(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    if deserialize is None:
+        return None
+
     def decode(content: bytes) -> Any:
         try:
             return deserialize(content)
