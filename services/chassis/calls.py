@@ -14,10 +14,10 @@ from typing import Any
 import grpc
 import grpc.aio
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from services.chassis.channel import CALLER_KEY, REQUEST_ID_KEY
-from services.chassis.errors import Busy, Internal, ServiceError, Unavailable
+from services.chassis.errors import Busy, Internal, InvalidArgument, ServiceError, Unavailable
 from services.chassis.machine.parent import ServiceToken
 from services.chassis.status import from_exception, to_status
 from services.chassis.telemetry import Telemetry
@@ -29,6 +29,7 @@ _HEALTH = "grpc.health.v1.Health"
 _QUIET_SERVICES = ("grpc.health.", "grpc.reflection.")
 # A stream that follows a job can be taken up again after its last event, so it need not outlive the drain.
 _WATCH = "Watch"
+_UNDECODABLE = object()
 _log = structlog.get_logger()
 
 
@@ -103,7 +104,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             behaviour = _until(self._draining, behaviour)
         wrapped = _wrap_stream(behaviour, frame) if method.response_streaming else _wrap_unary(behaviour, frame)
         return build(
-            wrapped, request_deserializer=method.request_deserializer, response_serializer=method.response_serializer
+            wrapped,
+            request_deserializer=_decoding(method.request_deserializer),
+            response_serializer=method.response_serializer,
         )
 
 
@@ -147,7 +150,26 @@ def _refusal(frame: _Frame) -> Callable[..., Any]:
     return refuse
 
 
+def _decoding(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    if deserialize is None:
+        return None
+
+    def decode(content: bytes) -> Any:
+        try:
+            return deserialize(content)
+        except DecodeError:
+            # gRPC would answer UNKNOWN with the library's words; inside the call's frame it becomes an error of ours.
+            return _UNDECODABLE
+
+    return decode
+
+
 def _checked(request: Any) -> Any:
+    if request is _UNDECODABLE:
+        raise InvalidArgument(
+            "The request is no message of this method, or a text in it is not UTF-8.",
+            "Send it as the contract of this release has it.",
+        )
     if hasattr(request, "__aiter__"):
         return _each_checked(request)
     if isinstance(request, Message):
