@@ -48,6 +48,9 @@ class MadeUpTraining:
     async def clear(self, training_job_id: str) -> int:
         return 0
 
+    async def remove(self, training_job_id: str) -> None:
+        pass
+
 
 def _saved(plan: AttemptPlan) -> checkpoint_pb2.Checkpoint:
     folder = place_for(Path(plan.checkpoint_folder), NUM_STEPS, plan.attempt)
