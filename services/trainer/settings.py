@@ -20,4 +20,10 @@ class TrainerSettings(ServiceSettings):
     max_attempts: int = Field(default=3, ge=1, le=100, description="Attempts that may fail before a job does.")
     num_threads: int = Field(default=0, ge=0, le=1024, description="CPU threads of an attempt; 0: all.")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="Of the frozen base weights.")
+    checkpoint_days: float = Field(
+        default=7.0, ge=0, description="After so long an ended job keeps its last and its best checkpoint alone."
+    )
+    attempt_days: float = Field(
+        default=30.0, ge=0, description="The logs and plans of an ended job's attempts are kept for so long."
+    )
     stall_seconds: float = Field(default=900.0, gt=0, le=86400, description="An attempt that stands still is ended.")
