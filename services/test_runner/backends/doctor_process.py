@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from services.chassis.errors import Busy, FailedPrecondition, Unavailable
+from services.chassis.machine.memory import offer_to_kernel
 from services.chassis.machine.parent import child_environment
 from services.lm.doctor.diagnosis import Diagnosis, InvalidRequest, Request, diagnosis_from_json, to_json
 
@@ -76,6 +77,7 @@ class DoctorProcess:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
+        offer_to_kernel(process.pid)
         try:
             async with asyncio.timeout(self._seconds):
                 output, errors = await process.communicate(request)
