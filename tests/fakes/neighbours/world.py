@@ -15,6 +15,7 @@ from drillyard.trainer.v1 import trainer_service_pb2_grpc, training_job_pb2
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
+from services.chassis.calls import CallLimit
 from services.chassis.errors import ServiceError
 from services.chassis.jobs import Job, Json
 from services.chassis.server import Server
@@ -133,7 +134,7 @@ class World:
     @asynccontextmanager
     async def served(self, port: int = 0) -> AsyncIterator[int]:
         """Answer RPCs on loopback and yield the port."""
-        server = Server(Telemetry())
+        server = Server(Telemetry(), CallLimit(64, 64))
         for name, add, servicer in (
             ("registry", registry_service_pb2_grpc.add_RegistryServiceServicer_to_server, self.registry),
             ("test_runner", test_runner_service_pb2_grpc.add_TestRunnerServiceServicer_to_server, self.test_runner),
@@ -150,8 +151,7 @@ class World:
 
     async def jobs(self) -> list[Job]:
         """Return the jobs of all neighbours."""
-        services = (self.test_runner, self.evaluator, self.trainer)
-        return [job for service in services for job in await service.jobs.all()]
+        return [job for service in (self.test_runner, self.evaluator, self.trainer) for job in await service.jobs.all()]
 
     async def made(self) -> Counter[str]:
         """Return how many of each thing a loop has made, by the round and step that asked for it."""

@@ -13,6 +13,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.chassis.calls import CallLimit
 from services.chassis.channel import open_channel
 from services.chassis.errors import FailedPrecondition, Unavailable
 from services.chassis.machine.parent import ServiceToken, child_environment
@@ -63,7 +64,7 @@ def add_methods(_servicer: object, server: Any) -> None:
 
 @asynccontextmanager
 async def serving(token: ServiceToken) -> AsyncIterator[str]:
-    server = Server(Telemetry(), token)
+    server = Server(Telemetry(), CallLimit(4, 2), token)
     server.add_servicer(add_methods, None, SERVICE)
     port = server.bind("127.0.0.1", 0, reflection=True)
     await server.start()
