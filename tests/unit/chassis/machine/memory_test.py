@@ -54,7 +54,7 @@ def test_a_process_has_what_it_filled_and_one_that_is_gone_has_nothing() -> None
     assert own_memory_bytes(1 << 22) == 0
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def family() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
