@@ -51,7 +51,7 @@ def test_the_environment_is_read_only_by_settings() -> None:
     assert readers == []
 
 
-# They write into a new folder that becomes visible once it is whole and on the disk, append to a log, or tell the kernel.
+# They write into a new folder that becomes visible once whole and on the disk, append to a log, or tell the kernel.
 WRITERS = {
     "services/chassis/artifacts/store.py",
     "services/chassis/artifacts/tree.py",
