@@ -14,10 +14,10 @@ from typing import Any
 import grpc
 import grpc.aio
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from services.chassis.channel import CALLER_KEY, REQUEST_ID_KEY
-from services.chassis.errors import Busy, Internal, ServiceError, Unavailable
+from services.chassis.errors import Busy, Internal, InvalidArgument, ServiceError, Unavailable
 from services.chassis.machine.parent import ServiceToken
 from services.chassis.status import from_exception, to_status
 from services.chassis.telemetry import Telemetry
@@ -31,6 +31,7 @@ _QUIET_SERVICES = ("grpc.health.", "grpc.reflection.")
 # A stream that follows a job can be taken up again after its last event, so it need not outlive the drain.
 _WATCH = "Watch"
 _LIST = "List"
+_UNDECODABLE = object()
 _log = structlog.get_logger()
 
 
@@ -107,7 +108,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if name.startswith(_LIST) and serializer:
             behaviour, serializer = _paged(behaviour, serializer), None
         wrapped = _wrap_stream(behaviour, frame) if method.response_streaming else _wrap_unary(behaviour, frame)
-        return build(wrapped, request_deserializer=method.request_deserializer, response_serializer=serializer)
+        return build(
+            wrapped, request_deserializer=_decoding(method.request_deserializer), response_serializer=serializer
+        )
 
 
 _UNARY: dict[bool, Callable[[Any], tuple[Any, Any]]] = {
@@ -157,7 +160,26 @@ def _refusal(frame: _Frame) -> Callable[..., Any]:
     return refuse
 
 
+def _decoding(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    if deserialize is None:
+        return None
+
+    def decode(content: bytes) -> Any:
+        try:
+            return deserialize(content)
+        except DecodeError:
+            # gRPC would answer UNKNOWN with the library's words; inside the call's frame it becomes an error of ours.
+            return _UNDECODABLE
+
+    return decode
+
+
 def _checked(request: Any) -> Any:
+    if request is _UNDECODABLE:
+        raise InvalidArgument(
+            "The request is no message of this method, or a text in it is not UTF-8.",
+            "Send it as the contract of this release has it.",
+        )
     if hasattr(request, "__aiter__"):
         return _each_checked(request)
     if isinstance(request, Message):

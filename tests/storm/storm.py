@@ -25,12 +25,12 @@ from tests.storm.mutants import MUTANTS
 from tests.storm.oracle.effects import judge_evaluations, judge_loops, judge_runs, judge_training, judge_versions
 from tests.storm.oracle.jobs import judge_jobs, num_unfinished
 from tests.storm.oracle.judgement import Judgement
-from tests.storm.oracle.leftovers import judge_folders, judge_processes, watch_drivers
+from tests.storm.oracle.leftovers import judge_folders, judge_processes, watch_artifacts, watch_drivers
 from tests.storm.stack import ROOT, SERVICES, Stack
 
 # Work is asked for in this share of the time, so that all of it is struck at.
 _ASKING_SHARE = 0.85
-_SETTLE_SECONDS = 240.0
+_SETTLE_SECONDS, _MUTANT_SETTLE_SECONDS = 240.0, 60.0
 _LOOK_SECONDS = 1.0
 
 
@@ -72,9 +72,11 @@ async def run_storm(plan: Plan, folder: Path) -> Report:
         async with stack.running(), Callers.of(stack, ledger, plan.seed) as callers:
             await callers.prepare()
             killer = Killer(stack, random.Random(f"{plan.seed}/killer"), MUTANTS.get(plan.mutant))
-            async with _latencies(stack, callers), _beside(watch_drivers(judgement)):
+            watches = _beside(watch_drivers(judgement)), _beside(watch_artifacts(folder, judgement))
+            async with _latencies(stack, callers), watches[0], watches[1]:
                 await _strike(plan, stack, callers, killer)
-            settle_seconds = await _settle(stack, places)
+            patience_seconds = _MUTANT_SETTLE_SECONDS if plan.mutant else _SETTLE_SECONDS
+            settle_seconds = await _settle(stack, places, patience_seconds)
         await judge_processes(stack, judgement)
         acknowledged = ledger.jobs()
         judgement.wrong += ledger.answers
@@ -107,10 +109,10 @@ async def _strike(plan: Plan, stack: Stack, callers: Callers, killer: Killer) ->
     await working
 
 
-async def _settle(stack: Stack, places: Databases) -> float:
+async def _settle(stack: Stack, places: Databases, patience_seconds: float) -> float:
     """Return after how many seconds of calm all work had ended, or when patience did."""
     begin = time.monotonic()
-    while time.monotonic() - begin < _SETTLE_SECONDS and await asyncio.to_thread(num_unfinished, places):
+    while time.monotonic() - begin < patience_seconds and await asyncio.to_thread(num_unfinished, places):
         await asyncio.sleep(_LOOK_SECONDS)
     await stack.all_serving()
     return time.monotonic() - begin

@@ -8,6 +8,7 @@ from typing import Any, NoReturn, TypeAlias
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.errors import InvalidArgument
 from services.chassis.wire.fields import AnyField, default_of, enum_prefix, rules_of
@@ -71,6 +72,8 @@ def _check_of(field: AnyField) -> _Check | None:
 
 def _item_check(field: AnyField) -> _Check | None:
     rules = rules_of(field)
+    if field.message_type is Timestamp.DESCRIPTOR:
+        return _check_time
     if field.message_type:
         if not (_plan(field.message_type) or rules.required):
             return None
@@ -135,6 +138,15 @@ def _text_check(field: AnyField) -> _Check:
             )
 
     return check_text
+
+
+def _check_time(value: Timestamp, place: str, _refuses_unset: bool) -> None:
+    try:
+        value.ToDatetime()
+    except (ValueError, OverflowError) as error:
+        raise InvalidArgument(
+            f"The field {place} is no time.", "Give seconds of the years 1 to 9999, and nanoseconds.", field=place
+        ) from error
 
 
 def _refuse_unset(place: str) -> NoReturn:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from services.chassis.artifacts import ArtifactStore
+from services.chassis.errors import ServiceError
 from tests.storm.oracle.judgement import Judgement
 from tests.storm.stack import Stack
 
@@ -35,6 +37,26 @@ async def judge_processes(stack: Stack, judgement: Judgement) -> None:
         with suppress(psutil.Error):
             judgement.left.append(f"the process {process.pid} runs on: {' '.join(process.cmdline())[:200]}")
             process.kill()
+
+
+async def watch_artifacts(data_dir: Path, judgement: Judgement) -> None:
+    """Look, until cancelled, for artifacts that can be seen before they are whole."""
+    seen: set[Path] = set()
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        for path in _artifacts(data_dir) - seen:
+            seen.add(path)
+            uri, digest = path.as_uri(), f"sha256:{path.name}"
+            try:
+                await ArtifactStore(path.parents[2].as_uri()).verify(uri, digest)
+            except ServiceError as error:
+                # One that was deleted meanwhile was nobody's.
+                if path.exists():
+                    judgement.wrong.append(f"{path.relative_to(data_dir)} was visible before it was whole: {error}")
+
+
+def _artifacts(data_dir: Path) -> set[Path]:
+    return {path for kind in ("blobs", "trees") for path in data_dir.glob(f"*/artifacts/{kind}/*/*")}
 
 
 async def watch_drivers(judgement: Judgement) -> None:

@@ -12,9 +12,10 @@ from drillyard.evaluator.v1 import evaluation_pb2, evaluator_service_pb2
 from drillyard.feedback.v1 import feedback_service_pb2, loop_pb2
 from drillyard.registry.v1 import model_pb2, registry_service_pb2
 from drillyard.test_runner.v1 import test_runner_service_pb2
-from drillyard.trainer.v1 import checkpoint_pb2, trainer_service_pb2, training_job_pb2
+from drillyard.trainer.v1 import attempt_pb2, checkpoint_pb2, trainer_service_pb2, training_job_pb2
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.errors import InvalidArgument
 from services.chassis.wire import check, fields_of, from_document, from_message, to_document, to_message
@@ -109,6 +110,15 @@ def test_a_field_that_breaks_its_rules_is_named_with_them(values: dict[str, Any]
         check(request)
     assert error.value.fields["field"] == field
     assert field in error.value.problem and words in error.value.problem and error.value.next_step
+
+
+@pytest.mark.parametrize("time", [{"nanos": -1}, {"seconds": 2**62}])
+def test_a_time_that_is_none_is_named(time: dict[str, int]) -> None:
+    request = attempt_pb2.ReportAttemptRequest()
+    request.checkpoints.add().create_time.MergeFrom(Timestamp(**time))
+    with pytest.raises(InvalidArgument) as error:
+        check(request)
+    assert error.value.fields["field"] == "checkpoints[0].create_time"
 
 
 @pytest.mark.parametrize("rate", [1.5, -0.1, math.nan])
