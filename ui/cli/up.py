@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -20,6 +23,7 @@ from ui.cli.processes import Running, System
 
 DataDir = Annotated[Path, typer.Option("--data", help="Folder that keeps everything.")]
 _CHECK_SECONDS = 0.5
+_PAGES_SECONDS = 120.0
 
 
 def up(
@@ -116,3 +120,12 @@ def _say_all_ready(system: System, seconds: float, *, as_json: bool) -> None:
     print(f"API:   {system.url}/docs")
     print(f"Data:  {system.data_dir} (logs in {system.data_dir / 'logs'})")
     print("Ctrl-C stops everything.", flush=True)
+    # The gateway makes its pages when one is asked for, which takes seconds; a person will soon ask.
+    threading.Thread(target=_prepare_pages, args=(system.url,), daemon=True).start()
+
+
+def _prepare_pages(url: str) -> None:
+    with suppress(OSError, http.client.HTTPException):
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_PAGES_SECONDS)
+        connection.request("GET", "/")
+        connection.getresponse().read()
