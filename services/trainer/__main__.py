@@ -49,6 +49,7 @@ async def wire(app: Application, settings: TrainerSettings, *, backend: Training
         registry=to.registry,
         live_attempts=to.live_attempts,
         telemetry=to.telemetry,
+        forget=work.forget,
     )
     app.add_servicer(rpc.add_TrainerServiceServicer_to_server, TrainerServicer(usecases), SERVICE_NAME)
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from services.chassis.artifacts.artifact import file_digest
 from services.chassis.errors import FailedPrecondition
-from services.chassis.machine.files import link_or_copy, sync, write_atomically
+from services.chassis.machine.files import link_or_copy, remove_tree, sync, write_atomically
 from services.trainer.domain.attempt import Checkpoint
 
 MANIFEST: Final = "manifest.json"
@@ -134,6 +134,10 @@ class LocalCheckpoints:
     def folder(self, training_job_id: str) -> Path:
         """Return the place of a job's checkpoints."""
         return self._root / training_job_id
+
+    async def remove(self, training_job_id: str) -> None:
+        """Remove a job's checkpoints from this machine."""
+        await asyncio.to_thread(remove_tree, self.folder(training_job_id))
 
     async def newest(self, training_job_id: str, config_digest: str) -> tuple[Checkpoint | None, tuple[str, ...]]:
         """Return the newest checkpoint whose every byte verifies, and a sentence for each that did not.

@@ -38,6 +38,10 @@ class TrainingStore(Protocol):
         """Store the inputs of a job, or return those that are stored already."""
         ...
 
+    async def delete_job(self, training_job_id: str) -> None:
+        """Remove all that is stored of a job; nothing happens when there is nothing."""
+        ...
+
     async def get_inputs(self, training_job_ids: Sequence[str]) -> Mapping[str, TrainingInputs]:
         """Return the inputs that are stored, by job."""
         ...
@@ -101,6 +105,10 @@ class CheckpointFolders(Protocol):
         """Return the place of a job's checkpoints."""
         ...
 
+    async def remove(self, training_job_id: str) -> None:
+        """Remove a job's checkpoints from this machine."""
+        ...
+
     async def newest(self, training_job_id: str, config_digest: str) -> tuple[Checkpoint | None, tuple[str, ...]]:
         """Return the newest checkpoint whose every byte verifies, and a sentence for each that did not.
 
@@ -132,4 +140,8 @@ class TrainingBackend(Protocol):
 
     async def clear(self, training_job_id: str) -> int:
         """End every process that an earlier attempt at a job left behind, and say how many there were."""
+        ...
+
+    async def remove(self, training_job_id: str) -> None:
+        """Do the same, and remove the files of the job's attempts from this machine."""
         ...

@@ -47,6 +47,13 @@ class TrainerServicer(trainer_service_pb2_grpc.TrainerServiceServicer):
         jobs, token = await self._training_jobs.list(request.page_size, request.page_token)
         return pb.ListTrainingJobsResponse(training_jobs=map(training_job_to_proto, jobs), next_page_token=token)
 
+    async def DeleteTrainingJob(
+        self, request: pb.DeleteTrainingJobRequest, context: _Context
+    ) -> pb.DeleteTrainingJobResponse:
+        """Delete a job that has ended."""
+        await self._training_jobs.delete(request.training_job_id)
+        return pb.DeleteTrainingJobResponse()
+
     async def CancelTrainingJob(
         self, request: pb.CancelTrainingJobRequest, context: _Context
     ) -> pb.CancelTrainingJobResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from services.chassis.errors import InvalidArgument
@@ -51,8 +51,11 @@ class TrainingUseCases:
         registry: Registry,
         live_attempts: LiveAttempts,
         telemetry: TrainerTelemetry,
+        forget: Callable[[Job], Awaitable[None]],
     ) -> None:
-        self.resource = JobResource(jobs, KIND, "training job", self._load)
+        """`forget` removes all that is kept of a job besides its row."""
+        self.resource = JobResource(jobs, KIND, "training job", self._load, forget=self._forget)
+        self._forget_job = forget
         self._jobs = jobs
         self._store = store
         self._registry = registry
@@ -113,6 +116,9 @@ class TrainingUseCases:
         self._telemetry.reported(news)
         self._live_attempts.observe(report)
         return job.state in _STOPPING
+
+    async def _forget(self, training_job_id: str) -> None:
+        await self._forget_job(await self._jobs.get(training_job_id))
 
     async def _tell(self, news: AttemptReport) -> None:
         for point in news.curve_points:

@@ -64,6 +64,9 @@ def list_jobs(common: Common) -> None:
         show(jobs, as_json=common.as_json, table=lambda: print_table("Training jobs", columns, rows, empty=none))
 
 
+add_delete_command(
+    app, "/training-jobs", "Delete a job that has ended, with its checkpoints; the version that it made stays."
+)
 add_delete_command(app, "/datasets", "Delete a dataset version that nothing refers to.", name="delete-dataset")
 
 

@@ -8,6 +8,7 @@ import gradio as gr
 from drillyard.trainer.v1.training_job_pb2 import (
     CancelTrainingJobRequest,
     CreateTrainingJobRequest,
+    DeleteTrainingJobRequest,
     TrainingJobSpec,
 )
 
@@ -15,10 +16,10 @@ from services.chassis.errors import InvalidArgument, ServiceError
 from ui.models.actions import read_datasets, read_models
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
+from ui.shared.dependants import deleting
 from ui.shared.environment import render
 from ui.shared.fields import FieldForm, Values
 from ui.training_jobs.actions import read_training_job, recent_training_jobs
-from ui.training_jobs.views import TrainingJobView
 
 
 def build(cache: ServiceCache) -> None:
@@ -34,9 +35,12 @@ def build(cache: ServiceCache) -> None:
             cancel = gr.Button(
                 "Cancel this job", visible=False, elem_id="train-cancel", elem_classes="dy-cancel", size="sm"
             )
+            delete = gr.Button(
+                "Delete this job", visible=False, elem_id="train-delete", elem_classes="dy-cancel", size="sm"
+            )
             job = parts.area("training-job", waits=True)
     page = _Page(cache, model, dataset, fields)
-    areas = [jobs, job, cancel, shown]
+    areas = [jobs, job, cancel, delete, shown]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     loaded = parts.root().load(page.open, None, [model, dataset, chosen], **quiet)
     loaded.then(page.refresh, [chosen, shown], areas, **quiet)
@@ -45,6 +49,8 @@ def build(cache: ServiceCache) -> None:
     started.then(page.refresh, [chosen, shown], areas, **quiet)
     jobs.select(parts.picked, None, [chosen], **quiet).then(page.refresh, [chosen, shown], areas, **quiet)
     cancel.click(page.cancel, [chosen], [message], **quiet)
+    deleted = delete.click(page.delete, [chosen], [chosen, message], **quiet)
+    deleted.then(page.refresh, [chosen, shown], areas, **quiet)
 
 
 def _form() -> tuple[gr.Dropdown, gr.Dropdown, FieldForm, gr.Button]:
@@ -106,6 +112,15 @@ class _Page:
         self._cache.forget()
         return done_notice("The job is being cancelled; its checkpoints are kept.", tone="warn")
 
+    async def delete(self, chosen: str) -> list[Any]:
+        request = DeleteTrainingJobRequest(training_job_id=chosen)
+        try:
+            await deleting(lambda clients: clients.trainer.DeleteTrainingJob)(self._cache.clients, request)
+        except ServiceError as error:
+            return [gr.skip(), notice(error)]
+        self._cache.forget()
+        return ["", done_notice(f"The job {chosen} is deleted; the version that it made stays.", tone="warn")]
+
     async def refresh(self, chosen: str, shown: dict[str, int]) -> list[Any]:
         jobs = await html_or_notice(self._jobs(chosen))
         try:
@@ -113,12 +128,12 @@ class _Page:
             html = render("training_jobs/training_job", one=training_job)
         except ServiceError as error:
             training_job, html = None, notice(error)
-        return [*parts.changed(shown, jobs=jobs, job=html), gr.Button(visible=_is_live(training_job)), shown]
+        buttons = [
+            gr.Button(visible=training_job is not None and training_job.job.is_final is ended)
+            for ended in (False, True)
+        ]
+        return [*parts.changed(shown, jobs=jobs, job=html), *buttons, shown]
 
     async def _jobs(self, chosen: str) -> str:
         jobs = await self._cache.read(recent_training_jobs)
         return render("training_jobs/training_jobs", jobs=jobs, picked=chosen)
-
-
-def _is_live(training_job: TrainingJobView | None) -> bool:
-    return bool(training_job and not training_job.job.is_final)

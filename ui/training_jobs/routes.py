@@ -20,6 +20,13 @@ router.rpc(
     "GET /training-jobs/{training_job_id}", "trainer.GetTrainingJob", "Return one training job with its attempts."
 )
 router.rpc(
+    "DELETE /training-jobs/{training_job_id}",
+    "trainer.DeleteTrainingJob",
+    "Delete a training job that has ended, with its checkpoints; the version that it made stays. "
+    "Refused while a loop refers to it.",
+    action=deleting(lambda clients: clients.trainer.DeleteTrainingJob),
+)
+router.rpc(
     "POST /training-jobs/{training_job_id}/cancel",
     "trainer.CancelTrainingJob",
     "Cancel a training job; its checkpoints are kept.",

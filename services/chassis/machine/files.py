@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -50,6 +50,19 @@ def sync(place: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove_tree(place: Path) -> None:
+    """Remove a file or folder; nothing happens when it is not there.
+
+    Raises:
+        OSError: Something of it cannot be removed.
+    """
+    with suppress(FileNotFoundError):
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place)
+        else:
+            place.unlink()
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from services.chassis.errors import ResourceExhausted
-from services.chassis.machine.files import write_atomically
+from services.chassis.machine.files import remove_tree, write_atomically
 from services.chassis.machine.memory import offer_to_kernel, outgrows
 from services.trainer.backends.processes import end_processes, environment_of
 from services.trainer.domain.plan import AttemptPlan
@@ -55,6 +55,11 @@ class RayLocalBackend:
         num_ended = await asyncio.to_thread(end_processes, training_job_id, self._attempts_folder / training_job_id)
         await asyncio.to_thread(_remove_scratch_folders, self._attempts_folder / training_job_id)
         return num_ended
+
+    async def remove(self, training_job_id: str) -> None:
+        """Do the same, and remove the files of the job's attempts from this machine."""
+        await self.clear(training_job_id)
+        await asyncio.to_thread(remove_tree, self._attempts_folder / training_job_id)
 
 
 def _make_scratch_folder(attempt: Path) -> Path:

@@ -14,7 +14,7 @@ import structlog
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import FailedPrecondition, NotFound, PermissionDenied, ServiceError
-from services.chassis.jobs import JobContext
+from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
 from services.trainer.domain.attempt import Checkpoint
 from services.trainer.manifest import MANIFEST
@@ -59,7 +59,7 @@ class KeptCheckpoints:
         self._store = store
         self._telemetry = telemetry
         self._limit = max(save_total_limit, 1)
-        self._kept = [KeptCheckpoint(**item) for item in (context.saved or {}).get(_SAVED, ())]
+        self._kept = kept_checkpoints(context.saved)
 
     async def keep_all(self, checkpoints: asyncio.Queue[Checkpoint | None]) -> None:
         """Keep each checkpoint that comes, until None does."""
@@ -124,6 +124,11 @@ class KeptCheckpoints:
         job_id = self._context.job.job_id
         points = await self._store.list_curve_points(job_id, _ADHERENCE, after=(0, ""), limit=_MAX_POINTS)
         return max(((point.value, point.step) for point in points), default=(0.0, 0))[1]
+
+
+def kept_checkpoints(saved: Json | None) -> list[KeptCheckpoint]:
+    """Return what a job's row names as kept."""
+    return [KeptCheckpoint(**item) for item in (saved or {}).get(_SAVED, ())]
 
 
 def path_of(uri: str) -> Path:

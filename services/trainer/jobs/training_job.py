@@ -18,7 +18,7 @@ from services.trainer.domain.attempt import Attempt, AttemptOutcome, Checkpoint,
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import TrainingJobSpec
-from services.trainer.jobs.kept_checkpoints import STORE, KeptCheckpoints, path_of
+from services.trainer.jobs.kept_checkpoints import STORE, KeptCheckpoints, kept_checkpoints, path_of
 from services.trainer.live_attempts import AttemptEnd, LiveAttempt, LiveAttempts, end_of
 from services.trainer.ports import CheckpointFolders, Registry, TrainingBackend, TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
@@ -92,6 +92,14 @@ class TrainingJobWork:
             text = f"{num_ended} processes of an earlier attempt were ended."
             await context.event("message", {"text": text})
         return {}
+
+    async def forget(self, job: Job) -> None:
+        """Remove all that is kept of a job that has ended, besides its row."""
+        await self._to.backend.remove(job.job_id)
+        await self._to.checkpoints.remove(job.job_id)
+        for kept in kept_checkpoints(job.saved):
+            await self._to.artifacts.delete(kept.uri)
+        await self._to.store.delete_job(job.job_id)
 
     async def _trained(self, context: JobContext, spec: TrainingJobSpec, inputs: TrainingInputs) -> Checkpoint:
         job_id, digest = context.job.job_id, inputs.config_digest(spec)

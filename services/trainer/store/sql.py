@@ -22,7 +22,7 @@ from services.trainer.domain.attempt import (
     refuse_report,
 )
 from services.trainer.domain.inputs import TrainingInputs
-from services.trainer.store.tables import ATTEMPTS, CHECKPOINTS, CURVE_POINTS, INPUTS
+from services.trainer.store.tables import ATTEMPTS, CHECKPOINTS, CURVE_POINTS, INPUTS, METADATA
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -41,6 +41,12 @@ class SqlTrainingStore:
             await insert_if_absent(session, INPUTS, row)
             rows = await session.execute(select(INPUTS.c.inputs).where(INPUTS.c.training_job_id == training_job_id))
             return TrainingInputs.from_document(rows.scalar_one())
+
+    async def delete_job(self, training_job_id: str) -> None:
+        """Remove all that is stored of a job; nothing happens when there is nothing."""
+        async with self._database.session() as session:
+            for table in METADATA.sorted_tables:
+                await session.execute(delete(table).where(table.c.training_job_id == training_job_id))
 
     async def get_inputs(self, training_job_ids: Sequence[str]) -> Mapping[str, TrainingInputs]:
         """Return the inputs that are stored, by job."""

@@ -55,6 +55,9 @@ class ScriptedBackend:
         self.cleared.append(training_job_id)
         return 0
 
+    async def remove(self, training_job_id: str) -> None:
+        self.cleared.append(training_job_id)
+
 
 @dataclass
 class OneRegistry:
@@ -127,6 +130,7 @@ class Bench:
             registry=self.registry,
             live_attempts=self.live_attempts,
             telemetry=telemetry,
+            forget=self.work.forget,
         )
         self._num_owners = 0
 

@@ -13,9 +13,11 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from services.chassis.errors import FailedPrecondition, NotFound
 from services.chassis.jobs import JobState
 from services.trainer.domain.attempt import AttemptReport, CurvePoint
 from services.trainer.domain.plan import AttemptPlan
+from services.trainer.jobs.kept_checkpoints import path_of
 from tests.unit.trainer.job_bench import SPEC, Bench
 
 
@@ -120,5 +122,29 @@ def test_the_last_checkpoints_and_the_best_one_are_kept_and_no_other_bytes(tmp_p
         assert await kept_steps(bench, job_id) == [50, 40, 20]
         # Beside them, the adapter that was registered.
         assert len(list((bench.folder / "artifacts").glob("trees/*/*"))) == 3 + 1
+
+    asyncio.run(scenario())
+
+
+def test_a_deleted_job_takes_its_checkpoints_along_and_no_other_jobs(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "pod")
+
+    async def scenario() -> None:
+        bench.backend.script = [(lambda plan: bench.train_to(plan, 10), None)] * 2
+        ids = [(await bench.usecases.create(request_id, SPEC)).job.job_id for request_id in ("a", "b")]
+        with pytest.raises(FailedPrecondition, match="Cancel it first"):
+            await bench.usecases.resource.delete(ids[0])
+        for job_id in ids:
+            assert (await bench.finish(job_id)).state is JobState.SUCCEEDED
+        kept = [((await bench.jobs.get(job_id)).saved or {})["checkpoints"][0]["uri"] for job_id in ids]
+        await bench.usecases.resource.delete(ids[0])
+        with pytest.raises(NotFound):
+            await bench.usecases.resource.get(ids[0])
+        assert [bench.checkpoints.folder(job_id).exists() for job_id in ids] == [False, True]
+        assert [path_of(uri).exists() for uri in kept] == [False, True]
+        assert bench.backend.cleared[-1] == ids[0]
+        for job_id, num in zip(ids, (0, 1), strict=True):
+            assert len(await bench.store.list_checkpoints(job_id)) == num
+            assert len((await bench.store.list_attempts([job_id]))[job_id]) == num
 
     asyncio.run(scenario())

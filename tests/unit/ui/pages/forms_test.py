@@ -81,8 +81,8 @@ async def test_every_setting_of_a_run_has_a_field() -> None:
     spec = [one.name.replace("_", "-") for one in TestRunSpec.DESCRIPTOR.fields]
     wire = {renamed.get(one, one) for one in spec} | {one.name.replace("_", "-") for one in Sampling.DESCRIPTOR.fields}
     wire |= {f"endpoint-{one.name.replace('_', '-')}" for one in Endpoint.DESCRIPTOR.fields}
-    # A run is repeated by a button of its own.
-    assert wire - {"sampling", "endpoint", "repeat-of-test-run-id"} <= found
+    # A run is repeated, and finished, by buttons of their own.
+    assert wire - {"sampling", "endpoint", "repeat-of-test-run-id", "keep-answers"} <= found
 
 
 @pytest.mark.parametrize(
@@ -193,8 +193,8 @@ async def test_the_playground_asks_a_model_or_an_endpoint() -> None:
         ("pausing", {"cancel"}),
         ("paused", {"resume", "cancel"}),
         ("cancelling", set()),
-        ("succeeded", {"repeat", "judge"}),
-        ("failed", {"repeat", "judge"}),
+        ("succeeded", {"repeat", "judge", "delete"}),
+        ("failed", {"repeat", "judge", "delete"}),
     ],
 )
 def test_a_run_offers_what_its_state_allows(state: str, offered: set[str]) -> None:
