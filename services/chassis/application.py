@@ -8,21 +8,27 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import structlog
+from drillyard.storage.v1.storage_service_pb2_grpc import add_StorageServiceServicer_to_server
 
 from services.chassis.artifacts import ArtifactStore
+from services.chassis.artifacts.garbage import ArtifactGarbage
 from services.chassis.calls import CallLimit
 from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.errors import FailedPrecondition, ServiceError
 from services.chassis.jobs import JobRunner, JobState, SqlJobStore
 from services.chassis.logs import configure_logs
+from services.chassis.machine.garbage import SERVICE_NAME as STORAGE_SERVICE
+from services.chassis.machine.garbage import Garbage, GarbageCollector
 from services.chassis.machine.parent import ServiceToken, end_with_parent
 from services.chassis.server import Server
 from services.chassis.settings import ServiceSettings, except_loopback, favour_event_loop
@@ -55,6 +61,8 @@ class Application:
     artifacts: ArtifactStore
     jobs: Jobs
     server: Server
+    garbage: GarbageCollector
+    artifact_garbage: ArtifactGarbage
     token: ServiceToken | None = None
     _on_start: list[Hook] = field(default_factory=list)
     _on_stop: list[Hook] = field(default_factory=list)
@@ -105,6 +113,8 @@ class Application:
         async with asyncio.TaskGroup() as group:
             group.create_task(keep_going("watch_health", self.watch_health))
             group.create_task(self.jobs.runner.wait_for_failure())
+            if self.garbage.hours:
+                group.create_task(keep_going("collect_garbage", self.garbage.keep_collecting))
 
     async def _is_database_up(self) -> bool:
         try:
@@ -144,10 +154,11 @@ async def assemble(name: str, settings: ServiceSettings, migrations: Path = JOB_
             is_only_owner=database.is_sqlite,
             max_deaths=settings.max_deaths,
         )
+        cache_dir = settings.service_dir(name) / "artifact_cache"
         artifacts = ArtifactStore(
             settings.resolved_artifacts_url(name),
             sources=settings.resolved_artifact_sources(),
-            cache_dir=settings.service_dir(name) / "artifact_cache",
+            cache_dir=cache_dir,
         )
         await artifacts.sweep(is_only_writer=database.is_sqlite)
     except BaseException:
@@ -155,7 +166,29 @@ async def assemble(name: str, settings: ServiceSettings, migrations: Path = JOB_
         raise
     telemetry = Telemetry()
     server = Server(telemetry, CallLimit(settings.max_calls, settings.max_watches), token)
-    return Application(name, settings, telemetry, database, artifacts, Jobs(store, runner), server, token)
+    of_artifacts = ArtifactGarbage(settings.resolved_artifacts_url(name), cache_dir, store.at_work_since)
+    garbage = GarbageCollector(name, settings.gc_hours)
+    garbage.add(
+        of_artifacts.half_written,
+        partial(of_artifacts.unused, settings.cache_days),
+        partial(_old_events, store, settings.event_days),
+    )
+    server.add_servicer(add_StorageServiceServicer_to_server, garbage, STORAGE_SERVICE)
+    jobs = Jobs(store, runner)
+    return Application(name, settings, telemetry, database, artifacts, jobs, server, garbage, of_artifacts, token)
+
+
+async def _old_events(store: SqlJobStore, days: float) -> AsyncIterator[Garbage]:
+    old = await store.old_events(datetime.now(UTC) - timedelta(days=days))
+
+    async def remove() -> None:
+        for job_id, _, _ in old:
+            await store.delete_events(job_id)
+
+    if old:
+        name = f"{sum(num for _, num, _ in old)} of {len(old)} jobs"
+        reason = f"the jobs ended {days:g} days ago; how their states changed stays"
+        yield Garbage("event", name, sum(size for _, _, size in old), reason, remove)
 
 
 def run(name: str, settings: ServiceSettings, wire: Wire, *, migrations: Path = JOB_MIGRATIONS) -> None:

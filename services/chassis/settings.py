@@ -90,6 +90,18 @@ class ServiceSettings(BaseSettings):
     max_deaths: int = Field(
         default=3, ge=2, le=1000, description="A job that ends its process so often in a row without progress fails."
     )
+    gc_hours: float = Field(
+        default=24.0, ge=0, le=8760, description="How often what nobody needs is removed; 0: only when asked."
+    )
+    event_days: float = Field(
+        default=30.0, ge=0, description="Events of ended jobs are kept for so long, those of their states for ever."
+    )
+    cache_days: float = Field(
+        default=7.0, ge=0, description="Artifacts brought from a remote store are kept for so long after their use."
+    )
+    handover_hours: float = Field(
+        default=24.0, ge=1, description="Artifacts that another service has taken over are kept for so long."
+    )
     exit_with_parent: bool = False
 
     @field_validator("host")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from drillyard.feedback.v1 import feedback_service_pb2_grpc
 
 from services.chassis.application import Application, run
@@ -49,6 +51,7 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
     application.jobs.runner.register(
         LOOP_KIND, loop_job.run, limit=settings.max_running_loops, cleanup=loop_job.clean_up
     )
+    application.garbage.add(partial(application.artifact_garbage.handed_over, "dataset", settings.handover_hours))
     servicer = FeedbackServicer(FeedbackUseCases(store, services.registry), store)
     application.add_servicer(
         feedback_service_pb2_grpc.add_FeedbackServiceServicer_to_server, servicer, FULL_SERVICE_NAME

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from drillyard.trainer.v1 import trainer_service_pb2_grpc as rpc
@@ -13,6 +14,7 @@ from services.chassis.settings import load_settings
 from services.trainer.backends.ray_local import RayLocalBackend
 from services.trainer.clients.registry import RegistryClient
 from services.trainer.domain.spec import KIND
+from services.trainer.jobs.garbage import TrainingGarbage
 from services.trainer.jobs.training_job import Adapters, TrainingJobWork, TrainingLimits
 from services.trainer.live_attempts import LiveAttempts
 from services.trainer.manifest import LocalCheckpoints
@@ -41,6 +43,16 @@ async def wire(app: Application, settings: TrainerSettings, *, backend: Training
         live_attempts=LiveAttempts(),
         telemetry=TrainerTelemetry(app.telemetry),
     )
+    old = TrainingGarbage(
+        to,
+        app.jobs.store,
+        folder / "attempts",
+        folder / "checkpoints",
+        checkpoint_days=settings.checkpoint_days,
+        attempt_days=settings.attempt_days,
+    )
+    handed_over = partial(app.artifact_garbage.handed_over, "artifact", settings.handover_hours, old.held)
+    app.garbage.add(old.attempts, old.checkpoints, handed_over)
     work = TrainingJobWork(to, _limits(settings), lambda: _report_address(app))
     app.jobs.runner.register(KIND, work.run, limit=settings.max_running, cleanup=work.clear)
     usecases = TrainingUseCases(

@@ -91,6 +91,10 @@ class TrainingStore(Protocol):
         """Return the checkpoints, newest first."""
         ...
 
+    async def keep_checkpoints(self, training_job_id: str, steps: Sequence[int]) -> None:
+        """Forget the checkpoints of a job of all other steps."""
+        ...
+
     async def list_curve_points(
         self, training_job_id: str, metric: str, *, after: tuple[int, str], limit: int
     ) -> tuple[CurvePoint, ...]:

@@ -25,4 +25,10 @@ class TrainerSettings(ServiceSettings):
         ge=0,
         description="Memory of an attempt; 0: its share of four fifths of the container's or machine's.",
     )
+    checkpoint_days: float = Field(
+        default=7.0, ge=0, description="After so long an ended job keeps its last and its best checkpoint alone."
+    )
+    attempt_days: float = Field(
+        default=30.0, ge=0, description="The logs and plans of an ended job's attempts are kept for so long."
+    )
     stall_seconds: float = Field(default=900.0, gt=0, le=86400, description="An attempt that stands still is ended.")

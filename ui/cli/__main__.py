@@ -14,6 +14,7 @@ from ui.evaluations.judge import judge
 from ui.loops import commands as loops
 from ui.loops.report_commands import report
 from ui.models import commands as models
+from ui.storage.commands import gc
 from ui.test_runs import commands as test_runs
 from ui.test_suites import commands as test_suites
 from ui.training_jobs import commands as training_jobs
@@ -30,6 +31,7 @@ app.command()(demo)
 app.command()(grouped(doctor))
 app.command()(grouped(judge))
 app.command()(grouped(report))
+app.command()(grouped(gc))
 app.add_typer(models.app, name="models")
 app.add_typer(test_suites.app, name="test-suites")
 app.add_typer(test_runs.app, name="test-runs")

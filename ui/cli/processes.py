@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -59,6 +60,7 @@ class System:
         data_dir: Where everything is kept; logs are in its `logs` folder.
         gateway_port: Port of the gateway; 0 for any free one.
         outside_url: Where a proxy that authenticates shows the gateway; empty for nowhere.
+        max_log_bytes: A longer log is emptied, and what it held kept once, as `NAME.log.1`.
         on_ready: Called with each process once it serves.
         on_start: Called with the name of each process when it is started.
     """
@@ -67,6 +69,7 @@ class System:
     gateway_port: int = 0
     gateway_host: str = "127.0.0.1"
     outside_url: str = ""
+    max_log_bytes: int = 32 * 1024 * 1024
     on_ready: Callable[[Running], None] = lambda _running: None
     on_start: Callable[[str], None] = lambda _name: None
     _running: dict[str, Running] = field(default_factory=dict)
@@ -102,7 +105,7 @@ class System:
         return list(self._running.values())
 
     def check(self) -> None:
-        """Return when all processes live.
+        """Return when all processes live, and their logs are not too long.
 
         Raises:
             StartError: One has ended by itself.
@@ -110,6 +113,7 @@ class System:
         for item in self._running.values():
             if item.process.poll() is not None:
                 raise StartError(_ended(item, "ended unexpectedly"))
+            rotate(item.log_path, self.max_log_bytes)
 
     def stop(self) -> None:
         """End all processes, callers before those they call, and wait until each is gone."""
@@ -180,6 +184,18 @@ class System:
         running.address = line.get("grpc_address") or line["http_address"]
         running.metrics_address = line["metrics_address"]
         self.on_ready(running)
+
+
+def rotate(log_path: Path, max_bytes: int) -> None:
+    """Empty a log that is too long; its writer, which appends, goes on in it, and `NAME.log.1` has what it held."""
+    if log_path.stat().st_size <= max_bytes:
+        return
+    former = log_path.with_name(f"{log_path.name}.1")
+    # On a full disk the log goes, and not what writes it.
+    with suppress(OSError):
+        former.unlink(missing_ok=True)
+        shutil.copyfile(log_path, former)
+    os.truncate(log_path, 0)
 
 
 def try_out(url: str) -> None:

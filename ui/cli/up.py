@@ -38,6 +38,12 @@ def up(
             help="Address at which a proxy that authenticates shows the pages, such as https://lab.example/drill.",
         ),
     ] = "",
+    log_mib: Annotated[
+        int,
+        typer.Option(
+            envvar="DRILLYARD_LOG_MIB", help="A longer log is emptied; what it held is kept once.", min=1, max=1_000_000
+        ),
+    ] = 32,
     as_json: JsonFlag = False,
 ) -> None:
     """Start the five services and the gateway on this machine, and stop them on Ctrl-C."""
@@ -47,7 +53,11 @@ def up(
     with errors_shown(as_json=as_json), ended_by_signals():
         try:
             with System(
-                data.resolve(), port, outside_url=outside, on_ready=lambda item: _say_ready(item, as_json=as_json)
+                data.resolve(),
+                port,
+                outside_url=outside,
+                max_log_bytes=log_mib * 1024 * 1024,
+                on_ready=lambda item: _say_ready(item, as_json=as_json),
             ) as system:
                 _say_all_ready(system, time.monotonic() - start, as_json=as_json)
                 while True:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from services.chassis.artifacts import ArtifactStore
+from services.chassis.artifacts.garbage import ArtifactGarbage
+from services.chassis.machine.garbage import GarbageCollector
 from services.chassis.telemetry import Telemetry
+from services.chassis.waiting import keep_going
 from ui.comparisons import routes as comparisons
 from ui.diagnoses import routes as diagnoses
 from ui.evaluations import routes as evaluations
@@ -28,6 +34,7 @@ from ui.loops import routes as loops
 from ui.models import routes as models
 from ui.openai import routes as openai_routes
 from ui.shared.events import EventStreams
+from ui.storage import routes as storage
 from ui.test_runs import routes as test_runs
 from ui.test_suites import routes as test_suites
 from ui.training_jobs import routes as training_jobs
@@ -64,14 +71,24 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.event_streams = EventStreams(settings.max_event_streams)
         folder = settings.data_dir.resolve() / "gateway" / "artifacts"
         app.state.uploads = Uploads(ArtifactStore(folder.as_uri()))
+        app.state.garbage = _garbage(folder, settings)
         await stack.enter_async_context(app.state.pages.served())
+        if settings.gc_hours:
+            collecting = asyncio.create_task(keep_going("collect_garbage", app.state.garbage.keep_collecting))
+            stack.callback(collecting.cancel)
         yield
+
+
+def _garbage(folder: Path, settings: GatewaySettings) -> GarbageCollector:
+    uploads, collector = ArtifactGarbage(folder.as_uri()), GarbageCollector("gateway", settings.gc_hours)
+    collector.add(uploads.half_written, partial(uploads.handed_over, "upload", settings.upload_hours))
+    return collector
 
 
 def _api() -> APIRouter:
     api = APIRouter()
     before = (models.router, diagnoses.router, test_suites.router, training_jobs.datasets)
-    testing = (test_runs.router, test_runs.transcripts, evaluations.router, comparisons.router)
+    testing = (storage.router, test_runs.router, test_runs.transcripts, evaluations.router, comparisons.router)
     for router in (*before, *testing, training_jobs.router, loops.router):
         api.include_router(router)
     return api

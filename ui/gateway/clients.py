@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from drillyard.evaluator.v1.evaluator_service_pb2_grpc import EvaluatorServiceStub
 from drillyard.feedback.v1.feedback_service_pb2_grpc import FeedbackServiceStub
 from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from drillyard.storage.v1.storage_service_pb2_grpc import StorageServiceStub
 from drillyard.test_runner.v1.test_runner_service_pb2_grpc import TestRunnerServiceStub
 from drillyard.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from drillyard.evaluator.v1.evaluator_service_pb2_grpc import EvaluatorServiceAsyncStub
     from drillyard.feedback.v1.feedback_service_pb2_grpc import FeedbackServiceAsyncStub
     from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
+    from drillyard.storage.v1.storage_service_pb2_grpc import StorageServiceAsyncStub
     from drillyard.test_runner.v1.test_runner_service_pb2_grpc import TestRunnerServiceAsyncStub
     from drillyard.trainer.v1.trainer_service_pb2_grpc import TrainerServiceAsyncStub
 
@@ -30,13 +32,14 @@ _PAGE_SIZE = 500
 
 @dataclass(frozen=True)
 class Clients:
-    """One stub per service; calls raise the classes of `services.chassis.errors`."""
+    """One stub per service, and in `storage` another; calls raise the classes of `services.chassis.errors`."""
 
     registry: RegistryServiceAsyncStub
     test_runner: TestRunnerServiceAsyncStub
     evaluator: EvaluatorServiceAsyncStub
     trainer: TrainerServiceAsyncStub
     feedback: FeedbackServiceAsyncStub
+    storage: Mapping[str, StorageServiceAsyncStub]
 
 
 @asynccontextmanager
@@ -54,6 +57,7 @@ async def open_clients(settings: GatewaySettings) -> AsyncIterator[Clients]:
             evaluator=EvaluatorServiceStub(channels["evaluator"]),
             trainer=TrainerServiceStub(channels["trainer"]),
             feedback=FeedbackServiceStub(channels["feedback"]),
+            storage={name: StorageServiceStub(channel) for name, channel in channels.items()},
         )
     finally:
         await asyncio.gather(*(channel.close() for channel in channels.values()))

@@ -37,6 +37,12 @@ class GatewaySettings(BaseSettings):
     max_body_seconds: float = Field(
         default=30.0, gt=0, description="A body that comes too slowly is given up after this."
     )
+    gc_hours: float = Field(
+        default=24.0, ge=0, le=8760, description="How often old uploads are removed; 0: only when asked."
+    )
+    upload_hours: float = Field(
+        default=24.0, ge=1, description="Uploads are kept for so long; the registry takes its own copy at once."
+    )
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     exit_with_parent: bool = False

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from services.chassis.errors import InvalidArgument
 
+KINDS = ("blobs", "trees")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _URI = re.compile(
     r"(?P<root>[a-z][a-z0-9+.-]*://[^\x00-\x1f]*?)/(?P<kind>blobs|trees)"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import math
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from services.chassis.machine.files import link_or_copy, sync
+from services.chassis.artifacts.artifact import KINDS
+from services.chassis.artifacts.tree import Stored
+from services.chassis.machine.files import link_or_copy, size_below, sync
 
 _STAGING = "staging"
 
@@ -83,10 +86,28 @@ class LocalFolder:
 
     def sweep(self, older_than_seconds: float) -> None:
         """Remove what writers that were killed left in the staging folder."""
-        staging = self.root / _STAGING
-        for place in staging.iterdir() if staging.exists() else ():
-            if time.time() - place.stat().st_mtime > older_than_seconds:
-                shutil.rmtree(place, ignore_errors=True)
+        for item in self.staged(time.time() - older_than_seconds):
+            shutil.rmtree(self.root / item.path, ignore_errors=True)
+
+    def staged(self, before: float) -> list[Stored]:
+        """Return what writers that were killed left before a time."""
+        return self._unchanged((self.root / _STAGING).glob("*"), before)
+
+    def stored(self, before: float) -> list[Stored]:
+        """Return the artifacts that were last written before a time, in seconds since 1970."""
+        return self._unchanged((place for kind in KINDS for place in (self.root / kind).glob("*/*")), before)
+
+    def change_time(self, path: str) -> float:
+        """Return when an artifact was last written, linked or renamed; infinity when it is gone."""
+        try:
+            # A hard link keeps the time at which its bytes were written, but not this one.
+            return (self.root / path).stat().st_ctime
+        except FileNotFoundError:
+            return math.inf
+
+    def _unchanged(self, places: Iterable[Path], before: float) -> list[Stored]:
+        paths = [place.relative_to(self.root).as_posix() for place in places]
+        return [Stored(path, size_below(self.root / path)) for path in paths if self.change_time(path) < before]
 
 
 def _sync_below(place: Path) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import math
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
-from services.chassis.artifacts.tree import MANIFEST
+from services.chassis.artifacts.artifact import KINDS
+from services.chassis.artifacts.tree import MANIFEST, Stored
 from services.chassis.errors import InvalidArgument, Unavailable
 
 
@@ -69,6 +73,35 @@ class RemoteFolder:
             with suppress(FileNotFoundError):
                 self._fs.rm(self._at(path), recursive=True)
 
+    def stored(self, before: float) -> list[Stored]:
+        """Return the artifacts that were last written before a time, in seconds since 1970."""
+        sizes: Counter[str] = Counter()
+        times: dict[str, float] = {}
+        for path, size, change_time in self._objects(""):
+            kind, _, rest = path.partition("/")
+            if kind in KINDS:
+                key = "/".join((kind, *rest.split("/")[:2]))
+                sizes[key] += size
+                times[key] = max(change_time, times.get(key, 0.0))
+        return [Stored(key, size) for key, size in sizes.items() if times[key] < before]
+
+    def staged(self, before: float) -> list[Stored]:
+        """Return nothing, since writers prepare on the local disk."""
+        return []
+
+    def change_time(self, path: str) -> float:
+        """Return when an artifact was last written; infinity when it is gone, or the store does not say."""
+        return max((change_time for _, _, change_time in self._objects(path)), default=math.inf)
+
+    def _objects(self, below: str) -> list[tuple[str, int, float]]:
+        """Return path below the root, bytes and time of change of each object."""
+        with self._reached():
+            # Other replicas write here too.
+            self._fs.invalidate_cache()
+            entries = self._fs.find(self._at(below) if below else self._root, detail=True)
+        start = len(self._root.rstrip("/")) + 1
+        return [(path[start:], int(entry["size"]), _time_of(entry)) for path, entry in entries.items()]
+
     def sweep(self, older_than_seconds: float) -> None:
         """Do nothing: unfinished uploads are invisible, and the store's own lifecycle rule removes them."""
 
@@ -89,3 +122,11 @@ class RemoteFolder:
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}"
+
+
+def _time_of(entry: dict[str, Any]) -> float:
+    # S3, the drivers of other stores, and the one in memory each have a name of their own for it.
+    time = next((entry[name] for name in ("LastModified", "last_modified", "mtime", "created") if name in entry), None)
+    if isinstance(time, datetime):
+        return time.timestamp()
+    return float(time) if isinstance(time, int | float) else math.inf

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from services.chassis.status import no_space
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_ABANDONED_SECONDS = 24 * 3600.0
+ABANDONED_SECONDS = 24 * 3600.0
 
 
 class ArtifactStore:
@@ -45,7 +46,7 @@ class ArtifactStore:
     def __init__(
         self, root_url: str, prefix: str = "", *, sources: tuple[str, ...] = (), cache_dir: Path | None = None
     ) -> None:
-        self._own = _open(f"{root_url.rstrip('/')}/{prefix}" if prefix else root_url)
+        self._own = open_folder(f"{root_url.rstrip('/')}/{prefix}" if prefix else root_url)
         self._sources = tuple(source.rstrip("/") + "/" for source in (self._own.url, *sources))
         self._cache_dir = cache_dir
         self._verified = Verified()
@@ -130,7 +131,7 @@ class ArtifactStore:
 
     async def sweep(self, *, is_only_writer: bool = False) -> None:
         """Remove what killed writers left behind: all of it for the only writer, else what is a day old."""
-        await self._in_thread(self._own.sweep, 0.0 if is_only_writer else _ABANDONED_SECONDS)
+        await self._in_thread(self._own.sweep, 0.0 if is_only_writer else ABANDONED_SECONDS)
 
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
@@ -228,7 +229,9 @@ class ArtifactStore:
                 self._verified.verify(source, key)
             except (FailedPrecondition, FileNotFoundError):
                 tree.take(remote, key, source)
-                self._verified.remember(source, key)
+            # What is not used for long is removed; a blob's stamp has just been changed by this.
+            os.utime(source.root / key.path)
+            self._verified.remember(source, key)
         return source.root / key.path / FILES if key.is_tree else source.root / key.path
 
     def _verify(self, uri: str, digest: str) -> None:
@@ -251,7 +254,7 @@ class ArtifactStore:
             raise PermissionDenied(
                 f"Artifacts at {root} are not trusted.", "Add its prefix to the service's ARTIFACT_SOURCES variable."
             )
-        return _open(root), key
+        return open_folder(root), key
 
     def _cache(self) -> LocalFolder:
         if self._cache_dir is None:
@@ -269,7 +272,8 @@ def _check_folder(folder: Path) -> None:
         raise InvalidArgument(f"{folder} is not a folder.", "Give the path of a folder.")
 
 
-def _open(url: str) -> LocalFolder | RemoteFolder:
+def open_folder(url: str) -> LocalFolder | RemoteFolder:
+    """Return the place for artifacts at a URL."""
     return LocalFolder.at(url) if urlsplit(url).scheme == "file" else RemoteFolder(url)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -14,6 +15,14 @@ from services.chassis.machine.files import link_or_copy
 
 MANIFEST = "manifest.json"
 FILES = "files"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Something below the root of a folder: its path there, and its bytes in all."""
+
+    path: str
+    size_bytes: int
 
 
 class Folder(Protocol):
@@ -40,6 +49,15 @@ class Folder(Protocol):
 
     def remove(self, path: str) -> None:
         """Remove an artifact; nothing happens when there is none."""
+
+    def stored(self, before: float) -> list[Stored]:
+        """Return the artifacts that were last written before a time, in seconds since 1970."""
+
+    def staged(self, before: float) -> list[Stored]:
+        """Return what writers that were killed left before a time."""
+
+    def change_time(self, path: str) -> float:
+        """Return when an artifact was last written; never, as infinity, where that is not known."""
 
     def sweep(self, older_than_seconds: float) -> None:
         """Remove what killed writers left."""

@@ -9,19 +9,30 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Select, and_, delete, func, insert, or_, select, text, update
+from sqlalchemy import Select, Text, and_, cast, delete, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
 from services.chassis.database.lease import boot_seconds
+from services.chassis.database.rows import utc
 from services.chassis.errors import FailedPrecondition, NotFound
 from services.chassis.jobs import rules
-from services.chassis.jobs.job import OWNED_STATES, UNREADABLE, Job, JobError, JobEvent, JobState, unreadable_job
+from services.chassis.jobs.job import (
+    OWNED_STATES,
+    STATE_EVENT,
+    UNREADABLE,
+    Job,
+    JobError,
+    JobEvent,
+    JobState,
+    unreadable_job,
+)
 from services.chassis.jobs.requests import Ledger
 from services.chassis.jobs.store import JobStore
 from services.chassis.jobs.tables import JOB_EVENTS, JOBS
 
 _OWNED = sorted(str(state) for state in OWNED_STATES)
+_FINAL = sorted(str(state) for state in JobState if state.is_final)
 _LIVE = [*_OWNED, str(JobState.QUEUED)]
 _log = structlog.get_logger()
 
@@ -43,6 +54,31 @@ class SqlJobStore(JobStore):
     def num_unreadable(self) -> int:
         """How many jobs are not worked on, since this release cannot read them."""
         return len(self._unreadable)
+
+    async def at_work_since(self) -> float:
+        """Return when the oldest job that has not ended began, in seconds since 1970; now if there is none."""
+        times = select(JOBS.c.start_time).where(JOBS.c.state.not_in(_FINAL), JOBS.c.start_time.is_not(None))
+        async with self._database.reading() as session:
+            time = (await session.execute(times.order_by(JOBS.c.start_time).limit(1))).scalar_one_or_none()
+        return (utc(time) if time else datetime.now(UTC)).timestamp()
+
+    async def old_events(self, before: datetime) -> list[tuple[str, int, int]]:
+        """Return the jobs that ended before a time and have events other than of their states: id, events and bytes."""
+        c = JOB_EVENTS.c
+        query = (
+            select(c.job_id, func.count(), func.sum(func.length(cast(c.payload, Text))))
+            .join(JOBS, JOBS.c.job_id == c.job_id)
+            .where(JOBS.c.state.in_(_FINAL), JOBS.c.end_time < before, c.type != STATE_EVENT)
+            .group_by(c.job_id)
+        )
+        async with self._database.reading() as session:
+            return [(job_id, num, int(size)) for job_id, num, size in await session.execute(query)]
+
+    async def delete_events(self, job_id: str) -> None:
+        """Delete the events of a job, those of its states excepted; nothing happens before it has ended."""
+        of_job = JOB_EVENTS.c.job_id.in_(select(JOBS.c.job_id).where(JOBS.c.job_id == job_id, JOBS.c.state.in_(_FINAL)))
+        async with self._database.session() as session:
+            await session.execute(delete(JOB_EVENTS).where(of_job, JOB_EVENTS.c.type != STATE_EVENT))
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[Ledger]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -63,6 +64,16 @@ def remove_tree(place: Path) -> None:
             shutil.rmtree(place)
         else:
             place.unlink()
+
+
+def size_below(place: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder; what vanishes meanwhile counts as nothing."""
+    size = 0
+    for path in (place, *place.rglob("*")) if place.is_dir() and not place.is_symlink() else (place,):
+        with suppress(FileNotFoundError):
+            status = path.lstat()
+            size += status.st_size if not stat.S_ISDIR(status.st_mode) else 0
+    return size
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -97,7 +97,7 @@ class KeptCheckpoints:
             return
         kept = KeptCheckpoint(checkpoint.step, checkpoint.attempt, artifact.uri, artifact.digest, artifact.size_bytes)
         newest = sorted({kept, *self._kept}, reverse=True)
-        best = await self._best_step()
+        best = await best_step(self._store, self._context.job.job_id)
         await self._save([item for place, item in enumerate(newest) if place < self._limit or item.step == best])
 
     async def _drop(self, kept: KeptCheckpoint, error: ServiceError) -> None:
@@ -120,10 +120,11 @@ class KeptCheckpoints:
                 # Nothing names it any more: it costs room until the store is cleaned up.
                 _log.warning("kept_checkpoint_not_deleted", uri=uri, reason=str(error))
 
-    async def _best_step(self) -> int:
-        job_id = self._context.job.job_id
-        points = await self._store.list_curve_points(job_id, _ADHERENCE, after=(0, ""), limit=_MAX_POINTS)
-        return max(((point.value, point.step) for point in points), default=(0.0, 0))[1]
+
+async def best_step(store: TrainingStore, training_job_id: str) -> int:
+    """Return the step with the best measured adherence; 0 where none was measured."""
+    points = await store.list_curve_points(training_job_id, _ADHERENCE, after=(0, ""), limit=_MAX_POINTS)
+    return max(((point.value, point.step) for point in points), default=(0.0, 0))[1]
 
 
 def kept_checkpoints(saved: Json | None) -> list[KeptCheckpoint]:

@@ -140,6 +140,12 @@ class SqlTrainingStore:
         async with self._database.reading() as session:
             return tuple(item_of(Checkpoint, row) for row in (await session.execute(query)).mappings())
 
+    async def keep_checkpoints(self, training_job_id: str, steps: Sequence[int]) -> None:
+        """Forget the checkpoints of a job of all other steps."""
+        others = (CHECKPOINTS.c.training_job_id == training_job_id, CHECKPOINTS.c.step.not_in(steps))
+        async with self._database.session() as session:
+            await session.execute(delete(CHECKPOINTS).where(*others))
+
     async def list_curve_points(
         self, training_job_id: str, metric: str, *, after: tuple[int, str], limit: int
     ) -> tuple[CurvePoint, ...]:

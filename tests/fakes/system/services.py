@@ -137,9 +137,8 @@ async def _begin_what_does_not_end(system: System) -> None:
         spec = test_run_pb2.TestRunSpec(model_version_id=TUNED, test_suite_version_id=SUITE)
         run = (await runs.CreateTestRun(test_run_pb2.CreateTestRunRequest(spec=spec))).test_run
         await evaluations.CreateEvaluation(evaluation_pb2.CreateEvaluationRequest(test_run_id=run.test_run_id))
-        training = training_job_pb2.TrainingJobSpec(
-            model_version_id=TUNED, dataset_version_id=system.loop.rounds[0].dataset_version_id
-        )
+        dataset_id = system.loop.rounds[0].dataset_version_id
+        training = training_job_pb2.TrainingJobSpec(model_version_id=TUNED, dataset_version_id=dataset_id)
         request = training_job_pb2.CreateTrainingJobRequest(spec=training)
         system.live_training_job_id = (await jobs.CreateTrainingJob(request)).training_job.training_job_id
         await loops.CreateLoop(_loop(TUNED))

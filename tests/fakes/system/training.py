@@ -22,7 +22,7 @@ class MadeUpTraining:
 
     holds = False
 
-    async def run(self, plan: AttemptPlan) -> int:
+    async def run(self, plan: AttemptPlan) -> None:
         channel = open_channel(plan.report_address)
         report = attempt_pb2.ReportAttemptRequest(
             training_job_id=plan.training_job_id,
@@ -43,10 +43,11 @@ class MadeUpTraining:
             await asyncio.Event().wait()
         finally:
             await channel.close()
-        return 0
 
     async def clear(self, training_job_id: str) -> int:
         return 0
+
+    remove = clear
 
 
 def _saved(plan: AttemptPlan) -> checkpoint_pb2.Checkpoint:

@@ -104,6 +104,7 @@ UNKNOWN: tuple[tuple[str, ...], ...] = (
     ("training-jobs", "show", "nosuch"),
     ("training-jobs", "watch", "nosuch"),
     ("training-jobs", "cancel", "nosuch"),
+    ("training-jobs", "delete", "nosuch"),
     ("loops", "start", "nosuch"),
     ("loops", "show", "nosuch"),
     ("loops", "watch", "nosuch"),
@@ -137,6 +138,20 @@ def test_a_reading_command_prints_a_table_and_the_same_as_json(url: str, argumen
     assert (table.exit_code, document.exit_code) == (0, 0), table.stderr + document.stderr
     assert json.loads(document.stdout)
     assert len(table.stdout.splitlines()) > 1
+
+
+def test_what_would_be_removed_is_asked_of_all_services(url: str, front: Front) -> None:
+    leftover = front.system.folder / "trainer" / "attempts" / "train-gone"
+    leftover.mkdir(parents=True)
+    result = _run(url, "gc", "--dry-run")
+    assert (result.exit_code, result.stdout) == (0, "There is nothing to remove.\n"), "it is not a day old"
+    assert json.loads(_run(url, "gc", "--json").stdout) == {"garbage": []}
+    assert leftover.exists()
+
+
+def test_a_training_that_a_loop_refers_to_is_not_deleted(url: str) -> None:
+    result = _run(url, "training-jobs", "delete", "TRAINING-JOB")
+    assert result.exit_code != 0 and "is used by the loop" in result.stderr
 
 
 def test_a_suite_is_exported_to_a_file_or_into_a_folder(url: str, tmp_path: Path) -> None:

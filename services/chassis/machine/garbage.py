@@ -1,0 +1,102 @@
+"""What a service may throw away: each of its parts says what, and one collector tells it or does it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc.aio
+import structlog
+from drillyard.storage.v1 import storage_service_pb2 as pb
+from drillyard.storage.v1 import storage_service_pb2_grpc as rpc
+
+from services.chassis.errors import ServiceError
+
+SERVICE_NAME = "drillyard.storage.v1.StorageService"
+MAX_ITEMS = 10_000
+_FIRST_SECONDS = 600.0
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """Something that nobody needs any more.
+
+    Attributes:
+        kind: What it is, such as "checkpoint".
+        name: Which of its kind: a job, an artifact, a file.
+        size_bytes: The room that it takes.
+        reason: One clause that says why it may go.
+        remove: Removes it; repeating it, also after half of it, does no harm.
+    """
+
+    kind: str
+    name: str
+    size_bytes: int
+    reason: str
+    remove: Callable[[], Awaitable[None]]
+
+
+Source: TypeAlias = Callable[[], AsyncIterator[Garbage]]
+
+
+class GarbageCollector(rpc.StorageServiceServicer):
+    """Removes what its sources yield: when it is asked to, and by itself every `hours` (0: never)."""
+
+    def __init__(self, service: str, hours: float) -> None:
+        self.hours = hours
+        self._service = service
+        self._sources: list[Source] = []
+        self._turn = asyncio.Lock()
+
+    def add(self, *sources: Source) -> None:
+        """Let these say what may go; what a source yields is still garbage when it is removed at once."""
+        self._sources += sources
+
+    async def collect(self, *, dry_run: bool) -> list[pb.Garbage]:
+        """Remove what may go, or only say what it is; at most `MAX_ITEMS` at a time.
+
+        Raises:
+            ServiceError: Where something is kept cannot be reached.
+        """
+        removed: list[pb.Garbage] = []
+        async with self._turn:
+            for source in self._sources:
+                async for item in source():
+                    if dry_run or await self._is_removed(item):
+                        removed.append(
+                            pb.Garbage(
+                                service=self._service,
+                                kind=item.kind,
+                                name=item.name,
+                                size_bytes=item.size_bytes,
+                                reason=item.reason,
+                            )
+                        )
+                    if len(removed) >= MAX_ITEMS:
+                        return removed
+        return removed
+
+    async def keep_collecting(self) -> None:
+        """Collect soon after the start, and then every `hours`, until it is cancelled."""
+        await asyncio.sleep(min(_FIRST_SECONDS, self.hours * 3600))
+        while True:
+            removed = await self.collect(dry_run=False)
+            _log.info("garbage_collected", num_items=len(removed), size_bytes=sum(item.size_bytes for item in removed))
+            await asyncio.sleep(self.hours * 3600)
+
+    async def CollectGarbage(
+        self, request: pb.CollectGarbageRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.CollectGarbageResponse:
+        """Remove what may go, or say what would."""
+        return pb.CollectGarbageResponse(garbage=await self.collect(dry_run=request.dry_run))
+
+    async def _is_removed(self, item: Garbage) -> bool:
+        try:
+            await item.remove()
+        except (ServiceError, OSError) as error:
+            _log.warning("garbage_not_removed", kind=item.kind, name=item.name, reason=str(error))
+            return False
+        return True

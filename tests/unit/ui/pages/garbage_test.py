@@ -1,0 +1,70 @@
+"""`drillyard gc` and its route: all services, what would go by kind with its size, and the logs of `drillyard up`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from drillyard.storage.v1 import storage_service_pb2 as pb
+
+from services.chassis.errors import Unavailable
+from services.chassis.machine.garbage import GarbageCollector
+from ui.cli.processes import rotate
+from ui.gateway.clients import Clients
+from ui.storage.commands import _print
+from ui.storage.routes import collect_garbage
+
+
+def storage(*garbage: pb.Garbage, away: bool = False) -> Any:
+    async def answer(request: pb.CollectGarbageRequest, **options: float) -> pb.CollectGarbageResponse:
+        assert request.dry_run and options["timeout"] >= 60
+        if away:
+            raise Unavailable("Nobody answers.", "Start it.")
+        return pb.CollectGarbageResponse(garbage=garbage)
+
+    return SimpleNamespace(CollectGarbage=answer)
+
+
+EVENTS = pb.Garbage(service="registry", kind="event", name="9 of 2 jobs", size_bytes=90, reason="old")
+CHECKPOINT = pb.Garbage(service="trainer", kind="checkpoint", name="train-1", size_bytes=2_000_000, reason="old")
+
+
+async def test_every_service_is_asked_and_one_that_is_away_is_named() -> None:
+    own, request = GarbageCollector("gateway", 0), pb.CollectGarbageRequest(dry_run=True)
+    services = {"registry": storage(EVENTS), "trainer": storage(CHECKPOINT)}
+    clients = cast(Clients, SimpleNamespace(storage=services))
+    assert list((await collect_garbage(clients, request, own)).garbage) == [EVENTS, CHECKPOINT]
+    services["trainer"] = storage(away=True)
+    with pytest.raises(Unavailable, match="trainer did not do its part: Nobody answers"):
+        await collect_garbage(clients, request, own)
+
+
+def test_the_table_sums_by_what_goes(capsys: pytest.CaptureFixture[str]) -> None:
+    document = {"service": "trainer", "kind": "checkpoint", "name": "a", "size_bytes": "2000000", "reason": "old"}
+    _print([document, document], dry_run=True)
+    assert "4.00 MB would be free" in (output := capsys.readouterr().out)
+    assert [word for word in output.splitlines()[1].split() if word] == [
+        "trainer",
+        "checkpoint",
+        "2",
+        "4.00",
+        "MB",
+        "old",
+    ]
+    _print([], dry_run=False)
+    assert "nothing to remove" in capsys.readouterr().out
+
+
+def test_a_log_that_is_too_long_is_kept_once_and_its_writer_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "trainer.log"
+    with path.open("ab", buffering=0) as log:
+        for text in (b"first", b"second"):
+            log.write(text)
+            rotate(path, len(text))
+            assert path.read_bytes() == text, "not yet too long"
+            log.write(b".")
+            rotate(path, len(text))
+            assert path.read_bytes() == b""
+            assert path.with_name("trainer.log.1").read_bytes() == text + b"."

@@ -1,0 +1,38 @@
+"""`drillyard gc`: remove what nobody needs any more."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Annotated
+
+import typer
+
+from ui.cli.connection import Document
+from ui.cli.options import Common
+from ui.cli.output import connected, print_table, show
+from ui.shared.words import size_text
+
+
+def gc(
+    common: Common,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+) -> None:
+    """Remove old events, checkpoints, caches and leftovers of all services; each does so by itself once a day."""
+    with connected(common) as gateway:
+        answer = gateway.post("/garbage-collections", {"dry_run": dry_run})
+        show(answer, as_json=common.as_json, table=lambda: _print(answer["garbage"], dry_run=dry_run))
+
+
+def _print(garbage: list[Document], *, dry_run: bool) -> None:
+    sums: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for item in garbage:
+        sums[item["service"], item["kind"], item["reason"]].append(int(item["size_bytes"]))
+    rows = [
+        (service, kind, len(sizes), size_text(sum(sizes)), reason)
+        for (service, kind, reason), sizes in sorted(sums.items())
+    ]
+    columns = ("service", "what", "number", "size", "reason")
+    print_table("", columns, rows, empty="There is nothing to remove.")
+    if rows:
+        total = size_text(sum(map(sum, sums.values())))
+        print(f"{total} would be free. Without --dry-run it is done." if dry_run else f"{total} are free.")

@@ -1,0 +1,54 @@
+"""REST route that removes what nobody needs any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from itertools import chain
+from typing import Annotated
+
+from drillyard.storage.v1 import storage_service_pb2 as pb
+from fastapi import Depends, Request
+
+from services.chassis.errors import Unavailable
+from services.chassis.machine.garbage import GarbageCollector
+from ui.gateway.clients import Clients
+from ui.shared.rpc import RpcRouter
+
+# Many files may have to go.
+_COLLECT_SECONDS = 600.0
+
+
+def garbage_of(request: Request) -> GarbageCollector:
+    """Return what removes the gateway's own garbage."""
+    collector: GarbageCollector = request.app.state.garbage
+    return collector
+
+
+async def collect_garbage(
+    clients: Clients, request: pb.CollectGarbageRequest, collector: Annotated[GarbageCollector, Depends(garbage_of)]
+) -> pb.CollectGarbageResponse:
+    """Let each service remove what nobody needs any more, or say what that is.
+
+    Raises:
+        Unavailable: A service is away, or what it keeps its things in; the others have done their part.
+    """
+
+    async def ask(name: str) -> Iterable[pb.Garbage]:
+        try:
+            return (await clients.storage[name].CollectGarbage(request, timeout=_COLLECT_SECONDS)).garbage
+        except Unavailable as error:
+            raise Unavailable(f"The service {name} did not do its part: {error.problem}", error.next_step) from error
+
+    own = collector.collect(dry_run=request.dry_run)
+    return pb.CollectGarbageResponse(garbage=chain(*await asyncio.gather(own, *map(ask, clients.storage))))
+
+
+router = RpcRouter(tags=["storage"])
+router.rpc(
+    "POST /garbage-collections",
+    "storage.CollectGarbage",
+    "Remove what nobody needs any more, in all services, or with `dry_run` only say what that is. Each service does it "
+    "by itself once a day.",
+    action=collect_garbage,
+)
