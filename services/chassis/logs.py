@@ -91,7 +91,10 @@ def _trace(exc_info: ExcInfo) -> str:
     """Return where an exception and its causes were raised, with the words of our own errors and the system's alone."""
     error: BaseException | None = exc_info[1]
     parts: list[str] = []
-    while error is not None:
+    # An error that was raised again while it was handled can be among its own causes.
+    known: set[int] = set()
+    while error is not None and id(error) not in known:
+        known.add(id(error))
         name = type(error).__qualname__
         words = f"{name}: {error}" if isinstance(error, ServiceError | OSError) else name
         parts.append("".join(traceback.format_tb(error.__traceback__)) + words)

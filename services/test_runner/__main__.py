@@ -13,8 +13,8 @@ from services.chassis.machine.memory import share_of_memory_bytes
 from services.chassis.settings import load_settings
 from services.chassis.waiting import patiently
 from services.test_runner.backends.doctor_process import DoctorProcess
-from services.test_runner.backends.fair_queue import QueueLimits
-from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
+from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
+from services.test_runner.backends.openai_endpoint.backend import NUM_PLACES, OpenAiEndpointBackend
 from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
 from services.test_runner.backends.served_template import ServedTemplateProbe
 from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
@@ -63,7 +63,12 @@ async def wire(app: Application, settings: TestRunnerSettings, *, workers: Worke
         telemetry=telemetry,
         limits=_limits(settings),
     )
-    endpoints = OpenAiEndpointBackend(policy, max_tries=settings.endpoint_tries, on_try=telemetry.endpoint_tried)
+    endpoints = OpenAiEndpointBackend(
+        policy,
+        max_tries=settings.endpoint_tries,
+        on_try=telemetry.endpoint_tried,
+        queue=FairQueue(NUM_PLACES, _queue_limits(settings)),
+    )
     app.on_stop(workers.close)
     app.on_stop(endpoints.close)
     backend = _Backends(workers, endpoints)
@@ -99,12 +104,16 @@ def _limits(settings: TestRunnerSettings) -> WorkerLimits:
         device=settings.device,
         memory_bytes=settings.worker_memory_bytes or share_of_memory_bytes(settings.max_workers),
         timeouts=WorkerTimeouts(settings.load_seconds, settings.stall_seconds),
-        queue=QueueLimits(
-            num_calls=settings.max_waiting,
-            num_calls_of_caller=settings.max_waiting_of_caller,
-            num_bytes=settings.max_waiting_bytes,
-            seconds=settings.max_waiting_seconds,
-        ),
+        queue=_queue_limits(settings),
+    )
+
+
+def _queue_limits(settings: TestRunnerSettings) -> QueueLimits:
+    return QueueLimits(
+        num_calls=settings.max_waiting,
+        num_calls_of_caller=settings.max_waiting_of_caller,
+        num_bytes=settings.max_waiting_bytes,
+        seconds=settings.max_waiting_seconds,
     )
 
 

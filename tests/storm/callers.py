@@ -7,16 +7,17 @@ import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from drillyard.job.v1 import job_pb2
-from drillyard.registry.v1 import registry_service_pb2_grpc
+from drillyard.registry.v1 import import_pb2, registry_service_pb2_grpc
 from drillyard.test_runner.v1 import test_run_pb2
 
 from services.chassis.channel import open_channel
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ServiceError
 from tests.fakes.system.registry import TrainerRegistry
-from tests.integration.tiny_stack import FINAL_STATES, add_suite, core_cases, import_model
+from tests.integration.tiny_stack import FINAL_STATES, add_suite, core_cases
 from tests.storm.ledger import CANCEL_SENT, CANCELLED, CREATED, Entry, Ledger
 from tests.storm.stack import SERVICES, Stack
 from tests.storm.work import KINDS, NUM_CASES, NUM_ROWS, Kind, Requests
@@ -56,7 +57,7 @@ class Callers:
     async def prepare(self) -> None:
         """Register what jobs read, and do one job of each shape in calm weather."""
         registry: Any = self._stack.of("registry")[0]
-        await import_model(registry, write_model(self._stack.data_dir / "work" / "tiny", max_position_embeddings=8192))
+        await self._import_model(write_model(self._stack.data_dir / "work" / "tiny", max_position_embeddings=8192))
         await add_suite(registry, self._stack.data_dir, "roo_xml/storm", core_cases(NUM_CASES))
         stub = registry_service_pb2_grpc.RegistryServiceStub(self._channels["registry"])
         await TrainerRegistry("", stub, self._stack.data_dir).add_dataset("drills", _rows(NUM_ROWS))
@@ -67,6 +68,13 @@ class Callers:
                 self.reference_ids[kind.name, shape] = job_id
                 self.calm_ids.setdefault(kind.name, job_id)
         await asyncio.gather(*[self._ended(KINDS[name], job_id) for (name, _), job_id in self.reference_ids.items()])
+
+    async def _import_model(self, folder: Path) -> None:
+        kind, source = KINDS["import"], import_pb2.ImportSource(folder_path=str(folder))
+        request = import_pb2.CreateImportRequest(request_id="calm/tiny", model_id="tiny", source=source)
+        job_id = kind.id_of(await self._call(kind, kind.create, request))
+        self._ledger.write(Entry(CREATED, kind.service, kind.name, request.request_id, job_id))
+        await self._ended(kind, job_id)
 
     async def work(self, num_jobs: int, seconds: float) -> None:
         """Ask for jobs of all kinds, spread over the time, and return when each was acknowledged."""

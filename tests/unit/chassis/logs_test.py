@@ -132,3 +132,14 @@ def test_a_trace_has_the_words_of_our_errors_and_of_no_library(capsys: pytest.Ca
     out = capsys.readouterr().err
     assert word not in out
     assert "KeyError" in out and "Unavailable: The store is away." in out and "logs_test.py" in out
+
+
+@pytest.mark.timeout(10)
+def test_an_error_that_is_among_its_own_causes_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(service="registry", log_format="json")
+    error = Unavailable("The registry is away.", "Wait.")
+    error.__cause__ = ValueError("inner")
+    error.__cause__.__context__ = error
+    structlog.get_logger().error("rpc_failed", exc_info=error)
+    (record,) = records(capsys)
+    assert str(record["exception"]).count("The registry is away.") == 1

