@@ -60,6 +60,7 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
         test_suites, artifacts, adoption=adoption, files=checked, readers=SUITE_READERS, built_in=built_in_suites()
     )
     application.on_start(adoption.collect)
+    application.garbage.add(adoption.garbage)
     application.on_start(suites.register_built_in)
     servicer = RegistryServicer(
         models=ModelUseCases(models, artifacts, adoption=adoption, files=files),
