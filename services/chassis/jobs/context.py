@@ -60,11 +60,6 @@ class JobContext:
         return self._saved
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether this process does nothing for the job now but wait for others."""
-        return self.waits or self.tells_wait
-
-    @property
     def cancel_requested(self) -> bool:
         """Whether someone asked to cancel; the function's task is cancelled too."""
         return self._job.state is JobState.CANCELLING
@@ -158,7 +153,7 @@ class JobContext:
         try:
             self.observe(
                 await self._store.set_progress(
-                    self._job.job_id, self.epoch, dict(self._progress), waits=self.is_waiting
+                    self._job.job_id, self.epoch, dict(self._progress), waits=self.waits or self.tells_wait
                 )
             )
         except (DatabaseAway, DatabaseFull):

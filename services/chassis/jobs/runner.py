@@ -134,7 +134,7 @@ class JobRunner:
         running = self.running
         busy = Counter(job.kind for job in running.values())
         kinds = [kind for kind, limit in self._limits.items() if busy[kind] < limit]
-        working = [attempt.context.job for attempt in self._attempts.values() if not attempt.context.is_waiting]
+        working = [attempt.context.job for attempt in self._attempts.values() if not attempt.is_waiting]
         if any(job.num_barren_holds >= self._max_deaths for job in working):
             return False
         since = boot_seconds()
