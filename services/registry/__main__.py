@@ -48,14 +48,15 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
         SourceKind.FOLDER_PATH: FolderImporter(settings.import_roots),
     }
     workspace = Workspace(settings.service_dir(NAME) / "imports")
-    workspace.clear()
+    if application.database.is_sqlite:
+        workspace.clear()
     job = ImportJob(importers, models, adoption, files, workspace)
     add_import_job(application, job, limit=settings.num_imports)
     suites = TestSuiteUseCases(
         test_suites, artifacts, adoption=adoption, readers=SUITE_READERS, built_in=built_in_suites()
     )
     application.on_start(adoption.collect)
-    application.garbage.add(adoption.garbage)
+    application.garbage.add(adoption.garbage, workspace.garbage)
     application.on_start(suites.register_built_in)
     servicer = RegistryServicer(
         models=ModelUseCases(models, artifacts, adoption=adoption, files=files),
