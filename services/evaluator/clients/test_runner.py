@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import grpc.aio
@@ -63,7 +64,7 @@ class TestRunnerClient:
                     raise
                 size = max(1, size // 4)
             else:
-                return tuple(map(to_transcript, page.transcripts))
+                return await asyncio.to_thread(_transcripts, page)
 
     async def changes(self, test_run_id: str, after_event: int) -> AsyncGenerator[None]:
         """Yield each time that something happened in the run after an event; ends with the run."""
@@ -99,6 +100,10 @@ class TestRunnerClient:
             provenance_differences=tuple(found.provenance_differences),
             num_unanswered=found.num_unanswered,
         )
+
+
+def _transcripts(page: transcript_pb2.ListTranscriptsResponse) -> tuple[Transcript, ...]:
+    return tuple(map(to_transcript, page.transcripts))
 
 
 def _subject(run: test_run_pb2.TestRun) -> Subject:

@@ -42,6 +42,11 @@ class Prompt:
     timeout_seconds: float = 0.0
     token_ids: tuple[int, ...] = ()
 
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes in memory."""
+        return len(self.text) + 8 * len(self.token_ids) + sum(message.size_bytes for message in self.messages)
+
 
 @dataclass(frozen=True)
 class Workload:

@@ -140,6 +140,21 @@ def test_attempts_that_keep_ending_end_the_job_with_the_reason(bench: Bench, exi
     asyncio.run(scenario())
 
 
+def test_a_training_that_takes_too_much_memory_fails_by_itself_and_says_what_to_lower(bench: Bench) -> None:
+    def outgrows(_plan: AttemptPlan) -> None:
+        raise ResourceExhausted("The training processes took more than 1 MiB of memory.", "Lower the batch size.")
+
+    async def scenario() -> None:
+        bench.backend.script = [(outgrows, None)] * 3
+        job_id = (await bench.usecases.create("r", SPEC)).job.job_id
+        job = await bench.finish(job_id)
+        assert job.state is JobState.FAILED and job.error is not None
+        assert "3 attempts failed" in job.error.problem and "memory. Lower the batch size." in job.error.problem
+        assert await outcomes(bench, job_id) == [("failed", 0)] * 3
+
+    asyncio.run(scenario())
+
+
 def test_an_attempt_that_no_other_would_mend_is_not_repeated(bench: Bench) -> None:
     async def fails(plan: AttemptPlan) -> None:
         await bench.report(plan, 0, AttemptOutcome.FAILED, reason="Example e1 is too long.", is_permanent="yes")
