@@ -33,6 +33,8 @@ _TURN_FIELDS = (
     *("message_index", "num_prompt_tokens", "num_cached_tokens", "num_generated_tokens"),
     *("queue_seconds", "prefill_seconds", "decode_seconds", "log_probs", "detail"),
 )
+# Reading so much takes no longer than handing it to another thread.
+_SHORT_CHARACTERS = 100_000
 # JSON as text: transcripts are long, and another thread than the event loop's reads it.
 _TRANSCRIPT_COLUMNS = [
     cast(column, Text).label(column.name) if isinstance(column.type, JSON) else column for column in TRANSCRIPTS.c
@@ -117,6 +119,8 @@ class SqlRunStore:
     async def _transcripts(self, query: Select[Any]) -> tuple[Transcript, ...]:
         async with self._database.reading() as session:
             rows = (await session.execute(query)).mappings().all()
+        if sum(len(row["messages"]) for row in rows) < _SHORT_CHARACTERS:
+            return tuple(map(_to_transcript, rows))
         return await asyncio.to_thread(lambda: tuple(map(_to_transcript, rows)))
 
 
