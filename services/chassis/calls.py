@@ -22,6 +22,7 @@ from services.chassis.machine.parent import ServiceToken
 from services.chassis.status import from_exception, to_status
 from services.chassis.telemetry import Telemetry
 from services.chassis.wire import check
+from services.chassis.wire.paging import serialized_page
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Probes of the kubelet carry no token.
@@ -29,6 +30,7 @@ _HEALTH = "grpc.health.v1.Health"
 _QUIET_SERVICES = ("grpc.health.", "grpc.reflection.")
 # A stream that follows a job can be taken up again after its last event, so it need not outlive the drain.
 _WATCH = "Watch"
+_LIST = "List"
 _UNDECODABLE = object()
 _log = structlog.get_logger()
 
@@ -102,11 +104,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         behaviour, build = make[method.request_streaming](method)
         if name.startswith(_WATCH):
             behaviour = _until(self._draining, behaviour)
+        serializer = method.response_serializer
+        if name.startswith(_LIST) and serializer:
+            behaviour, serializer = _paged(behaviour, serializer), None
         wrapped = _wrap_stream(behaviour, frame) if method.response_streaming else _wrap_unary(behaviour, frame)
         return build(
-            wrapped,
-            request_deserializer=_decoding(method.request_deserializer),
-            response_serializer=method.response_serializer,
+            wrapped, request_deserializer=_decoding(method.request_deserializer), response_serializer=serializer
         )
 
 
@@ -138,6 +141,13 @@ def _wrap_stream(behaviour: Callable[..., Any], frame: _Frame) -> Callable[..., 
             request = _checked(request)
             async for response in behaviour(request, context):
                 yield response
+
+    return answer
+
+
+def _paged(behaviour: Callable[..., Any], serialize: Callable[[Message], bytes]) -> Callable[..., Any]:
+    async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        return await serialized_page(request, lambda page_request: behaviour(page_request, context), serialize)
 
     return answer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from enum import Enum
 from typing import TypeVar
@@ -21,7 +21,7 @@ from tenacity import (
 )
 
 from services.chassis.channel import longer_deadlines
-from services.chassis.errors import DeadlineExceeded, ResourceExhausted, ServiceError, TooLarge, Unavailable
+from services.chassis.errors import Busy, DeadlineExceeded, ResourceExhausted, ServiceError, TooLarge, Unavailable
 
 T = TypeVar("T")
 Tell = Callable[[str], Awaitable[None]]
@@ -76,6 +76,33 @@ async def with_heartbeat(stream: AsyncGenerator[T], seconds: float) -> AsyncGene
             pending.cancel()
             await asyncio.wait((pending,))
         await stream.aclose()
+
+
+class Places:
+    """So much work goes on at once, so much more waits for that, and the rest is refused."""
+
+    def __init__(self, work: str, *, num_running: int, num_waiting: int) -> None:
+        """`work` says what it is, in the plural, such as "diagnoses"."""
+        self._work = work
+        self._running = asyncio.Semaphore(num_running)
+        self._limit = num_running + num_waiting
+        self._num_held = 0
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Wait for a place and hold it for the length of the block.
+
+        Raises:
+            Busy: As much as is allowed goes on or waits.
+        """
+        if self._num_held >= self._limit:
+            raise Busy(f"{self._num_held} {self._work} are at work or waiting, which is the limit.")
+        self._num_held += 1
+        try:
+            async with self._running:
+                yield
+        finally:
+            self._num_held -= 1
 
 
 async def patiently(call: Callable[[], Awaitable[T]], peer: str, *, seconds: float | None = None) -> T:

@@ -9,6 +9,7 @@ from drillyard.registry.v1.registry_service_pb2_grpc import add_RegistryServiceS
 from services.chassis.application import Application, run
 from services.chassis.jobs import JobContext, Json
 from services.chassis.settings import load_settings
+from services.chassis.waiting import Places
 from services.protocols.profile import get_profile, profile_ids
 from services.registry.domain.model_import import IMPORT_KIND, SourceKind, import_of
 from services.registry.domain.test_suite import BuiltInSuite
@@ -33,6 +34,9 @@ from services.registry.usecases.model_import import ImportUseCases
 from services.registry.usecases.test_suite import TestSuiteUseCases
 
 NAME = "registry"
+# Files of cases and rows that are checked line by line.
+_FILES_AT_ONCE = 2
+_WAITING_FILES = 32
 MIGRATIONS = Path(__file__).parent / "store" / "migrations"
 
 
@@ -48,18 +52,21 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
         SourceKind.FOLDER_PATH: FolderImporter(settings.import_roots),
     }
     workspace = Workspace(settings.service_dir(NAME) / "imports")
-    workspace.clear()
+    if application.database.is_sqlite:
+        workspace.clear()
     job = ImportJob(importers, models, adoption, files, workspace)
     add_import_job(application, job, limit=settings.num_imports)
+    checked = Places("files", num_running=_FILES_AT_ONCE, num_waiting=_WAITING_FILES)
     suites = TestSuiteUseCases(
-        test_suites, artifacts, adoption=adoption, readers=SUITE_READERS, built_in=built_in_suites()
+        test_suites, artifacts, adoption=adoption, files=checked, readers=SUITE_READERS, built_in=built_in_suites()
     )
     application.on_start(adoption.collect)
+    application.garbage.add(adoption.garbage, workspace.garbage)
     application.on_start(suites.register_built_in)
     servicer = RegistryServicer(
         models=ModelUseCases(models, artifacts, adoption=adoption, files=files),
         imports=ImportUseCases(application.jobs.store, importers),
-        datasets=DatasetUseCases(datasets, artifacts, adoption=adoption),
+        datasets=DatasetUseCases(datasets, artifacts, adoption=adoption, files=checked),
         test_suites=suites,
     )
     application.add_servicer(add_RegistryServiceServicer_to_server, servicer, SERVICE_NAME)

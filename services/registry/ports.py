@@ -163,7 +163,10 @@ class Claims(Protocol):
         """End a claim; bytes that neither a version nor another claim holds are deleted before anyone else's turn."""
 
     async def abandoned(self) -> list[str]:
-        """Return the claims whose holders have died."""
+        """Return the claims whose holders have died; only at the start of a process."""
+
+    async def expired(self) -> list[str]:
+        """Return the claims that are older than any adoption; at any time."""
 
 
 class ModelFiles(Protocol):

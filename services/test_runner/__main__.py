@@ -9,12 +9,12 @@ from drillyard.test_runner.v1 import test_runner_service_pb2_grpc as rpc
 
 from services.chassis.application import Application, run
 from services.chassis.channel import open_channel
+from services.chassis.machine.memory import share_of_memory_bytes
 from services.chassis.settings import load_settings
 from services.chassis.waiting import patiently
 from services.test_runner.backends.doctor_process import DoctorProcess
-from services.test_runner.backends.fair_queue import QueueLimits
-from services.test_runner.backends.memory import total_memory_bytes
-from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
+from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
+from services.test_runner.backends.openai_endpoint.backend import NUM_PLACES, OpenAiEndpointBackend
 from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
 from services.test_runner.backends.served_template import ServedTemplateProbe
 from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
@@ -32,9 +32,6 @@ from services.test_runner.usecases.generation import GenerationUseCases
 from services.test_runner.usecases.rendering import RenderingUseCases
 from services.test_runner.usecases.test_run import TestRunUseCases
 from services.test_runner.usecases.transcript import TranscriptUseCases
-
-# The rest is for the service itself and for what else runs there.
-_WORKERS_SHARE = 0.8
 
 
 class Workers(GenerationBackend, PromptRenderer, Protocol):
@@ -66,7 +63,12 @@ async def wire(app: Application, settings: TestRunnerSettings, *, workers: Worke
         telemetry=telemetry,
         limits=_limits(settings),
     )
-    endpoints = OpenAiEndpointBackend(policy, max_tries=settings.endpoint_tries, on_try=telemetry.endpoint_tried)
+    endpoints = OpenAiEndpointBackend(
+        policy,
+        max_tries=settings.endpoint_tries,
+        on_try=telemetry.endpoint_tried,
+        queue=FairQueue(NUM_PLACES, _queue_limits(settings)),
+    )
     app.on_stop(workers.close)
     app.on_stop(endpoints.close)
     backend = _Backends(workers, endpoints)
@@ -100,14 +102,18 @@ def _limits(settings: TestRunnerSettings) -> WorkerLimits:
         max_batch=settings.max_batch,
         num_threads=settings.num_threads,
         device=settings.device,
-        memory_bytes=settings.worker_memory_bytes or int(_WORKERS_SHARE * total_memory_bytes() / settings.max_workers),
+        memory_bytes=settings.worker_memory_bytes or share_of_memory_bytes(settings.max_workers),
         timeouts=WorkerTimeouts(settings.load_seconds, settings.stall_seconds),
-        queue=QueueLimits(
-            num_calls=settings.max_waiting,
-            num_calls_of_caller=settings.max_waiting_of_caller,
-            num_bytes=settings.max_waiting_bytes,
-            seconds=settings.max_waiting_seconds,
-        ),
+        queue=_queue_limits(settings),
+    )
+
+
+def _queue_limits(settings: TestRunnerSettings) -> QueueLimits:
+    return QueueLimits(
+        num_calls=settings.max_waiting,
+        num_calls_of_caller=settings.max_waiting_of_caller,
+        num_bytes=settings.max_waiting_bytes,
+        seconds=settings.max_waiting_seconds,
     )
 
 

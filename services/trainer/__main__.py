@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 from drillyard.trainer.v1 import trainer_service_pb2_grpc as rpc
 
 from services.chassis.application import Application, run
 from services.chassis.channel import open_channel
+from services.chassis.machine.memory import share_of_memory_bytes
 from services.chassis.settings import load_settings
 from services.trainer.backends.ray_local import RayLocalBackend
 from services.trainer.clients.registry import RegistryClient
@@ -35,7 +37,7 @@ async def wire(app: Application, settings: TrainerSettings, *, backend: Training
     to = Adapters(
         store=SqlTrainingStore(app.database),
         registry=RegistryClient(channel),
-        backend=backend or RayLocalBackend(folder / "attempts", settings.token_file),
+        backend=backend or _backend(folder, settings),
         checkpoints=LocalCheckpoints(folder / "checkpoints"),
         artifacts=app.artifacts,
         live_attempts=LiveAttempts(),
@@ -62,6 +64,11 @@ async def wire(app: Application, settings: TrainerSettings, *, backend: Training
         forget=work.forget,
     )
     app.add_servicer(rpc.add_TrainerServiceServicer_to_server, TrainerServicer(usecases), SERVICE_NAME)
+
+
+def _backend(folder: Path, settings: TrainerSettings) -> RayLocalBackend:
+    max_memory_bytes = settings.attempt_memory_bytes or share_of_memory_bytes(settings.max_running)
+    return RayLocalBackend(folder / "attempts", settings.token_file, max_memory_bytes=max_memory_bytes)
 
 
 def _limits(settings: TrainerSettings) -> TrainingLimits:

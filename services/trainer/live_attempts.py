@@ -7,6 +7,7 @@ import signal
 import time
 from dataclasses import dataclass, field
 
+from services.chassis.errors import ServiceError
 from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Checkpoint
 
 FIRST_PHASE = "start_ray"
@@ -95,7 +96,10 @@ def end_of(live: LiveAttempt, processes: asyncio.Task[int]) -> AttemptEnd:
     """Return the end that was reported, or else the one that the processes' own end tells."""
     if live.end is not None:
         return live.end
-    if error := processes.exception():
+    error = processes.exception()
+    if isinstance(error, ServiceError):
+        return AttemptEnd(AttemptOutcome.FAILED, str(error))
+    if error:
         reason = f"The training processes cannot be run: {type(error).__name__}: {error}"
         return AttemptEnd(AttemptOutcome.FAILED, reason)
     exit_code = processes.result()

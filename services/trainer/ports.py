@@ -136,6 +136,9 @@ class TrainingBackend(Protocol):
         """Start the processes and return the driver's exit code (negative: the signal) when it has ended.
 
         Cancelled, it ends them all first.
+
+        Raises:
+            ResourceExhausted: The processes took more memory than they may, and were ended.
         """
         ...
 

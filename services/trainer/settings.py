@@ -20,6 +20,11 @@ class TrainerSettings(ServiceSettings):
     max_attempts: int = Field(default=3, ge=1, le=100, description="Attempts that may fail before a job does.")
     num_threads: int = Field(default=0, ge=0, le=1024, description="CPU threads of an attempt; 0: all.")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="Of the frozen base weights.")
+    attempt_memory_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Memory of an attempt; 0: its share of four fifths of the container's or machine's.",
+    )
     checkpoint_days: float = Field(
         default=7.0, ge=0, description="After so long an ended job keeps its last and its best checkpoint alone."
     )

@@ -270,6 +270,7 @@ async def test_claims_of_holders_that_died_are_abandoned(stores: Stores, monkeyp
     old = await stores.claims.add(claimed_uri("b"))
     # SQLite has one process, and it asks before it claims anything.
     assert set(await stores.claims.abandoned()) == ({fresh, old} if stores.kind == "sqlite" else {old})
+    assert await stores.claims.expired() == [old]
 
 
 async def test_cases_are_paged_in_the_order_of_the_suite(stores: Stores) -> None:

@@ -51,10 +51,11 @@ def test_the_environment_is_read_only_by_settings() -> None:
     assert readers == []
 
 
-# They write into a new folder that becomes visible once it is whole and on the disk, or append to a log.
+# They write into a new folder that becomes visible once whole and on the disk, append to a log, or tell the kernel.
 WRITERS = {
     "services/chassis/artifacts/store.py",
     "services/chassis/artifacts/tree.py",
+    "services/chassis/machine/memory.py",
     "services/lm/adapters/lora.py",
     "services/lm/conversion/gguf.py",
     "services/lm/conversion/merge.py",

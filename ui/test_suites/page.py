@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
+from drillyard.registry.v1.test_suite_pb2 import DeleteTestSuiteVersionRequest
 
 from services.chassis.errors import ServiceError
 from ui.gateway.uploads import Uploads
 from ui.models.actions import read_suites
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
+from ui.shared.dependants import deleting
 from ui.shared.environment import render
 from ui.test_suites.actions import check_suite, read_case, read_suite, register_suite
 from ui.test_suites.form import ImportForm, import_form
@@ -46,6 +48,8 @@ def build(cache: ServiceCache) -> None:
     picked.then(page.refresh, seen, areas, **quiet)
     changed = gr.on([category.input, tool.input], lambda: 0, None, [place], **quiet)
     changed.then(page.refresh, seen, areas, **quiet)
+    deleted = suite.select(page.delete, [chosen], [chosen, case_id, place, message], **quiet)
+    deleted.then(page.refresh, seen, areas, **quiet)
     form.check.click(page.check, form.components(), [message], **quiet)
     result = form.start.click(page.register, form.components(), [chosen, case_id, place, message], **quiet)
     result.then(page.refresh, seen, areas, **quiet)
@@ -79,6 +83,15 @@ class _Page:
         self._cache.forget()
         name = response.test_suite_version.test_suite_version_id
         return [name, "", 0, done_notice(f"{name} is registered.", "Open it in the list, or test a model on it.")]
+
+    async def delete(self, chosen: str) -> list[Any]:
+        request = DeleteTestSuiteVersionRequest(test_suite_version_id=chosen)
+        try:
+            await deleting(lambda clients: clients.registry.DeleteTestSuiteVersion)(self._cache.clients, request)
+        except ServiceError as error:
+            return [gr.skip(), gr.skip(), gr.skip(), notice(error)]
+        self._cache.forget()
+        return ["", "", 0, done_notice(f"{chosen} is deleted.", tone="warn")]
 
     async def _check(self, values: dict[Any, Any]) -> str:
         new = self._form.read(values)

@@ -35,6 +35,7 @@ class SuiteDetailView:
 
     test_suite_version_id: str
     num_cases: int
+    built_in: bool
     facts: Mapping[str, str]
     by_category: Mapping[str, int]
     by_tool: Mapping[str, int]
@@ -90,6 +91,7 @@ def suite_detail_view(version: TestSuiteVersion, cases: Sequence[TestCase]) -> S
     return SuiteDetailView(
         test_suite_version_id=version.test_suite_version_id,
         num_cases=version.num_cases,
+        built_in=version.built_in,
         facts={name: value for name, value in facts.items() if value},
         by_category=dict(Counter(row.category.partition(".")[0] for row in rows)),
         by_tool=dict(Counter(row.tool for row in rows).most_common()),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from services.chassis.artifacts.artifact import KINDS
+from services.chassis.artifacts.local_folder import LocalFolder
 from services.chassis.artifacts.tree import MANIFEST, Stored
 from services.chassis.errors import InvalidArgument, Unavailable
 
@@ -20,7 +21,9 @@ from services.chassis.errors import InvalidArgument, Unavailable
 class RemoteFolder:
     """A prefix in an object store. A folder's manifest is written last, and without it the folder is not there."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, scratch: Path | None = None) -> None:
+        """Open it; `scratch` is a local folder in which to prepare, where what a killed writer leaves is found."""
+        self._scratch = scratch
         # Only services with a remote store pay for this import.
         import fsspec
 
@@ -36,6 +39,10 @@ class RemoteFolder:
     @contextmanager
     def staging(self) -> Iterator[Path]:
         """Lend an empty local folder; it is removed at the end."""
+        if self._scratch is not None:
+            with LocalFolder(self._scratch).staging() as folder:
+                yield folder
+            return
         with tempfile.TemporaryDirectory(prefix="drillyard-") as place:
             yield Path(place)
 

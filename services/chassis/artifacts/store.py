@@ -36,7 +36,7 @@ class ArtifactStore:
         root_url: `file:///folder` or any fsspec URL such as `s3://bucket/registry`; only this service writes there.
         prefix: Added to the root, when several services share one URL.
         sources: URL prefixes whose artifacts may be read and adopted.
-        cache_dir: Where remote artifacts are kept for `local_path`; a temporary folder by default.
+        cache_dir: Where remote artifacts are kept for `local_path`, and prepared; a temporary folder by default.
 
     Every method raises NotFound for an artifact that is not there, InvalidArgument for what no store gave out,
     PermissionDenied for a place that is not trusted, and ResourceExhausted, leaving nothing behind, when the disk is
@@ -46,7 +46,7 @@ class ArtifactStore:
     def __init__(
         self, root_url: str, prefix: str = "", *, sources: tuple[str, ...] = (), cache_dir: Path | None = None
     ) -> None:
-        self._own = open_folder(f"{root_url.rstrip('/')}/{prefix}" if prefix else root_url)
+        self._own = open_folder(f"{root_url.rstrip('/')}/{prefix}" if prefix else root_url, cache_dir)
         self._sources = tuple(source.rstrip("/") + "/" for source in (self._own.url, *sources))
         self._cache_dir = cache_dir
         self._verified = Verified()
@@ -272,9 +272,9 @@ def _check_folder(folder: Path) -> None:
         raise InvalidArgument(f"{folder} is not a folder.", "Give the path of a folder.")
 
 
-def open_folder(url: str) -> LocalFolder | RemoteFolder:
-    """Return the place for artifacts at a URL."""
-    return LocalFolder.at(url) if urlsplit(url).scheme == "file" else RemoteFolder(url)
+def open_folder(url: str, scratch: Path | None = None) -> LocalFolder | RemoteFolder:
+    """Return the place for artifacts at a URL; for a remote one, `scratch` is where it prepares what it writes."""
+    return LocalFolder.at(url) if urlsplit(url).scheme == "file" else RemoteFolder(url, scratch)
 
 
 _AGAIN = "Read the artifact's URI, digest and size from its owner again."

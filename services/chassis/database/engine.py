@@ -198,13 +198,17 @@ class Database:
         return DatabaseAway(f"The database ({self._place}) does not answer.", "Try again when it is back.")
 
 
+class EncodedJson(str):
+    """The value of a JSON column that was encoded before, in another thread since it is long."""
+
+
 def dump_json(value: object) -> str:
     """Return JSON that every database accepts.
 
     Raises:
         ValueError: The value holds NaN or an infinity.
     """
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return value if isinstance(value, EncodedJson) else json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
 def _without_values(error: DBAPIError) -> DBAPIError:

@@ -1,11 +1,13 @@
-"""Pages of lists: their sizes and tokens, the same for every list of every service."""
+"""Pages of lists: their sizes and tokens, the same for every list of every service, and their bytes on the wire."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias, TypeVar, cast
+
+from google.protobuf.message import Message
 
 from services.chassis.errors import InvalidArgument
 
@@ -16,6 +18,8 @@ DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
 # Behind every entry of a list that is counted down.
 LAST_PLACE = 2**63 - 1
+# Below the limit of a message, and above that of lists which end a page by bytes before they read them all.
+MAX_PAGE_BYTES = 12 * 1024 * 1024
 _MAX_TOKEN = 400
 
 
@@ -44,6 +48,25 @@ def page_of(items: Sequence[T], page_size: int, place: Callable[[T], Place]) -> 
     """
     page = list(items[:page_size])
     return page, token_of(place(page[-1])) if len(items) > page_size else ""
+
+
+async def serialized_page(
+    request: Any, answer: Callable[[Any], Awaitable[Message]], serialize: Callable[[Message], bytes]
+) -> bytes:
+    """Return the response of a List, with fewer entries than were asked for where all of them were above 12 MiB.
+
+    Args:
+        request: The request; its `page_size` is lowered where the page is too large.
+        answer: The method; it is called again for a smaller page.
+        serialize: Turns its response into bytes.
+    """
+    while True:
+        response = await answer(request)
+        page = serialize(response)
+        num_entries = max((len(value) for field, value in response.ListFields() if field.is_repeated), default=0)
+        if len(page) <= MAX_PAGE_BYTES or num_entries <= 1:
+            return page
+        request.page_size = max(1, num_entries * MAX_PAGE_BYTES // len(page))
 
 
 def token_of(place: Place) -> str:

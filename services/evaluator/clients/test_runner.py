@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import grpc.aio
 from drillyard.test_runner.v1 import comparison_pb2, test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
-from services.chassis.errors import ResourceExhausted
+from services.chassis.errors import TooLarge
 from services.chassis.jobs.convert import state_of
 from services.chassis.waiting import follow
 from services.chassis.wire import from_message
@@ -57,13 +58,13 @@ class TestRunnerClient:
             )
             try:
                 page = await self._stub.ListTranscripts(request)
-            except ResourceExhausted:
+            except TooLarge:
                 # Long conversations: so many of them do not fit one message.
                 if size == 1:
                     raise
                 size = max(1, size // 4)
             else:
-                return tuple(map(to_transcript, page.transcripts))
+                return await asyncio.to_thread(_transcripts, page)
 
     async def changes(self, test_run_id: str, after_event: int) -> AsyncGenerator[None]:
         """Yield each time that something happened in the run after an event; ends with the run."""
@@ -99,6 +100,10 @@ class TestRunnerClient:
             provenance_differences=tuple(found.provenance_differences),
             num_unanswered=found.num_unanswered,
         )
+
+
+def _transcripts(page: transcript_pb2.ListTranscriptsResponse) -> tuple[Transcript, ...]:
+    return tuple(map(to_transcript, page.transcripts))
 
 
 def _subject(run: test_run_pb2.TestRun) -> Subject:

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from services.chassis.errors import InvalidArgument, ResourceExhausted, TooLarge
+from services.chassis.machine.memory import offer_to_kernel
 from services.chassis.machine.parent import child_environment
 
 _MAX_LINE_BYTES = 4 * 1024**2
@@ -75,6 +76,7 @@ async def _started(module: str, arguments: Sequence[str], limits: Limits) -> Asy
         limit=_MAX_LINE_BYTES,
         start_new_session=True,
     )
+    offer_to_kernel(process.pid)
     try:
         yield process
     finally:

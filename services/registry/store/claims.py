@@ -53,9 +53,14 @@ class SqlClaims:
 
     async def abandoned(self) -> list[str]:
         """Return the claims whose holders have died: on SQLite, whose one process asks at its start, that is all."""
-        query = select(CLAIMS.c.claim_id)
         if not self._database.is_sqlite:
-            query = query.where(CLAIMS.c.expire_time < datetime.now(UTC))
+            return await self.expired()
+        async with self._database.reading() as session:
+            return list((await session.execute(select(CLAIMS.c.claim_id))).scalars())
+
+    async def expired(self) -> list[str]:
+        """Return the claims that are older than any adoption; at any time."""
+        query = select(CLAIMS.c.claim_id).where(CLAIMS.c.expire_time < datetime.now(UTC))
         async with self._database.reading() as session:
             return list((await session.execute(query)).scalars())
 

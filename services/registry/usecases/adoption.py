@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from services.chassis.artifacts import Artifact
 from services.chassis.errors import ServiceError
+from services.chassis.machine.garbage import Garbage
 from services.registry.ports import Artifacts, Claims
 
 _log = structlog.get_logger()
@@ -68,6 +70,11 @@ class Adoption:
         """Delete what processes that were killed have left behind."""
         for claim_id in await self._claims.abandoned():
             await self._end(claim_id)
+
+    async def garbage(self) -> AsyncIterator[Garbage]:
+        """Yield the claims of replicas that were killed a day ago; their bytes go unless a version holds them."""
+        for claim_id in await self._claims.expired():
+            yield Garbage("claim", claim_id[:16], 0, "its holder was killed", partial(self._end, claim_id))
 
     @asynccontextmanager
     async def _claimed(self, uri: str) -> AsyncIterator[None]:

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from services.chassis.waiting import Places
 from services.protocols.suites.dataset_row import SPLITS, DatasetRow, RowError
 from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft, dataset_version_not_found
 from services.registry.domain.identifiers import (
@@ -27,8 +28,9 @@ MAX_DATASET_BYTES = 2 * 1024**3
 class DatasetUseCases:
     """Registers and reads datasets."""
 
-    def __init__(self, store: DatasetStore, artifacts: Artifacts, *, adoption: Adoption) -> None:
+    def __init__(self, store: DatasetStore, artifacts: Artifacts, *, adoption: Adoption, files: Places) -> None:
         self._store = store
+        self._files = files
         self._artifacts = artifacts
         self._adoption = adoption
 
@@ -38,6 +40,7 @@ class DatasetUseCases:
         Raises:
             InvalidArgument: A field or a row is wrong; the first bad line is named.
             AlreadyExists: The request_id was used with other words.
+            Busy: As many files as are allowed are being checked.
             FailedPrecondition: The bytes aren't there or differ from what is claimed.
         """
         check_dataset_id(draft.dataset_id)
@@ -48,7 +51,7 @@ class DatasetUseCases:
         if known is not None:
             draft.check_same(known)
             return known
-        async with self._adoption.adopted(draft.artifact) as artifact:
+        async with self._files.place(), self._adoption.adopted(draft.artifact) as artifact:
             path = await self._artifacts.local_path(artifact.uri)
             counts = await asyncio.to_thread(_count_splits, path)
             return await self._store.add_version(

@@ -11,6 +11,7 @@ import structlog
 
 from services.chassis.artifacts import Artifact
 from services.chassis.errors import InvalidArgument
+from services.chassis.waiting import Places
 from services.registry.domain.identifiers import (
     check_numbered,
     check_produced_by,
@@ -47,10 +48,12 @@ class TestSuiteUseCases:
         artifacts: Artifacts,
         *,
         adoption: Adoption,
+        files: Places,
         readers: Mapping[SuiteFormat, SuiteReader],
         built_in: Sequence[BuiltInSuite],
     ) -> None:
         self._store = store
+        self._files = files
         self._artifacts = artifacts
         self._adoption = adoption
         self._readers = readers
@@ -73,6 +76,7 @@ class TestSuiteUseCases:
         Raises:
             InvalidArgument: A field or a line is wrong; the first bad line is named.
             AlreadyExists: The request_id was used with other words.
+            Busy: As many files as are allowed are being checked.
             FailedPrecondition: The suite ships with the product; or the bytes aren't there or differ.
         """
         _check_source(draft.test_suite_id, draft.artifact, conversion)
@@ -86,6 +90,10 @@ class TestSuiteUseCases:
         if known is not None:
             draft.check_same(known)
             return known
+        async with self._files.place():
+            return await self._created(draft, conversion)
+
+    async def _created(self, draft: TestSuiteVersionDraft, conversion: Conversion) -> TestSuiteVersion:
         if conversion.format is SuiteFormat.CASES and not conversion.skips_wrong_lines:
             async with self._adoption.adopted(draft.artifact) as artifact:
                 cases = await self._read(artifact, draft.profile_id, conversion)
@@ -100,10 +108,11 @@ class TestSuiteUseCases:
 
         Raises:
             InvalidArgument: The id or the conversion is wrong, or the file holds nothing.
+            Busy: As many files as are allowed are being checked.
             FailedPrecondition: The bytes aren't there or differ.
         """
         _check_source(test_suite_id, artifact, conversion)
-        async with self._adoption.adopted(artifact) as borrowed:
+        async with self._files.place(), self._adoption.adopted(artifact) as borrowed:
             return await self._read(borrowed, test_suite_id.partition("/")[0], conversion, raises=False)
 
     async def delete_version(self, text: str) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import structlog
 
-from services.chassis.errors import Busy, FailedPrecondition, Unavailable
+from services.chassis.errors import FailedPrecondition, Unavailable
+from services.chassis.machine.memory import offer_to_kernel
 from services.chassis.machine.parent import child_environment
+from services.chassis.waiting import Places
 from services.lm.doctor.diagnosis import Diagnosis, InvalidRequest, Request, diagnosis_from_json, to_json
 
 DOCTOR_COMMAND = (sys.executable, "-m", "services.lm.doctor")
@@ -39,20 +41,13 @@ class DoctorProcess:
         self._place = place
         self._seconds = seconds
         self._command = command
-        self._running = asyncio.Semaphore(_MAX_RUNNING)
-        self._num_asked = 0
+        self._places = Places("diagnoses", num_running=_MAX_RUNNING, num_waiting=_MAX_WAITING)
 
     async def examine(self, model_uri: str, request: Request) -> Diagnosis:
         """Return what is wrong with the template and the settings of the model at `model_uri`."""
-        if self._num_asked >= _MAX_RUNNING + _MAX_WAITING:
-            raise Busy(f"{self._num_asked} diagnoses are at work or waiting, which is the limit.")
-        self._num_asked += 1
-        try:
+        async with self._places.place():
             folder = await self._place(model_uri)
-            async with self._running:
-                status, output, errors = await self._run(str(folder), to_json(request))
-        finally:
-            self._num_asked -= 1
+            status, output, errors = await self._run(str(folder), to_json(request))
         if status == _REFUSED:
             raise FailedPrecondition(
                 f"The model's files cannot be read: {errors.strip()[-500:]}", "Import the model again."
@@ -76,6 +71,7 @@ class DoctorProcess:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
+        offer_to_kernel(process.pid)
         try:
             async with asyncio.timeout(self._seconds):
                 output, errors = await process.communicate(request)

@@ -118,7 +118,7 @@ class TransformersWorkerBackend:
 
     @asynccontextmanager
     async def _lent(self, workload: Workload) -> AsyncIterator[_Loaded]:
-        num_bytes = sum(_size_of(prompt) for prompt in workload.prompts)
+        num_bytes = sum(prompt.size_bytes for prompt in workload.prompts)
         caller = workload.test_run_id or workload.caller
         async with self._queue.place(caller, num_bytes, is_bounded=not workload.test_run_id):
             loaded = await self._load(self._key(workload))
@@ -197,10 +197,6 @@ class TransformersWorkerBackend:
         await worker.stop()
         self._running.discard(worker)
         self._telemetry.set_workers(len(self._running))
-
-
-def _size_of(prompt: Prompt) -> int:
-    return len(prompt.text) + 8 * len(prompt.token_ids) + sum(message.size_bytes for message in prompt.messages)
 
 
 def _prompt_to_worker(prompt: Prompt, max_new_tokens: int) -> protocol.Prompt:

@@ -14,14 +14,13 @@ from dataclasses import dataclass, replace
 import structlog
 
 from services.chassis.errors import InvalidArgument, ResourceExhausted, ServiceError, TooLarge
+from services.chassis.machine.memory import offer_to_kernel, outgrows
 from services.chassis.machine.parent import child_environment
 from services.lm import worker_protocol as protocol
-from services.test_runner.backends.memory import own_memory_bytes
 from services.test_runner.ports import BackendFaultError
 
 _STDERR_LINES = 40
 _STDERR_LIMIT = 1 << 20
-_MEMORY_SECONDS = 0.25
 _log = structlog.get_logger()
 
 _REFUSALS: dict[str, type[ServiceError]] = {
@@ -70,6 +69,7 @@ class WorkerProcess:
             stderr=asyncio.subprocess.PIPE,
             limit=protocol.MAX_LINE_BYTES,
         )
+        offer_to_kernel(process.pid)
         _log.info("worker_started", worker_pid=process.pid)
         return cls(process, timeouts, max_memory_bytes)
 
@@ -220,6 +220,7 @@ class WorkerProcess:
 
     async def _death(self) -> BackendFaultError:
         code = await self._process.wait()
+        self._weighing.cancel()
         await self._listening
         _log.warning("worker_died", worker_pid=self.pid, exit_code=code, last_words="\n".join(self._last_words))
         if self._is_too_large:
@@ -233,11 +234,10 @@ class WorkerProcess:
 
     async def _weigh(self) -> None:
         """End the process when it takes too much memory, before the machine or the container does."""
-        while self._max_memory_bytes and self.is_alive:
-            if own_memory_bytes(self.pid) > self._max_memory_bytes:
-                self._is_too_large = True
-                self._process.kill()
-            await asyncio.sleep(_MEMORY_SECONDS)
+        await outgrows(self.pid, self._max_memory_bytes)
+        if self.is_alive:
+            self._is_too_large = True
+            self._process.kill()
 
     async def _listen(self) -> None:
         assert self._process.stderr is not None

@@ -42,6 +42,11 @@ class Prompt:
     timeout_seconds: float = 0.0
     token_ids: tuple[int, ...] = ()
 
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes in memory."""
+        return len(self.text) + 8 * len(self.token_ids) + sum(message.size_bytes for message in self.messages)
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -65,6 +70,12 @@ class Workload:
     device: str = ""
     test_run_id: str = ""
     caller: str = ""
+
+    @property
+    def limit_seconds(self) -> float | None:
+        """Most time for all answers once the model is loaded; None where each prompt has a clock of its own."""
+        # Prompts of a worker are computed together, so none can be told to be late; together they have all their time.
+        return None if self.endpoint else sum(prompt.timeout_seconds for prompt in self.prompts)
 
 
 @dataclass(frozen=True)

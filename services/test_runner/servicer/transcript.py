@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from drillyard.test_runner.v1 import transcript_pb2
 
 from services.test_runner.convert.transcript import transcript_to_proto
@@ -31,4 +33,8 @@ class TranscriptRpcs:
             page_token=request.page_token,
             after_sequence=request.after_sequence,
         )
-        return transcript_pb2.ListTranscriptsResponse(transcripts=map(transcript_to_proto, page), next_page_token=token)
+        return await asyncio.to_thread(
+            lambda: transcript_pb2.ListTranscriptsResponse(
+                transcripts=map(transcript_to_proto, page), next_page_token=token
+            )
+        )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, insert, select, update
+from sqlalchemy import JSON, ColumnElement, Select, Text, cast, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.chassis.database import Database, insert_if_absent, item_of, row_of
+from services.chassis.database import Database, EncodedJson, dump_json, insert_if_absent, item_of, row_of
 from services.chassis.database.lease import durable
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import fence
@@ -31,6 +33,12 @@ _TURN_FIELDS = (
     *("message_index", "num_prompt_tokens", "num_cached_tokens", "num_generated_tokens"),
     *("queue_seconds", "prefill_seconds", "decode_seconds", "log_probs", "detail"),
 )
+# Reading so much takes no longer than handing it to another thread.
+_SHORT_CHARACTERS = 100_000
+# JSON as text: transcripts are long, and another thread than the event loop's reads it.
+_TRANSCRIPT_COLUMNS = [
+    cast(column, Text).label(column.name) if isinstance(column.type, JSON) else column for column in TRANSCRIPTS.c
+]
 
 
 @durable
@@ -63,6 +71,7 @@ class SqlRunStore:
         self, test_run_id: str, epoch: int, environment: Environment, transcripts: Sequence[Transcript]
     ) -> RunRecord:
         """Store the transcripts of one window, all or none, and return the run with its new counts."""
+        rows = await asyncio.to_thread(lambda: [_transcript_row(item) for item in transcripts])
         async with self._database.session() as session:
             await fence(session, test_run_id, epoch)
             run = await _run(session, test_run_id)
@@ -70,7 +79,7 @@ class SqlRunStore:
                 # This epoch stored them before; the answer was lost.
                 return run
             check_follows(run, transcripts)
-            await session.execute(insert(TRANSCRIPTS), [_transcript_row(item) for item in transcripts])
+            await session.execute(insert(TRANSCRIPTS), rows)
             num_tokens = sum(item.num_generated_tokens for item in transcripts)
             changes = {
                 "environment": environment.to_document(),
@@ -109,7 +118,10 @@ class SqlRunStore:
 
     async def _transcripts(self, query: Select[Any]) -> tuple[Transcript, ...]:
         async with self._database.reading() as session:
-            return tuple(_to_transcript(row) for row in (await session.execute(query)).mappings())
+            rows = (await session.execute(query)).mappings().all()
+        if sum(len(row["messages"]) for row in rows) < _SHORT_CHARACTERS:
+            return tuple(map(_to_transcript, rows))
+        return await asyncio.to_thread(lambda: tuple(map(_to_transcript, rows)))
 
 
 def check_follows(run: RunRecord, transcripts: Sequence[Transcript]) -> None:
@@ -127,7 +139,7 @@ def check_follows(run: RunRecord, transcripts: Sequence[Transcript]) -> None:
 
 
 def _where(*conditions: ColumnElement[bool]) -> Select[Any]:
-    return select(TRANSCRIPTS).where(*conditions)
+    return select(*_TRANSCRIPT_COLUMNS).where(*conditions)
 
 
 async def _run(session: AsyncSession, test_run_id: str) -> RunRecord:
@@ -145,18 +157,22 @@ def _transcript_row(transcript: Transcript) -> dict[str, Any]:
         transcript,
         TRANSCRIPTS,
         transcript_id=transcript.transcript_id,
-        messages=[_message_entry(message) for message in transcript.messages],
+        messages=_encoded(map(_message_entry, transcript.messages)),
         token_ids=" ".join(map(str, transcript.token_ids)),
-        turns=[_turn_entry(turn) for turn in transcript.turns],
+        turns=_encoded(map(_turn_entry, transcript.turns)),
     )
 
 
 def _to_transcript(row: Mapping[Any, Any]) -> Transcript:
     token_ids = tuple(map(int, row["token_ids"].split()))
-    messages = tuple(_to_message(*entry) for entry in row["messages"])
-    return item_of(
-        Transcript, row, messages=messages, token_ids=token_ids, turns=tuple(_to_turns(row["turns"], token_ids))
-    )
+    messages = tuple(_to_message(*entry) for entry in json.loads(row["messages"]))
+    turns = tuple(_to_turns(json.loads(row["turns"]), token_ids))
+    return item_of(Transcript, row, messages=messages, token_ids=token_ids, turns=turns)
+
+
+def _encoded(entries: Iterable[object]) -> EncodedJson:
+    # Entry by entry: the encoder lets no other thread work before it has done.
+    return EncodedJson(f"[{','.join(map(dump_json, entries))}]")
 
 
 def _message_entry(message: Message) -> list[Any]:

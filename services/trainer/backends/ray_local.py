@@ -10,7 +10,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from services.chassis.errors import ResourceExhausted
 from services.chassis.machine.files import remove_tree, write_atomically
+from services.chassis.machine.memory import offer_to_kernel, outgrows
 from services.trainer.backends.processes import end_processes, environment_of
 from services.trainer.domain.plan import AttemptPlan
 
@@ -25,8 +27,9 @@ LOG = "driver.log"
 class RayLocalBackend:
     """Starts the driver of an attempt and ends it with everything that it started."""
 
-    def __init__(self, attempts_folder: Path, token_file: Path | None = None) -> None:
-        """Attempts report with the token in `token_file`, if there is one."""
+    def __init__(self, attempts_folder: Path, token_file: Path | None = None, *, max_memory_bytes: int = 0) -> None:
+        """Attempts report with the token in `token_file`, if there is one; no limit of memory is 0."""
+        self._max_memory_bytes = max_memory_bytes
         self._attempts_folder = attempts_folder.resolve()
         self._token_file = str(token_file.resolve()) if token_file else ""
 
@@ -34,13 +37,16 @@ class RayLocalBackend:
         """Start the processes and return the driver's exit code (negative: the signal) when it has ended.
 
         Cancelled, it ends them all first.
+
+        Raises:
+            ResourceExhausted: The processes took more memory than they may, and were ended.
         """
         folder = self._attempts_folder / plan.training_job_id / f"attempt-{plan.attempt:03d}"
         folder.mkdir(parents=True, exist_ok=True)
         plan = replace(plan, scratch_folder=str(_make_scratch_folder(folder)), token_file=self._token_file)
         write_atomically(folder / PLAN, plan.to_json())
         try:
-            return await _drive(plan, folder)
+            return await _drive(plan, folder, self._max_memory_bytes)
         finally:
             await asyncio.shield(self.clear(plan.training_job_id))
 
@@ -76,7 +82,7 @@ def _remove_scratch_folders(attempts: Path) -> None:
         link.unlink()
 
 
-async def _drive(plan: AttemptPlan, folder: Path) -> int:
+async def _drive(plan: AttemptPlan, folder: Path, max_memory_bytes: int) -> int:
     command = [sys.executable, "-m", "services.trainer.training"]
     options = ["--attempt-file", str(folder / PLAN), "--parent-pid", str(os.getpid())]
     with (folder / LOG).open("wb") as log:
@@ -90,9 +96,19 @@ async def _drive(plan: AttemptPlan, folder: Path) -> int:
             stderr=log,
             start_new_session=True,
         )
+    offer_to_kernel(process.pid)
+    ending = asyncio.create_task(process.wait())
+    outgrowing = asyncio.create_task(outgrows(process.pid, max_memory_bytes, with_children=True))
     try:
-        return await process.wait()
-    except asyncio.CancelledError:
-        process.kill()
-        await process.wait()
-        raise
+        await asyncio.wait({ending, outgrowing}, return_when=asyncio.FIRST_COMPLETED)
+        if ending.done():
+            return ending.result()
+        raise ResourceExhausted(
+            f"The training processes took more than {max_memory_bytes >> 20} MiB of memory.",
+            "Lower the batch size, shorten the examples, or raise TRAINER_ATTEMPT_MEMORY_BYTES.",
+        )
+    finally:
+        outgrowing.cancel()
+        if not ending.done():
+            process.kill()
+            await ending

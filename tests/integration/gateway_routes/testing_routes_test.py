@@ -11,7 +11,7 @@ from services.protocols.profile import get_profile
 from tests.fakes.system.services import BASE, SUITE
 from tests.integration.gateway_routes.conftest import Front
 from ui.cli.connection import GatewayError
-from ui.cli.follow import FINAL_STATES
+from ui.shared.jobs import FINAL_STATES
 
 RUN = {"model_version_id": BASE, "test_suite_version_id": SUITE}
 PROFILE = get_profile("roo_xml")

@@ -6,8 +6,16 @@ from contextlib import aclosing
 
 import pytest
 
-from services.chassis.errors import DeadlineExceeded, NotFound, ResourceExhausted, ServiceError, TooLarge, Unavailable
-from services.chassis.waiting import keep_going, patiently, waits_told, with_heartbeat
+from services.chassis.errors import (
+    Busy,
+    DeadlineExceeded,
+    NotFound,
+    ResourceExhausted,
+    ServiceError,
+    TooLarge,
+    Unavailable,
+)
+from services.chassis.waiting import Places, keep_going, patiently, waits_told, with_heartbeat
 
 
 class Source:
@@ -130,3 +138,25 @@ async def test_endless_work_begins_again_after_an_error_and_ends_with_the_last_o
 
     with pytest.raises(KeyError, match="last"):
         await keep_going("work", work, max_failures=3, pause_seconds=0.001)
+
+
+async def test_so_much_goes_on_so_much_waits_and_the_rest_is_refused_until_a_place_is_free() -> None:
+    places, going_on, free = Places("uploads", num_running=1, num_waiting=1), [], asyncio.Event()
+
+    async def work(name: str) -> None:
+        async with places.place():
+            going_on.append(name)
+            await free.wait()
+
+    tasks = [asyncio.create_task(work(name)) for name in ("first", "second")]
+    await asyncio.sleep(0)
+    with pytest.raises(Busy, match="2 uploads are at work or waiting"):
+        await work("third")
+    tasks[1].cancel()
+    await asyncio.gather(*tasks[1:], return_exceptions=True)
+    tasks[1] = asyncio.create_task(work("fourth"))
+    await asyncio.sleep(0)
+    assert going_on == ["first"]
+    free.set()
+    await asyncio.gather(*tasks)
+    assert going_on == ["first", "fourth"]

@@ -13,6 +13,7 @@ import pytest
 
 from services.chassis.artifacts import Artifact, ArtifactStore, tree
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from services.chassis.waiting import Places
 from services.protocols.cases import case_to_document
 from services.protocols.profile import get_profile
 from services.registry.__main__ import MIGRATIONS
@@ -62,6 +63,7 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     models, datasets, suites = SqlModelStore(database), SqlDatasetStore(database), SqlTestSuiteStore(database)
     own = ArtifactStore((tmp_path / "own").as_uri(), sources=((tmp_path / "other").as_uri() + "/",))
     adoption = Adoption(own, SqlClaims(database))
+    files = Places("files", num_running=2, num_waiting=8)
     built_in = (BuiltInSuite("roo_xml/core", 1, SUITE),)
     yield Registry(
         root=tmp_path / "own",
@@ -69,8 +71,8 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
         claims=SqlClaims(database),
         other=ArtifactStore((tmp_path / "other" / "trainer").as_uri()),
         models=ModelUseCases(models, own, adoption=adoption, files=FolderFacts()),
-        datasets=DatasetUseCases(datasets, own, adoption=adoption),
-        suites=TestSuiteUseCases(suites, own, adoption=adoption, readers=SUITE_READERS, built_in=built_in),
+        datasets=DatasetUseCases(datasets, own, adoption=adoption, files=files),
+        suites=TestSuiteUseCases(suites, own, adoption=adoption, files=files, readers=SUITE_READERS, built_in=built_in),
     )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from services.chassis.artifacts import ArtifactStore
-from services.chassis.errors import AlreadyExists, InvalidArgument
+from services.chassis.errors import AlreadyExists, Busy, InvalidArgument
+from services.chassis.waiting import Places
 from services.protocols.cases import case_to_document
 from services.protocols.profile import get_profile
 from services.protocols.suites import Provenance
@@ -34,6 +35,7 @@ class Bench:
     root: Path
     uploads: ArtifactStore
     suites: TestSuiteUseCases
+    files: Places
 
     def kept(self) -> set[str]:
         return {place.name for place in self.root.glob("blobs/*/*")}
@@ -55,10 +57,16 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     database = new_database(MIGRATIONS)
     store = SqlTestSuiteStore(database)
     own = ArtifactStore((tmp_path / "own").as_uri(), sources=((tmp_path / "other").as_uri() + "/",))
+    files = Places("files", num_running=1, num_waiting=0)
     suites = TestSuiteUseCases(
-        store, own, adoption=Adoption(own, SqlClaims(database)), readers=SUITE_READERS, built_in=()
+        store,
+        own,
+        adoption=Adoption(own, SqlClaims(database)),
+        files=files,
+        readers=SUITE_READERS,
+        built_in=(),
     )
-    yield Bench(tmp_path / "own", ArtifactStore((tmp_path / "other").as_uri()), suites)
+    yield Bench(tmp_path / "own", ArtifactStore((tmp_path / "other").as_uri()), suites, files)
 
 
 async def test_prompts_are_stored_as_the_cases_that_they_become(bench: Bench) -> None:
@@ -152,3 +160,14 @@ async def test_an_import_that_makes_no_sense_is_refused(
     with pytest.raises(InvalidArgument, match=words):
         await bench.suites.create_version(await bench.draft(GOOD, **change), conversion)
     assert bench.kept() == set()
+
+
+async def test_more_files_than_are_checked_at_once_are_refused_for_now_and_leave_nothing(bench: Bench) -> None:
+    draft = await bench.draft(GOOD)
+    async with bench.files.place():
+        with pytest.raises(Busy, match="1 files are at work"):
+            await bench.suites.create_version(draft, PROMPTS)
+        with pytest.raises(Busy):
+            await bench.suites.validate("text/mine", draft.artifact, PROMPTS)
+        assert bench.kept() == set()
+    assert (await bench.suites.create_version(draft, PROMPTS)).version == 1

@@ -140,6 +140,21 @@ def test_attempts_that_keep_ending_end_the_job_with_the_reason(bench: Bench, exi
     asyncio.run(scenario())
 
 
+def test_a_training_that_takes_too_much_memory_fails_by_itself_and_says_what_to_lower(bench: Bench) -> None:
+    def outgrows(_plan: AttemptPlan) -> None:
+        raise ResourceExhausted("The training processes took more than 1 MiB of memory.", "Lower the batch size.")
+
+    async def scenario() -> None:
+        bench.backend.script = [(outgrows, None)] * 3
+        job_id = (await bench.usecases.create("r", SPEC)).job.job_id
+        job = await bench.finish(job_id)
+        assert job.state is JobState.FAILED and job.error is not None
+        assert "3 attempts failed" in job.error.problem and "memory. Lower the batch size." in job.error.problem
+        assert await outcomes(bench, job_id) == [("failed", 0)] * 3
+
+    asyncio.run(scenario())
+
+
 def test_an_attempt_that_no_other_would_mend_is_not_repeated(bench: Bench) -> None:
     async def fails(plan: AttemptPlan) -> None:
         await bench.report(plan, 0, AttemptOutcome.FAILED, reason="Example e1 is too long.", is_permanent="yes")
@@ -207,6 +222,26 @@ def test_a_restart_between_the_end_of_training_and_the_registration_trains_no_mo
         job = await bench.finish(job_id)
         assert (job.state, len(bench.backend.plans)) == (JobState.SUCCEEDED, 1)
         assert list(bench.registry.registered) == [f"{job_id}/result"]
+
+    asyncio.run(scenario())
+
+
+def test_processes_of_an_earlier_attempt_that_cannot_be_ended_yet_are_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.chassis.waiting._FIRST_PAUSE_SECONDS", 0.001)
+    clear, stuck = bench.backend.clear, [Unavailable("Training processes cannot be ended: 7.")]
+
+    async def clears(training_job_id: str) -> int:
+        if stuck:
+            raise stuck.pop()
+        return await clear(training_job_id)
+
+    async def scenario() -> None:
+        monkeypatch.setattr(bench.backend, "clear", clears)
+        bench.backend.script = [(lambda plan: bench.train_to(plan, 30), None)]
+        job_id = (await bench.usecases.create("r", SPEC)).job.job_id
+        assert (await bench.finish(job_id)).state is JobState.SUCCEEDED and not stuck
 
     asyncio.run(scenario())
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from services.chassis.errors import ResourceExhausted, Unavailable
 from services.trainer.backends.processes import TOKEN, end_processes
 from services.trainer.backends.ray_local import RayLocalBackend
+from tests.unit.trainer.reporter_test import PLAN
 
 # A child in a session of its own whose parent has gone, and which says so.
 ORPHAN = """
@@ -89,6 +91,12 @@ async def test_an_attempt_whose_plan_is_torn_empty_or_older_is_cleared_too(tmp_p
     assert await RayLocalBackend(tmp_path).clear("train-1") == 0
 
 
+async def test_an_attempt_that_takes_more_memory_than_it_may_is_ended_whole(tmp_path: Path) -> None:
+    with pytest.raises(ResourceExhausted, match="more than 1 MiB of memory"):
+        await RayLocalBackend(tmp_path, max_memory_bytes=1 << 20).run(PLAN)
+    assert end_processes(PLAN.training_job_id, tmp_path) == 0
+
+
 def test_a_person_who_looks_at_the_logs_is_left_alone(tmp_path: Path) -> None:
     folder = tmp_path / "train-1"
     folder.mkdir()
@@ -98,3 +106,15 @@ def test_a_person_who_looks_at_the_logs_is_left_alone(tmp_path: Path) -> None:
         assert not is_gone(person)
     finally:
         person.kill()
+
+
+def test_a_process_that_cannot_be_ended_is_an_outage_which_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = spawn(SLEEPS, tmp_path, "train-1/2")
+    monkeypatch.setattr("services.trainer.backends.processes._END_SECONDS", -1)
+    try:
+        with pytest.raises(Unavailable, match=str(process.pid)):
+            end_processes("train-1", tmp_path / "train-1")
+    finally:
+        process.kill()

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from ui.cli.connection import Document, Gateway, GatewayError
-from ui.cli.follow import FINAL_STATES, Progress, job_progress
+from ui.cli.follow import Progress, job_progress
 from ui.cli.jobs import refuse_failed, state_of
 from ui.cli.options import Common
 from ui.cli.output import EXIT_FAILED, connected, show
 from ui.cli.results import print_advice, print_differences, print_result, result_of, verdict_text
+from ui.shared.jobs import FINAL_STATES
 
 app = typer.Typer(help="Run a model on a suite, read and compare the results.")
 RunId = Annotated[str, typer.Argument(help="A test run.")]

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
@@ -13,6 +14,7 @@ from importlib.metadata import version
 import httpx2
 
 from services.chassis.errors import FailedPrecondition
+from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
 from services.test_runner.backends.openai_endpoint.client import EndpointClient, OnTry, Tries
 from services.test_runner.backends.openai_endpoint.facts import Facts, facts_of
 from services.test_runner.backends.openai_endpoint.gates import Gate
@@ -26,6 +28,8 @@ from services.test_runner.ports import Activity, Answer, GenerationEvent, Prepar
 
 # What a server says of itself is asked again after this time, so that another model at its address is seen.
 _FACTS_SECONDS = 300.0
+# Generations that are no run's, over all endpoints; a run's requests are bounded by its own concurrency.
+NUM_PLACES = 32
 
 _Events = asyncio.Queue[GenerationEvent | BaseException]
 
@@ -33,8 +37,19 @@ _Events = asyncio.Queue[GenerationEvent | BaseException]
 class OpenAiEndpointBackend:
     """Asks endpoints; one that hangs, breaks or babbles costs the case that it was asked for, never more."""
 
-    def __init__(self, policy: OperatorPolicy, *, max_tries: int = 5, on_try: OnTry = lambda _: None) -> None:
-        """`max_tries` counts the tries of one prompt, while its time lasts; `on_try` is told what came of each."""
+    def __init__(
+        self,
+        policy: OperatorPolicy,
+        *,
+        max_tries: int = 5,
+        on_try: OnTry = lambda _: None,
+        queue: FairQueue | None = None,
+    ) -> None:
+        """`max_tries` counts the tries of one prompt, while its time lasts; `on_try` is told what came of each.
+
+        What is no run's waits in `queue`.
+        """
+        self._queue = queue or FairQueue(NUM_PLACES, QueueLimits())
         self._policy = policy
         self._tries = Tries(max_tries, on_try)
         self._gates: defaultdict[str, Gate] = defaultdict(Gate)
@@ -42,7 +57,21 @@ class OpenAiEndpointBackend:
         self._client: httpx2.AsyncClient | None = None
 
     async def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
-        """Yield `Prepared`, then every answer as it is finished, with activity between."""
+        """Yield `Prepared`, then every answer as it is finished, with activity between.
+
+        Raises:
+            Busy: It is no run's, and as much as is allowed waits already, or no place came free in time.
+        """
+        if workload.test_run_id:
+            place: AbstractAsyncContextManager[None] = nullcontext()
+        else:
+            num_bytes = sum(prompt.size_bytes for prompt in workload.prompts)
+            place = self._queue.place(workload.caller, num_bytes, is_bounded=True)
+        async with place, aclosing(self._answers(workload)) as events:
+            async for event in events:
+                yield event
+
+    async def _answers(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
         endpoint = workload.endpoint
         assert endpoint is not None
         yield Activity("load_model")

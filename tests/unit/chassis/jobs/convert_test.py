@@ -6,6 +6,7 @@ from google.protobuf.json_format import MessageToDict
 
 from services.chassis.jobs import Job, JobError, JobEvent, JobState
 from services.chassis.jobs.convert import event_to_proto, job_to_proto
+from ui.shared.jobs import FINAL_STATES
 
 NOW = datetime(2026, 11, 22, 12, 30, 0, 250_000, tzinfo=UTC)
 
@@ -62,3 +63,8 @@ def test_an_event_carries_its_payload() -> None:
     assert (message.job_id, message.sequence, message.type) == ("j1", 4, "point")
     assert MessageToDict(message.payload) == payload
     assert message.event_time.ToDatetime(tzinfo=UTC) == NOW
+
+
+def test_the_contract_names_the_states_that_never_change_again() -> None:
+    final = {state for state in JobState if state.is_final}
+    assert {name.removeprefix("JOB_STATE_") for name in FINAL_STATES} == final

@@ -14,6 +14,7 @@ import pytest
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.artifacts.garbage import ArtifactGarbage
+from services.chassis.artifacts.store import open_folder
 from services.chassis.errors import NotFound, Unavailable
 from services.chassis.machine.garbage import MAX_ITEMS, Garbage, GarbageCollector
 
@@ -122,6 +123,11 @@ async def test_artifacts_that_were_handed_over_go_unless_held_young_or_newer_tha
             await store.local_path(each.uri)
 
 
+def test_what_is_sent_to_a_remote_store_is_prepared_where_leftovers_are_seen(tmp_path: Path) -> None:
+    with open_folder("memory:///anywhere", tmp_path).staging() as folder:
+        assert folder.parent == tmp_path / "staging"
+
+
 async def test_what_was_used_again_meanwhile_stays(tmp_path: Path) -> None:
     """Between the look and the deed a writer comes: the time is looked at once more."""
     store = ArtifactStore(tmp_path.as_uri())
@@ -151,11 +157,14 @@ async def test_what_was_brought_here_and_not_used_goes_and_is_brought_again(tmp_
     fsspec.filesystem("memory").rm(name, recursive=True)
 
 
-async def test_what_killed_writers_left_goes_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_remote", [False, True])
+async def test_what_killed_writers_left_goes_after_a_day(
+    is_remote: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     staging = tmp_path / "staging" / "killed"
     staging.mkdir(parents=True)
     (staging / "blob").write_bytes(b"half")
-    garbage = ArtifactGarbage(tmp_path.as_uri())
+    garbage = ArtifactGarbage(f"memory://{tmp_path}", tmp_path) if is_remote else ArtifactGarbage(tmp_path.as_uri())
     assert [item async for item in garbage.half_written()] == []
     monkeypatch.setattr("services.chassis.artifacts.garbage.ABANDONED_SECONDS", LONG)
     (item,) = [item async for item in garbage.half_written()]

@@ -1,9 +1,14 @@
+import re
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.protocols.javascript import SPACES
 from services.protocols.roo_native.tools.edit.edit import edited
 from services.protocols.roo_native.tools.edit.edit_file import tolerantly_edited
+from services.protocols.roo_native.tools.edit.loose_match import loose_matches
 from services.protocols.roo_native.tools.edit.replacement import EditError
 from services.protocols.roo_native.tools.edit.search_replace import search_replaced
 
@@ -86,3 +91,35 @@ def test_every_replacement_is_done_or_refused(text: str, old: str, new: str) -> 
             assert isinstance(replace(), str)
         except EditError as bad:
             assert bad.code in ("identical", "no_match", "several_matches", "count_mismatch")
+
+
+def _expressions(string: str) -> tuple[str, str]:
+    """Return what the client searches with, which takes the product of both lengths."""
+    blank = f"[{SPACES}]+"
+    runs = re.findall(f"{blank}|[^{SPACES}]+", string)
+    alike = "".join((blank if "\n" in run else "[\t ]+") if run.isspace() else re.escape(run) for run in runs)
+    return alike, blank.join(re.escape(run) for run in runs if not run.isspace()) or "(?!)"
+
+
+@given(st.text("ab \n\t\xa0", max_size=40), st.text("ab \n\t\xa0", min_size=1, max_size=6))
+def test_loose_matches_are_those_of_the_clients_expressions(text: str, string: str) -> None:
+    for is_any_blank, expression in enumerate(_expressions(string)):
+        spans = [match.span() for match in re.finditer(expression, text)]
+        assert loose_matches(text, string, is_any_blank=bool(is_any_blank)) == spans
+
+
+@pytest.mark.parametrize(
+    ("text", "old"),
+    [
+        (" " * 100_000, " x"),
+        ("a " * 50_000, "a " * 25_000 + "b"),
+        ("a " * 50_000, "b" + " a" * 25_000),
+        (("a\n" + "a " * 9) * 5_000, "a\na " * 6_000 + "a  a"),
+    ],
+)
+def test_a_long_edit_takes_time_by_its_length_and_not_by_its_square(text: str, old: str) -> None:
+    start = time.process_time()
+    with pytest.raises(EditError):
+        tolerantly_edited(text, old, "x", 7)
+    # By the square it is seconds to minutes, and every other thread waits.
+    assert time.process_time() - start < 2

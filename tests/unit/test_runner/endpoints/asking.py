@@ -17,10 +17,13 @@ TOOL = {"type": "function", "function": {"name": "read", "parameters": {"type": 
 
 async def events_of(server: FakeEndpoint, *prompts: Prompt, **choices: Any) -> list[GenerationEvent]:
     """Return all that comes for these prompts, or for one task."""
-    backend = OpenAiEndpointBackend(OperatorPolicy((), EndpointKeys(None, {})), max_tries=choices.pop("max_tries", 5))
+    max_tries, queue = choices.pop("max_tries", 5), choices.pop("queue", None)
+    backend = OpenAiEndpointBackend(OperatorPolicy((), EndpointKeys(None, {})), max_tries=max_tries, queue=queue)
+    run = {"test_run_id": choices.pop("test_run_id", "")}
     sampling = specs.sampling(max_new_tokens=choices.pop("max_new_tokens", 192))
     asked = prompts or (Prompt("p", (Message("user", "task"),), 1, timeout_seconds=20.0),)
-    workload = Workload(None, None, asked, sampling, endpoint=specs.endpoint(server.base_url, fake.MODEL, **choices))
+    endpoint = specs.endpoint(server.base_url, fake.MODEL, **choices)
+    workload = Workload(None, None, asked, sampling, endpoint=endpoint, **run)
     try:
         return [event async for event in backend.generate(workload)]
     finally:

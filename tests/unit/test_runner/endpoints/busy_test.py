@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from services.chassis.errors import Busy
+from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
 from services.test_runner.domain import FinishReason, Message
 from services.test_runner.ports import Prompt
 from tests.fakes.endpoint import (
@@ -133,3 +135,11 @@ async def test_a_prompt_that_the_servers_template_refuses_costs_its_case_alone(k
         refused, fine = await answers_of(server, *PROMPTS[:2], max_concurrency=1)
     assert (refused.finish_reason, fine.text, len(server.asked)) == (FinishReason.TEMPLATE_FAULT, "fine", 2)
     assert "nine letters" in refused.detail
+
+
+async def test_generations_that_are_no_runs_wait_in_bounds_and_a_runs_requests_do_not_wait_for_them() -> None:
+    queue = FairQueue(1, QueueLimits(num_calls=0))
+    async with running(says("done"), says("done")) as server, queue.place("other", is_bounded=True):
+        with pytest.raises(Busy, match="waiting"):
+            await answer_of(server, queue=queue)
+        assert (await answer_of(server, queue=queue, test_run_id="run-1")).text == "done"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
+from collections.abc import Sequence
 
-from services.protocols.javascript import SPACE_CLASS as S
-from services.protocols.javascript import SPACES
 from services.protocols.roo.paths import same_path
 from services.protocols.roo_native.parse.values import number_of
 from services.protocols.roo_native.tools.edit.file_changes import absent_file, folder_fault, writer
+from services.protocols.roo_native.tools.edit.loose_match import loose_matches
 from services.protocols.roo_native.tools.edit.replacement import (
     REPLACED_STRING,
     EditError,
@@ -18,9 +17,6 @@ from services.protocols.roo_native.tools.edit.replacement import (
     with_lf,
 )
 from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool, mistake
-
-_RUNS = re.compile(f"{S}+|[^{SPACES}]+")
-_NEVER = "(?!)"
 
 
 def tolerantly_edited(text: str, old: str, new: str, expected: float) -> str:
@@ -35,19 +31,22 @@ def tolerantly_edited(text: str, old: str, new: str, expected: float) -> str:
     before, searched, replacement = with_lf(text), with_lf(old), with_lf(new)
     if searched == replacement:
         raise EditError("identical", "old_string and new_string are equal")
-    counts = []
-    runs = _RUNS.findall(searched)
-    blanks = {True: f"{S}+", False: "[\t ]+"}
-    any_blanks = "".join(blanks["\n" in run] if run[0] in SPACES else re.escape(run) for run in runs)
-    words = f"{S}+".join(re.escape(run) for run in runs if run[0] not in SPACES) or _NEVER
-    for expression in (re.escape(searched), any_blanks, words):
-        changed, count = re.subn(expression, lambda _: replacement, before)
-        if count == expected:
-            return with_ending_of(text, changed)
-        counts.append(count)
+    counts = [before.count(searched)]
+    if counts[0] == expected:
+        return with_ending_of(text, before.replace(searched, replacement))
+    for is_any_blank in (False, True):
+        spans = loose_matches(before, searched, is_any_blank=is_any_blank)
+        if len(spans) == expected:
+            return with_ending_of(text, _replaced(before, spans, replacement))
+        counts.append(len(spans))
     if not any(counts):
         raise EditError("no_match", "old_string is not in the file, not even with other blanks")
     raise EditError("count_mismatch", f"old_string is in the file {max(counts)} times, not {expected:g}", max(counts))
+
+
+def _replaced(text: str, spans: Sequence[tuple[int, int]], replacement: str) -> str:
+    starts, ends = [0, *(end for _, end in spans)], [*(start for start, _ in spans), len(text)]
+    return replacement.join(text[start:end] for start, end in zip(starts, ends, strict=True))
 
 
 def _edit(call: Call) -> Result:

@@ -1,0 +1,87 @@
+"""The buttons that delete: what is open goes, or a notice names what refers to it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import gradio as gr
+import pytest
+from drillyard.feedback.v1.loop_pb2 import ListLoopsResponse, Loop, Round
+
+from tests.unit.ui.pages.dependants_test import clients
+from ui.models.page import _Page as ModelsPage
+from ui.shared.cache import ServiceCache
+from ui.shared.environment import render
+from ui.test_suites.page import _Page as SuitesPage
+from ui.test_suites.views import SuiteDetailView
+from ui.training_jobs.page import _Page as TrainingPage
+
+
+class _Rpcs:
+    """Takes what is deleted, and has empty lists."""
+
+    def __init__(self, **rpcs: Any) -> None:
+        self.deleted: list[str] = []
+        self.__dict__.update(rpcs)
+
+    def __getattr__(self, name: str) -> Any:
+        async def answer(request: Any) -> Any:
+            if name.startswith("Delete"):
+                self.deleted += [value for _, value in request.ListFields()]
+            return SimpleNamespace(model_versions=[], imports=[], next_page_token="")
+
+        return answer
+
+
+@pytest.fixture
+def services() -> Any:
+    services, _ = clients()
+    namespace: Any = services
+    namespace.registry, namespace.trainer = _Rpcs(), _Rpcs(**vars(namespace.trainer))
+    return namespace
+
+
+def cache_of(services: Any) -> ServiceCache:
+    return ServiceCache(cast(Any, SimpleNamespace(state=SimpleNamespace(clients=services))))
+
+
+def click(value: str) -> gr.EventData:
+    return gr.EventData(None, {"value": value})
+
+
+async def test_a_model_version_is_deleted_unless_something_refers_to_it(services: Any) -> None:
+    page = ModelsPage(cache_of(services))
+    chosen, message, *_ = await page.choose("m@1", {}, click("delete"))
+    assert (chosen, services.registry.deleted) == ("m@1", []) and "the test run run-1" in message
+    chosen, message, *_ = await page.choose("m@9", {}, click("delete"))
+    assert (chosen, services.registry.deleted) == ("", ["m@9"]) and "m@9 is deleted" in message
+    assert (await page.choose("m@1", {}, click("m@7")))[0] == "m@7"
+
+
+async def test_a_suite_version_is_deleted_unless_something_refers_to_it(services: Any) -> None:
+    page = SuitesPage(cache_of(services), cast(Any, None))
+    assert "the test run run-1" in (await page.delete("s@1"))[-1]
+    chosen, *_, message = await page.delete("s@9")
+    assert (chosen, services.registry.deleted) == ("", ["s@9"]) and "s@9 is deleted" in message
+
+
+@pytest.mark.parametrize("built_in", [True, False])
+def test_a_suite_of_the_product_offers_no_delete(built_in: bool) -> None:
+    suite = SuiteDetailView("s@1", 0, built_in, {}, {}, {}, ())
+    assert ('data-select="delete"' in render("test_suites/suite", suite=suite)) is not built_in
+
+
+async def test_a_training_job_is_deleted_unless_a_loop_refers_to_it(services: Any) -> None:
+    page = TrainingPage(cache_of(services), *cast(Any, (None, None, None)))
+    services.feedback.ListLoops = _listing_loop_of("train-2")
+    assert "the loop loop-1" in (await page.delete("train-2"))[-1]
+    chosen, message = await page.delete("train-1")
+    assert (chosen, services.trainer.deleted) == ("", ["train-1"]) and "the version that it made stays" in message
+
+
+def _listing_loop_of(training_job_id: str) -> Any:
+    async def answer(request: Any) -> ListLoopsResponse:
+        return ListLoopsResponse(loops=[Loop(loop_id="loop-1", rounds=[Round(training_job_id=training_job_id)])])
+
+    return answer
