@@ -52,7 +52,8 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
         SourceKind.FOLDER_PATH: FolderImporter(settings.import_roots),
     }
     workspace = Workspace(settings.service_dir(NAME) / "imports")
-    workspace.clear()
+    if application.database.is_sqlite:
+        workspace.clear()
     job = ImportJob(importers, models, adoption, files, workspace)
     add_import_job(application, job, limit=settings.num_imports)
     checked = Places("files", num_running=_FILES_AT_ONCE, num_waiting=_WAITING_FILES)
@@ -60,7 +61,7 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
         test_suites, artifacts, adoption=adoption, files=checked, readers=SUITE_READERS, built_in=built_in_suites()
     )
     application.on_start(adoption.collect)
-    application.garbage.add(adoption.garbage)
+    application.garbage.add(adoption.garbage, workspace.garbage)
     application.on_start(suites.register_built_in)
     servicer = RegistryServicer(
         models=ModelUseCases(models, artifacts, adoption=adoption, files=files),

@@ -21,13 +21,13 @@ class Pages:
 
     def __init__(self, gateway: FastAPI) -> None:
         self._gateway = gateway
-        self._first_request = asyncio.Event()
+        self._request = asyncio.Event()
         self._site: asyncio.Future[FastAPI] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the first ones wait until the pages are made."""
         assert self._site is not None
-        self._first_request.set()
+        self._request.set()
         site = await asyncio.shield(self._site)
         await site(scope, receive, send)
 
@@ -43,14 +43,19 @@ class Pages:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _serve(self, made: asyncio.Future[FastAPI]) -> None:
-        await self._first_request.wait()
-        try:
-            # Its locks belong to no loop until they are used, but are made only where one runs.
-            site = await asyncio.to_thread(lambda: asyncio.run(_make(self._gateway)))
-        except Exception as error:
-            # Each request for a page tells it.
-            made.set_exception(error)
-            return
+        while True:
+            await self._request.wait()
+            try:
+                await self._serve_site(made)
+            except Exception as error:
+                # Each request that waits tells it; the next one has the pages made anew.
+                made.set_exception(error)
+                made = self._site = asyncio.get_running_loop().create_future()
+                self._request.clear()
+
+    async def _serve_site(self, made: asyncio.Future[FastAPI]) -> None:
+        # Its locks belong to no loop until they are used, but are made only where one runs.
+        site = await asyncio.to_thread(lambda: asyncio.run(_make(self._gateway)))
         # Entered and left by the same task, as the page framework's own tasks ask for.
         async with site.router.lifespan_context(site):
             made.set_result(site)

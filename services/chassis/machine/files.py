@@ -76,6 +76,15 @@ def size_below(place: Path) -> int:
     return size
 
 
+def newest_change(place: Path) -> float:
+    """Return when a folder, or anything in it, was changed last, in seconds since 1970; 0 once it has vanished."""
+    times = [0.0]
+    for path in (place, *place.rglob("*")):
+        with suppress(FileNotFoundError):
+            times.append(path.lstat().st_ctime)
+    return max(times)
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """Put a file at `target` too: a hard link where the disk allows it, else a copy."""
     try:

@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from services.chassis.errors import ResourceExhausted
+from services.chassis.machine.files import newest_change, remove_tree, size_below
+from services.chassis.machine.garbage import Garbage
 
 # Prepared here, then copied to where artifacts are kept.
 _COPIES = 2
 _SLACK_BYTES = 64 * 1024**2
+# An import writes all the time that it has a folder.
+_ABANDONED_SECONDS = 24 * 3600.0
 
 
 class Workspace:
-    """Lends one folder per import; nothing in it outlives the import, or the next start of the service.
+    """Lends each hold of an import a folder of its own, which is gone at its end.
 
     Args:
-        root: The folder; only this process uses it.
+        root: The folder in which they are; other replicas may use it too.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        root.mkdir(parents=True, exist_ok=True)
 
     def clear(self) -> None:
-        """Remove what a killed process left, and make the folder."""
-        shutil.rmtree(self._root, ignore_errors=True)
-        self._root.mkdir(parents=True)
+        """Remove what a killed process left; only for the one process that uses the folder."""
+        for place in self._root.iterdir():
+            shutil.rmtree(place, ignore_errors=True)
+
+    async def garbage(self) -> AsyncIterator[Garbage]:
+        """Yield the folders that killed replicas left: nothing has changed in them for a day."""
+        before = time.time() - _ABANDONED_SECONDS
+        for place in await asyncio.to_thread(lambda: sorted(self._root.iterdir())):
+            if await asyncio.to_thread(newest_change, place) < before:
+                size_bytes = await asyncio.to_thread(size_below, place)
+                remove = partial(asyncio.to_thread, remove_tree, place)
+                yield Garbage("import", place.name, size_bytes, "its process was killed", remove)
 
     def check_space(self, written_bytes: int) -> None:
         """Raise ResourceExhausted when the disk has no room to prepare and keep that many bytes."""
@@ -45,9 +63,8 @@ class Workspace:
     @contextmanager
     def folder(self, import_id: str) -> Iterator[Path]:
         """Lend an empty folder for as long as the block runs."""
-        place = self._root / import_id
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
+        # A replica that has lost the import may still be writing it.
+        place = Path(tempfile.mkdtemp(prefix=f"{import_id}-", dir=self._root))
         try:
             yield place
         finally:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from services.chassis.errors import Unavailable
 from services.chassis.machine.parent import child_environment
 from services.trainer.domain.plan import AttemptPlan
 
@@ -63,14 +64,17 @@ def end_processes(training_job_id: str, folder: Path) -> int:
             give themselves a title, and are known by that title and this folder.
 
     Raises:
-        TimeoutError: Some would not go.
+        Unavailable: Some would not go, such as one that waits for a disk.
     """
     ended: set[psutil.Process] = set()
     deadline = time.monotonic() + _END_SECONDS
     # A process may have started another between the look and the kill; one that is killed may take a while to go.
     while processes := [process for process in psutil.process_iter() if _belongs(process, training_job_id, folder)]:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{len(processes)} training processes cannot be ended")
+            pids = ", ".join(str(process.pid) for process in processes)
+            raise Unavailable(
+                f"Training processes cannot be ended: {pids}.", "Look at what they wait for, such as a disk."
+            )
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()

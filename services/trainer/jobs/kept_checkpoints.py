@@ -13,7 +13,7 @@ from urllib.request import url2pathname
 import structlog
 
 from services.chassis.artifacts import ArtifactStore
-from services.chassis.errors import FailedPrecondition, NotFound, PermissionDenied, ServiceError
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, ServiceError
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
 from services.trainer.domain.attempt import Checkpoint
@@ -91,6 +91,12 @@ class KeptCheckpoints:
         except (NotFound, FileNotFoundError):
             # A newer one has taken its place meanwhile, and comes next.
             return
+        except (OSError, InvalidArgument, PermissionDenied) as error:
+            # Training goes on: the next one may be kept, and the last one lies on this machine.
+            _log.warning("checkpoint_not_kept", step=checkpoint.step, reason=str(error))
+            text = f"The checkpoint of step {checkpoint.step} cannot be kept in the artifact store: {error}"
+            await self._context.event("message", {"text": text})
+            return
         if artifact.size_bytes != whole_bytes:
             # Its files were being removed.
             await self._delete([artifact.uri])
@@ -116,7 +122,7 @@ class KeptCheckpoints:
         for uri in uris:
             try:
                 await self._artifacts.delete(uri)
-            except ServiceError as error:
+            except (ServiceError, OSError) as error:
                 # Nothing names it any more: it costs room until the store is cleaned up.
                 _log.warning("kept_checkpoint_not_deleted", uri=uri, reason=str(error))
 

@@ -25,6 +25,7 @@ from services.trainer.telemetry import TrainerTelemetry
 
 ADAPTER = "adapter"
 _REGISTRY = "the registry"
+_SYSTEM = "the operating system"
 _TICK_SECONDS = 0.5
 _HEARTBEAT_SECONDS = 2.5
 
@@ -88,7 +89,7 @@ class TrainingJobWork:
 
     async def clear(self, context: JobContext) -> Json:
         """End what earlier attempts left running."""
-        if num_ended := await self._to.backend.clear(context.job.job_id):
+        if num_ended := await patiently(lambda: self._to.backend.clear(context.job.job_id), _SYSTEM):
             text = f"{num_ended} processes of an earlier attempt were ended."
             await context.event("message", {"text": text})
         return {}

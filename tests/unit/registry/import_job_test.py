@@ -254,13 +254,21 @@ def test_a_killed_process_s_folders_are_gone_at_the_next_start(tmp_path: Path) -
         assert list((tmp_path / "imports").iterdir()) == []
 
 
-def test_a_folder_is_the_same_empty_one_after_a_repeat(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path / "imports")
-    workspace.clear()
-    (tmp_path / "imports" / "a" / "left").mkdir(parents=True)
-    with workspace.folder("a") as folder:
-        assert list(folder.iterdir()) == []
-    assert list((tmp_path / "imports").iterdir()) == []
+async def test_two_replicas_on_one_disk_leave_each_other_s_folders_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Workspace(tmp_path / "imports")
+    with first.folder("a") as before:
+        (before / "half").write_text("x")
+        second = Workspace(tmp_path / "imports")
+        with second.folder("a") as after:
+            assert list(after.iterdir()) == []
+        assert (before / "half").exists()
+        assert [item.name async for item in second.garbage()] == []
+        monkeypatch.setattr("services.registry.importers.workspace._ABANDONED_SECONDS", -60)
+        for item in [item async for item in second.garbage()]:
+            await item.remove()
+        assert list((tmp_path / "imports").iterdir()) == []
 
 
 @pytest.mark.parametrize(

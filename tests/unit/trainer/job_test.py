@@ -226,6 +226,26 @@ def test_a_restart_between_the_end_of_training_and_the_registration_trains_no_mo
     asyncio.run(scenario())
 
 
+def test_processes_of_an_earlier_attempt_that_cannot_be_ended_yet_are_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.chassis.waiting._FIRST_PAUSE_SECONDS", 0.001)
+    clear, stuck = bench.backend.clear, [Unavailable("Training processes cannot be ended: 7.")]
+
+    async def clears(training_job_id: str) -> int:
+        if stuck:
+            raise stuck.pop()
+        return await clear(training_job_id)
+
+    async def scenario() -> None:
+        monkeypatch.setattr(bench.backend, "clear", clears)
+        bench.backend.script = [(lambda plan: bench.train_to(plan, 30), None)]
+        job_id = (await bench.usecases.create("r", SPEC)).job.job_id
+        assert (await bench.finish(job_id)).state is JobState.SUCCEEDED and not stuck
+
+    asyncio.run(scenario())
+
+
 def test_a_finished_training_waits_for_a_registry_that_is_slow_full_or_away_and_says_so(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from services.chassis.artifacts import Artifact, ArtifactStore
 from services.chassis.errors import FailedPrecondition, NotFound
 from services.chassis.jobs import JobState
 from services.trainer.domain.attempt import AttemptReport, CurvePoint
@@ -146,5 +148,26 @@ def test_a_deleted_job_takes_its_checkpoints_along_and_no_other_jobs(tmp_path: P
         for job_id, num in zip(ids, (0, 1), strict=True):
             assert len(await bench.store.list_checkpoints(job_id)) == num
             assert len((await bench.store.list_attempts([job_id]))[job_id]) == num
+
+    asyncio.run(scenario())
+
+
+def test_a_checkpoint_that_cannot_be_kept_ends_no_training_and_hinders_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, put_tree = Bench(tmp_path / "pod"), ArtifactStore.put_tree
+
+    async def fails_once(store: ArtifactStore, folder: Path, *, linked: bool = False) -> Artifact:
+        if folder.name.startswith("step-00000010"):
+            raise OSError(errno.EIO, "the disk is broken")
+        return await put_tree(store, folder, linked=linked)
+
+    async def scenario() -> None:
+        monkeypatch.setattr(ArtifactStore, "put_tree", fails_once)
+        bench.backend.script = [(lambda plan: bench.train_to(plan, 10, 20), None)]
+        job_id = (await bench.usecases.create("r", SPEC)).job.job_id
+        assert (await bench.finish(job_id)).state is JobState.SUCCEEDED
+        assert await kept_steps(bench, job_id) == [20]
+        assert any("step 10 cannot be kept" in str(item["text"]) for item in await bench.events(job_id, "message"))
 
     asyncio.run(scenario())

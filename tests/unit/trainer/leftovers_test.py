@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from services.chassis.errors import ResourceExhausted
+from services.chassis.errors import ResourceExhausted, Unavailable
 from services.trainer.backends.processes import TOKEN, end_processes
 from services.trainer.backends.ray_local import RayLocalBackend
 from tests.unit.trainer.reporter_test import PLAN
@@ -106,3 +106,15 @@ def test_a_person_who_looks_at_the_logs_is_left_alone(tmp_path: Path) -> None:
         assert not is_gone(person)
     finally:
         person.kill()
+
+
+def test_a_process_that_cannot_be_ended_is_an_outage_which_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = spawn(SLEEPS, tmp_path, "train-1/2")
+    monkeypatch.setattr("services.trainer.backends.processes._END_SECONDS", -1)
+    try:
+        with pytest.raises(Unavailable, match=str(process.pid)):
+            end_processes("train-1", tmp_path / "train-1")
+    finally:
+        process.kill()
