@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import grpc.aio
 from drillyard.test_runner.v1 import comparison_pb2, test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
-from services.chassis.errors import ResourceExhausted
+from services.chassis.errors import TooLarge
 from services.chassis.jobs.convert import state_of
 from services.chassis.waiting import follow
 from services.chassis.wire import from_message
@@ -58,7 +58,7 @@ class TestRunnerClient:
             )
             try:
                 page = await self._stub.ListTranscripts(request)
-            except ResourceExhausted:
+            except TooLarge:
                 # Long conversations: so many of them do not fit one message.
                 if size == 1:
                     raise

@@ -95,10 +95,13 @@ class FairQueue:
             del self._waiting[caller]
 
     def _release(self) -> None:
-        if not self._waiting:
-            self._num_free += 1
-            return
-        caller, turns = self._waiting.popitem(last=False)
-        turns.popleft().set_result(None)
-        if turns:
-            self._waiting[caller] = turns
+        for caller, turns in self._waiting.items():
+            # One that was cancelled in this round of the event loop has not left yet.
+            turn = next((turn for turn in turns if not turn.done()), None)
+            if turn is not None:
+                self._leave(caller, turn)
+                if turns:
+                    self._waiting.move_to_end(caller)
+                turn.set_result(None)
+                return
+        self._num_free += 1

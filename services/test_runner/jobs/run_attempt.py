@@ -48,13 +48,14 @@ _log = structlog.get_logger()
 class _TurnResult:
     """What came when all open sessions were asked once.
 
-    `fault` is why no more came; `is_late` says that it is the time.
+    `fault` is why no more came; `is_late` says that it is the time. `limit` is set when the model is loaded.
     """
 
     answered: set[str] = field(default_factory=set)
     is_loaded: bool = False
     is_late: bool = False
     fault: BackendFaultError | None = None
+    limit: asyncio.Timeout = field(default_factory=lambda: asyncio.timeout(None))
 
     def unanswered(self, sessions: Iterable[CaseSession]) -> list[CaseSession]:
         """Return those of the sessions that were asked and got no answer."""
@@ -85,8 +86,7 @@ class RunAttempt:
         self._progress = RunProgress(context, num_stored=record.num_transcripts, num_total=self._num_total)
         self._sessions: list[CaseSession] = []
         self._environment = record.environment
-        self._num_tries = 0
-        self._num_parts = 0
+        self._num_tries, self._num_parts = 0, 0
 
     async def run(self, case_of: CaseOf, after_commit: Callable[[], Awaitable[None]]) -> RunRecord:
         """Ask all that is left, and return the run with its counts.
@@ -165,15 +165,13 @@ class RunAttempt:
         result, self._environment = _TurnResult(), self._record.environment
         await self._progress.turn_started()
         workload = _workload(self._spec, self._record, prompts)
-        # Cases of a worker are computed together, so none can be told to be late; together they have all their time.
-        seconds = None if workload.endpoint else sum(prompt.timeout_seconds for prompt in workload.prompts)
         try:
-            async with asyncio.timeout(seconds) as limit:
+            async with result.limit:
                 await self._generate(workload, sessions, result)
         except BackendFaultError as fault:
             result.fault = fault
         except TimeoutError:
-            if not limit.expired():
+            if not result.limit.expired():
                 raise
             result.fault, result.is_late = BackendFaultError("The cases took longer than their limits allow."), True
         return result
@@ -187,6 +185,8 @@ class RunAttempt:
                         await self._take(sessions.get(event.key), event)
                     case Prepared(environment):
                         self._environment, result.is_loaded = environment, True
+                        if workload.limit_seconds is not None:
+                            result.limit.reschedule(asyncio.get_running_loop().time() + workload.limit_seconds)
                     case Activity():
                         await self._progress.active(event)
                     case None:

@@ -71,6 +71,12 @@ class Workload:
     test_run_id: str = ""
     caller: str = ""
 
+    @property
+    def limit_seconds(self) -> float | None:
+        """Most time for all answers once the model is loaded; None where each prompt has a clock of its own."""
+        # Prompts of a worker are computed together, so none can be told to be late; together they have all their time.
+        return None if self.endpoint else sum(prompt.timeout_seconds for prompt in self.prompts)
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -14,7 +14,7 @@ from drillyard.test_runner.v1 import (
     transcript_pb2,
 )
 
-from services.chassis.errors import FailedPrecondition, ResourceExhausted
+from services.chassis.errors import Busy, FailedPrecondition, ServiceError, TooLarge
 from services.evaluator.clients.test_runner import TestRunnerClient
 from services.evaluator.convert.transcript import to_transcript
 from services.evaluator.domain.verdict import Spent
@@ -99,8 +99,9 @@ def test_a_transcript_that_contradicts_itself_is_named(turn: transcript_pb2.Answ
 class Stub:
     """A test runner whose messages hold no more than so many transcripts."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, refusal: ServiceError | None = None) -> None:
         self.most = most
+        self.refusal = refusal or TooLarge("The message is too large.", "Ask for less.")
         self.sizes: list[int] = []
 
     async def ListTranscripts(
@@ -108,7 +109,7 @@ class Stub:
     ) -> transcript_pb2.ListTranscriptsResponse:
         self.sizes.append(request.page_size)
         if request.page_size > self.most:
-            raise ResourceExhausted("The message is too large.", "Ask for less.")
+            raise self.refusal
         one = transcript_pb2.Transcript(messages=messages(("assistant", "done")), finish_reason=STOP)
         return transcript_pb2.ListTranscriptsResponse(transcripts=[one] * request.page_size)
 
@@ -141,8 +142,15 @@ async def test_long_conversations_are_asked_for_in_smaller_pages(
 
 
 async def test_a_transcript_that_fits_no_message_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ResourceExhausted):
+    with pytest.raises(TooLarge):
         await client(Stub(0), monkeypatch).list_transcripts("run-1", 0)
+
+
+async def test_a_busy_test_runner_gets_no_smaller_requests_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    stub = Stub(0, Busy("As many calls as may run are running."))
+    with pytest.raises(Busy):
+        await client(stub, monkeypatch).list_transcripts("run-1", 0)
+    assert stub.sizes == [200]
 
 
 async def test_a_run_tells_its_endpoint_and_provenance(monkeypatch: pytest.MonkeyPatch) -> None:

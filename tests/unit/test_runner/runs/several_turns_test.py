@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -253,6 +254,18 @@ async def test_cases_of_a_hanging_worker_are_faults_when_the_time_of_all_is_over
     assert state is JobState.SUCCEEDED
     assert [item.finish_reason for item in stored] == [FinishReason.STOP, FinishReason.BACKEND_FAULT]
     assert len(bench.backend.workloads) == 1
+
+
+async def test_a_wait_for_the_model_takes_no_time_from_the_cases() -> None:
+    def wait(_call: int, place: int) -> None:
+        if place < 0:
+            loop = asyncio.get_running_loop()
+            loop.time = lambda clock=loop.time: clock() + 5.0  # type: ignore[method-assign]
+
+    bench = Bench(FakeBackend(before=wait), cases=MIXED[-1:])
+    run_id, state = await played(bench, case_timeout_seconds=4.0)
+    assert state is JobState.SUCCEEDED
+    assert [item.finish_reason for item in await bench.transcripts(run_id)] == [FinishReason.STOP]
 
 
 @pytest.mark.parametrize("throughput", [False, True])

@@ -74,3 +74,14 @@ async def test_a_caller_that_goes_away_as_its_turn_comes_passes_it_on() -> None:
     await asyncio.gather(second, return_exceptions=True)
     await asyncio.wait_for(third, 5)
     assert line.turns[-1] == "b"
+
+
+async def test_a_place_is_not_lost_on_callers_that_go_away_in_the_moment_in_which_it_comes_free() -> None:
+    line = Line()
+    first, *gone, third = await line.start("run", "a", "b", "a")
+    for task in (first, *gone):
+        task.cancel()
+    await asyncio.gather(first, *gone, return_exceptions=True)
+    line.free.set()
+    await asyncio.wait_for(asyncio.gather(third, line.ask("c")), 5)
+    assert line.turns == ["run", "a", "c"]
