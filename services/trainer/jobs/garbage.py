@@ -76,7 +76,7 @@ class TrainingGarbage:
                     remove = partial(self._to.checkpoints.remove, place.name)
                     yield Garbage("checkpoint", place.name, await _size(place), "its job is deleted", remove)
                 continue
-            for folder in await asyncio.to_thread(lambda place=place: sorted(place.glob(f"*{QUARANTINED}"))):
+            for folder in await asyncio.to_thread(sorted, place.glob(f"*{QUARANTINED}")):
                 if _is_old(folder, self._checkpoint_days):
                     remove = partial(asyncio.to_thread, remove_tree, folder)
                     reason = f"damaged, and set aside {self._checkpoint_days:g} days ago"
