@@ -161,22 +161,22 @@ class _SqlLedger:
         if events:
             await self._session.execute(insert(JOB_EVENTS), [asdict(event) for event in events])
 
-    async def next_claimable(
-        self, kinds: Sequence[str], clock: float, *, excluding: Collection[str], max_barren_holds: int | None
-    ) -> Job | None:
+    async def next_claimable(self, kinds: Sequence[str], clock: float, *, excluding: Collection[str]) -> Job | None:
         c = JOBS.c
         lapsed = and_(c.state.in_(_OWNED), or_(c.lease_until.is_(None), c.lease_until <= clock))
         # Named once more, the states make the database look at what has not ended alone.
         wanted = [c.kind.in_(kinds), c.state.in_(_LIVE), or_(c.state == str(JobState.QUEUED), lapsed)]
-        if max_barren_holds is not None:
-            wanted.append(c.num_barren_holds <= max_barren_holds)
         while True:
-            free = select(JOBS).where(*wanted, c.job_id.not_in([*excluding, *self._unreadable]))
+            free = select(c.job_id).where(*wanted, c.job_id.not_in([*excluding, *self._unreadable]))
             oldest = free.order_by(c.ordinal).limit(1)
+            if self._locking:
+                oldest = oldest.with_for_update(skip_locked=True)
+            job_id = (await self._session.execute(oldest)).scalar_one_or_none()
+            if job_id is None:
+                return None
             try:
-                return await self._one(oldest, skip_locked=True)
+                return await self.load(job_id)
             except FailedPrecondition as error:
-                job_id = (await self._session.execute(oldest.with_only_columns(c.job_id))).scalar_one()
                 _log.error("job_set_aside", job_id=job_id, reason=str(error))
                 self._unreadable.add(job_id)
 
@@ -222,9 +222,9 @@ class _SqlLedger:
         for table in (JOB_EVENTS, JOBS):
             await self._session.execute(delete(table).where(table.c.job_id == job_id))
 
-    async def _one(self, query: Select[Any], *, skip_locked: bool = False) -> Job | None:
+    async def _one(self, query: Select[Any]) -> Job | None:
         if self._locking:
-            query = query.with_for_update(skip_locked=skip_locked)
+            query = query.with_for_update()
         try:
             row = (await self._session.execute(query)).mappings().one_or_none()
             return None if row is None else _to_job(row)
