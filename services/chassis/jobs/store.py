@@ -9,7 +9,7 @@ from datetime import datetime
 from services.chassis.database.lease import durable
 from services.chassis.errors import InvalidArgument
 from services.chassis.jobs import rules
-from services.chassis.jobs.bell import QUEUE
+from services.chassis.jobs.bell import QUEUE, events_of
 from services.chassis.jobs.job import Job, JobError, JobEvent, JobState, Json
 from services.chassis.jobs.requests import JobRequests, found_job
 
@@ -111,6 +111,10 @@ class JobStore(JobRequests):
 
         await self._move(job_id, tell, epoch=epoch)
         return change[0]
+
+    def announce_events(self, job_id: str) -> None:
+        """Tell who watches the job that its history has grown."""
+        self.bell.ring(events_of(job_id))
 
     async def set_progress(self, job_id: str, epoch: int, progress: Json, *, waits: bool = False) -> Job:
         """Store how far the job has come, as its current value and as an event of type `progress`.

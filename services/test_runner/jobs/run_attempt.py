@@ -216,7 +216,7 @@ class RunAttempt:
         """Have the window run again, or look for the case that breaks the backend; what stays unanswered is a fault."""
         fault = result.fault or BackendFaultError("The backend ended without an answer.")
         self._num_tries += 1
-        _log.warning("window_failed", attempt=self._num_tries, reason=str(fault))
+        _log.warning("window_failed", attempt=self._num_tries, fault_words=str(fault))
         self._telemetry.window_failed()
         if self._num_tries < _MAX_TRIES and not result.is_late:
             await self._context.event("message", {"text": f"{fault} The window is run again."})
@@ -296,5 +296,5 @@ def _cannot_begin(fault: BackendFaultError, spec: TestRunSpec) -> FailedPrecondi
         )
     return FailedPrecondition(
         f"The model cannot be loaded: {fault}",
-        "Look at the service's log for what the worker said last, and check memory and the model's files.",
+        "Check memory and the model's files; with TEST_RUNNER_LOG_FORMAT=console the log holds the worker's words.",
     )
