@@ -102,11 +102,13 @@ def durable(store: type[T]) -> type[T]:
     """
     for name, method in list(vars(store).items()):
         if not name.startswith("_") and inspect.iscoroutinefunction(method):
-            setattr(store, name, _repeated(method))
+            setattr(store, name, repeated(method))
     return store
 
 
-def _repeated(method: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., Coroutine[Any, Any, T]]:
+def repeated(method: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., Coroutine[Any, Any, T]]:
+    """Return a coroutine function that a job calls again while the database is away, as `durable` says."""
+
     @functools.wraps(method)
     async def call(*args: Any, **kwargs: Any) -> T:
         lease, pause = _LEASE.get(), _FIRST_PAUSE_SECONDS

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import datetime
 
-from services.chassis.database.lease import durable
+from services.chassis.database.lease import durable, repeated
 from services.chassis.errors import InvalidArgument
 from services.chassis.jobs import rules
 from services.chassis.jobs.bell import QUEUE, events_of
@@ -102,15 +101,24 @@ class JobStore(JobRequests):
         if type_ in rules.RESERVED_EVENTS:
             raise InvalidArgument(f"Events of type {type_} are written by the job store.", "Choose another type.")
         plain = rules.plain_json(payload, "payload")
-        change: list[JobEvent] = []
+        sequences: list[int] = []
 
-        def tell(job: Job, now: datetime) -> rules.Change:
-            told = rules.told(job, now, type_, plain)
-            change.extend(told.events)
-            return told
+        async def append() -> JobEvent:
+            async with self._writing() as ledger:
+                job = found_job(await ledger.load(job_id), job_id)
+                rules.check_epoch(job, epoch)
+                sequences.append(job.last_sequence)
+                # A repeat finds the event there when only the answer to an earlier try was lost.
+                if (num_newer := job.last_sequence - sequences[0]) > 0:
+                    for event in await ledger.events(job_id, sequences[0], num_newer):
+                        if (event.type, event.payload) == (type_, plain):
+                            return event
+                change = rules.told(job, await ledger.now(), type_, plain)
+                await ledger.save(change.job, change.events)
+            self._announce(change)
+            return change.events[0]
 
-        await self._move(job_id, tell, epoch=epoch)
-        return change[0]
+        return await repeated(append)()
 
     def announce_events(self, job_id: str) -> None:
         """Tell who watches the job that its history has grown."""

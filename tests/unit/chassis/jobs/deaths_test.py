@@ -1,11 +1,14 @@
 """What a runner makes of jobs whose processes died, and leaves behind when its own process ends."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
-from services.chassis.errors import Unavailable
+from services.chassis.errors import DatabaseAway, Unavailable
 from services.chassis.jobs import Job, JobContext, JobRunner, JobState, Json, MemoryJobStore, watch
+from services.chassis.jobs.requests import Ledger
 from services.chassis.waiting import patiently
 
 LEASE = 30.0
@@ -94,6 +97,37 @@ async def test_a_job_whose_wait_is_over_answers_for_its_process_again_before_it_
     runner.register("x", work)
     await end_of(store, created.job_id, runner)
     assert holds == [3]
+
+
+class LossyStore(MemoryJobStore):
+    """The answer to its next write is lost, though the write is stored, when `is_lossy`."""
+
+    is_lossy = False
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[Ledger]:
+        async with super()._writing() as ledger:
+            yield ledger
+        if self.is_lossy:
+            self.is_lossy = False
+            raise DatabaseAway("The database does not answer.")
+
+
+async def test_an_event_is_there_once_though_the_answer_of_the_database_was_lost() -> None:
+    store = LossyStore()
+
+    async def work(context: JobContext) -> Json:
+        first = await context.event("message", {"text": "same"})
+        store.is_lossy = True
+        second = await context.event("message", {"text": "same"})
+        return {"sequences": [first.sequence, second.sequence]}
+
+    created = await store.create("x", "r", {})
+    runner = JobRunner(store, owner="here")
+    runner.register("x", work)
+    job = await end_of(store, created.job_id, runner)
+    messages = [event.sequence for event in await store.events(job.job_id) if event.type == "message"]
+    assert job.result == {"sequences": messages} == {"sequences": [3, 4]}
 
 
 class SlowStore(MemoryJobStore):
