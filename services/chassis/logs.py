@@ -27,6 +27,8 @@ _SECRET_VALUE = re.compile(
 # The name of a person's folder is nobody's business; what lies below it stays.
 _HOME = re.compile(r"(?:/home|/Users)/[^/\s\"':;,]+|/root(?![\w.-])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+# As the last line of a trace begins.
+_ERROR_NAME = re.compile(r"^[\w.]*(?:Error|Exception)(?=:|$)", re.MULTILINE)
 _MAX_VALUE = 4000
 # The richer one shows what variables held, and holds up the event loop while it draws that.
 _PLAIN = structlog.dev.plain_traceback
@@ -51,6 +53,7 @@ def configure_logs(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         # Who develops at a terminal sees all; files and clusters keep no words of libraries, which may quote a prompt.
         structlog.processors.ExceptionRenderer(_trace) if form == "json" else structlog.processors.format_exc_info,
+        *([measure_words] if form == "json" else []),
         _Stamp(service),
         redact,
     ]
@@ -85,6 +88,16 @@ def escape_controls(_logger: object, _method: str, event: Event) -> Event:
     return {
         key: _escape(value) if isinstance(value, str) and key != "exception" else value for key, value in event.items()
     }
+
+
+def measure_words(_logger: object, _method: str, event: Event) -> Event:
+    """Replace what another program or a library said, in a field `…_words`, by the error that it names and its size."""
+    return {key: _measure(str(value)) if key.endswith("_words") else value for key, value in event.items()}
+
+
+def _measure(words: str) -> str:
+    names = _ERROR_NAME.findall(words)
+    return f"{names[-1] if names else 'text'} of {len(words)} characters"
 
 
 def _trace(exc_info: ExcInfo) -> str:

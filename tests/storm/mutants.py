@@ -46,6 +46,11 @@ def _no_fence(sql_store: ModuleType) -> None:
     change(sql_store, "fence", lambda _fence: fence)
 
 
+def _endless_lease(lease: ModuleType) -> None:
+    # The other half of the fence: by its own clock a process that was frozen would write nothing when it wakes.
+    lease.HeldLease.seconds_left = property(lambda held: held.seconds)
+
+
 def _answer_first(requests: ModuleType) -> None:
     def make(create: Callable[..., Any]) -> Callable[..., Any]:
         late: set[asyncio.Task[Any]] = set()
@@ -104,7 +109,11 @@ def _write_in_place(local_folder: ModuleType) -> None:
 _JOBS = "services.chassis.jobs"
 MUTANTS: dict[str, Mutant] = {
     "no_fence": Mutant(
-        {f"{_JOBS}.rules": _no_epoch_check, f"{_JOBS}.sql_store": _no_fence},
+        {
+            f"{_JOBS}.rules": _no_epoch_check,
+            f"{_JOBS}.sql_store": _no_fence,
+            "services.chassis.database.lease": _endless_lease,
+        },
         ("test_runner", "evaluator"),
         is_replicated=True,
         freezes=True,

@@ -63,6 +63,11 @@ class Attempt:
         self._stop: _Stop | None = None
         self._work: asyncio.Task[Json] | None = None
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether this process does nothing for the job now but wait for others."""
+        return self.context.waits or self.context.tells_wait
+
     async def run(self) -> None:
         """Do the work and record how it ended, unless the job belongs to another process by then."""
         job = self.context.job

@@ -75,15 +75,9 @@ class _MemoryLedger:
         self._jobs[job.job_id] = replace(job, ordinal=self._jobs[job.job_id].ordinal)
         self._events.setdefault(job.job_id, []).extend(events)
 
-    async def next_claimable(
-        self, kinds: Sequence[str], clock: float, *, excluding: Collection[str], max_barren_holds: int | None
-    ) -> Job | None:
+    async def next_claimable(self, kinds: Sequence[str], clock: float, *, excluding: Collection[str]) -> Job | None:
         wanted = (job for job in self._jobs.values() if job.kind in kinds and job.job_id not in excluding)
-        free = (
-            job
-            for job in wanted
-            if _is_claimable(job, clock) and (max_barren_holds is None or job.num_barren_holds <= max_barren_holds)
-        )
+        free = (job for job in wanted if _is_claimable(job, clock))
         return min(free, key=lambda job: job.ordinal, default=None)
 
     async def end_leases(self, kinds: Sequence[str]) -> int:

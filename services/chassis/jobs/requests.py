@@ -47,13 +47,10 @@ class Ledger(Protocol):
     async def save(self, job: Job, events: Sequence[JobEvent]) -> None:
         """Store the job's new values and append the events."""
 
-    async def next_claimable(
-        self, kinds: Sequence[str], clock: float, *, excluding: Collection[str], max_barren_holds: int | None
-    ) -> Job | None:
+    async def next_claimable(self, kinds: Sequence[str], clock: float, *, excluding: Collection[str]) -> Job | None:
         """Return the oldest job of `kinds` that is QUEUED, or owned with a lease that ended before `clock`.
 
-        Those with the ids `excluding` and with more barren holds than that are left out, and so are those that cannot
-        be read.
+        Those with the ids `excluding` are left out, and so are those that cannot be read.
         """
 
     async def end_leases(self, kinds: Sequence[str]) -> int:

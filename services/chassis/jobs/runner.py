@@ -134,11 +134,17 @@ class JobRunner:
         running = self.running
         busy = Counter(job.kind for job in running.values())
         kinds = [kind for kind, limit in self._limits.items() if busy[kind] < limit]
-        if any(job.num_barren_holds >= self._max_deaths for job in running.values()):
+        working = [attempt.context.job for attempt in self._attempts.values() if not attempt.is_waiting]
+        if any(job.num_barren_holds >= self._max_deaths for job in working):
             return False
         since = boot_seconds()
         job = await self._store.claim(
-            kinds, self._owner, self._lease_seconds, running=running, max_deaths=self._max_deaths
+            kinds,
+            self._owner,
+            self._lease_seconds,
+            running=running,
+            is_busy=bool(working),
+            max_deaths=self._max_deaths,
         )
         if job is None:
             return False

@@ -25,6 +25,7 @@ from services.chassis.jobs.job import (
     JobError,
     JobEvent,
     JobState,
+    Json,
     unreadable_job,
 )
 from services.chassis.jobs.requests import Ledger
@@ -97,7 +98,7 @@ class SqlJobStore(JobStore):
         return _SqlLedger(session, self._unreadable, clock=None, locking=locking)
 
 
-async def fence(session: AsyncSession, job_id: str, epoch: int) -> None:
+async def fence(session: AsyncSession, job_id: str, epoch: int) -> Job:
     """Lock the job's row for the caller's transaction, so that what it writes counts only in this epoch.
 
     Raises:
@@ -107,7 +108,25 @@ async def fence(session: AsyncSession, job_id: str, epoch: int) -> None:
     row = (await session.execute(query)).mappings().one_or_none()
     if row is None:
         raise NotFound(f"There is no job {job_id[:100]!r}.")
-    rules.check_epoch(_to_job(row), epoch)
+    job = _to_job(row)
+    rules.check_epoch(job, epoch)
+    return job
+
+
+async def append_events(session: AsyncSession, job: Job, events: Sequence[tuple[str, Json]]) -> None:
+    """Add events, of a type and a payload each, to the history of a job that the session has fenced.
+
+    Whoever watches the job is told by its store's `announce_events`, once the session has ended.
+    """
+    now, rows = datetime.now(UTC), list[dict[str, Any]]()
+    for type_, payload in events:
+        change = rules.told(job, now, type_, rules.plain_json(payload, "payload"))
+        job = change.job
+        rows += map(asdict, change.events)
+    if rows:
+        row = {"last_sequence": job.last_sequence, "update_time": job.update_time}
+        await session.execute(update(JOBS).where(JOBS.c.job_id == job.job_id).values(row))
+        await session.execute(insert(JOB_EVENTS), rows)
 
 
 class _SqlLedger:
@@ -142,22 +161,22 @@ class _SqlLedger:
         if events:
             await self._session.execute(insert(JOB_EVENTS), [asdict(event) for event in events])
 
-    async def next_claimable(
-        self, kinds: Sequence[str], clock: float, *, excluding: Collection[str], max_barren_holds: int | None
-    ) -> Job | None:
+    async def next_claimable(self, kinds: Sequence[str], clock: float, *, excluding: Collection[str]) -> Job | None:
         c = JOBS.c
         lapsed = and_(c.state.in_(_OWNED), or_(c.lease_until.is_(None), c.lease_until <= clock))
         # Named once more, the states make the database look at what has not ended alone.
         wanted = [c.kind.in_(kinds), c.state.in_(_LIVE), or_(c.state == str(JobState.QUEUED), lapsed)]
-        if max_barren_holds is not None:
-            wanted.append(c.num_barren_holds <= max_barren_holds)
         while True:
-            free = select(JOBS).where(*wanted, c.job_id.not_in([*excluding, *self._unreadable]))
+            free = select(c.job_id).where(*wanted, c.job_id.not_in([*excluding, *self._unreadable]))
             oldest = free.order_by(c.ordinal).limit(1)
+            if self._locking:
+                oldest = oldest.with_for_update(skip_locked=True)
+            job_id = (await self._session.execute(oldest)).scalar_one_or_none()
+            if job_id is None:
+                return None
             try:
-                return await self._one(oldest, skip_locked=True)
+                return await self.load(job_id)
             except FailedPrecondition as error:
-                job_id = (await self._session.execute(oldest.with_only_columns(c.job_id))).scalar_one()
                 _log.error("job_set_aside", job_id=job_id, reason=str(error))
                 self._unreadable.add(job_id)
 
@@ -203,9 +222,9 @@ class _SqlLedger:
         for table in (JOB_EVENTS, JOBS):
             await self._session.execute(delete(table).where(table.c.job_id == job_id))
 
-    async def _one(self, query: Select[Any], *, skip_locked: bool = False) -> Job | None:
+    async def _one(self, query: Select[Any]) -> Job | None:
         if self._locking:
-            query = query.with_for_update(skip_locked=skip_locked)
+            query = query.with_for_update()
         try:
             row = (await self._session.execute(query)).mappings().one_or_none()
             return None if row is None else _to_job(row)

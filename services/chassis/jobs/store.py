@@ -9,7 +9,7 @@ from datetime import datetime
 from services.chassis.database.lease import durable
 from services.chassis.errors import InvalidArgument
 from services.chassis.jobs import rules
-from services.chassis.jobs.bell import QUEUE
+from services.chassis.jobs.bell import QUEUE, events_of
 from services.chassis.jobs.job import Job, JobError, JobEvent, JobState, Json
 from services.chassis.jobs.requests import JobRequests, found_job
 
@@ -28,6 +28,7 @@ class JobStore(JobRequests):
         lease_seconds: float,
         *,
         running: Collection[str] = (),
+        is_busy: bool = False,
         max_deaths: int = MAX_DEATHS,
     ) -> Job | None:
         """Take the oldest job that waits, or whose owner's lease has ended; None when there is none.
@@ -36,8 +37,10 @@ class JobStore(JobRequests):
             kinds: The kinds of job that are wanted.
             owner: Who takes it.
             lease_seconds: For how long.
-            running: The ids of the jobs that the owner works on. A job that is taken for the last time before it is
-                given up is taken only when there are none, so that it alone is to blame if the process ends.
+            running: The ids of the jobs that the owner has.
+            is_busy: Whether the owner works on one of them, and does not just wait. Then it takes nothing once the
+                oldest job is one that is taken for the last time before it is given up: that job comes as soon as the
+                owner has no other work, so that it alone is to blame if the process ends.
             max_deaths: A job whose holders died so often in a row, without progress, becomes FAILED instead.
         """
         if not kinds:
@@ -45,10 +48,8 @@ class JobStore(JobRequests):
         while True:
             async with self._writing() as ledger:
                 clock, now = await ledger.lease_clock(), await ledger.now()
-                job = await ledger.next_claimable(
-                    kinds, clock, excluding=running, max_barren_holds=max_deaths - 2 if running else None
-                )
-                if job is None:
+                job = await ledger.next_claimable(kinds, clock, excluding=running)
+                if job is None or (is_busy and job.num_barren_holds == max_deaths - 1):
                     return None
                 is_hopeless = job.num_barren_holds >= max_deaths
                 lease = rules.Lease.starting(owner, seconds=lease_seconds, clock=clock, now=now)
@@ -109,6 +110,10 @@ class JobStore(JobRequests):
 
         await self._move(job_id, tell, epoch=epoch)
         return change[0]
+
+    def announce_events(self, job_id: str) -> None:
+        """Tell who watches the job that its history has grown."""
+        self.bell.ring(events_of(job_id))
 
     async def set_progress(self, job_id: str, epoch: int, progress: Json, *, waits: bool = False) -> Job:
         """Store how far the job has come, as its current value and as an event of type `progress`.

@@ -11,6 +11,7 @@ import secrets
 import select
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -66,11 +67,18 @@ class ServiceToken:
 
     @classmethod
     def make(cls, file: Path) -> ServiceToken:
-        """Return the token in `file`, which is made for this user alone when it is not there."""
-        with contextlib.suppress(FileExistsError):
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="ascii") as out:
-                out.write(secrets.token_urlsafe(32) + "\n")
+        """Return the token in `file`, which is made whole, and for this user alone, when it is not there."""
+        if not file.exists():
+            descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+            try:
+                with os.fdopen(descriptor, "w", encoding="ascii") as out:
+                    out.write(secrets.token_urlsafe(32) + "\n")
+                    out.flush()
+                    os.fsync(descriptor)
+                # Another process may have made one meanwhile; its services read the file again.
+                Path(temporary).replace(file)
+            finally:
+                Path(temporary).unlink(missing_ok=True)
         file.chmod(0o600)
         return cls(file)
 

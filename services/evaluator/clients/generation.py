@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import grpc.aio
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
-from services.chassis.errors import DeadlineExceeded, InvalidArgument, ServiceError
+from services.chassis.errors import Busy, DeadlineExceeded, InvalidArgument, ServiceError, Unavailable
+from services.chassis.waiting import patiently
 from services.evaluator.domain.grader import GradeMissing, ModelGrader
 
 _MAX_ANSWER_TOKENS = 1024
@@ -56,7 +57,7 @@ class GradingModel:
         self._takes_schema = bool(grader.base_url)
 
     async def ask(self, system: str, user: str, schema: Mapping[str, object]) -> str:
-        """Return the text of the answer, of a bounded length.
+        """Return the text of the answer, of a bounded length; waits for a test runner that is away or busy.
 
         Raises:
             GradeMissing: There is none.
@@ -73,6 +74,9 @@ class GradingModel:
 
     async def _answer(self, system: str, user: str, schema: Mapping[str, object] | None) -> str:
         request = self._request(system, user, schema)
+        return await patiently(lambda: self._generate(request), "the test runner")
+
+    async def _generate(self, request: transcript_pb2.GenerateRequest) -> str:
         parts: list[str] = []
         length = 0
         try:
@@ -89,6 +93,9 @@ class GradingModel:
                 "without a grader."
             ) from error
         except ServiceError as error:
+            # A model or an endpoint that breaks may do so for ever: that costs a score, and is not waited for.
+            if isinstance(error, Busy | Unavailable) and "fault" not in error.fields:
+                raise
             raise GradeMissing(f"{error.problem} {error.next_step}") from error
         return "".join(parts)
 

@@ -216,7 +216,7 @@ class RunAttempt:
         """Have the window run again, or look for the case that breaks the backend; what stays unanswered is a fault."""
         fault = result.fault or BackendFaultError("The backend ended without an answer.")
         self._num_tries += 1
-        _log.warning("window_failed", attempt=self._num_tries, reason=str(fault))
+        _log.warning("window_failed", attempt=self._num_tries, fault_words=str(fault))
         self._telemetry.window_failed()
         if self._num_tries < _MAX_TRIES and not result.is_late:
             await self._context.event("message", {"text": f"{fault} The window is run again."})

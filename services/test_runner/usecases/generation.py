@@ -41,7 +41,7 @@ class GenerationUseCases:
             Busy: As much as is allowed waits already, or the models were busy for too long.
             InvalidArgument: A value of the order is out of bounds, or the model's chat template refuses the messages.
             NotFound: There is no such model version.
-            Unavailable: The backend broke.
+            Unavailable: The backend broke, which its field `fault` says, or the registry is away.
         """
         order.check()
         model = await self._model(order)
@@ -57,7 +57,7 @@ class GenerationUseCases:
                         _check_rendered(event)
                         yield _last(event, gate, is_streamed=workload.stream)
         except BackendFaultError as fault:
-            raise Unavailable(f"The backend broke: {fault}", "Try again.") from fault
+            raise Unavailable(f"The backend broke: {fault}", "Try again.", fault="backend") from fault
 
     async def _model(self, order: GenerationOrder) -> ResolvedModel | None:
         if order.endpoint is not None:

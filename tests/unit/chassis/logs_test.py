@@ -135,6 +135,18 @@ def test_a_trace_has_the_words_of_our_errors_and_of_no_library(capsys: pytest.Ca
 
 
 @pytest.mark.timeout(10)
+def test_what_another_program_said_is_for_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "Traceback (most recent call last):\n  …\nAnError: before\nlm.TemplateError: my prompt"
+    for log_format in ("json", "console"):
+        configure_logs(service="test-runner", log_format=log_format)
+        structlog.get_logger().warning("worker_died", last_words=words, fault_words="my prompt", exit_code=1)
+    first, rest = capsys.readouterr().err.split("\n", 1)
+    record = json.loads(first)
+    assert record["last_words"] == f"lm.TemplateError of {len(words)} characters"
+    assert (record["fault_words"], record["exit_code"]) == ("text of 9 characters", 1)
+    assert rest.count("my prompt") == 2
+
+
 def test_an_error_that_is_among_its_own_causes_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(service="registry", log_format="json")
     error = Unavailable("The registry is away.", "Wait.")

@@ -12,12 +12,14 @@ from drillyard.test_runner.v1 import test_runner_service_pb2_grpc as rpc
 from drillyard.test_runner.v1 import transcript_pb2
 
 from services.chassis.channel import open_channel
-from services.chassis.errors import InvalidArgument
+from services.chassis.errors import Busy, DatabaseAway, InvalidArgument, ServiceError, Unavailable
+from services.chassis.status import to_status
 from services.evaluator.clients.generation import GenerationClient
 from services.evaluator.domain.grader import GradeMissing, ModelGrader
 
 SCHEMA = {"type": "object"}
 URL = "http://127.0.0.1:8080/v1"
+Reply = Sequence[transcript_pb2.GenerateResponse] | grpc.StatusCode | ServiceError
 
 
 def piece(text: str = "", **fields: object) -> transcript_pb2.GenerateResponse:
@@ -31,7 +33,7 @@ def broken(detail: str) -> transcript_pb2.GenerateResponse:
 class Generating(rpc.TestRunnerServiceServicer):
     """Answers each call with the next of `answers`: pieces, or a status that ends it."""
 
-    def __init__(self, answers: Sequence[Sequence[transcript_pb2.GenerateResponse] | grpc.StatusCode]) -> None:
+    def __init__(self, answers: Sequence[Reply]) -> None:
         self.asked: list[transcript_pb2.GenerateRequest] = []
         self._answers = iter(answers)
 
@@ -42,14 +44,16 @@ class Generating(rpc.TestRunnerServiceServicer):
         answer = next(self._answers)
         if isinstance(answer, grpc.StatusCode):
             await context.abort(answer, "The endpoint does not take the key.")
-            return
+        if isinstance(answer, ServiceError):
+            status = to_status(answer)
+            await context.abort(status.code, status.message, status.trailing_metadata)
         for one in answer:
             yield one
 
 
 @asynccontextmanager
 async def asking(
-    *answers: Sequence[transcript_pb2.GenerateResponse] | grpc.StatusCode,
+    *answers: Reply,
 ) -> AsyncIterator[tuple[GenerationClient, Generating]]:
     server, servicer = grpc.aio.server(), Generating(answers)
     rpc.add_TestRunnerServiceServicer_to_server(servicer, server)
@@ -95,16 +99,22 @@ async def test_a_server_that_takes_no_schema_is_asked_without_one_from_then_on()
         ([piece(finish_reason=transcript_pb2.FINISH_REASON_CONTEXT_OVERFLOW, detail="Too long.")], "Too long"),
         ([piece("x" * 200_000), piece("x" * 200_000)], "too much text"),
         (grpc.StatusCode.FAILED_PRECONDITION, "does not take the key"),
-        (grpc.StatusCode.UNAVAILABLE, "."),
+        (Unavailable("The backend broke: it was killed.", "Try again.", fault="backend"), "it was killed"),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "."),
         (grpc.StatusCode.DEADLINE_EXCEEDED, "did not answer within"),
     ],
 )
-async def test_what_is_no_answer_says_why(
-    answer: Sequence[transcript_pb2.GenerateResponse] | grpc.StatusCode, sentence: str
-) -> None:
+async def test_what_is_no_answer_says_why(answer: Reply, sentence: str) -> None:
     async with asking(answer, answer) as (client, _):
         with pytest.raises(GradeMissing, match=sentence):
             await client.open(ModelGrader(URL, "m")).ask("", "x", SCHEMA)
+
+
+@pytest.mark.parametrize("away", [grpc.StatusCode.UNAVAILABLE, DatabaseAway("It is away."), Busy("All are busy.")])
+async def test_a_test_runner_that_is_away_or_busy_for_a_moment_costs_no_score(away: Reply) -> None:
+    async with asking(away, away, [piece("{}")]) as (client, servicer):
+        assert await client.open(ModelGrader(URL, "m")).ask("", "x", SCHEMA) == "{}"
+    assert all(request.endpoint.extra_body for request in servicer.asked)
 
 
 @pytest.mark.parametrize(

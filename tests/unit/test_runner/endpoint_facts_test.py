@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
+import pytest
+
+from services.test_runner.backends.openai_endpoint import backend as openai_endpoint
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
+from services.test_runner.backends.openai_endpoint.facts import Facts
+from services.test_runner.backends.openai_endpoint.gates import Gate
 from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
 from services.test_runner.domain import FinishReason, Message
 from services.test_runner.ports import Activity, Answer, GenerationEvent, Prepared, Prompt, Workload
@@ -13,12 +19,20 @@ from tests.fakes.endpoint import FakeEndpoint, running, says
 from tests.unit import run_specs as specs
 
 
-async def told(server: FakeEndpoint, **choices: Any) -> list[GenerationEvent]:
-    backend = OpenAiEndpointBackend(OperatorPolicy((), EndpointKeys(None, {})))
+def new_backend() -> OpenAiEndpointBackend:
+    return OpenAiEndpointBackend(OperatorPolicy((), EndpointKeys(None, {})))
+
+
+def task_for(server: FakeEndpoint, **choices: Any) -> Workload:
     endpoint = specs.endpoint(server.base_url, fake.MODEL, **choices)
-    asked = Workload(None, None, (Prompt("p", (Message("user", "task"),), 1),), specs.sampling(), endpoint=endpoint)
+    return Workload(None, None, (Prompt("p", (Message("user", "task"),), 1),), specs.sampling(), endpoint=endpoint)
+
+
+async def told(server: FakeEndpoint, **choices: Any) -> list[GenerationEvent]:
+    backend = new_backend()
     try:
-        return [event async for event in backend.generate(asked) if not isinstance(event, Activity)]
+        events = backend.generate(task_for(server, **choices))
+        return [event async for event in events if not isinstance(event, Activity)]
     finally:
         await backend.close()
 
@@ -47,3 +61,18 @@ async def test_ollamas_context_is_known_and_recorded() -> None:
     assert isinstance(prepared, Prepared) and isinstance(answer, Answer)
     assert prepared.environment.endpoint["context"] == "300"
     assert answer.finish_reason is FinishReason.CONTEXT_OVERFLOW
+
+
+async def test_servers_that_are_asked_no_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    def num_kept() -> int:
+        gc.collect()
+        return sum(isinstance(item, Facts | Gate) for item in gc.get_objects())
+
+    monkeypatch.setattr(openai_endpoint, "_FACTS_SECONDS", 0.0)
+    backend, num_before = new_backend(), num_kept()
+    for _ in range(3):
+        async with running(says("done")) as server:
+            events = [event async for event in backend.generate(task_for(server))]
+        assert any(isinstance(event, Answer) for event in events)
+    assert num_kept() - num_before <= 2
+    await backend.close()

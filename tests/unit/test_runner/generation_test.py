@@ -148,8 +148,9 @@ async def test_a_worker_that_stops_when_it_is_told_serves_the_next_call(workers:
 
 async def test_a_worker_that_dies_is_told_as_such(workers: Workers) -> None:
     workers.model = "dies-always"
-    with pytest.raises(Unavailable, match="killed"):
+    with pytest.raises(Unavailable, match="killed") as error:
         await workers.pieces(ORDER)
+    assert error.value.fields["fault"] == "backend"
 
 
 @pytest.mark.parametrize(

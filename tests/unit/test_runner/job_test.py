@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.chassis.errors import AlreadyExists, ResourceExhausted
 from services.chassis.jobs import JobState
@@ -93,12 +94,16 @@ async def test_the_first_window_fixes_what_generates_the_others() -> None:
 async def test_a_window_that_breaks_is_run_again() -> None:
     bench = Bench(break_at((2, 3)))
     run = await bench.usecases.create("r", SPEC)
-    job = await bench.work(run.job.job_id)
+    with capture_logs() as records:
+        job = await bench.work(run.job.job_id)
     stored = await bench.transcripts(run.job.job_id)
     assert job.state is JobState.SUCCEEDED
     assert {item.finish_reason for item in stored} == {FinishReason.STOP}
     assert [workload.prompts for workload in bench.backend.workloads][1:3] == [bench.backend.workloads[1].prompts] * 2
     assert await bench.texts(run.job.job_id) == ["The generation worker was killed. The window is run again."]
+    # A fault may quote what a library said, and that may quote a prompt.
+    (record,) = [record for record in records if record["event"] == "window_failed"]
+    assert [name for name, value in record.items() if "killed" in str(value)] == ["fault_words"]
 
 
 @pytest.mark.parametrize("error", [BackendFaultError("It was killed."), ResourceExhausted("It is too long.")])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
+from weakref import WeakValueDictionary
 
 import httpx2
 
@@ -34,6 +35,15 @@ NUM_PLACES = 32
 _Events = asyncio.Queue[GenerationEvent | BaseException]
 
 
+@dataclass(frozen=True)
+class _KnownFacts:
+    """What a server said of itself, when, and its gate, which is kept as long as this is or requests are inside."""
+
+    facts: Facts
+    time: float
+    gate: Gate
+
+
 class OpenAiEndpointBackend:
     """Asks endpoints; one that hangs, breaks or babbles costs the case that it was asked for, never more."""
 
@@ -52,8 +62,8 @@ class OpenAiEndpointBackend:
         self._queue = queue or FairQueue(NUM_PLACES, QueueLimits())
         self._policy = policy
         self._tries = Tries(max_tries, on_try)
-        self._gates: defaultdict[str, Gate] = defaultdict(Gate)
-        self._facts: dict[tuple[str, str, int], tuple[Facts, float]] = {}
+        self._gates: WeakValueDictionary[str, Gate] = WeakValueDictionary()
+        self._known: dict[tuple[str, str, int], _KnownFacts] = {}
         self._client: httpx2.AsyncClient | None = None
 
     async def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
@@ -76,7 +86,8 @@ class OpenAiEndpointBackend:
         assert endpoint is not None
         yield Activity("load_model")
         self._policy.check(endpoint)
-        client, facts = await self._open(endpoint)
+        client, known = await self._open(endpoint)
+        facts = known.facts
         if facts.drops_tools and any(offered_tools(endpoint, prompt) for prompt in workload.prompts):
             raise _dropped_tools(endpoint)
         yield Prepared(
@@ -88,7 +99,11 @@ class OpenAiEndpointBackend:
         )
         yield Activity("generate", 0, min(len(workload.prompts), endpoint.max_concurrency))
         events: _Events = asyncio.Queue()
-        tasks = [asyncio.create_task(self._answer(client, workload, prompt, events)) for prompt in workload.prompts]
+
+        async def answer(prompt: Prompt) -> None:
+            events.put_nowait(await client.answer(workload, prompt, known.gate, events.put_nowait))
+
+        tasks = [asyncio.create_task(answer(prompt)) for prompt in workload.prompts]
         for task in tasks:
             task.add_done_callback(partial(_tell_failure, events))
         try:
@@ -104,24 +119,22 @@ class OpenAiEndpointBackend:
         if self._client is not None:
             await self._client.aclose()
 
-    async def _open(self, endpoint: Endpoint) -> tuple[EndpointClient, Facts]:
+    async def _open(self, endpoint: Endpoint) -> tuple[EndpointClient, _KnownFacts]:
         # It takes a second to load and a service without endpoints never needs it.
         await asyncio.to_thread(import_module, "openai")
         self._client = self._client or open_client(self._policy.trusted_hosts)
         key = self._policy.key_of(endpoint)
         requests = EndpointRequests(self._client, endpoint, key)
         place = (endpoint.base_url, endpoint.model, endpoint.num_ctx)
-        facts, since = self._facts.get(place, (None, 0.0))
+        gate = self._gates.setdefault(endpoint.base_url, Gate())
+        oldest = time.monotonic() - _FACTS_SECONDS
+        self._known = {place: known for place, known in self._known.items() if known.time > oldest}
+        known = self._known.get(place)
         # Scales of adapters can be changed while the server runs.
-        if facts is None or facts.adapters or time.monotonic() - since > _FACTS_SECONDS:
-            facts = await facts_of(requests)
-            self._facts[place] = facts, time.monotonic()
-        return EndpointClient(self._client, server_of(requests, facts), facts, key, self._tries), facts
-
-    async def _answer(self, client: EndpointClient, workload: Workload, prompt: Prompt, events: _Events) -> None:
-        assert workload.endpoint is not None
-        gate = self._gates[workload.endpoint.base_url]
-        events.put_nowait(await client.answer(workload, prompt, gate, events.put_nowait))
+        if known is None or known.facts.adapters:
+            known = self._known[place] = _KnownFacts(await facts_of(requests), time.monotonic(), gate)
+        server = server_of(requests, known.facts)
+        return EndpointClient(self._client, server, known.facts, key, self._tries), known
 
 
 async def _until_answered(events: _Events, num_prompts: int, limit: int) -> AsyncGenerator[GenerationEvent]:

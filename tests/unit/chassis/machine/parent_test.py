@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import AsyncIterator, Callable
@@ -126,6 +127,19 @@ def test_a_token_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     assert ServiceToken.make(tmp_path / "token").metadata == token.metadata
     assert len(token.metadata[1]) > 40
     assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
+
+
+def test_a_token_that_could_not_be_written_whole_is_made_by_the_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(_num_bytes: int) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full_disk, pytest.raises(OSError, match="No space"):
+        full_disk.setattr("services.chassis.machine.parent.secrets.token_urlsafe", fill)
+        ServiceToken.make(tmp_path / "token")
+    assert not list(tmp_path.iterdir())
+    assert len(ServiceToken.make(tmp_path / "token").metadata[1]) > 40
 
 
 def test_two_tokens_are_let_in_while_one_takes_the_others_place(tmp_path: Path) -> None:
