@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import grpc
@@ -111,6 +112,17 @@ def from_exception(error: BaseException) -> ServiceError | None:
     if "database or disk is full" in str(error):
         return no_space("the folder of the database")
     return None
+
+
+@contextmanager
+def full_disk_told() -> Iterator[None]:
+    """Raise ResourceExhausted when the block meets a full disk or quota."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _DISK_FULL:
+            raise no_space(str(error.filename or "the data folder")) from error
+        raise
 
 
 def no_space(folder: str, cls: type[ResourceExhausted] = ResourceExhausted) -> ResourceExhausted:

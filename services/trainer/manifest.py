@@ -15,6 +15,7 @@ from typing import Any, Final
 from services.chassis.artifacts.artifact import file_digest
 from services.chassis.errors import FailedPrecondition
 from services.chassis.machine.files import link_or_copy, remove_tree, sync, write_atomically
+from services.chassis.status import full_disk_told
 from services.trainer.domain.attempt import Checkpoint
 
 MANIFEST: Final = "manifest.json"
@@ -149,7 +150,8 @@ class LocalCheckpoints:
 
     async def restore(self, training_job_id: str, source: Path, config_digest: str) -> Checkpoint:
         """Bring a checkpoint from elsewhere to the job's own, once every byte of it verifies."""
-        return await asyncio.to_thread(_restore, source, self.folder(training_job_id), config_digest)
+        with full_disk_told():
+            return await asyncio.to_thread(_restore, source, self.folder(training_job_id), config_digest)
 
 
 def _restore(source: Path, parent: Path, config_digest: str) -> Checkpoint:

@@ -78,12 +78,12 @@ class TrainingStore(Protocol):
         ...
 
     async def add_report(self, report: AttemptReport, *, save_total_limit: int) -> AttemptReport:
-        """Store a report and return it with only those points and checkpoints that are new.
+        """Store a report, and return it with only those points and checkpoints that are new: each has its event.
 
         Of the checkpoints the newest `save_total_limit` stay.
 
         Raises:
-            FailedPrecondition: The attempt has ended, or is not of the job's epoch.
+            FailedPrecondition: The attempt has ended by another report, or is not of the job's epoch.
         """
         ...
 
@@ -121,9 +121,10 @@ class CheckpointFolders(Protocol):
         ...
 
     async def restore(self, training_job_id: str, source: Path, config_digest: str) -> Checkpoint:
-        """Bring a checkpoint from elsewhere to the job's own, once every byte of it verifies.
+        """Bring a checkpoint from elsewhere to the job's own, once every byte of it verifies; safe to repeat.
 
         Raises:
+            ResourceExhausted: There is no room for it now.
             FailedPrecondition: One does not, or the checkpoint belongs to another configuration.
         """
         ...
@@ -132,8 +133,16 @@ class CheckpointFolders(Protocol):
 class TrainingBackend(Protocol):
     """Runs the processes of attempts."""
 
+    async def prepare(self, plan: AttemptPlan) -> AttemptPlan:
+        """Write what an attempt begins with, and return its plan with the places of it; safe to repeat.
+
+        Raises:
+            ResourceExhausted: There is no room for it now.
+        """
+        ...
+
     async def run(self, plan: AttemptPlan) -> int:
-        """Start the processes and return the driver's exit code (negative: the signal) when it has ended.
+        """Start the processes of a prepared plan; return the driver's exit code (negative: the signal) at its end.
 
         Cancelled, it ends them all first.
 

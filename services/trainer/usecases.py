@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from services.chassis.errors import InvalidArgument
 from services.chassis.jobs import Job, JobResource, JobState, JobStore, Json
@@ -112,26 +112,13 @@ class TrainingUseCases:
             )
         limit = from_document(TrainingJobSpec, job.spec).save_total_limit
         news = await self._store.add_report(report, save_total_limit=limit)
-        await self._tell(news)
+        self._jobs.announce_events(report.training_job_id)
         self._telemetry.reported(news)
         self._live_attempts.observe(report)
         return job.state in _STOPPING
 
     async def _forget(self, training_job_id: str) -> None:
         await self._forget_job(await self._jobs.get(training_job_id))
-
-    async def _tell(self, news: AttemptReport) -> None:
-        for point in news.curve_points:
-            await self._jobs.append_event(news.training_job_id, news.epoch, "point", asdict(point))
-        for item in news.checkpoints:
-            payload = {
-                "step": item.step,
-                "uri": item.uri,
-                "digest": item.digest,
-                "size_bytes": item.size_bytes,
-                "attempt": item.attempt,
-            }
-            await self._jobs.append_event(news.training_job_id, news.epoch, "checkpoint", payload)
 
     async def _load(self, jobs: Sequence[Job]) -> list[TrainingJob]:
         ids = [job.job_id for job in jobs]

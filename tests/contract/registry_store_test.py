@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.chassis.artifacts import Artifact
-from services.chassis.errors import AlreadyExists, InvalidArgument
+from services.chassis.database import Database
+from services.chassis.errors import AlreadyExists, InvalidArgument, Unavailable
 from services.protocols.suites import Provenance
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.dataset import DatasetVersionDraft
@@ -34,6 +35,7 @@ class Stores:
     suites: TestSuiteStore
     claims: SqlClaims
     kind: str
+    database: Database
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -45,6 +47,7 @@ async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) ->
         SqlTestSuiteStore(database),
         SqlClaims(database),
         request.param,
+        database,
     )
 
 
@@ -262,6 +265,35 @@ async def test_a_claim_on_bytes_that_are_being_deleted_comes_after_them(stores: 
     await ending
     await claims.end(await claiming, places.delete)
     assert len(places.deleted) == 2
+
+
+async def test_no_transaction_waits_for_a_deletion(stores: Stores) -> None:
+    """PostgreSQL ends one in which nothing happens for long, and with it all that keeps others from the bytes."""
+    connections: list[int] = []
+
+    async def delete(_uri: str) -> None:
+        connections.append(stores.database.engine.pool.checkedout())  # type: ignore[attr-defined]
+
+    await stores.claims.end(await stores.claims.add(claimed_uri("a")), delete)
+    assert connections == [0]
+
+
+async def test_a_deletion_whose_holder_died_is_waited_for_no_longer_than_it_may_take(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dies(_uri: str) -> None:
+        raise Unavailable("The process is killed.")
+
+    first = await stores.claims.add(claimed_uri("a"))
+    monkeypatch.setattr("services.registry.store.claims._DELETE_TIME", timedelta(seconds=-1))
+    with pytest.raises(Unavailable):
+        await stores.claims.end(first, dies)
+    assert await stores.claims.expired() == [first]
+    second, places = await stores.claims.add(claimed_uri("a")), Bytes()
+    await stores.models.add_version(replace(model_draft(), artifact=artifact("a")))
+    await stores.claims.end(second, places.delete)
+    await stores.claims.end(first, places.delete)
+    assert places.deleted == [] and await stores.claims.expired() == []
 
 
 async def test_claims_of_holders_that_died_are_abandoned(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,3 +162,23 @@ async def test_curve_points_come_by_step_then_metric_in_pages(stores: Stores) ->
     assert listed == (point(1, value=2.25), point(1, "rate", 1e-4), point(2))
     assert await stores.training.list_curve_points("a", "", after=(2, "loss"), limit=3) == (point(2, "rate", 1e-3),)
     assert await stores.training.list_curve_points("a", "rate", after=(1, "rate"), limit=9) == (points[0],)
+
+
+async def test_a_report_and_its_events_are_stored_together_and_a_repeat_of_the_last_one_is_no_stranger(
+    stores: Stores,
+) -> None:
+    epoch = await stores.begin("a")
+    report = AttemptReport(
+        "a", 1, epoch, curve_points=(point(10),), checkpoints=(checkpoint(10),), outcome=AttemptOutcome.SUCCEEDED
+    )
+    news = await stores.training.add_report(report, save_total_limit=2)
+    assert (len(news.curve_points), len(news.checkpoints)) == (1, 1)
+    again = await stores.training.add_report(report, save_total_limit=2)
+    assert (again.curve_points, again.checkpoints) == ((), ())
+    events = [event for event in await stores.jobs.events("a", limit=100) if event.type in ("point", "checkpoint")]
+    assert [event.type for event in events] == ["point", "checkpoint"]
+    assert events[0].payload == {"metric": "loss", "step": 10, "value": 0.5, "attempt": 1}
+    assert set(events[1].payload) == {"step", "uri", "digest", "size_bytes", "attempt"}
+    assert (await stores.jobs.append_event("a", epoch, "unit", {})).sequence == events[1].sequence + 1
+    with pytest.raises(FailedPrecondition):
+        await stores.training.add_report(AttemptReport("a", 1, epoch), save_total_limit=2)

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any
 
 from drillyard.feedback.v1.loop_pb2 import ListLoopsRequest, Loop
-from drillyard.test_runner.v1.test_run_pb2 import ListTestRunsRequest
+from drillyard.test_runner.v1.test_run_pb2 import ListTestRunsRequest, TestRun
 from drillyard.trainer.v1.training_job_pb2 import ListTrainingJobsRequest
 from google.protobuf.message import Message
 
 from services.chassis.errors import FailedPrecondition
 from ui.gateway.clients import Clients, every
+from ui.shared.jobs import job_view
 
 _EVERYTHING = 10_000_000
 _NUM_NAMED = 5
@@ -45,12 +46,18 @@ def deleting(rpc_of: Callable[[Clients], Any]) -> Callable[[Clients, Message], A
 async def _users(clients: Clients) -> AsyncIterator[tuple[str, str, set[str]]]:
     """Yield each run, training job and loop: what it is, its id, and the ids of what it refers to."""
     for run in await every(clients.test_runner.ListTestRuns, ListTestRunsRequest(), "test_runs", _EVERYTHING):
-        yield "test run", run.test_run_id, {run.spec.model_version_id, run.spec.test_suite_version_id}
+        used = {run.spec.model_version_id, run.spec.test_suite_version_id}
+        yield "test run", run.test_run_id, used | _repeated(run)
     request = ListTrainingJobsRequest()
     for job in await every(clients.trainer.ListTrainingJobs, request, "training_jobs", _EVERYTHING):
         yield "training job", job.training_job_id, {job.spec.model_version_id, job.spec.dataset_version_id}
     for loop in await every(clients.feedback.ListLoops, ListLoopsRequest(), "loops", _EVERYTHING):
         yield "loop", loop.loop_id, _ids_in(loop)
+
+
+def _repeated(run: TestRun) -> set[str]:
+    """Return the run whose answers this one takes over until it has ended."""
+    return set() if job_view(run.job).is_final else {run.spec.repeat_of_test_run_id} - {""}
 
 
 def _ids_in(loop: Loop) -> set[str]:

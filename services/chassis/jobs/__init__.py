@@ -6,7 +6,7 @@ from services.chassis.jobs.job import Job, JobError, JobEvent, JobState, Json
 from services.chassis.jobs.memory_store import MemoryJobStore
 from services.chassis.jobs.resource import JobResource
 from services.chassis.jobs.runner import JobRunner
-from services.chassis.jobs.sql_store import SqlJobStore, fence
+from services.chassis.jobs.sql_store import SqlJobStore, append_events, fence
 from services.chassis.jobs.store import JobStore
 from services.chassis.jobs.tables import add_holds, create_job_tables, drop_holds, drop_job_tables
 from services.chassis.jobs.watch import watch
@@ -26,6 +26,7 @@ __all__ = [
     "MemoryJobStore",
     "SqlJobStore",
     "add_holds",
+    "append_events",
     "create_job_tables",
     "drop_holds",
     "drop_job_tables",

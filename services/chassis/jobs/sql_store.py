@@ -25,6 +25,7 @@ from services.chassis.jobs.job import (
     JobError,
     JobEvent,
     JobState,
+    Json,
     unreadable_job,
 )
 from services.chassis.jobs.requests import Ledger
@@ -97,7 +98,7 @@ class SqlJobStore(JobStore):
         return _SqlLedger(session, self._unreadable, clock=None, locking=locking)
 
 
-async def fence(session: AsyncSession, job_id: str, epoch: int) -> None:
+async def fence(session: AsyncSession, job_id: str, epoch: int) -> Job:
     """Lock the job's row for the caller's transaction, so that what it writes counts only in this epoch.
 
     Raises:
@@ -107,7 +108,25 @@ async def fence(session: AsyncSession, job_id: str, epoch: int) -> None:
     row = (await session.execute(query)).mappings().one_or_none()
     if row is None:
         raise NotFound(f"There is no job {job_id[:100]!r}.")
-    rules.check_epoch(_to_job(row), epoch)
+    job = _to_job(row)
+    rules.check_epoch(job, epoch)
+    return job
+
+
+async def append_events(session: AsyncSession, job: Job, events: Sequence[tuple[str, Json]]) -> None:
+    """Add events, of a type and a payload each, to the history of a job that the session has fenced.
+
+    Whoever watches the job is told by its store's `announce_events`, once the session has ended.
+    """
+    now, rows = datetime.now(UTC), list[dict[str, Any]]()
+    for type_, payload in events:
+        change = rules.told(job, now, type_, rules.plain_json(payload, "payload"))
+        job = change.job
+        rows += map(asdict, change.events)
+    if rows:
+        row = {"last_sequence": job.last_sequence, "update_time": job.update_time}
+        await session.execute(update(JOBS).where(JOBS.c.job_id == job.job_id).values(row))
+        await session.execute(insert(JOB_EVENTS), rows)
 
 
 class _SqlLedger:

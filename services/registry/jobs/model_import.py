@@ -17,6 +17,7 @@ from services.registry.domain.model_import import NOTES, Import, InspectedSource
 from services.registry.ports import Importer, ModelFiles, ModelStore, Progress, Workspace
 from services.registry.usecases.adoption import Adoption
 
+_STORE = "the artifact store"
 _HEARTBEAT_SECONDS = 2.0
 
 
@@ -54,9 +55,14 @@ class ImportJob:
     async def _again(self, context: JobContext, known: ModelVersion, origin: Artifact) -> ModelVersion | None:
         """Return the version of a source that was imported before; None when its bytes are not sound any more."""
         draft = _draft(import_of(context.job), origin, known.artifact, known.facts)
-        try:
-            async with _alive(context, "verify", "Verifying what is stored."), self.adoption.held(known.artifact):
+
+        async def verified() -> ModelVersion:
+            async with self.adoption.held(known.artifact):
                 return await self._registered(draft, known)
+
+        try:
+            async with _alive(context, "verify", "Verifying what is stored."):
+                return await patiently(verified, _STORE)
         except (FailedPrecondition, NotFound) as error:
             text = f"The stored weights of {known.version_id} are damaged and are replaced: {error.problem}"
             await context.event("message", {"text": text})
@@ -77,7 +83,7 @@ class ImportJob:
                 await importer.write(source, out, progress)
             async with _alive(context, "store", "Storing the weights."):
                 facts = await self.files.facts_of(out, ModelVersionKind.BASE)
-                return await patiently(lambda: self._stored(context, out, origin, facts, known), "the artifact store")
+                return await patiently(lambda: self._stored(context, out, origin, facts, known), _STORE)
 
     async def _stored(
         self, context: JobContext, out: Path, origin: Artifact, facts: ModelFacts, known: ModelVersion | None

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 METADATA = MetaData()
@@ -78,6 +79,8 @@ CLAIMS = Table(
     Column("artifact_digest", String, nullable=False, index=True),
     Column("artifact_uri", String, nullable=False),
     Column("expire_time", DateTime(timezone=True), nullable=False),
+    # Whether the bytes are being deleted: until it expires nobody else claims them.
+    Column("is_deleting", Boolean, nullable=False, server_default=false()),
 )
 
 # Numbers of versions that were deleted: none is ever given again.

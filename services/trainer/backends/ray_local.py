@@ -13,6 +13,7 @@ from pathlib import Path
 from services.chassis.errors import ResourceExhausted
 from services.chassis.machine.files import remove_tree, write_atomically
 from services.chassis.machine.memory import offer_to_kernel, outgrows
+from services.chassis.status import full_disk_told
 from services.trainer.backends.processes import end_processes, environment_of
 from services.trainer.domain.plan import AttemptPlan
 
@@ -33,20 +34,40 @@ class RayLocalBackend:
         self._attempts_folder = attempts_folder.resolve()
         self._token_file = str(token_file.resolve()) if token_file else ""
 
+    async def prepare(self, plan: AttemptPlan) -> AttemptPlan:
+        """Write the files that an attempt begins with, and return its plan with the places of them.
+
+        Raises:
+            ResourceExhausted: The disk has no room for them now; nothing of them stays.
+        """
+        with full_disk_told():
+            return await asyncio.to_thread(self._prepared, plan)
+
+    def _prepared(self, plan: AttemptPlan) -> AttemptPlan:
+        folder = self._folder(plan)
+        folder.mkdir(parents=True, exist_ok=True)
+        plan = replace(plan, scratch_folder=str(_make_scratch_folder(folder)), token_file=self._token_file)
+        try:
+            write_atomically(folder / PLAN, plan.to_json())
+            write_atomically(folder / LOG, "")
+        except OSError:
+            _remove_scratch_folders(folder.parent)
+            raise
+        return plan
+
+    def _folder(self, plan: AttemptPlan) -> Path:
+        return self._attempts_folder / plan.training_job_id / f"attempt-{plan.attempt:03d}"
+
     async def run(self, plan: AttemptPlan) -> int:
-        """Start the processes and return the driver's exit code (negative: the signal) when it has ended.
+        """Start the processes of a prepared plan; return the driver's exit code (negative: the signal) at its end.
 
         Cancelled, it ends them all first.
 
         Raises:
             ResourceExhausted: The processes took more memory than they may, and were ended.
         """
-        folder = self._attempts_folder / plan.training_job_id / f"attempt-{plan.attempt:03d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        plan = replace(plan, scratch_folder=str(_make_scratch_folder(folder)), token_file=self._token_file)
-        write_atomically(folder / PLAN, plan.to_json())
         try:
-            return await _drive(plan, folder, self._max_memory_bytes)
+            return await _drive(plan, self._folder(plan), self._max_memory_bytes)
         finally:
             await asyncio.shield(self.clear(plan.training_job_id))
 
@@ -69,8 +90,12 @@ def _make_scratch_folder(attempt: Path) -> Path:
     """
     parent = tempfile.gettempdir()
     scratch = tempfile.mkdtemp(prefix=_SCRATCH, dir=parent if len(parent) <= _MAX_PARENT_LENGTH else "/tmp")
-    (attempt / _LINK).unlink(missing_ok=True)
-    (attempt / _LINK).symlink_to(scratch)
+    try:
+        (attempt / _LINK).unlink(missing_ok=True)
+        (attempt / _LINK).symlink_to(scratch)
+    except OSError:
+        Path(scratch).rmdir()
+        raise
     return Path(scratch)
 
 

@@ -96,12 +96,13 @@ LOST_REASON = "The trainer service ended while the attempt was going on."
 
 
 def refuse_report(report: AttemptReport, attempt: Attempt | None) -> None:
-    """Return when `attempt` is the one that may report now.
+    """Return when `attempt` is the one that may report now, or has ended by the same report.
 
     Raises:
-        FailedPrecondition: It is not of the report's epoch, has ended or does not exist.
+        FailedPrecondition: It is not of the report's epoch, has ended otherwise or does not exist.
     """
-    if attempt is None or attempt.epoch != report.epoch or attempt.outcome is not None:
+    ends = ((None, ""), (report.outcome, report.reason))
+    if attempt is None or attempt.epoch != report.epoch or (attempt.outcome, attempt.reason) not in ends:
         raise FailedPrecondition(
             f"Attempt {report.attempt} under epoch {report.epoch} does not go on any more.",
             "End this training process; a newer attempt has its place.",

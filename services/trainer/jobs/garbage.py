@@ -64,7 +64,7 @@ class TrainingGarbage:
             else:
                 continue
             remove = partial(self._to.backend.remove, place.name)
-            yield Garbage("attempt", place.name, size_below(place), reason, remove)
+            yield Garbage("attempt", place.name, await _size(place), reason, remove)
 
     async def checkpoints(self) -> AsyncIterator[Garbage]:
         """Yield checkpoints of jobs that are gone, those set aside, and those neither last nor best of an ended job."""
@@ -74,13 +74,13 @@ class TrainingGarbage:
             if job is None:
                 if _is_old(place, _ORPHAN_DAYS):
                     remove = partial(self._to.checkpoints.remove, place.name)
-                    yield Garbage("checkpoint", place.name, size_below(place), "its job is deleted", remove)
+                    yield Garbage("checkpoint", place.name, await _size(place), "its job is deleted", remove)
                 continue
-            for folder in place.glob(f"*{QUARANTINED}"):
+            for folder in await asyncio.to_thread(sorted, place.glob(f"*{QUARANTINED}")):
                 if _is_old(folder, self._checkpoint_days):
                     remove = partial(asyncio.to_thread, remove_tree, folder)
                     reason = f"damaged, and set aside {self._checkpoint_days:g} days ago"
-                    yield Garbage("checkpoint", f"{place.name}/{folder.name}", size_below(folder), reason, remove)
+                    yield Garbage("checkpoint", f"{place.name}/{folder.name}", await _size(folder), reason, remove)
             if _has_ended(job, self._checkpoint_days) and (garbage := await self._needless(job, place)):
                 yield garbage
 
@@ -99,7 +99,7 @@ class TrainingGarbage:
 
     async def _needless(self, job: Job, place: Path) -> Garbage | None:
         listed = await self._to.store.list_checkpoints(job.job_id)
-        here = places(place)
+        here = await asyncio.to_thread(places, place)
         whole = [item.step for item in here if (item.path / MANIFEST).exists()]
         steps = {await best_step(self._to.store, job.job_id), *whole[:1], *(item.step for item in listed[:1])}
         folders = [item.path for item in here if item.step not in steps]
@@ -111,7 +111,7 @@ class TrainingGarbage:
             await asyncio.to_thread(_remove, folders)
 
         reason = f"its job ended {self._checkpoint_days:g} days ago, and it is neither the last nor the best"
-        return Garbage("checkpoint", job.job_id, sum(map(size_below, folders)), reason, remove)
+        return Garbage("checkpoint", job.job_id, await _size(*folders), reason, remove)
 
     async def _all_jobs(self) -> dict[str, Job]:
         jobs, token = await self._jobs.list(KIND, _PAGE_SIZE, "")
@@ -119,6 +119,10 @@ class TrainingGarbage:
             page, token = await self._jobs.list(KIND, _PAGE_SIZE, token)
             jobs = [*jobs, *page]
         return {job.job_id: job for job in jobs}
+
+
+async def _size(*folders: Path) -> int:
+    return await asyncio.to_thread(lambda: sum(map(size_below, folders)))
 
 
 def _remove(folders: Sequence[Path]) -> None:

@@ -22,6 +22,7 @@ from services.trainer.ports import CheckpointFolders, TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 
 STORE = "the artifact store"
+DISK = "the disk"
 _SAVED = "checkpoints"
 _ADHERENCE = "adherence"
 _MAX_POINTS = 100_000
@@ -78,7 +79,8 @@ class KeptCheckpoints:
                 break
             try:
                 source = await patiently(partial(self._artifacts.local_path, kept.uri), STORE)
-                return await folders.restore(self._context.job.job_id, source, config_digest)
+                job_id = self._context.job.job_id
+                return await patiently(partial(folders.restore, job_id, source, config_digest), DISK)
             except (NotFound, FailedPrecondition, PermissionDenied) as error:
                 await self._drop(kept, error)
         return newest

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from services.chassis.artifacts import ArtifactStore
@@ -18,7 +19,7 @@ from services.trainer.domain.attempt import Attempt, AttemptOutcome, Checkpoint,
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import TrainingJobSpec
-from services.trainer.jobs.kept_checkpoints import STORE, KeptCheckpoints, kept_checkpoints, path_of
+from services.trainer.jobs.kept_checkpoints import DISK, STORE, KeptCheckpoints, kept_checkpoints, path_of
 from services.trainer.live_attempts import AttemptEnd, LiveAttempt, LiveAttempts, end_of
 from services.trainer.ports import CheckpointFolders, Registry, TrainingBackend, TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
@@ -120,6 +121,7 @@ class TrainingJobWork:
             self._refuse_hopeless(attempts, checkpoint.step if checkpoint else 0, context.job)
             attempt = await self._to.store.begin_attempt(job_id, context.epoch, checkpoint=checkpoint)
             plan = await self._plan(context, spec, inputs, attempt=attempt, checkpoint=checkpoint)
+            plan = await patiently(partial(self._to.backend.prepare, plan), DISK)
             await self._attempt(context, plan, attempt, kept)
 
     async def _newest(self, context: JobContext, config_digest: str) -> Checkpoint | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from sqlalchemy import delete, func, insert, select, tuple_, update
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
 from services.chassis.database.lease import durable
-from services.chassis.jobs import fence
+from services.chassis.jobs import Json, append_events, fence
 from services.trainer.domain.attempt import (
     LOST_REASON,
     Attempt,
@@ -105,13 +105,13 @@ class SqlTrainingStore:
             return await _end(session, training_job_id, attempt, (outcome, reason, is_permanent))
 
     async def add_report(self, report: AttemptReport, *, save_total_limit: int) -> AttemptReport:
-        """Store a report and return it with only those points and checkpoints that are new.
+        """Store a report, and return it with only those points and checkpoints that are new: each has its event.
 
         Of the checkpoints the newest `save_total_limit` stay.
         """
         job_id = report.training_job_id
         async with self._database.session() as session:
-            await fence(session, job_id, report.epoch)
+            job = await fence(session, job_id, report.epoch)
             refuse_report(report, await _load(session, job_id, report.attempt))
             points = [
                 point
@@ -128,6 +128,8 @@ class SqlTrainingStore:
             if report.outcome:
                 end = (report.outcome, report.reason, report.is_permanent)
                 await _end(session, job_id, report.attempt, end)
+            events = [("point", asdict(point)) for point in points]
+            await append_events(session, job, [*events, *(("checkpoint", _told(item)) for item in checkpoints)])
         return replace(report, curve_points=tuple(points), checkpoints=tuple(checkpoints))
 
     async def list_checkpoints(self, training_job_id: str) -> tuple[Checkpoint, ...]:
@@ -180,6 +182,10 @@ async def _end(session: AsyncSession, job_id: str, attempt: int, end: tuple[Atte
     if ended is None:
         raise LookupError(f"no attempt {attempt} of {job_id}")
     return ended
+
+
+def _told(checkpoint: Checkpoint) -> Json:
+    return {name: value for name, value in asdict(checkpoint).items() if name != "create_time"}
 
 
 async def _keep_newest(session: AsyncSession, job_id: str, limit: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.chassis.artifacts import Artifact, ArtifactStore
-from services.chassis.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unimplemented
+from services.chassis.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable, Unimplemented
 from services.chassis.jobs import Job, JobRunner, JobState, SqlJobStore, watch
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.model import ModelVersion
@@ -114,6 +114,22 @@ async def test_an_import_whose_database_is_away_now_and_then_registers_one_versi
     job = await registry.run("tiny", write_model(tmp_path / "m"))
     assert (job.result, job.attempt) == ({"model_version_id": "tiny@1"}, 1)
     assert len(await registry.versions()) == 1
+
+
+async def test_a_store_that_is_away_while_known_weights_are_verified_is_waited_for(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.chassis.waiting._FIRST_PAUSE_SECONDS", 0.001)
+    folder, verify, outages = write_model(tmp_path / "m"), ArtifactStore.verify, [Unavailable("Away.")]
+    await registry.run("tiny", folder)
+
+    async def away_once(store: ArtifactStore, uri: str, digest: str) -> None:
+        if outages:
+            raise outages.pop()
+        await verify(store, uri, digest)
+
+    monkeypatch.setattr(ArtifactStore, "verify", away_once)
+    assert (await registry.run("tiny", folder)).result == {"model_version_id": "tiny@1"} and not outages
 
 
 async def test_an_import_names_what_it_leaves_aside_and_what_its_checks_saw(registry: Registry, tmp_path: Path) -> None:

@@ -35,7 +35,13 @@ class ScriptedBackend:
     script: list[tuple[Callable[[AttemptPlan], object], int | None]] = field(default_factory=list)
     plans: list[AttemptPlan] = field(default_factory=list)
     cleared: list[str] = field(default_factory=list)
+    outages: list[ServiceError] = field(default_factory=list)
     running: int = 0
+
+    async def prepare(self, plan: AttemptPlan) -> AttemptPlan:
+        if self.outages:
+            raise self.outages.pop(0)
+        return plan
 
     async def run(self, plan: AttemptPlan) -> int:
         self.plans.append(plan)

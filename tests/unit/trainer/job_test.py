@@ -246,6 +246,19 @@ def test_processes_of_an_earlier_attempt_that_cannot_be_ended_yet_are_waited_for
     asyncio.run(scenario())
 
 
+def test_a_disk_that_is_full_for_a_moment_costs_no_attempt(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.chassis.waiting._FIRST_PAUSE_SECONDS", 0.001)
+    bench.backend.outages = [ResourceExhausted("No space is left.") for _ in range(4)]
+
+    async def scenario() -> None:
+        bench.backend.script = [(lambda plan: bench.train_to(plan, 30), None)]
+        job_id = (await bench.usecases.create("r", SPEC)).job.job_id
+        assert (await bench.finish(job_id)).state is JobState.SUCCEEDED
+        assert await outcomes(bench, job_id) == [("succeeded", 0)] and not bench.backend.outages
+
+    asyncio.run(scenario())
+
+
 def test_a_finished_training_waits_for_a_registry_that_is_slow_full_or_away_and_says_so(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

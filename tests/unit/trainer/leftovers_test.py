@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import json
 import os
 import subprocess
 import sys
@@ -93,8 +96,28 @@ async def test_an_attempt_whose_plan_is_torn_empty_or_older_is_cleared_too(tmp_p
 
 async def test_an_attempt_that_takes_more_memory_than_it_may_is_ended_whole(tmp_path: Path) -> None:
     with pytest.raises(ResourceExhausted, match="more than 1 MiB of memory"):
-        await RayLocalBackend(tmp_path, max_memory_bytes=1 << 20).run(PLAN)
+        backend = RayLocalBackend(tmp_path, max_memory_bytes=1 << 20)
+        await backend.run(await backend.prepare(PLAN))
     assert end_processes(PLAN.training_job_id, tmp_path) == 0
+
+
+def test_a_disk_that_is_full_as_an_attempt_is_prepared_is_an_outage_and_nothing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans: list[str] = []
+
+    def full(path: Path, content: str) -> None:
+        plans.append(content)
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch, pytest.raises(ResourceExhausted, match=r"plan\.json"):
+        patch.setattr("services.trainer.backends.ray_local.write_atomically", full)
+        asyncio.run(RayLocalBackend(tmp_path).prepare(PLAN))
+    assert not Path(json.loads(plans[0])["scratch_folder"]).exists()
+    plan = asyncio.run(RayLocalBackend(tmp_path).prepare(PLAN))
+    assert Path(plan.scratch_folder).is_dir()
+    asyncio.run(RayLocalBackend(tmp_path).clear(PLAN.training_job_id))
+    assert not Path(plan.scratch_folder).exists()
 
 
 def test_a_person_who_looks_at_the_logs_is_left_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
@@ -11,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from services.chassis.errors import ResourceExhausted
 from services.trainer.manifest import (
     MANIFEST,
     QUARANTINED,
     BadCheckpointError,
+    LocalCheckpoints,
     newest_verified,
     place_for,
     prune,
@@ -164,3 +167,18 @@ def test_a_saver_killed_anywhere_leaves_a_checkpoint_that_verifies(tmp_path: Pat
         assert found is not None and found.step == max(whole)
         found_steps.add(found.step)
     assert found_steps == {10, 20, 30}
+
+
+async def test_a_disk_without_room_for_what_is_brought_back_is_an_outage_and_a_repeat_brings_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = save(tmp_path / "elsewhere", 10)
+    folders = LocalCheckpoints(tmp_path / "here")
+
+    def full(_source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    with monkeypatch.context() as patch, pytest.raises(ResourceExhausted):
+        patch.setattr("services.trainer.manifest.link_or_copy", full)
+        await folders.restore("a", source, CONFIG)
+    assert (await folders.restore("a", source, CONFIG)).step == 10

@@ -13,7 +13,7 @@ from drillyard.evaluator.v1.evaluation_pb2 import (
     ListEvaluationsResponse,
 )
 from drillyard.feedback.v1.loop_pb2 import ListLoopsResponse, Loop, LoopSpec, Round
-from drillyard.job.v1.job_pb2 import JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED, Job
+from drillyard.job.v1.job_pb2 import JOB_STATE_QUEUED, JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED, Job
 from drillyard.test_runner.v1.test_run_pb2 import (
     DeleteTestRunRequest,
     DeleteTestRunResponse,
@@ -105,3 +105,15 @@ async def test_a_run_that_a_loop_refers_to_stays() -> None:
     with pytest.raises(FailedPrecondition, match="loop-1"):
         await delete_test_run(services, DeleteTestRunRequest(test_run_id="run-2"))
     assert deleted == []
+
+
+async def test_a_run_stays_until_the_run_that_takes_over_its_answers_has_ended() -> None:
+    finishing = TestRun(
+        test_run_id="run-3",
+        spec=TestRunSpec(repeat_of_test_run_id="run-1", keep_answers=True),
+        job=Job(state=JOB_STATE_QUEUED),
+    )
+    with pytest.raises(FailedPrecondition, match="run-3"):
+        await refuse_if_used(clients(finishing)[0], ["run-1"])
+    finishing.job.state = JOB_STATE_SUCCEEDED
+    await refuse_if_used(clients(finishing)[0], ["run-1"])
