@@ -24,7 +24,8 @@ from services.chassis.channel import longer_deadlines
 from services.chassis.errors import Busy, DeadlineExceeded, ResourceExhausted, ServiceError, TooLarge, Unavailable
 
 T = TypeVar("T")
-Tell = Callable[[str], Awaitable[None]]
+# Takes a sentence, and whether the wait goes on.
+Tell = Callable[[str, bool], Awaitable[None]]
 
 _FIRST_PAUSE_SECONDS = 0.2
 _LAST_PAUSE_SECONDS = 5.0
@@ -42,7 +43,7 @@ class _End(Enum):
 
 @contextmanager
 def waits_told(tell: Tell) -> Iterator[None]:
-    """Let every wait of this block, and of the tasks that it starts, be told in a sentence: that it waits, for what."""
+    """Let every wait of this block, and of the tasks that it starts, be told: that it waits, for what, and its end."""
     token = _tell.set(tell)
     try:
         yield
@@ -131,7 +132,7 @@ async def patiently(call: Callable[[], Awaitable[T]], peer: str, *, seconds: flo
             raise
 
     async def tell(state: RetryCallState) -> None:
-        await _say(f"Waiting for {peer}: {getattr(state.outcome and state.outcome.exception(), 'problem', '')}")
+        await _say(f"Waiting for {peer}: {getattr(state.outcome and state.outcome.exception(), 'problem', '')}", True)
 
     retrying = AsyncRetrying(
         retry=retry_if_exception(is_outage),
@@ -143,7 +144,7 @@ async def patiently(call: Callable[[], Awaitable[T]], peer: str, *, seconds: flo
     )
     result: T = await retrying(attempt)
     if retrying.statistics["attempt_number"] > 1:
-        await _say(f"Back: {peer} answers again.")
+        await _say(f"Back: {peer} answers again.", False)
     return result
 
 
@@ -188,10 +189,10 @@ async def follow(
             return
 
 
-async def _say(sentence: str) -> None:
+async def _say(sentence: str, is_waiting: bool) -> None:
     tell = _tell.get()
     if tell is not None:
-        await tell(sentence)
+        await tell(sentence, is_waiting)
 
 
 class _StreamEndError(Exception):

@@ -45,9 +45,10 @@ async def test_a_job_that_ends_its_process_three_times_without_progress_fails_wi
         await reports(store, job)
     failed = await store.get(created.job_id)
     # The first hold came further than any before it; the three that followed it did not.
-    assert (num_holds, failed.state, failed.attempt) == (4, JobState.FAILED, 4)
+    # The last was to clean up after it.
+    assert (num_holds, failed.state, failed.attempt) == (5, JobState.FAILED, 5)
     assert failed.error is not None and failed.error.code == "ABORTED" and failed.error.next_step
-    assert "3 times in a row" in failed.error.problem and "judge, Judging., 7 of 9 cases" in failed.error.problem
+    assert "4 times in a row" in failed.error.problem and "judge, Judging., 7 of 9 cases" in failed.error.problem
 
 
 async def checkpoints(store: JobStore, job: Job) -> None:
@@ -79,6 +80,26 @@ async def test_a_job_that_makes_progress_or_is_given_back_is_never_given_up(stor
         await deed(store, job)
 
 
+async def test_a_wait_speaks_for_a_hold_only_while_it_lasts(store: JobStore) -> None:
+    created = await store.create("drill", "r", SPEC)
+    # The first report is progress; the last hold is to clean up.
+    for num_holds in (1, 1, 2, 3, 4):
+        job = await next_hold(store)
+        assert job is not None and job.num_barren_holds == num_holds
+        await store.set_progress(job.job_id, job.epoch, {}, waits=True)
+        await store.set_progress(job.job_id, job.epoch, {})
+    assert await next_hold(store) is None
+    assert (await store.get(created.job_id)).state is JobState.FAILED
+
+
+async def test_a_process_that_dies_during_a_wait_takes_back_its_own_hold_alone(store: JobStore) -> None:
+    await store.create("drill", "r", SPEC)
+    for num_holds in (1, 1, 2, 2, 2):
+        job = await next_hold(store)
+        assert job is not None and job.num_barren_holds == num_holds
+        await store.set_progress(job.job_id, job.epoch, {}, waits=num_holds == 2)
+
+
 @pytest.mark.parametrize(
     "progress", [{"phase": "load", "done": 3}, {"phase": "load", "done": 2}, {"phase": "generate", "done": 0}]
 )
@@ -94,6 +115,7 @@ async def test_what_earlier_holds_had_reached_is_no_progress(store: JobStore, pr
         assert job is not None
         await store.set_progress(job.job_id, job.epoch, progress)
         await store.save_checkpoint(job.job_id, job.epoch, {"unit": 3})
+    assert await next_hold(store)
     assert await next_hold(store) is None
     assert (await store.get(created.job_id)).state is JobState.FAILED
 

@@ -50,16 +50,28 @@ class _Outcome:
 
 
 class Attempt:
-    """Runs a job's function beside a task that keeps its lease and passes on requests."""
+    """Runs a job's function beside a task that keeps its lease and passes on requests.
+
+    A job that is being cancelled, or is given up with `last_error`, is only cleaned up after.
+    """
 
     def __init__(
-        self, store: JobStore, job: Job, *, function: Function, cleanup: Function | None, lease: HeldLease
+        self,
+        store: JobStore,
+        job: Job,
+        *,
+        function: Function,
+        cleanup: Function | None,
+        lease: HeldLease,
+        last_error: JobError | None = None,
     ) -> None:
         self.context = JobContext(store, job)
         self._store = store
         self._function = function
         self._cleanup = cleanup
         self._lease = lease
+        self._last_error = last_error
+        self._is_cleanup = self.context.cancel_requested or last_error is not None
         self._stop: _Stop | None = None
         self._work: asyncio.Task[Json] | None = None
 
@@ -91,20 +103,27 @@ class Attempt:
         self._end_work(_Stop.DRAIN)
 
     async def _do(self) -> Json:
-        if not self.context.cancel_requested:
+        if not self._is_cleanup:
             with waits_told(self._tell_wait):
                 return await self._function(self.context)
         if self._cleanup is not None:
             await self._cleanup(self.context)
         return {}
 
-    async def _tell_wait(self, sentence: str) -> None:
+    async def _tell_wait(self, sentence: str, is_waiting: bool) -> None:
+        goes_on = self.context.tells_wait and not is_waiting
         await self.context.progress(message=sentence)
-        self.context.tells_wait = True
+        self.context.tells_wait = is_waiting
+        if goes_on:
+            # Stored first, since what this process does next may end it.
+            await self.context.close()
 
     async def _outcome(self, work: asyncio.Task[Json]) -> _Outcome | None:
         try:
-            return _Outcome(JobState.SUCCEEDED, result=await work)
+            result = await work
+            if self._last_error is not None and not self.context.cancel_requested:
+                return _Outcome(JobState.FAILED, error=self._last_error)
+            return _Outcome(JobState.SUCCEEDED, result=result)
         except JobPaused:
             return self._outcome_of_pause()
         except asyncio.CancelledError:
@@ -113,7 +132,8 @@ class Attempt:
             self._give_up(error)
             return None
         except Exception as error:
-            return _Outcome(JobState.FAILED, error=_describe(error))
+            described = _describe(error)
+            return _Outcome(JobState.FAILED, error=self._last_error or described)
 
     def _outcome_of_pause(self) -> _Outcome:
         if self.context.pause_requested or self.context.cancel_requested:
@@ -202,7 +222,7 @@ class Attempt:
             self._lease.end()
         else:
             _log.warning("lease_not_renewed", reason=str(error), exc_info=not isinstance(error, ServiceError) and error)
-        if self.context.cancel_requested:
+        if self.context.cancel_requested and not self._is_cleanup:
             self._end_work(_Stop.CANCEL)
 
     def _end_work(self, reason: _Stop) -> None:

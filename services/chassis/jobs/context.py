@@ -126,7 +126,7 @@ class JobContext:
         self.observe(await self._store.decline_pause(self._job.job_id, self.epoch, reason))
 
     async def close(self) -> None:
-        """Store the last progress, unless the job's lease ends before, and send none after it."""
+        """Store the last progress at once, unless the job's lease ends before."""
         if self._sender is not None:
             self._sender.cancel()
             await asyncio.gather(self._sender, return_exceptions=True)

@@ -22,6 +22,8 @@ from services.chassis.jobs.job import (
 )
 
 RESERVED_EVENTS = frozenset({STATE_EVENT, PROGRESS_EVENT, ATTEMPT_EVENT})
+# In the stored progress while the holder only waits for others.
+_WAITS = "waits"
 _OUTCOMES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.PAUSED})
 
 
@@ -70,6 +72,14 @@ def moved(job: Job, state: JobState, now: datetime, payload: Json | None = None,
     return told(replace(job, state=state, **changes), now, STATE_EVENT, {"state": str(state), **(payload or {})})
 
 
+def num_deaths(job: Job) -> int:
+    """Return how many holders in a row died of the job, by what is known if the last one is dead.
+
+    One that last reported that it waits for others did not die of the job.
+    """
+    return max(job.num_barren_holds - int(_WAITS in job.progress), 0)
+
+
 def claimed(job: Job, lease: Lease, now: datetime) -> Change:
     """Return the job in the hands of the lease's owner, with a new epoch and attempt."""
     held = replace(
@@ -77,7 +87,8 @@ def claimed(job: Job, lease: Lease, now: datetime) -> Change:
         owner=lease.owner,
         epoch=job.epoch + 1,
         attempt=job.attempt + 1,
-        num_barren_holds=job.num_barren_holds + 1,
+        num_barren_holds=num_deaths(job) + 1,
+        progress=_without_wait(job.progress),
         lease_until=lease.until,
         lease_expire_time=lease.expire_time,
         start_time=job.start_time or now,
@@ -90,42 +101,48 @@ def claimed(job: Job, lease: Lease, now: datetime) -> Change:
 
 def released(job: Job) -> Job:
     """Return the job without a lease; its holder gave it back, so nothing is held against the job."""
-    return replace(job, lease_until=None, lease_expire_time=None, num_barren_holds=max(job.num_barren_holds - 1, 0))
+    return replace(
+        job,
+        lease_until=None,
+        lease_expire_time=None,
+        num_barren_holds=max(job.num_barren_holds - 1, 0),
+        progress=_without_wait(job.progress),
+    )
 
 
 def killed(job: Job, now: datetime) -> Change:
-    """Return the job FAILED, since so many of its holders in a row died without progress; CANCELLED if that was asked.
-
-    Its error says what was at work, as far as it was reported.
-    """
+    """Return the job FAILED, since too many of its holders in a row died; CANCELLED if that was asked."""
     if job.state is JobState.CANCELLING:
         return moved(job, JobState.CANCELLED, now)
+    return finished(job, JobState.FAILED, now, error=error_of_deaths(job, num_deaths(job)))
+
+
+def error_of_deaths(job: Job, num_ended: int) -> JobError:
+    """Return why a job is given up of which so many holders in a row died, with what was at work, if reported."""
     progress, count = job.progress, ""
     if progress.get("total"):
         count = f"{progress.get('done', 0)} of {progress['total']} {progress.get('unit', '')}".rstrip()
     at_work = [str(part) for part in (progress.get("phase"), progress.get("message"), count) if part]
-    error = JobError(
+    return JobError(
         "ABORTED",
-        f"The service ended {job.num_barren_holds} times in a row while it worked on this job, without progress "
+        f"The service ended {num_ended} times in a row while it worked on this job, without progress "
         f"between. At work was: {', '.join(at_work) or 'nothing that was reported'}.",
         "Look in the log of the service and of the system for why it ended, often want of memory; then start again.",
     )
-    return finished(job, JobState.FAILED, now, error=error)
 
 
 def progressed(job: Job, now: datetime, progress: Json, *, waits: bool) -> Change:
     """Return the job with a progress report.
 
-    It is progress for the job's holder, and clears it of earlier deaths, when a phase is new or more of it is done than
-    ever; or when the work goes on elsewhere, so that this process cannot die of it.
+    It clears the job of earlier deaths when a phase is new or more of it is done than ever. While the job `waits`, as
+    the work goes on elsewhere, a process that ends does not end by it.
     """
     phase, done = str(progress.get("phase", "")), progress.get("done", 0)
     is_further = phase not in job.furthest or done > job.furthest[phase]
     if is_further:
-        job = replace(job, furthest={**job.furthest, phase: done})
-    if is_further or waits:
-        job = replace(job, num_barren_holds=0)
-    return told(replace(job, progress=progress), now, PROGRESS_EVENT, progress)
+        job = replace(job, furthest={**job.furthest, phase: done}, num_barren_holds=0)
+    stored = {**progress, _WAITS: True} if waits else progress
+    return told(replace(job, progress=stored), now, PROGRESS_EVENT, progress)
 
 
 def saved(job: Job, now: datetime, state: Json) -> Change:
@@ -193,6 +210,10 @@ def pause_declined(job: Job, now: datetime, reason: str) -> Change:
     if job.state is not JobState.PAUSING:
         return Change(job, ())
     return moved(job, JobState.RUNNING, now, {"pause_declined": reason})
+
+
+def _without_wait(progress: Json) -> Json:
+    return {name: value for name, value in progress.items() if name != _WAITS}
 
 
 def check_epoch(job: Job, epoch: int) -> None:

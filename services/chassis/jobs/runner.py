@@ -13,6 +13,7 @@ from services.chassis.errors import ServiceError
 from services.chassis.jobs.attempt import Attempt, Function
 from services.chassis.jobs.bell import QUEUE
 from services.chassis.jobs.job import Job
+from services.chassis.jobs.rules import error_of_deaths
 from services.chassis.jobs.store import MAX_DEATHS, JobStore
 from services.chassis.waiting import keep_going
 
@@ -57,7 +58,8 @@ class JobRunner:
             kind: The kind, as given to `JobStore.create`.
             function: Does the work and returns the result.
             limit: How many of this kind run at once in this process.
-            cleanup: Called instead of `function` for a job whose process died while it was being cancelled.
+            cleanup: Called instead of `function` for a job whose process died while it was being cancelled, or that is
+                given up since its processes died too often.
         """
         self._functions[kind] = function
         self._limits[kind] = limit
@@ -138,27 +140,47 @@ class JobRunner:
         if any(job.num_barren_holds >= self._max_deaths for job in working):
             return False
         since = boot_seconds()
-        job = await self._store.claim(
-            kinds,
-            self._owner,
-            self._lease_seconds,
-            running=running,
-            is_busy=bool(working),
-            max_deaths=self._max_deaths,
+        claim = asyncio.create_task(
+            self._store.claim(
+                kinds,
+                self._owner,
+                self._lease_seconds,
+                running=running,
+                is_busy=bool(working),
+                max_deaths=self._max_deaths,
+            )
         )
+        try:
+            job = await asyncio.shield(claim)
+        except asyncio.CancelledError:
+            await self._give_back(claim)
+            raise
         if job is None:
             return False
+        is_given_up = job.num_barren_holds > self._max_deaths
         attempt = Attempt(
             self._store,
             job,
             function=self._functions[job.kind],
             cleanup=self._cleanups.get(job.kind),
             lease=HeldLease(self._lease_seconds, since=since),
+            last_error=error_of_deaths(job, self._max_deaths) if is_given_up else None,
         )
         task = asyncio.create_task(attempt.run(), name=f"job {job.job_id}")
         self._attempts[task] = attempt
         task.add_done_callback(self._ended)
         return True
+
+    async def _give_back(self, claim: asyncio.Task[Job | None]) -> None:
+        """Release what was being claimed when this process began to end, so that nobody waits for its lease."""
+        await asyncio.wait({claim}, timeout=_LATE_SECONDS)
+        claim.cancel()
+        (job,) = await asyncio.gather(claim, return_exceptions=True)
+        if isinstance(job, Job):
+            try:
+                await self._store.release(job.job_id, job.epoch)
+            except ServiceError as error:
+                _log.warning("lease_not_released", job_id=job.job_id, reason=str(error))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         attempt = self._attempts.pop(task)

@@ -41,7 +41,8 @@ class JobStore(JobRequests):
             is_busy: Whether the owner works on one of them, and does not just wait. Then it takes nothing once the
                 oldest job is one that is taken for the last time before it is given up: that job comes as soon as the
                 owner has no other work, so that it alone is to blame if the process ends.
-            max_deaths: A job whose holders died so often in a row, without progress, becomes FAILED instead.
+            max_deaths: A job whose holders died so often in a row, without progress, is taken once more, to clean up
+                after it and end it; if that holder dies too it becomes FAILED instead.
         """
         if not kinds:
             return None
@@ -49,9 +50,9 @@ class JobStore(JobRequests):
             async with self._writing() as ledger:
                 clock, now = await ledger.lease_clock(), await ledger.now()
                 job = await ledger.next_claimable(kinds, clock, excluding=running)
-                if job is None or (is_busy and job.num_barren_holds == max_deaths - 1):
+                if job is None or (is_busy and rules.num_deaths(job) == max_deaths - 1):
                     return None
-                is_hopeless = job.num_barren_holds >= max_deaths
+                is_hopeless = rules.num_deaths(job) > max_deaths
                 lease = rules.Lease.starting(owner, seconds=lease_seconds, clock=clock, now=now)
                 change = rules.killed(job, now) if is_hopeless else rules.claimed(job, lease, now)
                 await ledger.save(change.job, change.events)
@@ -118,7 +119,7 @@ class JobStore(JobRequests):
     async def set_progress(self, job_id: str, epoch: int, progress: Json, *, waits: bool = False) -> Job:
         """Store how far the job has come, as its current value and as an event of type `progress`.
 
-        `waits` says that the work goes on elsewhere.
+        `waits` says that the work goes on elsewhere, until the next report.
 
         Raises:
             FailedPrecondition: The epoch has ended.

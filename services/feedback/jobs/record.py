@@ -91,11 +91,12 @@ class LoopRecord:
         self._context.waits = step is not Step.DATASET
         await self.beat()
 
-    async def waits(self, sentence: str) -> None:
-        """Tell what is waited for, until the next report."""
+    async def waits(self, sentence: str, is_waiting: bool) -> None:
+        """Tell what is waited for, until the next report, or that the wait is over."""
         self._wait = sentence
         if self._latest is None:
             await self._context.progress(message=sentence)
+            self._context.tells_wait = is_waiting
         await self.beat()
 
     async def beat(self) -> None:

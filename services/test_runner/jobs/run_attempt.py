@@ -296,5 +296,5 @@ def _cannot_begin(fault: BackendFaultError, spec: TestRunSpec) -> FailedPrecondi
         )
     return FailedPrecondition(
         f"The model cannot be loaded: {fault}",
-        "Look at the service's log for what the worker said last, and check memory and the model's files.",
+        "Check memory and the model's files; with TEST_RUNNER_LOG_FORMAT=console the log holds the worker's words.",
     )

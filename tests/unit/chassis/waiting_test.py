@@ -93,20 +93,20 @@ async def test_a_call_is_repeated_while_its_peer_is_away_slow_or_full_and_the_wa
 ) -> None:
     monkeypatch.setattr("services.chassis.waiting._FIRST_PAUSE_SECONDS", 0.001)
     outages = [Unavailable("It is away."), DeadlineExceeded("It is slow."), ResourceExhausted("It is full.")]
-    sentences: list[str] = []
+    sentences: list[tuple[str, bool]] = []
 
     async def call() -> str:
         if outages:
             raise outages.pop(0)
         return "here"
 
-    async def tell(sentence: str) -> None:
-        sentences.append(sentence)
+    async def tell(sentence: str, is_waiting: bool) -> None:
+        sentences.append((sentence, is_waiting))
 
     with waits_told(tell):
         assert await patiently(call, "the registry") == await patiently(call, "the registry") == "here"
-    told = [f"Waiting for the registry: It is {state}." for state in ("away", "slow", "full")]
-    assert sentences == [*told, "Back: the registry answers again."]
+    told = [(f"Waiting for the registry: It is {state}.", True) for state in ("away", "slow", "full")]
+    assert sentences == [*told, ("Back: the registry answers again.", False)]
 
 
 @pytest.mark.parametrize("error", [NotFound("There is none."), TooLarge("It takes 5 bytes of 4.")])
