@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
 from services.chassis.jobs import JobState
+from services.chassis.machine.files import size_below
 from services.trainer.domain.attempt import AttemptReport, CurvePoint
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.jobs.garbage import TrainingGarbage
@@ -92,5 +94,13 @@ def test_folders_of_deleted_jobs_go_after_a_day(tmp_path: Path, monkeypatch: pyt
         return [item.kind for item in items]
 
     assert asyncio.run(names()) == []
+    threads: list[threading.Thread] = []
+
+    def measured(place: Path) -> int:
+        threads.append(threading.current_thread())
+        return size_below(place)
+
     monkeypatch.setattr("services.trainer.jobs.garbage._ORPHAN_DAYS", LONG)
+    monkeypatch.setattr("services.trainer.jobs.garbage.size_below", measured)
     assert asyncio.run(names()) == ["attempt", "checkpoint"]
+    assert len(threads) == 2 and threading.main_thread() not in threads, "heartbeats would wait for the disk"
