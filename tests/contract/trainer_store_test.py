@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.chassis.errors import FailedPrecondition
+from services.chassis.database.lease import HeldLease, boot_seconds
+from services.chassis.errors import DatabaseAway, FailedPrecondition
 from services.chassis.jobs import JobStore, SqlJobStore
 from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Checkpoint, CurvePoint
 from services.trainer.domain.inputs import Artifact, TrainingInputs
@@ -78,6 +81,28 @@ async def test_attempts_count_up_and_the_open_one_is_lost_when_the_next_begins(s
     listed = await stores.training.list_attempts(["a", "unknown"])
     assert [item.outcome for item in listed["a"]] == [AttemptOutcome.LOST, None]
     assert listed["a"][0].reason and listed["unknown"] == ()
+
+
+async def test_an_attempt_whose_stored_answer_was_lost_is_there_once(
+    open_database: OpenDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = await open_database("sqlite", MIGRATIONS)
+    stores = Stores(SqlJobStore(database), SqlTrainingStore(database))
+    epoch = await stores.begin("a")
+    session, losses = database.session, [DatabaseAway("The database does not answer.")]
+
+    @asynccontextmanager
+    async def lossy() -> AsyncIterator[AsyncSession]:
+        async with session() as opened:
+            yield opened
+        if losses:
+            raise losses.pop()
+
+    monkeypatch.setattr(database, "session", lossy)
+    HeldLease(30.0, since=boot_seconds()).bind()
+    assert (await stores.training.begin_attempt("a", epoch, checkpoint=None)).attempt == 2
+    attempts = (await stores.training.list_attempts(["a"]))["a"]
+    assert [attempt.outcome for attempt in attempts] == [AttemptOutcome.LOST, None]
 
 
 async def test_the_first_outcome_of_an_attempt_stays(stores: Stores) -> None:

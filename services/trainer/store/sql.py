@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
-from services.chassis.database.lease import durable
+from services.chassis.database.lease import durable, repeated
 from services.chassis.jobs import Json, append_events, fence
 from services.trainer.domain.attempt import (
     LOST_REASON,
@@ -68,10 +68,21 @@ class SqlTrainingStore:
 
         Attempts that had not ended are LOST; points and checkpoints above the start step are forgotten.
         """
+        numbers: list[int] = []
+        return await repeated(self._begin)(training_job_id, epoch, checkpoint, numbers)
+
+    async def _begin(
+        self, training_job_id: str, epoch: int, checkpoint: Checkpoint | None, numbers: list[int]
+    ) -> Attempt:
+        """Begin an attempt, unless an earlier try did; each try adds the number of the newest attempt to `numbers`."""
         start = checkpoint.step if checkpoint else 0
         of_job = ATTEMPTS.c.training_job_id == training_job_id
         async with self._database.session() as session:
             await fence(session, training_job_id, epoch)
+            newest = (await session.execute(select(func.max(ATTEMPTS.c.attempt)).where(of_job))).scalar() or 0
+            numbers.append(newest)
+            if newest > numbers[0]:
+                return Attempt(attempt=newest, epoch=epoch, start_step=start)
             await session.execute(
                 update(ATTEMPTS)
                 .where(of_job, ATTEMPTS.c.outcome.is_(None))
@@ -84,8 +95,7 @@ class SqlTrainingStore:
                 await insert_if_absent(
                     session, CHECKPOINTS, row_of(checkpoint, CHECKPOINTS, training_job_id=training_job_id)
                 )
-            newest = await session.execute(select(func.max(ATTEMPTS.c.attempt)).where(of_job))
-            attempt = Attempt(attempt=(newest.scalar() or 0) + 1, epoch=epoch, start_step=start)
+            attempt = Attempt(attempt=newest + 1, epoch=epoch, start_step=start)
             await session.execute(insert(ATTEMPTS).values(row_of(attempt, ATTEMPTS, training_job_id=training_job_id)))
         return attempt
 
