@@ -22,6 +22,9 @@ class MadeUpTraining:
 
     holds = False
 
+    async def prepare(self, plan: AttemptPlan) -> AttemptPlan:
+        return plan
+
     async def run(self, plan: AttemptPlan) -> None:
         channel = open_channel(plan.report_address)
         report = attempt_pb2.ReportAttemptRequest(
