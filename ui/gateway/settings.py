@@ -30,7 +30,7 @@ class GatewaySettings(BaseSettings):
     trainer_address: str = "127.0.0.1:7004"
     feedback_address: str = "127.0.0.1:7005"
     max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
-    max_json_bytes: int = Field(default=8 * 1024 * 1024, ge=1024, description="A body that is JSON, not a file.")
+    max_json_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, description="A body that is JSON, not a file.")
     max_event_streams: int = Field(default=100, ge=1)
     max_requests: int = Field(default=500, ge=1, description="Requests that are answered at once.")
     max_bodies_bytes: int = Field(default=256 * 1024 * 1024, ge=1024, description="All request bodies together.")
