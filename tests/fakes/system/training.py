@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 
 from drillyard.trainer.v1 import attempt_pb2, checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.channel import open_channel
 from services.trainer.domain.plan import AttemptPlan
@@ -57,13 +56,11 @@ def _saved(plan: AttemptPlan) -> checkpoint_pb2.Checkpoint:
     folder = place_for(Path(plan.checkpoint_folder), NUM_STEPS, plan.attempt)
     write_adapter(folder / "adapter")
     saved = write_manifest(folder, step=NUM_STEPS, attempt=plan.attempt, config_digest=plan.config_digest)
-    time = Timestamp()
-    time.FromDatetime(saved.create_time)
     return checkpoint_pb2.Checkpoint(
         step=saved.step,
         attempt=saved.attempt,
         uri=saved.uri,
         digest=saved.digest,
         size_bytes=saved.size_bytes,
-        create_time=time,
+        create_time=saved.create_time,
     )
