@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 import time
+import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,7 +19,11 @@ import pytest
 from services.chassis.errors import ResourceExhausted, Unavailable
 from services.trainer.backends.processes import TOKEN, end_processes
 from services.trainer.backends.ray_local import RayLocalBackend
-from tests.unit.trainer.reporter_test import PLAN
+from tests.unit.trainer.reporter_test import PLAN as SOME_PLAN
+
+# Processes are known by their job alone, on the whole machine: other tests run at the same time.
+JOB = f"train-{uuid.uuid4().hex}"
+PLAN = replace(SOME_PLAN, training_job_id=JOB)
 
 # A child in a session of its own whose parent has gone, and which says so.
 ORPHAN = """
@@ -57,25 +63,25 @@ def is_gone(process: psutil.Process) -> bool:
 
 
 def test_orphans_are_known_by_the_token_of_their_job(tmp_path: Path) -> None:
-    mine, other = spawn(SLEEPS, tmp_path, "train-1/2"), spawn(SLEEPS, tmp_path, "train-11/2")
+    mine, other = spawn(SLEEPS, tmp_path, f"{JOB}/2"), spawn(SLEEPS, tmp_path, f"{JOB}1/2")
     try:
-        assert end_processes("train-1", tmp_path / "train-1") == 1
+        assert end_processes(JOB, tmp_path / JOB) == 1
         assert is_gone(mine) and not is_gone(other)
-        assert end_processes("train-1", tmp_path / "train-1") == 0
+        assert end_processes(JOB, tmp_path / JOB) == 0
     finally:
         other.kill()
 
 
 def test_agents_that_overwrote_their_environment_are_known_by_title_and_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "train-1"
+    folder = tmp_path / JOB
     (folder / "attempt-001").mkdir(parents=True)
-    agent = spawn(RENAMED, folder / "attempt-001", "train-1/2")
-    elsewhere = spawn(RENAMED, tmp_path, "train-2/2")
+    agent = spawn(RENAMED, folder / "attempt-001", f"{JOB}/2")
+    elsewhere = spawn(RENAMED, tmp_path, f"{JOB}2/2")
     try:
         wait_for_title(agent)
         wait_for_title(elsewhere)
         assert TOKEN not in agent.environ()
-        assert end_processes("train-1", folder) == 1
+        assert end_processes(JOB, folder) == 1
         assert is_gone(agent) and not is_gone(elsewhere)
     finally:
         elsewhere.kill()
@@ -83,15 +89,15 @@ def test_agents_that_overwrote_their_environment_are_known_by_title_and_folder(t
 
 @pytest.mark.parametrize("plan", ["", '{"training_job_id": "train', '{"attempt": 1}'])
 async def test_an_attempt_whose_plan_is_torn_empty_or_older_is_cleared_too(tmp_path: Path, plan: str) -> None:
-    attempt = tmp_path / "train-1" / "attempt-001"
+    attempt = tmp_path / JOB / "attempt-001"
     attempt.mkdir(parents=True)
     (attempt / "plan.json").write_text(plan)
     scratch = tmp_path / "dy-1"
     (scratch / "sockets").mkdir(parents=True)
     (attempt / "scratch").symlink_to(scratch)
-    assert await RayLocalBackend(tmp_path).clear("train-1") == 0
+    assert await RayLocalBackend(tmp_path).clear(JOB) == 0
     assert not scratch.exists()
-    assert await RayLocalBackend(tmp_path).clear("train-1") == 0
+    assert await RayLocalBackend(tmp_path).clear(JOB) == 0
 
 
 async def test_an_attempt_that_takes_more_memory_than_it_may_is_ended_whole(tmp_path: Path) -> None:
@@ -121,11 +127,11 @@ def test_a_disk_that_is_full_as_an_attempt_is_prepared_is_an_outage_and_nothing_
 
 
 def test_a_person_who_looks_at_the_logs_is_left_alone(tmp_path: Path) -> None:
-    folder = tmp_path / "train-1"
+    folder = tmp_path / JOB
     folder.mkdir()
     person = spawn(SLEEPS, folder, "")
     try:
-        assert end_processes("train-1", folder) == 0
+        assert end_processes(JOB, folder) == 0
         assert not is_gone(person)
     finally:
         person.kill()
@@ -134,10 +140,10 @@ def test_a_person_who_looks_at_the_logs_is_left_alone(tmp_path: Path) -> None:
 def test_a_process_that_cannot_be_ended_is_an_outage_which_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process = spawn(SLEEPS, tmp_path, "train-1/2")
+    process = spawn(SLEEPS, tmp_path, f"{JOB}/2")
     monkeypatch.setattr("services.trainer.backends.processes._END_SECONDS", -1)
     try:
         with pytest.raises(Unavailable, match=str(process.pid)):
-            end_processes("train-1", tmp_path / "train-1")
+            end_processes(JOB, tmp_path / JOB)
     finally:
         process.kill()
