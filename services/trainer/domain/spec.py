@@ -134,7 +134,7 @@ class CheckpointRef:
 class TrainingJobSpec:
     """What is trained and how. It never changes after the job was created."""
 
-    MESSAGE: ClassVar = "drillyard.trainer.v1.training_job_pb2.TrainingJobSpec"
+    MESSAGE: ClassVar = "drillyard.trainer.v1.training_spec_pb2.TrainingJobSpec"
 
     model_version_id: str
     dataset_version_id: str
