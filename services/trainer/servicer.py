@@ -61,6 +61,20 @@ class TrainerServicer(trainer_service_pb2_grpc.TrainerServiceServicer):
         job = await self._training_jobs.cancel(request.training_job_id)
         return pb.CancelTrainingJobResponse(training_job=training_job_to_proto(job))
 
+    async def PauseTrainingJob(
+        self, request: pb.PauseTrainingJobRequest, context: _Context
+    ) -> pb.PauseTrainingJobResponse:
+        """Pause a job after its step."""
+        job = await self._training_jobs.pause(request.training_job_id)
+        return pb.PauseTrainingJobResponse(training_job=training_job_to_proto(job))
+
+    async def ResumeTrainingJob(
+        self, request: pb.ResumeTrainingJobRequest, context: _Context
+    ) -> pb.ResumeTrainingJobResponse:
+        """Let a paused job go on."""
+        job = await self._training_jobs.resume(request.training_job_id)
+        return pb.ResumeTrainingJobResponse(training_job=training_job_to_proto(job))
+
     async def WatchTrainingJob(
         self, request: pb.WatchTrainingJobRequest, context: _Context
     ) -> AsyncIterator[pb.WatchTrainingJobResponse]:

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 from drillyard.job.v1 import job_pb2
-from drillyard.trainer.v1 import checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2
+from drillyard.trainer.v1 import checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2, training_spec_pb2
 from google.protobuf.json_format import MessageToDict
 
 from services.chassis.channel import open_channel
@@ -23,7 +23,7 @@ from tests.unit.trainer.training_bench import dataset_rows
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 
 NUM_STEPS = 600
-SPEC = training_job_pb2.TrainingJobSpec(
+SPEC = training_spec_pb2.TrainingJobSpec(
     model_version_id="tiny",
     dataset_version_id="drills",
     num_epochs=150,

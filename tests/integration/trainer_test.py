@@ -13,7 +13,14 @@ import psutil
 import pytest
 import pytest_asyncio
 from drillyard.job.v1 import job_pb2
-from drillyard.trainer.v1 import checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2
+from drillyard.trainer.v1 import (
+    checkpoint_pb2,
+    method_pb2,
+    trainer_service_pb2_grpc,
+    training_job_pb2,
+    training_spec_pb2,
+    weights_pb2,
+)
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.channel import open_channel
@@ -38,7 +45,7 @@ class Trainer:
     async def create(self, request_id: str = "", **spec: Any) -> training_job_pb2.TrainingJob:
         wanted = {"model_version_id": "tiny", "dataset_version_id": "drills"} | spec
         request = training_job_pb2.CreateTrainingJobRequest(
-            request_id=request_id, spec=training_job_pb2.TrainingJobSpec(**wanted)
+            request_id=request_id, spec=training_spec_pb2.TrainingJobSpec(**wanted)
         )
         return (await self.stub.CreateTrainingJob(request)).training_job
 
@@ -101,10 +108,10 @@ async def test_it_is_small_before_any_training_starts(trainer: Trainer) -> None:
         ({"learning_rate": float("nan")}, InvalidArgument, "learning_rate"),
         ({"num_epochs": -3}, InvalidArgument, "num_epochs"),
         ({"num_workers": 99}, InvalidArgument, "num_workers"),
-        ({"lora": training_job_pb2.LoraConfig(lora_dropout=1.5)}, InvalidArgument, "lora_dropout"),
+        ({"lora": weights_pb2.LoraConfig(lora_dropout=1.5)}, InvalidArgument, "lora_dropout"),
         ({"method": 99}, InvalidArgument, "spec.method is 99"),
-        ({"method": training_job_pb2.TRAINING_METHOD_DPO}, Unimplemented, "DPO is not built"),
-        ({"trained_weights": training_job_pb2.TRAINED_WEIGHTS_FULL}, Unimplemented, "all weights is not built"),
+        ({"method": method_pb2.TRAINING_METHOD_DPO}, Unimplemented, "DPO is not built"),
+        ({"trained_weights": weights_pb2.TRAINED_WEIGHTS_FULL}, Unimplemented, "all weights is not built"),
     ],
 )
 async def test_a_job_that_cannot_be_done_is_refused_at_once(

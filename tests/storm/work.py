@@ -11,7 +11,7 @@ from drillyard.evaluator.v1 import evaluation_pb2, evaluator_service_pb2_grpc
 from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_pb2
 from drillyard.registry.v1 import import_pb2, registry_service_pb2_grpc
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc
-from drillyard.trainer.v1 import trainer_service_pb2_grpc, training_job_pb2
+from drillyard.trainer.v1 import trainer_service_pb2_grpc, training_job_pb2, training_spec_pb2
 
 from tests.unit.registry.model_folders import write_model
 
@@ -121,7 +121,7 @@ class Requests:
         return test_run_pb2.CreateTestRunRequest(request_id=request_id, spec=spec)
 
     def _training_job(self, request_id: str, steps: int, seed: int) -> Any:
-        spec = training_job_pb2.TrainingJobSpec(
+        spec = training_spec_pb2.TrainingJobSpec(
             model_version_id=MODEL,
             dataset_version_id=DATASET,
             num_epochs=steps * 4 // NUM_ROWS,
@@ -140,7 +140,7 @@ class Requests:
             num_examples=26,
             num_probe_cases=13,
             seed=1,
-            training=training_job_pb2.TrainingJobSpec(batch_size=2, save_steps=4),
+            training=training_spec_pb2.TrainingJobSpec(batch_size=2, save_steps=4),
         )
         spec.budget.max_rounds = 1
         return loop_pb2.CreateLoopRequest(request_id=request_id, spec=spec)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, TypeAlias
 
 import typer
-from drillyard.trainer.v1.training_job_pb2 import TrainingJobSpec
+from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
 
 from ui.cli.connection import Document, Gateway
 from ui.cli.fields import FieldOptions

@@ -9,8 +9,8 @@ from drillyard.trainer.v1.training_job_pb2 import (
     CancelTrainingJobRequest,
     CreateTrainingJobRequest,
     DeleteTrainingJobRequest,
-    TrainingJobSpec,
 )
+from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
 
 from services.chassis.errors import InvalidArgument, ServiceError
 from ui.models.actions import read_datasets, read_models

@@ -8,6 +8,7 @@ import grpc.aio
 from drillyard.job.v1 import job_pb2
 from drillyard.trainer.v1 import trainer_service_pb2_grpc
 from drillyard.trainer.v1 import training_job_pb2 as pb
+from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
 from google.protobuf.json_format import ParseDict
 
 from services.chassis.waiting import patiently
@@ -25,7 +26,7 @@ class GrpcTrainer:
 
     async def start(self, request_id: str, order: TrainingOrder) -> str:
         """Start a training job once per request id and return its id."""
-        spec = ParseDict(dict(order.settings), pb.TrainingJobSpec())
+        spec = ParseDict(dict(order.settings), TrainingJobSpec())
         spec.model_version_id = order.model_version_id
         spec.dataset_version_id = order.dataset_version_id
         spec.seed = order.seed

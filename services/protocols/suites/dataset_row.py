@@ -32,6 +32,7 @@ class DatasetRow:
         tool: the tool of the right answer; empty for a plain conversation, as the next two.
         category: kind of task, without its variety.
         cause: the cause of failure that the row treats.
+        rejected: an answer that is worse than the last message, for training by preferences; None where there is none.
         weight: how much the row counts in training, compared with a row of 1.
         profile_id: the protocol that the case is of.
         line: where the row stands in its file, from 1; not part of what is written.
@@ -42,6 +43,7 @@ class DatasetRow:
     split: str = "train"
     tools: tuple[Mapping[str, Any], ...] = ()
     case: Mapping[str, Any] | None = None
+    rejected: Mapping[str, Any] | None = None
     tool: str = ""
     category: str = ""
     cause: str = ""
@@ -79,6 +81,7 @@ class DatasetRow:
             "messages": list(self.messages),
             "tools": list(self.tools),
             "case": self.case,
+            "rejected": self.rejected,
         }
         return {name: value for name, value in row.items() if value not in (None, "", [])}
 
@@ -106,6 +109,7 @@ class DatasetRow:
         return cls(
             example_id,
             _messages(row.get("messages")),
+            rejected=_rejected(row.get("rejected")),
             split=row.get("split", "train"),
             tools=_tools(row.get("tools")),
             case=case,
@@ -129,6 +133,15 @@ def _messages(messages: object) -> tuple[dict[str, Any], ...]:
     read = tuple(_message(message, f"messages[{place}]") for place, message in enumerate(messages))
     if read[-1]["role"] != "assistant":
         raise RowError("does not end with a message of the assistant")
+    return read
+
+
+def _rejected(message: object) -> dict[str, Any] | None:
+    if message is None:
+        return None
+    read = _message(message, "rejected")
+    if read["role"] != "assistant":
+        raise RowError("has a rejected answer that is not a message of the assistant")
     return read
 
 

@@ -30,6 +30,39 @@ class TrainedWeights(StrEnum):
     FROM_SCRATCH = "from_scratch"
 
 
+class LearningRateSchedule(StrEnum):
+    """How the rate falls after the warm-up."""
+
+    COSINE = "cosine"
+    LINEAR = "linear"
+    CONSTANT = "constant"
+
+
+class NumberType(StrEnum):
+    """What a model is computed in."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class LoraInit(StrEnum):
+    """How a new adapter begins."""
+
+    KAIMING = "kaiming"
+    GAUSSIAN = "gaussian"
+    ORTHOGONAL = "orthogonal"
+    PISSA = "pissa"
+    OLORA = "olora"
+
+
+class PreferenceLoss(StrEnum):
+    """How much the length of a pair's answers counts."""
+
+    SIGMOID = "sigmoid"
+    SIGMOID_NORM = "sigmoid_norm"
+
+
 @dataclass(frozen=True)
 class LoraConfig:
     """Settings of an adapter, by PEFT's names; no target modules means all linear layers.
@@ -45,13 +78,63 @@ class LoraConfig:
     use_rslora: bool
     use_dora: bool
     loraplus_lr_ratio: float
+    init_lora_weights: LoraInit
+    modules_to_save: tuple[str, ...]
+    rank_pattern: tuple[str, ...]
+    alpha_pattern: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DpoConfig:
+    """Settings of preference optimisation, by TRL's names."""
+
+    beta: float
+    label_smoothing: float
+    loss_type: PreferenceLoss
+
+
+@dataclass(frozen=True)
+class GrpoConfig:
+    """Settings of policy optimisation, by TRL's names; no temperature means 1."""
+
+    num_generations: int
+    temperature: float | None
+    max_new_tokens: int
+    beta: float
+    epsilon: float
+    epsilon_high: float
+    max_importance_ratio: float
+    scale_rewards: bool
+    train_truncated: bool
+    num_iterations: int
+    reward_weights: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ScratchConfig:
+    """The shape of a model from scratch; 0 means that of the model it takes after."""
+
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    intermediate_size: int
+    vocab_size: int
+
+
+@dataclass(frozen=True)
+class CheckpointRef:
+    """A checkpoint of a job; step 0 is its newest, and no job is no checkpoint."""
+
+    training_job_id: str
+    step: int
 
 
 @dataclass(frozen=True)
 class TrainingJobSpec:
     """What is trained and how. It never changes after the job was created."""
 
-    MESSAGE: ClassVar = "drillyard.trainer.v1.training_job_pb2.TrainingJobSpec"
+    MESSAGE: ClassVar = "drillyard.trainer.v1.training_spec_pb2.TrainingJobSpec"
 
     model_version_id: str
     dataset_version_id: str
@@ -69,6 +152,20 @@ class TrainingJobSpec:
     seed: int
     num_workers: int
     max_tokens_per_pack: int
+    max_steps: int
+    weight_decay: float
+    lr_scheduler_type: LearningRateSchedule
+    max_grad_norm: float
+    dtype: NumberType
+    gradient_checkpointing: bool
+    load_in_4bit: bool
+    early_stopping_patience: int
+    load_best_model_at_end: bool
+    dpo: DpoConfig
+    grpo: GrpoConfig
+    scratch: ScratchConfig
+    fork: CheckpointRef
+    allow_suite_overlap: bool
 
     def check(self) -> None:
         """Return when this release can do it and the fields fit each other.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import FailedPrecondition
-from services.chassis.jobs import Job, JobContext, Json
+from services.chassis.jobs import Job, JobContext, JobPaused, Json
 from services.chassis.waiting import patiently
 from services.chassis.wire import from_document
 from services.lm.process import usable_cores
@@ -67,6 +67,7 @@ class TrainingJobWork:
 
         Raises:
             FailedPrecondition: Attempts failed as often as is allowed, or one in a way that no other would mend.
+            JobPaused: A pause was asked for, and what is done is saved.
         """
         job_id = context.job.job_id
         spec = from_document(TrainingJobSpec, context.job.spec)
@@ -118,6 +119,8 @@ class TrainingJobWork:
             checkpoint = await kept.restored(self._to.checkpoints, digest, here)
             if checkpoint and await self._is_result(job_id, attempts, checkpoint):
                 return checkpoint
+            if context.pause_requested:
+                raise JobPaused
             self._refuse_hopeless(attempts, checkpoint.step if checkpoint else 0, context.job)
             attempt = await self._to.store.begin_attempt(job_id, context.epoch, checkpoint=checkpoint)
             plan = await self._plan(context, spec, inputs, attempt=attempt, checkpoint=checkpoint)

@@ -11,7 +11,7 @@ from typing import Any
 from drillyard.evaluator.v1 import evaluation_pb2, evaluator_service_pb2_grpc, verdict_pb2
 from drillyard.registry.v1 import registry_service_pb2_grpc
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc
-from drillyard.trainer.v1 import trainer_service_pb2_grpc, training_job_pb2
+from drillyard.trainer.v1 import trainer_service_pb2_grpc, training_job_pb2, training_spec_pb2
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
@@ -97,7 +97,7 @@ class FakeTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
 
     def __init__(self, gates: Gates, registry: FakeRegistry) -> None:
         self.jobs = FakeJobs("training_job", gates, self._train)
-        self.jobs.serve(self, training_job_pb2, _spec_and_result(training_job_pb2.TrainingJobSpec))
+        self.jobs.serve(self, training_job_pb2, _spec_and_result(training_spec_pb2.TrainingJobSpec))
         self.fault: ServiceError | None = None
         self._registry = registry
 

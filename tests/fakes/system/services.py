@@ -12,7 +12,7 @@ from drillyard.evaluator.v1 import evaluation_pb2, evaluator_service_pb2_grpc
 from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_pb2
 from drillyard.registry.v1 import artifact_pb2, model_pb2, registry_service_pb2_grpc
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc
-from drillyard.trainer.v1 import trainer_service_pb2_grpc, training_job_pb2
+from drillyard.trainer.v1 import trainer_service_pb2_grpc, training_job_pb2, training_spec_pb2
 
 from services.chassis.application import assemble
 from services.chassis.artifacts import ArtifactStore
@@ -138,7 +138,7 @@ async def _begin_what_does_not_end(system: System) -> None:
         run = (await runs.CreateTestRun(test_run_pb2.CreateTestRunRequest(spec=spec))).test_run
         await evaluations.CreateEvaluation(evaluation_pb2.CreateEvaluationRequest(test_run_id=run.test_run_id))
         dataset_id = system.loop.rounds[0].dataset_version_id
-        training = training_job_pb2.TrainingJobSpec(model_version_id=TUNED, dataset_version_id=dataset_id)
+        training = training_spec_pb2.TrainingJobSpec(model_version_id=TUNED, dataset_version_id=dataset_id)
         request = training_job_pb2.CreateTrainingJobRequest(spec=training)
         system.live_training_job_id = (await jobs.CreateTrainingJob(request)).training_job.training_job_id
         await loops.CreateLoop(_loop(TUNED))

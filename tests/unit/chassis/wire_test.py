@@ -12,7 +12,15 @@ from drillyard.evaluator.v1 import evaluation_pb2, evaluator_service_pb2
 from drillyard.feedback.v1 import feedback_service_pb2, loop_pb2
 from drillyard.registry.v1 import model_pb2, registry_service_pb2
 from drillyard.test_runner.v1 import test_runner_service_pb2
-from drillyard.trainer.v1 import attempt_pb2, checkpoint_pb2, trainer_service_pb2, training_job_pb2
+from drillyard.trainer.v1 import (
+    attempt_pb2,
+    checkpoint_pb2,
+    method_pb2,
+    trainer_service_pb2,
+    training_job_pb2,
+    training_spec_pb2,
+    weights_pb2,
+)
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -51,8 +59,8 @@ def enum_places(message_type: Any, path: tuple[str, ...] = ()) -> list[tuple[str
 ENUMS = [(request, place) for request in REQUESTS for place in enum_places(request)]
 
 
-def spec_of(**values: Any) -> training_job_pb2.TrainingJobSpec:
-    return training_job_pb2.TrainingJobSpec(model_version_id="tiny@1", dataset_version_id="drills@1", **values)
+def spec_of(**values: Any) -> training_spec_pb2.TrainingJobSpec:
+    return training_spec_pb2.TrainingJobSpec(model_version_id="tiny@1", dataset_version_id="drills@1", **values)
 
 
 def create(**values: Any) -> training_job_pb2.CreateTrainingJobRequest:
@@ -94,7 +102,7 @@ def test_every_list_has_the_page_sizes_of_the_contract(request_type: type[Messag
         ({"learning_rate": math.nan}, "spec.learning_rate", "is nan"),
         ({"learning_rate": math.inf}, "spec.learning_rate", "is inf"),
         ({"seed": -1}, "spec.seed", "is -1, which is not at least 0"),
-        ({"lora": training_job_pb2.LoraConfig(r=1025)}, "spec.lora.r", "between 1 and 1024"),
+        ({"lora": weights_pb2.LoraConfig(r=1025)}, "spec.lora.r", "between 1 and 1024"),
         ({"model_version_id": ""}, "spec.model_version_id", "is not set"),
         ({"dataset_version_id": "x" * 201}, "spec.dataset_version_id", "too long"),
         ({"output_model_id": "a\nb"}, "spec.output_model_id", "not printable"),
@@ -102,7 +110,7 @@ def test_every_list_has_the_page_sizes_of_the_contract(request_type: type[Messag
 )
 def test_a_field_that_breaks_its_rules_is_named_with_them(values: dict[str, Any], field: str, words: str) -> None:
     request = create()
-    request.spec.MergeFrom(training_job_pb2.TrainingJobSpec(**values))
+    request.spec.MergeFrom(training_spec_pb2.TrainingJobSpec(**values))
     for name, value in values.items():
         if isinstance(value, str):
             setattr(request.spec, name, value)
@@ -135,7 +143,7 @@ def test_the_error_of_a_bound_tells_unit_and_default() -> None:
 
 def test_a_sound_request_and_one_of_zeros_pass() -> None:
     check(create())
-    check(create(batch_size=4096, lora=training_job_pb2.LoraConfig(r=1)))
+    check(create(batch_size=4096, lora=weights_pb2.LoraConfig(r=1)))
     check(checkpoint_pb2.ListCurvePointsRequest(page_size=1000))
 
 
@@ -157,11 +165,11 @@ def test_unset_fields_become_the_defaults_of_the_contract() -> None:
 
 
 def test_a_message_survives_the_way_to_the_domain_and_back() -> None:
-    lora = training_job_pb2.LoraConfig(r=4, target_modules=["q_proj", "v_proj"], use_dora=True)
-    spec = from_message(TrainingJobSpec, spec_of(lora=lora, seed=7, method=training_job_pb2.TRAINING_METHOD_GRPO))
-    message = to_message(spec, training_job_pb2.TrainingJobSpec)
+    lora = weights_pb2.LoraConfig(r=4, target_modules=["q_proj", "v_proj"], use_dora=True)
+    spec = from_message(TrainingJobSpec, spec_of(lora=lora, seed=7, method=method_pb2.TRAINING_METHOD_GRPO))
+    message = to_message(spec, training_spec_pb2.TrainingJobSpec)
     assert (message.lora.r, list(message.lora.target_modules)) == (4, ["q_proj", "v_proj"])
-    assert message.method == training_job_pb2.TRAINING_METHOD_GRPO
+    assert message.method == method_pb2.TRAINING_METHOD_GRPO
     assert from_message(TrainingJobSpec, message) == spec
 
 
@@ -173,7 +181,7 @@ class Method(StrEnum):
 class OlderSpec:
     """A spec of the release before `seed` was added."""
 
-    MESSAGE: ClassVar = "drillyard.trainer.v1.training_job_pb2.TrainingJobSpec"
+    MESSAGE: ClassVar = "drillyard.trainer.v1.training_spec_pb2.TrainingJobSpec"
 
     model_version_id: str
     batch_size: int
@@ -182,11 +190,11 @@ class OlderSpec:
 
 def test_a_class_that_lacks_a_value_of_the_enum_refuses_it_by_its_field() -> None:
     with pytest.raises(InvalidArgument, match="field method is 2"):
-        from_message(OlderSpec, spec_of(method=training_job_pb2.TRAINING_METHOD_DPO))
+        from_message(OlderSpec, spec_of(method=method_pb2.TRAINING_METHOD_DPO))
 
 
 def test_a_document_holds_what_is_not_the_default() -> None:
-    spec = from_message(TrainingJobSpec, spec_of(batch_size=8, seed=3, lora=training_job_pb2.LoraConfig(r=4)))
+    spec = from_message(TrainingJobSpec, spec_of(batch_size=8, seed=3, lora=weights_pb2.LoraConfig(r=4)))
     document = to_document(spec)
     assert document == {
         "model_version_id": "tiny@1",
@@ -206,7 +214,7 @@ def test_a_field_that_a_release_adds_leaves_older_documents_as_they_are() -> Non
 
 
 def test_fields_tell_what_forms_and_options_need() -> None:
-    fields = {field.path: field for field in fields_of(training_job_pb2.TrainingJobSpec)}
+    fields = {field.path: field for field in fields_of(training_spec_pb2.TrainingJobSpec)}
     rank, method = fields["lora.r"], fields["method"]
     assert (rank.name, rank.kind, rank.default, rank.minimum, rank.maximum) == ("r", "int", 16, 1, 1024)
     assert (rank.label, rank.help) == ("Rank", "Rank.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from drillyard.feedback.v1 import loop_pb2
-from drillyard.trainer.v1 import training_job_pb2
+from drillyard.trainer.v1 import training_spec_pb2, weights_pb2
 
 from services.chassis import wire
 from services.chassis.errors import InvalidArgument, Unimplemented
@@ -70,10 +70,10 @@ def test_wrong_goals_are_named_with_what_to_do(goals: tuple[Goal, ...]) -> None:
         ("num_examples", {"num_examples": -320}),
         ("num_probe_cases", {"num_probe_cases": 49}),
         ("max_new_tokens", {"max_new_tokens": 10_000}),
-        ("training.learning_rate", {"training": training_job_pb2.TrainingJobSpec(learning_rate=math.inf)}),
-        ("training.num_epochs", {"training": training_job_pb2.TrainingJobSpec(num_epochs=-1)}),
-        ("training.method", {"training": training_job_pb2.TrainingJobSpec(method=99)}),  # type: ignore[arg-type]
-        ("training.lora.r", {"training": {"lora": training_job_pb2.LoraConfig(r=-16)}}),
+        ("training.learning_rate", {"training": training_spec_pb2.TrainingJobSpec(learning_rate=math.inf)}),
+        ("training.num_epochs", {"training": training_spec_pb2.TrainingJobSpec(num_epochs=-1)}),
+        ("training.method", {"training": training_spec_pb2.TrainingJobSpec(method=99)}),  # type: ignore[arg-type]
+        ("training.lora.r", {"training": {"lora": weights_pb2.LoraConfig(r=-16)}}),
     ],
 )
 def test_a_wrong_field_is_named_with_what_to_do(field: str, changes: dict[str, Any]) -> None:
@@ -94,13 +94,13 @@ def test_training_that_a_loop_cannot_do_is_refused_before_anything_runs(training
 
 
 def test_the_training_settings_of_the_wire_pass_without_what_the_loop_sets_itself() -> None:
-    training = training_job_pb2.TrainingJobSpec(
+    training = training_spec_pb2.TrainingJobSpec(
         model_version_id="other@1",
         dataset_version_id="other@2",
         seed=9,
         batch_size=8,
         learning_rate=0.25,
-        lora=training_job_pb2.LoraConfig(r=8, target_modules=["q_proj"]),
+        lora=weights_pb2.LoraConfig(r=8, target_modules=["q_proj"]),
     )
     spec = spec_from_proto(loop_pb2.LoopSpec(model_version_id="tiny", training=training))
     assert spec.training == {"batch_size": 8, "learning_rate": 0.25, "lora": {"r": 8, "target_modules": ["q_proj"]}}

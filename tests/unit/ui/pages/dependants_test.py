@@ -22,7 +22,8 @@ from drillyard.test_runner.v1.test_run_pb2 import (
     TestRun,
     TestRunSpec,
 )
-from drillyard.trainer.v1.training_job_pb2 import ListTrainingJobsResponse, TrainingJob, TrainingJobSpec
+from drillyard.trainer.v1.training_job_pb2 import ListTrainingJobsResponse, TrainingJob
+from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
 
 from services.chassis.errors import FailedPrecondition
 from ui.gateway.clients import Clients
