@@ -234,6 +234,14 @@ def test_the_loss_falls_when_trained(folder: Path, sequences: list[TrainedSequen
     assert losses[-1] < losses[0] - 0.5
 
 
+def test_a_shared_prefix_is_computed_once(folder: Path) -> None:
+    common = drawn(50)
+    sequences = [TrainedSequence((*common, first, *drawn(9)), ((52, 60),)) for first in (5, 6, 7, 8)]
+    work = accumulate(trainable(folder), sequences, mean_of_answers, max_tokens=10_000)
+    assert work.num_raw_tokens == 240
+    assert work.num_computed_tokens == 90
+
+
 def test_a_sequence_that_is_too_long_is_named(folder: Path, sequences: list[TrainedSequence]) -> None:
     with pytest.raises(LimitExceeded, match="sequence 2") as refusal:
         accumulate(trainable(folder), sequences, mean_of_answers, max_tokens=104)
