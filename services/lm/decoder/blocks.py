@@ -179,7 +179,7 @@ class _Columns:
     def __init__(self, qkv: Tensor, attention: BlockAttention) -> None:
         heads, past = attention.heads, attention.past
         self._qkv, self._heads = qkv, heads
-        self.query_width, self.key_width = heads.queries * heads.size, heads.keys * heads.size
+        self.query_width = heads.queries * heads.size
         self._past = past.length if past else 0
         longest = max((block.path[-1][1] for block in attention.blocks), default=self._past)
         shape = (2, heads.keys, _aligned(longest), heads.size)

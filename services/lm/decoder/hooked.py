@@ -23,7 +23,7 @@ class HookedPass:
         """Compute the row; all its tokens see those of `before`. `why_whole` must say "" of the model."""
         inner, device = unwrapped(model), model.device
         self.pasts: dict[int, Past] = {}
-        self._before, self._purpose = before, purpose
+        self._before, self._purpose, self._num_calls = before, purpose, 0
         self._blocks = blocks_of(tokens.layout)
         rows, targets = torch.unique(tokens.predicting.to(device), return_inverse=True)
         selects = "logits_to_keep" in signature(inner.forward).parameters
@@ -47,19 +47,21 @@ class HookedPass:
         torch.autograd.backward([self._values], [torch.zeros_like(self._values) if gradient is None else gradient])
         self.pasts.clear()
 
-    def _attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    def _attend(self, _: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        # A layer may attend several times.
+        call, self._num_calls = self._num_calls, self._num_calls + 1
         length, heads = query.shape[2], Heads(query.shape[1], key.shape[1], query.shape[3])
         qkv = torch.cat((query, key, value), 1)[0].transpose(0, 1).reshape(length, -1)
-        past = self._before.pasts[layer] if self._before else None
+        past = self._before.pasts[call] if self._before else None
         own = behind(qkv.detach(), heads, past) if self._purpose.is_trunk else None
         if own:
-            self.pasts[layer] = own
+            self.pasts[call] = own
         attention = BlockAttention(heads, self._blocks, scale, past)
-        out: Tensor = _Attention.apply(qkv, attention, own, self._keeps(layer, heads, self._blocks, qkv.dtype))  # type: ignore[no-untyped-call]
+        out: Tensor = _Attention.apply(qkv, attention, own, self._keeps(call, heads, self._blocks, qkv.dtype))  # type: ignore[no-untyped-call]
         return out.view(1, length, heads.queries, heads.size).transpose(1, 2)
 
-    def _keeps(self, layer: int, heads: Heads, blocks: list[Block], dtype: torch.dtype) -> bool:
-        return self._purpose.trains and (layer + 1) * kept_bytes(heads, blocks, dtype) <= KEPT_BYTES
+    def _keeps(self, call: int, heads: Heads, blocks: list[Block], dtype: torch.dtype) -> bool:
+        return self._purpose.trains and (call + 1) * kept_bytes(heads, blocks, dtype) <= KEPT_BYTES
 
 
 class _Attention(torch.autograd.Function):

@@ -41,7 +41,7 @@ class Pass(Protocol):
 
     @property
     def pasts(self) -> Mapping[int, Past]:
-        """Of a trunk, by layer: what rows behind it see."""
+        """Of a trunk, by the number of the attention: what rows behind it see."""
 
     def backward(self) -> None:
         """Add the gradients to the parameters' and to the past's; after those of all passes behind this one."""
