@@ -94,6 +94,23 @@ class TrainerServicer(trainer_service_pb2_grpc.TrainerServiceServicer):
             checkpoints=[to_message(item, checkpoint_pb2.Checkpoint) for item in checkpoints], next_page_token=token
         )
 
+    async def GetCheckpoint(
+        self, request: checkpoint_pb2.GetCheckpointRequest, context: _Context
+    ) -> checkpoint_pb2.GetCheckpointResponse:
+        """Return a checkpoint with its files."""
+        checkpoint, files = await self._usecases.get_checkpoint(request.training_job_id, request.step)
+        return checkpoint_pb2.GetCheckpointResponse(
+            checkpoint=to_message(checkpoint, checkpoint_pb2.Checkpoint),
+            files=[to_message(item, checkpoint_pb2.CheckpointFile) for item in files],
+        )
+
+    async def DeleteCheckpoint(
+        self, request: checkpoint_pb2.DeleteCheckpointRequest, context: _Context
+    ) -> checkpoint_pb2.DeleteCheckpointResponse:
+        """Delete a checkpoint."""
+        await self._usecases.delete_checkpoint(request.training_job_id, request.step)
+        return checkpoint_pb2.DeleteCheckpointResponse()
+
     async def ListCurvePoints(
         self, request: checkpoint_pb2.ListCurvePointsRequest, context: _Context
     ) -> checkpoint_pb2.ListCurvePointsResponse:

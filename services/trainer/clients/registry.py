@@ -9,7 +9,11 @@ from services.chassis.errors import FailedPrecondition
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.spec import TrainingJobSpec
 
-_WHOLE_WEIGHTS = (model_pb2.MODEL_VERSION_KIND_BASE, model_pb2.MODEL_VERSION_KIND_MERGED)
+_WHOLE_WEIGHTS = (
+    model_pb2.MODEL_VERSION_KIND_BASE,
+    model_pb2.MODEL_VERSION_KIND_MERGED,
+    model_pb2.MODEL_VERSION_KIND_TRAINED,
+)
 
 
 class RegistryClient:
@@ -73,7 +77,7 @@ def _weights(version: model_pb2.ModelVersion) -> Artifact:
         kind = model_pb2.ModelVersionKind.Name(version.kind).removeprefix("MODEL_VERSION_KIND_").lower()
         raise FailedPrecondition(
             f"The model version {version.model_version_id} is of kind {kind}, which cannot be trained.",
-            "Use a base, merged or adapter version.",
+            "Use a base, merged, trained or adapter version.",
         )
     return _artifact(version.artifact)
 

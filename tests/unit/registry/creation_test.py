@@ -146,6 +146,17 @@ async def test_an_adapter_gets_what_its_base_says(registry: Registry, tmp_path: 
     assert adapter.artifact.uri.startswith(registry.root.as_uri())
 
 
+async def test_trained_weights_come_from_others_and_take_adapters(registry: Registry, tmp_path: Path) -> None:
+    full = await registry.other.put_tree(write_model(tmp_path / "m"))
+    lora = await registry.other.put_tree(write_adapter(tmp_path / "a"))
+    await registry.models.create_version(model_draft(full))
+    draft = replace(model_draft(full, kind=ModelVersionKind.TRAINED, base="tiny@1"), request_id="r2")
+    trained = await registry.models.create_version(draft)
+    assert (trained.kind, trained.base_model_version_id) == (ModelVersionKind.TRAINED, "tiny@1")
+    adapter = replace(model_draft(lora, kind=ModelVersionKind.ADAPTER, base=trained.version_id), request_id="r3")
+    assert (await registry.models.create_version(adapter)).base_model_version_id == "tiny@2"
+
+
 async def test_a_repeated_call_needs_its_source_no_more(registry: Registry, tmp_path: Path) -> None:
     full = await registry.other.put_tree(write_model(tmp_path / "m"))
     first = await registry.models.create_version(model_draft(full))
@@ -160,6 +171,7 @@ async def test_a_repeated_call_needs_its_source_no_more(registry: Registry, tmp_
     [
         (ModelVersionKind.ADAPTER, "", InvalidArgument),
         (ModelVersionKind.MERGED, "", InvalidArgument),
+        (ModelVersionKind.TRAINED, "", InvalidArgument),
         (ModelVersionKind.BASE, "tiny@1", InvalidArgument),
         (ModelVersionKind.ADAPTER, "tiny@9", NotFound),
         (ModelVersionKind.ADAPTER, "nobody@1", NotFound),

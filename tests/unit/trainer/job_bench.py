@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,11 @@ from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Check
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import KIND, TrainingJobSpec
-from services.trainer.jobs.training_job import ADAPTER, Adapters, TrainingJobWork, TrainingLimits
+from services.trainer.jobs.inputs import JobInputs
+from services.trainer.jobs.stored_checkpoints import StoredCheckpoints
+from services.trainer.jobs.training_job import Adapters, TrainingJobWork, TrainingLimits
 from services.trainer.live_attempts import LiveAttempts
-from services.trainer.manifest import LocalCheckpoints, place_for, write_manifest
+from services.trainer.manifest import ADAPTER, OPTIMIZER, POSITION, LocalCheckpoints, place_for, write_manifest
 from services.trainer.store.sql import MIGRATIONS, SqlTrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 from services.trainer.usecases import TrainingUseCases
@@ -116,16 +119,20 @@ class Bench:
         self.live_attempts = LiveAttempts()
         telemetry = TrainerTelemetry(Telemetry())
         self.checkpoints = LocalCheckpoints(folder / "checkpoints")
+        artifacts = ArtifactStore(
+            artifacts_url or (folder / "artifacts").as_uri(),
+            sources=(folder.parent.as_uri() + "/",),
+            cache_dir=folder / "cache",
+        )
+        stored = StoredCheckpoints(self.store, artifacts, self.checkpoints)
+        inputs = JobInputs(self.jobs, self.store, self.registry, stored)
         to = Adapters(
             store=self.store,
             registry=self.registry,
             backend=self.backend,
             checkpoints=self.checkpoints,
-            artifacts=ArtifactStore(
-                artifacts_url or (folder / "artifacts").as_uri(),
-                sources=(folder.parent.as_uri() + "/",),
-                cache_dir=folder / "cache",
-            ),
+            artifacts=artifacts,
+            inputs=inputs,
             live_attempts=self.live_attempts,
             telemetry=telemetry,
         )
@@ -133,7 +140,7 @@ class Bench:
         self.usecases = TrainingUseCases(
             jobs=self.jobs,
             store=self.store,
-            registry=self.registry,
+            inputs=inputs,
             live_attempts=self.live_attempts,
             telemetry=telemetry,
             forget=self.work.forget,
@@ -181,6 +188,8 @@ class Bench:
         folder = place_for(Path(plan.checkpoint_folder), step, plan.attempt)
         (folder / ADAPTER).mkdir(parents=True)
         (folder / ADAPTER / "adapter_model.safetensors").write_text(f"{step} by {plan.attempt}")
+        (folder / OPTIMIZER).write_text(f"moments of {step} by {plan.attempt}")
+        (folder / POSITION).write_text(json.dumps({"step": step, "dtype": "float32"}))
         saved = write_manifest(folder, step=step, attempt=plan.attempt, config_digest=plan.config_digest)
         report = AttemptReport(plan.training_job_id, plan.attempt, plan.epoch, checkpoints=(saved,))
         await self.usecases.report(report)
