@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.database import Database
 from services.chassis.errors import NotFound, ServiceError, Unavailable
-from services.chassis.jobs import Job, JobRunner, SqlJobStore, watch
+from services.chassis.jobs import Job, JobRunner, JobState, SqlJobStore, watch
 from services.chassis.telemetry import Telemetry
 from services.chassis.wire import from_document
 from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Checkpoint, CurvePoint
@@ -154,15 +155,17 @@ class Bench:
         base, rows = asyncio.run(_put(store, self.folder / "base"))
         return TrainingInputs("tiny@1", "tiny@1", "tiny", base, None, "drills@1", rows)
 
-    async def finish(self, job_id: str) -> Job:
-        """Work on all jobs, as a new process would, until this one has ended."""
+    async def finish(self, job_id: str, *states: JobState) -> Job:
+        """Work on all jobs, as a new process would, until this one has ended or is in one of `states`."""
         self._num_owners += 1
         runner = JobRunner(self.jobs, owner=f"owner {self._num_owners}", is_only_owner=True)
         runner.register(KIND, self.work.run, cleanup=self.work.clear)
         await runner.start()
         try:
-            async for _ in watch(self.jobs, job_id):
-                pass
+            async with aclosing(watch(self.jobs, job_id)) as events:
+                async for event in events:
+                    if event.payload.get("state") in states:
+                        break
         finally:
             await runner.stop(5)
         return await self.jobs.get(job_id)
@@ -202,6 +205,13 @@ class Bench:
             await self.save(plan, step)
         if ends:
             await self.report(plan, steps[-1], AttemptOutcome.SUCCEEDED)
+
+    async def train_until_stopped(self, plan: AttemptPlan, *steps: int) -> None:
+        """Report and save each step, go on with the last one until asked to stop, and end so."""
+        await self.train_to(plan, *steps, ends=False)
+        while not await self.report(plan, steps[-1]):
+            await asyncio.sleep(0.01)
+        await self.report(plan, steps[-1], AttemptOutcome.STOPPED)
 
     async def events(self, job_id: str, kind: str) -> list[dict[str, object]]:
         return [event.payload for event in await self.jobs.events(job_id, limit=1000) if event.type == kind]
