@@ -11,9 +11,3 @@ SCORE: Final = "adherence"
 def best_step(scores: Mapping[int, float]) -> int:
     """Return the first step with the highest score; 0 where none was measured."""
     return min(scores, key=lambda step: (-scores[step], step), default=0)
-
-
-def num_since_best(scores: Mapping[int, float]) -> int:
-    """Count the measurements after the best one."""
-    best = best_step(scores)
-    return sum(step > best for step in scores)
