@@ -144,17 +144,9 @@ async def test_an_adapter_gets_what_its_base_says(registry: Registry, tmp_path: 
     assert (adapter.version_id, adapter.base_model_version_id) == ("tiny@2", "tiny@1")
     assert (adapter.artifact.digest, adapter.artifact.size_bytes) == (lora.digest, lora.size_bytes)
     assert adapter.artifact.uri.startswith(registry.root.as_uri())
-
-
-async def test_trained_weights_come_from_others_and_take_adapters(registry: Registry, tmp_path: Path) -> None:
-    full = await registry.other.put_tree(write_model(tmp_path / "m"))
-    lora = await registry.other.put_tree(write_adapter(tmp_path / "a"))
-    await registry.models.create_version(model_draft(full))
-    draft = replace(model_draft(full, kind=ModelVersionKind.TRAINED, base="tiny@1"), request_id="r2")
-    trained = await registry.models.create_version(draft)
-    assert (trained.kind, trained.base_model_version_id) == (ModelVersionKind.TRAINED, "tiny@1")
-    adapter = replace(model_draft(lora, kind=ModelVersionKind.ADAPTER, base=trained.version_id), request_id="r3")
-    assert (await registry.models.create_version(adapter)).base_model_version_id == "tiny@2"
+    trained = replace(model_draft(full, kind=ModelVersionKind.TRAINED, base=base.version_id), request_id="r3")
+    on_trained = replace(draft, base_model_version_id=(await registry.models.create_version(trained)).version_id)
+    assert (await registry.models.create_version(replace(on_trained, request_id="r4"))).version_id == "tiny@4"
 
 
 async def test_a_repeated_call_needs_its_source_no_more(registry: Registry, tmp_path: Path) -> None:
