@@ -10,7 +10,7 @@ import grpc.aio
 from drillyard.trainer.v1 import attempt_pb2, trainer_service_pb2_grpc
 from drillyard.trainer.v1 import training_job_pb2 as pb
 
-from services.chassis.jobs.convert import event_to_proto
+from services.chassis.jobs.convert import watch_response
 from services.chassis.wire import from_message
 from services.trainer.convert import report_from_proto, training_job_to_proto
 from services.trainer.domain.spec import TrainingJobSpec
@@ -82,7 +82,7 @@ class TrainerServicer(CheckpointRpcs, trainer_service_pb2_grpc.TrainerServiceSer
         """Stream the events of a job."""
         async with aclosing(self._training_jobs.watch(request.training_job_id, request.after_sequence)) as events:
             async for event in events:
-                yield pb.WatchTrainingJobResponse(event=event_to_proto(event))
+                yield watch_response(pb.WatchTrainingJobResponse, event)
 
     async def ReportAttempt(
         self, request: attempt_pb2.ReportAttemptRequest, context: _Context
