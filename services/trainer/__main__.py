@@ -11,10 +11,12 @@ from services.chassis.application import Application, run
 from services.chassis.channel import open_channel
 from services.chassis.machine.memory import share_of_memory_bytes
 from services.chassis.settings import load_settings
+from services.trainer.backends.preflight_process import PreflightProcess
 from services.trainer.backends.ray_local import RayLocalBackend
 from services.trainer.clients.registry import RegistryClient
 from services.trainer.domain.spec import KIND
 from services.trainer.jobs.garbage import TrainingGarbage
+from services.trainer.jobs.preflight import Preflight
 from services.trainer.jobs.training_job import Adapters, TrainingJobWork, TrainingLimits
 from services.trainer.live_attempts import LiveAttempts
 from services.trainer.manifest import LocalCheckpoints
@@ -63,7 +65,10 @@ async def wire(app: Application, settings: TrainerSettings, *, backend: Training
         telemetry=to.telemetry,
         forget=work.forget,
     )
-    app.add_servicer(rpc.add_TrainerServiceServicer_to_server, TrainerServicer(usecases), SERVICE_NAME)
+    rows = PreflightProcess()
+    app.on_stop(rows.close)
+    preflight = Preflight(to, app.jobs.store, rows, folder=folder, dtype=settings.dtype)
+    app.add_servicer(rpc.add_TrainerServiceServicer_to_server, TrainerServicer(usecases, preflight), SERVICE_NAME)
 
 
 def _backend(folder: Path, settings: TrainerSettings) -> RayLocalBackend:

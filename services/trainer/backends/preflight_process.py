@@ -10,7 +10,7 @@ from collections import deque
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from services.chassis.errors import FailedPrecondition, ResourceExhausted, Unavailable
+from services.chassis.errors import FailedPrecondition, Unavailable
 from services.chassis.machine.memory import offer_to_kernel, outgrows
 from services.chassis.machine.parent import child_environment
 from services.chassis.waiting import Places
@@ -61,7 +61,7 @@ class PreflightProcess:
             except FailedPrecondition:
                 is_whole = True
                 raise
-            except (TimeoutError, ValueError, OSError, asyncio.IncompleteReadError) as error:
+            except (TimeoutError, ValueError, LookupError, OSError, EOFError, asyncio.LimitOverrunError) as error:
                 _log.warning("preflight_failed", reason=repr(error), last_words="\n".join(self._last_words))
                 raise Unavailable(
                     "The process that looks at rows broke down, or took too long or too much memory.",

@@ -150,6 +150,17 @@ class DurationEstimate:
 
 
 @dataclass(frozen=True)
+class TrainingPreflight:
+    """All that is known; `duration` is None while rows are being looked at."""
+
+    model_version_id: str
+    dataset_version_id: str
+    rows: RowsReport
+    disk: DiskEstimate
+    duration: DurationEstimate | None
+
+
+@dataclass(frozen=True)
 class PreflightRequest:
     """What the process is asked; all places are local.
 
@@ -162,7 +173,6 @@ class PreflightRequest:
     spec: dict[str, object]
     base_folder: str
     base_digest: str
-    adapter_folder: str
     dataset_file: str
     dataset_digest: str
     suites: tuple[SuiteFile, ...]

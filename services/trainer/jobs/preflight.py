@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
 
-from services.chassis.artifacts import ArtifactStore
-from services.chassis.errors import FailedPrecondition, NotFound
+from services.chassis.errors import NotFound
 from services.chassis.jobs import JobStore
 from services.chassis.wire import from_document, to_document
 from services.trainer.domain.inputs import TrainingInputs
@@ -20,9 +17,11 @@ from services.trainer.domain.preflight import (
     PreflightRequest,
     RowsReport,
     SuiteFile,
+    TrainingPreflight,
 )
 from services.trainer.domain.spec import KIND, TrainingJobSpec
-from services.trainer.ports import Registry, RowsReader, TrainingStore
+from services.trainer.jobs.training_job import Adapters
+from services.trainer.ports import RowsReader
 
 # A page that waits for an answer shows it before a person asks whether it is broken.
 _LOOK_SECONDS = 4.0
@@ -32,45 +31,15 @@ _SPEED = "tokens_per_second"
 _DECISIVE = ("method", "trained_weights", "num_workers", "dtype", "gradient_checkpointing", "load_in_4bit")
 
 
-@dataclass(frozen=True)
-class TrainingPreflight:
-    """What the contract says of it; `rows` has all that the process found."""
-
-    model_version_id: str
-    dataset_version_id: str
-    rows: RowsReport
-    disk: DiskEstimate
-    duration: DurationEstimate | None
-
-    def __getattr__(self, name: str) -> object:
-        """Answer for the fields of `rows`."""
-        if name in _ROW_FIELDS:
-            return getattr(self.rows, name)
-        raise AttributeError(name)
-
-
-_ROW_FIELDS = frozenset(field.name for field in fields(RowsReport))
-
-
 class Preflight:
     """Puts together what the registry, the process that reads rows, the disk and earlier jobs tell."""
 
-    def __init__(
-        self,
-        *,
-        jobs: JobStore,
-        store: TrainingStore,
-        registry: Registry,
-        artifacts: ArtifactStore,
-        rows: RowsReader,
-        folder: Path,
-        dtype: str,
-    ) -> None:
+    def __init__(self, to: Adapters, jobs: JobStore, rows: RowsReader, *, folder: Path, dtype: str) -> None:
         """Checkpoints are written below `folder`; `dtype` is what is computed in where a spec leaves it open."""
         self._jobs = jobs
-        self._store = store
-        self._registry = registry
-        self._artifacts = artifacts
+        self._store = to.store
+        self._registry = to.registry
+        self._artifacts = to.artifacts
         self._rows = rows
         self._folder = folder
         self._dtype = dtype
@@ -91,7 +60,6 @@ class Preflight:
                 spec=to_document(spec),
                 base_folder=await self._local(inputs.base.uri),
                 base_digest=inputs.base.digest,
-                adapter_folder=await self._local(inputs.adapter.uri) if inputs.adapter else "",
                 dataset_file=await self._local(inputs.dataset.uri),
                 dataset_digest=inputs.dataset.digest,
                 suites=suites,
@@ -141,10 +109,11 @@ class Preflight:
         return DurationEstimate(rows.num_steps, seconds, f"By {speed:,.0f} tokens a second, measured in {job_id}.")
 
     async def _measured_speed(self, spec: TrainingJobSpec, inputs: TrainingInputs) -> tuple[str, float] | None:
-        jobs = await self._jobs.list(KIND, limit=_MAX_JOBS)
+        jobs, _ = await self._jobs.list(KIND, _MAX_JOBS)
         known = await self._store.get_inputs([job.job_id for job in jobs])
         for job in jobs:
-            if job.job_id in known and _are_alike(spec, inputs, from_document(TrainingJobSpec, job.spec), known[job.job_id]):
+            read = known.get(job.job_id)
+            if read and _are_alike(spec, inputs, from_document(TrainingJobSpec, job.spec), read):
                 points = await self._store.list_curve_points(job.job_id, _SPEED, after=(0, ""), limit=_MAX_POINTS)
                 if points:
                     return job.job_id, statistics.median(point.value for point in points)
@@ -152,7 +121,6 @@ class Preflight:
 
 
 def _are_alike(spec: TrainingJobSpec, inputs: TrainingInputs, other: TrainingJobSpec, read: TrainingInputs) -> bool:
-    settings: Sequence[str] = _DECISIVE
     return inputs.base.digest == read.base.digest and all(
-        getattr(spec, name) == getattr(other, name) for name in settings
+        getattr(spec, name) == getattr(other, name) for name in _DECISIVE
     )

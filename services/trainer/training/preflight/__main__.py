@@ -48,6 +48,7 @@ class Preflights:
 
         Raises:
             LmError: The model's files cannot be used, or its template takes too long.
+        OSError: A file cannot be read, such as that of a dataset that was deleted meanwhile.
         """
         spec = from_document(TrainingJobSpec, request.spec)
         with bounded_template(request.seconds + _ROW_SECONDS, _MEMORY_LIMIT_BYTES):
@@ -99,7 +100,7 @@ def main() -> None:
     for line in sys.stdin.buffer:
         try:
             report = preflights.answer(_REQUESTS.validate_json(line))
-        except LmError as error:
+        except (LmError, OSError) as error:
             output.write(TypeAdapter(dict[str, str]).dump_json({"refusal": str(error)}) + b"\n")
         else:
             output.write(_REPORTS.dump_json(report) + b"\n")

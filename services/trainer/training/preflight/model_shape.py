@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from services.trainer.domain.spec import ScratchConfig
 _NO_LAYERS = ("embed_tokens", "lm_head", "wte", "wpe", "embed_out", "embed_in")
 
 
+@lru_cache(maxsize=8)
 def shape_of(folder: Path) -> ModelShape:
-    """Return the shape of the model in a folder.
+    """Return the shape of the model in a folder, which never changes.
 
     Raises:
         InvalidModelFile: Its weights have no header that can be read.

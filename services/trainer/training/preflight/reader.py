@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from services.lm.chat import EncodedExample, encode_prompt, eos_ids_of
+from services.lm.chat import encode_prompt, eos_ids_of
 from services.lm.errors import InvalidModelFile, LimitExceeded, LmError
 from services.lm.folders import check_model_folder
 from services.lm.folders.json_files import read_json
 from services.lm.folders.tokenizer import load_tokenizer
+from services.lm.training.sequence import TrainedSequence
 from services.protocols.suites.dataset_row import DatasetRow
 from services.trainer.domain.spec import TrainingMethod
 from services.trainer.training.encoding import encode_one
@@ -35,6 +36,7 @@ class Reader:
     tokenizer: PreTrainedTokenizerBase
     eos_ids: frozenset[int]
     max_positions: int
+    _texts: dict[int, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, folder: Path) -> Reader:
@@ -56,7 +58,7 @@ class Reader:
             ) from error
         return cls(tokenizer, eos_ids_of(generation, config, tokenizer), max_positions)
 
-    def read(self, row: DatasetRow, method: TrainingMethod) -> tuple[EncodedExample, ...]:
+    def read(self, row: DatasetRow, method: TrainingMethod) -> tuple[TrainedSequence, ...]:
         """Return the sequences that a method makes of a row: one, or the better and the worse answer of a pair.
 
         Raises:
@@ -69,6 +71,12 @@ class Reader:
         if row.rejected is None:
             raise BadExampleError(f"{row.place} has no `rejected` answer, and preferences need pairs: add one.")
         return self._encoded(row), self._encoded(replace(row, messages=(*row.messages[:-1], row.rejected)))
+
+    def text_of(self, token: int) -> str:
+        """Return the text of one token by itself."""
+        if token not in self._texts:
+            self._texts[token] = str(self.tokenizer.decode([token]))
+        return self._texts[token]
 
     def check_prompt(self, row: DatasetRow) -> None:
         """Return when the model can be asked what a row of the validation split asks.
@@ -83,10 +91,10 @@ class Reader:
         except LmError as error:
             raise BadExampleError(f"{row.place} cannot be asked: {error}") from error
 
-    def _encoded(self, row: DatasetRow) -> EncodedExample:
+    def _encoded(self, row: DatasetRow) -> TrainedSequence:
         return encode_one(self.tokenizer, row, eos_ids=self.eos_ids, max_tokens=_NO_LIMIT)
 
-    def _prompt(self, row: DatasetRow) -> EncodedExample:
+    def _prompt(self, row: DatasetRow) -> TrainedSequence:
         if row.case is None:
             raise BadExampleError(f"{row.place} has no `case`, by which answers are rewarded: add one, or use SFT.")
         try:
@@ -95,7 +103,7 @@ class Reader:
             raise
         except LmError as error:
             raise BadExampleError(f"{row.place} cannot be asked: {error}") from error
-        return EncodedExample(tuple(ids), len(ids))
+        return TrainedSequence(tuple(ids), ())
 
 
 def _config_of(folder: Path) -> Any:

@@ -181,11 +181,15 @@ def _row_tokens(scan: Scan, line: int) -> RowTokens | None:
     except BadExampleError:
         # It stands among the faults.
         return None
-    first = min(max(0, encoded.trained_from - _BEFORE), max(0, len(encoded.ids) - _MAX_TOKENS))
-    ids = encoded.ids[first : first + _MAX_TOKENS]
+    begin = encoded.spans[0][0] if encoded.spans else 0
+    first = min(max(0, begin - _BEFORE), max(0, len(encoded.ids) - _MAX_TOKENS))
+    spans = [0] * len(encoded.ids)
+    for number, (start, end) in enumerate(encoded.spans, start=1):
+        spans[start:end] = [number] * (end - start)
+    shown = slice(first, first + _MAX_TOKENS)
     tokens = [
-        RowToken(scan.reader.tokenizer.decode([token]), token, int(place >= encoded.trained_from))
-        for place, token in enumerate(ids, start=first)
+        RowToken(scan.reader.text_of(token), token, span)
+        for token, span in zip(encoded.ids[shown], spans[shown], strict=True)
     ]
     return RowTokens(row.line, row.example_id, len(encoded.ids), first, tuple(tokens))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from services.lm.chat import EncodedExample
+from services.lm.training.sequence import TrainedSequence
 from services.protocols.suites.dataset_row import DatasetRow
 from services.protocols.suites.near_copies import SuiteTasks
 from services.trainer.domain.plan import AttemptPlan
@@ -127,14 +127,14 @@ class Scan:
             self.overlaps.append(SuiteOverlap(row.line, row.example_id, near.suite, near.case_id, near.share))
         self._keep(row, self.reader.read(row, self.method))
 
-    def _keep(self, row: DatasetRow, sequences: tuple[EncodedExample, ...]) -> None:
+    def _keep(self, row: DatasetRow, sequences: tuple[TrainedSequence, ...]) -> None:
         self.lengths[row.line] = max(len(sequence.ids) for sequence in sequences)
         self.example_ids[row.line] = row.example_id
-        self.num_trained_tokens += sum(len(sequence.ids) - sequence.trained_from for sequence in sequences)
+        self.num_trained_tokens += sum(sequence.num_trained for sequence in sequences)
         digest = hashlib.blake2b(digest_size=16)
         kept = tuple(array("I", sequence.ids) for sequence in sequences)
         for sequence, ids in zip(sequences, kept, strict=True):
-            digest.update(b"%d %d " % (len(ids), sequence.trained_from) + ids.tobytes())
+            digest.update(f"{len(ids)} {sequence.spans} ".encode() + ids.tobytes())
         first = self._first_lines.setdefault(digest.digest(), row.line)
         if first != row.line:
             self.duplicates.append(DuplicateRow(row.line, first))
