@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +17,7 @@ from services.lm.folders.tokenizer import load_tokenizer
 from services.lm.training.sequence import TrainedSequence
 from services.protocols.suites.dataset_row import DatasetRow
 from services.trainer.domain.spec import TrainingMethod
-from services.trainer.training.encoding import encode_one
+from services.trainer.training.encoding import encode_answer, encode_one
 from services.trainer.training.examples import BadExampleError
 
 _GENERATION_CONFIG = "generation_config.json"
@@ -59,7 +59,9 @@ class Reader:
         return cls(tokenizer, eos_ids_of(generation, config, tokenizer), max_positions)
 
     def read(self, row: DatasetRow, method: TrainingMethod) -> tuple[TrainedSequence, ...]:
-        """Return the sequences that a method makes of a row: one, or the better and the worse answer of a pair.
+        """Return the sequences that a method makes of a row, the one that a person is shown first.
+
+        Of a conversation that is the longest, and of a pair the better answer.
 
         Raises:
             BadExampleError: The method cannot use the row; the text names it and says why.
@@ -67,10 +69,13 @@ class Reader:
         if method is TrainingMethod.GRPO:
             return (self._prompt(row),)
         if method is TrainingMethod.SFT:
-            return (self._encoded(row),)
+            encoded = encode_one(self.tokenizer, row, eos_ids=self.eos_ids, max_tokens=_NO_LIMIT)
+            return encoded.sequences[::-1]
         if row.rejected is None:
             raise BadExampleError(f"{row.place} has no `rejected` answer, and preferences need pairs: add one.")
-        return self._encoded(row), self._encoded(replace(row, messages=(*row.messages[:-1], row.rejected)))
+        pair = (row.messages, (*row.messages[:-1], row.rejected))
+        chosen, rejected = (encode_answer(self.tokenizer, row, turns, eos_ids=self.eos_ids) for turns in pair)
+        return chosen, rejected
 
     def text_of(self, token: int) -> str:
         """Return the text of one token by itself."""
@@ -90,9 +95,6 @@ class Reader:
             raise
         except LmError as error:
             raise BadExampleError(f"{row.place} cannot be asked: {error}") from error
-
-    def _encoded(self, row: DatasetRow) -> TrainedSequence:
-        return encode_one(self.tokenizer, row, eos_ids=self.eos_ids, max_tokens=_NO_LIMIT)
 
     def _prompt(self, row: DatasetRow) -> TrainedSequence:
         if row.case is None:
