@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from services.trainer.domain.memory import (
     is_target,
     result_bytes,
 )
-from services.trainer.domain.preflight import RowsReport, RowToken, RowTokens, SharedPrefix, TokenLengths
+from services.trainer.domain.preflight import RowFault, RowsReport, RowToken, RowTokens, SharedPrefix, TokenLengths
 from services.trainer.domain.spec import NumberType, TrainedWeights, TrainingJobSpec, TrainingMethod
 from services.trainer.training.examples import BadExampleError, num_steps, order_of
 from services.trainer.training.preflight.model_shape import scratch_shape, shape_of
@@ -65,31 +66,36 @@ def report_of(scan: Scan, spec: TrainingJobSpec, *, base_folder: Path, line: int
         shape = scratch_shape(shape, read_json(base_folder / "config.json"), spec.scratch)
     device = _device(spec, dtype)
     memory = _memory(spec, shape, scan, device)
-    trained = memory.num_trained_weights
     return RowsReport(
+        **_counts(scan, faults, limit),
         refusals=(*unknown, *_refusals(scan, spec, [sentence_of(scan, faults, limit)] if faults else [])),
         warnings=tuple(_warnings(scan, memory)),
-        num_rows=scan.rows_in_all(),
-        num_checked_rows=scan.num_checked,
-        num_train_rows=scan.num_train,
-        num_validation_rows=scan.num_validation,
-        num_usable_rows=sum(length <= limit for length in scan.lengths.values()),
-        num_faults=len(faults),
-        faults=tuple(faults[:_MAX_LISTED]),
-        fault_lines=tuple(fault.line for fault in faults[_MAX_LISTED:_MAX_LINES]),
-        num_duplicates=len(scan.duplicates),
-        duplicates=tuple(scan.duplicates[:_MAX_LISTED]),
-        num_overlaps=len(scan.overlaps),
-        overlaps=tuple(scan.overlaps[:_MAX_LISTED]),
-        lengths=_lengths(scan, limit),
         shared_prefix=shared_prefix(scan, spec.batch_size, spec.seed) if scan.is_done and scan.sequences else None,
         row=_row_tokens(scan, line),
         memory=memory,
         device=device.name,
         num_steps=_num_steps(scan, spec),
-        checkpoint_bytes=checkpoint_bytes(trained),
-        result_bytes=result_bytes(trained),
+        checkpoint_bytes=checkpoint_bytes(memory.num_trained_weights),
+        result_bytes=result_bytes(memory.num_trained_weights),
     )
+
+
+def _counts(scan: Scan, faults: Sequence[RowFault], limit: int) -> dict[str, Any]:
+    return {
+        "num_rows": scan.rows_in_all(),
+        "num_checked_rows": scan.num_checked,
+        "num_train_rows": scan.num_train,
+        "num_validation_rows": scan.num_validation,
+        "num_usable_rows": sum(length <= limit for length in scan.lengths.values()),
+        "num_faults": len(faults),
+        "faults": tuple(faults[:_MAX_LISTED]),
+        "fault_lines": tuple(fault.line for fault in faults[_MAX_LISTED:_MAX_LINES]),
+        "num_duplicates": len(scan.duplicates),
+        "duplicates": tuple(scan.duplicates[:_MAX_LISTED]),
+        "num_overlaps": len(scan.overlaps),
+        "overlaps": tuple(scan.overlaps[:_MAX_LISTED]),
+        "lengths": _lengths(scan, limit),
+    }
 
 
 def shared_prefix(scan: Scan, batch_size: int, seed: int) -> SharedPrefix:
