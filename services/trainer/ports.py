@@ -99,7 +99,7 @@ class TrainingStore(Protocol):
     async def add_report(self, report: AttemptReport, *, save_total_limit: int) -> AttemptReport:
         """Store a report, and return it with only those points and checkpoints that are new: each has its event.
 
-        Of the checkpoints the newest `save_total_limit` stay.
+        Of the checkpoints the newest `save_total_limit` stay, and the one with the best score.
 
         Raises:
             FailedPrecondition: The attempt has ended by another report, or is not of the job's epoch.
@@ -107,11 +107,11 @@ class TrainingStore(Protocol):
         ...
 
     async def list_checkpoints(self, training_job_id: str) -> tuple[Checkpoint, ...]:
-        """Return the checkpoints, newest first."""
+        """Return the checkpoints, newest first, each with what was measured after its step."""
         ...
 
-    async def keep_checkpoints(self, training_job_id: str, steps: Sequence[int]) -> None:
-        """Forget the checkpoints of a job of all other steps."""
+    async def delete_checkpoints(self, training_job_id: str, steps: Sequence[int]) -> None:
+        """Forget the checkpoints of these steps of a job."""
         ...
 
     async def list_curve_points(

@@ -10,7 +10,11 @@ from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.spec import TrainingJobSpec
 
 _PAGE_SIZE = 1000
-_WHOLE_WEIGHTS = (model_pb2.MODEL_VERSION_KIND_BASE, model_pb2.MODEL_VERSION_KIND_MERGED)
+_WHOLE_WEIGHTS = (
+    model_pb2.MODEL_VERSION_KIND_BASE,
+    model_pb2.MODEL_VERSION_KIND_MERGED,
+    model_pb2.MODEL_VERSION_KIND_TRAINED,
+)
 
 
 class RegistryClient:
@@ -85,7 +89,7 @@ def _weights(version: model_pb2.ModelVersion) -> Artifact:
         kind = model_pb2.ModelVersionKind.Name(version.kind).removeprefix("MODEL_VERSION_KIND_").lower()
         raise FailedPrecondition(
             f"The model version {version.model_version_id} is of kind {kind}, which cannot be trained.",
-            "Use a base, merged or adapter version.",
+            "Use a base, merged, trained or adapter version.",
         )
     return _artifact(version.artifact)
 
