@@ -71,15 +71,19 @@ async def wire(app: Application, settings: TrainerSettings, *, backend: Training
         telemetry=to.telemetry,
         forget=work.forget,
     )
-    rows = PreflightProcess()
-    app.on_stop(rows.close)
-    preflight = Preflight(to, app.jobs.store, rows, folder=folder, dtype=settings.dtype)
+    preflight = Preflight(to, app.jobs.store, _rows_reader(app), folder=folder, dtype=settings.dtype)
     app.add_servicer(rpc.add_TrainerServiceServicer_to_server, TrainerServicer(usecases, preflight), SERVICE_NAME)
 
 
 def _backend(folder: Path, settings: TrainerSettings) -> RayLocalBackend:
     max_memory_bytes = settings.attempt_memory_bytes or share_of_memory_bytes(settings.max_running)
     return RayLocalBackend(folder / "attempts", settings.token_file, max_memory_bytes=max_memory_bytes)
+
+
+def _rows_reader(app: Application) -> PreflightProcess:
+    process = PreflightProcess()
+    app.on_stop(process.close)
+    return process
 
 
 def _limits(settings: TrainerSettings) -> TrainingLimits:
