@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import grpc.aio
-from drillyard.registry.v1 import artifact_pb2, dataset_pb2, model_pb2, registry_service_pb2_grpc
+from drillyard.registry.v1 import artifact_pb2, dataset_pb2, model_pb2, registry_service_pb2_grpc, test_suite_pb2
 
 from services.chassis.errors import FailedPrecondition
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.spec import TrainedWeights, TrainingJobSpec
 
+_PAGE_SIZE = 1000
 _WHOLE_WEIGHTS = (
     model_pb2.MODEL_VERSION_KIND_BASE,
     model_pb2.MODEL_VERSION_KIND_MERGED,
@@ -47,6 +48,17 @@ class RegistryClient:
             dataset_version_id=dataset.dataset_version_id,
             dataset=_artifact(dataset.artifact),
         )
+
+    async def list_suites(self) -> tuple[tuple[str, Artifact], ...]:
+        """Return the id and the cases of every test suite version."""
+        request = test_suite_pb2.ListTestSuiteVersionsRequest(page_size=_PAGE_SIZE)
+        suites: list[tuple[str, Artifact]] = []
+        while True:
+            page = await self._stub.ListTestSuiteVersions(request)
+            suites += [(item.test_suite_version_id, _artifact(item.artifact)) for item in page.test_suite_versions]
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return tuple(suites)
 
     async def register_weights(
         self, request_id: str, inputs: TrainingInputs, weights: Artifact, *, is_adapter: bool, produced_by: str
