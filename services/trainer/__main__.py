@@ -52,6 +52,7 @@ async def wire(app: Application, settings: TrainerSettings, *, backend: Training
         live_attempts=LiveAttempts(),
         telemetry=TrainerTelemetry(app.telemetry),
     )
+    app.on_drain(to.live_attempts.drain)
     old = TrainingGarbage(
         to,
         app.jobs.store,
