@@ -97,7 +97,7 @@ class Application:
         await self.jobs.runner.start()
 
     async def stop(self) -> None:
-        """Run the drain hooks and drain RPCs and jobs within the grace period, run the stop hooks, close the database."""
+        """Run the drain hooks, end RPCs and jobs within the grace period, run the stop hooks, close the database."""
         grace = self.settings.drain_grace_seconds
         if self._on_drain:
             await self.server.set_serving(False)

@@ -123,7 +123,7 @@ class TrainingJobWork:
             self._refuse_hopeless(attempts, step, context.job)
             places = await or_paused(context, self._places(inputs))
             attempt = await self._to.store.begin_attempt(job_id, context.epoch, checkpoint=checkpoint)
-            plan = await self._plan(context, spec, digest, places=places, attempt=attempt, checkpoint=checkpoint)
+            plan = self._plan(context, spec, digest, places=places, attempt=attempt, checkpoint=checkpoint)
             plan = await patiently(partial(self._to.backend.prepare, plan), DISK)
             await self._attempt(context, plan, attempt, kept)
 
@@ -159,7 +159,7 @@ class TrainingJobWork:
                 "Mend the cause and start a new job; the checkpoints are kept.",
             )
 
-    async def _plan(
+    def _plan(
         self,
         context: JobContext,
         spec: TrainingJobSpec,
