@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-from services.lm.chat import EncodedExample, encode_example, render
+from services.lm.chat import encode_example, render
 from services.lm.errors import LmError
+from services.lm.training.sequence import TrainedSequence
 from services.protocols.suites.dataset_row import DatasetRow
 from services.trainer.training.examples import BadExampleError
 
@@ -32,7 +33,7 @@ class LongExampleError(BadExampleError):
 
 def encode(
     tokenizer: PreTrainedTokenizerBase, examples: Sequence[DatasetRow], *, eos_ids: frozenset[int], max_tokens: int
-) -> list[EncodedExample]:
+) -> list[TrainedSequence]:
     """Return the examples as token ids.
 
     Raises:
@@ -44,7 +45,7 @@ def encode(
 
 def encode_one(
     tokenizer: PreTrainedTokenizerBase, example: DatasetRow, *, eos_ids: frozenset[int], max_tokens: int
-) -> EncodedExample:
+) -> TrainedSequence:
     """Return an example as token ids.
 
     Raises:
@@ -60,7 +61,7 @@ def encode_one(
             f"{example.place} cannot be trained on: the chat template leaves the answer's function calls out; choose a "
             "prompt size whose calls are text, such as compact, or a model whose template writes calls."
         )
-    if len(encoded.ids) - encoded.trained_from < _LEAST_TRAINED_TOKENS:
+    if encoded.num_trained < _LEAST_TRAINED_TOKENS:
         raise BadExampleError(f"{example.place} has an empty answer, so there is nothing to train: drop it.")
     if len(encoded.ids) > max_tokens:
         raise LongExampleError(example, len(encoded.ids), max_tokens)

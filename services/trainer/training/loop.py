@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 
-from services.lm.chat import EncodedExample
 from services.lm.decoder.whole import why_whole
 from services.lm.loading import load, prepare_process
+from services.lm.training.sequence import TrainedSequence
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.training.adherence import Validation
@@ -75,7 +75,7 @@ def train(plan: AttemptPlan, workers: Workers, reporter: Reporter | Silence) -> 
         step_tokens = num_trained_tokens([examples[place] for place in places])
         limit = spec.max_tokens_per_pack
         part = backward(model, own, num_trained_tokens=step_tokens, max_tokens=limit, shares=shares)
-        loss, tokens, stops = workers.add_up(part.loss, part.num_tokens, reporter.stop_requested)
+        loss, tokens, stops = workers.add_up(part.loss, part.num_computed_tokens, reporter.stop_requested)
         if not math.isfinite(loss):
             raise DivergedError(f"The loss of step {step + 1} is not a number: lower the learning rate.")
         workers.add_gradients(parameters)
@@ -105,7 +105,7 @@ def train(plan: AttemptPlan, workers: Workers, reporter: Reporter | Silence) -> 
     return AttemptOutcome.SUCCEEDED
 
 
-def _may_share(model: PeftModel, examples: Sequence[EncodedExample], reporter: Reporter | Silence) -> bool:
+def _may_share(model: PeftModel, examples: Sequence[TrainedSequence], reporter: Reporter | Silence) -> bool:
     """Whether the examples may be computed behind their common prefix; if not, a person is told why."""
     reason = why_whole(model, max(len(example.ids) for example in examples))
     if reason:
