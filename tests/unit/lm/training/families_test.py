@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from services.trainer.training.sft import backward
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from services.lm.adapters import LoraSettings, add_lora
@@ -11,7 +12,6 @@ from services.lm.decoder.whole import why_whole
 from services.lm.loading import attention_of
 from services.lm.training.sequence import TrainedSequence
 from services.lm.training.step import log_probs
-from services.trainer.training.sft import backward
 
 SIZES: dict[str, Any] = {
     "vocab_size": 120,
