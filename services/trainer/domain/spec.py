@@ -194,10 +194,10 @@ class TrainingJobSpec:
             InvalidArgument: They do not; the error names the field.
             Unimplemented: The method, or the choice of weights, is not built.
         """
-        if self.method is not TrainingMethod.SFT:
+        if self.method is TrainingMethod.DPO:
             raise Unimplemented(
                 f"Training by {self.method.upper()} is not built in this version.",
-                "Use SFT on reference answers.",
+                "Use SFT on reference answers, or GRPO on the cases of a suite's kinds.",
                 field="spec.method",
             )
         if self.trained_weights is not TrainedWeights.LORA:

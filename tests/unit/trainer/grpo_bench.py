@@ -11,9 +11,12 @@ import torch
 from torch import Tensor
 
 from services.chassis.wire import from_document
+from services.feedback.datasets.examples import examples_of
 from services.lm.adapters import ALL_LINEAR, LoraSettings, add_lora
 from services.lm.loading import LoadedModel, load
 from services.lm.tiny import write_tiny_model
+from services.protocols.cases import case_to_document
+from services.protocols.profile import get_profile
 from services.protocols.suites.dataset_row import DatasetRow
 from services.trainer.domain.spec import TrainingJobSpec
 from services.trainer.training.methods import StepResult
@@ -44,7 +47,21 @@ def text_row(number: int, *, pattern: str = WANTED, scorer: str = "regex") -> di
     return {"example_id": f"c{number}", "profile_id": "text", "messages": messages, "case": case}
 
 
-def loaded_tiny(folder: Path, *, scale: float = 0.0) -> LoadedModel:
+def session_row() -> dict[str, Any]:
+    """Return the first row of a task of several answers."""
+    profile = get_profile("roo_xml")
+    (case,) = profile.draw(1, 1, categories=("search_read_edit",))
+    (messages, tools), *_ = examples_of(profile, case, "compact")
+    return {
+        "example_id": f"{case.case_id}.1",
+        "profile_id": "roo_xml",
+        "messages": list(messages),
+        "tools": list(tools),
+        "case": case_to_document(case),
+    }
+
+
+def loaded_tiny(folder: Path, *, scale: float = 0.0, modules: tuple[str, ...] | str = ALL_LINEAR) -> LoadedModel:
     """Return a tiny model with a new adapter; `scale` makes its B matrices random, as if it had been trained."""
     path = folder / "tiny"
     if not path.exists():
@@ -54,7 +71,7 @@ def loaded_tiny(folder: Path, *, scale: float = 0.0) -> LoadedModel:
     # Next to the ordinary first weights, so that an adapter can make a token likely.
     embedding = loaded.model.get_input_embeddings().weight
     embedding.copy_(torch.randn(embedding.shape, generator=source) * 0.15)
-    model = add_lora(loaded.model, LoraSettings(r=8, target_modules=ALL_LINEAR), seed=3)
+    model = add_lora(loaded.model, LoraSettings(r=8, target_modules=modules), seed=3)
     for name, weight in model.named_parameters():
         if scale and "lora_B" in name:
             weight.data.copy_(torch.randn(weight.shape, generator=source) * scale)

@@ -56,7 +56,9 @@ class GroupRelativePolicy:
             config.num_generations, self._temperature, config.max_new_tokens, context.max_tokens, context.spec.seed
         )
         self._player = Player(context.loaded, settings, self._weights)
-        self._computation = self._context.computation(context.max_tokens)
+        plays = any(task.prompt_size for task in self._tasks)
+        longest = max(len(task.prompt_ids) for task in self._tasks) + config.max_new_tokens
+        self._computation = self._context.computation(context.max_tokens if plays else longest)
         self._reference: Reference | None = None
         self._drawing: tuple[DrawnSequence, ...] = ()
         self._num_done = context.start_step
