@@ -38,7 +38,7 @@ def score(tokenizer: PreTrainedTokenizerBase, logits: Tensor, tokens: Sequence[i
 
 
 def drawn_log_probs(logits: Tensor, tokens: Sequence[int], sampling: Sampling) -> list[float]:
-    """The log-probability of each row's token under the temperature; `top_p`, `top_k` and `min_p` are left aside."""
+    """The log-probability of each row's token under the temperature, whatever else chooses among them."""
     values: list[float] = []
     for start in range(0, len(tokens), _ROWS):
         some = torch.tensor(tokens[start : start + _ROWS], device=logits.device)[:, None]

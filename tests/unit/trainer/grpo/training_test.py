@@ -23,7 +23,7 @@ from services.trainer.training.methods.grpo import GroupRelativePolicy
 from services.trainer.training.rollouts.rewards import RewardWeights
 from services.trainer.training.rollouts.tasks import tasks_of
 from services.trainer.training.workers import Workers
-from tests.unit.trainer.grpo_bench import Training, context_of, loaded_tiny, mean, session_row, text_row
+from tests.unit.trainer.grpo.bench import Training, context_of, loaded_tiny, mean, session_row, text_row
 from tests.unit.trainer.training_bench import Notes, dataset_rows, write_plan
 
 

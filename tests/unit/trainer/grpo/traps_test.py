@@ -23,7 +23,7 @@ from services.trainer.training.rollouts import player
 from services.trainer.training.rollouts.drawing import DrawnSequence, KnownScores
 from services.trainer.training.rollouts.probe import EngineDrift
 from services.trainer.training.rollouts.rollout import Rollout, Sample, Turn, samples_of
-from tests.unit.trainer.grpo_bench import Training, context_of, loaded_tiny, mean, session_row, text_row
+from tests.unit.trainer.grpo.bench import Training, context_of, loaded_tiny, mean, session_row, text_row
 
 CONFIG = from_document(TrainingJobSpec, {}).grpo
 ANYTHING = r"[\s\S]"
