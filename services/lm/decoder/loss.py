@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +15,17 @@ from torch.utils.checkpoint import checkpoint
 from services.lm.decoder import kernels
 
 _ROWS: Final = 256
+_TEMPERATURE: ContextVar[float] = ContextVar("temperature", default=1.0)
+
+
+@contextmanager
+def tempered(temperature: float) -> Iterator[None]:
+    """Within the block, log-probabilities and entropies are those of logits divided by `temperature`, above 0."""
+    token = _TEMPERATURE.set(temperature)
+    try:
+        yield
+    finally:
+        _TEMPERATURE.reset(token)
 
 
 @dataclass(frozen=True)
@@ -55,8 +68,12 @@ def log_probs_of(
         entropies: Whether they are wanted.
     """
 
+    # The derivative computes a tile again, on a GPU in another thread.
+    temperature = _TEMPERATURE.get()
+
     def tile(rows: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        return log_probs_of_logits(finish(head(rows)), chosen, entropies=entropies)
+        with tempered(temperature):
+            return log_probs_of_logits(finish(head(rows)), chosen, entropies=entropies)
 
     pieces = zip(torch.split(hidden, _ROWS), torch.split(labels, _ROWS), strict=True)
     if torch.is_grad_enabled():
@@ -69,7 +86,7 @@ def log_probs_of(
 
 def log_probs_of_logits(logits: Tensor, labels: Tensor, *, entropies: bool) -> tuple[Tensor, Tensor]:
     """As `log_probs_of`, from logits (rows, vocabulary)."""
-    table = torch.log_softmax(logits.float(), -1)
+    table = torch.log_softmax(_scaled(logits.float(), _TEMPERATURE.get()), -1)
     spread = _entropies(table.detach()) if entropies else table.new_empty(0)
     return table.gather(1, labels[:, None])[:, 0], spread
 
@@ -81,18 +98,23 @@ def _tiled(
     count = normed.shape[0]
     values, spread = torch.empty(count), torch.empty(count if entropies else 0)
     slopes = torch.empty_like(normed if keeps else normed[:0])
+    temperature = _TEMPERATURE.get()
     for start in range(0, count, _ROWS):
         rows = slice(start, start + _ROWS)
-        table = torch.log_softmax((normed[rows] @ weight.t()).float(), -1)
+        table = torch.log_softmax(_scaled((normed[rows] @ weight.t()).float(), temperature), -1)
         chosen = labels[rows, None]
         values[rows] = table.gather(1, chosen)[:, 0]
         if entropies:
             spread[rows] = _entropies(table)
         if keeps:
             slope = table.exp_().neg_()
-            slope.scatter_add_(1, chosen, torch.ones(slope.shape[0], 1))
+            slope = _scaled(slope.scatter_add_(1, chosen, torch.ones(slope.shape[0], 1)), temperature)
             slopes[rows] = slope.to(normed.dtype) @ weight
     return values, spread, slopes
+
+
+def _scaled(numbers: Tensor, temperature: float) -> Tensor:
+    return numbers if temperature == 1 else numbers / temperature
 
 
 def _entropies(table: Tensor) -> Tensor:
