@@ -12,6 +12,8 @@ from torch import Tensor
 
 from services.lm.loading import faster_dtype
 
+_CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class Workers:
@@ -19,6 +21,7 @@ class Workers:
 
     rank: int = 0
     num_workers: int = 1
+    device: torch.device = _CPU
 
     @classmethod
     def joined(cls, rank: int, num_workers: int, meeting_file: Path) -> Workers:
