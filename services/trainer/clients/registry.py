@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import grpc.aio
-from drillyard.registry.v1 import artifact_pb2, dataset_pb2, model_pb2, registry_service_pb2_grpc
+from drillyard.registry.v1 import artifact_pb2, dataset_pb2, model_pb2, registry_service_pb2_grpc, test_suite_pb2
 
 from services.chassis.errors import FailedPrecondition
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.spec import TrainingJobSpec
 
-_WHOLE_WEIGHTS = (model_pb2.MODEL_VERSION_KIND_BASE, model_pb2.MODEL_VERSION_KIND_MERGED)
+_PAGE_SIZE = 1000
+_WHOLE_WEIGHTS = (
+    model_pb2.MODEL_VERSION_KIND_BASE,
+    model_pb2.MODEL_VERSION_KIND_MERGED,
+    model_pb2.MODEL_VERSION_KIND_TRAINED,
+)
 
 
 class RegistryClient:
@@ -38,6 +43,17 @@ class RegistryClient:
             dataset_version_id=dataset.dataset_version_id,
             dataset=_artifact(dataset.artifact),
         )
+
+    async def list_suites(self) -> tuple[tuple[str, Artifact], ...]:
+        """Return the id and the cases of every test suite version."""
+        request = test_suite_pb2.ListTestSuiteVersionsRequest(page_size=_PAGE_SIZE)
+        suites: list[tuple[str, Artifact]] = []
+        while True:
+            page = await self._stub.ListTestSuiteVersions(request)
+            suites += [(item.test_suite_version_id, _artifact(item.artifact)) for item in page.test_suite_versions]
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return tuple(suites)
 
     async def register_adapter(
         self, request_id: str, inputs: TrainingInputs, adapter: Artifact, *, produced_by: str
@@ -73,7 +89,7 @@ def _weights(version: model_pb2.ModelVersion) -> Artifact:
         kind = model_pb2.ModelVersionKind.Name(version.kind).removeprefix("MODEL_VERSION_KIND_").lower()
         raise FailedPrecondition(
             f"The model version {version.model_version_id} is of kind {kind}, which cannot be trained.",
-            "Use a base, merged or adapter version.",
+            "Use a base, merged, trained or adapter version.",
         )
     return _artifact(version.artifact)
 

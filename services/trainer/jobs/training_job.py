@@ -19,12 +19,13 @@ from services.trainer.domain.attempt import Attempt, AttemptOutcome, Checkpoint,
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import TrainingJobSpec
+from services.trainer.jobs.inputs import JobInputs
 from services.trainer.jobs.kept_checkpoints import DISK, STORE, KeptCheckpoints, kept_checkpoints, path_of
 from services.trainer.live_attempts import AttemptEnd, LiveAttempt, LiveAttempts, end_of
+from services.trainer.manifest import ADAPTER
 from services.trainer.ports import CheckpointFolders, Registry, TrainingBackend, TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 
-ADAPTER = "adapter"
 _REGISTRY = "the registry"
 _SYSTEM = "the operating system"
 _TICK_SECONDS = 0.5
@@ -50,6 +51,7 @@ class Adapters:
     backend: TrainingBackend
     checkpoints: CheckpointFolders
     artifacts: ArtifactStore
+    inputs: JobInputs
     live_attempts: LiveAttempts
     telemetry: TrainerTelemetry
 
@@ -73,8 +75,8 @@ class TrainingJobWork:
         spec = from_document(TrainingJobSpec, context.job.spec)
         inputs = (await self._to.store.get_inputs([job_id])).get(job_id)
         if inputs is None:
-            resolved = await patiently(lambda: self._to.registry.resolve(spec), _REGISTRY)
-            inputs = await self._to.store.add_inputs(job_id, resolved)
+            resolved = await patiently(lambda: self._to.inputs.resolve(spec), _REGISTRY)
+            inputs = await patiently(lambda: self._to.inputs.store(job_id, spec, resolved), STORE)
         await self.clear(context)
         trained = await self._trained(context, spec, inputs)
         await context.progress(phase="register", message="Registering the adapter.")
@@ -100,8 +102,10 @@ class TrainingJobWork:
         """Remove all that is kept of a job that has ended, besides its row."""
         await self._to.backend.remove(job.job_id)
         await self._to.checkpoints.remove(job.job_id)
-        for kept in kept_checkpoints(job.saved):
-            await self._to.artifacts.delete(kept.uri)
+        inputs = (await self._to.store.get_inputs([job.job_id])).get(job.job_id)
+        fork = inputs.fork if inputs else None
+        for artifact in (*kept_checkpoints(job.saved), *([fork] if fork else ())):
+            await self._to.artifacts.delete(artifact.uri)
         await self._to.store.delete_job(job.job_id)
 
     async def _trained(self, context: JobContext, spec: TrainingJobSpec, inputs: TrainingInputs) -> Checkpoint:
@@ -117,6 +121,8 @@ class TrainingJobWork:
             attempts = (await self._to.store.list_attempts([job_id]))[job_id]
             here = await self._newest(context, digest)
             checkpoint = await kept.restored(self._to.checkpoints, digest, here)
+            if checkpoint is None and inputs.fork:
+                checkpoint = await self._first_of_fork(job_id, inputs.fork, digest)
             if checkpoint and await self._is_result(job_id, attempts, checkpoint):
                 return checkpoint
             if context.pause_requested:
@@ -126,6 +132,10 @@ class TrainingJobWork:
             plan = await self._plan(context, spec, inputs, attempt=attempt, checkpoint=checkpoint)
             plan = await patiently(partial(self._to.backend.prepare, plan), DISK)
             await self._attempt(context, plan, attempt, kept)
+
+    async def _first_of_fork(self, job_id: str, fork: Artifact, config_digest: str) -> Checkpoint:
+        source = await self._local(fork)
+        return await patiently(partial(self._to.checkpoints.restore, job_id, source, config_digest), DISK)
 
     async def _newest(self, context: JobContext, config_digest: str) -> Checkpoint | None:
         checkpoint, sentences = await self._to.checkpoints.newest(context.job.job_id, config_digest)
