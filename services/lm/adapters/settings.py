@@ -72,14 +72,13 @@ def new_config(settings: LoraSettings, model: PreTrainedModel) -> LoraConfig:
     linear -= _ends(name for name, module in model.named_modules() if module is head)
     holders = _ends(name.rpartition(".")[0] for name, _ in model.named_parameters(remove_duplicate=False))
     has_experts = any(".experts" in name for name, _ in model.named_modules())
-    # Each layer of a mixture's experts is one tensor; they go by the names of the layers.
     targets = settings.target_modules or (ALL_LINEAR if has_experts or set(ALL_LINEAR) <= linear else sorted(linear))
     adaptable = _ends(name for name, module in model.named_modules() if isinstance(module, _ADAPTABLE))
-    adaptable |= set(ALL_LINEAR if has_experts else ())
-    _refuse_unknown("target_modules", settings.target_modules, adaptable, model)
+    # PEFT knows the layers of joined experts by the names that they had.
+    _refuse_unknown("target_modules", () if has_experts else settings.target_modules, adaptable, model)
     _refuse_unknown("modules_to_save", settings.modules_to_save, holders, model)
     for name in ("rank_pattern", "alpha_pattern"):
-        _refuse_unknown(name, tuple(getattr(settings, name)), {*targets}, model)
+        _refuse_unknown(name, tuple(getattr(settings, name)), {target.rpartition(".")[2] for target in targets}, model)
     changes = {"target_modules": list(targets), "modules_to_save": list(settings.modules_to_save) or None}
     return LoraConfig(task_type="CAUSAL_LM", **(asdict(settings) | changes))
 
@@ -88,8 +87,7 @@ def _refuse_unknown(key: str, names: Sequence[str], known: set[str], model: nn.M
     """A name is a module's or the end of one, from a dot on; of the known ones the last parts are told."""
     places = [f".{name}" for name, _ in model.named_modules()]
     for name in names:
-        is_joined = name in ALL_LINEAR and name in known
-        if not is_joined and not (name.rpartition(".")[2] in known and any(p.endswith(f".{name}") for p in places)):
+        if name.rpartition(".")[2] not in known or not any(place.endswith(f".{name}") for place in places):
             raise AdapterMismatch(
                 f"The model has no module {name!r} for {key}.", f"Choose of these: {', '.join(sorted(known))}."
             )

@@ -64,7 +64,9 @@ def load_trained(plan: AttemptPlan, rows: Sequence[DatasetRow], workers: Workers
     else:
         trained = _whole(plan, rows, workers)
     if plan.spec.gradient_checkpointing:
-        trained.loaded.model.activation_checkpointing_enable({"use_reentrant": False, "context_fn": recomputing_contexts})
+        trained.loaded.model.activation_checkpointing_enable(
+            {"use_reentrant": False, "context_fn": recomputing_contexts}
+        )
     return trained
 
 
