@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from services.chassis.errors import InvalidArgument, Unimplemented
+from services.chassis.errors import InvalidArgument
 from services.trainer.domain.weights import LoraConfig, LoraInit, ScratchConfig, TrainedWeights
 
 __all__ = [
@@ -23,9 +25,11 @@ __all__ = [
     "TrainedWeights",
     "TrainingJobSpec",
     "TrainingMethod",
+    "reward_weights_of",
 ]
 
 KIND = "training_job"
+_REWARD_WEIGHT = re.compile(r"([a-z][a-z0-9_]{0,63})=([0-9]{1,6}(?:\.[0-9]{1,9})?)")
 
 
 class TrainingMethod(StrEnum):
@@ -83,6 +87,24 @@ class GrpoConfig:
     train_truncated: bool
     num_iterations: int
     reward_weights: tuple[str, ...]
+    blame_violations: bool
+
+
+def reward_weights_of(entries: Sequence[str]) -> dict[str, float]:
+    """Return the weight by component of entries such as "conforming=1.5".
+
+    Raises:
+        InvalidArgument: One is not of this form, or a component is named twice.
+    """
+    matches = [_REWARD_WEIGHT.fullmatch(entry) for entry in entries]
+    weights = {match[1]: float(match[2]) for match in matches if match}
+    if len(weights) < len(entries) or (entries and not any(weights.values())):
+        raise InvalidArgument(
+            "The field grpo.reward_weights has an entry that is no weight, a component twice, or no weight above 0.",
+            "Write entries such as conforming=1, one for each component; the others count nothing.",
+            field="spec.grpo.reward_weights",
+        )
+    return weights
 
 
 @dataclass(frozen=True)
@@ -136,15 +158,10 @@ class TrainingJobSpec:
         Raises:
             InvalidArgument: They do not; the error names the field.
         """
-        if self.method is TrainingMethod.GRPO:
-            raise Unimplemented(
-                "Training by GRPO is not built in this version.",
-                "Use SFT or DPO on reference answers.",
-                field="spec.method",
-            )
         self.lora.check()
         self.scratch.check()
         _check_scratch(self)
+        reward_weights_of(self.grpo.reward_weights)
         if self.num_workers > self.batch_size:
             raise InvalidArgument(
                 f"The {self.num_workers} workers share a batch of {self.batch_size}.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,15 +21,17 @@ from services.trainer.training.examples import read_dataset
 from services.trainer.training.methods import Method, StepResult
 from services.trainer.training.methods.context import Context
 from services.trainer.training.methods.dpo import DirectPreferenceOptimization
+from services.trainer.training.methods.grpo import GroupRelativePolicy
 from services.trainer.training.methods.sft import SupervisedFineTuning
 from services.trainer.training.optimizer import adamw, set_rates
 from services.trainer.training.reporter import Reporter, Silence
 from services.trainer.training.weights import load_trained
 from services.trainer.training.workers import Workers
 
-METHODS: Final[dict[TrainingMethod, Callable[[Context], Method]]] = {
+METHODS: Final[Mapping[TrainingMethod, Callable[[Context], Method]]] = {
     TrainingMethod.SFT: SupervisedFineTuning,
     TrainingMethod.DPO: DirectPreferenceOptimization,
+    TrainingMethod.GRPO: GroupRelativePolicy,
 }
 _MAX_LISTED = 10
 

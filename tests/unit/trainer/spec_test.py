@@ -80,7 +80,7 @@ def test_fields_that_do_not_fit_each_other_are_refused_by_name(
 
 
 @pytest.mark.parametrize("weights", TrainedWeights)
-@pytest.mark.parametrize("method", [TrainingMethod.SFT, TrainingMethod.DPO])
+@pytest.mark.parametrize("method", TrainingMethod)
 def test_every_method_trains_every_kind_of_weights(method: TrainingMethod, weights: TrainedWeights) -> None:
     replace(GOOD, method=method, trained_weights=weights).check()
 
