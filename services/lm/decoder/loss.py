@@ -67,7 +67,6 @@ def log_probs_of(
         finish: What the model does to the head's result.
         entropies: Whether they are wanted.
     """
-
     # The derivative computes a tile again, on a GPU in another thread.
     temperature = _TEMPERATURE.get()
 
