@@ -15,11 +15,12 @@ from services.trainer.backends.preflight_process import PreflightProcess
 from services.trainer.backends.ray_local import RayLocalBackend
 from services.trainer.clients.registry import RegistryClient
 from services.trainer.domain.spec import KIND
+from services.trainer.jobs.adapters import Adapters
 from services.trainer.jobs.garbage import TrainingGarbage
 from services.trainer.jobs.inputs import JobInputs
 from services.trainer.jobs.preflight import Preflight
 from services.trainer.jobs.stored_checkpoints import StoredCheckpoints
-from services.trainer.jobs.training_job import Adapters, TrainingJobWork, TrainingLimits
+from services.trainer.jobs.training_job import TrainingJobWork, TrainingLimits
 from services.trainer.live_attempts import LiveAttempts
 from services.trainer.manifest import LocalCheckpoints
 from services.trainer.ports import TrainingBackend

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import shutil
@@ -202,10 +203,21 @@ class LocalCheckpoints:
         checkpoint, sentences = await asyncio.to_thread(newest_verified, self.folder(training_job_id), config_digest)
         return checkpoint, tuple(sentences)
 
+    async def of_step(self, training_job_id: str, step: int, config_digest: str) -> Checkpoint | None:
+        """Return the checkpoint of a step whose every byte verifies, or None."""
+        return await asyncio.to_thread(_verified_step, self.folder(training_job_id), step, config_digest)
+
     async def restore(self, training_job_id: str, source: Path, config_digest: str) -> Checkpoint:
         """Bring a checkpoint from elsewhere to the job's own, once every byte of it verifies."""
         with full_disk_told():
             return await asyncio.to_thread(_restore, source, self.folder(training_job_id), config_digest)
+
+
+def _verified_step(parent: Path, step: int, config_digest: str) -> Checkpoint | None:
+    for place in [place for place in places(parent) if place.step == step]:
+        with contextlib.suppress(BadCheckpointError, FileNotFoundError):
+            return verify(place.path, config_digest)
+    return None
 
 
 def _restore(source: Path, parent: Path, config_digest: str) -> Checkpoint:

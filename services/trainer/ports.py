@@ -29,10 +29,13 @@ class Registry(Protocol):
         """Return the id and the cases of every test suite version."""
         ...
 
-    async def register_adapter(
-        self, request_id: str, inputs: TrainingInputs, adapter: Artifact, *, produced_by: str
+    async def register_weights(
+        self, request_id: str, inputs: TrainingInputs, weights: Artifact, *, is_adapter: bool, produced_by: str
     ) -> str:
-        """Register an adapter of the job's base weights and return its version id; a request_id gives it once."""
+        """Register an adapter of the job's base weights, or whole weights that were trained from them.
+
+        Returns the version's id; a request_id gives it once.
+        """
         ...
 
 
@@ -137,6 +140,10 @@ class CheckpointFolders(Protocol):
 
         Those that did not are set aside; folders without a manifest are removed.
         """
+        ...
+
+    async def of_step(self, training_job_id: str, step: int, config_digest: str) -> Checkpoint | None:
+        """Return the checkpoint of a step whose every byte verifies, or None."""
         ...
 
     async def restore(self, training_job_id: str, source: Path, config_digest: str) -> Checkpoint:

@@ -20,7 +20,7 @@ from services.trainer.domain.preflight import (
     TrainingPreflight,
 )
 from services.trainer.domain.spec import KIND, TrainingJobSpec
-from services.trainer.jobs.training_job import Adapters
+from services.trainer.jobs.adapters import Adapters
 from services.trainer.ports import RowsReader
 
 # A page that waits for an answer shows it before a person asks whether it is broken.
