@@ -52,16 +52,8 @@ async def wire(app: Application, settings: TrainerSettings, *, backend: Training
         live_attempts=LiveAttempts(),
         telemetry=TrainerTelemetry(app.telemetry),
     )
-    old = TrainingGarbage(
-        to,
-        app.jobs.store,
-        folder / "attempts",
-        folder / "checkpoints",
-        checkpoint_days=settings.checkpoint_days,
-        attempt_days=settings.attempt_days,
-    )
-    handed_over = partial(app.artifact_garbage.handed_over, "artifact", settings.handover_hours, old.held)
-    app.garbage.add(old.attempts, old.checkpoints, handed_over)
+    app.on_drain(to.live_attempts.drain)
+    _add_garbage(app, settings, to, folder)
     work = TrainingJobWork(to, _limits(settings), lambda: _report_address(app))
     app.jobs.runner.register(KIND, work.run, limit=settings.max_running, cleanup=work.clear)
     usecases = TrainingUseCases(
@@ -74,6 +66,19 @@ async def wire(app: Application, settings: TrainerSettings, *, backend: Training
     )
     preflight = Preflight(to, app.jobs.store, _rows_reader(app), folder=folder, dtype=settings.dtype)
     app.add_servicer(rpc.add_TrainerServiceServicer_to_server, TrainerServicer(usecases, preflight), SERVICE_NAME)
+
+
+def _add_garbage(app: Application, settings: TrainerSettings, to: Adapters, folder: Path) -> None:
+    old = TrainingGarbage(
+        to,
+        app.jobs.store,
+        folder / "attempts",
+        folder / "checkpoints",
+        checkpoint_days=settings.checkpoint_days,
+        attempt_days=settings.attempt_days,
+    )
+    handed_over = partial(app.artifact_garbage.handed_over, "artifact", settings.handover_hours, old.held)
+    app.garbage.add(old.attempts, old.checkpoints, handed_over)
 
 
 def _backend(folder: Path, settings: TrainerSettings) -> RayLocalBackend:

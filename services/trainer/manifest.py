@@ -127,7 +127,7 @@ def files_of(folder: Path) -> tuple[CheckpointFile, ...]:
 def write_fork(source: Path, folder: Path, *, config_digest: str) -> None:
     """Make a checkpoint of step 0 in `folder` with the weights and the optimizer of another, by links to its files.
 
-    What a method keeps beside them, such as a reference, stays behind: the fork's begins with its own first step.
+    What a method keeps beside them, such as a reference, and what was measured stay behind.
 
     Raises:
         BadCheckpointError: A byte of the source does not match its manifest, or a part is missing.
@@ -144,7 +144,7 @@ def write_fork(source: Path, folder: Path, *, config_digest: str) -> None:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         link_or_copy(source / path, target)
-    position = json.loads((source / POSITION).read_bytes()) | {"step": 0}
+    position = {"step": 0, "dtype": json.loads((source / POSITION).read_bytes())["dtype"]}
     write_atomically(folder / POSITION, json.dumps(position))
     write_manifest(folder, step=0, attempt=0, config_digest=config_digest, verified=linked)
 

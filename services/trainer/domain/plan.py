@@ -23,7 +23,6 @@ class AttemptPlan:
         scratch_folder: For Ray's own files; short, since Unix sockets lie in it.
         num_threads: CPU threads over all workers.
         dtype: What the base weights are held in, "float32" or "bfloat16"; "auto" is the faster one here.
-        scores: What was measured before, as (step, score).
         token_file: Has the secret that ReportAttempt asks for; empty when it asks for none.
     """
 
@@ -42,7 +41,6 @@ class AttemptPlan:
     num_threads: int
     dtype: str = "auto"
     token_file: str = ""
-    scores: tuple[tuple[int, float], ...] = ()
 
     def to_json(self) -> str:
         """Return the plan as one line."""
@@ -52,8 +50,7 @@ class AttemptPlan:
     def from_json(cls, text: str) -> AttemptPlan:
         """Return what `to_json` was called on."""
         document = json.loads(text)
-        scores = tuple((step, score) for step, score in document.pop("scores", ()))
-        return cls(**document | {"spec": from_document(TrainingJobSpec, document["spec"]), "scores": scores})
+        return cls(**document | {"spec": from_document(TrainingJobSpec, document["spec"])})
 
     @classmethod
     def read(cls, path: Path) -> AttemptPlan:

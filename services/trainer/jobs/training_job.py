@@ -19,7 +19,7 @@ from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import TrainingJobSpec
 from services.trainer.jobs.adapters import Adapters
-from services.trainer.jobs.kept_checkpoints import DISK, STORE, KeptCheckpoints, kept_checkpoints, path_of, scores_of
+from services.trainer.jobs.kept_checkpoints import DISK, STORE, KeptCheckpoints, kept_checkpoints, path_of
 from services.trainer.jobs.pauses import or_paused, pauses_declined
 from services.trainer.jobs.result import REGISTRY, chosen, register
 from services.trainer.live_attempts import AttemptEnd, LiveAttempt, end_of
@@ -117,10 +117,13 @@ class TrainingJobWork:
             if context.pause_requested:
                 await _tell_lost_steps(context, attempts, step)
                 raise JobPaused
+            if self._to.live_attempts.is_draining:
+                # The end of this process interrupts it.
+                await asyncio.Event().wait()
             self._refuse_hopeless(attempts, step, context.job)
             places = await or_paused(context, self._places(inputs))
             attempt = await self._to.store.begin_attempt(job_id, context.epoch, checkpoint=checkpoint)
-            plan = await self._plan(context, spec, digest, places=places, attempt=attempt, checkpoint=checkpoint)
+            plan = self._plan(context, spec, digest, places=places, attempt=attempt, checkpoint=checkpoint)
             plan = await patiently(partial(self._to.backend.prepare, plan), DISK)
             await self._attempt(context, plan, attempt, kept)
 
@@ -156,7 +159,7 @@ class TrainingJobWork:
                 "Mend the cause and start a new job; the checkpoints are kept.",
             )
 
-    async def _plan(
+    def _plan(
         self,
         context: JobContext,
         spec: TrainingJobSpec,
@@ -167,7 +170,6 @@ class TrainingJobWork:
         checkpoint: Checkpoint | None,
     ) -> AttemptPlan:
         job_id = context.job.job_id
-        scores = await scores_of(self._to.store, job_id)
         return AttemptPlan(
             training_job_id=job_id,
             attempt=attempt.attempt,
@@ -183,7 +185,6 @@ class TrainingJobWork:
             scratch_folder="",
             num_threads=self._limits.num_threads or usable_cores(),
             dtype=self._limits.dtype,
-            scores=tuple(scores.items()),
         )
 
     async def _places(self, inputs: TrainingInputs) -> _Places:

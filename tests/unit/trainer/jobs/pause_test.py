@@ -159,6 +159,30 @@ def test_a_service_that_ends_while_a_job_is_pausing_leaves_the_pause_to_the_next
     asyncio.run(scenario())
 
 
+def test_a_service_that_ends_lets_attempts_save_first_and_the_next_goes_on_from_there(bench: Bench) -> None:
+    async def trains(plan: AttemptPlan) -> None:
+        await bench.train_to(plan, 10, ends=False)
+        training.set()
+        await bench.train_until_stopped(plan, 14)
+
+    async def scenario() -> None:
+        bench.backend.script = [(trains, None), (lambda plan: bench.train_to(plan, 30), None)]
+        job_id = (await bench.usecases.create("r", SPEC)).training_job_id
+        owner = asyncio.create_task(bench.finish(job_id))
+        await training.wait()
+        await bench.live_attempts.drain(30)
+        owner.cancel()
+        await asyncio.gather(owner, return_exceptions=True)
+        assert [item.step for item in await bench.store.list_checkpoints(job_id)] == [14, 10]
+        assert len(bench.backend.plans) == 1
+        bench.live_attempts.is_draining = False
+        assert (await bench.finish(job_id)).state is JobState.SUCCEEDED
+        assert await starts(bench) == [0, 14]
+
+    training = asyncio.Event()
+    asyncio.run(scenario())
+
+
 async def _damages(bench: Bench, plan: AttemptPlan) -> None:
     await bench.train_to(plan, 10, ends=False)
     await pause(bench, plan)
@@ -235,23 +259,6 @@ def test_the_checkpoint_with_the_best_score_is_the_result_if_asked_for(
         assert [item.step for item in await bench.store.list_checkpoints(job_id)] == [30, 10]
         texts = [str(item["text"]) for item in await bench.events(job_id, "message")]
         assert any("next best" in text for text in texts) is bool(damaged)
-
-    asyncio.run(scenario())
-
-
-def test_an_attempt_is_told_what_was_measured_before_it(bench: Bench) -> None:
-    async def trains(plan: AttemptPlan) -> None:
-        for number in (10, 20):
-            await bench.save(plan, number)
-            await score(bench, plan, number, number / 100)
-        await score(bench, plan, 25, 0.5)
-
-    async def scenario() -> None:
-        bench.backend.script = [(trains, 1), (lambda plan: bench.train_to(plan, 30), None)]
-        job_id = (await bench.usecases.create("r", SPEC)).training_job_id
-        await bench.finish(job_id)
-        assert [plan.scores for plan in bench.backend.plans] == [(), ((10, 0.1), (20, 0.2))]
-        assert AttemptPlan.from_json(bench.backend.plans[1].to_json()) == bench.backend.plans[1]
 
     asyncio.run(scenario())
 
