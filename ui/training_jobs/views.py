@@ -9,6 +9,7 @@ from drillyard.trainer.v1.checkpoint_pb2 import Checkpoint, CurvePoint
 from drillyard.trainer.v1.training_job_pb2 import Attempt, TrainingJob
 from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
 
+from services.chassis.wire import fields_of
 from ui.shared.jobs import JobView, job_view
 from ui.shared.settings import settings_of
 
@@ -27,6 +28,7 @@ _GROUPS = (
     ("What is drawn", ("entropy", "kl", "mixed", "truncat", "length", "drift", "eos", "violation", "completion")),
 )
 _OTHERS = "How it goes"
+_USUAL = ("method", "trained_weights", "num_epochs", "batch_size", "learning_rate")
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,21 @@ def training_job_view(
         model_version_id=job.spec.model_version_id,
         dataset_version_id=job.spec.dataset_version_id,
         result_version_id=job.model_version_id,
-        settings=settings_of(job.spec, leaving_out=("model_version_id", "dataset_version_id")),
+        settings=_settings(job.spec),
         spec=job.spec,
         job=job_view(job.job),
         attempts=list(job.attempts),
         curves=_curves(points),
         checkpoints=list(checkpoints),
     )
+
+
+def _settings(spec: TrainingJobSpec) -> list[tuple[str, str]]:
+    """Return what a person asks first, and what else differs from its default."""
+    others = tuple(field.path for field in fields_of(TrainingJobSpec) if field.path not in _USUAL)
+    usual = settings_of(spec, leaving_out=others)
+    shown = ("model_version_id", "dataset_version_id", *_USUAL)
+    return [*usual, *settings_of(spec, leaving_out=shown, changed_only=True)]
 
 
 def _group_of(metric: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -61,6 +62,12 @@ class System:
         }
 
 
+_TEMPLATE = (
+    "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
+
+
 @asynccontextmanager
 async def started(name: str, module: Any, settings: Any, **replaced: object) -> AsyncIterator[str]:
     """Run a service in this process, wired as it wires itself, and yield its address."""
@@ -118,7 +125,9 @@ async def _stubs(system: System) -> AsyncIterator[Any]:
 
 async def _fill(system: System) -> None:
     files = ArtifactStore((system.folder / "made_up").as_uri())
-    model = await files.put_tree(write_model(system.folder / "model", max_position_embeddings=8192))
+    folder = write_model(system.folder / "model", max_position_embeddings=8192)
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": _TEMPLATE, "eos_token": "b"}))
+    model = await files.put_tree(folder)
     artifact = artifact_pb2.Artifact(uri=model.uri, digest=model.digest, size_bytes=model.size_bytes)
     async with _stubs(system) as (models, _, _, _, loops):
         kind = model_pb2.MODEL_VERSION_KIND_BASE
