@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from services.test_runner import __main__ as test_runner
 from services.trainer import __main__ as trainer
 from tests.fakes.system.model import MadeUpModel
 from tests.fakes.system.training import MadeUpTraining
-from tests.unit.registry.model_folders import write_model
+from tests.unit.registry.model_folders import ROLES, write_model
 
 MODEL, SUITE = "smollm2-135m-instruct", "roo_xml/core@1"
 BASE, TUNED = f"{MODEL}@1", f"{MODEL}@2"
@@ -60,12 +59,6 @@ class System:
             "DATASET": before.dataset_version_id,
             "TRAINING-JOB": before.training_job_id,
         }
-
-
-_TEMPLATE = (
-    "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
-    "{% if add_generation_prompt %}assistant: {% endif %}"
-)
 
 
 @asynccontextmanager
@@ -125,8 +118,7 @@ async def _stubs(system: System) -> AsyncIterator[Any]:
 
 async def _fill(system: System) -> None:
     files = ArtifactStore((system.folder / "made_up").as_uri())
-    folder = write_model(system.folder / "model", max_position_embeddings=8192)
-    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": _TEMPLATE, "eos_token": "b"}))
+    folder = write_model(system.folder / "model", template=ROLES, max_position_embeddings=8192)
     model = await files.put_tree(folder)
     artifact = artifact_pb2.Artifact(uri=model.uri, digest=model.digest, size_bytes=model.size_bytes)
     async with _stubs(system) as (models, _, _, _, loops):
