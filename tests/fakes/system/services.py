@@ -118,8 +118,7 @@ async def _stubs(system: System) -> AsyncIterator[Any]:
 
 async def _fill(system: System) -> None:
     files = ArtifactStore((system.folder / "made_up").as_uri())
-    folder = write_model(system.folder / "model", template=ROLES, max_position_embeddings=8192)
-    model = await files.put_tree(folder)
+    model = await files.put_tree(write_model(system.folder / "model", template=ROLES, max_position_embeddings=8192))
     artifact = artifact_pb2.Artifact(uri=model.uri, digest=model.digest, size_bytes=model.size_bytes)
     async with _stubs(system) as (models, _, _, _, loops):
         kind = model_pb2.MODEL_VERSION_KIND_BASE
