@@ -17,11 +17,10 @@ from services.lm.prefix import recomputing_contexts
 from services.protocols.suites.dataset_row import DatasetRow
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.weights import LoraConfig, LoraInit, TrainedWeights, named_numbers
+from services.trainer.manifest import ADAPTER, MODEL
 from services.trainer.training.weights.scratch import write_scratch_model
 from services.trainer.training.workers import Workers
 
-ADAPTER: Final = "adapter"
-MODEL: Final = "model"
 _STARTS: Final[Mapping[LoraInit, bool | str]] = {LoraInit.KAIMING: True}
 
 
