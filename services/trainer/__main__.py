@@ -37,7 +37,7 @@ async def wire(app: Application, settings: TrainerSettings, *, backend: Training
     to = Adapters(
         store=SqlTrainingStore(app.database),
         registry=RegistryClient(channel),
-        backend=backend or _backend(folder, settings),
+        backend=backend or _backend(app, folder, settings),
         checkpoints=LocalCheckpoints(folder / "checkpoints"),
         artifacts=app.artifacts,
         live_attempts=LiveAttempts(),
@@ -66,9 +66,15 @@ async def wire(app: Application, settings: TrainerSettings, *, backend: Training
     app.add_servicer(rpc.add_TrainerServiceServicer_to_server, TrainerServicer(usecases), SERVICE_NAME)
 
 
-def _backend(folder: Path, settings: TrainerSettings) -> RayLocalBackend:
-    max_memory_bytes = settings.attempt_memory_bytes or share_of_memory_bytes(settings.max_running)
-    return RayLocalBackend(folder / "attempts", settings.token_file, max_memory_bytes=max_memory_bytes)
+def _backend(app: Application, folder: Path, settings: TrainerSettings) -> TrainingBackend:
+    backend = RayLocalBackend(
+        folder / "attempts",
+        settings.token_file,
+        max_memory_bytes=settings.attempt_memory_bytes or share_of_memory_bytes(settings.max_running),
+        warm_seconds=settings.warm_seconds,
+    )
+    app.on_stop(backend.close)
+    return backend
 
 
 def _limits(settings: TrainerSettings) -> TrainingLimits:
@@ -76,6 +82,7 @@ def _limits(settings: TrainerSettings) -> TrainingLimits:
         max_attempts=settings.max_attempts,
         num_threads=settings.num_threads,
         dtype=settings.dtype,
+        device=settings.device,
         stall_seconds=settings.stall_seconds,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,6 +12,8 @@ from torch import Tensor
 
 from services.lm.loading import faster_dtype
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class Workers:
@@ -19,14 +21,22 @@ class Workers:
 
     rank: int = 0
     num_workers: int = 1
+    device: torch.device = CPU
 
     @classmethod
     def joined(cls, rank: int, num_workers: int, meeting_file: Path) -> Workers:
         """Return this worker's place once all have met through a file that is there for nothing else."""
         if num_workers > 1:
             store = torch.distributed.FileStore(str(meeting_file), num_workers)  # type: ignore[attr-defined]
-            torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=num_workers)
+            backend = "cpu:gloo,cuda:nccl" if torch.cuda.device_count() >= num_workers else "gloo"
+            torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=num_workers)
         return cls(rank, num_workers)
+
+    def on(self, device: torch.device) -> Workers:
+        """Return the same place with the device that computes there."""
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        return replace(self, device=device)
 
     def add_up(self, *values: float) -> list[float]:
         """Return the sum of each value over all workers; every worker must call it at the same place."""
