@@ -18,7 +18,6 @@ from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
 
 SOCKET = "plans"
-_STOP = b"stop\n"
 
 
 @dataclass(eq=False)
@@ -101,16 +100,6 @@ class ProcessGroup:
             f"The training processes took more than {max_memory_bytes >> 20} MiB of memory.",
             "Lower the batch size, shorten the examples, or raise TRAINER_ATTEMPT_MEMORY_BYTES.",
         )
-
-    async def stop(self) -> None:
-        """Ask the processes to save after their step; return when all have, or one has ended."""
-        for connection in self._connections:
-            connection.write(_STOP)
-        endings = {asyncio.create_task(process.wait()) for process in self._processes}
-        done = asyncio.create_task(self._all_done.wait())
-        await asyncio.wait({done, *endings}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (done, *endings):
-            task.cancel()
 
     async def end(self) -> int:
         """End every process, remove the folder, and say how many processes there were."""

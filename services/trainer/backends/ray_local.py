@@ -132,11 +132,6 @@ class RayLocalBackend:
         del self._warm[group]
         await group.end()
 
-    async def stop(self, training_job_id: str) -> None:
-        """Ask the processes of a job to save after their step and end; return when they have."""
-        if group := self._running.get(training_job_id):
-            await group.stop()
-
     async def clear(self, training_job_id: str) -> int:
         """End every process that an attempt at a job left behind, remove their files, and say how many there were."""
         own = {group.folder for group in (*self._running.values(), *self._warm)}

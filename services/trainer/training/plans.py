@@ -11,8 +11,6 @@ from pathlib import Path
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
 
-STOP = "stop\n"
-
 
 class PlanSocket:
     """The plans that the trainer service hands to this process, one after another, until it closes the connection.
@@ -44,8 +42,5 @@ class PlanSocket:
     def _receive(self) -> None:
         with self._socket.makefile("r", encoding="utf-8") as lines:
             for line in lines:
-                if line == STOP:
-                    self.stop()
-                else:
-                    self._plans.put(AttemptPlan.from_json(line))
+                self._plans.put(AttemptPlan.from_json(line))
         self._plans.put(None)
