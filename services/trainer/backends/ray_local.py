@@ -179,7 +179,7 @@ def _assign(group: ProcessGroup, training_job_id: str, attempt: Path) -> None:
             os.link(group.log, link.with_name("log"))
             link.with_name("log").replace(log)
     group.log = log
-    (group.folder / _JOB).write_text(training_job_id, encoding="utf-8")
+    write_atomically(group.folder / _JOB, training_job_id)
 
 
 def _clear(attempts: Path, training_job_id: str, own: set[Path]) -> int:
