@@ -37,7 +37,7 @@ from tests.integration.tiny_stack import (
     workers,
 )
 
-NUM_CASES = 15
+NUM_CASES = 24
 WINDOW_SIZE = 3
 MAX_SILENCE_SECONDS = 5.0
 

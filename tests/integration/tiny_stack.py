@@ -64,7 +64,7 @@ async def tiny_stack(
     The suite has `num_cases` of the built-in one, or else `cases`; `settings` are the test runner's.
     """
     model = folder / "tiny"
-    write_tiny_model(model, num_layers=1, max_positions=max_positions)
+    write_tiny_model(model, max_positions=max_positions)
     with ExitStack() as ending:
         registry = ending.enter_context(start_service("registry", folder))
         await import_model(registry, model)

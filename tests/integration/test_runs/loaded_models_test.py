@@ -63,7 +63,7 @@ async def registered_adapter(stack: TinyStack, folder: Path) -> str:
 
 
 def written_adapter(folder: Path, *, hidden_size: int) -> Path:
-    write_tiny_model(folder / "base", hidden_size=hidden_size, num_layers=1)
+    write_tiny_model(folder / "base", hidden_size=hidden_size)
     settings = LoraSettings(r=2, target_modules=("q_proj",))
     save_adapter(add_lora(load(folder / "base", dtype="float32").model, settings, seed=1), folder / f"r{hidden_size}")
     return folder / f"r{hidden_size}"
@@ -86,7 +86,7 @@ async def test_two_models_generate_at_once_and_answer_as_each_does_alone(
     stub: TestRunner, stack: TinyStack, tmp_path: Path
 ) -> None:
     version = await registered_adapter(stack, written_adapter(tmp_path, hidden_size=64))
-    sampling = test_run_pb2.Sampling(temperature=1.0, max_new_tokens=80)
+    sampling = test_run_pb2.Sampling(temperature=1.0, max_new_tokens=150)
     specs = [{"model_version_id": model, "sampling": sampling, "seed": 7} for model in (f"{MODEL}@1", version)]
 
     async def created(prefix: str, number: int) -> str:

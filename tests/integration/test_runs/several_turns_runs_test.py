@@ -40,7 +40,7 @@ def is_short(case: Case) -> bool:
     return sum(len(message["content"]) for message in PROFILE.messages(case, "compact")) < MAX_CHARACTERS
 
 
-CASES = [case for case in PROFILE.draw(3, 120) if case.max_turns > 2 and is_short(case)][:6]
+CASES = [case for case in PROFILE.draw(3, 120) if case.max_turns > 2 and is_short(case)][:9]
 WINDOW_SIZE = 3
 # A byte-level model that is random says no tool's name; the client steers it until it gives up.
 SPEC = {"sampling": test_run_pb2.Sampling(max_new_tokens=12, temperature=1.0), "seed": 5}
