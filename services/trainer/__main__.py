@@ -11,13 +11,16 @@ from services.chassis.application import Application, run
 from services.chassis.channel import open_channel
 from services.chassis.machine.memory import share_of_memory_bytes
 from services.chassis.settings import load_settings
+from services.trainer.backends.preflight_process import PreflightProcess
 from services.trainer.backends.ray_local import RayLocalBackend
 from services.trainer.clients.registry import RegistryClient
 from services.trainer.domain.spec import KIND
+from services.trainer.jobs.adapters import Adapters
 from services.trainer.jobs.garbage import TrainingGarbage
 from services.trainer.jobs.inputs import JobInputs
+from services.trainer.jobs.preflight import Preflight
 from services.trainer.jobs.stored_checkpoints import StoredCheckpoints
-from services.trainer.jobs.training_job import Adapters, TrainingJobWork, TrainingLimits
+from services.trainer.jobs.training_job import TrainingJobWork, TrainingLimits
 from services.trainer.live_attempts import LiveAttempts
 from services.trainer.manifest import LocalCheckpoints
 from services.trainer.ports import TrainingBackend
@@ -49,16 +52,8 @@ async def wire(app: Application, settings: TrainerSettings, *, backend: Training
         live_attempts=LiveAttempts(),
         telemetry=TrainerTelemetry(app.telemetry),
     )
-    old = TrainingGarbage(
-        to,
-        app.jobs.store,
-        folder / "attempts",
-        folder / "checkpoints",
-        checkpoint_days=settings.checkpoint_days,
-        attempt_days=settings.attempt_days,
-    )
-    handed_over = partial(app.artifact_garbage.handed_over, "artifact", settings.handover_hours, old.held)
-    app.garbage.add(old.attempts, old.checkpoints, handed_over)
+    app.on_drain(to.live_attempts.drain)
+    _add_garbage(app, settings, to, folder)
     work = TrainingJobWork(to, _limits(settings), lambda: _report_address(app))
     app.jobs.runner.register(KIND, work.run, limit=settings.max_running, cleanup=work.clear)
     usecases = TrainingUseCases(
@@ -69,12 +64,32 @@ async def wire(app: Application, settings: TrainerSettings, *, backend: Training
         telemetry=to.telemetry,
         forget=work.forget,
     )
-    app.add_servicer(rpc.add_TrainerServiceServicer_to_server, TrainerServicer(usecases), SERVICE_NAME)
+    preflight = Preflight(to, app.jobs.store, _rows_reader(app), folder=folder, dtype=settings.dtype)
+    app.add_servicer(rpc.add_TrainerServiceServicer_to_server, TrainerServicer(usecases, preflight), SERVICE_NAME)
+
+
+def _add_garbage(app: Application, settings: TrainerSettings, to: Adapters, folder: Path) -> None:
+    old = TrainingGarbage(
+        to,
+        app.jobs.store,
+        folder / "attempts",
+        folder / "checkpoints",
+        checkpoint_days=settings.checkpoint_days,
+        attempt_days=settings.attempt_days,
+    )
+    handed_over = partial(app.artifact_garbage.handed_over, "artifact", settings.handover_hours, old.held)
+    app.garbage.add(old.attempts, old.checkpoints, handed_over)
 
 
 def _backend(folder: Path, settings: TrainerSettings) -> RayLocalBackend:
     max_memory_bytes = settings.attempt_memory_bytes or share_of_memory_bytes(settings.max_running)
     return RayLocalBackend(folder / "attempts", settings.token_file, max_memory_bytes=max_memory_bytes)
+
+
+def _rows_reader(app: Application) -> PreflightProcess:
+    process = PreflightProcess()
+    app.on_stop(process.close)
+    return process
 
 
 def _limits(settings: TrainerSettings) -> TrainingLimits:

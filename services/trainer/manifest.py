@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import shutil
@@ -126,7 +127,7 @@ def files_of(folder: Path) -> tuple[CheckpointFile, ...]:
 def write_fork(source: Path, folder: Path, *, config_digest: str) -> None:
     """Make a checkpoint of step 0 in `folder` with the weights and the optimizer of another, by links to its files.
 
-    What a method keeps beside them, such as a reference, stays behind: the fork's begins with its own first step.
+    What a method keeps beside them, such as a reference, and what was measured stay behind.
 
     Raises:
         BadCheckpointError: A byte of the source does not match its manifest, or a part is missing.
@@ -143,7 +144,7 @@ def write_fork(source: Path, folder: Path, *, config_digest: str) -> None:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         link_or_copy(source / path, target)
-    position = json.loads((source / POSITION).read_bytes()) | {"step": 0}
+    position = {"step": 0, "dtype": json.loads((source / POSITION).read_bytes())["dtype"]}
     write_atomically(folder / POSITION, json.dumps(position))
     write_manifest(folder, step=0, attempt=0, config_digest=config_digest, verified=linked)
 
@@ -202,10 +203,21 @@ class LocalCheckpoints:
         checkpoint, sentences = await asyncio.to_thread(newest_verified, self.folder(training_job_id), config_digest)
         return checkpoint, tuple(sentences)
 
+    async def of_step(self, training_job_id: str, step: int, config_digest: str) -> Checkpoint | None:
+        """Return the checkpoint of a step whose every byte verifies, or None."""
+        return await asyncio.to_thread(_verified_step, self.folder(training_job_id), step, config_digest)
+
     async def restore(self, training_job_id: str, source: Path, config_digest: str) -> Checkpoint:
         """Bring a checkpoint from elsewhere to the job's own, once every byte of it verifies."""
         with full_disk_told():
             return await asyncio.to_thread(_restore, source, self.folder(training_job_id), config_digest)
+
+
+def _verified_step(parent: Path, step: int, config_digest: str) -> Checkpoint | None:
+    for place in [place for place in places(parent) if place.step == step]:
+        with contextlib.suppress(BadCheckpointError, FileNotFoundError):
+            return verify(place.path, config_digest)
+    return None
 
 
 def _restore(source: Path, parent: Path, config_digest: str) -> Checkpoint:

@@ -139,7 +139,7 @@ class TrainingUseCases:
         self._jobs.announce_events(report.training_job_id)
         self._telemetry.reported(news)
         self._live_attempts.observe(report)
-        return job.state in _STOPPING
+        return job.state in _STOPPING or self._live_attempts.is_draining
 
     async def _forget(self, training_job_id: str) -> None:
         await self._forget_job(await self._jobs.get(training_job_id))

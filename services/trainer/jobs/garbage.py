@@ -14,8 +14,8 @@ from services.chassis.machine.files import remove_tree, size_below
 from services.chassis.machine.garbage import Garbage
 from services.trainer.domain.score import best_step
 from services.trainer.domain.spec import KIND
+from services.trainer.jobs.adapters import Adapters
 from services.trainer.jobs.kept_checkpoints import kept_checkpoints, scores_of
-from services.trainer.jobs.training_job import Adapters
 from services.trainer.manifest import MANIFEST, QUARANTINED, places
 
 _PAGE_SIZE = 500

@@ -77,13 +77,29 @@ class KeptCheckpoints:
         for kept in tuple(self._kept):
             if newest and (kept.step, kept.attempt) <= (newest.step, newest.attempt):
                 break
-            try:
-                source = await patiently(partial(self._artifacts.local_path, kept.uri), STORE)
-                job_id = self._context.job.job_id
-                return await patiently(partial(folders.restore, job_id, source, config_digest), DISK)
-            except (NotFound, FailedPrecondition, PermissionDenied) as error:
-                await self._drop(kept, error)
+            if checkpoint := await self._brought(folders, kept, config_digest):
+                return checkpoint
         return newest
+
+    async def of_step(self, folders: CheckpointFolders, config_digest: str, step: int) -> Checkpoint | None:
+        """Return the checkpoint of a step, from this machine or a kept one that is brought here; None without one."""
+        job_id = self._context.job.job_id
+        if checkpoint := await folders.of_step(job_id, step, config_digest):
+            return checkpoint
+        for kept in [kept for kept in self._kept if kept.step == step]:
+            if checkpoint := await self._brought(folders, kept, config_digest):
+                return checkpoint
+        return None
+
+    async def _brought(self, folders: CheckpointFolders, kept: KeptCheckpoint, config_digest: str) -> Checkpoint | None:
+        """Bring a kept checkpoint here; one that does not verify is dropped, with an event."""
+        try:
+            source = await patiently(partial(self._artifacts.local_path, kept.uri), STORE)
+            job_id = self._context.job.job_id
+            return await patiently(partial(folders.restore, job_id, source, config_digest), DISK)
+        except (NotFound, FailedPrecondition, PermissionDenied) as error:
+            await self._drop(kept, error)
+        return None
 
     async def _keep(self, checkpoint: Checkpoint) -> None:
         folder = path_of(checkpoint.uri)

@@ -7,13 +7,14 @@ from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc.aio
-from drillyard.trainer.v1 import attempt_pb2, trainer_service_pb2_grpc
+from drillyard.trainer.v1 import attempt_pb2, preflight_pb2, trainer_service_pb2_grpc
 from drillyard.trainer.v1 import training_job_pb2 as pb
 
 from services.chassis.jobs.convert import watch_response
 from services.chassis.wire import from_message
-from services.trainer.convert import report_from_proto, training_job_to_proto
+from services.trainer.convert import preflight_to_proto, report_from_proto, training_job_to_proto
 from services.trainer.domain.spec import TrainingJobSpec
+from services.trainer.jobs.preflight import Preflight
 from services.trainer.servicer.checkpoint import CheckpointRpcs
 from services.trainer.usecases import TrainingUseCases
 
@@ -25,8 +26,9 @@ _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 class TrainerServicer(CheckpointRpcs, trainer_service_pb2_grpc.TrainerServiceServicer):
     """Answers `TrainerService`; the contract documents each method."""
 
-    def __init__(self, usecases: TrainingUseCases) -> None:
+    def __init__(self, usecases: TrainingUseCases, preflight: Preflight) -> None:
         self.usecases = usecases
+        self._preflight = preflight
         self._training_jobs = usecases.resource
 
     async def CreateTrainingJob(
@@ -75,6 +77,13 @@ class TrainerServicer(CheckpointRpcs, trainer_service_pb2_grpc.TrainerServiceSer
         """Let a paused job go on."""
         job = await self._training_jobs.resume(request.training_job_id)
         return pb.ResumeTrainingJobResponse(training_job=training_job_to_proto(job))
+
+    async def PreflightTrainingJob(
+        self, request: preflight_pb2.PreflightTrainingJobRequest, context: _Context
+    ) -> preflight_pb2.PreflightTrainingJobResponse:
+        """Look at a job that does not exist yet."""
+        preflight = await self._preflight.look(from_message(TrainingJobSpec, request.spec), request.line)
+        return preflight_pb2.PreflightTrainingJobResponse(preflight=preflight_to_proto(preflight))
 
     async def WatchTrainingJob(
         self, request: pb.WatchTrainingJobRequest, context: _Context

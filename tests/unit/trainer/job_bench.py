@@ -18,12 +18,13 @@ from services.chassis.wire import from_document
 from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Checkpoint, CurvePoint
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.plan import AttemptPlan
-from services.trainer.domain.spec import KIND, TrainingJobSpec
+from services.trainer.domain.spec import KIND, TrainedWeights, TrainingJobSpec
+from services.trainer.jobs.adapters import Adapters
 from services.trainer.jobs.inputs import JobInputs
 from services.trainer.jobs.stored_checkpoints import StoredCheckpoints
-from services.trainer.jobs.training_job import Adapters, TrainingJobWork, TrainingLimits
+from services.trainer.jobs.training_job import TrainingJobWork, TrainingLimits
 from services.trainer.live_attempts import LiveAttempts
-from services.trainer.manifest import ADAPTER, OPTIMIZER, POSITION, LocalCheckpoints, place_for, write_manifest
+from services.trainer.manifest import ADAPTER, MODEL, OPTIMIZER, POSITION, LocalCheckpoints, place_for, write_manifest
 from services.trainer.store.sql import MIGRATIONS, SqlTrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 from services.trainer.usecases import TrainingUseCases
@@ -78,6 +79,7 @@ class OneRegistry:
     outages: list[ServiceError] = field(default_factory=list)
     resolved: int = 0
     registered: dict[str, Artifact] = field(default_factory=dict)
+    kinds: list[str] = field(default_factory=list)
 
     async def resolve(self, spec: TrainingJobSpec) -> TrainingInputs:
         if self.outages:
@@ -87,15 +89,16 @@ class OneRegistry:
             raise NotFound(f"There is no model version {spec.model_version_id}.")
         return self.inputs
 
-    async def register_adapter(
-        self, request_id: str, inputs: TrainingInputs, adapter: Artifact, *, produced_by: str
+    async def register_weights(
+        self, request_id: str, inputs: TrainingInputs, weights: Artifact, *, is_adapter: bool, produced_by: str
     ) -> str:
         if self.away > 0:
             self.away -= 1
             raise Unavailable("The registry is away.")
         if self.outages:
             raise self.outages.pop(0)
-        self.registered.setdefault(request_id, adapter)
+        self.registered.setdefault(request_id, weights)
+        self.kinds.append("adapter" if is_adapter else "trained")
         return f"tiny@{1 + len(self.registered)}"
 
 
@@ -189,8 +192,9 @@ class Bench:
 
     async def save(self, plan: AttemptPlan, step: int) -> Checkpoint:
         folder = place_for(Path(plan.checkpoint_folder), step, plan.attempt)
-        (folder / ADAPTER).mkdir(parents=True)
-        (folder / ADAPTER / "adapter_model.safetensors").write_text(f"{step} by {plan.attempt}")
+        weights = folder / (ADAPTER if plan.spec.trained_weights is TrainedWeights.LORA else MODEL)
+        weights.mkdir(parents=True)
+        (weights / f"{weights.name}_model.safetensors").write_text(f"{step} by {plan.attempt}")
         (folder / OPTIMIZER).write_text(f"moments of {step} by {plan.attempt}")
         (folder / POSITION).write_text(json.dumps({"step": step, "dtype": "float32"}))
         saved = write_manifest(folder, step=step, attempt=plan.attempt, config_digest=plan.config_digest)
