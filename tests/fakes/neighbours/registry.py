@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -99,16 +98,12 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
         )
 
     def _keep_suite(self, request_id: str, suite_id: str, text: str) -> str:
+        profile = suite_id.partition("/")[0]
+        check_case = get_profile(profile).check_case
+        suite = parse_suite(text, suite_id=suite_id, version=1, profile=profile, check_case=check_case)
         version_id = self.suites.register(request_id, suite_id, text)
-        self.cases[version_id], self.documents[version_id] = _cases(suite_id, text), text.splitlines()
+        self.cases[version_id], self.documents[version_id] = suite.cases, text.splitlines()
         return version_id
-
-
-@lru_cache(maxsize=64)
-def _cases(suite_id: str, text: str) -> tuple[Case, ...]:
-    profile = suite_id.partition("/")[0]
-    check_case = get_profile(profile).check_case
-    return parse_suite(text, suite_id=suite_id, version=1, profile=profile, check_case=check_case).cases
 
 
 def _suite(version_id: str, num_cases: int) -> test_suite_pb2.TestSuiteVersion:
