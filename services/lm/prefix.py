@@ -8,7 +8,7 @@ are joined by their log-sum-exp, which is exact: softmax over a union is the wei
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
@@ -50,7 +50,18 @@ def attending(attend: Attend, *, fits_window: bool = False) -> Iterator[None]:
 
     A model with a limited attention window is refused, unless the caller knows that all sequences fit it.
     """
-    token = _ACTIVE.set((attend, fits_window))
+    with _restored((attend, fits_window)):
+        yield
+
+
+def recomputing_contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """For activation checkpoints: within what a layer is computed now, and again when its derivative is taken."""
+    return nullcontext(), _restored(_ACTIVE.get())
+
+
+@contextmanager
+def _restored(active: tuple[Attend, bool] | None) -> Iterator[None]:
+    token = _ACTIVE.set(active)
     try:
         yield
     finally:

@@ -14,12 +14,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from services.lm.loading import LoadedModel
 from services.trainer.domain.attempt import Checkpoint
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.manifest import place_for, prune, write_manifest
 from services.trainer.training.examples import BadExampleError
-from services.trainer.training.weights import save_trained
+from services.trainer.training.weights import TrainedModel
 
 _OPTIMIZER: Final = "optimizer.safetensors"
 _METHOD: Final = "method.safetensors"
@@ -50,14 +49,14 @@ class Saved:
 
 
 def save(
-    plan: AttemptPlan, loaded: LoadedModel, optimizer: Optimizer, *, position: Position, state: Mapping[str, Tensor]
+    plan: AttemptPlan, model: TrainedModel, optimizer: Optimizer, *, position: Position, state: Mapping[str, Tensor]
 ) -> Checkpoint:
     """Write a checkpoint, whole or not at all, and drop the oldest beyond the job's limit."""
     folder = place_for(Path(plan.checkpoint_folder), position.step, plan.attempt)
     try:
         folder.mkdir(parents=True)
-        save_trained(folder, loaded, plan)
-        save_file(_moments(loaded.model, optimizer), folder / _OPTIMIZER)
+        model.save(folder)
+        save_file(_moments(model.loaded.model, optimizer), folder / _OPTIMIZER)
         if state:
             save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / _METHOD)
         (folder / _POSITION).write_text(json.dumps(asdict(position)), encoding="utf-8")
