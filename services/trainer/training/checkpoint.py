@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,13 +16,12 @@ from torch.optim import Optimizer
 
 from services.trainer.domain.attempt import Checkpoint
 from services.trainer.domain.plan import AttemptPlan
-from services.trainer.manifest import place_for, prune, write_manifest
+from services.trainer.domain.score import best_step
+from services.trainer.manifest import OPTIMIZER, POSITION, place_for, prune, write_manifest
 from services.trainer.training.examples import BadExampleError
 from services.trainer.training.weights import TrainedModel
 
-_OPTIMIZER: Final = "optimizer.safetensors"
 _METHOD: Final = "method.safetensors"
-_POSITION: Final = "position.json"
 _MOMENTS: Final = ("step", "exp_avg", "exp_avg_sq")
 
 
@@ -48,24 +47,45 @@ class Saved:
     state: Mapping[str, Tensor]
 
 
-def save(
-    plan: AttemptPlan, model: TrainedModel, optimizer: Optimizer, *, position: Position, state: Mapping[str, Tensor]
-) -> Checkpoint:
-    """Write a checkpoint, whole or not at all, and drop the oldest beyond the job's limit."""
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy of all that a checkpoint holds, which later steps do not touch.
+
+    Attributes:
+        position: How far training is.
+        write_weights: Writes the trained weights into a folder.
+        moments: The optimizer's.
+        state: The method's.
+    """
+
+    position: Position
+    write_weights: Callable[[Path], None]
+    moments: Mapping[str, Tensor]
+    state: Mapping[str, Tensor]
+
+
+def snapshot(model: TrainedModel, optimizer: Optimizer, *, position: Position, state: Mapping[str, Tensor]) -> Snapshot:
+    """Copy what a checkpoint holds to the CPU's memory."""
+    return Snapshot(position, model.snapshot(), _moments(model.loaded.model, optimizer), _copied(state))
+
+
+def write(plan: AttemptPlan, content: Snapshot) -> Checkpoint:
+    """Write a checkpoint, whole or not at all, and drop the oldest beyond the job's limit, but not the best."""
+    position = content.position
     folder = place_for(Path(plan.checkpoint_folder), position.step, plan.attempt)
     try:
         folder.mkdir(parents=True)
-        model.save(folder)
-        save_file(_moments(model.loaded.model, optimizer), folder / _OPTIMIZER)
-        if state:
-            save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / _METHOD)
-        (folder / _POSITION).write_text(json.dumps(asdict(position)), encoding="utf-8")
+        content.write_weights(folder)
+        save_file(dict(content.moments), folder / OPTIMIZER)
+        if content.state:
+            save_file(dict(content.state), folder / _METHOD)
+        (folder / POSITION).write_text(json.dumps(asdict(position)), encoding="utf-8")
         written = write_manifest(folder, step=position.step, attempt=plan.attempt, config_digest=plan.config_digest)
     except BaseException:
         # A full disk must not stay full of what is no checkpoint.
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    prune(folder.parent, keep=plan.spec.save_total_limit)
+    prune(folder.parent, keep=plan.spec.save_total_limit, best=best_step(dict(position.scores)))
     return written
 
 
@@ -74,7 +94,7 @@ def read_saved(plan: AttemptPlan) -> Saved | None:
     if not plan.resume_from:
         return None
     folder = Path(plan.resume_from)
-    document = json.loads((folder / _POSITION).read_text(encoding="utf-8"))
+    document = json.loads((folder / POSITION).read_text(encoding="utf-8"))
     scores = tuple((step, score) for step, score in document.get("scores", ()))
     position = Position(document["step"], document["dtype"], scores)
     return Saved(position, load_file(folder / _METHOD) if (folder / _METHOD).is_file() else {})
@@ -89,10 +109,17 @@ def restore_optimizer(plan: AttemptPlan, model: Any, optimizer: Optimizer) -> No
     if not plan.resume_from:
         return
     folder = Path(plan.resume_from)
-    if not (folder / _OPTIMIZER).is_file():
-        raise BadExampleError(f"The checkpoint lacks {_OPTIMIZER}, so training cannot go on exactly: start a new job.")
-    tensors = load_file(folder / _OPTIMIZER)
-    for name, parameter in trained(model):
+    if not (folder / OPTIMIZER).is_file():
+        raise BadExampleError(f"The checkpoint lacks {OPTIMIZER}, so training cannot go on exactly: start a new job.")
+    tensors = load_file(folder / OPTIMIZER)
+    parameters = trained(model)
+    names = {f"{name}.{kind}" for name, _ in parameters for kind in _MOMENTS}
+    if not tensors or tensors.keys() - names:
+        strange = min(tensors.keys() - names, default="nothing")
+        raise BadExampleError(
+            f"The optimizer of the checkpoint ({OPTIMIZER}) is not that of the trained weights: it holds {strange}."
+        )
+    for name, parameter in parameters:
         if f"{name}.step" in tensors:
             optimizer.state[parameter] = {
                 kind: tensors[f"{name}.{kind}"].clone().to("cpu" if kind == "step" else parameter.device)
@@ -106,9 +133,15 @@ def trained(model: Any) -> list[tuple[str, torch.nn.Parameter]]:
 
 
 def _moments(model: Any, optimizer: Optimizer) -> dict[str, Tensor]:
-    return {
-        f"{name}.{kind}": optimizer.state[parameter][kind].detach().clone().contiguous()
-        for name, parameter in trained(model)
-        if parameter in optimizer.state
-        for kind in _MOMENTS
-    }
+    return _copied(
+        {
+            f"{name}.{kind}": optimizer.state[parameter][kind]
+            for name, parameter in trained(model)
+            if parameter in optimizer.state
+            for kind in _MOMENTS
+        }
+    )
+
+
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}

@@ -1,5 +1,5 @@
 """The weights that a job trains: how they begin, and how a checkpoint and a result hold them."""
 
-from services.trainer.training.weights.trained_model import ADAPTER, MODEL, TrainedModel, load_trained
+from services.trainer.training.weights.trained_model import TrainedModel, load_trained
 
-__all__ = ["ADAPTER", "MODEL", "TrainedModel", "load_trained"]
+__all__ = ["TrainedModel", "load_trained"]
