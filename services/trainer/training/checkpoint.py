@@ -1,15 +1,18 @@
-"""Checkpoints: weights, optimizer, the method's state and the position, as safetensors and JSON."""
+"""Checkpoints: weights, optimizer, the method's state and the position, as safetensors and JSON, beside the steps."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
@@ -19,6 +22,7 @@ from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.score import best_step
 from services.trainer.manifest import OPTIMIZER, POSITION, place_for, prune, write_manifest
 from services.trainer.training.examples import BadExampleError
+from services.trainer.training.reporter import Reporter, Silence
 from services.trainer.training.weights import TrainedModel
 
 _METHOD: Final = "method.safetensors"
@@ -87,6 +91,54 @@ def write(plan: AttemptPlan, content: Snapshot) -> Checkpoint:
         raise
     prune(folder.parent, keep=plan.spec.save_total_limit, best=best_step(dict(position.scores)))
     return written
+
+
+class CheckpointWriter:
+    """Writes one checkpoint at a time in a thread of its own, and waits for the last one when the block ends.
+
+    One that cannot be written is told, and the next one comes in its place; without a next one the block fails.
+    """
+
+    def __init__(self, plan: AttemptPlan, reporter: Reporter | Silence) -> None:
+        self._plan = plan
+        self._reporter = reporter
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
+        self._writing: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        """Begin with nothing to write."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, place: TracebackType | None
+    ) -> None:
+        """Wait for what is being written; when the block ended well, raise what kept it from being written."""
+        self._pool.shutdown()
+        if kind is None and self._writing is not None:
+            self._writing.result()
+
+    def save(self, take: Callable[[], Snapshot]) -> None:
+        """Wait for the checkpoint before, take a copy of the state and return while it is written.
+
+        Raises:
+            ServiceAwayError: The trainer service took no report of the steps before.
+        """
+        self._end_last()
+        snapshot = take()
+        self._writing = self._pool.submit(self._write, snapshot)
+
+    def _end_last(self) -> None:
+        if self._writing is None:
+            return
+        try:
+            self._writing.result()
+        except (OSError, SafetensorError) as error:
+            self._reporter.notice(f"A checkpoint could not be written, and the next one is tried: {error}")
+
+    def _write(self, snapshot: Snapshot) -> None:
+        # The curve up to a checkpoint is stored before it exists: an attempt that goes on from it leaves no gap.
+        self._reporter.flush()
+        self._reporter.checkpoint(write(self._plan, snapshot))
 
 
 def read_saved(plan: AttemptPlan) -> Saved | None:

@@ -17,8 +17,15 @@ from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import NumberType, TrainingJobSpec, TrainingMethod
 from services.trainer.training.adherence import Validation
-from services.trainer.training.checkpoint import Position, Saved, read_saved, restore_optimizer, snapshot, trained
-from services.trainer.training.checkpoint_writer import CheckpointWriter
+from services.trainer.training.checkpoint import (
+    CheckpointWriter,
+    Position,
+    Saved,
+    read_saved,
+    restore_optimizer,
+    snapshot,
+    trained,
+)
 from services.trainer.training.examples import read_dataset
 from services.trainer.training.methods import Method, StepResult
 from services.trainer.training.methods.context import Context

@@ -11,7 +11,7 @@ import pytest
 
 from services.trainer.domain.attempt import Checkpoint
 from services.trainer.domain.plan import AttemptPlan
-from services.trainer.training import checkpoint_writer
+from services.trainer.training import checkpoint
 from services.trainer.training.checkpoint import Snapshot, write
 from services.trainer.training.loop import train
 from services.trainer.training.workers import Workers
@@ -44,7 +44,7 @@ def test_steps_go_on_while_a_checkpoint_is_written_and_it_holds_none_of_them(
         assert gate.open.wait(_PATIENCE_SECONDS), "training waited for the disk"
         return write(plan, content)
 
-    monkeypatch.setattr(checkpoint_writer, "write", write_late)
+    monkeypatch.setattr(checkpoint, "write", write_late)
     plan = write_plan(tmp_path, save_total_limit=9)
     train(plan, Workers(), gate)
     assert [item.step for item in gate.checkpoints] == [3, 6, 8]
@@ -68,7 +68,7 @@ def failing(*steps: int) -> object:
 def test_a_checkpoint_that_cannot_be_written_is_told_and_the_next_one_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint_writer, "write", failing(3))
+    monkeypatch.setattr(checkpoint, "write", failing(3))
     notes = Notes()
     train(write_plan(tmp_path), Workers(), notes)
     assert [item.step for item in notes.checkpoints] == [6, 8]
@@ -78,6 +78,6 @@ def test_a_checkpoint_that_cannot_be_written_is_told_and_the_next_one_is(
 def test_training_does_not_end_well_without_its_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint_writer, "write", failing(8))
+    monkeypatch.setattr(checkpoint, "write", failing(8))
     with pytest.raises(OSError, match="No space left"):
         train(write_plan(tmp_path), Workers(), Notes())
