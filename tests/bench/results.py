@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench.testing.pairs import Comparison
+from tests.bench.pairs import Comparison
 
 
 class Results:
