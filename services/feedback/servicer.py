@@ -10,7 +10,7 @@ from drillyard.feedback.v1 import feedback_service_pb2_grpc
 from drillyard.feedback.v1 import loop_pb2 as pb
 
 from services.chassis.jobs import JobResource
-from services.chassis.jobs.convert import event_to_proto
+from services.chassis.jobs.convert import watch_response
 from services.feedback.convert import loop_to_proto, spec_from_proto
 from services.feedback.domain.loop import Loop
 from services.feedback.usecases import FeedbackUseCases
@@ -52,4 +52,4 @@ class FeedbackServicer(feedback_service_pb2_grpc.FeedbackServiceServicer):
         """Stream the events of a loop."""
         async with aclosing(self._loops.watch(request.loop_id, request.after_sequence)) as events:
             async for event in events:
-                yield pb.WatchLoopResponse(event=event_to_proto(event))
+                yield watch_response(pb.WatchLoopResponse, event)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from typing import Any, Final
@@ -16,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from services.lm.errors import InvalidChat, InvalidModelFile, LmError, PromptRefused
 from services.lm.folders.templates import DEFAULT, TOOL_USE
+from services.lm.training.sequence import TrainedSequence
 
 Message = Mapping[str, Any]
 Tool = Mapping[str, Any]
@@ -30,14 +30,6 @@ _LETTERS: Final = ("a", "<", "1")
 _TEMPLATE_FAULTS: Final = (
     *(TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError),
 )
-
-
-@dataclass(frozen=True)
-class EncodedExample:
-    """A prompt and its answer as token ids; `ids[trained_from:]` is the answer with its end-of-turn token."""
-
-    ids: tuple[int, ...]
-    trained_from: int
 
 
 def render(
@@ -98,8 +90,8 @@ def encode_example(
     *,
     tools: Sequence[Tool] = (),
     eos_ids: frozenset[int] | None = None,
-) -> EncodedExample:
-    """The last message, the assistant's with its calls, as an answer to the others.
+) -> TrainedSequence:
+    """The last message, the assistant's with its calls, as an answer to the others; the answer is trained.
 
     The prompt's part is exactly what `encode_prompt` gives for the others, and the answer's part what follows it, as
     a model generates it. What the template writes after the end-of-turn token is left out.
@@ -123,7 +115,8 @@ def encode_example(
     if len(positions) > 1:
         raise InvalidChat("The answer holds an end-of-turn token.", "Remove the marker from the answer's text.")
     answer = answer_ids[: positions[0] + 1] if positions else [*answer_ids, _eos(tokenizer)]
-    return EncodedExample((*prompt_ids, *answer), len(prompt_ids))
+    ids = (*prompt_ids, *answer)
+    return TrainedSequence(ids, ((len(prompt_ids), len(ids)),))
 
 
 def encode_behind(tokenizer: PreTrainedTokenizerBase, prompt: str, text: str) -> tuple[list[int], list[int]]:

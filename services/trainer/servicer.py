@@ -10,7 +10,7 @@ import grpc.aio
 from drillyard.trainer.v1 import attempt_pb2, checkpoint_pb2, trainer_service_pb2_grpc
 from drillyard.trainer.v1 import training_job_pb2 as pb
 
-from services.chassis.jobs.convert import event_to_proto
+from services.chassis.jobs.convert import watch_response
 from services.chassis.wire import from_message, to_message
 from services.trainer.convert import report_from_proto, training_job_to_proto
 from services.trainer.domain.spec import TrainingJobSpec
@@ -81,7 +81,7 @@ class TrainerServicer(trainer_service_pb2_grpc.TrainerServiceServicer):
         """Stream the events of a job."""
         async with aclosing(self._training_jobs.watch(request.training_job_id, request.after_sequence)) as events:
             async for event in events:
-                yield pb.WatchTrainingJobResponse(event=event_to_proto(event))
+                yield watch_response(pb.WatchTrainingJobResponse, event)
 
     async def ListCheckpoints(
         self, request: checkpoint_pb2.ListCheckpointsRequest, context: _Context

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import psutil
 import pytest
@@ -95,16 +95,16 @@ async def create(stub: Evaluator, run_id: str, request_id: str = "") -> evaluati
     return (await stub.CreateEvaluation(request)).evaluation
 
 
-async def watch(stub: Evaluator, evaluation_id: str) -> AsyncIterator[job_pb2.JobEvent]:
+async def watch(stub: Evaluator, evaluation_id: str) -> AsyncIterator[evaluation_pb2.WatchEvaluationResponse]:
     request = evaluation_pb2.WatchEvaluationRequest(evaluation_id=evaluation_id)
     async for response in stub.WatchEvaluation(request):
-        yield response.event
+        yield response
 
 
 async def first_counts(stub: Evaluator, evaluation_id: str) -> None:
     """Wait until the first verdicts are stored."""
-    async for event in watch(stub, evaluation_id):
-        if event.type == "counts":
+    async for response in watch(stub, evaluation_id):
+        if response.HasField("counts"):
             return
 
 
@@ -136,10 +136,10 @@ async def test_a_run_that_is_still_going_is_followed_and_judged_as_the_library_j
     run = await create_run(services.runs, "followed", test_suite_version_id=services.stack.suite)
     created = await create(services.evaluations, run.test_run_id)
     counts, last, longest = [], time.monotonic(), 0.0
-    async for event in watch(services.evaluations, created.evaluation_id):
+    async for response in watch(services.evaluations, created.evaluation_id):
         longest, last = max(longest, time.monotonic() - last), time.monotonic()
-        if event.type == "counts":
-            counts.append(cast(float, event.payload["num_cases"]))
+        if response.HasField("counts"):
+            counts.append(response.counts.num_cases)
     done = await finished(services.evaluations, created.evaluation_id)
     assert done.job.state == job_pb2.JOB_STATE_SUCCEEDED, done.job.error
     assert longest < MAX_SILENCE_SECONDS

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_pb2
-from google.protobuf.json_format import MessageToDict
 
 from services.chassis.channel import open_channel
 from tests.fakes.neighbours.world import World
@@ -50,11 +49,11 @@ async def start_loop(address: str) -> str:
     return created.loop.loop_id
 
 
-async def wait_for_end(address: str, loop_id: str) -> tuple[loop_pb2.Loop, list[dict[str, object]]]:
+async def wait_for_end(address: str, loop_id: str) -> tuple[loop_pb2.Loop, list[loop_pb2.RoundStep]]:
     channel = open_channel(address)
     stub: feedback_service_pb2_grpc.FeedbackServiceAsyncStub = feedback_service_pb2_grpc.FeedbackServiceStub(channel)
     events = stub.WatchLoop(loop_pb2.WatchLoopRequest(loop_id=loop_id))
-    steps = [MessageToDict(response.event.payload) async for response in events if response.event.type == "step"]
+    steps = [response.step async for response in events if response.HasField("step")]
     loop = (await stub.GetLoop(loop_pb2.GetLoopRequest(loop_id=loop_id))).loop
     await channel.close()
     return loop, steps
@@ -81,7 +80,7 @@ async def test_a_loop_that_is_killed_in_every_step_ends_and_doubles_nothing(tmp_
     assert loop.job.attempt == len(POINTS) + 1
     assert await world.made() == Counter(ROUND_0 + ROUND_1)
     assert world.registry.models.numbers == {"tiny": 2}
-    told = Counter((step["round"], step["step"], step["state"]) for step in steps)
+    told = Counter((step.round, step.step, step.state) for step in steps)
     assert set(told.values()) == {1} and len(told) == 2 * (2 + 6)
 
 

@@ -18,7 +18,6 @@ import pytest
 import pytest_asyncio
 from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_pb2
 from drillyard.job.v1 import job_pb2
-from google.protobuf.json_format import MessageToDict
 
 from services.chassis.channel import open_channel
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
@@ -49,9 +48,9 @@ class Site:
     async def loop_ids(self) -> list[str]:
         return [loop.loop_id for loop in (await self.stub.ListLoops(loop_pb2.ListLoopsRequest())).loops]
 
-    async def events(self, loop_id: str, after_sequence: int = 0) -> list[job_pb2.JobEvent]:
+    async def events(self, loop_id: str, after_sequence: int = 0) -> list[loop_pb2.WatchLoopResponse]:
         request = loop_pb2.WatchLoopRequest(loop_id=loop_id, after_sequence=after_sequence)
-        return [response.event async for response in self.stub.WatchLoop(request)]
+        return [response async for response in self.stub.WatchLoop(request)]
 
 
 def spec(**changes: Any) -> loop_pb2.LoopSpec:
@@ -110,15 +109,15 @@ async def test_a_loop_improves_a_model_and_tells_all_of_it(site: Site) -> None:
     assert (loop.spec.model_version_id, loop.spec.test_suite_version_id) == ("tiny@1", "roo_xml/core@1")
     assert [made.conforming_rate for made in loop.rounds] == [0.05, 0.85]
     assert [made.model_version_id for made in loop.rounds] == ["tiny@1", "tiny@2"]
-    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
-    steps = [MessageToDict(event.payload) for event in events if event.type == "step"]
-    finished = [(step["round"], step["step"]) for step in steps if step["state"] == "finished"]
+    assert [item.event.sequence for item in events] == list(range(1, len(events) + 1))
+    steps = [item.step for item in events if item.HasField("step")]
+    finished = [(step.round, step.step) for step in steps if step.state == "finished"]
     taught = ["probe", "probe_evaluate", "dataset", "train"]
     assert finished == [
         *((0, step) for step in ["test", "evaluate", *taught]),
         *((1, step) for step in ["test", "evaluate"]),
     ]
-    assert MessageToDict(events[-1].payload)["state"] == "SUCCEEDED"
+    assert events[-1].event.state.state == job_pb2.JOB_STATE_SUCCEEDED
     assert await site.events(created.loop_id, after_sequence=len(events) - 1) == events[-1:]
 
 

@@ -145,9 +145,9 @@ async def test_a_folder_becomes_a_version_that_can_be_watched_and_found(registry
     import_id = await registry.start_import("watched", folder_path=str(write_model(tmp_path / "m")))
     events = [event async for event in registry.watch(import_id)]
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
-    assert events[-1].payload["state"] == "SUCCEEDED"
+    assert events[-1].state.state == job_pb2.JOB_STATE_SUCCEEDED
     assert [event async for event in registry.watch(import_id, after=2)] == events[2:]
-    (note,) = [event.payload["text"] for event in events if event.type == "message"]
+    (note,) = [event.message.text for event in events if event.type == "message"]
     assert note == "Left aside and not opened: 'README.md'."
     assert (await registry.finished(import_id)).notes == [note]
     version = await registry.version("watched")
@@ -253,7 +253,7 @@ async def test_a_killed_service_finishes_the_import_when_it_is_back(tmp_path: Pa
     async with running(tmp_path / "data") as registry:
         import_id = await registry.start_import("tiny", folder_path=str(folder))
         async for event in registry.watch(import_id):
-            if event.type == "state" and event.payload["state"] == "RUNNING":
+            if event.state.state == job_pb2.JOB_STATE_RUNNING:
                 registry.process.kill()
                 break
     half = tmp_path / "data" / "registry" / "imports" / import_id / "model"
@@ -342,7 +342,7 @@ async def test_the_real_model_is_converted_once_and_survives_a_kill(tmp_path: Pa
     async with running(tmp_path / "data") as registry:
         import_id = await registry.start_import("smollm2", gguf_path=source)
         async for event in registry.watch(import_id):
-            if event.type == "progress" and event.payload["phase"] == "convert":
+            if event.progress.phase == "convert":
                 registry.process.kill()
                 break
     async with running(tmp_path / "data") as registry:
@@ -370,7 +370,7 @@ async def test_a_truncated_model_is_refused_and_a_cancelled_one_leaves_nothing(
     assert ended.job.error.code == "INVALID_ARGUMENT"
     import_id = await registry.start_import("gone", gguf_path=str(real_gguf()))
     async for event in registry.watch(import_id):
-        if event.type == "progress" and event.payload["phase"] == "convert":
+        if event.progress.phase == "convert":
             await registry.stub.CancelImport(import_pb2.CancelImportRequest(import_id=import_id))
     ended = await registry.finished(import_id)
     assert ended.job.state == job_pb2.JOB_STATE_CANCELLED

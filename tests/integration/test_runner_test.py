@@ -150,7 +150,7 @@ async def test_a_window_whose_worker_was_killed_is_run_again(stub: TestRunner, r
     run = await create_run(stub, "worker-killed", test_suite_version_id=running.suite)
     await stored_windows(stub, run.test_run_id, WINDOW_SIZE)
     (await a_worker(running.service)).kill()
-    messages = [event.payload["text"] async for event in watch_run(stub, run.test_run_id) if event.type == "message"]
+    messages = [event.message.text async for event in watch_run(stub, run.test_run_id) if event.type == "message"]
     done = await get_run(stub, run.test_run_id)
     assert done.job.state == job_pb2.JOB_STATE_SUCCEEDED, done.job.error
     assert len(messages) == 1 and "run again" in str(messages[0])
@@ -163,8 +163,8 @@ async def test_a_watcher_is_never_left_in_silence(stub: TestRunner, running: Run
     async for event in watch_run(stub, run.test_run_id):
         longest, last = max(longest, time.monotonic() - last), time.monotonic()
         if event.type == "progress":
-            phases.add(event.payload["phase"])
-            assert event.payload["num_total"] == NUM_CASES
+            phases.add(event.progress.phase)
+            assert event.progress.num_total == NUM_CASES
     assert longest < MAX_SILENCE_SECONDS
     assert phases >= {"load_model", "generate"}
 

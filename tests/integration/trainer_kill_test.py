@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 from drillyard.job.v1 import job_pb2
 from drillyard.trainer.v1 import checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2, training_spec_pb2
-from google.protobuf.json_format import MessageToDict
 
 from services.chassis.channel import open_channel
 from services.lm.tiny import write_tiny_model
@@ -23,6 +21,7 @@ from tests.unit.trainer.training_bench import dataset_rows
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 
 NUM_STEPS = 600
+FINAL = (job_pb2.JOB_STATE_SUCCEEDED, job_pb2.JOB_STATE_FAILED)
 SPEC = training_spec_pb2.TrainingJobSpec(
     model_version_id="tiny",
     dataset_version_id="drills",
@@ -49,18 +48,20 @@ class Caller:
         request = training_job_pb2.GetTrainingJobRequest(training_job_id=job_id)
         return (await self.stub.GetTrainingJob(request)).training_job
 
-    async def events(self, job_id: str, after_sequence: int = 0) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    async def events(
+        self, job_id: str, after_sequence: int = 0
+    ) -> AsyncIterator[training_job_pb2.WatchTrainingJobResponse]:
         request = training_job_pb2.WatchTrainingJobRequest(training_job_id=job_id, after_sequence=after_sequence)
         async for response in self.stub.WatchTrainingJob(request):
-            yield response.event.type, MessageToDict(response.event.payload)
+            yield response
 
     async def checkpoint_above(self, job_id: str, step: int) -> int:
         """Wait for a checkpoint of a later step and return its step."""
         after = (await self.get(job_id)).job.last_sequence if step else 0
-        async for kind, payload in self.events(job_id, after):
-            assert payload.get("state") not in ("SUCCEEDED", "FAILED"), "the job ended before it could be killed"
-            if kind == "checkpoint" and payload["step"] > step:
-                return int(payload["step"])
+        async for response in self.events(job_id, after):
+            assert response.event.state.state not in FINAL, "the job ended before it could be killed"
+            if response.checkpoint.step > step:
+                return response.checkpoint.step
         raise AssertionError("the stream ended")
 
     async def loss_steps(self, job_id: str) -> list[int]:
@@ -130,7 +131,7 @@ async def test_a_job_goes_on_from_its_last_good_checkpoint_whatever_dies(tmp_pat
     assert 0 < job.attempts[1].start_step <= job.attempts[2].start_step < damaged
     assert job.attempts[3].start_step >= damaged and "worker" in job.attempts[2].reason
     assert job.attempts[0].epoch < job.attempts[1].epoch == job.attempts[3].epoch
-    assert [payload["text"] for kind, payload in events if kind == "message" and "set aside" in payload["text"]] == [
+    assert [item.event.message.text for item in events if "set aside" in item.event.message.text] == [
         f"The checkpoint of step {damaged} was set aside: "
         "the file adapter/adapter_model.safetensors was changed after it was written."
     ]
@@ -153,13 +154,13 @@ async def test_stopping_the_service_and_cancelling_end_every_process_and_keep_th
             await caller.channel.close()
         with start_service("trainer", tmp_path, registry_address=registry.address) as service:
             caller = Caller(service)
-            async for _, payload in caller.events(job_id, (await caller.get(job_id)).job.last_sequence):
-                if payload.get("phase") == "start_ray":
+            async for response in caller.events(job_id, (await caller.get(job_id)).job.last_sequence):
+                if response.event.progress.phase == "start_ray":
                     break
             await caller.stub.CancelTrainingJob(training_job_pb2.CancelTrainingJobRequest(training_job_id=job_id))
-            states = [payload["state"] async for kind, payload in caller.events(job_id) if kind == "state"]
+            states = [item.event.state.state async for item in caller.events(job_id) if item.event.HasField("state")]
             await caller.channel.close()
         assert await registry.trained() == []
-    assert states[-2:] == ["CANCELLING", "CANCELLED"]
+    assert states[-2:] == [job_pb2.JOB_STATE_CANCELLING, job_pb2.JOB_STATE_CANCELLED]
     assert processes_of(job_id) == []
     assert places(tmp_path / "trainer" / "checkpoints" / job_id)

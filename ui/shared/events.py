@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Annotated, Any
 
-from drillyard.job.v1.job_pb2 import JobEvent
 from fastapi import Header, Query, Request
 from google.protobuf.json_format import MessageToDict
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -65,7 +64,7 @@ class EventStreams:
                 after_sequence=after_sequence,
                 seconds=_PATIENCE_SECONDS,
             ):
-                yield server_sent(response.event)
+                yield server_sent(response)
         except ServiceError as error:
             problem = {"code": error.code, "problem": error.problem, "next_step": error.next_step}
             yield ServerSentEvent(event="problem", data=json.dumps(problem))
@@ -86,10 +85,11 @@ class _CountedResponse(EventSourceResponse):
             self._on_end()
 
 
-def server_sent(event: JobEvent) -> ServerSentEvent:
-    """Return one job event in the form of the stream."""
-    body = MessageToDict(event, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-    return ServerSentEvent(id=str(event.sequence), event=event.type, data=json.dumps(body))
+def server_sent(response: Any) -> ServerSentEvent:
+    """Return what a Watch told in the form of the stream; what the kind of job tells stands beside what all do."""
+    body = MessageToDict(response, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    document = {**body.pop("event"), **body}
+    return ServerSentEvent(id=str(response.event.sequence), event=response.event.type, data=json.dumps(document))
 
 
 def streams_of(request: Request) -> EventStreams:

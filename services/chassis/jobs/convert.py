@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 from drillyard.job.v1 import job_pb2
 from google.protobuf.json_format import ParseDict
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.message import Message
 
-from services.chassis.jobs.job import PROGRESS_EVENT, Job, JobEvent, JobState, Json
+from services.chassis.jobs.job import PROGRESS_EVENT, STATE_EVENT, Job, JobEvent, JobState, Json
 from services.chassis.wire import convert_by, timestamp
+from services.chassis.wire.fields import enum_prefix
 
-_PROGRESS_NAMES = {"done": "num_done", "total": "num_total"}
+_Response = TypeVar("_Response", bound=Message)
 
 
 def job_to_proto(job: Job) -> job_pb2.Job:
@@ -52,17 +55,48 @@ def progress_to_proto(progress: Json) -> job_pb2.JobProgress:
     )
 
 
-def event_to_proto(event: JobEvent) -> job_pb2.JobEvent:
-    """Return the event; its numbers become doubles, exact up to 2^53, and progress is named as in `JobProgress`."""
-    names = _PROGRESS_NAMES if event.type == PROGRESS_EVENT else {}
-    payload = {names.get(name, name): value for name, value in event.payload.items()}
-    return job_pb2.JobEvent(
-        job_id=event.job_id,
-        sequence=event.sequence,
-        event_time=timestamp(event.time),
-        type=event.type,
-        payload=ParseDict(payload, Struct()),
+def watch_response(response_type: type[_Response], event: JobEvent) -> _Response:
+    """Return what a Watch tells of an event; the response has a field of the type's name for what is not of all jobs.
+
+    A type that neither has a field for, and parts that the field lacks, are those of another release, and left out.
+    """
+    message = job_pb2.JobEvent(
+        job_id=event.job_id, sequence=event.sequence, event_time=timestamp(event.time), type=event.type
     )
+    response = response_type(event=message)
+    if event.type == PROGRESS_EVENT:
+        _event_of(response).progress.CopyFrom(progress_to_proto(event.payload))
+    elif event.type == STATE_EVENT:
+        _fill(_event_of(response).state, _state_change(event.payload))
+    elif event.type in job_pb2.JobEvent.DESCRIPTOR.fields_by_name:
+        _fill(getattr(_event_of(response), event.type), event.payload)
+    elif event.type in response_type.DESCRIPTOR.fields_by_name:
+        _fill(getattr(response, event.type), event.payload)
+    return response
+
+
+def _event_of(response: Any) -> job_pb2.JobEvent:
+    event: job_pb2.JobEvent = response.event
+    return event
+
+
+def _state_change(payload: Json) -> Json:
+    """What is stored in one piece, in the parts that the contract has."""
+    hold = {name: payload[name] for name in ("attempt", "epoch") if name in payload}
+    error = {name: payload[name] for name in ("code", "problem", "next_step") if name in payload}
+    return {**payload, **({"hold": hold} if hold else {}), **({"error": error} if error else {})}
+
+
+def _fill(message: Message, payload: Json) -> None:
+    message.SetInParent()
+    document = {name: _wire_value(message, name, payload[name]) for name in payload}
+    ParseDict(document, message, ignore_unknown_fields=True)
+
+
+def _wire_value(message: Message, name: str, value: Any) -> Any:
+    field = message.DESCRIPTOR.fields_by_name.get(name)
+    is_word = field is not None and field.enum_type is not None and isinstance(value, str)
+    return f"{enum_prefix(field.enum_type)}{value.upper()}" if field and is_word else value
 
 
 convert_by(job_pb2.Job, job_to_proto)

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import grpc.aio
 from drillyard.evaluator.v1 import evaluation_pb2, evaluator_service_pb2_grpc
 
-from services.chassis.jobs.convert import event_to_proto
+from services.chassis.jobs.convert import watch_response
 from services.evaluator.convert.evaluation import evaluation_to_proto, grader_from_proto
 from services.evaluator.usecases.evaluations import EvaluationUseCases
 
@@ -65,4 +65,4 @@ class EvaluationMethods(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
         evaluations = self._evaluations.resource
         async with aclosing(evaluations.watch(request.evaluation_id, request.after_sequence)) as events:
             async for event in events:
-                yield evaluation_pb2.WatchEvaluationResponse(event=event_to_proto(event))
+                yield watch_response(evaluation_pb2.WatchEvaluationResponse, event)

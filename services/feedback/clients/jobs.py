@@ -37,8 +37,8 @@ async def progress_until_end(get_job: GetJob, open_watch: OpenWatch, peer: str) 
     )
     async with aclosing(events) as responses:
         async for response in responses:
-            if response.event.type == "progress":
-                yield _progress_of_event(response.event)
+            if response.event.HasField("progress"):
+                yield _progress(response.event.progress)
 
 
 def work_state(job: job_pb2.Job) -> WorkState:
@@ -52,14 +52,3 @@ def _sequence_of(response: Any) -> int:
 
 def _progress(progress: job_pb2.JobProgress) -> WorkProgress:
     return from_message(WorkProgress, progress)
-
-
-def _progress_of_event(event: job_pb2.JobEvent) -> WorkProgress:
-    fields = event.payload.fields
-    return WorkProgress(
-        phase=fields["phase"].string_value if "phase" in fields else "",
-        num_done=int(fields["num_done"].number_value) if "num_done" in fields else 0,
-        num_total=int(fields["num_total"].number_value) if "num_total" in fields else 0,
-        unit=fields["unit"].string_value if "unit" in fields else "",
-        message=fields["message"].string_value if "message" in fields else "",
-    )

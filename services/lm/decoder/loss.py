@@ -1,7 +1,8 @@
-"""Cross-entropy over a large vocabulary, a few rows at a time, with its derivative taken on the way."""
+"""Log-probabilities over a large vocabulary, a few rows at a time, with their derivative taken on the way."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
@@ -12,37 +13,68 @@ from services.lm.decoder import kernels
 _ROWS: Final = 256
 
 
-def trained_loss(hidden: Tensor, labels: Tensor, norm: Tensor, eps: float, head: Tensor) -> Tensor:
-    """The summed cross-entropy of `labels` (rows,) given the last layer's `hidden` (rows, features), in float32.
+@dataclass(frozen=True)
+class Head:
+    """A model's end, taken to be frozen: the final norm's weight and eps, and the (vocabulary, features) weight."""
 
-    `norm` is the final norm's weight and `head` the (vocabulary, features) weight; both are taken to be frozen.
+    norm: Tensor
+    eps: float
+    weight: Tensor
+
+
+def trained_log_probs(hidden: Tensor, labels: Tensor, head: Head, *, entropies: bool) -> tuple[Tensor, Tensor]:
+    """The log-probabilities of `labels` (rows,) given the last layer's `hidden` (rows, features), in float32.
+
+    Args:
+        hidden: Before the final norm.
+        labels: Token ids.
+        head: What follows.
+        entropies: Whether the distributions' entropies are wanted.
+
+    Returns:
+        Log-probabilities, differentiable in `hidden`, and entropies, shape (rows,), or (0,) if they are not wanted.
     """
-    loss: Tensor = _TrainedLoss.apply(hidden, labels, norm, eps, head)  # type: ignore[no-untyped-call]
-    return loss
+    values, spread = _TrainedLogProbs.apply(hidden, labels, head, entropies)  # type: ignore[no-untyped-call]
+    return values, spread
 
 
-class _TrainedLoss(torch.autograd.Function):
+def log_probs_of_logits(logits: Tensor, labels: Tensor, *, entropies: bool) -> tuple[Tensor, Tensor]:
+    """As `trained_log_probs`, from logits (rows, vocabulary); differentiable in them."""
+    table = torch.log_softmax(logits.float(), -1)
+    spread = _entropies(table.detach()) if entropies else table.new_empty(0)
+    return table.gather(1, labels[:, None])[:, 0], spread
+
+
+def _entropies(table: Tensor) -> Tensor:
+    values: Tensor = torch.special.entr(table.exp()).sum(-1)
+    return values
+
+
+class _TrainedLogProbs(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, labels: Tensor, norm: Tensor, eps: float, head: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, labels: Tensor, head: Head, entropies: bool) -> tuple[Tensor, Tensor]:
         normed = torch.empty_like(hidden)
-        inverse = kernels.rms_norm(hidden, norm, eps, normed)
+        inverse = kernels.rms_norm(hidden, head.norm, head.eps, normed)
         gradient = torch.empty_like(hidden)
-        total = torch.zeros(())
+        values = torch.empty(hidden.shape[0])
+        spread = torch.empty(hidden.shape[0] if entropies else 0)
         for start in range(0, hidden.shape[0], _ROWS):
             rows = slice(start, start + _ROWS)
-            logits = (normed[rows] @ head.t()).float()
-            wanted = labels[rows, None]
-            weight = torch.logsumexp(logits, -1, keepdim=True)
-            total += (weight - logits.gather(1, wanted)).sum()
-            slope = torch.exp_(logits.sub_(weight))
-            slope.scatter_add_(1, wanted, torch.full_like(weight, -1.0))
-            gradient[rows] = slope.to(head.dtype) @ head
-        ctx.save_for_backward(gradient, hidden, norm, inverse)
-        return total
+            table = torch.log_softmax((normed[rows] @ head.weight.t()).float(), -1)
+            chosen = labels[rows, None]
+            values[rows] = table.gather(1, chosen)[:, 0]
+            if entropies:
+                spread[rows] = _entropies(table)
+            slope = table.exp_().neg_()
+            slope.scatter_add_(1, chosen, torch.ones(slope.shape[0], 1))
+            gradient[rows] = slope.to(hidden.dtype) @ head.weight
+        ctx.save_for_backward(gradient, hidden, head.norm, inverse)
+        ctx.mark_non_differentiable(spread)
+        return values, spread
 
     @staticmethod
     def backward(ctx: Any, *above: Tensor) -> tuple[Tensor | None, ...]:
         gradient, hidden, norm, inverse = ctx.saved_tensors
         result = torch.zeros_like(hidden)
-        kernels.rms_norm_backward(gradient, hidden, norm, inverse, result)
-        return result.mul_(above[0]), None, None, None, None
+        kernels.rms_norm_backward(gradient * above[0][:, None], hidden, norm, inverse, result)
+        return result, None, None, None

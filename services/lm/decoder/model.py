@@ -14,7 +14,7 @@ from services.lm.decoder import kernels
 from services.lm.decoder.blocks import Heads, kept_bytes
 from services.lm.decoder.layer import Angles, LayerWeights, TrainingPass, layer_forward, layer_output
 from services.lm.decoder.linear import JoinedLinear, LinearPart
-from services.lm.decoder.loss import trained_loss
+from services.lm.decoder.loss import Head, trained_log_probs
 from services.lm.prefix import Layout
 
 AttendRows = Callable[[int, float, Tensor, Tensor], None]
@@ -55,8 +55,16 @@ class LeanDecoder:
             for product in layer.products:
                 product.refresh()
 
-    def loss(self, input_ids: Tensor, position_ids: Tensor, layout: Layout, targets: tuple[Tensor, Tensor]) -> Tensor:
-        """The cross-entropy summed over `targets` (positions, next tokens); differentiable in the adapters."""
+    def log_probs(
+        self,
+        input_ids: Tensor,
+        position_ids: Tensor,
+        layout: Layout,
+        targets: tuple[Tensor, Tensor],
+        *,
+        entropies: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """The log-probabilities of `targets` (positions, next tokens), differentiable in the adapters; entropies."""
         self.refresh()
         x = self._decoder.embed_tokens(input_ids)[0].detach()
         angles = self._angles(x, position_ids)
@@ -64,7 +72,8 @@ class LeanDecoder:
         for index, layer in enumerate(self._layers):
             x = layer_forward(x, TrainingPass(angles, layout, index < num_keeping), layer)
         positions, labels = targets
-        return trained_loss(x[positions], labels, self._decoder.norm.weight, self._eps, self._head.weight)
+        head = Head(self._decoder.norm.weight, self._eps, self._head.weight)
+        return trained_log_probs(x[positions], labels, head, entropies=entropies)
 
     def logits(self, input_ids: Tensor, position_ids: Tensor, attend: AttendRows, rows: Tensor) -> Tensor:
         """The logits after the tokens at `rows`, shape (rows, vocabulary), without a derivative.

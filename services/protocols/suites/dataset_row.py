@@ -25,6 +25,10 @@ class RowError(ValueError):
 class DatasetRow:
     """One training example: a conversation in OpenAI's form whose last message is the answer.
 
+    Training changes the answer, and in a plain conversation every other turn of the assistant too. Of a row with a case
+    it changes the answer alone: the turns before it may be the very failure that the answer recovers from. A message
+    of the assistant says otherwise by `weight` 1 or 0, as in OpenAI's form.
+
     Attributes:
         example_id: unique within the dataset.
         tools: function definitions that go beside the messages.
@@ -55,6 +59,16 @@ class DatasetRow:
     def place(self) -> str:
         """Where a person finds the row, as the beginning of a sentence."""
         return f"Line {self.line} of the dataset: Example {self.example_id[:100]}"
+
+    @property
+    def trained_turns(self) -> tuple[int, ...]:
+        """The places of the messages that are trained; the first message answers nothing, so it is none."""
+        last = len(self.messages) - 1
+        return tuple(
+            place
+            for place, message in enumerate(self.messages)
+            if place and message["role"] == "assistant" and message.get("weight", self.case is None or place == last)
+        )
 
     def check(self) -> None:
         """Raise RowError when the row has no case of a protocol that this version knows, though it names one."""
@@ -166,6 +180,10 @@ def _message(message: object, place: str) -> dict[str, Any]:
         ]
     if "tool_call_id" in message:
         read["tool_call_id"] = str(message["tool_call_id"])
+    if message.get("weight") is not None:
+        if message["weight"] not in (0, 1) or message["role"] != "assistant":
+            raise RowError(f"has a weight in {place} that is not 0 or 1, or not at a message of the assistant")
+        read["weight"] = int(message["weight"])
     return read
 
 

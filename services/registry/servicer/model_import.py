@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from drillyard.registry.v1 import import_pb2
 
-from services.chassis.jobs.convert import event_to_proto
+from services.chassis.jobs.convert import watch_response
 from services.registry.convert.model_import import import_to_proto, source_from_proto
 from services.registry.servicer.context import Context
 from services.registry.usecases.model_import import ImportUseCases
@@ -52,4 +52,4 @@ class ImportRpcs:
         """Stream events until the final one."""
         async with aclosing(self.imports.resource.watch(request.import_id, request.after_sequence)) as events:
             async for event in events:
-                yield import_pb2.WatchImportResponse(event=event_to_proto(event))
+                yield watch_response(import_pb2.WatchImportResponse, event)

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from drillyard.test_runner.v1 import comparison_pb2, test_run_pb2
 
-from services.chassis.jobs.convert import event_to_proto
+from services.chassis.jobs.convert import watch_response
 from services.test_runner.convert.test_run import comparison_to_proto, spec_from_proto, test_run_to_proto
 from services.test_runner.servicer.context import Context
 from services.test_runner.usecases.comparison import ComparisonUseCases
@@ -75,7 +75,7 @@ class TestRunRpcs:
         """Stream the events of a run."""
         async with aclosing(self.runs.resource.watch(request.test_run_id, request.after_sequence)) as events:
             async for event in events:
-                yield test_run_pb2.WatchTestRunResponse(event=event_to_proto(event))
+                yield watch_response(test_run_pb2.WatchTestRunResponse, event)
 
     async def CompareTestRuns(
         self, request: comparison_pb2.CompareTestRunsRequest, context: Context

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
-from peft import PeftModel
+from dataclasses import dataclass
 
 from services.lm.chat import encode_prompt
 from services.lm.generation.engine import Engine
@@ -32,7 +30,7 @@ class _Question:
 class Validation:
     """Asks the cases of one answer of the validation split, at most 26, each worker its part, and judges."""
 
-    def __init__(self, examples: Sequence[DatasetRow], loaded: LoadedModel, model: PeftModel, workers: Workers) -> None:
+    def __init__(self, examples: Sequence[DatasetRow], loaded: LoadedModel, workers: Workers) -> None:
         """Read the cases.
 
         Raises:
@@ -43,8 +41,20 @@ class Validation:
         self._num_cases = len(single_answers)
         own = share_of(range(len(single_answers)), rank=workers.rank, num_workers=workers.num_workers)
         self._questions = [_question(single_answers[place], loaded) for place in own]
-        self._engine = Engine(replace(loaded, model=model))
-        self._model = model
+        self._engine = Engine(loaded)
+        self._model = loaded.model
+
+    def refuse_without_cases(self, *, needed: bool) -> None:
+        """Return when there are cases, or none are needed.
+
+        Raises:
+            BadExampleError: There are none.
+        """
+        if needed and not self._num_cases:
+            raise BadExampleError(
+                "The validation split has no case of one answer to measure by, so no checkpoint can be the best: build "
+                "the dataset with one, or leave load_best_model_at_end and early_stopping_patience out."
+            )
 
     def measure(self) -> dict[str, float]:
         """Return the share of cases whose answer conforms, as "adherence"; nothing when there is no case."""

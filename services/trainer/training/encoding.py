@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from services.lm.chat import EncodedExample, encode_example, render
+from services.lm.chat import Message, encode_example, render
 from services.lm.errors import LmError
+from services.lm.training.sequence import TrainedSequence
 from services.protocols.suites.dataset_row import DatasetRow
 from services.trainer.training.examples import BadExampleError
 
 # The end of the turn, and something before it.
 _LEAST_TRAINED_TOKENS = 2
+
+
+@dataclass(frozen=True)
+class EncodedRow:
+    """A row as what is trained of it: one sequence, or several where the chat template changes earlier turns."""
+
+    row: DatasetRow
+    sequences: tuple[TrainedSequence, ...]
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of the longest sequence."""
+        return max(len(sequence.ids) for sequence in self.sequences)
+
+    @property
+    def num_trained(self) -> int:
+        """Tokens that are trained."""
+        return sum(sequence.num_trained for sequence in self.sequences)
 
 
 class LongExampleError(BadExampleError):
@@ -31,46 +52,77 @@ class LongExampleError(BadExampleError):
 
 
 def encode(
-    tokenizer: PreTrainedTokenizerBase, examples: Sequence[DatasetRow], *, eos_ids: frozenset[int], max_tokens: int
-) -> list[EncodedExample]:
-    """Return the examples as token ids.
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[DatasetRow], *, eos_ids: frozenset[int], max_tokens: int
+) -> list[EncodedRow]:
+    """Return the rows as token ids.
 
     Raises:
-        BadExampleError: The chat template refuses one or leaves its answer out, or it is longer than `max_tokens`; the
+        BadExampleError: The chat template refuses one or leaves an answer out, or it is longer than `max_tokens`; the
             error names it.
     """
-    return [encode_one(tokenizer, example, eos_ids=eos_ids, max_tokens=max_tokens) for example in examples]
+    return [encode_one(tokenizer, row, eos_ids=eos_ids, max_tokens=max_tokens) for row in rows]
 
 
 def encode_one(
-    tokenizer: PreTrainedTokenizerBase, example: DatasetRow, *, eos_ids: frozenset[int], max_tokens: int
-) -> EncodedExample:
-    """Return an example as token ids.
+    tokenizer: PreTrainedTokenizerBase, row: DatasetRow, *, eos_ids: frozenset[int], max_tokens: int
+) -> EncodedRow:
+    """Return a row as token ids: each trained turn stands behind exactly the ids that the model is asked with.
 
     Raises:
         BadExampleError: As in `encode`.
     """
-    try:
-        encoded = encode_example(tokenizer, example.messages, tools=example.tools, eos_ids=eos_ids)
-        drops_calls = _drops_calls(tokenizer, example)
-    except LmError as error:
-        raise BadExampleError(f"{example.place} cannot be trained on: {error}") from error
-    if drops_calls:
-        raise BadExampleError(
-            f"{example.place} cannot be trained on: the chat template leaves the answer's function calls out; choose a "
-            "prompt size whose calls are text, such as compact, or a model whose template writes calls."
-        )
-    if len(encoded.ids) - encoded.trained_from < _LEAST_TRAINED_TOKENS:
-        raise BadExampleError(f"{example.place} has an empty answer, so there is nothing to train: drop it.")
-    if len(encoded.ids) > max_tokens:
-        raise LongExampleError(example, len(encoded.ids), max_tokens)
+    turns = [row.messages[: place + 1] for place in row.trained_turns]
+    answers = [encode_answer(tokenizer, row, turn, eos_ids=eos_ids) for turn in turns]
+    if not answers:
+        raise BadExampleError(f"{row.place} has the weight 0 at every answer, so there is nothing to train: drop it.")
+    encoded = EncodedRow(row, _merged(answers))
+    if encoded.num_tokens > max_tokens:
+        raise LongExampleError(row, encoded.num_tokens, max_tokens)
     return encoded
 
 
-def _drops_calls(tokenizer: PreTrainedTokenizerBase, example: DatasetRow) -> bool:
-    *prompt, answer = example.messages
+def encode_answer(
+    tokenizer: PreTrainedTokenizerBase, row: DatasetRow, messages: Sequence[Message], *, eos_ids: frozenset[int]
+) -> TrainedSequence:
+    """Return the last of the row's `messages` as a trained answer to the others.
+
+    Raises:
+        BadExampleError: The chat template refuses the messages or leaves the answer out; the error names the row.
+    """
+    try:
+        encoded = encode_example(tokenizer, messages, tools=row.tools, eos_ids=eos_ids)
+        drops_calls = _drops_calls(tokenizer, messages, row.tools)
+    except LmError as error:
+        raise BadExampleError(f"{row.place} cannot be trained on: {error}") from error
+    if drops_calls:
+        raise BadExampleError(
+            f"{row.place} cannot be trained on: the chat template leaves the answer's function calls out; choose a "
+            "prompt size whose calls are text, such as compact, or a model whose template writes calls."
+        )
+    if encoded.num_trained < _LEAST_TRAINED_TOKENS:
+        raise BadExampleError(f"{row.place} has an empty answer, so there is nothing to train: drop it.")
+    return encoded
+
+
+def _merged(answers: Sequence[TrainedSequence]) -> tuple[TrainedSequence, ...]:
+    """The answers of one conversation in as few sequences as hold them exactly.
+
+    A later turn goes on where the earlier one ended unless the template writes earlier turns in another way once they
+    are past, or the tokenizer parts them in another way: then it is a sequence of its own.
+    """
+    merged: list[TrainedSequence] = []
+    for answer in answers:
+        if merged and answer.ids[: len(merged[-1].ids)] == merged[-1].ids:
+            merged[-1] = TrainedSequence(answer.ids, (*merged[-1].spans, *answer.spans))
+        else:
+            merged.append(answer)
+    return tuple(merged)
+
+
+def _drops_calls(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], tools: Sequence[Any]) -> bool:
+    *prompt, answer = messages
     if not answer.get("tool_calls"):
         return False
     silent = {name: value for name, value in answer.items() if name != "tool_calls"}
-    texts = (render(tokenizer, [*prompt, last], tools=example.tools, asks=False) for last in (answer, silent))
+    texts = (render(tokenizer, [*prompt, last], tools=tools, asks=False) for last in (answer, silent))
     return len(set(texts)) == 1

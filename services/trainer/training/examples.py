@@ -29,7 +29,7 @@ def read_dataset(path: Path) -> Dataset:
     """Return the examples in a JSONL file.
 
     Raises:
-        BadExampleError: A line is too long or no example, its weight is not 1, or there is no example to train on.
+        BadExampleError: A line is too long or no example, or there is no example to train on.
     """
     splits: dict[str, list[DatasetRow]] = {split: [] for split in SPLITS}
     with path.open("rb") as lines:
@@ -70,14 +70,8 @@ def share_of(places: Sequence[int], *, rank: int, num_workers: int) -> list[int]
 
 def _row(line: bytes, number: int) -> DatasetRow:
     try:
-        row = DatasetRow.from_json(json.loads(line), number)
+        return DatasetRow.from_json(json.loads(line), number)
     except RowError as error:
         raise BadExampleError(f"Line {number} of the dataset {error}.") from error
     except (ValueError, RecursionError) as error:
         raise BadExampleError(f"Line {number} of the dataset is not JSON.") from error
-    if row.weight != 1:
-        raise BadExampleError(
-            f"{row.place} has the weight {row.weight:g}; in this version all examples count alike: leave `weight` out, "
-            "or write the row more than once."
-        )
-    return row

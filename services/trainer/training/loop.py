@@ -1,35 +1,37 @@
-"""The training loop of one worker, flat and in one piece."""
+"""The training loop of one worker, for all methods, flat and in one piece."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import torch
-from peft import PeftModel
 
-from services.lm.chat import EncodedExample
-from services.lm.decoder.whole import why_whole
-from services.lm.loading import load, prepare_process
+from services.lm.loading import prepare_process
+from services.protocols.suites.dataset_row import DatasetRow
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
+from services.trainer.domain.spec import NumberType, TrainingJobSpec, TrainingMethod
 from services.trainer.training.adherence import Validation
-from services.trainer.training.checkpoint import Position, read_position, restore_optimizer, save, trained, with_adapter
-from services.trainer.training.encoding import encode
-from services.trainer.training.examples import batch_of, num_steps, read_dataset, share_of
-from services.trainer.training.optimizer import RATE_RATIO, adamw, learning_rate
+from services.trainer.training.checkpoint import Position, Saved, read_saved, restore_optimizer, save, trained
+from services.trainer.training.examples import read_dataset
+from services.trainer.training.methods import StepResult
+from services.trainer.training.methods.context import Context
+from services.trainer.training.methods.sft import SupervisedFineTuning
+from services.trainer.training.optimizer import adamw, set_rates
 from services.trainer.training.reporter import Reporter, Silence
-from services.trainer.training.sft import backward, num_trained_tokens
+from services.trainer.training.weights import load_trained
 from services.trainer.training.workers import Workers
 
-MAX_GRADIENT_NORM = 1.0
+METHODS: Final = {TrainingMethod.SFT: SupervisedFineTuning}
+_MAX_LISTED = 10
 
 
 class DivergedError(Exception):
-    """The loss is not a number any more."""
+    """The loss, or its gradient, is not a number any more."""
 
 
 def train(plan: AttemptPlan, workers: Workers, reporter: Reporter | Silence) -> AttemptOutcome:
@@ -43,71 +45,101 @@ def train(plan: AttemptPlan, workers: Workers, reporter: Reporter | Silence) -> 
         DivergedError: The loss is not a number; likewise.
         ServiceAwayError: Nobody takes the reports.
     """
-    spec, seed = plan.spec, plan.spec.seed
+    spec = plan.spec
     reporter.phase("load_model")
     prepare_process(max(1, plan.num_threads // workers.num_workers))
     dataset = read_dataset(Path(plan.dataset_file))
-    resumed = Path(plan.resume_from) if plan.resume_from else None
     # An attempt computes as the one before it did, whatever is faster by now.
-    position = read_position(resumed) if resumed else Position(0, workers.agreed_dtype(plan.dtype))
-    loaded = load(Path(plan.base_folder), dtype=position.dtype)
-    model = with_adapter(loaded.model, plan)
+    saved = read_saved(plan) or Saved(Position(0, workers.agreed_dtype(_dtype_of(plan))), {})
+    position = saved.position
+    loaded = load_trained(plan, dtype=position.dtype)
+    model = loaded.model
     parameters = [parameter for _, parameter in trained(model)]
     optimizer = adamw(model, spec)
-    if resumed:
-        restore_optimizer(resumed, model, optimizer)
+    restore_optimizer(plan, model, optimizer)
 
-    max_tokens = min(spec.max_tokens_per_pack, loaded.max_positions)
-    examples = encode(loaded.tokenizer, dataset.train, eos_ids=loaded.eos_ids, max_tokens=max_tokens)
-    shares = _may_share(model, examples, reporter)
-    validation = Validation(dataset.validation, loaded, model, workers)
-    total = num_steps(len(examples), batch_size=spec.batch_size, num_epochs=spec.num_epochs)
+    context = Context(spec, dataset.train, loaded, position.dtype, workers, reporter, position.step, saved.state)
+    method = METHODS[spec.method](context)
+    validation = Validation(dataset.validation, loaded, workers)
+    validation.refuse_without_cases(needed=spec.load_best_model_at_end or spec.early_stopping_patience > 0)
+    scores = list(position.scores)
+    total = method.num_steps()
     reporter.step(position.step, total, {})
-    reporter.phase("train")
+    method.prepare()
 
-    for step in range(position.step, total):
+    def measure(step: int) -> None:
+        reporter.phase("adherence")
+        values = validation.measure()
+        reporter.step(step, total, values)
+        scores.extend((step, score) for score in values.values())
+
+    # An attempt that was stopped after a step that is measured has left that to this one.
+    if position.step not in (0, *dict(scores)) and _is_measured(position.step, total, spec):
+        measure(position.step)
+    reporter.phase("train")
+    ends = _gives_up(scores, spec.early_stopping_patience)
+    for step in range(total if ends else position.step, total):
         started = time.monotonic()
         model.train()
         # Dropout alone draws random numbers; seeding each step makes a resumed job draw the same ones.
-        torch.manual_seed(hash((seed, step, workers.rank)) % (1 << 63))
-        places = batch_of(step, num_examples=len(examples), batch_size=spec.batch_size, seed=seed)
-        own = [examples[place] for place in share_of(places, rank=workers.rank, num_workers=workers.num_workers)]
-        step_tokens = num_trained_tokens([examples[place] for place in places])
-        limit = spec.max_tokens_per_pack
-        part = backward(model, own, num_trained_tokens=step_tokens, max_tokens=limit, shares=shares)
-        loss, tokens, stops = workers.add_up(part.loss, part.num_tokens, reporter.stop_requested)
-        if not math.isfinite(loss):
-            raise DivergedError(f"The loss of step {step + 1} is not a number: lower the learning rate.")
+        torch.manual_seed(hash((spec.seed, step, workers.rank)) % (1 << 63))
+        part = method.step(step)
+        loss, tokens, stops, *sums = workers.add_up(part.loss, part.num_tokens, reporter.stop_requested, *_flat(part))
         workers.add_gradients(parameters)
-        rate = learning_rate(step, num_steps=total, peak=spec.learning_rate, warmup_ratio=spec.warmup_ratio)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group[RATE_RATIO]
-        torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, spec.max_grad_norm))
+        _refuse_divergence(step, loss, norm, method.rows)
+        rate = set_rates(optimizer, spec, step, num_steps=total)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        speed = tokens / (time.monotonic() - started)
-        reporter.step(step + 1, total, {"loss": loss, "learning_rate": rate, "tokens_per_second": speed})
+        curves = {"loss": loss, "gradient_norm": norm, "learning_rate": rate, **_means(part, sums)}
+        reporter.step(step + 1, total, curves | {"tokens_per_second": tokens / (time.monotonic() - started)})
 
-        is_last = step + 1 == total
-        if workers.rank == 0 and (is_last or stops or (step + 1) % spec.save_steps == 0):
+        measures = _is_measured(step + 1, total, spec)
+        if measures and not stops:
+            measure(step + 1)
+        ends = step + 1 == total or _gives_up(scores, spec.early_stopping_patience)
+        keeps = ends or stops or (measures and spec.load_best_model_at_end) or (step + 1) % spec.save_steps == 0
+        if workers.rank == 0 and keeps:
             # The curve up to a checkpoint is stored before it exists: an attempt that goes on from it leaves no gap.
             reporter.flush()
-            reporter.checkpoint(save(plan, model, optimizer, replace(position, step=step + 1)))
-        if stops:
-            return AttemptOutcome.STOPPED
-        if spec.eval_steps and not is_last and (step + 1) % spec.eval_steps == 0:
-            reporter.phase("adherence")
-            reporter.step(step + 1, total, validation.measure())
+            after = Position(step + 1, position.dtype, tuple(scores))
+            reporter.checkpoint(save(plan, loaded, optimizer, position=after, state=method.state()))
+        if stops or ends:
+            return AttemptOutcome.STOPPED if stops else AttemptOutcome.SUCCEEDED
+        if measures:
             reporter.phase("train")
-
-    reporter.phase("adherence")
-    reporter.step(total, total, validation.measure())
     return AttemptOutcome.SUCCEEDED
 
 
-def _may_share(model: PeftModel, examples: Sequence[EncodedExample], reporter: Reporter | Silence) -> bool:
-    """Whether the examples may be computed behind their common prefix; if not, a person is told why."""
-    reason = why_whole(model, max(len(example.ids) for example in examples))
-    if reason:
-        reporter.notice(f"Each example is trained by itself, not behind the prefix that they share: {reason}.")
-    return not reason
+def _dtype_of(plan: AttemptPlan) -> str:
+    return plan.dtype if plan.spec.dtype is NumberType.AUTO else str(plan.spec.dtype)
+
+
+def _is_measured(step: int, total: int, spec: TrainingJobSpec) -> bool:
+    return step == total or bool(spec.eval_steps and step % spec.eval_steps == 0)
+
+
+def _gives_up(scores: Sequence[tuple[int, float]], patience: int) -> bool:
+    """Whether the last `patience` measurements are no better than one before them."""
+    values = [score for _, score in scores]
+    return 0 < patience < len(values) and max(values[-patience:]) <= max(values[:-patience])
+
+
+def _flat(part: StepResult) -> list[float]:
+    return [value for pair in part.means.values() for value in pair]
+
+
+def _means(part: StepResult, sums: Sequence[float]) -> dict[str, float]:
+    pairs = zip(part.means, sums[::2], sums[1::2], strict=True)
+    return {metric: total / count for metric, total, count in pairs if count}
+
+
+def _refuse_divergence(step: int, loss: float, norm: float, rows_of: Callable[[int], Sequence[DatasetRow]]) -> None:
+    if math.isfinite(loss) and math.isfinite(norm):
+        return
+    rows = rows_of(step)
+    lines = ", ".join(str(row.line) for row in rows[:_MAX_LISTED]) + " …" * (len(rows) > _MAX_LISTED)
+    raise DivergedError(
+        f"The {'gradient' if math.isfinite(loss) else 'loss'} of step {step + 1} is not a number: lower the learning "
+        f"rate, or look at its rows (lines {lines} of the dataset). The last checkpoint is from before it."
+    )

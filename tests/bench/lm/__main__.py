@@ -17,13 +17,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from services.lm.adapters import LoraSettings, add_lora
-from services.lm.chat import EncodedExample
 from services.lm.conversion.gguf import convert_gguf
 from services.lm.generation.engine import Engine
 from services.lm.generation.requests import GenerationRequest
 from services.lm.loading import LoadedModel, load, prepare_process
-from services.lm.packing import answer_loss, pack
+from services.lm.training.sequence import TrainedSequence
+from services.lm.training.step import accumulate
 
 
 def main() -> None:
@@ -35,7 +37,7 @@ def main() -> None:
     parser.add_argument("--prefix", type=int, default=700, help="shared tokens")
     parser.add_argument("--prompt", type=int, default=200, help="own prompt tokens")
     parser.add_argument("--answer", type=int, default=70, help="answer tokens")
-    parser.add_argument("--train", type=int, nargs="*", default=[8, 16], help="examples per pack")
+    parser.add_argument("--train", type=int, nargs="*", default=[8, 16], help="examples per step")
     parser.add_argument("--generate", type=int, nargs="*", default=[16, 64], help="sequences per batch")
     arguments = parser.parse_args()
     arguments.threads = prepare_process(arguments.threads)
@@ -101,21 +103,23 @@ def _generate(loaded: LoadedModel, tokens: _Tokens, arguments: argparse.Namespac
 def _train(loaded: LoadedModel, tokens: _Tokens, arguments: argparse.Namespace, count: int) -> None:
     length = arguments.prefix + arguments.prompt
     examples = [
-        EncodedExample((*tokens.prefix, *tokens.draw(arguments.prompt + arguments.answer)), length)
+        TrainedSequence(
+            (*tokens.prefix, *tokens.draw(arguments.prompt + arguments.answer)), ((length, length + arguments.answer),)
+        )
         for _ in range(count)
     ]
-    (batch,) = pack(examples, max_tokens=1 << 20)
     base = loaded.model
     model = base if _has_adapter(base) else add_lora(base, LoraSettings(), seed=1)
     for attempt in range(2):
         with _measured(arguments.threads) as elapsed:
-            loss: Any = answer_loss(model, batch)
-            loss.backward()
+            work = accumulate(model, examples, lambda scored: -torch.cat(scored.log_probs).sum(), max_tokens=1 << 20)
             wall, processor = elapsed()
         if attempt:
-            print(f"train {count:3d} examples, {batch.num_tokens} tokens: {wall:6.2f} s wall,", end=" ")
+            print(f"train {count:3d} examples, {work.num_computed_tokens} tokens: {wall:6.2f} s wall,", end=" ")
             print(f"{processor:6.2f} s processor;", end=" ")
-            print(f"{batch.num_tokens / processor:4.0f} tokens/s; 320 examples {processor * 320 / count:4.0f} s")
+            print(
+                f"{work.num_computed_tokens / processor:4.0f} tokens/s; 320 examples {processor * 320 / count:4.0f} s"
+            )
 
 
 def _has_adapter(model: Any) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 
 from services.chassis.jobs import Job, JobContext, JobRunner, Json, MemoryJobStore, watch
-from services.chassis.jobs.convert import event_to_proto, job_to_proto
+from services.chassis.jobs.convert import job_to_proto, watch_response
 
 WAIT_SECONDS = 20.0
 
@@ -98,7 +98,7 @@ class FakeJobs:
             await self._gates.enter(job.request_id, "watch")
             async with aclosing(watch(self.store, job.job_id, request.after_sequence)) as events:
                 async for event in events:
-                    yield getattr(messages, f"Watch{noun}Response")(event=event_to_proto(event))
+                    yield watch_response(getattr(messages, f"Watch{noun}Response"), event)
 
         setattr(servicer, f"Watch{noun}", answer_watch)
 

@@ -261,7 +261,7 @@ def test_watching_with_json_prints_one_event_a_line(url: str) -> None:
     watched = _run(url, "training-jobs", "watch", "TRAINING-JOB", "--json")
     events: list[dict[str, Any]] = [json.loads(line) for line in watched.stdout.splitlines()]
     assert [int(event["sequence"]) for event in events] == list(range(1, len(events) + 1))
-    assert events[-1]["payload"]["state"] == "SUCCEEDED"
+    assert events[-1]["state"]["state"] == "JOB_STATE_SUCCEEDED"
 
 
 def test_following_ends_when_the_work_has_ended(url: str) -> None:

@@ -121,7 +121,7 @@ async def test_a_paused_run_goes_on_when_it_is_resumed(stub: TestRunner, stack: 
     wanted = test_run_pb2.PauseTestRunRequest(test_run_id=made.test_run_id)
     await stub.PauseTestRun(wanted)
     async for event in watch_run(stub, made.test_run_id):
-        if event.type == "state" and event.payload["state"] == "PAUSED":
+        if event.state.state == job_pb2.JOB_STATE_PAUSED:
             break
     assert (await get_run(stub, made.test_run_id)).job.state == job_pb2.JOB_STATE_PAUSED
     await stub.ResumeTestRun(test_run_pb2.ResumeTestRunRequest(test_run_id=made.test_run_id))

@@ -176,7 +176,7 @@ def test_a_rows_prompt_is_token_for_token_what_a_test_asks_with(
     shortest = min(known.values(), key=lambda example: sum(len(message["content"]) for message in example.messages))
     encoded = encode_example(tokenizer, shortest.messages, tools=shortest.tools)
     prompt_ids = encode_prompt(tokenizer, shortest.messages[:-1], tools=shortest.tools)
-    assert list(encoded.ids[: encoded.trained_from]) == prompt_ids and len(encoded.ids) > len(prompt_ids) + 3
+    assert list(encoded.ids[: encoded.spans[0][0]]) == prompt_ids and len(encoded.ids) > len(prompt_ids) + 3
 
 
 def asked_in_test(profile_id: str, size: str, case: Case) -> Iterator[tuple[str, Any]]:

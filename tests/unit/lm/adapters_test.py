@@ -7,13 +7,13 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from services.lm.adapters import LoraSettings, add_lora, load_adapter, merge_adapter, read_settings, save_adapter
-from services.lm.chat import EncodedExample
 from services.lm.errors import AdapterMismatch, InvalidModelFile, LmError
 from services.lm.loading import load
-from services.lm.packing import answer_loss, pack
 from services.lm.tiny import write_tiny_model
+from services.lm.training.sequence import TrainedSequence
+from services.lm.training.step import accumulate
 
-EXAMPLES = [EncodedExample((*range(3, 60), *range(start, start + 30)), 70) for start in (60, 90, 120)]
+EXAMPLES = [TrainedSequence((*range(3, 60), *range(start, start + 30)), ((70, 87),)) for start in (60, 90, 120)]
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +28,13 @@ def base(folder: Path) -> torch.nn.Module:
 
 
 def train(model: PeftModel, steps: int) -> list[float]:
-    (batch,) = pack(EXAMPLES, max_tokens=1000)
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
     losses = []
     for _ in range(steps):
-        loss = answer_loss(model, batch)
-        loss.backward()
+        work = accumulate(model, EXAMPLES, lambda scored: -torch.cat(scored.log_probs).mean(), max_tokens=1000)
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(loss.item())
+        losses.append(work.loss)
     return losses
 
 

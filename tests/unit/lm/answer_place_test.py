@@ -65,7 +65,7 @@ def test_trained_tokens_are_those_of_the_whole_text(tmp_path: Path, make: Any, t
             continue
         example = encode_example(tokenizer, messages)
         prompt = encode_prompt(tokenizer, messages[:1])
-        assert list(example.ids[: example.trained_from]) == prompt
+        assert list(example.ids[: example.spans[0][0]]) == prompt
         assert list(example.ids) == whole[: len(example.ids)], answer
         assert example.ids[-1] == tokenizer.eos_token_id
 
@@ -75,10 +75,10 @@ def test_what_a_model_writes_reads_as_it_was_trained(tmp_path: Path, make: Any) 
     tokenizer = loaded(tmp_path, make)
     for answer in ANSWERS:
         example = encode_example(tokenizer, messages_of(answer))
-        request = GenerationRequest("k", example.ids[: example.trained_from], 99)
+        request = GenerationRequest("k", example.ids[: example.spans[0][0]], 99)
         for follows_text in (True, False):
             writing = SequenceState(request, tokenizer, {tokenizer.eos_token_id}, follows_text=follows_text)
-            for token in example.ids[example.trained_from :]:
+            for token in example.ids[example.spans[0][0] :]:
                 writing.take([token], [])
             expected = answer.replace("▁", " ") if make is not byte_level and make is not prefixed else answer
             assert writing.result().text == expected

@@ -66,15 +66,6 @@ def test_a_line_that_is_no_example_is_named(tmp_path: Path, line: bytes) -> None
         read_dataset(path)
 
 
-def test_a_weight_that_training_cannot_honour_is_refused_with_its_line(tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_text(json.dumps({**dataset_rows(1)[0], "weight": 2}) + "\n")
-    with pytest.raises(BadExampleError, match="Line 1 of the dataset: Example e0 has the weight 2"):
-        read_dataset(path)
-    path.write_text(json.dumps({**dataset_rows(1)[0], "weight": 1}) + "\n")
-    assert len(read_dataset(path).train) == 1
-
-
 def test_a_dataset_without_a_train_split_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("")

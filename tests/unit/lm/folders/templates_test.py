@@ -58,7 +58,7 @@ def test_training_sees_the_prompt_that_generation_sees(folder: Path, place: Any)
     place(folder)
     tokenizer = load_tokenizer(folder)
     example = encode_example(tokenizer, [*QUESTION, {"role": "assistant", "content": "Yes"}], tools=TOOLS)
-    assert list(example.ids[: example.trained_from]) == encode_prompt(tokenizer, QUESTION, tools=TOOLS)
+    assert list(example.ids[: example.spans[0][0]]) == encode_prompt(tokenizer, QUESTION, tools=TOOLS)
 
 
 def test_files_come_before_settings_and_a_processors_file_last(folder: Path) -> None:

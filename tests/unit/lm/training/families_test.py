@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 import torch
+from services.trainer.training.sft import backward
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from services.lm.adapters import LoraSettings, add_lora
-from services.lm.chat import EncodedExample
 from services.lm.decoder.whole import why_whole
 from services.lm.loading import attention_of
-from services.lm.packing import answer_loss, pack, whole_loss
-from services.trainer.training.sft import backward
+from services.lm.training.sequence import TrainedSequence
+from services.lm.training.step import log_probs
 
 SIZES: dict[str, Any] = {
     "vocab_size": 120,
@@ -71,12 +71,16 @@ WHOLE: dict[str, dict[str, Any]] = {
 }
 
 
-def examples() -> list[EncodedExample]:
+def examples() -> list[TrainedSequence]:
     source = torch.Generator().manual_seed(5)
     common = torch.randint(3, 110, (23,), generator=source).tolist()
     return [
-        EncodedExample((*common, *torch.randint(3, 110, (own,), generator=source).tolist()), 26) for own in (9, 16, 12)
+        TrainedSequence((*common, *torch.randint(3, 110, (own,), generator=source).tolist()), ((26, 23 + own),))
+        for own in (9, 16, 12)
     ]
+
+
+TOTAL = sum(example.num_trained for example in examples())
 
 
 def made(kind: str, settings: dict[str, Any]) -> Any:
@@ -99,23 +103,21 @@ def plain_loss(model: Any) -> torch.Tensor:
     total = torch.zeros(())
     for example in examples():
         ids = torch.tensor([example.ids])
-        logits = model(input_ids=ids, use_cache=False).logits[0, example.trained_from - 1 : -1]
-        total = total + torch.nn.functional.cross_entropy(logits, ids[0, example.trained_from :], reduction="sum")
+        logits = model(input_ids=ids, use_cache=False).logits[0, example.spans[0][0] - 1 : -1]
+        total = total + torch.nn.functional.cross_entropy(logits, ids[0, example.spans[0][0] :], reduction="sum")
     model.set_attn_implementation(before)
-    return total / sum(len(example.ids) - example.trained_from for example in examples())
+    return total / TOTAL
 
 
 @pytest.mark.parametrize("kind", sorted(SHARED))
 def test_a_family_of_attention_alone_shares_the_prefix_exactly(kind: str) -> None:
     model = made(kind, SHARED[kind])
     assert why_whole(model, 39) == ""
-    (batch,) = pack(examples(), max_tokens=1000)
-    loss = answer_loss(model, batch)
-    loss.backward()
+    loss = backward(model, examples(), num_trained_tokens=TOTAL, max_tokens=1000).loss
     shared = gradients(model)
     expected = plain_loss(model)
     expected.backward()
-    assert loss.item() == pytest.approx(expected.item(), abs=1e-4)
+    assert loss == pytest.approx(expected.item(), abs=1e-4)
     for name, gradient in gradients(model).items():
         assert (shared[name] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-5, name
 
@@ -124,13 +126,12 @@ def test_a_family_of_attention_alone_shares_the_prefix_exactly(kind: str) -> Non
 def test_a_family_of_more_than_attention_is_trained_whole_with_a_reason(kind: str) -> None:
     model = made(kind, WHOLE[kind])
     assert why_whole(model, 39)
-    total = sum(len(example.ids) - example.trained_from for example in examples())
-    part = backward(model, examples(), num_trained_tokens=total, max_tokens=1000, shares=False)
+    part = backward(model, examples(), num_trained_tokens=TOTAL, max_tokens=1000, shares=False)
     whole = gradients(model)
     expected = plain_loss(model)
     expected.backward()
     assert part.loss == pytest.approx(expected.item(), abs=1e-5)
-    assert part.num_tokens == sum(len(example.ids) for example in examples())
+    assert part.num_computed_tokens == sum(len(example.ids) for example in examples())
     for name, gradient in gradients(model).items():
         assert (whole[name] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-5, name
 
@@ -151,13 +152,11 @@ def test_an_adapter_beyond_the_layers_is_computed_too(targets: tuple[str, ...]) 
         for name, parameter in model.named_parameters():
             if "lora_" in name:
                 parameter.normal_(0, 0.2, generator=torch.Generator().manual_seed(3))
-    (batch,) = pack(examples(), max_tokens=1000)
-    loss = answer_loss(model, batch)
-    loss.backward()
+    loss = backward(model, examples(), num_trained_tokens=TOTAL, max_tokens=1000).loss
     shared = gradients(model)
     expected = plain_loss(model)
     expected.backward()
-    assert loss.item() == pytest.approx(expected.item(), abs=1e-4)
+    assert loss == pytest.approx(expected.item(), abs=1e-4)
     for name, gradient in gradients(model).items():
         assert (shared[name] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-5, name
 
@@ -178,8 +177,6 @@ def test_what_the_configuration_does_not_tell_is_found_by_computing_a_sample() -
     model = made("olmo2", {})
     model.model.layers[0].mlp = _Leaking(model.model.layers[0].mlp)
     assert "more than attention" in why_whole(model, 39)
-    (batch,) = pack(examples(), max_tokens=1000)
-    total = batch.num_trained_tokens
-    whole = sum(whole_loss(model, example, num_trained_tokens=total).item() for example in examples())
-    assert abs(whole - answer_loss(model, batch).item()) > 1e-3
+    whole, shared = (log_probs(model, examples(), max_tokens=1000, shares=shares) for shares in (False, True))
+    assert (torch.cat(whole) - torch.cat(shared)).abs().max() > 1e-3
     assert model.training
