@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -37,9 +38,12 @@ from services.chassis.waiting import keep_going
 
 JOB_MIGRATIONS = Path(__file__).parent / "jobs" / "migrations"
 _HEALTH_SECONDS = 2.0
+# Of the grace, for what must still be told; the rest is for the calls and jobs that end after it.
+_DRAIN_SHARE = 0.75
 _log = structlog.get_logger()
 
 Hook = Callable[[], Awaitable[None]]
+DrainHook = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Application:
     artifact_garbage: ArtifactGarbage
     token: ServiceToken | None = None
     _on_start: list[Hook] = field(default_factory=list)
+    _on_drain: list[DrainHook] = field(default_factory=list)
     _on_stop: list[Hook] = field(default_factory=list)
 
     def add_servicer(self, add: Callable[[Any, Any], None], servicer: object, full_service_name: str) -> None:
@@ -74,6 +79,10 @@ class Application:
     def on_start(self, hook: Hook) -> None:
         """Await `hook` after wiring and before jobs and RPCs begin; hooks run in the order they were given."""
         self._on_start.append(hook)
+
+    def on_drain(self, hook: DrainHook) -> None:
+        """Await `hook`, with the seconds that it may take, before the service ends; calls are answered meanwhile."""
+        self._on_drain.append(hook)
 
     def on_stop(self, hook: Hook) -> None:
         """Await `hook` after the last RPC and job; hooks run in reverse order, each one even if another fails."""
@@ -88,9 +97,14 @@ class Application:
         await self.jobs.runner.start()
 
     async def stop(self) -> None:
-        """Drain RPCs and jobs within the grace period, run the stop hooks, close the database."""
+        """Run the drain hooks, end RPCs and jobs within the grace period, run the stop hooks, close the database."""
         grace = self.settings.drain_grace_seconds
-        await asyncio.gather(self.server.drain(grace), self.jobs.runner.stop(grace))
+        if self._on_drain:
+            await self.server.set_serving(False)
+            start = time.monotonic()
+            await asyncio.gather(*(drain(_DRAIN_SHARE * grace) for drain in self._on_drain), return_exceptions=True)
+            grace -= time.monotonic() - start
+        await asyncio.gather(self.server.drain(max(grace, 0)), self.jobs.runner.stop(max(grace, 0)))
         for hook in reversed(self._on_stop):
             try:
                 await hook()

@@ -11,11 +11,16 @@ from services.chassis.application import Application, run
 from services.chassis.channel import open_channel
 from services.chassis.machine.memory import share_of_memory_bytes
 from services.chassis.settings import load_settings
+from services.trainer.backends.preflight_process import PreflightProcess
 from services.trainer.backends.ray_local import RayLocalBackend
 from services.trainer.clients.registry import RegistryClient
 from services.trainer.domain.spec import KIND
+from services.trainer.jobs.adapters import Adapters
 from services.trainer.jobs.garbage import TrainingGarbage
-from services.trainer.jobs.training_job import Adapters, TrainingJobWork, TrainingLimits
+from services.trainer.jobs.inputs import JobInputs
+from services.trainer.jobs.preflight import Preflight
+from services.trainer.jobs.stored_checkpoints import StoredCheckpoints
+from services.trainer.jobs.training_job import TrainingJobWork, TrainingLimits
 from services.trainer.live_attempts import LiveAttempts
 from services.trainer.manifest import LocalCheckpoints
 from services.trainer.ports import TrainingBackend
@@ -34,15 +39,36 @@ async def wire(app: Application, settings: TrainerSettings, *, backend: Training
     channel = open_channel(settings.registry_address, token=app.token)
     app.on_stop(channel.close)
     folder = settings.service_dir("trainer")
+    store, registry = SqlTrainingStore(app.database), RegistryClient(channel)
+    folders = LocalCheckpoints(folder / "checkpoints")
+    checkpoints = StoredCheckpoints(store, app.artifacts, folders)
     to = Adapters(
-        store=SqlTrainingStore(app.database),
-        registry=RegistryClient(channel),
+        store=store,
+        registry=registry,
         backend=backend or _backend(folder, settings),
-        checkpoints=LocalCheckpoints(folder / "checkpoints"),
+        checkpoints=folders,
         artifacts=app.artifacts,
+        inputs=JobInputs(app.jobs.store, store, registry, checkpoints),
         live_attempts=LiveAttempts(),
         telemetry=TrainerTelemetry(app.telemetry),
     )
+    app.on_drain(to.live_attempts.drain)
+    _add_garbage(app, settings, to, folder)
+    work = TrainingJobWork(to, _limits(settings), lambda: _report_address(app))
+    app.jobs.runner.register(KIND, work.run, limit=settings.max_running, cleanup=work.clear)
+    usecases = TrainingUseCases(
+        jobs=app.jobs.store,
+        store=to.store,
+        inputs=to.inputs,
+        live_attempts=to.live_attempts,
+        telemetry=to.telemetry,
+        forget=work.forget,
+    )
+    preflight = Preflight(to, app.jobs.store, _rows_reader(app), folder=folder, dtype=settings.dtype)
+    app.add_servicer(rpc.add_TrainerServiceServicer_to_server, TrainerServicer(usecases, preflight), SERVICE_NAME)
+
+
+def _add_garbage(app: Application, settings: TrainerSettings, to: Adapters, folder: Path) -> None:
     old = TrainingGarbage(
         to,
         app.jobs.store,
@@ -53,22 +79,17 @@ async def wire(app: Application, settings: TrainerSettings, *, backend: Training
     )
     handed_over = partial(app.artifact_garbage.handed_over, "artifact", settings.handover_hours, old.held)
     app.garbage.add(old.attempts, old.checkpoints, handed_over)
-    work = TrainingJobWork(to, _limits(settings), lambda: _report_address(app))
-    app.jobs.runner.register(KIND, work.run, limit=settings.max_running, cleanup=work.clear)
-    usecases = TrainingUseCases(
-        jobs=app.jobs.store,
-        store=to.store,
-        registry=to.registry,
-        live_attempts=to.live_attempts,
-        telemetry=to.telemetry,
-        forget=work.forget,
-    )
-    app.add_servicer(rpc.add_TrainerServiceServicer_to_server, TrainerServicer(usecases), SERVICE_NAME)
 
 
 def _backend(folder: Path, settings: TrainerSettings) -> RayLocalBackend:
     max_memory_bytes = settings.attempt_memory_bytes or share_of_memory_bytes(settings.max_running)
     return RayLocalBackend(folder / "attempts", settings.token_file, max_memory_bytes=max_memory_bytes)
+
+
+def _rows_reader(app: Application) -> PreflightProcess:
+    process = PreflightProcess()
+    app.on_stop(process.close)
+    return process
 
 
 def _limits(settings: TrainerSettings) -> TrainingLimits:

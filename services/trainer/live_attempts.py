@@ -71,10 +71,15 @@ class LiveAttempt:
 
 
 class LiveAttempts:
-    """The live attempts by job. A job has one at most."""
+    """The live attempts by job. A job has one at most.
+
+    Attributes:
+        is_draining: Whether this process ends: attempts shall save and end, and the next process goes on.
+    """
 
     def __init__(self) -> None:
         self._live: dict[str, LiveAttempt] = {}
+        self.is_draining = False
 
     def begin(self, training_job_id: str, attempt: int, *, start_step: int) -> LiveAttempt:
         """Begin a new attempt in the place of the job's last one."""
@@ -86,6 +91,15 @@ class LiveAttempts:
         live = self._live.get(report.training_job_id)
         if live is not None and live.attempt == report.attempt:
             live.observe(report)
+
+    async def drain(self, seconds: float) -> None:
+        """Let all attempts that have begun to train save and end, for `seconds` at most, and let no other begin."""
+        self.is_draining = True
+        endings = [asyncio.create_task(live.has_ended.wait()) for live in self._live.values() if live.num_steps_total]
+        if endings:
+            await asyncio.wait(endings, timeout=seconds)
+        for ending in endings:
+            ending.cancel()
 
     def end(self, training_job_id: str) -> None:
         """Forget the job's attempt."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +17,15 @@ from services.chassis.artifacts.artifact import file_digest
 from services.chassis.errors import FailedPrecondition
 from services.chassis.machine.files import link_or_copy, remove_tree, sync, write_atomically
 from services.chassis.status import full_disk_told
-from services.trainer.domain.attempt import Checkpoint
+from services.trainer.domain.attempt import Checkpoint, CheckpointFile
 
 MANIFEST: Final = "manifest.json"
+POSITION: Final = "position.json"
+OPTIMIZER: Final = "optimizer.safetensors"
+ADAPTER: Final = "adapter"
+MODEL: Final = "model"
+# One of these folders holds the weights that are trained.
+WEIGHTS: Final = (ADAPTER, MODEL)
 QUARANTINED: Final = ".quarantined"
 _FORMAT: Final = 1
 _MAX_MANIFEST_BYTES: Final = 1 << 20
@@ -52,12 +59,24 @@ def places(parent: Path) -> list[Place]:
     return sorted(folders, key=lambda place: (place.step, place.attempt), reverse=True)
 
 
-def write_manifest(folder: Path, *, step: int, attempt: int, config_digest: str) -> Checkpoint:
-    """Make the files in `folder` durable and then, by one rename, a checkpoint."""
-    files = {}
+def write_manifest(
+    folder: Path, *, step: int, attempt: int, config_digest: str, verified: Mapping[str, dict[str, Any]] | None = None
+) -> Checkpoint:
+    """Make the files in `folder` durable and then, by one rename, a checkpoint.
+
+    Args:
+        folder: Has the files.
+        step: Steps that are done.
+        attempt: Who has done them.
+        config_digest: What decided them.
+        verified: Digests and sizes of files that need not be read for it, by path.
+    """
+    files = dict(verified or {})
     for path in _files(folder):
         sync(path)
-        files[path.relative_to(folder).as_posix()] = {"sha256": _hex_digest(path), "size_bytes": path.stat().st_size}
+        name = path.relative_to(folder).as_posix()
+        if name not in files:
+            files[name] = {"sha256": _hex_digest(path), "size_bytes": path.stat().st_size}
     for directory in {path.parent for path in _files(folder)} | {folder}:
         sync(directory)
     now = datetime.now(UTC)
@@ -92,6 +111,42 @@ def verify(folder: Path, config_digest: str) -> Checkpoint:
         if path.is_symlink() or path.stat().st_size != facts["size_bytes"] or _hex_digest(path) != facts["sha256"]:
             raise BadCheckpointError(f"the file {name} was changed after it was written")
     return _checkpoint(folder, content)
+
+
+def files_of(folder: Path) -> tuple[CheckpointFile, ...]:
+    """Return the files of a checkpoint by path, as its manifest has them.
+
+    Raises:
+        BadCheckpointError: The manifest cannot be read.
+        FileNotFoundError: There is none.
+    """
+    files = sorted(_read_manifest(folder / MANIFEST)["files"].items())
+    return tuple(CheckpointFile(path, f"sha256:{facts['sha256']}", facts["size_bytes"]) for path, facts in files)
+
+
+def write_fork(source: Path, folder: Path, *, config_digest: str) -> None:
+    """Make a checkpoint of step 0 in `folder` with the weights and the optimizer of another, by links to its files.
+
+    What a method keeps beside them, such as a reference, and what was measured stay behind.
+
+    Raises:
+        BadCheckpointError: A byte of the source does not match its manifest, or a part is missing.
+        FileNotFoundError: The source is being removed.
+    """
+    content = _read_manifest(source / MANIFEST)
+    verify(source, content["config_digest"])
+    files = content["files"]
+    for name in (POSITION, OPTIMIZER):
+        if name not in files:
+            raise BadCheckpointError(f"it lacks {name}")
+    linked = {path: files[path] for path in files if path == OPTIMIZER or path.split("/")[0] in WEIGHTS}
+    for path in linked:
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        link_or_copy(source / path, target)
+    position = {"step": 0, "dtype": json.loads((source / POSITION).read_bytes())["dtype"]}
+    write_atomically(folder / POSITION, json.dumps(position))
+    write_manifest(folder, step=0, attempt=0, config_digest=config_digest, verified=linked)
 
 
 def newest_verified(parent: Path, config_digest: str) -> tuple[Checkpoint | None, list[str]]:
@@ -148,10 +203,21 @@ class LocalCheckpoints:
         checkpoint, sentences = await asyncio.to_thread(newest_verified, self.folder(training_job_id), config_digest)
         return checkpoint, tuple(sentences)
 
+    async def of_step(self, training_job_id: str, step: int, config_digest: str) -> Checkpoint | None:
+        """Return the checkpoint of a step whose every byte verifies, or None."""
+        return await asyncio.to_thread(_verified_step, self.folder(training_job_id), step, config_digest)
+
     async def restore(self, training_job_id: str, source: Path, config_digest: str) -> Checkpoint:
         """Bring a checkpoint from elsewhere to the job's own, once every byte of it verifies."""
         with full_disk_told():
             return await asyncio.to_thread(_restore, source, self.folder(training_job_id), config_digest)
+
+
+def _verified_step(parent: Path, step: int, config_digest: str) -> Checkpoint | None:
+    for place in [place for place in places(parent) if place.step == step]:
+        with contextlib.suppress(BadCheckpointError, FileNotFoundError):
+            return verify(place.path, config_digest)
+    return None
 
 
 def _restore(source: Path, parent: Path, config_digest: str) -> Checkpoint:

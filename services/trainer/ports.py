@@ -9,6 +9,7 @@ from typing import Protocol
 from services.trainer.domain.attempt import Attempt, AttemptOutcome, AttemptReport, Checkpoint, CurvePoint
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.plan import AttemptPlan
+from services.trainer.domain.preflight import PreflightRequest, RowsReport
 from services.trainer.domain.spec import TrainingJobSpec
 
 
@@ -24,10 +25,31 @@ class Registry(Protocol):
         """
         ...
 
-    async def register_adapter(
-        self, request_id: str, inputs: TrainingInputs, adapter: Artifact, *, produced_by: str
+    async def list_suites(self) -> tuple[tuple[str, Artifact], ...]:
+        """Return the id and the cases of every test suite version."""
+        ...
+
+    async def register_weights(
+        self, request_id: str, inputs: TrainingInputs, weights: Artifact, *, is_adapter: bool, produced_by: str
     ) -> str:
-        """Register an adapter of the job's base weights and return its version id; a request_id gives it once."""
+        """Register an adapter of the job's base weights, or whole weights that were trained from them.
+
+        Returns the version's id; a request_id gives it once.
+        """
+        ...
+
+
+class RowsReader(Protocol):
+    """Looks at the rows of a dataset, in a process of its own."""
+
+    async def look(self, request: PreflightRequest) -> RowsReport:
+        """Return what is known of the rows by the end of the request's time; asked again, it knows more.
+
+        Raises:
+            FailedPrecondition: The model's files cannot be used, or its template takes too much.
+            Unavailable: The process broke down.
+            ResourceExhausted: Too many ask at once.
+        """
         ...
 
 
@@ -80,7 +102,7 @@ class TrainingStore(Protocol):
     async def add_report(self, report: AttemptReport, *, save_total_limit: int) -> AttemptReport:
         """Store a report, and return it with only those points and checkpoints that are new: each has its event.
 
-        Of the checkpoints the newest `save_total_limit` stay.
+        Of the checkpoints the newest `save_total_limit` stay, and the one with the best score.
 
         Raises:
             FailedPrecondition: The attempt has ended by another report, or is not of the job's epoch.
@@ -88,11 +110,11 @@ class TrainingStore(Protocol):
         ...
 
     async def list_checkpoints(self, training_job_id: str) -> tuple[Checkpoint, ...]:
-        """Return the checkpoints, newest first."""
+        """Return the checkpoints, newest first, each with what was measured after its step."""
         ...
 
-    async def keep_checkpoints(self, training_job_id: str, steps: Sequence[int]) -> None:
-        """Forget the checkpoints of a job of all other steps."""
+    async def delete_checkpoints(self, training_job_id: str, steps: Sequence[int]) -> None:
+        """Forget the checkpoints of these steps of a job."""
         ...
 
     async def list_curve_points(
@@ -118,6 +140,10 @@ class CheckpointFolders(Protocol):
 
         Those that did not are set aside; folders without a manifest are removed.
         """
+        ...
+
+    async def of_step(self, training_job_id: str, step: int, config_digest: str) -> Checkpoint | None:
+        """Return the checkpoint of a step whose every byte verifies, or None."""
         ...
 
     async def restore(self, training_job_id: str, source: Path, config_digest: str) -> Checkpoint:

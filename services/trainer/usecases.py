@@ -11,11 +11,12 @@ from services.chassis.errors import InvalidArgument
 from services.chassis.jobs import Job, JobResource, JobState, JobStore, Json
 from services.chassis.wire import from_document, to_document
 from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
-from services.trainer.domain.attempt import Attempt, AttemptReport, Checkpoint, CurvePoint
+from services.trainer.domain.attempt import Attempt, AttemptReport, Checkpoint, CheckpointFile, CurvePoint
 from services.trainer.domain.inputs import TrainingInputs
 from services.trainer.domain.spec import KIND, TrainingJobSpec
+from services.trainer.jobs.inputs import JobInputs
 from services.trainer.live_attempts import LiveAttempts
-from services.trainer.ports import Registry, TrainingStore
+from services.trainer.ports import TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 
 _STOPPING = (JobState.CANCELLING, JobState.PAUSING)
@@ -48,7 +49,7 @@ class TrainingUseCases:
         *,
         jobs: JobStore,
         store: TrainingStore,
-        registry: Registry,
+        inputs: JobInputs,
         live_attempts: LiveAttempts,
         telemetry: TrainerTelemetry,
         forget: Callable[[Job], Awaitable[None]],
@@ -58,7 +59,8 @@ class TrainingUseCases:
         self._forget_job = forget
         self._jobs = jobs
         self._store = store
-        self._registry = registry
+        self._inputs = inputs
+        self._checkpoints = inputs.checkpoints
         self._live_attempts = live_attempts
         self._telemetry = telemetry
 
@@ -68,16 +70,38 @@ class TrainingUseCases:
         Raises:
             InvalidArgument: The values of the spec do not fit each other.
             Unimplemented: The method, or the choice of weights, is not built.
-            NotFound: The model version or the dataset version does not exist.
+            NotFound: The model version, the dataset version or the checkpoint of a fork does not exist.
             FailedPrecondition: The model cannot be trained, or the dataset has no example.
+            ResourceExhausted: There is no room for what a fork begins with.
             AlreadyExists: The request_id was used with another spec.
         """
         spec.check()
-        inputs = await self._registry.resolve(spec)
+        inputs = await self._inputs.resolve(spec)
         job_id = f"train-{uuid.uuid4().hex[:16]}"
         job = await self._jobs.create(KIND, request_id, to_document(spec), job_id=job_id, rewrite=_rewritten)
-        await self._store.add_inputs(job.job_id, inputs)
+        await self._inputs.store(job.job_id, spec, inputs)
         return await self.resource.resource(job)
+
+    async def get_checkpoint(self, training_job_id: str, step: int) -> tuple[Checkpoint, tuple[CheckpointFile, ...]]:
+        """Return the checkpoint of a step, and its files by path.
+
+        Raises:
+            NotFound: There is no such job, or none of that step.
+            FailedPrecondition: Its manifest cannot be read.
+        """
+        job = await self.resource.job(training_job_id)
+        checkpoint = await self._checkpoints.get(job, step)
+        return checkpoint, await self._checkpoints.files(job, checkpoint)
+
+    async def delete_checkpoint(self, training_job_id: str, step: int) -> None:
+        """Delete the checkpoint of a step.
+
+        Raises:
+            NotFound: There is no such job, or none of that step.
+            FailedPrecondition: It is the result, or the job has not ended and needs it.
+        """
+        job = await self.resource.job(training_job_id)
+        await self._checkpoints.delete(job, await self._checkpoints.get(job, step))
 
     async def list_checkpoints(
         self, training_job_id: str, page_size: int, page_token: str
@@ -115,7 +139,7 @@ class TrainingUseCases:
         self._jobs.announce_events(report.training_job_id)
         self._telemetry.reported(news)
         self._live_attempts.observe(report)
-        return job.state in _STOPPING
+        return job.state in _STOPPING or self._live_attempts.is_draining
 
     async def _forget(self, training_job_id: str) -> None:
         await self._forget_job(await self._jobs.get(training_job_id))

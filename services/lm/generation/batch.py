@@ -15,9 +15,9 @@ from torch import Tensor
 from services.lm.generation.attention import PromptPart, PromptReader, TokenWriter
 from services.lm.generation.cache import SequenceCache
 from services.lm.generation.forward import Forward
-from services.lm.generation.requests import GenerationRequest, GenerationResult, Piece, ResultOptions
+from services.lm.generation.requests import GenerationRequest, GenerationResult, Piece, ResultOptions, TokenScores
 from services.lm.generation.sampling import choose
-from services.lm.generation.scores import score
+from services.lm.generation.scores import drawn_log_probs, score
 from services.lm.generation.segments import Chain, Reader
 from services.lm.generation.sequence import SequenceState
 from services.lm.generation.speculation import Lookup, draft_length, run_ends
@@ -188,11 +188,14 @@ class Batch:
         draws = [] if sampling.temperature == 0 else [d for s, draft in pairs for d in s.draws.next(1 + len(draft))]
         choices = choose(logits, sampling, draws)
         edges = accumulate((1 + len(draft) for draft in drafts), initial=0)
+        drawn = drawn_log_probs(logits, choices, sampling) if options.drawn_log_probs else []
         num_taken = []
         for (sequence, draft), (first, end) in zip(pairs, pairwise(edges), strict=True):
             count = sequence.take(choices[first:end], draft)
             num_taken.append(count)
-            if options.scores:
+            if drawn:
+                sequence.score(TokenScores(tuple(drawn[first : first + count])))
+            elif options.scores:
                 tokenizer = self._call.loaded.tokenizer
                 sequence.score(score(tokenizer, logits[first:], choices[first : first + count], options.num_top))
         self.written += sum(num_taken)

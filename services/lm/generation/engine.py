@@ -36,8 +36,8 @@ OnStep = Callable[[int, int, int], bool]
 class Engine:
     """Answers prompts with one model; what prompts begin with stays in memory between calls.
 
-    The model may be a PEFT model in training, its adapter not merged: each call to `generate` takes the adapter's
-    present values. Call it between optimiser steps, with the model in `eval()`.
+    The model may be one in training, its adapter not merged: each call to `generate` takes the present values. Call it
+    between optimiser steps, with the model in `eval()`.
     """
 
     def __init__(
@@ -54,6 +54,8 @@ class Engine:
         self._segments = SegmentCache(prefix_cache_bytes)
         self._sequence_cache_bytes = sequence_cache_bytes
         self._has_adapter = any("lora_" in name for name, _ in loaded.model.named_parameters())
+        # Those of a model in training are others at each call.
+        self._changes = self._has_adapter or any(weight.requires_grad for weight in loaded.model.parameters())
         self._forward: Forward | None = None
 
     def generate(
@@ -200,7 +202,7 @@ class Engine:
         if reason:
             _log.warning("answered without a shared prefix, one by one: %s", reason)
             return None
-        if self._has_adapter:
+        if self._changes:
             self._segments.clear()
         if self._forward is None or self._has_adapter:
             self._forward = forward_of(self._loaded.model)

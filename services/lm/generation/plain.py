@@ -13,7 +13,7 @@ from services.lm.decoder.whole import computed_whole
 from services.lm.generation.batch import CallSettings
 from services.lm.generation.requests import GenerationRequest, GenerationResult, TokenScores
 from services.lm.generation.sampling import choose
-from services.lm.generation.scores import score
+from services.lm.generation.scores import drawn_log_probs, score
 from services.lm.generation.sequence import SequenceState
 
 
@@ -53,7 +53,9 @@ def _steps(model: Any, call: CallSettings, request: GenerationRequest, state: Se
         draws = [] if call.sampling.temperature == 0 else state.draws.next(1)
         choices = choose(logits, call.sampling, draws)
         state.take(choices, [])
-        if call.options.scores:
+        if call.options.drawn_log_probs:
+            state.score(TokenScores(tuple(drawn_log_probs(logits, choices, call.sampling))))
+        elif call.options.scores:
             state.score(_score(call, logits, choices))
         yield
         if state.reason:

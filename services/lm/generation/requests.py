@@ -60,12 +60,15 @@ class ResultOptions:
 
     Attributes:
         scores: The scores of written tokens.
+        drawn_log_probs: The log-probability with which each token was drawn, temperature included, without texts: what
+            training by reinforcement needs. Not together with `scores`.
         num_top: How many of the likeliest tokens the scores name at each place.
         echo: The scores of the prompts' own tokens, which are then computed alone, without what is held in memory.
         on_piece: Called with each piece as it is written.
     """
 
     scores: bool = False
+    drawn_log_probs: bool = False
     num_top: int = 0
     echo: bool = False
     on_piece: Callable[[Piece], None] | None = None

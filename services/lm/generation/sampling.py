@@ -39,14 +39,22 @@ def choose(logits: Tensor, sampling: Sampling, draws: Sequence[float]) -> list[i
         greedy: list[int] = logits.max(-1).indices.tolist()
         return greedy
     probabilities = torch.softmax(logits.float() / sampling.temperature, -1)
+    if sampling.top_p == 1 and not sampling.top_k and not sampling.min_p:
+        # Without a filter their order does not matter, and sorting a vocabulary takes most of a pass.
+        return _drawn(probabilities, draws)[:, 0].tolist()
     kept, tokens = _likeliest(probabilities, sampling)
     if sampling.min_p > 0:
         kept = kept.masked_fill(kept < sampling.min_p * kept[:, :1], 0.0)
-    cumulated = kept.double().cumsum(-1)
-    thresholds = torch.tensor(draws, dtype=torch.float64, device=logits.device) * cumulated[:, -1]
-    places = torch.searchsorted(cumulated, thresholds[:, None], right=True)
-    choices: list[int] = tokens.gather(1, places.clamp_(max=kept.shape[1] - 1))[:, 0].tolist()
+    choices: list[int] = tokens.gather(1, _drawn(kept, draws))[:, 0].tolist()
     return choices
+
+
+def _drawn(weights: Tensor, draws: Sequence[float]) -> Tensor:
+    """A place of each row, shape (rows, 1), with a chance in proportion to its weight."""
+    cumulated = weights.double().cumsum(-1)
+    thresholds = torch.tensor(draws, dtype=torch.float64, device=weights.device) * cumulated[:, -1]
+    places = torch.searchsorted(cumulated, thresholds[:, None], right=True)
+    return places.clamp_(max=weights.shape[1] - 1)
 
 
 def _likeliest(probabilities: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:

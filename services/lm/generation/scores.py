@@ -15,6 +15,7 @@ from services.lm.generation.attention import SegmentReader
 from services.lm.generation.cache import Prefix
 from services.lm.generation.forward import Forward
 from services.lm.generation.requests import TokenScores
+from services.lm.worker_protocol import Sampling
 
 # Rows turned to float32 at a time: a large vocabulary takes much memory.
 _ROWS: Final = 128
@@ -34,6 +35,16 @@ def score(tokenizer: PreTrainedTokenizerBase, logits: Tensor, tokens: Sequence[i
         likeliest = tuple(tuple(zip(token_texts(tokenizer, ids), values, strict=True)) for ids, values in rows)
         scores += TokenScores(tuple(own), token_texts(tokenizer, some), likeliest)
     return scores
+
+
+def drawn_log_probs(logits: Tensor, tokens: Sequence[int], sampling: Sampling) -> list[float]:
+    """The log-probability of each row's token under the temperature, whatever else chooses among them."""
+    values: list[float] = []
+    for start in range(0, len(tokens), _ROWS):
+        some = torch.tensor(tokens[start : start + _ROWS], device=logits.device)[:, None]
+        scaled = logits[start : start + len(some)].float() / (sampling.temperature or 1.0)
+        values += (scaled.gather(1, some)[:, 0] - torch.logsumexp(scaled, -1)).tolist()
+    return values
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from services.protocols.cases import Case
@@ -17,6 +18,10 @@ _CONTENT = MappingProxyType(
         "restraint": LayerName.NO_NEEDLESS_CALL,
     }
 )
+CONFORMING = "conforming"
+"""Name of the reward that is 1 where every layer that applies passed, else 0; the verdict itself as a number."""
+
+_WEIGHTS = MappingProxyType({"format": 0.5, **dict.fromkeys(_CONTENT, 0.25), CONFORMING: 1.0})
 
 
 def components(case: Case, verdict: Verdict) -> dict[str, float]:
@@ -44,6 +49,22 @@ def components(case: Case, verdict: Verdict) -> dict[str, float]:
         elif name in due_names and not verdict.conforming:
             scores[name] = 0.0
     return scores
+
+
+def rewards(case: Case, verdict: Verdict) -> dict[str, float]:
+    """Return what an answer is rewarded for in training, each 0 to 1: its components, and `conforming`."""
+    return components(case, verdict) | {CONFORMING: float(verdict.conforming)}
+
+
+def default_weights(case: Case) -> Mapping[str, float]:
+    """Return the weight of each reward that a verdict on this case can have.
+
+    Conforming counts most; form is worth something before the content is right, so that a model which makes no call yet
+    finds its way to one. A case in plain text is rewarded by its scorer alone, or for conforming where it has none.
+    """
+    if case.scoring is None:
+        return _WEIGHTS
+    return {case.scoring.scorer: 1.0, CONFORMING: 0.0} if case.scoring.scorer != _NO_SCORER else {CONFORMING: 1.0}
 
 
 def _form_score(layers: list[Layer], *, failed: bool) -> float | None:

@@ -148,9 +148,14 @@ def _ngrams(case: Case, closed_tools: Collection[str]) -> Iterable[str]:
     said = (text for answer in _answers(case) for text in (answer.text, *(call.arguments for call in answer.calls)))
     texts = (case.task.casefold(), *(value for text in said for value in _values(text)), *case.results.values())
     for text in texts:
-        prose = _PATH.sub(" ", _INLINE.sub(" ", _FENCED.sub(" ", text)))
-        words = _WORD.findall(prose.casefold())
+        words = prose_words(text)
         yield from (" ".join(words[start : start + NGRAM_SIZE]) for start in range(len(words) - NGRAM_SIZE + 1))
+
+
+def prose_words(text: str) -> list[str]:
+    """Return the words of a text outside code and paths, in small letters."""
+    prose = _PATH.sub(" ", _INLINE.sub(" ", _FENCED.sub(" ", text)))
+    return _WORD.findall(prose.casefold())
 
 
 _KEYS: Mapping[Kind, Callable[[Case, Collection[str]], Iterable[str]]] = MappingProxyType(

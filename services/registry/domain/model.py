@@ -20,11 +20,12 @@ class ModelVersionKind(StrEnum):
     ADAPTER = "adapter"
     MERGED = "merged"
     QUANTIZED = "quantized"
+    TRAINED = "trained"
 
     @property
     def is_full_weights(self) -> bool:
         """True when an adapter can be loaded on it."""
-        return self in (ModelVersionKind.BASE, ModelVersionKind.MERGED)
+        return self in (ModelVersionKind.BASE, ModelVersionKind.MERGED, ModelVersionKind.TRAINED)
 
 
 @dataclass(frozen=True)

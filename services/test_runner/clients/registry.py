@@ -13,7 +13,11 @@ from services.test_runner.domain import Artifact
 from services.test_runner.ports import CasePage, ResolvedModel, ResolvedSuite
 
 _PAGE_SIZE = 100
-_WHOLE_WEIGHTS = (model_pb2.MODEL_VERSION_KIND_BASE, model_pb2.MODEL_VERSION_KIND_MERGED)
+_WHOLE_WEIGHTS = (
+    model_pb2.MODEL_VERSION_KIND_BASE,
+    model_pb2.MODEL_VERSION_KIND_MERGED,
+    model_pb2.MODEL_VERSION_KIND_TRAINED,
+)
 
 
 class RegistryClient:
@@ -67,7 +71,7 @@ def _weights(version: model_pb2.ModelVersion) -> Artifact:
         kind = model_pb2.ModelVersionKind.Name(version.kind).removeprefix("MODEL_VERSION_KIND_").lower()
         raise FailedPrecondition(
             f"The model version {version.model_version_id} is of kind {kind}, which this backend cannot load.",
-            "Use a base, merged or adapter version.",
+            "Use a base, merged, trained or adapter version.",
         )
     return _artifact(version.artifact)
 

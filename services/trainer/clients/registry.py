@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import grpc.aio
-from drillyard.registry.v1 import artifact_pb2, dataset_pb2, model_pb2, registry_service_pb2_grpc
+from drillyard.registry.v1 import artifact_pb2, dataset_pb2, model_pb2, registry_service_pb2_grpc, test_suite_pb2
 
 from services.chassis.errors import FailedPrecondition
 from services.trainer.domain.inputs import Artifact, TrainingInputs
-from services.trainer.domain.spec import TrainingJobSpec
+from services.trainer.domain.spec import TrainedWeights, TrainingJobSpec
 
-_WHOLE_WEIGHTS = (model_pb2.MODEL_VERSION_KIND_BASE, model_pb2.MODEL_VERSION_KIND_MERGED)
+_PAGE_SIZE = 1000
+_WHOLE_WEIGHTS = (
+    model_pb2.MODEL_VERSION_KIND_BASE,
+    model_pb2.MODEL_VERSION_KIND_MERGED,
+    model_pb2.MODEL_VERSION_KIND_TRAINED,
+)
 
 
 class RegistryClient:
@@ -27,6 +32,11 @@ class RegistryClient:
         """
         version = await self._model_version(spec.model_version_id)
         is_adapter = version.kind == model_pb2.MODEL_VERSION_KIND_ADAPTER
+        if is_adapter and spec.trained_weights is not TrainedWeights.LORA:
+            raise FailedPrecondition(
+                f"The model version {version.model_version_id} is an adapter; all weights are trained from whole ones.",
+                f"Use {version.base_model_version_id}, or train the adapter further.",
+            )
         base = await self._model_version(version.base_model_version_id) if is_adapter else version
         dataset = await self._dataset_version(spec.dataset_version_id)
         return TrainingInputs(
@@ -39,16 +49,30 @@ class RegistryClient:
             dataset=_artifact(dataset.artifact),
         )
 
-    async def register_adapter(
-        self, request_id: str, inputs: TrainingInputs, adapter: Artifact, *, produced_by: str
+    async def list_suites(self) -> tuple[tuple[str, Artifact], ...]:
+        """Return the id and the cases of every test suite version."""
+        request = test_suite_pb2.ListTestSuiteVersionsRequest(page_size=_PAGE_SIZE)
+        suites: list[tuple[str, Artifact]] = []
+        while True:
+            page = await self._stub.ListTestSuiteVersions(request)
+            suites += [(item.test_suite_version_id, _artifact(item.artifact)) for item in page.test_suite_versions]
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return tuple(suites)
+
+    async def register_weights(
+        self, request_id: str, inputs: TrainingInputs, weights: Artifact, *, is_adapter: bool, produced_by: str
     ) -> str:
-        """Register an adapter of the job's base weights and return its version id; a request_id gives it once."""
+        """Register an adapter of the job's base weights, or whole weights that were trained from them.
+
+        Returns the version's id; a request_id gives it once.
+        """
         request = model_pb2.CreateModelVersionRequest(
             request_id=request_id,
             model_id=inputs.output_model_id,
-            kind=model_pb2.MODEL_VERSION_KIND_ADAPTER,
+            kind=model_pb2.MODEL_VERSION_KIND_ADAPTER if is_adapter else model_pb2.MODEL_VERSION_KIND_TRAINED,
             base_model_version_id=inputs.base_model_version_id,
-            artifact=artifact_pb2.Artifact(uri=adapter.uri, digest=adapter.digest, size_bytes=adapter.size_bytes),
+            artifact=artifact_pb2.Artifact(uri=weights.uri, digest=weights.digest, size_bytes=weights.size_bytes),
             produced_by=produced_by,
         )
         return (await self._stub.CreateModelVersion(request)).model_version.model_version_id
@@ -73,7 +97,7 @@ def _weights(version: model_pb2.ModelVersion) -> Artifact:
         kind = model_pb2.ModelVersionKind.Name(version.kind).removeprefix("MODEL_VERSION_KIND_").lower()
         raise FailedPrecondition(
             f"The model version {version.model_version_id} is of kind {kind}, which cannot be trained.",
-            "Use a base, merged or adapter version.",
+            "Use a base, merged, trained or adapter version.",
         )
     return _artifact(version.artifact)
 

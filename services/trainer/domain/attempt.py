@@ -41,7 +41,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder that is whole, since its manifest is written last; `digest` is the manifest's."""
+    """A folder that is whole, since its manifest is written last; `digest` is the manifest's.
+
+    `score` is what was measured after its step, if anything was.
+    """
 
     step: int
     attempt: int
@@ -49,6 +52,16 @@ class Checkpoint:
     digest: str
     size_bytes: int
     create_time: datetime
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """One file of a checkpoint, by its place below the folder, as the manifest has it."""
+
+    path: str
+    digest: str
+    size_bytes: int
 
 
 @dataclass(frozen=True)

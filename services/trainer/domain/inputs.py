@@ -33,6 +33,8 @@ class TrainingInputs:
         adapter: Folder of the adapter that is trained further, or None for a new one.
         dataset_version_id: The examples.
         dataset: Their file.
+        fork_step: The step of the other job's checkpoint that it begins with, if it is a fork.
+        fork: A checkpoint of its own with what that one holds; None where it is no fork, or not made yet.
     """
 
     model_version_id: str
@@ -42,6 +44,8 @@ class TrainingInputs:
     adapter: Artifact | None
     dataset_version_id: str
     dataset: Artifact
+    fork_step: int = 0
+    fork: Artifact | None = None
 
     def to_document(self) -> dict[str, Any]:
         """Return the inputs as plain JSON."""
@@ -50,13 +54,14 @@ class TrainingInputs:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> TrainingInputs:
         """Return what `to_document` was called on."""
-        adapter = document["adapter"]
+        adapter, fork = document["adapter"], document.get("fork")
         return cls(
             **{
                 **document,
                 "base": Artifact(**document["base"]),
                 "adapter": Artifact(**adapter) if adapter else None,
                 "dataset": Artifact(**document["dataset"]),
+                "fork": Artifact(**fork) if fork else None,
             }
         )
 
@@ -67,6 +72,7 @@ class TrainingInputs:
             model_version_id=self.model_version_id,
             dataset_version_id=self.dataset_version_id,
             output_model_id=self.output_model_id,
+            fork=replace(spec.fork, step=self.fork_step),
         )
 
     def config_digest(self, spec: TrainingJobSpec) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
@@ -12,6 +13,7 @@ from services.chassis.errors import InvalidArgument, Unimplemented
 KIND = "training_job"
 _MAX_MODULES = 64
 _MODULE = re.compile(r"[A-Za-z0-9_.]{1,100}")
+_REWARD_WEIGHT = re.compile(r"([a-z][a-z0-9_]{0,63})=([0-9]{1,6}(?:\.[0-9]{1,9})?)")
 
 
 class TrainingMethod(StrEnum):
@@ -108,6 +110,24 @@ class GrpoConfig:
     train_truncated: bool
     num_iterations: int
     reward_weights: tuple[str, ...]
+    blame_violations: bool
+
+
+def reward_weights_of(entries: Sequence[str]) -> dict[str, float]:
+    """Return the weight by component of entries such as "conforming=1.5".
+
+    Raises:
+        InvalidArgument: One is not of this form, or a component is named twice.
+    """
+    matches = [_REWARD_WEIGHT.fullmatch(entry) for entry in entries]
+    weights = {match[1]: float(match[2]) for match in matches if match}
+    if len(weights) < len(entries) or (entries and not any(weights.values())):
+        raise InvalidArgument(
+            "The field grpo.reward_weights has an entry that is no weight, a component twice, or no weight above 0.",
+            "Write entries such as conforming=1, one for each component; the others count nothing.",
+            field="spec.grpo.reward_weights",
+        )
+    return weights
 
 
 @dataclass(frozen=True)
@@ -174,10 +194,10 @@ class TrainingJobSpec:
             InvalidArgument: They do not; the error names the field.
             Unimplemented: The method, or the choice of weights, is not built.
         """
-        if self.method is not TrainingMethod.SFT:
+        if self.method is TrainingMethod.DPO:
             raise Unimplemented(
                 f"Training by {self.method.upper()} is not built in this version.",
-                "Use SFT on reference answers.",
+                "Use SFT on reference answers, or GRPO on the cases of a suite's kinds.",
                 field="spec.method",
             )
         if self.trained_weights is not TrainedWeights.LORA:
@@ -193,6 +213,7 @@ class TrainingJobSpec:
                 "Name linear layers such as q_proj, or none for all of them.",
                 field="spec.lora.target_modules",
             )
+        reward_weights_of(self.grpo.reward_weights)
         if self.num_workers > self.batch_size:
             raise InvalidArgument(
                 f"The {self.num_workers} workers share a batch of {self.batch_size}.",

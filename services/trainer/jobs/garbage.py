@@ -12,9 +12,10 @@ from pathlib import Path
 from services.chassis.jobs import Job, JobStore
 from services.chassis.machine.files import remove_tree, size_below
 from services.chassis.machine.garbage import Garbage
+from services.trainer.domain.score import best_step
 from services.trainer.domain.spec import KIND
-from services.trainer.jobs.kept_checkpoints import best_step, kept_checkpoints
-from services.trainer.jobs.training_job import Adapters
+from services.trainer.jobs.adapters import Adapters
+from services.trainer.jobs.kept_checkpoints import kept_checkpoints, scores_of
 from services.trainer.manifest import MANIFEST, QUARANTINED, places
 
 _PAGE_SIZE = 500
@@ -86,13 +87,15 @@ class TrainingGarbage:
 
     async def held(self) -> set[str] | None:
         """Return the URIs of artifacts that jobs need; None where a job cannot be read."""
-        uris: set[str] = set()
-        for job in (await self._all_jobs()).values():
+        jobs = await self._all_jobs()
+        forks = [job_id for job_id, job in jobs.items() if not job.is_final and job.spec.get("fork")]
+        uris = {item.fork.uri for item in (await self._to.store.get_inputs(forks)).values() if item.fork}
+        for job in jobs.values():
             if job.is_final and job.end_time is None:
                 return None
             kept = sorted(kept_checkpoints(job.saved), reverse=True)
             if len(kept) > 1 and _has_ended(job, self._checkpoint_days):
-                best = await best_step(self._to.store, job.job_id)
+                best = best_step(await scores_of(self._to.store, job.job_id))
                 kept = [kept[0], *(item for item in kept[1:] if item.step == best)]
             uris |= {item.uri for item in kept}
         return uris
@@ -101,13 +104,15 @@ class TrainingGarbage:
         listed = await self._to.store.list_checkpoints(job.job_id)
         here = await asyncio.to_thread(places, place)
         whole = [item.step for item in here if (item.path / MANIFEST).exists()]
-        steps = {await best_step(self._to.store, job.job_id), *whole[:1], *(item.step for item in listed[:1])}
+        best = best_step(await scores_of(self._to.store, job.job_id))
+        steps = {best, *whole[:1], *(item.step for item in listed[:1])}
         folders = [item.path for item in here if item.step not in steps]
         if not folders:
             return None
 
         async def remove() -> None:
-            await self._to.store.keep_checkpoints(job.job_id, sorted(steps))
+            gone = [item.step for item in listed if item.step not in steps]
+            await self._to.store.delete_checkpoints(job.job_id, gone)
             await asyncio.to_thread(_remove, folders)
 
         reason = f"its job ended {self._checkpoint_days:g} days ago, and it is neither the last nor the best"

@@ -17,6 +17,7 @@ from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFoun
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
 from services.trainer.domain.attempt import Checkpoint
+from services.trainer.domain.score import SCORE, best_step
 from services.trainer.manifest import MANIFEST
 from services.trainer.ports import CheckpointFolders, TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
@@ -24,7 +25,6 @@ from services.trainer.telemetry import TrainerTelemetry
 STORE = "the artifact store"
 DISK = "the disk"
 _SAVED = "checkpoints"
-_ADHERENCE = "adherence"
 _MAX_POINTS = 100_000
 _log = structlog.get_logger()
 
@@ -77,13 +77,29 @@ class KeptCheckpoints:
         for kept in tuple(self._kept):
             if newest and (kept.step, kept.attempt) <= (newest.step, newest.attempt):
                 break
-            try:
-                source = await patiently(partial(self._artifacts.local_path, kept.uri), STORE)
-                job_id = self._context.job.job_id
-                return await patiently(partial(folders.restore, job_id, source, config_digest), DISK)
-            except (NotFound, FailedPrecondition, PermissionDenied) as error:
-                await self._drop(kept, error)
+            if checkpoint := await self._brought(folders, kept, config_digest):
+                return checkpoint
         return newest
+
+    async def of_step(self, folders: CheckpointFolders, config_digest: str, step: int) -> Checkpoint | None:
+        """Return the checkpoint of a step, from this machine or a kept one that is brought here; None without one."""
+        job_id = self._context.job.job_id
+        if checkpoint := await folders.of_step(job_id, step, config_digest):
+            return checkpoint
+        for kept in [kept for kept in self._kept if kept.step == step]:
+            if checkpoint := await self._brought(folders, kept, config_digest):
+                return checkpoint
+        return None
+
+    async def _brought(self, folders: CheckpointFolders, kept: KeptCheckpoint, config_digest: str) -> Checkpoint | None:
+        """Bring a kept checkpoint here; one that does not verify is dropped, with an event."""
+        try:
+            source = await patiently(partial(self._artifacts.local_path, kept.uri), STORE)
+            job_id = self._context.job.job_id
+            return await patiently(partial(folders.restore, job_id, source, config_digest), DISK)
+        except (NotFound, FailedPrecondition, PermissionDenied) as error:
+            await self._drop(kept, error)
+        return None
 
     async def _keep(self, checkpoint: Checkpoint) -> None:
         folder = path_of(checkpoint.uri)
@@ -105,7 +121,7 @@ class KeptCheckpoints:
             return
         kept = KeptCheckpoint(checkpoint.step, checkpoint.attempt, artifact.uri, artifact.digest, artifact.size_bytes)
         newest = sorted({kept, *self._kept}, reverse=True)
-        best = await best_step(self._store, self._context.job.job_id)
+        best = best_step(await scores_of(self._store, self._context.job.job_id))
         await self._save([item for place, item in enumerate(newest) if place < self._limit or item.step == best])
 
     async def _drop(self, kept: KeptCheckpoint, error: ServiceError) -> None:
@@ -129,10 +145,10 @@ class KeptCheckpoints:
                 _log.warning("kept_checkpoint_not_deleted", uri=uri, reason=str(error))
 
 
-async def best_step(store: TrainingStore, training_job_id: str) -> int:
-    """Return the step with the best measured adherence; 0 where none was measured."""
-    points = await store.list_curve_points(training_job_id, _ADHERENCE, after=(0, ""), limit=_MAX_POINTS)
-    return max(((point.value, point.step) for point in points), default=(0.0, 0))[1]
+async def scores_of(store: TrainingStore, training_job_id: str) -> dict[int, float]:
+    """Return the scores of a job by their steps, in order."""
+    points = await store.list_curve_points(training_job_id, SCORE, after=(0, ""), limit=_MAX_POINTS)
+    return {point.step: point.value for point in points}
 
 
 def kept_checkpoints(saved: Json | None) -> list[KeptCheckpoint]:

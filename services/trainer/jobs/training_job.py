@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from services.chassis.artifacts import ArtifactStore
-from services.chassis.errors import FailedPrecondition
+from services.chassis.errors import FailedPrecondition, NotFound
 from services.chassis.jobs import Job, JobContext, JobPaused, Json
 from services.chassis.waiting import patiently
 from services.chassis.wire import from_document
@@ -19,13 +18,12 @@ from services.trainer.domain.attempt import Attempt, AttemptOutcome, Checkpoint,
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import TrainingJobSpec
+from services.trainer.jobs.adapters import Adapters
 from services.trainer.jobs.kept_checkpoints import DISK, STORE, KeptCheckpoints, kept_checkpoints, path_of
-from services.trainer.live_attempts import AttemptEnd, LiveAttempt, LiveAttempts, end_of
-from services.trainer.ports import CheckpointFolders, Registry, TrainingBackend, TrainingStore
-from services.trainer.telemetry import TrainerTelemetry
+from services.trainer.jobs.pauses import or_paused, pauses_declined
+from services.trainer.jobs.result import REGISTRY, chosen, register
+from services.trainer.live_attempts import AttemptEnd, LiveAttempt, end_of
 
-ADAPTER = "adapter"
-_REGISTRY = "the registry"
 _SYSTEM = "the operating system"
 _TICK_SECONDS = 0.5
 _HEARTBEAT_SECONDS = 2.5
@@ -42,16 +40,12 @@ class TrainingLimits:
 
 
 @dataclass(frozen=True)
-class Adapters:
-    """What the job reaches the world by."""
+class _Places:
+    """What an attempt reads, on this machine."""
 
-    store: TrainingStore
-    registry: Registry
-    backend: TrainingBackend
-    checkpoints: CheckpointFolders
-    artifacts: ArtifactStore
-    live_attempts: LiveAttempts
-    telemetry: TrainerTelemetry
+    base: Path
+    adapter: Path | None
+    dataset: Path
 
 
 class TrainingJobWork:
@@ -73,21 +67,15 @@ class TrainingJobWork:
         spec = from_document(TrainingJobSpec, context.job.spec)
         inputs = (await self._to.store.get_inputs([job_id])).get(job_id)
         if inputs is None:
-            resolved = await patiently(lambda: self._to.registry.resolve(spec), _REGISTRY)
-            inputs = await self._to.store.add_inputs(job_id, resolved)
+            inputs = await or_paused(context, self._resolved(job_id, spec))
         await self.clear(context)
         trained = await self._trained(context, spec, inputs)
-        await context.progress(phase="register", message="Registering the adapter.")
-        folder = path_of(trained.uri) / ADAPTER
-        adapter = await patiently(lambda: self._to.artifacts.put_tree(folder), STORE)
-        weights = Artifact(adapter.uri, adapter.digest, adapter.size_bytes)
-        version = await patiently(
-            lambda: self._to.registry.register_adapter(
-                f"{job_id}/result", inputs, weights, produced_by=f"training_job:{job_id}"
-            ),
-            _REGISTRY,
-        )
-        return {"model_version_id": version, "step": trained.step}
+        async with pauses_declined(context, "Training has ended, and its result is being registered."):
+            return await register(self._to, context, spec, inputs, trained)
+
+    async def _resolved(self, job_id: str, spec: TrainingJobSpec) -> TrainingInputs:
+        resolved = await patiently(lambda: self._to.inputs.resolve(spec), REGISTRY)
+        return await patiently(lambda: self._to.inputs.store(job_id, spec, resolved), STORE)
 
     async def clear(self, context: JobContext) -> Json:
         """End what earlier attempts left running."""
@@ -100,8 +88,10 @@ class TrainingJobWork:
         """Remove all that is kept of a job that has ended, besides its row."""
         await self._to.backend.remove(job.job_id)
         await self._to.checkpoints.remove(job.job_id)
-        for kept in kept_checkpoints(job.saved):
-            await self._to.artifacts.delete(kept.uri)
+        inputs = (await self._to.store.get_inputs([job.job_id])).get(job.job_id)
+        fork = inputs.fork if inputs else None
+        for artifact in (*kept_checkpoints(job.saved), *([fork] if fork else ())):
+            await self._to.artifacts.delete(artifact.uri)
         await self._to.store.delete_job(job.job_id)
 
     async def _trained(self, context: JobContext, spec: TrainingJobSpec, inputs: TrainingInputs) -> Checkpoint:
@@ -117,15 +107,29 @@ class TrainingJobWork:
             attempts = (await self._to.store.list_attempts([job_id]))[job_id]
             here = await self._newest(context, digest)
             checkpoint = await kept.restored(self._to.checkpoints, digest, here)
+            if checkpoint is None and inputs.fork:
+                checkpoint = await self._first_of_fork(job_id, inputs.fork, digest)
             if checkpoint and await self._is_result(job_id, attempts, checkpoint):
+                if spec.load_best_model_at_end:
+                    return await chosen(self._to, context, kept, digest=digest, last=checkpoint)
                 return checkpoint
+            step = checkpoint.step if checkpoint else 0
             if context.pause_requested:
+                await _tell_lost_steps(context, attempts, step)
                 raise JobPaused
-            self._refuse_hopeless(attempts, checkpoint.step if checkpoint else 0, context.job)
+            if self._to.live_attempts.is_draining:
+                # The end of this process interrupts it.
+                await asyncio.Event().wait()
+            self._refuse_hopeless(attempts, step, context.job)
+            places = await or_paused(context, self._places(inputs))
             attempt = await self._to.store.begin_attempt(job_id, context.epoch, checkpoint=checkpoint)
-            plan = await self._plan(context, spec, inputs, attempt=attempt, checkpoint=checkpoint)
+            plan = self._plan(context, spec, digest, places=places, attempt=attempt, checkpoint=checkpoint)
             plan = await patiently(partial(self._to.backend.prepare, plan), DISK)
             await self._attempt(context, plan, attempt, kept)
+
+    async def _first_of_fork(self, job_id: str, fork: Artifact, config_digest: str) -> Checkpoint:
+        source = await self._local(fork, "checkpoint that the fork begins with")
+        return await patiently(partial(self._to.checkpoints.restore, job_id, source, config_digest), DISK)
 
     async def _newest(self, context: JobContext, config_digest: str) -> Checkpoint | None:
         checkpoint, sentences = await self._to.checkpoints.newest(context.job.job_id, config_digest)
@@ -155,12 +159,13 @@ class TrainingJobWork:
                 "Mend the cause and start a new job; the checkpoints are kept.",
             )
 
-    async def _plan(
+    def _plan(
         self,
         context: JobContext,
         spec: TrainingJobSpec,
-        inputs: TrainingInputs,
+        config_digest: str,
         *,
+        places: _Places,
         attempt: Attempt,
         checkpoint: Checkpoint | None,
     ) -> AttemptPlan:
@@ -170,11 +175,11 @@ class TrainingJobWork:
             attempt=attempt.attempt,
             epoch=attempt.epoch,
             report_address=self._report_address(),
-            config_digest=inputs.config_digest(spec),
+            config_digest=config_digest,
             spec=spec,
-            base_folder=str(await self._local(inputs.base)),
-            adapter_folder=str(await self._local(inputs.adapter)) if inputs.adapter else "",
-            dataset_file=str(await self._local(inputs.dataset)),
+            base_folder=str(places.base),
+            adapter_folder=str(places.adapter or ""),
+            dataset_file=str(places.dataset),
             checkpoint_folder=str(self._to.checkpoints.folder(job_id).resolve()),
             resume_from=str(path_of(checkpoint.uri)) if checkpoint else "",
             scratch_folder="",
@@ -182,8 +187,22 @@ class TrainingJobWork:
             dtype=self._limits.dtype,
         )
 
-    async def _local(self, artifact: Artifact) -> Path:
-        return await patiently(lambda: self._to.artifacts.local_path(artifact.uri), STORE)
+    async def _places(self, inputs: TrainingInputs) -> _Places:
+        return _Places(
+            base=await self._local(inputs.base, f"model version {inputs.base_model_version_id}"),
+            adapter=await self._local(inputs.adapter, f"model version {inputs.model_version_id}")
+            if inputs.adapter
+            else None,
+            dataset=await self._local(inputs.dataset, f"dataset version {inputs.dataset_version_id}"),
+        )
+
+    async def _local(self, artifact: Artifact, name: str) -> Path:
+        try:
+            return await patiently(lambda: self._to.artifacts.local_path(artifact.uri), STORE)
+        except NotFound as error:
+            raise FailedPrecondition(
+                f"The {name} was deleted after the job was created.", "Start a new job with one that is there."
+            ) from error
 
     async def _attempt(self, context: JobContext, plan: AttemptPlan, attempt: Attempt, kept: KeptCheckpoints) -> None:
         live = self._to.live_attempts.begin(plan.training_job_id, attempt.attempt, start_step=attempt.start_step)
@@ -221,6 +240,9 @@ class TrainingJobWork:
                 if now - live.moved > self._limits.stall_seconds:
                     reason = f"Nothing moved for {self._limits.stall_seconds:.0f} s in the phase {live.phase}."
                     return AttemptEnd(AttemptOutcome.FAILED, reason)
+                if context.pause_requested and not live.num_steps_total:
+                    # Nothing is lost, and what it still prepares may take minutes.
+                    return AttemptEnd(AttemptOutcome.STOPPED, "It was paused before its first step.")
                 if live.place != shown_place or now - shown_time >= _HEARTBEAT_SECONDS:
                     await _show(context, live, now)
                     shown_place, shown_time = live.place, now
@@ -231,13 +253,24 @@ class TrainingJobWork:
         return end_of(live, processes)
 
 
+async def _tell_lost_steps(context: JobContext, attempts: tuple[Attempt, ...], step: int) -> None:
+    """Say so when the attempt that was to save for a pause could not."""
+    last = attempts[-1] if attempts else None
+    if last and last.outcome in (AttemptOutcome.FAILED, AttemptOutcome.LOST):
+        text = f"Paused after step {step}, and what was done since is done again on resume: {last.reason}"
+        await context.event("message", {"text": text})
+
+
 async def _show(context: JobContext, live: LiveAttempt, now: float) -> None:
     if notice := live.take_notice():
         await context.event("message", {"text": notice})
+    message = f"Attempt {live.attempt} has run for {now - live.started:.0f} s."
+    if context.pause_requested:
+        message = "Pausing: the step that goes on is ended, then all is saved, read back and freed."
     await context.progress(
         phase=live.phase,
         done=live.num_steps_done,
         total=live.num_steps_total,
         unit="steps",
-        message=f"Attempt {live.attempt} has run for {now - live.started:.0f} s.",
+        message=message,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from sqlalchemy import delete, func, insert, select, tuple_, update
+from sqlalchemy import and_, delete, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
@@ -22,6 +22,7 @@ from services.trainer.domain.attempt import (
     refuse_report,
 )
 from services.trainer.domain.inputs import TrainingInputs
+from services.trainer.domain.score import SCORE, best_step
 from services.trainer.store.tables import ATTEMPTS, CHECKPOINTS, CURVE_POINTS, INPUTS, METADATA
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -117,7 +118,7 @@ class SqlTrainingStore:
     async def add_report(self, report: AttemptReport, *, save_total_limit: int) -> AttemptReport:
         """Store a report, and return it with only those points and checkpoints that are new: each has its event.
 
-        Of the checkpoints the newest `save_total_limit` stay.
+        Of the checkpoints the newest `save_total_limit` stay, and the one with the best score.
         """
         job_id = report.training_job_id
         async with self._database.session() as session:
@@ -143,20 +144,26 @@ class SqlTrainingStore:
         return replace(report, curve_points=tuple(points), checkpoints=tuple(checkpoints))
 
     async def list_checkpoints(self, training_job_id: str) -> tuple[Checkpoint, ...]:
-        """Return the checkpoints, newest first."""
+        """Return the checkpoints, newest first, each with what was measured after its step."""
+        of_step = (
+            CURVE_POINTS.c.training_job_id == CHECKPOINTS.c.training_job_id,
+            CURVE_POINTS.c.step == CHECKPOINTS.c.step,
+            CURVE_POINTS.c.metric == SCORE,
+        )
         query = (
-            select(CHECKPOINTS)
+            select(CHECKPOINTS, CURVE_POINTS.c.value.label("score"))
+            .outerjoin(CURVE_POINTS, and_(*of_step))
             .where(CHECKPOINTS.c.training_job_id == training_job_id)
             .order_by(CHECKPOINTS.c.step.desc())
         )
         async with self._database.reading() as session:
             return tuple(item_of(Checkpoint, row) for row in (await session.execute(query)).mappings())
 
-    async def keep_checkpoints(self, training_job_id: str, steps: Sequence[int]) -> None:
-        """Forget the checkpoints of a job of all other steps."""
-        others = (CHECKPOINTS.c.training_job_id == training_job_id, CHECKPOINTS.c.step.not_in(steps))
+    async def delete_checkpoints(self, training_job_id: str, steps: Sequence[int]) -> None:
+        """Forget the checkpoints of these steps of a job."""
+        gone = (CHECKPOINTS.c.training_job_id == training_job_id, CHECKPOINTS.c.step.in_(steps))
         async with self._database.session() as session:
-            await session.execute(delete(CHECKPOINTS).where(*others))
+            await session.execute(delete(CHECKPOINTS).where(*gone))
 
     async def list_curve_points(
         self, training_job_id: str, metric: str, *, after: tuple[int, str], limit: int
@@ -195,7 +202,7 @@ async def _end(session: AsyncSession, job_id: str, attempt: int, end: tuple[Atte
 
 
 def _told(checkpoint: Checkpoint) -> Json:
-    return {name: value for name, value in asdict(checkpoint).items() if name != "create_time"}
+    return {name: value for name, value in asdict(checkpoint).items() if name not in ("create_time", "score")}
 
 
 async def _keep_newest(session: AsyncSession, job_id: str, limit: int) -> None:
@@ -205,7 +212,10 @@ async def _keep_newest(session: AsyncSession, job_id: str, limit: int) -> None:
         .order_by(CHECKPOINTS.c.step.desc())
         .limit(limit)
     )
-    newest_steps = [int(step) for step in (await session.execute(steps)).scalars()]
-    await session.execute(
-        delete(CHECKPOINTS).where(CHECKPOINTS.c.training_job_id == job_id, CHECKPOINTS.c.step < min(newest_steps))
+    points = select(CURVE_POINTS.c.step, CURVE_POINTS.c.value).where(
+        CURVE_POINTS.c.training_job_id == job_id, CURVE_POINTS.c.metric == SCORE
     )
+    newest_steps = [int(step) for step in (await session.execute(steps)).scalars()]
+    best = best_step({point.step: point.value for point in await session.execute(points)})
+    gone = (CHECKPOINTS.c.step < min(newest_steps), CHECKPOINTS.c.step != best)
+    await session.execute(delete(CHECKPOINTS).where(CHECKPOINTS.c.training_job_id == job_id, *gone))

@@ -51,7 +51,7 @@ def _prepare(plan: AttemptPlan) -> None:
     """End the process, before Ray has a worker, when a row of the dataset cannot be trained on."""
     from services.lm.errors import LmError
     from services.trainer.training.examples import BadExampleError
-    from services.trainer.training.preflight import check_rows
+    from services.trainer.training.preflight.scan import check_rows
 
     try:
         check_rows(plan)

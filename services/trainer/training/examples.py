@@ -39,7 +39,7 @@ def read_dataset(path: Path) -> Dataset:
             if len(line) > MAX_LINE_BYTES:
                 raise BadExampleError(f"Line {number} of the dataset is longer than {MAX_LINE_BYTES} bytes.")
             if line.strip():
-                row = _row(line, number)
+                row = row_of_line(line, number)
                 splits[row.split].append(row)
     if not splits["train"]:
         raise BadExampleError("The dataset has no example in its train split.")
@@ -53,9 +53,15 @@ def batch_of(step: int, *, num_examples: int, batch_size: int, seed: int) -> lis
     """
     steps_per_epoch = num_steps(num_examples, batch_size=batch_size, num_epochs=1)
     epoch, place = divmod(step, steps_per_epoch)
+    order = order_of(epoch, num_examples=num_examples, seed=seed)
+    return order[place * batch_size : (place + 1) * batch_size]
+
+
+def order_of(epoch: int, *, num_examples: int, seed: int) -> list[int]:
+    """Return the order of an epoch, counted from 0: the places of all examples, shuffled."""
     order = list(range(num_examples))
     random.Random(f"{seed}/{epoch}").shuffle(order)
-    return order[place * batch_size : (place + 1) * batch_size]
+    return order
 
 
 def num_steps(num_examples: int, *, batch_size: int, num_epochs: int) -> int:
@@ -68,7 +74,12 @@ def share_of(places: Sequence[int], *, rank: int, num_workers: int) -> list[int]
     return list(places[rank::num_workers])
 
 
-def _row(line: bytes, number: int) -> DatasetRow:
+def row_of_line(line: bytes, number: int) -> DatasetRow:
+    """Return the example that a line of a dataset holds.
+
+    Raises:
+        BadExampleError: It holds none; the error names the line.
+    """
     try:
         return DatasetRow.from_json(json.loads(line), number)
     except RowError as error:

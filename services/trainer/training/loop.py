@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,15 +18,19 @@ from services.trainer.domain.spec import NumberType, TrainingJobSpec, TrainingMe
 from services.trainer.training.adherence import Validation
 from services.trainer.training.checkpoint import Position, Saved, read_saved, restore_optimizer, save, trained
 from services.trainer.training.examples import read_dataset
-from services.trainer.training.methods import StepResult
+from services.trainer.training.methods import Method, StepResult
 from services.trainer.training.methods.context import Context
+from services.trainer.training.methods.grpo import GroupRelativePolicy
 from services.trainer.training.methods.sft import SupervisedFineTuning
 from services.trainer.training.optimizer import adamw, set_rates
 from services.trainer.training.reporter import Reporter, Silence
 from services.trainer.training.weights import load_trained
 from services.trainer.training.workers import Workers
 
-METHODS: Final = {TrainingMethod.SFT: SupervisedFineTuning}
+METHODS: Final[Mapping[TrainingMethod, Callable[[Context], Method]]] = {
+    TrainingMethod.SFT: SupervisedFineTuning,
+    TrainingMethod.GRPO: GroupRelativePolicy,
+}
 _MAX_LISTED = 10
 
 

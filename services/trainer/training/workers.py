@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torch.distributed
 from torch import Tensor
 
 from services.lm.loading import faster_dtype
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,14 @@ class Workers:
         sums = torch.tensor(values, dtype=torch.float64)
         torch.distributed.all_reduce(sums)
         return [float(value) for value in sums]
+
+    def gather(self, part: T) -> list[T]:
+        """Return what each worker gave, in their order; every worker must call it at the same place."""
+        if self.num_workers == 1:
+            return [part]
+        parts: list[T | None] = [None] * self.num_workers
+        torch.distributed.all_gather_object(parts, part)
+        return [part for part in parts if part is not None]
 
     def add_gradients(self, parameters: Sequence[Tensor]) -> None:
         """Replace each gradient by its sum over all workers.

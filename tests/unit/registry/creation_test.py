@@ -144,6 +144,9 @@ async def test_an_adapter_gets_what_its_base_says(registry: Registry, tmp_path: 
     assert (adapter.version_id, adapter.base_model_version_id) == ("tiny@2", "tiny@1")
     assert (adapter.artifact.digest, adapter.artifact.size_bytes) == (lora.digest, lora.size_bytes)
     assert adapter.artifact.uri.startswith(registry.root.as_uri())
+    trained = replace(model_draft(full, kind=ModelVersionKind.TRAINED, base=base.version_id), request_id="r3")
+    on_trained = replace(draft, base_model_version_id=(await registry.models.create_version(trained)).version_id)
+    assert (await registry.models.create_version(replace(on_trained, request_id="r4"))).version_id == "tiny@4"
 
 
 async def test_a_repeated_call_needs_its_source_no_more(registry: Registry, tmp_path: Path) -> None:
@@ -160,6 +163,7 @@ async def test_a_repeated_call_needs_its_source_no_more(registry: Registry, tmp_
     [
         (ModelVersionKind.ADAPTER, "", InvalidArgument),
         (ModelVersionKind.MERGED, "", InvalidArgument),
+        (ModelVersionKind.TRAINED, "", InvalidArgument),
         (ModelVersionKind.BASE, "tiny@1", InvalidArgument),
         (ModelVersionKind.ADAPTER, "tiny@9", NotFound),
         (ModelVersionKind.ADAPTER, "nobody@1", NotFound),

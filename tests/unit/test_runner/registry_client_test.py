@@ -19,6 +19,7 @@ from tests.unit.test_runner.bench import CASES
 KINDS = {
     "base@1": (model_pb2.MODEL_VERSION_KIND_BASE, ""),
     "merged@1": (model_pb2.MODEL_VERSION_KIND_MERGED, "adapter@2"),
+    "trained@1": (model_pb2.MODEL_VERSION_KIND_TRAINED, "base@1"),
     "adapter@2": (model_pb2.MODEL_VERSION_KIND_ADAPTER, "base@1"),
     "quantized@1": (model_pb2.MODEL_VERSION_KIND_QUANTIZED, "base@1"),
     "lost@1": (model_pb2.MODEL_VERSION_KIND_ADAPTER, "quantized@1"),
@@ -67,7 +68,7 @@ async def client() -> AsyncIterator[RegistryClient]:
     await server.stop(None)
 
 
-@pytest.mark.parametrize("version", ["base@1", "merged@1"])
+@pytest.mark.parametrize("version", ["base@1", "merged@1", "trained@1"])
 async def test_whole_weights_are_loaded_alone(client: RegistryClient, version: str) -> None:
     found = await client.resolve_model(version)
     assert (found.base.uri, found.adapter) == (f"file:///{version}", None)

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.database import Database
 from services.chassis.errors import NotFound, ServiceError, Unavailable
-from services.chassis.jobs import Job, JobRunner, SqlJobStore, watch
+from services.chassis.jobs import Job, JobRunner, JobState, SqlJobStore, watch
 from services.chassis.telemetry import Telemetry
 from services.chassis.wire import from_document
 from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Checkpoint, CurvePoint
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.plan import AttemptPlan
-from services.trainer.domain.spec import KIND, TrainingJobSpec
-from services.trainer.jobs.training_job import ADAPTER, Adapters, TrainingJobWork, TrainingLimits
+from services.trainer.domain.spec import KIND, TrainedWeights, TrainingJobSpec
+from services.trainer.jobs.adapters import Adapters
+from services.trainer.jobs.inputs import JobInputs
+from services.trainer.jobs.stored_checkpoints import StoredCheckpoints
+from services.trainer.jobs.training_job import TrainingJobWork, TrainingLimits
 from services.trainer.live_attempts import LiveAttempts
-from services.trainer.manifest import LocalCheckpoints, place_for, write_manifest
+from services.trainer.manifest import ADAPTER, MODEL, OPTIMIZER, POSITION, LocalCheckpoints, place_for, write_manifest
 from services.trainer.store.sql import MIGRATIONS, SqlTrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 from services.trainer.usecases import TrainingUseCases
@@ -74,6 +79,7 @@ class OneRegistry:
     outages: list[ServiceError] = field(default_factory=list)
     resolved: int = 0
     registered: dict[str, Artifact] = field(default_factory=dict)
+    kinds: list[str] = field(default_factory=list)
 
     async def resolve(self, spec: TrainingJobSpec) -> TrainingInputs:
         if self.outages:
@@ -83,15 +89,16 @@ class OneRegistry:
             raise NotFound(f"There is no model version {spec.model_version_id}.")
         return self.inputs
 
-    async def register_adapter(
-        self, request_id: str, inputs: TrainingInputs, adapter: Artifact, *, produced_by: str
+    async def register_weights(
+        self, request_id: str, inputs: TrainingInputs, weights: Artifact, *, is_adapter: bool, produced_by: str
     ) -> str:
         if self.away > 0:
             self.away -= 1
             raise Unavailable("The registry is away.")
         if self.outages:
             raise self.outages.pop(0)
-        self.registered.setdefault(request_id, adapter)
+        self.registered.setdefault(request_id, weights)
+        self.kinds.append("adapter" if is_adapter else "trained")
         return f"tiny@{1 + len(self.registered)}"
 
 
@@ -116,16 +123,20 @@ class Bench:
         self.live_attempts = LiveAttempts()
         telemetry = TrainerTelemetry(Telemetry())
         self.checkpoints = LocalCheckpoints(folder / "checkpoints")
+        artifacts = ArtifactStore(
+            artifacts_url or (folder / "artifacts").as_uri(),
+            sources=(folder.parent.as_uri() + "/",),
+            cache_dir=folder / "cache",
+        )
+        stored = StoredCheckpoints(self.store, artifacts, self.checkpoints)
+        inputs = JobInputs(self.jobs, self.store, self.registry, stored)
         to = Adapters(
             store=self.store,
             registry=self.registry,
             backend=self.backend,
             checkpoints=self.checkpoints,
-            artifacts=ArtifactStore(
-                artifacts_url or (folder / "artifacts").as_uri(),
-                sources=(folder.parent.as_uri() + "/",),
-                cache_dir=folder / "cache",
-            ),
+            artifacts=artifacts,
+            inputs=inputs,
             live_attempts=self.live_attempts,
             telemetry=telemetry,
         )
@@ -133,7 +144,7 @@ class Bench:
         self.usecases = TrainingUseCases(
             jobs=self.jobs,
             store=self.store,
-            registry=self.registry,
+            inputs=inputs,
             live_attempts=self.live_attempts,
             telemetry=telemetry,
             forget=self.work.forget,
@@ -147,15 +158,17 @@ class Bench:
         base, rows = asyncio.run(_put(store, self.folder / "base"))
         return TrainingInputs("tiny@1", "tiny@1", "tiny", base, None, "drills@1", rows)
 
-    async def finish(self, job_id: str) -> Job:
-        """Work on all jobs, as a new process would, until this one has ended."""
+    async def finish(self, job_id: str, *states: JobState) -> Job:
+        """Work on all jobs, as a new process would, until this one has ended or is in one of `states`."""
         self._num_owners += 1
         runner = JobRunner(self.jobs, owner=f"owner {self._num_owners}", is_only_owner=True)
         runner.register(KIND, self.work.run, cleanup=self.work.clear)
         await runner.start()
         try:
-            async for _ in watch(self.jobs, job_id):
-                pass
+            async with aclosing(watch(self.jobs, job_id)) as events:
+                async for event in events:
+                    if event.payload.get("state") in states:
+                        break
         finally:
             await runner.stop(5)
         return await self.jobs.get(job_id)
@@ -179,8 +192,11 @@ class Bench:
 
     async def save(self, plan: AttemptPlan, step: int) -> Checkpoint:
         folder = place_for(Path(plan.checkpoint_folder), step, plan.attempt)
-        (folder / ADAPTER).mkdir(parents=True)
-        (folder / ADAPTER / "adapter_model.safetensors").write_text(f"{step} by {plan.attempt}")
+        weights = folder / (ADAPTER if plan.spec.trained_weights is TrainedWeights.LORA else MODEL)
+        weights.mkdir(parents=True)
+        (weights / f"{weights.name}_model.safetensors").write_text(f"{step} by {plan.attempt}")
+        (folder / OPTIMIZER).write_text(f"moments of {step} by {plan.attempt}")
+        (folder / POSITION).write_text(json.dumps({"step": step, "dtype": "float32"}))
         saved = write_manifest(folder, step=step, attempt=plan.attempt, config_digest=plan.config_digest)
         report = AttemptReport(plan.training_job_id, plan.attempt, plan.epoch, checkpoints=(saved,))
         await self.usecases.report(report)
@@ -193,6 +209,13 @@ class Bench:
             await self.save(plan, step)
         if ends:
             await self.report(plan, steps[-1], AttemptOutcome.SUCCEEDED)
+
+    async def train_until_stopped(self, plan: AttemptPlan, *steps: int) -> None:
+        """Report and save each step, go on with the last one until asked to stop, and end so."""
+        await self.train_to(plan, *steps, ends=False)
+        while not await self.report(plan, steps[-1]):
+            await asyncio.sleep(0.01)
+        await self.report(plan, steps[-1], AttemptOutcome.STOPPED)
 
     async def events(self, job_id: str, kind: str) -> list[dict[str, object]]:
         return [event.payload for event in await self.jobs.events(job_id, limit=1000) if event.type == kind]

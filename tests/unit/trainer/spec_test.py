@@ -46,7 +46,6 @@ def test_workers_beyond_the_batch_are_refused() -> None:
     ("name", "value"),
     [
         ("method", TrainingMethod.DPO),
-        ("method", TrainingMethod.GRPO),
         ("trained_weights", TrainedWeights.FULL),
         ("trained_weights", TrainedWeights.FROM_SCRATCH),
     ],

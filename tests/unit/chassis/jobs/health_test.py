@@ -45,6 +45,20 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_what_must_be_told_before_a_service_ends_comes_first_within_the_grace(
+    application: Application,
+) -> None:
+    told: list[tuple[float, bool]] = []
+
+    async def tell(seconds: float) -> None:
+        told.append((seconds, application.server.is_serving))
+
+    application.on_drain(tell)
+    await application.server.set_serving(True)
+    await application.stop()
+    assert told == [(7.5, False)]
+
+
 async def test_a_service_serves_while_it_claims_jobs_and_while_its_database_answers(application: Application) -> None:
     assert not application.jobs.runner.is_claiming
     await application.jobs.runner.start()

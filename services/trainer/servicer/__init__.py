@@ -7,13 +7,15 @@ from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc.aio
-from drillyard.trainer.v1 import attempt_pb2, checkpoint_pb2, trainer_service_pb2_grpc
+from drillyard.trainer.v1 import attempt_pb2, preflight_pb2, trainer_service_pb2_grpc
 from drillyard.trainer.v1 import training_job_pb2 as pb
 
 from services.chassis.jobs.convert import watch_response
-from services.chassis.wire import from_message, to_message
-from services.trainer.convert import report_from_proto, training_job_to_proto
+from services.chassis.wire import from_message
+from services.trainer.convert import preflight_to_proto, report_from_proto, training_job_to_proto
 from services.trainer.domain.spec import TrainingJobSpec
+from services.trainer.jobs.preflight import Preflight
+from services.trainer.servicer.checkpoint import CheckpointRpcs
 from services.trainer.usecases import TrainingUseCases
 
 SERVICE_NAME = "drillyard.trainer.v1.TrainerService"
@@ -21,18 +23,19 @@ SERVICE_NAME = "drillyard.trainer.v1.TrainerService"
 _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
-class TrainerServicer(trainer_service_pb2_grpc.TrainerServiceServicer):
+class TrainerServicer(CheckpointRpcs, trainer_service_pb2_grpc.TrainerServiceServicer):
     """Answers `TrainerService`; the contract documents each method."""
 
-    def __init__(self, usecases: TrainingUseCases) -> None:
-        self._usecases = usecases
+    def __init__(self, usecases: TrainingUseCases, preflight: Preflight) -> None:
+        self.usecases = usecases
+        self._preflight = preflight
         self._training_jobs = usecases.resource
 
     async def CreateTrainingJob(
         self, request: pb.CreateTrainingJobRequest, context: _Context
     ) -> pb.CreateTrainingJobResponse:
         """Start a job."""
-        job = await self._usecases.create(request.request_id, from_message(TrainingJobSpec, request.spec))
+        job = await self.usecases.create(request.request_id, from_message(TrainingJobSpec, request.spec))
         return pb.CreateTrainingJobResponse(training_job=training_job_to_proto(job))
 
     async def GetTrainingJob(self, request: pb.GetTrainingJobRequest, context: _Context) -> pb.GetTrainingJobResponse:
@@ -75,6 +78,13 @@ class TrainerServicer(trainer_service_pb2_grpc.TrainerServiceServicer):
         job = await self._training_jobs.resume(request.training_job_id)
         return pb.ResumeTrainingJobResponse(training_job=training_job_to_proto(job))
 
+    async def PreflightTrainingJob(
+        self, request: preflight_pb2.PreflightTrainingJobRequest, context: _Context
+    ) -> preflight_pb2.PreflightTrainingJobResponse:
+        """Look at a job that does not exist yet."""
+        preflight = await self._preflight.look(from_message(TrainingJobSpec, request.spec), request.line)
+        return preflight_pb2.PreflightTrainingJobResponse(preflight=preflight_to_proto(preflight))
+
     async def WatchTrainingJob(
         self, request: pb.WatchTrainingJobRequest, context: _Context
     ) -> AsyncIterator[pb.WatchTrainingJobResponse]:
@@ -83,30 +93,8 @@ class TrainerServicer(trainer_service_pb2_grpc.TrainerServiceServicer):
             async for event in events:
                 yield watch_response(pb.WatchTrainingJobResponse, event)
 
-    async def ListCheckpoints(
-        self, request: checkpoint_pb2.ListCheckpointsRequest, context: _Context
-    ) -> checkpoint_pb2.ListCheckpointsResponse:
-        """List the checkpoints of a job, newest first."""
-        checkpoints, token = await self._usecases.list_checkpoints(
-            request.training_job_id, request.page_size, request.page_token
-        )
-        return checkpoint_pb2.ListCheckpointsResponse(
-            checkpoints=[to_message(item, checkpoint_pb2.Checkpoint) for item in checkpoints], next_page_token=token
-        )
-
-    async def ListCurvePoints(
-        self, request: checkpoint_pb2.ListCurvePointsRequest, context: _Context
-    ) -> checkpoint_pb2.ListCurvePointsResponse:
-        """List measured values by step."""
-        points, token = await self._usecases.list_curve_points(
-            request.training_job_id, request.metric, page_size=request.page_size, page_token=request.page_token
-        )
-        return checkpoint_pb2.ListCurvePointsResponse(
-            curve_points=[to_message(point, checkpoint_pb2.CurvePoint) for point in points], next_page_token=token
-        )
-
     async def ReportAttempt(
         self, request: attempt_pb2.ReportAttemptRequest, context: _Context
     ) -> attempt_pb2.ReportAttemptResponse:
         """Take the report of a training process."""
-        return attempt_pb2.ReportAttemptResponse(stop_requested=await self._usecases.report(report_from_proto(request)))
+        return attempt_pb2.ReportAttemptResponse(stop_requested=await self.usecases.report(report_from_proto(request)))

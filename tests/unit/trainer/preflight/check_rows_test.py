@@ -11,7 +11,7 @@ import pytest
 
 from services.lm.errors import LmError
 from services.trainer.training.examples import BadExampleError
-from services.trainer.training.preflight import check_rows
+from services.trainer.training.preflight.scan import check_rows
 from tests.unit.trainer.training_bench import dataset_rows, validation_rows, write_plan
 
 STRICT_TEMPLATE = (
@@ -115,7 +115,7 @@ def test_the_driver_of_an_attempt_looks_at_rows_without_loading_tensors(tmp_path
 import sys
 from pathlib import Path
 from services.trainer.domain.plan import AttemptPlan
-from services.trainer.training.preflight import check_rows
+from services.trainer.training.preflight.scan import check_rows
 
 check_rows(AttemptPlan.read(Path(sys.argv[1])))
 assert "torch" not in sys.modules

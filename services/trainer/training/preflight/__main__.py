@@ -1,0 +1,111 @@
+"""`python -m services.trainer.training.preflight`: answers requests, a JSON line each, until standard input ends.
+
+What it reads is from elsewhere, templates are programs: time and memory of a request are bounded, and so is what is
+kept between requests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections import OrderedDict
+from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from services.chassis.machine.parent import die_with_parent
+from services.chassis.wire import from_document
+from services.lm.errors import LmError
+from services.lm.process import bounded_template
+from services.protocols.profile import get_profile
+from services.protocols.suites import parse_suite
+from services.protocols.suites.near_copies import SuiteTasks
+from services.trainer.domain.preflight import PreflightRequest, RowsReport, SuiteFile
+from services.trainer.domain.spec import TrainingJobSpec
+from services.trainer.training.preflight.reader import Reader
+from services.trainer.training.preflight.report import report_of
+from services.trainer.training.preflight.scan import Scan
+
+# What a template may take beyond the time that a request has for looking at rows.
+_ROW_SECONDS: Final = 20.0
+_MEMORY_LIMIT_BYTES: Final = 2 << 30
+_MAX_SCANS: Final = 3
+_REQUESTS = TypeAdapter(PreflightRequest)
+_REPORTS = TypeAdapter(RowsReport)
+
+
+class Preflights:
+    """The scans that are kept, the oldest given up for a new one."""
+
+    def __init__(self) -> None:
+        self._scans: OrderedDict[tuple[str, ...], Scan] = OrderedDict()
+        self._tasks: tuple[tuple[SuiteFile, ...], SuiteTasks] = ((), SuiteTasks([]))
+
+    def answer(self, request: PreflightRequest) -> RowsReport:
+        """Return what is known by now.
+
+        Raises:
+            LmError: The model's files cannot be used, or its template takes too long.
+        OSError: A file cannot be read, such as that of a dataset that was deleted meanwhile.
+        """
+        spec = from_document(TrainingJobSpec, request.spec)
+        with bounded_template(request.seconds + _ROW_SECONDS, _MEMORY_LIMIT_BYTES):
+            scan = self._scan(request, spec)
+            if not scan.is_done:
+                scan.go_on(request.seconds)
+            folder = Path(request.base_folder)
+            return report_of(scan, spec, base_folder=folder, line=request.line, dtype=request.dtype)
+
+    def _scan(self, request: PreflightRequest, spec: TrainingJobSpec) -> Scan:
+        suites = tuple(sorted(request.suites, key=lambda suite: suite.test_suite_version_id))
+        key = (request.base_digest, request.dataset_digest, spec.method, *(suite.digest for suite in suites))
+        scan = self._scans.pop(key, None)
+        if scan is None:
+            reader = Reader.of(Path(request.base_folder))
+            scan = Scan(reader, Path(request.dataset_file), spec.method, self._tasks_of(suites))
+        self._scans[key] = scan
+        while len(self._scans) > _MAX_SCANS:
+            self._scans.popitem(last=False)
+        return scan
+
+    def _tasks_of(self, suites: tuple[SuiteFile, ...]) -> SuiteTasks:
+        if self._tasks[0] != suites:
+            self._tasks = suites, suite_tasks(suites)
+        return self._tasks[1]
+
+
+def suite_tasks(suites: tuple[SuiteFile, ...]) -> SuiteTasks:
+    """Return the tasks of registered suites, whose lines the registry has checked."""
+    read = []
+    for suite in suites:
+        profile = get_profile(suite.test_suite_version_id.partition("/")[0])
+        text = Path(suite.path).read_text(encoding="utf-8")
+        name = suite.test_suite_version_id
+        parsed = parse_suite(text, suite_id=name, version=1, profile=profile.id, check_case=profile.check_case)
+        read.append((name, parsed.cases))
+    return SuiteTasks(read)
+
+
+def main() -> None:
+    """Answer requests; a refusal is a line `{"refusal": …}`."""
+    parser = argparse.ArgumentParser(prog="python -m services.trainer.training.preflight")
+    parser.add_argument("--parent-pid", type=int, required=True)
+    die_with_parent(parser.parse_args().parent_pid)
+    output = os.fdopen(os.dup(1), "wb")
+    # Libraries print hints, which must not stand among the answers.
+    os.dup2(2, 1)
+    preflights = Preflights()
+    for line in sys.stdin.buffer:
+        try:
+            report = preflights.answer(_REQUESTS.validate_json(line))
+        except (LmError, OSError) as error:
+            output.write(TypeAdapter(dict[str, str]).dump_json({"refusal": str(error)}) + b"\n")
+        else:
+            output.write(_REPORTS.dump_json(report) + b"\n")
+        output.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""What is told of a training before it starts: rows with their lines, tokens with their mask, sharing, memory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from services.protocols.profile import get_profile
+from services.protocols.suites.near_copies import SuiteTasks
+from services.trainer.domain.preflight import RowsReport
+from services.trainer.domain.spec import TrainingMethod
+from services.trainer.training.preflight.reader import Reader
+from services.trainer.training.preflight.report import num_unique_tokens, report_of
+from services.trainer.training.preflight.scan import Scan
+from tests.unit.trainer.training_bench import dataset_rows, validation_rows, write_plan
+
+SUITES = SuiteTasks([("roo_xml/smoke@1", get_profile("roo_xml").suites()[-1].cases)])
+
+
+def report(
+    tmp_path: Path,
+    rows: list[dict[str, Any]],
+    *,
+    line: int = 0,
+    seconds: float = 1e9,
+    method: TrainingMethod = TrainingMethod.SFT,
+    **spec: Any,
+) -> RowsReport:
+    plan = write_plan(tmp_path, rows, **spec)
+    scan = Scan(Reader.of(Path(plan.base_folder)), Path(plan.dataset_file), method, SUITES)
+    scan.go_on(seconds)
+    return report_of(scan, plan.spec, base_folder=Path(plan.base_folder), line=line, dtype="float32")
+
+
+def answered(row: dict[str, Any], content: str) -> dict[str, Any]:
+    return {**row, "messages": [*row["messages"][:-1], {"role": "assistant", "content": content}]}
+
+
+def test_rows_that_can_be_trained_on_are_counted_and_nothing_is_refused(tmp_path: Path) -> None:
+    told = report(tmp_path, dataset_rows(5) + validation_rows(2), batch_size=2, num_epochs=3)
+    assert (told.num_rows, told.num_train_rows, told.num_validation_rows, told.num_usable_rows) == (7, 5, 2, 5)
+    assert (told.refusals, told.num_faults, told.num_steps) == ((), 0, 9)
+
+
+def test_every_fault_is_told_by_its_line_the_first_ones_in_words(tmp_path: Path) -> None:
+    rows = [answered(row, "") if place % 2 else row for place, row in enumerate(dataset_rows(30))]
+    told = report(tmp_path, rows)
+    assert (told.num_faults, told.num_usable_rows) == (15, 15)
+    assert told.faults[0].reason == (
+        "Line 2 of the dataset: Example e1 has an empty answer, so there is nothing to train: drop it."
+    )
+    assert [fault.line for fault in told.faults] == list(range(2, 22, 2))
+    assert told.fault_lines == tuple(range(22, 31, 2))
+    assert "14 more rows cannot be used" in told.refusals[0]
+
+
+def test_lines_that_are_no_rows_are_told_and_the_others_looked_at(tmp_path: Path) -> None:
+    plan = write_plan(tmp_path, dataset_rows(3))
+    good = Path(plan.dataset_file).read_text().splitlines()
+    long = json.dumps({"messages": "x" * (2 << 20)})
+    Path(plan.dataset_file).write_text("\n".join([good[0], "{", "", long, "[1]", good[1]]))
+    scan = Scan(Reader.of(Path(plan.base_folder)), Path(plan.dataset_file), TrainingMethod.SFT, SUITES)
+    scan.go_on(1e9)
+    assert [fault.reason for fault in scan.faults] == [
+        "Line 2 of the dataset is not JSON.",
+        "Line 4 of the dataset is longer than 1048576 bytes.",
+        "Line 5 of the dataset is not a JSON object.",
+    ]
+    assert list(scan.lengths) == [1, 6]
+
+
+def test_a_rows_tokens_are_those_that_the_model_sees_and_its_answer_alone_is_trained(tmp_path: Path) -> None:
+    row = report(tmp_path, dataset_rows(3), line=2).row
+    assert row is not None
+    assert (row.line, row.example_id, row.num_tokens, row.first_token) == (2, "e1", len(row.tokens), 0)
+    assert "".join(token.text for token in row.tokens if token.span == 1).startswith("<read_file><path>")
+    assert row.tokens[-1].text == "<|im_end|>"
+    assert "".join(token.text for token in row.tokens if not token.span).endswith("<|im_start|>assistant\n")
+
+
+def test_rows_with_the_same_tokens_are_told_with_the_line_that_they_repeat(tmp_path: Path) -> None:
+    rows = dataset_rows(3)
+    told = report(tmp_path, [*rows, {**rows[1], "example_id": "again"}])
+    assert [(item.line, item.first_line) for item in told.duplicates] == [(4, 2)]
+    assert told.refusals == ()
+    assert "1 rows repeat others" in told.warnings[0]
+
+
+def test_lengths_say_how_many_rows_are_over_the_limit(tmp_path: Path) -> None:
+    rows = [answered(row, "x" * (10 + 500 * place)) for place, row in enumerate(dataset_rows(4))]
+    lengths = report(tmp_path, rows, max_tokens_per_pack=1000).lengths
+    assert lengths is not None
+    assert lengths.min < lengths.median < lengths.p95 == lengths.max
+    assert (lengths.limit, lengths.num_over_limit) == (1000, 2)
+
+
+def test_equal_beginnings_count_once_within_a_step(tmp_path: Path) -> None:
+    batch = [[1, 2, 3, 4], [1, 2, 5], [1, 2, 3, 4], [7], [1, 300, 2], [1, 2]]
+    prefixes = {tuple(ids[:end]) for ids in batch for end in range(1, len(ids) + 1)}
+    assert num_unique_tokens(batch) == len(prefixes)
+    told = report(tmp_path, dataset_rows(8), batch_size=8).shared_prefix
+    alone = report(tmp_path, dataset_rows(8), batch_size=1, num_workers=1).shared_prefix
+    assert told is not None
+    assert alone is not None
+    assert alone.ratio == 1
+    assert told.num_raw_tokens == alone.num_raw_tokens
+    assert told.ratio > 1.5
+
+
+def test_a_row_that_is_nearly_a_case_of_a_suite_is_refused_with_both_names_unless_it_is_allowed(tmp_path: Path) -> None:
+    rows, case = dataset_rows(3), get_profile("roo_xml").suites()[-1].cases[5]
+    rows[1]["messages"][1]["content"] = f"<task>\n{case.task.upper()}  Now!\n</task>"
+    told = report(tmp_path, rows)
+    (overlap,) = told.overlaps
+    assert (overlap.line, overlap.example_id, overlap.case_id) == (2, "e1", case.case_id)
+    assert f"Line 2 of the dataset: Example e1 is nearly the case {case.case_id} of roo_xml/smoke@1" in told.refusals[0]
+    allowed = report(tmp_path, rows, allow_suite_overlap=True)
+    assert (allowed.refusals, allowed.num_overlaps) == ((), 1)
+
+
+def test_preferences_need_pairs_and_rewards_need_cases(tmp_path: Path) -> None:
+    rows = dataset_rows(2)
+    rows[1]["rejected"] = {"role": "assistant", "content": "I cannot."}
+    told = report(tmp_path, rows, method=TrainingMethod.DPO)
+    assert (told.num_usable_rows, told.num_faults) == (1, 1)
+    assert told.faults[0].reason.startswith("Line 1 of the dataset: Example e0 has no `rejected` answer")
+    told = report(tmp_path, rows, method=TrainingMethod.GRPO)
+    assert told.faults[0].reason.startswith("Line 1 of the dataset: Example e0 has no `case`")
+
+
+def test_a_layer_that_the_model_does_not_have_is_named_with_those_that_it_has(tmp_path: Path) -> None:
+    told = report(tmp_path, dataset_rows(2), lora={"target_modules": ["q_proj", "query"]})
+    (sentence,) = told.refusals
+    assert "no linear layer query" in sentence
+    assert all(name in sentence for name in ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "down_proj"))
+
+
+def test_what_is_known_so_far_is_told_when_the_time_is_up(tmp_path: Path) -> None:
+    told = report(tmp_path, dataset_rows(40), seconds=0)
+    assert told.num_checked_rows == 1
+    assert 30 <= told.num_rows <= 50
+    assert (told.shared_prefix, told.num_steps) == (None, 0)
+
+
+def test_memory_counts_what_is_trained(tmp_path: Path) -> None:
+    small = report(tmp_path, dataset_rows(2), lora={"r": 8}).memory
+    large = report(tmp_path, dataset_rows(2), lora={"r": 16}).memory
+    assert large.num_trained_weights == 2 * small.num_trained_weights
+    # Of q, k, v, o, gate, up and down in two layers: rank times inputs and outputs.
+    assert small.num_trained_weights == 8 * 2 * (128 + 96 + 96 + 128 + 192 + 192 + 192)
+    assert large.optimizer_bytes == 16 * large.num_trained_weights
