@@ -8,7 +8,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +33,8 @@ def environment(folder: Path, requirements: Sequence[str], *, inherits: bool = T
         theirs = Path(ours["purelib"].replace(str(Path(sys.prefix)), str(folder)))
         (theirs / "drillyard.pth").write_text(ours["purelib"] + "\n", encoding="utf-8")
     print(f"installing {', '.join(requirements)} in {folder}", flush=True)
-    done = subprocess.run([python, "-m", "pip", "install", "--quiet", *requirements], capture_output=True, text=True)
+    command = [python, "-m", "pip", "install", "--quiet", *requirements]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{', '.join(requirements)} cannot be installed: {done.stderr[-1500:]}")
     mark.write_text("\n".join(requirements), encoding="utf-8")
@@ -58,7 +59,8 @@ class LineProcess:
         """
         self._log = log
         variables = {name: value for name, value in os.environ.items() if not is_foreign or name not in _OURS}
-        with open(log, "w", encoding="utf-8") if log else suppress() as errors:
+        with ExitStack() as stack:
+            errors = stack.enter_context(log.open("w", encoding="utf-8")) if log else None
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
