@@ -1,14 +1,13 @@
-"""Attention where sequences share a prefix: in `[prefix][part 1][part 2]…` a part sees the prefix and itself only.
+"""Attention where sequences share prefixes: each token sees its own sequence up to itself, and no other.
 
-Registered with transformers under `ATTENTION`, so that any standard decoder computes it; without an active layout the
-same models attend as usual. A part's attention is computed once against the prefix and once against itself, and the two
-are joined by their log-sum-exp, which is exact: softmax over a union is the weighted mean of the parts' softmaxes.
+Registered with transformers under `ATTENTION`, so that any standard decoder computes it; outside `attending` the same
+models attend as usual.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,17 +26,59 @@ ATTENTION: Final = "shared_prefix"
 Attend = Callable[[int, Tensor, Tensor, Tensor, float], Tensor]
 
 
+# Positions `first` to `end` of a sequence, and where they lie: past tokens count first, then the row's.
+Piece = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Tokens `start:end` of the row, of which the first stands at `position` of its sequence."""
+
+    start: int
+    end: int
+    position: int
+
+
 @dataclass(frozen=True)
 class Layout:
-    """Where the prefix ends and each part lies; `parts` are (start, end) token positions, adjoining, in order."""
+    """What each token of a row sees.
 
-    prefix_length: int
-    parts: tuple[tuple[int, int], ...]
+    Attributes:
+        past: How many tokens precede every sequence of the row and are computed already.
+        segments: Adjoining, in order. A segment continues what the ones before it last put at the positions before its
+            own; so a branch of a tree of sequences stands behind the trunk, and needs not begin at another's end.
+    """
 
-    @property
-    def segments(self) -> tuple[tuple[int, int], ...]:
-        """The prefix, unless it is empty, and the parts: each attends causally to itself."""
-        return ((0, self.prefix_length), *self.parts) if self.prefix_length else self.parts
+    past: int
+    segments: tuple[Segment, ...]
+
+    def paths(self) -> Iterator[tuple[Segment, tuple[Piece, ...]]]:
+        """Each segment, and where what it sees lies, in the order of positions; its own tokens are the last piece."""
+        path: list[Piece] = [(0, self.past, 0)] if self.past else []
+        for segment in self.segments:
+            at = segment.position
+            path = [(first, min(end, at), place) for first, end, place in path if first < at]
+            path.append((at, at + segment.end - segment.start, self.past + segment.start))
+            yield segment, tuple(path)
+
+
+@dataclass(frozen=True)
+class PackedTokens:
+    """A row of tokens to be computed, and what it is trained on.
+
+    Attributes:
+        ids: Shape (length,).
+        positions: Of each token in its sequence, shape (length,).
+        layout: What each token sees.
+        predicting: Places in the row, shape (trained,); a place may stand there several times.
+        labels: The tokens that should follow there, shape (trained,).
+    """
+
+    ids: Tensor
+    positions: Tensor
+    layout: Layout
+    predicting: Tensor
+    labels: Tensor
 
 
 # What attends now, and whether no sequence is longer than the model's attention window.
@@ -50,36 +91,22 @@ def attending(attend: Attend, *, fits_window: bool = False) -> Iterator[None]:
 
     A model with a limited attention window is refused, unless the caller knows that all sequences fit it.
     """
-    token = _ACTIVE.set((attend, fits_window))
+    with _restored((attend, fits_window)):
+        yield
+
+
+def recomputing_contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """For activation checkpoints: within what a layer is computed now, and again when its derivative is taken."""
+    return nullcontext(), _restored(_ACTIVE.get())
+
+
+@contextmanager
+def _restored(active: tuple[Attend, bool] | None) -> Iterator[None]:
+    token = _ACTIVE.set(active)
     try:
         yield
     finally:
         _ACTIVE.reset(token)
-
-
-def attending_to(layout: Layout) -> Attend:
-    """Attention as `layout` says, differentiable, for `attending`."""
-    return lambda _, query, key, value, scale: shared_prefix_attention(query, key, value, layout, scale)
-
-
-def shared_prefix_attention(query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float) -> Tensor:
-    """The attention output, differentiable once.
-
-    Args:
-        query: Shape (1, heads, length, size).
-        key: Shape (1, key heads, length, size); `heads` is a multiple of `key heads`.
-        value: As `key`.
-        layout: Covers `length` tokens.
-        scale: Multiplies the scores.
-
-    Returns:
-        Shape (1, heads, length, size).
-    """
-    repeats = query.shape[1] // key.shape[1]
-    if repeats > 1:
-        key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
-    output: Tensor = _SharedPrefixAttention.apply(query, key, value, layout, scale)  # type: ignore[no-untyped-call]
-    return output
 
 
 def attend_to_part(
@@ -124,55 +151,6 @@ def join_parts(output: Tensor, weight: Tensor, other: Tensor, other_weight: Tens
     """Join the part `other` to `output` in place, and its log-sum-exp to `weight`; weights lack the last dimension."""
     output.lerp_(other, torch.sigmoid(other_weight - weight).unsqueeze(-1).to(output.dtype))
     torch.logaddexp(weight, other_weight, out=weight)
-
-
-class _SharedPrefixAttention(torch.autograd.Function):
-    """The joined attention; given the joined output and log-sum-exp, each kernel's derivative is its exact share."""
-
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float) -> Tensor:
-        pieces = [
-            attend_to_part(query[:, :, a:b], key[:, :, a:b], value[:, :, a:b], scale, causal=True)
-            for a, b in layout.segments
-        ]
-        output, weight = (torch.cat(part, dim=2) for part in zip(*pieces, strict=True))
-        p = layout.prefix_length
-        if p and layout.parts:
-            shared, shared_weight = attend_to_part(query[:, :, p:], key[:, :, :p], value[:, :, :p], scale)
-            join_parts(output[:, :, p:], weight[:, :, p:], shared, shared_weight)
-        ctx.save_for_backward(query, key, value, output, weight)
-        ctx.layout, ctx.scale = layout, scale
-        return output
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, output, weight = ctx.saved_tensors
-        (gradient,) = gradients
-        results = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in (query, key, value)]
-        for a, b in ctx.layout.segments:
-            own = slice(a, b)
-            parts = _backward(
-                [tensor[:, :, own] for tensor in (gradient, query, key, value, output, weight)], True, ctx.scale
-            )
-            for result, part in zip(results, parts, strict=True):
-                result[:, :, own] = part
-        p = ctx.layout.prefix_length
-        if p and ctx.layout.parts:
-            behind = [tensor[:, :, p:] for tensor in (gradient, query)]
-            ahead = [tensor[:, :, :p] for tensor in (key, value)]
-            joined = [tensor[:, :, p:] for tensor in (output, weight)]
-            d_query, d_key, d_value = _backward([*behind, *ahead, *joined], False, ctx.scale)
-            results[0][:, :, p:] += d_query
-            results[1][:, :, :p] += d_key
-            results[2][:, :, :p] += d_value
-        return (*results, None, None)
-
-
-def _backward(tensors: list[Tensor], causal: bool, scale: float) -> tuple[Tensor, Tensor, Tensor]:
-    gradients: tuple[Tensor, Tensor, Tensor] = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-        *tensors, 0.0, causal, scale=scale
-    )
-    return gradients
 
 
 def _attention(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any) -> Any:

@@ -58,7 +58,7 @@ WRITERS = {
     "services/chassis/machine/memory.py",
     "services/lm/adapters/lora.py",
     "services/lm/conversion/gguf.py",
-    "services/lm/conversion/merge.py",
+    "services/lm/conversion/saving.py",
     "services/lm/conversion/vocabulary/tokens.py",
     "services/lm/tiny.py",
     "services/protocols/suites/freeze.py",

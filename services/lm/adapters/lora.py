@@ -13,6 +13,7 @@ from typing import Any, Final
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.other import ModulesToSaveWrapper
 from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 from safetensors.torch import save_file
 from torch import nn
@@ -31,12 +32,16 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, *, seed: int) -> Pe
     """The model with a fresh trainable adapter in float32; the base weights are frozen. Equal seeds, equal adapters.
 
     Raises:
-        AdapterMismatch: The model has none of the target modules, or they cannot carry such an adapter.
+        AdapterMismatch: The model lacks a module that is named, or one cannot carry such an adapter.
     """
     _refuse_wrapped(model)
+    config = new_config(settings, model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _wrap(model, new_config(settings), "Choose target_modules that the model has.")
+        wrapped = _wrap(model, config, "Choose target_modules that the model has.")
+    # Some starts take a part out of the base.
+    forget(model)
+    return wrapped
 
 
 def load_adapter(model: PreTrainedModel, folder: Path, *, is_trainable: bool) -> PeftModel:
@@ -64,7 +69,7 @@ def load_adapter(model: PreTrainedModel, folder: Path, *, is_trainable: bool) ->
         raise AdapterMismatch("A tensor has no place in the model.", "Choose its own base.", result.unexpected_keys[0])
     forget(model)
     for name, parameter in wrapped.named_parameters():
-        parameter.requires_grad_(is_trainable and "lora_" in name)
+        parameter.requires_grad_(is_trainable and ("lora_" in name or ".modules_to_save." in name))
     return wrapped
 
 
@@ -96,7 +101,7 @@ def merge_adapter(model: PeftModel) -> PreTrainedModel:
 
 def _untie(model: PreTrainedModel) -> None:
     table, head = model.get_input_embeddings(), model.get_output_embeddings()
-    layers = [layer for layer in (table, head) if isinstance(layer, BaseTunerLayer)]
+    layers = [layer for layer in (table, head) if isinstance(layer, BaseTunerLayer | ModulesToSaveWrapper)]
     if head is None or not layers or _inner(table).weight is not _inner(head).weight:
         return
     _inner(head).weight = nn.Parameter(_inner(head).weight.detach().clone(), requires_grad=False)
@@ -105,6 +110,8 @@ def _untie(model: PreTrainedModel) -> None:
 
 
 def _inner(layer: Any) -> Any:
+    if isinstance(layer, ModulesToSaveWrapper):
+        return layer.original_module
     return layer.get_base_layer() if isinstance(layer, BaseTunerLayer) else layer
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -20,14 +20,18 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
-from services.lm.errors import InvalidModelFile
+from services.lm.errors import AdapterMismatch, InvalidModelFile
 from services.lm.folders import check_adapter_folder
 
 ALL_LINEAR: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _FILE: Final = "adapter_config.json"
 _MERGE: Final = "Merge it where it was made."
 _MATCH_SECONDS: Final = 2.0
+_ADAPTABLE: Final = (nn.Linear, nn.Embedding, Conv1D)
 
 # How the adapter began. The first leave the base as it is, so that the saved weights say all; the others replace the
 # base by what is left of it, in a way that follows from the base alone. PEFT does the same to it when it loads them.
@@ -43,19 +47,54 @@ _IGNORED: Final = frozenset(
 
 @dataclass(frozen=True)
 class LoraSettings:
-    """What a LoRA adapter is made of; names and meaning as in PEFT."""
+    """What a LoRA adapter is made of; names and meaning as in PEFT. No target modules are all linear layers."""
 
     r: int = 16
     lora_alpha: float = 32
     lora_dropout: float = 0.0
-    target_modules: tuple[str, ...] = ALL_LINEAR
+    target_modules: tuple[str, ...] = ()
     use_rslora: bool = False
     use_dora: bool = False
+    init_lora_weights: bool | str = True
+    modules_to_save: tuple[str, ...] = ()
+    rank_pattern: Mapping[str, int] = field(default_factory=dict)
+    alpha_pattern: Mapping[str, float] = field(default_factory=dict)
 
 
-def new_config(settings: LoraSettings) -> LoraConfig:
-    """PEFT's form of the settings."""
-    return LoraConfig(task_type="CAUSAL_LM", **(asdict(settings) | {"target_modules": list(settings.target_modules)}))
+def new_config(settings: LoraSettings, model: PreTrainedModel) -> LoraConfig:
+    """PEFT's form of the settings, for a model that has the modules that they name.
+
+    Raises:
+        AdapterMismatch: It has not; the error names those that it has.
+    """
+    linear = _ends(name for name, module in model.named_modules() if isinstance(module, nn.Linear))
+    head: Any = model.get_output_embeddings()
+    linear -= _ends(name for name, module in model.named_modules() if module is head)
+    holders = _ends(name.rpartition(".")[0] for name, _ in model.named_parameters(remove_duplicate=False))
+    has_experts = any(".experts" in name for name, _ in model.named_modules())
+    targets = settings.target_modules or (ALL_LINEAR if has_experts or set(ALL_LINEAR) <= linear else sorted(linear))
+    adaptable = _ends(name for name, module in model.named_modules() if isinstance(module, _ADAPTABLE))
+    # PEFT knows the layers of joined experts by the names that they had.
+    _refuse_unknown("target_modules", () if has_experts else settings.target_modules, adaptable, model)
+    _refuse_unknown("modules_to_save", settings.modules_to_save, holders, model)
+    for name in ("rank_pattern", "alpha_pattern"):
+        _refuse_unknown(name, tuple(getattr(settings, name)), {target.rpartition(".")[2] for target in targets}, model)
+    changes = {"target_modules": list(targets), "modules_to_save": list(settings.modules_to_save) or None}
+    return LoraConfig(task_type="CAUSAL_LM", **(asdict(settings) | changes))
+
+
+def _refuse_unknown(key: str, names: Sequence[str], known: set[str], model: nn.Module) -> None:
+    """A name is a module's or the end of one, from a dot on; of the known ones the last parts are told."""
+    places = [f".{name}" for name, _ in model.named_modules()]
+    for name in names:
+        if name.rpartition(".")[2] not in known or not any(place.endswith(f".{name}") for place in places):
+            raise AdapterMismatch(
+                f"The model has no module {name!r} for {key}.", f"Choose of these: {', '.join(sorted(known))}."
+            )
+
+
+def _ends(names: Iterable[str]) -> set[str]:
+    return {name.rpartition(".")[2] for name in names} - {""}
 
 
 def read_settings(folder: Path) -> LoraConfig:
@@ -151,6 +190,7 @@ _FIELDS: Final[tuple[tuple[str, Any, str], ...]] = (
     ("lora_dropout", Annotated[float, Field(strict=True, ge=0, lt=1)], "lora_dropout is {}."),
     ("target_modules", _Pattern | _Names, "target_modules is not a list of names: {}."),
     ("exclude_modules", _Names, "exclude_modules is not a list of names: {}."),
+    ("modules_to_save", _Names, "modules_to_save is not a list of names: {}."),
     ("target_parameters", _Names, "target_parameters is not a list of names: {}."),
     ("use_rslora", StrictBool, "use_rslora is {}."),
     ("use_dora", StrictBool, "use_dora is {}."),

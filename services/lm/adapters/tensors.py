@@ -91,8 +91,8 @@ def fitting(wrapped: PeftModel, tensors: Mapping[str, Tensor]) -> dict[str, Tens
     """
     expected = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
     joined = _joined(wrapped, tensors)
-    _check_base_weights(wrapped, joined)
-    own = {name: tensor for name, tensor in joined.items() if ".lora_" in name}
+    own = {name: tensor for name, tensor in joined.items() if ".lora_" in name or name in expected}
+    _check_base_weights(wrapped, {name: tensor for name, tensor in joined.items() if name not in own})
     homeless = [name for name in own if name not in expected]
     next_step = _JOINED if any(".experts." in name for name in homeless) else _OTHER_BASE
     _refuse_some(homeless, "have no place in the model", next_step)
@@ -147,8 +147,6 @@ def _check_base_weights(wrapped: PeftModel, tensors: Mapping[str, Tensor]) -> No
     """PEFT saves an adapted embedding along with its adapter; if it is not the base's own, it is refused."""
     weights = dict(wrapped.get_base_model().named_parameters(remove_duplicate=False))
     for name, tensor in tensors.items():
-        if ".lora_" in name:
-            continue
         place = name.removeprefix(PEFT_PREFIX)
         layer, _, last = place.removesuffix(".weight").partition(".base_layer")
         weight = next((weights[key] for key in (place, f"{layer}.base_layer.weight") if key in weights), None)

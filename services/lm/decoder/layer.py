@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from services.lm.decoder import kernels
-from services.lm.decoder.blocks import Heads, attend, attend_backward
+from services.lm.decoder.blocks import Block, BlockAttention, Heads, Past
 from services.lm.decoder.linear import JoinedLinear
-from services.lm.prefix import Layout
 
 
 @dataclass(frozen=True)
@@ -34,11 +32,6 @@ class LayerWeights:
         """The joined products, in the order of their use."""
         return self.qkv, self.output, self.gate_up, self.down
 
-    @property
-    def trainable(self) -> list[Tensor]:
-        """The adapters' tensors, in the order in which gradients are returned."""
-        return [tensor for product in self.products for tensor in product.trainable]
-
 
 @dataclass(frozen=True)
 class Angles:
@@ -49,12 +42,45 @@ class Angles:
 
 
 @dataclass(frozen=True)
-class TrainingPass:
-    """Where the tokens are, and whether a layer keeps its attention's probabilities or computes them twice."""
+class LayerWork:
+    """What one layer is to compute.
+
+    Attributes:
+        angles: Of all tokens.
+        blocks: Whose attention is wanted.
+        rows: The places whose output is wanted, in order and distinct; None for all.
+        past: What all tokens see beside each other.
+        keeps_probabilities: Whether the attention's probabilities are kept for the derivative or computed twice.
+    """
 
     angles: Angles
-    layout: Layout
+    blocks: Sequence[Block]
+    rows: Tensor | None
+    past: Past | None
     keeps_probabilities: bool
+
+
+@dataclass(frozen=True)
+class _Feed:
+    """What is kept of the part behind the attention, of the wanted rows."""
+
+    attended: Tensor
+    middle: Tensor
+    gate_up: Tensor
+    inverse: Tensor
+    adapted: tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class LayerState:
+    """What a layer keeps for its derivative; without `feed`, no output was wanted."""
+
+    x: Tensor
+    qkv: Tensor
+    inverse: Tensor
+    adapted: Tensor
+    kept: tuple[Tensor, ...]
+    feed: _Feed | None
 
 
 def layer_output(
@@ -76,75 +102,79 @@ def layer_output(
     return weights.down.forward(room).add_(middle)
 
 
-def layer_forward(x: Tensor, training: TrainingPass, weights: LayerWeights) -> Tensor:
-    """The layer's output for `x`, both of the shape (tokens, hidden); differentiable in `x` and the adapters."""
-    output: Tensor = _Layer.apply(x, training, weights, *weights.trainable)  # type: ignore[no-untyped-call]
-    return output
+def layer_forward(x: Tensor, weights: LayerWeights, work: LayerWork) -> tuple[Tensor, LayerState]:
+    """The layer's output for `x`, shape (tokens, hidden), at the wanted rows, and what `layer_backward` needs."""
+    room = weights.qkv.room(x.shape[0])
+    inverse = kernels.rms_norm(x, weights.attention_norm, weights.eps, room[:, : weights.qkv.inputs])
+    qkv = weights.qkv.forward(room)
+    adapted = weights.qkv.adapted(room)
+    kernels.rotate(_rotated_heads(qkv, weights.heads), work.angles.cos, work.angles.sin)
+    if work.rows is not None and not work.rows.shape[0]:
+        return x[:0], LayerState(x, qkv, inverse, adapted, (), None)
+    attended = weights.output.room(x.shape[0])
+    out = attended[:, : weights.output.inputs]
+    attention = BlockAttention(weights.heads, work.blocks, weights.scale, work.past)
+    kept = tuple(part for part in attention.forward(qkv, out) if work.keeps_probabilities)
+    if work.rows is None:
+        result, feed = _feed_forward(x, attended, weights)
+    else:
+        result, feed = _feed_forward(x[work.rows], attended[work.rows], weights)
+    return result, LayerState(x, qkv, inverse, adapted, kept, feed)
 
 
-class _Layer(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, training: TrainingPass, weights: LayerWeights, *_: Tensor) -> Tensor:
-        angles = training.angles
-        room = weights.qkv.room(x.shape[0])
-        inverse_1 = kernels.rms_norm(x, weights.attention_norm, weights.eps, room[:, : weights.qkv.inputs])
-        qkv = weights.qkv.forward(room)
-        adapted = [weights.qkv.adapted(room)]
-        kernels.rotate(_rotated_heads(qkv, weights.heads), angles.cos, angles.sin)
-        attended = weights.output.room(x.shape[0])
-        room = attended[:, : weights.output.inputs]
-        probabilities = attend(qkv, weights.heads, training.layout, scale=weights.scale, out=room)
-        kept = [part for part in probabilities if training.keeps_probabilities]
-        middle = weights.output.forward(attended).add_(x)
-        room = weights.gate_up.room(x.shape[0])
-        inverse_2 = kernels.rms_norm(middle, weights.feed_norm, weights.eps, room[:, : weights.gate_up.inputs])
-        gate_up = weights.gate_up.forward(room)
-        adapted.append(weights.gate_up.adapted(room))
-        room = weights.down.room(x.shape[0])
-        kernels.gated(gate_up, room[:, : weights.down.inputs])
-        result = weights.down.forward(room).add_(middle)
-        adapted.append(weights.down.adapted(room))
-        ctx.save_for_backward(x, qkv, attended, middle, gate_up, inverse_1, inverse_2, *adapted, *kept)
-        ctx.training, ctx.weights = training, weights
-        return result
+def layer_backward(
+    above: Tensor, state: LayerState, weights: LayerWeights, work: LayerWork, own: Past | None, *, to_inputs: bool
+) -> Tensor:
+    """The gradient with respect to the layer's input, from that of its output, which is overwritten.
 
-    @staticmethod
-    def backward(ctx: Any, *above: Tensor) -> tuple[Tensor | None, ...]:
-        x, qkv, attended, middle, gate_up, inverse_1, inverse_2, *rest = ctx.saved_tensors
-        (adapted_qkv, adapted_gate_up, adapted_down), kept = rest[:3], rest[3:]
-        weights: LayerWeights = ctx.weights
-        angles, layout = ctx.training.angles, ctx.training.layout
-        d_middle = above[0].clone()
-        d_feed, feed = _feed_backward(weights, above[0], (gate_up, adapted_gate_up, adapted_down), middle, inverse_2)
-        kernels.rms_norm_backward(d_feed, middle, weights.feed_norm, inverse_2, d_middle)
-        width = weights.output.inputs
-        d_attended, output = weights.output.backward(d_middle, attended[:, :width], attended[:, width:])
-        d_qkv = attend_backward(d_attended, qkv, weights.heads, layout, scale=weights.scale, kept=kept)
-        kernels.rotate(_rotated_heads(d_qkv, weights.heads), angles.cos, -angles.sin)
-        normed = torch.empty_like(x)
-        kernels.normalised(x, weights.attention_norm, inverse_1, normed)
-        d_normed, joined = weights.qkv.backward(d_qkv, normed, adapted_qkv)
-        if ctx.needs_input_grad[0]:
-            kernels.rms_norm_backward(d_normed, x, weights.attention_norm, inverse_1, d_middle)
-        return (d_middle if ctx.needs_input_grad[0] else None), None, None, *joined, *output, *feed
+    Those of the adapters and of `work.past` are added to theirs; `own` holds that of the layer's own keys and values.
+    Unless it goes `to_inputs`, the result means nothing.
+    """
+    heads = weights.heads
+    d_attended, d_x = state.qkv.new_zeros(state.x.shape[0], weights.output.inputs), above
+    if state.feed:
+        d_rows = _feed_backward(above, state.feed, weights)
+        d_attended = d_rows if work.rows is None else d_attended.index_copy_(0, work.rows, d_rows)
+    if work.rows is not None:
+        d_x = torch.zeros_like(state.x).index_copy_(0, work.rows, above)
+    attention = BlockAttention(heads, work.blocks if state.feed else (), weights.scale, work.past)
+    d_qkv = attention.backward(d_attended, state.qkv, kept=state.kept, own=own)
+    kernels.rotate(_rotated_heads(d_qkv, heads), work.angles.cos, -work.angles.sin)
+    normed = torch.empty_like(state.x)
+    kernels.normalised(state.x, weights.attention_norm, state.inverse, normed)
+    d_normed = weights.qkv.backward(d_qkv, normed, state.adapted, to_inputs=to_inputs)
+    if to_inputs:
+        kernels.rms_norm_backward(d_normed, state.x, weights.attention_norm, state.inverse, d_x)
+    return d_x
+
+
+def _feed_forward(x: Tensor, attended: Tensor, weights: LayerWeights) -> tuple[Tensor, _Feed]:
+    middle = weights.output.forward(attended).add_(x)
+    room = weights.gate_up.room(x.shape[0])
+    inverse = kernels.rms_norm(middle, weights.feed_norm, weights.eps, room[:, : weights.gate_up.inputs])
+    gate_up = weights.gate_up.forward(room)
+    adapted = weights.gate_up.adapted(room)
+    room = weights.down.room(x.shape[0])
+    kernels.gated(gate_up, room[:, : weights.down.inputs])
+    result = weights.down.forward(room).add_(middle)
+    return result, _Feed(attended, middle, gate_up, inverse, (adapted, weights.down.adapted(room)))
+
+
+def _feed_backward(above: Tensor, feed: _Feed, weights: LayerWeights) -> Tensor:
+    """The gradient of the attention's result; `above` becomes that of the input that was added to it."""
+    product = torch.empty(above.shape[0], weights.down.inputs, dtype=above.dtype)
+    kernels.gated(feed.gate_up, product)
+    d_product = weights.down.backward(above, product, feed.adapted[1])
+    d_gate_up = kernels.gated_backward(d_product, feed.gate_up)
+    normed = torch.empty_like(feed.middle)
+    kernels.normalised(feed.middle, weights.feed_norm, feed.inverse, normed)
+    d_normed = weights.gate_up.backward(d_gate_up, normed, feed.adapted[0])
+    kernels.rms_norm_backward(d_normed, feed.middle, weights.feed_norm, feed.inverse, above)
+    width = weights.output.inputs
+    return weights.output.backward(above, feed.attended[:, :width], feed.attended[:, width:])
 
 
 def _rotated_heads(qkv: Tensor, heads: Heads) -> Tensor:
     """Queries and keys, the part of `qkv` that positions rotate: shape (tokens, heads, size)."""
     rotated = heads.queries + heads.keys
     return qkv[:, : rotated * heads.size].view(-1, rotated, heads.size)
-
-
-def _feed_backward(
-    weights: LayerWeights, above: Tensor, kept: tuple[Tensor, Tensor, Tensor], middle: Tensor, inverse: Tensor
-) -> tuple[Tensor, list[Tensor]]:
-    """Through the feed-forward part: the gradient of its normed input, and those of its adapters."""
-    gate_up, adapted_gate_up, adapted_down = kept
-    product = torch.empty(above.shape[0], weights.down.inputs, dtype=above.dtype)
-    kernels.gated(gate_up, product)
-    d_product, down = weights.down.backward(above, product, adapted_down)
-    d_gate_up = kernels.gated_backward(d_product, gate_up)
-    normed = torch.empty_like(middle)
-    kernels.normalised(middle, weights.feed_norm, inverse, normed)
-    d_normed, joined = weights.gate_up.backward(d_gate_up, normed, adapted_gate_up)
-    return d_normed, [*joined, *down]

@@ -6,7 +6,7 @@ columns of its input hold `x` and, behind it, `x A`. So `x W + s (x A) B` is one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,17 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LinearPart:
-    """One of the layers: its base weight (outputs, inputs), bias if any, and its adapter's tensors if any."""
+    """One of the layers: its base weight (outputs, inputs), bias if any, and its adapter's tensors if any.
+
+    `is_adapted` says whether the adapter counts now.
+    """
 
     weight: Tensor
     bias: Tensor | None
     down: Tensor | None
     up: Tensor | None
     scaling: float
+    is_adapted: Callable[[], bool]
 
     @property
     def rank(self) -> int:
@@ -46,18 +50,14 @@ class JoinedLinear:
         for part, rows, _ in self._places():
             self._weight[rows, : self.inputs] = part.weight.detach()
 
-    @property
-    def trainable(self) -> list[Tensor]:
-        """The adapters' tensors, `down` before `up`, part by part."""
-        return [tensor for part in self.parts for tensor in (part.down, part.up) if tensor is not None]
-
     def refresh(self) -> None:
         """Copy the adapters' present values into the product."""
         for part, rows, columns in self._places():
             if part.down is not None and part.up is not None:
                 self._down[columns] = part.down.detach().to(self._down.dtype)
                 shifted = slice(self.inputs + columns.start, self.inputs + columns.stop)
-                self._weight[rows, shifted] = (part.up.detach() * part.scaling).to(self._weight.dtype)
+                scaling = part.scaling if part.is_adapted() else 0.0
+                self._weight[rows, shifted] = (part.up.detach() * scaling).to(self._weight.dtype)
 
     def room(self, tokens: int) -> Tensor:
         """An input to fill: `[:, :inputs]` is the caller's."""
@@ -75,23 +75,30 @@ class JoinedLinear:
         """What `forward` filled in, to be kept for `backward`."""
         return room[:, self.inputs :].clone()
 
-    def backward(self, gradient: Tensor, x: Tensor, adapted: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The gradient with respect to `x`, and those of `trainable` in float32."""
-        whole = gradient @ self._weight
-        d_adapted = whole[:, self.inputs :]
-        gradients: list[Tensor] = []
+    def backward(self, gradient: Tensor, x: Tensor, adapted: Tensor, *, to_inputs: bool = True) -> Tensor:
+        """The gradient with respect to `x`, unless it is not wanted; those of the adapters are added to theirs."""
+        whole = gradient @ (self._weight if to_inputs else self._weight[:, self.inputs :])
+        d_adapted = whole[:, whole.shape[1] - self.rank :]
         for part, rows, columns in self._places():
-            if part.rank:
-                gradients.append((d_adapted[:, columns].t() @ x).float())
-                gradients.append((gradient[:, rows].t() @ adapted[:, columns]).float().mul_(part.scaling))
+            if part.down is not None and part.down.requires_grad:
+                _add(part.down, d_adapted[:, columns].t() @ x, 1.0)
+                _add(part.up, gradient[:, rows].t() @ adapted[:, columns], part.scaling)
+        if not to_inputs:
+            return whole
         result = whole[:, : self.inputs]
-        return (result.addmm_(d_adapted, self._down) if self.rank else result), gradients
+        return result.addmm_(d_adapted, self._down) if self.rank else result
 
     def _places(self) -> Any:
         row = column = 0
         for part, outputs in zip(self.parts, self.outputs, strict=True):
             yield part, slice(row, row + outputs), slice(column, column + part.rank)
             row, column = row + outputs, column + part.rank
+
+
+def _add(parameter: Tensor, gradient: Tensor, scaling: float) -> None:
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    parameter.grad.add_(gradient, alpha=scaling)
 
 
 def _joined_bias(parts: Sequence[LinearPart], dtype: torch.dtype) -> Tensor | None:

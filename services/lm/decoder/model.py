@@ -1,4 +1,4 @@
-"""A transformers model seen as lean layers, and the loss of a shared-prefix pack computed through them."""
+"""A transformers model seen as lean layers."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from services.lm.decoder import kernels
-from services.lm.decoder.blocks import Heads, kept_bytes
-from services.lm.decoder.layer import Angles, LayerWeights, TrainingPass, layer_forward, layer_output
+from services.lm.decoder.blocks import Heads
+from services.lm.decoder.layer import Angles, LayerWeights, layer_output
 from services.lm.decoder.linear import JoinedLinear, LinearPart
-from services.lm.decoder.loss import Head, trained_log_probs
-from services.lm.prefix import Layout
+from services.lm.decoder.loss import Head
 
 AttendRows = Callable[[int, float, Tensor, Tensor], None]
 
-# Attention probabilities kept for the derivative; beyond it they are computed twice, which takes a tenth longer.
-_KEPT_BYTES: Final = 1 << 30
 _FAMILY: Final = frozenset({"llama", "qwen2", "mistral"})
 _KNOWN: WeakKeyDictionary[nn.Module, tuple[tuple[int, ...], LeanDecoder]] = WeakKeyDictionary()
 
@@ -55,25 +52,20 @@ class LeanDecoder:
             for product in layer.products:
                 product.refresh()
 
-    def log_probs(
-        self,
-        input_ids: Tensor,
-        position_ids: Tensor,
-        layout: Layout,
-        targets: tuple[Tensor, Tensor],
-        *,
-        entropies: bool,
-    ) -> tuple[Tensor, Tensor]:
-        """The log-probabilities of `targets` (positions, next tokens), differentiable in the adapters; entropies."""
-        self.refresh()
-        x = self._decoder.embed_tokens(input_ids)[0].detach()
-        angles = self._angles(x, position_ids)
-        num_keeping = _KEPT_BYTES // max(1, kept_bytes(self.heads, layout, self.dtype))
-        for index, layer in enumerate(self._layers):
-            x = layer_forward(x, TrainingPass(angles, layout, index < num_keeping), layer)
-        positions, labels = targets
-        head = Head(self._decoder.norm.weight, self._eps, self._head.weight)
-        return trained_log_probs(x[positions], labels, head, entropies=entropies)
+    @property
+    def layers(self) -> list[LayerWeights]:
+        """The layers' weights."""
+        return self._layers
+
+    @property
+    def head(self) -> Head:
+        """What follows the layers."""
+        return Head(self._decoder.norm.weight, self._eps, self._head.weight)
+
+    def begin(self, ids: Tensor, positions: Tensor) -> tuple[Tensor, Angles]:
+        """The first layer's input and the rotations, of tokens and their positions, both of the shape (length,)."""
+        x: Tensor = self._decoder.embed_tokens(ids[None])[0].detach()
+        return x, self._angles(x, positions[None])
 
     def logits(self, input_ids: Tensor, position_ids: Tensor, attend: AttendRows, rows: Tensor) -> Tensor:
         """The logits after the tokens at `rows`, shape (rows, vocabulary), without a derivative.
@@ -141,7 +133,7 @@ def _has_adapter(module: Any) -> bool:
 
 def _is_plain(module: Any) -> bool:
     names = list(module.lora_A)
-    if names != ["default"] or module.merged or module.disable_adapters or module.use_dora["default"]:
+    if names != ["default"] or module.merged or module.use_dora["default"]:
         return False
     dropout = module.lora_dropout["default"]
     return isinstance(dropout, nn.Identity) or dropout.p == 0
@@ -169,6 +161,7 @@ def _joined(modules: Iterable[Any]) -> JoinedLinear:
 
 def _part(module: Any) -> LinearPart:
     if not _has_adapter(module):
-        return LinearPart(module.weight, module.bias, None, None, 0.0)
+        return LinearPart(module.weight, module.bias, None, None, 0.0, lambda: False)
     base, down, up = module.get_base_layer(), module.lora_A["default"], module.lora_B["default"]
-    return LinearPart(base.weight, base.bias, down.weight, up.weight, float(module.scaling["default"]))
+    scaling = float(module.scaling["default"])
+    return LinearPart(base.weight, base.bias, down.weight, up.weight, scaling, lambda: not module.disable_adapters)

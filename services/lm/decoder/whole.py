@@ -15,16 +15,21 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from services.lm.decoder.model import supports
+from services.lm.decoder.hooked import HookedPass, autocast, unwrapped
+from services.lm.decoder.model import lean
+from services.lm.decoder.passes import LeanPass, Pass, Purpose
 from services.lm.errors import LmError
-from services.lm.prefix import ATTENTION, Layout, attending, attending_to
+from services.lm.prefix import ATTENTION, Layout, PackedTokens, Segment
 
 # A sample: what two sequences begin with, and how long each is behind it. Longer than any convolution reaches.
 _PREFIX: Final = 19
 _PARTS: Final = (12, 9, 15)
-# How far the two ways may lie apart, as a share of how much logits vary: rounding, and far less than a leak.
-_ROUNDING: Final = {torch.float32: 1e-4}
-_COARSE_ROUNDING: Final = 0.05
+# Of what they begin with, so much is computed by itself.
+_TRUNK: Final = 10
+# How far log-probabilities may lie apart, in nats; where numbers are coarse, on average and as a share of how much
+# they vary: rounding, and far less than a leak.
+_ROUNDING: Final = 1e-3
+_COARSE_ROUNDING: Final = 0.1
 # What models raise that cannot take positions or attention from outside.
 _REFUSALS: Final = (LmError, RuntimeError, TypeError, ValueError, AttributeError, IndexError, KeyError)
 _SAMPLED: WeakKeyDictionary[torch.nn.Module, str] = WeakKeyDictionary()
@@ -33,11 +38,11 @@ _SAMPLED: WeakKeyDictionary[torch.nn.Module, str] = WeakKeyDictionary()
 def why_whole(model: Any, longest: int) -> str:
     """Why sequences of up to `longest` tokens must each be computed whole; "" if they may share a prefix.
 
-    Ask between steps: a model that is not known is computed on a sample the first time.
+    Ask between steps: the first time, a sample is computed both ways.
     """
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = unwrapped(model)
     reason = _configured(inner, longest)
-    if reason or supports(inner):
+    if reason:
         return reason
     if inner not in _SAMPLED:
         _SAMPLED[inner] = _sampled(model)
@@ -86,41 +91,70 @@ def _sampled(model: Any) -> str:
     model.eval()
     try:
         with torch.no_grad():
-            distance = _distance(model)
+            shared, whole = _both_ways(model)
     except _REFUSALS as error:
         return f"it cannot be computed over segments ({type(error).__name__})"
     finally:
         model.train(was_training)
-    dtype = next(model.parameters()).dtype
-    if distance > _ROUNDING.get(dtype, _COARSE_ROUNDING):
-        return "its tokens depend on others by more than attention and positions"
-    return ""
+    distances = (shared - whole).abs()
+    if next(model.parameters()).dtype == torch.float32:
+        is_equal = bool(distances.max() <= _ROUNDING)
+    else:
+        is_equal = bool(distances.mean() <= _COARSE_ROUNDING * whole.std())
+    return "" if is_equal else "its tokens depend on others by more than attention and positions"
 
 
-def _distance(model: Any) -> float:
-    """How far the logits behind a shared prefix are from those of each sequence alone, in shares of their spread."""
-    layout, ids, positions = _sample(model)
-    reduced = next(model.parameters()).dtype == torch.bfloat16
-    with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
-        with attending(attending_to(layout), fits_window=True):
-            shared = model(input_ids=ids, position_ids=positions, use_cache=False).logits[0].float()
-        worst = 0.0
-        for start, end in layout.parts:
-            alone = torch.cat((ids[:, :_PREFIX], ids[:, start:end]), 1)
-            with computed_whole(model):
-                whole = model(input_ids=alone, use_cache=False).logits[0].float()
-            pair = torch.cat((shared[:_PREFIX], shared[start:end]))
-            worst = max(worst, float((pair - whole).norm() / (whole - whole.mean(0)).norm()))
-    return worst if worst == worst else float("inf")
-
-
-def _sample(model: Any) -> tuple[Layout, Tensor, Tensor]:
+def _both_ways(model: Any) -> tuple[Tensor, Tensor]:
+    """The log-probabilities of a sample's tokens: behind shared tokens in two steps, and each sequence alone."""
+    vocabulary = min(unwrapped(model).config.get_text_config().vocab_size, 1 << 15)
     source = torch.Generator().manual_seed(0)
-    vocabulary = min(model.config.get_text_config().vocab_size, 1 << 15)
-    ids = torch.randint(3, vocabulary, (1, _PREFIX + sum(_PARTS)), generator=source)
-    parts: list[tuple[int, int]] = []
-    positions = list(range(_PREFIX))
+    ids = torch.randint(3, vocabulary, (_PREFIX + sum(_PARTS),), generator=source)
+    decoder = lean(model)
+    if decoder is not None:
+        decoder.refresh()
+
+    def computed(tokens: PackedTokens, before: Pass | None) -> Pass:
+        purpose = Purpose(trains=False, is_trunk=before is None, entropies=False)
+        return (
+            HookedPass(model, tokens, before, purpose)
+            if decoder is None
+            else LeanPass(decoder, tokens, before, purpose)
+        )
+
+    trunk, branches = _sample(ids)
+    first = computed(trunk, None)
+    shared = torch.cat((first.log_probs, computed(branches, first).log_probs))
+    wholes, start = [], _PREFIX
     for length in _PARTS:
-        parts.append((len(positions), len(positions) + length))
+        wholes.append(_alone(model, torch.cat((ids[:_PREFIX], ids[start : start + length]))))
+        start += length
+    return shared, torch.cat((wholes[0][: _PREFIX - 1], *(whole[_PREFIX:] for whole in wholes)))
+
+
+def _alone(model: Any, ids: Tensor) -> Tensor:
+    """The log-probabilities of one sequence's tokens but the first."""
+    row = ids[None].to(model.device)
+    with computed_whole(model), autocast(model):
+        table = model(input_ids=row, use_cache=False).logits[0].float().log_softmax(-1)
+    values: Tensor = table[:-1].gather(1, row[0, 1:, None])[:, 0]
+    return values
+
+
+def _sample(ids: Tensor) -> tuple[PackedTokens, PackedTokens]:
+    """The first tokens as a trunk, and the others as segments behind it; each predicts the next within its segment."""
+    segments, positions = [Segment(0, _PREFIX - _TRUNK, _TRUNK)], [*range(_TRUNK, _PREFIX)]
+    for length in _PARTS:
+        segments.append(Segment(len(positions), len(positions) + length, _PREFIX))
         positions += range(_PREFIX, _PREFIX + length)
-    return Layout(_PREFIX, tuple(parts)), ids.to(model.device), torch.tensor([positions], device=model.device)
+    predicting = torch.tensor([at for segment in segments for at in range(segment.start, segment.end - 1)])
+    places = torch.arange(_TRUNK)
+    return (
+        PackedTokens(ids[:_TRUNK], places, Layout(0, (Segment(0, _TRUNK, 0),)), places, ids[1 : _TRUNK + 1]),
+        PackedTokens(
+            ids[_TRUNK:],
+            torch.tensor(positions),
+            Layout(_TRUNK, tuple(segments)),
+            predicting,
+            ids[_TRUNK:][predicting + 1],
+        ),
+    )

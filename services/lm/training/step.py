@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from services.lm.training.forward import forward, forward_whole
-from services.lm.training.packs import packs_of
+from services.lm.decoder.hooked import HookedPass
+from services.lm.decoder.model import lean
+from services.lm.decoder.passes import LeanPass, Pass, Purpose
 from services.lm.training.sequence import TrainedSequence
+from services.lm.training.tree import Planner, Row, Trunk, Unit
+from services.lm.training.whole import forward_whole
+
+# Tokens of a row on a processor: more are not computed faster. A GPU takes all that are allowed.
+_ROW_TOKENS: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -77,14 +83,16 @@ def accumulate(  # noqa: PLR0913
     Raises:
         LimitExceeded: A unit needs more than `max_tokens`; it is named.
     """
-    loss, computed = 0.0, 0
-    for scored, tokens in _scored(model, sequences, units, max_tokens, shares=shares, entropies=entropies):
-        share = loss_of(scored)
-        if share.requires_grad:
-            share.backward()  # type: ignore[no-untyped-call]
-        loss += share.item()
+    loss = computed = 0.0
+    units = units or [(place,) for place in range(len(sequences))]
+    for scored, tokens in _scored(model, sequences, units, max_tokens, _Wanted(True, entropies, shares)):
+        if scored.places:
+            share = loss_of(scored)
+            if share.requires_grad:
+                share.backward()  # type: ignore[no-untyped-call]
+            loss += share.item()
         computed += tokens
-    return StepWork(loss, computed, sum(len(sequence.ids) for sequence in sequences))
+    return StepWork(loss, int(computed), sum(len(sequence.ids) for sequence in sequences))
 
 
 def log_probs(
@@ -95,32 +103,73 @@ def log_probs(
     Args and errors as of `accumulate`.
     """
     results: dict[int, Tensor] = {}
+    units = [(place,) for place in range(len(sequences))]
     with torch.no_grad():
-        for scored, _ in _scored(model, sequences, (), max_tokens, shares=shares, entropies=False):
+        for scored, _ in _scored(model, sequences, units, max_tokens, _Wanted(False, False, shares)):
             results.update(zip(scored.places, scored.log_probs, strict=True))
     return [results[place] for place in range(len(sequences))]
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    trains: bool
+    entropies: bool
+    shares: bool
+
+
 def _scored(
-    model: Any,
-    sequences: Sequence[TrainedSequence],
-    units: Sequence[Sequence[int]],
-    max_tokens: int,
-    *,
-    shares: bool,
-    entropies: bool,
+    model: Any, sequences: Sequence[TrainedSequence], units: Sequence[Unit], max_tokens: int, wanted: _Wanted
 ) -> Iterator[tuple[ScoredSequences, int]]:
-    """Each micro-batch, and how many tokens it computed."""
-    units = units or [(place,) for place in range(len(sequences))]
-    if not shares:
+    """Each micro-batch, and how many tokens it computed; their gradients are taken before the next is asked for."""
+    if not wanted.shares:
         for unit in units:
-            pairs = [forward_whole(model, sequences[place], entropies=entropies) for place in unit]
+            pairs = [forward_whole(model, sequences[place], entropies=wanted.entropies) for place in unit]
             values, spread = zip(*pairs, strict=True)
             tokens = sum(len(sequences[place].ids) for place in unit)
-            yield ScoredSequences(tuple(unit), values, spread if entropies else ()), tokens
+            yield ScoredSequences(tuple(unit), values, spread if wanted.entropies else ()), tokens
         return
-    for pack in packs_of(sequences, units, max_tokens=max_tokens):
-        counts = [sequences[place].num_trained for place in pack.places]
-        flat, flat_entropies = forward(model, pack, entropies=entropies)
-        spread = torch.split(flat_entropies, counts) if entropies else ()
-        yield ScoredSequences(pack.places, torch.split(flat, counts), spread), pack.input_ids.shape[1]
+    row_tokens = _ROW_TOKENS if model.device.type == "cpu" else max_tokens
+    plan = Planner(sequences, max_tokens=max_tokens, row_tokens=row_tokens).planned(units)
+    walk = _Walk(model, wanted)
+    for branch in plan:
+        yield from walk.along(branch, ())
+
+
+class _Walk:
+    """Computes a plan depth first: a trunk is kept while the rows behind it are computed, one after the other."""
+
+    def __init__(self, model: Any, wanted: _Wanted) -> None:
+        self._model, self._wanted = model, wanted
+        self._decoder = lean(model)
+        if self._decoder is not None:
+            self._decoder.refresh()
+
+    def along(self, branch: Trunk | Row, trunks: tuple[tuple[Row, Pass], ...]) -> Iterator[tuple[ScoredSequences, int]]:
+        is_trunk = isinstance(branch, Trunk)
+        row = branch.row if isinstance(branch, Trunk) else branch
+        result = self._computed(row, trunks[-1][1] if trunks else None, is_trunk=is_trunk)
+        tokens, path = row.tokens.ids.shape[0], (*trunks, (row, result))
+        if isinstance(branch, Trunk):
+            yield ScoredSequences((), (), ()), tokens
+            for part in branch.branches:
+                yield from self.along(part, path)
+        else:
+            yield self._joined(path), tokens
+        if self._wanted.trains:
+            result.backward()
+
+    def _computed(self, row: Row, before: Pass | None, *, is_trunk: bool) -> Pass:
+        purpose = Purpose(trains=self._wanted.trains, is_trunk=is_trunk, entropies=self._wanted.entropies)
+        if self._decoder is None:
+            return HookedPass(self._model, row.tokens, before, purpose)
+        return LeanPass(self._decoder, row.tokens, before, purpose)
+
+    def _joined(self, path: tuple[tuple[Row, Pass], ...]) -> ScoredSequences:
+        """What the rows of the path came to, by sequence."""
+        places = tuple(path[-1][0].shares)
+
+        def by_place(kind: Callable[[Pass], Tensor]) -> tuple[Tensor, ...]:
+            return tuple(torch.cat([kind(done)[row.shares[place]] for row, done in path]) for place in places)
+
+        entropies = by_place(lambda done: done.entropies) if self._wanted.entropies else ()
+        return ScoredSequences(places, by_place(lambda done: done.log_probs), entropies)

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from services.chassis.errors import InvalidArgument, Unimplemented
+from services.chassis.errors import InvalidArgument
+from services.trainer.domain.weights import LoraConfig, LoraInit, ScratchConfig, TrainedWeights
+
+__all__ = [
+    "KIND",
+    "CheckpointRef",
+    "DpoConfig",
+    "GrpoConfig",
+    "LearningRateSchedule",
+    "LoraConfig",
+    "LoraInit",
+    "NumberType",
+    "PreferenceLoss",
+    "ScratchConfig",
+    "TrainedWeights",
+    "TrainingJobSpec",
+    "TrainingMethod",
+    "reward_weights_of",
+]
 
 KIND = "training_job"
-_MAX_MODULES = 64
-_MODULE = re.compile(r"[A-Za-z0-9_.]{1,100}")
 _REWARD_WEIGHT = re.compile(r"([a-z][a-z0-9_]{0,63})=([0-9]{1,6}(?:\.[0-9]{1,9})?)")
 
 
@@ -22,14 +38,6 @@ class TrainingMethod(StrEnum):
     SFT = "sft"
     DPO = "dpo"
     GRPO = "grpo"
-
-
-class TrainedWeights(StrEnum):
-    """Which weights change."""
-
-    LORA = "lora"
-    FULL = "full"
-    FROM_SCRATCH = "from_scratch"
 
 
 class LearningRateSchedule(StrEnum):
@@ -48,42 +56,11 @@ class NumberType(StrEnum):
     BFLOAT16 = "bfloat16"
 
 
-class LoraInit(StrEnum):
-    """How a new adapter begins."""
-
-    KAIMING = "kaiming"
-    GAUSSIAN = "gaussian"
-    ORTHOGONAL = "orthogonal"
-    PISSA = "pissa"
-    OLORA = "olora"
-
-
 class PreferenceLoss(StrEnum):
     """How much the length of a pair's answers counts."""
 
     SIGMOID = "sigmoid"
     SIGMOID_NORM = "sigmoid_norm"
-
-
-@dataclass(frozen=True)
-class LoraConfig:
-    """Settings of an adapter, by PEFT's names; no target modules means all linear layers.
-
-    Attributes:
-        loraplus_lr_ratio: How many times faster than A the matrices B learn (LoRA+, arXiv 2402.12354).
-    """
-
-    r: int
-    lora_alpha: int
-    lora_dropout: float
-    target_modules: tuple[str, ...]
-    use_rslora: bool
-    use_dora: bool
-    loraplus_lr_ratio: float
-    init_lora_weights: LoraInit
-    modules_to_save: tuple[str, ...]
-    rank_pattern: tuple[str, ...]
-    alpha_pattern: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -128,18 +105,6 @@ def reward_weights_of(entries: Sequence[str]) -> dict[str, float]:
             field="spec.grpo.reward_weights",
         )
     return weights
-
-
-@dataclass(frozen=True)
-class ScratchConfig:
-    """The shape of a model from scratch; 0 means that of the model it takes after."""
-
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    intermediate_size: int
-    vocab_size: int
 
 
 @dataclass(frozen=True)
@@ -188,31 +153,14 @@ class TrainingJobSpec:
     allow_suite_overlap: bool
 
     def check(self) -> None:
-        """Return when this release can do it and the fields fit each other.
+        """Return when the fields fit each other; what the model and the dataset allow shows at the start of an attempt.
 
         Raises:
             InvalidArgument: They do not; the error names the field.
-            Unimplemented: The method, or the choice of weights, is not built.
         """
-        if self.method is TrainingMethod.DPO:
-            raise Unimplemented(
-                f"Training by {self.method.upper()} is not built in this version.",
-                "Use SFT on reference answers, or GRPO on the cases of a suite's kinds.",
-                field="spec.method",
-            )
-        if self.trained_weights is not TrainedWeights.LORA:
-            raise Unimplemented(
-                "Training all weights is not built in this version.",
-                "Train a LoRA adapter.",
-                field="spec.trained_weights",
-            )
-        modules = self.lora.target_modules
-        if len(modules) > _MAX_MODULES or not all(_MODULE.fullmatch(name) for name in modules):
-            raise InvalidArgument(
-                "The field lora.target_modules holds a name that no layer can have, or too many.",
-                "Name linear layers such as q_proj, or none for all of them.",
-                field="spec.lora.target_modules",
-            )
+        self.lora.check()
+        self.scratch.check()
+        _check_scratch(self)
         reward_weights_of(self.grpo.reward_weights)
         if self.num_workers > self.batch_size:
             raise InvalidArgument(
@@ -220,3 +168,35 @@ class TrainingJobSpec:
                 "Use at most as many workers as examples in a batch.",
                 field="spec.num_workers",
             )
+        if self.eval_steps == 0 and (self.load_best_model_at_end or self.early_stopping_patience):
+            raise InvalidArgument(
+                "Nothing is measured on the way, so no checkpoint can be the best and nothing tells when to stop.",
+                "Set eval_steps, or leave load_best_model_at_end and early_stopping_patience out.",
+                field="spec.eval_steps",
+            )
+        if self.load_in_4bit:
+            _check_4bit(self)
+
+
+def _check_scratch(spec: TrainingJobSpec) -> None:
+    if spec.trained_weights is not TrainedWeights.FROM_SCRATCH and any(astuple(spec.scratch)):
+        raise InvalidArgument(
+            "The spec shapes a new model, and trains the weights of one that is there.",
+            "Leave scratch out, or set trained_weights to TRAINED_WEIGHTS_FROM_SCRATCH.",
+            field="spec.scratch",
+        )
+
+
+def _check_4bit(spec: TrainingJobSpec) -> None:
+    if spec.trained_weights is not TrainedWeights.LORA:
+        raise InvalidArgument(
+            "Weights in 4 bits cannot be trained, only an adapter beside them.",
+            "Set trained_weights to TRAINED_WEIGHTS_LORA, or leave load_in_4bit out.",
+            field="spec.load_in_4bit",
+        )
+    if spec.lora.init_lora_weights in (LoraInit.PISSA, LoraInit.OLORA) or spec.lora.modules_to_save:
+        raise InvalidArgument(
+            "Of weights in 4 bits nothing can be taken out (pissa, olora) or trained whole (modules_to_save).",
+            "Use another init_lora_weights and no modules_to_save, or leave load_in_4bit out.",
+            field="spec.load_in_4bit",
+        )

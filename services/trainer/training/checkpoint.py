@@ -14,16 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from services.lm.loading import LoadedModel
 from services.trainer.domain.attempt import Checkpoint
 from services.trainer.domain.plan import AttemptPlan
-from services.trainer.manifest import place_for, prune, write_manifest
+from services.trainer.manifest import OPTIMIZER, POSITION, place_for, prune, write_manifest
 from services.trainer.training.examples import BadExampleError
-from services.trainer.training.weights import save_trained
+from services.trainer.training.weights import TrainedModel
 
-_OPTIMIZER: Final = "optimizer.safetensors"
 _METHOD: Final = "method.safetensors"
-_POSITION: Final = "position.json"
 _MOMENTS: Final = ("step", "exp_avg", "exp_avg_sq")
 
 
@@ -50,17 +47,17 @@ class Saved:
 
 
 def save(
-    plan: AttemptPlan, loaded: LoadedModel, optimizer: Optimizer, *, position: Position, state: Mapping[str, Tensor]
+    plan: AttemptPlan, model: TrainedModel, optimizer: Optimizer, *, position: Position, state: Mapping[str, Tensor]
 ) -> Checkpoint:
     """Write a checkpoint, whole or not at all, and drop the oldest beyond the job's limit."""
     folder = place_for(Path(plan.checkpoint_folder), position.step, plan.attempt)
     try:
         folder.mkdir(parents=True)
-        save_trained(folder, loaded, plan)
-        save_file(_moments(loaded.model, optimizer), folder / _OPTIMIZER)
+        model.save(folder)
+        save_file(_moments(model.loaded.model, optimizer), folder / OPTIMIZER)
         if state:
             save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / _METHOD)
-        (folder / _POSITION).write_text(json.dumps(asdict(position)), encoding="utf-8")
+        (folder / POSITION).write_text(json.dumps(asdict(position)), encoding="utf-8")
         written = write_manifest(folder, step=position.step, attempt=plan.attempt, config_digest=plan.config_digest)
     except BaseException:
         # A full disk must not stay full of what is no checkpoint.
@@ -75,7 +72,7 @@ def read_saved(plan: AttemptPlan) -> Saved | None:
     if not plan.resume_from:
         return None
     folder = Path(plan.resume_from)
-    document = json.loads((folder / _POSITION).read_text(encoding="utf-8"))
+    document = json.loads((folder / POSITION).read_text(encoding="utf-8"))
     scores = tuple((step, score) for step, score in document.get("scores", ()))
     position = Position(document["step"], document["dtype"], scores)
     return Saved(position, load_file(folder / _METHOD) if (folder / _METHOD).is_file() else {})
@@ -90,9 +87,9 @@ def restore_optimizer(plan: AttemptPlan, model: Any, optimizer: Optimizer) -> No
     if not plan.resume_from:
         return
     folder = Path(plan.resume_from)
-    if not (folder / _OPTIMIZER).is_file():
-        raise BadExampleError(f"The checkpoint lacks {_OPTIMIZER}, so training cannot go on exactly: start a new job.")
-    tensors = load_file(folder / _OPTIMIZER)
+    if not (folder / OPTIMIZER).is_file():
+        raise BadExampleError(f"The checkpoint lacks {OPTIMIZER}, so training cannot go on exactly: start a new job.")
+    tensors = load_file(folder / OPTIMIZER)
     for name, parameter in trained(model):
         if f"{name}.step" in tensors:
             optimizer.state[parameter] = {

@@ -36,6 +36,30 @@ class EncodedRow:
         return sum(sequence.num_trained for sequence in self.sequences)
 
 
+@dataclass(frozen=True)
+class EncodedPair:
+    """A row's answer and its rejected one, behind the same prompt."""
+
+    row: DatasetRow
+    chosen: TrainedSequence
+    rejected: TrainedSequence
+
+    @property
+    def sequences(self) -> tuple[TrainedSequence, TrainedSequence]:
+        """Both."""
+        return self.chosen, self.rejected
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longer sequence."""
+        return max(len(self.chosen.ids), len(self.rejected.ids))
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of both, the prompt once."""
+        return len(self.chosen.ids) + self.rejected.num_trained
+
+
 class LongExampleError(BadExampleError):
     """A row has more tokens than a training step may have at once.
 
@@ -79,6 +103,38 @@ def encode_one(
     if encoded.num_tokens > max_tokens:
         raise LongExampleError(row, encoded.num_tokens, max_tokens)
     return encoded
+
+
+def encode_pairs(
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[DatasetRow], *, eos_ids: frozenset[int], max_tokens: int
+) -> list[EncodedPair]:
+    """Return the rows as pairs of answers to one prompt.
+
+    Raises:
+        BadExampleError: A row has no rejected answer, one that is no worse than its own, or as in `encode`.
+    """
+    return [encode_pair(tokenizer, row, eos_ids=eos_ids, max_tokens=max_tokens) for row in rows]
+
+
+def encode_pair(
+    tokenizer: PreTrainedTokenizerBase, row: DatasetRow, *, eos_ids: frozenset[int], max_tokens: int
+) -> EncodedPair:
+    """Return a row as a pair of answers to one prompt.
+
+    Raises:
+        BadExampleError: As in `encode_pairs`.
+    """
+    if row.rejected is None:
+        raise BadExampleError(f"{row.place} has no rejected answer to compare with: add `rejected`, or train by SFT.")
+    answers = (row.messages[-1], row.rejected)
+    turns = [(*row.messages[:-1], answer) for answer in answers]
+    chosen, rejected = (encode_answer(tokenizer, row, turn, eos_ids=eos_ids) for turn in turns)
+    if chosen == rejected:
+        raise BadExampleError(f"{row.place} has a rejected answer that is its answer, so nothing can be told: drop it.")
+    pair = EncodedPair(row, chosen, rejected)
+    if pair.num_tokens > max_tokens:
+        raise LongExampleError(row, pair.num_tokens, max_tokens)
+    return pair
 
 
 def encode_answer(

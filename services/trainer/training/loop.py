@@ -20,6 +20,7 @@ from services.trainer.training.checkpoint import Position, Saved, read_saved, re
 from services.trainer.training.examples import read_dataset
 from services.trainer.training.methods import Method, StepResult
 from services.trainer.training.methods.context import Context
+from services.trainer.training.methods.dpo import DirectPreferenceOptimization
 from services.trainer.training.methods.grpo import GroupRelativePolicy
 from services.trainer.training.methods.sft import SupervisedFineTuning
 from services.trainer.training.optimizer import adamw, set_rates
@@ -29,6 +30,7 @@ from services.trainer.training.workers import Workers
 
 METHODS: Final[Mapping[TrainingMethod, Callable[[Context], Method]]] = {
     TrainingMethod.SFT: SupervisedFineTuning,
+    TrainingMethod.DPO: DirectPreferenceOptimization,
     TrainingMethod.GRPO: GroupRelativePolicy,
 }
 _MAX_LISTED = 10
@@ -56,8 +58,8 @@ def train(plan: AttemptPlan, workers: Workers, reporter: Reporter | Silence) -> 
     # An attempt computes as the one before it did, whatever is faster by now.
     saved = read_saved(plan) or Saved(Position(0, workers.agreed_dtype(_dtype_of(plan))), {})
     position = saved.position
-    loaded = load_trained(plan, dtype=position.dtype)
-    model = loaded.model
+    subject = load_trained(plan, dataset.train, workers, dtype=position.dtype)
+    loaded, model = subject.loaded, subject.loaded.model
     parameters = [parameter for _, parameter in trained(model)]
     optimizer = adamw(model, spec)
     restore_optimizer(plan, model, optimizer)
@@ -107,7 +109,7 @@ def train(plan: AttemptPlan, workers: Workers, reporter: Reporter | Silence) -> 
             # The curve up to a checkpoint is stored before it exists: an attempt that goes on from it leaves no gap.
             reporter.flush()
             after = Position(step + 1, position.dtype, tuple(scores))
-            reporter.checkpoint(save(plan, loaded, optimizer, position=after, state=method.state()))
+            reporter.checkpoint(save(plan, subject, optimizer, position=after, state=method.state()))
         if stops or ends:
             return AttemptOutcome.STOPPED if stops else AttemptOutcome.SUCCEEDED
         if measures:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from services.lm.loading import faster_dtype
 
+_CPU = torch.device("cpu")
 T = TypeVar("T")
 
 
@@ -22,6 +23,7 @@ class Workers:
 
     rank: int = 0
     num_workers: int = 1
+    device: torch.device = _CPU
 
     @classmethod
     def joined(cls, rank: int, num_workers: int, meeting_file: Path) -> Workers:

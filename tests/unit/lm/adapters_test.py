@@ -141,7 +141,7 @@ def test_an_existing_folder_is_not_overwritten(trained: PeftModel, tmp_path: Pat
     ("change", "problem"),
     [
         ({"peft_type": "PREFIX_TUNING"}, "only LORA"),
-        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"modules_to_save": [1]}, "modules_to_save"),
         ({"auto_mapping": {"base_model_class": "os", "parent_library": "os"}}, "foreign code"),
         ({"r": -1}, "rank"),
         ({"bias": "all"}, "biases"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.chassis.errors import InvalidArgument, Unimplemented
+from services.chassis.errors import InvalidArgument
 from services.chassis.wire import from_document
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.spec import TrainedWeights, TrainingJobSpec, TrainingMethod
@@ -32,28 +32,57 @@ def changed(name: str, value: Any) -> TrainingJobSpec:
     return replace(GOOD, **{name: value})
 
 
-def test_module_names_are_names() -> None:
-    with pytest.raises(InvalidArgument, match="target_modules"):
-        changed("lora.target_modules", ("q_proj", "../etc")).check()
-
-
-def test_workers_beyond_the_batch_are_refused() -> None:
-    with pytest.raises(InvalidArgument, match="share a batch"):
-        replace(GOOD, batch_size=2, num_workers=3).check()
+NEW: dict[str, Any] = {"trained_weights": "from_scratch"}
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("settings", "field", "words"),
     [
-        ("method", TrainingMethod.DPO),
-        ("trained_weights", TrainedWeights.FULL),
-        ("trained_weights", TrainedWeights.FROM_SCRATCH),
+        ({"lora": {"target_modules": ["q_proj", "../etc"]}}, "lora.target_modules", "no layer can have"),
+        ({"lora": {"modules_to_save": ["a b"]}}, "lora.modules_to_save", "no layer can have"),
+        (
+            {"lora": {"target_modules": ["x"], "modules_to_save": ["x"]}},
+            "lora.modules_to_save",
+            "and to be trained",
+        ),
+        ({"lora": {"rank_pattern": ["down_proj"]}}, "lora.rank_pattern", "no module with a number"),
+        ({"lora": {"rank_pattern": ["down_proj=0"]}}, "lora.rank_pattern", "no module with a number"),
+        ({"lora": {"rank_pattern": ["q=2", "q=4"]}}, "lora.rank_pattern", "a module twice"),
+        ({"lora": {"rank_pattern": ["q=2048"]}}, "lora.rank_pattern", "rank above 1024"),
+        ({"lora": {"alpha_pattern": ["q:4"]}}, "lora.alpha_pattern", "no module with a number"),
+        ({"lora": {"r": 5, "init_lora_weights": "orthogonal"}}, "lora.init_lora_weights", "an even rank"),
+        ({"batch_size": 2, "num_workers": 3}, "num_workers", "share a batch"),
+        ({"load_best_model_at_end": True}, "eval_steps", "Nothing is measured"),
+        ({"early_stopping_patience": 2}, "eval_steps", "Nothing is measured"),
+        ({"scratch": {"hidden_size": 64}}, "scratch", "trains the weights"),
+        (
+            NEW | {"scratch": {"hidden_size": 64, "num_attention_heads": 3}},
+            "scratch.num_attention_heads",
+            "divided",
+        ),
+        (
+            NEW | {"scratch": {"num_attention_heads": 4, "num_key_value_heads": 3}},
+            "scratch.num_key_value_heads",
+            "divided",
+        ),
+        ({"load_in_4bit": True, "trained_weights": "full"}, "load_in_4bit", "only an adapter"),
+        ({"load_in_4bit": True, "lora": {"init_lora_weights": "pissa"}}, "load_in_4bit", "taken out"),
+        ({"load_in_4bit": True, "lora": {"modules_to_save": ["norm"]}}, "load_in_4bit", "trained whole"),
     ],
 )
-def test_what_is_not_built_says_so_and_what_to_do_instead(name: str, value: Any) -> None:
-    with pytest.raises(Unimplemented, match="not built in this version") as error:
-        changed(name, value).check()
-    assert error.value.next_step
+def test_fields_that_do_not_fit_each_other_are_refused_by_name(
+    settings: dict[str, Any], field: str, words: str
+) -> None:
+    names = {"model_version_id": "tiny@1", "dataset_version_id": "drills@1"}
+    with pytest.raises(InvalidArgument, match=words) as error:
+        from_document(TrainingJobSpec, names | settings).check()
+    assert error.value.fields["field"] == f"spec.{field}" and error.value.next_step
+
+
+@pytest.mark.parametrize("weights", TrainedWeights)
+@pytest.mark.parametrize("method", TrainingMethod)
+def test_every_method_trains_every_kind_of_weights(method: TrainingMethod, weights: TrainedWeights) -> None:
+    replace(GOOD, method=method, trained_weights=weights).check()
 
 
 @pytest.mark.parametrize(

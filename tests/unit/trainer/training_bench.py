@@ -61,6 +61,12 @@ def dataset_rows(num_train: int, *, words: int = 6) -> list[dict[str, Any]]:
     return rows
 
 
+def preference_rows(num_train: int) -> list[dict[str, Any]]:
+    """Return train rows, each with a rejected answer."""
+    rejected = {"role": "assistant", "content": "I would read the file."}
+    return [{**row, "rejected": rejected} for row in dataset_rows(num_train, words=2)]
+
+
 def validation_rows(count: int) -> list[dict[str, Any]]:
     """Return rows of the validation split, with their cases."""
     profile = get_profile("roo_xml")

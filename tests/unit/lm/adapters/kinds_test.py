@@ -47,7 +47,7 @@ def write_adapter(folder: Path, out: Path, **settings: Any) -> torch.Tensor:
         model = get_peft_model(plain(folder), LoraConfig(**(values | settings))).eval()
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                if "lora_" in name and "magnitude" not in name:
+                if ("lora_" in name and "magnitude" not in name) or ".modules_to_save." in name:
                     parameter.add_(torch.randn(parameter.shape) * 0.1)
             logits: torch.Tensor = model(input_ids=IDS).logits
     model.save_pretrained(out)
@@ -103,6 +103,8 @@ def rewrite(adapter: Path, change: Callable[[Tensors], Tensors]) -> None:
         {"target_modules": ["embed_tokens", "q_proj"]},
         {"target_modules": ["lm_head", "q_proj"]},
         {"task_type": None},
+        {"modules_to_save": ["embed_tokens", "norm"]},
+        {"modules_to_save": ["lm_head"]},
     ],
     ids=str,
 )

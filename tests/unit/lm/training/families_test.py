@@ -4,14 +4,13 @@ from typing import Any
 
 import pytest
 import torch
-from services.trainer.training.sft import backward
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from services.lm.adapters import LoraSettings, add_lora
 from services.lm.decoder.whole import why_whole
 from services.lm.loading import attention_of
 from services.lm.training.sequence import TrainedSequence
-from services.lm.training.step import log_probs
+from services.lm.training.step import ScoredSequences, StepWork, accumulate, log_probs
 
 SIZES: dict[str, Any] = {
     "vocab_size": 120,
@@ -90,6 +89,13 @@ def made(kind: str, settings: dict[str, Any]) -> Any:
         return AutoModelForCausalLM.from_config(config, attn_implementation=attention_of(config)).train()
 
 
+def trained(model: Any, *, max_tokens: int, shares: bool = True) -> StepWork:
+    def loss_of(scored: ScoredSequences) -> torch.Tensor:
+        return -torch.cat(scored.log_probs).sum() / TOTAL
+
+    return accumulate(model, examples(), loss_of, max_tokens=max_tokens, shares=shares)
+
+
 def gradients(model: Any) -> dict[str, torch.Tensor]:
     values = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
@@ -113,7 +119,7 @@ def plain_loss(model: Any) -> torch.Tensor:
 def test_a_family_of_attention_alone_shares_the_prefix_exactly(kind: str) -> None:
     model = made(kind, SHARED[kind])
     assert why_whole(model, 39) == ""
-    loss = backward(model, examples(), num_trained_tokens=TOTAL, max_tokens=1000).loss
+    loss = trained(model, max_tokens=1000).loss
     shared = gradients(model)
     expected = plain_loss(model)
     expected.backward()
@@ -126,7 +132,7 @@ def test_a_family_of_attention_alone_shares_the_prefix_exactly(kind: str) -> Non
 def test_a_family_of_more_than_attention_is_trained_whole_with_a_reason(kind: str) -> None:
     model = made(kind, WHOLE[kind])
     assert why_whole(model, 39)
-    part = backward(model, examples(), num_trained_tokens=TOTAL, max_tokens=1000, shares=False)
+    part = trained(model, max_tokens=1000, shares=False)
     whole = gradients(model)
     expected = plain_loss(model)
     expected.backward()
@@ -152,7 +158,7 @@ def test_an_adapter_beyond_the_layers_is_computed_too(targets: tuple[str, ...]) 
         for name, parameter in model.named_parameters():
             if "lora_" in name:
                 parameter.normal_(0, 0.2, generator=torch.Generator().manual_seed(3))
-    loss = backward(model, examples(), num_trained_tokens=TOTAL, max_tokens=1000).loss
+    loss = trained(model, max_tokens=1000).loss
     shared = gradients(model)
     expected = plain_loss(model)
     expected.backward()

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from services.lm.adapters import LoraSettings, add_lora
-from services.lm.decoder import model as decoder_model
+from services.lm.decoder import passes
 from services.lm.decoder.model import lean
 from services.lm.errors import LimitExceeded
 from services.lm.loading import load
 from services.lm.tiny import write_tiny_model
+from services.lm.training import tree
 from services.lm.training.sequence import TrainedSequence
 from services.lm.training.step import LossOf, ScoredSequences, accumulate, log_probs
 
@@ -133,11 +134,17 @@ def assert_exact(
         assert (computed[name] - gradient).norm() <= 5e-5 * gradient.norm(), name
 
 
+@pytest.fixture(params=[(10_000, 64), (120, 64), (118, 16)], ids=["one row", "a trunk", "a trunk on a trunk"])
+def max_tokens(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    limit, least_trunk = request.param
+    monkeypatch.setattr(tree, "_LEAST_TRUNK", least_trunk)
+    return int(limit)
+
+
 LOSSES = [(mean_of_answers, ()), (preference, PAIRS), (clipped_ratios, ())]
 
 
 @pytest.mark.parametrize(("loss_of", "units"), LOSSES)
-@pytest.mark.parametrize("max_tokens", [10_000, 250])
 def test_each_method_equals_the_padded_batch_with_an_adapter(
     folder: Path, sequences: list[TrainedSequence], loss_of: LossOf, units: Sequence[Sequence[int]], max_tokens: int
 ) -> None:
@@ -147,7 +154,6 @@ def test_each_method_equals_the_padded_batch_with_an_adapter(
 
 
 @pytest.mark.parametrize(("loss_of", "units"), LOSSES)
-@pytest.mark.parametrize("max_tokens", [10_000, 250])
 def test_each_method_equals_the_padded_batch_in_full(
     folder: Path, sequences: list[TrainedSequence], loss_of: LossOf, units: Sequence[Sequence[int]], max_tokens: int
 ) -> None:
@@ -180,7 +186,7 @@ def test_log_probs_without_a_derivative_are_those_of_the_padded_batch(
     folder: Path, sequences: list[TrainedSequence]
 ) -> None:
     model = trainable(folder)
-    values = log_probs(model, sequences, max_tokens=250)
+    values = log_probs(model, sequences, max_tokens=120)
     for value, expected in zip(values, padded(model, sequences).log_probs, strict=True):
         assert not value.requires_grad
         torch.testing.assert_close(value, expected.detach(), atol=1e-5, rtol=1e-5)
@@ -197,7 +203,7 @@ def test_entropies_are_those_of_the_whole_distributions(
         entropies.update(zip(scored.places, scored.entropies, strict=True))
         return clipped_ratios(scored)
 
-    accumulate(model, sequences, loss_of, max_tokens=250, entropies=True)
+    accumulate(model, sequences, loss_of, max_tokens=120, entropies=True)
     for place, sequence in enumerate(sequences):
         logits = model(input_ids=torch.tensor([sequence.ids])).logits[0].detach()
         rows = torch.tensor([at - 1 for start, end in sequence.spans for at in range(start, end)])
@@ -207,7 +213,7 @@ def test_entropies_are_those_of_the_whole_distributions(
 
 def test_a_loss_without_a_derivative_leaves_no_gradient(folder: Path, sequences: list[TrainedSequence]) -> None:
     model = trainable(folder)
-    work = accumulate(model, sequences, lambda scored: torch.zeros(()), max_tokens=250)
+    work = accumulate(model, sequences, lambda scored: torch.zeros(()), max_tokens=120)
     assert work.loss == 0.0
     assert not any(gradient.any() for gradient in gradients(model).values())
 
@@ -217,7 +223,7 @@ def test_bfloat16_stays_near_float32(folder: Path, sequences: list[TrainedSequen
     exact = accumulate(reference, sequences, mean_of_answers, max_tokens=10_000)
     model = add_lora(load(folder, dtype="bfloat16").model, LORA, seed=1)
     model.load_state_dict({k: v for k, v in reference.state_dict().items() if "lora_" in k}, strict=False)
-    for max_tokens in (10_000, 250):
+    for max_tokens in (10_000, 120):
         work = accumulate(model, sequences, mean_of_answers, max_tokens=max_tokens)
         assert work.loss == pytest.approx(exact.loss, rel=0.01)
         assert all(gradient.dtype == torch.float32 for gradient in gradients(model).values())
@@ -234,12 +240,13 @@ def test_the_loss_falls_when_trained(folder: Path, sequences: list[TrainedSequen
     assert losses[-1] < losses[0] - 0.5
 
 
-def test_a_shared_prefix_is_computed_once(folder: Path) -> None:
+def test_a_shared_prefix_is_computed_once(folder: Path, max_tokens: int) -> None:
     common = drawn(50)
-    sequences = [TrainedSequence((*common, first, *drawn(9)), ((52, 60),)) for first in (5, 6, 7, 8)]
-    work = accumulate(trainable(folder), sequences, mean_of_answers, max_tokens=10_000)
-    assert work.num_raw_tokens == 240
-    assert work.num_computed_tokens == 90
+    middles = [(*common, *drawn(30)) for _ in range(2)]
+    sequences = [TrainedSequence((*middle, first, *drawn(9)), ((82, 90),)) for middle in middles for first in (5, 6, 7)]
+    work = accumulate(trainable(folder), sequences, mean_of_answers, max_tokens=max_tokens)
+    assert work.num_raw_tokens == 540
+    assert work.num_computed_tokens == {10_000: 170, 120: 220, 118: 170}[max_tokens]
 
 
 def test_a_sequence_that_is_too_long_is_named(folder: Path, sequences: list[TrainedSequence]) -> None:
@@ -262,5 +269,5 @@ def test_spans_out_of_order_are_refused() -> None:
 def test_probabilities_computed_twice_equal_the_padded_batch(
     folder: Path, sequences: list[TrainedSequence], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoder_model, "_KEPT_BYTES", 0)
-    assert_exact(trainable(folder), sequences)
+    monkeypatch.setattr(passes, "KEPT_BYTES", 0)
+    assert_exact(trainable(folder), sequences, max_tokens=120)

@@ -1,0 +1,74 @@
+"""A model in memory written as a folder, with the configuration, tokenizer and templates of the folder it came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import AutoConfig, PreTrainedModel
+from transformers.core_model_loading import revert_weight_conversion
+from transformers.modeling_utils import remove_tied_weights_from_state_dict
+
+from services.lm.folders.publish import published
+from services.lm.folders.templates import FOLDER as TEMPLATES
+
+CONFIG: Final = "config.json"
+_NAMES: Final = (
+    *(CONFIG, "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model"),
+    *("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"),
+    *("chat_template.jinja", "chat_template.json"),
+)
+_TIE: Final = "tie_word_embeddings"
+_DTYPES: Final = ("dtype", "torch_dtype")
+
+
+def companion_files(folder: Path) -> dict[str, bytes]:
+    """What a model's folder holds beside its weights: configuration, tokenizer and templates, by path."""
+    paths = [*(folder / name for name in _NAMES), *sorted((folder / TEMPLATES).glob("*.jinja"))]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths if path.is_file()}
+
+
+def save_model(model: PreTrainedModel, companions: Mapping[str, bytes], out: Path) -> None:
+    """Write the model to the new folder `out`, in the type that its weights have.
+
+    Raises:
+        LmError: `out` exists already.
+    """
+    dtype = str(model.dtype).removeprefix("torch.")
+    config = json.loads(companions[CONFIG])
+    config |= {key: dtype for key in _DTYPES if key in config}
+    text = json.dumps(config, indent=2, ensure_ascii=False).encode()
+    with published(out) as folder:
+        write_model(folder, stored_tensors(model), model, {**companions, CONFIG: text})
+
+
+def write_model(
+    folder: Path, tensors: Mapping[str, Tensor], model: PreTrainedModel, companions: Mapping[str, bytes]
+) -> None:
+    """Write tensors and companions, whose configuration says afterwards whether the model's head is tied."""
+    save_file(dict(tensors), folder / "model.safetensors", metadata={"format": "pt"})
+    for name, content in {**companions, CONFIG: _with_tie(companions[CONFIG], model)}.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def stored_tensors(model: PreTrainedModel) -> dict[str, Tensor]:
+    """The weights under the names that files have: a mixture's experts one by one, say; tied ones once."""
+    untied = remove_tied_weights_from_state_dict(dict(model.state_dict()), model)
+    return {name: tensor.contiguous() for name, tensor in revert_weight_conversion(model, untied).items()}
+
+
+def _with_tie(content: bytes, model: PreTrainedModel) -> bytes:
+    table, head = model.get_input_embeddings(), model.get_output_embeddings()
+    config: dict[str, Any] = json.loads(content)
+    read = AutoConfig.for_model(**config)
+    is_tied = head is not None and head.weight is table.weight
+    if head is None or is_tied == read.get_text_config().tie_word_embeddings:
+        return content
+    for part in (config, *(value for value in config.values() if isinstance(value, dict) and _TIE in value)):
+        part[_TIE] = is_tied
+    return json.dumps(config, indent=2, ensure_ascii=False).encode()

@@ -1,0 +1,117 @@
+"""A model with the weights that a job trains, whichever they are."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from services.lm.adapters import LoraSettings, add_lora, load_adapter, read_settings, save_adapter
+from services.lm.conversion.saving import companion_files, save_model
+from services.lm.loading import LoadedModel, load
+from services.lm.prefix import recomputing_contexts
+from services.protocols.suites.dataset_row import DatasetRow
+from services.trainer.domain.plan import AttemptPlan
+from services.trainer.domain.weights import LoraConfig, LoraInit, TrainedWeights, named_numbers
+from services.trainer.manifest import ADAPTER, MODEL
+from services.trainer.training.weights.scratch import write_scratch_model
+from services.trainer.training.workers import Workers
+
+_STARTS: Final[Mapping[LoraInit, bool | str]] = {LoraInit.KAIMING: True}
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What is trained.
+
+    Attributes:
+        loaded: Its `model` has the trainable parameters, and the text side beside it.
+        base: What an adapter says it belongs to.
+        companions: The files that a whole model is saved with; none for an adapter.
+    """
+
+    loaded: LoadedModel
+    base: str
+    companions: Mapping[str, bytes]
+
+    def save(self, folder: Path) -> None:
+        """Write the trained weights into a checkpoint's `folder`, as the result that they would be.
+
+        An adapter lies in `adapter/`, a whole model in float32 in `model/`.
+        """
+        if self.companions:
+            save_model(self.loaded.model, self.companions, folder / MODEL)
+        else:
+            model: Any = self.loaded.model
+            save_adapter(model, folder / ADAPTER, base=self.base)
+
+
+def load_trained(plan: AttemptPlan, rows: Sequence[DatasetRow], workers: Workers, *, dtype: str) -> TrainedModel:
+    """Return the model with the weights of the checkpoint, or those that the job begins with.
+
+    Weights that are trained are held in float32, whatever they are computed in; a frozen base is held in `dtype`.
+
+    Raises:
+        LmError: The model or the adapter cannot be used, or the model has none of the modules that the spec names.
+    """
+    if plan.spec.trained_weights is TrainedWeights.LORA:
+        trained = TrainedModel(_with_adapter(plan, workers, dtype), plan.base_folder, {})
+    else:
+        trained = _whole(plan, rows, workers)
+    if plan.spec.gradient_checkpointing:
+        trained.loaded.model.activation_checkpointing_enable(
+            {"use_reentrant": False, "context_fn": recomputing_contexts}
+        )
+    return trained
+
+
+def _with_adapter(plan: AttemptPlan, workers: Workers, dtype: str) -> LoadedModel:
+    spec = plan.spec
+    folder = Path(plan.resume_from) / ADAPTER if plan.resume_from else Path(plan.adapter_folder)
+    is_new = not (plan.resume_from or plan.adapter_folder)
+    modules_to_save = spec.lora.modules_to_save if is_new else read_settings(folder).modules_to_save
+    held = "float32" if modules_to_save else dtype
+    loaded = _placed(load(Path(plan.base_folder), dtype=held), workers.device)
+    if is_new:
+        return replace(loaded, model=add_lora(loaded.model, lora_settings(spec.lora), seed=spec.seed))
+    return replace(loaded, model=load_adapter(loaded.model, folder, is_trainable=True))
+
+
+def _whole(plan: AttemptPlan, rows: Sequence[DatasetRow], workers: Workers) -> TrainedModel:
+    if plan.resume_from:
+        return _opened(Path(plan.resume_from) / MODEL, None, workers)
+    if plan.spec.trained_weights is TrainedWeights.FULL:
+        return _opened(Path(plan.base_folder), Path(plan.adapter_folder) if plan.adapter_folder else None, workers)
+    with tempfile.TemporaryDirectory() as folder:
+        write_scratch_model(Path(folder) / MODEL, Path(plan.base_folder), plan.spec, rows)
+        return _opened(Path(folder) / MODEL, None, workers)
+
+
+def _opened(folder: Path, adapter: Path | None, workers: Workers) -> TrainedModel:
+    loaded = _placed(load(folder, dtype="float32", adapter=adapter), workers.device)
+    loaded.model.requires_grad_(True)
+    return TrainedModel(loaded, "", companion_files(folder))
+
+
+def _placed(loaded: LoadedModel, device: torch.device) -> LoadedModel:
+    return replace(loaded, model=loaded.model.to(device), device=device.type)
+
+
+def lora_settings(lora: LoraConfig) -> LoraSettings:
+    """Return the settings of a new adapter, by PEFT's names."""
+    return LoraSettings(
+        r=lora.r,
+        lora_alpha=lora.lora_alpha,
+        lora_dropout=lora.lora_dropout,
+        target_modules=lora.target_modules,
+        use_rslora=lora.use_rslora,
+        use_dora=lora.use_dora,
+        init_lora_weights=_STARTS.get(lora.init_lora_weights, str(lora.init_lora_weights)),
+        modules_to_save=lora.modules_to_save,
+        rank_pattern=named_numbers(lora.rank_pattern, "lora.rank_pattern"),
+        alpha_pattern=named_numbers(lora.alpha_pattern, "lora.alpha_pattern"),
+    )
