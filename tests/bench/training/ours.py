@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from services.chassis.wire import from_document
 from services.lm.adapters import LoraSettings, add_lora, load_adapter
@@ -26,10 +25,10 @@ from services.lm.training.sequence import TrainedSequence
 from services.lm.training.step import LossOf, ScoredSequences, accumulate, log_probs
 from services.lm.worker_protocol import Sampling
 from services.trainer.domain.spec import TrainingJobSpec
+from services.trainer.training.methods.dpo import pair_loss
 from services.trainer.training.methods.policy import policy_loss
 from services.trainer.training.rollouts.drawing import KnownScores
 
-BETA: Final = 0.1
 MAX_GRADIENT_NORM: Final = 1.0
 
 
@@ -82,20 +81,23 @@ def _dpo(model: Any, _: LoadedModel, start: Mapping[str, Any]) -> Step:
         _completed(row["prompt_ids"], row[answer]) for row in start["rows"] for answer in ("chosen_ids", "rejected_ids")
     ]
     units = [(place, place + 1) for place in range(0, len(sequences), 2)]
+    config = from_document(TrainingJobSpec, {}).dpo
 
     def step() -> dict[str, float]:
         model.eval()
         with model.disable_adapter():
-            reference = log_probs(model, sequences, max_tokens=start["max_tokens"])
+            values = log_probs(model, sequences, max_tokens=start["max_tokens"], shares=start["shares"])
+        reference = torch.stack([value.sum() for value in values])
         model.train()
 
         def loss_of(scored: ScoredSequences) -> Tensor:
-            gains = [
-                values.sum() - reference[place].sum()
-                for place, values in zip(scored.places, scored.log_probs, strict=True)
+            new = dict(zip(scored.places, scored.log_probs, strict=True))
+            losses = [
+                pair_loss(new[one], new[other], reference[[one, other]], config)[0]
+                for one, other in units
+                if one in new
             ]
-            margins = torch.stack(gains[::2]) - torch.stack(gains[1::2])
-            return -logsigmoid(BETA * margins).sum() / len(units)
+            return torch.stack(losses).sum() / len(units)
 
         return {"loss": _accumulated(model, sequences, loss_of, start, units=units)}
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 from services.lm.adapters import LoraSettings
+from services.lm.adapters.settings import ALL_LINEAR
 from tests.bench import programs
 from tests.bench.pairs import Comparison, comparison_of
 from tests.bench.training.workload import GROUP, Work
@@ -18,7 +19,7 @@ TRL: Final = ("trl==1.16.0",)
 UNSLOTH: Final = ("unsloth==2026.10.9", "torch==2.13.0")
 _VERSIONS: Final = ("torch", "transformers", "peft", "trl", "accelerate")
 _SCRIPT: Final = Path(__file__).with_name("trl_peer.py")
-_LORA: Final = {name: value for name, value in asdict(LoraSettings()).items() if name in ("r", "lora_alpha")}
+_LORA: Final = {"r": LoraSettings().r, "lora_alpha": LoraSettings().lora_alpha, "target_modules": ALL_LINEAR}
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Sides:
             "learning_rate": self.learning_rate,
             "max_tokens": self.max_tokens,
             "adapter": str(adapter) if adapter else "",
-            "lora": _LORA | {"target_modules": list(LoraSettings().target_modules)},
+            "lora": _LORA,
             "num_generations": GROUP,
             "generates": generates,
             "shares": shares,
