@@ -26,7 +26,7 @@ class Registry(Protocol):
         ...
 
     async def list_suites(self) -> tuple[tuple[str, Artifact], ...]:
-        """Return the id and the cases of every test suite version."""
+        """Return the id and the cases of every test suite version that tests; what a loop drew to probe does not."""
         ...
 
     async def register_weights(

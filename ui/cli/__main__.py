@@ -37,6 +37,7 @@ app.add_typer(test_suites.app, name="test-suites")
 app.add_typer(test_runs.app, name="test-runs")
 app.add_typer(evaluations.app, name="evaluations")
 app.add_typer(training_jobs.app, name="training-jobs")
+app.add_typer(training_jobs.app, name="train", help="The same as `training-jobs`.")
 app.add_typer(loops.app, name="loops")
 app.add_typer(protocols.app, name="protocols")
 

@@ -46,7 +46,7 @@ class FieldOptions:
             inner = body
             for owner in owners:
                 inner = inner.setdefault(owner, {})
-            inner[name] = _words(item)[value] if item.kind == "enum" else value
+            inner[name] = item.words[value] if item.kind == "enum" else value
         return body
 
     def _fields(self) -> list[Field]:
@@ -69,23 +69,21 @@ def _parameter(item: Field, name: str) -> inspect.Parameter:
     kind: Any = list[str] | None if item.is_repeated else _TYPES.get(item.kind)
     if item.kind == "enum":
         # typer takes the choices of an option from an enumeration alone.
-        kind = cast("Any", StrEnum(item.name, [(word, word) for word in _words(item)])) | None
+        kind = cast("Any", StrEnum(item.name, [(word, word) for word in item.words])) | None
     # An unset field means the default, so nought cannot be sent where it is out of bounds.
-    bounds = {"min": item.minimum, "max": item.maximum} if item.kind in ("int", "float") else {}
-    option: Any = typer.Option(f"--{name}", help=_help(item), show_default=False, **cast("Any", bounds))
+    number = {"int": int, "float": float}.get(item.kind)
+    limits = {"min": item.minimum, "max": item.maximum} if number else {}
+    more: Any = {name: number(limit) for name, limit in limits.items() if number and limit is not None}
+    if "." in item.path:
+        more["rich_help_panel"] = f"Options of {item.path.partition('.')[0]}"
+    option: Any = typer.Option(f"--{name}", help=_help(item), show_default=False, **more)
     default = False if item.kind == "bool" else None
     annotation = Annotated[kind, option]
     return inspect.Parameter(_key(item), inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _words(item: Field) -> dict[str, str]:
-    """Return the names of an enum's values by their ends, such as "native" for "TOOL_MODE_NATIVE"."""
-    prefix = f"{item.name.upper()}_"
-    return {value.rpartition(prefix)[2].lower(): value for value, _ in item.choices}
-
-
 def _help(item: Field) -> str:
-    default = next((word for word, name in _words(item).items() if name == item.default), item.default)
+    default = next((word for word, name in item.words.items() if name == item.default), item.default)
     facts = {
         f"In {item.unit}.": item.unit and item.unit not in item.help,
         "Repeatable.": item.is_repeated,

@@ -18,15 +18,22 @@ from ui.shared.jobs import FINAL_STATES
 
 app = typer.Typer(help="Improve a model until goals are met.")
 LoopId = Annotated[str, typer.Argument(help="A loop.")]
-# What the loop itself sets of each training.
-_OF_THE_LOOP = ("model_version_id", "dataset_version_id", "output_model_id", "method", "trained_weights", "seed")
+# What the loop itself sets of each training, and settings of what it does not do.
+_OF_THE_LOOP = (
+    *("model_version_id", "dataset_version_id", "output_model_id", "method", "trained_weights", "seed"),
+    *("dpo", "grpo", "scratch", "fork"),
+)
 
 
 Settings: TypeAlias = Annotated[
     Document,
     FieldOptions(
         LoopSpec,
-        ("model_version_id", "test_suite_version_id", *(f"training.{name}" for name in _OF_THE_LOOP)),
+        (
+            "model_version_id",
+            "test_suite_version_id",
+            *(f"training.{name}" for name in _OF_THE_LOOP),
+        ),
         {"budget.max_rounds": "rounds", "budget.max_minutes": "minutes", "training.lora.r": "rank"},
     ),
 ]

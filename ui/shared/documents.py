@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query, Request
+from google.protobuf import descriptor_pool
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.protobuf.message import Message
 
@@ -54,5 +55,8 @@ def _unreadable(text: str) -> InvalidArgument:
     """Return the error of a field that protobuf's reader names, one "Failed to parse" for each message around it."""
     field = ".".join(re.findall(r"Failed to parse (\w+) field: ", text))
     reason = text.rpartition(" field: ")[2].partition(", use quoted")[0].rstrip(".")
+    if unknown := re.match(r"Invalid enum value (.*) for enum type ([\w.]+) at", reason):
+        enum = descriptor_pool.Default().FindEnumTypeByName(unknown[2].rstrip("."))
+        reason = f"there is no {unknown[1]:.80}, only {', '.join(value.name for value in enum.values if value.number)}"
     problem = f"{field} cannot be read: {reason}." if field else f"The request cannot be read: {reason}."
     return InvalidArgument(problem, "Correct the field and send it again.", **({"field": field} if field else {}))

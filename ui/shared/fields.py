@@ -50,14 +50,14 @@ class FieldForm:
             for name in _ENDPOINT_SETTINGS:
                 self.add(f"endpoint.{name}")
 
-    def fill(self, message: Message, values: Values, owner: str = "", leaving_out: str = "-") -> None:
+    def fill(self, message: Message, values: Values, owner: str = "", leaving_out: str | tuple[str, ...] = "-") -> None:
         """Set the fields of a message; an emptied one is left unset.
 
         Args:
             message: What is filled.
             values: What a person has put in, by component.
             owner: Put in front of a field's path in errors, such as `spec.`.
-            leaving_out: Fields whose path begins so are not set.
+            leaving_out: Fields whose paths begin so are not set.
 
         Raises:
             InvalidArgument: A value does not fit its field; the error names it.
@@ -78,6 +78,10 @@ class FieldForm:
                     "Give another value, or empty the field for the default.",
                     field=f"{owner}{path}",
                 ) from error
+
+    def updates(self, message: Message) -> list[Any]:
+        """Return updates of the components, in their order: what a message holds, an unset field as its default."""
+        return [gr.update(value=_shown(self._fields[path], message)) for path in self.components]
 
 
 def text_of(values: Values, component: Any) -> str:
@@ -103,7 +107,27 @@ def _component(form: str, field: Field, **more: Any) -> Any:
         return gr.Textbox(field.default or "", placeholder=example, lines=lines, max_length=20_000, **common)
     if field.unit and field.unit not in label:
         common["label"] = f"{field.label}, in {field.unit}"
-    return gr.Number(field.default, precision=0 if field.kind == "int" else None, min_width=110, **common)
+    return gr.Number(_initial(field), precision=0 if field.kind == "int" else None, min_width=110, **common)
+
+
+def _initial(field: Field) -> Any:
+    """What an empty form shows; nothing where unset means something that no value says."""
+    is_number = field.kind in ("int", "float")
+    return None if is_number and not field.default and (field.minimum or 0) > 0 else field.default
+
+
+def _shown(field: Field, message: Any) -> Any:
+    *owners, name = field.path.split(".")
+    for owner in owners:
+        message = getattr(message, owner)
+    value = getattr(message, name)
+    if field.is_repeated:
+        return "\n".join(value)
+    if field.kind == "enum":
+        return (
+            message.DESCRIPTOR.fields_by_name[name].enum_type.values_by_number[value].name if value else field.default
+        )
+    return value or _initial(field)
 
 
 def _value(field: Field, value: Any) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from drillyard.field.v1 import field_pb2
 from drillyard.job.v1.job_pb2 import Job, JobState
 
-from ui.shared.words import seconds_of, span_text, time_text
+from ui.shared.words import phase_text, seconds_of, span_text, time_text
 
 # Tone is what colour and sign say: at work, done, broken, ended by request, or waiting.
 _TONES = {
@@ -24,16 +24,6 @@ _TONES = {
 FINAL_STATES = frozenset(
     value.name for value in JobState.DESCRIPTOR.values if value.GetOptions().Extensions[field_pb2.is_final]
 )
-_PHASES = {
-    "load_model": "loading the model",
-    "start_ray": "starting Ray",
-    "generate": "generating answers",
-    "judge": "judging answers",
-    "train": "training",
-    "inspect": "checking the file",
-    "convert": "converting the weights",
-    "evaluate": "measuring adherence",
-}
 
 
 @dataclass(frozen=True)
@@ -85,7 +75,7 @@ def job_view(job: Job) -> JobView:
         state=state,
         tone=_TONES.get(state, "waiting"),
         is_final=JobState.Name(job.state) in FINAL_STATES,
-        phase=_PHASES.get(progress.phase, progress.phase.replace("_", " ")),
+        phase=phase_text(progress.phase),
         num_done=progress.num_done,
         num_total=progress.num_total,
         unit=progress.unit,

@@ -10,6 +10,24 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.wire.fields import label_of
 
+_PHASES = {
+    "adherence": "measuring adherence",
+    "checkpoint": "saving a checkpoint",
+    "convert": "converting the weights",
+    "evaluate": "measuring adherence",
+    "generate": "generating answers",
+    "grade": "grading answers",
+    "inspect": "checking the file",
+    "judge": "judging answers",
+    "load_model": "loading the model",
+    "pausing": "saving before the pause",
+    "preflight": "looking at the rows",
+    "reference": "asking the model as it was",
+    "register": "registering the result",
+    "rollout": "drawing answers",
+    "start_ray": "starting Ray",
+    "train": "training",
+}
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -51,6 +69,11 @@ def time_text(when: Timestamp) -> str:
     """Return a time of this machine's clock, such as `22 Nov 15:04:05`; empty when it is not set."""
     seconds = seconds_of(when)
     return f"{datetime.fromtimestamp(seconds):%-d %b %H:%M:%S}" if seconds else ""
+
+
+def phase_text(phase: str) -> str:
+    """Return what a job does in a phase, such as `loading the model`; a phase that is not known by its own name."""
+    return _PHASES.get(phase, phase.replace("_", " "))
 
 
 def seconds_of(when: Timestamp) -> float:

@@ -1,76 +1,68 @@
-"""The page of training jobs: fine-tune a model on a dataset and watch its curves."""
+"""The page of training jobs: train a model on a dataset, and watch and steer how it goes."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import gradio as gr
-from drillyard.trainer.v1.training_job_pb2 import (
-    CancelTrainingJobRequest,
-    CreateTrainingJobRequest,
-    DeleteTrainingJobRequest,
-)
-from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
+from drillyard.trainer.v1.preflight_pb2 import PreflightTrainingJobRequest, TrainingPreflight
+from drillyard.trainer.v1.training_job_pb2 import CreateTrainingJobRequest
 
-from services.chassis.errors import InvalidArgument, ServiceError
+from services.chassis.errors import FailedPrecondition, ServiceError
 from ui.models.actions import read_datasets, read_models
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
-from ui.shared.dependants import deleting
 from ui.shared.environment import render
-from ui.shared.fields import FieldForm, Values
-from ui.training_jobs.actions import read_training_job, recent_training_jobs
+from ui.shared.fields import Values
+from ui.training_jobs.actions import act, read_training_job, recent_training_jobs
+from ui.training_jobs.form import TrainForm, train_form
+from ui.training_jobs.preflight import preflight_view
+
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def build(cache: ServiceCache) -> None:
     """Build the page."""
-    parts.frame("Training jobs", "Fine-tune a model on a dataset that a loop has built from what the model gets wrong.")
+    parts.frame("Training jobs", "Train a model on a dataset, such as one that a loop has built from its mistakes.")
     chosen, shown = gr.State(""), gr.State({})
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            model, dataset, fields, start = _form()
+            fork_notice = parts.area("train-fork")
+            form = train_form()
             jobs = parts.area("training-jobs")
         with gr.Column(scale=9, min_width=520):
             message = parts.area("train-message")
-            cancel = gr.Button(
-                "Cancel this job", visible=False, elem_id="train-cancel", elem_classes="dy-cancel", size="sm"
-            )
-            delete = gr.Button(
-                "Delete this job", visible=False, elem_id="train-delete", elem_classes="dy-cancel", size="sm"
-            )
+            preflight = parts.area("train-preflight")
+            actions = parts.area("training-actions")
             job = parts.area("training-job", waits=True)
-    page = _Page(cache, model, dataset, fields)
-    areas = [jobs, job, cancel, delete, shown]
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    loaded = parts.root().load(page.open, None, [model, dataset, chosen], **quiet)
-    loaded.then(page.refresh, [chosen, shown], areas, **quiet)
-    gr.Timer(parts.TICK_SECONDS).tick(page.refresh, [chosen, shown], areas, **quiet)
-    started = start.click(page.start, {model, dataset, *fields.components.values()}, [chosen, message], **quiet)
-    started.then(page.refresh, [chosen, shown], areas, **quiet)
-    jobs.select(parts.picked, None, [chosen], **quiet).then(page.refresh, [chosen, shown], areas, **quiet)
-    cancel.click(page.cancel, [chosen], [message], **quiet)
-    deleted = delete.click(page.delete, [chosen], [chosen, message], **quiet)
-    deleted.then(page.refresh, [chosen, shown], areas, **quiet)
-
-
-def _form() -> tuple[gr.Dropdown, gr.Dropdown, FieldForm, gr.Button]:
-    fields = FieldForm("train", TrainingJobSpec)
-    with gr.Column(elem_classes="dy-form"):
-        model = gr.Dropdown([], label="Model", elem_id="train-model")
-        dataset = gr.Dropdown([], label="Dataset", elem_id="train-dataset")
-        fields.add("num_epochs", "batch_size", "learning_rate", "seed")
-        with gr.Accordion("LoRA and workers", open=False, elem_id="train-more"):
-            fields.add("lora.r", "lora.lora_alpha", "num_workers", "max_tokens_per_pack")
-        start = gr.Button("Start training", variant="primary", elem_id="train-start")
-    return model, dataset, fields, start
+    page = _Page(cache, form, chosen=chosen, message=message, fork_notice=fork_notice)
+    areas = [jobs, actions, job, shown]
+    loaded = parts.root().load(page.open, None, [form.model, form.dataset, chosen], **_QUIET)
+    loaded.then(page.refresh, [chosen, shown], areas, **_QUIET)
+    gr.Timer(parts.TICK_SECONDS).tick(page.refresh, [chosen, shown], areas, **_QUIET)
+    started = form.start.click(page.start, form.components(), [chosen, message, preflight], **_QUIET)
+    started.then(page.refresh, [chosen, shown], areas, **_QUIET)
+    choices = [form.fields.components[name].input for name in ("method", "trained_weights")]
+    gr.on(choices, form.visibility, form.components(), list(form.groups.values()), **_QUIET)
+    looks = [form.look.click, form.line.submit, form.model.input, form.dataset.input, *choices]
+    gr.on(looks, page.look, form.components(), [preflight, message], trigger_mode="always_last", **_QUIET)
+    jobs.select(parts.picked, None, [chosen], **_QUIET).then(page.refresh, [chosen, shown], areas, **_QUIET)
+    filled = [*(form.components() - {form.line}), *form.groups.values()]
+    for area in (actions, job, fork_notice):
+        done = area.select(page.act, [chosen], [chosen, message, fork_notice, *filled], **_QUIET)
+        done.then(page.refresh, [chosen, shown], areas, **_QUIET)
 
 
 class _Page:
-    def __init__(self, cache: ServiceCache, model: gr.Dropdown, dataset: gr.Dropdown, fields: FieldForm) -> None:
+    def __init__(
+        self, cache: ServiceCache, form: TrainForm, *, chosen: gr.State, message: gr.HTML, fork_notice: gr.HTML
+    ) -> None:
         self._cache = cache
-        self._model = model
-        self._dataset = dataset
-        self._fields = fields
+        self._form = form
+        self._chosen = chosen
+        self._message = message
+        self._fork_notice = fork_notice
 
     async def open(self, request: gr.Request) -> list[Any]:
         try:
@@ -84,42 +76,62 @@ class _Page:
             parts.query(request, "job"),
         ]
 
+    async def look(self, values: Values) -> AsyncIterator[list[Any]]:
+        """Show what is known of the training, again and again until all rows were looked at."""
+        if not values[self._form.model] or not values[self._form.dataset]:
+            yield ["", ""]
+            return
+        is_whole = False
+        while not is_whole:
+            try:
+                preflight = await self._preflight(values)
+            except ServiceError as error:
+                yield ["", notice(error, "train")]
+                return
+            view = preflight_view(preflight)
+            yield [render("training_jobs/preflight", one=view), ""]
+            is_whole = view.is_whole
+
     async def start(self, values: Values) -> list[Any]:
         try:
-            request = CreateTrainingJobRequest(spec=self._spec(values))
+            preflight = await self._preflight(values)
+            if preflight.refusals:
+                html = render("training_jobs/preflight", one=preflight_view(preflight))
+                return [gr.skip(), notice(FailedPrecondition("This cannot start.", "See why below.")), html]
+            request = CreateTrainingJobRequest(spec=self._form.spec(values))
             begun = (await self._cache.clients.trainer.CreateTrainingJob(request)).training_job
         except ServiceError as error:
-            return [gr.skip(), notice(error, "train")]
+            return [gr.skip(), notice(error, "train"), gr.skip()]
         self._cache.forget()
-        return [begun.training_job_id, done_notice("The training has begun.")]
+        return [begun.training_job_id, done_notice("The training has begun."), ""]
 
-    def _spec(self, values: Values) -> TrainingJobSpec:
-        model, dataset = values[self._model], values[self._dataset]
-        if not model or not dataset:
-            field = "dataset" if model else "model"
-            raise InvalidArgument(
-                "A model and a dataset are needed.", "Choose both; a loop builds datasets.", field=field
-            )
-        spec = TrainingJobSpec(model_version_id=model, dataset_version_id=dataset)
-        self._fields.fill(spec, values, "spec.")
-        return spec
+    async def _preflight(self, values: Values) -> TrainingPreflight:
+        request = PreflightTrainingJobRequest(spec=self._form.spec(values), line=int(values[self._form.line] or 0))
+        return (await self._cache.clients.trainer.PreflightTrainingJob(request)).preflight
 
-    async def cancel(self, chosen: str) -> str:
+    async def act(self, chosen: str, event: gr.EventData) -> dict[Any, Any]:
+        """Do what was clicked: a verb, and for a checkpoint its step."""
+        verb, _, step = parts.picked(event).partition(" ")
+        if verb == "unfork":
+            return {self._fork_notice: "", self._form.fork: ()}
         try:
-            await self._cache.clients.trainer.CancelTrainingJob(CancelTrainingJobRequest(training_job_id=chosen))
+            sentence = await act(self._cache.clients, verb, chosen, int(step or 0))
+            if verb == "fork":
+                return await self._forking(chosen, int(step))
         except ServiceError as error:
-            return notice(error)
+            return {self._message: notice(error)}
         self._cache.forget()
-        return done_notice("The job is being cancelled; its checkpoints are kept.", tone="warn")
+        told: dict[Any, Any] = {self._message: done_notice(sentence, tone="warn" if verb == "cancel" else "good")}
+        return told | ({self._chosen: ""} if verb == "delete" else {})
 
-    async def delete(self, chosen: str) -> list[Any]:
-        request = DeleteTrainingJobRequest(training_job_id=chosen)
-        try:
-            await deleting(lambda clients: clients.trainer.DeleteTrainingJob)(self._cache.clients, request)
-        except ServiceError as error:
-            return [gr.skip(), notice(error)]
-        self._cache.forget()
-        return ["", done_notice(f"The job {chosen} is deleted; the version that it made stays.", tone="warn")]
+    async def _forking(self, chosen: str, step: int) -> dict[Any, Any]:
+        spec = (await self._cache.read(read_training_job, chosen)).spec
+        return {
+            **self._form.filled(spec),
+            self._form.fork: (chosen, step),
+            self._fork_notice: render("training_jobs/fork", job_id=chosen, step=step),
+            self._message: done_notice("Change what shall be different, and start.", tone="good"),
+        }
 
     async def refresh(self, chosen: str, shown: dict[str, int]) -> list[Any]:
         jobs = await html_or_notice(self._jobs(chosen))
@@ -128,11 +140,8 @@ class _Page:
             html = render("training_jobs/training_job", one=training_job)
         except ServiceError as error:
             training_job, html = None, notice(error)
-        buttons = [
-            gr.Button(visible=training_job is not None and training_job.job.is_final is ended)
-            for ended in (False, True)
-        ]
-        return [*parts.changed(shown, jobs=jobs, job=html), *buttons, shown]
+        actions = render("training_jobs/actions", one=training_job)
+        return [*parts.changed(shown, jobs=jobs, actions=actions, job=html), shown]
 
     async def _jobs(self, chosen: str) -> str:
         jobs = await self._cache.read(recent_training_jobs)

@@ -15,6 +15,13 @@ from ui.shared.schemas import shows
 
 router = RpcRouter(tags=["training jobs"])
 router.rpc("POST /training-jobs", "trainer.CreateTrainingJob", "Start a training job.")
+router.rpc(
+    "POST /training-jobs/preflight",
+    "trainer.PreflightTrainingJob",
+    "Look at a training job that does not exist yet: rows, tokens and what of them is trained, sharing, memory, disk "
+    "and time. It starts nothing. Of a long dataset it answers with what it has seen; ask again until "
+    "`num_checked_rows` is `num_rows`.",
+)
 router.rpc("GET /training-jobs", "trainer.ListTrainingJobs", "List training jobs, newest first.")
 router.rpc(
     "GET /training-jobs/{training_job_id}", "trainer.GetTrainingJob", "Return one training job with its attempts."
@@ -31,6 +38,16 @@ router.rpc(
     "trainer.CancelTrainingJob",
     "Cancel a training job; its checkpoints are kept.",
 )
+router.rpc(
+    "POST /training-jobs/{training_job_id}/pause",
+    "trainer.PauseTrainingJob",
+    "Pause a training job after its step: it saves, verifies what it saved, and frees memory and processes.",
+)
+router.rpc(
+    "POST /training-jobs/{training_job_id}/resume",
+    "trainer.ResumeTrainingJob",
+    "Let a paused training job go on; it ends as it would have without the pause.",
+)
 router.events(
     "/training-jobs/{training_job_id}/events",
     "trainer.WatchTrainingJob",
@@ -41,6 +58,16 @@ router.rpc(
     "GET /training-jobs/{training_job_id}/checkpoints",
     "trainer.ListCheckpoints",
     "List the checkpoints of a job, newest first.",
+)
+router.rpc(
+    "GET /training-jobs/{training_job_id}/checkpoints/{step}",
+    "trainer.GetCheckpoint",
+    "Return one checkpoint with its files.",
+)
+router.rpc(
+    "DELETE /training-jobs/{training_job_id}/checkpoints/{step}",
+    "trainer.DeleteCheckpoint",
+    "Delete one checkpoint.",
 )
 router.rpc(
     "GET /training-jobs/{training_job_id}/curve-points", "trainer.ListCurvePoints", "List measured values by step."

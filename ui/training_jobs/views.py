@@ -7,16 +7,28 @@ from dataclasses import dataclass
 
 from drillyard.trainer.v1.checkpoint_pb2 import Checkpoint, CurvePoint
 from drillyard.trainer.v1.training_job_pb2 import Attempt, TrainingJob
+from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
 
+from services.chassis.wire import fields_of
 from ui.shared.jobs import JobView, job_view
 from ui.shared.settings import settings_of
 
+# In the order in which they are shown: what is learned, how it goes, and of reinforcement what is drawn and rewarded.
 CURVES = {
     "loss": "Loss",
     "adherence": "Adherence",
+    "reward": "Reward",
     "learning_rate": "Learning rate",
     "tokens_per_second": "Tokens per second",
+    "grad_norm": "Length of the gradient",
 }
+_GROUPS = (
+    ("What is learned", ("loss", "adherence", "reward", "accuracy", "margin")),
+    ("Rewards by component", ("reward/", "reward_")),
+    ("What is drawn", ("entropy", "kl", "mixed", "truncat", "length", "drift", "eos", "violation", "completion")),
+)
+_OTHERS = "How it goes"
+_USUAL = ("method", "trained_weights", "num_epochs", "batch_size", "learning_rate")
 
 
 @dataclass(frozen=True)
@@ -37,10 +49,28 @@ class TrainingJobView:
     dataset_version_id: str
     result_version_id: str
     settings: list[tuple[str, str]]
+    spec: TrainingJobSpec
     job: JobView
     attempts: list[Attempt]
     curves: list[CurveView]
     checkpoints: list[Checkpoint]
+
+    @property
+    def curve_groups(self) -> list[tuple[str, list[CurveView]]]:
+        """The curves under the titles of what they tell of."""
+        groups: dict[str, list[CurveView]] = {title: [] for title in (*dict(_GROUPS), _OTHERS)}
+        for curve in self.curves:
+            groups[_group_of(curve.metric)].append(curve)
+        return [(title, curves) for title, curves in groups.items() if curves]
+
+    @property
+    def needed_steps(self) -> frozenset[int]:
+        """Steps whose checkpoints cannot be deleted: the newest and the best while it works, its result afterwards."""
+        if not self.checkpoints or self.job.state in ("failed", "cancelled"):
+            return frozenset()
+        newest = self.checkpoints[0].step
+        best = max(self.checkpoints, key=lambda item: (item.score if item.HasField("score") else -1.0, item.step)).step
+        return frozenset((newest, best))
 
 
 def training_job_view(
@@ -52,12 +82,27 @@ def training_job_view(
         model_version_id=job.spec.model_version_id,
         dataset_version_id=job.spec.dataset_version_id,
         result_version_id=job.model_version_id,
-        settings=settings_of(job.spec, leaving_out=("model_version_id", "dataset_version_id")),
+        settings=_settings(job.spec),
+        spec=job.spec,
         job=job_view(job.job),
         attempts=list(job.attempts),
         curves=_curves(points),
         checkpoints=list(checkpoints),
     )
+
+
+def _settings(spec: TrainingJobSpec) -> list[tuple[str, str]]:
+    """Return what a person asks first, and what else differs from its default."""
+    others = tuple(field.path for field in fields_of(TrainingJobSpec) if field.path not in _USUAL)
+    usual = settings_of(spec, leaving_out=others)
+    shown = ("model_version_id", "dataset_version_id", *_USUAL)
+    return [*usual, *settings_of(spec, leaving_out=shown, changed_only=True)]
+
+
+def _group_of(metric: str) -> str:
+    if metric in _GROUPS[0][1]:
+        return _GROUPS[0][0]
+    return next((title for title, names in _GROUPS[1:] if any(name in metric for name in names)), _OTHERS)
 
 
 def _curves(points: Iterable[CurvePoint]) -> list[CurveView]:
@@ -67,7 +112,11 @@ def _curves(points: Iterable[CurvePoint]) -> list[CurveView]:
         if point.step not in steps or point.attempt >= steps[point.step].attempt:
             steps[point.step] = point
     return [
-        CurveView(metric, CURVES.get(metric, metric), tuple((step, steps[step].value) for step in sorted(steps)))
+        CurveView(metric, _title(metric), tuple((step, steps[step].value) for step in sorted(steps)))
         for metric, steps in series.items()
         if steps
     ]
+
+
+def _title(metric: str) -> str:
+    return CURVES.get(metric, metric.replace("_", " ").replace("/", ": ").capitalize())

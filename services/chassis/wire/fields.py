@@ -35,6 +35,7 @@ class Field:
         kind: "int", "float", "bool", "text", "enum" or "message".
         default: What an unset field means; for an enum the name of a value.
         choices: Names and labels of an enum's values, the unset one apart.
+        prefix: What the names begin with.
         help: The field's comment in the contract.
     """
 
@@ -48,11 +49,17 @@ class Field:
     label: str
     help: str
     choices: tuple[tuple[str, str], ...] = ()
+    prefix: str = ""
 
     @property
     def name(self) -> str:
         """The last name of the path."""
         return self.path.rpartition(".")[2]
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The names of an enum's values by their ends, such as "sft" for "TRAINING_METHOD_SFT"."""
+        return {name.removeprefix(self.prefix).lower(): name for name, _ in self.choices}
 
 
 def fields_of(message_type: type[Message]) -> tuple[Field, ...]:
@@ -88,6 +95,7 @@ def field_of(field: AnyField, prefix: str = "") -> Field:
         label=rules.label or field.name.replace("_", " ").capitalize(),
         help=_comments().get(field.full_name, ""),
         choices=tuple((value.name, label_of(field.enum_type, value.number)) for value in values if value.number),
+        prefix=enum_prefix(field.enum_type) if field.enum_type else "",
     )
 
 

@@ -10,11 +10,12 @@ from services.chassis.errors import InvalidArgument, Unimplemented
 
 METRICS = ("conforming_rate", "accepted_rate", "well_formed_rate")
 DEFAULT_PROMPT_SIZE = "compact"
-# The one value of a training setting that loops can do, and what another one asks for.
-_BUILT = (
-    ("method", "TRAINING_METHOD_SFT", "by another method than SFT"),
-    ("trained_weights", "TRAINED_WEIGHTS_LORA", "more than a LoRA adapter"),
-)
+# The one value of a training setting that loops can do; settings of what they cannot do have none.
+_BUILT = {
+    "method": "TRAINING_METHOD_SFT",
+    "trained_weights": "TRAINED_WEIGHTS_LORA",
+    **dict.fromkeys(("dpo", "grpo", "scratch", "fork")),
+}
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,11 @@ def check(spec: LoopSpec) -> None:
         Unimplemented: The training asks for what loops cannot do yet.
     """
     _check_goals(spec.goals)
-    for name, built, instead in _BUILT:
-        if spec.training.get(name, built) != built:
+    for name, built in _BUILT.items():
+        if spec.training.get(name) not in (None, {}, built):
             raise Unimplemented(
-                f"Loops that train {instead} are not built in this version.",
-                f"Leave spec.training.{name} unset.",
+                "A loop trains by SFT, and an adapter (LoRA).",
+                f"Leave spec.training.{name} unset; train in other ways with `drillyard train start`.",
                 field=f"spec.training.{name}",
             )
 

@@ -10,6 +10,8 @@ from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.spec import TrainedWeights, TrainingJobSpec
 
 _PAGE_SIZE = 1000
+# What a loop draws to find out what it has to teach is made as its examples are, and decides nothing.
+_PROBE = "loop:"
 _WHOLE_WEIGHTS = (
     model_pb2.MODEL_VERSION_KIND_BASE,
     model_pb2.MODEL_VERSION_KIND_MERGED,
@@ -50,12 +52,16 @@ class RegistryClient:
         )
 
     async def list_suites(self) -> tuple[tuple[str, Artifact], ...]:
-        """Return the id and the cases of every test suite version."""
+        """Return the id and the cases of every test suite version that tests; what a loop drew to probe does not."""
         request = test_suite_pb2.ListTestSuiteVersionsRequest(page_size=_PAGE_SIZE)
         suites: list[tuple[str, Artifact]] = []
         while True:
             page = await self._stub.ListTestSuiteVersions(request)
-            suites += [(item.test_suite_version_id, _artifact(item.artifact)) for item in page.test_suite_versions]
+            suites += [
+                (item.test_suite_version_id, _artifact(item.artifact))
+                for item in page.test_suite_versions
+                if not item.produced_by.startswith(_PROBE)
+            ]
             request.page_token = page.next_page_token
             if not request.page_token:
                 return tuple(suites)

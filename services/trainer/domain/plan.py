@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from services.chassis.wire import from_document, to_document
+from services.trainer.domain.preflight import SuiteFile
 from services.trainer.domain.spec import TrainingJobSpec
 
 
@@ -24,6 +25,7 @@ class AttemptPlan:
         num_threads: CPU threads over all workers.
         dtype: What the base weights are held in, "float32" or "bfloat16"; "auto" is the faster one here.
         token_file: Has the secret that ReportAttempt asks for; empty when it asks for none.
+        suites: Whose cases may not be among the rows; none on a later attempt, or where that is allowed.
     """
 
     training_job_id: str
@@ -41,6 +43,7 @@ class AttemptPlan:
     num_threads: int
     dtype: str = "auto"
     token_file: str = ""
+    suites: tuple[SuiteFile, ...] = ()
 
     def to_json(self) -> str:
         """Return the plan as one line."""
@@ -50,7 +53,8 @@ class AttemptPlan:
     def from_json(cls, text: str) -> AttemptPlan:
         """Return what `to_json` was called on."""
         document = json.loads(text)
-        return cls(**document | {"spec": from_document(TrainingJobSpec, document["spec"])})
+        suites = tuple(SuiteFile(**suite) for suite in document["suites"])
+        return cls(**document | {"spec": from_document(TrainingJobSpec, document["spec"]), "suites": suites})
 
     @classmethod
     def read(cls, path: Path) -> AttemptPlan:

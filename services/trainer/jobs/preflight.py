@@ -7,7 +7,6 @@ import shutil
 import statistics
 from pathlib import Path
 
-from services.chassis.errors import NotFound
 from services.chassis.jobs import JobStore
 from services.chassis.wire import from_document, to_document
 from services.trainer.domain.inputs import TrainingInputs
@@ -16,11 +15,11 @@ from services.trainer.domain.preflight import (
     DurationEstimate,
     PreflightRequest,
     RowsReport,
-    SuiteFile,
     TrainingPreflight,
 )
 from services.trainer.domain.spec import KIND, TrainingJobSpec
 from services.trainer.jobs.adapters import Adapters
+from services.trainer.jobs.suites import suite_files
 from services.trainer.ports import RowsReader
 
 # A page that waits for an answer shows it before a person asks whether it is broken.
@@ -38,6 +37,7 @@ class Preflight:
         """Checkpoints are written below `folder`; `dtype` is what is computed in where a spec leaves it open."""
         self._jobs = jobs
         self._store = to.store
+        self._inputs = to.inputs
         self._registry = to.registry
         self._artifacts = to.artifacts
         self._rows = rows
@@ -49,12 +49,12 @@ class Preflight:
 
         Raises:
             InvalidArgument: The values of the spec do not fit each other.
-            NotFound: The model version or the dataset version does not exist.
+            NotFound: The model version, the dataset version or the checkpoint of a fork does not exist.
             FailedPrecondition: The model cannot be trained, or the dataset has no example.
         """
         spec.check()
-        inputs = await self._registry.resolve(spec)
-        suites = await self.suites()
+        inputs = await self._inputs.resolve(spec)
+        suites = await suite_files(self._registry, self._artifacts)
         rows = await self._rows.look(
             PreflightRequest(
                 spec=to_document(spec),
@@ -75,16 +75,6 @@ class Preflight:
             await asyncio.to_thread(self._disk, spec, rows),
             await self._duration(spec, inputs, rows),
         )
-
-    async def suites(self) -> tuple[SuiteFile, ...]:
-        """Return the cases of all test suites as local files; one that was deleted meanwhile is left out."""
-        places = []
-        for name, artifact in await self._registry.list_suites():
-            try:
-                places.append(SuiteFile(name, await self._local(artifact.uri), artifact.digest))
-            except NotFound:
-                continue
-        return tuple(places)
 
     async def _local(self, uri: str) -> str:
         return str(await self._artifacts.local_path(uri))

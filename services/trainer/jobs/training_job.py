@@ -17,11 +17,13 @@ from services.lm.process import usable_cores
 from services.trainer.domain.attempt import Attempt, AttemptOutcome, Checkpoint, num_failures
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.plan import AttemptPlan
+from services.trainer.domain.preflight import SuiteFile
 from services.trainer.domain.spec import TrainingJobSpec
 from services.trainer.jobs.adapters import Adapters
 from services.trainer.jobs.kept_checkpoints import DISK, STORE, KeptCheckpoints, kept_checkpoints, path_of
 from services.trainer.jobs.pauses import or_paused, pauses_declined
 from services.trainer.jobs.result import REGISTRY, chosen, register
+from services.trainer.jobs.suites import suite_files
 from services.trainer.live_attempts import AttemptEnd, LiveAttempt, end_of
 
 _SYSTEM = "the operating system"
@@ -46,6 +48,7 @@ class _Places:
     base: Path
     adapter: Path | None
     dataset: Path
+    suites: tuple[SuiteFile, ...]
 
 
 class TrainingJobWork:
@@ -121,7 +124,8 @@ class TrainingJobWork:
                 # The end of this process interrupts it.
                 await asyncio.Event().wait()
             self._refuse_hopeless(attempts, step, context.job)
-            places = await or_paused(context, self._places(inputs))
+            suites = () if step or spec.allow_suite_overlap else await or_paused(context, self._suites())
+            places = await or_paused(context, self._places(inputs, suites))
             attempt = await self._to.store.begin_attempt(job_id, context.epoch, checkpoint=checkpoint)
             plan = self._plan(context, spec, digest, places=places, attempt=attempt, checkpoint=checkpoint)
             plan = await patiently(partial(self._to.backend.prepare, plan), DISK)
@@ -185,15 +189,20 @@ class TrainingJobWork:
             scratch_folder="",
             num_threads=self._limits.num_threads or usable_cores(),
             dtype=self._limits.dtype,
+            suites=places.suites,
         )
 
-    async def _places(self, inputs: TrainingInputs) -> _Places:
+    async def _suites(self) -> tuple[SuiteFile, ...]:
+        return await patiently(partial(suite_files, self._to.registry, self._to.artifacts), REGISTRY)
+
+    async def _places(self, inputs: TrainingInputs, suites: tuple[SuiteFile, ...]) -> _Places:
         return _Places(
             base=await self._local(inputs.base, f"model version {inputs.base_model_version_id}"),
             adapter=await self._local(inputs.adapter, f"model version {inputs.model_version_id}")
             if inputs.adapter
             else None,
             dataset=await self._local(inputs.dataset, f"dataset version {inputs.dataset_version_id}"),
+            suites=suites,
         )
 
     async def _local(self, artifact: Artifact, name: str) -> Path:

@@ -24,7 +24,7 @@ from services.test_runner import __main__ as test_runner
 from services.trainer import __main__ as trainer
 from tests.fakes.system.model import MadeUpModel
 from tests.fakes.system.training import MadeUpTraining
-from tests.unit.registry.model_folders import write_model
+from tests.unit.registry.model_folders import ROLES, write_model
 
 MODEL, SUITE = "smollm2-135m-instruct", "roo_xml/core@1"
 BASE, TUNED = f"{MODEL}@1", f"{MODEL}@2"
@@ -118,7 +118,7 @@ async def _stubs(system: System) -> AsyncIterator[Any]:
 
 async def _fill(system: System) -> None:
     files = ArtifactStore((system.folder / "made_up").as_uri())
-    model = await files.put_tree(write_model(system.folder / "model", max_position_embeddings=8192))
+    model = await files.put_tree(write_model(system.folder / "model", template=ROLES, max_position_embeddings=8192))
     artifact = artifact_pb2.Artifact(uri=model.uri, digest=model.digest, size_bytes=model.size_bytes)
     async with _stubs(system) as (models, _, _, _, loops):
         kind = model_pb2.MODEL_VERSION_KIND_BASE

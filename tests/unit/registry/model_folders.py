@@ -21,6 +21,11 @@ TOKENIZER = {
 }
 TENSORS = {"model.embed_tokens.weight": (16, 4), "lm_head.weight": (16, 4)}
 NUM_PARAMETERS = 128
+# The answered prompt begins with the prompt, as training needs it.
+ROLES = (
+    "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
 
 
 def write_safetensors(path: Path, shapes: dict[str, tuple[int, ...]] | None = None) -> None:
@@ -37,12 +42,12 @@ def write_raw_safetensors(path: Path, header: bytes, weights: bytes) -> None:
     path.write_bytes(len(header).to_bytes(8, "little") + header + weights)
 
 
-def write_model(folder: Path, **config: Any) -> Path:
+def write_model(folder: Path, *, template: str = "{{ messages }}", **config: Any) -> Path:
     """Write a folder in Hugging Face form and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(CONFIG | config))
     (folder / "tokenizer.json").write_text(json.dumps(TOKENIZER))
-    (folder / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": template, "eos_token": "b"}))
     (folder / "README.md").write_text("# A model\n")
     write_safetensors(folder / "model.safetensors")
     return folder

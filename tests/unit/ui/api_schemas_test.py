@@ -7,7 +7,7 @@ from drillyard.evaluator.v1 import comparison_pb2, evaluation_pb2, verdict_pb2
 from drillyard.feedback.v1 import loop_pb2
 from drillyard.registry.v1 import import_pb2, model_pb2
 from drillyard.test_runner.v1 import test_run_pb2, transcript_pb2
-from drillyard.trainer.v1 import checkpoint_pb2, training_job_pb2
+from drillyard.trainer.v1 import checkpoint_pb2, preflight_pb2, training_job_pb2
 from google.protobuf.json_format import MessageToDict, ParseDict
 from pydantic import ValidationError
 
@@ -23,6 +23,7 @@ KINDS = (
     verdict_pb2.ListVerdictsResponse,
     comparison_pb2.CompareEvaluationsResponse,
     training_job_pb2.GetTrainingJobResponse,
+    preflight_pb2.PreflightTrainingJobResponse,
     checkpoint_pb2.ListCurvePointsResponse,
     loop_pb2.GetLoopResponse,
 )

@@ -19,14 +19,12 @@ from services.chassis.machine.parent import die_with_parent
 from services.chassis.wire import from_document
 from services.lm.errors import LmError
 from services.lm.process import bounded_template
-from services.protocols.profile import get_profile
-from services.protocols.suites import parse_suite
 from services.protocols.suites.near_copies import SuiteTasks
 from services.trainer.domain.preflight import PreflightRequest, RowsReport, SuiteFile
 from services.trainer.domain.spec import TrainingJobSpec
 from services.trainer.training.preflight.reader import Reader
 from services.trainer.training.preflight.report import report_of
-from services.trainer.training.preflight.scan import Scan
+from services.trainer.training.preflight.scan import Scan, suite_tasks
 
 # What a template may take beyond the time that a request has for looking at rows.
 _ROW_SECONDS: Final = 20.0
@@ -74,18 +72,6 @@ class Preflights:
         if self._tasks[0] != suites:
             self._tasks = suites, suite_tasks(suites)
         return self._tasks[1]
-
-
-def suite_tasks(suites: tuple[SuiteFile, ...]) -> SuiteTasks:
-    """Return the tasks of registered suites, whose lines the registry has checked."""
-    read = []
-    for suite in suites:
-        profile = get_profile(suite.test_suite_version_id.partition("/")[0])
-        text = Path(suite.path).read_text(encoding="utf-8")
-        name = suite.test_suite_version_id
-        parsed = parse_suite(text, suite_id=name, version=1, profile=profile.id, check_case=profile.check_case)
-        read.append((name, parsed.cases))
-    return SuiteTasks(read)
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from services.trainer.domain.preflight import RowFault, RowsReport, RowToken, Ro
 from services.trainer.domain.spec import NumberType, TrainedWeights, TrainingJobSpec, TrainingMethod
 from services.trainer.training.examples import BadExampleError, num_steps, order_of
 from services.trainer.training.preflight.model_shape import scratch_shape, shape_of
-from services.trainer.training.preflight.scan import Scan, sentence_of
+from services.trainer.training.preflight.scan import Scan, overlap_sentence, sentence_of
 
 _MAX_LISTED, _MAX_LINES = 10, 1000
 _MAX_TOKENS, _BEFORE = 4096, 1024
@@ -135,11 +135,7 @@ def _refusals(scan: Scan, spec: TrainingJobSpec, faults: list[str]) -> list[str]
     if scan.is_done and not scan.num_train:
         refusals.append("The dataset has no example in its train split. Use a version whose train split has rows.")
     if scan.overlaps and not spec.allow_suite_overlap:
-        others = f" So are {len(scan.overlaps) - 1} more rows." if len(scan.overlaps) > 1 else ""
-        refusals.append(
-            f"{scan.overlaps[0].sentence}{others} A model that was trained on a test tells nothing by passing it: drop "
-            "the rows, or allow it by allow_suite_overlap."
-        )
+        refusals.append(overlap_sentence(scan))
     return refusals
 
 

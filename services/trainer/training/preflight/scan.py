@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from services.lm.training.sequence import TrainedSequence
+from services.protocols.profile import get_profile
+from services.protocols.suites import parse_suite
 from services.protocols.suites.dataset_row import DatasetRow
 from services.protocols.suites.near_copies import SuiteTasks
 from services.trainer.domain.plan import AttemptPlan
-from services.trainer.domain.preflight import DuplicateRow, RowFault, SuiteOverlap
+from services.trainer.domain.preflight import DuplicateRow, RowFault, SuiteFile, SuiteOverlap
 from services.trainer.domain.spec import TrainingMethod
 from services.trainer.training.examples import MAX_LINE_BYTES, BadExampleError, row_of_line
 from services.trainer.training.preflight.reader import Reader
@@ -149,21 +151,35 @@ def _asked(row: DatasetRow) -> Iterator[str]:
     yield from (message["content"] for message in row.messages if message["role"] == "user")
 
 
+def suite_tasks(suites: tuple[SuiteFile, ...]) -> SuiteTasks:
+    """Return the tasks of registered suites, whose lines the registry has checked."""
+    read = []
+    for suite in suites:
+        profile = get_profile(suite.test_suite_version_id.partition("/")[0])
+        text = Path(suite.path).read_text(encoding="utf-8")
+        name = suite.test_suite_version_id
+        parsed = parse_suite(text, suite_id=name, version=1, profile=profile.id, check_case=profile.check_case)
+        read.append((name, parsed.cases))
+    return SuiteTasks(read)
+
+
 def check_rows(plan: AttemptPlan) -> None:
-    """Return when the model's chat template takes every row and each has something to train and is short enough.
+    """Return when the model's chat template takes every row, each has something to train, is short and no test.
 
     Raises:
-        BadExampleError: One is not; the first is named with its line and the reason, the others with their lines.
+        BadExampleError: One is not so; the first is named with its line and the reason, the others with their lines.
         LmError: The model's text side cannot be used.
     """
     reader = Reader.of(Path(plan.base_folder))
-    scan = Scan(reader, Path(plan.dataset_file), plan.spec.method, SuiteTasks([]))
+    scan = Scan(reader, Path(plan.dataset_file), plan.spec.method, suite_tasks(plan.suites))
     scan.go_on(float("inf"))
     limit = min(plan.spec.max_tokens_per_pack, reader.max_positions)
     if faults := scan.faults_by(limit):
         raise BadExampleError(sentence_of(scan, faults, limit))
     if not scan.num_train:
         raise BadExampleError("The dataset has no example in its train split.")
+    if plan.suites and scan.overlaps:
+        raise BadExampleError(overlap_sentence(scan))
 
 
 def sentence_of(scan: Scan, faults: list[RowFault], limit: int) -> str:
@@ -175,3 +191,12 @@ def sentence_of(scan: Scan, faults: list[RowFault], limit: int) -> str:
         lines = ", ".join(others[:_MAX_LISTED]) + " …" * (len(others) > _MAX_LISTED)
         sentences.append(f"{len(others)} more rows cannot be used (lines {lines}).")
     return " ".join(sentences)
+
+
+def overlap_sentence(scan: Scan) -> str:
+    """Return which row is nearly which case, how many more are, and what to do."""
+    others = f" So are {len(scan.overlaps) - 1} more rows." if len(scan.overlaps) > 1 else ""
+    return (
+        f"{scan.overlaps[0].sentence}{others} A model that was trained on a test tells nothing by passing it: drop the "
+        "rows, or allow it by allow_suite_overlap."
+    )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.lm.errors import LmError
+from services.protocols.profile import get_profile
+from services.trainer.domain.plan import AttemptPlan
+from services.trainer.domain.preflight import SuiteFile
 from services.trainer.training.examples import BadExampleError
 from services.trainer.training.preflight.scan import check_rows
 from tests.unit.trainer.training_bench import dataset_rows, validation_rows, write_plan
@@ -99,6 +103,16 @@ def test_a_row_that_fits_the_pack_but_not_the_models_context_is_named(tmp_path: 
     rows[0] = changed(rows[0], {"role": "assistant", "content": "x" * 9000})
     with pytest.raises(BadExampleError, match=r"has 9\d+ tokens, the limit is 8192"):
         check(tmp_path, rows, max_tokens_per_pack=10_000)
+
+
+def test_a_row_that_is_nearly_a_test_ends_the_attempt_before_it_computes(tmp_path: Path) -> None:
+    suite, rows = get_profile("roo_xml").suites()[-1], dataset_rows(3)
+    (tmp_path / "suite.jsonl").write_text(suite.text)
+    rows[1]["messages"][1]["content"] = suite.cases[0].task
+    file = SuiteFile("roo_xml/smoke@1", str(tmp_path / "suite.jsonl"), suite.digest)
+    plan = AttemptPlan.from_json(replace(write_plan(tmp_path, rows), suites=(file,)).to_json())
+    with pytest.raises(BadExampleError, match=f"e1 is nearly the case {suite.cases[0].case_id} of roo_xml/smoke@1"):
+        check_rows(plan)
 
 
 def test_a_model_without_a_chat_template_is_refused_before_its_weights_are_read(tmp_path: Path) -> None:

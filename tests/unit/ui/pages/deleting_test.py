@@ -73,11 +73,13 @@ def test_a_suite_of_the_product_offers_no_delete(built_in: bool) -> None:
 
 
 async def test_a_training_job_is_deleted_unless_a_loop_refers_to_it(services: Any) -> None:
-    page = TrainingPage(cache_of(services), *cast(Any, (None, None, None)))
+    areas: Any = {name: name for name in ("chosen", "message", "fork_notice")}
+    page = TrainingPage(cache_of(services), cast(Any, None), **areas)
     services.feedback.ListLoops = _listing_loop_of("train-2")
-    assert "the loop loop-1" in (await page.delete("train-2"))[-1]
-    chosen, message = await page.delete("train-1")
-    assert (chosen, services.trainer.deleted) == ("", ["train-1"]) and "the version that it made stays" in message
+    assert "the loop loop-1" in (await page.act("train-2", click("delete")))["message"]
+    told = await page.act("train-1", click("delete"))
+    assert (told["chosen"], services.trainer.deleted) == ("", ["train-1"])
+    assert "the version that it made stays" in told["message"]
 
 
 def _listing_loop_of(training_job_id: str) -> Any:
