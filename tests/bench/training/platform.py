@@ -31,8 +31,8 @@ from tests.integration.tiny_stack import connected
 from tests.unit.trainer.training_bench import dataset_rows, write_plan
 
 _STEPS: Final = 200
-_SIZES: Final = {"hidden_size": 384, "num_layers": 8, "max_positions": 8192}
-_SPEC: Final[dict[str, Any]] = {"batch_size": 16, "max_steps": _STEPS, "save_steps": 50, "seed": 5}
+_SIZES: Final = {"hidden_size": 192, "num_layers": 6, "max_positions": 8192}
+_SPEC: Final[dict[str, Any]] = {"batch_size": 8, "max_steps": _STEPS, "save_steps": 50, "seed": 5}
 _NUM_ROWS: Final = 64
 
 Times = tuple[float, float]
