@@ -1,7 +1,11 @@
 """What every test process sets before anything else runs."""
 
+import gc
 import os
 import signal
+from collections.abc import Generator
+
+import pytest
 
 pytest_plugins = ["tests.distribution"]
 
@@ -14,3 +18,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # A shell that starts the tests in the background makes them ignore SIGINT, and what they start inherits that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Leave what imports and the list of tests made out of every later garbage collection: a tenth of all CPU time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()

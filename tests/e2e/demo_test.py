@@ -24,7 +24,8 @@ def _environment() -> dict[str, str]:
 
 
 def _tiny_model(folder: Path) -> Path:
-    program = "import pathlib, sys, services.lm.tiny as tiny; tiny.write_tiny_model(pathlib.Path(sys.argv[1]))"
+    program = "import pathlib, sys, services.lm.tiny as tiny; path = pathlib.Path(sys.argv[1])"
+    program += "; tiny.write_tiny_model(path, hidden_size=32, num_layers=1)"
     subprocess.run([sys.executable, "-c", program, str(folder)], check=True, cwd=ROOT, env=_environment(), timeout=120)
     return folder
 

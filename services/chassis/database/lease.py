@@ -55,6 +55,11 @@ class HeldLease:
         return max(self._until - boot_seconds(), 0.0)
 
     @property
+    def seconds_over(self) -> float:
+        """For how long it has been over, at least 0."""
+        return round(max(boot_seconds() - self._until, 0.0), 3)
+
+    @property
     def is_over(self) -> bool:
         """Whether it has ended."""
         return self.seconds_left == 0

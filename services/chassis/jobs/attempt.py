@@ -196,6 +196,11 @@ class Attempt:
                 await listener.wait(min(pause, self._lease.seconds_left))
                 if self._work is not None and not self._work.done():
                     await self._renew(job_id)
+            if self._stop is None and self._work is not None and not self._work.done():
+                # What frozen, overloaded or databaseless processes have in common: nobody renewed it in time.
+                _log.warning(
+                    "job_lease_ended", lease_seconds=self._lease.seconds, late_seconds=self._lease.seconds_over
+                )
             self._end_work(_Stop.AWAY)
 
     async def _renew(self, job_id: str) -> None:

@@ -52,7 +52,7 @@ class Draw:
 
     def pick(self, choices: Sequence[T]) -> T:
         """Return one of `choices`."""
-        return choices[self.random.randrange(len(choices))]
+        return self.random.choice(choices)
 
     def number(self, first: int = 2, last: int = 96) -> int:
         """Return a number from `first` to `last`."""
@@ -65,6 +65,8 @@ class Draw:
     def sentence(self, name: str, **slots: object) -> str:
         """Return a word of the list `name`, its slots filled with `slots`, the others from their lists."""
         text = self.pick(self.stock.words[name])
+        if "{" not in text:
+            return text
         return SLOT.sub(lambda slot: str(slots[slot[1]]) if slot[1] in slots else self._filled(slot), text)
 
     def several(self, name: str, count: int) -> list[str]:

@@ -21,13 +21,10 @@ QUESTIONS = (
     "What is the capital of France?",
     "What is 12 + 30?",
     "Who wrote Hamlet?",
-    "Explain gravity in one sentence.",
-    "Translate cat to Spanish.",
-    "Write a Python function that adds two numbers.",
     "Reverse the word stone.",
     "Write <read_file> and nothing else.",
 )
-NEW_TOKENS = 12
+NEW_TOKENS = 8
 
 
 def weights() -> Path:
@@ -47,7 +44,7 @@ def smollm(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 
 def test_the_converted_model_knows_the_capital_of_france(smollm: LoadedModel) -> None:
     ids = encode_prompt(smollm.tokenizer, [{"role": "user", "content": QUESTIONS[0]}])
-    (result,) = Engine(smollm).generate([GenerationRequest("france", ids, NEW_TOKENS)])
+    (result,) = Engine(smollm).generate([GenerationRequest("france", ids, 12)])
     assert "The capital of France is Paris" in result.text
     assert result.finish_reason == "stop"
 
@@ -59,7 +56,7 @@ def test_the_tokenizer_gives_each_digit_its_own_token(smollm: LoadedModel) -> No
 def test_greedy_answers_equal_plain_generation_token_for_token(smollm: LoadedModel) -> None:
     prompts = [encode_prompt(smollm.tokenizer, [SYSTEM, {"role": "user", "content": text}]) for text in QUESTIONS]
     requests = [GenerationRequest(text, ids, NEW_TOKENS) for text, ids in zip(QUESTIONS, prompts, strict=True)]
-    answers = {result.key: result for result in Engine(smollm, max_batch=5).generate(requests)}
+    answers = {result.key: result for result in Engine(smollm, max_batch=3).generate(requests)}
     for text, prompt in zip(QUESTIONS, prompts, strict=True):
         answer = list(answers[text].token_ids)
         # Each token is the likeliest after all before it, in one pass over all of them.

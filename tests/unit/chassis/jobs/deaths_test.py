@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.chassis.errors import DatabaseAway, Unavailable
 from services.chassis.jobs import Job, JobContext, JobRunner, JobState, Json, MemoryJobStore, watch
@@ -68,6 +69,33 @@ async def test_a_cleanup_that_is_longer_than_a_lease_is_not_cut_off_by_the_cance
     runner.register("x", refuse, cleanup=clean)
     assert (await end_of(store, created.job_id, runner)).state is JobState.CANCELLED
     assert ends == ["clean"]
+
+
+class SilentStore(MemoryJobStore):
+    """Never says whether a lease was renewed."""
+
+    async def renew(self, job_id: str, epoch: int, lease_seconds: float) -> Job:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_a_lease_that_ends_before_its_work_is_logged_with_its_length() -> None:
+    store = SilentStore()
+
+    async def work(context: JobContext) -> Json:
+        if context.job.attempt == 1:
+            await asyncio.Event().wait()
+        return {}
+
+    runner = JobRunner(store, owner="here", lease_seconds=0.3)
+    runner.register("x", work)
+    created = await store.create("x", "r", {})
+    with capture_logs() as records:
+        job = await end_of(store, created.job_id, runner)
+    assert (job.state, job.attempt) == (JobState.SUCCEEDED, 2)
+    (record,) = [record for record in records if record["event"] == "job_lease_ended"]
+    assert (record["log_level"], record["lease_seconds"]) == ("warning", 0.3)
+    assert record["late_seconds"] >= 0
 
 
 async def test_a_job_whose_wait_is_over_answers_for_its_process_again_before_it_goes_on() -> None:

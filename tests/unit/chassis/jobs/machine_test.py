@@ -163,7 +163,7 @@ class SqliteJobMachine(JobMachine):
 
 test_any_sequence_keeps_the_promises_in_memory = JobMachine.TestCase
 test_any_sequence_keeps_the_promises_in_memory.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None
+    max_examples=60, stateful_step_count=40, deadline=None
 )
 test_any_sequence_keeps_the_promises_in_sqlite = SqliteJobMachine.TestCase
 test_any_sequence_keeps_the_promises_in_sqlite.settings = settings(
