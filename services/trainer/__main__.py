@@ -45,7 +45,7 @@ async def wire(app: Application, settings: TrainerSettings, *, backend: Training
     to = Adapters(
         store=store,
         registry=registry,
-        backend=backend or _backend(folder, settings),
+        backend=backend or _backend(app, folder, settings),
         checkpoints=folders,
         artifacts=app.artifacts,
         inputs=JobInputs(app.jobs.store, store, registry, checkpoints),
@@ -81,9 +81,15 @@ def _add_garbage(app: Application, settings: TrainerSettings, to: Adapters, fold
     app.garbage.add(old.attempts, old.checkpoints, handed_over)
 
 
-def _backend(folder: Path, settings: TrainerSettings) -> RayLocalBackend:
-    max_memory_bytes = settings.attempt_memory_bytes or share_of_memory_bytes(settings.max_running)
-    return RayLocalBackend(folder / "attempts", settings.token_file, max_memory_bytes=max_memory_bytes)
+def _backend(app: Application, folder: Path, settings: TrainerSettings) -> TrainingBackend:
+    backend = RayLocalBackend(
+        folder / "attempts",
+        settings.token_file,
+        max_memory_bytes=settings.attempt_memory_bytes or share_of_memory_bytes(settings.max_running),
+        warm_seconds=settings.warm_seconds,
+    )
+    app.on_stop(backend.close)
+    return backend
 
 
 def _rows_reader(app: Application) -> PreflightProcess:
@@ -97,6 +103,7 @@ def _limits(settings: TrainerSettings) -> TrainingLimits:
         max_attempts=settings.max_attempts,
         num_threads=settings.num_threads,
         dtype=settings.dtype,
+        device=settings.device,
         stall_seconds=settings.stall_seconds,
     )
 

@@ -7,7 +7,7 @@ import signal
 import time
 from dataclasses import dataclass, field
 
-from services.chassis.errors import ServiceError
+from services.chassis.errors import FailedPrecondition, ServiceError
 from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Checkpoint
 
 FIRST_PHASE = "start_ray"
@@ -112,7 +112,7 @@ def end_of(live: LiveAttempt, processes: asyncio.Task[int]) -> AttemptEnd:
         return live.end
     error = processes.exception()
     if isinstance(error, ServiceError):
-        return AttemptEnd(AttemptOutcome.FAILED, str(error))
+        return AttemptEnd(AttemptOutcome.FAILED, str(error), isinstance(error, FailedPrecondition))
     if error:
         reason = f"The training processes cannot be run: {type(error).__name__}: {error}"
         return AttemptEnd(AttemptOutcome.FAILED, reason)

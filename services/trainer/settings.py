@@ -20,6 +20,13 @@ class TrainerSettings(ServiceSettings):
     max_attempts: int = Field(default=3, ge=1, le=100, description="Attempts that may fail before a job does.")
     num_threads: int = Field(default=0, ge=0, le=1024, description="CPU threads of an attempt; 0: all.")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="Of the frozen base weights.")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="What trains; auto: GPUs if there are.")
+    warm_seconds: float = Field(
+        default=600.0,
+        ge=0,
+        le=86400,
+        description="Training processes wait so long for the next job, which then starts at once; 0: they end.",
+    )
     attempt_memory_bytes: int = Field(
         default=0,
         ge=0,

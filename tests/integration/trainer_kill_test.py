@@ -20,12 +20,12 @@ from tests.unit.trainer.training_bench import dataset_rows
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 
-NUM_STEPS = 600
+NUM_STEPS = 240
 FINAL = (job_pb2.JOB_STATE_SUCCEEDED, job_pb2.JOB_STATE_FAILED)
 SPEC = training_spec_pb2.TrainingJobSpec(
     model_version_id="tiny",
     dataset_version_id="drills",
-    num_epochs=150,
+    num_epochs=60,
     batch_size=4,
     save_steps=10,
     save_total_limit=3,
@@ -77,15 +77,13 @@ class Caller:
                 return steps
 
 
-def processes_of(job_id: str) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if f"/{job_id}/" in process.cwd() and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
+def processes_of(service: ServiceProcess) -> list[psutil.Process]:
+    return psutil.Process(service.process.pid).children(recursive=True)
+
+
+def are_gone(processes: list[psutil.Process]) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    return not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
 
 def flip_a_byte_of_the_newest(checkpoints: Path) -> int:
@@ -105,6 +103,7 @@ async def test_a_job_goes_on_from_its_last_good_checkpoint_whatever_dies(tmp_pat
             caller = Caller(service)
             job_id = await caller.create()
             first_saved = await caller.checkpoint_above(job_id, 0)
+            orphans = processes_of(service)
             service.kill()
             await caller.channel.close()
 
@@ -112,12 +111,10 @@ async def test_a_job_goes_on_from_its_last_good_checkpoint_whatever_dies(tmp_pat
             caller = Caller(service)
             assert await caller.create() == job_id
             await caller.checkpoint_above(job_id, first_saved)
-            (driver,) = psutil.Process(service.process.pid).children()
-            driver.kill()
-            damaged = await asyncio.to_thread(flip_a_byte_of_the_newest, tmp_path / "trainer" / "checkpoints" / job_id)
-            await caller.checkpoint_above(job_id, damaged)
-            (worker,) = [item for item in processes_of(job_id) if "RayTrainWorker" in item.cmdline()[0]]
+            assert orphans and are_gone(orphans)
+            (worker,) = processes_of(service)
             worker.kill()
+            damaged = await asyncio.to_thread(flip_a_byte_of_the_newest, tmp_path / "trainer" / "checkpoints" / job_id)
             events = [item async for item in caller.events(job_id)]
             job = await caller.get(job_id)
             steps = await caller.loss_steps(job_id)
@@ -126,11 +123,10 @@ async def test_a_job_goes_on_from_its_last_good_checkpoint_whatever_dies(tmp_pat
 
     assert job.job.state == job_pb2.JOB_STATE_SUCCEEDED, job.job.error
     outcomes = [training_job_pb2.AttemptOutcome.Name(item.outcome) for item in job.attempts]
-    assert [name.removeprefix("ATTEMPT_OUTCOME_") for name in outcomes] == ["LOST", "LOST", "FAILED", "SUCCEEDED"]
+    assert [name.removeprefix("ATTEMPT_OUTCOME_") for name in outcomes] == ["LOST", "LOST", "SUCCEEDED"]
     assert job.attempts[1].start_step >= first_saved
     assert 0 < job.attempts[1].start_step <= job.attempts[2].start_step < damaged
-    assert job.attempts[3].start_step >= damaged and "worker" in job.attempts[2].reason
-    assert job.attempts[0].epoch < job.attempts[1].epoch == job.attempts[3].epoch
+    assert job.attempts[0].epoch < job.attempts[1].epoch == job.attempts[2].epoch
     assert [item.event.message.text for item in events if "set aside" in item.event.message.text] == [
         f"The checkpoint of step {damaged} was set aside: "
         "the file adapter/adapter_model.safetensors was changed after it was written."
@@ -138,7 +134,6 @@ async def test_a_job_goes_on_from_its_last_good_checkpoint_whatever_dies(tmp_pat
     assert steps == list(range(1, NUM_STEPS + 1))
     assert [version.produced_by for version in registered] == [f"training_job:{job_id}"]
     assert job.model_version_id == "tiny@2"
-    assert processes_of(job_id) == []
 
 
 async def test_stopping_the_service_and_cancelling_end_every_process_and_keep_the_checkpoints(tmp_path: Path) -> None:
@@ -148,19 +143,19 @@ async def test_stopping_the_service_and_cancelling_end_every_process_and_keep_th
             caller = Caller(service)
             job_id = await caller.create()
             await caller.checkpoint_above(job_id, 0)
-            assert len(processes_of(job_id)) > 5
+            processes = processes_of(service)
             assert service.stop() == 0
-            assert processes_of(job_id) == []
+            assert processes and are_gone(processes)
             await caller.channel.close()
         with start_service("trainer", tmp_path, registry_address=registry.address) as service:
             caller = Caller(service)
             async for response in caller.events(job_id, (await caller.get(job_id)).job.last_sequence):
-                if response.event.progress.phase == "start_ray":
+                if response.event.progress.phase == "start_ray" and (processes := processes_of(service)):
                     break
             await caller.stub.CancelTrainingJob(training_job_pb2.CancelTrainingJobRequest(training_job_id=job_id))
             states = [item.event.state.state async for item in caller.events(job_id) if item.event.HasField("state")]
             await caller.channel.close()
         assert await registry.trained() == []
     assert states[-2:] == [job_pb2.JOB_STATE_CANCELLING, job_pb2.JOB_STATE_CANCELLED]
-    assert processes_of(job_id) == []
+    assert are_gone(processes)
     assert places(tmp_path / "trainer" / "checkpoints" / job_id)

@@ -1,38 +1,73 @@
-"""Training on this machine: each attempt is a process group of its own, with its own Ray."""
+"""Training on this machine, by processes that are kept for a while after an attempt: the next starts at once."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import sys
+import socket
 import tempfile
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from services.chassis.errors import ResourceExhausted
 from services.chassis.machine.files import remove_tree, write_atomically
-from services.chassis.machine.memory import offer_to_kernel, outgrows
 from services.chassis.status import full_disk_told
-from services.trainer.backends.processes import end_processes, environment_of
+from services.trainer.backends.process_group import SOCKET, ProcessGroup, end_leftovers
+from services.trainer.backends.processes import environment_of
 from services.trainer.domain.plan import AttemptPlan
 
-# Ray's sockets lie some 60 characters below its folder, and a Unix socket's path ends at 107.
-_MAX_PARENT_LENGTH = 28
+# The path of a Unix socket ends at 107 bytes.
+_MAX_PARENT_LENGTH = 80
 _SCRATCH = "dy-"
 _LINK = "scratch"
+_JOB = "job"
 PLAN = "plan.json"
 LOG = "driver.log"
 
 
-class RayLocalBackend:
-    """Starts the driver of an attempt and ends it with everything that it started."""
+@dataclass(frozen=True)
+class Launch:
+    """How processes are started; those of equal launches can do each other's plans."""
 
-    def __init__(self, attempts_folder: Path, token_file: Path | None = None, *, max_memory_bytes: int = 0) -> None:
+    num_processes: int
+    num_threads: int
+    options: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+
+
+class RayLocalBackend:
+    """Hands plans to processes of this machine, and ends them with everything that they started.
+
+    Processes that did their plan to its end wait for another that is launched alike. All others are ended with their
+    plan: one that failed is no ground to begin on, and a job that is paused shall hold no memory.
+    """
+
+    def __init__(
+        self,
+        attempts_folder: Path,
+        token_file: Path | None = None,
+        *,
+        max_memory_bytes: int = 0,
+        warm_seconds: float = 0.0,
+    ) -> None:
         """Attempts report with the token in `token_file`, if there is one; no limit of memory is 0."""
-        self._max_memory_bytes = max_memory_bytes
         self._attempts_folder = attempts_folder.resolve()
         self._token_file = str(token_file.resolve()) if token_file else ""
+        self._max_memory_bytes = max_memory_bytes
+        self._warm_seconds = warm_seconds
+        self._running: dict[str, ProcessGroup] = {}
+        self._warm: dict[ProcessGroup, tuple[Launch, asyncio.Task[None]]] = {}
+
+    def launch_of(self, plan: AttemptPlan) -> Launch:
+        """Return how processes for a plan are started."""
+        num_workers = plan.spec.num_workers
+        return Launch(
+            num_processes=num_workers,
+            num_threads=max(1, plan.num_threads // num_workers),
+            options=(),
+            # Workers of one machine talk to each other alone.
+            environment=(("GLOO_SOCKET_IFNAME", "lo"), ("NCCL_SOCKET_IFNAME", "lo")),
+        )
 
     async def prepare(self, plan: AttemptPlan) -> AttemptPlan:
         """Write the files that an attempt begins with, and return its plan with the places of them.
@@ -44,43 +79,75 @@ class RayLocalBackend:
             return await asyncio.to_thread(self._prepared, plan)
 
     def _prepared(self, plan: AttemptPlan) -> AttemptPlan:
+        _remove_abandoned(self._attempts_folder)
         folder = self._folder(plan)
         folder.mkdir(parents=True, exist_ok=True)
-        plan = replace(plan, scratch_folder=str(_make_scratch_folder(folder)), token_file=self._token_file)
-        try:
-            write_atomically(folder / PLAN, plan.to_json())
-            write_atomically(folder / LOG, "")
-        except OSError:
-            _remove_scratch_folders(folder.parent)
-            raise
-        return plan
+        plan = replace(plan, token_file=self._token_file)
+        write_atomically(folder / PLAN, plan.to_json())
+        write_atomically(folder / LOG, "")
+        return replace(plan, scratch_folder=str(_make_scratch_folder(folder)))
 
     def _folder(self, plan: AttemptPlan) -> Path:
         return self._attempts_folder / plan.training_job_id / f"attempt-{plan.attempt:03d}"
 
     async def run(self, plan: AttemptPlan) -> int:
-        """Start the processes of a prepared plan; return the driver's exit code (negative: the signal) at its end.
+        """Let processes do a prepared plan; return 0 at its end, or an exit code of theirs (negative: the signal).
 
         Cancelled, it ends them all first.
 
         Raises:
             ResourceExhausted: The processes took more memory than they may, and were ended.
         """
+        launch = self.launch_of(plan)
+        group = await self._warm_group(launch) or ProcessGroup(
+            Path(plan.scratch_folder), self._folder(plan) / LOG, launch.num_processes
+        )
+        self._running[plan.training_job_id] = group
         try:
-            return await _drive(plan, self._folder(plan), self._max_memory_bytes)
+            await asyncio.to_thread(_assign, group, plan.training_job_id, self._folder(plan))
+            if not group.is_ready:
+                more = dict(launch.environment)
+                environment = environment_of(group.folder.name, num_threads=launch.num_threads, more=more)
+                await group.start(launch.options, environment)
+            return await group.do(plan, self._max_memory_bytes)
         finally:
-            await asyncio.shield(self.clear(plan.training_job_id))
+            del self._running[plan.training_job_id]
+            if group.is_ready and self._warm_seconds:
+                self._warm[group] = launch, asyncio.create_task(self._expire(group))
+            else:
+                await asyncio.shield(group.end())
+
+    async def _warm_group(self, launch: Launch) -> ProcessGroup | None:
+        """Take processes from those that wait; end those that cannot be used, since memory is for work."""
+        for group, (launch_of_group, expiry) in list(self._warm.items()):
+            del self._warm[group]
+            expiry.cancel()
+            if launch_of_group == launch and group.is_ready:
+                return group
+            await asyncio.shield(group.end())
+        return None
+
+    async def _expire(self, group: ProcessGroup) -> None:
+        await asyncio.sleep(self._warm_seconds)
+        del self._warm[group]
+        await group.end()
 
     async def clear(self, training_job_id: str) -> int:
-        """End every process that an attempt at a job left behind, remove Ray's files, and say how many there were."""
-        num_ended = await asyncio.to_thread(end_processes, training_job_id, self._attempts_folder / training_job_id)
-        await asyncio.to_thread(_remove_scratch_folders, self._attempts_folder / training_job_id)
-        return num_ended
+        """End every process that an attempt at a job left behind, remove their files, and say how many there were."""
+        own = {group.folder for group in (*self._running.values(), *self._warm)}
+        return await asyncio.to_thread(_clear, self._attempts_folder / training_job_id, training_job_id, own)
 
     async def remove(self, training_job_id: str) -> None:
         """Do the same, and remove the files of the job's attempts from this machine."""
         await self.clear(training_job_id)
         await asyncio.to_thread(remove_tree, self._attempts_folder / training_job_id)
+
+    async def close(self) -> None:
+        """End the processes that wait for a plan."""
+        for group, (_, expiry) in list(self._warm.items()):
+            del self._warm[group]
+            expiry.cancel()
+            await group.end()
 
 
 def _make_scratch_folder(attempt: Path) -> Path:
@@ -89,51 +156,61 @@ def _make_scratch_folder(attempt: Path) -> Path:
     A link is there or not, and never torn, so whatever became of the plan, the folder is found and removed.
     """
     parent = tempfile.gettempdir()
-    scratch = tempfile.mkdtemp(prefix=_SCRATCH, dir=parent if len(parent) <= _MAX_PARENT_LENGTH else "/tmp")
+    parent = parent if len(parent) <= _MAX_PARENT_LENGTH else "/tmp"
+    scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=parent)).resolve()
     try:
         (attempt / _LINK).unlink(missing_ok=True)
         (attempt / _LINK).symlink_to(scratch)
     except OSError:
-        Path(scratch).rmdir()
+        scratch.rmdir()
         raise
-    return Path(scratch)
+    return scratch
 
 
-def _remove_scratch_folders(attempts: Path) -> None:
-    for link in attempts.glob(f"*/{_LINK}"):
-        scratch = link.readlink()
-        if scratch.name.startswith(_SCRATCH):
-            shutil.rmtree(scratch, ignore_errors=True)
+def _assign(group: ProcessGroup, training_job_id: str, attempt: Path) -> None:
+    """Write down which job the processes serve now, and give the attempt their folder and their log."""
+    link, log = attempt / _LINK, attempt / LOG
+    if link.readlink() != group.folder:
+        link.readlink().rmdir()
         link.unlink()
+        link.symlink_to(group.folder)
+        # One file with two names stays with each attempt, whichever is removed first.
+        with suppress(FileNotFoundError):
+            os.link(group.log, link.with_name("log"))
+            link.with_name("log").replace(log)
+    group.log = log
+    write_atomically(group.folder / _JOB, training_job_id)
 
 
-async def _drive(plan: AttemptPlan, folder: Path, max_memory_bytes: int) -> int:
-    command = [sys.executable, "-m", "services.trainer.training"]
-    options = ["--attempt-file", str(folder / PLAN), "--parent-pid", str(os.getpid())]
-    with (folder / LOG).open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            *options,
-            cwd=folder,
-            env=environment_of(plan),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    offer_to_kernel(process.pid)
-    ending = asyncio.create_task(process.wait())
-    outgrowing = asyncio.create_task(outgrows(process.pid, max_memory_bytes, with_children=True))
+def _clear(attempts: Path, training_job_id: str, own: set[Path]) -> int:
+    num_ended = 0
+    for link in attempts.glob(f"*/{_LINK}"):
+        folder = link.readlink()
+        # Processes that wait, or do another job's plan by now, are not this job's.
+        if folder in own:
+            continue
+        if folder.name.startswith(_SCRATCH) and _job_of(folder) in ("", training_job_id):
+            num_ended += end_leftovers(folder)
+        link.unlink()
+    return num_ended
+
+
+def _remove_abandoned(attempts_folder: Path) -> None:
+    """Remove the folders of processes that waited for a plan as their service was killed; they have ended with it."""
+    for link in list(attempts_folder.glob(f"*/*/{_LINK}")):
+        folder = link.readlink()
+        if folder.name.startswith(_SCRATCH) and (folder / SOCKET).exists() and not _is_served(folder / SOCKET):
+            end_leftovers(folder)
+            link.unlink()
+
+
+def _is_served(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
+def _job_of(folder: Path) -> str:
     try:
-        await asyncio.wait({ending, outgrowing}, return_when=asyncio.FIRST_COMPLETED)
-        if ending.done():
-            return ending.result()
-        raise ResourceExhausted(
-            f"The training processes took more than {max_memory_bytes >> 20} MiB of memory.",
-            "Lower the batch size, shorten the examples, or raise TRAINER_ATTEMPT_MEMORY_BYTES.",
-        )
-    finally:
-        outgrowing.cancel()
-        if not ending.done():
-            process.kill()
-            await ending
+        return (folder / _JOB).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""

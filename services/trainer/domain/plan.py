@@ -21,9 +21,10 @@ class AttemptPlan:
         adapter_folder: The adapter that is trained further; empty for a new one.
         checkpoint_folder: The job's checkpoints, one folder each.
         resume_from: The checkpoint to go on from; empty to begin at step 0.
-        scratch_folder: For Ray's own files; short, since Unix sockets lie in it.
+        scratch_folder: For Ray's own files, where Ray is on this machine; short, since Unix sockets lie in it.
         num_threads: CPU threads over all workers.
         dtype: What the base weights are held in, "float32" or "bfloat16"; "auto" is the faster one here.
+        device: What computes, "cpu" or "cuda"; "auto" is the GPU where there is one for each worker.
         token_file: Has the secret that ReportAttempt asks for; empty when it asks for none.
         suites: Whose cases may not be among the rows; none on a later attempt, or where that is allowed.
     """
@@ -42,6 +43,7 @@ class AttemptPlan:
     scratch_folder: str
     num_threads: int
     dtype: str = "auto"
+    device: str = "auto"
     token_file: str = ""
     suites: tuple[SuiteFile, ...] = ()
 

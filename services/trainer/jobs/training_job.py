@@ -29,6 +29,7 @@ from services.trainer.live_attempts import AttemptEnd, LiveAttempt, end_of
 _SYSTEM = "the operating system"
 _TICK_SECONDS = 0.5
 _HEARTBEAT_SECONDS = 2.5
+_RELEASE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class TrainingLimits:
     max_attempts: int = 3
     num_threads: int = 0
     dtype: str = "auto"
+    device: str = "auto"
     stall_seconds: float = 900.0
 
 
@@ -189,6 +191,7 @@ class TrainingJobWork:
             scratch_folder="",
             num_threads=self._limits.num_threads or usable_cores(),
             dtype=self._limits.dtype,
+            device=self._limits.device,
             suites=places.suites,
         )
 
@@ -219,6 +222,9 @@ class TrainingJobWork:
         keeping = asyncio.create_task(kept.keep_all(live.checkpoints))
         try:
             end = await self._follow(context, live, processes)
+            if end.outcome is AttemptOutcome.SUCCEEDED:
+                # They say to the backend, too, that they have done it, and are kept for the next job.
+                await asyncio.wait({processes}, timeout=_RELEASE_SECONDS)
             processes.cancel()
             live.checkpoints.put_nowait(None)
             await keeping

@@ -47,11 +47,13 @@ class Reporter:
         *,
         patience_seconds: float = PATIENCE_SECONDS,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        is_stopped: Callable[[], bool] = lambda: False,
         on_fenced: Callable[[], None] = lambda: os._exit(FENCED_EXIT_CODE),
     ) -> None:
         self._plan = plan
         self._patience_seconds = patience_seconds
         self._heartbeat_seconds = heartbeat_seconds
+        self._is_stopped = is_stopped
         self._on_fenced = on_fenced
         self._channel = grpc.insecure_channel(plan.report_address, options=[DIRECT])
         self._token = ServiceToken(Path(plan.token_file)) if plan.token_file else None
@@ -69,8 +71,8 @@ class Reporter:
 
     @property
     def stop_requested(self) -> bool:
-        """Whether the service asked the attempt to save and end."""
-        return self._stop_requested
+        """Whether the attempt shall save and end; every worker asks once a step, since Ray lets them agree on it."""
+        return self._is_stopped() or self._stop_requested
 
     def phase(self, name: str) -> None:
         """Say what is being done now: "load_model", "train", "save" or "adherence"."""
@@ -177,7 +179,13 @@ class Reporter:
 class Silence:
     """Reports nothing: the first worker speaks for all."""
 
-    stop_requested = False
+    def __init__(self, is_stopped: Callable[[], bool] = lambda: False) -> None:
+        self._is_stopped = is_stopped
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether the attempt shall save and end."""
+        return self._is_stopped()
 
     def phase(self, name: str) -> None:
         """Take note of nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,8 +30,15 @@ class Workers:
         """Return this worker's place once all have met through a file that is there for nothing else."""
         if num_workers > 1:
             store = torch.distributed.FileStore(str(meeting_file), num_workers)  # type: ignore[attr-defined]
-            torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=num_workers)
+            backend = "cpu:gloo,cuda:nccl" if torch.cuda.device_count() >= num_workers else "gloo"
+            torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=num_workers)
         return cls(rank, num_workers)
+
+    def on(self, device: torch.device) -> Workers:
+        """Return the same place with the device that computes there."""
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        return replace(self, device=device)
 
     def add_up(self, *values: float) -> list[float]:
         """Return the sum of each value over all workers; every worker must call it at the same place."""
