@@ -168,13 +168,13 @@ def newest_verified(parent: Path, config_digest: str) -> tuple[Checkpoint | None
     return None, sentences
 
 
-def prune(parent: Path, *, keep: int) -> list[Path]:
-    """Remove all but the newest `keep` checkpoints, and return what was removed.
+def prune(parent: Path, *, keep: int, best: int = 0) -> list[Path]:
+    """Remove all but the newest `keep` checkpoints and those of the step `best`, and return what was removed.
 
     A checkpoint loses its manifest first, so that a half-removed folder is none.
     """
-    whole = [place.path for place in places(parent) if (place.path / MANIFEST).exists()]
-    removed = whole[max(keep, 1) :]
+    whole = [place for place in places(parent) if (place.path / MANIFEST).exists()]
+    removed = [place.path for place in whole[max(keep, 1) :] if place.step != best]
     for path in removed:
         (path / MANIFEST).unlink()
         shutil.rmtree(path)

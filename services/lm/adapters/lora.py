@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -79,12 +79,22 @@ def save_adapter(model: PeftModel, out: Path, *, base: str = "") -> None:
     Raises:
         LmError: `out` exists already.
     """
+    snapshot_adapter(model, base=base)(out)
+
+
+def snapshot_adapter(model: PeftModel, *, base: str = "") -> Callable[[Path], None]:
+    """Copy the adapter to the CPU's memory, and return what writes the copy to a new folder as `save_adapter` does."""
     config = model.peft_config["default"].to_dict() | {"base_model_name_or_path": base, "inference_mode": True}
-    tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
-    with published(out) as folder:
-        text = json.dumps(config, indent=2, sort_keys=True, default=_plain)
-        (folder / "adapter_config.json").write_text(text, encoding="utf-8")
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / _WEIGHTS)
+    text = json.dumps(config, indent=2, sort_keys=True, default=_plain)
+    weights = get_peft_model_state_dict(model, save_embedding_layers=False)
+    tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in weights.items()}
+
+    def write(out: Path) -> None:
+        with published(out) as folder:
+            (folder / "adapter_config.json").write_text(text, encoding="utf-8")
+            save_file(tensors, folder / _WEIGHTS)
+
+    return write
 
 
 def merge_adapter(model: PeftModel) -> PreTrainedModel:

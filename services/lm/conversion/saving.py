@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,12 +38,22 @@ def save_model(model: PreTrainedModel, companions: Mapping[str, bytes], out: Pat
     Raises:
         LmError: `out` exists already.
     """
+    _publish(out, stored_tensors(model), model, companions)
+
+
+def snapshot_model(model: PreTrainedModel, companions: Mapping[str, bytes]) -> Callable[[Path], None]:
+    """Copy the weights to the CPU's memory, and return what writes the copy to a new folder as `save_model` does."""
+    tensors = {name: tensor.detach().to("cpu", copy=True) for name, tensor in stored_tensors(model).items()}
+    return lambda out: _publish(out, tensors, model, companions)
+
+
+def _publish(out: Path, tensors: Mapping[str, Tensor], model: PreTrainedModel, companions: Mapping[str, bytes]) -> None:
     dtype = str(model.dtype).removeprefix("torch.")
     config = json.loads(companions[CONFIG])
     config |= {key: dtype for key in _DTYPES if key in config}
     text = json.dumps(config, indent=2, ensure_ascii=False).encode()
     with published(out) as folder:
-        write_model(folder, stored_tensors(model), model, {**companions, CONFIG: text})
+        write_model(folder, tensors, model, {**companions, CONFIG: text})
 
 
 def write_model(

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from services.lm.decoder.blocks import Block, BlockAttention, Heads, Past, behind, blocks_of, kept_bytes
+from services.lm.decoder.blocks import BlockAttention, Heads, Past, behind, blocks_of, kept_bytes
 from services.lm.decoder.loss import log_probs_of
 from services.lm.decoder.passes import KEPT_BYTES, Pass, Purpose
+from services.lm.errors import LmError
 from services.lm.prefix import PackedTokens, attending
 
 
@@ -23,7 +24,9 @@ class HookedPass:
         """Compute the row; all its tokens see those of `before`. `why_whole` must say "" of the model."""
         inner, device = unwrapped(model), model.device
         self.pasts: dict[int, Past] = {}
-        self._before, self._purpose, self._num_calls = before, purpose, 0
+        self._before, self._purpose = before, purpose
+        self._calls: list[int] = []
+        self._is_computed = False
         self._blocks = blocks_of(tokens.layout)
         rows, targets = torch.unique(tokens.predicting.to(device), return_inverse=True)
         selects = "logits_to_keep" in signature(inner.forward).parameters
@@ -36,6 +39,7 @@ class HookedPass:
                     use_cache=False,
                     **({"logits_to_keep": rows} if selects else {}),
                 )
+            self._is_computed = True
             hidden = inputs[0][0][targets if selects else rows[targets]]
             head, finish = inner.get_output_embeddings(), _finish(inner.config.get_text_config())
             self._values, self.entropies = log_probs_of(hidden, labels, head, finish, entropies=purpose.entropies)
@@ -47,21 +51,34 @@ class HookedPass:
         torch.autograd.backward([self._values], [torch.zeros_like(self._values) if gradient is None else gradient])
         self.pasts.clear()
 
-    def _attend(self, _: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        # A layer may attend several times.
-        call, self._num_calls = self._num_calls, self._num_calls + 1
+    def _attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        call = self._call(layer)
         length, heads = query.shape[2], Heads(query.shape[1], key.shape[1], query.shape[3])
         qkv = torch.cat((query, key, value), 1)[0].transpose(0, 1).reshape(length, -1)
         past = self._before.pasts[call] if self._before else None
-        own = behind(qkv.detach(), heads, past) if self._purpose.is_trunk else None
+        # What has collected a gradient already stays, though the layer is computed again.
+        own = self.pasts.get(call) or (behind(qkv.detach(), heads, past) if self._purpose.is_trunk else None)
         if own:
             self.pasts[call] = own
         attention = BlockAttention(heads, self._blocks, scale, past)
-        out: Tensor = _Attention.apply(qkv, attention, own, self._keeps(call, heads, self._blocks, qkv.dtype))  # type: ignore[no-untyped-call]
+        out: Tensor = _Attention.apply(qkv, attention, own, self._keeps(call, heads, qkv.dtype))  # type: ignore[no-untyped-call]
         return out.view(1, length, heads.queries, heads.size).transpose(1, 2)
 
-    def _keeps(self, call: int, heads: Heads, blocks: list[Block], dtype: torch.dtype) -> bool:
-        return self._purpose.trains and (call + 1) * kept_bytes(heads, blocks, dtype) <= KEPT_BYTES
+    def _call(self, layer: int) -> int:
+        """Which one of the pass it is: a layer may attend several times, and all do again by activation checkpoints.
+
+        Raises:
+            LmError: It cannot be told, since layers are computed again in another order.
+        """
+        if not self._is_computed:
+            self._calls.append(layer)
+            return len(self._calls) - 1
+        if self._calls.count(layer) > 1:
+            raise LmError("A layer attends several times.", "Train without gradient_checkpointing.")
+        return self._calls.index(layer)
+
+    def _keeps(self, call: int, heads: Heads, dtype: torch.dtype) -> bool:
+        return self._purpose.trains and (call + 1) * kept_bytes(heads, self._blocks, dtype) <= KEPT_BYTES
 
 
 class _Attention(torch.autograd.Function):

@@ -7,7 +7,7 @@ from drillyard.registry.v1 import artifact_pb2, dataset_pb2, model_pb2, registry
 
 from services.chassis.errors import FailedPrecondition
 from services.trainer.domain.inputs import Artifact, TrainingInputs
-from services.trainer.domain.spec import TrainedWeights, TrainingJobSpec
+from services.trainer.domain.spec import TrainingJobSpec
 
 _PAGE_SIZE = 1000
 # What a loop draws to find out what it has to teach is made as its examples are, and decides nothing.
@@ -34,11 +34,6 @@ class RegistryClient:
         """
         version = await self._model_version(spec.model_version_id)
         is_adapter = version.kind == model_pb2.MODEL_VERSION_KIND_ADAPTER
-        if is_adapter and spec.trained_weights is not TrainedWeights.LORA:
-            raise FailedPrecondition(
-                f"The model version {version.model_version_id} is an adapter; all weights are trained from whole ones.",
-                f"Use {version.base_model_version_id}, or train the adapter further.",
-            )
         base = await self._model_version(version.base_model_version_id) if is_adapter else version
         dataset = await self._dataset_version(spec.dataset_version_id)
         return TrainingInputs(
@@ -77,7 +72,7 @@ class RegistryClient:
             request_id=request_id,
             model_id=inputs.output_model_id,
             kind=model_pb2.MODEL_VERSION_KIND_ADAPTER if is_adapter else model_pb2.MODEL_VERSION_KIND_TRAINED,
-            base_model_version_id=inputs.base_model_version_id,
+            base_model_version_id=inputs.base_model_version_id if is_adapter else inputs.model_version_id,
             artifact=artifact_pb2.Artifact(uri=weights.uri, digest=weights.digest, size_bytes=weights.size_bytes),
             produced_by=produced_by,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,15 @@ from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import NumberType, TrainingJobSpec, TrainingMethod
 from services.trainer.training.adherence import Validation
-from services.trainer.training.checkpoint import Position, Saved, read_saved, restore_optimizer, save, trained
+from services.trainer.training.checkpoint import (
+    CheckpointWriter,
+    Position,
+    Saved,
+    read_saved,
+    restore_optimizer,
+    snapshot,
+    trained,
+)
 from services.trainer.training.examples import read_dataset
 from services.trainer.training.methods import Method, StepResult
 from services.trainer.training.methods.context import Context
@@ -51,6 +60,13 @@ def train(plan: AttemptPlan, workers: Workers, reporter: Reporter | Silence) -> 
         DivergedError: The loss is not a number; likewise.
         ServiceAwayError: Nobody takes the reports.
     """
+    with CheckpointWriter(plan, reporter) as writer:
+        return _train(plan, workers, reporter, writer)
+
+
+def _train(
+    plan: AttemptPlan, workers: Workers, reporter: Reporter | Silence, writer: CheckpointWriter
+) -> AttemptOutcome:
     spec = plan.spec
     reporter.phase("load_model")
     prepare_process(max(1, plan.num_threads // workers.num_workers))
@@ -106,10 +122,8 @@ def train(plan: AttemptPlan, workers: Workers, reporter: Reporter | Silence) -> 
         ends = step + 1 == total or _gives_up(scores, spec.early_stopping_patience)
         keeps = ends or stops or (measures and spec.load_best_model_at_end) or (step + 1) % spec.save_steps == 0
         if workers.rank == 0 and keeps:
-            # The curve up to a checkpoint is stored before it exists: an attempt that goes on from it leaves no gap.
-            reporter.flush()
             after = Position(step + 1, position.dtype, tuple(scores))
-            reporter.checkpoint(save(plan, subject, optimizer, position=after, state=method.state()))
+            writer.save(partial(snapshot, subject, optimizer, position=after, state=method.state()))
         if stops or ends:
             return AttemptOutcome.STOPPED if stops else AttemptOutcome.SUCCEEDED
         if measures:

@@ -20,6 +20,7 @@ from services.trainer.manifest import (
     LocalCheckpoints,
     newest_verified,
     place_for,
+    places,
     prune,
     verify,
     write_manifest,
@@ -140,12 +141,12 @@ def test_there_may_be_no_checkpoint_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [-1, 0, 1])
-def test_the_last_checkpoint_is_never_pruned(tmp_path: Path, keep: int) -> None:
+def test_the_last_checkpoint_and_the_best_are_never_pruned(tmp_path: Path, keep: int) -> None:
     for step in (10, 20, 30):
         save(tmp_path, step)
-    prune(tmp_path, keep=keep)
-    found, _ = newest_verified(tmp_path, CONFIG)
-    assert found is not None and found.step == 30
+    prune(tmp_path, keep=keep, best=10)
+    assert [place.step for place in places(tmp_path)] == [30, 10]
+    assert newest_verified(tmp_path, CONFIG)[0] == verify(place_for(tmp_path, 30, 1), CONFIG)
 
 
 def run_saver(parent: Path, fatal: int) -> subprocess.CompletedProcess[str]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
-from services.lm.adapters import LoraSettings, add_lora, load_adapter, read_settings, save_adapter
-from services.lm.conversion.saving import companion_files, save_model
+from services.lm.adapters import LoraSettings, add_lora, load_adapter, read_settings, snapshot_adapter
+from services.lm.conversion.saving import companion_files, snapshot_model
 from services.lm.loading import LoadedModel, load
 from services.lm.prefix import recomputing_contexts
 from services.protocols.suites.dataset_row import DatasetRow
@@ -38,16 +38,17 @@ class TrainedModel:
     base: str
     companions: Mapping[str, bytes]
 
-    def save(self, folder: Path) -> None:
-        """Write the trained weights into a checkpoint's `folder`, as the result that they would be.
+    def snapshot(self) -> Callable[[Path], None]:
+        """Copy the trained weights, and return what writes the copy into a checkpoint's folder, as a result would be.
 
         An adapter lies in `adapter/`, a whole model in float32 in `model/`.
         """
+        model: Any = self.loaded.model
         if self.companions:
-            save_model(self.loaded.model, self.companions, folder / MODEL)
+            write, name = snapshot_model(model, self.companions), MODEL
         else:
-            model: Any = self.loaded.model
-            save_adapter(model, folder / ADAPTER, base=self.base)
+            write, name = snapshot_adapter(model, base=self.base), ADAPTER
+        return lambda folder: write(folder / name)
 
 
 def load_trained(plan: AttemptPlan, rows: Sequence[DatasetRow], workers: Workers, *, dtype: str) -> TrainedModel:

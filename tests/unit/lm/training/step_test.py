@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from services.lm.decoder import passes
 from services.lm.decoder.model import lean
 from services.lm.errors import LimitExceeded
 from services.lm.loading import load
+from services.lm.prefix import recomputing_contexts
 from services.lm.tiny import write_tiny_model
 from services.lm.training import tree
 from services.lm.training.sequence import TrainedSequence
@@ -173,6 +175,24 @@ def test_an_adapter_of_another_form_equals_the_padded_batch(
     folder: Path, sequences: list[TrainedSequence], settings: LoraSettings
 ) -> None:
     assert_exact(trainable(folder, settings), sequences)
+
+
+def test_layers_computed_again_for_their_derivative_equal_the_padded_batch(
+    folder: Path, sequences: list[TrainedSequence], max_tokens: int
+) -> None:
+    model: Any = in_full(folder).train()
+    model.activation_checkpointing_enable({"use_reentrant": False, "context_fn": recomputing_contexts})
+    assert_exact(model, sequences, max_tokens=max_tokens)
+
+
+def test_all_weights_in_float32_may_be_computed_in_bfloat16(folder: Path, sequences: list[TrainedSequence]) -> None:
+    model = in_full(folder)
+    exact = accumulate(model, sequences, mean_of_answers, max_tokens=120).loss
+    model.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        coarse = accumulate(model, sequences, mean_of_answers, max_tokens=120).loss
+    assert coarse != exact and coarse == pytest.approx(exact, rel=0.02)
+    assert all(gradient.dtype == torch.float32 for gradient in gradients(model).values())
 
 
 def test_sequences_without_a_common_prefix_equal_the_padded_batch(folder: Path) -> None:
