@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from services.chassis.machine.parent import die_with_parent
-from services.trainer.training.plans import PlanSocket
+from services.trainer.training.processes.plans import PlanSocket
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     # Whoever takes the machine away gives a grace, in which the step is finished and saved.
     signal.signal(signal.SIGTERM, lambda *_: plans.stop())
     if arguments.ray_address:
-        from services.trainer.training.cluster import run_on_cluster
+        from services.trainer.training.processes.cluster import run_on_cluster
 
         run_on_cluster(plans, arguments.ray_address)
         return

@@ -14,7 +14,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
-from services.trainer.training.plans import PlanSocket
+from services.trainer.training.processes.plans import PlanSocket
 from services.trainer.training.reporter import Reporter
 
 _REPORT_SECONDS = 10.0
