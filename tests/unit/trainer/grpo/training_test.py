@@ -85,6 +85,29 @@ def test_a_checkpoint_without_the_answers_of_its_drawing_is_refused(loaded: Load
         GroupRelativePolicy(context).prepare()
 
 
+@pytest.mark.parametrize(("scale", "pattern"), [(0.0, r"\S"), (0.1, "[a-m]")], ids=["new adapter", "trained adapter"])
+def test_the_distance_is_that_from_the_first_weights(tmp_path: Path, scale: float, pattern: str) -> None:
+    loaded, tasks = loaded_tiny(tmp_path, scale=scale), [text_row(number, pattern=pattern) for number in range(4)]
+    context = context_of(loaded, tasks, grpo={"beta": 0.1, "max_new_tokens": 2})
+    training = Training(context)
+    first = {name: weight.detach().clone() for name, weight in loaded.model.named_parameters()}
+    distances = [training.step(step).means["kl"] for step in range(2)]
+    assert distances[0][0] == pytest.approx(0, abs=1e-4) and distances[1][0] > 1e-3
+    state = training.method.state()
+    # A new adapter is off where its B is 0; another one is kept.
+    assert len(state) == (len(training.weights) if scale else 1)
+    resumed = GroupRelativePolicy(replace(context, start_step=2, state=state))
+    resumed.prepare()
+    assert resumed._reference
+    now = {name: weight.detach().clone() for name, weight in loaded.model.named_parameters()}
+    with resumed._reference.applied():
+        changed = [name for name, weight in loaded.model.named_parameters() if not torch.equal(weight, first[name])]
+        assert all("lora_A" in name and not scale for name in changed)
+    assert all(torch.equal(weight, now[name]) for name, weight in loaded.model.named_parameters())
+    with pytest.raises(BadExampleError, match="lacks the first weights"):
+        GroupRelativePolicy(replace(context, start_step=2)).prepare()
+
+
 def test_later_steps_on_a_drawing_draw_nothing_and_clip(loaded: LoadedModel) -> None:
     training = Training(context_of(loaded, rows(), grpo={"num_iterations": 3}), learning_rate=0.05)
     first, second, third = (training.step(step) for step in range(3))
