@@ -15,14 +15,27 @@ from services.lm.folders import check_model_folder
 from services.lm.folders.json_files import read_json
 from services.lm.folders.tokenizer import load_tokenizer
 from services.lm.training.sequence import TrainedSequence
-from services.protocols.suites.dataset_row import DatasetRow
+from services.protocols.suites.dataset_row import DatasetRow, RowError
 from services.trainer.domain.spec import TrainingMethod
-from services.trainer.training.encoding import encode_answer, encode_one
+from services.trainer.training.encoding import encode_one, encode_pair
 from services.trainer.training.examples import BadExampleError
 
 _GENERATION_CONFIG = "generation_config.json"
 # Whether a row is too long depends on the settings, and is said later.
 _NO_LIMIT = 1 << 40
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A row as a method reads it.
+
+    Attributes:
+        sequences: Of a conversation the longest one first, of a pair the better answer, of a task its prompt.
+        num_tokens: What is held against the limit.
+    """
+
+    sequences: tuple[TrainedSequence, ...]
+    num_tokens: int
 
 
 @dataclass(frozen=True)
@@ -58,24 +71,20 @@ class Reader:
             ) from error
         return cls(tokenizer, eos_ids_of(generation, config, tokenizer), max_positions)
 
-    def read(self, row: DatasetRow, method: TrainingMethod) -> tuple[TrainedSequence, ...]:
-        """Return the sequences that a method makes of a row, the one that a person is shown first.
-
-        Of a conversation that is the longest, and of a pair the better answer.
+    def read(self, row: DatasetRow, method: TrainingMethod) -> Reading | None:
+        """Return what a method makes of a row, or None where it passes the row over.
 
         Raises:
             BadExampleError: The method cannot use the row; the text names it and says why.
         """
         if method is TrainingMethod.GRPO:
-            return (self._prompt(row),)
-        if method is TrainingMethod.SFT:
-            encoded = encode_one(self.tokenizer, row, eos_ids=self.eos_ids, max_tokens=_NO_LIMIT)
-            return encoded.sequences[::-1]
-        if row.rejected is None:
-            raise BadExampleError(f"{row.place} has no `rejected` answer, and preferences need pairs: add one.")
-        pair = (row.messages, (*row.messages[:-1], row.rejected))
-        chosen, rejected = (encode_answer(self.tokenizer, row, turns, eos_ids=self.eos_ids) for turns in pair)
-        return chosen, rejected
+            return self._task(row)
+        kinds: dict[str, Any] = {"eos_ids": self.eos_ids, "max_tokens": _NO_LIMIT}
+        if method is TrainingMethod.DPO:
+            pair = encode_pair(self.tokenizer, row, **kinds)
+            return Reading((pair.chosen, pair.rejected), pair.num_tokens)
+        encoded = encode_one(self.tokenizer, row, **kinds)
+        return Reading(encoded.sequences[::-1], encoded.num_tokens)
 
     def text_of(self, token: int) -> str:
         """Return the text of one token by itself."""
@@ -83,29 +92,28 @@ class Reader:
             self._texts[token] = str(self.tokenizer.decode([token]))
         return self._texts[token]
 
-    def check_prompt(self, row: DatasetRow) -> None:
-        """Return when the model can be asked what a row of the validation split asks.
+    def prompt_of(self, row: DatasetRow) -> TrainedSequence:
+        """Return what the model is asked by a row.
 
         Raises:
             BadExampleError: The template refuses it.
         """
         try:
-            encode_prompt(self.tokenizer, row.messages[:-1], tools=row.tools)
+            return TrainedSequence(tuple(encode_prompt(self.tokenizer, row.messages[:-1], tools=row.tools)), ())
         except LimitExceeded:
             raise
         except LmError as error:
             raise BadExampleError(f"{row.place} cannot be asked: {error}") from error
 
-    def _prompt(self, row: DatasetRow) -> TrainedSequence:
+    def _task(self, row: DatasetRow) -> Reading | None:
         if row.case is None:
-            raise BadExampleError(f"{row.place} has no `case`, by which answers are rewarded: add one, or use SFT.")
+            return None
         try:
-            ids = encode_prompt(self.tokenizer, row.messages[:-1], tools=row.tools)
-        except LimitExceeded:
-            raise
-        except LmError as error:
-            raise BadExampleError(f"{row.place} cannot be asked: {error}") from error
-        return TrainedSequence(tuple(ids), ())
+            row.check()
+        except RowError as error:
+            raise BadExampleError(f"{row.place} {error}.") from error
+        prompt = self.prompt_of(row)
+        return Reading((prompt,), len(prompt.ids))
 
 
 def _config_of(folder: Path) -> Any:

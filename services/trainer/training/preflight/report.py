@@ -26,7 +26,7 @@ from services.trainer.domain.preflight import RowFault, RowsReport, RowToken, Ro
 from services.trainer.domain.spec import NumberType, TrainedWeights, TrainingJobSpec, TrainingMethod
 from services.trainer.training.examples import BadExampleError, num_steps, order_of
 from services.trainer.training.preflight.model_shape import scratch_shape, shape_of
-from services.trainer.training.preflight.scan import Scan, overlap_sentence, sentence_of
+from services.trainer.training.preflight.scan import Scan, nothing_sentence, overlap_sentence, sentence_of
 
 _MAX_LISTED, _MAX_LINES = 10, 1000
 _MAX_TOKENS, _BEFORE = 4096, 1024
@@ -132,8 +132,8 @@ def _num_steps(scan: Scan, spec: TrainingJobSpec) -> int:
 
 def _refusals(scan: Scan, spec: TrainingJobSpec, faults: list[str]) -> list[str]:
     refusals = list(faults)
-    if scan.is_done and not scan.num_train:
-        refusals.append("The dataset has no example in its train split. Use a version whose train split has rows.")
+    if scan.is_done and not scan.lengths and not faults:
+        refusals.append(nothing_sentence(scan))
     if scan.overlaps and not spec.allow_suite_overlap:
         refusals.append(overlap_sentence(scan))
     return refusals
@@ -179,10 +179,11 @@ def _lengths(scan: Scan, limit: int) -> TokenLengths | None:
 def _row_tokens(scan: Scan, line: int) -> RowTokens | None:
     try:
         row = scan.row(line)
-        encoded = scan.reader.read(row, scan.method)[0]
+        reading = scan.reader.read(row, scan.method)
     except BadExampleError:
         # It stands among the faults.
         return None
+    encoded = reading.sequences[0] if reading else scan.reader.prompt_of(row)
     begin = encoded.spans[0][0] if encoded.spans else 0
     first = min(max(0, begin - _BEFORE), max(0, len(encoded.ids) - _MAX_TOKENS))
     spans = [0] * len(encoded.ids)

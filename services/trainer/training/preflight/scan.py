@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from services.lm.training.sequence import TrainedSequence
 from services.protocols.profile import get_profile
 from services.protocols.suites import parse_suite
 from services.protocols.suites.dataset_row import DatasetRow
@@ -18,7 +17,7 @@ from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.preflight import DuplicateRow, RowFault, SuiteFile, SuiteOverlap
 from services.trainer.domain.spec import TrainingMethod
 from services.trainer.training.examples import MAX_LINE_BYTES, BadExampleError, row_of_line
-from services.trainer.training.preflight.reader import Reader
+from services.trainer.training.preflight.reader import Reader, Reading
 
 _MAX_LISTED = 10
 # Of 4 bytes each; rows beyond are looked at as the others, but not compared with each other.
@@ -121,16 +120,19 @@ class Scan:
     def _look_at(self, row: DatasetRow) -> None:
         if row.split == "validation":
             self.num_validation += 1
-            self.reader.check_prompt(row)
+            self.reader.prompt_of(row)
             return
         self.num_train += 1
         near = self._suites.near_copy(list(_asked(row)))
         if near:
             self.overlaps.append(SuiteOverlap(row.line, row.example_id, near.suite, near.case_id, near.share))
-        self._keep(row, self.reader.read(row, self.method))
+        reading = self.reader.read(row, self.method)
+        if reading is not None:
+            self._keep(row, reading)
 
-    def _keep(self, row: DatasetRow, sequences: tuple[TrainedSequence, ...]) -> None:
-        self.lengths[row.line] = max(len(sequence.ids) for sequence in sequences)
+    def _keep(self, row: DatasetRow, reading: Reading) -> None:
+        sequences = reading.sequences
+        self.lengths[row.line] = reading.num_tokens
         self.example_ids[row.line] = row.example_id
         self.num_trained_tokens += sum(sequence.num_trained for sequence in sequences)
         digest = hashlib.blake2b(digest_size=16)
@@ -176,8 +178,8 @@ def check_rows(plan: AttemptPlan) -> None:
     limit = min(plan.spec.max_tokens_per_pack, reader.max_positions)
     if faults := scan.faults_by(limit):
         raise BadExampleError(sentence_of(scan, faults, limit))
-    if not scan.num_train:
-        raise BadExampleError("The dataset has no example in its train split.")
+    if not scan.lengths:
+        raise BadExampleError(nothing_sentence(scan))
     if plan.suites and scan.overlaps:
         raise BadExampleError(overlap_sentence(scan))
 
@@ -191,6 +193,16 @@ def sentence_of(scan: Scan, faults: list[RowFault], limit: int) -> str:
         lines = ", ".join(others[:_MAX_LISTED]) + " …" * (len(others) > _MAX_LISTED)
         sentences.append(f"{len(others)} more rows cannot be used (lines {lines}).")
     return " ".join(sentences)
+
+
+def nothing_sentence(scan: Scan) -> str:
+    """Return why there is nothing to train on."""
+    if not scan.num_train:
+        return "The dataset has no example in its train split. Use a version whose train split has rows."
+    return (
+        "No row of the train split has a case, so no answer can be rewarded: build the dataset from a suite, or train "
+        "by sft or dpo."
+    )
 
 
 def overlap_sentence(scan: Scan) -> str:

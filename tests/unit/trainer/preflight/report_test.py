@@ -124,9 +124,13 @@ def test_preferences_need_pairs_and_rewards_need_cases(tmp_path: Path) -> None:
     rows[1]["rejected"] = {"role": "assistant", "content": "I cannot."}
     told = report(tmp_path, rows, method=TrainingMethod.DPO)
     assert (told.num_usable_rows, told.num_faults) == (1, 1)
-    assert told.faults[0].reason.startswith("Line 1 of the dataset: Example e0 has no `rejected` answer")
+    assert told.faults[0].reason.startswith("Line 1 of the dataset: Example e0 has no rejected answer")
     told = report(tmp_path, rows, method=TrainingMethod.GRPO)
-    assert told.faults[0].reason.startswith("Line 1 of the dataset: Example e0 has no `case`")
+    assert (told.num_usable_rows, told.num_faults) == (0, 0)
+    assert "No row of the train split has a case" in told.refusals[0]
+    cases = [{**row, "split": "train"} for row in validation_rows(2)]
+    told = report(tmp_path, [*rows, *cases], method=TrainingMethod.GRPO)
+    assert (told.num_usable_rows, told.refusals) == (2, ())
 
 
 def test_a_layer_that_the_model_does_not_have_is_named_with_those_that_it_has(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from services.lm.errors import LmError, NoSuchDevice
 from services.lm.loading import load
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
@@ -153,3 +154,13 @@ def test_an_optimizer_of_other_weights_is_refused_by_name(tmp_path: Path) -> Non
     save_file({f"other.{name}": tensor for name, tensor in load_file(moments).items()}, moments)
     with pytest.raises(BadExampleError, match=r"optimizer\.safetensors.*holds other"):
         run(replace(plan, attempt=2, resume_from=urlparse(saved.uri).path))
+
+
+def test_a_base_in_4_bits_is_refused_without_a_gpu(tmp_path: Path) -> None:
+    with pytest.raises(NoSuchDevice, match=r"by a GPU alone.*Leave load_in_4bit out"):
+        run(plan_of(tmp_path / "job", load_in_4bit=True))
+
+
+def test_a_module_that_the_model_lacks_is_refused_with_those_that_it_has(tmp_path: Path) -> None:
+    with pytest.raises(LmError, match=r"no module 'c_attn' for target_modules.*down_proj.*q_proj"):
+        run(plan_of(tmp_path / "job", lora={"r": 2, "target_modules": ["c_attn"]}))
