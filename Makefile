@@ -10,6 +10,8 @@ SEED ?= 1
 PORT ?= 7860
 # Options of tests.bench.testing, such as: --only hf_generate; it measures with the adapter that the demo in DATA trained.
 BENCH_TESTING ?= --demo '$(DATA)'
+# Options of tests.bench.training, such as: --only sft,dpo --pairs 7
+BENCH_TRAINING ?=
 # Resolves in half the time of the pip that Python 3.11 brings.
 PIP := pip==26.3
 MINUTES ?= 10
@@ -101,7 +103,7 @@ up: setup ## Start everything and serve the UI on 127.0.0.1:7860 (DATA=dir PORT=
 
 .PHONY: bench
 bench: setup ## Measure judging, evaluating, and training and generation behind a shared prefix
-	python -m tests.bench.protocols && python -m tests.bench.lm && python -m tests.bench.testing $(BENCH_TESTING) && python -m tests.bench.evaluation
+	python -m tests.bench.protocols && python -m tests.bench.lm && python -m tests.bench.testing $(BENCH_TESTING) && python -m tests.bench.evaluation && python -m tests.bench.training $(BENCH_TRAINING)
 
 ##@ Nightly
 .PHONY: storm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +95,13 @@ def _form() -> _Form:
     return _Form(model, suite, goal, fields, start)
 
 
+def newest_version(suites: Sequence[str]) -> str:
+    """Return the newest version of the suite that is offered first, which has most kinds of tasks to improve in."""
+    name = next(iter(suites), "").partition("@")[0]
+    versions = [suite for suite in suites if suite.partition("@")[0] == name]
+    return max(versions, key=lambda suite: int(suite.partition("@")[2] or 0), default="")
+
+
 class _Page:
     def __init__(self, cache: ServiceCache, form: _Form) -> None:
         self._cache = cache
@@ -109,7 +117,7 @@ class _Page:
             versions, suites = [], []
         return [
             parts.choices(versions, parts.query(request, "model")),
-            parts.choices(suites, parts.query(request, "suite")),
+            parts.choices(suites, parts.query(request, "suite") or newest_version(suites)),
             parts.query(request, "loop") or newest,
         ]
 

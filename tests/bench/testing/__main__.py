@@ -21,12 +21,12 @@ import torch
 
 from services.lm.conversion.merge import merge_folders
 from services.lm.loading import LoadedModel, load, prepare_process
+from tests.bench.pairs import Comparison, compare, comparison_of
+from tests.bench.results import Results
 from tests.bench.testing import llama, peers
 from tests.bench.testing.bare import PROMPT_SIZE, RunSettings
 from tests.bench.testing.ours import Ours, same_share, same_share_of_length
 from tests.bench.testing.overhead import measure_platform
-from tests.bench.testing.pairs import Comparison, compare, comparison_of
-from tests.bench.testing.results import Results
 from tests.bench.testing.workload import Workload, demo_adapter, smollm, smollm_gguf, workload
 
 _BUILD = Path("build/bench")

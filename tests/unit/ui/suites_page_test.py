@@ -13,6 +13,7 @@ from drillyard.registry.v1.artifact_pb2 import Artifact
 from services.protocols.cases import case_to_document
 from services.protocols.profile import get_profile
 from services.protocols.suites import Suite
+from ui.loops.page import newest_version
 from ui.models.actions import read_suites
 from ui.shared.cache import ServiceCache
 from ui.test_suites.actions import exported, read_case, read_suite
@@ -99,6 +100,19 @@ async def test_a_case_of_several_turns_shows_every_answer(clients: Any) -> None:
 async def test_the_first_version_of_the_core_suite_is_offered_first(clients: Any) -> None:
     listed = [one.test_suite_version_id for one in await read_suites(clients)]
     assert listed == ["roo_xml/core@1", NAME, "roo_xml/smoke@1", "mine/new@3"]
+
+
+@pytest.mark.parametrize(
+    ("offered", "expected"),
+    [
+        (["roo_xml/core@1", "roo_xml/smoke@3", "roo_xml/core@9", "roo_xml/core@10"], "roo_xml/core@10"),
+        ([], ""),
+    ],
+)
+def test_a_loop_begins_with_the_newest_version_of_the_suite_that_is_offered_first(
+    offered: list[str], expected: str
+) -> None:
+    assert newest_version(offered) == expected
 
 
 async def test_the_page_shows_a_suite_its_cases_and_one_case(page: _Page) -> None:

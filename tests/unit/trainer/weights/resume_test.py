@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from services.lm.errors import LmError, NoSuchDevice
 from services.lm.loading import load
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
@@ -126,3 +127,13 @@ def test_a_checkpoint_without_the_reference_or_the_optimizer_is_refused(tmp_path
     (folder / "optimizer.safetensors").unlink()
     with pytest.raises(BadExampleError, match=r"lacks optimizer\.safetensors"):
         run(resumed)
+
+
+def test_a_base_in_4_bits_is_refused_without_a_gpu(tmp_path: Path) -> None:
+    with pytest.raises(NoSuchDevice, match=r"by a GPU alone.*Leave load_in_4bit out"):
+        run(plan_of(tmp_path / "job", load_in_4bit=True))
+
+
+def test_a_module_that_the_model_lacks_is_refused_with_those_that_it_has(tmp_path: Path) -> None:
+    with pytest.raises(LmError, match=r"no module 'c_attn' for target_modules.*down_proj.*q_proj"):
+        run(plan_of(tmp_path / "job", lora={"r": 2, "target_modules": ["c_attn"]}))

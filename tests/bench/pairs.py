@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One comparison; `ours` and `peer` are medians of cases per second, ratios are ours by the peer's."""
+    """One comparison; `ours` and `peer` are medians of cases per second, or of what the details name as `unit`.
+
+    Ratios are ours by the peer's.
+    """
 
     name: str
     ours: float
@@ -26,17 +32,38 @@ class Comparison:
         return asdict(self)
 
 
+def in_turn(
+    ours: Callable[[], Value], peer: Callable[[], Value], *, pairs: int, budget_seconds: float = float("inf")
+) -> list[tuple[Value, Value]]:
+    """What both sides return, ours first, each called first in turn.
+
+    After `budget_seconds` no further pair is begun, but there is one.
+    """
+    values: list[tuple[Value, Value]] = []
+    start = time.monotonic()
+    while len(values) < pairs and not (values and time.monotonic() - start > budget_seconds):
+        if len(values) % 2 == 0:
+            values.append((ours(), peer()))
+        else:
+            other = peer()
+            values.append((ours(), other))
+    return values
+
+
 def compare(
     name: str, ours: Callable[[], float], peer: Callable[[], float], *, pairs: int, details: Mapping[str, Any]
 ) -> Comparison:
     """Measure both sides `pairs` times, each first in turn; a side returns its cases per second."""
-    values: list[tuple[float, float]] = []
-    for number in range(pairs):
-        first, second = (ours, peer) if number % 2 == 0 else (peer, ours)
-        one, other = first(), second()
-        values.append((one, other) if number % 2 == 0 else (other, one))
-        print(f"  {name} {number + 1}/{pairs}: {values[-1][0]:.3f} against {values[-1][1]:.3f} cases/s", flush=True)
-    return comparison_of(name, values, details)
+
+    def told(side: str, measure: Callable[[], float]) -> Callable[[], float]:
+        def measured() -> float:
+            speed = measure()
+            print(f"  {name}, {side}: {speed:.3f} cases/s", flush=True)
+            return speed
+
+        return measured
+
+    return comparison_of(name, in_turn(told("ours", ours), told("peer", peer), pairs=pairs), details)
 
 
 def comparison_of(name: str, values: Sequence[tuple[float, float]], details: Mapping[str, Any]) -> Comparison:

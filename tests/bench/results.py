@@ -1,4 +1,4 @@
-"""build/bench/testing.json: one object per comparison, with what it was measured with; written as soon as known."""
+"""build/bench/NAME.json: one object per comparison, with what it was measured with; written as soon as known."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench.testing.pairs import Comparison
+from tests.bench.pairs import Comparison
 
 
 class Results:
@@ -29,9 +29,9 @@ class Results:
 
     def print_table(self) -> None:
         """All comparisons, and below each what it was measured with."""
-        print(f"{'comparison':20} {'ours':>9} {'peer':>9} {'ratio':>7} {'min':>7} {'max':>7} pairs")
+        print(f"{'comparison':28} {'ours':>9} {'peer':>9} {'ratio':>7} {'min':>7} {'max':>7} pairs")
         for row in self._rows.values():
             ratios = " ".join(f"{row[name]:7.2f}" for name in ("ratio_median", "ratio_min", "ratio_max"))
-            print(f"{row['name']:20} {row['ours']:9.3f} {row['peer']:9.3f} {ratios} {row['pairs']:5d}")
+            print(f"{row['name']:28} {row['ours']:9.3f} {row['peer']:9.3f} {ratios} {row['pairs']:5d}")
             known = {**row["details"], **row["environment"]}
             print("    " + ", ".join(f"{name} {value}" for name, value in known.items()))

@@ -1,0 +1,80 @@
+"""Rows a second of a training step: SFT, DPO and GRPO, behind a shared beginning and without one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+from tests.bench.pairs import Comparison
+from tests.bench.training.bench import TRL_DEFAULT, Bench
+from tests.bench.training.sides import Setting, comparison
+from tests.bench.training.workload import GROUP, Work
+
+
+def behind_a_prefix(bench: Bench) -> Iterator[Comparison]:
+    """SFT against TRL's defaults, and against its best setting."""
+    work = bench.drawing().examples(bench.options.batch)
+    yield _compared(bench, "sft_trl_default", work, TRL_DEFAULT)
+    if (best := bench.fastest(bench.trl)) != TRL_DEFAULT:
+        yield _compared(bench, "sft_trl_best", work, best)
+
+
+def against_unsloth(bench: Bench) -> Iterator[Comparison]:
+    """SFT against Unsloth's backend for CPUs at its best setting, of which one is its default."""
+    work = bench.drawing().examples(bench.options.batch)
+    yield _compared(bench, "sft_unsloth_best", work, bench.fastest(bench.unsloth))
+
+
+def without_a_prefix(bench: Bench) -> Iterator[Comparison]:
+    """SFT of rows that begin differently, against both at their best."""
+    work = bench.drawing().examples(bench.options.peer_rows, shares=False)
+    for settings in (bench.trl, bench.unsloth):
+        best = bench.fastest(settings)
+        yield _compared(bench, f"alone_{best.program}_best", work, best)
+
+
+def preferences(bench: Bench) -> Iterator[Comparison]:
+    """DPO: the reference is computed in the step on both sides, by the same weights without the adapter."""
+    work = bench.drawing().pairs(bench.options.batch // 2)
+    rows = max(1, bench.options.peer_rows // 2)
+    yield _compared(bench, "dpo_trl_best", work, bench.fastest(bench.trl), num_peer_rows=rows)
+
+
+def rollouts(bench: Bench) -> Iterator[Comparison]:
+    """GRPO: the update on the same stored rollouts, and the step in which each side writes rollouts of its own first.
+
+    The peer does one prompt's group at a time.
+    """
+    work = bench.drawing().rollouts(bench.options.prompts, length=bench.options.new)
+    best = bench.fastest(bench.trl)
+    peer_work = work.first(GROUP)
+    with (
+        closing(bench.sides.start(bench.ours, work, generates=True)) as ours,
+        closing(bench.sides.start(best, peer_work, generates=True)) as peer,
+    ):
+        steps = bench.in_turn("grpo_step_trl_best", ours, peer)
+    details = _details(bench, work, best)
+    rows = len(work.rows), len(peer_work.rows)
+    yield comparison("grpo_update_trl_best", steps, rows, details, updates_only=True)
+    yield comparison("grpo_step_trl_best", steps, rows, details)
+
+
+def _compared(bench: Bench, name: str, work: Work, setting: Setting, *, num_peer_rows: int = 0) -> Comparison:
+    peer_work = work.first(num_peer_rows or bench.options.peer_rows)
+    with (
+        closing(bench.sides.start(bench.ours, work)) as ours,
+        closing(bench.sides.start(setting, peer_work)) as peer,
+    ):
+        steps = bench.in_turn(name, ours, peer)
+    return comparison(name, steps, (len(work.rows), len(peer_work.rows)), _details(bench, work, setting))
+
+
+def _details(bench: Bench, work: Work, setting: Setting) -> dict[str, Any]:
+    return {
+        "rho": round(work.rho, 2),
+        "peer": setting.program,
+        "setting": str(setting),
+        "trials": bench.trials.get(setting.program, {}),
+        "versions": bench.sides.versions(setting),
+    }
