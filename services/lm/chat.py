@@ -71,10 +71,14 @@ def render(
         raise PromptRefused(problem, "Check roles and contents.") from error
     if not isinstance(text, str) or len(text) > _MAX_RENDERED_CHARACTERS:
         raise PromptRefused("The rendered prompt is too long.", "Shorten the messages.")
-    # Half of a pair of UTF-16, which JSON can write and no tokenizer takes.
+    _refuse_halves(text)
+    return text
+
+
+def _refuse_halves(text: str) -> None:
+    """Return when there is no half of a pair of UTF-16, which JSON can write and no tokenizer takes."""
     if half := _HALF.search(text):
         raise PromptRefused(f"The messages hold {half[0]!a}, half a character.", "Write the text again, in UTF-8.")
-    return text
 
 
 def encode_prompt(
