@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    BitsAndBytesConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging as transformers_logging
 
@@ -59,31 +67,35 @@ class LoadedModel:
     chat_template_digest: str
 
 
-def load(path: Path, *, dtype: str = "auto", adapter: Path | None = None, device: str = "cpu") -> LoadedModel:
+def load(
+    path: Path, *, dtype: str = "auto", adapter: Path | None = None, device: str = "cpu", in_4bit: bool = False
+) -> LoadedModel:
     """The model in the folder `path`, in evaluation mode, with `adapter` merged into its weights if one is given.
 
     `device` is "cpu", "cuda", or "auto" (a GPU if there is one); `dtype` is "float32", "bfloat16", or "auto" (the
     faster one on that device). An adapter is merged in float32
-    before the weights are rounded to `dtype`. All weights are frozen. For training, load without an adapter and use
+    before the weights are rounded to `dtype`. With `in_4bit` the layers' weights are held in 4 bits (NF4, by
+    bitsandbytes) and computed in `dtype`. All weights are frozen. For training, load without an adapter and use
     `adapters.load_adapter`.
 
     Raises:
         InvalidModelFile: The folder is damaged, incomplete, or could run code.
         AdapterMismatch: The adapter was made for another model.
-        NoSuchDevice: "cuda" was asked for, and there is none.
+        NoSuchDevice: "cuda" was asked for, and there is none; or 4 bits, without CUDA or bitsandbytes.
     """
     transformers_logging.disable_progress_bar()
     check_model_folder(path)
     place = chosen_device(device)
     number_type = faster_dtype(place) if dtype == "auto" else dtype
     tokenizer = load_tokenizer(path)
-    model = _load_weights(path, torch.float32 if adapter else DTYPES[number_type])
+    quantization = _in_4bit(place, DTYPES[number_type]) if in_4bit else {}
+    model = _load_weights(path, torch.float32 if adapter else DTYPES[number_type], quantization)
     if adapter:
         # PEFT takes longer to import than a small model to load, and most models come without an adapter.
         from services.lm.adapters import load_adapter, merge_adapter
 
         model = merge_adapter(load_adapter(model, adapter, is_trainable=False)).to(DTYPES[number_type])
-    model = model.to(place).eval().requires_grad_(False)
+    model = (model if in_4bit else model.to(place)).eval().requires_grad_(False)
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
@@ -137,7 +149,24 @@ def faster_dtype(device: str = "cpu") -> str:
     return "float32" if _BFLOAT16_FLAGS.isdisjoint(flags) else "bfloat16"
 
 
-def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
+def _in_4bit(device: str, dtype: torch.dtype) -> dict[str, Any]:
+    if device != "cuda":
+        raise NoSuchDevice(
+            "Weights in 4 bits are computed by a GPU alone, and none is used here.",
+            "Leave load_in_4bit out, or train where CUDA is.",
+        )
+    if find_spec("bitsandbytes") is None:
+        raise NoSuchDevice("bitsandbytes is not installed.", "Install drillyard with the extra cuda.")
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    return {"quantization_config": settings, "device_map": {"": device}}
+
+
+def _load_weights(path: Path, dtype: torch.dtype, quantization: Mapping[str, Any]) -> PreTrainedModel:
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
         model, report = AutoModelForCausalLM.from_pretrained(
@@ -148,6 +177,7 @@ def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
+            **quantization,
         )
     except (ValueError, KeyError, OSError, RuntimeError, TypeError, ImportError, SafetensorError) as error:
         raise InvalidModelFile(f"The model cannot be loaded ({error}).", "Fetch the files again.", str(path)) from error

@@ -12,6 +12,7 @@ from services.chassis.channel import open_channel
 from services.chassis.machine.memory import share_of_memory_bytes
 from services.chassis.settings import load_settings
 from services.trainer.backends.preflight_process import PreflightProcess
+from services.trainer.backends.ray_cluster import RayClusterBackend
 from services.trainer.backends.ray_local import RayLocalBackend
 from services.trainer.clients.registry import RegistryClient
 from services.trainer.domain.spec import KIND
@@ -54,7 +55,7 @@ async def wire(app: Application, settings: TrainerSettings, *, backend: Training
     )
     app.on_drain(to.live_attempts.drain)
     _add_garbage(app, settings, to, folder)
-    work = TrainingJobWork(to, _limits(settings), lambda: _report_address(app))
+    work = TrainingJobWork(to, _limits(settings), lambda: _report_address(app, settings))
     app.jobs.runner.register(KIND, work.run, limit=settings.max_running, cleanup=work.clear)
     usecases = TrainingUseCases(
         jobs=app.jobs.store,
@@ -82,12 +83,21 @@ def _add_garbage(app: Application, settings: TrainerSettings, to: Adapters, fold
 
 
 def _backend(app: Application, folder: Path, settings: TrainerSettings) -> TrainingBackend:
-    backend = RayLocalBackend(
-        folder / "attempts",
-        settings.token_file,
-        max_memory_bytes=settings.attempt_memory_bytes or share_of_memory_bytes(settings.max_running),
-        warm_seconds=settings.warm_seconds,
-    )
+    attempts = folder / "attempts"
+    backend: RayLocalBackend
+    if settings.ray_address:
+        backend = RayClusterBackend(
+            attempts,
+            settings.token_file,
+            address=settings.ray_address,
+            ray_token_file=settings.ray_token_file,
+            warm_seconds=settings.warm_seconds,
+        )
+    else:
+        max_memory_bytes = settings.attempt_memory_bytes or share_of_memory_bytes(settings.max_running)
+        backend = RayLocalBackend(
+            attempts, settings.token_file, max_memory_bytes=max_memory_bytes, warm_seconds=settings.warm_seconds
+        )
     app.on_stop(backend.close)
     return backend
 
@@ -108,7 +118,9 @@ def _limits(settings: TrainerSettings) -> TrainingLimits:
     )
 
 
-def _report_address(app: Application) -> str:
+def _report_address(app: Application, settings: TrainerSettings) -> str:
+    if settings.report_address:
+        return settings.report_address
     host = "127.0.0.1" if app.settings.host in _ANY else app.settings.host
     return f"{host}:{app.server.port}"
 

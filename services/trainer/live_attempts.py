@@ -11,6 +11,8 @@ from services.chassis.errors import FailedPrecondition, ServiceError
 from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Checkpoint
 
 FIRST_PHASE = "start_ray"
+# In these no step has begun.
+_PREPARING = (FIRST_PHASE, "check_rows", "load_model")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,11 @@ class LiveAttempt:
     def place(self) -> tuple[str, int, int]:
         """What a person sees of it."""
         return self.phase, self.num_steps_done, self.num_steps_total
+
+    @property
+    def is_preparing(self) -> bool:
+        """Whether it has not begun with its first step."""
+        return self.phase in _PREPARING
 
     def take_notice(self) -> str:
         """What a person should know of how the attempt computes, once; "" after that."""
@@ -95,7 +102,7 @@ class LiveAttempts:
     async def drain(self, seconds: float) -> None:
         """Let all attempts that have begun to train save and end, for `seconds` at most, and let no other begin."""
         self.is_draining = True
-        endings = [asyncio.create_task(live.has_ended.wait()) for live in self._live.values() if live.num_steps_total]
+        endings = [asyncio.create_task(live.has_ended.wait()) for live in self._live.values() if not live.is_preparing]
         if endings:
             await asyncio.wait(endings, timeout=seconds)
         for ending in endings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -21,6 +22,13 @@ class TrainerSettings(ServiceSettings):
     num_threads: int = Field(default=0, ge=0, le=1024, description="CPU threads of an attempt; 0: all.")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="Of the frozen base weights.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="What trains; auto: GPUs if there are.")
+    ray_address: str = Field(
+        default="", description="A Ray cluster that trains, host:port or ray://host:port; empty: this machine."
+    )
+    ray_token_file: Path | None = Field(default=None, description="Has the token of the Ray cluster.")
+    report_address: str = Field(
+        default="", description="Where training processes reach this service; empty: its own port on this machine."
+    )
     warm_seconds: float = Field(
         default=600.0,
         ge=0,

@@ -69,7 +69,6 @@ class TrainingUseCases:
 
         Raises:
             InvalidArgument: The values of the spec do not fit each other.
-            Unimplemented: The method, or the choice of weights, is not built.
             NotFound: The model version, the dataset version or the checkpoint of a fork does not exist.
             FailedPrecondition: The model cannot be trained, or the dataset has no example.
             ResourceExhausted: There is no room for what a fork begins with.

@@ -29,6 +29,7 @@ SPEC = training_spec_pb2.TrainingJobSpec(
     batch_size=4,
     save_steps=10,
     save_total_limit=3,
+    allow_suite_overlap=True,
     seed=7,
 )
 

@@ -11,6 +11,8 @@ from ui.shared.dependants import deleting
 from ui.training_jobs.views import TrainingJobView, training_job_view
 
 NUM_RECENT = 20
+LOOK_SECONDS = 120.0
+"""The first look at a model starts a process, which takes its time on a busy machine."""
 _SENTENCES = {
     "pause": "The job pauses after its step; it saves first.",
     "resume": "The job goes on.",

@@ -15,7 +15,7 @@ from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.environment import render
 from ui.shared.fields import Values
-from ui.training_jobs.actions import act, read_training_job, recent_training_jobs
+from ui.training_jobs.actions import LOOK_SECONDS, act, read_training_job, recent_training_jobs
 from ui.training_jobs.form import TrainForm, train_form
 from ui.training_jobs.preflight import preflight_view
 
@@ -107,7 +107,7 @@ class _Page:
 
     async def _preflight(self, values: Values) -> TrainingPreflight:
         request = PreflightTrainingJobRequest(spec=self._form.spec(values), line=int(values[self._form.line] or 0))
-        return (await self._cache.clients.trainer.PreflightTrainingJob(request)).preflight
+        return (await self._cache.clients.trainer.PreflightTrainingJob(request, timeout=LOOK_SECONDS)).preflight
 
     async def act(self, chosen: str, event: gr.EventData) -> dict[Any, Any]:
         """Do what was clicked: a verb, and for a checkpoint its step."""

@@ -12,6 +12,7 @@ from ui.shared.dependants import deleting
 from ui.shared.documents import ClientsOf, Document, document
 from ui.shared.rpc import RpcRouter
 from ui.shared.schemas import shows
+from ui.training_jobs.actions import LOOK_SECONDS
 
 router = RpcRouter(tags=["training jobs"])
 router.rpc("POST /training-jobs", "trainer.CreateTrainingJob", "Start a training job.")
@@ -21,6 +22,7 @@ router.rpc(
     "Look at a training job that does not exist yet: rows, tokens and what of them is trained, sharing, memory, disk "
     "and time. It starts nothing. Of a long dataset it answers with what it has seen; ask again until "
     "`num_checked_rows` is `num_rows`.",
+    timeout=LOOK_SECONDS,
 )
 router.rpc("GET /training-jobs", "trainer.ListTrainingJobs", "List training jobs, newest first.")
 router.rpc(

@@ -142,7 +142,8 @@ def layer_backward(
     kernels.rotate(_rotated_heads(d_qkv, heads), work.angles.cos, -work.angles.sin)
     normed = torch.empty_like(state.x)
     kernels.normalised(state.x, weights.attention_norm, state.inverse, normed)
-    d_normed = weights.qkv.backward(d_qkv, normed, state.adapted, to_inputs=to_inputs)
+    d_normed, d_adapted = weights.qkv.backward(d_qkv, to_inputs=to_inputs)
+    weights.qkv.add_gradients(d_qkv, normed, state.adapted, d_adapted)
     if to_inputs:
         kernels.rms_norm_backward(d_normed, state.x, weights.attention_norm, state.inverse, d_x)
     return d_x
@@ -163,15 +164,18 @@ def _feed_forward(x: Tensor, attended: Tensor, weights: LayerWeights) -> tuple[T
 def _feed_backward(above: Tensor, feed: _Feed, weights: LayerWeights) -> Tensor:
     """The gradient of the attention's result; `above` becomes that of the input that was added to it."""
     product = torch.empty(above.shape[0], weights.down.inputs, dtype=above.dtype)
-    kernels.gated(feed.gate_up, product)
-    d_product = weights.down.backward(above, product, feed.adapted[1])
-    d_gate_up = kernels.gated_backward(d_product, feed.gate_up)
+    d_product, d_adapted = weights.down.backward(above)
+    d_gate_up = kernels.gated_backward(d_product, feed.gate_up, product)
+    weights.down.add_gradients(above, product, feed.adapted[1], d_adapted)
     normed = torch.empty_like(feed.middle)
     kernels.normalised(feed.middle, weights.feed_norm, feed.inverse, normed)
-    d_normed = weights.gate_up.backward(d_gate_up, normed, feed.adapted[0])
+    d_normed, d_adapted = weights.gate_up.backward(d_gate_up)
+    weights.gate_up.add_gradients(d_gate_up, normed, feed.adapted[0], d_adapted)
     kernels.rms_norm_backward(d_normed, feed.middle, weights.feed_norm, feed.inverse, above)
     width = weights.output.inputs
-    return weights.output.backward(above, feed.attended[:, :width], feed.attended[:, width:])
+    d_attended, d_adapted = weights.output.backward(above)
+    weights.output.add_gradients(above, feed.attended[:, :width], feed.attended[:, width:], d_adapted)
+    return d_attended
 
 
 def _rotated_heads(qkv: Tensor, heads: Heads) -> Tensor:

@@ -75,18 +75,24 @@ class JoinedLinear:
         """What `forward` filled in, to be kept for `backward`."""
         return room[:, self.inputs :].clone()
 
-    def backward(self, gradient: Tensor, x: Tensor, adapted: Tensor, *, to_inputs: bool = True) -> Tensor:
-        """The gradient with respect to `x`, unless it is not wanted; those of the adapters are added to theirs."""
+    def backward(self, gradient: Tensor, *, to_inputs: bool = True) -> tuple[Tensor, Tensor]:
+        """The gradient with respect to `x`, which means nothing unless it is wanted, and that of what was adapted."""
         whole = gradient @ (self._weight if to_inputs else self._weight[:, self.inputs :])
-        d_adapted = whole[:, whole.shape[1] - self.rank :]
-        for part, rows, columns in self._places():
-            if part.down is not None and part.down.requires_grad:
-                _add(part.down, d_adapted[:, columns].t() @ x, 1.0)
-                _add(part.up, gradient[:, rows].t() @ adapted[:, columns], part.scaling)
         if not to_inputs:
-            return whole
-        result = whole[:, : self.inputs]
-        return result.addmm_(d_adapted, self._down) if self.rank else result
+            return whole, whole
+        result, d_adapted = whole[:, : self.inputs], whole[:, self.inputs :]
+        return (result.addmm_(d_adapted, self._down) if self.rank else result), d_adapted
+
+    def add_gradients(self, gradient: Tensor, x: Tensor, adapted: Tensor, d_adapted: Tensor) -> None:
+        """Add those of the adapters to theirs, given what `backward` was given and gave."""
+        if not any(part.down is not None and part.down.requires_grad for part in self.parts):
+            return
+        # The short side first and without strides: several times as fast as product by product (measured, AMX).
+        downs, ups = d_adapted.t().contiguous() @ x, adapted.t().contiguous() @ gradient
+        for part, rows, columns in self._places():
+            if part.down is not None:
+                _add(part.down, downs[columns], 1.0)
+                _add(part.up, ups[columns, rows].t(), part.scaling)
 
     def _places(self) -> Any:
         row = column = 0

@@ -255,7 +255,7 @@ class TrainingJobWork:
                 if now - live.moved > self._limits.stall_seconds:
                     reason = f"Nothing moved for {self._limits.stall_seconds:.0f} s in the phase {live.phase}."
                     return AttemptEnd(AttemptOutcome.FAILED, reason)
-                if context.pause_requested and not live.num_steps_total:
+                if context.pause_requested and live.is_preparing:
                     # Nothing is lost, and what it still prepares may take minutes.
                     return AttemptEnd(AttemptOutcome.STOPPED, "It was paused before its first step.")
                 if live.place != shown_place or now - shown_time >= _HEARTBEAT_SECONDS:

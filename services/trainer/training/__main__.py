@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from services.chassis.machine.parent import die_with_parent
-from services.trainer.training.plans import PlanSocket
+from services.trainer.training.processes.plans import PlanSocket
 
 
 def main() -> None:
@@ -19,11 +19,17 @@ def main() -> None:
     parser.add_argument("--parent-pid", type=int, required=True)
     parser.add_argument("--rank", type=int, required=True)
     parser.add_argument("--num-workers", type=int, required=True)
+    parser.add_argument("--ray-address", default="", help="a cluster that does the plans; empty: this process does")
     arguments = parser.parse_args()
     die_with_parent(arguments.parent_pid)
     plans = PlanSocket(arguments.plans)
     # Whoever takes the machine away gives a grace, in which the step is finished and saved.
     signal.signal(signal.SIGTERM, lambda *_: plans.stop())
+    if arguments.ray_address:
+        from services.trainer.training.processes.cluster import run_on_cluster
+
+        run_on_cluster(plans, arguments.ray_address)
+        return
     from services.trainer.training.worker import run_here
 
     meeting_file = arguments.plans.with_name("workers")

@@ -17,8 +17,8 @@ from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.training.examples import BadExampleError
 from services.trainer.training.loop import DivergedError, train
-from services.trainer.training.plans import PlanSocket
 from services.trainer.training.preflight.scan import check_rows
+from services.trainer.training.processes.plans import PlanSocket
 from services.trainer.training.reporter import Reporter, Silence
 from services.trainer.training.workers import Workers
 

@@ -14,7 +14,7 @@ TOKENIZER = {
     "padding": None,
     "added_tokens": [],
     "normalizer": None,
-    "pre_tokenizer": None,
+    "pre_tokenizer": {"type": "WhitespaceSplit"},
     "post_processor": None,
     "decoder": None,
     "model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1}, "unk_token": "a"},

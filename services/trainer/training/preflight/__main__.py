@@ -27,7 +27,7 @@ from services.trainer.training.preflight.report import report_of
 from services.trainer.training.preflight.scan import Scan, suite_tasks
 
 # What a template may take beyond the time that a request has for looking at rows.
-_ROW_SECONDS: Final = 20.0
+_ROW_SECONDS: Final = 30.0
 _MEMORY_LIMIT_BYTES: Final = 2 << 30
 _MAX_SCANS: Final = 3
 _REQUESTS = TypeAdapter(PreflightRequest)
@@ -49,8 +49,9 @@ class Preflights:
         OSError: A file cannot be read, such as that of a dataset that was deleted meanwhile.
         """
         spec = from_document(TrainingJobSpec, request.spec)
+        # To open a model takes its time on a busy machine, and runs nothing of it.
+        scan = self._scan(request, spec)
         with bounded_template(request.seconds + _ROW_SECONDS, _MEMORY_LIMIT_BYTES):
-            scan = self._scan(request, spec)
             if not scan.is_done:
                 scan.go_on(request.seconds)
             folder = Path(request.base_folder)

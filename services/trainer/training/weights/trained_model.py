@@ -76,7 +76,10 @@ def _with_adapter(plan: AttemptPlan, workers: Workers, dtype: str) -> LoadedMode
     is_new = not (plan.resume_from or plan.adapter_folder)
     modules_to_save = spec.lora.modules_to_save if is_new else read_settings(folder).modules_to_save
     held = "float32" if modules_to_save else dtype
-    loaded = _placed(load(Path(plan.base_folder), dtype=held), workers.device)
+    if spec.load_in_4bit:
+        loaded = load(Path(plan.base_folder), dtype=held, device=workers.device.type, in_4bit=True)
+    else:
+        loaded = _placed(load(Path(plan.base_folder), dtype=held), workers.device)
     if is_new:
         return replace(loaded, model=add_lora(loaded.model, lora_settings(spec.lora), seed=spec.seed))
     return replace(loaded, model=load_adapter(loaded.model, folder, is_trainable=True))

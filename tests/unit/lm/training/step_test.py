@@ -61,7 +61,7 @@ def trainable(folder: Path, settings: LoraSettings = LORA) -> torch.nn.Module:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.requires_grad and "magnitude" not in name:
-                parameter.copy_(torch.randn(parameter.shape, generator=source) * 0.1)
+                parameter.copy_(torch.randn(parameter.shape, generator=source) * 0.05)
     return model
 
 

@@ -9,12 +9,13 @@ from urllib.parse import urlparse
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from services.lm.errors import LmError, NoSuchDevice
 from services.lm.loading import load
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
-from services.trainer.manifest import place_for
+from services.trainer.manifest import place_for, verify, write_fork
 from services.trainer.training.examples import BadExampleError
 from services.trainer.training.loop import train
 from services.trainer.training.workers import Workers
@@ -126,3 +127,40 @@ def test_a_checkpoint_without_the_reference_or_the_optimizer_is_refused(tmp_path
     (folder / "optimizer.safetensors").unlink()
     with pytest.raises(BadExampleError, match=r"lacks optimizer\.safetensors"):
         run(resumed)
+
+
+@pytest.mark.parametrize("kind", ["preferences", "full"])
+def test_a_fork_begins_its_own_steps_with_the_weights_and_the_optimizer_of_a_checkpoint(
+    tmp_path: Path, kind: str
+) -> None:
+    plan = plan_of(tmp_path / "source", **KINDS[kind])
+    (saved,) = run(plan, stop_after=1).checkpoints
+    fork = tmp_path / "fork" / "step-00000000-attempt-000"
+    write_fork(Path(urlparse(saved.uri).path), fork, config_digest=plan.config_digest)
+    verify(fork, plan.config_digest)
+    forked = replace(plan, resume_from=str(fork), checkpoint_folder=str(tmp_path / "forked"))
+    notes, anew = run(forked), run(replace(plan, checkpoint_folder=str(tmp_path / "anew")))
+    assert list(notes.values["loss"]) == list(anew.values["loss"])
+    assert notes.values["loss"][2] != anew.values["loss"][2]
+    steps = load_file(Path(urlparse(notes.checkpoints[-1].uri).path) / "optimizer.safetensors")
+    counts = {int(value) for name, value in steps.items() if name.endswith(".step")}
+    assert counts == {saved.step + len(notes.values["loss"])}
+
+
+def test_an_optimizer_of_other_weights_is_refused_by_name(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path / "job")
+    (saved,) = run(plan, stop_after=1).checkpoints
+    moments = Path(urlparse(saved.uri).path) / "optimizer.safetensors"
+    save_file({f"other.{name}": tensor for name, tensor in load_file(moments).items()}, moments)
+    with pytest.raises(BadExampleError, match=r"optimizer\.safetensors.*holds other"):
+        run(replace(plan, attempt=2, resume_from=urlparse(saved.uri).path))
+
+
+def test_a_base_in_4_bits_is_refused_without_a_gpu(tmp_path: Path) -> None:
+    with pytest.raises(NoSuchDevice, match=r"by a GPU alone.*Leave load_in_4bit out"):
+        run(plan_of(tmp_path / "job", load_in_4bit=True))
+
+
+def test_a_module_that_the_model_lacks_is_refused_with_those_that_it_has(tmp_path: Path) -> None:
+    with pytest.raises(LmError, match=r"no module 'c_attn' for target_modules.*down_proj.*q_proj"):
+        run(plan_of(tmp_path / "job", lora={"r": 2, "target_modules": ["c_attn"]}))

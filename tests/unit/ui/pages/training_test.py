@@ -138,7 +138,7 @@ async def test_rows_are_looked_at_until_all_were_and_a_refusal_starts_nothing() 
     refused = TrainingPreflight(num_rows=9, num_checked_rows=9, refusals=["Line 2 of the dataset is not JSON."])
     told = [*answers, refused]
 
-    async def answer(request: Any) -> PreflightTrainingJobResponse:
+    async def answer(request: Any, **options: Any) -> PreflightTrainingJobResponse:
         return PreflightTrainingJobResponse(preflight=told.pop(0))
 
     form = _form()

@@ -1,0 +1,1 @@
+"""Where a training process has its plans from, and the cluster that may do them."""

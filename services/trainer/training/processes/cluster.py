@@ -1,0 +1,102 @@
+"""Plans that a Ray cluster does: this process is its driver, and Ray Train's workers train there."""
+
+from __future__ import annotations
+
+import socket
+import traceback
+from pathlib import Path
+
+import ray
+import ray.train
+import ray.train.torch
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from services.trainer.domain.attempt import AttemptOutcome
+from services.trainer.domain.plan import AttemptPlan
+from services.trainer.training.processes.plans import PlanSocket
+from services.trainer.training.reporter import Reporter
+
+_REPORT_SECONDS = 10.0
+# Workers wait for others to leave the cluster, and each of them imports torch before it starts.
+_SETTINGS = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600", "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5"}
+
+
+def run_on_cluster(plans: PlanSocket, address: str) -> None:
+    """Let the cluster at `address` do plans until there are no more.
+
+    Raises:
+        Exception: One has failed, which is reported.
+    """
+    for plan in plans:
+        try:
+            if not ray.is_initialized():
+                ray.init(address=address, logging_level="WARNING")
+            # In the cluster, since its controller must run on one of its machines.
+            ray.get(ray.remote(num_cpus=0, runtime_env={"env_vars": _SETTINGS})(_fit).remote(plan.to_json()))
+        except Exception as error:
+            # The process boundary: a worker's own report comes first and stays; this one tells of all other ends.
+            traceback.print_exc()
+            reporter = Reporter(plan, patience_seconds=_REPORT_SECONDS, on_fenced=lambda: None)
+            reporter.close(AttemptOutcome.FAILED, _reason_of(error, address))
+            raise
+        plans.done(AttemptOutcome.SUCCEEDED)
+
+
+def _reason_of(error: Exception, address: str) -> str:
+    if isinstance(error, ConnectionError):
+        return (
+            f"The Ray cluster at {address} takes connections, but lets this service not in: set TRAINER_RAY_TOKEN_FILE "
+            "to a file with its token."
+        )
+    return f"The Ray cluster at {address} ended the attempt with {type(error).__name__}: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+def _fit(plan_json: str) -> None:
+    plan = AttemptPlan.from_json(plan_json)
+    num_workers = plan.spec.num_workers
+    uses_gpu = plan.device == "cuda" or (plan.device == "auto" and ray.cluster_resources().get("GPU", 0) >= num_workers)
+    trainer = TorchTrainer(
+        _train,
+        train_loop_config={"plan": plan_json},
+        torch_config=TorchConfig(),
+        scaling_config=ScalingConfig(num_workers=num_workers, use_gpu=uses_gpu),
+        run_config=RunConfig(
+            # A name of its own for each attempt: what Ray remembers of another can be torn, and is never needed.
+            name=f"{plan.training_job_id}-{plan.attempt}",
+            storage_path=str(Path(plan.checkpoint_folder) / "ray"),
+            failure_config=FailureConfig(max_failures=0),
+        ),
+    )
+    trainer.fit()
+
+
+def _train(config: dict[str, str]) -> None:
+    """Be one worker of a Ray Train run."""
+    from services.trainer.training.worker import do
+    from services.trainer.training.workers import Workers
+
+    plan = AttemptPlan.from_json(config["plan"])
+    context = ray.train.get_context()
+    workers = Workers(context.get_world_rank(), context.get_world_size())
+    _check_shared(plan)
+    do(plan, workers, lambda: ray.train.get_preemption_info() is not None, ray.train.torch.get_device())
+
+
+def _check_shared(plan: AttemptPlan) -> None:
+    """Return when this machine of the cluster has what the attempt reads.
+
+    Raises:
+        FileNotFoundError: It has not.
+    """
+    paths = (plan.base_folder, plan.adapter_folder, plan.dataset_file, plan.resume_from)
+    absent = [path for path in paths if path and not Path(path).exists()]
+    if absent:
+        raise FileNotFoundError(
+            f"The machine {socket.gethostname()} of the Ray cluster does not see {absent[0]}: mount the trainer's data "
+            "folder at the same path on every machine of the cluster."
+        )
