@@ -211,7 +211,7 @@ def test_a_starting_command_prints_what_it_has_started(url: str, arguments: tupl
 def test_an_unknown_id_is_one_sentence_and_status_1(url: str, arguments: tuple[str, ...], tmp_path: Path) -> None:
     said = _run(url, *arguments)
     assert said.exit_code == 1
-    assert re.search("There is no|has no case", said.stderr)
+    assert re.search("There is no|has no (case|checkpoint)", said.stderr)
     assert len(said.stderr.splitlines()) == 1
     document = _run(url, *arguments, "--json")
     assert document.exit_code == 1
