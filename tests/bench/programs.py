@@ -16,10 +16,13 @@ _OURS: Final = ("OMP_WAIT_POLICY", "PYTHONPATH")
 _OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
-def environment(folder: Path, requirements: Sequence[str], *, inherits: bool = True) -> Path:
+def environment(
+    folder: Path, requirements: Sequence[str], *, inherits: bool = True, unwanted: Sequence[str] = ()
+) -> Path:
     """The Python of a virtual environment in `folder` with `requirements`, which is made unless it is there.
 
     With `inherits` it sees this one's packages, so that both sides compute with the same torch and transformers.
+    The packages that are `unwanted` are taken out after they were brought along.
 
     Raises:
         SystemExit: They cannot be installed; the installer's last lines are in the message.
@@ -37,6 +40,8 @@ def environment(folder: Path, requirements: Sequence[str], *, inherits: bool = T
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{', '.join(requirements)} cannot be installed: {done.stderr[-1500:]}")
+    if unwanted:
+        subprocess.run([python, "-m", "pip", "uninstall", "--quiet", "--yes", *unwanted], check=True)
     mark.write_text("\n".join(requirements), encoding="utf-8")
     return python
 

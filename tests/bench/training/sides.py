@@ -109,7 +109,9 @@ class Sides:
     def python(self, setting: Setting) -> Path:
         """The Python of a peer."""
         if setting.program == "unsloth":
-            return programs.environment(self.build / "venv-unsloth", UNSLOTH, inherits=False)
+            # torchvision for CUDA does not load beside a torch for CPUs, and text needs none.
+            folder = self.build / "venv-unsloth"
+            return programs.environment(folder, UNSLOTH, inherits=False, unwanted=("torchvision",))
         return programs.environment(self.build / "venv-trl", TRL)
 
     def _command(self, setting: Setting) -> list[str | Path]:

@@ -28,7 +28,7 @@ def against_unsloth(bench: Bench) -> Iterator[Comparison]:
 
 def without_a_prefix(bench: Bench) -> Iterator[Comparison]:
     """SFT of rows that begin differently, against both at their best."""
-    work = bench.drawing().examples(bench.options.peer_rows, shares=False)
+    work = bench.drawing().examples(max(2, bench.options.peer_rows), shares=False)
     for settings in (bench.trl, bench.unsloth):
         best = bench.fastest(settings)
         yield _compared(bench, f"alone_{best.program}_best", work, best)
