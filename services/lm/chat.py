@@ -21,6 +21,7 @@ Message = Mapping[str, Any]
 Tool = Mapping[str, Any]
 
 _MAX_RENDERED_CHARACTERS: Final = 8 << 20
+_HALF: Final = re.compile("[\ud800-\udfff]")
 # The templates of Mistral's models refuse other ids.
 _STRICT_ID: Final = re.compile(r"[A-Za-z0-9]{9}")
 # What an answer may stand behind, and what it may begin with.
@@ -70,7 +71,14 @@ def render(
         raise PromptRefused(problem, "Check roles and contents.") from error
     if not isinstance(text, str) or len(text) > _MAX_RENDERED_CHARACTERS:
         raise PromptRefused("The rendered prompt is too long.", "Shorten the messages.")
+    _refuse_halves(text)
     return text
+
+
+def _refuse_halves(text: str) -> None:
+    """Return when there is no half of a pair of UTF-16, which JSON can write and no tokenizer takes."""
+    if half := _HALF.search(text):
+        raise PromptRefused(f"The messages hold {half[0]!a}, half a character.", "Write the text again, in UTF-8.")
 
 
 def encode_prompt(

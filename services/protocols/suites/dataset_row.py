@@ -15,6 +15,8 @@ SPLITS = ("train", "validation")
 _ROLES = ("system", "user", "assistant", "tool")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _MAX_ID = 200
+# Sums of more would lose the rows of a small weight to rounding.
+_MAX_WEIGHT = 10_000
 
 
 class RowError(ValueError):
@@ -113,8 +115,9 @@ class DatasetRow:
             raise RowError(f"has no example_id: 1 to {_MAX_ID} printable characters are needed")
         if row.get("split", "train") not in SPLITS:
             raise RowError(f"has no split: use {' or '.join(SPLITS)}")
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf"):
-            raise RowError("has no weight: a number above 0 is needed")
+        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not is_number or not 1 / _MAX_WEIGHT <= weight <= _MAX_WEIGHT:
+            raise RowError(f"has no weight: a number from {1 / _MAX_WEIGHT:g} to {_MAX_WEIGHT:,} is needed")
         case, profile_id = row.get("case"), row.get("profile_id", "")
         if not isinstance(profile_id, str):
             raise RowError("has no profile_id that this version knows")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.protocols.cases import Case
 from services.protocols.suites.dataset_row import SPLITS, DatasetRow, RowError
 
 MAX_LINE_BYTES = 1 << 20
@@ -86,3 +87,14 @@ def row_of_line(line: bytes, number: int) -> DatasetRow:
         raise BadExampleError(f"Line {number} of the dataset {error}.") from error
     except (ValueError, RecursionError) as error:
         raise BadExampleError(f"Line {number} of the dataset is not JSON.") from error
+
+
+def begins(row: DatasetRow, case: Case) -> bool:
+    """Whether a row asks for its case's first answer, and not for one that its client's session comes to later."""
+    num_answers = sum(message["role"] == "assistant" for message in row.messages[:-1])
+    return num_answers <= len(case.history) or not plays_session(case)
+
+
+def plays_session(case: Case) -> bool:
+    """Whether a case is a task of several answers."""
+    return case.max_turns > 1 or case.goal is not None

@@ -32,7 +32,14 @@ from tests.unit.trainer.training_bench import dataset_rows, write_plan
 
 _STEPS: Final = 200
 _SIZES: Final = {"hidden_size": 192, "num_layers": 6, "max_positions": 8192}
-_SPEC: Final[dict[str, Any]] = {"batch_size": 8, "max_steps": _STEPS, "save_steps": 50, "seed": 5}
+_SPEC: Final[dict[str, Any]] = {
+    "batch_size": 8,
+    "max_steps": _STEPS,
+    "save_steps": 50,
+    "seed": 5,
+    # The rows are made up, with cases of the built-in suites.
+    "allow_suite_overlap": True,
+}
 _NUM_ROWS: Final = 64
 
 Times = tuple[float, float]

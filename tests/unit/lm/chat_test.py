@@ -26,8 +26,8 @@ def test_a_prompt_ends_where_the_answer_begins(tokenizer) -> None:
 
 def test_an_example_is_its_prompt_then_the_answer_with_its_end(tokenizer) -> None:
     example = encode_example(tokenizer, ANSWERED)
-    assert list(example.ids[: example.trained_from]) == encode_prompt(tokenizer, QUESTION)
-    assert tokenizer.decode(list(example.ids[example.trained_from :])) == "<read_file>\n</read_file><|im_end|>"
+    assert list(example.ids[: example.spans[0][0]]) == encode_prompt(tokenizer, QUESTION)
+    assert tokenizer.decode(list(example.ids[example.spans[0][0] :])) == "<read_file>\n</read_file><|im_end|>"
 
 
 def test_an_answer_that_holds_the_end_marker_is_refused(tokenizer) -> None:
@@ -141,9 +141,9 @@ def test_a_call_is_trained_behind_the_prompt_that_offers_its_function(calling_to
     messages = [*QUESTION, answer_calling('{"path": "a.py"}')]
     example = encode_example(calling_tokenizer, messages, tools=[TOOL])
     prompt = encode_prompt(calling_tokenizer, QUESTION, tools=[TOOL])
-    assert list(example.ids[: example.trained_from]) == prompt
+    assert list(example.ids[: example.spans[0][0]]) == prompt
     assert calling_tokenizer.decode(prompt).startswith(json.dumps(TOOL))
-    assert calling_tokenizer.decode(list(example.ids[example.trained_from :])) == '{"path": "a.py"}<|im_end|>'
+    assert calling_tokenizer.decode(list(example.ids[example.spans[0][0] :])) == '{"path": "a.py"}<|im_end|>'
 
 
 def test_rendering_leaves_the_messages_as_they_are(calling_tokenizer) -> None:

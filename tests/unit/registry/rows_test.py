@@ -70,6 +70,8 @@ def test_a_row_of_the_pool_is_an_example() -> None:
         ),
         ({"weight": 0}, "weight"),
         ({"weight": "2"}, "weight"),
+        ({"weight": 10**400}, "weight"),
+        ({"weight": 1e-300}, "weight"),
         ({"case": {}}, "no case"),
         ({"case": None}, "no case"),
     ],

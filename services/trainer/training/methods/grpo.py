@@ -81,7 +81,7 @@ class GroupRelativePolicy:
         curves = Curves(self._weights.names)
         with tempered(self._temperature):
             if step % self._config.num_iterations:
-                work = self._update(self._own_share(), curves)
+                work = self._update(list(self._own_share()), curves)
             else:
                 work = self._update_after_drawing(step, curves)
         self._num_done = step + 1
@@ -102,7 +102,9 @@ class GroupRelativePolicy:
         mixed = {key: group for key, group in groups.items() if is_mixed([rollout.reward for rollout in group])}
         curves.add_groups(groups.values(), len(mixed))
         self._model.train()
-        work = self._update(self._with_reference(list(self._sequences(mixed))), curves)
+        drawing = list(self._with_reference(list(self._sequences(mixed))))
+        work = self._update(drawing, curves)
+        self._drawing = tuple(drawing)
         self._probe(groups, step, curves)
         if self._config.num_iterations > 1:
             self._drawing = tuple(item for part in self._context.workers.gather(self._drawing) for item in part)
@@ -139,17 +141,16 @@ class GroupRelativePolicy:
         own = set(self._context.share(range(batch_size)))
         return tuple(item for item in self._drawing if item.group in own)
 
-    def _update(self, own: Sequence[DrawnSequence], curves: Curves) -> StepWork:
+    def _update(self, own: list[DrawnSequence], curves: Curves) -> StepWork:
         """Add the gradients; a sequence without the trainer's own log-probabilities gets them on the way."""
         (num_tokens,) = self._context.workers.add_up(sum(item.sequence.num_trained for item in own))
-        after = list(own)
 
         def loss_of(scored: ScoredSequences) -> Tensor:
             losses = []
             for place, new, entropies in zip(scored.places, scored.log_probs, scored.entropies, strict=True):
                 item = own[place]
                 if not len(item.old):
-                    item = after[place] = replace(item, old=new.detach().cpu())
+                    item = own[place] = replace(item, old=new.detach().cpu())
                     curves.add("engine_drift", *drift_of(item.drawn, item.old))
                 result = policy_loss(new, item.known(new.device), self._config)
                 losses.append(result.loss / num_tokens)
@@ -164,7 +165,6 @@ class GroupRelativePolicy:
             # A step without a mixed group is one with a gradient of 0, whoever computes with whom.
             if weight.requires_grad and weight.grad is None:
                 weight.grad = torch.zeros_like(weight)
-        self._drawing = tuple(after)
         return work
 
     def _probe(self, groups: Groups, step: int, curves: Curves) -> None:

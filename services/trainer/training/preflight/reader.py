@@ -15,10 +15,11 @@ from services.lm.folders import check_model_folder
 from services.lm.folders.json_files import read_json
 from services.lm.folders.tokenizer import load_tokenizer
 from services.lm.training.sequence import TrainedSequence
+from services.protocols.cases import case_from_document
 from services.protocols.suites.dataset_row import DatasetRow, RowError
 from services.trainer.domain.spec import TrainingMethod
 from services.trainer.training.encoding import encode_one, encode_pair
-from services.trainer.training.examples import BadExampleError
+from services.trainer.training.examples import BadExampleError, begins
 
 _GENERATION_CONFIG = "generation_config.json"
 # Whether a row is too long depends on the settings, and is said later.
@@ -112,6 +113,8 @@ class Reader:
             row.check()
         except RowError as error:
             raise BadExampleError(f"{row.place} {error}.") from error
+        if not begins(row, case_from_document(row.case)):
+            return None
         prompt = self.prompt_of(row)
         return Reading((prompt,), len(prompt.ids))
 

@@ -126,8 +126,11 @@ def num_unique_tokens(batch: Sequence[Sequence[int]]) -> int:
 def _num_steps(scan: Scan, spec: TrainingJobSpec) -> int:
     if not scan.is_done or not scan.lengths:
         return 0
-    steps = num_steps(scan.num_train, batch_size=spec.batch_size, num_epochs=spec.num_epochs)
-    return min(steps, spec.max_steps) if spec.max_steps else steps
+    if spec.max_steps:
+        return spec.max_steps
+    # Rows that the method passes over have no length.
+    steps = num_steps(len(scan.lengths), batch_size=spec.batch_size, num_epochs=spec.num_epochs)
+    return steps * spec.grpo.num_iterations if scan.method is TrainingMethod.GRPO else steps
 
 
 def _refusals(scan: Scan, spec: TrainingJobSpec, faults: list[str]) -> list[str]:

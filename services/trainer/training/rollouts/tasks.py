@@ -13,7 +13,7 @@ from services.protocols.cases import Case, CaseError, case_from_document
 from services.protocols.profile import Profile, UnknownProfile, get_profile
 from services.protocols.session import Session
 from services.protocols.suites.dataset_row import DatasetRow
-from services.trainer.training.examples import BadExampleError
+from services.trainer.training.examples import BadExampleError, begins, plays_session
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def tasks_of(rows: Sequence[DatasetRow], loaded: LoadedModel, *, max_tokens: int
     tasks = [
         _task(row, profile, case, loaded, limit=max_tokens - max_new_tokens)
         for row, profile, case in cases
-        if _begins(row, case)
+        if begins(row, case)
     ]
     if not tasks:
         raise BadExampleError(
@@ -60,17 +60,6 @@ def _case_of(row: DatasetRow) -> tuple[Profile, Case]:
         return get_profile(row.profile_id), case_from_document(row.case)
     except (UnknownProfile, CaseError) as error:
         raise BadExampleError(f"{row.place} cannot be judged: {error}.") from error
-
-
-def _begins(row: DatasetRow, case: Case) -> bool:
-    """Whether the row asks for the case's first answer, and not for one that its client's session comes to later."""
-    num_answers = sum(message["role"] == "assistant" for message in row.messages[:-1])
-    return num_answers <= len(case.history) or not plays_session(case)
-
-
-def plays_session(case: Case) -> bool:
-    """Whether the case is a task of several answers."""
-    return case.max_turns > 1 or case.goal is not None
 
 
 def _task(row: DatasetRow, profile: Profile, case: Case, loaded: LoadedModel, *, limit: int) -> Task:

@@ -23,6 +23,7 @@ from services.trainer.manifest import place_for
 from services.trainer.training.examples import BadExampleError
 from services.trainer.training.loop import train
 from services.trainer.training.methods.grpo import GroupRelativePolicy
+from services.trainer.training.rollouts.drawing import from_state
 from services.trainer.training.rollouts.rewards import RewardWeights
 from services.trainer.training.rollouts.tasks import tasks_of
 from services.trainer.training.workers import Workers
@@ -140,11 +141,28 @@ def test_groups_are_whole_and_two_workers_draw_what_one_draws(tmp_path: Path) ->
     assert not {item.group for item in parts[0]} & {item.group for item in parts[1]}
 
 
+def test_a_checkpoint_holds_the_drawings_of_all_workers_at_every_step(tmp_path: Path) -> None:
+    context = context_of(
+        loaded_tiny(tmp_path, scale=0.1), rows(), batch_size=2, workers=_WithOther(0, 2), grpo={"num_iterations": 3}
+    )
+    training = Training(context)
+    for step in range(2):
+        training.step(step)
+        assert {item.group for item in from_state(training.method.state())} == {0, 1}
+
+
 class _Pretended(Workers):
     """One of several workers that computes without the others."""
 
     def add_up(self, *values: float) -> list[float]:
         return list(values)
+
+
+class _WithOther(_Pretended):
+    """Two workers of which the second drew the same for the other prompt."""
+
+    def gather(self, part: Any) -> list[Any]:
+        return [part, tuple(replace(item, group=1) for item in part)]
 
 
 WORKERS = """

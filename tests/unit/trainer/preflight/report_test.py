@@ -13,6 +13,7 @@ from services.trainer.domain.spec import TrainingMethod
 from services.trainer.training.preflight.reader import Reader
 from services.trainer.training.preflight.report import num_unique_tokens, report_of
 from services.trainer.training.preflight.scan import Scan
+from tests.unit.trainer.grpo.bench import session_row
 from tests.unit.trainer.training_bench import dataset_rows, validation_rows, write_plan
 
 SUITES = SuiteTasks([("roo_xml/smoke@1", get_profile("roo_xml").suites()[-1].cases)])
@@ -131,6 +132,21 @@ def test_preferences_need_pairs_and_rewards_need_cases(tmp_path: Path) -> None:
     cases = [{**row, "split": "train"} for row in validation_rows(2)]
     told = report(tmp_path, [*rows, *cases], method=TrainingMethod.GRPO)
     assert (told.num_usable_rows, told.refusals) == (2, ())
+
+
+def test_steps_are_as_many_as_the_method_takes(tmp_path: Path) -> None:
+    assert report(tmp_path, dataset_rows(5), batch_size=2, max_steps=7).num_steps == 7
+    first = session_row()
+    later = first | {"example_id": "later", "messages": [*first["messages"], *first["messages"][-2:]]}
+    rows = [first, later, *dataset_rows(2)]
+    told = report(tmp_path, rows, method=TrainingMethod.GRPO, batch_size=1, num_epochs=2, grpo={"num_iterations": 3})
+    assert (told.num_usable_rows, told.num_steps) == (1, 6)
+
+
+def test_text_that_no_tokenizer_takes_is_a_fault_of_its_row(tmp_path: Path) -> None:
+    rows = dataset_rows(3)
+    (fault,) = report(tmp_path, [rows[0], answered(rows[1], "a\ud800b"), rows[2]]).faults
+    assert fault.line == 2 and "'\\ud800', half a character" in fault.reason
 
 
 def test_a_layer_that_the_model_does_not_have_is_named_with_those_that_it_has(tmp_path: Path) -> None:
