@@ -17,6 +17,11 @@ _CPU = torch.device("cpu")
 T = TypeVar("T")
 
 
+def collective_backend(*, uses_gpu: bool) -> str:
+    """Return what workers talk by: gradients lie where they are computed, sums of plain numbers on the CPU always."""
+    return "cpu:gloo,cuda:nccl" if uses_gpu else "gloo"
+
+
 @dataclass(frozen=True)
 class Workers:
     """The place of this process among `num_workers`; one alone needs no process group."""
@@ -30,7 +35,7 @@ class Workers:
         """Return this worker's place once all have met through a file that is there for nothing else."""
         if num_workers > 1:
             store = torch.distributed.FileStore(str(meeting_file), num_workers)  # type: ignore[attr-defined]
-            backend = "cpu:gloo,cuda:nccl" if torch.cuda.device_count() >= num_workers else "gloo"
+            backend = collective_backend(uses_gpu=torch.cuda.device_count() >= num_workers)
             torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=num_workers)
         return cls(rank, num_workers)
 

@@ -16,6 +16,7 @@ from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.training.processes.plans import PlanSocket
 from services.trainer.training.reporter import Reporter
+from services.trainer.training.workers import collective_backend
 
 _REPORT_SECONDS = 10.0
 # Workers wait for others to leave the cluster, and each of them imports torch before it starts.
@@ -63,7 +64,7 @@ def _fit(plan_json: str) -> None:
     trainer = TorchTrainer(
         _train,
         train_loop_config={"plan": plan_json},
-        torch_config=TorchConfig(),
+        torch_config=TorchConfig(backend=collective_backend(uses_gpu=uses_gpu)),
         scaling_config=ScalingConfig(num_workers=num_workers, use_gpu=uses_gpu),
         run_config=RunConfig(
             # A name of its own for each attempt: what Ray remembers of another can be torn, and is never needed.
