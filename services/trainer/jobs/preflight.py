@@ -17,7 +17,7 @@ from services.trainer.domain.preflight import (
     RowsReport,
     TrainingPreflight,
 )
-from services.trainer.domain.spec import KIND, TrainingJobSpec
+from services.trainer.domain.spec import KIND, TrainingJobSpec, TrainingMethod
 from services.trainer.jobs.adapters import Adapters
 from services.trainer.jobs.suites import suite_files
 from services.trainer.ports import RowsReader
@@ -89,6 +89,9 @@ class Preflight:
     ) -> DurationEstimate | None:
         if not rows.num_steps or rows.shared_prefix is None:
             return None
+        if spec.method is TrainingMethod.GRPO:
+            # Answers take most of a step, and how long they will be shows while they are drawn.
+            return DurationEstimate(rows.num_steps, 0.0, "It depends on how long the model's answers are.")
         measured = await self._measured_speed(spec, inputs)
         if measured is None:
             basis = "No training of this model with like settings has been measured on this machine yet."

@@ -15,6 +15,7 @@ from services.trainer.domain.attempt import AttemptReport, CurvePoint
 from services.trainer.domain.memory import MemoryEstimate
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.preflight import PreflightRequest, RowsReport, SharedPrefix
+from services.trainer.domain.spec import TrainingJobSpec, TrainingMethod
 from services.trainer.jobs.preflight import Preflight
 from tests.unit.trainer.job_bench import SPEC, Bench
 
@@ -53,7 +54,7 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-async def trained(bench: Bench) -> str:
+async def trained(bench: Bench, spec: TrainingJobSpec = SPEC) -> str:
     async def happens(plan: AttemptPlan) -> None:
         points = tuple(CurvePoint("tokens_per_second", step, speed, plan.attempt) for step, speed in SPEEDS.items())
         report = AttemptReport(plan.training_job_id, plan.attempt, plan.epoch, 3, 3, "train", curve_points=points)
@@ -61,7 +62,7 @@ async def trained(bench: Bench) -> str:
         await bench.train_to(plan, 30)
 
     bench.backend.script = [(happens, None)]
-    job_id = (await bench.usecases.create("r", SPEC)).job.job_id
+    job_id = (await bench.usecases.create("r", spec)).job.job_id
     await bench.finish(job_id)
     return job_id
 
@@ -93,6 +94,17 @@ def test_time_is_told_by_what_a_job_with_like_settings_has_measured(bench: Bench
         other = (await preflight(bench, Rows()).look(replace(SPEC, gradient_checkpointing=True), 0)).duration
         assert other is not None
         assert other.seconds == 0
+
+    asyncio.run(scenario())
+
+
+def test_no_time_is_told_where_the_models_own_answers_decide_it(bench: Bench) -> None:
+    async def scenario() -> None:
+        spec = replace(SPEC, method=TrainingMethod.GRPO)
+        await trained(bench, spec)
+        told = (await preflight(bench, Rows()).look(spec, 0)).duration
+        assert told is not None
+        assert told.seconds == 0 and "how long the model's answers are" in told.basis
 
     asyncio.run(scenario())
 
