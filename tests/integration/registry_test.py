@@ -147,9 +147,9 @@ async def test_a_folder_becomes_a_version_that_can_be_watched_and_found(registry
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     assert events[-1].state.state == job_pb2.JOB_STATE_SUCCEEDED
     assert [event async for event in registry.watch(import_id, after=2)] == events[2:]
-    (note,) = [event.message.text for event in events if event.type == "message"]
-    assert note == "Left aside and not opened: 'README.md'."
-    assert (await registry.finished(import_id)).notes == [note]
+    notes = [event.message.text for event in events if event.type == "message"]
+    assert notes[0] == "Left aside and not opened: 'README.md'."
+    assert (await registry.finished(import_id)).notes == notes
     version = await registry.version("watched")
     assert version.model_version_id == "watched@1"
     assert (version.kind, version.num_parameters) == (model_pb2.MODEL_VERSION_KIND_BASE, NUM_PARAMETERS)

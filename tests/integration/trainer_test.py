@@ -24,7 +24,7 @@ from drillyard.trainer.v1 import (
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.channel import open_channel
-from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, ServiceError, Unimplemented
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, ServiceError
 from services.lm.folders import check_adapter_folder
 from services.lm.tiny import write_tiny_model
 from tests.fakes.system.registry import TrainerRegistry, serve_registry
@@ -110,8 +110,8 @@ async def test_it_is_small_before_any_training_starts(trainer: Trainer) -> None:
         ({"num_workers": 99}, InvalidArgument, "num_workers"),
         ({"lora": weights_pb2.LoraConfig(lora_dropout=1.5)}, InvalidArgument, "lora_dropout"),
         ({"method": 99}, InvalidArgument, "spec.method is 99"),
-        ({"method": method_pb2.TRAINING_METHOD_DPO}, Unimplemented, "DPO is not built"),
-        ({"trained_weights": weights_pb2.TRAINED_WEIGHTS_FULL}, Unimplemented, "all weights is not built"),
+        ({"grpo": method_pb2.GrpoConfig(temperature=0)}, InvalidArgument, "temperature"),
+        ({"load_best_model_at_end": True}, InvalidArgument, "eval_steps"),
     ],
 )
 async def test_a_job_that_cannot_be_done_is_refused_at_once(

@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 import typer
 from drillyard.trainer.v1.preflight_pb2 import TrainingPreflight
 from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
+from google.protobuf.json_format import ParseDict
 
 from ui.cli.connection import Document, Gateway
 from ui.cli.fields import FieldOptions
@@ -15,7 +16,6 @@ from ui.cli.follow import Display, Progress, display, follow, job_progress
 from ui.cli.jobs import add_delete_command, add_job_commands, refuse_failed, state_of
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, fail, print_facts, print_table, show
-from ui.shared.documents import message_of
 from ui.shared.words import percent_text, size_text
 from ui.training_jobs.preflight import preflight_view
 
@@ -129,7 +129,7 @@ def look(gateway: Gateway, body: Document, line: int, on: Display) -> Document:
 
 def print_preflight(document: Document, line: int) -> None:
     """Print what is known of a training, and with a line the tokens of its row."""
-    view = preflight_view(message_of(TrainingPreflight, document))
+    view = preflight_view(ParseDict(document, TrainingPreflight()))
     print_table("", ("", ""), view.facts, empty="")
     for sentence in (*view.faults, *view.overlaps, *view.warnings):
         print(sentence)

@@ -29,7 +29,6 @@ from services.trainer.live_attempts import AttemptEnd, LiveAttempt, end_of
 _SYSTEM = "the operating system"
 _TICK_SECONDS = 0.5
 _HEARTBEAT_SECONDS = 2.5
-_RELEASE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class TrainingLimits:
     dtype: str = "auto"
     device: str = "auto"
     stall_seconds: float = 900.0
+    release_seconds: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ class TrainingJobWork:
             end = await self._follow(context, live, processes)
             if end.outcome is AttemptOutcome.SUCCEEDED:
                 # They say to the backend, too, that they have done it, and are kept for the next job.
-                await asyncio.wait({processes}, timeout=_RELEASE_SECONDS)
+                await asyncio.wait({processes}, timeout=self._limits.release_seconds)
             processes.cancel()
             live.checkpoints.put_nowait(None)
             await keeping

@@ -12,6 +12,7 @@ import psutil
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import ServiceError
+from tests.storm.compute.training import AT_WORK
 from tests.storm.oracle.judgement import Judgement
 from tests.storm.stack import Stack
 
@@ -79,5 +80,6 @@ def _trained_jobs() -> list[str]:
         with suppress(psutil.Error):
             command = process.cmdline()
             if "tests.storm.compute.training" in command and process.status() not in _STILL:
-                jobs.append(Path(command[command.index("--attempt-file") + 1]).parent.parent.name)
+                places = [Path(file.path).name for file in process.open_files()]
+                jobs += [name.removesuffix(AT_WORK) for name in places if name.endswith(AT_WORK)]
     return jobs

@@ -143,7 +143,7 @@ class Bench:
             live_attempts=self.live_attempts,
             telemetry=telemetry,
         )
-        self.work = TrainingJobWork(to, limits or TrainingLimits(), lambda: "127.0.0.1:1")
+        self.work = TrainingJobWork(to, limits or TrainingLimits(release_seconds=0.1), lambda: "127.0.0.1:1")
         self.usecases = TrainingUseCases(
             jobs=self.jobs,
             store=self.store,

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -84,10 +85,15 @@ async def test_processes_that_serve_another_job_by_now_are_left_to_it(tmp_path: 
         process.kill()
 
 
-async def test_folders_of_a_killed_service_go_with_the_next_attempt(tmp_path: Path) -> None:
-    attempt, scratch = tmp_path / "train-before" / "attempt-001", tmp_path / TOKEN_HERE
+@pytest.fixture
+def scratch() -> Path:
+    """A folder whose sockets have short paths, as those of a test's own folder may not have."""
+    return Path(tempfile.mkdtemp(prefix="dy-", dir="/tmp"))
+
+
+async def test_folders_of_a_killed_service_go_with_the_next_attempt(tmp_path: Path, scratch: Path) -> None:
+    attempt = tmp_path / "train-before" / "attempt-001"
     attempt.mkdir(parents=True)
-    scratch.mkdir()
     (attempt / "scratch").symlink_to(scratch)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(scratch / "plans"))
