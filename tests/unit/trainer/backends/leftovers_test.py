@@ -43,6 +43,10 @@ def spawn(program: str, cwd: Path, token: str) -> psutil.Process:
     return psutil.Process(int(output))
 
 
+def is_there(path: Path) -> bool:
+    return path.exists()
+
+
 def is_gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
@@ -99,9 +103,9 @@ async def test_folders_of_a_killed_service_go_with_the_next_attempt(tmp_path: Pa
         server.bind(str(scratch / "plans"))
         server.listen()
         await RayLocalBackend(tmp_path).prepare(PLAN)
-        assert scratch.exists()
+        assert is_there(scratch)
     await RayLocalBackend(tmp_path).prepare(PLAN)
-    assert not scratch.exists()
+    assert not is_there(scratch)
     assert await RayLocalBackend(tmp_path).clear(JOB) == 0
 
 
