@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,14 @@ class Trainer:
         return (await self.stub.CreateTrainingJob(request)).training_job
 
     async def finished(self, training_job_id: str) -> tuple[training_job_pb2.TrainingJob, float]:
-        """Follow a job to its end; returns it with the longest silence in seconds."""
+        """Follow a job to its end; returns it with the longest silence, in seconds, from when it was at work."""
         request = training_job_pb2.WatchTrainingJobRequest(training_job_id=training_job_id)
-        silence, last = 0.0, time.monotonic()
+        times: list[float] = []
         async for response in self.stub.WatchTrainingJob(request):
             self.listeners |= listening_below(self.service.process.pid)
-            silence, last = max(silence, time.monotonic() - last), time.monotonic()
-            assert response.event.sequence > 0
+            if times or response.event.state.state == job_pb2.JOB_STATE_RUNNING:
+                times.append(response.event.event_time.ToNanoseconds() / 1e9)
+        silence = max(later - earlier for earlier, later in pairwise(times))
         found = await self.stub.GetTrainingJob(training_job_pb2.GetTrainingJobRequest(training_job_id=training_job_id))
         return found.training_job, silence
 
