@@ -13,7 +13,7 @@ from drillyard.trainer.v1 import checkpoint_pb2, trainer_service_pb2_grpc, train
 
 from services.chassis.channel import open_channel
 from services.lm.tiny import write_tiny_model
-from services.trainer.manifest import places
+from services.trainer.manifest import MANIFEST, places
 from tests.fakes.system.registry import serve_registry
 from tests.integration.processes import ServiceProcess, start_service
 from tests.unit.trainer.training_bench import dataset_rows
@@ -88,7 +88,8 @@ def are_gone(processes: list[psutil.Process]) -> bool:
 
 
 def flip_a_byte_of_the_newest(checkpoints: Path) -> int:
-    newest = places(checkpoints)[0]
+    # Behind it may be one that was being written as its process was killed.
+    newest = next(place for place in places(checkpoints) if (place.path / MANIFEST).exists())
     path = newest.path / "adapter" / "adapter_model.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
