@@ -45,7 +45,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt proto/generate.py
 $(VENV)/.compiled: $(VENV)/.installed proto/gen/.generated
 	@$(BIN)/python -c 'import gradio, hypothesis, openai, ui.__main__, services.evaluator.__main__, services.feedback.__main__, \
 	  services.registry.__main__, services.test_runner.__main__, services.trainer.__main__, services.lm.worker.answering, \
-	  services.trainer.training.ray_run, services.trainer.training.worker'
+	  services.trainer.training.__main__, services.trainer.training.worker'
 	@touch $@
 
 .PHONY: tools

@@ -1,6 +1,7 @@
 """House rules that no linter knows."""
 
 import ast
+import importlib.util
 import re
 from pathlib import Path
 
@@ -114,3 +115,10 @@ def test_the_migrations_of_a_service_are_one_line(service: str) -> None:
     texts = [path.read_text() for path in (ROOT / "services" / service / "store" / "migrations").glob("0*.py")]
     parents = [re.findall(r"^down_revision = (.*)", text, re.MULTILINE)[0] for text in texts]
     assert len(set(parents)) == len(texts)
+
+
+def test_the_modules_whose_bytecode_is_made_at_set_up_are_there() -> None:
+    recipe = Path("Makefile").read_text().split("$(VENV)/.compiled:")[1].split("@touch")[0]
+    modules = re.findall(r"\b(?:services|ui)[\w.]+", recipe)
+    assert len(modules) >= 8
+    assert [module for module in modules if importlib.util.find_spec(module) is None] == []
