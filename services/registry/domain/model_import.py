@@ -15,6 +15,16 @@ IMPORT_KIND = "import"
 NOTES = "notes"
 
 
+class ImportPhase(StrEnum):
+    """What an import does now."""
+
+    CHECK = "check"
+    HASH = "hash"
+    VERIFY = "verify"
+    CONVERT = "convert"
+    STORE = "store"
+
+
 class SourceKind(StrEnum):
     """Where a model comes from."""
 
