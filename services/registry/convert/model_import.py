@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from drillyard.registry.v1 import import_pb2
 
 from services.chassis.errors import InvalidArgument
@@ -13,8 +11,8 @@ from services.registry.domain.model_import import Import, ImportSource, SourceKi
 
 def import_to_proto(model_import: Import) -> import_pb2.Import:
     """Return the import as callers see it."""
-    values: dict[str, Any] = {model_import.source.kind.value: model_import.source.value}
-    source = import_pb2.ImportSource(**values)
+    source = import_pb2.ImportSource()
+    setattr(source, model_import.source.kind.value, model_import.source.value)
     return to_message(model_import, import_pb2.Import, import_id=model_import.job.job_id, source=source)
 
 
