@@ -62,6 +62,11 @@ class Import:
         return str((self.job.result or {}).get("model_version_id", ""))
 
     @property
+    def base_model_version_id(self) -> str:
+        """The weights that an adapter is loaded on; empty for full weights."""
+        return str(self.job.spec.get("base_model_version_id", ""))
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know of the source: what is left aside, what is taken otherwise than it may seem."""
         return tuple(map(str, (self.job.saved or {}).get(NOTES, ())))
