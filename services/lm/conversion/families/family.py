@@ -77,7 +77,6 @@ class Family:
         class_name: The class in transformers.
         layer: The tensors of each layer.
         biases: Groups of tensors that the class has whole or not at all.
-        written_biases: Of them those that llama.cpp reads; None for all.
         always_biased: The class has its biases also where a file has none.
         frame: The tensors outside the layers, without the head.
         has_frequency_table: A table may say how its positions are scaled.
@@ -89,7 +88,6 @@ class Family:
     class_name: str
     layer: tuple[Part, ...]
     biases: tuple[tuple[Part, ...], ...] = ()
-    written_biases: tuple[Part, ...] | None = None
     always_biased: bool = False
     frame: tuple[Part, ...] = (EMBEDDING, NORM)
     has_frequency_table: bool = False

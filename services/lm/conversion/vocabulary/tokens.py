@@ -22,7 +22,6 @@ UNKNOWN: Final = 2
 CONTROL: Final = 3
 USER_DEFINED: Final = 4
 UNUSED: Final = 5
-BYTE: Final = 6
 _ID_KEYS: Final = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding", "eot": "eot", "eom": "eom"}
 # What ends an answer, whatever kind a file gives it.
 ENDS_BY_TEXT: Final = (
