@@ -78,6 +78,12 @@ async def test_a_registry_that_asks_for_a_login_gets_it_and_tells_a_wrong_one(
     source = write_artifact(tmp_path / "new")
     with docker_registry(tmp_path, needs_login=True) as host:
         await push_to_registry(source, f"{host}/me/roo:1", client=client, secret=LOGIN, progress=ignore)
+        repository, digest = (
+            Repository(client, f"http://{host}/v2/me/roo", LOGIN),
+            read_store(source).manifest.config.digest,
+        )
+        headers = await repository.read_headers(digest)
+        assert (await client.get(repository.blob_url(digest), headers=headers)).status_code == 200
         for secret, words in (("", "asks for a user"), ("coder:wrong", "status 401"), ("token", "not take the token")):
             with pytest.raises(PermissionDenied, match=words):
                 await push_to_registry(source, f"{host}/me/roo:1", client=client, secret=secret, progress=ignore)
