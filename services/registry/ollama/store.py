@@ -120,14 +120,12 @@ def write_store(folder: Path, name: str, model: OllamaModel) -> str:
     contents = [(kind, text.encode()) for kind, text in _texts(model)]
     config = _compact(model.config)
     for content in (*(content for _, content in contents), config):
-        (blobs / digest_of(content).replace(":", "-")).write_bytes(content)
+        _write(blobs / digest_of(content).replace(":", "-"), content)
     manifest = Manifest(
         Layer(CONFIG_TYPE, digest_of(config), len(config)),
         (weights, *(layer_of(kind, content) for kind, content in contents)),
     ).to_bytes()
-    path = folder / place.manifest_path
-    path.parent.mkdir(parents=True)
-    path.write_bytes(manifest)
+    _write(folder / place.manifest_path, manifest)
     return digest_of(manifest)
 
 
@@ -202,7 +200,7 @@ async def publish_to_store(
     _check_space(model, target)
     for _ in range(_ROUNDS):
         await _put_blobs(model, target, progress)
-        await asyncio.to_thread(_write_manifest, target)
+        await asyncio.to_thread(_write, store / place.manifest_path, model.content)
         if all(target.path_of(layer).is_file() for layer in model.manifest.blobs):
             return place
     raise FailedPrecondition("Something removes blobs from the store while they are written.", "Try again.")
@@ -251,8 +249,7 @@ async def _copy(source: Path, target: Path, layer: Layer) -> None:
             raise FailedPrecondition(f"The stored blob {layer.digest} is not what its name says.", _AGAIN)
 
 
-def _write_manifest(target: StoredModel) -> None:
-    path = target.folder / target.name.manifest_path
+def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as out:
-        out.write(target.content)
+        out.write(content)
