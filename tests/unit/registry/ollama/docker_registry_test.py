@@ -13,7 +13,7 @@ from services.registry.oci.repository import Repository
 from services.registry.ollama.manifest import MANIFEST_TYPE
 from services.registry.ollama.pushing import push_to_registry
 from services.registry.ollama.store import read_store
-from tests.unit.registry.oci.docker_registry import LOGIN, docker_registry
+from tests.unit.registry.ollama.docker_registry import LOGIN, docker_registry
 from tests.unit.registry.ollama.store_test import write_artifact
 
 
