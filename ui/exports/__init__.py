@@ -1,0 +1,1 @@
+"""Exports: forms of a version in which it is served elsewhere."""

@@ -1,0 +1,1 @@
+"""Publications: where versions are brought to."""
