@@ -9,7 +9,6 @@ from drillyard.registry.v1.export_pb2 import ExportForm
 from services.chassis.errors import InvalidArgument
 
 _PREFIX = "EXPORT_FORM_"
-FORM_HELP = "What to write: adapter, merged[:TYPE], gguf[:TYPE], gguf-adapter or ollama[:TYPE], such as gguf:Q4_K_M."
 _FORMS = {name.removeprefix(_PREFIX).lower().replace("_", "-"): name for name, number in ExportForm.items() if number}
 
 

@@ -8,10 +8,6 @@ from drillyard.registry.v1.publication_pb2 import Destination
 
 from services.chassis.errors import InvalidArgument
 
-DESTINATION_HELP = (
-    "Where to: folder:/PATH, ollama:NAME, ollama-daemon:NAME@http://HOST:PORT, "
-    "ollama-registry:HOST/NAMESPACE/NAME:TAG, hf:OWNER/NAME or oci:HOST/REPOSITORY:TAG."
-)
 _PLACES = {
     "folder": "folder_path",
     "ollama": "ollama_name",
