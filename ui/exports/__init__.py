@@ -1,1 +1,0 @@
-"""Exports: forms of a version in which it is served elsewhere."""

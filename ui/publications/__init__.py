@@ -1,1 +1,0 @@
-"""Publications: where versions are brought to."""
