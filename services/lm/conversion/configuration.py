@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
-from services.lm.conversion.families.family import HEAD, OTHER_MODEL, Dimensions
+from services.lm.conversion.families.family import HEAD, OTHER_MODEL, Dimensions, Family
 from services.lm.conversion.families.keys import Keys
-from services.lm.conversion.families.positions import read_scaling
+from services.lm.conversion.families.positions import read_positions
+from services.lm.conversion.families.windows import read_windows
 from services.lm.conversion.header import Header
 from services.lm.conversion.metadata import check_metadata
 from services.lm.conversion.vocabulary.tokens import token_texts
@@ -38,8 +40,6 @@ def configuration_of(header: Header, dtype: str) -> dict[str, object]:
     """The `config.json` of the folder form."""
     family, sizes = check_metadata(header), dimensions_of(header)
     keys = Keys(header, family.architecture)
-    theta = keys.real("rope.freq_base", 10000.0)
-    scaling = read_scaling(keys, header, family, sizes.head, theta)
     names = {tensor.name for tensor in header.tensors}
     return {
         "architectures": [family.class_name],
@@ -51,16 +51,40 @@ def configuration_of(header: Header, dtype: str) -> dict[str, object]:
         "num_attention_heads": sizes.heads,
         "num_key_value_heads": sizes.kv_heads,
         "head_dim": sizes.head,
-        "hidden_act": "silu",
+        "hidden_act": family.activation,
         "max_position_embeddings": keys.whole("context_length"),
-        "rms_norm_eps": keys.real("attention.layer_norm_rms_epsilon"),
-        "rope_theta": theta,
-        **({"rope_scaling": scaling} if scaling else {}),
+        **_norms(keys, family),
+        **read_positions(keys, header, family, sizes),
+        **read_windows(keys, family, sizes),
+        **_specials(keys, family, sizes),
         "attention_bias": _has_biases(names, "blk.0.attn_"),
         **({"mlp_bias": True} if _has_biases(names, "blk.0.ffn_") else {}),
         "tie_word_embeddings": HEAD.gguf not in names,
         "dtype": dtype,
     }
+
+
+def _norms(keys: Keys, family: Family) -> dict[str, object]:
+    if family.epsilon is None:
+        return {"rms_norm_eps": keys.real("attention.layer_norm_rms_epsilon")}
+    epsilon = keys.real("attention.layer_norm_epsilon")
+    if not math.isclose(epsilon, family.epsilon, rel_tol=1e-6):
+        raise keys.refused("attention.layer_norm_epsilon", f"It is {epsilon:g}, the class has {family.epsilon:g}")
+    return {}
+
+
+def _specials(keys: Keys, family: Family, sizes: Dimensions) -> dict[str, object]:
+    """What only some families have."""
+    config: dict[str, object] = {}
+    for setting in family.settings:
+        value = keys.real(setting.key, setting.default or 0.0, may_be_zero=setting.default is None)
+        config |= {setting.name: value} if value else {}
+    if family.activation != "silu":
+        config |= {"hidden_activation": family.activation, "query_pre_attn_scalar": family.query_scalar(sizes)}
+    if family.no_rope_period:
+        turned = [int((layer + 1) % family.no_rope_period != 0) for layer in range(sizes.layers)]
+        config |= {"no_rope_layer_interval": family.no_rope_period, "no_rope_layers": turned}
+    return config
 
 
 def _has_biases(names: set[str], beginning: str) -> bool:

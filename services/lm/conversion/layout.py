@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from services.lm.conversion.configuration import configuration_of, dimensions_of
 from services.lm.conversion.families.family import HEAD, OTHER_MODEL, Dimensions, Family, Part, Shape
-from services.lm.conversion.families.positions import FREQUENCIES
+from services.lm.conversion.families.positions import FREQUENCIES, LONG, SHORT
 from services.lm.conversion.header import Header, Tensor
 from services.lm.conversion.metadata import check_metadata
 from services.lm.conversion.parts import read_model
@@ -66,12 +66,17 @@ def layout_of(header: Header) -> Layout:
     _add_layers(layout, tensors, sizes, family)
     for name, target in layout.targets.items():
         _check_shape(name, target, tensors)
-    extras = [name for name in tensors if name not in layout.targets and name != FREQUENCIES]
+    extras = [name for name in tensors if name not in layout.targets and name not in _tables(family)]
     used = _add_scales(layout, extras, tensors)
     unknown = next((name for name in extras if name not in used), None)
     if unknown is not None:
         raise _unknown(unknown, sizes)
     return Layout({name: layout.targets[name] for name in tensors if name in layout.targets}, layout.zeros)
+
+
+def _tables(family: Family) -> tuple[str, ...]:
+    """Tensors that `config.json` says the same as."""
+    return (FREQUENCIES, LONG, SHORT) if family.has_long_factors else (FREQUENCIES,)
 
 
 def _target(part: Part, sizes: Dimensions, layer: int | None = None) -> Target:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from services.lm.conversion.families.family import OTHER_MODEL, Family
-from services.lm.conversion.families.table import ARCHITECTURES, BY_ARCHITECTURE
+from services.lm.conversion.families.table import ARCHITECTURES, family_of_architecture
 from services.lm.conversion.header import Header, Value
 from services.lm.errors import InvalidModelFile
 
@@ -98,12 +98,14 @@ def check_metadata(header: Header) -> Family:
         )
     if not header.tensors:
         raise InvalidModelFile("It holds metadata and a vocabulary, and no weights.", "Import the model's own file.")
+    family = family_of_architecture(name, has_window=bool(header.metadata.get(f"{name}.attention.sliding_window")))
     for key, value in header.metadata.items():
-        if key.startswith(f"{name}."):
-            _check_computation(header, key, key.removeprefix(f"{name}."), value)
+        short = key.removeprefix(f"{name}.")
+        if key.startswith(f"{name}.") and short not in family.understood:
+            _check_computation(header, key, short, value)
         elif key.startswith("tokenizer.ggml.") and key.removeprefix("tokenizer.ggml.") not in _VOCABULARY and value:
             raise _not_understood(key, value)
-    return BY_ARCHITECTURE[name]
+    return family
 
 
 def _check_kind(header: Header, name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,6 +38,16 @@ class Dimensions:
         """Numbers of all heads of one token's key, or value."""
         return self.kv_heads * self.head
 
+    @property
+    def joined(self) -> int:
+        """Rows of the matrix that makes query, key and value in one."""
+        return self.queries + 2 * self.keys
+
+    @property
+    def gate_and_up(self) -> int:
+        """Rows of the matrix that makes both factors of the feed-forward layer in one."""
+        return 2 * self.feed_forward
+
 
 @dataclass(frozen=True)
 class Part:
@@ -68,6 +78,35 @@ HEAD: Final = Part("output.weight", "lm_head.weight", ("vocabulary", "hidden"))
 
 
 @dataclass(frozen=True)
+class Setting:
+    """A number that both forms have; without a default it may be absent, which is then the same as 0."""
+
+    key: str
+    name: str
+    default: float | None = None
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Layers that see only the last tokens, all but the last of every few.
+
+    Attributes:
+        period: Of as many layers the last sees all tokens.
+        default: The window where a file names none; 0 if all layers see all tokens then.
+        local_theta: The base of positions in the layers with a window; 0 where all layers turn alike, and None where
+            the others alone may be scaled.
+    """
+
+    period: int
+    default: int = 0
+    local_theta: float | None = 0
+
+    def layer_types(self, layers: int) -> list[str]:
+        """The kind of each layer, in transformers' words."""
+        return ["full_attention" if (layer + 1) % self.period == 0 else "sliding_attention" for layer in range(layers)]
+
+
+@dataclass(frozen=True)
 class Family:
     """One architecture of GGUF and the class of transformers that computes the same.
 
@@ -79,8 +118,18 @@ class Family:
         biases: Groups of tensors that the class has whole or not at all.
         always_biased: The class has its biases also where a file has none.
         frame: The tensors outside the layers, without the head.
-        has_frequency_table: A table may say how its positions are scaled.
+        head: Whether llama.cpp reads a head: where there is one, "always" or "never".
+        activation: That of its feed-forward layers.
+        epsilon: What its norms add, where the class has just this number.
         fixed: By name in `config.json`: the only values that GGUF can express.
+        settings: Further numbers.
+        windows: Which layers have a window.
+        ignores_window: llama.cpp knows no window for it, so that a file must not be longer than one.
+        has_frequency_table: A table may say how its positions are scaled.
+        has_long_factors: Two tables may say it, one for short texts and one for long ones.
+        turns_part: A part of each head may be turned by its position.
+        no_rope_period: The last of as many layers is not turned by its position.
+        wide_layers: As many layers divide their queries by the root of hidden size over heads; 0 where none do so.
     """
 
     architecture: str
@@ -90,8 +139,30 @@ class Family:
     biases: tuple[tuple[Part, ...], ...] = ()
     always_biased: bool = False
     frame: tuple[Part, ...] = (EMBEDDING, NORM)
-    has_frequency_table: bool = False
+    head: Literal["optional", "always", "never"] = "optional"
+    activation: str = "silu"
+    epsilon: float | None = None
     fixed: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    settings: tuple[Setting, ...] = ()
+    windows: Windows | None = None
+    ignores_window: bool = False
+    has_frequency_table: bool = False
+    has_long_factors: bool = False
+    turns_part: bool = False
+    no_rope_period: int = 0
+    wide_layers: int = 0
+
+    @property
+    def understood(self) -> frozenset[str]:
+        """The keys of its metadata that other architectures do not have."""
+        windowed = ("attention.sliding_window",) if self.windows or self.ignores_window else ()
+        turned = ("attention.sliding_window_pattern", "rope.freq_base_swa") if self.windows else ()
+        epsilon = ("attention.layer_norm_epsilon",) if self.epsilon else ()
+        return frozenset((*(setting.key for setting in self.settings), *windowed, *turned, *epsilon))
+
+    def query_scalar(self, sizes: Dimensions) -> int:
+        """What the square root of the query is divided by, as llama.cpp has it."""
+        return sizes.hidden // sizes.heads if sizes.layers == self.wide_layers else sizes.head
 
 
 def interleave(values: NDArray[Any], heads: int) -> NDArray[Any]:

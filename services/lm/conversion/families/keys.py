@@ -37,10 +37,11 @@ class Keys:
             raise InvalidModelFile(f"The number is {value!r}.", "Fetch the file again.", f"{self._architecture}.{key}")
         return float(value)  # type: ignore[arg-type]
 
-    def check_neutral(self, key: str, *values: float) -> None:
+    def check(self, key: str, *values: object) -> None:
         """Pass where the key is absent or has one of these values."""
-        if self._metadata.get(f"{self._architecture}.{key}", values[0]) not in values:
-            raise self.refused(key, "Its positions are scaled with a correction of their own")
+        value = self._metadata.get(f"{self._architecture}.{key}", values[0])
+        if value not in values:
+            raise self.refused(key, f"It is {str(value)[:40]} and not {str(values[0])[:40]}")
 
     def refused(self, key: str, problem: str) -> InvalidModelFile:
         """The refusal of what the key says."""

@@ -1,4 +1,7 @@
-"""Llama, whose layers most families share; in GGUF the halves of its query and key heads are interleaved."""
+"""Llama, whose layers most families share; in GGUF the halves of its query and key heads are interleaved.
+
+Mistral is the same to llama.cpp, and SmolLM3 turns only three of four layers by their positions.
+"""
 
 from __future__ import annotations
 
@@ -52,4 +55,26 @@ LLAMA: Final = Family(
     biases=(attention_biases(interleaved=True), FEED_FORWARD_BIASES),
     has_frequency_table=True,
     fixed={"hidden_act": ("silu",)},
+)
+MISTRAL: Final = Family(
+    "llama",
+    "mistral",
+    "MistralForCausalLM",
+    layer=LLAMA.layer,
+    ignores_window=True,
+    has_frequency_table=True,
+    fixed=LLAMA.fixed,
+)
+SMOLLM3: Final = Family(
+    "smollm3",
+    "smollm3",
+    "SmolLM3ForCausalLM",
+    layer=LLAMA.layer,
+    fixed={
+        "hidden_act": ("silu",),
+        "attention_bias": (False,),
+        "mlp_bias": (False,),
+        "use_sliding_window": (False, None),
+    },
+    no_rope_period=4,
 )

@@ -14,7 +14,7 @@ from peft.utils.other import get_pattern_key
 
 from services.lm.adapters.settings import read_settings
 from services.lm.adapters.tensors import PEFT_PREFIX, renamed
-from services.lm.conversion.families import GgufPlan, GgufTensor
+from services.lm.conversion.families.contents import GgufPlan, GgufTensor
 from services.lm.conversion.families.family import HEAD, Family, Part, Shape
 from services.lm.conversion.families.plan import (
     dimensions,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig
 
-from services.lm.conversion.families import GgufPlan, GgufTensor
+from services.lm.conversion.families.contents import GgufPlan, GgufTensor
 from services.lm.conversion.families.family import (
     EMBEDDING,
     FOLDER_FORMS,
@@ -24,8 +25,9 @@ from services.lm.conversion.families.family import (
     Shape,
     interleave,
 )
-from services.lm.conversion.families.positions import FREQUENCIES, frequency_table, scaling_entries
+from services.lm.conversion.families.positions import full_rope, position_entries, position_tables
 from services.lm.conversion.families.table import BY_MODEL_TYPE
+from services.lm.conversion.families.windows import config_window, window_entries
 from services.lm.conversion.vocabulary.writing import vocabulary_entries
 from services.lm.errors import InvalidModelFile
 from services.lm.folders import check_model_folder
@@ -43,9 +45,9 @@ def plan_model(folder: Path) -> GgufPlan:
     sizes = dimensions(config, shapes)
     vocabulary, notes = vocabulary_entries(folder, sizes.vocabulary)
     metadata = [*general_entries(family, folder.name, "model"), *_model_entries(config, family, sizes), *vocabulary]
-    table = frequency_table(config.rope_parameters, sizes.head) if family.has_frequency_table else []
-    extra = {FREQUENCIES: np.array(table, dtype=np.float32)} if table else {}
-    return GgufPlan(metadata, _tensors(family, sizes, shapes), extra, notes)
+    tables = position_tables(config, family, sizes.head)
+    extra = {name: np.array(values, dtype=np.float32) for name, values in tables.items()}
+    return GgufPlan(metadata, _tensors(family, sizes, shapes), extra, [*_limits(config, family, sizes), *notes])
 
 
 def read_configuration(folder: Path) -> tuple[Any, Family]:
@@ -68,11 +70,7 @@ def read_configuration(folder: Path) -> tuple[Any, Family]:
     for key, values in family.fixed.items():
         value = getattr(config, key, values[0])
         if value not in values:
-            raise InvalidModelFile(
-                f"Its {key} is {str(value)[:60]}, which a GGUF of {family.architecture} cannot express.",
-                FOLDER_FORMS,
-                "config.json",
-            )
+            raise _inexpressible(f"{key} {str(value)[:60]}", family)
     return config, family
 
 
@@ -132,7 +130,7 @@ def general_entries(family: Family, name: str, kind: str) -> list[Entry]:
 def _model_entries(config: Any, family: Family, sizes: Dimensions) -> list[Entry]:
     values: dict[str, tuple[object, str]] = {
         "vocab_size": (sizes.vocabulary, "UINT32"),
-        "context_length": (config.max_position_embeddings, "UINT32"),
+        "context_length": (_context(config, family), "UINT32"),
         "embedding_length": (sizes.hidden, "UINT32"),
         "block_count": (sizes.layers, "UINT32"),
         "feed_forward_length": (sizes.feed_forward, "UINT32"),
@@ -140,19 +138,58 @@ def _model_entries(config: Any, family: Family, sizes: Dimensions) -> list[Entry
         "attention.head_count_kv": (sizes.kv_heads, "UINT32"),
         "attention.key_length": (sizes.head, "UINT32"),
         "attention.value_length": (sizes.head, "UINT32"),
-        "attention.layer_norm_rms_epsilon": (config.rms_norm_eps, "FLOAT32"),
-        "rope.dimension_count": (sizes.head, "UINT32"),
-        "rope.freq_base": (float(config.rope_parameters["rope_theta"]), "FLOAT32"),
     }
+    epsilon = "layer_norm_epsilon" if family.epsilon else "layer_norm_rms_epsilon"
+    values[f"attention.{epsilon}"] = (family.epsilon or config.rms_norm_eps, "FLOAT32")
+    for setting in family.settings:
+        value = getattr(config, setting.name, None)
+        if value is None and setting.default is not None:
+            raise _inexpressible(f"no {setting.name}", family)
+        values |= {setting.key: (float(value), "FLOAT32")} if value is not None else {}
     entries: list[Entry] = [(f"{family.architecture}.{key}", *value) for key, value in values.items()]
-    return entries + scaling_entries(config.rope_parameters, family)
+    return [*entries, *position_entries(config, family, sizes), *window_entries(config, family, sizes)]
+
+
+def _context(config: Any, family: Family) -> int:
+    length, window = int(config.max_position_embeddings), config_window(config)
+    return min(length, window) if family.ignores_window and window else length
+
+
+def _limits(config: Any, family: Family, sizes: Dimensions) -> list[str]:
+    """What a person must know of the file's reach; and what llama.cpp would compute otherwise is refused."""
+    notes = []
+    if _context(config, family) < config.max_position_embeddings:
+        notes.append(
+            f"Its layers see only the last {config_window(config)} tokens; llama.cpp has no such window in "
+            f"{family.architecture}, so the file's context ends there."
+        )
+    if full_rope(config)["rope_type"] == "longrope":
+        notes.append("llama.cpp chooses the tables of positions by the context that it is started with.")
+    scalar = getattr(config, "query_pre_attn_scalar", None)
+    if scalar is not None and scalar != family.query_scalar(sizes):
+        raise _inexpressible(f"query_pre_attn_scalar {scalar}", family)
+    period = family.no_rope_period
+    if period and any(bool(turned) != bool((layer + 1) % period) for layer, turned in enumerate(config.no_rope_layers)):
+        raise _inexpressible("such no_rope_layers", family)
+    return notes
+
+
+def _inexpressible(what: str, family: Family) -> InvalidModelFile:
+    return InvalidModelFile(
+        f"It has {what}, which a GGUF of {family.architecture} cannot express.", FOLDER_FORMS, "config.json"
+    )
 
 
 def _tensors(family: Family, sizes: Dimensions, shapes: dict[str, Shape]) -> list[GgufTensor]:
-    """The head is written where the folder has one: a file without is tied."""
+    """The head is written where the folder has one, or where llama.cpp needs one: otherwise a file without is tied."""
     rest = dict(shapes)
-    frame = [part for part in (*family.frame, HEAD) if part is not HEAD or HEAD.folder in shapes]
-    tensors = [_tensor(part, part.gguf, part.folder, sizes, rest) for part in frame]
+    if HEAD.folder in shapes and family.head == "never":
+        raise _inexpressible("a head of its own", family)
+    tensors = [_tensor(part, part.gguf, part.folder, sizes, rest) for part in family.frame]
+    if HEAD.folder in shapes:
+        tensors.append(_tensor(HEAD, HEAD.gguf, HEAD.folder, sizes, rest))
+    elif family.head == "always":
+        tensors.append(replace(tensors[0], name=HEAD.gguf))
     for layer in range(sizes.layers):
         place, prefix = f"blk.{layer}", f"model.layers.{layer}"
         present = [part for group in family.biases for part in group if f"{prefix}.{part.folder}" in shapes]
