@@ -81,7 +81,7 @@ def _tables(family: Family) -> tuple[str, ...]:
 
 def _target(part: Part, sizes: Dimensions, layer: int | None = None) -> Target:
     name = part.folder if layer is None else f"model.layers.{layer}.{part.folder}"
-    return Target(name, part.shape(sizes), getattr(sizes, part.heads) if part.heads else 0, part.shift)
+    return Target(name, part.shape(sizes), sizes.size(part.heads) if part.heads else 0, part.shift)
 
 
 def _add_layers(layout: Layout, tensors: dict[str, Tensor], sizes: Dimensions, family: Family) -> None:

@@ -18,7 +18,7 @@ FOLDER_FORMS: Final = "Export it as an adapter, as a merged folder or to Hugging
 
 @dataclass(frozen=True)
 class Dimensions:
-    """The sizes that the tensors have; the properties are those that follow from them."""
+    """The sizes that the tensors have."""
 
     layers: int
     hidden: int
@@ -28,25 +28,11 @@ class Dimensions:
     head: int
     vocabulary: int
 
-    @property
-    def queries(self) -> int:
-        """Numbers of all heads of one token's query."""
-        return self.heads * self.head
-
-    @property
-    def keys(self) -> int:
-        """Numbers of all heads of one token's key, or value."""
-        return self.kv_heads * self.head
-
-    @property
-    def joined(self) -> int:
-        """Rows of the matrix that makes query, key and value in one."""
-        return self.queries + 2 * self.keys
-
-    @property
-    def gate_and_up(self) -> int:
-        """Rows of the matrix that makes both factors of the feed-forward layer in one."""
-        return 2 * self.feed_forward
+    def size(self, name: str) -> int:
+        """One of them by its name, or what follows from them: rows of all heads, and of matrices that are joined."""
+        queries, keys = self.heads * self.head, self.kv_heads * self.head
+        derived = {"queries": queries, "keys": keys, "joined": queries + 2 * keys, "gate_and_up": 2 * self.feed_forward}
+        return derived[name] if name in derived else int(getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -69,7 +55,7 @@ class Part:
 
     def shape(self, dimensions: Dimensions) -> Shape:
         """The shape that it has in a model of these dimensions."""
-        return tuple(getattr(dimensions, size) for size in self.sizes)
+        return tuple(dimensions.size(name) for name in self.sizes)
 
 
 EMBEDDING: Final = Part("token_embd.weight", "model.embed_tokens.weight", ("vocabulary", "hidden"))

@@ -224,7 +224,7 @@ def _missing(name: str) -> InvalidModelFile:
 def stored_values(part: Part, sizes: Dimensions) -> Callable[[NDArray[Any]], NDArray[Any]]:
     """What makes GGUF's numbers of the folder's."""
     if part.heads:
-        heads = getattr(sizes, part.heads)
+        heads = sizes.size(part.heads)
         return lambda values: interleave(values, heads)
     if part.shift:
         return lambda values: values + np.float32(part.shift)
