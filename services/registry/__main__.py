@@ -73,7 +73,7 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
     application.garbage.add(adoption.garbage, workspace.garbage)
     application.on_start(suites.register_built_in)
     versions = ModelUseCases(models, artifacts, adoption=adoption, files=files)
-    servicer = RegistryServicer(
+    servicer = RegistryServicer(  # type: ignore[abstract]
         models=versions,
         imports=ImportUseCases(application.jobs.store, importers),
         datasets=DatasetUseCases(datasets, artifacts, adoption=adoption, files=checked),
