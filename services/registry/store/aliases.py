@@ -90,7 +90,8 @@ class SqlAliasStore:
             Aborted: The alias does not stand at `expected_revision`.
         """
         async with self._database.session() as session:
-            await self._current(session, alias_id)
+            if (revision := (await self._current(session, alias_id)).revision) != expected_revision:
+                raise moved_before(alias_id, revision)
             newest = await self._newest(session, alias_id)
             target = await self._newest(session, alias_id, _C.revision == _previous(newest))
             if target is None:
