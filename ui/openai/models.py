@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from drillyard.registry.v1 import deployment_pb2 as pb
@@ -30,9 +29,13 @@ async def list_models(clients: ClientsOf) -> Document:
     named = [
         *((alias.alias_id, alias.model_version_id) for alias in aliases),
         *((entry.deployment_id, entry.spec.model_version_id) for entry in deployments if _is_ready(entry)),
-        *((version_id, version_id) for version_id in by_id),
+        *((version.model_version_id, version.model_version_id) for version in versions if can_generate(version)),
     ]
-    return {"object": "list", "data": list(_models(named, by_id))}
+    # What a page of versions does not hold is older than a thousand others.
+    return {
+        "object": "list",
+        "data": [_model(name, by_id[version_id]) for name, version_id in named if version_id in by_id],
+    }
 
 
 @router.get("/models/{model:path}")
@@ -49,13 +52,6 @@ def default_answer_tokens(version: ModelVersion) -> int:
 
 def _is_ready(deployment: pb.Deployment) -> bool:
     return deployment.state == pb.DEPLOYMENT_STATE_READY
-
-
-def _models(named: list[tuple[str, str]], versions: dict[str, ModelVersion]) -> Iterator[dict[str, Any]]:
-    for name, version_id in named:
-        version = versions.get(version_id)
-        if version is not None and can_generate(version):
-            yield _model(name, version)
 
 
 def _model(name: str, version: ModelVersion) -> dict[str, Any]:

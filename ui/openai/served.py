@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 from drillyard.registry.v1 import deployment_pb2 as pb
-from drillyard.registry.v1.model_pb2 import MODEL_VERSION_KIND_QUANTIZED, GetModelVersionRequest, ModelVersion
+from drillyard.registry.v1.model_pb2 import (
+    MODEL_VERSION_KIND_GGUF,
+    MODEL_VERSION_KIND_GGUF_ADAPTER,
+    MODEL_VERSION_KIND_OLLAMA,
+    MODEL_VERSION_KIND_QUANTIZED,
+    GetModelVersionRequest,
+    ModelVersion,
+    ModelVersionKind,
+)
 from drillyard.test_runner.v1.test_run_pb2 import Endpoint
 from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest
 from fastapi import Depends, Request
@@ -15,10 +23,17 @@ from fastapi import Depends, Request
 from services.chassis.errors import InvalidArgument, NotFound, Unavailable
 from ui.gateway.clients import Clients
 from ui.openai.errors import OpenAIError
+from ui.shared.words import kind_text
 
 # An alias that was moved answers with its new version within this.
 _FRESH_SECONDS = 1.0
 _MOST_KEPT = 1000
+_SERVED_ELSEWHERE = (
+    MODEL_VERSION_KIND_QUANTIZED,
+    MODEL_VERSION_KIND_GGUF,
+    MODEL_VERSION_KIND_GGUF_ADAPTER,
+    MODEL_VERSION_KIND_OLLAMA,
+)
 
 
 @dataclass(frozen=True)
@@ -71,12 +86,12 @@ class ServedModels:
         if alias.deployment_id:
             target = await self._of_deployment(alias.deployment_id)
         else:
-            target = Target(await self._version(alias.model_version_id))
+            target = await self._of_version(alias.model_version_id)
         return replace(target, alias_id=alias_id, shadow_model_version_id=alias.shadow_model_version_id)
 
     async def _of_id(self, model: str) -> Target:
         try:
-            return Target(await self._version(model))
+            return await self._of_version(model)
         except NotFound as error:
             try:
                 return await self._of_deployment(model)
@@ -91,16 +106,16 @@ class ServedModels:
             raise Unavailable(
                 f"The deployment {deployment_id} is {state}: {deployment.reason or 'no reason is known'}."
             )
-        return Target(await self._version(deployment.spec.model_version_id), endpoint_of(deployment))
+        return await self._of_version(deployment.spec.model_version_id, endpoint_of(deployment))
 
-    async def _version(self, model: str) -> ModelVersion:
+    async def _of_version(self, model: str, endpoint: Endpoint | None = None) -> Target:
         request = GetModelVersionRequest(model_version_id=model)
         version = (await self._clients.registry.GetModelVersion(request)).model_version
-        if not can_generate(version):
-            raise NotFound(
-                f"{version.model_version_id} holds weights at reduced precision, which only other servers can run."
-            )
-        return version
+        if endpoint is None and not can_generate(version):
+            kind = kind_text(ModelVersionKind.Name(version.kind))
+            problem = f"{version.model_version_id} is of kind {kind}, which only other servers can run."
+            raise OpenAIError(problem, status=404, code="model_not_found", param="model")
+        return Target(version, endpoint)
 
 
 def served_models_of(request: Request) -> ServedModels:
@@ -125,5 +140,5 @@ def endpoint_of(deployment: pb.Deployment) -> Endpoint | None:
 
 
 def can_generate(version: ModelVersion) -> bool:
-    """Whether this installation can answer by a version."""
-    return version.kind != MODEL_VERSION_KIND_QUANTIZED
+    """Whether test-runner's workers can answer by a version."""
+    return version.kind not in _SERVED_ELSEWHERE

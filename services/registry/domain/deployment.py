@@ -194,7 +194,7 @@ def alias_not_found(alias_id: str) -> NotFound:
 _WEIGHTS = frozenset(
     (ModelVersionKind.BASE, ModelVersionKind.ADAPTER, ModelVersionKind.MERGED, ModelVersionKind.TRAINED)
 )
-_GGUF = frozenset(kind for kind in ModelVersionKind if kind.value in ("gguf", "gguf_adapter", "ollama"))
+_GGUF = frozenset(kind for kind in ModelVersionKind if kind.is_served_form)
 _KINDS = {
     DeploymentBackend.KUBERNETES_VLLM: _WEIGHTS,
     DeploymentBackend.KUBERNETES_LLAMA_SERVER: _GGUF,
