@@ -122,10 +122,10 @@ class Alias(AliasMove):
 
 
 def new_deployment_id(model_version_id: str) -> str:
-    """Return an id that a cluster takes as part of a name, such as "smollm2-3-k2m4"."""
+    """Return an id that a cluster takes as part of a name, such as "smollm2-3-9f31c2"."""
     ref = version_ref(model_version_id)
     slug = re.sub(r"[^a-z0-9]+", "-", ref.owner_id)[:_MAX_SLUG].strip("-")
-    return f"{slug}-{ref.version}-{secrets.token_hex(2)}"
+    return f"{slug}-{ref.version}-{secrets.token_hex(3)}"
 
 
 def check_alias_id(alias_id: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import Float, cast, delete, func, insert, select, update
+from sqlalchemy import Float, cast, delete, func, select, update
 from sqlalchemy.dialects import postgresql
 
 from services.chassis.database import Database, row_of
+from services.chassis.database.rows import insert_if_absent
 from services.chassis.errors import FailedPrecondition
 from services.chassis.wire.paging import LAST_PLACE, page_of, place_of
 from services.registry.domain.deployment import (
@@ -55,14 +56,13 @@ class SqlDeploymentStore:
         }
         async with self._database.session() as session:
             await hold_version(session, spec.model_version_id)
-            known = await session.execute(select(DEPLOYMENTS).where(_C.request_id == request_id, _C.request_id != ""))
-            if former := known.mappings().one_or_none():
-                deployment = deployment_of(former)
-                asked = DeploymentBackend(former["asked_backend"])
-                check_same_spec(replace(deployment.spec, backend=asked), spec)
-                return deployment
-            stored = await session.execute(insert(DEPLOYMENTS).values(row).returning(DEPLOYMENTS))
-            return deployment_of(stored.mappings().one())
+            is_new = await insert_if_absent(session, DEPLOYMENTS, row)
+            is_it = _C.deployment_id == row["deployment_id"] if is_new else _C.request_id == request_id
+            stored = (await session.execute(select(DEPLOYMENTS).where(is_it))).mappings().one()
+            deployment = deployment_of(stored)
+            asked = DeploymentBackend(stored["asked_backend"])
+            check_same_spec(replace(deployment.spec, backend=asked), spec)
+            return deployment
 
     async def get(self, deployment_id: str) -> Deployment:
         """Return one deployment.
