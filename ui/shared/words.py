@@ -28,7 +28,14 @@ _PHASES = {
     "start_ray": "starting Ray",
     "train": "training",
 }
+_KINDS = {"gguf": "GGUF", "gguf_adapter": "GGUF adapter", "ollama": "Ollama"}
 _UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def kind_text(name: str) -> str:
+    """Return a kind of model version in words, such as `adapter` for `MODEL_VERSION_KIND_ADAPTER`."""
+    kind = name.removeprefix("MODEL_VERSION_KIND_").lower()
+    return _KINDS.get(kind, kind)
 
 
 def size_text(num_bytes: int) -> str:
