@@ -67,7 +67,7 @@ class HostPolicy:
         hosts = self._hosts if own_hosts is None else own_hosts
         if host.lower() not in hosts and not (own_hosts is None and is_loopback(host)):
             raise PermissionDenied(
-                f"The host {host} may not see what the secret {name} holds.",
+                f"The host {host} may not see the secret {name}.",
                 f"Have the operator name the host for this secret in {self._variables.secret_hosts}.",
             )
         return secret

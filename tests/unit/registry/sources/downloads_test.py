@@ -122,8 +122,8 @@ for _ in sys.stdin:
 async def test_a_process_killed_twenty_times_fetches_hardly_a_byte_twice(server: FileServer, tmp_path: Path) -> None:
     server.bytes_per_second = 100_000
     arguments = ("-c", FORKS, f"{server.url}/m.gguf", str(tmp_path / "m"))
-    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
-    forking = await asyncio.create_subprocess_exec(sys.executable, *arguments, **pipes)
+    pipe = asyncio.subprocess.PIPE
+    forking = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdin=pipe, stdout=pipe)
     assert forking.stdin and forking.stdout
     dice, status = random.Random(3), 1
     for number in range(21):

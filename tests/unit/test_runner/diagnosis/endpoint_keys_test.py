@@ -60,7 +60,7 @@ def test_a_key_with_a_list_is_shown_to_its_own_hosts_alone() -> None:
     key_hosts = {"my_key": ("a.example",)}
     assert key_at("https://a.example/v1", key_hosts=key_hosts) == "k-9"
     for url in ("https://b.example/v1", "http://127.0.0.1/v1"):
-        with pytest.raises(PermissionDenied, match="may not see the key"):
+        with pytest.raises(PermissionDenied, match="may not see the secret"):
             key_at(url, hosts=("b.example", "127.0.0.1"), key_hosts=key_hosts)
 
 
