@@ -18,7 +18,7 @@ from services.chassis.machine.secrets import Secrets
 from services.registry.downloads import download
 from services.registry.downloads.download import Downloader, DownloadLimits
 from services.registry.downloads.remote_file import RemoteFile, SourceRefused
-from tests.fakes.file_server import Asked, FileServer, Reply, serving_files
+from tests.unit.registry.sources.file_server import Asked, FileServer, Reply, serving_files
 
 CONTENT = random.Random(7).randbytes(2_000_003)
 DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
