@@ -25,6 +25,8 @@ from services.lm.errors import InvalidModelFile
 # Their mask takes the blanks before it.
 _MASKED: Final = ("jina-v2-de", "jina-v2-es", "jina-v2-code")
 NEVER_STRIPPED: Final = ("<unk>", "<s>", "<|endoftext|>")
+# llama.cpp loads no model of such a name without them.
+NEEDED_TO_STRIP: Final = frozenset((*NEVER_STRIPPED, "</s>"))
 
 
 def build_tokenizer(header: Header) -> Tokenizer:

@@ -14,7 +14,12 @@ from services.lm.conversion.families.family import Entry
 from services.lm.conversion.header import Header
 from services.lm.conversion.vocabulary.comparison import blanks, cannot_write, differences, splitting_name
 from services.lm.conversion.vocabulary.sentencepiece import BLANK, merges_of
-from services.lm.conversion.vocabulary.tokenizer import NEVER_STRIPPED, build_tokenizer, is_stripping_name
+from services.lm.conversion.vocabulary.tokenizer import (
+    NEEDED_TO_STRIP,
+    NEVER_STRIPPED,
+    build_tokenizer,
+    is_stripping_name,
+)
 from services.lm.conversion.vocabulary.tokens import (
     BYTE,
     BYTES,
@@ -77,7 +82,7 @@ def read_vocabulary(folder: Path, count: int) -> Vocabulary:
         *begin_and_end,
     ]
     flags = [token["rstrip"] for token in content["added_tokens"] if token["content"] not in NEVER_STRIPPED]
-    strips_right = bool(flags) and all(flags)
+    strips_right = bool(flags) and all(flags) and set(texts) >= NEEDED_TO_STRIP
     metadata = {key: value for key, value, _ in entries} | {"general.name": model_name("", strips_right=strips_right)}
     notes = differences(tokenizer, content, build_tokenizer(Header((), 0, metadata, ())))  # type: ignore[arg-type]
     return Vocabulary([*entries, *_templates(folder)], notes, strips_right)

@@ -49,7 +49,7 @@ def write_folder(folder: Path, model_type: str, **settings: Any) -> torch.nn.Mod
 
 
 _PIECES = ("th", "the", "▁t", "▁th", "▁the", "me", "re", "is", "▁▁", "es", "the▁", "en", "end")
-_SPECIAL = ("<unk>", "<s>", "</s>", "<|user|>")
+_SPECIAL = ("<unk>", "<s>", "</s>", "<|user|>", "<|endoftext|>")
 _LETTERS = "▁abcdefghijklmnopqrstuvwxyz'1234"
 # Rows of embeddings for the vocabulary below, and one that has no token.
 SCORED = len(_SPECIAL) + 256 + len(_LETTERS) + len(_PIECES) + 1
