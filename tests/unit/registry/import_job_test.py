@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 
 from services.chassis.artifacts import Artifact, ArtifactStore
-from services.chassis.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable, Unimplemented
+from services.chassis.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
 from services.chassis.jobs import Job, JobRunner, JobState, SqlJobStore, watch
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.model import ModelVersion
-from services.registry.domain.model_import import IMPORT_KIND, ImportSource, InspectedSource, SourceKind
+from services.registry.domain.model_import import IMPORT_KIND, ImportSource, InspectedSource, ModelForm, SourceKind
 from services.registry.domain.paging import PageRequest
+from services.registry.importers.adapter import AdapterImporter, check_fit
 from services.registry.importers.folder import FolderImporter
-from services.registry.importers.gguf import GgufImporter
 from services.registry.importers.inspection import FolderFacts
+from services.registry.importers.sources.local import FolderPath, GgufPath
 from services.registry.importers.workspace import Workspace
+from services.registry.jobs.adapter_base import AdapterBases
 from services.registry.jobs.model_import import ImportJob
 from services.registry.ports import Progress
 from services.registry.store.claims import SqlClaims
@@ -87,12 +89,15 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     artifacts = ArtifactStore((tmp_path / "artifacts").as_uri())
     workspace = Workspace(tmp_path / "imports")
     workspace.clear()
-    importers = {SourceKind.FOLDER_PATH: importer}
-    job = ImportJob(importers, models, Adoption(artifacts, SqlClaims(database)), FolderFacts(), workspace)
+    sources = {SourceKind.FOLDER_PATH: FolderPath()}
+    importers = {ModelForm.FOLDER: importer, ModelForm.ADAPTER: AdapterImporter()}
+    bases = AdapterBases(models, artifacts, check_fit)
+    adoption = Adoption(artifacts, SqlClaims(database))
+    job = ImportJob(sources, importers, models, adoption, FolderFacts(), workspace, bases)
     runner = JobRunner(jobs, owner="test", is_only_owner=True)
     runner.register(IMPORT_KIND, job.run)
     await runner.start()
-    yield Registry(tmp_path, jobs, runner, models, importer, ImportUseCases(jobs, importers))
+    yield Registry(tmp_path, jobs, runner, models, importer, ImportUseCases(jobs, sources))
     await runner.stop(5.0)
 
 
@@ -292,7 +297,7 @@ async def test_two_replicas_on_one_disk_leave_each_other_s_folders_alone(
 )
 def test_a_path_that_names_no_file_is_refused(value: str) -> None:
     with pytest.raises(InvalidArgument) as refusal:
-        GgufImporter().locate(value)
+        GgufPath().locate(value)
     assert refusal.value.fields["field"] == "source.gguf_path"
     assert refusal.value.next_step
 
@@ -300,7 +305,7 @@ def test_a_path_that_names_no_file_is_refused(value: str) -> None:
 @pytest.mark.parametrize("value", ["relative", "/nowhere", "/dev/null"])
 def test_a_path_that_names_no_folder_is_refused(value: str) -> None:
     with pytest.raises(InvalidArgument):
-        FolderImporter().locate(value)
+        FolderPath().locate(value)
 
 
 def test_a_link_out_of_the_allowed_folders_is_refused(tmp_path: Path) -> None:
@@ -308,15 +313,8 @@ def test_a_link_out_of_the_allowed_folders_is_refused(tmp_path: Path) -> None:
     inside.mkdir()
     (inside / "link").symlink_to(outside)
     with pytest.raises(InvalidArgument, match="REGISTRY_IMPORT_ROOTS"):
-        FolderImporter((inside,)).locate(str(inside / "link"))
-    assert FolderImporter((tmp_path,)).locate(str(inside / "link")) == outside
-
-
-@pytest.mark.parametrize("kind", [SourceKind.HUB_ID, SourceKind.OLLAMA_TAG])
-async def test_a_source_that_needs_a_network_is_not_built(registry: Registry, kind: SourceKind) -> None:
-    with pytest.raises(Unimplemented) as refusal:
-        await registry.imports.create("", "tiny", ImportSource(kind, "x"))
-    assert refusal.value.next_step
+        FolderPath((inside,)).locate(str(inside / "link"))
+    assert FolderPath((tmp_path,)).locate(str(inside / "link")) == outside
 
 
 def test_what_a_source_is_known_by_is_its_content(tmp_path: Path) -> None:
