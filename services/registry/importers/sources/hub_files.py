@@ -89,14 +89,14 @@ def _only_gguf(files: Mapping[str, HubFile], repository: str) -> HubChoice:
 
 
 def _gguf(files: Mapping[str, HubFile], repository: str, file: str) -> HubChoice:
-    if not file.lower().endswith(".gguf") or file not in files:
+    parts = [part.as_posix() for part in part_files(Path(file))]
+    if not file.lower().endswith(".gguf") or not files.keys() & set(parts):
         models = sorted({_first_part(name) for name in files if name.lower().endswith(".gguf")})
         raise InvalidArgument(
             f"{repository} has no GGUF file {shown(file)}.",
             f"Choose of these: {_some(models)}." if models else "Leave the file out: it has no GGUF file.",
             field="source.hub_id",
         )
-    parts = [part.as_posix() for part in part_files(Path(file))]
     missing = [part for part in parts if part not in files]
     if missing:
         raise InvalidArgument(
