@@ -18,12 +18,12 @@ NOTES = "notes"
 class ImportPhase(StrEnum):
     """What an import does now."""
 
-    FETCH = "fetch"
     CHECK = "check"
     HASH = "hash"
     VERIFY = "verify"
     CONVERT = "convert"
     STORE = "store"
+    FETCH = "fetch"
 
 
 class SourceKind(StrEnum):

@@ -1,8 +1,6 @@
 """What an import does, over memory stores and a real folder importer."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,95 +8,12 @@ import pytest
 
 from services.chassis.artifacts import Artifact, ArtifactStore
 from services.chassis.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
-from services.chassis.jobs import Job, JobRunner, JobState, SqlJobStore, watch
-from services.registry.__main__ import MIGRATIONS
-from services.registry.domain.model import ModelVersion
-from services.registry.domain.model_import import IMPORT_KIND, ImportSource, InspectedSource, ModelForm, SourceKind
-from services.registry.domain.paging import PageRequest
-from services.registry.importers.adapter import AdapterImporter, check_fit
-from services.registry.importers.folder import FolderImporter
-from services.registry.importers.inspection import FolderFacts
+from services.chassis.jobs import JobState, watch
 from services.registry.importers.sources.local import FolderPath, GgufPath
 from services.registry.importers.workspace import Workspace
-from services.registry.jobs.adapter_base import AdapterBases
-from services.registry.jobs.model_import import ImportJob
-from services.registry.ports import Progress
-from services.registry.store.claims import SqlClaims
-from services.registry.store.models import SqlModelStore
-from services.registry.usecases.adoption import Adoption
-from services.registry.usecases.model_import import ImportUseCases
-from tests.fakes.databases import new_database
 from tests.unit.outages import break_often
 from tests.unit.registry.model_folders import write_model
-
-
-class Gate(FolderImporter):
-    """A folder importer whose writing can be held up, counted and broken."""
-
-    def __init__(self) -> None:
-        super().__init__(check_tokenizer=self.note)
-        self.is_open = asyncio.Event()
-        self.is_open.set()
-        self.entered = asyncio.Event()
-        self.num_written = 0
-        self.change: Path | None = None
-
-    async def note(self, folder: Path) -> tuple[str, ...]:
-        return (f"The tokenizer of {folder.name} is sound.",)
-
-    async def write(self, source: InspectedSource, out: Path, progress: Progress) -> None:
-        self.entered.set()
-        await self.is_open.wait()
-        self.num_written += 1
-        if self.change is not None:
-            self.change.write_text("{}")
-        await super().write(source, out, progress)
-
-
-@dataclass
-class Registry:
-    root: Path
-    jobs: SqlJobStore
-    runner: JobRunner
-    models: SqlModelStore
-    importer: Gate
-    imports: ImportUseCases
-
-    async def run(self, model_id: str, path: Path) -> Job:
-        source = ImportSource(SourceKind.FOLDER_PATH, str(path))
-        created = await self.imports.create("", model_id, source)
-        async for _ in watch(self.jobs, created.job.job_id):
-            pass
-        return await self.jobs.get(created.job.job_id)
-
-    def leftovers(self) -> list[str]:
-        staged = [*(self.root / "imports").iterdir(), *(self.root / "artifacts" / "staging").glob("*")]
-        return [place.name for place in staged]
-
-    async def versions(self) -> list[ModelVersion]:
-        return list((await self.models.list_versions("", PageRequest(1000))).items)
-
-    def kept(self) -> list[str]:
-        return [place.name for place in (self.root / "artifacts").glob("trees/*/*")]
-
-
-@pytest.fixture
-async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
-    database, importer = new_database(MIGRATIONS), Gate()
-    models, jobs = SqlModelStore(database), SqlJobStore(database)
-    artifacts = ArtifactStore((tmp_path / "artifacts").as_uri())
-    workspace = Workspace(tmp_path / "imports")
-    workspace.clear()
-    sources = {SourceKind.FOLDER_PATH: FolderPath()}
-    importers = {ModelForm.FOLDER: importer, ModelForm.ADAPTER: AdapterImporter()}
-    bases = AdapterBases(models, artifacts, check_fit)
-    adoption = Adoption(artifacts, SqlClaims(database))
-    job = ImportJob(sources, importers, models, adoption, FolderFacts(), workspace, bases)
-    runner = JobRunner(jobs, owner="test", is_only_owner=True)
-    runner.register(IMPORT_KIND, job.run)
-    await runner.start()
-    yield Registry(tmp_path, jobs, runner, models, importer, ImportUseCases(jobs, sources))
-    await runner.stop(5.0)
+from tests.unit.registry.sources.imports import Gate, Registry
 
 
 async def test_an_import_registers_a_base_version_with_both_digests(registry: Registry, tmp_path: Path) -> None:
