@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -66,17 +65,12 @@ class System:
 async def started(name: str, module: Any, settings: Any, **replaced: object) -> AsyncIterator[str]:
     """Run a service in this process, wired as it wires itself, and yield its address."""
     application = await assemble(name, settings, module.MIGRATIONS)
-    endless: asyncio.Task[None] | None = None
     try:
         await module.wire(application, settings, **replaced)
         port = application.server.bind(settings.host, 0, reflection=False)
         await application.start()
-        endless = asyncio.create_task(application.wait_for_failure())
         yield f"{settings.host}:{port}"
     finally:
-        if endless is not None:
-            endless.cancel()
-            await asyncio.gather(endless, return_exceptions=True)
         await application.stop()
 
 
