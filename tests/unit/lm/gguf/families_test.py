@@ -52,6 +52,11 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "olmo": ("olmo", {"clip_qkv": 0.5}),
     "olmo2": ("olmo2", {}),
     "olmo2, tied": ("olmo2", {"tie_word_embeddings": True}),
+    "gemma": ("gemma", {"head_dim": 32}),
+    "granite": ("granite", {"attention_multiplier": 0.3, "embedding_multiplier": 3.0, "logits_scaling": 0.5}),
+    "starcoder2": ("starcoder2", {}),
+    "stablelm": ("stablelm", {"use_qkv_bias": True, "tie_word_embeddings": False}),
+    "nemotron": ("nemotron", {}),
     "olmo3": ("olmo3", {"sliding_window": 16, "num_hidden_layers": 4, "rope_scaling": YARN}),
 }
 
