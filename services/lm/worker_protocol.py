@@ -102,12 +102,16 @@ class Generate(_Checked):
 
 @dataclass(frozen=True)
 class Preview(_Checked):
-    """Show how `messages` and `tools` are rendered, or how `text` is divided into tokens, without generating."""
+    """Show how `messages` and `tools` are rendered, or how `text` is divided into tokens, without generating.
+
+    With `answered` the last message is the answer to the others, and shown as it is trained.
+    """
 
     id: Int64
     messages: tuple[Mapping[str, Any], ...] = ()
     tools: Tools = ()
     text: Text = ""
+    answered: bool = False
     op: Literal["preview"] = "preview"
 
 
@@ -216,12 +220,16 @@ class Done(_Checked):
 
 @dataclass(frozen=True)
 class Previewed(_Checked):
-    """The rendered prompt, its token ids, and the text of each token."""
+    """The rendered prompt, its token ids, and the text of each token.
+
+    Where it is answered, there is no text, and the ids behind the `num_prompt_tokens` first are the answer's.
+    """
 
     id: int
     text: str
     token_ids: tuple[int, ...]
     tokens: tuple[str, ...] = ()
+    num_prompt_tokens: int = 0
     event: Literal["previewed"] = "previewed"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from drillyard.test_runner.v1 import test_runner_service_pb2_grpc as rpc
@@ -14,14 +16,26 @@ from services.chassis.settings import load_settings
 from services.chassis.waiting import patiently
 from services.test_runner.backends.doctor_process import DoctorProcess
 from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
+from services.test_runner.backends.llama_server.backend import LlamaServerBackend
 from services.test_runner.backends.openai_endpoint.backend import NUM_PLACES, OpenAiEndpointBackend
 from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
 from services.test_runner.backends.served_template import ServedTemplateProbe
 from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
 from services.test_runner.backends.worker_process import WorkerTimeouts
 from services.test_runner.clients.registry import RegistryClient
+from services.test_runner.domain import Form
+from services.test_runner.domain.scoring import AnswerRow, AnswerScore
 from services.test_runner.jobs.test_run import TestRunJob
-from services.test_runner.ports import GenerationBackend, GenerationEvent, PromptRenderer, Workload
+from services.test_runner.ports import (
+    AnswerScorer,
+    GenerationBackend,
+    GenerationEvent,
+    Prompt,
+    PromptRenderer,
+    Rendered,
+    ResolvedModel,
+    Workload,
+)
 from services.test_runner.servicer import SERVICE_NAME, TestRunnerServicer
 from services.test_runner.settings import TestRunnerSettings
 from services.test_runner.store.sql import MIGRATIONS, SqlRunStore
@@ -30,24 +44,38 @@ from services.test_runner.usecases.comparison import ComparisonUseCases
 from services.test_runner.usecases.diagnosis import DiagnosisUseCases
 from services.test_runner.usecases.generation import GenerationUseCases
 from services.test_runner.usecases.rendering import RenderingUseCases
+from services.test_runner.usecases.scoring import ScoringUseCases
 from services.test_runner.usecases.test_run import TestRunUseCases
 from services.test_runner.usecases.transcript import TranscriptUseCases
 
 
-class Workers(GenerationBackend, PromptRenderer, Protocol):
+class Workers(GenerationBackend, PromptRenderer, AnswerScorer, Protocol):
     """Answers by the registry's weights."""
 
     async def close(self) -> None:
         """End all that was started."""
 
 
+@dataclass(frozen=True)
 class _Backends:
-    def __init__(self, workers: GenerationBackend, endpoints: GenerationBackend) -> None:
-        self._workers, self._endpoints = workers, endpoints
+    workers: Workers
+    servers: Workers
+    endpoints: GenerationBackend
 
     def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
-        """Let served models answer where the workload names an endpoint, and worker processes everywhere else."""
-        return (self._endpoints if workload.endpoint else self._workers).generate(workload)
+        """Let the endpoint answer that the workload names, or else what loads the version's form."""
+        return (self.endpoints if workload.endpoint else self._of(workload.form)).generate(workload)
+
+    async def render(self, model: ResolvedModel, prompt: Prompt) -> Rendered:
+        """Return what the model reads."""
+        return await self._of(model.form).render(model, prompt)
+
+    def score(self, model: ResolvedModel, rows: Sequence[AnswerRow], max_tokens: int) -> AsyncGenerator[AnswerScore]:
+        """Let the version's weights score answers."""
+        return self._of(model.form).score(model, rows, max_tokens)
+
+    def _of(self, form: Form) -> Workers:
+        return self.workers if form is Form.FOLDER else self.servers
 
 
 async def wire(app: Application, settings: TestRunnerSettings, *, workers: Workers | None = None) -> None:
@@ -58,11 +86,13 @@ async def wire(app: Application, settings: TestRunnerSettings, *, workers: Worke
     telemetry = TestRunnerTelemetry(app.telemetry)
     keys = EndpointKeys(settings.secrets_dir)
     policy = OperatorPolicy(settings.endpoint_hosts, keys, settings.endpoint_key_hosts)
-    workers = workers or TransformersWorkerBackend(
-        place=lambda uri: patiently(lambda: app.artifacts.local_path(uri), "the artifact store"),
-        telemetry=telemetry,
-        limits=_limits(settings),
-    )
+    limits = _limits(settings)
+
+    def place(uri: str) -> Awaitable[Path]:
+        return patiently(lambda: app.artifacts.local_path(uri), "the artifact store")
+
+    workers = workers or TransformersWorkerBackend(place=place, telemetry=telemetry, limits=limits)
+    servers = LlamaServerBackend(place=place, telemetry=telemetry, limits=limits, command=settings.llama_server)
     endpoints = OpenAiEndpointBackend(
         policy,
         max_tries=settings.endpoint_tries,
@@ -70,8 +100,9 @@ async def wire(app: Application, settings: TestRunnerSettings, *, workers: Worke
         queue=FairQueue(NUM_PLACES, _queue_limits(settings)),
     )
     app.on_stop(workers.close)
+    app.on_stop(servers.close)
     app.on_stop(endpoints.close)
-    backend = _Backends(workers, endpoints)
+    backend = _Backends(workers, servers, endpoints)
     job = TestRunJob(
         store=store, registry=registry, backend=backend, telemetry=telemetry, window_size=settings.window_size
     )
@@ -84,7 +115,8 @@ async def wire(app: Application, settings: TestRunnerSettings, *, workers: Worke
         transcripts=TranscriptUseCases(jobs=jobs, store=store),
         comparisons=ComparisonUseCases(jobs=jobs, store=store),
         generation=GenerationUseCases(registry=registry, backend=backend, policy=policy),
-        rendering=RenderingUseCases(registry=registry, renderer=workers),
+        rendering=RenderingUseCases(registry=registry, renderer=backend),
+        scoring=ScoringUseCases(registry=registry, scorer=backend),
         diagnoses=_diagnoses(app, registry, policy),
     )
     app.add_servicer(rpc.add_TestRunnerServiceServicer_to_server, servicer, SERVICE_NAME)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -16,8 +16,19 @@ from services.chassis.wire import from_document
 from services.lm import worker_protocol as protocol
 from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
 from services.test_runner.backends.worker_process import WorkerProcess, WorkerTimeouts
-from services.test_runner.domain import Artifact, Environment, FinishReason, Sampling, TokenLogProb
-from services.test_runner.ports import Activity, Answer, Delta, GenerationEvent, Prepared, Prompt, Rendered, Workload
+from services.test_runner.domain import Environment, FinishReason, Sampling, TokenLogProb
+from services.test_runner.domain.scoring import AnswerRow, AnswerScore
+from services.test_runner.ports import (
+    Activity,
+    Answer,
+    Delta,
+    GenerationEvent,
+    Prepared,
+    Prompt,
+    Rendered,
+    ResolvedModel,
+    Workload,
+)
 from services.test_runner.telemetry import TestRunnerTelemetry
 
 WORKER_COMMAND = (sys.executable, "-m", "services.lm.worker")
@@ -100,11 +111,33 @@ class TransformersWorkerBackend:
                 async for event in answers:
                     yield event
 
-    async def render(self, base: Artifact, adapter: Artifact | None, prompt: Prompt) -> Rendered:
+    async def render(self, model: ResolvedModel, prompt: Prompt) -> Rendered:
         """Return what the model reads."""
-        async with self._lent(Workload(base, adapter, (prompt,), from_document(Sampling, {}))) as loaded:
-            preview = await loaded.worker.preview(_prompt_to_worker(prompt, 1))
+        async with self._lent(Workload(model.base, model.adapter, (prompt,), from_document(Sampling, {}))) as loaded:
+            chats = tuple(message.to_chat() for message in prompt.messages)
+            preview = await loaded.worker.preview(protocol.Preview(0, chats, prompt.tools, prompt.text))
         return Rendered(preview.text, preview.token_ids, preview.tokens)
+
+    async def score(
+        self, model: ResolvedModel, rows: Sequence[AnswerRow], max_tokens: int
+    ) -> AsyncGenerator[AnswerScore]:
+        """Yield the score of each row; conversations are rendered as they are trained."""
+        sampling = replace(from_document(Sampling, {}), max_new_tokens=0)
+        prompts = tuple(Prompt(str(place), row.messages, 0, row.tools) for place, row in enumerate(rows))
+        workload = Workload(model.base, model.adapter, prompts, sampling, echo=True)
+        async with self._lent(workload) as loaded:
+            encoded = [await _encoded(loaded.worker, row) for row in rows]
+            prompts = tuple(
+                Prompt(str(place), (), 0, token_ids=ids[: num_prompt + max_tokens])
+                for place, (ids, num_prompt) in enumerate(encoded)
+            )
+            async with aclosing(self._answers(loaded.worker, replace(workload, prompts=prompts))) as events:
+                async for event in events:
+                    if isinstance(event, Answer):
+                        place = int(event.key)
+                        ids, num_prompt = encoded[place]
+                        # A row that is trained ends as the model ends its answers.
+                        yield AnswerScore(place, ids, num_prompt, event.prompt_tokens[num_prompt:], ends_turn=True)
 
     async def close(self) -> None:
         """End all workers."""
@@ -197,6 +230,15 @@ class TransformersWorkerBackend:
         await worker.stop()
         self._running.discard(worker)
         self._telemetry.set_workers(len(self._running))
+
+
+async def _encoded(worker: WorkerProcess, row: AnswerRow) -> tuple[tuple[int, ...], int]:
+    """Return the token ids of a row, and how many are the prompt's."""
+    if row.answer is None:
+        return row.token_ids, row.num_prompt_tokens
+    chats = tuple(message.to_chat() for message in (*row.messages, row.answer))
+    preview = await worker.preview(protocol.Preview(0, chats, row.tools, answered=True))
+    return preview.token_ids, preview.num_prompt_tokens
 
 
 def _prompt_to_worker(prompt: Prompt, max_new_tokens: int) -> protocol.Prompt:

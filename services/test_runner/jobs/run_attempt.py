@@ -278,6 +278,8 @@ def _workload(spec: TestRunSpec, record: RunRecord, prompts: Sequence[Prompt]) -
     return Workload(
         base=record.inputs.base,
         adapter=record.inputs.adapter,
+        form=record.inputs.form,
+        num_context_tokens=record.inputs.num_context_tokens,
         prompts=tuple(prompts),
         sampling=spec.sampling,
         dtype=record.environment.dtype or spec.dtype,

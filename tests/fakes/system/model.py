@@ -6,13 +6,24 @@ import asyncio
 import json
 import random
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from services.chassis.errors import Unimplemented
 from services.protocols.profile import get_profile
-from services.test_runner.domain import Artifact, Environment, FinishReason, TokenLogProb
-from services.test_runner.ports import Activity, Answer, Delta, GenerationEvent, Prepared, Prompt, Rendered, Workload
+from services.test_runner.domain import Environment, FinishReason, TokenLogProb
+from services.test_runner.domain.scoring import AnswerRow, AnswerScore
+from services.test_runner.ports import (
+    Activity,
+    Answer,
+    Delta,
+    GenerationEvent,
+    Prepared,
+    Prompt,
+    Rendered,
+    ResolvedModel,
+    Workload,
+)
 
 HELLO = "Hello there, this is the made-up model."
 WEATHER = {"name": "get_weather", "arguments": {"city": "Oslo"}}
@@ -72,10 +83,18 @@ class MadeUpModel:
             ids = tuple(map(ord, text[::4]))
             yield Answer(prompt.key, text, FinishReason.STOP, ids, 760, 640, 0.4, len(text) / 200)
 
-    async def render(self, base: Artifact, adapter: Artifact | None, prompt: Prompt) -> Rendered:
+    async def render(self, model: ResolvedModel, prompt: Prompt) -> Rendered:
         text = "".join(f"<|im_start|>{message.role}\n{message.content}<|im_end|>\n" for message in prompt.messages)
         tokens = tokens_of(text)
         return Rendered(text, tuple(range(len(tokens))), tuple(tokens))
+
+    async def score(
+        self, model: ResolvedModel, rows: Sequence[AnswerRow], max_tokens: int
+    ) -> AsyncGenerator[AnswerScore]:
+        for place, row in enumerate(rows):
+            tokens = tokens_of(row.answer.content if row.answer else "")
+            scored = tuple(TokenLogProb(token, 7, log_prob(token)) for token in tokens[:max_tokens])
+            yield AnswerScore(place, (1, *(7 for _ in tokens)), 1, scored, ends_turn=True)
 
     async def close(self) -> None:
         """Keep nothing."""
