@@ -16,6 +16,7 @@ from services.chassis.wire import from_document
 from services.lm import worker_protocol as protocol
 from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
 from services.test_runner.backends.worker_process import WorkerProcess, WorkerTimeouts
+<<<<<<< HEAD
 from services.test_runner.domain import Environment, FinishReason, Sampling, TokenLogProb
 from services.test_runner.domain.scoring import AnswerRow, AnswerScore
 from services.test_runner.ports import (
@@ -29,6 +30,10 @@ from services.test_runner.ports import (
     ResolvedModel,
     Workload,
 )
+=======
+from services.test_runner.domain import Artifact, Environment, FinishReason, Sampling, TestRunPhase, TokenLogProb
+from services.test_runner.ports import Activity, Answer, Delta, GenerationEvent, Prepared, Prompt, Rendered, Workload
+>>>>>>> main
 from services.test_runner.telemetry import TestRunnerTelemetry
 
 WORKER_COMMAND = (sys.executable, "-m", "services.lm.worker")
@@ -104,7 +109,7 @@ class TransformersWorkerBackend:
 
     async def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
         """Yield `Prepared`, then every answer as it is finished, with activity between."""
-        yield Activity("load_model")
+        yield Activity(TestRunPhase.LOAD_MODEL)
         async with self._lent(workload) as loaded:
             yield Prepared(loaded.environment)
             async with aclosing(self._answers(loaded.worker, workload)) as answers:
@@ -167,13 +172,13 @@ class TransformersWorkerBackend:
                     await self._end(loaded.worker)
 
     async def _answers(self, worker: WorkerProcess, workload: Workload) -> AsyncGenerator[GenerationEvent]:
-        yield Activity("generate")
+        yield Activity(TestRunPhase.GENERATE)
         generating = worker.generate(partial(_generate_request, workload=workload, max_batch=self._limits.max_batch))
         async with aclosing(generating) as events:
             async for event in events:
                 match event:
                     case protocol.Progress():
-                        yield Activity("generate", event.tokens, event.active)
+                        yield Activity(TestRunPhase.GENERATE, event.tokens, event.active)
                     case protocol.Delta():
                         yield _delta_of(event)
                     case protocol.Answer():

@@ -31,7 +31,7 @@ from services.test_runner.backends.openai_endpoint.requests import EndpointReque
 from services.test_runner.backends.openai_endpoint.servers import LlamaCpp, Refused
 from services.test_runner.backends.openai_endpoint.transport import open_client
 from services.test_runner.backends.transformers_worker import WorkerLimits
-from services.test_runner.domain import Artifact, Endpoint, FinishReason, Sampling, ToolMode
+from services.test_runner.domain import Artifact, Endpoint, FinishReason, Sampling, TestRunPhase, ToolMode
 from services.test_runner.domain.scoring import AnswerRow, AnswerScore
 from services.test_runner.ports import (
     Activity,
@@ -132,7 +132,7 @@ class LlamaServerBackend:
                 "Name the version that this form was made from, or leave echo out.",
                 field="echo",
             )
-        yield Activity("load_model")
+        yield Activity(TestRunPhase.LOAD_MODEL)
         async with self._lent(workload) as loaded:
             answering = self._endpoints.generate(replace(workload, endpoint=loaded.endpoint))
             async with aclosing(answering) as events:
