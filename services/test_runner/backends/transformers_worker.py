@@ -16,8 +16,7 @@ from services.chassis.wire import from_document
 from services.lm import worker_protocol as protocol
 from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
 from services.test_runner.backends.worker_process import WorkerProcess, WorkerTimeouts
-<<<<<<< HEAD
-from services.test_runner.domain import Environment, FinishReason, Sampling, TokenLogProb
+from services.test_runner.domain import Environment, FinishReason, Sampling, TestRunPhase, TokenLogProb
 from services.test_runner.domain.scoring import AnswerRow, AnswerScore
 from services.test_runner.ports import (
     Activity,
@@ -30,10 +29,6 @@ from services.test_runner.ports import (
     ResolvedModel,
     Workload,
 )
-=======
-from services.test_runner.domain import Artifact, Environment, FinishReason, Sampling, TestRunPhase, TokenLogProb
-from services.test_runner.ports import Activity, Answer, Delta, GenerationEvent, Prepared, Prompt, Rendered, Workload
->>>>>>> main
 from services.test_runner.telemetry import TestRunnerTelemetry
 
 WORKER_COMMAND = (sys.executable, "-m", "services.lm.worker")
