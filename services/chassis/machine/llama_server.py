@@ -164,7 +164,8 @@ class LlamaServer:
                 f"llama.cpp's server took more than {self.options.memory_bytes >> 20} MiB of memory."
             )
         complaints = [line for line in self._lines if _COMPLAINT.search(line)] or list(self._lines)
-        words = " | ".join(complaints[-_SHOWN_LINES:])[-_MAX_SHOWN_CHARACTERS:] or "nothing"
+        # The first complaint names the reason; those behind it are what came of that.
+        words = " | ".join(complaints[:_SHOWN_LINES])[:_MAX_SHOWN_CHARACTERS] or "nothing"
         return LlamaServerFault(f"llama.cpp's server ended with code {self._process.returncode}; it said: {words}")
 
     async def stop(self) -> None:

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from services.chassis.errors import InvalidArgument
 from services.chassis.telemetry import Telemetry
@@ -36,7 +37,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ResolvedModel:
     return ResolvedModel("tiny-gguf@1", Artifact(str(folder), "sha256:0"), None, Form.GGUF, num_context_tokens=256)
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def backend() -> AsyncIterator[LlamaServerBackend]:
     async def place(uri: str) -> Path:
         return Path(uri)
