@@ -73,10 +73,10 @@ def test_a_difference_shows_both_sides_and_where() -> None:
     assert difference == "template: bare: 'Rain' became 'Snow' at character 17."
 
 
-@pytest.mark.parametrize("profile_id", ["roo_xml", "roo_native"])
-def test_rows_are_spread_over_the_cases_with_history_and_functions(profile_id: str) -> None:
+@pytest.mark.parametrize(("profile_id", "size"), [("roo_xml", "compact"), ("roo_native", "full")])
+def test_rows_are_spread_over_the_cases_with_history_and_functions(profile_id: str, size: str) -> None:
     profile = get_profile(profile_id)
-    rows = gate_rows(profile, profile.suites()[0].cases, profile.prompt_sizes[0], 20)
+    rows = gate_rows(profile, profile.suites()[0].cases, size, 20)
     assert len(rows) > 20 and len({row.name for row in rows}) == len(rows)
     assert all(row.messages[-1]["role"] in ("user", "tool") for row in rows)
     assert all((row.answer or {}).get("role") == "assistant" for row in rows[:-1])
