@@ -5,6 +5,7 @@ from __future__ import annotations
 from drillyard.feedback.v1 import loop_pb2, shipment_pb2
 from google.protobuf.json_format import MessageToDict
 
+from services.chassis.jobs.convert import job_to_proto
 from services.chassis.wire import from_message, to_message
 from services.feedback.domain.loop import Loop
 from services.feedback.domain.rounds import Rates, Round
@@ -53,7 +54,7 @@ def shipment_to_proto(shipment: Shipment) -> shipment_pb2.Shipment:
         shipment_pb2.Shipment,
         shipment_id=shipment.shipment_id,
         spec=to_message(shipment.asked, shipment_pb2.ShipmentSpec),
-        job=shipment.job,
+        job=job_to_proto(shipment.job),
     )
     message.spec.model_version_id = shipment.inputs.model_version_id
     message.spec.test_suite_version_id = shipment.inputs.suite.test_suite_version_id

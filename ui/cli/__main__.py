@@ -14,6 +14,7 @@ from ui.evaluations.judge import judge
 from ui.loops import commands as loops
 from ui.loops.report_commands import report
 from ui.models import commands as models
+from ui.shipments import commands as shipments
 from ui.storage.commands import gc
 from ui.test_runs import commands as test_runs
 from ui.test_suites import commands as test_suites
@@ -32,6 +33,8 @@ app.command()(grouped(doctor))
 app.command()(grouped(judge))
 app.command()(grouped(report))
 app.command()(grouped(gc))
+app.command()(grouped(shipments.publish))
+app.command()(grouped(shipments.ship))
 app.add_typer(models.app, name="models")
 app.add_typer(test_suites.app, name="test-suites")
 app.add_typer(test_runs.app, name="test-runs")
@@ -39,6 +42,7 @@ app.add_typer(evaluations.app, name="evaluations")
 app.add_typer(training_jobs.app, name="training-jobs")
 app.add_typer(training_jobs.app, name="train", help="The same as `training-jobs`.")
 app.add_typer(loops.app, name="loops")
+app.add_typer(shipments.app, name="shipments")
 app.add_typer(protocols.app, name="protocols")
 
 

@@ -34,6 +34,7 @@ from ui.loops import routes as loops
 from ui.models import routes as models
 from ui.openai import routes as openai_routes
 from ui.shared.events import EventStreams
+from ui.shipments import routes as shipments
 from ui.storage import routes as storage
 from ui.test_runs import routes as test_runs
 from ui.test_suites import routes as test_suites
@@ -89,6 +90,6 @@ def _api() -> APIRouter:
     api = APIRouter()
     before = (models.router, diagnoses.router, test_suites.router, training_jobs.datasets)
     testing = (storage.router, test_runs.router, test_runs.transcripts, evaluations.router, comparisons.router)
-    for router in (*before, *testing, training_jobs.router, loops.router):
+    for router in (*before, *testing, training_jobs.router, loops.router, shipments.router):
         api.include_router(router)
     return api

@@ -15,6 +15,7 @@ from ui.models import page as models
 from ui.playground import page as playground
 from ui.shared.cache import ServiceCache
 from ui.shared.environment import stylesheet
+from ui.shipments import page as shipments
 from ui.test_runs import page as test_runs
 from ui.test_suites import page as test_suites
 from ui.training_jobs import page as training_jobs
@@ -44,6 +45,8 @@ def mount_pages(app: FastAPI, gateway: FastAPI) -> None:
         training_jobs.build(cache)
     with site.route("Loops", "/loops"):
         loops.build(cache)
+    with site.route("Shipments", "/shipments"):
+        shipments.build(cache)
     # Readings are cached and cheap, so many pages may ask at once.
     site.queue(default_concurrency_limit=40, max_size=400, api_open=False)
     gr.mount_gradio_app(
