@@ -15,7 +15,7 @@ from ui.models import page as models
 from ui.playground import page as playground
 from ui.shared.cache import ServiceCache
 from ui.shared.environment import stylesheet
-from ui.shipments import page as shipments
+from ui.shipping.shipments import page as shipments
 from ui.test_runs import page as test_runs
 from ui.test_suites import page as test_suites
 from ui.training_jobs import page as training_jobs

@@ -36,7 +36,7 @@ def visible(text: str) -> str:
 
 def render(template: str, **values: Any) -> str:
     """Return the HTML of a template, named by its noun and its name: `loops/loop` is `ui/loops/templates/loop.html`."""
-    noun, _, name = template.partition("/")
+    noun, _, name = template.rpartition("/")
     return _environment().get_template(f"{noun}/templates/{name}.html").render(**values)
 
 
@@ -49,7 +49,7 @@ def stylesheet() -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(_FOLDER.parent),
+        loader=FileSystemLoader([_FOLDER.parent, _FOLDER.parent / "shipping"]),
         autoescape=True,
         finalize=_finalize,
         undefined=StrictUndefined,

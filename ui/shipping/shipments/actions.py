@@ -5,7 +5,7 @@ from __future__ import annotations
 from drillyard.feedback.v1 import shipment_pb2
 
 from ui.gateway.clients import Clients
-from ui.shipments.views import ShipmentView, shipment_view
+from ui.shipping.shipments.views import ShipmentView, shipment_view
 
 NUM_RECENT = 20
 

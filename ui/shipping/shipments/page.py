@@ -18,7 +18,7 @@ from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.environment import render
 from ui.shared.fields import FieldForm, Values, text_of
-from ui.shipments.actions import read_shipment, recent_shipments
+from ui.shipping.shipments.actions import read_shipment, recent_shipments
 
 _FORMS = ("gguf:Q8_0", "gguf:Q4_K_M", "gguf:F16", "ollama:Q8_0", "ollama:Q4_K_M", "gguf-adapter", "merged", "adapter")
 _FIELDS = ("num_rows", "max_rate_loss", "max_log_prob_difference", "max_new_tokens")
@@ -130,11 +130,11 @@ class _Page:
         listed = await html_or_notice(self._shipments(chosen))
         try:
             item = await self._cache.read(read_shipment, chosen) if chosen else None
-            html = render("shipments/shipment", one=item)
+            html = render("shipping/shipments/shipment", one=item)
         except ServiceError as error:
             item, html = None, notice(error)
         button = gr.Button(visible=item is not None and not item.job.is_final)
         return [*parts.changed(shown, shipments=listed, shipment=html), button, shown]
 
     async def _shipments(self, chosen: str) -> str:
-        return render("shipments/shipments", shipments=await self._cache.read(recent_shipments), picked=chosen)
+        return render("shipping/shipments/shipments", shipments=await self._cache.read(recent_shipments), picked=chosen)
