@@ -14,6 +14,7 @@ from typing import Any
 import httpx2
 
 from services.chassis.errors import InvalidArgument
+from services.chassis.machine.guarded_http import open_client
 from services.chassis.machine.llama_server import (
     LlamaServer,
     LlamaServerFault,
@@ -29,7 +30,6 @@ from services.test_runner.backends.llama_server.scoring import ServerScorer
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
 from services.test_runner.backends.openai_endpoint.requests import EndpointRequests, NotReached
 from services.test_runner.backends.openai_endpoint.servers import LlamaCpp, Refused
-from services.test_runner.backends.openai_endpoint.transport import open_client
 from services.test_runner.backends.transformers_worker import WorkerLimits
 from services.test_runner.domain import Artifact, Endpoint, FinishReason, Sampling, TestRunPhase, ToolMode
 from services.test_runner.domain.scoring import AnswerRow, AnswerScore
