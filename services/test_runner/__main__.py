@@ -85,8 +85,7 @@ async def wire(app: Application, settings: TestRunnerSettings, *, workers: Worke
     app.on_stop(channel.close)
     registry, store = RegistryClient(channel), SqlRunStore(app.database)
     telemetry = TestRunnerTelemetry(app.telemetry)
-    keys = Secrets("TEST_RUNNER_", settings.secrets_dir)
-    policy = OperatorPolicy(settings.endpoint_hosts, keys, settings.endpoint_key_hosts)
+    policy = _policy(settings)
     limits = _limits(settings)
 
     def place(uri: str) -> Awaitable[Path]:
@@ -100,9 +99,8 @@ async def wire(app: Application, settings: TestRunnerSettings, *, workers: Worke
         on_try=telemetry.endpoint_tried,
         queue=FairQueue(NUM_PLACES, _queue_limits(settings)),
     )
-    app.on_stop(workers.close)
-    app.on_stop(servers.close)
-    app.on_stop(endpoints.close)
+    for part in (workers, servers, endpoints):
+        app.on_stop(part.close)
     backend = _Backends(workers, servers, endpoints)
     job = TestRunJob(
         store=store, registry=registry, backend=backend, telemetry=telemetry, window_size=settings.window_size
@@ -126,6 +124,11 @@ async def wire(app: Application, settings: TestRunnerSettings, *, workers: Worke
 def _diagnoses(app: Application, registry: RegistryClient, policy: OperatorPolicy) -> DiagnosisUseCases:
     doctor = DoctorProcess(place=app.artifacts.local_path)
     return DiagnosisUseCases(registry=registry, policy=policy, doctor=doctor, served=ServedTemplateProbe(policy))
+
+
+def _policy(settings: TestRunnerSettings) -> OperatorPolicy:
+    keys = Secrets("TEST_RUNNER_", settings.secrets_dir)
+    return OperatorPolicy(settings.endpoint_hosts, keys, settings.endpoint_key_hosts)
 
 
 def _limits(settings: TestRunnerSettings) -> WorkerLimits:

@@ -21,6 +21,17 @@ from ui.test_suites import page as test_suites
 from ui.training_jobs import page as training_jobs
 
 _UPLOADS_KEPT_SECONDS = 3600
+# Those beside the first, which lies at the root, by title; a page's address is its title.
+_PAGES = {
+    "Doctor": diagnoses,
+    "Test suites": test_suites,
+    "Test runs": test_runs,
+    "Comparisons": comparisons,
+    "Playground": playground,
+    "Training jobs": training_jobs,
+    "Loops": loops,
+    "Shipments": shipments,
+}
 _FOLDER = Path(__file__).parent
 
 
@@ -31,22 +42,9 @@ def mount_pages(app: FastAPI, gateway: FastAPI) -> None:
         title="Drillyard", analytics_enabled=False, delete_cache=(_UPLOADS_KEPT_SECONDS, _UPLOADS_KEPT_SECONDS)
     ) as site:
         models.build(cache)
-    with site.route("Doctor", "/doctor"):
-        diagnoses.build(cache)
-    with site.route("Test suites", "/test-suites"):
-        test_suites.build(cache)
-    with site.route("Test runs", "/test-runs"):
-        test_runs.build(cache)
-    with site.route("Comparisons", "/comparisons"):
-        comparisons.build(cache)
-    with site.route("Playground", "/playground"):
-        playground.build(cache)
-    with site.route("Training jobs", "/training-jobs"):
-        training_jobs.build(cache)
-    with site.route("Loops", "/loops"):
-        loops.build(cache)
-    with site.route("Shipments", "/shipments"):
-        shipments.build(cache)
+    for title, page in _PAGES.items():
+        with site.route(title, f"/{title.lower().replace(' ', '-')}"):
+            page.build(cache)
     # Readings are cached and cheap, so many pages may ask at once.
     site.queue(default_concurrency_limit=40, max_size=400, api_open=False)
     gr.mount_gradio_app(

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument
 from services.feedback.domain.shipment import GateResult, GateStep
@@ -14,13 +14,11 @@ from services.feedback.domain.work import CaseChange, TestOrder
 from services.feedback.gate.numbers import Scores, log_prob_result
 from services.feedback.gate.prompts import prompt_difference
 from services.feedback.gate.rows import GateRow, case_row, gate_rows
+from services.feedback.jobs.shipment_record import ShipmentRecord
 from services.feedback.jobs.waiting import uninterrupted, until_ended
 from services.feedback.ports import Evaluator, Exports, Forms, Publications, Registry, TestRunner, Verdicts
 from services.protocols.cases import Case
 from services.protocols.profile import Profile, get_profile
-
-if TYPE_CHECKING:
-    from services.feedback.jobs.shipment import ShipmentRecord
 
 _GGUF_ADAPTER = "EXPORT_FORM_GGUF_ADAPTER"
 _NAMED_CASES = 5

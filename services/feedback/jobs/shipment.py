@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from typing import Any
 
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import waits_told
-from services.feedback.domain.shipment import GateResult, GateStep, ShipmentState, shipment_of
-from services.feedback.domain.work import WorkProgress
+from services.feedback.domain.shipment import GateResult, GateStep, ShipmentState
 from services.feedback.jobs.gate import GateSteps, ShippingServices
 from services.feedback.jobs.loop import cancel_work
+from services.feedback.jobs.shipment_record import ShipmentRecord
 from services.feedback.ports import Work
 
 _NEXT_STEPS = {
@@ -23,42 +21,6 @@ _NEXT_STEPS = {
     GateStep.SUITE: "Choose a wider number type, or allow a larger loss if that is what you can live with; nothing was "
     "published.",
 }
-
-
-class ShipmentRecord:
-    """The durable record of one shipment; what is recorded is stored before the call returns."""
-
-    def __init__(self, context: JobContext) -> None:
-        shipment = shipment_of(context.job)
-        self.shipment_id, self.spec, self.inputs = shipment.shipment_id, shipment.asked, shipment.inputs
-        self.state = ShipmentState.from_document(context.saved)
-        self._context = context
-
-    def request_id(self, name: str) -> str:
-        """Return the id under which this shipment asks another service for `name`, the same after every restart."""
-        return f"{self.shipment_id}/{name}"
-
-    async def update(self, **values: Any) -> None:
-        """Record what was begun or made, by the names of the state's fields."""
-        state = replace(self.state, **values)
-        await self._context.checkpoint(state.to_document())
-        self.state = state
-
-    async def report(self, step: GateStep, message: str, *, waits: bool = False) -> None:
-        """Tell how far a step has come; `waits` while its work is done elsewhere."""
-        self._context.waits = waits
-        done = sum(result.passed for result in self.state.results)
-        await self._context.progress(phase=step.lower(), done=done, total=len(GateStep), unit="steps", message=message)
-
-    async def report_work(self, step: GateStep, progress: WorkProgress) -> None:
-        """Tell how far work elsewhere has come."""
-        count = f"{progress.num_done} of {progress.num_total} {progress.unit}" if progress.num_total else ""
-        await self.report(step, " · ".join(filter(None, (count, progress.message))), waits=True)
-
-    async def waits(self, sentence: str, is_waiting: bool) -> None:
-        """Tell what is waited for, or that the wait is over."""
-        await self._context.progress(message=sentence)
-        self._context.tells_wait = is_waiting
 
 
 class ShipmentJob:

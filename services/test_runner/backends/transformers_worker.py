@@ -9,19 +9,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from itertools import zip_longest
 from pathlib import Path
 
 from services.chassis.wire import from_document
 from services.lm import worker_protocol as protocol
 from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
+from services.test_runner.backends.worker_events import answer_of, delta_of, environment_of
 from services.test_runner.backends.worker_process import WorkerProcess, WorkerTimeouts
-from services.test_runner.domain import Environment, FinishReason, Sampling, TestRunPhase, TokenLogProb
+from services.test_runner.domain import Environment, Sampling, TestRunPhase
 from services.test_runner.domain.scoring import AnswerRow, AnswerScore
 from services.test_runner.ports import (
     Activity,
     Answer,
-    Delta,
     GenerationEvent,
     Prepared,
     Prompt,
@@ -175,9 +174,9 @@ class TransformersWorkerBackend:
                     case protocol.Progress():
                         yield Activity(TestRunPhase.GENERATE, event.tokens, event.active)
                     case protocol.Delta():
-                        yield _delta_of(event)
+                        yield delta_of(event)
                     case protocol.Answer():
-                        yield _answer_of(event)
+                        yield answer_of(event)
 
     def _key(self, workload: Workload) -> _Key:
         assert workload.base is not None
@@ -202,7 +201,7 @@ class TransformersWorkerBackend:
             await self._end(worker)
             raise
         self._telemetry.worker_ready(time.monotonic() - since)
-        return _Loaded(key, worker, _environment_of(ready))
+        return _Loaded(key, worker, environment_of(ready))
 
     async def _command_for(self, key: _Key) -> tuple[str, ...]:
         command = [*self._command, "--model", str(await self._place(key.base_uri)), "--device", key.device]
@@ -266,52 +265,4 @@ def _generate_request(request_id: int, workload: Workload, max_batch: int) -> pr
         num_top_log_probs=workload.num_top_log_probs,
         echo=workload.echo,
         stream=workload.stream,
-    )
-
-
-def _environment_of(ready: protocol.Ready) -> Environment:
-    return Environment(
-        dtype=ready.dtype,
-        num_threads=ready.threads,
-        chat_template_digest=f"sha256:{ready.chat_template_digest.removeprefix('sha256:')}",
-        library_versions=dict(ready.library_versions),
-        device=ready.device,
-    )
-
-
-def _answer_of(event: protocol.Answer) -> Answer:
-    return Answer(
-        key=event.key,
-        text=event.text,
-        finish_reason=FinishReason(event.finish_reason),
-        token_ids=event.token_ids,
-        num_prompt_tokens=event.prompt_tokens,
-        num_cached_tokens=event.cached_tokens,
-        prefill_seconds=event.prefill_seconds,
-        decode_seconds=event.decode_seconds,
-        queue_seconds=event.queue_seconds,
-        num_generated_tokens=len(event.token_ids),
-        detail=event.detail,
-        tokens=_tokens(event.tokens, event.token_ids, event.log_probs, event.top_log_probs) if event.log_probs else (),
-        prompt_tokens=_tokens(
-            event.prompt_tokens_text, event.prompt_token_ids, event.prompt_log_probs, event.prompt_top_log_probs
-        ),
-    )
-
-
-def _delta_of(event: protocol.Delta) -> Delta:
-    has_tokens = bool(event.log_probs)
-    tokens = _tokens(event.tokens, event.token_ids, event.log_probs, event.top_log_probs) if has_tokens else ()
-    return Delta(event.key, event.text, tokens)
-
-
-def _tokens(
-    texts: Sequence[str],
-    token_ids: Sequence[int],
-    log_probs: Sequence[float | None],
-    tops: Sequence[protocol.TopLogProbs],
-) -> tuple[TokenLogProb, ...]:
-    return tuple(
-        TokenLogProb(text or "", -1 if token_id is None else token_id, log_prob, top or ())
-        for text, token_id, log_prob, top in zip_longest(texts, token_ids, log_probs, tops)
     )

@@ -46,6 +46,11 @@ class RunInputs:
     form: Form = Form.FOLDER
     num_context_tokens: int = 0
 
+    @property
+    def weights(self) -> dict[str, Any]:
+        """What answers, by the names of a workload's fields."""
+        return {name: getattr(self, name) for name in ("base", "adapter", "form", "num_context_tokens")}
+
     def to_document(self) -> dict[str, Any]:
         """Return the JSON form in which the store keeps it."""
         return asdict(self)

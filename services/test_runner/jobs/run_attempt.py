@@ -276,10 +276,7 @@ class RunAttempt:
 def _workload(spec: TestRunSpec, record: RunRecord, prompts: Sequence[Prompt]) -> Workload:
     # What generated the first window generates all: another number format, thread count or device could change answers.
     return Workload(
-        base=record.inputs.base,
-        adapter=record.inputs.adapter,
-        form=record.inputs.form,
-        num_context_tokens=record.inputs.num_context_tokens,
+        **record.inputs.weights,
         prompts=tuple(prompts),
         sampling=spec.sampling,
         dtype=record.environment.dtype or spec.dtype,

@@ -6,24 +6,14 @@ import asyncio
 import json
 import random
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from services.chassis.errors import Unimplemented
 from services.protocols.profile import get_profile
 from services.test_runner.domain import Environment, FinishReason, TestRunPhase, TokenLogProb
-from services.test_runner.domain.scoring import AnswerRow, AnswerScore
-from services.test_runner.ports import (
-    Activity,
-    Answer,
-    Delta,
-    GenerationEvent,
-    Prepared,
-    Prompt,
-    Rendered,
-    ResolvedModel,
-    Workload,
-)
+from services.test_runner.ports import Activity, Answer, Delta, GenerationEvent, Prepared, Prompt, Rendered, Workload
+from services.test_runner.ports.registry import ResolvedModel
 
 HELLO = "Hello there, this is the made-up model."
 WEATHER = {"name": "get_weather", "arguments": {"city": "Oslo"}}
@@ -88,14 +78,6 @@ class MadeUpModel:
         tokens = tokens_of(text)
         return Rendered(text, tuple(range(len(tokens))), tuple(tokens))
 
-    async def score(
-        self, model: ResolvedModel, rows: Sequence[AnswerRow], max_tokens: int
-    ) -> AsyncGenerator[AnswerScore]:
-        for place, row in enumerate(rows):
-            tokens = tokens_of(row.answer.content if row.answer else "")
-            scored = tuple(TokenLogProb(token, 7, log_prob(token)) for token in tokens[:max_tokens])
-            yield AnswerScore(place, (1, *(7 for _ in tokens)), 1, scored, ends_turn=True)
-
     async def close(self) -> None:
         """Keep nothing."""
 
@@ -122,8 +104,7 @@ async def _words(asked: str, workload: Workload) -> AsyncGenerator[GenerationEve
     whole = [f" {place}" for place in range(10**6)] if asked == "forever" else tokens_of(ANSWERS.get(asked, HELLO))
     shown = whole[: workload.sampling.max_new_tokens]
     for token in shown if workload.stream else ():
-        if asked in ("forever", "fault"):
-            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01 * (asked in ("forever", "fault")))
         yield Delta("generate", token, _log_probs([token], workload))
     reason = FinishReason.LENGTH if len(shown) < len(whole) else FinishReason.STOP
     if asked == "fault":
