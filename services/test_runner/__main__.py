@@ -116,14 +116,21 @@ async def wire(app: Application, settings: TestRunnerSettings, *, workers: Worke
         generation=GenerationUseCases(registry=registry, backend=backend, policy=policy),
         rendering=RenderingUseCases(registry=registry, renderer=backend),
         scoring=ScoringUseCases(registry=registry, scorer=backend),
-        diagnoses=_diagnoses(app, registry, policy),
+        diagnoses=_diagnoses(app, registry, policy, servers),
     )
     app.add_servicer(rpc.add_TestRunnerServiceServicer_to_server, servicer, SERVICE_NAME)
 
 
-def _diagnoses(app: Application, registry: RegistryClient, policy: OperatorPolicy) -> DiagnosisUseCases:
-    doctor = DoctorProcess(place=app.artifacts.local_path)
-    return DiagnosisUseCases(registry=registry, policy=policy, doctor=doctor, served=ServedTemplateProbe(policy))
+def _diagnoses(
+    app: Application, registry: RegistryClient, policy: OperatorPolicy, servers: LlamaServerBackend
+) -> DiagnosisUseCases:
+    return DiagnosisUseCases(
+        registry=registry,
+        policy=policy,
+        doctor=DoctorProcess(place=app.artifacts.local_path),
+        served=ServedTemplateProbe(policy),
+        forms=servers,
+    )
 
 
 def _policy(settings: TestRunnerSettings) -> OperatorPolicy:

@@ -41,12 +41,12 @@ def _kind(row: GateRow, version: RenderedPrompt, form: RenderedPrompt, removed: 
     words = row.function_words
     if any(word in version.text and word not in form.text for word in words):
         return "template"
+    if words and (_GO.search(form.text) or any(word in removed or word in added for word in words)):
+        return "function text"
     first = str(row.messages[0].get("content") or "")
     is_before = start <= version.text.find(first) and first in form.text
     if added.strip() and not row.has_system and is_before:
         return "system injected"
-    if words and (_GO.search(form.text) or any(word in removed or word in added for word in words)):
-        return "function text"
     return "template"
 
 

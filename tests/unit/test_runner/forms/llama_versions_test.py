@@ -22,7 +22,7 @@ from services.test_runner.ports import Answer, BackendFaultError, Prompt, Resolv
 from services.test_runner.telemetry import TestRunnerTelemetry
 from tests.unit.lm.gguf.models import TOKENS, Z, write
 
-_HOW = "LLAMA_SERVER='/path/to/llama-server' pytest tests/unit/test_runner/llama_versions_test.py"
+_HOW = "LLAMA_SERVER='/path/to/llama-server' pytest tests/unit/test_runner/forms/llama_versions_test.py"
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("LLAMA_SERVER"), reason=f"llama.cpp's server is absent: {_HOW}"),
     pytest.mark.asyncio(loop_scope="module"),
