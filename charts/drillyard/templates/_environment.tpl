@@ -15,8 +15,10 @@
 {{- else -}}
 {{- $_ := set $own (printf "%s_HOST" $prefix) "0.0.0.0" -}}
 {{- $_ := set $own (printf "%s_GRPC_PORT" $prefix) "50051" -}}
+{{- end -}}
 {{- if $root.Values.artifacts.url -}}
 {{- $_ := set $own (printf "%s_ARTIFACTS_URL" $prefix) (printf "%s/%s" (trimSuffix "/" $root.Values.artifacts.url) $name) -}}
+{{- if ne $name "gateway" -}}
 {{- $_ := set $own (printf "%s_ARTIFACT_SOURCES" $prefix) (list (printf "%s/" (trimSuffix "/" $root.Values.artifacts.url)) | toJson) -}}
 {{- end -}}
 {{- end -}}
