@@ -33,6 +33,17 @@
 {{- $_ := set $own "TEST_RUNNER_ENDPOINT_KEY_HOSTS" (toJson .) -}}
 {{- end -}}
 {{- end -}}
+{{- if eq $name "registry" -}}
+{{- with $root.Values.sources.existingSecret -}}
+{{- $_ := set $own "REGISTRY_SECRETS_DIR" "/etc/drillyard/source-tokens" -}}
+{{- end -}}
+{{- with $root.Values.sources.hosts -}}
+{{- $_ := set $own "REGISTRY_SOURCE_HOSTS" (toJson .) -}}
+{{- end -}}
+{{- with $root.Values.sources.secretHosts -}}
+{{- $_ := set $own "REGISTRY_SECRET_HOSTS" (toJson .) -}}
+{{- end -}}
+{{- end -}}
 {{- range index (include "drillyard.calls" . | fromYaml) $name -}}
 {{- $called := include "drillyard.fullname" (dict "root" $root "name" .) -}}
 {{- $_ := set $own (printf "%s_%s_ADDRESS" $prefix (include "drillyard.prefix" (dict "name" .))) (printf "%s:50051" $called) -}}
