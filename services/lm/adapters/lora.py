@@ -16,10 +16,10 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import ModulesToSaveWrapper
 from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from services.lm.adapters.settings import LoraSettings, matching, new_config, read_settings
+from services.lm.adapters.settings import DECOMPOSING_STARTS, LoraSettings, matching, new_config, read_settings
 from services.lm.adapters.tensors import fitting, read_tensors, renamed
 from services.lm.decoder.model import forget
 from services.lm.errors import AdapterMismatch
@@ -55,15 +55,11 @@ def load_adapter(model: PreTrainedModel, folder: Path, *, is_trainable: bool) ->
     """
     _refuse_wrapped(model)
     config = read_settings(folder)
-    modules = [name for name, _ in model.named_modules()]
-    tensors = renamed(read_tensors(folder / _WEIGHTS), modules)
-    if isinstance(config.target_modules, str):
-        config.target_modules = set(matching(config.target_modules, modules))
     if not is_trainable:
         # It is drawn in training alone, and PEFT knows no dropout before a mixture's experts.
         config.lora_dropout = 0.0
-    wrapped = _wrap(model, config, "Choose the base model it was trained on.")
-    own = fitting(wrapped, tensors)
+    weights = dict(model.named_parameters(remove_duplicate=False))
+    wrapped, own = attach(model, config, folder, weight_of=weights.get)
     result = set_peft_model_state_dict(wrapped, own)
     if result.unexpected_keys:
         raise AdapterMismatch("A tensor has no place in the model.", "Choose its own base.", result.unexpected_keys[0])
@@ -71,6 +67,30 @@ def load_adapter(model: PreTrainedModel, folder: Path, *, is_trainable: bool) ->
     for name, parameter in wrapped.named_parameters():
         parameter.requires_grad_(is_trainable and ("lora_" in name or ".modules_to_save." in name))
     return wrapped
+
+
+def is_decomposed(config: LoraConfig) -> bool:
+    """The adapter began as a part of its base, which is taken out of the base's weights when it is loaded."""
+    return config.init_lora_weights in DECOMPOSING_STARTS
+
+
+def attach(
+    model: PreTrainedModel, config: LoraConfig, folder: Path, *, weight_of: Callable[[str], Tensor | None]
+) -> tuple[PeftModel, dict[str, Tensor]]:
+    """The model with the layers of the adapter in `folder`, and the tensors that they get, by PEFT's names.
+
+    `weight_of` gives the weight of the base that a name of its parameters stands for.
+
+    Raises:
+        InvalidModelFile: The file is damaged.
+        AdapterMismatch: A tensor is missing, has no place in this model or another shape; it is named.
+    """
+    modules = [name for name, _ in model.named_modules()]
+    tensors = renamed(read_tensors(folder / _WEIGHTS), modules)
+    if isinstance(config.target_modules, str):
+        config.target_modules = set(matching(config.target_modules, modules))
+    wrapped = _wrap(model, config, "Choose the base model it was trained on.")
+    return wrapped, fitting(wrapped, tensors, weight_of)
 
 
 def save_adapter(model: PeftModel, out: Path, *, base: str = "") -> None:

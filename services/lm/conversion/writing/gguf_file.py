@@ -118,4 +118,5 @@ def _encoded(block: tuple[Entry, int, int]) -> memoryview:
 
 
 def _padded(num_bytes: int) -> int:
-    return num_bytes + -num_bytes % GGUF_DEFAULT_ALIGNMENT
+    padding: int = -num_bytes % GGUF_DEFAULT_ALIGNMENT
+    return num_bytes + padding

@@ -1,8 +1,8 @@
 """Encoders of Q4_K, Q5_K and Q6_K, which the gguf package can only decode.
 
-The layouts are those of `block_q4_K`, `block_q5_K` and `block_q6_K` in llama.cpp's ggml-common.h: 256 numbers a block, in
-groups of 32 or 16 that have a scale each, whose scales share one float16. For each group several scales are tried, and
-the one is kept whose weighted least-squares fit errs least, as llama.cpp does.
+The layouts are those of `block_q4_K`, `block_q5_K` and `block_q6_K` in llama.cpp's ggml-common.h: 256 numbers a block,
+in groups of 32 or 16 that have a scale each, whose scales share one float16. For each group several scales are tried,
+and the one is kept whose weighted least-squares fit errs least, as llama.cpp does.
 
 Groups stand in columns here, so that each step runs along a row of memory.
 """
@@ -133,7 +133,8 @@ def _offset_fit(columns: Floats, top: int, starts: tuple[float, ...]) -> tuple[F
     width = columns.max(0) - low
     above = columns - low
     sum_weights, sum_values = weights.sum(0), weighted.sum(0)
-    scales, offsets = width / np.float32(top), low
+    scales: Floats = width / np.float32(top)
+    offsets = low
     least = np.full_like(low, np.inf)
     levels, product = np.empty_like(columns), np.empty_like(columns)
     for start in (0.0, *starts):
@@ -156,7 +157,8 @@ def _scale_fit(columns: Floats, top: int) -> Floats:
     weights = columns * columns
     weighted = weights * columns
     largest = np.take_along_axis(columns, np.abs(columns).argmax(0)[None], 0)[0]
-    best, scales = np.zeros_like(largest), np.zeros_like(largest)
+    best: Floats = np.zeros_like(largest)
+    scales: Floats = np.zeros_like(largest)
     levels = np.empty_like(columns)
     for start in _Q6_STARTS:
         np.multiply(columns, _inverse(largest) * np.float32(-(top + start)), out=levels)

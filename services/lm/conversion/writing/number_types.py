@@ -27,8 +27,11 @@ _LARGEST: Final = {Kind.F32: float(np.finfo(np.float32).max), Kind.BF16: 3.3895e
 _LARGEST_HALF: Final = 65504.0
 # What takes the place of a type whose blocks the rows do not fill.
 _SMALLER_BLOCKS: Final = {
-    **{Kind.Q4_K: Kind.Q5_0, Kind.Q5_K: Kind.Q5_1, Kind.Q6_K: Kind.Q8_0},
-    **{Kind.TQ1_0: Kind.Q4_0, Kind.TQ2_0: Kind.Q4_0},
+    Kind.Q4_K: Kind.Q5_0,
+    Kind.Q5_K: Kind.Q5_1,
+    Kind.Q6_K: Kind.Q8_0,
+    Kind.TQ1_0: Kind.Q4_0,
+    Kind.TQ2_0: Kind.Q4_0,
 }
 _PART: Final = re.compile(r"blk\.(\d+)\.(attn_v|attn_qkv|ffn_down)\.weight")
 _EMBEDDING: Final = "token_embd.weight"
@@ -84,15 +87,11 @@ NUMBER_TYPES: Final[Mapping[str, NumberType]] = {
     "BF16": _plain(Kind.BF16, LlamaFileType.MOSTLY_BF16),
     "Q8_0": _plain(Kind.Q8_0, LlamaFileType.MOSTLY_Q8_0),
     "Q6_K": _plain(Kind.Q6_K, LlamaFileType.MOSTLY_Q6_K),
-    "Q5_K_M": NumberType(
-        Kind.Q5_K, LlamaFileType.MOSTLY_Q5_K_M, Kind.Q6_K, important=Kind.Q6_K, joined=Kind.Q6_K
-    ),
+    "Q5_K_M": NumberType(Kind.Q5_K, LlamaFileType.MOSTLY_Q5_K_M, Kind.Q6_K, important=Kind.Q6_K, joined=Kind.Q6_K),
     "Q5_K_S": NumberType(Kind.Q5_K, LlamaFileType.MOSTLY_Q5_K_S, Kind.Q6_K),
     "Q5_1": NumberType(Kind.Q5_1, LlamaFileType.MOSTLY_Q5_1, Kind.Q6_K),
     "Q5_0": NumberType(Kind.Q5_0, LlamaFileType.MOSTLY_Q5_0, Kind.Q6_K),
-    "Q4_K_M": NumberType(
-        Kind.Q4_K, LlamaFileType.MOSTLY_Q4_K_M, Kind.Q6_K, important=Kind.Q6_K, joined=Kind.Q5_K
-    ),
+    "Q4_K_M": NumberType(Kind.Q4_K, LlamaFileType.MOSTLY_Q4_K_M, Kind.Q6_K, important=Kind.Q6_K, joined=Kind.Q5_K),
     "Q4_K_S": NumberType(Kind.Q4_K, LlamaFileType.MOSTLY_Q4_K_S, Kind.Q6_K, important=Kind.Q5_K, is_small=True),
     "Q4_1": NumberType(Kind.Q4_1, LlamaFileType.MOSTLY_Q4_1, Kind.Q6_K),
     "Q4_0": NumberType(Kind.Q4_0, LlamaFileType.MOSTLY_Q4_0, Kind.Q6_K),
@@ -158,7 +157,8 @@ def _fitting(kind: Kind, row: int) -> Kind:
 def stored_bytes(kind: Kind, shape: tuple[int, ...]) -> int:
     """Bytes that a tensor of this type and shape takes."""
     block, size = GGML_QUANT_SIZES[kind]
-    return math.prod(shape) // block * size
+    num_bytes: int = math.prod(shape) // block * size
+    return num_bytes
 
 
 def encode(values: NDArray[Any], kind: Kind, place: str) -> memoryview:
@@ -173,7 +173,7 @@ def encode(values: NDArray[Any], kind: Kind, place: str) -> memoryview:
             f"It holds numbers that are infinite, none, or too large for {kind.name}.", "Choose BF16 or F32.", place
         )
     if kind not in _ENCODERS:
-        return memoryview(np.ascontiguousarray(quantize(values, kind))).cast("B")
+        return np.ascontiguousarray(quantize(values, kind)).data.cast("B")
     step = max(1, _CACHED_NUMBERS // values.shape[-1])
     parts = [_ENCODERS[kind](values[start : start + step]) for start in range(0, len(values), step)]
-    return memoryview(np.concatenate(parts)).cast("B")
+    return np.concatenate(parts).data.cast("B")

@@ -85,7 +85,7 @@ class StoredTensor:
         return values.reshape(stop - start, *self.shape[1:]) if self.shape else values
 
 
-def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
+def tensors_of_folder(folder: Path) -> dict[str, StoredTensor]:
     """The tensors of a model's folder, by name, in the order of the files.
 
     Raises:

@@ -14,9 +14,17 @@ NOISE = np.random.default_rng(0)
 # Root mean square of the error over that of the numbers, for normal noise. Those of the K types are at most a
 # hundredth above what llama.cpp's own quantiser reaches on the same numbers.
 ERRORS = {
-    **{Kind.F32: 0.0, Kind.F16: 3e-4, Kind.BF16: 2e-3, Kind.Q8_0: 0.006},
-    **{Kind.Q6_K: 0.0180, Kind.Q5_K: 0.0366, Kind.Q4_K: 0.0724},
-    **{Kind.Q5_0: 0.045, Kind.Q5_1: 0.040, Kind.Q4_0: 0.088, Kind.Q4_1: 0.080},
+    Kind.F32: 0.0,
+    Kind.F16: 3e-4,
+    Kind.BF16: 2e-3,
+    Kind.Q8_0: 0.006,
+    Kind.Q6_K: 0.0180,
+    Kind.Q5_K: 0.0366,
+    Kind.Q4_K: 0.0724,
+    Kind.Q5_0: 0.045,
+    Kind.Q5_1: 0.040,
+    Kind.Q4_0: 0.088,
+    Kind.Q4_1: 0.080,
 }
 
 
@@ -74,7 +82,7 @@ def test_blocks_without_width_are_kept(kind: Kind, values: np.ndarray) -> None:
 def test_a_number_that_the_type_cannot_hold_is_refused_by_the_tensors_name(kind: Kind, number: float) -> None:
     values = np.ones((2, 256), dtype=np.float32)
     values[1, 7] = number
-    with pytest.raises(InvalidModelFile, match="blk.0: It holds numbers that are infinite, none, or too large"):
+    with pytest.raises(InvalidModelFile, match=r"blk\.0: It holds numbers that are infinite, none, or too large"):
         encode(values, kind, "blk.0")
 
 
@@ -83,8 +91,8 @@ def kinds(name: str, *, layers: int = 16, width: int = 1024, head: bool = True) 
     tensors = [Tensor("token_embd.weight", (512, width)), Tensor("output_norm.weight", (width,), is_matrix=False)]
     tensors += [Tensor("output.weight", (512, width))] * head
     tensors += [Tensor(f"blk.{layer}.{part}.weight", (64, width)) for layer in range(layers) for part in parts]
-    given = tensor_kinds(tensors, number_type(name))
-    return {tensor.name: kind.name for tensor, kind in zip(tensors, given, strict=True)}
+    mix = tensor_kinds(tensors, number_type(name))
+    return {tensor.name: kind.name for tensor, kind in zip(tensors, mix, strict=True)}
 
 
 def test_q4_k_m_gives_better_types_to_head_and_important_layers() -> None:
@@ -127,6 +135,6 @@ def test_the_small_mix_spends_on_the_first_layers_alone() -> None:
 
 
 def test_an_unknown_number_type_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(InvalidModelFile, match="'IQ2_XS'.*Q4_K_M") as refusal:
+    with pytest.raises(InvalidModelFile, match=r"'IQ2_XS'.*Q4_K_M") as refusal:
         number_type("IQ2_XS")
     assert all(name in refusal.value.next_step for name in NUMBER_TYPES)
