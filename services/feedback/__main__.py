@@ -52,7 +52,7 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
         LOOP_KIND, loop_job.run, limit=settings.max_running_loops, cleanup=loop_job.clean_up
     )
     application.garbage.add(partial(application.artifact_garbage.handed_over, "dataset", settings.handover_hours))
-    servicer = FeedbackServicer(FeedbackUseCases(store, services.registry), store)
+    servicer = FeedbackServicer(FeedbackUseCases(store, services.registry), store)  # type: ignore[abstract]
     application.add_servicer(
         feedback_service_pb2_grpc.add_FeedbackServiceServicer_to_server, servicer, FULL_SERVICE_NAME
     )

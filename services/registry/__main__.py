@@ -63,7 +63,7 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
     application.on_start(adoption.collect)
     application.garbage.add(adoption.garbage, workspace.garbage)
     application.on_start(suites.register_built_in)
-    servicer = RegistryServicer(
+    servicer = RegistryServicer(  # type: ignore[abstract]
         models=ModelUseCases(models, artifacts, adoption=adoption, files=files),
         imports=ImportUseCases(application.jobs.store, importers),
         datasets=DatasetUseCases(datasets, artifacts, adoption=adoption, files=checked),

@@ -8,11 +8,10 @@ import time
 from dataclasses import dataclass, field
 
 from services.chassis.errors import FailedPrecondition, ServiceError
-from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Checkpoint
+from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Checkpoint, TrainingJobPhase
 
-FIRST_PHASE = "start_ray"
 # In these no step has begun.
-_PREPARING = (FIRST_PHASE, "check_rows", "load_model")
+_PREPARING = (TrainingJobPhase.START, TrainingJobPhase.CHECK_ROWS, TrainingJobPhase.LOAD_MODEL)
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class LiveAttempt:
     """
 
     attempt: int
-    phase: str = FIRST_PHASE
+    phase: str = TrainingJobPhase.START
     num_steps_done: int = 0
     num_steps_total: int = 0
     end: AttemptEnd | None = None

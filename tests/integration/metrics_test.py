@@ -49,6 +49,18 @@ class Prometheus:
         assert document["status"] == "success"
         return document["data"]
 
+    def wait_until_ready(self) -> None:
+        """Wait until it answers: it listens before it has read its storage, and says 503 until then."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.url}/-/ready", timeout=10).close()
+            except urllib.error.HTTPError:
+                assert time.monotonic() < end
+                time.sleep(0.1)
+            else:
+                return
+
     def values(self, query: str) -> dict[str, float]:
         """Return the value of each series of an instant query by its job."""
         found = self.ask("query", query=query)["result"]
@@ -97,7 +109,9 @@ def run_prometheus(folder: Path, targets: dict[str, str]) -> Iterator[Prometheus
             stderr=log,
         )
     try:
-        yield Prometheus(f"http://{bound_address(process, folder / 'prometheus.log')}")
+        prometheus = Prometheus(f"http://{bound_address(process, folder / 'prometheus.log')}")
+        prometheus.wait_until_ready()
+        yield prometheus
     finally:
         process.terminate()
         process.wait(20)

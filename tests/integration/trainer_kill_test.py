@@ -152,7 +152,7 @@ async def test_stopping_the_service_and_cancelling_end_every_process_and_keep_th
         with start_service("trainer", tmp_path, registry_address=registry.address) as service:
             caller = Caller(service)
             async for response in caller.events(job_id, (await caller.get(job_id)).job.last_sequence):
-                if response.event.progress.phase == "start_ray" and (processes := processes_of(service)):
+                if response.event.progress.phase == "start" and (processes := processes_of(service)):
                     break
             await caller.stub.CancelTrainingJob(training_job_pb2.CancelTrainingJobRequest(training_job_id=job_id))
             states = [item.event.state.state async for item in caller.events(job_id) if item.event.HasField("state")]

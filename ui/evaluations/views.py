@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from drillyard.evaluator.v1.evaluation_pb2 import Evaluation, Interval, Metrics, Rates
+from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
+from drillyard.evaluator.v1.metrics_pb2 import Interval, Metrics, Rates
 
 from ui.shared.jobs import JobView, job_view
 from ui.shared.words import percent_text

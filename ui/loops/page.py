@@ -110,7 +110,7 @@ class _Page:
     async def open(self, request: gr.Request) -> list[Any]:
         newest = ""
         try:
-            versions = [model.model_version_id for model in await self._cache.read(read_models)]
+            versions = [model.model_version_id for model in await self._cache.read(read_models) if model.is_trainable]
             suites = [suite.test_suite_version_id for suite in await self._cache.read(read_suites)]
             newest = next((loop.loop_id for loop in await self._cache.read(recent_loops)), "")
         except ServiceError:

@@ -12,6 +12,7 @@ from ui.cli.follow import Progress, display, follow, job_progress
 from ui.cli.jobs import add_delete_command, refuse_failed
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_facts, print_table, show
+from ui.shared.words import kind_text
 
 app = typer.Typer(help="List, show and import models.")
 
@@ -89,7 +90,7 @@ def _print(documents: list[Document]) -> None:
     rows = (
         (
             document["model_version_id"],
-            document["kind"].removeprefix("MODEL_VERSION_KIND_").lower(),
+            kind_text(document["kind"]),
             document["base_model_version_id"],
             f"{int(document['num_parameters']) / 1e6:.0f} M",
             f"{int(document['artifact']['size_bytes']) / 1e6:.0f} MB" if document.get("artifact") else "",

@@ -9,7 +9,7 @@ from drillyard.registry.v1.import_pb2 import Import
 from drillyard.registry.v1.model_pb2 import ModelVersion, ModelVersionKind
 
 from ui.shared.jobs import JobView, job_view
-from ui.shared.words import count_text, size_text, time_text
+from ui.shared.words import count_text, kind_text, size_text, time_text
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,11 @@ class ModelVersionView:
     source_digest: str
     created: str
     depth: int
+
+    @property
+    def is_trainable(self) -> bool:
+        """Whether training can begin from it."""
+        return self.kind in ("base", "adapter", "merged", "trained")
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ def model_version_view(model_version: ModelVersion, depth: int = 0) -> ModelVers
     """Return the view of a model version."""
     return ModelVersionView(
         model_version_id=model_version.model_version_id,
-        kind=ModelVersionKind.Name(model_version.kind).removeprefix("MODEL_VERSION_KIND_").lower(),
+        kind=kind_text(ModelVersionKind.Name(model_version.kind)),
         base_model_version_id=model_version.base_model_version_id,
         produced_by=maker(model_version.produced_by),
         architecture=model_version.architecture,

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from drillyard.registry.v1.model_pb2 import (
+    MODEL_VERSION_KIND_GGUF,
+    MODEL_VERSION_KIND_GGUF_ADAPTER,
+    MODEL_VERSION_KIND_OLLAMA,
     MODEL_VERSION_KIND_QUANTIZED,
     GetModelVersionRequest,
     ListModelVersionsRequest,
     ModelVersion,
+    ModelVersionKind,
 )
 from fastapi import APIRouter
 
@@ -16,9 +20,16 @@ from services.chassis.errors import InvalidArgument, NotFound
 from ui.gateway.clients import Clients, every
 from ui.openai.errors import OpenAIError, OpenAIRoute
 from ui.shared.documents import ClientsOf, Document
+from ui.shared.words import kind_text
 
 router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
 _MOST = 1000
+_OF_OTHER_SERVERS = (
+    MODEL_VERSION_KIND_QUANTIZED,
+    MODEL_VERSION_KIND_GGUF,
+    MODEL_VERSION_KIND_GGUF_ADAPTER,
+    MODEL_VERSION_KIND_OLLAMA,
+)
 _DEFAULT_ANSWER_TOKENS = 1024
 
 
@@ -52,9 +63,8 @@ async def version_of(clients: Clients, model: str) -> ModelVersion:
     except (NotFound, InvalidArgument) as error:
         raise OpenAIError(str(error), status=404, code="model_not_found", param="model") from None
     if not _can_generate(model_version):
-        problem = (
-            f"{model_version.model_version_id} holds weights at reduced precision, which only other servers can run."
-        )
+        kind = kind_text(ModelVersionKind.Name(model_version.kind))
+        problem = f"{model_version.model_version_id} is of kind {kind}, which only other servers can run."
         raise OpenAIError(problem, status=404, code="model_not_found", param="model")
     return model_version
 
@@ -65,7 +75,7 @@ def default_answer_tokens(version: ModelVersion) -> int:
 
 
 def _can_generate(version: ModelVersion) -> bool:
-    return version.kind != MODEL_VERSION_KIND_QUANTIZED
+    return version.kind not in _OF_OTHER_SERVERS
 
 
 def _model(model_version: ModelVersion) -> dict[str, Any]:

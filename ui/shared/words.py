@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import Any
 
+from drillyard.evaluator.v1 import evaluation_pb2
+from drillyard.feedback.v1 import loop_pb2
+from drillyard.registry.v1 import import_pb2
+from drillyard.test_runner.v1 import test_run_pb2
 from drillyard.test_runner.v1.transcript_pb2 import Message
+from drillyard.trainer.v1 import training_job_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.chassis.wire.fields import label_of
+from services.chassis.wire.fields import enum_prefix, label_of
 
-_PHASES = {
-    "adherence": "measuring adherence",
-    "checkpoint": "saving a checkpoint",
-    "convert": "converting the weights",
-    "evaluate": "measuring adherence",
-    "generate": "generating answers",
-    "grade": "grading answers",
-    "inspect": "checking the file",
-    "judge": "judging answers",
-    "load_model": "loading the model",
-    "pausing": "saving before the pause",
-    "preflight": "looking at the rows",
-    "reference": "asking the model as it was",
-    "register": "registering the result",
-    "rollout": "drawing answers",
-    "start_ray": "starting Ray",
-    "train": "training",
-}
+_KINDS = {"gguf": "GGUF", "gguf_adapter": "GGUF adapter", "ollama": "Ollama"}
 _UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def kind_text(name: str) -> str:
+    """Return a kind of model version in words, such as `adapter` for `MODEL_VERSION_KIND_ADAPTER`."""
+    kind = name.removeprefix("MODEL_VERSION_KIND_").lower()
+    return _KINDS.get(kind, kind)
 
 
 def size_text(num_bytes: int) -> str:
@@ -73,12 +68,28 @@ def time_text(when: Timestamp) -> str:
 
 def phase_text(phase: str) -> str:
     """Return what a job does in a phase, such as `loading the model`; a phase that is not known by its own name."""
-    return _PHASES.get(phase, phase.replace("_", " "))
+    return _phase_labels().get(phase, phase.replace("_", " "))
 
 
 def seconds_of(when: Timestamp) -> float:
     """Return seconds since the epoch; 0 when the time is not set."""
     return when.seconds + when.nanos / 1e9
+
+
+@cache
+def _phase_labels() -> dict[str, str]:
+    enums = (
+        import_pb2.ImportPhase,
+        test_run_pb2.TestRunPhase,
+        evaluation_pb2.EvaluationPhase,
+        training_job_pb2.TrainingJobPhase,
+        loop_pb2.LoopPhase,
+    )
+    return {
+        value.name.removeprefix(enum_prefix(enum.DESCRIPTOR)).lower(): label_of(enum.DESCRIPTOR, value.number)
+        for enum in enums
+        for value in enum.DESCRIPTOR.values
+    }
 
 
 def enum_text(message: Any, field: str) -> str:

@@ -66,7 +66,7 @@ class _Page:
 
     async def open(self, request: gr.Request) -> list[Any]:
         try:
-            versions = [model.model_version_id for model in await self._cache.read(read_models)]
+            versions = [model.model_version_id for model in await self._cache.read(read_models) if model.is_trainable]
             datasets = [dataset.dataset_version_id for dataset in await self._cache.read(read_datasets)]
         except ServiceError:
             versions, datasets = [], []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drillyard.evaluator.v1 import evaluation_pb2 as pb
+from drillyard.evaluator.v1 import metrics_pb2 as pb
 
 from services.chassis.wire import to_message
 from services.evaluator.domain.metrics import Metrics, Rates

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from services.evaluator.domain.grader import ModelGrader
 from services.evaluator.domain.metrics import Metrics
@@ -10,6 +11,13 @@ from services.evaluator.domain.run import Subject
 from services.evaluator.domain.tallies import Totals
 
 KIND = "evaluation"
+
+
+class EvaluationPhase(StrEnum):
+    """What an evaluation does now."""
+
+    JUDGE = "judge"
+    GRADE = "grade"
 
 
 @dataclass(frozen=True)

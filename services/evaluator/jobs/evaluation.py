@@ -11,7 +11,7 @@ from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently, with_heartbeat
 from services.chassis.wire import from_document
-from services.evaluator.domain.evaluation import KIND, EvaluationRecord
+from services.evaluator.domain.evaluation import KIND, EvaluationPhase, EvaluationRecord
 from services.evaluator.domain.grader import ModelGrader
 from services.evaluator.domain.tallies import Totals
 from services.evaluator.jobs.grading import Grading
@@ -143,7 +143,7 @@ class EvaluationJob:
 
 async def _report(task: _Task) -> None:
     await task.context.progress(
-        phase="judge",
+        phase=EvaluationPhase.JUDGE,
         done=task.record.num_verdicts,
         total=task.record.subject.num_transcripts_total,
         unit="verdicts",

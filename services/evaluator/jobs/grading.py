@@ -10,7 +10,7 @@ from functools import partial
 from services.chassis.errors import ServiceError
 from services.chassis.jobs import JobContext
 from services.chassis.waiting import patiently
-from services.evaluator.domain.evaluation import EvaluationRecord
+from services.evaluator.domain.evaluation import EvaluationPhase, EvaluationRecord
 from services.evaluator.domain.grader import SCORE, UNTRUSTED_SCORE, GradeMissing, ModelGrader
 from services.evaluator.domain.tallies import Totals
 from services.evaluator.judging.grading import Grader, Question, is_sampled
@@ -74,7 +74,10 @@ class Grading:
             if failures.are_too_many:
                 return await self._give_up(record, totals, failures.reason)
             await self.context.progress(
-                phase="grade", done=record.num_graded, total=record.num_verdicts, message="The grader reads answers."
+                phase=EvaluationPhase.GRADE,
+                done=record.num_graded,
+                total=record.num_verdicts,
+                message="The grader reads answers.",
             )
         return record
 

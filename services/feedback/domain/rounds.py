@@ -19,6 +19,8 @@ class Step(StrEnum):
     TRAIN = "train"
 
 
+# What the progress of a loop that has ended says instead of a step.
+ENDED = "ended"
 LAST_ROUND_STEPS = (Step.TEST, Step.EVALUATE)
 # The type of the events that tell of steps.
 STEP_EVENT = "step"

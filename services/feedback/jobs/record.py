@@ -9,7 +9,7 @@ from typing import Any
 
 from services.chassis.jobs import JobContext
 from services.feedback.domain.loop import job_state, loop_of
-from services.feedback.domain.rounds import LAST_ROUND_STEPS, STEP_EVENT, Round, Step, Stop
+from services.feedback.domain.rounds import ENDED, LAST_ROUND_STEPS, STEP_EVENT, Round, Step, Stop
 from services.feedback.domain.work import WorkProgress
 from services.feedback.ports import LoopStore, Measures
 
@@ -122,7 +122,7 @@ class LoopRecord:
         """Tell why the loop ends."""
         self._latest = None
         done = self._num_finished()
-        await self._context.progress(phase="ended", done=done, total=done, unit="steps", message=stop.sentence)
+        await self._context.progress(phase=ENDED, done=done, total=done, unit="steps", message=stop.sentence)
         self._measures.loop_ended(stop.reason)
 
     async def _save(self, rounds: tuple[Round, ...]) -> None:

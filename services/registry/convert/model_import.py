@@ -11,7 +11,8 @@ from services.registry.domain.model_import import Import, ImportSource, SourceKi
 
 def import_to_proto(model_import: Import) -> import_pb2.Import:
     """Return the import as callers see it."""
-    source = import_pb2.ImportSource(**{model_import.source.kind.value: model_import.source.value})
+    source = import_pb2.ImportSource()
+    setattr(source, model_import.source.kind.value, model_import.source.value)
     return to_message(model_import, import_pb2.Import, import_id=model_import.job.job_id, source=source)
 
 

@@ -21,11 +21,19 @@ class ModelVersionKind(StrEnum):
     MERGED = "merged"
     QUANTIZED = "quantized"
     TRAINED = "trained"
+    GGUF = "gguf"
+    GGUF_ADAPTER = "gguf_adapter"
+    OLLAMA = "ollama"
 
     @property
     def is_full_weights(self) -> bool:
         """True when an adapter can be loaded on it."""
         return self in (ModelVersionKind.BASE, ModelVersionKind.MERGED, ModelVersionKind.TRAINED)
+
+    @property
+    def is_served_form(self) -> bool:
+        """True for a form that other programs serve, of which nothing is trained or merged."""
+        return self in (ModelVersionKind.GGUF, ModelVersionKind.GGUF_ADAPTER, ModelVersionKind.OLLAMA)
 
 
 @dataclass(frozen=True)
@@ -90,17 +98,24 @@ def check_lineage(kind: ModelVersionKind, base_model_version_id: str) -> None:
 
 
 def check_base(draft: ModelVersionDraft, base: ModelVersion) -> None:
-    """Raise InvalidArgument unless `base` is named with its number and, for an adapter, is full weights."""
+    """Raise InvalidArgument unless `base` is named with its number and is of a kind that the draft can be made of."""
     if draft.base_model_version_id != base.version_id:
         raise InvalidArgument(
             f"base_model_version_id {draft.base_model_version_id} names no single version.",
             f"Name the version, such as {base.version_id}.",
             field="base_model_version_id",
         )
+    weights = f"Name the full weights, such as {base.base_model_version_id or 'a base version'}."
     if draft.kind is ModelVersionKind.ADAPTER and not base.kind.is_full_weights:
         raise InvalidArgument(
             f"{base.version_id} is of kind {base.kind.value}; an adapter is loaded on full weights.",
-            f"Name the full weights, such as {base.base_model_version_id or 'a base version'}.",
+            weights,
+            field="base_model_version_id",
+        )
+    if base.kind.is_served_form and (draft.kind, base.kind) != (ModelVersionKind.OLLAMA, ModelVersionKind.GGUF):
+        raise InvalidArgument(
+            f"{base.version_id} is of kind {base.kind.value}, a form to be served; nothing is made of it.",
+            weights,
             field="base_model_version_id",
         )
 

@@ -15,6 +15,16 @@ IMPORT_KIND = "import"
 NOTES = "notes"
 
 
+class ImportPhase(StrEnum):
+    """What an import does now."""
+
+    CHECK = "check"
+    HASH = "hash"
+    VERIFY = "verify"
+    CONVERT = "convert"
+    STORE = "store"
+
+
 class SourceKind(StrEnum):
     """Where a model comes from."""
 
@@ -50,6 +60,11 @@ class Import:
     def model_version_id(self) -> str:
         """The version that holds the model; empty until the job has succeeded."""
         return str((self.job.result or {}).get("model_version_id", ""))
+
+    @property
+    def base_model_version_id(self) -> str:
+        """The weights that an adapter is loaded on; empty for full weights."""
+        return str(self.job.spec.get("base_model_version_id", ""))
 
     @property
     def notes(self) -> tuple[str, ...]:

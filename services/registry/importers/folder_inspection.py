@@ -1,6 +1,7 @@
 """Checks a model's folder and prints what it says: `python -m … KIND FOLDER`, in a limited process.
 
-KIND is `source` (a folder from outside, of which only some files are taken), `full` or `adapter` (the registry's own).
+KIND is `source` (a folder from outside, of which only some files are taken), or of the registry's own `full`,
+`adapter`, `gguf`, `gguf_adapter` or `ollama`.
 Prints one line of JSON: `architecture`, `num_parameters`, `context_length`, for a `source` `files` and `left`; or
 `problem` and `next_step`.
 """
@@ -17,6 +18,7 @@ from services.lm.errors import InvalidModelFile
 from services.lm.folders import NO_SETTINGS, check_adapter_folder, check_model_folder, check_no_remote_code, read_json
 from services.lm.folders.templates import FOLDER, MAX_TEMPLATES, read_templates
 from services.lm.folders.weights import weight_files
+from services.registry.importers.folder_served import inspect_gguf, inspect_gguf_adapter, inspect_ollama
 from services.registry.importers.folder_weights import check_not_pickled, count_all
 from services.registry.importers.safetensors_header import HeaderError, count_parameters
 
@@ -148,6 +150,9 @@ _INSPECTIONS: Final[dict[str, Callable[[Path], dict[str, Any]]]] = {
     "source": inspect_source,
     "full": inspect_full,
     "adapter": inspect_adapter,
+    "gguf": inspect_gguf,
+    "gguf_adapter": inspect_gguf_adapter,
+    "ollama": inspect_ollama,
 }
 
 

@@ -15,6 +15,15 @@ CHECK_LIMITS = Limits(memory_bytes=256 * 1024**2, cpu_seconds=2, file_bytes=0, w
 _MAX_TEXT = 400
 _MODULE = "services.registry.importers.folder_inspection"
 _TOKENIZER_MODULE = "services.lm.folders.tokenizer_check"
+_FOLDERS = {
+    kind: kind.value
+    for kind in (
+        ModelVersionKind.ADAPTER,
+        ModelVersionKind.GGUF,
+        ModelVersionKind.GGUF_ADAPTER,
+        ModelVersionKind.OLLAMA,
+    )
+}
 # Vocabularies of 250,000 tokens are read three times, in about five seconds.
 # Libraries try by a few bytes where temporary files may lie.
 _TOKENIZER_LIMITS = Limits(memory_bytes=4 * 1024**3, cpu_seconds=60, file_bytes=4096, wall_seconds=300.0)
@@ -51,7 +60,7 @@ def _plain(text: object) -> str:
 
 
 async def ask_folder(kind: str, folder: Path) -> dict[str, Any]:
-    """Return what a folder says; `kind` is `source`, `full` or `adapter`.
+    """Return what a folder says; `kind` is one of `folder_inspection`.
 
     Raises:
         InvalidArgument: It isn't a folder of that kind, or isn't safe to load.
@@ -76,6 +85,6 @@ class FolderFacts:
     """Reads what the registry's own model folders say about themselves."""
 
     async def facts_of(self, folder: Path, kind: ModelVersionKind) -> ModelFacts:
-        """Check a folder of safetensors and return what it says; an adapter leaves to its base what is not its own."""
-        answer = await ask_folder("adapter" if kind is ModelVersionKind.ADAPTER else "full", folder)
+        """Check a folder of that kind and return what it says; an adapter leaves to its base what is not its own."""
+        answer = await ask_folder(_FOLDERS.get(kind, "full"), folder)
         return ModelFacts(str(answer["architecture"]), int(answer["num_parameters"]), int(answer["context_length"]))

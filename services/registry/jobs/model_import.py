@@ -13,7 +13,7 @@ from services.chassis.errors import FailedPrecondition, NotFound
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
-from services.registry.domain.model_import import NOTES, Import, InspectedSource, SourceKind, import_of
+from services.registry.domain.model_import import NOTES, Import, ImportPhase, InspectedSource, SourceKind, import_of
 from services.registry.ports import Importer, ModelFiles, ModelStore, Progress, Workspace
 from services.registry.usecases.adoption import Adoption
 
@@ -41,11 +41,11 @@ class ImportJob:
         """
         model_import = import_of(context.job)
         importer = self.importers[model_import.source.kind]
-        async with _alive(context, "check", "Checking the source."):
+        async with _alive(context, ImportPhase.CHECK, "Checking the source."):
             source = await importer.inspect(importer.locate(model_import.source.value))
             await _tell(context, source.notes)
             self.workspace.check_space(source.written_bytes)
-        async with _alive(context, "hash", "Reading the source.") as progress:
+        async with _alive(context, ImportPhase.HASH, "Reading the source.") as progress:
             origin = await importer.identify(source, progress)
         known = await self.models.find_imported(origin.digest)
         version = known and await self._again(context, known, origin)
@@ -61,7 +61,7 @@ class ImportJob:
                 return await self._registered(draft, known)
 
         try:
-            async with _alive(context, "verify", "Verifying what is stored."):
+            async with _alive(context, ImportPhase.VERIFY, "Verifying what is stored."):
                 return await patiently(verified, _STORE)
         except (FailedPrecondition, NotFound) as error:
             text = f"The stored weights of {known.version_id} are damaged and are replaced: {error.problem}"
@@ -79,9 +79,9 @@ class ImportJob:
     ) -> ModelVersion:
         with self.workspace.folder(context.job.job_id) as folder:
             out = folder / "model"
-            async with _alive(context, "convert", "Writing the weights.") as progress:
+            async with _alive(context, ImportPhase.CONVERT, "Writing the weights.") as progress:
                 await importer.write(source, out, progress)
-            async with _alive(context, "store", "Storing the weights."):
+            async with _alive(context, ImportPhase.STORE, "Storing the weights."):
                 facts = await self.files.facts_of(out, ModelVersionKind.BASE)
                 return await patiently(lambda: self._stored(context, out, origin, facts, known), _STORE)
 
@@ -98,7 +98,7 @@ class ImportJob:
 
 
 @asynccontextmanager
-async def _alive(context: JobContext, phase: str, message: str) -> AsyncIterator[Progress]:
+async def _alive(context: JobContext, phase: ImportPhase, message: str) -> AsyncIterator[Progress]:
     """Report the phase at once, then again and again, so that a watcher sees that work goes on."""
 
     async def progress(done: int, total: int) -> None:

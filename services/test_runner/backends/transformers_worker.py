@@ -16,7 +16,7 @@ from services.chassis.wire import from_document
 from services.lm import worker_protocol as protocol
 from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
 from services.test_runner.backends.worker_process import WorkerProcess, WorkerTimeouts
-from services.test_runner.domain import Artifact, Environment, FinishReason, Sampling, TokenLogProb
+from services.test_runner.domain import Artifact, Environment, FinishReason, Sampling, TestRunPhase, TokenLogProb
 from services.test_runner.ports import Activity, Answer, Delta, GenerationEvent, Prepared, Prompt, Rendered, Workload
 from services.test_runner.telemetry import TestRunnerTelemetry
 
@@ -93,7 +93,7 @@ class TransformersWorkerBackend:
 
     async def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
         """Yield `Prepared`, then every answer as it is finished, with activity between."""
-        yield Activity("load_model")
+        yield Activity(TestRunPhase.LOAD_MODEL)
         async with self._lent(workload) as loaded:
             yield Prepared(loaded.environment)
             async with aclosing(self._answers(loaded.worker, workload)) as answers:
@@ -134,13 +134,13 @@ class TransformersWorkerBackend:
                     await self._end(loaded.worker)
 
     async def _answers(self, worker: WorkerProcess, workload: Workload) -> AsyncGenerator[GenerationEvent]:
-        yield Activity("generate")
+        yield Activity(TestRunPhase.GENERATE)
         generating = worker.generate(partial(_generate_request, workload=workload, max_batch=self._limits.max_batch))
         async with aclosing(generating) as events:
             async for event in events:
                 match event:
                     case protocol.Progress():
-                        yield Activity("generate", event.tokens, event.active)
+                        yield Activity(TestRunPhase.GENERATE, event.tokens, event.active)
                     case protocol.Delta():
                         yield _delta_of(event)
                     case protocol.Answer():

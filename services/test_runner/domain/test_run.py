@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from enum import StrEnum
 from typing import ClassVar
 
 from services.chassis.errors import InvalidArgument
@@ -13,6 +14,13 @@ from services.test_runner.domain.generation import Sampling, check_id
 
 KIND = "test_run"
 _DTYPES = ("", "bfloat16", "float32")
+
+
+class TestRunPhase(StrEnum):
+    """What a test run does now."""
+
+    LOAD_MODEL = "load_model"
+    GENERATE = "generate"
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,9 @@ import time
 from dataclasses import dataclass
 
 from services.chassis.jobs import JobContext, Json
+from services.test_runner.domain import TestRunPhase
 from services.test_runner.ports import Activity
 
-LOAD_MODEL = "load_model"
-GENERATE = "generate"
 _UNIT = "transcripts"
 # The first answers to end are the shortest, so an estimate from few of them is far too long or too short.
 _LEAST_ANSWERS = 5
@@ -34,7 +33,7 @@ class RunProgress:
         self._context = context
         self._num_before = num_stored
         self._num_total = num_total
-        self._phase = LOAD_MODEL
+        self._phase = TestRunPhase.LOAD_MODEL
         self._answers = _Count()
         self._tokens = _Count()
         self._num_active = 0
@@ -55,7 +54,7 @@ class RunProgress:
         """Take over what the backend says of itself."""
         self._phase = activity.phase
         self._tokens.in_work, self._num_active = max(activity.num_tokens, self._tokens.in_work), activity.num_active
-        if activity.phase == GENERATE and self._generating_since is None:
+        if activity.phase is TestRunPhase.GENERATE and self._generating_since is None:
             self._generating_since = time.monotonic()
         await self.report()
 
@@ -93,8 +92,8 @@ class RunProgress:
         return facts
 
 
-def _message(phase: str, facts: Json) -> str:
-    if phase == LOAD_MODEL:
+def _message(phase: TestRunPhase, facts: Json) -> str:
+    if phase is TestRunPhase.LOAD_MODEL:
         return "The model is being loaded."
     if not facts.get("tokens_per_second"):
         return "The prompts are being read."

@@ -14,6 +14,7 @@ from services.test_runner.domain import (
     FinishReason,
     Message,
     Sampling,
+    TestRunPhase,
     TokenLogProb,
     ToolCall,
 )
@@ -118,9 +119,9 @@ class Delta:
 
 @dataclass(frozen=True)
 class Activity:
-    """A sign of life: the phase ("load_model" or "generate"), tokens of this workload so far, sequences in work."""
+    """A sign of life: the phase, tokens of this workload so far, sequences in work."""
 
-    phase: str
+    phase: TestRunPhase
     num_tokens: int = 0
     num_active: int = 0
 

@@ -96,9 +96,10 @@ class RegistryClient:
 def _weights(version: model_pb2.ModelVersion) -> Artifact:
     if version.kind not in _WHOLE_WEIGHTS:
         kind = model_pb2.ModelVersionKind.Name(version.kind).removeprefix("MODEL_VERSION_KIND_").lower()
+        made_from = version.base_model_version_id
         raise FailedPrecondition(
             f"The model version {version.model_version_id} is of kind {kind}, which cannot be trained.",
-            "Use a base, merged, trained or adapter version.",
+            f"Use a base, merged, trained or adapter version{', such as ' + made_from if made_from else ''}.",
         )
     return _artifact(version.artifact)
 

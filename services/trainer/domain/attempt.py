@@ -9,6 +9,17 @@ from enum import StrEnum
 from services.chassis.errors import FailedPrecondition
 
 
+class TrainingJobPhase(StrEnum):
+    """What a training job does now."""
+
+    START = "start"
+    CHECK_ROWS = "check_rows"
+    LOAD_MODEL = "load_model"
+    TRAIN = "train"
+    ADHERENCE = "adherence"
+    REGISTER = "register"
+
+
 class AttemptOutcome(StrEnum):
     """How an attempt ended."""
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
-from services.trainer.domain.attempt import Checkpoint
+from services.trainer.domain.attempt import Checkpoint, TrainingJobPhase
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.score import best_step
 from services.trainer.domain.spec import TrainedWeights, TrainingJobSpec
@@ -35,7 +35,7 @@ async def register(
     to: Adapters, context: JobContext, spec: TrainingJobSpec, inputs: TrainingInputs, trained: Checkpoint
 ) -> Json:
     """Hand the weights of a checkpoint to the registry, once, and return the result of the job."""
-    await context.progress(phase="register", message=f"Registering the weights of step {trained.step}.")
+    await context.progress(phase=TrainingJobPhase.REGISTER, message=f"Registering the weights of step {trained.step}.")
     is_adapter = spec.trained_weights is TrainedWeights.LORA
     folder = path_of(trained.uri) / (ADAPTER if is_adapter else MODEL)
     # Nobody changes a checkpoint's files, so links to them are as good as copies.

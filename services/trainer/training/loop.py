@@ -13,7 +13,7 @@ import torch
 
 from services.lm.loading import prepare_process
 from services.protocols.suites.dataset_row import DatasetRow
-from services.trainer.domain.attempt import AttemptOutcome
+from services.trainer.domain.attempt import AttemptOutcome, TrainingJobPhase
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import NumberType, TrainingJobSpec, TrainingMethod
 from services.trainer.training.adherence import Validation
@@ -68,7 +68,7 @@ def _train(
     plan: AttemptPlan, workers: Workers, reporter: Reporter | Silence, writer: CheckpointWriter
 ) -> AttemptOutcome:
     spec = plan.spec
-    reporter.phase("load_model")
+    reporter.phase(TrainingJobPhase.LOAD_MODEL)
     prepare_process(max(1, plan.num_threads // workers.num_workers))
     dataset = read_dataset(Path(plan.dataset_file))
     # An attempt computes as the one before it did, whatever is faster by now.
@@ -90,7 +90,7 @@ def _train(
     method.prepare()
 
     def measure(step: int) -> None:
-        reporter.phase("adherence")
+        reporter.phase(TrainingJobPhase.ADHERENCE)
         values = validation.measure()
         reporter.step(step, total, values)
         scores.extend((step, score) for score in values.values())
@@ -98,7 +98,7 @@ def _train(
     # An attempt that was stopped after a step that is measured has left that to this one.
     if position.step not in (0, *dict(scores)) and _is_measured(position.step, total, spec):
         measure(position.step)
-    reporter.phase("train")
+    reporter.phase(TrainingJobPhase.TRAIN)
     ends = _gives_up(scores, spec.early_stopping_patience)
     for step in range(total if ends else position.step, total):
         started = time.monotonic()
@@ -127,7 +127,7 @@ def _train(
         if stops or ends:
             return AttemptOutcome.STOPPED if stops else AttemptOutcome.SUCCEEDED
         if measures:
-            reporter.phase("train")
+            reporter.phase(TrainingJobPhase.TRAIN)
     return AttemptOutcome.SUCCEEDED
 
 

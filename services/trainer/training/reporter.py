@@ -14,7 +14,7 @@ from drillyard.trainer.v1 import attempt_pb2, checkpoint_pb2, trainer_service_pb
 from services.chassis.channel import DIRECT
 from services.chassis.machine.parent import ServiceToken
 from services.chassis.wire import to_message
-from services.trainer.domain.attempt import AttemptOutcome, Checkpoint
+from services.trainer.domain.attempt import AttemptOutcome, Checkpoint, TrainingJobPhase
 from services.trainer.domain.plan import AttemptPlan
 
 HEARTBEAT_SECONDS = 2.0
@@ -74,10 +74,10 @@ class Reporter:
         """Whether the attempt shall save and end; every worker asks once a step, since Ray lets them agree on it."""
         return self._is_stopped() or self._stop_requested
 
-    def phase(self, name: str) -> None:
-        """Say what is being done now: "load_model", "train", "save" or "adherence"."""
+    def phase(self, phase: TrainingJobPhase) -> None:
+        """Say what is being done now."""
         with self._lock:
-            self._pending.phase = name
+            self._pending.phase = phase
         self._news.set()
 
     def notice(self, text: str) -> None:
@@ -187,7 +187,7 @@ class Silence:
         """Whether the attempt shall save and end."""
         return self._is_stopped()
 
-    def phase(self, name: str) -> None:
+    def phase(self, phase: TrainingJobPhase) -> None:
         """Take note of nothing."""
 
     def notice(self, text: str) -> None:

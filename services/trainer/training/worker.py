@@ -13,7 +13,7 @@ from ray.train import ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from services.lm.errors import LmError
-from services.trainer.domain.attempt import AttemptOutcome
+from services.trainer.domain.attempt import AttemptOutcome, TrainingJobPhase
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.training.examples import BadExampleError
 from services.trainer.training.loop import DivergedError, train
@@ -65,7 +65,7 @@ def do(
     try:
         workers = workers.on(device or _device_of(plan, workers))
         if workers.rank == 0:
-            reporter.phase("check_rows")
+            reporter.phase(TrainingJobPhase.CHECK_ROWS)
             check_rows(plan)
         outcome = train(plan, workers, reporter)
     except Exception as error:

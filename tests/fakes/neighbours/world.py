@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from drillyard.evaluator.v1 import evaluation_pb2, evaluator_service_pb2_grpc, verdict_pb2
+from drillyard.evaluator.v1 import evaluation_pb2, evaluator_service_pb2_grpc, metrics_pb2, verdict_pb2
 from drillyard.registry.v1 import registry_service_pb2_grpc
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc
 from drillyard.trainer.v1 import trainer_service_pb2_grpc, training_job_pb2, training_spec_pb2
@@ -88,8 +88,8 @@ class FakeEvaluator(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
 
 def _fields_of_evaluation(job: Job) -> dict[str, Any]:
     names = ("conforming_rate", "accepted_rate", "well_formed_rate")
-    rates = evaluation_pb2.Rates(num_cases=130, **dict.fromkeys(names, (job.result or {}).get("rate", 0.0)))
-    return {"test_run_id": job.spec["test_run_id"], "metrics": evaluation_pb2.Metrics(overall=rates)}
+    rates = metrics_pb2.Rates(num_cases=130, **dict.fromkeys(names, (job.result or {}).get("rate", 0.0)))
+    return {"test_run_id": job.spec["test_run_id"], "metrics": metrics_pb2.Metrics(overall=rates)}
 
 
 class FakeTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):

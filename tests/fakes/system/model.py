@@ -11,7 +11,7 @@ from contextlib import aclosing
 
 from services.chassis.errors import Unimplemented
 from services.protocols.profile import get_profile
-from services.test_runner.domain import Artifact, Environment, FinishReason, TokenLogProb
+from services.test_runner.domain import Artifact, Environment, FinishReason, TestRunPhase, TokenLogProb
 from services.test_runner.ports import Activity, Answer, Delta, GenerationEvent, Prepared, Prompt, Rendered, Workload
 
 HELLO = "Hello there, this is the made-up model."
@@ -57,7 +57,7 @@ class MadeUpModel:
         self.num_broken_off = 0
 
     async def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
-        yield Activity("load_model")
+        yield Activity(TestRunPhase.LOAD_MODEL)
         yield Prepared(Environment("float32", 2, "sha256:template", {"torch": "2.13.0"}))
         if workload.prompts[0].key == "generate":
             async with aclosing(self._written(workload)) as events:

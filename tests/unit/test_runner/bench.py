@@ -11,7 +11,7 @@ from services.chassis.jobs import Job, JobRunner, JobStore, SqlJobStore
 from services.chassis.telemetry import Telemetry
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
-from services.test_runner.domain import Artifact, Endpoint, Environment, FinishReason, Transcript
+from services.test_runner.domain import Artifact, Endpoint, Environment, FinishReason, TestRunPhase, Transcript
 from services.test_runner.jobs.test_run import TestRunJob
 from services.test_runner.ports import (
     Activity,
@@ -94,12 +94,12 @@ class FakeBackend:
         self.workloads.append(workload)
         call = len(self.workloads)
         try:
-            yield Activity("load_model")
+            yield Activity(TestRunPhase.LOAD_MODEL)
             self.before(call, -1)
             yield Prepared(self.environment)
             if self.on_prepared is not None:
                 await self.on_prepared()
-            yield Activity("generate", 0, len(workload.prompts))
+            yield Activity(TestRunPhase.GENERATE, 0, len(workload.prompts))
             for place, prompt in enumerate(workload.prompts):
                 self.before(call, place)
                 if call == self.blocks_call and place == len(workload.prompts) // 2:

@@ -22,6 +22,7 @@ KINDS = {
     "trained@1": (model_pb2.MODEL_VERSION_KIND_TRAINED, "base@1"),
     "adapter@2": (model_pb2.MODEL_VERSION_KIND_ADAPTER, "base@1"),
     "quantized@1": (model_pb2.MODEL_VERSION_KIND_QUANTIZED, "base@1"),
+    "gguf@1": (model_pb2.MODEL_VERSION_KIND_GGUF, "base@1"),
     "lost@1": (model_pb2.MODEL_VERSION_KIND_ADAPTER, "quantized@1"),
 }
 
@@ -85,6 +86,11 @@ async def test_an_adapter_is_loaded_on_the_weights_it_was_made_for(client: Regis
 async def test_weights_that_cannot_be_loaded_are_refused(client: RegistryClient, version: str) -> None:
     with pytest.raises(FailedPrecondition, match="quantized"):
         await client.resolve_model(version)
+
+
+async def test_a_form_for_other_servers_is_refused_with_the_version_it_was_made_from(client: RegistryClient) -> None:
+    with pytest.raises(FailedPrecondition, match=r"kind gguf.*base@1"):
+        await client.resolve_model("gguf@1")
 
 
 async def test_all_pages_of_cases_are_read_in_order(client: RegistryClient) -> None:

@@ -24,7 +24,7 @@ from services.test_runner.backends.openai_endpoint.request_body import offered_t
 from services.test_runner.backends.openai_endpoint.requests import EndpointRequests
 from services.test_runner.backends.openai_endpoint.servers import server_of
 from services.test_runner.backends.openai_endpoint.transport import open_client
-from services.test_runner.domain import Endpoint, Environment
+from services.test_runner.domain import Endpoint, Environment, TestRunPhase
 from services.test_runner.ports import Activity, Answer, GenerationEvent, Prepared, Prompt, Workload
 
 # What a server says of itself is asked again after this time, so that another model at its address is seen.
@@ -84,7 +84,7 @@ class OpenAiEndpointBackend:
     async def _answers(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
         endpoint = workload.endpoint
         assert endpoint is not None
-        yield Activity("load_model")
+        yield Activity(TestRunPhase.LOAD_MODEL)
         self._policy.check(endpoint)
         client, known = await self._open(endpoint)
         facts = known.facts
@@ -97,7 +97,7 @@ class OpenAiEndpointBackend:
                 endpoint=facts.shown,
             )
         )
-        yield Activity("generate", 0, min(len(workload.prompts), endpoint.max_concurrency))
+        yield Activity(TestRunPhase.GENERATE, 0, min(len(workload.prompts), endpoint.max_concurrency))
         events: _Events = asyncio.Queue()
 
         async def answer(prompt: Prompt) -> None:
@@ -147,7 +147,7 @@ async def _until_answered(events: _Events, num_prompts: int, limit: int) -> Asyn
         if isinstance(event, Answer):
             num_prompts -= 1
             num_tokens += event.num_generated_tokens
-            yield Activity("generate", num_tokens, min(num_prompts, limit))
+            yield Activity(TestRunPhase.GENERATE, num_tokens, min(num_prompts, limit))
 
 
 def _tell_failure(events: _Events, task: asyncio.Task[None]) -> None:

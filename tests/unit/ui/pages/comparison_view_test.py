@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from drillyard.evaluator.v1.comparison_pb2 import CaseChange, Comparison, Difference, Parity, ParityDifference
-from drillyard.evaluator.v1.evaluation_pb2 import Evaluation, Interval, Metrics, Rates, RepeatRate, ToolRates
+from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
+from drillyard.evaluator.v1.metrics_pb2 import Interval, Metrics, Rates, RepeatRate, ToolRates
 from drillyard.evaluator.v1.verdict_pb2 import Verdict
 from drillyard.job.v1.job_pb2 import Job, JobState
 from drillyard.test_runner.v1.provenance_pb2 import Provenance
