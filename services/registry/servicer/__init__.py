@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceServicer
 
 from services.registry.servicer.dataset import DatasetRpcs
+from services.registry.servicer.deployment import DeploymentRpcs
 from services.registry.servicer.model import ModelRpcs
 from services.registry.servicer.model_import import ImportRpcs
 from services.registry.servicer.test_suite import TestSuiteRpcs
 from services.registry.usecases.dataset import DatasetUseCases
+from services.registry.usecases.deployment import AliasUseCases, DeploymentUseCases
 from services.registry.usecases.model import ModelUseCases
 from services.registry.usecases.model_import import ImportUseCases
 from services.registry.usecases.test_suite import TestSuiteUseCases
@@ -19,10 +21,12 @@ SERVICE_NAME = "drillyard.registry.v1.RegistryService"
 
 
 @dataclass(frozen=True)
-class RegistryServicer(ModelRpcs, ImportRpcs, DatasetRpcs, TestSuiteRpcs, RegistryServiceServicer):
+class RegistryServicer(ModelRpcs, ImportRpcs, DatasetRpcs, TestSuiteRpcs, DeploymentRpcs, RegistryServiceServicer):
     """All RPCs of the service."""
 
     models: ModelUseCases
     imports: ImportUseCases
     datasets: DatasetUseCases
     test_suites: TestSuiteUseCases
+    deployments: DeploymentUseCases
+    aliases: AliasUseCases
