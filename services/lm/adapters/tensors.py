@@ -164,6 +164,9 @@ def _is_same(weight: Any, tensor: Tensor) -> bool:
     if weight.shape != tensor.shape:
         return False
     if weight.is_meta:
+        # Only names and shapes can be compared.
+        return True
+    if weight.is_meta:
         # Names and shapes alone are compared; whoever loads the weights compares them.
         return True
     return torch.equal(weight.detach().to(tensor.dtype), tensor) or torch.equal(weight, tensor.to(weight.dtype))

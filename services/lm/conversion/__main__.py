@@ -79,10 +79,25 @@ def _merge(arguments: argparse.Namespace, progress: Callable[[int, int], None]) 
     return {"notes": []} | merge_folders(base, adapter, arguments.out, number_type=number_type, progress=progress)
 
 
+def _export_gguf(arguments: argparse.Namespace, progress: Callable[[int, int], None]) -> dict[str, Any]:
+    from services.lm.conversion.writing.export import export_gguf
+
+    number_type = arguments.number_type or "Q8_0"
+    return export_gguf(arguments.folder, arguments.out, number_type, adapter=arguments.adapter, progress=progress)
+
+
+def _export_gguf_adapter(arguments: argparse.Namespace, progress: Callable[[int, int], None]) -> dict[str, Any]:
+    from services.lm.conversion.writing.export import export_gguf_adapter
+
+    return export_gguf_adapter(arguments.base, arguments.adapter, arguments.out, progress=progress)
+
+
 _COMMANDS: Final = {
     "inspect": (_inspect, ("file",), "check a GGUF file's header"),
     "gguf": (_convert, ("file", "out"), "convert a GGUF file to a folder of safetensors"),
     "merge": (_merge, ("base", "adapter", "out", _NUMBER_TYPE), "merge a LoRA adapter into its base model"),
+    "export-gguf": (_export_gguf, ("folder", "out", _NUMBER_TYPE, "--adapter"), "write a model as OUT/model.gguf"),
+    "export-gguf-adapter": (_export_gguf_adapter, ("base", "adapter", "out"), "write a LoRA as OUT/adapter.gguf"),
 }
 
 

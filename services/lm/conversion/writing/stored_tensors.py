@@ -102,6 +102,15 @@ def tensors_of_folder(folder: Path) -> dict[str, StoredTensor]:
     return tensors
 
 
+def tensors_of_file(file: Path) -> dict[str, StoredTensor]:
+    """The tensors of one safetensors file, by name.
+
+    Raises:
+        InvalidModelFile: It is damaged.
+    """
+    return {tensor.name: tensor for tensor in _tensors(file)}
+
+
 def _tensors(file: Path) -> list[StoredTensor]:
     try:
         size = file.stat().st_size
