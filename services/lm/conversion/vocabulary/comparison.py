@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final
 
@@ -108,12 +108,18 @@ def differences(tokenizer: Tokenizer, content: dict[str, Any], rebuilt: Tokenize
         raise cannot_write(f"llama.cpp would split {changed[0][:30]!r} into other tokens")
     if changed:
         notes.append("Words with marks that stand on letters, as in Hindi, get other ids in llama.cpp.")
-    special = [token["content"] for token in content["added_tokens"]]
+    special = [written_text(token) for token in content["added_tokens"]]
     around = {text: [f"{start}x{text}y", f"{start}x {text} y", text] for text in special}
     others = [text for text, uses in around.items() if any(_ids(tokenizer, use) != _ids(rebuilt, use) for use in uses)]
     if others:
         notes.append(f"Blanks beside {', '.join(map(repr, others[:5]))} give other ids in llama.cpp.")
     return notes
+
+
+def written_text(token: Mapping[str, Any]) -> str:
+    """An added token's text in GGUF: one that is looked for in normalised texts has blanks where these have ▁."""
+    text: str = token["content"]
+    return text.replace(BLANK, " ") if token["normalized"] and not token["special"] else text
 
 
 def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
