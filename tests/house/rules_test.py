@@ -69,6 +69,7 @@ WRITERS = {
     "services/trainer/backends/process_group.py",
     "services/trainer/training/checkpoint.py",
     "ui/cli/processes.py",
+    "ui/models/model_uploads.py",
 }
 WRITING = re.compile(r"\.write_(text|bytes)\(|\bopen\([^)]*[\"'][rwax]*[wax]b?\+?[\"']|json\.dump\(")
 
