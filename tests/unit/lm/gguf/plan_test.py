@@ -90,6 +90,7 @@ REFUSALS: dict[str, tuple[str, dict[str, Any], Callable[[Path], None] | None, st
     "a quantised model": ("llama", {}, quantise, "quantised"),
     "an activation": ("llama", {"hidden_act": "gelu"}, None, "hidden_act gelu"),
     "a window": ("qwen2", {"use_sliding_window": True, "sliding_window": 64}, None, "use_sliding_window True"),
+    "biases": ("qwen3", {"attention_bias": True}, None, "attention_bias True"),
     "a scale of queries": ("gemma2", {"query_pre_attn_scalar": 144, "head_dim": 16}, None, "query_pre_attn_scalar 144"),
     "windows elsewhere": (
         "olmo3",
