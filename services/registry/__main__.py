@@ -22,6 +22,7 @@ from services.registry.jobs.model_import import ImportJob
 from services.registry.ports import Importer
 from services.registry.servicer import SERVICE_NAME, RegistryServicer
 from services.registry.settings import RegistrySettings
+from services.registry.shipping import wire_shipping
 from services.registry.store.claims import SqlClaims
 from services.registry.store.datasets import SqlDatasetStore
 from services.registry.store.models import SqlModelStore
@@ -60,14 +61,17 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
     suites = TestSuiteUseCases(
         test_suites, artifacts, adoption=adoption, files=checked, readers=SUITE_READERS, built_in=built_in_suites()
     )
+    shipping = wire_shipping(application, settings, models, adoption=adoption, files=files)
     application.on_start(adoption.collect)
     application.garbage.add(adoption.garbage, workspace.garbage)
     application.on_start(suites.register_built_in)
     servicer = RegistryServicer(  # type: ignore[abstract]
-        models=ModelUseCases(models, artifacts, adoption=adoption, files=files),
+        models=ModelUseCases(models, artifacts, adoption=adoption, files=files, users=(shipping.uses,)),
         imports=ImportUseCases(application.jobs.store, importers),
         datasets=DatasetUseCases(datasets, artifacts, adoption=adoption, files=checked),
         test_suites=suites,
+        exports=shipping.exports,
+        publications=shipping.publications,
     )
     application.add_servicer(add_RegistryServiceServicer_to_server, servicer, SERVICE_NAME)
 

@@ -18,4 +18,8 @@ class RegistrySettings(ServiceSettings):
     import_roots: tuple[Path, ...] = Field(
         default=(), description="Folders below which models may be imported, as a JSON list; empty for anywhere."
     )
+    publish_roots: tuple[Path, ...] = Field(
+        default=(), description="Folders below which versions may be published, as a JSON list; empty for anywhere."
+    )
+    num_exports: int = Field(default=1, ge=1, le=16, description="Exports, and publications, that run at once.")
     num_imports: int = Field(default=1, ge=1, le=16, description="Imports that run at once.")

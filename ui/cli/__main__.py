@@ -14,6 +14,7 @@ from ui.evaluations.judge import judge
 from ui.loops import commands as loops
 from ui.loops.report_commands import report
 from ui.models import commands as models
+from ui.models.shipping import commands as shipping
 from ui.storage.commands import gc
 from ui.test_runs import commands as test_runs
 from ui.test_suites import commands as test_suites
@@ -33,6 +34,8 @@ app.command()(grouped(judge))
 app.command()(grouped(report))
 app.command()(grouped(gc))
 app.add_typer(models.app, name="models")
+app.add_typer(shipping.exports, name="exports")
+app.add_typer(shipping.publications, name="publications")
 app.add_typer(test_suites.app, name="test-suites")
 app.add_typer(test_runs.app, name="test-runs")
 app.add_typer(evaluations.app, name="evaluations")

@@ -32,6 +32,7 @@ from ui.gateway.settings import GatewaySettings
 from ui.gateway.uploads import Uploads
 from ui.loops import routes as loops
 from ui.models import routes as models
+from ui.models.shipping import routes as shipping
 from ui.openai import routes as openai_routes
 from ui.shared.events import EventStreams
 from ui.storage import routes as storage
@@ -87,7 +88,7 @@ def _garbage(folder: Path, settings: GatewaySettings) -> GarbageCollector:
 
 def _api() -> APIRouter:
     api = APIRouter()
-    before = (models.router, diagnoses.router, test_suites.router, training_jobs.datasets)
+    before = (models.router, shipping.router, diagnoses.router, test_suites.router, training_jobs.datasets)
     testing = (storage.router, test_runs.router, test_runs.transcripts, evaluations.router, comparisons.router)
     for router in (*before, *testing, training_jobs.router, loops.router):
         api.include_router(router)

@@ -12,6 +12,7 @@ from ui.cli.follow import Progress, display, follow, job_progress
 from ui.cli.jobs import add_delete_command, refuse_failed
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_facts, print_table, show
+from ui.models.shipping.commands import export_model, push_version
 from ui.shared.words import kind_text
 
 app = typer.Typer(help="List, show and import models.")
@@ -64,6 +65,10 @@ def import_model(
             else f"{model_import['import_id']} has begun."
         )
         show(model_import, as_json=common.as_json, table=lambda: on.say(result))
+
+
+command(app, "export")(export_model)
+command(app, "push")(push_version)
 
 
 def start_import(gateway: Gateway, path: Path, model_id: str = "", request_id: str = "") -> Document:

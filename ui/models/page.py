@@ -9,6 +9,7 @@ from drillyard.registry.v1.model_pb2 import DeleteModelVersionRequest
 
 from services.chassis.errors import InvalidArgument, ServiceError
 from ui.models.actions import read_imports, read_models, start_import
+from ui.models.shipping import box
 from ui.models.views import ModelVersionView
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
@@ -43,6 +44,7 @@ def build(cache: ServiceCache) -> None:
                 start = gr.Button("Import", variant="primary", elem_id="import-start")
                 message = parts.area("import-message")
             imports = parts.area("imports")
+            box.build(cache, chosen)
     areas = [models, imports]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gr.on(
