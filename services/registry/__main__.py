@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 from drillyard.registry.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
@@ -11,6 +13,8 @@ from services.chassis.jobs import JobContext, Json
 from services.chassis.settings import load_settings
 from services.chassis.waiting import Places
 from services.protocols.profile import get_profile, profile_ids
+from services.registry.deployers.worker import WorkerDeployer
+from services.registry.domain.deployment import DeploymentBackend
 from services.registry.domain.model_import import IMPORT_KIND, SourceKind, import_of
 from services.registry.domain.test_suite import BuiltInSuite
 from services.registry.importers.folder import FolderImporter
@@ -19,19 +23,24 @@ from services.registry.importers.inspection import FolderFacts
 from services.registry.importers.suites import SUITE_READERS
 from services.registry.importers.workspace import Workspace
 from services.registry.jobs.model_import import ImportJob
-from services.registry.ports import Importer
+from services.registry.ports import Importer, ModelStore
+from services.registry.ports.deployment import Deployers
 from services.registry.servicer import SERVICE_NAME, RegistryServicer
 from services.registry.settings import RegistrySettings
 from services.registry.shipping import wire_shipping
+from services.registry.store.aliases import SqlAliasStore
 from services.registry.store.claims import SqlClaims
 from services.registry.store.datasets import SqlDatasetStore
+from services.registry.store.deployments import SqlDeploymentStore
 from services.registry.store.models import SqlModelStore
 from services.registry.store.test_suites import SqlTestSuiteStore
 from services.registry.telemetry import RegistryTelemetry
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
+from services.registry.usecases.deployment import AliasUseCases, DeploymentUseCases
 from services.registry.usecases.model import ModelUseCases
 from services.registry.usecases.model_import import ImportUseCases
+from services.registry.usecases.reconciliation import Reconciler
 from services.registry.usecases.test_suite import TestSuiteUseCases
 
 NAME = "registry"
@@ -65,13 +74,16 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
     application.on_start(adoption.collect)
     application.garbage.add(adoption.garbage, workspace.garbage)
     application.on_start(suites.register_built_in)
-    servicer = RegistryServicer(  # type: ignore[abstract]
-        models=ModelUseCases(models, artifacts, adoption=adoption, files=files, users=(shipping.uses,)),
+    versions = ModelUseCases(models, artifacts, adoption=adoption, files=files, users=(shipping.uses,))
+    servicer = RegistryServicer(
+        models=versions,
         imports=ImportUseCases(application.jobs.store, importers),
         datasets=DatasetUseCases(datasets, artifacts, adoption=adoption, files=checked),
         test_suites=suites,
         exports=shipping.exports,
         publications=shipping.publications,
+        deployments=add_deployments(application, versions, models),
+        aliases=AliasUseCases(SqlAliasStore(application.database), versions),
     )
     application.add_servicer(add_RegistryServiceServicer_to_server, servicer, SERVICE_NAME)
 
@@ -85,6 +97,17 @@ def add_import_job(application: Application, job: ImportJob, *, limit: int) -> N
             return await job.run(context)
 
     application.jobs.runner.register(IMPORT_KIND, run_import, limit=limit)
+
+
+def add_deployments(application: Application, versions: ModelUseCases, models: ModelStore) -> DeploymentUseCases:
+    """Let the application look after deployments by the backends that this installation has."""
+    store = SqlDeploymentStore(application.database)
+    deployers: Deployers = {DeploymentBackend.WORKER: WorkerDeployer()}
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    lease_seconds = application.settings.lease_seconds
+    reconciler = Reconciler(store, models, deployers, owner=owner, lease_seconds=lease_seconds)
+    application.keep_doing("look_after_deployments", reconciler.run)
+    return DeploymentUseCases(store, versions, backends=deployers.keys(), wake=reconciler.wake)
 
 
 def built_in_suites() -> tuple[BuiltInSuite, ...]:

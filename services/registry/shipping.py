@@ -14,7 +14,8 @@ from services.registry.exporters.gguf import GgufAdapterWriter, GgufWriter
 from services.registry.importers.workspace import Workspace
 from services.registry.jobs.export import ExportJob
 from services.registry.jobs.publication import PublicationJob
-from services.registry.ports import FormWriter, ModelFiles, ModelStore, Publisher
+from services.registry.ports import ModelFiles, ModelStore
+from services.registry.ports.shipping import FormWriter, Publisher
 from services.registry.publishers.folder import FolderPublisher
 from services.registry.settings import RegistrySettings
 from services.registry.usecases.adoption import Adoption

@@ -10,12 +10,13 @@ from drillyard.test_runner.v1 import test_runner_service_pb2_grpc as rpc
 from services.chassis.application import Application, run
 from services.chassis.channel import open_channel
 from services.chassis.machine.memory import share_of_memory_bytes
+from services.chassis.machine.secrets import Secrets
 from services.chassis.settings import load_settings
 from services.chassis.waiting import patiently
 from services.test_runner.backends.doctor_process import DoctorProcess
 from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
 from services.test_runner.backends.openai_endpoint.backend import NUM_PLACES, OpenAiEndpointBackend
-from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
+from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.backends.served_template import ServedTemplateProbe
 from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
 from services.test_runner.backends.worker_process import WorkerTimeouts
@@ -56,7 +57,7 @@ async def wire(app: Application, settings: TestRunnerSettings, *, workers: Worke
     app.on_stop(channel.close)
     registry, store = RegistryClient(channel), SqlRunStore(app.database)
     telemetry = TestRunnerTelemetry(app.telemetry)
-    keys = EndpointKeys(settings.secrets_dir)
+    keys = Secrets("TEST_RUNNER_", settings.secrets_dir)
     policy = OperatorPolicy(settings.endpoint_hosts, keys, settings.endpoint_key_hosts)
     workers = workers or TransformersWorkerBackend(
         place=lambda uri: patiently(lambda: app.artifacts.local_path(uri), "the artifact store"),

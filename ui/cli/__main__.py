@@ -6,6 +6,7 @@ import typer
 
 from ui.cli import protocols
 from ui.cli.demo import demo
+from ui.cli.gc import gc
 from ui.cli.options import grouped
 from ui.cli.up import up
 from ui.diagnoses.commands import doctor
@@ -15,7 +16,7 @@ from ui.loops import commands as loops
 from ui.loops.report_commands import report
 from ui.models import commands as models
 from ui.models.shipping import commands as shipping
-from ui.storage.commands import gc
+from ui.shipping.deployments import commands as deployments
 from ui.test_runs import commands as test_runs
 from ui.test_suites import commands as test_suites
 from ui.training_jobs import commands as training_jobs
@@ -33,6 +34,7 @@ app.command()(grouped(doctor))
 app.command()(grouped(judge))
 app.command()(grouped(report))
 app.command()(grouped(gc))
+app.command()(grouped(deployments.rollback))
 app.add_typer(models.app, name="models")
 app.add_typer(shipping.exports, name="exports")
 app.add_typer(shipping.publications, name="publications")
@@ -42,6 +44,8 @@ app.add_typer(evaluations.app, name="evaluations")
 app.add_typer(training_jobs.app, name="training-jobs")
 app.add_typer(training_jobs.app, name="train", help="The same as `training-jobs`.")
 app.add_typer(loops.app, name="loops")
+app.add_typer(deployments.app, name="deployments")
+app.add_typer(deployments.aliases_app, name="aliases")
 app.add_typer(protocols.app, name="protocols")
 
 

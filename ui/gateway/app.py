@@ -19,7 +19,7 @@ from services.chassis.waiting import keep_going
 from ui.comparisons import routes as comparisons
 from ui.diagnoses import routes as diagnoses
 from ui.evaluations import routes as evaluations
-from ui.gateway import reference
+from ui.gateway import garbage, reference
 from ui.gateway.auth import LoopbackOnly
 from ui.gateway.clients import open_clients
 from ui.gateway.errors import install_error_responses
@@ -34,8 +34,9 @@ from ui.loops import routes as loops
 from ui.models import routes as models
 from ui.models.shipping import routes as shipping
 from ui.openai import routes as openai_routes
+from ui.openai.served import ServedModels
 from ui.shared.events import EventStreams
-from ui.storage import routes as storage
+from ui.shipping.deployments import routes as deployments
 from ui.test_runs import routes as test_runs
 from ui.test_suites import routes as test_suites
 from ui.training_jobs import routes as training_jobs
@@ -69,6 +70,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: GatewaySettings = app.state.settings
     async with AsyncExitStack() as stack:
         app.state.clients = await stack.enter_async_context(open_clients(settings))
+        app.state.served_models = ServedModels(app.state.clients)
         app.state.event_streams = EventStreams(settings.max_event_streams)
         folder = settings.data_dir.resolve() / "gateway" / "artifacts"
         app.state.uploads = Uploads(ArtifactStore(folder.as_uri()))
@@ -89,7 +91,7 @@ def _garbage(folder: Path, settings: GatewaySettings) -> GarbageCollector:
 def _api() -> APIRouter:
     api = APIRouter()
     before = (models.router, shipping.router, diagnoses.router, test_suites.router, training_jobs.datasets)
-    testing = (storage.router, test_runs.router, test_runs.transcripts, evaluations.router, comparisons.router)
-    for router in (*before, *testing, training_jobs.router, loops.router):
+    testing = (garbage.router, test_runs.router, test_runs.transcripts, evaluations.router, comparisons.router)
+    for router in (*before, *testing, training_jobs.router, loops.router, deployments.router):
         api.include_router(router)
     return api

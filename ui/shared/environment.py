@@ -48,7 +48,7 @@ def stylesheet() -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(_FOLDER.parent),
+        loader=FileSystemLoader([_FOLDER.parent, _FOLDER.parent / "shipping"]),
         autoescape=True,
         finalize=_finalize,
         undefined=StrictUndefined,

@@ -28,7 +28,8 @@ from services.registry.domain.model import (
     model_version_not_found,
 )
 from services.registry.jobs.phases import keep_notes, phase_told
-from services.registry.ports import Artifacts, FormWriter, ModelFiles, ModelStore, Workspace
+from services.registry.ports import Artifacts, ModelFiles, ModelStore, Workspace
+from services.registry.ports.shipping import FormWriter
 from services.registry.usecases.adoption import Adoption
 
 _STORE = "the artifact store"

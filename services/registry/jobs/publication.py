@@ -11,7 +11,8 @@ from services.registry.domain.identifiers import version_ref
 from services.registry.domain.model import model_version_not_found
 from services.registry.domain.publication import DestinationKind, Package, PublicationPhase, publication_of
 from services.registry.jobs.phases import phase_told
-from services.registry.ports import Artifacts, ModelStore, Publisher
+from services.registry.ports import Artifacts, ModelStore
+from services.registry.ports.shipping import Publisher
 
 _STORE = "the artifact store"
 

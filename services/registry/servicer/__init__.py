@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceServicer
 
 from services.registry.servicer.dataset import DatasetRpcs
+from services.registry.servicer.deployment import DeploymentRpcs
 from services.registry.servicer.export import ExportRpcs
 from services.registry.servicer.model import ModelRpcs
 from services.registry.servicer.model_import import ImportRpcs
 from services.registry.servicer.publication import PublicationRpcs
 from services.registry.servicer.test_suite import TestSuiteRpcs
 from services.registry.usecases.dataset import DatasetUseCases
+from services.registry.usecases.deployment import AliasUseCases, DeploymentUseCases
 from services.registry.usecases.export import ExportUseCases
 from services.registry.usecases.model import ModelUseCases
 from services.registry.usecases.model_import import ImportUseCases
@@ -24,7 +26,14 @@ SERVICE_NAME = "drillyard.registry.v1.RegistryService"
 
 @dataclass(frozen=True)
 class RegistryServicer(
-    ModelRpcs, ImportRpcs, DatasetRpcs, TestSuiteRpcs, ExportRpcs, PublicationRpcs, RegistryServiceServicer
+    ModelRpcs,
+    ImportRpcs,
+    DatasetRpcs,
+    TestSuiteRpcs,
+    ExportRpcs,
+    PublicationRpcs,
+    DeploymentRpcs,
+    RegistryServiceServicer,
 ):
     """All RPCs of the service."""
 
@@ -34,3 +43,5 @@ class RegistryServicer(
     test_suites: TestSuiteUseCases
     exports: ExportUseCases
     publications: PublicationUseCases
+    deployments: DeploymentUseCases
+    aliases: AliasUseCases

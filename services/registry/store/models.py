@@ -16,6 +16,7 @@ from services.chassis.wire.paging import page_of, place_of
 from services.registry.domain.export import EXPORTED
 from services.registry.domain.model import Model, ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
 from services.registry.domain.paging import Page, PageRequest
+from services.registry.store.served import refuse_if_served
 from services.registry.store.tables import MODEL_VERSIONS
 from services.registry.store.versions import SqlVersionStore
 
@@ -64,6 +65,7 @@ class SqlModelStore(SqlVersionStore[ModelVersionDraft, ModelVersion]):
         return Page(tuple(shown), token)
 
     async def _let_go(self, session: AsyncSession, version_id: str) -> None:
+        await refuse_if_served(session, version_id)
         c = MODEL_VERSIONS.c
         made_of_it = select(c.version_id).where(c.base_version_id == version_id).order_by(c.ordinal).limit(5)
         names = (await session.execute(made_of_it)).scalars().all()

@@ -10,7 +10,8 @@ from services.chassis.wire.documents import to_document
 from services.registry.domain.export import EXPORT_KIND, Export, ExportForm, ExportSpec, export_of, resolved
 from services.registry.domain.identifiers import VersionRef, check_model_id, check_request_id, version_ref
 from services.registry.domain.model import ModelVersion, ModelVersionKind, model_version_not_found
-from services.registry.ports import FormWriter, ModelStore
+from services.registry.ports import ModelStore
+from services.registry.ports.shipping import FormWriter
 
 
 class ExportUseCases:

@@ -26,7 +26,8 @@ from services.registry.domain.model import (
     model_version_not_found,
 )
 from services.registry.domain.paging import Page, PageRequest
-from services.registry.ports import Artifacts, ModelFiles, ModelStore, VersionUsers
+from services.registry.ports import Artifacts, ModelFiles, ModelStore
+from services.registry.ports.shipping import VersionUsers
 from services.registry.usecases.adoption import Adoption
 
 

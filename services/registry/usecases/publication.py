@@ -18,7 +18,8 @@ from services.registry.domain.publication import (
     check_kind,
     publication_of,
 )
-from services.registry.ports import ModelStore, Publisher
+from services.registry.ports import ModelStore
+from services.registry.ports.shipping import Publisher
 
 
 class PublicationUseCases:

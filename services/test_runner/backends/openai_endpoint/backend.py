@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 import httpx2
 
 from services.chassis.errors import FailedPrecondition
+from services.chassis.machine.guarded_http import open_client
 from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
 from services.test_runner.backends.openai_endpoint.client import EndpointClient, OnTry, Tries
 from services.test_runner.backends.openai_endpoint.facts import Facts, facts_of
@@ -23,7 +24,6 @@ from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.backends.openai_endpoint.request_body import offered_tools
 from services.test_runner.backends.openai_endpoint.requests import EndpointRequests
 from services.test_runner.backends.openai_endpoint.servers import server_of
-from services.test_runner.backends.openai_endpoint.transport import open_client
 from services.test_runner.domain import Endpoint, Environment, TestRunPhase
 from services.test_runner.ports import Activity, Answer, GenerationEvent, Prepared, Prompt, Workload
 

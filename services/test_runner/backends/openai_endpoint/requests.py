@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import httpx2
 
+from services.chassis.machine.guarded_http import ForbiddenAddressError
 from services.test_runner.backends.openai_endpoint.failures import forbidden
 from services.test_runner.backends.openai_endpoint.json_values import list_in, mapping_in
-from services.test_runner.backends.openai_endpoint.transport import ForbiddenAddressError
 from services.test_runner.domain import Endpoint
 
 _QUICK_SECONDS: Final = 15.0

@@ -1,4 +1,4 @@
-"""HTTP to endpoints that are not trusted: bounded bodies, checked addresses, no redirects."""
+"""HTTP to hosts that are not trusted: bounded bodies, checked addresses, no redirects."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 
 class BodyTooLongError(httpx2.DecodingError):
-    """The endpoint's answer is longer than any that is read."""
+    """The answer is longer than any that is read, or tells no length that counts."""
 
 
 class ForbiddenAddressError(httpx2.UnsupportedProtocol):
-    """The endpoint's name leads to an address that is not asked under this name."""
+    """The host's name leads to an address that is not asked under this name."""
 
 
 async def addresses_of(host: str, port: int) -> list[str]:
@@ -77,7 +77,7 @@ class GuardedTransport(httpx2.AsyncHTTPTransport):
         response = await super().handle_async_request(request)
         if response.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
             await response.aclose()
-            raise BodyTooLongError("The endpoint compresses its answer, so that its length is not known.")
+            raise BodyTooLongError("The server compresses its answer, so that its length is not known.")
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         stream = _BoundedStream(response.stream, self._max_body_bytes)
         return httpx2.Response(
@@ -86,11 +86,14 @@ class GuardedTransport(httpx2.AsyncHTTPTransport):
 
 
 def open_client(
-    trusted_hosts: Collection[str] = (), transport: httpx2.AsyncBaseTransport | None = None
+    trusted_hosts: Collection[str] = (),
+    transport: httpx2.AsyncBaseTransport | None = None,
+    *,
+    max_body_bytes: int = MAX_BODY_BYTES,
 ) -> httpx2.AsyncClient:
-    """Return a client for endpoints; it follows no redirect and knows no proxy. `transport` replaces the network."""
+    """Return a client for foreign hosts; it follows no redirect, knows no proxy. `transport` replaces the network."""
     return httpx2.AsyncClient(
-        transport=transport or GuardedTransport(trusted_hosts),
+        transport=transport or GuardedTransport(trusted_hosts, max_body_bytes=max_body_bytes),
         follow_redirects=False,
         trust_env=False,
         timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS),
@@ -124,7 +127,7 @@ class _BoundedStream(httpx2.AsyncByteStream):
         async for chunk in self._inner:
             num_bytes += len(chunk)
             if num_bytes > self._max_bytes:
-                raise BodyTooLongError(f"The endpoint's answer is longer than {self._max_bytes >> 20} MiB.")
+                raise BodyTooLongError(f"The server's answer is longer than {self._max_bytes >> 20} MiB.")
             yield chunk
 
     async def aclose(self) -> None:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import httpx2
 import pytest
 
-from services.test_runner.backends.openai_endpoint.transport import (
+from services.chassis.machine.guarded_http import (
     ForbiddenAddressError,
     GuardedTransport,
     Resolve,
