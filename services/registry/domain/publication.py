@@ -61,19 +61,25 @@ class Destination:
         Raises:
             InvalidArgument: None is set.
         """
-        for kind in DestinationKind:
-            if getattr(self, kind.value):
-                return kind
-        raise InvalidArgument(
-            "destination names no place.",
-            f"Set one of {', '.join(kind.value for kind in DestinationKind)}.",
-            field="destination",
-        )
+        return self._place()[0]
 
     @property
     def value(self) -> str:
         """The text that names the place."""
-        return str(getattr(self, self.kind.value))
+        return self._place()[1]
+
+    def _place(self) -> tuple[DestinationKind, str]:
+        places = {
+            DestinationKind.FOLDER_PATH: self.folder_path,
+            DestinationKind.OLLAMA_NAME: self.ollama_name,
+            DestinationKind.OLLAMA_REGISTRY: self.ollama_registry,
+            DestinationKind.HUB_ID: self.hub_id,
+            DestinationKind.OCI_REFERENCE: self.oci_reference,
+        }
+        for kind, value in places.items():
+            if value:
+                return kind, value
+        raise InvalidArgument("destination names no place.", f"Set one of {', '.join(places)}.", field="destination")
 
 
 @dataclass(frozen=True)
