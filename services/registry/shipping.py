@@ -6,22 +6,30 @@ from dataclasses import dataclass
 
 from services.chassis.application import Application
 from services.chassis.errors import InvalidArgument
+from services.chassis.machine.guarded_http import open_client
+from services.chassis.machine.hosts import HostPolicy, HostVariables
+from services.chassis.machine.secrets import Secrets
 from services.protocols.profile import UnknownProfile, get_profile
 from services.registry.domain.export import EXPORT_KIND, ExportForm
 from services.registry.domain.publication import PUBLICATION_KIND, DestinationKind
 from services.registry.exporters.folders import AdapterWriter, MergedWriter
 from services.registry.exporters.gguf import GgufAdapterWriter, GgufWriter
+from services.registry.exporters.ollama import OllamaWriter
 from services.registry.importers.workspace import Workspace
 from services.registry.jobs.export import ExportJob
 from services.registry.jobs.publication import PublicationJob
 from services.registry.ports import ModelFiles, ModelStore
 from services.registry.ports.shipping import FormWriter, Publisher
 from services.registry.publishers.folder import FolderPublisher
+from services.registry.publishers.hub import HubPublisher
+from services.registry.publishers.ollama import OllamaPublisher, OllamaRegistryPublisher, usual_store
 from services.registry.settings import RegistrySettings
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.export import ExportUseCases
 from services.registry.usecases.publication import PublicationUseCases
 from services.registry.usecases.version_use import JobUses
+
+_HOST_VARIABLES = HostVariables("REGISTRY_SOURCE_HOSTS", "REGISTRY_SECRET_HOSTS")
 
 
 @dataclass(frozen=True)
@@ -61,11 +69,20 @@ def form_writers() -> dict[ExportForm, FormWriter]:
         ExportForm.MERGED: MergedWriter(),
         ExportForm.GGUF: GgufWriter(),
         ExportForm.GGUF_ADAPTER: GgufAdapterWriter(),
+        ExportForm.OLLAMA: OllamaWriter(GgufWriter()),
     }
 
 
 def _publishers(settings: RegistrySettings) -> dict[DestinationKind, Publisher]:
-    return {DestinationKind.FOLDER_PATH: FolderPublisher(settings.publish_roots)}
+    secrets = Secrets(settings.env_prefix, settings.secrets_dir)
+    policy = HostPolicy(settings.source_hosts, secrets, settings.secret_hosts, variables=_HOST_VARIABLES)
+    client = open_client(policy.trusted_hosts)
+    return {
+        DestinationKind.FOLDER_PATH: FolderPublisher(settings.publish_roots),
+        DestinationKind.OLLAMA_NAME: OllamaPublisher(usual_store(), client, policy),
+        DestinationKind.OLLAMA_REGISTRY: OllamaRegistryPublisher(client, policy),
+        DestinationKind.HUB_ID: HubPublisher(policy),
+    }
 
 
 def profile_digest(profile_id: str) -> str:

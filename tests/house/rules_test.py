@@ -63,6 +63,7 @@ WRITERS = {
     "services/lm/conversion/vocabulary/tokens.py",
     "services/lm/tiny.py",
     "services/protocols/suites/freeze.py",
+    "services/registry/exporters/copying.py",
     "services/registry/importers/folder.py",
     "services/trainer/backends/process_group.py",
     "services/trainer/training/checkpoint.py",

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Final
 
+from services.chassis.machine.files import write_atomically
 from services.registry.domain.export import ExportForm, ExportSource
 
 CARD: Final = "README.md"
@@ -25,7 +26,7 @@ _SENTENCES: Final = {
 
 def write_card(source: ExportSource, out: Path) -> None:
     """Write the card beside the weights in the folder `out`."""
-    (out / CARD).write_text(_text(source), encoding="utf-8")
+    write_atomically(out / CARD, _text(source))
 
 
 def _text(source: ExportSource) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from services.chassis.machine.files import write_atomically
 from services.registry.domain.export import ExportSource, ExportSpec
 from services.registry.domain.model import ModelVersion
 from services.registry.exporters.card import CARD, write_card
@@ -36,7 +37,7 @@ class AdapterWriter:
             "profile_id": source.spec.profile_id,
             "profile_digest": self._profile_digest(source.spec.profile_id),
         }
-        (out / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
+        write_atomically(out / PROVENANCE, json.dumps(provenance, indent=2) + "\n")
         write_card(source, out)
         return ()
 
