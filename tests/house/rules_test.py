@@ -63,8 +63,12 @@ WRITERS = {
     "services/lm/conversion/vocabulary/tokens.py",
     "services/lm/tiny.py",
     "services/protocols/suites/freeze.py",
+<<<<<<< HEAD
     "services/registry/exporters/copying.py",
     "services/registry/importers/folder.py",
+=======
+    "services/registry/importers/source_files.py",
+>>>>>>> main
     "services/trainer/backends/process_group.py",
     "services/trainer/training/checkpoint.py",
     "ui/cli/processes.py",
