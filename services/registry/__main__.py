@@ -33,11 +33,11 @@ from services.registry.importers.suites import SUITE_READERS
 from services.registry.importers.workspace import Workspace
 from services.registry.jobs.adapter_base import AdapterBases
 from services.registry.jobs.model_import import ImportJob
+from services.registry.jobs.shipping import wire_shipping
 from services.registry.ports import Importer, ModelSource, ModelStore
 from services.registry.ports.deployment import Deployers
 from services.registry.servicer import SERVICE_NAME, RegistryServicer
 from services.registry.settings import RegistrySettings
-from services.registry.shipping import wire_shipping
 from services.registry.store.aliases import SqlAliasStore
 from services.registry.store.claims import SqlClaims
 from services.registry.store.datasets import SqlDatasetStore

@@ -63,12 +63,8 @@ WRITERS = {
     "services/lm/conversion/vocabulary/tokens.py",
     "services/lm/tiny.py",
     "services/protocols/suites/freeze.py",
-<<<<<<< HEAD
-    "services/registry/exporters/copying.py",
-    "services/registry/importers/folder.py",
-=======
     "services/registry/importers/source_files.py",
->>>>>>> main
+    "services/registry/jobs/exporters/copying.py",
     "services/trainer/backends/process_group.py",
     "services/trainer/training/checkpoint.py",
     "ui/cli/processes.py",

@@ -13,7 +13,7 @@ from services.chassis.machine.hosts import HostPolicy, HostVariables
 from services.chassis.machine.secrets import Secrets
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
 from services.registry.domain.publication import Package
-from services.registry.publishers.hub import HubPublisher
+from services.registry.jobs.publishers.hub import HubPublisher
 from tests.unit.registry.exports.hub_server import TOKEN, Hub, hub_server
 from tests.unit.registry.exports.shipping_registry import PLACE
 from tests.unit.registry.model_folders import write_adapter

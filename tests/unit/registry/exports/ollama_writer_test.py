@@ -17,10 +17,10 @@ from services.chassis.machine.secrets import Secrets
 from services.registry.domain.export import ExportForm, ExportSource, ExportSpec
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
 from services.registry.domain.publication import Package, check_kind
-from services.registry.exporters.gguf import GgufWriter
-from services.registry.exporters.ollama import OllamaWriter
 from services.registry.importers.inspection import FolderFacts
-from services.registry.publishers.ollama import OllamaPublisher
+from services.registry.jobs.exporters.gguf import GgufWriter
+from services.registry.jobs.exporters.ollama import OllamaWriter
+from services.registry.jobs.publishers.ollama import OllamaPublisher
 from tests.unit.registry.exports.shipping_registry import PLACE
 
 POLICY = HostPolicy((), Secrets("R_", None, {}), variables=HostVariables("HOSTS", "SECRET_HOSTS"))
