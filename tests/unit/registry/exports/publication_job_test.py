@@ -11,7 +11,7 @@ import pytest
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, Unimplemented
 from services.chassis.jobs import JobState
 from services.registry.domain.publication import Destination, PublicationSpec
-from services.registry.publishers.folder import FolderPublisher
+from services.registry.jobs.publishers.folder import FolderPublisher
 from tests.unit.registry.exports.shipping_registry import PLACE, ShippingRegistry, shipping_registry
 
 

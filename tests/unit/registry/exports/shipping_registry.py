@@ -25,8 +25,8 @@ from services.registry.domain.publication import (
 from services.registry.importers.workspace import Workspace
 from services.registry.jobs.export import ExportJob
 from services.registry.jobs.publication import PublicationJob
+from services.registry.jobs.publishers.folder import FolderPublisher
 from services.registry.ports import Progress
-from services.registry.publishers.folder import FolderPublisher
 from services.registry.store.claims import SqlClaims
 from services.registry.store.models import SqlModelStore
 from services.registry.usecases.adoption import Adoption

@@ -10,8 +10,8 @@ from services.lm.conversion.families.table import BY_MODEL_TYPE
 from services.registry.domain.export import ExportSource, ExportSpec
 from services.registry.domain.identifiers import shown
 from services.registry.domain.model import ModelVersion
-from services.registry.exporters.card import write_card
-from services.registry.exporters.conversion import convert, weights_of
+from services.registry.jobs.exporters.card import write_card
+from services.registry.jobs.exporters.conversion import convert, weights_of
 from services.registry.ports import Progress
 
 

@@ -12,17 +12,17 @@ from services.chassis.machine.secrets import Secrets
 from services.protocols.profile import UnknownProfile, get_profile
 from services.registry.domain.export import EXPORT_KIND, ExportForm
 from services.registry.domain.publication import PUBLICATION_KIND, DestinationKind
-from services.registry.exporters.folders import AdapterWriter, MergedWriter
-from services.registry.exporters.gguf import GgufAdapterWriter, GgufWriter
-from services.registry.exporters.ollama import OllamaWriter
 from services.registry.importers.workspace import Workspace
 from services.registry.jobs.export import ExportJob
+from services.registry.jobs.exporters.folders import AdapterWriter, MergedWriter
+from services.registry.jobs.exporters.gguf import GgufAdapterWriter, GgufWriter
+from services.registry.jobs.exporters.ollama import OllamaWriter
 from services.registry.jobs.publication import PublicationJob
+from services.registry.jobs.publishers.folder import FolderPublisher
+from services.registry.jobs.publishers.hub import HubPublisher
+from services.registry.jobs.publishers.ollama import OllamaPublisher, OllamaRegistryPublisher, usual_store
 from services.registry.ports import ModelFiles, ModelStore
 from services.registry.ports.shipping import FormWriter, Publisher
-from services.registry.publishers.folder import FolderPublisher
-from services.registry.publishers.hub import HubPublisher
-from services.registry.publishers.ollama import OllamaPublisher, OllamaRegistryPublisher, usual_store
 from services.registry.settings import RegistrySettings
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.export import ExportUseCases

@@ -1,4 +1,4 @@
-"""Commits a folder to a Hugging Face hub: `python -m services.registry.publishers.hub_commit`, in a limited process.
+"""Commits a folder to a Hugging Face hub: `python -m services.registry.jobs.publishers.hub_commit`.
 
 Reads one JSON object from the variable `HUB_COMMIT`, with the fields of `Request`.
 Prints JSON lines: `done` and `total` in bytes, and last `location`; or `code`, `problem` and `next_step`.

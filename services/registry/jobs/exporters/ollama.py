@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from services.registry.domain.export import ExportSource, ExportSpec
 from services.registry.domain.model import ModelVersion, ModelVersionKind
-from services.registry.exporters.gguf import GgufWriter
 from services.registry.importers.inspection import ask_folder
+from services.registry.jobs.exporters.gguf import GgufWriter
 from services.registry.ollama.store import OllamaModel, config_of, write_store
 from services.registry.ports import Progress
 

@@ -11,7 +11,7 @@ from services.chassis.machine.files import remove_tree, sync
 from services.lm.folders import folder_digest
 from services.registry.domain.identifiers import shown
 from services.registry.domain.publication import Destination, Package, Publication
-from services.registry.exporters.copying import copy_files
+from services.registry.jobs.exporters.copying import copy_files
 from services.registry.ports import Progress
 
 _FIELD = "destination.folder_path"

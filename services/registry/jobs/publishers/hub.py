@@ -24,8 +24,9 @@ from services.registry.importers.limited_process import Limits, run_limited
 from services.registry.ports import Progress
 
 _FIELD = "destination.hub_id"
-_MODULE = "services.registry.publishers.hub_commit"
-_NAME = re.compile(r"(?P<repo>[\w.-]{1,96}/[\w.-]{1,96})(@(?P<branch>[\w./-]{1,200}))?", re.ASCII)
+_MODULE = "services.registry.jobs.publishers.hub_commit"
+_PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
+_NAME = re.compile(rf"(?P<repo>{_PART}/{_PART})(@(?P<branch>\w[\w./-]{{0,199}}))?", re.ASCII)
 _DEFAULT_BRANCH = "main"
 _PUBLIC_HUB = "https://huggingface.co"
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
