@@ -23,6 +23,7 @@ PAGES = (
     ("Playground", "./playground"),
     ("Training jobs", "./training-jobs"),
     ("Loops", "./loops"),
+    ("Shipments", "./shipments"),
     ("Deployments", "./deployments"),
 )
 # Control characters move a terminal's cursor; bidirectional ones make a text read as another.
@@ -36,7 +37,7 @@ def visible(text: str) -> str:
 
 def render(template: str, **values: Any) -> str:
     """Return the HTML of a template, named by its noun and its name: `loops/loop` is `ui/loops/templates/loop.html`."""
-    noun, _, name = template.partition("/")
+    noun, _, name = template.rpartition("/")
     return _environment().get_template(f"{noun}/templates/{name}.html").render(**values)
 
 

@@ -15,6 +15,7 @@ from services.chassis.jobs import Job
 from services.chassis.wire.documents import from_document
 from services.registry.domain.identifiers import shown
 from services.registry.domain.model import ModelVersion, ModelVersionKind
+from services.registry.domain.model_import import NOTES
 
 EXPORT_KIND = "export"
 # Begins `produced_by` of what an export made.
@@ -121,7 +122,7 @@ class Export:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know of the form."""
-        return tuple(map(str, (self.job.saved or {}).get("notes", ())))
+        return tuple(map(str, (self.job.saved or {}).get(NOTES, ())))
 
 
 @dataclass(frozen=True)

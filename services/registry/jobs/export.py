@@ -25,6 +25,7 @@ from services.registry.domain.model import (
     ModelVersion,
     ModelVersionDraft,
     ModelVersionKind,
+    inherited,
     model_version_not_found,
 )
 from services.registry.jobs.phases import keep_notes, phase_told
@@ -130,11 +131,7 @@ class ExportJob:
         # An adapter is loaded on the same weights as the one that was exported.
         is_adapter = source.spec.form is ExportForm.ADAPTER
         lineage = source.version.base_model_version_id if is_adapter else source.version.version_id
-        facts = replace(
-            facts,
-            architecture=facts.architecture or source.whole.facts.architecture,
-            context_length=facts.context_length or source.whole.facts.context_length,
-        )
+        facts = inherited(facts, source.whole)
         async with self.adoption.written(out) as artifact:
             draft = replace(_draft(context, lineage, recipe), artifact=artifact, facts=facts)
             return await self.models.add_version(draft)

@@ -8,10 +8,9 @@ from contextlib import asynccontextmanager
 from enum import StrEnum
 
 from services.chassis.jobs import JobContext
+from services.registry.domain.model_import import NOTES
 from services.registry.ports import Progress
 
-# The field of what a job saves in which its notes stand.
-NOTES = "notes"
 _HEARTBEAT_SECONDS = 2.0
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from services.chassis.application import Application
 from services.chassis.errors import InvalidArgument
 from services.chassis.machine.guarded_http import open_client
-from services.chassis.machine.hosts import HostPolicy, HostVariables
-from services.chassis.machine.secrets import Secrets
+from services.chassis.machine.hosts import HostPolicy
 from services.protocols.profile import UnknownProfile, get_profile
 from services.registry.domain.export import EXPORT_KIND, ExportForm
 from services.registry.domain.publication import PUBLICATION_KIND, DestinationKind
@@ -29,8 +28,6 @@ from services.registry.usecases.export import ExportUseCases
 from services.registry.usecases.publication import PublicationUseCases
 from services.registry.usecases.version_use import JobUses
 
-_HOST_VARIABLES = HostVariables("REGISTRY_SOURCE_HOSTS", "REGISTRY_SECRET_HOSTS")
-
 
 @dataclass(frozen=True)
 class Shipping:
@@ -42,7 +39,13 @@ class Shipping:
 
 
 def wire_shipping(
-    application: Application, settings: RegistrySettings, models: ModelStore, *, adoption: Adoption, files: ModelFiles
+    application: Application,
+    settings: RegistrySettings,
+    models: ModelStore,
+    *,
+    policy: HostPolicy,
+    adoption: Adoption,
+    files: ModelFiles,
 ) -> Shipping:
     """Choose the writers and the publishers, and let the application's runner do both kinds of jobs."""
     workspace = Workspace(settings.service_dir("registry") / "exports", "export")
@@ -50,7 +53,7 @@ def wire_shipping(
         workspace.clear()
     application.garbage.add(workspace.garbage)
     jobs, artifacts, runner = application.jobs.store, application.artifacts, application.jobs.runner
-    writers, publishers = form_writers(), _publishers(settings)
+    writers, publishers = form_writers(), _publishers(settings, policy)
     export_job = ExportJob(writers, models, artifacts, adoption, files, workspace, profile_digest)
     runner.register(EXPORT_KIND, export_job.run, limit=settings.num_exports)
     publication_job = PublicationJob(publishers, models, artifacts)
@@ -73,9 +76,7 @@ def form_writers() -> dict[ExportForm, FormWriter]:
     }
 
 
-def _publishers(settings: RegistrySettings) -> dict[DestinationKind, Publisher]:
-    secrets = Secrets(settings.env_prefix, settings.secrets_dir)
-    policy = HostPolicy(settings.source_hosts, secrets, settings.secret_hosts, variables=_HOST_VARIABLES)
+def _publishers(settings: RegistrySettings, policy: HostPolicy) -> dict[DestinationKind, Publisher]:
     client = open_client(policy.trusted_hosts)
     return {
         DestinationKind.FOLDER_PATH: FolderPublisher(settings.publish_roots),

@@ -4,44 +4,45 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from services.chassis.machine.files import write_atomically
-from services.registry.domain.export import ExportForm, ExportSource
+from services.lm.conversion.card import CardFacts, card
+from services.registry.domain.export import ExportSource
+from services.registry.domain.model import ModelVersion, ModelVersionKind
 
 CARD: Final = "README.md"
-_LIBRARIES: Final = {
-    ExportForm.ADAPTER: "peft",
-    ExportForm.MERGED: "transformers",
-    ExportForm.GGUF: "gguf",
-    ExportForm.GGUF_ADAPTER: "gguf",
-}
-_SENTENCES: Final = {
-    ExportForm.ADAPTER: "A LoRA adapter in PEFT's form, to be loaded on its base.",
-    ExportForm.MERGED: "Full weights in Hugging Face form.",
-    ExportForm.GGUF: "Full weights as one GGUF file, for llama.cpp and what is built on it.",
-    ExportForm.GGUF_ADAPTER: "A LoRA adapter as GGUF file, to be loaded on the GGUF form of its base.",
-}
+_HUB: Final = "hf://"
+_SETTINGS: Final = ("r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora", "use_dora")
 
 
-def write_card(source: ExportSource, out: Path) -> None:
+def write_card(source: ExportSource, out: Path, *, profile_digest: str = "", notes: tuple[str, ...] = ()) -> None:
     """Write the card beside the weights in the folder `out`."""
-    write_atomically(out / CARD, _text(source))
+    spec = source.spec
+    facts = CardFacts(
+        name=spec.model_id,
+        form=spec.form.value,
+        base=_name_of(source.whole),
+        base_digest=source.whole.artifact.digest.removeprefix("sha256:"),
+        number_type=spec.number_type,
+        adapter=_adapter_settings(source),
+        profile=spec.profile_id,
+        profile_digest=profile_digest,
+        num_ctx=spec.num_ctx,
+        text=spec.card,
+        notes=notes,
+    )
+    write_atomically(out / CARD, card(facts))
 
 
-def _text(source: ExportSource) -> str:
-    spec, version = source.spec, source.version
-    head = {"library_name": _LIBRARIES[spec.form], "base_model": source.whole.model_id, "tags": ["drillyard"]}
-    facts = {
-        "made from": f"{version.version_id} ({version.artifact.digest})",
-        "weights": f"{source.whole.version_id} ({source.whole.artifact.digest})",
-        "weights came from": source.whole.source.uri.rpartition("/")[2] if source.whole.source else "",
-        "architecture": source.whole.facts.architecture,
-        "number type": spec.number_type,
-        "protocol": spec.profile_id,
-    }
-    lines = [f"- {name}: {value}" for name, value in facts.items() if value]
-    paragraphs = [_SENTENCES[spec.form], "\n".join(lines), spec.card.strip()]
-    # JSON is YAML too, and quotes whatever a name may hold.
-    meta = "\n".join(f"{name}: {json.dumps(value)}" for name, value in head.items())
-    return f"---\n{meta}\n---\n\n# {spec.model_id}\n\n" + "\n\n".join(filter(None, paragraphs)) + "\n"
+def _name_of(version: ModelVersion) -> str:
+    """Return the name by which people know a base: that of its repository on a hub, else that of the model here."""
+    uri = version.source.uri if version.source else ""
+    return uri.removeprefix(_HUB).partition("@")[0] if uri.startswith(_HUB) else version.model_id
+
+
+def _adapter_settings(source: ExportSource) -> dict[str, Any]:
+    if source.version.kind is not ModelVersionKind.ADAPTER:
+        return {}
+    config = json.loads((source.folder / "adapter_config.json").read_bytes())
+    return {name: config[name] for name in _SETTINGS if config.get(name)}

@@ -29,16 +29,17 @@ class AdapterWriter:
     async def write(self, source: ExportSource, out: Path, progress: Progress) -> Sequence[str]:
         """Write the adapter to the new folder `out`."""
         await copy_files(source.folder, out, progress, linked=True, left_out=(CARD,))
+        profile_digest = self._profile_digest(source.spec.profile_id)
         provenance = {
             "model_version_id": source.version.version_id,
             "digest": source.version.artifact.digest,
             "base_model_version_id": source.whole.version_id,
             "base_digest": source.whole.artifact.digest,
             "profile_id": source.spec.profile_id,
-            "profile_digest": self._profile_digest(source.spec.profile_id),
+            "profile_digest": profile_digest,
         }
         write_atomically(out / PROVENANCE, json.dumps(provenance, indent=2) + "\n")
-        write_card(source, out)
+        write_card(source, out, profile_digest=profile_digest)
         return ()
 
 
@@ -61,5 +62,5 @@ class MergedWriter:
         else:
             places = (str(weights), str(adapter), str(out))
             notes = await convert(("merge", *places, "--number-type", source.spec.number_type), source, progress)
-        write_card(source, out)
+        write_card(source, out, notes=notes)
         return notes

@@ -41,7 +41,7 @@ class GgufWriter:
         merged = () if adapter is None else ("--adapter", str(adapter))
         number_type = ("--number-type", source.spec.number_type)
         notes = await convert(("export-gguf", str(weights), str(out), *number_type, *merged), source, progress)
-        write_card(source, out)
+        write_card(source, out, notes=notes)
         return notes
 
 
@@ -60,5 +60,5 @@ class GgufAdapterWriter:
         """
         weights, adapter = weights_of(source)
         notes = await convert(("export-gguf-adapter", str(weights), str(adapter), str(out)), source, progress)
-        write_card(source, out)
+        write_card(source, out, notes=notes)
         return notes
