@@ -12,7 +12,7 @@ from services.chassis.jobs import JobState
 from services.registry.domain.model_import import ImportSource, SourceKind
 from services.registry.importers.workspace import Workspace
 from tests.unit.registry.model_folders import write_model
-from tests.unit.registry.sources.file_server import FileServer, Reply, serving_files
+from tests.unit.registry.sources.file_server import FileServer, serving_files
 from tests.unit.registry.sources.imports import Registry
 
 GGUF = b"GGUF" + bytes(10_000)
@@ -61,28 +61,20 @@ async def test_what_was_fetched_outlives_the_process_but_not_the_import(
     registry: Registry, server: FileServer, tmp_path: Path
 ) -> None:
     server.files["/tiny.gguf"] = GGUF
-    has_begun = asyncio.Event()
-
-    def stop_halfway(_: object) -> Reply | None:
-        if len(server.requests) > 1:
-            has_begun.set()
-            server.bytes_per_second = 100
-        return None
-
-    server.answer = stop_halfway
+    server.bytes_per_second = 10_000
     running = asyncio.create_task(registry.run_from(at(server, "/tiny.gguf")))
-    await has_begun.wait()
-    await asyncio.sleep(0.05)
+    while server.sent_bytes < 4000:
+        await asyncio.sleep(0.01)
     await registry.runner.stop(5.0)
     (kept,) = registry.leftovers()
     # A process that starts anew removes what it prepared, not what it fetched.
     Workspace(tmp_path / "imports").clear()
     assert registry.leftovers() == [kept] and kept.startswith("fetched-")
-    server.answer, server.bytes_per_second, num_sent = lambda _: None, 0.0, server.sent_bytes
+    server.bytes_per_second, num_sent = 0.0, server.sent_bytes
     await registry.runner.start()
     assert (await running).state is JobState.SUCCEEDED
     assert (registry.leftovers(), len(await registry.versions())) == ([], 1)
-    assert server.sent_bytes - num_sent < len(server.files["/tiny.gguf"])
+    assert server.sent_bytes - num_sent < len(GGUF) - 2000
 
 
 async def test_a_cancelled_import_keeps_nothing_of_what_it_fetched(
