@@ -61,6 +61,8 @@ WRITERS = {
     "services/lm/conversion/gguf.py",
     "services/lm/conversion/saving.py",
     "services/lm/conversion/vocabulary/tokens.py",
+    "services/lm/conversion/writing/gguf_file.py",
+    "services/lm/conversion/writing/model_folder.py",
     "services/lm/tiny.py",
     "services/protocols/suites/freeze.py",
     "services/registry/importers/source_files.py",

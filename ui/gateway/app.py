@@ -36,6 +36,7 @@ from ui.openai import routes as openai_routes
 from ui.openai.served import ServedModels
 from ui.shared.events import EventStreams
 from ui.shipping.deployments import routes as deployments
+from ui.shipping.shipments import routes as shipments
 from ui.test_runs import routes as test_runs
 from ui.test_suites import routes as test_suites
 from ui.training_jobs import routes as training_jobs
@@ -94,6 +95,7 @@ def _api() -> APIRouter:
     api = APIRouter()
     before = (models.router, diagnoses.router, test_suites.router, training_jobs.datasets)
     testing = (garbage.router, test_runs.router, test_runs.transcripts, evaluations.router, comparisons.router)
-    for router in (*before, *testing, training_jobs.router, loops.router, deployments.router):
+    leaving = (shipments.router, deployments.router)
+    for router in (*before, *testing, training_jobs.router, loops.router, *leaving):
         api.include_router(router)
     return api
