@@ -16,6 +16,8 @@ from services.chassis.machine.secrets import Secrets
 from services.chassis.settings import load_settings
 from services.chassis.waiting import Places
 from services.protocols.profile import get_profile, profile_ids
+from services.registry.deployers.kubernetes import KubernetesApi, KubernetesDeployer, llama_server, vllm
+from services.registry.deployers.kubernetes_objects import Cluster
 from services.registry.deployers.worker import WorkerDeployer
 from services.registry.domain.deployment import DeploymentBackend
 from services.registry.domain.model_import import IMPORT_KIND, ModelForm, SourceKind, import_of
@@ -92,7 +94,7 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
         imports=ImportUseCases(application.jobs.store, sources),
         datasets=DatasetUseCases(datasets, artifacts, adoption=adoption, files=checked),
         test_suites=suites,
-        deployments=add_deployments(application, versions, models),
+        deployments=add_deployments(application, settings, versions, models),
         aliases=AliasUseCases(SqlAliasStore(application.database), versions),
     )
     application.add_servicer(add_RegistryServiceServicer_to_server, servicer, SERVICE_NAME)
@@ -123,15 +125,39 @@ def model_sources(settings: RegistrySettings, artifacts: ArtifactStore) -> dict[
     }
 
 
-def add_deployments(application: Application, versions: ModelUseCases, models: ModelStore) -> DeploymentUseCases:
+def add_deployments(
+    application: Application, settings: RegistrySettings, versions: ModelUseCases, models: ModelStore
+) -> DeploymentUseCases:
     """Let the application look after deployments by the backends that this installation has."""
     store = SqlDeploymentStore(application.database)
-    deployers: Deployers = {DeploymentBackend.WORKER: WorkerDeployer()}
+    deployers: Deployers = {DeploymentBackend.WORKER: WorkerDeployer(), **cluster_deployers(settings)}
     owner = f"{socket.gethostname()}:{os.getpid()}"
     lease_seconds = application.settings.lease_seconds
     reconciler = Reconciler(store, models, deployers, owner=owner, lease_seconds=lease_seconds)
     application.keep_doing("look_after_deployments", reconciler.run)
     return DeploymentUseCases(store, versions, backends=deployers.keys(), wake=reconciler.wake)
+
+
+def cluster_deployers(settings: RegistrySettings) -> Deployers:
+    """Return what serves versions in the cluster, if there is one."""
+    if not settings.kubernetes_namespace:
+        return {}
+    api = KubernetesApi(settings.kubernetes_namespace, settings.kubernetes_config)
+    cluster = Cluster(
+        namespace=settings.kubernetes_namespace,
+        owner=settings.kubernetes_owner,
+        labels=settings.kubernetes_labels,
+        claim=settings.kubernetes_claim,
+        mount_path=str(settings.data_dir.resolve()),
+        fetch_image=settings.kubernetes_fetch_image,
+        secret=settings.kubernetes_secret,
+    )
+    return {
+        DeploymentBackend.KUBERNETES_VLLM: KubernetesDeployer(api, cluster, vllm(settings.vllm_image)),
+        DeploymentBackend.KUBERNETES_LLAMA_SERVER: KubernetesDeployer(
+            api, cluster, llama_server(settings.llama_server_image)
+        ),
+    }
 
 
 def built_in_suites() -> tuple[BuiltInSuite, ...]:
