@@ -135,8 +135,8 @@ async def test_a_deployment_is_made_becomes_ready_when_it_answers_as_its_model_a
         (made,) = control_plane.objects("deployments", NAMESPACE)
         assert made["metadata"]["name"] == name_of(one)
         (container,) = made["spec"]["template"]["spec"]["containers"]
-        assert container["args"][0] == "/data/registry/artifacts/trees/1"
-        assert f"{MODEL}=/data/registry/artifacts/trees/2" in container["args"]
+        assert container["args"][0] == "/data/registry/artifacts/trees/1/files"
+        assert f"{MODEL}=/data/registry/artifacts/trees/2/files" in container["args"]
         ready = [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady", "PodScheduled")]
         patch_pod(control_plane, "tiny-2-abc", {"phase": "Running", "conditions": ready})
         await until(lambda: wrong.serve(one, SERVED), "failed", "It serves base, other, not tiny@2")

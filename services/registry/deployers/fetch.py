@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from services.chassis.artifacts import ArtifactStore
+from services.chassis.artifacts.artifact import parse_uri
 
 
 async def fetch(folder: Path, uris: Sequence[str]) -> None:
     """Bring artifacts to `folder`/0, `folder`/1 and so on; what is there already is verified."""
     own = folder / "own"
     own.mkdir(parents=True, exist_ok=True)
-    prefixes = tuple({uri.rpartition("/artifacts/")[0] or uri for uri in uris})
+    prefixes = tuple({parse_uri(uri)[0] for uri in uris})
     store = ArtifactStore(own.as_uri(), sources=prefixes, cache_dir=folder / "cache")
     for place, uri in enumerate(uris):
         link = folder / str(place)

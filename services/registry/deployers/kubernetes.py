@@ -7,12 +7,13 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
 
+from services.chassis.artifacts.tree import FILES
 from services.chassis.errors import FailedPrecondition, ServiceError, Unavailable
 from services.registry.deployers.kubernetes_objects import (
     LABEL,
@@ -53,35 +54,38 @@ class KubernetesApi:
 
     async def read(self, name: str) -> Manifest | None:
         """Return a Deployment, or None."""
-        return await self._call(lambda: self._apps.read_namespaced_deployment(name, self._namespace), absent=404)
+        return await self._call(
+            lambda **more: self._apps.read_namespaced_deployment(name, self._namespace, **more), absent=404
+        )
 
     async def create(self, deployment: Manifest, service: Manifest) -> None:
         """Make a Service and a Deployment, unless they are there."""
-        for make, body in (
-            (self._core.create_namespaced_service, service),
-            (self._apps.create_namespaced_deployment, deployment),
-        ):
-            await self._call(lambda make=make, body=body: make(self._namespace, body), absent=409)
+        await self._call(
+            lambda **more: self._core.create_namespaced_service(self._namespace, service, **more), absent=409
+        )
+        await self._call(
+            lambda **more: self._apps.create_namespaced_deployment(self._namespace, deployment, **more), absent=409
+        )
 
     async def pods(self, deployment_id: str) -> list[Manifest]:
         """Return the pods of a deployment."""
         selector = f"{LABEL}={deployment_id}"
-        answer = await self._call(lambda: self._core.list_namespaced_pod(self._namespace, label_selector=selector))
+        answer = await self._call(
+            lambda **more: self._core.list_namespaced_pod(self._namespace, label_selector=selector, **more)
+        )
         return list((answer or {}).get("items") or ())
 
     async def delete(self, deployment_id: str) -> int:
         """Delete what is labelled as a deployment's, and return how much of it is still there."""
-        selector, num_left = f"{LABEL}={deployment_id}", 0
-        for listed, delete in (
-            (self._apps.list_namespaced_deployment, self._apps.delete_namespaced_deployment),
-            (self._core.list_namespaced_service, self._core.delete_namespaced_service),
-        ):
-            answer = await self._call(lambda listed=listed: listed(self._namespace, label_selector=selector))
-            for item in (answer or {}).get("items") or ():
-                name = item["metadata"]["name"]
-                await self._call(lambda delete=delete, name=name: delete(name, self._namespace), absent=404)
-                num_left += 1
-        return num_left + len(await self.pods(deployment_id))
+        selector, left = f"{LABEL}={deployment_id}", await self.pods(deployment_id)
+        for kind, api in (("deployment", self._apps), ("service", self._core)):
+            listing = partial(getattr(api, f"list_namespaced_{kind}"), self._namespace, label_selector=selector)
+            items = list((await self._call(listing) or {}).get("items") or ())
+            for item in items:
+                delete = getattr(api, f"delete_namespaced_{kind}")
+                await self._call(partial(delete, item["metadata"]["name"], self._namespace), absent=404)
+            left += items
+        return len(left)
 
     @cached_property
     def _client(self) -> Any:
@@ -106,7 +110,7 @@ class KubernetesApi:
 
         return client.CoreV1Api(self._client)
 
-    async def _call(self, call: Callable[[], Any], absent: int = 0) -> Manifest | None:
+    async def _call(self, call: Callable[..., Any], absent: int = 0) -> Manifest | None:
         """Return the answer as a document; None where the status is `absent`.
 
         Raises:
@@ -115,13 +119,13 @@ class KubernetesApi:
         """
         return await asyncio.to_thread(self._called, call, absent)
 
-    def _called(self, call: Callable[[], Any], absent: int) -> Manifest | None:
+    def _called(self, call: Callable[..., Any], absent: int) -> Manifest | None:
         from kubernetes.client.exceptions import ApiException
         from kubernetes.config import ConfigException
         from urllib3.exceptions import HTTPError
 
         try:
-            document: Manifest = self._client.sanitize_for_serialization(call())
+            document: Manifest = self._client.sanitize_for_serialization(call(_request_timeout=_CALL_SECONDS))
             return document
         except ApiException as error:
             if error.status == absent:
@@ -256,7 +260,7 @@ def _served(image: str, command: tuple[str, ...], arguments: tuple[str, ...], ve
             "No image is known that serves it.", "Name one with --image, or in the chart's values."
         )
     uris = tuple(version.artifact.uri for version in versions)
-    return Served(image, command, arguments, uris, tuple(uri.removeprefix("file://") for uri in uris))
+    return Served(image, command, arguments, uris, tuple(f"{uri.removeprefix('file://')}/{FILES}" for uri in uris))
 
 
 def _refusal(status: int, body: str) -> ServiceError:

@@ -94,7 +94,8 @@ def service_object(deployment: Deployment, cluster: Cluster, owner: Manifest | N
 
 def status_of(found: Manifest, pods: Sequence[Manifest]) -> DeploymentStatus:
     """Return how a Deployment and its pods stand; READY says that all pods are, not yet that they answer."""
-    hopeless, waiting = [], []
+    hopeless: list[str] = []
+    waiting: list[str] = []
     for reason, message in _complaints(found, pods):
         (hopeless if reason in _HOPELESS or reason == "ReplicaFailure" else waiting).append(
             f"{reason}: {message}"[:_MAX_REASON]
@@ -142,8 +143,8 @@ def _labels(deployment: Deployment, cluster: Cluster) -> dict[str, str]:
 
 
 def _pod(deployment: Deployment, served: Served, cluster: Cluster) -> Manifest:
-    volume = {"name": "models", "emptyDir": {}}
-    mount = {"name": "models", "mountPath": _MODELS}
+    volume: Manifest = {"name": "models", "emptyDir": {}}
+    mount: Manifest = {"name": "models", "mountPath": _MODELS}
     folders = [f"{_MODELS}/{place}" for place in range(len(served.uris))]
     if cluster.claim:
         volume = {"name": "models", "persistentVolumeClaim": {"claimName": cluster.claim, "readOnly": True}}
