@@ -38,4 +38,8 @@ class RegistrySettings(ServiceSettings):
     kubernetes_secret: str = Field(default="", description="Secret with what reading the artifacts needs.")
     vllm_image: str = Field(default="", description="Serves folders of weights in the cluster.")
     llama_server_image: str = Field(default="", description="Serves GGUF files in the cluster.")
+    publish_roots: tuple[Path, ...] = Field(
+        default=(), description="Folders below which versions may be published, as a JSON list; empty for anywhere."
+    )
+    num_exports: int = Field(default=1, ge=1, le=16, description="Exports, and publications, that run at once.")
     num_imports: int = Field(default=1, ge=1, le=16, description="Imports that run at once.")
