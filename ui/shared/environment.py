@@ -37,7 +37,7 @@ def visible(text: str) -> str:
 
 def render(template: str, **values: Any) -> str:
     """Return the HTML of a template, named by its noun and its name: `loops/loop` is `ui/loops/templates/loop.html`."""
-    noun, _, name = template.rpartition("/")
+    noun, _, name = template.partition("/")
     return _environment().get_template(f"{noun}/templates/{name}.html").render(**values)
 
 

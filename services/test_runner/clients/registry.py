@@ -69,9 +69,10 @@ class RegistryClient:
         return CasePage(tuple(_case(entry) for entry in page.test_cases), page.next_page_token)
 
     async def _resolve_form(self, form: model_pb2.ModelVersion) -> ResolvedModel:
-        original = await self._model_version(form.base_model_version_id) if form.base_model_version_id else None
-        if original is not None and original.kind == model_pb2.MODEL_VERSION_KIND_ADAPTER:
-            original = await self._model_version(original.base_model_version_id)
+        original: model_pb2.ModelVersion | None = form
+        while original is not None and original.kind not in _WHOLE_WEIGHTS:
+            base = original.base_model_version_id
+            original = await self._model_version(base) if base else None
         weights, adapter = form, None
         if form.kind == model_pb2.MODEL_VERSION_KIND_GGUF_ADAPTER:
             weights, adapter = await self._gguf_of(form, original), _artifact(form.artifact)

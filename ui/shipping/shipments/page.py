@@ -130,11 +130,11 @@ class _Page:
         listed = await html_or_notice(self._shipments(chosen))
         try:
             item = await self._cache.read(read_shipment, chosen) if chosen else None
-            html = render("shipping/shipments/shipment", one=item)
+            html = render("shipments/shipment", one=item)
         except ServiceError as error:
             item, html = None, notice(error)
         button = gr.Button(visible=item is not None and not item.job.is_final)
         return [*parts.changed(shown, shipments=listed, shipment=html), button, shown]
 
     async def _shipments(self, chosen: str) -> str:
-        return render("shipping/shipments/shipments", shipments=await self._cache.read(recent_shipments), picked=chosen)
+        return render("shipments/shipments", shipments=await self._cache.read(recent_shipments), picked=chosen)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from services.chassis.errors import InvalidArgument
+from services.chassis.errors import FailedPrecondition, InvalidArgument
 from services.chassis.telemetry import Telemetry
 from services.chassis.wire import from_document
 from services.test_runner.backends.llama_server.backend import LlamaServerBackend
@@ -30,6 +30,10 @@ pytestmark = [
 ASKED = Message("user", "abc")
 
 
+async def placed(uri: str) -> Path:
+    return Path(uri)
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> ResolvedModel:
     folder = tmp_path_factory.mktemp("gguf")
@@ -39,11 +43,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ResolvedModel:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def backend() -> AsyncIterator[LlamaServerBackend]:
-    async def place(uri: str) -> Path:
-        return Path(uri)
-
     made = LlamaServerBackend(
-        place=place, telemetry=TestRunnerTelemetry(Telemetry()), limits=WorkerLimits(num_threads=1)
+        place=placed, telemetry=TestRunnerTelemetry(Telemetry()), limits=WorkerLimits(num_threads=1)
     )
     yield made
     await made.close()
@@ -96,6 +97,14 @@ async def test_a_server_that_dies_breaks_its_work_and_the_next_starts_another(
         await broken
     assert [answer.text for answer in await answers(backend, workload(model))] == ["ZZZZ"]
     assert len(backend._running) == 1 and Z
+
+
+async def test_a_machine_without_the_server_says_what_to_install(model: ResolvedModel) -> None:
+    limits, telemetry = WorkerLimits(num_threads=1), TestRunnerTelemetry(Telemetry())
+    bare = LlamaServerBackend(place=placed, telemetry=telemetry, limits=limits, command="/nowhere/llama-server")
+    with pytest.raises(FailedPrecondition, match="is not on this machine") as raised:
+        await answers(bare, workload(model))
+    assert "Install llama.cpp" in raised.value.next_step
 
 
 async def test_a_file_that_the_server_cannot_load_is_told_in_its_words(

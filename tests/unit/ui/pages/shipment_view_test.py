@@ -50,10 +50,10 @@ def test_the_page_shows_each_step_and_what_differs_by_class() -> None:
         ("Publication", "waiting"),
     ]
     assert (view.form, view.destinations) == ("gguf:Q4_K_M", ("ollama:roo",))
-    html = render("shipping/shipments/shipment", one=view)
+    html = render("shipments/shipment", one=view)
     assert "<td>system injected</td>" in html and "Be &lt;nice&gt;" in html
     assert "The form does not pass." in html and "Mend it." in html
-    assert "shipment-1" in render("shipping/shipments/shipments", shipments=[view], picked="")
+    assert "shipment-1" in render("shipments/shipments", shipments=[view], picked="")
     running = ParseDict({**BODY, "results": BODY["results"][:1], "job": {"state": "JOB_STATE_RUNNING"}}, Shipment())
     assert [step.state for step in shipment_view(running).steps[:3]] == ["done", "live", "waiting"]
 
