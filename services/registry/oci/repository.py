@@ -34,6 +34,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 
 Content = Callable[[], AsyncIterator[bytes]]
 Sent = Callable[[int], Awaitable[None]]
+CheckHost = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,13 @@ class Repository:
         client: Sends the requests; it follows no redirects itself.
         url: Such as `https://registry.example/v2/library/qwen3`.
         secret: `user:password`, a token, or empty.
+        check_host: Raises where a redirect leads to a host that may not be asked.
     """
 
-    def __init__(self, client: httpx2.AsyncClient, url: str, secret: str = "") -> None:
-        self._client, self._url, self._secret = client, url, secret
+    def __init__(
+        self, client: httpx2.AsyncClient, url: str, secret: str = "", *, check_host: CheckHost = lambda _: None
+    ) -> None:
+        self._client, self._url, self._secret, self._check_host = client, url, secret, check_host
         self._place = urlsplit(url)
         if secret and self._place.scheme != "https" and not is_loopback(self._place.hostname or ""):
             raise InvalidArgument(
@@ -121,10 +125,28 @@ class Repository:
             await self._upload(path, digest, size, sent)
         await sent(size)
 
-    async def _upload(self, path: Path, digest: str, size: int, sent: Sent) -> None:
+    async def put_bytes(self, content: bytes, digest: str) -> None:
+        """Upload a small blob, unless the registry has it."""
+        response = await self._send("HEAD", self.blob_url(digest))
+        if response.status_code != httpx2.codes.OK:
+            place = await self._begin()
+            headers = {"content-type": "application/octet-stream", "content-length": str(len(content))}
+            await self._commit(place, digest, headers, _bytes(content))
+
+    async def _begin(self) -> str:
         response = await self._send("POST", f"{self._url}/blobs/uploads/", headers={"content-length": "0"})
         self._check(response, "take an upload")
-        place, offset, tries = self._location(response), 0, 0
+        return self._location(response)
+
+    async def _commit(
+        self, place: str, digest: str, headers: Mapping[str, str], content: Content | None = None
+    ) -> None:
+        url = str(httpx2.URL(place).copy_merge_params({"digest": digest}))
+        response = await self._send("PUT", url, headers=headers, content=content, seconds=_COMMIT_SECONDS)
+        self._check(response, "accept the blob")
+
+    async def _upload(self, path: Path, digest: str, size: int, sent: Sent) -> None:
+        place, offset, tries = await self._begin(), 0, 0
         while offset < size:
             try:
                 place, offset = await self._put_chunk(place, path, offset, size)
@@ -136,9 +158,7 @@ class Repository:
                     raise
                 await asyncio.sleep(0.5 * 2**tries)
                 place, offset = await self._progress(place)
-        url = str(httpx2.URL(place).copy_merge_params({"digest": digest}))
-        response = await self._send("PUT", url, headers={"content-length": "0"}, seconds=_COMMIT_SECONDS)
-        self._check(response, "accept the blob")
+        await self._commit(place, digest, {"content-length": "0"})
 
     async def _put_chunk(self, place: str, path: Path, offset: int, size: int) -> tuple[str, int]:
         end = min(offset + _CHUNK_BYTES, size)
@@ -211,6 +231,7 @@ class Repository:
         target = urljoin(url, location)
         if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
             raise FailedPrecondition(f"The registry {self.host} redirects to plain http.", "Use another registry.")
+        self._check_host(urlsplit(target).hostname or "")
         return target
 
     def _is_own(self, url: str) -> bool:
