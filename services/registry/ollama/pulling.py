@@ -67,9 +67,9 @@ class OllamaSource:
         facts = _facts(name, content, manifest, place.folder)
         await asyncio.to_thread(write_atomically, place.folder / FACTS_FILE, json.dumps(facts, indent=2))
         path = place.folder / next(iter(files))
-        uri = f"ollama:{name}@{digest_of(content)}"
+        digest = digest_of(content)
         notes = (*notes, *left_aside, *_precision(facts["config"]))
-        return FetchedModel(path, uri, notes, side_files=(place.folder / FACTS_FILE,))
+        return FetchedModel(path, f"ollama:{name}@{digest}", notes, digest, (place.folder / FACTS_FILE,))
 
     def _login(self, source: ImportSource) -> tuple[OllamaName, str]:
         name = parse_name(source.value, _FIELD)

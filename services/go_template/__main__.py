@@ -1,0 +1,105 @@
+"""Makes Ollama's template for a GGUF: `python -m services.go_template GGUF`, in a limited process.
+
+Prints one line of JSON: `template`, which is empty where none renders the same bytes as the chat template in the GGUF,
+`stop`, the texts that end an answer, `notes`, a sentence each, and `architecture`, `num_parameters` and `number_type`;
+or `problem` and `next_step`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gguf import LlamaFileType
+from jinja2 import TemplateError
+from transformers.utils.chat_template_utils import render_jinja_template
+
+from services.go_template.learning import LearnedTemplate, learn_template
+from services.go_template.ollama import Message
+from services.lm.conversion.header import Header
+from services.lm.conversion.parts import read_model
+from services.lm.conversion.vocabulary.tokens import (
+    begin_and_end,
+    chat_templates,
+    end_ids,
+    named_tokens,
+    token_texts,
+)
+from services.lm.errors import InvalidModelFile
+
+_NOTHING = "The GGUF has no chat template, so that Ollama sends the last message as it is."
+_DATED = (
+    "The chat template in the GGUF writes today's date, which no TEMPLATE of Ollama can say in its words. No TEMPLATE "
+    "is written, so that Ollama uses the chat template in the GGUF."
+)
+_FUNCTIONS = (
+    "Functions are left to the chat template in the GGUF, which Ollama takes from version 0.33 on for requests that "
+    "bring them."
+)
+# A template is a program: besides refusing, it may divide by zero, or reach for what is not there.
+_FAULTS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
+
+def template_of(header: Header) -> LearnedTemplate:
+    """Return the template for Ollama of the model with this header."""
+    chat_template = chat_templates(header).get("default", "")
+    if not chat_template:
+        return LearnedTemplate("", (_NOTHING,))
+    begin, _ = begin_and_end(header)
+    begins_with = token_texts(header)[begin] if begin is not None else ""
+    tokens = {f"{name}_token": text for name, text in named_tokens(header).items()}
+    learned, later = (
+        learn_template(_renderer(chat_template, tokens, date), begins_with=begins_with)
+        for date in ("1 January 2001", "31 December 2031")
+    )
+    if learned != later:
+        return LearnedTemplate("", (_DATED,))
+    notes = (*learned.notes, _FUNCTIONS) if learned.text and "tools" in chat_template else learned.notes
+    return LearnedTemplate(learned.text, notes)
+
+
+def _renderer(chat_template: str, tokens: dict[str, str], date: str) -> Callable[[Sequence[Message]], str | None]:
+    dated = f"{{% macro strftime_now(form) %}}{date}{{% endmacro %}}{chat_template}"
+
+    def render(messages: Sequence[Message]) -> str | None:
+        try:
+            texts, _ = render_jinja_template(
+                [list(messages)], chat_template=dated, add_generation_prompt=True, **tokens
+            )
+        except _FAULTS:
+            return None
+        return str(texts[0])
+
+    return render
+
+
+def _number_type(header: Header) -> str:
+    file_type = header.metadata.get("general.file_type")
+    if file_type not in [kind.value for kind in LlamaFileType]:
+        return "unknown"
+    return str(LlamaFileType(file_type).name).removeprefix("ALL_").removeprefix("MOSTLY_")
+
+
+def main(arguments: list[str]) -> int:
+    """Print the template, or why there is none."""
+    try:
+        header = read_model(Path(arguments[0]))
+        learned, texts = template_of(header), token_texts(header)
+        document = {
+            "template": learned.text,
+            "stop": [texts[index] for index in end_ids(header)],
+            "notes": list(learned.notes),
+            "architecture": header.text("general.architecture"),
+            "num_parameters": sum(tensor.num_elements for tensor in header.tensors),
+            "number_type": _number_type(header),
+        }
+    except InvalidModelFile as error:
+        document = {"problem": error.located_problem, "next_step": error.next_step}
+    print(json.dumps(document))
+    return int("problem" in document)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
