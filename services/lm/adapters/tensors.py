@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict
@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from services.lm.errors import AdapterMismatch, InvalidModelFile
+
+_Item = TypeVar("_Item")
 
 PEFT_PREFIX: Final = "base_model.model."
 _OTHER_BASE: Final = "Choose the base model it was trained on."
@@ -66,7 +68,7 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def renamed(tensors: Mapping[str, Tensor], modules: Iterable[str]) -> dict[str, Tensor]:
+def renamed(tensors: Mapping[str, _Item], modules: Iterable[str]) -> dict[str, _Item]:
     """The tensors as PEFT names them, for a model that has these `modules`; what has no place keeps its name.
 
     Raises:

@@ -1,81 +1,20 @@
-"""The model's configuration in the folder form, from what a GGUF's metadata and tensors say.
-
-Positions: a factor without a type is linear, and `rope.scale_linear` is its older name, as llama.cpp reads them; the
-words are those of `transformers.modeling_rope_utils`. Both give the same angles, as the test against llama.cpp's server
-shows.
-"""
+"""The model's configuration in the folder form, from what a GGUF's metadata and tensors say."""
 
 from __future__ import annotations
 
 import math
-import struct
-from dataclasses import dataclass
 from typing import Final
 
-from services.lm.conversion.header import Header, Tensor
-from services.lm.conversion.metadata import OTHER_MODEL, check_metadata
-from services.lm.conversion.tensor_types import F32
+from services.lm.conversion.families.family import HEAD, OTHER_MODEL, Dimensions, Family
+from services.lm.conversion.families.keys import Keys
+from services.lm.conversion.families.positions import read_positions
+from services.lm.conversion.families.windows import read_windows
+from services.lm.conversion.header import Header
+from services.lm.conversion.metadata import check_metadata
 from services.lm.conversion.vocabulary.tokens import token_texts
 from services.lm.errors import InvalidModelFile
 
-_CLASSES: Final = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 _MAX_LAYERS: Final = 1024
-FREQUENCIES: Final = "rope_freqs.weight"
-# The only values that models with such a table were trained with: Llama 3.1 and later.
-_LOW: Final = 1.0
-_HIGH: Final = 4.0
-_ORIGINAL: Final = 8192
-_TOLERANCE: Final = 1e-4
-_MAX_FACTOR: Final = 1e6
-
-
-@dataclass(frozen=True)
-class Dimensions:
-    """The sizes that the tensors must have."""
-
-    layers: int
-    hidden: int
-    feed_forward: int
-    heads: int
-    kv_heads: int
-    head: int
-    vocabulary: int
-
-
-class _Keys:
-    """Numbers under `<architecture>.…`, refused when absent or of the wrong type."""
-
-    def __init__(self, header: Header, architecture: str) -> None:
-        self._metadata, self._architecture = header.metadata, architecture
-
-    def whole(self, key: str, default: int | None = None) -> int:
-        value = self._metadata.get(f"{self._architecture}.{key}", default)
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1 << 24:
-            raise InvalidModelFile(f"The size is {value!r}.", "Fetch the file again.", f"{self._architecture}.{key}")
-        return value
-
-    def alike(self, key: str, default: int | None = None) -> int:
-        """A number that some files tell for each layer."""
-        value = self._metadata.get(f"{self._architecture}.{key}")
-        if not isinstance(value, list):
-            return self.whole(key, default)
-        if len(set(value)) != 1 or not isinstance(value[0], int):
-            raise InvalidModelFile("Its layers differ from each other.", OTHER_MODEL, f"{self._architecture}.{key}")
-        return value[0]
-
-    def real(self, key: str, default: float | None = None, *, may_be_zero: bool = False) -> float:
-        value = self._metadata.get(f"{self._architecture}.{key}", default)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not 0 <= value < 1e12 or not (value or may_be_zero):  # type: ignore[operator]
-            raise InvalidModelFile(f"The number is {value!r}.", "Fetch the file again.", f"{self._architecture}.{key}")
-        return float(value)  # type: ignore[arg-type]
-
-    def check_neutral(self, key: str, *values: float) -> None:
-        if self._metadata.get(f"{self._architecture}.{key}", values[0]) not in values:
-            raise self.refused(key, "Its positions are scaled with a correction of their own")
-
-    def refused(self, key: str, problem: str) -> InvalidModelFile:
-        return InvalidModelFile(f"{problem}, which is not supported.", OTHER_MODEL, f"{self._architecture}.{key}")
 
 
 def dimensions_of(header: Header) -> Dimensions:
@@ -84,7 +23,7 @@ def dimensions_of(header: Header) -> Dimensions:
     Raises:
         InvalidModelFile: It is no model of a supported kind, or a size is absent, impossible, or doesn't fit another.
     """
-    keys = _Keys(header, check_metadata(header))
+    keys = Keys(header, check_metadata(header).architecture)
     layers = keys.whole("block_count")
     heads, hidden = keys.alike("attention.head_count"), keys.whole("embedding_length")
     kv_heads = keys.alike("attention.head_count_kv", heads)
@@ -99,14 +38,12 @@ def dimensions_of(header: Header) -> Dimensions:
 
 def configuration_of(header: Header, dtype: str) -> dict[str, object]:
     """The `config.json` of the folder form."""
-    name, sizes = check_metadata(header), dimensions_of(header)
-    keys = _Keys(header, name)
-    theta = keys.real("rope.freq_base", 10000.0)
-    scaling = _position_scaling(keys, header, name, sizes.head, theta)
+    family, sizes = check_metadata(header), dimensions_of(header)
+    keys = Keys(header, family.architecture)
     names = {tensor.name for tensor in header.tensors}
     return {
-        "architectures": [_CLASSES[name]],
-        "model_type": name,
+        "architectures": [family.class_name],
+        "model_type": family.model_type,
         "vocab_size": sizes.vocabulary,
         "hidden_size": sizes.hidden,
         "intermediate_size": sizes.feed_forward,
@@ -114,95 +51,41 @@ def configuration_of(header: Header, dtype: str) -> dict[str, object]:
         "num_attention_heads": sizes.heads,
         "num_key_value_heads": sizes.kv_heads,
         "head_dim": sizes.head,
-        "hidden_act": "silu",
+        "hidden_act": family.activation,
         "max_position_embeddings": keys.whole("context_length"),
-        "rms_norm_eps": keys.real("attention.layer_norm_rms_epsilon"),
-        "rope_theta": theta,
-        **({"rope_scaling": scaling} if scaling else {}),
+        **_norms(keys, family),
+        **read_positions(keys, header, family, sizes),
+        **read_windows(keys, family, sizes),
+        **_specials(keys, family, sizes),
         "attention_bias": _has_biases(names, "blk.0.attn_"),
         **({"mlp_bias": True} if _has_biases(names, "blk.0.ffn_") else {}),
-        "tie_word_embeddings": "output.weight" not in names,
+        "tie_word_embeddings": HEAD.gguf not in names,
         "dtype": dtype,
     }
 
 
+def _norms(keys: Keys, family: Family) -> dict[str, object]:
+    if family.epsilon is None:
+        return {"rms_norm_eps": keys.real("attention.layer_norm_rms_epsilon")}
+    epsilon = keys.real("attention.layer_norm_epsilon")
+    if not math.isclose(epsilon, family.epsilon, rel_tol=1e-6):
+        raise keys.refused("attention.layer_norm_epsilon", f"It is {epsilon:g}, the class has {family.epsilon:g}")
+    return {}
+
+
+def _specials(keys: Keys, family: Family, sizes: Dimensions) -> dict[str, object]:
+    """What only some families have."""
+    config: dict[str, object] = {}
+    for setting in family.settings:
+        value = keys.real(setting.key, setting.default or 0.0, may_be_zero=setting.default is None)
+        config |= {setting.name: value} if value else {}
+    if family.activation != "silu":
+        config |= {"hidden_activation": family.activation, "query_pre_attn_scalar": family.query_scalar(sizes)}
+    if family.no_rope_period:
+        turned = [int((layer + 1) % family.no_rope_period != 0) for layer in range(sizes.layers)]
+        config |= {"no_rope_layer_interval": family.no_rope_period, "no_rope_layers": turned}
+    return config
+
+
 def _has_biases(names: set[str], beginning: str) -> bool:
     return any(name.startswith(beginning) and name.endswith(".bias") for name in names)
-
-
-def _position_scaling(keys: _Keys, header: Header, architecture: str, head: int, theta: float) -> dict[str, object]:
-    """The entries of `rope_scaling` in `config.json`; empty where positions are not scaled."""
-    kind = header.text(f"{architecture}.rope.scaling.type", "linear")
-    older = keys.real("rope.scale_linear", 0.0, may_be_zero=True)
-    factor = keys.real("rope.scaling.factor", older, may_be_zero=True) or 1.0
-    table = next((tensor for tensor in header.tensors if tensor.name == FREQUENCIES), None)
-    if keys.real("rope.dimension_count", head, may_be_zero=True) != head:
-        raise keys.refused("rope.dimension_count", "Only a part of each head is turned by its position")
-    if kind == "yarn":
-        scaling = _yarn(keys, factor)
-    elif kind in ("linear", "none"):
-        scaling = _linear(keys, 1.0 if kind == "none" else factor)
-    else:
-        raise keys.refused("rope.scaling.type", f"Its positions are scaled by {kind[:40]!r}")
-    if table is None:
-        return scaling
-    if scaling or architecture != "llama":
-        raise InvalidModelFile("Its positions are scaled in two ways at once.", OTHER_MODEL, FREQUENCIES)
-    return _by_table(table, head, theta)
-
-
-def _linear(keys: _Keys, factor: float) -> dict[str, object]:
-    keys.check_neutral("rope.scaling.attn_factor", 1, 0)
-    if factor == 1.0:
-        return {}
-    return {"rope_type": "linear", "factor": factor}
-
-
-def _yarn(keys: _Keys, factor: float) -> dict[str, object]:
-    keys.check_neutral("rope.scaling.yarn_ext_factor", 1, -1)
-    keys.check_neutral("rope.scaling.yarn_attn_factor", 1, -1)
-    keys.check_neutral("rope.scaling.yarn_log_multiplier", 0)
-    # What llama.cpp computes with, whatever a file of these architectures says.
-    keys.check_neutral("rope.scaling.yarn_beta_fast", 32, -1)
-    keys.check_neutral("rope.scaling.yarn_beta_slow", 1, -1)
-    if factor == 1.0:
-        return _linear(keys, factor)
-    if factor < 1.0:
-        raise keys.refused("rope.scaling.factor", f"Its positions are stretched by {factor:g}")
-    length = keys.real("rope.scaling.original_context_length", 0, may_be_zero=True)
-    length = length or keys.real("context_length", 0, may_be_zero=True)
-    attention = keys.real("rope.scaling.attn_factor", 1.0, may_be_zero=True) or 1.0
-    return {
-        "rope_type": "yarn",
-        "factor": factor,
-        "original_max_position_embeddings": int(length),
-        "attention_factor": (0.1 * math.log(factor) + 1.0) * attention,
-    }
-
-
-def _by_table(table: Tensor, head: int, theta: float) -> dict[str, object]:
-    """A table of divisors, one per frequency: 1 for the high ones, the factor for the low ones, and between them."""
-    if table.kind != F32 or table.shape != (head // 2,):
-        raise InvalidModelFile(f"Its shape is {table.shape} or its type not F32.", OTHER_MODEL, FREQUENCIES)
-    with table.file.open("rb") as stream:
-        stream.seek(table.offset)
-        divisors = struct.unpack(f"<{head // 2}f", stream.read(table.num_bytes))
-    factor = max(divisors)
-    expected = [_divisor(2 * math.pi * theta ** (index * 2 / head), factor) for index in range(head // 2)]
-    # A number that is none is not close to any.
-    if not all(math.isclose(*pair, rel_tol=_TOLERANCE) for pair in zip(expected, divisors, strict=True)):
-        raise InvalidModelFile("Its positions are scaled by a table of their own.", OTHER_MODEL, FREQUENCIES)
-    if factor == 1.0:
-        return {}
-    return {
-        "rope_type": "llama3",
-        "factor": factor,
-        "low_freq_factor": _LOW,
-        "high_freq_factor": _HIGH,
-        "original_max_position_embeddings": _ORIGINAL,
-    }
-
-
-def _divisor(wavelength: float, factor: float) -> float:
-    smooth = min(max((_ORIGINAL / wavelength - _LOW) / (_HIGH - _LOW), 0.0), 1.0)
-    return 1.0 / ((1.0 - smooth) / min(max(factor, 1.0), _MAX_FACTOR) + smooth)

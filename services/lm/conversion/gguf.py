@@ -15,6 +15,7 @@ from gguf.quants import dequantize
 from numpy.typing import NDArray
 
 from services.lm.conversion.configuration import configuration_of
+from services.lm.conversion.families.family import separate
 from services.lm.conversion.header import Header, Tensor
 from services.lm.conversion.layout import Layout, Target, layout_of
 from services.lm.conversion.parts import read_model
@@ -107,9 +108,8 @@ def _numbers(tensor: Tensor, target: Target) -> Array:
     if target.scale:
         values = values * _stored(target.scale).view(np.float32)
     if target.rotary_heads:
-        halves = values.reshape(target.rotary_heads, values.shape[0] // target.rotary_heads // 2, 2, *values.shape[1:])
-        values = halves.swapaxes(1, 2).reshape(tensor.shape)
-    return values
+        values = separate(values, target.rotary_heads)
+    return values - np.float32(target.shift) if target.shift else values
 
 
 def _stored(tensor: Tensor) -> Array:

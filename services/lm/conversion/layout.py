@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from services.lm.conversion.configuration import FREQUENCIES, Dimensions, configuration_of, dimensions_of
+from services.lm.conversion.configuration import configuration_of, dimensions_of
+from services.lm.conversion.families.family import HEAD, OTHER_MODEL, Dimensions, Family, Part, Shape
+from services.lm.conversion.families.positions import FREQUENCIES, LONG, SHORT
 from services.lm.conversion.header import Header, Tensor
-from services.lm.conversion.metadata import OTHER_MODEL, check_metadata
+from services.lm.conversion.metadata import check_metadata
 from services.lm.conversion.parts import read_model
 from services.lm.conversion.tensor_types import F32, NVFP4, type_name
 from services.lm.conversion.vocabulary.tokens import chat_templates, check_vocabulary, tokenizer_kind
 from services.lm.errors import InvalidModelFile
 
-Shape = tuple[int, ...]
-
 _FETCH_AGAIN: Final = "Fetch the file again."
-_ATTENTION_BIASES: Final = ("attn_q.bias", "attn_k.bias", "attn_v.bias", "attn_output.bias")
-_FEED_FORWARD_BIASES: Final = ("ffn_gate.bias", "ffn_up.bias", "ffn_down.bias")
-# By architecture: the groups of biases that its class in transformers has whole or not at all.
-_BIASES: Final = {
-    "llama": (_ATTENTION_BIASES, _FEED_FORWARD_BIASES),
-    "qwen2": (_ATTENTION_BIASES[:3],),
-    "qwen3": (_ATTENTION_BIASES,),
-}
-_ALWAYS_BIASED: Final = "qwen2"
-_HEAD_NORMS: Final = ("attn_q_norm.weight", "attn_k_norm.weight")
-_NORMED_HEADS: Final = "qwen3"
 
 
 @dataclass(frozen=True)
@@ -40,12 +29,14 @@ class Target:
         name: Its new name.
         shape: The shape that it must have.
         rotary_heads: The heads to un-interleave (0: none).
+        shift: What GGUF added to each number.
         scale: The tensor of one number that it is multiplied by.
     """
 
     name: str
     shape: Shape
     rotary_heads: int = 0
+    shift: int = 0
     scale: Tensor | None = None
 
 
@@ -68,21 +59,14 @@ def layout_of(header: Header) -> Layout:
     Raises:
         InvalidModelFile: A tensor is missing, unknown, or has another shape than the metadata announces.
     """
-    sizes, architecture = dimensions_of(header), check_metadata(header)
+    sizes, family = dimensions_of(header), check_metadata(header)
     tensors = {tensor.name: tensor for tensor in header.tensors}
-    table = (sizes.vocabulary, sizes.hidden)
-    layout = Layout(
-        {
-            "token_embd.weight": Target("model.embed_tokens.weight", table),
-            "output_norm.weight": Target("model.norm.weight", (sizes.hidden,)),
-        }
-    )
-    if "output.weight" in tensors:
-        layout.targets["output.weight"] = Target("lm_head.weight", table)
-    _add_layers(layout, tensors, sizes, architecture)
+    frame = (*family.frame, HEAD) if HEAD.gguf in tensors else family.frame
+    layout = Layout({part.gguf: _target(part, sizes) for part in frame})
+    _add_layers(layout, tensors, sizes, family)
     for name, target in layout.targets.items():
         _check_shape(name, target, tensors)
-    extras = [name for name in tensors if name not in layout.targets and name != FREQUENCIES]
+    extras = [name for name in tensors if name not in layout.targets and name not in _tables(family)]
     used = _add_scales(layout, extras, tensors)
     unknown = next((name for name in extras if name not in used), None)
     if unknown is not None:
@@ -90,23 +74,28 @@ def layout_of(header: Header) -> Layout:
     return Layout({name: layout.targets[name] for name in tensors if name in layout.targets}, layout.zeros)
 
 
-def _add_layers(layout: Layout, tensors: dict[str, Tensor], sizes: Dimensions, architecture: str) -> None:
-    parts = _parts(sizes, architecture == "llama")
-    optional = _ATTENTION_BIASES + _FEED_FORWARD_BIASES + (() if architecture == _NORMED_HEADS else _HEAD_NORMS)
-    stored = [part for part in parts if part not in optional]
-    zeros: list[str] = []
-    for group in _BIASES[architecture]:
-        present = [part for part in group if any(f"blk.{layer}.{part}" in tensors for layer in range(sizes.layers))]
+def _tables(family: Family) -> tuple[str, ...]:
+    """Tensors that `config.json` says the same as."""
+    return (FREQUENCIES, LONG, SHORT) if family.has_long_factors else (FREQUENCIES,)
+
+
+def _target(part: Part, sizes: Dimensions, layer: int | None = None) -> Target:
+    name = part.folder if layer is None else f"model.layers.{layer}.{part.folder}"
+    return Target(name, part.shape(sizes), sizes.size(part.heads) if part.heads else 0, part.shift)
+
+
+def _add_layers(layout: Layout, tensors: dict[str, Tensor], sizes: Dimensions, family: Family) -> None:
+    layers = range(sizes.layers)
+    stored, zeros = list(family.layer), list[Part]()
+    for group in family.biases:
+        present = [part for part in group if any(f"blk.{layer}.{part.gguf}" in tensors for layer in layers)]
         stored += present
-        if present or architecture == _ALWAYS_BIASED:
+        if present or family.always_biased:
             zeros += [part for part in group if part not in present]
-    for layer in range(sizes.layers):
-        for part in stored:
-            target = parts[part]
-            layout.targets[f"blk.{layer}.{part}"] = Target(
-                f"model.layers.{layer}.{target.name}", target.shape, target.rotary_heads
-            )
-        layout.zeros.update({f"model.layers.{layer}.{parts[part].name}": parts[part].shape for part in zeros})
+    for layer in layers:
+        layout.targets.update({f"blk.{layer}.{part.gguf}": _target(part, sizes, layer) for part in stored})
+        targets = [_target(part, sizes, layer) for part in zeros]
+        layout.zeros.update({target.name: target.shape for target in targets})
 
 
 def _check_shape(name: str, target: Target, tensors: dict[str, Tensor]) -> None:
@@ -136,7 +125,7 @@ def _add_scales(layout: Layout, extras: list[str], tensors: dict[str, Tensor]) -
         if scale.shape != (1,) or scale.kind != F32 or (stem == "output" and tensors[weight].kind != NVFP4):
             raise InvalidModelFile("It is no scale of a known form.", OTHER_MODEL, f"tensor {name!r}")
         if suffix == "scale":
-            layout.targets[weight] = Target(target.name, target.shape, target.rotary_heads, scale)
+            layout.targets[weight] = replace(target, scale=scale)
         used.add(name)
     return used
 
@@ -149,32 +138,6 @@ def _unknown(name: str, sizes: Dimensions) -> InvalidModelFile:
     if "_exps" in name or "ffn_gate_inp" in name:
         return InvalidModelFile("The model is a mixture of experts, which is not supported.", OTHER_MODEL, place)
     return InvalidModelFile("The model has a tensor of an unknown purpose.", OTHER_MODEL, place)
-
-
-def _parts(sizes: Dimensions, rotary: bool) -> dict[str, Target]:
-    hidden, feed = sizes.hidden, sizes.feed_forward
-    queries, keys = sizes.heads * sizes.head, sizes.kv_heads * sizes.head
-    q_heads, k_heads = (sizes.heads, sizes.kv_heads) if rotary else (0, 0)
-    return {
-        "attn_norm.weight": Target("input_layernorm.weight", (hidden,)),
-        "ffn_norm.weight": Target("post_attention_layernorm.weight", (hidden,)),
-        "attn_q.weight": Target("self_attn.q_proj.weight", (queries, hidden), q_heads),
-        "attn_k.weight": Target("self_attn.k_proj.weight", (keys, hidden), k_heads),
-        "attn_v.weight": Target("self_attn.v_proj.weight", (keys, hidden)),
-        "attn_q.bias": Target("self_attn.q_proj.bias", (queries,), q_heads),
-        "attn_k.bias": Target("self_attn.k_proj.bias", (keys,), k_heads),
-        "attn_v.bias": Target("self_attn.v_proj.bias", (keys,)),
-        "attn_output.bias": Target("self_attn.o_proj.bias", (hidden,)),
-        "attn_q_norm.weight": Target("self_attn.q_norm.weight", (sizes.head,)),
-        "attn_k_norm.weight": Target("self_attn.k_norm.weight", (sizes.head,)),
-        "attn_output.weight": Target("self_attn.o_proj.weight", (hidden, queries)),
-        "ffn_gate.weight": Target("mlp.gate_proj.weight", (feed, hidden)),
-        "ffn_up.weight": Target("mlp.up_proj.weight", (feed, hidden)),
-        "ffn_down.weight": Target("mlp.down_proj.weight", (hidden, feed)),
-        "ffn_gate.bias": Target("mlp.gate_proj.bias", (feed,)),
-        "ffn_up.bias": Target("mlp.up_proj.bias", (feed,)),
-        "ffn_down.bias": Target("mlp.down_proj.bias", (hidden,)),
-    }
 
 
 def inspect_gguf(path: Path) -> dict[str, Any]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from services.lm.conversion.families.family import OTHER_MODEL, Family
+from services.lm.conversion.families.table import ARCHITECTURES, family_of_architecture
 from services.lm.conversion.header import Header, Value
 from services.lm.errors import InvalidModelFile
-
-ARCHITECTURES: Final = ("llama", "qwen2", "qwen3")
-OTHER_MODEL: Final = "Choose a model of one of the supported kinds, or import it as a Hugging Face folder."
 
 _ADAPTER: Final = (
     "It holds a LoRA adapter, not a model.",
@@ -85,8 +84,8 @@ _VOCABULARY: Final = frozenset(
 )
 
 
-def check_metadata(header: Header) -> str:
-    """The architecture's name, of a language model whose metadata are all understood.
+def check_metadata(header: Header) -> Family:
+    """The family of a language model whose metadata are all understood.
 
     Raises:
         InvalidModelFile: It is another kind of file, another architecture, or asks for a computation that is not known.
@@ -99,12 +98,14 @@ def check_metadata(header: Header) -> str:
         )
     if not header.tensors:
         raise InvalidModelFile("It holds metadata and a vocabulary, and no weights.", "Import the model's own file.")
+    family = family_of_architecture(name, has_window=bool(header.metadata.get(f"{name}.attention.sliding_window")))
     for key, value in header.metadata.items():
-        if key.startswith(f"{name}."):
-            _check_computation(header, key, key.removeprefix(f"{name}."), value)
+        short = key.removeprefix(f"{name}.")
+        if key.startswith(f"{name}.") and short not in family.understood:
+            _check_computation(header, key, short, value)
         elif key.startswith("tokenizer.ggml.") and key.removeprefix("tokenizer.ggml.") not in _VOCABULARY and value:
             raise _not_understood(key, value)
-    return name
+    return family
 
 
 def _check_kind(header: Header, name: str) -> None:

@@ -99,6 +99,8 @@ _NAMES: Final = {
     "viking": ("viking",),
 }
 _RULES: Final = {name: rule for rule, names in _NAMES.items() for name in names}
+# Those that files are written with come before those that say the same.
+RULE_NAMES: Final = ("default", "gpt-2", "smollm", "qwen2", "llama-bpe", *(name for name in _RULES if name))
 _LLAMA_3_NAMES: Final = _NAMES["llama-bpe"][:9]
 _WHOLE_WORDS_FIRST: Final = frozenset({*_LLAMA_3_NAMES, "tekken", "minicpm5"})
 _BEGINNING: Final = frozenset({*_LLAMA_3_NAMES, "tekken"})

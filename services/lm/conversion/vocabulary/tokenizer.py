@@ -33,21 +33,26 @@ def build_tokenizer(header: Header) -> Tokenizer:
     tokens = token_texts(header)
     vocabulary = {token: index for index, token in enumerate(tokens)}
     # The first of equal merges decides.
-    pairs = [_merge(line, vocabulary) for line in dict.fromkeys(texts(header, "tokenizer.ggml.merges"))]
+    lines = dict.fromkeys(line for line in texts(header, "tokenizer.ggml.merges") if line)
+    pairs = [_merge(line, vocabulary) for line in lines]
     pre = header.text("tokenizer.ggml.pre")
     rule = splitting_rule(pre)
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs, ignore_merges=rule.whole_words_first))
-    splits: list[pre_tokenizers.PreTokenizer] = [
-        pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in rule.patterns
-    ]
-    splits.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(splits)
+    tokenizer.pre_tokenizer = splitter(rule.patterns)
     tokenizer.decoder = decoders.ByteLevel()
     for token, kind in token_kinds(header).items():
         takes_blanks = token == "<mask>" and pre in _MASKED
         tokenizer.add_tokens([AddedToken(token, lstrip=takes_blanks, normalized=False, special=kind != USER_DEFINED)])
     _add_begin_and_end(tokenizer, header, tokens)
     return tokenizer
+
+
+def splitter(patterns: tuple[str, ...]) -> pre_tokenizers.PreTokenizer:
+    """What splits a text by each pattern in turn, and writes its bytes as letters."""
+    splits: list[pre_tokenizers.PreTokenizer] = [
+        pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in patterns
+    ]
+    return pre_tokenizers.Sequence([*splits, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
 
 
 def tokenizer_configuration(header: Header) -> str:

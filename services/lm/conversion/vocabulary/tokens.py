@@ -17,12 +17,14 @@ from services.lm.folders import MAX_TEMPLATE_BYTES
 
 NOT_OURS: Final = "Import the model as a Hugging Face folder, which brings its own tokenizer files."
 
+NORMAL: Final = 1
 UNKNOWN: Final = 2
 CONTROL: Final = 3
 USER_DEFINED: Final = 4
+UNUSED: Final = 5
 _ID_KEYS: Final = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding", "eot": "eot", "eom": "eom"}
-# Whatever kind a file gives them.
-_ENDS_BY_TEXT: Final = (
+# What ends an answer, whatever kind a file gives it.
+ENDS_BY_TEXT: Final = (
     *("<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>"),
     *("<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>"),
     *("<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>", "<｜end▁of▁sentence｜>", "[e~["),
@@ -103,7 +105,7 @@ def token_kinds(header: Header) -> dict[str, int]:
     special = {
         token: int(kind) for token, kind in zip(tokens, kinds, strict=False) if kind in (UNKNOWN, CONTROL, USER_DEFINED)
     }
-    by_text = dict.fromkeys(_ENDS_BY_TEXT, CONTROL) | dict.fromkeys(_SHOWN_BY_TEXT, USER_DEFINED)
+    by_text = dict.fromkeys(ENDS_BY_TEXT, CONTROL) | dict.fromkeys(_SHOWN_BY_TEXT, USER_DEFINED)
     present = by_text.keys() & set(tokens)
     return special | {token: kind for token, kind in by_text.items() if token in present}
 
@@ -145,7 +147,7 @@ def end_ids(header: Header) -> list[int]:
     ids = special_ids(header)
     named = [ids[name] for name in ("eos", "eot", "eom") if name in ids]
     places = {token: index for index, token in enumerate(token_texts(header))}
-    by_text = [places[token] for token in _ENDS_BY_TEXT if token in places]
+    by_text = [places[token] for token in ENDS_BY_TEXT if token in places]
     return list(dict.fromkeys(named + by_text))
 
 

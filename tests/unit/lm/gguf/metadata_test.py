@@ -164,7 +164,11 @@ def test_what_says_that_nothing_is_special_is_no_obstacle(tmp_path: Path) -> Non
         ("eagle3", {}, "draft head"),
         ("dream", {}, "diffusion"),
         ("controlvector", {}, "control vector"),
-        ("gemma3", {}, "'gemma3' is not supported, only llama, qwen2, qwen3 are"),
+        (
+            "mamba",
+            {},
+            "'mamba' is not supported, only llama, qwen2, qwen3, gemma2, gemma3, phi3, smollm3, olmo, olmo2 are",
+        ),
     ],
 )
 def test_a_file_that_is_no_model_of_ours_is_named(

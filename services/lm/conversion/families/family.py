@@ -1,0 +1,163 @@
+"""What an architecture consists of: one description, by which models are read from GGUF and written to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Shape = tuple[int, ...]
+# Key, value and the name of its type in GGUF.
+Entry = tuple[str, object, str]
+
+OTHER_MODEL: Final = "Choose a model of one of the supported kinds, or import it as a Hugging Face folder."
+FOLDER_FORMS: Final = "Export it as an adapter, as a merged folder or to Hugging Face or OCI instead."
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """The sizes that the tensors have."""
+
+    layers: int
+    hidden: int
+    feed_forward: int
+    heads: int
+    kv_heads: int
+    head: int
+    vocabulary: int
+
+    def size(self, name: str) -> int:
+        """One of them by its name, or what follows from them: rows of all heads, and of matrices that are joined."""
+        queries, keys = self.heads * self.head, self.kv_heads * self.head
+        derived = {"queries": queries, "keys": keys, "joined": queries + 2 * keys, "gate_and_up": 2 * self.feed_forward}
+        return derived[name] if name in derived else int(getattr(self, name))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One tensor in both forms.
+
+    Attributes:
+        gguf: Its name in GGUF, behind that of its layer.
+        folder: Its name in a folder, behind that of its layer.
+        sizes: Its shape, by the names that `Dimensions` has for them.
+        heads: The name of the count of heads whose halves GGUF interleaves, for its way of turning pairs; "" for none.
+        shift: What GGUF adds to each number: norms that a class stores as their difference from one.
+    """
+
+    gguf: str
+    folder: str
+    sizes: tuple[str, ...]
+    heads: str = ""
+    shift: int = 0
+
+    def shape(self, dimensions: Dimensions) -> Shape:
+        """The shape that it has in a model of these dimensions."""
+        return tuple(dimensions.size(name) for name in self.sizes)
+
+
+EMBEDDING: Final = Part("token_embd.weight", "model.embed_tokens.weight", ("vocabulary", "hidden"))
+NORM: Final = Part("output_norm.weight", "model.norm.weight", ("hidden",))
+HEAD: Final = Part("output.weight", "lm_head.weight", ("vocabulary", "hidden"))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A number that both forms have; without a default it may be absent, which is then the same as 0."""
+
+    key: str
+    name: str
+    default: float | None = None
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Layers that see only the last tokens, all but the last of every few.
+
+    Attributes:
+        period: Of as many layers the last sees all tokens.
+        default: The window where a file names none; 0 if all layers see all tokens then.
+        local_theta: The base of positions in the layers with a window; 0 where all layers turn alike, and None where
+            the others alone may be scaled.
+    """
+
+    period: int
+    default: int = 0
+    local_theta: float | None = 0
+
+    def layer_types(self, layers: int) -> list[str]:
+        """The kind of each layer, in transformers' words."""
+        return ["full_attention" if (layer + 1) % self.period == 0 else "sliding_attention" for layer in range(layers)]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One architecture of GGUF and the class of transformers that computes the same.
+
+    Attributes:
+        architecture: `general.architecture` of its files.
+        model_type: That of its `config.json`.
+        class_name: The class in transformers.
+        layer: The tensors of each layer.
+        biases: Groups of tensors that the class has whole or not at all.
+        always_biased: The class has its biases also where a file has none.
+        frame: The tensors outside the layers, without the head.
+        head: Whether llama.cpp reads a head: where there is one, "always" or "never".
+        activation: That of its feed-forward layers.
+        epsilon: What its norms add, where the class has just this number.
+        fixed: By name in `config.json`: the only values that GGUF can express.
+        settings: Further numbers.
+        windows: Which layers have a window.
+        ignores_window: llama.cpp knows no window for it, so that a file must not be longer than one.
+        has_frequency_table: A table may say how its positions are scaled.
+        has_long_factors: Two tables may say it, one for short texts and one for long ones.
+        turns_part: A part of each head may be turned by its position.
+        no_rope_period: The last of as many layers is not turned by its position.
+        wide_layers: As many layers divide their queries by the root of hidden size over heads; 0 where none do so.
+    """
+
+    architecture: str
+    model_type: str
+    class_name: str
+    layer: tuple[Part, ...]
+    biases: tuple[tuple[Part, ...], ...] = ()
+    always_biased: bool = False
+    frame: tuple[Part, ...] = (EMBEDDING, NORM)
+    head: Literal["optional", "always", "never"] = "optional"
+    activation: str = "silu"
+    epsilon: float | None = None
+    fixed: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    settings: tuple[Setting, ...] = ()
+    windows: Windows | None = None
+    ignores_window: bool = False
+    has_frequency_table: bool = False
+    has_long_factors: bool = False
+    turns_part: bool = False
+    no_rope_period: int = 0
+    wide_layers: int = 0
+
+    @property
+    def understood(self) -> frozenset[str]:
+        """The keys of its metadata that other architectures do not have."""
+        windowed = ("attention.sliding_window",) if self.windows or self.ignores_window else ()
+        turned = ("attention.sliding_window_pattern", "rope.freq_base_swa") if self.windows else ()
+        epsilon = ("attention.layer_norm_epsilon",) if self.epsilon else ()
+        return frozenset((*(setting.key for setting in self.settings), *windowed, *turned, *epsilon))
+
+    def query_scalar(self, sizes: Dimensions) -> int:
+        """What the square root of the query is divided by, as llama.cpp has it."""
+        return sizes.hidden // sizes.heads if sizes.layers == self.wide_layers else sizes.head
+
+
+def interleave(values: NDArray[Any], heads: int) -> NDArray[Any]:
+    """Each head's rows as GGUF has them where neighbours are turned together: the first of each half, and so on."""
+    halves = values.reshape(heads, 2, values.shape[0] // heads // 2, *values.shape[1:])
+    return halves.swapaxes(1, 2).reshape(values.shape)
+
+
+def separate(values: NDArray[Any], heads: int) -> NDArray[Any]:
+    """The inverse of `interleave`."""
+    pairs = values.reshape(heads, values.shape[0] // heads // 2, 2, *values.shape[1:])
+    return pairs.swapaxes(1, 2).reshape(values.shape)

@@ -1,0 +1,48 @@
+"""Numbers of one architecture in a GGUF's metadata, each checked where it is read."""
+
+from __future__ import annotations
+
+from services.lm.conversion.families.family import OTHER_MODEL
+from services.lm.conversion.header import Header
+from services.lm.errors import InvalidModelFile
+
+
+class Keys:
+    """Numbers under `<architecture>.…`, refused when absent or of the wrong type."""
+
+    def __init__(self, header: Header, architecture: str) -> None:
+        self._metadata, self._architecture = header.metadata, architecture
+
+    def whole(self, key: str, default: int | None = None) -> int:
+        """A size: 1 or more."""
+        value = self._metadata.get(f"{self._architecture}.{key}", default)
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1 << 24:
+            raise InvalidModelFile(f"The size is {value!r}.", "Fetch the file again.", f"{self._architecture}.{key}")
+        return value
+
+    def alike(self, key: str, default: int | None = None) -> int:
+        """A number that some files tell for each layer."""
+        value = self._metadata.get(f"{self._architecture}.{key}")
+        if not isinstance(value, list):
+            return self.whole(key, default)
+        if len(set(value)) != 1 or not isinstance(value[0], int):
+            raise InvalidModelFile("Its layers differ from each other.", OTHER_MODEL, f"{self._architecture}.{key}")
+        return value[0]
+
+    def real(self, key: str, default: float | None = None, *, may_be_zero: bool = False) -> float:
+        """A number of 0 or more."""
+        value = self._metadata.get(f"{self._architecture}.{key}", default)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not 0 <= value < 1e12 or not (value or may_be_zero):  # type: ignore[operator]
+            raise InvalidModelFile(f"The number is {value!r}.", "Fetch the file again.", f"{self._architecture}.{key}")
+        return float(value)  # type: ignore[arg-type]
+
+    def check(self, key: str, *values: object) -> None:
+        """Pass where the key is absent or has one of these values."""
+        value = self._metadata.get(f"{self._architecture}.{key}", values[0])
+        if value not in values:
+            raise self.refused(key, f"It is {str(value)[:40]} and not {str(values[0])[:40]}")
+
+    def refused(self, key: str, problem: str) -> InvalidModelFile:
+        """The refusal of what the key says."""
+        return InvalidModelFile(f"{problem}, which is not supported.", OTHER_MODEL, f"{self._architecture}.{key}")

@@ -1,0 +1,22 @@
+"""The families that can be converted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.lm.conversion.families.family import Family
+from services.lm.conversion.families.gemma import GEMMA2, GEMMA3
+from services.lm.conversion.families.llama import LLAMA, MISTRAL, SMOLLM3
+from services.lm.conversion.families.olmo import OLMO, OLMO2, OLMO3
+from services.lm.conversion.families.phi import PHI3
+from services.lm.conversion.families.qwen import QWEN2, QWEN3
+
+_FAMILIES: Final = (LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3, PHI3, SMOLLM3, OLMO, OLMO2, OLMO3)
+ARCHITECTURES: Final = tuple(dict.fromkeys(family.architecture for family in _FAMILIES))
+BY_MODEL_TYPE: Final = {family.model_type: family for family in _FAMILIES}
+
+
+def family_of_architecture(name: str, *, has_window: bool) -> Family:
+    """The first family of this architecture, or that with windows where a file has one."""
+    families = [family for family in _FAMILIES if family.architecture == name]
+    return next((family for family in families if has_window and family.windows), families[0])

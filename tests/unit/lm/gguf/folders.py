@@ -1,0 +1,66 @@
+"""Tiny random models in Hugging Face form, and the GGUF files that their plans announce."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from services.lm.conversion.families import GgufPlan
+from services.lm.conversion.saving import stored_tensors
+from services.lm.tiny import write_tiny_model
+
+SIZES = {
+    "vocab_size": 260,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 2,
+    "dtype": "float32",
+}
+
+
+def write_folder(folder: Path, model_type: str, **settings: Any) -> torch.nn.Module:
+    """A random model of this type, with a byte-level tokenizer of 259 tokens; it is returned."""
+    write_tiny_model(folder)
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(model_type, **SIZES | settings)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    save_file(stored_tensors(model), folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(config.to_dict()), encoding="utf-8")
+    return model
+
+
+def write_plan(plan: GgufPlan, weights: Path, path: Path) -> Path:
+    """The file that the plan announces, with the numbers of this safetensors file in float32."""
+    entries = {key: (value, gguf.GGUFValueType[kind]) for key, value, kind in plan.metadata}
+    writer = gguf.GGUFWriter(path, str(entries.pop("general.architecture")[0]))
+    for key, (value, kind) in entries.items():
+        writer.add_key_value(key, value, kind)
+    for name, values in plan.extra.items():
+        writer.add_tensor(name, values)
+    with safe_open(weights, framework="np") as stored:
+        for tensor in plan.tensors:
+            values = np.ascontiguousarray(tensor.values(stored.get_tensor(tensor.source)))
+            assert values.shape == tensor.shape
+            writer.add_tensor(tensor.name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
