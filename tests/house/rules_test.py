@@ -63,7 +63,7 @@ WRITERS = {
     "services/lm/conversion/vocabulary/tokens.py",
     "services/lm/tiny.py",
     "services/protocols/suites/freeze.py",
-    "services/registry/importers/folder.py",
+    "services/registry/importers/source_files.py",
     "services/trainer/backends/process_group.py",
     "services/trainer/training/checkpoint.py",
     "ui/cli/processes.py",

@@ -53,8 +53,10 @@ class HostPolicy:
                 f"Use another, or have the operator add the host to {self._variables.hosts}.",
             )
 
-    def secret_for(self, name: str, host: str, *, field: str) -> str:
+    def secret_for(self, name: str, host: str, *, field: str, is_chosen: bool = False) -> str:
         """Return the secret `name`, which `host` is going to see; empty for an empty name.
+
+        A host that the operator chose by a setting, `is_chosen`, sees what has no list of its own.
 
         Raises:
             PermissionDenied: The host may not see it.
@@ -65,7 +67,8 @@ class HostPolicy:
         secret = self._secrets.value_of(name, field)
         own_hosts = self._secret_hosts.get(spelling_of(name))
         hosts = self._hosts if own_hosts is None else own_hosts
-        if host.lower() not in hosts and not (own_hosts is None and is_loopback(host)):
+        is_own = own_hosts is None and (is_chosen or is_loopback(host))
+        if host.lower() not in hosts and not is_own:
             raise PermissionDenied(
                 f"The host {host} may not see the secret {name}.",
                 f"Have the operator name the host for this secret in {self._variables.secret_hosts}.",

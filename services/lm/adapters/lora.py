@@ -53,17 +53,11 @@ def load_adapter(model: PreTrainedModel, folder: Path, *, is_trainable: bool) ->
         InvalidModelFile: The folder is damaged or not a LoRA adapter of the supported form.
         AdapterMismatch: A tensor is missing, has no place in this model or another shape; it is named.
     """
-    _refuse_wrapped(model)
     config = read_settings(folder)
-    modules = [name for name, _ in model.named_modules()]
-    tensors = renamed(read_tensors(folder / _WEIGHTS), modules)
-    if isinstance(config.target_modules, str):
-        config.target_modules = set(matching(config.target_modules, modules))
     if not is_trainable:
         # It is drawn in training alone, and PEFT knows no dropout before a mixture's experts.
         config.lora_dropout = 0.0
-    wrapped = _wrap(model, config, "Choose the base model it was trained on.")
-    own = fitting(wrapped, tensors)
+    wrapped, own = _fitted(model, config, folder)
     result = set_peft_model_state_dict(wrapped, own)
     if result.unexpected_keys:
         raise AdapterMismatch("A tensor has no place in the model.", "Choose its own base.", result.unexpected_keys[0])
@@ -71,6 +65,38 @@ def load_adapter(model: PreTrainedModel, folder: Path, *, is_trainable: bool) ->
     for name, parameter in wrapped.named_parameters():
         parameter.requires_grad_(is_trainable and ("lora_" in name or ".modules_to_save." in name))
     return wrapped
+
+
+def check_adapter(model: PreTrainedModel, folder: Path) -> None:
+    """Return when the adapter in `folder` fits the model, which may be on the device `meta`, and changes it.
+
+    Raises:
+        InvalidModelFile: As `load_adapter`.
+        AdapterMismatch: As `load_adapter`; or all that it adds is zero.
+    """
+    config = read_settings(folder)
+    # A start that takes a part out of the base needs the base's weights.
+    config.init_lora_weights = False
+    config.lora_dropout = 0.0
+    _, own = _fitted(model, config, folder)
+    added = [name for name in own if ".lora_A" not in name and ".lora_embedding_A" not in name]
+    if not any(own[name].any() for name in added):
+        raise AdapterMismatch(
+            f"All {len(added)} tensors that the adapter would add are zero: it changes nothing.",
+            "Train it, or take a later checkpoint.",
+            min(added, default=""),
+        )
+
+
+def _fitted(model: PreTrainedModel, config: LoraConfig, folder: Path) -> tuple[PeftModel, dict[str, torch.Tensor]]:
+    """The model with a place for each tensor of the adapter, and the tensors by their places."""
+    _refuse_wrapped(model)
+    modules = [name for name, _ in model.named_modules()]
+    tensors = renamed(read_tensors(folder / _WEIGHTS), modules)
+    if isinstance(config.target_modules, str):
+        config.target_modules = set(matching(config.target_modules, modules))
+    wrapped = _wrap(model, config, "Choose the base model it was trained on.")
+    return wrapped, fitting(wrapped, tensors)
 
 
 def save_adapter(model: PeftModel, out: Path, *, base: str = "") -> None:

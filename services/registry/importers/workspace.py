@@ -18,6 +18,8 @@ from services.chassis.machine.garbage import Garbage
 # Prepared here, then copied to where artifacts are kept.
 _COPIES = 2
 _SLACK_BYTES = 64 * 1024**2
+# Begins the names of folders that outlive their process.
+_FETCHED = "fetched-"
 # An import writes all the time that it has a folder.
 _ABANDONED_SECONDS = 24 * 3600.0
 
@@ -34,9 +36,10 @@ class Workspace:
         root.mkdir(parents=True, exist_ok=True)
 
     def clear(self) -> None:
-        """Remove what a killed process left; only for the one process that uses the folder."""
+        """Remove what a killed process left, but not what it fetched; only for the one process that uses the folder."""
         for place in self._root.iterdir():
-            shutil.rmtree(place, ignore_errors=True)
+            if not place.name.startswith(_FETCHED):
+                shutil.rmtree(place, ignore_errors=True)
 
     async def garbage(self) -> AsyncIterator[Garbage]:
         """Yield the folders that killed replicas left: nothing has changed in them for a day."""
@@ -59,6 +62,14 @@ class Workspace:
                 needed_bytes=str(needed),
                 free_bytes=str(free),
             )
+
+    def fetched(self, import_id: str) -> Path:
+        """Return the folder in which what an import fetches is kept over restarts; it may not be there yet."""
+        return self._root / f"{_FETCHED}{import_id}"
+
+    def forget(self, import_id: str) -> None:
+        """Remove what an import that has ended fetched."""
+        remove_tree(self.fetched(import_id))
 
     @contextmanager
     def folder(self, import_id: str) -> Iterator[Path]:

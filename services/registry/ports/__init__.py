@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +12,7 @@ from services.chassis.artifacts import Artifact
 from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft
 from services.registry.domain.identifiers import VersionRef
 from services.registry.domain.model import Model, ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
-from services.registry.domain.model_import import InspectedSource
+from services.registry.domain.model_import import FetchedModel, ImportSource, InspectedSource
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.domain.suite_source import Conversion, Rows
 from services.registry.domain.test_case import TestCase
@@ -180,15 +181,47 @@ class ModelFiles(Protocol):
         """
 
 
-class Importer(Protocol):
-    """Brings models of one kind of source in."""
+@dataclass(frozen=True)
+class FetchPlace:
+    """Where a source puts what it fetches.
 
-    def locate(self, value: str) -> Path:
-        """Return the real path that a caller's text names.
+    Attributes:
+        folder: The import's own, kept over restarts of its job; not there before the first file.
+        progress: Told the bytes that have come, and all.
+        check_space: Raises ResourceExhausted when the disk has no room for so many bytes and what is made of them; to
+            be called before the first byte.
+    """
+
+    folder: Path
+    progress: Progress
+    check_space: Callable[[int], None]
+
+
+class ModelSource(Protocol):
+    """Places of one kind from which models come."""
+
+    def check(self, source: ImportSource) -> None:
+        """Return when a caller's words can name something; nothing is asked over the network.
 
         Raises:
-            InvalidArgument: It names nothing that can be imported.
+            InvalidArgument: They can't.
+            PermissionDenied: The place may not be asked, or may not see the secret.
+            FailedPrecondition: The secret is not there.
         """
+
+    async def fetch(self, source: ImportSource, place: FetchPlace) -> FetchedModel:
+        """Return where the model's files lie, once all that came from elsewhere is whole and has its digest.
+
+        A call that was killed is made again with the same place, and goes on from what lies there.
+
+        Raises:
+            InvalidArgument: There is nothing of that name, or no model in a form that can be imported.
+            NotFound, PermissionDenied, FailedPrecondition, ResourceExhausted, Unavailable: As `Downloader.fetch`.
+        """
+
+
+class Importer(Protocol):
+    """Reads models of one form."""
 
     async def inspect(self, path: Path) -> InspectedSource:
         """Check the source.
@@ -219,3 +252,9 @@ class Workspace(Protocol):
 
     def folder(self, import_id: str) -> AbstractContextManager[Path]:
         """Lend an empty folder for as long as the block runs."""
+
+    def fetched(self, import_id: str) -> Path:
+        """Return the folder in which what an import fetches is kept over restarts; it may not be there yet."""
+
+    def forget(self, import_id: str) -> None:
+        """Remove what an import that has ended fetched."""

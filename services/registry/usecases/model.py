@@ -14,12 +14,12 @@ from services.registry.domain.identifiers import (
 )
 from services.registry.domain.model import (
     Model,
-    ModelFacts,
     ModelVersion,
     ModelVersionDraft,
     ModelVersionKind,
     check_base,
     check_lineage,
+    inherited,
     model_not_found,
     model_version_not_found,
 )
@@ -106,7 +106,7 @@ class ModelUseCases:
         base = await self._base(draft)
         async with self._adoption.adopted(draft.artifact) as artifact:
             folder = await self._artifacts.local_path(artifact.uri)
-            facts = _inherited(await self._files.facts_of(folder, draft.kind), base)
+            facts = inherited(await self._files.facts_of(folder, draft.kind), base)
             return await self._store.add_version(replace(draft, artifact=artifact, facts=facts))
 
     async def _base(self, draft: ModelVersionDraft) -> ModelVersion | None:
@@ -115,13 +115,3 @@ class ModelUseCases:
         base = await self.get_version(draft.base_model_version_id)
         check_base(draft, base)
         return base
-
-
-def _inherited(facts: ModelFacts, base: ModelVersion | None) -> ModelFacts:
-    if base is None:
-        return facts
-    return replace(
-        facts,
-        architecture=facts.architecture or base.facts.architecture,
-        context_length=facts.context_length or base.facts.context_length,
-    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
 import typer
@@ -9,15 +11,30 @@ from drillyard.registry.v1.deployment_pb2 import DeploymentSpec
 
 from ui.cli.connection import Document, Gateway, GatewayError
 from ui.cli.fields import FieldOptions
-from ui.cli.follow import Progress, display, follow
+from ui.cli.follow import Display, Progress, display, follow
 from ui.cli.jobs import add_delete_command
 from ui.cli.options import Common, Follow, command, listing
-from ui.cli.output import connected, fail, print_facts, print_table, show
+from ui.cli.output import EXIT_FAILED, connected, fail, print_facts, print_table, show
+from ui.shared.words import percent_text
 
 app = typer.Typer(help="Serve versions.")
 aliases_app = typer.Typer(help="Point names, such as smollm2:champion, at versions.")
 ModelArgument = Annotated[str, typer.Argument(help="A model version, or a model for its newest.")]
 AliasArgument = Annotated[str, typer.Argument(help="Such as smollm2:champion.")]
+
+
+@dataclass(frozen=True)
+class PromotionOptions:
+    """What decides on a candidate."""
+
+    suite: Annotated[str, typer.Option(help="The suite that decides.")] = "roo_xml/smoke"
+    minimum: Annotated[float, typer.Option(help="Share of cases that must conform.", min=0, max=1)] = 0.0
+    margin: Annotated[
+        float, typer.Option(help="Loss against the champion that is let pass where it may be chance.", min=0, max=1)
+    ] = 0.1
+    again: Annotated[bool, typer.Option("--again", help="Test anew what an earlier attempt refused.")] = False
+
+
 Settings: TypeAlias = Annotated[Document, FieldOptions(DeploymentSpec, ("model_version_id",))]
 
 
@@ -131,6 +148,58 @@ def rollback(
         body = {"expected_revision": expected_revision or revision_of(gateway, alias_id)}
         alias = gateway.post(f"/aliases/{alias_id}/rollback", body)["alias"]
         show(alias, as_json=common.as_json, table=lambda: print(sentence_of(alias)))
+
+
+def promote(
+    model: ModelArgument,
+    alias: Annotated[str, typer.Option(help="Such as smollm2:champion.")],
+    options: PromotionOptions,
+    common: Common,
+) -> None:
+    """Deploy a candidate, test it, set it against the champion, and only then give it the alias.
+
+    Where it was interrupted, the same command goes on.
+    """
+    body = {
+        "model_version_id": model,
+        "test_suite_id": options.suite,
+        "minimum_rate": options.minimum,
+        "margin": options.margin,
+        "attempt": secrets.token_hex(4) if options.again else "",
+    }
+    with connected(common) as gateway, display(as_json=common.as_json) as on:
+
+        def read() -> Progress:
+            promotion.update(gateway.post(f"/aliases/{alias}/promotion", body))
+            is_final = promotion["step"] in ("promoted", "refused")
+            return Progress(f"{promotion['step']} · {promotion['sentence']}", None, is_final)
+
+        promotion: Document = {}
+        follow(f"Promotion to {alias}", read, on)
+        show(promotion, as_json=common.as_json, table=lambda: print_promotion(promotion, on))
+        if promotion["step"] == "refused":
+            raise typer.Exit(EXIT_FAILED)
+
+
+def print_promotion(promotion: Document, on: Display) -> None:
+    """Print the evidence, and what came of it."""
+    sides = [(side, promotion[side]) for side in ("champion", "candidate") if promotion[side]]
+    rows = (
+        (
+            side,
+            view["model_version_id"],
+            percent_text(view["rate"]),
+            " to ".join(map(percent_text, view["interval"])),
+            view["num_cases"],
+            view["evaluation_id"],
+        )
+        for side, view in sides
+    )
+    columns = ("", "model", "conforming", "interval", "cases", "evaluation")
+    print_table("", columns, rows, empty="Nothing was judged.")
+    if promotion["comparison"]:
+        on.say(promotion["comparison"])
+    on.say(promotion["sentence"])
 
 
 def revision_of(gateway: Gateway, alias_id: str) -> int:

@@ -1,99 +1,19 @@
 """What an import does, over memory stores and a real folder importer."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.chassis.artifacts import Artifact, ArtifactStore
-from services.chassis.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable, Unimplemented
-from services.chassis.jobs import Job, JobRunner, JobState, SqlJobStore, watch
-from services.registry.__main__ import MIGRATIONS
-from services.registry.domain.model import ModelVersion
-from services.registry.domain.model_import import IMPORT_KIND, ImportSource, InspectedSource, SourceKind
-from services.registry.domain.paging import PageRequest
-from services.registry.importers.folder import FolderImporter
-from services.registry.importers.gguf import GgufImporter
-from services.registry.importers.inspection import FolderFacts
+from services.chassis.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
+from services.chassis.jobs import JobState, watch
+from services.registry.importers.sources.local import FolderPath, GgufPath
 from services.registry.importers.workspace import Workspace
-from services.registry.jobs.model_import import ImportJob
-from services.registry.ports import Progress
-from services.registry.store.claims import SqlClaims
-from services.registry.store.models import SqlModelStore
-from services.registry.usecases.adoption import Adoption
-from services.registry.usecases.model_import import ImportUseCases
-from tests.fakes.databases import new_database
 from tests.unit.outages import break_often
 from tests.unit.registry.model_folders import write_model
-
-
-class Gate(FolderImporter):
-    """A folder importer whose writing can be held up, counted and broken."""
-
-    def __init__(self) -> None:
-        super().__init__(check_tokenizer=self.note)
-        self.is_open = asyncio.Event()
-        self.is_open.set()
-        self.entered = asyncio.Event()
-        self.num_written = 0
-        self.change: Path | None = None
-
-    async def note(self, folder: Path) -> tuple[str, ...]:
-        return (f"The tokenizer of {folder.name} is sound.",)
-
-    async def write(self, source: InspectedSource, out: Path, progress: Progress) -> None:
-        self.entered.set()
-        await self.is_open.wait()
-        self.num_written += 1
-        if self.change is not None:
-            self.change.write_text("{}")
-        await super().write(source, out, progress)
-
-
-@dataclass
-class Registry:
-    root: Path
-    jobs: SqlJobStore
-    runner: JobRunner
-    models: SqlModelStore
-    importer: Gate
-    imports: ImportUseCases
-
-    async def run(self, model_id: str, path: Path) -> Job:
-        source = ImportSource(SourceKind.FOLDER_PATH, str(path))
-        created = await self.imports.create("", model_id, source)
-        async for _ in watch(self.jobs, created.job.job_id):
-            pass
-        return await self.jobs.get(created.job.job_id)
-
-    def leftovers(self) -> list[str]:
-        staged = [*(self.root / "imports").iterdir(), *(self.root / "artifacts" / "staging").glob("*")]
-        return [place.name for place in staged]
-
-    async def versions(self) -> list[ModelVersion]:
-        return list((await self.models.list_versions("", PageRequest(1000))).items)
-
-    def kept(self) -> list[str]:
-        return [place.name for place in (self.root / "artifacts").glob("trees/*/*")]
-
-
-@pytest.fixture
-async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
-    database, importer = new_database(MIGRATIONS), Gate()
-    models, jobs = SqlModelStore(database), SqlJobStore(database)
-    artifacts = ArtifactStore((tmp_path / "artifacts").as_uri())
-    workspace = Workspace(tmp_path / "imports")
-    workspace.clear()
-    importers = {SourceKind.FOLDER_PATH: importer}
-    job = ImportJob(importers, models, Adoption(artifacts, SqlClaims(database)), FolderFacts(), workspace)
-    runner = JobRunner(jobs, owner="test", is_only_owner=True)
-    runner.register(IMPORT_KIND, job.run)
-    await runner.start()
-    yield Registry(tmp_path, jobs, runner, models, importer, ImportUseCases(jobs, importers))
-    await runner.stop(5.0)
+from tests.unit.registry.sources.imports import Gate, Registry
 
 
 async def test_an_import_registers_a_base_version_with_both_digests(registry: Registry, tmp_path: Path) -> None:
@@ -292,7 +212,7 @@ async def test_two_replicas_on_one_disk_leave_each_other_s_folders_alone(
 )
 def test_a_path_that_names_no_file_is_refused(value: str) -> None:
     with pytest.raises(InvalidArgument) as refusal:
-        GgufImporter().locate(value)
+        GgufPath().locate(value)
     assert refusal.value.fields["field"] == "source.gguf_path"
     assert refusal.value.next_step
 
@@ -300,7 +220,7 @@ def test_a_path_that_names_no_file_is_refused(value: str) -> None:
 @pytest.mark.parametrize("value", ["relative", "/nowhere", "/dev/null"])
 def test_a_path_that_names_no_folder_is_refused(value: str) -> None:
     with pytest.raises(InvalidArgument):
-        FolderImporter().locate(value)
+        FolderPath().locate(value)
 
 
 def test_a_link_out_of_the_allowed_folders_is_refused(tmp_path: Path) -> None:
@@ -308,15 +228,8 @@ def test_a_link_out_of_the_allowed_folders_is_refused(tmp_path: Path) -> None:
     inside.mkdir()
     (inside / "link").symlink_to(outside)
     with pytest.raises(InvalidArgument, match="REGISTRY_IMPORT_ROOTS"):
-        FolderImporter((inside,)).locate(str(inside / "link"))
-    assert FolderImporter((tmp_path,)).locate(str(inside / "link")) == outside
-
-
-@pytest.mark.parametrize("kind", [SourceKind.HUB_ID, SourceKind.OLLAMA_TAG])
-async def test_a_source_that_needs_a_network_is_not_built(registry: Registry, kind: SourceKind) -> None:
-    with pytest.raises(Unimplemented) as refusal:
-        await registry.imports.create("", "tiny", ImportSource(kind, "x"))
-    assert refusal.value.next_step
+        FolderPath((inside,)).locate(str(inside / "link"))
+    assert FolderPath((tmp_path,)).locate(str(inside / "link")) == outside
 
 
 def test_what_a_source_is_known_by_is_its_content(tmp_path: Path) -> None:
