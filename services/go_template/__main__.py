@@ -1,8 +1,8 @@
 """Makes Ollama's template for a GGUF: `python -m services.go_template GGUF`, in a limited process.
 
 Prints one line of JSON: `template`, which is empty where none renders the same bytes as the chat template in the GGUF,
-`stop`, the texts that end an answer, `notes`, a sentence each, and `architecture`, `num_parameters` and `number_type`;
-or `problem` and `next_step`.
+`stop`, the texts that end an answer, `notes`, a sentence each, `writes_functions`, whether that chat template does, and
+`architecture`, `num_parameters` and `number_type`; or `problem` and `next_step`.
 """
 
 from __future__ import annotations
@@ -34,10 +34,6 @@ _DATED = (
     "The chat template in the GGUF writes today's date, which no TEMPLATE of Ollama can say in its words. No TEMPLATE "
     "is written, so that Ollama uses the chat template in the GGUF."
 )
-_FUNCTIONS = (
-    "Functions are left to the chat template in the GGUF, which Ollama takes from version 0.33 on for requests that "
-    "bring them."
-)
 # A template is a program: besides refusing, it may divide by zero, or reach for what is not there.
 _FAULTS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
@@ -56,8 +52,7 @@ def template_of(header: Header) -> LearnedTemplate:
     )
     if learned != later:
         return LearnedTemplate("", (_DATED,))
-    notes = (*learned.notes, _FUNCTIONS) if learned.text and "tools" in chat_template else learned.notes
-    return LearnedTemplate(learned.text, notes)
+    return learned
 
 
 def _renderer(chat_template: str, tokens: dict[str, str], date: str) -> Callable[[Sequence[Message]], str | None]:
@@ -91,6 +86,7 @@ def main(arguments: list[str]) -> int:
             "template": learned.text,
             "stop": [texts[index] for index in end_ids(header)],
             "notes": list(learned.notes),
+            "writes_functions": "tools" in chat_templates(header).get("default", ""),
             "architecture": header.text("general.architecture"),
             "num_parameters": sum(tensor.num_elements for tensor in header.tensors),
             "number_type": _number_type(header),

@@ -76,15 +76,7 @@ async def push_artifact(
     existing = await repository.manifest(place.version, MANIFEST_TYPES)
     if existing and existing.content != content and not replace:
         raise AlreadyExists(f"The registry has {place} already.", "Choose another tag, or ask to replace it.")
-    done, total = 0, sum(file.size for file in files)
-    for file, path in files.items():
-        start = done
-
-        async def sent(count: int, start: int = start) -> None:
-            await progress(start + count, total)
-
-        await repository.put_blob(path, file.digest, file.size, sent)
-        done += file.size
+    await repository.put_blobs([(path, file) for file, path in files.items()], progress)
     await repository.put_bytes(_EMPTY, digest_of(_EMPTY))
     await repository.put_manifest(place.version, content, IMAGE_MANIFEST)
     return place

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Protocol
 
 from services.registry.downloads.download import Downloader
 from services.registry.downloads.remote_file import RemoteFile, SourceRefused
 from services.registry.importers.sources.fetching import fetch_all
-from services.registry.oci.repository import Repository
+from services.registry.oci.repository import Blob, Repository
 from services.registry.ports import FetchPlace
 
 # Tokens of registries last for minutes, and large models for hours.
 _MAX_LOGINS = 100
-
-
-class Blob(Protocol):
-    """What names a blob."""
-
-    @property
-    def digest(self) -> str:
-        """`sha256:` and 64 hexadecimal digits."""
-
-    @property
-    def size(self) -> int:
-        """Its bytes."""
 
 
 async def fetch_blobs(

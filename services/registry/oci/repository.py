@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
 import httpx2
@@ -22,6 +22,7 @@ from services.chassis.errors import (
 from services.chassis.settings import is_loopback
 from services.registry.domain.identifiers import shown
 from services.registry.oci.challenge import answer_challenge, is_login, read_challenge
+from services.registry.ports import Progress
 
 _CHUNK_BYTES = 64 * 1024**2
 _BLOCK_BYTES = 1024**2
@@ -43,6 +44,18 @@ class FetchedManifest:
 
     content: bytes
     media_type: str
+
+
+class Blob(Protocol):
+    """What names a blob."""
+
+    @property
+    def digest(self) -> str:
+        """`sha256:` and 64 hexadecimal digits."""
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
 
 
 class Repository:
@@ -106,24 +119,30 @@ class Repository:
         response = await self._send("PUT", url, headers=headers, content=_bytes(content), seconds=_COMMIT_SECONDS)
         self._check(response, "take the manifest")
 
-    async def put_blob(self, path: Path, digest: str, size: int, sent: Sent) -> None:
-        """Upload a file in chunks, unless the registry has it; a chunk that is lost is sent again from where it ended.
+    async def put_blobs(self, blobs: Sequence[tuple[Path, Blob]], progress: Progress) -> None:
+        """Upload files in chunks, unless the registry has them; a chunk that is lost goes on where it broke off.
 
         Args:
-            path: Of the file.
-            digest: Of its bytes, which the registry checks.
-            size: Of the file, in bytes.
-            sent: Is told after each chunk how many bytes the registry has.
+            blobs: Each file with its digest, which the registry checks, and size.
+            progress: Is told after each chunk how many bytes of all the registry has.
 
         Raises:
             FailedPrecondition: The registry got other bytes than the digest says.
             PermissionDenied: This caller may not write there.
             Unavailable: The registry does not answer.
         """
-        response = await self._send("HEAD", self.blob_url(digest))
-        if response.status_code != httpx2.codes.OK:
-            await self._upload(path, digest, size, sent)
-        await sent(size)
+        done, total = 0, sum(blob.size for _, blob in blobs)
+        for path, blob in blobs:
+            start = done
+
+            async def sent(count: int, start: int = start) -> None:
+                await progress(start + count, total)
+
+            response = await self._send("HEAD", self.blob_url(blob.digest))
+            if response.status_code != httpx2.codes.OK:
+                await self._upload(path, blob.digest, blob.size, sent)
+            done += blob.size
+            await progress(done, total)
 
     async def put_bytes(self, content: bytes, digest: str) -> None:
         """Upload a small blob, unless the registry has it."""

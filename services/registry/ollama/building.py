@@ -12,6 +12,10 @@ from services.registry.ollama.store import OllamaModel, config_of, write_store
 
 # A template is tried on some twenty conversations.
 _LIMITS = Limits(memory_bytes=4 * 1024**3, cpu_seconds=120, file_bytes=4096, wall_seconds=600.0)
+_FUNCTIONS = (
+    "No TEMPLATE is written, since Ollama's language cannot write functions as the model was trained to read them: "
+    "Ollama, from 0.33 on, uses the chat template in the GGUF."
+)
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,8 @@ class OllamaSettings:
 
     Attributes:
         num_ctx: Tokens of context; 0 to leave it to Ollama.
+        offers_functions: False when no request brings functions; else a model whose own chat template writes them gets
+            no TEMPLATE, which cannot.
         stop: Texts that end an answer, besides those of the GGUF's own tokens.
         system: Put before each conversation that brings no system message of its own; empty for none.
         licenses: Texts.
@@ -28,6 +34,7 @@ class OllamaSettings:
     """
 
     num_ctx: int = 0
+    offers_functions: bool = True
     stop: tuple[str, ...] = ()
     system: str = ""
     licenses: tuple[str, ...] = ()
@@ -46,6 +53,12 @@ async def build_store(folder: Path, name: str, gguf: Path, settings: OllamaSetti
         ResourceExhausted: Reading the GGUF needed more than it may.
     """
     facts = await ask("services.go_template", (str(gguf),), _LIMITS)
+    notes, template = tuple(map(str, facts["notes"])), str(facts["template"])
+    if settings.renderer:
+        # Ollama reads no template beside it.
+        notes, template = (), ""
+    elif facts["writes_functions"] and settings.offers_functions:
+        notes, template = (*notes, _FUNCTIONS), ""
     stop = list(dict.fromkeys((*facts["stop"], *settings.stop)))
     config = config_of(
         str(facts["architecture"]),
@@ -58,11 +71,10 @@ async def build_store(folder: Path, name: str, gguf: Path, settings: OllamaSetti
     model = OllamaModel(
         gguf,
         config,
-        # With a renderer Ollama reads no template.
-        template="" if settings.renderer else str(facts["template"]),
+        template=template,
         system=settings.system,
         parameters=parameters | ({"num_ctx": settings.num_ctx} if settings.num_ctx else {}),
         licenses=settings.licenses,
     )
     await asyncio.to_thread(write_store, folder, name, model)
-    return () if settings.renderer else tuple(map(str, facts["notes"]))
+    return notes

@@ -112,9 +112,3 @@ def test_what_no_template_can_say_is_left_to_the_gguf_with_the_reason(chat_templ
     template = learned(chat_template)
     assert not template.text
     assert [note for note in template.notes if words in note]
-
-
-def test_functions_are_left_to_the_chat_template_in_the_gguf() -> None:
-    template = learned("{% if tools %}{{ tools | tojson }}{% endif %}" + PHI_3)
-    assert template.text
-    assert ["Functions are left" in note for note in template.notes] == [True]

@@ -37,6 +37,18 @@ async def test_a_chat_template_that_ollama_cannot_say_is_left_in_the_gguf_and_to
     assert not read_store(tmp_path / "store").text("template")
 
 
+async def test_functions_are_left_to_the_chat_template_in_the_gguf_unless_no_request_brings_any(
+    tmp_path: Path,
+) -> None:
+    template = "{% if tools %}{{ tools | tojson }}{% endif %}" + CHATML
+    gguf = write(tmp_path / "m.gguf", facts={"tokenizer.chat_template": template})
+    (note,) = await build_store(tmp_path / "any", "roo", gguf, OllamaSettings())
+    assert "cannot write functions" in note
+    assert not read_store(tmp_path / "any").text("template")
+    assert await build_store(tmp_path / "none", "roo", gguf, OllamaSettings(offers_functions=False)) == ()
+    assert read_store(tmp_path / "none").text("template")
+
+
 async def test_what_is_no_gguf_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(b"GGUF" + bytes(100))
     with pytest.raises(InvalidArgument):
