@@ -61,12 +61,15 @@ WRITERS = {
     "services/lm/conversion/gguf.py",
     "services/lm/conversion/saving.py",
     "services/lm/conversion/vocabulary/tokens.py",
+    "services/lm/conversion/writing/gguf_file.py",
+    "services/lm/conversion/writing/model_folder.py",
     "services/lm/tiny.py",
     "services/protocols/suites/freeze.py",
     "services/registry/importers/source_files.py",
     "services/trainer/backends/process_group.py",
     "services/trainer/training/checkpoint.py",
     "ui/cli/processes.py",
+    "ui/models/model_uploads.py",
 }
 WRITING = re.compile(r"\.write_(text|bytes)\(|\bopen\([^)]*[\"'][rwax]*[wax]b?\+?[\"']|json\.dump\(")
 

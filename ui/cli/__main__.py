@@ -16,6 +16,7 @@ from ui.loops import commands as loops
 from ui.loops.report_commands import report
 from ui.models import commands as models
 from ui.shipping.deployments import commands as deployments
+from ui.shipping.shipments import commands as shipments
 from ui.test_runs import commands as test_runs
 from ui.test_suites import commands as test_suites
 from ui.training_jobs import commands as training_jobs
@@ -33,6 +34,8 @@ app.command()(grouped(doctor))
 app.command()(grouped(judge))
 app.command()(grouped(report))
 app.command()(grouped(gc))
+app.command()(grouped(shipments.publish))
+app.command()(grouped(shipments.ship))
 app.command()(grouped(deployments.promote))
 app.command()(grouped(deployments.rollback))
 app.add_typer(models.app, name="models")
@@ -42,6 +45,7 @@ app.add_typer(evaluations.app, name="evaluations")
 app.add_typer(training_jobs.app, name="training-jobs")
 app.add_typer(training_jobs.app, name="train", help="The same as `training-jobs`.")
 app.add_typer(loops.app, name="loops")
+app.add_typer(shipments.app, name="shipments")
 app.add_typer(deployments.app, name="deployments")
 app.add_typer(deployments.aliases_app, name="aliases")
 app.add_typer(protocols.app, name="protocols")

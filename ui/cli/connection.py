@@ -70,6 +70,10 @@ class Gateway:
         """Post JSONL and return the answer."""
         return self._json("POST", _target(path, query), content, "application/jsonl")
 
+    def send(self, path: str, content: bytes, **query: Any) -> Document:
+        """Put a file's bytes at `path` and return the answer."""
+        return self._json("PUT", _target(path, query), content, "application/octet-stream")
+
     def every(self, path: str, field: str, limit: int = 1000, **query: Any) -> list[Document]:
         """Return the entries of all pages of a list, at most `limit`."""
         documents: list[Document] = []

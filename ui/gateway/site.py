@@ -17,6 +17,7 @@ from ui.playground import page as playground
 from ui.shared.cache import ServiceCache
 from ui.shared.environment import stylesheet
 from ui.shipping.deployments import page as deployments
+from ui.shipping.shipments import page as shipments
 from ui.test_runs import page as test_runs
 from ui.test_suites import page as test_suites
 from ui.training_jobs import page as training_jobs
@@ -32,6 +33,7 @@ _PAGES: tuple[tuple[str, str, Any], ...] = (
     ("Playground", "/playground", playground),
     ("Training jobs", "/training-jobs", training_jobs),
     ("Loops", "/loops", loops),
+    ("Shipments", "/shipments", shipments),
     ("Deployments", "/deployments", deployments),
 )
 

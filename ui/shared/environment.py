@@ -23,6 +23,7 @@ PAGES = (
     ("Playground", "./playground"),
     ("Training jobs", "./training-jobs"),
     ("Loops", "./loops"),
+    ("Shipments", "./shipments"),
     ("Deployments", "./deployments"),
 )
 # Control characters move a terminal's cursor; bidirectional ones make a text read as another.

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from drillyard.evaluator.v1 import evaluation_pb2
-from drillyard.feedback.v1 import loop_pb2
+from drillyard.feedback.v1 import loop_pb2, shipment_pb2
 from drillyard.registry.v1 import import_pb2
 from drillyard.test_runner.v1 import test_run_pb2
 from drillyard.test_runner.v1.transcript_pb2 import Message
@@ -84,6 +84,7 @@ def _phase_labels() -> dict[str, str]:
         evaluation_pb2.EvaluationPhase,
         training_job_pb2.TrainingJobPhase,
         loop_pb2.LoopPhase,
+        shipment_pb2.GateStep,
     )
     return {
         value.name.removeprefix(enum_prefix(enum.DESCRIPTOR)).lower(): label_of(enum.DESCRIPTOR, value.number)

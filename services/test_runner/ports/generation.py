@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,12 +12,15 @@ from services.test_runner.domain import (
     Endpoint,
     Environment,
     FinishReason,
+    Form,
     Message,
     Sampling,
     TestRunPhase,
     TokenLogProb,
     ToolCall,
 )
+from services.test_runner.domain.scoring import AnswerRow, AnswerScore
+from services.test_runner.ports.registry import ResolvedModel
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class Workload:
     device: str = ""
     test_run_id: str = ""
     caller: str = ""
+    form: Form = Form.FOLDER
+    num_context_tokens: int = 0
 
     @property
     def limit_seconds(self) -> float | None:
@@ -165,12 +170,25 @@ class GenerationBackend(Protocol):
 class PromptRenderer(Protocol):
     """Renders prompts by a model's own tokenizer."""
 
-    async def render(self, base: Artifact, adapter: Artifact | None, prompt: Prompt) -> Rendered:
+    async def render(self, model: ResolvedModel, prompt: Prompt) -> Rendered:
         """Return what the model reads.
 
         Raises:
             BackendFaultError: The backend broke.
             ServiceError: The model's template refuses the messages.
+        """
+        ...
+
+
+class AnswerScorer(Protocol):
+    """Scores given answers by a model's own weights."""
+
+    def score(self, model: ResolvedModel, rows: Sequence[AnswerRow], max_tokens: int) -> AsyncGenerator[AnswerScore]:
+        """Yield the score of each row as it is finished, of each answer the first `max_tokens` tokens.
+
+        Raises:
+            BackendFaultError: The backend broke.
+            ServiceError: A row cannot be scored.
         """
         ...
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig
 
-from services.lm.conversion.families.contents import GgufPlan, GgufTensor
+from services.lm.conversion.families.contents import GgufPlan, GgufTensor, unchanged
 from services.lm.conversion.families.family import (
     EMBEDDING,
     FOLDER_FORMS,
@@ -28,7 +28,7 @@ from services.lm.conversion.families.family import (
 from services.lm.conversion.families.positions import full_rope, position_entries, position_tables
 from services.lm.conversion.families.table import BY_MODEL_TYPE
 from services.lm.conversion.families.windows import config_window, window_entries
-from services.lm.conversion.vocabulary.writing import vocabulary_entries
+from services.lm.conversion.vocabulary.writing import model_name, read_vocabulary
 from services.lm.errors import InvalidModelFile
 from services.lm.folders import check_model_folder
 from services.lm.folders.weights import weight_files
@@ -43,11 +43,15 @@ def plan_model(folder: Path) -> GgufPlan:
     config, family = read_configuration(folder)
     shapes = tensor_shapes(weight_files(folder))
     sizes = dimensions(config, shapes)
-    vocabulary, notes = vocabulary_entries(folder, sizes.vocabulary)
-    metadata = [*general_entries(family, folder.name, "model"), *_model_entries(config, family, sizes), *vocabulary]
+    vocabulary = read_vocabulary(folder, sizes.vocabulary)
+    name = model_name(folder.name, strips_right=vocabulary.strips_right)
+    model = _model_entries(config, family, sizes)
+    metadata = [*general_entries(family, name, "model"), *model, *vocabulary.entries]
     tables = position_tables(config, family, sizes.head)
     extra = {name: np.array(values, dtype=np.float32) for name, values in tables.items()}
-    return GgufPlan(metadata, _tensors(family, sizes, shapes), extra, [*_limits(config, family, sizes), *notes])
+    return GgufPlan(
+        metadata, _tensors(family, sizes, shapes), extra, [*_limits(config, family, sizes), *vocabulary.notes]
+    )
 
 
 def read_configuration(folder: Path) -> tuple[Any, Family]:
@@ -228,4 +232,4 @@ def stored_values(part: Part, sizes: Dimensions) -> Callable[[NDArray[Any]], NDA
         return lambda values: interleave(values, heads)
     if part.shift:
         return lambda values: values + np.float32(part.shift)
-    return lambda values: values
+    return unchanged

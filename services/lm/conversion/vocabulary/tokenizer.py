@@ -9,10 +9,12 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 
 from services.lm.conversion.header import Header
 from services.lm.conversion.vocabulary.pre_tokenizers import splitting_rule
+from services.lm.conversion.vocabulary.sentencepiece import sentencepiece_tokenizer
 from services.lm.conversion.vocabulary.tokens import (
     NOT_OURS,
     USER_DEFINED,
     begin_and_end,
+    is_sentencepiece,
     named_tokens,
     texts,
     token_kinds,
@@ -22,28 +24,51 @@ from services.lm.errors import InvalidModelFile
 
 # Their mask takes the blanks before it.
 _MASKED: Final = ("jina-v2-de", "jina-v2-es", "jina-v2-code")
+NEVER_STRIPPED: Final = ("<unk>", "<s>", "<|endoftext|>")
+# llama.cpp loads no model of such a name without them.
+NEEDED_TO_STRIP: Final = frozenset((*NEVER_STRIPPED, "</s>"))
 
 
 def build_tokenizer(header: Header) -> Tokenizer:
     """The tokenizer, giving the ids that llama.cpp gives.
 
     Raises:
-        InvalidModelFile: Its kind is not byte-level BPE with a known pre-tokenizer, or a merge names an unknown token.
+        InvalidModelFile: Its kind or its pre-tokenizer is not known, or a merge names an unknown token.
     """
     tokens = token_texts(header)
+    pre = header.text("tokenizer.ggml.pre")
+    tokenizer = sentencepiece_tokenizer(header) if is_sentencepiece(header) else _of_bytes(header, tokens, pre)
+    strips_right = is_stripping_name(header.text("general.name"))
+    for token, kind in token_kinds(header).items():
+        tokenizer.add_tokens(
+            [
+                AddedToken(
+                    token,
+                    lstrip=token == "<mask>" and pre in _MASKED,
+                    rstrip=strips_right and token not in NEVER_STRIPPED,
+                    normalized=False,
+                    special=kind != USER_DEFINED,
+                )
+            ]
+        )
+    _add_begin_and_end(tokenizer, header, tokens)
+    return tokenizer
+
+
+def is_stripping_name(name: str) -> bool:
+    """Whether special tokens take the blanks behind them, which llama.cpp tells by the model's name."""
+    return any(part in name.lower() for part in ("phi-3", "phi3"))
+
+
+def _of_bytes(header: Header, tokens: tuple[str, ...], pre: str) -> Tokenizer:
     vocabulary = {token: index for index, token in enumerate(tokens)}
     # The first of equal merges decides.
     lines = dict.fromkeys(line for line in texts(header, "tokenizer.ggml.merges") if line)
     pairs = [_merge(line, vocabulary) for line in lines]
-    pre = header.text("tokenizer.ggml.pre")
     rule = splitting_rule(pre)
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs, ignore_merges=rule.whole_words_first))
     tokenizer.pre_tokenizer = splitter(rule.patterns)
     tokenizer.decoder = decoders.ByteLevel()
-    for token, kind in token_kinds(header).items():
-        takes_blanks = token == "<mask>" and pre in _MASKED
-        tokenizer.add_tokens([AddedToken(token, lstrip=takes_blanks, normalized=False, special=kind != USER_DEFINED)])
-    _add_begin_and_end(tokenizer, header, tokens)
     return tokenizer
 
 

@@ -22,6 +22,11 @@ UNKNOWN: Final = 2
 CONTROL: Final = 3
 USER_DEFINED: Final = 4
 UNUSED: Final = 5
+BYTE: Final = 6
+SENTENCEPIECE: Final = "llama"
+BYTES: Final = frozenset(f"<0x{byte:02X}>" for byte in range(256))
+# What llama.cpp takes where a file of this kind names none.
+_SENTENCEPIECE_IDS: Final = {"unk": 0, "bos": 1, "eos": 2}
 _ID_KEYS: Final = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding", "eot": "eot", "eom": "eom"}
 # What ends an answer, whatever kind a file gives it.
 ENDS_BY_TEXT: Final = (
@@ -43,7 +48,11 @@ def check_vocabulary(header: Header) -> None:
     Raises:
         InvalidModelFile: It can't.
     """
-    splitting_rule(header.text("tokenizer.ggml.pre"))
+    if is_sentencepiece(header):
+        scores(header)
+    else:
+        splitting_rule(header.text("tokenizer.ggml.pre"))
+        texts(header, "tokenizer.ggml.merges")
     count = len(token_texts(header))
     announced = header.metadata.get(f"{header.text('general.architecture')}.vocab_size", count)
     if announced != count:
@@ -51,7 +60,6 @@ def check_vocabulary(header: Header) -> None:
             f"{announced} tokens are announced, the vocabulary has {count}.", NOT_OURS, "tokenizer.ggml.tokens"
         )
     named_tokens(header)
-    texts(header, "tokenizer.ggml.merges")
     begin_and_end(header)
     if not end_ids(header):
         raise InvalidModelFile("No token is named that ends an answer.", NOT_OURS, "tokenizer.ggml.eos_token_id")
@@ -62,18 +70,29 @@ def tokenizer_kind(header: Header) -> str:
     return f"{header.text('tokenizer.ggml.model')}/{header.text('tokenizer.ggml.pre') or 'default'}"
 
 
+def is_sentencepiece(header: Header) -> bool:
+    """Whether neighbours are joined by scores, not bytes by a list of merges."""
+    return header.text("tokenizer.ggml.model") == SENTENCEPIECE
+
+
+def begins_with_blank(header: Header) -> bool:
+    """Whether a text of such a vocabulary gets a blank before it, also behind each special token."""
+    return bool(header.metadata.get("tokenizer.ggml.add_space_prefix", True))
+
+
 @lru_cache(maxsize=2)
 def token_texts(header: Header) -> tuple[str, ...]:
     """The text of each token, by id.
 
     Raises:
-        InvalidModelFile: The vocabulary is not one of byte-level BPE, or has a token twice.
+        InvalidModelFile: The vocabulary is of another kind, or has a token twice.
     """
     model = header.text("tokenizer.ggml.model")
-    if model != "gpt2":
+    if model not in ("gpt2", SENTENCEPIECE):
         kind = _OTHER_KINDS.get(model, "unknown")
         raise InvalidModelFile(
-            f"The tokenizer {model[:40]!r} ({kind}) is not supported, only byte-level BPE ('gpt2') is.",
+            f"The tokenizer {model[:40]!r} ({kind}) is not supported, only byte-level BPE ('gpt2') and "
+            "SentencePiece ('llama') are.",
             NOT_OURS,
             "tokenizer.ggml.model",
         )
@@ -85,7 +104,6 @@ def token_texts(header: Header) -> tuple[str, ...]:
 
 
 _OTHER_KINDS: Final = {
-    "llama": "SentencePiece",
     "bert": "WordPiece",
     "t5": "Unigram",
     "rwkv": "RWKV",
@@ -99,23 +117,54 @@ _OTHER_KINDS: Final = {
 def token_kinds(header: Header) -> dict[str, int]:
     """The kind of each token that is found in a text before anything else: UNKNOWN, CONTROL or USER_DEFINED."""
     tokens = token_texts(header)
-    kinds = header.metadata.get("tokenizer.ggml.token_type", [])
-    if not isinstance(kinds, list) or len(kinds) not in (0, len(tokens)):
-        raise InvalidModelFile("There is not one type per token.", NOT_OURS, "tokenizer.ggml.token_type")
     special = {
-        token: int(kind) for token, kind in zip(tokens, kinds, strict=False) if kind in (UNKNOWN, CONTROL, USER_DEFINED)
+        token: kind
+        for token, kind in zip(tokens, kinds_by_id(header), strict=True)
+        if kind in (UNKNOWN, CONTROL, USER_DEFINED)
     }
     by_text = dict.fromkeys(ENDS_BY_TEXT, CONTROL) | dict.fromkeys(_SHOWN_BY_TEXT, USER_DEFINED)
     present = by_text.keys() & set(tokens)
     return special | {token: kind for token, kind in by_text.items() if token in present}
 
 
+def kinds_by_id(header: Header) -> list[int]:
+    """The kind of each token as the file gives it; where it gives none, all are ordinary.
+
+    Raises:
+        InvalidModelFile: There are as many kinds as tokens neither, nor none.
+    """
+    count = len(token_texts(header))
+    kinds = header.metadata.get("tokenizer.ggml.token_type") or [NORMAL] * count
+    if not isinstance(kinds, list) or len(kinds) != count:
+        raise InvalidModelFile("There is not one type per token.", NOT_OURS, "tokenizer.ggml.token_type")
+    return [int(kind) for kind in kinds]
+
+
+def scores(header: Header) -> list[float]:
+    """The score of each token in a vocabulary of SentencePiece, which has a token per byte too.
+
+    Raises:
+        InvalidModelFile: It has not.
+    """
+    values, tokens = header.metadata.get("tokenizer.ggml.scores"), token_texts(header)
+    if (
+        not isinstance(values, list)
+        or len(values) != len(tokens)
+        or not all(isinstance(x, int | float) for x in values)
+    ):
+        raise InvalidModelFile("There is not one score per token.", NOT_OURS, "tokenizer.ggml.scores")
+    if not set(tokens) >= BYTES:
+        raise InvalidModelFile("A byte has no token of its own.", NOT_OURS, "tokenizer.ggml.tokens")
+    return [float(value) for value in values]
+
+
 def special_ids(header: Header) -> dict[str, int]:
     """The ids of the special tokens that the file names, of `bos eos unk pad eot eom`, each inside the vocabulary."""
     count = len(token_texts(header))
     ids = {}
+    defaults = _SENTENCEPIECE_IDS if is_sentencepiece(header) and count > max(_SENTENCEPIECE_IDS.values()) else {}
     for name, key in _ID_KEYS.items():
-        value = header.metadata.get(f"tokenizer.ggml.{key}_token_id")
+        value = header.metadata.get(f"tokenizer.ggml.{key}_token_id", defaults.get(name))
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
@@ -157,10 +206,10 @@ def begin_and_end(header: Header) -> tuple[int | None, int | None]:
     Raises:
         InvalidModelFile: One is asked for, and the file doesn't name it.
     """
-    rule = splitting_rule(header.text("tokenizer.ggml.pre"))
+    begins = is_sentencepiece(header) or splitting_rule(header.text("tokenizer.ggml.pre")).begins
     ids = special_ids(header)
     added: list[int | None] = []
-    for name, default in (("bos", rule.begins), ("eos", False)):
+    for name, default in (("bos", begins), ("eos", False)):
         is_added = header.metadata.get(f"tokenizer.ggml.add_{name}_token", default)
         if not isinstance(is_added, bool):
             raise InvalidModelFile(

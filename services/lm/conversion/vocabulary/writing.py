@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from tokenizers import Tokenizer
 
-from services.lm.conversion.families.family import FOLDER_FORMS, Entry
+from services.lm.conversion.families.family import Entry
 from services.lm.conversion.header import Header
-from services.lm.conversion.vocabulary.probes import PROBES, splitting_name
-from services.lm.conversion.vocabulary.tokenizer import build_tokenizer
-from services.lm.conversion.vocabulary.tokens import CONTROL, ENDS_BY_TEXT, NORMAL, UNUSED, USER_DEFINED
+from services.lm.conversion.vocabulary.comparison import blanks, cannot_write, differences, splitting_name
+from services.lm.conversion.vocabulary.sentencepiece import BLANK, merges_of
+from services.lm.conversion.vocabulary.tokenizer import (
+    NEEDED_TO_STRIP,
+    NEVER_STRIPPED,
+    build_tokenizer,
+    is_stripping_name,
+)
+from services.lm.conversion.vocabulary.tokens import (
+    BYTE,
+    BYTES,
+    CONTROL,
+    ENDS_BY_TEXT,
+    NORMAL,
+    SENTENCEPIECE,
+    UNKNOWN,
+    UNUSED,
+    USER_DEFINED,
+)
 from services.lm.errors import InvalidModelFile
 from services.lm.folders.json_files import read_json
 from services.lm.folders.templates import DEFAULT, read_templates
@@ -23,31 +41,58 @@ _TEMPLATE: Final = "tokenizer.chat_template"
 # Found by their text.
 _ENDS: Final = frozenset(ENDS_BY_TEXT)
 _MORE_ENDS: Final = ("eot", "eom")
+# The score of what no pair makes.
+_NEVER: Final = -1e6
 _GENERATION: Final = "generation_config.json"
 
 
-def vocabulary_entries(folder: Path, count: int) -> tuple[list[Entry], list[str]]:
-    """All entries of `tokenizer.*` for a model with `count` rows of embeddings, and what differs, a sentence each.
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a GGUF's metadata say of tokens and chat templates.
+
+    Attributes:
+        entries: All of `tokenizer.*`.
+        notes: What differs, a sentence each.
+        strips_right: Special tokens take the blanks behind them, which llama.cpp tells by the model's name.
+    """
+
+    entries: list[Entry]
+    notes: list[str]
+    strips_right: bool
+
+
+def read_vocabulary(folder: Path, count: int) -> Vocabulary:
+    """The vocabulary of a folder whose model has `count` rows of embeddings.
 
     Raises:
         InvalidModelFile: llama.cpp could not give the ids of the folder's tokenizer.
     """
     tokenizer = _tokenizer(folder)
     content = json.loads(tokenizer.to_str())
+    is_sentencepiece = bool(content["model"].get("byte_fallback"))
     ids = _special_ids(folder)
     begin_and_end = _begin_and_end(tokenizer, ids)
     texts, kinds = _tokens(tokenizer, content, count)
+    model = _scored(tokenizer, content, texts, kinds) if is_sentencepiece else _merged(tokenizer, content)
     entries: list[Entry] = [
-        (f"{_KEY}.model", "gpt2", "STRING"),
-        (f"{_KEY}.pre", _splitting(tokenizer, content["model"]), "STRING"),
         (f"{_KEY}.tokens", texts, "ARRAY"),
         (f"{_KEY}.token_type", kinds, "ARRAY"),
-        (f"{_KEY}.merges", _merges(content), "ARRAY"),
+        *model,
         *((f"{_KEY}.{name}_token_id", index, "UINT32") for name, index in ids.items()),
         *begin_and_end,
     ]
-    notes = _differences(tokenizer, content, entries)
-    return [*entries, *_templates(folder)], notes
+    flags = [token["rstrip"] for token in content["added_tokens"] if token["content"] not in NEVER_STRIPPED]
+    strips_right = bool(flags) and all(flags) and set(texts) >= NEEDED_TO_STRIP
+    metadata = {key: value for key, value, _ in entries} | {"general.name": model_name("", strips_right=strips_right)}
+    notes = differences(tokenizer, content, build_tokenizer(Header((), 0, metadata, ())))  # type: ignore[arg-type]
+    return Vocabulary([*entries, *_templates(folder)], notes, strips_right)
+
+
+def model_name(name: str, *, strips_right: bool) -> str:
+    """The name that makes llama.cpp do so, or not."""
+    if strips_right == is_stripping_name(name):
+        return name
+    return f"Phi-3 {name}" if strips_right else re.sub("phi-?3", "Phi", name, flags=re.IGNORECASE)
 
 
 def _tokenizer(folder: Path) -> Tokenizer:
@@ -65,18 +110,49 @@ def _tokens(tokenizer: Tokenizer, content: dict[str, Any], count: int) -> tuple[
             "Resize the model's embeddings to its tokenizer.",
             FILE,
         )
-    added = {token["id"]: CONTROL if token["special"] else USER_DEFINED for token in content["added_tokens"]}
-    kinds = [added.get(index, NORMAL) if index in texts else UNUSED for index in range(count)]
-    return [texts.get(index, f"[PAD{index}]") for index in range(count)], kinds
+    kinds = {index: BYTE if text in BYTES else NORMAL for index, text in texts.items()}
+    for token in content["added_tokens"]:
+        kinds[token["id"]] = CONTROL if token["special"] else USER_DEFINED
+        if token["normalized"] and not token["special"]:
+            texts[token["id"]] = token["content"].replace(BLANK, " ")
+    unknown = tokenizer.token_to_id(content["model"].get("unk_token") or "")
+    if unknown is not None:
+        kinds[unknown] = UNKNOWN
+    filled = [texts.get(index, f"[PAD{index}]") for index in range(count)]
+    return filled, [kinds.get(index, UNUSED) for index in range(count)]
+
+
+def _merged(tokenizer: Tokenizer, content: dict[str, Any]) -> list[Entry]:
+    return [
+        (f"{_KEY}.model", "gpt2", "STRING"),
+        (f"{_KEY}.pre", _splitting(tokenizer, content["model"]), "STRING"),
+        (f"{_KEY}.merges", _merges(content), "ARRAY"),
+    ]
+
+
+def _scored(tokenizer: Tokenizer, content: dict[str, Any], texts: list[str], kinds: list[int]) -> list[Entry]:
+    """A token's score says when the first pair that makes it is joined."""
+    ordinary = {text for text, kind in zip(texts, kinds, strict=True) if kind == NORMAL}
+    merges = [(left, right) for left, right in content["model"]["merges"] if left + right in ordinary]
+    order = {left + right: -float(index) for index, (left, right) in reversed(list(enumerate(merges)))}
+    vocabulary = {text: index for index, text in enumerate(texts)}
+    if set(merges) != set(merges_of({text: order.get(text, _NEVER) for text in ordinary}, vocabulary)):
+        raise cannot_write("The tokenizer joins other pairs than those that make a token")
+    return [
+        (f"{_KEY}.model", SENTENCEPIECE, "STRING"),
+        (f"{_KEY}.pre", "default", "STRING"),
+        (f"{_KEY}.scores", [order.get(text, _NEVER) for text in texts], "ARRAY"),
+        (f"{_KEY}.add_space_prefix", blanks(tokenizer, content) == (True, True), "BOOL"),
+    ]
 
 
 def _splitting(tokenizer: Tokenizer, model: dict[str, Any]) -> str:
     is_byte_level = "ByteLevel" in str(tokenizer.decoder)
-    if model.get("type") != "BPE" or not is_byte_level or model.get("byte_fallback"):
-        raise _refused(f"The tokenizer is a {model.get('type')} that does not work on bytes")
+    if model.get("type") != "BPE" or not is_byte_level:
+        raise cannot_write(f"The tokenizer is a {model.get('type')} that does not work on bytes")
     name = splitting_name(tokenizer, whole_words_first=bool(model.get("ignore_merges")))
     if not name:
-        raise _refused("The tokenizer splits texts by a rule that llama.cpp does not have")
+        raise cannot_write("The tokenizer splits texts by a rule that llama.cpp does not have")
     return name
 
 
@@ -99,7 +175,7 @@ def _special_ids(folder: Path) -> dict[str, int]:
     named["eos"] = named["eos"] if named["eos"] is not None or not ends else ends[0]
     others = [index for index in ends if index != named["eos"] and loaded.convert_ids_to_tokens(index) not in _ENDS]
     if len(others) > len(_MORE_ENDS):
-        raise _refused(f"Answers end with {len(others) + 1} different tokens")
+        raise cannot_write(f"Answers end with {len(others) + 1} different tokens")
     return {name: index for name, index in named.items() if index is not None} | dict(
         zip(_MORE_ENDS, others, strict=False)
     )
@@ -112,30 +188,8 @@ def _begin_and_end(tokenizer: Tokenizer, ids: dict[str, int]) -> list[Entry]:
     added = {"bos": whole[:start], "eos": whole[start + len(bare) :]}
     for name, tokens in added.items():
         if tokens and tokens != [ids.setdefault(name, tokens[0])]:
-            raise _refused(f"The tokenizer puts the ids {tokens} around each text, {ids[name]} is named {name!r}")
+            raise cannot_write(f"The tokenizer puts the ids {tokens} around each text, {ids[name]} is named {name!r}")
     return [(f"{_KEY}.add_{name}_token", bool(tokens), "BOOL") for name, tokens in added.items()]
-
-
-def _differences(tokenizer: Tokenizer, content: dict[str, Any], entries: list[Entry]) -> list[str]:
-    """What GGUF's reader makes of the entries has the tokenizer's ids; what only blanks change is told."""
-    rebuilt = build_tokenizer(Header((), 0, {key: value for key, value, _ in entries}, ()))  # type: ignore[misc]
-    notes = []
-    normalizer = tokenizer.normalizer
-    plain = [normalizer.normalize_str(text) for text in PROBES] if normalizer else list(PROBES)
-    if plain != list(PROBES):
-        notes.append("The tokenizer normalises texts before it splits them, llama.cpp does not: ids may differ there.")
-    other = next((text for text in plain if _ids(tokenizer, text) != _ids(rebuilt, text)), None)
-    if other is not None:
-        raise _refused(f"llama.cpp would split {other[:30]!r} into other tokens")
-    special = [token["content"] for token in content["added_tokens"]]
-    changed = [text for text in special if any(_ids(tokenizer, p) != _ids(rebuilt, p) for p in (f"x {text} y", text))]
-    if changed:
-        notes.append(f"Blanks beside {', '.join(map(repr, changed[:5]))} give other ids in llama.cpp.")
-    return notes
-
-
-def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
-    return list(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def _templates(folder: Path) -> list[Entry]:
@@ -146,7 +200,3 @@ def _templates(folder: Path) -> list[Entry]:
         (_TEMPLATE if name == DEFAULT else f"{_TEMPLATE}.{name}", text, "STRING") for name, text in by_name.items()
     ]
     return [*entries, *([(f"{_TEMPLATE}s", others, "ARRAY")] if others else [])]
-
-
-def _refused(problem: str) -> InvalidModelFile:
-    return InvalidModelFile(f"{problem}.", FOLDER_FORMS, FILE)

@@ -74,9 +74,9 @@ class EndpointRequests:
         """Return the reply of a server's own route, which lies beside the `/v1`."""
         return await self._reply("GET", self.endpoint.root_url + path, None, _QUICK_SECONDS)
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> Reply:
+    async def post(self, path: str, body: Mapping[str, Any], *, seconds: float = _QUICK_SECONDS) -> Reply:
         """Return the reply to a POST of JSON to a server's own route."""
-        return await self._reply("POST", self.endpoint.root_url + path, body, _QUICK_SECONDS)
+        return await self._reply("POST", self.endpoint.root_url + path, body, seconds)
 
     async def _reply(self, method: str, url: str, body: Mapping[str, Any] | None, seconds: float) -> Reply:
         try:

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.convert_slow_tokenizer import generate_merges
 
 from services.lm.conversion.families import GgufPlan
 from services.lm.conversion.saving import stored_tensors
@@ -44,6 +46,44 @@ def write_folder(folder: Path, model_type: str, **settings: Any) -> torch.nn.Mod
     save_file(stored_tensors(model), folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config.to_dict()), encoding="utf-8")
     return model
+
+
+_PIECES = ("th", "the", "▁t", "▁th", "▁the", "me", "re", "is", "▁▁", "es", "the▁", "en", "end")
+_SPECIAL = ("<unk>", "<s>", "</s>", "<|user|>", "<|endoftext|>")
+_LETTERS = "▁abcdefghijklmnopqrstuvwxyz'1234"
+# Rows of embeddings for the vocabulary below, and one that has no token.
+SCORED = len(_SPECIAL) + 256 + len(_LETTERS) + len(_PIECES) + 1
+
+
+def write_sentencepiece(folder: Path, blank: str, *, strips: bool = False) -> Tokenizer:
+    """Give the folder a tokenizer as transformers makes it of a SentencePiece model, which is returned.
+
+    `blank` says where one is put before a word: "always" (also behind special tokens), "first" or "never".
+    """
+    tokens = [*_SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256)), *_PIECES, *_LETTERS]
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    scores = {token: -float(index) for index, token in enumerate(tokens)}
+    tokenizer = Tokenizer(
+        models.BPE(
+            vocabulary, generate_merges(vocabulary, scores), unk_token="<unk>", fuse_unk=True, byte_fallback=True
+        )
+    )
+    replaced = [normalizers.Replace(" ", "▁")]
+    if blank == "first":
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    else:
+        added = [normalizers.Prepend("▁")] if blank == "always" else []
+        tokenizer.normalizer = normalizers.Sequence([*added, *replaced])
+    last = [] if blank == "never" else [decoders.Strip(" ", 1, 0)]
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *last])
+    for token in _SPECIAL:
+        is_stripped = strips and token in ("</s>", "<|user|>")
+        tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True, rstrip=is_stripped)])
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(names), encoding="utf-8")
+    return tokenizer
 
 
 def write_plan(plan: GgufPlan, weights: Path, path: Path) -> Path:

@@ -114,6 +114,7 @@ async def diagnosed(folder: Path, endpoint: Endpoint, profile_id: str = "roo_xml
         doctor=DoctorProcess(place=place),
         policy=policy,
         served=ServedTemplateProbe(policy),
+        forms=None,  # type: ignore[arg-type]
     )
     return await usecases.diagnose(DiagnosisSpec("smollm2@1", profile_id, "compact", 192, endpoint))
 

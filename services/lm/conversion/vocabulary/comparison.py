@@ -1,0 +1,116 @@
+"""Texts by which a folder's tokenizer is compared with what llama.cpp makes of it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final
+
+from tokenizers import Tokenizer, pre_tokenizers
+
+from services.lm.conversion.families.family import FOLDER_FORMS
+from services.lm.conversion.vocabulary.pre_tokenizers import RULE_NAMES, splitting_rule
+from services.lm.conversion.vocabulary.sentencepiece import BLANK
+from services.lm.conversion.vocabulary.tokenizer import splitter
+from services.lm.errors import InvalidModelFile
+from services.lm.folders.tokenizer import FILE
+
+PROBES: Final = (
+    "It's 1234x  = f(b)\n\n\t 1.漢字 'LL\r\ne\u0301 AB;/\n     z'te",
+    "it's x = foo(bar)",
+    "    42 | def f():\n        return 1234567",
+    "Steps:\n\n1. Open\r\n\r\n2.  Close\t\tend  ",
+    "don't DON'T We'Ve I'LL '\u017f he'd'll 'tis",
+    "日本語のテキスト、漢字123かな",
+    "emoji 👩\u200d👩\u200d👧 🎉🎉 ok",
+    "가나다 한글",
+    "naïve e\u0301\u0302 ÀÉ İstanbul",
+    "１２３ ٣٤٥ ½ Ⅷ x²",
+    "a\u00a0b\u2003c\u3000d\u0085e\u2028f",
+    "  \n  \n\n   x",
+    "\t\tif (a<=b && c!=d) {return `x`|~^$;}",
+    "price: $5.00 + 10% = €7",
+    "العربية، نص۔ हिन्दी। क्षि",
+    "x\n\ny\n\n\nz\r\n",
+    "1 22 333 4444 55555 666666 7777777",
+    "\x01\x1c\x1f \u200b\ufeffzero \u00adsoft",
+    "𝔘𝔫𝔦 𐐀𐐨 🇩🇪",
+    "foo/bar//baz/\n/\n",
+    "camelCase HTMLParser _under_",
+    "...!!! ??? --",
+    "   leading",
+    "trailing   ",
+    "ǅ ʰ ª",
+    "ไทย ລາວ",
+)
+
+
+def splitting_name(tokenizer: Tokenizer, *, whole_words_first: bool) -> str:
+    """The first name of a rule that splits all probes as this tokenizer does, or ""."""
+    if tokenizer.pre_tokenizer is None:
+        return ""
+    expected = _pieces(tokenizer.pre_tokenizer)
+    names = (name for name in RULE_NAMES if splitting_rule(name).whole_words_first == whole_words_first)
+    return next((name for name in names if _pieces_of_rule(splitting_rule(name).patterns) == expected), "")
+
+
+@cache
+def _pieces_of_rule(patterns: tuple[str, ...]) -> list[list[tuple[int, int]]]:
+    return _pieces(splitter(patterns))
+
+
+def _pieces(rule: pre_tokenizers.PreTokenizer) -> list[list[tuple[int, int]]]:
+    return [[span for _, span in rule.pre_tokenize_str(text)] for text in PROBES]
+
+
+def blanks(tokenizer: Tokenizer, content: dict[str, Any]) -> tuple[bool, bool]:
+    """Whether a blank is put before a text of SentencePiece's kind, and before what is behind a special token."""
+    first = tokenizer.encode("x y", add_special_tokens=False).tokens[0].startswith(BLANK)
+    special = _plain_special(content)
+    behind = tokenizer.encode(f"{special}x", add_special_tokens=False).tokens
+    return first, behind[1].startswith(BLANK) if special else first
+
+
+def _plain_special(content: dict[str, Any]) -> str:
+    """A special token that takes no blanks, "" where there is none."""
+    plain = (token for token in content["added_tokens"] if token["special"] and not token["rstrip"])
+    return next((str(token["content"]) for token in plain), "")
+
+
+def differences(tokenizer: Tokenizer, content: dict[str, Any], rebuilt: Tokenizer) -> list[str]:
+    """What llama.cpp tokenizes otherwise than the folder's tokenizer and may be told, a sentence each.
+
+    Args:
+        tokenizer: The folder's.
+        content: Its `tokenizer.json`.
+        rebuilt: What is read from the metadata that are written.
+
+    Raises:
+        InvalidModelFile: Texts have other ids.
+    """
+    notes, start, texts = [], "", list(PROBES)
+    if content["model"].get("byte_fallback"):
+        if blanks(tokenizer, content) == (True, False):
+            start = _plain_special(content)
+            notes.append("A text that begins with no special token gets no blank before it in llama.cpp.")
+    elif tokenizer.normalizer is not None:
+        texts = [tokenizer.normalizer.normalize_str(text) for text in PROBES]
+        if texts != list(PROBES):
+            notes.append("The tokenizer normalises texts before it splits them, llama.cpp does not: ids may differ.")
+    other = next((text for text in texts if _ids(tokenizer, start + text) != _ids(rebuilt, start + text)), None)
+    if other is not None:
+        raise cannot_write(f"llama.cpp would split {other[:30]!r} into other tokens")
+    special = [token["content"] for token in content["added_tokens"]]
+    around = {text: [f"{start}x{text}y", f"{start}x {text} y", text] for text in special}
+    changed = [text for text, uses in around.items() if any(_ids(tokenizer, use) != _ids(rebuilt, use) for use in uses)]
+    if changed:
+        notes.append(f"Blanks beside {', '.join(map(repr, changed[:5]))} give other ids in llama.cpp.")
+    return notes
+
+
+def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    return list(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def cannot_write(problem: str) -> InvalidModelFile:
+    """The refusal of a tokenizer that GGUF has no form for."""
+    return InvalidModelFile(f"{problem}.", FOLDER_FORMS, FILE)
