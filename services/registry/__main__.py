@@ -33,6 +33,7 @@ from services.registry.importers.suites import SUITE_READERS
 from services.registry.importers.workspace import Workspace
 from services.registry.jobs.adapter_base import AdapterBases
 from services.registry.jobs.model_import import ImportJob
+from services.registry.jobs.shipping import wire_shipping
 from services.registry.oci.pulling import OciSource
 from services.registry.ollama.pulling import OllamaSource
 from services.registry.ports import Importer, ModelSource, ModelStore
@@ -74,7 +75,8 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
     datasets = SqlDatasetStore(application.database)
     test_suites = SqlTestSuiteStore(application.database)
     adoption = Adoption(artifacts, SqlClaims(application.database))
-    sources = model_sources(settings, artifacts)
+    policy = host_policy(settings)
+    sources = model_sources(settings, artifacts, policy)
     workspace = Workspace(settings.service_dir(NAME) / "imports")
     if application.database.is_sqlite:
         workspace.clear()
@@ -85,15 +87,18 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
     suites = TestSuiteUseCases(
         test_suites, artifacts, adoption=adoption, files=checked, readers=SUITE_READERS, built_in=built_in_suites()
     )
+    shipping = wire_shipping(application, settings, models, policy=policy, adoption=adoption, files=files)
     application.on_start(adoption.collect)
     application.garbage.add(adoption.garbage, workspace.garbage)
     application.on_start(suites.register_built_in)
-    versions = ModelUseCases(models, artifacts, adoption=adoption, files=files)
-    servicer = RegistryServicer(  # type: ignore[abstract]
+    versions = ModelUseCases(models, artifacts, adoption=adoption, files=files, users=(shipping.uses,))
+    servicer = RegistryServicer(
         models=versions,
         imports=ImportUseCases(application.jobs.store, sources),
         datasets=DatasetUseCases(datasets, artifacts, adoption=adoption, files=checked),
         test_suites=suites,
+        exports=shipping.exports,
+        publications=shipping.publications,
         deployments=add_deployments(application, versions, models),
         aliases=AliasUseCases(SqlAliasStore(application.database), versions),
     )
@@ -111,10 +116,16 @@ def add_import_job(application: Application, job: ImportJob, *, limit: int) -> N
     application.jobs.runner.register(IMPORT_KIND, run_import, limit=limit, cleanup=job.clean_up)
 
 
-def model_sources(settings: RegistrySettings, artifacts: ArtifactStore) -> dict[SourceKind, ModelSource]:
-    """Return the places from which models come."""
+def host_policy(settings: RegistrySettings) -> HostPolicy:
+    """Return which hosts may be asked, and which may see which secret."""
     secrets = Secrets(settings.env_prefix, settings.secrets_dir)
-    policy = HostPolicy(settings.source_hosts, secrets, settings.secret_hosts, variables=_HOST_VARIABLES)
+    return HostPolicy(settings.source_hosts, secrets, settings.secret_hosts, variables=_HOST_VARIABLES)
+
+
+def model_sources(
+    settings: RegistrySettings, artifacts: ArtifactStore, policy: HostPolicy
+) -> dict[SourceKind, ModelSource]:
+    """Return the places from which models come."""
     downloader = Downloader(policy)
     stores = [store.expanduser() for store in settings.ollama_stores]
     return {

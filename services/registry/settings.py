@@ -30,4 +30,8 @@ class RegistrySettings(ServiceSettings):
         default=(Path("~/.ollama/models"), Path("/usr/share/ollama/.ollama/models")),
         description="Folders of Ollama's models on this machine, whose blobs are used instead of fetching them.",
     )
+    publish_roots: tuple[Path, ...] = Field(
+        default=(), description="Folders below which versions may be published, as a JSON list; empty for anywhere."
+    )
+    num_exports: int = Field(default=1, ge=1, le=16, description="Exports, and publications, that run at once.")
     num_imports: int = Field(default=1, ge=1, le=16, description="Imports that run at once.")

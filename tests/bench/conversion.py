@@ -1,4 +1,4 @@
-"""`python -m tests.bench.conversion [--layers 32] [--workspace FOLDER]`: memory and speed of merge, export and import.
+"""`python -m tests.bench.conversion [--layers 32] [--number-types BF16,Q8_0]`: memory, speed of merge, export, import.
 
 Writes random weights in the shape of Llama 2 7B (13.5 GB as bfloat16) and a LoRA of rank 16, runs each conversion in a
 process of its own, and prints a line of JSON for each: peak of resident memory beside what is promised (1.3 times the
@@ -114,6 +114,7 @@ def measure(name: str, source: Path, *arguments: str | Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--layers", type=int, default=32)
+    parser.add_argument("--number-types", default="BF16,F16,Q4_K_M,Q8_0")
     parser.add_argument("--workspace", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.workspace) as workspace:
@@ -124,11 +125,11 @@ def main() -> None:
         print(json.dumps({"written": True, "seconds": round(time.monotonic() - start, 1)}), flush=True)
         measure("merge into BF16", base, "merge", base, adapter, out, "--number-type", "BF16")
         shutil.rmtree(out, ignore_errors=True)
-        for number_type in ("BF16", "F16", "Q4_K_M", "Q8_0"):
+        for number_type in arguments.number_types.split(","):
             shutil.rmtree(out, ignore_errors=True)
             measure(f"export as {number_type}", base, "export-gguf", base, out, "--number-type", number_type)
         file = out / "model.gguf"
-        measure("import of Q8_0", file, "gguf", file, Path(workspace) / "back")
+        measure("import of the last", file, "gguf", file, Path(workspace) / "back")
         shutil.rmtree(Path(workspace) / "back", ignore_errors=True)
         shutil.rmtree(out, ignore_errors=True)
         merged = ("export-gguf", base, out, "--number-type", "Q8_0", "--adapter", adapter)

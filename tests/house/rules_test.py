@@ -66,6 +66,7 @@ WRITERS = {
     "services/lm/tiny.py",
     "services/protocols/suites/freeze.py",
     "services/registry/importers/source_files.py",
+    "services/registry/jobs/exporters/copying.py",
     "services/trainer/backends/process_group.py",
     "services/trainer/training/checkpoint.py",
     "ui/cli/processes.py",

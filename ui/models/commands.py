@@ -11,6 +11,7 @@ from ui.cli.jobs import add_delete_command
 from ui.cli.options import Common, command, listing
 from ui.cli.output import connected, print_facts, print_table, show
 from ui.models.import_commands import add_import_commands
+from ui.models.shipping.commands import export_model, push_version
 from ui.shared.words import kind_text
 
 app = typer.Typer(help="List, show and import models.")
@@ -40,6 +41,8 @@ add_delete_command(app, "/model-versions", "Delete a version such as small@2 tha
 
 
 add_import_commands(app)
+command(app, "export")(export_model)
+command(app, "push")(push_version)
 
 
 def _print(documents: list[Document]) -> None:

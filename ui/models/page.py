@@ -10,6 +10,7 @@ from drillyard.registry.v1.model_pb2 import DeleteModelVersionRequest
 from services.chassis.errors import ServiceError
 from ui.models import import_box
 from ui.models.actions import read_imports, read_models
+from ui.models.shipping import box
 from ui.models.views import ModelVersionView
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
@@ -27,6 +28,7 @@ def build(cache: ServiceCache) -> None:
             models = parts.area("models", waits=True)
         with gr.Column(scale=4, min_width=300):
             message, imports = import_box.build(cache)
+            box.build(cache, chosen)
     areas = [models, imports]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gr.on(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -19,6 +20,7 @@ from services.lm.errors import LimitExceeded, LmError
 _PROGRESS_SECONDS: Final = 0.5
 _EXIT_REFUSED: Final = 2
 _NUMBER_TYPE: Final = "--number-type"
+_NO_MEMORY: Final = re.compile(r"allocate memory|out of memory|start new thread")
 _SMALLER: Final = "Choose a smaller file or allow more memory."
 
 
@@ -34,7 +36,10 @@ def _run(arguments: argparse.Namespace, send: Callable[..., None]) -> None:
     try:
         _limit(arguments.max_memory_bytes, arguments.max_cpu_seconds)
         send(ok=True, **arguments.run(arguments, _progress(send)))
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        # So say torch and the starting of threads.
+        if isinstance(error, RuntimeError) and not _NO_MEMORY.search(str(error)):
+            raise
         _refuse(send, LimitExceeded("It needs more memory than allowed.", _SMALLER))
     except LmError as error:
         _refuse(send, error)

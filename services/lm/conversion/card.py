@@ -28,17 +28,6 @@ _FORBIDS: Final = ("-nd-", "no-deriv", "noderiv")
 
 
 @dataclass(frozen=True)
-class Rate:
-    """One number of an evaluation, from 0 to 1, with the bounds of its interval of 95 %."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    num_cases: int
-
-
-@dataclass(frozen=True)
 class CardFacts:
     """What a card says; empty is left out.
 
@@ -50,9 +39,8 @@ class CardFacts:
         number_type: Such as BF16 or Q4_K_M.
         adapter: Settings of the LoRA by PEFT's names.
         profile: The protocol that it was trained for, and `profile_digest` its digest.
-        suite: The test suite, and `suite_digest` its digest.
         num_ctx: Tokens of context that the form announces; 0 for the model's own.
-        text: Paragraphs of the person who exports, in Markdown.
+        text: Paragraphs of the one who exports, in Markdown: suite, rates with their intervals, data.
         notes: What a user should know of this form, a sentence each.
     """
 
@@ -65,9 +53,6 @@ class CardFacts:
     adapter: Mapping[str, object] = field(default_factory=dict)
     profile: str = ""
     profile_digest: str = ""
-    suite: str = ""
-    suite_digest: str = ""
-    rates: tuple[Rate, ...] = ()
     num_ctx: int = 0
     text: str = ""
     notes: tuple[str, ...] = ()
@@ -77,12 +62,11 @@ def card(facts: CardFacts) -> str:
     """The text of `README.md`: metadata as the Hub reads them, then Markdown."""
     sections = (
         ("", _summary(facts)),
-        ("Results", _results(facts)),
+        ("", facts.text.strip()),
         ("Training", _training(facts)),
         ("Use", _use(facts)),
         ("Licence", _licence(facts)),
         ("Notes", "\n".join(f"- {note}" for note in facts.notes)),
-        ("", facts.text.strip()),
     )
     parts = [f"## {title}\n\n{text}" if title else text for title, text in sections if text]
     return "\n\n".join([_metadata(facts) + f"\n# {facts.name}", *parts]) + "\n"
@@ -107,19 +91,6 @@ def _summary(facts: CardFacts) -> str:
     base = f"Made from `{facts.base}`" + (f" (sha256 `{facts.base_digest}`)" if facts.base_digest else "")
     context = f" It announces a context of {facts.num_ctx} tokens." if facts.num_ctx else ""
     return f"This is {_TITLES[facts.form]}. {base}.{numbers}{context}"
-
-
-def _results(facts: CardFacts) -> str:
-    if not facts.rates:
-        return ""
-    digest = f" (digest `{facts.suite_digest}`)" if facts.suite_digest else ""
-    rows = [
-        f"| {rate.name} | {rate.value:.1%} | {rate.low:.1%} to {rate.high:.1%} | {rate.num_cases} |"
-        for rate in facts.rates
-    ]
-    suite = f"On the suite `{facts.suite}`{digest}:" if facts.suite else "By the exporter's own measurement:"
-    head = [suite, "", "| rate | value | interval of 95 % | cases |"]
-    return "\n".join([*head, "|---|---|---|---|", *rows])
 
 
 def _training(facts: CardFacts) -> str:

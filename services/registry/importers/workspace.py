@@ -29,10 +29,12 @@ class Workspace:
 
     Args:
         root: The folder in which they are; other replicas may use it too.
+        work: What is prepared there, such as "import", which is a verb as well.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, work: str = "import") -> None:
         self._root = root
+        self._work = work
         root.mkdir(parents=True, exist_ok=True)
 
     def clear(self) -> None:
@@ -48,7 +50,7 @@ class Workspace:
             if await asyncio.to_thread(newest_change, place) < before:
                 size_bytes = await asyncio.to_thread(size_below, place)
                 remove = partial(asyncio.to_thread, remove_tree, place)
-                yield Garbage("import", place.name, size_bytes, "its process was killed", remove)
+                yield Garbage(self._work, place.name, size_bytes, "its process was killed", remove)
 
     def check_space(self, written_bytes: int) -> None:
         """Raise ResourceExhausted when the disk has no room to prepare and keep that many bytes."""
@@ -56,8 +58,8 @@ class Workspace:
         free = shutil.disk_usage(self._root).free
         if free < needed:
             raise ResourceExhausted(
-                f"The import needs {needed} bytes in {self._root}, where {free} bytes are free.",
-                "Free space there or point REGISTRY_DATA_DIR elsewhere, then import again.",
+                f"The {self._work} needs {needed} bytes in {self._root}, where {free} bytes are free.",
+                f"Free space there or point REGISTRY_DATA_DIR elsewhere, then {self._work} again.",
                 folder=str(self._root),
                 needed_bytes=str(needed),
                 free_bytes=str(free),

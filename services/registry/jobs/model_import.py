@@ -6,8 +6,7 @@ A repeat begins anew, but for what it fetched: that lies in a folder of the impo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from services.chassis.machine.files import link_or_copy
 from services.chassis.waiting import patiently
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind, inherited
 from services.registry.domain.model_import import (
-    NOTES,
     FetchedModel,
     Import,
     ImportPhase,
@@ -29,19 +27,18 @@ from services.registry.domain.model_import import (
     import_of,
 )
 from services.registry.jobs.adapter_base import AdapterBases
+from services.registry.jobs.phases import keep_notes, phase_told
 from services.registry.ports import (
     FetchPlace,
     Importer,
     ModelFiles,
     ModelSource,
     ModelStore,
-    Progress,
     Workspace,
 )
 from services.registry.usecases.adoption import Adoption
 
 _STORE = "the artifact store"
-_HEARTBEAT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -87,12 +84,12 @@ class ImportJob:
         fetched = await self._fetched(context, model_import.source)
         form = form_of(fetched.path)
         importer = self.importers[form]
-        async with _alive(context, ImportPhase.CHECK, "Checking the source."):
+        async with phase_told(context, ImportPhase.CHECK, "Checking the source."):
             source = replace(await importer.inspect(fetched.path), side_files=fetched.side_files)
             base = await self.bases.base_of(source.base, model_import.base_model_version_id, form)
-            await _tell(context, (*fetched.notes, *source.notes, *base.notes))
+            await keep_notes(context, (*fetched.notes, *source.notes, *base.notes))
             self.workspace.check_space(source.written_bytes)
-        async with _alive(context, ImportPhase.HASH, "Reading the source.") as progress:
+        async with phase_told(context, ImportPhase.HASH, "Reading the source.") as progress:
             origin = await importer.identify(source, progress)
             origin = replace(origin, uri=fetched.uri or origin.uri, digest=fetched.digest or origin.digest)
         known = None if base.version else await self.models.find_imported(origin.digest)
@@ -100,7 +97,7 @@ class ImportJob:
         return version or await self._new(context, importer, source, origin=origin, known=known, base=base.version)
 
     async def _fetched(self, context: JobContext, source: ImportSource) -> FetchedModel:
-        async with _alive(context, ImportPhase.FETCH, "Fetching the files.") as progress:
+        async with phase_told(context, ImportPhase.FETCH, "Fetching the files.") as progress:
             folder = self.workspace.fetched(context.job.job_id)
             place = FetchPlace(folder, progress, self.workspace.check_space)
             return await self.sources[source.kind].fetch(source, place)
@@ -114,7 +111,7 @@ class ImportJob:
                 return await self._registered(draft, known)
 
         try:
-            async with _alive(context, ImportPhase.VERIFY, "Verifying what is stored."):
+            async with phase_told(context, ImportPhase.VERIFY, "Verifying what is stored."):
                 return await patiently(verified, _STORE)
         except (FailedPrecondition, NotFound) as error:
             text = f"The stored weights of {known.version_id} are damaged and are replaced: {error.problem}"
@@ -133,13 +130,13 @@ class ImportJob:
     ) -> ModelVersion:
         with self.workspace.folder(context.job.job_id) as folder:
             out = folder / "model"
-            async with _alive(context, ImportPhase.CONVERT, "Writing the weights.") as progress:
+            async with phase_told(context, ImportPhase.CONVERT, "Writing the weights.") as progress:
                 await importer.write(source, out, progress)
                 for file in source.side_files:
                     await asyncio.to_thread(link_or_copy, file, out / file.name)
                 if base:
                     await self.bases.check_fit(base, out)
-            async with _alive(context, ImportPhase.STORE, "Storing the weights."):
+            async with phase_told(context, ImportPhase.STORE, "Storing the weights."):
                 kind = ModelVersionKind.ADAPTER if base else ModelVersionKind.BASE
                 facts = inherited(await self.files.facts_of(out, kind), base)
 
@@ -154,36 +151,6 @@ class ImportJob:
         if known and (known.model_id, known.artifact.digest) == (draft.model_id, draft.artifact.digest):
             return known
         return await self.models.add_version(draft)
-
-
-@asynccontextmanager
-async def _alive(context: JobContext, phase: ImportPhase, message: str) -> AsyncIterator[Progress]:
-    """Report the phase at once, then again and again, so that a watcher sees that work goes on."""
-
-    async def progress(done: int, total: int) -> None:
-        await context.progress(phase=phase, done=done, total=total, unit="bytes", message=message)
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(_HEARTBEAT_SECONDS)
-            await context.progress()
-
-    await progress(0, 0)
-    beating = asyncio.create_task(beat())
-    try:
-        yield progress
-    finally:
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)
-
-
-async def _tell(context: JobContext, notes: Sequence[str]) -> None:
-    """Keep the notes with the job, and say each in its history; a repeat says what is new."""
-    earlier = (context.saved or {}).get(NOTES, ())
-    await context.checkpoint({NOTES: list(notes)})
-    for note in notes:
-        if note not in earlier:
-            await context.event("message", {"text": note})
 
 
 def form_of(path: Path) -> ModelForm:

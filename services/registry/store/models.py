@@ -13,6 +13,7 @@ from services.chassis.database import item_of
 from services.chassis.database.lease import durable
 from services.chassis.errors import FailedPrecondition
 from services.chassis.wire.paging import page_of, place_of
+from services.registry.domain.export import EXPORTED
 from services.registry.domain.model import Model, ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.store.served import refuse_if_served
@@ -41,6 +42,11 @@ class SqlModelStore(SqlVersionStore[ModelVersionDraft, ModelVersion]):
         """Return the newest base version that was imported from these bytes, or None."""
         c = MODEL_VERSIONS.c
         return await self._newest(c.source_digest == source_digest, c.kind == ModelVersionKind.BASE.value)
+
+    async def find_exported(self, recipe_digest: str) -> ModelVersion | None:
+        """Return the newest version that was exported from all that has this digest, or None."""
+        c = MODEL_VERSIONS.c
+        return await self._newest(c.source_digest == recipe_digest, c.produced_by.startswith(EXPORTED))
 
     async def get_model(self, model_id: str) -> Model | None:
         """Return the model, or None."""

@@ -154,7 +154,7 @@ async def test_an_interrupted_import_is_done_once_by_the_next_process(registry: 
 async def test_progress_goes_on_while_nothing_seems_to_happen(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.registry.jobs.model_import._HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr("services.registry.jobs.phases._HEARTBEAT_SECONDS", 0.05)
     registry.importer.is_open.clear()
     running = asyncio.create_task(registry.run("tiny", write_model(tmp_path / "m")))
     await registry.importer.entered.wait()

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 import yaml
 
-from services.lm.conversion.card import CardFacts, Form, Rate, card
+from services.lm.conversion.card import CardFacts, Form, card
 
 FACTS = CardFacts(
     "My Coder",
@@ -19,22 +19,18 @@ FACTS = CardFacts(
     adapter={"r": 16, "lora_alpha": 32, "target_modules": "q_proj, v_proj"},
     profile="roo_xml",
     profile_digest="cd34",
-    suite="roo_xml/smoke",
-    suite_digest="ef56",
-    rates=(Rate("name-and-args accuracy", 0.875, 0.71, 0.954, 32),),
     num_ctx=8192,
     text="Trained on our own tickets.",
     notes=("Rows fill no blocks.",),
 )
 
 
-def test_a_card_says_origin_rates_settings_and_use() -> None:
+def test_a_card_says_origin_settings_and_use() -> None:
     text = card(FACTS)
     metadata = yaml.safe_load(text.split("---")[1])
     assert metadata["license"] == "apache-2.0" and metadata["base_model_relation"] == "quantized"
     assert metadata["base_model"] == FACTS.base
-    assert "| name-and-args accuracy | 87.5% | 71.0% to 95.4% | 32 |" in text
-    for fact in ("Q4_K_M", "`ab12`", "`cd34`", "`ef56`", "8192", "- r: `16`", "roo_xml/smoke", "our own tickets"):
+    for fact in ("Q4_K_M", "`ab12`", "`cd34`", "8192", "- r: `16`", "our own tickets"):
         assert fact in text
     assert "llama-server -m model.gguf --jinja -c 8192" in text and "ollama create my-coder" in text
 
