@@ -1,8 +1,7 @@
 """Makes Ollama's template for a GGUF: `python -m services.go_template GGUF`, in a limited process.
 
 Prints one line of JSON: `template`, which is empty where none renders the same bytes as the chat template in the GGUF,
-`stop`, the texts that end an answer, `notes`, a sentence each, `writes_functions`, whether that chat template does, and
-`architecture`, `num_parameters` and `number_type`; or `problem` and `next_step`.
+`writes_functions`, whether that chat template does, and `notes`, a sentence each; or `problem` and `next_step`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gguf import LlamaFileType
 from jinja2 import TemplateError
 from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -23,7 +21,6 @@ from services.lm.conversion.parts import read_model
 from services.lm.conversion.vocabulary.tokens import (
     begin_and_end,
     chat_templates,
-    end_ids,
     named_tokens,
     token_texts,
 )
@@ -70,26 +67,15 @@ def _renderer(chat_template: str, tokens: dict[str, str], date: str) -> Callable
     return render
 
 
-def _number_type(header: Header) -> str:
-    file_type = header.metadata.get("general.file_type")
-    if file_type not in [kind.value for kind in LlamaFileType]:
-        return "unknown"
-    return str(LlamaFileType(file_type).name).removeprefix("ALL_").removeprefix("MOSTLY_")
-
-
 def main(arguments: list[str]) -> int:
     """Print the template, or why there is none."""
     try:
         header = read_model(Path(arguments[0]))
-        learned, texts = template_of(header), token_texts(header)
+        learned = template_of(header)
         document = {
             "template": learned.text,
-            "stop": [texts[index] for index in end_ids(header)],
-            "notes": list(learned.notes),
             "writes_functions": "tools" in chat_templates(header).get("default", ""),
-            "architecture": header.text("general.architecture"),
-            "num_parameters": sum(tensor.num_elements for tensor in header.tensors),
-            "number_type": _number_type(header),
+            "notes": list(learned.notes),
         }
     except InvalidModelFile as error:
         document = {"problem": error.located_problem, "next_step": error.next_step}

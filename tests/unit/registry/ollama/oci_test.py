@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -10,13 +11,18 @@ import pytest
 from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
 from services.chassis.machine.hosts import HostPolicy, HostVariables
 from services.chassis.machine.secrets import Secrets
+from services.registry.domain.model import ModelVersionKind
 from services.registry.domain.model_import import FetchedModel, ImportSource, SourceKind
+from services.registry.domain.publication import Package
 from services.registry.downloads.download import Downloader, DownloadLimits
+from services.registry.jobs.publishers.oci import OciPublisher
 from services.registry.oci.artifact import MANIFEST_TYPES, push_artifact, read_files
 from services.registry.oci.pulling import OciSource
 from services.registry.oci.reference import parse_reference
 from services.registry.oci.repository import Repository
 from services.registry.ports import FetchPlace
+from tests.unit.registry.exports.ollama_writer_test import version
+from tests.unit.registry.exports.shipping_registry import PLACE
 from tests.unit.registry.ollama.docker_registry import LOGIN, docker_registry
 from tests.unit.registry.ollama.store_test import ignore
 
@@ -90,6 +96,20 @@ async def test_a_gguf_is_pulled_as_the_file_that_it_is(
         await pulled(tmp_path / "out", f"{registry}/roo:2")
 
 
+async def test_a_version_is_published_as_an_artifact(client: httpx2.AsyncClient, registry: str, tmp_path: Path) -> None:
+    secrets = Secrets("REGISTRY_", None, {"REGISTRY_SECRET_LOGIN": LOGIN})
+    policy = HostPolicy((), secrets, variables=HostVariables("REGISTRY_HOSTS", "REGISTRY_SECRET_HOSTS"))
+    publisher = OciPublisher(client, policy)
+    place = replace(PLACE, oci_reference=f"{registry}/models/roo:2", secret="login")
+    publisher.check(place)
+    package = Package("p", version(ModelVersionKind.MERGED), write_folder(tmp_path / "model"), place)
+    assert await publisher.publish(package, ignore) == f"{registry}/models/roo:2"
+    assert contents((await pulled(tmp_path / "out", place.oci_reference or "")).path) == contents(package.folder)
+    for text in ("roo:1", f"{registry}/roo@{DIGEST}"):
+        with pytest.raises(InvalidArgument):
+            publisher.check(replace(PLACE, oci_reference=text))
+
+
 def manifest_of(*layers: dict[str, object]) -> bytes:
     return json.dumps(
         {"schemaVersion": 2, "layers": [{"digest": DIGEST, "size": 1} | layer for layer in layers]}
@@ -120,7 +140,7 @@ def test_an_artifact_that_names_a_place_outside_of_its_folder_is_refused(content
 
 
 def test_layers_that_are_no_files_have_no_name() -> None:
-    layers = (
+    layers: tuple[dict[str, object], ...] = (
         titled("model", **{"io.deis.oras.content.unpack": "true"}),
         {"mediaType": "application/vnd.docker.ai.gguf.v3"},
         {"mediaType": "application/vnd.docker.ai.license"},
