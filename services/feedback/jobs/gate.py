@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from services.chassis.errors import FailedPrecondition, InvalidArgument
 from services.feedback.domain.shipment import GateResult, GateStep
 from services.feedback.domain.work import CaseChange, TestOrder
 from services.feedback.gate.numbers import Scores, log_prob_result
-from services.feedback.gate.prompts import prompt_difference
+from services.feedback.gate.prompts import RenderedPrompt, prompt_difference
 from services.feedback.gate.rows import GateRow, case_row, gate_rows
 from services.feedback.jobs.shipment_record import ShipmentRecord
 from services.feedback.jobs.waiting import uninterrupted, until_ended
@@ -86,28 +86,27 @@ class GateSteps:
         return await exports.form(export_id)
 
     async def _compare_prompts(self) -> GateResult:
-        rows, num_compared = await self._rows(), 0
-        differences: list[str] = []
-        for place, row in enumerate(rows):
-            await self._record.report(GateStep.PROMPTS, f"{place} of {len(rows)} rows")
-            difference = await self._prompt_difference(row)
-            num_compared += difference is not None
-            differences += filter(None, [difference])
+        rows = await self._rows()
+        by_version = await self._rendered(self._version, rows)
+        by_form = await self._rendered(self._form, rows)
+        # What the version's own template refuses is no prompt of it.
+        compared = [pair for pair in zip(rows, by_version, by_form, strict=True) if isinstance(pair[1], RenderedPrompt)]
+        differences = [difference for pair in compared if (difference := _difference(*pair))]
+        num_equal = len(compared) - len(differences)
         differences += await self._stop_differences(next(row for row in rows if row.answer))
-        summary = f"{num_compared - len(differences)} of {num_compared} prompts are the same, token by token."
+        summary = f"{num_equal} of {len(compared)} prompts are the same, token by token."
         return GateResult.of(GateStep.PROMPTS, summary, differences, passed=not differences)
 
-    async def _prompt_difference(self, row: GateRow) -> str | None:
-        """Return what differs, "" for nothing, and None for a row that the version's own template refuses."""
-        forms = self._services.forms
-        try:
-            version = await forms.render(self._version, row)
-        except InvalidArgument:
-            return None
-        try:
-            return prompt_difference(row, version, await forms.render(self._form, row))
-        except InvalidArgument as error:
-            return f"template: {row.name}: the form refuses messages that the version takes: {error.problem}"
+    async def _rendered(self, model_version_id: str, rows: Sequence[GateRow]) -> list[RenderedPrompt | InvalidArgument]:
+        """Return what a version reads of each row, or why it refuses it; one version after the other, as they load."""
+        rendered: list[RenderedPrompt | InvalidArgument] = []
+        for place, row in enumerate(rows):
+            await self._record.report(GateStep.PROMPTS, f"{place} of {len(rows)} rows by {model_version_id}")
+            try:
+                rendered.append(await self._services.forms.render(model_version_id, row))
+            except InvalidArgument as error:
+                rendered.append(error)
+        return rendered
 
     async def _stop_differences(self, row: GateRow) -> list[str]:
         forms = self._services.forms
@@ -247,3 +246,9 @@ class GateSteps:
             await record.update(locations=(*record.state.locations, await publications.location(publication_id)))
         places = ", ".join(record.state.locations) or "nowhere, as asked"
         return GateResult.of(GateStep.PUBLICATION, f"Published: {places}.", passed=True)
+
+
+def _difference(row: GateRow, version: RenderedPrompt | InvalidArgument, form: RenderedPrompt | InvalidArgument) -> str:
+    if isinstance(form, InvalidArgument):
+        return f"template: {row.name}: the form refuses messages that the version takes: {form.problem}"
+    return prompt_difference(row, version, form) if isinstance(version, RenderedPrompt) else ""
