@@ -62,7 +62,7 @@ class GateSteps:
 
     async def _export(self) -> GateResult:
         record, inputs = self._record, self._record.inputs
-        own = {"model_version_id": inputs.model_version_id}
+        own = {"model_version_id": inputs.model_version_id, "card": await self._card()}
         spec = {"profile_id": inputs.suite.profile_id, **record.spec.export, **own}
         if spec.get("form") == _GGUF_ADAPTER:
             base = (await self._services.exports.model(inputs.model_version_id)).trained_from
@@ -72,6 +72,15 @@ class GateSteps:
         form = await self._form_of("export_id", "export", spec)
         await record.update(form_model_version_id=form)
         return GateResult.of(GateStep.EXPORT, f"The form is {form}.", passed=True)
+
+    async def _card(self) -> str:
+        """Return what the model card says of the version's test, where it was tested before; the same ever after."""
+        record, verdicts = self._record, self._services.verdicts
+        if not record.state.card and not record.state.export_id:
+            run_id = await self._services.forms.finished_run(self._order(self._version))
+            evaluation_id = await verdicts.finished_evaluation(run_id) if run_id else ""
+            await record.update(card=await verdicts.card(evaluation_id) if evaluation_id else "")
+        return str(record.spec.export.get("card") or record.state.card)
 
     async def _form_of(self, field: str, name: str, spec: Mapping[str, Any]) -> str:
         record, exports = self._record, self._services.exports
@@ -168,19 +177,22 @@ class GateSteps:
         return evaluation_id
 
     async def _run(self, prefix: str, model_version_id: str) -> str:
-        record, spec = self._record, self._record.spec
-        order = TestOrder(
-            model_version_id=model_version_id,
-            test_suite_version_id=record.inputs.suite.test_suite_version_id,
-            prompt_size=spec.prompt_size,
-            max_new_tokens=spec.max_new_tokens,
-            seed=0,
-        )
+        record, order = self._record, self._order(model_version_id)
         run_id = await self._services.forms.finished_run(order) or await self._services.test_runner.start(
             record.request_id(f"{prefix}test_run"), order
         )
         await record.update(**{f"{prefix}test_run_id": run_id})
         return run_id
+
+    def _order(self, model_version_id: str) -> TestOrder:
+        spec, suite = self._record.spec, self._record.inputs.suite
+        return TestOrder(
+            model_version_id=model_version_id,
+            test_suite_version_id=suite.test_suite_version_id,
+            prompt_size=spec.prompt_size,
+            max_new_tokens=spec.max_new_tokens,
+            seed=0,
+        )
 
     async def _judge(self, prefix: str, run_id: str) -> str:
         evaluation_id = await self._services.verdicts.finished_evaluation(
