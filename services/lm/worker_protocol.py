@@ -45,6 +45,7 @@ class Prompt(_Checked):
         stop: The answer ends before the first of these; its token ids end with the one that completed it.
         conversation: Prompts of one conversation continue from the keys and values of the turn before.
         token_ids: Raw token ids to continue instead of messages or a text.
+        echo_from: Place of the first of the prompt's tokens whose log-probability is told, where they are.
     """
 
     key: Annotated[str, Field(max_length=1024)]
@@ -56,6 +57,7 @@ class Prompt(_Checked):
     stop: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=1024)], ...], Field(max_length=16)] = ()
     conversation: Annotated[str, Field(max_length=1024)] = ""
     token_ids: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 31)], ...], Field(max_length=1 << 20)] = ()
+    echo_from: Annotated[int, Field(ge=0, le=1 << 20)] = 0
 
 
 @dataclass(frozen=True)

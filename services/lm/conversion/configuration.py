@@ -57,19 +57,20 @@ def configuration_of(header: Header, dtype: str) -> dict[str, object]:
         **read_positions(keys, header, family, sizes),
         **read_windows(keys, family, sizes),
         **_specials(keys, family, sizes),
-        "attention_bias": _has_biases(names, "blk.0.attn_"),
-        **({"mlp_bias": True} if _has_biases(names, "blk.0.ffn_") else {}),
+        family.qkv_bias: _has_biases(names, "attn_q", "attn_k", "attn_v", "attn_output"),
+        **({"mlp_bias": True} if _has_biases(names, "ffn_gate", "ffn_up", "ffn_down") else {}),
         "tie_word_embeddings": HEAD.gguf not in names,
         "dtype": dtype,
     }
 
 
 def _norms(keys: Keys, family: Family) -> dict[str, object]:
-    if family.epsilon is None:
-        return {"rms_norm_eps": keys.real("attention.layer_norm_rms_epsilon")}
-    epsilon = keys.real("attention.layer_norm_epsilon")
-    if not math.isclose(epsilon, family.epsilon, rel_tol=1e-6):
-        raise keys.refused("attention.layer_norm_epsilon", f"It is {epsilon:g}, the class has {family.epsilon:g}")
+    key, name, default = family.epsilon.key, family.epsilon.name, family.epsilon.default
+    epsilon = keys.real(key)
+    if name:
+        return {name: epsilon}
+    if not math.isclose(epsilon, default or 0.0, rel_tol=1e-6):
+        raise keys.refused(key, f"It is {epsilon:g}, the class has {default:g}")
     return {}
 
 
@@ -77,9 +78,10 @@ def _specials(keys: Keys, family: Family, sizes: Dimensions) -> dict[str, object
     """What only some families have."""
     config: dict[str, object] = {}
     for setting in family.settings:
-        value = keys.real(setting.key, setting.default or 0.0, may_be_zero=setting.default is None)
+        default = None if setting.is_needed else setting.default or 0.0
+        value = keys.real(setting.key, default, may_be_zero=setting.default is None)
         config |= {setting.name: value} if value else {}
-    if family.activation != "silu":
+    if family.scales_queries:
         config |= {"hidden_activation": family.activation, "query_pre_attn_scalar": family.query_scalar(sizes)}
     if family.no_rope_period:
         turned = [int((layer + 1) % family.no_rope_period != 0) for layer in range(sizes.layers)]
@@ -87,5 +89,5 @@ def _specials(keys: Keys, family: Family, sizes: Dimensions) -> dict[str, object
     return config
 
 
-def _has_biases(names: set[str], beginning: str) -> bool:
-    return any(name.startswith(beginning) and name.endswith(".bias") for name in names)
+def _has_biases(names: set[str], *parts: str) -> bool:
+    return any(f"blk.0.{part}.bias" in names for part in parts)

@@ -123,10 +123,14 @@ class Worker:
             tokens=result.scores.tokens,
             top_log_probs=result.scores.top,
             queue_seconds=result.queue_seconds,
-            prompt_log_probs=(None, *prompt.log_probs) if has_echo else (),
+            prompt_log_probs=(*(None,) * (len(prompt_ids) - len(prompt.log_probs)), *prompt.log_probs)
+            if has_echo
+            else (),
             prompt_token_ids=prompt_ids if has_echo else (),
             prompt_tokens_text=token_texts(self._loaded.tokenizer, prompt_ids) if has_echo else (),
-            prompt_top_log_probs=((), *prompt.top) if has_echo and prompt.top else (),
+            prompt_top_log_probs=(*((),) * (len(prompt_ids) - len(prompt.top)), *prompt.top)
+            if has_echo and prompt.top
+            else (),
         )
 
     def _encoded_all(self, request: protocol.Generate) -> Iterator[GenerationRequest]:
@@ -155,7 +159,13 @@ class Worker:
         except LmError as error:
             raise type(error)(error.problem, error.next_step, f"prompt {prompt.key!r}") from error
         return GenerationRequest(
-            prompt.key, ids, prompt.max_new_tokens, prompt.seed, prompt.stop, bool(prompt.conversation)
+            prompt.key,
+            ids,
+            prompt.max_new_tokens,
+            prompt.seed,
+            prompt.stop,
+            bool(prompt.conversation),
+            prompt.echo_from,
         )
 
     def _ids(self, prompt: protocol.Prompt | protocol.Preview) -> list[int]:

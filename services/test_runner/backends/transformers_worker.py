@@ -127,7 +127,7 @@ class TransformersWorkerBackend:
         async with self._lent(workload) as loaded:
             encoded = [await _encoded(loaded.worker, row) for row in rows]
             prompts = tuple(
-                Prompt(str(place), (), 0, token_ids=ids[: num_prompt + max_tokens])
+                Prompt(str(place), (), 0, token_ids=ids[: num_prompt + max_tokens], echo_from=num_prompt)
                 for place, (ids, num_prompt) in enumerate(encoded)
             )
             async with aclosing(self._answers(loaded.worker, replace(workload, prompts=prompts))) as events:
@@ -251,6 +251,7 @@ def _prompt_to_worker(prompt: Prompt, max_new_tokens: int) -> protocol.Prompt:
         stop=prompt.stop,
         conversation=prompt.conversation,
         token_ids=prompt.token_ids,
+        echo_from=prompt.echo_from,
     )
 
 

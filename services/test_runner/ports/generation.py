@@ -34,6 +34,7 @@ class Prompt:
         stop: texts at which the answer ends.
         conversation: prompts of one conversation continue where the one before ended.
         timeout_seconds: most time for the answer; 0 for no limit.
+        echo_from: place of the first of the prompt's tokens whose log-probability is told, where they are.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Prompt:
     conversation: str = ""
     timeout_seconds: float = 0.0
     token_ids: tuple[int, ...] = ()
+    echo_from: int = 0
 
     @property
     def size_bytes(self) -> int:

@@ -65,11 +65,22 @@ HEAD: Final = Part("output.weight", "lm_head.weight", ("vocabulary", "hidden"))
 
 @dataclass(frozen=True)
 class Setting:
-    """A number that both forms have; without a default it may be absent, which is then the same as 0."""
+    """A number that both forms have.
+
+    Attributes:
+        key: Its name in GGUF, behind that of the architecture.
+        name: Its name in `config.json`.
+        default: What it is where a file doesn't name it; None if nothing is done then.
+        is_needed: A file without it is refused.
+    """
 
     key: str
     name: str
     default: float | None = None
+    is_needed: bool = False
+
+
+RMS_EPSILON: Final = Setting("attention.layer_norm_rms_epsilon", "rms_norm_eps")
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,9 @@ class Family:
         frame: The tensors outside the layers, without the head.
         head: Whether llama.cpp reads a head: where there is one, "always" or "never".
         activation: That of its feed-forward layers.
-        epsilon: What its norms add, where the class has just this number.
+        epsilon: What its norms add; a class that has no name for it has the default alone.
+        scales_queries: `config.json` says by what the queries are scaled.
+        qkv_bias: The name that says whether query, key and value have biases.
         fixed: By name in `config.json`: the only values that GGUF can express.
         settings: Further numbers.
         windows: Which layers have a window.
@@ -127,7 +140,9 @@ class Family:
     frame: tuple[Part, ...] = (EMBEDDING, NORM)
     head: Literal["optional", "always", "never"] = "optional"
     activation: str = "silu"
-    epsilon: float | None = None
+    epsilon: Setting = RMS_EPSILON
+    scales_queries: bool = False
+    qkv_bias: str = "attention_bias"
     fixed: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     settings: tuple[Setting, ...] = ()
     windows: Windows | None = None
@@ -143,8 +158,7 @@ class Family:
         """The keys of its metadata that other architectures do not have."""
         windowed = ("attention.sliding_window",) if self.windows or self.ignores_window else ()
         turned = ("attention.sliding_window_pattern", "rope.freq_base_swa") if self.windows else ()
-        epsilon = ("attention.layer_norm_epsilon",) if self.epsilon else ()
-        return frozenset((*(setting.key for setting in self.settings), *windowed, *turned, *epsilon))
+        return frozenset((*(setting.key for setting in (*self.settings, self.epsilon)), *windowed, *turned))
 
     def query_scalar(self, sizes: Dimensions) -> int:
         """What the square root of the query is divided by, as llama.cpp has it."""

@@ -1,11 +1,12 @@
-"""Gemma 2 and 3 (text): four norms a layer, which a folder stores as their difference from one."""
+"""Gemma 1 to 3 (text), whose norms a folder stores as their difference from one; from 2 on four a layer."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from services.lm.conversion.families.family import EMBEDDING, Family, Part, Setting, Windows
-from services.lm.conversion.families.llama import FEED_FORWARD, attention
+from services.lm.conversion.families.llama import FEED_FORWARD, NORMS, attention
 
 _LAYER: Final = (
     Part("attn_norm.weight", "input_layernorm.weight", ("hidden",), shift=1),
@@ -23,6 +24,20 @@ _FIXED: Final = {
     "use_bidirectional_attention": (False, None),
 }
 
+GEMMA: Final = Family(
+    "gemma",
+    "gemma",
+    "GemmaForCausalLM",
+    layer=(
+        *(replace(norm, shift=1) for norm in NORMS),
+        *attention(interleaved=False),
+        *FEED_FORWARD,
+    ),
+    frame=_FRAME,
+    head="never",
+    activation=_ACTIVATION,
+    fixed={"hidden_act": (_ACTIVATION,), "attention_bias": (False,), "use_bidirectional_attention": (False, None)},
+)
 GEMMA2: Final = Family(
     "gemma2",
     "gemma2",
@@ -31,6 +46,7 @@ GEMMA2: Final = Family(
     frame=_FRAME,
     head="never",
     activation=_ACTIVATION,
+    scales_queries=True,
     fixed=_FIXED,
     settings=(
         Setting("attn_logit_softcapping", "attn_logit_softcapping", 50.0),
@@ -50,6 +66,7 @@ GEMMA3: Final = Family(
     ),
     frame=_FRAME,
     activation=_ACTIVATION,
+    scales_queries=True,
     fixed=_FIXED | {"attn_logit_softcapping": (None,), "final_logit_softcapping": (None,)},
     windows=Windows(6, local_theta=10000.0),
     wide_layers=62,

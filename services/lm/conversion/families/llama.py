@@ -1,13 +1,14 @@
 """Llama, whose layers most families share; in GGUF the halves of its query and key heads are interleaved.
 
-Mistral is the same to llama.cpp, and SmolLM3 turns only three of four layers by their positions.
+Mistral is the same to llama.cpp, and SmolLM3 turns only three of four layers by their positions;
+Granite scales what it adds.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from services.lm.conversion.families.family import Family, Part
+from services.lm.conversion.families.family import Family, Part, Setting
 
 
 def attention(*, interleaved: bool) -> tuple[Part, ...]:
@@ -77,4 +78,17 @@ SMOLLM3: Final = Family(
         "use_sliding_window": (False, None),
     },
     no_rope_period=4,
+)
+GRANITE: Final = Family(
+    "granite",
+    "granite",
+    "GraniteForCausalLM",
+    layer=LLAMA.layer,
+    fixed={"hidden_act": ("silu",), "attention_bias": (False,), "mlp_bias": (False,)},
+    settings=(
+        Setting("attention.scale", "attention_multiplier", is_needed=True),
+        Setting("embedding_scale", "embedding_multiplier"),
+        Setting("residual_scale", "residual_multiplier"),
+        Setting("logit_scale", "logits_scaling", is_needed=True),
+    ),
 )

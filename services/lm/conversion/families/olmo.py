@@ -23,7 +23,7 @@ OLMO: Final = Family(
     "OlmoForCausalLM",
     layer=(*attention(interleaved=True), *FEED_FORWARD),
     frame=(EMBEDDING,),
-    epsilon=1e-5,
+    epsilon=Setting("attention.layer_norm_epsilon", "", 1e-5),
     fixed=_FIXED,
     settings=(Setting("attention.clamp_kqv", "clip_qkv"),),
 )

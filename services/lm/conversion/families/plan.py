@@ -143,8 +143,8 @@ def _model_entries(config: Any, family: Family, sizes: Dimensions) -> list[Entry
         "attention.key_length": (sizes.head, "UINT32"),
         "attention.value_length": (sizes.head, "UINT32"),
     }
-    epsilon = "layer_norm_epsilon" if family.epsilon else "layer_norm_rms_epsilon"
-    values[f"attention.{epsilon}"] = (family.epsilon or config.rms_norm_eps, "FLOAT32")
+    epsilon = family.epsilon
+    values[epsilon.key] = (getattr(config, epsilon.name) if epsilon.name else epsilon.default, "FLOAT32")
     for setting in family.settings:
         value = getattr(config, setting.name, None)
         if value is None and setting.default is not None:

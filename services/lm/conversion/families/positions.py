@@ -39,7 +39,7 @@ def read_positions(keys: Keys, header: Header, family: Family, sizes: Dimensions
     if turned != sizes.head and not (family.turns_part and 0 < turned < sizes.head and turned % 2 == 0):
         raise keys.refused("rope.dimension_count", "Only a part of each head is turned by its position")
     scaling = _read_scaling(keys, header, family, turned, theta)
-    part = {} if turned == sizes.head else {"partial_rotary_factor": turned / sizes.head}
+    part = {"partial_rotary_factor": turned / sizes.head} if family.turns_part else {}
     if family.has_long_factors:
         original = int(keys.real("rope.scaling.original_context_length", 0.0, may_be_zero=True))
         part |= {"original_max_position_embeddings": original or keys.whole("context_length")}

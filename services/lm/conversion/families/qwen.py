@@ -30,5 +30,6 @@ QWEN3: Final = Family(
     "Qwen3ForCausalLM",
     layer=(*NORMS, *attention(interleaved=False), *HEAD_NORMS, *FEED_FORWARD),
     biases=(_BIASES,),
-    fixed=_FIXED,
+    # llama.cpp reads no bias of the output.
+    fixed=_FIXED | {"attention_bias": (False,)},
 )

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from services.lm.conversion.families.family import Family
-from services.lm.conversion.families.gemma import GEMMA2, GEMMA3
-from services.lm.conversion.families.llama import LLAMA, MISTRAL, SMOLLM3
+from services.lm.conversion.families.gemma import GEMMA, GEMMA2, GEMMA3
+from services.lm.conversion.families.layer_norm import NEMOTRON, STABLELM, STARCODER2
+from services.lm.conversion.families.llama import GRANITE, LLAMA, MISTRAL, SMOLLM3
 from services.lm.conversion.families.olmo import OLMO, OLMO2, OLMO3
 from services.lm.conversion.families.phi import PHI3
 from services.lm.conversion.families.qwen import QWEN2, QWEN3
 
-_FAMILIES: Final = (LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3, PHI3, SMOLLM3, OLMO, OLMO2, OLMO3)
+_FAMILIES: Final = (
+    *(LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA, GEMMA2, GEMMA3, PHI3, SMOLLM3, OLMO, OLMO2, OLMO3),
+    *(GRANITE, STARCODER2, STABLELM, NEMOTRON),
+)
 ARCHITECTURES: Final = tuple(dict.fromkeys(family.architecture for family in _FAMILIES))
 BY_MODEL_TYPE: Final = {family.model_type: family for family in _FAMILIES}
 

@@ -12,8 +12,8 @@ from tokenizers import Tokenizer
 
 from services.lm.conversion.families.family import Entry
 from services.lm.conversion.header import Header
-from services.lm.conversion.vocabulary.comparison import blanks, cannot_write, differences, splitting_name
-from services.lm.conversion.vocabulary.sentencepiece import BLANK, merges_of
+from services.lm.conversion.vocabulary.comparison import blanks, cannot_write, differences, splitting_name, written_text
+from services.lm.conversion.vocabulary.sentencepiece import merges_of
 from services.lm.conversion.vocabulary.tokenizer import (
     NEEDED_TO_STRIP,
     NEVER_STRIPPED,
@@ -113,8 +113,7 @@ def _tokens(tokenizer: Tokenizer, content: dict[str, Any], count: int) -> tuple[
     kinds = {index: BYTE if text in BYTES else NORMAL for index, text in texts.items()}
     for token in content["added_tokens"]:
         kinds[token["id"]] = CONTROL if token["special"] else USER_DEFINED
-        if token["normalized"] and not token["special"]:
-            texts[token["id"]] = token["content"].replace(BLANK, " ")
+        texts[token["id"]] = written_text(token)
     unknown = tokenizer.token_to_id(content["model"].get("unk_token") or "")
     if unknown is not None:
         kinds[unknown] = UNKNOWN
@@ -136,7 +135,10 @@ def _scored(tokenizer: Tokenizer, content: dict[str, Any], texts: list[str], kin
     merges = [(left, right) for left, right in content["model"]["merges"] if left + right in ordinary]
     order = {left + right: -float(index) for index, (left, right) in reversed(list(enumerate(merges)))}
     vocabulary = {text: index for index, text in enumerate(texts)}
-    if set(merges) != set(merges_of({text: order.get(text, _NEVER) for text in ordinary}, vocabulary)):
+    has_letters = all(letter in vocabulary for letter in set("".join(ordinary)))
+    if not has_letters or set(merges) != set(
+        merges_of({text: order.get(text, _NEVER) for text in ordinary}, vocabulary)
+    ):
         raise cannot_write("The tokenizer joins other pairs than those that make a token")
     return [
         (f"{_KEY}.model", SENTENCEPIECE, "STRING"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from services.lm.adapters import LoraSettings, add_lora, merge_adapter, save_adapter
 from services.lm.conversion.families import plan_gguf, rename_lora
@@ -52,6 +52,11 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "olmo": ("olmo", {"clip_qkv": 0.5}),
     "olmo2": ("olmo2", {}),
     "olmo2, tied": ("olmo2", {"tie_word_embeddings": True}),
+    "gemma": ("gemma", {"head_dim": 32}),
+    "granite": ("granite", {"attention_multiplier": 0.3, "embedding_multiplier": 3.0, "logits_scaling": 0.5}),
+    "starcoder2": ("starcoder2", {}),
+    "stablelm": ("stablelm", {"use_qkv_bias": True, "tie_word_embeddings": False}),
+    "nemotron": ("nemotron", {}),
     "olmo3": ("olmo3", {"sliding_window": 16, "num_hidden_layers": 4, "rope_scaling": YARN}),
 }
 
@@ -70,6 +75,16 @@ def test_a_model_that_goes_out_and_comes_in_computes_the_same(tmp_path: Path, ca
     assert ours.tokenizer.encode(TEXT) == theirs.tokenizer.encode(TEXT)
     assert ours.tokenizer.chat_template == theirs.tokenizer.chat_template
     assert [note for note in plan.notes if "tables of positions" not in note] == []
+
+
+def test_a_head_beside_a_configuration_that_ties_is_kept(tmp_path: Path) -> None:
+    write_folder(tmp_path / "folder", "llama", tie_word_embeddings=True)
+    weights = load_file(tmp_path / "folder/model.safetensors")
+    weights["lm_head.weight"] = torch.randn(260, 64)
+    save_file(weights, tmp_path / "folder/model.safetensors")
+    plan = plan_gguf(tmp_path / "folder")
+    convert_gguf(write_plan(plan, tmp_path / "folder/model.safetensors", tmp_path / "m.gguf"), tmp_path / "out")
+    assert torch.equal(load(tmp_path / "out", dtype="float32").model.lm_head.weight, weights["lm_head.weight"])
 
 
 @pytest.mark.parametrize(

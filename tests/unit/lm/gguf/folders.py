@@ -48,9 +48,11 @@ def write_folder(folder: Path, model_type: str, **settings: Any) -> torch.nn.Mod
     return model
 
 
-_PIECES = ("th", "the", "▁t", "▁th", "▁the", "me", "re", "is", "▁▁", "es", "the▁", "en", "end")
+_PIECES = ("th", "the", "▁t", "▁th", "▁the", "me", "re", "is", "▁▁", "es", "the▁", "en", "end", "▁▁▁", "\n\n")
 _SPECIAL = ("<unk>", "<s>", "</s>", "<|user|>", "<|endoftext|>")
-_LETTERS = "▁abcdefghijklmnopqrstuvwxyz'1234"
+_LETTERS = "▁abcdefghijklmnopqrstuvwxyz'1234\n"
+# What Gemma looks for in a text, its blanks written as ▁, before it joins anything.
+_USER_DEFINED = ("▁▁", "▁▁▁", "\n\n")
 # Rows of embeddings for the vocabulary below, and one that has no token.
 SCORED = len(_SPECIAL) + 256 + len(_LETTERS) + len(_PIECES) + 1
 
@@ -58,7 +60,7 @@ SCORED = len(_SPECIAL) + 256 + len(_LETTERS) + len(_PIECES) + 1
 def write_sentencepiece(folder: Path, blank: str, *, strips: bool = False) -> Tokenizer:
     """Give the folder a tokenizer as transformers makes it of a SentencePiece model, which is returned.
 
-    `blank` says where one is put before a word: "always" (also behind special tokens), "first" or "never".
+    `blank` says where one is put before a word: "always" (also behind special tokens), "first", or "never" as in Gemma.
     """
     tokens = [*_SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256)), *_PIECES, *_LETTERS]
     vocabulary = {token: index for index, token in enumerate(tokens)}
@@ -79,6 +81,8 @@ def write_sentencepiece(folder: Path, blank: str, *, strips: bool = False) -> To
     for token in _SPECIAL:
         is_stripped = strips and token in ("</s>", "<|user|>")
         tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True, rstrip=is_stripped)])
+    if blank == "never":
+        tokenizer.add_tokens([AddedToken(token, normalized=True, special=False) for token in _USER_DEFINED])
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     tokenizer.save(str(folder / "tokenizer.json"))
     names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}

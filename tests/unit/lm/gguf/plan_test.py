@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, normalizers
+from tokenizers import Regex, Tokenizer, normalizers
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 
 from services.lm.conversion.families import plan_gguf
 from services.lm.conversion.vocabulary.comparison import splitting_name
@@ -88,6 +90,7 @@ REFUSALS: dict[str, tuple[str, dict[str, Any], Callable[[Path], None] | None, st
     "a quantised model": ("llama", {}, quantise, "quantised"),
     "an activation": ("llama", {"hidden_act": "gelu"}, None, "hidden_act gelu"),
     "a window": ("qwen2", {"use_sliding_window": True, "sliding_window": 64}, None, "use_sliding_window True"),
+    "biases": ("qwen3", {"attention_bias": True}, None, "attention_bias True"),
     "a scale of queries": ("gemma2", {"query_pre_attn_scalar": 144, "head_dim": 16}, None, "query_pre_attn_scalar 144"),
     "windows elsewhere": (
         "olmo3",
@@ -164,3 +167,32 @@ def test_each_rule_of_splitting_is_found_again(tmp_path: Path, name: str) -> Non
     assert rule.whole_words_first == tokenizer.model.ignore_merges
     spans = [span for _, span in splitter(rule.patterns).pre_tokenize_str(TEXT)]
     assert "|".join(TEXT[start:end] for start, end in spans) == PIECES[name]
+
+
+LETTERS = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
+SMALL = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+ENDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+CASED = (
+    rf"[^\r\n\p{{L}}\p{{N}}]?{LETTERS}*{SMALL}+{ENDS}?|[^\r\n\p{{L}}\p{{N}}]?{LETTERS}+{SMALL}*{ENDS}?"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "use_regex", "name"),
+    [
+        ([], True, "gpt-2"),
+        ([r"\p{N}"], True, "smollm"),
+        ([rf"{ENDS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{{1,3}}|{REST}"], False, "dbrx"),
+        ([rf"{ENDS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}|{REST}"], False, "qwen2"),
+        # Marks on letters are a part of a word to the tokenizer and not to llama.cpp.
+        ([CASED], False, "gpt-4o"),
+        (["a+"], False, ""),
+    ],
+)
+def test_the_patterns_of_tokenizers_files_are_known(patterns: list[str], use_regex: bool, name: str) -> None:
+    tokenizer = Tokenizer(BPE())
+    splits: list[Any] = [Split(Regex(pattern), "isolated") for pattern in patterns]
+    tokenizer.pre_tokenizer = Sequence([*splits, ByteLevel(add_prefix_space=False, use_regex=use_regex)])
+    assert splitting_name(tokenizer, whole_words_first=False) == name

@@ -18,10 +18,10 @@ from tests.unit.lm.gguf.models import weights, write
 
 TEXTS = [
     "the theme of the thesis is there",
-    "  two  blanks\n\nand\ttabs   ",
+    "  two  blanks\n\nand\ttabs   \n\n\n     x",
     "<s>the end</s> the  <|user|> the\n<|user|>the",
     "漢字 é 😀 İ",
-    "don't 1234 ▁ x",
+    "don't 1234 x▁y",
     "",
 ]
 

@@ -29,7 +29,7 @@ TURNS = "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\
 TOOLS = '{{ if .Tools }}# Tools\n{{ range .Tools }}{"function": {{ json .Function }}}\n{{ end }}{{ end }}'
 
 
-def store(folder: Path, **layers: Any) -> Path:
+def store(folder: Path, *, encoding: str = "utf-8", **layers: Any) -> Path:
     """Write a store folder as Ollama has it."""
     (folder / "blobs").mkdir(parents=True)
 
@@ -43,7 +43,7 @@ def store(folder: Path, **layers: Any) -> Path:
     manifest = {
         "config": {"digest": blob(config.encode())},
         "layers": [
-            {"mediaType": f"application/vnd.ollama.image.{name}", "digest": blob(text.encode())}
+            {"mediaType": f"application/vnd.ollama.image.{name}", "digest": blob(text.encode(encoding))}
             for name, text in texts.items()
         ],
     }
