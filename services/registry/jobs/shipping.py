@@ -85,7 +85,6 @@ def _publishers(settings: RegistrySettings, policy: HostPolicy) -> dict[Destinat
         DestinationKind.OLLAMA_REGISTRY: OllamaRegistryPublisher(client, policy),
         DestinationKind.HUB_ID: HubPublisher(policy),
         DestinationKind.OCI_REFERENCE: OciPublisher(client, policy),
-        DestinationKind.OCI_REFERENCE: OciPublisher(client, policy),
     }
 
 

@@ -1,4 +1,4 @@
-"""Publications to a registry of OCI artifacts."""
+"""Publications as OCI artifacts: each file of a version is a layer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FIELD = "destination.oci_reference"
 
 
 class OciPublisher:
-    """Pushes a version's files as one artifact.
+    """Pushes a version's files to a registry.
 
     Args:
         client: Sends the requests.
@@ -29,13 +29,11 @@ class OciPublisher:
     def check(self, destination: Destination) -> None:
         """Raise InvalidArgument unless the text is "host/repository:tag", and what the policy raises."""
         if not parse_reference(destination.value, _FIELD).is_tag:
-            raise InvalidArgument(
-                "An artifact is pushed under a tag, not a digest.", "Write host/repository:tag.", field=_FIELD
-            )
+            raise InvalidArgument("A digest is no name to publish under.", "Write host/repository:tag.", field=_FIELD)
         self._secret(destination)
 
     async def publish(self, package: Package, progress: Progress) -> str:
-        """Push and return the artifact's reference; as `push_artifact` raises."""
+        """Push the files and return the reference; as `push_artifact` raises."""
         destination = package.destination
         place = await push_artifact(
             package.folder,

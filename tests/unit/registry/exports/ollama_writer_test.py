@@ -20,7 +20,6 @@ from services.registry.domain.publication import Package, check_kind
 from services.registry.importers.inspection import FolderFacts
 from services.registry.jobs.exporters.gguf import GgufWriter
 from services.registry.jobs.exporters.ollama import OllamaWriter
-from services.registry.jobs.publishers.oci import OciPublisher
 from services.registry.jobs.publishers.ollama import OllamaPublisher
 from tests.unit.registry.exports.shipping_registry import PLACE
 
@@ -106,15 +105,6 @@ async def test_addresses_that_are_none_and_hosts_that_may_not_be_asked_are_refus
             OllamaPublisher(Path("/srv"), client, strict, (tmp_path,)).check(replace(PLACE, ollama_name="roo"))
         with pytest.raises(PermissionDenied, match="HOSTS"):
             publisher.check(replace(PLACE, ollama_name="roo", address="http://other.example"))
-
-
-async def test_an_artifact_goes_under_a_tag_and_never_under_a_digest() -> None:
-    async with open_client() as client:
-        publisher = OciPublisher(client, POLICY)
-        publisher.check(replace(PLACE, oci_reference="registry.example/models/roo:q4"))
-        for reference in (f"registry.example/models/roo@sha256:{'0' * 64}", "roo", "registry.example/Roo:1"):
-            with pytest.raises(InvalidArgument):
-                publisher.check(replace(PLACE, oci_reference=reference))
 
 
 def test_an_architecture_without_a_gguf_form_is_told_before_any_byte_with_the_forms_that_there_are() -> None:
