@@ -49,8 +49,8 @@ $(VENV)/.compiled: $(VENV)/.installed proto/gen/.generated
 	@touch $@
 
 .PHONY: tools
-tools: ## Install the programs that only tests need (Chromium, nginx, Prometheus), where apt can
-	@tests/tools.sh chromium nginx-light prometheus
+tools: ## Install the programs that only tests need (Chromium, docker-registry, nginx, Prometheus), where apt can
+	@tests/tools.sh chromium docker-registry nginx-light prometheus
 
 .PHONY: proto
 proto: proto/gen/.generated ## Generate the gRPC stubs from proto/

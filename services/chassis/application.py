@@ -68,6 +68,7 @@ class Application:
     garbage: GarbageCollector
     artifact_garbage: ArtifactGarbage
     token: ServiceToken | None = None
+    _tasks: dict[str, Hook] = field(default_factory=dict)
     _on_start: list[Hook] = field(default_factory=list)
     _on_drain: list[DrainHook] = field(default_factory=list)
     _on_stop: list[Hook] = field(default_factory=list)
@@ -87,6 +88,10 @@ class Application:
     def on_stop(self, hook: Hook) -> None:
         """Await `hook` after the last RPC and job; hooks run in reverse order, each one even if another fails."""
         self._on_stop.append(hook)
+
+    def keep_doing(self, name: str, work: Hook) -> None:
+        """Do endless work for as long as the service runs; one that breaks again and again ends the service."""
+        self._tasks[name] = work
 
     async def start(self) -> None:
         """Run the start hooks, then answer calls and work on jobs."""
@@ -127,6 +132,8 @@ class Application:
         async with asyncio.TaskGroup() as group:
             group.create_task(keep_going("watch_health", self.watch_health))
             group.create_task(self.jobs.runner.wait_for_failure())
+            for name, work in self._tasks.items():
+                group.create_task(keep_going(name, work))
             if self.garbage.hours:
                 group.create_task(keep_going("collect_garbage", self.garbage.keep_collecting))
 

@@ -51,6 +51,12 @@ class FailedPrecondition(ServiceError):
     code = "FAILED_PRECONDITION"
 
 
+class Aborted(ServiceError):
+    """Another change came first; look at what it is now, then ask again."""
+
+    code = "ABORTED"
+
+
 class ResourceExhausted(ServiceError):
     """Space, memory, quota or a size limit is used up."""
 
@@ -116,6 +122,7 @@ ERROR_CLASSES: tuple[type[ServiceError], ...] = (
     AlreadyExists,
     InvalidArgument,
     FailedPrecondition,
+    Aborted,
     ResourceExhausted,
     Unavailable,
     PermissionDenied,

@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from drillyard.feedback.v1 import feedback_service_pb2_grpc
+from drillyard.feedback.v1 import feedback_service_pb2_grpc, shipment_pb2
 from drillyard.feedback.v1 import loop_pb2 as pb
 
 from services.chassis.jobs import JobResource
 from services.chassis.jobs.convert import watch_response
-from services.feedback.convert import loop_to_proto, spec_from_proto
+from services.feedback.convert import loop_to_proto, shipment_spec_from_proto, shipment_to_proto, spec_from_proto
 from services.feedback.domain.loop import Loop
+from services.feedback.domain.shipment import Shipment
 from services.feedback.usecases import FeedbackUseCases
 
 FULL_SERVICE_NAME = "drillyard.feedback.v1.FeedbackService"
@@ -21,9 +22,10 @@ FULL_SERVICE_NAME = "drillyard.feedback.v1.FeedbackService"
 class FeedbackServicer(feedback_service_pb2_grpc.FeedbackServiceServicer):
     """Implements `drillyard.feedback.v1.FeedbackService`."""
 
-    def __init__(self, usecases: FeedbackUseCases, loops: JobResource[Loop]) -> None:
+    def __init__(self, usecases: FeedbackUseCases, loops: JobResource[Loop], shipments: JobResource[Shipment]) -> None:
         self._usecases = usecases
         self._loops = loops
+        self._shipments = shipments
 
     async def CreateLoop(self, request: pb.CreateLoopRequest, context: Any) -> pb.CreateLoopResponse:
         """Start a loop."""
@@ -53,3 +55,39 @@ class FeedbackServicer(feedback_service_pb2_grpc.FeedbackServiceServicer):
         async with aclosing(self._loops.watch(request.loop_id, request.after_sequence)) as events:
             async for event in events:
                 yield watch_response(pb.WatchLoopResponse, event)
+
+    async def CreateShipment(
+        self, request: shipment_pb2.CreateShipmentRequest, context: Any
+    ) -> shipment_pb2.CreateShipmentResponse:
+        """Start a shipment."""
+        shipment = await self._usecases.create_shipment(request.request_id, shipment_spec_from_proto(request.spec))
+        return shipment_pb2.CreateShipmentResponse(shipment=shipment_to_proto(shipment))
+
+    async def GetShipment(
+        self, request: shipment_pb2.GetShipmentRequest, context: Any
+    ) -> shipment_pb2.GetShipmentResponse:
+        """Return one shipment."""
+        shipment = await self._shipments.get(request.shipment_id)
+        return shipment_pb2.GetShipmentResponse(shipment=shipment_to_proto(shipment))
+
+    async def ListShipments(
+        self, request: shipment_pb2.ListShipmentsRequest, context: Any
+    ) -> shipment_pb2.ListShipmentsResponse:
+        """List shipments, newest first."""
+        shipments, token = await self._shipments.list(request.page_size, request.page_token)
+        return shipment_pb2.ListShipmentsResponse(shipments=map(shipment_to_proto, shipments), next_page_token=token)
+
+    async def CancelShipment(
+        self, request: shipment_pb2.CancelShipmentRequest, context: Any
+    ) -> shipment_pb2.CancelShipmentResponse:
+        """Cancel a shipment and the job it waits for."""
+        shipment = await self._shipments.cancel(request.shipment_id)
+        return shipment_pb2.CancelShipmentResponse(shipment=shipment_to_proto(shipment))
+
+    async def WatchShipment(
+        self, request: shipment_pb2.WatchShipmentRequest, context: Any
+    ) -> AsyncIterator[shipment_pb2.WatchShipmentResponse]:
+        """Stream the events of a shipment."""
+        async with aclosing(self._shipments.watch(request.shipment_id, request.after_sequence)) as events:
+            async for event in events:
+                yield watch_response(shipment_pb2.WatchShipmentResponse, event)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from services.chassis.errors import FailedPrecondition
+from dataclasses import replace
+
+from services.chassis.errors import FailedPrecondition, InvalidArgument
 from services.feedback.domain.loop import Inputs, Loop
-from services.feedback.domain.spec import LoopSpec, check, with_prompt_size
-from services.feedback.ports import LoopStore, Registry
+from services.feedback.domain.shipment import Shipment, ShipmentSpec
+from services.feedback.domain.spec import LoopSpec, check, prompt_size_of
+from services.feedback.ports import LoopStore, Registry, ShipmentStore
 from services.protocols.profile import Profile, UnknownProfile, get_profile
 
 
 class FeedbackUseCases:
-    """Creates loops."""
+    """Creates loops and shipments."""
 
-    def __init__(self, store: LoopStore, registry: Registry) -> None:
+    def __init__(self, store: LoopStore, registry: Registry, shipments: ShipmentStore) -> None:
         self._store = store
         self._registry = registry
+        self._shipments = shipments
 
     async def create_loop(self, request_id: str, spec: LoopSpec) -> Loop:
         """Store a loop and return it; the same request id returns the same loop.
@@ -29,24 +33,54 @@ class FeedbackUseCases:
         earlier = await self._store.find(request_id)
         inputs = earlier.inputs if earlier else await self._resolve(spec)
         profile = _profile_of(inputs.suite.profile_id)
-        return await self._store.create(request_id, with_prompt_size(spec, profile.prompt_sizes), inputs)
+        if not profile.categories:
+            raise FailedPrecondition(
+                f"The profile {profile.id} has no training material, so a loop has nothing to teach.",
+                "Test with it alone, train on a dataset of your own, or choose a suite of another protocol.",
+                field="spec.test_suite_version_id",
+            )
+        spec = replace(spec, prompt_size=prompt_size_of(spec.prompt_size, profile.prompt_sizes))
+        return await self._store.create(request_id, spec, inputs)
 
-    async def _resolve(self, spec: LoopSpec) -> Inputs:
+    async def create_shipment(self, request_id: str, spec: ShipmentSpec) -> Shipment:
+        """Store a shipment and return it; the same request id returns the same shipment.
+
+        Raises:
+            InvalidArgument: It names no form, a destination names no place, or the prompt size is wrong.
+            NotFound: The registry does not have the model or the suite.
+            FailedPrecondition: The suite's profile is unknown here.
+            AlreadyExists: The request id was used with another spec.
+        """
+        _check_places(spec)
+        earlier = await self._shipments.find(request_id)
+        inputs = earlier.inputs if earlier else await self._resolve(spec)
+        profile = _profile_of(inputs.suite.profile_id)
+        spec = replace(spec, prompt_size=prompt_size_of(spec.prompt_size, profile.prompt_sizes))
+        return await self._shipments.create(request_id, spec, inputs)
+
+    async def _resolve(self, spec: LoopSpec | ShipmentSpec) -> Inputs:
         model_version_id = await self._registry.resolve_model(spec.model_version_id)
         return Inputs(model_version_id, await self._registry.resolve_suite(spec.test_suite_version_id))
 
 
+def _check_places(spec: ShipmentSpec) -> None:
+    if not spec.export.get("form"):
+        raise InvalidArgument(
+            "The shipment names no form.", "Name one, such as EXPORT_FORM_GGUF.", field="spec.export.form"
+        )
+    for place, destination in enumerate(spec.destinations):
+        if not destination.keys() - {"address", "secret", "replace"}:
+            raise InvalidArgument(
+                f"The destination {place} names no place.",
+                "Name a folder, an Ollama, a registry or a hub.",
+                field=f"spec.destinations[{place}]",
+            )
+
+
 def _profile_of(profile_id: str) -> Profile:
     try:
-        profile = get_profile(profile_id)
+        return get_profile(profile_id)
     except UnknownProfile as error:
         raise FailedPrecondition(
             f"This release cannot drill the suite's protocol: {error}.", "Use a release that has that profile."
         ) from error
-    if not profile.categories:
-        raise FailedPrecondition(
-            f"The profile {profile_id} has no training material, so a loop has nothing to teach.",
-            "Test with it alone, train on a dataset of your own, or choose a suite of another protocol.",
-            field="spec.test_suite_version_id",
-        )
-    return profile

@@ -37,7 +37,7 @@ _KEEP_MEMORY: Final = ((-3, 1 << 30), (-1, (1 << 31) - 1), (-8, 1))
 # As Linux names the instructions on x86 and on ARM.
 _BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16", "svebf16"})
 # What older files keep with a layer and every model makes anew: turning angles and masks.
-_BUFFER: Final = re.compile(r"\.(inv_freq|masked_bias|attn\.bias|attention\.bias|position_ids)$")
+BUFFER: Final = re.compile(r"\.(inv_freq|masked_bias|attn\.bias|attention\.bias|position_ids)$")
 # How many layers behind the last one guess ahead, which is not done here.
 _AHEAD: Final = "num_nextn_predict_layers"
 _NUMBERS: Final = frozenset({"F64", "F32", "F16", "BF16"})
@@ -201,7 +201,7 @@ def _check_all_used(model: PreTrainedModel, unexpected: Iterable[str]) -> None:
     text = model.config.get_text_config()
     ahead = range(text.num_hidden_layers, text.num_hidden_layers + (getattr(text, _AHEAD, None) or 0))
     idle = tuple(f"{name}{layer}." for name in lists for layer in ahead)
-    unused = sorted(n for n in unexpected if n.startswith(lists) and not n.startswith(idle) and not _BUFFER.search(n))
+    unused = sorted(n for n in unexpected if n.startswith(lists) and not n.startswith(idle) and not BUFFER.search(n))
     if unused:
         raise InvalidModelFile(
             f"The configuration has no use for {len(unused)} tensors of the layers: it belongs to another model.",

@@ -1,7 +1,4 @@
-"""What a generation worker and its parent say to each other, one JSON object per line; imports no torch.
-
-The bounds of each field stand here alone: what comes over the line is not trusted.
-"""
+"""What a generation worker and its parent say, one JSON object per line that is not trusted; imports no torch."""
 
 from __future__ import annotations
 
@@ -45,9 +42,10 @@ class Prompt(_Checked):
         seed: Another seed, other samples.
         tools: OpenAI function definitions, rendered as the model's chat template does.
         text: Raw text to continue instead of messages.
-        stop: The answer ends before the first of these; its token ids end with the token that completed it.
+        stop: The answer ends before the first of these; its token ids end with the one that completed it.
         conversation: Prompts of one conversation continue from the keys and values of the turn before.
         token_ids: Raw token ids to continue instead of messages or a text.
+        echo_from: Place of the first of the prompt's tokens whose log-probability is told, where they are.
     """
 
     key: Annotated[str, Field(max_length=1024)]
@@ -59,6 +57,7 @@ class Prompt(_Checked):
     stop: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=1024)], ...], Field(max_length=16)] = ()
     conversation: Annotated[str, Field(max_length=1024)] = ""
     token_ids: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 31)], ...], Field(max_length=1 << 20)] = ()
+    echo_from: Annotated[int, Field(ge=0, le=1 << 20)] = 0
 
 
 @dataclass(frozen=True)
@@ -102,12 +101,13 @@ class Generate(_Checked):
 
 @dataclass(frozen=True)
 class Preview(_Checked):
-    """Show how `messages` and `tools` are rendered, or how `text` is divided into tokens, without generating."""
+    """Show how `messages` and `tools`, `answered` or not, are rendered, or how `text` is divided into tokens."""
 
     id: Int64
     messages: tuple[Mapping[str, Any], ...] = ()
     tools: Tools = ()
     text: Text = ""
+    answered: bool = False
     op: Literal["preview"] = "preview"
 
 
@@ -216,12 +216,13 @@ class Done(_Checked):
 
 @dataclass(frozen=True)
 class Previewed(_Checked):
-    """The rendered prompt, its token ids, and the text of each token."""
+    """The rendered prompt, its token ids, and the text of each token; of an answered one the ids alone."""
 
     id: int
     text: str
     token_ids: tuple[int, ...]
     tokens: tuple[str, ...] = ()
+    num_prompt_tokens: int = 0
     event: Literal["previewed"] = "previewed"
 
 

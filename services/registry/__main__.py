@@ -2,41 +2,67 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 from drillyard.registry.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
 
 from services.chassis.application import Application, run
+from services.chassis.artifacts import ArtifactStore
 from services.chassis.jobs import JobContext, Json
+from services.chassis.machine.hosts import HostPolicy, HostVariables
+from services.chassis.machine.secrets import Secrets
 from services.chassis.settings import load_settings
 from services.chassis.waiting import Places
 from services.protocols.profile import get_profile, profile_ids
-from services.registry.domain.model_import import IMPORT_KIND, SourceKind, import_of
+from services.registry.deployers.worker import WorkerDeployer
+from services.registry.domain.deployment import DeploymentBackend
+from services.registry.domain.model_import import IMPORT_KIND, ModelForm, SourceKind, import_of
 from services.registry.domain.test_suite import BuiltInSuite
+from services.registry.downloads.download import Downloader
+from services.registry.importers.adapter import AdapterImporter, check_fit
 from services.registry.importers.folder import FolderImporter
 from services.registry.importers.gguf import GgufImporter
 from services.registry.importers.inspection import FolderFacts
+from services.registry.importers.sources.artifact import ArtifactSource
+from services.registry.importers.sources.hub import HubSource
+from services.registry.importers.sources.local import FolderPath, GgufPath
+from services.registry.importers.sources.url import UrlSource
 from services.registry.importers.suites import SUITE_READERS
 from services.registry.importers.workspace import Workspace
+from services.registry.jobs.adapter_base import AdapterBases
 from services.registry.jobs.model_import import ImportJob
-from services.registry.ports import Importer
+from services.registry.jobs.shipping import wire_shipping
+from services.registry.ports import Importer, ModelSource, ModelStore
+from services.registry.ports.deployment import Deployers
 from services.registry.servicer import SERVICE_NAME, RegistryServicer
 from services.registry.settings import RegistrySettings
+from services.registry.store.aliases import SqlAliasStore
 from services.registry.store.claims import SqlClaims
 from services.registry.store.datasets import SqlDatasetStore
+from services.registry.store.deployments import SqlDeploymentStore
 from services.registry.store.models import SqlModelStore
 from services.registry.store.test_suites import SqlTestSuiteStore
 from services.registry.telemetry import RegistryTelemetry
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
+from services.registry.usecases.deployment import AliasUseCases, DeploymentUseCases
 from services.registry.usecases.model import ModelUseCases
 from services.registry.usecases.model_import import ImportUseCases
+from services.registry.usecases.reconciliation import Reconciler
 from services.registry.usecases.test_suite import TestSuiteUseCases
 
 NAME = "registry"
 # Files of cases and rows that are checked line by line.
 _FILES_AT_ONCE = 2
 _WAITING_FILES = 32
+_HOST_VARIABLES = HostVariables("REGISTRY_SOURCE_HOSTS", "REGISTRY_SECRET_HOSTS")
+IMPORTERS: dict[ModelForm, Importer] = {
+    ModelForm.GGUF: GgufImporter(),
+    ModelForm.FOLDER: FolderImporter(),
+    ModelForm.ADAPTER: AdapterImporter(),
+}
 MIGRATIONS = Path(__file__).parent / "store" / "migrations"
 
 
@@ -47,27 +73,32 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
     datasets = SqlDatasetStore(application.database)
     test_suites = SqlTestSuiteStore(application.database)
     adoption = Adoption(artifacts, SqlClaims(application.database))
-    importers: dict[SourceKind, Importer] = {
-        SourceKind.GGUF_PATH: GgufImporter(settings.import_roots),
-        SourceKind.FOLDER_PATH: FolderImporter(settings.import_roots),
-    }
+    policy = host_policy(settings)
+    sources = model_sources(settings, artifacts, policy)
     workspace = Workspace(settings.service_dir(NAME) / "imports")
     if application.database.is_sqlite:
         workspace.clear()
-    job = ImportJob(importers, models, adoption, files, workspace)
+    bases = AdapterBases(models, artifacts, check_fit)
+    job = ImportJob(sources, IMPORTERS, models, adoption, files, workspace, bases)
     add_import_job(application, job, limit=settings.num_imports)
     checked = Places("files", num_running=_FILES_AT_ONCE, num_waiting=_WAITING_FILES)
     suites = TestSuiteUseCases(
         test_suites, artifacts, adoption=adoption, files=checked, readers=SUITE_READERS, built_in=built_in_suites()
     )
+    shipping = wire_shipping(application, settings, models, policy=policy, adoption=adoption, files=files)
     application.on_start(adoption.collect)
     application.garbage.add(adoption.garbage, workspace.garbage)
     application.on_start(suites.register_built_in)
-    servicer = RegistryServicer(  # type: ignore[abstract]
-        models=ModelUseCases(models, artifacts, adoption=adoption, files=files),
-        imports=ImportUseCases(application.jobs.store, importers),
+    versions = ModelUseCases(models, artifacts, adoption=adoption, files=files, users=(shipping.uses,))
+    servicer = RegistryServicer(
+        models=versions,
+        imports=ImportUseCases(application.jobs.store, sources),
         datasets=DatasetUseCases(datasets, artifacts, adoption=adoption, files=checked),
         test_suites=suites,
+        exports=shipping.exports,
+        publications=shipping.publications,
+        deployments=add_deployments(application, versions, models),
+        aliases=AliasUseCases(SqlAliasStore(application.database), versions),
     )
     application.add_servicer(add_RegistryServiceServicer_to_server, servicer, SERVICE_NAME)
 
@@ -80,7 +111,38 @@ def add_import_job(application: Application, job: ImportJob, *, limit: int) -> N
         async with telemetry.import_timed(import_of(context.job).source.kind):
             return await job.run(context)
 
-    application.jobs.runner.register(IMPORT_KIND, run_import, limit=limit)
+    application.jobs.runner.register(IMPORT_KIND, run_import, limit=limit, cleanup=job.clean_up)
+
+
+def host_policy(settings: RegistrySettings) -> HostPolicy:
+    """Return which hosts may be asked, and which may see which secret."""
+    secrets = Secrets(settings.env_prefix, settings.secrets_dir)
+    return HostPolicy(settings.source_hosts, secrets, settings.secret_hosts, variables=_HOST_VARIABLES)
+
+
+def model_sources(
+    settings: RegistrySettings, artifacts: ArtifactStore, policy: HostPolicy
+) -> dict[SourceKind, ModelSource]:
+    """Return the places from which models come."""
+    downloader = Downloader(policy)
+    return {
+        SourceKind.GGUF_PATH: GgufPath(settings.import_roots),
+        SourceKind.FOLDER_PATH: FolderPath(settings.import_roots),
+        SourceKind.HUB_ID: HubSource(policy, downloader),
+        SourceKind.URL: UrlSource(policy, downloader),
+        SourceKind.ARTIFACT: ArtifactSource(artifacts),
+    }
+
+
+def add_deployments(application: Application, versions: ModelUseCases, models: ModelStore) -> DeploymentUseCases:
+    """Let the application look after deployments by the backends that this installation has."""
+    store = SqlDeploymentStore(application.database)
+    deployers: Deployers = {DeploymentBackend.WORKER: WorkerDeployer()}
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    lease_seconds = application.settings.lease_seconds
+    reconciler = Reconciler(store, models, deployers, owner=owner, lease_seconds=lease_seconds)
+    application.keep_doing("look_after_deployments", reconciler.run)
+    return DeploymentUseCases(store, versions, backends=deployers.keys(), wake=reconciler.wake)
 
 
 def built_in_suites() -> tuple[BuiltInSuite, ...]:

@@ -18,4 +18,16 @@ class RegistrySettings(ServiceSettings):
     import_roots: tuple[Path, ...] = Field(
         default=(), description="Folders below which models may be imported, as a JSON list; empty for anywhere."
     )
+    source_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Hosts that models come from, private ones too; none: this machine and the internet.",
+    )
+    secrets_dir: Path | None = Field(default=None, description="Folder with a file per secret, for tokens of hosts.")
+    secret_hosts: dict[str, tuple[str, ...]] = Field(
+        default={}, description="Hosts that may see a token, by its secret; one without shows itself to source_hosts."
+    )
+    publish_roots: tuple[Path, ...] = Field(
+        default=(), description="Folders below which versions may be published, as a JSON list; empty for anywhere."
+    )
+    num_exports: int = Field(default=1, ge=1, le=16, description="Exports, and publications, that run at once.")
     num_imports: int = Field(default=1, ge=1, le=16, description="Imports that run at once.")

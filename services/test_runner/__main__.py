@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from drillyard.test_runner.v1 import test_runner_service_pb2_grpc as rpc
@@ -10,18 +12,31 @@ from drillyard.test_runner.v1 import test_runner_service_pb2_grpc as rpc
 from services.chassis.application import Application, run
 from services.chassis.channel import open_channel
 from services.chassis.machine.memory import share_of_memory_bytes
+from services.chassis.machine.secrets import Secrets
 from services.chassis.settings import load_settings
 from services.chassis.waiting import patiently
 from services.test_runner.backends.doctor_process import DoctorProcess
 from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
+from services.test_runner.backends.llama_server.backend import LlamaServerBackend
 from services.test_runner.backends.openai_endpoint.backend import NUM_PLACES, OpenAiEndpointBackend
-from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
+from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.backends.served_template import ServedTemplateProbe
 from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
 from services.test_runner.backends.worker_process import WorkerTimeouts
 from services.test_runner.clients.registry import RegistryClient
+from services.test_runner.domain import Form
+from services.test_runner.domain.scoring import AnswerRow, AnswerScore
 from services.test_runner.jobs.test_run import TestRunJob
-from services.test_runner.ports import GenerationBackend, GenerationEvent, PromptRenderer, Workload
+from services.test_runner.ports import (
+    AnswerScorer,
+    GenerationBackend,
+    GenerationEvent,
+    Prompt,
+    PromptRenderer,
+    Rendered,
+    ResolvedModel,
+    Workload,
+)
 from services.test_runner.servicer import SERVICE_NAME, TestRunnerServicer
 from services.test_runner.settings import TestRunnerSettings
 from services.test_runner.store.sql import MIGRATIONS, SqlRunStore
@@ -30,24 +45,38 @@ from services.test_runner.usecases.comparison import ComparisonUseCases
 from services.test_runner.usecases.diagnosis import DiagnosisUseCases
 from services.test_runner.usecases.generation import GenerationUseCases
 from services.test_runner.usecases.rendering import RenderingUseCases
+from services.test_runner.usecases.scoring import ScoringUseCases
 from services.test_runner.usecases.test_run import TestRunUseCases
 from services.test_runner.usecases.transcript import TranscriptUseCases
 
 
-class Workers(GenerationBackend, PromptRenderer, Protocol):
+class Workers(GenerationBackend, PromptRenderer, AnswerScorer, Protocol):
     """Answers by the registry's weights."""
 
     async def close(self) -> None:
         """End all that was started."""
 
 
+@dataclass(frozen=True)
 class _Backends:
-    def __init__(self, workers: GenerationBackend, endpoints: GenerationBackend) -> None:
-        self._workers, self._endpoints = workers, endpoints
+    workers: Workers
+    servers: Workers
+    endpoints: GenerationBackend
 
     def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
-        """Let served models answer where the workload names an endpoint, and worker processes everywhere else."""
-        return (self._endpoints if workload.endpoint else self._workers).generate(workload)
+        """Let the endpoint answer that the workload names, or else what loads the version's form."""
+        return (self.endpoints if workload.endpoint else self._of(workload.form)).generate(workload)
+
+    async def render(self, model: ResolvedModel, prompt: Prompt) -> Rendered:
+        """Return what the model reads."""
+        return await self._of(model.form).render(model, prompt)
+
+    def score(self, model: ResolvedModel, rows: Sequence[AnswerRow], max_tokens: int) -> AsyncGenerator[AnswerScore]:
+        """Let the version's weights score answers."""
+        return self._of(model.form).score(model, rows, max_tokens)
+
+    def _of(self, form: Form) -> Workers:
+        return self.workers if form is Form.FOLDER else self.servers
 
 
 async def wire(app: Application, settings: TestRunnerSettings, *, workers: Workers | None = None) -> None:
@@ -56,22 +85,23 @@ async def wire(app: Application, settings: TestRunnerSettings, *, workers: Worke
     app.on_stop(channel.close)
     registry, store = RegistryClient(channel), SqlRunStore(app.database)
     telemetry = TestRunnerTelemetry(app.telemetry)
-    keys = EndpointKeys(settings.secrets_dir)
-    policy = OperatorPolicy(settings.endpoint_hosts, keys, settings.endpoint_key_hosts)
-    workers = workers or TransformersWorkerBackend(
-        place=lambda uri: patiently(lambda: app.artifacts.local_path(uri), "the artifact store"),
-        telemetry=telemetry,
-        limits=_limits(settings),
-    )
+    policy = _policy(settings)
+    limits = _limits(settings)
+
+    def place(uri: str) -> Awaitable[Path]:
+        return patiently(lambda: app.artifacts.local_path(uri), "the artifact store")
+
+    workers = workers or TransformersWorkerBackend(place=place, telemetry=telemetry, limits=limits)
+    servers = LlamaServerBackend(place=place, telemetry=telemetry, limits=limits, command=settings.llama_server)
     endpoints = OpenAiEndpointBackend(
         policy,
         max_tries=settings.endpoint_tries,
         on_try=telemetry.endpoint_tried,
         queue=FairQueue(NUM_PLACES, _queue_limits(settings)),
     )
-    app.on_stop(workers.close)
-    app.on_stop(endpoints.close)
-    backend = _Backends(workers, endpoints)
+    for part in (workers, servers, endpoints):
+        app.on_stop(part.close)
+    backend = _Backends(workers, servers, endpoints)
     job = TestRunJob(
         store=store, registry=registry, backend=backend, telemetry=telemetry, window_size=settings.window_size
     )
@@ -84,15 +114,28 @@ async def wire(app: Application, settings: TestRunnerSettings, *, workers: Worke
         transcripts=TranscriptUseCases(jobs=jobs, store=store),
         comparisons=ComparisonUseCases(jobs=jobs, store=store),
         generation=GenerationUseCases(registry=registry, backend=backend, policy=policy),
-        rendering=RenderingUseCases(registry=registry, renderer=workers),
-        diagnoses=_diagnoses(app, registry, policy),
+        rendering=RenderingUseCases(registry=registry, renderer=backend),
+        scoring=ScoringUseCases(registry=registry, scorer=backend),
+        diagnoses=_diagnoses(app, registry, policy, servers),
     )
     app.add_servicer(rpc.add_TestRunnerServiceServicer_to_server, servicer, SERVICE_NAME)
 
 
-def _diagnoses(app: Application, registry: RegistryClient, policy: OperatorPolicy) -> DiagnosisUseCases:
-    doctor = DoctorProcess(place=app.artifacts.local_path)
-    return DiagnosisUseCases(registry=registry, policy=policy, doctor=doctor, served=ServedTemplateProbe(policy))
+def _diagnoses(
+    app: Application, registry: RegistryClient, policy: OperatorPolicy, servers: LlamaServerBackend
+) -> DiagnosisUseCases:
+    return DiagnosisUseCases(
+        registry=registry,
+        policy=policy,
+        doctor=DoctorProcess(place=app.artifacts.local_path),
+        served=ServedTemplateProbe(policy),
+        forms=servers,
+    )
+
+
+def _policy(settings: TestRunnerSettings) -> OperatorPolicy:
+    keys = Secrets("TEST_RUNNER_", settings.secrets_dir)
+    return OperatorPolicy(settings.endpoint_hosts, keys, settings.endpoint_key_hosts)
 
 
 def _limits(settings: TestRunnerSettings) -> WorkerLimits:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.protocols import turn as protocol
 from services.protocols.profile import Profile, UnknownProfile, get_profile
-from services.test_runner.domain import RunInputs, RunRecord, TestRunSpec, ToolCall
+from services.test_runner.domain import Form, RunInputs, RunRecord, TestRunSpec, ToolCall
 from services.test_runner.ports import Registry
 
 
@@ -69,6 +69,8 @@ async def _resolve(registry: Registry, spec: TestRunSpec, window_size: int) -> R
         profile_digest=profile.digest,
         num_cases=suite.num_cases,
         window_size=window_size,
+        form=model.form if model else Form.FOLDER,
+        num_context_tokens=model.num_context_tokens if model else 0,
     )
 
 

@@ -32,6 +32,9 @@ class TestRunnerSettings(ServiceSettings):
     worker_memory_bytes: int = Field(
         default=0, ge=0, description="Memory of a worker; 0: its share of four fifths of the container's or machine's."
     )
+    llama_server: str = Field(
+        default="", description="Command of llama.cpp's server, for GGUF; empty: LLAMA_SERVER's, or that of the PATH."
+    )
     max_waiting: int = Field(default=256, ge=1, le=100_000, description="Generations that wait for a model.")
     max_waiting_of_caller: int = Field(default=32, ge=1, le=100_000, description="Those of one caller.")
     max_waiting_bytes: int = Field(default=256 << 20, ge=1 << 20, description="Their prompts together.")

@@ -1,6 +1,8 @@
 """What a job store makes of holders that die: a cap on deaths without progress, over memory, SQLite and PostgreSQL."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta, tzinfo
+from typing import Self
 
 import pytest
 from sqlalchemy import text
@@ -8,7 +10,16 @@ from sqlalchemy import text
 from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.database import Database
 from services.chassis.errors import FailedPrecondition
-from services.chassis.jobs import Job, JobResource, JobState, JobStore, MemoryJobStore, SqlJobStore
+from services.chassis.jobs import (
+    Job,
+    JobResource,
+    JobState,
+    JobStore,
+    MemoryJobStore,
+    SqlJobStore,
+    memory_store,
+    sql_store,
+)
 from tests.contract.conftest import OpenDatabase
 
 LEASE = 30.0
@@ -210,3 +221,24 @@ async def _damage(database: Database, job_id: str, damage: str) -> None:
         await session.execute(
             text(f"UPDATE jobs SET {damage.replace(':', chr(92) + ':')} WHERE job_id = :id"), {"id": job_id}
         )
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_wall_clock_that_is_set_anew_ends_no_lease_and_keeps_none(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    created = await store.create("drill", "clock", SPEC)
+    first = await store.claim(["drill"], "first", LEASE)
+    assert first is not None
+
+    class Shifted(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return super().now(tz) + timedelta(hours=hours)
+
+    monkeypatch.setattr(memory_store, "datetime", Shifted)
+    monkeypatch.setattr(sql_store, "datetime", Shifted)
+    assert await store.claim(["drill"], "second", LEASE) is None
+    await store.renew(created.job_id, first.epoch, 0.0)
+    taken = await store.claim(["drill"], "second", LEASE)
+    assert taken is not None and taken.epoch == first.epoch + 1

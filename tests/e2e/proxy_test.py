@@ -130,7 +130,7 @@ def test_every_page_lives_below_the_path(page: Page, proxy: Proxy) -> None:
 
 def test_buttons_events_and_uploads_work(page: Page, proxy: Proxy) -> None:
     page.goto(f"{proxy.url}/")
-    page.get_by_label("Import from this machine").fill("/no/such/model.gguf")
+    page.get_by_label("Import a model").fill("/no/such/model.gguf")
     page.get_by_role("button", name="Import").click()
     expect(page.locator("#import-message .notice")).to_be_visible()
     page.goto(f"{proxy.url}/test-suites")

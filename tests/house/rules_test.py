@@ -61,12 +61,16 @@ WRITERS = {
     "services/lm/conversion/gguf.py",
     "services/lm/conversion/saving.py",
     "services/lm/conversion/vocabulary/tokens.py",
+    "services/lm/conversion/writing/gguf_file.py",
+    "services/lm/conversion/writing/model_folder.py",
     "services/lm/tiny.py",
     "services/protocols/suites/freeze.py",
-    "services/registry/importers/folder.py",
+    "services/registry/importers/source_files.py",
+    "services/registry/jobs/exporters/copying.py",
     "services/trainer/backends/process_group.py",
     "services/trainer/training/checkpoint.py",
     "ui/cli/processes.py",
+    "ui/models/model_uploads.py",
 }
 WRITING = re.compile(r"\.write_(text|bytes)\(|\bopen\([^)]*[\"'][rwax]*[wax]b?\+?[\"']|json\.dump\(")
 

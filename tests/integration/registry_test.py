@@ -22,7 +22,7 @@ from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.channel import open_channel
-from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound, Unimplemented
+from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
 from services.protocols.profile import get_profile, profile_ids
 from tests.integration.processes import ServiceProcess, start_service
 from tests.unit.registry.model_folders import NUM_PARAMETERS, write_adapter, write_model, write_raw_safetensors
@@ -222,8 +222,8 @@ async def test_a_hostile_file_is_refused_and_the_service_goes_on(registry: Regis
         ({"gguf_path": "m.gguf"}, InvalidArgument),
         ({"folder_path": "/dev/null"}, InvalidArgument),
         ({}, InvalidArgument),
-        ({"hub_id": "owner/name"}, Unimplemented),
-        ({"ollama_tag": "a:b"}, Unimplemented),
+        ({"hub_id": "owner"}, InvalidArgument),
+        ({"url": "https://h.example/m.bin"}, InvalidArgument),
     ],
 )
 async def test_a_source_that_cannot_be_is_refused_at_once(

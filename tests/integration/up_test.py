@@ -19,7 +19,7 @@ import pytest
 
 from services.protocols.profile import get_profile
 from tests.integration.processes import ROOT
-from ui.cli.connection import Gateway
+from ui.cli.connection import Gateway, GatewayError
 
 NAMES = {"registry", "test_runner", "trainer", "evaluator", "feedback", "gateway"}
 
@@ -136,14 +136,47 @@ def test_nothing_outlives_a_launcher_that_is_killed(tmp_path: Path) -> None:
         assert _gone(children)
 
 
-def test_a_service_that_ends_by_itself_ends_all_with_a_sentence(tmp_path: Path) -> None:
+def _kill(process: subprocess.Popen[str], name: str) -> None:
+    module = "ui" if name == "gateway" else f"services.{name}"
+    next(child for child in psutil.Process(process.pid).children() if child.cmdline()[1:3] == ["-m", module]).kill()
+
+
+def _next_event(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    return dict(json.loads(process.stdout.readline()))
+
+
+def _answers(gateway: Gateway) -> bool:
+    try:
+        gateway.get("/evaluations", page_size=1)
+    except GatewayError:
+        return False
+    return True
+
+
+def test_a_process_that_ends_by_itself_is_started_again_at_its_address(tmp_path: Path) -> None:
+    with _up(tmp_path, "--port", "0") as process:
+        ready, _ = _ready(process)
+        gateway = Gateway(ready["url"])
+        for name in ("evaluator", "gateway"):
+            _kill(process, name)
+            assert f"The {name} ended unexpectedly (was killed by SIGKILL)." in _next_event(process)["problem"]
+            serving = _next_event(process)
+            assert (serving["event"], serving["service"]) == ("serving", name)
+            assert _soon(lambda: _answers(gateway), 20)
+        assert f"http://{serving['address']}" == ready["url"]
+
+
+def test_a_process_that_ends_again_and_again_ends_all_with_a_sentence(tmp_path: Path) -> None:
     with _up(tmp_path, "--port", "0") as process:
         _, children = _ready(process)
-        evaluator = next(one for one in children if "services.evaluator" in one.cmdline())
-        evaluator.kill()
+        for _ in range(5):
+            _kill(process, "feedback")
+            assert [_next_event(process)["event"] for _ in range(2)] == ["restart", "serving"]
+        _kill(process, "feedback")
         _, said = process.communicate(timeout=30)
         assert process.returncode == 1
-        assert "The evaluator ended unexpectedly (was killed by SIGKILL)." in json.loads(said)["problem"]
+        assert "It was started again 5 times" in json.loads(said)["problem"]
         assert _gone(children, 1)
 
 

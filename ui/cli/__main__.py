@@ -6,6 +6,7 @@ import typer
 
 from ui.cli import protocols
 from ui.cli.demo import demo
+from ui.cli.gc import gc
 from ui.cli.options import grouped
 from ui.cli.up import up
 from ui.diagnoses.commands import doctor
@@ -14,7 +15,9 @@ from ui.evaluations.judge import judge
 from ui.loops import commands as loops
 from ui.loops.report_commands import report
 from ui.models import commands as models
-from ui.storage.commands import gc
+from ui.models.shipping import commands as shipping
+from ui.shipping.deployments import commands as deployments
+from ui.shipping.shipments import commands as shipments
 from ui.test_runs import commands as test_runs
 from ui.test_suites import commands as test_suites
 from ui.training_jobs import commands as training_jobs
@@ -32,13 +35,22 @@ app.command()(grouped(doctor))
 app.command()(grouped(judge))
 app.command()(grouped(report))
 app.command()(grouped(gc))
+app.command()(grouped(shipments.publish))
+app.command()(grouped(shipments.ship))
+app.command()(grouped(deployments.promote))
+app.command()(grouped(deployments.rollback))
 app.add_typer(models.app, name="models")
+app.add_typer(shipping.exports, name="exports")
+app.add_typer(shipping.publications, name="publications")
 app.add_typer(test_suites.app, name="test-suites")
 app.add_typer(test_runs.app, name="test-runs")
 app.add_typer(evaluations.app, name="evaluations")
 app.add_typer(training_jobs.app, name="training-jobs")
 app.add_typer(training_jobs.app, name="train", help="The same as `training-jobs`.")
 app.add_typer(loops.app, name="loops")
+app.add_typer(shipments.app, name="shipments")
+app.add_typer(deployments.app, name="deployments")
+app.add_typer(deployments.aliases_app, name="aliases")
 app.add_typer(protocols.app, name="protocols")
 
 

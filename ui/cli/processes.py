@@ -35,6 +35,9 @@ _LISTS = ("/model-versions", "/test-runs", "/evaluations", "/training-jobs", "/l
 _TOKEN = "service-token"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
+# More restarts in so short a time help nobody: what ends the process is still there.
+_MAX_RESTARTS = 5
+_RESTARTS_SECONDS = 120.0
 
 
 class StartError(Exception):
@@ -63,6 +66,7 @@ class System:
         max_log_bytes: A longer log is emptied, and what it held kept once, as `NAME.log.1`.
         on_ready: Called with each process once it serves.
         on_start: Called with the name of each process when it is started.
+        on_restart: Called with a sentence that says why a process is started again.
     """
 
     data_dir: Path
@@ -72,6 +76,8 @@ class System:
     max_log_bytes: int = 32 * 1024 * 1024
     on_ready: Callable[[Running], None] = lambda _running: None
     on_start: Callable[[str], None] = lambda _name: None
+    on_restart: Callable[[str], None] = lambda _sentence: None
+    _restarts: dict[str, list[float]] = field(default_factory=dict)
     _running: dict[str, Running] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
@@ -105,14 +111,14 @@ class System:
         return list(self._running.values())
 
     def check(self) -> None:
-        """Return when all processes live, and their logs are not too long.
+        """Start each process again that has ended by itself, at its old address, and keep logs from growing too long.
 
         Raises:
-            StartError: One has ended by itself.
+            StartError: One has ended again and again.
         """
-        for item in self._running.values():
+        for item in self.running():
             if item.process.poll() is not None:
-                raise StartError(_ended(item, "ended unexpectedly"))
+                self._restart(item)
             rotate(item.log_path, self.max_log_bytes)
 
     def stop(self) -> None:
@@ -141,7 +147,25 @@ class System:
     def _serves(self, names: tuple[str, ...], starting: dict[str, Any]) -> bool:
         return all(name in self._running and name not in starting for name in names)
 
-    def _launch(self, name: str) -> tuple[Running, IO[bytes], float]:
+    def _restart(self, ended: Running) -> None:
+        why, now = _ended(ended, "ended unexpectedly"), time.monotonic()
+        recent = [start for start in self._restarts.get(ended.name, ()) if now - start < _RESTARTS_SECONDS]
+        if len(recent) == _MAX_RESTARTS:
+            raise StartError(f"{why} It was started again {_MAX_RESTARTS} times in {_RESTARTS_SECONDS:.0f} s.")
+        self._restarts[ended.name] = [*recent, now]
+        self.on_restart(f"{why} It is started again.")
+        # Others know it by its address.
+        running, lines, end = self._launch(ended.name, int(ended.address.rpartition(":")[2]))
+        running.address = ended.address
+        readable: list[IO[bytes]] = []
+        while not readable:
+            readable, _, _ = select.select([lines], [], [], 0.5)
+            _refuse_late({ended.name: (running, lines, end)})
+        # One that ends before it serves is met again by the next check.
+        with suppress(StartError):
+            self._ready(running, lines)
+
+    def _launch(self, name: str, port: int = 0) -> tuple[Running, IO[bytes], float]:
         self.on_start(name)
         log_path = self.data_dir / "logs" / f"{name}.log"
         module = "ui" if name == "gateway" else f"services.{name}"
@@ -151,14 +175,14 @@ class System:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=os.environ | self._environment(name),
+                env=os.environ | self._environment(name, port),
                 start_new_session=True,
             )
         assert process.stdout is not None
         self._running[name] = Running(name, process, log_path)
         return self._running[name], process.stdout, time.monotonic() + _START_SECONDS
 
-    def _environment(self, name: str) -> dict[str, str]:
+    def _environment(self, name: str, port: int) -> dict[str, str]:
         prefix = f"{name.upper()}_"
         own = {
             "DATA_DIR": str(self.data_dir),
@@ -168,13 +192,13 @@ class System:
             "EXIT_WITH_PARENT": "true",
             **{f"{called.upper()}_ADDRESS": self._running[called].address for called in CALLS[name]},
         }
-        return {prefix + key: value for key, value in {**own, **self._ports(name)}.items()}
+        return {prefix + key: value for key, value in {**own, **self._ports(name, port)}.items()}
 
-    def _ports(self, name: str) -> dict[str, str]:
+    def _ports(self, name: str, port: int) -> dict[str, str]:
         if name != "gateway":
-            return {"GRPC_PORT": "0"}
+            return {"GRPC_PORT": str(port)}
         outside = {"OUTSIDE_URL": self.outside_url} if self.outside_url else {}
-        return {"HOST": self.gateway_host, "PORT": str(self.gateway_port), **outside}
+        return {"HOST": self.gateway_host, "PORT": str(port or self.gateway_port), **outside}
 
     def _ready(self, running: Running, lines: IO[bytes]) -> None:
         try:

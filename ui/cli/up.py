@@ -46,7 +46,7 @@ def up(
     ] = 32,
     as_json: JsonFlag = False,
 ) -> None:
-    """Start the five services and the gateway on this machine, and stop them on Ctrl-C."""
+    """Start the five services and the gateway on this machine, again if one ends, and stop them on Ctrl-C."""
     outside = _address(outside_url, as_json=as_json)
     refuse_taken_port(port, as_json=as_json)
     start = time.monotonic()
@@ -58,6 +58,7 @@ def up(
                 outside_url=outside,
                 max_log_bytes=log_mib * 1024 * 1024,
                 on_ready=lambda item: _say_ready(item, as_json=as_json),
+                on_restart=lambda sentence: _say_restart(sentence, as_json=as_json),
             ) as system:
                 _say_all_ready(system, time.monotonic() - start, as_json=as_json)
                 while True:
@@ -116,6 +117,10 @@ def _say_ready(running: Running, *, as_json: bool) -> None:
         print(json.dumps(line), flush=True)
     else:
         print(f"  {running.name:<12} serves at {running.address}  (metrics {running.metrics_address})", flush=True)
+
+
+def _say_restart(sentence: str, *, as_json: bool) -> None:
+    print(json.dumps({"event": "restart", "problem": sentence}) if as_json else sentence, flush=True)
 
 
 def _say_all_ready(system: System, seconds: float, *, as_json: bool) -> None:

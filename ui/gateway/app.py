@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
@@ -19,7 +18,7 @@ from services.chassis.waiting import keep_going
 from ui.comparisons import routes as comparisons
 from ui.diagnoses import routes as diagnoses
 from ui.evaluations import routes as evaluations
-from ui.gateway import reference
+from ui.gateway import garbage, reference
 from ui.gateway.auth import LoopbackOnly
 from ui.gateway.clients import open_clients
 from ui.gateway.errors import install_error_responses
@@ -32,9 +31,13 @@ from ui.gateway.settings import GatewaySettings
 from ui.gateway.uploads import Uploads
 from ui.loops import routes as loops
 from ui.models import routes as models
+from ui.models.model_uploads import ModelUploads
+from ui.models.shipping import routes as shipping
 from ui.openai import routes as openai_routes
+from ui.openai.served import ServedModels
 from ui.shared.events import EventStreams
-from ui.storage import routes as storage
+from ui.shipping.deployments import routes as deployments
+from ui.shipping.shipments import routes as shipments
 from ui.test_runs import routes as test_runs
 from ui.test_suites import routes as test_suites
 from ui.training_jobs import routes as training_jobs
@@ -68,10 +71,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: GatewaySettings = app.state.settings
     async with AsyncExitStack() as stack:
         app.state.clients = await stack.enter_async_context(open_clients(settings))
+        app.state.served_models = ServedModels(app.state.clients)
         app.state.event_streams = EventStreams(settings.max_event_streams)
-        folder = settings.data_dir.resolve() / "gateway" / "artifacts"
-        app.state.uploads = Uploads(ArtifactStore(folder.as_uri()))
-        app.state.garbage = _garbage(folder, settings)
+        folder = settings.data_dir.resolve() / "gateway"
+        url = settings.artifacts_url or (folder / "artifacts").as_uri()
+        store = ArtifactStore(url, cache_dir=folder / "artifacts")
+        app.state.uploads, app.state.model_uploads = Uploads(store), ModelUploads(folder / "uploads", store)
+        app.state.garbage = _garbage(url, app.state.model_uploads, settings)
         await stack.enter_async_context(app.state.pages.served())
         if settings.gc_hours:
             collecting = asyncio.create_task(keep_going("collect_garbage", app.state.garbage.keep_collecting))
@@ -79,16 +85,18 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-def _garbage(folder: Path, settings: GatewaySettings) -> GarbageCollector:
-    uploads, collector = ArtifactGarbage(folder.as_uri()), GarbageCollector("gateway", settings.gc_hours)
+def _garbage(url: str, models: ModelUploads, settings: GatewaySettings) -> GarbageCollector:
+    uploads, collector = ArtifactGarbage(url), GarbageCollector("gateway", settings.gc_hours)
     collector.add(uploads.half_written, partial(uploads.handed_over, "upload", settings.upload_hours))
+    collector.add(partial(models.garbage, settings.upload_hours))
     return collector
 
 
 def _api() -> APIRouter:
     api = APIRouter()
-    before = (models.router, diagnoses.router, test_suites.router, training_jobs.datasets)
-    testing = (storage.router, test_runs.router, test_runs.transcripts, evaluations.router, comparisons.router)
-    for router in (*before, *testing, training_jobs.router, loops.router):
+    before = (models.router, shipping.router, diagnoses.router, test_suites.router, training_jobs.datasets)
+    testing = (garbage.router, test_runs.router, test_runs.transcripts, evaluations.router, comparisons.router)
+    leaving = (shipments.router, deployments.router)
+    for router in (*before, *testing, training_jobs.router, loops.router, *leaving):
         api.include_router(router)
     return api

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from services.chassis.errors import (
+    Aborted,
     AlreadyExists,
     Busy,
     DeadlineExceeded,
@@ -37,6 +38,7 @@ STATUS_OF: dict[type[ServiceError], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
     AlreadyExists: HTTPStatus.CONFLICT,
     FailedPrecondition: HTTPStatus.CONFLICT,
+    Aborted: HTTPStatus.CONFLICT,
     ResourceExhausted: HTTPStatus.INSUFFICIENT_STORAGE,
     Internal: HTTPStatus.INTERNAL_SERVER_ERROR,
     Unimplemented: HTTPStatus.NOT_IMPLEMENTED,

@@ -21,6 +21,7 @@ class GatewaySettings(BaseSettings):
     token_file: Path | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=7860, ge=0, le=65535)
+    artifacts_url: str = Field(default="", description="Where uploads are kept; empty: a folder in the data folder.")
     outside_url: str = Field(default="", description="Where a proxy that authenticates shows it: origin and path.")
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, le=65535)

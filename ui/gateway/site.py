@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
@@ -15,12 +16,26 @@ from ui.models import page as models
 from ui.playground import page as playground
 from ui.shared.cache import ServiceCache
 from ui.shared.environment import stylesheet
+from ui.shipping.deployments import page as deployments
+from ui.shipping.shipments import page as shipments
 from ui.test_runs import page as test_runs
 from ui.test_suites import page as test_suites
 from ui.training_jobs import page as training_jobs
 
 _UPLOADS_KEPT_SECONDS = 3600
 _FOLDER = Path(__file__).parent
+# Besides the first one.
+_PAGES: tuple[tuple[str, str, Any], ...] = (
+    ("Doctor", "/doctor", diagnoses),
+    ("Test suites", "/test-suites", test_suites),
+    ("Test runs", "/test-runs", test_runs),
+    ("Comparisons", "/comparisons", comparisons),
+    ("Playground", "/playground", playground),
+    ("Training jobs", "/training-jobs", training_jobs),
+    ("Loops", "/loops", loops),
+    ("Shipments", "/shipments", shipments),
+    ("Deployments", "/deployments", deployments),
+)
 
 
 def mount_pages(app: FastAPI, gateway: FastAPI) -> None:
@@ -30,20 +45,9 @@ def mount_pages(app: FastAPI, gateway: FastAPI) -> None:
         title="Drillyard", analytics_enabled=False, delete_cache=(_UPLOADS_KEPT_SECONDS, _UPLOADS_KEPT_SECONDS)
     ) as site:
         models.build(cache)
-    with site.route("Doctor", "/doctor"):
-        diagnoses.build(cache)
-    with site.route("Test suites", "/test-suites"):
-        test_suites.build(cache)
-    with site.route("Test runs", "/test-runs"):
-        test_runs.build(cache)
-    with site.route("Comparisons", "/comparisons"):
-        comparisons.build(cache)
-    with site.route("Playground", "/playground"):
-        playground.build(cache)
-    with site.route("Training jobs", "/training-jobs"):
-        training_jobs.build(cache)
-    with site.route("Loops", "/loops"):
-        loops.build(cache)
+    for title, path, page in _PAGES:
+        with site.route(title, path):
+            page.build(cache)
     # Readings are cached and cheap, so many pages may ask at once.
     site.queue(default_concurrency_limit=40, max_size=400, api_open=False)
     gr.mount_gradio_app(

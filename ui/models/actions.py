@@ -1,12 +1,17 @@
-"""Reading what the registry holds."""
+"""What the registry holds, and imports into it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from drillyard.registry.v1 import dataset_pb2, import_pb2, model_pb2, test_suite_pb2
+from drillyard.registry.v1.artifact_pb2 import Artifact
 from drillyard.registry.v1.dataset_pb2 import DatasetVersion
 from drillyard.registry.v1.test_suite_pb2 import TestSuiteVersion
 
+from services.chassis.errors import InvalidArgument
 from ui.gateway.clients import Clients, every
+from ui.models.sources import read_source
 from ui.models.views import ImportView, ModelVersionView, import_view, model_tree
 
 NUM_RECENT = 10
@@ -26,12 +31,40 @@ async def read_imports(clients: Clients) -> list[ImportView]:
     return [import_view(item) for item in listed.imports]
 
 
-async def start_import(clients: Clients, model_id: str, path: str) -> ImportView:
-    """Start to import the GGUF file, or the Hugging Face folder, at `path` on the registry's machine."""
-    is_gguf = path.lower().endswith(".gguf")
-    source = import_pb2.ImportSource(gguf_path=path) if is_gguf else import_pb2.ImportSource(folder_path=path)
-    request = import_pb2.CreateImportRequest(model_id=model_id, source=source)
+@dataclass(frozen=True)
+class NewImport:
+    """What a person filled in; an upload's artifact stands in place of the source."""
+
+    source: str
+    model_id: str = ""
+    base: str = ""
+    secret: str = ""
+    artifact: Artifact | None = None
+
+
+async def start_import(clients: Clients, new: NewImport) -> ImportView:
+    """Start an import from wherever the words lead.
+
+    Raises:
+        InvalidArgument: There are none, or they lead nowhere.
+    """
+    place = read_source(new.source)
+    if not new.source.strip() and new.artifact is None:
+        raise InvalidArgument("There is no source.", "Say where the model comes from, or upload it.", field="source")
+    request = import_pb2.CreateImportRequest(
+        model_id=new.model_id or place.model_id, base_model_version_id=new.base, secret=new.secret
+    )
+    if new.artifact:
+        request.source.artifact.CopyFrom(new.artifact)
+    else:
+        setattr(request.source, place.field, place.value)
     return import_view((await clients.registry.CreateImport(request)).model_import)
+
+
+async def cancel_import(clients: Clients, import_id: str) -> ImportView:
+    """Cancel an import; what it fetched is removed with it."""
+    request = import_pb2.CancelImportRequest(import_id=import_id)
+    return import_view((await clients.registry.CancelImport(request)).model_import)
 
 
 async def read_suites(clients: Clients) -> list[TestSuiteVersion]:

@@ -1,4 +1,4 @@
-"""The page Models: what there is, where it came from, and imports from this machine."""
+"""The page Models: what there is, where it came from, and imports."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 import gradio as gr
 from drillyard.registry.v1.model_pb2 import DeleteModelVersionRequest
 
-from services.chassis.errors import InvalidArgument, ServiceError
-from ui.models.actions import read_imports, read_models, start_import
+from services.chassis.errors import ServiceError
+from ui.models import import_box
+from ui.models.actions import read_imports, read_models
+from ui.models.shipping import box
 from ui.models.views import ModelVersionView
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
@@ -25,31 +27,14 @@ def build(cache: ServiceCache) -> None:
         with gr.Column(scale=8, min_width=520):
             models = parts.area("models", waits=True)
         with gr.Column(scale=4, min_width=300):
-            with gr.Column(elem_classes="dy-form"):
-                path = gr.Textbox(
-                    label="Import from this machine",
-                    info="Absolute path of a GGUF file or a Hugging Face folder.",
-                    placeholder="/models/SmolLM2-135M-Instruct.Q4_1.gguf",
-                    max_length=4096,
-                    elem_id="import-path",
-                )
-                name = gr.Textbox(
-                    label="Name of the model",
-                    info="Lower-case letters, digits, dots and dashes.",
-                    placeholder="smollm2-135m-instruct",
-                    max_length=200,
-                    elem_id="import-name",
-                )
-                start = gr.Button("Import", variant="primary", elem_id="import-start")
-                message = parts.area("import-message")
-            imports = parts.area("imports")
+            message, imports = import_box.build(cache)
+            box.build(cache, chosen)
     areas = [models, imports]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gr.on(
         [parts.root().load, gr.Timer(parts.TICK_SECONDS).tick], page.refresh, [chosen, shown], [*areas, shown], **quiet
     )
     models.select(page.choose, [chosen, shown], [chosen, message, *areas, shown], **quiet)
-    gr.on([start.click, path.submit, name.submit], page.start, [path, name], [message], **quiet)
 
 
 class _Page:
@@ -75,18 +60,6 @@ class _Page:
             except ServiceError as error:
                 message = notice(error)
         return [chosen, message, *await self.refresh(chosen, shown)]
-
-    async def start(self, path: str, name: str) -> str:
-        try:
-            if not path.strip():
-                raise InvalidArgument(
-                    "There is no path.", "Give that of a GGUF file or a folder, absolute.", field="path"
-                )
-            begun = await start_import(self._cache.clients, name.strip(), path.strip())
-        except ServiceError as error:
-            return notice(error, "import")
-        self._cache.forget()
-        return done_notice(f"The import of {begun.model_id} has begun.")
 
     async def _models(self, chosen: str) -> str:
         models = await self._cache.read(read_models)

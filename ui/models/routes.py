@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from ui.models.model_uploads import ModelUploads, UploadFile
 from ui.shared.dependants import deleting
+from ui.shared.documents import Document
 from ui.shared.rpc import RpcRouter
 
 router = RpcRouter(tags=["models"])
@@ -23,7 +30,7 @@ router.rpc(
 router.rpc(
     "POST /imports",
     "registry.CreateImport",
-    "Start to import a model from a file or a folder of this machine.",
+    "Start to import a model from a hub, a registry, an address, an upload, or a path of the registry's machine.",
 )
 router.rpc("GET /imports", "registry.ListImports", "List imports, newest first.")
 router.rpc("GET /imports/{import_id}", "registry.GetImport", "Return one import.")
@@ -33,3 +40,77 @@ router.rpc(
 router.events(
     "/imports/{import_id}/events", "registry.WatchImport", "registry.GetImport", "Stream the events of an import."
 )
+
+
+class FileBody(BaseModel):
+    """A file that is going to be uploaded."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(description="Where it lies in the model's folder.", max_length=500)
+    size_bytes: int = Field(ge=0, description="Its size.")
+    digest: str = Field(default="", description='"sha256:…" of its content; what comes is compared with it.')
+
+
+class UploadBody(BaseModel):
+    """The files of an upload."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    files: list[FileBody] = Field(
+        description="All of them: a GGUF model, or a folder in Hugging Face's or PEFT's form."
+    )
+
+
+def uploads_of(request: Request) -> ModelUploads:
+    """Return the application's uploads of models."""
+    uploads: ModelUploads = request.app.state.model_uploads
+    return uploads
+
+
+UploadsOf = Annotated[ModelUploads, Depends(uploads_of)]
+
+
+@router.post("/uploads")
+async def create_upload(uploads: UploadsOf, body: UploadBody) -> Document:
+    """Begin to upload a model in parts; it is imported by the artifact that finishing it returns."""
+    files = [UploadFile(**file.model_dump()) for file in body.files]
+    return await _upload(uploads, await uploads.create(files))
+
+
+@router.get("/uploads/{upload_id}")
+async def get_upload(uploads: UploadsOf, upload_id: str) -> Document:
+    """Return how many bytes of each file have come, from where an upload goes on after a break."""
+    return await _upload(uploads, upload_id)
+
+
+@router.put("/uploads/{upload_id}/files/{name:path}")
+async def append_to_upload(
+    uploads: UploadsOf,
+    upload_id: str,
+    name: str,
+    request: Request,
+    offset: Annotated[int, Query(ge=0, description="How many bytes of the file have come.")] = 0,
+) -> Document:
+    """Add the body's bytes to a file; a body as large as other requests may have."""
+    return {"received_bytes": await uploads.append(upload_id, name, offset, request.stream())}
+
+
+@router.post("/uploads/{upload_id}/finish")
+async def finish_upload(uploads: UploadsOf, upload_id: str) -> Document:
+    """Check what has come, and return the artifact by which it is imported."""
+    artifact = await uploads.finish(upload_id)
+    return {"artifact": {"uri": artifact.uri, "digest": artifact.digest, "size_bytes": str(artifact.size_bytes)}}
+
+
+@router.delete("/uploads/{upload_id}")
+async def delete_upload(uploads: UploadsOf, upload_id: str) -> Document:
+    """Forget an upload that is not finished."""
+    await uploads.delete(upload_id)
+    return {}
+
+
+async def _upload(uploads: ModelUploads, upload_id: str) -> Document:
+    received = await uploads.received(upload_id)
+    files = [{"name": file.name, "size_bytes": file.size_bytes, "received_bytes": count} for file, count in received]
+    return {"upload": {"upload_id": upload_id, "files": files}}

@@ -92,7 +92,7 @@ def maker(produced_by: str) -> str:
 def import_view(item: Import) -> ImportView:
     """Return the view of an import."""
     place = item.source.WhichOneof("source")
-    source = str(getattr(item.source, place)) if place else ""
+    source = item.source.artifact.uri if place == "artifact" else str(getattr(item.source, place or "url"))
     return ImportView(
         item.import_id, item.model_id, source, item.model_version_id, job_view(item.job), tuple(item.notes)
     )

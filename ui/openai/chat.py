@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from drillyard.registry.v1.model_pb2 import ModelVersion
 from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, GenerateResponse, Message, TokenLogProb, ToolCall
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
@@ -25,8 +24,9 @@ from ui.openai.generation import (
     usage_of,
 )
 from ui.openai.log_probs import chat_log_probs
-from ui.openai.models import default_answer_tokens, version_of
+from ui.openai.models import default_answer_tokens
 from ui.openai.schemas import ChatBody, MessageBody, plain
+from ui.openai.served import ServedModelsOf, Target
 from ui.openai.streaming import Envelope, event_stream
 from ui.shared.documents import ClientsOf
 
@@ -36,24 +36,26 @@ router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
 
 
 @router.post("/chat/completions")
-async def create_chat_completion(request: Request, clients: ClientsOf, body: ChatBody) -> Response:
+async def create_chat_completion(
+    request: Request, clients: ClientsOf, served: ServedModelsOf, body: ChatBody
+) -> Response:
     """Answer a conversation; with `stream` as server-sent events."""
-    version = await version_of(clients, body.model)
-    generate_request, caller = _request(body, version), caller_of(request)
+    target = await served.target(body.model)
+    generate_request, caller = _request(body, target), caller_of(request)
+    version_id = target.version.model_version_id
     if body.stream:
         generation = await unless_gone(request, Generation.begin(clients, generate_request, caller))
-        return event_stream(_Stream(body, version.model_version_id).pieces(generation))
+        return event_stream(_Stream(body, version_id).pieces(generation))
 
     async def answer() -> Whole:
         return await (await Generation.begin(clients, generate_request, caller)).whole()
 
-    return JSONResponse(_whole(body, version, await unless_gone(request, answer())))
+    return JSONResponse(_whole(body, version_id, await unless_gone(request, answer())))
 
 
-def _request(body: ChatBody, version: ModelVersion) -> GenerateRequest:
-    longest = body.max_completion_tokens or body.max_tokens or default_answer_tokens(version)
-    return GenerateRequest(
-        model_version_id=version.model_version_id,
+def _request(body: ChatBody, target: Target) -> GenerateRequest:
+    longest = body.max_completion_tokens or body.max_tokens or default_answer_tokens(target.version)
+    request = GenerateRequest(
         messages=[_message(message) for message in body.messages],
         tools=[json.dumps(plain(tool)) for tool in body.offered],
         sampling=sampling_of(body, longest),
@@ -63,6 +65,7 @@ def _request(body: ChatBody, version: ModelVersion) -> GenerateRequest:
         num_top_log_probs=body.top_logprobs or 0,
         read_calls=True,
     )
+    return target.ask(request)
 
 
 def _message(message: MessageBody) -> Message:
@@ -86,7 +89,7 @@ def call_documents(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
     ]
 
 
-def _whole(body: ChatBody, version: ModelVersion, whole: Whole) -> dict[str, Any]:
+def _whole(body: ChatBody, model: str, whole: Whole) -> dict[str, Any]:
     calls = whole.tool_calls
     text = whole.text.strip() if calls else whole.text
     message: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None, "refusal": None}
@@ -98,7 +101,7 @@ def _whole(body: ChatBody, version: ModelVersion, whole: Whole) -> dict[str, Any
         "logprobs": chat_log_probs(whole.log_probs) if body.logprobs else None,
         "finish_reason": "tool_calls" if calls else finish_reason_of(whole.last),
     }
-    envelope = Envelope("chat.completion", version.model_version_id, "chatcmpl")
+    envelope = Envelope("chat.completion", model, "chatcmpl")
     return envelope.document([choice], usage=usage_of(whole.last))
 
 

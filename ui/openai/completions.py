@@ -24,8 +24,8 @@ from ui.openai.generation import (
     usage_of,
 )
 from ui.openai.log_probs import text_log_probs
-from ui.openai.models import version_of
 from ui.openai.schemas import CompletionBody
+from ui.openai.served import ServedModelsOf
 from ui.openai.streaming import Envelope, event_stream
 from ui.shared.documents import ClientsOf
 
@@ -35,11 +35,14 @@ _DEFAULT_TOKENS = 16
 
 
 @router.post("/completions")
-async def create_completion(request: Request, clients: ClientsOf, body: CompletionBody) -> Response:
+async def create_completion(
+    request: Request, clients: ClientsOf, served: ServedModelsOf, body: CompletionBody
+) -> Response:
     """Continue a text, or several, as text or token ids; with `stream` as server-sent events."""
-    model = (await version_of(clients, body.model)).model_version_id
+    target = await served.target(body.model)
+    model = target.version.model_version_id
     seed = seed_of(body)
-    prompts = [_request(body, model, prompt, seed) for prompt in body.prompts]
+    prompts = [target.ask(_request(body, prompt, seed)) for prompt in body.prompts]
     if not body.stream:
         wholes = await unless_gone(request, _answers(clients, prompts, caller_of(request)))
         return JSONResponse(_whole(body, model, wholes))
@@ -49,12 +52,11 @@ async def create_completion(request: Request, clients: ClientsOf, body: Completi
     return event_stream(_pieces(body, model, generation))
 
 
-def _request(body: CompletionBody, model: str, prompt: str | list[int], seed: int) -> GenerateRequest:
+def _request(body: CompletionBody, prompt: str | list[int], seed: int) -> GenerateRequest:
     longest = _DEFAULT_TOKENS if body.max_tokens is None else body.max_tokens
     # The text of token ids is known by their tokens only, which come with their probabilities.
     has_tokens = body.logprobs is not None or (bool(body.echo) and not isinstance(prompt, str))
     return GenerateRequest(
-        model_version_id=model,
         prompt=prompt if isinstance(prompt, str) else "",
         prompt_token_ids=() if isinstance(prompt, str) else prompt,
         # The contract has no answer of no tokens; what is generated beyond the prompt is left out of the answer.

@@ -26,8 +26,7 @@ _ELEMENTS = {
     "profile_id": "profile",
     "artifact": "file",
     "model_id": "name",
-    "source.gguf_path": "path",
-    "source.folder_path": "path",
+    "base_model_version_id": "base",
 }
 
 
@@ -96,7 +95,7 @@ def notice(error: ServiceError, form: str = "") -> str:
 
 def field_id(form: str, field: str) -> str:
     """Return the id of the form's element for a field of the wire, such as `test-top-k` for `spec.sampling.top_k`."""
-    plain = re.sub(r"^spec\.|sampling\.|conversion\.|provenance\.|\[\d+\].*$", "", field)
+    plain = re.sub(r"^spec\.|sampling\.|conversion\.|provenance\.|\[\d+\].*$|(?<=^source)\..*$", "", field)
     named = _ELEMENTS.get(plain, plain)
     return f"{form}-{re.sub(r'[._]', '-', named)}" if named else ""
 

@@ -23,6 +23,8 @@ PAGES = (
     ("Playground", "./playground"),
     ("Training jobs", "./training-jobs"),
     ("Loops", "./loops"),
+    ("Shipments", "./shipments"),
+    ("Deployments", "./deployments"),
 )
 # Control characters move a terminal's cursor; bidirectional ones make a text read as another.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
@@ -48,7 +50,7 @@ def stylesheet() -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(_FOLDER.parent),
+        loader=FileSystemLoader([_FOLDER.parent, _FOLDER.parent / "shipping"]),
         autoescape=True,
         finalize=_finalize,
         undefined=StrictUndefined,

@@ -7,8 +7,8 @@ from functools import cache
 from typing import Any
 
 from drillyard.evaluator.v1 import evaluation_pb2
-from drillyard.feedback.v1 import loop_pb2
-from drillyard.registry.v1 import import_pb2
+from drillyard.feedback.v1 import loop_pb2, shipment_pb2
+from drillyard.registry.v1 import export_pb2, import_pb2, publication_pb2
 from drillyard.test_runner.v1 import test_run_pb2
 from drillyard.test_runner.v1.transcript_pb2 import Message
 from drillyard.trainer.v1 import training_job_pb2
@@ -80,10 +80,13 @@ def seconds_of(when: Timestamp) -> float:
 def _phase_labels() -> dict[str, str]:
     enums = (
         import_pb2.ImportPhase,
+        export_pb2.ExportPhase,
+        publication_pb2.PublicationPhase,
         test_run_pb2.TestRunPhase,
         evaluation_pb2.EvaluationPhase,
         training_job_pb2.TrainingJobPhase,
         loop_pb2.LoopPhase,
+        shipment_pb2.GateStep,
     )
     return {
         value.name.removeprefix(enum_prefix(enum.DESCRIPTOR)).lower(): label_of(enum.DESCRIPTOR, value.number)

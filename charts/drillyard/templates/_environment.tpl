@@ -15,8 +15,10 @@
 {{- else -}}
 {{- $_ := set $own (printf "%s_HOST" $prefix) "0.0.0.0" -}}
 {{- $_ := set $own (printf "%s_GRPC_PORT" $prefix) "50051" -}}
+{{- end -}}
 {{- if $root.Values.artifacts.url -}}
 {{- $_ := set $own (printf "%s_ARTIFACTS_URL" $prefix) (printf "%s/%s" (trimSuffix "/" $root.Values.artifacts.url) $name) -}}
+{{- if ne $name "gateway" -}}
 {{- $_ := set $own (printf "%s_ARTIFACT_SOURCES" $prefix) (list (printf "%s/" (trimSuffix "/" $root.Values.artifacts.url)) | toJson) -}}
 {{- end -}}
 {{- end -}}
@@ -29,6 +31,17 @@
 {{- end -}}
 {{- with $root.Values.endpoints.keyHosts -}}
 {{- $_ := set $own "TEST_RUNNER_ENDPOINT_KEY_HOSTS" (toJson .) -}}
+{{- end -}}
+{{- end -}}
+{{- if eq $name "registry" -}}
+{{- with $root.Values.sources.existingSecret -}}
+{{- $_ := set $own "REGISTRY_SECRETS_DIR" "/etc/drillyard/source-tokens" -}}
+{{- end -}}
+{{- with $root.Values.sources.hosts -}}
+{{- $_ := set $own "REGISTRY_SOURCE_HOSTS" (toJson .) -}}
+{{- end -}}
+{{- with $root.Values.sources.secretHosts -}}
+{{- $_ := set $own "REGISTRY_SECRET_HOSTS" (toJson .) -}}
 {{- end -}}
 {{- end -}}
 {{- range index (include "drillyard.calls" . | fromYaml) $name -}}

@@ -1,7 +1,8 @@
 {{/* Deployment of one service or the gateway. Takes root, name, values. */}}
 {{- define "drillyard.deployment" -}}
 {{- include "drillyard.checkReplicas" . -}}
-{{- $keys := ternary .root.Values.endpoints.existingSecret "" (eq .name "test-runner") -}}
+{{- $keys := get (dict "test-runner" .root.Values.endpoints.existingSecret "registry" .root.Values.sources.existingSecret) .name -}}
+{{- $keysName := ternary "source-tokens" "endpoint-keys" (eq .name "registry") -}}
 {{- $shared := include "drillyard.usesVolume" .root -}}
 {{- /* A name each, since a server-side apply cannot make one kind of volume of another. */}}
 {{- $data := ternary "data" "own-data" (eq $shared "true") -}}
@@ -48,7 +49,7 @@ spec:
             readOnlyRootFilesystem: true
             capabilities: {drop: [ALL]}
           env: {{- include "drillyard.environment" . | nindent 12 }}
-          {{- if and .root.Values.artifacts.existingSecret (ne .name "gateway") }}
+          {{- if .root.Values.artifacts.existingSecret }}
           envFrom:
             - secretRef:
                 name: {{ .root.Values.artifacts.existingSecret }}
@@ -71,7 +72,7 @@ spec:
             - {name: shared-memory, mountPath: /dev/shm}
             {{- end }}
             {{- if $keys }}
-            - {name: endpoint-keys, mountPath: /etc/drillyard/endpoint-keys, readOnly: true}
+            - {name: {{ $keysName }}, mountPath: /etc/drillyard/{{ $keysName }}, readOnly: true}
             {{- end }}
       volumes:
         - name: {{ $data }}
@@ -91,7 +92,7 @@ spec:
           emptyDir: {medium: Memory, sizeLimit: {{ . }}}
         {{- end }}
         {{- with $keys }}
-        - name: endpoint-keys
+        - name: {{ $keysName }}
           secret: {secretName: {{ . }}, defaultMode: 0440}
         {{- end }}
       {{- if and $shared (ne (default "ReadWriteOnce" .root.Values.storage.accessMode) "ReadWriteMany") }}

@@ -134,3 +134,9 @@ def _wait(watched: int) -> None:
 
 def _end() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    # `python -m services.chassis.machine.parent PARENT_PID COMMAND…`: a foreign program that dies with its parent.
+    die_with_parent(int(sys.argv[1]))
+    os.execvp(sys.argv[2], sys.argv[2:])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from services.chassis.jobs import Job, JobState
@@ -27,6 +27,16 @@ class Inputs:
 
     model_version_id: str
     suite: SuiteVersion
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the JSON form in which a job's spec keeps them."""
+        return {"model_version_id": self.model_version_id, **asdict(self.suite)}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Inputs:
+        """Return the inputs that `to_document` wrote."""
+        suite = SuiteVersion(document["test_suite_version_id"], document["profile_id"])
+        return cls(document["model_version_id"], suite)
 
 
 @dataclass(frozen=True)
@@ -61,15 +71,7 @@ class Loop:
 
 def job_spec(asked: LoopSpec, inputs: Inputs) -> dict[str, Any]:
     """Return what is stored as the job's spec."""
-    suite = inputs.suite
-    return {
-        "spec": to_document(asked),
-        "inputs": {
-            "model_version_id": inputs.model_version_id,
-            "test_suite_version_id": suite.test_suite_version_id,
-            "profile_id": suite.profile_id,
-        },
-    }
+    return {"spec": to_document(asked), "inputs": inputs.to_document()}
 
 
 def job_state(rounds: Sequence[Round], seconds: float = 0.0) -> dict[str, Any]:
@@ -84,12 +86,10 @@ def job_result(stop: Stop) -> dict[str, Any]:
 
 def loop_of(job: Job) -> Loop:
     """Return the loop that a job of kind `LOOP_KIND` is."""
-    inputs = job.spec["inputs"]
-    suite = SuiteVersion(inputs["test_suite_version_id"], inputs["profile_id"])
     return Loop(
         job=job,
         asked=from_document(LoopSpec, job.spec["spec"]),
-        inputs=Inputs(inputs["model_version_id"], suite),
+        inputs=Inputs.from_document(job.spec["inputs"]),
         rounds=rounds_of(job.saved),
         stop=_stop_of(job),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from services.chassis.errors import InvalidArgument, Unimplemented
@@ -82,16 +82,16 @@ def check(spec: LoopSpec) -> None:
             )
 
 
-def with_prompt_size(spec: LoopSpec, prompt_sizes: Sequence[str]) -> LoopSpec:
-    """Return the spec with a prompt size that the profile has: the one asked for, else "compact", else the smallest.
+def prompt_size_of(prompt_size: str, prompt_sizes: Sequence[str]) -> str:
+    """Return a prompt size that the profile has: the one asked for, else "compact", else the smallest.
 
     Raises:
         InvalidArgument: The profile has no such size.
     """
     default = DEFAULT_PROMPT_SIZE if DEFAULT_PROMPT_SIZE in prompt_sizes else prompt_sizes[0]
-    if spec.prompt_size not in ("", *prompt_sizes):
-        raise _wrong("prompt_size", f"is {spec.prompt_size[:40]!r}", f"Use {' or '.join(prompt_sizes)}.")
-    return replace(spec, prompt_size=spec.prompt_size or default)
+    if prompt_size not in ("", *prompt_sizes):
+        raise _wrong("prompt_size", f"is {prompt_size[:40]!r}", f"Use {' or '.join(prompt_sizes)}.")
+    return prompt_size or default
 
 
 def _check_goals(goals: tuple[Goal, ...]) -> None:

@@ -40,6 +40,33 @@ class TrainingOrder:
 
 
 @dataclass(frozen=True)
+class ModelFacts:
+    """A model version, and what it was trained from; empty where it was not trained."""
+
+    model_version_id: str
+    trained_from: str = ""
+
+
+@dataclass(frozen=True)
+class CaseChange:
+    """A case that two evaluations judge differently, and what is wrong with it in the worse one."""
+
+    case_id: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two evaluations of one suite differ in: the share of conforming answers, gains, losses, and a sentence."""
+
+    rate_before: float
+    rate_after: float
+    gains: tuple[CaseChange, ...]
+    losses: tuple[CaseChange, ...]
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Registration:
     """A dataset or suite version to register."""
 

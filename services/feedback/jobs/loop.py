@@ -81,7 +81,7 @@ class LoopJob:
         ]
         for work, work_id in started:
             if work_id:
-                await _cancel(work, work_id)
+                await cancel_work(work, work_id)
         return {}
 
     async def _rounds(self, record: LoopRecord) -> Stop:
@@ -106,7 +106,8 @@ class LoopJob:
             await record.beat()
 
 
-async def _cancel(work: Work, work_id: str) -> None:
+async def cancel_work(work: Work, work_id: str) -> None:
+    """Ask for the end of work elsewhere, and wait a while for the answer; a service that is away is told in the log."""
     try:
         await asyncio.wait_for(work.cancel(work_id), _CANCEL_SECONDS)
     except (FailedPrecondition, NotFound):

@@ -29,7 +29,7 @@ class JobLoopStore(JobResource[Loop]):
         if not request_id:
             return None
         try:
-            return loop_of(await self._jobs.get(_loop_id(request_id)))
+            return loop_of(await self._jobs.get(derived_id("loop", request_id)))
         except NotFound:
             return None
 
@@ -39,7 +39,7 @@ class JobLoopStore(JobResource[Loop]):
         Raises:
             AlreadyExists: The request id was used with another spec; the error names the field.
         """
-        spec, loop_id = job_spec(asked, inputs), _loop_id(request_id)
+        spec, loop_id = job_spec(asked, inputs), derived_id("loop", request_id)
         return loop_of(await self._jobs.create(LOOP_KIND, request_id, spec, job_id=loop_id, rewrite=_rewritten))
 
     async def told_steps(self, loop_id: str) -> set[tuple[int, str, str]]:
@@ -57,10 +57,13 @@ def _rewritten(spec: Json) -> Json:
     return {**spec, "spec": to_document(from_document(LoopSpec, spec["spec"]))}
 
 
-def _loop_id(request_id: str) -> str:
-    # Derived, so that a loop is found by its request id before the versions that its spec names are looked up again.
+def derived_id(prefix: str, request_id: str) -> str:
+    """Return a job's id, the same for the same request id.
+
+    So it is found by its request id before the versions that its spec names are looked up again.
+    """
     chosen = hashlib.sha256(request_id.encode("utf-8")).hexdigest() if request_id else uuid.uuid4().hex
-    return f"loop-{chosen[:20]}"
+    return f"{prefix}-{chosen[:20]}"
 
 
 async def _load(jobs: Sequence[Job]) -> list[Loop]:

@@ -16,10 +16,10 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import ModulesToSaveWrapper
 from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from services.lm.adapters.settings import LoraSettings, matching, new_config, read_settings
+from services.lm.adapters.settings import DECOMPOSING_STARTS, LoraSettings, matching, new_config, read_settings
 from services.lm.adapters.tensors import fitting, read_tensors, renamed
 from services.lm.decoder.model import forget
 from services.lm.errors import AdapterMismatch
@@ -53,17 +53,11 @@ def load_adapter(model: PreTrainedModel, folder: Path, *, is_trainable: bool) ->
         InvalidModelFile: The folder is damaged or not a LoRA adapter of the supported form.
         AdapterMismatch: A tensor is missing, has no place in this model or another shape; it is named.
     """
-    _refuse_wrapped(model)
     config = read_settings(folder)
-    modules = [name for name, _ in model.named_modules()]
-    tensors = renamed(read_tensors(folder / _WEIGHTS), modules)
-    if isinstance(config.target_modules, str):
-        config.target_modules = set(matching(config.target_modules, modules))
     if not is_trainable:
         # It is drawn in training alone, and PEFT knows no dropout before a mixture's experts.
         config.lora_dropout = 0.0
-    wrapped = _wrap(model, config, "Choose the base model it was trained on.")
-    own = fitting(wrapped, tensors)
+    wrapped, own = attach(model, config, folder)
     result = set_peft_model_state_dict(wrapped, own)
     if result.unexpected_keys:
         raise AdapterMismatch("A tensor has no place in the model.", "Choose its own base.", result.unexpected_keys[0])
@@ -71,6 +65,56 @@ def load_adapter(model: PreTrainedModel, folder: Path, *, is_trainable: bool) ->
     for name, parameter in wrapped.named_parameters():
         parameter.requires_grad_(is_trainable and ("lora_" in name or ".modules_to_save." in name))
     return wrapped
+
+
+def check_adapter(model: PreTrainedModel, folder: Path) -> None:
+    """Return when the adapter in `folder` fits the model, which may be on the device `meta`, and changes it.
+
+    Raises:
+        InvalidModelFile: As `load_adapter`.
+        AdapterMismatch: As `load_adapter`; or all that it adds is zero.
+    """
+    config = read_settings(folder)
+    # A start that takes a part out of the base needs the base's weights.
+    config.init_lora_weights = False
+    config.lora_dropout = 0.0
+    _, own = attach(model, config, folder)
+    added = [name for name in own if ".lora_A" not in name and ".lora_embedding_A" not in name]
+    if not any(own[name].any() for name in added):
+        raise AdapterMismatch(
+            f"All {len(added)} tensors that the adapter would add are zero: it changes nothing.",
+            "Train it, or take a later checkpoint.",
+            min(added, default=""),
+        )
+
+
+def is_decomposed(config: LoraConfig) -> bool:
+    """The adapter began as a part of its base, which is taken out of the base's weights when it is loaded."""
+    return config.init_lora_weights in DECOMPOSING_STARTS
+
+
+def attach(
+    model: PreTrainedModel,
+    config: LoraConfig,
+    folder: Path,
+    weight_of: Callable[[str], Tensor | None] | None = None,
+) -> tuple[PeftModel, dict[str, Tensor]]:
+    """The model with the layers of the adapter in `folder`, and the tensors that they get, by PEFT's names.
+
+    `weight_of` gives the weight of the base that a name stands for, where the model itself has none.
+
+    Raises:
+        InvalidModelFile: The file is damaged.
+        AdapterMismatch: A tensor is missing, has no place in this model or another shape; it is named.
+    """
+    _refuse_wrapped(model)
+    weight_of = weight_of or dict(model.named_parameters(remove_duplicate=False)).get
+    modules = [name for name, _ in model.named_modules()]
+    tensors = renamed(read_tensors(folder / _WEIGHTS), modules)
+    if isinstance(config.target_modules, str):
+        config.target_modules = set(matching(config.target_modules, modules))
+    wrapped = _wrap(model, config, "Choose the base model it was trained on.")
+    return wrapped, fitting(wrapped, tensors, weight_of)
 
 
 def save_adapter(model: PeftModel, out: Path, *, base: str = "") -> None:

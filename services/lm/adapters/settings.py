@@ -36,7 +36,7 @@ _ADAPTABLE: Final = (nn.Linear, nn.Embedding, Conv1D)
 # How the adapter began. The first leave the base as it is, so that the saved weights say all; the others replace the
 # base by what is left of it, in a way that follows from the base alone. PEFT does the same to it when it loads them.
 _PLAIN_STARTS: Final = frozenset({"gaussian", "orthogonal", "eva", "mica"})
-_DECOMPOSING_STARTS: Final = frozenset({"pissa", "olora"})
+DECOMPOSING_STARTS: Final = frozenset({"pissa", "olora"})
 # Fields that say nothing about the computation, or speak of a start that is over.
 _IGNORED: Final = frozenset(
     {"peft_type", "peft_version", "task_type", "base_model_name_or_path", "revision", "inference_mode", "auto_mapping"}
@@ -166,7 +166,7 @@ def _start(value: object) -> bool | str:
     name = value.lower() if isinstance(value, str) else ""
     if name in _PLAIN_STARTS:
         return True
-    if name in _DECOMPOSING_STARTS:
+    if name in DECOMPOSING_STARTS:
         return name
     raise ValueError("It began in another way.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -83,9 +83,12 @@ def renamed(tensors: Mapping[str, _Item], modules: Iterable[str]) -> dict[str, _
     return {names[name]: tensor for name, tensor in tensors.items()}
 
 
-def fitting(wrapped: PeftModel, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def fitting(
+    wrapped: PeftModel, tensors: Mapping[str, Tensor], weight_of: Callable[[str], Tensor | None]
+) -> dict[str, Tensor]:
     """Just the tensors that the wrapped model's adapter consists of, each of its shape.
 
+    `weight_of` gives the base's weight of a name, to be compared with what the file brings along.
     Files of other versions hold the experts of a mixture one by one; PEFT joins them.
 
     Raises:
@@ -94,7 +97,7 @@ def fitting(wrapped: PeftModel, tensors: Mapping[str, Tensor]) -> dict[str, Tens
     expected = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
     joined = _joined(wrapped, tensors)
     own = {name: tensor for name, tensor in joined.items() if ".lora_" in name or name in expected}
-    _check_base_weights(wrapped, {name: tensor for name, tensor in joined.items() if name not in own})
+    _check_base_weights({name: tensor for name, tensor in joined.items() if name not in own}, weight_of)
     homeless = [name for name in own if name not in expected]
     next_step = _JOINED if any(".experts." in name for name in homeless) else _OTHER_BASE
     _refuse_some(homeless, "have no place in the model", next_step)
@@ -145,13 +148,12 @@ def _joined(wrapped: PeftModel, tensors: Mapping[str, Tensor]) -> dict[str, Tens
     return joined
 
 
-def _check_base_weights(wrapped: PeftModel, tensors: Mapping[str, Tensor]) -> None:
+def _check_base_weights(tensors: Mapping[str, Tensor], weight_of: Callable[[str], Tensor | None]) -> None:
     """PEFT saves an adapted embedding along with its adapter; if it is not the base's own, it is refused."""
-    weights = dict(wrapped.get_base_model().named_parameters(remove_duplicate=False))
     for name, tensor in tensors.items():
         place = name.removeprefix(PEFT_PREFIX)
         layer, _, last = place.removesuffix(".weight").partition(".base_layer")
-        weight = next((weights[key] for key in (place, f"{layer}.base_layer.weight") if key in weights), None)
+        weight = next((weight for key in (place, f"{layer}.weight") if (weight := weight_of(key)) is not None), None)
         if weight is None or last or not _is_same(weight, tensor):
             raise AdapterMismatch(
                 "The adapter brings weights in place of the base's.", "Merge it where it was made.", name
@@ -161,4 +163,10 @@ def _check_base_weights(wrapped: PeftModel, tensors: Mapping[str, Tensor]) -> No
 def _is_same(weight: Any, tensor: Tensor) -> bool:
     if weight.shape != tensor.shape:
         return False
+    if weight.is_meta:
+        # Only names and shapes can be compared.
+        return True
+    if weight.is_meta:
+        # Names and shapes alone are compared; whoever loads the weights compares them.
+        return True
     return torch.equal(weight.detach().to(tensor.dtype), tensor) or torch.equal(weight, tensor.to(weight.dtype))

@@ -1,10 +1,11 @@
-"""`python -m services.lm.conversion inspect | gguf | merge`: JSON lines on standard output, the last one the result."""
+"""`python -m services.lm.conversion COMMAND`: models in and out, told in JSON lines, the last one the result."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -18,6 +19,8 @@ from services.lm.errors import LimitExceeded, LmError
 
 _PROGRESS_SECONDS: Final = 0.5
 _EXIT_REFUSED: Final = 2
+_NUMBER_TYPE: Final = "--number-type"
+_NO_MEMORY: Final = re.compile(r"allocate memory|out of memory|start new thread")
 _SMALLER: Final = "Choose a smaller file or allow more memory."
 
 
@@ -33,7 +36,10 @@ def _run(arguments: argparse.Namespace, send: Callable[..., None]) -> None:
     try:
         _limit(arguments.max_memory_bytes, arguments.max_cpu_seconds)
         send(ok=True, **arguments.run(arguments, _progress(send)))
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        # So say torch and the starting of threads.
+        if isinstance(error, RuntimeError) and not _NO_MEMORY.search(str(error)):
+            raise
         _refuse(send, LimitExceeded("It needs more memory than allowed.", _SMALLER))
     except LmError as error:
         _refuse(send, error)
@@ -51,7 +57,10 @@ def _arguments() -> argparse.Namespace:
     for name, (run, places, text) in _COMMANDS.items():
         command = commands.add_parser(name, parents=[limits], help=text)
         for place in places:
-            command.add_argument(place, type=Path)
+            if place == _NUMBER_TYPE:
+                command.add_argument(place, default="", help="how numbers are stored, such as BF16 or Q4_K_M")
+            else:
+                command.add_argument(place, type=Path)
         command.set_defaults(run=run)
     return parser.parse_args()
 
@@ -68,16 +77,32 @@ def _convert(arguments: argparse.Namespace, progress: Callable[[int, int], None]
     return convert_gguf(arguments.file, arguments.out, progress)
 
 
-def _merge(arguments: argparse.Namespace, _: Callable[[int, int], None]) -> dict[str, Any]:
+def _merge(arguments: argparse.Namespace, progress: Callable[[int, int], None]) -> dict[str, Any]:
     from services.lm.conversion.merge import merge_folders
 
-    return merge_folders(arguments.base, arguments.adapter, arguments.out)
+    base, adapter, number_type = arguments.base, arguments.adapter, arguments.number_type.upper()
+    return {"notes": []} | merge_folders(base, adapter, arguments.out, number_type=number_type, progress=progress)
+
+
+def _export_gguf(arguments: argparse.Namespace, progress: Callable[[int, int], None]) -> dict[str, Any]:
+    from services.lm.conversion.writing.export import export_gguf
+
+    number_type = arguments.number_type or "Q8_0"
+    return export_gguf(arguments.folder, arguments.out, number_type, adapter=arguments.adapter, progress=progress)
+
+
+def _export_gguf_adapter(arguments: argparse.Namespace, progress: Callable[[int, int], None]) -> dict[str, Any]:
+    from services.lm.conversion.writing.export import export_gguf_adapter
+
+    return export_gguf_adapter(arguments.base, arguments.adapter, arguments.out, progress=progress)
 
 
 _COMMANDS: Final = {
     "inspect": (_inspect, ("file",), "check a GGUF file's header"),
     "gguf": (_convert, ("file", "out"), "convert a GGUF file to a folder of safetensors"),
-    "merge": (_merge, ("base", "adapter", "out"), "merge a LoRA adapter into its base model"),
+    "merge": (_merge, ("base", "adapter", "out", _NUMBER_TYPE), "merge a LoRA adapter into its base model"),
+    "export-gguf": (_export_gguf, ("folder", "out", _NUMBER_TYPE, "--adapter"), "write a model as OUT/model.gguf"),
+    "export-gguf-adapter": (_export_gguf_adapter, ("base", "adapter", "out"), "write a LoRA as OUT/adapter.gguf"),
 }
 
 

@@ -1,37 +1,180 @@
-"""A base model and its LoRA adapter made into one folder."""
+"""A base model and its LoRA adapter made into one folder, block by block of rows where the adapter allows it."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from services.lm.conversion.saving import companion_files, stored_tensors, write_model
-from services.lm.errors import InvalidModelFile
+from services.lm.adapters.updates import NotRowByRow, read_updates
+from services.lm.conversion.saving import (
+    CONFIG,
+    companion_files,
+    stored_tensors,
+    with_dtype,
+    with_tie,
+    write_companions,
+    write_model,
+)
+from services.lm.conversion.writing.merged_tensor import MergedTensor
+from services.lm.conversion.writing.model_folder import Content, write_weights
+from services.lm.conversion.writing.pipeline import Progress
+from services.lm.conversion.writing.stored_tensors import StoredTensor, tensors_of_folder
+from services.lm.errors import AdapterMismatch, InvalidModelFile
 from services.lm.folders import check_model_folder
 from services.lm.folders.publish import file_digests, published
-from services.lm.loading import load
+from services.lm.loading import BUFFER, load
+
+_TYPES: Final = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
-def merge_folders(base: Path, adapter: Path, out: Path) -> dict[str, Any]:
-    """Write `base` with `adapter` added into its weights to the new folder `out`, in the base's number types.
+@dataclass(frozen=True)
+class Merge:
+    """A base and what an adapter changes of it; its numbers are read when they are asked for.
+
+    Attributes:
+        tensors: The merged weights, by name.
+        is_untied: The head shared the table of embeddings, and the adapter changes one of the two.
+    """
+
+    tensors: dict[str, MergedTensor | StoredTensor]
+    is_untied: bool
+    changed: set[str]
+
+    def check_changed(self) -> None:
+        """Refuse, once all is read, a merge that equals its base.
+
+        Raises:
+            AdapterMismatch: No number has become another.
+        """
+        if not self.changed:
+            raise AdapterMismatch(
+                "The merged weights equal the base's, number for number: the adapter changes nothing.",
+                "Choose an adapter that was trained, or merge into F32, which keeps small changes.",
+            )
+
+
+def read_merge(base: Path, adapter: Path, number_type: str = "") -> Merge:
+    """The weights of `base` with `adapter` added in float32, stored as `number_type`, or "" for the base's types.
 
     Raises:
         InvalidModelFile: A folder is damaged or could run code, or the base is quantized.
         AdapterMismatch: The adapter was made for another model.
-        LmError: `out` exists already.
+        NotRowByRow: It can only be merged by `merge_folders`, with the model whole in memory.
     """
     if check_model_folder(base).get("quantization_config"):
-        raise InvalidModelFile("The base is quantized.", "Merge into the original weights.", "config.json")
+        raise InvalidModelFile("The base is quantized.", "Merge into the original weights.", CONFIG)
+    stored = tensors_of_folder(base)
+    model = _model_without_weights(base)
+    table, head = _names_of_ends(model)
+    is_tied = bool(head) and model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    sources = {head: stored[table]} | stored if is_tied and table in stored else stored
+    _check_names(model, sources)
+    updates = read_updates(model, adapter, lambda name: _as_tensor(sources.get(name)))
+    is_untied = is_tied and bool({table, head} & updates.keys())
+    if is_untied and head in stored:
+        raise NotRowByRow
+    changed: set[str] = set()
+    tensors: dict[str, MergedTensor | StoredTensor] = {
+        name: MergedTensor(name, source, updates.get(name), number_type or source.dtype, changed)
+        if source.is_real
+        else source
+        for name, source in (sources if is_untied else stored).items()
+    }
+    return Merge(tensors, is_untied, changed)
+
+
+def _model_without_weights(base: Path) -> PreTrainedModel:
+    try:
+        config = AutoConfig.from_pretrained(base, trust_remote_code=False, local_files_only=True)
+        with torch.device("meta"):
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except (ValueError, KeyError, OSError, RuntimeError, TypeError, ImportError, AttributeError) as error:
+        # The loading says what is wrong, or knows more than this.
+        raise NotRowByRow from error
+    return model
+
+
+def _names_of_ends(model: PreTrainedModel) -> tuple[str, str]:
+    """The names of the table of embeddings and of the head; "" for no head."""
+    names = {id(module): name for name, module in model.named_modules()}
+    head = model.get_output_embeddings()
+    return f"{names[id(model.get_input_embeddings())]}.weight", f"{names[id(head)]}.weight" if head is not None else ""
+
+
+def _check_names(model: PreTrainedModel, stored: Mapping[str, StoredTensor]) -> None:
+    """The files hold the weights under the model's names; others, as a mixture's, are known to the loading alone."""
+    shapes = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
+    extra = [name for name in stored if name not in shapes and not BUFFER.search(name)]
+    if extra or any(name not in stored or stored[name].shape != shape for name, shape in shapes.items()):
+        raise NotRowByRow
+
+
+def _as_tensor(stored: StoredTensor | None) -> Tensor | None:
+    return None if stored is None else torch.from_numpy(stored.rows(0, stored.shape[0]))
+
+
+def merge_folders(
+    base: Path,
+    adapter: Path,
+    out: Path,
+    *,
+    number_type: str = "",
+    progress: Progress = lambda done, total: None,
+) -> dict[str, Any]:
+    """Write `base` with `adapter` added into its weights, in float32, to the new folder `out`.
+
+    `number_type` is F32, F16 or BF16, or "" for the base's types. An adapter that changes a mixture's joined
+    experts, or began as a part of its base, takes the memory of the whole model; another that of a few rows.
+
+    Raises:
+        InvalidModelFile: A folder is damaged or could run code, or the base is quantized.
+        AdapterMismatch: The adapter was made for another model, or changes nothing.
+        LmError: `out` exists already, or the disk is too small.
+    """
+    if number_type and number_type not in _TYPES:
+        raise InvalidModelFile(
+            f"Merged weights cannot be written as {number_type[:40]!r}.", f"Choose one of {', '.join(_TYPES)}."
+        )
+    try:
+        merge = read_merge(base, adapter, number_type)
+    except NotRowByRow:
+        return _merge_in_memory(base, adapter, out, number_type)
+    tensors: dict[str, Content] = dict(merge.tensors)
+    with published(out, num_bytes=sum(tensor.num_bytes for tensor in tensors.values())) as folder:
+        write_weights(folder, tensors, progress)
+        merge.check_changed()
+        companions = companion_files(base)
+        config = _typed(companions[CONFIG], number_type)
+        write_companions(folder, {**companions, CONFIG: with_tie(config, is_tied=False) if merge.is_untied else config})
+        count = sum(math.prod(tensor.shape) for tensor in tensors.values())
+        return {"files": file_digests(folder), "num_parameters": count}
+
+
+def _typed(config: bytes, number_type: str) -> bytes:
+    return with_dtype(config, str(_TYPES[number_type]).removeprefix("torch.")) if number_type else config
+
+
+def _merge_in_memory(base: Path, adapter: Path, out: Path, number_type: str) -> dict[str, Any]:
     merged = load(base, dtype="float32", adapter=adapter).model
     tensors = _in_stored_form(merged, base)
-    with published(out) as folder:
-        write_model(folder, tensors, merged, companion_files(base))
+    if number_type:
+        tensors = {
+            name: tensor.to(_TYPES[number_type]) if tensor.is_floating_point() else tensor
+            for name, tensor in tensors.items()
+        }
+    companions = companion_files(base)
+    companions[CONFIG] = _typed(companions[CONFIG], number_type)
+    with published(out, num_bytes=sum(tensor.nbytes for tensor in tensors.values())) as folder:
+        write_model(folder, tensors, merged, companions)
         return {"files": file_digests(folder), "num_parameters": sum(tensor.numel() for tensor in tensors.values())}
 
 

@@ -48,12 +48,16 @@ def snapshot_model(model: PreTrainedModel, companions: Mapping[str, bytes]) -> C
 
 
 def _publish(out: Path, tensors: Mapping[str, Tensor], model: PreTrainedModel, companions: Mapping[str, bytes]) -> None:
-    dtype = str(model.dtype).removeprefix("torch.")
-    config = json.loads(companions[CONFIG])
-    config |= {key: dtype for key in _DTYPES if key in config}
-    text = json.dumps(config, indent=2, ensure_ascii=False).encode()
+    text = with_dtype(companions[CONFIG], str(model.dtype).removeprefix("torch."))
     with published(out) as folder:
         write_model(folder, tensors, model, {**companions, CONFIG: text})
+
+
+def with_dtype(content: bytes, dtype: str) -> bytes:
+    """The configuration's text with another type of the weights, in the keys that name it."""
+    config = json.loads(content)
+    config |= {key: dtype for key in _DTYPES if key in config}
+    return json.dumps(config, indent=2, ensure_ascii=False).encode()
 
 
 def write_model(
@@ -61,7 +65,16 @@ def write_model(
 ) -> None:
     """Write tensors and companions, whose configuration says afterwards whether the model's head is tied."""
     save_file(dict(tensors), folder / "model.safetensors", metadata={"format": "pt"})
-    for name, content in {**companions, CONFIG: _with_tie(companions[CONFIG], model)}.items():
+    table, head = model.get_input_embeddings(), model.get_output_embeddings()
+    config = companions[CONFIG]
+    if head is not None:
+        config = with_tie(config, is_tied=head.weight is table.weight)
+    write_companions(folder, {**companions, CONFIG: config})
+
+
+def write_companions(folder: Path, companions: Mapping[str, bytes]) -> None:
+    """Write what stands beside a model's weights, by path."""
+    for name, content in companions.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
 
@@ -72,12 +85,10 @@ def stored_tensors(model: PreTrainedModel) -> dict[str, Tensor]:
     return {name: tensor.contiguous() for name, tensor in revert_weight_conversion(model, untied).items()}
 
 
-def _with_tie(content: bytes, model: PreTrainedModel) -> bytes:
-    table, head = model.get_input_embeddings(), model.get_output_embeddings()
+def with_tie(content: bytes, *, is_tied: bool) -> bytes:
+    """The configuration's text, which says whether the head shares the table of embeddings."""
     config: dict[str, Any] = json.loads(content)
-    read = AutoConfig.for_model(**config)
-    is_tied = head is not None and head.weight is table.weight
-    if head is None or is_tied == read.get_text_config().tie_word_embeddings:
+    if is_tied == AutoConfig.for_model(**config).get_text_config().tie_word_embeddings:
         return content
     for part in (config, *(value for value in config.values() if isinstance(value, dict) and _TIE in value)):
         part[_TIE] = is_tied

@@ -14,15 +14,24 @@ from services.lm.errors import LmError
 
 
 @contextmanager
-def published(out: Path) -> Iterator[Path]:
+def published(out: Path, *, num_bytes: int = 0) -> Iterator[Path]:
     """An empty folder beside `out` that becomes `out` when the block ends well, and vanishes otherwise.
 
+    `num_bytes` is about what will be written.
+
     Raises:
-        LmError: `out` exists already.
+        LmError: `out` exists already, or the disk has no room for so many bytes.
     """
     if out.exists():
         raise LmError("The target folder exists already.", "Choose another target or remove it.", str(out))
     out.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(out.parent).free
+    if free < num_bytes:
+        raise LmError(
+            f"{num_bytes / 1e9:.2f} GB are needed, and the disk has {free / 1e9:.2f} GB free.",
+            "Make room, or choose another disk.",
+            str(out.parent),
+        )
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
     try:
         yield partial

@@ -18,10 +18,10 @@ from services.lm.generation import lanes
 from services.lm.generation.batch import Batch, CallSettings, Task
 from services.lm.generation.cache import SequenceCache
 from services.lm.generation.forward import Forward, forward_of
-from services.lm.generation.grouping import deeper_ends, group_prompts, turn_ends
+from services.lm.generation.grouping import common_length, deeper_ends, group_prompts, turn_ends
 from services.lm.generation.plain import answer_plainly
 from services.lm.generation.requests import GenerationRequest, GenerationResult, ResultOptions, TokenScores
-from services.lm.generation.scores import echo_scores
+from services.lm.generation.scores import echo_scores, read_prefix
 from services.lm.generation.segments import Chain, Reader, SegmentCache
 from services.lm.loading import LoadedModel
 from services.lm.worker_protocol import Sampling
@@ -102,7 +102,15 @@ class Engine:
         if not call.options.echo:
             return {}
         tokenizer, num_top = self._loaded.tokenizer, call.options.num_top
-        return {request.key: echo_scores(forward, tokenizer, request.prompt_ids, num_top) for request in requests}
+        # What all begin with, and nobody wants scores of, is read once.
+        shared = common_length([request.prompt_ids[: request.echo_from] for request in requests])
+        prefix = read_prefix(forward, requests[0].prompt_ids, shared - 1) if len(requests) > 1 and shared > 1 else None
+        return {
+            request.key: echo_scores(
+                forward, tokenizer, request.prompt_ids, num_top, first=max(1, request.echo_from), prefix=prefix
+            )
+            for request in requests
+        }
 
     def _answer(
         self,

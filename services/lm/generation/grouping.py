@@ -88,9 +88,16 @@ def _divide(prompts: Sequence[Sequence[int]], indices: tuple[int, ...], depth: i
     return parts if sum(part.saved for part in parts) > whole.saved else [whole]
 
 
+def common_length(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all of the prompts begin with."""
+    if not prompts:
+        return 0
+    members = [tuple(prompt) for prompt in prompts]
+    first, last = min(members), max(members)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
+
+
 def _common(prompts: Sequence[Sequence[int]], indices: tuple[int, ...]) -> int:
     members = [tuple(prompts[index]) for index in indices]
-    first, last = min(members), max(members)
-    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
-    shared = min(shared, min(len(prompt) for prompt in members) - 1)
+    shared = min(common_length(members), min(len(prompt) for prompt in members) - 1)
     return shared if shared >= _MIN_PREFIX and len(indices) > 1 else 0

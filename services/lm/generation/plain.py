@@ -44,7 +44,8 @@ def _steps(model: Any, call: CallSettings, request: GenerationRequest, state: Se
     with torch.no_grad():
         output = model(input_ids=ids, use_cache=_keeps_past(model))
     if call.options.echo:
-        state.prompt_scores = _score(call, output.logits[0, :-1], request.prompt_ids[1:])
+        first = max(1, request.echo_from)
+        state.prompt_scores = _score(call, output.logits[0, first - 1 : -1], request.prompt_ids[first:])
     state.times.prefill = time.perf_counter() - start
     if not request.max_new_tokens:
         return

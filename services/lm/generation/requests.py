@@ -16,6 +16,7 @@ class GenerationRequest:
         max_new_tokens: At least 1; 0 only where the prompt's log-probabilities are options.
         stop: Texts; the answer ends before the first of them.
         is_continued: Its turns are held apart in memory, so that a later prompt which begins like it continues there.
+        echo_from: Place of the first of the prompt's tokens whose score is wanted, where prompts are echoed.
     """
 
     key: str
@@ -24,6 +25,7 @@ class GenerationRequest:
     seed: int = 0
     stop: tuple[str, ...] = ()
     is_continued: bool = False
+    echo_from: int = 0
 
     @property
     def num_tokens(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -48,20 +48,49 @@ def drawn_log_probs(logits: Tensor, tokens: Sequence[int], sampling: Sampling) -
 
 
 @torch.no_grad()
-def echo_scores(forward: Forward, tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], num_top: int) -> TokenScores:
-    """The scores of each token but the first, which nothing comes before."""
+def echo_scores(
+    forward: Forward,
+    tokenizer: PreTrainedTokenizerBase,
+    ids: Sequence[int],
+    num_top: int,
+    *,
+    first: int = 1,
+    prefix: Prefix | None = None,
+) -> TokenScores:
+    """The scores of the tokens from the place `first` on, at least 1, since nothing comes before the token at 0.
+
+    `prefix` is what was read of the beginning already; it ends before `first`.
+    """
     scores = TokenScores()
-    past: Prefix | None = None
-    for start, end in pairwise((*range(0, len(ids) - 1, _TOKENS), len(ids) - 1)):
+    for start, end, logits, _ in _read(forward, ids, prefix, first):
+        scores += score(tokenizer, logits, ids[max(start + 1, first) : end + 1], num_top)
+    return scores
+
+
+@torch.no_grad()
+def read_prefix(forward: Forward, ids: Sequence[int], length: int) -> Prefix | None:
+    """The keys and values of the first `length` tokens, of which there are more; None for none."""
+    read = [prefix for *_, prefix in _read(forward, ids[: length + 1], None, len(ids))]
+    return read[-1] if read else None
+
+
+def _read(
+    forward: Forward, ids: Sequence[int], past: Prefix | None, first: int
+) -> Iterator[tuple[int, int, Tensor, Prefix]]:
+    """Yield stretches of all tokens but the last: where, the logits of what follows from `first` on, and all read."""
+    begin = past.length if past else 0
+    for start, end in pairwise((*range(begin, len(ids) - 1, _TOKENS), len(ids) - 1)):
         reader, device = SegmentReader(forward.heads, past), forward.device
-        positions, rows = torch.arange(start, end, device=device)[None], torch.arange(end - start, device=device)
+        positions = torch.arange(start, end, device=device)[None]
+        # Logits are of the following token; one row is the least that is computed.
+        begin_row = min(max(first - 1 - start, 0), end - start - 1)
+        rows = torch.arange(begin_row, end - start, device=device)
         logits = forward.logits(torch.tensor([list(ids[start:end])], device=device), positions, reader, rows)
-        scores += score(tokenizer, logits, ids[start + 1 : end + 1], num_top)
         layers = tuple(reader.layers)
         past = Prefix(
             end, layers if past is None else tuple(torch.cat(pair, 2) for pair in zip(past.layers, layers, strict=True))
         )
-    return scores
+        yield start, end, logits, past
 
 
 def token_texts(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from services.lm import worker_protocol as protocol
-from services.lm.chat import encode_prompt, render
+from services.lm.chat import encode_example, encode_prompt, render
 from services.lm.errors import InvalidChat, LimitExceeded, LmError, PromptRefused
 from services.lm.generation.engine import Engine
 from services.lm.generation.requests import GenerationRequest, GenerationResult, Piece, ResultOptions
@@ -51,12 +51,22 @@ class Worker:
             self._send(protocol.Failed(request.id, "internal", problem, "Try again; report it if it stays."))
 
     def _preview(self, request: protocol.Preview) -> None:
+        if request.answered:
+            self._preview_answered(request)
+            return
         text = request.text
         with bounded_template(_RENDERING_SECONDS, _RENDERING_BYTES):
             if not text:
                 text = render(self._loaded.tokenizer, request.messages, **_tools_of(request))
             ids = self._ids(request)
         self._send(protocol.Previewed(request.id, text, tuple(ids), token_texts(self._loaded.tokenizer, ids)))
+
+    def _preview_answered(self, request: protocol.Preview) -> None:
+        loaded = self._loaded
+        with bounded_template(_RENDERING_SECONDS, _RENDERING_BYTES):
+            row = encode_example(loaded.tokenizer, request.messages, eos_ids=loaded.eos_ids, **_tools_of(request))
+        ((start, _),) = row.spans
+        self._send(protocol.Previewed(request.id, "", row.ids, num_prompt_tokens=start))
 
     def _generate(self, request: protocol.Generate, is_cancelled: Callable[[], bool]) -> None:
         start = last = time.monotonic()
@@ -113,10 +123,14 @@ class Worker:
             tokens=result.scores.tokens,
             top_log_probs=result.scores.top,
             queue_seconds=result.queue_seconds,
-            prompt_log_probs=(None, *prompt.log_probs) if has_echo else (),
+            prompt_log_probs=(*(None,) * (len(prompt_ids) - len(prompt.log_probs)), *prompt.log_probs)
+            if has_echo
+            else (),
             prompt_token_ids=prompt_ids if has_echo else (),
             prompt_tokens_text=token_texts(self._loaded.tokenizer, prompt_ids) if has_echo else (),
-            prompt_top_log_probs=((), *prompt.top) if has_echo and prompt.top else (),
+            prompt_top_log_probs=(*((),) * (len(prompt_ids) - len(prompt.top)), *prompt.top)
+            if has_echo and prompt.top
+            else (),
         )
 
     def _encoded_all(self, request: protocol.Generate) -> Iterator[GenerationRequest]:
@@ -145,7 +159,13 @@ class Worker:
         except LmError as error:
             raise type(error)(error.problem, error.next_step, f"prompt {prompt.key!r}") from error
         return GenerationRequest(
-            prompt.key, ids, prompt.max_new_tokens, prompt.seed, prompt.stop, bool(prompt.conversation)
+            prompt.key,
+            ids,
+            prompt.max_new_tokens,
+            prompt.seed,
+            prompt.stop,
+            bool(prompt.conversation),
+            prompt.echo_from,
         )
 
     def _ids(self, prompt: protocol.Prompt | protocol.Preview) -> list[int]:

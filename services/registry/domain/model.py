@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
@@ -118,6 +118,17 @@ def check_base(draft: ModelVersionDraft, base: ModelVersion) -> None:
             weights,
             field="base_model_version_id",
         )
+
+
+def inherited(facts: ModelFacts, base: ModelVersion | None) -> ModelFacts:
+    """Return the facts of a version with what its own files leave to its base."""
+    if base is None:
+        return facts
+    return replace(
+        facts,
+        architecture=facts.architecture or base.facts.architecture,
+        context_length=facts.context_length or base.facts.context_length,
+    )
 
 
 def model_not_found(model_id: str) -> NotFound:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from services.chassis.errors import Unimplemented
+from services.chassis.artifacts import Artifact
 from services.chassis.jobs import Job
 
 IMPORT_KIND = "import"
@@ -23,6 +23,7 @@ class ImportPhase(StrEnum):
     VERIFY = "verify"
     CONVERT = "convert"
     STORE = "store"
+    FETCH = "fetch"
 
 
 class SourceKind(StrEnum):
@@ -32,20 +33,49 @@ class SourceKind(StrEnum):
     FOLDER_PATH = "folder_path"
     HUB_ID = "hub_id"
     OLLAMA_TAG = "ollama_tag"
+    URL = "url"
+    ARTIFACT = "artifact"
+    OCI_REFERENCE = "oci_reference"
 
 
-_NOT_BUILT = {
-    SourceKind.HUB_ID: "Import from the Hugging Face hub is not built in this version.",
-    SourceKind.OLLAMA_TAG: "Import from Ollama is not built in this version.",
-}
+class ModelForm(StrEnum):
+    """What the files of a model are."""
+
+    GGUF = "gguf"
+    FOLDER = "folder"
+    ADAPTER = "adapter"
 
 
 @dataclass(frozen=True)
 class ImportSource:
-    """One place outside the registry."""
+    """One place outside the registry.
+
+    Attributes:
+        kind: What kind of place.
+        value: Its path, name or address; of an artifact its URI.
+        secret: Name of the secret that holds a token for it; empty for none.
+        artifact: What is at an artifact's URI; None for other kinds.
+    """
 
     kind: SourceKind
     value: str
+    secret: str = ""
+    artifact: Artifact | None = None
+
+
+@dataclass(frozen=True)
+class FetchedModel:
+    """A model whose files are on this machine.
+
+    Attributes:
+        path: A GGUF file, or a folder.
+        uri: Where it came from, pinned to what it was then; empty for its path.
+        notes: What a person should know of it, a sentence each.
+    """
+
+    path: Path
+    uri: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,20 +102,23 @@ class Import:
         return tuple(map(str, (self.job.saved or {}).get(NOTES, ())))
 
 
-def import_spec(model_id: str, source: ImportSource) -> dict[str, Any]:
+def import_spec(model_id: str, source: ImportSource, base_model_version_id: str = "") -> dict[str, Any]:
     """Return what is stored with the job."""
-    return {"model_id": model_id, "source": {"kind": source.kind.value, "value": source.value}}
+    place: dict[str, Any] = {"kind": source.kind.value, "value": source.value}
+    if source.secret:
+        place["secret"] = source.secret
+    if source.artifact:
+        place["artifact"] = asdict(source.artifact)
+    spec: dict[str, Any] = {"model_id": model_id, "source": place}
+    return spec | ({"base_model_version_id": base_model_version_id} if base_model_version_id else {})
 
 
 def import_of(job: Job) -> Import:
     """Return the import that `job` does."""
-    source = job.spec["source"]
-    return Import(job.spec["model_id"], ImportSource(SourceKind(source["kind"]), source["value"]), job)
-
-
-def not_built(kind: SourceKind) -> Unimplemented:
-    """Return the error for a source from which this version can't import."""
-    return Unimplemented(_NOT_BUILT[kind], "Download the model and import it by gguf_path or folder_path.")
+    place = job.spec["source"]
+    artifact = Artifact(**place["artifact"]) if "artifact" in place else None
+    source = ImportSource(SourceKind(place["kind"]), place["value"], place.get("secret", ""), artifact)
+    return Import(job.spec["model_id"], source, job)
 
 
 @dataclass(frozen=True)
@@ -98,6 +131,7 @@ class InspectedSource:
         written_bytes: Upper bound of what its import writes.
         stamps: What tells whether a file changed since: device, inode, bytes, time of change in nanoseconds.
         notes: What a person should know of it, a sentence each.
+        base: The model that an adapter says it was trained on; empty for full weights.
     """
 
     path: Path
@@ -105,6 +139,7 @@ class InspectedSource:
     written_bytes: int
     stamps: tuple[tuple[int, int, int, int], ...]
     notes: tuple[str, ...] = ()
+    base: str = ""
 
     def name_of(self, file: Path) -> str:
         """Return where a file lies in the source, which may be files instead of a folder."""

@@ -1,7 +1,7 @@
 """Checks a model's folder and prints what it says: `python -m … KIND FOLDER`, in a limited process.
 
-KIND is `source` (a folder from outside, of which only some files are taken), or of the registry's own `full`,
-`adapter`, `gguf`, `gguf_adapter` or `ollama`.
+KIND is `source` or `adapter_source` (a folder from outside, of which only some files are taken), or of the registry's
+own `full`, `adapter`, `gguf`, `gguf_adapter` or `ollama`.
 Prints one line of JSON: `architecture`, `num_parameters`, `context_length`, for a `source` `files` and `left`; or
 `problem` and `next_step`.
 """
@@ -9,6 +9,7 @@ Prints one line of JSON: `architecture`, `num_parameters`, `context_length`, for
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from services.registry.importers.folder_served import inspect_gguf, inspect_gguf
 from services.registry.importers.folder_weights import check_not_pickled, count_all
 from services.registry.importers.safetensors_header import HeaderError, count_parameters
 
-_TAKEN: Final = (
+SIDE_FILES: Final = (
     "config.json",
     "generation_config.json",
     "tokenizer.json",
@@ -36,6 +37,11 @@ _TAKEN: Final = (
     "chat_template.json",
     "model.safetensors.index.json",
 )
+_ADAPTER: Final = ("adapter_config.json", "adapter_model.safetensors")
+_FRONT_MATTER: Final = re.compile(r"---\s*\n(.*?)\n---", re.DOTALL)
+_LICENCE: Final = re.compile(r"^(license(?:_name)?):[ \t]*([\w.\"' -]{1,100})$", re.MULTILINE)
+_MAX_CARD: Final = 64 * 1024
+_MAX_BASE: Final = 400
 _MAX_TEXT_BYTES: Final = 64 * 1024**2
 _MAX_TEMPLATE_BYTES: Final = 256 * 1024
 _SAFE: Final = "Ask for a copy in safetensors form without code, or convert it where you trust it."
@@ -51,10 +57,10 @@ def inspect_source(folder: Path) -> dict[str, Any]:
     """
     entries = sorted(folder.iterdir())
     names = [entry.name for entry in entries]
-    if "adapter_config.json" in names:
-        raise InvalidModelFile("The folder holds an adapter, not full weights alone.", _FULL, "adapter_config.json")
+    if _ADAPTER[0] in names:
+        raise InvalidModelFile("The folder holds an adapter beside full weights.", _FULL, _ADAPTER[0])
     check_not_pickled(names)
-    side_files = [*(entry for entry in entries if entry.name in _TAKEN), *_templates(folder)]
+    side_files = [*(entry for entry in entries if entry.name in SIDE_FILES), *_templates(folder)]
     for entry in side_files:
         _check_file(entry, folder)
     weights = weight_files(folder)
@@ -69,7 +75,24 @@ def inspect_source(folder: Path) -> dict[str, Any]:
     num_parameters = count_all(folder, weights)
     files = {entry.relative_to(folder).as_posix(): entry.stat().st_size for entry in (*side_files, *weights)}
     left = [entry.name + "/" * entry.is_dir() for entry in entries if entry.name not in {*files, FOLDER}]
-    return _facts(config, num_parameters) | {"files": files, "left": left}
+    return _facts(config, num_parameters) | {"files": files, "left": left, "licence": _licence(folder)}
+
+
+def inspect_adapter_source(folder: Path) -> dict[str, Any]:
+    """Return the files to take of a PEFT folder from outside, what is left, and the base that it names.
+
+    Raises:
+        InvalidModelFile: Its weights are missing or pickled, or its settings ask for code.
+    """
+    entries = sorted(folder.iterdir())
+    check_not_pickled([entry.name for entry in entries])
+    for name in _ADAPTER:
+        _check_file(folder / name, folder)
+    config = read_json(folder / _ADAPTER[0])
+    files = {name: (folder / name).stat().st_size for name in _ADAPTER}
+    left = [entry.name + "/" * entry.is_dir() for entry in entries if entry.name not in files]
+    base = str(config.get("base_model_name_or_path") or "")[:_MAX_BASE]
+    return {"files": files, "left": left, "licence": _licence(folder), "base": base}
 
 
 def inspect_full(folder: Path) -> dict[str, Any]:
@@ -87,6 +110,18 @@ def inspect_adapter(folder: Path) -> dict[str, Any]:
         return {"architecture": "", "num_parameters": count_parameters(file), "context_length": 0}
     except HeaderError as error:
         raise InvalidModelFile(f"The file {error}.", "Fetch it again.", file.name) from error
+
+
+def _licence(folder: Path) -> str:
+    """The licence that the model's card names in its front matter; empty for none."""
+    card = folder / "README.md"
+    if not card.is_file() or not card.resolve().is_relative_to(folder.resolve().parent.parent):
+        return ""
+    with card.open(encoding="utf-8", errors="replace") as stream:
+        front = _FRONT_MATTER.match(stream.read(_MAX_CARD))
+    words = dict(_LICENCE.findall(front[1])) if front else {}
+    name = str(words.get("license", "")).strip(" \"'")
+    return str(words.get("license_name", name)).strip(" \"'") if name == "other" else name
 
 
 def _templates(folder: Path) -> list[Path]:
@@ -148,6 +183,7 @@ def _facts(config: dict[str, Any], num_parameters: int) -> dict[str, Any]:
 
 _INSPECTIONS: Final[dict[str, Callable[[Path], dict[str, Any]]]] = {
     "source": inspect_source,
+    "adapter_source": inspect_adapter_source,
     "full": inspect_full,
     "adapter": inspect_adapter,
     "gguf": inspect_gguf,

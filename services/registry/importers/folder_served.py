@@ -14,6 +14,24 @@ GGUF_FILE: Final = "model.gguf"
 GGUF_ADAPTER_FILE: Final = "adapter.gguf"
 _MODEL_LAYER: Final = "application/vnd.ollama.image.model"
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+# As llama.cpp numbers the mixes that are written here.
+_NUMBER_TYPES: Final[dict[object, str]] = {
+    0: "F32",
+    1: "F16",
+    2: "Q4_0",
+    3: "Q4_1",
+    7: "Q8_0",
+    8: "Q5_0",
+    9: "Q5_1",
+    14: "Q4_K_S",
+    15: "Q4_K_M",
+    16: "Q5_K_S",
+    17: "Q5_K_M",
+    18: "Q6_K",
+    32: "BF16",
+    36: "TQ1_0",
+    37: "TQ2_0",
+}
 _MAX_MANIFEST_BYTES: Final = 1024**2
 _EXPORT_AGAIN: Final = "Export the model again."
 
@@ -90,4 +108,16 @@ def _facts(header: Header) -> dict[str, Any]:
         "architecture": architecture[:60],
         "num_parameters": sum(tensor.num_elements for tensor in header.tensors),
         "context_length": length if isinstance(length, int) and 0 <= length < 2**31 else 0,
+        "number_type": _NUMBER_TYPES.get(header.metadata.get("general.file_type"), ""),
+        "stops": _stops(header),
     }
+
+
+def _stops(header: Header) -> list[str]:
+    """The texts of the tokens that end an answer."""
+    tokens = header.metadata.get("tokenizer.ggml.tokens", [])
+    ids = [header.metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")]
+    if not isinstance(tokens, list):
+        return []
+    known = [token for token in ids if isinstance(token, int) and 0 <= token < len(tokens)]
+    return list(dict.fromkeys(str(tokens[token]) for token in known))

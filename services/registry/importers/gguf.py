@@ -6,16 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from services.chassis.artifacts import Artifact
-from services.chassis.errors import InvalidArgument
-from services.lm.conversion.parts import part_files
-from services.registry.domain.identifiers import shown
 from services.registry.domain.model_import import InspectedSource
 from services.registry.importers import source_files
 from services.registry.importers.inspection import ask, ask_tokenizer, check
 from services.registry.importers.limited_process import Limits, run_limited
 from services.registry.ports import Progress
 
-_FIELD = "source.gguf_path"
 _CONVERSION = "services.lm.conversion"
 # No stored number is wider than float32.
 _BYTES_PER_PARAMETER = 4
@@ -27,20 +23,6 @@ _LEAST_SECONDS = 60
 
 class GgufImporter:
     """Turns a GGUF model, in one file or in several, into a folder of safetensors with tokenizer and chat template."""
-
-    def __init__(self, roots: tuple[Path, ...] = ()) -> None:
-        self._roots = roots
-
-    def locate(self, value: str) -> Path:
-        """Return the real path of a readable regular file; a part keeps its name, and the others are checked too."""
-        real = self._file(value)
-        # Where links lead to files that are named by what they hold, only the link tells which part it is.
-        named = Path(value).parent.resolve() / Path(value).name
-        path = named if len(part_files(named)) > 1 else real
-        for part in part_files(path):
-            if part.is_symlink() or part.exists():
-                self._file(str(part))
-        return path
 
     async def inspect(self, path: Path) -> InspectedSource:
         """Check headers and metadata."""
@@ -66,13 +48,6 @@ class GgufImporter:
         await run_limited(_CONVERSION, ("gguf", str(source.path), str(out)), _limits(source.written_bytes), tell)
         await ask_tokenizer(out)
         source_files.check_unchanged(source)
-
-    def _file(self, value: str) -> Path:
-        path = source_files.locate(value, _FIELD, self._roots)
-        if not path.is_file():
-            raise InvalidArgument(f"{shown(value)} is not a regular file.", "Name one GGUF file.", field=_FIELD)
-        source_files.check_readable(path, _FIELD)
-        return path
 
 
 def _limits(written_bytes: int) -> Limits:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,13 @@ _FOLDERS = {
 _TOKENIZER_LIMITS = Limits(memory_bytes=4 * 1024**3, cpu_seconds=60, file_bytes=4096, wall_seconds=300.0)
 
 
-async def ask(module: str, arguments: Sequence[str], limits: Limits = CHECK_LIMITS) -> dict[str, Any]:
-    """Return the last JSON line that the module prints.
+async def ask(
+    module: str,
+    arguments: Sequence[str],
+    limits: Limits = CHECK_LIMITS,
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return the last JSON line that the module prints; `environment` is added to what every such process has.
 
     Raises:
         InvalidArgument: It refused; with its problem and next step.
@@ -42,7 +47,7 @@ async def ask(module: str, arguments: Sequence[str], limits: Limits = CHECK_LIMI
         answer.clear()
         answer.update(line)
 
-    await run_limited(module, arguments, limits, keep)
+    await run_limited(module, arguments, limits, keep, environment)
     check(answer)
     return answer
 
@@ -50,11 +55,12 @@ async def ask(module: str, arguments: Sequence[str], limits: Limits = CHECK_LIMI
 def check(line: dict[str, Any]) -> None:
     """Raise InvalidArgument when the line tells of a refusal."""
     if "problem" in line:
-        problem, place = _plain(line["problem"]), _plain(line.get("place") or "")
-        raise InvalidArgument(f"{place}: {problem}" if place else problem, _plain(line.get("next_step", "")))
+        problem, place = plain(line["problem"]), plain(line.get("place") or "")
+        raise InvalidArgument(f"{place}: {problem}" if place else problem, plain(line.get("next_step", "")))
 
 
-def _plain(text: object) -> str:
+def plain(text: object) -> str:
+    """Return what a file says as it may stand in an error: printable and short."""
     # A hostile file chooses the names of its tensors and keys.
     return "".join(letter if letter.isprintable() else "�" for letter in str(text)[:_MAX_TEXT])
 
@@ -78,7 +84,7 @@ async def ask_tokenizer(folder: Path) -> tuple[str, ...]:
     if not (folder / "tokenizer.json").exists():
         return ("The folder holds no tokenizer.json, without which nothing can be asked or trained.",)
     answer = await ask(_TOKENIZER_MODULE, (str(folder),), _TOKENIZER_LIMITS)
-    return tuple(_plain(note) for note in answer["notes"])
+    return tuple(plain(note) for note in answer["notes"])
 
 
 class FolderFacts:

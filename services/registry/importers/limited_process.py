@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -36,8 +36,16 @@ class Limits:
     wall_seconds: float
 
 
-async def run_limited(module: str, arguments: Sequence[str], limits: Limits, on_line: OnLine) -> None:
+async def run_limited(
+    module: str,
+    arguments: Sequence[str],
+    limits: Limits,
+    on_line: OnLine,
+    environment: Mapping[str, str] | None = None,
+) -> None:
     """Run `python -m module arguments` and await `on_line` for each JSON object that it prints.
+
+    It gets no secret and no setting but those in `environment`.
 
     A process that ends with another status than 0, having said why in its last line, has ended well.
 
@@ -46,7 +54,7 @@ async def run_limited(module: str, arguments: Sequence[str], limits: Limits, on_
         InvalidArgument: It broke down on what it was given.
     """
     last: dict[str, Any] = {}
-    async with _started(module, arguments, limits) as process:
+    async with _started(module, arguments, limits, environment or {}) as process:
         trace = asyncio.create_task(_tail(process.stderr))
         try:
             async with asyncio.timeout(limits.wall_seconds):
@@ -64,12 +72,14 @@ async def run_limited(module: str, arguments: Sequence[str], limits: Limits, on_
 
 
 @asynccontextmanager
-async def _started(module: str, arguments: Sequence[str], limits: Limits) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _started(
+    module: str, arguments: Sequence[str], limits: Limits, environment: Mapping[str, str]
+) -> AsyncIterator[asyncio.subprocess.Process]:
     text = f"{limits.memory_bytes}:{limits.cpu_seconds}:{limits.file_bytes}"
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", _LAUNCHER, text, module, *arguments),
-        env=child_environment(),
+        env={**child_environment(), **environment},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -59,9 +59,11 @@ def check_readable(path: Path, field: str) -> None:
         ) from error
 
 
-def inspected(path: Path, files: tuple[Path, ...], written_bytes: int, notes: tuple[str, ...] = ()) -> InspectedSource:
+def inspected(
+    path: Path, files: tuple[Path, ...], written_bytes: int, notes: tuple[str, ...] = (), *, base: str = ""
+) -> InspectedSource:
     """Return the source with the stamps that its files have now."""
-    return InspectedSource(path, files, written_bytes, tuple(map(_stamp, files)), notes)
+    return InspectedSource(path, files, written_bytes, tuple(map(_stamp, files)), notes, base)
 
 
 def check_unchanged(source: InspectedSource) -> None:
@@ -81,6 +83,26 @@ async def pour(path: Path, consume: Callable[[bytes], object]) -> None:
     with path.open("rb") as stream:
         while block := await asyncio.to_thread(stream.read, _BLOCK_BYTES):
             await asyncio.to_thread(consume, block)
+
+
+async def copy(source: InspectedSource, out: Path, progress: Progress) -> None:
+    """Copy the source's files to the new folder `out`; progress is in bytes.
+
+    Raises:
+        FailedPrecondition: One changed since it was inspected.
+    """
+    check_unchanged(source)
+    await asyncio.to_thread(out.mkdir)
+    done = 0
+    for file, (_, _, size, _) in zip(source.files, source.stamps, strict=True):
+        await progress(done, source.size_bytes)
+        place = out / source.name_of(file)
+        await asyncio.to_thread(place.parent.mkdir, exist_ok=True)
+        with place.open("wb") as target:
+            await pour(file, target.write)
+        done += size
+    check_unchanged(source)
+    await progress(done, source.size_bytes)
 
 
 async def digests_of(source: InspectedSource, progress: Progress) -> dict[str, str]:

@@ -18,6 +18,8 @@ from services.chassis.machine.garbage import Garbage
 # Prepared here, then copied to where artifacts are kept.
 _COPIES = 2
 _SLACK_BYTES = 64 * 1024**2
+# Begins the names of folders that outlive their process.
+_FETCHED = "fetched-"
 # An import writes all the time that it has a folder.
 _ABANDONED_SECONDS = 24 * 3600.0
 
@@ -27,16 +29,19 @@ class Workspace:
 
     Args:
         root: The folder in which they are; other replicas may use it too.
+        work: What is prepared there, such as "import", which is a verb as well.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, work: str = "import") -> None:
         self._root = root
+        self._work = work
         root.mkdir(parents=True, exist_ok=True)
 
     def clear(self) -> None:
-        """Remove what a killed process left; only for the one process that uses the folder."""
+        """Remove what a killed process left, but not what it fetched; only for the one process that uses the folder."""
         for place in self._root.iterdir():
-            shutil.rmtree(place, ignore_errors=True)
+            if not place.name.startswith(_FETCHED):
+                shutil.rmtree(place, ignore_errors=True)
 
     async def garbage(self) -> AsyncIterator[Garbage]:
         """Yield the folders that killed replicas left: nothing has changed in them for a day."""
@@ -45,7 +50,7 @@ class Workspace:
             if await asyncio.to_thread(newest_change, place) < before:
                 size_bytes = await asyncio.to_thread(size_below, place)
                 remove = partial(asyncio.to_thread, remove_tree, place)
-                yield Garbage("import", place.name, size_bytes, "its process was killed", remove)
+                yield Garbage(self._work, place.name, size_bytes, "its process was killed", remove)
 
     def check_space(self, written_bytes: int) -> None:
         """Raise ResourceExhausted when the disk has no room to prepare and keep that many bytes."""
@@ -53,12 +58,20 @@ class Workspace:
         free = shutil.disk_usage(self._root).free
         if free < needed:
             raise ResourceExhausted(
-                f"The import needs {needed} bytes in {self._root}, where {free} bytes are free.",
-                "Free space there or point REGISTRY_DATA_DIR elsewhere, then import again.",
+                f"The {self._work} needs {needed} bytes in {self._root}, where {free} bytes are free.",
+                f"Free space there or point REGISTRY_DATA_DIR elsewhere, then {self._work} again.",
                 folder=str(self._root),
                 needed_bytes=str(needed),
                 free_bytes=str(free),
             )
+
+    def fetched(self, import_id: str) -> Path:
+        """Return the folder in which what an import fetches is kept over restarts; it may not be there yet."""
+        return self._root / f"{_FETCHED}{import_id}"
+
+    def forget(self, import_id: str) -> None:
+        """Remove what an import that has ended fetched."""
+        remove_tree(self.fetched(import_id))
 
     @contextmanager
     def folder(self, import_id: str) -> Iterator[Path]:

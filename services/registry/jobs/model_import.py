@@ -1,35 +1,56 @@
-"""The job that checks, converts and registers a model. Its unit of work is the whole import: a repeat begins anew."""
+"""The job that fetches, checks, converts and registers a model.
+
+A repeat begins anew, but for what it fetched: that lies in a folder of the import's own until the import has ended.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from services.chassis.artifacts import Artifact
-from services.chassis.errors import FailedPrecondition, NotFound
+from services.chassis.errors import DatabaseAway, DatabaseFull, FailedPrecondition, LeaseOver, NotFound
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
-from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
-from services.registry.domain.model_import import NOTES, Import, ImportPhase, InspectedSource, SourceKind, import_of
-from services.registry.ports import Importer, ModelFiles, ModelStore, Progress, Workspace
+from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind, inherited
+from services.registry.domain.model_import import (
+    FetchedModel,
+    Import,
+    ImportPhase,
+    ImportSource,
+    InspectedSource,
+    ModelForm,
+    SourceKind,
+    import_of,
+)
+from services.registry.jobs.adapter_base import AdapterBases
+from services.registry.jobs.phases import keep_notes, phase_told
+from services.registry.ports import (
+    FetchPlace,
+    Importer,
+    ModelFiles,
+    ModelSource,
+    ModelStore,
+    Workspace,
+)
 from services.registry.usecases.adoption import Adoption
 
 _STORE = "the artifact store"
-_HEARTBEAT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class ImportJob:
     """Does imports. What is registered is complete; what fails or is cancelled leaves nothing behind."""
 
-    importers: Mapping[SourceKind, Importer]
+    sources: Mapping[SourceKind, ModelSource]
+    importers: Mapping[ModelForm, Importer]
     models: ModelStore
     adoption: Adoption
     files: ModelFiles
     workspace: Workspace
+    bases: AdapterBases
 
     async def run(self, context: JobContext) -> Json:
         """Import and return the version's id.
@@ -39,29 +60,57 @@ class ImportJob:
             ResourceExhausted: There is no room for it, or its files needed more than they may.
             FailedPrecondition: The source changed meanwhile.
         """
-        model_import = import_of(context.job)
-        importer = self.importers[model_import.source.kind]
-        async with _alive(context, ImportPhase.CHECK, "Checking the source."):
-            source = await importer.inspect(importer.locate(model_import.source.value))
-            await _tell(context, source.notes)
-            self.workspace.check_space(source.written_bytes)
-        async with _alive(context, ImportPhase.HASH, "Reading the source.") as progress:
-            origin = await importer.identify(source, progress)
-        known = await self.models.find_imported(origin.digest)
-        version = known and await self._again(context, known, origin)
-        version = version or await self._new(context, importer, source, origin=origin, known=known)
+        try:
+            version = await self._imported(context, import_of(context.job))
+        except (DatabaseAway, DatabaseFull, LeaseOver):
+            raise
+        except asyncio.CancelledError:
+            if context.cancel_requested:
+                await self.clean_up(context)
+            raise
+        except Exception:
+            await self.clean_up(context)
+            raise
+        await self.clean_up(context)
         return {"model_version_id": version.version_id}
+
+    async def clean_up(self, context: JobContext) -> Json:
+        """Remove what an import that has ended fetched."""
+        await asyncio.to_thread(self.workspace.forget, context.job.job_id)
+        return {}
+
+    async def _imported(self, context: JobContext, model_import: Import) -> ModelVersion:
+        fetched = await self._fetched(context, model_import.source)
+        form = form_of(fetched.path)
+        importer = self.importers[form]
+        async with phase_told(context, ImportPhase.CHECK, "Checking the source."):
+            source = await importer.inspect(fetched.path)
+            base = await self.bases.base_of(source.base, model_import.base_model_version_id, form)
+            await keep_notes(context, (*fetched.notes, *source.notes, *base.notes))
+            self.workspace.check_space(source.written_bytes)
+        async with phase_told(context, ImportPhase.HASH, "Reading the source.") as progress:
+            origin = await importer.identify(source, progress)
+            origin = replace(origin, uri=fetched.uri or origin.uri)
+        known = None if base.version else await self.models.find_imported(origin.digest)
+        version = known and await self._again(context, known, origin)
+        return version or await self._new(context, importer, source, origin=origin, known=known, base=base.version)
+
+    async def _fetched(self, context: JobContext, source: ImportSource) -> FetchedModel:
+        async with phase_told(context, ImportPhase.FETCH, "Fetching the files.") as progress:
+            folder = self.workspace.fetched(context.job.job_id)
+            place = FetchPlace(folder, progress, self.workspace.check_space)
+            return await self.sources[source.kind].fetch(source, place)
 
     async def _again(self, context: JobContext, known: ModelVersion, origin: Artifact) -> ModelVersion | None:
         """Return the version of a source that was imported before; None when its bytes are not sound any more."""
-        draft = _draft(import_of(context.job), origin, known.artifact, known.facts)
+        draft = _draft(import_of(context.job), origin, known.artifact, known.facts, base=None)
 
         async def verified() -> ModelVersion:
             async with self.adoption.held(known.artifact):
                 return await self._registered(draft, known)
 
         try:
-            async with _alive(context, ImportPhase.VERIFY, "Verifying what is stored."):
+            async with phase_told(context, ImportPhase.VERIFY, "Verifying what is stored."):
                 return await patiently(verified, _STORE)
         except (FailedPrecondition, NotFound) as error:
             text = f"The stored weights of {known.version_id} are damaged and are replaced: {error.problem}"
@@ -76,20 +125,24 @@ class ImportJob:
         *,
         origin: Artifact,
         known: ModelVersion | None,
+        base: ModelVersion | None,
     ) -> ModelVersion:
         with self.workspace.folder(context.job.job_id) as folder:
             out = folder / "model"
-            async with _alive(context, ImportPhase.CONVERT, "Writing the weights.") as progress:
+            async with phase_told(context, ImportPhase.CONVERT, "Writing the weights.") as progress:
                 await importer.write(source, out, progress)
-            async with _alive(context, ImportPhase.STORE, "Storing the weights."):
-                facts = await self.files.facts_of(out, ModelVersionKind.BASE)
-                return await patiently(lambda: self._stored(context, out, origin, facts, known), _STORE)
+                if base:
+                    await self.bases.check_fit(base, out)
+            async with phase_told(context, ImportPhase.STORE, "Storing the weights."):
+                kind = ModelVersionKind.ADAPTER if base else ModelVersionKind.BASE
+                facts = inherited(await self.files.facts_of(out, kind), base)
 
-    async def _stored(
-        self, context: JobContext, out: Path, origin: Artifact, facts: ModelFacts, known: ModelVersion | None
-    ) -> ModelVersion:
-        async with self.adoption.written(out) as artifact:
-            return await self._registered(_draft(import_of(context.job), origin, artifact, facts), known)
+                async def stored() -> ModelVersion:
+                    async with self.adoption.written(out) as artifact:
+                        draft = _draft(import_of(context.job), origin, artifact, facts, base=base)
+                        return await self._registered(draft, known)
+
+                return await patiently(stored, _STORE)
 
     async def _registered(self, draft: ModelVersionDraft, known: ModelVersion | None) -> ModelVersion:
         if known and (known.model_id, known.artifact.digest) == (draft.model_id, draft.artifact.digest):
@@ -97,42 +150,22 @@ class ImportJob:
         return await self.models.add_version(draft)
 
 
-@asynccontextmanager
-async def _alive(context: JobContext, phase: ImportPhase, message: str) -> AsyncIterator[Progress]:
-    """Report the phase at once, then again and again, so that a watcher sees that work goes on."""
-
-    async def progress(done: int, total: int) -> None:
-        await context.progress(phase=phase, done=done, total=total, unit="bytes", message=message)
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(_HEARTBEAT_SECONDS)
-            await context.progress()
-
-    await progress(0, 0)
-    beating = asyncio.create_task(beat())
-    try:
-        yield progress
-    finally:
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)
+def form_of(path: Path) -> ModelForm:
+    """Return what the files at `path` are; a folder that holds GGUF files alone was named by its first one."""
+    if path.is_file():
+        return ModelForm.GGUF
+    has_weights = (path / "config.json").exists() and any(path.glob("model*.safetensors"))
+    return ModelForm.ADAPTER if (path / "adapter_config.json").exists() and not has_weights else ModelForm.FOLDER
 
 
-async def _tell(context: JobContext, notes: Sequence[str]) -> None:
-    """Keep the notes with the job, and say each in its history; a repeat says what is new."""
-    earlier = (context.saved or {}).get(NOTES, ())
-    await context.checkpoint({NOTES: list(notes)})
-    for note in notes:
-        if note not in earlier:
-            await context.event("message", {"text": note})
-
-
-def _draft(model_import: Import, origin: Artifact, artifact: Artifact, facts: ModelFacts) -> ModelVersionDraft:
+def _draft(
+    model_import: Import, origin: Artifact, artifact: Artifact, facts: ModelFacts, *, base: ModelVersion | None
+) -> ModelVersionDraft:
     return ModelVersionDraft(
         request_id=f"import:{model_import.job.job_id}",
         model_id=model_import.model_id,
-        kind=ModelVersionKind.BASE,
-        base_model_version_id="",
+        kind=ModelVersionKind.ADAPTER if base else ModelVersionKind.BASE,
+        base_model_version_id=base.version_id if base else "",
         artifact=artifact,
         source=origin,
         produced_by=f"import:{model_import.job.job_id}",

@@ -7,22 +7,41 @@ from dataclasses import dataclass
 from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceServicer
 
 from services.registry.servicer.dataset import DatasetRpcs
+from services.registry.servicer.deployment import DeploymentRpcs
+from services.registry.servicer.export import ExportRpcs
 from services.registry.servicer.model import ModelRpcs
 from services.registry.servicer.model_import import ImportRpcs
+from services.registry.servicer.publication import PublicationRpcs
 from services.registry.servicer.test_suite import TestSuiteRpcs
 from services.registry.usecases.dataset import DatasetUseCases
+from services.registry.usecases.deployment import AliasUseCases, DeploymentUseCases
+from services.registry.usecases.export import ExportUseCases
 from services.registry.usecases.model import ModelUseCases
 from services.registry.usecases.model_import import ImportUseCases
+from services.registry.usecases.publication import PublicationUseCases
 from services.registry.usecases.test_suite import TestSuiteUseCases
 
 SERVICE_NAME = "drillyard.registry.v1.RegistryService"
 
 
 @dataclass(frozen=True)
-class RegistryServicer(ModelRpcs, ImportRpcs, DatasetRpcs, TestSuiteRpcs, RegistryServiceServicer):
+class RegistryServicer(
+    ModelRpcs,
+    ImportRpcs,
+    DatasetRpcs,
+    TestSuiteRpcs,
+    ExportRpcs,
+    PublicationRpcs,
+    DeploymentRpcs,
+    RegistryServiceServicer,
+):
     """All RPCs of the service."""
 
     models: ModelUseCases
     imports: ImportUseCases
     datasets: DatasetUseCases
     test_suites: TestSuiteUseCases
+    exports: ExportUseCases
+    publications: PublicationUseCases
+    deployments: DeploymentUseCases
+    aliases: AliasUseCases

@@ -22,8 +22,8 @@ class ImportRpcs:
         self, request: import_pb2.CreateImportRequest, context: Context
     ) -> import_pb2.CreateImportResponse:
         """Start an import."""
-        source = source_from_proto(request.source)
-        created = await self.imports.create(request.request_id, request.model_id, source)
+        source = source_from_proto(request.source, request.secret)
+        created = await self.imports.create(request.request_id, request.model_id, source, request.base_model_version_id)
         return import_pb2.CreateImportResponse(model_import=import_to_proto(created))
 
     async def GetImport(self, request: import_pb2.GetImportRequest, context: Context) -> import_pb2.GetImportResponse:

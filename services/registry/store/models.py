@@ -13,8 +13,10 @@ from services.chassis.database import item_of
 from services.chassis.database.lease import durable
 from services.chassis.errors import FailedPrecondition
 from services.chassis.wire.paging import page_of, place_of
+from services.registry.domain.export import EXPORTED
 from services.registry.domain.model import Model, ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
 from services.registry.domain.paging import Page, PageRequest
+from services.registry.store.served import refuse_if_served
 from services.registry.store.tables import MODEL_VERSIONS
 from services.registry.store.versions import SqlVersionStore
 
@@ -41,6 +43,11 @@ class SqlModelStore(SqlVersionStore[ModelVersionDraft, ModelVersion]):
         c = MODEL_VERSIONS.c
         return await self._newest(c.source_digest == source_digest, c.kind == ModelVersionKind.BASE.value)
 
+    async def find_exported(self, recipe_digest: str) -> ModelVersion | None:
+        """Return the newest version that was exported from all that has this digest, or None."""
+        c = MODEL_VERSIONS.c
+        return await self._newest(c.source_digest == recipe_digest, c.produced_by.startswith(EXPORTED))
+
     async def get_model(self, model_id: str) -> Model | None:
         """Return the model, or None."""
         async with self._database.reading() as session:
@@ -58,6 +65,7 @@ class SqlModelStore(SqlVersionStore[ModelVersionDraft, ModelVersion]):
         return Page(tuple(shown), token)
 
     async def _let_go(self, session: AsyncSession, version_id: str) -> None:
+        await refuse_if_served(session, version_id)
         c = MODEL_VERSIONS.c
         made_of_it = select(c.version_id).where(c.base_version_id == version_id).order_by(c.ordinal).limit(5)
         names = (await session.execute(made_of_it)).scalars().all()

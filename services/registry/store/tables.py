@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
     Column,
     DateTime,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -101,4 +103,50 @@ TEST_CASES = Table(
     Column("category", String, nullable=False),
     Column("tool", String, nullable=False),
     Column("document", Text, nullable=False),
+)
+
+DEPLOYMENTS = Table(
+    "deployments",
+    METADATA,
+    Column("ordinal", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("deployment_id", String, nullable=False, unique=True),
+    Column("request_id", String, unique=True),
+    Column("model_version_id", String, nullable=False, index=True),
+    # What was asked for, so that a repeated request is known for the same.
+    Column("asked_backend", String, nullable=False),
+    Column("backend", String, nullable=False),
+    Column("image", String, nullable=False),
+    Column("num_replicas", Integer, nullable=False),
+    Column("num_gpus", Integer, nullable=False),
+    Column("num_ctx", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("base_url", String, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# Every move of every alias; where an alias points is its newest move, and no version says that it was deleted.
+ALIAS_MOVES = Table(
+    "alias_moves",
+    METADATA,
+    Column("alias_id", String, primary_key=True),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("model_version_id", String, nullable=False),
+    Column("deployment_id", String, nullable=False),
+    Column("evaluation_ids", JSON, nullable=False),
+    Column("shadow_model_version_id", String, nullable=False),
+    # The move to which a rollback goes; 0 for none.
+    Column("previous_revision", Integer, nullable=False),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+)
+
+# Which replica looks after the deployments, by the database's clock.
+RECONCILERS = Table(
+    "reconcilers",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("until", Float, nullable=False),
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from services.chassis.errors import FailedPrecondition
 from services.registry.domain.identifiers import (
     check_model_id,
     check_numbered,
@@ -14,28 +16,38 @@ from services.registry.domain.identifiers import (
 )
 from services.registry.domain.model import (
     Model,
-    ModelFacts,
     ModelVersion,
     ModelVersionDraft,
     ModelVersionKind,
     check_base,
     check_lineage,
+    inherited,
     model_not_found,
     model_version_not_found,
 )
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.ports import Artifacts, ModelFiles, ModelStore
+from services.registry.ports.shipping import VersionUsers
 from services.registry.usecases.adoption import Adoption
 
 
 class ModelUseCases:
     """Reads models and registers trained weights."""
 
-    def __init__(self, store: ModelStore, artifacts: Artifacts, *, adoption: Adoption, files: ModelFiles) -> None:
+    def __init__(
+        self,
+        store: ModelStore,
+        artifacts: Artifacts,
+        *,
+        adoption: Adoption,
+        files: ModelFiles,
+        users: Sequence[VersionUsers] = (),
+    ) -> None:
         self._store = store
         self._artifacts = artifacts
         self._adoption = adoption
         self._files = files
+        self._users = users
 
     async def get(self, model_id: str) -> Model:
         """Return one model.
@@ -58,10 +70,15 @@ class ModelUseCases:
         Raises:
             InvalidArgument: No number is named.
             NotFound: There is none.
-            FailedPrecondition: Another version is made of it.
+            FailedPrecondition: Another version is made of it, or something uses it.
         """
         check_numbered(text, "model_version_id")
         version = await self.get_version(text)
+        users = [name for user in self._users for name in await user.users_of(version.version_id)]
+        if users:
+            raise FailedPrecondition(
+                f"{version.version_id} is used by {', '.join(users)}.", "Wait until that has ended, or cancel it first."
+            )
         async with self._adoption.released(version.artifact):
             await self._store.delete_version(version)
 
@@ -106,7 +123,7 @@ class ModelUseCases:
         base = await self._base(draft)
         async with self._adoption.adopted(draft.artifact) as artifact:
             folder = await self._artifacts.local_path(artifact.uri)
-            facts = _inherited(await self._files.facts_of(folder, draft.kind), base)
+            facts = inherited(await self._files.facts_of(folder, draft.kind), base)
             return await self._store.add_version(replace(draft, artifact=artifact, facts=facts))
 
     async def _base(self, draft: ModelVersionDraft) -> ModelVersion | None:
@@ -115,13 +132,3 @@ class ModelUseCases:
         base = await self.get_version(draft.base_model_version_id)
         check_base(draft, base)
         return base
-
-
-def _inherited(facts: ModelFacts, base: ModelVersion | None) -> ModelFacts:
-    if base is None:
-        return facts
-    return replace(
-        facts,
-        architecture=facts.architecture or base.facts.architecture,
-        context_length=facts.context_length or base.facts.context_length,
-    )

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Sequence
 import httpx2
 
 from services.chassis.errors import FailedPrecondition, PermissionDenied
+from services.chassis.machine.guarded_http import open_client
 from services.lm.doctor.diagnosis import Finding, Rendering, first_difference
+from services.test_runner.backends.openai_endpoint.backend import AskingPolicy
 from services.test_runner.backends.openai_endpoint.facts import Facts, facts_of
-from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.backends.openai_endpoint.requests import EndpointRequests, NotReached
 from services.test_runner.backends.openai_endpoint.servers import Refused, Served, Server, server_of
-from services.test_runner.backends.openai_endpoint.transport import open_client
 from services.test_runner.domain.diagnosis import RenderedConversation, Room
 from services.test_runner.domain.endpoint import Endpoint
 from services.test_runner.ports import BackendFaultError
@@ -34,7 +34,7 @@ class ServedTemplateProbe:
         transport: Carries the requests; by default the network, guarded.
     """
 
-    def __init__(self, policy: OperatorPolicy, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, policy: AskingPolicy, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         self._policy = policy
         self._transport = transport
 

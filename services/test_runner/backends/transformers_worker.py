@@ -7,17 +7,27 @@ import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from itertools import zip_longest
 from pathlib import Path
 
 from services.chassis.wire import from_document
 from services.lm import worker_protocol as protocol
 from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
+from services.test_runner.backends.worker_events import answer_of, delta_of, environment_of
 from services.test_runner.backends.worker_process import WorkerProcess, WorkerTimeouts
-from services.test_runner.domain import Artifact, Environment, FinishReason, Sampling, TestRunPhase, TokenLogProb
-from services.test_runner.ports import Activity, Answer, Delta, GenerationEvent, Prepared, Prompt, Rendered, Workload
+from services.test_runner.domain import Environment, Sampling, TestRunPhase
+from services.test_runner.domain.scoring import AnswerRow, AnswerScore
+from services.test_runner.ports import (
+    Activity,
+    Answer,
+    GenerationEvent,
+    Prepared,
+    Prompt,
+    Rendered,
+    ResolvedModel,
+    Workload,
+)
 from services.test_runner.telemetry import TestRunnerTelemetry
 
 WORKER_COMMAND = (sys.executable, "-m", "services.lm.worker")
@@ -100,11 +110,33 @@ class TransformersWorkerBackend:
                 async for event in answers:
                     yield event
 
-    async def render(self, base: Artifact, adapter: Artifact | None, prompt: Prompt) -> Rendered:
+    async def render(self, model: ResolvedModel, prompt: Prompt) -> Rendered:
         """Return what the model reads."""
-        async with self._lent(Workload(base, adapter, (prompt,), from_document(Sampling, {}))) as loaded:
-            preview = await loaded.worker.preview(_prompt_to_worker(prompt, 1))
+        async with self._lent(Workload(model.base, model.adapter, (prompt,), from_document(Sampling, {}))) as loaded:
+            chats = tuple(message.to_chat() for message in prompt.messages)
+            preview = await loaded.worker.preview(protocol.Preview(0, chats, prompt.tools, prompt.text))
         return Rendered(preview.text, preview.token_ids, preview.tokens)
+
+    async def score(
+        self, model: ResolvedModel, rows: Sequence[AnswerRow], max_tokens: int
+    ) -> AsyncGenerator[AnswerScore]:
+        """Yield the score of each row; conversations are rendered as they are trained."""
+        sampling = replace(from_document(Sampling, {}), max_new_tokens=0)
+        prompts = tuple(Prompt(str(place), row.messages, 0, row.tools) for place, row in enumerate(rows))
+        workload = Workload(model.base, model.adapter, prompts, sampling, echo=True)
+        async with self._lent(workload) as loaded:
+            encoded = [await _encoded(loaded.worker, row) for row in rows]
+            prompts = tuple(
+                Prompt(str(place), (), 0, token_ids=ids[: num_prompt + max_tokens], echo_from=num_prompt)
+                for place, (ids, num_prompt) in enumerate(encoded)
+            )
+            async with aclosing(self._answers(loaded.worker, replace(workload, prompts=prompts))) as events:
+                async for event in events:
+                    if isinstance(event, Answer):
+                        place = int(event.key)
+                        ids, num_prompt = encoded[place]
+                        # A row that is trained ends as the model ends its answers.
+                        yield AnswerScore(place, ids, num_prompt, event.prompt_tokens[num_prompt:], ends_turn=True)
 
     async def close(self) -> None:
         """End all workers."""
@@ -142,9 +174,9 @@ class TransformersWorkerBackend:
                     case protocol.Progress():
                         yield Activity(TestRunPhase.GENERATE, event.tokens, event.active)
                     case protocol.Delta():
-                        yield _delta_of(event)
+                        yield delta_of(event)
                     case protocol.Answer():
-                        yield _answer_of(event)
+                        yield answer_of(event)
 
     def _key(self, workload: Workload) -> _Key:
         assert workload.base is not None
@@ -169,7 +201,7 @@ class TransformersWorkerBackend:
             await self._end(worker)
             raise
         self._telemetry.worker_ready(time.monotonic() - since)
-        return _Loaded(key, worker, _environment_of(ready))
+        return _Loaded(key, worker, environment_of(ready))
 
     async def _command_for(self, key: _Key) -> tuple[str, ...]:
         command = [*self._command, "--model", str(await self._place(key.base_uri)), "--device", key.device]
@@ -199,6 +231,15 @@ class TransformersWorkerBackend:
         self._telemetry.set_workers(len(self._running))
 
 
+async def _encoded(worker: WorkerProcess, row: AnswerRow) -> tuple[tuple[int, ...], int]:
+    """Return the token ids of a row, and how many are the prompt's."""
+    if row.answer is None:
+        return row.token_ids, row.num_prompt_tokens
+    chats = tuple(message.to_chat() for message in (*row.messages, row.answer))
+    preview = await worker.preview(protocol.Preview(0, chats, row.tools, answered=True))
+    return preview.token_ids, preview.num_prompt_tokens
+
+
 def _prompt_to_worker(prompt: Prompt, max_new_tokens: int) -> protocol.Prompt:
     return protocol.Prompt(
         key=prompt.key,
@@ -210,6 +251,7 @@ def _prompt_to_worker(prompt: Prompt, max_new_tokens: int) -> protocol.Prompt:
         stop=prompt.stop,
         conversation=prompt.conversation,
         token_ids=prompt.token_ids,
+        echo_from=prompt.echo_from,
     )
 
 
@@ -224,52 +266,4 @@ def _generate_request(request_id: int, workload: Workload, max_batch: int) -> pr
         num_top_log_probs=workload.num_top_log_probs,
         echo=workload.echo,
         stream=workload.stream,
-    )
-
-
-def _environment_of(ready: protocol.Ready) -> Environment:
-    return Environment(
-        dtype=ready.dtype,
-        num_threads=ready.threads,
-        chat_template_digest=f"sha256:{ready.chat_template_digest.removeprefix('sha256:')}",
-        library_versions=dict(ready.library_versions),
-        device=ready.device,
-    )
-
-
-def _answer_of(event: protocol.Answer) -> Answer:
-    return Answer(
-        key=event.key,
-        text=event.text,
-        finish_reason=FinishReason(event.finish_reason),
-        token_ids=event.token_ids,
-        num_prompt_tokens=event.prompt_tokens,
-        num_cached_tokens=event.cached_tokens,
-        prefill_seconds=event.prefill_seconds,
-        decode_seconds=event.decode_seconds,
-        queue_seconds=event.queue_seconds,
-        num_generated_tokens=len(event.token_ids),
-        detail=event.detail,
-        tokens=_tokens(event.tokens, event.token_ids, event.log_probs, event.top_log_probs) if event.log_probs else (),
-        prompt_tokens=_tokens(
-            event.prompt_tokens_text, event.prompt_token_ids, event.prompt_log_probs, event.prompt_top_log_probs
-        ),
-    )
-
-
-def _delta_of(event: protocol.Delta) -> Delta:
-    has_tokens = bool(event.log_probs)
-    tokens = _tokens(event.tokens, event.token_ids, event.log_probs, event.top_log_probs) if has_tokens else ()
-    return Delta(event.key, event.text, tokens)
-
-
-def _tokens(
-    texts: Sequence[str],
-    token_ids: Sequence[int],
-    log_probs: Sequence[float | None],
-    tops: Sequence[protocol.TopLogProbs],
-) -> tuple[TokenLogProb, ...]:
-    return tuple(
-        TokenLogProb(text or "", -1 if token_id is None else token_id, log_prob, top or ())
-        for text, token_id, log_prob, top in zip_longest(texts, token_ids, log_probs, tops)
     )

@@ -122,14 +122,14 @@ class WorkerProcess:
             if self._busy_with and not self._is_broken:
                 await self._cancel(request.id)
 
-    async def preview(self, prompt: protocol.Prompt) -> protocol.Previewed:
-        """Return how a prompt is rendered.
+    async def preview(self, preview: protocol.Preview) -> protocol.Previewed:
+        """Return how a prompt, or an answered one, is rendered; the id is given here.
 
         Raises:
             BackendFaultError: The worker broke.
             ServiceError: The model's template refuses the messages.
         """
-        request = protocol.Preview(next(self._ids), prompt.messages, prompt.tools, prompt.text)
+        request = replace(preview, id=next(self._ids))
         await self._write(request)
         async with aclosing(self._events(request.id, self._timeouts.stall_seconds)) as events:
             async for event in events:

@@ -9,7 +9,7 @@ from drillyard.registry.v1 import artifact_pb2, model_pb2, registry_service_pb2_
 
 from services.chassis.errors import FailedPrecondition
 from services.protocols.cases import Case, CaseError, case_from_document
-from services.test_runner.domain import Artifact
+from services.test_runner.domain import Artifact, Form
 from services.test_runner.ports import CasePage, ResolvedModel, ResolvedSuite
 
 _PAGE_SIZE = 100
@@ -18,6 +18,11 @@ _WHOLE_WEIGHTS = (
     model_pb2.MODEL_VERSION_KIND_MERGED,
     model_pb2.MODEL_VERSION_KIND_TRAINED,
 )
+_FORMS = {
+    model_pb2.MODEL_VERSION_KIND_GGUF: Form.GGUF,
+    model_pb2.MODEL_VERSION_KIND_GGUF_ADAPTER: Form.GGUF,
+    model_pb2.MODEL_VERSION_KIND_OLLAMA: Form.OLLAMA,
+}
 
 
 class RegistryClient:
@@ -34,10 +39,12 @@ class RegistryClient:
             FailedPrecondition: It is of a kind that cannot generate.
         """
         version = await self._model_version(model_version_id)
-        if version.kind != model_pb2.MODEL_VERSION_KIND_ADAPTER:
-            return ResolvedModel(version.model_version_id, _weights(version), None)
-        base = await self._model_version(version.base_model_version_id)
-        return ResolvedModel(version.model_version_id, _weights(base), _artifact(version.artifact))
+        if version.kind in _FORMS:
+            return await self._resolve_form(version)
+        weights, adapter = version, None
+        if version.kind == model_pb2.MODEL_VERSION_KIND_ADAPTER:
+            weights, adapter = await self._model_version(version.base_model_version_id), _artifact(version.artifact)
+        return ResolvedModel(version.model_version_id, _weights(weights), adapter)
 
     async def resolve_suite(self, test_suite_version_id: str) -> ResolvedSuite:
         """Return a suite version, or the newest of a suite.
@@ -60,6 +67,43 @@ class RegistryClient:
         )
         page = await self._stub.ListTestCases(request)
         return CasePage(tuple(_case(entry) for entry in page.test_cases), page.next_page_token)
+
+    async def _resolve_form(self, form: model_pb2.ModelVersion) -> ResolvedModel:
+        original: model_pb2.ModelVersion | None = form
+        while original is not None and original.kind not in _WHOLE_WEIGHTS:
+            base = original.base_model_version_id
+            original = await self._model_version(base) if base else None
+        weights, adapter = form, None
+        if form.kind == model_pb2.MODEL_VERSION_KIND_GGUF_ADAPTER:
+            weights, adapter = await self._gguf_of(form, original), _artifact(form.artifact)
+        return ResolvedModel(
+            form.model_version_id,
+            _artifact(weights.artifact),
+            adapter,
+            form=_FORMS[form.kind],
+            num_context_tokens=form.context_length or (original.context_length if original else 0),
+            original=_artifact(original.artifact) if original else None,
+        )
+
+    async def _gguf_of(
+        self, adapter: model_pb2.ModelVersion, original: model_pb2.ModelVersion | None
+    ) -> model_pb2.ModelVersion:
+        """Return the newest GGUF form of the weights that a GGUF adapter is made for."""
+        name = original.model_version_id if original else "its base"
+        request = model_pb2.ListModelVersionsRequest(page_size=_PAGE_SIZE)
+        while original is not None:
+            page = await self._stub.ListModelVersions(request)
+            for version in page.model_versions:
+                is_gguf = version.kind == model_pb2.MODEL_VERSION_KIND_GGUF
+                if is_gguf and version.base_model_version_id == original.model_version_id:
+                    return version
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                break
+        raise FailedPrecondition(
+            f"The adapter {adapter.model_version_id} is put on a GGUF form of {name}, and there is none.",
+            f"Export one: `drillyard models export {name} --as gguf:BF16`.",
+        )
 
     async def _model_version(self, model_version_id: str) -> model_pb2.ModelVersion:
         request = model_pb2.GetModelVersionRequest(model_version_id=model_version_id)

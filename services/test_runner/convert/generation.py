@@ -30,7 +30,7 @@ def order_from_proto(request: transcript_pb2.GenerateRequest) -> GenerationOrder
 
 def piece_to_proto(piece: Delta | Answer) -> transcript_pb2.GenerateResponse:
     """Return a piece of the answer; the last is an `Answer`, whose text is what no piece has brought yet."""
-    response = transcript_pb2.GenerateResponse(text_delta=piece.text, log_probs=map(_token, piece.tokens))
+    response = transcript_pb2.GenerateResponse(text_delta=piece.text, log_probs=map(token_to_proto, piece.tokens))
     if isinstance(piece, Answer):
         response.finish_reason = finish_reason_to_proto(piece.finish_reason)
         response.tool_calls.extend(map(call_to_proto, piece.calls))
@@ -70,6 +70,7 @@ def rendered_to_proto(prompt: RenderedPrompt) -> transcript_pb2.RenderPromptResp
     )
 
 
-def _token(item: TokenLogProb) -> transcript_pb2.TokenLogProb:
+def token_to_proto(item: TokenLogProb) -> transcript_pb2.TokenLogProb:
+    """Return a token with its probability."""
     top = [transcript_pb2.TopLogProb(token=token, log_prob=log_prob) for token, log_prob in item.top]
     return transcript_pb2.TokenLogProb(token=item.token, token_id=item.token_id, log_prob=item.log_prob, top=top)

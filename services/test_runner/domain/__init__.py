@@ -3,7 +3,7 @@
 from services.test_runner.domain.comparison import Difference, RunComparison
 from services.test_runner.domain.endpoint import Departure, Endpoint, ToolMode, TryOutcome
 from services.test_runner.domain.generation import GenerationOrder, Sampling, TokenLogProb
-from services.test_runner.domain.record import Artifact, Environment, RunInputs, RunRecord
+from services.test_runner.domain.record import Artifact, Environment, Form, RunInputs, RunRecord
 from services.test_runner.domain.test_run import KIND, Item, TestRunPhase, TestRunSpec, answer_seed, items
 from services.test_runner.domain.transcript import AnswerTurn, FinishReason, Message, ToolCall, Transcript
 
@@ -16,6 +16,7 @@ __all__ = [
     "Endpoint",
     "Environment",
     "FinishReason",
+    "Form",
     "GenerationOrder",
     "Item",
     "Message",

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 from typing import Any
 
 from services.test_runner.domain.test_run import TestRunSpec
+
+
+class Form(StrEnum):
+    """What the bytes of a version are, and so what answers by them."""
+
+    FOLDER = "folder"
+    GGUF = "gguf"
+    OLLAMA = "ollama"
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,13 @@ class RunInputs:
     num_cases: int
     window_size: int
     num_threads: int = 0
+    form: Form = Form.FOLDER
+    num_context_tokens: int = 0
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """What answers, by the names of a workload's fields."""
+        return {name: getattr(self, name) for name in ("base", "adapter", "form", "num_context_tokens")}
 
     def to_document(self) -> dict[str, Any]:
         """Return the JSON form in which the store keeps it."""
@@ -43,7 +59,7 @@ class RunInputs:
     def from_document(cls, document: Mapping[str, Any]) -> RunInputs:
         """Return the inputs that `to_document` wrote."""
         artifacts = {name: Artifact(**document[name]) if document[name] else None for name in ("base", "adapter")}
-        return cls(**{**document, **artifacts})
+        return cls(**{**document, **artifacts, "form": Form(document.get("form", Form.FOLDER))})
 
 
 @dataclass(frozen=True)

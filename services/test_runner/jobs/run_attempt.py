@@ -276,8 +276,7 @@ class RunAttempt:
 def _workload(spec: TestRunSpec, record: RunRecord, prompts: Sequence[Prompt]) -> Workload:
     # What generated the first window generates all: another number format, thread count or device could change answers.
     return Workload(
-        base=record.inputs.base,
-        adapter=record.inputs.adapter,
+        **record.inputs.weights,
         prompts=tuple(prompts),
         sampling=spec.sampling,
         dtype=record.environment.dtype or spec.dtype,

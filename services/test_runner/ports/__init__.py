@@ -3,6 +3,7 @@
 from services.test_runner.ports.generation import (
     Activity,
     Answer,
+    AnswerScorer,
     BackendFaultError,
     Delta,
     EndpointPolicy,
@@ -20,6 +21,7 @@ from services.test_runner.ports.store import RunStore
 __all__ = [
     "Activity",
     "Answer",
+    "AnswerScorer",
     "BackendFaultError",
     "CasePage",
     "Delta",

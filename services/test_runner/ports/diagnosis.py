@@ -9,6 +9,7 @@ from typing import Protocol
 from services.lm.doctor.diagnosis import Diagnosis, Finding, Request
 from services.test_runner.domain.diagnosis import RenderedConversation, Room
 from services.test_runner.domain.endpoint import Endpoint
+from services.test_runner.ports.registry import ResolvedModel
 
 
 class Doctor(Protocol):
@@ -30,6 +31,19 @@ class Comparison:
 
     findings: tuple[Finding, ...]
     checks: tuple[str, ...]
+
+
+class FormTemplate(Protocol):
+    """Compares what a version in the form of a GGUF reads with what the weights do that it was made from."""
+
+    async def compare(self, model: ResolvedModel, rendered: Sequence[RenderedConversation], room: Room) -> Comparison:
+        """Return in what the form, served here, differs from the original's template.
+
+        Raises:
+            FailedPrecondition: There is no server for it on this machine.
+            BackendFaultError: The server broke.
+        """
+        ...
 
 
 class ServedTemplate(Protocol):

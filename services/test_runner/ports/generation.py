@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,12 +12,15 @@ from services.test_runner.domain import (
     Endpoint,
     Environment,
     FinishReason,
+    Form,
     Message,
     Sampling,
     TestRunPhase,
     TokenLogProb,
     ToolCall,
 )
+from services.test_runner.domain.scoring import AnswerRow, AnswerScore
+from services.test_runner.ports.registry import ResolvedModel
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Prompt:
         stop: texts at which the answer ends.
         conversation: prompts of one conversation continue where the one before ended.
         timeout_seconds: most time for the answer; 0 for no limit.
+        echo_from: place of the first of the prompt's tokens whose log-probability is told, where they are.
     """
 
     key: str
@@ -42,6 +46,7 @@ class Prompt:
     conversation: str = ""
     timeout_seconds: float = 0.0
     token_ids: tuple[int, ...] = ()
+    echo_from: int = 0
 
     @property
     def size_bytes(self) -> int:
@@ -71,6 +76,8 @@ class Workload:
     device: str = ""
     test_run_id: str = ""
     caller: str = ""
+    form: Form = Form.FOLDER
+    num_context_tokens: int = 0
 
     @property
     def limit_seconds(self) -> float | None:
@@ -165,12 +172,25 @@ class GenerationBackend(Protocol):
 class PromptRenderer(Protocol):
     """Renders prompts by a model's own tokenizer."""
 
-    async def render(self, base: Artifact, adapter: Artifact | None, prompt: Prompt) -> Rendered:
+    async def render(self, model: ResolvedModel, prompt: Prompt) -> Rendered:
         """Return what the model reads.
 
         Raises:
             BackendFaultError: The backend broke.
             ServiceError: The model's template refuses the messages.
+        """
+        ...
+
+
+class AnswerScorer(Protocol):
+    """Scores given answers by a model's own weights."""
+
+    def score(self, model: ResolvedModel, rows: Sequence[AnswerRow], max_tokens: int) -> AsyncGenerator[AnswerScore]:
+        """Yield the score of each row as it is finished, of each answer the first `max_tokens` tokens.
+
+        Raises:
+            BackendFaultError: The backend broke.
+            ServiceError: A row cannot be scored.
         """
         ...
 

@@ -6,16 +6,25 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.protocols.cases import Case
-from services.test_runner.domain import Artifact
+from services.test_runner.domain import Artifact, Form
 
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """One model version: the weights to load, and the adapter to put on them."""
+    """One model version: the weights to load, and the adapter to put on them.
+
+    Attributes:
+        form: What the weights are.
+        num_context_tokens: Longest prompt and answer together; 0 when unknown.
+        original: Of a form, the weights folder that it was made from.
+    """
 
     model_version_id: str
     base: Artifact
     adapter: Artifact | None
+    form: Form = Form.FOLDER
+    num_context_tokens: int = 0
+    original: Artifact | None = None
 
 
 @dataclass(frozen=True)

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.chassis.errors import InvalidArgument
+from services.chassis.errors import FailedPrecondition, InvalidArgument, Unavailable
 from services.lm.doctor.diagnosis import Conversation, Diagnosis, Request, gravest_first
 from services.protocols.profile import UnknownProfile, get_profile
+from services.test_runner.domain import Artifact, Form
 from services.test_runner.domain.diagnosis import DiagnosisSpec, RenderedConversation, Room
 from services.test_runner.domain.endpoint import ToolMode
-from services.test_runner.ports import EndpointPolicy, Registry
-from services.test_runner.ports.diagnosis import Doctor, ServedTemplate
+from services.test_runner.ports import BackendFaultError, EndpointPolicy, Registry, ResolvedModel
+from services.test_runner.ports.diagnosis import Doctor, FormTemplate, ServedTemplate
 from services.test_runner.usecases.conversations import conversations_of
 
 
 class DiagnosisUseCases:
     """One method per RPC, in the terms of the domain."""
 
-    def __init__(self, *, registry: Registry, policy: EndpointPolicy, doctor: Doctor, served: ServedTemplate) -> None:
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        policy: EndpointPolicy,
+        doctor: Doctor,
+        served: ServedTemplate,
+        forms: FormTemplate,
+    ) -> None:
         self._registry = registry
+        self._forms = forms
         self._policy = policy
         self._doctor = doctor
         self._served = served
@@ -38,24 +48,42 @@ class DiagnosisUseCases:
         conversations = _conversations(spec)
         model = await self._registry.resolve_model(spec.model_version_id)
         request = Request(conversations, spec.max_new_tokens)
-        diagnosis = await self._doctor.examine(model.base.uri, request)
-        if spec.endpoint is None:
+        diagnosis = await self._doctor.examine(_folder_of(model).uri, request)
+        if spec.endpoint is None and model.form is Form.FOLDER:
             return diagnosis
-        return await self._compared(spec, conversations, diagnosis)
+        return await self._compared(spec, model, conversations, diagnosis)
 
     async def _compared(
-        self, spec: DiagnosisSpec, conversations: tuple[Conversation, ...], diagnosis: Diagnosis
+        self, spec: DiagnosisSpec, model: ResolvedModel, conversations: tuple[Conversation, ...], diagnosis: Diagnosis
     ) -> Diagnosis:
-        assert spec.endpoint is not None
         by_name = {conversation.name: conversation for conversation in conversations}
         rendered = [RenderedConversation(by_name[one.name], one) for one in diagnosis.renderings]
         room = Room(spec.max_new_tokens, diagnosis.num_context_tokens)
-        found = await self._served.compare(spec.endpoint, rendered, room)
+        try:
+            found = await (
+                self._served.compare(spec.endpoint, rendered, room)
+                if spec.endpoint
+                else self._forms.compare(model, rendered, room)
+            )
+        except BackendFaultError as fault:
+            raise Unavailable(f"The backend broke: {fault}", "Try again.") from fault
         return replace(
             diagnosis,
             findings=gravest_first((*diagnosis.findings, *found.findings)),
             checks=(*diagnosis.checks, *found.checks),
         )
+
+
+def _folder_of(model: ResolvedModel) -> Artifact:
+    """Return the folder whose template is right: of a form, that of the weights which it was made from."""
+    if model.form is Form.FOLDER:
+        return model.base
+    if model.original is None:
+        raise FailedPrecondition(
+            f"The model version {model.model_version_id} came as a GGUF, so there is no template to compare it with.",
+            "Import it so that it can be trained, and diagnose that version.",
+        )
+    return model.original
 
 
 def _conversations(spec: DiagnosisSpec) -> tuple[Conversation, ...]:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from services.chassis.errors import InvalidArgument, Unavailable
-from services.test_runner.domain import FinishReason, GenerationOrder
+from services.test_runner.domain import FinishReason, Form, GenerationOrder
 from services.test_runner.ports import (
     Answer,
     BackendFaultError,
@@ -85,6 +85,8 @@ def _workload(order: GenerationOrder, model: ResolvedModel | None, *, stream: bo
     return Workload(
         base=model.base if model else None,
         adapter=model.adapter if model else None,
+        form=model.form if model else Form.FOLDER,
+        num_context_tokens=model.num_context_tokens if model else 0,
         prompts=(prompt,),
         sampling=order.sampling,
         endpoint=order.endpoint,

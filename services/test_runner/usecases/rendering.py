@@ -67,7 +67,7 @@ class RenderingUseCases:
         model = await self._registry.resolve_model(order.model_version_id)
         prompt = Prompt("render", conversation.messages, 0, conversation.tools)
         try:
-            return replace(conversation, rendered=await self._renderer.render(model.base, model.adapter, prompt))
+            return replace(conversation, rendered=await self._renderer.render(model, prompt))
         except BackendFaultError as fault:
             raise Unavailable(f"The worker broke: {fault}", "Try again.") from fault
 

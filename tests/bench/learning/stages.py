@@ -25,6 +25,9 @@ class Curves(Silence):
 
     values: dict[str, dict[int, float]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        super().__init__()
+
     def notice(self, text: str) -> None:
         """Print what a person should know."""
         print(f"    {text}")

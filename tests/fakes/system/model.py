@@ -11,8 +11,9 @@ from contextlib import aclosing
 
 from services.chassis.errors import Unimplemented
 from services.protocols.profile import get_profile
-from services.test_runner.domain import Artifact, Environment, FinishReason, TestRunPhase, TokenLogProb
+from services.test_runner.domain import Environment, FinishReason, TestRunPhase, TokenLogProb
 from services.test_runner.ports import Activity, Answer, Delta, GenerationEvent, Prepared, Prompt, Rendered, Workload
+from services.test_runner.ports.registry import ResolvedModel
 
 HELLO = "Hello there, this is the made-up model."
 WEATHER = {"name": "get_weather", "arguments": {"city": "Oslo"}}
@@ -72,7 +73,7 @@ class MadeUpModel:
             ids = tuple(map(ord, text[::4]))
             yield Answer(prompt.key, text, FinishReason.STOP, ids, 760, 640, 0.4, len(text) / 200)
 
-    async def render(self, base: Artifact, adapter: Artifact | None, prompt: Prompt) -> Rendered:
+    async def render(self, model: ResolvedModel, prompt: Prompt) -> Rendered:
         text = "".join(f"<|im_start|>{message.role}\n{message.content}<|im_end|>\n" for message in prompt.messages)
         tokens = tokens_of(text)
         return Rendered(text, tuple(range(len(tokens))), tuple(tokens))
@@ -103,8 +104,7 @@ async def _words(asked: str, workload: Workload) -> AsyncGenerator[GenerationEve
     whole = [f" {place}" for place in range(10**6)] if asked == "forever" else tokens_of(ANSWERS.get(asked, HELLO))
     shown = whole[: workload.sampling.max_new_tokens]
     for token in shown if workload.stream else ():
-        if asked in ("forever", "fault"):
-            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01 * (asked in ("forever", "fault")))
         yield Delta("generate", token, _log_probs([token], workload))
     reason = FinishReason.LENGTH if len(shown) < len(whole) else FinishReason.STOP
     if asked == "fault":

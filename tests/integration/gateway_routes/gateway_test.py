@@ -21,7 +21,11 @@ from services.protocols.profile import get_profile
 from tests.fakes.system.services import BASE, SUITE
 from tests.integration.processes import ROOT, ServiceProcess, start_service
 from tests.integration.system_process import SystemProcess
+from tests.unit.registry.model_folders import write_model
 from ui.cli.connection import Gateway, GatewayError
+from ui.cli.follow import PlainLines, follow
+from ui.models.import_commands import import_progress, start_import
+from ui.models.sending import send_model
 
 _JSON = {"Content-Type": "application/json"}
 GOAL = {"metric": "conforming_rate", "minimum": 0.8}
@@ -247,10 +251,18 @@ def test_what_a_service_refuses_keeps_its_code_and_sentences(gateway: Running) -
     assert "max_minutes" in caught.value.problem and caught.value.next_step
 
 
-def test_what_is_not_built_says_so(gateway: Running) -> None:
+def test_an_upload_becomes_a_model(gateway: Running, tmp_path: Path) -> None:
+    artifact = send_model(gateway.api, write_model(tmp_path / "m"), PlainLines(sys.stdout))
+    started = start_import(gateway.api, "", "uploaded", artifact=artifact)
+    progress = follow("Import", lambda: import_progress(gateway.api, started["import_id"]), PlainLines(sys.stdout))
+    model_import = gateway.api.get(f"/imports/{started['import_id']}")["model_import"]
+    assert model_import["model_version_id"] == "uploaded@1", progress.text
+
+
+def test_a_name_that_no_hub_has_is_refused(gateway: Running) -> None:
     with pytest.raises(GatewayError) as caught:
-        gateway.api.post("/imports", {"model_id": "m", "hub_id": "owner/name"})
-    assert caught.value.code == "UNIMPLEMENTED"
+        gateway.api.post("/imports", {"model_id": "m", "hub_id": "owner"})
+    assert (caught.value.code, "owner/name" in caught.value.next_step) == ("INVALID_ARGUMENT", True)
 
 
 def test_an_uploaded_suite_reaches_the_registry_by_digest(gateway: Running) -> None:

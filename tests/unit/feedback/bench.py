@@ -23,6 +23,7 @@ from services.feedback.domain.rounds import STEP_EVENT, Step, StopReason
 from services.feedback.domain.spec import LoopSpec
 from services.feedback.jobs.loop import LoopJob
 from services.feedback.jobs.steps import Services
+from services.feedback.store.shipments import JobShipmentStore
 from services.feedback.usecases import FeedbackUseCases
 from tests.fakes.feedback_store import MemoryLoopStore
 from tests.fakes.neighbours.world import World
@@ -87,7 +88,7 @@ class Bench:
 
     @property
     def usecases(self) -> FeedbackUseCases:
-        return FeedbackUseCases(self.store, self.services.registry)
+        return FeedbackUseCases(self.store, self.services.registry, JobShipmentStore(self.store.jobs))
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:

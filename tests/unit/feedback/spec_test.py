@@ -13,7 +13,7 @@ from services.chassis import wire
 from services.chassis.errors import InvalidArgument, Unimplemented
 from services.chassis.wire import from_document, to_document
 from services.feedback.convert import spec_from_proto
-from services.feedback.domain.spec import Budget, Goal, LoopSpec, check, with_prompt_size
+from services.feedback.domain.spec import Budget, Goal, LoopSpec, check, prompt_size_of
 
 WIRE = loop_pb2.LoopSpec(
     model_version_id="tiny",
@@ -24,17 +24,17 @@ SPEC = spec_from_proto(WIRE)
 
 
 def test_what_is_unset_gets_its_default() -> None:
-    spec = with_prompt_size(SPEC, ("compact", "full"))
-    assert (spec.prompt_size, spec.num_examples, spec.num_probe_cases) == ("compact", 400, 39)
+    spec = SPEC
+    assert (spec.num_examples, spec.num_probe_cases) == (400, 39)
     assert (spec.max_new_tokens, spec.budget, spec.seed) == (192, Budget(1, 0.0), 1)
 
 
 def test_prompt_sizes_are_those_of_the_profile() -> None:
-    assert with_prompt_size(replace(SPEC, prompt_size="bare"), ("bare", "compact", "full")).prompt_size == "bare"
-    assert with_prompt_size(SPEC, ("bare", "compact", "full")).prompt_size == "compact"
-    assert with_prompt_size(SPEC, ("tiny", "huge")).prompt_size == "tiny"
+    assert prompt_size_of("bare", ("bare", "compact", "full")) == "bare"
+    assert prompt_size_of("", ("bare", "compact", "full")) == "compact"
+    assert prompt_size_of("", ("tiny", "huge")) == "tiny"
     with pytest.raises(InvalidArgument, match="bare") as raised:
-        with_prompt_size(replace(SPEC, prompt_size="bare"), ("compact", "full"))
+        prompt_size_of("bare", ("compact", "full"))
     assert raised.value.fields["field"] == "spec.prompt_size"
     assert raised.value.next_step == "Use compact or full."
 

@@ -11,6 +11,7 @@ from services.registry.domain.model import ModelVersionKind
 from services.registry.domain.model_import import InspectedSource
 from services.registry.importers.gguf import GgufImporter
 from services.registry.importers.inspection import FolderFacts
+from services.registry.importers.sources.local import GgufPath
 from tests.unit.lm.gguf.models import write, write_split
 
 
@@ -20,13 +21,13 @@ async def silent(done: int, total: int) -> None:
 
 async def identified(value: Path) -> tuple[InspectedSource, Artifact]:
     importer = GgufImporter()
-    source = await importer.inspect(importer.locate(str(value)))
+    source = await importer.inspect(GgufPath().locate(str(value)))
     return source, await importer.identify(source, silent)
 
 
 async def imported(value: Path, out: Path, importer: GgufImporter | None = None) -> InspectedSource:
     importer = importer or GgufImporter()
-    source = await importer.inspect(importer.locate(str(value)))
+    source = await importer.inspect(GgufPath().locate(str(value)))
     await importer.write(source, out, silent)
     return source
 
@@ -66,7 +67,7 @@ async def test_parts_in_a_cache_of_links_are_found_by_the_names_of_the_links(tmp
         blob = part.rename(tmp_path / "blobs" / f"{index:x}")
         (tmp_path / "snapshot" / part.name).symlink_to(blob)
     named = sorted((tmp_path / "snapshot").iterdir())
-    source = await imported(named[1], tmp_path / "out", GgufImporter((tmp_path,)))
+    source = await imported(named[1], tmp_path / "out", GgufImporter())
     assert source.files == tuple(named)
 
 
@@ -75,7 +76,7 @@ async def test_a_part_outside_the_allowed_folders_is_refused_before_it_is_opened
     outside = parts[2].rename(tmp_path / "secret")
     parts[2].symlink_to(outside)
     with pytest.raises(InvalidArgument, match="outside the folders"):
-        GgufImporter((tmp_path / "in",)).locate(str(parts[0]))
+        GgufPath((tmp_path / "in",)).locate(str(parts[0]))
 
 
 async def test_a_part_that_is_no_file_is_refused(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ async def test_a_part_that_is_no_file_is_refused(tmp_path: Path) -> None:
     parts[2].unlink()
     parts[2].mkdir()
     with pytest.raises(InvalidArgument, match="not a regular file"):
-        GgufImporter().locate(str(parts[0]))
+        GgufPath().locate(str(parts[0]))
 
 
 async def test_a_missing_part_is_named_at_once(tmp_path: Path) -> None:
@@ -91,13 +92,13 @@ async def test_a_missing_part_is_named_at_once(tmp_path: Path) -> None:
     parts[1].unlink()
     importer = GgufImporter()
     with pytest.raises(InvalidArgument, match="00002-of-00003"):
-        await importer.inspect(importer.locate(str(parts[0])))
+        await importer.inspect(GgufPath().locate(str(parts[0])))
 
 
 async def test_a_second_part_that_changes_meanwhile_is_seen(tmp_path: Path) -> None:
     parts = write_split(tmp_path / "in")
     importer = GgufImporter()
-    source = await importer.inspect(importer.locate(str(parts[0])))
+    source = await importer.inspect(GgufPath().locate(str(parts[0])))
     parts[1].write_bytes(parts[1].read_bytes())
     with pytest.raises(FailedPrecondition):
         await importer.write(source, tmp_path / "out", silent)

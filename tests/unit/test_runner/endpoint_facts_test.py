@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from services.chassis.machine.secrets import Secrets
 from services.test_runner.backends.openai_endpoint import backend as openai_endpoint
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
 from services.test_runner.backends.openai_endpoint.facts import Facts
 from services.test_runner.backends.openai_endpoint.gates import Gate
-from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
+from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.domain import FinishReason, Message
 from services.test_runner.ports import Activity, Answer, GenerationEvent, Prepared, Prompt, Workload
 from tests.fakes import endpoint as fake
@@ -20,7 +21,7 @@ from tests.unit import run_specs as specs
 
 
 def new_backend() -> OpenAiEndpointBackend:
-    return OpenAiEndpointBackend(OperatorPolicy((), EndpointKeys(None, {})))
+    return OpenAiEndpointBackend(OperatorPolicy((), Secrets("TEST_RUNNER_", None, {})))
 
 
 def task_for(server: FakeEndpoint, **choices: Any) -> Workload:

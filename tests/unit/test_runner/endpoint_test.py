@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from services.chassis.errors import FailedPrecondition, PermissionDenied
+from services.chassis.machine.secrets import Secrets
 from services.chassis.wire import from_document, to_document
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
-from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
+from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.domain import Endpoint, FinishReason, Message, ToolMode, TryOutcome
 from services.test_runner.ports import Answer, BackendFaultError, Delta, GenerationEvent, Prepared, Prompt, Workload
 from tests.fakes import endpoint as fake
@@ -30,7 +31,7 @@ TOOL = {"type": "function", "function": {"name": "read", "parameters": {"type": 
 @asynccontextmanager
 async def backend_of(folder: Path | None = None, **choices: Any) -> AsyncIterator[OpenAiEndpointBackend]:
     hosts = choices.pop("hosts", ())
-    backend = OpenAiEndpointBackend(OperatorPolicy(hosts, EndpointKeys(folder, {})), **choices)
+    backend = OpenAiEndpointBackend(OperatorPolicy(hosts, Secrets("TEST_RUNNER_", folder, {})), **choices)
     try:
         yield backend
     finally:

@@ -14,6 +14,7 @@ from services.chassis.channel import open_channel
 from services.chassis.errors import FailedPrecondition
 from services.protocols.cases import case_to_document
 from services.test_runner.clients.registry import RegistryClient
+from services.test_runner.domain import Form
 from tests.unit.test_runner.bench import CASES
 
 KINDS = {
@@ -22,9 +23,25 @@ KINDS = {
     "trained@1": (model_pb2.MODEL_VERSION_KIND_TRAINED, "base@1"),
     "adapter@2": (model_pb2.MODEL_VERSION_KIND_ADAPTER, "base@1"),
     "quantized@1": (model_pb2.MODEL_VERSION_KIND_QUANTIZED, "base@1"),
-    "gguf@1": (model_pb2.MODEL_VERSION_KIND_GGUF, "base@1"),
+    "gguf@1": (model_pb2.MODEL_VERSION_KIND_GGUF, "adapter@2"),
+    "ollama@1": (model_pb2.MODEL_VERSION_KIND_OLLAMA, "gguf@1"),
+    "bare-gguf@1": (model_pb2.MODEL_VERSION_KIND_GGUF, ""),
+    "base-gguf@1": (model_pb2.MODEL_VERSION_KIND_GGUF, "base@1"),
+    "gguf-adapter@1": (model_pb2.MODEL_VERSION_KIND_GGUF_ADAPTER, "adapter@2"),
+    "lone-adapter@1": (model_pb2.MODEL_VERSION_KIND_GGUF_ADAPTER, "trained@1"),
     "lost@1": (model_pb2.MODEL_VERSION_KIND_ADAPTER, "quantized@1"),
 }
+
+
+def version_of(model_version_id: str) -> model_pb2.ModelVersion:
+    kind, base = KINDS[model_version_id]
+    return model_pb2.ModelVersion(
+        model_version_id=model_version_id,
+        kind=kind,
+        base_model_version_id=base,
+        context_length=2048,
+        artifact=artifact_pb2.Artifact(uri=f"file:///{model_version_id}", digest="sha256:d"),
+    )
 
 
 class Registry(registry_service_pb2_grpc.RegistryServiceServicer):
@@ -33,14 +50,15 @@ class Registry(registry_service_pb2_grpc.RegistryServiceServicer):
     async def GetModelVersion(
         self, request: model_pb2.GetModelVersionRequest, context: Any
     ) -> model_pb2.GetModelVersionResponse:
-        kind, base = KINDS[request.model_version_id]
-        version = model_pb2.ModelVersion(
-            model_version_id=request.model_version_id,
-            kind=kind,
-            base_model_version_id=base,
-            artifact=artifact_pb2.Artifact(uri=f"file:///{request.model_version_id}", digest="sha256:d"),
-        )
-        return model_pb2.GetModelVersionResponse(model_version=version)
+        return model_pb2.GetModelVersionResponse(model_version=version_of(request.model_version_id))
+
+    async def ListModelVersions(
+        self, request: model_pb2.ListModelVersionsRequest, context: Any
+    ) -> model_pb2.ListModelVersionsResponse:
+        names, start = list(KINDS), int(request.page_token or 0)
+        page = map(version_of, names[start : start + 4])
+        token = str(start + 4) if start + 4 < len(names) else ""
+        return model_pb2.ListModelVersionsResponse(model_versions=page, next_page_token=token)
 
     async def ListTestCases(
         self, request: test_suite_pb2.ListTestCasesRequest, context: Any
@@ -88,11 +106,6 @@ async def test_weights_that_cannot_be_loaded_are_refused(client: RegistryClient,
         await client.resolve_model(version)
 
 
-async def test_a_form_for_other_servers_is_refused_with_the_version_it_was_made_from(client: RegistryClient) -> None:
-    with pytest.raises(FailedPrecondition, match=r"kind gguf.*base@1"):
-        await client.resolve_model("gguf@1")
-
-
 async def test_all_pages_of_cases_are_read_in_order(client: RegistryClient) -> None:
     found, token = [], ""
     while True:
@@ -108,3 +121,27 @@ async def test_all_pages_of_cases_are_read_in_order(client: RegistryClient) -> N
 async def test_a_case_that_cannot_be_read_is_named(client: RegistryClient) -> None:
     with pytest.raises(FailedPrecondition, match="odd"):
         await client.list_cases("broken@1", "")
+
+
+@pytest.mark.parametrize(
+    ("version", "weights", "adapter", "form", "original"),
+    [
+        ("gguf@1", "gguf@1", "", Form.GGUF, "base@1"),
+        ("ollama@1", "ollama@1", "", Form.OLLAMA, "base@1"),
+        ("bare-gguf@1", "bare-gguf@1", "", Form.GGUF, ""),
+        ("gguf-adapter@1", "base-gguf@1", "gguf-adapter@1", Form.GGUF, "base@1"),
+    ],
+)
+async def test_forms_are_served_from_their_files_and_know_their_original(
+    client: RegistryClient, version: str, weights: str, adapter: str, form: Form, original: str
+) -> None:
+    model = await client.resolve_model(version)
+    assert (model.base.uri, model.form, model.num_context_tokens) == (f"file:///{weights}", form, 2048)
+    assert (model.adapter.uri if model.adapter else "") == (f"file:///{adapter}" if adapter else "")
+    assert (model.original.uri if model.original else "") == (f"file:///{original}" if original else "")
+
+
+async def test_a_gguf_adapter_without_the_gguf_of_its_base_says_how_to_make_one(client: RegistryClient) -> None:
+    with pytest.raises(FailedPrecondition, match="put on a GGUF form of trained@1") as raised:
+        await client.resolve_model("lone-adapter@1")
+    assert "drillyard models export trained@1 --as gguf" in raised.value.next_step

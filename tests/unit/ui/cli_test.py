@@ -22,7 +22,7 @@ from ui.cli.follow import PlainLines, Progress, display, follow, job_progress
 from ui.cli.options import Common, command
 from ui.cli.processes import StartError, try_out
 from ui.cli.results import interval_text, verdict_text
-from ui.models.commands import model_id_of
+from ui.models.sources import model_id_of
 from ui.test_runs.commands.results import speed_text
 
 
@@ -124,7 +124,7 @@ def test_a_job_document_reads_as_one_line() -> None:
 )
 def test_a_model_is_named_after_its_file(path: str, name: str) -> None:
     assert model_id_of_source(Path(path)) == name
-    assert set(model_id_of(Path(path))) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
+    assert set(model_id_of(path)) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1", "http://", "not a url at all://"])

@@ -20,7 +20,7 @@ class GgufTensor:
         name: Its name in GGUF, such as `blk.0.attn_q.weight`.
         shape: Its shape, outermost size first, in the folder and in GGUF alike.
         source: Its name in the folder's safetensors.
-        values: Makes the numbers that GGUF stores from those of the folder, both float32.
+        values: Makes the numbers that GGUF stores from those of the folder, both float32; `unchanged` for the same.
         is_matrix: It may be quantised.
     """
 
@@ -29,6 +29,11 @@ class GgufTensor:
     source: str
     values: Callable[[NDArray[Any]], NDArray[Any]]
     is_matrix: bool
+
+
+def unchanged(values: NDArray[Any]) -> NDArray[Any]:
+    """The numbers as the folder has them: who writes may take a few rows at a time."""
+    return values
 
 
 @dataclass(frozen=True)

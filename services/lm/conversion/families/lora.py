@@ -14,7 +14,7 @@ from peft.utils.other import get_pattern_key
 
 from services.lm.adapters.settings import read_settings
 from services.lm.adapters.tensors import PEFT_PREFIX, renamed
-from services.lm.conversion.families.contents import GgufPlan, GgufTensor
+from services.lm.conversion.families.contents import GgufPlan, GgufTensor, unchanged
 from services.lm.conversion.families.family import HEAD, Family, Part, Shape
 from services.lm.conversion.families.plan import (
     dimensions,
@@ -52,7 +52,7 @@ def plan_adapter(folder: Path, adapter: Path) -> GgufPlan:
         _check_shapes(part.shape(sizes), shapes[first], shapes[second], module)
         scale = _scale(settings, module) * shapes[first][0] / alpha
         scaled = _scaled(stored_values(part, sizes), scale)
-        tensors.append(GgufTensor(f"{name}.lora_a", shapes[first], first, lambda values: values, is_matrix=False))
+        tensors.append(GgufTensor(f"{name}.lora_a", shapes[first], first, unchanged, is_matrix=False))
         tensors.append(GgufTensor(f"{name}.lora_b", shapes[second], second, scaled, is_matrix=False))
     entries = general_entries(family, adapter.name, "adapter")
     return GgufPlan([*entries, ("adapter.type", "lora", "STRING"), ("adapter.lora.alpha", alpha, "FLOAT32")], tensors)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig
 
-from services.lm.conversion.families.contents import GgufPlan, GgufTensor
+from services.lm.conversion.families.contents import GgufPlan, GgufTensor, unchanged
 from services.lm.conversion.families.family import (
     EMBEDDING,
     FOLDER_FORMS,
@@ -232,4 +232,4 @@ def stored_values(part: Part, sizes: Dimensions) -> Callable[[NDArray[Any]], NDA
         return lambda values: interleave(values, heads)
     if part.shift:
         return lambda values: values + np.float32(part.shift)
-    return lambda values: values
+    return unchanged

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 import httpx2
 
 from services.chassis.errors import FailedPrecondition
+from services.chassis.machine.guarded_http import open_client
 from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
 from services.test_runner.backends.openai_endpoint.client import EndpointClient, OnTry, Tries
 from services.test_runner.backends.openai_endpoint.facts import Facts, facts_of
 from services.test_runner.backends.openai_endpoint.gates import Gate
-from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.backends.openai_endpoint.request_body import offered_tools
 from services.test_runner.backends.openai_endpoint.requests import EndpointRequests
 from services.test_runner.backends.openai_endpoint.servers import server_of
-from services.test_runner.backends.openai_endpoint.transport import open_client
 from services.test_runner.domain import Endpoint, Environment, TestRunPhase
 from services.test_runner.ports import Activity, Answer, GenerationEvent, Prepared, Prompt, Workload
 
@@ -33,6 +33,23 @@ _FACTS_SECONDS = 300.0
 NUM_PLACES = 32
 
 _Events = asyncio.Queue[GenerationEvent | BaseException]
+
+
+class AskingPolicy(Protocol):
+    """Which endpoints are asked, and with which keys."""
+
+    @property
+    def trusted_hosts(self) -> Collection[str]:
+        """Hosts that may be at any address."""
+        ...
+
+    def check(self, endpoint: Endpoint) -> None:
+        """Raise an error where the endpoint may not be asked."""
+        ...
+
+    def key_of(self, endpoint: Endpoint) -> str:
+        """Return the endpoint's key, empty when it needs none."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -49,7 +66,7 @@ class OpenAiEndpointBackend:
 
     def __init__(
         self,
-        policy: OperatorPolicy,
+        policy: AskingPolicy,
         *,
         max_tries: int = 5,
         on_try: OnTry = lambda _: None,

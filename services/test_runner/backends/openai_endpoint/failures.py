@@ -11,8 +11,8 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from services.chassis.errors import FailedPrecondition, PermissionDenied, ServiceError
+from services.chassis.machine.guarded_http import BodyTooLongError, ForbiddenAddressError
 from services.test_runner.backends.openai_endpoint.calls import GarbledError
-from services.test_runner.backends.openai_endpoint.transport import BodyTooLongError, ForbiddenAddressError
 from services.test_runner.domain import Endpoint, FinishReason
 
 if TYPE_CHECKING:

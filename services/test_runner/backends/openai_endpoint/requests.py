@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import httpx2
 
+from services.chassis.machine.guarded_http import ForbiddenAddressError
 from services.test_runner.backends.openai_endpoint.failures import forbidden
 from services.test_runner.backends.openai_endpoint.json_values import list_in, mapping_in
-from services.test_runner.backends.openai_endpoint.transport import ForbiddenAddressError
 from services.test_runner.domain import Endpoint
 
 _QUICK_SECONDS: Final = 15.0
@@ -74,9 +74,9 @@ class EndpointRequests:
         """Return the reply of a server's own route, which lies beside the `/v1`."""
         return await self._reply("GET", self.endpoint.root_url + path, None, _QUICK_SECONDS)
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> Reply:
+    async def post(self, path: str, body: Mapping[str, Any], *, seconds: float = _QUICK_SECONDS) -> Reply:
         """Return the reply to a POST of JSON to a server's own route."""
-        return await self._reply("POST", self.endpoint.root_url + path, body, _QUICK_SECONDS)
+        return await self._reply("POST", self.endpoint.root_url + path, body, seconds)
 
     async def _reply(self, method: str, url: str, body: Mapping[str, Any] | None, seconds: float) -> Reply:
         try:

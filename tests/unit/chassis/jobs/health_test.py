@@ -14,9 +14,9 @@ from services.chassis.database.lease import HeldLease, boot_seconds
 from services.chassis.errors import LeaseOver
 from services.chassis.jobs import Job, JobContext, JobState, Json
 from services.chassis.jobs.bell import QUEUE
+from services.chassis.machine.guarded_http import open_client
 from services.chassis.settings import ServiceSettings
 from services.chassis.waiting import keep_going
-from services.test_runner.backends.openai_endpoint.transport import open_client
 
 
 class Settings(ServiceSettings, env_prefix="HEALTH_TEST_"):

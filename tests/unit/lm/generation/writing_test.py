@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from services.lm.generation.engine import Engine
+from services.lm.generation.grouping import common_length
 from services.lm.generation.requests import GenerationRequest, Piece, ResultOptions
 from services.lm.generation.sampling import Draws, choose
 from services.lm.generation.sequence import AnswerText
@@ -129,6 +130,20 @@ def test_an_echo_alone_writes_nothing(loaded: LoadedModel) -> None:
     (answer,) = Engine(loaded).generate(asked(1, max_new_tokens=0), options=ResultOptions(echo=True))
     assert (answer.token_ids, answer.finish_reason) == ((), "length")
     assert len(answer.prompt_scores.log_probs) == len(asked(1)[0].prompt_ids) - 1
+
+
+def test_an_echo_from_a_place_on_gives_the_same_numbers_with_the_beginning_read_once(loaded: LoadedModel) -> None:
+    requests = asked(4, max_new_tokens=0)
+    options = ResultOptions(echo=True)
+    whole = {
+        answer.key: answer.prompt_scores.log_probs for answer in Engine(loaded).generate(requests, options=options)
+    }
+    ends = {request.key: len(request.prompt_ids) - 4 for request in requests}
+    late = [replace(request, echo_from=ends[request.key]) for request in requests]
+    assert common_length([request.prompt_ids for request in late]) > 1
+    for answer in Engine(loaded).generate(late, options=options):
+        assert len(answer.prompt_scores.log_probs) == len(answer.prompt_scores.tokens) == 4
+        assert answer.prompt_scores.log_probs == pytest.approx(whole[answer.key][-4:], abs=1e-4)
 
 
 def test_guesses_are_what_followed_the_last_time() -> None:

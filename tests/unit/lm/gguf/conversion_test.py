@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -187,11 +188,26 @@ def test_merging_writes_a_model_that_needs_no_adapter(
     save_adapter(model, tmp_path / "adapter")
     monkeypatch.setattr(sys, "argv", ["conversion", "merge", *(str(tmp_path / n) for n in ("base", "adapter", "out"))])
     conversion.main()
-    assert json.loads(capfd.readouterr().out)["ok"] is True
+    assert json.loads(capfd.readouterr().out.splitlines()[-1])["ok"] is True
     ids = torch.arange(30)[None]
     with torch.no_grad():
         merged = load(tmp_path / "out", dtype="float32").model(input_ids=ids).logits
         assert torch.allclose(merged, merge_adapter(model)(input_ids=ids).logits, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("can't start new thread"), RuntimeError("can't allocate memory: you tried 9 bytes")],
+)
+def test_a_lack_of_memory_is_told_in_words(error: Exception) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    lines: list[dict[str, object]] = []
+    arguments = Namespace(max_memory_bytes=None, max_cpu_seconds=None, run=fail)
+    with pytest.raises(SystemExit):
+        conversion._run(arguments, lambda **fields: lines.append(fields))
+    assert lines[-1]["problem"] == "It needs more memory than allowed."
 
 
 def test_conversion_into_an_existing_folder_is_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from services.lm.tiny import write_tiny_model
 from services.protocols.profile import get_profile, profile_ids
 from services.test_runner.backends.doctor_process import DoctorProcess
 from services.test_runner.convert.diagnosis import diagnosis_spec_from_proto, diagnosis_to_proto
-from services.test_runner.domain import Artifact
+from services.test_runner.domain import Artifact, Form
 from services.test_runner.domain.diagnosis import DiagnosisSpec, RenderedConversation, Room
 from services.test_runner.domain.endpoint import Endpoint, ToolMode
 from services.test_runner.ports import ResolvedModel
@@ -37,7 +37,11 @@ def finding(code: str, severity: Severity) -> Finding:
 
 class FakeRegistry:
     async def resolve_model(self, model_version_id: str) -> ResolvedModel:
-        return ResolvedModel(model_version_id, Artifact("file:///small", "sha256:0"), None)
+        folder, file = Artifact("file:///small", "sha256:0"), Artifact("file:///gguf", "sha256:1")
+        originals = {"small-gguf@1": folder, "bare-gguf@1": None}
+        if model_version_id not in originals:
+            return ResolvedModel(model_version_id, folder, None)
+        return ResolvedModel(model_version_id, file, None, Form.GGUF, original=originals[model_version_id])
 
 
 class FakeDoctor:
@@ -63,6 +67,14 @@ class FakeServed:
         return Comparison((finding("served_text_differs", "error"),), ("served_rendering",))
 
 
+class FakeForms:
+    """Finds that the form reads other tokens."""
+
+    async def compare(self, model: ResolvedModel, rendered: list[RenderedConversation], room: Room) -> Comparison:
+        assert model.form is Form.GGUF and rendered and room.num_context_tokens == 2048
+        return Comparison((finding("served_tokens_differ", "error"),), ("served_rendering",))
+
+
 class OneHostPolicy:
     """Allows this machine alone."""
 
@@ -81,7 +93,17 @@ class World:
             policy=OneHostPolicy(),
             doctor=self.doctor,
             served=self.served,  # type: ignore[arg-type]
+            forms=FakeForms(),  # type: ignore[arg-type]
         )
+
+
+async def test_a_form_is_compared_with_the_weights_that_it_was_made_from() -> None:
+    world = World()
+    diagnosis = await world.usecases.diagnose(replace(SPEC, model_version_id="small-gguf@1"))
+    assert [one.code for one in diagnosis.findings] == ["served_tokens_differ", "contents_stripped"]
+    assert world.doctor.asked[0][0] == "file:///small" and not world.served.asked
+    with pytest.raises(FailedPrecondition, match="no template to compare it with"):
+        await world.usecases.diagnose(replace(SPEC, model_version_id="bare-gguf@1"))
 
 
 async def test_a_diagnosis_without_an_endpoint_is_what_the_doctor_finds() -> None:

@@ -5,31 +5,32 @@ from pathlib import Path
 import pytest
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, PermissionDenied
-from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
+from services.chassis.machine.secrets import Secrets
+from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from tests.unit import run_specs as specs
 
-KEYS = EndpointKeys(None, {"TEST_RUNNER_SECRET_MY_KEY": "k-9"})
+KEYS = Secrets("TEST_RUNNER_", None, {"TEST_RUNNER_SECRET_MY_KEY": "k-9"})
 
 
 def test_a_key_comes_from_the_file_of_its_name(tmp_path: Path) -> None:
     (tmp_path / "vllm").write_text("k-123\n")
-    assert EndpointKeys(tmp_path, {"TEST_RUNNER_SECRET_VLLM": "other"}).key_of("vllm") == "k-123"
+    assert Secrets("TEST_RUNNER_", tmp_path, {"TEST_RUNNER_SECRET_VLLM": "other"}).value_of("vllm", "f") == "k-123"
 
 
 def test_without_a_file_a_key_comes_from_the_environment(tmp_path: Path) -> None:
-    assert EndpointKeys(tmp_path, {"TEST_RUNNER_SECRET_MY_KEY": "k-9"}).key_of("my-key") == "k-9"
-    assert EndpointKeys(None, {"TEST_RUNNER_SECRET_MY_KEY": "k-9"}).key_of("my-key") == "k-9"
+    assert Secrets("TEST_RUNNER_", tmp_path, {"TEST_RUNNER_SECRET_MY_KEY": "k-9"}).value_of("my-key", "f") == "k-9"
+    assert Secrets("TEST_RUNNER_", None, {"TEST_RUNNER_SECRET_MY_KEY": "k-9"}).value_of("my-key", "f") == "k-9"
 
 
 def test_a_secret_that_is_not_there_is_named_with_where_to_put_it(tmp_path: Path) -> None:
     with pytest.raises(FailedPrecondition, match="TEST_RUNNER_SECRET_VLLM"):
-        EndpointKeys(tmp_path, {}).key_of("vllm")
+        Secrets("TEST_RUNNER_", tmp_path, {}).value_of("vllm", "f")
 
 
 @pytest.mark.parametrize("name", ["../passwd", "", ".hidden", "a/b", "a b", "x" * 65, "sk-live\n"])
 def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidArgument, match="secret"):
-        EndpointKeys(tmp_path, {}).key_of(name)
+        Secrets("TEST_RUNNER_", tmp_path, {}).value_of(name, "f")
 
 
 def key_at(url: str, hosts: tuple[str, ...] = (), key_hosts: dict[str, tuple[str, ...]] | None = None) -> str:
@@ -59,7 +60,7 @@ def test_a_key_with_a_list_is_shown_to_its_own_hosts_alone() -> None:
     key_hosts = {"my_key": ("a.example",)}
     assert key_at("https://a.example/v1", key_hosts=key_hosts) == "k-9"
     for url in ("https://b.example/v1", "http://127.0.0.1/v1"):
-        with pytest.raises(PermissionDenied, match="may not see the key"):
+        with pytest.raises(PermissionDenied, match="may not see the secret"):
             key_at(url, hosts=("b.example", "127.0.0.1"), key_hosts=key_hosts)
 
 

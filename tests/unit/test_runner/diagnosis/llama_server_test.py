@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from services.chassis.machine.secrets import Secrets
 from services.lm.conversion.gguf import convert_gguf
 from services.lm.doctor.diagnosis import Diagnosis
 from services.test_runner.backends.doctor_process import DoctorProcess
-from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
+from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.backends.served_template import ServedTemplateProbe
 from services.test_runner.domain import Artifact
 from services.test_runner.domain.diagnosis import DiagnosisSpec
@@ -107,12 +108,13 @@ async def diagnosed(folder: Path, endpoint: Endpoint, profile_id: str = "roo_xml
     async def place(uri: str) -> Path:
         return Path(uri)
 
-    policy = OperatorPolicy((), EndpointKeys(None))
+    policy = OperatorPolicy((), Secrets("TEST_RUNNER_", None))
     usecases = DiagnosisUseCases(
         registry=OneModel(folder),  # type: ignore[arg-type]
         doctor=DoctorProcess(place=place),
         policy=policy,
         served=ServedTemplateProbe(policy),
+        forms=None,  # type: ignore[arg-type]
     )
     return await usecases.diagnose(DiagnosisSpec("smollm2@1", profile_id, "compact", 192, endpoint))
 

@@ -10,8 +10,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from services.chassis.machine.secrets import Secrets
 from services.lm.doctor.diagnosis import Conversation, Rendering
-from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
+from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.backends.served_template import ServedTemplateProbe
 from services.test_runner.domain.diagnosis import RenderedConversation, Room
 from services.test_runner.domain.endpoint import Endpoint, ToolMode
@@ -49,7 +50,7 @@ class FakeServer:
 async def compared(
     server: Callable[[httpx2.Request], httpx2.Response], endpoint: Endpoint = ENDPOINT, room: Room = Room(96)
 ) -> Comparison:
-    policy = OperatorPolicy(("model.test",), EndpointKeys(None, {"TEST_RUNNER_SECRET_LAB": "key of lab"}))
+    policy = OperatorPolicy(("model.test",), Secrets("TEST_RUNNER_", None, {"TEST_RUNNER_SECRET_LAB": "key of lab"}))
     probe = ServedTemplateProbe(policy, transport=httpx2.MockTransport(server))
     return await probe.compare(endpoint, [OWN], room)
 
@@ -103,7 +104,9 @@ async def test_a_server_that_drops_the_functions_is_named() -> None:
     assert codes(await compared(server)) == ["served_tools_dropped"]
     prompt = replace(ENDPOINT, tool_mode=ToolMode.PROMPT)
     without = RenderedConversation(replace(CONVERSATION, tools=()), OWN.rendering)
-    probe = ServedTemplateProbe(OperatorPolicy((), EndpointKeys(None, {})), transport=httpx2.MockTransport(server))
+    probe = ServedTemplateProbe(
+        OperatorPolicy((), Secrets("TEST_RUNNER_", None, {})), transport=httpx2.MockTransport(server)
+    )
     assert codes(await probe.compare(prompt, [without], Room(96))) == []
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.chassis.machine.secrets import Secrets
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
-from services.test_runner.backends.openai_endpoint.policy import EndpointKeys, OperatorPolicy
+from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.domain import Message
 from services.test_runner.ports import Answer, GenerationEvent, Prompt, Workload
 from tests.fakes import endpoint as fake
@@ -18,7 +19,9 @@ TOOL = {"type": "function", "function": {"name": "read", "parameters": {"type": 
 async def events_of(server: FakeEndpoint, *prompts: Prompt, **choices: Any) -> list[GenerationEvent]:
     """Return all that comes for these prompts, or for one task."""
     max_tries, queue = choices.pop("max_tries", 5), choices.pop("queue", None)
-    backend = OpenAiEndpointBackend(OperatorPolicy((), EndpointKeys(None, {})), max_tries=max_tries, queue=queue)
+    backend = OpenAiEndpointBackend(
+        OperatorPolicy((), Secrets("TEST_RUNNER_", None, {})), max_tries=max_tries, queue=queue
+    )
     run = {"test_run_id": choices.pop("test_run_id", "")}
     sampling = specs.sampling(max_new_tokens=choices.pop("max_new_tokens", 192))
     asked = prompts or (Prompt("p", (Message("user", "task"),), 1, timeout_seconds=20.0),)

@@ -11,10 +11,10 @@ from drillyard.storage.v1 import storage_service_pb2 as pb
 
 from services.chassis.errors import Unavailable
 from services.chassis.machine.garbage import GarbageCollector
+from ui.cli.gc import _print
 from ui.cli.processes import rotate
 from ui.gateway.clients import Clients
-from ui.storage.commands import _print
-from ui.storage.routes import collect_garbage
+from ui.gateway.garbage import collect_garbage
 
 
 def storage(*garbage: pb.Garbage, away: bool = False) -> Any:

@@ -1,0 +1,132 @@
+"""The registry's exports and publications over gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import grpc.aio
+from drillyard.job.v1 import job_pb2
+from drillyard.registry.v1 import export_pb2, model_pb2, publication_pb2, registry_service_pb2_grpc
+from google.protobuf.json_format import ParseDict
+
+from services.chassis.waiting import patiently
+from services.feedback.clients.jobs import progress_until_end, work_state
+from services.feedback.domain.work import ModelFacts, WorkProgress, WorkState
+
+_PEER = "the registry"
+_TRAINED = (model_pb2.MODEL_VERSION_KIND_ADAPTER, model_pb2.MODEL_VERSION_KIND_TRAINED)
+
+
+class GrpcExports:
+    """Implements `ports.Exports`; every call is patient."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
+
+    async def start(self, request_id: str, spec: Mapping[str, Any]) -> str:
+        """Start an export once per request id and return its id."""
+        request = export_pb2.CreateExportRequest(
+            request_id=request_id, spec=ParseDict(dict(spec), export_pb2.ExportSpec())
+        )
+        return str((await patiently(lambda: self._stub.CreateExport(request), _PEER)).export.export_id)
+
+    async def form(self, export_id: str) -> str:
+        """Return the version that an export which has SUCCEEDED made."""
+        return str((await patiently(lambda: self._export(export_id), _PEER)).model_version_id)
+
+    async def model(self, model_version_id: str) -> ModelFacts:
+        """Return what a version was trained from, of merged weights what their adapter was.
+
+        Raises:
+            NotFound: There is no such version.
+        """
+        version = await patiently(lambda: self._version(model_version_id), _PEER)
+        original = version
+        if version.kind == model_pb2.MODEL_VERSION_KIND_MERGED and version.base_model_version_id:
+            original = await patiently(lambda: self._version(version.base_model_version_id), _PEER)
+        base = original.base_model_version_id if original.kind in _TRAINED else ""
+        return ModelFacts(version.model_version_id, base)
+
+    def watch(self, work_id: str) -> AsyncGenerator[WorkProgress, None]:
+        """Yield how far the export is until it has ended."""
+        return progress_until_end(
+            lambda: self._job(work_id),
+            lambda after: self._stub.WatchExport(
+                export_pb2.WatchExportRequest(export_id=work_id, after_sequence=after)
+            ),
+            _PEER,
+        )
+
+    async def state(self, work_id: str) -> WorkState:
+        """Return how the export stands."""
+        return work_state(await patiently(lambda: self._job(work_id), _PEER))
+
+    async def cancel(self, work_id: str) -> None:
+        """Cancel the export.
+
+        Raises:
+            FailedPrecondition: It has ended.
+        """
+        request = export_pb2.CancelExportRequest(export_id=work_id)
+        await patiently(lambda: self._stub.CancelExport(request), _PEER)
+
+    async def _export(self, export_id: str) -> export_pb2.Export:
+        return (await self._stub.GetExport(export_pb2.GetExportRequest(export_id=export_id))).export
+
+    async def _version(self, model_version_id: str) -> model_pb2.ModelVersion:
+        request = model_pb2.GetModelVersionRequest(model_version_id=model_version_id)
+        return (await self._stub.GetModelVersion(request)).model_version
+
+    async def _job(self, work_id: str) -> job_pb2.Job:
+        return (await self._export(work_id)).job
+
+
+class GrpcPublications:
+    """Implements `ports.Publications`; every call is patient."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
+
+    async def start(self, request_id: str, model_version_id: str, destination: Mapping[str, Any]) -> str:
+        """Start a publication once per request id and return its id."""
+        spec = publication_pb2.PublicationSpec(
+            model_version_id=model_version_id,
+            destination=ParseDict(dict(destination), publication_pb2.Destination()),
+        )
+        request = publication_pb2.CreatePublicationRequest(request_id=request_id, spec=spec)
+        return str((await patiently(lambda: self._stub.CreatePublication(request), _PEER)).publication.publication_id)
+
+    async def location(self, publication_id: str) -> str:
+        """Return where a version is that was published."""
+        return str((await patiently(lambda: self._publication(publication_id), _PEER)).location)
+
+    def watch(self, work_id: str) -> AsyncGenerator[WorkProgress, None]:
+        """Yield how far the publication is until it has ended."""
+        return progress_until_end(
+            lambda: self._job(work_id),
+            lambda after: self._stub.WatchPublication(
+                publication_pb2.WatchPublicationRequest(publication_id=work_id, after_sequence=after)
+            ),
+            _PEER,
+        )
+
+    async def state(self, work_id: str) -> WorkState:
+        """Return how the publication stands."""
+        return work_state(await patiently(lambda: self._job(work_id), _PEER))
+
+    async def cancel(self, work_id: str) -> None:
+        """Cancel the publication.
+
+        Raises:
+            FailedPrecondition: It has ended.
+        """
+        request = publication_pb2.CancelPublicationRequest(publication_id=work_id)
+        await patiently(lambda: self._stub.CancelPublication(request), _PEER)
+
+    async def _publication(self, publication_id: str) -> publication_pb2.Publication:
+        request = publication_pb2.GetPublicationRequest(publication_id=publication_id)
+        return (await self._stub.GetPublication(request)).publication
+
+    async def _job(self, work_id: str) -> job_pb2.Job:
+        return (await self._publication(work_id)).job

@@ -1,0 +1,115 @@
+"""What the test runner makes of versions in any form, over gRPC."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import grpc.aio
+from drillyard.job.v1 import job_pb2
+from drillyard.test_runner.v1 import score_pb2, test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
+
+from services.chassis.waiting import patiently
+from services.feedback.domain.work import TestOrder
+from services.feedback.gate.numbers import RowScore
+from services.feedback.gate.prompts import RenderedPrompt
+from services.feedback.gate.rows import GateRow
+
+_PEER = "the test runner"
+_PAGE_SIZE = 200
+# A row takes seconds; a slow machine has this for all of them.
+_SCORE_SECONDS = 3600.0
+
+
+class GrpcForms:
+    """Implements `ports.Forms`; every call is patient."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
+
+    async def render(self, model_version_id: str, row: GateRow) -> RenderedPrompt:
+        """Return what the version reads of a conversation."""
+        request = transcript_pb2.RenderPromptRequest(
+            model_version_id=model_version_id, messages=map(_message, row.messages), tools=map(json.dumps, row.tools)
+        )
+        response = await patiently(lambda: self._stub.RenderPrompt(request, timeout=_SCORE_SECONDS), _PEER)
+        return RenderedPrompt(response.text, tuple(response.token_ids))
+
+    async def score(
+        self, model_version_id: str, rows: Sequence[GateRow | RowScore], *, max_tokens: int = 0
+    ) -> list[RowScore]:
+        """Return how likely a version finds the answers of rows, in their order."""
+        request = score_pb2.ScoreAnswersRequest(
+            model_version_id=model_version_id, rows=map(_answer_row, rows), max_tokens=max_tokens
+        )
+
+        async def scores() -> list[score_pb2.ScoreAnswersResponse]:
+            return [score async for score in self._stub.ScoreAnswers(request, timeout=_SCORE_SECONDS)]
+
+        return [_row_score(score) for score in sorted(await patiently(scores, _PEER), key=lambda score: score.row)]
+
+    async def finished_run(self, order: TestOrder) -> str:
+        """Return the newest run that did what is ordered and has an answer to every case; empty for none."""
+        request = test_run_pb2.ListTestRunsRequest(page_size=_PAGE_SIZE)
+        page = await patiently(lambda: self._stub.ListTestRuns(request), _PEER)
+        return next((run.test_run_id for run in page.test_runs if _did(run, order)), "")
+
+    async def text_answer(self, model_version_id: str, prompt: str, max_new_tokens: int) -> str:
+        """Return the text that a version writes behind a rendered prompt."""
+        request = transcript_pb2.GenerateRequest(
+            model_version_id=model_version_id,
+            prompt=prompt,
+            sampling=test_run_pb2.Sampling(max_new_tokens=max_new_tokens),
+        )
+
+        async def text() -> str:
+            pieces = self._stub.Generate(request, timeout=_SCORE_SECONDS)
+            return "".join([piece.text_delta async for piece in pieces])
+
+        return await patiently(text, _PEER)
+
+
+def _did(run: test_run_pb2.TestRun, order: TestOrder) -> bool:
+    spec = run.spec
+    asked = (spec.model_version_id, spec.test_suite_version_id, spec.prompt_size or "compact")
+    is_greedy = spec.sampling.temperature == 0 and spec.sampling.max_new_tokens == order.max_new_tokens
+    is_whole = run.num_transcripts == run.num_transcripts_total and not run.num_unanswered
+    return (
+        asked == (order.model_version_id, order.test_suite_version_id, order.prompt_size)
+        and is_greedy
+        and is_whole
+        and spec.num_repeats == 1
+        and not spec.HasField("endpoint")
+        and run.job.state == job_pb2.JOB_STATE_SUCCEEDED
+    )
+
+
+def _message(message: Mapping[str, Any]) -> transcript_pb2.Message:
+    calls = [
+        transcript_pb2.ToolCall(
+            tool_call_id=call.get("id", ""), name=call["function"]["name"], arguments=call["function"]["arguments"]
+        )
+        for call in message.get("tool_calls") or ()
+    ]
+    return transcript_pb2.Message(
+        role=message["role"],
+        content=message.get("content") or "",
+        tool_calls=calls,
+        tool_call_id=message.get("tool_call_id", ""),
+    )
+
+
+def _answer_row(row: GateRow | RowScore) -> score_pb2.AnswerRow:
+    if isinstance(row, RowScore):
+        return score_pb2.AnswerRow(token_ids=row.token_ids, num_prompt_tokens=row.num_prompt_tokens)
+    return score_pb2.AnswerRow(
+        messages=map(_message, row.messages),
+        tools=map(json.dumps, row.tools),
+        answer=_message(row.answer) if row.answer else None,
+    )
+
+
+def _row_score(score: score_pb2.ScoreAnswersResponse) -> RowScore:
+    log_probs = tuple(token.log_prob if token.HasField("log_prob") else None for token in score.tokens)
+    return RowScore(tuple(score.token_ids), score.num_prompt_tokens, log_probs, score.ends_turn)

@@ -1,0 +1,53 @@
+"""The evaluator's comparisons and single judgements over gRPC."""
+
+from __future__ import annotations
+
+import json
+
+import grpc.aio
+from drillyard.evaluator.v1 import comparison_pb2, evaluation_pb2, evaluator_service_pb2_grpc, verdict_pb2
+from drillyard.job.v1 import job_pb2
+
+from services.chassis.waiting import patiently
+from services.feedback.domain.work import CaseChange, Comparison
+from services.protocols.cases import Case, case_to_document
+
+_PEER = "the evaluator"
+
+
+class GrpcVerdicts:
+    """Implements `ports.Verdicts`; every call is patient."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = evaluator_service_pb2_grpc.EvaluatorServiceStub(channel)
+
+    async def finished_evaluation(self, test_run_id: str) -> str:
+        """Return the newest evaluation of a run that has SUCCEEDED; empty for none."""
+        request = evaluation_pb2.ListEvaluationsRequest(test_run_id=test_run_id)
+        page = await patiently(lambda: self._stub.ListEvaluations(request), _PEER)
+        return next(
+            (item.evaluation_id for item in page.evaluations if item.job.state == job_pb2.JOB_STATE_SUCCEEDED), ""
+        )
+
+    async def compare(self, before_evaluation_id: str, after_evaluation_id: str) -> Comparison:
+        """Return what was gained and lost between two forms of one model."""
+        ids = {"before_evaluation_id": before_evaluation_id, "after_evaluation_id": after_evaluation_id}
+        changes = comparison_pb2.CompareEvaluationsRequest(**ids)
+        comparison = (await patiently(lambda: self._stub.CompareEvaluations(changes), _PEER)).comparison
+        forms = comparison_pb2.CheckParityRequest(**ids)
+        parity = (await patiently(lambda: self._stub.CheckParity(forms), _PEER)).parity
+        return Comparison(
+            rate_before=comparison.before.conforming_rate,
+            rate_after=comparison.after.conforming_rate,
+            gains=tuple(CaseChange(change.case_id, change.sentence) for change in comparison.gains),
+            losses=tuple(CaseChange(change.case_id, change.sentence) for change in comparison.losses),
+            sentence=parity.sentence,
+        )
+
+    async def conforms(self, profile_id: str, case: Case, answer: str) -> bool:
+        """Return whether an answer to a case conforms."""
+        request = verdict_pb2.JudgeRequest(
+            profile_id=profile_id, case_document=json.dumps(case_to_document(case)), answer=answer
+        )
+        verdict = (await patiently(lambda: self._stub.Judge(request), _PEER)).verdict
+        return bool(verdict.conforming)

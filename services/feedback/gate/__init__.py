@@ -1,0 +1,1 @@
+"""What a form of a version must pass before it is published."""

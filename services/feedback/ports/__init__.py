@@ -1,0 +1,29 @@
+"""What feedback needs from outside."""
+
+from services.feedback.ports.loops import (
+    Artifacts,
+    Evaluator,
+    LoopStore,
+    Measures,
+    Registry,
+    TestRunner,
+    Trainer,
+    Work,
+)
+from services.feedback.ports.shipments import Exports, Forms, Publications, ShipmentStore, Verdicts
+
+__all__ = [
+    "Artifacts",
+    "Evaluator",
+    "Exports",
+    "Forms",
+    "LoopStore",
+    "Measures",
+    "Publications",
+    "Registry",
+    "ShipmentStore",
+    "TestRunner",
+    "Trainer",
+    "Verdicts",
+    "Work",
+]

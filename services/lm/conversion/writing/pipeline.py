@@ -1,0 +1,40 @@
+"""Tensors cut into blocks of rows, which threads turn into bytes while the finished ones are written in order."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from services.lm.process import usable_cores
+
+Progress = Callable[[int, int], None]
+Item = TypeVar("Item")
+
+# 4 MiB as float32: large enough that Python's own time does not count, small enough for the processor's cache.
+_BLOCK_NUMBERS: Final = 1 << 20
+
+
+def row_blocks(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """First row and the row behind the last, of each block; a tensor without dimensions has one row."""
+    rows = shape[0] if shape else 1
+    step = max(1, _BLOCK_NUMBERS // max(1, math.prod(shape[1:])))
+    for start in range(0, rows, step):
+        yield start, min(start + step, rows)
+
+
+def in_order(work: Callable[[Item], memoryview], items: Iterable[Item]) -> Iterator[tuple[Item, memoryview]]:
+    """Each item with what `work` makes of it, computed ahead by as many threads as there are cores."""
+    threads = usable_cores()
+    waiting: deque[tuple[Item, Future[memoryview]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for item in items:
+            waiting.append((item, pool.submit(work, item)))
+            if len(waiting) > threads:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()

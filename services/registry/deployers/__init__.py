@@ -1,0 +1,1 @@
+"""Ways to serve a version, each named by what serves it."""

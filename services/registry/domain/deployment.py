@@ -1,0 +1,209 @@
+"""Deployments, which serve versions, and aliases, the names by which clients find them."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from services.chassis.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from services.registry.domain.identifiers import check_model_id, shown, version_ref
+from services.registry.domain.model import ModelVersionKind
+
+_ALIAS_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+# With what is put in front of it, a name in a cluster has 63 characters.
+_MAX_SLUG = 24
+_LIST = "See what there is with `drillyard deployments list`."
+
+
+class DeploymentBackend(StrEnum):
+    """What serves a version."""
+
+    UNSPECIFIED = "unspecified"
+    WORKER = "worker"
+    LLAMA_SERVER = "llama_server"
+    KUBERNETES_VLLM = "kubernetes_vllm"
+    KUBERNETES_LLAMA_SERVER = "kubernetes_llama_server"
+
+
+class DeploymentState(StrEnum):
+    """Where a deployment stands."""
+
+    STARTING = "starting"
+    READY = "ready"
+    FAILED = "failed"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True)
+class DeploymentSpec:
+    """What is served and how; units, defaults and bounds stand in the contract."""
+
+    model_version_id: str
+    backend: DeploymentBackend
+    image: str
+    num_replicas: int
+    num_gpus: int
+    num_ctx: int
+
+
+@dataclass(frozen=True)
+class DeploymentStatus:
+    """How a deployment stands: its state, why in the words of what serves it, and where it answers."""
+
+    state: DeploymentState
+    reason: str = ""
+    base_url: str = ""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A version that is served, or on its way to be."""
+
+    deployment_id: str
+    request_id: str
+    spec: DeploymentSpec
+    state: DeploymentState
+    reason: str
+    base_url: str
+    create_time: datetime
+    update_time: datetime
+
+    @property
+    def served_model(self) -> str:
+        """Name of the model at the address."""
+        return self.spec.model_version_id if self.base_url else ""
+
+    def check_answers_as(self, model_version_id: str) -> None:
+        """Return when this deployment may answer for a version now.
+
+        Raises:
+            FailedPrecondition: It serves another one, or is not ready.
+        """
+        if self.spec.model_version_id != model_version_id:
+            raise FailedPrecondition(
+                f"The deployment {self.deployment_id} serves {self.spec.model_version_id}, not {model_version_id}.",
+                "Name a deployment of the version, or none.",
+            )
+        if self.state is not DeploymentState.READY:
+            reason = f": {self.reason}" if self.reason else ""
+            raise FailedPrecondition(
+                f"The deployment {self.deployment_id} is {self.state.value}{reason}.",
+                "Wait until it is ready, or name another.",
+            )
+
+
+@dataclass(frozen=True)
+class AliasMove:
+    """What an alias points at from one of its moves on."""
+
+    alias_id: str
+    model_version_id: str
+    deployment_id: str
+    evaluation_ids: tuple[str, ...]
+    shadow_model_version_id: str
+
+
+@dataclass(frozen=True)
+class Alias(AliasMove):
+    """A name that points at a version, as it stands now; `revision` counts its moves."""
+
+    revision: int
+    previous_model_version_id: str
+    update_time: datetime
+
+    @property
+    def used_version_ids(self) -> set[str]:
+        """The versions that answer to the name: now, unseen as a shadow, and after a rollback."""
+        return {self.model_version_id, self.shadow_model_version_id, self.previous_model_version_id} - {""}
+
+
+def new_deployment_id(model_version_id: str) -> str:
+    """Return an id that a cluster takes as part of a name, such as "smollm2-3-9f31c2"."""
+    ref = version_ref(model_version_id)
+    slug = re.sub(r"[^a-z0-9]+", "-", ref.owner_id)[:_MAX_SLUG].strip("-")
+    return f"{slug}-{ref.version}-{secrets.token_hex(3)}"
+
+
+def check_alias_id(alias_id: str) -> None:
+    """Raise InvalidArgument unless `alias_id` is "<model_id>:<name>"."""
+    model_id, _, name = alias_id.partition(":")
+    if not _ALIAS_NAME.fullmatch(name) or ".." in name:
+        raise InvalidArgument(
+            f"alias_id {shown(alias_id)} is no alias.",
+            "Use the model, a colon and a name of lower-case letters, digits and dashes: smollm2:champion.",
+            field="alias_id",
+        )
+    check_model_id(model_id)
+
+
+def chosen_backend(
+    kind: ModelVersionKind, asked: DeploymentBackend, available: Collection[DeploymentBackend]
+) -> DeploymentBackend:
+    """Return what serves a version of a kind: `asked`, or the first of those that are there and can.
+
+    Raises:
+        FailedPrecondition: None can, or the one that was asked for cannot; the error says what to do.
+    """
+    fitting = [backend for backend in _PREFERENCE if kind in _KINDS[backend]]
+    if asked is DeploymentBackend.UNSPECIFIED:
+        asked = next((backend for backend in fitting if backend in available), asked)
+    if asked not in fitting:
+        others = ", ".join(backend.value.upper() for backend in fitting) or "nothing"
+        raise FailedPrecondition(
+            f"{asked.value.upper()} cannot serve a version of kind {kind.value}; {others} can.",
+            "Choose that, or export the version first: `drillyard models export VERSION --as gguf:Q8_0`.",
+            field="spec.backend",
+        )
+    if asked not in available:
+        raise FailedPrecondition(
+            f"{asked.value.upper()} is not there.", _HOW_TO_GET[asked.value.split("_")[0]], field="spec.backend"
+        )
+    return asked
+
+
+def check_same_spec(known: DeploymentSpec, spec: DeploymentSpec) -> None:
+    """Raise AlreadyExists unless a deployment was asked for with the same words before."""
+    if known != spec:
+        raise AlreadyExists(
+            "The request_id was used before with another spec.", "Use a new request_id for a new request."
+        )
+
+
+def moved_before(alias_id: str, revision: int) -> Aborted:
+    """Return the error for an alias that another caller moved first."""
+    return Aborted(
+        f"The alias {alias_id} was moved by somebody else: its revision is {revision}.",
+        "Look where it points now, and move it again if that is still right.",
+    )
+
+
+def deployment_not_found(deployment_id: str) -> NotFound:
+    """Return the error for a deployment that isn't there."""
+    return NotFound(f"There is no deployment {shown(deployment_id)}.", _LIST)
+
+
+def alias_not_found(alias_id: str) -> NotFound:
+    """Return the error for an alias that isn't there."""
+    return NotFound(f"There is no alias {shown(alias_id)}.", "See what there is with `drillyard aliases list`.")
+
+
+_WEIGHTS = frozenset(
+    (ModelVersionKind.BASE, ModelVersionKind.ADAPTER, ModelVersionKind.MERGED, ModelVersionKind.TRAINED)
+)
+_GGUF = frozenset(kind for kind in ModelVersionKind if kind.is_served_form)
+_KINDS = {
+    DeploymentBackend.KUBERNETES_VLLM: _WEIGHTS,
+    DeploymentBackend.KUBERNETES_LLAMA_SERVER: _GGUF,
+    DeploymentBackend.LLAMA_SERVER: _GGUF,
+    DeploymentBackend.WORKER: _WEIGHTS | _GGUF,
+}
+# What the installation has: the cluster, else llama.cpp's server, else a worker.
+_PREFERENCE = tuple(_KINDS)
+_HOW_TO_GET = {
+    "llama": "Put llama.cpp's llama-server on the registry's PATH, or name its command in REGISTRY_LLAMA_SERVER.",
+    "kubernetes": "Set REGISTRY_KUBERNETES_NAMESPACE, or deployments.enabled of the chart.",
+}

@@ -1,0 +1,117 @@
+"""Which files of a hub's repository are fetched: one model and what belongs to it, never code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.chassis.errors import InvalidArgument
+from services.lm.conversion.parts import part_files
+from services.registry.domain.identifiers import shown
+from services.registry.importers.folder_inspection import SIDE_FILES
+
+_ADAPTER_SETTINGS = "adapter_config.json"
+_ADAPTER = frozenset((_ADAPTER_SETTINGS, "adapter_model.safetensors"))
+_WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
+_TEMPLATE = re.compile(r"additional_chat_templates/[\w.-]{1,100}\.jinja")
+_CARD = "README.md"
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5")
+_MOST_NAMES = 8
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file of a repository; the digest is of its content, or as git names it."""
+
+    name: str
+    size_bytes: int
+    digest: str
+    url: str
+
+
+@dataclass(frozen=True)
+class HubChoice:
+    """What is fetched.
+
+    Attributes:
+        files: All of it.
+        model: The GGUF file that stands for the model; empty for a folder.
+    """
+
+    files: tuple[HubFile, ...]
+    model: str = ""
+
+
+def choose(files: Collection[HubFile], repository: str, file: str = "") -> HubChoice:
+    """Return what to fetch of a repository; `file` names one GGUF of several.
+
+    Raises:
+        InvalidArgument: There is no model in a form that can be imported, or several are meant by one name.
+    """
+    by_name = {each.name: each for each in files}
+    if file:
+        return _gguf(by_name, repository, file)
+    names = set(by_name)
+    if names >= _ADAPTER:
+        return HubChoice(tuple(by_name[name] for name in sorted(_ADAPTER | ({_CARD} & names))))
+    if any(_WEIGHTS.fullmatch(name) for name in names):
+        taken = {name for name in names if _is_taken(name)}
+        return HubChoice(tuple(by_name[name] for name in sorted(taken)))
+    return _only_gguf(by_name, repository)
+
+
+def _is_taken(name: str) -> bool:
+    return name in SIDE_FILES or name == _CARD or any(kind.fullmatch(name) for kind in (_WEIGHTS, _TEMPLATE))
+
+
+def _only_gguf(files: Mapping[str, HubFile], repository: str) -> HubChoice:
+    models = sorted({_first_part(name) for name in files if name.lower().endswith(".gguf")})
+    if len(models) == 1:
+        return _gguf(files, repository, models[0])
+    if models:
+        raise InvalidArgument(
+            f"{repository} holds {len(models)} GGUF models: {_some(models)}.",
+            f"Name the one that you mean, such as hf:{repository}:{models[0]}.",
+            field="source.hub_id",
+        )
+    pickled = sorted(name for name in files if name.endswith(_PICKLED))
+    if pickled:
+        raise InvalidArgument(
+            f"{repository} holds its weights in a form alone that can run code when it is loaded: {_some(pickled)}.",
+            "Look for a copy with safetensors, or convert it where you trust it.",
+            field="source.hub_id",
+        )
+    raise InvalidArgument(
+        f"{repository} holds neither safetensors nor a GGUF file.", "Choose another repository.", field="source.hub_id"
+    )
+
+
+def _gguf(files: Mapping[str, HubFile], repository: str, file: str) -> HubChoice:
+    parts = [part.as_posix() for part in part_files(Path(file))]
+    if not file.lower().endswith(".gguf") or not files.keys() & set(parts):
+        models = sorted({_first_part(name) for name in files if name.lower().endswith(".gguf")})
+        raise InvalidArgument(
+            f"{repository} has no GGUF file {shown(file)}.",
+            f"Choose of these: {_some(models)}." if models else "Leave the file out: it has no GGUF file.",
+            field="source.hub_id",
+        )
+    missing = [part for part in parts if part not in files]
+    if missing:
+        raise InvalidArgument(
+            f"{repository} holds {len(parts) - len(missing)} of the {len(parts)} parts of the model; missing: "
+            f"{_some(missing)}.",
+            "Choose another file, or ask who keeps the repository for all parts.",
+            field="source.hub_id",
+        )
+    return HubChoice(tuple(files[part] for part in parts), parts[0])
+
+
+def _first_part(name: str) -> str:
+    return part_files(Path(name))[0].as_posix()
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more

@@ -1,0 +1,1 @@
+"""Writers of the forms in which versions are served elsewhere."""

@@ -1,0 +1,57 @@
+"""The form for Ollama: a store folder with the GGUF, where it stops, and how much context it has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from services.registry.domain.export import ExportSource, ExportSpec
+from services.registry.domain.model import ModelVersion, ModelVersionKind
+from services.registry.importers.inspection import ask_folder
+from services.registry.jobs.exporters.gguf import GgufWriter
+from services.registry.ollama.store import OllamaModel, config_of, write_store
+from services.registry.ports import Progress
+
+_NO_TEMPLATE: Final = (
+    "The store brings no template in Ollama's own language: prompts are made by the chat template in the GGUF."
+)
+
+
+class OllamaWriter:
+    """Writes a store folder with one model; its GGUF is written on the way, or is that of the version."""
+
+    def __init__(self, gguf: GgufWriter) -> None:
+        self._gguf = gguf
+
+    def check(self, spec: ExportSpec, whole: ModelVersion) -> None:
+        """Raise InvalidArgument when GGUF has no form of the architecture."""
+        if whole.kind is not ModelVersionKind.GGUF:
+            self._gguf.check(spec, whole)
+
+    async def write(self, source: ExportSource, out: Path, progress: Progress) -> Sequence[str]:
+        """Write the store to the new folder `out`.
+
+        Raises:
+            InvalidArgument: The weights cannot be written as GGUF.
+        """
+        folder = source.folder
+        notes: tuple[str, ...] = ()
+        if source.version.kind is not ModelVersionKind.GGUF:
+            folder = out.with_name("gguf")
+            notes = tuple(await self._gguf.write(source, folder, progress))
+        facts = await ask_folder("gguf", folder)
+        model = _model(source, folder / "model.gguf", facts)
+        await asyncio.to_thread(write_store, out, source.spec.model_id, model)
+        return (*notes, _NO_TEMPLATE)
+
+
+def _model(source: ExportSource, gguf: Path, facts: dict[str, Any]) -> OllamaModel:
+    parameters = {"stop": facts["stops"], "num_ctx": source.spec.num_ctx or int(facts["context_length"])}
+    number_type = source.spec.number_type or str(facts["number_type"])
+    return OllamaModel(
+        gguf,
+        config_of(str(facts["architecture"]), int(facts["num_parameters"]), number_type),
+        parameters={name: value for name, value in parameters.items() if value},
+    )

@@ -1,0 +1,51 @@
+"""The job that brings a version to a place. A repeat goes on from what the place holds already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.chassis.jobs import JobContext, Json
+from services.chassis.waiting import patiently
+from services.registry.domain.identifiers import version_ref
+from services.registry.domain.model import model_version_not_found
+from services.registry.domain.publication import DestinationKind, Package, PublicationPhase, publication_of
+from services.registry.jobs.phases import phase_told
+from services.registry.ports import Artifacts, ModelStore
+from services.registry.ports.shipping import Publisher
+
+_STORE = "the artifact store"
+
+
+@dataclass(frozen=True)
+class PublicationJob:
+    """Does publications. Nothing is visible under the name before it is whole."""
+
+    publishers: Mapping[DestinationKind, Publisher]
+    models: ModelStore
+    artifacts: Artifacts
+
+    async def run(self, context: JobContext) -> Json:
+        """Publish and return where the version is.
+
+        Raises:
+            NotFound: The version was deleted.
+            AlreadyExists: The place has another model of that name, which is not to be replaced.
+            FailedPrecondition: The stored bytes are damaged, or the place refuses them.
+            PermissionDenied: The place does not let this caller write.
+        """
+        spec = publication_of(context.job).spec
+        version = await self.models.get_version(version_ref(spec.model_version_id))
+        if version is None:
+            raise model_version_not_found(spec.model_version_id)
+        async with phase_told(context, PublicationPhase.VERIFY, "Verifying what is stored."):
+            folder = await patiently(lambda: self.artifacts.local_path(version.artifact.uri), _STORE)
+        package = Package(context.job.job_id, version, folder, spec.destination)
+        async with phase_told(context, PublicationPhase.SEND, "Sending the files.") as progress:
+            return {"location": await self.publishers[spec.destination.kind].publish(package, progress)}
+
+    async def clean_up(self, context: JobContext) -> Json:
+        """Remove what a publication that was cancelled or given up has prepared."""
+        publication = publication_of(context.job)
+        await self.publishers[publication.spec.destination.kind].clean_up(publication)
+        return {}

@@ -1,0 +1,1 @@
+"""Publishers: each brings a version to one kind of place."""

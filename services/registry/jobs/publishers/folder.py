@@ -1,0 +1,122 @@
+"""Publications into a new folder on the registry's machine."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+from services.chassis.errors import AlreadyExists, InvalidArgument, PermissionDenied, ResourceExhausted
+from services.chassis.machine.files import remove_tree, sync
+from services.lm.folders import folder_digest
+from services.registry.domain.identifiers import shown
+from services.registry.domain.publication import Destination, Package, Publication
+from services.registry.jobs.exporters.copying import copy_files
+from services.registry.ports import Progress
+
+_FIELD = "destination.folder_path"
+_MAX_PATH = 4096
+_SLACK_BYTES = 16 * 1024**2
+
+
+class FolderPublisher:
+    """Copies a version's files into a folder that appears whole.
+
+    Args:
+        roots: Folders below which it may lie; empty for anywhere.
+    """
+
+    def __init__(self, roots: tuple[Path, ...] = ()) -> None:
+        self._roots = tuple(root.resolve() for root in roots)
+
+    def check(self, destination: Destination) -> None:
+        """Raise InvalidArgument unless the text is an absolute path below the allowed folders."""
+        self._place(destination)
+        if destination.replace:
+            raise InvalidArgument(
+                "A folder is never replaced.", "Name a new folder, or remove the old one.", field="destination.replace"
+            )
+
+    async def publish(self, package: Package, progress: Progress) -> str:
+        """Copy the files and return the folder; where equal files are there already, nothing happens.
+
+        Raises:
+            AlreadyExists: Something else is there.
+            ResourceExhausted: The disk has no room.
+            PermissionDenied: The registry may not write there.
+        """
+        place = self._place(package.destination)
+        if place.exists() or place.is_symlink():
+            await asyncio.to_thread(_check_same, package, place)
+            return str(place)
+        _check_space(place, package.version.artifact.size_bytes)
+        partial = _partial(place, package.publication_id)
+        try:
+            await asyncio.to_thread(remove_tree, partial)
+            await copy_files(package.folder, partial, progress)
+            await asyncio.to_thread(_appear, partial, place)
+        except PermissionError as error:
+            raise PermissionDenied(
+                f"The registry may not write to {shown(str(place.parent))}.",
+                "Let its user write there, or name another.",
+            ) from error
+        finally:
+            await asyncio.to_thread(remove_tree, partial)
+        return str(place)
+
+    async def clean_up(self, publication: Publication) -> None:
+        """Remove what a killed process has copied."""
+        place = self._place(publication.spec.destination)
+        await asyncio.to_thread(remove_tree, _partial(place, publication.job.job_id))
+
+    def _place(self, destination: Destination) -> Path:
+        text = destination.value
+        path = Path(text)
+        if len(text) > _MAX_PATH or "\0" in text or not path.is_absolute() or not path.name or ".." in path.parts:
+            raise InvalidArgument(
+                f"{_FIELD} {shown(text)} is not an absolute path.",
+                "Give the path from the root, as in /…",
+                field=_FIELD,
+            )
+        parent = path.parent.resolve()
+        if not parent.is_dir():
+            raise InvalidArgument(
+                f"There is no folder {shown(str(path.parent))} on the registry's machine.",
+                "Make it, or name a new folder in one that is there.",
+                field=_FIELD,
+            )
+        if self._roots and not any(parent.is_relative_to(root) for root in self._roots):
+            raise InvalidArgument(
+                f"{shown(text)} is outside the folders to which versions may be published.",
+                f"Name one below {' or '.join(map(str, self._roots))}, or extend REGISTRY_PUBLISH_ROOTS.",
+                field=_FIELD,
+            )
+        return parent / path.name
+
+
+def _partial(place: Path, publication_id: str) -> Path:
+    return place.with_name(f".{place.name[:100]}.{publication_id}.partial")
+
+
+def _check_same(package: Package, place: Path) -> None:
+    is_folder = place.is_dir() and not place.is_symlink()
+    if not is_folder or folder_digest(place) != folder_digest(package.folder):
+        raise AlreadyExists(f"{shown(str(place))} exists already.", "Name a new folder, or remove it.")
+
+
+def _check_space(place: Path, size_bytes: int) -> None:
+    needed, free = size_bytes + _SLACK_BYTES, shutil.disk_usage(place.parent).free
+    if free < needed:
+        raise ResourceExhausted(
+            f"The version needs {needed} bytes in {place.parent}, where {free} bytes are free.",
+            "Free space there, or name a folder on another disk.",
+        )
+
+
+def _appear(partial: Path, place: Path) -> None:
+    for path in partial.rglob("*"):
+        sync(path)
+    sync(partial)
+    # A folder that another made meanwhile is empty or stays: a rename never replaces one with content.
+    partial.rename(place)
+    sync(place.parent)

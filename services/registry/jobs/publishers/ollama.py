@@ -1,0 +1,116 @@
+"""Publications to Ollama: into a store folder, a running daemon, or a registry that speaks its protocol."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+
+from services.chassis.errors import InvalidArgument
+from services.chassis.machine.hosts import HostPolicy
+from services.registry.domain.identifiers import shown
+from services.registry.domain.publication import Destination, Package, Publication
+from services.registry.ollama.daemon import publish_to_daemon
+from services.registry.ollama.names import parse_name
+from services.registry.ollama.pushing import push_to_registry
+from services.registry.ollama.store import publish_to_store
+from services.registry.ports import Progress
+
+_NAME = "destination.ollama_name"
+_REGISTRY = "destination.ollama_registry"
+_ADDRESS = "destination.address"
+_SECRET = "destination.secret"
+
+
+class OllamaPublisher:
+    """Puts a model into a store folder of the registry's machine, or into a running Ollama.
+
+    Args:
+        store: The folder that is meant where the destination names none.
+        client: Sends the requests to a daemon.
+        policy: Which hosts may be asked.
+    """
+
+    def __init__(self, store: Path, client: httpx2.AsyncClient, policy: HostPolicy) -> None:
+        self._store = store
+        self._client = client
+        self._policy = policy
+
+    def check(self, destination: Destination) -> None:
+        """Raise InvalidArgument unless the name and the address can be those of a model and its place."""
+        parse_name(destination.value, _NAME)
+        address = destination.address
+        if "://" in address:
+            place = urlsplit(address)
+            if place.scheme not in ("http", "https") or not place.hostname:
+                raise _no_address(address)
+            self._policy.check_host(place.hostname)
+        elif address and not Path(address).is_absolute():
+            raise _no_address(address)
+
+    async def publish(self, package: Package, progress: Progress) -> str:
+        """Publish and return the name with its place; as `publish_to_daemon` and `publish_to_store` raise."""
+        destination = package.destination
+        name, replace = destination.value, destination.replace
+        if "://" in destination.address:
+            place = await publish_to_daemon(
+                package.folder, name, destination.address, client=self._client, replace=replace, progress=progress
+            )
+            return f"{place} at {destination.address}"
+        store = Path(destination.address) if destination.address else self._store
+        place = await publish_to_store(package.folder, name, store, replace=replace, progress=progress)
+        return f"{place} in {store}"
+
+    async def clean_up(self, publication: Publication) -> None:
+        """Leave what is there: blobs that no manifest names are removed by Ollama itself."""
+
+
+class OllamaRegistryPublisher:
+    """Pushes a model to a registry that speaks Ollama's protocol."""
+
+    def __init__(self, client: httpx2.AsyncClient, policy: HostPolicy) -> None:
+        self._client = client
+        self._policy = policy
+
+    def check(self, destination: Destination) -> None:
+        """Raise InvalidArgument unless the text is a name with its host, and what the policy raises."""
+        parse_name(destination.value, _REGISTRY)
+        self._secret(destination)
+
+    async def publish(self, package: Package, progress: Progress) -> str:
+        """Push and return the model's name; as `push_to_registry` raises."""
+        destination = package.destination
+        place = await push_to_registry(
+            package.folder,
+            destination.value,
+            client=self._client,
+            secret=self._secret(destination),
+            replace=destination.replace,
+            progress=progress,
+        )
+        return str(place)
+
+    async def clean_up(self, publication: Publication) -> None:
+        """Leave what is there: a registry removes blobs that no manifest names."""
+
+    def _secret(self, destination: Destination) -> str:
+        host = urlsplit(parse_name(destination.value, _REGISTRY).repository_url).hostname or ""
+        self._policy.check_host(host)
+        return self._policy.secret_for(destination.secret, host, field=_SECRET)
+
+
+def usual_store(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the store folder of an Ollama that this user runs."""
+    folder = environment.get("OLLAMA_MODELS")
+    return Path(folder) if folder else Path.home() / ".ollama" / "models"
+
+
+def _no_address(address: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"{shown(address)} is neither a folder nor the address of an Ollama.",
+        "Write an absolute path, or an address such as http://127.0.0.1:11434.",
+        field=_ADDRESS,
+    )

@@ -1,0 +1,80 @@
+"""Use cases of exports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from services.chassis.errors import AlreadyExists, Unimplemented
+from services.chassis.jobs import Job, JobResource, JobStore
+from services.chassis.wire.documents import to_document
+from services.registry.domain.export import EXPORT_KIND, Export, ExportForm, ExportSpec, export_of, resolved
+from services.registry.domain.identifiers import VersionRef, check_model_id, check_request_id, version_ref
+from services.registry.domain.model import ModelVersion, ModelVersionKind, model_version_not_found
+from services.registry.ports import ModelStore
+from services.registry.ports.shipping import FormWriter
+
+
+class ExportUseCases:
+    """Starts exports; `resource` does what every kind of job lets callers do.
+
+    Args:
+        jobs: Where they are kept.
+        models: Where the versions are.
+        writers: What can be written.
+        check_profile: Raises InvalidArgument for a protocol that there is not.
+    """
+
+    def __init__(
+        self,
+        jobs: JobStore,
+        models: ModelStore,
+        writers: Mapping[ExportForm, FormWriter],
+        check_profile: Callable[[str], None],
+    ) -> None:
+        self.resource = JobResource(jobs, EXPORT_KIND, "export", _load)
+        self._jobs = jobs
+        self._models = models
+        self._writers = writers
+        self._check_profile = check_profile
+
+    async def create(self, request_id: str, spec: ExportSpec) -> Export:
+        """Store an export and return it at once.
+
+        Raises:
+            NotFound: There is no such version.
+            InvalidArgument: The version has no such form, or a field is wrong.
+            Unimplemented: This installation cannot write the form.
+            AlreadyExists: The name is that of a model of another kind, or the request_id was used with other words.
+        """
+        check_request_id(request_id)
+        version = await self._models.get_version(version_ref(spec.model_version_id))
+        if version is None:
+            raise model_version_not_found(spec.model_version_id)
+        whole = resolved(spec, version)
+        check_model_id(whole.model_id)
+        self._check_profile(whole.profile_id)
+        if whole.form not in self._writers:
+            raise Unimplemented(f"The form {whole.form.value} cannot be written here.", "Choose another form.")
+        self._writers[whole.form].check(whole, await self._weights_of(version))
+        await self._check_name(whole)
+        return export_of(await self._jobs.create(EXPORT_KIND, request_id, to_document(whole)))
+
+    async def _weights_of(self, version: ModelVersion) -> ModelVersion:
+        """Return the version with the full weights: the base of an adapter, else the version itself."""
+        if version.kind is not ModelVersionKind.ADAPTER:
+            return version
+        return await self._models.get_version(version_ref(version.base_model_version_id)) or version
+
+    async def _check_name(self, spec: ExportSpec) -> None:
+        """Raise AlreadyExists when the model that gets the version holds another kind: its newest would be another."""
+        newest = await self._models.get_version(VersionRef(spec.model_id, None))
+        if newest is not None and newest.kind is not spec.form.kind:
+            raise AlreadyExists(
+                f"The model {spec.model_id} holds versions of kind {newest.kind.value}, not {spec.form.kind.value}.",
+                "Choose another name.",
+                field="model_id",
+            )
+
+
+async def _load(jobs: Sequence[Job]) -> list[Export]:
+    return [export_of(job) for job in jobs]

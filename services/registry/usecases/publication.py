@@ -1,0 +1,57 @@
+"""Use cases of publications."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from services.chassis.errors import Unimplemented
+from services.chassis.jobs import Job, JobResource, JobStore
+from services.chassis.wire.documents import to_document
+from services.registry.domain.identifiers import check_request_id, version_ref
+from services.registry.domain.model import model_version_not_found
+from services.registry.domain.publication import (
+    PUBLICATION_KIND,
+    DestinationKind,
+    Publication,
+    PublicationSpec,
+    check_kind,
+    publication_of,
+)
+from services.registry.ports import ModelStore
+from services.registry.ports.shipping import Publisher
+
+
+class PublicationUseCases:
+    """Starts publications; `resource` does what every kind of job lets callers do."""
+
+    def __init__(self, jobs: JobStore, models: ModelStore, publishers: Mapping[DestinationKind, Publisher]) -> None:
+        self.resource = JobResource(jobs, PUBLICATION_KIND, "publication", _load)
+        self._jobs = jobs
+        self._models = models
+        self._publishers = publishers
+
+    async def create(self, request_id: str, spec: PublicationSpec) -> Publication:
+        """Store a publication and return it at once.
+
+        Raises:
+            NotFound: There is no such version.
+            InvalidArgument: The place is none, or takes no version of this kind.
+            Unimplemented: This installation cannot publish there.
+            AlreadyExists: The request_id was used with other words.
+        """
+        check_request_id(request_id)
+        version = await self._models.get_version(version_ref(spec.model_version_id))
+        if version is None:
+            raise model_version_not_found(spec.model_version_id)
+        kind = spec.destination.kind
+        if kind not in self._publishers:
+            raise Unimplemented(f"Nothing is published to {kind.value} here.", "Choose another place.")
+        check_kind(version, spec.destination)
+        self._publishers[kind].check(spec.destination)
+        whole = replace(spec, model_version_id=version.version_id)
+        return publication_of(await self._jobs.create(PUBLICATION_KIND, request_id, to_document(whole)))
+
+
+async def _load(jobs: Sequence[Job]) -> list[Publication]:
+    return [publication_of(job) for job in jobs]

@@ -1,0 +1,104 @@
+"""Bringing about what the rows of deployments say, in one replica of the registry at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from services.chassis.errors import ServiceError, Unavailable
+from services.registry.domain.deployment import Deployment, DeploymentState, DeploymentStatus
+from services.registry.domain.identifiers import version_ref
+from services.registry.domain.model import ModelVersionKind, model_version_not_found
+from services.registry.ports import ModelStore
+from services.registry.ports.deployment import Deployers, DeploymentStore, ServedVersion
+
+_PAUSE_SECONDS = 1.0
+_log = structlog.get_logger()
+
+
+class Reconciler:
+    """Looks at every deployment about once a second, and lets its backend bring it nearer to what it should be.
+
+    Args:
+        owner: The name of this process among the replicas.
+        lease_seconds: Without news of this process for so long, another replica takes over.
+    """
+
+    def __init__(
+        self, store: DeploymentStore, models: ModelStore, deployers: Deployers, *, owner: str, lease_seconds: float
+    ) -> None:
+        self._store, self._models, self._deployers = store, models, deployers
+        self._owner, self._lease_seconds = owner, lease_seconds
+        self._bell = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look at the deployments now."""
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Look after the deployments until this is cancelled; then what serves them in this process ends."""
+        try:
+            while True:
+                self._bell.clear()
+                try:
+                    await self.turn()
+                except ServiceError as error:
+                    # What runs goes on while the database is away.
+                    _log.warning("deployments_not_seen", reason=str(error))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._bell.wait(), min(_PAUSE_SECONDS, self._lease_seconds / 3))
+        finally:
+            await self._close()
+
+    async def turn(self) -> None:
+        """Look at every deployment once, unless another replica does."""
+        if not await self._store.is_reconciler(self._owner, self._lease_seconds):
+            await self._close()
+            return
+        async with asyncio.TaskGroup() as group:
+            for deployment in await self._store.all():
+                group.create_task(self._look_at(deployment))
+
+    async def _look_at(self, deployment: Deployment) -> None:
+        if deployment.state is DeploymentState.STOPPING:
+            await self._take_down(deployment)
+            return
+        status = await self._status(deployment)
+        if status != DeploymentStatus(deployment.state, deployment.reason, deployment.base_url):
+            _log.info("deployment_changed", deployment_id=deployment.deployment_id, state=status.state.value)
+            await self._store.tell(deployment.deployment_id, status)
+
+    async def _take_down(self, deployment: Deployment) -> None:
+        deployer = self._deployers.get(deployment.spec.backend)
+        try:
+            if deployer is None or await deployer.remove(deployment):
+                await self._store.remove(deployment.deployment_id)
+        except ServiceError as error:
+            _log.warning("deployment_not_taken_down", deployment_id=deployment.deployment_id, reason=str(error))
+
+    async def _status(self, deployment: Deployment) -> DeploymentStatus:
+        deployer = self._deployers.get(deployment.spec.backend)
+        if deployer is None:
+            problem = f"{deployment.spec.backend.value.upper()} is not there any more."
+            return DeploymentStatus(DeploymentState.FAILED, problem)
+        try:
+            return await deployer.serve(deployment, await self._served(deployment))
+        except Unavailable as error:
+            return DeploymentStatus(DeploymentState.STARTING, error.problem, deployment.base_url)
+        except ServiceError as error:
+            return DeploymentStatus(DeploymentState.FAILED, str(error))
+
+    async def _served(self, deployment: Deployment) -> ServedVersion:
+        version_id = deployment.spec.model_version_id
+        version = await self._models.get_version(version_ref(version_id))
+        if version is None:
+            raise model_version_not_found(version_id)
+        is_adapter = version.kind is ModelVersionKind.ADAPTER
+        base = await self._models.get_version(version_ref(version.base_model_version_id)) if is_adapter else None
+        return ServedVersion(version, base)
+
+    async def _close(self) -> None:
+        for deployer in self._deployers.values():
+            await deployer.close()

@@ -1,0 +1,1 @@
+"""Versions in the form of GGUF files, served by llama.cpp's server as a child process."""

@@ -1,0 +1,264 @@
+"""Answers by GGUF files: a server of llama.cpp for each loaded version, asked as any endpoint is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from services.chassis.errors import FailedPrecondition, InvalidArgument
+from services.chassis.machine.guarded_http import open_client
+from services.chassis.machine.llama_server import (
+    LlamaServer,
+    LlamaServerFault,
+    LlamaServerOptions,
+    llama_server_command,
+)
+from services.chassis.wire import from_document
+from services.go_template import GoTemplateError
+from services.lm.doctor.diagnosis import Conversation
+from services.lm.process import usable_cores
+from services.test_runner.backends.fair_queue import FairQueue
+from services.test_runner.backends.llama_server.files import OllamaForm, served_files
+from services.test_runner.backends.llama_server.loaded import (
+    ALIAS,
+    MOST_CONTEXT,
+    LoadedServer,
+    OwnKeys,
+    num_context,
+)
+from services.test_runner.backends.llama_server.scoring import ServerScorer
+from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
+from services.test_runner.backends.openai_endpoint.requests import EndpointRequests, NotReached
+from services.test_runner.backends.openai_endpoint.servers import LlamaCpp, Refused
+from services.test_runner.backends.served_template import ServedTemplateProbe
+from services.test_runner.backends.transformers_worker import WorkerLimits
+from services.test_runner.domain import FinishReason, Sampling, TestRunPhase
+from services.test_runner.domain.diagnosis import RenderedConversation, Room
+from services.test_runner.domain.scoring import AnswerRow, AnswerScore
+from services.test_runner.ports import (
+    Activity,
+    Answer,
+    BackendFaultError,
+    GenerationEvent,
+    Prompt,
+    Rendered,
+    ResolvedModel,
+    Workload,
+)
+from services.test_runner.ports.diagnosis import Comparison
+from services.test_runner.telemetry import TestRunnerTelemetry
+
+_MAX_SLOTS = 4
+
+
+class LlamaServerBackend:
+    """Keeps at most `max_workers` servers, each ended after `idle_seconds`, or when another version needs its place.
+
+    Args:
+        place: Gives the local path of an artifact.
+        command: The server's command; empty for that of LLAMA_SERVER, or of the PATH.
+    """
+
+    def __init__(
+        self,
+        *,
+        place: Callable[[str], Awaitable[Path]],
+        telemetry: TestRunnerTelemetry,
+        limits: WorkerLimits,
+        command: str = "",
+    ) -> None:
+        self._place, self._telemetry, self._limits, self._command = place, telemetry, limits, command
+        self._queue = FairQueue(limits.max_workers, limits.queue)
+        self._keys = OwnKeys()
+        # A server that died is started again for the whole unit of work.
+        self._endpoints = OpenAiEndpointBackend(self._keys, max_tries=1)
+        self._client: httpx2.AsyncClient | None = None
+        self._idle: list[LoadedServer] = []
+        self._running: set[LlamaServer] = set()
+        self._endings: set[asyncio.Task[None]] = set()
+
+    async def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
+        """Yield `Prepared`, then every answer as it is finished, with activity between."""
+        if workload.echo:
+            raise InvalidArgument(
+                "The prompt's own log-probabilities are told by weights in Hugging Face form alone.",
+                "Name the version that this form was made from, or leave echo out.",
+                field="echo",
+            )
+        yield Activity(TestRunPhase.LOAD_MODEL)
+        async with self._lent(workload) as loaded:
+            prompts, refusals = loaded.ollama.answerable(workload.prompts)
+            answering = self._endpoints.generate(replace(workload, prompts=prompts, endpoint=loaded.endpoint))
+            async with aclosing(answering) as events:
+                async for event in events:
+                    if isinstance(event, Answer) and event.finish_reason is FinishReason.BACKEND_FAULT:
+                        await _check_alive(loaded.server)
+                    yield event
+            for refusal in refusals:
+                yield refusal
+
+    async def render(self, model: ResolvedModel, prompt: Prompt) -> Rendered:
+        """Return what the model reads."""
+        async with self._asked(model, prompt) as (requests, loaded):
+            text = loaded.ollama.rendered(prompt).text
+            if not text:
+                chats = tuple(message.to_chat() for message in prompt.messages)
+                served = await LlamaCpp(requests).rendered(Conversation(prompt.key, chats, prompt.tools))
+                text = served.text or ""
+            body = {"content": text, "add_special": True, "parse_special": True, "with_pieces": True}
+            entries = (await requests.post("/tokenize", body)).body.get("tokens", ())
+        return Rendered(text, tuple(entry["id"] for entry in entries), tuple(map(_piece, entries)))
+
+    async def score(
+        self, model: ResolvedModel, rows: Sequence[AnswerRow], max_tokens: int
+    ) -> AsyncGenerator[AnswerScore]:
+        """Yield the score of each row of token ids."""
+        longest = max((row.token_ids for row in rows), key=len)
+        prompt = Prompt("score", (), 0, token_ids=longest)
+        async with self._asked(model, prompt) as (requests, loaded):
+            scorer = ServerScorer(requests, loaded.server.options.num_slots, max_tokens, loaded.ollama.stop)
+            async with aclosing(scorer.scores(rows)) as scores:
+                async for score in scores:
+                    yield score
+
+    async def compare(self, model: ResolvedModel, rendered: Sequence[RenderedConversation], room: Room) -> Comparison:
+        """Return in what a GGUF form differs from the template of the weights that it was made from."""
+        longest = max((rendering.rendering.text for rendering in rendered), key=len, default="")
+        async with self._asked(model, Prompt("compare", (), 0, text=longest)) as (_, loaded):
+            if loaded.ollama.template:
+                raise FailedPrecondition(
+                    f"The prompts of {model.model_version_id} are made by a template of Ollama.",
+                    "Compare them by `drillyard publish`, or diagnose the version that it was made from.",
+                )
+            return await ServedTemplateProbe(self._keys).compare(loaded.endpoint, rendered, room)
+
+    async def close(self) -> None:
+        """End all servers."""
+        for loaded in self._idle:
+            if loaded.expiry is not None:
+                loaded.expiry.cancel()
+        self._idle.clear()
+        for server in list(self._running):
+            await self._end(server)
+        await asyncio.gather(*self._endings)
+        await self._endpoints.close()
+        if self._client is not None:
+            await self._client.aclose()
+
+    @asynccontextmanager
+    async def _asked(
+        self, model: ResolvedModel, prompt: Prompt
+    ) -> AsyncIterator[tuple[EndpointRequests, LoadedServer]]:
+        """Lend a server for questions beside generation."""
+        sampling = from_document(Sampling, {})
+        workload = Workload(model.base, model.adapter, (prompt,), sampling, num_context_tokens=model.num_context_tokens)
+        async with self._lent(workload) as loaded:
+            self._client = self._client or open_client(())
+            try:
+                yield EndpointRequests(self._client, loaded.endpoint, loaded.server.api_key), loaded
+            except NotReached as error:
+                await _check_alive(loaded.server)
+                raise BackendFaultError(f"llama.cpp's server does not answer: {error}.") from error
+            except Refused as error:
+                raise _refused(f"llama.cpp's server refuses the prompt: {error}.") from error
+            except GoTemplateError as error:
+                raise _refused(f"Ollama's template refuses the messages: {error}") from error
+
+    @asynccontextmanager
+    async def _lent(self, workload: Workload) -> AsyncIterator[LoadedServer]:
+        num_bytes = sum(prompt.size_bytes for prompt in workload.prompts)
+        caller = workload.test_run_id or workload.caller
+        async with self._queue.place(caller, num_bytes, is_bounded=not workload.test_run_id):
+            loaded = await self._load(workload)
+            try:
+                yield loaded
+            finally:
+                if loaded.server.is_alive:
+                    loop = asyncio.get_running_loop()
+                    loaded.expiry = loop.call_later(self._limits.idle_seconds, self._expire, loaded)
+                    self._idle.append(loaded)
+                else:
+                    await self._end(loaded.server)
+
+    async def _load(self, workload: Workload) -> LoadedServer:
+        for loaded in self._idle:
+            if loaded.serves(workload):
+                return self._leave_idle(loaded)
+        while self._idle and len(self._running) >= self._limits.max_workers:
+            await self._end(self._leave_idle(self._idle[0]).server)
+        since = time.monotonic()
+        command, (options, ollama) = llama_server_command(self._command), await self._options(workload)
+        server = await LlamaServer.start(command, options)
+        self._running.add(server)
+        self._telemetry.set_workers(len(self._running))
+        try:
+            await server.ready()
+        except LlamaServerFault as fault:
+            await self._end(server)
+            raise BackendFaultError(str(fault)) from fault
+        except BaseException:
+            await self._end(server)
+            raise
+        self._telemetry.worker_ready(time.monotonic() - since)
+        self._keys.of_servers[server.root_url] = server.api_key
+        assert workload.base is not None
+        return LoadedServer(workload.base, workload.adapter, server, ollama)
+
+    async def _options(self, workload: Workload) -> tuple[LlamaServerOptions, OllamaForm]:
+        assert workload.base is not None
+        adapter = await self._place(workload.adapter.uri) if workload.adapter else None
+        files = served_files(await self._place(workload.base.uri), adapter)
+        ollama = files.ollama or OllamaForm()
+        options = LlamaServerOptions(
+            model=files.model,
+            adapter=files.adapter,
+            alias=ALIAS,
+            num_slots=min(_MAX_SLOTS, usable_cores()),
+            num_context_tokens=min(num_context(workload), ollama.num_ctx or MOST_CONTEXT),
+            num_threads=self._limits.num_threads,
+            memory_bytes=self._limits.memory_bytes,
+            load_seconds=self._limits.timeouts.load_seconds,
+            device=self._limits.device,
+        )
+        return options, ollama
+
+    def _leave_idle(self, loaded: LoadedServer) -> LoadedServer:
+        self._idle.remove(loaded)
+        if loaded.expiry is not None:
+            loaded.expiry.cancel()
+        return loaded
+
+    def _expire(self, loaded: LoadedServer) -> None:
+        self._idle.remove(loaded)
+        ending = asyncio.get_running_loop().create_task(self._end(loaded.server))
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+
+    async def _end(self, server: LlamaServer) -> None:
+        await server.stop()
+        self._keys.of_servers.pop(server.root_url, None)
+        self._running.discard(server)
+        self._telemetry.set_workers(len(self._running))
+
+
+def _refused(problem: str) -> InvalidArgument:
+    return InvalidArgument(problem, "Send messages that its template takes.", field="messages")
+
+
+async def _check_alive(server: LlamaServer) -> None:
+    """Raise the fault of a server that has ended, so that the whole unit of work is done again."""
+    fault = await server.fault()
+    if not server.is_alive:
+        raise BackendFaultError(str(fault))
+
+
+def _piece(entry: dict[str, Any]) -> str:
+    piece = entry["piece"]
+    return piece if isinstance(piece, str) else bytes(piece).decode("utf-8", "replace")

@@ -1,0 +1,186 @@
+"""The promises of aliases and deployments, over every database."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from services.chassis.errors import Aborted, AlreadyExists, FailedPrecondition, NotFound
+from services.registry.__main__ import MIGRATIONS
+from services.registry.domain.deployment import (
+    Alias,
+    AliasMove,
+    Deployment,
+    DeploymentBackend,
+    DeploymentSpec,
+    DeploymentState,
+    DeploymentStatus,
+)
+from services.registry.domain.identifiers import version_ref
+from services.registry.domain.model import ModelVersion
+from services.registry.domain.paging import PageRequest
+from services.registry.store.aliases import SqlAliasStore
+from services.registry.store.deployments import SqlDeploymentStore
+from services.registry.store.models import SqlModelStore
+from tests.contract.conftest import OpenDatabase
+from tests.contract.registry_store_test import model_draft
+
+CHAMPION = "tiny:champion"
+READY = DeploymentStatus(DeploymentState.READY, base_url="http://127.0.0.1:1/v1")
+
+
+@dataclass(frozen=True)
+class Stores:
+    aliases: SqlAliasStore
+    deployments: SqlDeploymentStore
+    models: SqlModelStore
+    versions: tuple[str, ...]
+
+    async def point(self, version_id: str, expected: int, deployment_id: str = "", shadow: str = "") -> Alias:
+        move = AliasMove(CHAMPION, version_id, deployment_id, ("evaluation-1",), shadow)
+        return await self.aliases.set(move, expected)
+
+    async def deploy(self, version_id: str, request_id: str = "", *, num_gpus: int = 0) -> Deployment:
+        spec = DeploymentSpec(version_id, DeploymentBackend.UNSPECIFIED, "", 1, num_gpus, 0)
+        return await self.deployments.add(request_id, spec, DeploymentBackend.WORKER)
+
+    async def version(self, version_id: str) -> ModelVersion:
+        version = await self.models.get_version(version_ref(version_id))
+        assert version is not None
+        return version
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[Stores]:
+    database = await open_database(request.param, MIGRATIONS)
+    models = SqlModelStore(database)
+    versions = tuple([(await models.add_version(model_draft(content=name))).version_id for name in "abc"])
+    yield Stores(SqlAliasStore(database), SqlDeploymentStore(database), models, versions)
+
+
+async def test_of_callers_that_saw_the_same_revision_one_moves_the_alias(stores: Stores) -> None:
+    for expected in (0, 1):
+        moves = [stores.point(stores.versions[number % 3], expected) for number in range(12)]
+        results = await asyncio.gather(*moves, return_exceptions=True)
+        (alias,) = [result for result in results if isinstance(result, Alias)]
+        assert {type(result) for result in results} == {Alias, Aborted}
+        assert await stores.aliases.get(CHAMPION) == alias
+        assert alias.revision == expected + 1
+
+
+async def test_rollbacks_go_back_one_version_each_until_there_is_none(stores: Stores) -> None:
+    first, second, third = stores.versions
+    for number, version_id in enumerate((first, second, second, third)):
+        await stores.point(version_id, number)
+    points = [(await stores.aliases.rollback(CHAMPION, revision)).model_version_id for revision in (4, 5)]
+    assert points == [second, first]
+    with pytest.raises(FailedPrecondition, match="no version before"):
+        await stores.aliases.rollback(CHAMPION, 6)
+    with pytest.raises(Aborted):
+        await stores.aliases.rollback(CHAMPION, 4)
+    history = await stores.aliases.history(CHAMPION)
+    assert [move.model_version_id for move in history] == [first, second, third, second, second, first]
+    assert history[0].evaluation_ids == ("evaluation-1",)
+
+
+async def test_a_deleted_alias_is_gone_and_its_moves_stay(stores: Stores) -> None:
+    await stores.point(stores.versions[0], 0)
+    await stores.aliases.delete(CHAMPION)
+    with pytest.raises(NotFound):
+        await stores.aliases.get(CHAMPION)
+    assert (await stores.aliases.list(PageRequest())).items == ()
+    alias = await stores.point(stores.versions[1], 0)
+    assert (alias.revision, alias.previous_model_version_id) == (3, "")
+
+
+async def test_aliases_are_listed_by_id(stores: Stores) -> None:
+    names = ["tiny:a", "tiny:b", "tiny:c"]
+    for name in reversed(names):
+        await stores.aliases.set(AliasMove(name, stores.versions[0], "", (), ""), 0)
+    first = await stores.aliases.list(PageRequest(2))
+    last = await stores.aliases.list(PageRequest(2, first.next_token))
+    assert [alias.alias_id for alias in (*first.items, *last.items)] == names
+    assert last.next_token == ""
+
+
+async def test_only_a_ready_deployment_of_the_version_answers_to_an_alias(stores: Stores) -> None:
+    version_id = stores.versions[0]
+    deployment_id = (await stores.deploy(version_id)).deployment_id
+    failed = DeploymentStatus(DeploymentState.FAILED, "Back-off pulling image")
+    for status in (None, failed):
+        if status:
+            await stores.deployments.tell(deployment_id, status)
+        with pytest.raises(FailedPrecondition, match=r"is starting|Back-off pulling image"):
+            await stores.point(version_id, 0, deployment_id)
+    await stores.deployments.tell(deployment_id, READY)
+    with pytest.raises(FailedPrecondition, match=f"serves {version_id}"):
+        await stores.point(stores.versions[1], 0, deployment_id)
+    assert (await stores.point(version_id, 0, deployment_id)).deployment_id == deployment_id
+    with pytest.raises(FailedPrecondition, match=CHAMPION):
+        await stores.deployments.stop(deployment_id)
+
+
+async def test_after_a_rollback_workers_answer_where_the_deployment_is_gone(stores: Stores) -> None:
+    deployments = [(await stores.deploy(version_id)).deployment_id for version_id in stores.versions[:2]]
+    for number, deployment_id in enumerate(deployments):
+        await stores.deployments.tell(deployment_id, READY)
+        await stores.point(stores.versions[number], number, deployment_id)
+    await stores.deployments.stop(deployments[0])
+    await stores.deployments.remove(deployments[0])
+    alias = await stores.aliases.rollback(CHAMPION, 2)
+    assert (alias.model_version_id, alias.deployment_id) == (stores.versions[0], "")
+
+
+async def test_a_version_that_something_uses_is_not_deleted_and_named_by_it(stores: Stores) -> None:
+    first, second, third = stores.versions
+    await stores.point(first, 0)
+    await stores.point(second, 1, shadow=third)
+    for version_id in (first, second, third):
+        with pytest.raises(FailedPrecondition, match=CHAMPION):
+            await stores.models.delete_version(await stores.version(version_id))
+    await stores.aliases.delete(CHAMPION)
+    deployment_id = (await stores.deploy(second)).deployment_id
+    with pytest.raises(FailedPrecondition, match=deployment_id):
+        await stores.models.delete_version(await stores.version(second))
+    await stores.models.delete_version(await stores.version(first))
+
+
+async def test_no_alias_ever_points_at_a_version_that_is_deleted_meanwhile(stores: Stores) -> None:
+    for version_id in stores.versions:
+        move = AliasMove(f"tiny:{version_id[-1]}", version_id, "", (), "")
+        version = await stores.version(version_id)
+        outcomes = await asyncio.gather(
+            stores.models.delete_version(version), stores.aliases.set(move, 0), return_exceptions=True
+        )
+        kinds = {type(outcome) for outcome in outcomes}
+        assert kinds in ({type(None), NotFound}, {FailedPrecondition, Alias}), outcomes
+
+
+async def test_a_repeated_request_is_one_deployment(stores: Stores) -> None:
+    deployments = await asyncio.gather(*(stores.deploy(stores.versions[0], "r") for _ in range(5)))
+    assert len({deployment.deployment_id for deployment in deployments}) == 1
+    with pytest.raises(AlreadyExists):
+        await stores.deploy(stores.versions[0], "r", num_gpus=1)
+
+
+async def test_what_is_taken_down_does_not_come_back(stores: Stores) -> None:
+    deployment_id = (await stores.deploy(stores.versions[0])).deployment_id
+    await stores.deployments.stop(deployment_id)
+    await stores.deployments.tell(deployment_id, READY)
+    assert (await stores.deployments.get(deployment_id)).state is DeploymentState.STOPPING
+    await stores.deployments.remove(deployment_id)
+    assert await stores.deployments.all() == ()
+
+
+async def test_one_replica_at_a_time_looks_after_deployments(
+    request: pytest.FixtureRequest, open_database: OpenDatabase
+) -> None:
+    store = SqlDeploymentStore(await open_database("postgresql", MIGRATIONS))
+    claims = await asyncio.gather(*(store.is_reconciler(owner, 0.5) for owner in "abc"))
+    assert sum(claims) == 1
+    holder = "abc"[claims.index(True)]
+    other = "b" if holder == "a" else "a"
+    assert await store.is_reconciler(holder, 0.2) and not await store.is_reconciler(other, 0.2)
+    await asyncio.sleep(0.25)
+    assert await store.is_reconciler(other, 0.2) and not await store.is_reconciler(holder, 0.2)

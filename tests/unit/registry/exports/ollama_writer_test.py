@@ -1,0 +1,124 @@
+"""The Ollama form of a GGUF version, and its way into a store folder."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+
+from services.chassis.artifacts import Artifact
+from services.chassis.errors import AlreadyExists, InvalidArgument, PermissionDenied
+from services.chassis.machine.guarded_http import open_client
+from services.chassis.machine.hosts import HostPolicy, HostVariables
+from services.chassis.machine.secrets import Secrets
+from services.registry.domain.export import ExportForm, ExportSource, ExportSpec
+from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
+from services.registry.domain.publication import Package, check_kind
+from services.registry.importers.inspection import FolderFacts
+from services.registry.jobs.exporters.gguf import GgufWriter
+from services.registry.jobs.exporters.ollama import OllamaWriter
+from services.registry.jobs.publishers.ollama import OllamaPublisher
+from tests.unit.registry.exports.shipping_registry import PLACE
+
+POLICY = HostPolicy((), Secrets("R_", None, {}), variables=HostVariables("HOSTS", "SECRET_HOSTS"))
+
+
+def version(kind: ModelVersionKind, architecture: str = "llama") -> ModelVersion:
+    draft = ModelVersionDraft(
+        request_id="",
+        model_id="tiny",
+        kind=kind,
+        base_model_version_id="",
+        artifact=Artifact("file:///a", "sha256:" + "0" * 64, 1),
+        source=None,
+        produced_by="",
+        facts=ModelFacts(architecture, 8, 512),
+    )
+    return ModelVersion.of(draft, 1, datetime.now(UTC))
+
+
+def write_chat_model(path: Path) -> Path:
+    path.parent.mkdir()
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(512)
+    writer.add_file_type(15)
+    writer.add_token_list(["<s>", "</s>", "<|im_end|>"])
+    writer.add_eos_token_id(2)
+    writer.add_eot_token_id(2)
+    writer.add_tensor("token_embd.weight", np.zeros((2, 4), dtype=np.float32))
+    for write in (
+        writer.write_header_to_file,
+        writer.write_kv_data_to_file,
+        writer.write_tensors_to_file,
+        writer.close,
+    ):
+        write()
+    return path
+
+
+async def ignore(done: int, total: int) -> None:
+    assert 0 <= done <= total
+
+
+async def test_a_gguf_becomes_a_store_with_its_stops_and_context_and_goes_into_another(tmp_path: Path) -> None:
+    model = write_chat_model(tmp_path / "gguf" / "model.gguf")
+    spec = ExportSpec("tiny@1", ExportForm.OLLAMA, "", "tiny-ollama", "", 0, "")
+    source = ExportSource(spec, version(ModelVersionKind.GGUF), model.parent)
+    (tmp_path / "work").mkdir()
+    out = tmp_path / "work" / "form"
+    notes = await OllamaWriter(GgufWriter()).write(source, out, ignore)
+    assert any("chat template" in note for note in notes)
+    assert (await FolderFacts().facts_of(out, ModelVersionKind.OLLAMA)).num_parameters == 8
+    (manifest,) = (path for path in (out / "manifests").rglob("*") if path.is_file())
+    document = json.loads(manifest.read_text())
+    blobs = {layer["mediaType"].rpartition(".")[2]: layer["digest"] for layer in document["layers"]}
+    parameters = json.loads((out / "blobs" / blobs["params"].replace(":", "-")).read_text())
+    assert parameters == {"stop": ["<|im_end|>"], "num_ctx": 512}
+    config = json.loads((out / "blobs" / document["config"]["digest"].replace(":", "-")).read_text())
+    assert (config["model_family"], config["file_type"]) == ("llama", "Q4_K_M")
+
+    store = tmp_path / "store"
+    store.mkdir()
+    async with open_client() as client:
+        publisher = OllamaPublisher(store, client, POLICY)
+        package = Package("p", version(ModelVersionKind.OLLAMA), out, replace(PLACE, ollama_name="roo:q4"))
+        location = await publisher.publish(package, ignore)
+        assert location == f"registry.ollama.ai/library/roo:q4 in {store}"
+        assert (store / "manifests/registry.ollama.ai/library/roo/q4").read_bytes() == manifest.read_bytes()
+        (store / "manifests/registry.ollama.ai/library/roo/q4").write_bytes(manifest.read_bytes() + b" ")
+        with pytest.raises(AlreadyExists):
+            await publisher.publish(package, ignore)
+
+
+async def test_addresses_that_are_none_and_hosts_that_may_not_be_asked_are_refused_at_once(tmp_path: Path) -> None:
+    strict = HostPolicy(("ollama.example",), Secrets("R_", None, {}), variables=HostVariables("HOSTS", "SECRET_HOSTS"))
+    async with open_client() as client:
+        publisher = OllamaPublisher(tmp_path, client, strict)
+        publisher.check(replace(PLACE, ollama_name="roo", address="http://ollama.example:11434"))
+        for address in ("relative", "ftp://ollama.example", "http://"):
+            with pytest.raises(InvalidArgument, match="neither a folder nor the address"):
+                publisher.check(replace(PLACE, ollama_name="roo", address=address))
+        with pytest.raises(PermissionDenied, match="HOSTS"):
+            publisher.check(replace(PLACE, ollama_name="roo", address="http://other.example"))
+
+
+def test_an_architecture_without_a_gguf_form_is_told_before_any_byte_with_the_forms_that_there_are() -> None:
+    spec = ExportSpec("odd@1", ExportForm.GGUF, "Q8_0", "odd-gguf", "", 0, "")
+    with pytest.raises(InvalidArgument, match="'rwkv' of tiny@1 is not written as GGUF") as refusal:
+        GgufWriter().check(spec, version(ModelVersionKind.BASE, "rwkv"))
+    assert "merged weights" in refusal.value.next_step and "llama" in refusal.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "words"),
+    [
+        (ModelVersionKind.GGUF, {"ollama_name": "roo"}, "drillyard models export tiny@1 --as ollama"),
+        (ModelVersionKind.OLLAMA, {"hub_id": "a/b"}, "a hub takes no Ollama store"),
+    ],
+)
+def test_a_version_goes_only_where_its_form_is_taken(kind: ModelVersionKind, place: dict[str, str], words: str) -> None:
+    with pytest.raises(InvalidArgument, match=words):
+        check_kind(version(kind), replace(PLACE, **place))

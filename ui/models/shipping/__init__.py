@@ -1,0 +1,1 @@
+"""Exports and publications: how versions leave the registry."""

@@ -1,0 +1,1 @@
+"""How models leave: as files, to other programs, and served."""

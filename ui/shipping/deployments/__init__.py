@@ -1,0 +1,1 @@
+"""Versions that are served, and the aliases by which clients find them."""

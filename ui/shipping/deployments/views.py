@@ -1,0 +1,129 @@
+"""Deployments, aliases and promotions as a person sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
+from drillyard.registry.v1.deployment_pb2 import Alias, Deployment, DeploymentBackend, DeploymentState
+
+from ui.evaluations.views import interval_ends
+from ui.shared.words import percent_text, time_text
+
+_TONES = {"ready": "good", "failed": "bad", "starting": "live", "stopping": "ended"}
+
+
+@dataclass(frozen=True)
+class DeploymentView:
+    """A version that is served, or on its way to be."""
+
+    deployment_id: str
+    model_version_id: str
+    backend: str
+    state: str
+    tone: str
+    reason: str
+    base_url: str
+    changed: str
+
+
+@dataclass(frozen=True)
+class EvidenceView:
+    """What an evaluation says for a version: its conforming rate with the ends of the 95 % interval."""
+
+    evaluation_id: str
+    model_version_id: str
+    test_suite_version_id: str
+    num_cases: int
+    rate: float
+    interval: tuple[float, float]
+
+    @property
+    def sentence(self) -> str:
+        """The same in one line."""
+        low, high = map(percent_text, self.interval)
+        rate = percent_text(self.rate)
+        return f"{self.model_version_id}: {rate} conforming ({low} to {high}) of {self.num_cases} cases"
+
+
+@dataclass(frozen=True)
+class AliasView:
+    """A name, where it points, and what speaks for that."""
+
+    alias_id: str
+    model_version_id: str
+    deployment_id: str
+    revision: int
+    previous_model_version_id: str
+    shadow_model_version_id: str
+    changed: str
+    evidence: tuple[EvidenceView, ...] = ()
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """How far a candidate has come on its way to an alias.
+
+    Attributes:
+        step: deploy, test, judge, compare, refused or promoted; the last two are final.
+        sentence: What happens or happened, for a person.
+    """
+
+    alias_id: str
+    model_version_id: str
+    test_suite_version_id: str
+    step: str
+    sentence: str
+    deployment_id: str = ""
+    test_run_id: str = ""
+    candidate: EvidenceView | None = None
+    champion: EvidenceView | None = None
+    comparison: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self.step in ("refused", "promoted")
+
+
+def deployment_view(deployment: Deployment) -> DeploymentView:
+    """Return the view of a deployment."""
+    state = DeploymentState.Name(deployment.state).removeprefix("DEPLOYMENT_STATE_").lower()
+    backend = DeploymentBackend.Name(deployment.spec.backend).removeprefix("DEPLOYMENT_BACKEND_")
+    return DeploymentView(
+        deployment_id=deployment.deployment_id,
+        model_version_id=deployment.spec.model_version_id,
+        backend=backend.lower().replace("_", " "),
+        state=state,
+        tone=_TONES.get(state, "waiting"),
+        reason=deployment.reason,
+        base_url=deployment.base_url,
+        changed=time_text(deployment.update_time),
+    )
+
+
+def alias_view(alias: Alias, evidence: tuple[EvidenceView, ...] = ()) -> AliasView:
+    """Return the view of an alias."""
+    return AliasView(
+        alias_id=alias.alias_id,
+        model_version_id=alias.model_version_id,
+        deployment_id=alias.deployment_id,
+        revision=alias.revision,
+        previous_model_version_id=alias.previous_model_version_id,
+        shadow_model_version_id=alias.shadow_model_version_id,
+        changed=time_text(alias.update_time),
+        evidence=evidence,
+    )
+
+
+def evidence_view(evaluation: Evaluation, model_version_id: str) -> EvidenceView:
+    """Return what an evaluation says for the version whose answers it judged."""
+    overall = evaluation.metrics.overall
+    return EvidenceView(
+        evaluation_id=evaluation.evaluation_id,
+        model_version_id=model_version_id,
+        test_suite_version_id=evaluation.test_suite_version_id,
+        num_cases=overall.num_cases,
+        rate=overall.conforming_rate,
+        interval=interval_ends(overall.conforming_interval),
+    )

@@ -1,0 +1,1 @@
+"""Shipments: a version is exported, proven and published."""
