@@ -40,6 +40,9 @@ RUN pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.w
 USER 10001
 
 FROM compute AS registry
+USER root
+RUN pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[cluster]"
+USER 10001
 ENTRYPOINT ["tini", "--", "python", "-m", "services.registry"]
 
 FROM compute AS test-runner

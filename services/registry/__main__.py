@@ -10,12 +10,17 @@ from drillyard.registry.v1.registry_service_pb2_grpc import add_RegistryServiceS
 
 from services.chassis.application import Application, run
 from services.chassis.artifacts import ArtifactStore
+from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobContext, Json
 from services.chassis.machine.hosts import HostPolicy, HostVariables
-from services.chassis.machine.secrets import Secrets
+from services.chassis.machine.llama_server import llama_server_command
+from services.chassis.machine.secrets import Secrets, deployment_secret
 from services.chassis.settings import load_settings
 from services.chassis.waiting import Places
 from services.protocols.profile import get_profile, profile_ids
+from services.registry.deployers.kubernetes import KubernetesApi, KubernetesDeployer, llama_server, vllm
+from services.registry.deployers.kubernetes_objects import Cluster
+from services.registry.deployers.llama_server import LlamaServerDeployer
 from services.registry.deployers.worker import WorkerDeployer
 from services.registry.domain.deployment import DeploymentBackend
 from services.registry.domain.model_import import IMPORT_KIND, ModelForm, SourceKind, import_of
@@ -34,6 +39,8 @@ from services.registry.importers.workspace import Workspace
 from services.registry.jobs.adapter_base import AdapterBases
 from services.registry.jobs.model_import import ImportJob
 from services.registry.jobs.shipping import wire_shipping
+from services.registry.oci.pulling import OciSource
+from services.registry.ollama.pulling import OllamaSource
 from services.registry.ports import Importer, ModelSource, ModelStore
 from services.registry.ports.deployment import Deployers
 from services.registry.servicer import SERVICE_NAME, RegistryServicer
@@ -97,7 +104,7 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
         test_suites=suites,
         exports=shipping.exports,
         publications=shipping.publications,
-        deployments=add_deployments(application, versions, models),
+        deployments=add_deployments(application, settings, versions, models),
         aliases=AliasUseCases(SqlAliasStore(application.database), versions),
     )
     application.add_servicer(add_RegistryServiceServicer_to_server, servicer, SERVICE_NAME)
@@ -125,24 +132,71 @@ def model_sources(
 ) -> dict[SourceKind, ModelSource]:
     """Return the places from which models come."""
     downloader = Downloader(policy)
+    stores = [store.expanduser() for store in settings.ollama_stores]
     return {
         SourceKind.GGUF_PATH: GgufPath(settings.import_roots),
         SourceKind.FOLDER_PATH: FolderPath(settings.import_roots),
         SourceKind.HUB_ID: HubSource(policy, downloader),
         SourceKind.URL: UrlSource(policy, downloader),
         SourceKind.ARTIFACT: ArtifactSource(artifacts),
+        SourceKind.OLLAMA_TAG: OllamaSource(policy, downloader, stores),
+        SourceKind.OCI_REFERENCE: OciSource(policy, downloader),
     }
 
 
-def add_deployments(application: Application, versions: ModelUseCases, models: ModelStore) -> DeploymentUseCases:
+def add_deployments(
+    application: Application, settings: RegistrySettings, versions: ModelUseCases, models: ModelStore
+) -> DeploymentUseCases:
     """Let the application look after deployments by the backends that this installation has."""
     store = SqlDeploymentStore(application.database)
-    deployers: Deployers = {DeploymentBackend.WORKER: WorkerDeployer()}
+    deployers: Deployers = {
+        DeploymentBackend.WORKER: WorkerDeployer(),
+        **cluster_deployers(settings),
+        **local_deployers(application, settings),
+    }
     owner = f"{socket.gethostname()}:{os.getpid()}"
     lease_seconds = application.settings.lease_seconds
     reconciler = Reconciler(store, models, deployers, owner=owner, lease_seconds=lease_seconds)
     application.keep_doing("look_after_deployments", reconciler.run)
     return DeploymentUseCases(store, versions, backends=deployers.keys(), wake=reconciler.wake)
+
+
+def local_deployers(application: Application, settings: RegistrySettings) -> Deployers:
+    """Return what serves versions as children of this process; that is of use where all services are on one machine."""
+    if not application.database.is_sqlite or settings.kubernetes_namespace:
+        return {}
+    try:
+        command = llama_server_command(settings.llama_server, variable="REGISTRY_LLAMA_SERVER")
+    except FailedPrecondition:
+        return {}
+
+    def key_of(deployment_id: str) -> str:
+        return application.token.key_of(deployment_secret(deployment_id)) if application.token else ""
+
+    return {DeploymentBackend.LLAMA_SERVER: LlamaServerDeployer(application.artifacts.local_path, command, key_of)}
+
+
+def cluster_deployers(settings: RegistrySettings) -> Deployers:
+    """Return what serves versions in the cluster, if there is one."""
+    if not settings.kubernetes_namespace:
+        return {}
+    api = KubernetesApi(settings.kubernetes_namespace, settings.kubernetes_config)
+    cluster = Cluster(
+        namespace=settings.kubernetes_namespace,
+        owner=settings.kubernetes_owner,
+        labels=settings.kubernetes_labels,
+        claim=settings.kubernetes_claim,
+        same_node=settings.kubernetes_same_node,
+        mount_path=str(settings.data_dir.resolve()),
+        fetch_image=settings.kubernetes_fetch_image,
+        secret=settings.kubernetes_secret,
+    )
+    return {
+        DeploymentBackend.KUBERNETES_VLLM: KubernetesDeployer(api, cluster, vllm(settings.vllm_image)),
+        DeploymentBackend.KUBERNETES_LLAMA_SERVER: KubernetesDeployer(
+            api, cluster, llama_server(settings.llama_server_image)
+        ),
+    }
 
 
 def built_in_suites() -> tuple[BuiltInSuite, ...]:

@@ -26,6 +26,23 @@ class RegistrySettings(ServiceSettings):
     secret_hosts: dict[str, tuple[str, ...]] = Field(
         default={}, description="Hosts that may see a token, by its secret; one without shows itself to source_hosts."
     )
+    ollama_stores: tuple[Path, ...] = Field(
+        default=(Path("~/.ollama/models"), Path("/usr/share/ollama/.ollama/models")),
+        description="Folders of Ollama's models on this machine, whose blobs are used instead of fetching them.",
+    )
+    llama_server: str = Field(
+        default="", description="Command of llama.cpp's server; else that of LLAMA_SERVER or PATH."
+    )
+    kubernetes_namespace: str = Field(default="", description="Where versions are deployed; empty: not in a cluster.")
+    kubernetes_config: Path | None = Field(default=None, description="A kubeconfig; else the pod's service account.")
+    kubernetes_owner: str = Field(default="", description="The registry's own Deployment, with which all goes.")
+    kubernetes_labels: dict[str, str] = Field(default={}, description="Labels of what is deployed, as a JSON object.")
+    kubernetes_claim: str = Field(default="", description="Volume claim with the data folder; empty: pods fetch.")
+    kubernetes_same_node: bool = Field(default=True, description="Pods must be on the node that has the claim.")
+    kubernetes_fetch_image: str = Field(default="", description="The registry's image, by which pods fetch artifacts.")
+    kubernetes_secret: str = Field(default="", description="Secret with what reading the artifacts needs.")
+    vllm_image: str = Field(default="", description="Serves folders of weights in the cluster.")
+    llama_server_image: str = Field(default="", description="Serves GGUF files in the cluster.")
     publish_roots: tuple[Path, ...] = Field(
         default=(), description="Folders below which versions may be published, as a JSON list; empty for anywhere."
     )

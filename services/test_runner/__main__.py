@@ -12,6 +12,7 @@ from drillyard.test_runner.v1 import test_runner_service_pb2_grpc as rpc
 from services.chassis.application import Application, run
 from services.chassis.channel import open_channel
 from services.chassis.machine.memory import share_of_memory_bytes
+from services.chassis.machine.parent import ServiceToken
 from services.chassis.machine.secrets import Secrets
 from services.chassis.settings import load_settings
 from services.chassis.waiting import patiently
@@ -85,7 +86,7 @@ async def wire(app: Application, settings: TestRunnerSettings, *, workers: Worke
     app.on_stop(channel.close)
     registry, store = RegistryClient(channel), SqlRunStore(app.database)
     telemetry = TestRunnerTelemetry(app.telemetry)
-    policy = _policy(settings)
+    policy = _policy(settings, app.token)
     limits = _limits(settings)
 
     def place(uri: str) -> Awaitable[Path]:
@@ -133,9 +134,12 @@ def _diagnoses(
     )
 
 
-def _policy(settings: TestRunnerSettings) -> OperatorPolicy:
-    keys = Secrets("TEST_RUNNER_", settings.secrets_dir)
-    return OperatorPolicy(settings.endpoint_hosts, keys, settings.endpoint_key_hosts)
+def _policy(settings: TestRunnerSettings, token: ServiceToken | None) -> OperatorPolicy:
+    keys = Secrets("TEST_RUNNER_", settings.secrets_dir, token=token)
+    policy = OperatorPolicy(settings.endpoint_hosts, keys, settings.endpoint_key_hosts)
+    if settings.deployment_namespace:
+        policy.trust_deployments(settings.deployment_namespace)
+    return policy
 
 
 def _limits(settings: TestRunnerSettings) -> WorkerLimits:

@@ -20,6 +20,8 @@ _UPLOAD = """
 const PART = 8 << 20, TRIES = 8;
 const [bar, line, stop] = ['.bar', '[role=status]', '[data-stop]'].map((one) => element.querySelector(one));
 let stopped = false;
+const show = (isShown) => { for (const one of [bar, stop]) one.style.display = isShown ? '' : 'none'; };
+show(false);
 const ask = async (verb, path, body) => {
   const json = body !== undefined && !(body instanceof Blob);
   const type = json ? 'application/json' : 'application/octet-stream';
@@ -61,7 +63,7 @@ const run = async (chosen, isFolder) => {
   const total = files.reduce((sum, {size}) => sum + size, 0), mega = (size) => (size / 1e6).toFixed(1);
   const key = `drillyard-upload:${JSON.stringify(files.map(({name, size}) => [name, size]))}`;
   stopped = false;
-  bar.hidden = stop.hidden = false;
+  show(true);
   try {
     const upload = await begin(files, key);
     let done = 0;
@@ -86,12 +88,18 @@ const run = async (chosen, isFolder) => {
   } catch (error) {
     line.textContent = error.message;
   } finally {
-    bar.hidden = stop.hidden = true;
+    show(false);
   }
 };
 element.addEventListener('change', (event) => {
   const {files, webkitdirectory} = event.target;
   if (files?.length) run(files, webkitdirectory);
+});
+element.addEventListener('keydown', (event) => {
+  const label = event.target.closest('label');
+  if (!label || !['Enter', ' '].includes(event.key)) return;
+  event.preventDefault();
+  label.click();
 });
 element.addEventListener('click', (event) => { if (event.target.closest('[data-stop]')) stopped = true; });
 """
@@ -124,7 +132,8 @@ def build(cache: ServiceCache) -> tuple[gr.HTML, gr.HTML]:
 
 
 def _text(label: str, info: str, placeholder: str, element: str) -> gr.Textbox:
-    return gr.Textbox(label=label, info=info, placeholder=placeholder, max_length=4096, elem_id=element)
+    # One that was never unfolded would have no value without it.
+    return gr.Textbox("", label=label, info=info, placeholder=placeholder, max_length=4096, elem_id=element)
 
 
 class _Box:

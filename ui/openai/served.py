@@ -21,6 +21,7 @@ from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest
 from fastapi import Depends, Request
 
 from services.chassis.errors import InvalidArgument, NotFound, Unavailable
+from services.chassis.machine.secrets import deployment_secret
 from ui.gateway.clients import Clients
 from ui.openai.errors import OpenAIError
 from ui.shared.words import kind_text
@@ -135,7 +136,7 @@ def endpoint_of(deployment: pb.Deployment) -> Endpoint | None:
     return Endpoint(
         base_url=deployment.base_url,
         model=deployment.served_model,
-        api_key_secret=f"deployment-{deployment.deployment_id}" if has_key else "",
+        api_key_secret=deployment_secret(deployment.deployment_id) if has_key else "",
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from typing import Any
 
 import httpcore2
 import httpx2
@@ -58,9 +60,13 @@ class GuardedTransport(httpx2.AsyncHTTPTransport):
         trusted_hosts: Collection[str] = (),
         *,
         max_body_bytes: int = MAX_BODY_BYTES,
+        read_bytes: int = 0,
         resolve: Resolve = addresses_of,
     ) -> None:
-        """Hosts in `trusted_hosts` may be at any address, loopback names on this machine, others on the internet."""
+        """Hosts in `trusted_hosts` may be at any address, loopback names on this machine, others on the internet.
+
+        At least `read_bytes` are read at once where so many have come: large files cost a third of the computing then.
+        """
         context = httpx2.create_ssl_context()
         super().__init__(verify=context)
         self._max_body_bytes = max_body_bytes
@@ -69,7 +75,7 @@ class GuardedTransport(httpx2.AsyncHTTPTransport):
             ssl_context=context,
             max_connections=None,
             keepalive_expiry=httpx2.Limits().keepalive_expiry,
-            network_backend=_CheckedNetwork(trusted_hosts, resolve),
+            network_backend=_CheckedNetwork(trusted_hosts, resolve, read_bytes),
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -90,10 +96,11 @@ def open_client(
     transport: httpx2.AsyncBaseTransport | None = None,
     *,
     max_body_bytes: int = MAX_BODY_BYTES,
+    read_bytes: int = 0,
 ) -> httpx2.AsyncClient:
     """Return a client for foreign hosts; it follows no redirect, knows no proxy. `transport` replaces the network."""
     return httpx2.AsyncClient(
-        transport=transport or GuardedTransport(trusted_hosts, max_body_bytes=max_body_bytes),
+        transport=transport or GuardedTransport(trusted_hosts, max_body_bytes=max_body_bytes, read_bytes=read_bytes),
         follow_redirects=False,
         trust_env=False,
         timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS),
@@ -134,11 +141,38 @@ class _BoundedStream(httpx2.AsyncByteStream):
         await self._inner.aclose()
 
 
+class _WideStream(httpcore2.AsyncNetworkStream):
+    """Reads more at once than it is asked for."""
+
+    def __init__(self, inner: httpcore2.AsyncNetworkStream, read_bytes: int) -> None:
+        self._inner, self._read_bytes = inner, read_bytes
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        return await self._inner.read(max(max_bytes, self._read_bytes), timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> httpcore2.AsyncNetworkStream:
+        return _WideStream(await self._inner.start_tls(ssl_context, server_hostname, timeout), self._read_bytes)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
 class _CheckedNetwork(httpcore2.AnyIOBackend):
     """Resolves a name once, checks what it leads to, and connects to those very addresses, one after the other."""
 
-    def __init__(self, trusted_hosts: Collection[str], resolve: Resolve) -> None:
-        self._trusted_hosts, self._resolve = trusted_hosts, resolve
+    def __init__(self, trusted_hosts: Collection[str], resolve: Resolve, read_bytes: int) -> None:
+        self._trusted_hosts, self._resolve, self._read_bytes = trusted_hosts, resolve, read_bytes
 
     async def connect_tcp(
         self,
@@ -156,7 +190,8 @@ class _CheckedNetwork(httpcore2.AnyIOBackend):
             # One that swallows all packets leaves time for the others.
             seconds = max(end - time.monotonic(), 0.001) / (len(addresses) - number)
             try:
-                return await super().connect_tcp(address, port, seconds, local_address, socket_options)
+                stream = await super().connect_tcp(address, port, seconds, local_address, socket_options)
+                return _WideStream(stream, self._read_bytes) if self._read_bytes else stream
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 if number == len(addresses) - 1:
                     raise

@@ -14,7 +14,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
@@ -52,6 +52,7 @@ class LlamaServerOptions:
         load_seconds: A model that loads longer is given up.
         device: "cpu" keeps it from GPUs.
         more: Further options of its command line.
+        api_key: What requests have to show; empty for a new secret.
     """
 
     model: Path
@@ -65,6 +66,7 @@ class LlamaServerOptions:
     load_seconds: float = 600.0
     device: str = "auto"
     more: tuple[str, ...] = ()
+    api_key: str = field(default="", repr=False)
 
 
 def llama_server_command(
@@ -107,7 +109,7 @@ class LlamaServer:
     @classmethod
     async def start(cls, command: Sequence[str], options: LlamaServerOptions) -> LlamaServer:
         """Start a server without waiting for its model."""
-        port, api_key = options.port or _free_port(), secrets.token_urlsafe(24)
+        port, api_key = options.port or _free_port(), options.api_key or secrets.token_urlsafe(24)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "services.chassis.machine.parent", str(os.getpid())),
             *command,
@@ -151,6 +153,10 @@ class LlamaServer:
                     await asyncio.sleep(_LOOK_SECONDS)
         except TimeoutError as error:
             raise LlamaServerFault(f"llama.cpp's server did not load its model within {seconds:.0f} s.") from error
+
+    async def wait(self) -> None:
+        """Return when it has ended."""
+        await self._process.wait()
 
     async def fault(self, seconds: float = 1.0) -> LlamaServerFault:
         """Return what a server says that broke off; one that lives on is not to blame for longer than `seconds`."""

@@ -87,6 +87,10 @@ class ServiceToken:
         """What goes with every call."""
         return _TOKEN_KEY, self._newest()[0]
 
+    def key_of(self, name: str) -> str:
+        """Return a key that every service can derive for a name, and nobody who does not know the token."""
+        return hmac.new(self._newest()[0].encode(), name.encode(), "sha256").hexdigest()
+
     def is_in(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
         """Whether a call's metadata has a token that is let in."""
         shown = next((str(value) for key, value in metadata if key == _TOKEN_KEY), "").encode()

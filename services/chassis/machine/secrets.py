@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument
+from services.chassis.machine.parent import ServiceToken
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _MAX_SECRET_BYTES = 8192
+_DEPLOYMENT = "deployment-"
 
 
 class Secrets:
@@ -20,9 +22,18 @@ class Secrets:
         env_prefix: The service's, such as `REGISTRY_`.
         folder: Holds one file per secret; None for the environment alone.
         environment: Where `<PREFIX>SECRET_<NAME>` is looked up.
+        token: Of the installation, from which the keys of its own deployments are derived.
     """
 
-    def __init__(self, env_prefix: str, folder: Path | None, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        env_prefix: str,
+        folder: Path | None,
+        environment: Mapping[str, str] = os.environ,
+        *,
+        token: ServiceToken | None = None,
+    ) -> None:
+        self._token = token
         self._env_prefix = env_prefix
         self._folder = folder
         self._environment = environment
@@ -35,6 +46,8 @@ class Secrets:
             FailedPrecondition: There is no such secret, or it is empty.
         """
         check_secret_name(name, field)
+        if self._token is not None and is_of_deployment(name):
+            return self._token.key_of(name)
         variable = self._env_prefix + "SECRET_" + spelling_of(name)
         secret = self._from_file(name) or self._environment.get(variable, "").strip()
         if not secret:
@@ -49,6 +62,16 @@ class Secrets:
             return ""
         with (self._folder / name).open("rb") as file:
             return file.read(_MAX_SECRET_BYTES).decode("utf-8", "replace").strip()
+
+
+def deployment_secret(deployment_id: str) -> str:
+    """Return the name of the key of a deployment."""
+    return f"{_DEPLOYMENT}{deployment_id}"
+
+
+def is_of_deployment(name: str) -> bool:
+    """Whether a secret is the key of a deployment."""
+    return name.startswith(_DEPLOYMENT)
 
 
 def check_secret_name(name: str, field: str) -> None:

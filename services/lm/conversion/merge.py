@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +33,10 @@ from services.lm.folders import check_model_folder
 from services.lm.folders.publish import file_digests, published
 from services.lm.loading import BUFFER, load
 
+_NOTHING: Final = (
+    "The merged weights equal the base's, number for number: the adapter changes nothing.",
+    "Choose an adapter that was trained, or merge into F32, which keeps small changes.",
+)
 _TYPES: Final = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
@@ -56,10 +60,7 @@ class Merge:
             AdapterMismatch: No number has become another.
         """
         if not self.changed:
-            raise AdapterMismatch(
-                "The merged weights equal the base's, number for number: the adapter changes nothing.",
-                "Choose an adapter that was trained, or merge into F32, which keeps small changes.",
-            )
+            raise AdapterMismatch(*_NOTHING)
 
 
 def read_merge(base: Path, adapter: Path, number_type: str = "") -> Merge:
@@ -166,6 +167,8 @@ def _typed(config: bytes, number_type: str) -> bytes:
 def _merge_in_memory(base: Path, adapter: Path, out: Path, number_type: str) -> dict[str, Any]:
     merged = load(base, dtype="float32", adapter=adapter).model
     tensors = _in_stored_form(merged, base)
+    if all(torch.equal(tensors[name], tensor) for _, name, tensor in _stored(base) if name in tensors):
+        raise AdapterMismatch(*_NOTHING)
     if number_type:
         tensors = {
             name: tensor.to(_TYPES[number_type]) if tensor.is_floating_point() else tensor
@@ -183,7 +186,7 @@ def _in_stored_form(model: PreTrainedModel, base: Path) -> dict[str, Tensor]:
 
     What the files hold and the model has no use for, as layers that guess ahead, stays as it is.
     """
-    stored = {name: (file, dtype) for file in sorted(base.glob("*.safetensors")) for name, dtype in _dtypes(file)}
+    stored = {name: (file, tensor.dtype) for file, name, tensor in _stored(base)}
     (usual, _), *_ = Counter(dtype for _, dtype in stored.values()).most_common(1)
     state = dict(model.state_dict())
     tensors: dict[str, Tensor] = {
@@ -200,6 +203,8 @@ def _in_stored_form(model: PreTrainedModel, base: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _dtypes(file: Path) -> list[tuple[str, torch.dtype]]:
-    with safe_open(file, framework="pt") as tensors:
-        return [(name, tensors.get_tensor(name).dtype) for name in tensors.keys()]  # noqa: SIM118
+def _stored(base: Path) -> Iterator[tuple[Path, str, Tensor]]:
+    for file in sorted(base.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118
+                yield file, name, tensors.get_tensor(name)

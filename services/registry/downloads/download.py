@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _UNBOUNDED = 1 << 62
+_READ_BYTES = 1 << 20
+_WRITE_SECONDS = 0.05
 _FIRST_PAUSE_SECONDS = 0.5
 _LAST_PAUSE_SECONDS = 30.0
 _HASH_BYTES = 8 << 20
@@ -40,14 +43,15 @@ class DownloadLimits:
     Attributes:
         num_connections: Parts of one file that are fetched at once.
         part_bytes: Size of a part.
-        write_bytes: So much is kept in memory, for each part, before it is written.
+        write_bytes: So much is kept in memory, for each part, before it is written, and for no longer than 50 ms: a
+            process that is killed loses no more.
         stall_seconds: A connection on which nothing comes for so long is given up.
         num_tries: Failures in a row, without a byte between them, after which a download fails.
     """
 
     num_connections: int = 4
     part_bytes: int = 64 << 20
-    write_bytes: int = 256 << 10
+    write_bytes: int = 1 << 20
     stall_seconds: float = 30.0
     num_tries: int = 12
 
@@ -123,7 +127,8 @@ class Downloader:
         raise unavailable(file, failure)
 
     def _client(self) -> httpx2.AsyncClient:
-        client = open_client(self._policy.trusted_hosts, max_body_bytes=_UNBOUNDED)
+        trusted = self._policy.trusted_hosts
+        client = open_client(trusted, max_body_bytes=_UNBOUNDED, read_bytes=_READ_BYTES)
         client.timeout = httpx2.Timeout(self._limits.stall_seconds, connect=10.0)
         return client
 
@@ -198,7 +203,7 @@ class _Download:
         span = partial.missing_span(part)
         num_left = span[1] - span[0] + 1
         pieces: list[bytes] = []
-        num_kept = 0
+        num_kept, write_time = 0, time.monotonic() + _WRITE_SECONDS
         try:
             async with self._requests.part(span, self._facts.size_bytes, self._facts.etag) as response:
                 async for piece in response.aiter_raw():
@@ -206,7 +211,8 @@ class _Download:
                     num_kept += len(piece)
                     if num_kept > num_left:
                         raise _longer(self._file, self._facts.size_bytes)
-                    if num_kept >= self._limits.write_bytes:
+                    if num_kept >= self._limits.write_bytes or time.monotonic() > write_time:
+                        write_time = time.monotonic() + _WRITE_SECONDS
                         taken, pieces, num_left, num_kept = pieces, [], num_left - num_kept, 0
                         await _in_thread(self._write, partial, part, taken)
                         await self._tell(partial)

@@ -50,6 +50,9 @@ class ModelStore(Protocol):
     async def find_imported(self, source_digest: str) -> ModelVersion | None:
         """Return the newest base version that was imported from these bytes, or None."""
 
+    async def find_form(self, base_model_version_id: str, kind: ModelVersionKind) -> ModelVersion | None:
+        """Return the newest version of a kind that is made of a version, or None."""
+
     async def find_exported(self, recipe_digest: str) -> ModelVersion | None:
         """Return the newest version that was exported from all that has this digest, or None."""
 

@@ -43,6 +43,11 @@ class SqlModelStore(SqlVersionStore[ModelVersionDraft, ModelVersion]):
         c = MODEL_VERSIONS.c
         return await self._newest(c.source_digest == source_digest, c.kind == ModelVersionKind.BASE.value)
 
+    async def find_form(self, base_model_version_id: str, kind: ModelVersionKind) -> ModelVersion | None:
+        """Return the newest version of a kind that is made of a version, or None."""
+        c = MODEL_VERSIONS.c
+        return await self._newest(c.base_version_id == base_model_version_id, c.kind == kind.value)
+
     async def find_exported(self, recipe_digest: str) -> ModelVersion | None:
         """Return the newest version that was exported from all that has this digest, or None."""
         c = MODEL_VERSIONS.c

@@ -7,10 +7,10 @@ from contextlib import suppress
 
 import structlog
 
-from services.chassis.errors import ServiceError, Unavailable
+from services.chassis.errors import FailedPrecondition, ServiceError, Unavailable
 from services.registry.domain.deployment import Deployment, DeploymentState, DeploymentStatus
 from services.registry.domain.identifiers import version_ref
-from services.registry.domain.model import ModelVersionKind, model_version_not_found
+from services.registry.domain.model import ModelVersion, ModelVersionKind, model_version_not_found
 from services.registry.ports import ModelStore
 from services.registry.ports.deployment import Deployers, DeploymentStore, ServedVersion
 
@@ -95,9 +95,23 @@ class Reconciler:
         version = await self._models.get_version(version_ref(version_id))
         if version is None:
             raise model_version_not_found(version_id)
-        is_adapter = version.kind is ModelVersionKind.ADAPTER
-        base = await self._models.get_version(version_ref(version.base_model_version_id)) if is_adapter else None
-        return ServedVersion(version, base)
+        return ServedVersion(version, await self._base(version))
+
+    async def _base(self, version: ModelVersion) -> ModelVersion | None:
+        """Return what a version is put on: weights of the same form."""
+        if version.kind not in (ModelVersionKind.ADAPTER, ModelVersionKind.GGUF_ADAPTER):
+            return None
+        base = await self._models.get_version(version_ref(version.base_model_version_id))
+        if version.kind is ModelVersionKind.ADAPTER or base is None:
+            return base
+        weights_id = base.base_model_version_id if base.kind is ModelVersionKind.ADAPTER else base.version_id
+        form = await self._models.find_form(weights_id, ModelVersionKind.GGUF)
+        if form is None:
+            raise FailedPrecondition(
+                f"{version.version_id} is put on a GGUF form of {weights_id}, and there is none.",
+                f"Export one: `drillyard models export {weights_id} --as gguf:BF16`.",
+            )
+        return form
 
     async def _close(self) -> None:
         for deployer in self._deployers.values():

@@ -12,6 +12,7 @@ from typing import Final
 import torch
 
 from services.lm.loading import prepare_process
+from services.lm.process import KeptMemory
 from services.protocols.suites.dataset_row import DatasetRow
 from services.trainer.domain.attempt import AttemptOutcome, TrainingJobPhase
 from services.trainer.domain.plan import AttemptPlan
@@ -99,7 +100,7 @@ def _train(
     if position.step not in (0, *dict(scores)) and _is_measured(position.step, total, spec):
         measure(position.step)
     reporter.phase(TrainingJobPhase.TRAIN)
-    ends = _gives_up(scores, spec.early_stopping_patience)
+    ends, memory = _gives_up(scores, spec.early_stopping_patience), KeptMemory()
     for step in range(total if ends else position.step, total):
         started = time.monotonic()
         model.train()
@@ -113,6 +114,7 @@ def _train(
         rate = set_rates(optimizer, spec, step, num_steps=total)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        memory.step_done()
         curves = {"loss": loss, "gradient_norm": norm, "learning_rate": rate, **_means(part, sums)}
         reporter.step(step + 1, total, curves | {"tokens_per_second": tokens / (time.monotonic() - started)})
 

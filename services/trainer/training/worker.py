@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +12,7 @@ from ray.train import ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from services.lm.errors import LmError
+from services.lm.process import give_back_memory
 from services.trainer.domain.attempt import AttemptOutcome, TrainingJobPhase
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.training.examples import BadExampleError
@@ -106,6 +106,6 @@ def _device_of(plan: AttemptPlan, workers: Workers) -> torch.device:
 def _free_memory() -> None:
     gc.collect()
     # What the allocator keeps would count as this process's until its next plan.
-    ctypes.CDLL(None).malloc_trim(0)
+    give_back_memory()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.lm.process import usable_cores
+from services.lm.process import KeptMemory, give_back_memory, resident_bytes, usable_cores
 
 OFFERED = 8
 
@@ -37,3 +37,23 @@ def test_without_a_limit_that_can_be_read_all_offered_cores_count(tmp_path: Path
     if text is not None:
         (tmp_path / "cpu.max").write_text(text)
     assert usable_cores(tmp_path) == OFFERED
+
+
+def test_freed_memory_is_given_back_once_it_is_twice_what_a_step_needs() -> None:
+    sizes = iter([100, 150, 201, 90, 150, 200, 250, 120])
+    trims: list[int] = []
+    memory = KeptMemory(lambda: next(sizes), lambda: trims.append(1))
+    counts = []
+    for _ in range(8):
+        memory.step_done()
+        counts.append(len(trims))
+    # After it, a step that needs less leaves the measure as it was.
+    assert counts == [0, 0, 1, 1, 1, 1, 2, 2]
+
+
+def test_memory_that_was_freed_goes_back_to_the_system() -> None:
+    blocks = [bytearray(100_000) for _ in range(1000)]
+    before = resident_bytes()
+    del blocks[::2]
+    give_back_memory()
+    assert resident_bytes() < before - 40_000_000

@@ -44,7 +44,7 @@ def test_what_a_trainer_leaves_is_named_and_never_opened(tmp_path: Path) -> None
     (folder / "broken").symlink_to("/nowhere")
     found = inspect_source(folder)
     assert set(found["files"]) == {"config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"}
-    assert set(found["left"]) == {*state, ".git/", "runs/", "global_step40/", "broken", "README.md"}
+    assert set(found["left"]) == {*state, ".git/", "runs/", "global_step40/", "broken"}
 
 
 def test_private_keys_that_transformers_writes_are_no_foreign_code(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_named_chat_templates_are_taken_with_their_folder(tmp_path: Path) -> Non
     (folder / "additional_chat_templates" / "tool_use.jinja").write_text("{{ tools }}")
     (folder / "additional_chat_templates" / "notes.txt").write_text("x")
     assert "additional_chat_templates/tool_use.jinja" in inspect_source(folder)["files"]
-    assert inspect_source(folder)["left"] == ["README.md"]
+    assert inspect_source(folder)["left"] == []
 
 
 def spoil_by_name(name: str) -> Callable[[Path], object]:
@@ -170,3 +170,18 @@ def test_a_refusal_is_one_line_of_json(tmp_path: Path, capsys: pytest.CaptureFix
 def test_facts_are_one_line_of_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["adapter", str(write_adapter(tmp_path / "a"))]) == 0
     assert json.loads(capsys.readouterr().out)["num_parameters"] == 16
+
+
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [
+        ("---\nlicense: apache-2.0\n---\n# A", "apache-2.0"),
+        ('---\ntags: [x]\nlicense: other\nlicense_name: "some-nd"\n---\n', "some-nd"),
+        ("# license: mit\n", ""),
+        ("---\nlicense:\n- mit\n---\n", ""),
+    ],
+)
+def test_the_licence_is_what_the_model_s_card_names(tmp_path: Path, card: str, licence: str) -> None:
+    folder = write_model(tmp_path / "m")
+    (folder / "README.md").write_text(card)
+    assert inspect_source(folder)["licence"] == licence

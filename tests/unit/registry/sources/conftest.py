@@ -9,10 +9,9 @@ import pytest
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.jobs import JobRunner, SqlJobStore
-from services.registry.__main__ import MIGRATIONS, model_sources
+from services.registry.__main__ import MIGRATIONS, host_policy, model_sources
 from services.registry.domain.model_import import IMPORT_KIND, ModelForm
 from services.registry.importers.adapter import AdapterImporter
-from services.registry.importers.gguf import GgufImporter
 from services.registry.importers.inspection import FolderFacts
 from services.registry.importers.workspace import Workspace
 from services.registry.jobs.adapter_base import AdapterBases
@@ -23,7 +22,7 @@ from services.registry.store.models import SqlModelStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.model_import import ImportUseCases
 from tests.fakes.databases import new_database
-from tests.unit.registry.sources.imports import Gate, Registry
+from tests.unit.registry.sources.imports import Gate, Registry, Unconverted
 
 
 @pytest.fixture
@@ -33,8 +32,9 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     artifacts = ArtifactStore((tmp_path / "artifacts").as_uri())
     workspace = Workspace(tmp_path / "imports")
     workspace.clear()
-    sources = model_sources(RegistrySettings(data_dir=tmp_path), artifacts)
-    importers = {ModelForm.FOLDER: importer, ModelForm.ADAPTER: AdapterImporter(), ModelForm.GGUF: GgufImporter()}
+    settings = RegistrySettings(data_dir=tmp_path)
+    sources = model_sources(settings, artifacts, host_policy(settings))
+    importers = {ModelForm.FOLDER: importer, ModelForm.ADAPTER: AdapterImporter(), ModelForm.GGUF: Unconverted()}
     bases = AdapterBases(models, artifacts, importer.fits)
     adoption = Adoption(artifacts, SqlClaims(database))
     job = ImportJob(sources, importers, models, adoption, FolderFacts(), workspace, bases)

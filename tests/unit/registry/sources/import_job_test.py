@@ -57,7 +57,7 @@ async def test_an_import_names_what_it_leaves_aside_and_what_its_checks_saw(regi
     (folder / "scheduler.pt").write_bytes(b"\x80\x04")
     (folder / "runs").mkdir()
     expected = (
-        "Left aside and not opened: 'README.md', 'runs/', 'scheduler.pt'.",
+        "Left aside and not opened: 'runs/', 'scheduler.pt'.",
         "The tokenizer of m is sound.",
     )
     for _ in range(2):

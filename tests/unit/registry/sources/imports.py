@@ -12,10 +12,13 @@ from services.chassis.jobs import Job, JobRunner, SqlJobStore, watch
 from services.registry.domain.model import ModelVersion
 from services.registry.domain.model_import import ImportSource, InspectedSource, SourceKind
 from services.registry.domain.paging import PageRequest
+from services.registry.importers import source_files
 from services.registry.importers.folder import FolderImporter
+from services.registry.importers.gguf import GgufImporter
 from services.registry.ports import Progress
 from services.registry.store.models import SqlModelStore
 from services.registry.usecases.model_import import ImportUseCases
+from tests.unit.registry.model_folders import write_model
 
 
 class Gate(FolderImporter):
@@ -45,6 +48,16 @@ class Gate(FolderImporter):
         if self.change is not None:
             self.change.write_text("{}")
         await super().write(source, out, progress)
+
+
+class Unconverted(GgufImporter):
+    """Takes a GGUF file for a model that it does not convert, which would take seconds."""
+
+    async def inspect(self, path: Path) -> InspectedSource:
+        return source_files.inspected(path, (path,), path.stat().st_size)  # noqa: ASYNC240
+
+    async def write(self, source: InspectedSource, out: Path, progress: Progress) -> None:
+        write_model(out)
 
 
 @dataclass

@@ -11,10 +11,11 @@ from services.chassis.errors import InvalidArgument
 from services.chassis.jobs import JobState
 from services.registry.domain.model_import import ImportSource, SourceKind
 from services.registry.importers.workspace import Workspace
-from tests.unit.lm.gguf.models import write as write_gguf
 from tests.unit.registry.model_folders import write_model
-from tests.unit.registry.sources.file_server import FileServer, Reply, serving_files
+from tests.unit.registry.sources.file_server import FileServer, serving_files
 from tests.unit.registry.sources.imports import Registry
+
+GGUF = b"GGUF" + bytes(10_000)
 
 
 @pytest.fixture
@@ -27,10 +28,10 @@ def at(server: FileServer, path: str) -> ImportSource:
     return ImportSource(SourceKind.URL, f"{server.url}{path}")
 
 
-async def test_a_file_at_an_address_is_fetched_and_converted(
+async def test_a_file_at_an_address_is_fetched_and_registered(
     registry: Registry, server: FileServer, tmp_path: Path
 ) -> None:
-    server.files["/m/tiny.gguf"] = write_gguf(tmp_path / "tiny.gguf").read_bytes()
+    server.files["/m/tiny.gguf"] = GGUF
     job = await registry.run_from(at(server, "/m/tiny.gguf?signature=a%20b"))
     assert job.result == {"model_version_id": "tiny@1"}, job.error
     (version,) = await registry.versions()
@@ -59,35 +60,27 @@ async def test_what_is_no_address_of_a_gguf_file_is_refused(registry: Registry, 
 async def test_what_was_fetched_outlives_the_process_but_not_the_import(
     registry: Registry, server: FileServer, tmp_path: Path
 ) -> None:
-    server.files["/tiny.gguf"] = write_gguf(tmp_path / "tiny.gguf").read_bytes()
-    has_begun = asyncio.Event()
-
-    def stop_halfway(_: object) -> Reply | None:
-        if len(server.requests) > 1:
-            has_begun.set()
-            server.bytes_per_second = 100
-        return None
-
-    server.answer = stop_halfway
+    server.files["/tiny.gguf"] = GGUF
+    server.bytes_per_second = 10_000
     running = asyncio.create_task(registry.run_from(at(server, "/tiny.gguf")))
-    await has_begun.wait()
-    await asyncio.sleep(0.05)
+    while server.sent_bytes < 4000:
+        await asyncio.sleep(0.01)
     await registry.runner.stop(5.0)
     (kept,) = registry.leftovers()
     # A process that starts anew removes what it prepared, not what it fetched.
     Workspace(tmp_path / "imports").clear()
     assert registry.leftovers() == [kept] and kept.startswith("fetched-")
-    server.answer, server.bytes_per_second, num_sent = lambda _: None, 0.0, server.sent_bytes
+    server.bytes_per_second, num_sent = 0.0, server.sent_bytes
     await registry.runner.start()
     assert (await running).state is JobState.SUCCEEDED
     assert (registry.leftovers(), len(await registry.versions())) == ([], 1)
-    assert server.sent_bytes - num_sent < len(server.files["/tiny.gguf"])
+    assert server.sent_bytes - num_sent < len(GGUF) - 2000
 
 
 async def test_a_cancelled_import_keeps_nothing_of_what_it_fetched(
     registry: Registry, server: FileServer, tmp_path: Path
 ) -> None:
-    server.files["/tiny.gguf"] = write_gguf(tmp_path / "tiny.gguf").read_bytes()
+    server.files["/tiny.gguf"] = GGUF
     server.bytes_per_second = 100
     running = asyncio.create_task(registry.run_from(at(server, "/tiny.gguf")))
     while not registry.leftovers():
@@ -101,7 +94,7 @@ async def test_a_cancelled_import_keeps_nothing_of_what_it_fetched(
 async def test_an_upload_is_imported_by_its_artifact(registry: Registry, tmp_path: Path) -> None:
     folder = tmp_path / "upload"
     folder.mkdir()
-    write_gguf(folder / "tiny.gguf")
+    (folder / "tiny.gguf").write_bytes(GGUF)
     model = await registry.artifacts.put_tree(write_model(tmp_path / "model"))
     for artifact, model_id in ((await registry.artifacts.put_tree(folder), "gguf"), (model, "folder")):
         job = await registry.run_from(ImportSource(SourceKind.ARTIFACT, artifact.uri, artifact=artifact), model_id)

@@ -93,6 +93,13 @@ def test_an_adapter_that_changes_nothing_is_refused(base: Path, adapter: Path, t
     assert not (tmp_path / "out").exists()
 
 
+def test_an_adapter_that_changes_nothing_of_a_model_in_memory_is_refused(base: Path, tmp_path: Path) -> None:
+    parted = add_lora(load(base, dtype="float32").model, LoraSettings(r=4, target_modules=("k_proj",)), seed=1)
+    save_adapter(parted, tmp_path / "adapter")
+    with pytest.raises(AdapterMismatch, match="changes nothing"):
+        merge._merge_in_memory(base, tmp_path / "adapter", tmp_path / "out", "")
+
+
 @pytest.mark.usefixtures("without_memory")
 def test_a_change_that_the_number_type_cannot_hold_is_none(base: Path, adapter: Path, tmp_path: Path) -> None:
     faint = Path(shutil.copytree(adapter, tmp_path / "adapter"))
