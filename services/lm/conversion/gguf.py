@@ -1,11 +1,11 @@
-"""A GGUF model turned into a folder of safetensors, some rows at a time, so that memory stays small."""
+"""A GGUF model turned into a folder of safetensors, tensor by tensor, so that memory stays at a few tensors."""
 
 from __future__ import annotations
 
 import json
 import math
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -28,8 +28,6 @@ from services.lm.folders.publish import file_digests, published
 Progress = Callable[[int, int], None]
 Array = NDArray[Any]
 
-# 64 MB in float32: what is made of a tensor at a time.
-_BLOCK_NUMBERS: Final = 1 << 24
 _SAFETENSORS: Final = {"float32": ("F32", 4), "float16": ("F16", 2), "bfloat16": ("BF16", 2)}
 
 
@@ -91,46 +89,33 @@ def _write_tensors(header: Header, layout: Layout, dtype: str, out: BinaryIO, pr
     out.write(struct.pack("<Q", len(described)) + described)
     done = 0
     for tensor in tensors:
-        for values in _numbers(tensor, layout.targets[tensor.name]):
-            out.write(_encode(values, dtype, tensor).data)
-            done += values.size
-            progress(done, end // size)
+        out.write(_encode(_numbers(tensor, layout.targets[tensor.name]), dtype, tensor).data)
+        done += tensor.num_elements
+        progress(done, end // size)
     for shape in layout.zeros.values():
         out.write(bytes(math.prod(shape) * size))
     progress(end // size, end // size)
     return end // size
 
 
-def _numbers(tensor: Tensor, target: Target) -> Iterator[Array]:
-    """Its numbers, some rows at a time; all at once where rows change places, or are no blocks of their own."""
-    rows = tensor.shape[0]
-    is_whole = target.rotary_heads or len(tensor.shape) == 1
-    count = rows if is_whole else max(1, _BLOCK_NUMBERS * rows // tensor.num_elements)
-    scale = _stored(target.scale, 0, 1).view(np.float32) if target.scale else None
-    for first in range(0, rows, count):
-        values = _dequantized(tensor, first, min(rows, first + count))
-        if scale is not None:
-            values = values * scale
-        if target.rotary_heads:
-            values = separate(values, target.rotary_heads)
-        yield values - np.float32(target.shift) if target.shift else values
-
-
-def _dequantized(tensor: Tensor, first: int, last: int) -> Array:
-    raw = _stored(tensor, first, last)
+def _numbers(tensor: Tensor, target: Target) -> Array:
+    raw = _stored(tensor)
     if tensor.kind in (F32, F16):
         values: Array = raw.view(np.float32 if tensor.kind == F32 else np.float16)
     else:
-        rows = raw.reshape(last - first, *tensor.shape[1:-1], -1) if len(tensor.shape) > 1 else raw
-        values = dequantize(rows, GGMLQuantizationType(tensor.kind))
-    return values.reshape(last - first, *tensor.shape[1:])
+        values = dequantize(raw.reshape(*tensor.shape[:-1], -1), GGMLQuantizationType(tensor.kind))
+    values = values.reshape(tensor.shape)
+    if target.scale:
+        values = values * _stored(target.scale).view(np.float32)
+    if target.rotary_heads:
+        values = separate(values, target.rotary_heads)
+    return values - np.float32(target.shift) if target.shift else values
 
 
-def _stored(tensor: Tensor, first: int, last: int) -> Array:
-    start, end = (tensor.num_bytes * row // tensor.shape[0] for row in (first, last))
+def _stored(tensor: Tensor) -> Array:
     with tensor.file.open("rb") as stream:
-        stream.seek(tensor.offset + start)
-        return np.frombuffer(stream.read(end - start), dtype=np.uint8)
+        stream.seek(tensor.offset)
+        return np.frombuffer(stream.read(tensor.num_bytes), dtype=np.uint8)
 
 
 def _encode(values: Array, dtype: str, tensor: Tensor) -> Array:

@@ -14,7 +14,6 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from services.lm.adapters import LoraSettings, add_lora, merge_adapter, save_adapter
 from services.lm.conversion import __main__ as conversion
-from services.lm.conversion import gguf
 from services.lm.conversion.gguf import convert_gguf
 from services.lm.conversion.layout import inspect_gguf
 from services.lm.errors import InvalidModelFile, LmError
@@ -84,13 +83,6 @@ def test_a_quantised_model_is_dequantised_to_float16(tmp_path: Path) -> None:
     for name, weight in converted.state_dict().items():
         np.testing.assert_allclose(weight, model.state_dict()[name], atol=0.02)
     assert not any("quant" in key for key in json.loads((tmp_path / "out" / "config.json").read_text()))
-
-
-def test_a_few_rows_at_a_time_are_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_gguf(tmp_path / "model.gguf", quantised=True)
-    whole = convert_gguf(tmp_path / "model.gguf", tmp_path / "whole")
-    monkeypatch.setattr(gguf, "_BLOCK_NUMBERS", 500)
-    assert convert_gguf(tmp_path / "model.gguf", tmp_path / "rows") == whole
 
 
 def test_the_tokenizer_splits_digits_and_knows_special_tokens_and_the_template(tmp_path: Path) -> None:
