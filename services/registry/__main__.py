@@ -39,6 +39,8 @@ from services.registry.importers.workspace import Workspace
 from services.registry.jobs.adapter_base import AdapterBases
 from services.registry.jobs.model_import import ImportJob
 from services.registry.jobs.shipping import wire_shipping
+from services.registry.oci.pulling import OciSource
+from services.registry.ollama.pulling import OllamaSource
 from services.registry.ports import Importer, ModelSource, ModelStore
 from services.registry.ports.deployment import Deployers
 from services.registry.servicer import SERVICE_NAME, RegistryServicer
@@ -130,12 +132,15 @@ def model_sources(
 ) -> dict[SourceKind, ModelSource]:
     """Return the places from which models come."""
     downloader = Downloader(policy)
+    stores = [store.expanduser() for store in settings.ollama_stores]
     return {
         SourceKind.GGUF_PATH: GgufPath(settings.import_roots),
         SourceKind.FOLDER_PATH: FolderPath(settings.import_roots),
         SourceKind.HUB_ID: HubSource(policy, downloader),
         SourceKind.URL: UrlSource(policy, downloader),
         SourceKind.ARTIFACT: ArtifactSource(artifacts),
+        SourceKind.OLLAMA_TAG: OllamaSource(policy, downloader, stores),
+        SourceKind.OCI_REFERENCE: OciSource(policy, downloader),
     }
 
 

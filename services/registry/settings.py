@@ -26,6 +26,10 @@ class RegistrySettings(ServiceSettings):
     secret_hosts: dict[str, tuple[str, ...]] = Field(
         default={}, description="Hosts that may see a token, by its secret; one without shows itself to source_hosts."
     )
+    ollama_stores: tuple[Path, ...] = Field(
+        default=(Path("~/.ollama/models"), Path("/usr/share/ollama/.ollama/models")),
+        description="Folders of Ollama's models on this machine, whose blobs are used instead of fetching them.",
+    )
     llama_server: str = Field(
         default="", description="Command of llama.cpp's server; else that of LLAMA_SERVER or PATH."
     )

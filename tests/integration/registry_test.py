@@ -224,6 +224,8 @@ async def test_a_hostile_file_is_refused_and_the_service_goes_on(registry: Regis
         ({}, InvalidArgument),
         ({"hub_id": "owner"}, InvalidArgument),
         ({"url": "https://h.example/m.bin"}, InvalidArgument),
+        ({"ollama_tag": "../x"}, InvalidArgument),
+        ({"oci_reference": "roo"}, InvalidArgument),
     ],
 )
 async def test_a_source_that_cannot_be_is_refused_at_once(

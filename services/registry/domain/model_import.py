@@ -71,11 +71,15 @@ class FetchedModel:
         path: A GGUF file, or a folder.
         uri: Where it came from, pinned to what it was then; empty for its path.
         notes: What a person should know of it, a sentence each.
+        digest: Of all that came, where that is more than the model's own files; empty for theirs.
+        side_files: What is kept beside the model's own files, each under its name.
     """
 
     path: Path
     uri: str = ""
     notes: tuple[str, ...] = ()
+    digest: str = ""
+    side_files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,7 @@ class InspectedSource:
         stamps: What tells whether a file changed since: device, inode, bytes, time of change in nanoseconds.
         notes: What a person should know of it, a sentence each.
         base: The model that an adapter says it was trained on; empty for full weights.
+        side_files: What is kept beside the model's own files, each under its name.
     """
 
     path: Path
@@ -140,6 +145,7 @@ class InspectedSource:
     stamps: tuple[tuple[int, int, int, int], ...]
     notes: tuple[str, ...] = ()
     base: str = ""
+    side_files: tuple[Path, ...] = ()
 
     def name_of(self, file: Path) -> str:
         """Return where a file lies in the source, which may be files instead of a folder."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from services.chassis.artifacts import Artifact
 from services.chassis.errors import DatabaseAway, DatabaseFull, FailedPrecondition, LeaseOver, NotFound
 from services.chassis.jobs import JobContext, Json
+from services.chassis.machine.files import link_or_copy
 from services.chassis.waiting import patiently
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind, inherited
 from services.registry.domain.model_import import (
@@ -84,13 +85,13 @@ class ImportJob:
         form = form_of(fetched.path)
         importer = self.importers[form]
         async with phase_told(context, ImportPhase.CHECK, "Checking the source."):
-            source = await importer.inspect(fetched.path)
+            source = replace(await importer.inspect(fetched.path), side_files=fetched.side_files)
             base = await self.bases.base_of(source.base, model_import.base_model_version_id, form)
             await keep_notes(context, (*fetched.notes, *source.notes, *base.notes))
             self.workspace.check_space(source.written_bytes)
         async with phase_told(context, ImportPhase.HASH, "Reading the source.") as progress:
             origin = await importer.identify(source, progress)
-            origin = replace(origin, uri=fetched.uri or origin.uri)
+            origin = replace(origin, uri=fetched.uri or origin.uri, digest=fetched.digest or origin.digest)
         known = None if base.version else await self.models.find_imported(origin.digest)
         version = known and await self._again(context, known, origin)
         return version or await self._new(context, importer, source, origin=origin, known=known, base=base.version)
@@ -131,6 +132,8 @@ class ImportJob:
             out = folder / "model"
             async with phase_told(context, ImportPhase.CONVERT, "Writing the weights.") as progress:
                 await importer.write(source, out, progress)
+                for file in source.side_files:
+                    await asyncio.to_thread(link_or_copy, file, out / file.name)
                 if base:
                     await self.bases.check_fit(base, out)
             async with phase_told(context, ImportPhase.STORE, "Storing the weights."):

@@ -19,6 +19,7 @@ from services.registry.jobs.exporters.ollama import OllamaWriter
 from services.registry.jobs.publication import PublicationJob
 from services.registry.jobs.publishers.folder import FolderPublisher
 from services.registry.jobs.publishers.hub import HubPublisher
+from services.registry.jobs.publishers.oci import OciPublisher
 from services.registry.jobs.publishers.ollama import OllamaPublisher, OllamaRegistryPublisher, usual_store
 from services.registry.ports import ModelFiles, ModelStore
 from services.registry.ports.shipping import FormWriter, Publisher
@@ -83,6 +84,7 @@ def _publishers(settings: RegistrySettings, policy: HostPolicy) -> dict[Destinat
         DestinationKind.OLLAMA_NAME: OllamaPublisher(usual_store(), client, policy),
         DestinationKind.OLLAMA_REGISTRY: OllamaRegistryPublisher(client, policy),
         DestinationKind.HUB_ID: HubPublisher(policy),
+        DestinationKind.OCI_REFERENCE: OciPublisher(client, policy),
     }
 
 

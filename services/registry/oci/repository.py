@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
 import httpx2
@@ -22,6 +22,7 @@ from services.chassis.errors import (
 from services.chassis.settings import is_loopback
 from services.registry.domain.identifiers import shown
 from services.registry.oci.challenge import answer_challenge, is_login, read_challenge
+from services.registry.ports import Progress
 
 _CHUNK_BYTES = 64 * 1024**2
 _BLOCK_BYTES = 1024**2
@@ -34,6 +35,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 
 Content = Callable[[], AsyncIterator[bytes]]
 Sent = Callable[[int], Awaitable[None]]
+CheckHost = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,18 @@ class FetchedManifest:
     media_type: str
 
 
+class Blob(Protocol):
+    """What names a blob."""
+
+    @property
+    def digest(self) -> str:
+        """`sha256:` and 64 hexadecimal digits."""
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+
+
 class Repository:
     """Asks one repository, with the login that it asks for; nobody but its host ever sees the secret or a token.
 
@@ -51,10 +65,13 @@ class Repository:
         client: Sends the requests; it follows no redirects itself.
         url: Such as `https://registry.example/v2/library/qwen3`.
         secret: `user:password`, a token, or empty.
+        check_host: Raises where a redirect leads to a host that may not be asked.
     """
 
-    def __init__(self, client: httpx2.AsyncClient, url: str, secret: str = "") -> None:
-        self._client, self._url, self._secret = client, url, secret
+    def __init__(
+        self, client: httpx2.AsyncClient, url: str, secret: str = "", *, check_host: CheckHost = lambda _: None
+    ) -> None:
+        self._client, self._url, self._secret, self._check_host = client, url, secret, check_host
         self._place = urlsplit(url)
         if secret and self._place.scheme != "https" and not is_loopback(self._place.hostname or ""):
             raise InvalidArgument(
@@ -102,29 +119,53 @@ class Repository:
         response = await self._send("PUT", url, headers=headers, content=_bytes(content), seconds=_COMMIT_SECONDS)
         self._check(response, "take the manifest")
 
-    async def put_blob(self, path: Path, digest: str, size: int, sent: Sent) -> None:
-        """Upload a file in chunks, unless the registry has it; a chunk that is lost is sent again from where it ended.
+    async def put_blobs(self, blobs: Sequence[tuple[Path, Blob]], progress: Progress) -> None:
+        """Upload files in chunks, unless the registry has them; a chunk that is lost goes on where it broke off.
 
         Args:
-            path: Of the file.
-            digest: Of its bytes, which the registry checks.
-            size: Of the file, in bytes.
-            sent: Is told after each chunk how many bytes the registry has.
+            blobs: Each file with its digest, which the registry checks, and size.
+            progress: Is told after each chunk how many bytes of all the registry has.
 
         Raises:
             FailedPrecondition: The registry got other bytes than the digest says.
             PermissionDenied: This caller may not write there.
             Unavailable: The registry does not answer.
         """
+        done, total = 0, sum(blob.size for _, blob in blobs)
+        for path, blob in blobs:
+            start = done
+
+            async def sent(count: int, start: int = start) -> None:
+                await progress(start + count, total)
+
+            response = await self._send("HEAD", self.blob_url(blob.digest))
+            if response.status_code != httpx2.codes.OK:
+                await self._upload(path, blob.digest, blob.size, sent)
+            done += blob.size
+            await progress(done, total)
+
+    async def put_bytes(self, content: bytes, digest: str) -> None:
+        """Upload a small blob, unless the registry has it."""
         response = await self._send("HEAD", self.blob_url(digest))
         if response.status_code != httpx2.codes.OK:
-            await self._upload(path, digest, size, sent)
-        await sent(size)
+            place = await self._begin()
+            headers = {"content-type": "application/octet-stream", "content-length": str(len(content))}
+            await self._commit(place, digest, headers, _bytes(content))
 
-    async def _upload(self, path: Path, digest: str, size: int, sent: Sent) -> None:
+    async def _begin(self) -> str:
         response = await self._send("POST", f"{self._url}/blobs/uploads/", headers={"content-length": "0"})
         self._check(response, "take an upload")
-        place, offset, tries = self._location(response), 0, 0
+        return self._location(response)
+
+    async def _commit(
+        self, place: str, digest: str, headers: Mapping[str, str], content: Content | None = None
+    ) -> None:
+        url = str(httpx2.URL(place).copy_merge_params({"digest": digest}))
+        response = await self._send("PUT", url, headers=headers, content=content, seconds=_COMMIT_SECONDS)
+        self._check(response, "accept the blob")
+
+    async def _upload(self, path: Path, digest: str, size: int, sent: Sent) -> None:
+        place, offset, tries = await self._begin(), 0, 0
         while offset < size:
             try:
                 place, offset = await self._put_chunk(place, path, offset, size)
@@ -136,9 +177,7 @@ class Repository:
                     raise
                 await asyncio.sleep(0.5 * 2**tries)
                 place, offset = await self._progress(place)
-        url = str(httpx2.URL(place).copy_merge_params({"digest": digest}))
-        response = await self._send("PUT", url, headers={"content-length": "0"}, seconds=_COMMIT_SECONDS)
-        self._check(response, "accept the blob")
+        await self._commit(place, digest, {"content-length": "0"})
 
     async def _put_chunk(self, place: str, path: Path, offset: int, size: int) -> tuple[str, int]:
         end = min(offset + _CHUNK_BYTES, size)
@@ -211,6 +250,7 @@ class Repository:
         target = urljoin(url, location)
         if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
             raise FailedPrecondition(f"The registry {self.host} redirects to plain http.", "Use another registry.")
+        self._check_host(urlsplit(target).hostname or "")
         return target
 
     def _is_own(self, url: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.chassis.errors import InvalidArgument
+from services.registry.oci.artifact import digest_of
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
@@ -84,11 +84,6 @@ def read_manifest(content: bytes) -> Manifest:
         return Manifest(_layer(config), tuple(map(_layer, layers)))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InvalidArgument("What the registry sent is no manifest of a model.", _FETCH_AGAIN) from error
-
-
-def digest_of(content: bytes) -> str:
-    """Return the digest by which a registry names these bytes."""
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _layer(entry: Mapping[str, Any]) -> Layer:

@@ -42,14 +42,6 @@ async def push_to_registry(
     existing = await repository.manifest(place.tag, (MANIFEST_TYPE,))
     if existing and existing.content != model.content and not replace:
         raise AlreadyExists(f"The registry has a model {place} already.", "Choose another name, or ask to replace it.")
-    done, total = 0, sum(layer.size for layer in model.manifest.blobs)
-    for layer in model.manifest.blobs:
-        start = done
-
-        async def sent(count: int, start: int = start) -> None:
-            await progress(start + count, total)
-
-        await repository.put_blob(model.path_of(layer), layer.digest, layer.size, sent)
-        done += layer.size
+    await repository.put_blobs([(model.path_of(layer), layer) for layer in model.manifest.blobs], progress)
     await repository.put_manifest(place.tag, model.content, MANIFEST_TYPE)
     return place

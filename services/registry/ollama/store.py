@@ -14,12 +14,12 @@ from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidAr
 from services.chassis.machine.files import link_or_copy, written_whole
 from services.registry.domain.identifiers import shown
 from services.registry.importers.source_files import pour
+from services.registry.oci.artifact import digest_of
 from services.registry.ollama.manifest import (
     CONFIG_TYPE,
     MAX_MANIFEST_BYTES,
     Layer,
     Manifest,
-    digest_of,
     layer_of,
     read_manifest,
 )
@@ -221,19 +221,23 @@ async def _put_blobs(model: StoredModel, target: StoredModel, progress: Progress
     done, total = 0, sum(layer.size for layer in blobs)
     for layer in blobs:
         await progress(done, total)
-        if not await has_blob(target, layer):
+        if not await has_blob(target.path_of(layer), layer):
             await _copy(model.path_of(layer), target.path_of(layer), layer)
         done += layer.size
     await progress(done, total)
 
 
-async def has_blob(model: StoredModel, layer: Layer) -> bool:
-    """Whether the store holds a blob whole: of its size and digest."""
-    path, hasher = model.path_of(layer), hashlib.sha256()
-    if not path.is_file() or path.stat().st_size != layer.size:
+async def has_blob(path: Path, layer: Layer) -> bool:
+    """Whether a blob lies there whole: of its size and digest."""
+    hasher = hashlib.sha256()
+    if not await asyncio.to_thread(_has_size, path, layer.size):
         return False
     await pour(path, hasher.update)
     return f"sha256:{hasher.hexdigest()}" == layer.digest
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
 
 
 async def _copy(source: Path, target: Path, layer: Layer) -> None:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from services.protocols.contract import NoMaterial
+from services.protocols.profile import get_profile
 from services.registry.domain.export import ExportSource, ExportSpec
 from services.registry.domain.model import ModelVersion, ModelVersionKind
 from services.registry.importers.inspection import ask_folder
 from services.registry.jobs.exporters.gguf import GgufWriter
 from services.registry.ollama.store import OllamaModel, config_of, write_store
+from services.registry.ollama.template import template_of
 from services.registry.ports import Progress
-
-_NO_TEMPLATE: Final = (
-    "The store brings no template in Ollama's own language: prompts are made by the chat template in the GGUF."
-)
 
 
 class OllamaWriter:
@@ -42,16 +41,30 @@ class OllamaWriter:
             folder = out.with_name("gguf")
             notes = tuple(await self._gguf.write(source, folder, progress))
         facts = await ask_folder("gguf", folder)
-        model = _model(source, folder / "model.gguf", facts)
+        offers_functions = await asyncio.to_thread(_offers_functions, source.spec.profile_id)
+        template, limits = await template_of(folder / "model.gguf", offers_functions=offers_functions)
+        model = _model(source, folder / "model.gguf", facts, template)
         await asyncio.to_thread(write_store, out, source.spec.model_id, model)
-        return (*notes, _NO_TEMPLATE)
+        return (*notes, *limits)
 
 
-def _model(source: ExportSource, gguf: Path, facts: dict[str, Any]) -> OllamaModel:
+def _offers_functions(profile_id: str) -> bool:
+    """Whether requests bring functions: they may, where the protocol is not known."""
+    if not profile_id:
+        return True
+    profile = get_profile(profile_id)
+    try:
+        return any(profile.tools_for(case) for case in profile.draw(0, len(profile.categories)))
+    except NoMaterial:
+        return True
+
+
+def _model(source: ExportSource, gguf: Path, facts: dict[str, Any], template: str) -> OllamaModel:
     parameters = {"stop": facts["stops"], "num_ctx": source.spec.num_ctx or int(facts["context_length"])}
     number_type = source.spec.number_type or str(facts["number_type"])
     return OllamaModel(
         gguf,
         config_of(str(facts["architecture"]), int(facts["num_parameters"]), number_type),
+        template=template,
         parameters={name: value for name, value in parameters.items() if value},
     )

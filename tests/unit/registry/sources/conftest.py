@@ -9,7 +9,7 @@ import pytest
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.jobs import JobRunner, SqlJobStore
-from services.registry.__main__ import MIGRATIONS, model_sources
+from services.registry.__main__ import MIGRATIONS, host_policy, model_sources
 from services.registry.domain.model_import import IMPORT_KIND, ModelForm
 from services.registry.importers.adapter import AdapterImporter
 from services.registry.importers.inspection import FolderFacts
@@ -32,7 +32,8 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     artifacts = ArtifactStore((tmp_path / "artifacts").as_uri())
     workspace = Workspace(tmp_path / "imports")
     workspace.clear()
-    sources = model_sources(RegistrySettings(data_dir=tmp_path), artifacts)
+    settings = RegistrySettings(data_dir=tmp_path)
+    sources = model_sources(settings, artifacts, host_policy(settings))
     importers = {ModelForm.FOLDER: importer, ModelForm.ADAPTER: AdapterImporter(), ModelForm.GGUF: Unconverted()}
     bases = AdapterBases(models, artifacts, importer.fits)
     adoption = Adoption(artifacts, SqlClaims(database))
