@@ -186,6 +186,7 @@ def cluster_deployers(settings: RegistrySettings) -> Deployers:
         owner=settings.kubernetes_owner,
         labels=settings.kubernetes_labels,
         claim=settings.kubernetes_claim,
+        same_node=settings.kubernetes_same_node,
         mount_path=str(settings.data_dir.resolve()),
         fetch_image=settings.kubernetes_fetch_image,
         secret=settings.kubernetes_secret,

@@ -38,6 +38,7 @@ class RegistrySettings(ServiceSettings):
     kubernetes_owner: str = Field(default="", description="The registry's own Deployment, with which all goes.")
     kubernetes_labels: dict[str, str] = Field(default={}, description="Labels of what is deployed, as a JSON object.")
     kubernetes_claim: str = Field(default="", description="Volume claim with the data folder; empty: pods fetch.")
+    kubernetes_same_node: bool = Field(default=True, description="Pods must be on the node that has the claim.")
     kubernetes_fetch_image: str = Field(default="", description="The registry's image, by which pods fetch artifacts.")
     kubernetes_secret: str = Field(default="", description="Secret with what reading the artifacts needs.")
     vllm_image: str = Field(default="", description="Serves folders of weights in the cluster.")

@@ -136,7 +136,10 @@ def _diagnoses(
 
 def _policy(settings: TestRunnerSettings, token: ServiceToken | None) -> OperatorPolicy:
     keys = Secrets("TEST_RUNNER_", settings.secrets_dir, token=token)
-    return OperatorPolicy(settings.endpoint_hosts, keys, settings.endpoint_key_hosts)
+    policy = OperatorPolicy(settings.endpoint_hosts, keys, settings.endpoint_key_hosts)
+    if settings.deployment_namespace:
+        policy.trust_deployments(settings.deployment_namespace)
+    return policy
 
 
 def _limits(settings: TestRunnerSettings) -> WorkerLimits:

@@ -45,4 +45,7 @@ class TestRunnerSettings(ServiceSettings):
     endpoint_key_hosts: dict[str, tuple[str, ...]] = Field(
         default={}, description="Hosts that may see a key, by its secret; a key without shows itself to endpoint_hosts."
     )
+    deployment_namespace: str = Field(
+        default="", description="Namespace whose served versions may be asked, though at private addresses."
+    )
     endpoint_tries: int = Field(default=5, ge=1, le=20, description="Tries of a prompt that an endpoint refuses.")

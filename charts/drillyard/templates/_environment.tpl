@@ -44,6 +44,9 @@
 {{- $_ := set $own "REGISTRY_SECRET_HOSTS" (toJson .) -}}
 {{- end -}}
 {{- end -}}
+{{- if $root.Values.deployments.enabled -}}
+{{- $own = merge $own (include "drillyard.deploymentEnvironment" . | fromYaml) -}}
+{{- end -}}
 {{- range index (include "drillyard.calls" . | fromYaml) $name -}}
 {{- $called := include "drillyard.fullname" (dict "root" $root "name" .) -}}
 {{- $_ := set $own (printf "%s_%s_ADDRESS" $prefix (include "drillyard.prefix" (dict "name" .))) (printf "%s:50051" $called) -}}

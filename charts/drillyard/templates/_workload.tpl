@@ -23,7 +23,7 @@ spec:
       labels: {{- include "drillyard.labels" . | nindent 8 }}
     spec:
       serviceAccountName: {{ include "drillyard.fullname" . }}
-      automountServiceAccountToken: false
+      automountServiceAccountToken: {{ and .root.Values.deployments.enabled (eq .name "registry") }}
       # Variables that Kubernetes makes of other services' names could be taken for settings.
       enableServiceLinks: false
       terminationGracePeriodSeconds: 30

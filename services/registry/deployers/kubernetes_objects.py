@@ -32,6 +32,7 @@ class Cluster:
         owner: The Deployment of the registry, with which all goes; empty for nobody.
         labels: Those of the release.
         claim: The volume claim that holds the artifacts, mounted at `mount_path`; empty where `fetch_image` gets them.
+        same_node: Whether only the node on which the release runs can mount the claim.
         fetch_image: Image of the registry, which brings artifacts of an object store.
         secret: Whose entries are the environment of that; empty for none.
     """
@@ -40,6 +41,7 @@ class Cluster:
     owner: str = ""
     labels: Mapping[str, str] | None = None
     claim: str = ""
+    same_node: bool = False
     mount_path: str = "/data"
     fetch_image: str = ""
     secret: str = ""
@@ -168,7 +170,14 @@ def _pod(deployment: Deployment, served: Served, cluster: Cluster) -> Manifest:
         "containers": [container],
         "volumes": [volume],
     }
-    return pod if cluster.claim else {**pod, "initContainers": [_fetch(served, cluster, mount)]}
+    if not cluster.claim:
+        return {**pod, "initContainers": [_fetch(served, cluster, mount)]}
+    return {**pod, "affinity": _beside(cluster)} if cluster.same_node and cluster.labels else pod
+
+
+def _beside(cluster: Cluster) -> Manifest:
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": dict(cluster.labels or {})}}
+    return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
 
 
 def _fetch(served: Served, cluster: Cluster, mount: Manifest) -> Manifest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Self
 
 from services.chassis.machine.hosts import HostPolicy, HostVariables
 from services.chassis.machine.secrets import Secrets, is_of_deployment
@@ -20,6 +21,10 @@ class OperatorPolicy(HostPolicy):
     ) -> None:
         super().__init__(hosts, keys, key_hosts, variables=_VARIABLES)
 
+    def trust_deployments(self, namespace: str) -> None:
+        """Let the versions be asked that the registry serves in a namespace, at whatever address."""
+        self.trusted_hosts = _Trusted(self.trusted_hosts, namespace)
+
     def check(self, endpoint: Endpoint) -> None:
         """Return when the endpoint's host is allowed and its secret is there."""
         # The registry's own deployments are no hosts that an operator would list.
@@ -34,3 +39,18 @@ class OperatorPolicy(HostPolicy):
             PermissionDenied: The endpoint's host may not see it.
         """
         return self.secret_for(endpoint.api_key_secret, endpoint.host, field="endpoint.api_key_secret")
+
+
+class _Trusted(frozenset[str]):
+    """Hosts by name, and every Service that the registry makes in a namespace."""
+
+    def __new__(cls, hosts: Collection[str], namespace: str) -> Self:
+        trusted = super().__new__(cls, hosts)
+        trusted._suffix = f".{namespace}.svc"
+        return trusted
+
+    _suffix: str
+
+    def __contains__(self, host: object) -> bool:
+        is_deployment = isinstance(host, str) and host.startswith("drillyard-") and host.endswith(self._suffix)
+        return is_deployment or super().__contains__(host)
