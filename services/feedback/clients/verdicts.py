@@ -29,6 +29,24 @@ class GrpcVerdicts:
             (item.evaluation_id for item in page.evaluations if item.job.state == job_pb2.JOB_STATE_SUCCEEDED), ""
         )
 
+    async def card(self, evaluation_id: str) -> str:
+        """Return what a model card says of an evaluation: suite, rates and their intervals."""
+        request = evaluation_pb2.GetEvaluationRequest(evaluation_id=evaluation_id)
+        evaluation = (await patiently(lambda: self._stub.GetEvaluation(request), _PEER)).evaluation
+        rates = evaluation.metrics.overall
+        lines = [
+            f"| {word} | {rate:.1%} | {interval.low:.1%} to {interval.high:.1%} |"
+            for word, rate, interval in (
+                ("conforming", rates.conforming_rate, rates.conforming_interval),
+                ("accepted", rates.accepted_rate, rates.accepted_interval),
+                ("well formed", rates.well_formed_rate, rates.well_formed_interval),
+            )
+        ]
+        suite, profile = evaluation.test_suite_version_id, evaluation.profile_id
+        head = f"Tested by {rates.num_cases} answers to the suite `{suite}`, by the rules of `{profile}`:"
+        table = ["| share of the answers | rate | 95 % interval |", "|---|---|---|", *lines]
+        return "\n".join([head, "", *table])
+
     async def compare(self, before_evaluation_id: str, after_evaluation_id: str) -> Comparison:
         """Return what was gained and lost between two forms of one model."""
         ids = {"before_evaluation_id": before_evaluation_id, "after_evaluation_id": after_evaluation_id}

@@ -62,6 +62,7 @@ class ShipmentState:
     """How far a shipment has come; an id is empty until its work has begun."""
 
     results: tuple[GateResult, ...] = ()
+    card: str = ""
     base_export_id: str = ""
     export_id: str = ""
     form_model_version_id: str = ""

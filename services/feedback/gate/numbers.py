@@ -38,6 +38,9 @@ class Scores:
 def log_prob_result(scores: Scores, names: Sequence[str], margin: float) -> GateResult:
     """Return whether the form's log-probabilities are the version's, within the margin in nats per token."""
     pairs = [pair for row in zip(scores.version, scores.form, strict=True) for pair in _pairs(*row)]
+    if not pairs:
+        problem = "No reference answer fits into the contexts of both the version and the form."
+        return GateResult.of(GateStep.LOG_PROBS, problem, passed=False)
     before, after = (sum(values) / len(pairs) for values in zip(*pairs, strict=True))
     problems = _problems(scores, abs(after - before), margin)
     differences = problems + (_rows(scores, names, margin) if problems else [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from services.chassis.errors import FailedPrecondition, InvalidArgument
 from services.feedback.domain.shipment import GateResult, GateStep
 from services.feedback.domain.work import CaseChange, TestOrder
 from services.feedback.gate.numbers import Scores, log_prob_result
-from services.feedback.gate.prompts import prompt_difference
+from services.feedback.gate.prompts import RenderedPrompt, prompt_difference
 from services.feedback.gate.rows import GateRow, case_row, gate_rows
 from services.feedback.jobs.shipment_record import ShipmentRecord
 from services.feedback.jobs.waiting import uninterrupted, until_ended
@@ -62,7 +62,7 @@ class GateSteps:
 
     async def _export(self) -> GateResult:
         record, inputs = self._record, self._record.inputs
-        own = {"model_version_id": inputs.model_version_id}
+        own = {"model_version_id": inputs.model_version_id, "card": await self._card()}
         spec = {"profile_id": inputs.suite.profile_id, **record.spec.export, **own}
         if spec.get("form") == _GGUF_ADAPTER:
             base = (await self._services.exports.model(inputs.model_version_id)).trained_from
@@ -72,6 +72,15 @@ class GateSteps:
         form = await self._form_of("export_id", "export", spec)
         await record.update(form_model_version_id=form)
         return GateResult.of(GateStep.EXPORT, f"The form is {form}.", passed=True)
+
+    async def _card(self) -> str:
+        """Return what the model card says of the version's test, where it was tested before; the same ever after."""
+        record, verdicts = self._record, self._services.verdicts
+        if not record.state.card and not record.state.export_id:
+            run_id = await self._services.forms.finished_run(self._order(self._version))
+            evaluation_id = await verdicts.finished_evaluation(run_id) if run_id else ""
+            await record.update(card=await verdicts.card(evaluation_id) if evaluation_id else "")
+        return str(record.spec.export.get("card") or record.state.card)
 
     async def _form_of(self, field: str, name: str, spec: Mapping[str, Any]) -> str:
         record, exports = self._record, self._services.exports
@@ -86,28 +95,27 @@ class GateSteps:
         return await exports.form(export_id)
 
     async def _compare_prompts(self) -> GateResult:
-        rows, num_compared = await self._rows(), 0
-        differences: list[str] = []
-        for place, row in enumerate(rows):
-            await self._record.report(GateStep.PROMPTS, f"{place} of {len(rows)} rows")
-            difference = await self._prompt_difference(row)
-            num_compared += difference is not None
-            differences += filter(None, [difference])
+        rows = await self._rows()
+        by_version = await self._rendered(self._version, rows)
+        by_form = await self._rendered(self._form, rows)
+        # What the version's own template refuses is no prompt of it.
+        compared = [pair for pair in zip(rows, by_version, by_form, strict=True) if isinstance(pair[1], RenderedPrompt)]
+        differences = [difference for pair in compared if (difference := _difference(*pair))]
+        num_equal = len(compared) - len(differences)
         differences += await self._stop_differences(next(row for row in rows if row.answer))
-        summary = f"{num_compared - len(differences)} of {num_compared} prompts are the same, token by token."
+        summary = f"{num_equal} of {len(compared)} prompts are the same, token by token."
         return GateResult.of(GateStep.PROMPTS, summary, differences, passed=not differences)
 
-    async def _prompt_difference(self, row: GateRow) -> str | None:
-        """Return what differs, "" for nothing, and None for a row that the version's own template refuses."""
-        forms = self._services.forms
-        try:
-            version = await forms.render(self._version, row)
-        except InvalidArgument:
-            return None
-        try:
-            return prompt_difference(row, version, await forms.render(self._form, row))
-        except InvalidArgument as error:
-            return f"template: {row.name}: the form refuses messages that the version takes: {error.problem}"
+    async def _rendered(self, model_version_id: str, rows: Sequence[GateRow]) -> list[RenderedPrompt | InvalidArgument]:
+        """Return what a version reads of each row, or why it refuses it; one version after the other, as they load."""
+        rendered: list[RenderedPrompt | InvalidArgument] = []
+        for place, row in enumerate(rows):
+            await self._record.report(GateStep.PROMPTS, f"{place} of {len(rows)} rows by {model_version_id}")
+            try:
+                rendered.append(await self._services.forms.render(model_version_id, row))
+            except InvalidArgument as error:
+                rendered.append(error)
+        return rendered
 
     async def _stop_differences(self, row: GateRow) -> list[str]:
         forms = self._services.forms
@@ -169,19 +177,22 @@ class GateSteps:
         return evaluation_id
 
     async def _run(self, prefix: str, model_version_id: str) -> str:
-        record, spec = self._record, self._record.spec
-        order = TestOrder(
-            model_version_id=model_version_id,
-            test_suite_version_id=record.inputs.suite.test_suite_version_id,
-            prompt_size=spec.prompt_size,
-            max_new_tokens=spec.max_new_tokens,
-            seed=0,
-        )
+        record, order = self._record, self._order(model_version_id)
         run_id = await self._services.forms.finished_run(order) or await self._services.test_runner.start(
             record.request_id(f"{prefix}test_run"), order
         )
         await record.update(**{f"{prefix}test_run_id": run_id})
         return run_id
+
+    def _order(self, model_version_id: str) -> TestOrder:
+        spec, suite = self._record.spec, self._record.inputs.suite
+        return TestOrder(
+            model_version_id=model_version_id,
+            test_suite_version_id=suite.test_suite_version_id,
+            prompt_size=spec.prompt_size,
+            max_new_tokens=spec.max_new_tokens,
+            seed=0,
+        )
 
     async def _judge(self, prefix: str, run_id: str) -> str:
         evaluation_id = await self._services.verdicts.finished_evaluation(
@@ -247,3 +258,9 @@ class GateSteps:
             await record.update(locations=(*record.state.locations, await publications.location(publication_id)))
         places = ", ".join(record.state.locations) or "nowhere, as asked"
         return GateResult.of(GateStep.PUBLICATION, f"Published: {places}.", passed=True)
+
+
+def _difference(row: GateRow, version: RenderedPrompt | InvalidArgument, form: RenderedPrompt | InvalidArgument) -> str:
+    if isinstance(form, InvalidArgument):
+        return f"template: {row.name}: the form refuses messages that the version takes: {form.problem}"
+    return prompt_difference(row, version, form) if isinstance(version, RenderedPrompt) else ""

@@ -83,6 +83,10 @@ class Verdicts(Protocol):
         """Return the newest evaluation of a run that has SUCCEEDED; empty for none."""
         ...
 
+    async def card(self, evaluation_id: str) -> str:
+        """Return what a model card says of an evaluation, in Markdown: suite, rates and their intervals."""
+        ...
+
     async def compare(self, before_evaluation_id: str, after_evaluation_id: str) -> Comparison:
         """Return what was gained and lost between two forms of one model."""
         ...

@@ -81,7 +81,7 @@ def _publishers(settings: RegistrySettings, policy: HostPolicy) -> dict[Destinat
     client = open_client(policy.trusted_hosts)
     return {
         DestinationKind.FOLDER_PATH: FolderPublisher(settings.publish_roots),
-        DestinationKind.OLLAMA_NAME: OllamaPublisher(usual_store(), client, policy),
+        DestinationKind.OLLAMA_NAME: OllamaPublisher(usual_store(), client, policy, settings.publish_roots),
         DestinationKind.OLLAMA_REGISTRY: OllamaRegistryPublisher(client, policy),
         DestinationKind.HUB_ID: HubPublisher(policy),
         DestinationKind.OCI_REFERENCE: OciPublisher(client, policy),

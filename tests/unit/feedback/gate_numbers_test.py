@@ -45,6 +45,12 @@ def test_each_fault_of_weights_is_told(form: list[list[float]], base: list[list[
     assert all(difference.startswith("weights: ") for difference in result.differences)
 
 
+def test_without_any_score_nothing_is_proven() -> None:
+    nothing = RowScore((1, 2, 3), 1, ())
+    result = log_prob_result(Scores([nothing], [nothing]), ["a"], 0.05)
+    assert not result.passed and "No reference answer fits" in result.summary
+
+
 def test_tokens_that_a_server_does_not_tell_are_left_out() -> None:
     version, form = RowScore((1, 2, 3), 1, (-1.0, -2.0)), RowScore((1, 2, 3), 1, (-1.0, None))
     result = log_prob_result(Scores([version], [form]), ["a"], 0.05)

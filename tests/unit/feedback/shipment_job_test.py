@@ -144,6 +144,8 @@ async def test_a_run_of_the_version_that_there_is_already_is_used_again() -> Non
     bench.world.forms.known_run = "known-run"
     shipment = await bench.shipped()
     assert shipment.test_run_id == "known-run"
+    (spec,) = bench.world.exports.bodies.values()
+    assert spec["card"] == "Tested in known-evaluation."
     assert list(bench.world.test_runner.starts) == ["form_test_run"]
     assert list(bench.world.evaluator.starts) == ["form_evaluation"]
 

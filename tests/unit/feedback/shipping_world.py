@@ -142,6 +142,9 @@ class FakeVerdicts:
     async def finished_evaluation(self, test_run_id: str) -> str:
         return "known-evaluation" if test_run_id == self._forms.known_run else ""
 
+    async def card(self, evaluation_id: str) -> str:
+        return f"Tested in {evaluation_id}."
+
     async def compare(self, before_evaluation_id: str, after_evaluation_id: str) -> Comparison:
         is_worse = self._forms.fault in ("parser", "model")
         losses = tuple(CaseChange(case.case_id, "No call was found.") for case in CASES[:2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import shutil
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class FolderPublisher:
     """
 
     def __init__(self, roots: tuple[Path, ...] = ()) -> None:
-        self._roots = tuple(root.resolve() for root in roots)
+        self._roots = roots
 
     def check(self, destination: Destination) -> None:
         """Raise InvalidArgument unless the text is an absolute path below the allowed folders."""
@@ -60,6 +61,10 @@ class FolderPublisher:
                 f"The registry may not write to {shown(str(place.parent))}.",
                 "Let its user write there, or name another.",
             ) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            raise AlreadyExists(f"{shown(str(place))} was made meanwhile.", "Name another folder.") from error
         finally:
             await asyncio.to_thread(remove_tree, partial)
         return str(place)
@@ -85,13 +90,18 @@ class FolderPublisher:
                 "Make it, or name a new folder in one that is there.",
                 field=_FIELD,
             )
-        if self._roots and not any(parent.is_relative_to(root) for root in self._roots):
-            raise InvalidArgument(
-                f"{shown(text)} is outside the folders to which versions may be published.",
-                f"Name one below {' or '.join(map(str, self._roots))}, or extend REGISTRY_PUBLISH_ROOTS.",
-                field=_FIELD,
-            )
+        check_below(parent, self._roots, _FIELD)
         return parent / path.name
+
+
+def check_below(folder: Path, roots: tuple[Path, ...], field: str) -> None:
+    """Raise InvalidArgument unless `folder` lies below one of `roots`, of which there may be none."""
+    if roots and not any(folder.resolve().is_relative_to(root.resolve()) for root in roots):
+        raise InvalidArgument(
+            f"{shown(str(folder))} is outside the folders to which versions may be published.",
+            f"Name one below {' or '.join(map(str, roots))}, or extend REGISTRY_PUBLISH_ROOTS.",
+            field=field,
+        )
 
 
 def _partial(place: Path, publication_id: str) -> Path:

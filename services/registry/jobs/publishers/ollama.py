@@ -13,6 +13,7 @@ from services.chassis.errors import InvalidArgument
 from services.chassis.machine.hosts import HostPolicy
 from services.registry.domain.identifiers import shown
 from services.registry.domain.publication import Destination, Package, Publication
+from services.registry.jobs.publishers.folder import check_below
 from services.registry.ollama.daemon import publish_to_daemon
 from services.registry.ollama.names import parse_name
 from services.registry.ollama.pushing import push_to_registry
@@ -32,10 +33,14 @@ class OllamaPublisher:
         store: The folder that is meant where the destination names none.
         client: Sends the requests to a daemon.
         policy: Which hosts may be asked.
+        roots: Folders below which a store may lie; empty for anywhere.
     """
 
-    def __init__(self, store: Path, client: httpx2.AsyncClient, policy: HostPolicy) -> None:
+    def __init__(
+        self, store: Path, client: httpx2.AsyncClient, policy: HostPolicy, roots: tuple[Path, ...] = ()
+    ) -> None:
         self._store = store
+        self._roots = roots
         self._client = client
         self._policy = policy
 
@@ -50,6 +55,8 @@ class OllamaPublisher:
             self._policy.check_host(place.hostname)
         elif address and not Path(address).is_absolute():
             raise _no_address(address)
+        else:
+            check_below(Path(address) if address else self._store, self._roots, _ADDRESS)
 
     async def publish(self, package: Package, progress: Progress) -> str:
         """Publish and return the name with its place; as `publish_to_daemon` and `publish_to_store` raise."""

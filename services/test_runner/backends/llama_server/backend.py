@@ -123,7 +123,9 @@ class LlamaServerBackend:
         longest = max((row.token_ids for row in rows), key=len)
         prompt = Prompt("score", (), 0, token_ids=longest)
         async with self._asked(model, prompt) as (requests, loaded):
-            scorer = ServerScorer(requests, loaded.server.options.num_slots, max_tokens, loaded.ollama.stop)
+            options = loaded.server.options
+            slots, context = options.num_slots, options.num_context_tokens
+            scorer = ServerScorer(requests, slots, context, max_tokens, loaded.ollama.stop)
             async with aclosing(scorer.scores(rows)) as scores:
                 async for score in scores:
                     yield score

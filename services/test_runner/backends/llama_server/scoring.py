@@ -24,11 +24,14 @@ _READ_SECONDS = 300.0
 class ServerScorer:
     """Scores rows of token ids at a server with `num_slots` slots, of each answer the first `max_tokens` tokens.
 
+    A slot holds `num_context_tokens`.
+
     `stop` are the texts at which the form ends an answer.
     """
 
     requests: EndpointRequests
     num_slots: int
+    num_context_tokens: int
     max_tokens: int
     stop: tuple[str, ...] = ()
 
@@ -54,7 +57,11 @@ class ServerScorer:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _score(self, slots: asyncio.Queue[int], place: int, row: AnswerRow) -> AnswerScore:
-        slot, ids, start = await slots.get(), row.token_ids, row.num_prompt_tokens
+        ids, start = row.token_ids, row.num_prompt_tokens
+        # As weights do with what is longer than their context, nothing of it is scored.
+        if len(ids) > self.num_context_tokens:
+            return AnswerScore(place, ids, start, (), ends_turn=True)
+        slot = await slots.get()
         try:
             end = min(len(ids), start + self.max_tokens)
             tokens = [await self._token(slot, ids[:index], ids[index]) for index in range(start, end)]

@@ -101,6 +101,8 @@ async def test_addresses_that_are_none_and_hosts_that_may_not_be_asked_are_refus
         for address in ("relative", "ftp://ollama.example", "http://"):
             with pytest.raises(InvalidArgument, match="neither a folder nor the address"):
                 publisher.check(replace(PLACE, ollama_name="roo", address=address))
+        with pytest.raises(InvalidArgument, match="REGISTRY_PUBLISH_ROOTS"):
+            OllamaPublisher(Path("/srv"), client, strict, (tmp_path,)).check(replace(PLACE, ollama_name="roo"))
         with pytest.raises(PermissionDenied, match="HOSTS"):
             publisher.check(replace(PLACE, ollama_name="roo", address="http://other.example"))
 

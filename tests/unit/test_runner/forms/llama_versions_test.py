@@ -80,6 +80,8 @@ async def test_an_answer_is_scored_token_by_token(backend: LlamaServerBackend, m
     assert [token.token_id for token in ended.tokens] == list(ids[1:]) and None not in values
     assert values[0] is not None and values[1] is not None and values[0] > -0.1 > -5 > values[1]
     assert (ended.ends_turn, cut.ends_turn) == (True, False)
+    async with aclosing(backend.score(model, [AnswerRow(token_ids=ids[:1] * 300, num_prompt_tokens=1)], 8)) as scores:
+        assert [score.tokens async for score in scores] == [()]
     with pytest.raises(InvalidArgument, match="scores token ids alone"):
         async with aclosing(backend.score(model, [AnswerRow(messages=(ASKED,), answer=ASKED)], 8)) as scores:
             _ = [score async for score in scores]
