@@ -25,7 +25,7 @@ from tests.integration.processes import ServiceProcess, start_service
 from tests.unit.lm.gguf.models import write
 from ui.openai.served import endpoint_of
 
-_HOW = "LLAMA_SERVER='/path/to/llama-server' pytest tests/integration/deployments_test.py"
+_HOW = "LLAMA_SERVER='/path/to/llama-server' pytest tests/integration/faults/deployments_test.py"
 pytestmark = pytest.mark.skipif(not os.environ.get("LLAMA_SERVER"), reason=f"llama.cpp's server is absent: {_HOW}")
 
 
