@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ FACTS_FILE = "ollama.json"
 _FIELD = "source.ollama_tag"
 _TEXT_KINDS = ("template", "system", "params", "messages", "license")
 _MAX_TEXT_BYTES = 1024**2
+_NO_DERIVATIVES = re.compile(r"no[- ]?deriv|CC[- ]BY(?:[- ]NC)?[- ]ND", re.IGNORECASE)
 _EXACT_TYPES = ("", "F32", "F16", "BF16", "unknown")
 
 
@@ -68,7 +70,7 @@ class OllamaSource:
         await asyncio.to_thread(write_atomically, place.folder / FACTS_FILE, json.dumps(facts, indent=2))
         path = place.folder / next(iter(files))
         digest = digest_of(content)
-        notes = (*notes, *left_aside, *_precision(facts["config"]))
+        notes = (*notes, *left_aside, *_precision(facts["config"]), *_licence(facts["licenses"]))
         return FetchedModel(path, f"ollama:{name}@{digest}", notes, digest, (place.folder / FACTS_FILE,))
 
     def _login(self, source: ImportSource) -> tuple[OllamaName, str]:
@@ -152,6 +154,12 @@ def _parsed(text: str, kind: type[Any]) -> Any:
     if document is not None and not isinstance(document, kind):
         raise InvalidArgument("One of the model's settings is not in Ollama's form.", "Choose another model.")
     return kind() if document is None else document
+
+
+def _licence(texts: Sequence[str]) -> tuple[str, ...]:
+    if not any(_NO_DERIVATIVES.search(text) for text in texts):
+        return ()
+    return ("The licence forbids derivatives, which training makes: ask its makers before you pass such a one on.",)
 
 
 def _precision(config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from services.chassis.machine.hosts import HostPolicy, HostVariables
 from services.chassis.machine.secrets import Secrets
 from services.registry.domain.model_import import FetchedModel, ImportSource, SourceKind
 from services.registry.downloads.download import Downloader, DownloadLimits
-from services.registry.ollama.manifest import LAYER_PREFIX, MANIFEST_TYPE, Layer, Manifest
+from services.registry.ollama.manifest import LAYER_PREFIX, MANIFEST_TYPE, Layer, Manifest, layer_of
 from services.registry.ollama.pulling import OllamaSource
 from services.registry.ollama.store import publish_to_store, read_store
 from services.registry.ports import FetchPlace
@@ -96,6 +96,14 @@ async def test_a_model_comes_with_what_ollama_knows_of_it(pull: Pull) -> None:
     assert facts["template"].startswith("{{ range .Messages }}")
     assert [asked.headers["accept"] for asked in pull.server.requests[:1]] == [MANIFEST_TYPE]
     assert "quantised (Q8_0)" in model.notes[0]
+
+
+async def test_a_licence_that_forbids_derivatives_is_told(pull: Pull) -> None:
+    model, licence = read_store(pull.folder.parent / "source"), b"CC BY-NC-ND 4.0"
+    layer = layer_of("license", licence)
+    pull.server.files[f"{MODEL}/blobs/{layer.digest}"] = licence
+    offer(pull.server, Manifest(model.manifest.config, (*model.manifest.layers, layer)))
+    assert "forbids derivatives" in (await pull.fetch()).notes[-1]
 
 
 @asynccontextmanager
