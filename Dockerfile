@@ -31,7 +31,7 @@ USER 10001
 # Torch built for the CPU alone is gigabytes smaller: --build-arg PIP_EXTRA_INDEX_URL=<index with such builds>.
 FROM base AS compute
 ARG PIP_EXTRA_INDEX_URL
-RUN pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[postgres,s3,lm]"
+RUN pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[postgres,s3,lm,cluster]"
 USER 10001
 
 FROM base AS ray
@@ -40,9 +40,6 @@ RUN pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.w
 USER 10001
 
 FROM compute AS registry
-USER root
-RUN pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[cluster]"
-USER 10001
 ENTRYPOINT ["tini", "--", "python", "-m", "services.registry"]
 
 FROM compute AS test-runner

@@ -35,6 +35,7 @@ from ui.models.model_uploads import ModelUploads
 from ui.models.shipping import routes as shipping
 from ui.openai import routes as openai_routes
 from ui.openai.served import ServedModels
+from ui.openai.shadows import Shadows
 from ui.shared.events import EventStreams
 from ui.shipping.deployments import routes as deployments
 from ui.shipping.shipments import routes as shipments
@@ -55,6 +56,7 @@ def create_app(settings: GatewaySettings, telemetry: Telemetry) -> ASGIApp:
         title="Drillyard", version="1", description=_DESCRIPTION, lifespan=_lifespan, docs_url=None, redoc_url=None
     )
     app.state.settings = settings
+    app.state.shadows = Shadows(telemetry)
     install_error_responses(app)
     app.include_router(_api(), prefix="/api/v1")
     app.include_router(openai_routes.router, prefix="/v1")

@@ -27,6 +27,7 @@ from ui.openai.log_probs import chat_log_probs
 from ui.openai.models import default_answer_tokens
 from ui.openai.schemas import ChatBody, MessageBody, plain
 from ui.openai.served import ServedModelsOf, Target
+from ui.openai.shadows import shadows_of
 from ui.openai.streaming import Envelope, event_stream
 from ui.shared.documents import ClientsOf
 
@@ -43,12 +44,13 @@ async def create_chat_completion(
     target = await served.target(body.model)
     generate_request, caller = _request(body, target), caller_of(request)
     version_id = target.version.model_version_id
+    on_end = shadows_of(request).after(clients, target, generate_request)
     if body.stream:
-        generation = await unless_gone(request, Generation.begin(clients, generate_request, caller))
+        generation = await unless_gone(request, Generation.begin(clients, generate_request, caller, on_end))
         return event_stream(_Stream(body, version_id).pieces(generation))
 
     async def answer() -> Whole:
-        return await (await Generation.begin(clients, generate_request, caller)).whole()
+        return await (await Generation.begin(clients, generate_request, caller, on_end)).whole()
 
     return JSONResponse(_whole(body, version_id, await unless_gone(request, answer())))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -40,15 +40,21 @@ class Whole:
     last: GenerateResponse
 
 
-class Generation:
-    """An answer under way, whose first words have come."""
+OnEnd = Callable[[Whole], None]
 
-    def __init__(self, stream: Any, first: GenerateResponse | None) -> None:
+
+class Generation:
+    """An answer under way, whose first words have come; `on_end` gets it once it is whole."""
+
+    def __init__(self, stream: Any, first: GenerateResponse | None, on_end: OnEnd | None = None) -> None:
         self._stream = stream
         self._first = first
+        self._on_end = on_end
 
     @classmethod
-    async def begin(cls, clients: Clients, request: GenerateRequest, caller: str) -> Generation:
+    async def begin(
+        cls, clients: Clients, request: GenerateRequest, caller: str, on_end: OnEnd | None = None
+    ) -> Generation:
         """Ask for an answer and wait for its first words; callers that wait for a model are served in turn.
 
         Raises:
@@ -63,28 +69,36 @@ class Generation:
         except BaseException:
             await stream.aclose()
             raise
-        return cls(stream, first)
+        return cls(stream, first, on_end)
 
     async def responses(self) -> AsyncGenerator[GenerateResponse]:
         """Yield what comes, the last message included; leaving early ends the work."""
+        kept = [self._first] if self._first is not None else []
         try:
             if self._first is not None:
                 yield self._first
             async for response in self._stream:
                 refuse_fault(response)
+                if self._on_end is not None:
+                    kept.append(response)
                 yield response
+            if self._on_end is not None:
+                self._on_end(_whole(kept))
         finally:
             await self._stream.aclose()
 
     async def whole(self) -> Whole:
         """Return the answer once it is finished."""
-        responses = [response async for response in self.responses()]
-        return Whole(
-            text="".join(response.text_delta for response in responses),
-            tool_calls=tuple(call for response in responses for call in response.tool_calls),
-            log_probs=tuple(entry for response in responses for entry in response.log_probs),
-            last=responses[-1] if responses else GenerateResponse(),
-        )
+        return _whole([response async for response in self.responses()])
+
+
+def _whole(responses: Sequence[GenerateResponse]) -> Whole:
+    return Whole(
+        text="".join(response.text_delta for response in responses),
+        tool_calls=tuple(call for response in responses for call in response.tool_calls),
+        log_probs=tuple(entry for response in responses for entry in response.log_probs),
+        last=responses[-1] if responses else GenerateResponse(),
+    )
 
 
 def caller_of(request: Request) -> str:

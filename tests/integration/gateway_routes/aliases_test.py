@@ -29,7 +29,12 @@ def _answers(front: Front) -> str:
 def test_an_alias_answers_by_its_version_and_moves_within_a_second(front: Front) -> None:
     alias = _run(front, "aliases", "set", ALIAS, BASE, "--shadow", TUNED)
     assert (alias["revision"], alias["shadow_model_version_id"]) == (1, TUNED)
+    num_before = len(front.system.model.generations)
     assert _answers(front) == BASE
+    end = time.monotonic() + 30
+    while [workload.adapter is not None for workload in front.system.model.generations[num_before:]] != [False, True]:
+        assert time.monotonic() < end, "the shadow was not asked"
+        time.sleep(0.05)
     assert front.openai.completions.create(model=ALIAS, prompt="one").model == BASE
     assert next(iter(front.openai.models.list())).id == ALIAS
     assert front.openai.models.retrieve(ALIAS).id == ALIAS

@@ -1,0 +1,88 @@
+"""Copies of requests that a candidate answers unseen: after the client's answer, bounded, told by log and series."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import structlog
+from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest
+from fastapi import Request
+
+from services.chassis.errors import ServiceError
+from services.chassis.telemetry import Telemetry
+from ui.gateway.clients import Clients
+from ui.openai.errors import OpenAIError
+from ui.openai.generation import Generation, OnEnd, Whole
+from ui.openai.served import Target
+
+_AT_ONCE = 8
+_SECONDS = 300.0
+_CALLER = "shadow"
+_OUTCOMES = ("same", "different", "failed", "dropped")
+_log = structlog.get_logger()
+
+
+class Shadows:
+    """Asks the shadows of aliases; no client waits for one, and what is too much is dropped and counted."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._answers = telemetry.counter(
+            "drillyard_shadow_answers", "Answers of shadows, beside those that clients got.", ("outcome",)
+        )
+        for outcome in _OUTCOMES:
+            self._answers.labels(outcome)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def after(self, clients: Clients, target: Target, request: GenerateRequest) -> OnEnd | None:
+        """Return what begins the copy of a request once its answer has ended; None where there is no shadow."""
+        if not target.shadow_model_version_id:
+            return None
+        copy = GenerateRequest()
+        copy.CopyFrom(request)
+        copy.ClearField("endpoint")
+        copy.model_version_id = target.shadow_model_version_id
+
+        def begin(answer: Whole) -> None:
+            if len(self._tasks) >= _AT_ONCE:
+                self._answers.labels("dropped").inc()
+                return
+            task = asyncio.create_task(self._ask(clients, target, copy, answer))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        return begin
+
+    async def _ask(self, clients: Clients, target: Target, copy: GenerateRequest, answer: Whole) -> None:
+        since, facts = time.monotonic(), dict[str, Any]()
+        try:
+            async with asyncio.timeout(_SECONDS):
+                shadow = await (await Generation.begin(clients, copy, _CALLER)).whole()
+        except (ServiceError, OpenAIError, TimeoutError) as error:
+            outcome, facts["reason"] = "failed", type(error).__name__
+        else:
+            facts["has_same_calls"] = _calls(shadow) == _calls(answer)
+            facts["num_tokens"] = shadow.last.num_generated_tokens
+            facts["num_tokens_seen"] = answer.last.num_generated_tokens
+            outcome = "same" if facts["has_same_calls"] and shadow.text == answer.text else "different"
+        self._answers.labels(outcome).inc()
+        _log.info(
+            "shadow_answered",
+            alias_id=target.alias_id,
+            model_version_id=target.version.model_version_id,
+            shadow_model_version_id=target.shadow_model_version_id,
+            outcome=outcome,
+            seconds=round(time.monotonic() - since, 3),
+            **facts,
+        )
+
+
+def shadows_of(request: Request) -> Shadows:
+    """Return what the application keeps."""
+    shadows: Shadows = request.app.state.shadows
+    return shadows
+
+
+def _calls(answer: Whole) -> list[tuple[str, str]]:
+    return [(call.name, call.arguments) for call in answer.tool_calls]
