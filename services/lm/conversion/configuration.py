@@ -84,8 +84,8 @@ def _specials(keys: Keys, family: Family, sizes: Dimensions) -> dict[str, object
     if family.scales_queries:
         config |= {"hidden_activation": family.activation, "query_pre_attn_scalar": family.query_scalar(sizes)}
     if family.no_rope_period:
-        turned = [int((layer + 1) % family.no_rope_period != 0) for layer in range(sizes.layers)]
-        config |= {"no_rope_layer_interval": family.no_rope_period, "no_rope_layers": turned}
+        pattern = [int((layer + 1) % family.no_rope_period != 0) for layer in range(sizes.layers)]
+        config |= {"no_rope_layer_interval": family.no_rope_period, "no_rope_layers": pattern}
     return config
 
 

@@ -1,11 +1,12 @@
-"""A GGUF model turned into a folder of safetensors, tensor by tensor, so that memory stays at a few tensors."""
+"""A GGUF model turned into a folder of safetensors, a few rows at a time, so that memory stays small."""
 
 from __future__ import annotations
 
 import json
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -22,10 +23,11 @@ from services.lm.conversion.parts import read_model
 from services.lm.conversion.tensor_types import BF16, F16, F32
 from services.lm.conversion.vocabulary.tokenizer import build_tokenizer, tokenizer_configuration
 from services.lm.conversion.vocabulary.tokens import check_vocabulary, end_ids, special_ids, write_chat_templates
+from services.lm.conversion.writing.pipeline import Progress, in_order, row_blocks
 from services.lm.errors import InvalidModelFile
 from services.lm.folders.publish import file_digests, published
 
-Progress = Callable[[int, int], None]
+_Block = tuple[Tensor, int, int]
 Array = NDArray[Any]
 
 _SAFETENSORS: Final = {"float32": ("F32", 4), "float16": ("F16", 2), "bfloat16": ("BF16", 2)}
@@ -88,34 +90,50 @@ def _write_tensors(header: Header, layout: Layout, dtype: str, out: BinaryIO, pr
     described += b" " * (-len(described) % 8)
     out.write(struct.pack("<Q", len(described)) + described)
     done = 0
-    for tensor in tensors:
-        out.write(_encode(_numbers(tensor, layout.targets[tensor.name]), dtype, tensor).data)
-        done += tensor.num_elements
-        progress(done, end // size)
+    for _, content in in_order(partial(_content, layout, dtype), _blocks(tensors, layout)):
+        out.write(content)
+        done += len(content)
+        progress(done // size, end // size)
     for shape in layout.zeros.values():
         out.write(bytes(math.prod(shape) * size))
     progress(end // size, end // size)
     return end // size
 
 
-def _numbers(tensor: Tensor, target: Target) -> Array:
-    raw = _stored(tensor)
+def _blocks(tensors: list[Tensor], layout: Layout) -> Iterator[_Block]:
+    for tensor in tensors:
+        target = layout.targets[tensor.name]
+        is_whole = target.scale or target.rotary_heads
+        for start, stop in [(0, tensor.shape[0])] if is_whole else row_blocks(tensor.shape):
+            yield tensor, start, stop
+
+
+def _content(layout: Layout, dtype: str, block: _Block) -> memoryview:
+    tensor = block[0]
+    return _encode(_numbers(block, layout.targets[tensor.name]), dtype, tensor).data.cast("B")
+
+
+def _numbers(block: _Block, target: Target) -> Array:
+    tensor, start, stop = block
+    raw, shape = _stored(tensor, start, stop), (stop - start, *tensor.shape[1:])
     if tensor.kind in (F32, F16):
         values: Array = raw.view(np.float32 if tensor.kind == F32 else np.float16)
     else:
-        values = dequantize(raw.reshape(*tensor.shape[:-1], -1), GGMLQuantizationType(tensor.kind))
-    values = values.reshape(tensor.shape)
+        values = dequantize(raw.reshape(*shape[:-1], -1), GGMLQuantizationType(tensor.kind))
+    values = values.reshape(shape)
     if target.scale:
-        values = values * _stored(target.scale).view(np.float32)
+        values = values * _stored(target.scale, 0, target.scale.shape[0]).view(np.float32)
     if target.rotary_heads:
         values = separate(values, target.rotary_heads)
     return values - np.float32(target.shift) if target.shift else values
 
 
-def _stored(tensor: Tensor) -> Array:
+def _stored(tensor: Tensor, start: int, stop: int) -> Array:
+    # A row of one number may take a part of a byte.
+    begin, end = (row * tensor.num_bytes // tensor.shape[0] for row in (start, stop))
     with tensor.file.open("rb") as stream:
-        stream.seek(tensor.offset)
-        return np.frombuffer(stream.read(tensor.num_bytes), dtype=np.uint8)
+        stream.seek(tensor.offset + begin)
+        return np.frombuffer(stream.read(end - begin), dtype=np.uint8)
 
 
 def _encode(values: Array, dtype: str, tensor: Tensor) -> Array:

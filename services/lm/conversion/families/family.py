@@ -156,9 +156,9 @@ class Family:
     @property
     def understood(self) -> frozenset[str]:
         """The keys of its metadata that other architectures do not have."""
-        windowed = ("attention.sliding_window",) if self.windows or self.ignores_window else ()
-        turned = ("attention.sliding_window_pattern", "rope.freq_base_swa") if self.windows else ()
-        return frozenset((*(setting.key for setting in (*self.settings, self.epsilon)), *windowed, *turned))
+        window = ("attention.sliding_window",) if self.windows or self.ignores_window else ()
+        pattern = ("attention.sliding_window_pattern", "rope.freq_base_swa") if self.windows else ()
+        return frozenset((*(setting.key for setting in (*self.settings, self.epsilon)), *window, *pattern))
 
     def query_scalar(self, sizes: Dimensions) -> int:
         """What the square root of the query is divided by, as llama.cpp has it."""

@@ -51,9 +51,9 @@ def plan_adapter(folder: Path, adapter: Path) -> GgufPlan:
         name, part = parts[module]
         _check_shapes(part.shape(sizes), shapes[first], shapes[second], module)
         scale = _scale(settings, module) * shapes[first][0] / alpha
-        scaled = _scaled(stored_values(part, sizes), scale)
+        values = _scaled(stored_values(part, sizes), scale)
         tensors.append(GgufTensor(f"{name}.lora_a", shapes[first], first, unchanged, is_matrix=False))
-        tensors.append(GgufTensor(f"{name}.lora_b", shapes[second], second, scaled, is_matrix=False))
+        tensors.append(GgufTensor(f"{name}.lora_b", shapes[second], second, values, is_matrix=False))
     entries = general_entries(family, adapter.name, "adapter")
     return GgufPlan([*entries, ("adapter.type", "lora", "STRING"), ("adapter.lora.alpha", alpha, "FLOAT32")], tensors)
 

@@ -173,7 +173,7 @@ def _limits(config: Any, family: Family, sizes: Dimensions) -> list[str]:
     if scalar is not None and scalar != family.query_scalar(sizes):
         raise _inexpressible(f"query_pre_attn_scalar {scalar}", family)
     period = family.no_rope_period
-    if period and any(bool(turned) != bool((layer + 1) % period) for layer, turned in enumerate(config.no_rope_layers)):
+    if period and any(bool(turns) != bool((layer + 1) % period) for layer, turns in enumerate(config.no_rope_layers)):
         raise _inexpressible("such no_rope_layers", family)
     return notes
 

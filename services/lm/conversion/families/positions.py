@@ -35,11 +35,11 @@ def read_positions(keys: Keys, header: Header, family: Family, sizes: Dimensions
         InvalidModelFile: They are scaled in a way that is not known, or in two.
     """
     theta = keys.real("rope.freq_base", 10000.0)
-    turned = int(keys.real("rope.dimension_count", sizes.head, may_be_zero=True))
-    if turned != sizes.head and not (family.turns_part and 0 < turned < sizes.head and turned % 2 == 0):
+    rotary = int(keys.real("rope.dimension_count", sizes.head, may_be_zero=True))
+    if rotary != sizes.head and not (family.turns_part and 0 < rotary < sizes.head and rotary % 2 == 0):
         raise keys.refused("rope.dimension_count", "Only a part of each head is turned by its position")
-    scaling = _read_scaling(keys, header, family, turned, theta)
-    part = {"partial_rotary_factor": turned / sizes.head} if family.turns_part else {}
+    scaling = _read_scaling(keys, header, family, rotary, theta)
+    part = {"partial_rotary_factor": rotary / sizes.head} if family.turns_part else {}
     if family.has_long_factors:
         original = int(keys.real("rope.scaling.original_context_length", 0.0, may_be_zero=True))
         part |= {"original_max_position_embeddings": original or keys.whole("context_length")}

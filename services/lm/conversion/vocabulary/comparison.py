@@ -103,10 +103,10 @@ def differences(tokenizer: Tokenizer, content: dict[str, Any], rebuilt: Tokenize
         start = _plain_special(content)
         notes.append("A text that begins with no special token gets no blank before it in llama.cpp.")
     texts = [start + normalised(text) for text in (*PROBES, *MARKED)]
-    changed = [text for text in texts if _ids(tokenizer, text) != _ids(rebuilt, text)]
-    if changed and changed[0] in texts[: len(PROBES)]:
-        raise cannot_write(f"llama.cpp would split {changed[0][:30]!r} into other tokens")
-    if changed:
+    other_texts = [text for text in texts if _ids(tokenizer, text) != _ids(rebuilt, text)]
+    if other_texts and other_texts[0] in texts[: len(PROBES)]:
+        raise cannot_write(f"llama.cpp would split {other_texts[0][:30]!r} into other tokens")
+    if other_texts:
         notes.append("Words with marks that stand on letters, as in Hindi, get other ids in llama.cpp.")
     special = [written_text(token) for token in content["added_tokens"]]
     around = {text: [f"{start}x{text}y", f"{start}x {text} y", text] for text in special}

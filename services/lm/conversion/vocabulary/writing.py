@@ -117,8 +117,8 @@ def _tokens(tokenizer: Tokenizer, content: dict[str, Any], count: int) -> tuple[
     unknown = tokenizer.token_to_id(content["model"].get("unk_token") or "")
     if unknown is not None:
         kinds[unknown] = UNKNOWN
-    filled = [texts.get(index, f"[PAD{index}]") for index in range(count)]
-    return filled, [kinds.get(index, UNUSED) for index in range(count)]
+    all_texts = [texts.get(index, f"[PAD{index}]") for index in range(count)]
+    return all_texts, [kinds.get(index, UNUSED) for index in range(count)]
 
 
 def _merged(tokenizer: Tokenizer, content: dict[str, Any]) -> list[Entry]:

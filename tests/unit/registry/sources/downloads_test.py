@@ -154,6 +154,25 @@ async def test_what_is_left_of_another_state_of_the_file_is_not_used(server: Fil
     assert await fetch(server, tmp_path) == CONTENT[::-1]
 
 
+@pytest.mark.parametrize("size_bytes", [150_000, len(CONTENT)])
+async def test_a_host_that_ignores_ranges_from_now_on_is_asked_for_the_whole(
+    server: FileServer, tmp_path: Path, size_bytes: int
+) -> None:
+    server.files["/m.gguf"] = content = CONTENT[:size_bytes]
+
+    def break_off(_: Asked) -> Reply | None:
+        if len(server.requests) < 3:
+            return None
+        server.takes_ranges = False
+        return Reply(200, {}, content, cut=60_000) if len(server.requests) == 3 else None
+
+    server.answer = break_off
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    if size_bytes < LIMITS.part_bytes:
+        server.requests += [Asked("GET", "/", {})] * 2
+    assert await fetch(server, tmp_path, size_bytes=size_bytes, digest=digest) == content
+
+
 async def test_bytes_that_rotted_on_the_disk_are_fetched_again(server: FileServer, tmp_path: Path) -> None:
     server.answer = lambda asked: Reply(404) if asked.headers.get("range", "").startswith("bytes=1000000") else None
     with pytest.raises(NotFound):
