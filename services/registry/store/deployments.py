@@ -6,7 +6,6 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Float, cast, delete, func, select, update
-from sqlalchemy.dialects import postgresql
 
 from services.chassis.database import Database, row_of
 from services.chassis.database.rows import insert_if_absent
@@ -121,6 +120,9 @@ class SqlDeploymentStore:
         # SQLite has one process anyway.
         if self._database.is_sqlite:
             return True
+        # Only installations with PostgreSQL pay for this import.
+        from sqlalchemy.dialects import postgresql
+
         now, c = cast(func.extract("epoch", func.clock_timestamp()), Float), RECONCILERS.c
         values = {"owner": owner, "until": now + seconds}
         claim = postgresql.insert(RECONCILERS).values(name="deployments", **values)
