@@ -29,7 +29,7 @@ async def template_of(gguf: Path, *, offers_functions: bool = True) -> tuple[str
         InvalidArgument: The file is no GGUF.
         ResourceExhausted: Reading it needed more than it may.
     """
-    facts = await ask("services.go_template", (str(gguf),), _LIMITS)
+    facts = await ask("services.lm.conversion.go_template", (str(gguf),), _LIMITS)
     if facts["writes_functions"] and offers_functions:
         return "", (_FUNCTIONS,)
     return str(facts["template"]), tuple(map(str, facts["notes"]))

@@ -21,7 +21,7 @@ from services.chassis.machine.llama_server import (
     llama_server_command,
 )
 from services.chassis.wire import from_document
-from services.go_template import GoTemplateError
+from services.lm.conversion.go_template import GoTemplateError
 from services.lm.doctor.diagnosis import Conversation
 from services.lm.process import usable_cores
 from services.test_runner.backends.fair_queue import FairQueue

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from services.chassis.errors import FailedPrecondition
-from services.go_template import GoTemplateError, render_go_template
+from services.lm.conversion.go_template import GoTemplateError, render_go_template
 from services.test_runner.domain import FinishReason
 from services.test_runner.ports import Answer, Prompt
 

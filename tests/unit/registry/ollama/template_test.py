@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from services.chassis.errors import InvalidArgument
-from services.go_template import render_go_template
+from services.lm.conversion.go_template import render_go_template
 from services.registry.ollama.template import template_of
-from tests.unit.go_template.learning_test import CHATML
 from tests.unit.lm.gguf.models import write
+from tests.unit.lm.go_template.learning_test import CHATML
 
 
 async def test_a_template_renders_what_the_chat_template_in_the_gguf_does(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from services.go_template.syntax import GoTemplateError
+from services.lm.conversion.go_template.syntax import GoTemplateError
 
 _NO_VALUE: Final = "<no value>"
 _QUOTED: Final = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}

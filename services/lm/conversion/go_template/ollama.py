@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from services.go_template.execution import execute
-from services.go_template.parsing import parse
-from services.go_template.syntax import Action, Branch, Call, GoTemplateError, Node, Path, Pipe, Template
-from services.go_template.values import (
+from services.lm.conversion.go_template.execution import execute
+from services.lm.conversion.go_template.parsing import parse
+from services.lm.conversion.go_template.syntax import Action, Branch, Call, GoTemplateError, Node, Path, Pipe, Template
+from services.lm.conversion.go_template.values import (
     JsonList,
     JsonMap,
     NilMap,

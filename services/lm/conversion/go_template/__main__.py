@@ -1,4 +1,4 @@
-"""Makes Ollama's template for a GGUF: `python -m services.go_template GGUF`, in a limited process.
+"""Makes Ollama's template for a GGUF: `python -m services.lm.conversion.go_template GGUF`, in a limited process.
 
 Prints one line of JSON: `template`, which is empty where none renders the same bytes as the chat template in the GGUF,
 `writes_functions`, whether that chat template does, and `notes`, a sentence each; or `problem` and `next_step`.
@@ -14,8 +14,8 @@ from pathlib import Path
 from jinja2 import TemplateError
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from services.go_template.learning import LearnedTemplate, learn_template
-from services.go_template.ollama import Message
+from services.lm.conversion.go_template.learning import LearnedTemplate, learn_template
+from services.lm.conversion.go_template.ollama import Message
 from services.lm.conversion.header import Header
 from services.lm.conversion.parts import read_model
 from services.lm.conversion.vocabulary.tokens import (

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from services.go_template import render_go_template
-from services.go_template.__main__ import template_of
-from services.go_template.learning import LearnedTemplate
-from services.go_template.ollama import Message
+from services.lm.conversion.go_template import render_go_template
+from services.lm.conversion.go_template.__main__ import template_of
+from services.lm.conversion.go_template.learning import LearnedTemplate
+from services.lm.conversion.go_template.ollama import Message
 from services.lm.conversion.header import Header, Scalar, Value
 
 CHATML = (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from services.go_template.ollama import Message, render_go_template
+from services.lm.conversion.go_template.ollama import Message, render_go_template
 
 # Renders messages up to where the answer begins; None where the chat template refuses them.
 Render = Callable[[Sequence[Message]], str | None]

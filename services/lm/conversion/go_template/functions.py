@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from services.go_template.syntax import GoTemplateError
-from services.go_template.values import Pointer, Struct, json_of, quoted, text_of, truth
+from services.lm.conversion.go_template.syntax import GoTemplateError
+from services.lm.conversion.go_template.values import Pointer, Struct, json_of, quoted, text_of, truth
 
 _VERB: Final = re.compile(r"%(.)", re.DOTALL)
 _TYPESCRIPT: Final = {

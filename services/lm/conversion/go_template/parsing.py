@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from services.go_template.syntax import (
+from services.lm.conversion.go_template.syntax import (
     Action,
     Branch,
     Call,

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from services.go_template.functions import call
-from services.go_template.syntax import (
+from services.lm.conversion.go_template.functions import call
+from services.lm.conversion.go_template.syntax import (
     Action,
     Branch,
     Call,
@@ -21,7 +21,7 @@ from services.go_template.syntax import (
     Template,
     Text,
 )
-from services.go_template.values import Pointer, Struct, printed, truth
+from services.lm.conversion.go_template.values import Pointer, Struct, printed, truth
 
 _MAX_CHARACTERS: Final = 8 << 20
 _MAX_STEPS: Final = 2_000_000

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.go_template import GoTemplateError, render_go_template
+from services.lm.conversion.go_template import GoTemplateError, render_go_template
 
 GO: dict[str, Any] = json.loads((Path(__file__).parent / "go_vectors.json").read_text("utf-8"))
 CHATML = """{{ if .System }}<|im_start|>system
