@@ -8,9 +8,6 @@ from typing import Annotated
 
 from drillyard.registry.v1 import deployment_pb2 as pb
 from drillyard.registry.v1.model_pb2 import (
-    MODEL_VERSION_KIND_GGUF,
-    MODEL_VERSION_KIND_GGUF_ADAPTER,
-    MODEL_VERSION_KIND_OLLAMA,
     MODEL_VERSION_KIND_QUANTIZED,
     GetModelVersionRequest,
     ModelVersion,
@@ -29,12 +26,6 @@ from ui.shared.words import kind_text
 # An alias that was moved answers with its new version within this.
 _FRESH_SECONDS = 1.0
 _MOST_KEPT = 1000
-_SERVED_ELSEWHERE = (
-    MODEL_VERSION_KIND_QUANTIZED,
-    MODEL_VERSION_KIND_GGUF,
-    MODEL_VERSION_KIND_GGUF_ADAPTER,
-    MODEL_VERSION_KIND_OLLAMA,
-)
 
 
 @dataclass(frozen=True)
@@ -141,5 +132,5 @@ def endpoint_of(deployment: pb.Deployment) -> Endpoint | None:
 
 
 def can_generate(version: ModelVersion) -> bool:
-    """Whether test-runner's workers can answer by a version."""
-    return version.kind not in _SERVED_ELSEWHERE
+    """Whether test-runner can answer by a version, in its workers or by llama.cpp's server."""
+    return bool(version.kind != MODEL_VERSION_KIND_QUANTIZED)
