@@ -155,8 +155,9 @@ def test_secrets_are_references_only() -> None:
         assert url == {"secretKeyRef": {"name": "drillyard-databases", "key": name}}
         assert container["envFrom"] == [{"secretRef": {"name": "drillyard-s3"}}]
         assert not {"command", "args"} & set(container)
+    # It stores uploads.
     gateway = pod_of(manifests, "gateway")["containers"][0]
-    assert "envFrom" not in gateway
+    assert gateway["envFrom"] == [{"secretRef": {"name": "drillyard-s3"}}]
 
 
 def volume_of(pod: Manifest) -> Any:

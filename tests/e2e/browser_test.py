@@ -220,9 +220,9 @@ def test_a_case_is_tried_by_hand_and_judged(page: Page, url: str) -> None:
 
 def test_what_is_refused_is_said_on_the_page(page: Page, url: str) -> None:
     page.goto(url)
-    page.get_by_label("Import from this machine").fill("/no/such/model.gguf")
+    page.get_by_label("Import a model").fill("/no/such/model.gguf")
     page.get_by_label("Name of the model").fill("tiny")
-    page.get_by_role("button", name="Import").click()
+    page.get_by_role("button", name="Import", exact=True).click()
     expect(page.locator("#import-message [role=alert], #imports [role=alert]").first).to_contain_text(
         "/no/such/model.gguf"
     )

@@ -33,7 +33,8 @@ def _streamed(front: Front, text: str, **more: Any) -> dict[str, Any]:
 
 
 def test_the_models_are_the_registrys_versions(front: Front) -> None:
-    assert {one.id for one in front.openai.models.list()} == {BASE, TUNED}
+    # Other tests import further ones.
+    assert {model.id for model in front.openai.models.list()} >= {BASE, TUNED}
     assert front.openai.models.retrieve(TUNED).id == TUNED
     assert front.openai.models.retrieve(MODEL).id == TUNED
 
