@@ -235,7 +235,19 @@ def test_what_is_refused_is_said_on_the_page(page: Page, url: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/doctor", "/test-suites", "/test-runs", "/comparisons", "/playground", "/training-jobs", "/loops", "/docs"],
+    [
+        "/",
+        "/doctor",
+        "/test-suites",
+        "/test-runs",
+        "/comparisons",
+        "/playground",
+        "/training-jobs",
+        "/loops",
+        "/shipments",
+        "/deployments",
+        "/docs",
+    ],
 )
 def test_every_page_stands_alone_and_every_control_has_a_name(page: Page, url: str, path: str) -> None:
     failures: list[str] = []
