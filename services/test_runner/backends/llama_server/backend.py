@@ -56,6 +56,9 @@ from services.test_runner.ports.diagnosis import Comparison
 from services.test_runner.telemetry import TestRunnerTelemetry
 
 _MAX_SLOTS = 4
+# The server ends connections that were kept open, which the next request on one finds out. One that died is started
+# again for the whole unit of work.
+_TRIES = 3
 
 
 class LlamaServerBackend:
@@ -77,8 +80,7 @@ class LlamaServerBackend:
         self._place, self._telemetry, self._limits, self._command = place, telemetry, limits, command
         self._queue = FairQueue(limits.max_workers, limits.queue)
         self._keys = OwnKeys()
-        # A server that died is started again for the whole unit of work.
-        self._endpoints = OpenAiEndpointBackend(self._keys, max_tries=1)
+        self._endpoints = OpenAiEndpointBackend(self._keys, max_tries=_TRIES)
         self._client: httpx2.AsyncClient | None = None
         self._idle: list[LoadedServer] = []
         self._running: set[LlamaServer] = set()
