@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterable
+from typing import Any
 
 import grpc.aio
 from drillyard.evaluator.v1 import evaluation_pb2 as pb
@@ -10,17 +11,19 @@ from drillyard.evaluator.v1 import evaluator_service_pb2_grpc, verdict_pb2
 from drillyard.job.v1 import job_pb2
 
 from services.chassis.waiting import patiently
-from services.feedback.clients.jobs import progress_until_end, work_state
+from services.feedback.clients.jobs import JobClient
 from services.feedback.domain.rounds import Rates
-from services.feedback.domain.work import ProbeVerdict, WorkProgress, WorkState
+from services.feedback.domain.work import ProbeVerdict
 from services.protocols.verdict import UNANSWERED
 
 _PEER = "the evaluator"
 _PAGE_SIZE = 200
 
 
-class GrpcEvaluator:
+class GrpcEvaluator(JobClient):
     """Implements `ports.Evaluator`; every call is patient."""
+
+    _peer = _PEER
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = evaluator_service_pb2_grpc.EvaluatorServiceStub(channel)
@@ -52,28 +55,13 @@ class GrpcEvaluator:
                 return tuple(found)
             request.page_token = page.next_page_token
 
-    def watch(self, work_id: str) -> AsyncGenerator[WorkProgress, None]:
-        """Yield how far the evaluation is until it has ended."""
-        return progress_until_end(
-            lambda: self._job(work_id),
-            lambda after: self._stub.WatchEvaluation(
-                pb.WatchEvaluationRequest(evaluation_id=work_id, after_sequence=after)
-            ),
-            _PEER,
-        )
+    def _events(self, work_id: str, after_sequence: int) -> AsyncIterable[Any]:
+        request = pb.WatchEvaluationRequest(evaluation_id=work_id, after_sequence=after_sequence)
+        stream: AsyncIterable[Any] = self._stub.WatchEvaluation(request)
+        return stream
 
-    async def state(self, work_id: str) -> WorkState:
-        """Return how the evaluation stands."""
-        return work_state(await patiently(lambda: self._job(work_id), _PEER))
-
-    async def cancel(self, work_id: str) -> None:
-        """Cancel the evaluation.
-
-        Raises:
-            FailedPrecondition: It has ended.
-        """
-        request = pb.CancelEvaluationRequest(evaluation_id=work_id)
-        await patiently(lambda: self._stub.CancelEvaluation(request), _PEER)
+    async def _cancel(self, work_id: str) -> object:
+        return await self._stub.CancelEvaluation(pb.CancelEvaluationRequest(evaluation_id=work_id))
 
     async def _evaluation(self, evaluation_id: str) -> pb.Evaluation:
         response = await self._stub.GetEvaluation(pb.GetEvaluationRequest(evaluation_id=evaluation_id))

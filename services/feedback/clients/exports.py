@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncIterable, Mapping
 from typing import Any
 
 import grpc.aio
@@ -11,15 +11,17 @@ from drillyard.registry.v1 import export_pb2, model_pb2, publication_pb2, regist
 from google.protobuf.json_format import ParseDict
 
 from services.chassis.waiting import patiently
-from services.feedback.clients.jobs import progress_until_end, work_state
-from services.feedback.domain.work import ModelFacts, WorkProgress, WorkState
+from services.feedback.clients.jobs import JobClient
+from services.feedback.domain.work import ModelFacts
 
 _PEER = "the registry"
 _TRAINED = (model_pb2.MODEL_VERSION_KIND_ADAPTER, model_pb2.MODEL_VERSION_KIND_TRAINED)
 
 
-class GrpcExports:
+class GrpcExports(JobClient):
     """Implements `ports.Exports`; every call is patient."""
+
+    _peer = _PEER
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
@@ -48,28 +50,13 @@ class GrpcExports:
         base = original.base_model_version_id if original.kind in _TRAINED else ""
         return ModelFacts(version.model_version_id, base)
 
-    def watch(self, work_id: str) -> AsyncGenerator[WorkProgress, None]:
-        """Yield how far the export is until it has ended."""
-        return progress_until_end(
-            lambda: self._job(work_id),
-            lambda after: self._stub.WatchExport(
-                export_pb2.WatchExportRequest(export_id=work_id, after_sequence=after)
-            ),
-            _PEER,
-        )
+    def _events(self, work_id: str, after_sequence: int) -> AsyncIterable[Any]:
+        request = export_pb2.WatchExportRequest(export_id=work_id, after_sequence=after_sequence)
+        stream: AsyncIterable[Any] = self._stub.WatchExport(request)
+        return stream
 
-    async def state(self, work_id: str) -> WorkState:
-        """Return how the export stands."""
-        return work_state(await patiently(lambda: self._job(work_id), _PEER))
-
-    async def cancel(self, work_id: str) -> None:
-        """Cancel the export.
-
-        Raises:
-            FailedPrecondition: It has ended.
-        """
-        request = export_pb2.CancelExportRequest(export_id=work_id)
-        await patiently(lambda: self._stub.CancelExport(request), _PEER)
+    async def _cancel(self, work_id: str) -> object:
+        return await self._stub.CancelExport(export_pb2.CancelExportRequest(export_id=work_id))
 
     async def _export(self, export_id: str) -> export_pb2.Export:
         return (await self._stub.GetExport(export_pb2.GetExportRequest(export_id=export_id))).export
@@ -82,8 +69,10 @@ class GrpcExports:
         return (await self._export(work_id)).job
 
 
-class GrpcPublications:
+class GrpcPublications(JobClient):
     """Implements `ports.Publications`; every call is patient."""
+
+    _peer = _PEER
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
@@ -101,28 +90,13 @@ class GrpcPublications:
         """Return where a version is that was published."""
         return str((await patiently(lambda: self._publication(publication_id), _PEER)).location)
 
-    def watch(self, work_id: str) -> AsyncGenerator[WorkProgress, None]:
-        """Yield how far the publication is until it has ended."""
-        return progress_until_end(
-            lambda: self._job(work_id),
-            lambda after: self._stub.WatchPublication(
-                publication_pb2.WatchPublicationRequest(publication_id=work_id, after_sequence=after)
-            ),
-            _PEER,
-        )
+    def _events(self, work_id: str, after_sequence: int) -> AsyncIterable[Any]:
+        request = publication_pb2.WatchPublicationRequest(publication_id=work_id, after_sequence=after_sequence)
+        stream: AsyncIterable[Any] = self._stub.WatchPublication(request)
+        return stream
 
-    async def state(self, work_id: str) -> WorkState:
-        """Return how the publication stands."""
-        return work_state(await patiently(lambda: self._job(work_id), _PEER))
-
-    async def cancel(self, work_id: str) -> None:
-        """Cancel the publication.
-
-        Raises:
-            FailedPrecondition: It has ended.
-        """
-        request = publication_pb2.CancelPublicationRequest(publication_id=work_id)
-        await patiently(lambda: self._stub.CancelPublication(request), _PEER)
+    async def _cancel(self, work_id: str) -> object:
+        return await self._stub.CancelPublication(publication_pb2.CancelPublicationRequest(publication_id=work_id))
 
     async def _publication(self, publication_id: str) -> publication_pb2.Publication:
         request = publication_pb2.GetPublicationRequest(publication_id=publication_id)

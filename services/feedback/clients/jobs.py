@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from typing import Any
 
@@ -13,37 +14,54 @@ from services.chassis.waiting import follow, patiently
 from services.chassis.wire import from_message
 from services.feedback.domain.work import WorkProgress, WorkState
 
-GetJob = Callable[[], Awaitable[job_pb2.Job]]
-OpenWatch = Callable[[int], AsyncIterable[Any]]
 
+class JobClient(ABC):
+    """Follows and cancels jobs of one kind in another service, over lost connections."""
 
-async def progress_until_end(get_job: GetJob, open_watch: OpenWatch, peer: str) -> AsyncGenerator[WorkProgress, None]:
-    """Yield how far a job is, from now until it has ended, over lost connections.
+    _peer: str
+    """The service, as in `patiently`."""
 
-    Args:
-        get_job: Returns the job as it stands.
-        open_watch: Opens its watch stream after a sequence; each response has an `event`.
-        peer: The service, as in `patiently`.
-    """
-    job = await patiently(get_job, peer)
-    yield _progress(job.progress)
-    if state_of(job).is_final:
-        return
-    events = follow(
-        lambda after: aiter(open_watch(after)),
-        _sequence_of,
-        after_sequence=job.last_sequence,
-        peer=peer,
-    )
-    async with aclosing(events) as responses:
-        async for response in responses:
-            if response.event.HasField("progress"):
-                yield _progress(response.event.progress)
+    @abstractmethod
+    async def _job(self, work_id: str) -> job_pb2.Job:
+        """Return the job as it stands."""
 
+    @abstractmethod
+    def _events(self, work_id: str, after_sequence: int) -> AsyncIterable[Any]:
+        """Open its watch stream after a sequence; each response has an `event`."""
 
-def work_state(job: job_pb2.Job) -> WorkState:
-    """Return how a job stands."""
-    return WorkState(state_of(job), job.error.code, job.error.problem, job.error.next_step)
+    @abstractmethod
+    async def _cancel(self, work_id: str) -> object:
+        """Ask the service to cancel it."""
+
+    async def watch(self, work_id: str) -> AsyncGenerator[WorkProgress, None]:
+        """Yield how far the job is, from now until it has ended."""
+        job = await patiently(lambda: self._job(work_id), self._peer)
+        yield _progress(job.progress)
+        if state_of(job).is_final:
+            return
+        events = follow(
+            lambda after: aiter(self._events(work_id, after)),
+            _sequence_of,
+            after_sequence=job.last_sequence,
+            peer=self._peer,
+        )
+        async with aclosing(events) as responses:
+            async for response in responses:
+                if response.event.HasField("progress"):
+                    yield _progress(response.event.progress)
+
+    async def state(self, work_id: str) -> WorkState:
+        """Return how the job stands."""
+        job = await patiently(lambda: self._job(work_id), self._peer)
+        return WorkState(state_of(job), job.error.code, job.error.problem, job.error.next_step)
+
+    async def cancel(self, work_id: str) -> None:
+        """Cancel the job.
+
+        Raises:
+            FailedPrecondition: It has ended.
+        """
+        await patiently(lambda: self._cancel(work_id), self._peer)
 
 
 def _sequence_of(response: Any) -> int:

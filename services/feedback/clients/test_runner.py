@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterable
+from typing import Any
 
 import grpc.aio
 from drillyard.job.v1 import job_pb2
@@ -10,14 +11,16 @@ from drillyard.test_runner.v1 import test_run_pb2 as pb
 from drillyard.test_runner.v1 import test_runner_service_pb2_grpc
 
 from services.chassis.waiting import patiently
-from services.feedback.clients.jobs import progress_until_end, work_state
-from services.feedback.domain.work import TestOrder, WorkProgress, WorkState
+from services.feedback.clients.jobs import JobClient
+from services.feedback.domain.work import TestOrder
 
 _PEER = "the test runner"
 
 
-class GrpcTestRunner:
+class GrpcTestRunner(JobClient):
     """Implements `ports.TestRunner`; every call is patient."""
+
+    _peer = _PEER
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
@@ -42,26 +45,13 @@ class GrpcTestRunner:
         """Have the cases asked that a run did not answer, in a run that takes over all others; return its id."""
         return await self._create(request_id, pb.TestRunSpec(repeat_of_test_run_id=test_run_id, keep_answers=True))
 
-    def watch(self, work_id: str) -> AsyncGenerator[WorkProgress, None]:
-        """Yield how far the run is until it has ended."""
-        return progress_until_end(
-            lambda: self._job(work_id),
-            lambda after: self._stub.WatchTestRun(pb.WatchTestRunRequest(test_run_id=work_id, after_sequence=after)),
-            _PEER,
-        )
+    def _events(self, work_id: str, after_sequence: int) -> AsyncIterable[Any]:
+        request = pb.WatchTestRunRequest(test_run_id=work_id, after_sequence=after_sequence)
+        stream: AsyncIterable[Any] = self._stub.WatchTestRun(request)
+        return stream
 
-    async def state(self, work_id: str) -> WorkState:
-        """Return how the run stands."""
-        return work_state(await patiently(lambda: self._job(work_id), _PEER))
-
-    async def cancel(self, work_id: str) -> None:
-        """Cancel the run.
-
-        Raises:
-            FailedPrecondition: It has ended.
-        """
-        request = pb.CancelTestRunRequest(test_run_id=work_id)
-        await patiently(lambda: self._stub.CancelTestRun(request), _PEER)
+    async def _cancel(self, work_id: str) -> object:
+        return await self._stub.CancelTestRun(pb.CancelTestRunRequest(test_run_id=work_id))
 
     async def _create(self, request_id: str, spec: pb.TestRunSpec) -> str:
         request = pb.CreateTestRunRequest(request_id=request_id, spec=spec)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterable
+from typing import Any
 
 import grpc.aio
 from drillyard.job.v1 import job_pb2
@@ -12,14 +13,16 @@ from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
 from google.protobuf.json_format import ParseDict
 
 from services.chassis.waiting import patiently
-from services.feedback.clients.jobs import progress_until_end, work_state
-from services.feedback.domain.work import TrainingOrder, WorkProgress, WorkState
+from services.feedback.clients.jobs import JobClient
+from services.feedback.domain.work import TrainingOrder
 
 _PEER = "the trainer"
 
 
-class GrpcTrainer:
+class GrpcTrainer(JobClient):
     """Implements `ports.Trainer`; every call is patient."""
+
+    _peer = _PEER
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = trainer_service_pb2_grpc.TrainerServiceStub(channel)
@@ -39,28 +42,13 @@ class GrpcTrainer:
         job = await patiently(lambda: self._training_job(training_job_id), _PEER)
         return str(job.model_version_id)
 
-    def watch(self, work_id: str) -> AsyncGenerator[WorkProgress, None]:
-        """Yield how far the training is until it has ended."""
-        return progress_until_end(
-            lambda: self._job(work_id),
-            lambda after: self._stub.WatchTrainingJob(
-                pb.WatchTrainingJobRequest(training_job_id=work_id, after_sequence=after)
-            ),
-            _PEER,
-        )
+    def _events(self, work_id: str, after_sequence: int) -> AsyncIterable[Any]:
+        request = pb.WatchTrainingJobRequest(training_job_id=work_id, after_sequence=after_sequence)
+        stream: AsyncIterable[Any] = self._stub.WatchTrainingJob(request)
+        return stream
 
-    async def state(self, work_id: str) -> WorkState:
-        """Return how the training stands."""
-        return work_state(await patiently(lambda: self._job(work_id), _PEER))
-
-    async def cancel(self, work_id: str) -> None:
-        """Cancel the training.
-
-        Raises:
-            FailedPrecondition: It has ended.
-        """
-        request = pb.CancelTrainingJobRequest(training_job_id=work_id)
-        await patiently(lambda: self._stub.CancelTrainingJob(request), _PEER)
+    async def _cancel(self, work_id: str) -> object:
+        return await self._stub.CancelTrainingJob(pb.CancelTrainingJobRequest(training_job_id=work_id))
 
     async def _training_job(self, training_job_id: str) -> pb.TrainingJob:
         response = await self._stub.GetTrainingJob(pb.GetTrainingJobRequest(training_job_id=training_job_id))
