@@ -12,7 +12,7 @@ from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, GenerateRes
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from ui.openai.errors import OpenAIRoute
+from ui.openai.errors import ERROR_RESPONSES, OpenAIRoute
 from ui.openai.generation import (
     Generation,
     Whole,
@@ -33,7 +33,7 @@ from ui.shared.documents import ClientsOf
 
 # The strictest chat templates, to which the conversation may come back, ask for nine letters or digits.
 _ID_BYTES, _ID_CHARACTERS = 5, 9
-router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
+router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute, responses=ERROR_RESPONSES)
 
 
 @router.post("/chat/completions")

@@ -43,6 +43,22 @@ class OpenAIError(Exception):
         return {"error": facts}
 
 
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "An error in OpenAI's shape.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"error": {"type": "object", "required": ["message", "type", "param", "code"]}},
+                    "required": ["error"],
+                }
+            }
+        },
+    }
+}
+
+
 class OpenAIRoute(JsonRoute):
     """A route that answers every error in OpenAI's shape."""
 

@@ -122,7 +122,7 @@ async def append_events(session: AsyncSession, job: Job, events: Sequence[tuple[
     """
     now = datetime.now(UTC)
     for start in range(0, len(events), _EVENTS_AT_ONCE):
-        rows = []
+        rows: list[dict[str, Any]] = []
         for type_, payload in events[start : start + _EVENTS_AT_ONCE]:
             change = rules.told(job, now, type_, rules.plain_json(payload, "payload"))
             job = change.job
