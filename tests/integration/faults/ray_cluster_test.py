@@ -26,7 +26,7 @@ from tests.unit.trainer.training_bench import dataset_rows, validation_rows
 _START_SECONDS = 120.0
 pytestmark = pytest.mark.skipif(
     not os.environ.get("RAY_CLUSTER"),
-    reason="a head takes a minute of a core; run: RAY_CLUSTER=1 pytest tests/integration/ray_cluster_test.py",
+    reason="a head takes a minute of a core; run: RAY_CLUSTER=1 pytest tests/integration/faults/ray_cluster_test.py",
 )
 
 
