@@ -74,10 +74,12 @@ class _Decoder(json.JSONDecoder):
     def __init__(self) -> None:
         super().__init__()
         self._num_values = 0
-        self.parse_array = lambda place, scan: JSONArray(place, self._counted(scan))
-        self.parse_object = lambda place, strict, scan, *more: JSONObject(place, strict, self._counted(scan), *more)
-        self.parse_string = _text
-        self.scan_once = py_make_scanner(self)
+        vars(self).update(
+            parse_array=lambda place, scan: JSONArray(place, self._counted(scan)),
+            parse_object=lambda place, strict, scan, *more: JSONObject(place, strict, self._counted(scan), *more),
+            parse_string=_text,
+        )
+        vars(self).update(scan_once=py_make_scanner(self))
 
     def _counted(self, scan: Scan) -> Scan:
         def scan_value(text: str, place: int) -> tuple[Any, int]:
