@@ -1,9 +1,10 @@
-"""From a case to what is trained on: one example for each answer that the model gives."""
+"""From a case to what is trained on: its conversation, with every right answer marked."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from services.protocols.cases import Case
@@ -11,32 +12,37 @@ from services.protocols.profile import Profile
 from services.protocols.session import Session
 from services.protocols.turn import Message
 
-Example = tuple[tuple[Message, ...], tuple[Mapping[str, Any], ...]]
-"""A conversation that ends with the right answer, and the function definitions beside it."""
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A conversation that ends with a right answer, and the function definitions beside it."""
 
-def num_answers(case: Case) -> int:
-    """Return how many answers the case asks for, and so how many examples it makes."""
-    return len(case.solution) or 1
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Any], ...]
 
 
 def examples_of(profile: Profile, case: Case, prompt_size: str) -> list[Example]:
-    """Return an example for each right answer in its order.
+    """Return the case's conversation as one example, or as several where its functions change on the way.
 
-    It begins with what a test asks with at this point, the client's replies and the function definitions of the mode
-    included, and ends with the right answer. Wrong answers of the case's history are in the prompt alone.
+    Each begins with what a test asks with, the client's replies and the function definitions of the mode included.
+    Right answers have `weight` 1; wrong answers of the case's history are in the prompt alone.
     """
     session = Session(profile, case, prompt_size)
     if not case.solution:
-        return [_example(session.tools, session.messages, profile.example(case, prompt_size)["messages"][-1])]
-    examples = []
+        answer = profile.example(case, prompt_size)["messages"][-1]
+        return [Example((*session.messages, answer), _plain(session.tools))]
+    examples: list[Example] = []
     for answer in case.solution:
-        prompt, tools = list(session.messages), session.tools
+        prompt, tools = tuple(session.messages), _plain(session.tools)
         session.answer(profile.as_written(answer, prompt_size))
-        examples.append(_example(tools, prompt, session.messages[len(prompt)]))
+        right = {**session.messages[len(prompt)], "weight": 1}
+        if examples and examples[-1].tools == tools:
+            earlier = examples.pop().messages
+            prompt = (*earlier, *prompt[len(earlier) :])
+        examples.append(Example((*prompt, right), tools))
     return examples
 
 
-def _example(tools: Sequence[object], prompt: Sequence[Message], answer: Message) -> Example:
+def _plain(tools: object) -> tuple[Mapping[str, Any], ...]:
     # A profile's own definitions may be read-only views, which JSON cannot write.
-    return (*prompt, answer), tuple(json.loads(json.dumps(tools, default=dict)))
+    return tuple(json.loads(json.dumps(tools, default=dict)))
