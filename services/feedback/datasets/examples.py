@@ -10,15 +10,20 @@ from typing import Any
 from services.protocols.cases import Case
 from services.protocols.profile import Profile
 from services.protocols.session import Session
-from services.protocols.turn import Message
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A conversation that ends with a right answer, and the function definitions beside it."""
+    """A conversation in OpenAI's form that ends with a right answer, and the function definitions beside it."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[Mapping[str, Any], ...]
     tools: tuple[Mapping[str, Any], ...]
+
+    @property
+    def opening(self) -> tuple[Mapping[str, Any], ...]:
+        """The messages up to the first right answer, and that."""
+        first = next(place for place, message in enumerate(self.messages) if message.get("weight"))
+        return self.messages[: first + 1]
 
 
 def examples_of(profile: Profile, case: Case, prompt_size: str) -> list[Example]:
@@ -29,17 +34,15 @@ def examples_of(profile: Profile, case: Case, prompt_size: str) -> list[Example]
     """
     session = Session(profile, case, prompt_size)
     if not case.solution:
-        answer = profile.example(case, prompt_size)["messages"][-1]
-        return [Example((*session.messages, answer), _plain(session.tools))]
+        right = {**profile.example(case, prompt_size)["messages"][-1], "weight": 1}
+        return [Example((*session.messages, right), _plain(session.tools))]
     examples: list[Example] = []
     for answer in case.solution:
-        prompt, tools = tuple(session.messages), _plain(session.tools)
+        num_asked, tools = len(session.messages), _plain(session.tools)
         session.answer(profile.as_written(answer, prompt_size))
-        right = {**session.messages[len(prompt)], "weight": 1}
-        if examples and examples[-1].tools == tools:
-            earlier = examples.pop().messages
-            prompt = (*earlier, *prompt[len(earlier) :])
-        examples.append(Example((*prompt, right), tools))
+        right = {**session.messages[num_asked], "weight": 1}
+        earlier = examples.pop().messages if examples and examples[-1].tools == tools else ()
+        examples.append(Example((*earlier, *session.messages[len(earlier) : num_asked], right), tools))
     return examples
 
 

@@ -209,7 +209,8 @@ def test_dropout_is_off_so_that_engine_and_trainer_compute_the_same(loaded: Load
 
 def test_rows_of_a_task_in_turns_are_one_task_which_the_client_plays(loaded: LoadedModel) -> None:
     first = session_row()
-    later = first | {"example_id": "later", "messages": [*first["messages"], *first["messages"][-2:]]}
+    unweighted = [{name: message[name] for name in message if name != "weight"} for message in first["messages"]]
+    later = first | {"example_id": "later", "messages": unweighted}
     plain = dataset_rows(1)[0]
     notes = Notes()
     context = context_of(loaded, [first, later, plain, *rows(1)], notes=notes)
