@@ -61,6 +61,12 @@ def session_row() -> dict[str, Any]:
     }
 
 
+def last_answer_of(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row in which the last answer alone is trained."""
+    messages = [{name: message[name] for name in message if name != "weight"} for message in row["messages"]]
+    return row | {"example_id": "later", "messages": messages}
+
+
 def loaded_tiny(folder: Path, *, scale: float = 0.0, modules: tuple[str, ...] | str = ALL_LINEAR) -> LoadedModel:
     """Return a tiny model with a new adapter; `scale` makes its B matrices random, as if it had been trained."""
     path = folder / "tiny"
