@@ -12,8 +12,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from services.chassis.errors import FailedPrecondition, ResourceExhausted, ServiceError
-from ui.gateway.bodies import JsonRoute
 from ui.gateway.errors import STATUS_OF, retry_headers, sentence_of, status_of
+from ui.gateway.middleware.bodies import JsonRoute
 
 _INVALID = "invalid_request_error"
 _SERVER_ERROR = 500

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
 from sse_starlette import EventSourceResponse
 
 from services.chassis.wire.fields import field_of, rules_of
-from ui.gateway.bodies import JsonRoute
+from ui.gateway.middleware.bodies import JsonRoute
 from ui.shared.documents import ClientsOf, Document, Page, document, message_of
 from ui.shared.events import EVENT_STREAM, AfterSequence, EventStreams, LastEventId, start_after, streams_of
 from ui.shared.schemas import shows

@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from tests.unit.loop_turns import LONGEST_TURN_SECONDS
-from ui.gateway.bodies import MAX_VALUES, JsonRequest, read_long
 from ui.gateway.errors import install_error_responses
+from ui.gateway.middleware.bodies import MAX_VALUES, JsonRequest, read_long
 from ui.shared.rpc import RpcRouter
 
 _LETTERS = ('"', "\\", "\n", "a", "é", "😀", "\ud83d", "\ude00", "/", "\x7f", "\u2028")
