@@ -28,7 +28,7 @@ from ui.openai.models import default_answer_tokens
 from ui.openai.schemas import ChatBody, MessageBody, plain
 from ui.openai.served import ServedModelsOf, Target
 from ui.openai.shadows import shadows_of
-from ui.openai.streaming import Envelope, event_stream
+from ui.openai.streaming import STREAMED, Envelope, event_stream
 from ui.shared.documents import ClientsOf
 
 # The strictest chat templates, to which the conversation may come back, ask for nine letters or digits.
@@ -36,7 +36,7 @@ _ID_BYTES, _ID_CHARACTERS = 5, 9
 router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute, responses=ERROR_RESPONSES)
 
 
-@router.post("/chat/completions")
+@router.post("/chat/completions", responses=STREAMED)
 async def create_chat_completion(
     request: Request, clients: ClientsOf, served: ServedModelsOf, body: ChatBody
 ) -> Response:
