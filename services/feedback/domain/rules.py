@@ -27,6 +27,7 @@ def decide(spec: LoopSpec, rounds: Sequence[Round], elapsed_seconds: float) -> S
     rates = ", ".join(
         f"{goal.metric} is {last.rates.value(goal.metric):.3f} (goal {goal.minimum:g})" for goal in unmet or spec.goals
     )
+    rates += f", as {spec.shipped_as}" * bool(spec.shipped_as)
     minutes = spec.budget.max_minutes
     best = best_round(spec.goals, rounds) or last
     again = f"Start another loop from {best.model_version_id}"

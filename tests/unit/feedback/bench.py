@@ -15,6 +15,7 @@ from services.chassis.channel import open_channel
 from services.chassis.jobs import JobRunner
 from services.chassis.wire import from_document
 from services.feedback.clients.evaluator import GrpcEvaluator
+from services.feedback.clients.exports import GrpcExports
 from services.feedback.clients.registry import GrpcRegistry
 from services.feedback.clients.test_runner import GrpcTestRunner
 from services.feedback.clients.trainer import GrpcTrainer
@@ -28,6 +29,8 @@ from services.feedback.usecases import FeedbackUseCases
 from tests.fakes.feedback_store import MemoryLoopStore
 from tests.fakes.neighbours.world import World
 
+# A bound for what hangs, not for a slow machine.
+_PATIENCE_SECONDS = 240
 SPEC = from_document(
     LoopSpec,
     {
@@ -111,7 +114,7 @@ class Bench:
             async for _ in self.store.watch(loop_id, 0):
                 pass
 
-        await asyncio.wait_for(drain(), 30)
+        await asyncio.wait_for(drain(), _PATIENCE_SECONDS)
         return await self.store.get(loop_id)
 
     async def until_told(self, loop_id: str, step: Step) -> None:
@@ -122,7 +125,7 @@ class Bench:
                 if event.type == STEP_EVENT and (event.payload["step"], event.payload["state"]) == (step, "started"):
                     return
 
-        await asyncio.wait_for(listen(), 30)
+        await asyncio.wait_for(listen(), _PATIENCE_SECONDS)
 
     async def play(self, spec: LoopSpec = SPEC) -> Loop:
         """Create a loop and return it once it has ended."""
@@ -151,6 +154,7 @@ async def set_up(tmp_path: Path) -> AsyncIterator[Bench]:
             GrpcTestRunner(channel),
             GrpcEvaluator(channel),
             GrpcTrainer(channel),
+            GrpcExports(channel),
         )
         artifacts = ArtifactStore((tmp_path / "artifacts").as_uri())
         yield Bench(world, services, MemoryLoopStore(), artifacts, Neighbourhood(world, server, port))
