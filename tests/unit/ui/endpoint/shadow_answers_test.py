@@ -15,11 +15,15 @@ from ui.shipping.deployments.views import answer_line, shadow_pair_view
 CALL = {"id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 
 
+def files(folder: Path) -> list[Path]:
+    return list(folder.glob("*/*"))
+
+
 async def test_pairs_come_back_newest_first_and_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
     answers = ShadowAnswers(tmp_path, 7)
     for number in range(3):
         await answers.keep("small:champion", {"number": number})
-    (file,) = tmp_path.glob("*/*.jsonl")
+    (file,) = files(tmp_path)
     assert file.stat().st_mode & 0o077 == 0
     with file.open("ab") as stream:
         stream.write(b'{"numb')
@@ -34,7 +38,7 @@ async def test_no_more_is_kept_than_a_day_may_take_and_no_longer_than_days(
     answers = ShadowAnswers(tmp_path, 1)
     for number in range(9):
         await answers.keep("small:champion", {"number": number})
-    (file,) = tmp_path.glob("*/*.jsonl")
+    (file,) = files(tmp_path)
     assert 0 < file.stat().st_size <= 40
     assert [item.name async for item in answers.garbage()] == []
     os.utime(file, (0, time.time() - 2 * 86_400))
@@ -42,7 +46,7 @@ async def test_no_more_is_kept_than_a_day_may_take_and_no_longer_than_days(
         await item.remove()
     assert not file.exists()
     await ShadowAnswers(tmp_path, 0).keep("small:champion", {})
-    assert list(tmp_path.glob("*/*")) == []
+    assert not files(tmp_path)
 
 
 def test_a_pair_is_shown_in_two_lines() -> None:
