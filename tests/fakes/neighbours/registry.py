@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from drillyard.registry.v1 import dataset_pb2, export_pb2, model_pb2, registry_service_pb2_grpc, test_suite_pb2
+from drillyard.registry.v1 import dataset_pb2, model_pb2, registry_service_pb2_grpc, test_suite_pb2
 
 from services.chassis.errors import AlreadyExists, NotFound
-from services.chassis.jobs import Job, Json
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
 from services.protocols.suites import parse_suite
-from tests.fakes.neighbours.jobs import FakeJobs, Gates
+from tests.fakes.neighbours.jobs import Gates
 
 
 @dataclass
@@ -51,15 +50,9 @@ class FakeRegistry(registry_service_pb2_grpc.RegistryServiceServicer):
         self.documents: dict[str, list[str]] = {}
         self.dataset_lines: dict[str, list[str]] = {}
         self._gates = gates
-        self.exports = FakeJobs("export", gates, self._export)
-        self.exports.serve(self, export_pb2, lambda job: job.result or {})
         self.models.register("import", "tiny", "")
         for suite in (*get_profile("roo_xml").suites(), *get_profile("text").suites()):
             self._keep_suite(f"built-in:{suite.suite_id}@{suite.version}", suite.suite_id, suite.text)
-
-    async def _export(self, job: Job) -> Json:
-        name = f"{job.spec['model_version_id'].replace('@', '-')}-gguf"
-        return {"model_version_id": self.models.register(f"{job.job_id}/form", name, job.spec)}
 
     async def GetModelVersion(
         self, request: model_pb2.GetModelVersionRequest, context: Any

@@ -126,9 +126,9 @@ class World:
     async def at_work(self) -> AsyncIterator[None]:
         """Do the jobs that come."""
         async with AsyncExitStack() as ending:
-            for service in (self.registry.exports, self.test_runner.jobs, self.evaluator.jobs, self.trainer.jobs):
-                await service.runner.start()
-                ending.push_async_callback(service.runner.stop, 1.0)
+            for service in (self.test_runner, self.evaluator, self.trainer):
+                await service.jobs.runner.start()
+                ending.push_async_callback(service.jobs.runner.stop, 1.0)
             yield
 
     @asynccontextmanager
@@ -151,8 +151,7 @@ class World:
 
     async def jobs(self) -> list[Job]:
         """Return the jobs of all neighbours."""
-        kinds = (self.registry.exports, self.test_runner.jobs, self.evaluator.jobs, self.trainer.jobs)
-        return [job for kind in kinds for job in await kind.all()]
+        return [job for service in (self.test_runner, self.evaluator, self.trainer) for job in await service.jobs.all()]
 
     async def made(self) -> Counter[str]:
         """Return how many of each thing a loop has made, by the round and step that asked for it."""

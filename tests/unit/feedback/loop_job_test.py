@@ -118,7 +118,7 @@ async def test_goals_on_a_form_are_met_by_what_its_form_answers(bench: Bench) ->
     runs = [await bench.world.test_runner.spec_of(made.test_run_id) for made in loop.rounds]
     assert [run.model_version_id for run in runs] == forms
     assert (await bench.world.test_runner.spec_of(loop.rounds[0].probe_test_run_id)).model_version_id == "tiny@1"
-    (export, *_) = await bench.world.registry.exports.all()
+    (export, *_) = await bench.exports.all()
     assert export.spec == {"model_version_id": "tiny@1", "profile_id": "roo_xml", **form}
     assert loop.job.progress["done"] == loop.job.progress["total"] == 10
 
