@@ -71,7 +71,7 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
         model_version_id=loop.spec.model_version_id,
         test_suite_version_id=loop.spec.test_suite_version_id,
         best_model_version_id=loop.best_model_version_id,
-        goals=tuple(f"{goal.metric} ≥ {goal.minimum:g}" for goal in loop.spec.goals),
+        goals=tuple(f"{goal.metric.replace('_', ' ')} ≥ {100 * goal.minimum:g} %" for goal in loop.spec.goals),
         goal_form=form_text(loop.spec.goal_form.form, loop.spec.goal_form.number_type) if _is_on_form(loop) else "",
         steps=steps if job.is_final else steps + _steps_to_come(loop),
         stop_reason=stop_reason,

@@ -112,7 +112,7 @@ async def test_goals_on_a_form_are_met_by_what_its_form_answers(bench: Bench) ->
     judgement.rates |= {"tiny@1": 0.9, "tiny-1-gguf@1": 0.3, "tiny-2-gguf@1": 0.85}
     loop = await bench.play(replace(SPEC, goal_form=form))
     assert loop.stop is not None and loop.stop.reason is StopReason.GOALS_MET
-    assert loop.stop.sentence.endswith("conforming_rate is 0.850 (goal 0.8), as gguf:Q4_1.")
+    assert loop.stop.sentence.endswith("is 85.0% (goal 80.0%), as gguf:Q4_1.")
     forms = [made.form_model_version_id for made in loop.rounds]
     assert forms == ["tiny-1-gguf@1", "tiny-2-gguf@1"] and loop.best_model_version_id == "tiny@2"
     runs = [await bench.world.test_runner.spec_of(made.test_run_id) for made in loop.rounds]
