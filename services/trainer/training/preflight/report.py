@@ -74,7 +74,11 @@ def report_of(
     memory = _memory(spec, shape, scan, device)
     return RowsReport(
         **_counts(scan, faults, limit),
-        refusals=(*unfit, *_refusals(scan, spec, [sentence_of(scan, faults, limit)] if faults else [])),
+        refusals=(
+            *unfit,
+            *_missing_gpu(spec, device),
+            *_refusals(scan, spec, [sentence_of(scan, faults, limit)] if faults else []),
+        ),
         warnings=tuple(_warnings(scan, memory)),
         shared_prefix=shared_prefix(scan, spec.batch_size, spec.seed) if scan.is_done and scan.sequences else None,
         row=_row_tokens(scan, line),
@@ -182,6 +186,12 @@ def _unknown_modules(spec: TrainingJobSpec, shape: ModelShape) -> list[str]:
         for name in spec.lora.modules_to_save
         if not any(is_target(module, (name,)) for module in shape.modules)
     ]
+
+
+def _missing_gpu(spec: TrainingJobSpec, device: _Device) -> list[str]:
+    if not spec.load_in_4bit or device.kind == "cuda":
+        return []
+    return ["A base in 4 bits is computed on a GPU with CUDA alone, and this machine has none: leave load_in_4bit out."]
 
 
 def _other_settings(spec: TrainingJobSpec, adapter_folder: Path) -> list[str]:
