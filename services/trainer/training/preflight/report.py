@@ -64,14 +64,9 @@ def report_of(
         spec.grpo.max_new_tokens if spec.method is TrainingMethod.GRPO else 0
     )
     faults = scan.faults_by(limit)
-    shape = shape_of(base_folder)
-    unfit = _other_settings(spec, adapter_folder) if adapter_folder else _unknown_modules(spec, shape)
-    if spec.trained_weights is TrainedWeights.FROM_SCRATCH:
-        shape = scratch_shape(shape, read_json(base_folder / "config.json"), spec.scratch)
-    device = _device(spec, dtype)
-    if adapter_folder:
-        shape = replace(shape, num_adapter_weights=num_weights(adapter_folder))
+    device, shape = _device(spec, dtype), _shape(spec, base_folder, adapter_folder)
     memory = _memory(spec, shape, scan, device)
+    unfit = _other_settings(spec, adapter_folder) if adapter_folder else _unknown_modules(spec, shape)
     return RowsReport(
         **_counts(scan, faults, limit),
         refusals=(
@@ -88,6 +83,13 @@ def report_of(
         checkpoint_bytes=checkpoint_bytes(memory.num_trained_weights, memory.num_reference_weights),
         result_bytes=result_bytes(memory.num_trained_weights),
     )
+
+
+def _shape(spec: TrainingJobSpec, base_folder: Path, adapter_folder: Path | None) -> ModelShape:
+    shape = shape_of(base_folder)
+    if spec.trained_weights is TrainedWeights.FROM_SCRATCH:
+        return scratch_shape(shape, read_json(base_folder / "config.json"), spec.scratch)
+    return replace(shape, num_adapter_weights=num_weights(adapter_folder)) if adapter_folder else shape
 
 
 def _counts(scan: Scan, faults: Sequence[RowFault], limit: int) -> dict[str, Any]:
