@@ -57,10 +57,10 @@ class DiagnosisUseCases:
         self, spec: DiagnosisSpec, model: ResolvedModel, conversations: tuple[Conversation, ...], diagnosis: Diagnosis
     ) -> Diagnosis:
         by_name = {conversation.name: conversation for conversation in conversations}
-        rendered = [RenderedConversation(by_name[one.name], one) for one in diagnosis.renderings]
+        rendered = [RenderedConversation(by_name[rendering.name], rendering) for rendering in diagnosis.renderings]
         room = Room(spec.max_new_tokens, diagnosis.num_context_tokens)
         try:
-            found = await (
+            comparison = await (
                 self._served.compare(spec.endpoint, rendered, room)
                 if spec.endpoint
                 else self._forms.compare(model, rendered, room)
@@ -69,8 +69,8 @@ class DiagnosisUseCases:
             raise Unavailable(f"The backend broke: {fault}", "Try again.") from fault
         return replace(
             diagnosis,
-            findings=gravest_first((*diagnosis.findings, *found.findings)),
-            checks=(*diagnosis.checks, *found.checks),
+            findings=gravest_first((*diagnosis.findings, *comparison.findings)),
+            checks=(*diagnosis.checks, *comparison.checks),
         )
 
 
@@ -97,7 +97,7 @@ def _conversations(spec: DiagnosisSpec) -> tuple[Conversation, ...]:
             f"Use one of: {', '.join(profile.prompt_sizes)}.",
             field="prompt_size",
         )
-    found = conversations_of(profile, spec.prompt_size)
+    conversations = conversations_of(profile, spec.prompt_size)
     if spec.endpoint is None or spec.endpoint.tool_mode is not ToolMode.PROMPT:
-        return found
-    return tuple(replace(conversation, tools=()) for conversation in found)
+        return conversations
+    return tuple(replace(conversation, tools=()) for conversation in conversations)
