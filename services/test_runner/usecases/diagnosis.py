@@ -12,6 +12,7 @@ from services.test_runner.domain.diagnosis import DiagnosisSpec, RenderedConvers
 from services.test_runner.domain.endpoint import ToolMode
 from services.test_runner.ports import BackendFaultError, EndpointPolicy, Registry, ResolvedModel
 from services.test_runner.ports.diagnosis import Doctor, FormTemplate, ServedTemplate
+from services.test_runner.resolution import check_prompt_size
 from services.test_runner.usecases.conversations import conversations_of
 
 
@@ -91,12 +92,7 @@ def _conversations(spec: DiagnosisSpec) -> tuple[Conversation, ...]:
         profile = get_profile(spec.profile_id)
     except UnknownProfile as error:
         raise InvalidArgument(f"{str(error).capitalize()}.", "Choose one of these.", field="profile_id") from error
-    if spec.prompt_size not in profile.prompt_sizes:
-        raise InvalidArgument(
-            f"The profile {profile.id} has no prompt of size {spec.prompt_size[:50]!r}.",
-            f"Use one of: {', '.join(profile.prompt_sizes)}.",
-            field="prompt_size",
-        )
+    check_prompt_size(profile, spec.prompt_size, "prompt_size")
     conversations = conversations_of(profile, spec.prompt_size)
     if spec.endpoint is None or spec.endpoint.tool_mode is not ToolMode.PROMPT:
         return conversations
