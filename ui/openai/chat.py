@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -12,10 +11,11 @@ from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, GenerateRes
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from ui.openai.errors import OpenAIRoute
+from ui.openai.errors import ERROR_RESPONSES, OpenAIRoute
 from ui.openai.generation import (
     Generation,
     Whole,
+    call_documents,
     caller_of,
     finish_reason_of,
     sampling_of,
@@ -28,15 +28,13 @@ from ui.openai.models import default_answer_tokens
 from ui.openai.schemas import ChatBody, MessageBody, plain
 from ui.openai.served import ServedModelsOf, Target
 from ui.openai.shadows import shadows_of
-from ui.openai.streaming import Envelope, event_stream
+from ui.openai.streaming import STREAMED, Envelope, event_stream
 from ui.shared.documents import ClientsOf
 
-# The strictest chat templates, to which the conversation may come back, ask for nine letters or digits.
-_ID_BYTES, _ID_CHARACTERS = 5, 9
-router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
+router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute, responses=ERROR_RESPONSES)
 
 
-@router.post("/chat/completions")
+@router.post("/chat/completions", responses=STREAMED)
 async def create_chat_completion(
     request: Request, clients: ClientsOf, served: ServedModelsOf, body: ChatBody
 ) -> Response:
@@ -79,27 +77,11 @@ def _message(message: MessageBody) -> Message:
     return Message(role=role, content=message.text, tool_calls=calls, tool_call_id=message.tool_call_id)
 
 
-def call_documents(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
-    """Return calls in OpenAI's form, each with an id of its own."""
-    return [
-        {
-            "id": call.tool_call_id or secrets.token_hex(_ID_BYTES)[:_ID_CHARACTERS],
-            "type": "function",
-            "function": {"name": call.name, "arguments": call.arguments},
-        }
-        for call in calls
-    ]
-
-
 def _whole(body: ChatBody, model: str, whole: Whole) -> dict[str, Any]:
     calls = whole.tool_calls
-    text = whole.text.strip() if calls else whole.text
-    message: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None, "refusal": None}
-    if calls:
-        message["tool_calls"] = call_documents(calls)
     choice = {
         "index": 0,
-        "message": message,
+        "message": {**whole.to_chat(), "refusal": None},
         "logprobs": chat_log_probs(whole.log_probs) if body.logprobs else None,
         "finish_reason": "tool_calls" if calls else finish_reason_of(whole.last),
     }
