@@ -16,7 +16,7 @@ from gguf.quants import dequantize
 from numpy.typing import NDArray
 
 from services.lm.conversion.configuration import configuration_of
-from services.lm.conversion.families.family import separate
+from services.lm.conversion.families.family import Shape, separate
 from services.lm.conversion.header import Header, Tensor
 from services.lm.conversion.layout import Layout, Target, layout_of, stored_dtype
 from services.lm.conversion.parts import read_model
@@ -73,7 +73,10 @@ def _write_tensors(header: Header, layout: Layout, dtype: str, out: BinaryIO, pr
     """The safetensors form: eight bytes of header length, a JSON header padded to eight bytes, then the numbers."""
     code, size = _SAFETENSORS[dtype]
     tensors = [tensor for tensor in header.tensors if tensor.name in layout.targets]
-    shapes = {layout.targets[tensor.name].name: tensor.shape for tensor in tensors} | layout.zeros
+    shapes: dict[str, Shape] = {}
+    for tensor in tensors:
+        shapes |= layout.targets[tensor.name].shapes()
+    shapes |= layout.zeros
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, shape in shapes.items():

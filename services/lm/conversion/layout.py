@@ -31,7 +31,7 @@ class Target:
     """Where a GGUF tensor goes.
 
     Attributes:
-        name: Its new name.
+        name: Its new name; with a place for a number where each of its first dimension gets a name of its own.
         shape: The shape that it must have.
         rotary_heads: The heads to un-interleave (0: none).
         shift: What GGUF added to each number.
@@ -43,6 +43,12 @@ class Target:
     rotary_heads: int = 0
     shift: int = 0
     scale: Tensor | None = None
+
+    def shapes(self) -> dict[str, Shape]:
+        """The shapes of what is stored, one behind the other, by name."""
+        if "{}" not in self.name:
+            return {self.name: self.shape}
+        return {self.name.format(number): self.shape[1:] for number in range(self.shape[0])}
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,6 @@ class Connections:
         connection = HTTPConnection(host, port)
         raw = _dial(host, port, self._trusted_hosts)
         connection.sock = self._context.wrap_socket(raw, server_hostname=host) if scheme == "https" else raw
-        connection.auto_open = 0
         return connection
 
     def _by_proxy(self, origin: _Origin, proxy: str) -> HTTPConnection:
@@ -163,7 +162,6 @@ class Connections:
             connection = HTTPSConnection(*address, timeout=_CONNECT_SECONDS, context=self._context)
             connection.set_tunnel(host, port, headers=_login(proxy))
         connection.connect()
-        connection.auto_open = 0
         return connection
 
     @cached_property
