@@ -72,6 +72,11 @@ class DatasetRow:
             if place and message["role"] == "assistant" and message.get("weight", self.case is None or place == last)
         )
 
+    @property
+    def prompt(self) -> tuple[Mapping[str, Any], ...]:
+        """The messages before the first answer that is trained."""
+        return self.messages[: next(iter(self.trained_turns), len(self.messages) - 1)]
+
     def check(self) -> None:
         """Raise RowError when the row has no case of a protocol that this version knows, though it names one."""
         if self.case is None and not self.profile_id:

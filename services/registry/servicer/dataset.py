@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from drillyard.registry.v1 import dataset_pb2
 
-from services.registry.convert.dataset import dataset_version_draft, dataset_version_to_proto
+from services.chassis.wire import from_message, to_message
+from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft
 from services.registry.domain.paging import page_request
 from services.registry.servicer.context import Context
 from services.registry.usecases.dataset import DatasetUseCases
@@ -19,7 +20,8 @@ class DatasetRpcs:
         self, request: dataset_pb2.CreateDatasetVersionRequest, context: Context
     ) -> dataset_pb2.CreateDatasetVersionResponse:
         """Register a dataset version."""
-        version = await self.datasets.create_version(dataset_version_draft(request))
+        draft = from_message(DatasetVersionDraft, request, num_train_examples=0, num_validation_examples=0)
+        version = await self.datasets.create_version(draft)
         return dataset_pb2.CreateDatasetVersionResponse(dataset_version=dataset_version_to_proto(version))
 
     async def DeleteDatasetVersion(
@@ -46,3 +48,8 @@ class DatasetRpcs:
         return dataset_pb2.ListDatasetVersionsResponse(
             dataset_versions=map(dataset_version_to_proto, page.items), next_page_token=page.next_token
         )
+
+
+def dataset_version_to_proto(version: DatasetVersion) -> dataset_pb2.DatasetVersion:
+    """Return the version as callers see it."""
+    return to_message(version, dataset_pb2.DatasetVersion, dataset_version_id=version.version_id)

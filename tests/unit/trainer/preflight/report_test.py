@@ -17,7 +17,7 @@ from services.trainer.domain.spec import TrainingMethod
 from services.trainer.training.preflight.reader import Reader
 from services.trainer.training.preflight.report import num_unique_tokens, report_of
 from services.trainer.training.preflight.scan import Scan
-from tests.unit.trainer.grpo.bench import session_row
+from tests.unit.trainer.grpo.bench import last_answer_of, session_row
 from tests.unit.trainer.training_bench import dataset_rows, validation_rows, write_plan
 
 SUITES = SuiteTasks([("roo_xml/smoke@1", get_profile("roo_xml").suites()[-1].cases)])
@@ -144,8 +144,7 @@ def test_preferences_need_pairs_and_rewards_need_cases(tmp_path: Path) -> None:
 def test_steps_are_as_many_as_the_method_takes(tmp_path: Path) -> None:
     assert report(tmp_path, dataset_rows(5), batch_size=2, max_steps=7).num_steps == 7
     first = session_row()
-    later = first | {"example_id": "later", "messages": [*first["messages"], *first["messages"][-2:]]}
-    rows = [first, later, *dataset_rows(2)]
+    rows = [first, last_answer_of(first), *dataset_rows(2)]
     told = report(tmp_path, rows, method=TrainingMethod.GRPO, batch_size=1, num_epochs=2, grpo={"num_iterations": 3})
     assert (told.num_usable_rows, told.num_steps) == (1, 6)
 
