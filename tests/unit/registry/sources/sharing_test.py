@@ -1,6 +1,9 @@
 """Files that several imports want, that need more room than they have, or that come by a proxy."""
 
 import asyncio
+import contextlib
+import ssl
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +85,44 @@ async def test_proxies_of_the_environment_are_asked_unless_a_host_needs_none(
         assert {asked.headers["proxy-authorization"] for asked in proxy.requests} == {"Basic dXNlcjpwQHNz"}
         async with open_client(uses_proxies=True) as client:
             assert (await client.get(url)).content == CONTENT
+
+
+async def _tunnel(
+    server_port: int, asked: list[str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    asked.append(head.decode().partition(" HTTP/")[0])
+    there = await asyncio.open_connection("127.0.0.1", server_port)
+    writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while piece := await source.read(1 << 16):
+                target.write(piece)
+        target.close()
+
+    await asyncio.gather(pass_on(reader, there[1]), pass_on(there[0], writer))
+
+
+async def test_files_come_over_tls_and_through_a_tunnel_of_a_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    names = "subjectAltName=DNS:localhost,DNS:models.example"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost", "-addext", names]
+    await (await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)).wait()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    asked: list[str] = []
+    async with serving_files(tls=context) as server:
+        server.files["/m"] = CONTENT
+        proxy = await asyncio.start_server(partial(_tunnel, server.port, asked), "127.0.0.1", 0)
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+        for host in ("localhost", "models.example"):
+            file = RemoteFile(f"https://{host}:{server.port}/m", len(CONTENT), DIGEST)
+            await downloader(host).fetch(file, tmp_path / host, ignore)
+            assert (tmp_path / host).read_bytes() == CONTENT
+        proxy.close()
+    assert set(asked) == {f"CONNECT models.example:{server.port}"}
