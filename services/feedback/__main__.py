@@ -47,12 +47,13 @@ def open_services(application: Application, settings: FeedbackSettings) -> tuple
         test_runner=GrpcTestRunner(test_runner),
         evaluator=GrpcEvaluator(evaluator),
         trainer=GrpcTrainer(trainer),
+        exports=GrpcExports(registry),
     )
     return services, ShippingServices(
         registry=services.registry,
         test_runner=services.test_runner,
         evaluator=services.evaluator,
-        exports=GrpcExports(registry),
+        exports=services.exports,
         publications=GrpcPublications(registry),
         forms=GrpcForms(test_runner),
         verdicts=GrpcVerdicts(evaluator),

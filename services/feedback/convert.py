@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from drillyard.feedback.v1 import loop_pb2, shipment_pb2
+from drillyard.registry.v1 import export_pb2
 from google.protobuf.json_format import MessageToDict
 
 from services.chassis.jobs.convert import job_to_proto
@@ -21,7 +24,7 @@ def spec_from_proto(spec: loop_pb2.LoopSpec) -> LoopSpec:
     """Return the spec with its defaults; of the training settings only those that were set."""
     training = MessageToDict(spec.training, preserving_proto_field_name=True)
     kept = {name: value for name, value in training.items() if name not in _OWN_TRAINING_FIELDS}
-    return from_message(LoopSpec, spec, training=kept)
+    return from_message(LoopSpec, spec, training=kept, goal_form=_export_fields(spec.goal_form))
 
 
 def loop_to_proto(loop: Loop) -> loop_pb2.Loop:
@@ -42,9 +45,7 @@ def loop_to_proto(loop: Loop) -> loop_pb2.Loop:
 
 def shipment_spec_from_proto(spec: shipment_pb2.ShipmentSpec) -> ShipmentSpec:
     """Return the spec with its defaults; of the export only what was set."""
-    export = MessageToDict(spec.export, preserving_proto_field_name=True)
-    export.pop("model_version_id", None)
-    return from_message(ShipmentSpec, spec, export=export)
+    return from_message(ShipmentSpec, spec, export=_export_fields(spec.export))
 
 
 def shipment_to_proto(shipment: Shipment) -> shipment_pb2.Shipment:
@@ -59,6 +60,13 @@ def shipment_to_proto(shipment: Shipment) -> shipment_pb2.Shipment:
     message.spec.model_version_id = shipment.inputs.model_version_id
     message.spec.test_suite_version_id = shipment.inputs.suite.test_suite_version_id
     return message
+
+
+def _export_fields(spec: export_pb2.ExportSpec) -> dict[str, Any]:
+    """Return what was set of a form; which version it is of is filled in."""
+    fields = MessageToDict(spec, preserving_proto_field_name=True)
+    fields.pop("model_version_id", None)
+    return fields
 
 
 def _round_to_proto(item: Round) -> loop_pb2.Round:

@@ -29,8 +29,9 @@ class GgufImporter:
         answer = await ask(_CONVERSION, ("inspect", str(path)))
         files = tuple(path.with_name(name) for name in answer["files"])
         num_bytes = int(answer["written_bytes"]) + _SIDE_FILES_BYTES
-        notes = (*licence_notes(str(answer.get("license", ""))), *_lineage(plain(answer.get("original", ""))))
-        return source_files.inspected(files[0], files, num_bytes, notes)
+        licence = plain(answer.get("license", ""))
+        notes = (*licence_notes(licence), *_lineage(plain(answer.get("original", ""))))
+        return source_files.inspected(files[0], files, num_bytes, notes, licence=licence)
 
     async def identify(self, source: InspectedSource, progress: Progress) -> Artifact:
         """Return the URI of the file or the first part, and the digest and size of all."""
