@@ -21,7 +21,7 @@ from ui.evaluations import routes as evaluations
 from ui.gateway import garbage, reference
 from ui.gateway.auth import LoopbackOnly
 from ui.gateway.clients import open_clients
-from ui.gateway.errors import install_error_responses
+from ui.gateway.errors import PROBLEM_RESPONSE, install_error_responses
 from ui.gateway.middleware.headers import SecurityHeaders
 from ui.gateway.middleware.limits import RequestLimits
 from ui.gateway.middleware.outside import Outside
@@ -98,7 +98,7 @@ def _garbage(url: str, models: ModelUploads, settings: GatewaySettings) -> Garba
 
 
 def _api() -> APIRouter:
-    api = APIRouter()
+    api = APIRouter(responses={"default": PROBLEM_RESPONSE})
     before = (models.router, exports.router, diagnoses.router, test_suites.router, training_jobs.datasets)
     testing = (garbage.router, test_runs.router, test_runs.transcripts, evaluations.router, comparisons.router)
     leaving = (shipments.router, deployments.router)
