@@ -111,7 +111,7 @@ async def test_an_interrupted_export_is_done_once_by_the_next_process(registry: 
 async def test_a_disk_without_room_is_told_before_the_first_byte(
     registry: ShippingRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(written_bytes: int) -> None:
+    def full(_fetched: int, written_bytes: int) -> None:
         raise ResourceExhausted(f"The export needs {written_bytes} bytes.", "Free space.")
 
     monkeypatch.setattr(registry.workspace.__class__, "check_space", staticmethod(full))

@@ -179,9 +179,9 @@ async def test_progress_goes_on_while_nothing_seems_to_happen(
 def test_a_disk_without_room_is_refused_with_both_figures(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "imports")
     workspace.clear()
-    workspace.check_space(1)
+    workspace.check_space(0, 1)
     with pytest.raises(ResourceExhausted) as refusal:
-        workspace.check_space(2**60)
+        workspace.check_space(0, 2**60)
     fields = refusal.value.fields
     assert fields["folder"] == str(tmp_path / "imports")
     assert int(fields["needed_bytes"]) > 2**60 > int(fields["free_bytes"]) > 0
