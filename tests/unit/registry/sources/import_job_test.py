@@ -27,6 +27,13 @@ async def test_an_import_registers_a_base_version_with_both_digests(registry: Re
     assert registry.leftovers() == []
 
 
+async def test_an_import_keeps_the_licence_that_the_card_names(registry: Registry, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m")
+    (folder / "README.md").write_text("---\nlicense: cc-by-nd-4.0\n---\n")
+    await registry.run("tiny", folder)
+    assert [version.facts.licence for version in await registry.versions()] == ["cc-by-nd-4.0"]
+
+
 async def test_an_import_whose_database_is_away_now_and_then_registers_one_version(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
