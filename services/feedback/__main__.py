@@ -27,7 +27,7 @@ from services.feedback.settings import FeedbackSettings
 from services.feedback.store.jobs import MIGRATIONS, JobLoopStore
 from services.feedback.store.shipments import JobShipmentStore
 from services.feedback.telemetry import FeedbackTelemetry
-from services.feedback.usecases import FeedbackUseCases
+from services.feedback.usecases.jobs import FeedbackUseCases
 
 
 def open_services(application: Application, settings: FeedbackSettings) -> tuple[Services, ShippingServices]:

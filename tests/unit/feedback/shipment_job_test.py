@@ -14,14 +14,14 @@ from google.protobuf.json_format import ParseDict
 
 from services.chassis.errors import AlreadyExists, InvalidArgument
 from services.chassis.jobs import JobRunner, JobState, MemoryJobStore
-from services.feedback.convert import shipment_spec_from_proto, shipment_to_proto
+from services.feedback.convert.shipments import shipment_spec_from_proto, shipment_to_proto
 from services.feedback.domain.shipment import SHIPMENT_KIND, GateStep, Shipment
 from services.feedback.domain.work import WorkState
 from services.feedback.jobs.shipment import ShipmentJob
 from services.feedback.servicer import FeedbackServicer
 from services.feedback.store.jobs import JobLoopStore
 from services.feedback.store.shipments import JobShipmentStore
-from services.feedback.usecases import FeedbackUseCases
+from services.feedback.usecases.jobs import FeedbackUseCases
 from tests.unit.feedback.shipping_world import CASES, SUITE, VERSION, ShippingWorld
 
 BODY: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What callers may ask of feedback, in the service's own words."""
+"""What callers may ask of feedback's durable jobs."""
 
 from __future__ import annotations
 
