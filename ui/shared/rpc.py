@@ -143,6 +143,9 @@ def nested(kind: Descriptor, body: Body | None) -> Document:
 
 
 def _body_field(field: Any) -> tuple[Any, Any]:
+    if field.message_type and field.message_type.GetOptions().map_entry:
+        value = _TYPES.get(field.message_type.fields_by_name["value"].cpp_type, int)
+        return types.GenericAlias(dict, (str, value)), Field(default={}, description=field_of(field).help)
     kind: Any = body_of(field.message_type) if field.message_type else _TYPES.get(field.cpp_type, int)
     default: Any = None if field.message_type or field.enum_type else field.default_value
     if field.is_repeated:

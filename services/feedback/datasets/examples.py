@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from services.protocols.cases import Case
 from services.protocols.profile import Profile
 from services.protocols.session import Session
-from services.protocols.turn import Message
+from services.protocols.turn import Answer, Message
 
 Example = tuple[tuple[Message, ...], tuple[Mapping[str, Any], ...]]
 """A conversation that ends with the right answer, and the function definitions beside it."""
@@ -29,10 +29,19 @@ def examples_of(profile: Profile, case: Case, prompt_size: str) -> list[Example]
     session = Session(profile, case, prompt_size)
     if not case.solution:
         return [_example(session.tools, session.messages, profile.example(case, prompt_size)["messages"][-1])]
+    return played_examples(session, (profile.as_written(answer, prompt_size) for answer in case.solution))
+
+
+def played_examples(session: Session, answers: Iterable[Answer]) -> list[Example]:
+    """Return an example for each answer as the session goes on.
+
+    Raises:
+        SessionOver: The client takes no further answer.
+    """
     examples = []
-    for answer in case.solution:
+    for answer in answers:
         prompt, tools = list(session.messages), session.tools
-        session.answer(profile.as_written(answer, prompt_size))
+        session.answer(answer)
         examples.append(_example(tools, prompt, session.messages[len(prompt)]))
     return examples
 

@@ -14,6 +14,7 @@ from services.registry.servicer.model_import import ImportRpcs
 from services.registry.servicer.publication import PublicationRpcs
 from services.registry.servicer.test_suite import TestSuiteRpcs
 from services.registry.usecases.dataset import DatasetUseCases
+from services.registry.usecases.dataset_rows import DatasetRowUseCases
 from services.registry.usecases.deployment import AliasUseCases, DeploymentUseCases
 from services.registry.usecases.export import ExportUseCases
 from services.registry.usecases.model import ModelUseCases
@@ -40,6 +41,7 @@ class RegistryServicer(
     models: ModelUseCases
     imports: ImportUseCases
     datasets: DatasetUseCases
+    dataset_rows: DatasetRowUseCases
     test_suites: TestSuiteUseCases
     exports: ExportUseCases
     publications: PublicationUseCases
