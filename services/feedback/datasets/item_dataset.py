@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import BinaryIO
+from typing import IO
 
 from services.feedback.datasets.builder import MAX_CHARACTERS
 from services.feedback.datasets.cells import Cell
@@ -43,7 +43,7 @@ class ItemDataset:
         spec: DatasetBuildSpec,
         profile: Profile | None,
         suites: Sequence[tuple[str, Sequence[Case]]],
-        file: BinaryIO,
+        file: IO[bytes],
     ) -> None:
         self.num_items = 0
         self.num_rows: Counter[str] = Counter()
