@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import structlog
-from drillyard.feedback.v1.feedback_item_pb2 import ChatAnswer, StoreChatAnswerRequest
+from drillyard.feedback.v1.chat_answer_pb2 import ChatAnswer, StoreChatAnswerRequest
 from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, Message, ToolCall
 
 from services.chassis.errors import ServiceError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drillyard.feedback.v1 import agreement_pb2, chat_answer_pb2
 from drillyard.feedback.v1 import feedback_item_pb2 as pb
 from google.protobuf.json_format import MessageToJson
 
@@ -38,7 +39,7 @@ def item_spec_from_proto(spec: pb.FeedbackItemSpec) -> ItemSpec:
     )
 
 
-def chat_from_proto(chat: pb.ChatAnswer) -> Chat:
+def chat_from_proto(chat: chat_answer_pb2.ChatAnswer) -> Chat:
     """Return an answer of a chat."""
     messages = tuple(map(message_from_proto, chat.messages))
     return Chat(chat.model_version_id, messages, tuple(chat.tools), dict(chat.metadata))
@@ -97,10 +98,10 @@ def page_to_proto(page: ItemPage) -> pb.ListFeedbackItemsResponse:
     )
 
 
-def agreement_to_proto(agreement: Agreement) -> pb.Agreement:
+def agreement_to_proto(agreement: Agreement) -> agreement_pb2.Agreement:
     """Return how far people and the judge agree."""
     low, high = agreement.kappa_interval
-    return to_message(agreement, pb.Agreement, kappa_low=low, kappa_high=high)
+    return to_message(agreement, agreement_pb2.Agreement, kappa_low=low, kappa_high=high)
 
 
 def line_of(item: Item) -> bytes:

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
+from drillyard.feedback.v1 import agreement_pb2, chat_answer_pb2, feedback_file_pb2, feedback_service_pb2_grpc
 from drillyard.feedback.v1 import feedback_item_pb2 as pb
-from drillyard.feedback.v1 import feedback_service_pb2_grpc
 
 from services.chassis.artifacts import Artifact
 from services.chassis.wire import from_message
@@ -59,31 +59,37 @@ class ItemMethods(feedback_service_pb2_grpc.FeedbackServiceServicer):
         return pb.WithdrawFeedbackItemResponse(feedback_item=item_to_proto(item))
 
     async def ImportFeedbackItems(
-        self, request: pb.ImportFeedbackItemsRequest, context: Any
-    ) -> pb.ImportFeedbackItemsResponse:
+        self, request: feedback_file_pb2.ImportFeedbackItemsRequest, context: Any
+    ) -> feedback_file_pb2.ImportFeedbackItemsResponse:
         """Store all items of a file or none."""
         imported = await self._items.import_items(from_message(Artifact, request.artifact, media_type=""))
-        return pb.ImportFeedbackItemsResponse(num_imported=imported.num_imported, num_known=imported.num_known)
+        return feedback_file_pb2.ImportFeedbackItemsResponse(
+            num_imported=imported.num_imported, num_known=imported.num_known
+        )
 
     async def ExportFeedbackItems(
-        self, request: pb.ExportFeedbackItemsRequest, context: Any
-    ) -> AsyncIterator[pb.ExportFeedbackItemsResponse]:
+        self, request: feedback_file_pb2.ExportFeedbackItemsRequest, context: Any
+    ) -> AsyncIterator[feedback_file_pb2.ExportFeedbackItemsResponse]:
         """Stream items as a file."""
         chunk = bytearray()
         async with aclosing(self._items.export_items(filter_from_proto(request))) as items:
             async for item in items:
                 chunk += line_of(item)
                 if len(chunk) >= _CHUNK_BYTES:
-                    yield pb.ExportFeedbackItemsResponse(chunk=bytes(chunk))
+                    yield feedback_file_pb2.ExportFeedbackItemsResponse(chunk=bytes(chunk))
                     chunk.clear()
-        yield pb.ExportFeedbackItemsResponse(chunk=bytes(chunk))
+        yield feedback_file_pb2.ExportFeedbackItemsResponse(chunk=bytes(chunk))
 
-    async def MeasureAgreement(self, request: pb.MeasureAgreementRequest, context: Any) -> pb.MeasureAgreementResponse:
+    async def MeasureAgreement(
+        self, request: agreement_pb2.MeasureAgreementRequest, context: Any
+    ) -> agreement_pb2.MeasureAgreementResponse:
         """Say how far people and the judge agree."""
         agreement = await self._items.agreement(filter_from_proto(request))
-        return pb.MeasureAgreementResponse(agreement=agreement_to_proto(agreement))
+        return agreement_pb2.MeasureAgreementResponse(agreement=agreement_to_proto(agreement))
 
-    async def StoreChatAnswer(self, request: pb.StoreChatAnswerRequest, context: Any) -> pb.StoreChatAnswerResponse:
+    async def StoreChatAnswer(
+        self, request: chat_answer_pb2.StoreChatAnswerRequest, context: Any
+    ) -> chat_answer_pb2.StoreChatAnswerResponse:
         """Keep an answer of a chat for a month."""
         await self._items.keep_chat(request.chat_completion_id, chat_from_proto(request.chat))
-        return pb.StoreChatAnswerResponse()
+        return chat_answer_pb2.StoreChatAnswerResponse()

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from drillyard.feedback.v1.feedback_item_pb2 import (
-    ExportFeedbackItemsRequest,
-    ListFeedbackItemsRequest,
-    MeasureAgreementRequest,
-)
+from drillyard.feedback.v1.agreement_pb2 import MeasureAgreementRequest
+from drillyard.feedback.v1.feedback_file_pb2 import ExportFeedbackItemsRequest
+from drillyard.feedback.v1.feedback_item_pb2 import ListFeedbackItemsRequest
 
 from ui.cli.connection import Document, Gateway, GatewayError
 from ui.cli.fields import FieldOptions

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from drillyard.feedback.v1 import feedback_item_pb2 as pb
+from drillyard.feedback.v1 import feedback_file_pb2 as pb
 from fastapi import Body, Depends, Query
 from fastapi.responses import StreamingResponse
 

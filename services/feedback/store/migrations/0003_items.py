@@ -34,11 +34,19 @@ def upgrade() -> None:
         sa.Column("withdraw_time", sa.DateTime(timezone=True), nullable=True),
         sqlite_autoincrement=True,
     )
+    _create_indexes()
+    _create_others()
+
+
+def _create_indexes() -> None:
     for name in ("profile_id", "model_version_id", "test_suite_version_id", "tool", "author", "transcript_id"):
         op.create_index(f"feedback_items_by_{name}", "feedback_items", [name, "ordinal"])
     op.create_index("feedback_items_by_kind", "feedback_items", ["kind", "ordinal"])
     op.create_index("feedback_items_by_tag", "feedback_items", ["tag", "ordinal"])
     op.create_index("feedback_items_by_pair", "feedback_items", ["pair_key"])
+
+
+def _create_others() -> None:
     op.create_table(
         "feedback_contents",
         sa.Column("feedback_item_id", sa.String, primary_key=True),
