@@ -10,7 +10,7 @@ SEED ?= 1
 PORT ?= 7860
 # Options of tests.bench.testing, such as: --only hf_generate; it measures with the adapter that the demo in DATA trained.
 BENCH_TESTING ?= --demo '$(DATA)'
-# Options of tests.bench.training, such as: --only sft,dpo --pairs 7
+# Options of tests.bench.training, such as: --only sft_default,dpo --pairs 7
 BENCH_TRAINING ?=
 # Resolves in half the time of the pip that Python 3.11 brings.
 PIP := pip==26.3
@@ -105,6 +105,10 @@ up: setup ## Start everything and serve the UI on 127.0.0.1:7860 (DATA=dir PORT=
 bench: setup ## Measure judging, evaluating, and training and generation behind a shared prefix
 	python -m tests.bench.protocols && python -m tests.bench.lm && python -m tests.bench.testing $(BENCH_TESTING) && python -m tests.bench.evaluation && python -m tests.bench.training $(BENCH_TRAINING)
 
+.PHONY: bench-gpu
+bench-gpu: setup ## Test and measure training on a GPU against TRL; here it needs one (BENCH_TRAINING=options)
+	pytest -q tests/unit/lm/generation/device_test.py tests/unit/lm/training tests/unit/trainer/loop && python -m tests.bench.training --device cuda --dtype bfloat16 --only sft_default,sft_best,dpo,grpo,long,short $(BENCH_TRAINING)
+
 ##@ Nightly
 .PHONY: storm
 storm: setup ## Kill services at work and judge what comes of it (SEED=n MINUTES=n DATABASE=sqlite|postgresql)
@@ -120,4 +124,4 @@ fuzz: setup ## Send and import what is almost right (N=inputs SEED=n)
 
 .PHONY: help
 help: ## This list
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

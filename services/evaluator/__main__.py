@@ -57,7 +57,7 @@ async def wire(app: Application, settings: EvaluatorSettings) -> None:
         verdicts=VerdictUseCases(store=store, evaluations=evaluations),
         judgements=JudgementUseCases(),
         comparisons=comparisons,
-        exports=ExportUseCases(store=store, evaluations=evaluations, comparisons=comparisons, runs=runs),
+        exports=ExportUseCases(store=store, evaluations=evaluations, comparisons=comparisons, runs=runs, suites=suites),
     )
     app.add_servicer(rpc.add_EvaluatorServiceServicer_to_server, servicer, SERVICE_NAME)
 

@@ -37,8 +37,8 @@ class LiveAttempt:
     num_steps_done: int = 0
     num_steps_total: int = 0
     end: AttemptEnd | None = None
-    notice: str = ""
-    shown_notice: str = ""
+    notices: list[str] = field(default_factory=list)
+    num_shown_notices: int = 0
     started: float = field(default_factory=time.monotonic)
     moved: float = field(default_factory=time.monotonic)
     has_ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -54,11 +54,11 @@ class LiveAttempt:
         """Whether it has not begun with its first step."""
         return self.phase in _PREPARING
 
-    def take_notice(self) -> str:
-        """What a person should know of how the attempt computes, once; "" after that."""
-        notice = "" if self.notice == self.shown_notice else self.notice
-        self.shown_notice = self.notice
-        return notice
+    def take_notices(self) -> list[str]:
+        """What a person should know of how the attempt computes, each sentence once."""
+        notices = self.notices[self.num_shown_notices :]
+        self.num_shown_notices = len(self.notices)
+        return notices
 
     def observe(self, report: AttemptReport) -> None:
         """Take note of a report that was stored."""
@@ -66,7 +66,8 @@ class LiveAttempt:
             self.checkpoints.put_nowait(checkpoint)
         before = self.place
         self.phase = report.phase or self.phase
-        self.notice = report.notice or self.notice
+        # A report whose answer was lost comes again.
+        self.notices += [notice for notice in report.notices if notice not in self.notices]
         self.num_steps_done = max(self.num_steps_done, report.num_steps_done)
         self.num_steps_total = report.num_steps_total or self.num_steps_total
         if self.place != before:

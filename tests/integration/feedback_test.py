@@ -104,7 +104,7 @@ async def test_a_loop_improves_a_model_and_tells_all_of_it(site: Site) -> None:
     events = await site.events(created.loop_id)
     loop = await site.get(created.loop_id)
     assert loop.stop_reason == loop_pb2.STOP_REASON_GOALS_MET
-    assert loop.stop_sentence == "All goals are met after round 1: conforming_rate is 0.850 (goal 0.8)."
+    assert loop.stop_sentence == "All goals are met after round 1: the conforming rate is 85.0% (goal 80.0%)."
     assert loop.best_model_version_id == "tiny@2"
     assert (loop.spec.model_version_id, loop.spec.test_suite_version_id) == ("tiny@1", "roo_xml/core@1")
     assert [made.conforming_rate for made in loop.rounds] == [0.05, 0.85]

@@ -52,6 +52,7 @@ class Format(StrEnum):
     CSV = "csv"
     INSPECT = "inspect"
     HTML = "html"
+    PAIRS = "pairs"
 
 
 @listing(app)

@@ -62,7 +62,8 @@ async def report_page(clients: Clients, loop_id: str) -> Export:
     loop = await read_loop(clients, loop_id)
     first, best = _rounds_to_compare(loop)
     earlier = first.evaluation_id if best.round != first.round else ""
-    facts = {**_loop_facts(loop), "goals": ", ".join(loop_progress_view(loop, {}).goals)}
+    facts = _loop_facts(loop)
+    facts |= {"goals": ", ".join(facts["goals"]), "stop_reason": facts["stop_reason"].replace("_", " ")}
     printed = [
         ExportFact(group="Loop", name=name.replace("_", " "), value=str(value))
         for name, value in facts.items()

@@ -68,7 +68,7 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
         model_version_id=loop.spec.model_version_id,
         test_suite_version_id=loop.spec.test_suite_version_id,
         best_model_version_id=loop.best_model_version_id,
-        goals=tuple(f"{goal.metric} ≥ {goal.minimum:g}" for goal in loop.spec.goals),
+        goals=tuple(f"{goal.metric.replace('_', ' ')} ≥ {100 * goal.minimum:g} %" for goal in loop.spec.goals),
         steps=steps if job.is_final else steps + _steps_to_come(loop),
         stop_reason=stop_reason,
         stop_sentence=loop.stop_sentence,

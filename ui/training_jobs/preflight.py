@@ -101,10 +101,11 @@ def _costs(preflight: TrainingPreflight) -> Iterator[tuple[str, str]]:
     named = {
         "weights": memory.weights_bytes,
         "optimizer": memory.optimizer_bytes,
+        "reference": memory.reference_bytes,
         "activations": memory.activation_bytes,
         "libraries": memory.runtime_bytes,
     }
-    parts = ", ".join(f"{name} {size_text(size)}" for name, size in named.items())
+    parts = ", ".join(f"{name} {size_text(size)}" for name, size in named.items() if size)
     yield (
         "Memory of a worker",
         f"about {size_text(memory.total_bytes)} of {size_text(memory.available_bytes)} ({parts})",

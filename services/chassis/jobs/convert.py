@@ -1,18 +1,24 @@
-"""Jobs on the wire."""
+"""Jobs on the wire, and the RPCs that every kind of job has."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from drillyard.job.v1 import job_pb2
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
 from services.chassis.jobs.job import PROGRESS_EVENT, STATE_EVENT, Job, JobEvent, JobState, Json
+from services.chassis.jobs.resource import JobResource
 from services.chassis.wire import convert_by, timestamp
 from services.chassis.wire.fields import enum_prefix
 
+T = TypeVar("T")
 _Response = TypeVar("_Response", bound=Message)
+Rpc: TypeAlias = Callable[[Any, Any, Any], Awaitable[_Response]]
+WatchRpc: TypeAlias = Callable[[Any, Any, Any], AsyncIterator[_Response]]
 
 
 def job_to_proto(job: Job) -> job_pb2.Job:
@@ -73,6 +79,82 @@ def watch_response(response_type: type[_Response], event: JobEvent) -> _Response
     elif event.type in response_type.DESCRIPTOR.fields_by_name:
         _fill(getattr(response, event.type), event.payload)
     return response
+
+
+class JobRpcs(Generic[T]):
+    """Makes the RPCs of one kind of job, as methods of a servicer, each from the type of its response.
+
+    A request's first field is the job's id; a response's first field holds the job, or the page of them.
+
+    Args:
+        jobs: Returns the jobs that a servicer answers for.
+        to_proto: Returns a job as callers see it.
+    """
+
+    def __init__(self, jobs: Callable[[Any], JobResource[T]], to_proto: Callable[[T], Message]) -> None:
+        self._jobs = jobs
+        self._to_proto = to_proto
+
+    def get(self, response_type: type[_Response]) -> Rpc[_Response]:
+        """Return the RPC that answers with one job."""
+        return self._with_job(response_type, JobResource[T].get)
+
+    def cancel(self, response_type: type[_Response]) -> Rpc[_Response]:
+        """Return the RPC that cancels a job."""
+        return self._with_job(response_type, JobResource[T].cancel)
+
+    def pause(self, response_type: type[_Response]) -> Rpc[_Response]:
+        """Return the RPC that pauses a job."""
+        return self._with_job(response_type, JobResource[T].pause)
+
+    def resume(self, response_type: type[_Response]) -> Rpc[_Response]:
+        """Return the RPC that lets a paused job go on."""
+        return self._with_job(response_type, JobResource[T].resume)
+
+    def list(self, response_type: type[_Response]) -> Rpc[_Response]:
+        """Return the RPC that answers with a page of jobs, newest first."""
+
+        async def answer(servicer: Any, request: Any, context: Any) -> _Response:
+            page, token = await self._jobs(servicer).list(request.page_size, request.page_token)
+            return response_type(**{_first_field(response_type): map(self._to_proto, page)}, next_page_token=token)
+
+        return answer
+
+    def delete(self, response_type: type[_Response]) -> Rpc[_Response]:
+        """Return the RPC that deletes a job that has ended, with its history."""
+
+        async def answer(servicer: Any, request: Any, context: Any) -> _Response:
+            await self._jobs(servicer).delete(_job_id(request))
+            return response_type()
+
+        return answer
+
+    def watch(self, response_type: type[_Response]) -> WatchRpc[_Response]:
+        """Return the RPC that streams the events of a job until its final one."""
+
+        async def answer(servicer: Any, request: Any, context: Any) -> AsyncIterator[_Response]:
+            async with aclosing(self._jobs(servicer).watch(_job_id(request), request.after_sequence)) as events:
+                async for event in events:
+                    yield watch_response(response_type, event)
+
+        return answer
+
+    def _with_job(
+        self, response_type: type[_Response], verb: Callable[[JobResource[T], str], Awaitable[T]]
+    ) -> Rpc[_Response]:
+        async def answer(servicer: Any, request: Any, context: Any) -> _Response:
+            job = await verb(self._jobs(servicer), _job_id(request))
+            return response_type(**{_first_field(response_type): self._to_proto(job)})
+
+        return answer
+
+
+def _first_field(message: Message | type[Message]) -> str:
+    return str(message.DESCRIPTOR.fields[0].name)
+
+
+def _job_id(request: Message) -> str:
+    return str(getattr(request, _first_field(request)))
 
 
 def _event_of(response: Any) -> job_pb2.JobEvent:

@@ -12,6 +12,7 @@ _FORMATS = {
     export_pb2.EXPORT_FORMAT_CSV: ExportFormat.CSV,
     export_pb2.EXPORT_FORMAT_INSPECT: ExportFormat.INSPECT,
     export_pb2.EXPORT_FORMAT_HTML: ExportFormat.HTML,
+    export_pb2.EXPORT_FORMAT_PAIRS: ExportFormat.PAIRS,
 }
 
 
@@ -23,7 +24,9 @@ def format_from_proto(request: export_pb2.ExportEvaluationRequest) -> ExportForm
     """
     found = _FORMATS.get(request.format)
     if found is None:
-        raise InvalidArgument("The export has no format.", "Use one of: JSON, CSV, INSPECT, HTML.", field="format")
+        raise InvalidArgument(
+            "The export has no format.", "Use one of: JSON, CSV, INSPECT, HTML, PAIRS.", field="format"
+        )
     return found
 
 

@@ -13,6 +13,7 @@ class ExportFormat(StrEnum):
     CSV = "csv"
     INSPECT = "inspect"
     HTML = "html"
+    PAIRS = "pairs"
 
 
 @dataclass(frozen=True)

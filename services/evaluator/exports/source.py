@@ -14,7 +14,7 @@ from services.evaluator.domain.export import ExportFact
 from services.evaluator.domain.metrics import Metrics
 from services.evaluator.domain.tallies import Failing
 from services.evaluator.domain.verdict import Verdict, VerdictFilter
-from services.evaluator.ports import EvaluationStore, RunStatus, TestRuns, Transcript
+from services.evaluator.ports import EvaluationStore, RunStatus, Suites, TestRuns, Transcript
 
 _PAGE_SIZE = 200
 
@@ -43,6 +43,7 @@ class Source:
     end_time: str
     store: EvaluationStore
     runs: TestRuns
+    suites: Suites
     before: Before | None = None
     facts: tuple[ExportFact, ...] = ()
 

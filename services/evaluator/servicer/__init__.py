@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from services.evaluator.servicer.comparisons import ComparisonMethods
-from services.evaluator.servicer.evaluations import EvaluationMethods
-from services.evaluator.servicer.exports import ExportMethods
-from services.evaluator.servicer.judgements import JudgementMethods
-from services.evaluator.servicer.verdicts import VerdictMethods
+from dataclasses import dataclass
+
+from drillyard.evaluator.v1.evaluator_service_pb2_grpc import EvaluatorServiceServicer
+
+from services.evaluator.servicer.comparisons import ComparisonRpcs
+from services.evaluator.servicer.evaluations import EvaluationRpcs
+from services.evaluator.servicer.exports import ExportRpcs
+from services.evaluator.servicer.judgements import JudgementRpcs
+from services.evaluator.servicer.verdicts import VerdictRpcs
 from services.evaluator.usecases.comparisons import ComparisonUseCases
 from services.evaluator.usecases.evaluations import EvaluationUseCases
 from services.evaluator.usecases.exports import ExportUseCases
@@ -16,20 +20,14 @@ from services.evaluator.usecases.verdicts import VerdictUseCases
 SERVICE_NAME = "drillyard.evaluator.v1.EvaluatorService"
 
 
-class EvaluatorServicer(EvaluationMethods, VerdictMethods, JudgementMethods, ComparisonMethods, ExportMethods):
+@dataclass(frozen=True, kw_only=True)
+class EvaluatorServicer(
+    EvaluationRpcs, VerdictRpcs, JudgementRpcs, ComparisonRpcs, ExportRpcs, EvaluatorServiceServicer
+):
     """Answers `EvaluatorService`; the contract documents each method."""
 
-    def __init__(
-        self,
-        *,
-        evaluations: EvaluationUseCases,
-        verdicts: VerdictUseCases,
-        judgements: JudgementUseCases,
-        comparisons: ComparisonUseCases,
-        exports: ExportUseCases,
-    ) -> None:
-        self._evaluations = evaluations
-        self._verdicts = verdicts
-        self._judgements = judgements
-        self._comparisons = comparisons
-        self._exports = exports
+    evaluations: EvaluationUseCases
+    verdicts: VerdictUseCases
+    judgements: JudgementUseCases
+    comparisons: ComparisonUseCases
+    exports: ExportUseCases

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import grpc.aio
-from drillyard.evaluator.v1 import comparison_pb2, evaluator_service_pb2_grpc
+from drillyard.evaluator.v1 import comparison_pb2
 
 from services.evaluator.convert.comparison import comparison_to_proto, parity_to_proto
 from services.evaluator.usecases.comparisons import ComparisonUseCases
@@ -13,21 +13,21 @@ from services.evaluator.usecases.comparisons import ComparisonUseCases
 _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
-class ComparisonMethods(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
-    """Compares evaluations."""
+class ComparisonRpcs:
+    """Compare, and check parity."""
 
-    _comparisons: ComparisonUseCases
+    comparisons: ComparisonUseCases
 
     async def CompareEvaluations(
         self, request: comparison_pb2.CompareEvaluationsRequest, context: _Context
     ) -> comparison_pb2.CompareEvaluationsResponse:
         """Compare two finished evaluations."""
-        comparison = await self._comparisons.compare(request.before_evaluation_id, request.after_evaluation_id)
+        comparison = await self.comparisons.compare(request.before_evaluation_id, request.after_evaluation_id)
         return comparison_pb2.CompareEvaluationsResponse(comparison=comparison_to_proto(comparison))
 
     async def CheckParity(
         self, request: comparison_pb2.CheckParityRequest, context: _Context
     ) -> comparison_pb2.CheckParityResponse:
         """Say how far two forms of one model agree."""
-        parity = await self._comparisons.check_parity(request.before_evaluation_id, request.after_evaluation_id)
+        parity = await self.comparisons.check_parity(request.before_evaluation_id, request.after_evaluation_id)
         return comparison_pb2.CheckParityResponse(parity=parity_to_proto(parity))

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc.aio
-from drillyard.evaluator.v1 import evaluator_service_pb2_grpc, export_pb2
+from drillyard.evaluator.v1 import export_pb2
 
 from services.evaluator.convert.export import facts_from_proto, format_from_proto
 from services.evaluator.usecases.exports import ExportUseCases
@@ -15,16 +15,16 @@ from services.evaluator.usecases.exports import ExportUseCases
 _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
-class ExportMethods(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
-    """Writes evaluations as files."""
+class ExportRpcs:
+    """Export."""
 
-    _exports: ExportUseCases
+    exports: ExportUseCases
 
     async def ExportEvaluation(
         self, request: export_pb2.ExportEvaluationRequest, context: _Context
     ) -> AsyncIterator[export_pb2.ExportEvaluationResponse]:
         """Stream an evaluation as a file."""
-        file = await self._exports.export(
+        file = await self.exports.export(
             request.evaluation_id,
             format_from_proto(request),
             before_evaluation_id=request.before_evaluation_id,

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc.aio
-from drillyard.evaluator.v1 import evaluator_service_pb2_grpc, verdict_pb2
+from drillyard.evaluator.v1 import verdict_pb2
 
 from services.evaluator.convert.verdict import answer_from_proto, judged_to_proto, verdict_to_proto
 from services.evaluator.usecases.judgements import JudgedAnswer, JudgementUseCases
@@ -16,14 +16,14 @@ from services.evaluator.usecases.judgements import JudgedAnswer, JudgementUseCas
 _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
-class JudgementMethods(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
-    """Judges single answers, batches and streams."""
+class JudgementRpcs:
+    """Judge single answers, batches and streams."""
 
-    _judgements: JudgementUseCases
+    judgements: JudgementUseCases
 
     async def Judge(self, request: verdict_pb2.JudgeRequest, context: _Context) -> verdict_pb2.JudgeResponse:
         """Judge one answer."""
-        verdict = await self._judgements.judge(answer_from_proto(request))
+        verdict = await self.judgements.judge(answer_from_proto(request))
         return verdict_pb2.JudgeResponse(verdict=verdict_to_proto(verdict))
 
     async def JudgeBatch(
@@ -32,7 +32,7 @@ class JudgementMethods(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
         """Judge many answers; a bad one does not spoil the others."""
         # A thousand answers are a tenth of a second of conversion, which is too long for the event loop.
         answers = await asyncio.to_thread(list, map(answer_from_proto, request.requests))
-        results = await self._judgements.judge_batch(answers)
+        results = await self.judgements.judge_batch(answers)
         return await asyncio.to_thread(_batch_response, results)
 
     async def JudgeStream(
@@ -40,7 +40,7 @@ class JudgementMethods(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
     ) -> AsyncIterator[verdict_pb2.JudgeStreamResponse]:
         """Judge answers as they come, in their order."""
         asked = (answer_from_proto(one.request) async for one in request_iterator)
-        async with aclosing(self._judgements.judge_stream(asked)) as results:
+        async with aclosing(self.judgements.judge_stream(asked)) as results:
             async for result in results:
                 yield verdict_pb2.JudgeStreamResponse(result=judged_to_proto(result))
 

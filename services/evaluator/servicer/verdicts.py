@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import grpc.aio
-from drillyard.evaluator.v1 import evaluator_service_pb2_grpc, verdict_pb2
+from drillyard.evaluator.v1 import verdict_pb2
 
 from services.evaluator.convert.verdict import verdict_to_proto
 from services.evaluator.domain.verdict import VerdictFilter
@@ -14,16 +14,16 @@ from services.evaluator.usecases.verdicts import VerdictUseCases
 _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
-class VerdictMethods(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
-    """Lists verdicts."""
+class VerdictRpcs:
+    """List verdicts."""
 
-    _verdicts: VerdictUseCases
+    verdicts: VerdictUseCases
 
     async def ListVerdicts(
         self, request: verdict_pb2.ListVerdictsRequest, context: _Context
     ) -> verdict_pb2.ListVerdictsResponse:
         """List verdicts in the order of judging."""
-        page, token, total = await self._verdicts.list_verdicts(
+        page, token, total = await self.verdicts.list_verdicts(
             request.evaluation_id,
             VerdictFilter(
                 tool=request.tool,

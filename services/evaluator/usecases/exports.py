@@ -11,9 +11,10 @@ from services.chassis.errors import FailedPrecondition, InvalidArgument
 from services.evaluator.domain.export import ExportFact, ExportFormat
 from services.evaluator.exports.inspect_log import write_inspect
 from services.evaluator.exports.page import write_html
+from services.evaluator.exports.pairs import write_pairs
 from services.evaluator.exports.source import Before, Source
 from services.evaluator.exports.verdict_lists import write_csv, write_json
-from services.evaluator.ports import EvaluationStore, TestRuns
+from services.evaluator.ports import EvaluationStore, Suites, TestRuns
 from services.evaluator.usecases.comparisons import ComparisonUseCases
 from services.evaluator.usecases.evaluations import EvaluationUseCases
 
@@ -23,6 +24,7 @@ _WRITERS: Mapping[ExportFormat, tuple[str, str, Callable[[Source], AsyncGenerato
     ExportFormat.CSV: ("csv", "text/csv; charset=utf-8", write_csv),
     ExportFormat.INSPECT: ("inspect.json", "application/json", write_inspect),
     ExportFormat.HTML: ("html", "text/html; charset=utf-8", write_html),
+    ExportFormat.PAIRS: ("jsonl", "application/jsonl", write_pairs),
 }
 
 _TWO_SIDED = frozenset({ExportFormat.JSON, ExportFormat.HTML})
@@ -47,11 +49,13 @@ class ExportUseCases:
         evaluations: EvaluationUseCases,
         comparisons: ComparisonUseCases,
         runs: TestRuns,
+        suites: Suites,
     ) -> None:
         self._store = store
         self._evaluations = evaluations
         self._comparisons = comparisons
         self._runs = runs
+        self._suites = suites
 
     async def export(
         self, evaluation_id: str, form: ExportFormat, *, before_evaluation_id: str, facts: tuple[ExportFact, ...]
@@ -91,6 +95,7 @@ class ExportUseCases:
             end_time=job.end_time.isoformat(timespec="seconds") if job.end_time else "",
             store=self._store,
             runs=self._runs,
+            suites=self._suites,
             before=await self._before(before_id, evaluation_id) if before_id else None,
             facts=facts,
         )

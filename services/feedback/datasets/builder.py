@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from services.chassis.errors import FailedPrecondition
 from services.feedback.datasets.cells import Cell, cell_of, cell_weights
 from services.feedback.datasets.drawing import DrawRequest, draw
-from services.feedback.datasets.examples import examples_of, num_answers
+from services.feedback.datasets.examples import examples_of
 from services.feedback.datasets.plan import NO_CAUSE, Result, Share, apportion_cells, plan
 from services.feedback.domain.work import ProbeVerdict
 from services.protocols.cases import Case, case_to_document
@@ -24,8 +23,6 @@ from services.protocols.suites.overlap import Contents
 NUM_VALIDATION_EXAMPLES = 26
 # Some 2,000 tokens behind the prompt that all rows share: more would take most of a training step for itself.
 MAX_CHARACTERS = 4_000
-# Larger than any dataset.
-_NEVER = 1 << 30
 
 Labelled = list[tuple[Case, str]]
 
@@ -76,25 +73,21 @@ def probe_cases(profile: Profile, suite_cases: Sequence[Case], *, seed: int, cou
 def build(profile: Profile, order: DatasetOrder) -> BuiltDataset:
     """Return the dataset; equal orders give equal bytes.
 
-    A task of several answers makes a row for each of them, so the train split may be a few rows shorter than was asked.
+    A task of several answers is one row, in which all of them are trained; one whose functions change on the way makes
+    a row for each set of them.
 
     Raises:
-        FailedPrecondition: The material has too few cases that are not in the suite, or no task fits into the rows.
+        FailedPrecondition: The material has too few cases that are not in the suite.
     """
     parts = cell_weights(profile, order.suite_cases)
     results = [_result(profile, verdict) for verdict in order.verdicts]
     shares = plan(results, parts, order.num_examples, seed=order.seed)
     suite = _contents(profile, order.suite_cases)
-    train = draw(DrawRequest(profile, suite, order.seed, "train", num_answers, MAX_CHARACTERS), _per_cell(shares))
-    if not train.cases:
-        raise FailedPrecondition(
-            f"No task of the suite's kinds can be taught in {order.num_examples} examples, one for each answer.",
-            "Ask for 20 examples or more.",
-        )
+    train = draw(DrawRequest(profile, suite, order.seed, "train", max_characters=MAX_CHARACTERS), _per_cell(shares))
     # Training asks the validation split's questions of one answer, in between and at its end.
     asked = cell_weights(profile, [case for case in order.suite_cases if case.max_turns == 1])
     validation = draw(
-        DrawRequest(profile, suite, order.seed, "validation", _if_one_answer, MAX_CHARACTERS),
+        DrawRequest(profile, suite, order.seed, "validation", lambda case: not case.solution, MAX_CHARACTERS),
         apportion_cells(min(NUM_VALIDATION_EXAMPLES, order.num_examples), asked, seed=order.seed),
     )
     treated = _labelled(train.cases, shares)
@@ -113,10 +106,6 @@ def _contents(profile: Profile, cases: Sequence[Case]) -> Contents:
 
 def _result(profile: Profile, verdict: ProbeVerdict) -> Result:
     return Result(cell_of(profile, verdict.category.partition(".")[0], verdict.tool), verdict.cause)
-
-
-def _if_one_answer(case: Case) -> int:
-    return _NEVER if case.solution else 1
 
 
 def _per_cell(shares: Sequence[Share]) -> dict[Cell, int]:
@@ -145,7 +134,7 @@ def _labelled(cases: Mapping[Cell, Sequence[Case]], shares: Sequence[Share]) -> 
         causes = waiting.get(cell) or {kinds[cell.kind].cause if cell.kind in kinds else NO_CAUSE: 0}
         for case in drawn:
             cause = next((cause for cause, count in causes.items() if count > 0), next(reversed(causes)))
-            causes[cause] -= num_answers(case)
+            causes[cause] -= 1
             labelled.append((case, cause))
     return labelled
 
@@ -153,7 +142,7 @@ def _labelled(cases: Mapping[Cell, Sequence[Case]], shares: Sequence[Share]) -> 
 def _shares_of(profile: Profile, labelled: Labelled) -> tuple[Share, ...]:
     counts: Counter[tuple[Cell, str]] = Counter()
     for case, cause in labelled:
-        counts[cell_of(profile, category_of(case), case.tool), cause] += num_answers(case)
+        counts[cell_of(profile, category_of(case), case.tool), cause] += 1
     return tuple(Share(cell, cause, count) for (cell, cause), count in counts.items())
 
 
@@ -162,12 +151,12 @@ def _rows(profile: Profile, order: DatasetOrder, labelled: Labelled, split: Spli
     random.Random(f"{order.seed}/{split}").shuffle(shuffled)
     for case, cause in shuffled:
         examples = examples_of(profile, case, order.prompt_size)
-        for turn, (messages, tools) in enumerate(examples, start=1):
+        for part, example in enumerate(examples, start=1):
             yield DatasetRow(
-                case.case_id if len(examples) == 1 else f"{case.case_id}.{turn}",
-                messages,
+                case.case_id if len(examples) == 1 else f"{case.case_id}.{part}",
+                example.messages,
                 split=split,
-                tools=tools,
+                tools=example.tools,
                 case=case_to_document(case),
                 tool=case.tool,
                 category=category_of(case),

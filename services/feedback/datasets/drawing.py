@@ -28,7 +28,7 @@ class DrawRequest:
         suite: What no case may be near to.
         seed: Chooses the cases.
         split: Part of the material; splits share no case.
-        size_of: How much of what is wanted a case makes up.
+        fits: Whether a case may be taken.
         max_characters: Longer cases are taken only where a kind has no shorter ones; 0 for no such preference.
     """
 
@@ -36,7 +36,7 @@ class DrawRequest:
     suite: Contents
     seed: int
     split: Split
-    size_of: Callable[[Case], int] = lambda _: 1
+    fits: Callable[[Case], bool] = lambda _: True
     max_characters: int = 0
 
     def stream(self, kind: Cell, count: int) -> Iterator[Case]:
@@ -58,9 +58,7 @@ class Drawn:
 
 
 def draw(request: DrawRequest, wanted: Mapping[Cell, int]) -> Drawn:
-    """Return cases that make up what is wanted of each cell, as nearly as whole cases can, and never more in all.
-
-    Where no case of a kind fits into what is left of its part, other kinds fill the place.
+    """Return as many cases as are wanted of each cell; where a kind has too few that fit, others fill the place.
 
     Raises:
         FailedPrecondition: The material ends before enough cases are drawn that are not near to the suite.
@@ -92,7 +90,7 @@ def _fill_up(sources: list[_Source], left: int) -> int:
     while left and left != before:
         before = left
         for source in sorted(sources, key=lambda source: bool(source.taken)):
-            left -= source.take_one(left)
+            left -= bool(left and source.take_one())
     return left
 
 
@@ -111,46 +109,39 @@ class _Source:
         self._num_looks = 4 * self.left + _MAX_LOOKS
         self._cases = self._far_cases(first, self._num_looks + total + _MAX_LOOKS)
         self._spare: list[Case] = []
-        self._sizes: list[int] = []
 
     def fill(self) -> None:
         """Take what is wanted of each tool; where that does not come, cases of other tools or longer ones."""
         for case in islice(self._cases, self._num_looks):
-            if self._quotas[self._quota_of(case)] > 0 and self._size(case) <= self.left and not self._is_long(case):
+            if self._quotas[self._quota_of(case)] > 0 and not self._is_long(case):
                 self._take(case)
             elif len(self._spare) < self._num_looks // 2:
                 self._spare.append(case)
             if not self.left:
                 break
         self._spare.sort(key=lambda case: (self._is_long(case), _length(case) if self._is_long(case) else 0))
-        while self.left and self.take_one(self.left):
+        while self.left and self.take_one():
             pass
 
-    def take_one(self, most: int) -> int:
-        """Take the first case of at most this size, and return its size; 0 when there is none."""
-        for place, case in enumerate(self._spare):
-            if self._size(case) <= most:
-                return self._take(self._spare.pop(place))
-        # What a kind has shown in so many cases is what it has: tasks of several answers never fit into one place.
-        is_in_vain = len(self._sizes) >= _MAX_SKIPPED and most < min(self._sizes)
-        for case in islice(self._cases, 0 if is_in_vain else _MAX_LOOKS):
-            if self._size(case) <= most and not self._is_long(case):
-                return self._take(case)
-        return 0
+    def take_one(self) -> bool:
+        """Take a further case; say whether there was one."""
+        if self._spare:
+            self._take(self._spare.pop(0))
+            return True
+        for case in islice(self._cases, _MAX_LOOKS):
+            if not self._is_long(case):
+                self._take(case)
+                return True
+        return False
 
-    def _take(self, case: Case) -> int:
-        size = self._size(case)
-        self._quotas[self._quota_of(case)] -= size
-        self.left -= size
+    def _take(self, case: Case) -> None:
+        self._quotas[self._quota_of(case)] -= 1
+        self.left -= 1
         self.taken.append(case)
-        return size
 
     def _quota_of(self, case: Case) -> str:
         """Return the tool whose quota a case counts for; the empty one stands for any other."""
         return case.tool if case.tool in self._quotas else ""
-
-    def _size(self, case: Case) -> int:
-        return self._request.size_of(case)
 
     def _is_long(self, case: Case) -> bool:
         return 0 < self._request.max_characters < _length(case)
@@ -163,8 +154,8 @@ class _Source:
                     self.num_near += 1
                 else:
                     num_far += 1
-                    self._sizes.append(self._size(case))
-                    yield case
+                    if self._request.fits(case):
+                        yield case
             self.has_ended = not num_far
         except ValueError:
             # The stock holds no further case; what it has given counts.

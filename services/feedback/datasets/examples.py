@@ -1,51 +1,61 @@
-"""From a case to what is trained on: one example for each answer that the model gives."""
+"""From a case to what is trained on: its conversation, with every right answer marked."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from services.protocols.cases import Case
 from services.protocols.profile import Profile
 from services.protocols.session import Session
-from services.protocols.turn import Answer, Message
-
-Example = tuple[tuple[Message, ...], tuple[Mapping[str, Any], ...]]
-"""A conversation that ends with the right answer, and the function definitions beside it."""
+from services.protocols.turn import Answer
 
 
-def num_answers(case: Case) -> int:
-    """Return how many answers the case asks for, and so how many examples it makes."""
-    return len(case.solution) or 1
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A conversation in OpenAI's form that ends with a right answer, and the function definitions beside it."""
+
+    messages: tuple[Mapping[str, Any], ...]
+    tools: tuple[Mapping[str, Any], ...]
+
+    @property
+    def opening(self) -> tuple[Mapping[str, Any], ...]:
+        """The messages up to the first right answer, and that."""
+        first = next(place for place, message in enumerate(self.messages) if message.get("weight"))
+        return self.messages[: first + 1]
 
 
 def examples_of(profile: Profile, case: Case, prompt_size: str) -> list[Example]:
-    """Return an example for each right answer in its order.
+    """Return the case's conversation as one example, or as several where its functions change on the way.
 
-    It begins with what a test asks with at this point, the client's replies and the function definitions of the mode
-    included, and ends with the right answer. Wrong answers of the case's history are in the prompt alone.
+    Each begins with what a test asks with, the client's replies and the function definitions of the mode included.
+    Right answers have `weight` 1; wrong answers of the case's history are in the prompt alone.
     """
     session = Session(profile, case, prompt_size)
     if not case.solution:
-        return [_example(session.tools, session.messages, profile.example(case, prompt_size)["messages"][-1])]
+        right = {**profile.example(case, prompt_size)["messages"][-1], "weight": 1}
+        return [Example((*session.messages, right), _plain(session.tools))]
     return played_examples(session, (profile.as_written(answer, prompt_size) for answer in case.solution))
 
 
 def played_examples(session: Session, answers: Iterable[Answer]) -> list[Example]:
-    """Return an example for each answer as the session goes on.
+    """Return examples for right answers as the session goes on; those with equal definitions beside them are one.
 
     Raises:
         SessionOver: The client takes no further answer.
     """
-    examples = []
+    examples: list[Example] = []
     for answer in answers:
-        prompt, tools = list(session.messages), session.tools
+        num_asked, tools = len(session.messages), _plain(session.tools)
         session.answer(answer)
-        examples.append(_example(tools, prompt, session.messages[len(prompt)]))
+        right = {**session.messages[num_asked], "weight": 1}
+        earlier = examples.pop().messages if examples and examples[-1].tools == tools else ()
+        examples.append(Example((*earlier, *session.messages[len(earlier) : num_asked], right), tools))
     return examples
 
 
-def _example(tools: Sequence[object], prompt: Sequence[Message], answer: Message) -> Example:
+def _plain(tools: object) -> tuple[Mapping[str, Any], ...]:
     # A profile's own definitions may be read-only views, which JSON cannot write.
-    return (*prompt, answer), tuple(json.loads(json.dumps(tools, default=dict)))
+    return tuple(json.loads(json.dumps(tools, default=dict)))

@@ -11,7 +11,7 @@ from typing import IO
 from services.feedback.datasets.builder import MAX_CHARACTERS
 from services.feedback.datasets.cells import Cell
 from services.feedback.datasets.drawing import DrawRequest, draw
-from services.feedback.datasets.examples import examples_of, num_answers
+from services.feedback.datasets.examples import examples_of
 from services.feedback.datasets.item_rows import lesson_of, rows_of
 from services.feedback.datasets.plan import NO_CAUSE, apportion_cells
 from services.feedback.domain.dataset_build import DatasetBuildSpec, DatasetForm, LeftOut
@@ -103,7 +103,7 @@ class ItemDataset:
         cells = [cell for cell in pool if cell.tool not in self._tools] or pool
         own = [case for name, cases in self._suites if name.startswith(f"{profile.id}/") for case in cases]
         contents = Contents(own, closed_tools=profile.closed_tools)
-        request = DrawRequest(profile, contents, spec.seed, "train", num_answers, MAX_CHARACTERS)
+        request = DrawRequest(profile, contents, spec.seed, "train", max_characters=MAX_CHARACTERS)
         drawn = draw(request, apportion_cells(count, dict.fromkeys(cells, 1.0), seed=spec.seed))
         for case in (case for cases in drawn.cases.values() for case in cases):
             for row in _replay_rows(profile, case):
@@ -132,11 +132,11 @@ class ItemDataset:
 
 def _replay_rows(profile: Profile, case: Case) -> Iterator[DatasetRow]:
     examples = examples_of(profile, case, profile.prompt_sizes[0])
-    for turn, (messages, tools) in enumerate(examples, start=1):
+    for number, example in enumerate(examples, start=1):
         yield DatasetRow(
-            f"{REPLAY}-{case.case_id}.{turn}",
-            messages,
-            tools=tools,
+            f"{REPLAY}-{case.case_id}.{number}",
+            example.messages,
+            tools=example.tools,
             case=case_to_document(case),
             tool=case.tool,
             category=category_of(case),

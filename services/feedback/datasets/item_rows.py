@@ -6,17 +6,16 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import cast
 
 from services.feedback.datasets.examples import Example, examples_of, played_examples
 from services.feedback.domain.dataset_build import DatasetForm, LeftOut
 from services.feedback.domain.item import ChatMessage, FeedbackKind, Item, Opinion
 from services.protocols.cases import Case, case_from_document
 from services.protocols.profile import Profile
-from services.protocols.session import Session, SessionOver
+from services.protocols.session import Session
 from services.protocols.suites.balance import category_of
 from services.protocols.suites.dataset_row import DatasetRow
-from services.protocols.turn import Answer, Message, ToolCall
+from services.protocols.turn import Answer, ToolCall
 
 _NUM_CASES = 4096
 
@@ -74,20 +73,21 @@ def _pair(item: Item) -> Lesson | LeftOut:
 
 
 def rows_of(profile: Profile | None, item: Item, lesson: Lesson) -> list[DatasetRow]:
-    """Return the rows that teach a lesson, one for each right answer.
+    """Return the rows that teach a lesson, one for each set of functions that the client offers on the way.
 
     Raises:
         SessionOver: The client takes no answer where the item is.
     """
     if profile is None or not item.case_document:
-        messages = cast(tuple[Message, ...], (*item.content.messages[:-1], *lesson.answers))
+        # Of a conversation only the answer that a person looked at is trained.
+        before = [{**each, "weight": 0} if each["role"] == "assistant" else each for each in item.content.messages[:-1]]
         tools = tuple(json.loads(tool) for tool in item.content.tools)
-        return [_row(item, lesson, item.feedback_item_id, (messages, tools), None)]
+        return [_row(item, lesson, item.feedback_item_id, Example((*before, *lesson.answers), tools), None)]
     case = _case(item.case_document)
     examples = _examples(profile, item, case, lesson.answers)
     if lesson.rejected:
-        examples = examples[:1]
-    ids = [f"{item.feedback_item_id}.{turn}" for turn in range(1, len(examples) + 1)]
+        examples = [Example(examples[0].opening, examples[0].tools)]
+    ids = [f"{item.feedback_item_id}.{number}" for number in range(1, len(examples) + 1)]
     return [_row(item, lesson, row_id, example, case) for row_id, example in zip(ids, examples, strict=True)]
 
 
@@ -123,12 +123,11 @@ def _case(document: str) -> Case:
 
 
 def _row(item: Item, lesson: Lesson, row_id: str, example: Example, case: Case | None) -> DatasetRow:
-    messages, tools = example
     verdict = item.content.verdict
     return DatasetRow(
         row_id,
-        tuple(messages),
-        tools=tools,
+        example.messages,
+        tools=example.tools,
         case=json.loads(item.case_document) if case else None,
         rejected=lesson.rejected,
         tool=case.tool if case else "",
@@ -138,6 +137,3 @@ def _row(item: Item, lesson: Lesson, row_id: str, example: Example, case: Case |
         reason=lesson.reason,
         feedback_item_id=item.feedback_item_id,
     )
-
-
-__all__ = ["Lesson", "SessionOver", "lesson_of", "rows_of"]

@@ -25,7 +25,8 @@ def decide(spec: LoopSpec, rounds: Sequence[Round], elapsed_seconds: float) -> S
         raise ValueError("only an evaluated round can be decided on")
     unmet = [goal for goal in spec.goals if last.rates.value(goal.metric) < goal.minimum]
     rates = ", ".join(
-        f"{goal.metric} is {last.rates.value(goal.metric):.3f} (goal {goal.minimum:g})" for goal in unmet or spec.goals
+        f"the {goal.words} is {last.rates.value(goal.metric):.1%} (goal {goal.minimum:.1%})"
+        for goal in unmet or spec.goals
     )
     minutes = spec.budget.max_minutes
     best = best_round(spec.goals, rounds) or last

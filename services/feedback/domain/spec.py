@@ -25,6 +25,11 @@ class Goal:
     metric: str
     minimum: float
 
+    @property
+    def words(self) -> str:
+        """The metric as people say it, such as "conforming rate"."""
+        return self.metric.replace("_", " ")
+
 
 @dataclass(frozen=True)
 class Budget:

@@ -68,9 +68,15 @@ def case_row(profile: Profile, case: Case, prompt_size: str) -> GateRow:
 
 
 def _row(profile: Profile, case: Case, prompt_size: str, *, late: bool) -> GateRow:
-    messages, tools = examples_of(profile, case, prompt_size)[-1 if late else 0]
-    plain = [json.loads(json.dumps(message, default=dict)) for message in messages]
-    return GateRow(case.case_id, tuple(plain[:-1]), tuple(tools), plain[-1])
+    example = examples_of(profile, case, prompt_size)[-1 if late else 0]
+    *prompt, answer = map(_unweighted, example.messages if late else example.opening)
+    return GateRow(case.case_id, tuple(prompt), example.tools, answer)
+
+
+def _unweighted(message: _Message) -> _Message:
+    plain: dict[str, Any] = json.loads(json.dumps(message, default=dict))
+    plain.pop("weight", None)
+    return plain
 
 
 def _cases_of_several_turns(profile: Profile) -> list[Case]:

@@ -77,6 +77,11 @@ class DatasetRow:
         )
 
     @property
+    def prompt(self) -> tuple[Mapping[str, Any], ...]:
+        """The messages before the first answer that is trained."""
+        return self.messages[: next(iter(self.trained_turns), len(self.messages) - 1)]
+
+    @property
     def asked_texts(self) -> tuple[str, ...]:
         """What the row asks, by which it is compared with what suites ask."""
         task = (str(self.case.get("task", "")),) if self.case is not None else ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceServicer
 
 from services.registry.servicer.dataset import DatasetRpcs
+from services.registry.servicer.dataset_rows import DatasetRowRpcs
 from services.registry.servicer.deployment import DeploymentRpcs
 from services.registry.servicer.export import ExportRpcs
 from services.registry.servicer.model import ModelRpcs
@@ -30,6 +31,7 @@ class RegistryServicer(
     ModelRpcs,
     ImportRpcs,
     DatasetRpcs,
+    DatasetRowRpcs,
     TestSuiteRpcs,
     ExportRpcs,
     PublicationRpcs,

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 from drillyard.registry.v1 import dataset_pb2
 
-from services.chassis.artifacts import Artifact
-from services.chassis.wire import from_message
-from services.registry.convert.dataset import (
-    dataset_version_draft,
-    dataset_version_to_proto,
-    faults_to_proto,
-    mix_to_proto,
-    row_to_proto,
-    wanted_rows,
-)
+from services.chassis.wire import from_message, to_message
+from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft
 from services.registry.domain.paging import page_request
 from services.registry.servicer.context import Context
 from services.registry.usecases.dataset import DatasetUseCases
-from services.registry.usecases.dataset_rows import DatasetRowUseCases
 
 
 class DatasetRpcs:
-    """Create, get, list, and the rows."""
+    """Create, get and list."""
 
     datasets: DatasetUseCases
-    dataset_rows: DatasetRowUseCases
 
     async def CreateDatasetVersion(
         self, request: dataset_pb2.CreateDatasetVersionRequest, context: Context
     ) -> dataset_pb2.CreateDatasetVersionResponse:
         """Register a dataset version."""
-        version = await self.datasets.create_version(dataset_version_draft(request))
+        draft = from_message(DatasetVersionDraft, request, num_train_examples=0, num_validation_examples=0)
+        version = await self.datasets.create_version(draft)
         return dataset_pb2.CreateDatasetVersionResponse(dataset_version=dataset_version_to_proto(version))
 
     async def DeleteDatasetVersion(
@@ -58,39 +49,7 @@ class DatasetRpcs:
             dataset_versions=map(dataset_version_to_proto, page.items), next_page_token=page.next_token
         )
 
-    async def ListDatasetRows(
-        self, request: dataset_pb2.ListDatasetRowsRequest, context: Context
-    ) -> dataset_pb2.ListDatasetRowsResponse:
-        """List the rows of a version in their order."""
-        page = await self.dataset_rows.list_rows(
-            request.dataset_version_id, wanted_rows(request), page_request(request.page_size, request.page_token)
-        )
-        return dataset_pb2.ListDatasetRowsResponse(
-            dataset_rows=map(row_to_proto, page.items), next_page_token=page.next_token
-        )
 
-    async def GetDatasetMix(
-        self, request: dataset_pb2.GetDatasetMixRequest, context: Context
-    ) -> dataset_pb2.GetDatasetMixResponse:
-        """Say what a version is made of."""
-        return mix_to_proto(await self.dataset_rows.mix(request.dataset_version_id))
-
-    async def ReviseDatasetVersion(
-        self, request: dataset_pb2.ReviseDatasetVersionRequest, context: Context
-    ) -> dataset_pb2.ReviseDatasetVersionResponse:
-        """Register a version that is another one with rows dropped or edited."""
-        version = await self.dataset_rows.revise(
-            request.request_id,
-            request.dataset_version_id,
-            dropped=request.dropped_example_ids,
-            edited=request.edited_documents,
-        )
-        return dataset_pb2.ReviseDatasetVersionResponse(dataset_version=dataset_version_to_proto(version))
-
-    async def ValidateDataset(
-        self, request: dataset_pb2.ValidateDatasetRequest, context: Context
-    ) -> dataset_pb2.ValidateDatasetResponse:
-        """Say which lines of a file are no rows."""
-        return faults_to_proto(
-            await self.dataset_rows.validate(from_message(Artifact, request.artifact, media_type=""))
-        )
+def dataset_version_to_proto(version: DatasetVersion) -> dataset_pb2.DatasetVersion:
+    """Return the version as callers see it."""
+    return to_message(version, dataset_pb2.DatasetVersion, dataset_version_id=version.version_id)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from drillyard.registry.v1 import model_pb2
 
-from services.chassis.wire import to_message
-from services.registry.convert.model import model_version_draft, model_version_to_proto
+from services.chassis.wire import from_message, to_message
+from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft
 from services.registry.domain.paging import page_request
 from services.registry.servicer.context import Context
 from services.registry.usecases.model import ModelUseCases
@@ -54,5 +54,11 @@ class ModelRpcs:
         self, request: model_pb2.CreateModelVersionRequest, context: Context
     ) -> model_pb2.CreateModelVersionResponse:
         """Register trained weights."""
-        version = await self.models.create_version(model_version_draft(request))
+        draft = from_message(ModelVersionDraft, request, source=None, facts=ModelFacts("", 0, 0))
+        version = await self.models.create_version(draft)
         return model_pb2.CreateModelVersionResponse(model_version=model_version_to_proto(version))
+
+
+def model_version_to_proto(version: ModelVersion) -> model_pb2.ModelVersion:
+    """Return the version as callers see it."""
+    return to_message(version, model_pb2.ModelVersion, model_version_id=version.version_id, **vars(version.facts))

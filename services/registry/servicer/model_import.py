@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from operator import attrgetter
 
 from drillyard.registry.v1 import import_pb2
 
-from services.chassis.jobs.convert import watch_response
+from services.chassis.jobs.convert import JobRpcs
 from services.registry.convert.model_import import import_to_proto, source_from_proto
 from services.registry.servicer.context import Context
 from services.registry.usecases.model_import import ImportUseCases
+
+_rpcs = JobRpcs(attrgetter("imports.resource"), import_to_proto)
 
 
 class ImportRpcs:
     """Create, get, list, cancel and watch."""
 
     imports: ImportUseCases
+    GetImport = _rpcs.get(import_pb2.GetImportResponse)
+    ListImports = _rpcs.list(import_pb2.ListImportsResponse)
+    CancelImport = _rpcs.cancel(import_pb2.CancelImportResponse)
+    WatchImport = _rpcs.watch(import_pb2.WatchImportResponse)
 
     async def CreateImport(
         self, request: import_pb2.CreateImportRequest, context: Context
@@ -25,31 +30,3 @@ class ImportRpcs:
         source = source_from_proto(request.source, request.secret)
         created = await self.imports.create(request.request_id, request.model_id, source, request.base_model_version_id)
         return import_pb2.CreateImportResponse(model_import=import_to_proto(created))
-
-    async def GetImport(self, request: import_pb2.GetImportRequest, context: Context) -> import_pb2.GetImportResponse:
-        """Return one import."""
-        return import_pb2.GetImportResponse(
-            model_import=import_to_proto(await self.imports.resource.get(request.import_id))
-        )
-
-    async def ListImports(
-        self, request: import_pb2.ListImportsRequest, context: Context
-    ) -> import_pb2.ListImportsResponse:
-        """List imports, newest first."""
-        imports, token = await self.imports.resource.list(request.page_size, request.page_token)
-        return import_pb2.ListImportsResponse(imports=map(import_to_proto, imports), next_page_token=token)
-
-    async def CancelImport(
-        self, request: import_pb2.CancelImportRequest, context: Context
-    ) -> import_pb2.CancelImportResponse:
-        """Cancel an import."""
-        cancelled = await self.imports.resource.cancel(request.import_id)
-        return import_pb2.CancelImportResponse(model_import=import_to_proto(cancelled))
-
-    async def WatchImport(
-        self, request: import_pb2.WatchImportRequest, context: Context
-    ) -> AsyncIterator[import_pb2.WatchImportResponse]:
-        """Stream events until the final one."""
-        async with aclosing(self.imports.resource.watch(request.import_id, request.after_sequence)) as events:
-            async for event in events:
-                yield watch_response(import_pb2.WatchImportResponse, event)

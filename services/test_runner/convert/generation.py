@@ -7,12 +7,7 @@ import json
 from drillyard.test_runner.v1 import transcript_pb2
 
 from services.chassis.wire import from_message
-from services.test_runner.convert.transcript import (
-    call_to_proto,
-    finish_reason_to_proto,
-    message_from_proto,
-    message_to_proto,
-)
+from services.test_runner.convert.transcript import call_to_proto, finish_reason_to_proto, message_to_proto
 from services.test_runner.domain import GenerationOrder, TokenLogProb
 from services.test_runner.domain.generation import parse_tools
 from services.test_runner.ports import Answer, Delta
@@ -47,15 +42,7 @@ def render_order_from_proto(request: transcript_pb2.RenderPromptRequest) -> Rend
     Raises:
         InvalidArgument: A tool is no function definition.
     """
-    return RenderOrder(
-        model_version_id=request.model_version_id,
-        messages=tuple(map(message_from_proto, request.messages)),
-        tools=parse_tools(request.tools),
-        test_suite_version_id=request.test_suite_version_id,
-        case_id=request.case_id,
-        prompt_size=request.prompt_size,
-        answers=tuple(map(message_from_proto, request.answers)),
-    )
+    return from_message(RenderOrder, request, tools=parse_tools(request.tools))
 
 
 def rendered_to_proto(prompt: RenderedPrompt) -> transcript_pb2.RenderPromptResponse:

@@ -7,12 +7,6 @@ from drillyard.test_runner.v1 import transcript_pb2
 from services.test_runner.domain import AnswerTurn, FinishReason, Message, ToolCall, Transcript
 
 
-def message_from_proto(message: transcript_pb2.Message) -> Message:
-    """Return the message."""
-    calls = tuple(ToolCall(call.tool_call_id, call.name, call.arguments) for call in message.tool_calls)
-    return Message(message.role, message.content, calls, message.tool_call_id)
-
-
 def message_to_proto(message: Message) -> transcript_pb2.Message:
     """Return the message."""
     return transcript_pb2.Message(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from services.chassis.errors import FailedPrecondition
 from services.lm.doctor.diagnosis import Conversation
 from services.protocols.cases import Case
 from services.protocols.profile import Profile
 from services.protocols.session import Session
+from services.test_runner.domain.generation import plain_tools
 
 _NUM_DRAWN = 26
 _MOST_EXAMPLES = 24
@@ -28,7 +26,7 @@ def conversations_of(profile: Profile, prompt_size: str) -> tuple[Conversation, 
     opening = Conversation(
         f"the longest prompt, case {longest.case_id}",
         tuple(profile.messages(longest, prompt_size)),
-        _plain(profile.tools_for(longest, prompt_size)),
+        plain_tools(profile.tools_for(longest, prompt_size)),
     )
     solved = max(cases, key=lambda case: len(case.solution))
     by_tool = {case.tool: case for case in reversed(cases)}
@@ -53,7 +51,7 @@ def _length(profile: Profile, case: Case, prompt_size: str) -> int:
 
 def _played(profile: Profile, case: Case, prompt_size: str) -> Conversation:
     session = Session(profile, replace(case, max_turns=len(case.solution) + 1), prompt_size)
-    tools = _plain(session.tools)
+    tools = plain_tools(session.tools)
     for answer in case.solution or (profile.read_answer(profile.reference_answer(case)),):
         if session.stop is None:
             session.answer(profile.as_written(answer, prompt_size))
@@ -64,9 +62,4 @@ def _played(profile: Profile, case: Case, prompt_size: str) -> Conversation:
 def _example(profile: Profile, case: Case, prompt_size: str) -> Conversation:
     example = profile.example(case, prompt_size)
     name = f"an answer with {case.tool}" if case.tool else f"an answer to {case.case_id}"
-    return Conversation(name, tuple(example["messages"]), _plain(example.get("tools", ())))
-
-
-def _plain(tools: Sequence[Mapping[str, object]]) -> tuple[dict[str, Any], ...]:
-    """Return the definitions as plain objects: a profile's own may be read-only views, which JSON cannot write."""
-    return tuple(json.loads(json.dumps(tools, default=dict)))
+    return Conversation(name, tuple(example["messages"]), plain_tools(example.get("tools", ())))

@@ -100,7 +100,7 @@ class AttemptReport:
     outcome: AttemptOutcome | None = None
     reason: str = ""
     is_permanent: bool = False
-    notice: str = ""
+    notices: tuple[str, ...] = ()
 
 
 def num_failures(attempts: tuple[Attempt, ...], start_step: int) -> int:

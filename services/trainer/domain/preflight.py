@@ -179,3 +179,4 @@ class PreflightRequest:
     line: int
     dtype: str
     seconds: float
+    adapter_folder: str = ""

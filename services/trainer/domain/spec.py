@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
 from services.chassis.errors import InvalidArgument
+from services.chassis.wire import to_document
 from services.trainer.domain.weights import LoraConfig, LoraInit, ScratchConfig, TrainedWeights
 
 __all__ = [
@@ -160,7 +161,7 @@ class TrainingJobSpec:
         """
         self.lora.check()
         self.scratch.check()
-        _check_scratch(self)
+        _check_groups(self)
         reward_weights_of(self.grpo.reward_weights)
         if self.num_workers > self.batch_size:
             raise InvalidArgument(
@@ -178,13 +179,25 @@ class TrainingJobSpec:
             _check_4bit(self)
 
 
-def _check_scratch(spec: TrainingJobSpec) -> None:
-    if spec.trained_weights is not TrainedWeights.FROM_SCRATCH and any(astuple(spec.scratch)):
-        raise InvalidArgument(
-            "The spec shapes a new model, and trains the weights of one that is there.",
-            "Leave scratch out, or set trained_weights to TRAINED_WEIGHTS_FROM_SCRATCH.",
-            field="spec.scratch",
-        )
+# What the settings of a group are for; with anything else they would count for nothing.
+_GROUPS: Mapping[str, tuple[str, StrEnum]] = {
+    "lora": ("trained_weights", TrainedWeights.LORA),
+    "scratch": ("trained_weights", TrainedWeights.FROM_SCRATCH),
+    "dpo": ("method", TrainingMethod.DPO),
+    "grpo": ("method", TrainingMethod.GRPO),
+}
+
+
+def _check_groups(spec: TrainingJobSpec) -> None:
+    document = to_document(spec)
+    for group, (field, value) in _GROUPS.items():
+        chosen = getattr(spec, field)
+        for name in document.get(group, {}) if chosen is not value else ():
+            raise InvalidArgument(
+                f"The field {group}.{name} counts where {field} is {value} alone, and here it is {chosen}.",
+                f"Leave {group}.{name} out, or set {field} to {value}.",
+                field=f"spec.{group}.{name}",
+            )
 
 
 def _check_4bit(spec: TrainingJobSpec) -> None:

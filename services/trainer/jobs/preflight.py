@@ -66,6 +66,7 @@ class Preflight:
                 line=line,
                 dtype=self._dtype,
                 seconds=_LOOK_SECONDS,
+                adapter_folder=await self._local(inputs.adapter.uri) if inputs.adapter else "",
             )
         )
         return TrainingPreflight(

@@ -277,7 +277,7 @@ async def _tell_lost_steps(context: JobContext, attempts: tuple[Attempt, ...], s
 
 
 async def _show(context: JobContext, live: LiveAttempt, now: float) -> None:
-    if notice := live.take_notice():
+    for notice in live.take_notices():
         await context.event("message", {"text": notice})
     message = f"Attempt {live.attempt} has run for {now - live.started:.0f} s."
     if context.pause_requested:

@@ -93,5 +93,5 @@ def _question(example: DatasetRow, loaded: LoadedModel) -> _Question:
         case = case_from_document(example.case)
     except (UnknownProfile, CaseError) as error:
         raise BadExampleError(f"Example {example.example_id[:100]} cannot be judged: {error}.") from error
-    prompt_ids = encode_prompt(loaded.tokenizer, example.messages[:-1], tools=example.tools)
+    prompt_ids = encode_prompt(loaded.tokenizer, example.prompt, tools=example.tools)
     return _Question(profile, case, tuple(prompt_ids))

@@ -91,7 +91,7 @@ def row_of_line(line: bytes, number: int) -> DatasetRow:
 
 def begins(row: DatasetRow, case: Case) -> bool:
     """Whether a row asks for its case's first answer, and not for one that its client's session comes to later."""
-    num_answers = sum(message["role"] == "assistant" for message in row.messages[:-1])
+    num_answers = sum(message["role"] == "assistant" for message in row.prompt)
     return num_answers <= len(case.history) or not plays_session(case)
 
 

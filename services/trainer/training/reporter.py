@@ -83,7 +83,7 @@ class Reporter:
     def notice(self, text: str) -> None:
         """Say what a person should know of how the attempt computes."""
         with self._lock:
-            self._pending.notice = text
+            self._pending.notices.append(text)
         self._news.set()
 
     def step(self, done: int, total: int, values: dict[str, float]) -> None:
@@ -148,6 +148,7 @@ class Reporter:
             with self._lock:
                 del self._pending.curve_points[: len(request.curve_points)]
                 del self._pending.checkpoints[: len(request.checkpoints)]
+                del self._pending.notices[: len(request.notices)]
                 self._lock.notify_all()
             if is_last:
                 return

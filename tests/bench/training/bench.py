@@ -76,6 +76,8 @@ class Bench:
     def fastest(self, settings: Sequence[Setting]) -> Setting:
         """The setting with the least processor time for a second step of one row of SFT."""
         program = settings[0].program
+        if self.options.best is not None:
+            return settings[self.options.best]
         if program not in self._best:
             row = self.drawing().examples(1)
             times = [self._trial(setting, row) for setting in settings]

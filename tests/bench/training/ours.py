@@ -36,7 +36,7 @@ def main() -> None:
     """Train until input ends."""
     start = json.loads(sys.stdin.readline())
     prepare_process(start["threads"])
-    loaded = load(Path(start["model"]), dtype=start["dtype"])
+    loaded = load(Path(start["model"]), dtype=start["dtype"], device=start["device"])
     adapter = start.get("adapter")
     model: Any = (
         load_adapter(loaded.model, Path(adapter), is_trainable=True)
@@ -53,12 +53,16 @@ def main() -> None:
         norm = torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM).item()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         took = {"seconds": time.perf_counter() - begin[0], "processor": time.process_time() - begin[1]}
         print(json.dumps({**took, **more, "grad_norm": norm, "peak": _peak_bytes()}), flush=True)
 
 
 def _peak_bytes() -> int:
     """The most memory that this process has held; what the kernel tells a parent counts what it was before."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 

@@ -30,7 +30,7 @@ class Took:
         seconds: On the wall.
         processor: Seconds of all threads.
         loss: Before the step.
-        peak: The most memory that the process has held, in bytes.
+        peak: The most memory that the process has held, in bytes; with a GPU, of the GPU.
         grad_norm: Before clipping.
         generate_seconds: The part of `seconds` in which rollouts were written.
     """
@@ -73,6 +73,7 @@ class Sides:
     build: Path
     threads: int
     max_tokens: int
+    device: str = "cpu"
     learning_rate: float = 2e-4
 
     def start(
@@ -88,6 +89,7 @@ class Sides:
             "batch": setting.batch or len(work.rows),
             "settings": dict(setting.options),
             "threads": self.threads,
+            "device": self.device,
             "learning_rate": self.learning_rate,
             "max_tokens": self.max_tokens,
             "adapter": str(adapter) if adapter else "",
@@ -172,6 +174,7 @@ def comparison(
         "ranges": [f"{min(side):.3f} to {max(side):.3f}" for side in speeds],
         "processor_seconds_per_row": [round(seconds, 3) for seconds in processor],
         "ratio_of_processor_seconds": round(processor[1] / processor[0], 2),
+        "peak_gigabytes": [round(max(took.peak for took in side) / 1e9, 2) for side in (ours, peer)],
         "first_losses": [round(side[0].loss, 4) for side in (ours, peer)],
     }
     if updates_only:

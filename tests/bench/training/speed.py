@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 from tests.bench.pairs import Comparison
@@ -13,11 +14,14 @@ from tests.bench.training.workload import GROUP, Work
 
 
 def behind_a_prefix(bench: Bench) -> Iterator[Comparison]:
-    """SFT against TRL's defaults, and against its best setting."""
+    """SFT against TRL's defaults."""
+    yield _compared(bench, "sft_trl_default", bench.drawing().examples(bench.options.batch), TRL_DEFAULT)
+
+
+def behind_a_prefix_at_best(bench: Bench) -> Iterator[Comparison]:
+    """SFT against TRL's best setting."""
     work = bench.drawing().examples(bench.options.batch)
-    yield _compared(bench, "sft_trl_default", work, TRL_DEFAULT)
-    if (best := bench.fastest(bench.trl)) != TRL_DEFAULT:
-        yield _compared(bench, "sft_trl_best", work, best)
+    yield _compared(bench, "sft_trl_best", work, bench.fastest(bench.trl))
 
 
 def against_unsloth(bench: Bench) -> Iterator[Comparison]:
@@ -27,11 +31,13 @@ def against_unsloth(bench: Bench) -> Iterator[Comparison]:
 
 
 def without_a_prefix(bench: Bench) -> Iterator[Comparison]:
-    """SFT of rows that begin differently, against both at their best."""
-    work = bench.drawing().examples(max(2, bench.options.peer_rows), shares=False)
-    for settings in (bench.trl, bench.unsloth):
-        best = bench.fastest(settings)
-        yield _compared(bench, f"alone_{best.program}_best", work, best)
+    """SFT of rows that begin differently, against TRL at its best."""
+    yield _alone(bench, bench.trl)
+
+
+def without_a_prefix_against_unsloth(bench: Bench) -> Iterator[Comparison]:
+    """The same against Unsloth."""
+    yield _alone(bench, bench.unsloth)
 
 
 def preferences(bench: Bench) -> Iterator[Comparison]:
@@ -60,8 +66,15 @@ def rollouts(bench: Bench) -> Iterator[Comparison]:
     yield comparison("grpo_step_trl_best", steps, rows, details)
 
 
+def _alone(bench: Bench, settings: Sequence[Setting]) -> Comparison:
+    work = bench.drawing().examples(max(2, bench.options.peer_rows), shares=False)
+    best = bench.fastest(settings)
+    return _compared(bench, f"alone_{best.program}_best", work, best)
+
+
 def _compared(bench: Bench, name: str, work: Work, setting: Setting, *, num_peer_rows: int = 0) -> Comparison:
     peer_work = work.first(num_peer_rows or bench.options.peer_rows)
+    setting = replace(setting, batch=min(bench.options.peer_batch, len(peer_work.rows)))
     with (
         closing(bench.sides.start(bench.ours, work)) as ours,
         closing(bench.sides.start(setting, peer_work)) as peer,

@@ -59,6 +59,8 @@ class Steps(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Take the time."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         wall, processor = self._begin
         self._took = {"seconds": time.perf_counter() - wall, "processor": time.process_time() - processor}
 
@@ -73,6 +75,8 @@ class Steps(TrainerCallback):
 
 def peak_bytes() -> int:
     """The most memory that this process has held; what the kernel tells a parent counts what it was before."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
@@ -159,7 +163,7 @@ def common(start: dict[str, Any]) -> dict[str, Any]:
         "save_strategy": "no",
         "report_to": "none",
         "disable_tqdm": True,
-        "use_cpu": True,
+        "use_cpu": start["device"] == "cpu",
         **start["settings"],
     }
 

@@ -189,7 +189,11 @@ class Bench:
         self.judgements = JudgementUseCases()
         self.comparisons = ComparisonUseCases(store=self.store, evaluations=self.evaluations, runs=self.runs)
         self.exports = ExportUseCases(
-            store=self.store, evaluations=self.evaluations, comparisons=self.comparisons, runs=self.runs
+            store=self.store,
+            evaluations=self.evaluations,
+            comparisons=self.comparisons,
+            runs=self.runs,
+            suites=suites or FakeSuites(),
         )
         job = EvaluationJob(
             store=self.store,

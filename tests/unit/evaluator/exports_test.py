@@ -18,6 +18,7 @@ from services.evaluator.convert.export import format_from_proto
 from services.evaluator.domain.export import ExportFact, ExportFormat
 from services.evaluator.exports.verdict_lists import escaped
 from services.protocols.cases import Case
+from services.protocols.suites.dataset_row import DatasetRow
 from tests.unit.evaluator.bench import CASES, PROFILE, Bench, subject, transcript
 
 NASTY = "</pre><script>alert(1)</script>\u202e{{ 7 * 7 }} \x1b[31m"
@@ -82,6 +83,19 @@ async def test_json_holds_provenance_metrics_and_every_verdict() -> None:
     assert found["metrics"]["by_cause"] == {"no_call": 2}
     assert [one["case_id"] for one in found["verdicts"]] == [case.case_id for case in CASES]
     assert found["verdicts"][1]["layer"] == "call_present"
+
+
+async def test_pairs_are_rows_whose_right_answers_stand_against_the_models_failures() -> None:
+    bench = Bench()
+    evaluation_id = await evaluated(bench, {1: "I cannot.", 3: " ", 4: trailing(CASES[4])})
+    lines = (await exported(bench, evaluation_id, ExportFormat.PAIRS)).splitlines()
+    rows = [DatasetRow.from_json(json.loads(line), number) for number, line in enumerate(lines, start=1)]
+    assert [row.example_id for row in rows] == [CASES[1].case_id, CASES[4].case_id]
+    for row, case, answer in zip(rows, (CASES[1], CASES[4]), ("I cannot.", trailing(CASES[4])), strict=True):
+        row.check()
+        assert row.rejected == {"role": "assistant", "content": answer}
+        assert row.messages == DatasetRow.from_json(json.loads(json.dumps(PROFILE.example(case, "compact")))).messages
+        assert row.cause and row.profile_id == PROFILE.id
 
 
 async def test_csv_has_a_line_per_verdict() -> None:

@@ -6,7 +6,7 @@ import json
 
 from drillyard.evaluator.v1 import verdict_pb2
 
-from services.evaluator.servicer.judgements import JudgementMethods
+from services.evaluator.servicer.judgements import JudgementRpcs
 from services.evaluator.usecases.judgements import MAX_BATCH_SIZE, JudgementUseCases
 from services.protocols.cases import case_to_document
 from tests.unit.evaluator.bench import CASES, PROFILE
@@ -14,8 +14,8 @@ from tests.unit.loop_turns import LONGEST_TURN_SECONDS, longest_turn
 
 
 def test_a_full_batch_leaves_the_event_loop_free() -> None:
-    case, methods = CASES[0], JudgementMethods()
-    methods._judgements = JudgementUseCases()
+    case, methods = CASES[0], JudgementRpcs()
+    methods.judgements = JudgementUseCases()
     answer = {"profile_id": "roo_xml", "case_document": json.dumps(case_to_document(case))}
     request = verdict_pb2.JudgeRequest(answer=PROFILE.reference_answer(case), **answer)
 

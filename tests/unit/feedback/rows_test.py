@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from services.chassis.errors import FailedPrecondition
 from services.feedback.datasets.builder import DatasetOrder, build, probe_cases
 from services.feedback.domain.work import ProbeVerdict
 from services.lm.chat import encode_example, encode_prompt, render
@@ -20,6 +19,7 @@ from services.lm.tiny import write_tiny_model
 from services.protocols.cases import Case, case_from_document
 from services.protocols.profile import get_profile
 from services.protocols.suites.balance import category_of
+from services.protocols.suites.dataset_row import DatasetRow
 from services.protocols.suites.overlap import find_overlaps
 from services.test_runner.domain import FinishReason, Item
 from services.test_runner.domain.transcript import ToolCall
@@ -99,19 +99,16 @@ def test_rows_treat_the_causes_of_their_own_kind_of_task(profile_id: str) -> Non
 
 
 @pytest.mark.parametrize("profile_id", SUITES)
-def test_a_task_of_several_turns_is_taught_answer_by_answer(profile_id: str) -> None:
-    turns: defaultdict[str, list[int]] = defaultdict(list)
-    solutions = {}
-    for row in rows(profile_id):
-        case = case_from_document(row["case"])
-        if case.solution:
-            assert row["example_id"].startswith(f"{case.case_id}.")
-            turns[case.case_id].append(int(row["example_id"].rpartition(".")[2]))
-            solutions[case.case_id] = len(case.solution)
-            answers = [message for message in row["messages"] if message["role"] == "assistant"]
-            assert len(answers) == len(case.history) + turns[case.case_id][-1]
-    assert len(turns) >= 3
-    assert {case_id: list(range(1, count + 1)) for case_id, count in solutions.items()} == turns
+def test_every_right_answer_of_a_task_is_trained_and_none_of_its_history(profile_id: str) -> None:
+    numbers = []
+    for row in map(DatasetRow.from_json, rows(profile_id)):
+        case = case_from_document(row.case)
+        answers = [place for place, message in enumerate(row.messages) if message["role"] == "assistant"]
+        assert row.trained_turns == tuple(answers[len(case.history) :])
+        assert len(row.trained_turns) == (len(case.solution) or 1)
+        assert row.prompt == row.messages[: row.trained_turns[0]]
+        numbers.append(len(row.trained_turns))
+    assert sum(number > 1 for number in numbers) >= 15 and max(numbers) >= 4
 
 
 @pytest.mark.parametrize("profile_id", SUITES)
@@ -165,26 +162,27 @@ def test_a_rows_prompt_is_token_for_token_what_a_test_asks_with(
     dataset = dataset_of(built(profile_id, size, 20), tmp_path)
     known = {example.example_id: example for example in (*dataset.train, *dataset.validation)}
     cases = {str(example.case["case_id"]): example.case for example in known.values() if example.case}
-    num_compared = 0
-    for document in cases.values():
-        for example_id, prompt in asked_in_test(profile_id, size, case_from_document(document)):
-            example, messages = known[example_id], [message.to_chat() for message in prompt.messages]
-            asked = render(tokenizer, messages, tools=prompt.tools)
-            assert render(tokenizer, example.messages[:-1], tools=example.tools) == asked
-            num_compared += 1
-    assert num_compared == len(known)
+    trained: defaultdict[str, list[str]] = defaultdict(list)
+    for example in known.values():
+        trained[example.case["case_id"]] += [
+            render(tokenizer, example.messages[:place], tools=example.tools) for place in example.trained_turns
+        ]
+    for case_id, document in cases.items():
+        prompts = asked_in_test(profile_id, size, case_from_document(document))
+        asked = [render(tokenizer, [m.to_chat() for m in prompt.messages], tools=prompt.tools) for prompt in prompts]
+        assert trained[case_id] == asked
     shortest = min(known.values(), key=lambda example: sum(len(message["content"]) for message in example.messages))
     encoded = encode_example(tokenizer, shortest.messages, tools=shortest.tools)
     prompt_ids = encode_prompt(tokenizer, shortest.messages[:-1], tools=shortest.tools)
     assert list(encoded.ids[: encoded.spans[0][0]]) == prompt_ids and len(encoded.ids) > len(prompt_ids) + 3
 
 
-def asked_in_test(profile_id: str, size: str, case: Case) -> Iterator[tuple[str, Any]]:
+def asked_in_test(profile_id: str, size: str, case: Case) -> Iterator[Any]:
     """Yield what a test run asks for each answer, when all before were right."""
     profile = get_profile(profile_id)
     play = CaseSession(profile, case, Item(1, 0, 0), specs.run_spec(prompt_size=size))
-    for turn, answer in enumerate(case.solution or (profile.read_answer(case.reference),), start=1):
-        yield (f"{case.case_id}.{turn}" if case.solution else case.case_id), play.prompt()
+    for answer in case.solution or (profile.read_answer(case.reference),):
+        yield play.prompt()
         written = profile.as_written(answer, size)
         calls = tuple(ToolCall("", call.name, call.arguments) for call in written.calls if call.span is None)
         play.take(Answer(play.key, written.text, FinishReason.STOP, calls=calls))
@@ -203,14 +201,3 @@ def test_calls_of_a_history_are_read_by_a_model_that_is_offered_no_functions() -
     for row in rows("roo_native"):
         assert not any("tool_calls" in message for message in row["messages"])
         assert "tools" not in row
-
-
-def test_so_few_examples_that_no_task_fits_are_refused_with_what_to_do() -> None:
-    profile = get_profile("roo_xml")
-    tasks = [case for case in suite_of("roo_xml") if case.category.startswith("todo_turns")]
-    with pytest.raises(FailedPrecondition, match="No task of the suite's kinds") as raised:
-        build(profile, DatasetOrder("compact", 5, 2, [], tasks))
-    assert raised.value.next_step
-    content = build(profile, DatasetOrder("compact", 5, 40, [], tasks)).content
-    turns = [json.loads(line)["case"]["category"] for line in content.splitlines()]
-    assert 30 < len(turns) <= 40 and all(turn.startswith("todo_turns") for turn in turns)

@@ -60,7 +60,8 @@ def test_the_sentence_says_what_was_reached_and_what_was_asked() -> None:
     stop = decide(SPEC, played(0.3, 0.2), 0)
     assert stop is not None
     assert stop.sentence == (
-        "Round 1 made nothing better: conforming_rate is 0.200 (goal 0.8); tiny@1 of round 0 stays the best version."
+        "Round 1 made nothing better: the conforming rate is 20.0% (goal 80.0%); "
+        "tiny@1 of round 0 stays the best version."
     )
 
 

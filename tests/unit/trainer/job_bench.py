@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.database import Database
@@ -176,7 +177,7 @@ class Bench:
             await runner.stop(5)
         return await self.jobs.get(job_id)
 
-    async def report(self, plan: AttemptPlan, step: int, outcome: AttemptOutcome | None = None, **more: str) -> bool:
+    async def report(self, plan: AttemptPlan, step: int, outcome: AttemptOutcome | None = None, **more: Any) -> bool:
         return await self.usecases.report(
             AttemptReport(
                 plan.training_job_id,
@@ -189,7 +190,7 @@ class Bench:
                 outcome=outcome,
                 reason=more.get("reason", ""),
                 is_permanent=bool(more.get("is_permanent")),
-                notice=more.get("notice", ""),
+                notices=more.get("notices", ()),
             )
         )
 

@@ -90,15 +90,18 @@ def test_a_training_whose_database_is_away_now_and_then_trains_once(
 
 def test_what_an_attempt_says_of_how_it_computes_is_an_event_of_the_job_once(bench: Bench) -> None:
     async def trains(plan: AttemptPlan) -> None:
-        await bench.report(plan, 1, notice="Each example is trained by itself.")
-        await bench.report(plan, 2, notice="Each example is trained by itself.")
+        await bench.report(plan, 1, notices=("Each example is trained by itself.", "2 of 4 rows are not asked."))
+        await bench.report(plan, 2, notices=("Each example is trained by itself.",))
         await bench.train_to(plan, 30)
 
     async def scenario() -> None:
         bench.backend.script = [(trains, None)]
         job_id = (await bench.usecases.create("r", SPEC)).job.job_id
         await bench.finish(job_id)
-        assert await bench.events(job_id, "message") == [{"text": "Each example is trained by itself."}]
+        assert await bench.events(job_id, "message") == [
+            {"text": "Each example is trained by itself."},
+            {"text": "2 of 4 rows are not asked."},
+        ]
 
     asyncio.run(scenario())
 

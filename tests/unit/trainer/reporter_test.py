@@ -95,6 +95,17 @@ def test_points_arrive_once_and_in_order_under_the_attempt_and_its_epoch() -> No
     assert (last.outcome, last.num_steps_done) == (training_job_pb2.ATTEMPT_OUTCOME_SUCCEEDED, 3)
 
 
+def test_all_that_a_person_should_know_arrives_each_sentence_once() -> None:
+    listener = Listener(refusals=[grpc.StatusCode.UNAVAILABLE])
+    with listening(listener) as plan:
+        reporter = Reporter(plan)
+        reporter.notice("No prefix is shared.")
+        reporter.notice("2 of 4 rows are not asked.")
+        reporter.close(AttemptOutcome.SUCCEEDED)
+    heard = [notice for report in listener.heard for notice in report.notices]
+    assert heard == ["No prefix is shared.", "2 of 4 rows are not asked."]
+
+
 def test_silence_in_the_loop_still_gives_signs_of_life() -> None:
     listener = Listener()
     with listening(listener) as plan:

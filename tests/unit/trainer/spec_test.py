@@ -54,7 +54,11 @@ NEW: dict[str, Any] = {"trained_weights": "from_scratch"}
         ({"batch_size": 2, "num_workers": 3}, "num_workers", "share a batch"),
         ({"load_best_model_at_end": True}, "eval_steps", "Nothing is measured"),
         ({"early_stopping_patience": 2}, "eval_steps", "Nothing is measured"),
-        ({"scratch": {"hidden_size": 64}}, "scratch", "trains the weights"),
+        ({"scratch": {"hidden_size": 64}}, "scratch.hidden_size", "where trained_weights is from_scratch"),
+        ({"trained_weights": "full", "lora": {"use_dora": True}}, "lora.use_dora", "where trained_weights is lora"),
+        (NEW | {"lora": {"modules_to_save": ["norm"]}}, "lora.modules_to_save", "here it is from_scratch"),
+        ({"dpo": {"beta": 0.5}}, "dpo.beta", "where method is dpo"),
+        ({"method": "dpo", "grpo": {"temperature": 0.5}}, "grpo.temperature", "where method is grpo"),
         (
             NEW | {"scratch": {"hidden_size": 64, "num_attention_heads": 3}},
             "scratch.num_attention_heads",

@@ -54,8 +54,14 @@ class Preflights:
         with bounded_template(request.seconds + _ROW_SECONDS, _MEMORY_LIMIT_BYTES):
             if not scan.is_done:
                 scan.go_on(request.seconds)
-            folder = Path(request.base_folder)
-            return report_of(scan, spec, base_folder=folder, line=request.line, dtype=request.dtype)
+            return report_of(
+                scan,
+                spec,
+                base_folder=Path(request.base_folder),
+                line=request.line,
+                dtype=request.dtype,
+                adapter_folder=Path(request.adapter_folder) if request.adapter_folder else None,
+            )
 
     def _scan(self, request: PreflightRequest, spec: TrainingJobSpec) -> Scan:
         suites = tuple(sorted(request.suites, key=lambda suite: suite.test_suite_version_id))

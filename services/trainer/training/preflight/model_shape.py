@@ -28,10 +28,11 @@ def shape_of(folder: Path) -> ModelShape:
         InvalidModelFile: Its weights have no header that can be read.
     """
     config = read_json(folder / "config.json")
-    sizes = _tensors(folder)
+    sizes = {name: size for file in weight_files(folder) for name, size in tensor_sizes(file).items()}
     hidden = int(config.get("hidden_size") or config.get("n_embd") or 1)
     return ModelShape(
         num_weights=sum(math.prod(size) for size in sizes.values()),
+        modules=_modules(sizes, int(config.get("vocab_size") or 1) * hidden),
         linear_layers={
             name.removesuffix(".weight"): (size[0], size[1]) for name, size in sizes.items() if _is_linear(name, size)
         },
@@ -62,15 +63,27 @@ def scratch_shape(shape: ModelShape, config: Mapping[str, Any], scratch: Scratch
     )
 
 
-def _tensors(folder: Path) -> dict[str, tuple[int, ...]]:
-    sizes: dict[str, tuple[int, ...]] = {}
-    for file in weight_files(folder):
-        try:
-            with safe_open(file, framework="numpy") as tensors:
-                sizes |= {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise InvalidModelFile(f"Its header cannot be read ({error}).", "Fetch it again.", file.name) from error
-    return sizes
+def tensor_sizes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor of a safetensors file.
+
+    Raises:
+        InvalidModelFile: It has no header that can be read.
+    """
+    try:
+        with safe_open(file, framework="numpy") as tensors:
+            return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InvalidModelFile(f"Its header cannot be read ({error}).", "Fetch it again.", file.name) from error
+
+
+def _modules(sizes: Mapping[str, tuple[int, ...]], vocabulary_size: int) -> dict[str, int]:
+    modules: dict[str, int] = {}
+    for name, size in sizes.items():
+        holder = name.rpartition(".")[0]
+        modules[holder] = modules.get(holder, 0) + math.prod(size)
+    # One that shares its weights with the embeddings is not in the file, and has its own once it is trained.
+    modules.setdefault("lm_head", vocabulary_size)
+    return modules
 
 
 def _is_linear(name: str, size: tuple[int, ...]) -> bool:

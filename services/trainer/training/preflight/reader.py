@@ -100,7 +100,7 @@ class Reader:
             BadExampleError: The template refuses it.
         """
         try:
-            return TrainedSequence(tuple(encode_prompt(self.tokenizer, row.messages[:-1], tools=row.tools)), ())
+            return TrainedSequence(tuple(encode_prompt(self.tokenizer, row.prompt, tools=row.tools)), ())
         except LimitExceeded:
             raise
         except LmError as error:

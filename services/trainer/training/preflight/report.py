@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from services.trainer.domain.memory import (
 from services.trainer.domain.preflight import RowFault, RowsReport, RowToken, RowTokens, SharedPrefix, TokenLengths
 from services.trainer.domain.spec import NumberType, TrainedWeights, TrainingJobSpec, TrainingMethod
 from services.trainer.training.examples import BadExampleError, num_steps, order_of
+from services.trainer.training.preflight.continued import num_weights, other_settings
 from services.trainer.training.preflight.model_shape import scratch_shape, shape_of
 from services.trainer.training.preflight.scan import Scan, nothing_sentence, overlap_sentence, sentence_of
 
@@ -43,7 +44,9 @@ class _Device:
     memory_bytes: int
 
 
-def report_of(scan: Scan, spec: TrainingJobSpec, *, base_folder: Path, line: int, dtype: str) -> RowsReport:
+def report_of(
+    scan: Scan, spec: TrainingJobSpec, *, base_folder: Path, line: int, dtype: str, adapter_folder: Path | None = None
+) -> RowsReport:
     """Return what is known so far.
 
     Args:
@@ -52,6 +55,7 @@ def report_of(scan: Scan, spec: TrainingJobSpec, *, base_folder: Path, line: int
         base_folder: The model's files.
         line: The row whose tokens are wanted; 0 for the first of the train split.
         dtype: What the service computes in where the spec leaves it open.
+        adapter_folder: The adapter that is trained further, if one is.
 
     Raises:
         InvalidModelFile: The model's files cannot be read.
@@ -61,21 +65,23 @@ def report_of(scan: Scan, spec: TrainingJobSpec, *, base_folder: Path, line: int
     )
     faults = scan.faults_by(limit)
     shape = shape_of(base_folder)
-    unknown = _unknown_modules(spec, shape)
+    unfit = _other_settings(spec, adapter_folder) if adapter_folder else _unknown_modules(spec, shape)
     if spec.trained_weights is TrainedWeights.FROM_SCRATCH:
         shape = scratch_shape(shape, read_json(base_folder / "config.json"), spec.scratch)
     device = _device(spec, dtype)
+    if adapter_folder:
+        shape = replace(shape, num_adapter_weights=num_weights(adapter_folder))
     memory = _memory(spec, shape, scan, device)
     return RowsReport(
         **_counts(scan, faults, limit),
-        refusals=(*unknown, *_refusals(scan, spec, [sentence_of(scan, faults, limit)] if faults else [])),
+        refusals=(*unfit, *_refusals(scan, spec, [sentence_of(scan, faults, limit)] if faults else [])),
         warnings=tuple(_warnings(scan, memory)),
         shared_prefix=shared_prefix(scan, spec.batch_size, spec.seed) if scan.is_done and scan.sequences else None,
         row=_row_tokens(scan, line),
         memory=memory,
         device=device.name,
         num_steps=_num_steps(scan, spec),
-        checkpoint_bytes=checkpoint_bytes(memory.num_trained_weights),
+        checkpoint_bytes=checkpoint_bytes(memory.num_trained_weights, memory.num_reference_weights),
         result_bytes=result_bytes(memory.num_trained_weights),
     )
 
@@ -162,13 +168,25 @@ def _unknown_modules(spec: TrainingJobSpec, shape: ModelShape) -> list[str]:
     if spec.trained_weights is not TrainedWeights.LORA:
         return []
     named = {"target_modules": spec.lora.target_modules}
-    named["rank_pattern"] = tuple(entry.partition("=")[0] for entry in spec.lora.rank_pattern)
-    return [
+    for field in ("rank_pattern", "alpha_pattern"):
+        named[field] = tuple(entry.partition("=")[0] for entry in getattr(spec.lora, field))
+    unknown = [
         f"The model has no linear layer {name}, which lora.{field} names. It has {', '.join(shape.module_names)}."
         for field, names in named.items()
         for name in names
         if not any(is_target(layer, (name,)) for layer in shape.linear_layers)
     ]
+    holders = ", ".join(sorted({module.rpartition(".")[2] for module in shape.modules}))
+    return unknown + [
+        f"The model has no module {name}, which lora.modules_to_save names. It has {holders}."
+        for name in spec.lora.modules_to_save
+        if not any(is_target(module, (name,)) for module in shape.modules)
+    ]
+
+
+def _other_settings(spec: TrainingJobSpec, adapter_folder: Path) -> list[str]:
+    sentences = other_settings(spec, adapter_folder)
+    return [" ".join(sentences)] if sentences else []
 
 
 def _lengths(scan: Scan, limit: int) -> TokenLengths | None:

@@ -21,7 +21,7 @@ class Task:
     """A row's prompt, and what its answers are judged by.
 
     Attributes:
-        prompt_ids: Of the row's messages before its answer, as the engine is asked with.
+        prompt_ids: Of the row's messages before its first trained answer, as the engine is asked with.
         prompt_size: Of a case of several answers, which the simulated client plays; empty where one answer is all.
     """
 
@@ -64,7 +64,7 @@ def _case_of(row: DatasetRow) -> tuple[Profile, Case]:
 
 def _task(row: DatasetRow, profile: Profile, case: Case, loaded: LoadedModel, *, limit: int) -> Task:
     try:
-        prompt_ids = tuple(encode_prompt(loaded.tokenizer, row.messages[:-1], tools=row.tools))
+        prompt_ids = tuple(encode_prompt(loaded.tokenizer, row.prompt, tools=row.tools))
         prompt_size = _prompt_size(profile, case, prompt_ids, loaded) if plays_session(case) else ""
     except LmError as error:
         raise BadExampleError(f"{row.place} cannot be asked: {error}") from error

@@ -12,12 +12,14 @@ import torch
 
 from services.lm.adapters import LoraSettings, add_lora, load_adapter, read_settings, snapshot_adapter
 from services.lm.conversion.saving import companion_files, snapshot_model
+from services.lm.errors import AdapterMismatch
 from services.lm.loading import LoadedModel, load
 from services.lm.prefix import recomputing_contexts
 from services.protocols.suites.dataset_row import DatasetRow
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.weights import LoraConfig, LoraInit, TrainedWeights, named_numbers
 from services.trainer.manifest import ADAPTER, MODEL
+from services.trainer.training.preflight.continued import other_settings
 from services.trainer.training.weights.scratch import write_scratch_model
 from services.trainer.training.workers import Workers
 
@@ -76,6 +78,8 @@ def _with_adapter(plan: AttemptPlan, workers: Workers, dtype: str) -> LoadedMode
     is_new = not (plan.resume_from or plan.adapter_folder)
     modules_to_save = spec.lora.modules_to_save if is_new else read_settings(folder).modules_to_save
     held = "float32" if modules_to_save else dtype
+    if plan.adapter_folder and not plan.resume_from and (reason := other_settings(spec, folder)):
+        raise AdapterMismatch(*reason)
     if spec.load_in_4bit:
         loaded = load(Path(plan.base_folder), dtype=held, device=workers.device.type, in_4bit=True)
     else:

@@ -48,17 +48,23 @@ def text_row(number: int, *, pattern: str = WANTED, scorer: str = "regex") -> di
 
 
 def session_row() -> dict[str, Any]:
-    """Return the first row of a task of several answers."""
+    """Return the row of a task of several answers."""
     profile = get_profile("roo_xml")
     (case,) = profile.draw(1, 1, categories=("search_read_edit",))
-    (messages, tools), *_ = examples_of(profile, case, "compact")
+    (example,) = examples_of(profile, case, "compact")
     return {
-        "example_id": f"{case.case_id}.1",
+        "example_id": case.case_id,
         "profile_id": "roo_xml",
-        "messages": list(messages),
-        "tools": list(tools),
+        "messages": list(example.messages),
+        "tools": list(example.tools),
         "case": case_to_document(case),
     }
+
+
+def last_answer_of(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row in which the last answer alone is trained."""
+    messages = [{name: message[name] for name in message if name != "weight"} for message in row["messages"]]
+    return row | {"example_id": "later", "messages": messages}
 
 
 def loaded_tiny(folder: Path, *, scale: float = 0.0, modules: tuple[str, ...] | str = ALL_LINEAR) -> LoadedModel:

@@ -28,7 +28,7 @@ from services.trainer.training.rollouts.rewards import RewardWeights
 from services.trainer.training.rollouts.tasks import tasks_of
 from services.trainer.training.workers import Workers
 from tests.integration.processes import ROOT
-from tests.unit.trainer.grpo.bench import Training, context_of, loaded_tiny, mean, session_row, text_row
+from tests.unit.trainer.grpo.bench import Training, context_of, last_answer_of, loaded_tiny, mean, session_row, text_row
 from tests.unit.trainer.training_bench import Notes, dataset_rows, write_plan
 
 
@@ -209,8 +209,7 @@ def test_dropout_is_off_so_that_engine_and_trainer_compute_the_same(loaded: Load
 
 def test_rows_of_a_task_in_turns_are_one_task_which_the_client_plays(loaded: LoadedModel) -> None:
     first = session_row()
-    later = first | {"example_id": "later", "messages": [*first["messages"], *first["messages"][-2:]]}
-    plain = dataset_rows(1)[0]
+    later, plain = last_answer_of(first), dataset_rows(1)[0]
     notes = Notes()
     context = context_of(loaded, [first, later, plain, *rows(1)], notes=notes)
     GroupRelativePolicy(context)

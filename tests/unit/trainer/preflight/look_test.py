@@ -20,7 +20,7 @@ from services.trainer.jobs.preflight import Preflight
 from tests.unit.trainer.job_bench import SPEC, Bench
 
 SPEEDS = {1: 1.0, 2: 50.0, 3: 60.0}
-MEMORY = MemoryEstimate(1, 2, 3, 4, 100, 1000, 10)
+MEMORY = MemoryEstimate(1, 2, 0, 3, 4, 100, 1000, 10, 0)
 
 
 class Rows:

@@ -6,6 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from services.lm.adapters import LoraSettings, add_lora, save_adapter
+from services.lm.loading import load
 from services.protocols.profile import get_profile
 from services.protocols.suites.near_copies import SuiteTasks
 from services.trainer.domain.preflight import RowsReport
@@ -13,7 +17,7 @@ from services.trainer.domain.spec import TrainingMethod
 from services.trainer.training.preflight.reader import Reader
 from services.trainer.training.preflight.report import num_unique_tokens, report_of
 from services.trainer.training.preflight.scan import Scan
-from tests.unit.trainer.grpo.bench import session_row
+from tests.unit.trainer.grpo.bench import last_answer_of, session_row
 from tests.unit.trainer.training_bench import dataset_rows, validation_rows, write_plan
 
 SUITES = SuiteTasks([("roo_xml/smoke@1", get_profile("roo_xml").suites()[-1].cases)])
@@ -26,12 +30,15 @@ def report(
     line: int = 0,
     seconds: float = 1e9,
     method: TrainingMethod = TrainingMethod.SFT,
+    adapter: Path | None = None,
     **spec: Any,
 ) -> RowsReport:
-    plan = write_plan(tmp_path, rows, **spec)
+    plan = write_plan(tmp_path, rows, method=method, **spec)
     scan = Scan(Reader.of(Path(plan.base_folder)), Path(plan.dataset_file), method, SUITES)
     scan.go_on(seconds)
-    return report_of(scan, plan.spec, base_folder=Path(plan.base_folder), line=line, dtype="float32")
+    return report_of(
+        scan, plan.spec, base_folder=Path(plan.base_folder), line=line, dtype="float32", adapter_folder=adapter
+    )
 
 
 def answered(row: dict[str, Any], content: str) -> dict[str, Any]:
@@ -137,8 +144,7 @@ def test_preferences_need_pairs_and_rewards_need_cases(tmp_path: Path) -> None:
 def test_steps_are_as_many_as_the_method_takes(tmp_path: Path) -> None:
     assert report(tmp_path, dataset_rows(5), batch_size=2, max_steps=7).num_steps == 7
     first = session_row()
-    later = first | {"example_id": "later", "messages": [*first["messages"], *first["messages"][-2:]]}
-    rows = [first, later, *dataset_rows(2)]
+    rows = [first, last_answer_of(first), *dataset_rows(2)]
     told = report(tmp_path, rows, method=TrainingMethod.GRPO, batch_size=1, num_epochs=2, grpo={"num_iterations": 3})
     assert (told.num_usable_rows, told.num_steps) == (1, 6)
 
@@ -156,6 +162,15 @@ def test_a_layer_that_the_model_does_not_have_is_named_with_those_that_it_has(tm
     assert all(name in sentence for name in ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "down_proj"))
 
 
+@pytest.mark.parametrize(
+    ("field", "names", "word"),
+    [("alpha_pattern", ["query=4"], "no linear layer query"), ("modules_to_save", ["head"], "embed_tokens")],
+)
+def test_a_module_that_no_weights_have_is_named(tmp_path: Path, field: str, names: list[str], word: str) -> None:
+    (sentence,) = report(tmp_path, dataset_rows(2), lora={field: names}).refusals
+    assert word in sentence and f"lora.{field}" in sentence
+
+
 def test_what_is_known_so_far_is_told_when_the_time_is_up(tmp_path: Path) -> None:
     told = report(tmp_path, dataset_rows(40), seconds=0)
     assert told.num_checked_rows == 1
@@ -170,3 +185,41 @@ def test_memory_counts_what_is_trained(tmp_path: Path) -> None:
     # Of q, k, v, o, gate, up and down in two layers: rank times inputs and outputs.
     assert small.num_trained_weights == 8 * 2 * (128 + 96 + 96 + 128 + 192 + 192 + 192)
     assert large.optimizer_bytes == 16 * large.num_trained_weights
+
+
+@pytest.mark.parametrize("named", [["lm_head"], ["embed_tokens", "norm"], ["layers.0.mlp.up_proj"]])
+def test_modules_that_are_trained_whole_count_as_peft_counts_them(tmp_path: Path, named: list[str]) -> None:
+    lora = {"r": 8, "target_modules": ["q_proj", "v_proj"], "modules_to_save": named}
+    memory = report(tmp_path, dataset_rows(2), lora=lora).memory
+    settings = LoraSettings(r=8, target_modules=("q_proj", "v_proj"), modules_to_save=tuple(named))
+    model = add_lora(load(tmp_path / "tiny", dtype="float32").model, settings, seed=1)
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    assert (memory.num_trained_weights, memory.weights_bytes) == (trained, 4 * memory.num_weights)
+
+
+def test_policies_that_keep_near_their_first_weights_count_a_copy_unless_a_new_adapter_can_be_off(
+    tmp_path: Path,
+) -> None:
+    rows = [{**row, "split": "train"} for row in validation_rows(2)]
+
+    def copied(beta: float, **lora: Any) -> tuple[int, int]:
+        told = report(tmp_path, rows, method=TrainingMethod.GRPO, grpo={"beta": beta}, lora=lora)
+        return told.memory.reference_bytes // told.memory.num_trained_weights, told.checkpoint_bytes
+
+    plain, drawn = copied(0.1), copied(0.1, init_lora_weights="orthogonal")
+    assert (copied(0.0)[0], plain[0], drawn[0]) == (0, 0, 8)
+    assert drawn[1] * 3 == plain[1] * 4
+
+
+def test_an_adapter_that_is_trained_further_keeps_its_settings_and_counts_as_it_is(tmp_path: Path) -> None:
+    plan = write_plan(tmp_path, dataset_rows(2))
+    settings = LoraSettings(r=4, target_modules=("q_proj",), rank_pattern={"q_proj": 2})
+    save_adapter(add_lora(load(Path(plan.base_folder), dtype="float32").model, settings, seed=1), tmp_path / "adapter")
+
+    def told(**lora: Any) -> RowsReport:
+        return report(tmp_path, dataset_rows(2), adapter=tmp_path / "adapter", lora=lora)
+
+    same = told(r=4, rank_pattern=["q_proj=2"], target_modules=["q_proj"], loraplus_lr_ratio=4.0)
+    assert (same.refusals, same.memory.num_trained_weights) == ((), 2 * 2 * 128)
+    (sentence,) = told(r=8).refusals
+    assert "its r is 4, and lora.r asks for 8" in sentence and "Leave lora.r out" in sentence

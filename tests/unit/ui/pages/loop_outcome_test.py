@@ -61,6 +61,7 @@ def test_the_command_and_the_report_say_so_too(
     assert lines[3] == "Try next: Give it more rounds."
     facts = _loop_facts(ended(stop_reason))
     assert (facts["outcome"], facts["next_step"]) == ("goal not reached", lines[3].removeprefix("Try next: "))
+    assert facts["goals"] == ["conforming rate ≥ 80 %"]
 
 
 def test_the_demo_ends_with_a_command_that_works_outside_the_virtual_environment(
