@@ -69,12 +69,13 @@ def open_neighbours(application: Application, settings: FeedbackSettings) -> Nei
         test_runner=GrpcTestRunner(test_runner),
         evaluator=GrpcEvaluator(evaluator),
         trainer=GrpcTrainer(trainer),
+        exports=GrpcExports(registry),
     )
     shipping = ShippingServices(
         registry=services.registry,
         test_runner=services.test_runner,
         evaluator=services.evaluator,
-        exports=GrpcExports(registry),
+        exports=services.exports,
         publications=GrpcPublications(registry),
         forms=GrpcForms(test_runner),
         verdicts=GrpcVerdicts(evaluator),
@@ -100,9 +101,9 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
     application.garbage.add(partial(application.artifact_garbage.handed_over, "dataset", settings.handover_hours))
     subjects = Subjects(items, neighbours.transcripts, neighbours.cases, neighbours.judge)
     servicer = FeedbackServicer(
-        FeedbackUseCases(loops, neighbours.registry, shipments),
-        loops,
-        shipments,
+        usecases=FeedbackUseCases(loops, neighbours.registry, shipments),
+        loops=loops,
+        shipments=shipments,
         items=ItemUseCases(items, subjects, JsonLines(application.artifacts)),
         build_usecases=BuildUseCases(builds, neighbours.registry),
         builds=builds,

@@ -28,10 +28,10 @@ from services.registry.domain.deployment import (
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionKind
 from services.registry.ports.deployment import ServedVersion
 from tests.charts.control_plane import ControlPlane, run_control_plane
-from tests.charts.tools import require
+from tests.charts.tools import of_kind, render, require
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
-NAMESPACE, MODEL = "drilling", "tiny@2"
+NAMESPACE, MODEL, ACCOUNT = "drilling", "tiny@2", "dy-registry"
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
 
@@ -41,6 +41,21 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
     with run_control_plane(tmp_path_factory.mktemp("control-plane")) as running:
         running.kubectl("create", "namespace", NAMESPACE)
         yield running
+
+
+@pytest.fixture(scope="module")
+def kubeconfig(control_plane: ControlPlane) -> Path:
+    """A kubeconfig of the registry's account, with the rights that the chart gives it and no others."""
+    manifests = render("--set", "deployments.enabled=true")
+    rights = [of_kind(manifests, kind)[ACCOUNT] for kind in ("ServiceAccount", "Role", "RoleBinding")]
+    file = control_plane.kubeconfig.with_name("registry.json")
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": rights}))
+    control_plane.kubectl("apply", "-n", NAMESPACE, "-f", str(file))
+    token = control_plane.kubectl("create", "token", ACCOUNT, "-n", NAMESPACE).strip()
+    config = json.loads(control_plane.kubectl("config", "view", "--raw", "-o", "json"))
+    config["users"][0]["user"] = {"token": token}
+    file.write_text(json.dumps(config))
+    return file
 
 
 def version(number: int, kind: ModelVersionKind) -> ModelVersion:
@@ -95,10 +110,11 @@ def model_server(name: str) -> Iterator[str]:
     server.server_close()
 
 
-def deployer(control_plane: ControlPlane, address: str = "http://127.0.0.1:9", **more: Any) -> KubernetesDeployer:
-    cluster = Cluster(NAMESPACE, claim="dy-data", labels={"app.kubernetes.io/part-of": "drillyard"}, **more)
-    api = KubernetesApi(NAMESPACE, control_plane.kubeconfig)
-    return KubernetesDeployer(api, cluster, vllm("vllm/vllm-openai:v1"), lambda _: address)
+def deployer(kubeconfig: Path, address: str = "http://127.0.0.1:9") -> KubernetesDeployer:
+    cluster = Cluster(NAMESPACE, claim="dy-data", labels={"app.kubernetes.io/part-of": "drillyard"})
+    return KubernetesDeployer(
+        KubernetesApi(NAMESPACE, kubeconfig), cluster, vllm("vllm/vllm-openai:v1"), lambda _: address
+    )
 
 
 async def until(look: Callable[[], Awaitable[DeploymentStatus]], *parts: str) -> DeploymentStatus:
@@ -125,12 +141,52 @@ def patch_pod(control_plane: ControlPlane, name: str, status: dict[str, Any]) ->
     control_plane.kubectl("replace", "--raw", path, "-f", str(file))
 
 
+RIGHTS = {
+    (ACCOUNT, NAMESPACE): {
+        *(("apps", "deployments", verb) for verb in ("get", "list", "create", "delete")),
+        *(("", "services", verb) for verb in ("list", "create", "delete")),
+        ("", "pods", "list"),
+    },
+    (ACCOUNT, "default"): set[tuple[str, str, str]](),
+    ("default", NAMESPACE): set[tuple[str, str, str]](),
+}
+RESOURCES = (("apps", "deployments"), ("", "services"), ("", "pods"), ("", "secrets"), ("", "pods/exec"))
+VERBS = ("get", "list", "create", "delete", "patch", "deletecollection")
+
+
+@pytest.mark.usefixtures("kubeconfig")
+def test_the_registry_s_account_can_do_what_it_needs_and_nothing_else(control_plane: ControlPlane) -> None:
+    asked = [(who, group, resource, verb) for who in RIGHTS for group, resource in RESOURCES for verb in VERBS]
+    reviews = [
+        {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "user": f"system:serviceaccount:{NAMESPACE}:{account}",
+                "resourceAttributes": {
+                    "namespace": namespace,
+                    "group": group,
+                    "resource": resource.partition("/")[0],
+                    "subresource": resource.partition("/")[2],
+                    "verb": verb,
+                },
+            },
+        }
+        for (account, namespace), group, resource, verb in asked
+    ]
+    file = control_plane.kubeconfig.with_name("reviews.json")
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": reviews}))
+    lines = control_plane.kubectl("create", "-f", str(file), "-o", 'jsonpath={.status.allowed}{"\n"}').splitlines()
+    allowed = {question for question, line in zip(asked, lines, strict=True) if line == "true"}
+    assert allowed == {(who, *right) for who, rights in RIGHTS.items() for right in rights}
+
+
 async def test_a_deployment_is_made_becomes_ready_when_it_answers_as_its_model_and_goes(
-    control_plane: ControlPlane,
+    control_plane: ControlPlane, kubeconfig: Path
 ) -> None:
     one = deployment("tiny-2-abc")
     with model_server("other") as other, model_server(MODEL) as right:
-        wrong = deployer(control_plane, other)
+        wrong = deployer(kubeconfig, other)
         await until(lambda: wrong.serve(one, SERVED), "starting", "0 of 1 pods are ready")
         (made,) = control_plane.objects("deployments", NAMESPACE)
         assert made["metadata"]["name"] == name_of(one)
@@ -140,15 +196,17 @@ async def test_a_deployment_is_made_becomes_ready_when_it_answers_as_its_model_a
         ready = [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady", "PodScheduled")]
         patch_pod(control_plane, "tiny-2-abc", {"phase": "Running", "conditions": ready})
         await until(lambda: wrong.serve(one, SERVED), "failed", "It serves base, other, not tiny@2")
-        status = await until(lambda: deployer(control_plane, right).serve(one, SERVED), "ready")
+        status = await until(lambda: deployer(kubeconfig, right).serve(one, SERVED), "ready")
     assert status.base_url == f"{right}/v1"
     while not await wrong.remove(one):
         await asyncio.sleep(0.2)
     assert control_plane.objects("deployments,services,pods", NAMESPACE) == []
 
 
-async def test_what_keeps_a_pod_from_running_is_said_in_the_clusters_words(control_plane: ControlPlane) -> None:
-    one, serving = deployment("tiny-2-bad"), deployer(control_plane)
+async def test_what_keeps_a_pod_from_running_is_said_in_the_clusters_words(
+    control_plane: ControlPlane, kubeconfig: Path
+) -> None:
+    one, serving = deployment("tiny-2-bad"), deployer(kubeconfig)
     await until(lambda: serving.serve(one, SERVED), "0 of 1 pods are ready")
     unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes: GPUs"}
     patch_pod(control_plane, "tiny-2-bad", {"phase": "Pending", "conditions": [unschedulable]})
@@ -157,12 +215,17 @@ async def test_what_keeps_a_pod_from_running_is_said_in_the_clusters_words(contr
     facts = {"name": "model", "image": "vllm:v1", "imageID": "", "ready": False, "restartCount": 0, "state": waiting}
     patch_pod(control_plane, "tiny-2-bad", {"phase": "Pending", "containerStatuses": [facts]})
     await until(lambda: serving.serve(one, SERVED), "failed", 'ImagePullBackOff: Back-off pulling image "vllm:v1"')
+    waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
+    ended = {"terminated": {"exitCode": 127, "reason": "StartError", "message": 'exec: "vllm": not found'}}
+    facts |= {"imageID": "sha256:0", "restartCount": 1, "state": waiting, "lastState": ended}
+    patch_pod(control_plane, "tiny-2-bad", {"phase": "Running", "containerStatuses": [facts]})
+    await until(lambda: serving.serve(one, SERVED), "failed", 'CrashLoopBackOff: back-off 10s exec: "vllm": not found')
     while not await serving.remove(one):
         await asyncio.sleep(0.2)
 
 
-async def test_a_quota_is_quoted(control_plane: ControlPlane) -> None:
-    one, serving = deployment("tiny-2-quota"), deployer(control_plane)
+async def test_a_quota_is_quoted(control_plane: ControlPlane, kubeconfig: Path) -> None:
+    one, serving = deployment("tiny-2-quota"), deployer(kubeconfig)
     control_plane.kubectl("create", "quota", "few", "--hard=pods=0", "-n", NAMESPACE)
     try:
         await until(lambda: serving.serve(one, SERVED), "failed", "exceeded quota")

@@ -20,10 +20,11 @@ def gc(
     """Remove old events, checkpoints, caches and leftovers of all services; each does so by itself once a day."""
     with connected(common) as gateway:
         answer = gateway.post("/garbage-collections", {"dry_run": dry_run})
-        show(answer, as_json=common.as_json, table=lambda: _print(answer["garbage"], dry_run=dry_run))
+        show(answer, as_json=common.as_json, table=lambda: print_garbage(answer["garbage"], dry_run=dry_run))
 
 
-def _print(garbage: list[Document], *, dry_run: bool) -> None:
+def print_garbage(garbage: list[Document], *, dry_run: bool) -> None:
+    """Print what has gone, or would, summed by what it is and why, and the room that it takes."""
     sums: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     for item in garbage:
         sums[item["service"], item["kind"], item["reason"]].append(int(item["size_bytes"]))

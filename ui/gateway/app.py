@@ -36,6 +36,7 @@ from ui.models.model_uploads import ModelUploads
 from ui.models.shipping import routes as shipping
 from ui.openai import routes as openai_routes
 from ui.openai.served import ServedModels
+from ui.openai.shadow_answers import ShadowAnswers
 from ui.openai.shadows import Shadows
 from ui.shared.events import EventStreams
 from ui.shipping.deployments import routes as deployments
@@ -58,7 +59,8 @@ def create_app(settings: GatewaySettings, telemetry: Telemetry) -> ASGIApp:
         title="Drillyard", version="1", description=_DESCRIPTION, lifespan=_lifespan, docs_url=None, redoc_url=None
     )
     app.state.settings = settings
-    app.state.shadows = Shadows(telemetry)
+    folder = settings.data_dir.resolve() / "gateway"
+    app.state.shadows = Shadows(telemetry, ShadowAnswers(folder / "shadows", settings.shadow_days))
     install_error_responses(app)
     app.include_router(_api(), prefix="/api/v1")
     app.include_router(openai_routes.router, prefix="/v1")
@@ -82,6 +84,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         store = ArtifactStore(url, cache_dir=folder / "artifacts")
         app.state.uploads, app.state.model_uploads = Uploads(store), ModelUploads(folder / "uploads", store)
         app.state.garbage = _garbage(url, app.state.model_uploads, settings)
+        app.state.garbage.add(app.state.shadows.pairs.garbage)
         await stack.enter_async_context(app.state.pages.served())
         if settings.gc_hours:
             collecting = asyncio.create_task(keep_going("collect_garbage", app.state.garbage.keep_collecting))

@@ -44,6 +44,9 @@ class GatewaySettings(BaseSettings):
     upload_hours: float = Field(
         default=24.0, ge=1, description="Uploads are kept for so long; the registry takes its own copy at once."
     )
+    shadow_days: float = Field(
+        default=7.0, ge=0, le=3650, description="Answers of shadows are kept for so long, with what was asked; 0: not."
+    )
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     exit_with_parent: bool = False

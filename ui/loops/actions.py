@@ -9,6 +9,7 @@ from drillyard.evaluator.v1 import evaluation_pb2
 from drillyard.feedback.v1 import loop_pb2
 from drillyard.feedback.v1.loop_pb2 import Loop
 from drillyard.job.v1.job_pb2 import Job
+from drillyard.registry.v1 import export_pb2
 from drillyard.test_runner.v1 import test_run_pb2
 from drillyard.trainer.v1 import training_job_pb2
 
@@ -62,6 +63,10 @@ async def _test_run(clients: Clients, resource_id: str) -> Job:
     return (await clients.test_runner.GetTestRun(request)).test_run.job
 
 
+async def _export(clients: Clients, resource_id: str) -> Job:
+    return (await clients.registry.GetExport(export_pb2.GetExportRequest(export_id=resource_id))).export.job
+
+
 async def _evaluation(clients: Clients, resource_id: str) -> Job:
     request = evaluation_pb2.GetEvaluationRequest(evaluation_id=resource_id)
     return (await clients.evaluator.GetEvaluation(request)).evaluation.job
@@ -73,6 +78,7 @@ async def _training_job(clients: Clients, resource_id: str) -> Job:
 
 
 _JOB_OF_STEP: dict[str, ReadJob] = {
+    "export_id": _export,
     "test_run_id": _test_run,
     "evaluation_id": _evaluation,
     "probe_test_run_id": _test_run,

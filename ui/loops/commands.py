@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
 import typer
@@ -14,6 +15,7 @@ from ui.cli.jobs import add_delete_command, add_job_commands, refuse_failed, sta
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_events, print_table, show
 from ui.loops.outcomes import Outcome, outcome_of
+from ui.models.shipping.forms import form_fields
 from ui.shared.jobs import FINAL_STATES
 
 app = typer.Typer(help="Improve a model until goals are met.")
@@ -32,6 +34,7 @@ Settings: TypeAlias = Annotated[
         (
             "model_version_id",
             "test_suite_version_id",
+            "goal_form",
             *(f"training.{name}" for name in _OF_THE_LOOP),
         ),
         {"budget.max_rounds": "rounds", "budget.max_minutes": "minutes", "training.lora.r": "rank"},
@@ -39,19 +42,33 @@ Settings: TypeAlias = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class Goals:
+    """What ends a loop."""
+
+    goal: Annotated[list[str] | None, typer.Option(help="METRIC=RATE, else conforming_rate=0.8; repeatable.")] = None
+    goal_form: Annotated[
+        str, typer.Option(help="The form that has to meet them, such as gguf:Q4_K_M; else the version itself.")
+    ] = ""
+
+    def body(self) -> Document:
+        """Return them as fields of a loop's spec."""
+        form = {"goal_form": form_fields(self.goal_form)} if self.goal_form else {}
+        return {"goals": [_goal(text) for text in self.goal or ["conforming_rate=0.8"]], **form}
+
+
 @command(app, "start")
 def start(
     model: Annotated[str, typer.Argument(help="A model version, or a model for its newest.")],
     settings: Settings,
     common: Common,
+    goals: Goals,
     suite: Annotated[str, typer.Option(help="A suite version, or a suite for its newest.")] = "roo_xml/core",
-    goal: Annotated[list[str] | None, typer.Option(help="METRIC=RATE, else conforming_rate=0.8; repeatable.")] = None,
     follow_it: Follow = True,
 ) -> None:
     """Test, train on what fails, and test again."""
     with connected(common) as gateway, display(as_json=common.as_json) as on:
-        goals = [_goal(text) for text in goal or ["conforming_rate=0.8"]]
-        body = {**settings, "model_version_id": model, "test_suite_version_id": suite, "goals": goals}
+        body = {**settings, **goals.body(), "model_version_id": model, "test_suite_version_id": suite}
         loop = gateway.post("/loops", body)["loop"]
         if follow_it:
             follow("Loop", StepLog(gateway, loop["loop_id"], on).read, on)

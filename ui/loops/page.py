@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 from drillyard.feedback.v1.loop_pb2 import CancelLoopRequest, CreateLoopRequest, DeleteLoopRequest, Goal, LoopSpec
+from google.protobuf.json_format import ParseDict
 
 from services.chassis.errors import InvalidArgument, ServiceError
 from ui.comparisons.actions import compare_evaluations
@@ -15,13 +16,16 @@ from ui.evaluations.views import CAUSE_SENTENCES, sorted_causes
 from ui.loops.actions import loop_progress, recent_loops
 from ui.loops.views import LoopProgress
 from ui.models.actions import read_models, read_suites
+from ui.models.shipping.forms import CHOICES, form_fields
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.charts import tool_rows
 from ui.shared.environment import render
-from ui.shared.fields import FieldForm, Values
+from ui.shared.fields import FieldForm, Values, text_of
 from ui.training_jobs.actions import read_training_job
 from ui.training_jobs.views import CurveView
+
+_GOAL_FORMS = ("gguf:", "ollama:")
 
 
 def build(cache: ServiceCache) -> None:
@@ -61,11 +65,12 @@ class _Form:
     model: gr.Dropdown
     suite: gr.Dropdown
     goal: gr.Slider
+    form: gr.Dropdown
     fields: FieldForm
     start: gr.Button
 
     def components(self) -> set[Any]:
-        return {self.model, self.suite, self.goal, *self.fields.components.values()}
+        return {self.model, self.suite, self.goal, self.form, *self.fields.components.values()}
 
     def spec(self, values: Values) -> LoopSpec:
         model, suite = values[self.model], values[self.suite]
@@ -75,6 +80,8 @@ class _Form:
             raise InvalidArgument("A model and a suite are needed.", next_step, field=field)
         goal = Goal(metric="conforming_rate", minimum=values[self.goal] or 0.0)
         spec = LoopSpec(model_version_id=model, test_suite_version_id=suite, goals=[goal])
+        if form := text_of(values, self.form):
+            ParseDict(form_fields(form), spec.goal_form)
         self.fields.fill(spec, values, "spec.")
         return spec
 
@@ -87,12 +94,20 @@ def _form() -> _Form:
         goal = gr.Slider(
             0, 1, value=0.8, step=0.01, label="Goal", info="Share of cases that conform.", elem_id="loop-goal"
         )
+        form = gr.Dropdown(
+            [("the version itself", ""), *(choice for choice in CHOICES if choice[1].startswith(_GOAL_FORMS))],
+            value="",
+            label="What has to meet it",
+            info="The form in which it will be shipped.",
+            allow_custom_value=True,
+            elem_id="loop-goal-form",
+        )
         fields.add("budget.max_rounds", "budget.max_minutes", "num_examples", "seed")
         with gr.Accordion("Training", open=False, elem_id="loop-training"):
             names = ("num_epochs", "batch_size", "learning_rate", "max_tokens_per_pack", "lora.r", "lora.lora_alpha")
             fields.add(*(f"training.{name}" for name in names))
         start = gr.Button("Start improving", variant="primary", elem_id="loop-start")
-    return _Form(model, suite, goal, fields, start)
+    return _Form(model, suite, goal, form, fields, start)
 
 
 def newest_version(suites: Sequence[str]) -> str:

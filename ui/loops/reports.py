@@ -112,7 +112,7 @@ def _report(loop: Loop, before: _Side, after: _Side, change: ChangeView | None, 
     return {
         "suite": suite,
         "suite_version": int(version or 0),
-        "model": spec.model_version_id,
+        "model": loop.spec.model_version_id,
         "seed": loop.spec.seed,
         "duration_seconds": round(job_view(loop.job).seconds, 1),
         "before": _result(before),
@@ -163,6 +163,7 @@ def _loop_facts(loop: Loop) -> Document:
     return {
         "loop_id": view.loop_id,
         "goals": list(view.goals),
+        "goal_form": view.goal_form,
         "outcome": view.outcome.state,
         "stop_reason": view.stop_reason,
         "stop_sentence": view.stop_sentence,

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from drillyard.feedback.v1.loop_pb2 import Loop, Round, StopReason
 
 from ui.loops.outcomes import Outcome, outcome_of
+from ui.models.shipping.forms import form_text
 from ui.shared.jobs import JobView, job_view
 
 # The steps of a round in their order: name, title, and the field of `Round` that is set once it has begun.
-STEPS = (
+_STEPS = (
+    ("export", "Write the form", "export_id"),
     ("test", "Test", "test_run_id"),
     ("evaluate", "Evaluate", "evaluation_id"),
     ("probe", "Probe", "probe_test_run_id"),
@@ -19,7 +21,7 @@ STEPS = (
     ("dataset", "Build dataset", "dataset_version_id"),
     ("train", "Train", "training_job_id"),
 )
-_TESTING = 2
+_TESTING = ("export", "test", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class LoopProgress:
     test_suite_version_id: str
     best_model_version_id: str
     goals: tuple[str, ...]
+    goal_form: str
     steps: tuple[StepView, ...]
     stop_reason: str
     stop_sentence: str
@@ -69,6 +72,7 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
         test_suite_version_id=loop.spec.test_suite_version_id,
         best_model_version_id=loop.best_model_version_id,
         goals=tuple(f"{goal.metric.replace('_', ' ')} ≥ {100 * goal.minimum:g} %" for goal in loop.spec.goals),
+        goal_form=form_text(loop.spec.goal_form.form, loop.spec.goal_form.number_type) if _is_on_form(loop) else "",
         steps=steps if job.is_final else steps + _steps_to_come(loop),
         stop_reason=stop_reason,
         stop_sentence=loop.stop_sentence,
@@ -81,11 +85,13 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
 def _round_steps(item: Round, loop: Loop, jobs: Mapping[str, JobView]) -> list[StepView]:
     is_last = item.round == loop.rounds[-1].round
     is_open = is_last and not job_view(loop.job).is_final
-    ids = [str(getattr(item, field)) for _, _, field in STEPS]
-    num_shown = len(STEPS) if is_open and item.round < (loop.spec.budget.max_rounds or 1) else _TESTING
+    steps = _steps_of(loop)
+    ids = [str(getattr(item, field)) for _, _, field in steps]
+    num_tests = sum(step in _TESTING for step, _, _ in steps)
+    num_shown = len(steps) if is_open and item.round < (loop.spec.budget.max_rounds or 1) else num_tests
     num_shown = max(num_shown, *(place + 1 for place, result in enumerate(ids) if result), 1)
     views: list[StepView] = []
-    for (step, title, _), resource_id in list(zip(STEPS, ids, strict=True))[:num_shown]:
+    for (step, title, _), resource_id in list(zip(steps, ids, strict=True))[:num_shown]:
         job = jobs.get(resource_id)
         may_begin = is_open and all(view.state == "done" for view in views)
         state = _state(resource_id, job, may_begin=may_begin)
@@ -100,8 +106,18 @@ def _steps_to_come(loop: Loop) -> tuple[StepView, ...]:
         return ()
     return tuple(
         _step_view(following, step, _title(step, title, following), "waiting", "", None)
-        for step, title, _ in STEPS[:_TESTING]
+        for step, title, _ in _steps_of(loop)
+        if step in _TESTING
     )
+
+
+def _steps_of(loop: Loop) -> tuple[tuple[str, str, str], ...]:
+    return _STEPS if _is_on_form(loop) else _STEPS[1:]
+
+
+def _is_on_form(loop: Loop) -> bool:
+    """Whether a form of the version is what has to meet the goals."""
+    return bool(loop.spec.HasField("goal_form"))
 
 
 def _title(step: str, title: str, number: int) -> str:

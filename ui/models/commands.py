@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ui.cli.connection import Document
+from ui.cli.gc import print_garbage
 from ui.cli.jobs import add_delete_command
 from ui.cli.options import Common, command, listing
 from ui.cli.output import connected, print_facts, print_table, show
@@ -40,9 +41,27 @@ def show_model(
 add_delete_command(app, "/model-versions", "Delete a version such as small@2 that nothing is made of or refers to.")
 
 
+@command(app, "gc")
+def collect(
+    common: Common,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which they are.")] = False,
+    days: Annotated[float, typer.Option(help="Younger versions stay.", min=0)] = 7.0,
+) -> None:
+    """Delete versions that nothing names; imports stay, and the newest version of each model that was trained."""
+    with connected(common) as gateway:
+        answer = gateway.post("/model-versions/garbage-collection", {"dry_run": dry_run}, days=days)
+        show(answer, as_json=common.as_json, table=lambda: _print_garbage(answer["garbage"], dry_run=dry_run))
+
+
 add_import_commands(app)
 command(app, "export")(export_model)
 command(app, "push")(push_version)
+
+
+def _print_garbage(garbage: list[Document], *, dry_run: bool) -> None:
+    for item in garbage:
+        print(item["name"])
+    print_garbage(garbage, dry_run=dry_run)
 
 
 def _print(documents: list[Document]) -> None:

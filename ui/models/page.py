@@ -77,6 +77,7 @@ def _lineage(model_version: ModelVersionView) -> list[tuple[str, str]]:
         ("digest", model_version.digest),
         ("source", model_version.source_uri),
         ("source digest", model_version.source_digest),
+        ("licence", model_version.licence),
         ("registered", model_version.created),
     )
     return [(name, value) for name, value in facts if value]

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from ui.models.garbage import collect_versions
 from ui.models.model_uploads import ModelUploads, UploadFile
 from ui.shared.dependants import deleting
 from ui.shared.documents import Document
@@ -26,6 +27,13 @@ router.rpc(
     "registry.DeleteModelVersion",
     "Delete one model version; refused while a version, a run, a training job or a loop is made of it or refers to it.",
     action=deleting(lambda clients: clients.registry.DeleteModelVersion),
+)
+router.rpc(
+    "POST /model-versions/garbage-collection",
+    "storage.CollectGarbage",
+    "Delete the versions that nothing names, or with `dry_run` only say which they are. What was imported stays, and "
+    "of what was trained the newest version of each model.",
+    action=collect_versions,
 )
 router.rpc(
     "POST /imports",

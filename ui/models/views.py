@@ -29,6 +29,7 @@ class ModelVersionView:
     source_digest: str
     created: str
     depth: int
+    licence: str = ""
 
     @property
     def is_trainable(self) -> bool:
@@ -81,6 +82,7 @@ def model_version_view(model_version: ModelVersion, depth: int = 0) -> ModelVers
         source_digest=model_version.source.digest,
         created=time_text(model_version.create_time),
         depth=depth,
+        licence=model_version.licence,
     )
 
 

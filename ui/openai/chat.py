@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 from typing import Any, TypeAlias
@@ -18,6 +17,7 @@ from ui.openai.feedback import answer_message, keep_answer
 from ui.openai.generation import (
     Generation,
     Whole,
+    call_documents,
     caller_of,
     finish_reason_of,
     sampling_of,
@@ -33,8 +33,6 @@ from ui.openai.shadows import shadows_of
 from ui.openai.streaming import Envelope, event_stream
 from ui.shared.documents import ClientsOf
 
-# The strictest chat templates, to which the conversation may come back, ask for nine letters or digits.
-_ID_BYTES, _ID_CHARACTERS = 5, 9
 router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
 # Keeps an answer by its id, model and message.
 Keep: TypeAlias = Callable[..., Awaitable[None]]
@@ -87,27 +85,11 @@ def _message(message: MessageBody) -> Message:
     return Message(role=role, content=message.text, tool_calls=calls, tool_call_id=message.tool_call_id)
 
 
-def call_documents(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
-    """Return calls in OpenAI's form, each with an id of its own."""
-    return [
-        {
-            "id": call.tool_call_id or secrets.token_hex(_ID_BYTES)[:_ID_CHARACTERS],
-            "type": "function",
-            "function": {"name": call.name, "arguments": call.arguments},
-        }
-        for call in calls
-    ]
-
-
 def _whole(body: ChatBody, envelope: Envelope, whole: Whole) -> dict[str, Any]:
     calls = whole.tool_calls
-    text = whole.text.strip() if calls else whole.text
-    message: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None, "refusal": None}
-    if calls:
-        message["tool_calls"] = call_documents(calls)
     choice = {
         "index": 0,
-        "message": message,
+        "message": {**whole.to_chat(), "refusal": None},
         "logprobs": chat_log_probs(whole.log_probs) if body.logprobs else None,
         "finish_reason": "tool_calls" if calls else finish_reason_of(whole.last),
     }

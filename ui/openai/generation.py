@@ -28,6 +28,8 @@ from ui.openai.schemas import SamplingBody
 
 ResultT = TypeVar("ResultT")
 _CLIENT_GONE = 499
+# The strictest chat templates, to which the conversation may come back, ask for nine letters or digits.
+_ID_BYTES, _ID_CHARACTERS = 5, 9
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,13 @@ class Whole:
     tool_calls: tuple[ToolCall, ...]
     log_probs: tuple[TokenLogProb, ...]
     last: GenerateResponse
+
+    def to_chat(self) -> dict[str, Any]:
+        """Return the answer as a message in OpenAI's form."""
+        calls = call_documents(self.tool_calls)
+        text = self.text.strip() if calls else self.text
+        message: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None}
+        return message | ({"tool_calls": calls} if calls else {})
 
 
 OnEnd = Callable[[Whole], None]
@@ -99,6 +108,18 @@ def _whole(responses: Sequence[GenerateResponse]) -> Whole:
         log_probs=tuple(entry for response in responses for entry in response.log_probs),
         last=responses[-1] if responses else GenerateResponse(),
     )
+
+
+def call_documents(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
+    """Return calls in OpenAI's form, each with an id of its own."""
+    return [
+        {
+            "id": call.tool_call_id or secrets.token_hex(_ID_BYTES)[:_ID_CHARACTERS],
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for call in calls
+    ]
 
 
 def caller_of(request: Request) -> str:

@@ -1,21 +1,24 @@
-"""Copies of requests that a candidate answers unseen: after the client's answer, bounded, told by log and series."""
+"""Copies of requests that a candidate answers unseen: after the client's answer, bounded, and kept beside it."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest
+from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, Message
 from fastapi import Request
 
 from services.chassis.errors import ServiceError
 from services.chassis.telemetry import Telemetry
 from ui.gateway.clients import Clients
 from ui.openai.errors import OpenAIError
-from ui.openai.generation import Generation, OnEnd, Whole
+from ui.openai.generation import Generation, OnEnd, Whole, call_documents
 from ui.openai.served import Target
+from ui.openai.shadow_answers import ShadowAnswers
 
 _AT_ONCE = 8
 _SECONDS = 300.0
@@ -25,9 +28,14 @@ _log = structlog.get_logger()
 
 
 class Shadows:
-    """Asks the shadows of aliases; no client waits for one, and what is too much is dropped and counted."""
+    """Asks the shadows of aliases; no client waits for one, and what is too much is dropped and counted.
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    Attributes:
+        pairs: The answers, beside those that clients got.
+    """
+
+    def __init__(self, telemetry: Telemetry, pairs: ShadowAnswers) -> None:
+        self.pairs = pairs
         self._answers = telemetry.counter(
             "drillyard_shadow_answers", "Answers of shadows, beside those that clients got.", ("outcome",)
         )
@@ -55,7 +63,7 @@ class Shadows:
         return begin
 
     async def _ask(self, clients: Clients, target: Target, copy: GenerateRequest, answer: Whole) -> None:
-        since, facts = time.monotonic(), dict[str, Any]()
+        since, facts, answers = time.monotonic(), dict[str, Any](), dict[str, Any]()
         try:
             async with asyncio.timeout(_SECONDS):
                 shadow = await (await Generation.begin(clients, copy, _CALLER)).whole()
@@ -66,22 +74,40 @@ class Shadows:
             facts["num_tokens"] = shadow.last.num_generated_tokens
             facts["num_tokens_seen"] = answer.last.num_generated_tokens
             outcome = "same" if facts["has_same_calls"] and shadow.text == answer.text else "different"
+            answers = {"answer": answer.to_chat(), "shadow_answer": shadow.to_chat()}
         self._answers.labels(outcome).inc()
-        _log.info(
-            "shadow_answered",
-            alias_id=target.alias_id,
-            model_version_id=target.version.model_version_id,
-            shadow_model_version_id=target.shadow_model_version_id,
-            outcome=outcome,
-            seconds=round(time.monotonic() - since, 3),
-            **facts,
-        )
+        facts |= {
+            "alias_id": target.alias_id,
+            "model_version_id": target.version.model_version_id,
+            "shadow_model_version_id": target.shadow_model_version_id,
+            "outcome": outcome,
+            "seconds": round(time.monotonic() - since, 3),
+        }
+        _log.info("shadow_answered", **facts)
+        if answers:
+            await self._keep(copy, facts, answers)
+
+    async def _keep(self, copy: GenerateRequest, facts: dict[str, Any], answers: dict[str, Any]) -> None:
+        time_text = datetime.now(UTC).isoformat(timespec="seconds")
+        asked = {"messages": list(map(_chat, copy.messages)), "tools": list(map(json.loads, copy.tools))}
+        try:
+            await self.pairs.keep(facts["alias_id"], {"time": time_text, **facts, **asked, **answers})
+        except OSError as error:
+            _log.warning("shadow_answer_not_kept", reason=str(error))
 
 
 def shadows_of(request: Request) -> Shadows:
     """Return what the application keeps."""
     shadows: Shadows = request.app.state.shadows
     return shadows
+
+
+def _chat(message: Message) -> dict[str, Any]:
+    """Return a message in OpenAI's form."""
+    chat: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        chat["tool_calls"] = call_documents(message.tool_calls)
+    return chat | ({"tool_call_id": message.tool_call_id} if message.tool_call_id else {})
 
 
 def _calls(answer: Whole) -> list[tuple[str, str]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any
 
-from drillyard.feedback.v1.loop_pb2 import ListLoopsRequest, Loop
+from drillyard.feedback.v1.loop_pb2 import ListLoopsRequest
+from drillyard.feedback.v1.shipment_pb2 import ListShipmentsRequest
 from drillyard.test_runner.v1.test_run_pb2 import ListTestRunsRequest, TestRun
 from drillyard.trainer.v1.training_job_pb2 import ListTrainingJobsRequest
 from google.protobuf.message import Message
@@ -19,7 +20,7 @@ _NUM_NAMED = 5
 
 
 async def refuse_if_used(clients: Clients, ids: Collection[str]) -> None:
-    """Return when no run, training job or loop refers to one of these things.
+    """Return when no run, training job, loop or shipment refers to one of these things.
 
     Raises:
         FailedPrecondition: Some do; the error names the first ones.
@@ -30,6 +31,11 @@ async def refuse_if_used(clients: Clients, ids: Collection[str]) -> None:
         raise FailedPrecondition(
             f"{' or '.join(ids)} is used by {', '.join(names[:_NUM_NAMED])}{more}.", "Delete these first."
         )
+
+
+async def ids_in_use(clients: Clients) -> set[str]:
+    """Return the ids of all that a run, a training job, a loop or a shipment refers to."""
+    return {used_id async for _, _, used in _users(clients) for used_id in used}
 
 
 def deleting(rpc_of: Callable[[Clients], Any]) -> Callable[[Clients, Message], Awaitable[Message]]:
@@ -44,15 +50,20 @@ def deleting(rpc_of: Callable[[Clients], Any]) -> Callable[[Clients, Message], A
 
 
 async def _users(clients: Clients) -> AsyncIterator[tuple[str, str, set[str]]]:
-    """Yield each run, training job and loop: what it is, its id, and the ids of what it refers to."""
+    """Yield each run, training job, loop and shipment: what it is, its id, and the ids of what it refers to."""
     for run in await every(clients.test_runner.ListTestRuns, ListTestRunsRequest(), "test_runs", _EVERYTHING):
         used = {run.spec.model_version_id, run.spec.test_suite_version_id}
         yield "test run", run.test_run_id, used | _repeated(run)
-    request = ListTrainingJobsRequest()
-    for job in await every(clients.trainer.ListTrainingJobs, request, "training_jobs", _EVERYTHING):
+    training = ListTrainingJobsRequest()
+    for job in await every(clients.trainer.ListTrainingJobs, training, "training_jobs", _EVERYTHING):
         yield "training job", job.training_job_id, {job.spec.model_version_id, job.spec.dataset_version_id}
     for loop in await every(clients.feedback.ListLoops, ListLoopsRequest(), "loops", _EVERYTHING):
-        yield "loop", loop.loop_id, _ids_in(loop)
+        yield "loop", loop.loop_id, _ids_in(loop.spec, *loop.rounds)
+    request = ListShipmentsRequest()
+    for shipment in await every(clients.feedback.ListShipments, request, "shipments", _EVERYTHING):
+        # What has ended reads nothing any more.
+        if not job_view(shipment.job).is_final:
+            yield "shipment", shipment.shipment_id, _ids_in(shipment.spec, shipment)
 
 
 def _repeated(run: TestRun) -> set[str]:
@@ -60,6 +71,5 @@ def _repeated(run: TestRun) -> set[str]:
     return set() if job_view(run.job).is_final else {run.spec.repeat_of_test_run_id} - {""}
 
 
-def _ids_in(loop: Loop) -> set[str]:
-    messages: list[Any] = [loop.spec, *loop.rounds]
+def _ids_in(*messages: Message) -> set[str]:
     return {value for message in messages for field, value in message.ListFields() if field.name.endswith("_id")}

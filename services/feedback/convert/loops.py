@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from drillyard.feedback.v1 import loop_pb2
+from drillyard.registry.v1 import export_pb2
 from google.protobuf.json_format import MessageToDict
 
 from services.chassis.wire import from_message, to_message
@@ -19,7 +22,7 @@ def spec_from_proto(spec: loop_pb2.LoopSpec) -> LoopSpec:
     """Return the spec with its defaults; of the training settings only those that were set."""
     training = MessageToDict(spec.training, preserving_proto_field_name=True)
     kept = {name: value for name, value in training.items() if name not in _OWN_TRAINING_FIELDS}
-    return from_message(LoopSpec, spec, training=kept)
+    return from_message(LoopSpec, spec, training=kept, goal_form=export_fields(spec.goal_form))
 
 
 def loop_to_proto(loop: Loop) -> loop_pb2.Loop:
@@ -36,6 +39,13 @@ def loop_to_proto(loop: Loop) -> loop_pb2.Loop:
     message.spec.model_version_id = loop.inputs.model_version_id
     message.spec.test_suite_version_id = loop.inputs.suite.test_suite_version_id
     return message
+
+
+def export_fields(spec: export_pb2.ExportSpec) -> dict[str, Any]:
+    """Return what was set of a form; which version it is of is filled in."""
+    fields = MessageToDict(spec, preserving_proto_field_name=True)
+    fields.pop("model_version_id", None)
+    return fields
 
 
 def _round_to_proto(item: Round) -> loop_pb2.Round:

@@ -9,8 +9,12 @@ from typing import Any
 
 
 class Step(StrEnum):
-    """One step of a round, in order; the last round ends after its evaluation."""
+    """One step of a round, in order; the last round ends after its evaluation.
 
+    Only a loop whose goals are set on a form has exports.
+    """
+
+    EXPORT = "export"
     TEST = "test"
     EVALUATE = "evaluate"
     PROBE = "probe"
@@ -22,6 +26,7 @@ class Step(StrEnum):
 # What the progress of a loop that has ended says instead of a step.
 ENDED = "ended"
 LAST_ROUND_STEPS = (Step.TEST, Step.EVALUATE)
+ROUND_STEPS = tuple(step for step in Step if step is not Step.EXPORT)
 # The type of the events that tell of steps.
 STEP_EVENT = "step"
 
@@ -62,9 +67,10 @@ class Rates:
 class Round:
     """What one round made. A field is empty until its step has begun.
 
-    A round tests and evaluates `model_version_id`; when that does not end the loop, it probes that version and trains
-    it on what failed there, and the next round tests the result. `num_finishes` says by step how often
-    the cases that its run had not answered were asked again, each time in another run whose id then stands here.
+    A round tests and evaluates `model_version_id`, or the form of it that the goals are set on; when that does not end
+    the loop, it probes that version and trains it on what failed there, and the next round tests the result.
+    `num_finishes` says by step how often the cases that its run had not answered were asked again, each time in another
+    run whose id then stands here.
     """
 
     number: int
@@ -78,6 +84,13 @@ class Round:
     dataset_version_id: str = ""
     training_job_id: str = ""
     num_finishes: Mapping[str, int] = field(default_factory=dict)
+    export_id: str = ""
+    form_model_version_id: str = ""
+
+    @property
+    def tested_model_version_id(self) -> str:
+        """The version that answers the suite."""
+        return self.form_model_version_id or self.model_version_id
 
 
 def round_to_document(made: Round) -> dict[str, Any]:

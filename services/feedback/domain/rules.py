@@ -28,6 +28,7 @@ def decide(spec: LoopSpec, rounds: Sequence[Round], elapsed_seconds: float) -> S
         f"the {goal.words} is {last.rates.value(goal.metric):.1%} (goal {goal.minimum:.1%})"
         for goal in unmet or spec.goals
     )
+    rates += f", as {spec.shipped_as}" * bool(spec.shipped_as)
     minutes = spec.budget.max_minutes
     best = best_round(spec.goals, rounds) or last
     again = f"Start another loop from {best.model_version_id}"

@@ -10,6 +10,7 @@ from services.chassis.errors import InvalidArgument, Unimplemented
 
 METRICS = ("conforming_rate", "accepted_rate", "well_formed_rate")
 DEFAULT_PROMPT_SIZE = "compact"
+_GOAL_FORMS = ("EXPORT_FORM_GGUF", "EXPORT_FORM_OLLAMA")
 # The one value of a training setting that loops can do; settings of what they cannot do have none.
 _BUILT = {
     "method": "TRAINING_METHOD_SFT",
@@ -54,6 +55,7 @@ class LoopSpec:
         num_examples: Train examples per round.
         num_probe_cases: Cases of the probe.
         max_new_tokens: Longest answer in tokens.
+        goal_form: The registry's own settings, by name, of the form that the goals are set on; empty for none.
     """
 
     MESSAGE: ClassVar = "drillyard.feedback.v1.loop_pb2.LoopSpec"
@@ -68,16 +70,25 @@ class LoopSpec:
     num_examples: int
     num_probe_cases: int
     max_new_tokens: int
+    goal_form: Mapping[str, Any]
+
+    @property
+    def shipped_as(self) -> str:
+        """The form that the goals are set on, as people write it, such as "gguf:Q4_K_M"; empty for none."""
+        form = str(self.goal_form.get("form", "")).removeprefix("EXPORT_FORM_").lower()
+        return ":".join(filter(None, (form, self.goal_form.get("number_type"))))
 
 
 def check(spec: LoopSpec) -> None:
     """Return when the goals can be looked at and loops can train in that way.
 
     Raises:
-        InvalidArgument: The goals are wrong.
+        InvalidArgument: The goals are wrong, or are set on a form that not every version has.
         Unimplemented: The training asks for what loops cannot do yet.
     """
     _check_goals(spec.goals)
+    if spec.goal_form and spec.goal_form.get("form") not in _GOAL_FORMS:
+        raise _wrong("goal_form", "is no form that each version of a loop has", "Use GGUF or Ollama, or none.")
     for name, built in _BUILT.items():
         if spec.training.get(name) not in (None, {}, built):
             raise Unimplemented(

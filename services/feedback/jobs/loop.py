@@ -73,6 +73,7 @@ class LoopJob:
             return {}
         services, last = self._services, rounds[-1]
         started: list[tuple[Work, str]] = [
+            (services.exports, last.export_id),
             (services.trainer, last.training_job_id),
             (services.evaluator, last.evaluation_id),
             (services.test_runner, last.test_run_id),
@@ -90,6 +91,7 @@ class LoopJob:
             await record.begin(Round(0, record.inputs.model_version_id))
         while True:
             if record.round.rates is None:
+                await steps.export()
                 await steps.test()
             # What has begun before a restart is not given up because of the time that the restart took.
             is_decided = bool(record.round.probe_test_suite_version_id)

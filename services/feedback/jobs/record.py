@@ -9,7 +9,7 @@ from typing import Any
 
 from services.chassis.jobs import JobContext
 from services.feedback.domain.loop import job_state, loop_of
-from services.feedback.domain.rounds import ENDED, LAST_ROUND_STEPS, STEP_EVENT, Round, Step, Stop
+from services.feedback.domain.rounds import ENDED, LAST_ROUND_STEPS, ROUND_STEPS, STEP_EVENT, Round, Step, Stop
 from services.feedback.domain.work import WorkProgress
 from services.feedback.ports import LoopStore, Measures
 
@@ -42,7 +42,8 @@ class LoopRecord:
         self._start = clock() - float((context.job.saved or {}).get("seconds", 0.0))
         self._latest: tuple[Step, WorkProgress] | None = None
         self._wait = ""
-        self._num_steps = len(LAST_ROUND_STEPS) + len(Step) * self.spec.budget.max_rounds
+        num_rounds, num_exports = self.spec.budget.max_rounds, int(bool(self.spec.goal_form))
+        self._num_steps = len(LAST_ROUND_STEPS) + num_exports + (len(ROUND_STEPS) + num_exports) * num_rounds
 
     @classmethod
     async def open(

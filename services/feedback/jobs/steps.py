@@ -15,7 +15,7 @@ from services.feedback.domain.rules import round_seed
 from services.feedback.domain.work import Registration, TestOrder, TrainingOrder, WorkProgress
 from services.feedback.jobs.record import LoopRecord
 from services.feedback.jobs.waiting import uninterrupted, until_ended
-from services.feedback.ports import Artifacts, Evaluator, Registry, TestRunner, Trainer
+from services.feedback.ports import Artifacts, Evaluator, Exports, Registry, TestRunner, Trainer
 from services.protocols.profile import get_profile
 from services.protocols.suites import suite_text
 from services.protocols.verdict import UNANSWERED
@@ -33,6 +33,7 @@ class Services:
     test_runner: TestRunner
     evaluator: Evaluator
     trainer: Trainer
+    exports: Exports
 
 
 class RoundSteps:
@@ -43,8 +44,21 @@ class RoundSteps:
         self._artifacts = artifacts
         self._record = record
 
+    async def export(self) -> None:
+        """Write the round's version in the form that the goals are set on, where they are set on one."""
+        record, exports = self._record, self._services.exports
+        if not record.spec.goal_form or record.round.form_model_version_id:
+            return
+        export_id = record.round.export_id or await uninterrupted(self._start_export())
+        message = f"{record.round.model_version_id} as {record.spec.shipped_as}: export {export_id}"
+        await record.started(Step.EXPORT, message, export_id=export_id)
+        await until_ended(exports, export_id, "export", partial(record.report, Step.EXPORT))
+        form = await exports.form(export_id)
+        await record.finished(Step.EXPORT, f"The form is {form}.", export_id=export_id, model_version_id=form)
+        await record.update(form_model_version_id=form)
+
     async def test(self) -> None:
-        """Test the round's version on the suite and record its rates."""
+        """Test the round's version on the suite, in the form that the goals are set on, and record its rates."""
         record = self._record
         await self._judge(record.inputs.suite.test_suite_version_id)
         evaluation_id = record.round.evaluation_id
@@ -94,20 +108,22 @@ class RoundSteps:
         return trained
 
     async def _judge(self, suite_id: str, prefix: str = "") -> None:
-        """Test the round's version on a suite and evaluate the run; the caller tells that the evaluation has ended.
+        """Have a suite answered and evaluate the run; the caller tells that the evaluation has ended.
 
         Args:
             suite_id: What is answered.
-            prefix: Of the fields that keep the ids: none for the suite of the loop, or "probe_".
+            prefix: Of the fields that keep the ids: none for the suite of the loop, or "probe_", which asks the weights
+                that are trained on.
         """
         record, services = self._record, self._services
         test, evaluate = (Step.PROBE, Step.PROBE_EVALUATE) if prefix else (Step.TEST, Step.EVALUATE)
+        version_id = record.round.model_version_id if prefix else record.round.tested_model_version_id
         is_complete = False
         while not is_complete:
             run_id = getattr(record.round, f"{prefix}test_run_id") or await uninterrupted(
-                self._start_run(test, suite_id, f"{prefix}test_run_id")
+                self._start_run(test, version_id, suite_id, prefix)
             )
-            message = f"{record.round.model_version_id} on {suite_id}: test run {run_id}"
+            message = f"{version_id} on {suite_id}: test run {run_id}"
             await record.started(test, message, test_run_id=run_id)
             evaluation_id = getattr(record.round, f"{prefix}evaluation_id") or await uninterrupted(
                 self._start_evaluation(evaluate, run_id, prefix, number=record.round.num_finishes.get(test, 0))
@@ -120,17 +136,24 @@ class RoundSteps:
         await record.finished(test, f"Test run {run_id} has ended.", test_run_id=run_id)
         await until_ended(services.evaluator, evaluation_id, "evaluation", partial(record.report, evaluate))
 
-    async def _start_run(self, step: Step, suite_id: str, field: str) -> str:
+    async def _start_export(self) -> str:
+        record = self._record
+        own = {"model_version_id": record.round.model_version_id, "profile_id": record.inputs.suite.profile_id}
+        export_id = await self._services.exports.start(record.request_id(Step.EXPORT), {**record.spec.goal_form, **own})
+        await record.update(export_id=export_id)
+        return export_id
+
+    async def _start_run(self, step: Step, model_version_id: str, suite_id: str, prefix: str) -> str:
         spec = self._record.spec
         order = TestOrder(
-            model_version_id=self._record.round.model_version_id,
+            model_version_id=model_version_id,
             test_suite_version_id=suite_id,
             prompt_size=spec.prompt_size,
             max_new_tokens=spec.max_new_tokens,
             seed=spec.seed,
         )
         run_id = await self._services.test_runner.start(self._record.request_id(step), order)
-        await self._record.update(**{field: run_id})
+        await self._record.update(**{f"{prefix}test_run_id": run_id})
         return run_id
 
     async def _finish_run(self, step: Step, run_id: str, prefix: str) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from drillyard.feedback.v1.feedback_service_pb2_grpc import FeedbackServiceServicer
+
 from services.chassis.jobs import JobResource
 from services.feedback.domain.dataset_build import DatasetBuild
 from services.feedback.domain.loop import Loop
 from services.feedback.domain.shipment import Shipment
-from services.feedback.servicer.dataset_builds import DatasetBuildMethods
-from services.feedback.servicer.items import ItemMethods
-from services.feedback.servicer.loops import LoopMethods
-from services.feedback.servicer.shipments import ShipmentMethods
+from services.feedback.servicer.items import ItemRpcs
+from services.feedback.servicer.jobs import DatasetBuildRpcs, LoopRpcs, ShipmentRpcs
 from services.feedback.usecases.dataset_builds import BuildUseCases
 from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.jobs import FeedbackUseCases
@@ -17,22 +19,13 @@ from services.feedback.usecases.jobs import FeedbackUseCases
 FULL_SERVICE_NAME = "drillyard.feedback.v1.FeedbackService"
 
 
-class FeedbackServicer(LoopMethods, ShipmentMethods, ItemMethods, DatasetBuildMethods):
-    """Implements `drillyard.feedback.v1.FeedbackService`; the contract documents each method."""
+@dataclass(frozen=True, kw_only=True)
+class FeedbackServicer(LoopRpcs, ShipmentRpcs, DatasetBuildRpcs, ItemRpcs, FeedbackServiceServicer):
+    """Answers `FeedbackService`; the contract documents each method."""
 
-    def __init__(
-        self,
-        usecases: FeedbackUseCases,
-        loops: JobResource[Loop],
-        shipments: JobResource[Shipment],
-        *,
-        items: ItemUseCases,
-        build_usecases: BuildUseCases,
-        builds: JobResource[DatasetBuild],
-    ) -> None:
-        self._usecases = usecases
-        self._loops = loops
-        self._shipments = shipments
-        self._items = items
-        self._build_usecases = build_usecases
-        self._builds = builds
+    usecases: FeedbackUseCases
+    loops: JobResource[Loop]
+    shipments: JobResource[Shipment]
+    build_usecases: BuildUseCases
+    builds: JobResource[DatasetBuild]
+    items: ItemUseCases

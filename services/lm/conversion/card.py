@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -24,7 +25,7 @@ _LIBRARIES: Final[Mapping[Form, tuple[str, str]]] = {
     "gguf_adapter": ("gguf", "adapter"),
     "ollama": ("gguf", "quantized"),
 }
-_FORBIDS: Final = ("-nd-", "no-deriv", "noderiv")
+_NO_DERIVATIVES: Final = re.compile(r"(^|[-_ ])nd([-_ ]|$)|no[-_ ]?derivat", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,11 @@ def card(facts: CardFacts) -> str:
     return "\n\n".join([_metadata(facts) + f"\n# {facts.name}", *parts]) + "\n"
 
 
+def forbids_derivatives(licence: str) -> bool:
+    """Whether a licence, by its name or its text, forbids to pass on what is made of a model."""
+    return bool(_NO_DERIVATIVES.search(licence))
+
+
 def _metadata(facts: CardFacts) -> str:
     library, relation = _LIBRARIES[facts.form]
     values = {
@@ -105,7 +111,7 @@ def _licence(facts: CardFacts) -> str:
     if not facts.licence:
         return "The base names no licence: ask its makers before you pass this on."
     text = f"The base is under `{facts.licence}`, which holds for this too."
-    if any(word in f"{facts.licence.lower()}-" for word in _FORBIDS):
+    if forbids_derivatives(facts.licence):
         text += " It forbids derivatives: passing this on may be unlawful."
     return text
 

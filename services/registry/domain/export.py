@@ -93,6 +93,8 @@ class ExportSpec:
     profile_id: str
     num_ctx: int
     card: str
+    renderer: str = ""
+    parser: str = ""
 
     def written_bytes(self, num_parameters: int, source_bytes: int) -> int:
         """Return an upper bound of what its files take.
@@ -166,6 +168,12 @@ def resolved(spec: ExportSpec, version: ModelVersion) -> ExportSpec:
             "Leave num_ctx out, or export as ollama.",
             field="num_ctx",
         )
+    if (spec.renderer or spec.parser) and spec.form is not ExportForm.OLLAMA:
+        raise InvalidArgument(
+            "Only Ollama has renderers and parsers of its own.",
+            "Leave them out, or export as ollama.",
+            field="renderer",
+        )
     number_type = _number_type(spec, version.kind)
     suffix = f"{spec.form.value}-{number_type}" if (spec.form, number_type) != (ExportForm.MERGED, "BF16") else "merged"
     name = f"{version.model_id}-{suffix}".lower().replace("_", "-").rstrip("-")
@@ -213,6 +221,9 @@ def _number_type(spec: ExportSpec, kind: ModelVersionKind) -> str:
 
 def recipe_of(source: Artifact, base: Artifact | None, spec: ExportSpec, profile_digest: str) -> Artifact:
     """Return by what the same export is known again: the exported files' place, and the digest of all that it reads."""
-    words = asdict(replace(spec, model_id="")) | {"source": source.digest, "base": base and base.digest}
+    # A field that came later changes no digest where it is not set.
+    later = {name: value for name, value in (("renderer", spec.renderer), ("parser", spec.parser)) if not value}
+    words = {name: value for name, value in asdict(replace(spec, model_id="")).items() if name not in later}
+    words |= {"source": source.digest, "base": base and base.digest}
     text = json.dumps(words | {"profile_digest": profile_digest}, sort_keys=True)
     return Artifact(source.uri, f"sha256:{hashlib.sha256(text.encode()).hexdigest()}", source.size_bytes)

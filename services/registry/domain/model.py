@@ -47,11 +47,12 @@ class Model:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What the files of a model say about it."""
+    """What a model's files say about it; the licence as its source names it, empty where it names none."""
 
     architecture: str
     num_parameters: int
     context_length: int
+    licence: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +129,7 @@ def inherited(facts: ModelFacts, base: ModelVersion | None) -> ModelFacts:
         facts,
         architecture=facts.architecture or base.facts.architecture,
         context_length=facts.context_length or base.facts.context_length,
+        licence=facts.licence or base.facts.licence,
     )
 
 

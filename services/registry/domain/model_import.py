@@ -73,6 +73,7 @@ class FetchedModel:
         notes: What a person should know of it, a sentence each.
         digest: Of all that came, where that is more than the model's own files; empty for theirs.
         side_files: What is kept beside the model's own files, each under its name.
+        licence: As its source names it, where the files do not; empty for none.
     """
 
     path: Path
@@ -80,6 +81,7 @@ class FetchedModel:
     notes: tuple[str, ...] = ()
     digest: str = ""
     side_files: tuple[Path, ...] = ()
+    licence: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ class InspectedSource:
         stamps: What tells whether a file changed since: device, inode, bytes, time of change in nanoseconds.
         notes: What a person should know of it, a sentence each.
         base: The model that an adapter says it was trained on; empty for full weights.
+        licence: As its card or its header names it; empty for none.
         side_files: What is kept beside the model's own files, each under its name.
     """
 
@@ -145,6 +148,7 @@ class InspectedSource:
     stamps: tuple[tuple[int, int, int, int], ...]
     notes: tuple[str, ...] = ()
     base: str = ""
+    licence: str = ""
     side_files: tuple[Path, ...] = ()
 
     def name_of(self, file: Path) -> str:

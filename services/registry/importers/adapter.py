@@ -25,7 +25,14 @@ class AdapterImporter:
         answer = await ask_folder("adapter_source", path)
         files = tuple(path / name for name in sorted(answer["files"]))
         notes = (*left_aside(answer["left"]), *licence_notes(answer["licence"]))
-        return source_files.inspected(path, files, sum(answer["files"].values()), notes, base=plain(answer["base"]))
+        return source_files.inspected(
+            path,
+            files,
+            sum(answer["files"].values()),
+            notes,
+            base=plain(answer["base"]),
+            licence=plain(answer["licence"]),
+        )
 
     async def identify(self, source: InspectedSource, progress: Progress) -> Artifact:
         """Return URI, size and the digest of names and contents of the files that are taken."""

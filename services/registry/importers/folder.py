@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from services.chassis.artifacts import Artifact
+from services.lm.conversion.card import forbids_derivatives
 from services.registry.domain.identifiers import shown
 from services.registry.domain.model_import import InspectedSource
 from services.registry.importers import source_files
@@ -14,7 +14,6 @@ from services.registry.importers.inspection import ask_folder, ask_tokenizer, pl
 from services.registry.ports import Progress
 
 _MAX_NAMES = 20
-_NO_DERIVATIVES = re.compile(r"(^|[-_ ])nd([-_ ]|$)|no[-_ ]?derivat", re.IGNORECASE)
 
 TokenizerCheck = Callable[[Path], Awaitable[tuple[str, ...]]]
 
@@ -30,7 +29,9 @@ class FolderImporter:
         answer = await ask_folder("source", path)
         files = tuple(path / name for name in sorted(answer["files"]))
         notes = (*left_aside(answer["left"]), *licence_notes(answer["licence"]), *await self._check_tokenizer(path))
-        return source_files.inspected(path, files, sum(answer["files"].values()), notes)
+        return source_files.inspected(
+            path, files, sum(answer["files"].values()), notes, licence=plain(answer["licence"])
+        )
 
     async def identify(self, source: InspectedSource, progress: Progress) -> Artifact:
         """Return URI, size and the digest of names and contents of the files that are taken."""
@@ -54,6 +55,6 @@ def licence_notes(name: str) -> tuple[str, ...]:
     """Return what to say of the licence that a model's card names; nothing where it names none."""
     if not name:
         return ()
-    if _NO_DERIVATIVES.search(name):
+    if forbids_derivatives(name):
         return (f"Its licence {plain(name)} forbids derivatives: what is trained from it may not be given to others.",)
     return (f"Its licence: {plain(name)}.",)

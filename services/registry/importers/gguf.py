@@ -9,7 +9,7 @@ from services.chassis.artifacts import Artifact
 from services.registry.domain.model_import import InspectedSource
 from services.registry.importers import source_files
 from services.registry.importers.folder import licence_notes
-from services.registry.importers.inspection import ask, ask_tokenizer, check
+from services.registry.importers.inspection import ask, ask_tokenizer, check, plain
 from services.registry.importers.limited_process import Limits, run_limited
 from services.registry.ports import Progress
 
@@ -30,7 +30,8 @@ class GgufImporter:
         answer = await ask(_CONVERSION, ("inspect", str(path)))
         files = tuple(path.with_name(name) for name in answer["files"])
         num_bytes = int(answer["num_parameters"]) * _BYTES_PER_PARAMETER
-        return source_files.inspected(files[0], files, num_bytes, licence_notes(str(answer.get("license", ""))))
+        licence = plain(answer.get("license", ""))
+        return source_files.inspected(files[0], files, num_bytes, licence_notes(licence), licence=licence)
 
     async def identify(self, source: InspectedSource, progress: Progress) -> Artifact:
         """Return the URI of the file or the first part, and the digest and size of all."""

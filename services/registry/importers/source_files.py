@@ -60,10 +60,16 @@ def check_readable(path: Path, field: str) -> None:
 
 
 def inspected(
-    path: Path, files: tuple[Path, ...], written_bytes: int, notes: tuple[str, ...] = (), *, base: str = ""
+    path: Path,
+    files: tuple[Path, ...],
+    written_bytes: int,
+    notes: tuple[str, ...] = (),
+    *,
+    base: str = "",
+    licence: str = "",
 ) -> InspectedSource:
     """Return the source with the stamps that its files have now."""
-    return InspectedSource(path, files, written_bytes, tuple(map(_stamp, files)), notes, base)
+    return InspectedSource(path, files, written_bytes, tuple(map(_stamp, files)), notes, base, licence)
 
 
 def check_unchanged(source: InspectedSource) -> None:

@@ -10,6 +10,7 @@ from services.chassis.artifacts import Artifact
 from services.chassis.errors import FailedPrecondition, NotFound
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
+from services.lm.conversion.card import forbids_derivatives
 from services.registry.domain.export import (
     EXPORTED,
     ExportForm,
@@ -19,7 +20,7 @@ from services.registry.domain.export import (
     export_of,
     recipe_of,
 )
-from services.registry.domain.identifiers import version_ref
+from services.registry.domain.identifiers import shown, version_ref
 from services.registry.domain.model import (
     ModelFacts,
     ModelVersion,
@@ -117,7 +118,7 @@ class ExportJob:
             out = place / "form"
             async with phase_told(context, ExportPhase.WRITE, "Writing the form.") as progress:
                 notes = await self.writers[spec.form].write(source, out, progress)
-            await keep_notes(context, notes)
+            await keep_notes(context, (*notes, *licence_warning(source)))
             async with phase_told(context, ExportPhase.STORE, "Storing the form."):
                 facts = await self.files.facts_of(out, spec.form.kind)
                 return await patiently(lambda: self._stored(context, source, out, facts=facts, recipe=recipe), _STORE)
@@ -135,6 +136,14 @@ class ExportJob:
         async with self.adoption.written(out) as artifact:
             draft = replace(_draft(context, lineage, recipe), artifact=artifact, facts=facts)
             return await self.models.add_version(draft)
+
+
+def licence_warning(source: ExportSource) -> tuple[str, ...]:
+    """Return what to say of a form of weights whose licence forbids derivatives."""
+    licence = source.whole.facts.licence
+    if not forbids_derivatives(licence):
+        return ()
+    return (f"The licence {shown(licence)} forbids derivatives: passing this form on may be unlawful.",)
 
 
 def _draft(context: JobContext, base_model_version_id: str, recipe: Artifact) -> ModelVersionDraft:

@@ -85,7 +85,9 @@ class ImportJob:
         form = form_of(fetched.path)
         importer = self.importers[form]
         async with phase_told(context, ImportPhase.CHECK, "Checking the source."):
-            source = replace(await importer.inspect(fetched.path), side_files=fetched.side_files)
+            source = await importer.inspect(fetched.path)
+            licence = source.licence or fetched.licence
+            source = replace(source, side_files=fetched.side_files, licence=licence)
             base = await self.bases.base_of(source.base, model_import.base_model_version_id, form)
             await keep_notes(context, (*fetched.notes, *source.notes, *base.notes))
             self.workspace.check_space(source.written_bytes)
@@ -138,7 +140,8 @@ class ImportJob:
                     await self.bases.check_fit(base, out)
             async with phase_told(context, ImportPhase.STORE, "Storing the weights."):
                 kind = ModelVersionKind.ADAPTER if base else ModelVersionKind.BASE
-                facts = inherited(await self.files.facts_of(out, kind), base)
+                facts = replace(await self.files.facts_of(out, kind), licence=source.licence)
+                facts = inherited(facts, base)
 
                 async def stored() -> ModelVersion:
                     async with self.adoption.written(out) as artifact:

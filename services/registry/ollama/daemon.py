@@ -85,8 +85,7 @@ def _creation(model: StoredModel, draft: OllamaName) -> dict[str, Any]:
         "system": model.text("system"),
         "parameters": json.loads(model.text("params") or "{}"),
         "license": list(model.texts("license")),
-        "renderer": config.get("renderer", ""),
-        "parser": config.get("parser", ""),
+        **{name: config.get(name, "") for name in ("renderer", "parser", "requires")},
     }
     return {key: value for key, value in document.items() if value} | {"stream": True}
 

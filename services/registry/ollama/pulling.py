@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,10 @@ from services.chassis.errors import InvalidArgument, NotFound, Unavailable
 from services.chassis.machine.files import remove_tree, write_atomically
 from services.chassis.machine.guarded_http import open_client
 from services.chassis.machine.hosts import HostPolicy
+from services.lm.conversion.card import forbids_derivatives
 from services.registry.domain.model_import import FetchedModel, ImportSource
 from services.registry.downloads.download import Downloader
+from services.registry.importers.inspection import plain
 from services.registry.oci.artifact import digest_of
 from services.registry.oci.fetching import fetch_blobs
 from services.registry.oci.repository import Repository
@@ -28,7 +29,7 @@ FACTS_FILE = "ollama.json"
 _FIELD = "source.ollama_tag"
 _TEXT_KINDS = ("template", "system", "params", "messages", "license")
 _MAX_TEXT_BYTES = 1024**2
-_NO_DERIVATIVES = re.compile(r"no[- ]?deriv|CC[- ]BY(?:[- ]NC)?[- ]ND", re.IGNORECASE)
+_MAX_LICENCE = 100
 _EXACT_TYPES = ("", "F32", "F16", "BF16", "unknown")
 
 
@@ -71,7 +72,8 @@ class OllamaSource:
         path = place.folder / next(iter(files))
         digest = digest_of(content)
         notes = (*notes, *left_aside, *_precision(facts["config"]), *_licence(facts["licenses"]))
-        return FetchedModel(path, f"ollama:{name}@{digest}", notes, digest, (place.folder / FACTS_FILE,))
+        licence = _first_line(facts["licenses"])
+        return FetchedModel(path, f"ollama:{name}@{digest}", notes, digest, (place.folder / FACTS_FILE,), licence)
 
     def _login(self, source: ImportSource) -> tuple[OllamaName, str]:
         name = parse_name(source.value, _FIELD)
@@ -157,9 +159,15 @@ def _parsed(text: str, kind: type[Any]) -> Any:
 
 
 def _licence(texts: Sequence[str]) -> tuple[str, ...]:
-    if not any(_NO_DERIVATIVES.search(text) for text in texts):
+    if not any(map(forbids_derivatives, texts)):
         return ()
     return ("The licence forbids derivatives, which training makes: ask its makers before you pass such a one on.",)
+
+
+def _first_line(texts: Sequence[str]) -> str:
+    """Return the words by which a licence is known."""
+    lines = (line.strip() for text in texts for line in text.splitlines())
+    return plain(next(filter(None, lines), ""))[:_MAX_LICENCE]
 
 
 def _precision(config: Mapping[str, Any]) -> tuple[str, ...]:

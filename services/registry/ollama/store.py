@@ -79,26 +79,23 @@ class StoredModel:
         return (self.texts(kind) or ("",))[-1]
 
 
-def config_of(
-    architecture: str, num_parameters: int, number_type: str, *, renderer: str = "", parser: str = ""
-) -> dict[str, object]:
+def config_of(architecture: str, num_parameters: int, number_type: str, **named: str) -> dict[str, object]:
     """Return what Ollama reads before it loads a GGUF.
 
     Args:
         architecture: As the GGUF says, such as `llama`.
         num_parameters: Numbers in its tensors.
         number_type: Of its matrices, such as `Q4_K_M`.
-        renderer: Name of the code in Ollama that writes prompts; empty for the template.
-        parser: Name of the code in Ollama that reads answers; empty for the template's form.
+        named: `renderer`, the code in Ollama that writes prompts, and `parser`, that which reads answers, instead of
+            the template; `requires`, the oldest Ollama that does as the model needs. Empty for none.
     """
-    named = {name: text for name, text in (("renderer", renderer), ("parser", parser)) if text}
     return {
         "model_format": "gguf",
         "model_family": architecture,
         "model_families": [architecture],
         "model_type": _human(num_parameters),
         "file_type": number_type,
-        **named,
+        **{name: text for name, text in named.items() if text},
     }
 
 

@@ -55,6 +55,7 @@ MODEL_VERSIONS = _version_table(
     Column("architecture", String, nullable=False),
     Column("num_parameters", BigInteger, nullable=False),
     Column("context_length", Integer, nullable=False),
+    Column("licence", String, nullable=False, server_default=""),
 )
 
 DATASET_VERSIONS = _version_table(

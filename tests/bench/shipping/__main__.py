@@ -63,7 +63,8 @@ async def _measured(
     rows = [{"step": "import", "seconds": time.monotonic() - start, "summary": f"{base}, {version}"}]
     async with connected(feedback) as channel:
         shipments = feedback_service_pb2_grpc.FeedbackServiceStub(channel)
-        shipment = await _shipped(shipments, version, options, rows)
+        told: dict[str, float] = {}
+        shipment = await _shipped(shipments, version, options, rows, told)
     error = shipment.job.error
     return {
         "seconds": time.monotonic() - start,
@@ -71,6 +72,7 @@ async def _measured(
         "problem": error.problem,
         "steps": rows,
         "shipment": MessageToDict(shipment),
+        "told": told,
     }
 
 
@@ -92,6 +94,7 @@ async def _shipped(
     version: str,
     options: argparse.Namespace,
     rows: list[dict[str, object]],
+    told: dict[str, float],
 ) -> shipment_pb2.Shipment:
     spec = shipment_pb2.ShipmentSpec(
         model_version_id=version,
@@ -100,7 +103,8 @@ async def _shipped(
     )
     request = shipment_pb2.CreateShipmentRequest(request_id="bench", spec=spec)
     shipment_id = (await stub.CreateShipment(request)).shipment.shipment_id
-    since, num_known = time.monotonic(), 0
+    since = start = time.monotonic()
+    num_known = 0
     while True:
         await asyncio.sleep(0.2)
         shipment = (await stub.GetShipment(shipment_pb2.GetShipmentRequest(shipment_id=shipment_id))).shipment
@@ -109,6 +113,7 @@ async def _shipped(
             rows.append({"step": step, "seconds": time.monotonic() - since, "summary": result.summary})
             since = time.monotonic()
         num_known = len(shipment.results)
+        told.setdefault(f"{shipment.job.progress.phase}: {shipment.job.progress.message}", time.monotonic() - start)
         if shipment.job.HasField("end_time"):
             return shipment
 

@@ -26,6 +26,14 @@ def _answers(front: Front) -> str:
     return front.openai.chat.completions.create(model=ALIAS, messages=messages).model
 
 
+def _pairs(front: Front) -> Any:
+    end = time.monotonic() + 30
+    while not (pairs := _run(front, "aliases", "shadow-answers", ALIAS)):
+        assert time.monotonic() < end, "the answers were not kept"
+        time.sleep(0.05)
+    return pairs
+
+
 def test_an_alias_answers_by_its_version_and_moves_within_a_second(front: Front) -> None:
     alias = _run(front, "aliases", "set", ALIAS, BASE, "--shadow", TUNED)
     assert (alias["revision"], alias["shadow_model_version_id"]) == (1, TUNED)
@@ -35,6 +43,10 @@ def test_an_alias_answers_by_its_version_and_moves_within_a_second(front: Front)
     while [workload.adapter is not None for workload in front.system.model.generations[num_before:]] != [False, True]:
         assert time.monotonic() < end, "the shadow was not asked"
         time.sleep(0.05)
+    (pair,) = _pairs(front)
+    assert (pair["shadow_model_version_id"], pair["messages"]) == (TUNED, [{"role": "user", "content": "hi"}])
+    assert pair["answer"]["role"] == pair["shadow_answer"]["role"] == "assistant"
+    assert pair["outcome"] == ("same" if pair["answer"] == pair["shadow_answer"] else "different")
     assert front.openai.completions.create(model=ALIAS, prompt="one").model == BASE
     assert next(iter(front.openai.models.list())).id == ALIAS
     assert front.openai.models.retrieve(ALIAS).id == ALIAS

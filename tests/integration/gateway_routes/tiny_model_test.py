@@ -1,8 +1,9 @@
 """OpenAI's client and lm-eval against the real stack: gateway, registry, test runner and a tiny random model."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from typer.testing import CliRunner
 
 from services.lm.loading import load_tokenizer
 from services.lm.tiny import write_tiny_model
+from services.protocols.cases.scoring import Scoring
+from services.protocols.profile import get_profile
 from tests.integration.processes import start_service
-from tests.integration.tiny_stack import MODEL, TinyStack, tiny_stack
+from tests.integration.tiny_stack import MODEL, TinyStack, add_suite, import_model, tiny_stack
 from ui.cli.__main__ import app
 
 MESSAGES: list[Any] = [{"role": "user", "content": "Name a colour."}]
@@ -33,7 +36,10 @@ async def real(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Real]:
     folder = tmp_path_factory.mktemp("real")
     async with tiny_stack(folder, num_cases=4, window_size=4) as stack:
         addresses = {"registry_address": stack.registry.address, "test_runner_address": stack.runner.address}
-        with start_service("gateway", folder, port=0, **addresses) as gateway:
+        with (
+            start_service("evaluator", folder, **addresses) as evaluator,
+            start_service("gateway", folder, port=0, evaluator_address=evaluator.address, **addresses) as gateway,
+        ):
             url = f"http://{gateway.address}"
             async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
                 yield Real(url, client, stack)
@@ -147,3 +153,32 @@ async def test_lm_eval_runs_on_the_real_stack(real: Real, tmp_path: Path) -> Non
         "drillyard_general_choice": 4,
         "drillyard_general_answer": 4,
     }
+
+
+async def test_a_candidate_gets_the_name_by_what_it_answers_and_gives_it_back(real: Real, tmp_path: Path) -> None:
+    registry, alias, champion = real.stack.registry, f"{MODEL}:champion", f"{MODEL}@1"
+    case = replace(get_profile("text").suites()[0].cases[0], scoring=Scoring("none"))
+    easy = await add_suite(registry, real.stack.data_dir, "text/any", [case])
+    write_tiny_model(tmp_path / "other", seed=1)
+    candidate = await import_model(registry, tmp_path / "other")
+
+    async def answering() -> str:
+        await asyncio.sleep(1.0)
+        return str((await _chat(real, model=alias, max_tokens=2)).model)
+
+    def promoted(version: str, suite: str) -> Any:
+        said = CliRunner().invoke(app, ["promote", version, "--alias", alias, "--suite", suite, "--json", *url])
+        return json.loads(said.stdout)
+
+    url = ("--url", real.url)
+    first = promoted(champion, easy)
+    assert (first["step"], first["candidate"]["rate"], first["deployment_id"] != "") == ("promoted", 1.0, True)
+    assert await answering() == champion
+    refused = promoted(candidate, real.stack.suite)
+    assert (refused["step"], refused["candidate"]["rate"]) == ("refused", 0.0)
+    assert await answering() == champion, "a candidate that fails is never seen under the name"
+    second = promoted(candidate, easy)
+    assert (second["step"], second["champion"]["model_version_id"]) == ("promoted", champion) and second["comparison"]
+    assert await answering() == candidate
+    assert json.loads(_run(real, "rollback", alias, "--json"))["model_version_id"] == champion
+    assert await answering() == champion

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from drillyard.registry.v1 import export_pb2
+
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.channel import open_channel
-from services.chassis.jobs import JobRunner
+from services.chassis.jobs import Job, JobRunner, Json
 from services.chassis.wire import from_document
 from services.feedback.clients.evaluator import GrpcEvaluator
+from services.feedback.clients.exports import GrpcExports
 from services.feedback.clients.registry import GrpcRegistry
 from services.feedback.clients.test_runner import GrpcTestRunner
 from services.feedback.clients.trainer import GrpcTrainer
@@ -26,8 +29,11 @@ from services.feedback.jobs.steps import Services
 from services.feedback.store.shipments import JobShipmentStore
 from services.feedback.usecases.jobs import FeedbackUseCases
 from tests.fakes.feedback_store import MemoryLoopStore
+from tests.fakes.neighbours.jobs import FakeJobs
 from tests.fakes.neighbours.world import World
 
+# A bound for what hangs, not for a slow machine.
+_PATIENCE_SECONDS = 240
 SPEC = from_document(
     LoopSpec,
     {
@@ -83,6 +89,7 @@ class Bench:
     store: MemoryLoopStore
     artifacts: ArtifactStore
     neighbourhood: Neighbourhood
+    exports: FakeJobs
     tally: Tally = field(default_factory=Tally)
     clock: Callable[[], float] = time.monotonic
 
@@ -111,7 +118,7 @@ class Bench:
             async for _ in self.store.watch(loop_id, 0):
                 pass
 
-        await asyncio.wait_for(drain(), 30)
+        await asyncio.wait_for(drain(), _PATIENCE_SECONDS)
         return await self.store.get(loop_id)
 
     async def until_told(self, loop_id: str, step: Step) -> None:
@@ -122,7 +129,7 @@ class Bench:
                 if event.type == STEP_EVENT and (event.payload["step"], event.payload["state"]) == (step, "started"):
                     return
 
-        await asyncio.wait_for(listen(), 30)
+        await asyncio.wait_for(listen(), _PATIENCE_SECONDS)
 
     async def play(self, spec: LoopSpec = SPEC) -> Loop:
         """Create a loop and return it once it has ended."""
@@ -140,7 +147,11 @@ class Bench:
 async def set_up(tmp_path: Path) -> AsyncIterator[Bench]:
     """Yield a bench whose neighbours are at work."""
     world = World()
+    exports = FakeJobs("export", world.gates, lambda job: _exported(world, job))
+    exports.serve(world.registry, export_pb2, lambda job: job.result or {})
     async with AsyncExitStack() as stack:
+        await exports.runner.start()
+        stack.push_async_callback(exports.runner.stop, 1.0)
         await stack.enter_async_context(world.at_work())
         server = await stack.enter_async_context(AsyncExitStack())
         port = await server.enter_async_context(world.served())
@@ -151,6 +162,12 @@ async def set_up(tmp_path: Path) -> AsyncIterator[Bench]:
             GrpcTestRunner(channel),
             GrpcEvaluator(channel),
             GrpcTrainer(channel),
+            GrpcExports(channel),
         )
         artifacts = ArtifactStore((tmp_path / "artifacts").as_uri())
-        yield Bench(world, services, MemoryLoopStore(), artifacts, Neighbourhood(world, server, port))
+        yield Bench(world, services, MemoryLoopStore(), artifacts, Neighbourhood(world, server, port), exports)
+
+
+async def _exported(world: World, job: Job) -> Json:
+    name = f"{job.spec['model_version_id'].replace('@', '-')}-gguf"
+    return {"model_version_id": world.registry.models.register(f"{job.job_id}/form", name, job.spec)}

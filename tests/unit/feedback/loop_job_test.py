@@ -13,7 +13,7 @@ from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFoun
 from services.chassis.jobs import JobState
 from services.feedback.convert.loops import loop_to_proto
 from services.feedback.domain.loop import LOOP_KIND, job_state
-from services.feedback.domain.rounds import LAST_ROUND_STEPS, Rates, Round, Step, StopReason
+from services.feedback.domain.rounds import LAST_ROUND_STEPS, ROUND_STEPS, Rates, Round, Step, StopReason
 from services.feedback.domain.spec import Budget, LoopSpec
 from services.feedback.store.jobs import JobLoopStore
 from services.protocols.cases import case_from_document
@@ -44,7 +44,7 @@ async def test_rounds_go_on_from_the_best_version_until_the_goals_are_met(bench:
     assert [made.rates.conforming_rate for made in loop.rounds if made.rates] == [0.1, 0.5, 0.85]
     assert loop.best_model_version_id == "tiny@3"
     assert bench.tally.reasons == [StopReason.GOALS_MET]
-    assert bench.tally.steps == [*Step, *Step, *LAST_ROUND_STEPS]
+    assert bench.tally.steps == [*ROUND_STEPS, *ROUND_STEPS, *LAST_ROUND_STEPS]
 
 
 async def test_a_loop_whose_database_is_away_now_and_then_makes_each_thing_once(
@@ -105,6 +105,24 @@ async def test_a_round_that_makes_nothing_better_ends_the_loop_and_the_best_vers
     assert told.next_step.startswith("Start another loop from tiny@1 with more examples")
 
 
+async def test_goals_on_a_form_are_met_by_what_its_form_answers(bench: Bench) -> None:
+    form = {"form": "EXPORT_FORM_GGUF", "number_type": "Q4_1"}
+    judgement = bench.world.evaluator.judgement
+    # The version meets the goal from the start; its form does not.
+    judgement.rates |= {"tiny@1": 0.9, "tiny-1-gguf@1": 0.3, "tiny-2-gguf@1": 0.85}
+    loop = await bench.play(replace(SPEC, goal_form=form))
+    assert loop.stop is not None and loop.stop.reason is StopReason.GOALS_MET
+    assert loop.stop.sentence.endswith("is 85.0% (goal 80.0%), as gguf:Q4_1.")
+    forms = [made.form_model_version_id for made in loop.rounds]
+    assert forms == ["tiny-1-gguf@1", "tiny-2-gguf@1"] and loop.best_model_version_id == "tiny@2"
+    runs = [await bench.world.test_runner.spec_of(made.test_run_id) for made in loop.rounds]
+    assert [run.model_version_id for run in runs] == forms
+    assert (await bench.world.test_runner.spec_of(loop.rounds[0].probe_test_run_id)).model_version_id == "tiny@1"
+    (export, *_) = await bench.exports.all()
+    assert export.spec == {"model_version_id": "tiny@1", "profile_id": "roo_xml", **form}
+    assert loop.job.progress["done"] == loop.job.progress["total"] == 10
+
+
 async def test_no_round_is_begun_after_the_minutes_are_used_up(bench: Bench) -> None:
     minutes = iter(range(0, 1000, 11))
     bench.clock = lambda: 60.0 * next(minutes)
@@ -146,7 +164,7 @@ async def test_each_step_is_told_as_started_and_finished_once_with_its_ids(bench
     loop = await bench.play(replace(SPEC, budget=Budget(1, 0)))
     told = await bench.steps(loop.loop_id)
     counts = Counter((step["round"], step["step"], step["state"]) for step in told)
-    steps = [(0, step) for step in Step] + [(1, step) for step in LAST_ROUND_STEPS]
+    steps = [(0, step) for step in ROUND_STEPS] + [(1, step) for step in LAST_ROUND_STEPS]
     assert counts == Counter((number, str(step), state) for number, step in steps for state in ("started", "finished"))
     ids = {(step["round"], step["step"]): step["ids"] for step in told if step["state"] == "finished"}
     assert ids[0, "train"]["model_version_id"] == "tiny@2"

@@ -183,8 +183,8 @@ async def test_a_shipment_without_a_form_or_a_place_is_refused() -> None:
 
 async def test_the_rpcs_start_show_list_watch_and_cancel() -> None:
     bench = Bench()
-    others: Any = {"items": None, "build_usecases": None, "builds": None}
-    servicer = FeedbackServicer(bench.usecases, JobLoopStore(bench.jobs), bench.store, **others)
+    others: Any = {"items": None, "build_usecases": None, "builds": None, "loops": None}
+    servicer: Any = FeedbackServicer(usecases=bench.usecases, shipments=bench.store, **others)
     request = shipment_pb2.CreateShipmentRequest(request_id="r", spec=ParseDict(BODY, shipment_pb2.ShipmentSpec()))
     made = (await servicer.CreateShipment(request, None)).shipment
     assert (made.spec.num_rows, made.spec.max_rate_loss, made.spec.prompt_size) == (20, 0.02, "compact")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from drillyard.feedback.v1 import loop_pb2
+from drillyard.registry.v1 import export_pb2
 from drillyard.trainer.v1 import training_spec_pb2, weights_pb2
 
 from services.chassis import wire
@@ -55,6 +56,17 @@ def test_wrong_goals_are_named_with_what_to_do(goals: tuple[Goal, ...]) -> None:
         check(replace(SPEC, goals=goals))
     assert raised.value.fields["field"] == "spec.goals"
     assert raised.value.next_step
+
+
+def test_goals_are_set_on_a_form_that_every_version_has() -> None:
+    form = export_pb2.ExportSpec(model_version_id="x", form=export_pb2.EXPORT_FORM_GGUF, number_type="Q4_K_M")
+    spec = spec_from_proto(loop_pb2.LoopSpec(goal_form=form))
+    assert spec.goal_form == {"form": "EXPORT_FORM_GGUF", "number_type": "Q4_K_M"}
+    assert spec.shipped_as == "gguf:Q4_K_M" and not SPEC.shipped_as
+    check(replace(SPEC, goal_form=spec.goal_form))
+    for form in ({"form": "EXPORT_FORM_MERGED"}, {"number_type": "Q8_0"}):
+        with pytest.raises(InvalidArgument, match="each version"):
+            check(replace(SPEC, goal_form=form))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 from drillyard.evaluator.v1.verdict_pb2 import Layer, LayerStatus, Verdict
 from drillyard.feedback.v1.loop_pb2 import Budget, Loop, LoopSpec, Round
 from drillyard.job.v1.job_pb2 import Job, JobError, JobProgress, JobState
+from drillyard.registry.v1.export_pb2 import EXPORT_FORM_GGUF, ExportSpec
 from drillyard.registry.v1.import_pb2 import Import
 from drillyard.registry.v1.model_pb2 import ModelVersion
 from drillyard.test_runner.v1.transcript_pb2 import Message, Transcript
@@ -143,6 +144,15 @@ def test_the_step_whose_job_works_is_live_and_later_ones_wait() -> None:
         (1, "test", "waiting"),
         (1, "evaluate", "waiting"),
     ]
+
+
+def test_a_loop_whose_goals_are_set_on_a_form_shows_that_it_is_written() -> None:
+    form = ExportSpec(form=EXPORT_FORM_GGUF, number_type="Q8_0")
+    loop = Loop(job=Job(state=RUNNING), spec=LoopSpec(budget=Budget(max_rounds=1), goal_form=form))
+    assert _states(loop, {}) == [(0, step, "waiting") for step in ("export", "test", "evaluate")]
+    assert loop_progress_view(loop, {}).goal_form == "gguf:Q8_0"
+    loop.rounds.append(Round(round=0, export_id="x"))
+    assert _states(loop, {"x": _job(SUCCEEDED)})[:2] == [(0, "export", "done"), (0, "test", "live")]
 
 
 def test_a_dataset_without_a_job_is_live_until_it_has_an_id() -> None:

@@ -8,21 +8,10 @@ import gradio as gr
 
 from services.chassis.errors import InvalidArgument, ServiceError
 from ui.models.shipping.actions import read_shipping, start_export, start_publication
+from ui.models.shipping.forms import CHOICES
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.environment import render
-
-_FORMS = [
-    ("GGUF, Q8_0", "gguf:Q8_0"),
-    ("GGUF, Q4_K_M", "gguf:Q4_K_M"),
-    ("GGUF, F16", "gguf:F16"),
-    ("Ollama, Q8_0", "ollama:Q8_0"),
-    ("Ollama, Q4_K_M", "ollama:Q4_K_M"),
-    ("Ollama, of a GGUF version", "ollama"),
-    ("Merged weights", "merged"),
-    ("Adapter", "adapter"),
-    ("GGUF adapter", "gguf-adapter"),
-]
 
 
 def build(cache: ServiceCache, chosen: gr.State) -> None:
@@ -33,7 +22,7 @@ def build(cache: ServiceCache, chosen: gr.State) -> None:
         form = gr.Dropdown(
             label="Ship the open version as",
             info="Writes a form in which other programs serve it, as a version of its own.",
-            choices=_FORMS,
+            choices=[*CHOICES, ("Ollama, of a GGUF version", "ollama")],
             value="gguf:Q8_0",
             allow_custom_value=True,
             elem_id="ship-form",

@@ -12,6 +12,19 @@ _PREFIX = "EXPORT_FORM_"
 _FORMS = {name.removeprefix(_PREFIX).lower().replace("_", "-"): name for name, number in ExportForm.items() if number}
 
 
+# What is offered, with its words; any other form can be written by hand.
+CHOICES = (
+    ("GGUF, Q8_0", "gguf:Q8_0"),
+    ("GGUF, Q4_K_M", "gguf:Q4_K_M"),
+    ("GGUF, F16", "gguf:F16"),
+    ("Ollama, Q8_0", "ollama:Q8_0"),
+    ("Ollama, Q4_K_M", "ollama:Q4_K_M"),
+    ("Merged weights", "merged"),
+    ("Adapter", "adapter"),
+    ("GGUF adapter", "gguf-adapter"),
+)
+
+
 def form_fields(text: str) -> dict[str, Any]:
     """Return the fields `form` and `number_type` of an ExportSpec, in JSON, that a text such as `gguf:Q4_K_M` names.
 

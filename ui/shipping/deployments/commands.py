@@ -16,6 +16,7 @@ from ui.cli.jobs import add_delete_command
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import EXIT_FAILED, connected, fail, print_facts, print_table, show
 from ui.shared.words import percent_text
+from ui.shipping.deployments.views import answer_line
 
 app = typer.Typer(help="Serve versions.")
 aliases_app = typer.Typer(help="Point names, such as smollm2:champion, at versions.")
@@ -131,6 +132,30 @@ def list_aliases(common: Common) -> None:
         columns = ("alias", "model", "answered by", "before", "shadow", "revision")
         none = "No alias yet. Point one with `drillyard aliases set smollm2:champion MODEL`."
         show(aliases, as_json=common.as_json, table=lambda: print_table("Aliases", columns, rows, empty=none))
+
+
+@command(aliases_app, "shadow-answers")
+def list_shadow_answers(
+    alias_id: AliasArgument,
+    common: Common,
+    count: Annotated[int, typer.Option(help="Most pairs.", min=1, max=1000)] = 20,
+) -> None:
+    """List the newest answers of an alias's shadows beside those that clients got; --json has them whole."""
+    with connected(common) as gateway:
+        pairs = gateway.get(f"/aliases/{alias_id}/shadow-answers", count=count)["shadow_answers"]
+        rows = (
+            (
+                pair["time"],
+                pair["shadow_model_version_id"],
+                pair["outcome"],
+                answer_line(pair["answer"]),
+                answer_line(pair["shadow_answer"]),
+            )
+            for pair in pairs
+        )
+        columns = ("time", "shadow", "outcome", "answer", "answer of the shadow")
+        none = "No shadow has answered. Name one with `drillyard aliases set ALIAS MODEL --shadow VERSION`."
+        show(pairs, as_json=common.as_json, table=lambda: print_table("Answers", columns, rows, empty=none))
 
 
 add_delete_command(aliases_app, "/aliases", "Remove a name; its version and deployment stay.")

@@ -11,14 +11,16 @@ from drillyard.registry.v1 import deployment_pb2 as pb
 
 from services.chassis.errors import InvalidArgument, ServiceError
 from ui.models.actions import read_models, read_suites
+from ui.openai.shadows import Shadows
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.environment import render
 from ui.shipping.deployments.actions import find_alias, read_aliases, read_deployments
 from ui.shipping.deployments.promotion import SUITE, Candidate, promote
-from ui.shipping.deployments.views import Promotion
+from ui.shipping.deployments.views import Promotion, shadow_pair_view
 
 _MOST_ENDED = 1000
+_NUM_PAIRS = 5
 
 
 def build(cache: ServiceCache) -> None:
@@ -122,7 +124,14 @@ class _Page:
         return render("deployments/promotion", one=one)
 
     async def _aliases(self) -> str:
-        return render("deployments/aliases", aliases=await self._cache.read(read_aliases))
+        aliases = await self._cache.read(read_aliases)
+        shadows: Shadows = self._cache.app.state.shadows
+        pairs = {
+            alias.alias_id: list(map(shadow_pair_view, await shadows.pairs.newest(alias.alias_id, _NUM_PAIRS)))
+            for alias in aliases
+            if alias.shadow_model_version_id
+        }
+        return render("deployments/aliases", aliases=aliases, pairs=pairs)
 
     async def _deployments(self) -> str:
         return render("deployments/deployments", deployments=await self._cache.read(read_deployments))

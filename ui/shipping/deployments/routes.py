@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Annotated
 
 from drillyard.registry.v1.deployment_pb2 import DeploymentBackend
+from fastapi import Query, Request
 from pydantic import Field
 
 from services.chassis.errors import InvalidArgument
+from ui.openai.shadows import shadows_of
 from ui.shared.documents import ClientsOf, Document
 from ui.shared.rpc import Body, RpcRouter
 from ui.shipping.deployments.promotion import SUITE, Candidate, promote
@@ -36,6 +39,14 @@ router.rpc(
     "POST /aliases/{alias_id}/rollback", "registry.RollbackAlias", "Point a name at its version before, in one step."
 )
 router.rpc("DELETE /aliases/{alias_id}", "registry.DeleteAlias", "Remove a name; its version and deployment stay.")
+
+
+@router.get("/aliases/{alias_id}/shadow-answers")
+async def list_shadow_answers(
+    request: Request, alias_id: str, count: Annotated[int, Query(ge=1, le=1000, description="Most pairs.")] = 50
+) -> Document:
+    """Return the newest answers of an alias's shadows, each beside the answer that the client got."""
+    return {"shadow_answers": await shadows_of(request).pairs.newest(alias_id, count)}
 
 
 class PromotionBody(Body):

@@ -8,8 +8,10 @@ from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
 from drillyard.registry.v1.deployment_pb2 import Alias, Deployment, DeploymentBackend, DeploymentState
 
 from ui.evaluations.views import interval_ends
+from ui.shared.documents import Document
 from ui.shared.words import percent_text, time_text
 
+_LINE = 200
 _TONES = {"ready": "good", "failed": "bad", "starting": "live", "stopping": "ended"}
 
 
@@ -84,6 +86,36 @@ class Promotion:
     def is_final(self) -> bool:
         """Whether nothing more happens by itself."""
         return self.step in ("refused", "promoted")
+
+
+@dataclass(frozen=True)
+class ShadowPairView:
+    """What a client got, and what the shadow answered to the same."""
+
+    time: str
+    shadow_model_version_id: str
+    outcome: str
+    answer: str
+    shadow_answer: str
+
+
+def shadow_pair_view(pair: Document) -> ShadowPairView:
+    """Return the view of a pair of answers."""
+    return ShadowPairView(
+        time=str(pair["time"]),
+        shadow_model_version_id=str(pair["shadow_model_version_id"]),
+        outcome=str(pair["outcome"]),
+        answer=answer_line(pair["answer"]),
+        shadow_answer=answer_line(pair["shadow_answer"]),
+    )
+
+
+def answer_line(message: Document) -> str:
+    """Return an answer in one line, its calls behind its text."""
+    functions = [call["function"] for call in message.get("tool_calls") or ()]
+    calls = [f"{function['name']}({function['arguments']})" for function in functions]
+    line = " ".join(" ".join([message.get("content") or "", *calls]).split())
+    return line if len(line) <= _LINE else f"{line[:_LINE]}…"
 
 
 def deployment_view(deployment: Deployment) -> DeploymentView:

@@ -13,14 +13,13 @@ from google.protobuf.json_format import ParseDict
 from services.chassis.errors import InvalidArgument, ServiceError
 from ui.models.actions import read_models, read_suites
 from ui.models.shipping.destinations import destination_fields
-from ui.models.shipping.forms import form_fields
+from ui.models.shipping.forms import CHOICES, form_fields
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.environment import render
 from ui.shared.fields import FieldForm, Values, text_of
 from ui.shipping.shipments.actions import read_shipment, recent_shipments
 
-_FORMS = ("gguf:Q8_0", "gguf:Q4_K_M", "gguf:F16", "ollama:Q8_0", "ollama:Q4_K_M", "gguf-adapter", "merged", "adapter")
 _FIELDS = ("num_rows", "max_rate_loss", "max_log_prob_difference", "max_new_tokens")
 
 
@@ -59,7 +58,7 @@ class _Form:
             self.model = gr.Dropdown([], label="Model", elem_id="shipment-model")
             self.suite = gr.Dropdown([], label="Suite", elem_id="shipment-suite")
             self.form = gr.Dropdown(
-                list(_FORMS), value=_FORMS[0], label="Form", allow_custom_value=True, elem_id="shipment-form"
+                CHOICES, value=CHOICES[0][1], label="Form", allow_custom_value=True, elem_id="shipment-form"
             )
             self.destination = gr.Textbox(
                 label="Destination",

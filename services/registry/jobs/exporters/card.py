@@ -24,6 +24,7 @@ def write_card(source: ExportSource, out: Path, *, profile_digest: str = "", not
         form=spec.form.value,
         base=_name_of(source.whole),
         base_digest=source.whole.artifact.digest.removeprefix("sha256:"),
+        licence=source.whole.facts.licence,
         number_type=spec.number_type,
         adapter=_adapter_settings(source),
         profile=spec.profile_id,

@@ -8,7 +8,7 @@ import pytest
 from drillyard.test_runner.v1.transcript_pb2 import ToolCall
 from pydantic import ValidationError
 
-from ui.openai.chat import call_documents
+from ui.openai.generation import call_documents
 from ui.openai.schemas import ChatBody, CompletionBody
 
 ASKED = [{"role": "user", "content": "a"}]

@@ -13,6 +13,7 @@ from drillyard.evaluator.v1.evaluation_pb2 import (
     ListEvaluationsResponse,
 )
 from drillyard.feedback.v1.loop_pb2 import ListLoopsResponse, Loop, LoopSpec, Round
+from drillyard.feedback.v1.shipment_pb2 import ListShipmentsResponse, Shipment, ShipmentSpec
 from drillyard.job.v1.job_pb2 import JOB_STATE_QUEUED, JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED, Job
 from drillyard.test_runner.v1.test_run_pb2 import (
     DeleteTestRunRequest,
@@ -42,6 +43,11 @@ LOOP = Loop(
     rounds=[Round(test_run_id="run-2", dataset_version_id="d@2")],
 )
 
+SHIPMENTS = [
+    Shipment(shipment_id=name, spec=ShipmentSpec(model_version_id=name), job=Job(state=state))
+    for name, state in (("m@4", JOB_STATE_RUNNING), ("m@3", JOB_STATE_SUCCEEDED))
+]
+
 
 def clients(run: TestRun = RUN) -> tuple[Clients, list[str]]:
     """Return services that hold one of each, and the ids of what was deleted, in order."""
@@ -66,7 +72,10 @@ def clients(run: TestRun = RUN) -> tuple[Clients, list[str]]:
             ListEvaluations=answering(judged), DeleteEvaluation=answering(DeleteEvaluationResponse())
         ),
         trainer=SimpleNamespace(ListTrainingJobs=answering(ListTrainingJobsResponse(training_jobs=[JOB]))),
-        feedback=SimpleNamespace(ListLoops=answering(ListLoopsResponse(loops=[LOOP]))),
+        feedback=SimpleNamespace(
+            ListLoops=answering(ListLoopsResponse(loops=[LOOP])),
+            ListShipments=answering(ListShipmentsResponse(shipments=SHIPMENTS)),
+        ),
     )
     return cast(Clients, services), deleted
 
@@ -80,6 +89,7 @@ def clients(run: TestRun = RUN) -> tuple[Clients, list[str]]:
         ("m@2", "the loop loop-1"),
         ("d@2", "the loop loop-1"),
         ("run-2", "the loop loop-1"),
+        ("m@4", "the shipment m@4"),
     ],
 )
 async def test_what_refers_to_a_thing_is_named(used: str, names: str) -> None:

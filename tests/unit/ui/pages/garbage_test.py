@@ -11,7 +11,7 @@ from drillyard.storage.v1 import storage_service_pb2 as pb
 
 from services.chassis.errors import Unavailable
 from services.chassis.machine.garbage import GarbageCollector
-from ui.cli.gc import _print
+from ui.cli.gc import print_garbage
 from ui.cli.processes import rotate
 from ui.gateway.clients import Clients
 from ui.gateway.garbage import collect_garbage
@@ -43,7 +43,7 @@ async def test_every_service_is_asked_and_one_that_is_away_is_named() -> None:
 
 def test_the_table_sums_by_what_goes(capsys: pytest.CaptureFixture[str]) -> None:
     document = {"service": "trainer", "kind": "checkpoint", "name": "a", "size_bytes": "2000000", "reason": "old"}
-    _print([document, document], dry_run=True)
+    print_garbage([document, document], dry_run=True)
     assert "4.00 MB would be free" in (output := capsys.readouterr().out)
     assert [word for word in output.splitlines()[1].split() if word] == [
         "trainer",
@@ -53,7 +53,7 @@ def test_the_table_sums_by_what_goes(capsys: pytest.CaptureFixture[str]) -> None
         "MB",
         "old",
     ]
-    _print([], dry_run=False)
+    print_garbage([], dry_run=False)
     assert "nothing to remove" in capsys.readouterr().out
 
 
