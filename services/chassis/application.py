@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -246,6 +247,8 @@ async def _serve(name: str, settings: ServiceSettings, wire: Wire, migrations: P
         await wire(application)
         addresses = await _listen(application, telemetry_server)
         await application.start()
+        # To look through all that the start has made takes 70 ms of the event loop, and finds nothing.
+        gc.freeze()
         await application.server.set_serving(True)
         print(json.dumps({"event": "serving", "service": name, **addresses, "pid": os.getpid()}), flush=True)
         await _first_of(end.wait(), application.wait_for_failure())

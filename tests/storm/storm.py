@@ -23,14 +23,15 @@ from tests.storm.latency import Latencies, read_latencies
 from tests.storm.ledger import CREATED, Ledger
 from tests.storm.mutants import MUTANTS
 from tests.storm.oracle.effects import judge_evaluations, judge_loops, judge_runs, judge_training, judge_versions
-from tests.storm.oracle.jobs import judge_jobs, num_unfinished
+from tests.storm.oracle.jobs import judge_jobs, unfinished
 from tests.storm.oracle.judgement import Judgement
 from tests.storm.oracle.leftovers import judge_folders, judge_processes, watch_artifacts, watch_drivers
 from tests.storm.stack import ROOT, SERVICES, Stack
 
 # Work is asked for in this share of the time, so that all of it is struck at.
 _ASKING_SHARE = 0.85
-_SETTLE_SECONDS, _MUTANT_SETTLE_SECONDS = 240.0, 60.0
+# Work that has not ended is waited for while any of it moves; a mutant's may move for ever.
+_STILL_SECONDS, _SETTLE_SECONDS, _MUTANT_SETTLE_SECONDS = 180.0, 1800.0, 60.0
 _LOOK_SECONDS = 1.0
 
 
@@ -110,9 +111,14 @@ async def _strike(plan: Plan, stack: Stack, callers: Callers, killer: Killer) ->
 
 
 async def _settle(stack: Stack, places: Databases, patience_seconds: float) -> float:
-    """Return after how many seconds of calm all work had ended, or when patience did."""
-    begin = time.monotonic()
-    while time.monotonic() - begin < patience_seconds and await asyncio.to_thread(num_unfinished, places):
+    """Return after how many seconds of calm all work had ended, or none of it had moved for long, or patience ended."""
+    begin = moved = time.monotonic()
+    before: dict[str, int] = {}
+    while jobs := await asyncio.to_thread(unfinished, places):
+        now = time.monotonic()
+        moved, before = (now if jobs != before else moved), jobs
+        if now - moved > _STILL_SECONDS or now - begin > patience_seconds:
+            break
         await asyncio.sleep(_LOOK_SECONDS)
     await stack.all_serving()
     return time.monotonic() - begin

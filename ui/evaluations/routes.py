@@ -9,14 +9,12 @@ from fastapi.responses import StreamingResponse
 
 from ui.evaluations.actions import judge_batch
 from ui.evaluations.exports import EXPORT_FORMATS, export_evaluation
-from ui.gateway.errors import Problem
 from ui.shared.dependants import deleting
 from ui.shared.documents import ClientsOf
 from ui.shared.rpc import RpcRouter
 
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file, with its name.", "content": {"application/octet-stream": {}}},
-    "default": {"description": "A problem document.", "model": Problem},
 }
 router = RpcRouter(tags=["evaluations"])
 router.rpc(

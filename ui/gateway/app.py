@@ -22,7 +22,7 @@ from ui.evaluations.feedback import routes as feedback
 from ui.gateway import garbage, reference
 from ui.gateway.auth import LoopbackOnly
 from ui.gateway.clients import open_clients
-from ui.gateway.errors import install_error_responses
+from ui.gateway.errors import PROBLEM_RESPONSE, install_error_responses
 from ui.gateway.middleware.headers import SecurityHeaders
 from ui.gateway.middleware.limits import RequestLimits
 from ui.gateway.middleware.outside import Outside
@@ -100,7 +100,7 @@ def _garbage(url: str, models: ModelUploads, settings: GatewaySettings) -> Garba
 
 
 def _api() -> APIRouter:
-    api = APIRouter()
+    api = APIRouter(responses={"default": PROBLEM_RESPONSE})
     before = (models.router, shipping.router, diagnoses.router, test_suites.router, datasets.router)
     testing = (
         garbage.router,

@@ -68,6 +68,12 @@ class Problem(BaseModel):
     )
 
 
+PROBLEM_RESPONSE: dict[str, Any] = {
+    "description": "A problem document.",
+    "content": {PROBLEM_TYPE: {"schema": Problem.model_json_schema()}},
+}
+
+
 def status_of(error: ServiceError, table: Mapping[type[ServiceError], HTTPStatus] = STATUS_OF) -> HTTPStatus:
     """Return the HTTP status of an error; what is too large for a message is the client's to divide."""
     if isinstance(error, Busy):

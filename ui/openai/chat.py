@@ -12,7 +12,7 @@ from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, GenerateRes
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from ui.openai.errors import OpenAIRoute
+from ui.openai.errors import ERROR_RESPONSES, OpenAIRoute
 from ui.openai.feedback import answer_message, keep_answer
 from ui.openai.generation import (
     Generation,
@@ -30,15 +30,15 @@ from ui.openai.models import default_answer_tokens
 from ui.openai.schemas import ChatBody, MessageBody, plain
 from ui.openai.served import ServedModelsOf, Target
 from ui.openai.shadows import shadows_of
-from ui.openai.streaming import Envelope, event_stream
+from ui.openai.streaming import STREAMED, Envelope, event_stream
 from ui.shared.documents import ClientsOf
 
-router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
+router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute, responses=ERROR_RESPONSES)
 # Keeps an answer by its id, model and message.
 Keep: TypeAlias = Callable[..., Awaitable[None]]
 
 
-@router.post("/chat/completions")
+@router.post("/chat/completions", responses=STREAMED)
 async def create_chat_completion(
     request: Request, clients: ClientsOf, served: ServedModelsOf, body: ChatBody
 ) -> Response:

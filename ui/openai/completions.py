@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from ui.gateway.clients import Clients
-from ui.openai.errors import OpenAIError, OpenAIRoute
+from ui.openai.errors import ERROR_RESPONSES, OpenAIError, OpenAIRoute
 from ui.openai.generation import (
     Generation,
     Whole,
@@ -26,15 +26,15 @@ from ui.openai.generation import (
 from ui.openai.log_probs import text_log_probs
 from ui.openai.schemas import CompletionBody
 from ui.openai.served import ServedModelsOf
-from ui.openai.streaming import Envelope, event_stream
+from ui.openai.streaming import STREAMED, Envelope, event_stream
 from ui.shared.documents import ClientsOf
 
-router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
+router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute, responses=ERROR_RESPONSES)
 _AT_ONCE = 8
 _DEFAULT_TOKENS = 16
 
 
-@router.post("/completions")
+@router.post("/completions", responses=STREAMED)
 async def create_completion(
     request: Request, clients: ClientsOf, served: ServedModelsOf, body: CompletionBody
 ) -> Response:

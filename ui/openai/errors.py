@@ -9,11 +9,11 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from services.chassis.errors import FailedPrecondition, ResourceExhausted, ServiceError
 from ui.gateway.errors import STATUS_OF, retry_headers, sentence_of, status_of
+from ui.gateway.middleware.bodies import JsonRoute
 
 _INVALID = "invalid_request_error"
 _SERVER_ERROR = 500
@@ -43,7 +43,23 @@ class OpenAIError(Exception):
         return {"error": facts}
 
 
-class OpenAIRoute(APIRoute):
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "An error in OpenAI's shape.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"error": {"type": "object", "required": ["message", "type", "param", "code"]}},
+                    "required": ["error"],
+                }
+            }
+        },
+    }
+}
+
+
+class OpenAIRoute(JsonRoute):
     """A route that answers every error in OpenAI's shape."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -8,12 +8,12 @@ from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, Message, To
 
 from services.chassis.errors import ServiceError
 from ui.gateway.clients import Clients
-from ui.openai.errors import OpenAIRoute
+from ui.openai.errors import ERROR_RESPONSES, OpenAIRoute
 from ui.openai.schemas import ChatBody
 from ui.shared.rpc import RpcRouter
 
 _log = structlog.get_logger()
-router = RpcRouter(tags=["OpenAI"], route_class=OpenAIRoute)
+router = RpcRouter(tags=["OpenAI"], route_class=OpenAIRoute, responses=ERROR_RESPONSES)
 router.rpc(
     "POST /feedback",
     "feedback.CreateFeedbackItem",

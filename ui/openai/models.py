@@ -9,11 +9,11 @@ from drillyard.registry.v1.model_pb2 import ListModelVersionsRequest, ModelVersi
 from fastapi import APIRouter
 
 from ui.gateway.clients import every
-from ui.openai.errors import OpenAIRoute
+from ui.openai.errors import ERROR_RESPONSES, OpenAIRoute
 from ui.openai.served import ServedModelsOf, can_generate
 from ui.shared.documents import ClientsOf, Document
 
-router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
+router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute, responses=ERROR_RESPONSES)
 _MOST = 1000
 _DEFAULT_ANSWER_TOKENS = 1024
 

@@ -16,6 +16,12 @@ from ui.openai.errors import OpenAIError, told_error
 
 _PING_SECONDS = 10
 _DONE = "[DONE]"
+STREAMED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The answer; with `stream` its pieces as server-sent events.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from starlette.types import Receive, Scope, Send
 
 from services.chassis.errors import Busy, ServiceError
 from services.chassis.waiting import follow
-from ui.gateway.errors import Problem
 
 PING_SECONDS = 3
 # A reader is told of a longer absence, and reconnects.
@@ -24,7 +23,6 @@ EVENT_STREAM: dict[int | str, dict[str, Any]] = {
         "The stream ends after the final event; reconnect with `Last-Event-ID` to miss and repeat nothing.",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     },
-    "default": {"description": "A problem document.", "model": Problem},
 }
 AfterSequence = Annotated[int, Query(ge=0, le=2**63 - 1, description="Only events after this one.")]
 LastEventId = Annotated[str, Header(pattern=r"^\d{0,18}$", description="Sequence of the last event that was read.")]

@@ -21,10 +21,11 @@ from fastapi.responses import JSONResponse
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
 from sse_starlette import EventSourceResponse
 
 from services.chassis.wire.fields import field_of, rules_of
+from ui.gateway.middleware.bodies import JsonRoute
 from ui.shared.documents import ClientsOf, Document, Page, document, message_of
 from ui.shared.events import EVENT_STREAM, AfterSequence, EventStreams, LastEventId, start_after, streams_of
 from ui.shared.schemas import shows
@@ -63,6 +64,9 @@ class Body(BaseModel):
 
 class RpcRouter(APIRouter):
     """A router whose routes are RPCs; an RPC is named by its service and itself, such as `registry.ListModels`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(route_class=JsonRoute, **options)
 
     def rpc(
         self, route: str, method: str, sentence: str, *, timeout: float | None = None, action: Action | None = None
@@ -149,7 +153,8 @@ def _body_field(field: Any) -> tuple[Any, Any]:
     kind: Any = body_of(field.message_type) if field.message_type else _TYPES.get(field.cpp_type, int)
     default: Any = None if field.message_type or field.enum_type else field.default_value
     if field.is_repeated:
-        kind, default = types.GenericAlias(list, kind), []
+        # Of a hundred thousand wrong entries the first is told.
+        kind, default = Annotated[types.GenericAlias(list, kind), FailFast()], []
     elif default is None:
         kind = kind | None
     return kind, Field(default=default, description=field_of(field).help, json_schema_extra=_bounds(field))

@@ -7,8 +7,6 @@ from typing import Any, cast
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from ui.gateway.errors import Problem
-
 Schema = dict[str, Any]
 _DIGEST = "sha256:" + "6b" * 32
 _TEXT_EXAMPLES: dict[str, str] = {
@@ -49,11 +47,10 @@ _WELL_KNOWN: dict[str, Schema] = {
 
 
 def shows(kind: type[Message], summary: str = "The resource.") -> dict[int | str, dict[str, Any]]:
-    """Return FastAPI's `responses` for a route that answers with `kind`, problems included."""
+    """Return FastAPI's `responses` for a route that answers with `kind`."""
     descriptor = cast("Descriptor", kind.DESCRIPTOR)
     content = {"schema": schema_of(descriptor), "example": example_of(descriptor)}
-    problem = {"description": "A problem document.", "model": Problem}
-    return {200: {"description": summary, "content": {"application/json": content}}, "default": problem}
+    return {200: {"description": summary, "content": {"application/json": content}}}
 
 
 def schema_of(kind: Descriptor) -> Schema:

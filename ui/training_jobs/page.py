@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import gradio as gr
+from drillyard.registry.v1.dataset_pb2 import DeleteDatasetVersionRequest
 from drillyard.trainer.v1.preflight_pb2 import PreflightTrainingJobRequest, TrainingPreflight
 from drillyard.trainer.v1.training_job_pb2 import CreateTrainingJobRequest
 
@@ -13,9 +14,10 @@ from services.chassis.errors import FailedPrecondition, ServiceError
 from ui.models.actions import read_datasets, read_models
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
+from ui.shared.dependants import deleting
 from ui.shared.environment import render
 from ui.shared.fields import Values
-from ui.training_jobs.actions import LOOK_SECONDS, act, read_training_job, recent_training_jobs
+from ui.training_jobs.actions import LOOK_SECONDS, NUM_RECENT, act, read_training_job, recent_training_jobs
 from ui.training_jobs.form import TrainForm, train_form
 from ui.training_jobs.preflight import preflight_view
 
@@ -31,13 +33,14 @@ def build(cache: ServiceCache) -> None:
             fork_notice = parts.area("train-fork")
             form = train_form()
             jobs = parts.area("training-jobs")
+            datasets = parts.area("training-datasets")
         with gr.Column(scale=9, min_width=520):
             message = parts.area("train-message")
             preflight = parts.area("train-preflight")
             actions = parts.area("training-actions")
             job = parts.area("training-job", waits=True)
     page = _Page(cache, form, chosen=chosen, message=message, fork_notice=fork_notice)
-    areas = [jobs, actions, job, shown]
+    areas = [jobs, datasets, actions, job, shown]
     loaded = parts.root().load(page.open, None, [form.model, form.dataset, chosen], **_QUIET)
     loaded.then(page.refresh, [chosen, shown], areas, **_QUIET)
     gr.Timer(parts.TICK_SECONDS).tick(page.refresh, [chosen, shown], areas, **_QUIET)
@@ -49,6 +52,8 @@ def build(cache: ServiceCache) -> None:
     gr.on(looks, page.look, form.components(), [preflight, message], trigger_mode="always_last", **_QUIET)
     jobs.select(parts.picked, None, [chosen], **_QUIET).then(page.refresh, [chosen, shown], areas, **_QUIET)
     filled = [*(form.components() - {form.line}), *form.groups.values()]
+    dropped = datasets.select(page.drop_dataset, None, [form.dataset, message], **_QUIET)
+    dropped.then(page.refresh, [chosen, shown], areas, **_QUIET)
     for area in (actions, job, fork_notice):
         done = area.select(page.act, [chosen], [chosen, message, fork_notice, *filled], **_QUIET)
         done.then(page.refresh, [chosen, shown], areas, **_QUIET)
@@ -124,6 +129,18 @@ class _Page:
         told: dict[Any, Any] = {self._message: done_notice(sentence, tone="warn" if verb == "cancel" else "good")}
         return told | ({self._chosen: ""} if verb == "delete" else {})
 
+    async def drop_dataset(self, event: gr.EventData) -> list[Any]:
+        """Delete the dataset version whose button was clicked, unless something refers to it."""
+        version_id = parts.picked(event)
+        request = DeleteDatasetVersionRequest(dataset_version_id=version_id)
+        try:
+            await deleting(lambda clients: clients.registry.DeleteDatasetVersion)(self._cache.clients, request)
+            self._cache.forget()
+            names = [dataset.dataset_version_id for dataset in await self._cache.read(read_datasets)]
+        except ServiceError as error:
+            return [gr.skip(), notice(error)]
+        return [parts.choices(names, ""), done_notice(f"{version_id} is deleted.", tone="warn")]
+
     async def _forking(self, chosen: str, step: int) -> dict[Any, Any]:
         spec = (await self._cache.read(read_training_job, chosen)).spec
         return {
@@ -135,14 +152,18 @@ class _Page:
 
     async def refresh(self, chosen: str, shown: dict[str, int]) -> list[Any]:
         jobs = await html_or_notice(self._jobs(chosen))
+        datasets = await html_or_notice(self._datasets())
         try:
             training_job = await self._cache.read(read_training_job, chosen) if chosen else None
             html = render("training_jobs/training_job", one=training_job)
         except ServiceError as error:
             training_job, html = None, notice(error)
         actions = render("training_jobs/actions", one=training_job)
-        return [*parts.changed(shown, jobs=jobs, actions=actions, job=html), shown]
+        return [*parts.changed(shown, jobs=jobs, datasets=datasets, actions=actions, job=html), shown]
 
     async def _jobs(self, chosen: str) -> str:
         jobs = await self._cache.read(recent_training_jobs)
         return render("training_jobs/training_jobs", jobs=jobs, picked=chosen)
+
+    async def _datasets(self) -> str:
+        return render("training_jobs/datasets", datasets=(await self._cache.read(read_datasets))[:NUM_RECENT])

@@ -54,9 +54,11 @@ class SteadyConnection(aiosqlite.Connection):
         return super().stop()
 
     async def _roll_back_and_close(self) -> None:
-        if self._running and self._connection is not None:
-            await self._execute(self._roll_back)
-        await super().close()
+        # The driver's ValueError: another call has closed it, or stopped it, meanwhile.
+        with contextlib.suppress(ValueError):
+            if self._running and self._connection is not None:
+                await self._execute(self._roll_back)
+            await super().close()
 
     def _roll_back(self) -> None:
         # A closed connection keeps its locks for as long as anything still refers to one of its statements.

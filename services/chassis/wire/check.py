@@ -111,7 +111,8 @@ def _number_check(field: AnyField) -> _Check:
     most = rules.maximum if rules.HasField("maximum") else math.inf
     bounds = f"at least {least:g}" if most == math.inf else f"between {least:g} and {most:g}"
     unit = f" {rules.unit}" if rules.unit else ""
-    next_step = f"Give a value {bounds}{unit}" + ("." if rules.required else f", or 0 for the default of {default:g}.")
+    unset = ", or leave it out." if field.has_presence else f", or 0 for the default of {default:g}."
+    next_step = f"Give a value {bounds}{unit}" + ("." if rules.required else unset)
 
     def check_number(value: float, place: str, refuses_unset: bool) -> None:
         if value == 0 and not field.has_presence:

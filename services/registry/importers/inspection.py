@@ -11,7 +11,7 @@ from services.registry.domain.model import ModelFacts, ModelVersionKind
 from services.registry.importers.limited_process import Limits, run_limited
 
 # The computing is limited; the time on the clock is wide, for a machine that others share.
-CHECK_LIMITS = Limits(memory_bytes=256 * 1024**2, cpu_seconds=2, file_bytes=0, wall_seconds=30.0)
+CHECK_LIMITS = Limits(memory_bytes=256 * 1024**2, cpu_seconds=2, file_bytes=0, wall_seconds=300.0)
 _MAX_TEXT = 400
 _MODULE = "services.registry.importers.folder_inspection"
 _TOKENIZER_MODULE = "services.lm.folders.tokenizer_check"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import pairwise
 
+from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobState
 from services.chassis.jobs.job import ATTEMPT_EVENT, STATE_EVENT, TRANSITIONS
 from tests.storm.databases import Databases, Row
@@ -12,17 +14,19 @@ from tests.storm.oracle.judgement import Judgement
 from tests.storm.stack import SERVICES
 
 
-def num_unfinished(databases: Databases) -> int:
-    """Return how many jobs have not ended."""
+def unfinished(databases: Databases) -> dict[str, int]:
+    """Return the jobs that have not ended, each with the number of its last event."""
     final = ", ".join(f"'{state}'" for state in JobState if state.is_final)
-    query = f"SELECT count(*) AS count FROM jobs WHERE state NOT IN ({final})"
-    return sum(databases.read(service, query)[0]["count"] for service in SERVICES)
+    query = f"SELECT job_id, last_sequence FROM jobs WHERE state NOT IN ({final})"
+    return {row["job_id"]: row["last_sequence"] for service in SERVICES for row in databases.read(service, query)}
 
 
 def judge_jobs(ledger: Ledger, databases: Databases, judgement: Judgement) -> None:
     """Look for lost and doubled jobs, and for histories that no job can have."""
     acknowledged = ledger.jobs()
     known: set[str] = set()
+    runs = databases.read("test_runner", "SELECT job_id FROM jobs WHERE state = 'CANCELLED'")
+    cancelled_runs = {row["job_id"] for row in runs}
     for service in SERVICES:
         events: dict[str, list[Row]] = {}
         for event in databases.read(service, "SELECT * FROM job_events ORDER BY job_id, sequence"):
@@ -31,7 +35,7 @@ def judge_jobs(ledger: Ledger, databases: Databases, judgement: Judgement) -> No
             known.add(job["job_id"])
             judgement.looked_at["jobs"] += 1
             judgement.looked_at["events"] += len(events.get(job["job_id"], ()))
-            _judge_state(service, job, ledger, judgement)
+            _judge_state(service, job, ledger, judgement, cancelled_runs)
             _judge_history(f"{service} {job['job_id']}", job, events.get(job["job_id"], []), judgement)
             is_ours = job["request_id"].startswith(("storm/", "calm/"))
             if is_ours and job["job_id"] not in acknowledged:
@@ -41,19 +45,25 @@ def judge_jobs(ledger: Ledger, databases: Databases, judgement: Judgement) -> No
         judgement.lost.append(f"{entry.service}: {entry.request_id} was acknowledged as {job_id}, which is not there")
 
 
-def _judge_state(service: str, job: Row, ledger: Ledger, judgement: Judgement) -> None:
+def _judge_state(service: str, job: Row, ledger: Ledger, judgement: Judgement, cancelled_runs: Collection[str]) -> None:
     state, job_id = JobState(job["state"]), job["job_id"]
     if job_id in ledger.jobs():
         judgement.looked_at["acknowledged jobs"] += 1
     if not state.is_final:
         judgement.lost.append(f"{service} {job_id} ({job['kind']}) is still {state}")
-    elif state is JobState.FAILED:
+    elif state is JobState.FAILED and not _has_no_run(job, cancelled_runs):
         judgement.lost.append(f"{service} {job_id} ({job['kind']}) FAILED: {job['error']}")
     elif job_id in ledger.ids(CANCELLED) and state is not JobState.CANCELLED:
         judgement.wrong.append(f"{service} {job_id} was cancelled and is {state}")
     is_of_a_loop = "/" in job["request_id"] and not job["request_id"].startswith(("storm/", "calm/"))
     if state is JobState.CANCELLED and job_id not in ledger.ids(CANCEL_SENT) and not is_of_a_loop:
         judgement.wrong.append(f"{service} {job_id} is CANCELLED, and nobody cancelled it")
+
+
+def _has_no_run(job: Row, cancelled_runs: Collection[str]) -> bool:
+    """Whether it is an evaluation that was refused, as it should be, since its run was cancelled before it began."""
+    is_refused = (job["error"] or {}).get("code") == FailedPrecondition.code
+    return is_refused and job["kind"] == "evaluation" and job["spec"]["test_run_id"] in cancelled_runs
 
 
 def _judge_history(name: str, job: Row, events: list[Row], judgement: Judgement) -> None:

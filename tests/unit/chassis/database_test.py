@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.database import Database, refuse_network_filesystem
 from services.chassis.database.migration import migrate
+from services.chassis.database.sqlite import SteadyConnection
 from services.chassis.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
 from services.chassis.jobs import SqlJobStore, fence
 
@@ -205,3 +206,15 @@ async def test_a_database_that_cannot_be_written_is_an_exhausted_resource(databa
         await session.execute(text("PRAGMA query_only = ON"))
     with pytest.raises(ResourceExhausted, match="cannot be written"):
         await insert(database, 1)
+
+
+@pytest.mark.parametrize("num_turns", range(6))
+async def test_a_connection_that_is_stopped_while_it_closes_is_closed(tmp_path: Path, num_turns: int) -> None:
+    connection = await SteadyConnection.to(str(tmp_path / "state.db"))
+    closing = asyncio.create_task(connection.close())
+    for _ in range(num_turns):
+        await asyncio.sleep(0)
+    connection.stop()
+    async with asyncio.timeout(30):
+        await closing
+        await asyncio.to_thread(connection._thread.join)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class Drill:
         return f"{job.state} {job.attempt} {job.epoch}".encode()
 
     async def stopped(self) -> None:
-        self.trace("stopped")
+        self.trace(f"stopped {gc.get_freeze_count()}")
 
     def trace(self, word: str) -> None:
         with self._settings.trace_file.open("a") as out:

@@ -1,11 +1,15 @@
 """Waiting for others without falling silent and without giving up at the first outage."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
 
+import grpc
 import pytest
 
+from services.chassis import channel, server
+from services.chassis.calls import CallLimit
 from services.chassis.errors import (
     Busy,
     DeadlineExceeded,
@@ -15,6 +19,7 @@ from services.chassis.errors import (
     TooLarge,
     Unavailable,
 )
+from services.chassis.telemetry import Telemetry
 from services.chassis.waiting import Places, keep_going, patiently, waits_told, with_heartbeat
 
 
@@ -160,3 +165,77 @@ async def test_so_much_goes_on_so_much_waits_and_the_rest_is_refused_until_a_pla
     free.set()
     await asyncio.gather(*tasks)
     assert going_on == ["first", "fourth"]
+
+
+# Pings, and what proxies allow, a hundred times as fast as in life.
+_KEEPALIVE_MS, _IDLE_SECONDS, _SILENT_SECONDS = 300, 1.0, 2.5
+_PACE = {
+    "grpc.keepalive_time_ms": _KEEPALIVE_MS,
+    "grpc.http2.min_ping_interval_without_data_ms": channel.LEAST_PING_INTERVAL_MS // 100,
+}
+
+
+class _IdleProxy:
+    """Passes bytes on, and ends a connection over which none came for a while."""
+
+    def __init__(self, port: int) -> None:
+        self._port, self._num_bytes = port, 0
+        self.connections: list[asyncio.Task[None] | None] = []
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections.append(asyncio.current_task())
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        copies = {asyncio.create_task(self._copy(*pair)) for pair in ((reader, inner_writer), (inner_reader, writer))}
+        before, ended = -1, set[asyncio.Task[None]]()
+        while before != self._num_bytes and not ended:
+            before = self._num_bytes
+            ended, _ = await asyncio.wait(copies, timeout=_IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        for end in (writer, inner_writer):
+            end.transport.abort()
+        await asyncio.gather(*copies, return_exceptions=True)
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while content := await reader.read(65536):
+            self._num_bytes += len(content)
+            writer.write(content)
+
+
+@asynccontextmanager
+async def _silent_stream(monkeypatch: pytest.MonkeyPatch, keepalive_ms: int) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Lend a watch that says something, then nothing for a time, then something again, through such a proxy."""
+
+    async def watch(_request: bytes, _context: Any) -> AsyncIterator[bytes]:
+        yield b"first"
+        await asyncio.sleep(_SILENT_SECONDS)
+        yield b"second"
+
+    pace = _PACE | {"grpc.keepalive_time_ms": keepalive_ms}
+    for module in (channel, server):
+        monkeypatch.setattr(module, "_OPTIONS", [(name, pace.get(name, value)) for name, value in module._OPTIONS])
+    behind = server.Server(Telemetry(), CallLimit(4, 2))
+    methods: dict[str, Any] = {"WatchEcho": grpc.unary_stream_rpc_method_handler(watch)}
+
+    def add(_servicer: object, inner: Any) -> None:
+        inner.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", methods),))
+
+    behind.add_servicer(add, None, "test.Echo")
+    proxy = _IdleProxy(behind.bind("127.0.0.1", 0, reflection=False))
+    listening = await asyncio.start_server(proxy.connected, "127.0.0.1")
+    await behind.start()
+    async with channel.open_channel(f"127.0.0.1:{listening.sockets[0].getsockname()[1]}") as opened:
+        yield aiter(opened.unary_stream("/test.Echo/WatchEcho")(b""))
+    listening.close()
+    await behind.drain(0)
+    await asyncio.gather(*filter(None, proxy.connections))
+
+
+async def test_a_silent_stream_outlives_a_proxy_that_drops_what_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with _silent_stream(monkeypatch, _KEEPALIVE_MS) as events:
+        assert [event async for event in events] == [b"first", b"second"]
+
+
+async def test_without_pings_it_would_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with _silent_stream(monkeypatch, 60_000) as events:
+        assert await anext(events) == b"first"
+        with pytest.raises(Unavailable):
+            await anext(events)

@@ -141,6 +141,12 @@ def test_the_error_of_a_bound_tells_unit_and_default() -> None:
         check(create(batch_size=-1))
 
 
+def test_the_error_of_a_field_whose_nought_is_refused_says_to_leave_it_out() -> None:
+    with pytest.raises(InvalidArgument, match=r"temperature is 0, .*") as error:
+        check(create(grpo=method_pb2.GrpoConfig(temperature=0)))
+    assert error.value.next_step == "Give a value between 0.01 and 10, or leave it out."
+
+
 def test_a_sound_request_and_one_of_zeros_pass() -> None:
     check(create())
     check(create(batch_size=4096, lora=weights_pb2.LoraConfig(r=1)))

@@ -8,9 +8,13 @@ from drillyard.feedback.v1 import loop_pb2
 from drillyard.registry.v1 import import_pb2, model_pb2
 from drillyard.test_runner.v1 import test_run_pb2, transcript_pb2
 from drillyard.trainer.v1 import checkpoint_pb2, preflight_pb2, training_job_pb2
+from fastapi import FastAPI
 from google.protobuf.json_format import MessageToDict, ParseDict
 from pydantic import ValidationError
 
+from ui.gateway.app import _api
+from ui.gateway.errors import PROBLEM_TYPE
+from ui.openai import routes as openai_routes
 from ui.shared.rpc import body_of, nested
 from ui.shared.schemas import example_of, schema_of
 
@@ -71,3 +75,16 @@ def _check(value: Any, schema: dict[str, Any], place: str) -> None:
         _check(inner, schema["items"], f"{place}[]")
     if "enum" in schema:
         assert value in schema["enum"], place
+
+
+def test_every_operation_declares_how_it_refuses() -> None:
+    app = FastAPI()
+    app.include_router(_api(), prefix="/api/v1")
+    app.include_router(openai_routes.router, prefix="/v1")
+    for path, verbs in app.openapi()["paths"].items():
+        for verb, operation in verbs.items():
+            kind = "application/json" if path.startswith("/v1/") else PROBLEM_TYPE
+            assert list(operation["responses"]["default"]["content"]) == [kind], (verb, path)
+            assert "422" not in operation["responses"], (verb, path)
+            is_stream = path.endswith(("/events", "/v1/completions", "/v1/chat/completions"))
+            assert ("text/event-stream" in operation["responses"]["200"].get("content", {})) is is_stream, path

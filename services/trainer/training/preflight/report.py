@@ -64,17 +64,16 @@ def report_of(
         spec.grpo.max_new_tokens if spec.method is TrainingMethod.GRPO else 0
     )
     faults = scan.faults_by(limit)
-    shape = shape_of(base_folder)
-    unfit = _other_settings(spec, adapter_folder) if adapter_folder else _unknown_modules(spec, shape)
-    if spec.trained_weights is TrainedWeights.FROM_SCRATCH:
-        shape = scratch_shape(shape, read_json(base_folder / "config.json"), spec.scratch)
-    device = _device(spec, dtype)
-    if adapter_folder:
-        shape = replace(shape, num_adapter_weights=num_weights(adapter_folder))
+    device, shape = _device(spec, dtype), _shape(spec, base_folder, adapter_folder)
     memory = _memory(spec, shape, scan, device)
+    unfit = _other_settings(spec, adapter_folder) if adapter_folder else _unknown_modules(spec, shape)
     return RowsReport(
         **_counts(scan, faults, limit),
-        refusals=(*unfit, *_refusals(scan, spec, [sentence_of(scan, faults, limit)] if faults else [])),
+        refusals=(
+            *unfit,
+            *_missing_gpu(spec, device),
+            *_refusals(scan, spec, [sentence_of(scan, faults, limit)] if faults else []),
+        ),
         warnings=tuple(_warnings(scan, memory)),
         shared_prefix=shared_prefix(scan, spec.batch_size, spec.seed) if scan.is_done and scan.sequences else None,
         row=_row_tokens(scan, line),
@@ -84,6 +83,13 @@ def report_of(
         checkpoint_bytes=checkpoint_bytes(memory.num_trained_weights, memory.num_reference_weights),
         result_bytes=result_bytes(memory.num_trained_weights),
     )
+
+
+def _shape(spec: TrainingJobSpec, base_folder: Path, adapter_folder: Path | None) -> ModelShape:
+    shape = shape_of(base_folder)
+    if spec.trained_weights is TrainedWeights.FROM_SCRATCH:
+        return scratch_shape(shape, read_json(base_folder / "config.json"), spec.scratch)
+    return replace(shape, num_adapter_weights=num_weights(adapter_folder)) if adapter_folder else shape
 
 
 def _counts(scan: Scan, faults: Sequence[RowFault], limit: int) -> dict[str, Any]:
@@ -182,6 +188,12 @@ def _unknown_modules(spec: TrainingJobSpec, shape: ModelShape) -> list[str]:
         for name in spec.lora.modules_to_save
         if not any(is_target(module, (name,)) for module in shape.modules)
     ]
+
+
+def _missing_gpu(spec: TrainingJobSpec, device: _Device) -> list[str]:
+    if not spec.load_in_4bit or device.kind == "cuda":
+        return []
+    return ["A base in 4 bits is computed on a GPU with CUDA alone, and this machine has none: leave load_in_4bit out."]
 
 
 def _other_settings(spec: TrainingJobSpec, adapter_folder: Path) -> list[str]:

@@ -6,9 +6,9 @@ import json
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -56,6 +56,23 @@ if other:
 def quiet() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         yield
+
+
+@dataclass(frozen=True)
+class Pair(Workers):
+    """One of two workers, of which the other dies in a step: what they do together then ends as torch ends it."""
+
+    num_workers: int = 2
+    last_step: int = 5
+    steps: list[int] = field(default_factory=list)
+
+    def add_up(self, *values: float) -> list[float]:
+        return list(values)
+
+    def add_gradients(self, parameters: Sequence[torch.Tensor]) -> None:
+        self.steps.append(len(parameters))
+        if len(self.steps) > self.last_step:
+            raise RuntimeError("Connection closed by peer")
 
 
 def run(plan: AttemptPlan, **notes: Any) -> Notes:
@@ -215,6 +232,20 @@ def test_a_disk_that_is_full_leaves_the_older_checkpoint_and_nothing_else(tmp_pa
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [path.name for path in Path(plan.checkpoint_folder).iterdir()] == ["step-00000003-attempt-001"]
     verify(Path(urlparse(saved[0].uri).path), plan.config_digest)
+
+
+@pytest.mark.parametrize(("rank", "names"), [(0, ["step-00000003-attempt-001"]), (1, [])])
+def test_a_worker_that_dies_before_a_save_leaves_only_what_was_whole(
+    tmp_path: Path, rank: int, names: list[str]
+) -> None:
+    plan = write_plan(tmp_path)
+    with quiet(), pytest.raises(RuntimeError, match="closed by peer"):
+        train(plan, Pair(rank), Notes())
+    # The first of them writes all of a checkpoint, its manifest last, and the others write nothing.
+    folder = Path(plan.checkpoint_folder)
+    assert [path.name for path in (folder.iterdir() if folder.exists() else ())] == names
+    for name in names:
+        verify(folder / name, plan.config_digest)
 
 
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from services.lm.adapters import LoraSettings, add_lora, save_adapter
 from services.lm.loading import load
@@ -160,6 +161,12 @@ def test_a_layer_that_the_model_does_not_have_is_named_with_those_that_it_has(tm
     (sentence,) = told.refusals
     assert "no linear layer query" in sentence
     assert all(name in sentence for name in ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "down_proj"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_base_in_4_bits_is_refused_before_the_start_where_no_gpu_is(tmp_path: Path) -> None:
+    (sentence,) = report(tmp_path, dataset_rows(2), load_in_4bit=True).refusals
+    assert "GPU with CUDA" in sentence and "leave load_in_4bit out" in sentence
 
 
 @pytest.mark.parametrize(

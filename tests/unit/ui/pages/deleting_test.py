@@ -8,6 +8,7 @@ from typing import Any, cast
 import gradio as gr
 import pytest
 from drillyard.feedback.v1.loop_pb2 import ListLoopsResponse, Loop, Round
+from drillyard.registry.v1.dataset_pb2 import DatasetVersion
 
 from tests.unit.ui.pages.dependants_test import clients
 from ui.models.page import _Page as ModelsPage
@@ -16,6 +17,11 @@ from ui.shared.environment import render
 from ui.test_suites.page import _Page as SuitesPage
 from ui.test_suites.views import SuiteDetailView
 from ui.training_jobs.page import _Page as TrainingPage
+
+DATASETS = [
+    DatasetVersion(dataset_version_id=name, num_train_examples=400, produced_by="loop:loop-1")
+    for name in ("d@9", "d@1")
+]
 
 
 class _Rpcs:
@@ -29,7 +35,8 @@ class _Rpcs:
         async def answer(request: Any) -> Any:
             if name.startswith("Delete"):
                 self.deleted += [value for _, value in request.ListFields()]
-            return SimpleNamespace(model_versions=[], imports=[], next_page_token="")
+            kept = [version for version in DATASETS if version.dataset_version_id not in self.deleted]
+            return SimpleNamespace(model_versions=[], imports=[], dataset_versions=kept, next_page_token="")
 
         return answer
 
@@ -80,6 +87,18 @@ async def test_a_training_job_is_deleted_unless_a_loop_refers_to_it(services: An
     told = await page.act("train-1", click("delete"))
     assert (told["chosen"], services.trainer.deleted) == ("", ["train-1"])
     assert "the version that it made stays" in told["message"]
+
+
+async def test_a_dataset_version_is_deleted_unless_something_refers_to_it(services: Any) -> None:
+    page = TrainingPage(cache_of(services), cast(Any, None), **dict.fromkeys(("chosen", "message", "fork_notice")))
+    shown = render("training_jobs/datasets", datasets=DATASETS)
+    assert 'data-select="d@1"' in shown and "400 to train" in shown
+    for name, user in (("d@1", "the training job train-1"), ("d@2", "the loop loop-1")):
+        _, message = await page.drop_dataset(click(name))
+        assert user in message and services.registry.deleted == []
+    datasets, message = await page.drop_dataset(click("d@9"))
+    assert services.registry.deleted == ["d@9"] and "d@9 is deleted" in message
+    assert [value for _, value in datasets.choices] == ["d@1"]
 
 
 def _listing_loop_of(training_job_id: str) -> Any:
