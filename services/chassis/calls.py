@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
@@ -24,6 +24,9 @@ from services.chassis.telemetry import Telemetry
 from services.chassis.wire import check
 from services.chassis.wire.paging import serialized_page
 
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+"""What gRPC passes to each RPC beside the request."""
+
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Probes of the kubelet carry no token.
 _HEALTH = "grpc.health.v1.Health"
@@ -35,7 +38,7 @@ _UNDECODABLE = object()
 _log = structlog.get_logger()
 
 
-def caller_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+def caller_of(context: Context) -> str:
     """Return the name of whom a call is made for: as the peer says, or else the peer's own connection."""
     for key, value in context.invocation_metadata() or ():
         if key == CALLER_KEY and isinstance(value, str) and _NAME.fullmatch(value):
@@ -124,7 +127,7 @@ _STREAMED: dict[bool, Callable[[Any], tuple[Any, Any]]] = {
 
 
 def _wrap_unary(behaviour: Callable[..., Any], frame: _Frame) -> Callable[..., Any]:
-    async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+    async def answer(request: Any, context: Context) -> Any:
         async with frame.around(context):
             request = _checked(request)
             return await behaviour(request, context)
@@ -136,7 +139,7 @@ def _wrap_stream(behaviour: Callable[..., Any], frame: _Frame) -> Callable[..., 
     if not inspect.isasyncgenfunction(behaviour):
         return _wrap_unary(behaviour, frame)
 
-    async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+    async def answer(request: Any, context: Context) -> AsyncIterator[Any]:
         async with frame.around(context):
             request = _checked(request)
             async for response in behaviour(request, context):
@@ -146,14 +149,14 @@ def _wrap_stream(behaviour: Callable[..., Any], frame: _Frame) -> Callable[..., 
 
 
 def _paged(behaviour: Callable[..., Any], serialize: Callable[[Message], bytes]) -> Callable[..., Any]:
-    async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+    async def answer(request: Any, context: Context) -> bytes:
         return await serialized_page(request, lambda page_request: behaviour(page_request, context), serialize)
 
     return answer
 
 
 def _refusal(frame: _Frame) -> Callable[..., Any]:
-    async def refuse(_requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    async def refuse(_requests: Any, context: Context) -> None:
         async with frame.around(context):
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "The call carries no token of this installation.")
 
@@ -193,7 +196,7 @@ async def _each_checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
 
 
 def _until(draining: asyncio.Event, behaviour: Callable[..., Any]) -> Callable[..., Any]:
-    async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+    async def answer(request: Any, context: Context) -> AsyncIterator[Any]:
         stop = asyncio.create_task(_cancel_when(draining, asyncio.current_task()))
         try:
             async for response in behaviour(request, context):
@@ -222,7 +225,7 @@ class _Frame:
         self._method = method
 
     @asynccontextmanager
-    async def around(self, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+    async def around(self, context: Context) -> AsyncIterator[None]:
         request_id = _request_id(context)
         structlog.contextvars.bind_contextvars(request_id=request_id)
         self._telemetry.rpc_started(self._service, self._method)
@@ -254,7 +257,7 @@ class _Frame:
         write("rpc", rpc=f"{self._service}/{self._method}", code=code, seconds=round(seconds, 4))
 
 
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: ServiceError) -> None:
+async def _abort(context: Context, error: ServiceError) -> None:
     status = to_status(error)
     await context.abort(status.code, status.message, status.trailing_metadata)
 
@@ -268,14 +271,14 @@ def _unknown(error: Exception, request_id: str) -> Internal:
     )
 
 
-def _request_id(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+def _request_id(context: Context) -> str:
     for key, value in context.invocation_metadata() or ():
         if key == REQUEST_ID_KEY and isinstance(value, str) and _NAME.fullmatch(value):
             return value
     return uuid.uuid4().hex
 
 
-def _set_code(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+def _set_code(context: Context) -> str:
     code: Any = context.code()
     if isinstance(code, grpc.StatusCode):
         return code.name

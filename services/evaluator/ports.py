@@ -195,12 +195,12 @@ class EvaluationStore(Protocol):
         ...
 
     async def list_verdicts(
-        self, evaluation_id: str, wanted: VerdictFilter, *, after_sequence: int, limit: int
+        self, evaluation_id: str, verdict_filter: VerdictFilter, *, after_sequence: int, limit: int
     ) -> tuple[Verdict, ...]:
         """Return up to `limit` of the wanted verdicts after a place, in the order of judging."""
         ...
 
-    async def count_verdicts(self, evaluation_id: str, wanted: VerdictFilter) -> int:
+    async def count_verdicts(self, evaluation_id: str, verdict_filter: VerdictFilter) -> int:
         """Return the number of wanted verdicts."""
         ...
 

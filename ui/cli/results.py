@@ -23,10 +23,10 @@ def result_of(evaluation: Document) -> Document:
 
 def print_result(title: str, result: Document) -> None:
     """Print one result by tool and cause."""
-    listed = [*result["by_tool"].items(), ("all", result)]
+    results = [*result["by_tool"].items(), ("all", result)]
     rows = [
         [tool, item["num_cases"], *(_percent(item[rate]) for rate in RATES), interval_text(item)]
-        for tool, item in listed
+        for tool, item in results
     ]
     columns = ["tool", "cases", "conforming", "accepted", "well formed", "95 % of conforming"]
     if not any(row[-1] for row in rows):

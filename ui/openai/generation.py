@@ -82,17 +82,17 @@ class Generation:
 
     async def responses(self) -> AsyncGenerator[GenerateResponse]:
         """Yield what comes, the last message included; leaving early ends the work."""
-        kept = [self._first] if self._first is not None else []
+        responses = [self._first] if self._first is not None else []
         try:
             if self._first is not None:
                 yield self._first
             async for response in self._stream:
                 refuse_fault(response)
                 if self._on_end is not None:
-                    kept.append(response)
+                    responses.append(response)
                 yield response
             if self._on_end is not None:
-                self._on_end(_whole(kept))
+                self._on_end(_whole(responses))
         finally:
             await self._stream.aclose()
 

@@ -20,15 +20,15 @@ def text_log_probs(token_log_probs: Iterable[TokenLogProb], offset: int) -> dict
 
     It is negative when tokens come before the text, such as the one that begins every prompt; they stand at 0.
     """
-    listed = list(token_log_probs)
+    tokens = list(token_log_probs)
     offsets = []
-    for item in listed:
+    for item in tokens:
         offsets.append(max(offset, 0))
         offset += len(item.token)
     return {
-        "tokens": [item.token for item in listed],
-        "token_logprobs": [_log_prob(item) if item.HasField("log_prob") else None for item in listed],
-        "top_logprobs": [{top.token: _log_prob(top) for top in item.top} or None for item in listed],
+        "tokens": [item.token for item in tokens],
+        "token_logprobs": [_log_prob(item) if item.HasField("log_prob") else None for item in tokens],
+        "top_logprobs": [{top.token: _log_prob(top) for top in item.top} or None for item in tokens],
         "text_offset": offsets,
     }
 

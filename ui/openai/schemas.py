@@ -122,8 +122,8 @@ class SamplingBody(_Sent):
     @property
     def stops(self) -> list[str]:
         """Texts at which the answer ends."""
-        listed = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        return [item for item in listed if item]
+        texts = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return [item for item in texts if item]
 
     @property
     def tells_usage(self) -> bool:

@@ -60,9 +60,9 @@ class ServedModels:
             OpenAIError: There is nothing of that name, or it cannot generate.
             Unavailable: Its deployment does not answer now.
         """
-        kept = self._kept.get(model)
-        if kept and time.monotonic() - kept[0] < _FRESH_SECONDS:
-            return kept[1]
+        entry = self._kept.get(model)
+        if entry and time.monotonic() - entry[0] < _FRESH_SECONDS:
+            return entry[1]
         since = time.monotonic()
         try:
             target = await (self._of_alias(model) if ":" in model else self._of_id(model))

@@ -66,7 +66,7 @@ class RpcRouter(APIRouter):
     """A router whose routes are RPCs; an RPC is named by its service and itself, such as `registry.ListModels`."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(route_class=JsonRoute, **options)
+        super().__init__(**{"route_class": JsonRoute, **options})
 
     def rpc(
         self, route: str, method: str, sentence: str, *, timeout: float | None = None, action: Action | None = None

@@ -67,16 +67,16 @@ async def read_test_run(clients: Clients, test_run_id: str) -> TestRunView:
 
 async def recent_test_runs(clients: Clients, limit: int = NUM_RECENT) -> list[TestRunView]:
     """Return the newest runs, at most 200, each with its newest evaluation."""
-    listed = await clients.test_runner.ListTestRuns(test_run_pb2.ListTestRunsRequest(page_size=limit))
+    page = await clients.test_runner.ListTestRuns(test_run_pb2.ListTestRunsRequest(page_size=limit))
     judged = await clients.evaluator.ListEvaluations(evaluation_pb2.ListEvaluationsRequest(page_size=2 * limit))
     newest: dict[str, Evaluation] = {}
     for evaluation in judged.evaluations:
         newest.setdefault(evaluation.test_run_id, evaluation)
     # A run that was judged long before the others is not among the newest evaluations.
-    missing = [run.test_run_id for run in listed.test_runs if run.test_run_id not in newest]
+    missing = [run.test_run_id for run in page.test_runs if run.test_run_id not in newest]
     result = await asyncio.gather(*(newest_evaluation(clients, run_id) for run_id in missing))
     newest |= {item.test_run_id: item for item in result if item}
-    return [test_run_view(run, newest.get(run.test_run_id)) for run in listed.test_runs]
+    return [test_run_view(run, newest.get(run.test_run_id)) for run in page.test_runs]
 
 
 async def newest_evaluation(clients: Clients, test_run_id: str) -> Evaluation | None:

@@ -55,22 +55,22 @@ def build(cache: ServiceCache) -> None:
             box = FeedbackBox(cache)
             transcript = parts.area("transcript")
     page = _Page(cache, form, box)
-    seen = [chosen, transcript_id, places, shown, *filters.fields()]
+    inputs = [chosen, transcript_id, places, shown, *filters.fields()]
     areas = [runs, actions, run, verdicts, box.area, transcript, box.column, *filters.outputs(), shown]
-    box.wire(transcript_id, message, page.refresh, seen, areas)
+    box.wire(transcript_id, message, page.refresh, inputs, areas)
     loaded = parts.root().load(page.open, None, [form.model, form.suite, chosen, transcript_id], **_QUIET)
-    loaded.then(page.refresh, seen, areas, **_QUIET)
-    gr.Timer(parts.TICK_SECONDS).tick(page.refresh, seen, areas, **_QUIET)
+    loaded.then(page.refresh, inputs, areas, **_QUIET)
+    gr.Timer(parts.TICK_SECONDS).tick(page.refresh, inputs, areas, **_QUIET)
     started = form.start.click(page.start, form.components(), [chosen, transcript_id, message], **_QUIET)
-    started.then(page.refresh, seen, areas, **_QUIET)
+    started.then(page.refresh, inputs, areas, **_QUIET)
     acted = actions.select(page.act, [chosen], [chosen, message], **_QUIET)
-    acted.then(page.refresh, seen, areas, **_QUIET)
+    acted.then(page.refresh, inputs, areas, **_QUIET)
     opened = runs.select(page.choose_run, None, [chosen, transcript_id, places, message], **_QUIET)
-    opened.then(page.refresh, seen, areas, **_QUIET)
+    opened.then(page.refresh, inputs, areas, **_QUIET)
     picked = verdicts.select(page.choose_verdict, [transcript_id, places], [transcript_id, places], **_QUIET)
-    picked.then(page.refresh, seen, areas, **_QUIET)
+    picked.then(page.refresh, inputs, areas, **_QUIET)
     changed = gr.on([field.input for field in filters.fields()], lambda: [""], None, [places], **_QUIET)
-    changed.then(page.refresh, seen, areas, **_QUIET)
+    changed.then(page.refresh, inputs, areas, **_QUIET)
 
 
 class _Page:

@@ -101,8 +101,8 @@ def _sampling(run: TestRun) -> str:
 def _remaining(run: TestRun, job: JobView) -> str:
     if job.is_final or not run.num_transcripts or run.num_transcripts >= run.num_transcripts_total:
         return ""
-    left = run.num_transcripts_total - run.num_transcripts
-    return span_text(job.seconds * left / run.num_transcripts)
+    num_left = run.num_transcripts_total - run.num_transcripts
+    return span_text(job.seconds * num_left / run.num_transcripts)
 
 
 def _provenance(run: TestRun) -> tuple[tuple[str, str], ...]:

@@ -38,21 +38,21 @@ def build(cache: ServiceCache) -> None:
                 tool = gr.Dropdown([ALL], value=ALL, label="Tool", elem_id="suite-tool")
             cases = parts.area("cases")
     page = _Page(cache, form)
-    seen = [chosen, case_id, place, category, tool, shown]
+    inputs = [chosen, case_id, place, category, tool, shown]
     areas = [suites, suite, cases, case, filters, category, tool, shown]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    parts.root().load(page.open, None, [chosen, case_id], **quiet).then(page.refresh, seen, areas, **quiet)
+    parts.root().load(page.open, None, [chosen, case_id], **quiet).then(page.refresh, inputs, areas, **quiet)
     opened = suites.select(page.choose, None, [chosen, case_id, place], **quiet)
-    opened.then(page.refresh, seen, areas, **quiet)
+    opened.then(page.refresh, inputs, areas, **quiet)
     picked = cases.select(page.choose_case, [case_id, place], [case_id, place], **quiet)
-    picked.then(page.refresh, seen, areas, **quiet)
+    picked.then(page.refresh, inputs, areas, **quiet)
     changed = gr.on([category.input, tool.input], lambda: 0, None, [place], **quiet)
-    changed.then(page.refresh, seen, areas, **quiet)
+    changed.then(page.refresh, inputs, areas, **quiet)
     deleted = suite.select(page.delete, [chosen], [chosen, case_id, place, message], **quiet)
-    deleted.then(page.refresh, seen, areas, **quiet)
+    deleted.then(page.refresh, inputs, areas, **quiet)
     form.check.click(page.check, form.components(), [message], **quiet)
     result = form.start.click(page.register, form.components(), [chosen, case_id, place, message], **quiet)
-    result.then(page.refresh, seen, areas, **quiet)
+    result.then(page.refresh, inputs, areas, **quiet)
 
 
 class _Page:

@@ -24,9 +24,11 @@ _SAME_CASES: Mapping[str, _Fact] = {
 _SAME_SETTINGS: Mapping[str, _Fact] = {
     "sampling": lambda record: sampling_words(record.subject.sampling),
     "seed": lambda record: record.subject.seed if record.subject.sampling.temperature else "any (greedy)",
-    "way in which functions were offered": lambda record: _of_endpoint(record, lambda one: one.tool_mode),
-    "texts at which an answer ends": lambda record: _of_endpoint(record, lambda one: " ".join(map(repr, one.stop))),
-    "further request settings": lambda record: _of_endpoint(record, lambda one: one.extra_body),
+    "way in which functions were offered": lambda record: _of_endpoint(record, lambda endpoint: endpoint.tool_mode),
+    "texts at which an answer ends": lambda record: _of_endpoint(
+        record, lambda endpoint: " ".join(map(repr, endpoint.stop))
+    ),
+    "further request settings": lambda record: _of_endpoint(record, lambda endpoint: endpoint.extra_body),
 }
 _RUN_ALIKE = "Compare evaluations of complete runs with the same suite version, prompt size and sampling."
 _JUDGE_AGAIN = "Start a new evaluation of each run, so that the same release judges both, and compare those."

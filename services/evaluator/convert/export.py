@@ -22,12 +22,12 @@ def format_from_proto(request: export_pb2.ExportEvaluationRequest) -> ExportForm
     Raises:
         InvalidArgument: It is not one.
     """
-    found = _FORMATS.get(request.format)
-    if found is None:
+    export_format = _FORMATS.get(request.format)
+    if export_format is None:
         raise InvalidArgument(
             "The export has no format.", "Use one of: JSON, CSV, INSPECT, HTML, PAIRS.", field="format"
         )
-    return found
+    return export_format
 
 
 def facts_from_proto(request: export_pb2.ExportEvaluationRequest) -> tuple[ExportFact, ...]:

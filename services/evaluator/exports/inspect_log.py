@@ -112,9 +112,9 @@ def _results(metrics: Metrics, num_total: int) -> dict[str, Any]:
 
 def _sample(verdict: Verdict, transcript: Transcript, model: str) -> dict[str, Any]:
     messages = [_message(message, place, verdict) for place, message in enumerate(transcript.messages)]
-    first = next((place for place, one in enumerate(messages) if one["role"] == "assistant"), len(messages))
+    first = next((place for place, message in enumerate(messages) if message["role"] == "assistant"), len(messages))
     last = transcript.answers[-1]
-    answer = next((one for one in reversed(messages) if one["role"] == "assistant"), None)
+    answer = next((message for message in reversed(messages) if message["role"] == "assistant"), None)
     return {
         "id": verdict.case_id,
         "epoch": verdict.repeat + 1,

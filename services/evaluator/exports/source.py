@@ -47,20 +47,22 @@ class Source:
     before: Before | None = None
     facts: tuple[ExportFact, ...] = ()
 
-    async def verdicts(self, wanted: VerdictFilter = VerdictFilter()) -> AsyncGenerator[Verdict]:
+    async def verdicts(self, verdict_filter: VerdictFilter = VerdictFilter()) -> AsyncGenerator[Verdict]:
         """Yield the wanted verdicts in the order of judging."""
         after = 0
         while page := await self.store.list_verdicts(
-            self.record.evaluation_id, wanted, after_sequence=after, limit=_PAGE_SIZE
+            self.record.evaluation_id, verdict_filter, after_sequence=after, limit=_PAGE_SIZE
         ):
             for verdict in page:
                 yield verdict
             after = page[-1].sequence
 
-    async def answered(self, wanted: Sequence[Verdict] | None = None) -> AsyncGenerator[tuple[Verdict, Transcript]]:
+    async def answered(
+        self, chosen_verdicts: Sequence[Verdict] | None = None
+    ) -> AsyncGenerator[tuple[Verdict, Transcript]]:
         """Yield verdicts with their transcripts: the wanted ones in their order, else all in the order of judging."""
         page: dict[int, Transcript] = {}
-        async with aclosing(_each(wanted) if wanted is not None else self.verdicts()) as verdicts:
+        async with aclosing(_each(chosen_verdicts) if chosen_verdicts is not None else self.verdicts()) as verdicts:
             async for verdict in verdicts:
                 if verdict.sequence not in page:
                     transcripts = await self.runs.list_transcripts(

@@ -81,8 +81,8 @@ def _about_tool(tool: str, failing: Sequence[Failing], total: int) -> str:
         kinds.setdefault(_kind(failure), []).append(failure)
     order = sorted(kinds, key=lambda kind: (-len(kinds[kind]), kind.words))
     words = "; ".join(_about_kind(kinds[kind]) for kind in order[:_NUM_KINDS])
-    left = sum(len(kinds[kind]) for kind in order[_NUM_KINDS:])
-    rest = f"; {left} in {'another way' if left == 1 else 'other ways'}" if left else ""
+    num_others = sum(len(kinds[kind]) for kind in order[_NUM_KINDS:])
+    rest = f"; {num_others} in {'another way' if num_others == 1 else 'other ways'}" if num_others else ""
     return f"Fails {len(failing)} of {total} {tool} answers: {words}{rest}."
 
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import Any, TypeAlias
 
-import grpc.aio
 from drillyard.evaluator.v1 import evaluation_pb2
 
+from services.chassis.calls import Context
 from services.chassis.jobs.convert import JobRpcs
 from services.evaluator.convert.evaluation import evaluation_to_proto, grader_from_proto
 from services.evaluator.usecases.evaluations import EvaluationUseCases
-
-_Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
-
 
 _rpcs = JobRpcs(attrgetter("evaluations.resource"), evaluation_to_proto)
 
@@ -28,14 +24,14 @@ class EvaluationRpcs:
     WatchEvaluation = _rpcs.watch(evaluation_pb2.WatchEvaluationResponse)
 
     async def CreateEvaluation(
-        self, request: evaluation_pb2.CreateEvaluationRequest, context: _Context
+        self, request: evaluation_pb2.CreateEvaluationRequest, context: Context
     ) -> evaluation_pb2.CreateEvaluationResponse:
         """Start an evaluation."""
         evaluation = await self.evaluations.create(request.request_id, request.test_run_id, grader_from_proto(request))
         return evaluation_pb2.CreateEvaluationResponse(evaluation=evaluation_to_proto(evaluation))
 
     async def ListEvaluations(
-        self, request: evaluation_pb2.ListEvaluationsRequest, context: _Context
+        self, request: evaluation_pb2.ListEvaluationsRequest, context: Context
     ) -> evaluation_pb2.ListEvaluationsResponse:
         """List evaluations, newest first."""
         page, token = await self.evaluations.list_evaluations(

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any, TypeAlias
 
-import grpc.aio
 from drillyard.evaluator.v1 import export_pb2
 
+from services.chassis.calls import Context
 from services.evaluator.convert.export import facts_from_proto, format_from_proto
 from services.evaluator.usecases.exports import ExportUseCases
-
-_Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
 class ExportRpcs:
@@ -21,7 +18,7 @@ class ExportRpcs:
     exports: ExportUseCases
 
     async def ExportEvaluation(
-        self, request: export_pb2.ExportEvaluationRequest, context: _Context
+        self, request: export_pb2.ExportEvaluationRequest, context: Context
     ) -> AsyncIterator[export_pb2.ExportEvaluationResponse]:
         """Stream an evaluation as a file."""
         file = await self.exports.export(

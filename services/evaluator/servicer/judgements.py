@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import Any, TypeAlias
 
-import grpc.aio
 from drillyard.evaluator.v1 import verdict_pb2
 
+from services.chassis.calls import Context
 from services.evaluator.convert.verdict import answer_from_proto, judged_to_proto, verdict_to_proto
 from services.evaluator.usecases.judgements import JudgedAnswer, JudgementUseCases
-
-_Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
 class JudgementRpcs:
@@ -21,13 +18,13 @@ class JudgementRpcs:
 
     judgements: JudgementUseCases
 
-    async def Judge(self, request: verdict_pb2.JudgeRequest, context: _Context) -> verdict_pb2.JudgeResponse:
+    async def Judge(self, request: verdict_pb2.JudgeRequest, context: Context) -> verdict_pb2.JudgeResponse:
         """Judge one answer."""
         verdict = await self.judgements.judge(answer_from_proto(request))
         return verdict_pb2.JudgeResponse(verdict=verdict_to_proto(verdict))
 
     async def JudgeBatch(
-        self, request: verdict_pb2.JudgeBatchRequest, context: _Context
+        self, request: verdict_pb2.JudgeBatchRequest, context: Context
     ) -> verdict_pb2.JudgeBatchResponse:
         """Judge many answers; a bad one does not spoil the others."""
         # A thousand answers are a tenth of a second of conversion, which is too long for the event loop.
@@ -36,7 +33,7 @@ class JudgementRpcs:
         return await asyncio.to_thread(_batch_response, results)
 
     async def JudgeStream(
-        self, request_iterator: AsyncIterator[verdict_pb2.JudgeStreamRequest], context: _Context
+        self, request_iterator: AsyncIterator[verdict_pb2.JudgeStreamRequest], context: Context
     ) -> AsyncIterator[verdict_pb2.JudgeStreamResponse]:
         """Judge answers as they come, in their order."""
         asked = (answer_from_proto(one.request) async for one in request_iterator)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
-
-import grpc.aio
 from drillyard.evaluator.v1 import verdict_pb2
 
+from services.chassis.calls import Context
 from services.evaluator.convert.verdict import verdict_to_proto
 from services.evaluator.domain.verdict import VerdictFilter
 from services.evaluator.usecases.verdicts import VerdictUseCases
-
-_Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
 class VerdictRpcs:
@@ -20,7 +16,7 @@ class VerdictRpcs:
     verdicts: VerdictUseCases
 
     async def ListVerdicts(
-        self, request: verdict_pb2.ListVerdictsRequest, context: _Context
+        self, request: verdict_pb2.ListVerdictsRequest, context: Context
     ) -> verdict_pb2.ListVerdictsResponse:
         """List verdicts in the order of judging."""
         page, token, total = await self.verdicts.list_verdicts(

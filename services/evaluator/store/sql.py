@@ -96,21 +96,21 @@ class SqlEvaluationStore:
             return await _changed(session, evaluation_id, metrics=_METRICS.dump_python(metrics, mode="json"))
 
     async def list_verdicts(
-        self, evaluation_id: str, wanted: VerdictFilter, *, after_sequence: int, limit: int
+        self, evaluation_id: str, verdict_filter: VerdictFilter, *, after_sequence: int, limit: int
     ) -> tuple[Verdict, ...]:
         """Return up to `limit` of the wanted verdicts after a place, in the order of judging."""
         query = (
             select(VERDICTS)
-            .where(queries.matching(evaluation_id, wanted), VERDICTS.c.sequence > after_sequence)
+            .where(queries.matching(evaluation_id, verdict_filter), VERDICTS.c.sequence > after_sequence)
             .order_by(VERDICTS.c.sequence)
             .limit(limit)
         )
         async with self._database.reading() as session:
             return tuple(_to_verdict(row) for row in (await session.execute(query)).mappings())
 
-    async def count_verdicts(self, evaluation_id: str, wanted: VerdictFilter) -> int:
+    async def count_verdicts(self, evaluation_id: str, verdict_filter: VerdictFilter) -> int:
         """Return the number of wanted verdicts."""
-        query = select(func.count()).select_from(VERDICTS).where(queries.matching(evaluation_id, wanted))
+        query = select(func.count()).select_from(VERDICTS).where(queries.matching(evaluation_id, verdict_filter))
         async with self._database.reading() as session:
             return (await session.execute(query)).scalar_one()
 

@@ -67,12 +67,12 @@ class JudgementUseCases:
             raise InvalidArgument(
                 f"The batch has {len(asked)} answers.", f"Send at most {MAX_BATCH_SIZE}.", field="requests"
             )
-        return await asyncio.to_thread(lambda: [_result(one) for one in asked])
+        return await asyncio.to_thread(lambda: [_result(request) for request in asked])
 
     async def judge_stream(self, asked: AsyncIterator[AnswerToJudge]) -> AsyncGenerator[JudgedAnswer]:
         """Yield a result for each answer in their order; the next one is read when a result was taken."""
-        async for one in asked:
-            yield await asyncio.to_thread(_result, one)
+        async for request in asked:
+            yield await asyncio.to_thread(_result, request)
 
 
 def _result(asked: AnswerToJudge) -> JudgedAnswer:

@@ -26,7 +26,7 @@ class VerdictUseCases:
         self._evaluations = evaluations
 
     async def list_verdicts(
-        self, evaluation_id: str, wanted: VerdictFilter, *, page_size: int, page_token: str
+        self, evaluation_id: str, verdict_filter: VerdictFilter, *, page_size: int, page_token: str
     ) -> tuple[list[Verdict], str, int]:
         """Return verdicts in the order of judging, the next page's token (empty: none yet), and the number on all.
 
@@ -34,26 +34,26 @@ class VerdictUseCases:
             NotFound: There is no such evaluation.
             InvalidArgument: The filter names no known cause or layer, or a tool, kind or case without a verdict.
         """
-        _check_known("cause", wanted.cause, _CAUSES)
-        _check_known("layer", wanted.layer, _LAYERS)
+        _check_known("cause", verdict_filter.cause, _CAUSES)
+        _check_known("layer", verdict_filter.layer, _LAYERS)
         size, after = checked_page_size(page_size), place_of(page_token, 0)
         await self._evaluations.record(evaluation_id)
-        found = await self._store.list_verdicts(evaluation_id, wanted, after_sequence=after, limit=size + 1)
-        total = await self._store.count_verdicts(evaluation_id, wanted)
+        verdicts = await self._store.list_verdicts(evaluation_id, verdict_filter, after_sequence=after, limit=size + 1)
+        total = await self._store.count_verdicts(evaluation_id, verdict_filter)
         if not total:
-            await self._check_there(evaluation_id, wanted)
-        page, token = page_of(found, size, lambda verdict: verdict.sequence)
+            await self._check_there(evaluation_id, verdict_filter)
+        page, token = page_of(verdicts, size, lambda verdict: verdict.sequence)
         return page, token, total
 
-    async def _check_there(self, evaluation_id: str, wanted: VerdictFilter) -> None:
+    async def _check_there(self, evaluation_id: str, verdict_filter: VerdictFilter) -> None:
         """Return when each of the wanted names has a verdict of its own, or when nothing is judged yet."""
         cases = await self._store.case_tallies(evaluation_id)
         if not cases:
             return
         kinds = {name for case in cases for name in (case.category, kind_of(case.category))}
-        _check_known("tool", wanted.tool, {case.tool for case in cases})
-        _check_known("kind of task", wanted.category, kinds)
-        _check_known("case", wanted.case_id, {case.case_id for case in cases})
+        _check_known("tool", verdict_filter.tool, {case.tool for case in cases})
+        _check_known("kind of task", verdict_filter.category, kinds)
+        _check_known("case", verdict_filter.case_id, {case.case_id for case in cases})
 
 
 def _check_known(field: str, value: str, known: Collection[str]) -> None:

@@ -1,4 +1,4 @@
-"""How a found value differs from the wanted one, in one sentence that stays short whatever the values hold."""
+"""How a value differs from the expected one, in one sentence that stays short whatever the values hold."""
 
 from __future__ import annotations
 
@@ -11,43 +11,48 @@ _BEFORE = 40
 _Parts = tuple[str, object, object]
 
 
-def told_difference(name: str, found: object, wanted: object) -> str:
-    """Return "`name` is `found`, not `wanted`.", both as JSON; of long values only what differs first, by its place.
+def difference_sentence(name: str, value: object, expected: object) -> str:
+    """Return "`name` is `value`, not `expected`.", both as JSON; of long values only what differs first, by its place.
 
     A place is such as `todos[2]` or `arguments.query`; what is not there is shown as "nothing".
     """
-    place, found, wanted = _first_difference(name, found, wanted)
-    start = _begin(found, wanted)
-    return f"{place} is {_shown(found, start)}, not {_shown(wanted, start)}."
+    place, value, expected = _first_difference(name, value, expected)
+    start = _begin(value, expected)
+    return f"{place} is {_shown(value, start)}, not {_shown(expected, start)}."
 
 
-def _first_difference(name: str, found: object, wanted: object) -> _Parts:
-    while max(len(_text(found)), len(_text(wanted))) > _MAX_WHOLE:
-        parts = _parts(found, wanted)
+def _first_difference(name: str, value: object, expected: object) -> _Parts:
+    while max(len(_text(value)), len(_text(expected))) > _MAX_WHOLE:
+        parts = _parts(value, expected)
         if parts is None:
             break
-        step, found, wanted = parts
+        step, value, expected = parts
         name += step
-    return name, found, wanted
+    return name, value, expected
 
 
-def _parts(found: object, wanted: object) -> _Parts | None:
-    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
-        pairs = [(f".{key}", found.get(key), wanted.get(key)) for key in dict.fromkeys((*wanted, *found))]
-    elif isinstance(found, list | tuple) and isinstance(wanted, list | tuple):
-        length = max(len(found), len(wanted))
-        sides = ([*side, *[None] * (length - len(side))] for side in (found, wanted))
-        pairs = [(f"[{place}]", one, other) for place, (one, other) in enumerate(zip(*sides, strict=True))]
+def _parts(value: object, expected: object) -> _Parts | None:
+    if isinstance(value, Mapping) and isinstance(expected, Mapping):
+        pairs = [(f".{key}", value.get(key), expected.get(key)) for key in dict.fromkeys((*expected, *value))]
+    elif isinstance(value, list | tuple) and isinstance(expected, list | tuple):
+        length = max(len(value), len(expected))
+        sides = ([*side, *[None] * (length - len(side))] for side in (value, expected))
+        pairs = [
+            (f"[{place}]", entry, expected_entry)
+            for place, (entry, expected_entry) in enumerate(zip(*sides, strict=True))
+        ]
     else:
         return None
     return next((pair for pair in pairs if _text(pair[1]) != _text(pair[2])), None)
 
 
-def _begin(found: object, wanted: object) -> int:
-    if not isinstance(found, str) or not isinstance(wanted, str) or max(len(found), len(wanted)) <= _MAX_SHOWN:
+def _begin(value: object, expected: object) -> int:
+    if not isinstance(value, str) or not isinstance(expected, str) or max(len(value), len(expected)) <= _MAX_SHOWN:
         return 0
-    same = next((place for place, (one, other) in enumerate(zip(found, wanted, strict=False)) if one != other), None)
-    return max((min(len(found), len(wanted)) if same is None else same) - _BEFORE, 0)
+    same = next(
+        (place for place, (left, right) in enumerate(zip(value, expected, strict=False)) if left != right), None
+    )
+    return max((min(len(value), len(expected)) if same is None else same) - _BEFORE, 0)
 
 
 def _shown(value: object, start: int) -> str:

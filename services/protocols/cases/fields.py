@@ -63,8 +63,8 @@ def depth_of(value: object, limit: int) -> int:
     """Return how many levels of lists and objects stand within each other, at most `limit` + 1."""
     depth, level = 0, [value]
     while level and depth <= limit:
-        inner = [one for one in level if isinstance(one, dict | list)]
-        level = [entry for one in inner for entry in (one.values() if isinstance(one, dict) else one)]
+        inner = [nested for nested in level if isinstance(nested, dict | list)]
+        level = [entry for nested in inner for entry in (nested.values() if isinstance(nested, dict) else nested)]
         depth += bool(inner)
     return depth
 
@@ -83,10 +83,10 @@ def text(value: object, path: str) -> str:
 
 def name(value: object, path: str) -> str:
     """Return a text that names something: it holds no NUL."""
-    found = text(value, path)
-    if "\0" in found:
-        raise CaseError(path, f"holds NUL at character {found.index(chr(0))}")
-    return found
+    string = text(value, path)
+    if "\0" in string:
+        raise CaseError(path, f"holds NUL at character {string.index(chr(0))}")
+    return string
 
 
 def boolean(value: object, path: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from services.protocols.cases import Choice, Expected
-from services.protocols.cases.difference import told_difference
+from services.protocols.cases.difference import difference_sentence
 from services.protocols.javascript import trim
 from services.protocols.judging.call_checks import CheckedCall, Compare
 from services.protocols.judging.layers import Flaw
@@ -46,7 +46,7 @@ def _flaws(expected: Expected, arguments: Arguments, schema: Schema) -> Iterator
         if _is_right(arguments.get(name, _NOTHING), right, choice, default):
             yield None
         else:
-            difference = told_difference(name, arguments.get(name), right[0] if right else None)
+            difference = difference_sentence(name, arguments.get(name), right[0] if right else None)
             yield Flaw(Fault.WRONG_ARGUMENTS, difference)
 
 
@@ -70,22 +70,24 @@ def _is_right(value: object, right: Sequence[object], choice: Choice, default: o
         return choice.optional
     form = _loosened if choice.loose else trim
     if choice.nested:
-        return any(_fits(value, one, form) for one in right)
+        return any(_fits(value, choice, form) for choice in right)
     actual = _normal(default if value is _NOTHING else value, form)
-    return actual in (_normal(one, form) for one in right)
+    return actual in (_normal(choice, form) for choice in right)
 
 
 def _fits(value: object, right: object, form: Callable[[str], str]) -> bool:
     """Whether a value is the right one, or has for each key of a right object one of the values listed there."""
     if isinstance(right, list | tuple) and isinstance(value, list | tuple):
         return len(value) == len(right) and all(
-            _fits(one, other, form) for one, other in zip(value, right, strict=True)
+            _fits(entry, right_entry, form) for entry, right_entry in zip(value, right, strict=True)
         )
     if not isinstance(right, Mapping) or not isinstance(value, Mapping):
         return _normal(value, form) == _normal(right, form)
-    listed = {key: entry if isinstance(entry, list | tuple) else [entry] for key, entry in right.items()}
-    is_whole = all(key in value or "" in entries for key, entries in listed.items())
-    if is_whole and all(any(_fits(one, other, form) for other in listed.get(key, ())) for key, one in value.items()):
+    choices = {key: entry if isinstance(entry, list | tuple) else [entry] for key, entry in right.items()}
+    is_whole = all(key in value or "" in entries for key, entries in choices.items())
+    if is_whole and all(
+        any(_fits(entry, choice, form) for choice in choices.get(key, ())) for key, entry in value.items()
+    ):
         return True
     return _normal(value, form) == _normal(right, form)
 

@@ -64,8 +64,8 @@ def judge(case: Case, answer: Answer) -> Verdict:
 
 def _without_texts(case: Case, calls: Sequence[CheckedCall]) -> tuple[list[Expected], list[CheckedCall]]:
     effects = {due.tool: case.effects.get(due.tool) for due in case.expected.due if due.files}
-    due = [replace(one, arguments=_left(one.arguments, effects.get(one.tool))) for one in case.expected.due]
-    return due, [replace(one, arguments=_left(one.arguments, effects.get(one.tool))) for one in calls]
+    due = [replace(call, arguments=_left(call.arguments, effects.get(call.tool))) for call in case.expected.due]
+    return due, [replace(call, arguments=_left(call.arguments, effects.get(call.tool))) for call in calls]
 
 
 def _left(arguments: Mapping[str, object], effect: Effect | None) -> Mapping[str, object]:

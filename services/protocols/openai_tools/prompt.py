@@ -40,11 +40,11 @@ def opening(case: Case, prompt_size: str) -> list[Message]:
     if prompt_size == "bare":
         system = f"{_ROLE} {_BRIEF}"
     elif prompt_size == "compact":
-        listed = "\n".join(_function(tool, indent=None) for tool in case.tools)
-        system = f"{_ROLE} {_BRIEF}\n\n{_FORM}\n\nFunctions:\n{listed}"
+        definitions = "\n".join(_function(tool, indent=None) for tool in case.tools)
+        system = f"{_ROLE} {_BRIEF}\n\n{_FORM}\n\nFunctions:\n{definitions}"
     elif prompt_size == "full":
-        listed = "\n\n".join(_function(tool, indent=2) for tool in case.tools)
-        system = f"{_ROLE}\n\n{_FORM}\n\n{_RULES}\n\nFunctions, with their arguments as JSON schemas:\n\n{listed}"
+        definitions = "\n\n".join(_function(tool, indent=2) for tool in case.tools)
+        system = f"{_ROLE}\n\n{_FORM}\n\n{_RULES}\n\nFunctions, with their arguments as JSON schemas:\n\n{definitions}"
     else:
         raise UnknownPromptSize(prompt_size, PROMPT_SIZES)
     return [{"role": "system", "content": system}, {"role": "user", "content": case.task}]

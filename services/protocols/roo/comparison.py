@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from services.protocols.cases import Expected
-from services.protocols.cases.difference import told_difference
+from services.protocols.cases.difference import difference_sentence
 from services.protocols.roo.normal_forms import trimmed
 from services.protocols.verdict import Fault
 
@@ -62,5 +62,5 @@ def argument_problem(
         others = choice.values if choice and value is not None else ()
         is_left_out = choice is not None and choice.optional and value is None
         if not is_left_out and not any(is_same(normal(other), actual) for other in others):
-            return Fault.WRONG_ARGUMENTS, told_difference(name, actual, due)
+            return Fault.WRONG_ARGUMENTS, difference_sentence(name, actual, due)
     return None

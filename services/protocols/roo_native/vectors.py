@@ -16,10 +16,10 @@ from services.protocols.session.memory import is_repeated_too_often
 from services.protocols.turn import Answer, ClientState, ToolCall
 
 
-def typed_call(given: Input) -> object:
+def typed_call(vector: Input) -> object:
     """Return the typed call that a function call stands for, or the code of why there is none."""
     try:
-        call = parse_call(given["name"], given["arguments"])
+        call = parse_call(vector["name"], vector["arguments"])
     except CallError as bad:
         return {"ok": False, "code": bad.code}
     # As JSON numbers beyond all doubles become null.
@@ -29,10 +29,10 @@ def typed_call(given: Input) -> object:
     return {"ok": True, "kind": "tool", "name": call.name, "args": arguments}
 
 
-def repetitions(given: Input) -> object:
+def repetitions(vector: Input) -> object:
     """Return which calls in a row pass the repetition check."""
-    state = ClientState(mistake_limit=given.get("limit", 3))
-    return {"allowed": [_passes(state, call["name"], call["arguments"]) for call in given["calls"]]}
+    state = ClientState(mistake_limit=vector.get("limit", 3))
+    return {"allowed": [_passes(state, call["name"], call["arguments"]) for call in vector["calls"]]}
 
 
 def _passes(state: ClientState, name: str, arguments: str) -> bool:
@@ -43,10 +43,10 @@ def _passes(state: ClientState, name: str, arguments: str) -> bool:
     return isinstance(call, McpCall) or not is_repeated_too_often(state, call.canonical)
 
 
-def turn(given: Input) -> object:
+def turn(vector: Input) -> object:
     """Return what the client makes of one answer; one that is empty is an answer without a tool to the vectors."""
-    calls = tuple(ToolCall(call["name"], call["arguments"]) for call in given.get("calls", ()))
-    return turn_result(given, lambda state: take_turn(state, Answer(given.get("text", "") or " ", calls)))
+    calls = tuple(ToolCall(call["name"], call["arguments"]) for call in vector.get("calls", ()))
+    return turn_result(vector, lambda state: take_turn(state, Answer(vector.get("text", "") or " ", calls)))
 
 
 OPERATIONS: Mapping[str, Callable[[Mapping[str, object]], object]] = MappingProxyType(

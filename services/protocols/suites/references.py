@@ -31,7 +31,7 @@ def reference_problem(profile: Profile, case: Case) -> str:
                 return ""
             due = case.expected.due
             verdict = profile.judge(
-                case, Answer("", tuple(ToolCall(one.tool, json.dumps(one.arguments, default=dict)) for one in due))
+                case, Answer("", tuple(ToolCall(call.tool, json.dumps(call.arguments, default=dict)) for call in due))
             )
         else:
             verdict = profile.judge(case, profile.read_answer(profile.reference_answer(case)))
@@ -48,8 +48,8 @@ def _is_pattern(case: Case) -> bool:
 def _says_its_calls(case: Case) -> bool:
     due = case.expected.due
     is_said = all(
-        not one.free_text and all(choice.optional or choice.argument in one.arguments for choice in one.choices)
-        for one in due
+        not call.free_text and all(choice.optional or choice.argument in call.arguments for choice in call.choices)
+        for call in due
     )
     # A parameter that is due may have its default without being said.
     has_defaults = '"default":' in json.dumps(case.tools, default=dict)

@@ -101,20 +101,20 @@ def check_vectors(content: bytes, *, profile_id: str, operation: str) -> FileRep
 
 def _vector(line: bytes) -> dict[str, object]:
     try:
-        found = json.loads(line.decode("utf-8"), parse_constant=refuse_constant)
+        vector = json.loads(line.decode("utf-8"), parse_constant=refuse_constant)
     except RecursionError as error:
         raise _NoVector("not JSON that can be read: nested too deep") from error
     except ValueError as error:
         raise _NoVector(f"not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise _NoVector(f"must be an object, not {type(found).__name__}")
+    if not isinstance(vector, dict):
+        raise _NoVector(f"must be an object, not {type(vector).__name__}")
     for name in _FIELDS:
-        if name not in found:
+        if name not in vector:
             raise _NoVector(f"{name} is missing")
     for name, kind in (("id", str), ("family", str), ("input", dict)):
-        if not isinstance(found[name], kind):
+        if not isinstance(vector[name], kind):
             raise _NoVector(f"{name} must be {'an object' if kind is dict else 'text'}")
-    return found
+    return vector
 
 
 def _note(vector: Mapping[str, object], number: int, lines_of: dict[str, int]) -> None:
@@ -125,12 +125,12 @@ def _note(vector: Mapping[str, object], number: int, lines_of: dict[str, int]) -
 
 
 def _run(vector: Mapping[str, object], number: int, operation: str, report: FileReport) -> None:
-    family, asked = str(vector["family"]), vector["input"]
-    assert isinstance(asked, dict)
+    family, question = str(vector["family"]), vector["input"]
+    assert isinstance(question, dict)
     counts = report.families.setdefault(family, [0, 0])
     try:
-        got = get_profile(report.profile).vector_operations[operation](asked)
-        difference = _first_difference(vector["expected"], got, "expected", ignored=_informative(operation))
+        answer = get_profile(report.profile).vector_operations[operation](question)
+        difference = _first_difference(vector["expected"], answer, "expected", ignored=_informative(operation))
     except _CRASHES as error:
         difference = ("input", "an answer", f"{type(error).__name__}: {error}"[:_MAX_SHOWN])
     counts[bool(difference)] += 1
@@ -143,47 +143,49 @@ def _informative(operation: str) -> frozenset[str]:
 
 
 def _first_difference(
-    expected: object, got: object, place: str, *, ignored: frozenset[str]
+    expected: object, actual: object, place: str, *, ignored: frozenset[str]
 ) -> tuple[str, str, str] | None:
-    return next(_differences(expected, got, place, ignored), None)
+    return next(_differences(expected, actual, place, ignored), None)
 
 
-def _differences(expected: object, got: object, place: str, ignored: frozenset[str]) -> Iterator[tuple[str, str, str]]:
-    if isinstance(expected, dict) and isinstance(got, Mapping):
-        for key in dict.fromkeys((*expected, *got)):
+def _differences(
+    expected: object, actual: object, place: str, ignored: frozenset[str]
+) -> Iterator[tuple[str, str, str]]:
+    if isinstance(expected, dict) and isinstance(actual, Mapping):
+        for key in dict.fromkeys((*expected, *actual)):
             if key in ignored:
                 continue
-            if key in got and key in expected:
-                yield from _differences(expected[key], got[key], f"{place}.{key}", ignored)
+            if key in actual and key in expected:
+                yield from _differences(expected[key], actual[key], f"{place}.{key}", ignored)
             else:
-                yield f"{place}.{key}", _side(expected, key), _side(got, key)
-    elif isinstance(expected, list) and isinstance(got, list | tuple):
-        yield from _list_differences(expected, got, place, ignored)
-    elif not _same(expected, got):
-        yield place, _shown(expected), _shown(got)
+                yield f"{place}.{key}", _side(expected, key), _side(actual, key)
+    elif isinstance(expected, list) and isinstance(actual, list | tuple):
+        yield from _list_differences(expected, actual, place, ignored)
+    elif not _same(expected, actual):
+        yield place, _shown(expected), _shown(actual)
 
 
 def _list_differences(
-    expected: Sequence[object], got: Sequence[object], place: str, ignored: frozenset[str]
+    expected: Sequence[object], actual: Sequence[object], place: str, ignored: frozenset[str]
 ) -> Iterator[tuple[str, str, str]]:
-    for index, (one, other) in enumerate(zip(expected, got, strict=False)):
-        yield from _differences(one, other, f"{place}[{index}]", ignored)
-    if len(expected) != len(got):
-        yield f"{place}.length", str(len(expected)), str(len(got))
+    for index, (entry, actual_entry) in enumerate(zip(expected, actual, strict=False)):
+        yield from _differences(entry, actual_entry, f"{place}[{index}]", ignored)
+    if len(expected) != len(actual):
+        yield f"{place}.length", str(len(expected)), str(len(actual))
 
 
-def _same(expected: object, got: object) -> bool:
-    if isinstance(expected, bool) or isinstance(got, bool):
-        return expected is got
-    if isinstance(expected, str) or isinstance(got, str):
-        return isinstance(expected, str) and isinstance(got, str) and str(expected) == str(got)
-    return expected == got or _is_same_double(expected, got)
+def _same(expected: object, actual: object) -> bool:
+    if isinstance(expected, bool) or isinstance(actual, bool):
+        return expected is actual
+    if isinstance(expected, str) or isinstance(actual, str):
+        return isinstance(expected, str) and isinstance(actual, str) and str(expected) == str(actual)
+    return expected == actual or _is_same_double(expected, actual)
 
 
-def _is_same_double(expected: object, got: object) -> bool:
+def _is_same_double(expected: object, actual: object) -> bool:
     """Return whether two numbers stand for one double; clients write great ones with all their digits."""
     try:
-        return isinstance(expected, int) and isinstance(got, float) and float(expected) == got
+        return isinstance(expected, int) and isinstance(actual, float) and float(expected) == actual
     except OverflowError:
         return False
 

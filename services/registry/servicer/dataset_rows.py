@@ -5,9 +5,9 @@ from __future__ import annotations
 from drillyard.registry.v1 import dataset_pb2
 
 from services.chassis.artifacts import Artifact
+from services.chassis.calls import Context
 from services.chassis.wire import from_message, to_message
 from services.registry.domain.paging import page_request
-from services.registry.servicer.context import Context
 from services.registry.servicer.dataset import dataset_version_to_proto
 from services.registry.usecases.dataset_rows import DatasetRowUseCases, StoredRow
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from drillyard.registry.v1 import deployment_pb2 as pb
 
+from services.chassis.calls import Context
 from services.chassis.wire import from_message, to_message
 from services.registry.domain.deployment import AliasMove, DeploymentSpec
 from services.registry.domain.paging import page_request
-from services.registry.servicer.context import Context
 from services.registry.usecases.deployment import AliasUseCases, DeploymentUseCases
 
 

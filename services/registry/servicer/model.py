@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from drillyard.registry.v1 import model_pb2
 
+from services.chassis.calls import Context
 from services.chassis.wire import from_message, to_message
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft
 from services.registry.domain.paging import page_request
-from services.registry.servicer.context import Context
 from services.registry.usecases.model import ModelUseCases
 
 

@@ -6,10 +6,10 @@ from operator import attrgetter
 
 from drillyard.registry.v1 import publication_pb2
 
+from services.chassis.calls import Context
 from services.chassis.jobs.convert import JobRpcs
 from services.chassis.wire import from_message, to_message
 from services.registry.domain.publication import Publication, PublicationSpec
-from services.registry.servicer.context import Context
 from services.registry.usecases.publication import PublicationUseCases
 
 

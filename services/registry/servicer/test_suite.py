@@ -5,6 +5,7 @@ from __future__ import annotations
 from drillyard.registry.v1 import test_suite_pb2
 
 from services.chassis.artifacts import Artifact
+from services.chassis.calls import Context
 from services.chassis.wire import from_message, to_message
 from services.registry.convert.test_suite import (
     conversion_from_proto,
@@ -13,7 +14,6 @@ from services.registry.convert.test_suite import (
     validation_to_proto,
 )
 from services.registry.domain.paging import page_request
-from services.registry.servicer.context import Context
 from services.registry.usecases.test_suite import TestSuiteUseCases
 
 

@@ -53,8 +53,10 @@ class RegistryClient:
             NotFound: There is no such version.
         """
         request = test_suite_pb2.GetTestSuiteVersionRequest(test_suite_version_id=test_suite_version_id)
-        found = (await self._stub.GetTestSuiteVersion(request)).test_suite_version
-        return ResolvedSuite(found.test_suite_version_id, found.artifact.digest, found.profile_id, found.num_cases)
+        version = (await self._stub.GetTestSuiteVersion(request)).test_suite_version
+        return ResolvedSuite(
+            version.test_suite_version_id, version.artifact.digest, version.profile_id, version.num_cases
+        )
 
     async def list_cases(self, test_suite_version_id: str, page_token: str) -> CasePage:
         """Return the page of a suite version's cases that begins at the token; empty for the first.

@@ -89,14 +89,14 @@ def _difference_in_turns(before: Transcript, after: Transcript) -> Difference | 
         # An endpoint that does not tell its token ids cannot differ in them.
         if left.token_ids and right.token_ids and left.token_ids != right.token_ids:
             place = _first_unequal(left.token_ids, right.token_ids)
-            shown = (str(list(ids[place : place + _TOKENS_SHOWN])) for ids in (left.token_ids, right.token_ids))
-            return Difference(*case, "token_ids", turn, place, *shown)
+            excerpts = (str(list(ids[place : place + _TOKENS_SHOWN])) for ids in (left.token_ids, right.token_ids))
+            return Difference(*case, "token_ids", turn, place, *excerpts)
     reasons = [tuple(turn.finish_reason for turn in item.turns) or (item.finish_reason,) for item in (before, after)]
     if reasons[0] == reasons[1]:
         return None
     turn = _first_unequal(*reasons)
-    shown = (str(found[turn]) if turn < len(found) else "" for found in reasons)
-    return Difference(*case, "finish_reason", turn, -1, *shown)
+    excerpts = (str(side[turn]) if turn < len(side) else "" for side in reasons)
+    return Difference(*case, "finish_reason", turn, -1, *excerpts)
 
 
 def _token_index(before: Transcript, after: Transcript, turn: int) -> int:

@@ -127,11 +127,11 @@ class Endpoint:
                 'Write it such as {"chat_template_kwargs": {"enable_thinking": false}}.',
                 field=field,
             )
-        taken = sorted(_OWN_FIELDS & body.keys())
-        if taken:
+        own_fields = sorted(_OWN_FIELDS & body.keys())
+        if own_fields:
             raise InvalidArgument(
-                f"The endpoint's extra body sets {taken[0]}, which the run decides.",
-                f"Leave {taken[0]} out.",
+                f"The endpoint's extra body sets {own_fields[0]}, which the run decides.",
+                f"Leave {own_fields[0]} out.",
                 field=field,
             )
         return body
@@ -139,8 +139,8 @@ class Endpoint:
     @property
     def host(self) -> str:
         """The URL's host in lower case, without port and brackets."""
-        found = _URL.fullmatch(self.base_url)
-        return found.group(2).strip("[]").lower() if found else ""
+        match = _URL.fullmatch(self.base_url)
+        return match.group(2).strip("[]").lower() if match else ""
 
     @property
     def root_url(self) -> str:
@@ -148,8 +148,8 @@ class Endpoint:
         return self.base_url.rstrip("/").removesuffix("/v1")
 
     def _check_url(self, field: str) -> None:
-        found = _URL.fullmatch(self.base_url) if len(self.base_url) <= _MAX_URL_CHARACTERS else None
-        if found is None or not _is_host(found.group(2)) or int((found.group(3) or ":1")[1:]) not in range(1, 65536):
+        match = _URL.fullmatch(self.base_url) if len(self.base_url) <= _MAX_URL_CHARACTERS else None
+        if match is None or not _is_host(match.group(2)) or int((match.group(3) or ":1")[1:]) not in range(1, 65536):
             raise InvalidArgument(
                 "The endpoint's base URL is none that can be used.",
                 "Write it such as http://127.0.0.1:8080/v1: http or https, without user and query; keys are secrets.",

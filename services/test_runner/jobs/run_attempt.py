@@ -128,19 +128,19 @@ class RunAttempt:
         while len(self._sessions) + len(entries) < places and (entry := await anext(plan, None)):
             entries.append(entry)
 
-        kept = await self._kept({case.case_id for _, case in entries})
+        transcripts = await self._kept({case.case_id for _, case in entries})
         # What a worker computes together decides how it rounds: a window is asked as a whole, or not at all.
         is_window = not self._spec.throughput and self._spec.endpoint is None
-        asks_all = is_window and any((case.case_id, item.repeat) not in kept for item, case in entries)
+        asks_all = is_window and any((case.case_id, item.repeat) not in transcripts for item, case in entries)
 
         def opened() -> list[CaseSession]:
-            return [self._session(item, case, kept, asks_all=asks_all) for item, case in entries]
+            return [self._session(item, case, transcripts, asks_all=asks_all) for item, case in entries]
 
         self._sessions += await asyncio.to_thread(opened) if entries else []
         return bool(self._sessions)
 
-    def _session(self, item: Item, case: Case, kept: _Kept, *, asks_all: bool) -> CaseSession:
-        transcript = kept.get((case.case_id, item.repeat))
+    def _session(self, item: Item, case: Case, transcripts: _Kept, *, asks_all: bool) -> CaseSession:
+        transcript = transcripts.get((case.case_id, item.repeat))
         asks = asks_all or transcript is None
         return CaseSession(self._profile, case, item, self._spec, kept=transcript, asks=asks)
 
@@ -158,9 +158,9 @@ class RunAttempt:
         if unanswered := result.unanswered(sessions):
             await self._retry_or_give_up(unanswered, result)
 
-    async def _ask(self, asked: Iterable[CaseSession]) -> _TurnResult:
+    async def _ask(self, open_sessions: Iterable[CaseSession]) -> _TurnResult:
         check_lease()
-        sessions = {session.key: session for session in asked}
+        sessions = {session.key: session for session in open_sessions}
         prompts = await asyncio.to_thread(lambda: [session.prompt() for session in sessions.values()])
         result, self._environment = _TurnResult(), self._record.environment
         await self._progress.turn_started()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from drillyard.test_runner.v1 import diagnosis_pb2
 
+from services.chassis.calls import Context
 from services.test_runner.convert.diagnosis import diagnosis_spec_from_proto, diagnosis_to_proto
-from services.test_runner.servicer.context import Context
 from services.test_runner.usecases.diagnosis import DiagnosisUseCases
 
 

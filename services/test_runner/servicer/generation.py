@@ -7,14 +7,13 @@ from contextlib import aclosing
 
 from drillyard.test_runner.v1 import transcript_pb2
 
-from services.chassis.calls import caller_of
+from services.chassis.calls import Context, caller_of
 from services.test_runner.convert.generation import (
     order_from_proto,
     piece_to_proto,
     render_order_from_proto,
     rendered_to_proto,
 )
-from services.test_runner.servicer.context import Context
 from services.test_runner.usecases.generation import GenerationUseCases
 from services.test_runner.usecases.rendering import RenderingUseCases
 

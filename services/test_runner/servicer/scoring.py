@@ -7,8 +7,8 @@ from contextlib import aclosing
 
 from drillyard.test_runner.v1 import score_pb2
 
+from services.chassis.calls import Context
 from services.test_runner.convert.scoring import score_to_proto, scoring_order_from_proto
-from services.test_runner.servicer.context import Context
 from services.test_runner.usecases.scoring import ScoringUseCases
 
 

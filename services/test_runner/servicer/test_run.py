@@ -6,9 +6,9 @@ from operator import attrgetter
 
 from drillyard.test_runner.v1 import comparison_pb2, test_run_pb2
 
+from services.chassis.calls import Context
 from services.chassis.jobs.convert import JobRpcs
 from services.test_runner.convert.test_run import comparison_to_proto, spec_from_proto, test_run_to_proto
-from services.test_runner.servicer.context import Context
 from services.test_runner.usecases.comparison import ComparisonUseCases
 from services.test_runner.usecases.test_run import TestRunUseCases
 

@@ -6,8 +6,8 @@ import asyncio
 
 from drillyard.test_runner.v1 import transcript_pb2
 
+from services.chassis.calls import Context
 from services.test_runner.convert.transcript import transcript_to_proto
-from services.test_runner.servicer.context import Context
 from services.test_runner.usecases.transcript import TranscriptUseCases
 
 

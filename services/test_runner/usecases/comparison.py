@@ -48,9 +48,9 @@ class ComparisonUseCases:
 
     async def _compare_page(self, page: tuple[Transcript, ...], after_id: str, tally: _Tally) -> None:
         others = await self._store.find_transcripts(after_id, sorted({item.case_id for item in page}))
-        known = {(item.case_id, item.repeat): item for item in others}
+        by_case = {(item.case_id, item.repeat): item for item in others}
         for item in page:
-            tally.compare(item, known.get((item.case_id, item.repeat)))
+            tally.compare(item, by_case.get((item.case_id, item.repeat)))
 
     async def _missing(self, before_id: str, after_id: str) -> frozenset[tuple[str, int]]:
         return await self._store.stored_cases(after_id) - await self._store.stored_cases(before_id)

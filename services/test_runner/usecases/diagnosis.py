@@ -12,6 +12,7 @@ from services.test_runner.domain.diagnosis import DiagnosisSpec, RenderedConvers
 from services.test_runner.domain.endpoint import ToolMode
 from services.test_runner.ports import BackendFaultError, EndpointPolicy, Registry, ResolvedModel
 from services.test_runner.ports.diagnosis import Doctor, FormTemplate, ServedTemplate
+from services.test_runner.resolution import check_prompt_size
 from services.test_runner.usecases.conversations import conversations_of
 
 
@@ -57,10 +58,10 @@ class DiagnosisUseCases:
         self, spec: DiagnosisSpec, model: ResolvedModel, conversations: tuple[Conversation, ...], diagnosis: Diagnosis
     ) -> Diagnosis:
         by_name = {conversation.name: conversation for conversation in conversations}
-        rendered = [RenderedConversation(by_name[one.name], one) for one in diagnosis.renderings]
+        rendered = [RenderedConversation(by_name[rendering.name], rendering) for rendering in diagnosis.renderings]
         room = Room(spec.max_new_tokens, diagnosis.num_context_tokens)
         try:
-            found = await (
+            comparison = await (
                 self._served.compare(spec.endpoint, rendered, room)
                 if spec.endpoint
                 else self._forms.compare(model, rendered, room)
@@ -69,8 +70,8 @@ class DiagnosisUseCases:
             raise Unavailable(f"The backend broke: {fault}", "Try again.") from fault
         return replace(
             diagnosis,
-            findings=gravest_first((*diagnosis.findings, *found.findings)),
-            checks=(*diagnosis.checks, *found.checks),
+            findings=gravest_first((*diagnosis.findings, *comparison.findings)),
+            checks=(*diagnosis.checks, *comparison.checks),
         )
 
 
@@ -91,13 +92,8 @@ def _conversations(spec: DiagnosisSpec) -> tuple[Conversation, ...]:
         profile = get_profile(spec.profile_id)
     except UnknownProfile as error:
         raise InvalidArgument(f"{str(error).capitalize()}.", "Choose one of these.", field="profile_id") from error
-    if spec.prompt_size not in profile.prompt_sizes:
-        raise InvalidArgument(
-            f"The profile {profile.id} has no prompt of size {spec.prompt_size[:50]!r}.",
-            f"Use one of: {', '.join(profile.prompt_sizes)}.",
-            field="prompt_size",
-        )
-    found = conversations_of(profile, spec.prompt_size)
+    check_prompt_size(profile, spec.prompt_size, "prompt_size")
+    conversations = conversations_of(profile, spec.prompt_size)
     if spec.endpoint is None or spec.endpoint.tool_mode is not ToolMode.PROMPT:
-        return found
-    return tuple(replace(conversation, tools=()) for conversation in found)
+        return conversations
+    return tuple(replace(conversation, tools=()) for conversation in conversations)

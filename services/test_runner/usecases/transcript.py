@@ -26,12 +26,12 @@ class TranscriptUseCases:
         Raises:
             NotFound: There is none.
         """
-        found = await self._store.get_transcript(transcript_id)
-        if found is None:
+        transcript = await self._store.get_transcript(transcript_id)
+        if transcript is None:
             raise NotFound(
                 f"There is no transcript {transcript_id[:100]!r}.", "List the run's transcripts to see their ids."
             )
-        return found
+        return transcript
 
     async def list_transcripts(
         self, test_run_id: str, *, page_size: int, page_token: str, after_sequence: int
@@ -40,15 +40,15 @@ class TranscriptUseCases:
 
         A page ends early where it would grow above 8 MiB.
         """
-        wanted = checked_page_size(page_size)
+        most = checked_page_size(page_size)
         after = _after(page_token, after_sequence)
         await self._runs.job(test_run_id)
         page: list[Transcript] = []
         size = 0
         while True:
-            chunk = await self._store.list_transcripts(test_run_id, after, min(_CHUNK, wanted - len(page) + 1))
+            chunk = await self._store.list_transcripts(test_run_id, after, min(_CHUNK, most - len(page) + 1))
             for item in chunk:
-                if len(page) == wanted or (page and size + item.size_bytes > _MAX_PAGE_BYTES):
+                if len(page) == most or (page and size + item.size_bytes > _MAX_PAGE_BYTES):
                     return page, token_of(after)
                 page.append(item)
                 size, after = size + item.size_bytes, item.sequence

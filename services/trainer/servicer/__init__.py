@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, TypeAlias
 
-import grpc.aio
 from drillyard.trainer.v1 import attempt_pb2, preflight_pb2, trainer_service_pb2_grpc
 from drillyard.trainer.v1 import training_job_pb2 as pb
 
+from services.chassis.calls import Context
 from services.chassis.jobs.convert import JobRpcs
 from services.chassis.wire import from_message
 from services.trainer.convert import preflight_to_proto, report_from_proto, training_job_to_proto
@@ -20,7 +19,6 @@ from services.trainer.usecases import TrainingUseCases
 
 SERVICE_NAME = "drillyard.trainer.v1.TrainerService"
 
-_Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 _rpcs = JobRpcs(attrgetter("usecases.resource"), training_job_to_proto)
 
 
@@ -38,21 +36,21 @@ class TrainingJobRpcs:
     WatchTrainingJob = _rpcs.watch(pb.WatchTrainingJobResponse)
 
     async def CreateTrainingJob(
-        self, request: pb.CreateTrainingJobRequest, context: _Context
+        self, request: pb.CreateTrainingJobRequest, context: Context
     ) -> pb.CreateTrainingJobResponse:
         """Start a job."""
         job = await self.usecases.create(request.request_id, from_message(TrainingJobSpec, request.spec))
         return pb.CreateTrainingJobResponse(training_job=training_job_to_proto(job))
 
     async def PreflightTrainingJob(
-        self, request: preflight_pb2.PreflightTrainingJobRequest, context: _Context
+        self, request: preflight_pb2.PreflightTrainingJobRequest, context: Context
     ) -> preflight_pb2.PreflightTrainingJobResponse:
         """Look at a job that does not exist yet."""
         preflight = await self.preflight.look(from_message(TrainingJobSpec, request.spec), request.line)
         return preflight_pb2.PreflightTrainingJobResponse(preflight=preflight_to_proto(preflight))
 
     async def ReportAttempt(
-        self, request: attempt_pb2.ReportAttemptRequest, context: _Context
+        self, request: attempt_pb2.ReportAttemptRequest, context: Context
     ) -> attempt_pb2.ReportAttemptResponse:
         """Take the report of a training process."""
         return attempt_pb2.ReportAttemptResponse(stop_requested=await self.usecases.report(report_from_proto(request)))

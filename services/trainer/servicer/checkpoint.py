@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
-
-import grpc.aio
 from drillyard.trainer.v1 import checkpoint_pb2
 
+from services.chassis.calls import Context
 from services.chassis.wire import to_message
 from services.trainer.usecases import TrainingUseCases
-
-_Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
 class CheckpointRpcs:
@@ -19,7 +15,7 @@ class CheckpointRpcs:
     usecases: TrainingUseCases
 
     async def ListCheckpoints(
-        self, request: checkpoint_pb2.ListCheckpointsRequest, context: _Context
+        self, request: checkpoint_pb2.ListCheckpointsRequest, context: Context
     ) -> checkpoint_pb2.ListCheckpointsResponse:
         """List the checkpoints of a job, newest first."""
         checkpoints, token = await self.usecases.list_checkpoints(
@@ -30,7 +26,7 @@ class CheckpointRpcs:
         )
 
     async def GetCheckpoint(
-        self, request: checkpoint_pb2.GetCheckpointRequest, context: _Context
+        self, request: checkpoint_pb2.GetCheckpointRequest, context: Context
     ) -> checkpoint_pb2.GetCheckpointResponse:
         """Return a checkpoint with its files."""
         checkpoint, files = await self.usecases.get_checkpoint(request.training_job_id, request.step)
@@ -40,14 +36,14 @@ class CheckpointRpcs:
         )
 
     async def DeleteCheckpoint(
-        self, request: checkpoint_pb2.DeleteCheckpointRequest, context: _Context
+        self, request: checkpoint_pb2.DeleteCheckpointRequest, context: Context
     ) -> checkpoint_pb2.DeleteCheckpointResponse:
         """Delete a checkpoint."""
         await self.usecases.delete_checkpoint(request.training_job_id, request.step)
         return checkpoint_pb2.DeleteCheckpointResponse()
 
     async def ListCurvePoints(
-        self, request: checkpoint_pb2.ListCurvePointsRequest, context: _Context
+        self, request: checkpoint_pb2.ListCurvePointsRequest, context: Context
     ) -> checkpoint_pb2.ListCurvePointsResponse:
         """List measured values by step."""
         points, token = await self.usecases.list_curve_points(

@@ -17,7 +17,7 @@ from services.protocols.cases import (
     case_from_document,
     case_to_document,
 )
-from services.protocols.cases.difference import told_difference
+from services.protocols.cases.difference import difference_sentence
 from services.protocols.turn import Answer, ToolCall
 
 FULL = Case(
@@ -161,40 +161,42 @@ LONG = [["pending", "publish the checkout report"], ["pending", "cover the route
 
 
 def test_short_values_are_shown_whole() -> None:
-    assert told_difference("cwd", "bin", ".") == 'cwd is "bin", not ".".'
-    assert told_difference("files", [["a", []]], [["a", [[1, 2]]]]) == 'files is [["a", []]], not [["a", [[1, 2]]]].'
+    assert difference_sentence("cwd", "bin", ".") == 'cwd is "bin", not ".".'
+    assert (
+        difference_sentence("files", [["a", []]], [["a", [[1, 2]]]]) == 'files is [["a", []]], not [["a", [[1, 2]]]].'
+    )
 
 
 def test_of_long_lists_the_first_item_that_differs_is_shown() -> None:
     found = [LONG[0], ["completed", LONG[1][1]]]
-    assert told_difference("todos", found, LONG) == (
+    assert difference_sentence("todos", found, LONG) == (
         'todos[1] is ["completed", "cover the routes module with tests"], '
         'not ["pending", "cover the routes module with tests"].'
     )
 
 
 def test_an_item_that_is_not_there_is_nothing() -> None:
-    assert told_difference("todos", LONG[:1], LONG).startswith("todos[1] is nothing, not [")
-    assert told_difference("todos", LONG, LONG[:1]).endswith(", not nothing.")
+    assert difference_sentence("todos", LONG[:1], LONG).startswith("todos[1] is nothing, not [")
+    assert difference_sentence("todos", LONG, LONG[:1]).endswith(", not nothing.")
 
 
 def test_of_long_objects_the_first_entry_that_differs_is_shown() -> None:
     wanted = {"query": {"text": "x" * 80, "limit": 3}}
     found = {"query": {"text": "x" * 80, "limit": 4}}
-    assert told_difference("arguments", found, wanted) == "arguments.query.limit is 4, not 3."
+    assert difference_sentence("arguments", found, wanted) == "arguments.query.limit is 4, not 3."
 
 
 def test_of_long_texts_the_part_that_differs_is_shown() -> None:
-    sentence = told_difference("command", "a" * 500 + " --last", "a" * 500 + " --first" + "b" * 500)
+    sentence = difference_sentence("command", "a" * 500 + " --last", "a" * 500 + " --first" + "b" * 500)
     assert len(sentence) < 300
     assert "--last" in sentence and "--first" in sentence
 
 
 def test_one_text_that_begins_another_is_told_apart() -> None:
-    sentence = told_difference("command", "a" * 500, "a" * 500 + "b")
+    sentence = difference_sentence("command", "a" * 500, "a" * 500 + "b")
     assert sentence.endswith('b".')
 
 
 def test_true_is_not_1() -> None:
     values = [True, "x" * 80], [1, "x" * 80]
-    assert told_difference("flags", *values) == "flags[0] is true, not 1."
+    assert difference_sentence("flags", *values) == "flags[0] is true, not 1."

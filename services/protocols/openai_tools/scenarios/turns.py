@@ -32,12 +32,12 @@ def document_change(shelf: Shelf) -> Build:
         drawn, other = listing(draw, shelf.names), listing(draw, shelf.names, "other_item")
         while other.name == drawn.name:
             other = listing(draw, shelf.names, "other_item")
-        found = lookup(shelf.find, {EFFECTS[shelf.find].arguments["text"]: drawn.item})
+        lookup_step = lookup(shelf.find, {EFFECTS[shelf.find].arguments["text"]: drawn.item})
         read = lookup(shelf.read, {EFFECTS[shelf.read].arguments["path"]: drawn.name})
         change = edit(shelf, drawn.name, drawn.text, drawn.line, f"{drawn.item}: {drawn.new}")
         return Draft(
             slots={"item": drawn.item, "new": drawn.new},
-            turns=((found,), (read,), (change,)),
+            turns=((lookup_step,), (read,), (change,)),
             closing=done(draw, drawn.name),
             files={drawn.name: drawn.text, other.name: other.text},
             goal=Goal(change.files),
@@ -51,58 +51,60 @@ def customer_change(draw: Draw) -> Draft:
     """Find the customer's number, change a field."""
     name, number = draw.word("customer"), draw.word("customer_id")
     before, after = draw.several("city", 2)
-    found = lookup("find_customer", {"name": name}, json_text(customer_id=number, name=name, city=before))
+    lookup_step = lookup("find_customer", {"name": name}, json_text(customer_id=number, name=name, city=before))
     change = Step("update_customer", {"customer_id": number, "field": "city", "value": after})
-    return Draft(slots={"name": name, "city": after}, turns=((found,), (change,)), closing=done(draw, number))
+    return Draft(slots={"name": name, "city": after}, turns=((lookup_step,), (change,)), closing=done(draw, number))
 
 
 def customer_mail(draw: Draw) -> Draft:
     """Find the customer's address, write to it."""
     name, address = draw.word("customer"), draw.word("person")
     subject, body = draw.word("subject"), draw.word("body")
-    found = lookup("find_customer", {"name": name}, json_text(name=name, email=address))
+    lookup_step = lookup("find_customer", {"name": name}, json_text(name=name, email=address))
     mail = Step("send_mail", {"to": [address], "subject": subject, "body": body})
     slots = {"name": name, "subject": subject, "body": body}
-    return Draft(slots=slots, turns=((found,), (mail,)), closing=done(draw, address))
+    return Draft(slots=slots, turns=((lookup_step,), (mail,)), closing=done(draw, address))
 
 
 def full_refund(draw: Draw) -> Draft:
     """Look at the invoice, pay all of it back."""
     number, amount, currency = draw.word("invoice_id"), number_of(draw, "price"), draw.pick(("EUR", "CHF"))
-    found = lookup("get_invoice", {"invoice_id": number}, json_text(id=number, amount=amount, currency=currency))
+    lookup_step = lookup("get_invoice", {"invoice_id": number}, json_text(id=number, amount=amount, currency=currency))
     pay = Step("refund_invoice", {"invoice_id": number, "amount": amount, "currency": currency})
-    return Draft(slots={"invoice_id": number}, turns=((found,), (pay,)), closing=done(draw, amount))
+    return Draft(slots={"invoice_id": number}, turns=((lookup_step,), (pay,)), closing=done(draw, amount))
 
 
 def ticket_owner(draw: Draw) -> Draft:
     """Find the ticket, give it to somebody."""
     query, number, who = draw.word("matter"), draw.word("ticket_id"), draw.word("first")
-    found = lookup("find_tickets", {"query": query}, json_text(found=[{"ticket_id": number, "about": query}]))
+    lookup_step = lookup("find_tickets", {"query": query}, json_text(found=[{"ticket_id": number, "about": query}]))
     give = Step("assign_ticket", {"ticket_id": number, "assignee": who})
-    return Draft(slots={"query": query, "assignee": who}, turns=((found,), (give,)), closing=done(draw, number))
+    return Draft(slots={"query": query, "assignee": who}, turns=((lookup_step,), (give,)), closing=done(draw, number))
 
 
 def whole_stock(draw: Draw) -> Draft:
     """See how much there is, move all of it."""
     sku, (here, there) = draw.word("sku"), draw.several("city", 2)
     counts = dict(zip((here, there), draw.random.sample(range(11, 300), 2), strict=True))
-    found = lookup("get_stock", {"sku": sku}, json_text(sku=sku, pieces=counts))
+    lookup_step = lookup("get_stock", {"sku": sku}, json_text(sku=sku, pieces=counts))
     arguments = {"sku": sku, "from_warehouse": here, "to_warehouse": there, "quantity": counts[here]}
     slots = {"sku": sku, "here": here, "there": there}
-    return Draft(slots=slots, turns=((found,), (Step("move_stock", arguments),)), closing=done(draw, counts[here]))
+    return Draft(
+        slots=slots, turns=((lookup_step,), (Step("move_stock", arguments),)), closing=done(draw, counts[here])
+    )
 
 
 def first_train(draw: Draw) -> Draft:
     """See which trains there are, book the first."""
-    asked, names = trains(draw), draw.several("customer", 2)
+    arguments, names = trains(draw), draw.several("customer", 2)
     early, late = sorted(draw.random.sample(range(60, 230), 2))
     codes = draw.several("train_id", 2)
-    listed = [{"train_id": codes[0], "leaves": _clock(early)}, {"train_id": codes[1], "leaves": _clock(late)}]
-    draw.random.shuffle(listed)
-    found = lookup("find_trains", asked, json_text(found=listed))
+    results = [{"train_id": codes[0], "leaves": _clock(early)}, {"train_id": codes[1], "leaves": _clock(late)}]
+    draw.random.shuffle(results)
+    lookup_step = lookup("find_trains", arguments, json_text(found=results))
     book = Step("book_train", {"train_id": codes[0], "passengers": names})
-    slots = {**asked, "passengers": " and ".join(names)}
-    return Draft(slots=slots, turns=((found,), (book,)), closing=done(draw, codes[0]))
+    slots = {**arguments, "passengers": " and ".join(names)}
+    return Draft(slots=slots, turns=((lookup_step,), (book,)), closing=done(draw, codes[0]))
 
 
 def _clock(steps: int) -> str:
@@ -111,13 +113,15 @@ def _clock(steps: int) -> str:
 
 def largest_room(draw: Draw) -> Draft:
     """See which rooms are free, book the largest."""
-    asked, ids = rooms(draw), draw.several("room_id", 3)
+    arguments, ids = rooms(draw), draw.several("room_id", 3)
     sizes = sorted(draw.random.sample(range(30, 90), 3))
-    listed = [{"room_id": room, "seats": seats} for room, seats in zip(ids, sizes, strict=True)]
-    draw.random.shuffle(listed)
-    found = lookup("find_rooms", asked, json_text(found=listed))
-    book = Step("book_room", {"room_id": ids[2], "date": asked["date"], "time": asked["time"]})
-    return Draft(slots=asked, turns=((found,), (book,)), closing=done(draw, ids[2]), withheld=("create_event",))
+    results = [{"room_id": room, "seats": seats} for room, seats in zip(ids, sizes, strict=True)]
+    draw.random.shuffle(results)
+    lookup_step = lookup("find_rooms", arguments, json_text(found=results))
+    book = Step("book_room", {"room_id": ids[2], "date": arguments["date"], "time": arguments["time"]})
+    return Draft(
+        slots=arguments, turns=((lookup_step,), (book,)), closing=done(draw, ids[2]), withheld=("create_event",)
+    )
 
 
 def scarcer(draw: Draw) -> Draft:
@@ -125,11 +129,11 @@ def scarcer(draw: Draw) -> Draft:
     skus, counts = draw.several("sku", 2), draw.random.sample(range(11, 900), 2)
     amount, currency = number_of(draw, "price"), draw.pick(("EUR", "USD"))
     pairs = zip(skus, counts, strict=True)
-    found = tuple(lookup("get_stock", {"sku": sku}, json_text(sku=sku, pieces=count)) for sku, count in pairs)
+    lookup_step = tuple(lookup("get_stock", {"sku": sku}, json_text(sku=sku, pieces=count)) for sku, count in pairs)
     chosen = skus[counts.index(min(counts))]
     price = Step("set_price", {"sku": chosen, "amount": amount, "currency": currency})
     slots = {"sku": skus[0], "sku2": skus[1], "amount": amount, "currency": currency}
-    return Draft(slots=slots, turns=(found, (price,)), closing=done(draw, chosen))
+    return Draft(slots=slots, turns=(lookup_step, (price,)), closing=done(draw, chosen))
 
 
 SEARCH_READ_EDIT = kinds_of(
@@ -219,10 +223,10 @@ def resume(draw: Draw) -> Draft:
 def check_first(draw: Draw) -> Draft:
     """The list's second job needs what the first finds."""
     drawn = whole_stock(draw)
-    (found,), (move,) = drawn.turns
+    (lookup_step,), (move,) = drawn.turns
     sku, here, there = (str(drawn.slots[name]) for name in ("sku", "here", "there"))
     jobs = [draw.sentence("job_count", it=sku), draw.sentence("job_move", it=sku, here=here, there=there)]
-    return _with_list(draw, jobs, (found, move), move.arguments["quantity"])
+    return _with_list(draw, jobs, (lookup_step, move), move.arguments["quantity"])
 
 
 TODO_TURNS = kinds_of(
