@@ -12,7 +12,7 @@ from services.feedback.convert.items import line_of
 from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.item import FeedbackKind, ItemFilter, Opinion, Rating, RatingScale
 from services.feedback.domain.item_spec import Preference
-from tests.unit.feedback.items.world import ItemBench, bench_in, chat, said, spec_of, thumbs
+from tests.unit.feedback_items.world import ItemBench, bench_in, chat, said, spec_of, thumbs
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from services.feedback.jobs.dataset_build import DatasetBuildJob
 from services.feedback.store.dataset_builds import JobBuildStore
 from services.protocols.cases import Case
 from services.protocols.suites.dataset_row import DatasetRow
-from tests.unit.feedback.items.world import (
+from tests.unit.feedback_items.world import (
     PROFILE,
     SUITE,
     SUITE_ID,
