@@ -181,10 +181,11 @@ def _query(fields: list[Any]) -> list[inspect.Parameter]:
 def _query_parameter(field: Any) -> inspect.Parameter:
     kind: Any = _TYPES.get(field.cpp_type, int)
     is_required = rules_of(field).required
+    unset = field.enum_type.values_by_number[0].name if field.enum_type else field.default_value
     return _parameter(
         field.name,
         Annotated[kind, Query(description=field_of(field).help)],
-        inspect.Parameter.empty if is_required else field.default_value,
+        inspect.Parameter.empty if is_required else unset,
     )
 
 

@@ -49,16 +49,7 @@ def build(cache: ServiceCache) -> None:
     """Build the page."""
     parts.frame("Feedback", "What people say of answers, what the judge says of it, and which dataset has it.")
     chosen, places, shown = gr.State(""), gr.State([""]), gr.State({})
-    with gr.Row(elem_classes="dy-filters"):
-        kinds = [(name.rpartition("_")[2].lower(), name) for name, number in FeedbackKind.items() if number]
-        fields: dict[str, Any] = {"kind": gr.Dropdown([("all", ""), *kinds], value="", label="Kind", min_width=120)}
-        for name, label in _TEXTS:
-            fields[name] = gr.Textbox("", label=label, min_width=120, max_length=200, elem_id=f"feedback-{name}")
-        uses = [(name.rpartition("_")[2].lower(), name) for name, number in FeedbackUse.items() if number]
-        fields["use"] = gr.Dropdown([("all", ""), *uses], value="", label="In a dataset", min_width=120)
-    with gr.Row(elem_classes="dy-filters"):
-        for name, label in _FLAGS:
-            fields[name] = gr.Checkbox(False, label=label, min_width=150, elem_id=f"feedback-{name}")
+    fields = _filters()
     message = parts.area("feedback-message")
     with gr.Row(equal_height=False):
         with gr.Column(scale=7, min_width=420):
@@ -74,6 +65,25 @@ def build(cache: ServiceCache) -> None:
     changes = [field.change for field in fields.values()]
     gr.on(changes, lambda: [""], None, [places], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
     item.select(page.withdraw, None, [message], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
+
+
+def _filters() -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    with gr.Column(elem_classes="dy-form"):
+        with gr.Row():
+            fields["kind"] = _choice(FeedbackKind, "Kind")
+            for name, label in _TEXTS:
+                fields[name] = gr.Textbox("", label=label, min_width=120, max_length=200, elem_id=f"feedback-{name}")
+            fields["use"] = _choice(FeedbackUse, "In a dataset")
+        with gr.Row():
+            for name, label in _FLAGS:
+                fields[name] = gr.Checkbox(False, label=label, min_width=150, elem_id=f"feedback-{name}")
+    return fields
+
+
+def _choice(enum: Any, label: str) -> gr.Dropdown:
+    names = [(name.rpartition("_")[2].lower(), name) for name, number in enum.items() if number]
+    return gr.Dropdown([("all", ""), *names], value="", label=label, min_width=120)
 
 
 class _Page:
