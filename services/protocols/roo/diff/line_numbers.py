@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
 
 from services.protocols.javascript import SPACE_CLASS as S
 from services.protocols.javascript import trim
