@@ -2,7 +2,8 @@
 
 Writes random weights in the shape of Llama 2 7B (13.5 GB as bfloat16) and a LoRA of rank 16, runs each conversion in a
 process of its own, and prints a line of JSON for each: peak of resident memory beside what is promised (1.3 times the
-largest tensor as float32, and 300 MB), and megabytes of input a second. All that it writes is deleted afterwards.
+largest tensor as float32, and 300 MB), megabytes of input a second, and how fast the disk takes and gives at that time
+(dd, a GB past the cache). All that it writes is deleted afterwards.
 """
 
 from __future__ import annotations
@@ -87,6 +88,21 @@ def write_adapter(folder: Path, layers: int) -> None:
     (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
 
 
+def disk_rates(folder: Path) -> dict[str, int]:
+    """How many megabytes a second the disk takes and gives, by dd."""
+    file, rates = folder / "dd", {}
+    ways = {
+        "write": ("if=/dev/zero", f"of={file}", "oflag=direct", "conv=fsync"),
+        "read": (f"if={file}", "of=/dev/null", "iflag=direct"),
+    }
+    for name, way in ways.items():
+        start = time.monotonic()
+        subprocess.run(["dd", *way, "bs=8M", "count=128"], check=True, capture_output=True)
+        rates[f"disk_{name}_mb_per_second"] = round((1 << 30) / 1e6 / (time.monotonic() - start))
+    file.unlink()
+    return rates
+
+
 def measure(name: str, source: Path, *arguments: str | Path) -> None:
     command = [sys.executable, "-m", "services.lm.conversion", *map(str, arguments)]
     start = time.monotonic()
@@ -107,7 +123,8 @@ def measure(name: str, source: Path, *arguments: str | Path) -> None:
         "processor_seconds": round(usage.ru_utime + usage.ru_stime, 1),
         "peak_mb": round(usage.ru_maxrss * 1024 / 1e6),
         "promised_mb": round(PROMISED_MB),
-    }
+        "load": os.getloadavg()[0],
+    } | disk_rates(source.parent)
     print(json.dumps(facts), flush=True)
 
 

@@ -218,6 +218,8 @@ async def test_an_imported_version_is_found_by_the_digest_of_its_source(stores: 
     newest = await stores.models.add_version(model_draft(model_id="other", source="5"))
     assert await stores.models.find_imported(artifact("5").digest) == newest
     assert await stores.models.find_imported(artifact("6").digest) is None
+    assert await stores.models.find_source(artifact("5").uri) == newest
+    assert await stores.models.find_source(artifact("6").uri) is None
 
 
 def claimed_uri(content: str) -> str:

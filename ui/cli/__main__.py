@@ -15,7 +15,7 @@ from ui.evaluations.judge import judge
 from ui.loops import commands as loops
 from ui.loops.report_commands import report
 from ui.models import commands as models
-from ui.models.shipping import commands as shipping
+from ui.models.exports import commands as exports
 from ui.shipping.deployments import commands as deployments
 from ui.shipping.shipments import commands as shipments
 from ui.test_runs import commands as test_runs
@@ -40,8 +40,8 @@ app.command()(grouped(shipments.ship))
 app.command()(grouped(deployments.promote))
 app.command()(grouped(deployments.rollback))
 app.add_typer(models.app, name="models")
-app.add_typer(shipping.exports, name="exports")
-app.add_typer(shipping.publications, name="publications")
+app.add_typer(exports.exports, name="exports")
+app.add_typer(exports.publications, name="publications")
 app.add_typer(test_suites.app, name="test-suites")
 app.add_typer(test_runs.app, name="test-runs")
 app.add_typer(evaluations.app, name="evaluations")

@@ -31,8 +31,8 @@ from ui.gateway.settings import GatewaySettings
 from ui.gateway.uploads import Uploads
 from ui.loops import routes as loops
 from ui.models import routes as models
+from ui.models.exports import routes as exports
 from ui.models.model_uploads import ModelUploads
-from ui.models.shipping import routes as shipping
 from ui.openai import routes as openai_routes
 from ui.openai.served import ServedModels
 from ui.openai.shadow_answers import ShadowAnswers
@@ -99,7 +99,7 @@ def _garbage(url: str, models: ModelUploads, settings: GatewaySettings) -> Garba
 
 def _api() -> APIRouter:
     api = APIRouter(responses={"default": PROBLEM_RESPONSE})
-    before = (models.router, shipping.router, diagnoses.router, test_suites.router, training_jobs.datasets)
+    before = (models.router, exports.router, diagnoses.router, test_suites.router, training_jobs.datasets)
     testing = (garbage.router, test_runs.router, test_runs.transcripts, evaluations.router, comparisons.router)
     leaving = (shipments.router, deployments.router)
     for router in (*before, *testing, training_jobs.router, loops.router, *leaving):

@@ -15,7 +15,7 @@ from ui.cli.jobs import add_delete_command, add_job_commands, refuse_failed, sta
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_events, print_table, show
 from ui.loops.outcomes import Outcome, outcome_of
-from ui.models.shipping.forms import form_fields
+from ui.models.exports.forms import form_fields
 from ui.shared.jobs import FINAL_STATES
 
 app = typer.Typer(help="Improve a model until goals are met.")

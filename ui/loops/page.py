@@ -16,7 +16,7 @@ from ui.evaluations.views import CAUSE_SENTENCES, sorted_causes
 from ui.loops.actions import loop_progress, recent_loops
 from ui.loops.views import LoopProgress
 from ui.models.actions import read_models, read_suites
-from ui.models.shipping.forms import CHOICES, form_fields
+from ui.models.exports.forms import CHOICES, form_fields
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.charts import tool_rows

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from drillyard.feedback.v1.loop_pb2 import Loop, Round, StopReason
 
 from ui.loops.outcomes import Outcome, outcome_of
-from ui.models.shipping.forms import form_text
+from ui.models.exports.forms import form_text
 from ui.shared.jobs import JobView, job_view
 
 # The steps of a round in their order: name, title, and the field of `Round` that is set once it has begun.

@@ -11,8 +11,8 @@ from ui.cli.gc import print_garbage
 from ui.cli.jobs import add_delete_command
 from ui.cli.options import Common, command, listing
 from ui.cli.output import connected, print_facts, print_table, show
+from ui.models.exports.commands import export_model, push_version
 from ui.models.import_commands import add_import_commands
-from ui.models.shipping.commands import export_model, push_version
 from ui.shared.words import kind_text
 
 app = typer.Typer(help="List, show and import models.")

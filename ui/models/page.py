@@ -10,7 +10,7 @@ from drillyard.registry.v1.model_pb2 import DeleteModelVersionRequest
 from services.chassis.errors import ServiceError
 from ui.models import import_box
 from ui.models.actions import read_imports, read_models
-from ui.models.shipping import box
+from ui.models.exports import box
 from ui.models.views import ModelVersionView
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice

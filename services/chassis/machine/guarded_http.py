@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
-from typing import Any
+from contextlib import suppress
 
 import httpcore2
 import httpx2
 
 from services.chassis.database.lease import check_lease
+from services.chassis.machine.proxies import proxy_for
 from services.chassis.settings import is_loopback
 
 MAX_BODY_BYTES = 16 << 20
@@ -60,27 +60,31 @@ class GuardedTransport(httpx2.AsyncHTTPTransport):
         trusted_hosts: Collection[str] = (),
         *,
         max_body_bytes: int = MAX_BODY_BYTES,
-        read_bytes: int = 0,
         resolve: Resolve = addresses_of,
+        uses_proxies: bool = False,
     ) -> None:
         """Hosts in `trusted_hosts` may be at any address, loopback names on this machine, others on the internet.
 
-        At least `read_bytes` are read at once where so many have come: large files cost a third of the computing then.
+        A name that is asked by the operator's proxy, if `uses_proxies`, is resolved there.
         """
         context = httpx2.create_ssl_context()
         super().__init__(verify=context)
+        self._context, self._trusted_hosts, self._uses_proxies = context, trusted_hosts, uses_proxies
+        self._proxied: dict[str, httpx2.AsyncHTTPTransport] = {}
         self._max_body_bytes = max_body_bytes
         # The transport takes no way to connect, though its pool does; connections in use are bounded by the callers.
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=context,
             max_connections=None,
             keepalive_expiry=httpx2.Limits().keepalive_expiry,
-            network_backend=_CheckedNetwork(trusted_hosts, resolve, read_bytes),
+            network_backend=_CheckedNetwork(trusted_hosts, resolve),
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Return the answer, its body not read yet."""
-        response = await super().handle_async_request(request)
+        proxy = proxy_for(request.url.scheme, request.url.host) if self._uses_proxies else ""
+        sent = self._by(proxy, request.url.host).handle_async_request if proxy else super().handle_async_request
+        response = await sent(request)
         if response.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
             await response.aclose()
             raise BodyTooLongError("The server compresses its answer, so that its length is not known.")
@@ -90,17 +94,31 @@ class GuardedTransport(httpx2.AsyncHTTPTransport):
             response.status_code, headers=response.headers, stream=stream, extensions=response.extensions
         )
 
+    def _by(self, proxy: str, host: str) -> httpx2.AsyncHTTPTransport:
+        check_literal(host, self._trusted_hosts)
+        if proxy not in self._proxied:
+            self._proxied[proxy] = httpx2.AsyncHTTPTransport(verify=self._context, proxy=httpx2.Proxy(proxy))
+        return self._proxied[proxy]
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections, those to proxies too."""
+        for transport in self._proxied.values():
+            await transport.aclose()
+        await super().aclose()
+
 
 def open_client(
     trusted_hosts: Collection[str] = (),
     transport: httpx2.AsyncBaseTransport | None = None,
     *,
-    max_body_bytes: int = MAX_BODY_BYTES,
-    read_bytes: int = 0,
+    uses_proxies: bool = False,
 ) -> httpx2.AsyncClient:
-    """Return a client for foreign hosts; it follows no redirect, knows no proxy. `transport` replaces the network."""
+    """Return a client for foreign hosts; it follows no redirect. `transport` replaces the network."""
     return httpx2.AsyncClient(
-        transport=transport or GuardedTransport(trusted_hosts, max_body_bytes=max_body_bytes, read_bytes=read_bytes),
+        transport=transport or GuardedTransport(trusted_hosts, uses_proxies=uses_proxies),
         follow_redirects=False,
         trust_env=False,
         timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS),
@@ -125,6 +143,19 @@ def is_public(text: str) -> bool:
     return address.is_global and not address.is_multicast and not any(address in net for net in _SPECIAL_NETWORKS)
 
 
+def check_addresses(host: str, addresses: Iterable[str], trusted_hosts: Collection[str]) -> None:
+    """Raise ForbiddenAddressError unless a name may lead to all of these addresses."""
+    may_be = is_loopback if is_loopback(host) else is_public
+    if host.lower() not in trusted_hosts and not all(map(may_be, addresses)):
+        raise ForbiddenAddressError(f"The name {host} leads to an address that is not asked under this name.")
+
+
+def check_literal(host: str, trusted_hosts: Collection[str]) -> None:
+    """Raise ForbiddenAddressError for a host that is written as an address which may not be asked; for proxies."""
+    with suppress(ValueError):
+        check_addresses(host, [str(ipaddress.ip_address(host))], trusted_hosts)
+
+
 class _BoundedStream(httpx2.AsyncByteStream):
     def __init__(self, inner: httpx2.AsyncByteStream, max_bytes: int) -> None:
         self._inner, self._max_bytes = inner, max_bytes
@@ -141,38 +172,11 @@ class _BoundedStream(httpx2.AsyncByteStream):
         await self._inner.aclose()
 
 
-class _WideStream(httpcore2.AsyncNetworkStream):
-    """Reads more at once than it is asked for."""
-
-    def __init__(self, inner: httpcore2.AsyncNetworkStream, read_bytes: int) -> None:
-        self._inner, self._read_bytes = inner, read_bytes
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        return await self._inner.read(max(max_bytes, self._read_bytes), timeout)
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        await self._inner.write(buffer, timeout)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109
-    ) -> httpcore2.AsyncNetworkStream:
-        return _WideStream(await self._inner.start_tls(ssl_context, server_hostname, timeout), self._read_bytes)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
-
-
 class _CheckedNetwork(httpcore2.AnyIOBackend):
     """Resolves a name once, checks what it leads to, and connects to those very addresses, one after the other."""
 
-    def __init__(self, trusted_hosts: Collection[str], resolve: Resolve, read_bytes: int) -> None:
-        self._trusted_hosts, self._resolve, self._read_bytes = trusted_hosts, resolve, read_bytes
+    def __init__(self, trusted_hosts: Collection[str], resolve: Resolve) -> None:
+        self._trusted_hosts, self._resolve = trusted_hosts, resolve
 
     async def connect_tcp(
         self,
@@ -184,19 +188,13 @@ class _CheckedNetwork(httpcore2.AnyIOBackend):
     ) -> httpcore2.AsyncNetworkStream:
         end = time.monotonic() + (timeout or _CONNECT_SECONDS)
         addresses = await self._resolve(host, port)
-        if host.lower() not in self._trusted_hosts and not all(_may_lead_to(host, address) for address in addresses):
-            raise ForbiddenAddressError(f"The name {host} leads to an address that is not asked under this name.")
+        check_addresses(host, addresses, self._trusted_hosts)
         for number, address in enumerate(addresses):
             # One that swallows all packets leaves time for the others.
             seconds = max(end - time.monotonic(), 0.001) / (len(addresses) - number)
             try:
-                stream = await super().connect_tcp(address, port, seconds, local_address, socket_options)
-                return _WideStream(stream, self._read_bytes) if self._read_bytes else stream
+                return await super().connect_tcp(address, port, seconds, local_address, socket_options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 if number == len(addresses) - 1:
                     raise
         raise httpcore2.ConnectError(f"The name {host} leads nowhere.")
-
-
-def _may_lead_to(host: str, address: str) -> bool:
-    return is_loopback(address) if is_loopback(host) else is_public(address)

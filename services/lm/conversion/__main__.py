@@ -71,6 +71,13 @@ def _inspect(arguments: argparse.Namespace, _: Callable[[int, int], None]) -> di
     return inspect_gguf(arguments.file)
 
 
+def _size(arguments: argparse.Namespace, _: Callable[[int, int], None]) -> dict[str, Any]:
+    from services.lm.conversion.header import read_header
+    from services.lm.conversion.layout import written_bytes
+
+    return {"written_bytes": written_bytes(read_header(arguments.file).tensors)}
+
+
 def _convert(arguments: argparse.Namespace, progress: Callable[[int, int], None]) -> dict[str, Any]:
     from services.lm.conversion.gguf import convert_gguf
 
@@ -99,6 +106,7 @@ def _export_gguf_adapter(arguments: argparse.Namespace, progress: Callable[[int,
 
 _COMMANDS: Final = {
     "inspect": (_inspect, ("file",), "check a GGUF file's header"),
+    "size": (_size, ("file",), "tell from a GGUF file's header, whatever comes after it, what its numbers will take"),
     "gguf": (_convert, ("file", "out"), "convert a GGUF file to a folder of safetensors"),
     "merge": (_merge, ("base", "adapter", "out", _NUMBER_TYPE), "merge a LoRA adapter into its base model"),
     "export-gguf": (_export_gguf, ("folder", "out", _NUMBER_TYPE, "--adapter"), "write a model as OUT/model.gguf"),

@@ -23,7 +23,8 @@ def dimensions_of(header: Header) -> Dimensions:
     Raises:
         InvalidModelFile: It is no model of a supported kind, or a size is absent, impossible, or doesn't fit another.
     """
-    keys = Keys(header, check_metadata(header).architecture)
+    family = check_metadata(header)
+    keys = Keys(header, family.architecture)
     layers = keys.whole("block_count")
     heads, hidden = keys.alike("attention.head_count"), keys.whole("embedding_length")
     kv_heads = keys.alike("attention.head_count_kv", heads)
@@ -33,7 +34,8 @@ def dimensions_of(header: Header) -> Dimensions:
     if keys.whole("attention.value_length", head) != head:
         raise InvalidModelFile("Its keys and values have different lengths, which is not supported.", OTHER_MODEL)
     feed_forward = keys.alike("feed_forward_length")
-    return Dimensions(layers, hidden, feed_forward, heads, kv_heads, head, len(token_texts(header)))
+    experts = (keys.whole(key) for key in ("expert_count", "expert_feed_forward_length")) if family.is_mixture else ()
+    return Dimensions(layers, hidden, feed_forward, heads, kv_heads, head, len(token_texts(header)), *experts)
 
 
 def configuration_of(header: Header, dtype: str) -> dict[str, object]:
@@ -86,6 +88,10 @@ def _specials(keys: Keys, family: Family, sizes: Dimensions) -> dict[str, object
     if family.no_rope_period:
         pattern = [int((layer + 1) % family.no_rope_period != 0) for layer in range(sizes.layers)]
         config |= {"no_rope_layer_interval": family.no_rope_period, "no_rope_layers": pattern}
+    if family.is_mixture:
+        config |= {"num_experts": sizes.experts, "num_experts_per_tok": keys.whole("expert_used_count")}
+        config |= {"moe_intermediate_size": sizes.expert_feed_forward, "norm_topk_prob": True}
+        config |= {"decoder_sparse_step": 1, "mlp_only_layers": []}
     return config
 
 

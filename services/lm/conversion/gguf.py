@@ -16,16 +16,17 @@ from gguf.quants import dequantize
 from numpy.typing import NDArray
 
 from services.lm.conversion.configuration import configuration_of
-from services.lm.conversion.families.family import separate
+from services.lm.conversion.families.family import Shape, separate
 from services.lm.conversion.header import Header, Tensor
-from services.lm.conversion.layout import Layout, Target, layout_of
+from services.lm.conversion.layout import Layout, Target, layout_of, stored_dtype
 from services.lm.conversion.parts import read_model
-from services.lm.conversion.tensor_types import BF16, F16, F32
+from services.lm.conversion.tensor_types import F16, F32
 from services.lm.conversion.vocabulary.tokenizer import build_tokenizer, tokenizer_configuration
 from services.lm.conversion.vocabulary.tokens import check_vocabulary, end_ids, special_ids, write_chat_templates
-from services.lm.conversion.writing.pipeline import Progress, in_order, row_blocks
+from services.lm.conversion.writing.number_types import to_bfloat16
+from services.lm.conversion.writing.pipeline import Progress, in_order, read_ahead, row_blocks, write_early
 from services.lm.errors import InvalidModelFile
-from services.lm.folders.publish import file_digests, published
+from services.lm.folders.publish import published
 
 _Block = tuple[Tensor, int, int]
 Array = NDArray[Any]
@@ -34,7 +35,7 @@ _SAFETENSORS: Final = {"float32": ("F32", 4), "float16": ("F16", 2), "bfloat16":
 
 
 def convert_gguf(source: Path, out: Path, progress: Progress = lambda done, total: None) -> dict[str, Any]:
-    """Write the model in `source` to the new folder `out`, with its tokenizer and templates; return the files' digests.
+    """Write the model in `source` to the new folder `out`, with its tokenizer and templates.
 
     Where `source` is a part of a model that is split, the other parts beside it are taken too.
     Quantised numbers become float16; a file that is bfloat16 or float32 throughout keeps its type.
@@ -46,7 +47,7 @@ def convert_gguf(source: Path, out: Path, progress: Progress = lambda done, tota
     """
     header = read_model(source)
     check_vocabulary(header)
-    layout, dtype = layout_of(header), _stored_dtype(header)
+    layout, dtype = layout_of(header), stored_dtype(header.tensors)
     with published(out) as folder:
         build_tokenizer(header).save(str(folder / "tokenizer.json"), pretty=False)
         (folder / "tokenizer_config.json").write_text(tokenizer_configuration(header), encoding="utf-8")
@@ -55,15 +56,7 @@ def convert_gguf(source: Path, out: Path, progress: Progress = lambda done, tota
         _write_json(folder / "generation_config.json", _token_ids(header))
         with (folder / "model.safetensors").open("wb") as target:
             count = _write_tensors(header, layout, dtype, target, progress)
-        files = file_digests(folder)
-    return {"files": files, "dtype": dtype, "num_parameters": count}
-
-
-def _stored_dtype(header: Header) -> str:
-    kinds = {tensor.kind for tensor in header.tensors if len(tensor.shape) > 1}
-    if kinds == {F32}:
-        return "float32"
-    return "bfloat16" if kinds <= {BF16, F32} else "float16"
+    return {"dtype": dtype, "num_parameters": count}
 
 
 def _token_ids(header: Header) -> dict[str, object]:
@@ -80,7 +73,10 @@ def _write_tensors(header: Header, layout: Layout, dtype: str, out: BinaryIO, pr
     """The safetensors form: eight bytes of header length, a JSON header padded to eight bytes, then the numbers."""
     code, size = _SAFETENSORS[dtype]
     tensors = [tensor for tensor in header.tensors if tensor.name in layout.targets]
-    shapes = {layout.targets[tensor.name].name: tensor.shape for tensor in tensors} | layout.zeros
+    shapes: dict[str, Shape] = {}
+    for tensor in tensors:
+        shapes |= layout.targets[tensor.name].shapes()
+    shapes |= layout.zeros
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, shape in shapes.items():
@@ -91,7 +87,7 @@ def _write_tensors(header: Header, layout: Layout, dtype: str, out: BinaryIO, pr
     out.write(struct.pack("<Q", len(described)) + described)
     done = 0
     for _, content in in_order(partial(_content, layout, dtype), _blocks(tensors, layout)):
-        out.write(content)
+        write_early(out, content)
         done += len(content)
         progress(done // size, end // size)
     for shape in layout.zeros.values():
@@ -132,20 +128,16 @@ def _stored(tensor: Tensor, start: int, stop: int) -> Array:
     # A row of one number may take a part of a byte.
     begin, end = (row * tensor.num_bytes // tensor.shape[0] for row in (start, stop))
     with tensor.file.open("rb") as stream:
+        read_ahead(stream, tensor.offset + end)
         stream.seek(tensor.offset + begin)
         return np.frombuffer(stream.read(end - begin), dtype=np.uint8)
 
 
 def _encode(values: Array, dtype: str, tensor: Tensor) -> Array:
-    if dtype != "bfloat16":
-        with np.errstate(over="ignore"):
-            encoded = np.ascontiguousarray(values, dtype=dtype)
-        _check_finite(encoded, tensor)
-        return encoded
-    _check_finite(values, tensor)
-    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
-    # Round to nearest even: exact for numbers that were bfloat16 before.
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+    with np.errstate(over="ignore"):
+        encoded = np.ascontiguousarray(values, dtype="float32" if dtype == "bfloat16" else dtype)
+    _check_finite(encoded, tensor)
+    return to_bfloat16(encoded) if dtype == "bfloat16" else encoded
 
 
 def _check_finite(values: Array, tensor: Tensor) -> None:

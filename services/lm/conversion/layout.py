@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,11 +16,14 @@ from services.lm.conversion.families.positions import FREQUENCIES, LONG, SHORT
 from services.lm.conversion.header import Header, Tensor
 from services.lm.conversion.metadata import check_metadata
 from services.lm.conversion.parts import read_model
-from services.lm.conversion.tensor_types import F32, NVFP4, type_name
+from services.lm.conversion.tensor_types import BF16, F16, F32, NVFP4, type_name
 from services.lm.conversion.vocabulary.tokens import chat_templates, check_vocabulary, tokenizer_kind
 from services.lm.errors import InvalidModelFile
 
 _FETCH_AGAIN: Final = "Fetch the file again."
+_HUB: Final = "https://huggingface.co/"
+_REPOSITORY: Final = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
+_ORIGINALS: Final = ("source.huggingface.repository", "source.repo_url", "source.url", "repo_url")
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Target:
     """Where a GGUF tensor goes.
 
     Attributes:
-        name: Its new name.
+        name: Its new name; with a place for a number where each of its first dimension gets a name of its own.
         shape: The shape that it must have.
         rotary_heads: The heads to un-interleave (0: none).
         shift: What GGUF added to each number.
@@ -38,6 +43,12 @@ class Target:
     rotary_heads: int = 0
     shift: int = 0
     scale: Tensor | None = None
+
+    def shapes(self) -> dict[str, Shape]:
+        """The shapes of what is stored, one behind the other, by name."""
+        if "{}" not in self.name:
+            return {self.name: self.shape}
+        return {self.name.format(number): self.shape[1:] for number in range(self.shape[0])}
 
 
 @dataclass(frozen=True)
@@ -140,6 +151,25 @@ def _unknown(name: str, sizes: Dimensions) -> InvalidModelFile:
     return InvalidModelFile("The model has a tensor of an unknown purpose.", OTHER_MODEL, place)
 
 
+def stored_dtype(tensors: Iterable[Tensor]) -> str:
+    """The type in which the numbers of a GGUF are stored once they can be trained."""
+    kinds = {tensor.kind for tensor in tensors if len(tensor.shape) > 1}
+    if kinds == {F32}:
+        return "float32"
+    return "bfloat16" if kinds <= {BF16, F32} else "float16"
+
+
+def written_bytes(tensors: Collection[Tensor]) -> int:
+    """How many bytes they take then."""
+    return sum(tensor.num_elements for tensor in tensors) * (4 if stored_dtype(tensors) == "float32" else 2)
+
+
+def _original(header: Header) -> str:
+    """The repository, as owner/name, that its metadata name as what it was made from; empty for none."""
+    names = (str(header.metadata.get(f"general.{key}", "")).removeprefix(_HUB).strip("/") for key in _ORIGINALS)
+    return next((name for name in names if _REPOSITORY.fullmatch(name)), "")
+
+
 def inspect_gguf(path: Path) -> dict[str, Any]:
     """Facts for a person and for the limits of the conversion; only for a file that can be converted.
 
@@ -163,10 +193,12 @@ def inspect_gguf(path: Path) -> dict[str, Any]:
         "largest_tensor_elements": max(tensor.num_elements for tensor in header.tensors),
         "files": [file.name for file in header.files],
         "file_bytes": header.file_bytes,
+        "written_bytes": written_bytes(header.tensors),
         "quantization": type_name(commonest),
         "max_positions": config["max_position_embeddings"],
         "tokenizer": tokenizer_kind(header),
         "chat_template": bool(templates),
         "chat_templates": sorted(templates),
         "license": header.text("general.license")[:200],
+        "original": "" if commonest in (F32, F16, BF16) else _original(header),
     }

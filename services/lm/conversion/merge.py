@@ -30,7 +30,7 @@ from services.lm.conversion.writing.pipeline import Progress
 from services.lm.conversion.writing.stored_tensors import StoredTensor, tensors_of_folder
 from services.lm.errors import AdapterMismatch, InvalidModelFile
 from services.lm.folders import check_model_folder
-from services.lm.folders.publish import file_digests, published
+from services.lm.folders.publish import published
 from services.lm.loading import BUFFER, load
 
 _NOTHING: Final = (
@@ -156,8 +156,7 @@ def merge_folders(
         companions = companion_files(base)
         config = _typed(companions[CONFIG], number_type)
         write_companions(folder, {**companions, CONFIG: with_tie(config, is_tied=False) if merge.is_untied else config})
-        count = sum(math.prod(tensor.shape) for tensor in tensors.values())
-        return {"files": file_digests(folder), "num_parameters": count}
+    return {"num_parameters": sum(math.prod(tensor.shape) for tensor in tensors.values())}
 
 
 def _typed(config: bytes, number_type: str) -> bytes:
@@ -178,7 +177,7 @@ def _merge_in_memory(base: Path, adapter: Path, out: Path, number_type: str) -> 
     companions[CONFIG] = _typed(companions[CONFIG], number_type)
     with published(out, num_bytes=sum(tensor.nbytes for tensor in tensors.values())) as folder:
         write_model(folder, tensors, merged, companions)
-        return {"files": file_digests(folder), "num_parameters": sum(tensor.numel() for tensor in tensors.values())}
+    return {"num_parameters": sum(tensor.numel() for tensor in tensors.values())}
 
 
 def _in_stored_form(model: PreTrainedModel, base: Path) -> dict[str, Tensor]:

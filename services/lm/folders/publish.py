@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -43,18 +42,6 @@ def published(out: Path, *, num_bytes: int = 0) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-
-
-def file_digests(folder: Path) -> dict[str, dict[str, str | int]]:
-    """SHA-256 and size in bytes of each file below `folder`, by its path there, sorted."""
-    digests: dict[str, dict[str, str | int]] = {}
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with file.open("rb") as stream:
-            digests[file.relative_to(folder).as_posix()] = {
-                "sha256": hashlib.file_digest(stream, "sha256").hexdigest(),
-                "size_bytes": file.stat().st_size,
-            }
-    return digests
 
 
 def _sync(path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from services.chassis.artifacts import Artifact
 from services.chassis.jobs import Job
+from services.registry.domain.model import ModelVersion
 
 IMPORT_KIND = "import"
 # The field of what the job saves in which its notes stand.
@@ -82,6 +83,19 @@ class FetchedModel:
     digest: str = ""
     side_files: tuple[Path, ...] = ()
     licence: str = ""
+
+
+class KnownSource(Exception):
+    """What is at a URI was imported before.
+
+    Attributes:
+        version: The version that was made of it.
+        origin: Where that came from.
+    """
+
+    def __init__(self, version: ModelVersion, origin: Artifact) -> None:
+        super().__init__(version.version_id)
+        self.version, self.origin = version, origin
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -100,9 +101,9 @@ class PartialFile:
                 view = view[num_written:]
         self._count(part, self._counts[part] + sum(map(len, pieces)))
 
-    def read(self, place: int, num_bytes: int) -> bytes:
-        """Return bytes of the content."""
-        return os.pread(self._content, num_bytes, place)
+    def read(self, place: int, into: memoryview) -> int:
+        """Read bytes of the content; the number is returned."""
+        return os.preadv(self._content, [into], place)
 
     def clear(self) -> None:
         """Forget all that has come."""
@@ -145,11 +146,17 @@ def content_path(target: Path) -> Path:
     return target.with_name(f"{target.name}.part")
 
 
+def kept_bytes(target: Path) -> int:
+    """Return how much of the disk a file takes already, whole or in parts."""
+    for place in (target, content_path(target)):
+        with suppress(FileNotFoundError):
+            return place.stat().st_blocks * _BLOCK_BYTES
+    return 0
+
+
 def check_room(target: Path, size_bytes: int) -> None:
     """Raise ResourceExhausted when the disk has no room for what is missing of a file."""
-    part = content_path(target)
-    num_kept = part.stat().st_blocks * _BLOCK_BYTES if part.exists() else 0
-    free, needed = shutil.disk_usage(target.parent).free, size_bytes - num_kept
+    free, needed = shutil.disk_usage(target.parent).free, size_bytes - kept_bytes(target)
     if free < needed:
         raise ResourceExhausted(
             f"The file needs {needed} bytes in {target.parent}, where {free} bytes are free.",

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx2
 
 from services.chassis.errors import FailedPrecondition, NotFound, PermissionDenied
-from services.chassis.machine.guarded_http import BodyTooLongError, ForbiddenAddressError
+from services.chassis.machine.guarded_http import ForbiddenAddressError
 from services.chassis.machine.hosts import HostPolicy
 from services.chassis.settings import is_loopback
+from services.registry.downloads.connections import Answer, BrokenConnectionError, Connections
 from services.registry.downloads.remote_file import ChangedFile, PassingFailure, RemoteFile, SourceRefused
 
 _MAX_REDIRECTS = 8
@@ -34,34 +35,36 @@ class RemoteFacts:
 
 
 class FileRequests:
-    """Asks for one file; where a redirect led is asked again until it refuses."""
+    """Asks for one file, from several threads; where a redirect led is asked again until it refuses."""
 
-    def __init__(self, client: httpx2.AsyncClient, policy: HostPolicy, file: RemoteFile) -> None:
-        self._client = client
+    def __init__(self, connections: Connections, policy: HostPolicy, file: RemoteFile) -> None:
+        self._connections = connections
         self._policy = policy
         self._file = file
         self._url = httpx2.URL(file.url)
         self._place = self._url
 
-    async def facts(self) -> RemoteFacts:
+    def facts(self) -> RemoteFacts:
         """Return what the host says of the file.
 
         Raises:
             PassingFailure: Another try may succeed.
             NotFound, SourceRefused, FailedPrecondition, PermissionDenied: None will.
         """
-        async with self._response({"range": "bytes=0-0"}) as response:
-            etag = response.headers.get("etag", "")
-            ranged = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
-            size = ranged[3] if ranged else response.headers.get("content-length", "")
+        with self._answer({"range": "bytes=0-0"}) as answer:
+            etag = answer.header("etag")
+            ranged = _CONTENT_RANGE.fullmatch(answer.header("content-range"))
+            size = ranged[3] if ranged else answer.header("content-length")
+            if ranged:
+                answer.read()
         if not size.isdigit():
             raise FailedPrecondition(
                 f"{self._file.host} does not tell the size of the file.", "Fetch it from a host that does."
             )
         return RemoteFacts(int(size), ranged is not None, "" if etag.startswith("W/") else etag)
 
-    @asynccontextmanager
-    async def part(self, span: tuple[int, int], size_bytes: int, etag: str) -> AsyncIterator[httpx2.Response]:
+    @contextmanager
+    def part(self, span: tuple[int, int], size_bytes: int, etag: str) -> Iterator[Answer]:
         """Yield the answer with the bytes from first to last position, inclusive, or with the whole file.
 
         Raises:
@@ -70,39 +73,30 @@ class FileRequests:
             NotFound, SourceRefused, FailedPrecondition, PermissionDenied: None will.
         """
         headers = {"range": f"bytes={span[0]}-{span[1]}"} if span != (0, size_bytes - 1) else {}
-        async with self._response(headers | ({"if-range": etag} if etag and headers else {})) as response:
-            _check_span(response, span, size_bytes)
-            yield response
+        with self._answer(headers | ({"if-range": etag} if etag and headers else {})) as answer:
+            _check_span(answer, span, size_bytes)
+            yield answer
 
-    @asynccontextmanager
-    async def _response(self, headers: dict[str, str]) -> AsyncIterator[httpx2.Response]:
+    @contextmanager
+    def _answer(self, headers: dict[str, str]) -> Iterator[Answer]:
+        place = self._place
         try:
-            response = await self._answer(headers)
-            try:
-                self._check_status(response)
-                yield response
-            finally:
-                await response.aclose()
+            for _ in range(_MAX_REDIRECTS):
+                own = self._file.headers if _origin(place) == _origin(self._url) else {}
+                with self._connections.answer(place, {"accept-encoding": "identity", **headers, **own}) as answer:
+                    location = answer.header("location")
+                    if answer.status not in _REDIRECTS or not location:
+                        self._place = place
+                        self._check(answer)
+                        yield answer
+                        return
+                place = self._redirected(place, location)
         except ForbiddenAddressError as error:
             raise PermissionDenied(str(error), "Name a host of the internet, or have the operator list it.") from error
-        except BodyTooLongError as error:
-            raise FailedPrecondition(str(error), "Fetch it from another host.") from error
-        except httpx2.TransportError as error:
+        except BrokenConnectionError as error:
             self._place = self._url
-            words = str(error) or type(error).__name__
-            raise PassingFailure(f"{self._file.host} does not answer to the end: {words.rstrip('.')}.") from error
-
-    async def _answer(self, headers: dict[str, str]) -> httpx2.Response:
-        place = self._place
-        for _ in range(_MAX_REDIRECTS):
-            own = self._file.headers if _origin(place) == _origin(self._url) else {}
-            request = self._client.build_request("GET", place, headers={**headers, **own})
-            response = await self._client.send(request, stream=True)
-            if response.status_code not in _REDIRECTS or "location" not in response.headers:
-                self._place = place
-                return response
-            await response.aclose()
-            place = self._redirected(place, response.headers["location"])
+            words = str(error).rstrip(".")
+            raise PassingFailure(f"{self._file.host} does not answer to the end: {words}.") from error
         raise FailedPrecondition(f"{self._file.host} redirects in a circle.", "Give the final address of the file.")
 
     def _redirected(self, place: httpx2.URL, location: str) -> httpx2.URL:
@@ -122,8 +116,10 @@ class FileRequests:
         self._policy.check_host(target.host)
         return target
 
-    def _check_status(self, response: httpx2.Response) -> None:
-        status, host = response.status_code, self._file.host
+    def _check(self, answer: Answer) -> None:
+        status, host = answer.status, self._file.host
+        if answer.header("content-encoding").lower() not in ("", "identity"):
+            raise FailedPrecondition(f"{host} compresses the file unasked.", "Fetch it from another host.")
         if status in (200, 206, 416):
             return
         if status in _REFUSED and self._place != self._url:
@@ -135,19 +131,19 @@ class FileRequests:
         if status in _GONE:
             raise NotFound(f"{host} has no such file.", "Check its address.")
         if status in _PASSING:
-            raise PassingFailure(f"{host} answers with status {status}.", _retry_after(response))
+            raise PassingFailure(f"{host} answers with status {status}.", _retry_after(answer))
         raise FailedPrecondition(f"{host} answers with status {status}.", "Check the address of the file.")
 
 
-def _check_span(response: httpx2.Response, span: tuple[int, int], size_bytes: int) -> None:
-    ranged = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
-    size = ranged[3] if ranged else response.headers.get("content-length", str(size_bytes))
-    if size != str(size_bytes) and (ranged or response.status_code == 200):
+def _check_span(answer: Answer, span: tuple[int, int], size_bytes: int) -> None:
+    ranged = _CONTENT_RANGE.fullmatch(answer.header("content-range"))
+    size = ranged[3] if ranged else answer.header("content-length") or str(size_bytes)
+    if size != str(size_bytes) and (ranged or answer.status == 200):
         raise ChangedFile(f"has {size} bytes, not the {size_bytes} that were announced")
-    if response.status_code == 206 and ranged and ranged[1]:
+    if answer.status == 206 and ranged and ranged[1]:
         if int(ranged[1]) != span[0] or int(ranged[2]) > span[1]:
             raise PassingFailure("The host sends another part than was asked for.")
-    elif response.status_code != 200 or span != (0, size_bytes - 1):
+    elif answer.status != 200 or span != (0, size_bytes - 1):
         raise ChangedFile("is another one each time that it is asked for")
 
 
@@ -155,6 +151,6 @@ def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
-def _retry_after(response: httpx2.Response) -> float:
-    value = response.headers.get("retry-after", "")
+def _retry_after(answer: Answer) -> float:
+    value = answer.header("retry-after")
     return min(float(value), _MAX_RETRY_AFTER_SECONDS) if value.isdigit() else 0.0

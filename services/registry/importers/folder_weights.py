@@ -12,7 +12,7 @@ from services.lm.folders.weights import INDEX, weight_map
 from services.registry.importers.safetensors_header import HeaderError, read_sizes
 
 _SAFE: Final = "Ask for a copy in safetensors form without code, or convert it where you trust it."
-_REMOVE: Final = "Take this file out of the folder; the safetensors files beside it are read."
+_WEIGHTS: Final = re.compile(r"(model|adapter_model)([._-][\w.-]+)?\.safetensors")
 # Names under which libraries save a model's weights as a pickle; what trainers keep beside has other names.
 _PICKLED_WEIGHTS: Final = re.compile(
     r"(pytorch_model|model|weights|consolidated|adapter_model)([._-]\d+(-of-\d+)?)?\.(bin|pt|pth|ckpt|pkl|pickle)"
@@ -22,15 +22,16 @@ _PICKLED_WEIGHTS: Final = re.compile(
 
 
 def check_not_pickled(names: Sequence[str]) -> None:
-    """Pass when none of the files could be weights in a form that runs code when it is loaded.
+    """Pass unless weights in a form that runs code when it is loaded are all there is; else they are left aside.
 
     Raises:
-        InvalidModelFile: One could, whether other weights are beside it or not.
+        InvalidModelFile: They are.
     """
-    next_step = _REMOVE if any(name.endswith(".safetensors") for name in names) else _SAFE
+    if any(_WEIGHTS.fullmatch(name) for name in names):
+        return
     for name in names:
         if _PICKLED_WEIGHTS.fullmatch(name):
-            raise InvalidModelFile("Weights in this form can run code when they are loaded.", next_step, name)
+            raise InvalidModelFile("Weights in this form can run code when they are loaded.", _SAFE, name)
 
 
 def count_all(folder: Path, files: Sequence[Path]) -> int:

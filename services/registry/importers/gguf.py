@@ -14,8 +14,7 @@ from services.registry.importers.limited_process import Limits, run_limited
 from services.registry.ports import Progress
 
 _CONVERSION = "services.lm.conversion"
-# No stored number is wider than float32.
-_BYTES_PER_PARAMETER = 4
+_LEAST_BYTES_PER_PARAMETER = 2
 _LIBRARIES_BYTES = 2 * 1024**3
 _SIDE_FILES_BYTES = 64 * 1024**2
 _PARAMETERS_PER_SECOND = 2_000_000
@@ -29,9 +28,10 @@ class GgufImporter:
         """Check headers and metadata."""
         answer = await ask(_CONVERSION, ("inspect", str(path)))
         files = tuple(path.with_name(name) for name in answer["files"])
-        num_bytes = int(answer["num_parameters"]) * _BYTES_PER_PARAMETER
+        num_bytes = int(answer["written_bytes"]) + _SIDE_FILES_BYTES
         licence = plain(answer.get("license", ""))
-        return source_files.inspected(files[0], files, num_bytes, licence_notes(licence), licence=licence)
+        notes = (*licence_notes(licence), *_lineage(plain(answer.get("original", ""))))
+        return source_files.inspected(files[0], files, num_bytes, notes, licence=licence)
 
     async def identify(self, source: InspectedSource, progress: Progress) -> Artifact:
         """Return the URI of the file or the first part, and the digest and size of all."""
@@ -53,10 +53,16 @@ class GgufImporter:
         source_files.check_unchanged(source)
 
 
+def _lineage(original: str) -> tuple[str, ...]:
+    if not original:
+        return ()
+    return (f"It was quantised from {original}: import hf:{original} to train the weights before that.",)
+
+
 def _limits(written_bytes: int) -> Limits:
-    seconds = _LEAST_SECONDS + written_bytes // _BYTES_PER_PARAMETER // _PARAMETERS_PER_SECOND
+    seconds = _LEAST_SECONDS + written_bytes // _LEAST_BYTES_PER_PARAMETER // _PARAMETERS_PER_SECOND
     return Limits(
-        memory_bytes=_LIBRARIES_BYTES + 2 * written_bytes,
+        memory_bytes=_LIBRARIES_BYTES + 4 * written_bytes,
         cpu_seconds=seconds,
         file_bytes=written_bytes + _SIDE_FILES_BYTES,
         wall_seconds=4.0 * seconds,

@@ -14,12 +14,14 @@ from pathlib import Path
 from services.chassis.errors import ResourceExhausted
 from services.chassis.machine.files import newest_change, remove_tree, size_below
 from services.chassis.machine.garbage import Garbage
+from services.registry.downloads.sharing import forget_shared
 
 # Prepared here, then copied to where artifacts are kept.
 _COPIES = 2
 _SLACK_BYTES = 64 * 1024**2
 # Begins the names of folders that outlive their process.
 _FETCHED = "fetched-"
+_SHARED = "shared"
 # An import writes all the time that it has a folder.
 _ABANDONED_SECONDS = 24 * 3600.0
 
@@ -52,9 +54,9 @@ class Workspace:
                 remove = partial(asyncio.to_thread, remove_tree, place)
                 yield Garbage(self._work, place.name, size_bytes, "its process was killed", remove)
 
-    def check_space(self, written_bytes: int) -> None:
-        """Raise ResourceExhausted when the disk has no room to prepare and keep that many bytes."""
-        needed = _COPIES * written_bytes + _SLACK_BYTES
+    def check_space(self, fetched_bytes: int, written_bytes: int) -> None:
+        """Raise ResourceExhausted when the disk has no room to fetch, and to prepare and keep, so many bytes."""
+        needed = fetched_bytes + _COPIES * written_bytes + _SLACK_BYTES
         free = shutil.disk_usage(self._root).free
         if free < needed:
             raise ResourceExhausted(
@@ -69,9 +71,15 @@ class Workspace:
         """Return the folder in which what an import fetches is kept over restarts; it may not be there yet."""
         return self._root / f"{_FETCHED}{import_id}"
 
+    @property
+    def shared(self) -> Path:
+        """The folder by which imports find what others of them fetch; it may not be there yet."""
+        return self._root / f"{_FETCHED}{_SHARED}"
+
     def forget(self, import_id: str) -> None:
         """Remove what an import that has ended fetched."""
         remove_tree(self.fetched(import_id))
+        forget_shared(self.shared)
 
     @contextmanager
     def folder(self, import_id: str) -> Iterator[Path]:

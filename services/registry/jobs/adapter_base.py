@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from services.chassis.errors import InvalidArgument
+from services.chassis.machine.files import link_or_copy
 from services.registry.domain.identifiers import shown, version_ref
 from services.registry.domain.model import ModelVersion, model_version_not_found
-from services.registry.domain.model_import import ModelForm
+from services.registry.domain.model_import import InspectedSource, ModelForm
 from services.registry.domain.paging import PageRequest
 from services.registry.ports import Artifacts, ModelStore
 
 _PAGE = 500
+# Each is built without its weights, which takes seconds.
+_MOST_TRIED = 8
 _FIELD = "base_model_version_id"
 
 CheckFit = Callable[[Path, Path], Awaitable[None]]
@@ -41,12 +47,13 @@ class AdapterBases:
         self._artifacts = artifacts
         self._fits = fits
 
-    async def base_of(self, name: str, version_id: str, form: ModelForm) -> AdapterBase:
-        """Return the version that a caller named, or that the adapter itself names, in `name`.
+    async def base_of(self, source: InspectedSource, version_id: str, form: ModelForm) -> AdapterBase:
+        """Return the version that a caller named, or that the adapter itself names, or else the only one that it fits.
 
         Raises:
             NotFound: The caller's version is not there.
-            InvalidArgument: It is no full weights; or none was named, and the adapter's words lead to no version.
+            InvalidArgument: It is no full weights; or none was named, and the adapter's words lead to no version; those
+                that it fits are named.
         """
         if form is not ModelForm.ADAPTER:
             if version_id:
@@ -54,18 +61,50 @@ class AdapterBases:
             return AdapterBase()
         if version_id:
             return AdapterBase(await self._named(version_id))
-        version = await self._matching(name)
+        version = await self._matching(source.base) if source.base else None
         if version is None:
-            raise InvalidArgument(
-                f"The adapter was trained on {shown(name)}, of which no full weights are registered.",
-                "Import its base first, or name the version with base_model_version_id (--base).",
-                field=_FIELD,
-            )
-        return AdapterBase(version, (f"Its base is {version.version_id}, by the name {shown(name)} in its settings.",))
+            return await self._only_fitting(source)
+        return AdapterBase(
+            version, (f"Its base is {version.version_id}, by the name {shown(source.base)} in its settings.",)
+        )
 
     async def check_fit(self, base: ModelVersion, adapter: Path) -> None:
         """Raise InvalidArgument unless the adapter's tensors have their places in the base, in their shapes."""
         await self._fits(await self._artifacts.local_path(base.artifact.uri), adapter)
+
+    async def _only_fitting(self, source: InspectedSource) -> AdapterBase:
+        """Return the full weights whose names and shapes the adapter has, where it names none and they are the only."""
+        fitting = [version async for version in self._fitting(source)]
+        if len(fitting) == 1 and not source.base:
+            text = (
+                f"Its settings name no base; it fits {fitting[0].version_id}, and no other of the newest full weights."
+            )
+            return AdapterBase(fitting[0], (text,))
+        problem = "The settings of the adapter name no base."
+        if source.base:
+            problem = f"The adapter was trained on {shown(source.base)}, of which no full weights are registered."
+        names = ", ".join(version.version_id for version in fitting)
+        by_shape = f" By its tensors' shapes it fits {names}." if fitting else ""
+        raise InvalidArgument(
+            f"{problem}{by_shape}",
+            "Import its base first, or name the version with base_model_version_id (--base).",
+            field=_FIELD,
+        )
+
+    async def _fitting(self, source: InspectedSource) -> AsyncIterator[ModelVersion]:
+        digests: set[str] = set()
+        # What lies beside the adapter is not looked into.
+        with tempfile.TemporaryDirectory(prefix="adapter-") as place:
+            for file in source.files:
+                await asyncio.to_thread(link_or_copy, file.resolve(), Path(place) / file.name)
+            async for version in self._full_weights():
+                if len(digests) == _MOST_TRIED:
+                    return
+                if version.artifact.digest not in digests:
+                    digests.add(version.artifact.digest)
+                    with suppress(InvalidArgument):
+                        await self.check_fit(version, Path(place))
+                        yield version
 
     async def _named(self, version_id: str) -> ModelVersion:
         version = await self._models.get_version(version_ref(version_id))

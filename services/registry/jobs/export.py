@@ -66,7 +66,7 @@ class ExportJob:
             known = await self.models.find_exported(recipe.digest)
             if known is None:
                 num_parameters = (base or version).facts.num_parameters
-                self.workspace.check_space(spec.written_bytes(num_parameters, version.artifact.size_bytes))
+                self.workspace.check_space(0, spec.written_bytes(num_parameters, version.artifact.size_bytes))
         registered = known and await self._again(context, spec, recipe, known)
         registered = registered or await self._new(context, version, base, recipe)
         return {"model_version_id": registered.version_id}

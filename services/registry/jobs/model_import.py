@@ -22,6 +22,7 @@ from services.registry.domain.model_import import (
     ImportPhase,
     ImportSource,
     InspectedSource,
+    KnownSource,
     ModelForm,
     SourceKind,
     import_of,
@@ -81,16 +82,23 @@ class ImportJob:
         return {}
 
     async def _imported(self, context: JobContext, model_import: Import) -> ModelVersion:
-        fetched = await self._fetched(context, model_import.source)
+        try:
+            is_adapter = bool(model_import.base_model_version_id)
+            fetched = await self._fetched(context, model_import.source, is_known=is_adapter)
+        except KnownSource as source_known:
+            version = await self._again(context, source_known.version, source_known.origin)
+            if version:
+                return version
+            fetched = await self._fetched(context, model_import.source, is_known=True)
         form = form_of(fetched.path)
         importer = self.importers[form]
         async with phase_told(context, ImportPhase.CHECK, "Checking the source."):
             source = await importer.inspect(fetched.path)
             licence = source.licence or fetched.licence
             source = replace(source, side_files=fetched.side_files, licence=licence)
-            base = await self.bases.base_of(source.base, model_import.base_model_version_id, form)
+            base = await self.bases.base_of(source, model_import.base_model_version_id, form)
             await keep_notes(context, (*fetched.notes, *source.notes, *base.notes))
-            self.workspace.check_space(source.written_bytes)
+            self.workspace.check_space(0, source.written_bytes)
         async with phase_told(context, ImportPhase.HASH, "Reading the source.") as progress:
             origin = await importer.identify(source, progress)
             origin = replace(origin, uri=fetched.uri or origin.uri, digest=fetched.digest or origin.digest)
@@ -98,10 +106,15 @@ class ImportJob:
         version = known and await self._again(context, known, origin)
         return version or await self._new(context, importer, source, origin=origin, known=known, base=base.version)
 
-    async def _fetched(self, context: JobContext, source: ImportSource) -> FetchedModel:
+    async def _fetched(self, context: JobContext, source: ImportSource, *, is_known: bool = False) -> FetchedModel:
+        async def check_new(uri: str) -> None:
+            version = None if is_known else await self.models.find_source(uri)
+            if version and version.source:
+                raise KnownSource(version, version.source)
+
         async with phase_told(context, ImportPhase.FETCH, "Fetching the files.") as progress:
             folder = self.workspace.fetched(context.job.job_id)
-            place = FetchPlace(folder, progress, self.workspace.check_space)
+            place = FetchPlace(folder, progress, self.workspace.check_space, self.workspace.shared, check_new)
             return await self.sources[source.kind].fetch(source, place)
 
     async def _again(self, context: JobContext, known: ModelVersion, origin: Artifact) -> ModelVersion | None:

@@ -78,7 +78,7 @@ def form_writers() -> dict[ExportForm, FormWriter]:
 
 
 def _publishers(settings: RegistrySettings, policy: HostPolicy) -> dict[DestinationKind, Publisher]:
-    client = open_client(policy.trusted_hosts)
+    client = open_client(policy.trusted_hosts, uses_proxies=True)
     return {
         DestinationKind.FOLDER_PATH: FolderPublisher(settings.publish_roots),
         DestinationKind.OLLAMA_NAME: OllamaPublisher(usual_store(), client, policy, settings.publish_roots),

@@ -43,7 +43,7 @@ class OciSource:
             NotFound, PermissionDenied, FailedPrecondition, ResourceExhausted, Unavailable: As `Downloader.fetch`.
         """
         reference, secret = self._login(source)
-        async with open_client(self._policy.trusted_hosts) as client:
+        async with open_client(self._policy.trusted_hosts, uses_proxies=True) as client:
             repository = Repository(client, reference.url, secret, check_host=self._policy.check_host)
             manifest = await repository.manifest(reference.version, MANIFEST_TYPES)
             if manifest is None:
@@ -52,8 +52,9 @@ class OciSource:
             if digest != reference.version and not reference.is_tag:
                 raise InvalidArgument(f"The registry sent another manifest than {reference}.", "Use another registry.")
             files, notes = _chosen(read_files(manifest.content))
+            uri = f"oci:{reference.host}/{reference.repository}@{digest}"
+            await place.check_new(uri)
             await fetch_blobs(self._downloader, repository, {file.name: file for file in files}, place)
-        uri = f"oci:{reference.host}/{reference.repository}@{digest}"
         return FetchedModel(_path(files, place.folder), uri, notes)
 
     def _login(self, source: ImportSource) -> tuple[OciReference, str]:

@@ -57,11 +57,14 @@ class OllamaSource:
             NotFound, PermissionDenied, FailedPrecondition, ResourceExhausted, Unavailable: As `Downloader.fetch`.
         """
         name, secret = self._login(source)
-        async with open_client(self._policy.trusted_hosts) as client:
+        async with open_client(self._policy.trusted_hosts, uses_proxies=True) as client:
             repository = Repository(client, name.repository_url, secret, check_host=self._policy.check_host)
             content, notes = await self._manifest(repository, name)
             manifest = read_manifest(content)
             weights, left_aside = gguf_layers(manifest)
+            digest = digest_of(content)
+            uri = f"ollama:{name}@{digest}"
+            await place.check_new(uri)
             files = dict(zip(_file_names(len(weights)), weights, strict=True)) | _text_files(manifest)
             links = await self._held(files)
             missing = {file: layer for file, layer in files.items() if file not in links}
@@ -70,10 +73,9 @@ class OllamaSource:
         facts = _facts(name, content, manifest, place.folder)
         await asyncio.to_thread(write_atomically, place.folder / FACTS_FILE, json.dumps(facts, indent=2))
         path = place.folder / next(iter(files))
-        digest = digest_of(content)
         notes = (*notes, *left_aside, *_precision(facts["config"]), *_licence(facts["licenses"]))
         licence = _first_line(facts["licenses"])
-        return FetchedModel(path, f"ollama:{name}@{digest}", notes, digest, (place.folder / FACTS_FILE,), licence)
+        return FetchedModel(path, uri, notes, digest, (place.folder / FACTS_FILE,), licence)
 
     def _login(self, source: ImportSource) -> tuple[OllamaName, str]:
         name = parse_name(source.value, _FIELD)

@@ -50,6 +50,9 @@ class ModelStore(Protocol):
     async def find_imported(self, source_digest: str) -> ModelVersion | None:
         """Return the newest base version that was imported from these bytes, or None."""
 
+    async def find_source(self, uri: str) -> ModelVersion | None:
+        """Return the newest base version that was imported from this URI, or None."""
+
     async def find_form(self, base_model_version_id: str, kind: ModelVersionKind) -> ModelVersion | None:
         """Return the newest version of a kind that is made of a version, or None."""
 
@@ -194,13 +197,17 @@ class FetchPlace:
     Attributes:
         folder: The import's own, kept over restarts of its job; not there before the first file.
         progress: Told the bytes that have come, and all.
-        check_space: Raises ResourceExhausted when the disk has no room for so many bytes and what is made of them; to
-            be called before the first byte.
+        check_space: Raises ResourceExhausted when the disk has no room for so many bytes that are fetched, and so many
+            that are made of them; to be called before the first byte.
+        shared: A folder by which imports find what others of them fetch.
+        check_new: Raises `KnownSource` for a URI, pinned to what is there, that was imported before.
     """
 
     folder: Path
     progress: Progress
-    check_space: Callable[[int], None]
+    check_space: Callable[[int, int], None]
+    shared: Path
+    check_new: Callable[[str], Awaitable[None]]
 
 
 class ModelSource(Protocol):
@@ -253,11 +260,15 @@ class Importer(Protocol):
 class Workspace(Protocol):
     """Where imports are prepared."""
 
-    def check_space(self, written_bytes: int) -> None:
-        """Raise ResourceExhausted when the disk has no room to prepare and keep that many bytes."""
+    def check_space(self, fetched_bytes: int, written_bytes: int) -> None:
+        """Raise ResourceExhausted when the disk has no room to fetch, and to prepare and keep, so many bytes."""
 
     def folder(self, import_id: str) -> AbstractContextManager[Path]:
         """Lend an empty folder for as long as the block runs."""
+
+    @property
+    def shared(self) -> Path:
+        """The folder by which imports find what others of them fetch; it may not be there yet."""
 
     def fetched(self, import_id: str) -> Path:
         """Return the folder in which what an import fetches is kept over restarts; it may not be there yet."""

@@ -43,6 +43,11 @@ class SqlModelStore(SqlVersionStore[ModelVersionDraft, ModelVersion]):
         c = MODEL_VERSIONS.c
         return await self._newest(c.source_digest == source_digest, c.kind == ModelVersionKind.BASE.value)
 
+    async def find_source(self, uri: str) -> ModelVersion | None:
+        """Return the newest base version that was imported from this URI, or None."""
+        c = MODEL_VERSIONS.c
+        return await self._newest(c.source_uri == uri, c.kind == ModelVersionKind.BASE.value)
+
     async def find_form(self, base_model_version_id: str, kind: ModelVersionKind) -> ModelVersion | None:
         """Return the newest version of a kind that is made of a version, or None."""
         c = MODEL_VERSIONS.c

@@ -23,7 +23,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from tests.bench.testing.workload import demo_adapter, smollm_gguf
 from tests.integration.processes import ServiceProcess, start_service
 from tests.integration.tiny_stack import connected
-from ui.models.shipping.forms import form_fields
+from ui.models.exports.forms import form_fields
 
 _OUT = Path("build/bench/shipping.json")
 

@@ -85,12 +85,6 @@ def write_template(text: str) -> Callable[[Path], object]:
 @pytest.mark.parametrize(
     "spoil",
     [
-        spoil_by_name("pytorch_model.bin"),
-        spoil_by_name("pytorch_model-00001-of-00002.bin"),
-        spoil_by_name("pytorch_model.bin.index.json"),
-        spoil_by_name("weights.PT"),
-        spoil_by_name("consolidated.00.pth"),
-        spoil_by_name("adapter_model.bin"),
         spoil_by_pickle("model.safetensors"),
         spoil_by_pickle("tokenizer.json"),
         spoil_by_name("model.safetensors"),
@@ -122,18 +116,19 @@ def test_a_folder_that_is_unsafe_or_incomplete_is_refused(tmp_path: Path, spoil:
     assert refusal.value.next_step
 
 
-@pytest.mark.parametrize(("has_safetensors", "advice"), [(True, "Take this file out"), (False, "Ask for a copy")])
-def test_the_advice_on_a_pickle_knows_what_lies_beside_it(
-    tmp_path: Path, *, has_safetensors: bool, advice: str
-) -> None:
+_PICKLES = ("pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json", "weights.PT")
+_PICKLES += ("consolidated.00.pth", "adapter_model.bin")
+
+
+@pytest.mark.parametrize("name", _PICKLES)
+def test_a_pickle_is_left_aside_beside_safetensors_and_refused_alone(tmp_path: Path, name: str) -> None:
     folder = write_model(tmp_path / "m")
-    if not has_safetensors:
-        (folder / "model.safetensors").unlink()
-    (folder / "pytorch_model.bin").write_bytes(b"x")
+    (folder / name).write_bytes(b"x")
+    assert name in inspect_source(folder)["left"] and name not in inspect_source(folder)["files"]
+    (folder / "model.safetensors").unlink()
     with pytest.raises(InvalidModelFile) as refusal:
         inspect_source(folder)
-    assert refusal.value.place == "pytorch_model.bin"
-    assert refusal.value.next_step.startswith(advice)
+    assert refusal.value.place == name and refusal.value.next_step.startswith("Ask for a copy")
 
 
 def test_links_of_a_hub_cache_are_followed(tmp_path: Path) -> None:

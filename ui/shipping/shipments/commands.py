@@ -16,8 +16,8 @@ from ui.cli.follow import Display, Progress, display, follow, job_progress
 from ui.cli.jobs import add_job_commands, refuse_failed, state_of
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, fail, print_table, show
-from ui.models.shipping.destinations import destination_fields
-from ui.models.shipping.forms import form_fields
+from ui.models.exports.destinations import destination_fields
+from ui.models.exports.forms import form_fields
 
 app = typer.Typer(help="Versions that were exported, proven and published.")
 

@@ -12,8 +12,8 @@ from google.protobuf.json_format import ParseDict
 
 from services.chassis.errors import InvalidArgument, ServiceError
 from ui.models.actions import read_models, read_suites
-from ui.models.shipping.destinations import destination_fields
-from ui.models.shipping.forms import CHOICES, form_fields
+from ui.models.exports.destinations import destination_fields
+from ui.models.exports.forms import CHOICES, form_fields
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.environment import render

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from drillyard.feedback.v1.shipment_pb2 import GateStep, Shipment
 
 from services.chassis.wire.fields import label_of
-from ui.models.shipping.destinations import destination_text
-from ui.models.shipping.forms import form_text
+from ui.models.exports.destinations import destination_text
+from ui.models.exports.forms import form_text
 from ui.shared.jobs import JobView, job_view
 
 

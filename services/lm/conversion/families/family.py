@@ -27,6 +27,8 @@ class Dimensions:
     kv_heads: int
     head: int
     vocabulary: int
+    experts: int = 0
+    expert_feed_forward: int = 0
 
     def size(self, name: str) -> int:
         """One of them by its name, or what follows from them: rows of all heads, and of matrices that are joined."""
@@ -41,7 +43,7 @@ class Part:
 
     Attributes:
         gguf: Its name in GGUF, behind that of its layer.
-        folder: Its name in a folder, behind that of its layer.
+        folder: Its name in a folder, behind that of its layer; with a place for a number where each expert has its own.
         sizes: Its shape, by the names that `Dimensions` has for them.
         heads: The name of the count of heads whose halves GGUF interleaves, for its way of turning pairs; "" for none.
         shift: What GGUF adds to each number: norms that a class stores as their difference from one.
@@ -80,6 +82,7 @@ class Setting:
     is_needed: bool = False
 
 
+EXPERT_KEYS: Final = ("expert_count", "expert_used_count", "expert_feed_forward_length")
 RMS_EPSILON: Final = Setting("attention.layer_norm_rms_epsilon", "rms_norm_eps")
 
 
@@ -129,6 +132,7 @@ class Family:
         turns_part: A part of each head may be turned by its position.
         no_rope_period: The last of as many layers is not turned by its position.
         wide_layers: As many layers divide their queries by the root of hidden size over heads; 0 where none do so.
+        is_mixture: Each token chooses a few experts of its layers; such a model is read from GGUF, and not written.
     """
 
     architecture: str
@@ -152,13 +156,15 @@ class Family:
     turns_part: bool = False
     no_rope_period: int = 0
     wide_layers: int = 0
+    is_mixture: bool = False
 
     @property
     def understood(self) -> frozenset[str]:
         """The keys of its metadata that other architectures do not have."""
         window = ("attention.sliding_window",) if self.windows or self.ignores_window else ()
         pattern = ("attention.sliding_window_pattern", "rope.freq_base_swa") if self.windows else ()
-        return frozenset((*(setting.key for setting in (*self.settings, self.epsilon)), *window, *pattern))
+        experts = EXPERT_KEYS if self.is_mixture else ()
+        return frozenset((*(setting.key for setting in (*self.settings, self.epsilon)), *window, *pattern, *experts))
 
     def query_scalar(self, sizes: Dimensions) -> int:
         """What the square root of the query is divided by, as llama.cpp has it."""

@@ -1,4 +1,4 @@
-"""Qwen 2 and 3."""
+"""Qwen 2 and 3, and the mixtures of the third."""
 
 from __future__ import annotations
 
@@ -32,4 +32,20 @@ QWEN3: Final = Family(
     biases=(_BIASES,),
     # llama.cpp reads no bias of the output.
     fixed=_FIXED | {"attention_bias": (False,)},
+)
+QWEN3_MOE: Final = Family(
+    "qwen3moe",
+    "qwen3_moe",
+    "Qwen3MoeForCausalLM",
+    layer=(
+        *NORMS,
+        *attention(interleaved=False),
+        *HEAD_NORMS,
+        Part("ffn_gate_inp.weight", "mlp.gate.weight", ("experts", "hidden")),
+        Part("ffn_gate_exps.weight", "mlp.experts.{}.gate_proj.weight", ("experts", "expert_feed_forward", "hidden")),
+        Part("ffn_up_exps.weight", "mlp.experts.{}.up_proj.weight", ("experts", "expert_feed_forward", "hidden")),
+        Part("ffn_down_exps.weight", "mlp.experts.{}.down_proj.weight", ("experts", "hidden", "expert_feed_forward")),
+    ),
+    fixed=QWEN3.fixed,
+    is_mixture=True,
 )

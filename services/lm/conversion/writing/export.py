@@ -17,7 +17,7 @@ from services.lm.conversion.writing.gguf_file import Computed, Entry, file_bytes
 from services.lm.conversion.writing.number_types import NumberType, number_type, tensor_kinds
 from services.lm.conversion.writing.pipeline import Progress
 from services.lm.conversion.writing.stored_tensors import Rows, tensors_of_file, tensors_of_folder
-from services.lm.folders.publish import file_digests, published
+from services.lm.folders.publish import published
 
 MODEL_FILE: Final = "model.gguf"
 ADAPTER_FILE: Final = "adapter.gguf"
@@ -75,9 +75,8 @@ def export_gguf_adapter(
     """
     plan, stored = rename_lora(base, adapter), tensors_of_file(adapter / _WEIGHTS)
     entries = [_entry(tensor, stored, Kind.F32) for tensor in plan.tensors]
-    return _publish(out, ADAPTER_FILE, [*plan.metadata, *type_entries(0, is_quantised=False)], entries, progress) | {
-        "notes": plan.notes
-    }
+    _publish(out, ADAPTER_FILE, [*plan.metadata, *type_entries(0, is_quantised=False)], entries, progress)
+    return {"notes": plan.notes}
 
 
 def _write_model(
@@ -95,8 +94,8 @@ def _write_model(
     entries += [Entry(name, Kind.F32, Computed(values)) for name, values in plan.extra.items()]
     is_quantised = number.usual not in (Kind.F32, Kind.F16, Kind.BF16)
     metadata = [*plan.metadata, *type_entries(number.file_type, is_quantised=is_quantised)]
-    result = _publish(out, MODEL_FILE, metadata, entries, progress, check=check)
-    return result | {
+    _publish(out, MODEL_FILE, metadata, entries, progress, check=check)
+    return {
         "num_parameters": sum(math.prod(tensor.shape) for tensor in plan.tensors),
         "notes": [*plan.notes, *_substitutes(plan.tensors, kinds, number)],
     }
@@ -115,11 +114,10 @@ def _publish(
     progress: Progress,
     *,
     check: Callable[[], None] = lambda: None,
-) -> dict[str, Any]:
+) -> None:
     with published(out, num_bytes=file_bytes(entries)) as folder:
         write_gguf(folder / name, metadata, entries, progress)
         check()
-        return {"files": file_digests(folder)}
 
 
 def _substitutes(tensors: Sequence[GgufTensor], kinds: Sequence[Kind], number: NumberType) -> list[str]:

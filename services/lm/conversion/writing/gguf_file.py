@@ -13,7 +13,7 @@ from gguf import GGMLQuantizationType as Kind
 from numpy.typing import NDArray
 
 from services.lm.conversion.writing.number_types import encode, stored_bytes
-from services.lm.conversion.writing.pipeline import Progress, in_order, row_blocks
+from services.lm.conversion.writing.pipeline import Progress, in_order, row_blocks, write_early
 from services.lm.conversion.writing.stored_tensors import Rows
 
 _ARCHITECTURE: Final = "general.architecture"
@@ -72,7 +72,7 @@ def write_gguf(
     with file.open("ab") as stream:
         stream.write(bytes(-stream.tell() % GGUF_DEFAULT_ALIGNMENT))
         for (entry, _, stop), content in in_order(_encoded, _blocks(entries)):
-            stream.write(content)
+            write_early(stream, content)
             done += len(content)
             if stop == entry.source.shape[0]:
                 padding = bytes(_padded(entry.num_bytes) - entry.num_bytes)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from services.lm.conversion.writing.pipeline import Progress, in_order, row_blocks
+from services.lm.conversion.writing.pipeline import Progress, in_order, row_blocks, write_early
 from services.lm.folders.weights import INDEX, SINGLE
 
 # As transformers parts a model.
@@ -52,7 +52,7 @@ def write_weights(
         with (folder / file).open("wb") as stream:
             stream.write(_header({name: tensors[name] for name in shard}))
             for _, content in in_order(_content, _blocks([tensors[name] for name in shard])):
-                stream.write(content)
+                write_early(stream, content)
                 done += len(content)
                 progress(done, total)
     if len(names) > 1:

@@ -172,8 +172,20 @@ def encode(values: NDArray[Any], kind: Kind, place: str) -> memoryview:
         raise InvalidModelFile(
             f"It holds numbers that are infinite, none, or too large for {kind.name}.", "Choose BF16 or F32.", place
         )
+    if kind is Kind.BF16:
+        return to_bfloat16(np.ascontiguousarray(values, dtype=np.float32)).data.cast("B")
     if kind not in _ENCODERS:
         return np.ascontiguousarray(quantize(values, kind)).data.cast("B")
     step = max(1, _CACHED_NUMBERS // values.shape[-1])
     parts = [_ENCODERS[kind](values[start : start + step]) for start in range(0, len(values), step)]
     return np.concatenate(parts).data.cast("B")
+
+
+def to_bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """The upper half of each float32, rounded to nearest even: exact for numbers that were bfloat16 before."""
+    bits = values.view(np.uint32)
+    rounded = (bits >> np.uint32(16)) & np.uint32(1)
+    rounded += np.uint32(0x7FFF)
+    rounded += bits
+    rounded >>= np.uint32(16)
+    return rounded.astype(np.uint16)

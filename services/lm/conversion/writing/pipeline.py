@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import BinaryIO, Final, TypeVar
 
 from services.lm.process import usable_cores
 
@@ -15,6 +16,24 @@ Item = TypeVar("Item")
 
 # 4 MiB as float32: large enough that Python's own time does not count, small enough for the processor's cache.
 _BLOCK_NUMBERS: Final = 1 << 20
+_EARLY_BYTES: Final = 64 << 20
+_AHEAD_BYTES: Final = 16 << 20
+
+
+def write_early(stream: BinaryIO, content: bytes | memoryview) -> None:
+    """Write what comes next, and let the disk take each 64 MiB at once: the last sync need not wait for all then."""
+    start = stream.tell()
+    stream.write(content)
+    first, last = start // _EARLY_BYTES, (start + len(content)) // _EARLY_BYTES
+    if last > first:
+        stream.flush()
+        # The kernel begins to write such pages; it drops those alone that are on the disk.
+        os.posix_fadvise(stream.fileno(), first * _EARLY_BYTES, (last - first) * _EARLY_BYTES, os.POSIX_FADV_DONTNEED)
+
+
+def read_ahead(stream: BinaryIO, place: int) -> None:
+    """Let the disk bring what comes from this place on, while what lies before it is read and computed."""
+    os.posix_fadvise(stream.fileno(), place, _AHEAD_BYTES, os.POSIX_FADV_WILLNEED)
 
 
 def row_blocks(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from services.lm.conversion.writing.pipeline import read_ahead
 from services.lm.errors import InvalidModelFile
 from services.lm.folders.weights import weight_files
 
@@ -65,6 +66,7 @@ class StoredTensor:
         """
         row_bytes = self.num_bytes // self.shape[0] if self.shape else self.num_bytes
         with self.file.open("rb", buffering=0) as stream:
+            read_ahead(stream, self.offset + stop * row_bytes)
             stream.seek(self.offset + start * row_bytes)
             content = stream.read((stop - start) * row_bytes)
         if len(content) != (stop - start) * row_bytes:

@@ -42,7 +42,7 @@ class ArtifactSource:
             PermissionDenied: It belongs to none whose artifacts may be read.
         """
         assert source.artifact is not None
-        place.check_space(source.artifact.size_bytes)
+        place.check_space(0, source.artifact.size_bytes)
         path = await self._artifacts.local_path(source.artifact.uri)
         if source.artifact.digest.rpartition(":")[2] not in source.artifact.uri:
             raise FailedPrecondition("The artifact's digest is not that of its URI.", "Upload the model again.")

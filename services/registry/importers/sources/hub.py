@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from services.chassis.errors import InvalidArgument, PermissionDenied, Unavailable
+from services.chassis.machine import proxies
 from services.chassis.machine.hosts import HostPolicy
 from services.registry.domain.identifiers import shown
 from services.registry.domain.model_import import FetchedModel, ImportSource
@@ -29,7 +30,7 @@ _LISTING = "services.registry.importers.sources.hub_listing"
 _LIMITS = Limits(memory_bytes=2 * 1024**3, cpu_seconds=60, file_bytes=0, wall_seconds=180.0)
 _ENDPOINT = "HF_ENDPOINT"
 _PUBLIC_HUB = "https://huggingface.co"
-_PASSED_ON = (_ENDPOINT, "HF_HUB_OFFLINE", "HF_HOME", "HF_HUB_CACHE", "SSL_CERT_FILE")
+_PASSED_ON = (_ENDPOINT, "HF_HUB_OFFLINE", "HF_HOME", "HF_HUB_CACHE", "SSL_CERT_FILE", *proxies.VARIABLES)
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ class HubSource:
             return _cached(hub_id, Path(str(listing["folder"])))
         files = [HubFile(**file) for file in listing["files"]]
         choice = choose(files, hub_id.repository, hub_id.file)
+        uri = _uri(hub_id, str(listing["commit"]), choice)
+        await place.check_new(uri)
         headers = {"authorization": f"Bearer {token}"} if token else {}
         remote = {file.name: RemoteFile(file.url, file.size_bytes, file.digest, headers) for file in choice.files}
         try:
@@ -100,7 +103,7 @@ class HubSource:
                 f"{hub_id.repository} is gated or private: {error.problem}",
                 f"Accept its terms at https://{self._host}/{hub_id.repository}, and name the secret of a token.",
             ) from error
-        return FetchedModel(place.folder / choice.model, _uri(hub_id, str(listing["commit"]), choice), _notes(files))
+        return FetchedModel(place.folder / choice.model, uri, _notes(files))
 
     async def _listing(self, hub_id: HubId, token: str) -> dict[str, Any]:
         # The token of whoever started the registry is none that callers may use.

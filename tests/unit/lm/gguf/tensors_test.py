@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gguf import GGML_QUANT_SIZES
 from gguf import GGMLQuantizationType as Kind
-from gguf.quants import _type_traits, dequantize
+from gguf.quants import _type_traits, dequantize, quantize
 from safetensors.torch import load_file
 
 from services.lm.conversion.gguf import convert_gguf
@@ -162,3 +162,12 @@ def test_a_bias_in_one_layer_of_two_is_refused(tmp_path: Path) -> None:
 def test_a_qwen3_without_norms_of_heads_is_refused_at_import(tmp_path: Path) -> None:
     with pytest.raises(InvalidModelFile, match=r"attn_q_norm.*missing"):
         inspect_gguf(write(tmp_path / "m.gguf", architecture="qwen3", tensors=weights("llama")))
+
+
+def test_what_a_quantised_file_was_made_from_is_told(tmp_path: Path) -> None:
+    rows = {name: values for name, values in weights().items() if values.ndim > 1}
+    raw = [(name, quantize(values, Kind.Q8_0), Kind.Q8_0) for name, values in rows.items()]
+    facts = {"general.source.repo_url": "https://huggingface.co/lab/tiny", "general.repo_url": "https://elsewhere/x"}
+    file = write(tmp_path / "q.gguf", tensors=without(*rows), raw=raw, facts=facts)
+    assert inspect_gguf(file)["original"] == "lab/tiny"
+    assert inspect_gguf(write(tmp_path / "f.gguf", facts=facts))["original"] == ""

@@ -28,7 +28,9 @@ async def test_an_export_registers_a_version_of_its_kind_with_its_lineage(regist
     assert (version.kind, version.base_model_version_id) == (ModelVersionKind.GGUF, "tuned@1")
     assert (version.produced_by, version.facts.num_parameters) == (f"export:{job.job_id}", 8)
     export = await registry.exports.resource.get(job.job_id)
-    assert (export.model_version_id, export.notes) == ("tuned-gguf-q8-0@1", ("tuned@1 was written as Q8_0.",))
+    assert (export.model_version_id, export.notes[0]) == ("tuned-gguf-q8-0@1", "tuned@1 was written as Q8_0.")
+    # The licence of the base is that of all that is made of it.
+    assert version.facts.licence == "cc-by-nc-nd-4.0" and "forbids derivatives" in export.notes[1]
     assert registry.leftovers() == []
 
 
@@ -109,7 +111,7 @@ async def test_an_interrupted_export_is_done_once_by_the_next_process(registry: 
 async def test_a_disk_without_room_is_told_before_the_first_byte(
     registry: ShippingRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(written_bytes: int) -> None:
+    def full(_fetched: int, written_bytes: int) -> None:
         raise ResourceExhausted(f"The export needs {written_bytes} bytes.", "Free space.")
 
     monkeypatch.setattr(registry.workspace.__class__, "check_space", staticmethod(full))

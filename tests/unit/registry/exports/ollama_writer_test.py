@@ -14,13 +14,14 @@ from services.chassis.errors import AlreadyExists, InvalidArgument, PermissionDe
 from services.chassis.machine.guarded_http import open_client
 from services.chassis.machine.hosts import HostPolicy, HostVariables
 from services.chassis.machine.secrets import Secrets
-from services.registry.domain.export import ExportForm, ExportSource, ExportSpec
+from services.registry.domain.export import ExportForm, ExportSource, ExportSpec, resolved
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
 from services.registry.domain.publication import Package, check_kind
 from services.registry.importers.inspection import FolderFacts
 from services.registry.jobs.exporters.gguf import GgufWriter
 from services.registry.jobs.exporters.ollama import OllamaWriter
 from services.registry.jobs.publishers.ollama import OllamaPublisher
+from services.registry.ollama.store import read_store
 from tests.unit.registry.exports.shipping_registry import PLACE
 
 POLICY = HostPolicy((), Secrets("R_", None, {}), variables=HostVariables("HOSTS", "SECRET_HOSTS"))
@@ -91,6 +92,31 @@ async def test_a_gguf_becomes_a_store_with_its_stops_and_context_and_goes_into_a
         (store / "manifests/registry.ollama.ai/library/roo/q4").write_bytes(manifest.read_bytes() + b" ")
         with pytest.raises(AlreadyExists):
             await publisher.publish(package, ignore)
+
+
+async def test_what_ollama_knew_of_the_base_goes_along(tmp_path: Path) -> None:
+    model = write_chat_model(tmp_path / "gguf" / "model.gguf")
+    pulled = {"config": {"renderer": "qwen3-coder"}, "licenses": ["Apache License\nVersion 2.0"]}
+    (model.parent / "ollama.json").write_text(json.dumps(pulled))
+    for place, named in (("plain", {}), ("named", {"renderer": "qwen3-coder", "parser": "qwen3-coder"})):
+        spec = ExportSpec("tiny@1", ExportForm.OLLAMA, "", "tiny-ollama", "", 0, "", **named)
+        source = ExportSource(spec, version(ModelVersionKind.GGUF), model.parent)
+        (tmp_path / place).mkdir()
+        out = tmp_path / place / "form"
+        notes = await OllamaWriter(GgufWriter()).write(source, out, ignore)
+        stored = read_store(out)
+        config = json.loads(stored.path_of(stored.manifest.config).read_bytes())
+        assert stored.texts("license") == ("Apache License\nVersion 2.0",)
+        assert any("renderer 'qwen3-coder'" in note for note in notes) == (place == "plain")
+        # Without a template Ollama before 0.33 would write prompts of its own.
+        assert config.get("requires") == ("0.33.0" if place == "plain" else None)
+        assert {name: config.get(name, "") for name in named} == named and ("renderer" in config) == bool(named)
+
+
+def test_ollama_s_own_code_is_named_for_its_form_alone() -> None:
+    spec = ExportSpec("tiny@1", ExportForm.GGUF, "", "", "", 0, "", renderer="qwen3-coder")
+    with pytest.raises(InvalidArgument, match="Only Ollama"):
+        resolved(spec, version(ModelVersionKind.BASE))
 
 
 async def test_addresses_that_are_none_and_hosts_that_may_not_be_asked_are_refused_at_once(tmp_path: Path) -> None:

@@ -64,7 +64,8 @@ class FactsOfNumbers:
     """Says the same of every folder, without a process that reads it."""
 
     async def facts_of(self, folder: Path, kind: ModelVersionKind) -> ModelFacts:
-        return ModelFacts("llama", 8 if kind is ModelVersionKind.GGUF else 128, 512)
+        licence = "cc-by-nc-nd-4.0" if kind is ModelVersionKind.BASE else ""
+        return ModelFacts("llama", 8 if kind is ModelVersionKind.GGUF else 128, 512, licence)
 
 
 class GgufOfZeros:

@@ -14,17 +14,18 @@ from services.chassis.machine.secrets import Secrets
 from services.registry.domain.model import ModelVersionKind
 from services.registry.domain.model_import import FetchedModel, ImportSource, SourceKind
 from services.registry.domain.publication import Package
-from services.registry.downloads.download import Downloader, DownloadLimits
+from services.registry.downloads.download import Downloader
+from services.registry.downloads.transfer import DownloadLimits
 from services.registry.jobs.publishers.oci import OciPublisher
 from services.registry.oci.artifact import MANIFEST_TYPES, push_artifact, read_files
 from services.registry.oci.pulling import OciSource
 from services.registry.oci.reference import parse_reference
 from services.registry.oci.repository import Repository
-from services.registry.ports import FetchPlace
 from tests.unit.registry.exports.ollama_writer_test import version
 from tests.unit.registry.exports.shipping_registry import PLACE
 from tests.unit.registry.ollama.docker_registry import LOGIN, docker_registry
 from tests.unit.registry.ollama.store_test import ignore
+from tests.unit.registry.sources.imports import fetch_place
 
 DIGEST = "sha256:" + "ab" * 32
 
@@ -47,7 +48,7 @@ async def pulled(folder: Path, reference: str) -> FetchedModel:
     oci = OciSource(policy, Downloader(policy, DownloadLimits(part_bytes=4096)))
     source = ImportSource(SourceKind.OCI_REFERENCE, reference, "login")
     oci.check(source)
-    return await oci.fetch(source, FetchPlace(folder, ignore, lambda _: None))
+    return await oci.fetch(source, fetch_place(folder, ignore))
 
 
 def write_folder(folder: Path) -> Path:

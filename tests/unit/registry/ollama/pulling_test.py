@@ -21,13 +21,14 @@ from services.chassis.errors import (
 from services.chassis.machine.hosts import HostPolicy, HostVariables
 from services.chassis.machine.secrets import Secrets
 from services.registry.domain.model_import import FetchedModel, ImportSource, SourceKind
-from services.registry.downloads.download import Downloader, DownloadLimits
+from services.registry.downloads.download import Downloader
+from services.registry.downloads.transfer import DownloadLimits
 from services.registry.ollama.manifest import LAYER_PREFIX, MANIFEST_TYPE, Layer, Manifest, layer_of
 from services.registry.ollama.pulling import OllamaSource
 from services.registry.ollama.store import publish_to_store, read_store
-from services.registry.ports import FetchPlace
 from tests.unit.registry.ollama.store_test import WEIGHTS, ignore, write_artifact
 from tests.unit.registry.sources.file_server import Asked, FileServer, Reply, serving_files
+from tests.unit.registry.sources.imports import fetch_place
 
 MODEL = "/v2/library/roo"
 # Another host than the registry's to a client, though it is this machine too.
@@ -50,7 +51,7 @@ class Pull:
     def name(self) -> str:
         return f"127.0.0.1:{self.server.port}/library/roo:1"
 
-    def check_space(self, num_bytes: int) -> None:
+    def check_space(self, num_bytes: int, _written: int) -> None:
         if num_bytes > self.room_bytes:
             raise ResourceExhausted("No room.")
 
@@ -61,7 +62,7 @@ class Pull:
         source = ImportSource(SourceKind.OLLAMA_TAG, name or self.name, self.secret)
         ollama = OllamaSource(policy, downloader, self.stores)
         ollama.check(source)
-        return await ollama.fetch(source, FetchPlace(self.folder, ignore, self.check_space))
+        return await ollama.fetch(source, fetch_place(self.folder, ignore, self.check_space))
 
     @property
     def blob_requests(self) -> list[Asked]:

@@ -78,6 +78,29 @@ async def test_an_adapter_without_its_base_is_refused(
     assert await registry.versions() == []
 
 
+@pytest.mark.parametrize(
+    ("fitting", "words"),
+    [
+        (("a@1",), "Its settings name no base; it fits a@1"),
+        (("a@1", "b@1"), "name no base. By its tensors' shapes it fits b@1, a@1. Import its base"),
+        ((), "name no base. Import its base first"),
+    ],
+)
+async def test_a_base_that_is_not_named_is_found_by_shapes_or_suggested(
+    registry: Registry, tmp_path: Path, fitting: tuple[str, ...], words: str
+) -> None:
+    for size, model_id in enumerate(("a", "b"), 1):
+        await registry.run(model_id, write_model(tmp_path / model_id, vocab_size=size))
+    versions = {version.version_id: version for version in await registry.versions()}
+    paths = {await registry.artifacts.local_path(versions[name].artifact.uri) for name in fitting}
+    registry.importer.misfits = lambda base: base not in paths
+    folder = write_adapter(tmp_path / "adapter", base_model_name_or_path=None)
+    (folder / "training_args.bin").write_bytes(b"\x80\x04")
+    job = await registry.run("drilled", folder)
+    notes = (await registry.imports.resource.get(job.job_id)).notes
+    assert words in (" ".join(notes) if len(fitting) == 1 else problem(job))
+
+
 async def test_an_adapter_that_does_not_fit_is_not_registered(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,9 +15,10 @@ import pytest
 from services.chassis.errors import FailedPrecondition, NotFound, PermissionDenied, ResourceExhausted, Unavailable
 from services.chassis.machine.hosts import HostPolicy, HostVariables
 from services.chassis.machine.secrets import Secrets
-from services.registry.downloads import download
-from services.registry.downloads.download import Downloader, DownloadLimits
+from services.registry.downloads import transfer
+from services.registry.downloads.download import Downloader
 from services.registry.downloads.remote_file import RemoteFile, SourceRefused
+from services.registry.downloads.transfer import DownloadLimits
 from tests.unit.registry.sources.file_server import Asked, FileServer, Reply, serving_files
 
 CONTENT = random.Random(7).randbytes(2_000_003)
@@ -37,8 +38,8 @@ async def ignore(_done: int, _total: int) -> None:
 
 @pytest.fixture
 async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FileServer]:
-    monkeypatch.setattr(download, "_FIRST_PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(download, "_LAST_PAUSE_SECONDS", 0.002)
+    monkeypatch.setattr(transfer, "_FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(transfer, "_LAST_PAUSE_SECONDS", 0.002)
     async with serving_files() as server:
         server.files["/m.gguf"] = CONTENT
         yield server

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from ssl import SSLContext
 
 Headers = dict[str, str]
 
@@ -105,9 +106,9 @@ class FileServer:
 
 
 @asynccontextmanager
-async def serving_files(host: str = "127.0.0.1") -> AsyncIterator[FileServer]:
+async def serving_files(host: str = "127.0.0.1", tls: SSLContext | None = None) -> AsyncIterator[FileServer]:
     server = FileServer()
-    listener = await asyncio.start_server(server.serve, host, 0)
+    listener = await asyncio.start_server(server.serve, host, 0, ssl=tls)
     server.port = listener.sockets[0].getsockname()[1]
     try:
         yield server

@@ -14,10 +14,10 @@ from services.registry.downloads.download import Downloader
 from services.registry.importers.sources.hub import HubId, HubSource
 from services.registry.importers.sources.hub_files import HubFile, choose
 from services.registry.importers.sources.hub_listing import listed
-from services.registry.ports import FetchPlace
 from tests.unit.registry.model_folders import write_model
 from tests.unit.registry.sources.downloads_test import LIMITS, ignore
 from tests.unit.registry.sources.hub import COMMIT, TOKEN, Hub, serving_hub
+from tests.unit.registry.sources.imports import fetch_place
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def source(value: str, secret: str = "") -> ImportSource:
 
 
 async def fetch(hub: Hub, folder: Path, value: str, secret: str = "") -> FetchedModel:
-    place = FetchPlace(folder, ignore, lambda _: None)
+    place = fetch_place(folder, ignore)
     return await hub_source({"HF_ENDPOINT": hub.url}).fetch(source(value, secret), place)
 
 
@@ -58,7 +58,7 @@ async def test_a_snapshot_is_pinned_to_its_commit_and_holds_no_code(hub: Hub, tm
 
 
 async def test_the_cache_is_asked_in_place_of_the_hub_when_it_is_offline(hub: Hub, tmp_path: Path) -> None:
-    place = FetchPlace(tmp_path / "fetched", ignore, lambda _: None)
+    place = fetch_place(tmp_path / "fetched", ignore)
     environment = {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")}
     with pytest.raises(InvalidArgument, match="HF_HUB_OFFLINE"):
         await hub_source(environment).fetch(source("lab/tiny"), place)
@@ -101,13 +101,13 @@ async def test_a_hub_that_does_not_answer_is_away() -> None:
 async def test_all_that_will_be_fetched_is_measured_before_the_first_byte(hub: Hub, tmp_path: Path) -> None:
     sizes: list[int] = []
 
-    def refuse(size_bytes: int) -> None:
+    def refuse(size_bytes: int, _written: int) -> None:
         sizes.append(size_bytes)
         raise ResourceExhausted("Full.")
 
     with pytest.raises(ResourceExhausted):
         await hub_source({"HF_ENDPOINT": hub.url}).fetch(
-            source("lab/tiny"), FetchPlace(tmp_path / "fetched", ignore, refuse)
+            source("lab/tiny"), fetch_place(tmp_path / "fetched", ignore, refuse)
         )
     left = ("pytorch_model.bin", "modeling_own.py")
     assert sizes == [sum(len(content) for name, content in hub.repositories["lab/tiny"].items() if name not in left)]

@@ -27,6 +27,13 @@ async def test_an_import_registers_a_base_version_with_both_digests(registry: Re
     assert registry.leftovers() == []
 
 
+async def test_an_import_keeps_the_licence_that_the_card_names(registry: Registry, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m")
+    (folder / "README.md").write_text("---\nlicense: cc-by-nd-4.0\n---\n")
+    await registry.run("tiny", folder)
+    assert [version.facts.licence for version in await registry.versions()] == ["cc-by-nd-4.0"]
+
+
 async def test_an_import_whose_database_is_away_now_and_then_registers_one_version(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,9 +179,9 @@ async def test_progress_goes_on_while_nothing_seems_to_happen(
 def test_a_disk_without_room_is_refused_with_both_figures(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "imports")
     workspace.clear()
-    workspace.check_space(1)
+    workspace.check_space(0, 1)
     with pytest.raises(ResourceExhausted) as refusal:
-        workspace.check_space(2**60)
+        workspace.check_space(0, 2**60)
     fields = refusal.value.fields
     assert fields["folder"] == str(tmp_path / "imports")
     assert int(fields["needed_bytes"]) > 2**60 > int(fields["free_bytes"]) > 0

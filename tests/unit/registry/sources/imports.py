@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,20 @@ from services.registry.domain.paging import PageRequest
 from services.registry.importers import source_files
 from services.registry.importers.folder import FolderImporter
 from services.registry.importers.gguf import GgufImporter
-from services.registry.ports import Progress
+from services.registry.ports import FetchPlace, Progress
 from services.registry.store.models import SqlModelStore
 from services.registry.usecases.model_import import ImportUseCases
 from tests.unit.registry.model_folders import write_model
+
+
+async def allow(_uri: str) -> None:
+    """Take every source for a new one."""
+
+
+def fetch_place(
+    folder: Path, progress: Progress, check_space: Callable[[int, int], None] = lambda *_: None
+) -> FetchPlace:
+    return FetchPlace(folder, progress, check_space, folder.parent / "fetched-shared", allow)
 
 
 class Gate(FolderImporter):
@@ -32,8 +43,11 @@ class Gate(FolderImporter):
         self.num_written = 0
         self.change: Path | None = None
         self.bases: list[Path] = []
+        self.misfits: Callable[[Path], bool] = lambda _: False
 
     async def fits(self, base: Path, adapter: Path) -> None:
+        if self.misfits(base):
+            raise InvalidArgument("Tensors have no place.")
         self.bases.append(base)
         if not (adapter / "adapter_model.safetensors").is_file():
             raise InvalidArgument("It is no adapter.")

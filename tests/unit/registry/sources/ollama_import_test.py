@@ -28,6 +28,9 @@ async def test_a_pulled_model_is_trainable_and_keeps_what_ollama_knows_of_it(
         for _ in range(2):
             job = await registry.run_from(source)
             assert job.result == {"model_version_id": "tiny@1"}, job.error
+        # What was imported before is not fetched again.
+        asked = [asked.path for asked in server.requests if "/blobs/" in asked.path and asked.method == "GET"]
+        assert len(asked) == len(set(asked))
         job = await registry.run_from(offer(server, tmp_path / "two", gguf, "[{{ .Prompt }}]"))
     assert job.result == {"model_version_id": "tiny@2"}, job.error
     for version, template in zip(await registry.versions(), ("[{{ .Prompt }}]", "{{ .Prompt }}"), strict=True):

@@ -6,8 +6,8 @@ from drillyard.registry.v1.publication_pb2 import Destination
 from google.protobuf.json_format import ParseDict
 
 from services.chassis.errors import InvalidArgument
-from ui.models.shipping.destinations import destination_fields, destination_text
-from ui.models.shipping.forms import form_fields, form_text
+from ui.models.exports.destinations import destination_fields, destination_text
+from ui.models.exports.forms import form_fields, form_text
 
 
 @pytest.mark.parametrize("text", ["adapter", "merged", "merged:BF16", "gguf:Q4_K_M", "gguf-adapter", "ollama:Q8_0"])

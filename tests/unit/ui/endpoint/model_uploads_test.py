@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -48,6 +49,18 @@ async def test_what_came_in_parts_becomes_one_folder(uploads: ModelUploads, tmp_
     with pytest.raises(NotFound):
         await again.received(upload_id)
     assert list((tmp_path / "uploads").iterdir()) == []
+
+
+async def test_an_upload_reaches_an_object_store_from_where_another_service_reads_it(tmp_path: Path) -> None:
+    root = f"memory:///{uuid.uuid4().hex}"
+    store = ArtifactStore(root, "gateway", cache_dir=tmp_path / "cache")
+    uploads = ModelUploads(tmp_path / "uploads", store)
+    upload_id = await uploads.create([UploadFile("m.gguf", len(CONTENT))])
+    await uploads.append(upload_id, "m.gguf", 0, pieces(CONTENT))
+    artifact = await uploads.finish(upload_id)
+    registry = ArtifactStore(root, "registry", sources=(f"{root}/gateway/",), cache_dir=tmp_path / "other_cache")
+    assert artifact.uri.startswith(f"{root}/gateway/")
+    assert (await registry.local_path(artifact.uri) / "m.gguf").read_bytes() == CONTENT
 
 
 async def test_more_bytes_than_announced_or_others_are_refused(uploads: ModelUploads) -> None:

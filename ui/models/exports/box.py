@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 
 from services.chassis.errors import InvalidArgument, ServiceError
-from ui.models.shipping.actions import read_shipping, start_export, start_publication
-from ui.models.shipping.forms import CHOICES
+from ui.models.exports.actions import read_shipping, start_export, start_publication
+from ui.models.exports.forms import CHOICES
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.environment import render
@@ -79,7 +79,7 @@ class _Box:
         return done_notice(f"The publication of {chosen} to {begun.target} has begun.")
 
     async def _shipping(self) -> str:
-        return render("models/shipping", shipping=await self._cache.read(read_shipping))
+        return render("models/exports", shipping=await self._cache.read(read_shipping))
 
 
 def _check_chosen(chosen: str) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from drillyard.registry.v1.export_pb2 import Export
 from drillyard.registry.v1.publication_pb2 import Publication
 
-from ui.models.shipping.destinations import destination_text
-from ui.models.shipping.forms import form_text
+from ui.models.exports.destinations import destination_text
+from ui.models.exports.forms import form_text
 from ui.shared.jobs import JobView, job_view
 
 

@@ -7,9 +7,9 @@ from drillyard.registry.v1.publication_pb2 import CreatePublicationRequest, List
 from google.protobuf.json_format import ParseDict
 
 from ui.gateway.clients import Clients
-from ui.models.shipping.destinations import destination_fields
-from ui.models.shipping.forms import form_fields
-from ui.models.shipping.views import ShippingView, export_view, publication_view
+from ui.models.exports.destinations import destination_fields
+from ui.models.exports.forms import form_fields
+from ui.models.exports.views import ShippingView, export_view, publication_view
 
 _NUM_RECENT = 5
 

@@ -14,8 +14,8 @@ from ui.cli.follow import Progress, display, follow, job_progress
 from ui.cli.jobs import add_job_commands, refuse_failed, state_of
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_table, show
-from ui.models.shipping.destinations import destination_fields
-from ui.models.shipping.forms import form_fields
+from ui.models.exports.destinations import destination_fields
+from ui.models.exports.forms import form_fields
 
 exports = typer.Typer(help="List, follow and cancel exports.")
 publications = typer.Typer(help="List, follow and cancel publications.")
