@@ -53,6 +53,7 @@ def open_services(application: Application, settings: FeedbackSettings) -> tuple
         registry=services.registry,
         test_runner=services.test_runner,
         evaluator=services.evaluator,
+        trainer=services.trainer,
         exports=services.exports,
         publications=GrpcPublications(registry),
         forms=GrpcForms(test_runner),
