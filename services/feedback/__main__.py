@@ -75,6 +75,7 @@ def open_neighbours(application: Application, settings: FeedbackSettings) -> Nei
         registry=services.registry,
         test_runner=services.test_runner,
         evaluator=services.evaluator,
+        trainer=services.trainer,
         exports=services.exports,
         publications=GrpcPublications(registry),
         forms=GrpcForms(test_runner),

@@ -13,8 +13,10 @@ from ui.shared.dependants import deleting
 from ui.shared.documents import ClientsOf
 from ui.shared.rpc import RpcRouter
 
+# Those of `EXPORT_FORMATS`.
+_FILE_TYPES = ("application/json", "application/jsonl", "text/csv", "text/html")
 _FILE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The file, with its name.", "content": {"application/octet-stream": {}}},
+    200: {"description": "The file, with its name.", "content": {name: {} for name in _FILE_TYPES}},
 }
 router = RpcRouter(tags=["evaluations"])
 router.rpc(

@@ -17,11 +17,13 @@ from services.chassis.waiting import follow
 PING_SECONDS = 3
 # A reader is told of a longer absence, and reconnects.
 _PATIENCE_SECONDS = 60.0
+# The reference tells of one event; the stream is as many as there are.
+_EVENT = {"type": "object", "properties": {name: {"type": "string"} for name in ("id", "event", "data")}}
 EVENT_STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events: `id` is the sequence, `event` the type, `data` the event as JSON. "
         "The stream ends after the final event; reconnect with `Last-Event-ID` to miss and repeat nothing.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": _EVENT}},
     },
 }
 AfterSequence = Annotated[int, Query(ge=0, le=2**63 - 1, description="Only events after this one.")]

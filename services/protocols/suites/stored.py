@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from services.protocols.cases import Case
 from services.protocols.suites.provenance import Provenance, provenance_from_document
-from services.protocols.suites.suite import Suite, parse_suite
+from services.protocols.suites.suite import Suite, cases_in
 
 FOLDER = "suites"
 CheckCase = Callable[[Case], None]
@@ -35,8 +34,8 @@ def _names(folder: Traversable) -> Iterator[tuple[str, int]]:
 
 def _stored(folder: Traversable, name: str, version: int, profile: str, check_case: CheckCase) -> Suite:
     text = folder.joinpath(f"{name}-{version}.jsonl").read_text(encoding="utf-8")
-    suite = parse_suite(text, suite_id=f"{profile}/{name}", version=version, profile=profile, check_case=check_case)
-    return replace(suite, provenance=_header(folder.joinpath(f"{name}-{version}.json")))
+    provenance = _header(folder.joinpath(f"{name}-{version}.json"))
+    return Suite(f"{profile}/{name}", version, profile, text, partial(cases_in, text, check_case), provenance)
 
 
 def _header(path: Traversable) -> Provenance:

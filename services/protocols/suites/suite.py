@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from services.protocols.cases import Case, CaseError, case_from_document, case_to_document
 from services.protocols.suites.provenance import UNKNOWN, Provenance
@@ -23,7 +24,7 @@ class SuiteError(ValueError):
         self.line = line
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Suite:
     """One immutable version of a suite.
 
@@ -32,8 +33,7 @@ class Suite:
         version: counted from 1.
         profile: id of the profile that its cases are for.
         text: the JSON lines that it is made of.
-        digest: `sha256:` and the hex digest of `text` in UTF-8.
-        cases: the cases in the order of the lines.
+        read_cases: reads the cases in the text.
         provenance: where they come from.
     """
 
@@ -41,9 +41,18 @@ class Suite:
     version: int
     profile: str
     text: str
-    digest: str
-    cases: tuple[Case, ...]
+    read_cases: Callable[[], tuple[Case, ...]] = field(repr=False, compare=False)
     provenance: Provenance = UNKNOWN
+
+    @cached_property
+    def digest(self) -> str:
+        """`sha256:` and the hex digest of `text` in UTF-8."""
+        return f"sha256:{hashlib.sha256(self.text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+    @cached_property
+    def cases(self) -> tuple[Case, ...]:
+        """The cases in the order of the lines, read when they are first wanted: it takes longer than all else."""
+        return self.read_cases()
 
 
 def parse_suite(text: str, *, suite_id: str, version: int, profile: str, check_case: Callable[[Case], None]) -> Suite:
@@ -53,6 +62,12 @@ def parse_suite(text: str, *, suite_id: str, version: int, profile: str, check_c
         SuiteError: a line is no JSON or no case, or asks for what the profile does not have, a case id occurs twice,
             or there is no case.
     """
+    cases = cases_in(text, check_case)
+    return Suite(suite_id, version, profile, text, lambda: cases)
+
+
+def cases_in(text: str, check_case: Callable[[Case], None]) -> tuple[Case, ...]:
+    """Return the cases of a suite's text, as `parse_suite` does."""
     cases: list[Case] = []
     lines: dict[str, int] = {}
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
@@ -65,8 +80,7 @@ def parse_suite(text: str, *, suite_id: str, version: int, profile: str, check_c
         cases.append(case)
     if not cases:
         raise SuiteError(0, "the suite holds no case")
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    return Suite(suite_id, version, profile, text, f"sha256:{digest}", tuple(cases))
+    return tuple(cases)
 
 
 def suite_text(cases: Iterable[Case]) -> str:

@@ -145,7 +145,7 @@ async def test_a_run_of_the_version_that_there_is_already_is_used_again() -> Non
     shipment = await bench.shipped()
     assert shipment.test_run_id == "known-run"
     (spec,) = bench.world.exports.bodies.values()
-    assert spec["card"] == "Tested in known-evaluation."
+    assert spec["card"] == "Trained by train-1.\n\nTested in known-evaluation."
     assert list(bench.world.test_runner.starts) == ["form_test_run"]
     assert list(bench.world.evaluator.starts) == ["form_evaluation"]
 
