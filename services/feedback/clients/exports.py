@@ -38,7 +38,7 @@ class GrpcExports(JobClient):
         return str((await patiently(lambda: self._export(export_id), _PEER)).model_version_id)
 
     async def model(self, model_version_id: str) -> ModelFacts:
-        """Return what a version was trained from, of merged weights what their adapter was.
+        """Return what a version was trained from and by which job, of merged weights what their adapter was.
 
         Raises:
             NotFound: There is no such version.
@@ -48,7 +48,8 @@ class GrpcExports(JobClient):
         if version.kind == model_pb2.MODEL_VERSION_KIND_MERGED and version.base_model_version_id:
             original = await patiently(lambda: self._version(version.base_model_version_id), _PEER)
         base = original.base_model_version_id if original.kind in _TRAINED else ""
-        return ModelFacts(version.model_version_id, base)
+        maker, _, job_id = original.produced_by.partition(":")
+        return ModelFacts(version.model_version_id, base, job_id if maker == "training_job" else "")
 
     def _events(self, work_id: str, after_sequence: int) -> AsyncIterable[Any]:
         request = export_pb2.WatchExportRequest(export_id=work_id, after_sequence=after_sequence)

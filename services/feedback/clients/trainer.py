@@ -12,6 +12,7 @@ from drillyard.trainer.v1 import training_job_pb2 as pb
 from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
 from google.protobuf.json_format import ParseDict
 
+from services.chassis.errors import NotFound
 from services.chassis.waiting import patiently
 from services.feedback.clients.jobs import JobClient
 from services.feedback.domain.work import TrainingOrder
@@ -41,6 +42,18 @@ class GrpcTrainer(JobClient):
         """Return the model version that a job which has SUCCEEDED registered."""
         job = await patiently(lambda: self._training_job(training_job_id), _PEER)
         return str(job.model_version_id)
+
+    async def card(self, training_job_id: str) -> str:
+        """Return what a model card says of a training: its data and settings; nothing of one that was deleted."""
+        try:
+            spec = (await patiently(lambda: self._training_job(training_job_id), _PEER)).spec
+        except NotFound:
+            return ""
+        return (
+            f"Trained from `{spec.model_version_id}` on the dataset `{spec.dataset_version_id}`: "
+            f"{spec.num_epochs} epochs, {spec.batch_size} rows a step, learning rate {spec.learning_rate:g}, "
+            f"seed {spec.seed}."
+        )
 
     def _events(self, work_id: str, after_sequence: int) -> AsyncIterable[Any]:
         request = pb.WatchTrainingJobRequest(training_job_id=work_id, after_sequence=after_sequence)

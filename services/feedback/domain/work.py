@@ -41,10 +41,11 @@ class TrainingOrder:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """A model version, and what it was trained from; empty where it was not trained."""
+    """A model version, what it was trained from, and by which job; empty where it was not trained, or not here."""
 
     model_version_id: str
     trained_from: str = ""
+    training_job_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from services.feedback.gate.prompts import RenderedPrompt, prompt_difference
 from services.feedback.gate.rows import GateRow, case_row, gate_rows
 from services.feedback.jobs.shipment_record import ShipmentRecord
 from services.feedback.jobs.waiting import uninterrupted, until_ended
-from services.feedback.ports import Evaluator, Exports, Forms, Publications, Registry, TestRunner, Verdicts
+from services.feedback.ports import Evaluator, Exports, Forms, Publications, Registry, TestRunner, Trainer, Verdicts
 from services.protocols.cases import Case
 from services.protocols.profile import Profile, get_profile
 
@@ -32,6 +32,7 @@ class ShippingServices:
     registry: Registry
     test_runner: TestRunner
     evaluator: Evaluator
+    trainer: Trainer
     exports: Exports
     publications: Publications
     forms: Forms
@@ -74,12 +75,18 @@ class GateSteps:
         return GateResult.of(GateStep.EXPORT, f"The form is {form}.", passed=True)
 
     async def _card(self) -> str:
-        """Return what the model card says of the version's test, where it was tested before; the same ever after."""
-        record, verdicts = self._record, self._services.verdicts
+        """Return what the model card says of the version's training, and of its test where it was tested before.
+
+        It is the same ever after.
+        """
+        record, services = self._record, self._services
         if not record.state.card and not record.state.export_id:
-            run_id = await self._services.forms.finished_run(self._order(self._version))
-            evaluation_id = await verdicts.finished_evaluation(run_id) if run_id else ""
-            await record.update(card=await verdicts.card(evaluation_id) if evaluation_id else "")
+            run_id = await services.forms.finished_run(self._order(self._version))
+            evaluation_id = await services.verdicts.finished_evaluation(run_id) if run_id else ""
+            tested = await services.verdicts.card(evaluation_id) if evaluation_id else ""
+            job_id = (await services.exports.model(self._version)).training_job_id
+            trained = await services.trainer.card(job_id) if job_id else ""
+            await record.update(card="\n\n".join(filter(None, (trained, tested))))
         return str(record.spec.export.get("card") or record.state.card)
 
     async def _form_of(self, field: str, name: str, spec: Mapping[str, Any]) -> str:

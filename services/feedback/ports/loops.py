@@ -116,6 +116,10 @@ class Trainer(Work, Protocol):
         """Return the model version that a job which has SUCCEEDED registered."""
         ...
 
+    async def card(self, training_job_id: str) -> str:
+        """Return what a model card says of a training: its data and settings; nothing of one that was deleted."""
+        ...
+
 
 class Artifacts(Protocol):
     """The service's own bytes."""

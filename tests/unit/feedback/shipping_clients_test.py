@@ -11,10 +11,12 @@ from drillyard.evaluator.v1 import comparison_pb2, evaluation_pb2, evaluator_ser
 from drillyard.job.v1 import job_pb2
 from drillyard.registry.v1 import export_pb2, model_pb2, publication_pb2, registry_service_pb2_grpc
 from drillyard.test_runner.v1 import score_pb2, test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
+from drillyard.trainer.v1 import trainer_service_pb2_grpc, training_job_pb2
 
 from services.chassis.channel import open_channel
 from services.feedback.clients.exports import GrpcExports, GrpcPublications
 from services.feedback.clients.forms import GrpcForms
+from services.feedback.clients.trainer import GrpcTrainer
 from services.feedback.clients.verdicts import GrpcVerdicts
 from services.feedback.domain.work import TestOrder
 from services.feedback.gate.numbers import RowScore
@@ -50,7 +52,10 @@ class Registry(registry_service_pb2_grpc.RegistryServiceServicer):
     ) -> model_pb2.GetModelVersionResponse:
         kind, base = KINDS[request.model_version_id]
         version = model_pb2.ModelVersion(
-            model_version_id=request.model_version_id, kind=kind, base_model_version_id=base
+            model_version_id=request.model_version_id,
+            kind=kind,
+            base_model_version_id=base,
+            produced_by="training_job:train-1" if base == "small@1" else "import:1",
         )
         return model_pb2.GetModelVersionResponse(model_version=version)
 
@@ -147,12 +152,23 @@ class Evaluator(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
         return verdict_pb2.JudgeResponse(verdict=verdict_pb2.Verdict(conforming=request.answer == "right"))
 
 
+class Trainer(trainer_service_pb2_grpc.TrainerServiceServicer):
+    async def GetTrainingJob(
+        self, request: training_job_pb2.GetTrainingJobRequest, context: Any
+    ) -> training_job_pb2.GetTrainingJobResponse:
+        if request.training_job_id != "train-1":
+            await context.abort(grpc.StatusCode.NOT_FOUND, "It is gone.")
+        spec = {"model_version_id": "small@1", "dataset_version_id": "roo@3", "num_epochs": 2, "learning_rate": 2e-4}
+        return training_job_pb2.GetTrainingJobResponse(training_job=training_job_pb2.TrainingJob(spec=spec))
+
+
 @pytest.fixture
 async def channel() -> AsyncIterator[grpc.aio.Channel]:
     server = grpc.aio.server()
     registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(Registry(), server)
     test_runner_service_pb2_grpc.add_TestRunnerServiceServicer_to_server(TestRunner(), server)
     evaluator_service_pb2_grpc.add_EvaluatorServiceServicer_to_server(Evaluator(), server)
+    trainer_service_pb2_grpc.add_TrainerServiceServicer_to_server(Trainer(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     channel = open_channel(f"127.0.0.1:{port}")
@@ -166,10 +182,17 @@ async def test_exports_and_publications_are_asked_of_the_registry(channel: grpc.
     started = await exports.start("s/export", {"model_version_id": "roo@1", "form": "EXPORT_FORM_GGUF"})
     assert (started, await exports.form(started)) == ("export-1", "roo-gguf@1")
     assert (await exports.state(started)).state == "SUCCEEDED"
-    origins = [(await exports.model(version)).trained_from for version in KINDS]
-    assert origins == ["", "small@1", "small@1"]
+    facts = [await exports.model(version) for version in KINDS]
+    assert [fact.trained_from for fact in facts] == ["", "small@1", "small@1"]
+    assert [fact.training_job_id for fact in facts] == ["", "train-1", "train-1"]
     published = await publications.start("s/publication-0", "roo-gguf@1", {"ollama_name": "roo"})
     assert (await publications.location(published), (await publications.state(published)).is_final) == ("here", True)
+
+
+async def test_a_card_tells_data_and_settings_of_a_training_that_is_not_deleted(channel: grpc.aio.Channel) -> None:
+    trainer = GrpcTrainer(channel)
+    assert "from `small@1` on the dataset `roo@3`: 2 epochs" in await trainer.card("train-1")
+    assert await trainer.card("train-2") == ""
 
 
 async def test_forms_are_asked_of_the_test_runner(channel: grpc.aio.Channel) -> None:

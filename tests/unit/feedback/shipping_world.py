@@ -65,7 +65,7 @@ class FakeExports(FakeWork):
         return f"{VERSION.partition('@')[0]}-{export_id}@1"
 
     async def model(self, model_version_id: str) -> ModelFacts:
-        return ModelFacts(model_version_id, BASE if model_version_id == VERSION else "")
+        return ModelFacts(model_version_id, *((BASE, "train-1") if model_version_id == VERSION else ()))
 
 
 class FakePublications(FakeWork):
@@ -96,6 +96,13 @@ class FakeEvaluator(FakeWork):
 
     async def start(self, request_id: str, test_run_id: str) -> str:
         return await self.begin(request_id, test_run_id)
+
+
+class FakeTrainer(FakeWork):
+    """Trained one version."""
+
+    async def card(self, training_job_id: str) -> str:
+        return f"Trained by {training_job_id}."
 
 
 class FakeForms:
@@ -185,6 +192,7 @@ class ShippingWorld:
             registry=self.registry,  # type: ignore[arg-type]
             test_runner=self.test_runner,
             evaluator=self.evaluator,  # type: ignore[arg-type]
+            trainer=FakeTrainer("training"),  # type: ignore[arg-type]
             exports=self.exports,
             publications=self.publications,
             forms=self.forms,
