@@ -85,7 +85,7 @@ def _measure(suite_name: str, seed: int, model: Path, arguments: argparse.Namesp
         known[f"base/{seed}"] = next((known[key] for key in known if key.startswith("base/")), {})
         if not known[f"base/{seed}"]:
             ask("base", None)
-    sft, _ = training.train("sft", arguments.sft_examples, {"method": "sft", "batch_size": 8})
+    sft, _ = training.train("sft", arguments.sft_examples, {"method": "sft"})
     ask("sft", sft)
     spec: dict[str, Any] = {
         "method": "grpo",

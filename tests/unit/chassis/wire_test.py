@@ -137,7 +137,7 @@ def test_a_grader_takes_a_share_of_the_answers(rate: float) -> None:
 
 
 def test_the_error_of_a_bound_tells_unit_and_default() -> None:
-    with pytest.raises(InvalidArgument, match=r"between 1 and 4096 examples, or 0 for the default of 8\."):
+    with pytest.raises(InvalidArgument, match=r"between 1 and 4096 examples, or 0 for the default of 4\."):
         check(create(batch_size=-1))
 
 
