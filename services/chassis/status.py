@@ -87,7 +87,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ServiceError:
         return _too_large(larger)
     if info is None:
         problem = error.details() or f"The call ended with {error.code().name}."
-        return cls(_sentence(problem), _NEXT_STEPS.get(error.code(), ""))
+        return cls(problem if problem.endswith((".", "!", "?")) else problem + ".", _NEXT_STEPS.get(error.code(), ""))
     facts = dict(info.metadata)
     problem, next_step = facts.pop("problem", ""), facts.pop("next_step", "")
     if info.reason == Busy.__name__:
@@ -150,7 +150,3 @@ def _error_info(metadata: Sequence[tuple[str, str | bytes]]) -> error_details_pb
 def _cut(text: str, limit: int) -> str:
     raw = text.encode(errors="replace")
     return raw.decode() if len(raw) <= limit else raw[: limit - len("…".encode())].decode(errors="ignore") + "…"
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else text + "."

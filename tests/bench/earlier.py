@@ -1,9 +1,11 @@
-"""How fast this build is beside an earlier one: `python -m tests.bench.earlier COMMIT [--pairs N] [--only NAMES]`.
+"""How fast this build is beside an earlier one: `python -m tests.bench.earlier COMMIT [--help]`.
 
 Both builds are measured in turn, each by its own programs in a checkout of its own, with the same packages: judging,
 an evaluation, a run of 64 cases by a tiny random model, a training step of SmolLM2 behind a shared beginning, and the
-start of the six services. Ratios are this build's speed by the earlier one's. Results are kept in
-build/bench/earlier.json; what is not measured anew stays.
+start of the six services. Ratios are this build's speed by the earlier one's. Judging and training are measured in
+processor time, the others by the clock; with `--processor` they too, as what the whole command takes, its set-up
+included, which a busy machine hardly changes. Results are kept in build/bench/earlier.json; what is not measured anew
+stays.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -78,8 +81,9 @@ class _Measure:
 
     arguments: tuple[str, ...]
     pattern: str
+    unit: str
     is_speed: bool = False
-    unit: str = "per second"
+    is_by_clock: bool = False
 
 
 _MEASURES: Final[Mapping[str, _Measure]] = {
@@ -93,14 +97,19 @@ _MEASURES: Final[Mapping[str, _Measure]] = {
         ("-m", "tests.bench.evaluation", "--transcripts", "10000", "--rounds", "1"),
         r"(?m)^seconds\s+([\d.]+)",
         unit="evaluations of 10,000 transcripts a second",
+        is_by_clock=True,
     ),
-    "run": _Measure(("-c", _RUN), r"seconds ([\d.]+)", unit="runs of 64 cases a second, a tiny random model"),
+    "run": _Measure(
+        ("-c", _RUN), r"seconds ([\d.]+)", unit="runs of 64 cases a second, a tiny random model", is_by_clock=True
+    ),
     "training": _Measure(
         ("-m", "tests.bench.lm", "--generate", "--train", "8"),
         r"train .* ([\d.]+) s processor",
         unit="steps of 8 rows a second of processor time and thread",
     ),
-    "start": _Measure(("-c", _START), r"seconds ([\d.]+)", unit="starts of all six services a second"),
+    "start": _Measure(
+        ("-c", _START), r"seconds ([\d.]+)", unit="starts of all six services a second", is_by_clock=True
+    ),
 }
 
 
@@ -109,6 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("commit", help="the earlier build")
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--processor", action="store_true", help="compare processor time throughout")
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(_MEASURES))
     options = parser.parse_args()
     results = Results(_ROOT / "build" / "bench" / "earlier.json", {"commit": options.commit})
@@ -116,8 +126,10 @@ def main() -> None:
         earlier = _checkout(options.commit, Path(folder))
         for name in options.only:
             measure = _MEASURES[name]
-            sides = [_side(measure, tree) for tree in (_ROOT, earlier)]
-            results.add(compare(name, *sides, pairs=options.pairs, details={"unit": measure.unit}))
+            is_whole = options.processor and measure.is_by_clock
+            sides = [_side(measure, tree, is_whole=is_whole) for tree in (_ROOT, earlier)]
+            unit = "commands a second of processor time" if is_whole else measure.unit
+            results.add(compare(name, *sides, pairs=options.pairs, details={"unit": unit}))
             results.print_table()
 
 
@@ -129,19 +141,27 @@ def _checkout(commit: str, folder: Path) -> Path:
     return folder
 
 
-def _side(measure: _Measure, tree: Path) -> Callable[[], float]:
+def _side(measure: _Measure, tree: Path, *, is_whole: bool) -> Callable[[], float]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tree), str(tree / "proto" / "gen")))}
 
     def speed() -> float:
+        before = _processor_seconds()
         command = [sys.executable, *measure.arguments]
         done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
         number = re.search(measure.pattern, done.stdout)
         if done.returncode or number is None:
             raise SystemExit(f"{tree}: {' '.join(measure.arguments)[:80]} failed: {done.stderr[-1500:]}")
+        if is_whole:
+            return 1 / (_processor_seconds() - before)
         value = float(number[1].replace(",", ""))
         return value if measure.is_speed else 1 / value
 
     return speed
+
+
+def _processor_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":

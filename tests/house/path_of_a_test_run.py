@@ -81,7 +81,7 @@ def _record(phase: mmap.mmap, command: tuple[str, ...], services: tuple[ServiceP
     # There is no evaluator, which the command would ask next.
     process = subprocess.Popen([sys.executable, "-m", "ui.cli", *command], cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
-        end = time.monotonic() + 60.0
+        end = time.monotonic() + 300.0
         while phase[:] != _OVER:
             assert time.monotonic() < end, "no token was chosen"
             time.sleep(0.05)

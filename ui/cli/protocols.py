@@ -45,7 +45,7 @@ def list_profiles(as_json: JsonFlag = False) -> None:
                 profile["profile_id"],
                 profile["version"],
                 profile["distribution"] or "the product",
-                _listed(profile),
+                ", ".join(profile["prompt_sizes"]),
                 profile["digest"],
             )
             for profile in profiles
@@ -142,7 +142,3 @@ def _more(listed: list[Any], what: str) -> None:
 
 def _plain(text: str) -> str:
     return "".join(item if item.isprintable() else f"\\x{ord(item):02x}" for item in text)
-
-
-def _listed(item: dict[str, Any]) -> str:
-    return ", ".join(item["prompt_sizes"])

@@ -7,7 +7,7 @@ import asyncio
 from drillyard.evaluator.v1 import comparison_pb2, evaluation_pb2, verdict_pb2
 
 from services.chassis.errors import FailedPrecondition
-from ui.comparisons.views import ChangeView, MatrixView, ParityView, change_view, matrix_view, parity_view
+from ui.comparisons.views import ChangeView, MatrixView, change_view, matrix_view
 from ui.gateway.clients import Clients, every
 from ui.test_runs.actions import newest_evaluation
 
@@ -24,7 +24,7 @@ async def compare_test_runs(clients: Clients, before_test_run_id: str, after_tes
     return await compare_evaluations(clients, *await _evaluation_ids(clients, before_test_run_id, after_test_run_id))
 
 
-async def check_parity(clients: Clients, before_test_run_id: str, after_test_run_id: str) -> ParityView:
+async def check_parity(clients: Clients, before_test_run_id: str, after_test_run_id: str) -> comparison_pb2.Parity:
     """Return how far two forms of one model agree, by the newest evaluations of their runs.
 
     Raises:
@@ -32,7 +32,7 @@ async def check_parity(clients: Clients, before_test_run_id: str, after_test_run
     """
     before_id, after_id = await _evaluation_ids(clients, before_test_run_id, after_test_run_id)
     request = comparison_pb2.CheckParityRequest(before_evaluation_id=before_id, after_evaluation_id=after_id)
-    return parity_view((await clients.evaluator.CheckParity(request, timeout=COMPARE_SECONDS)).parity)
+    return (await clients.evaluator.CheckParity(request, timeout=COMPARE_SECONDS)).parity
 
 
 async def cause_matrix(clients: Clients, before_id: str, after_id: str) -> MatrixView:

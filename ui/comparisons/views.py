@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from drillyard.evaluator.v1.comparison_pb2 import CaseChange, Comparison, Difference, Parity, ParityDifference
+from drillyard.evaluator.v1.comparison_pb2 import CaseChange, Comparison, Difference
 from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
 from drillyard.evaluator.v1.verdict_pb2 import Verdict
 
@@ -56,18 +56,6 @@ class MatrixView:
     rows: tuple[tuple[str, tuple[tuple[int, int], ...]], ...]
 
 
-@dataclass(frozen=True)
-class ParityView:
-    """How far two forms of one model agree."""
-
-    num_compared: int
-    equal_answers: tuple[float, tuple[float, float]]
-    equal_verdicts: tuple[float, tuple[float, float]]
-    guilty_step: str
-    sentence: str
-    differences: tuple[ParityDifference, ...]
-
-
 def change_view(before: Evaluation, after: Evaluation, comparison: Comparison) -> ChangeView:
     """Return two evaluations side by side."""
     old, new = metrics_view(before.metrics), metrics_view(after.metrics)
@@ -109,18 +97,6 @@ def matrix_view(before: Iterable[Verdict], after: Iterable[Verdict]) -> MatrixVi
         for tool in sorted({tool for tool, _ in cells})
     )
     return MatrixView(columns, rows)
-
-
-def parity_view(parity: Parity) -> ParityView:
-    """Return how far two forms agree."""
-    return ParityView(
-        num_compared=parity.num_compared,
-        equal_answers=(parity.equal_answers_rate, interval_ends(parity.equal_answers_interval)),
-        equal_verdicts=(parity.equal_verdicts_rate, interval_ends(parity.equal_verdicts_interval)),
-        guilty_step=parity.guilty_step,
-        sentence=parity.sentence,
-        differences=tuple(parity.differences),
-    )
 
 
 def why_incomparable(before: TestRunView, after: TestRunView, *, as_forms: bool = False) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
-from drillyard.evaluator.v1.metrics_pb2 import Interval, Metrics, Rates
+from drillyard.evaluator.v1.metrics_pb2 import Interval, LayerRate, Metrics, Rates
 
 from ui.shared.jobs import JobView, job_view
 from ui.shared.words import percent_text
@@ -50,38 +50,14 @@ LAYER_SENTENCES = {
 
 
 @dataclass(frozen=True)
-class RatesView:
-    """Shares of transcripts, 0 to 1, with the ends of their 95 % intervals."""
-
-    num_cases: int
-    conforming_rate: float
-    accepted_rate: float
-    well_formed_rate: float
-    conforming_interval: tuple[float, float] = (0.0, 0.0)
-    accepted_interval: tuple[float, float] = (0.0, 0.0)
-    well_formed_interval: tuple[float, float] = (0.0, 0.0)
-    num_unanswered: int = 0
-
-
-@dataclass(frozen=True)
-class ShareView:
-    """One share, 0 to 1, of `num_of`, with its 95 % interval."""
-
-    name: str
-    num_of: int
-    rate: float
-    interval: tuple[float, float]
-
-
-@dataclass(frozen=True)
 class MetricsView:
     """What an evaluation's verdicts come to: rates, failures by cause, and what the answers took."""
 
-    overall: RatesView
-    by_tool: dict[str, RatesView]
+    overall: Rates
+    by_tool: dict[str, Rates]
     by_cause: dict[str, int]
-    by_category: dict[str, RatesView]
-    by_layer: tuple[ShareView, ...]
+    by_category: dict[str, Rates]
+    by_layer: tuple[LayerRate, ...]
     facts: tuple[tuple[str, str], ...]
     advice: tuple[str, ...]
 
@@ -97,20 +73,6 @@ class EvaluationView:
     is_incomplete: bool
 
 
-def rates_view(rates: Rates) -> RatesView:
-    """Return the view of rates."""
-    return RatesView(
-        rates.num_cases,
-        rates.conforming_rate,
-        rates.accepted_rate,
-        rates.well_formed_rate,
-        interval_ends(rates.conforming_interval),
-        interval_ends(rates.accepted_interval),
-        interval_ends(rates.well_formed_interval),
-        rates.num_unanswered,
-    )
-
-
 def interval_ends(interval: Interval) -> tuple[float, float]:
     """Return both ends of an interval."""
     return interval.low, interval.high
@@ -119,14 +81,11 @@ def interval_ends(interval: Interval) -> tuple[float, float]:
 def metrics_view(metrics: Metrics) -> MetricsView:
     """Return the view of an evaluation's metrics."""
     return MetricsView(
-        overall=rates_view(metrics.overall),
-        by_tool={item.tool: rates_view(item.rates) for item in metrics.by_tool},
+        overall=metrics.overall,
+        by_tool={item.tool: item.rates for item in metrics.by_tool},
         by_cause={item.cause: item.num_cases for item in metrics.by_cause},
-        by_category={item.category: rates_view(item.rates) for item in metrics.by_category},
-        by_layer=tuple(
-            ShareView(item.layer, item.num_applicable, item.rate, interval_ends(item.interval))
-            for item in metrics.by_layer
-        ),
+        by_category={item.category: item.rates for item in metrics.by_category},
+        by_layer=tuple(metrics.by_layer),
         facts=(*_repeat_facts(metrics), *_usage_facts(metrics), *_score_facts(metrics)),
         advice=tuple(metrics.advice),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import psutil
@@ -23,7 +23,7 @@ from ui.evaluations.views import metrics_view
 from ui.gateway.clients import Clients
 from ui.loops.actions import read_loop
 from ui.loops.views import loop_progress_view
-from ui.shared.documents import Document
+from ui.shared.documents import Document, document
 from ui.shared.jobs import job_view
 from ui.training_jobs.views import training_job_view
 
@@ -143,17 +143,12 @@ def _report(loop: Loop, before: _Side, after: _Side, change: ChangeView | None, 
 
 def _result(side: _Side) -> Document:
     metrics = metrics_view(side.evaluation.metrics)
-    rates = metrics.overall
     return {
         "model_version_id": side.run.spec.model_version_id,
         "test_run_id": side.run.test_run_id,
         "evaluation_id": side.evaluation.evaluation_id,
-        "conforming_rate": rates.conforming_rate,
-        "accepted_rate": rates.accepted_rate,
-        "well_formed_rate": rates.well_formed_rate,
-        "num_cases": rates.num_cases,
-        "num_unanswered": rates.num_unanswered,
-        "by_tool": {tool: asdict(rates) for tool, rates in metrics.by_tool.items()},
+        **document(metrics.overall),
+        "by_tool": {tool: document(rates) for tool, rates in metrics.by_tool.items()},
         "by_cause": metrics.by_cause,
     }
 

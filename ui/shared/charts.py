@@ -5,18 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+
+from drillyard.evaluator.v1.metrics_pb2 import Rates
 
 WIDTH, HEIGHT = 330.0, 140.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 10.0, 10.0, 22.0
-
-
-class _Rates(Protocol):
-    @property
-    def num_cases(self) -> int: ...
-
-    @property
-    def conforming_rate(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -85,7 +78,7 @@ def line_chart(points: Sequence[tuple[int, float]], *, is_rate: bool = False) ->
     )
 
 
-def tool_rows(before: Mapping[str, _Rates], after: Mapping[str, _Rates] | None = None) -> list[ToolRow]:
+def tool_rows(before: Mapping[str, Rates], after: Mapping[str, Rates] | None = None) -> list[ToolRow]:
     """Return the rows of the chart by tool; a tool that one side lacks counts as 0 there."""
     tools = sorted({*before, *(after or {})})
     return [

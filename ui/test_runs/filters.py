@@ -39,7 +39,7 @@ class Filters:
         names = [
             list(metrics.by_tool) if metrics else [],
             list(metrics.by_category) if metrics else [],
-            [item.name for item in metrics.by_layer if item.rate < 1] if metrics else [],
+            [item.layer for item in metrics.by_layer if item.rate < 1] if metrics else [],
             [CONFORMING, *metrics.by_cause] if metrics else [],
         ]
         state = hash((run.test_run_id if run else "", *(name for each in names for name in each)))

@@ -41,7 +41,7 @@ def compare(before: Side, after: Side) -> Comparison:
         gains=gains,
         losses=losses,
         sentence=_sentence(before.metrics.overall, after.metrics.overall, len(gains), len(losses)),
-        advice=_advice(before, after, conforming, losses),
+        advice=(*_about_chance(conforming), *_about_losses(losses), *after.metrics.advice, *_about_runs(before, after)),
     )
 
 
@@ -109,10 +109,6 @@ def _about_unanswered(before: Rates, after: Rates) -> str:
         f" Not answered were {before.num_unanswered} before and {after.num_unanswered} after; they count for nothing: "
         "finish them before you decide."
     )
-
-
-def _advice(before: Side, after: Side, conforming: Difference, losses: Sequence[CaseChange]) -> tuple[str, ...]:
-    return (*_about_chance(conforming), *_about_losses(losses), *after.metrics.advice, *_about_runs(before, after))
 
 
 def _about_chance(difference: Difference) -> list[str]:

@@ -14,7 +14,7 @@ from services.protocols.verdict import NOT_THE_MODELS, UNANSWERED, Fault
 
 _NUM_TOOLS, _NUM_KINDS = 6, 3
 _VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|“[^”]*”|\[.*?\](?:\])*|\{.*?\}|\S*[/\\]\S*|\d+")
-_DIFFERENCE = re.compile(r"^(\w+)\S* is .*, not .*$", re.DOTALL)
+_DIFFERENCE = re.compile(r"^(\w+)\S* is (?:(missing): |.*, not |.*, (which the task does not ask for)\.$)", re.DOTALL)
 _IN_TOOL = re.compile(r"^(?:Answer \d+: )?(?:In \w+, )?")
 
 _CURES: Mapping[str, str] = MappingProxyType(
@@ -127,7 +127,5 @@ def _kind(failure: Failing) -> _Kind:
     words = _IN_TOOL.sub("", failure.sentence)
     if failure.fault == Fault.WRONG_ARGUMENTS and (difference := _DIFFERENCE.match(words)):
         # What is missing or too much is told apart from what has another value.
-        return _Kind(
-            failure.layer, failure.fault, f"{difference[1]} {' is nothing,' in words} {words.endswith(' not nothing.')}"
-        )
+        return _Kind(failure.layer, failure.fault, f"{difference[1]} {difference[2] or difference[3] or 'differs'}")
     return _Kind(failure.layer, failure.fault, _VALUES.sub("…", words))

@@ -14,9 +14,13 @@ _Parts = tuple[str, object, object]
 def difference_sentence(name: str, value: object, expected: object) -> str:
     """Return "`name` is `value`, not `expected`.", both as JSON; of long values only what differs first, by its place.
 
-    A place is such as `todos[2]` or `arguments.query`; what is not there is shown as "nothing".
+    A place is such as `todos[2]` or `arguments.query`. What is not there is missing; what is too much is not asked for.
     """
     place, value, expected = _first_difference(name, value, expected)
+    if value is None:
+        return f"{place} is missing: the task asks for {_shown(expected, 0)}."
+    if expected is None:
+        return f"{place} is {_shown(value, 0)}, which the task does not ask for."
     start = _begin(value, expected)
     return f"{place} is {_shown(value, start)}, not {_shown(expected, start)}."
 
@@ -56,8 +60,6 @@ def _begin(value: object, expected: object) -> int:
 
 
 def _shown(value: object, start: int) -> str:
-    if value is None:
-        return "nothing"
     text = _text(value[start:] if isinstance(value, str) else value)
     cut = text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
     return f"...{cut}" if start else cut

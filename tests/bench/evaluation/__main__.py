@@ -21,6 +21,7 @@ from drillyard.evaluator.v1 import evaluation_pb2, evaluator_service_pb2_grpc, e
 from drillyard.test_runner.v1 import transcript_pb2
 
 from services.chassis.channel import open_channel
+from services.chassis.wire.paging import token_of
 from services.protocols.cases import Case, case_to_document
 from services.protocols.profile import get_profile
 from tests.bench.evaluation.neighbours import RUN_ID, Registry, TestRunner, finished_run, serving
@@ -85,7 +86,7 @@ async def _read(channel: grpc.aio.Channel, runner: TestRunner, memory: _Memory, 
         "GetEvaluation": lambda: stub.GetEvaluation(got),
         "ListVerdicts, first 50": lambda: _page(stub, evaluation_id, page_size=50),
         "ListVerdicts, first 1000": lambda: _page(stub, evaluation_id, page_size=1000),
-        "ListVerdicts, last 50": lambda: _page(stub, evaluation_id, page_size=50, page_token=str(num - 50)),
+        "ListVerdicts, last 50": lambda: _page(stub, evaluation_id, page_size=50, page_token=token_of(num - 50)),
         "ListVerdicts, one cause": lambda: _page(stub, evaluation_id, cause="text_after", page_size=50),
         "ListVerdicts, one tool": lambda: _page(stub, evaluation_id, tool="apply_diff", page_size=50),
         "ListVerdicts, one layer": lambda: _page(stub, evaluation_id, layer="one_and_last", page_size=50),

@@ -95,7 +95,7 @@ def test_a_sole_fault_without_a_known_cure_says_that_nothing_else_is_wrong() -> 
 
 
 def test_an_argument_that_is_missing_is_told_apart_from_one_with_another_value() -> None:
-    sentences = ['files[1] is nothing, not ["a", []].', 'files[0] is ["a", []], not ["a", [[1, 2]]].']
+    sentences = ['files[1] is missing: the task asks for ["a", []].', 'files[0] is ["a", []], not ["a", [[1, 2]]].']
     kinds = [one for text in sentences for one in failing("read_file", text, fault="wrong_arguments")]
     [sentence] = advise(kinds, rates(read_file=2), Totals())
     assert sentence.count("1 by bad_value") == 2

@@ -175,9 +175,9 @@ def test_of_long_lists_the_first_item_that_differs_is_shown() -> None:
     )
 
 
-def test_an_item_that_is_not_there_is_nothing() -> None:
-    assert difference_sentence("todos", LONG[:1], LONG).startswith("todos[1] is nothing, not [")
-    assert difference_sentence("todos", LONG, LONG[:1]).endswith(", not nothing.")
+def test_an_item_that_is_not_there_is_missing_and_one_too_many_is_not_asked_for() -> None:
+    assert difference_sentence("todos", LONG[:1], LONG).startswith("todos[1] is missing: the task asks for [")
+    assert difference_sentence("todos", LONG, LONG[:1]).endswith("], which the task does not ask for.")
 
 
 def test_of_long_objects_the_first_entry_that_differs_is_shown() -> None:

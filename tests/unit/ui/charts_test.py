@@ -2,10 +2,10 @@
 
 import math
 
+from drillyard.evaluator.v1.metrics_pb2 import Rates
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui.evaluations.views import RatesView
 from ui.shared.charts import HEIGHT, WIDTH, line_chart, number, tool_rows
 
 
@@ -38,6 +38,6 @@ def test_numbers_read_well() -> None:
 
 
 def test_a_tool_that_one_side_lacks_counts_as_nothing_there() -> None:
-    rates = RatesView(10, 0.5, 0.6, 0.7)
+    rates = Rates(num_cases=10, conforming_rate=0.5)
     rows = tool_rows({"a": rates}, {"b": rates})
     assert [(row.tool, row.before, row.after) for row in rows] == [("a", 0.5, 0.0), ("b", 0.0, 0.5)]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
 from drillyard.registry.v1.deployment_pb2 import Alias, Deployment, DeploymentBackend, DeploymentState
 
 from ui.evaluations.views import interval_ends
-from ui.shared.documents import Document
 from ui.shared.words import percent_text, time_text
 
 _LINE = 200
@@ -99,7 +99,7 @@ class ShadowPairView:
     shadow_answer: str
 
 
-def shadow_pair_view(pair: Document) -> ShadowPairView:
+def shadow_pair_view(pair: dict[str, Any]) -> ShadowPairView:
     """Return the view of a pair of answers."""
     return ShadowPairView(
         time=str(pair["time"]),
@@ -110,7 +110,7 @@ def shadow_pair_view(pair: Document) -> ShadowPairView:
     )
 
 
-def answer_line(message: Document) -> str:
+def answer_line(message: dict[str, Any]) -> str:
     """Return an answer in one line, its calls behind its text."""
     functions = [call["function"] for call in message.get("tool_calls") or ()]
     calls = [f"{function['name']}({function['arguments']})" for function in functions]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
 
 from services.protocols.javascript import SPACE_CLASS as S
 from services.protocols.javascript import trim
@@ -47,8 +46,4 @@ def strip_numbers(text: str, *, bare_bars: bool = False) -> str:
     """Return `text` without line numbers; with `bare_bars`, without a bare `| ` in front as well."""
     pattern = _ANY_PREFIX if bare_bars else _NUMBER_PREFIX
     ending = "\r\n" if "\r\n" in text else "\n"
-    return ending.join(_stripped(lines_of(text), pattern))
-
-
-def _stripped(lines: Sequence[str], pattern: re.Pattern[str]) -> list[str]:
-    return [numbered[1] if (numbered := pattern.match(line)) else line for line in lines]
+    return ending.join([numbered[1] if (numbered := pattern.match(line)) else line for line in lines_of(text)])

@@ -11,7 +11,7 @@ from drillyard.job.v1.job_pb2 import Job, JobState
 from drillyard.test_runner.v1.provenance_pb2 import Provenance
 from drillyard.test_runner.v1.test_run_pb2 import Endpoint, Sampling, TestRun, TestRunSpec
 
-from ui.comparisons.views import change_view, matrix_view, parity_view, run_label, why_incomparable
+from ui.comparisons.views import change_view, matrix_view, run_label, why_incomparable
 from ui.evaluations.views import CAUSE_SENTENCES, metrics_view
 from ui.shared.environment import render
 from ui.test_runs import views as test_runs
@@ -119,8 +119,7 @@ def test_parity_names_the_step_and_the_first_token_that_differs() -> None:
     place = ParityDifference(case_id="c", turn=1, token_index=4, before="a", after=HOSTILE, cause_after="no_call")
     unknown = ParityDifference(case_id="d", token_index=-1)
     parity = Parity(num_compared=9, equal_answers_rate=0.5, guilty_step="precision", differences=[place, unknown])
-    view = parity_view(parity)
-    html = render("comparisons/parity", parity=view, runs=("r", "s"))
+    html = render("comparisons/parity", parity=parity, runs=("r", "s"))
     assert "differs at answer 2, token 5" in html
     assert "differs at answer 1 " in html
     assert "guilty step: precision" in html
@@ -130,7 +129,7 @@ def test_parity_names_the_step_and_the_first_token_that_differs() -> None:
 def test_metrics_show_intervals_repeats_and_recovery_only_where_they_are() -> None:
     rates = Rates(num_cases=4, conforming_rate=0.5, conforming_interval=Interval(low=0.2, high=0.8))
     plain = metrics_view(Metrics(overall=rates, by_tool=[ToolRates(tool="t", rates=rates)]))
-    assert plain.by_tool["t"].conforming_interval == (0.2, 0.8)
+    assert plain.by_tool["t"].conforming_interval == Interval(low=0.2, high=0.8)
     assert plain.facts == ()
     rich = metrics_view(
         Metrics(
