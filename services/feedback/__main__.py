@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 from drillyard.feedback.v1 import feedback_service_pb2_grpc
@@ -9,6 +10,7 @@ from drillyard.feedback.v1 import feedback_service_pb2_grpc
 from services.chassis.application import Application, run
 from services.chassis.channel import open_channel
 from services.chassis.settings import load_settings
+from services.feedback.clients.answers import GrpcCaseDocuments, GrpcJudge, GrpcTranscripts
 from services.feedback.clients.evaluator import GrpcEvaluator
 from services.feedback.clients.exports import GrpcExports, GrpcPublications
 from services.feedback.clients.forms import GrpcForms
@@ -16,22 +18,42 @@ from services.feedback.clients.registry import GrpcRegistry
 from services.feedback.clients.test_runner import GrpcTestRunner
 from services.feedback.clients.trainer import GrpcTrainer
 from services.feedback.clients.verdicts import GrpcVerdicts
+from services.feedback.domain.dataset_build import DATASET_BUILD_KIND
 from services.feedback.domain.loop import LOOP_KIND
 from services.feedback.domain.shipment import SHIPMENT_KIND
+from services.feedback.files.json_lines import JsonLines
+from services.feedback.jobs.dataset_build import DatasetBuildJob
 from services.feedback.jobs.gate import ShippingServices
 from services.feedback.jobs.loop import LoopJob
 from services.feedback.jobs.shipment import ShipmentJob
 from services.feedback.jobs.steps import Services
 from services.feedback.servicer import FULL_SERVICE_NAME, FeedbackServicer
 from services.feedback.settings import FeedbackSettings
+from services.feedback.store.dataset_builds import JobBuildStore
+from services.feedback.store.items import SqlItemStore
 from services.feedback.store.jobs import MIGRATIONS, JobLoopStore
 from services.feedback.store.shipments import JobShipmentStore
 from services.feedback.telemetry import FeedbackTelemetry
-from services.feedback.usecases import FeedbackUseCases
+from services.feedback.usecases.dataset_builds import BuildUseCases
+from services.feedback.usecases.items import ItemUseCases
+from services.feedback.usecases.jobs import FeedbackUseCases
+from services.feedback.usecases.subjects import Subjects
 
 
-def open_services(application: Application, settings: FeedbackSettings) -> tuple[Services, ShippingServices]:
-    """Connect to the other four services, for loops and for shipments; none needs to be there yet."""
+@dataclass(frozen=True)
+class Neighbours:
+    """The other four services, for each of the things that ask them."""
+
+    loops: Services
+    shipments: ShippingServices
+    transcripts: GrpcTranscripts
+    cases: GrpcCaseDocuments
+    judge: GrpcJudge
+    registry: GrpcRegistry
+
+
+def open_neighbours(application: Application, settings: FeedbackSettings) -> Neighbours:
+    """Connect to the other four services; none needs to be there yet."""
     addresses = (
         settings.registry_address,
         settings.test_runner_address,
@@ -49,7 +71,7 @@ def open_services(application: Application, settings: FeedbackSettings) -> tuple
         trainer=GrpcTrainer(trainer),
         exports=GrpcExports(registry),
     )
-    return services, ShippingServices(
+    shipping = ShippingServices(
         registry=services.registry,
         test_runner=services.test_runner,
         evaluator=services.evaluator,
@@ -59,22 +81,34 @@ def open_services(application: Application, settings: FeedbackSettings) -> tuple
         forms=GrpcForms(test_runner),
         verdicts=GrpcVerdicts(evaluator),
     )
+    asked = GrpcTranscripts(test_runner), GrpcCaseDocuments(registry), GrpcJudge(evaluator)
+    return Neighbours(services, shipping, *asked, GrpcRegistry(registry))
 
 
 async def wire(application: Application, settings: FeedbackSettings) -> None:
     """Choose the adapters and connect them."""
-    services, shipping = open_services(application, settings)
-    store, shipments = JobLoopStore(application.jobs.store), JobShipmentStore(application.jobs.store)
-    shipment_job = ShipmentJob(shipping)
-    application.jobs.runner.register(
+    neighbours, runner, jobs = open_neighbours(application, settings), application.jobs.runner, application.jobs.store
+    loops, shipments, builds = JobLoopStore(jobs), JobShipmentStore(jobs), JobBuildStore(jobs)
+    items = SqlItemStore(application.database)
+    shipment_job = ShipmentJob(neighbours.shipments)
+    runner.register(
         SHIPMENT_KIND, shipment_job.run, limit=settings.max_running_shipments, cleanup=shipment_job.clean_up
     )
-    loop_job = LoopJob(services, store, application.artifacts, measures=FeedbackTelemetry(application.telemetry))
-    application.jobs.runner.register(
-        LOOP_KIND, loop_job.run, limit=settings.max_running_loops, cleanup=loop_job.clean_up
-    )
+    measures = FeedbackTelemetry(application.telemetry)
+    loop_job = LoopJob(neighbours.loops, loops, application.artifacts, measures=measures)
+    runner.register(LOOP_KIND, loop_job.run, limit=settings.max_running_loops, cleanup=loop_job.clean_up)
+    build_job = DatasetBuildJob(items, neighbours.registry, application.artifacts)
+    runner.register(DATASET_BUILD_KIND, build_job.run, limit=settings.max_running_builds)
     application.garbage.add(partial(application.artifact_garbage.handed_over, "dataset", settings.handover_hours))
-    servicer = FeedbackServicer(FeedbackUseCases(store, services.registry, shipments), store, shipments)
+    subjects = Subjects(items, neighbours.transcripts, neighbours.cases, neighbours.judge)
+    servicer = FeedbackServicer(
+        usecases=FeedbackUseCases(loops, neighbours.registry, shipments),
+        loops=loops,
+        shipments=shipments,
+        items=ItemUseCases(items, subjects, JsonLines(application.artifacts)),
+        build_usecases=BuildUseCases(builds, neighbours.registry),
+        builds=builds,
+    )
     application.add_servicer(
         feedback_service_pb2_grpc.add_FeedbackServiceServicer_to_server, servicer, FULL_SERVICE_NAME
     )

@@ -15,4 +15,5 @@ class FeedbackSettings(ServiceSettings, env_prefix="FEEDBACK_"):
     evaluator_address: str = "127.0.0.1:50053"
     trainer_address: str = "127.0.0.1:50054"
     max_running_loops: int = Field(default=4, ge=1, le=100)
+    max_running_builds: int = Field(default=1, ge=1, le=100)
     max_running_shipments: int = Field(default=1, ge=1, le=100)

@@ -54,6 +54,7 @@ from services.registry.store.test_suites import SqlTestSuiteStore
 from services.registry.telemetry import RegistryTelemetry
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
+from services.registry.usecases.dataset_rows import DatasetRowUseCases
 from services.registry.usecases.deployment import AliasUseCases, DeploymentUseCases
 from services.registry.usecases.model import ModelUseCases
 from services.registry.usecases.model_import import ImportUseCases
@@ -97,10 +98,12 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
     application.garbage.add(adoption.garbage, workspace.garbage)
     application.on_start(suites.register_built_in)
     versions = ModelUseCases(models, artifacts, adoption=adoption, files=files, users=(shipping.uses,))
+    stored = DatasetUseCases(datasets, artifacts, adoption=adoption, files=checked)
     servicer = RegistryServicer(
         models=versions,
         imports=ImportUseCases(application.jobs.store, sources),
-        datasets=DatasetUseCases(datasets, artifacts, adoption=adoption, files=checked),
+        datasets=stored,
+        dataset_rows=DatasetRowUseCases(stored, datasets, artifacts, adoption=adoption),
         test_suites=suites,
         exports=shipping.exports,
         publications=shipping.publications,

@@ -11,6 +11,7 @@ from ui.cli.options import grouped
 from ui.cli.up import up
 from ui.diagnoses.commands import doctor
 from ui.evaluations import commands as evaluations
+from ui.evaluations.feedback import commands as feedback
 from ui.evaluations.judge import judge
 from ui.loops import commands as loops
 from ui.loops.report_commands import report
@@ -21,6 +22,7 @@ from ui.shipping.shipments import commands as shipments
 from ui.test_runs import commands as test_runs
 from ui.test_suites import commands as test_suites
 from ui.training_jobs import commands as training_jobs
+from ui.training_jobs.datasets import commands as datasets
 
 app = typer.Typer(
     name="drillyard",
@@ -45,6 +47,8 @@ app.add_typer(exports.publications, name="publications")
 app.add_typer(test_suites.app, name="test-suites")
 app.add_typer(test_runs.app, name="test-runs")
 app.add_typer(evaluations.app, name="evaluations")
+app.add_typer(feedback.app, name="feedback")
+app.add_typer(datasets.app, name="datasets")
 app.add_typer(training_jobs.app, name="training-jobs")
 app.add_typer(training_jobs.app, name="train", help="The same as `training-jobs`.")
 app.add_typer(loops.app, name="loops")

@@ -18,6 +18,7 @@ from services.chassis.waiting import keep_going
 from ui.comparisons import routes as comparisons
 from ui.diagnoses import routes as diagnoses
 from ui.evaluations import routes as evaluations
+from ui.evaluations.feedback import routes as feedback
 from ui.gateway import garbage, reference
 from ui.gateway.auth import LoopbackOnly
 from ui.gateway.clients import open_clients
@@ -43,6 +44,7 @@ from ui.shipping.shipments import routes as shipments
 from ui.test_runs import routes as test_runs
 from ui.test_suites import routes as test_suites
 from ui.training_jobs import routes as training_jobs
+from ui.training_jobs.datasets import routes as datasets
 
 _DESCRIPTION = (
     "Test a language model on a fixed suite, see why it fails, train it on what failed, and test it again. "
@@ -99,9 +101,10 @@ def _garbage(url: str, models: ModelUploads, settings: GatewaySettings) -> Garba
 
 def _api() -> APIRouter:
     api = APIRouter(responses={"default": PROBLEM_RESPONSE})
-    before = (models.router, exports.router, diagnoses.router, test_suites.router, training_jobs.datasets)
-    testing = (garbage.router, test_runs.router, test_runs.transcripts, evaluations.router, comparisons.router)
+    before = (models.router, exports.router, diagnoses.router, test_suites.router, datasets.router)
+    testing = (garbage.router, test_runs.router, test_runs.transcripts, evaluations.router)
+    said = (feedback.router, comparisons.router)
     leaving = (shipments.router, deployments.router)
-    for router in (*before, *testing, training_jobs.router, loops.router, *leaving):
+    for router in (*before, *testing, *said, training_jobs.router, loops.router, *leaving):
         api.include_router(router)
     return api

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from ui.comparisons import page as comparisons
 from ui.diagnoses import page as diagnoses
+from ui.evaluations.feedback import page as feedback
 from ui.gateway.theme import make_theme
 from ui.loops import page as loops
 from ui.models import page as models
@@ -21,6 +22,7 @@ from ui.shipping.shipments import page as shipments
 from ui.test_runs import page as test_runs
 from ui.test_suites import page as test_suites
 from ui.training_jobs import page as training_jobs
+from ui.training_jobs.datasets import page as datasets
 
 _UPLOADS_KEPT_SECONDS = 3600
 _FOLDER = Path(__file__).parent
@@ -31,6 +33,8 @@ _PAGES: tuple[tuple[str, str, Any], ...] = (
     ("Test runs", "/test-runs", test_runs),
     ("Comparisons", "/comparisons", comparisons),
     ("Playground", "/playground", playground),
+    ("Feedback", "/feedback", feedback),
+    ("Datasets", "/datasets", datasets),
     ("Training jobs", "/training-jobs", training_jobs),
     ("Loops", "/loops", loops),
     ("Shipments", "/shipments", shipments),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, GenerateResponse, Message, TokenLogProb, ToolCall
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from ui.openai.errors import ERROR_RESPONSES, OpenAIRoute
+from ui.openai.feedback import answer_message, keep_answer
 from ui.openai.generation import (
     Generation,
     Whole,
@@ -32,6 +34,8 @@ from ui.openai.streaming import STREAMED, Envelope, event_stream
 from ui.shared.documents import ClientsOf
 
 router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute, responses=ERROR_RESPONSES)
+# Keeps an answer by its id, model and message.
+Keep: TypeAlias = Callable[..., Awaitable[None]]
 
 
 @router.post("/chat/completions", responses=STREAMED)
@@ -45,12 +49,16 @@ async def create_chat_completion(
     on_end = shadows_of(request).after(clients, target, generate_request)
     if body.stream:
         generation = await unless_gone(request, Generation.begin(clients, generate_request, caller, on_end))
-        return event_stream(_Stream(body, version_id).pieces(generation))
+        stream = _Stream(body, version_id, partial(keep_answer, clients, body, request=generate_request))
+        return event_stream(stream.pieces(generation))
 
     async def answer() -> Whole:
         return await (await Generation.begin(clients, generate_request, caller, on_end)).whole()
 
-    return JSONResponse(_whole(body, version_id, await unless_gone(request, answer())))
+    whole, envelope = await unless_gone(request, answer()), Envelope("chat.completion", version_id, "chatcmpl")
+    message = answer_message(whole.text, list(whole.tool_calls))
+    await keep_answer(clients, body, envelope.id, generate_request, model=version_id, answer=message)
+    return JSONResponse(_whole(body, envelope, whole))
 
 
 def _request(body: ChatBody, target: Target) -> GenerateRequest:
@@ -77,7 +85,7 @@ def _message(message: MessageBody) -> Message:
     return Message(role=role, content=message.text, tool_calls=calls, tool_call_id=message.tool_call_id)
 
 
-def _whole(body: ChatBody, model: str, whole: Whole) -> dict[str, Any]:
+def _whole(body: ChatBody, envelope: Envelope, whole: Whole) -> dict[str, Any]:
     calls = whole.tool_calls
     choice = {
         "index": 0,
@@ -85,16 +93,17 @@ def _whole(body: ChatBody, model: str, whole: Whole) -> dict[str, Any]:
         "logprobs": chat_log_probs(whole.log_probs) if body.logprobs else None,
         "finish_reason": "tool_calls" if calls else finish_reason_of(whole.last),
     }
-    envelope = Envelope("chat.completion", model, "chatcmpl")
     return envelope.document([choice], usage=usage_of(whole.last))
 
 
 class _Stream:
-    def __init__(self, body: ChatBody, model: str) -> None:
+    def __init__(self, body: ChatBody, model: str, keep: Keep) -> None:
         self._body = body
+        self._keep = keep
         self._envelope = Envelope("chat.completion.chunk", model, "chatcmpl")
         self._log_probs: list[TokenLogProb] = []
         self._calls: list[ToolCall] = []
+        self._text = ""
 
     async def pieces(self, generation: Generation) -> AsyncIterator[dict[str, Any]]:
         """Yield the chunks of an answer."""
@@ -104,8 +113,11 @@ class _Stream:
             async for last in responses:
                 self._log_probs += last.log_probs
                 self._calls += last.tool_calls
+                self._text += last.text_delta if self._body.store else ""
                 if last.text_delta:
                     yield self._chunk({"content": last.text_delta})
+        answer = answer_message(self._text, self._calls)
+        await self._keep(completion_id=self._envelope.id, model=self._envelope.model, answer=answer)
         for place, call in enumerate(call_documents(self._calls)):
             yield self._chunk({"tool_calls": [{"index": place, **call}]})
         yield self._chunk({}, "tool_calls" if self._calls else finish_reason_of(last))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from ui.openai import chat, completions, models
+from ui.openai import chat, completions, feedback, models
 from ui.openai.errors import OpenAIError, OpenAIRoute
 
 router = APIRouter()
 ROUTES: list[tuple[str, str]] = []
-for _part in (models, chat, completions):
+for _part in (models, chat, completions, feedback):
     router.include_router(_part.router)
     _own = (route for route in _part.router.routes if isinstance(route, APIRoute))
     ROUTES += [(verb, item.path) for item in _own for verb in item.methods or ()]
@@ -21,7 +21,7 @@ _others = APIRouter(route_class=OpenAIRoute, include_in_schema=False)
 async def refuse_other(path: str) -> None:
     """Say which routes there are."""
     problem = f"There is no route /v1/{path[:200]} for this method."
-    names = "GET /v1/models, POST /v1/chat/completions and POST /v1/completions"
+    names = "GET /v1/models, POST /v1/chat/completions, POST /v1/completions and POST /v1/feedback"
     raise OpenAIError(f"{problem} There are {names}.", status=404, code="unknown_url")
 
 

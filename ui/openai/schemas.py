@@ -142,6 +142,10 @@ class ChatBody(SamplingBody):
     logprobs: bool | None = False
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     response_format: dict[Literal["type"], Literal["text"]] | None = None
+    store: bool | None = Field(default=False, description="Keep the answer for a month, so that feedback can name it.")
+    metadata: Annotated[dict[str, str], Field(max_length=16)] | None = Field(
+        default=None, description="Kept with a stored answer."
+    )
 
     @model_validator(mode="after")
     def _ask_for_both(self) -> Self:

@@ -34,9 +34,14 @@ class Envelope:
     created: int = field(default_factory=lambda: int(time.time()))
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
 
+    @property
+    def id(self) -> str:
+        """The id by which a client names the answer."""
+        return f"{self.prefix}-{self.key}"
+
     def document(self, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         """Return a whole answer, or a piece of one."""
-        head = {"id": f"{self.prefix}-{self.key}", "object": self.kind, "created": self.created, "model": self.model}
+        head = {"id": self.id, "object": self.kind, "created": self.created, "model": self.model}
         return {**head, "choices": choices, **more}
 
 

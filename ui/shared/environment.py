@@ -21,11 +21,15 @@ PAGES = (
     ("Test runs", "./test-runs"),
     ("Comparisons", "./comparisons"),
     ("Playground", "./playground"),
+    ("Feedback", "./feedback"),
+    ("Datasets", "./datasets"),
     ("Training jobs", "./training-jobs"),
     ("Loops", "./loops"),
     ("Shipments", "./shipments"),
     ("Deployments", "./deployments"),
 )
+# Folders of pages that stand below another one.
+_NESTED = ("shipping", "evaluations", "training_jobs")
 # Control characters move a terminal's cursor; bidirectional ones make a text read as another.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
 
@@ -50,7 +54,7 @@ def stylesheet() -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader([_FOLDER.parent, _FOLDER.parent / "shipping"]),
+        loader=FileSystemLoader([_FOLDER.parent, *(_FOLDER.parent / name for name in _NESTED)]),
         autoescape=True,
         finalize=_finalize,
         undefined=StrictUndefined,

@@ -66,7 +66,7 @@ class RpcRouter(APIRouter):
     """A router whose routes are RPCs; an RPC is named by its service and itself, such as `registry.ListModels`."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(route_class=JsonRoute, **options)
+        super().__init__(**{"route_class": JsonRoute, **options})
 
     def rpc(
         self, route: str, method: str, sentence: str, *, timeout: float | None = None, action: Action | None = None
@@ -147,6 +147,9 @@ def nested(kind: Descriptor, body: Body | None) -> Document:
 
 
 def _body_field(field: Any) -> tuple[Any, Any]:
+    if field.message_type and field.message_type.GetOptions().map_entry:
+        value = _TYPES.get(field.message_type.fields_by_name["value"].cpp_type, int)
+        return types.GenericAlias(dict, (str, value)), Field(default={}, description=field_of(field).help)
     kind: Any = body_of(field.message_type) if field.message_type else _TYPES.get(field.cpp_type, int)
     default: Any = None if field.message_type or field.enum_type else field.default_value
     if field.is_repeated:
@@ -178,10 +181,11 @@ def _query(fields: list[Any]) -> list[inspect.Parameter]:
 def _query_parameter(field: Any) -> inspect.Parameter:
     kind: Any = _TYPES.get(field.cpp_type, int)
     is_required = rules_of(field).required
+    unset = field.enum_type.values_by_number[0].name if field.enum_type else field.default_value
     return _parameter(
         field.name,
         Annotated[kind, Query(description=field_of(field).help)],
-        inspect.Parameter.empty if is_required else field.default_value,
+        inspect.Parameter.empty if is_required else unset,
     )
 
 

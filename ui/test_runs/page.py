@@ -9,6 +9,7 @@ from drillyard.test_runner.v1 import test_run_pb2
 from drillyard.test_runner.v1.test_run_pb2 import CreateTestRunRequest, TestRunSpec
 
 from services.chassis.errors import ServiceError
+from ui.evaluations.feedback.box import FeedbackBox
 from ui.evaluations.views import CAUSE_SENTENCES, LAYER_SENTENCES
 from ui.models.actions import read_models, read_suites
 from ui.shared import parts
@@ -51,10 +52,12 @@ def build(cache: ServiceCache) -> None:
             run = parts.area("run", waits=True)
             filters = filters_row()
             verdicts = parts.area("verdicts")
+            box = FeedbackBox(cache)
             transcript = parts.area("transcript")
-    page = _Page(cache, form)
+    page = _Page(cache, form, box)
     inputs = [chosen, transcript_id, places, shown, *filters.fields()]
-    areas = [runs, actions, run, verdicts, transcript, *filters.outputs(), shown]
+    areas = [runs, actions, run, verdicts, box.area, transcript, box.column, *filters.outputs(), shown]
+    box.wire(transcript_id, message, page.refresh, inputs, areas)
     loaded = parts.root().load(page.open, None, [form.model, form.suite, chosen, transcript_id], **_QUIET)
     loaded.then(page.refresh, inputs, areas, **_QUIET)
     gr.Timer(parts.TICK_SECONDS).tick(page.refresh, inputs, areas, **_QUIET)
@@ -71,8 +74,9 @@ def build(cache: ServiceCache) -> None:
 
 
 class _Page:
-    def __init__(self, cache: ServiceCache, form: RunForm) -> None:
+    def __init__(self, cache: ServiceCache, form: RunForm, box: FeedbackBox) -> None:
         self._cache = cache
+        self._box = box
         self._form = form
 
     async def open(self, request: gr.Request) -> list[Any]:
@@ -149,17 +153,18 @@ class _Page:
         try:
             run = await self._cache.read(read_test_run, chosen) if chosen else None
         except ServiceError as error:
-            htmls = parts.changed(shown, runs=runs, actions="", run=notice(error), verdicts="", transcript="")
-            return [*htmls, *Filters.updates(None, picked, shown), shown]
+            htmls = parts.changed(shown, runs=runs, actions="", run=notice(error), verdicts="", box="", transcript="")
+            return [*htmls, gr.skip(), *Filters.updates(None, picked, shown), shown]
         htmls = parts.changed(
             shown,
             runs=runs,
             actions=render("test_runs/actions", run=run),
             run=render("test_runs/run", run=run, causes=CAUSE_SENTENCES, layers=LAYER_SENTENCES),
             verdicts=await html_or_notice(self._verdicts(run, picked, places, transcript_id)),
+            box=await html_or_notice(self._box.html(transcript_id if run else "")),
             transcript=await html_or_notice(self._transcript(run, transcript_id)),
         )
-        return [*htmls, *Filters.updates(run, picked, shown), shown]
+        return [*htmls, gr.Column(visible=bool(run and transcript_id)), *Filters.updates(run, picked, shown), shown]
 
     async def _runs(self, chosen: str) -> str:
         return render("test_runs/list", runs=await self._cache.read(recent_test_runs), picked=chosen)

@@ -1,17 +1,9 @@
-"""REST routes of training jobs, their checkpoints and curves, and of datasets."""
+"""REST routes of training jobs, their checkpoints and curves."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from drillyard.registry.v1 import dataset_pb2
-from fastapi import Body, Depends, Query
-
-from ui.gateway.uploads import Uploads, uploads_of
 from ui.shared.dependants import deleting
-from ui.shared.documents import ClientsOf, Document, document
 from ui.shared.rpc import RpcRouter
-from ui.shared.schemas import shows
 from ui.training_jobs.actions import LOOK_SECONDS
 
 router = RpcRouter(tags=["training jobs"])
@@ -73,34 +65,4 @@ router.rpc(
 )
 router.rpc(
     "GET /training-jobs/{training_job_id}/curve-points", "trainer.ListCurvePoints", "List measured values by step."
-)
-datasets = RpcRouter(tags=["datasets"])
-datasets.rpc("GET /datasets", "registry.ListDatasetVersions", "List dataset versions, newest first.")
-
-
-@datasets.post("/datasets", responses=shows(dataset_pb2.CreateDatasetVersionResponse))
-async def create_dataset(
-    clients: ClientsOf,
-    uploads: Annotated[Uploads, Depends(uploads_of)],
-    dataset_id: Annotated[str, Query(description="The dataset that gets the version.", examples=["mine"])],
-    content: Annotated[bytes, Body(media_type="application/jsonl", description="JSONL, one example a line.")],
-    request_id: Annotated[str, Query(max_length=200)] = "",
-) -> Document:
-    """Register a dataset version; a line that is not an example is refused with its number."""
-    request = dataset_pb2.CreateDatasetVersionRequest(
-        request_id=request_id, dataset_id=dataset_id, artifact=await uploads.keep(content), produced_by="upload"
-    )
-    return document(await clients.registry.CreateDatasetVersion(request))
-
-
-datasets.rpc(
-    "DELETE /datasets/{dataset_version_id:path}",
-    "registry.DeleteDatasetVersion",
-    "Delete one dataset version; refused while a training job or a loop refers to it.",
-    action=deleting(lambda clients: clients.registry.DeleteDatasetVersion),
-)
-datasets.rpc(
-    "GET /datasets/{dataset_version_id:path}",
-    "registry.GetDatasetVersion",
-    "Return one dataset version; a dataset's id alone gives its newest.",
 )

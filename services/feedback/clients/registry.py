@@ -15,6 +15,7 @@ from services.protocols.cases import Case, CaseError, case_from_document
 
 _PEER = "the registry"
 _PAGE_SIZE = 200
+_PROBE = "loop:"
 
 
 class GrpcRegistry:
@@ -42,6 +43,18 @@ class GrpcRegistry:
         request = test_suite_pb2.GetTestSuiteVersionRequest(test_suite_version_id=test_suite_version_id)
         suite = (await self._stub.GetTestSuiteVersion(request)).test_suite_version
         return SuiteVersion(suite.test_suite_version_id, suite.profile_id)
+
+    async def list_test_suites(self) -> tuple[str, ...]:
+        """Return every suite version that tests; what a loop drew to probe does not."""
+        request = test_suite_pb2.ListTestSuiteVersionsRequest(page_size=_PAGE_SIZE)
+        names: list[str] = []
+        while True:
+            page = await patiently(lambda: self._stub.ListTestSuiteVersions(request), _PEER)
+            suites = [suite for suite in page.test_suite_versions if not suite.produced_by.startswith(_PROBE)]
+            names += [suite.test_suite_version_id for suite in suites]
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return tuple(names)
 
     async def list_cases(self, test_suite_version_id: str) -> tuple[Case, ...]:
         """Return all cases of a suite version in its order.

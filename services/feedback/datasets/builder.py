@@ -22,7 +22,7 @@ from services.protocols.suites.overlap import Contents
 
 NUM_VALIDATION_EXAMPLES = 26
 # Some 2,000 tokens behind the prompt that all rows share: more would take most of a training step for itself.
-_MAX_CHARACTERS = 4_000
+MAX_CHARACTERS = 4_000
 
 Labelled = list[tuple[Case, str]]
 
@@ -83,11 +83,11 @@ def build(profile: Profile, order: DatasetOrder) -> BuiltDataset:
     results = [_result(profile, verdict) for verdict in order.verdicts]
     shares = plan(results, parts, order.num_examples, seed=order.seed)
     suite = _contents(profile, order.suite_cases)
-    train = draw(DrawRequest(profile, suite, order.seed, "train", max_characters=_MAX_CHARACTERS), _per_cell(shares))
+    train = draw(DrawRequest(profile, suite, order.seed, "train", max_characters=MAX_CHARACTERS), _per_cell(shares))
     # Training asks the validation split's questions of one answer, in between and at its end.
     asked = cell_weights(profile, [case for case in order.suite_cases if case.max_turns == 1])
     validation = draw(
-        DrawRequest(profile, suite, order.seed, "validation", lambda case: not case.solution, _MAX_CHARACTERS),
+        DrawRequest(profile, suite, order.seed, "validation", lambda case: not case.solution, MAX_CHARACTERS),
         apportion_cells(min(NUM_VALIDATION_EXAMPLES, order.num_examples), asked, seed=order.seed),
     )
     treated = _labelled(train.cases, shares)

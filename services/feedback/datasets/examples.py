@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from services.protocols.cases import Case
 from services.protocols.profile import Profile
 from services.protocols.session import Session
+from services.protocols.turn import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,19 @@ def examples_of(profile: Profile, case: Case, prompt_size: str) -> list[Example]
     if not case.solution:
         right = {**profile.example(case, prompt_size)["messages"][-1], "weight": 1}
         return [Example((*session.messages, right), _plain(session.tools))]
+    return played_examples(session, (profile.as_written(answer, prompt_size) for answer in case.solution))
+
+
+def played_examples(session: Session, answers: Iterable[Answer]) -> list[Example]:
+    """Return examples for right answers as the session goes on; those with equal definitions beside them are one.
+
+    Raises:
+        SessionOver: The client takes no further answer.
+    """
     examples: list[Example] = []
-    for answer in case.solution:
+    for answer in answers:
         num_asked, tools = len(session.messages), _plain(session.tools)
-        session.answer(profile.as_written(answer, prompt_size))
+        session.answer(answer)
         right = {**session.messages[num_asked], "weight": 1}
         earlier = examples.pop().messages if examples and examples[-1].tools == tools else ()
         examples.append(Example((*earlier, *session.messages[len(earlier) : num_asked], right), tools))

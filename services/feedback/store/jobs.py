@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 from services.chassis.errors import NotFound
 from services.chassis.jobs import Job, JobResource, JobStore, Json
 from services.chassis.wire import from_document, to_document
+from services.feedback.domain.identifiers import derived_id
 from services.feedback.domain.loop import LOOP_KIND, Inputs, Loop, job_spec, loop_of
 from services.feedback.domain.rounds import STEP_EVENT
 from services.feedback.domain.spec import LoopSpec
@@ -55,15 +54,6 @@ class JobLoopStore(JobResource[Loop]):
 
 def _rewritten(spec: Json) -> Json:
     return {**spec, "spec": to_document(from_document(LoopSpec, spec["spec"]))}
-
-
-def derived_id(prefix: str, request_id: str) -> str:
-    """Return a job's id, the same for the same request id.
-
-    So it is found by its request id before the versions that its spec names are looked up again.
-    """
-    chosen = hashlib.sha256(request_id.encode("utf-8")).hexdigest() if request_id else uuid.uuid4().hex
-    return f"{prefix}-{chosen[:20]}"
 
 
 async def _load(jobs: Sequence[Job]) -> list[Loop]:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from services.chassis.errors import NotFound
 from services.chassis.jobs import Job, JobResource, JobStore, Json
 from services.chassis.wire import from_document, to_document
+from services.feedback.domain.identifiers import derived_id
 from services.feedback.domain.loop import Inputs
 from services.feedback.domain.shipment import SHIPMENT_KIND, Shipment, ShipmentSpec, job_spec, shipment_of
-from services.feedback.store.jobs import derived_id
 
 _PREFIX = "shipment"
 

@@ -41,6 +41,8 @@ class DatasetRow:
         rejected: an answer that is worse than the last message, for training by preferences; None where there is none.
         weight: how much the row counts in training, compared with a row of 1.
         profile_id: the protocol that the case is of.
+        reason: why it is there, such as "correction".
+        feedback_item_id: what a person said that it comes from.
         line: where the row stands in its file, from 1; not part of what is written.
     """
 
@@ -55,6 +57,8 @@ class DatasetRow:
     cause: str = ""
     weight: float = 1.0
     profile_id: str = ""
+    reason: str = ""
+    feedback_item_id: str = ""
     line: int = field(default=0, compare=False)
 
     @property
@@ -77,6 +81,12 @@ class DatasetRow:
         """The messages before the first answer that is trained."""
         return self.messages[: next(iter(self.trained_turns), len(self.messages) - 1)]
 
+    @property
+    def asked_texts(self) -> tuple[str, ...]:
+        """What the row asks, by which it is compared with what suites ask."""
+        task = (str(self.case.get("task", "")),) if self.case is not None else ()
+        return (*task, *(message["content"] for message in self.messages if message["role"] == "user"))
+
     def check(self) -> None:
         """Raise RowError when the row has no case of a protocol that this version knows, though it names one."""
         if self.case is None and not self.profile_id:
@@ -94,6 +104,8 @@ class DatasetRow:
         row: dict[str, Any] = {
             "example_id": self.example_id,
             "split": self.split,
+            "feedback_item_id": self.feedback_item_id,
+            "reason": self.reason,
             "cause": self.cause,
             "tool": self.tool,
             "category": self.category,
@@ -126,6 +138,8 @@ class DatasetRow:
         case, profile_id = row.get("case"), row.get("profile_id", "")
         if not isinstance(profile_id, str):
             raise RowError("has no profile_id that this version knows")
+        if not isinstance(row.get("feedback_item_id", ""), str):
+            raise RowError("has a feedback_item_id that is no text")
         if "case" in row and not isinstance(case, dict):
             raise RowError("holds no case: it must be an object")
         return cls(
@@ -135,7 +149,8 @@ class DatasetRow:
             split=row.get("split", "train"),
             tools=_tools(row.get("tools")),
             case=case,
-            **{name: _name(row, name) for name in ("tool", "category", "cause")},
+            **{name: _name(row, name) for name in ("tool", "category", "cause", "reason")},
+            feedback_item_id=row.get("feedback_item_id", ""),
             weight=float(weight),
             profile_id=profile_id,
             line=line,

@@ -27,7 +27,7 @@ from services.feedback.domain.spec import LoopSpec
 from services.feedback.jobs.loop import LoopJob
 from services.feedback.jobs.steps import Services
 from services.feedback.store.shipments import JobShipmentStore
-from services.feedback.usecases import FeedbackUseCases
+from services.feedback.usecases.jobs import FeedbackUseCases
 from tests.fakes.feedback_store import MemoryLoopStore
 from tests.fakes.neighbours.jobs import FakeJobs
 from tests.fakes.neighbours.world import World

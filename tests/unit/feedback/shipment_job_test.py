@@ -14,14 +14,14 @@ from google.protobuf.json_format import ParseDict
 
 from services.chassis.errors import AlreadyExists, InvalidArgument
 from services.chassis.jobs import JobRunner, JobState, MemoryJobStore
-from services.feedback.convert import shipment_spec_from_proto, shipment_to_proto
+from services.feedback.convert.shipments import shipment_spec_from_proto, shipment_to_proto
 from services.feedback.domain.shipment import SHIPMENT_KIND, GateStep, Shipment
 from services.feedback.domain.work import WorkState
 from services.feedback.jobs.shipment import ShipmentJob
 from services.feedback.servicer import FeedbackServicer
 from services.feedback.store.jobs import JobLoopStore
 from services.feedback.store.shipments import JobShipmentStore
-from services.feedback.usecases import FeedbackUseCases
+from services.feedback.usecases.jobs import FeedbackUseCases
 from tests.unit.feedback.shipping_world import CASES, SUITE, VERSION, ShippingWorld
 
 BODY: dict[str, Any] = {
@@ -183,7 +183,8 @@ async def test_a_shipment_without_a_form_or_a_place_is_refused() -> None:
 
 async def test_the_rpcs_start_show_list_watch_and_cancel() -> None:
     bench = Bench()
-    servicer = FeedbackServicer(bench.usecases, JobLoopStore(bench.jobs), bench.store)
+    others: Any = {"items": None, "build_usecases": None, "builds": None, "loops": None}
+    servicer: Any = FeedbackServicer(usecases=bench.usecases, shipments=bench.store, **others)
     request = shipment_pb2.CreateShipmentRequest(request_id="r", spec=ParseDict(BODY, shipment_pb2.ShipmentSpec()))
     made = (await servicer.CreateShipment(request, None)).shipment
     assert (made.spec.num_rows, made.spec.max_rate_loss, made.spec.prompt_size) == (20, 0.02, "compact")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from array import array
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -123,7 +122,7 @@ class Scan:
             self.reader.prompt_of(row)
             return
         self.num_train += 1
-        near = self._suites.near_copy(list(_asked(row)))
+        near = self._suites.near_copy(row.asked_texts)
         if near:
             self.overlaps.append(SuiteOverlap(row.line, row.example_id, near.suite, near.case_id, near.share))
         reading = self.reader.read(row, self.method)
@@ -145,12 +144,6 @@ class Scan:
         self._num_kept += sum(map(len, kept))
         if self._num_kept <= _MAX_KEPT_TOKENS:
             self.sequences.append(kept)
-
-
-def _asked(row: DatasetRow) -> Iterator[str]:
-    if row.case is not None:
-        yield str(row.case.get("task", ""))
-    yield from (message["content"] for message in row.messages if message["role"] == "user")
 
 
 def suite_tasks(suites: tuple[SuiteFile, ...]) -> SuiteTasks:

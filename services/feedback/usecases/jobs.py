@@ -1,4 +1,4 @@
-"""What callers may ask of feedback, in the service's own words."""
+"""What callers may ask of feedback's durable jobs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FeedbackUseCases:
         check(spec)
         earlier = await self._store.find(request_id)
         inputs = earlier.inputs if earlier else await self._resolve(spec)
-        profile = _profile_of(inputs.suite.profile_id)
+        profile = profile_of(inputs.suite.profile_id)
         if not profile.categories:
             raise FailedPrecondition(
                 f"The profile {profile.id} has no training material, so a loop has nothing to teach.",
@@ -54,7 +54,7 @@ class FeedbackUseCases:
         _check_places(spec)
         earlier = await self._shipments.find(request_id)
         inputs = earlier.inputs if earlier else await self._resolve(spec)
-        profile = _profile_of(inputs.suite.profile_id)
+        profile = profile_of(inputs.suite.profile_id)
         spec = replace(spec, prompt_size=prompt_size_of(spec.prompt_size, profile.prompt_sizes))
         return await self._shipments.create(request_id, spec, inputs)
 
@@ -77,7 +77,12 @@ def _check_places(spec: ShipmentSpec) -> None:
             )
 
 
-def _profile_of(profile_id: str) -> Profile:
+def profile_of(profile_id: str) -> Profile:
+    """Return a profile that this release knows.
+
+    Raises:
+        FailedPrecondition: It does not know it.
+    """
     try:
         return get_profile(profile_id)
     except UnknownProfile as error:

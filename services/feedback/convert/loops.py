@@ -1,18 +1,16 @@
-"""What differs between the wire's words for loops and shipments and the domain's; all else has equal names."""
+"""What differs between the wire's words for loops and the domain's; all else has equal names."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from drillyard.feedback.v1 import loop_pb2, shipment_pb2
+from drillyard.feedback.v1 import loop_pb2
 from drillyard.registry.v1 import export_pb2
 from google.protobuf.json_format import MessageToDict
 
-from services.chassis.jobs.convert import job_to_proto
 from services.chassis.wire import from_message, to_message
 from services.feedback.domain.loop import Loop
 from services.feedback.domain.rounds import Rates, Round
-from services.feedback.domain.shipment import Shipment, ShipmentSpec
 from services.feedback.domain.spec import LoopSpec
 
 # A loop sets these itself, every round anew.
@@ -24,7 +22,7 @@ def spec_from_proto(spec: loop_pb2.LoopSpec) -> LoopSpec:
     """Return the spec with its defaults; of the training settings only those that were set."""
     training = MessageToDict(spec.training, preserving_proto_field_name=True)
     kept = {name: value for name, value in training.items() if name not in _OWN_TRAINING_FIELDS}
-    return from_message(LoopSpec, spec, training=kept, goal_form=_export_fields(spec.goal_form))
+    return from_message(LoopSpec, spec, training=kept, goal_form=export_fields(spec.goal_form))
 
 
 def loop_to_proto(loop: Loop) -> loop_pb2.Loop:
@@ -43,26 +41,7 @@ def loop_to_proto(loop: Loop) -> loop_pb2.Loop:
     return message
 
 
-def shipment_spec_from_proto(spec: shipment_pb2.ShipmentSpec) -> ShipmentSpec:
-    """Return the spec with its defaults; of the export only what was set."""
-    return from_message(ShipmentSpec, spec, export=_export_fields(spec.export))
-
-
-def shipment_to_proto(shipment: Shipment) -> shipment_pb2.Shipment:
-    """Return the shipment; the ids in its spec are those of the versions that they named."""
-    message = to_message(
-        shipment.state,
-        shipment_pb2.Shipment,
-        shipment_id=shipment.shipment_id,
-        spec=to_message(shipment.asked, shipment_pb2.ShipmentSpec),
-        job=job_to_proto(shipment.job),
-    )
-    message.spec.model_version_id = shipment.inputs.model_version_id
-    message.spec.test_suite_version_id = shipment.inputs.suite.test_suite_version_id
-    return message
-
-
-def _export_fields(spec: export_pb2.ExportSpec) -> dict[str, Any]:
+def export_fields(spec: export_pb2.ExportSpec) -> dict[str, Any]:
     """Return what was set of a form; which version it is of is filled in."""
     fields = MessageToDict(spec, preserving_proto_field_name=True)
     fields.pop("model_version_id", None)

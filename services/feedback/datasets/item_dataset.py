@@ -1,0 +1,146 @@
+"""A dataset from feedback items, written to a file row by row; near-copies of what tests are left out."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import IO
+
+from services.feedback.datasets.builder import MAX_CHARACTERS
+from services.feedback.datasets.cells import Cell
+from services.feedback.datasets.drawing import DrawRequest, draw
+from services.feedback.datasets.examples import examples_of
+from services.feedback.datasets.item_rows import lesson_of, rows_of
+from services.feedback.datasets.plan import NO_CAUSE, apportion_cells
+from services.feedback.domain.dataset_build import DatasetBuildSpec, DatasetForm, LeftOut
+from services.feedback.domain.item import Item, digest_of
+from services.protocols.cases import Case, case_to_document
+from services.protocols.material import SINGLE_CALL
+from services.protocols.profile import Profile
+from services.protocols.session import SessionOver
+from services.protocols.suites.balance import category_of
+from services.protocols.suites.dataset_row import DatasetRow
+from services.protocols.suites.near_copies import SuiteTasks
+from services.protocols.suites.overlap import Contents
+
+REPLAY = "replay"
+
+
+class ItemDataset:
+    """Takes items, newest first, and writes their rows.
+
+    Args:
+        spec: What is built.
+        profile: The protocol; None for answers of chats.
+        suites: The cases of each suite that tests, by its version's id.
+        file: Gets a row a line.
+    """
+
+    def __init__(
+        self,
+        spec: DatasetBuildSpec,
+        profile: Profile | None,
+        suites: Sequence[tuple[str, Sequence[Case]]],
+        file: IO[bytes],
+    ) -> None:
+        self.num_items = 0
+        self.num_rows: Counter[str] = Counter()
+        self.num_left_out: Counter[str] = Counter()
+        self._spec, self._profile, self._file = spec, profile, file
+        self._suites = suites
+        self._tasks = SuiteTasks(suites)
+        self._near: dict[str, bool] = {}
+        self._known: set[str] = set()
+        self._tools: set[str] = set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has as many rows as are wanted."""
+        return self.num_rows.total() >= self._spec.max_rows
+
+    def add(self, items: Iterable[Item]) -> None:
+        """Write the rows of items, as long as more are wanted."""
+        for item in items:
+            if self.is_full:
+                return
+            # Of answers of chats, which no filter names, the profile is empty.
+            if item.subject.profile_id == self._spec.profile_id:
+                self.num_items += 1
+                reason = self._add(item)
+                if reason is not None:
+                    self.num_left_out[reason] += 1
+
+    def _add(self, item: Item) -> LeftOut | None:
+        lesson = lesson_of(item, self._spec.form)
+        if isinstance(lesson, LeftOut):
+            return lesson
+        said = [item.case_document, *item.content.messages[:-1], lesson.answers, lesson.rejected]
+        key = digest_of(said)
+        if key in self._known:
+            return LeftOut.DUPLICATE
+        self._known.add(key)
+        try:
+            rows = rows_of(self._profile, item, lesson)
+        except SessionOver:
+            return LeftOut.CLIENT_STOPPED
+        if any(map(self._is_near, rows)):
+            return LeftOut.NEAR_SUITE
+        split = self._split(item)
+        for row in rows[: self._spec.max_rows - self.num_rows.total()]:
+            self._write(replace(row, split=split))
+        return None
+
+    def replay(self) -> None:
+        """Write right answers of the protocol's own material to the tools that no row teaches, or to all of them."""
+        spec, profile = self._spec, self._profile
+        count = round(spec.replay_share * self.num_rows.total())
+        if not count or profile is None or not profile.categories or spec.form is DatasetForm.DPO:
+            return
+        pool = [Cell(SINGLE_CALL, tool) for tool in profile.tools] if SINGLE_CALL in profile.categories else []
+        pool += [Cell(category, "") for category in profile.categories if category != SINGLE_CALL]
+        cells = [cell for cell in pool if cell.tool not in self._tools] or pool
+        own = [case for name, cases in self._suites if name.startswith(f"{profile.id}/") for case in cases]
+        contents = Contents(own, closed_tools=profile.closed_tools)
+        request = DrawRequest(profile, contents, spec.seed, "train", max_characters=MAX_CHARACTERS)
+        drawn = draw(request, apportion_cells(count, dict.fromkeys(cells, 1.0), seed=spec.seed))
+        for case in (case for cases in drawn.cases.values() for case in cases):
+            for row in _replay_rows(profile, case):
+                if not self._is_near(row):
+                    self._write(row)
+
+    def _is_near(self, row: DatasetRow) -> bool:
+        texts = row.asked_texts
+        key = digest_of(texts)
+        if key not in self._near:
+            self._near[key] = self._tasks.near_copy(texts) is not None
+        return self._near[key]
+
+    def _split(self, item: Item) -> str:
+        # By whole cases, so that training does not measure itself on what it has learnt; a chat has no case to ask.
+        place = int(digest_of(item.case_document)[:8], 16) / 2**32
+        is_validation = bool(item.case_document) and place < self._spec.validation_share
+        return "validation" if is_validation else "train"
+
+    def _write(self, row: DatasetRow) -> None:
+        self._file.write(json.dumps(row.to_json(), ensure_ascii=False, default=dict).encode() + b"\n")
+        self.num_rows[row.reason] += 1
+        if row.tool:
+            self._tools.add(row.tool)
+
+
+def _replay_rows(profile: Profile, case: Case) -> Iterator[DatasetRow]:
+    examples = examples_of(profile, case, profile.prompt_sizes[0])
+    for number, example in enumerate(examples, start=1):
+        yield DatasetRow(
+            f"{REPLAY}-{case.case_id}.{number}",
+            example.messages,
+            tools=example.tools,
+            case=case_to_document(case),
+            tool=case.tool,
+            category=category_of(case),
+            cause=NO_CAUSE,
+            profile_id=profile.id,
+            reason=REPLAY,
+        )

@@ -1,0 +1,139 @@
+"""Rows of a dataset from one feedback item: what its author says is right, or right against wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from services.feedback.datasets.examples import Example, examples_of, played_examples
+from services.feedback.domain.dataset_build import DatasetForm, LeftOut
+from services.feedback.domain.item import ChatMessage, FeedbackKind, Item, Opinion
+from services.protocols.cases import Case, case_from_document
+from services.protocols.profile import Profile
+from services.protocols.session import Session
+from services.protocols.suites.balance import category_of
+from services.protocols.suites.dataset_row import DatasetRow
+from services.protocols.turn import Answer, ToolCall
+
+_NUM_CASES = 4096
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Right answers to the end of an item's conversation, what is worse than the first of them, and why they are there.
+
+    Attributes:
+        answers: in turn; empty for the case's own reference answers.
+    """
+
+    reason: str
+    answers: tuple[ChatMessage, ...] = ()
+    rejected: ChatMessage | None = None
+
+
+def lesson_of(item: Item, form: DatasetForm) -> Lesson | LeftOut:
+    """Return what an item teaches in a form, or why it teaches nothing."""
+    content = item.content
+    proposal = content.proposal_verdict
+    # Where there is no case, the person's word alone counts.
+    if (content.correction or content.chosen) and item.case_document and not (proposal and proposal.conforming):
+        return LeftOut.DOES_NOT_CONFORM
+    return _pair(item) if form is DatasetForm.DPO else _answer(item)
+
+
+def _answer(item: Item) -> Lesson | LeftOut:
+    content = item.content
+    if item.kind is FeedbackKind.CORRECTION:
+        return Lesson("correction", content.correction)
+    if item.opinion is not Opinion.GOOD:
+        return LeftOut.NOTHING_TO_LEARN
+    if item.case_document and not (content.verdict and content.verdict.conforming):
+        return LeftOut.DOES_NOT_CONFORM
+    return Lesson("rated_good", content.messages[-1:])
+
+
+def _pair(item: Item) -> Lesson | LeftOut:
+    content = item.content
+    is_failure = not (content.verdict and content.verdict.conforming)
+    if item.kind is FeedbackKind.PREFERENCE and content.chosen:
+        if item.is_contradicted:
+            return LeftOut.CONTRADICTED
+        return Lesson("preference", (content.chosen,), content.rejected)
+    if item.kind is FeedbackKind.CORRECTION:
+        own = content.messages[-1]
+        return Lesson("correction", content.correction[:1], own) if is_failure else LeftOut.NO_PAIR
+    if item.opinion is not Opinion.BAD:
+        return LeftOut.NOTHING_TO_LEARN
+    # Only at the first answer the case's reference answers the same prompt.
+    if not (item.case_document and is_failure and item.subject.turn == 0):
+        return LeftOut.NO_PAIR
+    return Lesson("reference", (), content.messages[-1])
+
+
+def rows_of(profile: Profile | None, item: Item, lesson: Lesson) -> list[DatasetRow]:
+    """Return the rows that teach a lesson, one for each set of functions that the client offers on the way.
+
+    Raises:
+        SessionOver: The client takes no answer where the item is.
+    """
+    if profile is None or not item.case_document:
+        # Of a conversation only the answer that a person looked at is trained.
+        before = [{**each, "weight": 0} if each["role"] == "assistant" else each for each in item.content.messages[:-1]]
+        tools = tuple(json.loads(tool) for tool in item.content.tools)
+        return [_row(item, lesson, item.feedback_item_id, Example((*before, *lesson.answers), tools), None)]
+    case = _case(item.case_document)
+    examples = _examples(profile, item, case, lesson.answers)
+    if lesson.rejected:
+        examples = [Example(examples[0].opening, examples[0].tools)]
+    ids = [f"{item.feedback_item_id}.{number}" for number in range(1, len(examples) + 1)]
+    return [_row(item, lesson, row_id, example, case) for row_id, example in zip(ids, examples, strict=True)]
+
+
+def _examples(profile: Profile, item: Item, case: Case, answers: Sequence[ChatMessage]) -> list[Example]:
+    size = item.subject.prompt_size
+    if not answers:
+        return examples_of(profile, case, size)
+    session = Session(profile, case, size)
+    for message in item.content.messages[:-1]:
+        session.answer(answer_of(profile, message))
+    return played_examples(session, _until_stop(session, (answer_of(profile, message) for message in answers)))
+
+
+def _until_stop(session: Session, answers: Iterable[Answer]) -> Iterable[Answer]:
+    for place, answer in enumerate(answers):
+        if session.stop and place:
+            return
+        yield answer
+
+
+def answer_of(profile: Profile, message: ChatMessage) -> Answer:
+    """Return an answer that is in a message, with its native calls or those that its text holds."""
+    calls = tuple(
+        ToolCall(call["function"]["name"], call["function"]["arguments"], call["id"])
+        for call in message.get("tool_calls", ())
+    )
+    return Answer(message["content"], calls) if calls else profile.read_answer(message["content"])
+
+
+@lru_cache(maxsize=_NUM_CASES)
+def _case(document: str) -> Case:
+    return case_from_document(json.loads(document))
+
+
+def _row(item: Item, lesson: Lesson, row_id: str, example: Example, case: Case | None) -> DatasetRow:
+    verdict = item.content.verdict
+    return DatasetRow(
+        row_id,
+        example.messages,
+        tools=example.tools,
+        case=json.loads(item.case_document) if case else None,
+        rejected=lesson.rejected,
+        tool=case.tool if case else "",
+        category=category_of(case) if case else "",
+        cause=verdict.cause if verdict else "",
+        profile_id=item.subject.profile_id,
+        reason=lesson.reason,
+        feedback_item_id=item.feedback_item_id,
+    )

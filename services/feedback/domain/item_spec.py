@@ -1,0 +1,132 @@
+"""What a person says of one answer, as it is sent: of a transcript that is here, or of a chat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from services.chassis.errors import InvalidArgument, ServiceError
+from services.feedback.domain.item import ChatMessage, FeedbackKind, Item, Rating
+
+_MAX_NOTE = 10_000
+_MAX_ANSWERS = 100
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Which of two answers is better; None, or the other transcript's id, stands for one that is looked up."""
+
+    chosen: ChatMessage | None = None
+    rejected: ChatMessage | None = None
+    over_transcript_id: str = ""
+
+
+@dataclass(frozen=True)
+class Chat:
+    """An answer of a served model: the conversation, whose last message it is."""
+
+    model_version_id: str
+    messages: tuple[ChatMessage, ...]
+    tools: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ItemSpec:
+    """What a person says of one answer; of rating, correction, preference, tag and note exactly one is said."""
+
+    transcript_id: str
+    turn: int
+    case_id: str
+    chat_completion_id: str
+    chat: Chat | None
+    rating: Rating | None
+    correction: tuple[ChatMessage, ...]
+    preference: Preference | None
+    tag: str
+    note: str
+    author: str
+    replaces_feedback_item_id: str = ""
+
+    @property
+    def kind(self) -> FeedbackKind:
+        """What it says."""
+        said = {
+            FeedbackKind.RATING: self.rating is not None,
+            FeedbackKind.CORRECTION: bool(self.correction),
+            FeedbackKind.PREFERENCE: self.preference is not None,
+            FeedbackKind.TAG: bool(self.tag),
+        }
+        return next((kind for kind, is_said in said.items() if is_said), FeedbackKind.NOTE)
+
+    def check(self) -> None:
+        """Raise InvalidArgument, which names the field, unless it names one answer and says one thing of it."""
+        self._check_subject()
+        said = [self.rating is not None, bool(self.correction), self.preference is not None, bool(self.tag)]
+        if sum(said) > 1 or not (any(said) or self.note.strip()):
+            raise InvalidArgument(
+                "An item says exactly one thing, and this one says several or nothing.",
+                "Send one of rating, correction, preference, tag and note; a note may go with any of them.",
+                field="spec",
+            )
+        if len(self.note) > _MAX_NOTE:
+            raise InvalidArgument("The note is too long.", f"Send at most {_MAX_NOTE} characters.", field="spec.note")
+        if self.rating is not None:
+            self.rating.check()
+        if len(self.correction) > _MAX_ANSWERS:
+            raise InvalidArgument(
+                "The correction has too many answers.", f"Send at most {_MAX_ANSWERS}.", field="spec.correction"
+            )
+        preference = self.preference or Preference()
+        _check_answers(self.correction, "spec.correction.answers")
+        _check_answers([answer for answer in (preference.chosen, preference.rejected) if answer], "spec.preference")
+
+    def _check_subject(self) -> None:
+        subjects = [bool(self.transcript_id), bool(self.chat_completion_id), self.chat is not None]
+        if sum(subjects) != 1:
+            raise InvalidArgument(
+                "An item is about one answer, and this one names none or several.",
+                "Name a transcript_id, a chat_completion_id, or send the chat itself.",
+                field="spec.transcript_id",
+            )
+        if self.chat is not None:
+            check_chat(self.chat, "spec.chat")
+
+
+def check_chat(chat: Chat, field_path: str) -> None:
+    """Raise InvalidArgument unless a conversation ends with an answer."""
+    if len(chat.messages) < 2 or chat.messages[-1]["role"] != "assistant":
+        raise InvalidArgument(
+            "The conversation does not end with an answer.",
+            "Send its messages, the last one of the role assistant.",
+            field=f"{field_path}.messages",
+        )
+
+
+def _check_answers(answers: Iterable[ChatMessage], field_path: str) -> None:
+    for answer in answers:
+        if answer["role"] not in ("assistant", ""):
+            raise InvalidArgument(
+                f"A proposed answer has the role {answer['role'][:30]!r}.",
+                "Send messages of the role assistant.",
+                field=field_path,
+            )
+        if not answer["content"].strip() and not answer.get("tool_calls"):
+            raise InvalidArgument("A proposed answer is empty.", "Write the answer.", field=field_path)
+
+
+@dataclass(frozen=True)
+class ImportLine:
+    """A line of a file: its number from 1, and the item that it holds, or what it says of an answer that is here."""
+
+    number: int
+    entry: Item | ItemSpec
+
+
+def line_error(number: int, error: ServiceError) -> InvalidArgument:
+    """Return the error for one line of a file."""
+    return InvalidArgument(
+        f"Line {number}: {error.problem}",
+        f"{error.next_step} Nothing of the file was stored.".lstrip(),
+        line=str(number),
+    )

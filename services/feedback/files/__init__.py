@@ -1,0 +1,1 @@
+"""Files of feedback items, one adapter per form."""

@@ -1,0 +1,63 @@
+"""Feedback items as JSON lines: items as they are exported, or what a person says of an answer that is here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+from drillyard.feedback.v1 import feedback_item_pb2 as pb
+from google.protobuf.json_format import ParseDict, ParseError
+
+from services.chassis.artifacts import Artifact, ArtifactStore
+from services.chassis.errors import InvalidArgument
+from services.chassis.wire import check
+from services.feedback.convert.items import item_from_proto, item_spec_from_proto
+from services.feedback.domain.item_spec import ImportLine, line_error
+
+_MAX_LINE_BYTES = 8 * 1024 * 1024
+_BLOCK_BYTES = 1024 * 1024
+
+
+class JsonLines:
+    """Implements `ports.items.ItemFiles` over the artifacts of the gateway."""
+
+    def __init__(self, artifacts: ArtifactStore) -> None:
+        self._artifacts = artifacts
+
+    async def lines(self, artifact: Artifact) -> AsyncIterator[ImportLine]:
+        """Yield what each line of a file holds that is not blank, reading a mebibyte or one line at a time.
+
+        Raises:
+            InvalidArgument: A line is no item or too long; it is named.
+            NotFound: There is no such file.
+        """
+        await self._artifacts.verify(artifact.uri, artifact.digest)
+        number = 0
+        with await self._artifacts.open_reader(artifact.uri) as file:
+            while lines := await asyncio.to_thread(file.readlines, _BLOCK_BYTES):
+                for line in lines:
+                    number += 1
+                    if line.strip():
+                        yield _import_line(number, line)
+
+
+def _import_line(number: int, line: bytes) -> ImportLine:
+    try:
+        if len(line) > _MAX_LINE_BYTES:
+            raise InvalidArgument(f"It has more than {_MAX_LINE_BYTES} bytes.", "Leave it out.")
+        document = json.loads(line)
+        if not isinstance(document, dict):
+            raise InvalidArgument("This is no JSON object.", "Write one object a line.")
+        if "feedback_item_id" in document:
+            item = ParseDict(document, pb.FeedbackItem())
+            check(item)
+            return ImportLine(number, item_from_proto(item))
+        spec = ParseDict(document, pb.FeedbackItemSpec())
+        check(spec)
+        return ImportLine(number, item_spec_from_proto(spec))
+    except InvalidArgument as error:
+        raise line_error(number, error) from error
+    except (ParseError, ValueError, RecursionError) as error:
+        reason = str(error).partition("\n")[0][:200].rstrip(".")
+        raise line_error(number, InvalidArgument(f"This is no item: {reason}.", "Correct the line.")) from error

@@ -1,0 +1,126 @@
+"""The dataset build: write the rows of feedback items, register the dataset, and note which items it has."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from services.chassis.artifacts import Artifact
+from services.chassis.errors import FailedPrecondition
+from services.chassis.jobs import JobContext, Json
+from services.chassis.waiting import patiently
+from services.chassis.wire.paging import LAST_PLACE
+from services.feedback.datasets.item_dataset import ItemDataset
+from services.feedback.domain.dataset_build import BuildState, DatasetBuildSpec, build_of
+from services.feedback.domain.item import ItemFilter
+from services.feedback.domain.work import Registration
+from services.feedback.jobs.waiting import uninterrupted
+from services.feedback.ports.items import DatasetFiles, DatasetRegistry, ItemStore
+from services.protocols.cases import Case
+from services.protocols.profile import get_profile
+
+_BATCH = 500
+_JSONL = "application/jsonl"
+_ITEM_ID = re.compile(rb'"feedback_item_id": ("(?:[^"\\]|\\.)*")')
+
+
+class DatasetBuildJob:
+    """Does jobs of kind "dataset_build".
+
+    The file is recorded before it is registered, and the version before its items are marked, so a build that was
+    killed anywhere registers one version.
+    """
+
+    def __init__(self, items: ItemStore, registry: DatasetRegistry, files: DatasetFiles) -> None:
+        self._items = items
+        self._registry = registry
+        self._files = files
+
+    async def run(self, context: JobContext) -> Json:
+        """Build, register and mark.
+
+        Raises:
+            FailedPrecondition: No item becomes a row; the error says why.
+        """
+        build = build_of(context.job)
+        state = BuildState.from_document(context.saved)
+        if state.artifact is None:
+            state = await self._build(context, build.spec)
+            await context.checkpoint(state.to_document())
+        artifact = Artifact(**(state.artifact or {}))
+        if not state.dataset_version_id:
+            registration = Registration(build.spec.dataset_id, artifact, f"dataset_build:{build.dataset_build_id}")
+            version_id = await uninterrupted(
+                self._registry.register_dataset(f"{build.dataset_build_id}/dataset", registration)
+            )
+            state = replace(state, dataset_version_id=version_id)
+            await context.checkpoint(state.to_document())
+        path = await self._files.local_path(artifact.uri)
+        await self._items.mark_used(await asyncio.to_thread(_item_ids, path), state.dataset_version_id)
+        await context.progress(message=state.sentences[0])
+        return {"dataset_version_id": state.dataset_version_id}
+
+    async def _build(self, context: JobContext, spec: DatasetBuildSpec) -> BuildState:
+        await context.progress(phase="read_suites", message="reading the suites that rows must not be near to")
+        suites = await self._suites(spec)
+        profile = get_profile(spec.profile_id) if spec.profile_id else None
+        with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
+            dataset = await asyncio.to_thread(ItemDataset, spec, profile, suites, file.file)
+            await self._read_items(context, spec, dataset)
+            await asyncio.to_thread(dataset.replay)
+            file.flush()
+            state = BuildState(
+                num_items=dataset.num_items,
+                num_rows=dict(dataset.num_rows),
+                num_left_out=dict(dataset.num_left_out),
+            )
+            if not dataset.num_rows:
+                raise _nothing(state)
+            path = Path(file.name)
+            artifact = await patiently(lambda: self._files.put_file(path, _JSONL), "the artifact store")
+        return replace(state, artifact=asdict(artifact))
+
+    async def _read_items(self, context: JobContext, spec: DatasetBuildSpec, dataset: ItemDataset) -> None:
+        wanted = ItemFilter(
+            profile_id=spec.profile_id, model_version_id=spec.model_version_id, tag=spec.tag, author=spec.author
+        )
+        total, before = await self._items.count(wanted), LAST_PLACE
+        while not dataset.is_full and (batch := await self._items.list(wanted, before, _BATCH)):
+            before = batch[-1].ordinal
+            await asyncio.to_thread(dataset.add, batch)
+            await context.progress(phase="build", done=dataset.num_items, total=total, unit="items", message="")
+
+    async def _suites(self, spec: DatasetBuildSpec) -> list[tuple[str, tuple[Case, ...]]]:
+        names = await self._registry.list_test_suites()
+        material = set(spec.material_test_suite_version_ids)
+        return [(name, await self._registry.list_cases(name)) for name in names if name not in material]
+
+
+def _nothing(state: BuildState) -> FailedPrecondition:
+    if not state.num_items:
+        return FailedPrecondition(
+            "No feedback item is on answers of that protocol and model.",
+            "Correct or rate answers first, or build without those filters.",
+        )
+    return FailedPrecondition(
+        f"None of {state.num_items} feedback items becomes a row. {' '.join(state.sentences[1:])}",
+        "Correct answers so that they conform, or build rows of the other form.",
+    )
+
+
+def _item_ids(path: Path) -> list[str]:
+    with path.open("rb") as file:
+        return list(dict.fromkeys(_ids(file)))
+
+
+def _ids(lines: BinaryIO) -> Iterator[str]:
+    for line in lines:
+        # The item's id stands before the row's own texts.
+        if result := _ITEM_ID.search(line):
+            yield json.loads(result[1])

@@ -1,0 +1,168 @@
+"""What feedback items need from outside."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from services.chassis.artifacts import Artifact
+from services.feedback.domain.agreement import Agreement
+from services.feedback.domain.dataset_build import DatasetBuild, DatasetBuildSpec
+from services.feedback.domain.item import ChatMessage, Item, ItemFilter, Outcome, Subject
+from services.feedback.domain.item_spec import Chat, ImportLine
+from services.feedback.domain.work import Registration
+from services.protocols.cases import Case
+
+
+@dataclass(frozen=True)
+class AnsweredCase:
+    """A transcript: what it is of, the model's answers in it, and whether the token limit ended the last one."""
+
+    subject: Subject
+    answers: tuple[ChatMessage, ...]
+    is_cut: bool = False
+
+
+@dataclass(frozen=True)
+class AnswersToJudge:
+    """Answers to one case, as messages; `is_cut` when the token limit ended the last one."""
+
+    profile_id: str
+    case_document: str
+    answers: tuple[ChatMessage, ...]
+    is_cut: bool = False
+
+
+class Transcripts(Protocol):
+    """Where transcripts are kept."""
+
+    async def answered_case(self, transcript_id: str) -> AnsweredCase:
+        """Return a transcript.
+
+        Raises:
+            NotFound: There is none.
+        """
+        ...
+
+
+class CaseDocuments(Protocol):
+    """Where cases are kept."""
+
+    async def case_document(self, test_suite_version_id: str, case_id: str) -> str:
+        """Return a case as JSON text.
+
+        Raises:
+            NotFound: There is no such suite, or no such case in it.
+        """
+        ...
+
+
+class Judge(Protocol):
+    """The judge of each profile."""
+
+    async def judge(self, answers: Sequence[AnswersToJudge]) -> list[Outcome | str]:
+        """Return what the judge says of each, in their order, or the sentence why it can say nothing."""
+        ...
+
+
+class ItemFiles(Protocol):
+    """Files of items."""
+
+    def lines(self, artifact: Artifact) -> AsyncIterator[ImportLine]:
+        """Yield what each line of a file holds that is not blank.
+
+        Raises:
+            InvalidArgument: A line is no item or too long; it is named.
+            NotFound: There is no such file.
+        """
+        ...
+
+
+class DatasetFiles(Protocol):
+    """The service's own files."""
+
+    async def put_file(self, path: Path, media_type: str = "") -> Artifact:
+        """Keep a copy of a file."""
+        ...
+
+    async def local_path(self, uri: str) -> Path:
+        """Return a local file with an artifact's bytes, to read only."""
+        ...
+
+
+class DatasetRegistry(Protocol):
+    """Where datasets, and the suites that they keep clear of, are kept; every call is patient."""
+
+    async def list_test_suites(self) -> tuple[str, ...]:
+        """Return every suite version that tests; what a loop drew to probe does not."""
+        ...
+
+    async def list_cases(self, test_suite_version_id: str) -> tuple[Case, ...]:
+        """Return all cases of a suite version in its order."""
+        ...
+
+    async def register_dataset(self, request_id: str, registration: Registration) -> str:
+        """Register a dataset version once per request id and return its id."""
+        ...
+
+
+class BuildStore(Protocol):
+    """Dataset builds, kept as durable jobs."""
+
+    async def create(self, request_id: str, spec: DatasetBuildSpec) -> DatasetBuild:
+        """Store a build; the same request id returns the build of the first call.
+
+        Raises:
+            AlreadyExists: The request id was used with another spec; the error names the field.
+        """
+        ...
+
+
+class ItemStore(Protocol):
+    """Where items are kept; an item changes only by being withdrawn."""
+
+    async def add(self, item: Item) -> Item:
+        """Store an item and withdraw the one that it replaces, or return the one that is stored under its id."""
+        ...
+
+    async def add_all(self, items: AsyncIterator[Sequence[Item]]) -> int:
+        """Store all items or none; return how many were not there before. An error of `items` stores none."""
+        ...
+
+    async def get(self, feedback_item_id: str) -> Item | None:
+        """Return an item, or None."""
+        ...
+
+    async def list(self, wanted: ItemFilter, before: int, limit: int) -> tuple[Item, ...]:
+        """Return up to `limit` wanted items below the ordinal `before`, newest first."""
+        ...
+
+    async def list_forward(self, wanted: ItemFilter, after: int, limit: int) -> tuple[Item, ...]:
+        """Return up to `limit` wanted items above the ordinal `after`, oldest first."""
+        ...
+
+    async def count(self, wanted: ItemFilter) -> int:
+        """Return the number of wanted items."""
+        ...
+
+    async def withdraw(self, feedback_item_id: str, reason: str) -> Item | None:
+        """Withdraw an item unless it is already, and return it; None when there is none."""
+        ...
+
+    async def agreement(self, wanted: ItemFilter) -> Agreement:
+        """Return how often the newest opinion of each author on an answer is the judge's."""
+        ...
+
+    async def mark_used(self, feedback_item_ids: Sequence[str], dataset_version_id: str) -> None:
+        """Note that a dataset version has rows of items."""
+        ...
+
+    async def keep_chat(self, chat_completion_id: str, chat: Chat) -> None:
+        """Keep an answer of a chat for a month."""
+        ...
+
+    async def get_chat(self, chat_completion_id: str) -> Chat | None:
+        """Return an answer of a chat, or None."""
+        ...

@@ -1,0 +1,31 @@
+"""The RPCs of this service: wire in, use case, wire out; one file per noun."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drillyard.feedback.v1.feedback_service_pb2_grpc import FeedbackServiceServicer
+
+from services.chassis.jobs import JobResource
+from services.feedback.domain.dataset_build import DatasetBuild
+from services.feedback.domain.loop import Loop
+from services.feedback.domain.shipment import Shipment
+from services.feedback.servicer.items import ItemRpcs
+from services.feedback.servicer.jobs import DatasetBuildRpcs, LoopRpcs, ShipmentRpcs
+from services.feedback.usecases.dataset_builds import BuildUseCases
+from services.feedback.usecases.items import ItemUseCases
+from services.feedback.usecases.jobs import FeedbackUseCases
+
+FULL_SERVICE_NAME = "drillyard.feedback.v1.FeedbackService"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedbackServicer(LoopRpcs, ShipmentRpcs, DatasetBuildRpcs, ItemRpcs, FeedbackServiceServicer):
+    """Answers `FeedbackService`; the contract documents each method."""
+
+    usecases: FeedbackUseCases
+    loops: JobResource[Loop]
+    shipments: JobResource[Shipment]
+    build_usecases: BuildUseCases
+    builds: JobResource[DatasetBuild]
+    items: ItemUseCases

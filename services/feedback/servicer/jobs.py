@@ -1,0 +1,76 @@
+"""The RPCs of durable jobs: loops, shipments and dataset builds."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Any
+
+from drillyard.feedback.v1 import dataset_build_pb2, loop_pb2, shipment_pb2
+
+from services.chassis.jobs import JobResource
+from services.chassis.jobs.convert import JobRpcs
+from services.feedback.convert.dataset_builds import build_spec_from_proto, build_to_proto
+from services.feedback.convert.loops import loop_to_proto, spec_from_proto
+from services.feedback.convert.shipments import shipment_spec_from_proto, shipment_to_proto
+from services.feedback.domain.dataset_build import DatasetBuild
+from services.feedback.domain.loop import Loop
+from services.feedback.domain.shipment import Shipment
+from services.feedback.usecases.dataset_builds import BuildUseCases
+from services.feedback.usecases.jobs import FeedbackUseCases
+
+_loops = JobRpcs(attrgetter("loops"), loop_to_proto)
+_shipments = JobRpcs(attrgetter("shipments"), shipment_to_proto)
+_builds = JobRpcs(attrgetter("builds"), build_to_proto)
+
+
+class LoopRpcs:
+    """Create, get, list, delete, cancel and watch."""
+
+    usecases: FeedbackUseCases
+    loops: JobResource[Loop]
+    GetLoop = _loops.get(loop_pb2.GetLoopResponse)
+    ListLoops = _loops.list(loop_pb2.ListLoopsResponse)
+    DeleteLoop = _loops.delete(loop_pb2.DeleteLoopResponse)
+    CancelLoop = _loops.cancel(loop_pb2.CancelLoopResponse)
+    WatchLoop = _loops.watch(loop_pb2.WatchLoopResponse)
+
+    async def CreateLoop(self, request: loop_pb2.CreateLoopRequest, context: Any) -> loop_pb2.CreateLoopResponse:
+        """Start a loop."""
+        loop = await self.usecases.create_loop(request.request_id, spec_from_proto(request.spec))
+        return loop_pb2.CreateLoopResponse(loop=loop_to_proto(loop))
+
+
+class ShipmentRpcs:
+    """Create, get, list, cancel and watch."""
+
+    usecases: FeedbackUseCases
+    shipments: JobResource[Shipment]
+    GetShipment = _shipments.get(shipment_pb2.GetShipmentResponse)
+    ListShipments = _shipments.list(shipment_pb2.ListShipmentsResponse)
+    CancelShipment = _shipments.cancel(shipment_pb2.CancelShipmentResponse)
+    WatchShipment = _shipments.watch(shipment_pb2.WatchShipmentResponse)
+
+    async def CreateShipment(
+        self, request: shipment_pb2.CreateShipmentRequest, context: Any
+    ) -> shipment_pb2.CreateShipmentResponse:
+        """Start a shipment."""
+        shipment = await self.usecases.create_shipment(request.request_id, shipment_spec_from_proto(request.spec))
+        return shipment_pb2.CreateShipmentResponse(shipment=shipment_to_proto(shipment))
+
+
+class DatasetBuildRpcs:
+    """Create, get, list, cancel and watch."""
+
+    build_usecases: BuildUseCases
+    builds: JobResource[DatasetBuild]
+    GetDatasetBuild = _builds.get(dataset_build_pb2.GetDatasetBuildResponse)
+    ListDatasetBuilds = _builds.list(dataset_build_pb2.ListDatasetBuildsResponse)
+    CancelDatasetBuild = _builds.cancel(dataset_build_pb2.CancelDatasetBuildResponse)
+    WatchDatasetBuild = _builds.watch(dataset_build_pb2.WatchDatasetBuildResponse)
+
+    async def CreateDatasetBuild(
+        self, request: dataset_build_pb2.CreateDatasetBuildRequest, context: Any
+    ) -> dataset_build_pb2.CreateDatasetBuildResponse:
+        """Start a dataset build."""
+        build = await self.build_usecases.create(request.request_id, build_spec_from_proto(request.spec))
+        return dataset_build_pb2.CreateDatasetBuildResponse(dataset_build=build_to_proto(build))

@@ -1,0 +1,182 @@
+"""Feedback items in the service's database, SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import Table, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.chassis.database import Database, insert_if_absent, item_of, row_of
+from services.chassis.database.lease import durable
+from services.feedback.domain.agreement import Agreement
+from services.feedback.domain.item import Content, Item, ItemFilter, Rating, RatingScale, Subject, digest_of
+from services.feedback.domain.item_spec import Chat
+from services.feedback.store import item_queries as queries
+from services.feedback.store.tables import CASES, CHATS, CONTENTS, ITEMS, USES
+
+_CONTENT, _CHAT = TypeAdapter(Content), TypeAdapter(Chat)
+_BATCH = 500
+_KEPT_CHATS = timedelta(days=30)
+
+
+@durable
+class SqlItemStore:
+    """Keeps items beside the service's jobs; an item changes only by being withdrawn."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, item: Item) -> Item:
+        """Store an item and withdraw the one that it replaces, or return the one that is stored under its id."""
+        async with self._database.session() as session:
+            await _insert(session, [item])
+            if item.replaces_feedback_item_id:
+                await _withdraw(session, item.replaces_feedback_item_id, item.create_time, "replaced")
+            return (await _load(session, ITEMS.c.feedback_item_id == item.feedback_item_id))[0]
+
+    async def add_all(self, items: AsyncIterator[Sequence[Item]]) -> int:
+        """Store all items or none; return how many were not there before. An error of `items` stores none."""
+        num_added = 0
+        async with self._database.session(is_limited=False) as session:
+            async for batch in items:
+                num_added += await _insert(session, batch)
+        return num_added
+
+    async def get(self, feedback_item_id: str) -> Item | None:
+        """Return an item, or None."""
+        async with self._database.reading() as session:
+            return next(iter(await _load(session, ITEMS.c.feedback_item_id == feedback_item_id)), None)
+
+    async def list(self, wanted: ItemFilter, before: int, limit: int) -> tuple[Item, ...]:
+        """Return up to `limit` wanted items below the ordinal `before`, newest first."""
+        async with self._database.reading() as session:
+            return tuple(await _load(session, queries.matching(wanted), ITEMS.c.ordinal < before, limit=limit))
+
+    async def list_forward(self, wanted: ItemFilter, after: int, limit: int) -> tuple[Item, ...]:
+        """Return up to `limit` wanted items above the ordinal `after`, oldest first."""
+        places = select(ITEMS.c.ordinal).where(queries.matching(wanted), ITEMS.c.ordinal > after)
+        places = places.order_by(ITEMS.c.ordinal).limit(limit)
+        async with self._database.reading() as session:
+            return tuple(reversed(await _load(session, ITEMS.c.ordinal.in_(places), limit=limit)))
+
+    async def count(self, wanted: ItemFilter) -> int:
+        """Return the number of wanted items."""
+        query = select(func.count()).select_from(ITEMS).where(queries.matching(wanted))
+        async with self._database.reading() as session:
+            return (await session.execute(query)).scalar_one()
+
+    async def withdraw(self, feedback_item_id: str, reason: str) -> Item | None:
+        """Withdraw an item unless it is already, and return it; None when there is none."""
+        async with self._database.session() as session:
+            await _withdraw(session, feedback_item_id, datetime.now(UTC), reason)
+            return next(iter(await _load(session, ITEMS.c.feedback_item_id == feedback_item_id)), None)
+
+    async def agreement(self, wanted: ItemFilter) -> Agreement:
+        """Return how often the newest opinion of each author on an answer is the judge's."""
+        async with self._database.reading() as session:
+            return await queries.agreement(session, wanted)
+
+    async def mark_used(self, feedback_item_ids: Sequence[str], dataset_version_id: str) -> None:
+        """Note that a dataset version has rows of items."""
+        rows = [{"feedback_item_id": each, "dataset_version_id": dataset_version_id} for each in feedback_item_ids]
+        async with self._database.session() as session:
+            for start in range(0, len(rows), _BATCH):
+                await _insert_absent(session, USES, rows[start : start + _BATCH])
+
+    async def keep_chat(self, chat_completion_id: str, chat: Chat) -> None:
+        """Keep an answer of a chat for a month."""
+        now = datetime.now(UTC)
+        row = {"chat_completion_id": chat_completion_id, "create_time": now, "document": asdict(chat)}
+        async with self._database.session() as session:
+            await session.execute(delete(CHATS).where(CHATS.c.create_time < now - _KEPT_CHATS))
+            await insert_if_absent(session, CHATS, row)
+
+    async def get_chat(self, chat_completion_id: str) -> Chat | None:
+        """Return an answer of a chat, or None."""
+        query = select(CHATS.c.document).where(CHATS.c.chat_completion_id == chat_completion_id)
+        async with self._database.reading() as session:
+            document = (await session.execute(query)).scalar_one_or_none()
+        return None if document is None else _CHAT.validate_python(document)
+
+
+async def _insert(session: AsyncSession, items: Sequence[Item]) -> int:
+    ids = [item.feedback_item_id for item in items]
+    query = select(ITEMS.c.feedback_item_id).where(ITEMS.c.feedback_item_id.in_(ids))
+    known = set((await session.execute(query)).scalars())
+    new = [item for item in items if item.feedback_item_id not in known]
+    if not new:
+        return 0
+    cases = {digest_of(item.case_document): item.case_document for item in new if item.case_document}
+    rows = [{"case_digest": digest, "document": document} for digest, document in cases.items()]
+    await _insert_absent(session, CASES, rows)
+    await session.execute(insert(ITEMS), [_row(item) for item in new])
+    contents = [{"feedback_item_id": item.feedback_item_id, "document": _document(item.content)} for item in new]
+    await session.execute(insert(CONTENTS), contents)
+    return len(new)
+
+
+async def _insert_absent(session: AsyncSession, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        dialect = import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}")
+        await session.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows))
+
+
+async def _withdraw(session: AsyncSession, feedback_item_id: str, time: datetime, reason: str) -> None:
+    c = ITEMS.c
+    of_this = (c.feedback_item_id == feedback_item_id, c.withdraw_time.is_(None))
+    await session.execute(update(ITEMS).where(*of_this).values(withdraw_time=time, withdraw_reason=reason))
+
+
+async def _load(session: AsyncSession, *conditions: Any, limit: int = 1) -> list[Item]:
+    rows = (await session.execute(queries.items(*conditions).limit(limit))).mappings().all()
+    ids = [row["feedback_item_id"] for row in rows]
+    uses: dict[str, list[str]] = {}
+    for use in await session.execute(select(USES).where(USES.c.feedback_item_id.in_(ids))):
+        uses.setdefault(use.feedback_item_id, []).append(use.dataset_version_id)
+    return [replace(_item(row), dataset_version_ids=tuple(uses.get(row["feedback_item_id"], ()))) for row in rows]
+
+
+def _row(item: Item) -> dict[str, Any]:
+    verdict, (pair_key, pair_side) = item.content.verdict, item.pair
+    row = row_of(
+        item,
+        ITEMS,
+        **row_of(item.subject, ITEMS),
+        rating_value=item.rating.value if item.rating else None,
+        rating_scale=item.rating.scale.value if item.rating else None,
+        opinion=item.opinion.value,
+        is_judged_good=verdict.conforming if verdict else None,
+        disagrees=item.disagrees,
+        pair_key=pair_key,
+        pair_side=pair_side,
+        case_digest=digest_of(item.case_document) if item.case_document else "",
+    )
+    # The database counts.
+    del row["ordinal"]
+    return row
+
+
+def _document(content: Content) -> dict[str, Any]:
+    return {name: value for name, value in asdict(content).items() if value not in (None, "", (), {})}
+
+
+def _item(row: Mapping[Any, Any]) -> Item:
+    rating = None
+    if row["rating_value"] is not None:
+        rating = Rating(row["rating_value"], RatingScale(row["rating_scale"]))
+    return item_of(
+        Item,
+        row,
+        subject=item_of(Subject, row),
+        content=_CONTENT.validate_python(row["document"]),
+        rating=rating,
+        case_document=row["case_document"] or "",
+        is_contradicted=bool(row["is_contradicted"]),
+        dataset_version_ids=(),
+    )

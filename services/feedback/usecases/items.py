@@ -1,0 +1,208 @@
+"""What callers may ask of feedback items."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+from pydantic import TypeAdapter
+
+from services.chassis.artifacts import Artifact
+from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
+from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
+from services.feedback.domain.agreement import Agreement
+from services.feedback.domain.identifiers import derived_id
+from services.feedback.domain.item import Item, ItemFilter, digest_of
+from services.feedback.domain.item_spec import Chat, ImportLine, ItemSpec, check_chat, line_error
+from services.feedback.ports.items import AnswersToJudge, ItemFiles, ItemStore
+from services.feedback.usecases.subjects import Subjects
+
+_BATCH = 500
+_ITEMS = TypeAdapter(list[Item])
+
+
+@dataclass(frozen=True)
+class Imported:
+    """How many items of a file were stored, and how many were here already."""
+
+    num_imported: int
+    num_known: int
+
+
+@dataclass(frozen=True)
+class ItemPage:
+    """A page of items, the token of the next one, and how many there are on all."""
+
+    items: Sequence[Item]
+    next_page_token: str
+    total_size: int
+
+
+class ItemUseCases:
+    """Stores, finds, withdraws, imports and exports feedback items."""
+
+    def __init__(self, store: ItemStore, subjects: Subjects, files: ItemFiles) -> None:
+        self._store = store
+        self._subjects = subjects
+        self._files = files
+
+    async def create(self, request_id: str, spec: ItemSpec) -> Item:
+        """Store an item and return it; the same request id returns the same item.
+
+        Raises:
+            InvalidArgument: It says several things or nothing, or its answer does not fit what it names.
+            NotFound: There is no such transcript, chat or replaced item.
+            AlreadyExists: The request id was used with another body.
+        """
+        spec.check()
+        item_id, digest = derived_id("item", request_id), digest_of(asdict(spec))
+        known = await self._store.get(item_id) if request_id else None
+        item = known or await self._store.add(await self._item(item_id, spec, digest))
+        if item.request_digest != digest:
+            raise AlreadyExists(
+                f"The request id {request_id} was used before with another item.",
+                "Use a new request id for a new request.",
+                field="request_id",
+            )
+        return item
+
+    async def get(self, feedback_item_id: str) -> Item:
+        """Return an item.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return _known(await self._store.get(feedback_item_id), feedback_item_id)
+
+    async def page(self, wanted: ItemFilter, *, page_size: int, page_token: str) -> ItemPage:
+        """Return a page of the wanted items, newest first.
+
+        Raises:
+            InvalidArgument: The page size is out of bounds, or the token is not one that this list gave out.
+        """
+        size = checked_page_size(page_size)
+        items = await self._store.list(wanted, place_of(page_token, LAST_PLACE), size + 1)
+        page, token = page_of(items, size, lambda item: item.ordinal)
+        return ItemPage(page, token, await self._store.count(wanted))
+
+    async def withdraw(self, feedback_item_id: str, reason: str) -> Item:
+        """Withdraw an item; a second call changes nothing.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return _known(await self._store.withdraw(feedback_item_id, reason), feedback_item_id)
+
+    async def agreement(self, wanted: ItemFilter) -> Agreement:
+        """Return how far people and the judge agree on the wanted items."""
+        return await self._store.agreement(wanted)
+
+    async def keep_chat(self, chat_completion_id: str, chat: Chat) -> None:
+        """Keep an answer of a chat for a month.
+
+        Raises:
+            InvalidArgument: It does not end with an answer.
+        """
+        check_chat(chat, "chat")
+        await self._store.keep_chat(chat_completion_id, chat)
+
+    async def export_items(self, wanted: ItemFilter) -> AsyncGenerator[Item]:
+        """Yield the wanted items, oldest first."""
+        after = 0
+        while batch := await self._store.list_forward(wanted, after, _BATCH):
+            after = batch[-1].ordinal
+            for item in batch:
+                yield item
+
+    async def import_items(self, artifact: Artifact) -> Imported:
+        """Store the items of a file, or none of them.
+
+        Raises:
+            InvalidArgument: A line is wrong; the first one is named.
+            NotFound: There is no such file.
+        """
+        num_lines = 0
+        # What is looked up takes its time, in which no transaction may be open.
+        with tempfile.TemporaryFile() as spool:
+            async for batch in _grouped(self._files.lines(artifact)):
+                spool.write(_ITEMS.dump_json(await self._imported(batch)) + b"\n")
+                num_lines += len(batch)
+            spool.seek(0)
+            num_imported = await self._store.add_all(_batches(spool))
+        return Imported(num_imported, num_lines - num_imported)
+
+    async def _imported(self, lines: Sequence[ImportLine]) -> list[Item]:
+        items = [
+            line.entry if isinstance(line.entry, Item) else await self._of_line(line.number, line.entry)
+            for line in lines
+        ]
+        exported = [place for place, line in enumerate(lines) if isinstance(line.entry, Item)]
+        judged = [place for place in exported if items[place].case_document]
+        contents = await self._subjects.judged([(_answers_of(items[place]), items[place].content) for place in judged])
+        for place, content in zip(judged, contents, strict=True):
+            items[place] = replace(items[place], content=content)
+        return items
+
+    async def _of_line(self, number: int, spec: ItemSpec) -> Item:
+        try:
+            spec.check()
+            digest = digest_of(asdict(spec))
+            return await self._item(derived_id("item", f"import/{digest}"), spec, digest)
+        except (InvalidArgument, NotFound) as error:
+            raise line_error(number, error) from error
+
+    async def _item(self, item_id: str, spec: ItemSpec, digest: str) -> Item:
+        found = await self._subjects.look_up(spec)
+        version, replaced_id = 1, spec.replaces_feedback_item_id
+        if replaced_id:
+            replaced = await self.get(replaced_id)
+            if replaced.subject != found.subject:
+                raise InvalidArgument(
+                    f"The item {replaced_id} is about another answer.",
+                    "Replace an item by one on the same answer.",
+                    field="spec.replaces_feedback_item_id",
+                )
+            version = replaced.version + 1
+        return Item(
+            feedback_item_id=item_id,
+            kind=spec.kind,
+            author=spec.author,
+            create_time=datetime.now(UTC),
+            subject=found.subject,
+            content=found.content,
+            rating=spec.rating,
+            tag=spec.tag,
+            case_document=found.case_document,
+            version=version,
+            replaces_feedback_item_id=replaced_id,
+            request_digest=digest,
+        )
+
+
+def _known(item: Item | None, feedback_item_id: str) -> Item:
+    if item is None:
+        raise NotFound(f"There is no feedback item {feedback_item_id[:100]!r}.", "List the items to see their ids.")
+    return item
+
+
+def _answers_of(item: Item) -> AnswersToJudge:
+    return AnswersToJudge(item.subject.profile_id, item.case_document, item.content.messages)
+
+
+async def _grouped(lines: AsyncIterator[ImportLine]) -> AsyncIterator[list[ImportLine]]:
+    batch: list[ImportLine] = []
+    async for line in lines:
+        batch.append(line)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+async def _batches(spool: BinaryIO) -> AsyncIterator[list[Item]]:
+    for line in spool:
+        yield _ITEMS.validate_json(line)

@@ -1,0 +1,65 @@
+"""RPCs of the rows of datasets."""
+
+from __future__ import annotations
+
+from drillyard.registry.v1 import dataset_pb2
+
+from services.chassis.artifacts import Artifact
+from services.chassis.calls import Context
+from services.chassis.wire import from_message, to_message
+from services.registry.domain.paging import page_request
+from services.registry.servicer.dataset import dataset_version_to_proto
+from services.registry.usecases.dataset_rows import DatasetRowUseCases, StoredRow
+
+
+class DatasetRowRpcs:
+    """List, count, change and check."""
+
+    dataset_rows: DatasetRowUseCases
+
+    async def ListDatasetRows(
+        self, request: dataset_pb2.ListDatasetRowsRequest, context: Context
+    ) -> dataset_pb2.ListDatasetRowsResponse:
+        """List the rows of a version in their order."""
+        wanted = {name: getattr(request, name) for name in ("split", "tool", "cause", "reason")}
+        page = await self.dataset_rows.list_rows(
+            request.dataset_version_id, wanted, page_request(request.page_size, request.page_token)
+        )
+        return dataset_pb2.ListDatasetRowsResponse(
+            dataset_rows=map(_row_to_proto, page.items), next_page_token=page.next_token
+        )
+
+    async def GetDatasetMix(
+        self, request: dataset_pb2.GetDatasetMixRequest, context: Context
+    ) -> dataset_pb2.GetDatasetMixResponse:
+        """Say what a version is made of."""
+        mix = await self.dataset_rows.mix(request.dataset_version_id)
+        parts = [to_message(part, dataset_pb2.DatasetPart) for part in mix.parts]
+        version = dataset_version_to_proto(mix.version)
+        return dataset_pb2.GetDatasetMixResponse(dataset_version=version, parts=parts, num_pairs=mix.num_pairs)
+
+    async def ReviseDatasetVersion(
+        self, request: dataset_pb2.ReviseDatasetVersionRequest, context: Context
+    ) -> dataset_pb2.ReviseDatasetVersionResponse:
+        """Register a version that is another one with rows dropped or edited."""
+        version = await self.dataset_rows.revise(
+            request.request_id,
+            request.dataset_version_id,
+            dropped=request.dropped_example_ids,
+            edited=request.edited_documents,
+        )
+        return dataset_pb2.ReviseDatasetVersionResponse(dataset_version=dataset_version_to_proto(version))
+
+    async def ValidateDataset(
+        self, request: dataset_pb2.ValidateDatasetRequest, context: Context
+    ) -> dataset_pb2.ValidateDatasetResponse:
+        """Say which lines of a file are no rows."""
+        result = await self.dataset_rows.validate(from_message(Artifact, request.artifact, media_type=""))
+        faults = [dataset_pb2.DatasetFault(line=line, problem=problem) for line, problem in result.faults]
+        return dataset_pb2.ValidateDatasetResponse(
+            num_rows=result.num_rows, num_faults=result.num_faults, faults=faults
+        )
+
+
+def _row_to_proto(stored: StoredRow) -> dataset_pb2.DatasetRow:
+    return to_message(stored.row, dataset_pb2.DatasetRow, line=stored.line, document=stored.document)

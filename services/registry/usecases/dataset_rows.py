@@ -1,0 +1,243 @@
+"""Use cases of the rows of datasets: read them, count what they are made of, change and check them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from services.chassis.errors import InvalidArgument, TooLarge
+from services.chassis.wire.paging import place_of, token_of
+from services.protocols.suites.dataset_row import DatasetRow, RowError
+from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft
+from services.registry.domain.identifiers import check_numbered, check_request_id
+from services.registry.domain.jsonl import MAX_LINE_BYTES, Line, LineError, scan_lines, told_fault
+from services.registry.domain.paging import Page, PageRequest
+from services.registry.ports import Artifacts, DatasetStore
+from services.registry.usecases.adoption import Adoption
+from services.registry.usecases.dataset import DatasetUseCases, row_of
+
+RESPECTS = ("split", "reason", "cause", "tool", "category")
+_MAX_FAULTS = 20
+_MAX_REVISED_BYTES = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class StoredRow:
+    """A row, its line from 1, and its JSON text."""
+
+    row: DatasetRow
+    line: int
+    document: str
+
+
+@dataclass(frozen=True)
+class DatasetPart:
+    """How many rows, and characters of their messages, have one name in one respect."""
+
+    respect: str
+    name: str
+    num_rows: int
+    num_characters: int
+
+
+@dataclass(frozen=True)
+class DatasetMix:
+    """What a version is made of, and how many of its rows hold a rejected answer."""
+
+    version: DatasetVersion
+    parts: tuple[DatasetPart, ...]
+    num_pairs: int
+
+
+@dataclass(frozen=True)
+class DatasetFaults:
+    """How many lines of a file are rows, how many are none, and what is wrong with the first of those, by line."""
+
+    num_rows: int
+    num_faults: int
+    faults: tuple[tuple[int, str], ...]
+
+
+class DatasetRowUseCases:
+    """Reads, counts, changes and checks rows."""
+
+    def __init__(
+        self, datasets: DatasetUseCases, store: DatasetStore, artifacts: Artifacts, *, adoption: Adoption
+    ) -> None:
+        self._datasets = datasets
+        self._store = store
+        self._artifacts = artifacts
+        self._adoption = adoption
+
+    async def list_rows(self, text: str, wanted: Mapping[str, str], page: PageRequest) -> Page[StoredRow]:
+        """Return the rows that have the wanted names, in the order of the file; an empty name lets all through.
+
+        Raises:
+            NotFound: The version isn't there.
+        """
+        path = await self._path(await self._datasets.get_version(text))
+        return await asyncio.to_thread(_page, path, {name: each for name, each in wanted.items() if each}, page)
+
+    async def mix(self, text: str) -> DatasetMix:
+        """Return what a version is made of.
+
+        Raises:
+            NotFound: It isn't there.
+        """
+        version = await self._datasets.get_version(text)
+        return await asyncio.to_thread(_mix, version, await self._path(version))
+
+    async def revise(
+        self, request_id: str, text: str, *, dropped: Sequence[str], edited: Sequence[str]
+    ) -> DatasetVersion:
+        """Register a version that is another one without some rows, and with others in the place of theirs.
+
+        Raises:
+            InvalidArgument: Nothing is changed, an id isn't there, or an edited row is none.
+            NotFound: The version isn't there.
+            TooLarge: It is too large to be changed here.
+        """
+        check_request_id(request_id)
+        check_numbered(text, "dataset_version_id")
+        version = await self._datasets.get_version(text)
+        known = await self._store.find_request(request_id)
+        if known is not None:
+            return known
+        if version.artifact.size_bytes > _MAX_REVISED_BYTES:
+            raise TooLarge(f"{text} is too large to be changed row by row.", "Export it, change the file, register it.")
+        revision = _Revision(frozenset(dropped), {row.example_id: document for row, document in map(_edit, edited)})
+        content = await asyncio.to_thread(revision.applied, await self._path(version))
+        async with self._adoption.written(content) as artifact:
+            draft = DatasetVersionDraft(
+                request_id=request_id,
+                dataset_id=version.dataset_id,
+                artifact=artifact,
+                produced_by=f"revision:{version.version_id}",
+                num_train_examples=revision.counts["train"],
+                num_validation_examples=revision.counts["validation"],
+            )
+            return await self._store.add_version(draft)
+
+    async def validate(self, artifact: Any) -> DatasetFaults:
+        """Return which lines of a file are no rows; nothing of it is kept."""
+        async with self._adoption.adopted(artifact) as adopted:
+            return await asyncio.to_thread(_faults, await self._artifacts.local_path(adopted.uri))
+
+    async def _path(self, version: DatasetVersion) -> Path:
+        return await self._artifacts.local_path(version.artifact.uri)
+
+
+class _Revision:
+    def __init__(self, dropped: frozenset[str], edited: Mapping[str, str]) -> None:
+        self.counts: Counter[str] = Counter()
+        self._dropped, self._edited = dropped, edited
+        if not dropped and not edited:
+            raise InvalidArgument("Nothing is changed.", "Name rows to drop, or send edited ones.")
+
+    def applied(self, path: Path) -> bytes:
+        """Return the file with the changes in it."""
+        content, left = bytearray(), {*self._dropped, *self._edited}
+        with path.open("rb") as file:
+            for stored in _rows(file):
+                name = stored.row.example_id
+                left.discard(name)
+                if name not in self._dropped:
+                    document = self._edited.get(name, stored.document)
+                    self.counts[json.loads(document).get("split", "train")] += 1
+                    content += document.encode() + b"\n"
+        if left:
+            name = min(left)
+            raise InvalidArgument(f"The version has no row {name[:100]!r}.", "List its rows to see their ids.")
+        if not content:
+            raise InvalidArgument("Every row is dropped.", "Leave at least one.")
+        return bytes(content)
+
+
+def _edit(document: str) -> tuple[DatasetRow, str]:
+    try:
+        value = json.loads(document)
+        row = row_of(Line(1, document, value))
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(
+            f"An edited row {error}." if isinstance(error, LineError) else "An edited row is not JSON.",
+            "Correct the row.",
+            field="edited_documents",
+        ) from error
+    return row, json.dumps(value, ensure_ascii=False)
+
+
+def _rows(file: BinaryIO) -> Iterator[StoredRow]:
+    number = 0
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        if line.strip():
+            yield _stored(number, line)
+
+
+def _stored(number: int, line: bytes) -> StoredRow:
+    # Every row was checked when the version was registered.
+    text = line.decode().strip()
+    try:
+        return StoredRow(DatasetRow.from_json(json.loads(text), number), number, text)
+    except RowError as error:
+        raise InvalidArgument(f"Line {number} of the dataset {error}.", "Register the dataset again.") from error
+
+
+def _page(path: Path, wanted: Mapping[str, str], page: PageRequest) -> Page[StoredRow]:
+    offset, number = place_of(page.token, (0, 0))
+    rows: list[StoredRow] = []
+    with path.open("rb") as file:
+        file.seek(offset)
+        while line := file.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            if not line.strip():
+                continue
+            stored = _stored(number, line)
+            if all(getattr(stored.row, name) == value for name, value in wanted.items()):
+                rows.append(stored)
+                if len(rows) == page.size:
+                    place = token_of((file.tell(), number))
+                    return Page(tuple(rows), place if file.read(1) else "")
+    return Page(tuple(rows))
+
+
+def _mix(version: DatasetVersion, path: Path) -> DatasetMix:
+    num_rows: Counter[tuple[str, str]] = Counter()
+    num_characters: Counter[tuple[str, str]] = Counter()
+    num_pairs = 0
+    with path.open("rb") as file:
+        for stored in _rows(file):
+            row = stored.row
+            size = sum(len(message["content"]) for message in row.messages)
+            num_pairs += row.rejected is not None
+            for respect in RESPECTS:
+                key = respect, str(getattr(row, respect))
+                num_rows[key] += 1
+                num_characters[key] += size
+    ordered = sorted(num_rows, key=lambda key: (RESPECTS.index(key[0]), -num_rows[key], key[1]))
+    return DatasetMix(
+        version, tuple(DatasetPart(*key, num_rows[key], num_characters[key]) for key in ordered), num_pairs
+    )
+
+
+def _faults(path: Path) -> DatasetFaults:
+    faults: list[tuple[int, str]] = []
+    lines: dict[str, int] = {}
+    num_rows = 0
+    with path.open("rb") as file:
+        for number, line in scan_lines(file):
+            try:
+                if isinstance(line, LineError):
+                    raise line
+                name = row_of(line).example_id
+                if lines.setdefault(name, number) != number:
+                    raise LineError(f"has the id {name!r} of line {lines[name]}")
+                num_rows += 1
+            except LineError as fault:
+                faults.append((number, f"Line {number} {told_fault(str(fault))}."))
+    return DatasetFaults(num_rows, len(faults), tuple(faults[:_MAX_FAULTS]))

@@ -1,0 +1,140 @@
+"""One suite over the store of feedback items, on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from services.feedback.domain.agreement import Agreement
+from services.feedback.domain.item import Content, FeedbackKind, FeedbackUse, Item, ItemFilter, Outcome, Rating, Subject
+from services.feedback.domain.item_spec import Chat
+from services.feedback.store.items import SqlItemStore
+from services.feedback.store.jobs import MIGRATIONS
+from tests.contract.conftest import OpenDatabase
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+ANSWER = {"role": "assistant", "content": "Grüße, 世界"}
+SUBJECT = Subject(
+    transcript_id="run-1",
+    test_run_id="run",
+    case_id="case",
+    repeat=1,
+    turn=2,
+    model_version_id="tiny@1",
+    test_suite_version_id="roo_xml/core@1",
+    profile_id="roo_xml",
+    prompt_size="compact",
+    tool="read_file",
+    category="x",
+)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def store(request: pytest.FixtureRequest, open_database: OpenDatabase) -> SqlItemStore:
+    return SqlItemStore(await open_database(request.param, MIGRATIONS))
+
+
+def item(name: str, **more: Any) -> Item:
+    values: dict[str, Any] = {"rating": Rating(1), "content": Content((ANSWER,), verdict=Outcome(True)), **more}
+    return Item(name, values.pop("kind", FeedbackKind.RATING), "ann", NOW, values.pop("subject", SUBJECT), **values)
+
+
+async def batches(*groups: Sequence[Item]) -> AsyncIterator[Sequence[Item]]:
+    for group in groups:
+        yield group
+
+
+async def test_an_item_is_kept_with_all_that_it_says(store: SqlItemStore) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "read", "arguments": "{}"}}
+    content = Content(
+        (ANSWER, {**ANSWER, "tool_calls": [call]}),
+        ("{}",),
+        (ANSWER,),
+        note="n",
+        metadata={"a": "b"},
+        verdict=Outcome(False, "no_call", "It has none."),
+        proposal_verdict=Outcome(True),
+    )
+    stored = await store.add(
+        item("a", kind=FeedbackKind.CORRECTION, rating=None, content=content, case_document='{"x":1}')
+    )
+    assert replace(stored, ordinal=0) == item(
+        "a", kind=FeedbackKind.CORRECTION, rating=None, content=content, case_document='{"x":1}'
+    )
+    assert await store.add(item("a", tag="another")) == stored == await store.get("a")
+    assert await store.get("b") is None
+
+
+async def test_filters_pages_and_counts_agree(store: SqlItemStore) -> None:
+    other = replace(SUBJECT, tool="list_files", transcript_id="run-2")
+    await store.add_all(
+        batches([item("a"), item("b", subject=other)], [item("c", kind=FeedbackKind.TAG, rating=None, tag="odd")])
+    )
+    await store.withdraw("a", "a slip")
+    wanted = {
+        "c,b": ItemFilter(),
+        "c,b,a": ItemFilter(withdrawn_too=True),
+        "b": ItemFilter(tool="list_files", profile_id="roo_xml", author="ann"),
+        "c": ItemFilter(kind=FeedbackKind.TAG, tag="odd", use=FeedbackUse.UNUSED),
+        "": ItemFilter(transcript_id="run-9"),
+    }
+    for names, each in wanted.items():
+        found = await store.list(each, 99, 10)
+        assert ",".join(one.feedback_item_id for one in found) == names
+        assert await store.count(each) == len(found)
+        assert tuple(reversed(await store.list_forward(each, 0, 10))) == found
+    first = await store.list(ItemFilter(), 99, 1)
+    assert [one.feedback_item_id for one in await store.list(ItemFilter(), first[0].ordinal, 9)] == ["b"]
+
+
+async def test_a_withdrawal_is_kept_with_its_first_time_and_reason(store: SqlItemStore) -> None:
+    await store.add(item("a"))
+    first = await store.withdraw("a", "a slip")
+    again = await store.withdraw("a", "another reason")
+    assert first is not None and again == first and (first.withdraw_reason, first.withdraw_time) != ("", None)
+    assert await store.withdraw("b", "") is None
+
+
+async def test_uses_are_noted_once_and_found_by(store: SqlItemStore) -> None:
+    await store.add_all(batches([item("a"), item("b")]))
+    for _ in range(2):
+        await store.mark_used(["a"], "mine@1")
+    (used,) = await store.list(ItemFilter(use=FeedbackUse.USED), 99, 9)
+    assert (used.feedback_item_id, used.dataset_version_ids) == ("a", ("mine@1",))
+    assert [one.feedback_item_id for one in await store.list(ItemFilter(use=FeedbackUse.UNUSED), 99, 9)] == ["b"]
+
+
+async def test_all_items_of_a_file_are_stored_or_none(store: SqlItemStore) -> None:
+    async def broken() -> AsyncIterator[Sequence[Item]]:
+        yield [item("a")]
+        raise ValueError("the second batch")
+
+    with pytest.raises(ValueError, match="second"):
+        await store.add_all(broken())
+    assert await store.count(ItemFilter()) == 0
+    assert [await store.add_all(batches([item("a"), item("b")])) for _ in range(2)] == [2, 0]
+
+
+async def test_contradictions_and_agreement_are_found_by_the_database(store: SqlItemStore) -> None:
+    sides = [{**ANSWER, "content": text} for text in ("one", "two")]
+    pair = {"kind": FeedbackKind.PREFERENCE, "rating": None}
+    await store.add(item("a", **pair, content=Content((sides[0],), chosen=sides[0], rejected=sides[1])))
+    await store.add(item("b", **pair, content=Content((sides[0],), chosen=sides[1], rejected=sides[0])))
+    await store.add(item("c", rating=Rating(-1)))
+    assert {one.feedback_item_id for one in await store.list(ItemFilter(is_contradicted=True), 99, 9)} == {"a", "b"}
+    assert [one.is_contradicted for one in await store.list(ItemFilter(), 99, 9)] == [False, True, True]
+    assert await store.agreement(ItemFilter()) == Agreement(num_only_judge_good=1)
+
+
+async def test_a_chat_is_kept_once_for_a_month(store: SqlItemStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = Chat("tiny@1", ({"role": "user", "content": "hi"}, ANSWER), ("{}",), {"session": "s"})
+    await store.keep_chat("chatcmpl-1", chat)
+    await store.keep_chat("chatcmpl-1", replace(chat, model_version_id="other"))
+    assert await store.get_chat("chatcmpl-1") == chat
+    monkeypatch.setattr("services.feedback.store.items._KEPT_CHATS", timedelta(0))
+    await store.keep_chat("chatcmpl-2", chat)
+    assert await store.get_chat("chatcmpl-1") is None

@@ -1,0 +1,194 @@
+"""Datasets from what people say: each row names its reason and item, and no kill registers one twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.chassis.jobs import JobContext, JobRunner, JobState, Json, MemoryJobStore
+from services.chassis.wire import from_document
+from services.feedback.domain.dataset_build import DATASET_BUILD_KIND, DatasetBuild, DatasetBuildSpec, build_of
+from services.feedback.domain.item import ItemFilter
+from services.feedback.domain.item_spec import Preference
+from services.feedback.domain.work import Registration
+from services.feedback.jobs.dataset_build import DatasetBuildJob
+from services.feedback.store.dataset_builds import JobBuildStore
+from services.protocols.cases import Case
+from services.protocols.suites.dataset_row import DatasetRow
+from tests.unit.feedback_items.world import (
+    PROFILE,
+    SUITE,
+    SUITE_ID,
+    FakeWorld,
+    ItemBench,
+    bench_in,
+    said,
+    spec_of,
+    thumbs,
+)
+
+
+class FakeRegistry:
+    """Registers each dataset once per request id."""
+
+    def __init__(self) -> None:
+        self.datasets: dict[str, Registration] = {}
+        self.requests: dict[str, str] = {}
+
+    async def list_test_suites(self) -> tuple[str, ...]:
+        return (SUITE_ID,)
+
+    async def list_cases(self, test_suite_version_id: str) -> tuple[Case, ...]:
+        return tuple(SUITE.cases)
+
+    async def register_dataset(self, request_id: str, registration: Registration) -> str:
+        if request_id not in self.requests:
+            version_id = f"{registration.name}@{len(self.datasets) + 1}"
+            self.requests[request_id], self.datasets[version_id] = version_id, registration
+        assert self.datasets[self.requests[request_id]] == registration
+        return self.requests[request_id]
+
+
+class BuildBench:
+    """A build's job over a bench of items."""
+
+    def __init__(self, items: ItemBench) -> None:
+        self.items, self.jobs, self.registry = items, MemoryJobStore(), FakeRegistry()
+        self.job = DatasetBuildJob(items.store, self.registry, items.artifacts)
+
+    async def built(self, **spec: Any) -> DatasetBuild:
+        asked = from_document(DatasetBuildSpec, {"dataset_id": "mine", "profile_id": "roo_xml", **spec})
+        build = await JobBuildStore(self.jobs).create("", asked)
+        runner = JobRunner(self.jobs, owner="bench", is_only_owner=True)
+        runner.register(DATASET_BUILD_KIND, self.job.run)
+        await runner.start()
+        try:
+            while not (job := await self.jobs.get(build.dataset_build_id)).state.is_final:
+                await asyncio.sleep(0.01)
+        finally:
+            await runner.stop(5.0)
+        return build_of(job)
+
+    async def rows(self, version_id: str) -> list[DatasetRow]:
+        content = await self.items.artifacts.read_bytes(self.registry.datasets[version_id].artifact.uri)
+        rows = [DatasetRow.from_json(json.loads(line)) for line in content.splitlines()]
+        for row in rows:
+            row.check()
+        return rows
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[BuildBench]:
+    async for items in bench_in(tmp_path):
+        yield BuildBench(items)
+
+
+async def test_corrections_become_rows_that_name_reason_and_item(bench: BuildBench) -> None:
+    usecases = bench.items.usecases
+    item = await bench.items.corrected("run-1")
+    await bench.items.corrected("run-1", author="bob")
+    withdrawn = await bench.items.corrected("run-2")
+    await usecases.withdraw(withdrawn.feedback_item_id, "")
+    await usecases.create("", spec_of("run-3", correction=(said("I shall."),)))
+    await usecases.create("", spec_of("run-4", rating=thumbs(-1)))
+    build = await bench.built()
+    assert build.state.dataset_version_id == "mine@1"
+    (row,) = await bench.rows("mine@1")
+    assert row.messages[-1]["content"] == bench.items.world.right("run-1")
+    assert row.messages[-2]["content"] and row.messages[0]["role"] == "system"
+    assert (row.reason, row.cause, row.profile_id, row.split) == ("correction", "no_call", "roo_xml", "train")
+    assert build.state.num_left_out == {"nothing_to_learn": 1, "does_not_conform": 1, "duplicate": 1}
+    assert any("never trained" in sentence for sentence in build.state.sentences)
+    used = await bench.items.store.list(ItemFilter(), 99, 99)
+    assert {each.feedback_item_id for each in used if each.dataset_version_ids == ("mine@1",)} == {row.feedback_item_id}
+    assert item.subject.transcript_id == "run-1"
+
+
+async def test_pairs_set_the_failure_against_what_is_right_and_contradictions_are_left_out(bench: BuildBench) -> None:
+    usecases, world = bench.items.usecases, bench.items.world
+    await bench.items.corrected("run-1")
+    await usecases.create("", spec_of("run-2", rating=thumbs(-1)))
+    right = said(world.right("run-3"))
+    await usecases.create("", spec_of("run-3", preference=Preference(chosen=right)))
+    both = said(world.right("run-4"))
+    await usecases.create("", spec_of("run-4", preference=Preference(chosen=both)))
+    await usecases.create("", spec_of("run-4", preference=Preference(rejected=both), author="bob"))
+    build = await bench.built(form="DPO")
+    rows = {row.reason: row for row in await bench.rows("mine@1")}
+    assert set(rows) == {"correction", "reference", "preference"}
+    assert all(row.rejected == {"role": "assistant", "content": "I would read it."} for row in rows.values())
+    assert rows["reference"].messages[-1]["content"] == world.right("run-2")
+    # Of the two that contradict each other, one proposes what does not conform besides.
+    assert build.state.num_left_out == {"contradicted": 1, "does_not_conform": 1}
+
+
+async def test_no_row_is_near_to_a_suite_that_tests_unless_it_is_named_as_material(tmp_path: Path) -> None:
+    cases = [case for case in SUITE.cases if case.tool == "read_file"][:2]
+    async for items in bench_in(tmp_path, FakeWorld(cases, SUITE_ID)):
+        bench = BuildBench(items)
+        await items.corrected("run-1")
+        refused = await bench.built()
+        assert refused.job.state is JobState.FAILED and refused.job.error is not None
+        assert "near to a case of a suite that tests" in refused.job.error.problem
+        allowed = await bench.built(material_test_suite_version_ids=[SUITE_ID])
+        assert allowed.state.num_rows == {"correction": 1}
+
+
+async def test_replay_is_of_tools_that_no_row_teaches_and_validation_has_cases_of_its_own(bench: BuildBench) -> None:
+    for number in range(1, 7):
+        await bench.items.corrected(f"run-{number}")
+    await bench.built(replay_share=2.0, validation_share=0.5, seed=3)
+    rows = await bench.rows("mine@1")
+    taught = {row.tool for row in rows if row.reason == "correction"}
+    replayed = [row for row in rows if row.reason == "replay"]
+    assert len(replayed) >= 6 and taught.isdisjoint(row.tool for row in replayed if row.category == "single_call")
+    tasks = {
+        split: {row.case["task"] for row in rows if row.case and row.split == split}
+        for split in ("train", "validation")
+    }
+    assert tasks["train"].isdisjoint(tasks["validation"]) and {row.split for row in replayed} == {"train"}
+    assert {row.tool for row in rows} <= set(PROFILE.tools) | {""}
+
+
+@pytest.mark.parametrize("num_recorded", [0, 1, 2])
+async def test_a_build_that_is_killed_before_it_records_a_step_registers_one_version(
+    bench: BuildBench, num_recorded: int
+) -> None:
+    await bench.items.corrected("run-1")
+    asked = from_document(DatasetBuildSpec, {"dataset_id": "mine", "profile_id": "roo_xml"})
+    build = await JobBuildStore(bench.jobs).create("", asked)
+    killed = asyncio.Event()
+
+    async def run(context: JobContext) -> Json:
+        records, record = iter(range(num_recorded)), context.checkpoint
+
+        async def checkpoint(state: Json) -> None:
+            if next(records, None) is None:
+                killed.set()
+                await asyncio.Event().wait()
+            await record(state)
+
+        context.checkpoint = checkpoint  # type: ignore[method-assign]
+        result = await bench.job.run(context)
+        # Of three steps the last records nothing but the end of the job.
+        killed.set()
+        await asyncio.Event().wait()
+        return result
+
+    for is_last, attempt in enumerate((run, bench.job.run)):
+        runner = JobRunner(bench.jobs, owner="bench", is_only_owner=True)
+        runner.register(DATASET_BUILD_KIND, attempt)
+        await runner.start()
+        while is_last and not (await bench.jobs.get(build.dataset_build_id)).state.is_final:
+            await asyncio.sleep(0.01)
+        await killed.wait()
+        await runner.stop(1.0)
+    job = await bench.jobs.get(build.dataset_build_id)
+    assert build_of(job).state.dataset_version_id == "mine@1" and list(bench.registry.datasets) == ["mine@1"]
+    (item,) = await bench.items.store.list(ItemFilter(), 99, 9)
+    assert item.dataset_version_ids == ("mine@1",)

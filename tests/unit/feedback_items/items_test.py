@@ -1,0 +1,172 @@
+"""What people say of answers: looked up, judged and checked when it is stored, and never lost or doubled."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
+from services.feedback.convert.items import line_of
+from services.feedback.domain.agreement import Agreement
+from services.feedback.domain.item import FeedbackKind, ItemFilter, Opinion, Rating, RatingScale
+from services.feedback.domain.item_spec import Preference
+from tests.unit.feedback_items.world import ItemBench, bench_in, chat, said, spec_of, thumbs
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[ItemBench]:
+    async for made in bench_in(tmp_path):
+        yield made
+
+
+async def test_a_correction_is_judged_at_once_and_kept_when_it_does_not_conform(bench: ItemBench) -> None:
+    right = await bench.corrected("run-1")
+    wrong = await bench.usecases.create("", spec_of("run-2", correction=(said("No call here either."),)))
+    assert (right.kind, right.subject.tool) == (FeedbackKind.CORRECTION, bench.world.cases["run-1"].tool)
+    assert right.content.verdict is not None and right.content.verdict.cause == "no_call"
+    assert right.content.proposal_verdict is not None and right.content.proposal_verdict.conforming
+    assert wrong.content.proposal_verdict is not None and not wrong.content.proposal_verdict.conforming
+    assert (await bench.usecases.get(wrong.feedback_item_id)).content.correction == (said("No call here either."),)
+
+
+async def test_a_request_id_gives_one_item_and_another_body_is_refused(bench: ItemBench) -> None:
+    first = await bench.usecases.create("once", spec_of(rating=thumbs(-1)))
+    again = await bench.usecases.create("once", spec_of(rating=thumbs(-1)))
+    assert (first.feedback_item_id, bench.world.num_judged) == (again.feedback_item_id, 1)
+    with pytest.raises(AlreadyExists):
+        await bench.usecases.create("once", spec_of(rating=thumbs(1)))
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        (spec_of(case_id="another", rating=thumbs(1)), "not another"),
+        (spec_of(turn=3, rating=thumbs(1)), "has no answer 3"),
+        (spec_of(), "says several or nothing"),
+        (spec_of(rating=thumbs(1), tag="odd"), "says several or nothing"),
+        (spec_of(rating=Rating(0)), "not -1 or 1"),
+        (spec_of(rating=Rating(6, RatingScale.STARS)), "not 1 to 5 stars"),
+        (spec_of(transcript_id="", rating=thumbs(1)), "names none or several"),
+        (spec_of(correction=(said(" "),)), "is empty"),
+        (spec_of(preference=Preference()), "are the same"),
+        (spec_of(preference=Preference(over_transcript_id="run-2")), "does not answer the same prompt"),
+    ],
+)
+async def test_what_does_not_fit_is_refused_by_a_sentence(bench: ItemBench, spec: object, problem: str) -> None:
+    with pytest.raises(InvalidArgument, match=problem):
+        await bench.usecases.create("", spec)  # type: ignore[arg-type]
+
+
+async def test_an_item_on_a_transcript_or_chat_that_does_not_exist_is_not_stored(bench: ItemBench) -> None:
+    for spec in (spec_of("gone-1", rating=thumbs(1)), spec_of("", chat_completion_id="chatcmpl-x", rating=thumbs(1))):
+        with pytest.raises(NotFound):
+            await bench.usecases.create("", spec)
+    assert await bench.store.count(ItemFilter(withdrawn_too=True)) == 0
+
+
+async def test_a_stored_chat_can_be_named_by_its_id(bench: ItemBench) -> None:
+    await bench.usecases.keep_chat("chatcmpl-1", chat())
+    item = await bench.usecases.create("", spec_of("", chat_completion_id="chatcmpl-1", correction=(said("Hello!"),)))
+    assert item.content.messages == chat().messages
+    assert (item.subject.model_version_id, item.content.verdict, item.case_document) == ("tiny@1", None, "")
+
+
+async def test_preferences_both_ways_are_kept_and_listed_until_one_is_withdrawn(bench: ItemBench) -> None:
+    better, own = said(bench.world.right("run-1")), bench.world.answers["run-1"][0]
+    first = await bench.usecases.create("", spec_of(preference=Preference(chosen=better)))
+    opposite = await bench.usecases.create("", spec_of(preference=Preference(rejected=better), author="bob"))
+    assert opposite.content.chosen == own
+    contradicted = ItemFilter(is_contradicted=True)
+    assert {item.feedback_item_id for item in await bench.store.list(contradicted, 99, 9)} == {
+        first.feedback_item_id,
+        opposite.feedback_item_id,
+    }
+    await bench.usecases.withdraw(opposite.feedback_item_id, "a slip")
+    assert await bench.store.count(contradicted) == 0
+    assert not (await bench.usecases.get(first.feedback_item_id)).is_contradicted
+
+
+async def test_an_item_that_replaces_another_withdraws_it_in_the_same_step(bench: ItemBench) -> None:
+    first = await bench.usecases.create("", spec_of(rating=thumbs(1)))
+    second = await bench.usecases.create(
+        "", spec_of(rating=thumbs(-1), replaces_feedback_item_id=first.feedback_item_id)
+    )
+    assert second.version == 2
+    assert (await bench.usecases.get(first.feedback_item_id)).withdraw_time == second.create_time
+    with pytest.raises(InvalidArgument, match="about another answer"):
+        await bench.usecases.create(
+            "", spec_of("run-2", rating=thumbs(-1), replaces_feedback_item_id=first.feedback_item_id)
+        )
+
+
+async def test_an_export_is_imported_elsewhere_as_it_was_and_a_second_time_changes_nothing(
+    bench: ItemBench, tmp_path: Path
+) -> None:
+    await bench.corrected("run-1", note="mind the path")
+    await bench.usecases.create("", spec_of("run-2", rating=Rating(5, RatingScale.STARS)))
+    await bench.usecases.create("", spec_of("run-3", preference=Preference(chosen=said("Better."))))
+    tag = await bench.usecases.create("", spec_of("run-4", tag="odd"))
+    await bench.usecases.withdraw(tag.feedback_item_id, "no use")
+    everything = ItemFilter(withdrawn_too=True)
+    content = b"".join([line_of(item) async for item in bench.usecases.export_items(everything)])
+    (tmp_path / "other").mkdir()
+    async for other in bench_in(tmp_path / "other"):
+        for counts in ((4, 0), (0, 4)):
+            imported = await other.usecases.import_items(await other.kept(content))
+            assert (imported.num_imported, imported.num_known) == counts
+        assert b"".join([line_of(item) async for item in other.usecases.export_items(everything)]) == content
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b"{", "Line 3: This is no item"),
+        (b'{"ratting": 1}', "Line 3: This is no item"),
+        (b'{"transcript_id": "gone", "tag": "odd"}', "Line 3: There is no transcript"),
+        (b'{"feedback_item_id": "x", "kind": "FEEDBACK_KIND_TAG"}', "Line 3: The item lacks"),
+        (b'{"transcript_id": "run-1", "rating": {"value": 9}}', "Line 3: The field rating.value is 9"),
+    ],
+)
+async def test_of_a_file_with_a_wrong_line_nothing_is_stored_and_the_line_is_named(
+    bench: ItemBench, line: bytes, problem: str
+) -> None:
+    good = b'{"transcript_id": "run-1", "tag": "odd"}\n\n'
+    with pytest.raises(InvalidArgument, match=problem):
+        await bench.usecases.import_items(await bench.kept(good + line))
+    assert await bench.store.count(ItemFilter()) == 0
+
+
+def test_opinions_follow_from_thumbs_and_stars() -> None:
+    assert [Rating(value).opinion for value in (-1, 1)] == [Opinion.BAD, Opinion.GOOD]
+    stars = [Rating(value, RatingScale.STARS).opinion for value in range(1, 6)]
+    assert stars == [Opinion.BAD, Opinion.BAD, Opinion.NONE, Opinion.GOOD, Opinion.GOOD]
+
+
+async def test_agreement_counts_the_newest_word_of_each_author_and_lists_where_they_differ(bench: ItemBench) -> None:
+    right = said(bench.world.right("run-2"))
+    bench.world.answers["run-2"] = (right,)
+    await bench.usecases.create("", spec_of("run-1", rating=thumbs(1)))
+    await bench.corrected("run-1")
+    await bench.usecases.create("", spec_of("run-2", rating=thumbs(1)))
+    await bench.usecases.create("", spec_of("run-2", rating=thumbs(-1), author="bob"))
+    await bench.usecases.create("", spec_of("run-3", tag="odd"))
+    assert await bench.usecases.agreement(ItemFilter()) == Agreement(1, 1, 0, 1)
+    assert await bench.usecases.agreement(ItemFilter(author="ann")) == Agreement(1, 1, 0, 0)
+    differing = await bench.store.list(ItemFilter(disagrees=True), 99, 9)
+    assert [(item.subject.transcript_id, item.author) for item in differing] == [("run-2", "bob"), ("run-1", "ann")]
+
+
+def test_kappa_and_its_interval_are_those_of_the_worked_example() -> None:
+    # 50 answers, kappa 0.4, standard error 0.1270: Fleiss, Cohen and Everitt's large-sample formula.
+    agreement = Agreement(num_both_good=20, num_both_bad=15, num_only_person_good=5, num_only_judge_good=10)
+    assert agreement.kappa == pytest.approx(0.4)
+    low, high = agreement.kappa_interval
+    assert (low, high) == pytest.approx((0.4 - 1.96 * 0.1270, 0.4 + 1.96 * 0.1270), abs=1e-3)
+    assert "differ on 15 of 50" in agreement.sentence and "0.40" in agreement.sentence
+
+
+def test_there_is_no_kappa_where_one_of_the_two_always_says_the_same() -> None:
+    assert Agreement(num_both_good=9, num_only_person_good=3).kappa is None
+    assert Agreement().kappa is None and "Nothing is known" in Agreement().sentence

@@ -1,0 +1,1 @@
+"""What people say of answers: REST routes, commands and the page."""

@@ -1,0 +1,103 @@
+"""REST routes of feedback items, and of datasets that are built from them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from drillyard.feedback.v1 import feedback_file_pb2 as pb
+from fastapi import Body, Depends, Query
+from fastapi.responses import StreamingResponse
+
+from ui.gateway.uploads import Uploads, uploads_of
+from ui.shared.documents import ClientsOf, Document, document, message_of
+from ui.shared.rpc import RpcRouter
+from ui.shared.schemas import shows
+
+IMPORT_SECONDS = 140.0
+"""For a large file: the judge looks at every line."""
+
+router = RpcRouter(tags=["feedback"])
+router.rpc(
+    "POST /feedback",
+    "feedback.CreateFeedbackItem",
+    "Store what a person says of an answer: one of rating, correction, preference, tag and note. A correction and the "
+    "better answer of a preference come back with the judge's verdict.",
+)
+router.rpc("GET /feedback", "feedback.ListFeedbackItems", "List feedback items, newest first.")
+router.rpc(
+    "GET /feedback/agreement",
+    "feedback.MeasureAgreement",
+    "Say how far people and the judge agree: Cohen's kappa with its 95 % interval.",
+)
+
+
+@router.post("/feedback/import", responses=shows(pb.ImportFeedbackItemsResponse))
+async def import_feedback(
+    clients: ClientsOf,
+    uploads: Annotated[Uploads, Depends(uploads_of)],
+    content: Annotated[bytes, Body(media_type="application/jsonl", description="JSONL, one item a line.")],
+) -> Document:
+    """Store all items of a file, or none: as they were exported, or bodies of `POST /feedback`."""
+    request = pb.ImportFeedbackItemsRequest(artifact=await uploads.keep(content))
+    return document(await clients.feedback.ImportFeedbackItems(request, timeout=IMPORT_SECONDS))
+
+
+@dataclass(frozen=True)
+class ExportFilters:
+    """Which items an export has; what is empty lets all through."""
+
+    kind: Annotated[str, Query(description="Such as FEEDBACK_KIND_RATING.")] = "FEEDBACK_KIND_UNSPECIFIED"
+    profile_id: str = ""
+    model_version_id: str = ""
+    test_suite_version_id: str = ""
+    tool: str = ""
+    tag: str = ""
+    author: str = ""
+    withdrawn_too: bool = False
+
+
+@router.get("/feedback/export", response_class=StreamingResponse)
+async def export_feedback(clients: ClientsOf, filters: Annotated[ExportFilters, Depends()]) -> StreamingResponse:
+    """Stream feedback items as JSONL, oldest first."""
+    stream: Any = clients.feedback.ExportFeedbackItems(message_of(pb.ExportFeedbackItemsRequest, vars(filters)))
+    headers = {"Content-Disposition": 'attachment; filename="feedback.jsonl"'}
+    return StreamingResponse(_chunks(stream), media_type="application/jsonl", headers=headers)
+
+
+router.rpc("GET /feedback/{feedback_item_id}", "feedback.GetFeedbackItem", "Return one feedback item.")
+router.rpc(
+    "POST /feedback/{feedback_item_id}/withdraw",
+    "feedback.WithdrawFeedbackItem",
+    "Withdraw a feedback item: datasets that are built from then on do not have it.",
+)
+router.rpc(
+    "POST /dataset-builds",
+    "feedback.CreateDatasetBuild",
+    "Build a dataset from feedback items: right answers, or pairs of a better and a worse answer.",
+)
+router.rpc("GET /dataset-builds", "feedback.ListDatasetBuilds", "List dataset builds, newest first.")
+router.rpc(
+    "GET /dataset-builds/{dataset_build_id}",
+    "feedback.GetDatasetBuild",
+    "Return one dataset build: rows by reason, and why the other items have none.",
+)
+router.rpc(
+    "POST /dataset-builds/{dataset_build_id}/cancel",
+    "feedback.CancelDatasetBuild",
+    "Cancel a dataset build; nothing of it becomes visible.",
+)
+router.events(
+    "/dataset-builds/{dataset_build_id}/events",
+    "feedback.WatchDatasetBuild",
+    "feedback.GetDatasetBuild",
+    "Stream the events of a dataset build.",
+)
+
+
+async def _chunks(stream: Any) -> AsyncIterator[bytes]:
+    async with aclosing(aiter(stream)) as responses:
+        async for response in responses:
+            yield response.chunk

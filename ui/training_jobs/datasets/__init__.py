@@ -1,0 +1,1 @@
+"""Datasets: REST routes, commands and the page."""

@@ -1,0 +1,174 @@
+"""`drillyard datasets`: what models learn from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from drillyard.feedback.v1.dataset_build_pb2 import DatasetBuildSpec
+from drillyard.registry.v1.dataset_pb2 import ListDatasetRowsRequest
+
+from ui.cli.connection import Document, Gateway, GatewayError
+from ui.cli.fields import FieldOptions
+from ui.cli.follow import Progress, display, follow, job_progress
+from ui.cli.jobs import add_delete_command, refuse_failed
+from ui.cli.options import Common, Follow, command, listing
+from ui.cli.output import connected, print_table, show
+from ui.evaluations.feedback.commands import downloaded
+
+app = typer.Typer(help="Read, build, check and change what models learn from.")
+Version = Annotated[str, typer.Argument(metavar="DATASET", help="A dataset version, or a dataset for its newest.")]
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSONL, one row a line.")]
+Filters = Annotated[Document, FieldOptions(ListDatasetRowsRequest, ("dataset_version_id", "page_size", "page_token"))]
+Recipe = Annotated[
+    Document,
+    FieldOptions(
+        DatasetBuildSpec,
+        ("dataset_id",),
+        {
+            "profile_id": "profile",
+            "model_version_id": "model",
+            "replay_share": "replay",
+            "validation_share": "validation",
+            "material_test_suite_version_ids": "material",
+        },
+    ),
+]
+
+
+@listing(app)
+@command(app, "list")
+def list_datasets(common: Common) -> None:
+    """List dataset versions, newest first."""
+    with connected(common) as gateway:
+        versions = gateway.every("/datasets", "dataset_versions", limit=200)
+        rows = [
+            (
+                item["dataset_version_id"],
+                item["num_train_examples"],
+                item["num_validation_examples"],
+                item["produced_by"],
+            )
+            for item in versions
+        ]
+        columns = ("dataset", "train", "validation", "made by")
+        empty = "No dataset yet. Build one with `drillyard datasets from-feedback NAME`."
+        show(versions, as_json=common.as_json, table=lambda: print_table("", columns, rows, empty=empty))
+
+
+@command(app, "show")
+def show_dataset(version: Version, common: Common) -> None:
+    """Show what a dataset version is made of."""
+    with connected(common) as gateway:
+        mix = gateway.get(f"/datasets/{version}/mix")
+        show(mix, as_json=common.as_json, table=lambda: print_mix(mix))
+
+
+@command(app, "rows")
+def rows(version: Version, filters: Filters, common: Common) -> None:
+    """List the rows of a dataset version; with --json whole."""
+    with connected(common) as gateway:
+        listed = gateway.every(f"/datasets/{version}/rows", "dataset_rows", limit=200, **filters)
+        columns = ("line", "row", "split", "tool", "reason", "cause")
+        cells = [
+            (row["line"], row["example_id"], row["split"], row["tool"], row["reason"], row["cause"]) for row in listed
+        ]
+        show(listed, as_json=common.as_json, table=lambda: print_table("", columns, cells, empty="No row fits."))
+
+
+@command(app, "import")
+def import_dataset(
+    dataset_id: Annotated[str, typer.Argument(metavar="DATASET", help="The dataset that gets the version.")],
+    file: File,
+    common: Common,
+) -> None:
+    """Register a file as a dataset version; a line that is no row is refused with its number."""
+    with connected(common) as gateway:
+        version = gateway.upload("/datasets", file.read_bytes(), dataset_id=dataset_id)["dataset_version"]
+        show(version, as_json=common.as_json, table=lambda: print(f"{version['dataset_version_id']} is registered."))
+
+
+@command(app, "validate")
+def validate(file: File, common: Common) -> None:
+    """Say which lines of a file are no rows; nothing is registered."""
+    with connected(common) as gateway:
+        result = gateway.upload("/datasets/validate", file.read_bytes())
+        show(result, as_json=common.as_json, table=lambda: _print_faults(result))
+    if result["num_faults"]:
+        raise typer.Exit(1)
+
+
+@command(app, "export")
+def export(
+    version: Version,
+    common: Common,
+    out: Annotated[Path, typer.Option("--out", help="File or folder; by default the name it has.")] = Path(),
+) -> None:
+    """Write a dataset version to a file."""
+    with connected(common) as gateway:
+        path = downloaded(gateway, f"/datasets/{version}/export", out, {})
+        show({"path": str(path)}, as_json=common.as_json, table=lambda: print(f"The dataset is {path}"))
+
+
+@command(app, "revise")
+def revise(
+    version: Version,
+    common: Common,
+    drop: Annotated[list[str] | None, typer.Option(help="A row to leave out; repeatable.")] = None,
+    edit: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="JSONL: rows to put in.")] = None,
+) -> None:
+    """Register a version that is another one with rows dropped or edited."""
+    with connected(common) as gateway:
+        try:
+            edited = [line for line in edit.read_text(encoding="utf-8").splitlines() if line.strip()] if edit else []
+        except UnicodeDecodeError:
+            raise GatewayError("INVALID_ARGUMENT", f"{edit} is not UTF-8.", "Save it as UTF-8.") from None
+        body = {"dropped_example_ids": drop or [], "edited_documents": edited}
+        revised = gateway.post(f"/datasets/{version}/revise", body)["dataset_version"]
+        show(revised, as_json=common.as_json, table=lambda: print(f"{revised['dataset_version_id']} is registered."))
+
+
+@command(app, "from-feedback")
+def from_feedback(
+    dataset_id: Annotated[str, typer.Argument(metavar="DATASET", help="The dataset that gets the version.")],
+    recipe: Recipe,
+    common: Common,
+    follow_it: Follow = True,
+) -> None:
+    """Build a dataset version from what people said of answers."""
+    with connected(common) as gateway, display(as_json=common.as_json) as on:
+        build = gateway.post("/dataset-builds", {**recipe, "dataset_id": dataset_id})["dataset_build"]
+        build_id = build["dataset_build_id"]
+        if follow_it:
+            follow("Build", lambda: _progress(gateway, build_id), on)
+            build = gateway.get(f"/dataset-builds/{build_id}")["dataset_build"]
+            refuse_failed(build["job"], as_json=common.as_json)
+        show(build, as_json=common.as_json, table=lambda: _print_build(build))
+
+
+add_delete_command(app, "/datasets", "Delete one dataset version that nothing refers to.")
+
+
+def print_mix(mix: Document) -> None:
+    """Print what a dataset version is made of."""
+    version = mix["dataset_version"]
+    print(f"{version['dataset_version_id']}, made by {version['produced_by'] or 'hand'}; {mix['num_pairs']} pairs.")
+    cells = [
+        (part["respect"], part["name"] or "(none)", part["num_rows"], part["num_characters"]) for part in mix["parts"]
+    ]
+    print_table("", ("by", "name", "rows", "characters"), cells, empty="It has no row.")
+
+
+def _progress(gateway: Gateway, build_id: str) -> Progress:
+    return job_progress(gateway.get(f"/dataset-builds/{build_id}")["dataset_build"]["job"])
+
+
+def _print_build(build: Document) -> None:
+    print("\n".join(build["sentences"]))
+    print(f"{build['dataset_build_id']}: {build['dataset_version_id'] or 'not registered yet'}")
+
+
+def _print_faults(result: Document) -> None:
+    print(f"{result['num_rows']} lines are rows, {result['num_faults']} are none.")
+    print("\n".join(fault["problem"] for fault in result["faults"]))
