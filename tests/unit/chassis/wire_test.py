@@ -166,7 +166,7 @@ def test_a_loop_leaves_out_of_its_training_what_it_fills_in_itself() -> None:
 def test_unset_fields_become_the_defaults_of_the_contract() -> None:
     spec = from_message(TrainingJobSpec, spec_of())
     assert (spec.method, spec.trained_weights) == (TrainingMethod.SFT, TrainedWeights.LORA)
-    assert (spec.batch_size, spec.learning_rate, spec.save_steps, spec.save_total_limit) == (8, 1e-3, 10, 2)
+    assert (spec.batch_size, spec.learning_rate, spec.save_steps, spec.save_total_limit) == (4, 1e-3, 10, 2)
     assert (spec.lora.r, spec.lora.lora_alpha, spec.max_tokens_per_pack, spec.num_workers) == (16, 32, 6144, 1)
 
 
@@ -200,7 +200,7 @@ def test_a_class_that_lacks_a_value_of_the_enum_refuses_it_by_its_field() -> Non
 
 
 def test_a_document_holds_what_is_not_the_default() -> None:
-    spec = from_message(TrainingJobSpec, spec_of(batch_size=8, seed=3, lora=weights_pb2.LoraConfig(r=4)))
+    spec = from_message(TrainingJobSpec, spec_of(batch_size=4, seed=3, lora=weights_pb2.LoraConfig(r=4)))
     document = to_document(spec)
     assert document == {
         "model_version_id": "tiny@1",
