@@ -10,7 +10,8 @@ import pytest
 
 from ui.openai import shadow_answers
 from ui.openai.shadow_answers import ShadowAnswers
-from ui.shipping.deployments.views import answer_line, shadow_pair_view
+from ui.shared.environment import render
+from ui.shipping.deployments.views import AliasView, answer_line, shadow_pair_view
 
 CALL = {"id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 
@@ -53,3 +54,18 @@ def test_a_pair_is_shown_in_two_lines() -> None:
     assert answer_line({"content": " I\n look. ", "tool_calls": [CALL]}) == "I look. look({})"
     pair = {"time": "t", "shadow_model_version_id": "a@1", "outcome": "same", "answer": {"content": None}}
     assert shadow_pair_view({**pair, "shadow_answer": {"content": "x" * 300}}).shadow_answer == "x" * 200 + "…"
+
+
+def test_the_page_shows_the_pairs_of_the_aliases_that_have_some() -> None:
+    aliases = [AliasView(f"m:{name}", "m@1", "", 1, "", "m@2", "now") for name in ("shadowed", "alone")]
+    pair = shadow_pair_view(
+        {
+            "time": "t",
+            "shadow_model_version_id": "m@2",
+            "outcome": "different",
+            "answer": {"content": "<b>"},
+            "shadow_answer": {"content": None, "tool_calls": [CALL]},
+        }
+    )
+    html = render("deployments/aliases", aliases=aliases, pairs={"m:shadowed": [pair]})
+    assert html.count("<table") == 1 and "look(" in html and "&lt;b&gt;" in html
