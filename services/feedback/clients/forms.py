@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import grpc.aio
 from drillyard.job.v1 import job_pb2
 from drillyard.test_runner.v1 import score_pb2, test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
 from services.chassis.waiting import patiently
+from services.feedback.convert.messages import message_to_proto
 from services.feedback.domain.work import TestOrder
 from services.feedback.gate.numbers import RowScore
 from services.feedback.gate.prompts import RenderedPrompt
@@ -31,7 +31,9 @@ class GrpcForms:
     async def render(self, model_version_id: str, row: GateRow) -> RenderedPrompt:
         """Return what the version reads of a conversation."""
         request = transcript_pb2.RenderPromptRequest(
-            model_version_id=model_version_id, messages=map(_message, row.messages), tools=map(json.dumps, row.tools)
+            model_version_id=model_version_id,
+            messages=map(message_to_proto, row.messages),
+            tools=map(json.dumps, row.tools),
         )
         response = await patiently(lambda: self._stub.RenderPrompt(request, timeout=_SCORE_SECONDS), _PEER)
         return RenderedPrompt(response.text, tuple(response.token_ids))
@@ -85,28 +87,13 @@ def _did(run: test_run_pb2.TestRun, order: TestOrder) -> bool:
     )
 
 
-def _message(message: Mapping[str, Any]) -> transcript_pb2.Message:
-    calls = [
-        transcript_pb2.ToolCall(
-            tool_call_id=call.get("id", ""), name=call["function"]["name"], arguments=call["function"]["arguments"]
-        )
-        for call in message.get("tool_calls") or ()
-    ]
-    return transcript_pb2.Message(
-        role=message["role"],
-        content=message.get("content") or "",
-        tool_calls=calls,
-        tool_call_id=message.get("tool_call_id", ""),
-    )
-
-
 def _answer_row(row: GateRow | RowScore) -> score_pb2.AnswerRow:
     if isinstance(row, RowScore):
         return score_pb2.AnswerRow(token_ids=row.token_ids, num_prompt_tokens=row.num_prompt_tokens)
     return score_pb2.AnswerRow(
-        messages=map(_message, row.messages),
+        messages=map(message_to_proto, row.messages),
         tools=map(json.dumps, row.tools),
-        answer=_message(row.answer) if row.answer else None,
+        answer=message_to_proto(row.answer) if row.answer else None,
     )
 
 

@@ -25,12 +25,14 @@ def message_from_proto(message: pb.Message) -> ChatMessage:
 def message_to_proto(chat: ChatMessage) -> pb.Message:
     """Return the message that is in OpenAI's form."""
     calls = [
-        pb.ToolCall(tool_call_id=call["id"], name=call["function"]["name"], arguments=call["function"]["arguments"])
-        for call in chat.get("tool_calls", ())
+        pb.ToolCall(
+            tool_call_id=call.get("id", ""), name=call["function"]["name"], arguments=call["function"]["arguments"]
+        )
+        for call in chat.get("tool_calls") or ()
     ]
     return pb.Message(
         role=chat["role"],
-        content=chat["content"] or "",
+        content=chat.get("content") or "",
         tool_calls=calls,
         tool_call_id=chat.get("tool_call_id", ""),
     )
