@@ -28,8 +28,10 @@ _IDLE, _RECORDING, _OVER = b"\0", b"\1", b"\2"
 _HOOK = f"""
 import mmap, os, signal, sys, threading
 
-phase = mmap.mmap(os.open(os.environ["PATH_OF_A_TEST_RUN"], os.O_RDWR), 1)
-report = os.open(os.environ["PATH_OF_A_TEST_RUN"] + ".files", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+# Workers get few of the environment's variables, so the hook knows its files by its own place.
+place_of_phase = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "phase")
+phase = mmap.mmap(os.open(place_of_phase, os.O_RDWR), 1)
+report = os.open(place_of_phase + ".files", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 places, noted, imports = {{}}, set(), threading.local()
 
 def place_of(name):
@@ -95,7 +97,6 @@ def _install_hook(folder: Path) -> Path:
     phase_file.write_bytes(_IDLE)
     hook.parent.mkdir()
     hook.write_text(_HOOK, encoding="utf-8")
-    os.environ["PATH_OF_A_TEST_RUN"] = str(phase_file)
     os.environ["PYTHONPATH"] = os.pathsep.join((str(hook.parent), str(ROOT), str(ROOT / "proto" / "gen")))
     return phase_file
 
