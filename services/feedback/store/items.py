@@ -36,8 +36,6 @@ class SqlItemStore:
         """Store an item and withdraw the one that it replaces, or return the one that is stored under its id."""
         async with self._database.session() as session:
             await _insert(session, [item])
-            if item.replaces_feedback_item_id:
-                await _withdraw(session, item.replaces_feedback_item_id, item.create_time, "replaced")
             return (await _load(session, ITEMS.c.feedback_item_id == item.feedback_item_id))[0]
 
     async def add_all(self, items: AsyncIterator[Sequence[Item]]) -> int:
@@ -53,21 +51,21 @@ class SqlItemStore:
         async with self._database.reading() as session:
             return next(iter(await _load(session, ITEMS.c.feedback_item_id == feedback_item_id)), None)
 
-    async def list(self, wanted: ItemFilter, before: int, limit: int) -> tuple[Item, ...]:
+    async def list(self, item_filter: ItemFilter, before: int, limit: int) -> tuple[Item, ...]:
         """Return up to `limit` wanted items below the ordinal `before`, newest first."""
         async with self._database.reading() as session:
-            return tuple(await _load(session, queries.matching(wanted), ITEMS.c.ordinal < before, limit=limit))
+            return tuple(await _load(session, queries.matching(item_filter), ITEMS.c.ordinal < before, limit=limit))
 
-    async def list_forward(self, wanted: ItemFilter, after: int, limit: int) -> tuple[Item, ...]:
+    async def list_forward(self, item_filter: ItemFilter, after: int, limit: int) -> tuple[Item, ...]:
         """Return up to `limit` wanted items above the ordinal `after`, oldest first."""
-        places = select(ITEMS.c.ordinal).where(queries.matching(wanted), ITEMS.c.ordinal > after)
+        places = select(ITEMS.c.ordinal).where(queries.matching(item_filter), ITEMS.c.ordinal > after)
         places = places.order_by(ITEMS.c.ordinal).limit(limit)
         async with self._database.reading() as session:
             return tuple(reversed(await _load(session, ITEMS.c.ordinal.in_(places), limit=limit)))
 
-    async def count(self, wanted: ItemFilter) -> int:
+    async def count(self, item_filter: ItemFilter) -> int:
         """Return the number of wanted items."""
-        query = select(func.count()).select_from(ITEMS).where(queries.matching(wanted))
+        query = select(func.count()).select_from(ITEMS).where(queries.matching(item_filter))
         async with self._database.reading() as session:
             return (await session.execute(query)).scalar_one()
 
@@ -77,10 +75,10 @@ class SqlItemStore:
             await _withdraw(session, feedback_item_id, datetime.now(UTC), reason)
             return next(iter(await _load(session, ITEMS.c.feedback_item_id == feedback_item_id)), None)
 
-    async def agreement(self, wanted: ItemFilter) -> Agreement:
+    async def agreement(self, item_filter: ItemFilter) -> Agreement:
         """Return how often the newest opinion of each author on an answer is the judge's."""
         async with self._database.reading() as session:
-            return await queries.agreement(session, wanted)
+            return await queries.agreement(session, item_filter)
 
     async def mark_used(self, feedback_item_ids: Sequence[str], dataset_version_id: str) -> None:
         """Note that a dataset version has rows of items."""
@@ -106,25 +104,35 @@ class SqlItemStore:
 
 
 async def _insert(session: AsyncSession, items: Sequence[Item]) -> int:
-    ids = [item.feedback_item_id for item in items]
-    query = select(ITEMS.c.feedback_item_id).where(ITEMS.c.feedback_item_id.in_(ids))
-    known = set((await session.execute(query)).scalars())
-    new = [item for item in items if item.feedback_item_id not in known]
+    """Store the items that are not there yet, withdraw those that they replace, and return how many are new."""
+    by_id: dict[str, Item] = {}
+    for item in items:
+        by_id.setdefault(item.feedback_item_id, item)
+    # Another process may store the same item meanwhile, so it is the database that says which are new.
+    statement = _unless_there(session, ITEMS).returning(ITEMS.c.feedback_item_id)
+    stored_ids = set((await session.execute(statement, [_row(item) for item in by_id.values()])).scalars())
+    new = [item for item in by_id.values() if item.feedback_item_id in stored_ids]
     if not new:
         return 0
     cases = {digest_of(item.case_document): item.case_document for item in new if item.case_document}
     rows = [{"case_digest": digest, "document": document} for digest, document in cases.items()]
     await _insert_absent(session, CASES, rows)
-    await session.execute(insert(ITEMS), [_row(item) for item in new])
     contents = [{"feedback_item_id": item.feedback_item_id, "document": _document(item.content)} for item in new]
     await session.execute(insert(CONTENTS), contents)
+    for item in new:
+        if item.replaces_feedback_item_id:
+            await _withdraw(session, item.replaces_feedback_item_id, item.create_time, "replaced")
     return len(new)
 
 
 async def _insert_absent(session: AsyncSession, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     if rows:
-        dialect = import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}")
-        await session.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows))
+        await session.execute(_unless_there(session, table), list(rows))
+
+
+def _unless_there(session: AsyncSession, table: Table) -> Any:
+    dialect = import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}")
+    return dialect.insert(table).on_conflict_do_nothing()
 
 
 async def _withdraw(session: AsyncSession, feedback_item_id: str, time: datetime, reason: str) -> None:

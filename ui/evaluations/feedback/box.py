@@ -21,7 +21,7 @@ from ui.shared.cache import ServiceCache, done_notice, notice
 from ui.shared.documents import Document, document, message_of
 from ui.shared.environment import render
 
-# Without a field in focus: j and k open the next and the last answer, 1 to 5 rate it, c corrects it, p prefers another.
+# Without a field in focus: j and k open the next and the previous answer, 1 to 5 rate it, c and p write another one.
 _KEYS = """
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
