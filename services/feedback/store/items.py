@@ -36,12 +36,10 @@ class SqlItemStore:
         """Store an item and withdraw the one that it replaces, or return the one that is stored under its id."""
         async with self._database.session() as session:
             await _insert(session, [item])
-            if item.replaces_feedback_item_id:
-                await _withdraw(session, item.replaces_feedback_item_id, item.create_time, "replaced")
             return (await _load(session, ITEMS.c.feedback_item_id == item.feedback_item_id))[0]
 
     async def add_all(self, items: AsyncIterator[Sequence[Item]]) -> int:
-        """Store all items or none; return how many were not there before. An error of `items` stores none."""
+        """Do as `add` with all items or none; return how many were not there. An error of `items` stores none."""
         num_added = 0
         async with self._database.session(is_limited=False) as session:
             async for batch in items:
@@ -109,7 +107,9 @@ async def _insert(session: AsyncSession, items: Sequence[Item]) -> int:
     ids = [item.feedback_item_id for item in items]
     query = select(ITEMS.c.feedback_item_id).where(ITEMS.c.feedback_item_id.in_(ids))
     known = set((await session.execute(query)).scalars())
-    new = [item for item in items if item.feedback_item_id not in known]
+    # A file may hold an item twice; the first counts.
+    new = list({item.feedback_item_id: item for item in reversed(items) if item.feedback_item_id not in known}.values())
+    new.reverse()
     if not new:
         return 0
     cases = {digest_of(item.case_document): item.case_document for item in new if item.case_document}
@@ -118,6 +118,9 @@ async def _insert(session: AsyncSession, items: Sequence[Item]) -> int:
     await session.execute(insert(ITEMS), [_row(item) for item in new])
     contents = [{"feedback_item_id": item.feedback_item_id, "document": _document(item.content)} for item in new]
     await session.execute(insert(CONTENTS), contents)
+    for item in new:
+        if item.replaces_feedback_item_id:
+            await _withdraw(session, item.replaces_feedback_item_id, item.create_time, "replaced")
     return len(new)
 
 
