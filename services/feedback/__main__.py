@@ -81,8 +81,14 @@ def open_neighbours(application: Application, settings: FeedbackSettings) -> Nei
         forms=GrpcForms(test_runner),
         verdicts=GrpcVerdicts(evaluator),
     )
-    asked = GrpcTranscripts(test_runner), GrpcCaseDocuments(registry), GrpcJudge(evaluator)
-    return Neighbours(services, shipping, *asked, GrpcRegistry(registry))
+    return Neighbours(
+        services,
+        shipping,
+        GrpcTranscripts(test_runner),
+        GrpcCaseDocuments(registry),
+        GrpcJudge(evaluator),
+        GrpcRegistry(registry),
+    )
 
 
 async def wire(application: Application, settings: FeedbackSettings) -> None:

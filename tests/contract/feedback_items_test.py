@@ -119,6 +119,17 @@ async def test_all_items_of_a_file_are_stored_or_none(store: SqlItemStore) -> No
     assert [await store.add_all(batches([item("a"), item("b")])) for _ in range(2)] == [2, 0]
 
 
+async def test_an_item_that_a_file_has_twice_is_stored_once_and_the_one_that_it_replaces_is_withdrawn(
+    store: SqlItemStore,
+) -> None:
+    await store.add(item("a"))
+    second = item("b", replaces_feedback_item_id="a")
+    assert await store.add_all(batches([second, second], [second])) == 1
+    assert [each.feedback_item_id for each in await store.list(ItemFilter(), 99, 9)] == ["b"]
+    replaced = await store.get("a")
+    assert replaced is not None and replaced.withdraw_reason == "replaced"
+
+
 async def test_contradictions_and_agreement_are_found_by_the_database(store: SqlItemStore) -> None:
     sides = [{**ANSWER, "content": text} for text in ("one", "two")]
     pair = {"kind": FeedbackKind.PREFERENCE, "rating": None}

@@ -35,6 +35,8 @@ def test_phases_have_one_name(names: type[StrEnum], wire: object) -> None:
 
 
 def test_people_see_words() -> None:
-    assert phase_text("load_model") == "loading the model"
-    assert phase_text("probe_evaluate") == "judging the probe"
-    assert phase_text("a_phase_of_a_newer_release") == "a phase of a newer release"
+    assert phase_text("training_job", "load_model") == "loading the model"
+    assert phase_text("loop", "probe_evaluate") == "judging the probe"
+    assert phase_text("import", "store") != phase_text("export", "store")
+    assert phase_text("loop", "a_phase_of_a_newer_release") == "a phase of a newer release"
+    assert phase_text("a_newer_kind", "store") == "store"

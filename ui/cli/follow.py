@@ -110,7 +110,7 @@ def job_progress(job: dict[str, Any], note: str = "") -> Progress:
     counted = f"{done} of {total} {progress.get('unit', '')}" if total else ""
     # What it said of its work is past once it does not work.
     phase, message = (progress.get("phase", ""), progress.get("message", "")) if state == "running" else ("", "")
-    parts = (phase_text(str(phase)) or state, counted, note or message)
+    parts = (phase_text(job.get("kind", ""), str(phase)) or state, counted, note or message)
     return Progress(" · ".join(part.strip() for part in parts if part), done / total if total else None, is_final)
 
 

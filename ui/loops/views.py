@@ -117,7 +117,7 @@ def _steps_of(loop: Loop) -> tuple[tuple[str, str, str], ...]:
 
 def _is_on_form(loop: Loop) -> bool:
     """Whether a form of the version is what has to meet the goals."""
-    return bool(loop.spec.HasField("goal_form"))
+    return bool(loop.spec.goal_form.form)
 
 
 def _title(step: str, title: str, number: int) -> str:

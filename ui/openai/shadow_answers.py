@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, islice
@@ -57,11 +58,13 @@ class ShadowAnswers:
             with file.open("ab", buffering=0) as stream:
                 stream.write(line)
 
-    def _pairs(self, alias_id: str) -> Iterable[dict[str, Any]]:
+    def _pairs(self, alias_id: str) -> Iterator[dict[str, Any]]:
         files = sorted(self._place(alias_id).glob("*.jsonl"), reverse=True)
         lines = chain.from_iterable(reversed(file.read_bytes().splitlines()) for file in files)
-        # A line that a full disk cut off ends with nothing that can be read.
-        return (json.loads(line) for line in lines if line.endswith(b"}"))
+        for line in lines:
+            # A full disk may have cut a line off; the next one then begins within it.
+            with suppress(ValueError):
+                yield json.loads(line)
 
     def _place(self, alias_id: str) -> Path:
         # The colon that every alias has keeps the name from being a step upwards.

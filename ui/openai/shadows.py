@@ -89,9 +89,9 @@ class Shadows:
 
     async def _keep(self, copy: GenerateRequest, facts: dict[str, Any], answers: dict[str, Any]) -> None:
         time_text = datetime.now(UTC).isoformat(timespec="seconds")
-        asked = {"messages": list(map(_chat, copy.messages)), "tools": list(map(json.loads, copy.tools))}
+        prompt = {"messages": list(map(_chat, copy.messages)), "tools": list(map(json.loads, copy.tools))}
         try:
-            await self.pairs.keep(facts["alias_id"], {"time": time_text, **facts, **asked, **answers})
+            await self.pairs.keep(facts["alias_id"], {"time": time_text, **facts, **prompt, **answers})
         except OSError as error:
             _log.warning("shadow_answer_not_kept", reason=str(error))
 

@@ -75,7 +75,7 @@ def job_view(job: Job) -> JobView:
         state=state,
         tone=_TONES.get(state, "waiting"),
         is_final=JobState.Name(job.state) in FINAL_STATES,
-        phase=phase_text(progress.phase),
+        phase=phase_text(job.kind, progress.phase),
         num_done=progress.num_done,
         num_total=progress.num_total,
         unit=progress.unit,

@@ -66,9 +66,9 @@ def time_text(when: Timestamp) -> str:
     return f"{datetime.fromtimestamp(seconds):%-d %b %H:%M:%S}" if seconds else ""
 
 
-def phase_text(phase: str) -> str:
-    """Return what a job does in a phase, such as `loading the model`; a phase that is not known by its own name."""
-    return _phase_labels().get(phase, phase.replace("_", " "))
+def phase_text(kind: str, phase: str) -> str:
+    """Return what a kind of job does in a phase, such as `loading the model`; an unknown phase by its own name."""
+    return _phase_labels(kind).get(phase, phase.replace("_", " "))
 
 
 def seconds_of(when: Timestamp) -> float:
@@ -76,23 +76,25 @@ def seconds_of(when: Timestamp) -> float:
     return when.seconds + when.nanos / 1e9
 
 
+_PHASES = {
+    "import": import_pb2.ImportPhase,
+    "export": export_pb2.ExportPhase,
+    "publication": publication_pb2.PublicationPhase,
+    "test_run": test_run_pb2.TestRunPhase,
+    "evaluation": evaluation_pb2.EvaluationPhase,
+    "training_job": training_job_pb2.TrainingJobPhase,
+    "loop": loop_pb2.LoopPhase,
+    "shipment": shipment_pb2.GateStep,
+}
+
+
 @cache
-def _phase_labels() -> dict[str, str]:
-    enums = (
-        import_pb2.ImportPhase,
-        export_pb2.ExportPhase,
-        publication_pb2.PublicationPhase,
-        test_run_pb2.TestRunPhase,
-        evaluation_pb2.EvaluationPhase,
-        training_job_pb2.TrainingJobPhase,
-        loop_pb2.LoopPhase,
-        shipment_pb2.GateStep,
-    )
-    return {
-        value.name.removeprefix(enum_prefix(enum.DESCRIPTOR)).lower(): label_of(enum.DESCRIPTOR, value.number)
-        for enum in enums
-        for value in enum.DESCRIPTOR.values
-    }
+def _phase_labels(kind: str) -> dict[str, str]:
+    if kind not in _PHASES:
+        return {}
+    phases = _PHASES[kind].DESCRIPTOR
+    prefix = enum_prefix(phases)
+    return {value.name.removeprefix(prefix).lower(): label_of(phases, value.number) for value in phases.values}
 
 
 def enum_text(message: Any, field: str) -> str:

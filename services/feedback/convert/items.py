@@ -18,7 +18,6 @@ from services.feedback.domain.item import (
     FeedbackUse,
     Item,
     ItemFilter,
-    Outcome,
     Rating,
     Subject,
     digest_of,
@@ -129,7 +128,6 @@ def item_from_proto(message: pb.FeedbackItem) -> Item:
         rejected=pair.rejected,
         metadata=dict(message.metadata),
         note=message.note,
-        verdict=from_message(Outcome, message.verdict) if message.HasField("verdict") else None,
     )
     rating = from_message(Rating, message.rating) if message.HasField("rating") else None
     item = from_message(

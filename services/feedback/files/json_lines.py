@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import BinaryIO
 
 from drillyard.feedback.v1 import feedback_item_pb2 as pb
 from google.protobuf.json_format import ParseDict, ParseError
@@ -26,7 +27,7 @@ class JsonLines:
         self._artifacts = artifacts
 
     async def lines(self, artifact: Artifact) -> AsyncIterator[ImportLine]:
-        """Yield what each line of a file holds that is not blank, reading a mebibyte or one line at a time.
+        """Yield what each line of a file holds that is not blank, reading a mebibyte, or one line, at a time.
 
         Raises:
             InvalidArgument: A line is no item or too long; it is named.
@@ -35,11 +36,20 @@ class JsonLines:
         await self._artifacts.verify(artifact.uri, artifact.digest)
         number = 0
         with await self._artifacts.open_reader(artifact.uri) as file:
-            while lines := await asyncio.to_thread(file.readlines, _BLOCK_BYTES):
+            while lines := await asyncio.to_thread(_next_lines, file):
                 for line in lines:
                     number += 1
                     if line.strip():
                         yield _import_line(number, line)
+
+
+def _next_lines(file: BinaryIO) -> list[bytes]:
+    lines, num_bytes = [], 0
+    # A line that is too long is refused by its first bytes; the rest of it is not read.
+    while num_bytes < _BLOCK_BYTES and (line := file.readline(_MAX_LINE_BYTES + 1)):
+        lines.append(line)
+        num_bytes += len(line)
+    return lines
 
 
 def _import_line(number: int, line: bytes) -> ImportLine:

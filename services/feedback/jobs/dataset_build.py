@@ -87,11 +87,11 @@ class DatasetBuildJob:
         return replace(state, artifact=asdict(artifact))
 
     async def _read_items(self, context: JobContext, spec: DatasetBuildSpec, dataset: ItemDataset) -> None:
-        wanted = ItemFilter(
+        item_filter = ItemFilter(
             profile_id=spec.profile_id, model_version_id=spec.model_version_id, tag=spec.tag, author=spec.author
         )
-        total, before = await self._items.count(wanted), LAST_PLACE
-        while not dataset.is_full and (batch := await self._items.list(wanted, before, _BATCH)):
+        total, before = await self._items.count(item_filter), LAST_PLACE
+        while not dataset.is_full and (batch := await self._items.list(item_filter, before, _BATCH)):
             before = batch[-1].ordinal
             await asyncio.to_thread(dataset.add, batch)
             await context.progress(phase="build", done=dataset.num_items, total=total, unit="items", message="")

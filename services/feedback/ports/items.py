@@ -135,15 +135,15 @@ class ItemStore(Protocol):
         """Return an item, or None."""
         ...
 
-    async def list(self, wanted: ItemFilter, before: int, limit: int) -> tuple[Item, ...]:
+    async def list(self, item_filter: ItemFilter, before: int, limit: int) -> tuple[Item, ...]:
         """Return up to `limit` wanted items below the ordinal `before`, newest first."""
         ...
 
-    async def list_forward(self, wanted: ItemFilter, after: int, limit: int) -> tuple[Item, ...]:
+    async def list_forward(self, item_filter: ItemFilter, after: int, limit: int) -> tuple[Item, ...]:
         """Return up to `limit` wanted items above the ordinal `after`, oldest first."""
         ...
 
-    async def count(self, wanted: ItemFilter) -> int:
+    async def count(self, item_filter: ItemFilter) -> int:
         """Return the number of wanted items."""
         ...
 
@@ -151,7 +151,7 @@ class ItemStore(Protocol):
         """Withdraw an item unless it is already, and return it; None when there is none."""
         ...
 
-    async def agreement(self, wanted: ItemFilter) -> Agreement:
+    async def agreement(self, item_filter: ItemFilter) -> Agreement:
         """Return how often the newest opinion of each author on an answer is the judge's."""
         ...
 

@@ -11,24 +11,24 @@ from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.item import FeedbackUse, ItemFilter, Opinion
 from services.feedback.store.tables import CASES, CONTENTS, ITEMS, USES
 
-_NAMES = (*("profile_id", "model_version_id", "test_suite_version_id", "tool", "tag", "author", "transcript_id"),)
+_NAMES = ("profile_id", "model_version_id", "test_suite_version_id", "tool", "tag", "author", "transcript_id")
 
 
-def matching(wanted: ItemFilter) -> ColumnElement[bool]:
+def matching(item_filter: ItemFilter) -> ColumnElement[bool]:
     """Return the condition that items are wanted."""
     c = ITEMS.c
-    conditions = [c[name] == getattr(wanted, name) for name in _NAMES if getattr(wanted, name)]
-    if wanted.kind is not None:
-        conditions.append(c.kind == wanted.kind.value)
-    if not wanted.withdrawn_too:
+    conditions = [c[name] == getattr(item_filter, name) for name in _NAMES if getattr(item_filter, name)]
+    if item_filter.kind is not None:
+        conditions.append(c.kind == item_filter.kind.value)
+    if not item_filter.withdrawn_too:
         conditions.append(c.withdraw_time.is_(None))
-    if wanted.disagrees:
+    if item_filter.disagrees:
         conditions.append(c.disagrees == true())
-    if wanted.is_contradicted:
+    if item_filter.is_contradicted:
         conditions.append(_contradicted())
-    if wanted.use is not FeedbackUse.UNSPECIFIED:
+    if item_filter.use is not FeedbackUse.UNSPECIFIED:
         used = exists().where(USES.c.feedback_item_id == c.feedback_item_id)
-        conditions.append(used if wanted.use is FeedbackUse.USED else ~used)
+        conditions.append(used if item_filter.use is FeedbackUse.USED else ~used)
     return and_(true(), *conditions)
 
 
@@ -52,13 +52,13 @@ def items(*conditions: Any) -> Select[Any]:
     )
 
 
-async def agreement(session: AsyncSession, wanted: ItemFilter) -> Agreement:
+async def agreement(session: AsyncSession, item_filter: ItemFilter) -> Agreement:
     """Return how often people and the judge say the same; of one author on one answer the newest item counts."""
     c = ITEMS.c
     is_opinion = and_(c.opinion != Opinion.NONE.value, c.is_judged_good.is_not(None))
     newest = (
         select(func.max(c.ordinal))
-        .where(matching(wanted), is_opinion)
+        .where(matching(item_filter), is_opinion)
         .group_by(c.author, c.transcript_id, c.chat_completion_id, c.turn)
     )
     is_good = c.opinion == Opinion.GOOD.value

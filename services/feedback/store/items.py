@@ -39,7 +39,7 @@ class SqlItemStore:
             return (await _load(session, ITEMS.c.feedback_item_id == item.feedback_item_id))[0]
 
     async def add_all(self, items: AsyncIterator[Sequence[Item]]) -> int:
-        """Do as `add` with all items or none; return how many were not there. An error of `items` stores none."""
+        """Store all items or none; return how many were not there before. An error of `items` stores none."""
         num_added = 0
         async with self._database.session(is_limited=False) as session:
             async for batch in items:
@@ -51,21 +51,21 @@ class SqlItemStore:
         async with self._database.reading() as session:
             return next(iter(await _load(session, ITEMS.c.feedback_item_id == feedback_item_id)), None)
 
-    async def list(self, wanted: ItemFilter, before: int, limit: int) -> tuple[Item, ...]:
+    async def list(self, item_filter: ItemFilter, before: int, limit: int) -> tuple[Item, ...]:
         """Return up to `limit` wanted items below the ordinal `before`, newest first."""
         async with self._database.reading() as session:
-            return tuple(await _load(session, queries.matching(wanted), ITEMS.c.ordinal < before, limit=limit))
+            return tuple(await _load(session, queries.matching(item_filter), ITEMS.c.ordinal < before, limit=limit))
 
-    async def list_forward(self, wanted: ItemFilter, after: int, limit: int) -> tuple[Item, ...]:
+    async def list_forward(self, item_filter: ItemFilter, after: int, limit: int) -> tuple[Item, ...]:
         """Return up to `limit` wanted items above the ordinal `after`, oldest first."""
-        places = select(ITEMS.c.ordinal).where(queries.matching(wanted), ITEMS.c.ordinal > after)
+        places = select(ITEMS.c.ordinal).where(queries.matching(item_filter), ITEMS.c.ordinal > after)
         places = places.order_by(ITEMS.c.ordinal).limit(limit)
         async with self._database.reading() as session:
             return tuple(reversed(await _load(session, ITEMS.c.ordinal.in_(places), limit=limit)))
 
-    async def count(self, wanted: ItemFilter) -> int:
+    async def count(self, item_filter: ItemFilter) -> int:
         """Return the number of wanted items."""
-        query = select(func.count()).select_from(ITEMS).where(queries.matching(wanted))
+        query = select(func.count()).select_from(ITEMS).where(queries.matching(item_filter))
         async with self._database.reading() as session:
             return (await session.execute(query)).scalar_one()
 
@@ -75,10 +75,10 @@ class SqlItemStore:
             await _withdraw(session, feedback_item_id, datetime.now(UTC), reason)
             return next(iter(await _load(session, ITEMS.c.feedback_item_id == feedback_item_id)), None)
 
-    async def agreement(self, wanted: ItemFilter) -> Agreement:
+    async def agreement(self, item_filter: ItemFilter) -> Agreement:
         """Return how often the newest opinion of each author on an answer is the judge's."""
         async with self._database.reading() as session:
-            return await queries.agreement(session, wanted)
+            return await queries.agreement(session, item_filter)
 
     async def mark_used(self, feedback_item_ids: Sequence[str], dataset_version_id: str) -> None:
         """Note that a dataset version has rows of items."""
@@ -104,18 +104,19 @@ class SqlItemStore:
 
 
 async def _insert(session: AsyncSession, items: Sequence[Item]) -> int:
-    ids = [item.feedback_item_id for item in items]
-    query = select(ITEMS.c.feedback_item_id).where(ITEMS.c.feedback_item_id.in_(ids))
-    known = set((await session.execute(query)).scalars())
-    # A file may hold an item twice; the first counts.
-    new = list({item.feedback_item_id: item for item in reversed(items) if item.feedback_item_id not in known}.values())
-    new.reverse()
+    """Store the items that are not there yet, withdraw those that they replace, and return how many are new."""
+    by_id: dict[str, Item] = {}
+    for item in items:
+        by_id.setdefault(item.feedback_item_id, item)
+    # Another process may store the same item meanwhile, so it is the database that says which are new.
+    statement = _unless_there(session, ITEMS).returning(ITEMS.c.feedback_item_id)
+    stored_ids = set((await session.execute(statement, [_row(item) for item in by_id.values()])).scalars())
+    new = [item for item in by_id.values() if item.feedback_item_id in stored_ids]
     if not new:
         return 0
     cases = {digest_of(item.case_document): item.case_document for item in new if item.case_document}
     rows = [{"case_digest": digest, "document": document} for digest, document in cases.items()]
     await _insert_absent(session, CASES, rows)
-    await session.execute(insert(ITEMS), [_row(item) for item in new])
     contents = [{"feedback_item_id": item.feedback_item_id, "document": _document(item.content)} for item in new]
     await session.execute(insert(CONTENTS), contents)
     for item in new:
@@ -126,8 +127,12 @@ async def _insert(session: AsyncSession, items: Sequence[Item]) -> int:
 
 async def _insert_absent(session: AsyncSession, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     if rows:
-        dialect = import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}")
-        await session.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows))
+        await session.execute(_unless_there(session, table), list(rows))
+
+
+def _unless_there(session: AsyncSession, table: Table) -> Any:
+    dialect = import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}")
+    return dialect.insert(table).on_conflict_do_nothing()
 
 
 async def _withdraw(session: AsyncSession, feedback_item_id: str, time: datetime, reason: str) -> None:

@@ -27,6 +27,6 @@ class BuildUseCases:
         """
         if spec.profile_id:
             profile_of(spec.profile_id)
-        named = [await self._registry.resolve_suite(name) for name in spec.material_test_suite_version_ids]
-        material = tuple(suite.test_suite_version_id for suite in named)
+        suites = [await self._registry.resolve_suite(name) for name in spec.material_test_suite_version_ids]
+        material = tuple(suite.test_suite_version_id for suite in suites)
         return await self._store.create(request_id, replace(spec, material_test_suite_version_ids=material))

@@ -83,16 +83,16 @@ class ItemUseCases:
         """
         return _known(await self._store.get(feedback_item_id), feedback_item_id)
 
-    async def page(self, wanted: ItemFilter, *, page_size: int, page_token: str) -> ItemPage:
+    async def page(self, item_filter: ItemFilter, *, page_size: int, page_token: str) -> ItemPage:
         """Return a page of the wanted items, newest first.
 
         Raises:
             InvalidArgument: The page size is out of bounds, or the token is not one that this list gave out.
         """
         size = checked_page_size(page_size)
-        items = await self._store.list(wanted, place_of(page_token, LAST_PLACE), size + 1)
+        items = await self._store.list(item_filter, place_of(page_token, LAST_PLACE), size + 1)
         page, token = page_of(items, size, lambda item: item.ordinal)
-        return ItemPage(page, token, await self._store.count(wanted))
+        return ItemPage(page, token, await self._store.count(item_filter))
 
     async def withdraw(self, feedback_item_id: str, reason: str) -> Item:
         """Withdraw an item; a second call changes nothing.
@@ -102,9 +102,9 @@ class ItemUseCases:
         """
         return _known(await self._store.withdraw(feedback_item_id, reason), feedback_item_id)
 
-    async def agreement(self, wanted: ItemFilter) -> Agreement:
+    async def agreement(self, item_filter: ItemFilter) -> Agreement:
         """Return how far people and the judge agree on the wanted items."""
-        return await self._store.agreement(wanted)
+        return await self._store.agreement(item_filter)
 
     async def keep_chat(self, chat_completion_id: str, chat: Chat) -> None:
         """Keep an answer of a chat for a month.
@@ -115,10 +115,10 @@ class ItemUseCases:
         check_chat(chat, "chat")
         await self._store.keep_chat(chat_completion_id, chat)
 
-    async def export_items(self, wanted: ItemFilter) -> AsyncGenerator[Item]:
+    async def export_items(self, item_filter: ItemFilter) -> AsyncGenerator[Item]:
         """Yield the wanted items, oldest first."""
         after = 0
-        while batch := await self._store.list_forward(wanted, after, _BATCH):
+        while batch := await self._store.list_forward(item_filter, after, _BATCH):
             after = batch[-1].ordinal
             for item in batch:
                 yield item
@@ -164,11 +164,11 @@ class ItemUseCases:
             raise line_error(number, error) from error
 
     async def _item(self, item_id: str, spec: ItemSpec, digest: str) -> Item:
-        found = await self._subjects.look_up(spec)
+        answer = await self._subjects.look_up(spec)
         version, replaced_id = 1, spec.replaces_feedback_item_id
         if replaced_id:
             replaced = await self.get(replaced_id)
-            if replaced.subject != found.subject:
+            if replaced.subject != answer.subject:
                 raise InvalidArgument(
                     f"The item {replaced_id} is about another answer.",
                     "Replace an item by one on the same answer.",
@@ -186,11 +186,11 @@ class ItemUseCases:
             kind=spec.kind,
             author=spec.author,
             create_time=datetime.now(UTC),
-            subject=found.subject,
-            content=found.content,
+            subject=answer.subject,
+            content=answer.content,
             rating=spec.rating,
             tag=spec.tag,
-            case_document=found.case_document,
+            case_document=answer.case_document,
             version=version,
             replaces_feedback_item_id=replaced_id,
             request_digest=digest,

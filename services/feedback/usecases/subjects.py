@@ -16,8 +16,8 @@ NOT_JUDGED = "not_judged"
 
 
 @dataclass(frozen=True)
-class LookedUp:
-    """What an item is about, its long part, and the case as JSON text; empty for a chat."""
+class JudgedAnswer:
+    """What an item is about, its long part with the verdicts, and the case as JSON text; empty for a chat."""
 
     subject: Subject
     content: Content
@@ -33,7 +33,7 @@ class Subjects:
         self._cases = cases
         self._judge = judge
 
-    async def look_up(self, spec: ItemSpec) -> LookedUp:
+    async def look_up(self, spec: ItemSpec) -> JudgedAnswer:
         """Return what an item is about, with the judge's verdicts where there is a case.
 
         Raises:
@@ -52,7 +52,7 @@ class Subjects:
         case = json.loads(document)
         subject = replace(subject, tool=str(case.get("tool", "")), category=str(case.get("category", "")))
         answers = AnswersToJudge(subject.profile_id, document, answered.answers, answered.is_cut)
-        return LookedUp(subject, (await self.judged([(answers, content)]))[0], document)
+        return JudgedAnswer(subject, (await self.judged([(answers, content)]))[0], document)
 
     async def judged(self, contents: Sequence[tuple[AnswersToJudge, Content]]) -> list[Content]:
         """Return contents with the verdicts on the transcripts' answers beside them, and on what is proposed."""
@@ -99,7 +99,7 @@ class Subjects:
             )
         return chat
 
-    def _of_chat(self, spec: ItemSpec, chat: Chat) -> LookedUp:
+    def _of_chat(self, spec: ItemSpec, chat: Chat) -> JudgedAnswer:
         if len(spec.correction) > 1:
             raise InvalidArgument(
                 "The correction of a chat has several answers.", "Send the right answer alone.", field="spec.correction"
@@ -115,7 +115,7 @@ class Subjects:
             metadata=chat.metadata,
             note=spec.note,
         )
-        return LookedUp(subject, content)
+        return JudgedAnswer(subject, content)
 
 
 def _orders(answers: AnswersToJudge, content: Content) -> list[AnswersToJudge]:

@@ -96,7 +96,6 @@ class KubernetesApi:
             config.load_kube_config(str(self._config), client_configuration=configuration)
         else:
             config.load_incluster_config(client_configuration=configuration)
-        _send_token(configuration)
         return client.ApiClient(configuration)
 
     @cached_property
@@ -219,23 +218,6 @@ class KubernetesDeployer:
             reason = f"It answers {answer.status_code}: {answer.text[:_MAX_WORDS]}"
         state = DeploymentState.FAILED if reason else DeploymentState.READY
         return DeploymentStatus(state, reason, "" if reason else base_url)
-
-
-def _send_token(configuration: Any) -> None:
-    """Let a client send the token of its configuration, and each one that takes its place.
-
-    Release 36 of the client sends what stands at "BearerToken", and its loaders put the token at "authorization".
-    """
-    renew = configuration.refresh_api_key_hook
-
-    def refresh(configuration: Any) -> None:
-        if renew is not None:
-            renew(configuration)
-        if token := configuration.api_key.get("authorization"):
-            configuration.api_key["BearerToken"] = token
-
-    configuration.refresh_api_key_hook = refresh
-    refresh(configuration)
 
 
 def vllm(image: str) -> Recipe:

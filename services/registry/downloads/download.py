@@ -87,6 +87,8 @@ async def _in_thread(transfer: Transfer, function: Callable[[], T], progress: Pr
     finally:
         transfer.end()
         await asyncio.wait((work,))
+        # Looked at after a cancel too, so that the event loop does not report it as lost.
+        work.exception()
         transfer.close()
         threads.shutdown()
 

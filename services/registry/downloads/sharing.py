@@ -40,11 +40,13 @@ async def shared_content(folder: Path, digest: str, target: Path, waiting: Waiti
 
 
 def _take_or_announce(link: Path, target: Path) -> None:
-    if link.exists() and not target.exists():
-        link_or_copy(link.resolve(), target)
-    else:
-        link.unlink(missing_ok=True)
-        link.symlink_to(target.absolute())
+    if not target.exists():
+        # Whoever fetched it may remove it at any time; then it is fetched again.
+        with suppress(FileNotFoundError):
+            link_or_copy(link.resolve(strict=True), target)
+            return
+    link.unlink(missing_ok=True)
+    link.symlink_to(target.absolute())
 
 
 def forget_shared(folder: Path) -> None:
@@ -63,13 +65,20 @@ def forget_shared(folder: Path) -> None:
 async def _locked(link: Path, waiting: Waiting) -> int:
     path = link.with_name(f"{link.name}{_LOCK}")
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        lock = _opened(path)
         if _is_taken(lock, path):
             return lock
         os.close(lock)
         await waiting(_bytes_behind(link))
         await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _opened(path: Path) -> int:
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Whoever forgets what is shared removes the folder when it is empty.
+        with suppress(FileNotFoundError):
+            return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 
 
 def _bytes_behind(link: Path) -> int:

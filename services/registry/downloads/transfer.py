@@ -110,6 +110,9 @@ class Transfer:
         """
         change = ChangedFile()
         for _ in range(_NUM_CHANGES):
+            # What halted the threads of the last time has no part in this one.
+            self._halt.clear()
+            self._check_going_on()
             try:
                 return self._run(target, self._usable_facts(), head_bytes)
             except ChangedFile as error:
@@ -156,8 +159,6 @@ class Transfer:
         parts, self._is_hashed = deque(numbers), bool(hash_name)
         num_workers = min(self._limits.num_connections, len(parts))
         self._num_hashed = 0
-        self._halt.clear()
-        self._check_going_on()
         with ThreadPoolExecutor(num_workers + 1, "download") as threads:
             hashing = _submit(threads, lambda: self._hash(partial, facts.size_bytes, hash_name))
             works: list[Future[Any]] = [hashing]

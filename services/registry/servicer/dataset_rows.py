@@ -21,9 +21,9 @@ class DatasetRowRpcs:
         self, request: dataset_pb2.ListDatasetRowsRequest, context: Context
     ) -> dataset_pb2.ListDatasetRowsResponse:
         """List the rows of a version in their order."""
-        wanted = {name: getattr(request, name) for name in ("split", "tool", "cause", "reason")}
+        filters = {name: getattr(request, name) for name in ("split", "tool", "cause", "reason")}
         page = await self.dataset_rows.list_rows(
-            request.dataset_version_id, wanted, page_request(request.page_size, request.page_token)
+            request.dataset_version_id, filters, page_request(request.page_size, request.page_token)
         )
         return dataset_pb2.ListDatasetRowsResponse(
             dataset_rows=map(_row_to_proto, page.items), next_page_token=page.next_token

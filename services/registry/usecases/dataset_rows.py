@@ -74,14 +74,14 @@ class DatasetRowUseCases:
         self._artifacts = artifacts
         self._adoption = adoption
 
-    async def list_rows(self, text: str, wanted: Mapping[str, str], page: PageRequest) -> Page[StoredRow]:
+    async def list_rows(self, text: str, filters: Mapping[str, str], page: PageRequest) -> Page[StoredRow]:
         """Return the rows that have the wanted names, in the order of the file; an empty name lets all through.
 
         Raises:
             NotFound: The version isn't there.
         """
         path = await self._path(await self._datasets.get_version(text))
-        return await asyncio.to_thread(_page, path, {name: each for name, each in wanted.items() if each}, page)
+        return await asyncio.to_thread(_page, path, {name: each for name, each in filters.items() if each}, page)
 
     async def mix(self, text: str) -> DatasetMix:
         """Return what a version is made of.
@@ -188,7 +188,7 @@ def _stored(number: int, line: bytes) -> StoredRow:
         raise InvalidArgument(f"Line {number} of the dataset {error}.", "Register the dataset again.") from error
 
 
-def _page(path: Path, wanted: Mapping[str, str], page: PageRequest) -> Page[StoredRow]:
+def _page(path: Path, filters: Mapping[str, str], page: PageRequest) -> Page[StoredRow]:
     offset, number = place_of(page.token, (0, 0))
     rows: list[StoredRow] = []
     with path.open("rb") as file:
@@ -198,7 +198,7 @@ def _page(path: Path, wanted: Mapping[str, str], page: PageRequest) -> Page[Stor
             if not line.strip():
                 continue
             stored = _stored(number, line)
-            if all(getattr(stored.row, name) == value for name, value in wanted.items()):
+            if all(getattr(stored.row, name) == value for name, value in filters.items()):
                 rows.append(stored)
                 if len(rows) == page.size:
                     place = token_of((file.tell(), number))

@@ -13,8 +13,9 @@ import pytest
 from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
 from services.feedback.convert.items import line_of
 from services.feedback.domain.agreement import Agreement
-from services.feedback.domain.item import FeedbackKind, ItemFilter, Opinion, Rating, RatingScale
+from services.feedback.domain.item import FeedbackKind, ItemFilter, Opinion, Outcome, Rating, RatingScale
 from services.feedback.domain.item_spec import Preference
+from services.feedback.files import json_lines
 from services.protocols.cases import case_to_document
 from tests.unit.feedback_items.world import CASES, ItemBench, bench_in, chat, said, spec_of, thumbs
 
@@ -186,6 +187,23 @@ async def test_of_a_file_with_a_wrong_line_nothing_is_stored_and_the_line_is_nam
     with pytest.raises(InvalidArgument, match=problem):
         await bench.usecases.import_items(await bench.kept(good + line))
     assert await bench.store.count(ItemFilter()) == 0
+
+
+async def test_a_line_without_an_end_is_refused_by_its_beginning(
+    bench: ItemBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_lines, "_MAX_LINE_BYTES", 100)
+    artifact = await bench.kept(b"\n" + b" " * 99 + b"{" * 1000)
+    with pytest.raises(InvalidArgument, match="Line 2: It has more than 100 bytes"):
+        await bench.usecases.import_items(artifact)
+
+
+async def test_verdicts_that_a_file_claims_on_an_answer_without_a_case_do_not_count(bench: ItemBench) -> None:
+    await bench.usecases.create("", spec_of("", chat=chat(), rating=thumbs(1)))
+    (item,) = [item async for item in bench.usecases.export_items(ItemFilter())]
+    claimed = replace(item, feedback_item_id="x", content=replace(item.content, verdict=Outcome(False)))
+    await bench.usecases.import_items(await bench.kept(line_of(claimed)))
+    assert (await bench.usecases.get("x")).content.verdict is None
 
 
 def test_opinions_follow_from_thumbs_and_stars() -> None:

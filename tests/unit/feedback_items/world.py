@@ -19,7 +19,7 @@ from services.feedback.store.items import SqlItemStore
 from services.feedback.store.jobs import MIGRATIONS
 from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.subjects import Subjects
-from services.protocols.cases import Case, case_from_document
+from services.protocols.cases import Case, case_from_document, case_to_document
 from services.protocols.profile import get_profile
 
 PROFILE = get_profile("roo_xml")
@@ -45,8 +45,6 @@ class FakeWorld:
     """The other services: run "run" has a wrong answer to each case of the material, by model "tiny@1"."""
 
     def __init__(self, cases: Sequence[Case] = tuple(CASES), suite_id: str = MATERIAL_ID) -> None:
-        from services.protocols.cases import case_to_document
-
         self.cases = {f"run-{number}": case for number, case in enumerate(cases, start=1)}
         self.documents = {case.case_id: json.dumps(case_to_document(case)) for case in cases}
         self.suite_id, self.num_judged = suite_id, 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ui.shared.documents import Document
+from ui.cli.connection import Document
 
 
 def messages_of(text: str) -> list[Document]:

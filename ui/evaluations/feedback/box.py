@@ -21,7 +21,7 @@ from ui.shared.cache import ServiceCache, done_notice, notice
 from ui.shared.documents import Document, document, message_of
 from ui.shared.environment import render
 
-# Without a field in focus: j and k open the next and the last answer, 1 to 5 rate it, c corrects it, p prefers another.
+# Without a field in focus: j and k open the next and the previous answer, 1 to 5 rate it, c and p write another one.
 _KEYS = """
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -104,16 +104,17 @@ class FeedbackBox:
         if verb == "withdraw":
             return await withdrawn(self._cache, value)
         rating = {"value": int(value), "scale": f"RATING_SCALE_{verb.upper()}"}
-        return await self._said(transcript_id, turn, author, rating=rating)
+        return (await self._said(transcript_id, turn, author, rating=rating))[0]
 
     def _saver(self, name: str) -> Any:
         async def save(transcript_id: str, turn: float, author: str, text: str) -> list[Any]:
-            html = await self._said(transcript_id, turn, author, **_said(name, text))
-            return [html, "" if "good" in html else gr.skip()]
+            html, is_settled = await self._said(transcript_id, turn, author, **_said(name, text))
+            return [html, "" if is_settled else gr.skip()]
 
         return save
 
-    async def _said(self, transcript_id: str, turn: float, author: str, **said: Any) -> str:
+    async def _said(self, transcript_id: str, turn: float, author: str, **said: Any) -> tuple[str, bool]:
+        """Store an item; return a notice, and whether the text may go: it stays when it needs another try."""
         body = {"transcript_id": transcript_id, "turn": int(turn or 0), "author": author or "", **said}
         try:
             spec = message_of(FeedbackItemSpec, body)
@@ -121,16 +122,15 @@ class FeedbackBox:
                 await self._cache.clients.feedback.CreateFeedbackItem(CreateFeedbackItemRequest(spec=spec))
             ).feedback_item
         except ServiceError as error:
-            return notice(error, "feedback")
+            return notice(error, "feedback"), False
         self._cache.forget()
         if not item.HasField("proposal_verdict"):
-            return done_notice("It is kept.")
+            return done_notice("It is kept."), True
         verdict = item.proposal_verdict
         if verdict.conforming:
-            return done_notice("It is kept: the proposed answer conforms.")
-        return done_notice(
-            "It is kept, and never trained: the proposed answer does not conform.", verdict.sentence, "warn"
-        )
+            return done_notice("It is kept: the proposed answer conforms."), True
+        problem = "It is kept, and never trained: the proposed answer does not conform."
+        return done_notice(problem, verdict.sentence, "warn"), False
 
 
 def _said(name: str, text: str) -> Document:

@@ -33,8 +33,8 @@ _FLAGS = (
 
 async def read_inbox(clients: Clients, names: tuple[str, ...], values: tuple[Any, ...], token: str) -> Document:
     """Return a page of the items that the filters let through."""
-    wanted = {name: value for name, value in zip(names, values, strict=True) if value}
-    request = message_of(ListFeedbackItemsRequest, {**wanted, "page_size": _PAGE_SIZE, "page_token": token})
+    filters = {name: value for name, value in zip(names, values, strict=True) if value}
+    request = message_of(ListFeedbackItemsRequest, {**filters, "page_size": _PAGE_SIZE, "page_token": token})
     page = document(await clients.feedback.ListFeedbackItems(request))
     return {**page, "feedback_items": [item_view(item) for item in page["feedback_items"]]}
 

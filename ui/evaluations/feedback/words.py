@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ui.shared.documents import Document
+from ui.cli.connection import Document
 
 
 def what_is_said(item: Document) -> str:

@@ -35,14 +35,14 @@ _WHOLE_SECONDS = 120.0
 
 async def read_versions(clients: Clients) -> list[Document]:
     """Return the newest versions."""
-    listed = await clients.registry.ListDatasetVersions(ListDatasetVersionsRequest(page_size=100))
-    return [document(version) for version in listed.dataset_versions]
+    response = await clients.registry.ListDatasetVersions(ListDatasetVersionsRequest(page_size=100))
+    return [document(version) for version in response.dataset_versions]
 
 
 async def read_builds(clients: Clients) -> list[Document]:
     """Return the newest builds with how far they are."""
-    listed = await clients.feedback.ListDatasetBuilds(ListDatasetBuildsRequest(page_size=_NUM_BUILDS))
-    return [{**document(build), "view": job_view(build.job)} for build in listed.dataset_builds]
+    response = await clients.feedback.ListDatasetBuilds(ListDatasetBuildsRequest(page_size=_NUM_BUILDS))
+    return [{**document(build), "view": job_view(build.job)} for build in response.dataset_builds]
 
 
 async def read_mix(clients: Clients, version: str) -> Document:
@@ -69,7 +69,7 @@ def build(cache: ServiceCache) -> None:
                 form.add("dataset_id", "profile_id", "form", "replay_share", "validation_share", "tag")
                 form.add("material_test_suite_version_ids")
                 start = gr.Button("Build from feedback", variant="primary", elem_id="dataset-start")
-            listed = parts.area("datasets")
+            datasets = parts.area("datasets")
         with gr.Column(scale=9, min_width=520):
             message = parts.area("dataset-message")
             mix, rows = parts.area("dataset-mix", waits=True), parts.area("dataset-rows")
@@ -79,12 +79,12 @@ def build(cache: ServiceCache) -> None:
                     save = gr.Button("Save as a new version", size="sm", elem_id="dataset-save")
                     drop = gr.Button("Drop it into a new version", size="sm", elem_classes="dy-cancel")
     page = _Page(cache, form)
-    seen, areas = [chosen, row_id, reason, places, shown], [listed, mix, rows, shown]
+    seen, areas = [chosen, row_id, reason, places, shown], [datasets, mix, rows, shown]
     parts.root().load(page.open, None, [chosen], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
     gr.Timer(2 * parts.TICK_SECONDS).tick(page.refresh, seen, areas, **_QUIET)
     started = start.click(page.start, set(form.components.values()), [message], **_QUIET)
     started.then(page.refresh, seen, areas, **_QUIET)
-    opened = listed.select(page.choose, None, [chosen, row_id, reason, places, editor], **_QUIET)
+    opened = datasets.select(page.choose, None, [chosen, row_id, reason, places, editor], **_QUIET)
     opened.then(page.refresh, seen, areas, **_QUIET)
     narrowed = mix.select(page.narrow, None, [reason, places], **_QUIET)
     narrowed.then(page.refresh, seen, areas, **_QUIET)
@@ -155,12 +155,12 @@ class _Page:
     async def refresh(
         self, chosen: str, row_id: str, reason: str, places: list[str], shown: dict[str, int]
     ) -> list[Any]:
-        listed = await html_or_notice(self._listed(chosen))
+        datasets = await html_or_notice(self._datasets(chosen))
         mix = await html_or_notice(self._mix(chosen, reason))
         rows = await html_or_notice(self._rows(chosen, row_id, reason, places))
-        return [*parts.changed(shown, listed=listed, mix=mix, rows=rows), shown]
+        return [*parts.changed(shown, datasets=datasets, mix=mix, rows=rows), shown]
 
-    async def _listed(self, chosen: str) -> str:
+    async def _datasets(self, chosen: str) -> str:
         versions, builds = await self._cache.read(read_versions), await self._cache.read(read_builds)
         return render("datasets/list", versions=versions, builds=builds, picked=chosen)
 

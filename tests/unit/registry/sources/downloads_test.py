@@ -155,6 +155,25 @@ async def test_what_is_left_of_another_state_of_the_file_is_not_used(server: Fil
     assert await fetch(server, tmp_path) == CONTENT[::-1]
 
 
+async def test_a_host_that_fails_for_a_moment_after_its_file_changed_is_asked_again(
+    server: FileServer, tmp_path: Path
+) -> None:
+    num_failures = 0
+
+    def change(asked: Asked) -> Reply | None:
+        nonlocal num_failures
+        if asked.headers.get("range") != "bytes=0-0":
+            server.files["/m.gguf"] = CONTENT[::-1]
+        elif server.files["/m.gguf"] != CONTENT and not num_failures:
+            num_failures = 1
+            return Reply(503)
+        return None
+
+    server.answer = change
+    assert await fetch(server, tmp_path) == CONTENT[::-1]
+    assert num_failures == 1
+
+
 @pytest.mark.parametrize("size_bytes", [150_000, len(CONTENT)])
 async def test_a_host_that_ignores_ranges_from_now_on_is_asked_for_the_whole(
     server: FileServer, tmp_path: Path, size_bytes: int

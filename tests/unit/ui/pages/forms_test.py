@@ -11,6 +11,7 @@ from drillyard.registry.v1.test_suite_pb2 import TestSuiteFormat
 from drillyard.test_runner.v1.test_run_pb2 import Endpoint, Sampling, TestRun, TestRunSpec, ToolMode
 
 from services.chassis.errors import InvalidArgument
+from ui.evaluations.feedback.box import FeedbackBox
 from ui.playground.form import CASE, PlaygroundForm, playground_form
 from ui.shared.cache import ServiceCache, field_id, notice
 from ui.shared.environment import render
@@ -147,7 +148,9 @@ def test_filters_turn_into_what_the_evaluator_asks_for() -> None:
 
 def _page() -> _Page:
     app: Any = SimpleNamespace(state=SimpleNamespace(clients=None))
-    return _Page(ServiceCache(app), _run_form())
+    cache = ServiceCache(app)
+    with gr.Blocks():
+        return _Page(cache, _run_form(), FeedbackBox(cache))
 
 
 def _clicked(value: str) -> gr.EventData:

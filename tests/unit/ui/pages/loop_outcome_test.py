@@ -72,3 +72,10 @@ def test_the_demo_ends_with_a_command_that_works_outside_the_virtual_environment
     body = {"sentence": "", "before": side, "after": side, "loop": loop, "duration_seconds": 1.0}
     _show(body, Path("report.html"), Path("data/demo"), as_json=False)
     assert "make up DATA=data/demo" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_loop_whose_goals_are_set_on_no_form_writes_none() -> None:
+    loop = ended(loop_pb2.STOP_REASON_GOALS_MET)
+    # A service sends the part of the spec whether or not it says anything.
+    loop.spec.goal_form.SetInParent()
+    assert [step.step for step in loop_progress_view(loop, {}).steps] == ["test", "evaluate"]
