@@ -21,7 +21,7 @@ from services.protocols.material import SINGLE_CALL
 from services.protocols.profile import Profile
 from services.protocols.session import SessionOver
 from services.protocols.suites.balance import category_of
-from services.protocols.suites.dataset_row import DatasetRow
+from services.protocols.suites.dataset_row import MAX_ROW_BYTES, DatasetRow
 from services.protocols.suites.near_copies import SuiteTasks
 from services.protocols.suites.overlap import Contents
 
@@ -88,8 +88,12 @@ class ItemDataset:
         if any(map(self._is_near, rows)):
             return LeftOut.NEAR_SUITE
         split = self._split(item)
-        for row in rows[: self._spec.max_rows - self.num_rows.total()]:
-            self._write(replace(row, split=split))
+        rows = [replace(row, split=split) for row in rows[: self._spec.max_rows - self.num_rows.total()]]
+        lines = [*map(_line_of, rows)]
+        if max(map(len, lines)) > MAX_ROW_BYTES:
+            return LeftOut.TOO_LONG
+        for row, line in zip(rows, lines, strict=True):
+            self._write(row, line)
         return None
 
     def replay(self) -> None:
@@ -108,7 +112,7 @@ class ItemDataset:
         for case in (case for cases in drawn.cases.values() for case in cases):
             for row in _replay_rows(profile, case):
                 if not self._is_near(row):
-                    self._write(row)
+                    self._write(row, _line_of(row))
 
     def _is_near(self, row: DatasetRow) -> bool:
         texts = row.asked_texts
@@ -123,11 +127,15 @@ class ItemDataset:
         is_validation = bool(item.case_document) and place < self._spec.validation_share
         return "validation" if is_validation else "train"
 
-    def _write(self, row: DatasetRow) -> None:
-        self._file.write(json.dumps(row.to_json(), ensure_ascii=False, default=dict).encode() + b"\n")
+    def _write(self, row: DatasetRow, line: bytes) -> None:
+        self._file.write(line)
         self.num_rows[row.reason] += 1
         if row.tool:
             self._tools.add(row.tool)
+
+
+def _line_of(row: DatasetRow) -> bytes:
+    return json.dumps(row.to_json(), ensure_ascii=False, default=dict).encode() + b"\n"
 
 
 def _replay_rows(profile: Profile, case: Case) -> Iterator[DatasetRow]:

@@ -30,6 +30,7 @@ class LeftOut(StrEnum):
     NEAR_SUITE = "near_suite"
     DUPLICATE = "duplicate"
     CLIENT_STOPPED = "client_stopped"
+    TOO_LONG = "too_long"
 
 
 _WHY = {
@@ -40,6 +41,7 @@ _WHY = {
     LeftOut.NEAR_SUITE: "are near to a case of a suite that tests; name the suite as material if it tests nothing",
     LeftOut.DUPLICATE: "say the same as another item",
     LeftOut.CLIENT_STOPPED: "are on an answer after the client's stop",
+    LeftOut.TOO_LONG: "make a row of more than 1 MiB, which no dataset may have",
 }
 
 

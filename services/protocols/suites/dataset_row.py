@@ -11,6 +11,8 @@ from services.protocols.cases import CaseError, case_from_document
 from services.protocols.profile import UnknownProfile, get_profile
 
 SPLITS = ("train", "validation")
+MAX_ROW_BYTES = 1024 * 1024
+"""The longest line of a dataset that can be registered and trained on."""
 
 _ROLES = ("system", "user", "assistant", "tool")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")

@@ -7,6 +7,8 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,7 +17,7 @@ from services.chassis.wire.paging import place_of, token_of
 from services.protocols.suites.dataset_row import DatasetRow, RowError
 from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft
 from services.registry.domain.identifiers import check_numbered, check_request_id
-from services.registry.domain.jsonl import MAX_LINE_BYTES, Line, LineError, scan_lines, told_fault
+from services.registry.domain.jsonl import MAX_LINE_BYTES, LineError, scan_lines, told_fault
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.ports import Artifacts, DatasetStore
 from services.registry.usecases.adoption import Adoption
@@ -23,6 +25,8 @@ from services.registry.usecases.dataset import DatasetUseCases, row_of
 
 RESPECTS = ("split", "reason", "cause", "tool", "category")
 _MAX_FAULTS = 20
+# The page of an open version asks for its mix again and again, and versions never change.
+_NUM_MIXES = 16
 _MAX_REVISED_BYTES = 512 * 1024 * 1024
 
 
@@ -159,16 +163,17 @@ class _Revision:
 
 
 def _edit(document: str) -> tuple[DatasetRow, str]:
+    # Only between values may JSON have line ends.
+    content = BytesIO(document.replace("\r", " ").replace("\n", " ").encode())
+    line = next((line for _, line in scan_lines(content)), LineError("is empty"))
     try:
-        value = json.loads(document)
-        row = row_of(Line(1, document, value))
-    except (ValueError, RecursionError) as error:
+        if isinstance(line, LineError):
+            raise line
+        return row_of(line), line.text
+    except LineError as error:
         raise InvalidArgument(
-            f"An edited row {error}." if isinstance(error, LineError) else "An edited row is not JSON.",
-            "Correct the row.",
-            field="edited_documents",
+            f"An edited row {told_fault(str(error))}.", "Correct the row.", field="edited_documents"
         ) from error
-    return row, json.dumps(value, ensure_ascii=False)
 
 
 def _rows(file: BinaryIO) -> Iterator[StoredRow]:
@@ -181,7 +186,7 @@ def _rows(file: BinaryIO) -> Iterator[StoredRow]:
 
 def _stored(number: int, line: bytes) -> StoredRow:
     # Every row was checked when the version was registered.
-    text = line.decode().strip()
+    text = line.decode("utf-8-sig").strip()
     try:
         return StoredRow(DatasetRow.from_json(json.loads(text), number), number, text)
     except RowError as error:
@@ -206,6 +211,7 @@ def _page(path: Path, filters: Mapping[str, str], page: PageRequest) -> Page[Sto
     return Page(tuple(rows))
 
 
+@lru_cache(maxsize=_NUM_MIXES)
 def _mix(version: DatasetVersion, path: Path) -> DatasetMix:
     num_rows: Counter[tuple[str, str]] = Counter()
     num_characters: Counter[tuple[str, str]] = Counter()

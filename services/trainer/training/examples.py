@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.protocols.cases import Case
-from services.protocols.suites.dataset_row import SPLITS, DatasetRow, RowError
-
-MAX_LINE_BYTES = 1 << 20
+from services.protocols.suites.dataset_row import MAX_ROW_BYTES, SPLITS, DatasetRow, RowError
 
 
 class BadExampleError(ValueError):
@@ -35,10 +33,10 @@ def read_dataset(path: Path) -> Dataset:
     splits: dict[str, list[DatasetRow]] = {split: [] for split in SPLITS}
     with path.open("rb") as lines:
         number = 0
-        while line := lines.readline(MAX_LINE_BYTES + 1):
+        while line := lines.readline(MAX_ROW_BYTES + 1):
             number += 1
-            if len(line) > MAX_LINE_BYTES:
-                raise BadExampleError(f"Line {number} of the dataset is longer than {MAX_LINE_BYTES} bytes.")
+            if len(line) > MAX_ROW_BYTES:
+                raise BadExampleError(f"Line {number} of the dataset is longer than {MAX_ROW_BYTES} bytes.")
             if line.strip():
                 row = row_of_line(line, number)
                 splits[row.split].append(row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.unit.feedback_items.world import (
     FakeWorld,
     ItemBench,
     bench_in,
+    chat,
     said,
     spec_of,
     thumbs,
@@ -107,6 +109,14 @@ async def test_corrections_become_rows_that_name_reason_and_item(bench: BuildBen
     used = await bench.items.store.list(ItemFilter(), 99, 99)
     assert {each.feedback_item_id for each in used if each.dataset_version_ids == ("mine@1",)} == {row.feedback_item_id}
     assert item.subject.transcript_id == "run-1"
+
+
+async def test_a_conversation_too_long_for_a_row_is_left_out_and_the_others_are_built(bench: BuildBench) -> None:
+    for text in ("Good.", "Good. " * 200_000):
+        conversation = replace(chat(), messages=(chat().messages[0], said(text)))
+        await bench.items.usecases.create("", spec_of("", chat=conversation, rating=thumbs(1)))
+    build = await bench.built(profile_id="")
+    assert (build.state.num_rows, build.state.num_left_out) == ({"rated_good": 1}, {"too_long": 1})
 
 
 async def test_pairs_set_the_failure_against_what_is_right_and_contradictions_are_left_out(bench: BuildBench) -> None:

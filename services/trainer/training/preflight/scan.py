@@ -10,12 +10,12 @@ from typing import BinaryIO, Final
 
 from services.protocols.profile import get_profile
 from services.protocols.suites import parse_suite
-from services.protocols.suites.dataset_row import DatasetRow
+from services.protocols.suites.dataset_row import MAX_ROW_BYTES, DatasetRow
 from services.protocols.suites.near_copies import SuiteTasks
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.preflight import DuplicateRow, RowFault, SuiteFile, SuiteOverlap
 from services.trainer.domain.spec import TrainingMethod
-from services.trainer.training.examples import MAX_LINE_BYTES, BadExampleError, row_of_line
+from services.trainer.training.examples import BadExampleError, row_of_line
 from services.trainer.training.preflight.reader import Reader, Reading
 
 _MAX_LISTED = 10
@@ -58,7 +58,7 @@ class Scan:
         deadline = time.monotonic() + seconds
         with self._file.open("rb") as file:
             file.seek(self._place)
-            while line := file.readline(MAX_LINE_BYTES + 1):
+            while line := file.readline(MAX_ROW_BYTES + 1):
                 self.offsets.append(self._place)
                 # A row that ends by the limit of time is not looked at again.
                 self._place = file.tell()
@@ -78,7 +78,7 @@ class Scan:
             raise BadExampleError(f"The dataset has no line {number}: its last one is {len(self.offsets)}.")
         with self._file.open("rb") as file:
             file.seek(self.offsets[number - 1])
-            return row_of_line(file.readline(MAX_LINE_BYTES + 1), number)
+            return row_of_line(file.readline(MAX_ROW_BYTES + 1), number)
 
     def rows_in_all(self) -> int:
         """How many rows the file has, by its size where it is not read to the end."""
@@ -102,11 +102,11 @@ class Scan:
 
     def _look(self, line: bytes, file: BinaryIO) -> None:
         number = len(self.offsets)
-        if len(line) > MAX_LINE_BYTES:
+        if len(line) > MAX_ROW_BYTES:
             while line and not line.endswith(b"\n"):
-                line = file.readline(MAX_LINE_BYTES)
+                line = file.readline(MAX_ROW_BYTES)
             self._place = file.tell()
-            self.faults.append(RowFault(number, f"Line {number} of the dataset is longer than {MAX_LINE_BYTES} bytes."))
+            self.faults.append(RowFault(number, f"Line {number} of the dataset is longer than {MAX_ROW_BYTES} bytes."))
             return
         if not line.strip():
             return

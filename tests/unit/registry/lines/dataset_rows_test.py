@@ -1,0 +1,84 @@
+"""Rows of datasets: read as they were registered, counted once, and changed by rows that can be registered."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from services.chassis.artifacts import ArtifactStore
+from services.chassis.errors import InvalidArgument
+from services.chassis.waiting import Places
+from services.registry.__main__ import MIGRATIONS
+from services.registry.domain.dataset import DatasetVersionDraft
+from services.registry.domain.paging import page_request
+from services.registry.store.claims import SqlClaims
+from services.registry.store.datasets import SqlDatasetStore
+from services.registry.usecases.adoption import Adoption
+from services.registry.usecases.dataset import DatasetUseCases
+from services.registry.usecases.dataset_rows import DatasetRowUseCases
+from tests.fakes.databases import new_database
+
+
+def row(name: str, answer: str = "Hello.") -> dict[str, object]:
+    messages = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": answer}]
+    return {"example_id": name, "messages": messages}
+
+
+@pytest.fixture
+async def rows(tmp_path: Path) -> DatasetRowUseCases:
+    """Rows over a registry that has `mine@1`, whose file begins with a byte order mark, as some editors write it."""
+    database = new_database(MIGRATIONS)
+    store = SqlDatasetStore(database)
+    own = ArtifactStore((tmp_path / "own").as_uri(), sources=((tmp_path / "other").as_uri() + "/",))
+    adoption = Adoption(own, SqlClaims(database))
+    files = Places("files", num_running=1, num_waiting=1)
+    datasets = DatasetUseCases(store, own, adoption=adoption, files=files)
+    content = "\ufeff" + "".join(json.dumps(row(name)) + "\n" for name in ("a", "b"))
+    draft = DatasetVersionDraft(
+        request_id="first",
+        dataset_id="mine",
+        artifact=await ArtifactStore((tmp_path / "other").as_uri()).put_bytes(content.encode()),
+        produced_by="test",
+        num_train_examples=0,
+        num_validation_examples=0,
+    )
+    await datasets.create_version(draft)
+    return DatasetRowUseCases(datasets, store, own, adoption=adoption)
+
+
+async def names(rows: DatasetRowUseCases, version: str) -> list[str]:
+    page = await rows.list_rows(version, {}, page_request(10, ""))
+    return [stored.row.example_id for stored in page.items]
+
+
+async def test_a_file_with_a_byte_order_mark_is_read_and_counted_once(rows: DatasetRowUseCases) -> None:
+    assert await names(rows, "mine@1") == ["a", "b"]
+    mix = await rows.mix("mine@1")
+    assert [(part.name, part.num_rows) for part in mix.parts if part.respect == "split"] == [("train", 2)]
+    assert await rows.mix("mine") is mix
+
+
+async def test_rows_are_dropped_and_edited_into_a_version_that_is_made_once(rows: DatasetRowUseCases) -> None:
+    edited = [json.dumps(row("b", "Bye."), indent=1)]
+    versions = [await rows.revise("second", "mine@1", dropped=["a"], edited=edited) for _ in range(2)]
+    assert [version.version_id for version in versions] == ["mine@2", "mine@2"]
+    page = await rows.list_rows("mine@2", {}, page_request(10, ""))
+    assert [stored.row.messages[-1]["content"] for stored in page.items] == ["Bye."]
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        (json.dumps(row("a", "x" * 1_100_000)), "longer than 1048576 bytes"),
+        (json.dumps(row("a", "\ud83d")), "half of a surrogate pair"),
+        (json.dumps(row("z")), "no row 'z'"),
+        ('{"messages": []}', "has no messages"),
+        ("nothing", "is not JSON"),
+        (" ", "is empty"),
+    ],
+)
+async def test_a_row_that_no_dataset_may_have_is_refused(rows: DatasetRowUseCases, document: str, problem: str) -> None:
+    with pytest.raises(InvalidArgument, match=problem):
+        await rows.revise("second", "mine@1", dropped=(), edited=[document])
