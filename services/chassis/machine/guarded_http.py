@@ -16,7 +16,7 @@ from services.chassis.database.lease import check_lease
 from services.chassis.machine.proxies import proxy_for
 from services.chassis.settings import is_loopback
 
-MAX_BODY_BYTES = 16 << 20
+_MAX_BODY_BYTES = 16 << 20
 _CONNECT_SECONDS = 10.0
 _IPV6_UNICAST = ipaddress.IPv6Network("2000::/3")
 # What clouds and relays use though Python takes it for public; 2001::/23 has Teredo and 2002::/16 is 6to4.
@@ -50,7 +50,7 @@ async def addresses_of(host: str, port: int) -> list[str]:
 
 
 class GuardedTransport(httpx2.AsyncHTTPTransport):
-    """Connects to addresses that were checked, and reads no more than `max_body_bytes` of an answer.
+    """Connects to addresses that were checked, and reads no more than 16 MiB of an answer.
 
     A connection is used again for the name alone under which it was made.
     """
@@ -59,7 +59,6 @@ class GuardedTransport(httpx2.AsyncHTTPTransport):
         self,
         trusted_hosts: Collection[str] = (),
         *,
-        max_body_bytes: int = MAX_BODY_BYTES,
         resolve: Resolve = addresses_of,
         uses_proxies: bool = False,
     ) -> None:
@@ -71,7 +70,6 @@ class GuardedTransport(httpx2.AsyncHTTPTransport):
         super().__init__(verify=context)
         self._context, self._trusted_hosts, self._uses_proxies = context, trusted_hosts, uses_proxies
         self._proxied: dict[str, httpx2.AsyncHTTPTransport] = {}
-        self._max_body_bytes = max_body_bytes
         # The transport takes no way to connect, though its pool does; connections in use are bounded by the callers.
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=context,
@@ -83,13 +81,13 @@ class GuardedTransport(httpx2.AsyncHTTPTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Return the answer, its body not read yet."""
         proxy = proxy_for(request.url.scheme, request.url.host) if self._uses_proxies else ""
-        sent = self._by(proxy, request.url.host).handle_async_request if proxy else super().handle_async_request
-        response = await sent(request)
+        send = self._by(proxy, request.url.host).handle_async_request if proxy else super().handle_async_request
+        response = await send(request)
         if response.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
             await response.aclose()
             raise BodyTooLongError("The server compresses its answer, so that its length is not known.")
         assert isinstance(response.stream, httpx2.AsyncByteStream)
-        stream = _BoundedStream(response.stream, self._max_body_bytes)
+        stream = _BoundedStream(response.stream)
         return httpx2.Response(
             response.status_code, headers=response.headers, stream=stream, extensions=response.extensions
         )
@@ -157,15 +155,15 @@ def check_literal(host: str, trusted_hosts: Collection[str]) -> None:
 
 
 class _BoundedStream(httpx2.AsyncByteStream):
-    def __init__(self, inner: httpx2.AsyncByteStream, max_bytes: int) -> None:
-        self._inner, self._max_bytes = inner, max_bytes
+    def __init__(self, inner: httpx2.AsyncByteStream) -> None:
+        self._inner = inner
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         num_bytes = 0
         async for chunk in self._inner:
             num_bytes += len(chunk)
-            if num_bytes > self._max_bytes:
-                raise BodyTooLongError(f"The server's answer is longer than {self._max_bytes >> 20} MiB.")
+            if num_bytes > _MAX_BODY_BYTES:
+                raise BodyTooLongError(f"The server's answer is longer than {_MAX_BODY_BYTES >> 20} MiB.")
             yield chunk
 
     async def aclose(self) -> None:
