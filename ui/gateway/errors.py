@@ -145,4 +145,6 @@ def sentence_of(error: RequestValidationError) -> str:
 
 def _wrong_field(entry: Any) -> str:
     place = ".".join(str(part) for part in entry["loc"] if part not in ("body", "query", "path"))
+    if not place and entry["type"] == "missing":
+        return "The request has no content"
     return f"{place or 'body'}: {entry['msg']}"

@@ -28,6 +28,8 @@ from services.feedback.usecases.items import ItemPage
 
 def item_spec_from_proto(spec: pb.FeedbackItemSpec) -> ItemSpec:
     """Return what a person says."""
+    # A blank text is none, and gets the field's default.
+    spec.tag, spec.author = spec.tag.strip(), spec.author.strip()
     return from_message(
         ItemSpec,
         spec,
@@ -113,7 +115,7 @@ def item_from_proto(message: pb.FeedbackItem) -> Item:
     """Return an exported item, whose verdicts are judged anew.
 
     Raises:
-        InvalidArgument: It lacks what its kind says.
+        InvalidArgument: It lacks what its kind says, or could not have been stored.
     """
     if not message.kind or not message.messages or not message.HasField("create_time"):
         raise InvalidArgument("The item lacks its kind, its messages or its create_time.", "Export it again.")
@@ -164,16 +166,28 @@ def _preference(preference: pb.Preference) -> Preference:
 
 
 def _check_kind(item: Item) -> None:
-    """Raise InvalidArgument unless an exported item holds what its kind says."""
-    content = item.content
-    held = {
-        FeedbackKind.RATING: item.rating is not None,
-        FeedbackKind.CORRECTION: bool(content.correction),
-        FeedbackKind.PREFERENCE: content.chosen is not None and content.rejected is not None,
-        FeedbackKind.TAG: bool(item.tag),
-        FeedbackKind.NOTE: bool(content.note),
-    }
-    if item.rating:
-        item.rating.check()
-    if not held[item.kind]:
+    """Raise InvalidArgument unless an exported item could have been stored here, and says what its kind is."""
+    content, subject = item.content, item.subject
+    if subject.transcript_id and not item.case_document:
+        raise InvalidArgument("The item lacks its case.", "Take the file that `drillyard feedback export` writes.")
+    is_pair = content.chosen is not None and content.rejected is not None
+    spec = ItemSpec(
+        transcript_id=subject.transcript_id,
+        turn=subject.turn,
+        case_id=subject.case_id,
+        chat_completion_id="",
+        chat=None if item.case_document else Chat(subject.model_version_id, content.messages, content.tools),
+        rating=item.rating,
+        correction=content.correction,
+        preference=Preference(content.chosen, content.rejected) if is_pair else None,
+        tag=item.tag,
+        note=content.note,
+        author=item.author,
+    )
+    spec.check()
+    if spec.kind is not item.kind:
         raise InvalidArgument(f"The item is a {item.kind.lower()} and holds none.", "Export it again.")
+    if item.case_document and len(content.messages) != subject.turn + 1:
+        raise InvalidArgument(
+            f"The item is on answer {subject.turn} and holds {len(content.messages)} answers.", "Export it again."
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from services.feedback.domain.item import ChatMessage, FeedbackKind, Item, Ratin
 
 _MAX_NOTE = 10_000
 _MAX_ANSWERS = 100
+_ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,12 @@ class ItemSpec:
                 "The correction has too many answers.", f"Send at most {_MAX_ANSWERS}.", field="spec.correction"
             )
         preference = self.preference or Preference()
+        if preference.rejected and preference.over_transcript_id:
+            raise InvalidArgument(
+                "The preference names two worse answers.",
+                "Send the worse answer, or name the transcript that has it.",
+                field="spec.preference.over_transcript_id",
+            )
         _check_answers(self.correction, "spec.correction.answers")
         _check_answers([answer for answer in (preference.chosen, preference.rejected) if answer], "spec.preference")
 
@@ -94,13 +102,33 @@ class ItemSpec:
 
 
 def check_chat(chat: Chat, field_path: str) -> None:
-    """Raise InvalidArgument unless a conversation ends with an answer."""
+    """Raise InvalidArgument unless a conversation ends with an answer, and its roles and functions can be trained."""
     if len(chat.messages) < 2 or chat.messages[-1]["role"] != "assistant":
         raise InvalidArgument(
             "The conversation does not end with an answer.",
             "Send its messages, the last one of the role assistant.",
             field=f"{field_path}.messages",
         )
+    for message in chat.messages:
+        if message["role"] not in _ROLES:
+            raise InvalidArgument(
+                f"A message of the conversation has the role {message['role'][:30]!r}.",
+                f"Use one of {', '.join(_ROLES)}.",
+                field=f"{field_path}.messages",
+            )
+    if not all(map(_is_json_object, chat.tools)):
+        raise InvalidArgument(
+            "A function definition of the conversation is no JSON object.",
+            "Send each as JSON text in OpenAI's form.",
+            field=f"{field_path}.tools",
+        )
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _check_answers(answers: Iterable[ChatMessage], field_path: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import BinaryIO
 
 from pydantic import TypeAdapter
@@ -15,12 +17,16 @@ from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
 from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
 from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.identifiers import derived_id
-from services.feedback.domain.item import Item, ItemFilter, digest_of
+from services.feedback.domain.item import Item, ItemFilter, Subject, digest_of
 from services.feedback.domain.item_spec import Chat, ImportLine, ItemSpec, check_chat, line_error
 from services.feedback.ports.items import AnswersToJudge, ItemFiles, ItemStore
 from services.feedback.usecases.subjects import Subjects
+from services.protocols.cases import CaseError, case_from_document
+from services.protocols.profile import UnknownProfile, get_profile
 
 _BATCH = 500
+_NUM_CASES = 4096
+_AGAIN = "Export it again."
 _ITEMS = TypeAdapter(list[Item])
 
 
@@ -141,6 +147,8 @@ class ItemUseCases:
         ]
         exported = [place for place, line in enumerate(lines) if isinstance(line.entry, Item)]
         judged = [place for place in exported if items[place].case_document]
+        for place in judged:
+            _check_case(lines[place].number, items[place].subject, items[place].case_document)
         contents = await self._subjects.judged([(_answers_of(items[place]), items[place].content) for place in judged])
         for place, content in zip(judged, contents, strict=True):
             items[place] = replace(items[place], content=content)
@@ -150,7 +158,8 @@ class ItemUseCases:
         try:
             spec.check()
             digest = digest_of(asdict(spec))
-            return await self._item(derived_id("item", f"import/{digest}"), spec, digest)
+            item_id = derived_id("item", f"import/{digest}")
+            return await self._store.get(item_id) or await self._item(item_id, spec, digest)
         except (InvalidArgument, NotFound) as error:
             raise line_error(number, error) from error
 
@@ -163,6 +172,12 @@ class ItemUseCases:
                 raise InvalidArgument(
                     f"The item {replaced_id} is about another answer.",
                     "Replace an item by one on the same answer.",
+                    field="spec.replaces_feedback_item_id",
+                )
+            if replaced.withdraw_time:
+                raise InvalidArgument(
+                    f"The item {replaced_id} is withdrawn already.",
+                    "Replace the item that took its place, or send this one by itself.",
                     field="spec.replaces_feedback_item_id",
                 )
             version = replaced.version + 1
@@ -186,6 +201,25 @@ def _known(item: Item | None, feedback_item_id: str) -> Item:
     if item is None:
         raise NotFound(f"There is no feedback item {feedback_item_id[:100]!r}.", "List the items to see their ids.")
     return item
+
+
+def _check_case(number: int, subject: Subject, document: str) -> None:
+    try:
+        case_id, sizes = _case_id(document), get_profile(subject.profile_id).prompt_sizes
+    except (CaseError, UnknownProfile, ValueError, RecursionError) as error:
+        reason = str(error)[:200].rstrip(".")
+        raise line_error(number, InvalidArgument(f"The item's case cannot be read: {reason}.", _AGAIN)) from error
+    if case_id != subject.case_id:
+        problem = f"The item is on the case {subject.case_id!r}, and holds the case {case_id!r}."
+        raise line_error(number, InvalidArgument(problem, _AGAIN))
+    if subject.prompt_size not in ("", *sizes):
+        problem = f"The profile {subject.profile_id} has no prompt size {subject.prompt_size[:30]!r}."
+        raise line_error(number, InvalidArgument(problem, f"Use one of {', '.join(sizes)}."))
+
+
+@lru_cache(maxsize=_NUM_CASES)
+def _case_id(document: str) -> str:
+    return case_from_document(json.loads(document)).case_id
 
 
 def _answers_of(item: Item) -> AnswersToJudge:

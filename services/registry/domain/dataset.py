@@ -40,6 +40,4 @@ class DatasetVersion(DatasetVersionDraft, Numbered):
 
 def dataset_version_not_found(text: str) -> NotFound:
     """Return the error for a dataset version that isn't there."""
-    return NotFound(
-        f"There is no dataset version {shown(text)}.", "List what there is with ListDatasetVersions of the registry."
-    )
+    return NotFound(f"There is no dataset version {shown(text)}.", "See what there is with `drillyard datasets list`.")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,8 @@ from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.item import FeedbackKind, ItemFilter, Opinion, Outcome, Rating, RatingScale
 from services.feedback.domain.item_spec import Preference
 from services.feedback.files import json_lines
-from tests.unit.feedback_items.world import ItemBench, bench_in, chat, said, spec_of, thumbs
+from services.protocols.cases import case_to_document
+from tests.unit.feedback_items.world import CASES, ItemBench, bench_in, chat, said, spec_of, thumbs
 
 
 @pytest.fixture
@@ -54,6 +57,9 @@ async def test_a_request_id_gives_one_item_and_another_body_is_refused(bench: It
         (spec_of(correction=(said(" "),)), "is empty"),
         (spec_of(preference=Preference()), "are the same"),
         (spec_of(preference=Preference(over_transcript_id="run-2")), "does not answer the same prompt"),
+        (spec_of(preference=Preference(rejected=said("No."), over_transcript_id="run-2")), "two worse answers"),
+        (spec_of("", chat=replace(chat(), tools=("junk",)), rating=thumbs(1)), "no JSON object"),
+        (spec_of("", chat=replace(chat(), messages=({"role": "usr"}, said("Bye."))), tag="odd"), "the role 'usr'"),
     ],
 )
 async def test_what_does_not_fit_is_refused_by_a_sentence(bench: ItemBench, spec: object, problem: str) -> None:
@@ -99,8 +105,10 @@ async def test_an_item_that_replaces_another_withdraws_it_in_the_same_step(bench
     assert (await bench.usecases.get(first.feedback_item_id)).withdraw_time == second.create_time
     with pytest.raises(InvalidArgument, match="about another answer"):
         await bench.usecases.create(
-            "", spec_of("run-2", rating=thumbs(-1), replaces_feedback_item_id=first.feedback_item_id)
+            "", spec_of("run-2", rating=thumbs(-1), replaces_feedback_item_id=second.feedback_item_id)
         )
+    with pytest.raises(InvalidArgument, match="withdrawn already"):
+        await bench.usecases.create("", spec_of(rating=thumbs(1), replaces_feedback_item_id=first.feedback_item_id))
 
 
 async def test_an_export_is_imported_elsewhere_as_it_was_and_a_second_time_changes_nothing(
@@ -119,6 +127,47 @@ async def test_an_export_is_imported_elsewhere_as_it_was_and_a_second_time_chang
             imported = await other.usecases.import_items(await other.kept(content))
             assert (imported.num_imported, imported.num_known) == counts
         assert b"".join([line_of(item) async for item in other.usecases.export_items(everything)]) == content
+
+
+async def test_an_imported_line_counts_once_and_withdraws_what_it_replaces(bench: ItemBench) -> None:
+    first = await bench.usecases.create("", spec_of(rating=thumbs(1)))
+    line = {"transcript_id": "run-1", "tag": " odd ", "author": " "}
+    line["replaces_feedback_item_id"] = first.feedback_item_id
+    content = json.dumps(line).encode() + b"\n"
+    for counts in ((1, 1), (0, 2)):
+        imported = await bench.usecases.import_items(await bench.kept(content * 2))
+        assert (imported.num_imported, imported.num_known) == counts
+    (second,) = await bench.store.list(ItemFilter(), 99, 9)
+    assert (second.tag, second.author, second.version) == ("odd", "someone", 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"feedback_item_id": ""}, "feedback_item_id is not set"),
+        ({"author": "x" * 101}, "author is too long"),
+        ({"tag": "odd"}, "says several"),
+        ({"kind": "FEEDBACK_KIND_TAG"}, "is a tag and holds none"),
+        (
+            {"messages": [{"role": "user", "content": "Hello"}], "case_document": "", "subject": {}},
+            "end with an answer",
+        ),
+        ({"case_document": ""}, "lacks its case"),
+        ({"case_document": "{"}, "case cannot be read"),
+        ({"case_document": json.dumps(case_to_document(CASES[1]))}, "and holds the case"),
+        ({"subject": {"profile_id": "roo_xmll"}}, "no profile 'roo_xmll'"),
+        ({"subject": {"prompt_size": "huge"}}, "no prompt size 'huge'"),
+        ({"subject": {"turn": 1}}, "on answer 1 and holds 1"),
+    ],
+)
+async def test_an_exported_item_that_could_not_have_been_stored_is_refused(
+    bench: ItemBench, changes: dict[str, Any], problem: str
+) -> None:
+    document = json.loads(line_of(await bench.usecases.create("", spec_of(rating=thumbs(1)))))
+    subject = {**document["subject"], **changes.get("subject", {})} if changes.get("subject") != {} else {}
+    line = {**document, "feedback_item_id": "item-2", **changes, "subject": subject}
+    with pytest.raises(InvalidArgument, match=f"Line 1: .*{problem}"):
+        await bench.usecases.import_items(await bench.kept(json.dumps(line).encode()))
 
 
 @pytest.mark.parametrize(

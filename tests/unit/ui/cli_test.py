@@ -22,8 +22,17 @@ from ui.cli.follow import PlainLines, Progress, display, follow, job_progress
 from ui.cli.options import Common, command
 from ui.cli.processes import StartError, try_out
 from ui.cli.results import interval_text, verdict_text
+from ui.evaluations.feedback.commands import app as feedback
 from ui.models.sources import model_id_of
 from ui.test_runs.commands.results import speed_text
+
+
+def test_an_answer_in_a_file_that_is_not_there_is_a_sentence() -> None:
+    result = CliRunner().invoke(
+        feedback, ["add", "run-1", "--correction", "@/not/there", "--url", "http://127.0.0.1:9"]
+    )
+    assert (result.exit_code, result.exception.__class__) == (2, SystemExit)
+    assert "/not/there cannot be read" in result.output and "Traceback" not in result.output
 
 
 def test_the_fields_of_a_group_are_options_of_the_command() -> None:

@@ -8,13 +8,14 @@ from unittest.mock import ANY
 
 import pytest
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message
 
 from services.chassis.errors import Busy
 from services.chassis.telemetry import Telemetry
-from ui.gateway.errors import install_error_responses
+from ui.gateway.errors import install_error_responses, sentence_of
 from ui.gateway.middleware.headers import SecurityHeaders
 from ui.gateway.middleware.limits import RequestLimits
 from ui.gateway.middleware.outside import Outside, OutsideAddress
@@ -159,6 +160,11 @@ def test_an_unexpected_error_answers_without_its_text(caplog: Any) -> None:
     assert answer.status_code == 500
     assert answer.json()["code"] == "INTERNAL"
     assert "canary-7c1" not in answer.text
+
+
+def test_a_request_without_a_body_is_told_so() -> None:
+    error = RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
+    assert sentence_of(error) == "The request has no content."
 
 
 def test_every_error_class_has_one_http_status() -> None:

@@ -80,15 +80,15 @@ def add(
 ) -> None:
     """Rate, correct, prefer, tag or annotate an answer; a correction is judged at once."""
     field = "chat_completion_id" if subject.startswith("chatcmpl-") else "transcript_id"
-    body = {
+    place_body = {
         field: subject,
         "turn": place.turn,
         "case_id": place.case,
         "replaces_feedback_item_id": place.replaces,
         "author": place.author or getpass.getuser(),
-        **said.body(),
     }
     with connected(common) as gateway:
+        body = {**place_body, **said.body()}
         item = gateway.post("/feedback", body)["feedback_item"]
         show(item, as_json=common.as_json, table=lambda: _print_said(item))
 
