@@ -114,7 +114,7 @@ def test_following_ends_with_an_error_that_waiting_does_not_mend() -> None:
 
 def test_a_job_document_reads_as_one_line() -> None:
     document = {"phase": "start", "num_done": "3", "num_total": "20", "unit": "steps", "message": "near"}
-    progress = job_progress({"state": "JOB_STATE_RUNNING", "progress": document}, "loss 0.5")
+    progress = job_progress({"kind": "training_job", "state": "JOB_STATE_RUNNING", "progress": document}, "loss 0.5")
     assert (progress.text, progress.fraction, progress.is_final) == (
         "starting to train · 3 of 20 steps · loss 0.5",
         0.15,
