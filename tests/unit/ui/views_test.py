@@ -29,7 +29,11 @@ def _job(state: JobState.ValueType, done: int = 0, total: int = 0) -> JobView:
 
 
 def test_a_running_job_says_its_phase_and_units() -> None:
-    job = Job(state=RUNNING, progress=JobProgress(phase="load_model", num_done=65, num_total=130, unit="cases"))
+    job = Job(
+        kind="test_run",
+        state=RUNNING,
+        progress=JobProgress(phase="load_model", num_done=65, num_total=130, unit="cases"),
+    )
     view = job_view(job)
     assert (view.state, view.tone, view.percent) == ("running", "live", 50.0)
     assert view.sentence == "loading the model · 65 of 130 cases"
