@@ -164,6 +164,7 @@ def test_an_error_stands_beside_its_field_even_where_it_is_folded(page: Page, ur
     _choose(page, "test-suite", SUITE)
     page.get_by_role("button", name="Sampling").click()
     page.get_by_label("Min-p").fill("7")
+    page.get_by_label("Min-p").press("Tab")
     page.get_by_role("button", name="Sampling").click()
     page.get_by_role("button", name="Start the test").click()
     expect(page.locator("#test-min-p .dy-blame")).to_contain_text("between 0 and 1")

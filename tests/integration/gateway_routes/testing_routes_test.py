@@ -92,9 +92,12 @@ def test_a_run_that_ended_early_is_finished_and_deleted(front: Front) -> None:
     body = {"repeat_of_test_run_id": run["test_run_id"], "keep_answers": True}
     finishing = front.api.post("/test-runs", body, evaluate=False)["test_run"]
     assert (finishing["spec"]["keep_answers"], finishing["spec"]["seed"]) == (True, "6")
-    front.api.post(f"/test-runs/{finishing['test_run_id']}/cancel")
+    finishing_path = f"/test-runs/{finishing['test_run_id']}"
+    front.api.post(f"{finishing_path}/cancel")
     with pytest.raises(GatewayError, match="is used by the test run"):
         front.api.delete(f"/model-versions/{run['spec']['model_version_id']}")
+    while front.api.get(finishing_path)["test_run"]["job"]["state"] not in FINAL_STATES:
+        continue
     front.api.delete(path)
     with pytest.raises(GatewayError, match="no test run"):
         front.api.get(path)
