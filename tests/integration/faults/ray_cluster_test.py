@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from drillyard.job.v1 import job_pb2
 from drillyard.trainer.v1 import trainer_service_pb2_grpc
 
@@ -24,10 +23,6 @@ from tests.integration.trainer_test import Trainer
 from tests.unit.trainer.training_bench import dataset_rows, validation_rows
 
 _START_SECONDS = 120.0
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("RAY_CLUSTER"),
-    reason="a head takes a minute of a core; run: RAY_CLUSTER=1 pytest tests/integration/faults/ray_cluster_test.py",
-)
 
 
 @contextmanager
