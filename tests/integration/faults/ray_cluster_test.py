@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from drillyard.job.v1 import job_pb2
 from drillyard.trainer.v1 import trainer_service_pb2_grpc
 
@@ -53,6 +54,7 @@ def _wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError(f"Ray's head does not answer at port {port}.")
 
 
+@pytest.mark.timeout(400)
 async def test_a_cluster_with_a_token_trains_a_job_to_its_end(tmp_path: Path) -> None:
     write_tiny_model(tmp_path / "tiny", max_positions=8192)
     token = tmp_path / "token"
