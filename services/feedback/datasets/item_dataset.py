@@ -46,6 +46,7 @@ class ItemDataset:
         file: IO[bytes],
     ) -> None:
         self.num_items = 0
+        self.num_train_rows = 0
         self.num_rows: Counter[str] = Counter()
         self.num_left_out: Counter[str] = Counter()
         self._spec, self._profile, self._file = spec, profile, file
@@ -130,6 +131,7 @@ class ItemDataset:
     def _write(self, row: DatasetRow, line: bytes) -> None:
         self._file.write(line)
         self.num_rows[row.reason] += 1
+        self.num_train_rows += row.split == "train"
         if row.tool:
             self._tools.add(row.tool)
 

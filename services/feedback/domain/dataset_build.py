@@ -13,6 +13,13 @@ from services.chassis.wire import from_document, to_document
 DATASET_BUILD_KIND = "dataset_build"
 
 
+class DatasetBuildPhase(StrEnum):
+    """What a dataset build does now."""
+
+    READ_SUITES = "read_suites"
+    BUILD = "build"
+
+
 class DatasetForm(StrEnum):
     """What a dataset's rows are for."""
 

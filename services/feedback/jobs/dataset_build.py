@@ -17,7 +17,7 @@ from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
 from services.chassis.wire.paging import LAST_PLACE
 from services.feedback.datasets.item_dataset import ItemDataset
-from services.feedback.domain.dataset_build import BuildState, DatasetBuildSpec, build_of
+from services.feedback.domain.dataset_build import BuildState, DatasetBuildPhase, DatasetBuildSpec, build_of
 from services.feedback.domain.item import ItemFilter
 from services.feedback.domain.work import Registration
 from services.feedback.jobs.waiting import uninterrupted
@@ -46,7 +46,7 @@ class DatasetBuildJob:
         """Build, register and mark.
 
         Raises:
-            FailedPrecondition: No item becomes a row; the error says why.
+            FailedPrecondition: No item becomes a row that is trained; the error says why.
         """
         build = build_of(context.job)
         state = BuildState.from_document(context.saved)
@@ -67,7 +67,7 @@ class DatasetBuildJob:
         return {"dataset_version_id": state.dataset_version_id}
 
     async def _build(self, context: JobContext, spec: DatasetBuildSpec) -> BuildState:
-        await context.progress(phase="read_suites", message="reading the suites that rows must not be near to")
+        await context.progress(phase=DatasetBuildPhase.READ_SUITES, message="rows must not be near to them")
         suites = await self._suites(spec)
         profile = get_profile(spec.profile_id) if spec.profile_id else None
         with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
@@ -82,6 +82,11 @@ class DatasetBuildJob:
             )
             if not dataset.num_rows:
                 raise _nothing(state)
+            if not dataset.num_train_rows:
+                raise FailedPrecondition(
+                    f"All {sum(state.num_rows.values())} rows are for validation, so nothing would be trained.",
+                    "Ask for a smaller share for validation, or for none, or build from answers to more cases.",
+                )
             path = Path(file.name)
             artifact = await patiently(lambda: self._files.put_file(path, _JSONL), "the artifact store")
         return replace(state, artifact=asdict(artifact))
@@ -94,7 +99,9 @@ class DatasetBuildJob:
         while not dataset.is_full and (batch := await self._items.list(item_filter, before, _BATCH)):
             before = batch[-1].ordinal
             await asyncio.to_thread(dataset.add, batch)
-            await context.progress(phase="build", done=dataset.num_items, total=total, unit="items", message="")
+            await context.progress(
+                phase=DatasetBuildPhase.BUILD, done=dataset.num_items, total=total, unit="items", message=""
+            )
 
     async def _suites(self, spec: DatasetBuildSpec) -> list[tuple[str, tuple[Case, ...]]]:
         names = await self._registry.list_test_suites()

@@ -102,6 +102,7 @@ class DatasetRowUseCases:
         """Register a version that is another one without some rows, and with others in the place of theirs.
 
         Raises:
+            AlreadyExists: The request_id was used for another change.
             InvalidArgument: Nothing is changed, an id isn't there, or an edited row is none.
             NotFound: The version isn't there.
             TooLarge: It is too large to be changed here.
@@ -109,9 +110,6 @@ class DatasetRowUseCases:
         check_request_id(request_id)
         check_numbered(text, "dataset_version_id")
         version = await self._datasets.get_version(text)
-        known = await self._store.find_request(request_id)
-        if known is not None:
-            return known
         if version.artifact.size_bytes > _MAX_REVISED_BYTES:
             raise TooLarge(f"{text} is too large to be changed row by row.", "Export it, change the file, register it.")
         revision = _Revision(frozenset(dropped), {row.example_id: document for row, document in map(_edit, edited)})

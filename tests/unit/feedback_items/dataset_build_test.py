@@ -165,6 +165,16 @@ async def test_replay_is_of_tools_that_no_row_teaches_and_validation_has_cases_o
     assert {row.tool for row in rows} <= set(PROFILE.tools) | {""}
 
 
+async def test_a_dataset_of_validation_rows_alone_is_refused(bench: BuildBench) -> None:
+    problems = []
+    for number in range(1, 7):
+        await bench.items.corrected(f"run-{number}", author=f"author-{number}")
+        build = await bench.built(author=f"author-{number}", validation_share=0.5)
+        problems.append(build.job.error.problem if build.job.error else "")
+    assert set(problems) == {"", "All 1 rows are for validation, so nothing would be trained."}
+    assert len(bench.registry.datasets) == problems.count("")
+
+
 @pytest.mark.parametrize("num_recorded", [0, 1, 2])
 async def test_a_build_that_is_killed_before_it_records_a_step_registers_one_version(
     bench: BuildBench, num_recorded: int

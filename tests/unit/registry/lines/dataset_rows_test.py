@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.chassis.artifacts import ArtifactStore
-from services.chassis.errors import InvalidArgument
+from services.chassis.errors import AlreadyExists, InvalidArgument
 from services.chassis.waiting import Places
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.dataset import DatasetVersionDraft
@@ -64,6 +64,8 @@ async def test_rows_are_dropped_and_edited_into_a_version_that_is_made_once(rows
     edited = [json.dumps(row("b", "Bye."), indent=1)]
     versions = [await rows.revise("second", "mine@1", dropped=["a"], edited=edited) for _ in range(2)]
     assert [version.version_id for version in versions] == ["mine@2", "mine@2"]
+    with pytest.raises(AlreadyExists, match="request_id was used before"):
+        await rows.revise("second", "mine@1", dropped=["b"], edited=())
     page = await rows.list_rows("mine@2", {}, page_request(10, ""))
     assert [stored.row.messages[-1]["content"] for stored in page.items] == ["Bye."]
 
