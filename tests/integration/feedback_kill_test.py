@@ -81,7 +81,8 @@ async def test_a_loop_that_is_killed_in_every_step_ends_and_doubles_nothing(tmp_
     assert await world.made() == Counter(ROUND_0 + ROUND_1)
     assert world.registry.models.numbers == {"tiny": 2}
     told = Counter((step.round, step.step, step.state) for step in steps)
-    assert set(told.values()) == {1} and len(told) == 2 * (2 + 6)
+    # The diagnosis is a step too.
+    assert set(told.values()) == {1} and len(told) == 2 * (1 + 2 + 6)
 
 
 @pytest.mark.timeout(120)

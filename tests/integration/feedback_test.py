@@ -114,7 +114,7 @@ async def test_a_loop_improves_a_model_and_tells_all_of_it(site: Site) -> None:
     finished = [(step.round, step.step) for step in steps if step.state == "finished"]
     taught = ["probe", "probe_evaluate", "dataset", "train"]
     assert finished == [
-        *((0, step) for step in ["test", "evaluate", *taught]),
+        *((0, step) for step in ["diagnose", "test", "evaluate", *taught]),
         *((1, step) for step in ["test", "evaluate"]),
     ]
     assert events[-1].event.state.state == job_pb2.JOB_STATE_SUCCEEDED

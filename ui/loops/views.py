@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from drillyard.feedback.v1.loop_decision_pb2 import DecisionTopic
 from drillyard.feedback.v1.loop_pb2 import Loop, Round, StopReason
 
 from ui.loops.outcomes import Outcome, outcome_of
@@ -18,10 +19,14 @@ _STEPS = (
     ("evaluate", "Evaluate", "evaluation_id"),
     ("probe", "Probe", "probe_test_run_id"),
     ("probe_evaluate", "Judge the probe", "probe_evaluation_id"),
+    ("sample", "Draw answers", "sample_test_run_id"),
+    ("sample_evaluate", "Judge what was drawn", "sample_evaluation_id"),
     ("dataset", "Build dataset", "dataset_version_id"),
     ("train", "Train", "training_job_id"),
 )
 _TESTING = ("export", "test", "evaluate")
+_DRAWING = ("sample", "sample_evaluate")
+_PROBING = ("probe", "probe_evaluate")
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
 def _round_steps(item: Round, loop: Loop, jobs: Mapping[str, JobView]) -> list[StepView]:
     is_last = item.round == loop.rounds[-1].round
     is_open = is_last and not job_view(loop.job).is_final
-    steps = _steps_of(loop)
+    steps = _steps_of(loop, item)
     ids = [str(getattr(item, field)) for _, _, field in steps]
     num_tests = sum(step in _TESTING for step, _, _ in steps)
     num_shown = len(steps) if is_open and item.round < (loop.spec.budget.max_rounds or 1) else num_tests
@@ -106,13 +111,20 @@ def _steps_to_come(loop: Loop) -> tuple[StepView, ...]:
         return ()
     return tuple(
         _step_view(following, step, _title(step, title, following), "waiting", "", None)
-        for step, title, _ in _steps_of(loop)
+        for step, title, _ in _steps_of(loop, Round())
         if step in _TESTING
     )
 
 
-def _steps_of(loop: Loop) -> tuple[tuple[str, str, str], ...]:
-    return _STEPS if _is_on_form(loop) else _STEPS[1:]
+def _steps_of(loop: Loop, item: Round) -> tuple[tuple[str, str, str], ...]:
+    """The steps that a round has: answers are drawn, and a version is probed, only where a decision needs it."""
+    is_trained = any(decision.topic == DecisionTopic.DECISION_TOPIC_TRAINING for decision in item.decisions)
+    left_out = {
+        **dict.fromkeys(("export",), not _is_on_form(loop)),
+        **dict.fromkeys(_DRAWING, not item.sample_test_run_id),
+        **dict.fromkeys(_PROBING, is_trained and not item.probe_test_run_id),
+    }
+    return tuple(step for step in _STEPS if not left_out.get(step[0]))
 
 
 def _is_on_form(loop: Loop) -> bool:

@@ -7,14 +7,13 @@ from typing import Any
 
 import grpc.aio
 from drillyard.evaluator.v1 import evaluation_pb2 as pb
-from drillyard.evaluator.v1 import evaluator_service_pb2_grpc, verdict_pb2
+from drillyard.evaluator.v1 import evaluator_service_pb2_grpc, export_pb2, verdict_pb2
 from drillyard.job.v1 import job_pb2
 
 from services.chassis.waiting import patiently
 from services.feedback.clients.jobs import JobClient
 from services.feedback.domain.rounds import Rates
 from services.feedback.domain.work import ProbeVerdict
-from services.protocols.verdict import UNANSWERED
 
 _PEER = "the evaluator"
 _PAGE_SIZE = 200
@@ -41,19 +40,27 @@ class GrpcEvaluator(JobClient):
         return Rates(overall.conforming_rate, overall.accepted_rate, overall.well_formed_rate)
 
     async def verdicts(self, evaluation_id: str) -> tuple[ProbeVerdict, ...]:
-        """Return the verdicts on all answers in the order of judging; what was not answered has none."""
+        """Return the verdicts on all answers in the order of judging; what was not answered is unknown."""
         found: list[ProbeVerdict] = []
         request = verdict_pb2.ListVerdictsRequest(evaluation_id=evaluation_id, page_size=_PAGE_SIZE)
         while True:
             page = await patiently(lambda: self._stub.ListVerdicts(request), _PEER)
             found += [
-                ProbeVerdict(verdict.case_id, verdict.tool, verdict.cause, verdict.category)
+                ProbeVerdict(verdict.case_id, verdict.tool, verdict.cause, verdict.category, verdict.fault)
                 for verdict in page.verdicts
-                if verdict.cause != UNANSWERED
             ]
             if not page.next_page_token:
                 return tuple(found)
             request.page_token = page.next_page_token
+
+    async def pairs(self, evaluation_id: str) -> bytes:
+        """Return lines, each a dataset's row: an answer that fails by the model's doing, beside the right one."""
+        request = export_pb2.ExportEvaluationRequest(evaluation_id=evaluation_id, format=export_pb2.EXPORT_FORMAT_PAIRS)
+
+        async def content() -> bytes:
+            return b"".join([piece.chunk async for piece in self._stub.ExportEvaluation(request)])
+
+        return await patiently(content, _PEER)
 
     def _events(self, work_id: str, after_sequence: int) -> AsyncIterable[Any]:
         request = pb.WatchEvaluationRequest(evaluation_id=work_id, after_sequence=after_sequence)

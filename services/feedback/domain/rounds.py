@@ -7,18 +7,25 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from services.feedback.domain.decision import Decision, DecisionTopic, decision_from_document
+
 
 class Step(StrEnum):
     """One step of a round, in order; the last round ends after its evaluation.
 
-    Only a loop whose goals are set on a form has exports.
+    Only the first round has a diagnosis, and only a loop whose goals are set on a form has exports. Samples are drawn
+    where a decision needs them, and a person is asked where the loop was told to.
     """
 
+    DIAGNOSE = "diagnose"
     EXPORT = "export"
     TEST = "test"
     EVALUATE = "evaluate"
     PROBE = "probe"
     PROBE_EVALUATE = "probe_evaluate"
+    SAMPLE = "sample"
+    SAMPLE_EVALUATE = "sample_evaluate"
+    ASK = "ask"
     DATASET = "dataset"
     TRAIN = "train"
 
@@ -26,7 +33,7 @@ class Step(StrEnum):
 # What the progress of a loop that has ended says instead of a step.
 ENDED = "ended"
 LAST_ROUND_STEPS = (Step.TEST, Step.EVALUATE)
-ROUND_STEPS = tuple(step for step in Step if step is not Step.EXPORT)
+ROUND_STEPS = (Step.TEST, Step.EVALUATE, Step.PROBE, Step.PROBE_EVALUATE, Step.DATASET, Step.TRAIN)
 # The type of the events that tell of steps.
 STEP_EVENT = "step"
 
@@ -39,6 +46,7 @@ class StopReason(StrEnum):
     OUT_OF_TIME = "OUT_OF_TIME"
     NO_PROGRESS = "NO_PROGRESS"
     CANCELLED = "CANCELLED"
+    TEMPLATE_FAULT = "TEMPLATE_FAULT"
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ class Round:
     """What one round made. A field is empty until its step has begun.
 
     A round tests and evaluates `model_version_id`, or the form of it that the goals are set on; when that does not end
-    the loop, it probes that version and trains it on what failed there, and the next round tests the result.
+    the loop, it probes that version, decides what to train and trains it, and the next round tests the result.
     `num_finishes` says by step how often the cases that its run had not answered were asked again, each time in another
     run whose id then stands here.
     """
@@ -86,11 +94,23 @@ class Round:
     num_finishes: Mapping[str, int] = field(default_factory=dict)
     export_id: str = ""
     form_model_version_id: str = ""
+    decisions: tuple[Decision, ...] = ()
+    sample_test_run_id: str = ""
+    sample_evaluation_id: str = ""
 
     @property
     def tested_model_version_id(self) -> str:
         """The version that answers the suite."""
         return self.form_model_version_id or self.model_version_id
+
+    @property
+    def is_training(self) -> bool:
+        """Whether it goes on to a training: what has begun is not given up for the time that a restart took."""
+        return bool(self.probe_test_suite_version_id) or self.decision_on(DecisionTopic.TRAINING) is not None
+
+    def decision_on(self, topic: DecisionTopic) -> Decision | None:
+        """Return the decision on a topic that counts: the last one."""
+        return next((decision for decision in reversed(self.decisions) if decision.topic is topic), None)
 
 
 def round_to_document(made: Round) -> dict[str, Any]:
@@ -100,5 +120,6 @@ def round_to_document(made: Round) -> dict[str, Any]:
 
 def round_from_document(document: Mapping[str, Any]) -> Round:
     """Return the round that `round_to_document` wrote."""
-    rates = document["rates"]
-    return Round(**{**document, "rates": Rates(**rates) if rates else None})
+    rates, decisions = document["rates"], document.get("decisions", ())
+    parts = {"rates": Rates(**rates) if rates else None, "decisions": tuple(map(decision_from_document, decisions))}
+    return Round(**{**document, **parts})

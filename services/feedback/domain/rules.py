@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from services.feedback.domain.rounds import Rates, Round, Stop, StopReason
 from services.feedback.domain.spec import Goal, LoopSpec
 
+# So many rounds in a row may be worse than the best before the loop gives up.
+_MAX_WORSE_ROUNDS = 2
+
 
 def best_round(goals: Sequence[Goal], rounds: Sequence[Round]) -> Round | None:
     """Return the evaluated round with the best rates, by the goals in their order; of equal ones the earliest."""
@@ -34,7 +37,8 @@ def decide(spec: LoopSpec, rounds: Sequence[Round], elapsed_seconds: float) -> S
     again = f"Start another loop from {best.model_version_id}"
     if not unmet:
         return Stop(StopReason.GOALS_MET, f"All goals are met after round {last.number}: {rates}.")
-    if best is not last:
+    is_over = last.number >= spec.budget.max_rounds or bool(minutes and elapsed_seconds >= minutes * 60)
+    if best is not last and (is_over or last.number - best.number >= _MAX_WORSE_ROUNDS):
         kept = f"{best.model_version_id} of round {best.number} stays the best version"
         return Stop(
             StopReason.NO_PROGRESS,

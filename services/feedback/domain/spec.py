@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from services.chassis.errors import InvalidArgument, Unimplemented
+from services.feedback.domain.decision import TrainingMethod
 
 METRICS = ("conforming_rate", "accepted_rate", "well_formed_rate")
 DEFAULT_PROMPT_SIZE = "compact"
 _GOAL_FORMS = ("EXPORT_FORM_GGUF", "EXPORT_FORM_OLLAMA")
 # The one value of a training setting that loops can do; settings of what they cannot do have none.
-_BUILT = {
-    "method": "TRAINING_METHOD_SFT",
-    "trained_weights": "TRAINED_WEIGHTS_LORA",
-    **dict.fromkeys(("dpo", "grpo", "scratch", "fork")),
-}
+_BUILT = {"trained_weights": "TRAINED_WEIGHTS_LORA", **dict.fromkeys(("scratch", "fork"))}
 
 
 @dataclass(frozen=True)
@@ -56,6 +53,8 @@ class LoopSpec:
         num_probe_cases: Cases of the probe.
         max_new_tokens: Longest answer in tokens.
         goal_form: The registry's own settings, by name, of the form that the goals are set on; empty for none.
+        num_rollouts: Answers to each case of the probe, where they are drawn to see whether they differ; 1 draws none.
+        mixed_method: What trains where they differ.
     """
 
     MESSAGE: ClassVar = "drillyard.feedback.v1.loop_pb2.LoopSpec"
@@ -71,6 +70,14 @@ class LoopSpec:
     num_probe_cases: int
     max_new_tokens: int
     goal_form: Mapping[str, Any]
+    num_rollouts: int
+    mixed_method: TrainingMethod
+
+    @property
+    def method(self) -> TrainingMethod | None:
+        """The one that each round trains by; None where each round's is chosen."""
+        name = str(self.training.get("method", "")).removeprefix("TRAINING_METHOD_")
+        return TrainingMethod[name] if name in TrainingMethod.__members__ else None
 
     @property
     def shipped_as(self) -> str:
@@ -87,12 +94,14 @@ def check(spec: LoopSpec) -> None:
         Unimplemented: The training asks for what loops cannot do yet.
     """
     _check_goals(spec.goals)
+    if spec.mixed_method is TrainingMethod.SFT:
+        raise _wrong("mixed_method", "is SFT, which learns nothing from answers that differ", "Use DPO or GRPO.")
     if spec.goal_form and spec.goal_form.get("form") not in _GOAL_FORMS:
         raise _wrong("goal_form", "is no form that each version of a loop has", "Use GGUF or Ollama, or none.")
     for name, built in _BUILT.items():
         if spec.training.get(name) not in (None, {}, built):
             raise Unimplemented(
-                "A loop trains by SFT, and an adapter (LoRA).",
+                "A loop trains an adapter (LoRA).",
                 f"Leave spec.training.{name} unset; train in other ways with `drillyard train start`.",
                 field=f"spec.training.{name}",
             )

@@ -14,8 +14,10 @@ from services.chassis.waiting import waits_told
 from services.feedback.domain.loop import job_result, rounds_of
 from services.feedback.domain.rounds import Round, Stop
 from services.feedback.domain.rules import decide
+from services.feedback.jobs.deciding import RoundDecisions
 from services.feedback.jobs.record import LoopRecord
 from services.feedback.jobs.steps import RoundSteps, Services
+from services.feedback.jobs.training import TrainingSteps
 from services.feedback.ports import Artifacts, LoopStore, Measures, Work
 
 _CANCEL_SECONDS = 10.0
@@ -79,6 +81,8 @@ class LoopJob:
             (services.test_runner, last.test_run_id),
             (services.evaluator, last.probe_evaluation_id),
             (services.test_runner, last.probe_test_run_id),
+            (services.evaluator, last.sample_evaluation_id),
+            (services.test_runner, last.sample_test_run_id),
         ]
         for work, work_id in started:
             if work_id:
@@ -87,19 +91,25 @@ class LoopJob:
 
     async def _rounds(self, record: LoopRecord) -> Stop:
         steps = RoundSteps(self._services, self._artifacts, record)
+        decisions = RoundDecisions(self._services, steps, record)
+        training = TrainingSteps(self._services, self._artifacts, record)
         if not record.rounds:
             await record.begin(Round(0, record.inputs.model_version_id))
+        if stop := await decisions.on_template():
+            return stop
         while True:
             if record.round.rates is None:
                 await steps.export()
                 await steps.test()
             # What has begun before a restart is not given up because of the time that the restart took.
-            is_decided = bool(record.round.probe_test_suite_version_id)
-            if not is_decided and (stop := decide(record.spec, record.rounds, record.seconds)):
+            is_going_on = record.round.is_training
+            if not is_going_on and (stop := decide(record.spec, record.rounds, record.seconds)):
                 return stop
-            await steps.probe()
-            await steps.build_dataset()
-            trained = await steps.train()
+            if stop := await decisions.on_answers():
+                return stop
+            decision = await decisions.on_training()
+            await training.build_dataset(decision)
+            trained = await training.train(decision)
             await record.begin(Round(record.round.number + 1, trained))
 
     async def _beat(self, record: LoopRecord) -> None:

@@ -1,4 +1,4 @@
-"""The steps of a round: test a version, probe it, build a dataset from what failed, and train on that."""
+"""The steps of a round that measure: test a version, and probe it for what it fails at."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from functools import partial
 
 from services.chassis.errors import FailedPrecondition
 from services.chassis.waiting import patiently
-from services.feedback.datasets.builder import DatasetOrder, build, probe_cases
-from services.feedback.datasets.plan import sentence
+from services.feedback.datasets.builder import probe_cases
 from services.feedback.domain.rounds import Rates, Step
 from services.feedback.domain.rules import round_seed
-from services.feedback.domain.work import Registration, TestOrder, TrainingOrder, WorkProgress
+from services.feedback.domain.work import ProbeVerdict, Registration, TestOrder
 from services.feedback.jobs.record import LoopRecord
 from services.feedback.jobs.waiting import uninterrupted, until_ended
 from services.feedback.ports import Artifacts, Evaluator, Exports, Registry, TestRunner, Trainer
@@ -23,6 +22,12 @@ from services.protocols.verdict import UNANSWERED
 _JSONL = "application/jsonl"
 # A machine that fails at the same cases for the third time has to be mended by someone.
 _MAX_FINISHES = 2
+_DRAWN_TEMPERATURE = 1.0
+_JUDGING = {
+    "": (Step.TEST, Step.EVALUATE),
+    "probe_": (Step.PROBE, Step.PROBE_EVALUATE),
+    "sample_": (Step.SAMPLE, Step.SAMPLE_EVALUATE),
+}
 
 
 @dataclass(frozen=True)
@@ -66,57 +71,37 @@ class RoundSteps:
         await record.finished(Step.EVALUATE, _rates_sentence(rates), evaluation_id=evaluation_id)
         await record.update(rates=rates)
 
-    async def probe(self) -> None:
-        """Find out what the version fails at, on a seeded sample of the material that its suite is made of."""
+    async def probe(self) -> tuple[ProbeVerdict, ...]:
+        """Return what the version fails at, on a seeded sample of the material that its suite is made of."""
         record = self._record
         suite_id = record.round.probe_test_suite_version_id or await uninterrupted(self._register_probe())
         await self._judge(suite_id, "probe_")
         evaluation_id = record.round.probe_evaluation_id
         verdicts = await self._services.evaluator.verdicts(evaluation_id)
-        num_failed = sum(1 for verdict in verdicts if verdict.cause)
-        message = f"{num_failed} of {len(verdicts)} probe cases fail."
+        message = f"{sum(bool(verdict.cause) for verdict in verdicts)} of {len(verdicts)} probe cases fail."
         await record.finished(Step.PROBE_EVALUATE, message, evaluation_id=evaluation_id)
+        return verdicts
 
-    async def build_dataset(self) -> None:
-        """Build and register the dataset that treats what the probe found."""
+    async def sample(self) -> tuple[ProbeVerdict, ...]:
+        """Return the verdicts on several answers to each case of the probe, drawn at random."""
         record = self._record
-        await record.started(Step.DATASET, f"Treating what evaluation {record.round.probe_evaluation_id} found.")
-        await record.report(Step.DATASET, WorkProgress(message="choosing examples"))
-        message = "The dataset is registered."
-        if not record.round.dataset_version_id:
-            order = DatasetOrder(
-                prompt_size=record.spec.prompt_size,
-                seed=round_seed(record.spec.seed, record.round.number),
-                num_examples=record.spec.num_examples,
-                verdicts=await self._services.evaluator.verdicts(record.round.probe_evaluation_id),
-                suite_cases=await self._services.registry.list_cases(record.inputs.suite.test_suite_version_id),
-            )
-            dataset = await asyncio.to_thread(build, get_profile(record.inputs.suite.profile_id), order)
-            await uninterrupted(self._register_dataset(dataset.content))
-            message = sentence(dataset.shares)
-        await record.finished(Step.DATASET, message, dataset_version_id=record.round.dataset_version_id)
-
-    async def train(self) -> str:
-        """Train the round's version on its dataset, and return the id of the new version."""
-        record, trainer = self._record, self._services.trainer
-        job_id = record.round.training_job_id or await uninterrupted(self._start_training())
-        message = f"{record.round.model_version_id} on {record.round.dataset_version_id}: training job {job_id}"
-        await record.started(Step.TRAIN, message, training_job_id=job_id)
-        await until_ended(trainer, job_id, "training job", partial(record.report, Step.TRAIN))
-        trained = await trainer.trained_version(job_id)
-        await record.finished(Step.TRAIN, f"Trained {trained}.", training_job_id=job_id, model_version_id=trained)
-        return trained
+        await self._judge(record.round.probe_test_suite_version_id, "sample_")
+        evaluation_id = record.round.sample_evaluation_id
+        verdicts = await self._services.evaluator.verdicts(evaluation_id)
+        message = f"{sum(not verdict.cause for verdict in verdicts)} of {len(verdicts)} drawn answers conform."
+        await record.finished(Step.SAMPLE_EVALUATE, message, evaluation_id=evaluation_id)
+        return verdicts
 
     async def _judge(self, suite_id: str, prefix: str = "") -> None:
         """Have a suite answered and evaluate the run; the caller tells that the evaluation has ended.
 
         Args:
             suite_id: What is answered.
-            prefix: Of the fields that keep the ids: none for the suite of the loop, or "probe_", which asks the weights
-                that are trained on.
+            prefix: Of the fields that keep the ids: none for the suite of the loop; "probe_" and "sample_" ask the
+                weights that are trained on, the latter several times at random.
         """
         record, services = self._record, self._services
-        test, evaluate = (Step.PROBE, Step.PROBE_EVALUATE) if prefix else (Step.TEST, Step.EVALUATE)
+        test, evaluate = _JUDGING[prefix]
         version_id = record.round.model_version_id if prefix else record.round.tested_model_version_id
         is_complete = False
         while not is_complete:
@@ -151,6 +136,8 @@ class RoundSteps:
             prompt_size=spec.prompt_size,
             max_new_tokens=spec.max_new_tokens,
             seed=spec.seed,
+            num_repeats=spec.num_rollouts if step is Step.SAMPLE else 1,
+            temperature=_DRAWN_TEMPERATURE if step is Step.SAMPLE else 0.0,
         )
         run_id = await self._services.test_runner.start(self._record.request_id(step), order)
         await self._record.update(**{f"{prefix}test_run_id": run_id})
@@ -191,32 +178,17 @@ class RoundSteps:
             seed=round_seed(record.spec.seed, record.round.number),
             count=record.spec.num_probe_cases,
         )
-        registration = await self._stored(f"{suite.profile_id}/probe", suite_text(cases).encode("utf-8"))
+        content = suite_text(cases).encode("utf-8")
+        registration = await stored_rows(self._artifacts, record, f"{suite.profile_id}/probe", content)
         suite_id = await registry.register_suite(record.request_id("probe_suite"), registration)
         await record.update(probe_test_suite_version_id=suite_id)
         return suite_id
 
-    async def _register_dataset(self, content: bytes) -> None:
-        record = self._record
-        registration = await self._stored(f"{record.inputs.suite.profile_id}/{record.loop_id}", content)
-        dataset_id = await self._services.registry.register_dataset(record.request_id("dataset"), registration)
-        await record.update(dataset_version_id=dataset_id)
 
-    async def _stored(self, name: str, content: bytes) -> Registration:
-        artifact = await patiently(lambda: self._artifacts.put_bytes(content, _JSONL), "the artifact store")
-        return Registration(name, artifact, f"loop:{self._record.loop_id}")
-
-    async def _start_training(self) -> str:
-        record = self._record
-        order = TrainingOrder(
-            model_version_id=record.round.model_version_id,
-            dataset_version_id=record.round.dataset_version_id,
-            seed=round_seed(record.spec.seed, record.round.number),
-            settings=record.spec.training,
-        )
-        job_id = await self._services.trainer.start(record.request_id(Step.TRAIN), order)
-        await record.update(training_job_id=job_id)
-        return job_id
+async def stored_rows(artifacts: Artifacts, record: LoopRecord, name: str, content: bytes) -> Registration:
+    """Store lines of JSON that a loop made, and return what registers them under a name."""
+    artifact = await patiently(lambda: artifacts.put_bytes(content, _JSONL), "the artifact store")
+    return Registration(name, artifact, f"loop:{record.loop_id}")
 
 
 def _rates_sentence(rates: Rates) -> str:

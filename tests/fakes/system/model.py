@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from services.chassis.errors import Unimplemented
+from services.lm.doctor.diagnosis import Diagnosis, Request
 from services.protocols.profile import get_profile
 from services.test_runner.domain import Environment, FinishReason, TestRunPhase, TokenLogProb
 from services.test_runner.ports import Activity, Answer, Delta, GenerationEvent, Prepared, Prompt, Rendered, Workload
@@ -41,6 +42,13 @@ def tokens_of(text: str) -> list[str]:
 def log_prob(token: str) -> float:
     """Return a number that depends on the token alone: words of one vowel are likely."""
     return -0.5 - len(set(token) & set("aeiou"))
+
+
+class HealthyTemplate:
+    """A template doctor that finds nothing: what a made-up model reads is made up too."""
+
+    async def examine(self, model_uri: str, request: Request) -> Diagnosis:
+        return Diagnosis((), ("template",))
 
 
 class MadeUpModel:

@@ -22,7 +22,7 @@ from services.feedback import __main__ as feedback
 from services.registry import __main__ as registry
 from services.test_runner import __main__ as test_runner
 from services.trainer import __main__ as trainer
-from tests.fakes.system.model import MadeUpModel
+from tests.fakes.system.model import HealthyTemplate, MadeUpModel
 from tests.fakes.system.training import MadeUpTraining
 from tests.unit.registry.model_folders import ROLES, write_model
 
@@ -83,7 +83,12 @@ async def serve(folder: Path) -> AsyncIterator[System]:
     async with AsyncExitStack() as ending:
         for name, module, settings_class, replaced in (
             ("registry", registry, registry.RegistrySettings, {}),
-            ("test_runner", test_runner, test_runner.TestRunnerSettings, {"workers": system.model}),
+            (
+                "test_runner",
+                test_runner,
+                test_runner.TestRunnerSettings,
+                {"workers": system.model, "doctor": HealthyTemplate()},
+            ),
             ("evaluator", evaluator, evaluator.EvaluatorSettings, {}),
             ("trainer", trainer, trainer.TrainerSettings, {"backend": system.training}),
             ("feedback", feedback, feedback.FeedbackSettings, {}),
