@@ -23,6 +23,7 @@ from services.chassis.channel import open_channel
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from tests.fakes.neighbours.world import Judgement, World
 from tests.integration.processes import ServiceProcess, start_service
+from tests.unit.feedback.decisions.evidence import Evidence
 
 # Of CPU time, so that what else runs on the machine does not count.
 MOST_START_SECONDS = 2.0
@@ -72,6 +73,7 @@ def metrics_of(process: ServiceProcess) -> str:
 @asynccontextmanager
 async def open_site(data_dir: Path) -> AsyncIterator[Site]:
     world = World()
+    Evidence(world)
     async with world.at_work(), world.served() as port:
         names = ("registry", "test_runner", "evaluator", "trainer")
         addresses = {f"{name}_address": f"127.0.0.1:{port}" for name in names}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from drillyard.evaluator.v1 import evaluation_pb2, evaluator_service_pb2_grpc, export_pb2, metrics_pb2, verdict_pb2
+from drillyard.evaluator.v1 import evaluation_pb2, evaluator_service_pb2_grpc, metrics_pb2, verdict_pb2
 from drillyard.registry.v1 import registry_service_pb2_grpc
-from drillyard.test_runner.v1 import diagnosis_pb2, test_run_pb2, test_runner_service_pb2_grpc
+from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc
 from drillyard.trainer.v1 import trainer_service_pb2_grpc, training_job_pb2, training_spec_pb2
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
@@ -21,10 +20,6 @@ from services.chassis.errors import ServiceError
 from services.chassis.jobs import Job, Json
 from services.chassis.server import Server
 from services.chassis.telemetry import Telemetry
-from services.protocols.cases import Case, case_to_document
-from services.protocols.profile import get_profile
-from services.protocols.suites.balance import category_of
-from services.protocols.suites.dataset_row import DatasetRow
 from tests.fakes.neighbours.jobs import FakeJobs, Gates
 from tests.fakes.neighbours.registry import FakeRegistry
 
@@ -34,14 +29,8 @@ class FakeTestRunner(test_runner_service_pb2_grpc.TestRunnerServiceServicer):
 
     def __init__(self, gates: Gates) -> None:
         self.num_torn = 0
-        self.findings: list[diagnosis_pb2.Finding] = []
         self.jobs = FakeJobs("test_run", gates, self._run)
         self.jobs.serve(self, test_run_pb2, _spec_and_result(test_run_pb2.TestRunSpec))
-
-    async def DiagnoseModel(
-        self, request: diagnosis_pb2.DiagnoseModelRequest, context: Any
-    ) -> diagnosis_pb2.DiagnoseModelResponse:
-        return diagnosis_pb2.DiagnoseModelResponse(findings=self.findings)
 
     async def spec_of(self, test_run_id: str) -> test_run_pb2.TestRunSpec:
         """Return what a run does; one that finishes another does what that one does."""
@@ -61,15 +50,11 @@ class Judgement:
         rates: Conforming rate on the suite by model version; 0 when it is not named.
         causes: Cause by which the cases of a tool fail in the probe; "" makes them conform.
         other_cause: Cause of the tools that are not named.
-        is_mixed: Whether every other one of several answers to a case conforms.
-        fault: Of every answer that fails.
     """
 
     rates: dict[str, float] = field(default_factory=dict)
     causes: Mapping[str, str] = field(default_factory=dict)
     other_cause: str = "no_call"
-    is_mixed: bool = False
-    fault: str = ""
 
 
 class FakeEvaluator(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
@@ -85,53 +70,16 @@ class FakeEvaluator(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
     async def ListVerdicts(
         self, request: verdict_pb2.ListVerdictsRequest, context: Any
     ) -> verdict_pb2.ListVerdictsResponse:
-        verdicts = [verdict for _, verdict in await self._verdicts(request.evaluation_id)]
+        job = await self.jobs.store.get(request.evaluation_id)
+        cases = self._registry.cases[(await self._test_runner.spec_of(job.spec["test_run_id"])).test_suite_version_id]
         begin = int(request.page_token or 0)
         end = begin + min(request.page_size, 20)
-        return verdict_pb2.ListVerdictsResponse(
-            verdicts=verdicts[begin:end], next_page_token=str(end) * (end < len(verdicts))
-        )
-
-    async def ExportEvaluation(
-        self, request: export_pb2.ExportEvaluationRequest, context: Any
-    ) -> AsyncIterator[export_pb2.ExportEvaluationResponse]:
-        for case, verdict in await self._verdicts(request.evaluation_id):
-            if verdict.cause and not case.solution:
-                wrong = {"role": "assistant", "content": f"wrong {verdict.repeat}"}
-                profile = get_profile("roo_xml")
-                row = DatasetRow(
-                    case.case_id,
-                    tuple(profile.example(case, "compact")["messages"]),
-                    rejected=wrong,
-                    case=case_to_document(case),
-                    tool=case.tool,
-                    category=category_of(case),
-                    cause=verdict.cause,
-                    profile_id=profile.id,
-                )
-                yield export_pb2.ExportEvaluationResponse(
-                    chunk=json.dumps(row.to_json(), default=dict).encode() + b"\n"
-                )
-
-    async def _verdicts(self, evaluation_id: str) -> list[tuple[Case, verdict_pb2.Verdict]]:
-        run = await self._test_runner.spec_of((await self.jobs.store.get(evaluation_id)).spec["test_run_id"])
-        judgement = self.judgement
-        return [
-            (
-                case,
-                verdict_pb2.Verdict(
-                    case_id=case.case_id,
-                    repeat=repeat,
-                    tool=case.tool,
-                    category=case.category,
-                    cause="" if judgement.is_mixed and repeat % 2 else cause,
-                    fault=judgement.fault,
-                ),
-            )
-            for case in self._registry.cases[run.test_suite_version_id]
-            for cause in [judgement.causes.get(case.tool, judgement.other_cause)]
-            for repeat in range(run.num_repeats)
+        verdicts = [
+            verdict_pb2.Verdict(case_id=case.case_id, tool=case.tool, category=case.category, cause=cause)
+            for case in cases[begin:end]
+            for cause in [self.judgement.causes.get(case.tool, self.judgement.other_cause)]
         ]
+        return verdict_pb2.ListVerdictsResponse(verdicts=verdicts, next_page_token=str(end) * (end < len(cases)))
 
     async def _judge(self, job: Job) -> Json:
         run = await self._test_runner.spec_of(job.spec["test_run_id"])

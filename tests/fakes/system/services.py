@@ -22,7 +22,7 @@ from services.feedback import __main__ as feedback
 from services.registry import __main__ as registry
 from services.test_runner import __main__ as test_runner
 from services.trainer import __main__ as trainer
-from tests.fakes.system.model import HealthyTemplate, MadeUpModel
+from tests.fakes.system.model import MadeUpModel
 from tests.fakes.system.training import MadeUpTraining
 from tests.unit.registry.model_folders import ROLES, write_model
 
@@ -81,13 +81,14 @@ async def serve(folder: Path) -> AsyncIterator[System]:
     secrets.mkdir()
     (secrets / "key").write_text("canary")
     async with AsyncExitStack() as ending:
+        made_up = {"workers": system.model, "doctor": system.model}
         for name, module, settings_class, replaced in (
             ("registry", registry, registry.RegistrySettings, {}),
             (
                 "test_runner",
                 test_runner,
                 test_runner.TestRunnerSettings,
-                {"workers": system.model, "doctor": HealthyTemplate()},
+                {"workers": system.model, "doctor": system.model},
             ),
             ("evaluator", evaluator, evaluator.EvaluatorSettings, {}),
             ("trainer", trainer, trainer.TrainerSettings, {"backend": system.training}),

@@ -27,7 +27,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 async def test_a_template_fault_stops_a_loop_before_anything_is_asked(bench: Bench) -> None:
-    bench.world.test_runner.findings = [
+    bench.evidence.findings = [
         diagnosis_pb2.Finding(code="clock", severity=diagnosis_pb2.SEVERITY_WARNING, problem="Late.", fix="Wait."),
         diagnosis_pb2.Finding(
             code="no_tool_role", severity=diagnosis_pb2.SEVERITY_ERROR, problem="Results are lost.", fix="Add a branch."
@@ -42,7 +42,7 @@ async def test_a_template_fault_stops_a_loop_before_anything_is_asked(bench: Ben
 
 
 async def test_empty_answers_stop_a_loop_after_its_test(bench: Bench) -> None:
-    bench.world.evaluator.judgement.fault = "empty_answer"
+    bench.evidence.fault = "empty_answer"
     loop = await bench.play()
     assert loop.stop is not None and loop.stop.reason is StopReason.TEMPLATE_FAULT
     assert await bench.world.made() == Counter(["0/test", "0/evaluate"])
@@ -50,7 +50,7 @@ async def test_empty_answers_stop_a_loop_after_its_test(bench: Bench) -> None:
 
 async def test_near_misses_with_mixed_answers_are_trained_as_pairs_of_the_models_own_failures(bench: Bench) -> None:
     judgement = bench.world.evaluator.judgement
-    judgement.other_cause, judgement.is_mixed = "wrong_arguments", True
+    judgement.other_cause, bench.evidence.is_mixed = "wrong_arguments", True
     judgement.rates |= {"tiny@2": 0.9}
     loop = await bench.play(ROUNDS)
     decision = loop.rounds[0].decisions[-1]
@@ -70,7 +70,7 @@ async def test_near_misses_with_mixed_answers_are_trained_as_pairs_of_the_models
 
 async def test_tasks_for_grpo_are_like_those_whose_answers_differ(bench: Bench) -> None:
     judgement = bench.world.evaluator.judgement
-    judgement.other_cause, judgement.is_mixed = "wrong_arguments", True
+    judgement.other_cause, bench.evidence.is_mixed = "wrong_arguments", True
     judgement.rates |= {"tiny@2": 0.9}
     loop = await bench.play(replace(ROUNDS, mixed_method=TrainingMethod.GRPO, num_examples=104))
     job = await bench.world.trainer.jobs.store.get(loop.rounds[0].training_job_id)
