@@ -88,9 +88,8 @@ async def wire(
     channel = open_channel(settings.registry_address, token=app.token)
     app.on_stop(channel.close)
     registry, store = RegistryClient(channel), SqlRunStore(app.database)
-    telemetry = TestRunnerTelemetry(app.telemetry)
-    policy = _policy(settings, app.token)
-    limits = _limits(settings)
+    telemetry, policy = TestRunnerTelemetry(app.telemetry), _policy(settings, app.token)
+    limits, jobs = _limits(settings), app.jobs.store
 
     def place(uri: str) -> Awaitable[Path]:
         return patiently(lambda: app.artifacts.local_path(uri), "the artifact store")
@@ -110,7 +109,6 @@ async def wire(
         store=store, registry=registry, backend=backend, telemetry=telemetry, window_size=settings.window_size
     )
     app.jobs.runner.register(job.kind, job, limit=settings.max_running)
-    jobs = app.jobs.store
     servicer = TestRunnerServicer(
         runs=TestRunUseCases(
             jobs=jobs, store=store, registry=registry, policy=policy, window_size=settings.window_size

@@ -67,16 +67,14 @@ def plan(
         weights[cell] = part * (failed.cells[cell] + prior) / (own + 1)
         skills[cell] = part - weights[cell]
     mass = sum(weights.values()) or 1.0
-    num_replayed = round(replay_share * num_examples)
     shares = {cell: FLOOR_SHARE * part + (1 - FLOOR_SHARE) * weights[cell] / mass for cell, part in parts.items()}
+    num_replayed = round(replay_share * num_examples)
+    replayed = apportion_cells(num_replayed, skills if any(skills.values()) else parts, seed=seed)
     counts = apportion_cells(num_examples - num_replayed, shares, seed=seed)
-    if num_replayed:
-        replayed = apportion_cells(num_replayed, skills if any(skills.values()) else parts, seed=seed)
-        counts = {cell: count + replayed[cell] for cell, count in counts.items()}
     return tuple(
         Share(cell, cause, count)
         for cell in parts
-        for cause, count in apportion(counts[cell], _causes(results, cell)).items()
+        for cause, count in apportion(counts[cell] + replayed[cell], _causes(results, cell)).items()
         if count
     )
 

@@ -15,7 +15,7 @@ from services.feedback.domain.loop import job_result, rounds_of
 from services.feedback.domain.rounds import Round, Stop
 from services.feedback.domain.rules import decide
 from services.feedback.jobs.deciding import RoundDecisions
-from services.feedback.jobs.record import LoopRecord
+from services.feedback.jobs.record import LoopRecord, open_record
 from services.feedback.jobs.steps import RoundSteps, Services
 from services.feedback.jobs.training import TrainingSteps
 from services.feedback.ports import Artifacts, LoopStore, Measures, Work
@@ -53,7 +53,7 @@ class LoopJob:
 
     async def run(self, context: JobContext) -> Json:
         """Do rounds until the goals or the budget end the loop, and return why it ended."""
-        record = await LoopRecord.open(context, self._store, self._measures, clock=self._clock)
+        record = await open_record(context, self._store, self._measures, clock=self._clock)
         beat = asyncio.create_task(self._beat(record))
         try:
             with waits_told(record.waits):

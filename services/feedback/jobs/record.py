@@ -46,13 +46,6 @@ class LoopRecord:
         num_rounds, num_exports = self.spec.budget.max_rounds, int(bool(self.spec.goal_form))
         self._num_steps = 1 + len(LAST_ROUND_STEPS) + num_exports + (len(ROUND_STEPS) + num_exports) * num_rounds
 
-    @classmethod
-    async def open(
-        cls, context: JobContext, store: LoopStore, measures: Measures, *, clock: Callable[[], float]
-    ) -> LoopRecord:
-        """Return the record as the last attempt left it; `clock` counts the seconds of the loop's work."""
-        return cls(context, await store.told_steps(context.job.job_id), measures, clock=clock)
-
     @property
     def seconds(self) -> float:
         """For how long the loop has worked, in this attempt and before; what a killed one did not store is missing."""
@@ -154,6 +147,13 @@ class LoopRecord:
 
     def _num_finished(self) -> int:
         return sum(1 for _round, _step, state in self._step_events if state == "finished")
+
+
+async def open_record(
+    context: JobContext, store: LoopStore, measures: Measures, *, clock: Callable[[], float]
+) -> LoopRecord:
+    """Return the record as the last attempt left it; `clock` counts the seconds of the loop's work."""
+    return LoopRecord(context, await store.told_steps(context.job.job_id), measures, clock=clock)
 
 
 def _progress_text(progress: WorkProgress) -> str:

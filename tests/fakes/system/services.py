@@ -84,12 +84,7 @@ async def serve(folder: Path) -> AsyncIterator[System]:
         made_up = {"workers": system.model, "doctor": system.model}
         for name, module, settings_class, replaced in (
             ("registry", registry, registry.RegistrySettings, {}),
-            (
-                "test_runner",
-                test_runner,
-                test_runner.TestRunnerSettings,
-                {"workers": system.model, "doctor": system.model},
-            ),
+            ("test_runner", test_runner, test_runner.TestRunnerSettings, made_up),
             ("evaluator", evaluator, evaluator.EvaluatorSettings, {}),
             ("trainer", trainer, trainer.TrainerSettings, {"backend": system.training}),
             ("feedback", feedback, feedback.FeedbackSettings, {}),
