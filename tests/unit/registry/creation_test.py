@@ -22,7 +22,9 @@ from services.registry.domain.model import ModelFacts, ModelVersionDraft, ModelV
 from services.registry.domain.paging import PageRequest
 from services.registry.domain.test_suite import BuiltInSuite, TestSuiteVersionDraft
 from services.registry.importers.inspection import FolderFacts
+from services.registry.importers.rows.conversion import RowFiles
 from services.registry.importers.suites import SUITE_READERS
+from services.registry.importers.workspace import Workspace
 from services.registry.store.claims import SqlClaims
 from services.registry.store.datasets import SqlDatasetStore
 from services.registry.store.models import SqlModelStore
@@ -71,7 +73,9 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
         claims=SqlClaims(database),
         other=ArtifactStore((tmp_path / "other" / "trainer").as_uri()),
         models=ModelUseCases(models, own, adoption=adoption, files=FolderFacts()),
-        datasets=DatasetUseCases(datasets, own, adoption=adoption, files=files),
+        datasets=DatasetUseCases(
+            datasets, own, adoption=adoption, files=files, row_files=RowFiles(Workspace(tmp_path / "work"))
+        ),
         suites=TestSuiteUseCases(suites, own, adoption=adoption, files=files, readers=SUITE_READERS, built_in=built_in),
     )
 
