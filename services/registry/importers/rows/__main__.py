@@ -19,7 +19,7 @@ from services.registry.domain.dataset import DatasetFormat, DatasetSource
 from services.registry.domain.jsonl import Line, LineError, scan_lines, told_fault
 from services.registry.importers.rows.chats import READERS, format_of, tools_of
 from services.registry.importers.rows.files import entries, is_lines
-from services.registry.importers.rows.written import write_messages, write_parquet
+from services.registry.importers.rows.written import write_lines, write_messages, write_parquet
 
 MAX_FAULTS = 20
 _KEPT = ("example_id", "split", "weight", "tool", "category", "cause", "reason", "profile_id", "feedback_item_id")
@@ -102,8 +102,7 @@ def main(task: str, source: str, out: str, options: str) -> None:
     settings = json.loads(options)
     how = DatasetSource(**{**settings, "format": DatasetFormat(settings["format"])})
     reading = _Reading(how, "Line" if is_lines(Path(source)) else "Row")
-    with Path(out).open("w", encoding="utf-8") as file:
-        file.writelines(reading.lines(Path(source)))
+    write_lines(reading.lines(Path(source)), Path(out))
     _print(counts=dict(reading.counts))
 
 

@@ -1,4 +1,4 @@
-"""Rows written for other programs: OpenAI's form for fine-tuning, or Parquet."""
+"""Rows written to a file: as lines of a dataset, in OpenAI's form for fine-tuning, or as Parquet."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from services.protocols.suites.dataset_row import DatasetRow
 _BATCH_ROWS = 500
 
 
+def write_lines(lines: Iterable[str], out: Path) -> None:
+    """Write lines, which bring their ends."""
+    with out.open("w", encoding="utf-8") as file:
+        file.writelines(lines)
+
+
 def write_messages(rows: Iterable[DatasetRow], out: Path) -> None:
     """Write rows in OpenAI's form: conversations with their tools, of pairs its form for preferences."""
-    with out.open("w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps(_openai(row), ensure_ascii=False) + "\n")
+    write_lines((json.dumps(_openai(row), ensure_ascii=False) + "\n" for row in rows), out)
 
 
 def write_parquet(rows: Iterable[DatasetRow], out: Path) -> None:
