@@ -9,13 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from services.chassis.artifacts import Artifact
-from services.registry.domain.dataset import (
-    DatasetFileForm,
-    DatasetSource,
-    DatasetVersion,
-    DatasetVersionDraft,
-    RowFileReading,
-)
+from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft
 from services.registry.domain.identifiers import VersionRef
 from services.registry.domain.model import Model, ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
 from services.registry.domain.model_import import FetchedModel, ImportSource, InspectedSource
@@ -123,27 +117,6 @@ class TestSuiteStore(Protocol):
 
     async def list_cases(self, version_id: str, page: PageRequest, *, max_bytes: int) -> Page[TestCase]:
         """Return cases in the suite's order; the page ends after the case with which it reaches `max_bytes`."""
-
-
-class RowFiles(Protocol):
-    """Reads and writes files of dataset rows in foreign forms, within bounds."""
-
-    def is_lines(self, path: Path) -> bool:
-        """Whether a file is JSON lines."""
-
-    def place(self) -> AbstractContextManager[Path]:
-        """Lend a path for a file, which is gone at the end."""
-
-    async def read(self, path: Path, source: DatasetSource, out: Path) -> RowFileReading:
-        """Write what a file's rows become, as lines of a dataset.
-
-        Raises:
-            InvalidArgument: It is damaged, or made to break its reader.
-            TooLarge: It needs more than it may.
-        """
-
-    async def write(self, path: Path, form: DatasetFileForm, out: Path) -> None:
-        """Write the rows of a dataset's file in a form."""
 
 
 class SuiteReader(Protocol):

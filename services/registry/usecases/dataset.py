@@ -28,7 +28,8 @@ from services.registry.domain.identifiers import (
 )
 from services.registry.domain.jsonl import Line, LineError, check_size, read_unique, scan_lines
 from services.registry.domain.paging import Page, PageRequest
-from services.registry.ports import Artifacts, DatasetStore, RowFiles
+from services.registry.ports import Artifacts, DatasetStore
+from services.registry.ports.rows import RowFiles
 from services.registry.usecases.adoption import Adoption
 
 MAX_DATASET_BYTES = 2 * 1024**3

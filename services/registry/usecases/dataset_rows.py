@@ -20,7 +20,8 @@ from services.registry.domain.dataset import DatasetSource, DatasetVersion, Data
 from services.registry.domain.identifiers import check_numbered, check_request_id
 from services.registry.domain.jsonl import MAX_LINE_BYTES, LineError, check_size, scan_lines, told_fault
 from services.registry.domain.paging import Page, PageRequest
-from services.registry.ports import Artifacts, DatasetStore, RowFiles
+from services.registry.ports import Artifacts, DatasetStore
+from services.registry.ports.rows import RowFiles
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import MAX_DATASET_BYTES, DatasetUseCases, row_of
 

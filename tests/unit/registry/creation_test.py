@@ -65,7 +65,7 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     models, datasets, suites = SqlModelStore(database), SqlDatasetStore(database), SqlTestSuiteStore(database)
     own = ArtifactStore((tmp_path / "own").as_uri(), sources=((tmp_path / "other").as_uri() + "/",))
     adoption = Adoption(own, SqlClaims(database))
-    files = Places("files", num_running=2, num_waiting=8)
+    files, row_files = Places("files", num_running=2, num_waiting=8), RowFiles(Workspace(tmp_path / "work"))
     built_in = (BuiltInSuite("roo_xml/core", 1, SUITE),)
     yield Registry(
         root=tmp_path / "own",
@@ -73,9 +73,7 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
         claims=SqlClaims(database),
         other=ArtifactStore((tmp_path / "other" / "trainer").as_uri()),
         models=ModelUseCases(models, own, adoption=adoption, files=FolderFacts()),
-        datasets=DatasetUseCases(
-            datasets, own, adoption=adoption, files=files, row_files=RowFiles(Workspace(tmp_path / "work"))
-        ),
+        datasets=DatasetUseCases(datasets, own, adoption=adoption, files=files, row_files=row_files),
         suites=TestSuiteUseCases(suites, own, adoption=adoption, files=files, readers=SUITE_READERS, built_in=built_in),
     )
 
@@ -97,12 +95,7 @@ def model_draft(
 
 def suite_draft(artifact: Artifact, **changes: Any) -> TestSuiteVersionDraft:
     draft = TestSuiteVersionDraft(
-        request_id="s",
-        test_suite_id="roo_xml/mine",
-        artifact=artifact,
-        produced_by="",
-        num_cases=0,
-        built_in=False,
+        request_id="s", test_suite_id="roo_xml/mine", artifact=artifact, produced_by="", num_cases=0, built_in=False
     )
     return replace(draft, **changes)
 
