@@ -47,7 +47,7 @@ def send_files(gateway: Gateway, files: dict[str, Path], on: Display, *, as_file
 
         _send(gateway, f"/uploads/{upload_id}", name, file, tell)
         done += file.stat().st_size
-    artifact: Document = gateway.post(f"/uploads/{upload_id}/finish{'?as_file=true' * as_file}")["artifact"]
+    artifact: Document = gateway.post(f"/uploads/{upload_id}/finish", as_file=str(as_file).lower())["artifact"]
     return artifact
 
 

@@ -282,7 +282,7 @@ async def test_damaged_bytes_are_healed_by_uploading_the_file_again(registry: Re
 
 async def test_rows_are_counted_by_split(registry: Registry) -> None:
     artifact = await put_lines(registry, rows("train", "validation", "train"))
-    version = await registry.datasets.create_version(dataset_draft(artifact))
+    version = (await registry.datasets.create_version(dataset_draft(artifact))).version
     assert (version.num_train_examples, version.num_validation_examples) == (2, 1)
     assert await registry.datasets.get_version("roo_xml/drill") == version
 
@@ -366,13 +366,13 @@ async def test_what_is_not_there_is_not_found(registry: Registry, text: str) -> 
 
 async def test_a_deleted_version_takes_its_bytes_along_unless_another_has_the_same(registry: Registry) -> None:
     claimed = await put_lines(registry, rows("train", "validation"))
-    first = await registry.datasets.create_version(dataset_draft(claimed))
-    second = await registry.datasets.create_version(replace(dataset_draft(claimed), request_id="d2"))
+    first = (await registry.datasets.create_version(dataset_draft(claimed))).version
+    second = (await registry.datasets.create_version(replace(dataset_draft(claimed), request_id="d2"))).version
     await registry.datasets.delete_version(first.version_id)
     assert len(registry.kept()) == 1
     await registry.datasets.delete_version(second.version_id)
     assert registry.kept() == set()
-    third = await registry.datasets.create_version(replace(dataset_draft(claimed), request_id="d3"))
+    third = (await registry.datasets.create_version(replace(dataset_draft(claimed), request_id="d3"))).version
     assert third.version_id == "roo_xml/drill@3", "a number is never given again"
 
 
