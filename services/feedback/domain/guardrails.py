@@ -56,11 +56,6 @@ class GuardrailReading:
     high: float = 0.0
     is_broken: bool = False
 
-    @property
-    def base_value(self) -> float:
-        """The share of the version to begin with, on the cases that both answered."""
-        return self.value - self.change
-
 
 def measured(guardrail: Guardrail, ids: GuardrailReading, value: float, change: Change) -> GuardrailReading:
     """Return the reading of a version: how much it lost, and whether that is more than is allowed."""
