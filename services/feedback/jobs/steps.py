@@ -44,7 +44,6 @@ class RoundSteps:
         self._services = services
         self._artifacts = artifacts
         self._record = record
-        self._trials = Trials(services.test_runner, services.evaluator, record)
 
     async def export(self) -> None:
         """Write the round's version in the form that the goals are set on, where they are set on one."""
@@ -126,7 +125,8 @@ class RoundSteps:
         def ids() -> RunIds:
             return RunIds(*(getattr(record.round, f"{prefix}{name}") for name in ("test_run_id", "evaluation_id")))
 
-        return await self._trials.judge(Trial(order, test, evaluate, ids, keep))
+        trials = Trials(self._services.test_runner, self._services.evaluator, record)
+        return await trials.judge(Trial(order, test, evaluate, ids, keep))
 
     def _order(self, model_version_id: str, suite_id: str, **more: Any) -> TestOrder:
         spec = self._record.spec
