@@ -31,7 +31,7 @@ USER 10001
 # Torch built for the CPU alone is gigabytes smaller: --build-arg PIP_EXTRA_INDEX_URL=<index with such builds>.
 FROM base AS compute
 ARG PIP_EXTRA_INDEX_URL
-RUN pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[postgres,s3,lm,cluster]"
+RUN pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[postgres,s3,lm,cluster,parquet]"
 USER 10001
 
 FROM base AS ray

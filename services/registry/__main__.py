@@ -30,6 +30,7 @@ from services.registry.importers.adapter import AdapterImporter, check_fit
 from services.registry.importers.folder import FolderImporter
 from services.registry.importers.gguf import GgufImporter
 from services.registry.importers.inspection import FolderFacts
+from services.registry.importers.rows.conversion import RowFiles
 from services.registry.importers.sources.artifact import ArtifactSource
 from services.registry.importers.sources.hub import HubSource
 from services.registry.importers.sources.local import FolderPath, GgufPath
@@ -98,12 +99,13 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
     application.garbage.add(adoption.garbage, workspace.garbage)
     application.on_start(suites.register_built_in)
     versions = ModelUseCases(models, artifacts, adoption=adoption, files=files, users=(shipping.uses,))
-    stored = DatasetUseCases(datasets, artifacts, adoption=adoption, files=checked)
+    row_files = RowFiles(workspace)
+    stored = DatasetUseCases(datasets, artifacts, adoption=adoption, files=checked, row_files=row_files)
     servicer = RegistryServicer(
         models=versions,
         imports=ImportUseCases(application.jobs.store, sources),
         datasets=stored,
-        dataset_rows=DatasetRowUseCases(stored, datasets, artifacts, adoption=adoption),
+        dataset_rows=DatasetRowUseCases(stored, datasets, artifacts, adoption=adoption, row_files=row_files),
         test_suites=suites,
         exports=shipping.exports,
         publications=shipping.publications,

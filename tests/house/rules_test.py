@@ -65,6 +65,7 @@ WRITERS = {
     "services/lm/conversion/writing/model_folder.py",
     "services/lm/tiny.py",
     "services/protocols/suites/freeze.py",
+    "services/registry/importers/rows/written.py",
     "services/registry/importers/source_files.py",
     "services/registry/jobs/exporters/copying.py",
     "services/trainer/backends/process_group.py",

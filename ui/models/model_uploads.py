@@ -1,4 +1,4 @@
-"""Models that people send in parts; what has come is kept, so that an upload goes on after a break."""
+"""Models and datasets that people send in parts; what has come is kept, so that an upload goes on after a break."""
 
 from __future__ import annotations
 
@@ -86,18 +86,25 @@ class ModelUploads:
                     return await self._append(upload_id, file, num_bytes, offset, pieces)
         raise NotFound(f"The upload has no file {name!a}.", "Name one that it was begun with.")
 
-    async def finish(self, upload_id: str) -> Artifact:
-        """Check what has come, keep it as one folder, and end the upload.
+    async def finish(self, upload_id: str, *, as_file: bool = False) -> Artifact:
+        """Check what has come, keep it as one folder, or as its one file, and end the upload.
 
         Raises:
             NotFound: There is no such upload.
             FailedPrecondition: A file is not whole, or has another digest than was announced.
+            InvalidArgument: It has several files, where one is wanted.
         """
         async with self._locks[upload_id]:
             received = await self.received(upload_id)
             for file, num_bytes in received:
                 await asyncio.to_thread(self._check_whole, upload_id, file, num_bytes)
-            artifact = await self._store.put_tree(self._files(upload_id), linked=True)
+            if as_file and len(received) > 1:
+                raise InvalidArgument(f"The upload has {len(received)} files.", "Upload the one that you mean.")
+            place = self._files(upload_id)
+            if as_file:
+                artifact = await self._store.put_file(place / received[0][0].name)
+            else:
+                artifact = await self._store.put_tree(place, linked=True)
             await self.delete(upload_id)
             return artifact
 

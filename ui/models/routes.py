@@ -81,7 +81,7 @@ UploadsOf = Annotated[ModelUploads, Depends(uploads_of)]
 
 @router.post("/uploads")
 async def create_upload(uploads: UploadsOf, body: UploadBody) -> Document:
-    """Begin to upload a model in parts; it is imported by the artifact that finishing it returns."""
+    """Begin to upload a model or a dataset in parts; it is imported by the artifact that finishing it returns."""
     files = [UploadFile(**file.model_dump()) for file in body.files]
     return await _upload(uploads, await uploads.create(files))
 
@@ -105,9 +105,13 @@ async def append_to_upload(
 
 
 @router.post("/uploads/{upload_id}/finish")
-async def finish_upload(uploads: UploadsOf, upload_id: str) -> Document:
+async def finish_upload(
+    uploads: UploadsOf,
+    upload_id: str,
+    as_file: Annotated[bool, Query(description="It is one file, such as a dataset, and no model.")] = False,
+) -> Document:
     """Check what has come, and return the artifact by which it is imported."""
-    artifact = await uploads.finish(upload_id)
+    artifact = await uploads.finish(upload_id, as_file=as_file)
     return {"artifact": {"uri": artifact.uri, "digest": artifact.digest, "size_bytes": str(artifact.size_bytes)}}
 
 

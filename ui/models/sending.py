@@ -1,4 +1,4 @@
-"""Sends a model's files to a gateway in parts; a break of the line costs the part that was on its way."""
+"""Sends files to a gateway in parts; a break of the line costs the part that was on its way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,15 @@ def send_model(gateway: Gateway, path: Path, on: Display) -> Document:
     Raises:
         GatewayError: There is no such file, or the gateway refuses it or stays away.
     """
-    files = _files_at(path)
+    return send_files(gateway, _files_at(path), on)
+
+
+def send_files(gateway: Gateway, files: dict[str, Path], on: Display, *, as_file: bool = False) -> Document:
+    """Upload files by their names, and return the artifact that they become.
+
+    Raises:
+        GatewayError: The gateway refuses them or stays away.
+    """
     total = sum(file.stat().st_size for file in files.values())
     announced = [{"name": name, "size_bytes": file.stat().st_size} for name, file in files.items()]
     upload_id = gateway.post("/uploads", {"files": announced})["upload"]["upload_id"]
@@ -39,7 +47,7 @@ def send_model(gateway: Gateway, path: Path, on: Display) -> Document:
 
         _send(gateway, f"/uploads/{upload_id}", name, file, tell)
         done += file.stat().st_size
-    artifact: Document = gateway.post(f"/uploads/{upload_id}/finish")["artifact"]
+    artifact: Document = gateway.post(f"/uploads/{upload_id}/finish", as_file=str(as_file).lower())["artifact"]
     return artifact
 
 

@@ -76,7 +76,7 @@ class ArtifactStore:
         return await self._in_thread(self._put_tree, folder, linked)
 
     async def describe(self, content: bytes | Path) -> Artifact:
-        """Return what bytes or a folder are once they are put, and keep nothing.
+        """Return what bytes, a file or a folder are once they are put, and keep nothing.
 
         Raises:
             InvalidArgument: As in `put_tree`.
@@ -183,6 +183,8 @@ class ArtifactStore:
     def _describe(self, content: bytes | Path) -> Artifact:
         if isinstance(content, bytes):
             return self._artifact(Key("blobs", hashlib.sha256(content).hexdigest()), len(content))
+        if content.is_file():
+            return self._artifact(Key("blobs", hex_of(file_digest(content))), content.stat().st_size)
         _check_folder(content)
         manifest = describe(content)
         return self._artifact(Key("trees", hex_of(manifest.digest)), manifest.size_bytes)

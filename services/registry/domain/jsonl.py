@@ -139,6 +139,11 @@ def check_id(value: object, name: str) -> str:
     return value
 
 
+def json_decoder() -> json.JSONDecoder:
+    """Return what reads JSON strictly: it raises LineError where a key stands twice, or for a number that is none."""
+    return json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_unique_keys)
+
+
 def _document(text: str) -> dict[str, Any]:
     try:
         document = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique_keys)
@@ -150,6 +155,15 @@ def _document(text: str) -> dict[str, Any]:
         raise
     except ValueError as error:
         raise LineError("holds a number with too many digits") from error
+    return checked_document(document, text)
+
+
+def checked_document(document: object, text: str) -> dict[str, Any]:
+    """Return what a text holds, when it is an object that UTF-8 can hold.
+
+    Raises:
+        LineError: It is not.
+    """
     if not isinstance(document, dict):
         raise LineError("is not a JSON object")
     # An escape can spell half a character, which no UTF-8 text can hold.

@@ -28,12 +28,17 @@ OnLine = Callable[[dict[str, Any]], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Limits:
-    """What a process may use; it is ended when it needs more, or after `wall_seconds`."""
+    """What a process may use; it is ended when it needs more, or after `wall_seconds`.
+
+    Attributes:
+        subject: What it reads, as the beginning of the sentence that says why it ended.
+    """
 
     memory_bytes: int
     cpu_seconds: int
     file_bytes: int
     wall_seconds: float
+    subject: str = "The model's files"
 
 
 async def run_limited(
@@ -63,7 +68,7 @@ async def run_limited(
                     await on_line(line)
                 status = await process.wait()
         except TimeoutError as error:
-            raise _too_much(f"more than {limits.wall_seconds:.0f} s") from error
+            raise _too_much(limits, f"more than {limits.wall_seconds:.0f} s") from error
         finally:
             text = await _read(trace, process)
     if status and "problem" not in last:
@@ -127,16 +132,16 @@ async def _read(trace: asyncio.Task[str], process: asyncio.subprocess.Process) -
 
 def _reason(status: int, limits: Limits, trace: str) -> InvalidArgument | ResourceExhausted:
     if status in (-signal.SIGXCPU, -signal.SIGKILL):
-        return _too_much(f"more than {limits.cpu_seconds} s of computing")
+        return _too_much(limits, f"more than {limits.cpu_seconds} s of computing")
     if "MemoryError" in trace:
-        return _too_much(f"more than {limits.memory_bytes} bytes of memory")
+        return _too_much(limits, f"more than {limits.memory_bytes} bytes of memory")
     if "No space left on device" in trace:
-        return ResourceExhausted("The disk became full while the model was written.", "Free space and import again.")
-    return InvalidArgument("The model's files made their reader fail.", _CHECK_FILE)
+        return ResourceExhausted("The disk became full while a file was written.", "Free space and import again.")
+    return InvalidArgument(f"{limits.subject} made its reader fail.", _CHECK_FILE)
 
 
-def _too_much(amount: str) -> TooLarge:
-    return TooLarge(f"The model's files needed {amount} to be read.", _CHECK_FILE)
+def _too_much(limits: Limits, amount: str) -> TooLarge:
+    return TooLarge(f"{limits.subject} needed {amount} to be read.", _CHECK_FILE)
 
 
-_CHECK_FILE = "Fetch the model again from a source that you trust, then import it again."
+_CHECK_FILE = "Fetch it again from a source that you trust, then import it again."

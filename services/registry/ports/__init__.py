@@ -137,10 +137,13 @@ class Artifacts(Protocol):
         """
 
     async def describe(self, content: bytes | Path) -> Artifact:
-        """Return what bytes or a folder of regular files are once they are stored, and store nothing."""
+        """Return what bytes, a file or a folder of regular files are once they are stored, and store nothing."""
 
     async def put_bytes(self, data: bytes) -> Artifact:
         """Store bytes under their digest."""
+
+    async def put_file(self, path: Path) -> Artifact:
+        """Store a copy of a file under its digest."""
 
     async def put_tree(self, folder: Path, *, linked: bool = False) -> Artifact:
         """Store a folder of regular files under the digest of its manifest; `linked` without copies, where it can."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from drillyard.registry.v1 import dataset_pb2
+import asyncio
+from collections.abc import AsyncIterator
+
+from drillyard.registry.v1 import dataset_file_pb2, dataset_pb2
 
 from services.chassis.calls import Context
 from services.chassis.wire import from_message, to_message
-from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft
+from services.registry.domain.dataset import DatasetFileForm, DatasetSource, DatasetVersion, DatasetVersionDraft
 from services.registry.domain.paging import page_request
 from services.registry.usecases.dataset import DatasetUseCases
 
+_CHUNK_BYTES = 256 * 1024
+
 
 class DatasetRpcs:
-    """Create, get and list."""
+    """Create, get, list and export."""
 
     datasets: DatasetUseCases
 
@@ -20,9 +25,23 @@ class DatasetRpcs:
         self, request: dataset_pb2.CreateDatasetVersionRequest, context: Context
     ) -> dataset_pb2.CreateDatasetVersionResponse:
         """Register a dataset version."""
-        draft = from_message(DatasetVersionDraft, request, num_train_examples=0, num_validation_examples=0)
-        version = await self.datasets.create_version(draft)
-        return dataset_pb2.CreateDatasetVersionResponse(dataset_version=dataset_version_to_proto(version))
+        draft = from_message(
+            DatasetVersionDraft, request, num_train_examples=0, num_validation_examples=0, imported_from=""
+        )
+        registered = await self.datasets.create_version(draft, from_message(DatasetSource, request.source))
+        return dataset_pb2.CreateDatasetVersionResponse(
+            dataset_version=dataset_version_to_proto(registered.version), num_skipped=registered.num_skipped
+        )
+
+    async def ExportDatasetVersion(
+        self, request: dataset_file_pb2.ExportDatasetVersionRequest, context: Context
+    ) -> AsyncIterator[dataset_file_pb2.ExportDatasetVersionResponse]:
+        """Stream a version as a file."""
+        form = DatasetFileForm(dataset_file_pb2.DatasetFileForm.Name(request.form).removeprefix("DATASET_FILE_FORM_"))
+        async with self.datasets.written(request.dataset_version_id, form) as path:
+            with await asyncio.to_thread(path.open, "rb") as file:
+                while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
+                    yield dataset_file_pb2.ExportDatasetVersionResponse(chunk=chunk)
 
     async def DeleteDatasetVersion(
         self, request: dataset_pb2.DeleteDatasetVersionRequest, context: Context

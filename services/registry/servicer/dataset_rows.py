@@ -7,6 +7,7 @@ from drillyard.registry.v1 import dataset_pb2
 from services.chassis.artifacts import Artifact
 from services.chassis.calls import Context
 from services.chassis.wire import from_message, to_message
+from services.registry.domain.dataset import DatasetSource
 from services.registry.domain.paging import page_request
 from services.registry.servicer.dataset import dataset_version_to_proto
 from services.registry.usecases.dataset_rows import DatasetRowUseCases, StoredRow
@@ -54,10 +55,11 @@ class DatasetRowRpcs:
         self, request: dataset_pb2.ValidateDatasetRequest, context: Context
     ) -> dataset_pb2.ValidateDatasetResponse:
         """Say which lines of a file are no rows."""
-        result = await self.dataset_rows.validate(from_message(Artifact, request.artifact, media_type=""))
+        artifact = from_message(Artifact, request.artifact, media_type="")
+        result = await self.dataset_rows.validate(artifact, from_message(DatasetSource, request.source))
         faults = [dataset_pb2.DatasetFault(line=line, problem=problem) for line, problem in result.faults]
         return dataset_pb2.ValidateDatasetResponse(
-            num_rows=result.num_rows, num_faults=result.num_faults, faults=faults
+            num_rows=result.num_train + result.num_validation, num_faults=result.num_faults, faults=faults
         )
 
 

@@ -62,6 +62,7 @@ DATASET_VERSIONS = _version_table(
     "dataset_versions",
     Column("num_train_examples", Integer, nullable=False),
     Column("num_validation_examples", Integer, nullable=False),
+    Column("imported_from", String, nullable=False, server_default=""),
 )
 
 TEST_SUITE_VERSIONS = _version_table(

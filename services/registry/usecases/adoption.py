@@ -41,10 +41,12 @@ class Adoption:
 
     @asynccontextmanager
     async def written(self, content: bytes | Path) -> AsyncIterator[Artifact]:
-        """Yield what bytes, or a folder that nobody changes any more, are in the registry."""
+        """Yield what bytes, or a file or folder that nobody changes any more, are in the registry."""
         async with self._claimed((await self._artifacts.describe(content)).uri):
             if isinstance(content, bytes):
                 yield await self._artifacts.put_bytes(content)
+            elif await asyncio.to_thread(content.is_file):
+                yield await self._artifacts.put_file(content)
             else:
                 yield await self._artifacts.put_tree(content, linked=True)
 

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from services.chassis.waiting import Places
 from services.protocols.suites.dataset_row import SPLITS, DatasetRow, RowError
-from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft, dataset_version_not_found
+from services.registry.domain.dataset import (
+    DatasetFileForm,
+    DatasetFormat,
+    DatasetSource,
+    DatasetVersion,
+    DatasetVersionDraft,
+    dataset_version_not_found,
+)
 from services.registry.domain.identifiers import (
     check_dataset_id,
     check_numbered,
@@ -17,25 +26,38 @@ from services.registry.domain.identifiers import (
     check_request_id,
     version_ref,
 )
-from services.registry.domain.jsonl import Line, LineError, check_size, read_unique
+from services.registry.domain.jsonl import Line, LineError, check_size, read_unique, scan_lines
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.ports import Artifacts, DatasetStore
+from services.registry.ports.rows import RowFiles
 from services.registry.usecases.adoption import Adoption
 
 MAX_DATASET_BYTES = 2 * 1024**3
+AS_IT_IS = DatasetSource()
+
+
+@dataclass(frozen=True)
+class RegisteredDataset:
+    """A version, and how many rows of its file were left out."""
+
+    version: DatasetVersion
+    num_skipped: int = 0
 
 
 class DatasetUseCases:
-    """Registers and reads datasets."""
+    """Registers, reads and writes datasets."""
 
-    def __init__(self, store: DatasetStore, artifacts: Artifacts, *, adoption: Adoption, files: Places) -> None:
+    def __init__(
+        self, store: DatasetStore, artifacts: Artifacts, *, adoption: Adoption, files: Places, row_files: RowFiles
+    ) -> None:
         self._store = store
+        self._row_files = row_files
         self._files = files
         self._artifacts = artifacts
         self._adoption = adoption
 
-    async def create_version(self, draft: DatasetVersionDraft) -> DatasetVersion:
-        """Adopt the draft's bytes, check every row and register the version; the counts are taken from the rows.
+    async def create_version(self, draft: DatasetVersionDraft, source: DatasetSource = AS_IT_IS) -> RegisteredDataset:
+        """Adopt the draft's bytes, or rows made of them, check every row and register the version.
 
         Raises:
             InvalidArgument: A field or a row is wrong; the first bad line is named.
@@ -49,19 +71,67 @@ class DatasetUseCases:
         check_size(draft.artifact.size_bytes, MAX_DATASET_BYTES)
         known = await self._store.find_request(draft.request_id)
         if known is not None:
-            draft.check_same(known)
-            return known
+            converted = replace(draft, imported_from=source.origin(draft.artifact))
+            (converted if known.imported_from else draft).check_same(known)
+            return RegisteredDataset(known)
         async with self._files.place(), self._adoption.adopted(draft.artifact) as artifact:
             path = await self._artifacts.local_path(artifact.uri)
+            if not await asyncio.to_thread(self._is_plain, path, source):
+                return await self._converted(draft, path, source)
             counts = await asyncio.to_thread(_count_splits, path)
-            return await self._store.add_version(
-                replace(
-                    draft,
-                    artifact=artifact,
-                    num_train_examples=counts["train"],
-                    num_validation_examples=counts["validation"],
+            return RegisteredDataset(
+                await self._store.add_version(
+                    replace(
+                        draft,
+                        artifact=artifact,
+                        num_train_examples=counts["train"],
+                        num_validation_examples=counts["validation"],
+                    )
                 )
             )
+
+    def _is_plain(self, path: Path, source: DatasetSource) -> bool:
+        if not source.is_plain or not self._row_files.is_lines(path):
+            return False
+        with path.open("rb") as stream:
+            first = next((line for _, line in scan_lines(stream)), None)
+        # What is wrong with a first line is told where all lines are read.
+        is_row = not isinstance(first, Line) or "example_id" in first.document
+        return is_row or source.format is DatasetFormat.ROWS
+
+    async def _converted(self, draft: DatasetVersionDraft, path: Path, source: DatasetSource) -> RegisteredDataset:
+        with self._row_files.place() as out:
+            reading = await self._row_files.read(path, source, out)
+            reading.check(skips_wrong_rows=source.skips_wrong_rows)
+            async with self._adoption.written(out) as artifact:
+                version = await self._store.add_version(
+                    replace(
+                        draft,
+                        artifact=artifact,
+                        num_train_examples=reading.num_train,
+                        num_validation_examples=reading.num_validation,
+                        imported_from=source.origin(draft.artifact),
+                    )
+                )
+        return RegisteredDataset(version, reading.num_faults)
+
+    @asynccontextmanager
+    async def written(self, text: str, form: DatasetFileForm) -> AsyncIterator[Path]:
+        """Lend a file that holds a version in a form.
+
+        Raises:
+            NotFound: There is no such version.
+            Busy: As many files as are allowed are being read.
+        """
+        version = await self.get_version(text)
+        path = await self._artifacts.local_path(version.artifact.uri)
+        if form is DatasetFileForm.ROWS:
+            yield path
+            return
+        with self._row_files.place() as out:
+            async with self._files.place():
+                await self._row_files.write(path, form, out)
+            yield out
 
     async def delete_version(self, text: str) -> None:
         """Remove the version that "<id>@<version>" names, with its bytes unless another one has the same.

@@ -10,21 +10,22 @@ from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from services.chassis.artifacts import Artifact
 from services.chassis.errors import InvalidArgument, TooLarge
 from services.chassis.wire.paging import place_of, token_of
 from services.protocols.suites.dataset_row import DatasetRow, RowError
-from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft
+from services.registry.domain.dataset import DatasetSource, DatasetVersion, DatasetVersionDraft, RowFileReading
 from services.registry.domain.identifiers import check_numbered, check_request_id
-from services.registry.domain.jsonl import MAX_LINE_BYTES, LineError, scan_lines, told_fault
+from services.registry.domain.jsonl import MAX_LINE_BYTES, LineError, check_size, scan_lines, told_fault
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.ports import Artifacts, DatasetStore
+from services.registry.ports.rows import RowFiles
 from services.registry.usecases.adoption import Adoption
-from services.registry.usecases.dataset import DatasetUseCases, row_of
+from services.registry.usecases.dataset import MAX_DATASET_BYTES, DatasetUseCases, row_of
 
 RESPECTS = ("split", "reason", "cause", "tool", "category")
-_MAX_FAULTS = 20
 # The page of an open version asks for its mix again and again, and versions never change.
 _NUM_MIXES = 16
 _MAX_REVISED_BYTES = 512 * 1024 * 1024
@@ -58,21 +59,19 @@ class DatasetMix:
     num_pairs: int
 
 
-@dataclass(frozen=True)
-class DatasetFaults:
-    """How many lines of a file are rows, how many are none, and what is wrong with the first of those, by line."""
-
-    num_rows: int
-    num_faults: int
-    faults: tuple[tuple[int, str], ...]
-
-
 class DatasetRowUseCases:
     """Reads, counts, changes and checks rows."""
 
     def __init__(
-        self, datasets: DatasetUseCases, store: DatasetStore, artifacts: Artifacts, *, adoption: Adoption
+        self,
+        datasets: DatasetUseCases,
+        store: DatasetStore,
+        artifacts: Artifacts,
+        *,
+        adoption: Adoption,
+        row_files: RowFiles,
     ) -> None:
+        self._row_files = row_files
         self._datasets = datasets
         self._store = store
         self._artifacts = artifacts
@@ -125,10 +124,13 @@ class DatasetRowUseCases:
             )
             return await self._store.add_version(draft)
 
-    async def validate(self, artifact: Any) -> DatasetFaults:
-        """Return which lines of a file are no rows; nothing of it is kept."""
+    async def validate(self, artifact: Artifact, source: DatasetSource) -> RowFileReading:
+        """Return what would come of registering a file; nothing of it is kept."""
+        check_size(artifact.size_bytes, MAX_DATASET_BYTES)
         async with self._adoption.adopted(artifact) as adopted:
-            return await asyncio.to_thread(_faults, await self._artifacts.local_path(adopted.uri))
+            path = await self._artifacts.local_path(adopted.uri)
+            with self._row_files.place() as out:
+                return await self._row_files.read(path, source, out)
 
     async def _path(self, version: DatasetVersion) -> Path:
         return await self._artifacts.local_path(version.artifact.uri)
@@ -227,21 +229,3 @@ def _mix(version: DatasetVersion, path: Path) -> DatasetMix:
     return DatasetMix(
         version, tuple(DatasetPart(*key, num_rows[key], num_characters[key]) for key in ordered), num_pairs
     )
-
-
-def _faults(path: Path) -> DatasetFaults:
-    faults: list[tuple[int, str]] = []
-    lines: dict[str, int] = {}
-    num_rows = 0
-    with path.open("rb") as file:
-        for number, line in scan_lines(file):
-            try:
-                if isinstance(line, LineError):
-                    raise line
-                name = row_of(line).example_id
-                if lines.setdefault(name, number) != number:
-                    raise LineError(f"has the id {name!r} of line {lines[name]}")
-                num_rows += 1
-            except LineError as fault:
-                faults.append((number, f"Line {number} {told_fault(str(fault))}."))
-    return DatasetFaults(num_rows, len(faults), tuple(faults[:_MAX_FAULTS]))

@@ -22,7 +22,9 @@ from services.registry.domain.model import ModelFacts, ModelVersionDraft, ModelV
 from services.registry.domain.paging import PageRequest
 from services.registry.domain.test_suite import BuiltInSuite, TestSuiteVersionDraft
 from services.registry.importers.inspection import FolderFacts
+from services.registry.importers.rows.conversion import RowFiles
 from services.registry.importers.suites import SUITE_READERS
+from services.registry.importers.workspace import Workspace
 from services.registry.store.claims import SqlClaims
 from services.registry.store.datasets import SqlDatasetStore
 from services.registry.store.models import SqlModelStore
@@ -63,7 +65,7 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     models, datasets, suites = SqlModelStore(database), SqlDatasetStore(database), SqlTestSuiteStore(database)
     own = ArtifactStore((tmp_path / "own").as_uri(), sources=((tmp_path / "other").as_uri() + "/",))
     adoption = Adoption(own, SqlClaims(database))
-    files = Places("files", num_running=2, num_waiting=8)
+    files, row_files = Places("files", num_running=2, num_waiting=8), RowFiles(Workspace(tmp_path / "work"))
     built_in = (BuiltInSuite("roo_xml/core", 1, SUITE),)
     yield Registry(
         root=tmp_path / "own",
@@ -71,7 +73,7 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
         claims=SqlClaims(database),
         other=ArtifactStore((tmp_path / "other" / "trainer").as_uri()),
         models=ModelUseCases(models, own, adoption=adoption, files=FolderFacts()),
-        datasets=DatasetUseCases(datasets, own, adoption=adoption, files=files),
+        datasets=DatasetUseCases(datasets, own, adoption=adoption, files=files, row_files=row_files),
         suites=TestSuiteUseCases(suites, own, adoption=adoption, files=files, readers=SUITE_READERS, built_in=built_in),
     )
 
@@ -93,12 +95,7 @@ def model_draft(
 
 def suite_draft(artifact: Artifact, **changes: Any) -> TestSuiteVersionDraft:
     draft = TestSuiteVersionDraft(
-        request_id="s",
-        test_suite_id="roo_xml/mine",
-        artifact=artifact,
-        produced_by="",
-        num_cases=0,
-        built_in=False,
+        request_id="s", test_suite_id="roo_xml/mine", artifact=artifact, produced_by="", num_cases=0, built_in=False
     )
     return replace(draft, **changes)
 
@@ -285,7 +282,7 @@ async def test_damaged_bytes_are_healed_by_uploading_the_file_again(registry: Re
 
 async def test_rows_are_counted_by_split(registry: Registry) -> None:
     artifact = await put_lines(registry, rows("train", "validation", "train"))
-    version = await registry.datasets.create_version(dataset_draft(artifact))
+    version = (await registry.datasets.create_version(dataset_draft(artifact))).version
     assert (version.num_train_examples, version.num_validation_examples) == (2, 1)
     assert await registry.datasets.get_version("roo_xml/drill") == version
 
@@ -369,13 +366,13 @@ async def test_what_is_not_there_is_not_found(registry: Registry, text: str) -> 
 
 async def test_a_deleted_version_takes_its_bytes_along_unless_another_has_the_same(registry: Registry) -> None:
     claimed = await put_lines(registry, rows("train", "validation"))
-    first = await registry.datasets.create_version(dataset_draft(claimed))
-    second = await registry.datasets.create_version(replace(dataset_draft(claimed), request_id="d2"))
+    first = (await registry.datasets.create_version(dataset_draft(claimed))).version
+    second = (await registry.datasets.create_version(replace(dataset_draft(claimed), request_id="d2"))).version
     await registry.datasets.delete_version(first.version_id)
     assert len(registry.kept()) == 1
     await registry.datasets.delete_version(second.version_id)
     assert registry.kept() == set()
-    third = await registry.datasets.create_version(replace(dataset_draft(claimed), request_id="d3"))
+    third = (await registry.datasets.create_version(replace(dataset_draft(claimed), request_id="d3"))).version
     assert third.version_id == "roo_xml/drill@3", "a number is never given again"
 
 

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from drillyard.feedback.v1.dataset_build_pb2 import DatasetBuildSpec
+from drillyard.registry.v1.dataset_file_pb2 import DatasetSource
 from drillyard.registry.v1.dataset_pb2 import ListDatasetRowsRequest
 
 from ui.cli.connection import Document, Gateway, GatewayError
 from ui.cli.fields import FieldOptions
-from ui.cli.follow import Progress, display, follow, job_progress
+from ui.cli.follow import Display, Progress, display, follow, job_progress
 from ui.cli.jobs import add_delete_command, refuse_failed
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_table, show
 from ui.evaluations.feedback.commands import downloaded
+from ui.models.sending import send_files
 
 app = typer.Typer(help="Read, build, check and change what models learn from.")
 Version = Annotated[str, typer.Argument(metavar="DATASET", help="A dataset version, or a dataset for its newest.")]
-File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSONL, one row a line.")]
+File = Annotated[
+    Path, typer.Argument(exists=True, dir_okay=False, help="JSON lines, a JSON array or Parquet, of any size.")
+]
+FileForm = Literal["rows", "messages", "parquet"]
+SourceOptions = Annotated[
+    Document, FieldOptions(DatasetSource, (), {"profile_id": "profile", "validation_share": "validation"})
+]
 Filters = Annotated[Document, FieldOptions(ListDatasetRowsRequest, ("dataset_version_id", "page_size", "page_token"))]
 Recipe = Annotated[
     Document,
@@ -81,19 +89,21 @@ def rows(version: Version, filters: Filters, common: Common) -> None:
 def import_dataset(
     dataset_id: Annotated[str, typer.Argument(metavar="DATASET", help="The dataset that gets the version.")],
     file: File,
+    source: SourceOptions,
     common: Common,
 ) -> None:
-    """Register a file as a dataset version; a line that is no row is refused with its number."""
-    with connected(common) as gateway:
-        version = gateway.upload("/datasets", file.read_bytes(), dataset_id=dataset_id)["dataset_version"]
-        show(version, as_json=common.as_json, table=lambda: print(f"{version['dataset_version_id']} is registered."))
+    """Register a file as a dataset version: JSON lines, a JSON array or Parquet, of rows, chats or preference pairs."""
+    with connected(common) as gateway, display(as_json=common.as_json) as on:
+        body = {"dataset_id": dataset_id, **source, "artifact": _sent(gateway, file, on)}
+        registered = gateway.post("/datasets/from-upload", body)
+        show(registered["dataset_version"], as_json=common.as_json, table=lambda: print(_registered(registered)))
 
 
 @command(app, "validate")
-def validate(file: File, common: Common) -> None:
-    """Say which lines of a file are no rows; nothing is registered."""
-    with connected(common) as gateway:
-        result = gateway.upload("/datasets/validate", file.read_bytes())
+def validate(file: File, source: SourceOptions, common: Common) -> None:
+    """Say which rows of a file cannot be used; nothing is registered."""
+    with connected(common) as gateway, display(as_json=common.as_json) as on:
+        result = gateway.post("/datasets/validate-upload", {**source, "artifact": _sent(gateway, file, on)})
         show(result, as_json=common.as_json, table=lambda: _print_faults(result))
     if result["num_faults"]:
         raise typer.Exit(1)
@@ -104,10 +114,11 @@ def export(
     version: Version,
     common: Common,
     out: Annotated[Path, typer.Option("--out", help="File or folder; by default the name it has.")] = Path(),
+    form: Annotated[FileForm, typer.Option("--form", help="Rows as they are, OpenAI's messages, or Parquet.")] = "rows",
 ) -> None:
     """Write a dataset version to a file."""
     with connected(common) as gateway:
-        path = downloaded(gateway, f"/datasets/{version}/export", out, {})
+        path = downloaded(gateway, f"/datasets/{version}/export", out, {"form": form})
         show({"path": str(path)}, as_json=common.as_json, table=lambda: print(f"The dataset is {path}"))
 
 
@@ -169,6 +180,16 @@ def _print_build(build: Document) -> None:
     print(f"{build['dataset_build_id']}: {build['dataset_version_id'] or 'not registered yet'}")
 
 
+def _sent(gateway: Gateway, file: Path, on: Display) -> Document:
+    return send_files(gateway, {"rows": file}, on, as_file=True)
+
+
+def _registered(response: Document) -> str:
+    version, num_skipped = response["dataset_version"], response["num_skipped"]
+    counts = f"{version['num_train_examples']} rows to train, {version['num_validation_examples']} to validate"
+    return f"{version['dataset_version_id']} is registered: {counts}{f', {num_skipped} left out' * bool(num_skipped)}."
+
+
 def _print_faults(result: Document) -> None:
-    print(f"{result['num_rows']} lines are rows, {result['num_faults']} are none.")
+    print(f"{result['num_rows']} rows can be used, {result['num_faults']} cannot.")
     print("\n".join(fault["problem"] for fault in result["faults"]))

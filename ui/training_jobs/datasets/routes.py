@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from drillyard.registry.v1 import dataset_pb2
+from drillyard.registry.v1.dataset_file_pb2 import (
+    DatasetFileForm,
+    DatasetFormat,
+    DatasetSource,
+    ExportDatasetVersionRequest,
+)
 from fastapi import Body, Depends, Query
 from fastapi.responses import StreamingResponse
+from google.protobuf.message import Message
 
 from ui.gateway.clients import Clients
 from ui.gateway.uploads import Uploads, uploads_of
@@ -16,13 +25,41 @@ from ui.shared.documents import ClientsOf, Document, document
 from ui.shared.rpc import RpcRouter
 from ui.shared.schemas import shows
 
-Content = Annotated[bytes, Body(media_type="application/jsonl", description="JSONL, one example a line.")]
+Content = Annotated[
+    bytes,
+    Body(
+        media_type="application/jsonl",
+        description="JSON lines, one JSON array or Parquet: rows, or `messages`, `conversations` or preference pairs.",
+    ),
+]
+_MEDIA_TYPES = {"jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}
 # Reading a large file whole, or writing it anew, takes its time.
-_WHOLE_SECONDS = 120.0
-_PAGE_SIZE = 500
+_WHOLE_SECONDS = 140.0
 
 router = RpcRouter(tags=["datasets"])
 router.rpc("GET /datasets", "registry.ListDatasetVersions", "List dataset versions, newest first.")
+
+
+@dataclass(frozen=True)
+class Source:
+    """How an uploaded file becomes rows."""
+
+    row_format: Annotated[
+        Literal["", "rows", "messages", "conversations", "preferences"],
+        Query(alias="format", description="What its rows are; by default told by the first."),
+    ] = ""
+    validation_share: Annotated[float, Query(ge=0, le=1, description="Share of rows without a split to validate.")] = 0
+    profile_id: Annotated[str, Query(max_length=100, description="Protocol of rows with a case that name none.")] = ""
+    skips_wrong_rows: Annotated[bool, Query(description="Leave out what cannot become a row.")] = False
+
+    def message(self) -> DatasetSource:
+        """Return it in the form of the wire."""
+        return DatasetSource(
+            format=DatasetFormat.Value(f"DATASET_FORMAT_{self.row_format.upper() or 'UNSPECIFIED'}"),
+            validation_share=self.validation_share,
+            profile_id=self.profile_id,
+            skips_wrong_rows=self.skips_wrong_rows,
+        )
 
 
 @router.post("/datasets", responses=shows(dataset_pb2.CreateDatasetVersionResponse))
@@ -31,41 +68,78 @@ async def create_dataset(
     uploads: Annotated[Uploads, Depends(uploads_of)],
     dataset_id: Annotated[str, Query(description="The dataset that gets the version.", examples=["mine"])],
     content: Content,
+    source: Annotated[Source, Depends()],
     request_id: Annotated[str, Query(max_length=200)] = "",
 ) -> Document:
-    """Register a dataset version; a line that is not an example is refused with its number."""
+    """Register a file as a dataset version; a row that cannot be used is refused with its number."""
     request = dataset_pb2.CreateDatasetVersionRequest(
-        request_id=request_id, dataset_id=dataset_id, artifact=await uploads.keep(content), produced_by="upload"
+        request_id=request_id, dataset_id=dataset_id, artifact=await uploads.keep(content), source=source.message()
     )
-    return document(await clients.registry.CreateDatasetVersion(request))
+    return document(await register(clients, request))
 
 
 @router.post("/datasets/validate", responses=shows(dataset_pb2.ValidateDatasetResponse))
 async def validate_dataset(
-    clients: ClientsOf, uploads: Annotated[Uploads, Depends(uploads_of)], content: Content
+    clients: ClientsOf,
+    uploads: Annotated[Uploads, Depends(uploads_of)],
+    content: Content,
+    source: Annotated[Source, Depends()],
 ) -> Document:
-    """Say which lines of a file are no rows, at most 20 of them; nothing is registered."""
-    request = dataset_pb2.ValidateDatasetRequest(artifact=await uploads.keep(content))
+    """Say which rows of a file cannot be used, at most 20 of them; nothing is registered."""
+    request = dataset_pb2.ValidateDatasetRequest(artifact=await uploads.keep(content), source=source.message())
     return document(await clients.registry.ValidateDataset(request, timeout=_WHOLE_SECONDS))
 
 
+async def register(clients: Clients, request: dataset_pb2.CreateDatasetVersionRequest) -> Message:
+    """Register a file that a person has sent."""
+    request.produced_by = "upload"
+    response: Message = await clients.registry.CreateDatasetVersion(request, timeout=_WHOLE_SECONDS)
+    return response
+
+
+router.rpc(
+    "POST /datasets/from-upload",
+    "registry.CreateDatasetVersion",
+    "Register a file of any size that was sent in parts: its `artifact` is what finishing the upload returns.",
+    action=register,
+)
+router.rpc(
+    "POST /datasets/validate-upload",
+    "registry.ValidateDataset",
+    "Say which rows of a file that was sent in parts cannot be used; nothing is registered.",
+    timeout=_WHOLE_SECONDS,
+)
+
+
 @router.get("/datasets/{dataset_version_id:path}/export", response_class=StreamingResponse)
-async def export_dataset(clients: ClientsOf, dataset_version_id: str) -> StreamingResponse:
-    """Stream a dataset version as JSONL, one row a line."""
+async def export_dataset(
+    clients: ClientsOf,
+    dataset_version_id: str,
+    form: Annotated[
+        Literal["rows", "messages", "parquet"],
+        Query(description="`rows` as they are, `messages` in OpenAI's form, or `parquet`."),
+    ] = "rows",
+) -> StreamingResponse:
+    """Stream a dataset version as a file."""
     request = dataset_pb2.GetDatasetVersionRequest(dataset_version_id=dataset_version_id)
     name = (await clients.registry.GetDatasetVersion(request)).dataset_version.dataset_version_id
-    headers = {"Content-Disposition": f'attachment; filename="{name.replace("/", "-").replace("@", "-")}.jsonl"'}
-    return StreamingResponse(_lines(clients, name), media_type="application/jsonl", headers=headers)
+    ending = "parquet" if form == "parquet" else "jsonl"
+    file_name = f"{name.replace('/', '-').replace('@', '-')}.{ending}"
+    written = ExportDatasetVersionRequest(
+        dataset_version_id=name, form=DatasetFileForm.Value(f"DATASET_FILE_FORM_{form.upper()}")
+    )
+    stream: Any = aiter(clients.registry.ExportDatasetVersion(written))
+    # A refusal comes in place of the first bytes, and must be told as one.
+    first = await anext(stream)
+    headers = {"Content-Disposition": f'attachment; filename="{file_name}"'}
+    return StreamingResponse(_chunks(first.chunk, stream), media_type=_MEDIA_TYPES[ending], headers=headers)
 
 
-async def _lines(clients: Clients, dataset_version_id: str) -> AsyncIterator[str]:
-    request = dataset_pb2.ListDatasetRowsRequest(dataset_version_id=dataset_version_id, page_size=_PAGE_SIZE)
-    while True:
-        page = await clients.registry.ListDatasetRows(request)
-        yield "".join(f"{row.document}\n" for row in page.dataset_rows)
-        request.page_token = page.next_page_token
-        if not request.page_token:
-            return
+async def _chunks(first: bytes, stream: Any) -> AsyncIterator[bytes]:
+    async with aclosing(stream):
+        yield first
+        async for response in stream:
+            yield response.chunk
 
 
 router.rpc(

@@ -13,6 +13,8 @@ from services.chassis.waiting import Places
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.dataset import DatasetVersionDraft
 from services.registry.domain.paging import page_request
+from services.registry.importers.rows.conversion import RowFiles
+from services.registry.importers.workspace import Workspace
 from services.registry.store.claims import SqlClaims
 from services.registry.store.datasets import SqlDatasetStore
 from services.registry.usecases.adoption import Adoption
@@ -34,7 +36,8 @@ async def rows(tmp_path: Path) -> DatasetRowUseCases:
     own = ArtifactStore((tmp_path / "own").as_uri(), sources=((tmp_path / "other").as_uri() + "/",))
     adoption = Adoption(own, SqlClaims(database))
     files = Places("files", num_running=1, num_waiting=1)
-    datasets = DatasetUseCases(store, own, adoption=adoption, files=files)
+    row_files = RowFiles(Workspace(tmp_path / "work"))
+    datasets = DatasetUseCases(store, own, adoption=adoption, files=files, row_files=row_files)
     content = "\ufeff" + "".join(json.dumps(row(name)) + "\n" for name in ("a", "b"))
     draft = DatasetVersionDraft(
         request_id="first",
@@ -45,7 +48,7 @@ async def rows(tmp_path: Path) -> DatasetRowUseCases:
         num_validation_examples=0,
     )
     await datasets.create_version(draft)
-    return DatasetRowUseCases(datasets, store, own, adoption=adoption)
+    return DatasetRowUseCases(datasets, store, own, adoption=adoption, row_files=row_files)
 
 
 async def names(rows: DatasetRowUseCases, version: str) -> list[str]:

@@ -9,6 +9,8 @@ from services.chassis.artifacts import ArtifactStore
 from services.chassis.waiting import Places
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.dataset import DatasetVersionDraft
+from services.registry.importers.rows.conversion import RowFiles
+from services.registry.importers.workspace import Workspace
 from services.registry.store.claims import SqlClaims
 from services.registry.store.datasets import SqlDatasetStore
 from services.registry.usecases.adoption import Adoption
@@ -22,7 +24,8 @@ def test_a_dataset_of_many_rows_is_checked(tmp_path: Path) -> None:
     own = ArtifactStore((tmp_path / "own").as_uri(), sources=((tmp_path / "other").as_uri() + "/",))
     other = ArtifactStore((tmp_path / "other").as_uri())
     files, adoption = Places("files", num_running=1, num_waiting=1), Adoption(own, SqlClaims(database))
-    datasets = DatasetUseCases(SqlDatasetStore(database), own, adoption=adoption, files=files)
+    row_files = RowFiles(Workspace(tmp_path / "work"))
+    datasets = DatasetUseCases(SqlDatasetStore(database), own, adoption=adoption, files=files, row_files=row_files)
 
     async def create(name: str, num_rows: int) -> None:
         messages = [{"role": "user", "content": "a" * 500}, {"role": "assistant", "content": "b" * 500}]
@@ -36,7 +39,7 @@ def test_a_dataset_of_many_rows_is_checked(tmp_path: Path) -> None:
             num_train_examples=0,
             num_validation_examples=0,
         )
-        assert (await datasets.create_version(draft)).num_train_examples == num_rows
+        assert (await datasets.create_version(draft)).version.num_train_examples == num_rows
 
     longest_turn(create("short", 1))
     assert longest_turn(create("long", 3000)) < LONGEST_TURN_SECONDS

@@ -1,0 +1,209 @@
+"""Files of rows as others write them: told by their content, within bounds, each wrong row named by its number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.chassis.artifacts import Artifact, ArtifactStore
+from services.chassis.errors import AlreadyExists, InvalidArgument, TooLarge
+from services.chassis.waiting import Places
+from services.protocols.suites.dataset_row import DatasetRow
+from services.registry.__main__ import MIGRATIONS
+from services.registry.domain.dataset import DatasetFileForm, DatasetFormat, DatasetSource, DatasetVersionDraft
+from services.registry.importers.rows import __main__ as process
+from services.registry.importers.rows import conversion
+from services.registry.importers.rows.conversion import RowFiles
+from services.registry.importers.workspace import Workspace
+from services.registry.store.claims import SqlClaims
+from services.registry.store.datasets import SqlDatasetStore
+from services.registry.usecases.adoption import Adoption
+from services.registry.usecases.dataset import DatasetUseCases
+from tests.fakes.databases import new_database
+
+HI, HELLO = {"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}
+BYE = {"role": "assistant", "content": "Bye."}
+CALL = {"id": "c1", "type": "function", "function": {"name": "read", "arguments": '{"path": "a.py"}'}}
+TOOL = {"type": "function", "function": {"name": "read"}}
+SHARED = {
+    "system": "Be brief.",
+    "tools": json.dumps([TOOL["function"]]),
+    "conversations": [
+        {"from": "human", "value": "Read it."},
+        {"from": "function_call", "value": json.dumps({"name": "read", "arguments": {"path": "a.py"}})},
+        {"from": "observation", "value": "1"},
+        {"from": "gpt", "value": "It is 1."},
+    ],
+}
+
+
+def converted(path: Path, **options: Any) -> tuple[list[DatasetRow], list[str]]:
+    """Return the rows of a file, and what is wrong with its others, without a process of their own."""
+    source = DatasetSource(**options)
+    reading = process._Reading(source, "Line")
+    faults: list[str] = []
+    reading._tell = lambda number, fault: faults.append(f"{number} {fault}")  # type: ignore[method-assign]
+    return [DatasetRow.from_json(json.loads(line)) for line in reading.lines(path)], faults
+
+
+def lines(tmp_path: Path, *documents: object) -> Path:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(document) + "\n" for document in documents))
+    return path
+
+
+def test_messages_keep_their_calls_tools_and_weights(tmp_path: Path) -> None:
+    asked = [{"role": "developer", "content": [{"type": "text", "text": "Read "}, {"type": "text", "text": "it."}]}, HI]
+    loose = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"function": {"name": "read", "arguments": {"a": 1}}}],
+    }
+    path = lines(tmp_path, {"messages": [*asked, loose, {"role": "tool", "content": "1"}, HELLO], "tools": [TOOL]})
+    (row,), faults = converted(path)
+    assert not faults and (row.example_id, row.split, row.tools) == ("1", "train", (TOOL,))
+    assert row.messages[0] == {"role": "system", "content": "Read it."}
+    assert row.messages[2]["tool_calls"][0]["function"] == {"name": "read", "arguments": '{"a": 1}'}
+
+
+def test_a_file_of_sharegpt_is_one_array_or_lines_and_its_calls_become_calls(tmp_path: Path) -> None:
+    path = tmp_path / "shared.json"
+    path.write_text(json.dumps([SHARED, {"conversations": [{"from": "gpt", "value": "?"}]}] * 200, indent=1))
+    rows, faults = converted(path)
+    assert len(rows) == len(faults) == 200 and "at least a prompt and an answer" in faults[0]
+    roles = [message["role"] for message in rows[-1].messages]
+    assert roles == ["system", "user", "assistant", "tool", "assistant"]
+    assert rows[-1].messages[2]["tool_calls"][0]["id"] == rows[-1].messages[3]["tool_call_id"]
+    assert rows[-1].tools == (TOOL,) and rows[-1].example_id == "399"
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        {"prompt": "Hi.", "chosen": "Hello.", "rejected": "Bye."},
+        {"prompt": [HI], "chosen": HELLO, "rejected": [BYE]},
+        {"prompt": "Hi.", "chosen": [HI, HELLO], "rejected": [HI, BYE]},
+        {"chosen": [HI, HELLO], "rejected": [HI, BYE]},
+        {"input": {"messages": [HI]}, "preferred_output": [HELLO], "non_preferred_output": [BYE]},
+    ],
+)
+def test_preferences_are_pairs_however_the_prompt_is_written(tmp_path: Path, pair: dict[str, Any]) -> None:
+    (row,), faults = converted(lines(tmp_path, pair))
+    assert (row.messages, row.rejected, faults) == ((HI, HELLO), BYE, [])
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ({"chosen": "a", "rejected": "a", "prompt": "q"}, "same answer"),
+        ({"chosen": [HI, HELLO], "rejected": [BYE], "prompt": "q"}, "answer different prompts"),
+        ({"chosen": "a", "prompt": "q"}, "has no rejected"),
+        ({"messages": [HI, {"role": "assistant", "content": [{"type": "image_url"}]}]}, "only text can be trained"),
+        ({"messages": [HI, {"role": "assistant", "tool_calls": [{"function": {}}]}]}, "a call without a name"),
+        ({"messages": [HI, HELLO], "weight": 1e999}, "Infinity"),
+        ({"messages": [HI, HELLO], "split": "test"}, "has no split"),
+        ({"instruction": "Say hi.", "output": "Hi."}, "holds instruction, output: name its messages"),
+        ({"conversations": [{"from": "moderator", "value": "x"}]}, "a turn from 'moderator'"),
+        ({"messages": [HI, {**HELLO, "content": "x" * 1_048_470}]}, "more than 1048576 bytes"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_named_with_what_is_wrong(
+    tmp_path: Path, document: dict[str, Any], problem: str
+) -> None:
+    rows, (fault,) = converted(lines(tmp_path, document))
+    assert not rows and fault.startswith("1 ") and problem in fault
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"[" * 100_000, "nested too deeply"),
+        (b'[{"messages": [}]', "not JSON"),
+        (b'[{"a": 1}, {"b": ' + b"9" * 5000 + b"}]", "too many digits"),
+        (b'[{"a": "\xff"}]', "not UTF-8"),
+        (b'[{"a": 1, "a": 2}]', "a key twice"),
+        (b'["' + b"x" * 3_000_000, "longer than"),
+        (b"PAR1 and nothing of it", "cannot be read from the Parquet file"),
+    ],
+)
+def test_a_file_made_to_break_its_reader_is_refused(tmp_path: Path, content: bytes, problem: str) -> None:
+    path = tmp_path / "hostile"
+    path.write_bytes(content)
+    _, faults = converted(path, format=DatasetFormat.MESSAGES)
+    assert problem in faults[-1]
+
+
+class Bench:
+    """A registry of datasets over files that somebody sent."""
+
+    def __init__(self, root: Path) -> None:
+        database = new_database(MIGRATIONS)
+        own = ArtifactStore((root / "own").as_uri(), sources=((root / "sent").as_uri() + "/",))
+        self.artifacts, self.sent = own, ArtifactStore((root / "sent").as_uri())
+        self.datasets = DatasetUseCases(
+            SqlDatasetStore(database),
+            own,
+            adoption=Adoption(own, SqlClaims(database)),
+            files=Places("files", num_running=1, num_waiting=1),
+            row_files=RowFiles(Workspace(root / "work")),
+        )
+
+    async def draft(self, path: Path, request_id: str = "") -> DatasetVersionDraft:
+        artifact: Artifact = await self.sent.put_file(path)
+        counts = {"num_train_examples": 0, "num_validation_examples": 0}
+        return DatasetVersionDraft(
+            request_id=request_id, dataset_id="mine", artifact=artifact, produced_by="upload", **counts
+        )
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    yield Bench(tmp_path)
+
+
+async def test_what_is_exported_as_parquet_is_imported_as_it_was(bench: Bench, tmp_path: Path) -> None:
+    shared, pair = {**SHARED, "weight": 2}, {"messages": [HI, {**HELLO, "weight": 1}], "rejected": BYE, "tools": [TOOL]}
+    first = await bench.datasets.create_version(await bench.draft(lines(tmp_path, shared), "once"))
+    async with bench.datasets.written("mine@1", DatasetFileForm.PARQUET) as path:
+        second = await bench.datasets.create_version(await bench.draft(path))
+    assert second.version.artifact.digest == first.version.artifact.digest
+    assert second.version.imported_from.startswith("unspecified") and second.version.num_train_examples == 1
+    await bench.datasets.create_version(await bench.draft(lines(tmp_path, pair)))
+    async with bench.datasets.written("mine@3", DatasetFileForm.MESSAGES) as path:
+        (document,) = [json.loads(line) for line in path.read_text().splitlines()]
+    assert document["input"] == {"messages": [HI], "tools": [TOOL]}
+    assert (document["preferred_output"], document["non_preferred_output"]) == ([{**HELLO, "weight": 1}], [BYE])
+
+
+async def test_wrong_rows_end_an_import_unless_they_are_to_be_left_out_and_a_repeat_is_known(
+    bench: Bench, tmp_path: Path
+) -> None:
+    draft = await bench.draft(lines(tmp_path, {"messages": [HI, HELLO]}, {"messages": []}, {"messages": 1}), "once")
+    with pytest.raises(InvalidArgument, match=r"Line 2 has no messages.* 1 more are wrong"):
+        await bench.datasets.create_version(draft)
+    source = DatasetSource(skips_wrong_rows=True, validation_share=1.0)
+    for num_skipped in (2, 0):
+        registered = await bench.datasets.create_version(draft, source)
+        assert (registered.version.version_id, registered.num_skipped) == ("mine@1", num_skipped)
+    assert registered.version.num_validation_examples == 1
+    with pytest.raises(AlreadyExists):
+        await bench.datasets.create_version(draft, DatasetSource(skips_wrong_rows=True))
+
+
+async def test_rows_that_lie_packed_in_kilobytes_are_refused_by_what_they_need(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    limits = replace(conversion._LIMITS, memory_bytes=600 * 1024**2)
+    monkeypatch.setattr(conversion, "_LIMITS", limits)
+    packed = pa.DictionaryArray.from_arrays(pa.array([0] * 64, pa.int32()), pa.array(["a" * 10_000_000]))
+    pq.write_table(pa.table({"messages": packed}), tmp_path / "bomb.parquet", compression="zstd")
+    with pytest.raises(TooLarge, match="The rows' file needed more than"):
+        await bench.datasets.create_version(await bench.draft(tmp_path / "bomb.parquet"))
