@@ -5,7 +5,7 @@ from enum import StrEnum
 import pytest
 from drillyard.evaluator.v1.evaluation_pb2 import EvaluationPhase as EvaluationPhaseWire
 from drillyard.feedback.v1.dataset_build_pb2 import DatasetBuildPhase as DatasetBuildPhaseWire
-from drillyard.feedback.v1.loop_pb2 import LoopPhase as LoopPhaseWire
+from drillyard.feedback.v1.loop_phase_pb2 import LoopPhase as LoopPhaseWire
 from drillyard.registry.v1.import_pb2 import ImportPhase as ImportPhaseWire
 from drillyard.test_runner.v1.test_run_pb2 import TestRunPhase as TestRunPhaseWire
 from drillyard.trainer.v1.training_job_pb2 import TrainingJobPhase as TrainingJobPhaseWire

@@ -16,12 +16,13 @@ _STEPS = (
     ("export", "Write the form", "export_id"),
     ("test", "Test", "test_run_id"),
     ("evaluate", "Evaluate", "evaluation_id"),
+    ("guardrail", "Test the guardrails", "guardrail_readings"),
     ("probe", "Probe", "probe_test_run_id"),
     ("probe_evaluate", "Judge the probe", "probe_evaluation_id"),
     ("dataset", "Build dataset", "dataset_version_id"),
     ("train", "Train", "training_job_id"),
 )
-_TESTING = ("export", "test", "evaluate")
+_TESTING = ("export", "test", "evaluate", "guardrail")
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def _round_steps(item: Round, loop: Loop, jobs: Mapping[str, JobView]) -> list[S
     is_last = item.round == loop.rounds[-1].round
     is_open = is_last and not job_view(loop.job).is_final
     steps = _steps_of(loop)
-    ids = [str(getattr(item, field)) for _, _, field in steps]
+    ids = [guardrail_id(item) if step == "guardrail" else str(getattr(item, field)) for step, _, field in steps]
     num_tests = sum(step in _TESTING for step, _, _ in steps)
     num_shown = len(steps) if is_open and item.round < (loop.spec.budget.max_rounds or 1) else num_tests
     num_shown = max(num_shown, *(place + 1 for place, result in enumerate(ids) if result), 1)
@@ -112,7 +113,8 @@ def _steps_to_come(loop: Loop) -> tuple[StepView, ...]:
 
 
 def _steps_of(loop: Loop) -> tuple[tuple[str, str, str], ...]:
-    return _STEPS if _is_on_form(loop) else _STEPS[1:]
+    needs = {"export": _is_on_form(loop), "guardrail": bool(loop.spec.guardrails)}
+    return tuple(entry for entry in _STEPS if needs.get(entry[0], True))
 
 
 def _is_on_form(loop: Loop) -> bool:
@@ -121,7 +123,16 @@ def _is_on_form(loop: Loop) -> bool:
 
 
 def _title(step: str, title: str, number: int) -> str:
-    return f"{title} again" if number and step in ("test", "evaluate") else title
+    return f"{title} again" if number and step in ("test", "evaluate", "guardrail") else title
+
+
+def guardrail_id(item: Round) -> str:
+    """Return the evaluation of the guardrail that is measured, else of the last; empty before the first has begun."""
+    readings = item.guardrail_readings
+    return next(
+        (each.evaluation_id for each in readings if not each.is_measured),
+        readings[-1].evaluation_id if readings else "",
+    )
 
 
 def _state(resource_id: str, job: JobView | None, *, may_begin: bool) -> str:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from drillyard.evaluator.v1 import evaluation_pb2
-from drillyard.feedback.v1 import dataset_build_pb2, loop_pb2, shipment_pb2
+from drillyard.feedback.v1 import dataset_build_pb2, loop_phase_pb2, shipment_pb2
 from drillyard.registry.v1 import export_pb2, import_pb2, publication_pb2
 from drillyard.test_runner.v1 import test_run_pb2
 from drillyard.test_runner.v1.transcript_pb2 import Message
@@ -83,7 +83,7 @@ _PHASES = {
     "test_run": test_run_pb2.TestRunPhase,
     "evaluation": evaluation_pb2.EvaluationPhase,
     "training_job": training_job_pb2.TrainingJobPhase,
-    "loop": loop_pb2.LoopPhase,
+    "loop": loop_phase_pb2.LoopPhase,
     "dataset_build": dataset_build_pb2.DatasetBuildPhase,
     "shipment": shipment_pb2.GateStep,
 }

@@ -31,8 +31,8 @@ class GrpcTestRunner(JobClient):
             model_version_id=order.model_version_id,
             test_suite_version_id=order.test_suite_version_id,
             prompt_size=order.prompt_size,
-            sampling=pb.Sampling(max_new_tokens=order.max_new_tokens),
-            num_repeats=1,
+            sampling=pb.Sampling(max_new_tokens=order.max_new_tokens, temperature=order.temperature),
+            num_repeats=order.num_repeats,
             seed=order.seed,
         )
         return await self._create(request_id, spec)
@@ -40,6 +40,10 @@ class GrpcTestRunner(JobClient):
     async def is_incomplete(self, test_run_id: str) -> bool:
         """Return whether a run that has ended left so many cases unanswered that its rates decide nothing."""
         return (await patiently(lambda: self._run(test_run_id), _PEER)).is_incomplete
+
+    async def num_generated_tokens(self, test_run_id: str) -> int:
+        """Return how many tokens the answers of a run have."""
+        return int((await patiently(lambda: self._run(test_run_id), _PEER)).num_generated_tokens)
 
     async def finish(self, request_id: str, test_run_id: str) -> str:
         """Have the cases asked that a run did not answer, in a run that takes over all others; return its id."""

@@ -7,16 +7,21 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from services.feedback.domain.goals import Reading
+from services.feedback.domain.guardrails import GuardrailReading
+from services.feedback.domain.spending import Cost
+
 
 class Step(StrEnum):
     """One step of a round, in order; the last round ends after its evaluation.
 
-    Only a loop whose goals are set on a form has exports.
+    Only a loop whose goals are set on a form has exports, and only one with guardrails tests them.
     """
 
     EXPORT = "export"
     TEST = "test"
     EVALUATE = "evaluate"
+    GUARDRAIL = "guardrail"
     PROBE = "probe"
     PROBE_EVALUATE = "probe_evaluate"
     DATASET = "dataset"
@@ -26,7 +31,7 @@ class Step(StrEnum):
 # What the progress of a loop that has ended says instead of a step.
 ENDED = "ended"
 LAST_ROUND_STEPS = (Step.TEST, Step.EVALUATE)
-ROUND_STEPS = tuple(step for step in Step if step is not Step.EXPORT)
+ROUND_STEPS = tuple(step for step in Step if step not in (Step.EXPORT, Step.GUARDRAIL))
 # The type of the events that tell of steps.
 STEP_EVENT = "step"
 
@@ -39,6 +44,10 @@ class StopReason(StrEnum):
     OUT_OF_TIME = "OUT_OF_TIME"
     NO_PROGRESS = "NO_PROGRESS"
     CANCELLED = "CANCELLED"
+    OUT_OF_TOKENS = "OUT_OF_TOKENS"
+    OUT_OF_MONEY = "OUT_OF_MONEY"
+    GUARDRAIL_BROKEN = "GUARDRAIL_BROKEN"
+    NOTHING_TO_LEARN = "NOTHING_TO_LEARN"
 
 
 @dataclass(frozen=True)
@@ -68,9 +77,17 @@ class Round:
     """What one round made. A field is empty until its step has begun.
 
     A round tests and evaluates `model_version_id`, or the form of it that the goals are set on; when that does not end
-    the loop, it probes that version and trains it on what failed there, and the next round tests the result.
-    `num_finishes` says by step how often the cases that its run had not answered were asked again, each time in another
-    run whose id then stands here.
+    the loop, it probes the best version so far and trains it on what failed there, and the next round tests the result.
+
+    Attributes:
+        num_finishes: By the name of a run, how often the cases that it had not answered were asked again, each time in
+            another run whose id then stands here.
+        readings: Of each goal, in the goals' order; empty until evaluated, and in rounds of a release without them.
+        guardrails: Of each guardrail, in the guardrails' order.
+        base_model_version_id: What is probed and trained; empty until decided, and in rounds of a release that went on
+            from each round's own version.
+        num_probe_failures: None until the probe is evaluated.
+        costs: What the round's work took, by the name under which it was asked for.
     """
 
     number: int
@@ -86,11 +103,26 @@ class Round:
     num_finishes: Mapping[str, int] = field(default_factory=dict)
     export_id: str = ""
     form_model_version_id: str = ""
+    readings: tuple[Reading, ...] = ()
+    guardrails: tuple[GuardrailReading, ...] = ()
+    base_model_version_id: str = ""
+    num_probe_failures: int | None = None
+    costs: Mapping[str, Cost] = field(default_factory=dict)
 
     @property
     def tested_model_version_id(self) -> str:
         """The version that answers the suite."""
         return self.form_model_version_id or self.model_version_id
+
+    @property
+    def trained_model_version_id(self) -> str:
+        """The version that is probed and trained."""
+        return self.base_model_version_id or self.model_version_id
+
+    @property
+    def is_rolled_back(self) -> bool:
+        """Whether the version lost what it must not, so that nothing goes on from it."""
+        return any(reading.is_broken for reading in self.guardrails)
 
 
 def round_to_document(made: Round) -> dict[str, Any]:
@@ -101,4 +133,10 @@ def round_to_document(made: Round) -> dict[str, Any]:
 def round_from_document(document: Mapping[str, Any]) -> Round:
     """Return the round that `round_to_document` wrote."""
     rates = document["rates"]
-    return Round(**{**document, "rates": Rates(**rates) if rates else None})
+    values = {
+        "rates": Rates(**rates) if rates else None,
+        "readings": tuple(Reading(**reading) for reading in document.get("readings", ())),
+        "guardrails": tuple(GuardrailReading(**reading) for reading in document.get("guardrails", ())),
+        "costs": {name: Cost(**cost) for name, cost in document.get("costs", {}).items()},
+    }
+    return Round(**{**document, **values})

@@ -13,7 +13,8 @@ from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import waits_told
 from services.feedback.domain.loop import job_result, rounds_of
 from services.feedback.domain.rounds import Round, Stop
-from services.feedback.domain.rules import decide
+from services.feedback.domain.rules import best_round, decide, stop_without_lesson
+from services.feedback.jobs.guardrails import Guardrails
 from services.feedback.jobs.record import LoopRecord
 from services.feedback.jobs.steps import RoundSteps, Services
 from services.feedback.ports import Artifacts, LoopStore, Measures, Work
@@ -79,6 +80,8 @@ class LoopJob:
             (services.test_runner, last.test_run_id),
             (services.evaluator, last.probe_evaluation_id),
             (services.test_runner, last.probe_test_run_id),
+            *((services.evaluator, reading.evaluation_id) for reading in last.guardrails),
+            *((services.test_runner, reading.test_run_id) for reading in last.guardrails),
         ]
         for work, work_id in started:
             if work_id:
@@ -87,17 +90,24 @@ class LoopJob:
 
     async def _rounds(self, record: LoopRecord) -> Stop:
         steps = RoundSteps(self._services, self._artifacts, record)
+        guardrails = Guardrails(self._services.test_runner, self._services.evaluator, record)
         if not record.rounds:
             await record.begin(Round(0, record.inputs.model_version_id))
         while True:
             if record.round.rates is None:
                 await steps.export()
                 await steps.test()
+            await guardrails.measure()
             # What has begun before a restart is not given up because of the time that the restart took.
             is_decided = bool(record.round.probe_test_suite_version_id)
             if not is_decided and (stop := decide(record.spec, record.rounds, record.seconds)):
                 return stop
+            if not is_decided:
+                best = best_round(record.spec.goals, record.rounds) or record.rounds[0]
+                await record.update(base_model_version_id=best.model_version_id)
             await steps.probe()
+            if stop := stop_without_lesson(record.spec, record.rounds):
+                return stop
             await steps.build_dataset()
             trained = await steps.train()
             await record.begin(Round(record.round.number + 1, trained))

@@ -42,8 +42,8 @@ class LoopRecord:
         self._start = clock() - float((context.job.saved or {}).get("seconds", 0.0))
         self._latest: tuple[Step, WorkProgress] | None = None
         self._wait = ""
-        num_rounds, num_exports = self.spec.budget.max_rounds, int(bool(self.spec.goal_form))
-        self._num_steps = len(LAST_ROUND_STEPS) + num_exports + (len(ROUND_STEPS) + num_exports) * num_rounds
+        num_rounds, num_more = self.spec.budget.max_rounds, bool(self.spec.goal_form) + bool(self.spec.guardrails)
+        self._num_steps = len(LAST_ROUND_STEPS) + num_more + (len(ROUND_STEPS) + num_more) * num_rounds
 
     @classmethod
     async def open(

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from services.chassis.wire import from_document
+from services.feedback.domain.goals import Goal
 from services.feedback.domain.rounds import Rates, Round, StopReason
 from services.feedback.domain.rules import best_round, decide, round_seed
-from services.feedback.domain.spec import Budget, Goal, LoopSpec
+from services.feedback.domain.spec import Budget, LoopSpec
 
 CONFORMING = Goal("conforming_rate", 0.8)
 SPEC = from_document(
