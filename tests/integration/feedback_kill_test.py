@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_pb2
+from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_goal_pb2, loop_pb2
 
 from services.chassis.channel import open_channel
 from tests.fakes.neighbours.world import World
@@ -29,7 +29,7 @@ POINTS = [
 SPEC = loop_pb2.LoopSpec(
     model_version_id="tiny",
     test_suite_version_id="roo_xml/core@1",
-    goals=[loop_pb2.Goal(metric="conforming_rate", minimum=0.8)],
+    goals=[loop_goal_pb2.Goal(metric="conforming_rate", minimum=0.8)],
     num_examples=26,
     seed=7,
 )

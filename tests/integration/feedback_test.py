@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import psutil
 import pytest
 import pytest_asyncio
-from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_pb2
+from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_goal_pb2, loop_pb2
 from drillyard.job.v1 import job_pb2
 
 from services.chassis.channel import open_channel
@@ -55,7 +55,7 @@ class Site:
 
 
 def spec(**changes: Any) -> loop_pb2.LoopSpec:
-    goals = changes.pop("goals", [loop_pb2.Goal(metric="conforming_rate", minimum=0.8)])
+    goals = changes.pop("goals", [loop_goal_pb2.Goal(metric="conforming_rate", minimum=0.8)])
     values: dict[str, Any] = {
         "model_version_id": "tiny@1",
         "test_suite_version_id": "roo_xml/core@1",
@@ -172,9 +172,9 @@ async def test_an_ended_loop_cannot_be_cancelled(site: Site) -> None:
 async def test_wrong_requests_get_a_sentence_and_store_nothing(site: Site) -> None:
     loops = await site.loop_ids()
     wrong: list[tuple[type[Exception], dict[str, Any]]] = [
-        (InvalidArgument, {"budget": loop_pb2.Budget(max_minutes=-5)}),
-        (InvalidArgument, {"budget": loop_pb2.Budget(max_minutes=math.nan)}),
-        (InvalidArgument, {"budget": loop_pb2.Budget(max_rounds=-1)}),
+        (InvalidArgument, {"budget": loop_goal_pb2.Budget(max_minutes=-5)}),
+        (InvalidArgument, {"budget": loop_goal_pb2.Budget(max_minutes=math.nan)}),
+        (InvalidArgument, {"budget": loop_goal_pb2.Budget(max_rounds=-1)}),
         (InvalidArgument, {"goals": []}),
         (InvalidArgument, {"num_probe_cases": 49}),
         (NotFound, {"model_version_id": "no-such-model"}),

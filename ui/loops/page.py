@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from drillyard.feedback.v1.loop_pb2 import CancelLoopRequest, CreateLoopRequest, DeleteLoopRequest, Goal, LoopSpec
+from drillyard.feedback.v1.loop_goal_pb2 import Goal
+from drillyard.feedback.v1.loop_pb2 import CancelLoopRequest, CreateLoopRequest, DeleteLoopRequest, LoopSpec
 from google.protobuf.json_format import ParseDict
 
 from services.chassis.errors import InvalidArgument, ServiceError

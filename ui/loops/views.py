@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from drillyard.feedback.v1.loop_decision_pb2 import DecisionTopic
 from drillyard.feedback.v1.loop_pb2 import Loop, Round, StopReason
 
 from ui.loops.outcomes import Outcome, outcome_of
@@ -17,6 +16,7 @@ _STEPS = (
     ("export", "Write the form", "export_id"),
     ("test", "Test", "test_run_id"),
     ("evaluate", "Evaluate", "evaluation_id"),
+    ("guardrail", "Test the guardrails", "guardrail_readings"),
     ("probe", "Probe", "probe_test_run_id"),
     ("probe_evaluate", "Judge the probe", "probe_evaluation_id"),
     ("sample", "Draw answers", "sample_test_run_id"),
@@ -24,9 +24,8 @@ _STEPS = (
     ("dataset", "Build dataset", "dataset_version_id"),
     ("train", "Train", "training_job_id"),
 )
-_TESTING = ("export", "test", "evaluate")
+_TESTING = ("export", "test", "evaluate", "guardrail")
 _DRAWING = ("sample", "sample_evaluate")
-_PROBING = ("probe", "probe_evaluate")
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def _round_steps(item: Round, loop: Loop, jobs: Mapping[str, JobView]) -> list[S
     is_last = item.round == loop.rounds[-1].round
     is_open = is_last and not job_view(loop.job).is_final
     steps = _steps_of(loop, item)
-    ids = [str(getattr(item, field)) for _, _, field in steps]
+    ids = [guardrail_id(item) if step == "guardrail" else str(getattr(item, field)) for step, _, field in steps]
     num_tests = sum(step in _TESTING for step, _, _ in steps)
     num_shown = len(steps) if is_open and item.round < (loop.spec.budget.max_rounds or 1) else num_tests
     num_shown = max(num_shown, *(place + 1 for place, result in enumerate(ids) if result), 1)
@@ -117,14 +116,13 @@ def _steps_to_come(loop: Loop) -> tuple[StepView, ...]:
 
 
 def _steps_of(loop: Loop, item: Round) -> tuple[tuple[str, str, str], ...]:
-    """The steps that a round has: answers are drawn, and a version is probed, only where a decision needs it."""
-    is_trained = any(decision.topic == DecisionTopic.DECISION_TOPIC_TRAINING for decision in item.decisions)
-    left_out = {
-        **dict.fromkeys(("export",), not _is_on_form(loop)),
-        **dict.fromkeys(_DRAWING, not item.sample_test_run_id),
-        **dict.fromkeys(_PROBING, is_trained and not item.probe_test_run_id),
+    """The steps that a round has; answers are drawn only where a decision needs them."""
+    needs = {
+        "export": _is_on_form(loop),
+        "guardrail": bool(loop.spec.guardrails),
+        **dict.fromkeys(_DRAWING, bool(item.sample_test_run_id)),
     }
-    return tuple(step for step in _STEPS if not left_out.get(step[0]))
+    return tuple(entry for entry in _STEPS if needs.get(entry[0], True))
 
 
 def _is_on_form(loop: Loop) -> bool:
@@ -133,7 +131,16 @@ def _is_on_form(loop: Loop) -> bool:
 
 
 def _title(step: str, title: str, number: int) -> str:
-    return f"{title} again" if number and step in ("test", "evaluate") else title
+    return f"{title} again" if number and step in ("test", "evaluate", "guardrail") else title
+
+
+def guardrail_id(item: Round) -> str:
+    """Return the evaluation of the guardrail that is measured, else of the last; empty before the first has begun."""
+    readings = item.guardrail_readings
+    return next(
+        (each.evaluation_id for each in readings if not each.is_measured),
+        readings[-1].evaluation_id if readings else "",
+    )
 
 
 def _state(resource_id: str, job: JobView | None, *, may_begin: bool) -> str:

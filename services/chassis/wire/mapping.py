@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.errors import InvalidArgument
-from services.chassis.wire.fields import AnyField, default_of, enum_prefix
+from services.chassis.wire.fields import AnyField, default_of, enum_prefix, rules_of
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
@@ -113,7 +113,8 @@ def _reader(field: AnyField, hint: Any, fill: bool) -> Callable[[Any], Any]:
         return lambda message: tuple(read_item(item) for item in getattr(message, name))
     if is_optional and field.has_presence:
         read_item = _item_reader(field, item_type, fill)
-        return lambda message: read_item(getattr(message, name)) if message.HasField(name) else None
+        default = default_of(field) if fill and rules_of(field).default else None
+        return lambda message: read_item(getattr(message, name)) if message.HasField(name) else default
     if field.message_type:
         read_item = _item_reader(field, item_type, fill)
         return lambda message: read_item(getattr(message, name))

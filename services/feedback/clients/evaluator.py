@@ -6,14 +6,16 @@ from collections.abc import AsyncIterable
 from typing import Any
 
 import grpc.aio
+from drillyard.evaluator.v1 import comparison_pb2, evaluator_service_pb2_grpc, export_pb2, metrics_pb2, verdict_pb2
 from drillyard.evaluator.v1 import evaluation_pb2 as pb
-from drillyard.evaluator.v1 import evaluator_service_pb2_grpc, export_pb2, verdict_pb2
 from drillyard.job.v1 import job_pb2
 
 from services.chassis.waiting import patiently
 from services.feedback.clients.jobs import JobClient
-from services.feedback.domain.rounds import Rates
+from services.feedback.domain.goals import RATES, Reading, Readings, Slice
+from services.feedback.domain.guardrails import Change
 from services.feedback.domain.work import ProbeVerdict
+from services.protocols.verdict import Cause
 
 _PEER = "the evaluator"
 _PAGE_SIZE = 200
@@ -33,11 +35,19 @@ class GrpcEvaluator(JobClient):
         response = await patiently(lambda: self._stub.CreateEvaluation(request), _PEER)
         return str(response.evaluation.evaluation_id)
 
-    async def rates(self, evaluation_id: str) -> Rates:
-        """Return the rates of an evaluation that has ended."""
+    async def readings(self, evaluation_id: str) -> Readings:
+        """Return all that an evaluation which has ended measured, by metric and slice."""
         evaluation = await patiently(lambda: self._evaluation(evaluation_id), _PEER)
-        overall = evaluation.metrics.overall
-        return Rates(overall.conforming_rate, overall.accepted_rate, overall.well_formed_rate)
+        return _readings(evaluation.metrics)
+
+    async def change(self, before_evaluation_id: str, after_evaluation_id: str, metric: str) -> Change:
+        """Return how much a rate rose between two evaluations of a suite, paired by case."""
+        request = comparison_pb2.CompareEvaluationsRequest(
+            before_evaluation_id=before_evaluation_id, after_evaluation_id=after_evaluation_id
+        )
+        comparison = (await patiently(lambda: self._stub.CompareEvaluations(request), _PEER)).comparison
+        difference = getattr(comparison, metric.removesuffix("_rate"))
+        return Change(difference.mean, difference.interval.low, difference.interval.high)
 
     async def verdicts(self, evaluation_id: str) -> tuple[ProbeVerdict, ...]:
         """Return the verdicts on all answers in the order of judging; what was not answered is unknown."""
@@ -76,3 +86,27 @@ class GrpcEvaluator(JobClient):
 
     async def _job(self, work_id: str) -> job_pb2.Job:
         return (await self._evaluation(work_id)).job
+
+
+def _readings(metrics: metrics_pb2.Metrics) -> Readings:
+    """Return what metrics say of each metric and slice; repeats of a case count as one, as if they were copies."""
+    num_repeats = max(1, len(metrics.by_repeats))
+    slices = {"": metrics.overall}
+    slices |= {f"tool={item.tool}": item.rates for item in metrics.by_tool}
+    slices |= {f"category={item.category}": item.rates for item in metrics.by_category}
+    readings: dict[tuple[str, Slice], Reading] = {
+        (name, key): Reading(getattr(rates, name), rates.num_cases // num_repeats)
+        for key, rates in slices.items()
+        for name in RATES
+    }
+    for layer in metrics.by_layer:
+        readings["layer_rate", f"layer={layer.layer}"] = Reading(layer.rate, layer.num_applicable // num_repeats)
+    num_answers = metrics.overall.num_cases
+    counts = {item.cause: item.num_cases for item in metrics.by_cause}
+    for cause in Cause:
+        share = counts.get(cause, 0) / num_answers if num_answers else 0.0
+        readings["cause_rate", f"cause={cause}"] = Reading(share, num_answers // num_repeats)
+    for repeats in metrics.by_repeats[-1:]:
+        readings["pass_hat_k", ""] = Reading(repeats.pass_hat_k, num_answers // num_repeats)
+    readings["seconds_per_answer", ""] = Reading(metrics.usage.latency.p95, num_answers // num_repeats)
+    return readings

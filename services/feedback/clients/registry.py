@@ -42,7 +42,7 @@ class GrpcRegistry:
         """
         request = test_suite_pb2.GetTestSuiteVersionRequest(test_suite_version_id=test_suite_version_id)
         suite = (await self._stub.GetTestSuiteVersion(request)).test_suite_version
-        return SuiteVersion(suite.test_suite_version_id, suite.profile_id)
+        return SuiteVersion(suite.test_suite_version_id, suite.profile_id, suite.num_cases)
 
     async def list_test_suites(self) -> tuple[str, ...]:
         """Return every suite version that tests; what a loop drew to probe does not."""

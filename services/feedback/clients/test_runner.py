@@ -43,6 +43,10 @@ class GrpcTestRunner(JobClient):
         """Return whether a run that has ended left so many cases unanswered that its rates decide nothing."""
         return (await patiently(lambda: self._run(test_run_id), _PEER)).is_incomplete
 
+    async def num_generated_tokens(self, test_run_id: str) -> int:
+        """Return how many tokens the answers of a run have."""
+        return int((await patiently(lambda: self._run(test_run_id), _PEER)).num_generated_tokens)
+
     async def finish(self, request_id: str, test_run_id: str) -> str:
         """Have the cases asked that a run did not answer, in a run that takes over all others; return its id."""
         return await self._create(request_id, pb.TestRunSpec(repeat_of_test_run_id=test_run_id, keep_answers=True))

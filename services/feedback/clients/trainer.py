@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc.aio
 from drillyard.job.v1 import job_pb2
-from drillyard.trainer.v1 import trainer_service_pb2_grpc
+from drillyard.trainer.v1 import checkpoint_pb2, trainer_service_pb2_grpc
 from drillyard.trainer.v1 import training_job_pb2 as pb
 from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
 from google.protobuf.json_format import ParseDict
@@ -18,6 +18,7 @@ from services.feedback.clients.jobs import JobClient
 from services.feedback.domain.work import TrainingOrder
 
 _PEER = "the trainer"
+_PAGE_SIZE = 1000
 
 
 class GrpcTrainer(JobClient):
@@ -42,6 +43,19 @@ class GrpcTrainer(JobClient):
         """Return the model version that a job which has SUCCEEDED registered."""
         job = await patiently(lambda: self._training_job(training_job_id), _PEER)
         return str(job.model_version_id)
+
+    async def num_trained_tokens(self, training_job_id: str) -> int:
+        """Return how many tokens the steps of a job trained on; of a step that two attempts made, the later counts."""
+        request = checkpoint_pb2.ListCurvePointsRequest(
+            training_job_id=training_job_id, metric="tokens", page_size=_PAGE_SIZE
+        )
+        tokens: dict[int, float] = {}
+        while True:
+            page = await patiently(lambda: self._stub.ListCurvePoints(request), _PEER)
+            tokens |= {point.step: point.value for point in page.curve_points}
+            if not page.next_page_token:
+                return int(sum(tokens.values()))
+            request.page_token = page.next_page_token
 
     async def card(self, training_job_id: str) -> str:
         """Return what a model card says of a training: its data and settings; nothing of one that was deleted."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from services.feedback.decisions.decision import Decision, DecisionAction, DecisionTopic
 from services.feedback.decisions.evidence import Evidence
-from services.feedback.domain.decision import Decision, DecisionAction, DecisionTopic
 from services.feedback.domain.work import TemplateFault
 
 # A few answers that say nothing may be the model's doing; nearly all of them are not.

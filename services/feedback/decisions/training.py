@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from services.feedback.decisions.decision import DatasetRecipe, Decision, DecisionAction, DecisionTopic, TrainingMethod
 from services.feedback.decisions.evidence import Evidence, Rollouts
-from services.feedback.domain.decision import DatasetRecipe, Decision, DecisionAction, DecisionTopic, TrainingMethod
 from services.feedback.domain.rounds import Round
-from services.feedback.domain.rules import best_round
+from services.feedback.domain.rules import best_round, readings_in
 from services.feedback.domain.spec import LoopSpec
 
 MAX_EXAMPLES = 10_000
@@ -24,30 +24,31 @@ _DEFAULT_RATE = 1e-3
 _TASK_SHARE = 0.25
 
 
-def on_regression(spec: LoopSpec, rounds: Sequence[Round]) -> Decision | None:
-    """Return the decision to go back when the last round is worse than the best; None when it is the best."""
+def on_regression(spec: LoopSpec, rounds: Sequence[Round], evidence: Evidence) -> Decision | None:
+    """Return the decision to go on from the best round, whose probe `evidence` is; None where the last is the best."""
     best, last = best_round(spec.goals, rounds), rounds[-1]
-    if best is None or best is last or best.rates is None or last.rates is None:
+    if best is None or best is last:
         return None
-    metric = spec.goals[0].metric
-    before, after = best.rates.value(metric), last.rates.value(metric)
+    goal = spec.goals[0]
+    before, after = (readings_in(spec.goals, item)[0] for item in (best, last))
     num_before = sum(
         decision.action is DecisionAction.BRANCH_BACK and decision.model_version_id == best.model_version_id
-        for made in rounds
-        for decision in made.decisions
+        for item in rounds
+        for decision in item.decisions
     )
+    why = "lost what it must not" if last.is_rolled_back else f"is no better: {goal.sentence(after)}"
     rate = float(spec.training.get("learning_rate", _DEFAULT_RATE)) / 2 ** (num_before + 1)
     reason = (
-        f"Round {last.number} fell to {after:.1%} from {before:.1%} of round {best.number}: back to "
-        f"{best.model_version_id}, with {_REPLAY_SHARE:.0%} of the rows from what it can do and half the learning rate."
+        f"Round {last.number} {why}. Back to {best.model_version_id} of round {best.number}, with "
+        f"{_REPLAY_SHARE:.0%} of the rows from what it can do, and a learning rate of {rate:g}."
     )
-    figures = {"best_rate": before, "last_rate": after, "num_branches_before": float(num_before)}
+    values = {"best_value": before.value, "last_value": after.value, "num_branches_before": float(num_before)}
     return Decision(
         DecisionTopic.TRAINING,
         DecisionAction.BRANCH_BACK,
         "regression",
         reason,
-        figures=figures,
+        figures={**values, **evidence.figures},
         model_version_id=best.model_version_id,
         method=spec.method or TrainingMethod.SFT,
         training={"learning_rate": rate},
@@ -96,8 +97,6 @@ def _choice(spec: LoopSpec, evidence: Evidence, rollouts: Rollouts | None) -> tu
         return sft, "too_few_pairs", f"they make {num_pairs} pairs for DPO, too few, so right answers are trained (SFT)"
     if spec.method is not None:
         return spec.method, "fixed_method", f"the loop was told to train by {spec.method.name}"
-    if not evidence.num_failed:
-        return sft, "nothing_fails", "right answers of all kinds are kept in practice (SFT)"
     if evidence.form_share >= _FORM_SHARE:
         return sft, "format_failures", "right answers teach the form (SFT)"
     if rollouts is None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from services.chassis.jobs import Job, JobState
 from services.chassis.wire import from_document, to_document
 from services.feedback.domain.rounds import Round, Stop, StopReason, round_from_document, round_to_document
-from services.feedback.domain.rules import best_round
+from services.feedback.domain.rules import best_round, spent_by
 from services.feedback.domain.spec import LoopSpec
+from services.feedback.domain.spending import Spent
+from services.feedback.domain.status import status_sentence
 from services.feedback.domain.work import SuiteVersion
 
 LOOP_KIND = "loop"
@@ -23,20 +25,23 @@ _CANCELLED = Stop(
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the ids of a spec named when the loop was created."""
+    """What the ids of a spec named when the loop was created; of each guardrail the suite, in their order."""
 
     model_version_id: str
     suite: SuiteVersion
+    guardrail_suites: tuple[SuiteVersion, ...] = ()
 
     def to_document(self) -> dict[str, Any]:
-        """Return the JSON form in which a job's spec keeps them."""
-        return {"model_version_id": self.model_version_id, **asdict(self.suite)}
+        """Return the JSON form in which a job's spec keeps them; what a release before did not know is left out."""
+        document = {"model_version_id": self.model_version_id, **_suite_document(self.suite)}
+        suites = [_suite_document(suite) for suite in self.guardrail_suites]
+        return {**document, "guardrail_suites": suites} if suites else document
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Inputs:
         """Return the inputs that `to_document` wrote."""
-        suite = SuiteVersion(document["test_suite_version_id"], document["profile_id"])
-        return cls(document["model_version_id"], suite)
+        suites = tuple(_suite_of(suite) for suite in document.get("guardrail_suites", ()))
+        return cls(document["model_version_id"], _suite_of(document), suites)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Loop:
         inputs: The versions that its ids named.
         rounds: Oldest first.
         stop: Why it ended; None while it goes on, or when it failed.
+        seconds: For how long it has worked.
     """
 
     job: Job
@@ -56,6 +62,7 @@ class Loop:
     inputs: Inputs
     rounds: tuple[Round, ...]
     stop: Stop | None
+    seconds: float = 0.0
 
     @property
     def loop_id(self) -> str:
@@ -67,6 +74,16 @@ class Loop:
         """The best version so far; empty before the first evaluation."""
         best = best_round(self.asked.goals, self.rounds)
         return best.model_version_id if best else ""
+
+    @property
+    def spent(self) -> Spent:
+        """What it has cost so far."""
+        return spent_by(self.asked, self.rounds, self.seconds)
+
+    @property
+    def status_sentence(self) -> str:
+        """What is met, what is not, and what it cost so far."""
+        return status_sentence(self.asked, self.rounds, self.seconds)
 
 
 def job_spec(asked: LoopSpec, inputs: Inputs) -> dict[str, Any]:
@@ -92,12 +109,21 @@ def loop_of(job: Job) -> Loop:
         inputs=Inputs.from_document(job.spec["inputs"]),
         rounds=rounds_of(job.saved),
         stop=_stop_of(job),
+        seconds=float((job.saved or {}).get("seconds", 0.0)),
     )
 
 
 def rounds_of(saved: Mapping[str, Any] | None) -> tuple[Round, ...]:
     """Return the rounds that `job_state` wrote; none before the first."""
     return tuple(round_from_document(document) for document in (saved or {}).get("rounds", ()))
+
+
+def _suite_document(suite: SuiteVersion) -> dict[str, Any]:
+    return {"test_suite_version_id": suite.test_suite_version_id, "profile_id": suite.profile_id}
+
+
+def _suite_of(document: Mapping[str, Any]) -> SuiteVersion:
+    return SuiteVersion(document["test_suite_version_id"], document["profile_id"])
 
 
 def _stop_of(job: Job) -> Stop | None:

@@ -7,20 +7,25 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from services.feedback.domain.decision import Decision, DecisionTopic, decision_from_document
+from services.feedback.decisions.decision import Decision, DecisionTopic, decision_from_document
+from services.feedback.domain.goals import Reading
+from services.feedback.domain.guardrails import GuardrailReading
+from services.feedback.domain.spending import Cost
 
 
 class Step(StrEnum):
     """One step of a round, in order; the last round ends after its evaluation.
 
-    Only the first round has a diagnosis, and only a loop whose goals are set on a form has exports. Samples are drawn
-    where a decision needs them, and a person is asked where the loop was told to.
+    Only the first round has a diagnosis, only a loop whose goals are set on a form has exports, and only one with
+    guardrails tests them. Samples are drawn where a decision needs them, and a person is asked where the loop was told
+    to.
     """
 
     DIAGNOSE = "diagnose"
     EXPORT = "export"
     TEST = "test"
     EVALUATE = "evaluate"
+    GUARDRAIL = "guardrail"
     PROBE = "probe"
     PROBE_EVALUATE = "probe_evaluate"
     SAMPLE = "sample"
@@ -46,6 +51,10 @@ class StopReason(StrEnum):
     OUT_OF_TIME = "OUT_OF_TIME"
     NO_PROGRESS = "NO_PROGRESS"
     CANCELLED = "CANCELLED"
+    OUT_OF_TOKENS = "OUT_OF_TOKENS"
+    OUT_OF_MONEY = "OUT_OF_MONEY"
+    GUARDRAIL_BROKEN = "GUARDRAIL_BROKEN"
+    NOTHING_TO_LEARN = "NOTHING_TO_LEARN"
     TEMPLATE_FAULT = "TEMPLATE_FAULT"
 
 
@@ -76,9 +85,18 @@ class Round:
     """What one round made. A field is empty until its step has begun.
 
     A round tests and evaluates `model_version_id`, or the form of it that the goals are set on; when that does not end
-    the loop, it probes that version, decides what to train and trains it, and the next round tests the result.
-    `num_finishes` says by step how often the cases that its run had not answered were asked again, each time in another
-    run whose id then stands here.
+    the loop, it probes the best version so far, decides what to train and trains it, and the next round tests the
+    result.
+
+    Attributes:
+        num_finishes: By the name of a run, how often the cases that it had not answered were asked again, each time in
+            another run whose id then stands here.
+        readings: Of each goal, in the goals' order; empty until evaluated, and in rounds of a release without them.
+        guardrails: Of each guardrail, in the guardrails' order.
+        base_model_version_id: What is probed and trained; empty until decided, and in rounds of a release that went on
+            from each round's own version.
+        num_probe_failures: None until the probe is evaluated.
+        costs: What the round's work took, by the name under which it was asked for.
     """
 
     number: int
@@ -94,6 +112,11 @@ class Round:
     num_finishes: Mapping[str, int] = field(default_factory=dict)
     export_id: str = ""
     form_model_version_id: str = ""
+    readings: tuple[Reading, ...] = ()
+    guardrails: tuple[GuardrailReading, ...] = ()
+    base_model_version_id: str = ""
+    num_probe_failures: int | None = None
+    costs: Mapping[str, Cost] = field(default_factory=dict)
     decisions: tuple[Decision, ...] = ()
     sample_test_run_id: str = ""
     sample_evaluation_id: str = ""
@@ -104,13 +127,18 @@ class Round:
         return self.form_model_version_id or self.model_version_id
 
     @property
-    def is_training(self) -> bool:
-        """Whether it goes on to a training: what has begun is not given up for the time that a restart took."""
-        return bool(self.probe_test_suite_version_id) or self.decision_on(DecisionTopic.TRAINING) is not None
+    def trained_model_version_id(self) -> str:
+        """The version that is probed and trained."""
+        return self.base_model_version_id or self.model_version_id
 
     def decision_on(self, topic: DecisionTopic) -> Decision | None:
         """Return the decision on a topic that counts: the last one."""
         return next((decision for decision in reversed(self.decisions) if decision.topic is topic), None)
+
+    @property
+    def is_rolled_back(self) -> bool:
+        """Whether the version lost what it must not, so that nothing goes on from it."""
+        return any(reading.is_broken for reading in self.guardrails)
 
 
 def round_to_document(made: Round) -> dict[str, Any]:
@@ -120,6 +148,12 @@ def round_to_document(made: Round) -> dict[str, Any]:
 
 def round_from_document(document: Mapping[str, Any]) -> Round:
     """Return the round that `round_to_document` wrote."""
-    rates, decisions = document["rates"], document.get("decisions", ())
-    parts = {"rates": Rates(**rates) if rates else None, "decisions": tuple(map(decision_from_document, decisions))}
-    return Round(**{**document, **parts})
+    rates = document["rates"]
+    values = {
+        "rates": Rates(**rates) if rates else None,
+        "readings": tuple(Reading(**reading) for reading in document.get("readings", ())),
+        "guardrails": tuple(GuardrailReading(**reading) for reading in document.get("guardrails", ())),
+        "decisions": tuple(map(decision_from_document, document.get("decisions", ()))),
+        "costs": {name: Cost(**cost) for name, cost in document.get("costs", {}).items()},
+    }
+    return Round(**{**document, **values})

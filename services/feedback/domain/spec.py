@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from services.chassis.errors import InvalidArgument, Unimplemented
-from services.feedback.domain.decision import TrainingMethod
+from services.feedback.decisions.decision import TrainingMethod
+from services.feedback.domain.goals import METRICS, RATES, Goal, percent
+from services.feedback.domain.guardrails import Guardrail
+from services.protocols.verdict import Cause, LayerName
 
-METRICS = ("conforming_rate", "accepted_rate", "well_formed_rate")
 DEFAULT_PROMPT_SIZE = "compact"
 _GOAL_FORMS = ("EXPORT_FORM_GGUF", "EXPORT_FORM_OLLAMA")
 # The one value of a training setting that loops can do; settings of what they cannot do have none.
@@ -17,24 +19,20 @@ _BUILT = {"trained_weights": "TRAINED_WEIGHTS_LORA", **dict.fromkeys(("scratch",
 
 
 @dataclass(frozen=True)
-class Goal:
-    """A metric of the suite must reach `minimum`, 0 to 1."""
-
-    metric: str
-    minimum: float
-
-    @property
-    def words(self) -> str:
-        """The metric as people say it, such as "conforming rate"."""
-        return self.metric.replace("_", " ")
-
-
-@dataclass(frozen=True)
 class Budget:
-    """What ends a loop that does not reach its goals; 0 minutes means no bound in time."""
+    """What ends a loop that does not reach its goals; a bound of 0 is none.
+
+    Attributes:
+        plateau_rounds: Rounds without progress; None in loops of a release that gave up after the first.
+        price_per_hour: Of a run or a training.
+    """
 
     max_rounds: int
     max_minutes: float
+    plateau_rounds: int | None = None
+    max_tokens: int = 0
+    max_cost: float = 0.0
+    price_per_hour: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class LoopSpec:
         model_version_id: The version to begin with.
         test_suite_version_id: The suite that decides.
         prompt_size: One that the suite's profile has.
-        goals: All must be met; the first one's metric decides which version is best.
+        goals: All must be met by one version; the first one's metric decides which version is best.
         budget: When to give up.
         seed: Changes pool, probe, order and initialisation.
         training: The trainer's own settings by name; passed on as they are.
@@ -53,6 +51,9 @@ class LoopSpec:
         num_probe_cases: Cases of the probe.
         max_new_tokens: Longest answer in tokens.
         goal_form: The registry's own settings, by name, of the form that the goals are set on; empty for none.
+        guardrails: What a version must keep on other suites.
+        num_repeats: Answers per case of the suite.
+        temperature: Of these answers; 0 is greedy.
         num_rollouts: Answers to each case of the probe, where they are drawn to see whether they differ; 1 draws none.
         mixed_method: What trains where they differ.
     """
@@ -70,8 +71,11 @@ class LoopSpec:
     num_probe_cases: int
     max_new_tokens: int
     goal_form: Mapping[str, Any]
-    num_rollouts: int
-    mixed_method: TrainingMethod
+    guardrails: tuple[Guardrail, ...] = ()
+    num_repeats: int = 1
+    temperature: float = 0.0
+    num_rollouts: int = 1
+    mixed_method: TrainingMethod = TrainingMethod.DPO
 
     @property
     def method(self) -> TrainingMethod | None:
@@ -90,12 +94,25 @@ def check(spec: LoopSpec) -> None:
     """Return when the goals can be looked at and loops can train in that way.
 
     Raises:
-        InvalidArgument: The goals are wrong, or are set on a form that not every version has.
+        InvalidArgument: Goals, guardrails or budget are wrong, or are set on a form that not every version has.
         Unimplemented: The training asks for what loops cannot do yet.
     """
-    _check_goals(spec.goals)
+    _check_goals(spec)
+    _check_guardrails(spec.guardrails)
     if spec.mixed_method is TrainingMethod.SFT:
         raise _wrong("mixed_method", "is SFT, which learns nothing from answers that differ", "Use DPO or GRPO.")
+    if spec.budget.max_cost and not spec.budget.price_per_hour:
+        raise _wrong(
+            "budget.max_cost",
+            "is a bound on money, but nothing says what an hour costs",
+            "Set budget.price_per_hour too.",
+        )
+    if spec.num_repeats > 1 and not spec.temperature:
+        raise _wrong(
+            "num_repeats",
+            f"is {spec.num_repeats}, but greedy answers to a case are all the same",
+            "Set a temperature, such as 0.7, or ask once.",
+        )
     if spec.goal_form and spec.goal_form.get("form") not in _GOAL_FORMS:
         raise _wrong("goal_form", "is no form that each version of a loop has", "Use GGUF or Ollama, or none.")
     for name, built in _BUILT.items():
@@ -107,7 +124,7 @@ def check(spec: LoopSpec) -> None:
             )
 
 
-def prompt_size_of(prompt_size: str, prompt_sizes: Sequence[str]) -> str:
+def prompt_size_of(prompt_size: str, prompt_sizes: Sequence[str], field: str = "prompt_size") -> str:
     """Return a prompt size that the profile has: the one asked for, else "compact", else the smallest.
 
     Raises:
@@ -115,18 +132,84 @@ def prompt_size_of(prompt_size: str, prompt_sizes: Sequence[str]) -> str:
     """
     default = DEFAULT_PROMPT_SIZE if DEFAULT_PROMPT_SIZE in prompt_sizes else prompt_sizes[0]
     if prompt_size not in ("", *prompt_sizes):
-        raise _wrong("prompt_size", f"is {prompt_size[:40]!r}", f"Use {' or '.join(prompt_sizes)}.")
+        raise _wrong(field, f"is {prompt_size[:40]!r}", f"Use {' or '.join(prompt_sizes)}.")
     return prompt_size or default
 
 
-def _check_goals(goals: tuple[Goal, ...]) -> None:
-    if not goals:
+def as_first_sent(spec: LoopSpec, earlier: LoopSpec) -> LoopSpec:
+    """Return a request that is repeated as the release read it that stored `earlier`, which may know no intervals."""
+    if earlier.budget.plateau_rounds is not None:
+        return spec
+    goals = tuple(replace(goal, confidence=None) for goal in spec.goals)
+    return replace(spec, goals=goals, budget=replace(spec.budget, plateau_rounds=None))
+
+
+def check_slices(goals: Sequence[Goal], suite_slices: Mapping[str, int]) -> None:
+    """Return when the suite has every slice that goals name, with cases enough for a perfect version to meet them.
+
+    Args:
+        goals: What must be met.
+        suite_slices: Number of cases of each slice; "" for all.
+
+    Raises:
+        InvalidArgument: A slice is missing, or so small that no answers could make its goal sure.
+    """
+    for place, goal in enumerate(goals):
+        kind = goal.slice.partition("=")[0]
+        if kind not in ("", "tool", "category"):
+            continue
+        if goal.slice not in suite_slices:
+            names = ", ".join(sorted(name for name in suite_slices if name.startswith(f"{kind}=")))
+            raise _wrong(f"goals[{place}].slice", f"is {goal.slice!r}, which the suite lacks", f"It has {names}.")
+        num_cases = suite_slices[goal.slice]
+        perfect = goal.best_reading(num_cases)
+        if goal.facts.is_share and not goal.is_met(perfect):
+            sure = goal.text(goal.sure_value(perfect))
+            raise _wrong(
+                f"goals[{place}]",
+                f"asks for {goal.text(goal.bound)} at {percent(goal.confidence)} confidence, and even if all "
+                f"{num_cases} cases went right the interval would end at {sure}",
+                "Lower the bound or the confidence (0 for the share itself), or use a suite of more cases.",
+            )
+
+
+def _check_goals(spec: LoopSpec) -> None:
+    if not spec.goals:
         raise _wrong("goals", "are missing", "Add one, such as conforming_rate with a minimum of 0.8.")
-    for goal in goals:
+    for place, goal in enumerate(spec.goals):
         if goal.metric not in METRICS:
             raise _wrong("goals", f"name the metric {goal.metric[:40]!r}", f"Use one of {', '.join(METRICS)}.")
-    if len({goal.metric for goal in goals}) < len(goals):
-        raise _wrong("goals", "name a metric twice", "Give each metric one minimum.")
+        _check_bound(f"goals[{place}]", goal)
+        _check_slice(f"goals[{place}].slice", goal)
+        if goal.metric == "pass_hat_k" and spec.num_repeats == 1:
+            raise _wrong("num_repeats", "is 1, but pass^k is of several answers", "Set how many answers a case gets.")
+    if len({(goal.metric, goal.slice) for goal in spec.goals}) < len(spec.goals):
+        raise _wrong("goals", "name a metric twice for the same cases", "Give each metric of a slice one bound.")
+
+
+def _check_bound(place: str, goal: Goal) -> None:
+    if goal.facts.is_bounded_above and (goal.minimum or not goal.maximum > 0):
+        raise _wrong(place, f"needs a maximum above 0: {goal.metric} shall be small", "Set maximum, not minimum.")
+    if not goal.facts.is_bounded_above and goal.maximum:
+        raise _wrong(place, f"has a maximum, but {goal.metric} shall be large", "Set minimum alone.")
+
+
+def _check_slice(place: str, goal: Goal) -> None:
+    kind, _, name = goal.slice.partition("=")
+    kinds = goal.facts.slices
+    if kind not in kinds:
+        forms = " or ".join(f"{form}=NAME" if form else "no slice" for form in kinds)
+        raise _wrong(place, f"is {goal.slice!r}, which {goal.metric} is not counted by", f"Use {forms}.")
+    names = {"layer": tuple(LayerName), "cause": tuple(Cause)}.get(kind, (name,))
+    if name not in names:
+        raise _wrong(place, f"is {goal.slice!r}", f"Use {kind}= and one of {', '.join(names)}.")
+
+
+def _check_guardrails(guardrails: Sequence[Guardrail]) -> None:
+    for place, guardrail in enumerate(guardrails):
+        if guardrail.metric not in RATES:
+            fault = f"is {guardrail.metric[:40]!r}"
+            raise _wrong(f"guardrails[{place}].metric", fault, f"Use one of {', '.join(RATES)}.")
 
 
 def _wrong(name: str, fault: str, next_step: str) -> InvalidArgument:

@@ -13,15 +13,16 @@ from services.protocols.verdict import NOT_THE_MODELS
 
 @dataclass(frozen=True)
 class SuiteVersion:
-    """A suite version and the protocol profile its cases are written for."""
+    """A suite version and the protocol profile its cases are written for; 0 cases where they were not looked at."""
 
     test_suite_version_id: str
     profile_id: str
+    num_cases: int = 0
 
 
 @dataclass(frozen=True)
 class TestOrder:
-    """A test run to start: greedy, one answer per case, unless it is told otherwise."""
+    """A test run to start: greedy, with one answer per case, where nothing else is set."""
 
     model_version_id: str
     test_suite_version_id: str
@@ -92,12 +93,13 @@ class WorkProgress:
 
 @dataclass(frozen=True)
 class WorkState:
-    """How work in another service stands and, when it FAILED, why."""
+    """How work in another service stands, when it FAILED why, and when it has ended for how long it was worked on."""
 
     state: JobState
     code: str = ""
     problem: str = ""
     next_step: str = ""
+    seconds: float = 0.0
 
     @property
     def is_final(self) -> bool:

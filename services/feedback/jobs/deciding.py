@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from services.feedback.datasets.pairs import pairs_of
+from services.feedback.decisions.decision import Decision, DecisionAction, DecisionTopic
 from services.feedback.decisions.evidence import Rollouts, evidence_of, rollouts_of
 from services.feedback.decisions.faults import on_answers, on_template
 from services.feedback.decisions.training import on_probe, on_regression, wants_rollouts
-from services.feedback.domain.decision import Decision, DecisionAction, DecisionTopic
 from services.feedback.domain.rounds import Step, Stop, StopReason
-from services.feedback.domain.work import WorkProgress
+from services.feedback.domain.work import ProbeVerdict, WorkProgress
 from services.feedback.jobs.record import LoopRecord
 from services.feedback.jobs.steps import RoundSteps, Services
+from services.feedback.jobs.training import probe_evaluations
 
 
 class RoundDecisions:
@@ -33,16 +34,13 @@ class RoundDecisions:
 
     async def on_answers(self) -> Stop | None:
         """Say whether the loop ends after a test, since its answers show a fault that training cannot mend."""
-        if self._record.round.is_training:
-            return None
         return _stop_of(await self._settled(DecisionTopic.ANSWERS, self._answers))
 
-    async def on_training(self) -> Decision:
-        """Return what the round trains."""
-        decision = await self._settled(DecisionTopic.TRAINING, self._training)
-        if decision is None:
-            raise RuntimeError("a round that goes on trains something")
-        return decision
+    async def on_training(self, verdicts: Sequence[ProbeVerdict]) -> Decision:
+        """Return what the round trains, by the verdicts on its probe."""
+        record = self._record
+        known = record.round.decision_on(DecisionTopic.TRAINING)
+        return await record.decided(known or await self._training(verdicts))
 
     async def _settled(self, topic: DecisionTopic, decide: Callable[[], Awaitable[Decision | None]]) -> Decision | None:
         record = self._record
@@ -66,18 +64,16 @@ class RoundDecisions:
         evidence = evidence_of(await self._services.evaluator.verdicts(tested.evaluation_id))
         return on_answers(tested.tested_model_version_id, evidence, is_trained_here=tested.number > 0)
 
-    async def _training(self) -> Decision:
-        record = self._record
-        if regression := on_regression(record.spec, record.rounds):
+    async def _training(self, verdicts: Sequence[ProbeVerdict]) -> Decision:
+        record, evidence = self._record, evidence_of(verdicts)
+        if regression := on_regression(record.spec, record.rounds, evidence):
             return regression
-        evidence = evidence_of(await self._steps.probe())
         rollouts = await self._rollouts() if wants_rollouts(record.spec, evidence) else None
-        return on_probe(record.spec, record.round.model_version_id, evidence, rollouts)
+        return on_probe(record.spec, record.round.trained_model_version_id, evidence, rollouts)
 
     async def _rollouts(self) -> Rollouts:
         verdicts = await self._steps.sample()
-        probed, evaluator = self._record.round, self._services.evaluator
-        exports = [await evaluator.pairs(each) for each in (probed.probe_evaluation_id, probed.sample_evaluation_id)]
+        exports = [await self._services.evaluator.pairs(each) for each in probe_evaluations(self._record.round)]
         return rollouts_of(verdicts, len(pairs_of(exports)))
 
 

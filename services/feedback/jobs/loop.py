@@ -13,8 +13,9 @@ from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import waits_told
 from services.feedback.domain.loop import job_result, rounds_of
 from services.feedback.domain.rounds import Round, Stop
-from services.feedback.domain.rules import decide
+from services.feedback.domain.rules import best_round, decide, stop_without_lesson
 from services.feedback.jobs.deciding import RoundDecisions
+from services.feedback.jobs.guardrails import Guardrails
 from services.feedback.jobs.record import LoopRecord, open_record
 from services.feedback.jobs.steps import RoundSteps, Services
 from services.feedback.jobs.training import TrainingSteps
@@ -83,6 +84,8 @@ class LoopJob:
             (services.test_runner, last.probe_test_run_id),
             (services.evaluator, last.sample_evaluation_id),
             (services.test_runner, last.sample_test_run_id),
+            *((services.evaluator, reading.evaluation_id) for reading in last.guardrails),
+            *((services.test_runner, reading.test_run_id) for reading in last.guardrails),
         ]
         for work, work_id in started:
             if work_id:
@@ -90,27 +93,40 @@ class LoopJob:
         return {}
 
     async def _rounds(self, record: LoopRecord) -> Stop:
-        steps = RoundSteps(self._services, self._artifacts, record)
-        decisions = RoundDecisions(self._services, steps, record)
-        training = TrainingSteps(self._services, self._artifacts, record)
         if not record.rounds:
             await record.begin(Round(0, record.inputs.model_version_id))
-        if stop := await decisions.on_template():
+        steps = RoundSteps(self._services, self._artifacts, record)
+        decisions = RoundDecisions(self._services, steps, record)
+        stop = await decisions.on_template()
+        while stop is None:
+            stop = await self._tested(record, steps, decisions) or await self._taught(record, steps, decisions)
+        return stop
+
+    async def _tested(self, record: LoopRecord, steps: RoundSteps, decisions: RoundDecisions) -> Stop | None:
+        """Test the round's version, and say whether the loop ends with it."""
+        if record.round.rates is None:
+            await steps.export()
+            await steps.test()
+        await Guardrails(self._services.test_runner, self._services.evaluator, record).measure()
+        # What has begun before a restart is not given up because of the time that the restart took.
+        if record.round.probe_test_suite_version_id:
+            return None
+        stop = decide(record.spec, record.rounds, record.seconds) or await decisions.on_answers()
+        if stop is None:
+            best = best_round(record.spec.goals, record.rounds) or record.rounds[0]
+            await record.update(base_model_version_id=best.model_version_id)
+        return stop
+
+    async def _taught(self, record: LoopRecord, steps: RoundSteps, decisions: RoundDecisions) -> Stop | None:
+        """Train the best version on what its probe shows and begin the next round, or say why there is none."""
+        verdicts = await steps.probe()
+        if stop := stop_without_lesson(record.spec, record.rounds):
             return stop
-        while True:
-            if record.round.rates is None:
-                await steps.export()
-                await steps.test()
-            # What has begun before a restart is not given up because of the time that the restart took.
-            is_going_on = record.round.is_training
-            if not is_going_on and (stop := decide(record.spec, record.rounds, record.seconds)):
-                return stop
-            if stop := await decisions.on_answers():
-                return stop
-            decision = await decisions.on_training()
-            await training.build_dataset(decision)
-            trained = await training.train(decision)
-            await record.begin(Round(record.round.number + 1, trained))
+        decision = await decisions.on_training(verdicts)
+        training = TrainingSteps(self._services, self._artifacts, record)
+        await training.build_dataset(decision)
+        await record.begin(Round(record.round.number + 1, await training.train(decision)))
+        return None
 
     async def _beat(self, record: LoopRecord) -> None:
         while True:

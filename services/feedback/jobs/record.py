@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from services.chassis.jobs import JobContext
-from services.feedback.domain.decision import DECISION_EVENT, Decision
+from services.feedback.decisions.decision import DECISION_EVENT, Decision
 from services.feedback.domain.loop import job_state, loop_of
 from services.feedback.domain.rounds import ENDED, LAST_ROUND_STEPS, ROUND_STEPS, STEP_EVENT, Round, Step, Stop
 from services.feedback.domain.work import WorkProgress
@@ -43,8 +43,8 @@ class LoopRecord:
         self._start = clock() - float((context.job.saved or {}).get("seconds", 0.0))
         self._latest: tuple[Step, WorkProgress] | None = None
         self._wait = ""
-        num_rounds, num_exports = self.spec.budget.max_rounds, int(bool(self.spec.goal_form))
-        self._num_steps = 1 + len(LAST_ROUND_STEPS) + num_exports + (len(ROUND_STEPS) + num_exports) * num_rounds
+        num_rounds, num_more = self.spec.budget.max_rounds, bool(self.spec.goal_form) + bool(self.spec.guardrails)
+        self._num_steps = 1 + len(LAST_ROUND_STEPS) + num_more + (len(ROUND_STEPS) + num_more) * num_rounds
 
     @property
     def seconds(self) -> float:

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from services.chassis.errors import FailedPrecondition
 from services.chassis.waiting import patiently
 from services.feedback.datasets.builder import probe_cases
+from services.feedback.domain.goals import RATES, readings_of
 from services.feedback.domain.rounds import Rates, Step
 from services.feedback.domain.rules import round_seed
 from services.feedback.domain.work import ProbeVerdict, Registration, TestOrder
 from services.feedback.jobs.record import LoopRecord
+from services.feedback.jobs.trials import RunIds, Trial, Trials
 from services.feedback.jobs.waiting import uninterrupted, until_ended
 from services.feedback.ports import Artifacts, Evaluator, Exports, Registry, TestRunner, Trainer
 from services.protocols.profile import get_profile
 from services.protocols.suites import suite_text
-from services.protocols.verdict import UNANSWERED
 
 _JSONL = "application/jsonl"
-# A machine that fails at the same cases for the third time has to be mended by someone.
-_MAX_FINISHES = 2
 _DRAWN_TEMPERATURE = 1.0
-_JUDGING = {
-    "": (Step.TEST, Step.EVALUATE),
-    "probe_": (Step.PROBE, Step.PROBE_EVALUATE),
-    "sample_": (Step.SAMPLE, Step.SAMPLE_EVALUATE),
-}
 
 
 @dataclass(frozen=True)
@@ -64,62 +59,57 @@ class RoundSteps:
 
     async def test(self) -> None:
         """Test the round's version on the suite, in the form that the goals are set on, and record its rates."""
-        record = self._record
-        await self._judge(record.inputs.suite.test_suite_version_id)
-        evaluation_id = record.round.evaluation_id
-        rates = await self._services.evaluator.rates(evaluation_id)
+        record, spec = self._record, self._record.spec
+        suite_id = record.inputs.suite.test_suite_version_id
+        repeats = {"num_repeats": spec.num_repeats, "temperature": spec.temperature}
+        order = self._order(record.round.tested_model_version_id, suite_id, **repeats)
+        evaluation_id = await self._judge(order, Step.TEST, Step.EVALUATE)
+        readings = await self._services.evaluator.readings(evaluation_id)
+        rates = Rates(*(readings[name, ""].value for name in RATES))
         await record.finished(Step.EVALUATE, _rates_sentence(rates), evaluation_id=evaluation_id)
-        await record.update(rates=rates)
+        await record.update(rates=rates, readings=readings_of(spec.goals, readings))
 
     async def probe(self) -> tuple[ProbeVerdict, ...]:
         """Return what the version fails at, on a seeded sample of the material that its suite is made of."""
         record = self._record
         suite_id = record.round.probe_test_suite_version_id or await uninterrupted(self._register_probe())
-        await self._judge(suite_id, "probe_")
-        evaluation_id = record.round.probe_evaluation_id
+        order = self._order(record.round.trained_model_version_id, suite_id)
+        evaluation_id = await self._judge(order, Step.PROBE, Step.PROBE_EVALUATE, "probe_")
         verdicts = await self._services.evaluator.verdicts(evaluation_id)
-        message = f"{sum(bool(verdict.cause) for verdict in verdicts)} of {len(verdicts)} probe cases fail."
+        num_failed = sum(bool(verdict.cause) for verdict in verdicts if not verdict.is_unknown)
+        message = f"{num_failed} of {len(verdicts)} probe cases fail."
         await record.finished(Step.PROBE_EVALUATE, message, evaluation_id=evaluation_id)
+        await record.update(num_probe_failures=num_failed)
         return verdicts
 
     async def sample(self) -> tuple[ProbeVerdict, ...]:
         """Return the verdicts on several answers to each case of the probe, drawn at random."""
-        record = self._record
-        await self._judge(record.round.probe_test_suite_version_id, "sample_")
-        evaluation_id = record.round.sample_evaluation_id
+        record, spec = self._record, self._record.spec
+        repeats = {"num_repeats": spec.num_rollouts, "temperature": _DRAWN_TEMPERATURE}
+        order = self._order(record.round.trained_model_version_id, record.round.probe_test_suite_version_id, **repeats)
+        evaluation_id = await self._judge(order, Step.SAMPLE, Step.SAMPLE_EVALUATE, "sample_")
         verdicts = await self._services.evaluator.verdicts(evaluation_id)
         message = f"{sum(not verdict.cause for verdict in verdicts)} of {len(verdicts)} drawn answers conform."
         await record.finished(Step.SAMPLE_EVALUATE, message, evaluation_id=evaluation_id)
         return verdicts
 
-    async def _judge(self, suite_id: str, prefix: str = "") -> None:
-        """Have a suite answered and evaluate the run; the caller tells that the evaluation has ended.
+    async def _judge(self, order: TestOrder, test: Step, evaluate: Step, prefix: str = "") -> str:
+        """Have a suite answered and judged whose ids are the round's fields that begin with `prefix`."""
+        record = self._record
 
-        Args:
-            suite_id: What is answered.
-            prefix: Of the fields that keep the ids: none for the suite of the loop; "probe_" and "sample_" ask the
-                weights that are trained on, the latter several times at random.
-        """
-        record, services = self._record, self._services
-        test, evaluate = _JUDGING[prefix]
-        version_id = record.round.model_version_id if prefix else record.round.tested_model_version_id
-        is_complete = False
-        while not is_complete:
-            run_id = getattr(record.round, f"{prefix}test_run_id") or await uninterrupted(
-                self._start_run(test, version_id, suite_id, prefix)
-            )
-            message = f"{version_id} on {suite_id}: test run {run_id}"
-            await record.started(test, message, test_run_id=run_id)
-            evaluation_id = getattr(record.round, f"{prefix}evaluation_id") or await uninterrupted(
-                self._start_evaluation(evaluate, run_id, prefix, number=record.round.num_finishes.get(test, 0))
-            )
-            await record.started(evaluate, f"evaluation {evaluation_id}", evaluation_id=evaluation_id)
-            await until_ended(services.test_runner, run_id, "test run", partial(record.report, test))
-            is_complete = not await services.test_runner.is_incomplete(run_id)
-            if not is_complete:
-                await uninterrupted(self._finish_run(test, run_id, prefix))
-        await record.finished(test, f"Test run {run_id} has ended.", test_run_id=run_id)
-        await until_ended(services.evaluator, evaluation_id, "evaluation", partial(record.report, evaluate))
+        async def keep(ids: Mapping[str, str], **fields: Any) -> None:
+            await record.update(**{f"{prefix}{name}": value for name, value in ids.items()}, **fields)
+
+        def ids() -> RunIds:
+            return RunIds(*(getattr(record.round, f"{prefix}{name}") for name in ("test_run_id", "evaluation_id")))
+
+        trials = Trials(self._services.test_runner, self._services.evaluator, record)
+        return await trials.judge(Trial(order, test, evaluate, ids, keep))
+
+    def _order(self, model_version_id: str, suite_id: str, **more: Any) -> TestOrder:
+        spec = self._record.spec
+        common = {"prompt_size": spec.prompt_size, "max_new_tokens": spec.max_new_tokens, "seed": spec.seed}
+        return TestOrder(model_version_id, suite_id, **{**common, **more})
 
     async def _start_export(self) -> str:
         record = self._record
@@ -127,46 +117,6 @@ class RoundSteps:
         export_id = await self._services.exports.start(record.request_id(Step.EXPORT), {**record.spec.goal_form, **own})
         await record.update(export_id=export_id)
         return export_id
-
-    async def _start_run(self, step: Step, model_version_id: str, suite_id: str, prefix: str) -> str:
-        spec = self._record.spec
-        order = TestOrder(
-            model_version_id=model_version_id,
-            test_suite_version_id=suite_id,
-            prompt_size=spec.prompt_size,
-            max_new_tokens=spec.max_new_tokens,
-            seed=spec.seed,
-            num_repeats=spec.num_rollouts if step is Step.SAMPLE else 1,
-            temperature=_DRAWN_TEMPERATURE if step is Step.SAMPLE else 0.0,
-        )
-        run_id = await self._services.test_runner.start(self._record.request_id(step), order)
-        await self._record.update(**{f"{prefix}test_run_id": run_id})
-        return run_id
-
-    async def _finish_run(self, step: Step, run_id: str, prefix: str) -> None:
-        """Have the cases asked that a run did not answer; what is judged then is the run that has all answers.
-
-        Raises:
-            FailedPrecondition: They were asked again often enough.
-        """
-        record = self._record
-        number = record.round.num_finishes.get(step, 0) + 1
-        if number > _MAX_FINISHES:
-            raise FailedPrecondition(
-                f"The test run {run_id} has too few answers to decide on, though what was missing was asked again "
-                f"{_MAX_FINISHES} times.",
-                f"Mend what `drillyard test-runs transcripts {run_id} --cause {UNANSWERED}` names, then start another "
-                f"loop from {record.round.model_version_id}.",
-            )
-        finishing_id = await self._services.test_runner.finish(record.request_id(f"{step}-finish-{number}"), run_id)
-        changes = {f"{prefix}test_run_id": finishing_id, f"{prefix}evaluation_id": ""}
-        await record.update(**changes, num_finishes={**record.round.num_finishes, step: number})
-
-    async def _start_evaluation(self, step: Step, run_id: str, prefix: str, *, number: int) -> str:
-        name = f"{step}-finish-{number}" if number else str(step)
-        evaluation_id = await self._services.evaluator.start(self._record.request_id(name), run_id)
-        await self._record.update(**{f"{prefix}evaluation_id": evaluation_id})
-        return evaluation_id
 
     async def _register_probe(self) -> str:
         record, registry = self._record, self._services.registry

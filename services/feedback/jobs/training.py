@@ -10,10 +10,11 @@ from services.chassis.errors import FailedPrecondition
 from services.feedback.datasets.builder import BuiltDataset, DatasetOrder, build
 from services.feedback.datasets.pairs import build_pairs, pairs_of
 from services.feedback.datasets.plan import sentence
+from services.feedback.decisions.decision import DatasetRecipe, Decision, TrainingMethod
 from services.feedback.decisions.evidence import rollouts_of
-from services.feedback.domain.decision import DatasetRecipe, Decision, TrainingMethod
 from services.feedback.domain.rounds import Round, Step
 from services.feedback.domain.rules import round_seed
+from services.feedback.domain.spending import Cost
 from services.feedback.domain.work import ProbeVerdict, TrainingOrder, WorkProgress
 from services.feedback.jobs.record import LoopRecord
 from services.feedback.jobs.steps import Services, stored_rows
@@ -37,12 +38,11 @@ class TrainingSteps:
             FailedPrecondition: Pairs were asked for, and no failure makes one.
         """
         record = self._record
-        source = probed_round(record.rounds, decision)
-        await record.started(Step.DATASET, f"Treating what evaluation {source.probe_evaluation_id} found.")
+        await record.started(Step.DATASET, f"Treating what evaluation {record.round.probe_evaluation_id} found.")
         await record.report(Step.DATASET, WorkProgress(message="choosing examples"))
         message = "The dataset is registered."
         if not record.round.dataset_version_id:
-            dataset = await self._built(decision, source)
+            dataset = await self._built(decision)
             await uninterrupted(self._register_dataset(dataset.content))
             message = sentence(dataset.shares)
         await record.finished(Step.DATASET, message, dataset_version_id=record.round.dataset_version_id)
@@ -53,26 +53,29 @@ class TrainingSteps:
         job_id = record.round.training_job_id or await uninterrupted(self._start_training(decision))
         message = f"{decision.model_version_id} on {record.round.dataset_version_id}: training job {job_id}"
         await record.started(Step.TRAIN, message, training_job_id=job_id)
-        await until_ended(trainer, job_id, "training job", partial(record.report, Step.TRAIN))
+        state = await until_ended(trainer, job_id, "training job", partial(record.report, Step.TRAIN))
+        num_tokens = await trainer.num_trained_tokens(job_id)
+        cost = Cost(seconds=state.seconds, num_trained_tokens=num_tokens)
+        await record.update(costs={**record.round.costs, str(Step.TRAIN): cost})
         trained = await trainer.trained_version(job_id)
         await record.finished(Step.TRAIN, f"Trained {trained}.", training_job_id=job_id, model_version_id=trained)
         return trained
 
-    async def _built(self, decision: Decision, source: Round) -> BuiltDataset:
+    async def _built(self, decision: Decision) -> BuiltDataset:
         record, evaluator = self._record, self._services.evaluator
         recipe = decision.recipe or DatasetRecipe(record.spec.num_examples)
         order = DatasetOrder(
             prompt_size=record.spec.prompt_size,
             seed=round_seed(record.spec.seed, record.round.number),
             num_examples=recipe.num_examples,
-            verdicts=await self._verdicts(decision, source),
+            verdicts=await self._verdicts(decision),
             suite_cases=await self._services.registry.list_cases(record.inputs.suite.test_suite_version_id),
             replay_share=recipe.replay_share,
         )
         profile = get_profile(record.inputs.suite.profile_id)
         if decision.method is not TrainingMethod.DPO:
             return await asyncio.to_thread(build, profile, order)
-        pairs = pairs_of([await evaluator.pairs(evaluation_id) for evaluation_id in _evaluations(source)])
+        pairs = pairs_of([await evaluator.pairs(evaluation_id) for evaluation_id in probe_evaluations(record.round)])
         if not pairs:
             raise FailedPrecondition(
                 f"No failure of {decision.model_version_id} in its probe makes a pair for DPO.",
@@ -80,9 +83,9 @@ class TrainingSteps:
             )
         return await asyncio.to_thread(build_pairs, profile, order, pairs)
 
-    async def _verdicts(self, decision: Decision, source: Round) -> Sequence[ProbeVerdict]:
+    async def _verdicts(self, decision: Decision) -> Sequence[ProbeVerdict]:
         """Return what the rows are chosen by: of tasks for GRPO, those whose answers differ."""
-        evaluator = self._services.evaluator
+        evaluator, source = self._services.evaluator, self._record.round
         verdicts = await evaluator.verdicts(source.probe_evaluation_id)
         if decision.method is not TrainingMethod.GRPO or not source.sample_evaluation_id:
             return verdicts
@@ -109,11 +112,6 @@ class TrainingSteps:
         return job_id
 
 
-def probed_round(rounds: Sequence[Round], decision: Decision) -> Round:
-    """Return the newest round whose probe asked the version that a decision trains."""
-    probed = (made for made in reversed(rounds) if made.probe_evaluation_id)
-    return next((made for made in probed if made.model_version_id == decision.model_version_id), rounds[-1])
-
-
-def _evaluations(source: Round) -> list[str]:
-    return [each for each in (source.probe_evaluation_id, source.sample_evaluation_id) if each]
+def probe_evaluations(probed: Round) -> list[str]:
+    """Return the evaluations of a round's probe, of one answer to each case and of several."""
+    return [each for each in (probed.probe_evaluation_id, probed.sample_evaluation_id) if each]

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 
 from services.chassis.errors import ERROR_CLASSES, FailedPrecondition, ServiceError
-from services.feedback.domain.work import WorkProgress
+from services.feedback.domain.work import WorkProgress, WorkState
 from services.feedback.ports import Work
 
 T = TypeVar("T")
@@ -19,8 +19,8 @@ _UNINTERRUPTED_SECONDS = 5.0
 _CLASS_OF_CODE = {cls.code: cls for cls in ERROR_CLASSES}
 
 
-async def until_ended(work: Work, work_id: str, noun: str, report: Report) -> None:
-    """Return when the work has SUCCEEDED; tell `report` how far it is until then.
+async def until_ended(work: Work, work_id: str, noun: str, report: Report) -> WorkState:
+    """Return how the work stands when it has SUCCEEDED; tell `report` how far it is until then.
 
     Raises:
         ServiceError: The work FAILED; class and sentences are its own.
@@ -37,6 +37,7 @@ async def until_ended(work: Work, work_id: str, noun: str, report: Report) -> No
         raise FailedPrecondition(
             f"The {noun} {work_id} was cancelled by someone else.", "Start a new loop and let its work run to the end."
         )
+    return state
 
 
 async def uninterrupted(action: Coroutine[Any, Any, T]) -> T:

@@ -6,8 +6,10 @@ from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from services.chassis.artifacts import Artifact
+from services.feedback.domain.goals import Readings
+from services.feedback.domain.guardrails import Change
 from services.feedback.domain.loop import Inputs, Loop
-from services.feedback.domain.rounds import Rates, Step, StopReason
+from services.feedback.domain.rounds import Step, StopReason
 from services.feedback.domain.spec import LoopSpec
 from services.feedback.domain.work import (
     ProbeVerdict,
@@ -95,6 +97,10 @@ class TestRunner(Work, Protocol):
         """
         ...
 
+    async def num_generated_tokens(self, test_run_id: str) -> int:
+        """Return how many tokens the answers of a run have."""
+        ...
+
     async def finish(self, request_id: str, test_run_id: str) -> str:
         """Have the cases asked that a run did not answer, in a run that takes over all others; return its id."""
         ...
@@ -107,8 +113,12 @@ class Evaluator(Work, Protocol):
         """Start an evaluation once per request id and return its id; the run may still be going."""
         ...
 
-    async def rates(self, evaluation_id: str) -> Rates:
-        """Return the rates of an evaluation that has ended."""
+    async def readings(self, evaluation_id: str) -> Readings:
+        """Return all that an evaluation which has ended measured, by metric and slice."""
+        ...
+
+    async def change(self, before_evaluation_id: str, after_evaluation_id: str, metric: str) -> Change:
+        """Return how much a rate rose between two evaluations of a suite, paired by case."""
         ...
 
     async def verdicts(self, evaluation_id: str) -> tuple[ProbeVerdict, ...]:
@@ -129,6 +139,10 @@ class Trainer(Work, Protocol):
 
     async def trained_version(self, training_job_id: str) -> str:
         """Return the model version that a job which has SUCCEEDED registered."""
+        ...
+
+    async def num_trained_tokens(self, training_job_id: str) -> int:
+        """Return how many tokens the steps of a job trained on."""
         ...
 
     async def card(self, training_job_id: str) -> str:

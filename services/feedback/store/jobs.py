@@ -8,7 +8,7 @@ from pathlib import Path
 from services.chassis.errors import NotFound
 from services.chassis.jobs import Job, JobResource, JobStore, Json
 from services.chassis.wire import from_document, to_document
-from services.feedback.domain.decision import DECISION_EVENT
+from services.feedback.decisions.decision import DECISION_EVENT
 from services.feedback.domain.identifiers import derived_id
 from services.feedback.domain.loop import LOOP_KIND, Inputs, Loop, job_spec, loop_of
 from services.feedback.domain.rounds import STEP_EVENT

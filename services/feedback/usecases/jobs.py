@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument
+from services.feedback.domain.goals import Goal
+from services.feedback.domain.guardrails import Guardrail
 from services.feedback.domain.loop import Inputs, Loop
 from services.feedback.domain.shipment import Shipment, ShipmentSpec
-from services.feedback.domain.spec import LoopSpec, check, prompt_size_of
+from services.feedback.domain.spec import LoopSpec, as_first_sent, check, check_slices, prompt_size_of
+from services.feedback.domain.work import SuiteVersion
 from services.feedback.ports import LoopStore, Registry, ShipmentStore
 from services.protocols.profile import Profile, UnknownProfile, get_profile
+from services.protocols.suites.balance import category_of
 
 
 class FeedbackUseCases:
@@ -29,9 +35,10 @@ class FeedbackUseCases:
             FailedPrecondition: The suite's profile is unknown here, or has nothing to train on.
             AlreadyExists: The request id was used with another spec.
         """
-        check(spec)
         earlier = await self._store.find(request_id)
-        inputs = earlier.inputs if earlier else await self._resolve(spec)
+        spec = as_first_sent(spec, earlier.asked) if earlier else spec
+        check(spec)
+        inputs = earlier.inputs if earlier else await self._resolve_loop(spec)
         profile = profile_of(inputs.suite.profile_id)
         if not profile.categories:
             raise FailedPrecondition(
@@ -39,7 +46,13 @@ class FeedbackUseCases:
                 "Test with it alone, train on a dataset of your own, or choose a suite of another protocol.",
                 field="spec.test_suite_version_id",
             )
-        spec = replace(spec, prompt_size=prompt_size_of(spec.prompt_size, profile.prompt_sizes))
+        spec = replace(
+            spec,
+            prompt_size=prompt_size_of(spec.prompt_size, profile.prompt_sizes),
+            guardrails=_with_prompt_sizes(spec.guardrails, inputs),
+        )
+        if not earlier:
+            check_slices(spec.goals, await self._suite_slices(spec.goals, inputs.suite))
         return await self._store.create(request_id, spec, inputs)
 
     async def create_shipment(self, request_id: str, spec: ShipmentSpec) -> Shipment:
@@ -58,9 +71,45 @@ class FeedbackUseCases:
         spec = replace(spec, prompt_size=prompt_size_of(spec.prompt_size, profile.prompt_sizes))
         return await self._shipments.create(request_id, spec, inputs)
 
+    async def _resolve_loop(self, spec: LoopSpec) -> Inputs:
+        inputs = await self._resolve(spec)
+        suites = []
+        for place, guardrail in enumerate(spec.guardrails):
+            suite = await self._registry.resolve_suite(guardrail.test_suite_version_id)
+            if suite.test_suite_version_id == inputs.suite.test_suite_version_id:
+                raise InvalidArgument(
+                    f"The guardrail on {suite.test_suite_version_id} is on the suite that the goals are on.",
+                    "Set a goal on it, or guard another suite.",
+                    field=f"spec.guardrails[{place}].test_suite_version_id",
+                )
+            suites.append(suite)
+        return replace(inputs, guardrail_suites=tuple(suites))
+
+    async def _suite_slices(self, goals: Sequence[Goal], suite: SuiteVersion) -> Mapping[str, int]:
+        """Return how many cases each slice of a suite has; of all cases alone where no goal names another one."""
+        slices = Counter({"": suite.num_cases})
+        if any(goal.slice.startswith(("tool=", "category=")) for goal in goals):
+            for case in await self._registry.list_cases(suite.test_suite_version_id):
+                slices.update((f"tool={case.tool}", f"category={category_of(case)}"))
+        return slices
+
     async def _resolve(self, spec: LoopSpec | ShipmentSpec) -> Inputs:
         model_version_id = await self._registry.resolve_model(spec.model_version_id)
         return Inputs(model_version_id, await self._registry.resolve_suite(spec.test_suite_version_id))
+
+
+def _with_prompt_sizes(guardrails: Sequence[Guardrail], inputs: Inputs) -> tuple[Guardrail, ...]:
+    """Return the guardrails, each with a prompt size that its suite's profile has.
+
+    Raises:
+        InvalidArgument: A size is asked for that the profile lacks.
+        FailedPrecondition: The profile is unknown here.
+    """
+    sizes = [profile_of(suite.profile_id).prompt_sizes for suite in inputs.guardrail_suites]
+    return tuple(
+        replace(item, prompt_size=prompt_size_of(item.prompt_size, known, f"guardrails[{place}].prompt_size"))
+        for place, (item, known) in enumerate(zip(guardrails, sizes, strict=True))
+    )
 
 
 def _check_places(spec: ShipmentSpec) -> None:

@@ -116,7 +116,8 @@ def _train(
         optimizer.zero_grad(set_to_none=True)
         memory.step_done()
         curves = {"loss": loss, "gradient_norm": norm, "learning_rate": rate, **_means(part, sums)}
-        reporter.step(step + 1, total, curves | {"tokens_per_second": tokens / (time.monotonic() - started)})
+        seconds = time.monotonic() - started
+        reporter.step(step + 1, total, curves | {"tokens": tokens, "tokens_per_second": tokens / seconds})
 
         measures = _is_measured(step + 1, total, spec)
         if measures and not stops:

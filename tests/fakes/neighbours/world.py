@@ -8,10 +8,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from drillyard.evaluator.v1 import evaluation_pb2, evaluator_service_pb2_grpc, metrics_pb2, verdict_pb2
+from drillyard.evaluator.v1 import (
+    comparison_pb2,
+    evaluation_pb2,
+    evaluator_service_pb2_grpc,
+    metrics_pb2,
+    verdict_pb2,
+)
 from drillyard.registry.v1 import registry_service_pb2_grpc
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc
-from drillyard.trainer.v1 import trainer_service_pb2_grpc, training_job_pb2, training_spec_pb2
+from drillyard.trainer.v1 import checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2, training_spec_pb2
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
@@ -39,7 +45,7 @@ class FakeTestRunner(test_runner_service_pb2_grpc.TestRunnerServiceServicer):
 
     async def _run(self, job: Job) -> Json:
         self.num_torn -= 1
-        return {"is_incomplete": self.num_torn >= 0}
+        return {"is_incomplete": self.num_torn >= 0, "num_generated_tokens": 100}
 
 
 @dataclass
@@ -47,7 +53,7 @@ class Judgement:
     """What every evaluation finds.
 
     Attributes:
-        rates: Conforming rate on the suite by model version; 0 when it is not named.
+        rates: Conforming rate by model version, or by "VERSION on SUITE"; 0 when it is not named.
         causes: Cause by which the cases of a tool fail in the probe; "" makes them conform.
         other_cause: Cause of the tools that are not named.
     """
@@ -81,9 +87,17 @@ class FakeEvaluator(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
         ]
         return verdict_pb2.ListVerdictsResponse(verdicts=verdicts, next_page_token=str(end) * (end < len(cases)))
 
+    async def CompareEvaluations(self, request: Any, context: Any) -> comparison_pb2.CompareEvaluationsResponse:
+        ids = (request.before_evaluation_id, request.after_evaluation_id)
+        before, after = [((await self.jobs.store.get(job_id)).result or {})["rate"] for job_id in ids]
+        change = comparison_pb2.Difference(mean=after - before)
+        return comparison_pb2.CompareEvaluationsResponse(comparison=comparison_pb2.Comparison(conforming=change))
+
     async def _judge(self, job: Job) -> Json:
         run = await self._test_runner.spec_of(job.spec["test_run_id"])
-        return {"rate": self.judgement.rates.get(run.model_version_id, 0.0)}
+        rates = self.judgement.rates
+        suite_rate = rates.get(f"{run.model_version_id} on {run.test_suite_version_id}")
+        return {"rate": rates.get(run.model_version_id, 0.0) if suite_rate is None else suite_rate}
 
 
 def _fields_of_evaluation(job: Job) -> dict[str, Any]:
@@ -100,6 +114,11 @@ class FakeTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
         self.jobs.serve(self, training_job_pb2, _spec_and_result(training_spec_pb2.TrainingJobSpec))
         self.fault: ServiceError | None = None
         self._registry = registry
+
+    async def ListCurvePoints(self, request: Any, context: Any) -> checkpoint_pb2.ListCurvePointsResponse:
+        # Two attempts made the second step.
+        points = [checkpoint_pb2.CurvePoint(step=step, value=500.0) for step in (1, 2, 2)]
+        return checkpoint_pb2.ListCurvePointsResponse(curve_points=points)
 
     async def _train(self, job: Job) -> Json:
         if self.fault is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from drillyard.evaluator.v1 import evaluation_pb2, evaluator_service_pb2_grpc
-from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_pb2
+from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_goal_pb2, loop_pb2
 from drillyard.registry.v1 import artifact_pb2, model_pb2, registry_service_pb2_grpc
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc
 from drillyard.trainer.v1 import trainer_service_pb2_grpc, training_job_pb2, training_spec_pb2
@@ -146,7 +146,7 @@ async def _begin_what_does_not_end(system: System) -> None:
 
 
 def _loop(model_version_id: str) -> loop_pb2.CreateLoopRequest:
-    goals = [loop_pb2.Goal(metric="conforming_rate", minimum=0.9)]
+    goals = [loop_goal_pb2.Goal(metric="conforming_rate", minimum=0.9)]
     spec = loop_pb2.LoopSpec(
         model_version_id=model_version_id, test_suite_version_id=SUITE, goals=goals, num_examples=26, seed=1
     )

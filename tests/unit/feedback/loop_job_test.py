@@ -75,7 +75,10 @@ async def test_what_the_machine_did_not_answer_is_asked_again_before_the_loop_de
     evaluation_id = first.evaluation_id if step == "test" else first.probe_evaluation_id
     judged = await bench.world.evaluator.jobs.store.get(evaluation_id)
     assert judged.spec["test_run_id"] == run_id
-    assert (await bench.world.test_runner.jobs.store.get(run_id)).result == {"is_incomplete": False}
+    assert (await bench.world.test_runner.jobs.store.get(run_id)).result == {
+        "is_incomplete": False,
+        "num_generated_tokens": 100,
+    }
 
 
 async def test_a_run_that_stays_incomplete_fails_the_loop_with_a_sentence(bench: Bench) -> None:

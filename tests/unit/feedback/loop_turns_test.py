@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from services.chassis.artifacts import ArtifactStore
-from services.feedback.domain.decision import DatasetRecipe, Decision, DecisionAction, DecisionTopic
+from services.feedback.decisions.decision import DatasetRecipe, Decision, DecisionAction, DecisionTopic
 from services.feedback.domain.rounds import Round
 from services.feedback.domain.work import ProbeVerdict
 from services.feedback.jobs.training import TrainingSteps

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from drillyard.feedback.v1 import loop_pb2
+from drillyard.feedback.v1 import loop_goal_pb2, loop_pb2
 from drillyard.registry.v1 import export_pb2
 from drillyard.trainer.v1 import training_spec_pb2, weights_pb2
 
@@ -14,12 +14,13 @@ from services.chassis import wire
 from services.chassis.errors import InvalidArgument, Unimplemented
 from services.chassis.wire import from_document, to_document
 from services.feedback.convert.loops import spec_from_proto
-from services.feedback.domain.spec import Budget, Goal, LoopSpec, check, prompt_size_of
+from services.feedback.domain.goals import Goal
+from services.feedback.domain.spec import Budget, LoopSpec, check, prompt_size_of
 
 WIRE = loop_pb2.LoopSpec(
     model_version_id="tiny",
     test_suite_version_id="roo_xml/core",
-    goals=[loop_pb2.Goal(metric="conforming_rate", minimum=0.8)],
+    goals=[loop_goal_pb2.Goal(metric="conforming_rate", minimum=0.8)],
 )
 SPEC = spec_from_proto(WIRE)
 
@@ -27,7 +28,8 @@ SPEC = spec_from_proto(WIRE)
 def test_what_is_unset_gets_its_default() -> None:
     spec = SPEC
     assert (spec.num_examples, spec.num_probe_cases) == (400, 39)
-    assert (spec.max_new_tokens, spec.budget, spec.seed) == (192, Budget(1, 0.0), 1)
+    assert (spec.max_new_tokens, spec.budget, spec.seed) == (192, Budget(1, 0.0, 2), 1)
+    assert spec.goals[0].confidence == 0.95
 
 
 def test_prompt_sizes_are_those_of_the_profile() -> None:
@@ -72,13 +74,13 @@ def test_goals_are_set_on_a_form_that_every_version_has() -> None:
 @pytest.mark.parametrize(
     ("field", "changes"),
     [
-        ("goals[1].minimum", {"goals": [loop_pb2.Goal(metric="conforming_rate", minimum=1.5)]}),
-        ("goals[1].minimum", {"goals": [loop_pb2.Goal(metric="conforming_rate", minimum=math.nan)]}),
-        ("budget.max_minutes", {"budget": loop_pb2.Budget(max_minutes=-1)}),
-        ("budget.max_minutes", {"budget": loop_pb2.Budget(max_minutes=math.nan)}),
-        ("budget.max_minutes", {"budget": loop_pb2.Budget(max_minutes=math.inf)}),
-        ("budget.max_rounds", {"budget": loop_pb2.Budget(max_rounds=-1)}),
-        ("budget.max_rounds", {"budget": loop_pb2.Budget(max_rounds=101)}),
+        ("goals[1].minimum", {"goals": [loop_goal_pb2.Goal(metric="conforming_rate", minimum=1.5)]}),
+        ("goals[1].minimum", {"goals": [loop_goal_pb2.Goal(metric="conforming_rate", minimum=math.nan)]}),
+        ("budget.max_minutes", {"budget": loop_goal_pb2.Budget(max_minutes=-1)}),
+        ("budget.max_minutes", {"budget": loop_goal_pb2.Budget(max_minutes=math.nan)}),
+        ("budget.max_minutes", {"budget": loop_goal_pb2.Budget(max_minutes=math.inf)}),
+        ("budget.max_rounds", {"budget": loop_goal_pb2.Budget(max_rounds=-1)}),
+        ("budget.max_rounds", {"budget": loop_goal_pb2.Budget(max_rounds=101)}),
         ("num_examples", {"num_examples": -320}),
         ("num_probe_cases", {"num_probe_cases": 49}),
         ("max_new_tokens", {"max_new_tokens": 10_000}),

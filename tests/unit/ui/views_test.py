@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from drillyard.evaluator.v1.verdict_pb2 import Layer, LayerStatus, Verdict
-from drillyard.feedback.v1.loop_pb2 import Budget, Loop, LoopSpec, Round
+from drillyard.feedback.v1.loop_goal_pb2 import Budget, Guardrail, GuardrailReading
+from drillyard.feedback.v1.loop_pb2 import Loop, LoopSpec, Round
 from drillyard.job.v1.job_pb2 import Job, JobError, JobProgress, JobState
 from drillyard.registry.v1.export_pb2 import EXPORT_FORM_GGUF, ExportSpec
 from drillyard.registry.v1.import_pb2 import Import
@@ -157,6 +158,17 @@ def test_a_loop_whose_goals_are_set_on_a_form_shows_that_it_is_written() -> None
     assert loop_progress_view(loop, {}).goal_form == "gguf:Q8_0"
     loop.rounds.append(Round(round=0, export_id="x"))
     assert _states(loop, {"x": _job(SUCCEEDED)})[:2] == [(0, "export", "done"), (0, "test", "live")]
+
+
+def test_a_loop_with_guardrails_shows_the_one_that_is_measured() -> None:
+    spec = LoopSpec(budget=Budget(max_rounds=1), guardrails=[Guardrail(), Guardrail()])
+    readings = [GuardrailReading(evaluation_id="e0", is_measured=True), GuardrailReading()]
+    loop = Loop(job=Job(state=RUNNING), spec=spec)
+    loop.rounds.append(Round(round=0, test_run_id="t", evaluation_id="e", guardrail_readings=readings))
+    jobs = {name: _job(SUCCEEDED) for name in ("t", "e", "e0", "e1")}
+    assert _states(loop, jobs)[2:4] == [(0, "guardrail", "live"), (0, "probe", "waiting")]
+    loop.rounds[0].guardrail_readings[1].MergeFrom(GuardrailReading(evaluation_id="e1", is_measured=True))
+    assert _states(loop, jobs)[2:4] == [(0, "guardrail", "done"), (0, "probe", "live")]
 
 
 def test_a_dataset_without_a_job_is_live_until_it_has_an_id() -> None:

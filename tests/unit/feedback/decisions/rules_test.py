@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from services.chassis.errors import InvalidArgument
+from services.feedback.decisions.decision import DecisionAction, TrainingMethod
 from services.feedback.decisions.evidence import Rollouts, evidence_of, rollouts_of
 from services.feedback.decisions.faults import on_answers, on_template
 from services.feedback.decisions.training import on_probe, on_regression, wants_rollouts
-from services.feedback.domain.decision import DecisionAction, TrainingMethod
+from services.feedback.domain.guardrails import GuardrailReading
 from services.feedback.domain.rounds import Rates, Round
 from services.feedback.domain.spec import Budget, check
 from services.feedback.domain.work import ProbeVerdict, TemplateFault
@@ -44,7 +45,6 @@ FORM, NEAR = ["wrong_format"] * 6 + ["wrong_tool"] * 4, ["wrong_format"] + ["wro
         (NEAR, EQUAL, "DPO", "equal_rollouts", "SFT", 800),
         (NEAR, replace(MIXED, num_pairs=3), "DPO", "too_few_pairs", "SFT", 400),
         (NEAR, None, "DPO", "near_misses", "SFT", 400),
-        ([], None, "DPO", "nothing_fails", "SFT", 400),
     ],
 )
 def test_what_a_round_trains_follows_from_what_its_probe_showed(
@@ -83,14 +83,19 @@ def test_several_answers_are_drawn_only_where_they_can_change_the_decision() -> 
 
 def test_a_worse_round_goes_back_to_the_best_version_with_replay_and_each_time_half_the_rate() -> None:
     rounds = [Round(number, f"tiny@{number + 1}", rates=Rates(rate, 1, 1)) for number, rate in enumerate((0.5, 0.3))]
-    assert on_regression(ROUNDS, rounds[:1]) is None
-    first = on_regression(ROUNDS, rounds)
+    probe = evidence_of(verdicts(*FORM))
+    assert on_regression(ROUNDS, rounds[:1], probe) is None
+    first = on_regression(ROUNDS, rounds, probe)
     assert first is not None and first.action is DecisionAction.BRANCH_BACK and first.model_version_id == "tiny@1"
     assert first.recipe is not None and first.recipe.replay_share == 0.3
     assert first.settings({"learning_rate": 0.001, "batch_size": 4}) == {"learning_rate": 0.0005, "batch_size": 4}
+    assert (first.figures["best_value"], first.figures["last_value"]) == (0.5, 0.3)
     rounds = [rounds[0], replace(rounds[1], decisions=(first,)), Round(2, "tiny@3", rates=Rates(0.4, 1, 1))]
-    again = on_regression(ROUNDS, rounds)
+    again = on_regression(ROUNDS, rounds, probe)
     assert again is not None and again.training == {"learning_rate": 0.00025}
+    lost = replace(rounds[1], rates=Rates(0.9, 1, 1), guardrails=(GuardrailReading(is_broken=True),))
+    rolled_back = on_regression(ROUNDS, [rounds[0], lost], probe)
+    assert rolled_back is not None and "Round 1 lost what it must not. Back to tiny@1" in rolled_back.reason
 
 
 def test_what_nobody_could_judge_steers_nothing() -> None:

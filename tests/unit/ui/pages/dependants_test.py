@@ -12,6 +12,7 @@ from drillyard.evaluator.v1.evaluation_pb2 import (
     Evaluation,
     ListEvaluationsResponse,
 )
+from drillyard.feedback.v1.loop_goal_pb2 import Guardrail, GuardrailReading
 from drillyard.feedback.v1.loop_pb2 import ListLoopsResponse, Loop, LoopSpec, Round
 from drillyard.feedback.v1.shipment_pb2 import ListShipmentsResponse, Shipment, ShipmentSpec
 from drillyard.job.v1.job_pb2 import JOB_STATE_QUEUED, JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED, Job
@@ -39,8 +40,12 @@ RUN = TestRun(
 JOB = TrainingJob(training_job_id="train-1", spec=TrainingJobSpec(model_version_id="m@1", dataset_version_id="d@1"))
 LOOP = Loop(
     loop_id="loop-1",
-    spec=LoopSpec(model_version_id="m@2"),
-    rounds=[Round(test_run_id="run-2", dataset_version_id="d@2")],
+    spec=LoopSpec(model_version_id="m@2", guardrails=[Guardrail(test_suite_version_id="s@2")]),
+    rounds=[
+        Round(
+            test_run_id="run-2", dataset_version_id="d@2", guardrail_readings=[GuardrailReading(evaluation_id="eval-2")]
+        )
+    ],
 )
 
 SHIPMENTS = [
@@ -89,6 +94,8 @@ def clients(run: TestRun = RUN) -> tuple[Clients, list[str]]:
         ("m@2", "the loop loop-1"),
         ("d@2", "the loop loop-1"),
         ("run-2", "the loop loop-1"),
+        ("s@2", "the loop loop-1"),
+        ("eval-2", "the loop loop-1"),
         ("m@4", "the shipment m@4"),
     ],
 )

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from drillyard.feedback.v1 import loop_pb2
+from drillyard.feedback.v1 import loop_goal_pb2, loop_pb2
 from drillyard.feedback.v1.loop_pb2 import Loop, Round, StopReason
 from drillyard.job.v1.job_pb2 import Job, JobState
 
@@ -24,7 +24,7 @@ MISSED = (
 def ended(stop_reason: StopReason.ValueType) -> Loop:
     return Loop(
         loop_id="loop-1",
-        spec=loop_pb2.LoopSpec(goals=[loop_pb2.Goal(metric="conforming_rate", minimum=0.8)]),
+        spec=loop_pb2.LoopSpec(goals=[loop_goal_pb2.Goal(metric="conforming_rate", minimum=0.8)]),
         rounds=[Round(round=0, model_version_id="small@1", conforming_rate=0.5, evaluated=True)],
         best_model_version_id="small@2",
         stop_reason=stop_reason,

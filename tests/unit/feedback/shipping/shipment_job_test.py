@@ -22,7 +22,7 @@ from services.feedback.servicer import FeedbackServicer
 from services.feedback.store.jobs import JobLoopStore
 from services.feedback.store.shipments import JobShipmentStore
 from services.feedback.usecases.jobs import FeedbackUseCases
-from tests.unit.feedback.shipping_world import CASES, SUITE, VERSION, ShippingWorld
+from tests.unit.feedback.shipping.world import CASES, SUITE, VERSION, ShippingWorld
 
 BODY: dict[str, Any] = {
     "model_version_id": "small-roo",
