@@ -56,6 +56,8 @@ class LoopSpec:
         temperature: Of these answers; 0 is greedy.
         num_rollouts: Answers to each case of the probe, where they are drawn to see whether they differ; 1 draws none.
         mixed_method: What trains where they differ.
+        ask: Whether a person is asked before each step that a decision begins.
+        candidate_alias: Name of the alias that the best version gets when the goals are met; empty for none.
     """
 
     MESSAGE: ClassVar = "drillyard.feedback.v1.loop_pb2.LoopSpec"
@@ -76,6 +78,8 @@ class LoopSpec:
     temperature: float = 0.0
     num_rollouts: int = 1
     mixed_method: TrainingMethod = TrainingMethod.DPO
+    ask: bool = False
+    candidate_alias: str = ""
 
     @property
     def method(self) -> TrainingMethod | None:

@@ -44,7 +44,10 @@ class LoopJob:
         clock: Callable[[], float] = time.monotonic,
         beat_seconds: float = _BEAT_SECONDS,
     ) -> None:
-        """Keep what every loop needs; a loop that waits says every `beat_seconds` that it lives."""
+        """Keep what every loop needs.
+
+        A loop that waits says every `beat_seconds` that it lives, and looks as often for a person's answer.
+        """
         self._services = services
         self._store = store
         self._artifacts = artifacts
@@ -96,7 +99,7 @@ class LoopJob:
         if not record.rounds:
             await record.begin(Round(0, record.inputs.model_version_id))
         steps = RoundSteps(self._services, self._artifacts, record)
-        decisions = RoundDecisions(self._services, steps, record)
+        decisions = RoundDecisions(self._services, steps, record, self._store.answers, self._beat_seconds)
         stop = await decisions.on_template()
         while stop is None:
             stop = await self._tested(record, steps, decisions) or await self._taught(record, steps, decisions)
