@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -12,6 +13,8 @@ from services.feedback.domain.goals import METRICS, RATES, Goal, percent
 from services.feedback.domain.guardrails import Guardrail
 from services.protocols.verdict import Cause, LayerName
 
+# As the registry has it, behind the model and a colon.
+_ALIAS_NAME = re.compile("[a-z0-9][a-z0-9-]{0,62}")
 DEFAULT_PROMPT_SIZE = "compact"
 _GOAL_FORMS = ("EXPORT_FORM_GGUF", "EXPORT_FORM_OLLAMA")
 # The one value of a training setting that loops can do; settings of what they cannot do have none.
@@ -103,6 +106,9 @@ def check(spec: LoopSpec) -> None:
     """
     _check_goals(spec)
     _check_guardrails(spec.guardrails)
+    if spec.candidate_alias and not _ALIAS_NAME.fullmatch(spec.candidate_alias):
+        next_step = "Use the name alone, in lower-case letters, digits and dashes, such as candidate."
+        raise _wrong("candidate_alias", f"is {spec.candidate_alias[:40]!r}, which names no alias", next_step)
     if spec.mixed_method is TrainingMethod.SFT:
         raise _wrong("mixed_method", "is SFT, which learns nothing from answers that differ", "Use DPO or GRPO.")
     if spec.budget.max_cost and not spec.budget.price_per_hour:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -12,7 +13,7 @@ from services.chassis.errors import FailedPrecondition, NotFound, ServiceError
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import waits_told
 from services.feedback.domain.loop import job_result, rounds_of
-from services.feedback.domain.rounds import Round, Stop
+from services.feedback.domain.rounds import Round, Stop, StopReason
 from services.feedback.domain.rules import best_round, decide, stop_without_lesson
 from services.feedback.jobs.deciding import RoundDecisions
 from services.feedback.jobs.guardrails import Guardrails
@@ -69,6 +70,7 @@ class LoopJob:
         finally:
             beat.cancel()
             await asyncio.gather(beat, return_exceptions=True)
+        stop = await self._named(record, stop)
         await record.ended(stop)
         return job_result(stop)
 
@@ -130,6 +132,20 @@ class LoopJob:
         await training.build_dataset(decision)
         await record.begin(Round(record.round.number + 1, await training.train(decision)))
         return None
+
+    async def _named(self, record: LoopRecord, stop: Stop) -> Stop:
+        """Let the alias that was asked for point at the version that met the goals, and say how it is promoted."""
+        name, best = record.spec.candidate_alias, best_round(record.spec.goals, record.rounds)
+        if stop.reason is not StopReason.GOALS_MET or not name or best is None:
+            return stop
+        model_id = best.model_version_id.rpartition("@")[0]
+        alias_id = f"{model_id}:{name}"
+        await self._services.registry.set_alias(alias_id, best.model_version_id, best.evaluation_id)
+        return replace(
+            stop,
+            sentence=f"{stop.sentence} {alias_id} is {best.model_version_id}.",
+            next_step=f"Let it answer: `drillyard promote {best.model_version_id} --alias {model_id}:champion`.",
+        )
 
     async def _beat(self, record: LoopRecord) -> None:
         while True:

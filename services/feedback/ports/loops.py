@@ -52,6 +52,10 @@ class Registry(Protocol):
         """Register a suite version once per request id and return its id."""
         ...
 
+    async def set_alias(self, alias_id: str, model_version_id: str, evaluation_id: str) -> None:
+        """Let an alias, "<model_id>:<name>", point at a version for which an evaluation speaks, if it does not yet."""
+        ...
+
     async def register_dataset(self, request_id: str, registration: Registration) -> str:
         """Register a dataset version once per request id and return its id."""
         ...
