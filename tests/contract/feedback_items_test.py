@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from services.chassis.errors import Aborted
 from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.item import Content, FeedbackKind, FeedbackUse, Item, ItemFilter, Outcome, Rating, Subject
 from services.feedback.domain.item_spec import Chat
@@ -149,3 +151,13 @@ async def test_a_chat_is_kept_once_for_a_month(store: SqlItemStore, monkeypatch:
     monkeypatch.setattr("services.feedback.store.items._KEPT_CHATS", timedelta(0))
     await store.keep_chat("chatcmpl-2", chat)
     assert await store.get_chat("chatcmpl-1") is None
+
+
+async def test_of_two_that_replace_one_item_at_once_the_second_is_told_and_not_stored(store: SqlItemStore) -> None:
+    await store.add(item("first"))
+    both = [replace(item(name), version=2, replaces_feedback_item_id="first") for name in ("ann", "bob")]
+    outcomes = await asyncio.gather(*map(store.add, both), return_exceptions=True)
+    stored, refused = sorted(outcomes, key=lambda outcome: isinstance(outcome, BaseException))
+    assert isinstance(refused, Aborted) and "The item first was withdrawn meanwhile" in str(refused)
+    assert isinstance(stored, Item) and await store.count(ItemFilter(withdrawn_too=True)) == 2
+    assert await store.add(stored) == stored

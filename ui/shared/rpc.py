@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import re
 import types
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import cache
 from typing import Annotated, Any
 
@@ -16,14 +16,16 @@ from drillyard.registry.v1 import registry_service_pb2
 from drillyard.storage.v1 import storage_service_pb2
 from drillyard.test_runner.v1 import test_runner_service_pb2
 from drillyard.trainer.v1 import trainer_service_pb2
-from fastapi import APIRouter, Depends, Query
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.responses import JSONResponse, Response
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
 from sse_starlette import EventSourceResponse
 
+from services.chassis.errors import InvalidArgument
 from services.chassis.wire.fields import field_of, rules_of
 from ui.gateway.middleware.bodies import JsonRoute
 from ui.shared.documents import ClientsOf, Document, Page, document, message_of
@@ -62,11 +64,33 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class ContractRoute(JsonRoute):
+    """A route that refuses query parameters that it does not know: a mistyped filter would let everything through."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request."""
+        answer, names = super().get_route_handler(), sorted(_query_names(self.dependant))
+
+        async def answered(request: Request) -> Response:
+            unknown = next((name for name in request.query_params if name not in names), None)
+            if unknown is not None:
+                known = f"Use {', '.join(names)}." if names else "This route has none."
+                raise InvalidArgument(f"There is no query parameter {unknown[:80]!a}.", known, field=unknown[:80])
+            return await answer(request)
+
+        return answered
+
+
+def _query_names(dependant: Dependant) -> set[str]:
+    own = {field.alias for field in dependant.query_params}
+    return own.union(*map(_query_names, dependant.dependencies))
+
+
 class RpcRouter(APIRouter):
     """A router whose routes are RPCs; an RPC is named by its service and itself, such as `registry.ListModels`."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"route_class": JsonRoute, **options})
+        super().__init__(**{"route_class": ContractRoute, **options})
 
     def rpc(
         self, route: str, method: str, sentence: str, *, timeout: float | None = None, action: Action | None = None

@@ -124,7 +124,11 @@ class ItemStore(Protocol):
     """Where items are kept; an item changes only by being withdrawn."""
 
     async def add(self, item: Item) -> Item:
-        """Store an item and withdraw the one that it replaces, or return the one that is stored under its id."""
+        """Store an item and withdraw the one that it replaces, or return the one that is stored under its id.
+
+        Raises:
+            Aborted: Another item has taken the place of the one that it replaces.
+        """
         ...
 
     async def add_all(self, items: AsyncIterator[Sequence[Item]]) -> int:

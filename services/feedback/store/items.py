@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
 from services.chassis.database.lease import durable
+from services.chassis.errors import Aborted
 from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.item import Content, Item, ItemFilter, Rating, RatingScale, Subject, digest_of
 from services.feedback.domain.item_spec import Chat
@@ -33,9 +34,13 @@ class SqlItemStore:
         self._database = database
 
     async def add(self, item: Item) -> Item:
-        """Store an item and withdraw the one that it replaces, or return the one that is stored under its id."""
+        """Store an item and withdraw the one that it replaces, or return the one that is stored under its id.
+
+        Raises:
+            Aborted: Another item has taken the place of the one that it replaces.
+        """
         async with self._database.session() as session:
-            await _insert(session, [item])
+            await _insert(session, [item], refuses_withdrawn=True)
             return (await _load(session, ITEMS.c.feedback_item_id == item.feedback_item_id))[0]
 
     async def add_all(self, items: AsyncIterator[Sequence[Item]]) -> int:
@@ -103,8 +108,11 @@ class SqlItemStore:
         return None if document is None else _CHAT.validate_python(document)
 
 
-async def _insert(session: AsyncSession, items: Sequence[Item]) -> int:
-    """Store the items that are not there yet, withdraw those that they replace, and return how many are new."""
+async def _insert(session: AsyncSession, items: Sequence[Item], *, refuses_withdrawn: bool = False) -> int:
+    """Store the items that are not there yet, withdraw those that they replace, and return how many are new.
+
+    Of a file, an item may have been replaced before, here or where it was exported.
+    """
     by_id: dict[str, Item] = {}
     for item in items:
         by_id.setdefault(item.feedback_item_id, item)
@@ -121,7 +129,12 @@ async def _insert(session: AsyncSession, items: Sequence[Item]) -> int:
     await session.execute(insert(CONTENTS), contents)
     for item in new:
         if item.replaces_feedback_item_id:
-            await _withdraw(session, item.replaces_feedback_item_id, item.create_time, "replaced")
+            is_first = await _withdraw(session, item.replaces_feedback_item_id, item.create_time, "replaced")
+            if refuses_withdrawn and not is_first:
+                raise Aborted(
+                    f"The item {item.replaces_feedback_item_id} was withdrawn meanwhile.",
+                    "Look at what took its place, then replace that, or send this one by itself.",
+                )
     return len(new)
 
 
@@ -135,10 +148,12 @@ def _unless_there(session: AsyncSession, table: Table) -> Any:
     return dialect.insert(table).on_conflict_do_nothing()
 
 
-async def _withdraw(session: AsyncSession, feedback_item_id: str, time: datetime, reason: str) -> None:
+async def _withdraw(session: AsyncSession, feedback_item_id: str, time: datetime, reason: str) -> bool:
+    """Withdraw an item unless it is already; say whether it was not."""
     c = ITEMS.c
     of_this = (c.feedback_item_id == feedback_item_id, c.withdraw_time.is_(None))
-    await session.execute(update(ITEMS).where(*of_this).values(withdraw_time=time, withdraw_reason=reason))
+    statement = update(ITEMS).where(*of_this).values(withdraw_time=time, withdraw_reason=reason)
+    return bool((await session.execute(statement.returning(c.ordinal))).scalars().all())
 
 
 async def _load(session: AsyncSession, *conditions: Any, limit: int = 1) -> list[Item]:

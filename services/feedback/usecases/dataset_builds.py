@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from services.chassis.wire.names import check_dataset_id
 from services.feedback.domain.dataset_build import DatasetBuild, DatasetBuildSpec
 from services.feedback.ports import Registry
 from services.feedback.ports.items import BuildStore
@@ -21,10 +22,12 @@ class BuildUseCases:
         """Store a build and return it; the same request id returns the same build.
 
         Raises:
+            InvalidArgument: No dataset can have that name.
             FailedPrecondition: The profile is unknown here.
             NotFound: The registry does not have a suite that is named as material.
             AlreadyExists: The request id was used with another spec.
         """
+        check_dataset_id(spec.dataset_id, "spec.dataset_id")
         if spec.profile_id:
             profile_of(spec.profile_id)
         suites = [await self._registry.resolve_suite(name) for name in spec.material_test_suite_version_ids]

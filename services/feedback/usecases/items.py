@@ -62,6 +62,7 @@ class ItemUseCases:
             InvalidArgument: It says several things or nothing, or its answer does not fit what it names.
             NotFound: There is no such transcript, chat or replaced item.
             AlreadyExists: The request id was used with another body.
+            Aborted: Somebody else has replaced the same item meanwhile.
         """
         spec.check()
         item_id, digest = derived_id("item", request_id), digest_of(asdict(spec))

@@ -10,7 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from services.chassis.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
-from services.registry.domain.identifiers import check_model_id, shown, version_ref
+from services.chassis.wire.names import shown
+from services.registry.domain.identifiers import check_model_id, version_ref
 from services.registry.domain.model import ModelVersionKind
 
 _ALIAS_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")

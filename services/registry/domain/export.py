@@ -13,7 +13,7 @@ from services.chassis.artifacts import Artifact
 from services.chassis.errors import InvalidArgument
 from services.chassis.jobs import Job
 from services.chassis.wire.documents import from_document
-from services.registry.domain.identifiers import shown
+from services.chassis.wire.names import shown
 from services.registry.domain.model import ModelVersion, ModelVersionKind
 from services.registry.domain.model_import import NOTES
 

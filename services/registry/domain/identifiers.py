@@ -6,14 +6,12 @@ import re
 from dataclasses import dataclass
 
 from services.chassis.errors import InvalidArgument
+from services.chassis.wire.names import SEGMENT, check_name, shown
 
-_SEGMENT = r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?"
 _MODEL_ID = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
-_DATASET_ID = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,3}}")
-_TEST_SUITE_ID = re.compile(rf"[a-z0-9_]+/{_SEGMENT}")
+_TEST_SUITE_ID = re.compile(rf"[a-z0-9_]+/{SEGMENT}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _MAX_ID = 100
-_MAX_SHOWN = 80
 _MAX_PRODUCED_BY = 200
 _MAX_REQUEST_ID = 200
 
@@ -42,17 +40,14 @@ def version_id(owner_id: str, version: int) -> str:
 
 def check_model_id(model_id: str) -> None:
     """Raise InvalidArgument unless `model_id` may name a model."""
-    _check(model_id, _MODEL_ID, "model_id", 'lower-case letters, digits, dots and dashes, such as "smollm2-135m"')
-
-
-def check_dataset_id(dataset_id: str) -> None:
-    """Raise InvalidArgument unless `dataset_id` may name a dataset."""
-    _check(dataset_id, _DATASET_ID, "dataset_id", 'lower-case names joined by slashes, such as "roo_xml/drill"')
+    check_name(model_id, _MODEL_ID, "model_id", 'lower-case letters, digits, dots and dashes, such as "smollm2-135m"')
 
 
 def check_test_suite_id(test_suite_id: str) -> None:
     """Raise InvalidArgument unless `test_suite_id` is "<profile>/<name>"."""
-    _check(test_suite_id, _TEST_SUITE_ID, "test_suite_id", '"<profile>/<name>" in lower case, such as "roo_xml/mine"')
+    check_name(
+        test_suite_id, _TEST_SUITE_ID, "test_suite_id", '"<profile>/<name>" in lower case, such as "roo_xml/mine"'
+    )
 
 
 def plain_id(text: str) -> str:
@@ -85,18 +80,4 @@ def check_produced_by(produced_by: str) -> None:
             f"produced_by is longer than {_MAX_PRODUCED_BY} characters or holds control characters.",
             'Name what made it, such as "training_job:<job id>".',
             field="produced_by",
-        )
-
-
-def shown(text: str) -> str:
-    """Return `text` as it may stand in an error: quoted, printable and short."""
-    return ascii(text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…") if text else "(empty)"
-
-
-def _check(text: str, pattern: re.Pattern[str], field: str, form: str) -> None:
-    if len(text) > _MAX_ID or ".." in text or not pattern.fullmatch(text):
-        raise InvalidArgument(
-            f"{field} {shown(text)} is not an id.",
-            f"Use at most {_MAX_ID} characters: {form}.",
-            field=field,
         )

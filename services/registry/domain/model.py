@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from services.chassis.artifacts import Artifact
 from services.chassis.errors import InvalidArgument, NotFound
+from services.chassis.wire.names import shown
 from services.registry.domain.draft import Draft, Numbered
-from services.registry.domain.identifiers import shown
 
 
 class ModelVersionKind(StrEnum):

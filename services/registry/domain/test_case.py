@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.chassis.errors import InvalidArgument
+from services.chassis.wire.names import shown
 from services.protocols.cases import CaseError, case_from_document
 from services.protocols.profile import UnknownProfile, get_profile, profile_ids
 from services.protocols.suites.references import reference_problem
-from services.registry.domain.identifiers import shown
 from services.registry.domain.jsonl import Line, LineError, check_id
 
 

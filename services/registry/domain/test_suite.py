@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import ClassVar
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
+from services.chassis.wire.names import shown
 from services.protocols.suites import Provenance
 from services.protocols.suites.provenance import UNKNOWN
 from services.registry.domain.draft import Draft, Numbered
-from services.registry.domain.identifiers import shown, version_id
+from services.registry.domain.identifiers import version_id
 
 _MAX_WORDS = 500
 

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from services.chassis.artifacts import Artifact
+from services.chassis.wire.names import shown
 from services.lm.conversion.card import forbids_derivatives
-from services.registry.domain.identifiers import shown
 from services.registry.domain.model_import import InspectedSource
 from services.registry.importers import source_files
 from services.registry.importers.inspection import ask_folder, ask_tokenizer, plain

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument
-from services.registry.domain.identifiers import shown
+from services.chassis.wire.names import shown
 from services.registry.domain.model_import import InspectedSource
 from services.registry.ports import Progress
 

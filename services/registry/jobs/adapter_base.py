@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 
 from services.chassis.errors import InvalidArgument
 from services.chassis.machine.files import link_or_copy
-from services.registry.domain.identifiers import shown, version_ref
+from services.chassis.wire.names import shown
+from services.registry.domain.identifiers import version_ref
 from services.registry.domain.model import ModelVersion, model_version_not_found
 from services.registry.domain.model_import import InspectedSource, ModelForm
 from services.registry.domain.paging import PageRequest

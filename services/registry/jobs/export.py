@@ -10,6 +10,7 @@ from services.chassis.artifacts import Artifact
 from services.chassis.errors import FailedPrecondition, NotFound
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
+from services.chassis.wire.names import shown
 from services.lm.conversion.card import forbids_derivatives
 from services.registry.domain.export import (
     EXPORTED,
@@ -20,7 +21,7 @@ from services.registry.domain.export import (
     export_of,
     recipe_of,
 )
-from services.registry.domain.identifiers import shown, version_ref
+from services.registry.domain.identifiers import version_ref
 from services.registry.domain.model import (
     ModelFacts,
     ModelVersion,

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from services.chassis.errors import PermissionDenied, Unavailable
-from services.registry.domain.identifiers import shown
+from services.chassis.wire.names import shown
 
 _CHALLENGE = re.compile(r"(bearer|basic)(?:\s+(.*))?", re.IGNORECASE | re.DOTALL)
 _PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))')

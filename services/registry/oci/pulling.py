@@ -7,7 +7,7 @@ from pathlib import Path
 from services.chassis.errors import InvalidArgument, NotFound
 from services.chassis.machine.guarded_http import open_client
 from services.chassis.machine.hosts import HostPolicy
-from services.registry.domain.identifiers import shown
+from services.chassis.wire.names import shown
 from services.registry.domain.model_import import FetchedModel, ImportSource
 from services.registry.downloads.download import Downloader
 from services.registry.oci.artifact import MANIFEST_TYPES, OciFile, digest_of, read_files

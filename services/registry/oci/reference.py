@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from services.chassis.errors import InvalidArgument
 from services.chassis.settings import is_loopback
-from services.registry.domain.identifiers import shown
+from services.chassis.wire.names import shown
 
 _WORD = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _REFERENCE = re.compile(

@@ -20,7 +20,7 @@ from services.chassis.errors import (
     Unavailable,
 )
 from services.chassis.settings import is_loopback
-from services.registry.domain.identifiers import shown
+from services.chassis.wire.names import shown
 from services.registry.oci.challenge import answer_challenge, is_login, read_challenge
 from services.registry.ports import Progress
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 
 from services.chassis.errors import AlreadyExists, FailedPrecondition, Unavailable
-from services.registry.domain.identifiers import shown
+from services.chassis.wire.names import shown
 from services.registry.oci.repository import Sent
 from services.registry.ollama.names import OllamaName, parse_name
 from services.registry.ollama.store import StoredModel, read_store

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from services.chassis.errors import InvalidArgument
 from services.chassis.settings import is_loopback
-from services.registry.domain.identifiers import shown
+from services.chassis.wire.names import shown
 
 DEFAULT_HOST = "registry.ollama.ai"
 _DEFAULT_PLACES = {0: [DEFAULT_HOST, "library"], 1: [DEFAULT_HOST], 2: []}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from services.chassis.machine.files import link_or_copy, written_whole
-from services.registry.domain.identifiers import shown
+from services.chassis.wire.names import shown
 from services.registry.importers.source_files import pour
 from services.registry.oci.artifact import digest_of
 from services.registry.ollama.manifest import (

@@ -10,7 +10,8 @@ from services.chassis.wire import from_message, to_message
 from services.registry.domain.dataset import DatasetSource
 from services.registry.domain.paging import page_request
 from services.registry.servicer.dataset import dataset_version_to_proto
-from services.registry.usecases.dataset_rows import DatasetRowUseCases, StoredRow
+from services.registry.usecases.dataset_rows import DatasetRowUseCases
+from services.registry.usecases.row_index import StoredRow
 
 
 class DatasetRowRpcs:

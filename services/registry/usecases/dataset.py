@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from services.chassis.waiting import Places
+from services.chassis.wire.names import check_dataset_id
 from services.protocols.suites.dataset_row import SPLITS, DatasetRow, RowError
 from services.registry.domain.dataset import (
     DatasetFileForm,
@@ -19,13 +20,7 @@ from services.registry.domain.dataset import (
     DatasetVersionDraft,
     dataset_version_not_found,
 )
-from services.registry.domain.identifiers import (
-    check_dataset_id,
-    check_numbered,
-    check_produced_by,
-    check_request_id,
-    version_ref,
-)
+from services.registry.domain.identifiers import check_numbered, check_produced_by, check_request_id, version_ref
 from services.registry.domain.jsonl import Line, LineError, check_size, read_unique, scan_lines
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.ports import Artifacts, DatasetStore

@@ -5,49 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 from services.chassis.artifacts import Artifact
 from services.chassis.errors import InvalidArgument, TooLarge
 from services.chassis.wire.paging import place_of, token_of
-from services.protocols.suites.dataset_row import DatasetRow, RowError
+from services.protocols.suites.dataset_row import DatasetRow
 from services.registry.domain.dataset import DatasetSource, DatasetVersion, DatasetVersionDraft, RowFileReading
 from services.registry.domain.identifiers import check_numbered, check_request_id
-from services.registry.domain.jsonl import MAX_LINE_BYTES, LineError, check_size, scan_lines, told_fault
+from services.registry.domain.jsonl import LineError, check_size, scan_lines, told_fault
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.ports import Artifacts, DatasetStore
 from services.registry.ports.rows import RowFiles
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import MAX_DATASET_BYTES, DatasetUseCases, row_of
+from services.registry.usecases.row_index import DatasetPart, StoredRow, row_index, rows_from
 
-RESPECTS = ("split", "reason", "cause", "tool", "category")
-# The page of an open version asks for its mix again and again, and versions never change.
-_NUM_MIXES = 16
 _MAX_REVISED_BYTES = 512 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class StoredRow:
-    """A row, its line from 1, and its JSON text."""
-
-    row: DatasetRow
-    line: int
-    document: str
-
-
-@dataclass(frozen=True)
-class DatasetPart:
-    """How many rows, and characters of their messages, have one name in one respect."""
-
-    respect: str
-    name: str
-    num_rows: int
-    num_characters: int
 
 
 @dataclass(frozen=True)
@@ -84,7 +61,8 @@ class DatasetRowUseCases:
             NotFound: The version isn't there.
         """
         path = await self._path(await self._datasets.get_version(text))
-        return await asyncio.to_thread(_page, path, {name: each for name, each in filters.items() if each}, page)
+        names = {name: each for name, each in filters.items() if each}
+        return await asyncio.to_thread(_page, path, names, page)
 
     async def mix(self, text: str) -> DatasetMix:
         """Return what a version is made of.
@@ -93,7 +71,8 @@ class DatasetRowUseCases:
             NotFound: It isn't there.
         """
         version = await self._datasets.get_version(text)
-        return await asyncio.to_thread(_mix, version, await self._path(version))
+        index = await asyncio.to_thread(row_index, await self._path(version))
+        return DatasetMix(version, index.parts, index.num_pairs)
 
     async def revise(
         self, request_id: str, text: str, *, dropped: Sequence[str], edited: Sequence[str]
@@ -147,7 +126,7 @@ class _Revision:
         """Return the file with the changes in it."""
         content, left = bytearray(), {*self._dropped, *self._edited}
         with path.open("rb") as file:
-            for stored in _rows(file):
+            for stored in rows_from(file):
                 name = stored.row.example_id
                 left.discard(name)
                 if name not in self._dropped:
@@ -176,56 +155,15 @@ def _edit(document: str) -> tuple[DatasetRow, str]:
         ) from error
 
 
-def _rows(file: BinaryIO) -> Iterator[StoredRow]:
-    number = 0
-    while line := file.readline(MAX_LINE_BYTES + 1):
-        number += 1
-        if line.strip():
-            yield _stored(number, line)
-
-
-def _stored(number: int, line: bytes) -> StoredRow:
-    # Every row was checked when the version was registered.
-    text = line.decode("utf-8-sig").strip()
-    try:
-        return StoredRow(DatasetRow.from_json(json.loads(text), number), number, text)
-    except RowError as error:
-        raise InvalidArgument(f"Line {number} of the dataset {error}.", "Register the dataset again.") from error
-
-
-def _page(path: Path, filters: Mapping[str, str], page: PageRequest) -> Page[StoredRow]:
-    offset, number = place_of(page.token, (0, 0))
+def _page(path: Path, names: Mapping[str, str], page: PageRequest) -> Page[StoredRow]:
+    offset, line = place_of(page.token, (0, 0))
     rows: list[StoredRow] = []
     with path.open("rb") as file:
         file.seek(offset)
-        while line := file.readline(MAX_LINE_BYTES + 1):
-            number += 1
-            if not line.strip():
-                continue
-            stored = _stored(number, line)
-            if all(getattr(stored.row, name) == value for name, value in filters.items()):
-                rows.append(stored)
-                if len(rows) == page.size:
-                    place = token_of((file.tell(), number))
-                    return Page(tuple(rows), place if file.read(1) else "")
+        # A rare name would be looked for through the whole file, page after page.
+        wanted = row_index(path).rows(file, names, line) if names else rows_from(file, offset, line)
+        for stored in wanted:
+            if len(rows) == page.size:
+                return Page(tuple(rows), token_of((rows[-1].end, rows[-1].line)))
+            rows.append(stored)
     return Page(tuple(rows))
-
-
-@lru_cache(maxsize=_NUM_MIXES)
-def _mix(version: DatasetVersion, path: Path) -> DatasetMix:
-    num_rows: Counter[tuple[str, str]] = Counter()
-    num_characters: Counter[tuple[str, str]] = Counter()
-    num_pairs = 0
-    with path.open("rb") as file:
-        for stored in _rows(file):
-            row = stored.row
-            size = sum(len(message["content"]) for message in row.messages)
-            num_pairs += row.rejected is not None
-            for respect in RESPECTS:
-                key = respect, str(getattr(row, respect))
-                num_rows[key] += 1
-                num_characters[key] += size
-    ordered = sorted(num_rows, key=lambda key: (RESPECTS.index(key[0]), -num_rows[key], key[1]))
-    return DatasetMix(
-        version, tuple(DatasetPart(*key, num_rows[key], num_characters[key]) for key in ordered), num_pairs
-    )

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from services.chassis.errors import InvalidArgument
 from services.chassis.jobs import JobContext, JobRunner, JobState, Json, MemoryJobStore
 from services.chassis.wire import from_document
 from services.feedback.domain.dataset_build import DATASET_BUILD_KIND, DatasetBuild, DatasetBuildSpec, build_of
@@ -19,6 +20,7 @@ from services.feedback.domain.item_spec import Preference
 from services.feedback.domain.work import Registration
 from services.feedback.jobs.dataset_build import DatasetBuildJob
 from services.feedback.store.dataset_builds import JobBuildStore
+from services.feedback.usecases.dataset_builds import BuildUseCases
 from services.protocols.cases import Case
 from services.protocols.suites.dataset_row import DatasetRow
 from tests.unit.feedback_items.world import (
@@ -109,6 +111,13 @@ async def test_corrections_become_rows_that_name_reason_and_item(bench: BuildBen
     used = await bench.items.store.list(ItemFilter(), 99, 99)
     assert {each.feedback_item_id for each in used if each.dataset_version_ids == ("mine@1",)} == {row.feedback_item_id}
     assert item.subject.transcript_id == "run-1"
+
+
+async def test_a_name_that_no_dataset_can_have_is_refused_before_a_build_begins(bench: BuildBench) -> None:
+    spec = from_document(DatasetBuildSpec, {"dataset_id": "Mine!", "profile_id": "roo_xml"})
+    usecases = BuildUseCases(JobBuildStore(bench.jobs), bench.registry)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match=r"spec.dataset_id 'Mine!' is not an id.*such as"):
+        await usecases.create("", spec)
 
 
 async def test_a_conversation_too_long_for_a_row_is_left_out_and_the_others_are_built(bench: BuildBench) -> None:

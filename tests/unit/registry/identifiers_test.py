@@ -1,14 +1,13 @@
 import pytest
 
 from services.chassis.errors import InvalidArgument
+from services.chassis.wire.names import check_dataset_id, shown
 from services.registry.domain.identifiers import (
     VersionRef,
-    check_dataset_id,
     check_model_id,
     check_produced_by,
     check_request_id,
     check_test_suite_id,
-    shown,
     version_ref,
 )
 from services.registry.domain.paging import page_request

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from services.chassis.errors import InvalidArgument, PermissionDenied, Unavailable
 from services.chassis.machine import proxies
 from services.chassis.machine.hosts import HostPolicy
-from services.registry.domain.identifiers import shown
+from services.chassis.wire.names import shown
 from services.registry.domain.model_import import FetchedModel, ImportSource
 from services.registry.downloads.download import Downloader
 from services.registry.downloads.remote_file import RemoteFile, SourceRefused

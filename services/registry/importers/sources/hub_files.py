@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.chassis.errors import InvalidArgument
+from services.chassis.wire.names import shown
 from services.lm.conversion.parts import part_files
-from services.registry.domain.identifiers import shown
 from services.registry.importers.folder_inspection import SIDE_FILES
 
 _ADAPTER_SETTINGS = "adapter_config.json"

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from services.chassis.errors import InvalidArgument
+from services.chassis.wire.names import shown
 from services.lm.conversion.parts import part_files
-from services.registry.domain.identifiers import shown
 from services.registry.domain.model_import import FetchedModel, ImportSource
 from services.registry.importers import source_files
 from services.registry.ports import FetchPlace

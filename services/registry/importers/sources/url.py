@@ -8,8 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 from services.chassis.errors import InvalidArgument
 from services.chassis.machine.hosts import HostPolicy
+from services.chassis.wire.names import shown
 from services.lm.conversion.parts import part_files
-from services.registry.domain.identifiers import shown
 from services.registry.domain.model_import import FetchedModel, ImportSource
 from services.registry.downloads.download import Downloader
 from services.registry.downloads.remote_file import RemoteFile

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from services.chassis.errors import InvalidArgument
+from services.chassis.wire.names import shown
 from services.lm.conversion.families.table import BY_MODEL_TYPE
 from services.registry.domain.export import ExportSource, ExportSpec
-from services.registry.domain.identifiers import shown
 from services.registry.domain.model import ModelVersion
 from services.registry.jobs.exporters.card import write_card
 from services.registry.jobs.exporters.conversion import convert, weights_of

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from services.chassis.wire.names import shown
 from services.protocols.contract import NoMaterial
 from services.protocols.profile import get_profile
 from services.registry.domain.export import ExportSource, ExportSpec
-from services.registry.domain.identifiers import shown
 from services.registry.domain.model import ModelVersion, ModelVersionKind
 from services.registry.importers.inspection import ask_folder
 from services.registry.jobs.exporters.gguf import GgufWriter

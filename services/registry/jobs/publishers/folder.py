@@ -9,8 +9,8 @@ from pathlib import Path
 
 from services.chassis.errors import AlreadyExists, InvalidArgument, PermissionDenied, ResourceExhausted
 from services.chassis.machine.files import remove_tree, sync
+from services.chassis.wire.names import shown
 from services.lm.folders import folder_digest
-from services.registry.domain.identifiers import shown
 from services.registry.domain.publication import Destination, Package, Publication
 from services.registry.jobs.exporters.copying import copy_files
 from services.registry.ports import Progress

@@ -18,7 +18,7 @@ from services.chassis.errors import (
     Unavailable,
 )
 from services.chassis.machine.hosts import HostPolicy
-from services.registry.domain.identifiers import shown
+from services.chassis.wire.names import shown
 from services.registry.domain.publication import Destination, Package, Publication
 from services.registry.importers.limited_process import Limits, run_limited
 from services.registry.ports import Progress

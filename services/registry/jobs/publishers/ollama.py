@@ -11,7 +11,7 @@ import httpx2
 
 from services.chassis.errors import InvalidArgument
 from services.chassis.machine.hosts import HostPolicy
-from services.registry.domain.identifiers import shown
+from services.chassis.wire.names import shown
 from services.registry.domain.publication import Destination, Package, Publication
 from services.registry.jobs.publishers.folder import check_below
 from services.registry.ollama.daemon import publish_to_daemon

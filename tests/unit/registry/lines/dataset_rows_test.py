@@ -17,6 +17,7 @@ from services.registry.importers.rows.conversion import RowFiles
 from services.registry.importers.workspace import Workspace
 from services.registry.store.claims import SqlClaims
 from services.registry.store.datasets import SqlDatasetStore
+from services.registry.usecases import row_index
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
 from services.registry.usecases.dataset_rows import DatasetRowUseCases
@@ -60,7 +61,29 @@ async def test_a_file_with_a_byte_order_mark_is_read_and_counted_once(rows: Data
     assert await names(rows, "mine@1") == ["a", "b"]
     mix = await rows.mix("mine@1")
     assert [(part.name, part.num_rows) for part in mix.parts if part.respect == "split"] == [("train", 2)]
-    assert await rows.mix("mine") is mix
+    assert await rows.mix("mine") == mix
+
+
+async def test_rows_of_a_rare_name_are_found_page_by_page_without_reading_the_others(
+    rows: DatasetRowUseCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited = [json.dumps({**row(name), "reason": "rare"}) for name in ("a", "b")]
+    await rows.revise("second", "mine@1", dropped=(), edited=edited)
+    await rows.mix("mine@2")
+    read: list[int] = []
+    stored = row_index._stored
+
+    def counted(line: int, content: bytes, end: int) -> row_index.StoredRow:
+        read.append(line)
+        return stored(line, content, end)
+
+    monkeypatch.setattr(row_index, "_stored", counted)
+    first = await rows.list_rows("mine@2", {"reason": "rare", "split": "train"}, page_request(1, ""))
+    second = await rows.list_rows("mine@2", {"reason": "rare"}, page_request(1, first.next_token))
+    assert [item.row.example_id for page in (first, second) for item in page.items] == ["a", "b"]
+    assert first.next_token and not second.next_token
+    assert (await rows.list_rows("mine@2", {"reason": "none"}, page_request(1, ""))).items == ()
+    assert sorted(read) == [1, 2, 2]
 
 
 async def test_rows_are_dropped_and_edited_into_a_version_that_is_made_once(rows: DatasetRowUseCases) -> None:
