@@ -123,22 +123,23 @@ def _form() -> _Form:
             elem_id="loop-goal-form",
         )
         fields.add("budget.max_rounds", "budget.max_minutes", "num_examples", "seed")
-        with gr.Accordion("Further goals, guardrails and budget", open=False, elem_id="loop-contract"):
-            goals = gr.Textbox("", label="Further goals, one a line", info=GOAL_HELP, lines=2, elem_id="loop-goals")
-            guardrails = gr.Textbox(
-                "",
-                label="What must not be lost, one a line",
-                info=GUARDRAIL_HELP,
-                lines=2,
-                elem_id="loop-guardrails",
-            )
-            fields.add(*(f"budget.{name}" for name in ("plateau_rounds", "max_tokens", "price_per_hour", "max_cost")))
-            fields.add("num_repeats", "temperature")
+        goals, guardrails = _contract(fields)
         with gr.Accordion("Training", open=False, elem_id="loop-training"):
             names = ("num_epochs", "batch_size", "learning_rate", "max_tokens_per_pack", "lora.r", "lora.lora_alpha")
             fields.add(*(f"training.{name}" for name in names))
         start = gr.Button("Start improving", variant="primary", elem_id="loop-start")
     return _Form(model, suite, goal, confidence, goals, guardrails, form, fields, start)
+
+
+def _contract(fields: FieldForm) -> tuple[gr.Textbox, gr.Textbox]:
+    """Build what few loops need of goals, guardrails and budget, and return the texts of goals and guardrails."""
+    with gr.Accordion("Further goals, guardrails and budget", open=False, elem_id="loop-contract"):
+        goals = gr.Textbox(label="Further goals, one a line", info=GOAL_HELP, lines=2, elem_id="loop-goals")
+        label = "What must not be lost, one a line"
+        guardrails = gr.Textbox(label=label, info=GUARDRAIL_HELP, lines=2, elem_id="loop-guardrails")
+        fields.add(*(f"budget.{name}" for name in ("plateau_rounds", "max_tokens", "price_per_hour", "max_cost")))
+        fields.add("num_repeats", "temperature")
+    return goals, guardrails
 
 
 def newest_version(suites: Sequence[str]) -> str:
