@@ -32,6 +32,7 @@ from services.feedback.settings import FeedbackSettings
 from services.feedback.store.dataset_builds import JobBuildStore
 from services.feedback.store.items import SqlItemStore
 from services.feedback.store.jobs import MIGRATIONS, JobLoopStore
+from services.feedback.store.loop_answers import SqlLoopAnswers
 from services.feedback.store.shipments import JobShipmentStore
 from services.feedback.telemetry import FeedbackTelemetry
 from services.feedback.usecases.dataset_builds import BuildUseCases
@@ -94,7 +95,8 @@ def open_neighbours(application: Application, settings: FeedbackSettings) -> Nei
 async def wire(application: Application, settings: FeedbackSettings) -> None:
     """Choose the adapters and connect them."""
     neighbours, runner, jobs = open_neighbours(application, settings), application.jobs.runner, application.jobs.store
-    loops, shipments, builds = JobLoopStore(jobs), JobShipmentStore(jobs), JobBuildStore(jobs)
+    loops = JobLoopStore(jobs, SqlLoopAnswers(application.database))
+    shipments, builds = JobShipmentStore(jobs), JobBuildStore(jobs)
     items = SqlItemStore(application.database)
     shipment_job = ShipmentJob(neighbours.shipments)
     runner.register(

@@ -14,6 +14,7 @@ from ui.evaluations import commands as evaluations
 from ui.evaluations.feedback import commands as feedback
 from ui.evaluations.judge import judge
 from ui.loops import commands as loops
+from ui.loops.decision_commands import add_decision_commands
 from ui.loops.report_commands import report
 from ui.models import commands as models
 from ui.models.exports import commands as exports
@@ -51,7 +52,9 @@ app.add_typer(feedback.app, name="feedback")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(training_jobs.app, name="training-jobs")
 app.add_typer(training_jobs.app, name="train", help="The same as `training-jobs`.")
+add_decision_commands(loops.app)
 app.add_typer(loops.app, name="loops")
+app.add_typer(loops.app, name="loop", help="The same as `loops`.")
 app.add_typer(shipments.app, name="shipments")
 app.add_typer(deployments.app, name="deployments")
 app.add_typer(deployments.aliases_app, name="aliases")

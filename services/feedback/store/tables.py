@@ -80,3 +80,12 @@ CHATS = Table(
     Column("create_time", DateTime(timezone=True), nullable=False, index=True),
     Column("document", JSON, nullable=False),
 )
+
+# What persons said to decisions of loops, by the loop's id and the decision's number.
+LOOP_ANSWERS = Table(
+    "loop_answers",
+    METADATA,
+    Column("loop_id", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("document", JSON, nullable=False),
+)
