@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from drillyard.feedback.v1.loop_answer_pb2 import DecideLoopRequest, DecisionChange
 from drillyard.feedback.v1.loop_goal_pb2 import Goal
 from drillyard.feedback.v1.loop_pb2 import CancelLoopRequest, CreateLoopRequest, DeleteLoopRequest, LoopSpec
-from drillyard.trainer.v1.method_pb2 import TrainingMethod
 from google.protobuf.json_format import ParseDict
 
-from services.chassis.errors import InvalidArgument, NotFound, ServiceError
-from services.chassis.wire.fields import label_of
+from services.chassis.errors import InvalidArgument, ServiceError
 from ui.comparisons.actions import compare_evaluations
 from ui.evaluations.views import CAUSE_SENTENCES, sorted_causes
 from ui.loops.actions import loop_progress, recent_loops
 from ui.loops.goals import GOAL_HELP, GUARDRAIL_HELP, goal_fields, guardrail_fields
+from ui.loops.story import AnswerControls, Answers, Story
 from ui.loops.views import LoopProgress
 from ui.models.actions import read_models, read_suites
 from ui.models.exports.forms import CHOICES, form_fields
@@ -29,10 +26,8 @@ from ui.shared.charts import tool_rows
 from ui.shared.environment import render
 from ui.shared.fields import FieldForm, Values, text_of
 from ui.training_jobs.actions import read_training_job
-from ui.training_jobs.datasets.page import read_mix
 from ui.training_jobs.views import CurveView
 
-_MOST_MIXES = 500
 _GOAL_FORMS = ("gguf:", "ollama:")
 
 
@@ -53,7 +48,7 @@ def build(cache: ServiceCache) -> None:
                 "Delete this loop", visible=False, elem_id="loop-delete", elem_classes="dy-cancel", size="sm"
             )
             loop = parts.area("loop", waits=True)
-            answer = _answer_controls()
+            answer = AnswerControls.build()
             story = parts.area("loop-story")
             change = parts.area("loop-change")
     page = _Page(cache, form)
@@ -65,35 +60,11 @@ def build(cache: ServiceCache) -> None:
     started = form.start.click(page.start, form.components(), [chosen, message], **quiet)
     started.then(page.refresh, [chosen, shown], areas, **quiet)
     listed.select(parts.picked, None, [chosen], **quiet).then(page.refresh, [chosen, shown], areas, **quiet)
-    for button, act in ((answer.approve, page.approve), (answer.decide, page.decide)):
-        answered = button.click(act, [chosen, answer.method], [message], **quiet)
+    for answered in answer.listen(Answers(cache), chosen, message):
         answered.then(page.refresh, [chosen, shown], areas, **quiet)
     cancel.click(page.cancel, [chosen], [message], **quiet)
     deleted = delete.click(page.delete, [chosen], [chosen, message], **quiet)
     deleted.then(page.refresh, [chosen, shown], areas, **quiet)
-
-
-@dataclass(frozen=True)
-class _Answer:
-    row: gr.Row
-    method: gr.Dropdown
-    approve: gr.Button
-    decide: gr.Button
-
-
-def _answer_controls() -> _Answer:
-    """What a person can say to a decision that waits for one."""
-    methods = [value for value in TrainingMethod.values() if value]
-    with gr.Row(visible=False, elem_id="loop-answer") as row:
-        approve = gr.Button("Go on so", variant="primary", elem_id="loop-approve", size="sm")
-        method = gr.Dropdown(
-            [(label_of(TrainingMethod.DESCRIPTOR, value), TrainingMethod.Name(value)) for value in methods],
-            value="TRAINING_METHOD_SFT",
-            label="Train otherwise",
-            elem_id="loop-method",
-        )
-        decide = gr.Button("Go on otherwise", elem_id="loop-decide", size="sm")
-    return _Answer(row, method, approve, decide)
 
 
 @dataclass(frozen=True)
@@ -187,7 +158,7 @@ class _Page:
     def __init__(self, cache: ServiceCache, form: _Form) -> None:
         self._cache = cache
         self._form = form
-        self._mixes: dict[str, list[dict[str, Any]]] = {}
+        self._story = Story(cache)
 
     async def open(self, request: gr.Request) -> list[Any]:
         newest = ""
@@ -212,23 +183,6 @@ class _Page:
         self._cache.forget()
         return [begun.loop_id, done_notice("The loop has begun.")]
 
-    async def approve(self, chosen: str, _method: str) -> str:
-        return await self._answer(DecideLoopRequest(loop_id=chosen), "The loop goes on as it decided.")
-
-    async def decide(self, chosen: str, method: str) -> str:
-        item = await self._cache.read(loop_progress, chosen)
-        is_stop = item.waiting is not None and item.waiting.is_stop
-        change = DecisionChange(go_on=True) if is_stop else DecisionChange(method=TrainingMethod.Value(method))
-        return await self._answer(DecideLoopRequest(loop_id=chosen, change=change), "The loop goes on as you decided.")
-
-    async def _answer(self, request: DecideLoopRequest, sentence: str) -> str:
-        try:
-            await self._cache.clients.feedback.DecideLoop(request)
-        except ServiceError as error:
-            return notice(error, "loop")
-        self._cache.forget()
-        return done_notice(sentence)
-
     async def cancel(self, chosen: str) -> str:
         try:
             await self._cache.clients.feedback.CancelLoop(CancelLoopRequest(loop_id=chosen))
@@ -250,45 +204,12 @@ class _Page:
         try:
             item = await self._cache.read(loop_progress, chosen) if chosen else None
             html, change = render("loops/loop", one=item, curves=await self._curves(item)), await self._change(item)
-            story = await self._story(item)
+            story = await self._story.html(item)
         except ServiceError as error:
             item, html, story, change = None, notice(error), "", ""
         buttons = [gr.Button(visible=item is not None and item.job.is_final is ended) for ended in (False, True)]
         row = gr.Row(visible=item is not None and item.waiting is not None)
         return [*parts.changed(shown, loops=listed, loop=html, story=story, change=change), *buttons, row, shown]
-
-    async def _story(self, item: LoopProgress | None) -> str:
-        """What each round decided, taught and reached; what is not registered yet has no mix and no curve."""
-        rounds = item.rounds if item else ()
-        mixes = {each.dataset_version_id: each for each in rounds if each.dataset_version_id}
-        jobs = {each.training_job_id: each for each in rounds if each.training_job_id}
-        parts_of = await asyncio.gather(*(self._causes(dataset) for dataset in mixes))
-        curves = await asyncio.gather(*(self._loss(job) for job in jobs))
-        return render(
-            "loops/timeline",
-            rounds=rounds,
-            mixes={name: causes for name, causes in zip(mixes, parts_of, strict=True) if causes},
-            curves={name: curve for name, curve in zip(jobs, curves, strict=True) if curve},
-        )
-
-    async def _causes(self, dataset_version_id: str) -> list[dict[str, Any]]:
-        # A version never changes, and its mix is counted over all its rows.
-        if dataset_version_id not in self._mixes:
-            try:
-                mix = await self._cache.read(read_mix, dataset_version_id)
-            except NotFound:
-                return []
-            if len(self._mixes) >= _MOST_MIXES:
-                self._mixes.clear()
-            self._mixes[dataset_version_id] = [part for part in mix["parts"] if part["respect"] == "cause"]
-        return self._mixes[dataset_version_id]
-
-    async def _loss(self, training_job_id: str) -> CurveView | None:
-        try:
-            curves = (await self._cache.read(read_training_job, training_job_id)).curves
-        except NotFound:
-            return None
-        return next((curve for curve in curves if curve.metric == "loss"), None)
 
     async def _loops(self, chosen: str) -> str:
         return render("loops/loops", loops=await self._cache.read(recent_loops), picked=chosen)
