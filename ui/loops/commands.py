@@ -173,6 +173,8 @@ def print_end(loop: Document) -> None:
         return
     outcome = _outcome(loop)
     print_goal({**loop, "outcome": outcome.state})
+    if error := loop["job"].get("error"):
+        print(f"{error['problem']} {error['next_step']}")
     print(f"Report: drillyard report {loop['loop_id']} --out report", flush=True)
 
 
