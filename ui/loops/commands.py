@@ -101,6 +101,9 @@ def show_loop(loop_id: LoopId, common: Common) -> None:
         progress = gateway.get(f"/loops/{loop_id}/progress")
         rows = [(step["round"], step["title"], step["state"], step["resource_id"]) for step in progress["steps"]]
         print_table(loop_id, ("round", "step", "state", "made"), rows, empty="It has not begun.")
+        readings = [(item["round"], item["sentence"], "✓" if item["is_kept"] else "✗") for item in progress["readings"]]
+        if readings:
+            print_table("Goals and guardrails", ("round", "reached", "kept"), readings, empty="")
         decisions = [
             (item["number"], decision["title"], decision["state"], decision["reason"])
             for item in progress["rounds"]
