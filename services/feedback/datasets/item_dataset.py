@@ -66,12 +66,16 @@ class ItemDataset:
         for item in items:
             if self.is_full:
                 return
-            # Of answers of chats, which no filter names, the profile is empty.
-            if item.subject.profile_id == self._spec.profile_id:
-                self.num_items += 1
-                reason = self._add(item)
-                if reason is not None:
-                    self.num_left_out[reason] += 1
+            self.num_items += 1
+            reason = self._add(item)
+            if reason is not None:
+                self.num_left_out[reason] += 1
+
+    def pass_over(self, num_items: int) -> None:
+        """Count items that need not be looked at, since what they say teaches nothing in this form."""
+        self.num_items += num_items
+        if num_items:
+            self.num_left_out[LeftOut.NOTHING_TO_LEARN] += num_items
 
     def _add(self, item: Item) -> LeftOut | None:
         lesson = lesson_of(item, self._spec.form)

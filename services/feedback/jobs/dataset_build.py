@@ -17,6 +17,7 @@ from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
 from services.chassis.wire.paging import LAST_PLACE
 from services.feedback.datasets.item_dataset import ItemDataset
+from services.feedback.datasets.item_rows import that_teach
 from services.feedback.domain.dataset_build import BuildState, DatasetBuildPhase, DatasetBuildSpec, build_of
 from services.feedback.domain.item import ItemFilter
 from services.feedback.domain.work import Registration
@@ -92,16 +93,18 @@ class DatasetBuildJob:
         return replace(state, artifact=asdict(artifact))
 
     async def _read_items(self, context: JobContext, spec: DatasetBuildSpec, dataset: ItemDataset) -> None:
-        item_filter = ItemFilter(
-            profile_id=spec.profile_id, model_version_id=spec.model_version_id, tag=spec.tag, author=spec.author
-        )
-        total, before = await self._items.count(item_filter), LAST_PLACE
-        while not dataset.is_full and (batch := await self._items.list(item_filter, before, _BATCH)):
+        named = {name: getattr(spec, name) for name in ("profile_id", "model_version_id", "tag", "author")}
+        everything = ItemFilter(**named, is_chat=not spec.profile_id)
+        wanted = that_teach(everything, spec.form)
+        total, before = await self._items.count(wanted), LAST_PLACE
+        while not dataset.is_full and (batch := await self._items.list(wanted, before, _BATCH)):
             before = batch[-1].ordinal
             await asyncio.to_thread(dataset.add, batch)
             await context.progress(
                 phase=DatasetBuildPhase.BUILD, done=dataset.num_items, total=total, unit="items", message=""
             )
+        if not dataset.is_full:
+            dataset.pass_over(await self._items.count(everything) - total)
 
     async def _suites(self, spec: DatasetBuildSpec) -> list[tuple[str, tuple[Case, ...]]]:
         names = await self._registry.list_test_suites()
