@@ -38,6 +38,7 @@ from services.test_runner.ports import (
     ResolvedModel,
     Workload,
 )
+from services.test_runner.ports.diagnosis import Doctor
 from services.test_runner.servicer import SERVICE_NAME, TestRunnerServicer
 from services.test_runner.settings import TestRunnerSettings
 from services.test_runner.store.sql import MIGRATIONS, SqlRunStore
@@ -80,14 +81,15 @@ class _Backends:
         return self.workers if form is Form.FOLDER else self.servers
 
 
-async def wire(app: Application, settings: TestRunnerSettings, *, workers: Workers | None = None) -> None:
-    """Choose the adapters and connect them; `workers` take the place of worker processes."""
+async def wire(
+    app: Application, settings: TestRunnerSettings, *, workers: Workers | None = None, doctor: Doctor | None = None
+) -> None:
+    """Choose the adapters and connect them; `workers` and `doctor` take the place of processes."""
     channel = open_channel(settings.registry_address, token=app.token)
     app.on_stop(channel.close)
     registry, store = RegistryClient(channel), SqlRunStore(app.database)
-    telemetry = TestRunnerTelemetry(app.telemetry)
-    policy = _policy(settings, app.token)
-    limits = _limits(settings)
+    telemetry, policy = TestRunnerTelemetry(app.telemetry), _policy(settings, app.token)
+    limits, jobs = _limits(settings), app.jobs.store
 
     def place(uri: str) -> Awaitable[Path]:
         return patiently(lambda: app.artifacts.local_path(uri), "the artifact store")
@@ -107,7 +109,6 @@ async def wire(app: Application, settings: TestRunnerSettings, *, workers: Worke
         store=store, registry=registry, backend=backend, telemetry=telemetry, window_size=settings.window_size
     )
     app.jobs.runner.register(job.kind, job, limit=settings.max_running)
-    jobs = app.jobs.store
     servicer = TestRunnerServicer(
         runs=TestRunUseCases(
             jobs=jobs, store=store, registry=registry, policy=policy, window_size=settings.window_size
@@ -117,18 +118,18 @@ async def wire(app: Application, settings: TestRunnerSettings, *, workers: Worke
         generation=GenerationUseCases(registry=registry, backend=backend, policy=policy),
         rendering=RenderingUseCases(registry=registry, renderer=backend),
         scoring=ScoringUseCases(registry=registry, scorer=backend),
-        diagnoses=_diagnoses(app, registry, policy, servers),
+        diagnoses=_diagnoses(doctor or DoctorProcess(place=app.artifacts.local_path), registry, policy, servers),
     )
     app.add_servicer(rpc.add_TestRunnerServiceServicer_to_server, servicer, SERVICE_NAME)
 
 
 def _diagnoses(
-    app: Application, registry: RegistryClient, policy: OperatorPolicy, servers: LlamaServerBackend
+    doctor: Doctor, registry: RegistryClient, policy: OperatorPolicy, servers: LlamaServerBackend
 ) -> DiagnosisUseCases:
     return DiagnosisUseCases(
         registry=registry,
         policy=policy,
-        doctor=DoctorProcess(place=app.artifacts.local_path),
+        doctor=doctor,
         served=ServedTemplateProbe(policy),
         forms=servers,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
-from services.chassis.jobs import JobState, JobStore, SqlJobStore
+from services.chassis.jobs import JobState, JobStore, MemoryJobStore, SqlJobStore
 from services.chassis.wire import from_document
 from services.feedback.domain.loop import LOOP_KIND, Inputs, job_result, job_state
 from services.feedback.domain.rounds import STEP_EVENT, Rates, Round, Stop, StopReason
@@ -19,7 +19,6 @@ from services.feedback.domain.work import SuiteVersion
 from services.feedback.ports import LoopStore
 from services.feedback.store.jobs import MIGRATIONS, JobLoopStore
 from tests.contract.conftest import OpenDatabase
-from tests.fakes.feedback_store import MemoryLoopStore
 
 KINDS = ("memory", "sqlite", "postgresql")
 ASKED = from_document(
@@ -56,8 +55,8 @@ class Stores:
 @pytest.fixture(params=KINDS)
 async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[Stores]:
     if request.param == "memory":
-        memory = MemoryLoopStore()
-        yield Stores(memory.jobs, memory)
+        memory = MemoryJobStore()
+        yield Stores(memory, JobLoopStore(memory))
         return
     jobs = SqlJobStore(await open_database(request.param, MIGRATIONS))
     yield Stores(jobs, JobLoopStore(jobs))

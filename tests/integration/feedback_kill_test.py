@@ -14,6 +14,7 @@ from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_goal_pb2, loop
 from services.chassis.channel import open_channel
 from tests.fakes.neighbours.world import World
 from tests.integration.processes import ServiceProcess, start_service
+from tests.unit.feedback.decisions.evidence import Evidence
 
 ROUND_0 = ("0/test", "0/evaluate", "0/probe_suite", "0/probe", "0/probe_evaluate", "0/dataset", "0/train")
 ROUND_1 = ("1/test", "1/evaluate")
@@ -62,6 +63,7 @@ async def wait_for_end(address: str, loop_id: str) -> tuple[loop_pb2.Loop, list[
 @pytest.mark.timeout(240)
 async def test_a_loop_that_is_killed_in_every_step_ends_and_doubles_nothing(tmp_path: Path) -> None:
     world = World()
+    Evidence(world)
     world.evaluator.judgement.rates |= {"tiny@1": 0.1, "tiny@2": 0.9}
     gates = [world.gates.close(point) for point in POINTS]
     works = [world.gates.close(point.replace(":watch", ":work")) for point in POINTS]
@@ -81,12 +83,14 @@ async def test_a_loop_that_is_killed_in_every_step_ends_and_doubles_nothing(tmp_
     assert await world.made() == Counter(ROUND_0 + ROUND_1)
     assert world.registry.models.numbers == {"tiny": 2}
     told = Counter((step.round, step.step, step.state) for step in steps)
-    assert set(told.values()) == {1} and len(told) == 2 * (2 + 6)
+    # The diagnosis is a step too.
+    assert set(told.values()) == {1} and len(told) == 2 * (1 + 2 + 6)
 
 
 @pytest.mark.timeout(120)
 async def test_an_accepted_loop_survives_a_kill_that_comes_at_once(tmp_path: Path) -> None:
     world = World()
+    Evidence(world)
     world.evaluator.judgement.rates["tiny@1"] = 0.9
     async with world.at_work(), world.served() as port:
         with feedback(tmp_path, port) as process:

@@ -23,6 +23,7 @@ from services.chassis.channel import open_channel
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from tests.fakes.neighbours.world import Judgement, World
 from tests.integration.processes import ServiceProcess, start_service
+from tests.unit.feedback.decisions.evidence import Evidence
 
 # Of CPU time, so that what else runs on the machine does not count.
 MOST_START_SECONDS = 2.0
@@ -72,6 +73,7 @@ def metrics_of(process: ServiceProcess) -> str:
 @asynccontextmanager
 async def open_site(data_dir: Path) -> AsyncIterator[Site]:
     world = World()
+    Evidence(world)
     async with world.at_work(), world.served() as port:
         names = ("registry", "test_runner", "evaluator", "trainer")
         addresses = {f"{name}_address": f"127.0.0.1:{port}" for name in names}
@@ -114,7 +116,7 @@ async def test_a_loop_improves_a_model_and_tells_all_of_it(site: Site) -> None:
     finished = [(step.round, step.step) for step in steps if step.state == "finished"]
     taught = ["probe", "probe_evaluate", "dataset", "train"]
     assert finished == [
-        *((0, step) for step in ["test", "evaluate", *taught]),
+        *((0, step) for step in ["diagnose", "test", "evaluate", *taught]),
         *((1, step) for step in ["test", "evaluate"]),
     ]
     assert events[-1].event.state.state == job_pb2.JOB_STATE_SUCCEEDED

@@ -84,5 +84,7 @@ _JOB_OF_STEP: dict[str, ReadJob] = {
     "evaluation_id": _evaluation,
     "probe_test_run_id": _test_run,
     "probe_evaluation_id": _evaluation,
+    "sample_test_run_id": _test_run,
+    "sample_evaluation_id": _evaluation,
     "training_job_id": _training_job,
 }

@@ -22,7 +22,7 @@ app = typer.Typer(help="Improve a model until goals are met.")
 LoopId = Annotated[str, typer.Argument(help="A loop.")]
 # What the loop itself sets of each training, and settings of what it does not do.
 _OF_THE_LOOP = (
-    *("model_version_id", "dataset_version_id", "output_model_id", "method", "trained_weights", "seed"),
+    *("model_version_id", "dataset_version_id", "output_model_id", "trained_weights", "seed"),
     *("dpo", "grpo", "scratch", "fork"),
 )
 

@@ -19,10 +19,13 @@ _STEPS = (
     ("guardrail", "Test the guardrails", "guardrail_readings"),
     ("probe", "Probe", "probe_test_run_id"),
     ("probe_evaluate", "Judge the probe", "probe_evaluation_id"),
+    ("sample", "Draw answers", "sample_test_run_id"),
+    ("sample_evaluate", "Judge what was drawn", "sample_evaluation_id"),
     ("dataset", "Build dataset", "dataset_version_id"),
     ("train", "Train", "training_job_id"),
 )
 _TESTING = ("export", "test", "evaluate", "guardrail")
+_DRAWING = ("sample", "sample_evaluate")
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
 def _round_steps(item: Round, loop: Loop, jobs: Mapping[str, JobView]) -> list[StepView]:
     is_last = item.round == loop.rounds[-1].round
     is_open = is_last and not job_view(loop.job).is_final
-    steps = _steps_of(loop)
+    steps = _steps_of(loop, item)
     ids = [guardrail_id(item) if step == "guardrail" else str(getattr(item, field)) for step, _, field in steps]
     num_tests = sum(step in _TESTING for step, _, _ in steps)
     num_shown = len(steps) if is_open and item.round < (loop.spec.budget.max_rounds or 1) else num_tests
@@ -107,13 +110,18 @@ def _steps_to_come(loop: Loop) -> tuple[StepView, ...]:
         return ()
     return tuple(
         _step_view(following, step, _title(step, title, following), "waiting", "", None)
-        for step, title, _ in _steps_of(loop)
+        for step, title, _ in _steps_of(loop, Round())
         if step in _TESTING
     )
 
 
-def _steps_of(loop: Loop) -> tuple[tuple[str, str, str], ...]:
-    needs = {"export": _is_on_form(loop), "guardrail": bool(loop.spec.guardrails)}
+def _steps_of(loop: Loop, item: Round) -> tuple[tuple[str, str, str], ...]:
+    """The steps that a round has; answers are drawn only where a decision needs them."""
+    needs = {
+        "export": _is_on_form(loop),
+        "guardrail": bool(loop.spec.guardrails),
+        **dict.fromkeys(_DRAWING, bool(item.sample_test_run_id)),
+    }
     return tuple(entry for entry in _STEPS if needs.get(entry[0], True))
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable
 from typing import Any
 
 import grpc.aio
-from drillyard.evaluator.v1 import comparison_pb2, evaluator_service_pb2_grpc, metrics_pb2, verdict_pb2
+from drillyard.evaluator.v1 import comparison_pb2, evaluator_service_pb2_grpc, export_pb2, metrics_pb2, verdict_pb2
 from drillyard.evaluator.v1 import evaluation_pb2 as pb
 from drillyard.job.v1 import job_pb2
 
@@ -15,7 +15,7 @@ from services.feedback.clients.jobs import JobClient
 from services.feedback.domain.goals import RATES, Reading, Readings, Slice
 from services.feedback.domain.guardrails import Change
 from services.feedback.domain.work import ProbeVerdict
-from services.protocols.verdict import UNANSWERED, Cause
+from services.protocols.verdict import Cause
 
 _PEER = "the evaluator"
 _PAGE_SIZE = 200
@@ -50,19 +50,27 @@ class GrpcEvaluator(JobClient):
         return Change(difference.mean, difference.interval.low, difference.interval.high)
 
     async def verdicts(self, evaluation_id: str) -> tuple[ProbeVerdict, ...]:
-        """Return the verdicts on all answers in the order of judging; what was not answered has none."""
+        """Return the verdicts on all answers in the order of judging; what was not answered is unknown."""
         found: list[ProbeVerdict] = []
         request = verdict_pb2.ListVerdictsRequest(evaluation_id=evaluation_id, page_size=_PAGE_SIZE)
         while True:
             page = await patiently(lambda: self._stub.ListVerdicts(request), _PEER)
             found += [
-                ProbeVerdict(verdict.case_id, verdict.tool, verdict.cause, verdict.category)
+                ProbeVerdict(verdict.case_id, verdict.tool, verdict.cause, verdict.category, verdict.fault)
                 for verdict in page.verdicts
-                if verdict.cause != UNANSWERED
             ]
             if not page.next_page_token:
                 return tuple(found)
             request.page_token = page.next_page_token
+
+    async def pairs(self, evaluation_id: str) -> bytes:
+        """Return lines, each a dataset's row: an answer that fails by the model's doing, beside the right one."""
+        request = export_pb2.ExportEvaluationRequest(evaluation_id=evaluation_id, format=export_pb2.EXPORT_FORMAT_PAIRS)
+
+        async def content() -> bytes:
+            return b"".join([piece.chunk async for piece in self._stub.ExportEvaluation(request)])
+
+        return await patiently(content, _PEER)
 
     def _events(self, work_id: str, after_sequence: int) -> AsyncIterable[Any]:
         request = pb.WatchEvaluationRequest(evaluation_id=work_id, after_sequence=after_sequence)

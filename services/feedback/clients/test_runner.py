@@ -7,14 +7,16 @@ from typing import Any
 
 import grpc.aio
 from drillyard.job.v1 import job_pb2
+from drillyard.test_runner.v1 import diagnosis_pb2, test_runner_service_pb2_grpc
 from drillyard.test_runner.v1 import test_run_pb2 as pb
-from drillyard.test_runner.v1 import test_runner_service_pb2_grpc
 
 from services.chassis.waiting import patiently
 from services.feedback.clients.jobs import JobClient
-from services.feedback.domain.work import TestOrder
+from services.feedback.domain.work import TemplateFault, TestOrder
 
 _PEER = "the test runner"
+# It loads a tokenizer, and two at once may be before it.
+_DIAGNOSE_SECONDS = 180.0
 
 
 class GrpcTestRunner(JobClient):
@@ -48,6 +50,23 @@ class GrpcTestRunner(JobClient):
     async def finish(self, request_id: str, test_run_id: str) -> str:
         """Have the cases asked that a run did not answer, in a run that takes over all others; return its id."""
         return await self._create(request_id, pb.TestRunSpec(repeat_of_test_run_id=test_run_id, keep_answers=True))
+
+    async def template_faults(
+        self, model_version_id: str, profile_id: str, *, prompt_size: str, max_new_tokens: int
+    ) -> tuple[TemplateFault, ...]:
+        """Return what keeps a version's template or settings from carrying a protocol; the gravest first."""
+        request = diagnosis_pb2.DiagnoseModelRequest(
+            model_version_id=model_version_id,
+            profile_id=profile_id,
+            prompt_size=prompt_size,
+            max_new_tokens=max_new_tokens,
+        )
+        diagnosis = await patiently(lambda: self._stub.DiagnoseModel(request, timeout=_DIAGNOSE_SECONDS), _PEER)
+        return tuple(
+            TemplateFault(finding.code, finding.problem, finding.fix)
+            for finding in diagnosis.findings
+            if finding.severity == diagnosis_pb2.SEVERITY_ERROR
+        )
 
     def _events(self, work_id: str, after_sequence: int) -> AsyncIterable[Any]:
         request = pb.WatchTestRunRequest(test_run_id=work_id, after_sequence=after_sequence)

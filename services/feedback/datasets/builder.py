@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.feedback.datasets.cells import Cell, cell_of, cell_weights
@@ -37,6 +37,7 @@ class DatasetOrder:
         num_examples: Rows of the train split.
         verdicts: What became of the probe.
         suite_cases: The suite's, whose kinds the rows have; none of them is in the dataset.
+        replay_share: Share of the train rows that practise what did not fail.
     """
 
     prompt_size: str
@@ -44,6 +45,7 @@ class DatasetOrder:
     num_examples: int
     verdicts: Sequence[ProbeVerdict]
     suite_cases: Sequence[Case]
+    replay_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -81,23 +83,33 @@ def build(profile: Profile, order: DatasetOrder) -> BuiltDataset:
     """
     parts = cell_weights(profile, order.suite_cases)
     results = [_result(profile, verdict) for verdict in order.verdicts]
-    shares = plan(results, parts, order.num_examples, seed=order.seed)
+    shares = plan(results, parts, order.num_examples, seed=order.seed, replay_share=order.replay_share)
     suite = _contents(profile, order.suite_cases)
     train = draw(DrawRequest(profile, suite, order.seed, "train", max_characters=MAX_CHARACTERS), _per_cell(shares))
-    # Training asks the validation split's questions of one answer, in between and at its end.
+    validation, num_replaced = validation_rows(profile, order, shares)
+    treated = _labelled(train.cases, shares)
+    rows = [*_rows(profile, order, treated, "train"), *validation]
+    return BuiltDataset(content_of(rows), _shares_of(profile, treated), train.num_replaced + num_replaced)
+
+
+def validation_rows(profile: Profile, order: DatasetOrder, shares: Sequence[Share]) -> tuple[list[DatasetRow], int]:
+    """Return the rows of the validation split, and how many drawn cases were too near to the suite.
+
+    Training asks them for one answer, in between and at its end.
+    """
     asked = cell_weights(profile, [case for case in order.suite_cases if case.max_turns == 1])
+    suite = _contents(profile, order.suite_cases)
     validation = draw(
         DrawRequest(profile, suite, order.seed, "validation", lambda case: not case.solution, MAX_CHARACTERS),
         apportion_cells(min(NUM_VALIDATION_EXAMPLES, order.num_examples), asked, seed=order.seed),
     )
-    treated = _labelled(train.cases, shares)
-    rows = [
-        *_rows(profile, order, treated, "train"),
-        *_rows(profile, order, _labelled(validation.cases, _main_causes(shares)), "validation"),
-    ]
-    content = "".join(json.dumps(row.to_json(), ensure_ascii=False) + "\n" for row in rows)
-    num_replaced = train.num_replaced + validation.num_replaced
-    return BuiltDataset(content.encode("utf-8"), _shares_of(profile, treated), num_replaced)
+    rows = _rows(profile, order, _labelled(validation.cases, _main_causes(shares)), "validation")
+    return list(rows), validation.num_replaced
+
+
+def content_of(rows: Iterable[DatasetRow]) -> bytes:
+    """Return rows as a file, a line each."""
+    return "".join(json.dumps(row.to_json(), ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
 
 
 def _contents(profile: Profile, cases: Sequence[Case]) -> Contents:

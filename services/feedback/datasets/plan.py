@@ -39,7 +39,12 @@ class Share:
 
 
 def plan(
-    results: Sequence[Result], cell_weights: Mapping[Cell, float], num_examples: int, *, seed: int
+    results: Sequence[Result],
+    cell_weights: Mapping[Cell, float],
+    num_examples: int,
+    *,
+    seed: int,
+    replay_share: float = 0.0,
 ) -> tuple[Share, ...]:
     """Return shares that sum to `num_examples`: a floor as the suite is made, the rest in proportion to what failed.
 
@@ -47,6 +52,7 @@ def plan(
     its kind, and theirs towards that of all, because a probe has few cases of each; what was not probed counts as
     failing as often as its like. Its examples are divided over the causes of its own failures in proportion to how
     often they occurred. What a server or a chat template failed at says nothing of the model and counts for nothing.
+    `replay_share` of the examples are spread over the cells by how seldom they failed.
     """
     results = [result for result in results if result.cause not in NOT_THE_MODELS]
     failed, probed = _Tally([result for result in results if result.cause]), _Tally(results)
@@ -54,17 +60,21 @@ def plan(
     whole = sum(cell_weights.values())
     parts = {cell: part / whole for cell, part in cell_weights.items()}
     weights: dict[Cell, float] = {}
+    skills: dict[Cell, float] = {}
     for cell, part in parts.items():
         own, like = probed.cells[cell], probed.kinds[cell.kind]
         prior = (failed.kinds[cell.kind] - failed.cells[cell] + overall) / (like - own + 1)
         weights[cell] = part * (failed.cells[cell] + prior) / (own + 1)
+        skills[cell] = part - weights[cell]
     mass = sum(weights.values()) or 1.0
     shares = {cell: FLOOR_SHARE * part + (1 - FLOOR_SHARE) * weights[cell] / mass for cell, part in parts.items()}
-    counts = apportion_cells(num_examples, shares, seed=seed)
+    num_replayed = round(replay_share * num_examples)
+    replayed = apportion_cells(num_replayed, skills if any(skills.values()) else parts, seed=seed)
+    counts = apportion_cells(num_examples - num_replayed, shares, seed=seed)
     return tuple(
         Share(cell, cause, count)
         for cell in parts
-        for cause, count in apportion(counts[cell], _causes(results, cell)).items()
+        for cause, count in apportion(counts[cell] + replayed[cell], _causes(results, cell)).items()
         if count
     )
 

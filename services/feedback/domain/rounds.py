@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from services.feedback.decisions.decision import Decision, DecisionTopic, decision_from_document
 from services.feedback.domain.goals import Reading
 from services.feedback.domain.guardrails import GuardrailReading
 from services.feedback.domain.spending import Cost
@@ -15,15 +16,21 @@ from services.feedback.domain.spending import Cost
 class Step(StrEnum):
     """One step of a round, in order; the last round ends after its evaluation.
 
-    Only a loop whose goals are set on a form has exports, and only one with guardrails tests them.
+    Only the first round has a diagnosis, only a loop whose goals are set on a form has exports, and only one with
+    guardrails tests them. Samples are drawn where a decision needs them, and a person is asked where the loop was told
+    to.
     """
 
+    DIAGNOSE = "diagnose"
     EXPORT = "export"
     TEST = "test"
     EVALUATE = "evaluate"
     GUARDRAIL = "guardrail"
     PROBE = "probe"
     PROBE_EVALUATE = "probe_evaluate"
+    SAMPLE = "sample"
+    SAMPLE_EVALUATE = "sample_evaluate"
+    ASK = "ask"
     DATASET = "dataset"
     TRAIN = "train"
 
@@ -31,7 +38,7 @@ class Step(StrEnum):
 # What the progress of a loop that has ended says instead of a step.
 ENDED = "ended"
 LAST_ROUND_STEPS = (Step.TEST, Step.EVALUATE)
-ROUND_STEPS = tuple(step for step in Step if step not in (Step.EXPORT, Step.GUARDRAIL))
+ROUND_STEPS = (Step.TEST, Step.EVALUATE, Step.PROBE, Step.PROBE_EVALUATE, Step.DATASET, Step.TRAIN)
 # The type of the events that tell of steps.
 STEP_EVENT = "step"
 
@@ -48,6 +55,7 @@ class StopReason(StrEnum):
     OUT_OF_MONEY = "OUT_OF_MONEY"
     GUARDRAIL_BROKEN = "GUARDRAIL_BROKEN"
     NOTHING_TO_LEARN = "NOTHING_TO_LEARN"
+    TEMPLATE_FAULT = "TEMPLATE_FAULT"
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,8 @@ class Round:
     """What one round made. A field is empty until its step has begun.
 
     A round tests and evaluates `model_version_id`, or the form of it that the goals are set on; when that does not end
-    the loop, it probes the best version so far and trains it on what failed there, and the next round tests the result.
+    the loop, it probes the best version so far, decides what to train and trains it, and the next round tests the
+    result.
 
     Attributes:
         num_finishes: By the name of a run, how often the cases that it had not answered were asked again, each time in
@@ -108,6 +117,9 @@ class Round:
     base_model_version_id: str = ""
     num_probe_failures: int | None = None
     costs: Mapping[str, Cost] = field(default_factory=dict)
+    decisions: tuple[Decision, ...] = ()
+    sample_test_run_id: str = ""
+    sample_evaluation_id: str = ""
 
     @property
     def tested_model_version_id(self) -> str:
@@ -118,6 +130,10 @@ class Round:
     def trained_model_version_id(self) -> str:
         """The version that is probed and trained."""
         return self.base_model_version_id or self.model_version_id
+
+    def decision_on(self, topic: DecisionTopic) -> Decision | None:
+        """Return the decision on a topic that counts: the last one."""
+        return next((decision for decision in reversed(self.decisions) if decision.topic is topic), None)
 
     @property
     def is_rolled_back(self) -> bool:
@@ -137,6 +153,7 @@ def round_from_document(document: Mapping[str, Any]) -> Round:
         "rates": Rates(**rates) if rates else None,
         "readings": tuple(Reading(**reading) for reading in document.get("readings", ())),
         "guardrails": tuple(GuardrailReading(**reading) for reading in document.get("guardrails", ())),
+        "decisions": tuple(map(decision_from_document, document.get("decisions", ()))),
         "costs": {name: Cost(**cost) for name, cost in document.get("costs", {}).items()},
     }
     return Round(**{**document, **values})

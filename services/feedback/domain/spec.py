@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from services.chassis.errors import InvalidArgument, Unimplemented
+from services.feedback.decisions.decision import TrainingMethod
 from services.feedback.domain.goals import METRICS, RATES, Goal, percent
 from services.feedback.domain.guardrails import Guardrail
 from services.protocols.verdict import Cause, LayerName
@@ -14,11 +15,7 @@ from services.protocols.verdict import Cause, LayerName
 DEFAULT_PROMPT_SIZE = "compact"
 _GOAL_FORMS = ("EXPORT_FORM_GGUF", "EXPORT_FORM_OLLAMA")
 # The one value of a training setting that loops can do; settings of what they cannot do have none.
-_BUILT = {
-    "method": "TRAINING_METHOD_SFT",
-    "trained_weights": "TRAINED_WEIGHTS_LORA",
-    **dict.fromkeys(("dpo", "grpo", "scratch", "fork")),
-}
+_BUILT = {"trained_weights": "TRAINED_WEIGHTS_LORA", **dict.fromkeys(("scratch", "fork"))}
 
 
 @dataclass(frozen=True)
@@ -57,6 +54,8 @@ class LoopSpec:
         guardrails: What a version must keep on other suites.
         num_repeats: Answers per case of the suite.
         temperature: Of these answers; 0 is greedy.
+        num_rollouts: Answers to each case of the probe, where they are drawn to see whether they differ; 1 draws none.
+        mixed_method: What trains where they differ.
     """
 
     MESSAGE: ClassVar = "drillyard.feedback.v1.loop_pb2.LoopSpec"
@@ -75,6 +74,14 @@ class LoopSpec:
     guardrails: tuple[Guardrail, ...] = ()
     num_repeats: int = 1
     temperature: float = 0.0
+    num_rollouts: int = 1
+    mixed_method: TrainingMethod = TrainingMethod.DPO
+
+    @property
+    def method(self) -> TrainingMethod | None:
+        """The one that each round trains by; None where each round's is chosen."""
+        name = str(self.training.get("method", "")).removeprefix("TRAINING_METHOD_")
+        return TrainingMethod[name] if name in TrainingMethod.__members__ else None
 
     @property
     def shipped_as(self) -> str:
@@ -92,6 +99,8 @@ def check(spec: LoopSpec) -> None:
     """
     _check_goals(spec)
     _check_guardrails(spec.guardrails)
+    if spec.mixed_method is TrainingMethod.SFT:
+        raise _wrong("mixed_method", "is SFT, which learns nothing from answers that differ", "Use DPO or GRPO.")
     if spec.budget.max_cost and not spec.budget.price_per_hour:
         raise _wrong(
             "budget.max_cost",
@@ -109,7 +118,7 @@ def check(spec: LoopSpec) -> None:
     for name, built in _BUILT.items():
         if spec.training.get(name) not in (None, {}, built):
             raise Unimplemented(
-                "A loop trains by SFT, and an adapter (LoRA).",
+                "A loop trains an adapter (LoRA).",
                 f"Leave spec.training.{name} unset; train in other ways with `drillyard train start`.",
                 field=f"spec.training.{name}",
             )

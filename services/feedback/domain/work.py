@@ -8,6 +8,7 @@ from typing import Any
 
 from services.chassis.artifacts import Artifact
 from services.chassis.jobs import JobState
+from services.protocols.verdict import NOT_THE_MODELS
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,15 @@ class WorkState:
 
 
 @dataclass(frozen=True)
+class TemplateFault:
+    """What keeps a model's template or settings from carrying a protocol, and how to mend it."""
+
+    code: str
+    problem: str
+    fix: str
+
+
+@dataclass(frozen=True)
 class ProbeVerdict:
     """What became of one case of the probe.
 
@@ -114,9 +124,16 @@ class ProbeVerdict:
         tool: The one that a right answer uses.
         cause: Empty when the answer conforms.
         category: Category of the case, its variety behind a dot.
+        fault: What is wrong, finer than the cause.
     """
 
     case_id: str
     tool: str
     cause: str
     category: str = ""
+    fault: str = ""
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nothing is known of the model here: a server, or a chat template, failed."""
+        return self.cause in NOT_THE_MODELS

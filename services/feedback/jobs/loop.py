@@ -14,9 +14,11 @@ from services.chassis.waiting import waits_told
 from services.feedback.domain.loop import job_result, rounds_of
 from services.feedback.domain.rounds import Round, Stop
 from services.feedback.domain.rules import best_round, decide, stop_without_lesson
+from services.feedback.jobs.deciding import RoundDecisions
 from services.feedback.jobs.guardrails import Guardrails
-from services.feedback.jobs.record import LoopRecord
+from services.feedback.jobs.record import LoopRecord, open_record
 from services.feedback.jobs.steps import RoundSteps, Services
+from services.feedback.jobs.training import TrainingSteps
 from services.feedback.ports import Artifacts, LoopStore, Measures, Work
 
 _CANCEL_SECONDS = 10.0
@@ -52,7 +54,7 @@ class LoopJob:
 
     async def run(self, context: JobContext) -> Json:
         """Do rounds until the goals or the budget end the loop, and return why it ended."""
-        record = await LoopRecord.open(context, self._store, self._measures, clock=self._clock)
+        record = await open_record(context, self._store, self._measures, clock=self._clock)
         beat = asyncio.create_task(self._beat(record))
         try:
             with waits_told(record.waits):
@@ -80,6 +82,8 @@ class LoopJob:
             (services.test_runner, last.test_run_id),
             (services.evaluator, last.probe_evaluation_id),
             (services.test_runner, last.probe_test_run_id),
+            (services.evaluator, last.sample_evaluation_id),
+            (services.test_runner, last.sample_test_run_id),
             *((services.evaluator, reading.evaluation_id) for reading in last.guardrails),
             *((services.test_runner, reading.test_run_id) for reading in last.guardrails),
         ]
@@ -89,28 +93,40 @@ class LoopJob:
         return {}
 
     async def _rounds(self, record: LoopRecord) -> Stop:
-        steps = RoundSteps(self._services, self._artifacts, record)
-        guardrails = Guardrails(self._services.test_runner, self._services.evaluator, record)
         if not record.rounds:
             await record.begin(Round(0, record.inputs.model_version_id))
-        while True:
-            if record.round.rates is None:
-                await steps.export()
-                await steps.test()
-            await guardrails.measure()
-            # What has begun before a restart is not given up because of the time that the restart took.
-            is_decided = bool(record.round.probe_test_suite_version_id)
-            if not is_decided and (stop := decide(record.spec, record.rounds, record.seconds)):
-                return stop
-            if not is_decided:
-                best = best_round(record.spec.goals, record.rounds) or record.rounds[0]
-                await record.update(base_model_version_id=best.model_version_id)
-            await steps.probe()
-            if stop := stop_without_lesson(record.spec, record.rounds):
-                return stop
-            await steps.build_dataset()
-            trained = await steps.train()
-            await record.begin(Round(record.round.number + 1, trained))
+        steps = RoundSteps(self._services, self._artifacts, record)
+        decisions = RoundDecisions(self._services, steps, record)
+        stop = await decisions.on_template()
+        while stop is None:
+            stop = await self._tested(record, steps, decisions) or await self._taught(record, steps, decisions)
+        return stop
+
+    async def _tested(self, record: LoopRecord, steps: RoundSteps, decisions: RoundDecisions) -> Stop | None:
+        """Test the round's version, and say whether the loop ends with it."""
+        if record.round.rates is None:
+            await steps.export()
+            await steps.test()
+        await Guardrails(self._services.test_runner, self._services.evaluator, record).measure()
+        # What has begun before a restart is not given up because of the time that the restart took.
+        if record.round.probe_test_suite_version_id:
+            return None
+        stop = decide(record.spec, record.rounds, record.seconds) or await decisions.on_answers()
+        if stop is None:
+            best = best_round(record.spec.goals, record.rounds) or record.rounds[0]
+            await record.update(base_model_version_id=best.model_version_id)
+        return stop
+
+    async def _taught(self, record: LoopRecord, steps: RoundSteps, decisions: RoundDecisions) -> Stop | None:
+        """Train the best version on what its probe shows and begin the next round, or say why there is none."""
+        verdicts = await steps.probe()
+        if stop := stop_without_lesson(record.spec, record.rounds):
+            return stop
+        decision = await decisions.on_training(verdicts)
+        training = TrainingSteps(self._services, self._artifacts, record)
+        await training.build_dataset(decision)
+        await record.begin(Round(record.round.number + 1, await training.train(decision)))
+        return None
 
     async def _beat(self, record: LoopRecord) -> None:
         while True:

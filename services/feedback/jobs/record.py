@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from services.chassis.jobs import JobContext
+from services.feedback.decisions.decision import DECISION_EVENT, Decision
 from services.feedback.domain.loop import job_state, loop_of
 from services.feedback.domain.rounds import ENDED, LAST_ROUND_STEPS, ROUND_STEPS, STEP_EVENT, Round, Step, Stop
 from services.feedback.domain.work import WorkProgress
@@ -43,14 +44,7 @@ class LoopRecord:
         self._latest: tuple[Step, WorkProgress] | None = None
         self._wait = ""
         num_rounds, num_more = self.spec.budget.max_rounds, bool(self.spec.goal_form) + bool(self.spec.guardrails)
-        self._num_steps = len(LAST_ROUND_STEPS) + num_more + (len(ROUND_STEPS) + num_more) * num_rounds
-
-    @classmethod
-    async def open(
-        cls, context: JobContext, store: LoopStore, measures: Measures, *, clock: Callable[[], float]
-    ) -> LoopRecord:
-        """Return the record as the last attempt left it; `clock` counts the seconds of the loop's work."""
-        return cls(context, await store.told_steps(context.job.job_id), measures, clock=clock)
+        self._num_steps = 1 + len(LAST_ROUND_STEPS) + num_more + (len(ROUND_STEPS) + num_more) * num_rounds
 
     @property
     def seconds(self) -> float:
@@ -73,6 +67,18 @@ class LoopRecord:
     async def update(self, **values: Any) -> None:
         """Record what the round that is going on has made, by the names of its fields."""
         await self._save((*self.rounds[:-1], replace(self.round, **values)))
+
+    async def decided(self, decision: Decision) -> Decision:
+        """Record a decision of this round, new or known, tell it once, and return it with its number."""
+        if not decision.number:
+            number = 1 + sum(len(made.decisions) for made in self.rounds)
+            decision = replace(decision, number=number, round=self.round.number)
+            await self.update(decisions=(*self.round.decisions, decision))
+        key = (decision.round, str(decision.number), str(decision.state))
+        if key not in self._step_events:
+            await self._context.event(DECISION_EVENT, asdict(decision))
+            self._step_events.add(key)
+        return decision
 
     async def started(self, step: Step, message: str, **ids: str) -> None:
         """Tell that a step of this round has begun."""
@@ -114,7 +120,7 @@ class LoopRecord:
         await self._context.progress(
             phase=str(step),
             done=self._num_finished(),
-            total=self._num_steps,
+            total=max(self._num_steps, self._num_finished()),
             unit="steps",
             message=" · ".join(part for part in parts if part),
         )
@@ -141,6 +147,13 @@ class LoopRecord:
 
     def _num_finished(self) -> int:
         return sum(1 for _round, _step, state in self._step_events if state == "finished")
+
+
+async def open_record(
+    context: JobContext, store: LoopStore, measures: Measures, *, clock: Callable[[], float]
+) -> LoopRecord:
+    """Return the record as the last attempt left it; `clock` counts the seconds of the loop's work."""
+    return LoopRecord(context, await store.told_steps(context.job.job_id), measures, clock=clock)
 
 
 def _progress_text(progress: WorkProgress) -> str:

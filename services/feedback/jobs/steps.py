@@ -1,4 +1,4 @@
-"""The steps of a round: test a version, probe it, build a dataset from what failed, and train on that."""
+"""The steps of a round that measure: test a version, and probe it for what it fails at."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from functools import partial
 from typing import Any
 
 from services.chassis.waiting import patiently
-from services.feedback.datasets.builder import DatasetOrder, build, probe_cases
-from services.feedback.datasets.plan import sentence
+from services.feedback.datasets.builder import probe_cases
 from services.feedback.domain.goals import RATES, readings_of
 from services.feedback.domain.rounds import Rates, Step
 from services.feedback.domain.rules import round_seed
-from services.feedback.domain.spending import Cost
-from services.feedback.domain.work import Registration, TestOrder, TrainingOrder, WorkProgress
+from services.feedback.domain.work import ProbeVerdict, Registration, TestOrder
 from services.feedback.jobs.record import LoopRecord
 from services.feedback.jobs.trials import RunIds, Trial, Trials
 from services.feedback.jobs.waiting import uninterrupted, until_ended
@@ -24,6 +22,7 @@ from services.protocols.profile import get_profile
 from services.protocols.suites import suite_text
 
 _JSONL = "application/jsonl"
+_DRAWN_TEMPERATURE = 1.0
 
 
 @dataclass(frozen=True)
@@ -70,50 +69,29 @@ class RoundSteps:
         await record.finished(Step.EVALUATE, _rates_sentence(rates), evaluation_id=evaluation_id)
         await record.update(rates=rates, readings=readings_of(spec.goals, readings))
 
-    async def probe(self) -> None:
-        """Find out what the version fails at, on a seeded sample of the material that its suite is made of."""
+    async def probe(self) -> tuple[ProbeVerdict, ...]:
+        """Return what the version fails at, on a seeded sample of the material that its suite is made of."""
         record = self._record
         suite_id = record.round.probe_test_suite_version_id or await uninterrupted(self._register_probe())
         order = self._order(record.round.trained_model_version_id, suite_id)
         evaluation_id = await self._judge(order, Step.PROBE, Step.PROBE_EVALUATE, "probe_")
         verdicts = await self._services.evaluator.verdicts(evaluation_id)
-        num_failed = sum(1 for verdict in verdicts if verdict.cause)
+        num_failed = sum(bool(verdict.cause) for verdict in verdicts if not verdict.is_unknown)
         message = f"{num_failed} of {len(verdicts)} probe cases fail."
         await record.finished(Step.PROBE_EVALUATE, message, evaluation_id=evaluation_id)
         await record.update(num_probe_failures=num_failed)
+        return verdicts
 
-    async def build_dataset(self) -> None:
-        """Build and register the dataset that treats what the probe found."""
-        record = self._record
-        await record.started(Step.DATASET, f"Treating what evaluation {record.round.probe_evaluation_id} found.")
-        await record.report(Step.DATASET, WorkProgress(message="choosing examples"))
-        message = "The dataset is registered."
-        if not record.round.dataset_version_id:
-            order = DatasetOrder(
-                prompt_size=record.spec.prompt_size,
-                seed=round_seed(record.spec.seed, record.round.number),
-                num_examples=record.spec.num_examples,
-                verdicts=await self._services.evaluator.verdicts(record.round.probe_evaluation_id),
-                suite_cases=await self._services.registry.list_cases(record.inputs.suite.test_suite_version_id),
-            )
-            dataset = await asyncio.to_thread(build, get_profile(record.inputs.suite.profile_id), order)
-            await uninterrupted(self._register_dataset(dataset.content))
-            message = sentence(dataset.shares)
-        await record.finished(Step.DATASET, message, dataset_version_id=record.round.dataset_version_id)
-
-    async def train(self) -> str:
-        """Train the round's version on its dataset, and return the id of the new version."""
-        record, trainer = self._record, self._services.trainer
-        job_id = record.round.training_job_id or await uninterrupted(self._start_training())
-        message = f"{record.round.trained_model_version_id} on {record.round.dataset_version_id}: training job {job_id}"
-        await record.started(Step.TRAIN, message, training_job_id=job_id)
-        state = await until_ended(trainer, job_id, "training job", partial(record.report, Step.TRAIN))
-        num_tokens = await trainer.num_trained_tokens(job_id)
-        cost = Cost(seconds=state.seconds, num_trained_tokens=num_tokens)
-        await record.update(costs={**record.round.costs, str(Step.TRAIN): cost})
-        trained = await trainer.trained_version(job_id)
-        await record.finished(Step.TRAIN, f"Trained {trained}.", training_job_id=job_id, model_version_id=trained)
-        return trained
+    async def sample(self) -> tuple[ProbeVerdict, ...]:
+        """Return the verdicts on several answers to each case of the probe, drawn at random."""
+        record, spec = self._record, self._record.spec
+        repeats = {"num_repeats": spec.num_rollouts, "temperature": _DRAWN_TEMPERATURE}
+        order = self._order(record.round.trained_model_version_id, record.round.probe_test_suite_version_id, **repeats)
+        evaluation_id = await self._judge(order, Step.SAMPLE, Step.SAMPLE_EVALUATE, "sample_")
+        verdicts = await self._services.evaluator.verdicts(evaluation_id)
+        message = f"{sum(not verdict.cause for verdict in verdicts)} of {len(verdicts)} drawn answers conform."
+        await record.finished(Step.SAMPLE_EVALUATE, message, evaluation_id=evaluation_id)
+        return verdicts
 
     async def _judge(self, order: TestOrder, test: Step, evaluate: Step, prefix: str = "") -> str:
         """Have a suite answered and judged whose ids are the round's fields that begin with `prefix`."""
@@ -150,32 +128,17 @@ class RoundSteps:
             seed=round_seed(record.spec.seed, record.round.number),
             count=record.spec.num_probe_cases,
         )
-        registration = await self._stored(f"{suite.profile_id}/probe", suite_text(cases).encode("utf-8"))
+        content = suite_text(cases).encode("utf-8")
+        registration = await stored_rows(self._artifacts, record, f"{suite.profile_id}/probe", content)
         suite_id = await registry.register_suite(record.request_id("probe_suite"), registration)
         await record.update(probe_test_suite_version_id=suite_id)
         return suite_id
 
-    async def _register_dataset(self, content: bytes) -> None:
-        record = self._record
-        registration = await self._stored(f"{record.inputs.suite.profile_id}/{record.loop_id}", content)
-        dataset_id = await self._services.registry.register_dataset(record.request_id("dataset"), registration)
-        await record.update(dataset_version_id=dataset_id)
 
-    async def _stored(self, name: str, content: bytes) -> Registration:
-        artifact = await patiently(lambda: self._artifacts.put_bytes(content, _JSONL), "the artifact store")
-        return Registration(name, artifact, f"loop:{self._record.loop_id}")
-
-    async def _start_training(self) -> str:
-        record = self._record
-        order = TrainingOrder(
-            model_version_id=record.round.trained_model_version_id,
-            dataset_version_id=record.round.dataset_version_id,
-            seed=round_seed(record.spec.seed, record.round.number),
-            settings=record.spec.training,
-        )
-        job_id = await self._services.trainer.start(record.request_id(Step.TRAIN), order)
-        await record.update(training_job_id=job_id)
-        return job_id
+async def stored_rows(artifacts: Artifacts, record: LoopRecord, name: str, content: bytes) -> Registration:
+    """Store lines of JSON that a loop made, and return what registers them under a name."""
+    artifact = await patiently(lambda: artifacts.put_bytes(content, _JSONL), "the artifact store")
+    return Registration(name, artifact, f"loop:{record.loop_id}")
 
 
 def _rates_sentence(rates: Rates) -> str:

@@ -15,6 +15,7 @@ from services.feedback.domain.work import (
     ProbeVerdict,
     Registration,
     SuiteVersion,
+    TemplateFault,
     TestOrder,
     TrainingOrder,
     WorkProgress,
@@ -86,6 +87,16 @@ class TestRunner(Work, Protocol):
         """Return whether a run that has ended left so many cases unanswered that its rates decide nothing."""
         ...
 
+    async def template_faults(
+        self, model_version_id: str, profile_id: str, *, prompt_size: str, max_new_tokens: int
+    ) -> tuple[TemplateFault, ...]:
+        """Return what keeps a version's template or settings from carrying a protocol; the gravest first.
+
+        Raises:
+            FailedPrecondition: The version has no template, or its files cannot be read.
+        """
+        ...
+
     async def num_generated_tokens(self, test_run_id: str) -> int:
         """Return how many tokens the answers of a run have."""
         ...
@@ -111,7 +122,11 @@ class Evaluator(Work, Protocol):
         ...
 
     async def verdicts(self, evaluation_id: str) -> tuple[ProbeVerdict, ...]:
-        """Return the verdicts on all answers in the order of judging; what was not answered has none."""
+        """Return the verdicts on all answers in the order of judging; what was not answered is unknown."""
+        ...
+
+    async def pairs(self, evaluation_id: str) -> bytes:
+        """Return lines, each a dataset's row: an answer that fails by the model's doing, beside the right one."""
         ...
 
 
@@ -159,7 +174,7 @@ class LoopStore(Protocol):
         ...
 
     async def told_steps(self, loop_id: str) -> set[tuple[int, str, str]]:
-        """Return round, step and state of every step event in the loop's history."""
+        """Return round, step and state of every step event of a loop; a decision is a step named by its number."""
         ...
 
 

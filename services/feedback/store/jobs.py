@@ -8,6 +8,7 @@ from pathlib import Path
 from services.chassis.errors import NotFound
 from services.chassis.jobs import Job, JobResource, JobStore, Json
 from services.chassis.wire import from_document, to_document
+from services.feedback.decisions.decision import DECISION_EVENT
 from services.feedback.domain.identifiers import derived_id
 from services.feedback.domain.loop import LOOP_KIND, Inputs, Loop, job_spec, loop_of
 from services.feedback.domain.rounds import STEP_EVENT
@@ -42,13 +43,15 @@ class JobLoopStore(JobResource[Loop]):
         return loop_of(await self._jobs.create(LOOP_KIND, request_id, spec, job_id=loop_id, rewrite=_rewritten))
 
     async def told_steps(self, loop_id: str) -> set[tuple[int, str, str]]:
-        """Return round, step and state of every step event in the loop's history."""
+        """Return round, step and state of every step event of a loop; a decision is a step named by its number."""
         told: set[tuple[int, str, str]] = set()
         sequence = 0
         while events := await self._jobs.events(loop_id, sequence, _PAGE):
             sequence = events[-1].sequence
             steps = [event.payload for event in events if event.type == STEP_EVENT]
             told |= {(int(step["round"]), step["step"], step["state"]) for step in steps}
+            decisions = [event.payload for event in events if event.type == DECISION_EVENT]
+            told |= {(int(each["round"]), str(each["number"]), each["state"]) for each in decisions}
         return told
 
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from services.chassis.errors import Unimplemented
+from services.lm.doctor.diagnosis import Diagnosis
 from services.protocols.profile import get_profile
 from services.test_runner.domain import Environment, FinishReason, TestRunPhase, TokenLogProb
 from services.test_runner.ports import Activity, Answer, Delta, GenerationEvent, Prepared, Prompt, Rendered, Workload
@@ -56,6 +57,9 @@ class MadeUpModel:
         self.holds, self.base_share, self.adapter_share = False, 0.0, 0.8
         self.generations: list[Workload] = []
         self.num_broken_off = 0
+
+    async def examine(self, _model_uri: str, _request: object) -> Diagnosis:
+        return Diagnosis((), ("template",))
 
     async def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
         yield Activity(TestRunPhase.LOAD_MODEL)

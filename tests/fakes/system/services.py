@@ -81,9 +81,10 @@ async def serve(folder: Path) -> AsyncIterator[System]:
     secrets.mkdir()
     (secrets / "key").write_text("canary")
     async with AsyncExitStack() as ending:
+        made_up = {"workers": system.model, "doctor": system.model}
         for name, module, settings_class, replaced in (
             ("registry", registry, registry.RegistrySettings, {}),
-            ("test_runner", test_runner, test_runner.TestRunnerSettings, {"workers": system.model}),
+            ("test_runner", test_runner, test_runner.TestRunnerSettings, made_up),
             ("evaluator", evaluator, evaluator.EvaluatorSettings, {}),
             ("trainer", trainer, trainer.TrainerSettings, {"backend": system.training}),
             ("feedback", feedback, feedback.FeedbackSettings, {}),

@@ -14,7 +14,7 @@ from drillyard.registry.v1 import export_pb2
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.channel import open_channel
-from services.chassis.jobs import Job, JobRunner, Json
+from services.chassis.jobs import Job, JobRunner, Json, MemoryJobStore
 from services.chassis.wire import from_document
 from services.feedback.clients.evaluator import GrpcEvaluator
 from services.feedback.clients.exports import GrpcExports
@@ -26,11 +26,12 @@ from services.feedback.domain.rounds import STEP_EVENT, Step, StopReason
 from services.feedback.domain.spec import LoopSpec
 from services.feedback.jobs.loop import LoopJob
 from services.feedback.jobs.steps import Services
+from services.feedback.store.jobs import JobLoopStore
 from services.feedback.store.shipments import JobShipmentStore
 from services.feedback.usecases.jobs import FeedbackUseCases
-from tests.fakes.feedback_store import MemoryLoopStore
 from tests.fakes.neighbours.jobs import FakeJobs
 from tests.fakes.neighbours.world import World
+from tests.unit.feedback.decisions.evidence import Evidence
 
 # A bound for what hangs, not for a slow machine.
 _PATIENCE_SECONDS = 240
@@ -45,6 +46,14 @@ SPEC = from_document(
         "num_examples": 26,
     },
 )
+
+
+class MemoryLoopStore(JobLoopStore):
+    """Loops that end with the test; `jobs` is what a runner works on."""
+
+    def __init__(self) -> None:
+        self.jobs = MemoryJobStore()
+        super().__init__(self.jobs)
 
 
 @dataclass
@@ -90,6 +99,7 @@ class Bench:
     artifacts: ArtifactStore
     neighbourhood: Neighbourhood
     exports: FakeJobs
+    evidence: Evidence
     tally: Tally = field(default_factory=Tally)
     clock: Callable[[], float] = time.monotonic
 
@@ -147,6 +157,7 @@ class Bench:
 async def set_up(tmp_path: Path) -> AsyncIterator[Bench]:
     """Yield a bench whose neighbours are at work."""
     world = World()
+    evidence = Evidence(world)
     exports = FakeJobs("export", world.gates, lambda job: _exported(world, job))
     exports.serve(world.registry, export_pb2, lambda job: job.result or {})
     async with AsyncExitStack() as stack:
@@ -165,7 +176,8 @@ async def set_up(tmp_path: Path) -> AsyncIterator[Bench]:
             GrpcExports(channel),
         )
         artifacts = ArtifactStore((tmp_path / "artifacts").as_uri())
-        yield Bench(world, services, MemoryLoopStore(), artifacts, Neighbourhood(world, server, port), exports)
+        street = Neighbourhood(world, server, port)
+        yield Bench(world, services, MemoryLoopStore(), artifacts, street, exports, evidence)
 
 
 async def _exported(world: World, job: Job) -> Json:

@@ -62,7 +62,7 @@ async def test_a_loop_whose_last_version_broke_a_guardrail_says_so_and_keeps_the
     assert loop.stop is not None and loop.stop.reason is StopReason.GUARDRAIL_BROKEN
     assert loop.best_model_version_id == "tiny@1"
     assert loop_to_proto(loop).stop_reason == loop_pb2.STOP_REASON_GUARDRAIL_BROKEN
-    assert loop.job.progress["done"] == loop.job.progress["total"] == 10
+    assert loop.job.progress["done"] == loop.job.progress["total"] == 11
 
 
 async def test_a_guardrail_that_a_loop_waits_for_is_cancelled_with_it(bench: Bench) -> None:

@@ -44,7 +44,7 @@ async def test_rounds_go_on_from_the_best_version_until_the_goals_are_met(bench:
     assert [made.rates.conforming_rate for made in loop.rounds if made.rates] == [0.1, 0.5, 0.85]
     assert loop.best_model_version_id == "tiny@3"
     assert bench.tally.reasons == [StopReason.GOALS_MET]
-    assert bench.tally.steps == [*ROUND_STEPS, *ROUND_STEPS, *LAST_ROUND_STEPS]
+    assert bench.tally.steps == [Step.DIAGNOSE, *ROUND_STEPS, *ROUND_STEPS, *LAST_ROUND_STEPS]
 
 
 async def test_a_loop_whose_database_is_away_now_and_then_makes_each_thing_once(
@@ -98,9 +98,9 @@ async def test_every_round_makes_each_thing_once(bench: Bench) -> None:
     assert loop.stop is not None and loop.stop.reason is StopReason.OUT_OF_ROUNDS
 
 
-async def test_a_round_that_makes_nothing_better_ends_the_loop_and_the_best_version_is_kept(bench: Bench) -> None:
+async def test_rounds_that_make_nothing_better_end_the_loop_and_the_best_version_is_kept(bench: Bench) -> None:
     bench.world.evaluator.judgement.rates |= {"tiny@1": 0.4, "tiny@2": 0.3}
-    loop = await bench.play()
+    loop = await bench.play(replace(SPEC, budget=Budget(1, 0)))
     assert loop.stop is not None and loop.stop.reason is StopReason.NO_PROGRESS
     assert loop.best_model_version_id == "tiny@1"
     told = loop_to_proto(loop)
@@ -123,7 +123,7 @@ async def test_goals_on_a_form_are_met_by_what_its_form_answers(bench: Bench) ->
     assert (await bench.world.test_runner.spec_of(loop.rounds[0].probe_test_run_id)).model_version_id == "tiny@1"
     (export, *_) = await bench.exports.all()
     assert export.spec == {"model_version_id": "tiny@1", "profile_id": "roo_xml", **form}
-    assert loop.job.progress["done"] == loop.job.progress["total"] == 10
+    assert loop.job.progress["done"] == loop.job.progress["total"] == 11
 
 
 async def test_no_round_is_begun_after_the_minutes_are_used_up(bench: Bench) -> None:
@@ -167,7 +167,7 @@ async def test_each_step_is_told_as_started_and_finished_once_with_its_ids(bench
     loop = await bench.play(replace(SPEC, budget=Budget(1, 0)))
     told = await bench.steps(loop.loop_id)
     counts = Counter((step["round"], step["step"], step["state"]) for step in told)
-    steps = [(0, step) for step in ROUND_STEPS] + [(1, step) for step in LAST_ROUND_STEPS]
+    steps = [(0, step) for step in (Step.DIAGNOSE, *ROUND_STEPS)] + [(1, step) for step in LAST_ROUND_STEPS]
     assert counts == Counter((number, str(step), state) for number, step in steps for state in ("started", "finished"))
     ids = {(step["round"], step["step"]): step["ids"] for step in told if step["state"] == "finished"}
     assert ids[0, "train"]["model_version_id"] == "tiny@2"
@@ -177,7 +177,7 @@ async def test_each_step_is_told_as_started_and_finished_once_with_its_ids(bench
 
 async def test_progress_ends_at_the_steps_that_were_done(bench: Bench) -> None:
     loop = await bench.play(replace(SPEC, budget=Budget(1, 0)))
-    assert loop.job.progress["done"] == loop.job.progress["total"] == 8
+    assert loop.job.progress["done"] == loop.job.progress["total"] == 9
     assert loop.stop is not None and loop.job.progress["message"] == loop.stop.sentence
 
 

@@ -100,7 +100,7 @@ def test_a_wrong_field_is_named_with_what_to_do(field: str, changes: dict[str, A
 
 
 @pytest.mark.parametrize(
-    "training", [{"method": "TRAINING_METHOD_DPO"}, {"trained_weights": "TRAINED_WEIGHTS_FROM_SCRATCH"}]
+    "training", [{"fork": {"training_job_id": "train-1"}}, {"trained_weights": "TRAINED_WEIGHTS_FROM_SCRATCH"}]
 )
 def test_training_that_a_loop_cannot_do_is_refused_before_anything_runs(training: dict[str, str]) -> None:
     with pytest.raises(Unimplemented):
