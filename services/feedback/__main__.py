@@ -29,11 +29,13 @@ from services.feedback.jobs.shipment import ShipmentJob
 from services.feedback.jobs.steps import Services
 from services.feedback.servicer import FULL_SERVICE_NAME, FeedbackServicer
 from services.feedback.settings import FeedbackSettings
+from services.feedback.store.chats import Retention, SqlChatStore
 from services.feedback.store.dataset_builds import JobBuildStore
 from services.feedback.store.items import SqlItemStore
 from services.feedback.store.jobs import MIGRATIONS, JobLoopStore
 from services.feedback.store.shipments import JobShipmentStore
 from services.feedback.telemetry import FeedbackTelemetry
+from services.feedback.usecases.chats import ChatUseCases
 from services.feedback.usecases.dataset_builds import BuildUseCases
 from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.jobs import FeedbackUseCases
@@ -96,6 +98,7 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
     neighbours, runner, jobs = open_neighbours(application, settings), application.jobs.runner, application.jobs.store
     loops, shipments, builds = JobLoopStore(jobs), JobShipmentStore(jobs), JobBuildStore(jobs)
     items = SqlItemStore(application.database)
+    chats = SqlChatStore(application.database, Retention(settings.session_days, settings.session_megabytes))
     shipment_job = ShipmentJob(neighbours.shipments)
     runner.register(
         SHIPMENT_KIND, shipment_job.run, limit=settings.max_running_shipments, cleanup=shipment_job.clean_up
@@ -106,12 +109,13 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
     build_job = DatasetBuildJob(items, neighbours.registry, application.artifacts)
     runner.register(DATASET_BUILD_KIND, build_job.run, limit=settings.max_running_builds)
     application.garbage.add(partial(application.artifact_garbage.handed_over, "dataset", settings.handover_hours))
-    subjects = Subjects(items, neighbours.transcripts, neighbours.cases, neighbours.judge)
+    subjects = Subjects(chats, neighbours.transcripts, neighbours.cases, neighbours.judge)
     servicer = FeedbackServicer(
         usecases=FeedbackUseCases(loops, neighbours.registry, shipments),
         loops=loops,
         shipments=shipments,
         items=ItemUseCases(items, subjects, JsonLines(application.artifacts)),
+        chats=ChatUseCases(chats),
         build_usecases=BuildUseCases(builds, neighbours.registry),
         builds=builds,
     )

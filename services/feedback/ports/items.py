@@ -11,7 +11,7 @@ from services.chassis.artifacts import Artifact
 from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.dataset_build import DatasetBuild, DatasetBuildSpec
 from services.feedback.domain.item import ChatMessage, Item, ItemFilter, Outcome, Subject
-from services.feedback.domain.item_spec import Chat, ImportLine
+from services.feedback.domain.item_spec import Chat, ChatSession, ImportLine, RecordedAnswer
 from services.feedback.domain.work import Registration
 from services.protocols.cases import Case
 
@@ -163,10 +163,34 @@ class ItemStore(Protocol):
         """Note that a dataset version has rows of items."""
         ...
 
+
+class ChatStore(Protocol):
+    """Where answers of chats are kept: those that callers have stored for a month, and those of recorded sessions."""
+
     async def keep_chat(self, chat_completion_id: str, chat: Chat) -> None:
-        """Keep an answer of a chat for a month."""
+        """Keep an answer; one of a session belongs to it as it is now."""
         ...
 
     async def get_chat(self, chat_completion_id: str) -> Chat | None:
         """Return an answer of a chat, or None."""
+        ...
+
+    async def list_sessions(self, after: str, limit: int) -> tuple[ChatSession, ...]:
+        """Return up to `limit` sessions whose names come behind `after`, by name."""
+        ...
+
+    async def get_session(self, session_id: str) -> ChatSession | None:
+        """Return a session, or None."""
+        ...
+
+    async def list_answers(self, session_id: str, after: tuple[str, str], limit: int) -> tuple[RecordedAnswer, ...]:
+        """Return up to `limit` answers of a session behind a time, in ISO form, and an id, in their order."""
+        ...
+
+    async def keep_session(self, session_id: str) -> None:
+        """Keep what is recorded of a session, and what will be."""
+        ...
+
+    async def forget_session(self, session_id: str) -> None:
+        """Delete what is recorded of a session."""
         ...

@@ -142,7 +142,7 @@ async def _measure(folder: Path, num_items: int) -> None:
     database = Database.open(f"sqlite+aiosqlite:///{folder}/state.db")
     await migrate(database, MIGRATIONS)
     store, artifacts = SqlItemStore(database), ArtifactStore((folder / "artifacts").as_uri())
-    usecases = ItemUseCases(store, Subjects(store, *[None] * 3), None)  # type: ignore[arg-type]
+    usecases = ItemUseCases(store, Subjects(*[None] * 4), None)  # type: ignore[arg-type]
     if await store.count(ItemFilter()) < num_items:
         with _timed(f"{num_items:,} items stored"):
             await store.add_all(_batches(num_items))
