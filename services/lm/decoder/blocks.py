@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
 import torch
 from torch import Tensor
 
+from services.lm.decoder.softmax import Sight, softmax, softmax_backward
 from services.lm.prefix import Layout, Piece, Segment
 
 _MAX_BLOCK_TOKENS: Final = 384
@@ -34,6 +34,11 @@ class Heads:
     def group(self) -> int:
         """Query heads that share a key head."""
         return self.queries // self.keys
+
+    @property
+    def rotated(self) -> int:
+        """Heads of queries and keys, which positions rotate; they stand before the values."""
+        return self.queries + self.keys
 
     @property
     def width(self) -> int:
@@ -173,12 +178,12 @@ class BlockAttention:
             probabilities = kept[index] if kept else self._probabilities(rows, keys, block)
             above = columns.fold(gradient[block.start : block.end])
             slopes = torch.bmm(above, values.transpose(1, 2))
-            torch.ops.aten._softmax_backward_data.out(slopes, probabilities, -1, qkv.dtype, grad_input=slopes)
+            softmax_backward(slopes, probabilities, self._sight(block), self.scale)
             # The short side first and without strides: several times as fast as the transposed product (AMX).
-            _scatter(totals[0], torch.bmm(rows.transpose(1, 2).contiguous(), slopes), block, self.scale)
-            _scatter(totals[1], torch.bmm(above.transpose(1, 2).contiguous(), probabilities), block, 1.0)
+            _scatter(totals[0], torch.bmm(rows.transpose(1, 2).contiguous(), slopes), block)
+            _scatter(totals[1], torch.bmm(above.transpose(1, 2).contiguous(), probabilities), block)
             d_queries = result[block.start : block.end, : columns.query_width]
-            columns.unfold(torch.bmm(slopes, keys).mul_(self.scale), d_queries)
+            columns.unfold(torch.bmm(slopes, keys), d_queries)
         pairs = result[:, columns.query_width :].view(-1, 2, self.heads.keys, self.heads.size)
         pairs.copy_(totals[..., before:].permute(3, 0, 1, 2))
         if self.past:
@@ -187,10 +192,10 @@ class BlockAttention:
 
     def _probabilities(self, rows: Tensor, keys: Tensor, block: Block) -> Tensor:
         scores = torch.empty(rows.shape[0], rows.shape[1], keys.shape[1], dtype=rows.dtype, device=rows.device)
-        torch.baddbmm(scores, rows, keys.transpose(1, 2), beta=0, alpha=self.scale, out=scores)
-        width = block.width - block.position
-        scores[:, :, block.position :] += _later(block.lengths, width, self.heads.group, rows.dtype, rows.device)
-        return torch.softmax(scores, -1, out=scores)
+        return softmax(torch.bmm(rows, keys.transpose(1, 2), out=scores), self._sight(block), self.scale)
+
+    def _sight(self, block: Block) -> Sight:
+        return Sight(block.position, block.lengths, self.heads.group)
 
 
 def kept_bytes(heads: Heads, blocks: Sequence[Block], dtype: torch.dtype) -> int:
@@ -253,21 +258,9 @@ def _aligned(count: int) -> int:
     return -(-count // _ALIGNMENT) * _ALIGNMENT
 
 
-@lru_cache(maxsize=64)
-def _later(lengths: tuple[int, ...], width: int, group: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Minus infinity where a key is not of the row's segment or comes after its token; (tokens * group, width)."""
-    mask = torch.full((sum(lengths), width), float("-inf"), dtype=dtype, device=device)
-    start = 0
-    for length in lengths:
-        own = slice(start, start + length)
-        mask[own, own].triu_(1)
-        start += length
-    return mask.repeat_interleave(group, dim=0)
-
-
-def _scatter(total: Tensor, share: Tensor, block: Block, scale: float) -> None:
+def _scatter(total: Tensor, share: Tensor, block: Block) -> None:
     """Add a block's share of the keys' gradient, in float32, where the keys lie."""
     for first, end, place in block.path:
         length = min(end, block.num_keys) - first
         if length > 0:
-            total[:, :, place : place + length].add_(share[:, :, first : first + length], alpha=scale)
+            total[:, :, place : place + length].add_(share[:, :, first : first + length])

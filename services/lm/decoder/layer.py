@@ -90,7 +90,7 @@ def layer_output(
     room = weights.qkv.room(x.shape[0])
     kernels.rms_norm(x, weights.attention_norm, weights.eps, room[:, : weights.qkv.inputs])
     qkv = weights.qkv.forward(room)
-    kernels.rotate(_rotated_heads(qkv, weights.heads), angles.cos, angles.sin)
+    kernels.rotate(qkv, weights.heads.rotated, angles.cos, angles.sin)
     room = weights.output.room(x.shape[0])
     attend_rows(qkv, room[:, : weights.output.inputs])
     middle = weights.output.forward(room).add_(x)
@@ -108,7 +108,7 @@ def layer_forward(x: Tensor, weights: LayerWeights, work: LayerWork) -> tuple[Te
     inverse = kernels.rms_norm(x, weights.attention_norm, weights.eps, room[:, : weights.qkv.inputs])
     qkv = weights.qkv.forward(room)
     adapted = weights.qkv.adapted(room)
-    kernels.rotate(_rotated_heads(qkv, weights.heads), work.angles.cos, work.angles.sin)
+    kernels.rotate(qkv, weights.heads.rotated, work.angles.cos, work.angles.sin)
     if work.rows is not None and not work.rows.shape[0]:
         return x[:0], LayerState(x, qkv, inverse, adapted, (), None)
     attended = weights.output.room(x.shape[0])
@@ -139,7 +139,7 @@ def layer_backward(
         d_x = torch.zeros_like(state.x).index_copy_(0, work.rows, above)
     attention = BlockAttention(heads, work.blocks if state.feed else (), weights.scale, work.past)
     d_qkv = attention.backward(d_attended, state.qkv, kept=state.kept, own=own)
-    kernels.rotate(_rotated_heads(d_qkv, heads), work.angles.cos, -work.angles.sin)
+    kernels.rotate(d_qkv, heads.rotated, work.angles.cos, work.angles.sin, back=True)
     normed = torch.empty_like(state.x)
     kernels.normalised(state.x, weights.attention_norm, state.inverse, normed)
     d_normed, d_adapted = weights.qkv.backward(d_qkv, to_inputs=to_inputs)
@@ -176,9 +176,3 @@ def _feed_backward(above: Tensor, feed: _Feed, weights: LayerWeights) -> Tensor:
     d_attended, d_adapted = weights.output.backward(above)
     weights.output.add_gradients(above, feed.attended[:, :width], feed.attended[:, width:], d_adapted)
     return d_attended
-
-
-def _rotated_heads(qkv: Tensor, heads: Heads) -> Tensor:
-    """Queries and keys, the part of `qkv` that positions rotate: shape (tokens, heads, size)."""
-    rotated = heads.queries + heads.keys
-    return qkv[:, : rotated * heads.size].view(-1, rotated, heads.size)

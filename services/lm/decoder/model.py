@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from services.lm.decoder import kernels
 from services.lm.decoder.blocks import Heads
+from services.lm.decoder.compiled import DTYPES
 from services.lm.decoder.layer import Angles, LayerWeights, layer_output
 from services.lm.decoder.linear import JoinedLinear, LinearPart
 from services.lm.decoder.loss import Head
@@ -117,6 +118,8 @@ def supports(model: Any) -> bool:
     """Whether the lean form gives this model's numbers: Llama's structure, frozen, plain LoRA in its layers alone."""
     config = model.config
     if config.model_type not in _FAMILY or config.hidden_act != "silu" or getattr(config, "sliding_window", None):
+        return False
+    if model.dtype not in DTYPES:
         return False
     if getattr(config, "attention_dropout", 0.0) or getattr(config, "mlp_bias", False) or _has_adapter(model.lm_head):
         return False

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from services.lm.decoder import kernels
 from services.lm.decoder.blocks import Heads
 from services.lm.decoder.model import AttendRows, supports
 
@@ -90,8 +89,7 @@ class PackedDecoder:
     def _layer(self, x: Tensor, layer: _Layer, angles: tuple[Tensor, Tensor], attend: Any) -> Tensor:
         heads = self.heads
         qkv = layer.qkv(self._normed(x, layer.attention_norm))
-        turned = heads.queries + heads.keys
-        kernels.rotate(qkv[:, : turned * heads.size].view(-1, turned, heads.size), *angles)
+        _rotate(qkv[:, : heads.rotated * heads.size].view(-1, heads.rotated, heads.size), *angles)
         attended = torch.empty(x.shape[0], heads.queries * heads.size, dtype=x.dtype)
         attend(qkv, attended)
         x = layer.output.joined(attended, x, "add")
@@ -100,6 +98,15 @@ class PackedDecoder:
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
         return functional.rms_norm(x, weight.shape, weight, self._eps)
+
+
+def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> None:
+    """Turn each head in place, shape (rows, heads, size), by its position's angles, (rows, 1, size / 2)."""
+    half = heads.shape[-1] // 2
+    first, second = heads[..., :half], heads[..., half:]
+    turned = first * sin
+    first.mul_(cos).sub_(second * sin)
+    second.mul_(cos).add_(turned)
 
 
 def can_be_packed(model: Any) -> bool:
