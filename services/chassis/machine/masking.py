@@ -25,7 +25,8 @@ _SECRETS = tuple(
         rf"(?i)(\b[a-z0-9_-]{{0,40}}{_NAME}\s{{0,3}}=\s{{0,3}})[^\s\"',;&]{{4,500}}()",
     )
 )
-_HOMES = re.compile(
+_WINDOWS = r"\b[A-Za-z]:(?:\\\\|\\|/)(?i:users)(?:\\\\|\\|/)"
+_HOMES = re.compile(rf"((?<![\w.])/(?:home|Users)/|{_WINDOWS})[^/\\\s\"':;,]{{1,100}}")
     r"((?<![\w.])/(?:home|Users)/|\b[A-Za-z]:(?:\\\\|\\|/)(?i:users)(?:\\\\|\\|/))[^/\\\s\"':;,]{1,100}"
 )
 
