@@ -16,20 +16,24 @@ from tests.fakes.neighbours.world import World
 from tests.integration.processes import ServiceProcess, start_service
 from tests.unit.feedback.decisions.evidence import Evidence
 
-ROUND_0 = ("0/test", "0/evaluate", "0/probe_suite", "0/probe", "0/probe_evaluate", "0/dataset", "0/train")
-ROUND_1 = ("1/test", "1/evaluate")
+GUARDRAIL_0 = ("0/guardrail-0", "0/guardrail-0-evaluate")
+ROUND_0 = ("0/test", "0/evaluate", "0/probe_suite", "0/probe", "0/probe_evaluate", "0/dataset", "0/train", *GUARDRAIL_0)
+ROUND_1 = ("1/test", "1/evaluate", "1/guardrail-0", "1/guardrail-0-evaluate")
 
 # "answer": the neighbour has made the thing and the loop does not know it yet. "watch": the loop waits for its end.
 POINTS = [
     *("0/test:answer", "0/evaluate:answer", "0/test:watch", "0/evaluate:watch"),
+    *(f"{name}:{point}" for point in ("answer", "watch") for name in GUARDRAIL_0),
     *("0/probe_suite:answer", "0/probe:answer", "0/probe_evaluate:answer", "0/probe:watch", "0/probe_evaluate:watch"),
     *("0/dataset:answer", "0/train:answer", "0/train:watch"),
     *("1/test:answer", "1/evaluate:answer", "1/test:watch", "1/evaluate:watch"),
+    *("1/guardrail-0:answer", "1/guardrail-0-evaluate:watch"),
 ]
 SPEC = loop_pb2.LoopSpec(
     model_version_id="tiny",
     test_suite_version_id="roo_xml/core@1",
     goals=[loop_goal_pb2.Goal(metric="conforming_rate", minimum=0.8)],
+    guardrails=[loop_goal_pb2.Guardrail(test_suite_version_id="text/smoke@1")],
     num_examples=26,
     seed=7,
 )
@@ -84,7 +88,7 @@ async def test_a_loop_that_is_killed_in_every_step_ends_and_doubles_nothing(tmp_
     assert world.registry.models.numbers == {"tiny": 2}
     told = Counter((step.round, step.step, step.state) for step in steps)
     # The diagnosis is a step too.
-    assert set(told.values()) == {1} and len(told) == 2 * (1 + 2 + 6)
+    assert set(told.values()) == {1} and len(told) == 2 * (1 + 3 + 7)
 
 
 @pytest.mark.timeout(120)
@@ -100,4 +104,4 @@ async def test_an_accepted_loop_survives_a_kill_that_comes_at_once(tmp_path: Pat
             assert await start_loop(process.address) == loop_id
             loop, _ = await asyncio.wait_for(wait_for_end(process.address, loop_id), 60)
     assert loop.stop_reason == loop_pb2.STOP_REASON_GOALS_MET
-    assert await world.made() == Counter(["0/test", "0/evaluate"])
+    assert await world.made() == Counter(["0/test", "0/evaluate", *GUARDRAIL_0])

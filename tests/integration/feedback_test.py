@@ -101,15 +101,16 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_loop_improves_a_model_and_tells_all_of_it(site: Site) -> None:
-    site.world.evaluator.judgement.rates |= {"tiny@1": 0.05, "tiny@2": 0.85}
+    site.world.evaluator.judgement.rates |= {"tiny@1": 0.05, "tiny@2": 0.95}
     created = await site.create(model_version_id="tiny")
     events = await site.events(created.loop_id)
     loop = await site.get(created.loop_id)
     assert loop.stop_reason == loop_pb2.STOP_REASON_GOALS_MET
-    assert loop.stop_sentence == "All goals are met after round 1: the conforming rate is 85.0% (goal 80.0%)."
+    reached = "the conforming rate is 95.0% (89.8% to 97.6% at 95% confidence, goal 80.0%)"
+    assert loop.stop_sentence == f"All goals are met after round 1: {reached}."
     assert loop.best_model_version_id == "tiny@2"
     assert (loop.spec.model_version_id, loop.spec.test_suite_version_id) == ("tiny@1", "roo_xml/core@1")
-    assert [made.conforming_rate for made in loop.rounds] == [0.05, 0.85]
+    assert [made.conforming_rate for made in loop.rounds] == [0.05, 0.95]
     assert [made.model_version_id for made in loop.rounds] == ["tiny@1", "tiny@2"]
     assert [item.event.sequence for item in events] == list(range(1, len(events) + 1))
     steps = [item.step for item in events if item.HasField("step")]

@@ -14,6 +14,7 @@ from ui.cli.follow import Display, Progress, display, follow, job_progress
 from ui.cli.jobs import add_delete_command, add_job_commands, refuse_failed, state_of
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_events, print_table, show
+from ui.loops.goals import GOAL_HELP, GUARDRAIL_HELP, goal_fields, guardrail_fields
 from ui.loops.outcomes import Outcome, outcome_of
 from ui.models.exports.forms import form_fields
 from ui.shared.jobs import FINAL_STATES
@@ -46,7 +47,8 @@ Settings: TypeAlias = Annotated[
 class Goals:
     """What ends a loop."""
 
-    goal: Annotated[list[str] | None, typer.Option(help="METRIC=RATE, else conforming_rate=0.8; repeatable.")] = None
+    goal: Annotated[list[str] | None, typer.Option(help=f"{GOAL_HELP} Repeatable; else conforming_rate>=0.8.")] = None
+    guardrail: Annotated[list[str] | None, typer.Option(help=f"{GUARDRAIL_HELP} Repeatable.")] = None
     goal_form: Annotated[
         str, typer.Option(help="The form that has to meet them, such as gguf:Q4_K_M; else the version itself.")
     ] = ""
@@ -54,7 +56,8 @@ class Goals:
     def body(self) -> Document:
         """Return them as fields of a loop's spec."""
         form = {"goal_form": form_fields(self.goal_form)} if self.goal_form else {}
-        return {"goals": [_goal(text) for text in self.goal or ["conforming_rate=0.8"]], **form}
+        goals = [goal_fields(text) for text in self.goal or ["conforming_rate>=0.8"]]
+        return {"goals": goals, "guardrails": [guardrail_fields(text) for text in self.guardrail or ()], **form}
 
 
 @command(app, "start")
@@ -151,14 +154,6 @@ class StepLog:
         self._on.say(f"{sign} {document['title']}{took}  {document['resource_id']}")
 
 
-def _goal(text: str) -> Document:
-    metric, _, bound = text.partition("=")
-    try:
-        return {"metric": metric.strip(), "minimum": float(bound)}
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not like conforming_rate=0.8.", param_hint="--goal") from None
-
-
 def _row(document: Document) -> tuple[object, ...]:
     rates = [f"{100 * step['conforming_rate']:.1f} %" for step in document["rounds"] if step["evaluated"]]
     spec = document["spec"]
@@ -171,6 +166,7 @@ def print_end(loop: Document) -> None:
     """Print how a loop stands, and when it has ended where its report is."""
     if loop["job"]["state"] not in FINAL_STATES:
         print(f"The loop {loop['loop_id']} is {job_progress(loop['job']).text}.")
+        print(loop["status_sentence"])
         return
     outcome = _outcome(loop)
     print_goal({**loop, "outcome": outcome.state})
@@ -182,6 +178,7 @@ def print_goal(loop: Document) -> None:
     is_missed = loop["outcome"] == "goal not reached"
     typer.secho(f"{loop['outcome'].capitalize()}.", fg=typer.colors.YELLOW if is_missed else None, bold=is_missed)
     names = {"": "stop_sentence", "Best version: ": "best_model_version_id", "Try next: ": "next_step"}
+    names["Where it stands: "] = "status_sentence"
     print("\n".join(f"{name}{loop[field]}" for name, field in names.items() if loop[field]))
 
 

@@ -15,6 +15,7 @@ from services.chassis.errors import InvalidArgument, ServiceError
 from ui.comparisons.actions import compare_evaluations
 from ui.evaluations.views import CAUSE_SENTENCES, sorted_causes
 from ui.loops.actions import loop_progress, recent_loops
+from ui.loops.goals import GOAL_HELP, GUARDRAIL_HELP, goal_fields, guardrail_fields
 from ui.loops.views import LoopProgress
 from ui.models.actions import read_models, read_suites
 from ui.models.exports.forms import CHOICES, form_fields
@@ -66,12 +67,16 @@ class _Form:
     model: gr.Dropdown
     suite: gr.Dropdown
     goal: gr.Slider
+    confidence: gr.Slider
+    goals: gr.Textbox
+    guardrails: gr.Textbox
     form: gr.Dropdown
     fields: FieldForm
     start: gr.Button
 
     def components(self) -> set[Any]:
-        return {self.model, self.suite, self.goal, self.form, *self.fields.components.values()}
+        own = {self.model, self.suite, self.goal, self.confidence, self.goals, self.guardrails, self.form}
+        return {*own, *self.fields.components.values()}
 
     def spec(self, values: Values) -> LoopSpec:
         model, suite = values[self.model], values[self.suite]
@@ -79,8 +84,13 @@ class _Form:
             field = "suite" if model else "model"
             next_step = "Choose both; models are imported on the page Models."
             raise InvalidArgument("A model and a suite are needed.", next_step, field=field)
-        goal = Goal(metric="conforming_rate", minimum=values[self.goal] or 0.0)
+        confidence = values[self.confidence] or 0.0
+        goal = Goal(metric="conforming_rate", minimum=values[self.goal] or 0.0, confidence=confidence)
         spec = LoopSpec(model_version_id=model, test_suite_version_id=suite, goals=[goal])
+        for line in text_of(values, self.goals).splitlines():
+            ParseDict(goal_fields(line), spec.goals.add())
+        for line in text_of(values, self.guardrails).splitlines():
+            ParseDict(guardrail_fields(line), spec.guardrails.add())
         if form := text_of(values, self.form):
             ParseDict(form_fields(form), spec.goal_form)
         self.fields.fill(spec, values, "spec.")
@@ -95,6 +105,15 @@ def _form() -> _Form:
         goal = gr.Slider(
             0, 1, value=0.8, step=0.01, label="Goal", info="Share of cases that conform.", elem_id="loop-goal"
         )
+        confidence = gr.Slider(
+            0,
+            0.99,
+            value=0.95,
+            step=0.01,
+            label="Confidence",
+            info="The lower end of the interval at this confidence must reach the goal; 0 for the share itself.",
+            elem_id="loop-confidence",
+        )
         form = gr.Dropdown(
             [("the version itself", ""), *(choice for choice in CHOICES if choice[1].startswith(_GOAL_FORMS))],
             value="",
@@ -104,11 +123,23 @@ def _form() -> _Form:
             elem_id="loop-goal-form",
         )
         fields.add("budget.max_rounds", "budget.max_minutes", "num_examples", "seed")
+        goals, guardrails = _contract(fields)
         with gr.Accordion("Training", open=False, elem_id="loop-training"):
             names = ("num_epochs", "batch_size", "learning_rate", "max_tokens_per_pack", "lora.r", "lora.lora_alpha")
             fields.add(*(f"training.{name}" for name in names))
         start = gr.Button("Start improving", variant="primary", elem_id="loop-start")
-    return _Form(model, suite, goal, form, fields, start)
+    return _Form(model, suite, goal, confidence, goals, guardrails, form, fields, start)
+
+
+def _contract(fields: FieldForm) -> tuple[gr.Textbox, gr.Textbox]:
+    """Build what few loops need of goals, guardrails and budget, and return the texts of goals and guardrails."""
+    with gr.Accordion("Further goals, guardrails and budget", open=False, elem_id="loop-contract"):
+        goals = gr.Textbox(label="Further goals, one a line", info=GOAL_HELP, lines=2, elem_id="loop-goals")
+        label = "What must not be lost, one a line"
+        guardrails = gr.Textbox(label=label, info=GUARDRAIL_HELP, lines=2, elem_id="loop-guardrails")
+        fields.add(*(f"budget.{name}" for name in ("plateau_rounds", "max_tokens", "price_per_hour", "max_cost")))
+        fields.add("num_repeats", "temperature")
+    return goals, guardrails
 
 
 def newest_version(suites: Sequence[str]) -> str:

@@ -63,7 +63,8 @@ async def report_page(clients: Clients, loop_id: str) -> Export:
     first, best = _rounds_to_compare(loop)
     earlier = first.evaluation_id if best.round != first.round else ""
     facts = _loop_facts(loop)
-    facts |= {"goals": ", ".join(facts["goals"]), "stop_reason": facts["stop_reason"].replace("_", " ")}
+    facts |= {name: ", ".join(facts[name]) for name in ("goals", "guardrails")}
+    facts |= {"stop_reason": facts["stop_reason"].replace("_", " ")}
     printed = [
         ExportFact(group="Loop", name=name.replace("_", " "), value=str(value))
         for name, value in facts.items()
@@ -158,10 +159,12 @@ def _loop_facts(loop: Loop) -> Document:
     return {
         "loop_id": view.loop_id,
         "goals": list(view.goals),
+        "guardrails": list(view.guardrails),
         "goal_form": view.goal_form,
         "outcome": view.outcome.state,
         "stop_reason": view.stop_reason,
         "stop_sentence": view.stop_sentence,
+        "status_sentence": view.status_sentence,
         "best_model_version_id": view.best_model_version_id,
         "next_step": view.next_step,
         "num_rounds": max(0, len(loop.rounds) - 1),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from drillyard.feedback.v1.loop_pb2 import Loop, Round, StopReason
 
+from ui.loops.goals import goal_text, guardrail_text
 from ui.loops.outcomes import Outcome, outcome_of
 from ui.models.exports.forms import form_text
 from ui.shared.jobs import JobView, job_view
@@ -51,6 +52,8 @@ class LoopProgress:
     test_suite_version_id: str
     best_model_version_id: str
     goals: tuple[str, ...]
+    guardrails: tuple[str, ...]
+    status_sentence: str
     goal_form: str
     steps: tuple[StepView, ...]
     stop_reason: str
@@ -75,7 +78,9 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
         model_version_id=loop.spec.model_version_id,
         test_suite_version_id=loop.spec.test_suite_version_id,
         best_model_version_id=loop.best_model_version_id,
-        goals=tuple(f"{goal.metric.replace('_', ' ')} ≥ {100 * goal.minimum:g} %" for goal in loop.spec.goals),
+        goals=tuple(goal_text(goal) for goal in loop.spec.goals),
+        guardrails=tuple(guardrail_text(guardrail) for guardrail in loop.spec.guardrails),
+        status_sentence=loop.status_sentence,
         goal_form=form_text(loop.spec.goal_form.form, loop.spec.goal_form.number_type) if _is_on_form(loop) else "",
         steps=steps if job.is_final else steps + _steps_to_come(loop),
         stop_reason=stop_reason,

@@ -21,6 +21,7 @@ class Metric:
     is_share: bool = True
 
 
+USUAL_CONFIDENCE = 0.95
 RATES = ("conforming_rate", "accepted_rate", "well_formed_rate")
 METRICS: Mapping[str, Metric] = {
     "conforming_rate": Metric("conforming rate", ("", "tool", "category")),
@@ -89,14 +90,17 @@ class Goal:
         return -reading.value if self.facts.is_bounded_above else reading.value
 
     def interval(self, reading: Reading) -> tuple[float, float]:
-        """Return both ends of a reading's interval at the goal's confidence; the value itself where it has none."""
-        if not self.confidence or not self.facts.is_share:
+        """Return both ends of a reading's interval, of 95% where the share itself counts.
+
+        What has none is the value itself: seconds, and goals of a release that knew no intervals.
+        """
+        if self.confidence is None or not self.facts.is_share:
             return reading.value, reading.value
-        return share_interval(reading, self.confidence)
+        return share_interval(reading, self.confidence or USUAL_CONFIDENCE)
 
     def sure_value(self, reading: Reading) -> float:
-        """Return what must keep the bound: the end of the interval that is nearer to it."""
-        return self.interval(reading)[1 if self.facts.is_bounded_above else 0]
+        """Return what must keep the bound: the end of the interval that is nearer to it, or the value itself."""
+        return reading.value if not self.confidence else self.interval(reading)[1 if self.facts.is_bounded_above else 0]
 
     def shortfall(self, reading: Reading) -> float:
         """Return how far a reading is from meeting the goal; 0 or less where it meets it."""
@@ -120,8 +124,10 @@ class Goal:
         """Return what was read against what was asked, without a stop at the end."""
         sign = "at most " * self.facts.is_bounded_above
         low, high = self.interval(reading)
-        sure = f"{self.text(low)} to {self.text(high)} at {percent(self.confidence)} confidence, " * (low < high)
-        return f"the {self.words} is {self.text(reading.value)} ({sure}goal {sign}{self.text(self.bound)})"
+        confidence = percent(self.confidence or USUAL_CONFIDENCE)
+        sure = f"{self.text(low)} to {self.text(high)} at {confidence} confidence, " * (low < high)
+        end = " for the share itself" * bool(sure and not self.confidence)
+        return f"the {self.words} is {self.text(reading.value)} ({sure}goal {sign}{self.text(self.bound)}{end})"
 
 
 def percent(confidence: float | None) -> str:
@@ -143,7 +149,7 @@ def share_interval(reading: Reading, confidence: float) -> tuple[float, float]:
 
 def widened(mean: float, low: float, high: float, confidence: float) -> tuple[float, float]:
     """Return a 95 % interval around `mean` as one of another confidence, each half by the normal quantiles."""
-    scale = _z(confidence) / _z(0.95)
+    scale = _z(confidence) / _z(USUAL_CONFIDENCE)
     return mean - (mean - low) * scale, mean + (high - mean) * scale
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.feedback.domain.goals import percent, widened
-
-_CONFIDENCE = 0.95
+from services.feedback.domain.goals import USUAL_CONFIDENCE, percent, widened
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class GuardrailReading:
 
 def measured(guardrail: Guardrail, ids: GuardrailReading, value: float, change: Change) -> GuardrailReading:
     """Return the reading of a version: how much it lost, and whether that is more than is allowed."""
-    low, high = widened(change.mean, change.low, change.high, guardrail.confidence or _CONFIDENCE)
+    low, high = widened(change.mean, change.low, change.high, guardrail.confidence or USUAL_CONFIDENCE)
     least_loss = -high if guardrail.confidence else -change.mean
     # Shares are quotients of small numbers: what is lost to rounding is no loss.
     is_broken = least_loss > (guardrail.max_loss or 0.0) + 1e-9
@@ -71,7 +69,7 @@ def guardrail_sentence(guardrail: Guardrail, reading: GuardrailReading) -> str:
     if not reading.is_measured:
         return f"the {guardrail.words} is not measured yet"
     interval = (
-        f"{100 * reading.low:+.1f} to {100 * reading.high:+.1f} at {percent(guardrail.confidence or _CONFIDENCE)}"
+        f"{100 * reading.low:+.1f} to {100 * reading.high:+.1f} at {percent(guardrail.confidence or USUAL_CONFIDENCE)}"
     )
     verdict = "broken" if reading.is_broken else "kept"
     return (

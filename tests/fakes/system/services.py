@@ -146,7 +146,7 @@ async def _begin_what_does_not_end(system: System) -> None:
 
 
 def _loop(model_version_id: str) -> loop_pb2.CreateLoopRequest:
-    goals = [loop_goal_pb2.Goal(metric="conforming_rate", minimum=0.9)]
+    goals = [loop_goal_pb2.Goal(metric="conforming_rate", minimum=0.9, confidence=0.0)]
     spec = loop_pb2.LoopSpec(
         model_version_id=model_version_id, test_suite_version_id=SUITE, goals=goals, num_examples=26, seed=1
     )

@@ -76,6 +76,11 @@ STARTING: tuple[tuple[str, ...], ...] = (
     ),
     ("training-jobs", "start", BASE, "DATASET", "--no-follow"),
     ("loops", "start", BASE, "--no-follow", "--goal", "conforming_rate=0.5", "--goal", "accepted_rate=0.9"),
+    (
+        *("loops", "start", BASE, "--no-follow", "--goal", "conforming_rate[tool=apply_diff]>=0.5@0.9"),
+        *("--guardrail", "text/smoke:accepted_rate:0.02", "--max-tokens", "1000000", "--plateau-rounds", "3"),
+        *("--price-per-hour", "2.5", "--max-cost", "10"),
+    ),
 )
 UNKNOWN: tuple[tuple[str, ...], ...] = (
     ("models", "show", "nosuch"),
@@ -224,6 +229,8 @@ def test_an_unknown_id_is_one_sentence_and_status_1(url: str, arguments: tuple[s
     [
         (("loops", "start", BASE, "--minutes", "-3"), "--minutes"),
         (("loops", "start", BASE, "--goal", "conforming_rate"), "conforming_rate=0.8"),
+        (("loops", "start", BASE, "--guardrail", "text/smoke:accepted_rate:x"), "no number"),
+        (("loops", "start", BASE, "--max-cost", "10"), "price_per_hour"),
         (("loops", "start", BASE, "--rounds", "many"), "--rounds"),
         (("training-jobs", "start", BASE, "DATASET", "--learning-rate", "-1"), "--learning-rate"),
         (("test-runs", "start", BASE, "--repeats", "-1"), "--repeats"),

@@ -57,6 +57,8 @@ def test_the_lower_end_counts_and_not_the_share() -> None:
     lucky, sure = Reading(0.81, 130), Reading(0.87, 130)
     assert not SURE.is_met(lucky) and SURE.is_met(sure)
     assert replace(SURE, confidence=0.0).is_met(lucky)
+    words = "the conforming rate is 81.0% (73.4% to 86.8% at 95% confidence, goal 80.0% for the share itself)"
+    assert replace(SURE, confidence=0.0).sentence(lucky) == words
     stop = decide(replace(SPEC, budget=Budget(0, 0.0, 2)), played(0.81), 0.0)
     assert stop is not None and stop.reason is StopReason.OUT_OF_ROUNDS
     assert "81.0% (73.4% to 86.8% at 95% confidence, goal 80.0%)" in stop.sentence
