@@ -27,8 +27,6 @@ _SECRETS = tuple(
 )
 _WINDOWS = r"\b[A-Za-z]:(?:\\\\|\\|/)(?i:users)(?:\\\\|\\|/)"
 _HOMES = re.compile(rf"((?<![\w.])/(?:home|Users)/|{_WINDOWS})[^/\\\s\"':;,]{{1,100}}")
-    r"((?<![\w.])/(?:home|Users)/|\b[A-Za-z]:(?:\\\\|\\|/)(?i:users)(?:\\\\|\\|/))[^/\\\s\"':;,]{1,100}"
-)
 
 
 def masked(text: str) -> str:
