@@ -33,6 +33,7 @@ from services.feedback.store.chats import Retention, SqlChatStore
 from services.feedback.store.dataset_builds import JobBuildStore
 from services.feedback.store.items import SqlItemStore
 from services.feedback.store.jobs import MIGRATIONS, JobLoopStore
+from services.feedback.store.loop_answers import SqlLoopAnswers
 from services.feedback.store.shipments import JobShipmentStore
 from services.feedback.telemetry import FeedbackTelemetry
 from services.feedback.usecases.chats import ChatUseCases
@@ -96,7 +97,8 @@ def open_neighbours(application: Application, settings: FeedbackSettings) -> Nei
 async def wire(application: Application, settings: FeedbackSettings) -> None:
     """Choose the adapters and connect them."""
     neighbours, runner, jobs = open_neighbours(application, settings), application.jobs.runner, application.jobs.store
-    loops, shipments, builds = JobLoopStore(jobs), JobShipmentStore(jobs), JobBuildStore(jobs)
+    loops = JobLoopStore(jobs, SqlLoopAnswers(application.database))
+    shipments, builds = JobShipmentStore(jobs), JobBuildStore(jobs)
     items = SqlItemStore(application.database)
     chats = SqlChatStore(application.database, Retention(settings.session_days, settings.session_megabytes))
     shipment_job = ShipmentJob(neighbours.shipments)

@@ -12,13 +12,15 @@ import pytest
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.jobs import JobState, JobStore, MemoryJobStore, SqlJobStore
 from services.chassis.wire import from_document
+from services.feedback.decisions.decision import DecisionChange, TrainingMethod
 from services.feedback.domain.loop import LOOP_KIND, Inputs, job_result, job_state
 from services.feedback.domain.rounds import STEP_EVENT, Rates, Round, Stop, StopReason
 from services.feedback.domain.spec import LoopSpec
 from services.feedback.domain.work import SuiteVersion
-from services.feedback.ports import LoopStore
 from services.feedback.store.jobs import MIGRATIONS, JobLoopStore
+from services.feedback.store.loop_answers import SqlLoopAnswers
 from tests.contract.conftest import OpenDatabase
+from tests.unit.feedback.bench import MemoryAnswers
 
 KINDS = ("memory", "sqlite", "postgresql")
 ASKED = from_document(
@@ -42,7 +44,7 @@ ROUNDS = (
 @dataclass
 class Stores:
     jobs: JobStore
-    loops: LoopStore
+    loops: JobLoopStore
 
     async def running(self, request_id: str = "") -> tuple[str, int]:
         """Create a loop that is being worked on, and return its id and epoch."""
@@ -56,10 +58,11 @@ class Stores:
 async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[Stores]:
     if request.param == "memory":
         memory = MemoryJobStore()
-        yield Stores(memory, JobLoopStore(memory))
+        yield Stores(memory, JobLoopStore(memory, MemoryAnswers()))
         return
-    jobs = SqlJobStore(await open_database(request.param, MIGRATIONS))
-    yield Stores(jobs, JobLoopStore(jobs))
+    database = await open_database(request.param, MIGRATIONS)
+    jobs = SqlJobStore(database)
+    yield Stores(jobs, JobLoopStore(jobs, SqlLoopAnswers(database)))
 
 
 async def test_a_loop_is_kept_with_all_that_was_asked_and_named(stores: Stores) -> None:
@@ -157,3 +160,17 @@ async def test_an_unknown_loop_is_not_found_by_its_own_noun(stores: Stores, call
         else:
             async with aclosing(stores.loops.watch("loop-x", 0)) as events:
                 await anext(events)
+
+
+async def test_the_first_answer_to_a_decision_counts_and_goes_with_the_loop(stores: Stores) -> None:
+    loop_id, epoch = await stores.running()
+    answers = stores.loops.answers
+    change = DecisionChange(TrainingMethod.DPO, {"learning_rate": 1e-5, "dpo": {"beta": 0.2}}, 0, 0.25, go_on=False)
+    approval = DecisionChange(None, {}, 0, None, go_on=False)
+    assert await answers.find(loop_id, 1) is None
+    assert await answers.give(loop_id, 1, change) == await answers.give(loop_id, 1, approval) == change
+    assert await answers.give(loop_id, 2, approval) == approval
+    assert await answers.find(loop_id, 1) == change
+    await stores.jobs.finish(loop_id, epoch, JobState.SUCCEEDED, result=job_result(Stop(StopReason.GOALS_MET, "Done.")))
+    await stores.loops.delete(loop_id)
+    assert await answers.find(loop_id, 1) is None

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_goal_pb2, loop_pb2
+from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_goal_pb2, loop_pb2, loop_phase_pb2
 
 from services.chassis.channel import open_channel
 from tests.fakes.neighbours.world import World
@@ -54,7 +54,7 @@ async def start_loop(address: str) -> str:
     return created.loop.loop_id
 
 
-async def wait_for_end(address: str, loop_id: str) -> tuple[loop_pb2.Loop, list[loop_pb2.RoundStep]]:
+async def wait_for_end(address: str, loop_id: str) -> tuple[loop_pb2.Loop, list[loop_phase_pb2.RoundStep]]:
     channel = open_channel(address)
     stub: feedback_service_pb2_grpc.FeedbackServiceAsyncStub = feedback_service_pb2_grpc.FeedbackServiceStub(channel)
     events = stub.WatchLoop(loop_pb2.WatchLoopRequest(loop_id=loop_id))

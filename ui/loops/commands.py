@@ -22,7 +22,7 @@ from ui.shared.jobs import FINAL_STATES
 app = typer.Typer(help="Improve a model until goals are met.")
 LoopId = Annotated[str, typer.Argument(help="A loop.")]
 # What the loop itself sets of each training, and settings of what it does not do.
-_OF_THE_LOOP = (
+OF_THE_LOOP = (
     *("model_version_id", "dataset_version_id", "output_model_id", "trained_weights", "seed"),
     *("dpo", "grpo", "scratch", "fork"),
 )
@@ -36,7 +36,7 @@ Settings: TypeAlias = Annotated[
             "model_version_id",
             "test_suite_version_id",
             "goal_form",
-            *(f"training.{name}" for name in _OF_THE_LOOP),
+            *(f"training.{name}" for name in OF_THE_LOOP),
         ),
         {"budget.max_rounds": "rounds", "budget.max_minutes": "minutes", "training.lora.r": "rank"},
     ),

@@ -25,6 +25,11 @@ router.rpc(
     "feedback.CancelLoop",
     "Cancel a loop and the job that it waits for; what is registered is kept.",
 )
+router.rpc(
+    "POST /loops/{loop_id}/decision",
+    "feedback.DecideLoop",
+    "Approve the decision that a loop waits with, or change it; the loop goes on within seconds.",
+)
 router.events("/loops/{loop_id}/events", "feedback.WatchLoop", "feedback.GetLoop", "Stream the events of a loop.")
 
 

@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 
 import grpc.aio
-from drillyard.registry.v1 import artifact_pb2, dataset_pb2, model_pb2, registry_service_pb2_grpc, test_suite_pb2
+from drillyard.registry.v1 import (
+    artifact_pb2,
+    dataset_pb2,
+    deployment_pb2,
+    model_pb2,
+    registry_service_pb2_grpc,
+    test_suite_pb2,
+)
 
 from services.chassis.artifacts import Artifact
-from services.chassis.errors import FailedPrecondition
+from services.chassis.errors import Aborted, FailedPrecondition, NotFound
 from services.chassis.waiting import patiently
 from services.feedback.domain.work import Registration, SuiteVersion
 from services.protocols.cases import Case, CaseError, case_from_document
@@ -81,6 +88,34 @@ class GrpcRegistry:
         )
         response = await patiently(lambda: self._stub.CreateTestSuiteVersion(request), _PEER)
         return str(response.test_suite_version.test_suite_version_id)
+
+    async def set_alias(self, alias_id: str, model_version_id: str, evaluation_id: str) -> None:
+        """Let an alias, "<model_id>:<name>", point at a version for which an evaluation speaks, if it does not yet."""
+
+        async def move() -> None:
+            current = await self._alias(alias_id)
+            if current.model_version_id == model_version_id:
+                return
+            request = deployment_pb2.SetAliasRequest(
+                alias_id=alias_id,
+                model_version_id=model_version_id,
+                evaluation_ids=[evaluation_id],
+                expected_revision=current.revision,
+            )
+            await self._stub.SetAlias(request)
+
+        while True:
+            try:
+                return await patiently(move, _PEER)
+            except Aborted:
+                # Someone moved it between the two calls; the next look sees where it is.
+                continue
+
+    async def _alias(self, alias_id: str) -> deployment_pb2.Alias:
+        try:
+            return (await self._stub.GetAlias(deployment_pb2.GetAliasRequest(alias_id=alias_id))).alias
+        except NotFound:
+            return deployment_pb2.Alias()
 
     async def register_dataset(self, request_id: str, registration: Registration) -> str:
         """Register a dataset version once per request id and return its id."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from drillyard.feedback.v1 import loop_goal_pb2, loop_pb2
+from drillyard.feedback.v1 import loop_answer_pb2, loop_goal_pb2, loop_pb2
 from drillyard.registry.v1 import export_pb2
 from google.protobuf.json_format import MessageToDict
 
 from services.chassis.wire import from_message, to_message
+from services.feedback.decisions.decision import DecisionChange
 from services.feedback.domain.guardrails import guardrail_sentence
 from services.feedback.domain.loop import Loop
 from services.feedback.domain.rounds import Rates, Round
@@ -43,6 +44,12 @@ def loop_to_proto(loop: Loop) -> loop_pb2.Loop:
     for guardrail, suite in zip(message.spec.guardrails, loop.inputs.guardrail_suites, strict=True):
         guardrail.test_suite_version_id = suite.test_suite_version_id
     return message
+
+
+def change_from_proto(change: loop_answer_pb2.DecisionChange) -> DecisionChange:
+    """Return what a person wants otherwise; of the training settings only those that were set."""
+    training = MessageToDict(change.training, preserving_proto_field_name=True)
+    return from_message(DecisionChange, change, training=training)
 
 
 def export_fields(spec: export_pb2.ExportSpec) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from services.chassis.wire import from_document
 
 # The type of the events that tell of decisions.
 DECISION_EVENT = "decision"
+# The rule of a decision that a person made.
+PERSON = "person"
 
 
 class TrainingMethod(StrEnum):
@@ -40,12 +42,16 @@ class DecisionAction(StrEnum):
     TRAIN = "train"
     BRANCH_BACK = "branch_back"
     STOP = "stop"
+    GO_ON = "go_on"
 
 
 class DecisionState(StrEnum):
     """Who stands behind a decision."""
 
     MADE = "made"
+    WAITING = "waiting"
+    APPROVED = "approved"
+    OVERRULED = "overruled"
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class Decision:
 
     Attributes:
         number: Counts the decisions of the loop, from 1.
-        rule: The rule that decided.
+        rule: The rule that decided, or `PERSON`.
         reason: One sentence for a person.
         next_step: What to do about it, where the loop stops.
         figures: What the rule looked at, by name.
@@ -86,11 +92,6 @@ class Decision:
     round: int = 0
     state: DecisionState = DecisionState.MADE
 
-    @property
-    def trains(self) -> bool:
-        """Whether it begins a training."""
-        return self.topic is DecisionTopic.TRAINING
-
     def settings(self, training: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings of its training: the loop's own, without those of other methods, and what it changes."""
         method = self.method or TrainingMethod.SFT
@@ -101,6 +102,31 @@ class Decision:
         # What the trainer does anyway is left out, so that a job that was asked for before is the same job.
         unset = {} if method is TrainingMethod.SFT and "method" not in training else {"method": method.setting}
         return {**settings, **unset}
+
+
+@dataclass(frozen=True)
+class DecisionChange:
+    """What a person wants otherwise; one that changes nothing approves.
+
+    Attributes:
+        training: Settings of the trainer, by name, that are to differ from those of the decision.
+        num_examples: 0 for those of the decision.
+        replay_share: None for that of the decision.
+        go_on: Whether the loop goes on although the decision is to stop.
+    """
+
+    MESSAGE: ClassVar = "drillyard.feedback.v1.loop_answer_pb2.DecisionChange"
+
+    method: TrainingMethod | None
+    training: Mapping[str, Any]
+    num_examples: int
+    replay_share: float | None
+    go_on: bool
+
+    @property
+    def is_approval(self) -> bool:
+        """Whether it changes nothing."""
+        return not (self.method or self.training or self.num_examples or self.replay_share is not None or self.go_on)
 
 
 def decision_from_document(document: Mapping[str, Any]) -> Decision:

@@ -18,7 +18,7 @@ _MIXED_SHARE = 0.2
 _MIN_PAIRS = 8
 _REPLAY_SHARE = 0.3
 # Preferences move weights that already know the answer: a twentieth of the rate of SFT, as docs/training.md has it.
-_PREFERENCE_RATE = 5e-5
+PREFERENCE_RATE = 5e-5
 _DEFAULT_RATE = 1e-3
 # A task costs as many answers as are drawn for it.
 _TASK_SHARE = 0.25
@@ -77,7 +77,7 @@ def on_probe(spec: LoopSpec, model_version_id: str, evidence: Evidence, rollouts
     elif method is TrainingMethod.GRPO:
         recipe = DatasetRecipe(max(1, round(_TASK_SHARE * spec.num_examples)))
     if method is not TrainingMethod.SFT and spec.method is None:
-        training = {"learning_rate": _PREFERENCE_RATE}
+        training = {"learning_rate": PREFERENCE_RATE}
     return Decision(
         DecisionTopic.TRAINING,
         DecisionAction.TRAIN,

@@ -8,6 +8,7 @@ from typing import Any
 
 from services.chassis.jobs import Job, JobState
 from services.chassis.wire import from_document, to_document
+from services.feedback.decisions.decision import Decision, DecisionState
 from services.feedback.domain.rounds import Round, Stop, StopReason, round_from_document, round_to_document
 from services.feedback.domain.rules import best_round, spent_by
 from services.feedback.domain.spec import LoopSpec
@@ -68,6 +69,13 @@ class Loop:
     def loop_id(self) -> str:
         """The id of the loop and of its job."""
         return self.job.job_id
+
+    @property
+    def waiting_decision(self) -> Decision | None:
+        """The decision that it waits with for a person; None where it waits for none."""
+        last = self.rounds[-1].decisions[-1] if self.rounds and self.rounds[-1].decisions else None
+        is_waiting = last is not None and last.state is DecisionState.WAITING and not self.job.state.is_final
+        return last if is_waiting else None
 
     @property
     def best_model_version_id(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -12,6 +13,8 @@ from services.feedback.domain.goals import METRICS, RATES, Goal, percent
 from services.feedback.domain.guardrails import Guardrail
 from services.protocols.verdict import Cause, LayerName
 
+# As the registry has it, behind the model and a colon.
+_ALIAS_NAME = re.compile("[a-z0-9][a-z0-9-]{0,62}")
 DEFAULT_PROMPT_SIZE = "compact"
 _GOAL_FORMS = ("EXPORT_FORM_GGUF", "EXPORT_FORM_OLLAMA")
 # The one value of a training setting that loops can do; settings of what they cannot do have none.
@@ -56,6 +59,8 @@ class LoopSpec:
         temperature: Of these answers; 0 is greedy.
         num_rollouts: Answers to each case of the probe, where they are drawn to see whether they differ; 1 draws none.
         mixed_method: What trains where they differ.
+        ask: Whether a person is asked before each step that a decision begins.
+        candidate_alias: Name of the alias that the best version gets when the goals are met; empty for none.
     """
 
     MESSAGE: ClassVar = "drillyard.feedback.v1.loop_pb2.LoopSpec"
@@ -76,6 +81,8 @@ class LoopSpec:
     temperature: float = 0.0
     num_rollouts: int = 1
     mixed_method: TrainingMethod = TrainingMethod.DPO
+    ask: bool = False
+    candidate_alias: str = ""
 
     @property
     def method(self) -> TrainingMethod | None:
@@ -99,6 +106,9 @@ def check(spec: LoopSpec) -> None:
     """
     _check_goals(spec)
     _check_guardrails(spec.guardrails)
+    if spec.candidate_alias and not _ALIAS_NAME.fullmatch(spec.candidate_alias):
+        next_step = "Use the name alone, in lower-case letters, digits and dashes, such as candidate."
+        raise _wrong("candidate_alias", f"is {spec.candidate_alias[:40]!r}, which names no alias", next_step)
     if spec.mixed_method is TrainingMethod.SFT:
         raise _wrong("mixed_method", "is SFT, which learns nothing from answers that differ", "Use DPO or GRPO.")
     if spec.budget.max_cost and not spec.budget.price_per_hour:

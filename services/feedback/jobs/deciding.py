@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from services.feedback.datasets.pairs import pairs_of
-from services.feedback.decisions.decision import Decision, DecisionAction, DecisionTopic
-from services.feedback.decisions.evidence import Rollouts, evidence_of, rollouts_of
+from services.feedback.decisions.answers import answered
+from services.feedback.decisions.decision import Decision, DecisionAction, DecisionState, DecisionTopic
+from services.feedback.decisions.evidence import evidence_of, rollouts_of
 from services.feedback.decisions.faults import on_answers, on_template
 from services.feedback.decisions.training import on_probe, on_regression, wants_rollouts
 from services.feedback.domain.rounds import Step, Stop, StopReason
@@ -14,15 +17,20 @@ from services.feedback.domain.work import ProbeVerdict, WorkProgress
 from services.feedback.jobs.record import LoopRecord
 from services.feedback.jobs.steps import RoundSteps, Services
 from services.feedback.jobs.training import probe_evaluations
+from services.feedback.ports import LoopAnswers
 
 
 class RoundDecisions:
     """The decisions of the round that a record is at; what it holds already is not decided again."""
 
-    def __init__(self, services: Services, steps: RoundSteps, record: LoopRecord) -> None:
+    def __init__(
+        self, services: Services, steps: RoundSteps, record: LoopRecord, answers: LoopAnswers, poll_seconds: float
+    ) -> None:
         self._services = services
         self._steps = steps
         self._record = record
+        self._answers = answers
+        self._poll_seconds = poll_seconds
 
     async def on_template(self) -> Stop | None:
         """Say whether the loop ends before anything is tested, since the template cannot carry the protocol."""
@@ -34,18 +42,31 @@ class RoundDecisions:
 
     async def on_answers(self) -> Stop | None:
         """Say whether the loop ends after a test, since its answers show a fault that training cannot mend."""
-        return _stop_of(await self._settled(DecisionTopic.ANSWERS, self._answers))
+        return _stop_of(await self._settled(DecisionTopic.ANSWERS, self._fault_in_answers))
 
     async def on_training(self, verdicts: Sequence[ProbeVerdict]) -> Decision:
         """Return what the round trains, by the verdicts on its probe."""
-        record = self._record
-        known = record.round.decision_on(DecisionTopic.TRAINING)
-        return await record.decided(known or await self._training(verdicts))
+        known = self._record.round.decision_on(DecisionTopic.TRAINING)
+        return await self._approved(known or await self._training(verdicts))
 
     async def _settled(self, topic: DecisionTopic, decide: Callable[[], Awaitable[Decision | None]]) -> Decision | None:
+        decision = self._record.round.decision_on(topic) or await decide()
+        return await self._approved(decision) if decision else None
+
+    async def _approved(self, decision: Decision) -> Decision:
+        """Record a decision, and return what a person makes of it where the loop is to ask one."""
         record = self._record
-        decision = record.round.decision_on(topic) or await decide()
-        return await record.decided(decision) if decision else None
+        if not decision.number and record.spec.ask:
+            decision = replace(decision, state=DecisionState.WAITING)
+        decision = await record.decided(decision)
+        if decision.state is not DecisionState.WAITING:
+            return decision
+        await record.report(Step.ASK, WorkProgress(message=f"decision {decision.number}: {decision.reason}"))
+        change = None
+        while change is None:
+            await asyncio.sleep(self._poll_seconds)
+            change = await self._answers.find(record.loop_id, decision.number)
+        return await record.decided(*answered(decision, change))
 
     async def _diagnosed(self) -> Decision | None:
         record = self._record
@@ -59,7 +80,7 @@ class RoundDecisions:
         await record.finished(Step.DIAGNOSE, message)
         return on_template(version_id, suite.profile_id, faults)
 
-    async def _answers(self) -> Decision | None:
+    async def _fault_in_answers(self) -> Decision | None:
         tested = self._record.round
         evidence = evidence_of(await self._services.evaluator.verdicts(tested.evaluation_id))
         return on_answers(tested.tested_model_version_id, evidence, is_trained_here=tested.number > 0)
@@ -67,14 +88,22 @@ class RoundDecisions:
     async def _training(self, verdicts: Sequence[ProbeVerdict]) -> Decision:
         record, evidence = self._record, evidence_of(verdicts)
         if regression := on_regression(record.spec, record.rounds, evidence):
-            return regression
-        rollouts = await self._rollouts() if wants_rollouts(record.spec, evidence) else None
-        return on_probe(record.spec, record.round.trained_model_version_id, evidence, rollouts)
+            return await self._with_pairs(regression)
+        rollouts = None
+        if wants_rollouts(record.spec, evidence):
+            rollouts = rollouts_of(await self._steps.sample(), await self._num_pairs())
+        decision = on_probe(record.spec, record.round.trained_model_version_id, evidence, rollouts)
+        return await self._with_pairs(decision)
 
-    async def _rollouts(self) -> Rollouts:
-        verdicts = await self._steps.sample()
+    async def _with_pairs(self, decision: Decision) -> Decision:
+        """Return a decision that tells a person, where one is asked, whether pairs could be trained instead."""
+        if not self._record.spec.ask:
+            return decision
+        return replace(decision, figures={**decision.figures, "num_pairs": float(await self._num_pairs())})
+
+    async def _num_pairs(self) -> int:
         exports = [await self._services.evaluator.pairs(each) for each in probe_evaluations(self._record.round)]
-        return rollouts_of(verdicts, len(pairs_of(exports)))
+        return len(pairs_of(exports))
 
 
 def _stop_of(decision: Decision | None) -> Stop | None:

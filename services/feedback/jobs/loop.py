@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -12,7 +13,7 @@ from services.chassis.errors import FailedPrecondition, NotFound, ServiceError
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import waits_told
 from services.feedback.domain.loop import job_result, rounds_of
-from services.feedback.domain.rounds import Round, Stop
+from services.feedback.domain.rounds import Round, Stop, StopReason
 from services.feedback.domain.rules import best_round, decide, stop_without_lesson
 from services.feedback.jobs.deciding import RoundDecisions
 from services.feedback.jobs.guardrails import Guardrails
@@ -44,7 +45,10 @@ class LoopJob:
         clock: Callable[[], float] = time.monotonic,
         beat_seconds: float = _BEAT_SECONDS,
     ) -> None:
-        """Keep what every loop needs; a loop that waits says every `beat_seconds` that it lives."""
+        """Keep what every loop needs.
+
+        A loop that waits says every `beat_seconds` that it lives, and looks as often for a person's answer.
+        """
         self._services = services
         self._store = store
         self._artifacts = artifacts
@@ -66,6 +70,7 @@ class LoopJob:
         finally:
             beat.cancel()
             await asyncio.gather(beat, return_exceptions=True)
+        stop = await self._named(record, stop)
         await record.ended(stop)
         return job_result(stop)
 
@@ -96,7 +101,7 @@ class LoopJob:
         if not record.rounds:
             await record.begin(Round(0, record.inputs.model_version_id))
         steps = RoundSteps(self._services, self._artifacts, record)
-        decisions = RoundDecisions(self._services, steps, record)
+        decisions = RoundDecisions(self._services, steps, record, self._store.answers, self._beat_seconds)
         stop = await decisions.on_template()
         while stop is None:
             stop = await self._tested(record, steps, decisions) or await self._taught(record, steps, decisions)
@@ -127,6 +132,20 @@ class LoopJob:
         await training.build_dataset(decision)
         await record.begin(Round(record.round.number + 1, await training.train(decision)))
         return None
+
+    async def _named(self, record: LoopRecord, stop: Stop) -> Stop:
+        """Let the alias that was asked for point at the version that met the goals, and say how it is promoted."""
+        name, best = record.spec.candidate_alias, best_round(record.spec.goals, record.rounds)
+        if stop.reason is not StopReason.GOALS_MET or not name or best is None:
+            return stop
+        model_id = best.model_version_id.rpartition("@")[0]
+        alias_id = f"{model_id}:{name}"
+        await self._services.registry.set_alias(alias_id, best.model_version_id, best.evaluation_id)
+        return replace(
+            stop,
+            sentence=f"{stop.sentence} {alias_id} is {best.model_version_id}.",
+            next_step=f"Let it answer: `drillyard promote {best.model_version_id} --alias {model_id}:champion`.",
+        )
 
     async def _beat(self, record: LoopRecord) -> None:
         while True:

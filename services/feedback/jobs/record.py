@@ -43,13 +43,15 @@ class LoopRecord:
         self._start = clock() - float((context.job.saved or {}).get("seconds", 0.0))
         self._latest: tuple[Step, WorkProgress] | None = None
         self._wait = ""
+        self._stopped: float | None = None
+        self._asks_person = False
         num_rounds, num_more = self.spec.budget.max_rounds, bool(self.spec.goal_form) + bool(self.spec.guardrails)
         self._num_steps = 1 + len(LAST_ROUND_STEPS) + num_more + (len(ROUND_STEPS) + num_more) * num_rounds
 
     @property
     def seconds(self) -> float:
         """For how long the loop has worked, in this attempt and before; what a killed one did not store is missing."""
-        return self._clock() - self._start
+        return (self._clock() if self._stopped is None else self._stopped) - self._start
 
     @property
     def round(self) -> Round:
@@ -68,17 +70,19 @@ class LoopRecord:
         """Record what the round that is going on has made, by the names of its fields."""
         await self._save((*self.rounds[:-1], replace(self.round, **values)))
 
-    async def decided(self, decision: Decision) -> Decision:
-        """Record a decision of this round, new or known, tell it once, and return it with its number."""
-        if not decision.number:
-            number = 1 + sum(len(made.decisions) for made in self.rounds)
-            decision = replace(decision, number=number, round=self.round.number)
-            await self.update(decisions=(*self.round.decisions, decision))
-        key = (decision.round, str(decision.number), str(decision.state))
-        if key not in self._step_events:
-            await self._context.event(DECISION_EVENT, asdict(decision))
-            self._step_events.add(key)
-        return decision
+    async def decided(self, *decisions: Decision) -> Decision:
+        """Record decisions of this round, a new one with the next number, tell each once, and return the last."""
+        known, number = {each.number: each for each in self.round.decisions}, self._num_decisions()
+        for decision in decisions:
+            number += not decision.number
+            known[decision.number or number] = replace(
+                decision, number=decision.number or number, round=self.round.number
+            )
+        if (recorded := tuple(known.values())) != self.round.decisions:
+            await self.update(decisions=recorded)
+        for each in recorded:
+            await self._tell_decision(each)
+        return recorded[-1] if decisions[-1].number == 0 else known[decisions[-1].number]
 
     async def started(self, step: Step, message: str, **ids: str) -> None:
         """Tell that a step of this round has begun."""
@@ -92,11 +96,17 @@ class LoopRecord:
             self._measures.step_ended(step, seconds)
 
     async def report(self, step: Step, progress: WorkProgress) -> None:
-        """Tell how far a step has come."""
-        self._latest, self._wait = (step, progress), ""
+        """Tell how far a step has come; while a person is asked, the loop's time stands still."""
+        if step is Step.ASK and self._stopped is None:
+            self._stopped = self._clock()
+        elif step is not Step.ASK and self._stopped is not None:
+            self._start += self._clock() - self._stopped
+            self._stopped = None
+        self._latest, self._wait, self._asks_person = (step, progress), "", False
         # Of a round's work only the dataset is made in this process.
         self._context.waits = step is not Step.DATASET
         await self.beat()
+        self._asks_person = step is Step.ASK
 
     async def waits(self, sentence: str, is_waiting: bool) -> None:
         """Tell what is waited for, until the next report, or that the wait is over."""
@@ -107,8 +117,11 @@ class LoopRecord:
         await self.beat()
 
     async def beat(self) -> None:
-        """Tell again what was reported last; the seconds in the message show that the loop lives."""
-        if self._latest is None:
+        """Tell again what was reported last; the seconds in the message show that the loop lives.
+
+        A person may take days, each of which would make tens of thousands of events; he is told of once.
+        """
+        if self._latest is None or self._asks_person:
             return
         step, progress = self._latest
         seconds = time.monotonic() - self._began.setdefault(step, time.monotonic())
@@ -144,6 +157,15 @@ class LoopRecord:
         await self._context.event(STEP_EVENT, payload)
         self._step_events.add(key)
         return True
+
+    async def _tell_decision(self, decision: Decision) -> None:
+        key = (decision.round, str(decision.number), str(decision.state))
+        if key not in self._step_events:
+            await self._context.event(DECISION_EVENT, asdict(decision))
+            self._step_events.add(key)
+
+    def _num_decisions(self) -> int:
+        return sum(len(made.decisions) for made in self.rounds)
 
     def _num_finished(self) -> int:
         return sum(1 for _round, _step, state in self._step_events if state == "finished")

@@ -3,6 +3,7 @@
 from services.feedback.ports.loops import (
     Artifacts,
     Evaluator,
+    LoopAnswers,
     LoopStore,
     Measures,
     Registry,
@@ -17,6 +18,7 @@ __all__ = [
     "Evaluator",
     "Exports",
     "Forms",
+    "LoopAnswers",
     "LoopStore",
     "Measures",
     "Publications",

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from services.chassis.artifacts import Artifact
+from services.feedback.decisions.decision import DecisionChange
 from services.feedback.domain.goals import Readings
 from services.feedback.domain.guardrails import Change
 from services.feedback.domain.loop import Inputs, Loop
@@ -49,6 +50,10 @@ class Registry(Protocol):
 
     async def register_suite(self, request_id: str, registration: Registration) -> str:
         """Register a suite version once per request id and return its id."""
+        ...
+
+    async def set_alias(self, alias_id: str, model_version_id: str, evaluation_id: str) -> None:
+        """Let an alias, "<model_id>:<name>", point at a version for which an evaluation speaks, if it does not yet."""
         ...
 
     async def register_dataset(self, request_id: str, registration: Registration) -> str:
@@ -158,8 +163,34 @@ class Artifacts(Protocol):
         ...
 
 
+class LoopAnswers(Protocol):
+    """What persons said to decisions, kept until the loop is deleted."""
+
+    async def give(self, loop_id: str, number: int, change: DecisionChange) -> DecisionChange:
+        """Store the answer to a decision unless there is one, and return the one that counts."""
+        ...
+
+    async def find(self, loop_id: str, number: int) -> DecisionChange | None:
+        """Return the answer to a decision, or None."""
+        ...
+
+    async def forget(self, loop_id: str) -> None:
+        """Remove the answers to a loop's decisions."""
+        ...
+
+
 class LoopStore(Protocol):
-    """Loops, kept as durable jobs."""
+    """Loops, kept as durable jobs; `answers` are those of persons to their decisions."""
+
+    answers: LoopAnswers
+
+    async def get(self, job_id: str) -> Loop:
+        """Return a loop.
+
+        Raises:
+            NotFound: There is none.
+        """
+        ...
 
     async def find(self, request_id: str) -> Loop | None:
         """Return the loop that was created under this request id, or None."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import Any
 
-from drillyard.feedback.v1 import dataset_build_pb2, loop_pb2, shipment_pb2
+from drillyard.feedback.v1 import dataset_build_pb2, loop_answer_pb2, loop_pb2, shipment_pb2
 
 from services.chassis.jobs import JobResource
 from services.chassis.jobs.convert import JobRpcs
 from services.feedback.convert.dataset_builds import build_spec_from_proto, build_to_proto
-from services.feedback.convert.loops import loop_to_proto, spec_from_proto
+from services.feedback.convert.loops import change_from_proto, loop_to_proto, spec_from_proto
 from services.feedback.convert.shipments import shipment_spec_from_proto, shipment_to_proto
 from services.feedback.domain.dataset_build import DatasetBuild
 from services.feedback.domain.loop import Loop
@@ -38,6 +38,14 @@ class LoopRpcs:
         """Start a loop."""
         loop = await self.usecases.create_loop(request.request_id, spec_from_proto(request.spec))
         return loop_pb2.CreateLoopResponse(loop=loop_to_proto(loop))
+
+    async def DecideLoop(
+        self, request: loop_answer_pb2.DecideLoopRequest, context: Any
+    ) -> loop_answer_pb2.DecideLoopResponse:
+        """Approve or change the decision that a loop waits with."""
+        change = change_from_proto(request.change)
+        loop = await self.usecases.decide_loop(request.loop_id, request.number, change)
+        return loop_answer_pb2.DecideLoopResponse(loop=loop_to_proto(loop))
 
 
 class ShipmentRpcs:

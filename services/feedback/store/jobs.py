@@ -13,6 +13,7 @@ from services.feedback.domain.identifiers import derived_id
 from services.feedback.domain.loop import LOOP_KIND, Inputs, Loop, job_spec, loop_of
 from services.feedback.domain.rounds import STEP_EVENT
 from services.feedback.domain.spec import LoopSpec
+from services.feedback.ports import LoopAnswers
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _PAGE = 100
@@ -21,8 +22,10 @@ _PAGE = 100
 class JobLoopStore(JobResource[Loop]):
     """Keeps loops where the service keeps its jobs."""
 
-    def __init__(self, jobs: JobStore) -> None:
-        super().__init__(jobs, LOOP_KIND, "loop", _load)
+    def __init__(self, jobs: JobStore, answers: LoopAnswers) -> None:
+        """Keep them; `answers` are those of persons to their decisions, and go with the loop."""
+        super().__init__(jobs, LOOP_KIND, "loop", _load, forget=answers.forget)
+        self.answers = answers
 
     async def find(self, request_id: str) -> Loop | None:
         """Return the loop that was created under this request id, or None."""

@@ -86,3 +86,12 @@ CHATS = Table(
     Index("feedback_chats_by_session", "session_id", "create_time", "chat_completion_id", "size_bytes", "is_kept"),
     Index("feedback_chats_by_age", "is_kept", "create_time", "chat_completion_id", "size_bytes"),
 )
+
+# What persons said to decisions of loops, by the loop's id and the decision's number.
+LOOP_ANSWERS = Table(
+    "loop_answers",
+    METADATA,
+    Column("loop_id", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("document", JSON, nullable=False),
+)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument
+from services.feedback.decisions.answers import check_change
+from services.feedback.decisions.decision import DecisionChange
 from services.feedback.domain.goals import Goal
 from services.feedback.domain.guardrails import Guardrail
 from services.feedback.domain.loop import Inputs, Loop
@@ -54,6 +56,29 @@ class FeedbackUseCases:
         if not earlier:
             check_slices(spec.goals, await self._suite_slices(spec.goals, inputs.suite))
         return await self._store.create(request_id, spec, inputs)
+
+    async def decide_loop(self, loop_id: str, number: int, change: DecisionChange) -> Loop:
+        """Approve or change the decision that a loop waits with, and return the loop.
+
+        Raises:
+            NotFound: There is no such loop.
+            FailedPrecondition: It waits for nobody, or not with that decision, or was answered in another way.
+            InvalidArgument: The decision cannot be changed so.
+        """
+        loop = await self._store.get(loop_id)
+        waiting = loop.waiting_decision
+        if waiting is None or number not in (0, waiting.number):
+            raise FailedPrecondition(
+                f"The loop {loop_id} does not wait with {f'decision {number}' if number else 'a decision'}.",
+                f"Look at what it does now: `drillyard loops show {loop_id}`.",
+            )
+        check_change(waiting, change)
+        if await self._store.answers.give(loop_id, waiting.number, change) != change:
+            raise FailedPrecondition(
+                f"The decision {waiting.number} was answered before, in another way.",
+                "The first answer counts; wait for the next decision.",
+            )
+        return loop
 
     async def create_shipment(self, request_id: str, spec: ShipmentSpec) -> Shipment:
         """Store a shipment and return it; the same request id returns the same shipment.

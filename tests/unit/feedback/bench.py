@@ -21,6 +21,7 @@ from services.feedback.clients.exports import GrpcExports
 from services.feedback.clients.registry import GrpcRegistry
 from services.feedback.clients.test_runner import GrpcTestRunner
 from services.feedback.clients.trainer import GrpcTrainer
+from services.feedback.decisions.decision import DecisionChange
 from services.feedback.domain.loop import LOOP_KIND, Loop
 from services.feedback.domain.rounds import STEP_EVENT, Step, StopReason
 from services.feedback.domain.spec import LoopSpec
@@ -48,12 +49,26 @@ SPEC = from_document(
 )
 
 
+class MemoryAnswers(dict[tuple[str, int], DecisionChange]):
+    """Answers to decisions that end with the test."""
+
+    async def give(self, loop_id: str, number: int, change: DecisionChange) -> DecisionChange:
+        return self.setdefault((loop_id, number), change)
+
+    async def find(self, loop_id: str, number: int) -> DecisionChange | None:
+        return self.get((loop_id, number))
+
+    async def forget(self, loop_id: str) -> None:
+        for key in [key for key in self if key[0] == loop_id]:
+            del self[key]
+
+
 class MemoryLoopStore(JobLoopStore):
     """Loops that end with the test; `jobs` is what a runner works on."""
 
     def __init__(self) -> None:
         self.jobs = MemoryJobStore()
-        super().__init__(self.jobs)
+        super().__init__(self.jobs, MemoryAnswers())
 
 
 @dataclass
@@ -111,7 +126,12 @@ class Bench:
     async def at_work(self) -> AsyncIterator[None]:
         """Run a runner of loops, as a process does until it is asked to end."""
         job = LoopJob(
-            self.services, self.store, self.artifacts, measures=self.tally, clock=self.clock, beat_seconds=0.05
+            self.services,
+            self.store,
+            self.artifacts,
+            measures=self.tally,
+            clock=self.clock,
+            beat_seconds=0.05,
         )
         runner = JobRunner(self.store.jobs, owner="bench", is_only_owner=True)
         runner.register(LOOP_KIND, job.run, cleanup=job.clean_up)

@@ -308,7 +308,7 @@ async def test_a_loop_whose_stored_spec_names_every_default_is_found_again(bench
     stored = {**first.job.spec, "spec": json.loads(json.dumps(asdict(first.asked)))}
     assert stored != first.job.spec
     earlier = await bench.store.jobs.create(LOOP_KIND, "earlier", stored)
-    found = await JobLoopStore(bench.store.jobs).create("earlier", first.asked, first.inputs)
+    found = await JobLoopStore(bench.store.jobs, bench.store.answers).create("earlier", first.asked, first.inputs)
     assert found.loop_id == earlier.job_id
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drillyard.evaluator.v1 import export_pb2, verdict_pb2
+from drillyard.registry.v1 import deployment_pb2
 from drillyard.test_runner.v1 import diagnosis_pb2
 
+from services.chassis.errors import NotFound
 from services.protocols.cases import Case, case_to_document
 from services.protocols.profile import get_profile
 from services.protocols.suites.balance import category_of
@@ -33,15 +35,37 @@ class Evidence:
     findings: list[diagnosis_pb2.Finding] = field(default_factory=list)
     is_mixed: bool = False
     fault: str = ""
+    aliases: dict[str, deployment_pb2.Alias] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         evaluator: Any = self.world.evaluator
         evaluator.ListVerdicts, evaluator.ExportEvaluation = self.list_verdicts, self.export_evaluation
+        registry: Any = self.world.registry
+        registry.GetAlias, registry.SetAlias = self.get_alias, self.set_alias
         test_runner: Any = self.world.test_runner
         test_runner.DiagnoseModel = self.diagnose_model
 
     async def diagnose_model(self, _request: object, _context: object) -> diagnosis_pb2.DiagnoseModelResponse:
         return diagnosis_pb2.DiagnoseModelResponse(findings=self.findings)
+
+    async def get_alias(
+        self, request: deployment_pb2.GetAliasRequest, _context: object
+    ) -> deployment_pb2.GetAliasResponse:
+        if request.alias_id not in self.aliases:
+            raise NotFound("There is no such alias.", "Set it.")
+        return deployment_pb2.GetAliasResponse(alias=self.aliases[request.alias_id])
+
+    async def set_alias(
+        self, request: deployment_pb2.SetAliasRequest, _context: object
+    ) -> deployment_pb2.SetAliasResponse:
+        alias = deployment_pb2.Alias(
+            alias_id=request.alias_id,
+            model_version_id=request.model_version_id,
+            evaluation_ids=request.evaluation_ids,
+            revision=request.expected_revision + 1,
+        )
+        self.aliases[request.alias_id] = alias
+        return deployment_pb2.SetAliasResponse(alias=alias)
 
     async def list_verdicts(
         self, request: verdict_pb2.ListVerdictsRequest, _context: object

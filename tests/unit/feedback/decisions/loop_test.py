@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from drillyard.test_runner.v1 import diagnosis_pb2
 
+from services.chassis.errors import InvalidArgument
 from services.feedback.decisions.decision import DECISION_EVENT, TrainingMethod
 from services.feedback.domain.rounds import StopReason
-from services.feedback.domain.spec import Budget
+from services.feedback.domain.spec import Budget, check
 from services.protocols.suites.dataset_row import DatasetRow
 from tests.unit.feedback.bench import SPEC, Bench, set_up
 
@@ -111,3 +112,26 @@ async def test_what_nobody_could_judge_is_not_trained(bench: Bench) -> None:
     lines = bench.world.registry.dataset_lines[loop.rounds[0].dataset_version_id]
     assert {json.loads(line)["cause"] for line in lines} <= {"no_call", "none"}
     assert loop.rounds[0].decisions[-1].figures["num_unknown"] > 0
+
+
+async def test_the_version_that_met_the_goals_becomes_the_candidate_once(bench: Bench) -> None:
+    bench.world.evaluator.judgement.rates |= {"tiny@2": 0.9}
+    loop = await bench.play(replace(SPEC, candidate_alias="candidate"))
+    assert loop.stop is not None and loop.stop.sentence.endswith("tiny:candidate is tiny@2.")
+    assert loop.stop.next_step == "Let it answer: `drillyard promote tiny@2 --alias tiny:champion`."
+    alias = bench.evidence.aliases["tiny:candidate"]
+    assert (alias.model_version_id, alias.revision) == ("tiny@2", 1)
+    assert list(alias.evaluation_ids) == [loop.rounds[1].evaluation_id]
+    await bench.services.registry.set_alias("tiny:candidate", "tiny@2", "again")
+    assert bench.evidence.aliases["tiny:candidate"].revision == 1
+
+
+async def test_a_loop_that_missed_its_goals_names_no_candidate(bench: Bench) -> None:
+    loop = await bench.play(replace(SPEC, candidate_alias="candidate", budget=Budget(1, 0)))
+    assert loop.stop is not None and loop.stop.reason is not StopReason.GOALS_MET and not bench.evidence.aliases
+
+
+def test_an_alias_is_named_without_its_model() -> None:
+    for name in ("tiny:candidate", "Candidate", "a b"):
+        with pytest.raises(InvalidArgument, match="candidate_alias"):
+            check(replace(SPEC, candidate_alias=name))

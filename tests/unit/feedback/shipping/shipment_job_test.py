@@ -22,6 +22,7 @@ from services.feedback.servicer import FeedbackServicer
 from services.feedback.store.jobs import JobLoopStore
 from services.feedback.store.shipments import JobShipmentStore
 from services.feedback.usecases.jobs import FeedbackUseCases
+from tests.unit.feedback.bench import MemoryAnswers
 from tests.unit.feedback.shipping.world import CASES, SUITE, VERSION, ShippingWorld
 
 BODY: dict[str, Any] = {
@@ -39,7 +40,7 @@ class Bench:
         self.world, self.jobs = ShippingWorld(fault), MemoryJobStore()
         self.store = JobShipmentStore(self.jobs)
         registry: Any = self.world.registry
-        self.usecases = FeedbackUseCases(JobLoopStore(self.jobs), registry, self.store)
+        self.usecases = FeedbackUseCases(JobLoopStore(self.jobs, MemoryAnswers()), registry, self.store)
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
