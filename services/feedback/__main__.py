@@ -15,6 +15,7 @@ from services.feedback.clients.evaluator import GrpcEvaluator
 from services.feedback.clients.exports import GrpcExports, GrpcPublications
 from services.feedback.clients.forms import GrpcForms
 from services.feedback.clients.registry import GrpcRegistry
+from services.feedback.clients.rollouts import GrpcRollouts
 from services.feedback.clients.test_runner import GrpcTestRunner
 from services.feedback.clients.trainer import GrpcTrainer
 from services.feedback.clients.verdicts import GrpcVerdicts
@@ -53,6 +54,7 @@ class Neighbours:
     cases: GrpcCaseDocuments
     judge: GrpcJudge
     registry: GrpcRegistry
+    rollouts: GrpcRollouts
 
 
 def open_neighbours(application: Application, settings: FeedbackSettings) -> Neighbours:
@@ -91,6 +93,7 @@ def open_neighbours(application: Application, settings: FeedbackSettings) -> Nei
         GrpcCaseDocuments(registry),
         GrpcJudge(evaluator),
         GrpcRegistry(registry),
+        GrpcRollouts(evaluator, test_runner),
     )
 
 
@@ -108,7 +111,7 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
     measures = FeedbackTelemetry(application.telemetry)
     loop_job = LoopJob(neighbours.loops, loops, application.artifacts, measures=measures)
     runner.register(LOOP_KIND, loop_job.run, limit=settings.max_running_loops, cleanup=loop_job.clean_up)
-    build_job = DatasetBuildJob(items, neighbours.registry, application.artifacts)
+    build_job = DatasetBuildJob(items, neighbours.registry, application.artifacts, neighbours.rollouts)
     runner.register(DATASET_BUILD_KIND, build_job.run, limit=settings.max_running_builds)
     application.garbage.add(partial(application.artifact_garbage.handed_over, "dataset", settings.handover_hours))
     subjects = Subjects(chats, neighbours.transcripts, neighbours.cases, neighbours.judge)
@@ -118,7 +121,7 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
         shipments=shipments,
         items=ItemUseCases(items, subjects, JsonLines(application.artifacts)),
         chats=ChatUseCases(chats),
-        build_usecases=BuildUseCases(builds, neighbours.registry),
+        build_usecases=BuildUseCases(builds, neighbours.registry, neighbours.rollouts),
         builds=builds,
     )
     application.add_servicer(

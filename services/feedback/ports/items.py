@@ -12,7 +12,7 @@ from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.dataset_build import DatasetBuild, DatasetBuildSpec
 from services.feedback.domain.item import ChatMessage, Item, ItemFilter, Outcome, Subject
 from services.feedback.domain.item_spec import Chat, ChatSession, ImportLine, RecordedAnswer
-from services.feedback.domain.work import Registration
+from services.feedback.domain.work import Registration, SuiteVersion
 from services.protocols.cases import Case
 
 
@@ -105,6 +105,50 @@ class DatasetRegistry(Protocol):
 
     async def register_dataset(self, request_id: str, registration: Registration) -> str:
         """Register a dataset version once per request id and return its id."""
+        ...
+
+    def dataset_rows(self, dataset_version_id: str) -> AsyncIterator[str]:
+        """Yield the rows of a dataset version in their order, as JSON text."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """An evaluation of a run that asks each case `num_repeats` times."""
+
+    evaluation_id: str
+    profile_id: str
+    test_suite_version_id: str
+    prompt_size: str
+    num_repeats: int
+    is_finished: bool
+
+
+class RolloutSource(Protocol):
+    """Where evaluations are kept."""
+
+    async def rollouts(self, evaluation_id: str) -> Rollouts:
+        """Return what an evaluation is of.
+
+        Raises:
+            NotFound: There is none, or its run is gone.
+        """
+        ...
+
+    async def causes(self, evaluation_id: str) -> dict[str, list[str]]:
+        """Return by case why each of its answers fails, empty for one that conforms."""
+        ...
+
+
+class BuildRegistry(Protocol):
+    """What a build that begins looks up in the registry; each method raises NotFound for what is not there."""
+
+    async def resolve_suite(self, test_suite_version_id: str) -> SuiteVersion:
+        """Return the version, the newest one for a suite's id."""
+        ...
+
+    async def resolve_dataset(self, dataset_version_id: str) -> str:
+        """Return the version's id, the newest one's for a dataset's id."""
         ...
 
 

@@ -129,7 +129,7 @@ async def _build(store: SqlItemStore, artifacts: ArtifactStore, form: str) -> No
     spec = from_document(DatasetBuildSpec, {"dataset_id": "mine", "profile_id": "roo_xml", "form": form})
     build = await JobBuildStore(jobs).create("", spec)
     runner = JobRunner(jobs, owner="bench", is_only_owner=True)
-    runner.register(DATASET_BUILD_KIND, DatasetBuildJob(store, Suites(), artifacts).run)
+    runner.register(DATASET_BUILD_KIND, DatasetBuildJob(store, Suites(), artifacts, None).run)
     with _timed(f"a dataset of {form}"):
         await runner.start()
         while not (job := await jobs.get(build.dataset_build_id)).state.is_final:

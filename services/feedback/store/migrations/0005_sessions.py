@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004_sessions"
-down_revision = "0003_items"
+revision = "0005_sessions"
+down_revision = "0004_loop_answers"
 
 _TABLE = "feedback_chats"
 _INDEXES = {
