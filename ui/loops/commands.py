@@ -101,6 +101,9 @@ def show_loop(loop_id: LoopId, common: Common) -> None:
         progress = gateway.get(f"/loops/{loop_id}/progress")
         rows = [(step["round"], step["title"], step["state"], step["resource_id"]) for step in progress["steps"]]
         print_table(loop_id, ("round", "step", "state", "made"), rows, empty="It has not begun.")
+        readings = [(item["round"], item["sentence"], "✓" if item["is_kept"] else "✗") for item in progress["readings"]]
+        if readings:
+            print_table("Goals and guardrails", ("round", "reached", "kept"), readings, empty="")
         print_end(gateway.get(f"/loops/{loop_id}")["loop"])
 
 
@@ -170,6 +173,8 @@ def print_end(loop: Document) -> None:
         return
     outcome = _outcome(loop)
     print_goal({**loop, "outcome": outcome.state})
+    if error := loop["job"].get("error"):
+        print(f"{error['problem']} {error['next_step']}")
     print(f"Report: drillyard report {loop['loop_id']} --out report", flush=True)
 
 

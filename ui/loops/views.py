@@ -44,6 +44,15 @@ class StepView:
 
 
 @dataclass(frozen=True)
+class ReadingView:
+    """What a round reached of a goal, or kept of a guardrail."""
+
+    round: int
+    sentence: str
+    is_kept: bool
+
+
+@dataclass(frozen=True)
 class LoopProgress:
     """How far a loop has come: every step that it has made, makes, or will make in this round."""
 
@@ -54,6 +63,7 @@ class LoopProgress:
     goals: tuple[str, ...]
     guardrails: tuple[str, ...]
     status_sentence: str
+    readings: tuple[ReadingView, ...]
     goal_form: str
     steps: tuple[StepView, ...]
     stop_reason: str
@@ -81,6 +91,7 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
         goals=tuple(goal_text(goal) for goal in loop.spec.goals),
         guardrails=tuple(guardrail_text(guardrail) for guardrail in loop.spec.guardrails),
         status_sentence=loop.status_sentence,
+        readings=tuple(reading for item in loop.rounds for reading in _readings(item)),
         goal_form=form_text(loop.spec.goal_form.form, loop.spec.goal_form.number_type) if _is_on_form(loop) else "",
         steps=steps if job.is_final else steps + _steps_to_come(loop),
         stop_reason=stop_reason,
@@ -137,6 +148,14 @@ def _is_on_form(loop: Loop) -> bool:
 
 def _title(step: str, title: str, number: int) -> str:
     return f"{title} again" if number and step in ("test", "evaluate", "guardrail") else title
+
+
+def _readings(item: Round) -> list[ReadingView]:
+    measured = [reading for reading in item.guardrail_readings if reading.is_measured]
+    return [
+        *(ReadingView(item.round, reading.sentence, reading.is_met) for reading in item.goal_readings),
+        *(ReadingView(item.round, reading.sentence, not reading.is_broken) for reading in measured),
+    ]
 
 
 def guardrail_id(item: Round) -> str:

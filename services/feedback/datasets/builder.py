@@ -163,9 +163,11 @@ def _rows(profile: Profile, order: DatasetOrder, labelled: Labelled, split: Spli
     random.Random(f"{order.seed}/{split}").shuffle(shuffled)
     for case, cause in shuffled:
         examples = examples_of(profile, case, order.prompt_size)
+        # Cases are numbered anew in each split.
+        name = case.case_id if split == "train" else f"{split}-{case.case_id}"
         for part, example in enumerate(examples, start=1):
             yield DatasetRow(
-                case.case_id if len(examples) == 1 else f"{case.case_id}.{part}",
+                name if len(examples) == 1 else f"{name}.{part}",
                 example.messages,
                 split=split,
                 tools=example.tools,

@@ -116,3 +116,10 @@ def test_a_pool_that_holds_only_the_suite_is_refused() -> None:
 def test_a_dataset_smaller_than_the_tools_is_built_all_the_same() -> None:
     built = build(PROFILE, order(probe({"apply_diff": "effect_failed"}), num_examples=3))
     assert len(rows(built)) == 3 and len(rows(built, "validation")) == 3
+
+
+def test_rows_of_a_kind_that_is_drawn_often_have_ids_of_their_own_in_each_split() -> None:
+    few = replace(order(probe({}, "no_call"), num_examples=150), suite_cases=SUITE[:1])
+    built = build(PROFILE, few)
+    ids = [row["example_id"] for split in ("train", "validation") for row in rows(built, split)]
+    assert len(set(ids)) == len(ids)

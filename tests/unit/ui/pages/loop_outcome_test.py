@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from drillyard.feedback.v1 import loop_goal_pb2, loop_pb2
 from drillyard.feedback.v1.loop_pb2 import Loop, Round, StopReason
-from drillyard.job.v1.job_pb2 import Job, JobState
+from drillyard.job.v1.job_pb2 import Job, JobError, JobState
 
 from ui.cli.demo import _show
 from ui.loops.commands import print_end
@@ -62,6 +62,15 @@ def test_the_command_and_the_report_say_so_too(
     facts = _loop_facts(ended(stop_reason))
     assert (facts["outcome"], facts["next_step"]) == ("goal not reached", lines[3].removeprefix("Try next: "))
     assert facts["goals"] == ["conforming rate ≥ 80 %"]
+
+
+def test_the_command_says_why_a_loop_failed_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    loop = ended(loop_pb2.STOP_REASON_UNSPECIFIED)
+    loop.job.state = JobState.JOB_STATE_FAILED
+    loop.job.error.CopyFrom(JobError(problem="Line 3 has the id of line 1.", next_step="Correct it."))
+    print_end(document(loop))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Failed." and "Line 3 has the id of line 1. Correct it." in lines
 
 
 def test_the_demo_ends_with_a_command_that_works_outside_the_virtual_environment(
