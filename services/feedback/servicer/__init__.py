@@ -10,8 +10,10 @@ from services.chassis.jobs import JobResource
 from services.feedback.domain.dataset_build import DatasetBuild
 from services.feedback.domain.loop import Loop
 from services.feedback.domain.shipment import Shipment
+from services.feedback.servicer.chats import ChatRpcs
 from services.feedback.servicer.items import ItemRpcs
 from services.feedback.servicer.jobs import DatasetBuildRpcs, LoopRpcs, ShipmentRpcs
+from services.feedback.usecases.chats import ChatUseCases
 from services.feedback.usecases.dataset_builds import BuildUseCases
 from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.jobs import FeedbackUseCases
@@ -20,7 +22,7 @@ FULL_SERVICE_NAME = "drillyard.feedback.v1.FeedbackService"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeedbackServicer(LoopRpcs, ShipmentRpcs, DatasetBuildRpcs, ItemRpcs, FeedbackServiceServicer):
+class FeedbackServicer(LoopRpcs, ShipmentRpcs, DatasetBuildRpcs, ItemRpcs, ChatRpcs, FeedbackServiceServicer):
     """Answers `FeedbackService`; the contract documents each method."""
 
     usecases: FeedbackUseCases
@@ -29,3 +31,4 @@ class FeedbackServicer(LoopRpcs, ShipmentRpcs, DatasetBuildRpcs, ItemRpcs, Feedb
     build_usecases: BuildUseCases
     builds: JobResource[DatasetBuild]
     items: ItemUseCases
+    chats: ChatUseCases

@@ -40,6 +40,8 @@ Recipe = Annotated[
             "replay_share": "replay",
             "validation_share": "validation",
             "material_test_suite_version_ids": "material",
+            "evaluation_ids": "evaluation",
+            "chat_dataset_version_id": "chat",
         },
     ),
 ]
@@ -147,7 +149,7 @@ def from_feedback(
     common: Common,
     follow_it: Follow = True,
 ) -> None:
-    """Build a dataset version from what people said of answers."""
+    """Build a dataset version from what people said of answers, or of prompts whose rollouts differ."""
     with connected(common) as gateway, display(as_json=common.as_json) as on:
         build = gateway.post("/dataset-builds", {**recipe, "dataset_id": dataset_id})["dataset_build"]
         build_id = build["dataset_build_id"]

@@ -67,7 +67,7 @@ def build(cache: ServiceCache) -> None:
             form = FieldForm("dataset", DatasetBuildSpec)
             with gr.Column(elem_classes="dy-form"):
                 form.add("dataset_id", "profile_id", "form", "replay_share", "validation_share", "tag")
-                form.add("material_test_suite_version_ids")
+                form.add("material_test_suite_version_ids", "evaluation_ids", "chat_dataset_version_id", "chat_share")
                 start = gr.Button("Build from feedback", variant="primary", elem_id="dataset-start")
             datasets = parts.area("datasets")
         with gr.Column(scale=9, min_width=520):
