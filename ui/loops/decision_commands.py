@@ -58,7 +58,7 @@ def print_plan(planned: Document) -> None:
     decisions = [(each["condition"], decision_text(each["decision"])) for each in planned["decisions"]]
     print_table("Then it decides by its probe", ("where", "it would train"), decisions, empty="")
     print(planned["sentence"])
-    if planned["stop"]:
+    if planned.get("stop"):
         print(planned["stop"]["next_step"])
 
 
