@@ -129,6 +129,8 @@ def _form() -> _Form:
         )
         fields.add("budget.max_rounds", "budget.max_minutes", "num_examples", "seed")
         goals, guardrails = _contract(fields)
+        with gr.Accordion("Decisions", open=False, elem_id="loop-decisions"):
+            fields.add("ask", "num_rollouts", "mixed_method", "candidate_alias")
         with gr.Accordion("Training", open=False, elem_id="loop-training"):
             names = ("num_epochs", "batch_size", "learning_rate", "max_tokens_per_pack", "lora.r", "lora.lora_alpha")
             fields.add(*(f"training.{name}" for name in names))
