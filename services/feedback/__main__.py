@@ -41,6 +41,7 @@ from services.feedback.usecases.chats import ChatUseCases
 from services.feedback.usecases.dataset_builds import BuildUseCases
 from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.jobs import FeedbackUseCases
+from services.feedback.usecases.plans import PlanUseCases
 from services.feedback.usecases.subjects import Subjects
 
 
@@ -115,8 +116,10 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
     runner.register(DATASET_BUILD_KIND, build_job.run, limit=settings.max_running_builds)
     application.garbage.add(partial(application.artifact_garbage.handed_over, "dataset", settings.handover_hours))
     subjects = Subjects(chats, neighbours.transcripts, neighbours.cases, neighbours.judge)
+    usecases = FeedbackUseCases(loops, neighbours.registry, shipments)
     servicer = FeedbackServicer(
-        usecases=FeedbackUseCases(loops, neighbours.registry, shipments),
+        usecases=usecases,
+        plans=PlanUseCases(usecases, loops, neighbours.loops.test_runner),
         loops=loops,
         shipments=shipments,
         items=ItemUseCases(items, subjects, JsonLines(application.artifacts)),

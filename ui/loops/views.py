@@ -9,6 +9,7 @@ from drillyard.feedback.v1.loop_pb2 import Loop, Round, StopReason
 
 from ui.loops.goals import goal_text, guardrail_text
 from ui.loops.outcomes import Outcome, outcome_of
+from ui.loops.timeline import DecisionView, RoundView, round_views, waiting_decision
 from ui.models.exports.forms import form_text
 from ui.shared.jobs import JobView, job_view
 
@@ -71,6 +72,8 @@ class LoopProgress:
     next_step: str
     outcome: Outcome
     job: JobView
+    rounds: tuple[RoundView, ...]
+    waiting: DecisionView | None
 
 
 def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
@@ -83,6 +86,7 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
     job = job_view(loop.job)
     stop_reason = StopReason.Name(loop.stop_reason).removeprefix("STOP_REASON_").lower().replace("unspecified", "")
     steps = tuple(step for loop_round in loop.rounds for step in _round_steps(loop_round, loop, jobs))
+    rounds = round_views(loop)
     return LoopProgress(
         loop_id=loop.loop_id,
         model_version_id=loop.spec.model_version_id,
@@ -99,6 +103,8 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
         next_step=loop.next_step,
         outcome=outcome_of(stop_reason, job.state, job.tone),
         job=job,
+        rounds=rounds,
+        waiting=None if job.is_final else waiting_decision(rounds),
     )
 
 

@@ -17,6 +17,7 @@ from services.feedback.usecases.chats import ChatUseCases
 from services.feedback.usecases.dataset_builds import BuildUseCases
 from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.jobs import FeedbackUseCases
+from services.feedback.usecases.plans import PlanUseCases
 
 FULL_SERVICE_NAME = "drillyard.feedback.v1.FeedbackService"
 
@@ -26,6 +27,7 @@ class FeedbackServicer(LoopRpcs, ShipmentRpcs, DatasetBuildRpcs, ItemRpcs, ChatR
     """Answers `FeedbackService`; the contract documents each method."""
 
     usecases: FeedbackUseCases
+    plans: PlanUseCases
     loops: JobResource[Loop]
     shipments: JobResource[Shipment]
     build_usecases: BuildUseCases
