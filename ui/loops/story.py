@@ -63,14 +63,15 @@ class AnswerControls:
         """Build them, hidden."""
         methods = [value for value in TrainingMethod.values() if value]
         with gr.Row(visible=False, elem_id="loop-answer") as row:
-            approve = gr.Button("Go on so", variant="primary", elem_id="loop-approve", size="sm")
+            small: dict[str, Any] = {"size": "sm", "scale": 0, "min_width": 160}
+            approve = gr.Button("Go on so", variant="primary", elem_id="loop-approve", **small)
             method = gr.Dropdown(
                 [(label_of(TrainingMethod.DESCRIPTOR, value), TrainingMethod.Name(value)) for value in methods],
                 value="TRAINING_METHOD_SFT",
                 label="Train otherwise",
                 elem_id="loop-method",
             )
-            decide = gr.Button("Go on otherwise", elem_id="loop-decide", size="sm")
+            decide = gr.Button("Go on otherwise", elem_id="loop-decide", **small)
         return cls(row, method, approve, decide)
 
     def listen(self, answers: Answers, chosen: gr.State, message: gr.HTML) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from drillyard.feedback.v1.loop_decision_pb2 import DecisionState
 from drillyard.feedback.v1.loop_pb2 import Loop, Round, StopReason
 
 from ui.loops.goals import goal_text, guardrail_text
@@ -111,6 +112,7 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
 def _round_steps(item: Round, loop: Loop, jobs: Mapping[str, JobView]) -> list[StepView]:
     is_last = item.round == loop.rounds[-1].round
     is_open = is_last and not job_view(loop.job).is_final
+    asks = bool(item.decisions) and item.decisions[-1].state == DecisionState.DECISION_STATE_WAITING
     steps = _steps_of(loop, item)
     ids = [guardrail_id(item) if step == "guardrail" else str(getattr(item, field)) for step, _, field in steps]
     num_tests = sum(step in _TESTING for step, _, _ in steps)
@@ -119,7 +121,7 @@ def _round_steps(item: Round, loop: Loop, jobs: Mapping[str, JobView]) -> list[S
     views: list[StepView] = []
     for (step, title, _), resource_id in list(zip(steps, ids, strict=True))[:num_shown]:
         job = jobs.get(resource_id)
-        may_begin = is_open and all(view.state == "done" for view in views)
+        may_begin = is_open and not asks and all(view.state == "done" for view in views)
         state = _state(resource_id, job, may_begin=may_begin)
         views.append(_step_view(item.round, step, _title(step, title, item.round), state, resource_id, job))
     return views

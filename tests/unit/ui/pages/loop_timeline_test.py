@@ -75,6 +75,7 @@ def test_the_best_version_so_far_is_marked() -> None:
 def test_a_decision_waits_only_while_the_loop_lives() -> None:
     waiting = progress().waiting
     assert waiting is not None and waiting.number == 1 and not waiting.is_stop
+    assert all(step.state != "live" for step in progress().steps), "nothing works while a person is asked"
     assert progress(JobState.JOB_STATE_CANCELLED).waiting is None
 
 
