@@ -15,6 +15,7 @@ from services.feedback.clients.evaluator import GrpcEvaluator
 from services.feedback.clients.exports import GrpcExports, GrpcPublications
 from services.feedback.clients.forms import GrpcForms
 from services.feedback.clients.registry import GrpcRegistry
+from services.feedback.clients.rollouts import GrpcRollouts
 from services.feedback.clients.test_runner import GrpcTestRunner
 from services.feedback.clients.trainer import GrpcTrainer
 from services.feedback.clients.verdicts import GrpcVerdicts
@@ -29,15 +30,18 @@ from services.feedback.jobs.shipment import ShipmentJob
 from services.feedback.jobs.steps import Services
 from services.feedback.servicer import FULL_SERVICE_NAME, FeedbackServicer
 from services.feedback.settings import FeedbackSettings
+from services.feedback.store.chats import Retention, SqlChatStore
 from services.feedback.store.dataset_builds import JobBuildStore
 from services.feedback.store.items import SqlItemStore
 from services.feedback.store.jobs import MIGRATIONS, JobLoopStore
 from services.feedback.store.loop_answers import SqlLoopAnswers
 from services.feedback.store.shipments import JobShipmentStore
 from services.feedback.telemetry import FeedbackTelemetry
+from services.feedback.usecases.chats import ChatUseCases
 from services.feedback.usecases.dataset_builds import BuildUseCases
 from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.jobs import FeedbackUseCases
+from services.feedback.usecases.plans import PlanUseCases
 from services.feedback.usecases.subjects import Subjects
 
 
@@ -51,6 +55,7 @@ class Neighbours:
     cases: GrpcCaseDocuments
     judge: GrpcJudge
     registry: GrpcRegistry
+    rollouts: GrpcRollouts
 
 
 def open_neighbours(application: Application, settings: FeedbackSettings) -> Neighbours:
@@ -89,6 +94,7 @@ def open_neighbours(application: Application, settings: FeedbackSettings) -> Nei
         GrpcCaseDocuments(registry),
         GrpcJudge(evaluator),
         GrpcRegistry(registry),
+        GrpcRollouts(evaluator, test_runner),
     )
 
 
@@ -98,6 +104,7 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
     loops = JobLoopStore(jobs, SqlLoopAnswers(application.database))
     shipments, builds = JobShipmentStore(jobs), JobBuildStore(jobs)
     items = SqlItemStore(application.database)
+    chats = SqlChatStore(application.database, Retention(settings.session_days, settings.session_megabytes))
     shipment_job = ShipmentJob(neighbours.shipments)
     runner.register(
         SHIPMENT_KIND, shipment_job.run, limit=settings.max_running_shipments, cleanup=shipment_job.clean_up
@@ -105,16 +112,19 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
     measures = FeedbackTelemetry(application.telemetry)
     loop_job = LoopJob(neighbours.loops, loops, application.artifacts, measures=measures)
     runner.register(LOOP_KIND, loop_job.run, limit=settings.max_running_loops, cleanup=loop_job.clean_up)
-    build_job = DatasetBuildJob(items, neighbours.registry, application.artifacts)
+    build_job = DatasetBuildJob(items, neighbours.registry, application.artifacts, neighbours.rollouts)
     runner.register(DATASET_BUILD_KIND, build_job.run, limit=settings.max_running_builds)
     application.garbage.add(partial(application.artifact_garbage.handed_over, "dataset", settings.handover_hours))
-    subjects = Subjects(items, neighbours.transcripts, neighbours.cases, neighbours.judge)
+    subjects = Subjects(chats, neighbours.transcripts, neighbours.cases, neighbours.judge)
+    usecases = FeedbackUseCases(loops, neighbours.registry, shipments)
     servicer = FeedbackServicer(
-        usecases=FeedbackUseCases(loops, neighbours.registry, shipments),
+        usecases=usecases,
+        plans=PlanUseCases(usecases, loops, neighbours.loops.test_runner),
         loops=loops,
         shipments=shipments,
         items=ItemUseCases(items, subjects, JsonLines(application.artifacts)),
-        build_usecases=BuildUseCases(builds, neighbours.registry),
+        chats=ChatUseCases(chats),
+        build_usecases=BuildUseCases(builds, neighbours.registry, neighbours.rollouts),
         builds=builds,
     )
     application.add_servicer(

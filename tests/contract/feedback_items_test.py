@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +13,6 @@ import pytest
 from services.chassis.errors import Aborted
 from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.item import Content, FeedbackKind, FeedbackUse, Item, ItemFilter, Outcome, Rating, Subject
-from services.feedback.domain.item_spec import Chat
 from services.feedback.store.items import SqlItemStore
 from services.feedback.store.jobs import MIGRATIONS
 from tests.contract.conftest import OpenDatabase
@@ -141,16 +140,6 @@ async def test_contradictions_and_agreement_are_found_by_the_database(store: Sql
     assert {one.feedback_item_id for one in await store.list(ItemFilter(is_contradicted=True), 99, 9)} == {"a", "b"}
     assert [one.is_contradicted for one in await store.list(ItemFilter(), 99, 9)] == [False, True, True]
     assert await store.agreement(ItemFilter()) == Agreement(num_only_judge_good=1)
-
-
-async def test_a_chat_is_kept_once_for_a_month(store: SqlItemStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    chat = Chat("tiny@1", ({"role": "user", "content": "hi"}, ANSWER), ("{}",), {"session": "s"})
-    await store.keep_chat("chatcmpl-1", chat)
-    await store.keep_chat("chatcmpl-1", replace(chat, model_version_id="other"))
-    assert await store.get_chat("chatcmpl-1") == chat
-    monkeypatch.setattr("services.feedback.store.items._KEPT_CHATS", timedelta(0))
-    await store.keep_chat("chatcmpl-2", chat)
-    assert await store.get_chat("chatcmpl-1") is None
 
 
 async def test_of_two_that_replace_one_item_at_once_the_second_is_told_and_not_stored(store: SqlItemStore) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_goal_pb2, loop_pb2, loop_phase_pb2
+from drillyard.feedback.v1.loop_answer_pb2 import DecideLoopRequest
+from drillyard.feedback.v1.loop_decision_pb2 import DecisionState
 
 from services.chassis.channel import open_channel
 from tests.fakes.neighbours.world import World
@@ -46,10 +48,10 @@ def feedback(data_dir: Path, port: int) -> Iterator[ServiceProcess]:
         yield process
 
 
-async def start_loop(address: str) -> str:
+async def start_loop(address: str, spec: loop_pb2.LoopSpec = SPEC) -> str:
     channel = open_channel(address)
     stub: feedback_service_pb2_grpc.FeedbackServiceAsyncStub = feedback_service_pb2_grpc.FeedbackServiceStub(channel)
-    created = await stub.CreateLoop(loop_pb2.CreateLoopRequest(request_id="kill", spec=SPEC))
+    created = await stub.CreateLoop(loop_pb2.CreateLoopRequest(request_id="kill", spec=spec))
     await channel.close()
     return created.loop.loop_id
 
@@ -105,3 +107,57 @@ async def test_an_accepted_loop_survives_a_kill_that_comes_at_once(tmp_path: Pat
             loop, _ = await asyncio.wait_for(wait_for_end(process.address, loop_id), 60)
     assert loop.stop_reason == loop_pb2.STOP_REASON_GOALS_MET
     assert await world.made() == Counter(["0/test", "0/evaluate", *GUARDRAIL_0])
+
+
+# "ask": it waits for a person, who answers when it is back.
+ASKED = ["0/sample:answer", "0/sample:watch", "ask", "0/train:answer", "1/probe:answer", "ask", "1/train:watch"]
+
+
+async def asked(address: str, loop_id: str, *, answers: bool) -> None:
+    """Return once a loop waits for a person, or has been told to go on."""
+    channel = open_channel(address)
+    stub: feedback_service_pb2_grpc.FeedbackServiceAsyncStub = feedback_service_pb2_grpc.FeedbackServiceStub(channel)
+    async with asyncio.timeout(60):
+        is_waiting = False
+        while not is_waiting:
+            loop = (await stub.GetLoop(loop_pb2.GetLoopRequest(loop_id=loop_id))).loop
+            decisions = [decision for item in loop.rounds for decision in item.decisions]
+            is_waiting = bool(decisions) and decisions[-1].state == DecisionState.DECISION_STATE_WAITING
+            await asyncio.sleep(0.05)
+    if answers:
+        await stub.DecideLoop(DecideLoopRequest(loop_id=loop_id, number=decisions[-1].number))
+    await channel.close()
+
+
+@pytest.mark.timeout(240)
+async def test_a_round_of_preferences_and_one_that_goes_back_double_nothing_when_killed(tmp_path: Path) -> None:
+    world = World()
+    Evidence(world, is_mixed=True)
+    world.evaluator.judgement.other_cause = "wrong_arguments"
+    world.evaluator.judgement.rates |= {"tiny@1": 0.4, "tiny@2": 0.3, "tiny@3": 0.99}
+    spec = loop_pb2.LoopSpec(ask=True, budget=loop_goal_pb2.Budget(max_rounds=2))
+    spec.MergeFrom(SPEC)
+    spec.ClearField("guardrails")
+    gates = {point: world.gates.close(point) for point in ASKED}
+    works = {point: world.gates.close(point.replace(":watch", ":work")) for point in ASKED}
+    async with world.at_work(), world.served() as port:
+        loop_id, is_asked = "", False
+        for point in ASKED:
+            with feedback(tmp_path, port) as process:
+                loop_id = loop_id or await start_loop(process.address, spec)
+                if is_asked:
+                    await asked(process.address, loop_id, answers=True)
+                is_asked = point == "ask"
+                await (asked(process.address, loop_id, answers=False) if is_asked else gates[point].arrival())
+                process.kill()
+            gates[point].open()
+            works[point].open()
+        with feedback(tmp_path, port) as process:
+            loop, _ = await asyncio.wait_for(wait_for_end(process.address, loop_id), 60)
+    assert loop.stop_reason == loop_pb2.STOP_REASON_GOALS_MET, loop.job
+    steps = ("test", "evaluate", "probe_suite", "probe", "probe_evaluate", "dataset", "train")
+    expected = [f"{number}/{step}" for number in (0, 1) for step in steps]
+    assert await world.made() == Counter([*expected, "0/sample", "0/sample_evaluate", "2/test", "2/evaluate"])
+    decisions = [decision for item in loop.rounds for decision in item.decisions]
+    assert [(each.number, each.rule) for each in decisions] == [(1, "mixed_rollouts"), (2, "regression")]
+    assert {each.state for each in decisions} == {DecisionState.DECISION_STATE_APPROVED}

@@ -12,6 +12,7 @@ from ui.cli.up import up
 from ui.diagnoses.commands import doctor
 from ui.evaluations import commands as evaluations
 from ui.evaluations.feedback import commands as feedback
+from ui.evaluations.feedback import session_commands as sessions
 from ui.evaluations.judge import judge
 from ui.loops import commands as loops
 from ui.loops.decision_commands import add_decision_commands
@@ -49,6 +50,7 @@ app.add_typer(test_suites.app, name="test-suites")
 app.add_typer(test_runs.app, name="test-runs")
 app.add_typer(evaluations.app, name="evaluations")
 app.add_typer(feedback.app, name="feedback")
+app.add_typer(sessions.app, name="sessions")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(training_jobs.app, name="training-jobs")
 app.add_typer(training_jobs.app, name="train", help="The same as `training-jobs`.")

@@ -101,6 +101,15 @@ def show_loop(loop_id: LoopId, common: Common) -> None:
         progress = gateway.get(f"/loops/{loop_id}/progress")
         rows = [(step["round"], step["title"], step["state"], step["resource_id"]) for step in progress["steps"]]
         print_table(loop_id, ("round", "step", "state", "made"), rows, empty="It has not begun.")
+        readings = [(item["round"], item["sentence"], "✓" if item["is_kept"] else "✗") for item in progress["readings"]]
+        if readings:
+            print_table("Goals and guardrails", ("round", "reached", "kept"), readings, empty="")
+        decisions = [
+            (item["number"], decision["title"], decision["state"], decision["reason"])
+            for item in progress["rounds"]
+            for decision in item["decisions"]
+        ]
+        print_table("Decisions", ("round", "what", "state", "why"), decisions, empty="Nothing was decided yet.")
         print_end(gateway.get(f"/loops/{loop_id}")["loop"])
 
 
@@ -137,6 +146,9 @@ class StepLog:
         for step in progress["steps"]:
             self._tell(step)
         is_final = progress["job"]["is_final"]
+        if progress["waiting"]:
+            command = f"drillyard loops approve {self._loop_id}"
+            return Progress(f"waiting for a person: {progress['waiting']['reason']} · {command}", None, is_final)
         live = next((step for step in progress["steps"] if step["state"] == "live"), None)
         if is_final or live is None:
             return Progress(progress["outcome"]["state"], None, is_final)

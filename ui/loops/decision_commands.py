@@ -1,4 +1,4 @@
-"""`drillyard loops approve` and `decide`: what a person says to the decision that a loop waits with."""
+"""`drillyard loops plan`, `approve` and `decide`: what a loop would do, and what a person says to what it decided."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from drillyard.feedback.v1.loop_answer_pb2 import DecisionChange
 from ui.cli.connection import Document
 from ui.cli.fields import FieldOptions
 from ui.cli.options import Common, command
-from ui.cli.output import connected, show
-from ui.loops.commands import OF_THE_LOOP, LoopId
+from ui.cli.output import connected, print_table, show
+from ui.loops.commands import OF_THE_LOOP, Goals, LoopId, Settings
+from ui.shared.words import span_text
 
 Changes: TypeAlias = Annotated[
     Document,
@@ -24,9 +25,47 @@ Changes: TypeAlias = Annotated[
 
 
 def add_decision_commands(app: typer.Typer) -> None:
-    """Add `approve` and `decide` to the commands of loops."""
+    """Add `plan`, `approve` and `decide` to the commands of loops."""
+    command(app, "plan")(plan)
     command(app, "approve")(approve)
     command(app, "decide")(decide)
+
+
+def plan(
+    model: Annotated[str, typer.Argument(help="A model version, or a model for its newest.")],
+    settings: Settings,
+    common: Common,
+    goals: Goals,
+    suite: Annotated[str, typer.Option(help="A suite version, or a suite for its newest.")] = "roo_xml/core",
+) -> None:
+    """Say what a loop with these options would do, and on what its first decision depends; starts nothing."""
+    with connected(common) as gateway:
+        body = {**settings, **goals.body(), "model_version_id": model, "test_suite_version_id": suite}
+        planned = gateway.post("/loops:plan", body)["plan"]
+        show(planned, as_json=common.as_json, table=lambda: print_plan(planned))
+
+
+def print_plan(planned: Document) -> None:
+    """Print what would be done, how long that took before, and what decides."""
+    steps = [("once", step) for step in planned["first_steps"]] + [
+        ("each round", step) for step in planned["round_steps"]
+    ]
+    rows = [
+        (when, step["step"], step["message"], span_text(step["seconds"]) if step["seconds"] else "")
+        for when, step in steps
+    ]
+    print_table("It would do", ("when", "step", "on", "took before"), rows, empty="")
+    decisions = [(each["condition"], decision_text(each["decision"])) for each in planned["decisions"]]
+    print_table("Then it decides by its probe", ("where", "it would train"), decisions, empty="")
+    print(planned["sentence"])
+    if planned.get("stop"):
+        print(planned["stop"]["next_step"])
+
+
+def decision_text(decision: Document) -> str:
+    """Return what a decision trains, such as "SFT, 400 rows"."""
+    method = decision["method"].removeprefix("TRAINING_METHOD_")
+    return f"{method}, {decision['recipe']['num_examples']} rows"
 
 
 def approve(loop_id: LoopId, common: Common) -> None:

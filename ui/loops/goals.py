@@ -31,13 +31,13 @@ def goal_fields(text: str) -> dict[str, Any]:
     """
     match = _GOAL.fullmatch(text)
     if match is None:
-        raise InvalidArgument(f"{text[:80]!r} is not like conforming_rate=0.8.", f"Write {GOAL_HELP}", field="goal")
+        raise InvalidArgument(f"{text[:80]!r} is not like conforming_rate=0.8.", f"Write {GOAL_HELP}", field="goals")
     fields: dict[str, Any] = {"metric": match["metric"]}
-    fields["maximum" if match["sign"] == _UPPER_SIGN else "minimum"] = _number(match["bound"], text)
+    fields["maximum" if match["sign"] == _UPPER_SIGN else "minimum"] = _number(match["bound"], text, "goals")
     if match["slice"] is not None:
         fields["slice"] = match["slice"].strip()
     if match["confidence"] is not None:
-        fields["confidence"] = _number(match["confidence"], text)
+        fields["confidence"] = _number(match["confidence"], text, "goals")
     return fields
 
 
@@ -62,9 +62,9 @@ def guardrail_fields(text: str) -> dict[str, Any]:
     names = ("metric", "max_loss", "confidence")
     if not suite or len(parts) > len(names):
         fault = f"{text[:80]!r} is not like text/smoke:conforming_rate:0.01."
-        raise InvalidArgument(fault, f"Write {GUARDRAIL_HELP}", field="guardrail")
+        raise InvalidArgument(fault, f"Write {GUARDRAIL_HELP}", field="guardrails")
     values = {
-        name: part if name == "metric" else _number(part, text)
+        name: part if name == "metric" else _number(part, text, "guardrails")
         for name, part in zip(names, parts, strict=False)
         if part
     }
@@ -78,9 +78,9 @@ def guardrail_text(guardrail: Guardrail) -> str:
     return f"{metric} on {guardrail.test_suite_version_id} loses at most {100 * guardrail.max_loss:g} points{sure}"
 
 
-def _number(text: str, whole: str) -> float:
+def _number(text: str, whole: str, field: str) -> float:
     try:
         return float(text)
     except ValueError:
         fault = f"{text[:40]!r} in {whole[:80]!r} is no number."
-        raise InvalidArgument(fault, "Write shares as 0.8, and losses as 0.01 for one point.", field="goal") from None
+        raise InvalidArgument(fault, "Write shares as 0.8, and losses as 0.01 for one point.", field=field) from None

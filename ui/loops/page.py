@@ -16,6 +16,7 @@ from ui.comparisons.actions import compare_evaluations
 from ui.evaluations.views import CAUSE_SENTENCES, sorted_causes
 from ui.loops.actions import loop_progress, recent_loops
 from ui.loops.goals import GOAL_HELP, GUARDRAIL_HELP, goal_fields, guardrail_fields
+from ui.loops.story import AnswerControls, Answers, Story
 from ui.loops.views import LoopProgress
 from ui.models.actions import read_models, read_suites
 from ui.models.exports.forms import CHOICES, form_fields
@@ -47,9 +48,11 @@ def build(cache: ServiceCache) -> None:
                 "Delete this loop", visible=False, elem_id="loop-delete", elem_classes="dy-cancel", size="sm"
             )
             loop = parts.area("loop", waits=True)
+            answer = AnswerControls.build()
+            story = parts.area("loop-story")
             change = parts.area("loop-change")
     page = _Page(cache, form)
-    areas = [listed, loop, change, cancel, delete, shown]
+    areas = [listed, loop, story, change, cancel, delete, answer.row, shown]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     loaded = parts.root().load(page.open, None, [form.model, form.suite, chosen], **quiet)
     loaded.then(page.refresh, [chosen, shown], areas, **quiet)
@@ -57,6 +60,8 @@ def build(cache: ServiceCache) -> None:
     started = form.start.click(page.start, form.components(), [chosen, message], **quiet)
     started.then(page.refresh, [chosen, shown], areas, **quiet)
     listed.select(parts.picked, None, [chosen], **quiet).then(page.refresh, [chosen, shown], areas, **quiet)
+    for answered in answer.listen(Answers(cache), chosen, message):
+        answered.then(page.refresh, [chosen, shown], areas, **quiet)
     cancel.click(page.cancel, [chosen], [message], **quiet)
     deleted = delete.click(page.delete, [chosen], [chosen, message], **quiet)
     deleted.then(page.refresh, [chosen, shown], areas, **quiet)
@@ -124,6 +129,8 @@ def _form() -> _Form:
         )
         fields.add("budget.max_rounds", "budget.max_minutes", "num_examples", "seed")
         goals, guardrails = _contract(fields)
+        with gr.Accordion("Decisions", open=False, elem_id="loop-decisions"):
+            fields.add("ask", "num_rollouts", "mixed_method", "candidate_alias")
         with gr.Accordion("Training", open=False, elem_id="loop-training"):
             names = ("num_epochs", "batch_size", "learning_rate", "max_tokens_per_pack", "lora.r", "lora.lora_alpha")
             fields.add(*(f"training.{name}" for name in names))
@@ -153,6 +160,7 @@ class _Page:
     def __init__(self, cache: ServiceCache, form: _Form) -> None:
         self._cache = cache
         self._form = form
+        self._story = Story(cache)
 
     async def open(self, request: gr.Request) -> list[Any]:
         newest = ""
@@ -198,10 +206,12 @@ class _Page:
         try:
             item = await self._cache.read(loop_progress, chosen) if chosen else None
             html, change = render("loops/loop", one=item, curves=await self._curves(item)), await self._change(item)
+            story = await self._story.html(item)
         except ServiceError as error:
-            item, html, change = None, notice(error), ""
+            item, html, story, change = None, notice(error), "", ""
         buttons = [gr.Button(visible=item is not None and item.job.is_final is ended) for ended in (False, True)]
-        return [*parts.changed(shown, loops=listed, loop=html, change=change), *buttons, shown]
+        row = gr.Row(visible=item is not None and item.waiting is not None)
+        return [*parts.changed(shown, loops=listed, loop=html, story=story, change=change), *buttons, row, shown]
 
     async def _loops(self, chosen: str) -> str:
         return render("loops/loops", loops=await self._cache.read(recent_loops), picked=chosen)

@@ -13,6 +13,12 @@ from ui.shared.rpc import RpcRouter
 
 router = RpcRouter(tags=["loops"])
 router.rpc("POST /loops", "feedback.CreateLoop", "Start an improvement loop.")
+router.rpc(
+    "POST /loops:plan",
+    "feedback.PlanLoop",
+    "Say what a loop would do, by the rules that would decide; starts nothing.",
+    timeout=140.0,
+)
 router.rpc("GET /loops", "feedback.ListLoops", "List loops, newest first.")
 router.rpc("GET /loops/{loop_id}", "feedback.GetLoop", "Return one loop with its rounds.")
 router.rpc(

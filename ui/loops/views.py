@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from drillyard.feedback.v1.loop_decision_pb2 import DecisionState
 from drillyard.feedback.v1.loop_pb2 import Loop, Round, StopReason
 
 from ui.loops.goals import goal_text, guardrail_text
 from ui.loops.outcomes import Outcome, outcome_of
+from ui.loops.timeline import DecisionView, RoundView, round_views, waiting_decision
 from ui.models.exports.forms import form_text
 from ui.shared.jobs import JobView, job_view
 
@@ -44,6 +46,15 @@ class StepView:
 
 
 @dataclass(frozen=True)
+class ReadingView:
+    """What a round reached of a goal, or kept of a guardrail."""
+
+    round: int
+    sentence: str
+    is_kept: bool
+
+
+@dataclass(frozen=True)
 class LoopProgress:
     """How far a loop has come: every step that it has made, makes, or will make in this round."""
 
@@ -54,6 +65,7 @@ class LoopProgress:
     goals: tuple[str, ...]
     guardrails: tuple[str, ...]
     status_sentence: str
+    readings: tuple[ReadingView, ...]
     goal_form: str
     steps: tuple[StepView, ...]
     stop_reason: str
@@ -61,6 +73,8 @@ class LoopProgress:
     next_step: str
     outcome: Outcome
     job: JobView
+    rounds: tuple[RoundView, ...]
+    waiting: DecisionView | None
 
 
 def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
@@ -73,6 +87,7 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
     job = job_view(loop.job)
     stop_reason = StopReason.Name(loop.stop_reason).removeprefix("STOP_REASON_").lower().replace("unspecified", "")
     steps = tuple(step for loop_round in loop.rounds for step in _round_steps(loop_round, loop, jobs))
+    rounds = round_views(loop)
     return LoopProgress(
         loop_id=loop.loop_id,
         model_version_id=loop.spec.model_version_id,
@@ -81,6 +96,7 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
         goals=tuple(goal_text(goal) for goal in loop.spec.goals),
         guardrails=tuple(guardrail_text(guardrail) for guardrail in loop.spec.guardrails),
         status_sentence=loop.status_sentence,
+        readings=tuple(reading for item in loop.rounds for reading in _readings(item)),
         goal_form=form_text(loop.spec.goal_form.form, loop.spec.goal_form.number_type) if _is_on_form(loop) else "",
         steps=steps if job.is_final else steps + _steps_to_come(loop),
         stop_reason=stop_reason,
@@ -88,12 +104,15 @@ def loop_progress_view(loop: Loop, jobs: Mapping[str, JobView]) -> LoopProgress:
         next_step=loop.next_step,
         outcome=outcome_of(stop_reason, job.state, job.tone),
         job=job,
+        rounds=rounds,
+        waiting=None if job.is_final else waiting_decision(rounds),
     )
 
 
 def _round_steps(item: Round, loop: Loop, jobs: Mapping[str, JobView]) -> list[StepView]:
     is_last = item.round == loop.rounds[-1].round
     is_open = is_last and not job_view(loop.job).is_final
+    asks = bool(item.decisions) and item.decisions[-1].state == DecisionState.DECISION_STATE_WAITING
     steps = _steps_of(loop, item)
     ids = [guardrail_id(item) if step == "guardrail" else str(getattr(item, field)) for step, _, field in steps]
     num_tests = sum(step in _TESTING for step, _, _ in steps)
@@ -102,7 +121,7 @@ def _round_steps(item: Round, loop: Loop, jobs: Mapping[str, JobView]) -> list[S
     views: list[StepView] = []
     for (step, title, _), resource_id in list(zip(steps, ids, strict=True))[:num_shown]:
         job = jobs.get(resource_id)
-        may_begin = is_open and all(view.state == "done" for view in views)
+        may_begin = is_open and not asks and all(view.state == "done" for view in views)
         state = _state(resource_id, job, may_begin=may_begin)
         views.append(_step_view(item.round, step, _title(step, title, item.round), state, resource_id, job))
     return views
@@ -137,6 +156,14 @@ def _is_on_form(loop: Loop) -> bool:
 
 def _title(step: str, title: str, number: int) -> str:
     return f"{title} again" if number and step in ("test", "evaluate", "guardrail") else title
+
+
+def _readings(item: Round) -> list[ReadingView]:
+    measured = [reading for reading in item.guardrail_readings if reading.is_measured]
+    return [
+        *(ReadingView(item.round, reading.sentence, reading.is_met) for reading in item.goal_readings),
+        *(ReadingView(item.round, reading.sentence, not reading.is_broken) for reading in measured),
+    ]
 
 
 def guardrail_id(item: Round) -> str:

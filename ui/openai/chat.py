@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, GenerateResponse, Message, TokenLogProb, ToolCall
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from ui.openai.errors import ERROR_RESPONSES, OpenAIRoute
-from ui.openai.feedback import answer_message, keep_answer
+from ui.openai.feedback import Recorder, answer_message, session_of
 from ui.openai.generation import (
     Generation,
     Whole,
@@ -34,8 +33,6 @@ from ui.openai.streaming import STREAMED, Envelope, event_stream
 from ui.shared.documents import ClientsOf
 
 router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute, responses=ERROR_RESPONSES)
-# Keeps an answer by its id, model and message.
-Keep: TypeAlias = Callable[..., Awaitable[None]]
 
 
 @router.post("/chat/completions", responses=STREAMED)
@@ -46,18 +43,18 @@ async def create_chat_completion(
     target = await served.target(body.model)
     generate_request, caller = _request(body, target), caller_of(request)
     version_id = target.version.model_version_id
+    recorder = Recorder(clients, body, generate_request, session_of(request))
     on_end = shadows_of(request).after(clients, target, generate_request)
     if body.stream:
-        generation = await unless_gone(request, Generation.begin(clients, generate_request, caller, on_end))
-        stream = _Stream(body, version_id, partial(keep_answer, clients, body, request=generate_request))
-        return event_stream(stream.pieces(generation))
+        generation = await unless_gone(request, Generation.begin(clients, recorder.asked(), caller, on_end))
+        return event_stream(_Stream(body, version_id, recorder).pieces(generation))
 
     async def answer() -> Whole:
-        return await (await Generation.begin(clients, generate_request, caller, on_end)).whole()
+        return await (await Generation.begin(clients, recorder.asked(), caller, on_end)).whole()
 
     whole, envelope = await unless_gone(request, answer()), Envelope("chat.completion", version_id, "chatcmpl")
     message = answer_message(whole.text, list(whole.tool_calls))
-    await keep_answer(clients, body, envelope.id, generate_request, model=version_id, answer=message)
+    await recorder.keep(envelope.id, version_id, message, [entry.token_id for entry in whole.log_probs])
     return JSONResponse(_whole(body, envelope, whole))
 
 
@@ -97,13 +94,14 @@ def _whole(body: ChatBody, envelope: Envelope, whole: Whole) -> dict[str, Any]:
 
 
 class _Stream:
-    def __init__(self, body: ChatBody, model: str, keep: Keep) -> None:
+    def __init__(self, body: ChatBody, model: str, recorder: Recorder) -> None:
         self._body = body
-        self._keep = keep
+        self._recorder = recorder
         self._envelope = Envelope("chat.completion.chunk", model, "chatcmpl")
         self._log_probs: list[TokenLogProb] = []
         self._calls: list[ToolCall] = []
         self._text = ""
+        self._token_ids: list[int] = []
 
     async def pieces(self, generation: Generation) -> AsyncIterator[dict[str, Any]]:
         """Yield the chunks of an answer."""
@@ -111,13 +109,15 @@ class _Stream:
         last = GenerateResponse()
         async with aclosing(generation.responses()) as responses:
             async for last in responses:
-                self._log_probs += last.log_probs
+                self._log_probs += last.log_probs if self._body.logprobs else ()
                 self._calls += last.tool_calls
-                self._text += last.text_delta if self._body.store else ""
+                if self._recorder.is_on:
+                    self._text += last.text_delta
+                    self._token_ids += [entry.token_id for entry in last.log_probs]
                 if last.text_delta:
                     yield self._chunk({"content": last.text_delta})
         answer = answer_message(self._text, self._calls)
-        await self._keep(completion_id=self._envelope.id, model=self._envelope.model, answer=answer)
+        await self._recorder.keep(self._envelope.id, self._envelope.model, answer, self._token_ids)
         for place, call in enumerate(call_documents(self._calls)):
             yield self._chunk({"tool_calls": [{"index": place, **call}]})
         yield self._chunk({}, "tool_calls" if self._calls else finish_reason_of(last))

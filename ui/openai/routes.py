@@ -14,6 +14,10 @@ for _part in (models, chat, completions, feedback):
     router.include_router(_part.router)
     _own = (route for route in _part.router.routes if isinstance(route, APIRoute))
     ROUTES += [(verb, item.path) for item in _own for verb in item.methods or ()]
+# A client that is pointed at such an address is recorded; its models are those of all.
+for _part in (models, chat):
+    router.include_router(_part.router, prefix="/sessions/{session_id}", include_in_schema=False)
+ROUTES.append(("POST", "/sessions/{session_id}/chat/completions"))
 _others = APIRouter(route_class=OpenAIRoute, include_in_schema=False)
 
 
@@ -21,7 +25,8 @@ _others = APIRouter(route_class=OpenAIRoute, include_in_schema=False)
 async def refuse_other(path: str) -> None:
     """Say which routes there are."""
     problem = f"There is no route /v1/{path[:200]} for this method."
-    names = "GET /v1/models, POST /v1/chat/completions, POST /v1/completions and POST /v1/feedback"
+    names = "GET /v1/models, POST /v1/chat/completions, POST /v1/completions and POST /v1/feedback; "
+    names += "recorded under a name are GET /v1/sessions/NAME/models and POST /v1/sessions/NAME/chat/completions"
     raise OpenAIError(f"{problem} There are {names}.", status=404, code="unknown_url")
 
 

@@ -8,15 +8,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import gradio as gr
+from drillyard.feedback.v1.chat_answer_pb2 import ChatAnswer
 from drillyard.test_runner.v1.transcript_pb2 import GenerateResponse, Message
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, ServiceError
+from ui.evaluations.feedback.box import FeedbackBox
 from ui.models.actions import read_models, read_suites
 from ui.playground.actions import CaseAtWork, Conversation, answer, conversation_of, judge_case, render_prompt, was_cut
 from ui.playground.form import CASE, MESSAGES, PlaygroundForm, playground_form
 from ui.playground.views import generation_view
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, html_or_notice, notice
+from ui.shared.documents import Document, document
 from ui.shared.environment import render
 from ui.shared.fields import text_of
 from ui.test_suites.actions import read_suite
@@ -42,17 +45,22 @@ def build(cache: ServiceCache) -> None:
                 stop = gr.Button("Stop", elem_id="playground-stop", min_width=110)
                 anew = gr.Button("Start over", elem_id="playground-anew", min_width=110)
         with gr.Column(scale=9, min_width=520):
-            talk, answer, judgement, prompt = (parts.area(name) for name in ("talk", "answer", "judgement", "prompt"))
-    page = _Page(cache, form, so_far)
+            talk, answer, judgement = (parts.area(name) for name in ("talk", "answer", "judgement"))
+            box, kept, subject = FeedbackBox(cache, has_turns=False), parts.area("feedback-message"), gr.State({})
+            prompt = parts.area("prompt")
+    page = _Page(cache, form, so_far, box)
     values, outputs = form.components() | {so_far}, [so_far, form.message, talk, answer, judgement]
     parts.root().load(page.open, None, [form.model, form.suite, form.case, form.source, talk], **_QUIET)
     form.suite.change(page.cases, [form.suite, form.case], [form.case], **_QUIET)
     shown = preview.click(lambda: render("shared/loading"), None, [prompt], **_QUIET)
     shown.then(page.preview, values, [prompt], **_QUIET)
     request = ask.click(page.ask, values, outputs, **_QUIET)
+    review = [subject, kept, box.area, box.column]
+    request.then(page.review, values, review, **_QUIET)
+    box.wire(subject, kept, lambda: None, [], [])
     stop.click(None, None, None, cancels=[request], **_QUIET)
     restart = [form.source.input, form.suite.input, form.case.input, anew.click]
-    gr.on(restart, page.begin, None, [*outputs, prompt], cancels=[request], **_QUIET)
+    gr.on(restart, page.begin, None, [*outputs, prompt, *review], cancels=[request], **_QUIET)
 
 
 @dataclass(frozen=True)
@@ -66,8 +74,9 @@ class _Piece:
 
 
 class _Page:
-    def __init__(self, cache: ServiceCache, form: PlaygroundForm, so_far: gr.State) -> None:
+    def __init__(self, cache: ServiceCache, form: PlaygroundForm, so_far: gr.State, box: FeedbackBox) -> None:
         self._cache = cache
+        self._box = box
         self._form = form
         self._so_far = so_far
 
@@ -95,7 +104,7 @@ class _Page:
         return parts.choices([case.case_id for case in cases], chosen or "")
 
     def begin(self) -> list[Any]:
-        return [(), gr.skip(), render("playground/empty"), "", "", ""]
+        return [(), gr.skip(), render("playground/empty"), "", "", "", {}, "", "", gr.Column(visible=False)]
 
     async def preview(self, values: _Given) -> str:
         return await html_or_notice(self._preview(values), "playground")
@@ -116,6 +125,32 @@ class _Page:
             yield [self._said(values, piece.answer), "", gr.skip(), _answer(shown, judged), judged]
         except ServiceError as error:
             yield [gr.skip(), gr.skip(), gr.skip(), notice(error, "playground"), ""]
+
+    async def review(self, values: _Given) -> list[Any]:
+        """Offer to rate, correct or prefer the answer that has come."""
+        try:
+            subject = await self._answered(values)
+        except ServiceError:
+            subject = {}
+        return [subject, "", await self._box.html(subject), gr.Column(visible=bool(subject))]
+
+    async def _answered(self, values: _Given) -> Document:
+        """Return the beginning of an item on the last answer; nothing before there is one."""
+        so_far: SoFar = values[self._so_far]
+        if not so_far:
+            return {}
+        conversation = Conversation(so_far)
+        if values[self._form.source] == CASE:
+            _, conversation = await self._asked(values)
+        elif text_of(values, self._form.system):
+            conversation = Conversation((Message(role="system", content=values[self._form.system]), *so_far))
+        asked = self._form.subject(values)
+        chat = ChatAnswer(
+            model_version_id=asked.model_version_id or (asked.endpoint.model if asked.endpoint else ""),
+            messages=conversation.messages[: _last_answer(conversation) + 1],
+            tools=conversation.tools,
+        )
+        return {"chat": document(chat)}
 
     async def _pieces(self, values: _Given, conversation: Conversation) -> AsyncIterator[_Piece]:
         spec = self._form.spec(values)

@@ -67,16 +67,22 @@ def _progress(preflight: TrainingPreflight) -> str:
     return f"Looking at rows: {preflight.num_checked_rows:,} of about {preflight.num_rows:,}"
 
 
-def _facts(preflight: TrainingPreflight) -> Iterator[tuple[str, str]]:
-    lengths, prefix, disk = preflight.lengths, preflight.shared_prefix, preflight.disk
-    rows = f"{preflight.num_usable_rows:,} of {preflight.num_train_rows:,} can be trained on"
-    yield "Rows", f"{rows} · {preflight.num_validation_rows:,} to validate with"
+def token_facts(preflight: TrainingPreflight) -> Iterator[tuple[str, str]]:
+    """Yield how long the rows are by the tokenizer of the model, and how much of them is trained."""
+    lengths = preflight.lengths
     if preflight.HasField("lengths"):
         span = f"{lengths.min:,} to {lengths.max:,}"
         yield "Tokens of a row", f"{span} · half have {lengths.median:,} at most, 95 % have {lengths.p95:,} at most"
         over = f" · {lengths.num_over_limit:,} rows have more" if lengths.num_over_limit else ""
         yield "Longest allowed", f"{lengths.limit:,} tokens{over}"
         yield "Trained tokens", f"{lengths.num_trained_tokens:,}"
+
+
+def _facts(preflight: TrainingPreflight) -> Iterator[tuple[str, str]]:
+    prefix, disk = preflight.shared_prefix, preflight.disk
+    rows = f"{preflight.num_usable_rows:,} of {preflight.num_train_rows:,} can be trained on"
+    yield "Rows", f"{rows} · {preflight.num_validation_rows:,} to validate with"
+    yield from token_facts(preflight)
     if preflight.HasField("shared_prefix"):
         yield (
             "Shared beginnings",

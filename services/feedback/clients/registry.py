@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 
 import grpc.aio
 from drillyard.registry.v1 import (
@@ -127,6 +128,26 @@ class GrpcRegistry:
         )
         response = await patiently(lambda: self._stub.CreateDatasetVersion(request), _PEER)
         return str(response.dataset_version.dataset_version_id)
+
+    async def resolve_dataset(self, dataset_version_id: str) -> str:
+        """Return the version's id, the newest one's for a dataset's id.
+
+        Raises:
+            NotFound: There is no such version.
+        """
+        request = dataset_pb2.GetDatasetVersionRequest(dataset_version_id=dataset_version_id)
+        return str((await self._stub.GetDatasetVersion(request)).dataset_version.dataset_version_id)
+
+    async def dataset_rows(self, dataset_version_id: str) -> AsyncIterator[str]:
+        """Yield the rows of a dataset version in their order, as JSON text."""
+        request = dataset_pb2.ListDatasetRowsRequest(dataset_version_id=dataset_version_id, page_size=_PAGE_SIZE)
+        while True:
+            page = await patiently(lambda: self._stub.ListDatasetRows(request), _PEER)
+            for row in page.dataset_rows:
+                yield row.document
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return
 
 
 def _artifact(artifact: Artifact) -> artifact_pb2.Artifact:

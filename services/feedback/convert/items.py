@@ -43,7 +43,20 @@ def item_spec_from_proto(spec: pb.FeedbackItemSpec) -> ItemSpec:
 def chat_from_proto(chat: chat_answer_pb2.ChatAnswer) -> Chat:
     """Return an answer of a chat."""
     messages = tuple(map(message_from_proto, chat.messages))
-    return Chat(chat.model_version_id, messages, tuple(chat.tools), dict(chat.metadata))
+    token_ids = tuple(chat.token_ids)
+    return Chat(chat.model_version_id, messages, tuple(chat.tools), dict(chat.metadata), chat.session_id, token_ids)
+
+
+def chat_to_proto(chat: Chat) -> chat_answer_pb2.ChatAnswer:
+    """Return an answer of a chat as callers see it."""
+    return chat_answer_pb2.ChatAnswer(
+        model_version_id=chat.model_version_id,
+        messages=map(message_to_proto, chat.messages),
+        tools=chat.tools,
+        metadata=dict(chat.metadata),
+        session_id=chat.session_id,
+        token_ids=chat.token_ids,
+    )
 
 
 def filter_from_proto(request: Any) -> ItemFilter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,20 +37,30 @@ def examples_of(profile: Profile, case: Case, prompt_size: str) -> list[Example]
     if not case.solution:
         right = {**profile.example(case, prompt_size)["messages"][-1], "weight": 1}
         return [Example((*session.messages, right), _plain(session.tools))]
-    return played_examples(session, (profile.as_written(answer, prompt_size) for answer in case.solution))
+    return played_examples(session, [profile.as_written(answer, prompt_size) for answer in case.solution])
 
 
-def played_examples(session: Session, answers: Iterable[Answer]) -> list[Example]:
+def played_examples(session: Session, answers: Sequence[Answer], *, ends_early: bool = False) -> list[Example]:
     """Return examples for right answers as the session goes on; those with equal definitions beside them are one.
+
+    What the client makes of the last answer is not asked, since no row holds it.
+
+    Args:
+        session: The session before the first of the answers.
+        answers: All answers.
+        ends_early: Whether answers behind one at which the client stops are left out, and no error.
 
     Raises:
         SessionOver: The client takes no further answer.
     """
     examples: list[Example] = []
-    for answer in answers:
+    for place, answer in enumerate(answers, start=1):
+        if ends_early and examples and session.stop:
+            break
         num_asked, tools = len(session.messages), _plain(session.tools)
-        session.answer(answer)
-        right = {**session.messages[num_asked], "weight": 1}
+        right = {**session.written(answer), "weight": 1}
+        if place < len(answers):
+            session.answer(answer)
         earlier = examples.pop().messages if examples and examples[-1].tools == tools else ()
         examples.append(Example((*earlier, *session.messages[len(earlier) : num_asked], right), tools))
     return examples

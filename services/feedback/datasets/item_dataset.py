@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import IO
 
@@ -14,6 +14,7 @@ from services.feedback.datasets.drawing import DrawRequest, draw
 from services.feedback.datasets.examples import examples_of
 from services.feedback.datasets.item_rows import lesson_of, rows_of
 from services.feedback.datasets.plan import NO_CAUSE, apportion_cells
+from services.feedback.datasets.rollout_rows import rollout_row
 from services.feedback.domain.dataset_build import DatasetBuildSpec, DatasetForm, LeftOut
 from services.feedback.domain.item import Item, digest_of
 from services.protocols.cases import Case, case_to_document
@@ -26,6 +27,7 @@ from services.protocols.suites.near_copies import SuiteTasks
 from services.protocols.suites.overlap import Contents
 
 REPLAY = "replay"
+CHAT = "chat_replay"
 
 
 class ItemDataset:
@@ -66,12 +68,16 @@ class ItemDataset:
         for item in items:
             if self.is_full:
                 return
-            # Of answers of chats, which no filter names, the profile is empty.
-            if item.subject.profile_id == self._spec.profile_id:
-                self.num_items += 1
-                reason = self._add(item)
-                if reason is not None:
-                    self.num_left_out[reason] += 1
+            self.num_items += 1
+            reason = self._add(item)
+            if reason is not None:
+                self.num_left_out[reason] += 1
+
+    def pass_over(self, num_items: int) -> None:
+        """Count items that need not be looked at, since what they say teaches nothing in this form."""
+        self.num_items += num_items
+        if num_items:
+            self.num_left_out[LeftOut.NOTHING_TO_LEARN] += num_items
 
     def _add(self, item: Item) -> LeftOut | None:
         lesson = lesson_of(item, self._spec.form)
@@ -96,6 +102,43 @@ class ItemDataset:
         for row, line in zip(rows, lines, strict=True):
             self._write(row, line)
         return None
+
+    def add_rollouts(self, cases: Iterable[Case], causes: Mapping[str, Sequence[str]], prompt_size: str) -> None:
+        """Write the prompts of those cases whose answers differ, by why each of them fails."""
+        if self._profile is None:
+            return
+        for case in cases:
+            if self.is_full:
+                return
+            if case.case_id in causes:
+                self.num_items += 1
+                row_id = f"prompt-{self.num_items}"
+                row = rollout_row(self._profile, case, causes[case.case_id], prompt_size=prompt_size, row_id=row_id)
+                reason = row if isinstance(row, LeftOut) else self._add_prompt(row)
+                if reason is not None:
+                    self.num_left_out[reason] += 1
+
+    def _add_prompt(self, row: DatasetRow) -> LeftOut | None:
+        key = digest_of(dict(row.case or {}))
+        if key in self._known:
+            return LeftOut.DUPLICATE
+        self._known.add(key)
+        if self._is_near(row):
+            return LeftOut.NEAR_SUITE
+        line = _line_of(replace(row, split=self._split_of(key)))
+        if len(line) > MAX_ROW_BYTES:
+            return LeftOut.TOO_LONG
+        self._write(replace(row, split=self._split_of(key)), line)
+        return None
+
+    def add_chat(self, documents: Iterable[str]) -> None:
+        """Write general conversations, so that plain chat is not forgotten; those near to a test are left out."""
+        for number, document in enumerate(documents, start=1):
+            row = DatasetRow.from_json(json.loads(document))
+            row = replace(row, example_id=f"{CHAT}-{number}", split="train", reason=CHAT, feedback_item_id="")
+            line = _line_of(row)
+            if len(line) <= MAX_ROW_BYTES and not self._is_near(row):
+                self._write(row, line)
 
     def replay(self) -> None:
         """Write right answers of the protocol's own material to the tools that no row teaches, or to all of them."""
@@ -123,10 +166,13 @@ class ItemDataset:
         return self._near[key]
 
     def _split(self, item: Item) -> str:
-        # By whole cases, so that training does not measure itself on what it has learnt; a chat has no case to ask.
-        place = int(digest_of(item.case_document)[:8], 16) / 2**32
-        is_validation = bool(item.case_document) and place < self._spec.validation_share
-        return "validation" if is_validation else "train"
+        # A chat has no case to ask.
+        return self._split_of(digest_of(item.case_document)) if item.case_document else "train"
+
+    def _split_of(self, digest: str) -> str:
+        # By whole cases, so that training does not measure itself on what it has learnt.
+        place = int(digest[:8], 16) / 2**32
+        return "validation" if place < self._spec.validation_share else "train"
 
     def _write(self, row: DatasetRow, line: bytes) -> None:
         self._file.write(line)

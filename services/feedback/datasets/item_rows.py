@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from services.feedback.datasets.examples import Example, examples_of, played_examples
 from services.feedback.domain.dataset_build import DatasetForm, LeftOut
-from services.feedback.domain.item import ChatMessage, FeedbackKind, Item, Opinion
+from services.feedback.domain.item import ChatMessage, FeedbackKind, Item, ItemFilter, Opinion
 from services.protocols.cases import Case, case_from_document
 from services.protocols.profile import Profile
 from services.protocols.session import Session
@@ -31,6 +31,14 @@ class Lesson:
     reason: str
     answers: tuple[ChatMessage, ...] = ()
     rejected: ChatMessage | None = None
+
+
+def that_teach(item_filter: ItemFilter, form: DatasetForm) -> ItemFilter:
+    """Return which of the wanted items can teach something in a form: of all others `lesson_of` gives no lesson."""
+    if form is DatasetForm.DPO:
+        pairs = (FeedbackKind.CORRECTION, FeedbackKind.PREFERENCE)
+        return replace(item_filter, kinds=pairs, or_opinion=Opinion.BAD)
+    return replace(item_filter, kinds=(FeedbackKind.CORRECTION,), or_opinion=Opinion.GOOD)
 
 
 def lesson_of(item: Item, form: DatasetForm) -> Lesson | LeftOut:
@@ -98,14 +106,7 @@ def _examples(profile: Profile, item: Item, case: Case, answers: Sequence[ChatMe
     session = Session(profile, case, size)
     for message in item.content.messages[:-1]:
         session.answer(answer_of(profile, message))
-    return played_examples(session, _until_stop(session, (answer_of(profile, message) for message in answers)))
-
-
-def _until_stop(session: Session, answers: Iterable[Answer]) -> Iterable[Answer]:
-    for place, answer in enumerate(answers):
-        if session.stop and place:
-            return
-        yield answer
+    return played_examples(session, [answer_of(profile, message) for message in answers], ends_early=True)
 
 
 def answer_of(profile: Profile, message: ChatMessage) -> Answer:

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from services.chassis.errors import InvalidArgument
 from services.chassis.jobs import Job
 from services.chassis.wire import from_document, to_document
+from services.chassis.wire.names import check_dataset_id
 
 DATASET_BUILD_KIND = "dataset_build"
 
@@ -25,6 +27,7 @@ class DatasetForm(StrEnum):
 
     SFT = "SFT"
     DPO = "DPO"
+    GRPO = "GRPO"
 
 
 class LeftOut(StrEnum):
@@ -38,6 +41,7 @@ class LeftOut(StrEnum):
     DUPLICATE = "duplicate"
     CLIENT_STOPPED = "client_stopped"
     TOO_LONG = "too_long"
+    SAME_OUTCOME = "same_outcome"
 
 
 _WHY = {
@@ -49,6 +53,7 @@ _WHY = {
     LeftOut.DUPLICATE: "say the same as another item",
     LeftOut.CLIENT_STOPPED: "are on an answer after the client's stop",
     LeftOut.TOO_LONG: "make a row of more than 1 MiB, which no dataset may have",
+    LeftOut.SAME_OUTCOME: "were answered always rightly or always wrongly, so their rollouts teach nothing",
 }
 
 
@@ -69,17 +74,47 @@ class DatasetBuildSpec:
     validation_share: float
     material_test_suite_version_ids: tuple[str, ...]
     seed: int
+    evaluation_ids: tuple[str, ...] = ()
+    chat_dataset_version_id: str = ""
+    chat_share: float = 0.0
+
+    def check(self) -> None:
+        """Raise InvalidArgument, which names the field, unless what is named is what the rows are made of."""
+        check_dataset_id(self.dataset_id, "spec.dataset_id")
+        if (self.form is DatasetForm.GRPO) is not bool(self.evaluation_ids):
+            raise InvalidArgument(
+                "Prompts are made from evaluations, and answers and pairs from feedback.",
+                "Name evaluations of runs with several repeats for prompts, and none for other rows.",
+                field="spec.evaluation_ids",
+            )
+        if bool(self.chat_share) is not bool(self.chat_dataset_version_id):
+            raise InvalidArgument(
+                "General chat needs both a dataset and a share.",
+                "Name chat_dataset_version_id and chat_share, or none of them.",
+                field="spec.chat_share",
+            )
+        if self.chat_share and self.form is not DatasetForm.SFT:
+            raise InvalidArgument(
+                "General chat can be added to answers alone.",
+                "Build answers, or leave it out.",
+                field="spec.chat_share",
+            )
 
 
 @dataclass(frozen=True)
 class BuildState:
-    """How far a build is: its file once that is written, and the version once that is registered."""
+    """How far a build is: its file once that is written, and the version once that is registered.
+
+    Attributes:
+        noun: What the rows are made of.
+    """
 
     artifact: Mapping[str, Any] | None = None
     dataset_version_id: str = ""
     num_items: int = 0
     num_rows: Mapping[str, int] = field(default_factory=dict)
     num_left_out: Mapping[str, int] = field(default_factory=dict)
+    noun: str = "items"
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -88,9 +123,9 @@ class BuildState:
             return ()
         made = ", ".join(f"{count} by {reason.replace('_', ' ')}" for reason, count in self.num_rows.items())
         total = sum(self.num_rows.values())
-        first = f"{self.num_items:,} items make {total:,} rows{f': {made}' if made else ''}."
+        first = f"{self.num_items:,} {self.noun} make {total:,} rows{f': {made}' if made else ''}."
         left_out = sorted(self.num_left_out.items(), key=lambda pair: -pair[1])
-        return (first, *(f"{count:,} items {_WHY[LeftOut(reason)]}." for reason, count in left_out))
+        return (first, *(f"{count:,} {self.noun} {_WHY[LeftOut(reason)]}." for reason, count in left_out))
 
     def to_document(self) -> dict[str, Any]:
         """Return the JSON form in which a job's checkpoint keeps it."""

@@ -74,7 +74,7 @@ def guardrail_sentence(guardrail: Guardrail, reading: GuardrailReading) -> str:
     verdict = "broken" if reading.is_broken else "kept"
     return (
         f"the {guardrail.words} is {reading.value:.1%}, {100 * reading.change:+.1f} points "
-        f"({interval} confidence; {100 * (guardrail.max_loss or 0.0):g} may be lost: {verdict})"
+        f"({interval} confidence, {100 * (guardrail.max_loss or 0.0):g} allowed: {verdict})"
     )
 
 

@@ -189,7 +189,12 @@ class Item:
 
 @dataclass(frozen=True)
 class ItemFilter:
-    """Which items are wanted; what is empty lets all through."""
+    """Which items are wanted; what is empty lets all through.
+
+    Attributes:
+        kinds: Of these kinds, or of the opinion `or_opinion`.
+        is_chat: On answers of chats, which have no protocol.
+    """
 
     kind: FeedbackKind | None = None
     profile_id: str = ""
@@ -203,6 +208,9 @@ class ItemFilter:
     is_contradicted: bool = False
     use: FeedbackUse = FeedbackUse.UNSPECIFIED
     withdrawn_too: bool = False
+    kinds: tuple[FeedbackKind, ...] = ()
+    or_opinion: Opinion = Opinion.NONE
+    is_chat: bool = False
 
 
 def answer_digest(message: ChatMessage) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from services.chassis.errors import InvalidArgument, ServiceError
+from services.chassis.machine.masking import masked
 from services.feedback.domain.item import ChatMessage, FeedbackKind, Item, Rating
 
 _MAX_NOTE = 10_000
@@ -25,12 +27,61 @@ class Preference:
 
 @dataclass(frozen=True)
 class Chat:
-    """An answer of a served model: the conversation, whose last message it is."""
+    """An answer of a served model: the conversation, whose last message it is.
+
+    Attributes:
+        session_id: the recorded session of a client that it belongs to; empty for none.
+        token_ids: the answer's tokens, where they are known.
+        is_kept: a person has agreed that it may be learnt from; so has who asked outside a session.
+    """
 
     model_version_id: str
     messages: tuple[ChatMessage, ...]
     tools: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    session_id: str = ""
+    token_ids: tuple[int, ...] = ()
+    is_kept: bool = True
+
+    def masked(self) -> Chat:
+        """Return it without secrets and the names of home folders; the tokens, which would spell them, go with them."""
+        messages = tuple(map(_masked, self.messages))
+        return replace(
+            self,
+            messages=messages,
+            tools=tuple(map(masked, self.tools)),
+            metadata={name: masked(value) for name, value in self.metadata.items()},
+            token_ids=self.token_ids if messages[-1] == self.messages[-1] else (),
+        )
+
+
+def _masked(message: ChatMessage) -> ChatMessage:
+    calls = [
+        {**call, "function": {**call["function"], "arguments": masked(call["function"]["arguments"])}}
+        for call in message.get("tool_calls", ())
+    ]
+    return {**message, "content": masked(message["content"]), **({"tool_calls": calls} if calls else {})}
+
+
+@dataclass(frozen=True)
+class ChatSession:
+    """What a client asked under one name; `is_kept` once a person has agreed that it may be learnt from."""
+
+    session_id: str
+    num_answers: int
+    size_bytes: int
+    create_time: datetime
+    update_time: datetime
+    is_kept: bool
+
+
+@dataclass(frozen=True)
+class RecordedAnswer:
+    """An answer of a session, and its place in the order of recording."""
+
+    chat_completion_id: str
+    create_time: datetime
+    chat: Chat
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Spent:
     @property
     def sentence(self) -> str:
         """What it came to, without a stop at the end."""
-        money = f" and {self.cost:.2f} of money" if self.cost else ""
+        money = f", at a cost of {self.cost:.2f}," if self.cost else ""
         rounds = f"{self.num_rounds} round{'s' * (self.num_rounds != 1)} of training"
         return f"{rounds}, {self.seconds / 60:.1f} minutes, {self.num_tokens:,} tokens{money} so far"
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from random import Random
 from typing import BinaryIO
 
 from services.chassis.artifacts import Artifact
@@ -17,11 +18,12 @@ from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
 from services.chassis.wire.paging import LAST_PLACE
 from services.feedback.datasets.item_dataset import ItemDataset
+from services.feedback.datasets.item_rows import that_teach
 from services.feedback.domain.dataset_build import BuildState, DatasetBuildPhase, DatasetBuildSpec, build_of
 from services.feedback.domain.item import ItemFilter
 from services.feedback.domain.work import Registration
 from services.feedback.jobs.waiting import uninterrupted
-from services.feedback.ports.items import DatasetFiles, DatasetRegistry, ItemStore
+from services.feedback.ports.items import DatasetFiles, DatasetRegistry, ItemStore, RolloutSource
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
 
@@ -37,8 +39,11 @@ class DatasetBuildJob:
     killed anywhere registers one version.
     """
 
-    def __init__(self, items: ItemStore, registry: DatasetRegistry, files: DatasetFiles) -> None:
+    def __init__(
+        self, items: ItemStore, registry: DatasetRegistry, files: DatasetFiles, rollouts: RolloutSource
+    ) -> None:
         self._items = items
+        self._rollouts = rollouts
         self._registry = registry
         self._files = files
 
@@ -72,10 +77,17 @@ class DatasetBuildJob:
         profile = get_profile(spec.profile_id) if spec.profile_id else None
         with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
             dataset = await asyncio.to_thread(ItemDataset, spec, profile, suites, file.file)
-            await self._read_items(context, spec, dataset)
+            if spec.evaluation_ids:
+                await self._read_rollouts(spec, dataset)
+            else:
+                await self._read_items(context, spec, dataset)
+            count = round(spec.chat_share * dataset.num_rows.total())
             await asyncio.to_thread(dataset.replay)
+            if count:
+                await asyncio.to_thread(dataset.add_chat, await self._chats(spec, count))
             file.flush()
             state = BuildState(
+                noun="cases" if spec.evaluation_ids else "items",
                 num_items=dataset.num_items,
                 num_rows=dict(dataset.num_rows),
                 num_left_out=dict(dataset.num_left_out),
@@ -92,16 +104,43 @@ class DatasetBuildJob:
         return replace(state, artifact=asdict(artifact))
 
     async def _read_items(self, context: JobContext, spec: DatasetBuildSpec, dataset: ItemDataset) -> None:
-        item_filter = ItemFilter(
-            profile_id=spec.profile_id, model_version_id=spec.model_version_id, tag=spec.tag, author=spec.author
-        )
-        total, before = await self._items.count(item_filter), LAST_PLACE
-        while not dataset.is_full and (batch := await self._items.list(item_filter, before, _BATCH)):
+        named = {name: getattr(spec, name) for name in ("profile_id", "model_version_id", "tag", "author")}
+        everything = ItemFilter(**named, is_chat=not spec.profile_id)
+        wanted = that_teach(everything, spec.form)
+        total, before = await self._items.count(wanted), LAST_PLACE
+        while not dataset.is_full and (batch := await self._items.list(wanted, before, _BATCH)):
             before = batch[-1].ordinal
             await asyncio.to_thread(dataset.add, batch)
             await context.progress(
                 phase=DatasetBuildPhase.BUILD, done=dataset.num_items, total=total, unit="items", message=""
             )
+        if not dataset.is_full:
+            dataset.pass_over(await self._items.count(everything) - total)
+
+    async def _read_rollouts(self, spec: DatasetBuildSpec, dataset: ItemDataset) -> None:
+        for evaluation_id in spec.evaluation_ids:
+            rollouts = await self._rollouts.rollouts(evaluation_id)
+            if spec.profile_id and rollouts.profile_id == spec.profile_id:
+                cases = await self._registry.list_cases(rollouts.test_suite_version_id)
+                causes = await self._rollouts.causes(evaluation_id)
+                await asyncio.to_thread(dataset.add_rollouts, cases, causes, rollouts.prompt_size)
+
+    async def _chats(self, spec: DatasetBuildSpec, count: int) -> list[str]:
+        """Return so many conversations of a dataset, each as likely as the others."""
+        chosen: list[str] = []
+        random = Random(spec.seed)
+        num_seen = 0
+        async for document in self._registry.dataset_rows(spec.chat_dataset_version_id):
+            row = json.loads(document)
+            if "case" in row or "rejected" in row:
+                continue
+            num_seen += 1
+            place = random.randrange(num_seen)
+            if len(chosen) < count:
+                chosen.append(document)
+            elif place < count:
+                chosen[place] = document
+        return chosen
 
     async def _suites(self, spec: DatasetBuildSpec) -> list[tuple[str, tuple[Case, ...]]]:
         names = await self._registry.list_test_suites()
@@ -110,13 +149,19 @@ class DatasetBuildJob:
 
 
 def _nothing(state: BuildState) -> FailedPrecondition:
+    noun = "feedback items" if state.noun == "items" else state.noun
+    if not state.num_items and state.noun != "items":
+        return FailedPrecondition(
+            "No case of those evaluations is of that protocol.",
+            "Name the protocol of the run's suite, and evaluations of runs in it.",
+        )
     if not state.num_items:
         return FailedPrecondition(
             "No feedback item is on answers of that protocol and model.",
             "Correct or rate answers first, or build without those filters.",
         )
     return FailedPrecondition(
-        f"None of {state.num_items} feedback items becomes a row. {' '.join(state.sentences[1:])}",
+        f"None of {state.num_items} {noun} becomes a row. {' '.join(state.sentences[1:])}",
         "Correct answers so that they conform, or build rows of the other form.",
     )
 

@@ -11,8 +11,8 @@ from services.chassis.artifacts import Artifact
 from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.dataset_build import DatasetBuild, DatasetBuildSpec
 from services.feedback.domain.item import ChatMessage, Item, ItemFilter, Outcome, Subject
-from services.feedback.domain.item_spec import Chat, ImportLine
-from services.feedback.domain.work import Registration
+from services.feedback.domain.item_spec import Chat, ChatSession, ImportLine, RecordedAnswer
+from services.feedback.domain.work import Registration, SuiteVersion
 from services.protocols.cases import Case
 
 
@@ -107,6 +107,50 @@ class DatasetRegistry(Protocol):
         """Register a dataset version once per request id and return its id."""
         ...
 
+    def dataset_rows(self, dataset_version_id: str) -> AsyncIterator[str]:
+        """Yield the rows of a dataset version in their order, as JSON text."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """An evaluation of a run that asks each case `num_repeats` times."""
+
+    evaluation_id: str
+    profile_id: str
+    test_suite_version_id: str
+    prompt_size: str
+    num_repeats: int
+    is_finished: bool
+
+
+class RolloutSource(Protocol):
+    """Where evaluations are kept."""
+
+    async def rollouts(self, evaluation_id: str) -> Rollouts:
+        """Return what an evaluation is of.
+
+        Raises:
+            NotFound: There is none, or its run is gone.
+        """
+        ...
+
+    async def causes(self, evaluation_id: str) -> dict[str, list[str]]:
+        """Return by case why each of its answers fails, empty for one that conforms."""
+        ...
+
+
+class BuildRegistry(Protocol):
+    """What a build that begins looks up in the registry; each method raises NotFound for what is not there."""
+
+    async def resolve_suite(self, test_suite_version_id: str) -> SuiteVersion:
+        """Return the version, the newest one for a suite's id."""
+        ...
+
+    async def resolve_dataset(self, dataset_version_id: str) -> str:
+        """Return the version's id, the newest one's for a dataset's id."""
+        ...
+
 
 class BuildStore(Protocol):
     """Dataset builds, kept as durable jobs."""
@@ -163,10 +207,34 @@ class ItemStore(Protocol):
         """Note that a dataset version has rows of items."""
         ...
 
+
+class ChatStore(Protocol):
+    """Where answers of chats are kept: those that callers have stored for a month, and those of recorded sessions."""
+
     async def keep_chat(self, chat_completion_id: str, chat: Chat) -> None:
-        """Keep an answer of a chat for a month."""
+        """Keep an answer; one of a session belongs to it as it is now."""
         ...
 
     async def get_chat(self, chat_completion_id: str) -> Chat | None:
         """Return an answer of a chat, or None."""
+        ...
+
+    async def list_sessions(self, after: str, limit: int) -> tuple[ChatSession, ...]:
+        """Return up to `limit` sessions whose names come behind `after`, by name."""
+        ...
+
+    async def get_session(self, session_id: str) -> ChatSession | None:
+        """Return a session, or None."""
+        ...
+
+    async def list_answers(self, session_id: str, after: tuple[str, str], limit: int) -> tuple[RecordedAnswer, ...]:
+        """Return up to `limit` answers of a session behind a time, in ISO form, and an id, in their order."""
+        ...
+
+    async def keep_session(self, session_id: str) -> None:
+        """Keep what is recorded of a session, and what will be."""
+        ...
+
+    async def forget_session(self, session_id: str) -> None:
+        """Delete what is recorded of a session."""
         ...

@@ -204,6 +204,14 @@ class LoopStore(Protocol):
         """
         ...
 
+    async def list(self, page_size: int = 0, page_token: str = "") -> tuple[list[Loop], str]:
+        """Return a page of loops, newest first, and the token of the next page."""
+        ...
+
+    async def step_seconds(self, loop_id: str) -> dict[str, float]:
+        """Return how long the steps of a loop took, by name, from the newest round that has ended them."""
+        ...
+
     async def told_steps(self, loop_id: str) -> set[tuple[int, str, str]]:
         """Return round, step and state of every step event of a loop; a decision is a step named by its number."""
         ...

@@ -10,22 +10,27 @@ from services.chassis.jobs import JobResource
 from services.feedback.domain.dataset_build import DatasetBuild
 from services.feedback.domain.loop import Loop
 from services.feedback.domain.shipment import Shipment
+from services.feedback.servicer.chats import ChatRpcs
 from services.feedback.servicer.items import ItemRpcs
 from services.feedback.servicer.jobs import DatasetBuildRpcs, LoopRpcs, ShipmentRpcs
+from services.feedback.usecases.chats import ChatUseCases
 from services.feedback.usecases.dataset_builds import BuildUseCases
 from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.jobs import FeedbackUseCases
+from services.feedback.usecases.plans import PlanUseCases
 
 FULL_SERVICE_NAME = "drillyard.feedback.v1.FeedbackService"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeedbackServicer(LoopRpcs, ShipmentRpcs, DatasetBuildRpcs, ItemRpcs, FeedbackServiceServicer):
+class FeedbackServicer(LoopRpcs, ShipmentRpcs, DatasetBuildRpcs, ItemRpcs, ChatRpcs, FeedbackServiceServicer):
     """Answers `FeedbackService`; the contract documents each method."""
 
     usecases: FeedbackUseCases
+    plans: PlanUseCases
     loops: JobResource[Loop]
     shipments: JobResource[Shipment]
     build_usecases: BuildUseCases
     builds: JobResource[DatasetBuild]
     items: ItemUseCases
+    chats: ChatUseCases

@@ -6,14 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from drillyard.feedback.v1 import agreement_pb2, chat_answer_pb2, feedback_file_pb2
+from drillyard.feedback.v1 import agreement_pb2, feedback_file_pb2
 from drillyard.feedback.v1 import feedback_item_pb2 as pb
 
 from services.chassis.artifacts import Artifact
 from services.chassis.wire import from_message
 from services.feedback.convert.items import (
     agreement_to_proto,
-    chat_from_proto,
     filter_from_proto,
     item_spec_from_proto,
     item_to_proto,
@@ -86,10 +85,3 @@ class ItemRpcs:
         """Say how far people and the judge agree."""
         agreement = await self.items.agreement(filter_from_proto(request))
         return agreement_pb2.MeasureAgreementResponse(agreement=agreement_to_proto(agreement))
-
-    async def StoreChatAnswer(
-        self, request: chat_answer_pb2.StoreChatAnswerRequest, context: Any
-    ) -> chat_answer_pb2.StoreChatAnswerResponse:
-        """Keep an answer of a chat for a month."""
-        await self.items.keep_chat(request.chat_completion_id, chat_from_proto(request.chat))
-        return chat_answer_pb2.StoreChatAnswerResponse()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import Any
 
-from drillyard.feedback.v1 import dataset_build_pb2, loop_answer_pb2, loop_pb2, shipment_pb2
+from drillyard.feedback.v1 import dataset_build_pb2, loop_answer_pb2, loop_pb2, loop_plan_pb2, shipment_pb2
 
 from services.chassis.jobs import JobResource
 from services.chassis.jobs.convert import JobRpcs
+from services.chassis.wire import to_message
 from services.feedback.convert.dataset_builds import build_spec_from_proto, build_to_proto
 from services.feedback.convert.loops import change_from_proto, loop_to_proto, spec_from_proto
 from services.feedback.convert.shipments import shipment_spec_from_proto, shipment_to_proto
@@ -17,6 +18,7 @@ from services.feedback.domain.loop import Loop
 from services.feedback.domain.shipment import Shipment
 from services.feedback.usecases.dataset_builds import BuildUseCases
 from services.feedback.usecases.jobs import FeedbackUseCases
+from services.feedback.usecases.plans import PlanUseCases
 
 _loops = JobRpcs(attrgetter("loops"), loop_to_proto)
 _shipments = JobRpcs(attrgetter("shipments"), shipment_to_proto)
@@ -27,6 +29,7 @@ class LoopRpcs:
     """Create, get, list, delete, cancel and watch."""
 
     usecases: FeedbackUseCases
+    plans: PlanUseCases
     loops: JobResource[Loop]
     GetLoop = _loops.get(loop_pb2.GetLoopResponse)
     ListLoops = _loops.list(loop_pb2.ListLoopsResponse)
@@ -38,6 +41,11 @@ class LoopRpcs:
         """Start a loop."""
         loop = await self.usecases.create_loop(request.request_id, spec_from_proto(request.spec))
         return loop_pb2.CreateLoopResponse(loop=loop_to_proto(loop))
+
+    async def PlanLoop(self, request: loop_plan_pb2.PlanLoopRequest, context: Any) -> loop_plan_pb2.PlanLoopResponse:
+        """Say what a loop would do."""
+        plan = await self.plans.plan_loop(spec_from_proto(request.spec))
+        return loop_plan_pb2.PlanLoopResponse(plan=to_message(plan, loop_plan_pb2.LoopPlan))
 
     async def DecideLoop(
         self, request: loop_answer_pb2.DecideLoopRequest, context: Any

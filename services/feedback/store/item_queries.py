@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, select, true
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.feedback.domain.agreement import Agreement
@@ -20,6 +20,11 @@ def matching(item_filter: ItemFilter) -> ColumnElement[bool]:
     conditions = [c[name] == getattr(item_filter, name) for name in _NAMES if getattr(item_filter, name)]
     if item_filter.kind is not None:
         conditions.append(c.kind == item_filter.kind.value)
+    if item_filter.kinds:
+        is_wanted = c.kind.in_([kind.value for kind in item_filter.kinds])
+        conditions.append(or_(is_wanted, c.opinion == item_filter.or_opinion.value))
+    if item_filter.is_chat:
+        conditions.append(c.profile_id == "")
     if not item_filter.withdrawn_too:
         conditions.append(c.withdraw_time.is_(None))
     if item_filter.disagrees:

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Table, delete, func, insert, select, update
+from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.chassis.database import Database, insert_if_absent, item_of, row_of
+from services.chassis.database import Database, item_of, row_of
 from services.chassis.database.lease import durable
 from services.chassis.errors import Aborted
 from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.item import Content, Item, ItemFilter, Rating, RatingScale, Subject, digest_of
-from services.feedback.domain.item_spec import Chat
 from services.feedback.store import item_queries as queries
-from services.feedback.store.tables import CASES, CHATS, CONTENTS, ITEMS, USES
+from services.feedback.store.tables import CASES, CONTENTS, ITEMS, USES
 
-_CONTENT, _CHAT = TypeAdapter(Content), TypeAdapter(Chat)
+_CONTENT = TypeAdapter(Content)
 _BATCH = 500
-_KEPT_CHATS = timedelta(days=30)
 
 
 @durable
@@ -91,21 +89,6 @@ class SqlItemStore:
         async with self._database.session() as session:
             for start in range(0, len(rows), _BATCH):
                 await _insert_absent(session, USES, rows[start : start + _BATCH])
-
-    async def keep_chat(self, chat_completion_id: str, chat: Chat) -> None:
-        """Keep an answer of a chat for a month."""
-        now = datetime.now(UTC)
-        row = {"chat_completion_id": chat_completion_id, "create_time": now, "document": asdict(chat)}
-        async with self._database.session() as session:
-            await session.execute(delete(CHATS).where(CHATS.c.create_time < now - _KEPT_CHATS))
-            await insert_if_absent(session, CHATS, row)
-
-    async def get_chat(self, chat_completion_id: str) -> Chat | None:
-        """Return an answer of a chat, or None."""
-        query = select(CHATS.c.document).where(CHATS.c.chat_completion_id == chat_completion_id)
-        async with self._database.reading() as session:
-            document = (await session.execute(query)).scalar_one_or_none()
-        return None if document is None else _CHAT.validate_python(document)
 
 
 async def _insert(session: AsyncSession, items: Sequence[Item], *, refuses_withdrawn: bool = False) -> int:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from services.chassis.errors import NotFound
-from services.chassis.jobs import Job, JobResource, JobStore, Json
+from services.chassis.jobs import Job, JobEvent, JobResource, JobStore, Json
 from services.chassis.wire import from_document, to_document
 from services.feedback.decisions.decision import DECISION_EVENT
 from services.feedback.domain.identifiers import derived_id
 from services.feedback.domain.loop import LOOP_KIND, Inputs, Loop, job_spec, loop_of
-from services.feedback.domain.rounds import STEP_EVENT
+from services.feedback.domain.rounds import STEP_EVENT, Step
 from services.feedback.domain.spec import LoopSpec
 from services.feedback.ports import LoopAnswers
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _PAGE = 100
+# What judges a run belongs to the run.
+_JUDGED = {str(Step.EVALUATE): str(Step.TEST), str(Step.PROBE_EVALUATE): str(Step.PROBE)}
 
 
 class JobLoopStore(JobResource[Loop]):
@@ -48,14 +51,34 @@ class JobLoopStore(JobResource[Loop]):
     async def told_steps(self, loop_id: str) -> set[tuple[int, str, str]]:
         """Return round, step and state of every step event of a loop; a decision is a step named by its number."""
         told: set[tuple[int, str, str]] = set()
+        async for event in self._events(loop_id):
+            if event.type in (STEP_EVENT, DECISION_EVENT):
+                step = event.payload
+                told.add((int(step["round"]), str(step.get("step", step.get("number"))), step["state"]))
+        return told
+
+    async def step_seconds(self, loop_id: str) -> dict[str, float]:
+        """Return how long the steps of a loop took, by name, from the newest round that has ended them.
+
+        A test and a probe end with their judging, which goes on beside them.
+        """
+        began: dict[tuple[int, str], datetime] = {}
+        seconds: dict[str, float] = {}
+        async for event in self._events(loop_id):
+            if event.type == STEP_EVENT:
+                number, name = int(event.payload["round"]), str(event.payload["step"])
+                step = _JUDGED.get(name, name)
+                start = began.setdefault((number, step), event.time)
+                if event.payload["state"] == "finished":
+                    seconds[step] = (event.time - start).total_seconds()
+        return seconds
+
+    async def _events(self, loop_id: str) -> AsyncIterator[JobEvent]:
         sequence = 0
         while events := await self._jobs.events(loop_id, sequence, _PAGE):
             sequence = events[-1].sequence
-            steps = [event.payload for event in events if event.type == STEP_EVENT]
-            told |= {(int(step["round"]), step["step"], step["state"]) for step in steps}
-            decisions = [event.payload for event in events if event.type == DECISION_EVENT]
-            told |= {(int(each["round"]), str(each["number"]), each["state"]) for each in decisions}
-        return told
+            for event in events:
+                yield event
 
 
 def _rewritten(spec: Json) -> Json:

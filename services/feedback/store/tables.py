@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, Index, Integer, MetaData, String, Table, Text, true
 
 METADATA = MetaData()
 
@@ -79,6 +79,12 @@ CHATS = Table(
     Column("chat_completion_id", String, primary_key=True),
     Column("create_time", DateTime(timezone=True), nullable=False, index=True),
     Column("document", JSON, nullable=False),
+    Column("session_id", String, nullable=False, server_default=""),
+    Column("size_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("is_kept", Boolean, nullable=False, server_default=true()),
+    # With all that lists and retention look at: a row behind its long document would be read whole.
+    Index("feedback_chats_by_session", "session_id", "create_time", "chat_completion_id", "size_bytes", "is_kept"),
+    Index("feedback_chats_by_age", "is_kept", "create_time", "chat_completion_id", "size_bytes"),
 )
 
 # What persons said to decisions of loops, by the loop's id and the decision's number.

@@ -4,32 +4,47 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.chassis.wire.names import check_dataset_id
+from services.chassis.errors import FailedPrecondition
 from services.feedback.domain.dataset_build import DatasetBuild, DatasetBuildSpec
-from services.feedback.ports import Registry
-from services.feedback.ports.items import BuildStore
+from services.feedback.ports.items import BuildRegistry, BuildStore, Rollouts, RolloutSource
 from services.feedback.usecases.jobs import profile_of
 
 
 class BuildUseCases:
     """Creates dataset builds."""
 
-    def __init__(self, store: BuildStore, registry: Registry) -> None:
+    def __init__(self, store: BuildStore, registry: BuildRegistry, rollouts: RolloutSource) -> None:
         self._store = store
         self._registry = registry
+        self._rollouts = rollouts
 
     async def create(self, request_id: str, spec: DatasetBuildSpec) -> DatasetBuild:
         """Store a build and return it; the same request id returns the same build.
 
         Raises:
-            InvalidArgument: No dataset can have that name.
-            FailedPrecondition: The profile is unknown here.
-            NotFound: The registry does not have a suite that is named as material.
+            InvalidArgument: No dataset can have that name, or what is named makes no such rows.
+            FailedPrecondition: The profile is unknown here, or an evaluation is not finished or asks each case once.
+            NotFound: There is no such suite, dataset or evaluation.
             AlreadyExists: The request id was used with another spec.
         """
-        check_dataset_id(spec.dataset_id, "spec.dataset_id")
+        spec.check()
         if spec.profile_id:
             profile_of(spec.profile_id)
         suites = [await self._registry.resolve_suite(name) for name in spec.material_test_suite_version_ids]
         material = tuple(suite.test_suite_version_id for suite in suites)
-        return await self._store.create(request_id, replace(spec, material_test_suite_version_ids=material))
+        chat = spec.chat_dataset_version_id and await self._registry.resolve_dataset(spec.chat_dataset_version_id)
+        for evaluation_id in spec.evaluation_ids:
+            _check_rollouts(await self._rollouts.rollouts(evaluation_id))
+        resolved = replace(spec, material_test_suite_version_ids=material, chat_dataset_version_id=chat)
+        return await self._store.create(request_id, resolved)
+
+
+def _check_rollouts(rollouts: Rollouts) -> None:
+    profile_of(rollouts.profile_id)
+    if not rollouts.is_finished or rollouts.num_repeats < 2:
+        problem = "is not finished" if not rollouts.is_finished else "is of a run that asks each case once"
+        raise FailedPrecondition(
+            f"The evaluation {rollouts.evaluation_id} {problem}.",
+            "Name a finished evaluation of a run with several repeats at a temperature above 0.",
+            field="spec.evaluation_ids",
+        )

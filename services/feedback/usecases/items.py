@@ -18,7 +18,7 @@ from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of,
 from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.identifiers import derived_id
 from services.feedback.domain.item import Item, ItemFilter, Subject, digest_of
-from services.feedback.domain.item_spec import Chat, ImportLine, ItemSpec, check_chat, line_error
+from services.feedback.domain.item_spec import ImportLine, ItemSpec, line_error
 from services.feedback.ports.items import AnswersToJudge, ItemFiles, ItemStore
 from services.feedback.usecases.subjects import Subjects
 from services.protocols.cases import CaseError, case_from_document
@@ -106,15 +106,6 @@ class ItemUseCases:
     async def agreement(self, item_filter: ItemFilter) -> Agreement:
         """Return how far people and the judge agree on the wanted items."""
         return await self._store.agreement(item_filter)
-
-    async def keep_chat(self, chat_completion_id: str, chat: Chat) -> None:
-        """Keep an answer of a chat for a month.
-
-        Raises:
-            InvalidArgument: It does not end with an answer.
-        """
-        check_chat(chat, "chat")
-        await self._store.keep_chat(chat_completion_id, chat)
 
     async def export_items(self, item_filter: ItemFilter) -> AsyncGenerator[Item]:
         """Yield the wanted items, oldest first."""

@@ -38,6 +38,15 @@ class FeedbackUseCases:
             AlreadyExists: The request id was used with another spec.
         """
         earlier = await self._store.find(request_id)
+        spec, inputs = await self.prepared_loop(spec, earlier)
+        return await self._store.create(request_id, spec, inputs)
+
+    async def prepared_loop(self, spec: LoopSpec, earlier: Loop | None = None) -> tuple[LoopSpec, Inputs]:
+        """Return a spec with what follows from its suites, and what its ids name; `earlier` is the same request's loop.
+
+        Raises:
+            ServiceError: As `create_loop`.
+        """
         spec = as_first_sent(spec, earlier.asked) if earlier else spec
         check(spec)
         inputs = earlier.inputs if earlier else await self._resolve_loop(spec)
@@ -55,7 +64,7 @@ class FeedbackUseCases:
         )
         if not earlier:
             check_slices(spec.goals, await self._suite_slices(spec.goals, inputs.suite))
-        return await self._store.create(request_id, spec, inputs)
+        return spec, inputs
 
     async def decide_loop(self, loop_id: str, number: int, change: DecisionChange) -> Loop:
         """Approve or change the decision that a loop waits with, and return the loop.

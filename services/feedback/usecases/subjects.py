@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from services.chassis.errors import InvalidArgument, NotFound
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.feedback.domain.item import ChatMessage, Content, Outcome, Subject
 from services.feedback.domain.item_spec import Chat, ItemSpec, Preference
-from services.feedback.ports.items import AnsweredCase, AnswersToJudge, CaseDocuments, ItemStore, Judge, Transcripts
+from services.feedback.ports.items import AnsweredCase, AnswersToJudge, CaseDocuments, ChatStore, Judge, Transcripts
 
 NOT_JUDGED = "not_judged"
 """Cause of a proposed answer that the judge cannot read."""
@@ -27,8 +27,8 @@ class JudgedAnswer:
 class Subjects:
     """Looks up what an item names, and has it judged."""
 
-    def __init__(self, store: ItemStore, transcripts: Transcripts, cases: CaseDocuments, judge: Judge) -> None:
-        self._store = store
+    def __init__(self, chats: ChatStore, transcripts: Transcripts, cases: CaseDocuments, judge: Judge) -> None:
+        self._chats = chats
         self._transcripts = transcripts
         self._cases = cases
         self._judge = judge
@@ -90,11 +90,17 @@ class Subjects:
         return _pair_of(replace(preference, rejected=other.answers[turn]), own)
 
     async def _chat(self, chat_completion_id: str) -> Chat:
-        chat = await self._store.get_chat(chat_completion_id)
+        chat = await self._chats.get_chat(chat_completion_id)
         if chat is None:
             raise NotFound(
                 f"There is no stored answer {chat_completion_id[:100]!r}.",
                 'Ask for answers with "store": true; they are kept for a month.',
+                field="spec.chat_completion_id",
+            )
+        if not chat.is_kept:
+            raise FailedPrecondition(
+                f"The answer {chat_completion_id} is of the session {chat.session_id}, which nobody has kept yet.",
+                f"Look through it, then `drillyard sessions keep {chat.session_id}`.",
                 field="spec.chat_completion_id",
             )
         return chat

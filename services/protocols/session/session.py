@@ -99,12 +99,20 @@ class Session:
         Raises:
             SessionOver: the session has stopped.
         """
-        if self.stop:
-            raise SessionOver(f"the session on case {self._case.case_id} is over: {self.stop}")
+        self._check_open()
         turn = self._take(answer)
         self.stop = _stop_after(turn.outcome, self._state)
         if not self.stop and len(self._turns) - self._num_played >= self._case.max_turns:
             self.stop = "turn_budget"
+
+    def written(self, answer: Answer) -> Message:
+        """Return the message that the model's next answer is, and do nothing that it says.
+
+        Raises:
+            SessionOver: the session has stopped.
+        """
+        self._check_open()
+        return assistant_message(numbered(answer, len(self._turns), self._call_ids))
 
     def transcript(self) -> Transcript:
         """Return the session as it stands."""
@@ -120,6 +128,10 @@ class Session:
             mode=state.mode,
             todos=None if state.todos is None else tuple(state.todos),
         )
+
+    def _check_open(self) -> None:
+        if self.stop:
+            raise SessionOver(f"the session on case {self._case.case_id} is over: {self.stop}")
 
     def _take(self, answer: Answer) -> Turn:
         answer = numbered(answer, len(self._turns), self._call_ids)

@@ -40,7 +40,8 @@ class SuiteTasks:
 
     def near_copy(self, texts: Sequence[str]) -> NearCopy | None:
         """Return the case whose task stands most wholly in the texts, from `MIN_SHARE` on; a short one stands alone."""
-        tasks = [task for text in texts for task in (text, *_TASK.findall(text))]
+        # A prompt repeats its task in what is asked of the model.
+        tasks = dict.fromkeys(task for text in texts for task in (text, *_TASK.findall(text)))
         words = [prose_words(_LONG_RUN.sub(" ", task)) for task in tasks]
         counts: Counter[int] = Counter()
         for sequence in {sequence for each in words for sequence in _sequences(each)}:

@@ -46,6 +46,7 @@ READING: tuple[tuple[str, ...], ...] = (
     ("loops",),
     ("loops", "list"),
     ("loops", "show", "LOOP"),
+    ("loop", "plan", BASE, "--rounds", "3", "--goal", "conforming_rate>=0.5"),
 )
 STARTING: tuple[tuple[str, ...], ...] = (
     ("test-runs", "start", BASE, "--no-follow"),
@@ -123,6 +124,9 @@ UNKNOWN: tuple[tuple[str, ...], ...] = (
     ("loops", "show", "nosuch"),
     ("loops", "watch", "nosuch"),
     ("loops", "cancel", "nosuch"),
+    ("loops", "plan", "nosuch"),
+    ("loops", "approve", "nosuch"),
+    ("loops", "decide", "nosuch", "--method", "sft", "--learning-rate", "1e-4"),
     ("report", "nosuch"),
 )
 

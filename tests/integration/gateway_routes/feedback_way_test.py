@@ -115,3 +115,25 @@ async def test_an_answer_of_a_chat_is_named_by_its_id(real: Real) -> None:
             await client.post("/feedback", cast_to=dict, body={**said, "chat_completion_id": "chatcmpl-x"})
     build = real.cli("datasets", "from-feedback", "chats")
     assert build["num_rows"] == {"correction": 1} and build["num_left_out"] == {"duplicate": 1}
+
+
+async def test_a_client_is_recorded_by_its_address_and_learnt_from_once_a_person_keeps_it(real: Real) -> None:
+    base_url = f"{real.url}/v1/sessions/zoo"
+    async with openai.AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0) as client:
+        messages: Any = [{"role": "user", "content": "My key is sk-abcdefghijklmnopqrstu."}]
+        asked: dict[str, Any] = {"model": f"{MODEL}@1", "messages": messages, "max_tokens": 4}
+        whole = await client.chat.completions.create(**asked)
+        streamed = [chunk async for chunk in await client.chat.completions.create(**asked, stream=True)]
+        assert whole.choices[0].logprobs is None and all(c.choices[0].logprobs is None for c in streamed if c.choices)
+        assert [model.id async for model in client.models.list()]
+    answers = real.cli("sessions", "show", "zoo")
+    assert [answer["chat_completion_id"] for answer in answers] == [whole.id, streamed[0].id]
+    assert all(answer["chat"]["messages"][0]["content"] == "My key is [masked]." for answer in answers)
+    assert whole.usage is not None and len(answers[0]["chat"]["token_ids"]) == whole.usage.completion_tokens
+    refused = ("feedback", "add", whole.id, "--rating", "1")
+    real.cli(*refused, code=1)
+    assert real.cli("sessions", "keep", "zoo")["is_kept"]
+    assert real.cli(*refused)["subject"]["chat_completion_id"] == whole.id
+    assert [session["session_id"] for session in real.cli("sessions", "list")] == ["zoo"]
+    real.cli("sessions", "forget", "zoo")
+    assert real.cli("sessions", "list") == []

@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 
-from services.chassis.errors import InvalidArgument
+from services.chassis.errors import FailedPrecondition, InvalidArgument
 from services.chassis.jobs import JobContext, JobRunner, JobState, Json, MemoryJobStore
 from services.chassis.wire import from_document
 from services.feedback.domain.dataset_build import DATASET_BUILD_KIND, DatasetBuild, DatasetBuildSpec, build_of
 from services.feedback.domain.item import ItemFilter
 from services.feedback.domain.item_spec import Preference
-from services.feedback.domain.work import Registration
+from services.feedback.domain.work import Registration, SuiteVersion
 from services.feedback.jobs.dataset_build import DatasetBuildJob
+from services.feedback.ports.items import Rollouts
 from services.feedback.store.dataset_builds import JobBuildStore
 from services.feedback.usecases.dataset_builds import BuildUseCases
 from services.protocols.cases import Case
@@ -38,9 +39,10 @@ from tests.unit.feedback_items.world import (
 
 
 class FakeRegistry:
-    """Registers each dataset once per request id."""
+    """Registers each dataset once per request id; `chats` are the rows of every dataset that is read."""
 
     def __init__(self) -> None:
+        self.chats: list[str] = []
         self.datasets: dict[str, Registration] = {}
         self.requests: dict[str, str] = {}
 
@@ -57,13 +59,38 @@ class FakeRegistry:
         assert self.datasets[self.requests[request_id]] == registration
         return self.requests[request_id]
 
+    async def resolve_suite(self, test_suite_version_id: str) -> SuiteVersion:
+        return SuiteVersion(test_suite_version_id, "roo_xml")
+
+    async def resolve_dataset(self, dataset_version_id: str) -> str:
+        return f"{dataset_version_id}@1"
+
+    async def dataset_rows(self, dataset_version_id: str) -> AsyncIterator[str]:
+        for row in self.chats:
+            yield row
+
+
+class FakeRollouts:
+    """One evaluation of the built-in suite, each of whose cases was asked as often as `num_repeats` says."""
+
+    def __init__(self) -> None:
+        self.num_repeats = 2
+        self.by_case: dict[str, list[str]] = {}
+
+    async def rollouts(self, evaluation_id: str) -> Rollouts:
+        return Rollouts(evaluation_id, "roo_xml", SUITE_ID, PROFILE.prompt_sizes[0], self.num_repeats, True)
+
+    async def causes(self, evaluation_id: str) -> dict[str, list[str]]:
+        return self.by_case
+
 
 class BuildBench:
     """A build's job over a bench of items."""
 
     def __init__(self, items: ItemBench) -> None:
-        self.items, self.jobs, self.registry = items, MemoryJobStore(), FakeRegistry()
-        self.job = DatasetBuildJob(items.store, self.registry, items.artifacts)
+        self.items, self.jobs, self.registry, self.rollouts = items, MemoryJobStore(), FakeRegistry(), FakeRollouts()
+        self.job = DatasetBuildJob(items.store, self.registry, items.artifacts, self.rollouts)
+        self.usecases = BuildUseCases(JobBuildStore(self.jobs), self.registry, self.rollouts)
 
     async def built(self, **spec: Any) -> DatasetBuild:
         asked = from_document(DatasetBuildSpec, {"dataset_id": "mine", "profile_id": "roo_xml", **spec})
@@ -115,9 +142,56 @@ async def test_corrections_become_rows_that_name_reason_and_item(bench: BuildBen
 
 async def test_a_name_that_no_dataset_can_have_is_refused_before_a_build_begins(bench: BuildBench) -> None:
     spec = from_document(DatasetBuildSpec, {"dataset_id": "Mine!", "profile_id": "roo_xml"})
-    usecases = BuildUseCases(JobBuildStore(bench.jobs), bench.registry)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match=r"spec.dataset_id 'Mine!' is not an id.*such as"):
-        await usecases.create("", spec)
+        await bench.usecases.create("", spec)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"form": "GRPO"}, "Prompts are made from evaluations"),
+        ({"evaluation_ids": ["eval-1"]}, "Prompts are made from evaluations"),
+        ({"chat_share": 0.5}, "needs both a dataset and a share"),
+        ({"chat_share": 0.5, "chat_dataset_version_id": "chat", "form": "DPO"}, "to answers alone"),
+    ],
+)
+async def test_a_recipe_that_makes_no_such_rows_is_refused(
+    bench: BuildBench, changes: dict[str, Any], problem: str
+) -> None:
+    spec = from_document(DatasetBuildSpec, {"dataset_id": "mine", "profile_id": "roo_xml", **changes})
+    with pytest.raises(InvalidArgument, match=problem):
+        await bench.usecases.create("", spec)
+
+
+async def test_prompts_are_cases_whose_answers_differ(bench: BuildBench) -> None:
+    mixed, right, wrong, single = [case.case_id for case in SUITE.cases][:4]
+    bench.rollouts.by_case = {mixed: ["", "no_call", "no_call"], right: ["", ""], wrong: ["no_call"] * 2, single: [""]}
+    recipe = {"form": "GRPO", "evaluation_ids": ["eval-1"]}
+    build = await bench.built(**recipe, material_test_suite_version_ids=[SUITE_ID])
+    assert build.state.num_left_out == {"same_outcome": 3}
+    assert build.state.sentences[0] == "4 cases make 1 rows: 1 by mixed rollouts."
+    (row,) = await bench.rows("mine@1")
+    assert row.case is not None and row.case["case_id"] == mixed
+    assert (row.reason, row.cause, row.messages[-1]["role"]) == ("mixed_rollouts", "no_call", "assistant")
+    near = await bench.built(**recipe)
+    assert near.state.num_left_out == {} and near.job.error is not None
+    assert "1 cases are near to a case of a suite that tests" in near.job.error.problem
+    bench.rollouts.num_repeats = 1
+    spec = from_document(DatasetBuildSpec, {"dataset_id": "mine", "profile_id": "roo_xml", **recipe})
+    with pytest.raises(FailedPrecondition, match="asks each case once"):
+        await bench.usecases.create("", spec)
+
+
+async def test_general_chat_is_added_by_its_share_and_never_a_case_or_a_near_copy(bench: BuildBench) -> None:
+    await bench.items.corrected("run-1")
+    await bench.items.corrected("run-2")
+    talk = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]
+    test = [{"role": "user", "content": SUITE.cases[0].task}, talk[1]]
+    rows = [{"messages": talk, "case": {}}, {"messages": test}, {"messages": talk, "reason": "other"}]
+    bench.registry.chats = [json.dumps({"example_id": str(number), **row}) for number, row in enumerate(rows)]
+    build = await bench.built(chat_dataset_version_id="chat@1", chat_share=2.0)
+    assert build.state.num_rows == {"correction": 2, "chat_replay": 1}
+    assert [row.messages for row in await bench.rows("mine@1") if row.reason == "chat_replay"] == [tuple(talk)]
 
 
 async def test_a_conversation_too_long_for_a_row_is_left_out_and_the_others_are_built(bench: BuildBench) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
+from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from services.feedback.convert.items import line_of
 from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.item import FeedbackKind, ItemFilter, Opinion, Outcome, Rating, RatingScale
@@ -75,10 +75,32 @@ async def test_an_item_on_a_transcript_or_chat_that_does_not_exist_is_not_stored
 
 
 async def test_a_stored_chat_can_be_named_by_its_id(bench: ItemBench) -> None:
-    await bench.usecases.keep_chat("chatcmpl-1", chat())
+    await bench.chats.keep_chat("chatcmpl-1", chat())
     item = await bench.usecases.create("", spec_of("", chat_completion_id="chatcmpl-1", correction=(said("Hello!"),)))
     assert item.content.messages == chat().messages
     assert (item.subject.model_version_id, item.content.verdict, item.case_document) == ("tiny@1", None, "")
+
+
+async def test_an_answer_of_a_recorded_session_is_masked_and_teaches_only_once_a_person_keeps_it(
+    bench: ItemBench,
+) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "login", "arguments": '{"password": "hunter2"}'}}
+    spoken = ({"role": "user", "content": "Open /home/ann/x."}, {**said("I do."), "tool_calls": [call]})
+    await bench.chats.keep_chat("chatcmpl-1", replace(chat(), messages=spoken, session_id="zoo", token_ids=(7,)))
+    spec = spec_of("", chat_completion_id="chatcmpl-1", rating=thumbs(-1))
+    with pytest.raises(FailedPrecondition, match="drillyard sessions keep zoo"):
+        await bench.usecases.create("", spec)
+    assert (await bench.chats.keep("zoo")).is_kept
+    item = await bench.usecases.create("", spec)
+    assert item.content.messages[0]["content"] == "Open /home/user/x."
+    assert item.content.messages[1]["tool_calls"][0]["function"]["arguments"] == '{"password": "[masked]"}'
+    (answer,), token = await bench.chats.answers("zoo", 1, "")
+    assert (answer.chat.token_ids, token) == ((), "")
+    await bench.chats.forget("zoo")
+    with pytest.raises(NotFound, match="no session 'zoo'"):
+        await bench.chats.forget("zoo")
+    with pytest.raises(InvalidArgument, match="No session can have the name"):
+        await bench.chats.keep_chat("chatcmpl-2", replace(chat(), session_id="a/b"))
 
 
 async def test_preferences_both_ways_are_kept_and_listed_until_one_is_withdrawn(bench: ItemBench) -> None:

@@ -15,8 +15,10 @@ from services.feedback.domain.item import ChatMessage, Item, Outcome, Rating, Ra
 from services.feedback.domain.item_spec import Chat, ItemSpec
 from services.feedback.files.json_lines import JsonLines
 from services.feedback.ports.items import AnsweredCase, AnswersToJudge
+from services.feedback.store.chats import SqlChatStore
 from services.feedback.store.items import SqlItemStore
 from services.feedback.store.jobs import MIGRATIONS
+from services.feedback.usecases.chats import ChatUseCases
 from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.subjects import Subjects
 from services.protocols.cases import Case, case_from_document, case_to_document
@@ -109,7 +111,8 @@ class ItemBench:
 
     def __init__(self, database: Database, artifacts: ArtifactStore, world: FakeWorld | None = None) -> None:
         self.world, self.store, self.artifacts = world or FakeWorld(), SqlItemStore(database), artifacts
-        subjects = Subjects(self.store, self.world, self.world, self.world)
+        self.chats = ChatUseCases(SqlChatStore(database))
+        subjects = Subjects(SqlChatStore(database), self.world, self.world, self.world)
         self.usecases = ItemUseCases(self.store, subjects, JsonLines(artifacts))
 
     async def corrected(self, transcript_id: str, request_id: str = "", **more: Any) -> Item:

@@ -162,11 +162,12 @@ def test_a_loop_whose_goals_are_set_on_a_form_shows_that_it_is_written() -> None
 
 def test_a_loop_with_guardrails_shows_the_one_that_is_measured() -> None:
     spec = LoopSpec(budget=Budget(max_rounds=1), guardrails=[Guardrail(), Guardrail()])
-    readings = [GuardrailReading(evaluation_id="e0", is_measured=True), GuardrailReading()]
+    readings = [GuardrailReading(evaluation_id="e0", is_measured=True, sentence="kept"), GuardrailReading()]
     loop = Loop(job=Job(state=RUNNING), spec=spec)
     loop.rounds.append(Round(round=0, test_run_id="t", evaluation_id="e", guardrail_readings=readings))
     jobs = {name: _job(SUCCEEDED) for name in ("t", "e", "e0", "e1")}
     assert _states(loop, jobs)[2:4] == [(0, "guardrail", "live"), (0, "probe", "waiting")]
+    assert [(item.sentence, item.is_kept) for item in loop_progress_view(loop, jobs).readings] == [("kept", True)]
     loop.rounds[0].guardrail_readings[1].MergeFrom(GuardrailReading(evaluation_id="e1", is_measured=True))
     assert _states(loop, jobs)[2:4] == [(0, "guardrail", "done"), (0, "probe", "live")]
 

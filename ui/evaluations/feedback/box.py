@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import gradio as gr
 from drillyard.feedback.v1.feedback_item_pb2 import (
@@ -41,6 +41,7 @@ document.addEventListener('keydown', (event) => {
   }
 });
 """
+Subject: TypeAlias = str | Document
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _SAVES = {"correction": "Correct", "better": "Better answer", "worse": "Worse answer", "tag": "Tag", "note": "Note"}
 
@@ -59,16 +60,18 @@ def item_view(item: Document) -> Document:
 
 
 class FeedbackBox:
-    """Buttons that rate the open transcript, and a field for the right or another answer, a tag or a note."""
+    """Buttons that rate an answer, and a field for the right or another answer, a tag or a note.
 
-    def __init__(self, cache: ServiceCache) -> None:
+    What it is about is a state: the id of a transcript, or the spec of an item on an answer that is not stored.
+    """
+
+    def __init__(self, cache: ServiceCache, *, has_turns: bool = True) -> None:
         self._cache = cache
         self.area = parts.area("feedback-box")
         with gr.Column(visible=False, elem_classes="dy-form", elem_id="feedback-form") as self.column:
             with gr.Row():
-                self.turn = gr.Number(
-                    0, precision=0, minimum=0, label="Answer, from 0", scale=1, elem_id="feedback-turn"
-                )
+                number: dict[str, Any] = {"precision": 0, "minimum": 0, "scale": 1, "visible": has_turns}
+                self.turn = gr.Number(0, label="Answer, from 0", elem_id="feedback-turn", **number)
                 self.author = gr.Textbox("", label="You", scale=3, max_length=100, elem_id="feedback-author")
             self.text = gr.Textbox(
                 label="The right or another answer, a tag or a note",
@@ -83,39 +86,41 @@ class FeedbackBox:
                     for name, label in _SAVES.items()
                 }
 
-    def wire(self, transcript_id: gr.State, message: gr.HTML, refresh: Any, seen: list[Any], areas: list[Any]) -> None:
+    def wire(self, subject: gr.State, message: gr.HTML, refresh: Any, seen: list[Any], areas: list[Any]) -> None:
         """Connect the buttons; what is stored is shown by `refresh`."""
         parts.root().load(None, None, None, js=f"() => {{ {_KEYS} }}")
-        fields = [transcript_id, self.turn, self.author, self.text]
+        fields = [subject, self.turn, self.author, self.text]
         rated = self.area.select(self._rate, fields, [message], **_QUIET)
         rated.then(refresh, seen, areas, **_QUIET)
         for name, button in self._buttons.items():
             saved = button.click(self._saver(name), fields, [message, self.text], **_QUIET)
             saved.then(refresh, seen, areas, **_QUIET)
 
-    async def html(self, transcript_id: str) -> str:
-        """Return the rating buttons, and what is said already."""
-        if not transcript_id:
+    async def html(self, subject: Subject) -> str:
+        """Return the rating buttons, and what is said already of a transcript."""
+        if not subject:
             return ""
-        return render("feedback/box", items=await self._cache.read(read_items, transcript_id))
+        items = await self._cache.read(read_items, subject) if isinstance(subject, str) else []
+        return render("feedback/box", items=items)
 
-    async def _rate(self, transcript_id: str, turn: float, author: str, text: str, event: gr.EventData) -> str:
+    async def _rate(self, subject: Subject, turn: float, author: str, text: str, event: gr.EventData) -> str:
         verb, _, value = parts.picked(event).partition(" ")
         if verb == "withdraw":
             return await withdrawn(self._cache, value)
         rating = {"value": int(value), "scale": f"RATING_SCALE_{verb.upper()}"}
-        return (await self._said(transcript_id, turn, author, rating=rating))[0]
+        return (await self._said(subject, turn, author, rating=rating))[0]
 
     def _saver(self, name: str) -> Any:
-        async def save(transcript_id: str, turn: float, author: str, text: str) -> list[Any]:
-            html, is_settled = await self._said(transcript_id, turn, author, **_said(name, text))
+        async def save(subject: Subject, turn: float, author: str, text: str) -> list[Any]:
+            html, is_settled = await self._said(subject, turn, author, **_said(name, text))
             return [html, "" if is_settled else gr.skip()]
 
         return save
 
-    async def _said(self, transcript_id: str, turn: float, author: str, **said: Any) -> tuple[str, bool]:
+    async def _said(self, subject: Subject, turn: float, author: str, **said: Any) -> tuple[str, bool]:
         """Store an item; return a notice, and whether the text may go: it stays when it needs another try."""
-        body = {"transcript_id": transcript_id, "turn": int(turn or 0), "author": author or "", **said}
+        about = {"transcript_id": subject, "turn": int(turn or 0)} if isinstance(subject, str) else subject
+        body = {**about, "author": author or "", **said}
         try:
             spec = message_of(FeedbackItemSpec, body)
             item = (

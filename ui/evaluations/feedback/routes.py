@@ -101,3 +101,21 @@ async def _chunks(stream: Any) -> AsyncIterator[bytes]:
     async with aclosing(aiter(stream)) as responses:
         async for response in responses:
             yield response.chunk
+
+
+router.rpc("GET /sessions", "feedback.ListChatSessions", "List the recorded sessions of clients by name.")
+router.rpc(
+    "GET /sessions/{session_id}/answers",
+    "feedback.ListRecordedAnswers",
+    "List the answers of a session in their order; secrets and home folders are masked.",
+)
+router.rpc(
+    "POST /sessions/{session_id}/keep",
+    "feedback.KeepChatSession",
+    "Keep a session, so that its answers can be rated, corrected and learnt from.",
+)
+router.rpc(
+    "DELETE /sessions/{session_id}",
+    "feedback.ForgetChatSession",
+    "Delete what is recorded of a session; feedback on its answers stays.",
+)

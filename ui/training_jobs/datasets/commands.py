@@ -9,6 +9,8 @@ import typer
 from drillyard.feedback.v1.dataset_build_pb2 import DatasetBuildSpec
 from drillyard.registry.v1.dataset_file_pb2 import DatasetSource
 from drillyard.registry.v1.dataset_pb2 import ListDatasetRowsRequest
+from drillyard.trainer.v1.preflight_pb2 import TrainingPreflight
+from google.protobuf.json_format import ParseDict
 
 from ui.cli.connection import Document, Gateway, GatewayError
 from ui.cli.fields import FieldOptions
@@ -18,6 +20,8 @@ from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_table, show
 from ui.evaluations.feedback.commands import downloaded
 from ui.models.sending import send_files
+from ui.training_jobs.commands import look
+from ui.training_jobs.preflight import token_facts
 
 app = typer.Typer(help="Read, build, check and change what models learn from.")
 Version = Annotated[str, typer.Argument(metavar="DATASET", help="A dataset version, or a dataset for its newest.")]
@@ -40,6 +44,8 @@ Recipe = Annotated[
             "replay_share": "replay",
             "validation_share": "validation",
             "material_test_suite_version_ids": "material",
+            "evaluation_ids": "evaluation",
+            "chat_dataset_version_id": "chat",
         },
     ),
 ]
@@ -66,10 +72,18 @@ def list_datasets(common: Common) -> None:
 
 
 @command(app, "show")
-def show_dataset(version: Version, common: Common) -> None:
-    """Show what a dataset version is made of."""
-    with connected(common) as gateway:
+def show_dataset(
+    version: Version,
+    common: Common,
+    model: Annotated[str, typer.Option(help="A model version whose tokenizer counts the tokens.")] = "",
+) -> None:
+    """Show what a dataset version is made of; with a model how many tokens its rows have, and how many are trained."""
+    with connected(common) as gateway, display(as_json=common.as_json) as on:
         mix = gateway.get(f"/datasets/{version}/mix")
+        if model:
+            method = f"TRAINING_METHOD_{'DPO' if mix['num_pairs'] else 'SFT'}"
+            body = {"model_version_id": model, "dataset_version_id": version, "method": method}
+            mix["preflight"] = look(gateway, body, 0, on)
         show(mix, as_json=common.as_json, table=lambda: print_mix(mix))
 
 
@@ -147,7 +161,7 @@ def from_feedback(
     common: Common,
     follow_it: Follow = True,
 ) -> None:
-    """Build a dataset version from what people said of answers."""
+    """Build a dataset version from what people said of answers, or of prompts whose rollouts differ."""
     with connected(common) as gateway, display(as_json=common.as_json) as on:
         build = gateway.post("/dataset-builds", {**recipe, "dataset_id": dataset_id})["dataset_build"]
         build_id = build["dataset_build_id"]
@@ -169,6 +183,9 @@ def print_mix(mix: Document) -> None:
         (part["respect"], part["name"] or "(none)", part["num_rows"], part["num_characters"]) for part in mix["parts"]
     ]
     print_table("", ("by", "name", "rows", "characters"), cells, empty="It has no row.")
+    if "preflight" in mix:
+        facts = token_facts(ParseDict(mix["preflight"], TrainingPreflight()))
+        print_table("", ("", ""), facts, empty="No row could be read.")
 
 
 def _progress(gateway: Gateway, build_id: str) -> Progress:

@@ -17,15 +17,21 @@ from drillyard.registry.v1.dataset_pb2 import (
     ListDatasetVersionsRequest,
     ReviseDatasetVersionRequest,
 )
+from drillyard.trainer.v1.method_pb2 import TRAINING_METHOD_DPO, TRAINING_METHOD_SFT
+from drillyard.trainer.v1.preflight_pb2 import PreflightTrainingJobRequest
+from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
 
 from services.chassis.errors import InvalidArgument, ServiceError
 from ui.gateway.clients import Clients
+from ui.models.actions import read_models
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.documents import Document, document
 from ui.shared.environment import render
 from ui.shared.fields import FieldForm, Values
 from ui.shared.jobs import job_view
+from ui.training_jobs.actions import LOOK_SECONDS
+from ui.training_jobs.preflight import token_facts
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _PAGE_SIZE = 25
@@ -52,6 +58,17 @@ async def read_mix(clients: Clients, version: str) -> Document:
     )
 
 
+async def read_tokens(clients: Clients, version: str, model: str, has_pairs: bool) -> list[tuple[str, str]]:
+    """Return how many tokens the rows of a version have by a model's tokenizer, as far as they were looked at."""
+    method = TRAINING_METHOD_DPO if has_pairs else TRAINING_METHOD_SFT
+    spec = TrainingJobSpec(model_version_id=model, dataset_version_id=version, method=method)
+    request = PreflightTrainingJobRequest(spec=spec)
+    preflight = (await clients.trainer.PreflightTrainingJob(request, timeout=LOOK_SECONDS)).preflight
+    checked, total = preflight.num_checked_rows, preflight.num_rows
+    progress = [("Rows looked at", f"{checked:,} of about {total:,}")] if checked < total else []
+    return [*progress, *token_facts(preflight)]
+
+
 async def read_rows(clients: Clients, version: str, reason: str, token: str) -> Document:
     """Return a page of the rows of a version."""
     request = ListDatasetRowsRequest(dataset_version_id=version, reason=reason, page_size=_PAGE_SIZE, page_token=token)
@@ -67,20 +84,24 @@ def build(cache: ServiceCache) -> None:
             form = FieldForm("dataset", DatasetBuildSpec)
             with gr.Column(elem_classes="dy-form"):
                 form.add("dataset_id", "profile_id", "form", "replay_share", "validation_share", "tag")
-                form.add("material_test_suite_version_ids")
+                form.add("material_test_suite_version_ids", "evaluation_ids", "chat_dataset_version_id", "chat_share")
                 start = gr.Button("Build from feedback", variant="primary", elem_id="dataset-start")
             datasets = parts.area("datasets")
         with gr.Column(scale=9, min_width=520):
             message = parts.area("dataset-message")
-            mix, rows = parts.area("dataset-mix", waits=True), parts.area("dataset-rows")
+            mix = parts.area("dataset-mix", waits=True)
+            model = gr.Dropdown([""], value="", label="Count tokens by the tokenizer of", elem_id="dataset-model")
+            rows = parts.area("dataset-rows")
             with gr.Column(visible=False, elem_classes="dy-form") as editor:
                 text = gr.Textbox(label="The row, as JSON", lines=16, max_length=1_000_000, elem_id="dataset-row")
                 with gr.Row():
                     save = gr.Button("Save as a new version", size="sm", elem_id="dataset-save")
                     drop = gr.Button("Drop it into a new version", size="sm", elem_classes="dy-cancel")
     page = _Page(cache, form)
-    seen, areas = [chosen, row_id, reason, places, shown], [datasets, mix, rows, shown]
-    parts.root().load(page.open, None, [chosen], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
+    state, areas = [chosen, row_id, reason, places, shown], [datasets, mix, rows, shown]
+    seen = [*state, model]
+    parts.root().load(page.open, None, [chosen, model], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
+    model.change(page.refresh, seen, areas, **_QUIET)
     gr.Timer(2 * parts.TICK_SECONDS).tick(page.refresh, seen, areas, **_QUIET)
     started = start.click(page.start, set(form.components.values()), [message], **_QUIET)
     started.then(page.refresh, seen, areas, **_QUIET)
@@ -88,7 +109,7 @@ def build(cache: ServiceCache) -> None:
     opened.then(page.refresh, seen, areas, **_QUIET)
     narrowed = mix.select(page.narrow, None, [reason, places], **_QUIET)
     narrowed.then(page.refresh, seen, areas, **_QUIET)
-    read = rows.select(page.read, seen, [row_id, places, text, editor], **_QUIET)
+    read = rows.select(page.read, state, [row_id, places, text, editor], **_QUIET)
     read.then(page.refresh, seen, areas, **_QUIET)
     for button, action in ((save, page.save), (drop, page.drop)):
         changed = button.click(action, [chosen, row_id, text], [message, chosen, editor], **_QUIET)
@@ -100,8 +121,12 @@ class _Page:
         self._cache = cache
         self._form = form
 
-    def open(self, request: gr.Request) -> str:
-        return parts.query(request, "dataset")
+    async def open(self, request: gr.Request) -> list[Any]:
+        try:
+            models = [model.model_version_id for model in await self._cache.read(read_models)]
+        except ServiceError:
+            models = []
+        return [parts.query(request, "dataset"), gr.Dropdown(choices=["", *models], value="")]
 
     async def start(self, values: Values) -> str:
         try:
@@ -153,10 +178,10 @@ class _Page:
         return [done_notice(f"{version_id} is registered."), version_id, gr.Column(visible=False)]
 
     async def refresh(
-        self, chosen: str, row_id: str, reason: str, places: list[str], shown: dict[str, int]
+        self, chosen: str, row_id: str, reason: str, places: list[str], shown: dict[str, int], model: str
     ) -> list[Any]:
         datasets = await html_or_notice(self._datasets(chosen))
-        mix = await html_or_notice(self._mix(chosen, reason))
+        mix = await html_or_notice(self._mix(chosen, reason, model))
         rows = await html_or_notice(self._rows(chosen, row_id, reason, places))
         return [*parts.changed(shown, datasets=datasets, mix=mix, rows=rows), shown]
 
@@ -164,9 +189,10 @@ class _Page:
         versions, builds = await self._cache.read(read_versions), await self._cache.read(read_builds)
         return render("datasets/list", versions=versions, builds=builds, picked=chosen)
 
-    async def _mix(self, chosen: str, reason: str) -> str:
+    async def _mix(self, chosen: str, reason: str, model: str) -> str:
         mix = await self._cache.read(read_mix, chosen) if chosen else None
-        return render("datasets/mix", mix=mix, reason=reason)
+        tokens = await self._cache.read(read_tokens, chosen, model, mix["num_pairs"] > 0) if mix and model else ()
+        return render("datasets/mix", mix=mix, reason=reason, tokens=tokens)
 
     async def _rows(self, chosen: str, row_id: str, reason: str, places: list[str]) -> str:
         if not chosen:

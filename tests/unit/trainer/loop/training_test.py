@@ -101,6 +101,7 @@ def test_the_loss_falls_and_every_step_is_measured(straight: tuple[AttemptPlan, 
     rates = list(notes.values["learning_rate"].values())
     assert rates[0] == pytest.approx(1e-2) and rates == sorted(rates, reverse=True)
     assert all(speed > 0 for speed in notes.values["tokens_per_second"].values())
+    assert all(tokens > 0 for tokens in notes.values["tokens"].values())
     assert notes.phases == ["load_model", "train", "adherence"]
 
 

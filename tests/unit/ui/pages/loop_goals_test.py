@@ -48,11 +48,11 @@ def test_a_guardrail_is_read_and_shown() -> None:
 def test_what_is_no_goal_is_told_with_an_example(text: str) -> None:
     with pytest.raises(InvalidArgument) as raised:
         goal_fields(text)
-    assert raised.value.next_step
+    assert raised.value.next_step and raised.value.fields["field"] == "goals"
 
 
 @pytest.mark.parametrize("text", ["", "text/smoke:accepted_rate:x", "a:b:0.1:0.9:more"])
 def test_what_is_no_guardrail_is_told_with_an_example(text: str) -> None:
     with pytest.raises(InvalidArgument) as raised:
         guardrail_fields(text)
-    assert raised.value.next_step
+    assert raised.value.next_step and raised.value.fields["field"] == "guardrails"

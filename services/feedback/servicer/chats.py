@@ -1,0 +1,59 @@
+"""The RPCs of answers of chats and of recorded sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drillyard.feedback.v1 import chat_answer_pb2
+from drillyard.feedback.v1 import chat_session_pb2 as pb
+
+from services.chassis.wire import timestamp, to_message
+from services.feedback.convert.items import chat_from_proto, chat_to_proto
+from services.feedback.usecases.chats import ChatUseCases
+
+
+class ChatRpcs:
+    """Keeps answers, and lists, keeps and forgets sessions."""
+
+    chats: ChatUseCases
+
+    async def StoreChatAnswer(
+        self, request: chat_answer_pb2.StoreChatAnswerRequest, context: Any
+    ) -> chat_answer_pb2.StoreChatAnswerResponse:
+        """Keep an answer of a chat for a month."""
+        await self.chats.keep_chat(request.chat_completion_id, chat_from_proto(request.chat))
+        return chat_answer_pb2.StoreChatAnswerResponse()
+
+    async def ListChatSessions(self, request: pb.ListChatSessionsRequest, context: Any) -> pb.ListChatSessionsResponse:
+        """List recorded sessions by name."""
+        sessions, token = await self.chats.sessions(request.page_size, request.page_token)
+        return pb.ListChatSessionsResponse(
+            chat_sessions=[to_message(session, pb.ChatSession) for session in sessions], next_page_token=token
+        )
+
+    async def ListRecordedAnswers(
+        self, request: pb.ListRecordedAnswersRequest, context: Any
+    ) -> pb.ListRecordedAnswersResponse:
+        """List the answers of a session."""
+        answers, token = await self.chats.answers(request.session_id, request.page_size, request.page_token)
+        recorded = [
+            pb.RecordedAnswer(
+                chat_completion_id=answer.chat_completion_id,
+                create_time=timestamp(answer.create_time),
+                chat=chat_to_proto(answer.chat),
+            )
+            for answer in answers
+        ]
+        return pb.ListRecordedAnswersResponse(recorded_answers=recorded, next_page_token=token)
+
+    async def KeepChatSession(self, request: pb.KeepChatSessionRequest, context: Any) -> pb.KeepChatSessionResponse:
+        """Keep a session."""
+        session = await self.chats.keep(request.session_id)
+        return pb.KeepChatSessionResponse(chat_session=to_message(session, pb.ChatSession))
+
+    async def ForgetChatSession(
+        self, request: pb.ForgetChatSessionRequest, context: Any
+    ) -> pb.ForgetChatSessionResponse:
+        """Delete what is recorded of a session."""
+        await self.chats.forget(request.session_id)
+        return pb.ForgetChatSessionResponse()

@@ -1,0 +1,83 @@
+"""The story of a loop, round by round, as the page shows it."""
+
+from __future__ import annotations
+
+from drillyard.feedback.v1.loop_decision_pb2 import DatasetRecipe, Decision, DecisionAction, DecisionState
+from drillyard.feedback.v1.loop_goal_pb2 import GoalReading, GuardrailReading
+from drillyard.feedback.v1.loop_pb2 import Loop, Round
+from drillyard.job.v1.job_pb2 import Job, JobState
+from drillyard.trainer.v1.method_pb2 import TrainingMethod
+from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
+
+from ui.loops.views import LoopProgress, loop_progress_view
+from ui.shared.environment import render
+from ui.training_jobs.views import CurveView
+
+DECISION = Decision(
+    number=1,
+    action=DecisionAction.DECISION_ACTION_TRAIN,
+    state=DecisionState.DECISION_STATE_WAITING,
+    rule="mixed_rollouts",
+    reason="9 of 39 probe cases fail, 1 by form <b>.",
+    figures={"num_mixed": 12},
+    method=TrainingMethod.TRAINING_METHOD_DPO,
+    training=TrainingJobSpec(learning_rate=5e-5),
+    recipe=DatasetRecipe(num_examples=44),
+)
+
+
+def progress(state: JobState.ValueType = JobState.JOB_STATE_RUNNING) -> LoopProgress:
+    first = Round(
+        round=0,
+        model_version_id="tiny@1",
+        evaluated=True,
+        conforming_rate=0.4,
+        goal_readings=[GoalReading(metric="conforming_rate", value=0.4, low=0.3, high=0.5, sentence="It is 40 %.")],
+        guardrail_readings=[
+            GuardrailReading(
+                test_suite_version_id="text/smoke@1", is_measured=True, is_broken=True, sentence="Lost 3 points."
+            )
+        ],
+        is_rolled_back=True,
+        decisions=[DECISION],
+        dataset_version_id="roo_xml/loop-1@1",
+        training_job_id="train-1",
+    )
+    return loop_progress_view(Loop(loop_id="loop-1", rounds=[first], job=Job(state=state)), {})
+
+
+def test_a_round_tells_what_it_reached_kept_decided_and_taught() -> None:
+    causes = [{"name": "wrong_arguments", "num_rows": 44}]
+    curve = CurveView("loss", "Loss", ((1, 2.0), (2, 1.0)))
+    html = render(
+        "loops/timeline",
+        rounds=progress().rounds,
+        mixes={"roo_xml/loop-1@1": causes},
+        curves={"train-1": curve},
+    )
+    for words in ("40 %", "30 % to 50 %", "Lost 3 points.", "rolled back", "wrong arguments", ">44<", "Loss by step"):
+        assert words in html, words
+    assert "Train by direct preference optimisation" in html and "waiting for a person" in html
+    assert "44 rows · learning rate 5e-05" in html and "num mixed" in html
+    assert "fail, 1 by form &lt;b&gt;." in html
+
+
+def test_the_best_version_so_far_is_marked() -> None:
+    loop = Loop(best_model_version_id="tiny@2")
+    loop.rounds.extend(
+        Round(round=number, model_version_id=f"tiny@{number + 1}", evaluated=True) for number in range(2)
+    )
+    rounds = loop_progress_view(loop, {}).rounds
+    assert [each.is_best for each in rounds] == [False, True]
+    assert render("loops/timeline", rounds=rounds, mixes={}, curves={}).count("best so far") == 1
+
+
+def test_a_decision_waits_only_while_the_loop_lives() -> None:
+    waiting = progress().waiting
+    assert waiting is not None and waiting.number == 1 and not waiting.is_stop
+    assert all(step.state != "live" for step in progress().steps), "nothing works while a person is asked"
+    assert progress(JobState.JOB_STATE_CANCELLED).waiting is None
+
+
+def test_a_loop_that_has_not_begun_has_no_story() -> None:
+    assert "section" not in render("loops/timeline", rounds=(), mixes={}, curves={})

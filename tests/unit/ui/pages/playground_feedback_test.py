@@ -1,0 +1,48 @@
+"""An answer of the playground is rated, corrected and compared beside it, as the conversation that it ends."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+from drillyard.feedback.v1.feedback_item_pb2 import CreateFeedbackItemRequest, CreateFeedbackItemResponse
+from drillyard.test_runner.v1.transcript_pb2 import Message
+
+from ui.evaluations.feedback.box import FeedbackBox
+from ui.playground.form import PlaygroundForm, playground_form
+from ui.playground.page import _Page
+from ui.shared.cache import ServiceCache
+
+
+class FakeFeedback:
+    def __init__(self) -> None:
+        self.requests: list[CreateFeedbackItemRequest] = []
+
+    async def CreateFeedbackItem(self, request: CreateFeedbackItemRequest) -> CreateFeedbackItemResponse:
+        self.requests.append(request)
+        return CreateFeedbackItemResponse()
+
+
+async def test_what_a_person_says_is_of_the_conversation_with_its_system_prompt() -> None:
+    feedback = FakeFeedback()
+    application: Any = SimpleNamespace(state=SimpleNamespace(clients=SimpleNamespace(feedback=feedback)))
+    cache = ServiceCache(application)
+    with gr.Blocks():
+        form: PlaygroundForm = playground_form()
+        so_far, box = gr.State(()), FeedbackBox(cache, has_turns=False)
+    page = _Page(cache, form, so_far, box)
+    values: dict[Any, Any] = {component: getattr(component, "value", None) for component in form.components()}
+    values |= {form.model: "tiny@1", form.system: "Be brief.", so_far: ()}
+    nothing = await page.review(values)
+    assert nothing[0] == {} and nothing[2] == "" and not nothing[3].visible
+    values[so_far] = (Message(role="user", content="Hi."), Message(role="assistant", content="Hello!"))
+    subject, _, html, column = await page.review(values)
+    assert "stars 5" in html and column.visible
+    await box._saver("correction")(subject, 0, "ann", "Hi.")
+    event: Any = SimpleNamespace(_data={"value": "stars 2"}, target=None)
+    assert "It is kept" in await box._rate(subject, 0, "ann", "", event)
+    correction, rating = [request.spec for request in feedback.requests]
+    assert [message.role for message in correction.chat.messages] == ["system", "user", "assistant"]
+    assert (correction.chat.model_version_id, correction.correction.answers[0].content) == ("tiny@1", "Hi.")
+    assert rating.rating.value == 2 and not rating.transcript_id
