@@ -10,7 +10,7 @@ import gradio as gr
 from drillyard.feedback.v1.loop_answer_pb2 import DecideLoopRequest, DecisionChange
 from drillyard.trainer.v1.method_pb2 import TrainingMethod
 
-from services.chassis.errors import NotFound, ServiceError
+from services.chassis.errors import FailedPrecondition, NotFound, ServiceError
 from services.chassis.wire.fields import label_of
 from ui.loops.actions import loop_progress
 from ui.loops.views import LoopProgress
@@ -31,17 +31,21 @@ class Answers:
 
     async def approve(self, chosen: str, _method: str) -> str:
         """Let it go on as it decided, and return what is shown of that."""
-        return await self._answer(DecideLoopRequest(loop_id=chosen), "The loop goes on as it decided.")
+        return await self._answer(chosen, "", "The loop goes on as it decided.")
 
     async def decide(self, chosen: str, method: str) -> str:
         """Let it train by another method, or go on where it would stop, and return what is shown of that."""
-        item = await self._cache.read(loop_progress, chosen)
-        is_stop = item.waiting is not None and item.waiting.is_stop
-        change = DecisionChange(go_on=True) if is_stop else DecisionChange(method=TrainingMethod.Value(method))
-        return await self._answer(DecideLoopRequest(loop_id=chosen, change=change), "The loop goes on as you decided.")
+        return await self._answer(chosen, method, "The loop goes on as you decided.")
 
-    async def _answer(self, request: DecideLoopRequest, sentence: str) -> str:
+    async def _answer(self, chosen: str, method: str, sentence: str) -> str:
         try:
+            decision = (await self._cache.read(loop_progress, chosen)).waiting
+            if decision is None:
+                raise FailedPrecondition("The loop waits for nobody now.", "Wait for what it decides next.")
+            number = TrainingMethod.Value(method or "TRAINING_METHOD_UNSPECIFIED")
+            change = DecisionChange(go_on=bool(method)) if decision.is_stop else DecisionChange(method=number)
+            # With its number, so that a second click answers no later decision.
+            request = DecideLoopRequest(loop_id=chosen, number=decision.number, change=change)
             await self._cache.clients.feedback.DecideLoop(request)
         except ServiceError as error:
             return notice(error, "loop")

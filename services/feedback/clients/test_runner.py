@@ -20,7 +20,7 @@ _DIAGNOSE_SECONDS = 180.0
 
 
 class GrpcTestRunner(JobClient):
-    """Implements `ports.TestRunner`; every call is patient."""
+    """Implements `ports.TestRunner`; what jobs alone call is patient."""
 
     _peer = _PEER
 
@@ -61,7 +61,7 @@ class GrpcTestRunner(JobClient):
             prompt_size=prompt_size,
             max_new_tokens=max_new_tokens,
         )
-        diagnosis = await patiently(lambda: self._stub.DiagnoseModel(request, timeout=_DIAGNOSE_SECONDS), _PEER)
+        diagnosis = await self._stub.DiagnoseModel(request, timeout=_DIAGNOSE_SECONDS)
         return tuple(
             TemplateFault(finding.code, finding.problem, finding.fix)
             for finding in diagnosis.findings

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
+from services.chassis.waiting import patiently
 from services.feedback.datasets.pairs import pairs_of
 from services.feedback.decisions.answers import answered
 from services.feedback.decisions.decision import Decision, DecisionAction, DecisionState, DecisionTopic, TrainingMethod
@@ -73,8 +75,10 @@ class RoundDecisions:
         spec, suite, version_id = record.spec, record.inputs.suite, record.round.model_version_id
         await record.started(Step.DIAGNOSE, f"Whether the template of {version_id} can carry {suite.profile_id}.")
         await record.report(Step.DIAGNOSE, WorkProgress(message="asking the template doctor"))
-        faults = await self._services.test_runner.template_faults(
-            version_id, suite.profile_id, prompt_size=spec.prompt_size, max_new_tokens=spec.max_new_tokens
+        sizes: Any = {"prompt_size": spec.prompt_size, "max_new_tokens": spec.max_new_tokens}
+        test_runner = self._services.test_runner
+        faults = await patiently(
+            lambda: test_runner.template_faults(version_id, suite.profile_id, **sizes), "the test runner"
         )
         message = f"{len(faults)} errors: {', '.join(fault.code for fault in faults)}." if faults else "No error."
         await record.finished(Step.DIAGNOSE, message)

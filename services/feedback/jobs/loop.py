@@ -116,7 +116,8 @@ class LoopJob:
         # What has begun before a restart is not given up because of the time that the restart took.
         if record.round.probe_test_suite_version_id:
             return None
-        stop = decide(record.spec, record.rounds, record.seconds) or await decisions.on_answers()
+        # Answers that say nothing of the model meet no goal, such as one on how rare a cause is.
+        stop = await decisions.on_answers() or decide(record.spec, record.rounds, record.seconds)
         if stop is None:
             best = best_round(record.spec.goals, record.rounds) or record.rounds[0]
             await record.update(base_model_version_id=best.model_version_id)

@@ -98,6 +98,7 @@ class TestRunner(Work, Protocol):
         """Return what keeps a version's template or settings from carrying a protocol; the gravest first.
 
         Raises:
+            Unavailable: The service is away; requests ask too, so this call is not patient.
             FailedPrecondition: The version has no template, or its files cannot be read.
         """
         ...

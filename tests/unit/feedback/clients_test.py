@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+import pytest
+
+from services.chassis.channel import open_channel
+from services.chassis.errors import Unavailable
+from services.feedback.clients.test_runner import GrpcTestRunner
 from services.feedback.domain.work import TestOrder, WorkProgress
 from tests.unit.feedback.bench import set_up
 
@@ -37,3 +43,11 @@ async def test_all_pages_of_cases_and_verdicts_are_read(tmp_path: Path) -> None:
         verdicts = await bench.services.evaluator.verdicts(evaluation_id)
         assert [verdict.case_id for verdict in verdicts] == [case.case_id for case in cases]
         assert cases == bench.world.registry.cases["roo_xml/core@1"]
+
+
+async def test_whoever_asks_for_a_plan_is_told_that_the_test_runner_is_away() -> None:
+    channel = open_channel("127.0.0.1:1")
+    async with asyncio.timeout(60):
+        with pytest.raises(Unavailable):
+            await GrpcTestRunner(channel).template_faults("tiny@1", "roo_xml", prompt_size="", max_new_tokens=9)
+    await channel.close()

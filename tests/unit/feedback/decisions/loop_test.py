@@ -13,6 +13,7 @@ from drillyard.test_runner.v1 import diagnosis_pb2
 
 from services.chassis.errors import InvalidArgument
 from services.feedback.decisions.decision import DECISION_EVENT, TrainingMethod
+from services.feedback.domain.goals import Goal
 from services.feedback.domain.rounds import StopReason
 from services.feedback.domain.spec import Budget, check
 from services.protocols.suites.dataset_row import DatasetRow
@@ -44,7 +45,9 @@ async def test_a_template_fault_stops_a_loop_before_anything_is_asked(bench: Ben
 
 async def test_empty_answers_stop_a_loop_after_its_test(bench: Bench) -> None:
     bench.evidence.fault = "empty_answer"
-    loop = await bench.play()
+    # Which is met by answers that say nothing, and yet no goal is.
+    fast = Goal("seconds_per_answer", maximum=1e9, confidence=0.0)
+    loop = await bench.play(replace(SPEC, goals=(fast,)))
     assert loop.stop is not None and loop.stop.reason is StopReason.TEMPLATE_FAULT
     assert await bench.world.made() == Counter(["0/test", "0/evaluate"])
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
+from drillyard.feedback.v1.loop_answer_pb2 import DecideLoopRequest, DecisionChange
 from drillyard.feedback.v1.loop_decision_pb2 import DatasetRecipe, Decision, DecisionAction, DecisionState
 from drillyard.feedback.v1.loop_goal_pb2 import GoalReading, GuardrailReading
-from drillyard.feedback.v1.loop_pb2 import Loop, Round
+from drillyard.feedback.v1.loop_pb2 import GetLoopRequest, GetLoopResponse, Loop, Round
 from drillyard.job.v1.job_pb2 import Job, JobState
 from drillyard.trainer.v1.method_pb2 import TrainingMethod
 from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
 
+from ui.loops.story import Answers
 from ui.loops.views import LoopProgress, loop_progress_view
+from ui.shared.cache import ServiceCache
 from ui.shared.environment import render
 from ui.training_jobs.views import CurveView
 
@@ -81,3 +87,32 @@ def test_a_decision_waits_only_while_the_loop_lives() -> None:
 
 def test_a_loop_that_has_not_begun_has_no_story() -> None:
     assert "section" not in render("loops/timeline", rounds=(), mixes={}, curves={})
+
+
+class Feedback:
+    """Has one loop, whose last decision is `decision`, and keeps what it is answered."""
+
+    def __init__(self, decision: Decision) -> None:
+        self.decision = decision
+        self.requests: list[DecideLoopRequest] = []
+
+    async def GetLoop(self, request: GetLoopRequest) -> GetLoopResponse:
+        job = Job(state=JobState.JOB_STATE_RUNNING)
+        return GetLoopResponse(loop=Loop(loop_id="loop-1", rounds=[Round(decisions=[self.decision])], job=job))
+
+    async def DecideLoop(self, request: DecideLoopRequest) -> None:
+        self.requests.append(request)
+
+
+async def test_the_page_answers_the_decision_that_it_shows_and_none_that_comes_later() -> None:
+    feedback = Feedback(DECISION)
+    clients = SimpleNamespace(feedback=feedback)
+    answers = Answers(ServiceCache(cast(Any, SimpleNamespace(state=SimpleNamespace(clients=clients)))))
+    await answers.approve("loop-1", "TRAINING_METHOD_SFT")
+    await answers.decide("loop-1", "TRAINING_METHOD_SFT")
+    method = TrainingMethod.TRAINING_METHOD_SFT
+    assert [each.number for each in feedback.requests] == [1, 1]
+    assert [each.change for each in feedback.requests] == [DecisionChange(), DecisionChange(method=method)]
+    feedback.decision = Decision(number=1, state=DecisionState.DECISION_STATE_APPROVED)
+    assert "waits for nobody" in await answers.approve("loop-1", "TRAINING_METHOD_SFT")
+    assert len(feedback.requests) == 2
