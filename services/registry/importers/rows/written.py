@@ -73,7 +73,7 @@ def _openai(row: DatasetRow) -> dict[str, Any]:
 
 
 def _weighted(row: DatasetRow) -> list[Mapping[str, Any]]:
-    """Return messages that say so where they are answers which are not trained; without that others would train them."""
+    """Return messages, of which answers that are not trained say so: without that others would train them."""
     trained = set(row.trained_turns)
     return [
         {**message, "weight": 0} if message["role"] == "assistant" and place not in trained else message
