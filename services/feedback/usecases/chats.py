@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 from services.chassis.errors import InvalidArgument, NotFound
@@ -31,7 +32,9 @@ class ChatUseCases:
                 "Use up to 64 letters, digits, dots, dashes and underscores.",
                 field="chat.session_id",
             )
-        await self._store.keep_chat(chat_completion_id, chat.masked() if chat.session_id else chat)
+        # A long conversation takes a second, for which others need not wait.
+        masked = await asyncio.to_thread(chat.masked) if chat.session_id else chat
+        await self._store.keep_chat(chat_completion_id, masked)
 
     async def sessions(self, page_size: int, page_token: str) -> tuple[list[ChatSession], str]:
         """Return a page of the sessions by name, and the token of the next one."""
