@@ -26,14 +26,11 @@ def check_change(decision: Decision, change: DecisionChange) -> None:
     stops = decision.action is DecisionAction.STOP
     if stops and not (change.is_approval or change.go_on):
         raise _wrong("go_on", "is not set, and the decision is to stop", "Approve it, or go on all the same.")
+    if change.go_on and change != DecisionChange(None, {}, 0, None, go_on=True):
+        raise _wrong("go_on", "is set, and something else too", "Go on, and change what the next decision trains.")
     if change.go_on and not stops:
         raise _wrong("go_on", "is for decisions to stop, and this one trains", "Approve it, or change how it trains.")
-    for name in ("model_version_id", "dataset_version_id", "seed", "method", "trained_weights", "scratch", "fork"):
-        if change.training.get(name):
-            raise _wrong(f"training.{name}", "is set by the loop itself", "Leave it out.")
-    if change.method is TrainingMethod.DPO and not decision.figures.get("num_pairs"):
-        next_step = "Train by SFT, or start a loop with more answers to each probe case (num_rollouts)."
-        raise _wrong("method", "is DPO, and no failure of the probe makes a pair", next_step)
+    _check_training(decision, change)
 
 
 def answered(decision: Decision, change: DecisionChange) -> tuple[Decision, ...]:
@@ -62,6 +59,20 @@ def _changed(decision: Decision, change: DecisionChange) -> Decision:
         recipe=DatasetRecipe(change.num_examples or recipe.num_examples, replay_share),
         reason=f"A person decided to train by {method.name}.",
     )
+
+
+def _check_training(decision: Decision, change: DecisionChange) -> None:
+    for name in ("model_version_id", "dataset_version_id", "seed", "method", "trained_weights", "scratch", "fork"):
+        if change.training.get(name):
+            raise _wrong(f"training.{name}", "is set by the loop itself", "Leave it out.")
+    method = change.method or decision.method or TrainingMethod.SFT
+    for other in TrainingMethod:
+        if other is not method and change.training.get(other):
+            fault = f"is for {other.name}, and this trains by {method.name}"
+            raise _wrong(f"training.{other}", fault, f"Leave it out, or set method to {other.name}.")
+    if change.method is TrainingMethod.DPO and not decision.figures.get("num_pairs"):
+        next_step = "Train by SFT, or start a loop with more answers to each probe case (num_rollouts)."
+        raise _wrong("method", "is DPO, and no failure of the probe makes a pair", next_step)
 
 
 def _wrong(name: str, fault: str, next_step: str) -> InvalidArgument:

@@ -24,8 +24,11 @@ _DEFAULT_RATE = 1e-3
 _TASK_SHARE = 0.25
 
 
-def on_regression(spec: LoopSpec, rounds: Sequence[Round], evidence: Evidence) -> Decision | None:
-    """Return the decision to go on from the best round, whose probe `evidence` is; None where the last is the best."""
+def on_regression(spec: LoopSpec, rounds: Sequence[Round], evidence: Evidence, num_pairs: int = 0) -> Decision | None:
+    """Return the decision to go on from the best round, whose probe `evidence` is; None where the last is the best.
+
+    `num_pairs` is how many pairs the failures of that probe make; it counts where the loop was told to train by DPO.
+    """
     best, last = best_round(spec.goals, rounds), rounds[-1]
     if best is None or best is last:
         return None
@@ -38,10 +41,17 @@ def on_regression(spec: LoopSpec, rounds: Sequence[Round], evidence: Evidence) -
     )
     why = "lost what it must not" if last.is_rolled_back else f"is no better: {goal.sentence(after)}"
     rate = float(spec.training.get("learning_rate", _DEFAULT_RATE)) / 2 ** (num_before + 1)
-    reason = (
-        f"Round {last.number} {why}. Back to {best.model_version_id} of round {best.number}, with "
-        f"{_REPLAY_SHARE:.0%} of the rows from what it can do, and a learning rate of {rate:g}."
+    trains_pairs = spec.method is TrainingMethod.DPO and num_pairs >= _MIN_PAIRS
+    rows = (
+        f"{num_pairs} pairs of its own failures and right answers"
+        if trains_pairs
+        else f"{_REPLAY_SHARE:.0%} of the rows from what it can do"
     )
+    reason = (
+        f"Round {last.number} {why}. Back to {best.model_version_id} of round {best.number}, with {rows}, and a "
+        f"learning rate of {rate:g}."
+    )
+    method = TrainingMethod.SFT if spec.method is TrainingMethod.DPO and not trains_pairs else spec.method
     values = {"best_value": before.value, "last_value": after.value, "num_branches_before": float(num_before)}
     return Decision(
         DecisionTopic.TRAINING,
@@ -50,15 +60,16 @@ def on_regression(spec: LoopSpec, rounds: Sequence[Round], evidence: Evidence) -
         reason,
         figures={**values, **evidence.figures},
         model_version_id=best.model_version_id,
-        method=spec.method or TrainingMethod.SFT,
+        method=method or TrainingMethod.SFT,
         training={"learning_rate": rate},
-        recipe=DatasetRecipe(spec.num_examples, _REPLAY_SHARE),
+        recipe=DatasetRecipe(num_pairs) if trains_pairs else DatasetRecipe(spec.num_examples, _REPLAY_SHARE),
     )
 
 
 def wants_rollouts(spec: LoopSpec, evidence: Evidence) -> bool:
     """Whether several answers to each case of the probe would tell what one answer does not."""
-    if spec.num_rollouts < 2:
+    # A loop of a release that knew SFT alone may have begun a dataset or a training of it.
+    if spec.num_rollouts < 2 or spec.budget.plateau_rounds is None:
         return False
     if spec.method is not None:
         return spec.method is TrainingMethod.DPO

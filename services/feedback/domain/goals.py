@@ -109,7 +109,7 @@ class Goal:
 
     def is_met(self, reading: Reading) -> bool:
         """Return whether the bound is kept; never by what has no case."""
-        has_cases = bool(reading.num_cases) or not self.confidence
+        has_cases = bool(reading.num_cases) or self.confidence is None
         return has_cases and self.shortfall(reading) <= 0
 
     def best_reading(self, num_cases: int) -> Reading:

@@ -26,12 +26,12 @@ def readings_in(goals: Sequence[Goal], item: Round) -> tuple[Reading, ...]:
 
 
 def best_round(goals: Sequence[Goal], rounds: Sequence[Round]) -> Round | None:
-    """Return the best evaluated round, by the goals in their order; of equal ones the earliest.
+    """Return the best evaluated round: one that meets all goals, else by the goals in their order.
 
-    A version that broke a guardrail is never the best one.
+    Of equal ones it is the earliest. A version that broke a guardrail is never the best one.
     """
     kept = [item for item in rounds if item.rates and not item.is_rolled_back]
-    return max(kept, key=lambda item: (_rank(goals, item), -item.number), default=None)
+    return max(kept, key=lambda item: (not unmet(goals, item), _rank(goals, item), -item.number), default=None)
 
 
 def decide(spec: LoopSpec, rounds: Sequence[Round], elapsed_seconds: float) -> Stop | None:
@@ -40,7 +40,7 @@ def decide(spec: LoopSpec, rounds: Sequence[Round], elapsed_seconds: float) -> S
     if last.rates is None:
         raise ValueError("only an evaluated round can be decided on")
     results = results_sentence(spec, last)
-    if not unmet(spec, last) and not last.is_rolled_back:
+    if not unmet(spec.goals, last) and not last.is_rolled_back:
         return Stop(StopReason.GOALS_MET, f"All goals are met after round {last.number}: {results}.")
     best = best_round(spec.goals, rounds) or rounds[0]
     reason = _spent_up(spec, rounds, elapsed_seconds)
@@ -65,15 +65,15 @@ def stop_without_lesson(spec: LoopSpec, rounds: Sequence[Round]) -> Stop | None:
     )
 
 
-def unmet(spec: LoopSpec, item: Round) -> list[tuple[Goal, Reading]]:
+def unmet(goals: Sequence[Goal], item: Round) -> list[tuple[Goal, Reading]]:
     """Return the goals that an evaluated round does not meet, each with what it reached."""
-    pairs = zip(spec.goals, readings_in(spec.goals, item), strict=True)
+    pairs = zip(goals, readings_in(goals, item), strict=True)
     return [(goal, reading) for goal, reading in pairs if not goal.is_met(reading)]
 
 
 def results_sentence(spec: LoopSpec, item: Round) -> str:
     """Return what an evaluated round did not reach, else what it reached, and the guardrails that it broke."""
-    pairs = unmet(spec, item) or list(zip(spec.goals, readings_in(spec.goals, item), strict=True))
+    pairs = unmet(spec.goals, item) or list(zip(spec.goals, readings_in(spec.goals, item), strict=True))
     words = ", ".join(goal.sentence(reading) for goal, reading in pairs)
     words += f", as {spec.shipped_as}" * bool(spec.shipped_as)
     return "; ".join([words, *(guardrail_sentence(*pair) for pair in broken(spec.guardrails, item.guardrails))])

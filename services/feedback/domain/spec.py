@@ -165,13 +165,13 @@ def check_slices(goals: Sequence[Goal], suite_slices: Mapping[str, int]) -> None
         InvalidArgument: A slice is missing, or so small that no answers could make its goal sure.
     """
     for place, goal in enumerate(goals):
-        kind = goal.slice.partition("=")[0]
-        if kind not in ("", "tool", "category"):
-            continue
-        if goal.slice not in suite_slices:
+        # Layers and causes are counted over answers, to every case at most.
+        part = goal.slice if goal.slice.startswith(("tool=", "category=")) else ""
+        if part not in suite_slices:
+            kind = part.partition("=")[0]
             names = ", ".join(sorted(name for name in suite_slices if name.startswith(f"{kind}=")))
-            raise _wrong(f"goals[{place}].slice", f"is {goal.slice!r}, which the suite lacks", f"It has {names}.")
-        num_cases = suite_slices[goal.slice]
+            raise _wrong(f"goals[{place}].slice", f"is {part!r}, which the suite lacks", f"It has {names}.")
+        num_cases = suite_slices[part]
         perfect = goal.best_reading(num_cases)
         if goal.facts.is_share and not goal.is_met(perfect):
             sure = goal.text(goal.sure_value(perfect))

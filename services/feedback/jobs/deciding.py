@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from services.feedback.datasets.pairs import pairs_of
 from services.feedback.decisions.answers import answered
-from services.feedback.decisions.decision import Decision, DecisionAction, DecisionState, DecisionTopic
+from services.feedback.decisions.decision import Decision, DecisionAction, DecisionState, DecisionTopic, TrainingMethod
 from services.feedback.decisions.evidence import evidence_of, rollouts_of
 from services.feedback.decisions.faults import on_answers, on_template
 from services.feedback.decisions.training import on_probe, on_regression, wants_rollouts
@@ -87,7 +87,8 @@ class RoundDecisions:
 
     async def _training(self, verdicts: Sequence[ProbeVerdict]) -> Decision:
         record, evidence = self._record, evidence_of(verdicts)
-        if regression := on_regression(record.spec, record.rounds, evidence):
+        num_pairs = await self._num_pairs() if record.spec.method is TrainingMethod.DPO else 0
+        if regression := on_regression(record.spec, record.rounds, evidence, num_pairs):
             return await self._with_pairs(regression)
         rollouts = None
         if wants_rollouts(record.spec, evidence):

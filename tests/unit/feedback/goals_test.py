@@ -73,7 +73,8 @@ def test_what_is_bounded_above_must_stay_below_with_its_upper_end() -> None:
 
 
 def test_a_slice_without_an_answer_meets_nothing() -> None:
-    assert not any(Goal(name, 0.0, maximum=0.5, confidence=0.95).is_met(Reading(0.0)) for name in METRICS)
+    goals = [Goal(name, 0.0, maximum=0.5, confidence=confidence) for name in METRICS for confidence in (0.95, 0.0)]
+    assert not any(goal.is_met(Reading(0.0)) for goal in goals)
 
 
 def test_a_goal_that_an_earlier_release_stored_keeps_its_meaning() -> None:
@@ -116,6 +117,17 @@ def test_a_version_that_lost_too_much_is_rolled_back_and_never_meets_the_goals()
     assert "-4.0 points" in stop.sentence and "tiny@1 of round 0 stays the best version" in stop.sentence
     assert "tiny@1" in stop.next_step
     assert "round 1 is rolled back" in status_sentence(spec, [first, lossy], 60.0)
+
+
+def test_a_version_that_meets_all_goals_is_better_than_one_that_is_ahead_in_the_first() -> None:
+    spec = replace(SPEC, goals=(replace(SURE, minimum=0.5), Goal("accepted_rate", 0.9, confidence=0.0)))
+    ahead, last = played(0.8, 0.7)
+    ahead = replace(ahead, readings=(Reading(0.8, 130), Reading(0.85, 130)))
+    last = replace(last, readings=(Reading(0.7, 130), Reading(0.95, 130)))
+    stop = decide(spec, [ahead, last], 0.0)
+    assert stop is not None and stop.reason is StopReason.GOALS_MET
+    assert best_round(spec.goals, [ahead, last]) is last
+    assert "missed" not in status_sentence(spec, [ahead, last], 0.0)
 
 
 @pytest.mark.parametrize(
@@ -200,3 +212,9 @@ def test_goals_of_a_slice_are_of_those_that_the_suite_has_with_cases_enough() ->
     with pytest.raises(InvalidArgument, match="even if all 10 cases went right the interval would end at 72"):
         check_slices((replace(good[0], minimum=0.8),), slices)
     check_slices((replace(good[0], minimum=1.0, confidence=0.0),), slices)
+    for name, part in (("cause_rate", "cause=no_call"), ("layer_rate", "layer=parses")):
+        rare = (
+            Goal(name, 0.0, part, 0.02, confidence=0.95) if name == "cause_rate" else Goal(name, 0.99, part, 0.0, 0.95)
+        )
+        with pytest.raises(InvalidArgument, match="even if all 130 cases went right"):
+            check_slices((rare,), slices)

@@ -71,6 +71,8 @@ async def test_a_person_may_train_in_another_way(bench: Bench) -> None:
     async with bench.at_work():
         loop = await bench.usecases.create_loop("", ASKED)
         await waiting(bench, loop)
+        with pytest.raises(InvalidArgument, match=r"training\.dpo is for DPO, and this trains by SFT"):
+            await bench.usecases.decide_loop(loop.loop_id, 0, replace(change, method=None))
         await bench.usecases.decide_loop(loop.loop_id, 0, change)
         loop = await bench.until_ended(loop.loop_id)
     first, own = loop.rounds[0].decisions
@@ -93,6 +95,8 @@ async def test_a_stop_can_be_overruled(bench: Bench) -> None:
         assert (await waiting(bench, loop)).action is DecisionAction.STOP
         with pytest.raises(InvalidArgument, match="go_on"):
             await bench.usecases.decide_loop(loop.loop_id, 0, replace(APPROVAL, num_examples=9))
+        with pytest.raises(InvalidArgument, match="go_on"):
+            await bench.usecases.decide_loop(loop.loop_id, 0, replace(APPROVAL, num_examples=9, go_on=True))
         await bench.usecases.decide_loop(loop.loop_id, 0, replace(APPROVAL, go_on=True))
         async with asyncio.timeout(60):
             while (await waiting(bench, loop)).number < 3:

@@ -20,7 +20,9 @@ from services.feedback.usecases.plans import PlanUseCases
 from tests.unit.feedback.bench import SPEC, Bench, set_up
 
 SUITE = "roo_xml/core@1"
-ROUNDS = replace(SPEC, budget=Budget(2, 30), num_examples=400, training={"batch_size": 8, "num_epochs": 2})
+ROUNDS = replace(
+    SPEC, budget=Budget(2, 30, plateau_rounds=2), num_examples=400, training={"batch_size": 8, "num_epochs": 2}
+)
 
 
 @pytest.fixture

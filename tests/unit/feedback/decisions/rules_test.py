@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from services.chassis.errors import InvalidArgument
-from services.feedback.decisions.decision import DecisionAction, TrainingMethod
+from services.feedback.decisions.decision import DatasetRecipe, DecisionAction, TrainingMethod
 from services.feedback.decisions.evidence import Rollouts, evidence_of, rollouts_of
 from services.feedback.decisions.faults import on_answers, on_template
 from services.feedback.decisions.training import on_probe, on_regression, wants_rollouts
@@ -18,7 +18,7 @@ from services.feedback.domain.spec import Budget, check
 from services.feedback.domain.work import ProbeVerdict, TemplateFault
 from tests.unit.feedback.bench import SPEC
 
-ROUNDS = replace(SPEC, budget=Budget(3, 0), num_examples=400)
+ROUNDS = replace(SPEC, budget=Budget(3, 0, plateau_rounds=2), num_examples=400)
 
 
 def verdicts(*causes: str, fault: str = "", num_rights: int = 0) -> list[ProbeVerdict]:
@@ -75,7 +75,8 @@ def test_sft_that_was_chosen_asks_the_trainer_as_loops_always_did() -> None:
 def test_several_answers_are_drawn_only_where_they_can_change_the_decision() -> None:
     near, form = evidence_of(verdicts(*NEAR)), evidence_of(verdicts(*FORM))
     assert wants_rollouts(ROUNDS, near) and not wants_rollouts(ROUNDS, form)
-    assert not wants_rollouts(replace(ROUNDS, budget=Budget(1, 0)), near), "one round is SFT, as it always was"
+    for budget in (Budget(1, 0, plateau_rounds=2), Budget(3, 0)):
+        assert not wants_rollouts(replace(ROUNDS, budget=budget), near), "one round, and an old loop, are SFT as before"
     assert not wants_rollouts(replace(ROUNDS, num_rollouts=1), near)
     assert not wants_rollouts(ROUNDS, evidence_of(verdicts(num_rights=5)))
     assert wants_rollouts(replace(ROUNDS, training={"method": "TRAINING_METHOD_DPO"}), form)
@@ -93,6 +94,11 @@ def test_a_worse_round_goes_back_to_the_best_version_with_replay_and_each_time_h
     rounds = [rounds[0], replace(rounds[1], decisions=(first,)), Round(2, "tiny@3", rates=Rates(0.4, 1, 1))]
     again = on_regression(ROUNDS, rounds, probe)
     assert again is not None and again.training == {"learning_rate": 0.00025}
+    dpo = replace(ROUNDS, training={"method": "TRAINING_METHOD_DPO"})
+    pairs, few = on_regression(dpo, rounds[:2], probe, 9), on_regression(dpo, rounds[:2], probe, 7)
+    assert pairs is not None and pairs.method is TrainingMethod.DPO and pairs.recipe == DatasetRecipe(9)
+    assert few is not None and few.method is TrainingMethod.SFT and few.recipe == first.recipe
+    assert "9 pairs" in pairs.reason and "30%" in few.reason
     lost = replace(rounds[1], rates=Rates(0.9, 1, 1), guardrails=(GuardrailReading(is_broken=True),))
     rolled_back = on_regression(ROUNDS, [rounds[0], lost], probe)
     assert rolled_back is not None and "Round 1 lost what it must not. Back to tiny@1" in rolled_back.reason
