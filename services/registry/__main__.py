@@ -105,7 +105,7 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
         models=versions,
         imports=ImportUseCases(application.jobs.store, sources),
         datasets=stored,
-        dataset_rows=DatasetRowUseCases(stored, datasets, artifacts, adoption=adoption, row_files=row_files),
+        dataset_rows=DatasetRowUseCases(stored, datasets, artifacts, adoption=adoption),
         test_suites=suites,
         exports=shipping.exports,
         publications=shipping.publications,

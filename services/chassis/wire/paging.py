@@ -89,10 +89,15 @@ def place_of(page_token: str, first: T) -> T:
         place = None
     place = tuple(place) if isinstance(place, list) else place
     if not _is_like(place, first):
-        raise InvalidArgument(
-            "The page token is not one that this list gave out.", "Start again without a token.", field="page_token"
-        )
+        raise wrong_token()
     return cast(T, place)
+
+
+def wrong_token() -> InvalidArgument:
+    """Return the error for a token that the list did not give out."""
+    return InvalidArgument(
+        "The page token is not one that this list gave out.", "Start again without a token.", field="page_token"
+    )
 
 
 def _is_like(place: Any, first: Any) -> bool:

@@ -88,7 +88,7 @@ def rows_of(profile: Profile | None, item: Item, lesson: Lesson) -> list[Dataset
     """
     if profile is None or not item.case_document:
         # Of a conversation only the answer that a person looked at is trained.
-        before = [{**each, "weight": 0} if each["role"] == "assistant" else each for each in item.content.messages[:-1]]
+        before = [*map(_passed_over, item.content.messages[:-1])]
         tools = tuple(json.loads(tool) for tool in item.content.tools)
         return [_row(item, lesson, item.feedback_item_id, Example((*before, *lesson.answers), tools), None)]
     case = _case(item.case_document)
@@ -97,6 +97,13 @@ def rows_of(profile: Profile | None, item: Item, lesson: Lesson) -> list[Dataset
         examples = [Example(examples[0].opening, examples[0].tools)]
     ids = [f"{item.feedback_item_id}.{number}" for number in range(1, len(examples) + 1)]
     return [_row(item, lesson, row_id, example, case) for row_id, example in zip(ids, examples, strict=True)]
+
+
+def _passed_over(message: ChatMessage) -> ChatMessage:
+    """Return a message before the answer that is trained, in the words of a dataset's row."""
+    if message["role"] == "assistant":
+        return {**message, "weight": 0}
+    return {**message, "role": "system"} if message["role"] == "developer" else message
 
 
 def _examples(profile: Profile, item: Item, case: Case, answers: Sequence[ChatMessage]) -> list[Example]:

@@ -167,19 +167,21 @@ def check_chat(chat: Chat, field_path: str) -> None:
                 f"Use one of {', '.join(_ROLES)}.",
                 field=f"{field_path}.messages",
             )
-    if not all(map(_is_json_object, chat.tools)):
+    if not all(map(_is_definition, chat.tools)):
         raise InvalidArgument(
-            "A function definition of the conversation is no JSON object.",
+            "A function definition of the conversation is no JSON object of a function with a name.",
             "Send each as JSON text in OpenAI's form.",
             field=f"{field_path}.tools",
         )
 
 
-def _is_json_object(text: str) -> bool:
+def _is_definition(text: str) -> bool:
     try:
-        return isinstance(json.loads(text), dict)
+        definition = json.loads(text)
     except (ValueError, RecursionError):
         return False
+    function = definition.get("function") if isinstance(definition, dict) else None
+    return isinstance(function, dict) and isinstance(function.get("name"), str)
 
 
 def _check_answers(answers: Iterable[ChatMessage], field_path: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -227,8 +228,10 @@ class ChatStore(Protocol):
         """Return a session, or None."""
         ...
 
-    async def list_answers(self, session_id: str, after: tuple[str, str], limit: int) -> tuple[RecordedAnswer, ...]:
-        """Return up to `limit` answers of a session behind a time, in ISO form, and an id, in their order."""
+    async def list_answers(
+        self, session_id: str, after: tuple[datetime, str] | None, limit: int
+    ) -> tuple[RecordedAnswer, ...]:
+        """Return up to `limit` answers of a session in their order, all or those behind a time and an id."""
         ...
 
     async def keep_session(self, session_id: str) -> None:

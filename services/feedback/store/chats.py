@@ -68,13 +68,15 @@ class SqlChatStore:
         async with self._database.reading() as session:
             return next(iter(await _sessions(session, CHATS.c.session_id == session_id)), None)
 
-    async def list_answers(self, session_id: str, after: tuple[str, str], limit: int) -> tuple[RecordedAnswer, ...]:
-        """Return up to `limit` answers of a session behind a time, in ISO form, and an id, in their order."""
+    async def list_answers(
+        self, session_id: str, after: tuple[datetime, str] | None, limit: int
+    ) -> tuple[RecordedAnswer, ...]:
+        """Return up to `limit` answers of a session in their order, all or those behind a time and an id."""
         c = CHATS.c
         place = tuple_(c.create_time, c.chat_completion_id)
         query = select(CHATS).where(c.session_id == session_id).order_by(c.create_time, c.chat_completion_id)
-        if after[0]:
-            query = query.where(place > tuple_(datetime.fromisoformat(after[0]), after[1]))
+        if after is not None:
+            query = query.where(place > tuple_(*after))
         async with self._database.reading() as session:
             rows = (await session.execute(query.limit(limit))).mappings().all()
         return tuple(RecordedAnswer(row["chat_completion_id"], row["create_time"], _chat(row)) for row in rows)

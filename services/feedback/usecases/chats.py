@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from datetime import datetime
 
 from services.chassis.errors import InvalidArgument, NotFound
-from services.chassis.wire.paging import checked_page_size, page_of, place_of
+from services.chassis.wire.paging import checked_page_size, page_of, place_of, wrong_token
 from services.feedback.domain.item_spec import Chat, ChatSession, RecordedAnswer, check_chat
 from services.feedback.ports.items import ChatStore
 
@@ -31,7 +33,9 @@ class ChatUseCases:
                 "Use up to 64 letters, digits, dots, dashes and underscores.",
                 field="chat.session_id",
             )
-        await self._store.keep_chat(chat_completion_id, chat.masked() if chat.session_id else chat)
+        # A long conversation takes a second, for which others need not wait.
+        masked = await asyncio.to_thread(chat.masked) if chat.session_id else chat
+        await self._store.keep_chat(chat_completion_id, masked)
 
     async def sessions(self, page_size: int, page_token: str) -> tuple[list[ChatSession], str]:
         """Return a page of the sessions by name, and the token of the next one."""
@@ -47,7 +51,9 @@ class ChatUseCases:
         """
         await self._session(session_id)
         size = checked_page_size(page_size)
-        answers = await self._store.list_answers(session_id, place_of(page_token, ("", "")), size + 1)
+        time, answer_id = place_of(page_token, ("", ""))
+        after = (_time_of(time), answer_id) if time else None
+        answers = await self._store.list_answers(session_id, after, size + 1)
         return page_of(answers, size, lambda answer: (answer.create_time.isoformat(), answer.chat_completion_id))
 
     async def keep(self, session_id: str) -> ChatSession:
@@ -77,3 +83,10 @@ class ChatUseCases:
                 "List the sessions to see their names; what nobody keeps is forgotten after a month.",
             )
         return session
+
+
+def _time_of(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise wrong_token() from error

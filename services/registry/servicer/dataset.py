@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from drillyard.registry.v1 import dataset_file_pb2, dataset_pb2
 
+from services.chassis.artifacts import Artifact
 from services.chassis.calls import Context
 from services.chassis.wire import from_message, to_message
 from services.registry.domain.dataset import DatasetFileForm, DatasetSource, DatasetVersion, DatasetVersionDraft
@@ -17,7 +18,7 @@ _CHUNK_BYTES = 256 * 1024
 
 
 class DatasetRpcs:
-    """Create, get, list and export."""
+    """Create, validate, get, list and export."""
 
     datasets: DatasetUseCases
 
@@ -31,6 +32,17 @@ class DatasetRpcs:
         registered = await self.datasets.create_version(draft, from_message(DatasetSource, request.source))
         return dataset_pb2.CreateDatasetVersionResponse(
             dataset_version=dataset_version_to_proto(registered.version), num_skipped=registered.num_skipped
+        )
+
+    async def ValidateDataset(
+        self, request: dataset_pb2.ValidateDatasetRequest, context: Context
+    ) -> dataset_pb2.ValidateDatasetResponse:
+        """Say which lines of a file are no rows."""
+        artifact = from_message(Artifact, request.artifact, media_type="")
+        result = await self.datasets.validate(artifact, from_message(DatasetSource, request.source))
+        faults = [dataset_pb2.DatasetFault(line=line, problem=problem) for line, problem in result.faults]
+        return dataset_pb2.ValidateDatasetResponse(
+            num_rows=result.num_train + result.num_validation, num_faults=result.num_faults, faults=faults
         )
 
     async def ExportDatasetVersion(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from drillyard.registry.v1 import dataset_pb2
 
-from services.chassis.artifacts import Artifact
 from services.chassis.calls import Context
-from services.chassis.wire import from_message, to_message
-from services.registry.domain.dataset import DatasetSource
+from services.chassis.wire import to_message
 from services.registry.domain.paging import page_request
 from services.registry.servicer.dataset import dataset_version_to_proto
 from services.registry.usecases.dataset_rows import DatasetRowUseCases
@@ -15,7 +13,7 @@ from services.registry.usecases.row_index import StoredRow
 
 
 class DatasetRowRpcs:
-    """List, count, change and check."""
+    """List, count and change."""
 
     dataset_rows: DatasetRowUseCases
 
@@ -51,17 +49,6 @@ class DatasetRowRpcs:
             edited=request.edited_documents,
         )
         return dataset_pb2.ReviseDatasetVersionResponse(dataset_version=dataset_version_to_proto(version))
-
-    async def ValidateDataset(
-        self, request: dataset_pb2.ValidateDatasetRequest, context: Context
-    ) -> dataset_pb2.ValidateDatasetResponse:
-        """Say which lines of a file are no rows."""
-        artifact = from_message(Artifact, request.artifact, media_type="")
-        result = await self.dataset_rows.validate(artifact, from_message(DatasetSource, request.source))
-        faults = [dataset_pb2.DatasetFault(line=line, problem=problem) for line, problem in result.faults]
-        return dataset_pb2.ValidateDatasetResponse(
-            num_rows=result.num_train + result.num_validation, num_faults=result.num_faults, faults=faults
-        )
 
 
 def _row_to_proto(stored: StoredRow) -> dataset_pb2.DatasetRow:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from services.chassis.artifacts import Artifact
 from services.chassis.waiting import Places
 from services.chassis.wire.names import check_dataset_id
 from services.protocols.suites.dataset_row import SPLITS, DatasetRow, RowError
@@ -18,6 +19,7 @@ from services.registry.domain.dataset import (
     DatasetSource,
     DatasetVersion,
     DatasetVersionDraft,
+    RowFileReading,
     dataset_version_not_found,
 )
 from services.registry.domain.identifiers import check_numbered, check_produced_by, check_request_id, version_ref
@@ -66,8 +68,8 @@ class DatasetUseCases:
         check_size(draft.artifact.size_bytes, MAX_DATASET_BYTES)
         known = await self._store.find_request(draft.request_id)
         if known is not None:
-            converted = replace(draft, imported_from=source.origin(draft.artifact))
-            (converted if known.imported_from else draft).check_same(known)
+            is_plain = source.is_plain and not known.imported_from
+            (draft if is_plain else replace(draft, imported_from=source.origin(draft.artifact))).check_same(known)
             return RegisteredDataset(known)
         async with self._files.place(), self._adoption.adopted(draft.artifact) as artifact:
             path = await self._artifacts.local_path(artifact.uri)
@@ -109,6 +111,18 @@ class DatasetUseCases:
                     )
                 )
         return RegisteredDataset(version, reading.num_faults)
+
+    async def validate(self, artifact: Artifact, source: DatasetSource) -> RowFileReading:
+        """Return what would come of registering a file; nothing of it is kept.
+
+        Raises:
+            Busy: As many files as are allowed are being checked.
+        """
+        check_size(artifact.size_bytes, MAX_DATASET_BYTES)
+        async with self._files.place(), self._adoption.adopted(artifact) as adopted:
+            path = await self._artifacts.local_path(adopted.uri)
+            with self._row_files.place() as out:
+                return await self._row_files.read(path, source, out)
 
     @asynccontextmanager
     async def written(self, text: str, form: DatasetFileForm) -> AsyncIterator[Path]:

@@ -1,4 +1,4 @@
-"""Use cases of the rows of datasets: read them, count what they are made of, change and check them."""
+"""Use cases of the rows of datasets: read them, count what they are made of, and change them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from services.chassis.artifacts import Artifact
 from services.chassis.errors import InvalidArgument, TooLarge
 from services.chassis.wire.paging import place_of, token_of
 from services.protocols.suites.dataset_row import DatasetRow
-from services.registry.domain.dataset import DatasetSource, DatasetVersion, DatasetVersionDraft, RowFileReading
+from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft
 from services.registry.domain.identifiers import check_numbered, check_request_id
-from services.registry.domain.jsonl import LineError, check_size, scan_lines, told_fault
+from services.registry.domain.jsonl import LineError, scan_lines, told_fault
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.ports import Artifacts, DatasetStore
-from services.registry.ports.rows import RowFiles
 from services.registry.usecases.adoption import Adoption
-from services.registry.usecases.dataset import MAX_DATASET_BYTES, DatasetUseCases, row_of
+from services.registry.usecases.dataset import DatasetUseCases, row_of
 from services.registry.usecases.row_index import DatasetPart, StoredRow, row_index, rows_from
 
 _MAX_REVISED_BYTES = 512 * 1024 * 1024
@@ -37,7 +35,7 @@ class DatasetMix:
 
 
 class DatasetRowUseCases:
-    """Reads, counts, changes and checks rows."""
+    """Reads, counts and changes rows."""
 
     def __init__(
         self,
@@ -46,9 +44,7 @@ class DatasetRowUseCases:
         artifacts: Artifacts,
         *,
         adoption: Adoption,
-        row_files: RowFiles,
     ) -> None:
-        self._row_files = row_files
         self._datasets = datasets
         self._store = store
         self._artifacts = artifacts
@@ -102,14 +98,6 @@ class DatasetRowUseCases:
                 num_validation_examples=revision.counts["validation"],
             )
             return await self._store.add_version(draft)
-
-    async def validate(self, artifact: Artifact, source: DatasetSource) -> RowFileReading:
-        """Return what would come of registering a file; nothing of it is kept."""
-        check_size(artifact.size_bytes, MAX_DATASET_BYTES)
-        async with self._adoption.adopted(artifact) as adopted:
-            path = await self._artifacts.local_path(adopted.uri)
-            with self._row_files.place() as out:
-                return await self._row_files.read(path, source, out)
 
     async def _path(self, version: DatasetVersion) -> Path:
         return await self._artifacts.local_path(version.artifact.uri)

@@ -202,6 +202,15 @@ async def test_a_conversation_too_long_for_a_row_is_left_out_and_the_others_are_
     assert (build.state.num_rows, build.state.num_left_out) == ({"rated_good": 1}, {"too_long": 1})
 
 
+async def test_a_conversation_in_other_words_becomes_a_row_that_can_be_registered(bench: BuildBench) -> None:
+    brief = {"role": "developer", "content": "Be brief."}
+    conversation = replace(chat(), messages=(brief, *chat().messages))
+    await bench.items.usecases.create("", spec_of("", chat=conversation, rating=thumbs(1)))
+    await bench.built(profile_id="")
+    (row,) = await bench.rows("mine@1")
+    assert DatasetRow.from_json(row.to_json()).messages[0] == {**brief, "role": "system"}
+
+
 async def test_pairs_set_the_failure_against_what_is_right_and_contradictions_are_left_out(bench: BuildBench) -> None:
     usecases, world = bench.items.usecases, bench.items.world
     await bench.items.corrected("run-1")

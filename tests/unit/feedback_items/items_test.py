@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from services.chassis.wire.paging import token_of
 from services.feedback.convert.items import line_of
 from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.item import FeedbackKind, ItemFilter, Opinion, Outcome, Rating, RatingScale
@@ -59,6 +60,7 @@ async def test_a_request_id_gives_one_item_and_another_body_is_refused(bench: It
         (spec_of(preference=Preference(over_transcript_id="run-2")), "does not answer the same prompt"),
         (spec_of(preference=Preference(rejected=said("No."), over_transcript_id="run-2")), "two worse answers"),
         (spec_of("", chat=replace(chat(), tools=("junk",)), rating=thumbs(1)), "no JSON object"),
+        (spec_of("", chat=replace(chat(), tools=('{"name": "f"}',)), rating=thumbs(1)), "no JSON object of"),
         (spec_of("", chat=replace(chat(), messages=({"role": "usr"}, said("Bye."))), tag="odd"), "the role 'usr'"),
     ],
 )
@@ -96,6 +98,8 @@ async def test_an_answer_of_a_recorded_session_is_masked_and_teaches_only_once_a
     assert item.content.messages[1]["tool_calls"][0]["function"]["arguments"] == '{"password": "[masked]"}'
     (answer,), token = await bench.chats.answers("zoo", 1, "")
     assert (answer.chat.token_ids, token) == ((), "")
+    with pytest.raises(InvalidArgument, match="not one that this list gave out"):
+        await bench.chats.answers("zoo", 1, token_of(("yesterday", "chatcmpl-1")))
     await bench.chats.forget("zoo")
     with pytest.raises(NotFound, match="no session 'zoo'"):
         await bench.chats.forget("zoo")

@@ -17,7 +17,7 @@ from typing import Any
 from services.protocols.suites.dataset_row import MAX_ROW_BYTES, SPLITS, DatasetRow, RowError
 from services.registry.domain.dataset import DatasetFormat, DatasetSource
 from services.registry.domain.jsonl import Line, LineError, scan_lines, told_fault
-from services.registry.importers.rows.chats import READERS, format_of, tools_of
+from services.registry.importers.rows.chats import READERS, format_of, only_json, tools_of
 from services.registry.importers.rows.files import entries, is_lines
 from services.registry.importers.rows.written import write_lines, write_messages, write_parquet
 
@@ -41,7 +41,7 @@ class _Reading:
                 if isinstance(entry, LineError):
                     raise entry
                 row = self._row(number, entry.document)
-                line = json.dumps(row.to_json(), ensure_ascii=False) + "\n"
+                line = _line_of(row)
                 if len(line.encode()) > MAX_ROW_BYTES:
                     raise LineError(f"makes a row of more than {MAX_ROW_BYTES} bytes, which no dataset may have")
             except (LineError, RowError) as fault:
@@ -61,7 +61,7 @@ class _Reading:
         kept = {name: document[name] for name in _KEPT if document.get(name) is not None}
         case = document.get("case")
         if case is not None:
-            kept["case"] = json.loads(case) if isinstance(case, str) else case
+            kept["case"] = only_json(case)
             kept.setdefault("profile_id", self._source.profile_id)
         row = DatasetRow.from_json({"example_id": str(number), **kept, **read, "tools": tools}, number)
         row.check()
@@ -80,6 +80,16 @@ class _Reading:
         self.counts["faults"] += 1
         if self.counts["faults"] <= MAX_FAULTS:
             _print(line=number, problem=f"{self._word} {number} {told_fault(fault)}.")
+
+
+def _line_of(row: DatasetRow) -> str:
+    try:
+        return json.dumps(row.to_json(), ensure_ascii=False, allow_nan=False) + "\n"
+    except RecursionError as error:
+        raise LineError("is nested too deeply") from error
+    except (TypeError, ValueError) as error:
+        # Parquet has dates and bytes.
+        raise LineError(f"holds a value that JSON cannot hold: {error}") from error
 
 
 def _print(**facts: Any) -> None:

@@ -50,12 +50,12 @@ def format_of(document: Mapping[str, Any]) -> DatasetFormat:
 def _messages(document: Mapping[str, Any]) -> Document:
     row: Document = {"messages": [*_system(document), *_conversation(document.get("messages"), "messages")]}
     if document.get("rejected") is not None:
-        row["rejected"] = _message(_only_json(document["rejected"]), "rejected")
+        row["rejected"] = _message(only_json(document["rejected"]), "rejected")
     return row
 
 
 def _conversations(document: Mapping[str, Any]) -> Document:
-    turns = _only_json(document.get("conversations"))
+    turns = only_json(document.get("conversations"))
     if not isinstance(turns, list):
         raise RowError("has no conversations: a list of turns with `from` and `value` is needed")
     messages: list[Document] = _system(document)
@@ -96,7 +96,7 @@ def _system(document: Mapping[str, Any]) -> list[Document]:
 
 
 def _conversation(messages: Any, name: str) -> list[Document]:
-    listed = _only_json(messages)
+    listed = only_json(messages)
     if not isinstance(listed, list):
         raise RowError(f"has no {name}: a list of messages is needed")
     return [_message(message, f"{name}[{place}]") for place, message in enumerate(listed)]
@@ -104,7 +104,7 @@ def _conversation(messages: Any, name: str) -> list[Document]:
 
 def _side(answer: Any, name: str) -> tuple[list[Document], Document]:
     """Return an answer of a preference with the messages before it."""
-    value = _only_json(answer)
+    value = only_json(answer)
     if isinstance(value, str) and value:
         return [], {"role": "assistant", "content": value}
     messages = _conversation([value] if isinstance(value, dict) else value or [], name)
@@ -125,8 +125,10 @@ def _message(message: Any, place: str) -> Document:
         **{name: facts[name] for name in ("tool_call_id", "weight") if name in facts},
     }
     single = facts.get("function_call")
-    calls = _only_json(facts.get("tool_calls")) or ([{"id": "", "function": single}] if single else [])
-    return read | ({"tool_calls": [_call(call, place) for call in calls]} if isinstance(calls, list) and calls else {})
+    calls = only_json(facts.get("tool_calls")) or ([{"id": "", "function": single}] if single else [])
+    if not isinstance(calls, list):
+        raise RowError(f"has in {place} tool_calls that are no list")
+    return read | ({"tool_calls": [_call(call, place) for call in calls]} if calls else {})
 
 
 def _turn(turn: Any, place: str, before: Sequence[Document]) -> Document:
@@ -135,10 +137,10 @@ def _turn(turn: Any, place: str, before: Sequence[Document]) -> Document:
         return _message(turn, place)
     role, value = turn["from"], turn.get("value")
     if role == "function_call":
-        calls = _only_json(value)
+        calls = only_json(value)
         named = [{"id": f"call_{place}_{n}", "function": call} for n, call in enumerate(_listed(calls))]
         return _message({"role": "assistant", "content": None, "tool_calls": named}, place)
-    if role not in _ROLES:
+    if not isinstance(role, str) or role not in _ROLES:
         raise RowError(f"has in {place} a turn from {str(role)[:40]!r}: use human, gpt, system, function_call or tool")
     message = _message({"role": role, "content": value}, place)
     calls = before[-1].get("tool_calls") if before else None
@@ -150,11 +152,19 @@ def _call(call: Any, place: str) -> Document:
     facts = function if isinstance(function, dict) else call
     if not isinstance(facts, dict) or not isinstance(facts.get("name"), str):
         raise RowError(f"has in {place} a call without a name")
-    arguments = facts.get("arguments")
+    arguments = {} if facts.get("arguments") is None else facts["arguments"]
+    if isinstance(arguments, dict):
+        arguments = _arguments({name: value for name, value in arguments.items() if value is not None}, place)
     if not isinstance(arguments, str):
-        present = {name: value for name, value in (arguments or {}).items() if value is not None}
-        arguments = json.dumps(present, ensure_ascii=False)
+        raise RowError(f"has in {place} a call with no arguments: an object, or its JSON text, is needed")
     return {"id": str(call.get("id") or ""), "function": {"name": facts["name"], "arguments": arguments}}
+
+
+def _arguments(values: Document, place: str) -> str:
+    try:
+        return json.dumps(values, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RowError(f"has in {place} a call whose arguments JSON cannot hold: {error}") from error
 
 
 def _text(content: Any, place: str) -> Any:
@@ -169,10 +179,10 @@ def _text(content: Any, place: str) -> Any:
 
 def tools_of(value: Any) -> Any:
     """Return function definitions in OpenAI's form, from a list of them or of bare functions, or from JSON text."""
-    tools = _only_json(value)
+    tools = only_json(value)
     if not isinstance(tools, list):
         return tools or None
-    definitions = [_only_json(tool) for tool in tools]
+    definitions = [only_json(tool) for tool in tools]
     return [{"type": "function", "function": each} if _is_bare(each) else each for each in definitions] or None
 
 
@@ -184,7 +194,7 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _only_json(value: Any) -> Any:
+def only_json(value: Any) -> Any:
     """Return what a text of JSON holds, where a column of Parquet keeps lists or objects so; else the value."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:

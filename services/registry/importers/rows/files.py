@@ -75,6 +75,7 @@ class _Array:
             between = _BETWEEN.match(self._buffer, self._place)
             start = self._place = between.end() if between else self._place
             if self._buffer[start : start + 1] == "]":
+                self._check_end()
                 return
             try:
                 document, self._place = self._decoder.raw_decode(self._buffer, start)
@@ -82,6 +83,13 @@ class _Array:
                 self._read_more(error.msg)
                 continue
             yield document, self._buffer[start : self._place]
+
+    def _check_end(self) -> None:
+        rest = self._buffer[self._place + 1 :]
+        while rest:
+            if not rest.isspace():
+                raise LineError("stands behind the end of the array: put all rows into one array, or each on a line")
+            rest = self._text.read(_BLOCK)
 
     def _read_more(self, reason: str) -> None:
         """Read on, since an entry is cut off where the buffer ends, unless it is wrong."""

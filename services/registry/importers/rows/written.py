@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -64,12 +64,21 @@ def write_parquet(rows: Iterable[DatasetRow], out: Path) -> None:
 def _openai(row: DatasetRow) -> dict[str, Any]:
     tools = {"tools": list(row.tools)} if row.tools else {}
     if row.rejected is None:
-        return {"messages": list(row.messages), **tools}
+        return {"messages": _weighted(row), **tools}
     return {
         "input": {"messages": list(row.messages[:-1]), **tools},
         "preferred_output": [row.messages[-1]],
         "non_preferred_output": [row.rejected],
     }
+
+
+def _weighted(row: DatasetRow) -> list[Mapping[str, Any]]:
+    """Return messages, of which answers that are not trained say so: without that others would train them."""
+    trained = set(row.trained_turns)
+    return [
+        {**message, "weight": 0} if message["role"] == "assistant" and place not in trained else message
+        for place, message in enumerate(row.messages)
+    ]
 
 
 def _columns(row: DatasetRow) -> dict[str, Any]:

@@ -24,6 +24,17 @@ from services.chassis.machine.masking import masked
             "-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc\n-----END RSA PRIVATE KEY-----",
             "-----BEGIN RSA PRIVATE KEY-----[masked]-----END RSA PRIVATE KEY-----",
         ),
+        (
+            "-----BEGIN RSA PRIVATE KEY-----\nDEK-Info: AES-128-CBC,1\n\nMIIE\n-----END RSA PRIVATE KEY-----",
+            "-----BEGIN RSA PRIVATE KEY-----[masked]-----END RSA PRIVATE KEY-----",
+        ),
+        ("X-Api-Key: abcd1234efgh", "X-Api-Key: [masked]"),
+        ("db:\n  password: hunter2!\n  port: 1", "db:\n  password: [masked]\n  port: 1"),
+        (r'{"password": "ab\"cd1234", "n": 1}', r'{"password": "[masked]", "n": 1}'),
+        ('"password": "it\'s mine"', '"password": "[masked]"'),
+        (r'{"content": "export X=\"TOKEN=abcd1234\""}', r'{"content": "export X=\"TOKEN=[masked]\""}'),
+        (r'{"content": "TOKEN=abcd1234\\"}', r'{"content": "TOKEN=[masked]"}'),
+        ("sk_live_abcdefghijklmnop", "[masked]"),
         ("cat /home/ann/app/x.py", "cat /home/user/app/x.py"),
         ("/Users/Ann Lee/x", "/Users/user Lee/x"),
         (r"C:\Users\ann\x and C:\\Users\\bob\\y", r"C:\Users\user\x and C:\\Users\\user\\y"),
@@ -41,6 +52,8 @@ def test_secrets_and_homes_are_masked(text: str, expected: str) -> None:
         "https://example.org/home/page?x=1",
         "skip-this-and-that is no key",
         "The password field is empty.",
+        "def log_in(password: str, token: Optional[str]) -> None:",
+        "token: the next one of 3",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from services.chassis.artifacts import Artifact, ArtifactStore
-from services.chassis.errors import AlreadyExists, InvalidArgument, TooLarge
+from services.chassis.errors import AlreadyExists, Busy, InvalidArgument, TooLarge
 from services.chassis.waiting import Places
 from services.protocols.suites.dataset_row import DatasetRow
 from services.registry.__main__ import MIGRATIONS
@@ -19,6 +19,7 @@ from services.registry.domain.dataset import DatasetFileForm, DatasetFormat, Dat
 from services.registry.importers.rows import __main__ as process
 from services.registry.importers.rows import conversion
 from services.registry.importers.rows.conversion import RowFiles
+from services.registry.importers.rows.written import write_messages
 from services.registry.importers.workspace import Workspace
 from services.registry.store.claims import SqlClaims
 from services.registry.store.datasets import SqlDatasetStore
@@ -109,6 +110,11 @@ def test_preferences_are_pairs_however_the_prompt_is_written(tmp_path: Path, pai
         ({"messages": [HI, HELLO], "split": "test"}, "has no split"),
         ({"instruction": "Say hi.", "output": "Hi."}, "holds instruction, output: name its messages"),
         ({"conversations": [{"from": "moderator", "value": "x"}]}, "a turn from 'moderator'"),
+        ({"conversations": [{"from": ["gpt"], "value": "x"}]}, "a turn from \"['gpt']\""),
+        ({"messages": [HI, {"role": "assistant", "tool_calls": [{"name": "read", "arguments": 5}]}]}, "no arguments"),
+        ({"messages": [HI, {**HELLO, "tool_calls": {"name": "read"}}]}, "tool_calls that are no list"),
+        ({"messages": [HI, HELLO], "case": "no JSON"}, "holds no case"),
+        ({"messages": [HI, HELLO], "tools": '[{"name": "read", "x": NaN}]'}, "a value that JSON cannot hold"),
         ({"messages": [HI, {**HELLO, "content": "x" * 1_048_470}]}, "more than 1048576 bytes"),
     ],
 )
@@ -128,6 +134,8 @@ def test_a_row_that_cannot_be_used_is_named_with_what_is_wrong(
         (b'[{"a": "\xff"}]', "not UTF-8"),
         (b'[{"a": 1, "a": 2}]', "a key twice"),
         (b'["' + b"x" * 3_000_000, "longer than"),
+        (b'[{"messages": []}]\n[{"messages": []}]', "stands behind the end of the array"),
+        (b'[{"messages": []}]' + b" " * 100_000 + b"x", "stands behind the end of the array"),
         (b"PAR1 and nothing of it", "cannot be read from the Parquet file"),
     ],
 )
@@ -145,11 +153,12 @@ class Bench:
         database = new_database(MIGRATIONS)
         own = ArtifactStore((root / "own").as_uri(), sources=((root / "sent").as_uri() + "/",))
         self.artifacts, self.sent = own, ArtifactStore((root / "sent").as_uri())
+        self.files = Places("files", num_running=1, num_waiting=1)
         self.datasets = DatasetUseCases(
             SqlDatasetStore(database),
             own,
             adoption=Adoption(own, SqlClaims(database)),
-            files=Places("files", num_running=1, num_waiting=1),
+            files=self.files,
             row_files=RowFiles(Workspace(root / "work")),
         )
 
@@ -193,6 +202,31 @@ async def test_wrong_rows_end_an_import_unless_they_are_to_be_left_out_and_a_rep
     assert registered.version.num_validation_examples == 1
     with pytest.raises(AlreadyExists):
         await bench.datasets.create_version(draft, DatasetSource(skips_wrong_rows=True))
+
+
+async def test_a_request_id_is_of_one_way_to_read_a_file(bench: Bench, tmp_path: Path) -> None:
+    draft = await bench.draft(lines(tmp_path, {"example_id": "a", "messages": [HI, HELLO]}), "once")
+    await bench.datasets.create_version(draft)
+    for source in (DatasetSource(format=DatasetFormat.ROWS), DatasetSource()):
+        assert (await bench.datasets.create_version(draft, source)).version.version_id == "mine@1"
+    with pytest.raises(AlreadyExists):
+        await bench.datasets.create_version(draft, DatasetSource(validation_share=1.0))
+
+
+async def test_no_more_files_are_validated_at_once_than_may_be_registered(bench: Bench, tmp_path: Path) -> None:
+    draft = await bench.draft(lines(tmp_path, {"messages": [HI, HELLO]}))
+    async with bench.files.place():
+        bench.files._limit = 1
+        with pytest.raises(Busy):
+            await bench.datasets.validate(draft.artifact, DatasetSource())
+    assert (await bench.datasets.validate(draft.artifact, DatasetSource())).num_train == 1
+
+
+def test_exported_messages_say_which_turns_are_not_to_be_learnt(tmp_path: Path) -> None:
+    recovery = DatasetRow("a", (HI, BYE, HI, HELLO), case={"task": "Hi."})
+    write_messages([recovery, replace(recovery, case=None)], tmp_path / "out")
+    first, second = [json.loads(line)["messages"] for line in (tmp_path / "out").read_text().splitlines()]
+    assert first == [HI, {**BYE, "weight": 0}, HI, HELLO] and second == [HI, BYE, HI, HELLO]
 
 
 async def test_rows_that_lie_packed_in_kilobytes_are_refused_by_what_they_need(

@@ -49,7 +49,7 @@ async def rows(tmp_path: Path) -> DatasetRowUseCases:
         num_validation_examples=0,
     )
     await datasets.create_version(draft)
-    return DatasetRowUseCases(datasets, store, own, adoption=adoption, row_files=row_files)
+    return DatasetRowUseCases(datasets, store, own, adoption=adoption)
 
 
 async def names(rows: DatasetRowUseCases, version: str) -> list[str]:
