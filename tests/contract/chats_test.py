@@ -27,6 +27,9 @@ async def test_a_chat_is_kept_once_for_as_long_as_it_may(store: SqlChatStore) ->
     assert await store.get_chat("chatcmpl-1") == CHAT
     store._retention = Retention(days=0)
     await store.keep_chat("chatcmpl-2", CHAT)
+    assert await store.get_chat("chatcmpl-1") == CHAT
+    store._retention = Retention(stored_days=0)
+    await store.keep_chat("chatcmpl-2", CHAT)
     assert await store.get_chat("chatcmpl-1") is None
 
 

@@ -87,6 +87,12 @@ class DatasetBuildSpec:
                 "Name evaluations of runs with several repeats for prompts, and none for other rows.",
                 field="spec.evaluation_ids",
             )
+        if self.evaluation_ids and (self.model_version_id or self.tag or self.author):
+            raise InvalidArgument(
+                "Prompts are made of evaluations, which are of no tag, author or model of feedback.",
+                "Leave model_version_id, tag and author out.",
+                field="spec.evaluation_ids",
+            )
         if bool(self.chat_share) is not bool(self.chat_dataset_version_id):
             raise InvalidArgument(
                 "General chat needs both a dataset and a share.",

@@ -22,10 +22,17 @@ _COLUMNS = ("is_kept", "session_id")
 
 @dataclass(frozen=True)
 class Retention:
-    """How long, and in which size altogether, answers are kept that no person has asked to keep."""
+    """How long answers are kept that no person has asked to keep, and those of sessions in which size altogether.
+
+    Attributes:
+        days: of sessions.
+        megabytes: of sessions.
+        stored_days: of answers that their callers have stored.
+    """
 
     days: int = 30
     megabytes: int = 512
+    stored_days: int = 30
 
 
 @durable
@@ -94,12 +101,15 @@ class SqlChatStore:
     async def _forget_old(self, session: AsyncSession) -> None:
         c = CHATS.c
         # What a caller has stored goes by its age alone; what a person keeps of a session stays.
-        is_passing = (c.session_id == "") | (c.is_kept == False)  # noqa: E712
-        oldest = datetime.now(UTC) - timedelta(days=self._retention.days)
-        await session.execute(delete(CHATS).where(is_passing, c.create_time < oldest))
+        now, retention = datetime.now(UTC), self._retention
+        for is_passing, days in (
+            (c.session_id == "", retention.stored_days),
+            (c.is_kept == False, retention.days),  # noqa: E712
+        ):
+            await session.execute(delete(CHATS).where(is_passing, c.create_time < now - timedelta(days=days)))
         behind = func.sum(c.size_bytes).over(order_by=(c.create_time.desc(), c.chat_completion_id.desc()))
         sizes = select(c.chat_completion_id, behind.label("size")).where(c.is_kept == False).subquery()  # noqa: E712
-        too_much = select(sizes.c.chat_completion_id).where(sizes.c.size > self._retention.megabytes * 1_000_000)
+        too_much = select(sizes.c.chat_completion_id).where(sizes.c.size > retention.megabytes * 1_000_000)
         await session.execute(delete(CHATS).where(c.chat_completion_id.in_(too_much)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.chassis.errors import FailedPrecondition
+from services.chassis.errors import FailedPrecondition, InvalidArgument
 from services.feedback.domain.dataset_build import DatasetBuild, DatasetBuildSpec
 from services.feedback.ports.items import BuildRegistry, BuildStore, Rollouts, RolloutSource
 from services.feedback.usecases.jobs import profile_of
@@ -34,13 +34,18 @@ class BuildUseCases:
         material = tuple(suite.test_suite_version_id for suite in suites)
         chat = spec.chat_dataset_version_id and await self._registry.resolve_dataset(spec.chat_dataset_version_id)
         for evaluation_id in spec.evaluation_ids:
-            _check_rollouts(await self._rollouts.rollouts(evaluation_id))
+            _check_rollouts(await self._rollouts.rollouts(evaluation_id), spec.profile_id)
         resolved = replace(spec, material_test_suite_version_ids=material, chat_dataset_version_id=chat)
         return await self._store.create(request_id, resolved)
 
 
-def _check_rollouts(rollouts: Rollouts) -> None:
-    profile_of(rollouts.profile_id)
+def _check_rollouts(rollouts: Rollouts, profile_id: str) -> None:
+    if rollouts.profile_id != profile_id:
+        raise InvalidArgument(
+            f"The evaluation {rollouts.evaluation_id} is of the protocol {rollouts.profile_id!a}, not {profile_id!a}.",
+            "Name the protocol of its suite, and evaluations of that one alone.",
+            field="spec.evaluation_ids",
+        )
     if not rollouts.is_finished or rollouts.num_repeats < 2:
         problem = "is not finished" if not rollouts.is_finished else "is of a run that asks each case once"
         raise FailedPrecondition(

@@ -111,7 +111,7 @@ async def _lines(stream: asyncio.StreamReader | None) -> AsyncIterator[dict[str,
             raw = await stream.readline()
             line = json.loads(raw or b"{}")
         except ValueError as error:
-            raise InvalidArgument("The model's reader gave no readable answer.", _CHECK_FILE) from error
+            raise InvalidArgument("The reader of the files gave no readable answer.", _CHECK_FILE) from error
         if not raw:
             return
         if isinstance(line, dict):
@@ -135,6 +135,8 @@ def _reason(status: int, limits: Limits, trace: str) -> InvalidArgument | Resour
         return _too_much(limits, f"more than {limits.cpu_seconds} s of computing")
     if "MemoryError" in trace:
         return _too_much(limits, f"more than {limits.memory_bytes} bytes of memory")
+    if "File too large" in trace:
+        return _too_much(limits, f"to write more than {limits.file_bytes} bytes")
     if "No space left on device" in trace:
         return ResourceExhausted("The disk became full while a file was written.", "Free space and import again.")
     return InvalidArgument(f"{limits.subject} made its reader fail.", _CHECK_FILE)

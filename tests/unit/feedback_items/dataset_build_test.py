@@ -151,6 +151,8 @@ async def test_a_name_that_no_dataset_can_have_is_refused_before_a_build_begins(
     [
         ({"form": "GRPO"}, "Prompts are made from evaluations"),
         ({"evaluation_ids": ["eval-1"]}, "Prompts are made from evaluations"),
+        ({"form": "GRPO", "evaluation_ids": ["eval-1"], "tag": "odd"}, "of no tag, author or model"),
+        ({"form": "GRPO", "evaluation_ids": ["eval-1"], "profile_id": ""}, "is of the protocol 'roo_xml', not ''"),
         ({"chat_share": 0.5}, "needs both a dataset and a share"),
         ({"chat_share": 0.5, "chat_dataset_version_id": "chat", "form": "DPO"}, "to answers alone"),
     ],

@@ -52,6 +52,11 @@ async def test_a_refusal_with_a_reason_is_an_answer(write: Callable[[str], objec
     assert await run() == [{"problem": "It is bad."}]
 
 
+async def test_a_file_larger_than_may_be_written_is_refused_by_name(write: Callable[[str], object]) -> None:
+    write("import tempfile\ntempfile.TemporaryFile().write(bytes(2 * 1024**2))")
+    assert (await refusal_of()).problem == "The model's files needed to write more than 1048576 bytes to be read."
+
+
 async def test_too_much_memory_is_refused_by_name(write: Callable[[str], object]) -> None:
     write("x = bytearray(2 * 1024**3)")
     refusal = await refusal_of()

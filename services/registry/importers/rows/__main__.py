@@ -79,7 +79,7 @@ class _Reading:
     def _tell(self, number: int, fault: str) -> None:
         self.counts["faults"] += 1
         if self.counts["faults"] <= MAX_FAULTS:
-            _print(line=number, problem=f"{self._word} {number} {told_fault(fault)}.")
+            _print(line=number, fault=f"{self._word} {number} {told_fault(fault)}.")
 
 
 def _line_of(row: DatasetRow) -> str:

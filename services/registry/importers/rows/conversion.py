@@ -54,7 +54,7 @@ class RowFiles:
             if "counts" in line:
                 counts.update(line["counts"])
             else:
-                faults.append((int(line["line"]), str(line["problem"])))
+                faults.append((int(line["line"]), str(line["fault"])))
 
         await asyncio.to_thread(lambda: self._workspace.check_space(0, path.stat().st_size))
         options = json.dumps(asdict(source))

@@ -238,6 +238,11 @@ async def test_rows_that_lie_packed_in_kilobytes_are_refused_by_what_they_need(
     limits = replace(conversion._LIMITS, memory_bytes=600 * 1024**2)
     monkeypatch.setattr(conversion, "_LIMITS", limits)
     packed = pa.DictionaryArray.from_arrays(pa.array([0] * 64, pa.int32()), pa.array(["a" * 10_000_000]))
-    pq.write_table(pa.table({"messages": packed}), tmp_path / "bomb.parquet", compression="zstd")
+    wrong = pa.DictionaryArray.from_arrays(pa.array([0] * 64, pa.int32()), pa.array(["a"]))
+    with pq.ParquetWriter(
+        tmp_path / "bomb.parquet", pa.schema([("messages", packed.type)]), compression="zstd"
+    ) as file:
+        for messages in (wrong, packed):
+            file.write_table(pa.table({"messages": messages}))
     with pytest.raises(TooLarge, match="The rows' file needed more than"):
         await bench.datasets.create_version(await bench.draft(tmp_path / "bomb.parquet"))
