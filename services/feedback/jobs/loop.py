@@ -116,8 +116,11 @@ class LoopJob:
         # What has begun before a restart is not given up because of the time that the restart took.
         if record.round.probe_test_suite_version_id:
             return None
-        # Answers that say nothing of the model meet no goal, such as one on how rare a cause is.
-        stop = await decisions.on_answers() or decide(record.spec, record.rounds, record.seconds)
+        stop = None
+        if all(goal.facts.is_bounded_above for goal in record.spec.goals):
+            # Answers that say nothing of the model are fast, and fail by no other cause.
+            stop = await decisions.on_answers()
+        stop = stop or decide(record.spec, record.rounds, record.seconds) or await decisions.on_answers()
         if stop is None:
             best = best_round(record.spec.goals, record.rounds) or record.rounds[0]
             await record.update(base_model_version_id=best.model_version_id)
