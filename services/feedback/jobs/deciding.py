@@ -87,7 +87,13 @@ class RoundDecisions:
     async def _fault_in_answers(self) -> Decision | None:
         tested = self._record.round
         evidence = evidence_of(await self._services.evaluator.verdicts(tested.evaluation_id))
-        return on_answers(tested.tested_model_version_id, evidence, is_trained_here=tested.number > 0)
+        cost = tested.costs.get(str(Step.TEST))
+        return on_answers(
+            tested.tested_model_version_id,
+            evidence,
+            is_trained_here=tested.number > 0,
+            num_tokens=cost.num_generated_tokens if cost else None,
+        )
 
     async def _training(self, verdicts: Sequence[ProbeVerdict]) -> Decision:
         record, evidence = self._record, evidence_of(verdicts)

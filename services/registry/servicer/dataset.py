@@ -49,7 +49,8 @@ class DatasetRpcs:
         self, request: dataset_file_pb2.ExportDatasetVersionRequest, context: Context
     ) -> AsyncIterator[dataset_file_pb2.ExportDatasetVersionResponse]:
         """Stream a version as a file."""
-        form = DatasetFileForm(dataset_file_pb2.DatasetFileForm.Name(request.form).removeprefix("DATASET_FILE_FORM_"))
+        wire_form = request.form or dataset_file_pb2.DATASET_FILE_FORM_ROWS
+        form = DatasetFileForm(dataset_file_pb2.DatasetFileForm.Name(wire_form).removeprefix("DATASET_FILE_FORM_"))
         async with self.datasets.written(request.dataset_version_id, form) as path:
             with await asyncio.to_thread(path.open, "rb") as file:
                 while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):

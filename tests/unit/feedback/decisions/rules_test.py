@@ -109,7 +109,7 @@ def test_what_nobody_could_judge_steers_nothing() -> None:
     evidence = evidence_of(unknown)
     assert (evidence.num_unknown, evidence.num_answers, evidence.num_failed) == (30, 10, 10)
     assert evidence.form_share == evidence_of(verdicts(*FORM)).form_share
-    assert on_answers("tiny@1", evidence, is_trained_here=True) is None
+    assert on_answers("tiny@1", evidence, is_trained_here=True, num_tokens=40) is None
     groups = rollouts_of(drawn(["", "backend_fault"], ["wrong_tool", "backend_fault", ""], ["", ""]), 0)
     assert (groups.num_prompts, groups.num_mixed, groups.num_all_right) == (2, 1, 1)
 
@@ -137,10 +137,16 @@ def test_a_template_fault_is_named_with_its_fix() -> None:
 def test_answers_that_show_a_fault_of_the_machinery_stop_the_loop(
     asked: list[ProbeVerdict], is_trained_here: bool, rule: str | None
 ) -> None:
-    stop = on_answers("tiny@1", evidence_of(asked), is_trained_here=is_trained_here)
+    stop = on_answers("tiny@1", evidence_of(asked), is_trained_here=is_trained_here, num_tokens=len(asked))
     assert (stop.rule if stop else None) == rule
     if stop:
         assert "10 of 10 cases" in stop.reason and "drillyard doctor tiny@1" in stop.next_step
+
+
+def test_a_model_that_writes_much_and_says_nothing_is_trained() -> None:
+    evidence = evidence_of(verdicts(*["no_call"] * 10, fault="empty_answer"))
+    assert on_answers("tiny@1", evidence, is_trained_here=False, num_tokens=1120) is None
+    assert on_answers("tiny@1", evidence, is_trained_here=False, num_tokens=None) is None
 
 
 def test_answers_that_differ_cannot_be_trained_by_sft() -> None:
