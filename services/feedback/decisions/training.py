@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
+
+from services.chassis.wire.fields import default_of
 from services.feedback.decisions.decision import DatasetRecipe, Decision, DecisionAction, DecisionTopic, TrainingMethod
 from services.feedback.decisions.evidence import Evidence, Rollouts
 from services.feedback.domain.rounds import Round
@@ -19,7 +22,7 @@ _MIN_PAIRS = 8
 _REPLAY_SHARE = 0.3
 # Preferences move weights that already know the answer: a twentieth of the rate of SFT, as docs/training.md has it.
 PREFERENCE_RATE = 5e-5
-_DEFAULT_RATE = 1e-3
+_RATE_FIELD = TrainingJobSpec.DESCRIPTOR.fields_by_name["learning_rate"]
 # A task costs as many answers as are drawn for it.
 _TASK_SHARE = 0.25
 
@@ -34,14 +37,13 @@ def on_regression(spec: LoopSpec, rounds: Sequence[Round], evidence: Evidence, n
         return None
     goal = spec.goals[0]
     before, after = (readings_in(spec.goals, item)[0] for item in (best, last))
-    num_before = sum(
-        decision.action is DecisionAction.BRANCH_BACK and decision.model_version_id == best.model_version_id
-        for item in rounds
-        for decision in item.decisions
-    )
+    num_before = _num_branches(rounds, best.model_version_id)
     why = "lost what it must not" if last.is_rolled_back else f"is no better: {goal.sentence(after)}"
-    rate = float(spec.training.get("learning_rate", _DEFAULT_RATE)) / 2 ** (num_before + 1)
     trains_pairs = spec.method is TrainingMethod.DPO and num_pairs >= _MIN_PAIRS
+    method = spec.method or TrainingMethod.SFT
+    if method is TrainingMethod.DPO and not trains_pairs:
+        method = TrainingMethod.SFT
+    rate = _rate(spec, method) / 2 ** (num_before + 1)
     rows = (
         f"{num_pairs} pairs of its own failures and right answers"
         if trains_pairs
@@ -51,7 +53,6 @@ def on_regression(spec: LoopSpec, rounds: Sequence[Round], evidence: Evidence, n
         f"Round {last.number} {why}. Back to {best.model_version_id} of round {best.number}, with {rows}, and a "
         f"learning rate of {rate:g}."
     )
-    method = TrainingMethod.SFT if spec.method is TrainingMethod.DPO and not trains_pairs else spec.method
     values = {"best_value": before.value, "last_value": after.value, "num_branches_before": float(num_before)}
     return Decision(
         DecisionTopic.TRAINING,
@@ -60,10 +61,22 @@ def on_regression(spec: LoopSpec, rounds: Sequence[Round], evidence: Evidence, n
         reason,
         figures={**values, **evidence.figures},
         model_version_id=best.model_version_id,
-        method=method or TrainingMethod.SFT,
+        method=method,
         training={"learning_rate": rate},
         recipe=DatasetRecipe(num_pairs) if trains_pairs else DatasetRecipe(spec.num_examples, _REPLAY_SHARE),
     )
+
+
+def _num_branches(rounds: Sequence[Round], model_version_id: str) -> int:
+    """Return how often the loop has gone back to a version already."""
+    decisions = (decision for item in rounds for decision in item.decisions)
+    branches = (decision for decision in decisions if decision.action is DecisionAction.BRANCH_BACK)
+    return sum(decision.model_version_id == model_version_id for decision in branches)
+
+
+def _rate(spec: LoopSpec, method: TrainingMethod) -> float:
+    default = default_of(_RATE_FIELD) if method is TrainingMethod.SFT else PREFERENCE_RATE
+    return float(spec.training.get("learning_rate", default))
 
 
 def wants_rollouts(spec: LoopSpec, evidence: Evidence) -> bool:
@@ -87,7 +100,8 @@ def on_probe(spec: LoopSpec, model_version_id: str, evidence: Evidence, rollouts
         recipe = DatasetRecipe(rollouts.num_pairs)
     elif method is TrainingMethod.GRPO:
         recipe = DatasetRecipe(max(1, round(_TASK_SHARE * spec.num_examples)))
-    if method is not TrainingMethod.SFT and spec.method is None:
+    # A rate that the loop was given is that of the method that it was given.
+    if method is not TrainingMethod.SFT and (spec.method is None or "learning_rate" not in spec.training):
         training = {"learning_rate": PREFERENCE_RATE}
     return Decision(
         DecisionTopic.TRAINING,

@@ -87,12 +87,13 @@ class RoundDecisions:
     async def _fault_in_answers(self) -> Decision | None:
         tested = self._record.round
         evidence = evidence_of(await self._services.evaluator.verdicts(tested.evaluation_id))
-        cost = tested.costs.get(str(Step.TEST))
+        # Where a run was finished by another, that one has the tokens.
+        costs = [cost for name, cost in tested.costs.items() if name.partition("-finish-")[0] == Step.TEST]
         return on_answers(
             tested.tested_model_version_id,
             evidence,
             is_trained_here=tested.number > 0,
-            num_tokens=cost.num_generated_tokens if cost else None,
+            num_tokens=sum(cost.num_generated_tokens for cost in costs) if costs else None,
         )
 
     async def _training(self, verdicts: Sequence[ProbeVerdict]) -> Decision:

@@ -34,7 +34,7 @@ class FakeTestRunner(test_runner_service_pb2_grpc.TestRunnerServiceServicer):
     """Generates nothing: its runs end at once, the next `num_torn` of them incomplete."""
 
     def __init__(self, gates: Gates) -> None:
-        self.num_torn = 0
+        self.num_torn, self.num_tokens = 0, 100
         self.jobs = FakeJobs("test_run", gates, self._run)
         self.jobs.serve(self, test_run_pb2, _spec_and_result(test_run_pb2.TestRunSpec))
 
@@ -45,7 +45,7 @@ class FakeTestRunner(test_runner_service_pb2_grpc.TestRunnerServiceServicer):
 
     async def _run(self, job: Job) -> Json:
         self.num_torn -= 1
-        return {"is_incomplete": self.num_torn >= 0, "num_generated_tokens": 100}
+        return {"is_incomplete": self.num_torn >= 0, "num_generated_tokens": self.num_tokens}
 
 
 @dataclass

@@ -52,6 +52,13 @@ async def test_empty_answers_stop_a_loop_after_its_test(bench: Bench) -> None:
     assert await bench.world.made() == Counter(["0/test", "0/evaluate"])
 
 
+async def test_answers_that_say_nothing_at_length_are_trained_also_where_a_run_was_finished(bench: Bench) -> None:
+    bench.evidence.fault = "empty_answer"
+    bench.world.test_runner.num_torn, bench.world.test_runner.num_tokens = 1, 10_000
+    loop = await bench.play(SPEC)
+    assert loop.rounds[0].num_finishes == {"test": 1} and loop.rounds[0].training_job_id
+
+
 async def test_near_misses_with_mixed_answers_are_trained_as_pairs_of_the_models_own_failures(bench: Bench) -> None:
     judgement = bench.world.evaluator.judgement
     judgement.other_cause, bench.evidence.is_mixed = "wrong_arguments", True

@@ -63,7 +63,11 @@ def test_a_method_that_the_loop_was_told_is_kept_with_its_settings() -> None:
     spec = replace(ROUNDS, training=training)
     decision = on_probe(spec, "tiny@1", evidence_of(verdicts(*FORM)), MIXED)
     assert (decision.rule, decision.method) == ("fixed_method", TrainingMethod.DPO)
-    assert decision.settings(training) == {"method": "TRAINING_METHOD_DPO", "dpo": {"beta": 0.2}, "batch_size": 2}
+    own = {"method": "TRAINING_METHOD_DPO", "dpo": {"beta": 0.2}, "batch_size": 2}
+    assert decision.settings(training) == {**own, "learning_rate": 5e-5}
+    told = {**training, "learning_rate": 1e-4}
+    decision = on_probe(replace(spec, training=told), "tiny@1", evidence_of(verdicts(*FORM)), MIXED)
+    assert decision.settings(told) == {**own, "learning_rate": 1e-4}
     assert on_probe(spec, "tiny@1", evidence_of(verdicts(*FORM)), replace(MIXED, num_pairs=0)).rule == "too_few_pairs"
 
 
@@ -98,6 +102,7 @@ def test_a_worse_round_goes_back_to_the_best_version_with_replay_and_each_time_h
     pairs, few = on_regression(dpo, rounds[:2], probe, 9), on_regression(dpo, rounds[:2], probe, 7)
     assert pairs is not None and pairs.method is TrainingMethod.DPO and pairs.recipe == DatasetRecipe(9)
     assert few is not None and few.method is TrainingMethod.SFT and few.recipe == first.recipe
+    assert (pairs.training, few.training) == ({"learning_rate": 1.25e-5}, {"learning_rate": 0.00025})
     assert "9 pairs" in pairs.reason and "30%" in few.reason
     lost = replace(rounds[1], rates=Rates(0.9, 1, 1), guardrails=(GuardrailReading(is_broken=True),))
     rolled_back = on_regression(ROUNDS, [rounds[0], lost], probe)
