@@ -45,6 +45,9 @@ async def test_sessions_are_listed_by_name_with_their_answers_in_order(store: Sq
     assert answers[0].chat == replace(RECORDED, is_kept=False)
     behind = (answers[0].create_time, "a")
     assert await store.list_answers("zoo", behind, 9) == answers[1:]
+    room = second.size_bytes - 1
+    fitting = [await store.num_fitting("zoo", None, 9, most) for most in (0, room, room + 1)]
+    assert (fitting, await store.num_fitting("zoo", behind, 9, room)) == ([1, 1, 2], 1)
 
 
 async def test_of_sessions_that_nobody_keeps_the_oldest_answers_make_room(store: SqlChatStore) -> None:

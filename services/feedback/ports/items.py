@@ -228,6 +228,10 @@ class ChatStore(Protocol):
         """Return a session, or None."""
         ...
 
+    async def num_fitting(self, session_id: str, after: tuple[datetime, str] | None, limit: int, max_bytes: int) -> int:
+        """Return how many of the next answers of a session, `limit` at most, have `max_bytes` together; one always."""
+        ...
+
     async def list_answers(
         self, session_id: str, after: tuple[datetime, str] | None, limit: int
     ) -> tuple[RecordedAnswer, ...]:

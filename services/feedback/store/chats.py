@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import case, delete, func, select, tuple_, update
+from sqlalchemy import Select, case, delete, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent
@@ -75,17 +76,19 @@ class SqlChatStore:
         async with self._database.reading() as session:
             return next(iter(await _sessions(session, CHATS.c.session_id == session_id)), None)
 
+    async def num_fitting(self, session_id: str, after: tuple[datetime, str] | None, limit: int, max_bytes: int) -> int:
+        """Return how many of the next answers of a session, `limit` at most, have `max_bytes` together; one always."""
+        async with self._database.reading() as session:
+            rows = await session.execute(_answers(session_id, after, limit, CHATS.c.size_bytes))
+            sizes = accumulate(rows.scalars())
+            return max(1, sum(1 for size in sizes if size <= max_bytes))
+
     async def list_answers(
         self, session_id: str, after: tuple[datetime, str] | None, limit: int
     ) -> tuple[RecordedAnswer, ...]:
         """Return up to `limit` answers of a session in their order, all or those behind a time and an id."""
-        c = CHATS.c
-        place = tuple_(c.create_time, c.chat_completion_id)
-        query = select(CHATS).where(c.session_id == session_id).order_by(c.create_time, c.chat_completion_id)
-        if after is not None:
-            query = query.where(place > tuple_(*after))
         async with self._database.reading() as session:
-            rows = (await session.execute(query.limit(limit))).mappings().all()
+            rows = (await session.execute(_answers(session_id, after, limit, CHATS))).mappings().all()
         return tuple(RecordedAnswer(row["chat_completion_id"], row["create_time"], _chat(row)) for row in rows)
 
     async def keep_session(self, session_id: str) -> None:
@@ -111,6 +114,14 @@ class SqlChatStore:
         sizes = select(c.chat_completion_id, behind.label("size")).where(c.is_kept == False).subquery()  # noqa: E712
         too_much = select(sizes.c.chat_completion_id).where(sizes.c.size > retention.megabytes * 1_000_000)
         await session.execute(delete(CHATS).where(c.chat_completion_id.in_(too_much)))
+
+
+def _answers(session_id: str, after: tuple[datetime, str] | None, limit: int, columns: Any) -> Select[Any]:
+    c = CHATS.c
+    query = select(columns).where(c.session_id == session_id).order_by(c.create_time, c.chat_completion_id)
+    if after is not None:
+        query = query.where(tuple_(c.create_time, c.chat_completion_id) > tuple_(*after))
+    return query.limit(limit)
 
 
 async def _is_kept(session: AsyncSession, session_id: str) -> bool:

@@ -7,7 +7,7 @@ import re
 from datetime import datetime
 
 from services.chassis.errors import InvalidArgument, NotFound
-from services.chassis.wire.paging import checked_page_size, page_of, place_of, wrong_token
+from services.chassis.wire.paging import MAX_PAGE_BYTES, checked_page_size, page_of, place_of, wrong_token
 from services.feedback.domain.item_spec import Chat, ChatSession, RecordedAnswer, check_chat
 from services.feedback.ports.items import ChatStore
 
@@ -53,6 +53,8 @@ class ChatUseCases:
         size = checked_page_size(page_size)
         time, answer_id = place_of(page_token, ("", ""))
         after = (_time_of(time), answer_id) if time else None
+        # Conversations may be long; what does not fit on a page is not read.
+        size = await self._store.num_fitting(session_id, after, size, MAX_PAGE_BYTES)
         answers = await self._store.list_answers(session_id, after, size + 1)
         return page_of(answers, size, lambda answer: (answer.create_time.isoformat(), answer.chat_completion_id))
 
