@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from services.chassis.errors import InvalidArgument, TooLarge
-from services.chassis.wire.paging import place_of, token_of
+from services.chassis.wire.paging import place_of, token_of, wrong_token
 from services.protocols.suites.dataset_row import DatasetRow
 from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft
 from services.registry.domain.identifiers import check_numbered, check_request_id
@@ -147,7 +149,7 @@ def _page(path: Path, names: Mapping[str, str], page: PageRequest) -> Page[Store
     offset, line = place_of(page.token, (0, 0))
     rows: list[StoredRow] = []
     with path.open("rb") as file:
-        file.seek(offset)
+        _seek_line(file, offset)
         # A rare name would be looked for through the whole file, page after page.
         wanted = row_index(path).rows(file, names, line) if names else rows_from(file, offset, line)
         for stored in wanted:
@@ -155,3 +157,16 @@ def _page(path: Path, names: Mapping[str, str], page: PageRequest) -> Page[Store
                 return Page(tuple(rows), token_of((rows[-1].end, rows[-1].line)))
             rows.append(stored)
     return Page(tuple(rows))
+
+
+def _seek_line(file: BinaryIO, offset: int) -> None:
+    """Go to where a page token says that a line begins.
+
+    Raises:
+        InvalidArgument: None begins there.
+    """
+    if not 0 <= offset <= os.fstat(file.fileno()).st_size:
+        raise wrong_token()
+    file.seek(max(0, offset - 1))
+    if offset and file.read(1) != b"\n":
+        raise wrong_token()

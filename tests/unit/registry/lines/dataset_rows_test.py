@@ -10,6 +10,7 @@ import pytest
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import AlreadyExists, InvalidArgument
 from services.chassis.waiting import Places
+from services.chassis.wire.paging import token_of
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.dataset import DatasetVersionDraft
 from services.registry.domain.paging import page_request
@@ -84,6 +85,15 @@ async def test_rows_of_a_rare_name_are_found_page_by_page_without_reading_the_ot
     assert first.next_token and not second.next_token
     assert (await rows.list_rows("mine@2", {"reason": "none"}, page_request(1, ""))).items == ()
     assert sorted(read) == [1, 2, 2]
+
+
+@pytest.mark.parametrize("offset", [-1, 3, 10**6])
+@pytest.mark.parametrize("names", [{}, {"split": "train"}])
+async def test_a_page_token_that_no_list_gave_out_is_refused(
+    rows: DatasetRowUseCases, offset: int, names: dict[str, str]
+) -> None:
+    with pytest.raises(InvalidArgument, match="not one that this list gave out"):
+        await rows.list_rows("mine@1", names, page_request(1, token_of((offset, 1))))
 
 
 async def test_rows_are_dropped_and_edited_into_a_version_that_is_made_once(rows: DatasetRowUseCases) -> None:
