@@ -1,6 +1,6 @@
 """The element-wise parts of a decoder layer and their derivatives; inputs have the shape (tokens, features).
 
-Rows may stand apart, as the left columns of a wider tensor do.
+Rows of `out` and of gradients may stand apart, as the left columns of a wider tensor do; all else is without gaps.
 """
 
 from __future__ import annotations
