@@ -226,7 +226,8 @@ async def _silent_stream(monkeypatch: pytest.MonkeyPatch, keepalive_ms: int) -> 
         yield aiter(opened.unary_stream("/test.Echo/WatchEcho")(b""))
     listening.close()
     await behind.drain(0)
-    await asyncio.gather(*filter(None, proxy.connections))
+    # A client that came back while the server went is refused: no fault of what is tested.
+    await asyncio.gather(*filter(None, proxy.connections), return_exceptions=True)
 
 
 async def test_a_silent_stream_outlives_a_proxy_that_drops_what_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
