@@ -1,15 +1,16 @@
 #!/bin/sh
 # protobuf 7.36.2 (PyPI), google.protobuf.json_format.
-# Expected: JSON that does not fit a message is a ParseError, which is the one error that Parse and ParseDict name. The
-#   number 1e999 is JSON; Python's reader makes infinity of it. For a field of type int32 there is a ParseError.
-# Happens: for a field of an enum's type the OverflowError of Python's int() comes out, which is no ParseError and no
-#   ValueError, so that a server that answers a ParseError with "bad request" answers with an error of its own.
+# Expected: JSON that does not fit a message is a ParseError, by Parse as by ParseDict. The number 1e999 is JSON, of
+#   which Python's reader makes infinity. For a field of type int32 ParseDict raises ParseError.
+# Happens: for a field of an enum's type ParseDict lets the OverflowError of Python's int() out, which is no ParseError
+#   and no ValueError, so that a server that answers a ParseError with "bad request" answers with an error of its own.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install --quiet protobuf==7.36.2
 "$folder/venv/bin/python" - <<'PYTHON'
+import json
 import sys
 
 from google.protobuf import json_format, type_pb2
@@ -18,7 +19,7 @@ from google.protobuf import json_format, type_pb2
 def error_of(text: str) -> str:
     """Return the name of the error that reading a field of a message meets."""
     try:
-        json_format.Parse(text, type_pb2.Field())
+        json_format.ParseDict(json.loads(text), type_pb2.Field())
     except Exception as error:
         return type(error).__name__
     return "none"
