@@ -34,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(up)
-app.command()(demo)
+app.command()(grouped(demo))
 app.command()(grouped(doctor))
 app.command()(grouped(judge))
 app.command()(grouped(report))
