@@ -35,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(grouped(up))
-app.command()(demo)
+app.command()(grouped(demo))
 app.command()(grouped(doctor))
 app.command()(grouped(judge))
 app.command()(grouped(report))

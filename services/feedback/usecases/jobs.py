@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from services.chassis.errors import FailedPrecondition, InvalidArgument
+from services.chassis.errors import Aborted, FailedPrecondition, InvalidArgument
 from services.feedback.decisions.answers import check_change
 from services.feedback.decisions.decision import DecisionChange
 from services.feedback.domain.goals import Goal
@@ -71,15 +71,19 @@ class FeedbackUseCases:
 
         Raises:
             NotFound: There is no such loop.
-            FailedPrecondition: It waits for nobody, or not with that decision, or was answered in another way.
+            FailedPrecondition: It waits for nobody, or was answered in another way.
+            Aborted: It waits with another decision than that one.
             InvalidArgument: The decision cannot be changed so.
         """
         loop = await self._store.get(loop_id)
         waiting = loop.waiting_decision
-        if waiting is None or number not in (0, waiting.number):
-            raise FailedPrecondition(
-                f"The loop {loop_id} does not wait with {f'decision {number}' if number else 'a decision'}.",
-                f"Look at what it does now: `drillyard loops show {loop_id}`.",
+        next_step = f"Look at what it does now: `drillyard loops show {loop_id}`."
+        if waiting is None:
+            raise FailedPrecondition(f"The loop {loop_id} does not wait for a person.", next_step)
+        if number not in (0, waiting.number):
+            raise Aborted(
+                f"The answer is to decision {number}, and {loop_id} waits with decision {waiting.number} now.",
+                next_step,
             )
         check_change(waiting, change)
         if await self._store.answers.give(loop_id, waiting.number, change) != change:
