@@ -18,6 +18,7 @@ from ui.gateway.access import commands as access
 from ui.loops import commands as loops
 from ui.loops.decision_commands import add_decision_commands
 from ui.loops.report_commands import report
+from ui.loops.schedules import commands as schedules
 from ui.models import commands as models
 from ui.models.exports import commands as exports
 from ui.shipping.deployments import commands as deployments
@@ -59,6 +60,7 @@ app.add_typer(training_jobs.app, name="train", help="The same as `training-jobs`
 add_decision_commands(loops.app)
 app.add_typer(loops.app, name="loops")
 app.add_typer(loops.app, name="loop", help="The same as `loops`.")
+app.add_typer(schedules.app, name="schedules")
 app.add_typer(shipments.app, name="shipments")
 app.add_typer(deployments.app, name="deployments")
 app.add_typer(deployments.aliases_app, name="aliases")
