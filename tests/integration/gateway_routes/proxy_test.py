@@ -16,7 +16,7 @@ from playwright.sync_api import FilePayload, Page, Response, expect, sync_playwr
 
 from tests.e2e.browser_test import CHROMIUM, QUIET
 from tests.integration.processes import start_service
-from tests.integration.system_process import running_system
+from tests.integration.system_process import SystemProcess
 from ui.cli.connection import Gateway
 from ui.shared.environment import PAGES
 
@@ -63,13 +63,10 @@ class Proxy:
 
 
 @pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+def proxy(tmp_path_factory: pytest.TempPathFactory, system: SystemProcess) -> Iterator[Proxy]:
     folder, one = tmp_path_factory.mktemp("proxy"), Proxy(_free_port(), _free_port())
     settings = {"port": 0, "outside_url": f"{one.url}/"}
-    with (
-        running_system(folder) as system,
-        start_service("gateway", folder, **settings, **system.addresses) as gateway,
-    ):
+    with start_service("gateway", folder, **settings, **system.addresses) as gateway:
         places = {"folder": folder, "gateway": gateway.address, "port": one.port, "keeping": one.keeping_port}
         (folder / "nginx.conf").write_text(CONFIGURATION.format(**places))
         assert NGINX
