@@ -182,7 +182,7 @@ async def test_an_evaluation_outlives_a_kill_of_the_test_runner_that_it_follows(
     created = await create(services.evaluations, run.test_run_id)
     await first_counts(services.evaluations, created.evaluation_id)
     services.stack.runner.kill()
-    services.stack.start_runner_again()
+    services.stack.start_runner()
     done = await finished(services.evaluations, created.evaluation_id)
     assert done.job.state == job_pb2.JOB_STATE_SUCCEEDED, done.job.error
     assert done.metrics.overall.num_cases == NUM_CASES

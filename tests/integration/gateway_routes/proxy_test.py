@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import FilePayload, Page, Response, expect, sync_playwright
 
 from tests.e2e.browser_test import CHROMIUM, QUIET
+from tests.fakes.ports import free_port
 from tests.integration.processes import start_service
 from tests.integration.system_process import SystemProcess
 from ui.cli.connection import Gateway
@@ -64,7 +65,7 @@ class Proxy:
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory, system: SystemProcess) -> Iterator[Proxy]:
-    folder, one = tmp_path_factory.mktemp("proxy"), Proxy(_free_port(), _free_port())
+    folder, one = tmp_path_factory.mktemp("proxy"), Proxy(free_port(), free_port())
     settings = {"port": 0, "outside_url": f"{one.url}/"}
     with start_service("gateway", folder, **settings, **system.addresses) as gateway:
         places = {"folder": folder, "gateway": gateway.address, "port": one.port, "keeping": one.keeping_port}
@@ -76,12 +77,6 @@ def proxy(tmp_path_factory: pytest.TempPathFactory, system: SystemProcess) -> It
                 yield one
             finally:
                 process.terminate()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _await_listener(port: int) -> None:
