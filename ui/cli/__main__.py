@@ -17,6 +17,7 @@ from ui.evaluations.judge import judge
 from ui.loops import commands as loops
 from ui.loops.decision_commands import add_decision_commands
 from ui.loops.report_commands import report
+from ui.loops.schedules import commands as schedules
 from ui.models import commands as models
 from ui.models.exports import commands as exports
 from ui.shipping.deployments import commands as deployments
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(up)
-app.command()(demo)
+app.command()(grouped(demo))
 app.command()(grouped(doctor))
 app.command()(grouped(judge))
 app.command()(grouped(report))
@@ -57,6 +58,7 @@ app.add_typer(training_jobs.app, name="train", help="The same as `training-jobs`
 add_decision_commands(loops.app)
 app.add_typer(loops.app, name="loops")
 app.add_typer(loops.app, name="loop", help="The same as `loops`.")
+app.add_typer(schedules.app, name="schedules")
 app.add_typer(shipments.app, name="shipments")
 app.add_typer(deployments.app, name="deployments")
 app.add_typer(deployments.aliases_app, name="aliases")

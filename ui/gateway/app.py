@@ -31,6 +31,7 @@ from ui.gateway.pages import Pages
 from ui.gateway.settings import GatewaySettings
 from ui.gateway.uploads import Uploads
 from ui.loops import routes as loops
+from ui.loops.schedules import routes as schedules
 from ui.models import routes as models
 from ui.models.exports import routes as exports
 from ui.models.model_uploads import ModelUploads
@@ -105,6 +106,6 @@ def _api() -> APIRouter:
     testing = (garbage.router, test_runs.router, test_runs.transcripts, evaluations.router)
     said = (feedback.router, comparisons.router)
     leaving = (shipments.router, deployments.router)
-    for router in (*before, *testing, *said, training_jobs.router, loops.router, *leaving):
+    for router in (*before, *testing, *said, training_jobs.router, loops.router, schedules.router, *leaving):
         api.include_router(router)
     return api
