@@ -31,7 +31,7 @@ from tests.charts.cluster.control_plane import ControlPlane
 from tests.charts.tools import of_kind, render
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
-NAMESPACE, MODEL, ACCOUNT = "serving", "tiny@2", "dy-registry"
+NAMESPACE, MODEL, ACCOUNT = "drilling", "tiny@2", "dy-registry"
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
 

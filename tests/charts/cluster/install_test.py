@@ -17,7 +17,7 @@ from tests.charts.tools import CHART, DEPLOYABLES, helm, profile_values, require
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
-NAMESPACE = "drilling"
+NAMESPACE = "released"
 PATIENCE_SECONDS = 60.0
 OURS = "app.kubernetes.io/part-of=drillyard"
 
