@@ -128,9 +128,14 @@ class FakeTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
             spec = (await self.jobs.store.get(request.training_job_id)).spec
             point = checkpoint_pb2.CurvePoint(step=spec["max_steps"], value=self.adherence(spec))
             return checkpoint_pb2.ListCurvePointsResponse(curve_points=[point])
+        if request.metric == "drawn_tokens" and not await self._draws(request.training_job_id):
+            return checkpoint_pb2.ListCurvePointsResponse()
         # Two attempts made the second step.
         points = [checkpoint_pb2.CurvePoint(step=step, value=500.0) for step in (1, 2, 2)]
         return checkpoint_pb2.ListCurvePointsResponse(curve_points=points)
+
+    async def _draws(self, training_job_id: str) -> bool:
+        return bool((await self.jobs.store.get(training_job_id)).spec.get("method") == "TRAINING_METHOD_GRPO")
 
     async def _train(self, job: Job) -> Json:
         if self.fault is not None and self.is_faulty(job.spec):
