@@ -73,7 +73,8 @@ class Batch:
         self._shared_runs = run_ends(waiting[0].request.prompt_ids, 0, shared.length)
         self._num_slots = num_slots
         self._running: list[SequenceState] = []
-        self._cache = SequenceCache(forward.heads, forward.num_layers, num_slots, forward.dtype, forward.device)
+        most = max(task.request.num_tokens for task in waiting) - shared.length
+        self._cache = SequenceCache(forward.heads, forward.num_layers, num_slots, most, forward.dtype, forward.device)
         self.written = 0
 
     @property

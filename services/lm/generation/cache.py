@@ -22,10 +22,13 @@ class Prefix:
 class SequenceCache:
     """Room for the own keys and values of up to `num_slots` sequences; slots `0 … len(lengths) - 1` are in use."""
 
-    def __init__(self, heads: Heads, num_layers: int, num_slots: int, dtype: torch.dtype, device: torch.device) -> None:
-        """Room grows with the sequences."""
+    def __init__(
+        self, heads: Heads, num_layers: int, num_slots: int, most: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        """Room grows with the sequences, none of which becomes longer than `most` tokens."""
         self.dtype, self.device = dtype, device
         self._room = torch.zeros(num_layers, 2, num_slots, heads.keys, 0, heads.size, dtype=dtype, device=device)
+        self._most = most
         self.lengths: list[int] = []
 
     @staticmethod
@@ -38,11 +41,11 @@ class SequenceCache:
         return self._room[index]
 
     def reserve(self, length: int) -> None:
-        """Make room for sequences of this many own tokens, by half as much again to do so seldom."""
+        """Make room for sequences of this many own tokens, by half as much again where it may be needed."""
         shape = list(self._room.shape)
         if length <= shape[4]:
             return
-        shape[4] = length + length // 2 + 32
+        shape[4] = min(length + length // 2 + 32, self._most)
         larger = self._room.new_zeros(shape)
         larger[:, :, :, :, : self._room.shape[4]] = self._room
         self._room = larger
