@@ -55,10 +55,10 @@ class SequenceCache:
         self.reserve(max(lengths))
         self.lengths += lengths
 
-    def fill(self, slot: int, prefix: Prefix, start: int) -> None:
-        """Copy the keys and values of `prefix` from its token `start` on to the beginning of the slot."""
-        for index, layer in enumerate(prefix.layers):
-            self._room[index, :, slot, :, : prefix.length - start] = layer[:, :, start:]
+    def fill(self, slot: int, start: int, layers: Sequence[Tensor]) -> None:
+        """Copy keys and values, per layer of the shape (2, key heads, length, size), to the slot from `start` on."""
+        for index, layer in enumerate(layers):
+            self._room[index, :, slot, :, start : start + layer.shape[2]] = layer
 
     def leave(self, slot: int) -> None:
         """Free the slot; the last used one moves into it."""

@@ -174,9 +174,7 @@ class Engine:
         plan = lanes.LanePlan.of(torch.get_num_threads(), forward.device)
         tasks = self._tasks(members, shared_ends[-1] if shared_ends else 0)
         together = Reader(forward, self._segments, torch.get_num_threads())
-        shared = together.extend(Chain(), members[0].prompt_ids, shared_ends)
-        # Nobody computes it alone.
-        shared = replace(shared, held=shared.length)
+        shared = together.extend(Chain(), [(members[0].prompt_ids, shared_ends)])[0].joined()
         reader = Reader(forward, self._segments, plan.num_threads)
         tasks_by_lane = lanes.divide(tasks, min(plan.lanes_for(len(tasks)), num_slots), shared.length)
         slots = num_slots // len(tasks_by_lane)
