@@ -1,7 +1,7 @@
 """Drawn requests and files: `python -m tests.fuzz [TARGET…] --inputs 1000000 --seed 1`; 1 when anything broke.
 
-Targets: rpc, safetensors, gguf, suites, foreign_suites, datasets; all when none is named. What broke something is
-written to the folder `build/fuzz`, an input a file.
+Targets: rpc, safetensors, gguf, suites, foreign_suites, datasets, foreign_datasets, feedback; all when none is named.
+What broke something is written to the folder `build/fuzz`, an input a file.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import argparse
 import hashlib
 import re
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from tests.fuzz.files import TARGETS, fuzz_file
 from tests.fuzz.rpc import SERVICES, fuzz_rpcs
+from tests.integration.system_process import running_system
 
 # Half of all inputs go to the RPCs, an equal part to each service.
 _RPC_SHARE = 0.5
@@ -50,7 +52,12 @@ def main() -> int:
         begin = time.monotonic()
         if target == "rpc":
             share = _RPC_SHARE if len(targets) > 1 else 1.0
-            outcomes = fuzz_rpcs(round(share * arguments.inputs / len(SERVICES)), arguments.seed, findings.add)
+            num_inputs = round(share * arguments.inputs / len(SERVICES))
+            with (
+                tempfile.TemporaryDirectory(prefix="drillyard-fuzz-") as folder,
+                running_system(Path(folder)) as system,
+            ):
+                outcomes = fuzz_rpcs(system, num_inputs, arguments.seed, findings.add)
         else:
             share = (1 - _RPC_SHARE) / len(TARGETS) if len(targets) > 1 else 1.0
             outcomes = fuzz_file(target, round(share * arguments.inputs), arguments.seed, findings.add)
