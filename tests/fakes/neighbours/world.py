@@ -108,12 +108,7 @@ def _fields_of_evaluation(job: Job) -> dict[str, Any]:
 
 
 class FakeTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
-    """Trains nothing: its jobs register a new version at once, or fail with `fault` where it is set.
-
-    Attributes:
-        is_faulty: By its spec, whether a job fails with `fault`.
-        adherence: By its spec, which share of validation answers conform after a job.
-    """
+    """Its jobs register a version, or fail with `fault` where their spec `is_faulty`; `adherence` is what they reach."""
 
     def __init__(self, gates: Gates, registry: FakeRegistry) -> None:
         self.jobs = FakeJobs("training_job", gates, self._train)
