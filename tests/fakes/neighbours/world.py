@@ -108,7 +108,7 @@ def _fields_of_evaluation(job: Job) -> dict[str, Any]:
 
 
 class FakeTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
-    """Its jobs register a version, or fail with `fault` where their spec `is_faulty`; `adherence` is what they reach."""
+    """Its jobs register a version, or fail with `fault` where their spec `is_faulty`; `adherence` is their result."""
 
     def __init__(self, gates: Gates, registry: FakeRegistry) -> None:
         self.jobs = FakeJobs("training_job", gates, self._train)
