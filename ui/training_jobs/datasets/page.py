@@ -110,8 +110,7 @@ def build(cache: ServiceCache) -> None:
     imports.wire(chosen, page.refresh, seen, areas)
     opened = datasets.select(page.choose, None, [chosen, row_id, reason, places, editor], **_QUIET)
     opened.then(page.refresh, seen, areas, **_QUIET)
-    narrowed = mix.select(page.narrow, None, [reason, places], **_QUIET)
-    narrowed.then(page.refresh, seen, areas, **_QUIET)
+    mix.select(page.narrow, None, [reason, places], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
     read = rows.select(page.read, state, [row_id, places, text, editor], **_QUIET)
     read.then(page.refresh, seen, areas, **_QUIET)
     for button, action in ((save, page.save), (drop, page.drop)):
