@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from services.chassis.machine.files import written_whole
 from services.lm.folders.json_files import read_json
 from services.trainer.training.preflight.continued import SETTINGS, WEIGHTS
 
@@ -29,7 +30,8 @@ def write_widened(folder: Path, out: Path, *, rank: int, seed: int) -> None:
     }
     save_file(tensors, out / WEIGHTS)
     alpha = config["lora_alpha"] * rank // config["r"]
-    (out / SETTINGS).write_text(json.dumps({**config, "r": rank, "lora_alpha": alpha}), encoding="utf-8")
+    with written_whole(out / SETTINGS) as file:
+        file.write(json.dumps({**config, "r": rank, "lora_alpha": alpha}).encode())
 
 
 def _widened(name: str, tensor: Tensor, num_added: int, generator: torch.Generator) -> Tensor:
