@@ -11,8 +11,11 @@ from fastapi import FastAPI
 from ui.comparisons import page as comparisons
 from ui.diagnoses import page as diagnoses
 from ui.evaluations.feedback import page as feedback
+from ui.evaluations.feedback import session_page as sessions
+from ui.gateway.access.events import PageEvents, event_of
 from ui.gateway.theme import make_theme
 from ui.loops import page as loops
+from ui.loops.schedules import page as schedules
 from ui.models import page as models
 from ui.playground import page as playground
 from ui.shared.cache import ServiceCache
@@ -34,9 +37,11 @@ _PAGES: tuple[tuple[str, str, Any], ...] = (
     ("Comparisons", "/comparisons", comparisons),
     ("Playground", "/playground", playground),
     ("Feedback", "/feedback", feedback),
+    ("Sessions", "/sessions", sessions),
     ("Datasets", "/datasets", datasets),
     ("Training jobs", "/training-jobs", training_jobs),
     ("Loops", "/loops", loops),
+    ("Schedules", "/schedules", schedules),
     ("Shipments", "/shipments", shipments),
     ("Deployments", "/deployments", deployments),
 )
@@ -52,6 +57,9 @@ def mount_pages(app: FastAPI, gateway: FastAPI) -> None:
     for title, path, page in _PAGES:
         with site.route(title, path):
             page.build(cache)
+    if gateway.state.access is not None:
+        functions = {number: block.fn for number, block in site.fns.items() if block.fn is not None}
+        app.add_middleware(PageEvents, events={number: event_of(fn) for number, fn in functions.items()})
     # Readings are cached and cheap, so many pages may ask at once.
     site.queue(default_concurrency_limit=40, max_size=400, api_open=False)
     gr.mount_gradio_app(

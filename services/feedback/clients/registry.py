@@ -42,6 +42,23 @@ class GrpcRegistry:
         response = await self._stub.GetModelVersion(request)
         return str(response.model_version.model_version_id)
 
+    async def is_adapter(self, model_version_id: str) -> bool:
+        """Return whether a version is an adapter, which a training goes on with."""
+        request = model_pb2.GetModelVersionRequest(model_version_id=model_version_id)
+        response = await patiently(lambda: self._stub.GetModelVersion(request), _PEER)
+        return bool(response.model_version.kind == model_pb2.MODEL_VERSION_KIND_ADAPTER)
+
+    async def resolve_watched(self, name: str) -> str:
+        """Return the version that an alias points at, a version's own id, or the newest one's for a model's id.
+
+        Raises:
+            NotFound: There is no such alias or version.
+        """
+        if ":" not in name:
+            return await self.resolve_model(name)
+        request = deployment_pb2.GetAliasRequest(alias_id=name)
+        return str((await self._stub.GetAlias(request)).alias.model_version_id)
+
     async def resolve_suite(self, test_suite_version_id: str) -> SuiteVersion:
         """Return the version, the newest one for a suite's id.
 

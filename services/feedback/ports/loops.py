@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from services.chassis.artifacts import Artifact
@@ -12,6 +12,7 @@ from services.feedback.domain.guardrails import Change
 from services.feedback.domain.loop import Inputs, Loop
 from services.feedback.domain.rounds import Step, StopReason
 from services.feedback.domain.spec import LoopSpec
+from services.feedback.domain.spending import Spent
 from services.feedback.domain.work import (
     ProbeVerdict,
     Registration,
@@ -33,6 +34,18 @@ class Registry(Protocol):
 
         Raises:
             NotFound: There is no such version.
+        """
+        ...
+
+    async def is_adapter(self, model_version_id: str) -> bool:
+        """Return whether a version is an adapter, which a training goes on with."""
+        ...
+
+    async def resolve_watched(self, name: str) -> str:
+        """Return the version that an alias points at, a version's own id, or the newest one's for a model's id.
+
+        Raises:
+            NotFound: There is no such alias or version.
         """
         ...
 
@@ -147,6 +160,14 @@ class Trainer(Work, Protocol):
         """Return the model version that a job which has SUCCEEDED registered."""
         ...
 
+    async def adherence(self, training_job_id: str) -> float | None:
+        """Return the share of validation answers that conform after a job's last step; None if none was asked for."""
+        ...
+
+    async def num_drawn_tokens(self, training_job_id: str) -> int:
+        """Return how many tokens the model wrote for the steps of a job."""
+        ...
+
     async def num_trained_tokens(self, training_job_id: str) -> int:
         """Return how many tokens the steps of a job trained on."""
         ...
@@ -207,6 +228,10 @@ class LoopStore(Protocol):
 
     async def list(self, page_size: int = 0, page_token: str = "") -> tuple[list[Loop], str]:
         """Return a page of loops, newest first, and the token of the next page."""
+        ...
+
+    async def spent(self, loop_ids: Sequence[str]) -> dict[str, Spent]:
+        """Return what loops have cost so far, by id; those that were deleted are left out."""
         ...
 
     async def step_seconds(self, loop_id: str) -> dict[str, float]:

@@ -63,7 +63,7 @@ class FeedbackUseCases:
             guardrails=_with_prompt_sizes(spec.guardrails, inputs),
         )
         if not earlier:
-            check_slices(spec.goals, await self._suite_slices(spec.goals, inputs.suite))
+            check_slices(spec.goals, await suite_slices(self._registry, spec.goals, inputs.suite))
         return spec, inputs
 
     async def decide_loop(self, loop_id: str, number: int, change: DecisionChange) -> Loop:
@@ -123,17 +123,18 @@ class FeedbackUseCases:
             suites.append(suite)
         return replace(inputs, guardrail_suites=tuple(suites))
 
-    async def _suite_slices(self, goals: Sequence[Goal], suite: SuiteVersion) -> Mapping[str, int]:
-        """Return how many cases each slice of a suite has; of all cases alone where no goal names another one."""
-        slices = Counter({"": suite.num_cases})
-        if any(goal.slice.startswith(("tool=", "category=")) for goal in goals):
-            for case in await self._registry.list_cases(suite.test_suite_version_id):
-                slices.update((f"tool={case.tool}", f"category={category_of(case)}"))
-        return slices
-
     async def _resolve(self, spec: LoopSpec | ShipmentSpec) -> Inputs:
         model_version_id = await self._registry.resolve_model(spec.model_version_id)
         return Inputs(model_version_id, await self._registry.resolve_suite(spec.test_suite_version_id))
+
+
+async def suite_slices(registry: Registry, goals: Sequence[Goal], suite: SuiteVersion) -> Mapping[str, int]:
+    """Return how many cases each slice of a suite has; of all cases alone where no goal names another one."""
+    slices = Counter({"": suite.num_cases})
+    if any(goal.slice.startswith(("tool=", "category=")) for goal in goals):
+        for case in await registry.list_cases(suite.test_suite_version_id):
+            slices.update((f"tool={case.tool}", f"category={category_of(case)}"))
+    return slices
 
 
 def _with_prompt_sizes(guardrails: Sequence[Guardrail], inputs: Inputs) -> tuple[Guardrail, ...]:
