@@ -7,9 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= data/demo
 SEED ?= 1
+PROFILE ?= roo_native
 PORT ?= 7860
-# Options of tests.bench.testing, such as: --only hf_generate; it measures with the adapter that the demo in DATA trained.
-BENCH_TESTING ?= --demo '$(DATA)'
+# Options of tests.bench.testing, such as: --only hf_generate; it measures with the adapter that the demo of roo_xml trained.
+BENCH_TESTING ?= --demo '$(DATA)-roo_xml'
 # Options of tests.bench.training, such as: --only sft_default,dpo --pairs 7
 BENCH_TRAINING ?=
 # Resolves in half the time of the pip that Python 3.11 brings.
@@ -94,8 +95,8 @@ test: setup tools check ## All that CI runs
 
 ##@ Run
 .PHONY: demo
-demo: setup ## Improve a real small model on this machine (DATA=dir SEED=n)
-	drillyard demo --data '$(DATA)' --seed '$(SEED)'
+demo: setup ## Improve a real small model on this machine (DATA=dir SEED=n PROFILE=roo_native|roo_xml)
+	drillyard demo --data '$(DATA)' --seed '$(SEED)' --profile '$(PROFILE)'
 
 .PHONY: up
 up: setup ## Start everything and serve the UI on 127.0.0.1:7860 (DATA=dir PORT=n)

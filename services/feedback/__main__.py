@@ -21,11 +21,14 @@ from services.feedback.clients.trainer import GrpcTrainer
 from services.feedback.clients.verdicts import GrpcVerdicts
 from services.feedback.domain.dataset_build import DATASET_BUILD_KIND
 from services.feedback.domain.loop import LOOP_KIND
+from services.feedback.domain.schedules.scheduled_run import SCHEDULED_RUN_KIND
 from services.feedback.domain.shipment import SHIPMENT_KIND
 from services.feedback.files.json_lines import JsonLines
 from services.feedback.jobs.dataset_build import DatasetBuildJob
 from services.feedback.jobs.gate import ShippingServices
 from services.feedback.jobs.loop import LoopJob
+from services.feedback.jobs.schedule_clock import ScheduleClock
+from services.feedback.jobs.scheduled_run import ScheduledRunJob
 from services.feedback.jobs.shipment import ShipmentJob
 from services.feedback.jobs.steps import Services
 from services.feedback.servicer import FULL_SERVICE_NAME, FeedbackServicer
@@ -35,6 +38,7 @@ from services.feedback.store.dataset_builds import JobBuildStore
 from services.feedback.store.items import SqlItemStore
 from services.feedback.store.jobs import MIGRATIONS, JobLoopStore
 from services.feedback.store.loop_answers import SqlLoopAnswers
+from services.feedback.store.schedules import ScheduledRunJobs, SqlScheduledRunStore, SqlScheduleStore
 from services.feedback.store.shipments import JobShipmentStore
 from services.feedback.telemetry import FeedbackTelemetry
 from services.feedback.usecases.chats import ChatUseCases
@@ -42,6 +46,7 @@ from services.feedback.usecases.dataset_builds import BuildUseCases
 from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.jobs import FeedbackUseCases
 from services.feedback.usecases.plans import PlanUseCases
+from services.feedback.usecases.schedules import ScheduleParts, ScheduleUseCases
 from services.feedback.usecases.subjects import Subjects
 
 
@@ -98,6 +103,25 @@ def open_neighbours(application: Application, settings: FeedbackSettings) -> Nei
     )
 
 
+def wire_schedules(
+    application: Application,
+    settings: FeedbackSettings,
+    services: Services,
+    loops: JobLoopStore,
+    usecases: FeedbackUseCases,
+) -> ScheduleUseCases:
+    """Keep the due times of schedules, and do their runs."""
+    schedules, runs = SqlScheduleStore(application.database), SqlScheduledRunStore(application.database)
+    jobs = ScheduledRunJobs(application.jobs.store)
+    job = ScheduledRunJob(services, schedules=schedules, runs=runs, loops=loops, starter=usecases)
+    application.jobs.runner.register(
+        SCHEDULED_RUN_KIND, job.run, limit=settings.max_running_scheduled_runs, cleanup=job.clean_up
+    )
+    application.keep_doing("keep_due_times", ScheduleClock(schedules, runs, jobs, loops).keep_time)
+    parts = ScheduleParts(schedules, runs, jobs, loops, services.registry)
+    return ScheduleUseCases(parts, usecases)
+
+
 async def wire(application: Application, settings: FeedbackSettings) -> None:
     """Choose the adapters and connect them."""
     neighbours, runner, jobs = open_neighbours(application, settings), application.jobs.runner, application.jobs.store
@@ -117,6 +141,8 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
     application.garbage.add(partial(application.artifact_garbage.handed_over, "dataset", settings.handover_hours))
     subjects = Subjects(chats, neighbours.transcripts, neighbours.cases, neighbours.judge)
     usecases = FeedbackUseCases(loops, neighbours.registry, shipments)
+    schedules = wire_schedules(application, settings, neighbours.loops, loops, usecases)
+    application.telemetry.on_scrape(partial(measures.count_schedules, SqlScheduleStore(application.database)))
     servicer = FeedbackServicer(
         usecases=usecases,
         plans=PlanUseCases(usecases, loops, neighbours.loops.test_runner),
@@ -126,6 +152,7 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
         chats=ChatUseCases(chats),
         build_usecases=BuildUseCases(builds, neighbours.registry, neighbours.rollouts),
         builds=builds,
+        schedules=schedules,
     )
     application.add_servicer(
         feedback_service_pb2_grpc.add_FeedbackServiceServicer_to_server, servicer, FULL_SERVICE_NAME

@@ -16,6 +16,7 @@ class FeedbackSettings(ServiceSettings, env_prefix="FEEDBACK_"):
     trainer_address: str = "127.0.0.1:50054"
     max_running_loops: int = Field(default=4, ge=1, le=100)
     max_running_builds: int = Field(default=1, ge=1, le=100)
+    max_running_scheduled_runs: int = Field(default=4, ge=1, le=100)
     max_running_shipments: int = Field(default=1, ge=1, le=100)
     # Recorded sessions that nobody has kept.
     session_days: int = Field(default=30, ge=1, le=3650)

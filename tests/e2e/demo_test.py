@@ -54,7 +54,7 @@ def test_the_demo_runs_the_whole_loop_and_writes_its_report(tmp_path: Path) -> N
 
     report = json.loads((data / "report" / "report.json").read_text())
     assert (report["suite"], report["suite_version"], report["model"], report["seed"]) == (
-        "roo_xml/core",
+        "roo_native/core",
         1,
         "tiny@1",
         3,

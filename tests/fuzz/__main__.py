@@ -1,7 +1,7 @@
 """Drawn requests and files: `python -m tests.fuzz [TARGET…] --inputs 1000000 --seed 1`; 1 when anything broke.
 
-Targets: rpc, safetensors, gguf, suites, foreign_suites, datasets; all when none is named. What broke something is
-written to the folder `build/fuzz`, an input a file.
+Targets: rpc, safetensors, gguf, suites, foreign_suites, datasets, foreign_datasets, feedback; all when none is named.
+What broke something is written to the folder `build/fuzz`, an input a file.
 """
 
 from __future__ import annotations

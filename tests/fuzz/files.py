@@ -9,10 +9,13 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from services.chassis.errors import InvalidArgument
+from services.feedback.files.json_lines import import_line
 from services.lm.conversion.header import read_header
 from services.lm.errors import LmError
 from services.protocols.cases import case_to_document
@@ -20,6 +23,7 @@ from services.protocols.profile import get_profile, profile_ids
 from services.protocols.suites import Suite
 from services.registry.domain.jsonl import LineError, read_lines, scan_lines
 from services.registry.domain.suite_source import AS_THEY_ARE, read_cases
+from services.registry.importers.rows.__main__ import main as convert_rows
 from services.registry.importers.safetensors_header import HeaderError, read_sizes
 from services.registry.importers.suites.bfcl import read_bfcl
 from services.registry.importers.suites.prompts import read_prompts
@@ -119,6 +123,36 @@ def _rows(folder: Path) -> Callable[[random.Random], bytes]:
     return lambda chance: line(chance, rows)
 
 
+def _chats(folder: Path) -> Callable[[random.Random], bytes]:
+    calls = [{"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}]
+    messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "", "tool_calls": calls}]
+    rows: list[dict[str, Any]] = [
+        {"messages": messages, "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]},
+        {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}], "system": "s"},
+        {"prompt": messages[:1], "chosen": messages[1:], "rejected": [{"role": "assistant", "content": "b"}]},
+        {"input": {"messages": messages[:1]}, "preferred_output": messages[1:], "non_preferred_output": messages[1:]},
+    ]
+
+    def draw(chance: random.Random) -> bytes:
+        lines = [line(chance, rows) for _ in range(chance.choice((1, 1, 2)))]
+        return b"\n".join(lines) if chance.random() < 0.7 else b"[" + b",".join(lines) + b"]"
+
+    return draw
+
+
+def _feedback(folder: Path) -> Callable[[random.Random], bytes]:
+    said = {"transcript_id": "test-run-1/c/0", "turn": 1, "author": "a"}
+    answer = {"role": "assistant", "content": "b"}
+    rows: list[dict[str, Any]] = [
+        {**said, "rating": {"value": 3, "scale": "RATING_SCALE_STARS"}},
+        {**said, "correction": {"answers": [answer]}},
+        {**said, "preference": {"chosen": answer, "rejected": answer}},
+        {"chat_completion_id": "chatcmpl-1", "note": "n"},
+        {"feedback_item_id": "feedback-1", "kind": "FEEDBACK_KIND_TAG", "tag": "slow", "subject": {"case_id": "c"}},
+    ]
+    return lambda chance: line(chance, rows)
+
+
 def _suites() -> list[Suite]:
     return [suite for name in profile_ids() for suite in get_profile(name).suites()]
 
@@ -141,10 +175,22 @@ def _read_rows(path: Path) -> None:
             row_of(item)
 
 
+def _read_chats(path: Path) -> None:
+    options = json.dumps({"format": "UNSPECIFIED", "profile_id": "", "validation_share": 0.1})
+    with redirect_stdout(StringIO()):
+        convert_rows("read", str(path), str(path.with_name("rows")), options)
+
+
+def _read_feedback(path: Path) -> None:
+    import_line(1, path.read_bytes())
+
+
 TARGETS: dict[str, tuple[Callable[[Path], Callable[[random.Random], bytes]], Callable[[Path], Any], Any]] = {
     "safetensors": (_safetensors, read_sizes, HeaderError),
     "gguf": (_gguf, read_header, LmError),
     "suites": (_cases, _read_cases, _REFUSALS),
     "foreign_suites": (_foreign, _read_foreign, _REFUSALS),
     "datasets": (_rows, _read_rows, _REFUSALS),
+    "foreign_datasets": (_chats, _read_chats, _REFUSALS),
+    "feedback": (_feedback, _read_feedback, _REFUSALS),
 }

@@ -14,9 +14,11 @@ from ui.evaluations import commands as evaluations
 from ui.evaluations.feedback import commands as feedback
 from ui.evaluations.feedback import session_commands as sessions
 from ui.evaluations.judge import judge
+from ui.gateway.access import commands as access
 from ui.loops import commands as loops
 from ui.loops.decision_commands import add_decision_commands
 from ui.loops.report_commands import report
+from ui.loops.schedules import commands as schedules
 from ui.models import commands as models
 from ui.models.exports import commands as exports
 from ui.shipping.deployments import commands as deployments
@@ -33,12 +35,13 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-app.command()(up)
-app.command()(demo)
+app.command()(grouped(up))
+app.command()(grouped(demo))
 app.command()(grouped(doctor))
 app.command()(grouped(judge))
 app.command()(grouped(report))
 app.command()(grouped(gc))
+app.command()(grouped(access.audit))
 app.command()(grouped(shipments.publish))
 app.command()(grouped(shipments.ship))
 app.command()(grouped(deployments.promote))
@@ -57,10 +60,12 @@ app.add_typer(training_jobs.app, name="train", help="The same as `training-jobs`
 add_decision_commands(loops.app)
 app.add_typer(loops.app, name="loops")
 app.add_typer(loops.app, name="loop", help="The same as `loops`.")
+app.add_typer(schedules.app, name="schedules")
 app.add_typer(shipments.app, name="shipments")
 app.add_typer(deployments.app, name="deployments")
 app.add_typer(deployments.aliases_app, name="aliases")
 app.add_typer(protocols.app, name="protocols")
+app.add_typer(access.app, name="keys")
 
 
 def main() -> None:

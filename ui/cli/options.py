@@ -23,6 +23,12 @@ class Common:
 
     as_json: JsonFlag = False
     url: Annotated[str, typer.Option("--url", envvar="DRILLYARD_URL", help="The gateway to talk to.")] = DEFAULT_URL
+    api_key: Annotated[
+        str,
+        typer.Option(
+            "--api-key", envvar="DRILLYARD_API_KEY", help="Where the gateway asks for one.", show_default=False
+        ),
+    ] = ""
 
 
 Command = Callable[..., None]

@@ -28,7 +28,7 @@ _ESCAPES = {"\n": "\\n", "\t": "\\t"}
 def connected(common: Common) -> Iterator[Gateway]:
     """Yield the gateway; an error ends the command with one sentence, or with JSON on stderr."""
     with errors_shown(as_json=common.as_json):
-        yield Gateway(common.url)
+        yield Gateway(common.url, common.api_key)
 
 
 @contextmanager

@@ -29,10 +29,13 @@ CALLS: dict[str, tuple[str, ...]] = {
     "feedback": ("registry", "test_runner", "evaluator", "trainer"),
     "gateway": ("registry", "test_runner", "evaluator", "trainer", "feedback"),
 }
+# Where this machine reaches what listens everywhere.
+_OWN_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 # One list of each service, which the gateway can only answer when that service answers it.
 _LISTS = ("/model-versions", "/test-runs", "/evaluations", "/training-jobs", "/loops")
 # Other users of this machine reach the services' ports, but not this file.
 _TOKEN = "service-token"
+_ADMIN_KEY = "admin-key"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 # More restarts in so short a time help nobody: what ends the process is still there.
@@ -62,7 +65,8 @@ class System:
     Args:
         data_dir: Where everything is kept; logs are in its `logs` folder.
         gateway_port: Port of the gateway; 0 for any free one.
-        outside_url: Where a proxy that authenticates shows the gateway; empty for nowhere.
+        outside_url: Where a proxy shows the gateway; empty for nowhere.
+        asks_for_login: Whether the gateway asks for a key or a login; the first key is in `admin_key_file`.
         max_log_bytes: A longer log is emptied, and what it held kept once, as `NAME.log.1`.
         on_ready: Called with each process once it serves.
         on_start: Called with the name of each process when it is started.
@@ -73,6 +77,7 @@ class System:
     gateway_port: int = 0
     gateway_host: str = "127.0.0.1"
     outside_url: str = ""
+    asks_for_login: bool = False
     max_log_bytes: int = 32 * 1024 * 1024
     on_ready: Callable[[Running], None] = lambda _running: None
     on_start: Callable[[str], None] = lambda _name: None
@@ -85,11 +90,14 @@ class System:
         try:
             (self.data_dir / "logs").mkdir(parents=True, exist_ok=True)
             ServiceToken.make(self.data_dir / _TOKEN)
+            if self.asks_for_login:
+                ServiceToken.make(self.admin_key_file)
         except OSError as error:
             raise StartError(f"{self.data_dir} cannot be used: {error.strerror}. Name another with --data.") from None
         try:
             self._start_all()
-            try_out(self.url)
+            key = self.admin_key_file.read_text(encoding="ascii").strip() if self.asks_for_login else ""
+            try_out(self.url, key)
         except BaseException:
             self.stop()
             raise
@@ -103,8 +111,14 @@ class System:
 
     @property
     def url(self) -> str:
-        """Where the gateway serves."""
-        return f"http://{self._running['gateway'].address}"
+        """Where programs of this machine reach the gateway."""
+        host, _, port = self._running["gateway"].address.rpartition(":")
+        return f"http://{_OWN_HOSTS.get(host, host)}:{port}"
+
+    @property
+    def admin_key_file(self) -> Path:
+        """Where the first key of a gateway is that asks for one."""
+        return self.data_dir / _ADMIN_KEY
 
     def running(self) -> list[Running]:
         """Return the processes in the order of their start."""
@@ -198,6 +212,8 @@ class System:
         if name != "gateway":
             return {"GRPC_PORT": str(port)}
         outside = {"OUTSIDE_URL": self.outside_url} if self.outside_url else {}
+        if self.asks_for_login:
+            outside |= {"AUTHENTICATION": "on", "ADMIN_KEY_FILE": str(self.admin_key_file)}
         return {"HOST": self.gateway_host, "PORT": str(port or self.gateway_port), **outside}
 
     def _ready(self, running: Running, lines: IO[bytes]) -> None:
@@ -222,13 +238,13 @@ def rotate(log_path: Path, max_bytes: int) -> None:
     os.truncate(log_path, 0)
 
 
-def try_out(url: str) -> None:
+def try_out(url: str, api_key: str = "") -> None:
     """Ask each service for something in the way that commands do, since one that serves may be out of their reach.
 
     Raises:
         StartError: The gateway at `url` does not answer, or a service does not answer it.
     """
-    gateway = Gateway(url)
+    gateway = Gateway(url, api_key)
     for path in _LISTS:
         try:
             gateway.get(path, page_size=1)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from services.chassis.settings import is_loopback
 from ui.cli.options import JsonFlag
 from ui.cli.output import errors_shown, fail
 from ui.cli.processes import Running, System
@@ -26,18 +28,32 @@ _CHECK_SECONDS = 0.5
 _PAGES_SECONDS = 120.0
 
 
-def up(
-    data: DataDir = Path("data"),
-    port: Annotated[
-        int, typer.Option(help="Port of the pages and the API; 0 for any free one.", min=0, max=65535)
-    ] = 7860,
+@dataclass(frozen=True)
+class ServingOptions:
+    """Who may reach the gateway, and how."""
+
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all, with --authentication.")] = (
+        "127.0.0.1"
+    )
+    authentication: Annotated[
+        bool, typer.Option("--authentication", help="Ask everybody for a key; the first one is in DATA/admin-key.")
+    ] = False
     outside_url: Annotated[
         str,
         typer.Option(
             envvar="GATEWAY_OUTSIDE_URL",
-            help="Address at which a proxy that authenticates shows the pages, such as https://lab.example/drill.",
+            help="Address at which a proxy shows the pages, such as https://lab.example/drill; without "
+            "--authentication the proxy must ask for a login.",
         ),
-    ] = "",
+    ] = ""
+
+
+def up(
+    serving: ServingOptions,
+    data: DataDir = Path("data"),
+    port: Annotated[
+        int, typer.Option(help="Port of the pages and the API; 0 for any free one.", min=0, max=65535)
+    ] = 7860,
     log_mib: Annotated[
         int,
         typer.Option(
@@ -47,15 +63,18 @@ def up(
     as_json: JsonFlag = False,
 ) -> None:
     """Start the five services and the gateway on this machine, again if one ends, and stop them on Ctrl-C."""
-    outside = _address(outside_url, as_json=as_json)
-    refuse_taken_port(port, as_json=as_json)
+    outside = _address(serving.outside_url, as_json=as_json)
+    _refuse_open_door(serving, as_json=as_json)
+    refuse_taken_port(port, serving.host, as_json=as_json)
     start = time.monotonic()
     with errors_shown(as_json=as_json), ended_by_signals():
         try:
             with System(
                 data.resolve(),
                 port,
+                gateway_host=serving.host,
                 outside_url=outside,
+                asks_for_login=serving.authentication,
                 max_log_bytes=log_mib * 1024 * 1024,
                 on_ready=lambda item: _say_ready(item, as_json=as_json),
                 on_restart=lambda sentence: _say_restart(sentence, as_json=as_json),
@@ -83,12 +102,19 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(item, handler)
 
 
-def refuse_taken_port(port: int, *, as_json: bool) -> None:
+def _refuse_open_door(serving: ServingOptions, *, as_json: bool) -> None:
+    if not serving.authentication and not is_loopback(serving.host):
+        problem = f"At {serving.host} everybody who reaches this machine could use the gateway."
+        next_step = "Add --authentication, which asks everybody for a key, or leave --host away."
+        fail("FAILED_PRECONDITION", problem, next_step, as_json=as_json)
+
+
+def refuse_taken_port(port: int, host: str = "127.0.0.1", *, as_json: bool) -> None:
     """End the command when the gateway's port is in use, before anything is started."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError as error:
             problem = f"Port {port} of this machine cannot be used: {error.strerror}."
             fail("FAILED_PRECONDITION", problem, "Name another with --port, or 0 for any free one.", as_json=as_json)
@@ -125,11 +151,15 @@ def _say_restart(sentence: str, *, as_json: bool) -> None:
 
 def _say_all_ready(system: System, seconds: float, *, as_json: bool) -> None:
     if as_json:
-        outside = {"outside_url": system.outside_url} if system.outside_url else {}
-        line = {"event": "ready", "url": system.url, **outside, "data_dir": str(system.data_dir)}
+        more = {"outside_url": system.outside_url} if system.outside_url else {}
+        if system.asks_for_login:
+            more["admin_key_file"] = str(system.admin_key_file)
+        line = {"event": "ready", "url": system.url, **more, "data_dir": str(system.data_dir)}
         print(json.dumps(line), flush=True)
         return
     print(f"\nDrillyard is ready after {seconds:.1f} s:  {system.url}")
+    if system.asks_for_login:
+        print(f"First key: {system.admin_key_file}, for `drillyard keys create` by DRILLYARD_API_KEY")
     if system.outside_url:
         print(f"Pages: {system.outside_url}, behind your proxy")
     print(f"API:   {system.url}/docs")

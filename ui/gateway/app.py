@@ -20,7 +20,11 @@ from ui.diagnoses import routes as diagnoses
 from ui.evaluations import routes as evaluations
 from ui.evaluations.feedback import routes as feedback
 from ui.gateway import garbage, reference
-from ui.gateway.auth import LoopbackOnly
+from ui.gateway.access import login
+from ui.gateway.access import routes as access
+from ui.gateway.access.access import open_access
+from ui.gateway.access.door import Door
+from ui.gateway.access.loopback import LoopbackOnly
 from ui.gateway.clients import open_clients
 from ui.gateway.errors import PROBLEM_RESPONSE, install_error_responses
 from ui.gateway.middleware.headers import SecurityHeaders
@@ -31,6 +35,7 @@ from ui.gateway.pages import Pages
 from ui.gateway.settings import GatewaySettings
 from ui.gateway.uploads import Uploads
 from ui.loops import routes as loops
+from ui.loops.schedules import routes as schedules
 from ui.models import routes as models
 from ui.models.exports import routes as exports
 from ui.models.model_uploads import ModelUploads
@@ -58,24 +63,34 @@ def create_app(settings: GatewaySettings, telemetry: Telemetry) -> ASGIApp:
     app = FastAPI(
         title="Drillyard", version="1", description=_DESCRIPTION, lifespan=_lifespan, docs_url=None, redoc_url=None
     )
-    app.state.settings = settings
+    app.state.settings, app.state.access = settings, None
     folder = settings.data_dir.resolve() / "gateway"
     app.state.shadows = Shadows(telemetry, ShadowAnswers(folder / "shadows", settings.shadow_days))
     install_error_responses(app)
     app.include_router(_api(), prefix="/api/v1")
     app.include_router(openai_routes.router, prefix="/v1")
     app.include_router(reference.router)
+    app.include_router(login.router)
     app.state.pages = Pages(app)
     app.mount("/", app.state.pages)
+    return SecurityHeaders(HttpTelemetry(_guarded(app, settings), telemetry, openai_routes.ROUTES))
+
+
+def _guarded(app: FastAPI, settings: GatewaySettings) -> ASGIApp:
     outside = settings.outside
-    guarded: ASGIApp = RequestLimits(Outside(app, outside) if outside else app, settings)
-    return SecurityHeaders(HttpTelemetry(LoopbackOnly(guarded, outside), telemetry, openai_routes.ROUTES))
+    door: ASGIApp = app
+    if settings.authentication == "on":
+        # Innermost, where each request is seen as the browser sent it.
+        door = Door(app, lambda: app.state.access, settings.calls_per_minute, outside.origin if outside else "")
+    limited = RequestLimits(Outside(door, outside) if outside else door, settings)
+    return limited if settings.authentication == "on" else LoopbackOnly(limited, outside)
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: GatewaySettings = app.state.settings
     async with AsyncExitStack() as stack:
+        app.state.access = await stack.enter_async_context(open_access(settings))
         app.state.clients = await stack.enter_async_context(open_clients(settings))
         app.state.served_models = ServedModels(app.state.clients)
         app.state.event_streams = EventStreams(settings.max_event_streams)
@@ -101,10 +116,10 @@ def _garbage(url: str, models: ModelUploads, settings: GatewaySettings) -> Garba
 
 def _api() -> APIRouter:
     api = APIRouter(responses={"default": PROBLEM_RESPONSE})
-    before = (models.router, exports.router, diagnoses.router, test_suites.router, datasets.router)
+    before = (access.router, models.router, exports.router, diagnoses.router, test_suites.router, datasets.router)
     testing = (garbage.router, test_runs.router, test_runs.transcripts, evaluations.router)
     said = (feedback.router, comparisons.router)
     leaving = (shipments.router, deployments.router)
-    for router in (*before, *testing, *said, training_jobs.router, loops.router, *leaving):
+    for router in (*before, *testing, *said, training_jobs.router, loops.router, schedules.router, *leaving):
         api.include_router(router)
     return api

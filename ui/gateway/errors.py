@@ -32,7 +32,16 @@ from services.chassis.errors import (
 )
 
 PROBLEM_TYPE = "application/problem+json"
+
+
+class Unauthenticated(ServiceError):
+    """Nobody knows who asks."""
+
+    code = "UNAUTHENTICATED"
+
+
 STATUS_OF: dict[type[ServiceError], HTTPStatus] = {
+    Unauthenticated: HTTPStatus.UNAUTHORIZED,
     InvalidArgument: HTTPStatus.BAD_REQUEST,
     PermissionDenied: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,

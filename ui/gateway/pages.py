@@ -55,14 +55,15 @@ class Pages:
 
     async def _serve_site(self, made: asyncio.Future[FastAPI]) -> None:
         # Its locks belong to no loop until they are used, but are made only where one runs.
-        site = await asyncio.to_thread(lambda: asyncio.run(_make(self._gateway)))
+        site = await asyncio.to_thread(lambda: asyncio.run(make_site(self._gateway)))
         # Entered and left by the same task, as the page framework's own tasks ask for.
         async with site.router.lifespan_context(site):
             made.set_result(site)
             await asyncio.Event().wait()
 
 
-async def _make(gateway: FastAPI) -> FastAPI:
+async def make_site(gateway: FastAPI) -> FastAPI:
+    """Return the pages of a gateway."""
     # Where pyarrow is there, the page framework's pandas loads it: 35 MB that no page uses.
     sys.modules.setdefault("pyarrow", cast("ModuleType", None))
     from ui.gateway.site import mount_pages

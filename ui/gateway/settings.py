@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import quote
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -22,7 +23,14 @@ class GatewaySettings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=7860, ge=0, le=65535)
     artifacts_url: str = Field(default="", description="Where uploads are kept; empty: a folder in the data folder.")
-    outside_url: str = Field(default="", description="Where a proxy that authenticates shows it: origin and path.")
+    outside_url: str = Field(default="", description="Where a proxy shows it: origin and path.")
+    authentication: Literal["off", "on"] = Field(
+        default="off", description="Off: only this machine's own programs and pages are answered, and all of them."
+    )
+    admin_key_file: Path | None = Field(default=None, description="Has the first key, by which others are made.")
+    database_url: str = Field(default="", repr=False, description="Of the accounts; empty: SQLite in the data folder.")
+    calls_per_minute: int = Field(default=6000, ge=0, description="How often a caller may ask; 0: without a limit.")
+    audit_days: float = Field(default=365.0, ge=1, le=3650, description="The audit log goes back so far.")
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, le=65535)
     registry_address: str = "127.0.0.1:7001"
@@ -52,6 +60,11 @@ class GatewaySettings(BaseSettings):
     exit_with_parent: bool = False
 
     @property
+    def resolved_database_url(self) -> str:
+        """The URL of the accounts' database."""
+        return self.database_url or f"sqlite+aiosqlite:///{quote(str(self.data_dir.resolve() / 'gateway/accounts.db'))}"
+
+    @property
     def outside(self) -> OutsideAddress | None:
         """The address of `outside_url`, if that is set."""
         return OutsideAddress.parse(self.outside_url) if self.outside_url else None
@@ -65,9 +78,11 @@ class GatewaySettings(BaseSettings):
 
     @model_validator(mode="after")
     def _stay_on_loopback(self) -> Self:
-        if not is_loopback(self.host):
+        if self.authentication == "on" and self.admin_key_file is None:
+            raise ValueError("with authentication there must be a first key; name its file in GATEWAY_ADMIN_KEY_FILE")
+        if self.authentication == "off" and not is_loopback(self.host):
             raise ValueError(
-                "without authentication the gateway listens on loopback only; set it to 127.0.0.1 and reach it by a "
-                "port-forward or a proxy that authenticates"
+                "without authentication the gateway listens on loopback only; set GATEWAY_AUTHENTICATION to on, or the "
+                "host to 127.0.0.1, and reach it by a port-forward or a proxy that authenticates"
             )
         return self

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from ui.comparisons import page as comparisons
 from ui.diagnoses import page as diagnoses
 from ui.evaluations.feedback import page as feedback
+from ui.gateway.access.events import PageEvents, event_of
 from ui.gateway.theme import make_theme
 from ui.loops import page as loops
 from ui.models import page as models
@@ -52,6 +53,9 @@ def mount_pages(app: FastAPI, gateway: FastAPI) -> None:
     for title, path, page in _PAGES:
         with site.route(title, path):
             page.build(cache)
+    if gateway.state.access is not None:
+        functions = {number: block.fn for number, block in site.fns.items() if block.fn is not None}
+        app.add_middleware(PageEvents, events={number: event_of(fn) for number, fn in functions.items()})
     # Readings are cached and cheap, so many pages may ask at once.
     site.queue(default_concurrency_limit=40, max_size=400, api_open=False)
     gr.mount_gradio_app(

@@ -24,8 +24,13 @@ LoopId = Annotated[str, typer.Argument(help="A loop.")]
 # What the loop itself sets of each training, and settings of what it does not do.
 OF_THE_LOOP = (
     *("model_version_id", "dataset_version_id", "output_model_id", "trained_weights", "seed"),
-    *("dpo", "grpo", "scratch", "fork"),
+    *("scratch", "fork"),
 )
+TRAINING_NAMES = {
+    "training.lora.r": "rank",
+    **{f"training.{method}.beta": f"{method}-beta" for method in ("dpo", "grpo")},
+    **{f"training.grpo.{name}": f"grpo-{name.replace('_', '-')}" for name in ("temperature", "max_new_tokens")},
+}
 
 
 Settings: TypeAlias = Annotated[
@@ -38,7 +43,7 @@ Settings: TypeAlias = Annotated[
             "goal_form",
             *(f"training.{name}" for name in OF_THE_LOOP),
         ),
-        {"budget.max_rounds": "rounds", "budget.max_minutes": "minutes", "training.lora.r": "rank"},
+        {"budget.max_rounds": "rounds", "budget.max_minutes": "minutes", **TRAINING_NAMES},
     ),
 ]
 
@@ -105,11 +110,13 @@ def show_loop(loop_id: LoopId, common: Common) -> None:
         if readings:
             print_table("Goals and guardrails", ("round", "reached", "kept"), readings, empty="")
         decisions = [
-            (item["number"], decision["title"], decision["state"], decision["reason"])
+            (item["number"], decision["number"], decision["title"], decision["state"], decision["reason"])
             for item in progress["rounds"]
             for decision in item["decisions"]
         ]
-        print_table("Decisions", ("round", "what", "state", "why"), decisions, empty="Nothing was decided yet.")
+        print_table(
+            "Decisions", ("round", "decision", "what", "state", "why"), decisions, empty="Nothing was decided yet."
+        )
         print_end(gateway.get(f"/loops/{loop_id}")["loop"])
 
 
@@ -147,8 +154,9 @@ class StepLog:
             self._tell(step)
         is_final = progress["job"]["is_final"]
         if progress["waiting"]:
-            command = f"drillyard loops approve {self._loop_id}"
-            return Progress(f"waiting for a person: {progress['waiting']['reason']} · {command}", None, is_final)
+            waiting = progress["waiting"]
+            command = f"drillyard loops approve {self._loop_id} --decision {waiting['number']}"
+            return Progress(f"waiting for a person: {waiting['reason']} · {command}", None, is_final)
         live = next((step for step in progress["steps"] if step["state"] == "live"), None)
         if is_final or live is None:
             return Progress(progress["outcome"]["state"], None, is_final)

@@ -11,7 +11,7 @@ from ui.cli.connection import Document
 from ui.cli.fields import FieldOptions
 from ui.cli.options import Common, command
 from ui.cli.output import connected, print_table, show
-from ui.loops.commands import OF_THE_LOOP, Goals, LoopId, Settings
+from ui.loops.commands import OF_THE_LOOP, TRAINING_NAMES, Goals, LoopId, Settings
 from ui.shared.words import span_text
 
 Changes: TypeAlias = Annotated[
@@ -19,8 +19,11 @@ Changes: TypeAlias = Annotated[
     FieldOptions(
         DecisionChange,
         tuple(f"training.{name}" for name in (*OF_THE_LOOP, "method")),
-        {"training.lora.r": "rank", "num_examples": "examples", "training.max_steps": "steps"},
+        {**TRAINING_NAMES, "num_examples": "examples", "training.max_steps": "steps"},
     ),
+]
+Number: TypeAlias = Annotated[
+    int | None, typer.Option("--decision", min=1, help="Its number, as you saw it; else the one that waits is shown.")
 ]
 
 
@@ -68,18 +71,23 @@ def decision_text(decision: Document) -> str:
     return f"{method}, {decision['recipe']['num_examples']} rows"
 
 
-def approve(loop_id: LoopId, common: Common) -> None:
+def approve(loop_id: LoopId, common: Common, number: Number = None) -> None:
     """Let a loop that asked go on as it decided."""
-    _answer(loop_id, {}, "approved", common)
+    _answer(loop_id, number, {}, "approved", common)
 
 
-def decide(loop_id: LoopId, changes: Changes, common: Common) -> None:
+def decide(loop_id: LoopId, changes: Changes, common: Common, number: Number = None) -> None:
     """Let a loop that asked go on in another way; what is not set stays as it decided."""
-    _answer(loop_id, {"change": changes}, "changed", common)
+    _answer(loop_id, number, {"change": changes}, "changed", common)
 
 
-def _answer(loop_id: str, body: Document, verb: str, common: Common) -> None:
+def _answer(loop_id: str, number: int | None, body: Document, verb: str, common: Common) -> None:
     with connected(common) as gateway:
-        loop = gateway.post(f"/loops/{loop_id}/decision", body)["loop"]
-        sentence = f"The decision is {verb}. Follow it: drillyard loops watch {loop_id}"
+        waiting = None if number else gateway.get(f"/loops/{loop_id}/progress")["waiting"]
+        if waiting:
+            number = waiting["number"]
+            if not common.as_json:
+                print(f"Decision {number}, {waiting['title']}: {waiting['reason']}")
+        loop = gateway.post(f"/loops/{loop_id}/decision", {**body, "number": number or 0})["loop"]
+        sentence = f"Decision {number} is {verb}. Follow it: drillyard loops watch {loop_id}"
         show(loop, as_json=common.as_json, table=lambda: print(sentence))

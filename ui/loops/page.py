@@ -12,6 +12,7 @@ from drillyard.feedback.v1.loop_pb2 import CancelLoopRequest, CreateLoopRequest,
 from google.protobuf.json_format import ParseDict
 
 from services.chassis.errors import InvalidArgument, ServiceError
+from services.chassis.wire import fields_of
 from ui.comparisons.actions import compare_evaluations
 from ui.evaluations.views import CAUSE_SENTENCES, sorted_causes
 from ui.loops.actions import loop_progress, recent_loops
@@ -134,6 +135,10 @@ def _form() -> _Form:
         with gr.Accordion("Training", open=False, elem_id="loop-training"):
             names = ("num_epochs", "batch_size", "learning_rate", "max_tokens_per_pack", "lora.r", "lora.lora_alpha")
             fields.add(*(f"training.{name}" for name in names))
+        for method, title in (("dpo", "Where it trains by DPO"), ("grpo", "Where it trains by GRPO")):
+            with gr.Accordion(title, open=False, elem_id=f"loop-{method}"):
+                prefix = f"training.{method}."
+                fields.add(*(item.path for item in fields_of(LoopSpec) if item.path.startswith(prefix)))
         start = gr.Button("Start improving", variant="primary", elem_id="loop-start")
     return _Form(model, suite, goal, confidence, goals, guardrails, form, fields, start)
 

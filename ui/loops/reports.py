@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import psutil
@@ -62,13 +62,19 @@ async def report_page(clients: Clients, loop_id: str) -> Export:
     loop = await read_loop(clients, loop_id)
     first, best = _rounds_to_compare(loop)
     earlier = first.evaluation_id if best.round != first.round else ""
-    facts = _loop_facts(loop)
+    facts = loop_facts(loop)
     facts |= {name: ", ".join(facts[name]) for name in ("goals", "guardrails")}
     facts |= {"stop_reason": facts["stop_reason"].replace("_", " ")}
+    decisions = facts.pop("decisions")
     printed = [
         ExportFact(group="Loop", name=name.replace("_", " "), value=str(value))
         for name, value in facts.items()
         if value != ""
+    ]
+    printed += [
+        ExportFact(group=f"Decision {each['number']}, round {each['round']}", name=name, value=value)
+        for each in decisions
+        for name, value in decision_texts(each).items()
     ]
     return await export_evaluation(clients, best.evaluation_id, "html", earlier, printed)
 
@@ -121,7 +127,7 @@ def _report(loop: Loop, before: _Side, after: _Side, change: ChangeView | None, 
         "sentence": change.sentence if change else "The loop ended before anything was trained: there is one result.",
         "gained_case_ids": change.gained if change else (),
         "lost_case_ids": change.lost if change else (),
-        "loop": _loop_facts(loop),
+        "loop": loop_facts(loop),
         "run": {
             "prompt_size": spec.prompt_size or "compact",
             "profile": provenance.profile_id,
@@ -154,7 +160,8 @@ def _result(side: _Side) -> Document:
     }
 
 
-def _loop_facts(loop: Loop) -> Document:
+def loop_facts(loop: Loop) -> Document:
+    """Return what a report says of the loop itself."""
     view = loop_progress_view(loop, {})
     return {
         "loop_id": view.loop_id,
@@ -168,4 +175,17 @@ def _loop_facts(loop: Loop) -> Document:
         "best_model_version_id": view.best_model_version_id,
         "next_step": view.next_step,
         "num_rounds": max(0, len(loop.rounds) - 1),
+        "decisions": [
+            {"round": item.number, **asdict(decision)} for item in view.rounds for decision in item.decisions
+        ],
     }
+
+
+def decision_texts(decision: Document) -> dict[str, str]:
+    """Return what was decided, and on what evidence."""
+    texts = {
+        f"{decision['title']} ({decision['state']})": decision["reason"],
+        "trained": ", ".join(decision["settings"]),
+        "evidence": ", ".join(f"{name} {value}" for name, value in decision["figures"]),
+    }
+    return {name: text for name, text in texts.items() if text}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
-from drillyard.feedback.v1.chat_answer_pb2 import ChatAnswer, StoreChatAnswerRequest
+from drillyard.feedback.v1.chat_session_pb2 import ChatAnswer, StoreChatAnswerRequest
 from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, Message, ToolCall
 from fastapi import Request
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import gradio as gr
-from drillyard.feedback.v1.chat_answer_pb2 import ChatAnswer
+from drillyard.feedback.v1.chat_session_pb2 import ChatAnswer
 from drillyard.test_runner.v1.transcript_pb2 import GenerateResponse, Message
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, ServiceError

@@ -30,7 +30,8 @@ def message_of(kind: type[MessageT], body: Document) -> MessageT:
     """
     try:
         return ParseDict(body, kind())
-    except ParseError as error:
+    # An infinite number for an enum is no ParseError.
+    except (ParseError, OverflowError) as error:
         raise _unreadable(str(error)) from None
 
 

@@ -29,11 +29,14 @@ class JobContext:
     Attributes:
         waits: Set by the function while its work goes on elsewhere: a process that ends then is not ended by this job.
         tells_wait: The same, until the next report of progress.
+        awaits_person: Set by the function while only a person can let it go on: it then takes no place of its kind's
+            limit from others.
     """
 
     def __init__(self, store: JobStore, job: Job) -> None:
         self.waits = False
         self.tells_wait = False
+        self.awaits_person = False
         self._store = store
         self._job = job
         self._progress: Json = dict(job.progress)

@@ -57,7 +57,7 @@ class JobRunner:
         Args:
             kind: The kind, as given to `JobStore.create`.
             function: Does the work and returns the result.
-            limit: How many of this kind run at once in this process.
+            limit: How many of this kind run at once in this process, without those that await a person.
             cleanup: Called instead of `function` for a job whose process died while it was being cancelled, or that is
                 given up since its processes died too often.
         """
@@ -134,7 +134,8 @@ class JobRunner:
 
     async def _claim_one(self) -> bool:
         running = self.running
-        busy = Counter(job.kind for job in running.values())
+        contexts = [attempt.context for attempt in self._attempts.values()]
+        busy = Counter(context.job.kind for context in contexts if not context.awaits_person)
         kinds = [kind for kind, limit in self._limits.items() if busy[kind] < limit]
         working = [attempt.context.job for attempt in self._attempts.values() if not attempt.is_waiting]
         if any(job.num_barren_holds >= self._max_deaths for job in working):

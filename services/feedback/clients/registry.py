@@ -42,6 +42,17 @@ class GrpcRegistry:
         response = await self._stub.GetModelVersion(request)
         return str(response.model_version.model_version_id)
 
+    async def resolve_watched(self, name: str) -> str:
+        """Return the version that an alias points at, a version's own id, or the newest one's for a model's id.
+
+        Raises:
+            NotFound: There is no such alias or version.
+        """
+        if ":" not in name:
+            return await self.resolve_model(name)
+        request = deployment_pb2.GetAliasRequest(alias_id=name)
+        return str((await self._stub.GetAlias(request)).alias.model_version_id)
+
     async def resolve_suite(self, test_suite_version_id: str) -> SuiteVersion:
         """Return the version, the newest one for a suite's id.
 

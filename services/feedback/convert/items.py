@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drillyard.feedback.v1 import agreement_pb2, chat_answer_pb2
+from drillyard.feedback.v1 import agreement_pb2, chat_session_pb2
 from drillyard.feedback.v1 import feedback_item_pb2 as pb
 from google.protobuf.json_format import MessageToJson
 
@@ -40,16 +40,16 @@ def item_spec_from_proto(spec: pb.FeedbackItemSpec) -> ItemSpec:
     )
 
 
-def chat_from_proto(chat: chat_answer_pb2.ChatAnswer) -> Chat:
+def chat_from_proto(chat: chat_session_pb2.ChatAnswer) -> Chat:
     """Return an answer of a chat."""
     messages = tuple(map(message_from_proto, chat.messages))
     token_ids = tuple(chat.token_ids)
     return Chat(chat.model_version_id, messages, tuple(chat.tools), dict(chat.metadata), chat.session_id, token_ids)
 
 
-def chat_to_proto(chat: Chat) -> chat_answer_pb2.ChatAnswer:
+def chat_to_proto(chat: Chat) -> chat_session_pb2.ChatAnswer:
     """Return an answer of a chat as callers see it."""
-    return chat_answer_pb2.ChatAnswer(
+    return chat_session_pb2.ChatAnswer(
         model_version_id=chat.model_version_id,
         messages=map(message_to_proto, chat.messages),
         tools=chat.tools,

@@ -9,11 +9,12 @@ from typing import Any
 from services.chassis.jobs import Job, JobState
 from services.chassis.wire import from_document, to_document
 from services.feedback.decisions.decision import Decision, DecisionState
+from services.feedback.domain.goals import Goal, Reading
+from services.feedback.domain.guardrails import guardrail_sentence
 from services.feedback.domain.rounds import Round, Stop, StopReason, round_from_document, round_to_document
-from services.feedback.domain.rules import best_round, spent_by
+from services.feedback.domain.rules import best_round, readings_in, spent_by
 from services.feedback.domain.spec import LoopSpec
 from services.feedback.domain.spending import Spent
-from services.feedback.domain.status import status_sentence
 from services.feedback.domain.work import SuiteVersion
 
 LOOP_KIND = "loop"
@@ -126,6 +127,21 @@ def rounds_of(saved: Mapping[str, Any] | None) -> tuple[Round, ...]:
     return tuple(round_from_document(document) for document in (saved or {}).get("rounds", ()))
 
 
+def status_sentence(spec: LoopSpec, rounds: Sequence[Round], elapsed_seconds: float) -> str:
+    """Return how the best version so far stands to goals and guardrails, and the cost."""
+    cost = spent_by(spec, rounds, elapsed_seconds).sentence
+    best = best_round(spec.goals, rounds)
+    if best is None:
+        goals = ", ".join(f"{goal.words} {goal.text(goal.bound)}" for goal in spec.goals)
+        return f"Nothing is measured yet; the goal is {goals}; {cost}."
+    readings = readings_in(spec.goals, best)
+    results = [_standing(goal, reading) for goal, reading in zip(spec.goals, readings, strict=True)]
+    kept = [guardrail_sentence(*pair) for pair in zip(spec.guardrails, best.guardrails, strict=False)]
+    rolled_back = [f"round {item.number} is rolled back" for item in rounds if item.is_rolled_back]
+    words = "; ".join([*results, *kept, *rolled_back, cost])
+    return f"{best.model_version_id} of round {best.number} is the best so far: {words}."
+
+
 def _suite_document(suite: SuiteVersion) -> dict[str, Any]:
     return {"test_suite_version_id": suite.test_suite_version_id, "profile_id": suite.profile_id}
 
@@ -141,3 +157,11 @@ def _stop_of(job: Job) -> Stop | None:
         return None
     result = job.result
     return Stop(StopReason(result["stop_reason"]), result["stop_sentence"], result.get("next_step", ""))
+
+
+def _standing(goal: Goal, reading: Reading) -> str:
+    if goal.is_met(reading):
+        return f"met: {goal.sentence(reading)}"
+    missing = goal.shortfall(reading)
+    amount = f"{100 * missing:.1f} points" if goal.facts.is_share else goal.text(missing)
+    return f"missed by {amount}: {goal.sentence(reading)}"

@@ -40,7 +40,7 @@ class JsonLines:
                 for line in lines:
                     number += 1
                     if line.strip():
-                        yield _import_line(number, line)
+                        yield import_line(number, line)
 
 
 def _next_lines(file: BinaryIO) -> list[bytes]:
@@ -52,7 +52,12 @@ def _next_lines(file: BinaryIO) -> list[bytes]:
     return lines
 
 
-def _import_line(number: int, line: bytes) -> ImportLine:
+def import_line(number: int, line: bytes) -> ImportLine:
+    """Return what a line holds.
+
+    Raises:
+        InvalidArgument: It is no item or too long; its number is named.
+    """
     try:
         if len(line) > _MAX_LINE_BYTES:
             raise InvalidArgument(f"It has more than {_MAX_LINE_BYTES} bytes.", "Leave it out.")
@@ -68,6 +73,7 @@ def _import_line(number: int, line: bytes) -> ImportLine:
         return ImportLine(number, item_spec_from_proto(spec))
     except InvalidArgument as error:
         raise line_error(number, error) from error
-    except (ParseError, ValueError, RecursionError) as error:
+    # An infinite number for an enum is no ParseError.
+    except (ParseError, OverflowError, ValueError, RecursionError) as error:
         reason = str(error).partition("\n")[0][:200].rstrip(".")
         raise line_error(number, InvalidArgument(f"This is no item: {reason}.", "Correct the line.")) from error

@@ -105,6 +105,7 @@ class LoopRecord:
         self._latest, self._wait, self._asks_person = (step, progress), "", False
         # Of a round's work only the dataset is made in this process.
         self._context.waits = step is not Step.DATASET
+        self._context.awaits_person = step is Step.ASK
         await self.beat()
         self._asks_person = step is Step.ASK
 

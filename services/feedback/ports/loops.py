@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from services.chassis.artifacts import Artifact
@@ -12,6 +12,7 @@ from services.feedback.domain.guardrails import Change
 from services.feedback.domain.loop import Inputs, Loop
 from services.feedback.domain.rounds import Step, StopReason
 from services.feedback.domain.spec import LoopSpec
+from services.feedback.domain.spending import Spent
 from services.feedback.domain.work import (
     ProbeVerdict,
     Registration,
@@ -33,6 +34,14 @@ class Registry(Protocol):
 
         Raises:
             NotFound: There is no such version.
+        """
+        ...
+
+    async def resolve_watched(self, name: str) -> str:
+        """Return the version that an alias points at, a version's own id, or the newest one's for a model's id.
+
+        Raises:
+            NotFound: There is no such alias or version.
         """
         ...
 
@@ -207,6 +216,10 @@ class LoopStore(Protocol):
 
     async def list(self, page_size: int = 0, page_token: str = "") -> tuple[list[Loop], str]:
         """Return a page of loops, newest first, and the token of the next page."""
+        ...
+
+    async def spent(self, loop_ids: Sequence[str]) -> dict[str, Spent]:
+        """Return what loops have cost so far, by id; those that were deleted are left out."""
         ...
 
     async def step_seconds(self, loop_id: str) -> dict[str, float]:

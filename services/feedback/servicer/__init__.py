@@ -13,17 +13,28 @@ from services.feedback.domain.shipment import Shipment
 from services.feedback.servicer.chats import ChatRpcs
 from services.feedback.servicer.items import ItemRpcs
 from services.feedback.servicer.jobs import DatasetBuildRpcs, LoopRpcs, ShipmentRpcs
+from services.feedback.servicer.schedules import ScheduledRunRpcs, ScheduleRpcs
 from services.feedback.usecases.chats import ChatUseCases
 from services.feedback.usecases.dataset_builds import BuildUseCases
 from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.jobs import FeedbackUseCases
 from services.feedback.usecases.plans import PlanUseCases
+from services.feedback.usecases.schedules import ScheduleUseCases
 
 FULL_SERVICE_NAME = "drillyard.feedback.v1.FeedbackService"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeedbackServicer(LoopRpcs, ShipmentRpcs, DatasetBuildRpcs, ItemRpcs, ChatRpcs, FeedbackServiceServicer):
+class FeedbackServicer(
+    LoopRpcs,
+    ShipmentRpcs,
+    DatasetBuildRpcs,
+    ItemRpcs,
+    ChatRpcs,
+    ScheduleRpcs,
+    ScheduledRunRpcs,
+    FeedbackServiceServicer,
+):
     """Answers `FeedbackService`; the contract documents each method."""
 
     usecases: FeedbackUseCases
@@ -34,3 +45,4 @@ class FeedbackServicer(LoopRpcs, ShipmentRpcs, DatasetBuildRpcs, ItemRpcs, ChatR
     builds: JobResource[DatasetBuild]
     items: ItemUseCases
     chats: ChatUseCases
+    schedules: ScheduleUseCases

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from drillyard.feedback.v1 import chat_answer_pb2
 from drillyard.feedback.v1 import chat_session_pb2 as pb
 
 from services.chassis.wire import timestamp, to_message
@@ -17,12 +16,10 @@ class ChatRpcs:
 
     chats: ChatUseCases
 
-    async def StoreChatAnswer(
-        self, request: chat_answer_pb2.StoreChatAnswerRequest, context: Any
-    ) -> chat_answer_pb2.StoreChatAnswerResponse:
+    async def StoreChatAnswer(self, request: pb.StoreChatAnswerRequest, context: Any) -> pb.StoreChatAnswerResponse:
         """Keep an answer of a chat for a month."""
         await self.chats.keep_chat(request.chat_completion_id, chat_from_proto(request.chat))
-        return chat_answer_pb2.StoreChatAnswerResponse()
+        return pb.StoreChatAnswerResponse()
 
     async def ListChatSessions(self, request: pb.ListChatSessionsRequest, context: Any) -> pb.ListChatSessionsResponse:
         """List recorded sessions by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from services.feedback.domain.identifiers import derived_id
 from services.feedback.domain.loop import LOOP_KIND, Inputs, Loop, job_spec, loop_of
 from services.feedback.domain.rounds import STEP_EVENT, Step
 from services.feedback.domain.spec import LoopSpec
+from services.feedback.domain.spending import Spent
 from services.feedback.ports import LoopAnswers
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -47,6 +49,14 @@ class JobLoopStore(JobResource[Loop]):
         """
         spec, loop_id = job_spec(asked, inputs), derived_id("loop", request_id)
         return loop_of(await self._jobs.create(LOOP_KIND, request_id, spec, job_id=loop_id, rewrite=_rewritten))
+
+    async def spent(self, loop_ids: Sequence[str]) -> dict[str, Spent]:
+        """Return what loops have cost so far, by id; those that were deleted are left out."""
+        spent: dict[str, Spent] = {}
+        for loop_id in loop_ids:
+            with suppress(NotFound):
+                spent[loop_id] = (await self.get(loop_id)).spent
+        return spent
 
     async def told_steps(self, loop_id: str) -> set[tuple[int, str, str]]:
         """Return round, step and state of every step event of a loop; a decision is a step named by its number."""

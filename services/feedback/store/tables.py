@@ -95,3 +95,35 @@ LOOP_ANSWERS = Table(
     Column("number", Integer, primary_key=True),
     Column("document", JSON, nullable=False),
 )
+
+SCHEDULES = Table(
+    "schedules",
+    METADATA,
+    Column("ordinal", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("schedule_id", String, nullable=False, unique=True),
+    Column("state", String, nullable=False),
+    Column("next_due_time", DateTime(timezone=True), nullable=True),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("spec", JSON, nullable=False),
+    # How its newest due time ended; empty before the first end.
+    Column("last_outcome", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# A row for each due time that has come; the outcome is NULL while its run goes on.
+SCHEDULED_RUNS = Table(
+    "scheduled_runs",
+    METADATA,
+    Column("ordinal", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("scheduled_run_id", String, nullable=False, unique=True),
+    Column("schedule_id", String, nullable=False),
+    Column("due_time", DateTime(timezone=True), nullable=False),
+    Column("is_manual", Boolean, nullable=False),
+    Column("num_missed", Integer, nullable=False),
+    Column("outcome", String, nullable=True),
+    Column("sentence", Text, nullable=False),
+    Column("report", JSON, nullable=False),
+    Index("scheduled_runs_by_schedule", "schedule_id", "ordinal"),
+    Index("scheduled_runs_by_outcome", "outcome"),
+    sqlite_autoincrement=True,
+)

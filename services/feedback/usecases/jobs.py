@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from services.chassis.errors import FailedPrecondition, InvalidArgument
+from services.chassis.errors import Aborted, FailedPrecondition, InvalidArgument
 from services.feedback.decisions.answers import check_change
 from services.feedback.decisions.decision import DecisionChange
 from services.feedback.domain.goals import Goal
@@ -63,7 +63,7 @@ class FeedbackUseCases:
             guardrails=_with_prompt_sizes(spec.guardrails, inputs),
         )
         if not earlier:
-            check_slices(spec.goals, await self._suite_slices(spec.goals, inputs.suite))
+            check_slices(spec.goals, await suite_slices(self._registry, spec.goals, inputs.suite))
         return spec, inputs
 
     async def decide_loop(self, loop_id: str, number: int, change: DecisionChange) -> Loop:
@@ -71,15 +71,19 @@ class FeedbackUseCases:
 
         Raises:
             NotFound: There is no such loop.
-            FailedPrecondition: It waits for nobody, or not with that decision, or was answered in another way.
+            FailedPrecondition: It waits for nobody, or was answered in another way.
+            Aborted: It waits with another decision than that one.
             InvalidArgument: The decision cannot be changed so.
         """
         loop = await self._store.get(loop_id)
         waiting = loop.waiting_decision
-        if waiting is None or number not in (0, waiting.number):
-            raise FailedPrecondition(
-                f"The loop {loop_id} does not wait with {f'decision {number}' if number else 'a decision'}.",
-                f"Look at what it does now: `drillyard loops show {loop_id}`.",
+        next_step = f"Look at what it does now: `drillyard loops show {loop_id}`."
+        if waiting is None:
+            raise FailedPrecondition(f"The loop {loop_id} does not wait for a person.", next_step)
+        if number not in (0, waiting.number):
+            raise Aborted(
+                f"The answer is to decision {number}, and {loop_id} waits with decision {waiting.number} now.",
+                next_step,
             )
         check_change(waiting, change)
         if await self._store.answers.give(loop_id, waiting.number, change) != change:
@@ -119,17 +123,18 @@ class FeedbackUseCases:
             suites.append(suite)
         return replace(inputs, guardrail_suites=tuple(suites))
 
-    async def _suite_slices(self, goals: Sequence[Goal], suite: SuiteVersion) -> Mapping[str, int]:
-        """Return how many cases each slice of a suite has; of all cases alone where no goal names another one."""
-        slices = Counter({"": suite.num_cases})
-        if any(goal.slice.startswith(("tool=", "category=")) for goal in goals):
-            for case in await self._registry.list_cases(suite.test_suite_version_id):
-                slices.update((f"tool={case.tool}", f"category={category_of(case)}"))
-        return slices
-
     async def _resolve(self, spec: LoopSpec | ShipmentSpec) -> Inputs:
         model_version_id = await self._registry.resolve_model(spec.model_version_id)
         return Inputs(model_version_id, await self._registry.resolve_suite(spec.test_suite_version_id))
+
+
+async def suite_slices(registry: Registry, goals: Sequence[Goal], suite: SuiteVersion) -> Mapping[str, int]:
+    """Return how many cases each slice of a suite has; of all cases alone where no goal names another one."""
+    slices = Counter({"": suite.num_cases})
+    if any(goal.slice.startswith(("tool=", "category=")) for goal in goals):
+        for case in await registry.list_cases(suite.test_suite_version_id):
+            slices.update((f"tool={case.tool}", f"category={category_of(case)}"))
+    return slices
 
 
 def _with_prompt_sizes(guardrails: Sequence[Guardrail], inputs: Inputs) -> tuple[Guardrail, ...]:

@@ -121,7 +121,7 @@ async def _shipped(
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--adapter", type=Path, help="A PEFT folder for SmolLM2; else the demo's.")
-    parser.add_argument("--data", type=Path, default=Path("build/demo"), help="Where the demo's adapter lies.")
+    parser.add_argument("--data", type=Path, default=Path("build/demo-roo_xml"), help="Where the demo's adapter lies.")
     parser.add_argument("--as", dest="form", default="gguf:Q8_0", help="The form.")
     parser.add_argument("--suite", default="roo_xml/smoke", help="The suite that decides.")
     parser.add_argument("--threads", type=int, default=2, help="Threads of workers and servers.")

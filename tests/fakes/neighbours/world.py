@@ -90,7 +90,8 @@ class FakeEvaluator(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
     async def CompareEvaluations(self, request: Any, context: Any) -> comparison_pb2.CompareEvaluationsResponse:
         ids = (request.before_evaluation_id, request.after_evaluation_id)
         before, after = [((await self.jobs.store.get(job_id)).result or {})["rate"] for job_id in ids]
-        change = comparison_pb2.Difference(mean=after - before)
+        mean = after - before
+        change = comparison_pb2.Difference(mean=mean, interval=metrics_pb2.Interval(low=mean - 0.05, high=mean + 0.05))
         return comparison_pb2.CompareEvaluationsResponse(comparison=comparison_pb2.Comparison(conforming=change))
 
     async def _judge(self, job: Job) -> Json:

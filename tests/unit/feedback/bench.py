@@ -164,8 +164,12 @@ class Bench:
     async def play(self, spec: LoopSpec = SPEC) -> Loop:
         """Create a loop and return it once it has ended."""
         async with self.at_work():
-            loop = await self.usecases.create_loop("play", spec)
-            return await self.until_ended(loop.loop_id)
+            return await self.play_beside(spec)
+
+    async def play_beside(self, spec: LoopSpec) -> Loop:
+        """The same while others are at work."""
+        loop = await self.usecases.create_loop("play", spec)
+        return await self.until_ended(loop.loop_id)
 
     async def steps(self, loop_id: str) -> list[dict[str, Any]]:
         """Return the payloads of the loop's step events."""

@@ -12,11 +12,11 @@ from services.chassis.wire import from_document, to_document
 from services.evaluator.metrics.intervals import share_interval as interval_of_evaluations
 from services.feedback.domain.goals import METRICS, Goal, Reading, share_interval
 from services.feedback.domain.guardrails import Change, Guardrail, GuardrailReading, measured
+from services.feedback.domain.loop import status_sentence
 from services.feedback.domain.rounds import Rates, Round, StopReason, round_from_document, round_to_document
 from services.feedback.domain.rules import best_round, decide, is_plateau, stop_without_lesson
 from services.feedback.domain.spec import Budget, LoopSpec, as_first_sent, check, check_slices
 from services.feedback.domain.spending import Cost
-from services.feedback.domain.status import status_sentence
 
 SURE = Goal("conforming_rate", 0.8, confidence=0.95)
 OLD_DOCUMENT: dict[str, Any] = {

@@ -201,6 +201,7 @@ async def test_an_exported_item_that_could_not_have_been_stored_is_refused(
     [
         (b"{", "Line 3: This is no item"),
         (b'{"ratting": 1}', "Line 3: This is no item"),
+        (b'{"feedback_item_id": "feedback-1", "kind": Infinity}', "Line 3: This is no item"),
         (b'{"transcript_id": "gone", "tag": "odd"}', "Line 3: There is no transcript"),
         (b'{"feedback_item_id": "x", "kind": "FEEDBACK_KIND_TAG"}', "Line 3: The item lacks"),
         (b'{"transcript_id": "run-1", "rating": {"value": 9}}', "Line 3: The field rating.value is 9"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from drillyard.test_runner.v1 import diagnosis_pb2
 
-from services.chassis.errors import FailedPrecondition, InvalidArgument
+from services.chassis.errors import Aborted, FailedPrecondition, InvalidArgument
 from services.chassis.jobs import JobState
 from services.feedback.decisions.decision import (
     DECISION_EVENT,
@@ -123,6 +123,15 @@ async def test_a_process_that_dies_while_it_waits_loses_and_doubles_nothing(benc
     assert told == {"waiting": 1, "approved": 1}
 
 
+async def test_a_loop_that_waits_for_a_person_holds_no_place_of_those_that_run(bench: Bench) -> None:
+    async with bench.at_work():
+        asking = await bench.usecases.create_loop("", ASKED)
+        await waiting(bench, asking)
+        # The bench lets one loop run at a time.
+        loop = await bench.play_beside(SPEC)
+        assert loop.stop is not None and (await bench.store.get(asking.loop_id)).waiting_decision is not None
+
+
 async def test_a_loop_that_waits_can_be_cancelled(bench: Bench) -> None:
     async with bench.at_work():
         loop = await bench.usecases.create_loop("", ASKED)
@@ -145,7 +154,7 @@ async def test_answers_that_do_not_fit_are_refused(bench: Bench) -> None:
         ):
             with pytest.raises(InvalidArgument, match=words):
                 await bench.usecases.decide_loop(loop.loop_id, 0, change)
-        with pytest.raises(FailedPrecondition, match="decision 9"):
+        with pytest.raises(Aborted, match=r"decision 9, and .* waits with decision 1 now"):
             await bench.usecases.decide_loop(loop.loop_id, 9, APPROVAL)
         bench.store.answers[loop.loop_id, decision.number] = replace(APPROVAL, num_examples=7)  # type: ignore[index]
         with pytest.raises(FailedPrecondition, match="answered before"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from drillyard.feedback.v1.feedback_item_pb2 import CreateFeedbackItemRequest
 from drillyard.test_runner.v1.test_run_pb2 import CreateTestRunRequest
 from typer.testing import CliRunner, Result
 
@@ -131,6 +133,11 @@ def test_a_number_that_is_none_is_named_with_its_field(value: object, reason: st
     assert caught.value.problem.startswith("spec.sampling.temperature cannot be read: ")
     assert reason in caught.value.problem
     assert "quoted" not in caught.value.problem
+
+
+def test_an_infinite_number_for_an_enum_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="cannot be read"):
+        message_of(CreateFeedbackItemRequest, {"spec": {"rating": {"value": 1, "scale": math.inf}}})
 
 
 def test_a_service_that_ended_is_not_quoted_with_half_a_line(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from drillyard.job.v1.job_pb2 import Job, JobError, JobState
 
 from ui.cli.demo import _show
 from ui.loops.commands import print_end
-from ui.loops.reports import _loop_facts
+from ui.loops.reports import loop_facts
 from ui.loops.views import loop_progress_view
 from ui.shared.documents import document
 from ui.shared.environment import render
@@ -59,7 +59,7 @@ def test_the_command_and_the_report_say_so_too(
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == ["Goal not reached.", "It has ended.", "Best version: small@2"]
     assert lines[3] == "Try next: Give it more rounds."
-    facts = _loop_facts(ended(stop_reason))
+    facts = loop_facts(ended(stop_reason))
     assert (facts["outcome"], facts["next_step"]) == ("goal not reached", lines[3].removeprefix("Try next: "))
     assert facts["goals"] == ["conforming rate ≥ 80 %"]
 
@@ -77,7 +77,7 @@ def test_the_demo_ends_with_a_command_that_works_outside_the_virtual_environment
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     side = {"by_tool": {}, "by_cause": {}, "num_cases": 0}
-    loop = _loop_facts(ended(loop_pb2.STOP_REASON_OUT_OF_ROUNDS))
+    loop = loop_facts(ended(loop_pb2.STOP_REASON_OUT_OF_ROUNDS))
     body = {"sentence": "", "before": side, "after": side, "loop": loop, "duration_seconds": 1.0}
     _show(body, Path("report.html"), Path("data/demo"), as_json=False)
     assert "make up DATA=data/demo" in capsys.readouterr().out.splitlines()[-1]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from drillyard.feedback.v1.loop_answer_pb2 import DecideLoopRequest, DecisionChange
 from drillyard.feedback.v1.loop_decision_pb2 import DatasetRecipe, Decision, DecisionAction, DecisionState
 from drillyard.feedback.v1.loop_goal_pb2 import GoalReading, GuardrailReading
@@ -13,6 +15,9 @@ from drillyard.job.v1.job_pb2 import Job, JobState
 from drillyard.trainer.v1.method_pb2 import TrainingMethod
 from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
 
+from ui.cli.options import Common
+from ui.loops import decision_commands
+from ui.loops.reports import decision_texts, loop_facts
 from ui.loops.story import Answers
 from ui.loops.views import LoopProgress, loop_progress_view
 from ui.shared.cache import ServiceCache
@@ -66,6 +71,43 @@ def test_a_round_tells_what_it_reached_kept_decided_and_taught() -> None:
     assert "Train by direct preference optimisation" in html and "waiting for a person" in html
     assert "44 rows · learning rate 5e-05" in html and "num mixed" in html
     assert "fail, 1 by form &lt;b&gt;." in html
+
+
+def test_the_report_lists_each_decision_with_its_evidence() -> None:
+    (decision,) = loop_facts(Loop(rounds=[Round(round=2, decisions=[DECISION])]))["decisions"]
+    assert (decision["round"], decision["number"], decision["reason"]) == (2, 1, DECISION.reason)
+    assert decision_texts(decision) == {
+        "train by direct preference optimisation (waiting for a person)": DECISION.reason,
+        "trained": "44 rows, learning rate 5e-05",
+        "evidence": "num mixed 12",
+    }
+
+
+class Gateway:
+    """Answers for a loop that waits with decision 4, and keeps what is posted."""
+
+    def __init__(self) -> None:
+        self.bodies: list[dict[str, Any]] = []
+
+    def get(self, path: str) -> dict[str, Any]:
+        assert path == "/loops/loop-1/progress"
+        return {"waiting": {"number": 4, "title": "train by SFT", "reason": "All fail by form."}}
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        assert path == "/loops/loop-1/decision"
+        self.bodies.append(body)
+        return {"loop": {}}
+
+
+def test_the_command_answers_the_decision_that_the_person_saw(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway = Gateway()
+    monkeypatch.setattr(decision_commands, "connected", lambda _common: nullcontext(gateway))
+    decision_commands.approve("loop-1", Common())
+    assert "Decision 4, train by SFT: All fail by form." in capsys.readouterr().out
+    decision_commands.decide("loop-1", {"go_on": True}, Common(), number=3)
+    assert gateway.bodies == [{"number": 4}, {"change": {"go_on": True}, "number": 3}]
 
 
 def test_the_best_version_so_far_is_marked() -> None:

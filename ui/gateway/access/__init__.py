@@ -1,0 +1,1 @@
+"""Who may do what: the door in front of all routes, pages and files, and the accounts that it knows."""

@@ -1,0 +1,281 @@
+"""The accounts of a gateway that asks for a login: keys and sessions are verified, made, listed and ended here."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+
+from services.chassis.errors import FailedPrecondition, InvalidArgument, ServiceError
+from services.chassis.waiting import keep_going
+from ui.gateway.access.accounts import ApiKey, AuditEvent, Session
+from ui.gateway.access.caller import EVERY_SCOPE, Caller, Scope
+from ui.gateway.access.secrets import (
+    SecretHasher,
+    digest_of,
+    excerpt_of,
+    is_equal,
+    is_token,
+    new_key,
+    parts_of,
+    token_for,
+)
+from ui.gateway.errors import Unauthenticated
+from ui.gateway.settings import GatewaySettings
+
+if TYPE_CHECKING:
+    from ui.gateway.access.store.accounts import SqlAccounts
+
+K = TypeVar("K")
+V = TypeVar("V")
+ADMIN = "key:initial-admin"
+_KEY_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+_LEAST_ADMIN_KEY = 32
+# What another replica has revoked is refused here after so long; what this one revoked, at once.
+_FRESH_SECONDS = 10.0
+_MAX_CACHED = 10_000
+_NOTE_SECONDS = 0.5
+_MAX_NOTES = 10_000
+_SESSION_TIME = timedelta(hours=12)
+_NEXT_STEP = "Send a key as `Authorization: Bearer KEY`, or log in at /login."
+_log = structlog.get_logger()
+
+
+class Access:
+    """Who is known to the gateway.
+
+    The initial admin's key stands in a file, so that there is a first key to make others with. Changing it ends all
+    sessions, whose tokens are signed by it.
+    """
+
+    def __init__(self, store: SqlAccounts, admin_key: str, audit_days: float) -> None:
+        self._store, self._admin_key, self._audit_time = store, admin_key, timedelta(days=audit_days)
+        self._signing_key = hmac.new(admin_key.encode(), b"sessions", "sha256").digest()
+        self._cache_key = secrets.token_bytes(32)
+        self._hasher = SecretHasher()
+        self._keys: dict[str, ApiKey] = {}
+        self._keys_time = -_FRESH_SECONDS
+        self._verified: OrderedDict[bytes, str] = OrderedDict()
+        self._sessions: OrderedDict[str, tuple[float, Session]] = OrderedDict()
+        self._notes: deque[AuditEvent] = deque(maxlen=_MAX_NOTES)
+        self._uses: dict[str, datetime] = {}
+
+    async def caller_of_key(self, text: str) -> Caller:
+        """Return whose an API key is.
+
+        Raises:
+            Unauthenticated: It is none, or is no longer valid.
+        """
+        if is_equal(text, self._admin_key):
+            return Caller(ADMIN, EVERY_SCOPE)
+        parts = parts_of(text)
+        key = await self._key(parts[0]) if parts else None
+        if parts is None or key is None or not await self._is_secret_of(key, parts[1]):
+            raise Unauthenticated("The key is not one of this gateway.", "Ask its admin for a key.")
+        _refuse_ended(key)
+        self._uses[key.key_id] = datetime.now(UTC)
+        return Caller(f"key:{key.key_id}", frozenset(key.scopes))
+
+    async def caller_of_session(self, token: str) -> Caller:
+        """Return who has logged in with the session of a token.
+
+        Raises:
+            Unauthenticated: It is none, or has ended.
+        """
+        session = await self._session(digest_of(token)) if is_token(token, self._signing_key) else None
+        if session is None or session.expire_time <= datetime.now(UTC):
+            raise Unauthenticated("The session has ended.", "Log in again at /login.")
+        if session.caller.startswith("key:") and session.caller != ADMIN:
+            # A key that was revoked, or has expired, takes its sessions along.
+            key = await self._key(session.caller.removeprefix("key:"))
+            if key is None:
+                raise Unauthenticated("The session's key is gone.", _NEXT_STEP)
+            _refuse_ended(key)
+        return Caller(session.caller, frozenset(session.scopes))
+
+    async def log_in(self, caller: Caller) -> str:
+        """Return the token of a new session of a caller."""
+        token, now = token_for(self._signing_key), datetime.now(UTC)
+        scopes = tuple(sorted(caller.scopes))
+        await self._store.add_session(Session(digest_of(token), caller.name, scopes, now, now + _SESSION_TIME))
+        return token
+
+    async def log_out(self, token: str) -> None:
+        """End the session of a token."""
+        self._sessions.pop(digest_of(token), None)
+        await self._store.delete_session(digest_of(token))
+
+    async def create_key(
+        self, key_id: str, scopes: Iterable[Scope], *, expire_time: datetime | None, creator: Caller
+    ) -> tuple[ApiKey, str]:
+        """Make a key, and return it with its text, which is told this once.
+
+        Raises:
+            AlreadyExists: A key has, or had, its id.
+            InvalidArgument: The id has no such form, there is no scope, or the key would have expired.
+        """
+        if not _KEY_ID.fullmatch(key_id) or f"key:{key_id}" == ADMIN:
+            raise InvalidArgument(
+                f"{key_id!r} is no name of a key.", "Use up to 40 of a-z, 0-9 and inner hyphens.", field="key_id"
+            )
+        if not (unique := tuple(sorted(set(scopes)))):
+            raise InvalidArgument("A key needs a scope.", f"Name one of {', '.join(Scope)}.", field="scopes")
+        now = datetime.now(UTC)
+        if expire_time is not None and expire_time <= now:
+            raise InvalidArgument("The key would have expired.", "Give a time to come.", field="expire_time")
+        text, secret = new_key(key_id)
+        key = ApiKey(
+            key_id, unique, await self._hasher.hash_of(secret), excerpt_of(secret), creator.name, now, expire_time
+        )
+        await self._store.add_key(key)
+        self._keys_time = -_FRESH_SECONDS
+        return key, text
+
+    async def keys(self) -> list[ApiKey]:
+        """Return all keys, newest first."""
+        return await self._store.keys()
+
+    async def revoke_key(self, key_id: str) -> None:
+        """Refuse a key from now on.
+
+        Raises:
+            NotFound: There is no such key.
+        """
+        await self._store.revoke_key(key_id, datetime.now(UTC))
+        self._keys_time = -_FRESH_SECONDS
+        self._sessions.clear()
+
+    def note(self, caller: str, address: str, action: str, status: int) -> None:
+        """Append to the audit log, soon."""
+        if len(self._notes) == _MAX_NOTES:
+            _log.warning("audit_event_lost", reason="too many at once")
+        self._notes.append(AuditEvent(0, datetime.now(UTC), caller, address, action, status))
+
+    async def audit(self, *, caller: str = "", before: int = 0, limit: int = 100) -> list[AuditEvent]:
+        """Return events of the audit log, newest first.
+
+        Args:
+            caller: Name of the caller; empty for all.
+            before: Place in the log below which to begin; 0 for the newest.
+            limit: Most events.
+        """
+        await self._write_notes()
+        return await self._store.audit(caller=caller, before=before, limit=limit)
+
+    async def keep_noting(self) -> None:
+        """Write the audit log for as long as the gateway runs, and what is left when it ends."""
+        try:
+            while True:
+                await asyncio.sleep(_NOTE_SECONDS)
+                await self._write_notes()
+        finally:
+            await self._write_notes()
+
+    async def _write_notes(self) -> None:
+        if not self._notes and not self._uses:
+            return
+        notes, uses = list(self._notes), dict(self._uses)
+        self._notes.clear()
+        self._uses.clear()
+        try:
+            await self._store.note(notes, uses, datetime.now(UTC) - self._audit_time)
+        except ServiceError as error:
+            _log.warning("audit_waits", reason=error.problem)
+            self._notes.extendleft(reversed(notes))
+
+    async def _key(self, key_id: str) -> ApiKey | None:
+        if time.monotonic() - self._keys_time > _FRESH_SECONDS:
+            self._keys_time = time.monotonic()
+            self._keys = {key.key_id: key for key in await self._store.keys()}
+        return self._keys.get(key_id)
+
+    async def _is_secret_of(self, key: ApiKey, secret: str) -> bool:
+        # By a key that only this process knows, what it remembers is worth nothing elsewhere.
+        digest = hmac.new(self._cache_key, secret.encode(), hashlib.sha256).digest()
+        if self._verified.get(digest) == key.key_id:
+            return True
+        if not is_equal(excerpt_of(secret), key.excerpt) or not await self._hasher.is_hash_of(key.secret_hash, secret):
+            return False
+        _remember(self._verified, digest, key.key_id)
+        return True
+
+    async def _session(self, token_digest: str) -> Session | None:
+        end, session = self._sessions.get(token_digest, (0.0, None))
+        if time.monotonic() < end:
+            return session
+        session = await self._store.session(token_digest)
+        if session is not None:
+            _remember(self._sessions, token_digest, (time.monotonic() + _FRESH_SECONDS, session))
+        return session
+
+
+@asynccontextmanager
+async def open_access(settings: GatewaySettings) -> AsyncIterator[Access | None]:
+    """Open the accounts for as long as the block lasts; None where nobody is asked for a login.
+
+    Raises:
+        FailedPrecondition: The database or the file of the first key cannot be used.
+    """
+    if settings.authentication == "off" or settings.admin_key_file is None:
+        yield None
+        return
+    admin_key = read_admin_key(settings.admin_key_file)
+    # It doubles the gateway's memory, which is worth it for this alone.
+    from ui.gateway.access.store.accounts import SqlAccounts
+
+    store = await SqlAccounts.open(settings.resolved_database_url)
+    access = Access(store, admin_key, settings.audit_days)
+    noting = asyncio.create_task(keep_going("write_audit_log", access.keep_noting))
+    try:
+        yield access
+    finally:
+        noting.cancel()
+        await asyncio.gather(noting, return_exceptions=True)
+        await store.close()
+
+
+def read_admin_key(file: Path) -> str:
+    """Return the initial admin's key.
+
+    Raises:
+        FailedPrecondition: The file cannot be read, or holds too short a text.
+    """
+    try:
+        text = file.read_text(encoding="ascii", errors="replace").strip()
+    except OSError as error:
+        raise FailedPrecondition(
+            f"The file of the initial admin's key, {file}, cannot be read: {error.strerror}.",
+            "Make one with `openssl rand -hex 32`, or let `drillyard up --authentication` make it.",
+        ) from None
+    if len(text) < _LEAST_ADMIN_KEY:
+        raise FailedPrecondition(
+            f"The initial admin's key in {file} has less than {_LEAST_ADMIN_KEY} characters.",
+            "Make another with `openssl rand -hex 32`.",
+        )
+    return text
+
+
+def _refuse_ended(key: ApiKey) -> None:
+    if key.revoke_time is not None:
+        raise Unauthenticated(f"The key {key.key_id!r} was revoked.", "Ask the gateway's admin for another key.")
+    if key.expire_time is not None and key.expire_time <= datetime.now(UTC):
+        raise Unauthenticated(
+            f"The key {key.key_id!r} expired on {key.expire_time:%Y-%m-%d}.", "Ask the gateway's admin for another key."
+        )
+
+
+def _remember(cache: OrderedDict[K, V], key: K, value: V) -> None:
+    cache[key] = value
+    if len(cache) > _MAX_CACHED:
+        cache.popitem(last=False)

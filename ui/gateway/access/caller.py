@@ -1,0 +1,60 @@
+"""Who calls, and what they may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+CALL_KEY = "drillyard.call"
+"""Under this key the door leaves a `Call` in the scope of a request."""
+
+
+class Scope(StrEnum):
+    """What a key or a role allows; `ADMIN` allows everything."""
+
+    READ = "read"
+    TEST = "test"
+    TRAIN = "train"
+    FEEDBACK = "feedback"
+    PUBLISH = "publish"
+    ADMIN = "admin"
+
+
+EVERY_SCOPE = frozenset(Scope)
+ROLES: dict[str, frozenset[Scope]] = {
+    "viewer": frozenset({Scope.READ}),
+    "reviewer": frozenset({Scope.READ, Scope.FEEDBACK}),
+    "trainer": frozenset({Scope.READ, Scope.TEST, Scope.TRAIN, Scope.FEEDBACK}),
+    "publisher": EVERY_SCOPE - {Scope.ADMIN},
+    "admin": EVERY_SCOPE,
+}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody whom the gateway knows.
+
+    Attributes:
+        name: Kind and id, such as `key:ci` or `user:ann`.
+        scopes: What they may do.
+    """
+
+    name: str
+    scopes: frozenset[Scope]
+
+    def may(self, allowed: frozenset[Scope]) -> bool:
+        """Return whether they have one of the scopes that a rule names."""
+        return Scope.ADMIN in self.scopes or bool(self.scopes & allowed)
+
+
+@dataclass
+class Call:
+    """A request that the door let in.
+
+    Attributes:
+        caller: Who sends it.
+        action: What the audit log tells of it; empty: nothing.
+    """
+
+    caller: Caller
+    action: str

@@ -1,0 +1,18 @@
+"""API keys, sessions and the audit log."""
+
+from alembic import op
+
+from ui.gateway.access.store.tables import METADATA
+
+revision = "0001_access"
+down_revision = None
+
+
+def upgrade() -> None:
+    """Make the tables."""
+    METADATA.create_all(op.get_bind())
+
+
+def downgrade() -> None:
+    """Drop them."""
+    METADATA.drop_all(op.get_bind())

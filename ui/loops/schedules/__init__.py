@@ -1,0 +1,1 @@
+"""Schedules: a suite that is run again and again on what is served."""
