@@ -12,6 +12,7 @@ _LONGEST = (
     "tests/integration/gateway_routes",
     "tests/integration/trainer_kill_test.py",
     "tests/charts/install_test.py",
+    "tests/charts/cluster",
     "tests/integration/trainer_test.py",
     "tests/integration/test_runner_test.py",
     "tests/e2e/browser_test.py",
