@@ -27,7 +27,7 @@ from services.registry.domain.deployment import (
 )
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionKind
 from services.registry.ports.deployment import ServedVersion
-from tests.charts.control_plane import ControlPlane
+from tests.charts.cluster.control_plane import ControlPlane
 from tests.charts.tools import render
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import re
-import socket
 import ssl
 import subprocess
 import time
@@ -25,6 +24,7 @@ from typing import Any
 import pytest
 
 from tests.charts.tools import Manifest, of_kind, require, run_program
+from tests.fakes.ports import free_ports
 
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
@@ -52,8 +52,9 @@ class ControlPlane:
     def kubeconfig_of(self, account: str, namespace: str, manifests: list[Manifest]) -> Path:
         """Give a service account the rights that `manifests` give it, and return a kubeconfig of it."""
         rights = [of_kind(manifests, kind)[account] for kind in ("ServiceAccount", "Role", "RoleBinding")]
+        home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
         file = self.kubeconfig.with_name(f"{account}.json")
-        file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": rights}))
+        file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [home, *rights]}))
         self.kubectl("apply", "-n", namespace, "-f", str(file))
         token = self.kubectl("create", "token", account, "-n", namespace).strip()
         config = json.loads(self.kubectl("config", "view", "--raw", "-o", "json"))
@@ -67,23 +68,22 @@ class ControlPlane:
         resources: Sequence[tuple[str, str]],
         verbs: Sequence[str],
         namespace: str,
-    ) -> dict[tuple[str, str], set[tuple[str, str, str]]]:
+    ) -> dict[tuple[str, str], set[tuple[str, ...]]]:
         """Return what accounts of `namespace` may do, by (account, where), of every verb with every resource."""
-        questions = [
-            (who, group, resource, verb) for who in accounts for group, resource in resources for verb in verbs
-        ]
+        questions = [(who, (*item, verb)) for who in accounts for item in resources for verb in verbs]
         reviews = [_review(namespace, *question) for question in questions]
         file = self.kubeconfig.with_name("reviews.json")
         file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": reviews}))
         answers = self.kubectl("create", "-f", str(file), "-o", 'jsonpath={.status.allowed}{" "}').split()
-        rights: dict[tuple[str, str], set[tuple[str, str, str]]] = {who: set() for who in accounts}
-        for (who, *right), answer in zip(questions, answers, strict=True):
+        rights: dict[tuple[str, str], set[tuple[str, ...]]] = {who: set() for who in accounts}
+        for (who, right), answer in zip(questions, answers, strict=True):
             if answer == "true":
-                rights[who].add(tuple(right))
+                rights[who].add(right)
         return rights
 
 
-def _review(namespace: str, who: tuple[str, str], group: str, resource: str, verb: str) -> Manifest:
+def _review(namespace: str, who: tuple[str, str], right: tuple[str, str, str]) -> Manifest:
+    group, resource, verb = right
     name, _, subresource = resource.partition("/")
     attributes = {"namespace": who[1], "group": group, "resource": name, "subresource": subresource, "verb": verb}
     return {
@@ -111,7 +111,7 @@ def run_control_plane(folder: Path) -> Iterator[ControlPlane]:
     """Start a control plane that keeps everything in `folder`; it ends with the block."""
     assets, openssl = require_assets(), require("openssl")
     _make_certificates(folder, openssl)
-    etcd_port, peer_port, api_port, controllers_port = _free_ports(4)
+    etcd_port, peer_port, api_port, controllers_port = free_ports(4)
     kubeconfig = _write_kubeconfig(folder, api_port)
     etcd_url, api_url = f"http://127.0.0.1:{etcd_port}", f"https://127.0.0.1:{api_port}"
     with ExitStack() as running:
@@ -245,11 +245,3 @@ def _write_kubeconfig(folder: Path, api_port: int) -> Path:
     path.write_text(json.dumps(document))
     path.chmod(0o600)
     return path
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
