@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from services.trainer.training.processes.pod import at_work, is_stopped, stop
+from services.trainer.training.processes.ending import at_work, is_stopped, stop
 
 
 def test_a_pod_that_is_taken_away_waits_for_those_that_are_at_work(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from services.lm.process import usable_cores
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.training.processes.artifacts import fetched
+from services.trainer.training.processes.ending import at_work, is_stopped
 from services.trainer.training.processes.plans import PlanSocket
-from services.trainer.training.processes.pod import at_work, is_stopped
 from services.trainer.training.reporter import Reporter
 from services.trainer.training.workers import collective_backend
 

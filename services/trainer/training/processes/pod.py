@@ -7,20 +7,11 @@ from __future__ import annotations
 
 import argparse
 import base64
-import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
-
-import psutil
 
 from services.trainer.backends.kubernetes_objects import SCRATCH
 from services.trainer.domain.plan import AttemptPlan
-
-_STOP: Final = "stop"
-_LOOK_SECONDS: Final = 0.2
+from services.trainer.training.processes.ending import at_work, stop
 
 
 def main() -> None:
@@ -37,38 +28,6 @@ def main() -> None:
         from services.trainer.training.processes.cluster import run_in_pod
 
         run_in_pod(plan)
-
-
-@contextmanager
-def at_work(folder: Path) -> Iterator[None]:
-    """Say that this process does a part of the attempt, for the length of the block; a killed one does none."""
-    folder.mkdir(parents=True, exist_ok=True)
-    mark = folder / f"{os.getpid()}.pid"
-    mark.touch()
-    try:
-        yield
-    finally:
-        mark.unlink(missing_ok=True)
-
-
-def is_stopped(folder: Path) -> bool:
-    """Whether the pod is being taken away."""
-    return (folder / _STOP).exists()
-
-
-def stop(folder: Path) -> None:
-    """Ask the processes that are at work in this pod to save and end, and return when they have."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _STOP).touch()
-    while any(_is_alive(int(mark.stem)) for mark in folder.glob("*.pid")):
-        time.sleep(_LOOK_SECONDS)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 if __name__ == "__main__":
