@@ -16,7 +16,7 @@ import pytest
 
 from services.trainer.backends.kubernetes_objects import TrainingPods, plain_job, ray_job
 from services.trainer.domain.plan import AttemptPlan
-from tests.fakes.kuberay import Manifest, refusal_of
+from tests.unit.trainer.backends.kuberay_rules import Manifest, refusal_of
 from tests.unit.trainer.job_bench import SPEC
 
 JOB_ID = "train-0123456789abcdef"

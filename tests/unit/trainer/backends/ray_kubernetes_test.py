@@ -17,7 +17,7 @@ from services.chassis.machine.kubernetes.client import GoneError, refusal
 from services.trainer.backends.kubernetes_objects import TrainingPods, labels_of, name_of, plain_job, ray_job
 from services.trainer.backends.ray_kubernetes import RayKubernetesBackend
 from services.trainer.domain.attempt import PreemptedError
-from tests.fakes.cluster import FakeCluster, Manifest
+from tests.unit.trainer.backends.fake_cluster import FakeCluster, Manifest
 from tests.unit.trainer.backends.kubernetes_objects_test import JOB_ID, plan_of
 
 PODS = TrainingPods("drilling", "drillyard/trainer:1")
