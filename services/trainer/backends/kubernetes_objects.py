@@ -145,7 +145,8 @@ def ray_job(plan: AttemptPlan, pods: TrainingPods) -> Manifest:
 def plain_job(plan: AttemptPlan, pods: TrainingPods) -> Manifest:
     """Return the Job for a cluster without KubeRay: one pod with room for all workers."""
     pod = _worker_pod(pods, "training", num_workers=plan.spec.num_workers)
-    pod["containers"][0]["command"] = _command(plan)
+    # The first process of a container must reap what workers leave behind; Python does not.
+    pod["containers"][0]["command"] = ["tini", "--", *_command(plan)]
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

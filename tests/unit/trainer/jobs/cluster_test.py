@@ -125,6 +125,7 @@ def test_an_attempt_that_waits_for_a_place_says_so_and_does_not_stand_still(tmp_
 
 def test_a_job_goes_on_in_the_cluster_from_what_was_saved_on_this_machine(bench: Bench) -> None:
     async def pause(plan: AttemptPlan) -> None:
+        await bench.train_to(plan, 5, ends=False)
         await bench.usecases.resource.pause(plan.training_job_id)
         await bench.train_until_stopped(plan, 7)
 
