@@ -60,7 +60,7 @@ class Door:
             response = _refusal(request, error)
             # By those whom nobody knows, and by those who ask too often, the log would only grow.
             if request.caller_name and not isinstance(error, Busy):
-                self._access().note(request.caller_name, request.address, request.action(), response.status_code)
+                self._access().log.note(request.caller_name, request.address, request.action(), response.status_code)
             await response(scope, receive, send)
             return
         if caller is not None:
@@ -95,7 +95,7 @@ class Door:
     def _noting(self, request: _Request, call: Call, send: Send) -> Send:
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start" and call.action:
-                self._access().note(call.caller.name, request.address, call.action, message["status"])
+                self._access().log.note(call.caller.name, request.address, call.action, message["status"])
             await send(message)
 
         return noting

@@ -27,16 +27,21 @@ async def show_login(request: Request, next: str = "/") -> Response:
 async def log_in(request: Request) -> Response:
     """Begin a session and show the page that was asked for, or the form again."""
     access, form = access_of(request), await request.form(max_files=0, max_fields=10)
-    place, key = str(form.get("next", "/")), str(form.get("key", "")).strip()
+    place, secret = str(form.get("next", "/")), str(form.get("secret", "")).strip()
+    name = str(form.get("name", "")).strip()
     address, failures = request.client.host if request.client else "", _failures_of(request)
+    # One address guesses at many names, and many addresses at one name.
+    origins = [address, f"user:{name[:100]}"] if name else [address]
     try:
-        failures.check(address)
-        caller = await access.caller_of_key(key)
+        for origin in origins:
+            failures.check(origin)
+        caller = await (access.caller_of_password(name, secret) if name else access.caller_of_key(secret))
     except Busy as error:
         return _form(place, problem=str(error), status=429)
     except Unauthenticated as error:
-        failures.count(address)
-        access.note("", address, "POST /login", 401)
+        for origin in origins:
+            failures.count(origin)
+        access.log.note("", address, "POST /login", 401)
         return _form(place, problem=str(error), status=401)
     response = RedirectResponse(_below(request, place), 303)
     # Another token than any that the browser had before, so that nobody can have planted it.
@@ -48,7 +53,7 @@ async def log_in(request: Request) -> Response:
         httponly=True,
         samesite="lax",
     )
-    access.note(caller.name, address, "POST /login", 303)
+    access.log.note(caller.name, address, "POST /login", 303)
     return response
 
 

@@ -129,6 +129,8 @@ ROUTES: Mapping[str, str] = {
     "/api/v1/uploads/{upload_id}": "GET train, DELETE train",
     "/api/v1/uploads/{upload_id}/files/{name:path}": "PUT train",
     "/api/v1/uploads/{upload_id}/finish": "POST train",
+    "/api/v1/users": "GET admin, POST admin",
+    "/api/v1/users/{user_id}": "DELETE admin",
     "/api/v1/verdicts": "GET read",
     "/api/v1/verdicts/judge": "POST test",
     "/api/v1/verdicts/judge-batch": "POST test",

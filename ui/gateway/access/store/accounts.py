@@ -12,9 +12,9 @@ from sqlalchemy import ColumnElement, delete, insert, select, update
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
 from services.chassis.database.migration import migrate
 from services.chassis.errors import AlreadyExists, NotFound
-from ui.gateway.access.accounts import ApiKey, AuditEvent, Session
+from ui.gateway.access.accounts import ApiKey, AuditEvent, Session, User
 from ui.gateway.access.caller import Scope
-from ui.gateway.access.store.tables import API_KEYS, AUDIT_EVENTS, SESSIONS
+from ui.gateway.access.store.tables import API_KEYS, AUDIT_EVENTS, SESSIONS, USERS
 
 T = TypeVar("T")
 
@@ -71,6 +71,41 @@ class SqlAccounts:
             if (await session.execute(query.returning(API_KEYS.c.key_id))).first() is None:
                 raise NotFound(f"There is no key {key_id!r}.", "List the keys with `drillyard keys`.")
             await session.execute(delete(SESSIONS).where(SESSIONS.c.caller == f"key:{key_id}"))
+
+    async def add_user(self, user: User) -> None:
+        """Keep a new user.
+
+        Raises:
+            AlreadyExists: There is one of that name.
+        """
+        async with self._database.session() as session:
+            if not await insert_if_absent(session, USERS, row_of(user, USERS)):
+                raise AlreadyExists(f"There is a user {user.user_id!r}.", "Choose another name, or delete them first.")
+
+    async def users(self) -> list[User]:
+        """Return all users by name."""
+        async with self._database.reading() as session:
+            rows = await session.execute(select(USERS).order_by(USERS.c.user_id))
+            return [item_of(User, row) for row in rows.mappings()]
+
+    async def user(self, user_id: str) -> User | None:
+        """Return the user of a name."""
+        async with self._database.reading() as session:
+            query = select(USERS).where(USERS.c.user_id == user_id)
+            row = (await session.execute(query)).mappings().one_or_none()
+            return item_of(User, row) if row else None
+
+    async def delete_user(self, user_id: str) -> None:
+        """Forget a user, and end their sessions.
+
+        Raises:
+            NotFound: There is no such user.
+        """
+        query = delete(USERS).where(USERS.c.user_id == user_id).returning(USERS.c.user_id)
+        async with self._database.session() as session:
+            if (await session.execute(query)).first() is None:
+                raise NotFound(f"There is no user {user_id!r}.", "List the users with `drillyard users`.")
+            await session.execute(delete(SESSIONS).where(SESSIONS.c.caller == f"user:{user_id}"))
 
     async def add_session(self, item: Session) -> None:
         """Keep a new session; those that have ended are forgotten."""
