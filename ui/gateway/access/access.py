@@ -25,15 +25,16 @@ from ui.gateway.access.secrets import (
     digest_of,
     excerpt_of,
     is_equal,
-    is_token,
     new_key,
     parts_of,
     token_for,
+    unsigned,
 )
 from ui.gateway.errors import Unauthenticated
 from ui.gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:
+    from ui.gateway.access.oidc import OidcProvider
     from ui.gateway.access.store.accounts import SqlAccounts
 
 K = TypeVar("K")
@@ -59,7 +60,8 @@ class Access:
 
     def __init__(self, store: SqlAccounts, admin_key: str, log: AuditLog) -> None:
         self._store, self._admin_key, self.log = store, admin_key, log
-        self._signing_key = hmac.new(admin_key.encode(), b"sessions", "sha256").digest()
+        self._signing_key = _derived(admin_key, "sessions")
+        self.provider: OidcProvider | None = None
         self._cache_key = secrets.token_bytes(32)
         self._hasher = SecretHasher()
         self._keys: dict[str, ApiKey] = {}
@@ -89,7 +91,7 @@ class Access:
         Raises:
             Unauthenticated: It is none, or has ended.
         """
-        session = await self._session(digest_of(token)) if is_token(token, self._signing_key) else None
+        session = await self._session(digest_of(token)) if unsigned(token, self._signing_key) else None
         if session is None or session.expire_time <= datetime.now(UTC):
             raise Unauthenticated("The session has ended.", "Log in again at /login.")
         if session.caller.startswith("key:") and session.caller != ADMIN:
@@ -237,8 +239,10 @@ async def open_access(settings: GatewaySettings) -> AsyncIterator[Access | None]
     # It doubles the gateway's memory, which is worth it for this alone.
     from ui.gateway.access.store.accounts import SqlAccounts
 
+    provider = _provider(settings, admin_key)
     store = await SqlAccounts.open(settings.resolved_database_url)
     access = Access(store, admin_key, AuditLog(store, settings.audit_days))
+    access.provider = provider
     noting = asyncio.create_task(keep_going("write_audit_log", access.log.keep_writing))
     try:
         yield access
@@ -248,25 +252,47 @@ async def open_access(settings: GatewaySettings) -> AsyncIterator[Access | None]
         await store.close()
 
 
+def _provider(settings: GatewaySettings, admin_key: str) -> OidcProvider | None:
+    if not settings.oidc_issuer:
+        return None
+    from ui.gateway.access.oidc import OidcProvider
+
+    file = settings.oidc_client_secret_file
+    return OidcProvider(settings, read_secret(file) if file else "", _derived(admin_key, "logins"))
+
+
+def _derived(admin_key: str, purpose: str) -> bytes:
+    return hmac.new(admin_key.encode(), purpose.encode(), "sha256").digest()
+
+
 def read_admin_key(file: Path) -> str:
     """Return the initial admin's key.
 
     Raises:
         FailedPrecondition: The file cannot be read, or holds too short a text.
     """
-    try:
-        text = file.read_text(encoding="ascii", errors="replace").strip()
-    except OSError as error:
-        raise FailedPrecondition(
-            f"The file of the initial admin's key, {file}, cannot be read: {error.strerror}.",
-            "Make one with `openssl rand -hex 32`, or let `drillyard up --authentication` make it.",
-        ) from None
+    text = read_secret(file)
     if len(text) < _LEAST_ADMIN_KEY:
         raise FailedPrecondition(
             f"The initial admin's key in {file} has less than {_LEAST_ADMIN_KEY} characters.",
             "Make another with `openssl rand -hex 32`.",
         )
     return text
+
+
+def read_secret(file: Path) -> str:
+    """Return what is in the file of a secret.
+
+    Raises:
+        FailedPrecondition: It cannot be read.
+    """
+    try:
+        return file.read_text(encoding="ascii", errors="replace").strip()
+    except OSError as error:
+        raise FailedPrecondition(
+            f"The file of a secret, {file}, cannot be read: {error.strerror}.",
+            "Write it there, for the gateway's user alone; `openssl rand -hex 32` makes a first key.",
+        ) from None
 
 
 def _refuse_ended(key: ApiKey) -> None:

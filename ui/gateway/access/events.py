@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis.errors import InvalidArgument, PermissionDenied, ServiceError
 from ui.gateway.access.caller import CALL_KEY, Call
 from ui.gateway.access.caller import Scope as AccessScope
-from ui.gateway.errors import service_error_response
+from ui.gateway.errors import PROBLEM_TYPE, status_of
 from ui.gateway.middleware.bodies import JsonRequest
 
 _JOIN = "/gradio_api/queue/join"
@@ -106,7 +107,9 @@ class PageEvents:
         try:
             self._check(await _document(request), scope[CALL_KEY])
         except ServiceError as error:
-            await service_error_response(error)(scope, receive, send)
+            # The page framework shows what a refusal has under this name.
+            facts = {"code": error.code, "problem": error.problem, "next_step": error.next_step, "detail": str(error)}
+            await JSONResponse(facts, status_of(error), media_type=PROBLEM_TYPE)(scope, receive, send)
             return
         await self._app(scope, _repeated(await request.body(), receive), send)
 

@@ -147,6 +147,8 @@ ROUTES: Mapping[str, str] = {
     "/docs": "GET read",
     "/openapi.json": "GET read",
     "/login": "GET public, POST public",
+    "/login/oidc": "GET public",
+    "/login/oidc/callback": "GET public",
     "/logout": "POST public",
 }
 # Of the page framework only what the pages use: its other routes are for programs, recordings and its own cloud.

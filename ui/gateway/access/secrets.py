@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import re
@@ -40,14 +41,20 @@ def excerpt_of(secret: str) -> str:
 
 def token_for(signing_key: bytes) -> str:
     """Return a new token of a session, which only who knows the key can make."""
-    token = secrets.token_urlsafe(_SECRET_BYTES)
-    return f"{token}.{_signature(token, signing_key)}"
+    return signed(secrets.token_urlsafe(_SECRET_BYTES), signing_key)
 
 
-def is_token(token: str, signing_key: bytes) -> bool:
-    """Whether a token of a session was made with the key."""
-    random, _, signature = token.partition(".")
-    return is_equal(signature, _signature(random, signing_key))
+def signed(text: str, signing_key: bytes) -> str:
+    """Return a text in characters of a cookie, with a signature that only who knows the key can make."""
+    encoded = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return f"{encoded}.{_signature(encoded, signing_key)}"
+
+
+def unsigned(cookie: str, signing_key: bytes) -> str:
+    """Return the text that was signed with the key; empty: this was not."""
+    encoded, _, signature = cookie.partition(".")
+    is_signed = is_equal(signature, _signature(encoded, signing_key))
+    return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode() if is_signed else ""
 
 
 def digest_of(token: str) -> str:
