@@ -22,9 +22,9 @@ from ui.evaluations.feedback import routes as feedback
 from ui.gateway import garbage, reference
 from ui.gateway.access import login
 from ui.gateway.access import routes as access
-from ui.gateway.access.access import open_access
 from ui.gateway.access.door import Door
 from ui.gateway.access.loopback import LoopbackOnly
+from ui.gateway.access.opening import open_access
 from ui.gateway.clients import open_clients
 from ui.gateway.errors import PROBLEM_RESPONSE, install_error_responses
 from ui.gateway.middleware.headers import SecurityHeaders

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from services.chassis.errors import FailedPrecondition, InvalidArgument
-from services.chassis.waiting import keep_going
+from services.chassis.errors import InvalidArgument
 from ui.gateway.access.accounts import ApiKey, Session, User
 from ui.gateway.access.audit import AuditLog
 from ui.gateway.access.caller import EVERY_SCOPE, ROLES, Caller, Scope
 from ui.gateway.access.secrets import (
     SecretHasher,
+    derived_key,
     digest_of,
     excerpt_of,
     is_equal,
@@ -31,7 +28,6 @@ from ui.gateway.access.secrets import (
     unsigned,
 )
 from ui.gateway.errors import Unauthenticated
-from ui.gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:
     from ui.gateway.access.oidc import OidcProvider
@@ -43,7 +39,6 @@ ADMIN = "key:initial-admin"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _NAME_HINT = "Use up to 40 of a-z, 0-9 and inner hyphens."
 _MIN_PASSWORD, _MAX_PASSWORD = 12, 200
-_LEAST_ADMIN_KEY = 32
 # What another replica has revoked is refused here after so long; what this one revoked, at once.
 _FRESH_SECONDS = 10.0
 _MAX_CACHED = 10_000
@@ -60,7 +55,7 @@ class Access:
 
     def __init__(self, store: SqlAccounts, admin_key: str, log: AuditLog) -> None:
         self._store, self._admin_key, self.log = store, admin_key, log
-        self._signing_key = _derived(admin_key, "sessions")
+        self._signing_key = derived_key(admin_key, "sessions")
         self.provider: OidcProvider | None = None
         self._cache_key = secrets.token_bytes(32)
         self._hasher = SecretHasher()
@@ -223,76 +218,6 @@ class Access:
         if session is not None:
             _remember(self._sessions, token_digest, (time.monotonic() + _FRESH_SECONDS, session))
         return session
-
-
-@asynccontextmanager
-async def open_access(settings: GatewaySettings) -> AsyncIterator[Access | None]:
-    """Open the accounts for as long as the block lasts; None where nobody is asked for a login.
-
-    Raises:
-        FailedPrecondition: The database or the file of the first key cannot be used.
-    """
-    if settings.authentication == "off" or settings.admin_key_file is None:
-        yield None
-        return
-    admin_key = read_admin_key(settings.admin_key_file)
-    # It doubles the gateway's memory, which is worth it for this alone.
-    from ui.gateway.access.store.accounts import SqlAccounts
-
-    provider = _provider(settings, admin_key)
-    store = await SqlAccounts.open(settings.resolved_database_url)
-    access = Access(store, admin_key, AuditLog(store, settings.audit_days))
-    access.provider = provider
-    noting = asyncio.create_task(keep_going("write_audit_log", access.log.keep_writing))
-    try:
-        yield access
-    finally:
-        noting.cancel()
-        await asyncio.gather(noting, return_exceptions=True)
-        await store.close()
-
-
-def _provider(settings: GatewaySettings, admin_key: str) -> OidcProvider | None:
-    if not settings.oidc_issuer:
-        return None
-    from ui.gateway.access.oidc import OidcProvider
-
-    file = settings.oidc_client_secret_file
-    return OidcProvider(settings, read_secret(file) if file else "", _derived(admin_key, "logins"))
-
-
-def _derived(admin_key: str, purpose: str) -> bytes:
-    return hmac.new(admin_key.encode(), purpose.encode(), "sha256").digest()
-
-
-def read_admin_key(file: Path) -> str:
-    """Return the initial admin's key.
-
-    Raises:
-        FailedPrecondition: The file cannot be read, or holds too short a text.
-    """
-    text = read_secret(file)
-    if len(text) < _LEAST_ADMIN_KEY:
-        raise FailedPrecondition(
-            f"The initial admin's key in {file} has less than {_LEAST_ADMIN_KEY} characters.",
-            "Make another with `openssl rand -hex 32`.",
-        )
-    return text
-
-
-def read_secret(file: Path) -> str:
-    """Return what is in the file of a secret.
-
-    Raises:
-        FailedPrecondition: It cannot be read.
-    """
-    try:
-        return file.read_text(encoding="ascii", errors="replace").strip()
-    except OSError as error:
-        raise FailedPrecondition(
-            f"The file of a secret, {file}, cannot be read: {error.strerror}.",
-            "Write it there, for the gateway's user alone; `openssl rand -hex 32` makes a first key.",
-        ) from None
 
 
 def _refuse_ended(key: ApiKey) -> None:

@@ -67,6 +67,11 @@ def is_equal(first: str, second: str) -> bool:
     return hmac.compare_digest(first.encode("utf-8", "replace"), second.encode("utf-8", "replace"))
 
 
+def derived_key(admin_key: str, purpose: str) -> bytes:
+    """Return a key for one purpose, which only who knows the initial admin's key can make."""
+    return hmac.new(admin_key.encode(), purpose.encode(), "sha256").digest()
+
+
 class SecretHasher:
     """Hashes secrets by argon2, a few at a time, beside the event loop."""
 

@@ -14,11 +14,12 @@ from starlette.testclient import TestClient
 
 from services.chassis.errors import Busy, FailedPrecondition
 from services.chassis.telemetry import Telemetry
-from ui.gateway.access.access import Access, read_admin_key
+from ui.gateway.access.access import Access
 from ui.gateway.access.audit import AuditLog
 from ui.gateway.access.caller import CALL_KEY, Call, Caller, Scope
 from ui.gateway.access.door import COOKIE, CallRates, Door
 from ui.gateway.access.events import PageEvents
+from ui.gateway.access.opening import read_admin_key
 from ui.gateway.access.rules import PAGES, ROUTES, rules_of
 from ui.gateway.app import create_app
 from ui.gateway.settings import GatewaySettings
