@@ -85,13 +85,14 @@ dead: setup ## Check that nothing is unused (vulture)
 chart: setup ## Check the Helm chart
 	pytest -q tests/charts
 
+# Tests wait for processes, disks and clocks: more of them at once than the two cores that they are meant for.
 .PHONY: check
 check: lint types arch dead $(VENV)/.compiled ## The fast part of what CI runs
-	pytest -q -n 2 tests/house tests/unit tests/contract
+	pytest -q -n 3 tests/house tests/unit tests/contract
 
 .PHONY: test
 test: setup tools check ## All that CI runs
-	pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/charts tests/integration tests/e2e
+	pytest -q -n 4 --dist loadfile --no-loadscope-reorder tests/charts tests/integration tests/e2e
 
 ##@ Run
 .PHONY: demo

@@ -8,27 +8,36 @@ import pytest
 
 # Files, and folders whose files share services, from the longest on; the others follow.
 _LONGEST = (
-    "tests/e2e/demo_test.py",
     "tests/integration/gateway_routes",
     "tests/integration/trainer_kill_test.py",
-    "tests/charts/install_test.py",
-    "tests/integration/trainer_test.py",
+    "tests/integration/faults/ray_cluster_test.py",
+    "tests/integration/gateway_routes/tiny_model_test.py",
+    "tests/integration/gateway_routes/shipping_test.py",
+    "tests/e2e/demo_test.py",
     "tests/integration/test_runner_test.py",
+    "tests/charts/cluster",
     "tests/e2e/browser_test.py",
-    "tests/integration/metrics_test.py",
     "tests/integration/up_test.py",
-    "tests/integration/test_runs/several_turns_runs_test.py",
-    "tests/integration/evaluator_test.py",
     "tests/integration/feedback_kill_test.py",
+    "tests/integration/trainer_test.py",
+    "tests/integration/test_runs/several_turns_runs_test.py",
+    "tests/integration/faults/storm_test.py",
     "tests/integration/test_runs/llama_endpoint_test.py",
+    "tests/integration/metrics_test.py",
+    "tests/integration/evaluator_test.py",
+    "tests/integration/gateway_routes/feedback_way_test.py",
     "tests/integration/test_runs/loaded_models_test.py",
+    "tests/integration/test_runs/shipments_test.py",
+    "tests/integration/registry_test.py",
+    "tests/integration/faults/deployments_test.py",
+    "tests/integration/test_runs/gguf_versions_test.py",
 )
 
 
 def _unit(nodeid: str) -> str:
     """The file or folder whose tests run in one process."""
     file = nodeid.partition("::")[0]
-    return next((unit for unit in _LONGEST if file.startswith(unit)), file)
+    return max((unit for unit in _LONGEST if file.startswith(unit)), key=len, default=file)
 
 
 @pytest.hookimpl

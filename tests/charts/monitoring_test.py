@@ -22,7 +22,7 @@ from ui.gateway.middleware.telemetry import HttpTelemetry
 from ui.openai import routes as openai_routes
 
 DASHBOARDS = sorted((CHART / "files" / "dashboards").glob("*.json"))
-ALERTS = CHART / "files" / "alerts.yaml"
+ALERTS = [CHART / "files" / name for name in ("alerts.yaml", "schedule-alerts.yaml")]
 ALERT_TESTS = Path(__file__).with_name("alerts_test.yaml")
 FIRST_FAILURES = Path(__file__).with_name("first_failures_test.yaml")
 FROM_PROMETHEUS = {"up"}
@@ -55,9 +55,12 @@ def panel_queries(path: Path) -> list[str]:
     return [target["expr"] for panel in panels for target in panel["targets"]]
 
 
+def alert_groups() -> list[dict[str, Any]]:
+    return [group for path in ALERTS for group in yaml.safe_load(path.read_text())["groups"]]
+
+
 def alert_rules() -> list[dict[str, Any]]:
-    groups = yaml.safe_load(ALERTS.read_text())["groups"]
-    return [rule for group in groups for rule in group["rules"]]
+    return [rule for group in alert_groups() for rule in group["rules"]]
 
 
 def series_in(query: str) -> set[str]:
@@ -126,7 +129,7 @@ def test_dashboards_and_rules_reach_the_cluster_unchanged() -> None:
         assert stored["metadata"]["labels"]["grafana_dashboard"] == "1"
         assert json.loads(stored["data"][path.name]) == json.loads(path.read_text())
     (rules,) = of_kind(manifests, "PrometheusRule").values()
-    assert rules["spec"] == yaml.safe_load(ALERTS.read_text())
+    assert rules["spec"] == {"groups": alert_groups()}
     assert rules["metadata"]["labels"]["release"] == "kube-prometheus-stack"
 
 

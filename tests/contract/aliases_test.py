@@ -177,10 +177,11 @@ async def test_one_replica_at_a_time_looks_after_deployments(
     request: pytest.FixtureRequest, open_database: OpenDatabase
 ) -> None:
     store = SqlDeploymentStore(await open_database("postgresql", MIGRATIONS))
-    claims = await asyncio.gather(*(store.is_reconciler(owner, 0.5) for owner in "abc"))
+    claims = await asyncio.gather(*(store.is_reconciler(owner, 60) for owner in "abc"))
     assert sum(claims) == 1
     holder = "abc"[claims.index(True)]
     other = "b" if holder == "a" else "a"
-    assert await store.is_reconciler(holder, 0.2) and not await store.is_reconciler(other, 0.2)
-    await asyncio.sleep(0.25)
-    assert await store.is_reconciler(other, 0.2) and not await store.is_reconciler(holder, 0.2)
+    assert await store.is_reconciler(holder, 60) and not await store.is_reconciler(other, 60)
+    assert await store.is_reconciler(holder, 0.1)
+    await asyncio.sleep(0.2)
+    assert await store.is_reconciler(other, 60) and not await store.is_reconciler(holder, 60)

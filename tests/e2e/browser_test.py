@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, FilePayload, Page, Request, expect, sync_playwright
+from playwright.sync_api import BrowserContext, FilePayload, Page, Request, expect, sync_playwright
 
 from services.protocols.profile import get_profile
 from tests.integration.processes import ROOT
@@ -56,16 +56,17 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def context() -> Iterator[BrowserContext]:
+    """One browser with one cache: what all pages load is fetched and compiled once."""
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        yield started
-        started.close()
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        yield browser.new_context(viewport={"width": 1440, "height": 1000})
+        browser.close()
 
 
 @pytest.fixture
-def page(browser: Browser, url: str) -> Iterator[Page]:
-    opened = browser.new_page(viewport={"width": 1440, "height": 1000})
+def page(context: BrowserContext, url: str) -> Iterator[Page]:
+    opened = context.new_page()
     opened.set_default_timeout(60_000)
     foreign: list[str] = []
 

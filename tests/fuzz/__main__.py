@@ -10,11 +10,13 @@ import argparse
 import hashlib
 import re
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from tests.fuzz.files import TARGETS, fuzz_file
 from tests.fuzz.rpc import SERVICES, fuzz_rpcs
+from tests.integration.system_process import running_system
 
 # Half of all inputs go to the RPCs, an equal part to each service.
 _RPC_SHARE = 0.5
@@ -50,7 +52,12 @@ def main() -> int:
         begin = time.monotonic()
         if target == "rpc":
             share = _RPC_SHARE if len(targets) > 1 else 1.0
-            outcomes = fuzz_rpcs(round(share * arguments.inputs / len(SERVICES)), arguments.seed, findings.add)
+            num_inputs = round(share * arguments.inputs / len(SERVICES))
+            with (
+                tempfile.TemporaryDirectory(prefix="drillyard-fuzz-") as folder,
+                running_system(Path(folder)) as system,
+            ):
+                outcomes = fuzz_rpcs(system, num_inputs, arguments.seed, findings.add)
         else:
             share = (1 - _RPC_SHARE) / len(TARGETS) if len(targets) > 1 else 1.0
             outcomes = fuzz_file(target, round(share * arguments.inputs), arguments.seed, findings.add)

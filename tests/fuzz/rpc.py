@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import random
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -22,7 +20,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.fuzz.messages import fill
 from tests.fuzz.values import flipped
-from tests.integration.system_process import running_system
+from tests.integration.system_process import SystemProcess
 
 SERVICES: dict[str, ServiceDescriptor] = {
     name: module.DESCRIPTOR.services_by_name[f"{name.title().replace('_', '')}Service"]
@@ -54,24 +52,23 @@ _FLIPPED_SHARE = 0.1
 Report = Callable[[str, bytes], None]
 
 
-def fuzz_rpcs(num_inputs: int, seed: int, report: Report, services: Sequence[str] = tuple(SERVICES)) -> Counter[str]:
+def fuzz_rpcs(system: SystemProcess, num_inputs: int, seed: int, report: Report) -> Counter[str]:
     """Send so many requests to each service, and return how many answers had which code.
 
     Args:
+        system: The services that are asked.
         num_inputs: Requests to each service, spread evenly over its methods.
         seed: Decides what is drawn.
         report: Is told of each answer that may not be, with the request's bytes.
-        services: Those that are asked.
     """
     codes: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory(prefix="drillyard-fuzz-") as folder, running_system(Path(folder)) as system:
-        known = (*system.names.values(), "roo_xml/core@1", "smollm2-135m-instruct@1", system.live_training_job_id)
-        for name in services:
-            with grpc.insecure_channel(system.addresses[f"{name}_address"]) as channel:
-                requests = _requests(SERVICES[name], num_inputs, random.Random(f"{seed}/{name}"), known)
-                with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
-                    for code in pool.map(lambda item: _code(channel, *item, report), requests):
-                        codes[code] += 1
+    known = (*system.names.values(), "roo_xml/core@1", "smollm2-135m-instruct@1", system.live_training_job_id)
+    for name, service in SERVICES.items():
+        with grpc.insecure_channel(system.addresses[f"{name}_address"]) as channel:
+            requests = _requests(service, num_inputs, random.Random(f"{seed}/{name}"), known)
+            with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
+                for code in pool.map(lambda item: _code(channel, *item, report), requests):
+                    codes[code] += 1
     return codes
 
 

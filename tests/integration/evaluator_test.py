@@ -84,10 +84,14 @@ async def evaluator(stack: TinyStack) -> AsyncIterator[Services]:
         )
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def services(stack: TinyStack) -> AsyncIterator[Services]:
+    """The evaluator of most tests: those that kill one come before it is started, or after the others."""
     async with evaluator(stack) as started:
         yield started
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def create(stub: Evaluator, run_id: str, request_id: str = "") -> evaluation_pb2.Evaluation:
@@ -129,7 +133,24 @@ async def verdicts(stub: Evaluator, evaluation_id: str, **wanted: str) -> list[v
 
 async def evaluated_run(services: Services, name: str, **spec: object) -> evaluation_pb2.Evaluation:
     run = await create_run(services.runs, name, test_suite_version_id=services.stack.suite, **spec)
-    return await finished(services.evaluations, (await create(services.evaluations, run.test_run_id)).evaluation_id)
+    evaluation = await create(services.evaluations, run.test_run_id, name)
+    return await finished(services.evaluations, evaluation.evaluation_id)
+
+
+async def test_an_evaluation_goes_on_after_its_service_was_killed(stack: TinyStack) -> None:
+    async with evaluator(stack) as first:
+        run = await create_run(first.runs, "evaluator-killed", test_suite_version_id=stack.suite)
+        created = await create(first.evaluations, run.test_run_id)
+        await first_counts(first.evaluations, created.evaluation_id)
+        first.service.kill()
+    async with evaluator(stack) as second:
+        done = await finished(second.evaluations, created.evaluation_id)
+        assert done.job.state == job_pb2.JOB_STATE_SUCCEEDED, done.job.error
+        assert done.job.attempt == 2
+        found = await verdicts(second.evaluations, created.evaluation_id)
+        answered = await transcripts(second.runs, run.test_run_id)
+        assert [item.transcript_id for item in found] == [item.transcript_id for item in answered]
+        assert done.metrics.overall.num_cases == NUM_CASES
 
 
 async def test_a_run_that_is_still_going_is_followed_and_judged_as_the_library_judges(services: Services) -> None:
@@ -161,39 +182,9 @@ async def test_a_run_that_is_still_going_is_followed_and_judged_as_the_library_j
     assert len(await verdicts(services.evaluations, created.evaluation_id, cause=cause.cause)) == cause.num_cases
 
 
-async def test_an_evaluation_goes_on_after_its_service_was_killed(stack: TinyStack) -> None:
-    async with evaluator(stack) as first:
-        run = await create_run(first.runs, "evaluator-killed", test_suite_version_id=stack.suite)
-        created = await create(first.evaluations, run.test_run_id)
-        await first_counts(first.evaluations, created.evaluation_id)
-        first.service.kill()
-    async with evaluator(stack) as second:
-        done = await finished(second.evaluations, created.evaluation_id)
-        assert done.job.state == job_pb2.JOB_STATE_SUCCEEDED, done.job.error
-        assert done.job.attempt == 2
-        found = await verdicts(second.evaluations, created.evaluation_id)
-        answered = await transcripts(second.runs, run.test_run_id)
-        assert [item.transcript_id for item in found] == [item.transcript_id for item in answered]
-        assert done.metrics.overall.num_cases == NUM_CASES
-
-
-async def test_an_evaluation_outlives_a_kill_of_the_test_runner_that_it_follows(services: Services) -> None:
-    run = await create_run(services.runs, "runner-killed", test_suite_version_id=services.stack.suite)
-    created = await create(services.evaluations, run.test_run_id)
-    await first_counts(services.evaluations, created.evaluation_id)
-    services.stack.runner.kill()
-    services.stack.start_runner_again()
-    done = await finished(services.evaluations, created.evaluation_id)
-    assert done.job.state == job_pb2.JOB_STATE_SUCCEEDED, done.job.error
-    assert done.metrics.overall.num_cases == NUM_CASES
-    async with connected(services.stack.runner) as channel:
-        runs = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
-        assert (await get_run(runs, run.test_run_id)).job.attempt == 2
-
-
 async def test_runs_of_one_spec_are_compared(services: Services) -> None:
-    before = await evaluated_run(services, "compare-a")
-    after = await evaluated_run(services, "compare-b")
+    before = await evaluated_run(services, "whole")
+    after = await evaluated_run(services, "again")
     request = comparison_pb2.CompareEvaluationsRequest(
         before_evaluation_id=before.evaluation_id, after_evaluation_id=after.evaluation_id
     )
@@ -206,8 +197,8 @@ async def test_runs_of_one_spec_are_compared(services: Services) -> None:
 
 
 async def test_two_runs_of_one_spec_are_at_parity(services: Services) -> None:
-    before = await evaluated_run(services, "parity-a")
-    after = await evaluated_run(services, "parity-b")
+    before = await evaluated_run(services, "whole")
+    after = await evaluated_run(services, "again")
     request = comparison_pb2.CheckParityRequest(
         before_evaluation_id=before.evaluation_id, after_evaluation_id=after.evaluation_id
     )
@@ -228,7 +219,7 @@ async def test_two_runs_of_one_spec_are_at_parity(services: Services) -> None:
 async def test_an_evaluation_is_streamed_as_a_file(
     services: Services, form: export_pb2.ExportFormat.ValueType, ending: str
 ) -> None:
-    evaluation = await evaluated_run(services, "exported")
+    evaluation = await evaluated_run(services, "whole")
     request = export_pb2.ExportEvaluationRequest(evaluation_id=evaluation.evaluation_id, format=form)
     responses = [response async for response in services.evaluations.ExportEvaluation(request)]
     assert responses[0].file_name.endswith(ending) and responses[0].media_type
@@ -241,7 +232,7 @@ async def test_an_evaluation_is_streamed_as_a_file(
 
 
 async def test_verdicts_are_counted_over_all_pages(services: Services) -> None:
-    evaluation = await evaluated_run(services, "counted")
+    evaluation = await evaluated_run(services, "whole")
     request = verdict_pb2.ListVerdictsRequest(evaluation_id=evaluation.evaluation_id, page_size=2)
     page = await services.evaluations.ListVerdicts(request)
     assert (len(page.verdicts), page.total_size, page.verdicts[0].sequence) == (2, NUM_CASES, 1)
@@ -258,7 +249,7 @@ async def test_verdicts_are_counted_over_all_pages(services: Services) -> None:
     ],
 )
 async def test_runs_of_different_specs_are_not_compared(services: Services, name: str, spec: dict[str, object]) -> None:
-    before = await evaluated_run(services, "base")
+    before = await evaluated_run(services, "whole")
     after = await evaluated_run(services, f"other {name}", **spec)
     request = comparison_pb2.CompareEvaluationsRequest(
         before_evaluation_id=before.evaluation_id, after_evaluation_id=after.evaluation_id
@@ -328,5 +319,19 @@ async def test_unknown_ids_are_refused_with_what_to_do(services: Services) -> No
         await finished(services.evaluations, "eval-0")
 
 
-def test_the_service_is_small(services: Services) -> None:
+async def test_the_service_is_small(services: Services) -> None:
     assert psutil.Process(services.service.process.pid).memory_info().rss < 150 * 2**20
+
+
+async def test_an_evaluation_outlives_a_kill_of_the_test_runner_that_it_follows(services: Services) -> None:
+    run = await create_run(services.runs, "runner-killed", test_suite_version_id=services.stack.suite)
+    created = await create(services.evaluations, run.test_run_id)
+    await first_counts(services.evaluations, created.evaluation_id)
+    services.stack.runner.kill()
+    services.stack.start_runner()
+    done = await finished(services.evaluations, created.evaluation_id)
+    assert done.job.state == job_pb2.JOB_STATE_SUCCEEDED, done.job.error
+    assert done.metrics.overall.num_cases == NUM_CASES
+    async with connected(services.stack.runner) as channel:
+        runs = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
+        assert (await get_run(runs, run.test_run_id)).job.attempt == 2

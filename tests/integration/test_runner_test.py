@@ -137,7 +137,7 @@ async def test_a_run_goes_on_after_its_service_was_killed_and_ends_the_same(stub
             worker = await a_worker(running.service)
             running.service.kill()
             worker.wait(PATIENCE_SECONDS)
-            running.stack.start_runner_again()
+            running.stack.start_runner()
             was_killed = True
     done = await get_run(stub, run.test_run_id)
     assert done.job.state == job_pb2.JOB_STATE_SUCCEEDED, done.job.error
@@ -188,7 +188,7 @@ async def test_no_worker_outlives_a_stopped_service(stub: TestRunner, running: R
     worker = await a_worker(running.service)
     assert running.service.stop() == 0
     assert not worker.is_running()
-    running.stack.start_runner_again()
+    running.stack.start_runner()
     async with connected(running.service) as channel:
         again = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
         assert (await finished_run(again, run.test_run_id)).job.state == job_pb2.JOB_STATE_SUCCEEDED

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,6 +22,7 @@ from services.chassis.channel import open_channel
 from services.lm.tiny import write_tiny_model
 from services.protocols.cases import Case, case_to_document
 from services.protocols.profile import get_profile
+from tests.fakes.ports import free_port
 from tests.integration.processes import ServiceProcess, start_service
 
 MODEL = "tiny"
@@ -39,17 +40,14 @@ class TinyStack:
     suite: str
     ending: ExitStack
     settings: dict[str, object]
+    port: int = field(default_factory=free_port)
 
-    def start_runner(self, *, grpc_port: int = 0) -> None:
-        """Start the test runner; the one before must have ended."""
+    def start_runner(self) -> None:
+        """Start the test runner where the one before was, which must have ended."""
         settings = {"registry_address": self.registry.address, "num_threads": 1, **self.settings}
         self.runner = self.ending.enter_context(
-            start_service("test_runner", self.data_dir, grpc_port=grpc_port, **settings)
+            start_service("test_runner", self.data_dir, grpc_port=self.port, **settings)
         )
-
-    def start_runner_again(self) -> None:
-        """Start the test runner where the one before was."""
-        self.start_runner(grpc_port=int(self.runner.address.rpartition(":")[2]))
 
 
 TestRunner: TypeAlias = "test_runner_service_pb2_grpc.TestRunnerServiceAsyncStub"

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 
 from services.protocols.profile import get_profile
 from tests.integration.processes import ROOT
@@ -59,20 +58,15 @@ _DEAD = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "grpc_proxy"),
 _PROXIES = {**_DEAD, "ALL_PROXY": "socks4://[::1", "no_proxy": "", "NO_PROXY": ""}
 
 
-@pytest.mark.parametrize(
-    ("number", "variables"), [(signal.SIGINT, _PROXIES), (signal.SIGTERM, {})], ids=["SIGINT-proxies", "SIGTERM"]
-)
-def test_it_serves_in_little_memory_until_a_signal_stops_every_process_and_the_status_is_0(
-    tmp_path: Path, number: signal.Signals, variables: dict[str, str]
-) -> None:
-    with _up(tmp_path, "--port", "0", **variables) as process:
+def test_it_serves_in_little_memory_until_a_signal_stops_every_process_and_the_status_is_0(tmp_path: Path) -> None:
+    with _up(tmp_path, "--port", "0", **_PROXIES) as process:
         ready, children = _ready(process)
         assert Gateway(ready["url"]).get("/test-suites")["test_suite_versions"]
         assert Gateway(ready["url"]).get("/loops")["loops"] == []
         # What processes share counts once.
         resident = [item.memory_full_info().pss for item in (psutil.Process(process.pid), *children)]
         assert sum(resident) < 600e6, [number >> 20 for number in resident]
-        process.send_signal(number)
+        process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
         assert _gone(children, 1)
 
@@ -100,7 +94,7 @@ def _echoing() -> Iterator[str]:
         server.shutdown()
 
 
-def test_no_key_no_prompt_and_no_home_is_in_any_log(tmp_path: Path) -> None:
+def test_no_key_no_prompt_and_no_home_is_in_any_log_of_a_run_that_sigterm_ends(tmp_path: Path) -> None:
     key, home = "canary-of-a-key", tmp_path / "home" / "canary-of-a-name"
     home.mkdir(parents=True)
     (suite, *_) = get_profile("text").suites()
@@ -109,7 +103,8 @@ def test_no_key_no_prompt_and_no_home_is_in_any_log(tmp_path: Path) -> None:
         _echoing() as base_url,
         _up(tmp_path / "data", "--port", "0", HOME=str(home), TEST_RUNNER_SECRET_LAB=key) as process,
     ):
-        gateway = Gateway(_ready(process)[0]["url"])
+        ready, children = _ready(process)
+        gateway = Gateway(ready["url"])
         endpoint = {"base_url": base_url, "model": "theirs", "api_key_secret": "lab"}
         body = {"test_suite_version_id": f"{suite.suite_id}@{suite.version}", "endpoint": endpoint}
         run = gateway.post("/test-runs", body)["test_run"]
@@ -117,6 +112,9 @@ def test_no_key_no_prompt_and_no_home_is_in_any_log(tmp_path: Path) -> None:
         assert _soon(lambda: gateway.get(place)["test_run"]["job"]["state"] == "JOB_STATE_SUCCEEDED", 60)
         answers = json.dumps(gateway.get("/transcripts", test_run_id=run["test_run_id"]))
         token = (tmp_path / "data" / "service-token").read_text().strip()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert _gone(children, 1)
     logs = {file.name: file.read_text() for file in (tmp_path / "data" / "logs").iterdir()}
     assert len(logs) == len(NAMES)
     text = "".join(logs.values())
@@ -154,7 +152,9 @@ def _answers(gateway: Gateway) -> bool:
     return True
 
 
-def test_a_process_that_ends_by_itself_is_started_again_at_its_address(tmp_path: Path) -> None:
+def test_a_process_that_ends_is_started_again_at_its_address_and_one_that_ends_again_and_again_ends_all(
+    tmp_path: Path,
+) -> None:
     with _up(tmp_path, "--port", "0") as process:
         ready, _ = _ready(process)
         gateway = Gateway(ready["url"])
@@ -166,13 +166,10 @@ def test_a_process_that_ends_by_itself_is_started_again_at_its_address(tmp_path:
             assert _soon(lambda: _answers(gateway), 20)
         assert f"http://{serving['address']}" == ready["url"]
 
-
-def test_a_process_that_ends_again_and_again_ends_all_with_a_sentence(tmp_path: Path) -> None:
-    with _up(tmp_path, "--port", "0") as process:
-        _, children = _ready(process)
         for _ in range(5):
             _kill(process, "feedback")
             assert [_next_event(process)["event"] for _ in range(2)] == ["restart", "serving"]
+        children = psutil.Process(process.pid).children()
         _kill(process, "feedback")
         _, said = process.communicate(timeout=30)
         assert process.returncode == 1

@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 import signal
-import socket
 import sys
 import time
 import uuid
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.fakes.ports import free_ports
 from tests.storm.databases import Databases
 from tests.storm.plugin import COMPUTE, FAULT, FIRED, MUTANT, TOKEN
 from tests.storm.points import points_of
@@ -112,7 +112,7 @@ class Stack:
         logs.mkdir(parents=True)
         self.fired_path.touch()
         copies = 2 if databases.is_shared else 1
-        ports = _free_ports(len(SERVICES) * copies)
+        ports = free_ports(len(SERVICES) * copies)
         self.replicas = [
             Replica(name, f"127.0.0.1:{ports.pop()}", logs / f"{name}-{copy}.log")
             for name in SERVICES
@@ -214,14 +214,3 @@ class Stack:
             return ""
         point, count = self._chance.choice(points_of(service)), self._chance.choice([1, 1, 2, 3, 5, 8])
         return f"{point}:{'stop' if self._chance.random() < 0.1 else 'kill'}:{count}"
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

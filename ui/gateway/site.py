@@ -14,6 +14,7 @@ from ui.evaluations.feedback import page as feedback
 from ui.gateway.access.events import PageEvents, event_of
 from ui.gateway.theme import make_theme
 from ui.loops import page as loops
+from ui.loops.schedules import page as schedules
 from ui.models import page as models
 from ui.playground import page as playground
 from ui.shared.cache import ServiceCache
@@ -38,6 +39,7 @@ _PAGES: tuple[tuple[str, str, Any], ...] = (
     ("Datasets", "/datasets", datasets),
     ("Training jobs", "/training-jobs", training_jobs),
     ("Loops", "/loops", loops),
+    ("Schedules", "/schedules", schedules),
     ("Shipments", "/shipments", shipments),
     ("Deployments", "/deployments", deployments),
 )

@@ -108,23 +108,34 @@ def _fields_of_evaluation(job: Job) -> dict[str, Any]:
 
 
 class FakeTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
-    """Trains nothing: its jobs register a new version at once, or fail with `fault` where it is set."""
+    """Trains nothing: its jobs register a new version at once, or fail with `fault` where it is set.
+
+    Attributes:
+        is_faulty: By its spec, whether a job fails with `fault`.
+        adherence: By its spec, which share of validation answers conform after a job.
+    """
 
     def __init__(self, gates: Gates, registry: FakeRegistry) -> None:
         self.jobs = FakeJobs("training_job", gates, self._train)
         self.jobs.serve(self, training_job_pb2, _spec_and_result(training_spec_pb2.TrainingJobSpec))
         self.fault: ServiceError | None = None
+        self.is_faulty: Callable[[Json], bool] = lambda spec: True
+        self.adherence: Callable[[Json], float] = lambda spec: 0.5
         self._registry = registry
 
     async def ListCurvePoints(self, request: Any, context: Any) -> checkpoint_pb2.ListCurvePointsResponse:
+        if request.metric == "adherence":
+            spec = (await self.jobs.store.get(request.training_job_id)).spec
+            point = checkpoint_pb2.CurvePoint(step=spec["max_steps"], value=self.adherence(spec))
+            return checkpoint_pb2.ListCurvePointsResponse(curve_points=[point])
         # Two attempts made the second step.
         points = [checkpoint_pb2.CurvePoint(step=step, value=500.0) for step in (1, 2, 2)]
         return checkpoint_pb2.ListCurvePointsResponse(curve_points=points)
 
     async def _train(self, job: Job) -> Json:
-        if self.fault is not None:
+        if self.fault is not None and self.is_faulty(job.spec):
             raise self.fault
-        name = job.spec["model_version_id"].partition("@")[0]
+        name = job.spec.get("output_model_id") or job.spec["model_version_id"].partition("@")[0]
         return {"model_version_id": self._registry.models.register(f"{job.job_id}/result", name, job.job_id)}
 
 

@@ -18,6 +18,7 @@ from drillyard.trainer.v1 import trainer_service_pb2_grpc
 
 from services.chassis.channel import open_channel
 from services.lm.tiny import write_tiny_model
+from tests.fakes.ports import free_port
 from tests.fakes.system.registry import serve_registry
 from tests.integration.processes import start_service
 from tests.integration.trainer_test import Trainer
@@ -29,8 +30,7 @@ _START_SECONDS = 120.0
 @contextmanager
 def ray_head(folder: Path, token_file: Path) -> Iterator[str]:
     """Start a head that lets in whoever has the token, and yield its address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
     command += ["--node-ip-address=127.0.0.1", "--num-cpus=2", "--include-dashboard=false", f"--temp-dir={folder}"]
     command += ["--object-store-memory=100000000", "--disable-usage-stats"]

@@ -34,7 +34,7 @@ class Real:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def real(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Real]:
     folder = tmp_path_factory.mktemp("real")
-    async with tiny_stack(folder, num_cases=4, window_size=4) as stack:
+    async with tiny_stack(folder, num_cases=4, window_size=4, max_workers=3) as stack:
         addresses = {"registry_address": stack.registry.address, "test_runner_address": stack.runner.address}
         with (
             start_service("evaluator", folder, **addresses) as evaluator,

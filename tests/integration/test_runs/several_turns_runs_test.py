@@ -84,7 +84,7 @@ async def test_a_run_killed_in_its_second_window_ends_as_one_that_was_not(stub: 
     worker = await a_worker(stack.runner)
     stack.runner.kill()
     worker.wait(PATIENCE_SECONDS)
-    stack.start_runner_again()
+    stack.start_runner()
     async with connected(stack.runner) as channel:
         again = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
         done = await finished_run(again, killed.test_run_id)

@@ -78,11 +78,18 @@ def test_a_change_is_told_at_once_but_not_more_than_every_other_second(monkeypat
     assert told == ["0", "4", "8", "12", "16", "20", "24", "28", "32", "36", "39"]
 
 
-def test_a_display_without_a_terminal_keeps_talking_while_nobody_reports(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_display_without_a_terminal_keeps_talking_while_nobody_reports(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ui.cli.follow._POLL_SECONDS", 0.01)
+    monkeypatch.setattr("ui.cli.follow._QUIET_SECONDS", 0.05)
+    said, end = "", time.monotonic() + 30
     with display() as on:
         on.show("Train", Progress("working", None, False))
-        time.sleep(4.5)
-    assert capsys.readouterr().out.count("Train: working") >= 2
+        while said.count("Train: working") < 3:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+            said += capsys.readouterr().out
 
 
 def test_following_waits_for_a_gateway_that_is_away_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+from importlib.metadata import version
 from typing import IO, Any
 
 import openai
-from lm_eval.evaluator import simple_evaluate
+from lm_eval import evaluator
 from lm_eval.tasks import TaskManager
 
 from ui.cli.guardrails.model import GatewayModel, UnsuitedError
@@ -43,7 +44,9 @@ def _evaluated(request: dict[str, Any], lines: IO[str]) -> dict[str, Any]:
     # Our own data are named relative to their folder; indexing lm-eval's thousands of tasks takes seconds.
     os.chdir(FOLDER)
     is_own = set(request["tasks"]) <= OWN_TASKS
-    result = simple_evaluate(
+    # lm-eval asks pip and torch about the machine, for seconds; of that only its own version is read.
+    evaluator.add_env_info = lambda results: results.update(lm_eval_version=version("lm_eval"))
+    result = evaluator.simple_evaluate(
         model=model,
         tasks=request["tasks"],
         limit=request["limit"] or None,

@@ -61,11 +61,11 @@ async def test_a_cleanup_that_is_longer_than_a_lease_is_not_cut_off_by_the_cance
     await store.take_over_all(["x"])
 
     async def clean(_context: JobContext) -> Json:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.2)
         ends.append("clean")
         return {}
 
-    runner = JobRunner(store, owner="here", lease_seconds=0.4)
+    runner = JobRunner(store, owner="here", lease_seconds=1.0)
     runner.register("x", refuse, cleanup=clean)
     assert (await end_of(store, created.job_id, runner)).state is JobState.CANCELLED
     assert ends == ["clean"]

@@ -65,6 +65,7 @@ class Evidence:
             revision=request.expected_revision + 1,
         )
         self.aliases[request.alias_id] = alias
+        await self.world.gates.enter("alias", "answer")
         return deployment_pb2.SetAliasResponse(alias=alias)
 
     async def list_verdicts(

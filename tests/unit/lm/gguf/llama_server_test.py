@@ -4,7 +4,6 @@ import json
 import math
 import os
 import shlex
-import socket
 import subprocess
 import time
 import urllib.error
@@ -21,6 +20,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from services.lm.conversion.gguf import convert_gguf
 from services.lm.loading import load, load_tokenizer
+from tests.fakes.ports import free_port
 from tests.unit.lm.gguf.models import HEAD, LETTERS, SPECIAL, TOKENS, vocabulary, weights, write
 from tests.unit.lm.gguf.vocabulary_test import PIECES, TEXT
 
@@ -74,9 +74,7 @@ def serving(model: Path, *options: str) -> Iterator[str]:
     command = os.environ.get("LLAMA_SERVER", "")
     if not command:
         pytest.skip(f"llama.cpp's server is absent: {_HOW}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     place = ("-m", str(model), "--host", "127.0.0.1", "--port", str(port), "-np", "1", "-t", "1", "--no-warmup")
     log = model.with_suffix(".log")
     with log.open("wb") as output:

@@ -101,9 +101,9 @@ def test_an_endless_line_is_refused_without_reading_it_to_its_end() -> None:
 
 
 def test_a_long_line_of_escapes_is_read_in_time() -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     lines(b'{"a": "' + rb"\u00e4" * 150_000 + b'"}')
-    assert time.perf_counter() - begin < 1.0
+    assert time.process_time() - begin < 1.0
 
 
 def test_an_id_that_occurs_twice_is_named_with_both_lines() -> None:

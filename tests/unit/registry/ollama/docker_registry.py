@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.ports import free_port
+
 LOGIN = "coder:hunter2"
 _PASSWORDS = "coder:$2y$04$abcdefghijklmnopqrstuuV3duMsC0HpUex6N9qapiuOHHWkwRXVm\n"
 _SETTINGS = """version: 0.1
@@ -29,9 +31,7 @@ def docker_registry(folder: Path, *, needs_login: bool = False) -> Iterator[str]
     program = shutil.which("docker-registry")
     if not program:
         pytest.skip("docker-registry is not installed: run `make tools`.")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     (folder / "passwords").write_text(_PASSWORDS)
     settings = _SETTINGS + (_LOGIN_SETTINGS if needs_login else "")
     (folder / "config.yml").write_text(settings.format(folder=folder, address=address))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import socket
 import subprocess
 import time
 import urllib.error
@@ -27,6 +26,7 @@ from services.test_runner.domain.diagnosis import DiagnosisSpec
 from services.test_runner.domain.endpoint import Endpoint
 from services.test_runner.ports import ResolvedModel
 from services.test_runner.usecases.diagnosis import DiagnosisUseCases
+from tests.fakes.ports import free_port
 from tests.unit import run_specs as specs
 
 pytestmark = [pytest.mark.real_model, pytest.mark.timeout(600)]
@@ -47,9 +47,7 @@ def serving(log: Path, *options: str) -> Iterator[Endpoint]:
     command = os.environ.get("LLAMA_SERVER", "")
     if not command:
         pytest.skip(f"llama.cpp's server is absent: {_HOW}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     arguments = [
         "-m",
         str(weights()),

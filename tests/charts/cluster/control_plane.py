@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import re
-import socket
 import ssl
 import subprocess
 import time
@@ -25,6 +24,7 @@ from typing import Any
 import pytest
 
 from tests.charts.tools import require, run_program
+from tests.fakes.ports import free_ports
 
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
@@ -68,7 +68,7 @@ def run_control_plane(folder: Path) -> Iterator[ControlPlane]:
     """Start a control plane that keeps everything in `folder`; it ends with the block."""
     assets, openssl = require_assets(), require("openssl")
     _make_certificates(folder, openssl)
-    etcd_port, peer_port, api_port, controllers_port = _free_ports(4)
+    etcd_port, peer_port, api_port, controllers_port = free_ports(4)
     kubeconfig = _write_kubeconfig(folder, api_port)
     etcd_url, api_url = f"http://127.0.0.1:{etcd_port}", f"https://127.0.0.1:{api_port}"
     with ExitStack() as running:
@@ -202,11 +202,3 @@ def _write_kubeconfig(folder: Path, api_port: int) -> Path:
     path.write_text(json.dumps(document))
     path.chmod(0o600)
     return path
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]

@@ -12,11 +12,12 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import FilePayload, Page, Response, expect, sync_playwright
+from playwright.sync_api import BrowserContext, FilePayload, Page, Response, expect, sync_playwright
 
 from tests.e2e.browser_test import CHROMIUM, QUIET
+from tests.fakes.ports import free_port
 from tests.integration.processes import start_service
-from tests.integration.system_process import running_system
+from tests.integration.system_process import SystemProcess
 from ui.cli.connection import Gateway
 from ui.shared.environment import PAGES
 
@@ -63,13 +64,10 @@ class Proxy:
 
 
 @pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    folder, one = tmp_path_factory.mktemp("proxy"), Proxy(_free_port(), _free_port())
+def proxy(tmp_path_factory: pytest.TempPathFactory, system: SystemProcess) -> Iterator[Proxy]:
+    folder, one = tmp_path_factory.mktemp("proxy"), Proxy(free_port(), free_port())
     settings = {"port": 0, "outside_url": f"{one.url}/"}
-    with (
-        running_system(folder) as system,
-        start_service("gateway", folder, **settings, **system.addresses) as gateway,
-    ):
+    with start_service("gateway", folder, **settings, **system.addresses) as gateway:
         places = {"folder": folder, "gateway": gateway.address, "port": one.port, "keeping": one.keeping_port}
         (folder / "nginx.conf").write_text(CONFIGURATION.format(**places))
         assert NGINX
@@ -79,12 +77,6 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
                 yield one
             finally:
                 process.terminate()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _await_listener(port: int) -> None:
@@ -97,25 +89,31 @@ def _await_listener(port: int) -> None:
             time.sleep(0.05)
 
 
-@pytest.fixture
-def page(proxy: Proxy) -> Iterator[Page]:
+@pytest.fixture(scope="module")
+def context() -> Iterator[BrowserContext]:
     with sync_playwright() as playwright:
         names = "--host-resolver-rules=MAP lab.example 127.0.0.1"
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, names])
-        opened = browser.new_page(viewport={"width": 1440, "height": 1000})
-        # The first page waits for all of them to be made.
-        opened.set_default_navigation_timeout(60_000)
-        refused: list[tuple[str, int]] = []
-
-        def note(response: Response) -> None:
-            inside = response.url.startswith((f"{proxy.url}/", "data:", "blob:"))
-            if not inside or response.status >= 400:
-                refused.append((response.url, response.status))
-
-        opened.on("response", note)
-        yield opened
-        assert refused == []
+        yield browser.new_context(viewport={"width": 1440, "height": 1000})
         browser.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, proxy: Proxy) -> Iterator[Page]:
+    opened = context.new_page()
+    # The first page waits for all of them to be made.
+    opened.set_default_navigation_timeout(60_000)
+    refused: list[tuple[str, int]] = []
+
+    def note(response: Response) -> None:
+        inside = response.url.startswith((f"{proxy.url}/", "data:", "blob:"))
+        if not inside or response.status >= 400:
+            refused.append((response.url, response.status))
+
+    opened.on("response", note)
+    yield opened
+    opened.close()
+    assert refused == []
 
 
 def test_every_page_lives_below_the_path(page: Page, proxy: Proxy) -> None:

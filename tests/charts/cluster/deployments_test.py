@@ -27,8 +27,8 @@ from services.registry.domain.deployment import (
 )
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionKind
 from services.registry.ports.deployment import ServedVersion
-from tests.charts.control_plane import ControlPlane, run_control_plane
-from tests.charts.tools import of_kind, render, require
+from tests.charts.cluster.control_plane import ControlPlane
+from tests.charts.tools import of_kind, render
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 NAMESPACE, MODEL, ACCOUNT = "drilling", "tiny@2", "dy-registry"
@@ -36,16 +36,9 @@ NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    require("kubectl")
-    with run_control_plane(tmp_path_factory.mktemp("control-plane")) as running:
-        running.kubectl("create", "namespace", NAMESPACE)
-        yield running
-
-
-@pytest.fixture(scope="module")
 def kubeconfig(control_plane: ControlPlane) -> Path:
     """A kubeconfig of the registry's account, with the rights that the chart gives it and no others."""
+    control_plane.kubectl("create", "namespace", NAMESPACE)
     manifests = render("--set", "deployments.enabled=true")
     rights = [of_kind(manifests, kind)[ACCOUNT] for kind in ("ServiceAccount", "Role", "RoleBinding")]
     file = control_plane.kubeconfig.with_name("registry.json")

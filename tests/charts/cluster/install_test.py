@@ -12,23 +12,20 @@ from typing import Any
 
 import pytest
 
-from tests.charts.control_plane import ControlPlane, run_control_plane
+from tests.charts.cluster.control_plane import ControlPlane
 from tests.charts.tools import CHART, DEPLOYABLES, helm, profile_values, require
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
-NAMESPACE = "drilling"
+NAMESPACE = "released"
 PATIENCE_SECONDS = 60.0
 OURS = "app.kubernetes.io/part-of=drillyard"
 
 
-@pytest.fixture(scope="module")
-def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+@pytest.fixture(scope="module", autouse=True)
+def namespace(control_plane: ControlPlane) -> None:
     require("helm")
-    require("kubectl")
-    with run_control_plane(tmp_path_factory.mktemp("control-plane")) as running:
-        running.kubectl("create", "namespace", NAMESPACE)
-        yield running
+    control_plane.kubectl("create", "namespace", NAMESPACE)
 
 
 @pytest.fixture
