@@ -12,6 +12,9 @@
 {{- if eq $name "gateway" -}}
 {{- $_ := set $own "GATEWAY_PORT" "7860" -}}
 {{- $_ := set $own "GATEWAY_METRICS_HOST" "0.0.0.0" -}}
+{{- if $root.Values.authentication.existingSecret -}}
+{{- $own = merge $own (include "drillyard.authenticationEnvironment" $root | fromYaml) -}}
+{{- end -}}
 {{- else -}}
 {{- $_ := set $own (printf "%s_HOST" $prefix) "0.0.0.0" -}}
 {{- $_ := set $own (printf "%s_GRPC_PORT" $prefix) "50051" -}}
@@ -58,7 +61,7 @@
 - name: {{ $key }}
   value: {{ $value | quote }}
 {{- end }}
-{{- if and $root.Values.database.existingSecret (ne $name "gateway") }}
+{{- if and $root.Values.database.existingSecret (or (ne $name "gateway") $root.Values.authentication.existingSecret) }}
 - name: {{ $prefix }}_DATABASE_URL
   valueFrom:
     secretKeyRef:
