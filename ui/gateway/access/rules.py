@@ -147,6 +147,7 @@ ROUTES: Mapping[str, str] = {
     "/v1/{path:path}": "GET known, POST known, PUT known, PATCH known, DELETE known",
     "/docs": "GET read",
     "/openapi.json": "GET read",
+    "/settings": "GET known, POST admin",
     "/login": "GET public, POST public",
     "/login/oidc": "GET public",
     "/login/oidc/callback": "GET public",

@@ -349,6 +349,34 @@ def test_a_user_who_makes_no_sense_is_refused(gateway: Gateway, field: dict[str,
     assert field.get("password", "x" * 99) not in refused.text
 
 
+def test_an_admin_makes_and_revokes_keys_and_users_on_the_page(gateway: Gateway) -> None:
+    gateway.log_in(secret=ADMIN_KEY)
+
+    def send(**form: Any) -> Any:
+        return gateway.http.post("/settings", data=form, headers=ORIGIN)
+
+    made = send(action="create-key", key_id="by-page", scope=["read", "test"], expire_days="30")
+    key = made.text.partition('<code id="new-key">')[2].partition("</code>")[0]
+    assert gateway.caller({"Authorization": f"Bearer {key}"}).json()["caller"]["scopes"] == ["read", "test"]
+    assert key not in gateway.http.get("/settings").text
+    assert "revoked" in send(action="revoke-key", key_id="by-page").text
+    assert send(action="create-user", user_id="carl", role="viewer", password="short").status_code == 400
+    assert "carl" in send(action="create-user", user_id="carl", role="viewer", password="correct horse battery").text
+    assert send(action="delete-user", user_id="carl").status_code == 200
+    assert send(action="delete-user", user_id="carl").status_code == 404
+    assert send(action="nothing").status_code == 400
+    actions = [event["action"] for event in gateway.http.get("/api/v1/audit-events").json()["audit_events"]]
+    assert "settings revoke-key by-page" in actions
+
+
+def test_others_see_on_the_page_who_they_are_alone(gateway: Gateway) -> None:
+    key = gateway.make_key("plain", "read")
+    page = gateway.http.get("/settings", headers=key).text
+    assert "key:plain" in page
+    assert "API keys" not in page
+    assert gateway.http.post("/settings", data={"action": "create-key"}, headers=key).status_code == 403
+
+
 def test_who_guesses_logins_is_soon_refused_unread(gateway: Gateway) -> None:
     statuses = [gateway.log_in(secret="guess").status_code for _ in range(12)]
     assert statuses[0] == 401

@@ -17,10 +17,10 @@ def test_a_request_needs_what_each_rule_asks_for_that_it_falls_under() -> None:
     assert {str(*rule.scopes) for rule in Rules().of("POST", "/api/v1/datasets/roo/a/revise")} == {"train"}
 
 
-def test_only_the_login_and_two_files_are_public() -> None:
+def test_only_logging_in_and_two_files_are_public() -> None:
     public = {(rule.method, rule.path) for rule in rules_of({**ROUTES, **PAGES}) if not rule.scopes}
     assert public == {
-        *(("GET", path) for path in ("/login", "/favicon.ico", "/robots.txt")),
+        *(("GET", path) for path in ("/login", "/login/oidc", "/login/oidc/callback", "/favicon.ico", "/robots.txt")),
         *(("POST", path) for path in ("/login", "/logout")),
     }
 
