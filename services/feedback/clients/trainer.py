@@ -48,6 +48,10 @@ class GrpcTrainer(JobClient):
         """Return how many tokens the steps of a job trained on; of a step that two attempts made, the later counts."""
         return int(sum((await self._curve(training_job_id, "tokens")).values()))
 
+    async def num_drawn_tokens(self, training_job_id: str) -> int:
+        """Return how many tokens the model wrote for the steps of a job."""
+        return int(sum((await self._curve(training_job_id, "drawn_tokens")).values()))
+
     async def adherence(self, training_job_id: str) -> float | None:
         """Return the share of validation answers that conform after a job's last step; None if none was asked for."""
         shares = await self._curve(training_job_id, "adherence")

@@ -54,8 +54,8 @@ class TrainingSteps:
         message = f"{decision.model_version_id} on {record.round.dataset_version_id}: training job {job_id}"
         await record.started(Step.TRAIN, message, training_job_id=job_id)
         state = await until_ended(trainer, job_id, "training job", partial(record.report, Step.TRAIN))
-        num_tokens = await trainer.num_trained_tokens(job_id)
-        cost = Cost(seconds=state.seconds, num_trained_tokens=num_tokens)
+        num_drawn, num_trained = await trainer.num_drawn_tokens(job_id), await trainer.num_trained_tokens(job_id)
+        cost = Cost(state.seconds, num_drawn, num_trained)
         await record.update(costs={**record.round.costs, str(Step.TRAIN): cost})
         trained = await trainer.trained_version(job_id)
         await record.finished(Step.TRAIN, f"Trained {trained}.", training_job_id=job_id, model_version_id=trained)

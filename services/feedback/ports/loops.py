@@ -164,6 +164,10 @@ class Trainer(Work, Protocol):
         """Return the share of validation answers that conform after a job's last step; None if none was asked for."""
         ...
 
+    async def num_drawn_tokens(self, training_job_id: str) -> int:
+        """Return how many tokens the model wrote for the steps of a job."""
+        ...
+
     async def num_trained_tokens(self, training_job_id: str) -> int:
         """Return how many tokens the steps of a job trained on."""
         ...

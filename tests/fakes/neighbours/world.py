@@ -108,28 +108,19 @@ def _fields_of_evaluation(job: Job) -> dict[str, Any]:
 
 
 class FakeTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
-    """Trains nothing: its jobs register a new version at once, or fail with `fault` where it is set.
-
-    Attributes:
-        is_faulty: By its spec, whether a job fails with `fault`.
-        adherence: By its spec, which share of validation answers conform after a job.
-    """
+    """Trains nothing: its jobs register a new version at once, or, where `is_faulty` says so, fail with `fault`."""
 
     def __init__(self, gates: Gates, registry: FakeRegistry) -> None:
         self.jobs = FakeJobs("training_job", gates, self._train)
         self.jobs.serve(self, training_job_pb2, _spec_and_result(training_spec_pb2.TrainingJobSpec))
         self.fault: ServiceError | None = None
         self.is_faulty: Callable[[Json], bool] = lambda spec: True
-        self.adherence: Callable[[Json], float] = lambda spec: 0.5
         self._registry = registry
 
     async def ListCurvePoints(self, request: Any, context: Any) -> checkpoint_pb2.ListCurvePointsResponse:
-        if request.metric == "adherence":
-            spec = (await self.jobs.store.get(request.training_job_id)).spec
-            point = checkpoint_pb2.CurvePoint(step=spec["max_steps"], value=self.adherence(spec))
-            return checkpoint_pb2.ListCurvePointsResponse(curve_points=[point])
         # Two attempts made the second step.
-        points = [checkpoint_pb2.CurvePoint(step=step, value=500.0) for step in (1, 2, 2)]
+        steps = (1, 2, 2) if request.metric == "tokens" else ()
+        points = [checkpoint_pb2.CurvePoint(step=step, value=500.0) for step in steps]
         return checkpoint_pb2.ListCurvePointsResponse(curve_points=points)
 
     async def _train(self, job: Job) -> Json:

@@ -132,7 +132,7 @@ def test_what_is_trained_further_keeps_the_rank_that_a_search_gave_it() -> None:
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     async with set_up(tmp_path) as made:
         made.world.evaluator.judgement.rates |= {"tiny@1": 0.4, "tiny@2": 0.42, "tiny@3": 0.9}
-        made.world.trainer.adherence = lambda spec: 0.5 + spec.get("learning_rate", 1e-3) * 100
+        made.evidence.adherence = lambda spec: 0.5 + spec.get("learning_rate", 1e-3) * 100
         yield made
 
 
