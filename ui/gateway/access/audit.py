@@ -13,7 +13,7 @@ from services.chassis.errors import ServiceError
 from ui.gateway.access.accounts import AuditEvent
 
 if TYPE_CHECKING:
-    from ui.gateway.access.store.accounts import SqlAccounts
+    from ui.gateway.access.store.audit import SqlAudit
 
 _WRITE_SECONDS = 0.5
 _MAX_WAITING = 10_000
@@ -26,7 +26,7 @@ class AuditLog:
     What a process was killed before writing, half a second's worth, is lost.
     """
 
-    def __init__(self, store: SqlAccounts, days: float) -> None:
+    def __init__(self, store: SqlAudit, days: float) -> None:
         self._store, self._kept = store, timedelta(days=days)
         self._waiting: deque[AuditEvent] = deque(maxlen=_MAX_WAITING)
         self._uses: dict[str, datetime] = {}
@@ -50,7 +50,7 @@ class AuditLog:
             limit: Most events.
         """
         await self._write()
-        return await self._store.audit(caller=caller, before=before, limit=limit)
+        return await self._store.events(caller=caller, before=before, limit=limit)
 
     async def keep_writing(self) -> None:
         """Write for as long as the gateway runs, and what is left when it ends."""

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import httpx2
 import structlog
 
 from services.chassis.errors import FailedPrecondition, PermissionDenied, Unavailable
@@ -106,6 +105,7 @@ class OidcProvider:
         )
 
     async def _id_token(self, code: str, verifier: str, redirect_uri: str) -> str:
+        import httpx2
         from authlib.integrations.base_client import OAuthError
 
         metadata = await self._read_metadata()
@@ -174,6 +174,8 @@ class OidcProvider:
 
 
 async def _read(url: str) -> dict[str, Any]:
+    import httpx2
+
     try:
         async with httpx2.AsyncClient(timeout=_TIMEOUT_SECONDS) as client:
             response = await client.get(url)

@@ -31,10 +31,11 @@ async def open_access(settings: GatewaySettings) -> AsyncIterator[Access | None]
     admin_key = read_admin_key(settings.admin_key_file)
     # It doubles the gateway's memory, which is worth it for this alone.
     from ui.gateway.access.store.accounts import SqlAccounts
+    from ui.gateway.access.store.audit import SqlAudit
 
     provider = _provider(settings, admin_key)
     store = await SqlAccounts.open(settings.resolved_database_url)
-    access = Access(store, admin_key, AuditLog(store, settings.audit_days))
+    access = Access(store, admin_key, AuditLog(SqlAudit(store.database), settings.audit_days))
     access.provider = provider
     noting = asyncio.create_task(keep_going("write_audit_log", access.log.keep_writing))
     try:
