@@ -13,14 +13,14 @@ from services.feedback.decisions.decision import DatasetRecipe, Decision, Decisi
 from services.feedback.decisions.evidence import Evidence
 from services.feedback.decisions.training import rate_of
 from services.feedback.decisions.trial import SearchTrial
-from services.feedback.domain.rounds import Round
+from services.feedback.domain.rounds import Round, adapter_settings
 from services.feedback.domain.rules import best_round, is_better, readings_in
 from services.feedback.domain.spec import LoopSpec
 
 SEARCH = "search"
 # The first are the loop's own; a field of fewer trials has the first of them.
 _RATE_FACTORS = (1.0, 0.5, 2.0, 0.25, 4.0, 0.125, 8.0, 0.0625)
-_RANK_FACTORS = (1, 2)
+_MORE_RANK = (2,)
 _MAX_RATE = 1.0
 
 
@@ -59,13 +59,22 @@ def search_decision(spec: LoopSpec, model_version_id: str, stall: str, figures: 
     )
 
 
-def first_rung(spec: LoopSpec, *, is_adapter: bool) -> tuple[SearchTrial, ...]:
+def trained_spec(spec: LoopSpec, rounds: Sequence[Round], model_version_id: str) -> LoopSpec:
+    """Return a loop's spec with the settings of the adapter that a version of it is."""
+    return replace(spec, training={**spec.training, **adapter_settings(rounds, model_version_id)})
+
+
+def first_rung(spec: LoopSpec, *, is_foreign: bool) -> tuple[SearchTrial, ...]:
     """Return the trials that a search begins with, the loop's own settings first.
 
-    An adapter that is trained further keeps its rank; where a new one begins, twice the rank is tried as well.
+    Args:
+        spec: With the settings of the version that is trained.
+        is_foreign: Whether that is an adapter that the loop did not make, so that its rank is not known here.
     """
     rate, rank = rate_of(spec, TrainingMethod.SFT), _own_lora(spec, "r")
-    ranks = (0,) if is_adapter else tuple(factor * rank for factor in _RANK_FACTORS)
+    # A spec cannot say that an adapter is to be raised to what it says when it says nothing.
+    ranks = [rank, *(rank * factor for factor in _MORE_RANK if rank * factor != _default_lora("r"))]
+    ranks = [0] if is_foreign else ranks
     field = [(rate * factor, rank) for factor in _RATE_FACTORS for rank in ranks if rate * factor <= _MAX_RATE]
     num_examples = min(spec.search.trial_examples, spec.num_examples)
     return tuple(
@@ -140,4 +149,8 @@ def _ranked(trials: Sequence[SearchTrial]) -> list[SearchTrial]:
 
 
 def _own_lora(spec: LoopSpec, name: str) -> int:
-    return int(spec.training.get("lora", {}).get(name) or default_of(LoraConfig.DESCRIPTOR.fields_by_name[name]))
+    return int(spec.training.get("lora", {}).get(name) or _default_lora(name))
+
+
+def _default_lora(name: str) -> int:
+    return int(default_of(LoraConfig.DESCRIPTOR.fields_by_name[name]))

@@ -33,7 +33,7 @@ class SearchTrial:
         number: Counts the trials of a round, from 1.
         rung: How often the field was halved before it, from 0.
         num_examples: Train rows.
-        rank: Of a new adapter; 0 where one is trained further, which keeps its own.
+        rank: Of the adapter; 0 where one of unknown rank is trained further, which keeps it.
         training_job_id: Empty until it has begun.
         value: Share of the validation answers that conform.
         problem: Why the training failed.

@@ -146,15 +146,15 @@ class Round:
 
 
 def adapter_settings(rounds: Sequence[Round], model_version_id: str) -> dict[str, Any]:
-    """Return the settings of the adapter that a version is, where a decision of this loop made them other than its own.
+    """Return the settings of the adapter that a version is, where decisions made them other than the loop's own.
 
-    What is trained further keeps the settings with which it began.
+    What is trained further keeps its settings, unless a decision raised its rank.
     """
     for before, item in pairwise(rounds):
         decision = before.decision_on(DecisionTopic.TRAINING)
         if item.model_version_id == model_version_id and decision is not None:
             own = {"lora": decision.training["lora"]} if "lora" in decision.training else {}
-            return adapter_settings(rounds[: item.number], decision.model_version_id) or own
+            return own or adapter_settings(rounds[: item.number], decision.model_version_id)
     return {}
 
 

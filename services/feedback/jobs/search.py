@@ -12,10 +12,11 @@ from services.chassis.errors import ServiceError
 from services.chassis.wire.fields import default_of
 from services.feedback.datasets.builder import NUM_VALIDATION_EXAMPLES
 from services.feedback.decisions.decision import Decision
-from services.feedback.decisions.search import SEARCH, best_trial, first_rung, next_rung, trial_settings
+from services.feedback.decisions.search import SEARCH, best_trial, first_rung, next_rung, trained_spec, trial_settings
 from services.feedback.decisions.trial import SearchTrial
-from services.feedback.domain.rounds import Step, adapter_settings
+from services.feedback.domain.rounds import Step
 from services.feedback.domain.rules import round_seed, spent_up
+from services.feedback.domain.spec import LoopSpec
 from services.feedback.domain.spending import Cost
 from services.feedback.domain.work import TrainingOrder, WorkProgress
 from services.feedback.jobs.record import LoopRecord
@@ -41,8 +42,8 @@ class SettingsSearch:
         record = self._record
         await record.started(Step.SEARCH, f"How {decision.model_version_id} is trained best.")
         if not record.round.trials:
-            is_adapter = await self._is_adapter(decision.model_version_id)
-            await record.update(trials=first_rung(record.spec, is_adapter=is_adapter))
+            is_foreign = await self._is_foreign(decision.model_version_id)
+            await record.update(trials=first_rung(self._spec(decision), is_foreign=is_foreign))
         while trial := await self._next():
             await self._judge(trial, decision)
         best = best_trial(record.round.trials)
@@ -106,9 +107,8 @@ class SettingsSearch:
 
     def _settings(self, trial: SearchTrial, decision: Decision) -> dict[str, Any]:
         """Return the settings of a trial; its version belongs to a model of its own, of which none is the newest."""
-        spec = self._record.spec
-        tried = replace(decision, training=trial_settings(spec, trial))
-        settings = tried.settings({**spec.training, **adapter_settings(self._record.rounds, decision.model_version_id)})
+        spec = self._spec(decision)
+        settings = replace(decision, training=trial_settings(spec, trial)).settings(spec.training)
         for name in _OF_LONG_TRAININGS:
             settings.pop(name, None)
         field = TrainingJobSpec.DESCRIPTOR.fields_by_name["batch_size"]
@@ -116,9 +116,12 @@ class SettingsSearch:
         model_id = decision.model_version_id.rpartition("@")[0]
         return {**settings, "max_steps": num_steps, "output_model_id": f"{model_id}-{SEARCH}"}
 
-    async def _is_adapter(self, model_version_id: str) -> bool:
+    def _spec(self, decision: Decision) -> LoopSpec:
+        return trained_spec(self._record.spec, self._record.rounds, decision.model_version_id)
+
+    async def _is_foreign(self, model_version_id: str) -> bool:
         is_made_here = any(item.model_version_id == model_version_id for item in self._record.rounds[1:])
-        return is_made_here or await self._services.registry.is_adapter(model_version_id)
+        return not is_made_here and await self._services.registry.is_adapter(model_version_id)
 
     async def _keep(self, trial: SearchTrial, **fields: Any) -> None:
         trials = [trial if each.number == trial.number else each for each in self._record.round.trials]

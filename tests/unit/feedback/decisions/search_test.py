@@ -65,17 +65,19 @@ def test_a_loop_with_a_method_or_without_trials_never_searches_and_one_trial_is_
         check(replace(SPEC_OF_SEARCH, search=Search(1, 64, 15.0)))
 
 
-def test_a_new_adapter_is_tried_with_twice_the_rank_and_one_that_is_trained_further_with_other_rates() -> None:
-    new = first_rung(SPEC_OF_SEARCH, is_adapter=False)
+def test_twice_the_rank_is_tried_too_where_the_rank_is_known() -> None:
+    new = first_rung(SPEC_OF_SEARCH, is_foreign=False)
     assert [(trial.learning_rate, trial.rank) for trial in new] == [(1e-3, 16), (1e-3, 32), (5e-4, 16), (5e-4, 32)]
     assert trial_settings(SPEC_OF_SEARCH, new[1])["lora"] == {"r": 32, "lora_alpha": 64}
-    further = first_rung(SPEC_OF_SEARCH, is_adapter=True)
+    narrow = replace(SPEC_OF_SEARCH, training={"lora": {"r": 8}})
+    assert {trial.rank for trial in first_rung(narrow, is_foreign=False)} == {8}, "16 is what unset means"
+    further = first_rung(SPEC_OF_SEARCH, is_foreign=True)
     assert [trial.learning_rate for trial in further] == [1e-3, 5e-4, 2e-3, 2.5e-4]
     assert trial_settings(SPEC_OF_SEARCH, further[0]) == {"learning_rate": 1e-3}
 
 
 def test_the_better_half_goes_on_with_twice_the_rows_until_two_are_left() -> None:
-    first = first_rung(SPEC_OF_SEARCH, is_adapter=True)
+    first = first_rung(SPEC_OF_SEARCH, is_foreign=True)
     trials = [judged(trial, value) for trial, value in zip(first, (0.3, 0.5, 0.4, 0.2), strict=True)]
     second = next_rung(SPEC_OF_SEARCH, trials)
     assert [(trial.number, trial.rung, trial.num_examples) for trial in second] == [(5, 1, 128), (6, 1, 128)]
@@ -87,7 +89,7 @@ def test_the_better_half_goes_on_with_twice_the_rows_until_two_are_left() -> Non
 
 
 def test_a_search_ends_early_where_one_is_better_by_more_than_chance_and_where_all_others_failed() -> None:
-    first = first_rung(SPEC_OF_SEARCH, is_adapter=True)
+    first = first_rung(SPEC_OF_SEARCH, is_foreign=True)
     clear = [judged(trial, value) for trial, value in zip(first, (0.1, 0.9, 0.1, 0.2), strict=True)]
     assert next_rung(SPEC_OF_SEARCH, clear) == ()
     broken = [replace(trial, problem="Out of memory.", value=0.0) for trial in clear[:3]]
@@ -97,7 +99,7 @@ def test_a_search_ends_early_where_one_is_better_by_more_than_chance_and_where_a
 def test_without_a_result_the_loops_own_settings_are_trained() -> None:
     search = on_stall(SPEC_OF_SEARCH, [round_of(0, 0.4), round_of(1, 0.4)], EVIDENCE)
     assert search is not None
-    decision = on_trials(SPEC_OF_SEARCH, search, first_rung(SPEC_OF_SEARCH, is_adapter=True))
+    decision = on_trials(SPEC_OF_SEARCH, search, first_rung(SPEC_OF_SEARCH, is_foreign=True))
     assert (decision.action, decision.training, decision.figures) == (DecisionAction.TRAIN, {}, {"num_trials": 0.0})
 
 
@@ -107,7 +109,7 @@ def test_a_person_may_train_at_once_instead_or_other_settings_than_the_winners_b
     rate = DecisionChange(None, {"learning_rate": 1e-4}, 0, None, go_on=False)
     check_change(search, rate)
     assert answered(search, rate)[1].action is DecisionAction.TRAIN
-    winner = on_trials(SPEC_OF_SEARCH, search, [judged(first_rung(SPEC_OF_SEARCH, is_adapter=True)[0], 0.5)])
+    winner = on_trials(SPEC_OF_SEARCH, search, [judged(first_rung(SPEC_OF_SEARCH, is_foreign=True)[0], 0.5)])
     check_change(winner, rate)
     for change in (replace(rate, method=TrainingMethod.SFT), replace(rate, num_examples=9)):
         with pytest.raises(InvalidArgument, match="rows of the round are built"):
@@ -117,7 +119,7 @@ def test_a_person_may_train_at_once_instead_or_other_settings_than_the_winners_b
 def test_what_is_trained_further_keeps_the_rank_that_a_search_gave_it() -> None:
     search = on_stall(SPEC_OF_SEARCH, [round_of(0, 0.4), round_of(1, 0.4)], EVIDENCE)
     assert search is not None
-    wide = judged(first_rung(SPEC_OF_SEARCH, is_adapter=False)[1], 0.5)
+    wide = judged(first_rung(SPEC_OF_SEARCH, is_foreign=False)[1], 0.5)
     decision = replace(on_trials(SPEC_OF_SEARCH, search, [wide]), model_version_id="tiny@1")
     again = replace(decision, model_version_id="tiny@2", training={})
     rounds = [round_of(0, 0.4, decisions=(decision,)), round_of(1, 0.5, decisions=(again,)), round_of(2, 0.6)]
@@ -132,7 +134,7 @@ def test_what_is_trained_further_keeps_the_rank_that_a_search_gave_it() -> None:
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     async with set_up(tmp_path) as made:
         made.world.evaluator.judgement.rates |= {"tiny@1": 0.4, "tiny@2": 0.42, "tiny@3": 0.9}
-        made.evidence.adherence = lambda spec: 0.5 + spec.get("learning_rate", 1e-3) * 100
+        made.evidence.adherence = lambda spec: 0.5 + spec["learning_rate"] * 100 + ("lora" in spec) / 10
         yield made
 
 
@@ -140,14 +142,15 @@ async def test_the_trials_are_short_trainings_and_the_winners_settings_train_the
     loop = await bench.play(replace(SPEC_OF_SEARCH, num_examples=26))
     assert loop.stop is not None and loop.stop.reason is StopReason.GOALS_MET
     search, winner = loop.rounds[1].decisions
-    assert (search.action, winner.rule, winner.training) == (DecisionAction.SEARCH, "search", {"learning_rate": 2e-3})
+    wide = {"learning_rate": 1e-3, "lora": {"r": 32, "lora_alpha": 64}}
+    assert (search.action, winner.rule, winner.training) == (DecisionAction.SEARCH, "search", wide)
     made = await bench.world.made()
     assert [made[f"1/search-{number}"] for number in range(1, 8)] == [1, 1, 1, 1, 1, 1, 0]
     jobs = {job.request_id.split("/")[-1]: job.spec for job in await bench.world.trainer.jobs.all()}
     trial, round_job = jobs["search-3"], (await bench.world.trainer.jobs.store.get(loop.rounds[1].training_job_id)).spec
-    assert (trial["max_steps"], trial["output_model_id"], trial["learning_rate"]) == (7, "tiny-search", 2e-3)
+    assert (trial["max_steps"], trial["output_model_id"], trial["learning_rate"]) == (7, "tiny-search", 5e-4)
     assert trial["dataset_version_id"] == round_job["dataset_version_id"] and trial["seed"] == round_job["seed"]
-    assert round_job["learning_rate"] == 2e-3 and "max_steps" not in round_job
+    assert round_job["lora"] == wide["lora"] and "max_steps" not in round_job
     # Two steps of 500 tokens each, of two rounds and of six trials.
     assert loop.spent.num_trained_tokens == 8 * 1000
     assert loop.rounds[2].model_version_id == "tiny@3", "no trial is a version of the model"
@@ -165,7 +168,7 @@ async def test_no_trial_is_begun_beyond_the_budget_and_the_best_so_far_trains(be
 async def test_a_trial_that_fails_loses_and_a_process_that_dies_doubles_none(bench: Bench) -> None:
     trainer = bench.world.trainer
     trainer.fault = FailedPrecondition("It does not fit.", "Take less.")
-    trainer.is_faulty = lambda spec: spec.get("learning_rate") == 2e-3
+    trainer.is_faulty = lambda spec: "lora" in spec
     gate = bench.world.gates.close("1/search-2:work")
     async with bench.at_work():
         loop = await bench.usecases.create_loop("play", replace(SPEC_OF_SEARCH, num_examples=26))
@@ -175,6 +178,6 @@ async def test_a_trial_that_fails_loses_and_a_process_that_dies_doubles_none(ben
         loop = await bench.until_ended(loop.loop_id)
     assert set((await bench.world.made()).values()) == {1}
     trials = loop.rounds[1].trials
-    assert "It does not fit." in trials[2].problem and [trial.number for trial in trials if trial.problem] == [3]
+    assert "It does not fit." in trials[1].problem and [trial.number for trial in trials if trial.problem] == [2, 4]
     decision = loop.rounds[1].decision_on(DecisionTopic.TRAINING)
     assert decision is not None and decision.training == {"learning_rate": 1e-3}
