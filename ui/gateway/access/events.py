@@ -109,7 +109,8 @@ class PageEvents:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 400 or 403."""
-        if scope["type"] != "http" or scope["path"].removeprefix(scope.get("root_path", "")) != _JOIN:
+        # Below whatever path a proxy shows the pages.
+        if scope["type"] != "http" or not scope["path"].endswith(_JOIN):
             await self._app(scope, receive, send)
             return
         request = JsonRequest(scope, receive)

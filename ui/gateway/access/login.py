@@ -79,8 +79,9 @@ async def end_oidc_login(request: Request) -> Response:
 @router.post("/logout")
 async def log_out(request: Request) -> Response:
     """End the session."""
+    access = access_of(request)
     if token := request.cookies.get(COOKIE):
-        await access_of(request).log_out(token)
+        await access.log_out(token)
     response = RedirectResponse(_below(request, "/login"), 303)
     response.delete_cookie(COOKIE, path=_path(request))
     return response

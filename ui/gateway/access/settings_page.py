@@ -31,6 +31,7 @@ async def show_settings(request: Request) -> HTMLResponse:
 @router.post("/settings")
 async def change_settings(request: Request) -> HTMLResponse:
     """Do what one of the page's forms says, and show the page as it is then."""
+    access = access_of(request)
     form = await request.form(max_files=0, max_fields=20)
     action = str(form.get("action", ""))
     subject = str(form.get("key_id") or form.get("user_id") or "")
@@ -38,7 +39,7 @@ async def change_settings(request: Request) -> HTMLResponse:
     try:
         if action not in _ACTIONS:
             raise InvalidArgument("The form says nothing that can be done.", "Load the page again.")
-        key = await _ACTIONS[action](access_of(request), form, caller_of(request))
+        key = await _ACTIONS[action](access, form, caller_of(request))
     except ServiceError as error:
         return await _page(request, problem=str(error), status=status_of(error))
     return await _page(request, key=key)
