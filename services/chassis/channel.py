@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 import structlog
 
+from services.chassis.machine.caller import caller_metadata
 from services.chassis.machine.parent import ServiceToken
 from services.chassis.status import from_rpc_error
 
@@ -182,6 +183,8 @@ def _metadata(own: Any, token: ServiceToken | None) -> grpc.aio.Metadata:
         metadata.add(REQUEST_ID_KEY, str(request_id))
     if token:
         metadata.add(*token.metadata)
+        for entry in caller_metadata(token):
+            metadata.add(*entry)
     return metadata
 
 

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis.errors import Busy, NotFound, PermissionDenied, ServiceError
+from services.chassis.machine.caller import current_caller
 from ui.gateway.access.access import Access
 from ui.gateway.access.caller import CALL_KEY, Call, Caller
 from ui.gateway.access.rules import Rule, Rules
@@ -67,6 +68,7 @@ class Door:
             # A page's events say themselves what they are.
             call = scope[CALL_KEY] = Call(caller, "" if request.is_safe else request.action())
             send = self._noting(request, call, send)
+            current_caller.set(caller.name)
         await self._app(scope, receive, send)
 
     async def _admitted(self, request: _Request) -> Caller | None:
