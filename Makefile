@@ -42,7 +42,7 @@ $(VENV)/.pip: pyproject.toml constraints.txt
 
 # Each half of the pinned packages, less what only extras for S3 and CUDA need: pip looks up and unpacks one after the
 # other, so two of them do it first. What a platform lacks, and what it needs besides, is left to the third.
-ELSEWHERE := aiobotocore|aiohttp-retry|aioitertools|bitsandbytes|botocore|grpcio-status|jmespath|s3fs|setuptools|tzdata|wrapt
+ELSEWHERE := aiobotocore|aiohttp-retry|aioitertools|bitsandbytes|botocore|grpcio-status|jmespath|s3fs|setuptools|wrapt
 $(VENV)/.half-0 $(VENV)/.half-1: $(VENV)/.half-%: $(VENV)/.pip
 	-$(BIN)/pip install --quiet --no-compile --no-deps $$(awk 'NR % 2 == $* && !/^($(ELSEWHERE))==/' constraints.txt)
 	@touch $@

@@ -14,6 +14,7 @@ from drillyard.trainer.v1 import checkpoint_pb2, trainer_service_pb2_grpc, train
 from services.chassis.channel import open_channel
 from services.lm.tiny import write_tiny_model
 from services.trainer.manifest import MANIFEST, places
+from tests.fakes.processes import has_ended
 from tests.fakes.system.registry import serve_registry
 from tests.integration.processes import ServiceProcess, start_service
 from tests.unit.trainer.training_bench import dataset_rows
@@ -84,7 +85,7 @@ def processes_of(service: ServiceProcess) -> list[psutil.Process]:
 
 def are_gone(processes: list[psutil.Process]) -> bool:
     _, alive = psutil.wait_procs(processes, timeout=10)
-    return not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    return all(map(has_ended, alive))
 
 
 def flip_a_byte_of_the_newest(checkpoints: Path) -> int:

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from services.protocols.profile import get_profile
+from tests.fakes.processes import command_of
 from tests.integration.processes import ROOT
 from ui.cli.connection import Gateway, GatewayError
 
@@ -136,7 +137,7 @@ def test_nothing_outlives_a_launcher_that_is_killed(tmp_path: Path) -> None:
 
 def _kill(process: subprocess.Popen[str], name: str) -> None:
     module = "ui" if name == "gateway" else f"services.{name}"
-    next(child for child in psutil.Process(process.pid).children() if child.cmdline()[1:3] == ["-m", module]).kill()
+    next(child for child in psutil.Process(process.pid).children() if command_of(child).endswith(f"-m {module}")).kill()
 
 
 def _next_event(process: subprocess.Popen[str]) -> dict[str, Any]:
