@@ -1,6 +1,6 @@
 # One image per deployable: docker build --target registry .   (also test-runner, evaluator, trainer, feedback, gateway, ray-worker)
-# Torch lies only in the images that compute: registry (conversion), test-runner (generation), ray-worker, and trainer, whose
-# pod runs Ray and its workers itself until jobs get clusters of their own.
+# Torch lies only in the images that compute: registry (conversion), test-runner (generation), ray-worker, and trainer, which
+# trains in its own pod, or is the image of the pods that do (training.backend of the chart).
 ARG PYTHON=python:3.11-slim
 
 FROM ${PYTHON} AS build
@@ -36,7 +36,7 @@ USER 10001
 
 FROM base AS ray
 ARG PIP_EXTRA_INDEX_URL
-RUN pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[postgres,s3,ray]"
+RUN pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[postgres,s3,ray,cluster]"
 USER 10001
 
 FROM compute AS registry

@@ -47,6 +47,7 @@ from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.jobs import FeedbackUseCases
 from services.feedback.usecases.plans import PlanUseCases
 from services.feedback.usecases.schedules import ScheduleParts, ScheduleUseCases
+from services.feedback.usecases.sessions import SessionSuiteUseCases
 from services.feedback.usecases.subjects import Subjects
 
 
@@ -143,16 +144,18 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
     usecases = FeedbackUseCases(loops, neighbours.registry, shipments)
     schedules = wire_schedules(application, settings, neighbours.loops, loops, usecases)
     application.telemetry.on_scrape(partial(measures.count_schedules, SqlScheduleStore(application.database)))
+    item_usecases = ItemUseCases(items, subjects, JsonLines(application.artifacts))
     servicer = FeedbackServicer(
         usecases=usecases,
         plans=PlanUseCases(usecases, loops, neighbours.loops.test_runner),
         loops=loops,
         shipments=shipments,
-        items=ItemUseCases(items, subjects, JsonLines(application.artifacts)),
+        items=item_usecases,
         chats=ChatUseCases(chats),
         build_usecases=BuildUseCases(builds, neighbours.registry, neighbours.rollouts),
         builds=builds,
         schedules=schedules,
+        session_suites=SessionSuiteUseCases(chats, item_usecases, application.artifacts, neighbours.registry),
     )
     application.add_servicer(
         feedback_service_pb2_grpc.add_FeedbackServiceServicer_to_server, servicer, FULL_SERVICE_NAME

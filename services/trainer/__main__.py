@@ -9,10 +9,12 @@ from drillyard.trainer.v1 import trainer_service_pb2_grpc as rpc
 
 from services.chassis.application import Application, run
 from services.chassis.channel import open_channel
+from services.chassis.machine.kubernetes.client import KubernetesClient
 from services.chassis.machine.memory import share_of_memory_bytes
 from services.chassis.settings import load_settings
 from services.trainer.backends.preflight_process import PreflightProcess
 from services.trainer.backends.ray_cluster import RayClusterBackend
+from services.trainer.backends.ray_kubernetes import RayKubernetesBackend
 from services.trainer.backends.ray_local import RayLocalBackend
 from services.trainer.clients.registry import RegistryClient
 from services.trainer.domain.spec import KIND
@@ -84,8 +86,12 @@ def _add_garbage(app: Application, settings: TrainerSettings, to: Adapters, fold
 
 def _backend(app: Application, folder: Path, settings: TrainerSettings) -> TrainingBackend:
     attempts = folder / "attempts"
-    backend: RayLocalBackend
-    if settings.ray_address:
+    backend: RayLocalBackend | RayKubernetesBackend
+    if settings.kubernetes:
+        client = KubernetesClient(settings.kubernetes.namespace, settings.kubernetes_config)
+        artifacts_url = settings.resolved_artifacts_url("trainer")
+        backend = RayKubernetesBackend(attempts, client, settings.kubernetes, artifacts_url=artifacts_url)
+    elif settings.ray_address:
         backend = RayClusterBackend(
             attempts,
             settings.token_file,

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 
 from services.chassis.errors import FailedPrecondition, ServiceError
-from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Checkpoint, TrainingJobPhase
+from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Checkpoint, PreemptedError, TrainingJobPhase
 
 # In these no step has begun.
 _PREPARING = (TrainingJobPhase.START, TrainingJobPhase.CHECK_ROWS, TrainingJobPhase.LOAD_MODEL)
@@ -28,14 +28,15 @@ class LiveAttempt:
     """One attempt between its start and its end.
 
     `has_ended` is set once its end is reported; `moved` is the monotonic time of the last sign that the work goes on:
-    a new phase or a new step, since a heartbeat alone proves nothing. `checkpoints` are those that were reported, in
-    their order.
+    a new phase or a new step, since a heartbeat alone proves nothing, or that the processes wait to begin, for what
+    `waits_for` says. `checkpoints` are those that were reported, in their order.
     """
 
     attempt: int
     phase: str = TrainingJobPhase.START
     num_steps_done: int = 0
     num_steps_total: int = 0
+    waits_for: str = ""
     end: AttemptEnd | None = None
     notices: list[str] = field(default_factory=list)
     num_shown_notices: int = 0
@@ -45,9 +46,9 @@ class LiveAttempt:
     checkpoints: asyncio.Queue[Checkpoint | None] = field(default_factory=asyncio.Queue)
 
     @property
-    def place(self) -> tuple[str, int, int]:
+    def place(self) -> tuple[str, str, int, int]:
         """What a person sees of it."""
-        return self.phase, self.num_steps_done, self.num_steps_total
+        return self.waits_for, self.phase, self.num_steps_done, self.num_steps_total
 
     @property
     def is_preparing(self) -> bool:
@@ -59,6 +60,12 @@ class LiveAttempt:
         notices = self.notices[self.num_shown_notices :]
         self.num_shown_notices = len(self.notices)
         return notices
+
+    def wait(self, reason: str) -> None:
+        """Take note of what the processes wait for before they begin; empty when they do not wait."""
+        self.waits_for = reason
+        if reason:
+            self.moved = time.monotonic()
 
     def observe(self, report: AttemptReport) -> None:
         """Take note of a report that was stored."""
@@ -118,6 +125,8 @@ def end_of(live: LiveAttempt, processes: asyncio.Task[int]) -> AttemptEnd:
     if live.end is not None:
         return live.end
     error = processes.exception()
+    if isinstance(error, PreemptedError):
+        return AttemptEnd(AttemptOutcome.STOPPED, str(error))
     if isinstance(error, ServiceError):
         return AttemptEnd(AttemptOutcome.FAILED, str(error), isinstance(error, FailedPrecondition))
     if error:

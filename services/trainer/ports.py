@@ -157,7 +157,18 @@ class CheckpointFolders(Protocol):
 
 
 class TrainingBackend(Protocol):
-    """Runs the processes of attempts."""
+    """Runs the processes of attempts.
+
+    Attributes:
+        fetches_artifacts: Whether the processes have a disk of their own: plans name artifacts by their URIs, and
+            checkpoints are artifacts when they are reported.
+    """
+
+    fetches_artifacts: bool
+
+    def wait_reason(self, training_job_id: str) -> str:
+        """Return what the processes of a job wait for before they begin, as a sentence; empty when they do not."""
+        ...
 
     async def prepare(self, plan: AttemptPlan) -> AttemptPlan:
         """Write what an attempt begins with, and return its plan with the places of it; safe to repeat.
@@ -174,6 +185,7 @@ class TrainingBackend(Protocol):
 
         Raises:
             ResourceExhausted: The processes took more memory than they may, and were ended.
+            PreemptedError: They were taken away for others' sake.
         """
         ...
 

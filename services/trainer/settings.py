@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from services.chassis.settings import ServiceSettings
+from services.trainer.backends.kubernetes_objects import TrainingPods
 
 
 class TrainerSettings(ServiceSettings):
@@ -26,6 +27,10 @@ class TrainerSettings(ServiceSettings):
         default="", description="A Ray cluster that trains, host:port or ray://host:port; empty: this machine."
     )
     ray_token_file: Path | None = Field(default=None, description="Has the token of the Ray cluster.")
+    kubernetes: TrainingPods | None = Field(
+        default=None, description="The cluster whose pods train, as a JSON object; none: this machine or ray_address."
+    )
+    kubernetes_config: Path | None = Field(default=None, description="A kubeconfig; else the pod's service account.")
     report_address: str = Field(
         default="", description="Where training processes reach this service; empty: its own port on this machine."
     )

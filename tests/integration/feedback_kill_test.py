@@ -134,7 +134,7 @@ async def test_a_round_of_preferences_and_one_that_goes_back_double_nothing_when
     world = World()
     Evidence(world, is_mixed=True)
     world.evaluator.judgement.other_cause = "wrong_arguments"
-    world.evaluator.judgement.rates |= {"tiny@1": 0.4, "tiny@2": 0.3, "tiny@3": 0.99}
+    world.evaluator.judgement.rates |= {"tiny@1": 0.4, "tiny@2": 0.1, "tiny@3": 0.99}
     spec = loop_pb2.LoopSpec(ask=True, budget=loop_goal_pb2.Budget(max_rounds=2))
     spec.MergeFrom(SPEC)
     spec.ClearField("guardrails")
@@ -161,3 +161,45 @@ async def test_a_round_of_preferences_and_one_that_goes_back_double_nothing_when
     decisions = [decision for item in loop.rounds for decision in item.decisions]
     assert [(each.number, each.rule) for each in decisions] == [(1, "mixed_rollouts"), (2, "regression")]
     assert {each.state for each in decisions} == {DecisionState.DECISION_STATE_APPROVED}
+
+
+# A round of GRPO, one whose settings are searched for, and the alias of the candidate.
+SEARCHED = ["0/train:answer", "1/search-2:answer", "1/search-5:watch", "alias:answer"]
+
+
+@pytest.mark.timeout(240)
+async def test_a_round_of_grpo_a_search_and_the_alias_double_nothing_when_killed(tmp_path: Path) -> None:
+    world = World()
+    evidence = Evidence(world, is_mixed=True)
+    world.evaluator.judgement.other_cause = "wrong_arguments"
+    world.evaluator.judgement.rates |= {"tiny@1": 0.4, "tiny@2": 0.42, "tiny@3": 0.99}
+    budget = loop_goal_pb2.Budget(max_rounds=2)
+    spec = loop_pb2.LoopSpec(mixed_method="TRAINING_METHOD_GRPO", budget=budget, candidate_alias="candidate")
+    spec.MergeFrom(SPEC)
+    spec.ClearField("guardrails")
+    gates = [world.gates.close(point) for point in SEARCHED]
+    works = [world.gates.close(point.replace(":watch", ":work")) for point in SEARCHED]
+    async with world.at_work(), world.served() as port:
+        loop_id = ""
+        for gate, work in zip(gates, works, strict=True):
+            with feedback(tmp_path, port) as process:
+                loop_id = loop_id or await start_loop(process.address, spec)
+                await gate.arrival()
+                process.kill()
+            gate.open()
+            work.open()
+        with feedback(tmp_path, port) as process:
+            loop, _ = await asyncio.wait_for(wait_for_end(process.address, loop_id), 60)
+    assert loop.stop_reason == loop_pb2.STOP_REASON_GOALS_MET, loop.job
+    steps = ("test", "evaluate", "probe_suite", "probe", "probe_evaluate", "dataset", "train")
+    expected = [f"{number}/{step}" for number in (0, 1) for step in steps]
+    searched = [f"1/search-{number}" for number in range(1, 7)]
+    drawn = ["0/sample", "0/sample_evaluate", "2/test", "2/evaluate"]
+    assert await world.made() == Counter([*expected, *searched, *drawn])
+    rules = [decision.rule for item in loop.rounds for decision in item.decisions]
+    assert rules == ["mixed_rollouts", "data_no_longer_helps", "search"]
+    methods = [
+        (await world.trainer.jobs.store.get(item.training_job_id)).spec.get("method") for item in loop.rounds[:2]
+    ]
+    assert methods == ["TRAINING_METHOD_GRPO", None]
+    assert evidence.aliases["tiny:candidate"].revision == 1

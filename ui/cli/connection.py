@@ -30,6 +30,11 @@ class GatewayError(Exception):
         self.problem = problem
         self.next_step = next_step
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request may succeed in a moment."""
+        return self.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+
 
 @dataclass(frozen=True)
 class Event:

@@ -81,7 +81,7 @@ def follow(
 
     Args:
         title: What is followed.
-        read: Asks the gateway; a gateway that is away for less than a minute is waited for.
+        read: Asks the gateway; a gateway that is away or late for less than a minute is waited for.
         on: Where to show it.
         check: Called each time; may raise to end the wait.
     """
@@ -92,7 +92,7 @@ def follow(
             progress = read()
             last_seen = time.monotonic()
         except GatewayError as error:
-            if error.code != "UNAVAILABLE" or time.monotonic() - last_seen > _AWAY_SECONDS:
+            if not error.may_pass or time.monotonic() - last_seen > _AWAY_SECONDS:
                 raise
             progress = Progress(f"waiting: {error.problem}", None, False)
         on.show(title, progress)

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from ui.comparisons import page as comparisons
 from ui.diagnoses import page as diagnoses
 from ui.evaluations.feedback import page as feedback
+from ui.evaluations.feedback import session_page as sessions
 from ui.gateway.access.events import PageEvents, event_of
 from ui.gateway.theme import make_theme
 from ui.loops import page as loops
@@ -36,6 +37,7 @@ _PAGES: tuple[tuple[str, str, Any], ...] = (
     ("Comparisons", "/comparisons", comparisons),
     ("Playground", "/playground", playground),
     ("Feedback", "/feedback", feedback),
+    ("Sessions", "/sessions", sessions),
     ("Datasets", "/datasets", datasets),
     ("Training jobs", "/training-jobs", training_jobs),
     ("Loops", "/loops", loops),

@@ -15,7 +15,7 @@ from drillyard.trainer.v1 import training_job_pb2
 
 from services.chassis.errors import NotFound
 from ui.gateway.clients import Clients
-from ui.loops.views import LoopProgress, guardrail_id, loop_progress_view
+from ui.loops.views import LoopProgress, guardrail_id, loop_progress_view, trial_id
 from ui.shared.jobs import JobView, job_view
 
 NUM_RECENT = 20
@@ -41,6 +41,7 @@ async def loop_progress(clients: Clients, loop_id: str) -> LoopProgress:
         if getattr(loop_round, field)
     ]
     request += [(guardrail_id(loop_round), _evaluation) for loop_round in loop.rounds if guardrail_id(loop_round)]
+    request += [(trial_id(loop_round), _training_job) for loop_round in loop.rounds if trial_id(loop_round)]
     jobs = await asyncio.gather(*(_job(read, clients, resource_id) for resource_id, read in request))
     views = {resource_id: job for (resource_id, _), job in zip(request, jobs, strict=True) if job}
     return loop_progress_view(loop, views)

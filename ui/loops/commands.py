@@ -43,7 +43,12 @@ Settings: TypeAlias = Annotated[
             "goal_form",
             *(f"training.{name}" for name in OF_THE_LOOP),
         ),
-        {"budget.max_rounds": "rounds", "budget.max_minutes": "minutes", **TRAINING_NAMES},
+        {
+            "budget.max_rounds": "rounds",
+            "budget.max_minutes": "minutes",
+            "search.max_minutes": "search-minutes",
+            **TRAINING_NAMES,
+        },
     ),
 ]
 
@@ -117,6 +122,13 @@ def show_loop(loop_id: LoopId, common: Common) -> None:
         print_table(
             "Decisions", ("round", "decision", "what", "state", "why"), decisions, empty="Nothing was decided yet."
         )
+        trials = [
+            (item["number"], trial["label"], trial["sentence"])
+            for item in progress["rounds"]
+            for trial in item["trials"]
+        ]
+        if trials:
+            print_table("Trials of searches", ("round", "trial", "result"), trials, empty="")
         print_end(gateway.get(f"/loops/{loop_id}")["loop"])
 
 

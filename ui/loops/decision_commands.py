@@ -59,14 +59,16 @@ def print_plan(planned: Document) -> None:
     ]
     print_table("It would do", ("when", "step", "on", "took before"), rows, empty="")
     decisions = [(each["condition"], decision_text(each["decision"])) for each in planned["decisions"]]
-    print_table("Then it decides by its probe", ("where", "it would train"), decisions, empty="")
+    print_table("Then it decides by its probe and its tests", ("where", "it would train"), decisions, empty="")
     print(planned["sentence"])
     if planned.get("stop"):
         print(planned["stop"]["next_step"])
 
 
 def decision_text(decision: Document) -> str:
-    """Return what a decision trains, such as "SFT, 400 rows"."""
+    """Return what a decision trains, such as "SFT, 400 rows"; of a search why it is made."""
+    if decision["action"] == "DECISION_ACTION_SEARCH":
+        return str(decision["reason"])
     method = decision["method"].removeprefix("TRAINING_METHOD_")
     return f"{method}, {decision['recipe']['num_examples']} rows"
 

@@ -132,6 +132,7 @@ def _form() -> _Form:
         goals, guardrails = _contract(fields)
         with gr.Accordion("Decisions", open=False, elem_id="loop-decisions"):
             fields.add("ask", "num_rollouts", "mixed_method", "candidate_alias")
+            fields.add("search.num_trials", "search.trial_examples", "search.max_minutes")
         with gr.Accordion("Training", open=False, elem_id="loop-training"):
             names = ("num_epochs", "batch_size", "learning_rate", "max_tokens_per_pack", "lora.r", "lora.lora_alpha")
             fields.add(*(f"training.{name}" for name in names))

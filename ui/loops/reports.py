@@ -65,7 +65,7 @@ async def report_page(clients: Clients, loop_id: str) -> Export:
     facts = loop_facts(loop)
     facts |= {name: ", ".join(facts[name]) for name in ("goals", "guardrails")}
     facts |= {"stop_reason": facts["stop_reason"].replace("_", " ")}
-    decisions = facts.pop("decisions")
+    decisions, trials = facts.pop("decisions"), facts.pop("trials")
     printed = [
         ExportFact(group="Loop", name=name.replace("_", " "), value=str(value))
         for name, value in facts.items()
@@ -75,6 +75,10 @@ async def report_page(clients: Clients, loop_id: str) -> Export:
         ExportFact(group=f"Decision {each['number']}, round {each['round']}", name=name, value=value)
         for each in decisions
         for name, value in decision_texts(each).items()
+    ]
+    printed += [
+        ExportFact(group=f"Search, round {each['round']}", name=each["label"], value=each["sentence"])
+        for each in trials
     ]
     return await export_evaluation(clients, best.evaluation_id, "html", earlier, printed)
 
@@ -178,6 +182,7 @@ def loop_facts(loop: Loop) -> Document:
         "decisions": [
             {"round": item.number, **asdict(decision)} for item in view.rounds for decision in item.decisions
         ],
+        "trials": [{"round": item.number, **asdict(trial)} for item in view.rounds for trial in item.trials],
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from drillyard.feedback.v1.loop_decision_pb2 import Decision, DecisionState
+from drillyard.feedback.v1.loop_decision_pb2 import Decision, DecisionState, SearchTrial
 from drillyard.feedback.v1.loop_pb2 import Loop, Round
 from google.protobuf.json_format import MessageToDict
 
@@ -65,6 +65,7 @@ class RoundView:
     is_rolled_back: bool
     readings: tuple[ReadingView, ...]
     guardrails: tuple[ReadingView, ...]
+    trials: tuple[ReadingView, ...]
     decisions: tuple[DecisionView, ...]
     dataset_version_id: str
     training_job_id: str
@@ -135,10 +136,16 @@ def _round_view(loop: Loop, item: Round) -> RoundView:
             for reading in item.guardrail_readings
             if reading.is_measured
         ),
+        trials=tuple(map(_trial_view, item.trials)),
         decisions=tuple(map(decision_view, item.decisions)),
         dataset_version_id=item.dataset_version_id,
         training_job_id=item.training_job_id,
     )
+
+
+def _trial_view(trial: SearchTrial) -> ReadingView:
+    label, tone = f"Trial {trial.number}", "bad" if trial.problem else ""
+    return ReadingView(label, trial.value, trial.low, trial.high, is_share=True, tone=tone, sentence=trial.sentence)
 
 
 def _readings(item: Round) -> tuple[ReadingView, ...]:

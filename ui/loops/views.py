@@ -25,6 +25,7 @@ _STEPS = (
     ("sample", "Draw answers", "sample_test_run_id"),
     ("sample_evaluate", "Judge what was drawn", "sample_evaluation_id"),
     ("dataset", "Build dataset", "dataset_version_id"),
+    ("search", "Search for settings", "trials"),
     ("train", "Train", "training_job_id"),
 )
 _TESTING = ("export", "test", "evaluate", "guardrail")
@@ -114,7 +115,8 @@ def _round_steps(item: Round, loop: Loop, jobs: Mapping[str, JobView]) -> list[S
     is_open = is_last and not job_view(loop.job).is_final
     asks = bool(item.decisions) and item.decisions[-1].state == DecisionState.DECISION_STATE_WAITING
     steps = _steps_of(loop, item)
-    ids = [guardrail_id(item) if step == "guardrail" else str(getattr(item, field)) for step, _, field in steps]
+    several = {"guardrail": guardrail_id, "search": trial_id}
+    ids = [several[step](item) if step in several else str(getattr(item, field)) for step, _, field in steps]
     num_tests = sum(step in _TESTING for step, _, _ in steps)
     num_shown = len(steps) if is_open and item.round < (loop.spec.budget.max_rounds or 1) else num_tests
     num_shown = max(num_shown, *(place + 1 for place, result in enumerate(ids) if result), 1)
@@ -123,6 +125,9 @@ def _round_steps(item: Round, loop: Loop, jobs: Mapping[str, JobView]) -> list[S
         job = jobs.get(resource_id)
         may_begin = is_open and not asks and all(view.state == "done" for view in views)
         state = _state(resource_id, job, may_begin=may_begin)
+        if step == "search" and is_open:
+            # A trial that fails ends no search, and one that has ended is not the last.
+            state = "done" if any(decision.rule == "search" for decision in item.decisions) else "live"
         views.append(_step_view(item.round, step, _title(step, title, item.round), state, resource_id, job))
     return views
 
@@ -140,10 +145,11 @@ def _steps_to_come(loop: Loop) -> tuple[StepView, ...]:
 
 
 def _steps_of(loop: Loop, item: Round) -> tuple[tuple[str, str, str], ...]:
-    """The steps that a round has; answers are drawn only where a decision needs them."""
+    """The steps that a round has; answers are drawn, and settings searched for, only where a decision says so."""
     needs = {
         "export": _is_on_form(loop),
         "guardrail": bool(loop.spec.guardrails),
+        "search": bool(item.trials),
         **dict.fromkeys(_DRAWING, bool(item.sample_test_run_id)),
     }
     return tuple(entry for entry in _STEPS if needs.get(entry[0], True))
@@ -173,6 +179,11 @@ def guardrail_id(item: Round) -> str:
         (each.evaluation_id for each in readings if not each.is_measured),
         readings[-1].evaluation_id if readings else "",
     )
+
+
+def trial_id(item: Round) -> str:
+    """Return the training of the trial that is under way, else of the last; empty before the first has begun."""
+    return next((trial.training_job_id for trial in reversed(item.trials) if trial.training_job_id), "")
 
 
 def _state(resource_id: str, job: JobView | None, *, may_begin: bool) -> str:

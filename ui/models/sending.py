@@ -70,7 +70,7 @@ def _send(gateway: Gateway, upload: str, name: str, file: Path, tell: Callable[[
             except GatewayError as error:
                 num_failures += 1
                 # Bytes that came without an answer stand where the next ones were due.
-                if error.code not in ("UNAVAILABLE", "FAILED_PRECONDITION") or num_failures >= _NUM_TRIES:
+                if not (error.may_pass or error.code == "FAILED_PRECONDITION") or num_failures >= _NUM_TRIES:
                     raise
                 time.sleep(min(_FIRST_PAUSE_SECONDS * 2**num_failures, _LAST_PAUSE_SECONDS))
                 num_sent = _received(gateway, upload, name, num_sent)
@@ -87,7 +87,7 @@ def _received(gateway: Gateway, upload: str, name: str, otherwise: int) -> int:
     try:
         files = gateway.get(upload)["upload"]["files"]
     except GatewayError as error:
-        if error.code != "UNAVAILABLE":
+        if not error.may_pass:
             raise
         return otherwise
     return next(int(file["received_bytes"]) for file in files if file["name"] == name)

@@ -22,6 +22,7 @@ PAGES = (
     ("Comparisons", "./comparisons"),
     ("Playground", "./playground"),
     ("Feedback", "./feedback"),
+    ("Sessions", "./sessions"),
     ("Datasets", "./datasets"),
     ("Training jobs", "./training-jobs"),
     ("Loops", "./loops"),

@@ -47,6 +47,10 @@
 {{- if $root.Values.deployments.enabled -}}
 {{- $own = merge $own (include "drillyard.deploymentEnvironment" . | fromYaml) -}}
 {{- end -}}
+{{- $trains := and (eq $name "trainer") (include "drillyard.trainsInCluster" $root) -}}
+{{- if $trains -}}
+{{- $own = merge $own (include "drillyard.trainingEnvironment" . | fromYaml) -}}
+{{- end -}}
 {{- range index (include "drillyard.calls" . | fromYaml) $name -}}
 {{- $called := include "drillyard.fullname" (dict "root" $root "name" .) -}}
 {{- $_ := set $own (printf "%s_%s_ADDRESS" $prefix (include "drillyard.prefix" (dict "name" .))) (printf "%s:50051" $called) -}}
@@ -54,6 +58,11 @@
 {{- range $key, $value := default (dict) .values.env -}}
 {{- if not (kindIs "invalid" $value) }}{{ $_ := set $own $key $value }}{{ end -}}
 {{- end -}}
+{{- if $trains }}
+- name: POD_IP
+  valueFrom:
+    fieldRef: {apiVersion: v1, fieldPath: status.podIP}
+{{- end }}
 {{- range $key, $value := $own }}
 - name: {{ $key }}
   value: {{ $value | quote }}

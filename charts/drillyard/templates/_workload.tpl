@@ -23,7 +23,7 @@ spec:
       labels: {{- include "drillyard.labels" . | nindent 8 }}
     spec:
       serviceAccountName: {{ include "drillyard.fullname" . }}
-      automountServiceAccountToken: {{ and .root.Values.deployments.enabled (eq .name "registry") }}
+      automountServiceAccountToken: {{ or (and .root.Values.deployments.enabled (eq .name "registry")) (and (eq .name "trainer") (eq (include "drillyard.trainsInCluster" .root) "true")) }}
       # Variables that Kubernetes makes of other services' names could be taken for settings.
       enableServiceLinks: false
       terminationGracePeriodSeconds: 30

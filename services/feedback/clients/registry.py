@@ -42,6 +42,12 @@ class GrpcRegistry:
         response = await self._stub.GetModelVersion(request)
         return str(response.model_version.model_version_id)
 
+    async def is_adapter(self, model_version_id: str) -> bool:
+        """Return whether a version is an adapter, which a training goes on with."""
+        request = model_pb2.GetModelVersionRequest(model_version_id=model_version_id)
+        response = await patiently(lambda: self._stub.GetModelVersion(request), _PEER)
+        return bool(response.model_version.kind == model_pb2.MODEL_VERSION_KIND_ADAPTER)
+
     async def resolve_watched(self, name: str) -> str:
         """Return the version that an alias points at, a version's own id, or the newest one's for a model's id.
 

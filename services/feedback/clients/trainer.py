@@ -46,16 +46,16 @@ class GrpcTrainer(JobClient):
 
     async def num_trained_tokens(self, training_job_id: str) -> int:
         """Return how many tokens the steps of a job trained on; of a step that two attempts made, the later counts."""
-        request = checkpoint_pb2.ListCurvePointsRequest(
-            training_job_id=training_job_id, metric="tokens", page_size=_PAGE_SIZE
-        )
-        tokens: dict[int, float] = {}
-        while True:
-            page = await patiently(lambda: self._stub.ListCurvePoints(request), _PEER)
-            tokens |= {point.step: point.value for point in page.curve_points}
-            if not page.next_page_token:
-                return int(sum(tokens.values()))
-            request.page_token = page.next_page_token
+        return int(sum((await self._curve(training_job_id, "tokens")).values()))
+
+    async def num_drawn_tokens(self, training_job_id: str) -> int:
+        """Return how many tokens the model wrote for the steps of a job."""
+        return int(sum((await self._curve(training_job_id, "drawn_tokens")).values()))
+
+    async def adherence(self, training_job_id: str) -> float | None:
+        """Return the share of validation answers that conform after a job's last step; None if none was asked for."""
+        shares = await self._curve(training_job_id, "adherence")
+        return shares[max(shares)] if shares else None
 
     async def card(self, training_job_id: str) -> str:
         """Return what a model card says of a training: its data and settings; nothing of one that was deleted."""
@@ -76,6 +76,18 @@ class GrpcTrainer(JobClient):
 
     async def _cancel(self, work_id: str) -> object:
         return await self._stub.CancelTrainingJob(pb.CancelTrainingJobRequest(training_job_id=work_id))
+
+    async def _curve(self, training_job_id: str, metric: str) -> dict[int, float]:
+        request = checkpoint_pb2.ListCurvePointsRequest(
+            training_job_id=training_job_id, metric=metric, page_size=_PAGE_SIZE
+        )
+        values: dict[int, float] = {}
+        while True:
+            page = await patiently(lambda: self._stub.ListCurvePoints(request), _PEER)
+            values |= {point.step: point.value for point in page.curve_points}
+            if not page.next_page_token:
+                return values
+            request.page_token = page.next_page_token
 
     async def _training_job(self, training_job_id: str) -> pb.TrainingJob:
         response = await self._stub.GetTrainingJob(pb.GetTrainingJobRequest(training_job_id=training_job_id))

@@ -22,7 +22,7 @@ from services.feedback.domain.item import (
     Subject,
     digest_of,
 )
-from services.feedback.domain.item_spec import Chat, ItemSpec, Preference
+from services.feedback.domain.item_spec import Chat, ItemSpec, Preference, SessionSuiteSpec, SessionTurn
 from services.feedback.usecases.items import ItemPage
 
 
@@ -57,6 +57,17 @@ def chat_to_proto(chat: Chat) -> chat_session_pb2.ChatAnswer:
         session_id=chat.session_id,
         token_ids=chat.token_ids,
     )
+
+
+def session_suite_spec_from_proto(spec: chat_session_pb2.SessionSuiteSpec) -> SessionSuiteSpec:
+    """Return what becomes a suite, with its defaults."""
+    turns = tuple(
+        SessionTurn(
+            turn.chat_completion_id, message_from_proto(turn.right_answer) if turn.HasField("right_answer") else None
+        )
+        for turn in spec.turns
+    )
+    return from_message(SessionSuiteSpec, spec, turns=turns)
 
 
 def filter_from_proto(request: Any) -> ItemFilter:

@@ -1,4 +1,4 @@
-"""A dataset of preferences: a case's right answer against what the model itself answered and what failed."""
+"""A dataset of preferences: an answer that conforms against what the model itself answered and what failed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from services.protocols.profile import Profile
 from services.protocols.suites.dataset_row import DatasetRow
 from services.protocols.verdict import NOT_THE_MODELS
 
+# Of exports of a release that healed nothing.
 _REASON = "reference"
 
 
@@ -28,7 +29,9 @@ def pairs_of(exports: Iterable[bytes]) -> list[DatasetRow]:
                 continue
             answer = [row.rejected.get("content", ""), row.rejected.get("tool_calls", ())]
             key = digest_of([row.case, [_unnamed(part) for part in answer]])
-            rows.setdefault(key, replace(row, example_id=f"{row.example_id}.{len(rows) + 1}", reason=_REASON))
+            rows.setdefault(
+                key, replace(row, example_id=f"{row.example_id}.{len(rows) + 1}", reason=row.reason or _REASON)
+            )
     return list(rows.values())
 
 

@@ -14,6 +14,7 @@ from services.feedback.decisions.decision import (
     DecisionState,
     TrainingMethod,
 )
+from services.feedback.decisions.search import SEARCH
 from services.feedback.decisions.training import PREFERENCE_RATE
 
 
@@ -30,6 +31,10 @@ def check_change(decision: Decision, change: DecisionChange) -> None:
         raise _wrong("go_on", "is set, and something else too", "Go on, and change what the next decision trains.")
     if change.go_on and not stops:
         raise _wrong("go_on", "is for decisions to stop, and this one trains", "Approve it, or change how it trains.")
+    is_of_rows = change.method or change.num_examples or change.replay_share is not None
+    if decision.rule == SEARCH and is_of_rows:
+        fault = "is to be otherwise, and the rows of the round are built"
+        raise _wrong("method" if change.method else "num_examples", fault, "Change the settings of the training alone.")
     _check_training(decision, change)
 
 
@@ -54,6 +59,7 @@ def _changed(decision: Decision, change: DecisionChange) -> Decision:
     replay_share = recipe.replay_share if change.replay_share is None else change.replay_share
     return replace(
         decision,
+        action=DecisionAction.TRAIN if decision.action is DecisionAction.SEARCH else decision.action,
         method=method,
         training=training,
         recipe=DatasetRecipe(change.num_examples or recipe.num_examples, replay_share),

@@ -43,6 +43,7 @@ class DecisionAction(StrEnum):
     BRANCH_BACK = "branch_back"
     STOP = "stop"
     GO_ON = "go_on"
+    SEARCH = "search"
 
 
 class DecisionState(StrEnum):

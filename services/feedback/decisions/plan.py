@@ -8,6 +8,7 @@ from math import ceil
 
 from services.feedback.decisions.decision import Decision
 from services.feedback.decisions.evidence import Evidence, Rollouts
+from services.feedback.decisions.search import search_decision
 from services.feedback.decisions.training import on_probe, wants_rollouts
 from services.feedback.domain.rounds import Step
 from services.feedback.domain.spec import LoopSpec
@@ -126,10 +127,15 @@ def _decisions(spec: LoopSpec) -> tuple[PlannedDecision, ...]:
         ]
     else:
         cases = [*cases, ("fewer are", near, None)]
-    return tuple(
+    planned = [
         PlannedDecision(condition, on_probe(spec, spec.model_version_id, evidence, rollouts))
         for condition, evidence, rollouts in cases
-    )
+    ]
+    if spec.search.num_trials and not spec.method and spec.budget.max_rounds > 1:
+        condition = "a round is neither better nor worse by more than chance"
+        stall = f"{condition[0].upper()}{condition[1:]}"
+        planned.append(PlannedDecision(condition, search_decision(spec, spec.model_version_id, stall, {})))
+    return tuple(planned)
 
 
 def _sentence(spec: LoopSpec, stop: Decision | None, seconds: float) -> str:

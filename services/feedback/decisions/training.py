@@ -43,7 +43,7 @@ def on_regression(spec: LoopSpec, rounds: Sequence[Round], evidence: Evidence, n
     method = spec.method or TrainingMethod.SFT
     if method is TrainingMethod.DPO and not trains_pairs:
         method = TrainingMethod.SFT
-    rate = _rate(spec, method) / 2 ** (num_before + 1)
+    rate = rate_of(spec, method) / 2 ** (num_before + 1)
     rows = (
         f"{num_pairs} pairs of its own failures and right answers"
         if trains_pairs
@@ -74,7 +74,8 @@ def _num_branches(rounds: Sequence[Round], model_version_id: str) -> int:
     return sum(decision.model_version_id == model_version_id for decision in branches)
 
 
-def _rate(spec: LoopSpec, method: TrainingMethod) -> float:
+def rate_of(spec: LoopSpec, method: TrainingMethod) -> float:
+    """Return the learning rate that a loop trains by, where no decision changes it."""
     default = default_of(_RATE_FIELD) if method is TrainingMethod.SFT else PREFERENCE_RATE
     return float(spec.training.get("learning_rate", default))
 

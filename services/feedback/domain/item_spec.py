@@ -45,7 +45,7 @@ class Chat:
 
     def masked(self) -> Chat:
         """Return it without secrets and the names of home folders; the tokens, which would spell them, go with them."""
-        messages = tuple(map(_masked, self.messages))
+        messages = tuple(map(masked_message, self.messages))
         return replace(
             self,
             messages=messages,
@@ -55,7 +55,8 @@ class Chat:
         )
 
 
-def _masked(message: ChatMessage) -> ChatMessage:
+def masked_message(message: ChatMessage) -> ChatMessage:
+    """Return a message without secrets and the names of home folders."""
     calls = [
         {**call, "function": {**call["function"], "arguments": masked(call["function"]["arguments"])}}
         for call in message.get("tool_calls", ())
@@ -82,6 +83,32 @@ class RecordedAnswer:
     chat_completion_id: str
     create_time: datetime
     chat: Chat
+
+
+@dataclass(frozen=True)
+class SessionTurn:
+    """An answer of a session that becomes a case; without a right answer its newest correction counts."""
+
+    chat_completion_id: str
+    right_answer: ChatMessage | None = None
+
+
+@dataclass(frozen=True)
+class SessionSuiteSpec:
+    """What becomes a suite; no turns for every answer that has a correction.
+
+    Attributes:
+        suite_name: Behind the protocol and a slash.
+        scorer: How texts are compared with the right ones, where the client sent no functions.
+        threshold: Score, 0 to 1, from which a text conforms.
+        author: Whose the right answers are.
+    """
+
+    suite_name: str
+    turns: tuple[SessionTurn, ...]
+    scorer: str
+    threshold: float
+    author: str
 
 
 @dataclass(frozen=True)

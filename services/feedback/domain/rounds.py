@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 from services.feedback.decisions.decision import Decision, DecisionTopic, decision_from_document
+from services.feedback.decisions.trial import SearchTrial
 from services.feedback.domain.goals import Reading
 from services.feedback.domain.guardrails import GuardrailReading
 from services.feedback.domain.spending import Cost
@@ -17,8 +19,8 @@ class Step(StrEnum):
     """One step of a round, in order; the last round ends after its evaluation.
 
     Only the first round has a diagnosis, only a loop whose goals are set on a form has exports, and only one with
-    guardrails tests them. Samples are drawn where a decision needs them, and a person is asked where the loop was told
-    to.
+    guardrails tests them. Samples are drawn where a decision needs them, settings are searched for where one says so,
+    and a person is asked where the loop was told to.
     """
 
     DIAGNOSE = "diagnose"
@@ -32,6 +34,7 @@ class Step(StrEnum):
     SAMPLE_EVALUATE = "sample_evaluate"
     ASK = "ask"
     DATASET = "dataset"
+    SEARCH = "search"
     TRAIN = "train"
 
 
@@ -120,6 +123,7 @@ class Round:
     decisions: tuple[Decision, ...] = ()
     sample_test_run_id: str = ""
     sample_evaluation_id: str = ""
+    trials: tuple[SearchTrial, ...] = ()
 
     @property
     def tested_model_version_id(self) -> str:
@@ -141,6 +145,19 @@ class Round:
         return any(reading.is_broken for reading in self.guardrails)
 
 
+def adapter_settings(rounds: Sequence[Round], model_version_id: str) -> dict[str, Any]:
+    """Return the settings of the adapter that a version is, where decisions made them other than the loop's own.
+
+    What is trained further keeps its settings, unless a decision raised its rank.
+    """
+    for before, item in pairwise(rounds):
+        decision = before.decision_on(DecisionTopic.TRAINING)
+        if item.model_version_id == model_version_id and decision is not None:
+            own = {"lora": decision.training["lora"]} if "lora" in decision.training else {}
+            return own or adapter_settings(rounds[: item.number], decision.model_version_id)
+    return {}
+
+
 def round_to_document(made: Round) -> dict[str, Any]:
     """Return the round as JSON values."""
     return asdict(made)
@@ -154,6 +171,7 @@ def round_from_document(document: Mapping[str, Any]) -> Round:
         "readings": tuple(Reading(**reading) for reading in document.get("readings", ())),
         "guardrails": tuple(GuardrailReading(**reading) for reading in document.get("guardrails", ())),
         "decisions": tuple(map(decision_from_document, document.get("decisions", ()))),
+        "trials": tuple(SearchTrial(**trial) for trial in document.get("trials", ())),
         "costs": {name: Cost(**cost) for name, cost in document.get("costs", {}).items()},
     }
     return Round(**{**document, **values})

@@ -43,7 +43,7 @@ def decide(spec: LoopSpec, rounds: Sequence[Round], elapsed_seconds: float) -> S
     if not unmet(spec.goals, last) and not last.is_rolled_back:
         return Stop(StopReason.GOALS_MET, f"All goals are met after round {last.number}: {results}.")
     best = best_round(spec.goals, rounds) or rounds[0]
-    reason = _spent_up(spec, rounds, elapsed_seconds)
+    reason = _end_of(spec, rounds, elapsed_seconds)
     if reason is None:
         return None
     if best is not last:
@@ -92,21 +92,26 @@ def round_seed(seed: int, number: int) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def _spent_up(spec: LoopSpec, rounds: Sequence[Round], elapsed_seconds: float) -> StopReason | None:
+def _end_of(spec: LoopSpec, rounds: Sequence[Round], elapsed_seconds: float) -> StopReason | None:
     """Return why no further round is begun; None where one is.
 
     A loop ends by its guardrails where the round that broke one would have been the last, by its number or because none
     was better for as long as a loop goes on without progress.
     """
     budget, last = spec.budget, rounds[-1]
-    spent = spent_by(spec, rounds, elapsed_seconds)
     if is_plateau(spec, rounds):
         return StopReason.GUARDRAIL_BROKEN if last.is_rolled_back else StopReason.NO_PROGRESS
     if last.number >= budget.max_rounds:
         if last.is_rolled_back:
             return StopReason.GUARDRAIL_BROKEN
-        is_better = best_round(spec.goals, rounds) is not rounds[0]
-        return StopReason.OUT_OF_ROUNDS if is_better or last.number == 0 else StopReason.NO_PROGRESS
+        has_improved = best_round(spec.goals, rounds) is not rounds[0]
+        return StopReason.OUT_OF_ROUNDS if has_improved or last.number == 0 else StopReason.NO_PROGRESS
+    return spent_up(spec, rounds, elapsed_seconds)
+
+
+def spent_up(spec: LoopSpec, rounds: Sequence[Round], elapsed_seconds: float) -> StopReason | None:
+    """Return which bound on time, tokens or money is reached; None where none is."""
+    budget, spent = spec.budget, spent_by(spec, rounds, elapsed_seconds)
     bounds = (
         (StopReason.OUT_OF_TIME, budget.max_minutes * 60, elapsed_seconds),
         (StopReason.OUT_OF_TOKENS, budget.max_tokens, spent.num_tokens),
@@ -125,10 +130,11 @@ def is_plateau(spec: LoopSpec, rounds: Sequence[Round]) -> bool:
     if before is None or len(rounds) <= num_rounds:
         return False
     kept = [item for item in rounds[-num_rounds:] if not item.is_rolled_back]
-    return not any(_is_better(spec.goals, item, before) for item in kept)
+    return not any(is_better(spec.goals, item, before) for item in kept)
 
 
-def _is_better(goals: Sequence[Goal], item: Round, other: Round) -> bool:
+def is_better(goals: Sequence[Goal], item: Round, other: Round) -> bool:
+    """Return whether an evaluated round is better than another one by more than chance, by the first goal."""
     goal = goals[0]
     (low, high), (other_low, other_high) = (goal.interval(readings_in(goals, each)[0]) for each in (item, other))
     return high < other_low if goal.facts.is_bounded_above else low > other_high

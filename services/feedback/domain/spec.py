@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from services.chassis.errors import InvalidArgument, Unimplemented
 from services.feedback.decisions.decision import TrainingMethod
+from services.feedback.decisions.trial import NO_SEARCH, Search
 from services.feedback.domain.goals import METRICS, RATES, Goal, percent
 from services.feedback.domain.guardrails import Guardrail
 from services.protocols.verdict import Cause, LayerName
@@ -61,6 +62,7 @@ class LoopSpec:
         mixed_method: What trains where they differ.
         ask: Whether a person is asked before each step that a decision begins.
         candidate_alias: Name of the alias that the best version gets when the goals are met; empty for none.
+        search: What bounds a search for settings.
     """
 
     MESSAGE: ClassVar = "drillyard.feedback.v1.loop_pb2.LoopSpec"
@@ -83,6 +85,7 @@ class LoopSpec:
     mixed_method: TrainingMethod = TrainingMethod.DPO
     ask: bool = False
     candidate_alias: str = ""
+    search: Search = NO_SEARCH
 
     @property
     def method(self) -> TrainingMethod | None:
@@ -111,12 +114,7 @@ def check(spec: LoopSpec) -> None:
         raise _wrong("candidate_alias", f"is {spec.candidate_alias[:40]!r}, which names no alias", next_step)
     if spec.mixed_method is TrainingMethod.SFT:
         raise _wrong("mixed_method", "is SFT, which learns nothing from answers that differ", "Use DPO or GRPO.")
-    if spec.budget.max_cost and not spec.budget.price_per_hour:
-        raise _wrong(
-            "budget.max_cost",
-            "is a bound on money, but nothing says what an hour costs",
-            "Set budget.price_per_hour too.",
-        )
+    _check_bounds(spec)
     if spec.num_repeats > 1 and not spec.temperature:
         raise _wrong(
             "num_repeats",
@@ -148,6 +146,8 @@ def prompt_size_of(prompt_size: str, prompt_sizes: Sequence[str], field: str = "
 
 def as_first_sent(spec: LoopSpec, earlier: LoopSpec) -> LoopSpec:
     """Return a request that is repeated as the release read it that stored `earlier`, which may know no intervals."""
+    if earlier.search.num_trials is None:
+        spec = replace(spec, search=earlier.search)
     if earlier.budget.plateau_rounds is not None:
         return spec
     goals = tuple(replace(goal, confidence=None) for goal in spec.goals)
@@ -195,6 +195,17 @@ def _check_goals(spec: LoopSpec) -> None:
             raise _wrong("num_repeats", "is 1, but pass^k is of several answers", "Set how many answers a case gets.")
     if len({(goal.metric, goal.slice) for goal in spec.goals}) < len(spec.goals):
         raise _wrong("goals", "name a metric twice for the same cases", "Give each metric of a slice one bound.")
+
+
+def _check_bounds(spec: LoopSpec) -> None:
+    if spec.budget.max_cost and not spec.budget.price_per_hour:
+        raise _wrong(
+            "budget.max_cost",
+            "is a bound on money, but nothing says what an hour costs",
+            "Set budget.price_per_hour too.",
+        )
+    if spec.search.num_trials == 1:
+        raise _wrong("search.num_trials", "is 1, which compares nothing", "Set 0 for no search, or 2 and more.")
 
 
 def _check_bound(place: str, goal: Goal) -> None:

@@ -13,6 +13,7 @@ from services.feedback.decisions.answers import answered
 from services.feedback.decisions.decision import Decision, DecisionAction, DecisionState, DecisionTopic, TrainingMethod
 from services.feedback.decisions.evidence import evidence_of, rollouts_of
 from services.feedback.decisions.faults import on_answers, on_template
+from services.feedback.decisions.search import on_stall, on_trials, trained_spec
 from services.feedback.decisions.training import on_probe, on_regression, wants_rollouts
 from services.feedback.domain.rounds import Step, Stop, StopReason
 from services.feedback.domain.work import ProbeVerdict, WorkProgress
@@ -50,6 +51,11 @@ class RoundDecisions:
         """Return what the round trains, by the verdicts on its probe."""
         known = self._record.round.decision_on(DecisionTopic.TRAINING)
         return await self._approved(known or await self._training(verdicts))
+
+    async def on_trials(self, search: Decision) -> Decision:
+        """Return what the round trains, by the trials of its search."""
+        spec = trained_spec(self._record.spec, self._record.rounds, search.model_version_id)
+        return await self._approved(on_trials(spec, search, self._record.round.trials))
 
     async def _settled(self, topic: DecisionTopic, decide: Callable[[], Awaitable[Decision | None]]) -> Decision | None:
         decision = self._record.round.decision_on(topic) or await decide()
@@ -98,6 +104,8 @@ class RoundDecisions:
 
     async def _training(self, verdicts: Sequence[ProbeVerdict]) -> Decision:
         record, evidence = self._record, evidence_of(verdicts)
+        if stall := on_stall(record.spec, record.rounds, evidence):
+            return await self._with_pairs(stall)
         num_pairs = await self._num_pairs() if record.spec.method is TrainingMethod.DPO else 0
         if regression := on_regression(record.spec, record.rounds, evidence, num_pairs):
             return await self._with_pairs(regression)

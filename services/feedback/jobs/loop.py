@@ -12,12 +12,14 @@ import structlog
 from services.chassis.errors import FailedPrecondition, NotFound, ServiceError
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import waits_told
+from services.feedback.decisions.decision import DecisionAction
 from services.feedback.domain.loop import job_result, rounds_of
 from services.feedback.domain.rounds import Round, Stop, StopReason
 from services.feedback.domain.rules import best_round, decide, stop_without_lesson
 from services.feedback.jobs.deciding import RoundDecisions
 from services.feedback.jobs.guardrails import Guardrails
 from services.feedback.jobs.record import LoopRecord, open_record
+from services.feedback.jobs.search import SettingsSearch
 from services.feedback.jobs.steps import RoundSteps, Services
 from services.feedback.jobs.training import TrainingSteps
 from services.feedback.ports import Artifacts, LoopStore, Measures, Work
@@ -83,6 +85,7 @@ class LoopJob:
         started: list[tuple[Work, str]] = [
             (services.exports, last.export_id),
             (services.trainer, last.training_job_id),
+            *((services.trainer, trial.training_job_id) for trial in last.trials if not trial.is_judged),
             (services.evaluator, last.evaluation_id),
             (services.test_runner, last.test_run_id),
             (services.evaluator, last.probe_evaluation_id),
@@ -134,6 +137,9 @@ class LoopJob:
         decision = await decisions.on_training(verdicts)
         training = TrainingSteps(self._services, self._artifacts, record)
         await training.build_dataset(decision)
+        if decision.action is DecisionAction.SEARCH:
+            await SettingsSearch(self._services, record).run(decision)
+            decision = await decisions.on_trials(decision)
         await record.begin(Round(record.round.number + 1, await training.train(decision)))
         return None
 

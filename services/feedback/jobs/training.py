@@ -12,7 +12,7 @@ from services.feedback.datasets.pairs import build_pairs, pairs_of
 from services.feedback.datasets.plan import sentence
 from services.feedback.decisions.decision import DatasetRecipe, Decision, TrainingMethod
 from services.feedback.decisions.evidence import rollouts_of
-from services.feedback.domain.rounds import Round, Step
+from services.feedback.domain.rounds import Round, Step, adapter_settings
 from services.feedback.domain.rules import round_seed
 from services.feedback.domain.spending import Cost
 from services.feedback.domain.work import ProbeVerdict, TrainingOrder, WorkProgress
@@ -54,8 +54,8 @@ class TrainingSteps:
         message = f"{decision.model_version_id} on {record.round.dataset_version_id}: training job {job_id}"
         await record.started(Step.TRAIN, message, training_job_id=job_id)
         state = await until_ended(trainer, job_id, "training job", partial(record.report, Step.TRAIN))
-        num_tokens = await trainer.num_trained_tokens(job_id)
-        cost = Cost(seconds=state.seconds, num_trained_tokens=num_tokens)
+        num_drawn, num_trained = await trainer.num_drawn_tokens(job_id), await trainer.num_trained_tokens(job_id)
+        cost = Cost(state.seconds, num_drawn, num_trained)
         await record.update(costs={**record.round.costs, str(Step.TRAIN): cost})
         trained = await trainer.trained_version(job_id)
         await record.finished(Step.TRAIN, f"Trained {trained}.", training_job_id=job_id, model_version_id=trained)
@@ -101,11 +101,12 @@ class TrainingSteps:
 
     async def _start_training(self, decision: Decision) -> str:
         record = self._record
+        kept = adapter_settings(record.rounds, decision.model_version_id)
         order = TrainingOrder(
             model_version_id=decision.model_version_id,
             dataset_version_id=record.round.dataset_version_id,
             seed=round_seed(record.spec.seed, record.round.number),
-            settings=decision.settings(record.spec.training),
+            settings=decision.settings({**record.spec.training, **kept}),
         )
         job_id = await self._services.trainer.start(record.request_id(Step.TRAIN), order)
         await record.update(training_job_id=job_id)

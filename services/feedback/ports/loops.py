@@ -37,6 +37,10 @@ class Registry(Protocol):
         """
         ...
 
+    async def is_adapter(self, model_version_id: str) -> bool:
+        """Return whether a version is an adapter, which a training goes on with."""
+        ...
+
     async def resolve_watched(self, name: str) -> str:
         """Return the version that an alias points at, a version's own id, or the newest one's for a model's id.
 
@@ -154,6 +158,14 @@ class Trainer(Work, Protocol):
 
     async def trained_version(self, training_job_id: str) -> str:
         """Return the model version that a job which has SUCCEEDED registered."""
+        ...
+
+    async def adherence(self, training_job_id: str) -> float | None:
+        """Return the share of validation answers that conform after a job's last step; None if none was asked for."""
+        ...
+
+    async def num_drawn_tokens(self, training_job_id: str) -> int:
+        """Return how many tokens the model wrote for the steps of a job."""
         ...
 
     async def num_trained_tokens(self, training_job_id: str) -> int:

@@ -20,6 +20,7 @@ from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.jobs import FeedbackUseCases
 from services.feedback.usecases.plans import PlanUseCases
 from services.feedback.usecases.schedules import ScheduleUseCases
+from services.feedback.usecases.sessions import SessionSuiteUseCases
 
 FULL_SERVICE_NAME = "drillyard.feedback.v1.FeedbackService"
 
@@ -46,3 +47,4 @@ class FeedbackServicer(
     items: ItemUseCases
     chats: ChatUseCases
     schedules: ScheduleUseCases
+    session_suites: SessionSuiteUseCases

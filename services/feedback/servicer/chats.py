@@ -7,14 +7,16 @@ from typing import Any
 from drillyard.feedback.v1 import chat_session_pb2 as pb
 
 from services.chassis.wire import timestamp, to_message
-from services.feedback.convert.items import chat_from_proto, chat_to_proto
+from services.feedback.convert.items import chat_from_proto, chat_to_proto, session_suite_spec_from_proto
 from services.feedback.usecases.chats import ChatUseCases
+from services.feedback.usecases.sessions import SessionSuiteUseCases
 
 
 class ChatRpcs:
     """Keeps answers, and lists, keeps and forgets sessions."""
 
     chats: ChatUseCases
+    session_suites: SessionSuiteUseCases
 
     async def StoreChatAnswer(self, request: pb.StoreChatAnswerRequest, context: Any) -> pb.StoreChatAnswerResponse:
         """Keep an answer of a chat for a month."""
@@ -54,3 +56,10 @@ class ChatRpcs:
         """Delete what is recorded of a session."""
         await self.chats.forget(request.session_id)
         return pb.ForgetChatSessionResponse()
+
+    async def CreateSessionSuite(
+        self, request: pb.CreateSessionSuiteRequest, context: Any
+    ) -> pb.CreateSessionSuiteResponse:
+        """Make suites of chosen answers of a session."""
+        made = await self.session_suites.create(request.session_id, session_suite_spec_from_proto(request.spec))
+        return to_message(made, pb.CreateSessionSuiteResponse)

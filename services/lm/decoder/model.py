@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -18,6 +19,16 @@ from services.lm.decoder.linear import JoinedLinear, LinearPart
 from services.lm.decoder.loss import Head
 
 AttendRows = Callable[[int, float, Tensor, Tensor], None]
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Tokens to be read: ids and positions, both of the shape (1, length), and what computes their attention."""
+
+    ids: Tensor
+    positions: Tensor
+    attend: AttendRows
+
 
 _FAMILY: Final = frozenset({"llama", "qwen2", "mistral"})
 _KNOWN: WeakKeyDictionary[nn.Module, tuple[tuple[int, ...], LeanDecoder]] = WeakKeyDictionary()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -10,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from services.lm.decoder import kernels
 from services.lm.decoder.blocks import Heads
-from services.lm.decoder.model import AttendRows, supports
+from services.lm.decoder.model import AttendRows, Passage, supports
 
 # Packing depends little on the number of rows; this many are typical of writing.
 _ROWS: Final = 32
@@ -74,22 +76,37 @@ class PackedDecoder:
     def refresh(self) -> None:
         """Nothing to do: the weights are frozen and no adapter is left unmerged."""
 
+    def read(self, passages: Sequence[Passage]) -> None:
+        """Have the attention of each passage see all its layers; a layer's weights are fetched once for all passages.
+
+        Each has the bits that it has alone.
+        """
+        begun = [self._begin(passage.ids, passage.positions) for passage in passages]
+        rows, angles = [x for x, _ in begun], [turned for _, turned in begun]
+        for index, layer in enumerate(self._layers):
+            for place, passage in enumerate(passages):
+                attend = partial(passage.attend, index, layer.scale)
+                rows[place] = self._layer(rows[place], layer, angles[place], attend)
+
     def logits(self, input_ids: Tensor, position_ids: Tensor, attend: AttendRows, rows: Tensor) -> Tensor:
         """As `LeanDecoder.logits`."""
-        x = self._decoder.embed_tokens(input_ids)[0]
-        cos, sin = self._decoder.rotary_emb(x[None], position_ids=position_ids)
-        half = cos.shape[-1] // 2
-        angles = cos[0, :, None, :half].contiguous(), sin[0, :, None, :half].contiguous()
+        x, angles = self._begin(input_ids, position_ids)
         for index, layer in enumerate(self._layers):
             x = self._layer(x, layer, angles, partial(attend, index, layer.scale))
         if rows.shape[0] != x.shape[0]:
             x = x[rows]
         return self._head(self._normed(x, self._decoder.norm.weight))
 
+    def _begin(self, input_ids: Tensor, position_ids: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        x = self._decoder.embed_tokens(input_ids)[0]
+        cos, sin = self._decoder.rotary_emb(x[None], position_ids=position_ids)
+        half = cos.shape[-1] // 2
+        return x, (cos[0, :, None, :half].contiguous(), sin[0, :, None, :half].contiguous())
+
     def _layer(self, x: Tensor, layer: _Layer, angles: tuple[Tensor, Tensor], attend: Any) -> Tensor:
         heads = self.heads
         qkv = layer.qkv(self._normed(x, layer.attention_norm))
-        _rotate(qkv[:, : heads.rotated * heads.size].view(-1, heads.rotated, heads.size), *angles)
+        kernels.rotate(qkv, heads.rotated, *angles)
         attended = torch.empty(x.shape[0], heads.queries * heads.size, dtype=x.dtype)
         attend(qkv, attended)
         x = layer.output.joined(attended, x, "add")
@@ -97,16 +114,9 @@ class PackedDecoder:
         return layer.down.joined(layer.up.joined(normed, layer.gate(normed, "swish"), "mul"), x, "add")
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
-        return functional.rms_norm(x, weight.shape, weight, self._eps)
-
-
-def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> None:
-    """Turn each head in place, shape (rows, heads, size), by its position's angles, (rows, 1, size / 2)."""
-    half = heads.shape[-1] // 2
-    first, second = heads[..., :half], heads[..., half:]
-    turned = first * sin
-    first.mul_(cos).sub_(second * sin)
-    second.mul_(cos).add_(turned)
+        normed = torch.empty_like(x)
+        kernels.rms_norm(x, weight, self._eps, normed)
+        return normed
 
 
 def can_be_packed(model: Any) -> bool:

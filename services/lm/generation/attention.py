@@ -35,40 +35,31 @@ class SegmentReader:
         self.layers.append(rows.keys_values.contiguous())
 
 
-@dataclass(frozen=True)
-class PromptPart:
-    """A sequence whose last prompt tokens are to be read: how many, and what it alone has before them."""
-
-    length: int
-    own: Prefix | None = None
-
-
 class PromptReader:
-    """Reads the last parts of several prompts, one after another in one sequence, into the last slots of a cache."""
+    """Reads the last tokens of several prompts, one after another in one sequence, into the last slots of a cache."""
 
-    def __init__(
-        self, heads: Heads, prefix: Prefix | None, cache: SequenceCache, joining: Sequence[PromptPart]
-    ) -> None:
-        """Those without an `own` beginning come first, and all have joined the cache; an `own` includes `prefix`."""
-        ends = [*accumulate(sequence.length for sequence in joining)]
-        self._heads, self._cache = heads, cache
-        self._parts = tuple(zip([0, *ends[:-1]], ends, strict=True))
-        num_plain = sum(sequence.own is None for sequence in joining)
-        self._pasts = [(prefix, 0, ends[num_plain - 1])] if prefix and num_plain else []
-        self._pasts += [(s.own, *part) for s, part in zip(joining, self._parts, strict=True) if s.own is not None]
-        self._first_slot = len(cache.lengths) - len(joining)
+    def __init__(self, heads: Heads, prefix: Prefix | None, cache: SequenceCache, lengths: Sequence[int]) -> None:
+        """All have joined the cache, which holds what each alone has between `prefix` and its `lengths` last tokens."""
+        self._heads, self._prefix, self._cache = heads, prefix, cache
+        ends = [*accumulate(lengths)]
+        slots = range(len(cache.lengths) - len(lengths), len(cache.lengths))
+        self._parts = tuple(zip(slots, [0, *ends[:-1]], ends, strict=True))
 
     def __call__(self, layer: int, scale: float, qkv: Tensor, out: Tensor) -> None:
         """Attend causally within each part, and to what comes before it."""
         rows = _Rows(qkv, out, self._heads, scale)
-        for start, end in self._parts:
+        for _, start, end in self._parts:
             rows.attend_causally(start, end)
-        for past, start, end in self._pasts:
-            rows.attend_to(past.layers[layer], start, end)
-        for slot, (start, end) in enumerate(self._parts, self._first_slot):
+        if self._prefix:
+            rows.attend_to(self._prefix.layers[layer], 0, len(qkv))
+        room = self._cache.layer(layer)
+        for slot, start, end in self._parts:
             length = self._cache.lengths[slot]
-            room = self._cache.layer(layer)
-            room[:, slot, :, length - (end - start) : length] = rows.keys_values[:, :, start:end]
+            own = room[:, slot, :, :length]
+            before = length - (end - start)
+            if before:
+                rows.attend_to(own[:, :, :before], start, end)
+            own[:, :, before:] = rows.keys_values[:, :, start:end]
 
 
 class TokenWriter:
@@ -170,16 +161,19 @@ class _Rows:
 
     def attend_causally(self, start: int, end: int) -> None:
         """Each of these rows sees those from `start` to itself."""
-        output, weight = self._attend(self.keys_values[:, :, start:end], start, end, causal=True)
+        queries = self._queries[:, :, start:end]
+        keys, values = self.keys_values[:, :, start:end].unsqueeze(2).expand(-1, -1, queries.shape[1], -1, -1)
+        output, weight = attend_to_part(queries, keys, values, self._scale, causal=True)
         self._out[:, :, start:end] = output
         self._weight[:, :, start:end] = weight
 
     def attend_to(self, past: Tensor, start: int, end: int) -> None:
         """These rows see all of `past` besides, (2, key heads, tokens, size)."""
-        output, weight = self._attend(past, start, end, causal=False)
-        join_parts(self._out[:, :, start:end], self._weight[:, :, start:end], output, weight)
-
-    def _attend(self, keys_values: Tensor, start: int, end: int, *, causal: bool) -> tuple[Tensor, Tensor]:
         queries = self._queries[:, :, start:end]
-        keys, values = keys_values.unsqueeze(2).expand(-1, -1, queries.shape[1], -1, -1)
-        return attend_to_part(queries, keys, values, self._scale, causal=causal)
+        # Rows of a group side by side share what is read and prepared of their key head.
+        folded = queries.reshape(1, len(queries), -1, queries.shape[-1])
+        output, weight = attend_to_part(folded, past[:1], past[1:], self._scale)
+        shape = queries.shape
+        join_parts(
+            self._out[:, :, start:end], self._weight[:, :, start:end], output.reshape(shape), weight.reshape(shape[:-1])
+        )

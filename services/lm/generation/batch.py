@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from services.lm.generation.attention import PromptPart, PromptReader, TokenWriter
+from services.lm.generation.attention import PromptReader, TokenWriter
 from services.lm.generation.cache import SequenceCache
 from services.lm.generation.forward import Forward
 from services.lm.generation.requests import GenerationRequest, GenerationResult, Piece, ResultOptions, TokenScores
@@ -73,7 +73,8 @@ class Batch:
         self._shared_runs = run_ends(waiting[0].request.prompt_ids, 0, shared.length)
         self._num_slots = num_slots
         self._running: list[SequenceState] = []
-        self._cache = SequenceCache(forward.heads, forward.num_layers, num_slots, forward.dtype, forward.device)
+        most = max(task.request.num_tokens for task in waiting) - shared.length
+        self._cache = SequenceCache(forward.heads, forward.num_layers, num_slots, most, forward.dtype, forward.device)
         self.written = 0
 
     @property
@@ -115,18 +116,14 @@ class Batch:
             if joining and tokens > _MAX_READ_TOKENS:
                 break
             joining.append(self._waiting.popleft())
-        return sorted(joining, key=lambda task: bool(task.own_ends))
+        return joining
 
     def _read(self, joining: list[Task]) -> Tensor:
         start = time.perf_counter()
-        chains = [self._reader.extend(self._shared, task.request.prompt_ids, task.own_ends) for task in joining]
+        chains = self._reader.extend(self._shared, [(task.request.prompt_ids, task.own_ends) for task in joining])
         self._join(joining, chains)
         own = [task.request.prompt_ids[beginning.length :] for task, beginning in zip(joining, chains, strict=True)]
-        parts = [
-            PromptPart(len(ids), beginning.prefix if task.own_ends else None)
-            for task, beginning, ids in zip(joining, chains, own, strict=True)
-        ]
-        reader = PromptReader(self._forward.heads, self._shared.prefix, self._cache, parts)
+        reader = PromptReader(self._forward.heads, self._shared.shared, self._cache, [len(ids) for ids in own])
         spans = zip(chains, own, strict=True)
         places = chain.from_iterable(range(beginning.length, beginning.length + len(ids)) for beginning, ids in spans)
         rows = self._tensor(list(accumulate(map(len, own)))) - 1
@@ -140,8 +137,10 @@ class Batch:
         first = len(self._cache.lengths)
         self._cache.join([len(task.request.prompt_ids) - self._shared.length for task in joining])
         for slot, beginning in enumerate(chains, first):
-            if beginning.prefix and beginning.length > self._shared.length:
-                self._cache.fill(slot, beginning.prefix, self._shared.length)
+            start = 0
+            for segment in beginning.segments:
+                self._cache.fill(slot, start, segment.layers)
+                start += segment.length
 
     def _begin(self, joining: list[Task], chains: list[Chain], start: float) -> None:
         loaded, options = self._call.loaded, self._call.options
@@ -167,7 +166,7 @@ class Batch:
         counts = [1 + len(draft) for draft in drafts]
         lengths = self._cache.lengths
         self._cache.reserve(max(length + count for length, count in zip(lengths, counts, strict=True)))
-        writer = TokenWriter(self._forward.heads, self._shared.prefix, self._cache, counts)
+        writer = TokenWriter(self._forward.heads, self._shared.shared, self._cache, counts)
         pairs = zip(self._running, drafts, strict=True)
         ids = self._tensor([[token for sequence, draft in pairs for token in (sequence.tokens[-1], *draft)]])
         positions = writer.positions[None] + self._shared.length

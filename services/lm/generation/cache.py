@@ -22,10 +22,13 @@ class Prefix:
 class SequenceCache:
     """Room for the own keys and values of up to `num_slots` sequences; slots `0 … len(lengths) - 1` are in use."""
 
-    def __init__(self, heads: Heads, num_layers: int, num_slots: int, dtype: torch.dtype, device: torch.device) -> None:
-        """Room grows with the sequences."""
+    def __init__(
+        self, heads: Heads, num_layers: int, num_slots: int, most: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        """Room grows with the sequences, none of which becomes longer than `most` tokens."""
         self.dtype, self.device = dtype, device
         self._room = torch.zeros(num_layers, 2, num_slots, heads.keys, 0, heads.size, dtype=dtype, device=device)
+        self._most = most
         self.lengths: list[int] = []
 
     @staticmethod
@@ -38,11 +41,11 @@ class SequenceCache:
         return self._room[index]
 
     def reserve(self, length: int) -> None:
-        """Make room for sequences of this many own tokens, by half as much again to do so seldom."""
+        """Make room for sequences of this many own tokens, by half as much again where it may be needed."""
         shape = list(self._room.shape)
         if length <= shape[4]:
             return
-        shape[4] = length + length // 2 + 32
+        shape[4] = min(length + length // 2 + 32, self._most)
         larger = self._room.new_zeros(shape)
         larger[:, :, :, :, : self._room.shape[4]] = self._room
         self._room = larger
@@ -52,10 +55,10 @@ class SequenceCache:
         self.reserve(max(lengths))
         self.lengths += lengths
 
-    def fill(self, slot: int, prefix: Prefix, start: int) -> None:
-        """Copy the keys and values of `prefix` from its token `start` on to the beginning of the slot."""
-        for index, layer in enumerate(prefix.layers):
-            self._room[index, :, slot, :, : prefix.length - start] = layer[:, :, start:]
+    def fill(self, slot: int, start: int, layers: Sequence[Tensor]) -> None:
+        """Copy keys and values, per layer of the shape (2, key heads, length, size), to the slot from `start` on."""
+        for index, layer in enumerate(layers):
+            self._room[index, :, slot, :, start : start + layer.shape[2]] = layer
 
     def leave(self, slot: int) -> None:
         """Free the slot; the last used one moves into it."""

@@ -18,7 +18,7 @@ from services.lm.generation import lanes
 from services.lm.generation.batch import Batch, CallSettings, Task
 from services.lm.generation.cache import SequenceCache
 from services.lm.generation.forward import Forward, forward_of
-from services.lm.generation.grouping import common_length, deeper_ends, group_prompts, turn_ends
+from services.lm.generation.grouping import by_length, common_length, deeper_ends, group_prompts, turn_ends
 from services.lm.generation.plain import answer_plainly
 from services.lm.generation.requests import GenerationRequest, GenerationResult, ResultOptions, TokenScores
 from services.lm.generation.scores import echo_scores, read_prefix
@@ -122,12 +122,11 @@ class Engine:
     ) -> Iterator[GenerationResult]:
         before = 0
         left = len(requests)
-        for group in group_prompts([request.prompt_ids for request in requests]):
-            members = [requests[index] for index in group.indices]
+        for members, shared_ends, num_slots in self._batches(forward, requests, max_batch):
             left -= len(members)
             written: dict[int, int] = {}
             others: dict[int, tuple[int, int]] = {}
-            with closing(self._run(forward, call, members, group.prefix_length, max_batch)) as updates:
+            with closing(self._run(forward, call, members, shared_ends, num_slots)) as updates:
                 for update in updates:
                     written[update.lane] = update.written
                     others[update.lane] = update.active, update.waiting
@@ -140,26 +139,45 @@ class Engine:
                         return
             before += sum(written.values())
 
+    def _batches(
+        self, forward: Forward, requests: list[GenerationRequest], max_batch: int
+    ) -> list[tuple[list[GenerationRequest], list[int], int]]:
+        """What is computed together, where its shared segments end, and for how many at once there is memory.
+
+        Long requests stand apart where they would take the memory of many short ones.
+        """
+        per_token = SequenceCache.token_bytes(forward.heads, forward.num_layers, forward.dtype)
+        room = self._sequence_cache_bytes // per_token
+        batches = []
+        for group in group_prompts([request.prompt_ids for request in requests]):
+            ends = self._shared_ends([requests[index] for index in group.indices], group.prefix_length)
+            own = {index: requests[index].num_tokens - (ends[-1] if ends else 0) for index in group.indices}
+            longest = max(own.values())
+            if longest > room:
+                raise LimitExceeded(
+                    f"A sequence of {longest} own tokens needs {per_token * longest} bytes.",
+                    "Ask for fewer new tokens or allow more memory.",
+                )
+            for part in by_length(own, room, max_batch):
+                num_slots = min(room // max(own[index] for index in part), max_batch)
+                batches.append(([requests[index] for index in part], ends, num_slots))
+        return batches
+
     def _run(
         self,
         forward: Forward,
         call: CallSettings,
         members: list[GenerationRequest],
-        prefix_length: int,
-        max_batch: int,
+        shared_ends: list[int],
+        num_slots: int,
     ) -> Generator[lanes.LaneUpdate]:
         plan = lanes.LanePlan.of(torch.get_num_threads(), forward.device)
-        shared_ends = self._shared_ends(members, prefix_length)
         tasks = self._tasks(members, shared_ends[-1] if shared_ends else 0)
         together = Reader(forward, self._segments, torch.get_num_threads())
-        shared = together.extend(Chain(), members[0].prompt_ids, shared_ends)
-        # Nobody computes it alone.
-        shared = replace(shared, held=shared.length)
+        shared = together.extend(Chain(), [(members[0].prompt_ids, shared_ends)])[0].joined()
         reader = Reader(forward, self._segments, plan.num_threads)
-        tasks_by_lane = lanes.divide(tasks, min(plan.num_lanes, max_batch), shared.length)
-        slots = self._slots(forward, members, shared.length, max_batch) // len(tasks_by_lane)
-        if not slots:
-            tasks_by_lane, slots = [tasks], 1
+        tasks_by_lane = lanes.divide(tasks, min(plan.lanes_for(len(tasks)), num_slots), shared.length)
+        slots = num_slots // len(tasks_by_lane)
         makers = [
             partial(
                 Batch,
@@ -192,17 +210,6 @@ class Engine:
             Task(member, tuple(turn_ends(member.prompt_ids, closing_ids, len(member.prompt_ids) - 1, start)))
             for member in members
         ]
-
-    def _slots(self, forward: Forward, requests: list[GenerationRequest], shared: int, max_batch: int) -> int:
-        longest = max(request.num_tokens for request in requests) - shared
-        per_token = SequenceCache.token_bytes(forward.heads, forward.num_layers, forward.dtype)
-        slots = self._sequence_cache_bytes // (per_token * longest)
-        if slots < 1:
-            raise LimitExceeded(
-                f"A sequence of {longest} own tokens needs {per_token * longest} bytes.",
-                "Ask for fewer new tokens or allow more memory.",
-            )
-        return min(int(slots), max_batch)
 
     def _current_forward(self, longest: int) -> Forward | None:
         """How to compute, or None where transformers alone knows how; packed weights are kept."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from services.lm.decoder.blocks import Heads
-from services.lm.decoder.model import AttendRows, LeanDecoder, lean
+from services.lm.decoder.model import AttendRows, LeanDecoder, Passage, lean
 from services.lm.decoder.packed import PackedDecoder, can_be_packed
 from services.lm.prefix import attending
 
@@ -23,6 +24,10 @@ class Forward(Protocol):
 
     def refresh(self) -> None:
         """Take the adapters' present values."""
+
+    def read(self, passages: Sequence[Passage]) -> None:
+        """Have the attention of each passage see all its layers; each has the bits that it has alone."""
+        ...
 
     def logits(self, input_ids: Tensor, position_ids: Tensor, attend: AttendRows, rows: Tensor) -> Tensor:
         """The logits after the tokens at `rows`; ids and positions have the shape (1, length)."""
@@ -52,6 +57,9 @@ class _Lean:
         self.refresh = decoder.refresh
         self.logits = decoder.logits
 
+    def read(self, passages: Sequence[Passage]) -> None:
+        _read_in_turn(self, passages)
+
 
 class TransformersForward:
     """Any standard decoder: transformers computes the layers, and hands queries, keys and values to `attend`."""
@@ -65,6 +73,10 @@ class TransformersForward:
 
     def refresh(self) -> None:
         """Nothing to do: the layers read the adapters themselves."""
+
+    def read(self, passages: Sequence[Passage]) -> None:
+        """As `Forward` says."""
+        _read_in_turn(self, passages)
 
     def logits(self, input_ids: Tensor, position_ids: Tensor, attend: AttendRows, rows: Tensor) -> Tensor:
         """As `Forward` says."""
@@ -80,6 +92,13 @@ class TransformersForward:
             output = self._model(input_ids=input_ids, position_ids=position_ids, use_cache=False, logits_to_keep=rows)
         logits: Tensor = output.logits[0]
         return logits
+
+
+def _read_in_turn(forward: Forward, passages: Sequence[Passage]) -> None:
+    for passage in passages:
+        # A row of logits is the least that is computed.
+        last = torch.tensor([passage.ids.shape[1] - 1], device=forward.device)
+        forward.logits(passage.ids, passage.positions, passage.attend, last)
 
 
 def _heads_of(model: Any) -> Heads | None:

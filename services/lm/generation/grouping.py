@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, takewhile
 from typing import Final
@@ -41,6 +41,19 @@ def group_prompts(prompts: Sequence[Sequence[int]]) -> list[Group]:
     rest = tuple(sorted(index for group in alone for index in group.indices))
     merged = [Group(rest, 0)] if rest else []
     return sorted(shared, key=lambda group: -len(group.indices)) + merged
+
+
+def by_length(lengths: Mapping[int, int], room: int, most: int) -> list[tuple[int, ...]]:
+    """The keys divided such that `most` of a part, or all of it, have room at the length of its longest, if they can.
+
+    Each of `lengths` is at most `room`. Keys keep their order.
+    """
+    parts: list[set[int]] = [set()]
+    for key in sorted(lengths, key=lambda key: lengths[key]):
+        if min(len(parts[-1]) + 1, most) * lengths[key] > room:
+            parts.append(set())
+        parts[-1].add(key)
+    return [tuple(key for key in lengths if key in part) for part in parts]
 
 
 def deeper_ends(prompts: Sequence[Sequence[int]], start: int, depth: int = _MAX_DEEPER) -> list[tuple[int, ...]]:

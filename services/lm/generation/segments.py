@@ -1,6 +1,6 @@
 """Keys and values of what prompts begin with, held once, found again by content.
 
-A segment is computed by a pass of its own behind the segments before it. Its numbers are therefore a function of the
+A segment is computed by products of its own behind the segments before it. Its numbers are therefore a function of the
 tokens up to its end, of where they are divided, and of the number of threads: one that was held and one that is
 computed again are the same bit for bit, so that memory never shows in an answer.
 """
@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import pairwise
 from threading import Lock
+from typing import Final
 
 import torch
 from torch import Tensor
 
+from services.lm.decoder.model import Passage
 from services.lm.generation.attention import SegmentReader
 from services.lm.generation.cache import Prefix
 from services.lm.generation.forward import Forward
+
+_MAX_TOKENS_BEFORE: Final = 8192
 
 
 @dataclass(frozen=True)
@@ -76,14 +79,39 @@ class Chain:
     Attributes:
         key: Names the tokens and how they were divided.
         length: Tokens in all.
-        prefix: Their keys and values in one piece; None if there are none.
+        shared: Keys and values of the first tokens, in one piece; None if there are none.
+        segments: What stands behind those.
         held: How many tokens did not have to be computed.
     """
 
     key: bytes = b""
     length: int = 0
-    prefix: Prefix | None = None
+    shared: Prefix | None = None
+    segments: tuple[Segment, ...] = ()
     held: int = 0
+
+    def followed(self, segment: Segment, *, is_held: bool) -> Chain:
+        """The chain with one segment more."""
+        length = self.length + segment.length
+        held = self.held + segment.length * is_held
+        return Chain(segment.key, length, self.shared, (*self.segments, segment), held)
+
+    def joined(self) -> Chain:
+        """The chain in one piece, which nobody computes alone."""
+        return Chain(self.key, self.length, self.prefix, (), self.length)
+
+    @property
+    def prefix(self) -> Prefix | None:
+        """All keys and values in one piece."""
+        pieces = [*([self.shared.layers] if self.shared else []), *(segment.layers for segment in self.segments)]
+        if not pieces:
+            return None
+        layers = pieces[0] if len(pieces) == 1 else tuple(torch.cat(layer, 2) for layer in zip(*pieces, strict=True))
+        return Prefix(self.length, layers)
+
+
+# A segment's key, what stands before it, and its tokens.
+_Unread = tuple[bytes, Chain, Sequence[int]]
 
 
 class Reader:
@@ -94,41 +122,58 @@ class Reader:
         self._forward, self._cache = forward, cache
         self._mode = num_threads.to_bytes(4, "little")
 
-    def extend(self, chain: Chain, ids: Sequence[int], ends: Sequence[int]) -> Chain:
-        """`chain` continued through the prompt `ids` by segments that end at each of `ends`, in rising order."""
-        waiting: list[Segment] = []
-        for start, end in pairwise((chain.length, *ends)):
-            key = segment_key(chain.key, self._mode, ids[start:end])
-            segment = self._cache.get(key)
-            num_held = chain.held + (end - start if segment else 0)
-            if segment is None:
-                prefix, waiting = joined(chain.prefix, waiting), []
-                segment = self._read(key, ids[start:end], prefix)
-                self._cache.put(segment)
-                chain = Chain(key, end, prefix, num_held)
-            waiting.append(segment)
-            chain = Chain(key, end, chain.prefix, num_held)
-        return Chain(chain.key, chain.length, joined(chain.prefix, waiting), chain.held)
+    def extend(self, chain: Chain, prompts: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Chain]:
+        """`chain` continued through each prompt, given by its token ids and the rising ends of its segments."""
+        chains = [chain] * len(prompts)
+        for level in range(max(len(ends) for _, ends in prompts)):
+            held: dict[int, Segment] = {}
+            unread: dict[bytes, tuple[Chain, Sequence[int]]] = {}
+            keys: dict[int, bytes] = {}
+            for place, (ids, ends) in enumerate(prompts):
+                if level < len(ends):
+                    before = chains[place]
+                    tokens = ids[before.length : ends[level]]
+                    key = keys[place] = segment_key(before.key, self._mode, tokens)
+                    if segment := self._cache.get(key):
+                        held[place] = segment
+                    else:
+                        unread.setdefault(key, (before, tokens))
+            segments = {segment.key: segment for some in _side_by_side(unread) for segment in self._read(some)}
+            for place, key in keys.items():
+                is_held = place in held or key not in unread
+                chains[place] = chains[place].followed(held.get(place) or segments[key], is_held=is_held)
+                unread.pop(key, None)
+        return chains
 
     @torch.no_grad()
-    def _read(self, key: bytes, ids: Sequence[int], past: Prefix | None) -> Segment:
-        start = past.length if past else 0
-        reader, device = SegmentReader(self._forward.heads, past), self._forward.device
-        positions = torch.arange(start, start + len(ids), device=device)[None]
-        last = torch.tensor([len(ids) - 1], device=device)
-        self._forward.logits(torch.tensor([list(ids)], device=device), positions, reader, last)
-        return Segment(key, len(ids), tuple(reader.layers))
+    def _read(self, unread: Sequence[_Unread]) -> list[Segment]:
+        device, passages, readers = self._forward.device, [], []
+        for _, chain, ids in unread:
+            reader = SegmentReader(self._forward.heads, chain.prefix)
+            positions = torch.arange(chain.length, chain.length + len(ids), device=device)
+            passages.append(Passage(torch.tensor([list(ids)], device=device), positions[None], reader))
+            readers.append(reader)
+        self._forward.read(passages)
+        segments = [
+            Segment(key, len(ids), tuple(reader.layers)) for (key, _, ids), reader in zip(unread, readers, strict=True)
+        ]
+        for segment in segments:
+            self._cache.put(segment)
+        return segments
+
+
+def _side_by_side(unread: Mapping[bytes, tuple[Chain, Sequence[int]]]) -> Iterator[list[_Unread]]:
+    """Yield what is read together: the keys and values before it have to be in memory at once."""
+    some: list[_Unread] = []
+    for key, (chain, ids) in unread.items():
+        if some and sum(before.length for _, before, _ in some) + chain.length > _MAX_TOKENS_BEFORE:
+            yield some
+            some = []
+        some.append((key, chain, ids))
+    if some:
+        yield some
 
 
 def segment_key(before: bytes, mode: bytes, ids: Sequence[int]) -> bytes:
     """The name of a segment: what comes before, how it is computed, and its tokens."""
     return blake2b(b"".join((before, mode, array("q", ids).tobytes())), digest_size=16).digest()
-
-
-def joined(prefix: Prefix | None, segments: Sequence[Segment]) -> Prefix | None:
-    """The prefix with the segments' keys and values behind it, in one copy."""
-    pieces = ([prefix.layers] if prefix else []) + [segment.layers for segment in segments]
-    if len(pieces) < 2:
-        return Prefix(pieces[0][0].shape[2], pieces[0]) if pieces else None
-    layers = tuple(torch.cat(layer, 2) for layer in zip(*pieces, strict=True))
-    return Prefix(layers[0].shape[2], layers)

@@ -134,7 +134,8 @@ class Case:
         excluded_tools: tools that those settings do not offer, though the client would run them.
         needs_done_todos: the client refuses a completion while the checklist has an item that is not completed.
         effects: what functions of `tools` do to the files and the checklist, by name; others only answer.
-        prompt: (role, content) of the messages before the task, where the protocol has no prompt of its own.
+        prompt: (role, content) of the messages before the task, where the protocol has no prompt of its own or the case
+            was recorded from a client that has one.
         scoring: how an answer in plain text is scored, where the protocol has no calls.
     """
 

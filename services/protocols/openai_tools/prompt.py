@@ -32,7 +32,7 @@ _BRIEF = (
 
 
 def opening(case: Case, prompt_size: str) -> list[Message]:
-    """Return the system message and the person's message.
+    """Return the system message, what was said before, if the case was recorded, and the person's message.
 
     Raises:
         UnknownPromptSize: `prompt_size` is none of `PROMPT_SIZES`.
@@ -47,7 +47,12 @@ def opening(case: Case, prompt_size: str) -> list[Message]:
         system = f"{_ROLE}\n\n{_FORM}\n\n{_RULES}\n\nFunctions, with their arguments as JSON schemas:\n\n{definitions}"
     else:
         raise UnknownPromptSize(prompt_size, PROMPT_SIZES)
-    return [{"role": "system", "content": system}, {"role": "user", "content": case.task}]
+    recorded = "\n\n".join(content for role, content in case.prompt if role == "system")
+    before: list[Message] = [{"role": role, "content": content} for role, content in case.prompt if role != "system"]
+    if recorded:
+        # What a client says of its own; beside functions it is all that the model was told.
+        system = recorded if prompt_size == "bare" else f"{recorded}\n\n{system}"
+    return [{"role": "system", "content": system}, *before, {"role": "user", "content": case.task}]
 
 
 def _function(tool: Mapping[str, object], *, indent: int | None) -> str:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar
 
 import httpx2
 
 from services.chassis.artifacts.tree import FILES
-from services.chassis.errors import FailedPrecondition, ServiceError, Unavailable
+from services.chassis.errors import FailedPrecondition
+from services.chassis.machine.kubernetes.client import KubernetesClient, Manifest
 from services.registry.deployers.kubernetes_objects import (
     LABEL,
     PORT,
     Cluster,
-    Manifest,
     Served,
     deployment_object,
     name_of,
@@ -30,8 +27,6 @@ from services.registry.domain.deployment import Deployment, DeploymentState, Dep
 from services.registry.domain.model import ModelVersion, ModelVersionKind
 from services.registry.ports.deployment import ServedVersion
 
-T = TypeVar("T")
-_CALL_SECONDS = 10.0
 _ANSWER_SECONDS = 60.0
 # What is ready is looked at more rarely than what is on its way.
 _READY_SECONDS = 5.0
@@ -40,9 +35,7 @@ Recipe = Callable[[Deployment, ServedVersion, str], Served]
 
 
 class KubernetesApi:
-    """The calls of a cluster that a deployment needs, each in a thread; the client is loaded when it is first used.
-
-    Its import takes 0.6 s of computing and 72 MB, which an installation without a cluster never pays.
+    """The calls of a cluster that a deployment needs.
 
     Args:
         namespace: Everything is in this one.
@@ -50,93 +43,40 @@ class KubernetesApi:
     """
 
     def __init__(self, namespace: str, config: Path | None = None) -> None:
-        self._namespace, self._config = namespace, config
+        self._namespace, self._client = namespace, KubernetesClient(namespace, config)
 
     async def read(self, name: str) -> Manifest | None:
         """Return a Deployment, or None."""
-        return await self._call(
-            lambda **more: self._apps.read_namespaced_deployment(name, self._namespace, **more), absent=404
+        return await self._client.call(
+            "AppsV1Api", "read_namespaced_deployment", name, self._namespace, absent=HTTPStatus.NOT_FOUND
         )
 
     async def create(self, deployment: Manifest, service: Manifest) -> None:
         """Make a Service and a Deployment, unless they are there."""
-        await self._call(
-            lambda **more: self._core.create_namespaced_service(self._namespace, service, **more), absent=409
-        )
-        await self._call(
-            lambda **more: self._apps.create_namespaced_deployment(self._namespace, deployment, **more), absent=409
-        )
+        for api, kind, body in (("CoreV1Api", "service", service), ("AppsV1Api", "deployment", deployment)):
+            method = f"create_namespaced_{kind}"
+            await self._client.call(api, method, self._namespace, body, absent=HTTPStatus.CONFLICT)
 
     async def pods(self, deployment_id: str) -> list[Manifest]:
         """Return the pods of a deployment."""
-        selector = f"{LABEL}={deployment_id}"
-        answer = await self._call(
-            lambda **more: self._core.list_namespaced_pod(self._namespace, label_selector=selector, **more)
-        )
-        return list((answer or {}).get("items") or ())
+        return await self._listed("CoreV1Api", "pod", deployment_id)
 
     async def delete(self, deployment_id: str) -> int:
         """Delete what is labelled as a deployment's, and return how much of it is still there."""
-        selector, left = f"{LABEL}={deployment_id}", await self.pods(deployment_id)
-        for kind, api in (("deployment", self._apps), ("service", self._core)):
-            listing = partial(getattr(api, f"list_namespaced_{kind}"), self._namespace, label_selector=selector)
-            items = list((await self._call(listing) or {}).get("items") or ())
+        left = await self.pods(deployment_id)
+        for api, kind in (("AppsV1Api", "deployment"), ("CoreV1Api", "service")):
+            items = await self._listed(api, kind, deployment_id)
             for item in items:
-                delete = getattr(api, f"delete_namespaced_{kind}")
-                await self._call(partial(delete, item["metadata"]["name"], self._namespace), absent=404)
+                name = item["metadata"]["name"]
+                method = f"delete_namespaced_{kind}"
+                await self._client.call(api, method, name, self._namespace, absent=HTTPStatus.NOT_FOUND)
             left += items
         return len(left)
 
-    @cached_property
-    def _client(self) -> Any:
-        from kubernetes import client, config
-
-        configuration = client.Configuration()
-        if self._config is not None:
-            config.load_kube_config(str(self._config), client_configuration=configuration)
-        else:
-            config.load_incluster_config(client_configuration=configuration)
-        return client.ApiClient(configuration)
-
-    @cached_property
-    def _apps(self) -> Any:
-        from kubernetes import client
-
-        return client.AppsV1Api(self._client)
-
-    @cached_property
-    def _core(self) -> Any:
-        from kubernetes import client
-
-        return client.CoreV1Api(self._client)
-
-    async def _call(self, call: Callable[..., Any], absent: int = 0) -> Manifest | None:
-        """Return the answer as a document; None where the status is `absent`.
-
-        Raises:
-            FailedPrecondition: The cluster refuses; the error has its words.
-            Unavailable: It does not answer.
-        """
-        return await asyncio.to_thread(self._called, call, absent)
-
-    def _called(self, call: Callable[..., Any], absent: int) -> Manifest | None:
-        from kubernetes.client.exceptions import ApiException
-        from kubernetes.config import ConfigException
-        from urllib3.exceptions import HTTPError
-
-        try:
-            document: Manifest = self._client.sanitize_for_serialization(call(_request_timeout=_CALL_SECONDS))
-            return document
-        except ApiException as error:
-            if error.status == absent:
-                return None
-            raise _refusal(error.status, error.body or error.reason) from None
-        except ConfigException as error:
-            raise FailedPrecondition(
-                f"The cluster cannot be reached: {error}.", "Enable deployments in the chart."
-            ) from None
-        except HTTPError as error:
-            raise Unavailable(f"The cluster's API does not answer: {type(error).__name__}.", "Try again.") from None
+    async def _listed(self, api: str, kind: str, deployment_id: str) -> list[Manifest]:
+        selector = f"{LABEL}={deployment_id}"
+        listing = await self._client.call(api, f"list_namespaced_{kind}", self._namespace, label_selector=selector)
+        return list((listing or {}).get("items") or ())
 
 
 @dataclass
@@ -261,13 +201,3 @@ def _served(image: str, command: tuple[str, ...], arguments: tuple[str, ...], ve
         )
     uris = tuple(version.artifact.uri for version in versions)
     return Served(image, command, arguments, uris, tuple(f"{uri.removeprefix('file://')}/{FILES}" for uri in uris))
-
-
-def _refusal(status: int, body: str) -> ServiceError:
-    try:
-        words = str(json.loads(body)["message"])
-    except (ValueError, KeyError, TypeError):
-        words = str(body)
-    if status >= 500 or status == 429:
-        return Unavailable(f"The cluster's API answers {status}: {words[:_MAX_WORDS]}", "Try again.")
-    return FailedPrecondition(f"The cluster refuses: {words[:_MAX_WORDS]}", "Let its operator allow it.")

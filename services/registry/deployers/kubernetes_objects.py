@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from services.chassis.machine.kubernetes.client import Manifest
+from services.chassis.machine.kubernetes.complaints import Complaint, complaints_of
 from services.registry.domain.deployment import Deployment, DeploymentState, DeploymentStatus
 
 PORT = 8000
 LABEL = "drillyard.dev/deployment"
 _MODELS = "/models"
-# Waiting for these is in vain until somebody changes something.
-_HOPELESS = frozenset(
-    (
-        *("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"),
-        *("CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError"),
-    )
-)
-_MAX_REASON = 500
-
-Manifest = dict[str, Any]
+# No pod can be made, for a quota or a policy.
+_REFUSED = "ReplicaFailure"
 
 
 @dataclass(frozen=True)
@@ -96,39 +89,24 @@ def service_object(deployment: Deployment, cluster: Cluster, owner: Manifest | N
 
 def status_of(found: Manifest, pods: Sequence[Manifest]) -> DeploymentStatus:
     """Return how a Deployment and its pods stand; READY says that all pods are, not yet that they answer."""
-    hopeless: list[str] = []
-    waiting: list[str] = []
-    for reason, message in _complaints(found, pods):
-        (hopeless if reason in _HOPELESS or reason == "ReplicaFailure" else waiting).append(
-            f"{reason}: {message}"[:_MAX_REASON]
-        )
+    complaints = [*_refusals_of(found), *complaints_of(pods)]
+    hopeless = [item for item in complaints if item.is_hopeless or item.reason == _REFUSED]
+    waiting = [item for item in complaints if item not in hopeless]
     status = found.get("status") or {}
     num_ready = status.get("readyReplicas") or 0
     is_newest = (status.get("observedGeneration") or 0) >= found["metadata"].get("generation", 0)
     if is_newest and num_ready >= found["spec"]["replicas"]:
         return DeploymentStatus(DeploymentState.READY)
     if hopeless:
-        return DeploymentStatus(DeploymentState.FAILED, hopeless[0])
-    text = waiting[0] if waiting else f"{num_ready} of {found['spec']['replicas']} pods are ready."
+        return DeploymentStatus(DeploymentState.FAILED, str(hopeless[0]))
+    text = str(waiting[0]) if waiting else f"{num_ready} of {found['spec']['replicas']} pods are ready."
     return DeploymentStatus(DeploymentState.STARTING, text)
 
 
-def _complaints(found: Manifest, pods: Iterable[Manifest]) -> Iterator[tuple[str, str]]:
-    """Yield what keeps pods from running, in the cluster's own words: reason and message."""
-    for condition in (found.get("status") or {}).get("conditions") or ():
-        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            yield "ReplicaFailure", condition.get("message") or condition.get("reason") or ""
-    for pod in pods:
-        status = pod.get("status") or {}
-        for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
-            state = (container.get("state") or {}).get("waiting") or {}
-            last = (container.get("lastState") or {}).get("terminated") or {}
-            words = last.get("message") or (f"exit code {last['exitCode']}" if "exitCode" in last else "")
-            if state.get("reason") and state["reason"] != "ContainerCreating":
-                yield state["reason"], " ".join(filter(None, (state.get("message"), words)))
-        for condition in status.get("conditions") or ():
-            if condition["type"] == "PodScheduled" and condition["status"] == "False":
-                yield condition.get("reason") or "Unschedulable", condition.get("message") or ""
+def _refusals_of(deployment: Manifest) -> Iterator[Complaint]:
+    for condition in (deployment.get("status") or {}).get("conditions") or ():
+        if condition["type"] == _REFUSED and condition["status"] == "True":
+            yield Complaint(_REFUSED, condition.get("message") or condition.get("reason") or "")
 
 
 def _metadata(deployment: Deployment, cluster: Cluster, owner: Manifest | None) -> Manifest:

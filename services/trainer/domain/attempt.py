@@ -29,6 +29,10 @@ class AttemptOutcome(StrEnum):
     LOST = "lost"
 
 
+class PreemptedError(Exception):
+    """The processes were taken away for others' sake: that is no failure, and another attempt goes on."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One process group that worked, or works, on a job.

@@ -15,6 +15,8 @@ from services.trainer.domain.spec import TrainingJobSpec
 class AttemptPlan:
     """One attempt at one job. All places are absolute local paths.
 
+    For processes with a disk of their own, what they read is named by URIs of artifacts instead.
+
     Attributes:
         report_address: Where the trainer service answers ReportAttempt.
         config_digest: Written to every checkpoint.
@@ -26,6 +28,7 @@ class AttemptPlan:
         dtype: What the base weights are held in, "float32" or "bfloat16"; "auto" is the faster one here.
         device: What computes, "cpu" or "cuda"; "auto" is the GPU where there is one for each worker.
         token_file: Has the secret that ReportAttempt asks for; empty when it asks for none.
+        artifacts_url: The store that gets the checkpoints of processes with a disk of their own; empty for others.
         suites: Whose cases may not be among the rows; none on a later attempt, or where that is allowed.
     """
 
@@ -45,6 +48,7 @@ class AttemptPlan:
     dtype: str = "auto"
     device: str = "auto"
     token_file: str = ""
+    artifacts_url: str = ""
     suites: tuple[SuiteFile, ...] = ()
 
     def to_json(self) -> str:

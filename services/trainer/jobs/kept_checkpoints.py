@@ -13,6 +13,7 @@ from urllib.request import url2pathname
 import structlog
 
 from services.chassis.artifacts import ArtifactStore
+from services.chassis.artifacts.artifact import parse_uri
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, ServiceError
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
@@ -54,7 +55,10 @@ class KeptCheckpoints:
         *,
         telemetry: TrainerTelemetry,
         save_total_limit: int,
+        are_stored: bool = False,
     ) -> None:
+        """`are_stored` says that attempts put their checkpoints into the store themselves."""
+        self._are_stored = are_stored
         self._context = context
         self._artifacts = artifacts
         self._store = store
@@ -91,6 +95,23 @@ class KeptCheckpoints:
                 return checkpoint
         return None
 
+    async def uri_of(self, checkpoint: Checkpoint) -> str:
+        """Return the URI of the kept copy of a checkpoint that is on this machine; one is made where there is none.
+
+        Raises:
+            FailedPrecondition: It cannot be kept.
+        """
+        place = (checkpoint.step, checkpoint.attempt)
+        if place not in [(kept.step, kept.attempt) for kept in self._kept]:
+            await self._put(checkpoint)
+        for kept in self._kept:
+            if (kept.step, kept.attempt) == place:
+                return kept.uri
+        raise FailedPrecondition(
+            f"The checkpoint of step {checkpoint.step} cannot be brought to where the attempts run.",
+            "Look at the job's messages for what the artifact store says.",
+        )
+
     async def _brought(self, folders: CheckpointFolders, kept: KeptCheckpoint, config_digest: str) -> Checkpoint | None:
         """Bring a kept checkpoint here; one that does not verify is dropped, with an event."""
         try:
@@ -102,6 +123,16 @@ class KeptCheckpoints:
         return None
 
     async def _keep(self, checkpoint: Checkpoint) -> None:
+        if self._are_stored:
+            # Its processes have put it there, and read it back.
+            digest = parse_uri(checkpoint.uri)[1].digest
+            await self._add(
+                KeptCheckpoint(checkpoint.step, checkpoint.attempt, checkpoint.uri, digest, checkpoint.size_bytes)
+            )
+            return
+        await self._put(checkpoint)
+
+    async def _put(self, checkpoint: Checkpoint) -> None:
         folder = path_of(checkpoint.uri)
         try:
             whole_bytes = checkpoint.size_bytes + (folder / MANIFEST).stat().st_size
@@ -119,7 +150,11 @@ class KeptCheckpoints:
             # Its files were being removed.
             await self._delete([artifact.uri])
             return
-        kept = KeptCheckpoint(checkpoint.step, checkpoint.attempt, artifact.uri, artifact.digest, artifact.size_bytes)
+        await self._add(
+            KeptCheckpoint(checkpoint.step, checkpoint.attempt, artifact.uri, artifact.digest, artifact.size_bytes)
+        )
+
+    async def _add(self, kept: KeptCheckpoint) -> None:
         newest = sorted({kept, *self._kept}, reverse=True)
         best = best_step(await scores_of(self._store, self._context.job.job_id))
         await self._save([item for place, item in enumerate(newest) if place < self._limit or item.step == best])

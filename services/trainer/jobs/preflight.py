@@ -54,7 +54,7 @@ class Preflight:
         """
         spec.check()
         inputs = await self._inputs.resolve(spec)
-        suites = await suite_files(self._registry, self._artifacts)
+        suites = await suite_files(self._registry, lambda artifact: self._local(artifact.uri))
         rows = await self._rows.look(
             PreflightRequest(
                 spec=to_document(spec),

@@ -16,8 +16,8 @@ from services.trainer.domain.attempt import Checkpoint, CheckpointFile
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.score import best_step
 from services.trainer.domain.spec import TrainingJobSpec
-from services.trainer.jobs.kept_checkpoints import kept_checkpoints, path_of
-from services.trainer.manifest import MANIFEST, BadCheckpointError, files_of, write_fork
+from services.trainer.jobs.kept_checkpoints import kept_checkpoints
+from services.trainer.manifest import MANIFEST, BadCheckpointError, files_of, place_for, write_fork
 from services.trainer.ports import CheckpointFolders, TrainingStore
 
 
@@ -70,7 +70,7 @@ class StoredCheckpoints:
                 "Delete another one, or the whole job once it has ended.",
             )
         await self._store.delete_checkpoints(job.job_id, [checkpoint.step])
-        folder = self._folders.folder(job.job_id) / path_of(checkpoint.uri).name
+        folder = place_for(self._folders.folder(job.job_id), checkpoint.step, checkpoint.attempt)
         # Without its manifest a folder that is half removed is no checkpoint.
         await asyncio.to_thread(remove_tree, folder / MANIFEST)
         await asyncio.to_thread(remove_tree, folder)
@@ -101,7 +101,7 @@ class StoredCheckpoints:
         return replace(inputs, fork=Artifact(artifact.uri, artifact.digest, artifact.size_bytes))
 
     async def _folder(self, job: Job, checkpoint: Checkpoint) -> Path:
-        folder = self._folders.folder(job.job_id) / path_of(checkpoint.uri).name
+        folder = place_for(self._folders.folder(job.job_id), checkpoint.step, checkpoint.attempt)
         if await asyncio.to_thread((folder / MANIFEST).is_file):
             return folder
         for kept in kept_checkpoints(job.saved):

@@ -1,15 +1,17 @@
-"""The test suites that no row may be near to, as files on this machine."""
+"""The test suites that no row may be near to."""
 
 from __future__ import annotations
 
-from services.chassis.artifacts import ArtifactStore
+from collections.abc import Awaitable, Callable
+
 from services.chassis.errors import NotFound
+from services.trainer.domain.inputs import Artifact
 from services.trainer.domain.preflight import SuiteFile
 from services.trainer.ports import Registry
 
 
-async def suite_files(registry: Registry, artifacts: ArtifactStore) -> tuple[SuiteFile, ...]:
-    """Return the cases of all suites that test; one that was deleted meanwhile is left out.
+async def suite_files(registry: Registry, place_of: Callable[[Artifact], Awaitable[str]]) -> tuple[SuiteFile, ...]:
+    """Return the cases of all suites that test, each at its place; one that was deleted meanwhile is left out.
 
     Raises:
         Unavailable: The registry, or the artifact store, is away.
@@ -17,7 +19,7 @@ async def suite_files(registry: Registry, artifacts: ArtifactStore) -> tuple[Sui
     files = []
     for name, artifact in await registry.list_suites():
         try:
-            files.append(SuiteFile(name, str(await artifacts.local_path(artifact.uri)), artifact.digest))
+            files.append(SuiteFile(name, await place_of(artifact), artifact.digest))
         except NotFound:
             continue
     return tuple(files)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from services.chassis.errors import FailedPrecondition, NotFound
 from services.chassis.jobs import Job, JobContext, JobPaused, Json
@@ -17,13 +16,12 @@ from services.lm.process import usable_cores
 from services.trainer.domain.attempt import Attempt, AttemptOutcome, Checkpoint, num_failures
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.plan import AttemptPlan
-from services.trainer.domain.preflight import SuiteFile
 from services.trainer.domain.spec import TrainingJobSpec
 from services.trainer.jobs.adapters import Adapters
-from services.trainer.jobs.kept_checkpoints import DISK, STORE, KeptCheckpoints, kept_checkpoints, path_of
+from services.trainer.jobs.kept_checkpoints import DISK, STORE, KeptCheckpoints, kept_checkpoints
 from services.trainer.jobs.pauses import or_paused, pauses_declined
+from services.trainer.jobs.places import Places, places_of
 from services.trainer.jobs.result import REGISTRY, chosen, register
-from services.trainer.jobs.suites import suite_files
 from services.trainer.live_attempts import AttemptEnd, LiveAttempt, end_of
 
 _SYSTEM = "the operating system"
@@ -41,16 +39,6 @@ class TrainingLimits:
     device: str = "auto"
     stall_seconds: float = 900.0
     release_seconds: float = 5.0
-
-
-@dataclass(frozen=True)
-class _Places:
-    """What an attempt reads, on this machine."""
-
-    base: Path
-    adapter: Path | None
-    dataset: Path
-    suites: tuple[SuiteFile, ...]
 
 
 class TrainingJobWork:
@@ -107,6 +95,7 @@ class TrainingJobWork:
             self._to.store,
             telemetry=self._to.telemetry,
             save_total_limit=spec.save_total_limit,
+            are_stored=self._to.backend.fetches_artifacts,
         )
         while True:
             attempts = (await self._to.store.list_attempts([job_id]))[job_id]
@@ -126,15 +115,22 @@ class TrainingJobWork:
                 # The end of this process interrupts it.
                 await asyncio.Event().wait()
             self._refuse_hopeless(attempts, step, context.job)
-            suites = () if step or spec.allow_suite_overlap else await or_paused(context, self._suites())
-            places = await or_paused(context, self._places(inputs, suites))
+            with_suites = not step and not spec.allow_suite_overlap
+            find = places_of(self._to, inputs, kept, checkpoint, with_suites=with_suites)
+            places = await or_paused(context, find)
             attempt = await self._to.store.begin_attempt(job_id, context.epoch, checkpoint=checkpoint)
-            plan = self._plan(context, spec, digest, places=places, attempt=attempt, checkpoint=checkpoint)
+            plan = self._plan(context, spec, digest, places=places, attempt=attempt)
             plan = await patiently(partial(self._to.backend.prepare, plan), DISK)
             await self._attempt(context, plan, attempt, kept)
 
     async def _first_of_fork(self, job_id: str, fork: Artifact, config_digest: str) -> Checkpoint:
-        source = await self._local(fork, "checkpoint that the fork begins with")
+        try:
+            source = await patiently(lambda: self._to.artifacts.local_path(fork.uri), STORE)
+        except NotFound as error:
+            raise FailedPrecondition(
+                "The checkpoint that the fork begins with was deleted after the job was created.",
+                "Start a new job with one that is there.",
+            ) from error
         return await patiently(partial(self._to.checkpoints.restore, job_id, source, config_digest), DISK)
 
     async def _newest(self, context: JobContext, config_digest: str) -> Checkpoint | None:
@@ -171,9 +167,8 @@ class TrainingJobWork:
         spec: TrainingJobSpec,
         config_digest: str,
         *,
-        places: _Places,
+        places: Places,
         attempt: Attempt,
-        checkpoint: Checkpoint | None,
     ) -> AttemptPlan:
         job_id = context.job.job_id
         return AttemptPlan(
@@ -183,38 +178,17 @@ class TrainingJobWork:
             report_address=self._report_address(),
             config_digest=config_digest,
             spec=spec,
-            base_folder=str(places.base),
-            adapter_folder=str(places.adapter or ""),
-            dataset_file=str(places.dataset),
+            base_folder=places.base,
+            adapter_folder=places.adapter,
+            dataset_file=places.dataset,
             checkpoint_folder=str(self._to.checkpoints.folder(job_id).resolve()),
-            resume_from=str(path_of(checkpoint.uri)) if checkpoint else "",
+            resume_from=places.resume_from,
             scratch_folder="",
             num_threads=self._limits.num_threads or usable_cores(),
             dtype=self._limits.dtype,
             device=self._limits.device,
             suites=places.suites,
         )
-
-    async def _suites(self) -> tuple[SuiteFile, ...]:
-        return await patiently(partial(suite_files, self._to.registry, self._to.artifacts), REGISTRY)
-
-    async def _places(self, inputs: TrainingInputs, suites: tuple[SuiteFile, ...]) -> _Places:
-        return _Places(
-            base=await self._local(inputs.base, f"model version {inputs.base_model_version_id}"),
-            adapter=await self._local(inputs.adapter, f"model version {inputs.model_version_id}")
-            if inputs.adapter
-            else None,
-            dataset=await self._local(inputs.dataset, f"dataset version {inputs.dataset_version_id}"),
-            suites=suites,
-        )
-
-    async def _local(self, artifact: Artifact, name: str) -> Path:
-        try:
-            return await patiently(lambda: self._to.artifacts.local_path(artifact.uri), STORE)
-        except NotFound as error:
-            raise FailedPrecondition(
-                f"The {name} was deleted after the job was created.", "Start a new job with one that is there."
-            ) from error
 
     async def _attempt(self, context: JobContext, plan: AttemptPlan, attempt: Attempt, kept: KeptCheckpoints) -> None:
         live = self._to.live_attempts.begin(plan.training_job_id, attempt.attempt, start_step=attempt.start_step)
@@ -230,7 +204,9 @@ class TrainingJobWork:
             await keeping
         finally:
             keeping.cancel()
-            processes.cancel()
+            if not processes.cancelling():
+                # A second cancel would end the wait for their end.
+                processes.cancel()
             await asyncio.gather(keeping, processes, return_exceptions=True)
             self._to.live_attempts.end(plan.training_job_id)
         ended = await self._to.store.end_attempt(
@@ -252,6 +228,7 @@ class TrainingJobWork:
         try:
             while not live.end and not processes.done():
                 now = time.monotonic()
+                live.wait(self._to.backend.wait_reason(context.job.job_id) if live.is_preparing else "")
                 if now - live.moved > self._limits.stall_seconds:
                     reason = f"Nothing moved for {self._limits.stall_seconds:.0f} s in the phase {live.phase}."
                     return AttemptEnd(AttemptOutcome.FAILED, reason)
@@ -279,7 +256,7 @@ async def _tell_lost_steps(context: JobContext, attempts: tuple[Attempt, ...], s
 async def _show(context: JobContext, live: LiveAttempt, now: float) -> None:
     for notice in live.take_notices():
         await context.event("message", {"text": notice})
-    message = f"Attempt {live.attempt} has run for {now - live.started:.0f} s."
+    message = live.waits_for or f"Attempt {live.attempt} has run for {now - live.started:.0f} s."
     if context.pause_requested:
         message = "Pausing: the step that goes on is ended, then all is saved, read back and freed."
     await context.progress(

@@ -17,11 +17,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
+from services.chassis.errors import ServiceError
 from services.trainer.domain.attempt import Checkpoint
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.score import best_step
 from services.trainer.manifest import OPTIMIZER, POSITION, place_for, prune, write_manifest
 from services.trainer.training.examples import BadExampleError
+from services.trainer.training.processes.artifacts import stored
 from services.trainer.training.reporter import Reporter, Silence
 from services.trainer.training.weights import TrainedModel
 
@@ -132,13 +134,13 @@ class CheckpointWriter:
             return
         try:
             self._writing.result()
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, ServiceError) as error:
             self._reporter.notice(f"A checkpoint could not be written, and the next one is tried: {error}")
 
     def _write(self, snapshot: Snapshot) -> None:
         # The curve up to a checkpoint is stored before it exists: an attempt that goes on from it leaves no gap.
         self._reporter.flush()
-        self._reporter.checkpoint(write(self._plan, snapshot))
+        self._reporter.checkpoint(stored(self._plan, write(self._plan, snapshot)))
 
 
 def read_saved(plan: AttemptPlan) -> Saved | None:

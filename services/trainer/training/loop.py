@@ -107,7 +107,8 @@ def _train(
         # Dropout alone draws random numbers; seeding each step makes a resumed job draw the same ones.
         torch.manual_seed(hash((spec.seed, step, workers.rank)) % (1 << 63))
         part = method.step(step)
-        loss, tokens, stops, *sums = workers.add_up(part.loss, part.num_tokens, reporter.stop_requested, *_flat(part))
+        counts = (part.num_tokens, part.num_drawn_tokens, reporter.stop_requested)
+        loss, tokens, drawn, stops, *sums = workers.add_up(part.loss, *counts, *_flat(part))
         workers.add_gradients(parameters)
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, spec.max_grad_norm))
         _refuse_divergence(step, loss, norm, method.rows)
@@ -117,6 +118,7 @@ def _train(
         memory.step_done()
         curves = {"loss": loss, "gradient_norm": norm, "learning_rate": rate, **_means(part, sums)}
         seconds = time.monotonic() - started
+        curves |= {"drawn_tokens": drawn} if drawn else {}
         reporter.step(step + 1, total, curves | {"tokens": tokens, "tokens_per_second": tokens / seconds})
 
         measures = _is_measured(step + 1, total, spec)

@@ -15,7 +15,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from tests.charts.tools import require, run_program
+from tests.charts.tools import Manifest, of_kind, require, run_program
 from tests.fakes.ports import free_ports
 
 START_SECONDS = 120.0
@@ -48,6 +48,49 @@ class ControlPlane:
         """Return all objects of these kinds (comma separated) in a namespace."""
         found: list[dict[str, Any]] = json.loads(self.kubectl("get", kinds, "-n", namespace, "-o", "json"))["items"]
         return found
+
+    def kubeconfig_of(self, account: str, namespace: str, manifests: list[Manifest]) -> Path:
+        """Give a service account the rights that `manifests` give it, and return a kubeconfig of it."""
+        rights = [of_kind(manifests, kind)[account] for kind in ("ServiceAccount", "Role", "RoleBinding")]
+        home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        file = self.kubeconfig.with_name(f"{account}.json")
+        file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [home, *rights]}))
+        self.kubectl("apply", "-n", namespace, "-f", str(file))
+        token = self.kubectl("create", "token", account, "-n", namespace).strip()
+        config = json.loads(self.kubectl("config", "view", "--raw", "-o", "json"))
+        config["users"][0]["user"] = {"token": token}
+        file.write_text(json.dumps(config))
+        return file
+
+    def rights(
+        self,
+        accounts: Iterable[tuple[str, str]],
+        resources: Sequence[tuple[str, str]],
+        verbs: Sequence[str],
+        namespace: str,
+    ) -> dict[tuple[str, str], set[tuple[str, ...]]]:
+        """Return what accounts of `namespace` may do, by (account, where), of every verb with every resource."""
+        questions = [(who, (*item, verb)) for who in accounts for item in resources for verb in verbs]
+        reviews = [_review(namespace, *question) for question in questions]
+        file = self.kubeconfig.with_name("reviews.json")
+        file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": reviews}))
+        answers = self.kubectl("create", "-f", str(file), "-o", 'jsonpath={.status.allowed}{" "}').split()
+        rights: dict[tuple[str, str], set[tuple[str, ...]]] = {who: set() for who in accounts}
+        for (who, right), answer in zip(questions, answers, strict=True):
+            if answer == "true":
+                rights[who].add(right)
+        return rights
+
+
+def _review(namespace: str, who: tuple[str, str], right: tuple[str, str, str]) -> Manifest:
+    group, resource, verb = right
+    name, _, subresource = resource.partition("/")
+    attributes = {"namespace": who[1], "group": group, "resource": name, "subresource": subresource, "verb": verb}
+    return {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": f"system:serviceaccount:{namespace}:{who[0]}", "resourceAttributes": attributes},
+    }
 
 
 def require_assets() -> Path:

@@ -28,7 +28,7 @@ from services.registry.domain.deployment import (
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionKind
 from services.registry.ports.deployment import ServedVersion
 from tests.charts.cluster.control_plane import ControlPlane
-from tests.charts.tools import of_kind, render
+from tests.charts.tools import render
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 NAMESPACE, MODEL, ACCOUNT = "drilling", "tiny@2", "dy-registry"
@@ -38,17 +38,7 @@ NOW = datetime(2026, 11, 29, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def kubeconfig(control_plane: ControlPlane) -> Path:
     """A kubeconfig of the registry's account, with the rights that the chart gives it and no others."""
-    control_plane.kubectl("create", "namespace", NAMESPACE)
-    manifests = render("--set", "deployments.enabled=true")
-    rights = [of_kind(manifests, kind)[ACCOUNT] for kind in ("ServiceAccount", "Role", "RoleBinding")]
-    file = control_plane.kubeconfig.with_name("registry.json")
-    file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": rights}))
-    control_plane.kubectl("apply", "-n", NAMESPACE, "-f", str(file))
-    token = control_plane.kubectl("create", "token", ACCOUNT, "-n", NAMESPACE).strip()
-    config = json.loads(control_plane.kubectl("config", "view", "--raw", "-o", "json"))
-    config["users"][0]["user"] = {"token": token}
-    file.write_text(json.dumps(config))
-    return file
+    return control_plane.kubeconfig_of(ACCOUNT, NAMESPACE, render("--set", "deployments.enabled=true"))
 
 
 def version(number: int, kind: ModelVersionKind) -> ModelVersion:
@@ -149,29 +139,7 @@ VERBS = ("get", "list", "create", "delete", "patch", "deletecollection")
 
 @pytest.mark.usefixtures("kubeconfig")
 def test_the_registry_s_account_can_do_what_it_needs_and_nothing_else(control_plane: ControlPlane) -> None:
-    asked = [(who, group, resource, verb) for who in RIGHTS for group, resource in RESOURCES for verb in VERBS]
-    reviews = [
-        {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "spec": {
-                "user": f"system:serviceaccount:{NAMESPACE}:{account}",
-                "resourceAttributes": {
-                    "namespace": namespace,
-                    "group": group,
-                    "resource": resource.partition("/")[0],
-                    "subresource": resource.partition("/")[2],
-                    "verb": verb,
-                },
-            },
-        }
-        for (account, namespace), group, resource, verb in asked
-    ]
-    file = control_plane.kubeconfig.with_name("reviews.json")
-    file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": reviews}))
-    answers = control_plane.kubectl("create", "-f", str(file), "-o", 'jsonpath={.status.allowed}{" "}').split()
-    allowed = {question for question, answer in zip(asked, answers, strict=True) if answer == "true"}
-    assert allowed == {(who, *right) for who, rights in RIGHTS.items() for right in rights}
+    assert control_plane.rights(RIGHTS, RESOURCES, VERBS, NAMESPACE) == RIGHTS
 
 
 async def test_a_deployment_is_made_becomes_ready_when_it_answers_as_its_model_and_goes(

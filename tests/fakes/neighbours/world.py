@@ -108,23 +108,25 @@ def _fields_of_evaluation(job: Job) -> dict[str, Any]:
 
 
 class FakeTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
-    """Trains nothing: its jobs register a new version at once, or fail with `fault` where it is set."""
+    """Trains nothing: its jobs register a new version at once, or, where `is_faulty` says so, fail with `fault`."""
 
     def __init__(self, gates: Gates, registry: FakeRegistry) -> None:
         self.jobs = FakeJobs("training_job", gates, self._train)
         self.jobs.serve(self, training_job_pb2, _spec_and_result(training_spec_pb2.TrainingJobSpec))
         self.fault: ServiceError | None = None
+        self.is_faulty: Callable[[Json], bool] = lambda spec: True
         self._registry = registry
 
     async def ListCurvePoints(self, request: Any, context: Any) -> checkpoint_pb2.ListCurvePointsResponse:
         # Two attempts made the second step.
-        points = [checkpoint_pb2.CurvePoint(step=step, value=500.0) for step in (1, 2, 2)]
+        steps = (1, 2, 2) if request.metric == "tokens" else ()
+        points = [checkpoint_pb2.CurvePoint(step=step, value=500.0) for step in steps]
         return checkpoint_pb2.ListCurvePointsResponse(curve_points=points)
 
     async def _train(self, job: Job) -> Json:
-        if self.fault is not None:
+        if self.fault is not None and self.is_faulty(job.spec):
             raise self.fault
-        name = job.spec["model_version_id"].partition("@")[0]
+        name = job.spec.get("output_model_id") or job.spec["model_version_id"].partition("@")[0]
         return {"model_version_id": self._registry.models.register(f"{job.job_id}/result", name, job.job_id)}
 
 

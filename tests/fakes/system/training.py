@@ -20,6 +20,10 @@ class MadeUpTraining:
     """Ends at once after 20 steps, or stands still after 13 where it holds."""
 
     holds = False
+    fetches_artifacts = False
+
+    def wait_reason(self, training_job_id: str) -> str:
+        return ""
 
     async def prepare(self, plan: AttemptPlan) -> AttemptPlan:
         return plan

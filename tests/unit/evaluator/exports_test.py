@@ -95,7 +95,16 @@ async def test_pairs_are_rows_whose_right_answers_stand_against_the_models_failu
         row.check()
         assert row.rejected == {"role": "assistant", "content": answer}
         assert row.messages == DatasetRow.from_json(json.loads(json.dumps(PROFILE.example(case, "compact")))).messages
-        assert row.cause and row.profile_id == PROFILE.id
+        assert row.cause and row.profile_id == PROFILE.id and row.reason == "reference"
+
+
+async def test_the_better_side_of_a_pair_is_the_models_own_answer_healed_where_that_can_be_done() -> None:
+    bench = Bench()
+    evaluation_id = await evaluated(bench, {1: f"Here it is.\n{trailing(CASES[1])}"})
+    (row,) = (await exported(bench, evaluation_id, ExportFormat.PAIRS)).splitlines()
+    pair = DatasetRow.from_json(json.loads(row))
+    right = PROFILE.example(CASES[1], "compact")["messages"][-1]["content"]
+    assert (pair.messages[-1]["content"], pair.reason) == (f"Here it is.\n{right}", "healed")
 
 
 async def test_csv_has_a_line_per_verdict() -> None:

@@ -43,6 +43,11 @@ class ScriptedBackend:
     cleared: list[str] = field(default_factory=list)
     outages: list[ServiceError] = field(default_factory=list)
     running: int = 0
+    fetches_artifacts: bool = False
+    waits_for: str = ""
+
+    def wait_reason(self, training_job_id: str) -> str:
+        return self.waits_for
 
     async def prepare(self, plan: AttemptPlan) -> AttemptPlan:
         if self.outages:

@@ -92,11 +92,12 @@ def test_a_display_without_a_terminal_keeps_talking_while_nobody_reports(
             said += capsys.readouterr().out
 
 
-def test_following_waits_for_a_gateway_that_is_away_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_following_waits_for_a_gateway_that_is_away_or_late_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ui.cli.follow._POLL_SECONDS", 0.0)
     answers: list[Any] = [
         Progress("a", None, False),
         GatewayError("UNAVAILABLE", "Gone.", ""),
+        GatewayError("DEADLINE_EXCEEDED", "Late.", ""),
         Progress("b", None, True),
     ]
     out = io.StringIO()

@@ -53,10 +53,10 @@ class Said:
         if self.rating is not None:
             body["rating"] = {"value": self.rating, "scale": f"RATING_SCALE_{'STARS' if self.stars else 'THUMBS'}"}
         if self.correction:
-            body["correction"] = {"answers": messages_of(_text(self.correction))}
+            body["correction"] = {"answers": messages_of(text_or_file(self.correction))}
         if self.better or self.worse or self.over:
             sides = {"chosen": self.better, "rejected": self.worse}
-            body["preference"] = {name: messages_of(_text(text))[0] for name, text in sides.items() if text}
+            body["preference"] = {name: messages_of(text_or_file(text))[0] for name, text in sides.items() if text}
             body["preference"]["over_transcript_id"] = self.over
         return body
 
@@ -167,7 +167,8 @@ def downloaded(gateway: Gateway, path: str, out: Path, query: Document) -> Path:
         raise GatewayError("FAILED_PRECONDITION", problem, "Name another place with --out.") from None
 
 
-def _text(value: str) -> str:
+def text_or_file(value: str) -> str:
+    """Return a value, or what the file holds that it names behind an `@`."""
     if not value.startswith("@"):
         return value
     try:

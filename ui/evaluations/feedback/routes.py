@@ -119,3 +119,8 @@ router.rpc(
     "feedback.ForgetChatSession",
     "Delete what is recorded of a session; feedback on its answers stays.",
 )
+router.rpc(
+    "POST /sessions/{session_id}/suites",
+    "feedback.CreateSessionSuite",
+    "Make private suites of chosen answers of a kept session, with the right answers; secrets stay masked.",
+)

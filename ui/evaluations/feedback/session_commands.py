@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import getpass
+from typing import Annotated, TypeAlias
 
 import typer
+from drillyard.feedback.v1.chat_session_pb2 import SessionSuiteSpec
 
-from ui.cli.connection import Document
+from ui.cli.connection import Document, GatewayError
+from ui.cli.fields import FieldOptions
 from ui.cli.options import Common, command, listing
-from ui.cli.output import connected, print_table, show
+from ui.cli.output import connected, counted, print_table, show
+from ui.evaluations.feedback.answers import messages_of
+from ui.evaluations.feedback.commands import text_or_file
 from ui.shared.words import size_text
 
 app = typer.Typer(help="Look through what clients asked at /v1/sessions/NAME, and keep it to learn from or forget it.")
 SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="A recorded session.")]
+Settings: TypeAlias = Annotated[Document, FieldOptions(SessionSuiteSpec, ("suite_name", "turns"))]
 _SHOWN = 100
 
 
@@ -63,6 +69,39 @@ def forget(session_id: SessionId, common: Common) -> None:
     with connected(common) as gateway:
         result = gateway.delete(f"/sessions/{session_id}")
         show(result, as_json=common.as_json, table=lambda: print(f"{session_id} is forgotten."))
+
+
+@command(app, "suite")
+def suite(
+    session_id: SessionId,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the suite behind its protocol.")],
+    settings: Settings,
+    common: Common,
+    turn: Annotated[
+        list[str] | None,
+        typer.Option(help="An answer to make a case of; repeatable, else each with a correction."),
+    ] = None,
+    right: Annotated[
+        list[str] | None, typer.Option(help="ANSWER=TEXT or ANSWER=@FILE: what an answer should have been; repeatable.")
+    ] = None,
+) -> None:
+    """Make a private suite of answers of a kept session, each with what it should have been."""
+    with connected(common) as gateway:
+        right_answers = dict(map(_right_answer, right or ()))
+        turns: list[Document] = [{"chat_completion_id": key} for key in turn or () if key not in right_answers]
+        turns += [{"chat_completion_id": key, "right_answer": answer} for key, answer in right_answers.items()]
+        body = {"author": getpass.getuser(), **settings, "suite_name": name, "turns": turns}
+        made = gateway.post(f"/sessions/{session_id}/suites", body)
+        names = " and ".join(made["test_suite_version_ids"])
+        sentence = f"{counted(made['num_cases'], 'case')} in {names}. Test a model with it: drillyard test-runs start"
+        show(made, as_json=common.as_json, table=lambda: print(sentence))
+
+
+def _right_answer(text: str) -> tuple[str, Document]:
+    answer_id, sign, value = text.partition("=")
+    if not sign:
+        raise GatewayError("INVALID_ARGUMENT", f"{text[:80]!r} names no answer.", "Write ANSWER=TEXT or ANSWER=@FILE.")
+    return answer_id, messages_of(text_or_file(value))[0]
 
 
 def _row(answer: Document) -> tuple[str, ...]:

@@ -97,6 +97,7 @@ ROUTES: Mapping[str, str] = {
     "/api/v1/sessions/{session_id}": "DELETE feedback",
     "/api/v1/sessions/{session_id}/answers": "GET read",
     "/api/v1/sessions/{session_id}/keep": "POST feedback",
+    "/api/v1/sessions/{session_id}/suites": "POST feedback",
     "/api/v1/shipments": "GET read, POST publish",
     "/api/v1/shipments/{shipment_id}": "GET read",
     "/api/v1/shipments/{shipment_id}/cancel": "POST publish",

@@ -68,10 +68,8 @@ class _Form:
     def __init__(self) -> None:
         self.fields = FieldForm("schedule", ScheduleSpec)
         with gr.Column(elem_classes="dy-form"):
-            self.model = gr.Dropdown(
-                [], label="Alias or version", allow_custom_value=True, elem_id="schedule-model-version-id"
-            )
-            self.suite = gr.Dropdown([], label="Suite", elem_id="schedule-test-suite-version-id")
+            self.model = gr.Dropdown([], label="Alias or version", allow_custom_value=True, elem_id="schedule-model")
+            self.suite = gr.Dropdown([], label="Suite", elem_id="schedule-suite")
             self.goals = gr.Textbox(
                 "conforming_rate>=0.8", label="Goals, one a line", info=GOAL_HELP, lines=2, elem_id="schedule-goals"
             )
@@ -88,7 +86,7 @@ class _Form:
     def spec(self, values: Values) -> ScheduleSpec:
         model, suite = values[self.model], values[self.suite]
         if not model or not suite:
-            field = "spec.test_suite_version_id" if model else "spec.model_version_id"
+            field = "suite" if model else "model"
             raise InvalidArgument("What is watched and a suite are needed.", "Choose both.", field=field)
         spec = ScheduleSpec(model_version_id=model, test_suite_version_id=suite)
         for line in text_of(values, self.goals).splitlines():

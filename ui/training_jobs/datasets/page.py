@@ -31,6 +31,7 @@ from ui.shared.environment import render
 from ui.shared.fields import FieldForm, Values
 from ui.shared.jobs import job_view
 from ui.training_jobs.actions import LOOK_SECONDS
+from ui.training_jobs.datasets.import_box import ImportBox
 from ui.training_jobs.preflight import token_facts
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -86,6 +87,7 @@ def build(cache: ServiceCache) -> None:
                 form.add("dataset_id", "profile_id", "form", "replay_share", "validation_share", "tag")
                 form.add("material_test_suite_version_ids", "evaluation_ids", "chat_dataset_version_id", "chat_share")
                 start = gr.Button("Build from feedback", variant="primary", elem_id="dataset-start")
+            imports = ImportBox(cache)
             datasets = parts.area("datasets")
         with gr.Column(scale=9, min_width=520):
             message = parts.area("dataset-message")
@@ -105,10 +107,10 @@ def build(cache: ServiceCache) -> None:
     gr.Timer(2 * parts.TICK_SECONDS).tick(page.refresh, seen, areas, **_QUIET)
     started = start.click(page.start, set(form.components.values()), [message], **_QUIET)
     started.then(page.refresh, seen, areas, **_QUIET)
+    imports.wire(chosen, page.refresh, seen, areas)
     opened = datasets.select(page.choose, None, [chosen, row_id, reason, places, editor], **_QUIET)
     opened.then(page.refresh, seen, areas, **_QUIET)
-    narrowed = mix.select(page.narrow, None, [reason, places], **_QUIET)
-    narrowed.then(page.refresh, seen, areas, **_QUIET)
+    mix.select(page.narrow, None, [reason, places], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
     read = rows.select(page.read, state, [row_id, places, text, editor], **_QUIET)
     read.then(page.refresh, seen, areas, **_QUIET)
     for button, action in ((save, page.save), (drop, page.drop)):

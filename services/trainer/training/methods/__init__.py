@@ -20,11 +20,13 @@ class StepResult:
         num_tokens: Tokens it computed, a shared prefix counted once.
         means: What is measured beside the loss, by metric: (sum, count), which are added up over the workers. Every
             worker names the same metrics at every step, one without a part with a count of 0.
+        num_drawn_tokens: Tokens that the model wrote for the step.
     """
 
     loss: float
     num_tokens: int
     means: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    num_drawn_tokens: int = 0
 
 
 class Method(Protocol):

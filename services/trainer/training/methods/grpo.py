@@ -85,7 +85,8 @@ class GroupRelativePolicy:
             else:
                 work = self._update_after_drawing(step, curves)
         self._num_done = step + 1
-        return StepResult(work.loss, work.num_computed_tokens, curves.means())
+        means = curves.means()
+        return StepResult(work.loss, work.num_computed_tokens, means, int(means["answer_tokens"][0]))
 
     def state(self) -> Mapping[str, Tensor]:
         """Return the reference, and the drawing where further steps train on it."""

@@ -25,7 +25,7 @@ from services.trainer.domain.memory import (
 from services.trainer.domain.preflight import RowFault, RowsReport, RowToken, RowTokens, SharedPrefix, TokenLengths
 from services.trainer.domain.spec import NumberType, TrainedWeights, TrainingJobSpec, TrainingMethod
 from services.trainer.training.examples import BadExampleError, num_steps, order_of
-from services.trainer.training.preflight.continued import num_weights, other_settings
+from services.trainer.training.preflight.continued import SETTINGS, num_weights, other_settings, raised_rank
 from services.trainer.training.preflight.model_shape import scratch_shape, shape_of
 from services.trainer.training.preflight.scan import Scan, nothing_sentence, overlap_sentence, sentence_of
 
@@ -89,7 +89,10 @@ def _shape(spec: TrainingJobSpec, base_folder: Path, adapter_folder: Path | None
     shape = shape_of(base_folder)
     if spec.trained_weights is TrainedWeights.FROM_SCRATCH:
         return scratch_shape(shape, read_json(base_folder / "config.json"), spec.scratch)
-    return replace(shape, num_adapter_weights=num_weights(adapter_folder)) if adapter_folder else shape
+    if not adapter_folder:
+        return shape
+    factor = raised_rank(spec, adapter_folder) / read_json(adapter_folder / SETTINGS).get("r", 1) or 1
+    return replace(shape, num_adapter_weights=round(factor * num_weights(adapter_folder)))
 
 
 def _counts(scan: Scan, faults: Sequence[RowFault], limit: int) -> dict[str, Any]:

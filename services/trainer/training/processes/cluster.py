@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import traceback
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import ray
@@ -12,8 +14,12 @@ import ray.train.torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from services.chassis.errors import FailedPrecondition, NotFound, ServiceError
+from services.lm.process import usable_cores
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
+from services.trainer.training.processes.artifacts import fetched
+from services.trainer.training.processes.ending import at_work, is_stopped
 from services.trainer.training.processes.plans import PlanSocket
 from services.trainer.training.reporter import Reporter
 from services.trainer.training.workers import collective_backend
@@ -30,21 +36,36 @@ def run_on_cluster(plans: PlanSocket, address: str) -> None:
         Exception: One has failed, which is reported.
     """
     for plan in plans:
-        try:
-            if not ray.is_initialized():
-                ray.init(address=address, logging_level="WARNING")
-            # In the cluster, since its controller must run on one of its machines.
-            ray.get(ray.remote(num_cpus=0, runtime_env={"env_vars": _SETTINGS})(_fit).remote(plan.to_json()))
-        except Exception as error:
-            # The process boundary: a worker's own report comes first and stays; this one tells of all other ends.
-            traceback.print_exc()
-            reporter = Reporter(plan, patience_seconds=_REPORT_SECONDS, on_fenced=lambda: None)
-            reporter.close(AttemptOutcome.FAILED, _reason_of(error, address))
-            raise
+        _run(plan, address)
         plans.done(AttemptOutcome.SUCCEEDED)
 
 
-def _reason_of(error: Exception, address: str) -> str:
+def run_in_pod(plan: AttemptPlan) -> None:
+    """Do a plan by the cluster that this process was submitted to, or else by Ray in this very pod.
+
+    Raises:
+        Exception: It has failed, which is reported.
+    """
+    _run(plan, None)
+
+
+def _run(plan: AttemptPlan, address: str | None) -> None:
+    try:
+        if not ray.is_initialized():
+            ray.init(address=address, logging_level="WARNING")
+        # In the cluster, since its controller must run on one of its machines.
+        ray.get(ray.remote(num_cpus=0, runtime_env={"env_vars": _SETTINGS})(_fit).remote(plan.to_json()))
+    except Exception as error:
+        # The process boundary: a worker's own report comes first and stays; this one tells of all other ends.
+        traceback.print_exc()
+        reporter = Reporter(plan, patience_seconds=_REPORT_SECONDS, on_fenced=lambda: None)
+        reporter.close(AttemptOutcome.FAILED, _reason_of(error, address))
+        raise
+
+
+def _reason_of(error: Exception, address: str | None) -> str:
+    if address is None:
+        return f"Ray ended the attempt with {type(error).__name__}: {_first_line(error)}"
     if isinstance(error, ConnectionError):
         return (
             f"The Ray cluster at {address} takes connections, but lets this service not in: set TRAINER_RAY_TOKEN_FILE "
@@ -78,14 +99,36 @@ def _fit(plan_json: str) -> None:
 
 def _train(config: dict[str, str]) -> None:
     """Be one worker of a Ray Train run."""
+    plan = AttemptPlan.from_json(config["plan"])
+    if not plan.artifacts_url:
+        _check_shared(plan)
+        _do(plan, lambda: ray.train.get_preemption_info() is not None)
+        return
+    folder = Path(plan.scratch_folder)
+    with at_work(folder):
+        _do(_here(plan), lambda: is_stopped(folder))
+
+
+def _do(plan: AttemptPlan, stops: Callable[[], bool]) -> None:
     from services.trainer.training.worker import do
     from services.trainer.training.workers import Workers
 
-    plan = AttemptPlan.from_json(config["plan"])
     context = ray.train.get_context()
     workers = Workers(context.get_world_rank(), context.get_world_size())
-    _check_shared(plan)
-    do(plan, workers, lambda: ray.train.get_preemption_info() is not None, ray.train.torch.get_device())
+    do(plan, workers, stops, ray.train.torch.get_device())
+
+
+def _here(plan: AttemptPlan) -> AttemptPlan:
+    """Return a plan with its artifacts brought to this pod, and a share of the pod's cores for each of its workers."""
+    context = ray.train.get_context()
+    num_threads = max(1, usable_cores() // context.get_local_world_size()) * context.get_world_size()
+    try:
+        return replace(fetched(plan), num_threads=num_threads)
+    except ServiceError as error:
+        # Nobody else says it in these words.
+        is_permanent = isinstance(error, NotFound | FailedPrecondition)
+        Reporter(plan).close(AttemptOutcome.FAILED, f"An input cannot be fetched: {error}", is_permanent=is_permanent)
+        raise
 
 
 def _check_shared(plan: AttemptPlan) -> None:

@@ -19,8 +19,9 @@ from services.protocols.suites.dataset_row import DatasetRow
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.weights import LoraConfig, LoraInit, TrainedWeights, named_numbers
 from services.trainer.manifest import ADAPTER, MODEL
-from services.trainer.training.preflight.continued import other_settings
+from services.trainer.training.preflight.continued import other_settings, raised_rank
 from services.trainer.training.weights.scratch import write_scratch_model
+from services.trainer.training.weights.widening import write_widened
 from services.trainer.training.workers import Workers
 
 _STARTS: Final[Mapping[LoraInit, bool | str]] = {LoraInit.KAIMING: True}
@@ -86,7 +87,11 @@ def _with_adapter(plan: AttemptPlan, workers: Workers, dtype: str) -> LoadedMode
         loaded = _placed(load(Path(plan.base_folder), dtype=held), workers.device)
     if is_new:
         return replace(loaded, model=add_lora(loaded.model, lora_settings(spec.lora), seed=spec.seed))
-    return replace(loaded, model=load_adapter(loaded.model, folder, is_trainable=True))
+    with tempfile.TemporaryDirectory() as place:
+        if not plan.resume_from and (rank := raised_rank(spec, folder)):
+            write_widened(folder, Path(place), rank=rank, seed=spec.seed)
+            folder = Path(place)
+        return replace(loaded, model=load_adapter(loaded.model, folder, is_trainable=True))
 
 
 def _whole(plan: AttemptPlan, rows: Sequence[DatasetRow], workers: Workers) -> TrainedModel:

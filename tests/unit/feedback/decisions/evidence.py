@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from drillyard.evaluator.v1 import export_pb2, verdict_pb2
 from drillyard.registry.v1 import deployment_pb2
 from drillyard.test_runner.v1 import diagnosis_pb2
+from drillyard.trainer.v1 import checkpoint_pb2
 
 from services.chassis.errors import NotFound
+from services.chassis.jobs import Json
 from services.protocols.cases import Case, case_to_document
 from services.protocols.profile import get_profile
 from services.protocols.suites.balance import category_of
@@ -29,12 +31,14 @@ class Evidence:
         findings: What the template doctor finds.
         is_mixed: Whether every other one of several answers to a case conforms.
         fault: Of every answer.
+        adherence: By its spec, which share of validation answers conform after a training.
     """
 
     world: World
     findings: list[diagnosis_pb2.Finding] = field(default_factory=list)
     is_mixed: bool = False
     fault: str = ""
+    adherence: Callable[[Json], float] = lambda spec: 0.5
     aliases: dict[str, deployment_pb2.Alias] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -42,11 +46,25 @@ class Evidence:
         evaluator.ListVerdicts, evaluator.ExportEvaluation = self.list_verdicts, self.export_evaluation
         registry: Any = self.world.registry
         registry.GetAlias, registry.SetAlias = self.get_alias, self.set_alias
+        trainer: Any = self.world.trainer
+        self._list_curve_points, trainer.ListCurvePoints = trainer.ListCurvePoints, self.list_curve_points
         test_runner: Any = self.world.test_runner
         test_runner.DiagnoseModel = self.diagnose_model
 
     async def diagnose_model(self, _request: object, _context: object) -> diagnosis_pb2.DiagnoseModelResponse:
         return diagnosis_pb2.DiagnoseModelResponse(findings=self.findings)
+
+    async def list_curve_points(
+        self, request: checkpoint_pb2.ListCurvePointsRequest, context: object
+    ) -> checkpoint_pb2.ListCurvePointsResponse:
+        spec = (await self.world.trainer.jobs.store.get(request.training_job_id)).spec
+        if request.metric == "adherence":
+            point = checkpoint_pb2.CurvePoint(step=1, value=self.adherence(spec))
+            return checkpoint_pb2.ListCurvePointsResponse(curve_points=[point])
+        if request.metric == "drawn_tokens" and spec.get("method") == "TRAINING_METHOD_GRPO":
+            request.metric = "tokens"
+        response: checkpoint_pb2.ListCurvePointsResponse = await self._list_curve_points(request, context)
+        return response
 
     async def get_alias(
         self, request: deployment_pb2.GetAliasRequest, _context: object
@@ -65,6 +83,7 @@ class Evidence:
             revision=request.expected_revision + 1,
         )
         self.aliases[request.alias_id] = alias
+        await self.world.gates.enter("alias", "answer")
         return deployment_pb2.SetAliasResponse(alias=alias)
 
     async def list_verdicts(

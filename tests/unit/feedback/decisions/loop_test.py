@@ -86,6 +86,8 @@ async def test_tasks_for_grpo_are_like_those_whose_answers_differ(bench: Bench) 
     loop = await bench.play(replace(ROUNDS, mixed_method=TrainingMethod.GRPO, num_examples=104))
     job = await bench.world.trainer.jobs.store.get(loop.rounds[0].training_job_id)
     assert job.spec["method"] == "TRAINING_METHOD_GRPO"
+    cost = loop.rounds[0].costs["train"]
+    assert (cost.num_generated_tokens, cost.num_trained_tokens) == (1000, 1000)
     lines = bench.world.registry.dataset_lines[loop.rounds[0].dataset_version_id]
     train = [row for row in map(json.loads, lines) if row["split"] == "train"]
     assert len(train) >= 26 and all(row["case"] for row in train)

@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from services.lm.adapters import LoraSettings, add_lora
+from services.lm.decoder.blocks import Heads
 from services.lm.errors import InvalidChat, LimitExceeded
 from services.lm.generation import engine as engine_module
+from services.lm.generation import lanes
+from services.lm.generation.cache import SequenceCache
 from services.lm.generation.engine import Engine
 from services.lm.generation.forward import through_transformers
 from services.lm.generation.grouping import group_prompts
@@ -52,8 +55,15 @@ def expected(loaded: LoadedModel) -> list[list[int]]:
     return [plainly(loaded, prompt) for prompt in PROMPTS]
 
 
-@pytest.mark.parametrize("max_batch", [1, 4, 64])
-def test_greedy_answers_equal_plain_generation(loaded: LoadedModel, expected: list[list[int]], max_batch: int) -> None:
+@pytest.mark.parametrize(("max_batch", "tasks_per_lane"), [(1, 48), (4, 48), (64, 4)])
+def test_greedy_answers_equal_plain_generation(
+    loaded: LoadedModel,
+    expected: list[list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+    max_batch: int,
+    tasks_per_lane: int,
+) -> None:
+    monkeypatch.setattr(lanes, "_TASKS_PER_LANE", tasks_per_lane)
     answers = {result.key: result for result in Engine(loaded).generate(requests(), max_batch=max_batch)}
     assert [list(answers[f"case {index}"].token_ids) for index in range(9)] == expected
     assert len({tuple(tokens) for tokens in expected}) > 5
@@ -167,6 +177,25 @@ def test_segments_unused_longest_are_let_go() -> None:
 def test_a_request_that_makes_no_sense_is_refused(loaded: LoadedModel, broken: list[GenerationRequest]) -> None:
     with pytest.raises(InvalidChat):
         list(Engine(loaded).generate(broken))
+
+
+def test_a_long_prompt_takes_not_the_places_of_short_ones(loaded: LoadedModel, expected: list[list[int]]) -> None:
+    long = GenerationRequest("long", [*SYSTEM, *range(100, 200)], 24)
+    # Room for the nine short ones, or for three of the length of the long one.
+    room = 9 * (len(PROMPTS[-1]) - len(SYSTEM) + 24)
+    token_bytes = SequenceCache.token_bytes(Heads(4, 2, 16), 3, torch.float32)
+    engine = Engine(loaded, sequence_cache_bytes=room * token_bytes)
+    most = 0
+
+    def on_step(tokens: int, active: int, waiting: int) -> bool:
+        nonlocal most
+        most = max(most, active)
+        return True
+
+    answers = {result.key: result for result in engine.generate([*requests(), long], on_step=on_step)}
+    assert [list(answers[f"case {index}"].token_ids) for index in range(9)] == expected
+    assert list(answers["long"].token_ids) == plainly(loaded, list(long.prompt_ids))
+    assert most == 9
 
 
 def test_a_sequence_larger_than_the_memory_allowed_is_refused(loaded: LoadedModel) -> None:

@@ -67,6 +67,8 @@ def test_a_stopped_job_ends_in_the_same_weights_byte_for_byte(tmp_path: Path, nu
     reference = run(straight)
     num_steps = len(reference.values["loss"])
     assert num_steps == 4 * num_iterations and any(reference.values["loss"].values())
+    drawn = reference.values["drawn_tokens"]
+    assert len(drawn) == 4 and all(drawn.values()), "answers are drawn at the first step of each drawing alone"
     stopped = plan_of(tmp_path / "stopped", num_iterations=num_iterations)
     first = run(stopped, stop_after=2)
     # With two steps for each drawing, the third step's drawing has one to come.

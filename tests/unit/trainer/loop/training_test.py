@@ -118,6 +118,24 @@ def test_an_adapter_is_trained_further_not_begun_anew(tmp_path: Path, straight: 
     assert adapter_of(write_plan(tmp_path), 8).keys() == load_file(adapter / "adapter_model.safetensors").keys()
 
 
+def test_an_adapter_that_is_trained_further_with_more_rank_begins_as_what_it_was(
+    tmp_path: Path, straight: tuple[AttemptPlan, Notes]
+) -> None:
+    plan, _ = straight
+    adapter = place_for(Path(plan.checkpoint_folder), 8, 1) / "adapter"
+    same = run(replace(write_plan(tmp_path, learning_rate=1e-2), adapter_folder=str(adapter)))
+    (tmp_path / "wide").mkdir()
+    wide = write_plan(tmp_path / "wide", learning_rate=1e-2, lora={"r": 8, "lora_alpha": 64})
+    wide = replace(wide, adapter_folder=str(adapter), base_folder=plan.base_folder)
+    assert run(wide).values["loss"][1] == pytest.approx(same.values["loss"][1], abs=1e-6)
+    weights = adapter_of(wide, 8)
+    assert {weights[name].shape[0] for name in weights if ".lora_A." in name} == {8}
+    assert any(weights[name][:, 4:].any() for name in weights if ".lora_B." in name), "what was added learns"
+    for lora in ({"r": 8}, {"r": 6, "lora_alpha": 48}):
+        with pytest.raises(LmError, match="keeps its settings"):
+            run(replace(write_plan(tmp_path / "wide", lora=lora), adapter_folder=str(adapter)))
+
+
 def test_a_model_with_convolutions_is_trained_example_by_example_and_says_why(
     tmp_path: Path, straight: tuple[AttemptPlan, Notes]
 ) -> None:

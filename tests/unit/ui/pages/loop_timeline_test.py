@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 from drillyard.feedback.v1.loop_answer_pb2 import DecideLoopRequest, DecisionChange
-from drillyard.feedback.v1.loop_decision_pb2 import DatasetRecipe, Decision, DecisionAction, DecisionState
+from drillyard.feedback.v1.loop_decision_pb2 import DatasetRecipe, Decision, DecisionAction, DecisionState, SearchTrial
 from drillyard.feedback.v1.loop_goal_pb2 import GoalReading, GuardrailReading
 from drillyard.feedback.v1.loop_pb2 import GetLoopRequest, GetLoopResponse, Loop, Round
 from drillyard.job.v1.job_pb2 import Job, JobState
@@ -22,6 +22,7 @@ from ui.loops.story import Answers
 from ui.loops.views import LoopProgress, loop_progress_view
 from ui.shared.cache import ServiceCache
 from ui.shared.environment import render
+from ui.shared.jobs import job_view
 from ui.training_jobs.views import CurveView
 
 DECISION = Decision(
@@ -73,8 +74,23 @@ def test_a_round_tells_what_it_reached_kept_decided_and_taught() -> None:
     assert "fail, 1 by form &lt;b&gt;." in html
 
 
+def test_a_search_is_told_with_its_trials_and_goes_on_while_one_failed() -> None:
+    broken = SearchTrial(
+        number=1, training_job_id="train-7", is_judged=True, problem="No memory.", sentence="No memory."
+    )
+    item = Round(dataset_version_id="roo_xml/loop-1@1", trials=[broken])
+    job = Job(state=JobState.JOB_STATE_RUNNING)
+    failed = job_view(Job(state=JobState.JOB_STATE_FAILED))
+    view = loop_progress_view(Loop(rounds=[item], job=job), {"train-7": failed})
+    assert {step.step: step.state for step in view.steps}["search"] == "live"
+    assert "Trial 1: No memory." in render("loops/timeline", rounds=view.rounds, mixes={}, curves={})
+
+
 def test_the_report_lists_each_decision_with_its_evidence() -> None:
-    (decision,) = loop_facts(Loop(rounds=[Round(round=2, decisions=[DECISION])]))["decisions"]
+    trial = SearchTrial(number=1, value=0.5, low=0.3, high=0.7, sentence="learning rate 0.002: 50.0%.")
+    facts = loop_facts(Loop(rounds=[Round(round=2, decisions=[DECISION], trials=[trial])]))
+    assert [(each["round"], each["sentence"]) for each in facts["trials"]] == [(2, trial.sentence)]
+    (decision,) = facts["decisions"]
     assert (decision["round"], decision["number"], decision["reason"]) == (2, 1, DECISION.reason)
     assert decision_texts(decision) == {
         "train by direct preference optimisation (waiting for a person)": DECISION.reason,

@@ -1,0 +1,1 @@
+"""The cluster of a pod: its API, what its objects say, and how one follows them."""

@@ -1,0 +1,67 @@
+"""Where an attempt finds what it reads: on this machine, or in the artifact store for processes with another disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from services.chassis.errors import FailedPrecondition, NotFound
+from services.chassis.waiting import patiently
+from services.trainer.domain.attempt import Checkpoint
+from services.trainer.domain.inputs import Artifact, TrainingInputs
+from services.trainer.domain.preflight import SuiteFile
+from services.trainer.jobs.adapters import Adapters
+from services.trainer.jobs.kept_checkpoints import STORE, KeptCheckpoints, path_of
+from services.trainer.jobs.result import REGISTRY
+from services.trainer.jobs.suites import suite_files
+
+
+@dataclass(frozen=True)
+class Places:
+    """What an attempt reads, as paths or as URIs of artifacts; what there is none of is empty."""
+
+    base: str
+    adapter: str
+    dataset: str
+    resume_from: str
+    suites: tuple[SuiteFile, ...]
+
+
+async def places_of(
+    to: Adapters, inputs: TrainingInputs, kept: KeptCheckpoints, checkpoint: Checkpoint | None, *, with_suites: bool
+) -> Places:
+    """Return the places for an attempt that goes on from `checkpoint`, or begins at step 0.
+
+    Raises:
+        FailedPrecondition: Something was deleted after the job was created.
+    """
+    suites = partial(suite_files, to.registry, partial(_place_of, to))
+    adapter, model = inputs.adapter, f"model version {inputs.base_model_version_id}"
+    return Places(
+        base=await _named(to, inputs.base, model),
+        adapter=await _named(to, adapter, f"model version {inputs.model_version_id}") if adapter else "",
+        dataset=await _named(to, inputs.dataset, f"dataset version {inputs.dataset_version_id}"),
+        resume_from=await _resumed(to, inputs, kept, checkpoint) if checkpoint else "",
+        suites=await patiently(suites, REGISTRY) if with_suites else (),
+    )
+
+
+async def _resumed(to: Adapters, inputs: TrainingInputs, kept: KeptCheckpoints, checkpoint: Checkpoint) -> str:
+    if not to.backend.fetches_artifacts:
+        return str(path_of(checkpoint.uri))
+    if inputs.fork and checkpoint.step == 0:
+        return inputs.fork.uri
+    return await kept.uri_of(checkpoint)
+
+
+async def _named(to: Adapters, artifact: Artifact, name: str) -> str:
+    try:
+        return await patiently(partial(_place_of, to, artifact), STORE)
+    except NotFound as error:
+        raise FailedPrecondition(
+            f"The {name} was deleted after the job was created.", "Start a new job with one that is there."
+        ) from error
+
+
+async def _place_of(to: Adapters, artifact: Artifact) -> str:
+    return artifact.uri if to.backend.fetches_artifacts else str(await to.artifacts.local_path(artifact.uri))
