@@ -12,7 +12,7 @@ import pytest
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.chassis.calls import CallLimit, _until
+from services.chassis.calls import CallLimit
 from services.chassis.channel import MAX_MESSAGE_BYTES, open_channel
 from services.chassis.errors import (
     DeadlineExceeded,
@@ -350,20 +350,6 @@ async def test_a_drain_lets_calls_end_and_takes_no_new_ones(loopback: Loopback) 
         assert await call == b"late"
         await drain
     await channel.close()
-
-
-async def test_a_watch_that_sends_as_the_service_stops_ends_with_a_status() -> None:
-    async def watch(_request: bytes, _context: Any) -> AsyncIterator[bytes]:
-        yield b"first"
-        await asyncio.Event().wait()
-
-    draining = asyncio.Event()
-    answers = _until(draining, watch)(b"", None)
-    assert await anext(answers) == b"first"
-    draining.set()
-    await asyncio.sleep(0.01)
-    with pytest.raises(Unavailable, match="stopping"):
-        await anext(answers)
 
 
 @pytest.mark.parametrize(("method", "grace", "told"), [("WatchEcho", 60, "stopping"), ("StreamEcho", 0, "[Cc]ancel")])
