@@ -22,9 +22,8 @@ from services.chassis.channel import open_channel
 from services.lm.tiny import write_tiny_model
 from services.protocols.cases import Case, case_to_document
 from services.protocols.profile import get_profile
-from tests.fakes.ports import free_port
-from tests.fakes.processes import command_of
 from tests.integration.processes import ServiceProcess, start_service
+from tests.machine import command_of, free_port
 
 MODEL = "tiny"
 SUITE = "roo_xml/core@1"

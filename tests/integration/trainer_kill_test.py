@@ -14,9 +14,9 @@ from drillyard.trainer.v1 import checkpoint_pb2, trainer_service_pb2_grpc, train
 from services.chassis.channel import open_channel
 from services.lm.tiny import write_tiny_model
 from services.trainer.manifest import MANIFEST, places
-from tests.fakes.processes import has_ended
 from tests.fakes.system.registry import serve_registry
 from tests.integration.processes import ServiceProcess, start_service
+from tests.machine import has_ended
 from tests.unit.trainer.training_bench import dataset_rows
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]

@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 
 from services.protocols.profile import get_profile
-from tests.fakes.processes import command_of
 from tests.integration.processes import ROOT
+from tests.machine import command_of
 from ui.cli.connection import Gateway, GatewayError
 
 NAMES = {"registry", "test_runner", "trainer", "evaluator", "feedback", "gateway"}

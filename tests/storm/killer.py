@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import psutil
 
-from tests.fakes.processes import command_of
+from tests.machine import command_of
 from tests.storm.mutants import Mutant
 from tests.storm.stack import LEASE_SECONDS, SERVICES, Replica, Stack
 

@@ -14,7 +14,6 @@ from drillyard.registry.v1 import artifact_pb2, model_pb2, registry_service_pb2_
 from drillyard.test_runner.v1 import score_pb2, test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
 from services.chassis.artifacts import ArtifactStore
-from tests.fakes.processes import command_of
 from tests.integration.tiny_stack import (
     MODEL,
     TinyStack,
@@ -24,6 +23,7 @@ from tests.integration.tiny_stack import (
     tiny_stack,
     transcripts,
 )
+from tests.machine import command_of
 from tests.unit.lm.gguf.models import write
 
 _HOW = "LLAMA_SERVER='/path/to/llama-server' pytest tests/integration/test_runs/gguf_versions_test.py"

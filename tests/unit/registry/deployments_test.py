@@ -25,7 +25,7 @@ from services.registry.domain.deployment import (
 )
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionKind
 from services.registry.ports.deployment import ServedVersion
-from tests.fakes.processes import command_of
+from tests.machine import command_of
 from tests.unit.lm.gguf.models import write
 
 _HOW = "LLAMA_SERVER='/path/to/llama-server' pytest tests/unit/registry/deployments_test.py"

@@ -14,7 +14,7 @@ import pytest
 
 from services.chassis.errors import InvalidArgument, ResourceExhausted, ServiceError
 from services.registry.importers.limited_process import Limits, run_limited
-from tests.fakes.processes import has_ended
+from tests.machine import has_ended
 
 WIDE = Limits(memory_bytes=1024**3, cpu_seconds=20, file_bytes=1024**2, wall_seconds=30.0)
 

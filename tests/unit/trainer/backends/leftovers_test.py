@@ -19,7 +19,7 @@ import pytest
 from services.chassis.errors import ResourceExhausted, Unavailable
 from services.trainer.backends.processes import TOKEN, end_processes
 from services.trainer.backends.ray_local import RayLocalBackend
-from tests.fakes.processes import has_ended
+from tests.machine import has_ended
 from tests.unit.trainer.reporter_test import PLAN as SOME_PLAN
 
 # Processes are known by their token alone, on the whole machine: other tests run at the same time.
