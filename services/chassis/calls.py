@@ -199,24 +199,34 @@ async def _each_checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
 
 def _until(draining: asyncio.Event, behaviour: Callable[..., Any]) -> Callable[..., Any]:
     async def answer(request: Any, context: Context) -> AsyncIterator[Any]:
-        stop = asyncio.create_task(_cancel_when(draining, asyncio.current_task()))
+        task, is_sending = asyncio.current_task(), False
+
+        async def end() -> None:
+            await draining.wait()
+            # A call that is cancelled while it sends ends without a status: it looks for itself when it has sent.
+            if task is not None and not is_sending:
+                task.cancel()
+
+        ending = asyncio.create_task(end())
         try:
             async for response in behaviour(request, context):
+                is_sending = True
                 yield response
+                is_sending = False
+                if draining.is_set():
+                    raise _stopping()
         except asyncio.CancelledError:
             if not draining.is_set():
                 raise
-            raise Unavailable("The service is stopping.", "Watch again after the last event that came.") from None
+            raise _stopping() from None
         finally:
-            stop.cancel()
+            ending.cancel()
 
     return answer
 
 
-async def _cancel_when(event: asyncio.Event, task: asyncio.Task[Any] | None) -> None:
-    await event.wait()
-    if task is not None:
-        task.cancel()
+def _stopping() -> Unavailable:
+    return Unavailable("The service is stopping.", "Watch again after the last event that came.")
 
 
 class _Frame:

@@ -158,6 +158,10 @@ class _Stream:
     async def __anext__(self) -> Any:
         try:
             answer = await self._call.read()
+        except asyncio.CancelledError:
+            # While the request is being sent, grpc.aio lets the call go on.
+            self.cancel()
+            raise
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
         if answer is grpc.aio.EOF:
