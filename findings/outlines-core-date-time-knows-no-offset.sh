@@ -3,8 +3,8 @@
 # Expected: {"type": "string", "format": "date-time"} is a time of RFC 3339: a zone is a must, Z or an offset such as
 #   +05:30, and the fraction of a second has one or more digits. llguidance writes these.
 # What happens: outlines-core makes the zone optional, cannot write an offset, wants exactly three digits of a fraction,
-#   and lets a year have a sign and more digits than four. What it writes without a zone fails where the format is checked, and a
-#   time elsewhere than in UTC cannot be written at all.
+#   and lets a year have a sign and more digits than four. What it writes without a zone fails where the format is
+#   checked, and a time elsewhere than in UTC cannot be written at all.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

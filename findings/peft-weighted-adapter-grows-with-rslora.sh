@@ -1,5 +1,5 @@
 #!/bin/sh
-# Package: peft 0.21.2 (PyPI) with torch 2.13.0, LoraModel.add_weighted_adapter.
+# Package: peft 0.21.2 (PyPI) with torch 2.13.0 and transformers 5.23.0, LoraModel.add_weighted_adapter.
 # Expected: an adapter joined from others is their weighted sum; from one adapter with weight 1 it is this adapter.
 #   Combination type "cat" is exact, and so it is for plain LoRA.
 # What happens: rank and lora_alpha of the new adapter are set to the joined rank, so that its scaling be 1, but

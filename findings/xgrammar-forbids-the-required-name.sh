@@ -9,7 +9,8 @@ set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check torch==2.13.0 transformers==5.23.0 numpy pydantic jsonschema==4.26.0
+"$work/venv/bin/pip" install --quiet --disable-pip-version-check torch==2.13.0 transformers==5.23.0 numpy pydantic
+"$work/venv/bin/pip" install --quiet --disable-pip-version-check jsonschema==4.26.0
 "$work/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps xgrammar==0.2.9 apache-tvm-ffi==0.1.15.post2
 "$work/venv/bin/python" - <<'PYTHON'
 import json

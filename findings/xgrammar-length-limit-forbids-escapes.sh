@@ -2,8 +2,8 @@
 # Package: xgrammar 0.2.9 (PyPI) with torch 2.13.0 and transformers 5.23.0, grammars from a JSON schema.
 # Expected: `minLength` and `maxLength` limit how long a string is, no more: a text with a line end or a quote (written
 #   as \n and \" in JSON) is as good as another, and a control character must be escaped (RFC 8259).
-# What happens: as soon as a string has one of the two, even `minLength: 1`, no escape can be written in it, while a bare
-#   tab is let through, which no JSON reader takes. Without a limit it is the other way round, as it should be.
+# What happens: as soon as a string has one of the two, even `minLength: 1`, no escape can be written in it, while a
+#   bare tab is let through, which RFC 8259 forbids. Without a limit it is the other way round, as it should be.
 # Who demands that a shell command or a file's content is not empty gets a model that cannot write quotes or lines.
 # Known as mlc-ai/xgrammar#800, open.
 set -eu
