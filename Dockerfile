@@ -58,6 +58,6 @@ FROM ray AS ray-worker
 ENTRYPOINT ["tini", "--", "ray"]
 
 FROM base AS gateway
-RUN pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[gateway,s3]"
+RUN pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[gateway,postgres,s3]"
 USER 10001
 ENTRYPOINT ["tini", "--", "python", "-m", "ui"]

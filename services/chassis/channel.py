@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 import structlog
 
+from services.chassis.machine.caller import caller_metadata
 from services.chassis.machine.parent import ServiceToken
 from services.chassis.status import from_rpc_error
 
@@ -157,6 +158,10 @@ class _Stream:
     async def __anext__(self) -> Any:
         try:
             answer = await self._call.read()
+        except asyncio.CancelledError:
+            # While the request is being sent, grpc.aio lets the call go on.
+            self.cancel()
+            raise
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
         if answer is grpc.aio.EOF:
@@ -182,6 +187,8 @@ def _metadata(own: Any, token: ServiceToken | None) -> grpc.aio.Metadata:
         metadata.add(REQUEST_ID_KEY, str(request_id))
     if token:
         metadata.add(*token.metadata)
+        for entry in caller_metadata(token):
+            metadata.add(*entry)
     return metadata
 
 

@@ -15,11 +15,13 @@ from services.registry.settings import RegistrySettings
 from services.test_runner.settings import TestRunnerSettings
 from services.trainer.settings import TrainerSettings
 from tests.charts.tools import (
+    CHART,
     DEPLOYABLES,
     PROFILES,
     SERVICES,
     Manifest,
     environment_of,
+    helm,
     of_kind,
     pod_specs,
     profile_values,
@@ -195,3 +197,29 @@ def test_the_smoke_pod_asks_every_service() -> None:
     container = pod_of(render(), "smoke")["containers"][0]
     assert container["command"] == ["python", "-m", "services.check_health"]
     assert set(container["args"]) == {f"dy-{name}:50051" for name in SERVICES}
+
+
+def test_a_gateway_listens_for_others_only_where_it_asks_for_a_login() -> None:
+    login = (
+        "--set",
+        "authentication.existingSecret=login",
+        "--set",
+        "authentication.oidc.issuer=https://login.example",
+    )
+    roles = ("--set", "authentication.oidc.roles.ml=trainer")
+    for arguments, host in ((), None), ((*login, *roles), "0.0.0.0"):
+        manifests = render(*arguments)
+        pod = of_kind(manifests, "Deployment")["dy-gateway"]["spec"]["template"]["spec"]
+        variables = {entry["name"]: entry.get("value") for entry in pod["containers"][0]["env"]}
+        ports = {entry["name"] for entry in of_kind(manifests, "Service")["dy-gateway"]["spec"]["ports"]}
+        ways_in = of_kind(manifests, "NetworkPolicy")["dy-gateway"]["spec"]["ingress"]
+        assert variables.get("GATEWAY_HOST") == host
+        assert variables.get("GATEWAY_AUTHENTICATION") == (host and "on")
+        assert ("http" in ports) == bool(host)
+        assert len(ways_in) == (2 if host else 1)
+    assert json.loads(variables["GATEWAY_OIDC_ROLES"]) == {"ml": "trainer"}
+    assert {"name": "authentication", "secret": {"secretName": "login", "defaultMode": 0o440}} in pod["volumes"]
+    refused = helm("template", "dy", str(CHART), "--set", "authentication.oidc.roles.ml=king")
+    assert "roles" in refused.stderr
+    replicas = helm("template", "dy", str(CHART), *login, "--set", "services.gateway.replicas=2")
+    assert "SQLite allows one replica" in replicas.stderr

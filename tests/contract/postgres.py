@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.ports import free_port
+from tests.machine import free_port
 
 START_SECONDS = 30.0
 

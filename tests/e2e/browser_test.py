@@ -24,6 +24,7 @@ HOSTILE = (
     "<img src='https://example.org/x.png' onerror='window.broken = 1'><script>window.broken = 1</script> ${1} {{x}}"
 )
 SUITE = "roo_xml/browser@1"
+PATIENCE_MS = 30_000
 _NAMELESS = """all => all
     .filter(one => one.offsetParent && !one.ariaLabel && !one.innerText && !one.title && !one.labels?.length)
     .map(one => one.outerHTML)"""
@@ -58,6 +59,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def context() -> Iterator[BrowserContext]:
     """One browser with one cache: what all pages load is fetched and compiled once."""
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         yield browser.new_context(viewport={"width": 1440, "height": 1000})

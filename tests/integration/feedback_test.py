@@ -16,7 +16,13 @@ from urllib.request import urlopen
 import psutil
 import pytest
 import pytest_asyncio
-from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_goal_pb2, loop_pb2
+from drillyard.feedback.v1 import (
+    feedback_service_pb2_grpc,
+    loop_goal_pb2,
+    loop_pb2,
+    schedule_pb2,
+    scheduled_run_pb2,
+)
 from drillyard.job.v1 import job_pb2
 
 from services.chassis.channel import open_channel
@@ -190,6 +196,28 @@ async def test_wrong_requests_get_a_sentence_and_store_nothing(site: Site) -> No
     with pytest.raises(NotFound, match="no loop"):
         await site.events("loop-unknown")
     assert await site.loop_ids() == loops
+
+
+async def test_a_schedule_is_run_by_hand_and_what_it_reached_is_counted(site: Site) -> None:
+    site.world.evaluator.judgement.rates["tiny@1"] = 0.3
+    goals = [loop_goal_pb2.Goal(metric="conforming_rate", minimum=0.8)]
+    watched = schedule_pb2.ScheduleSpec(
+        model_version_id="tiny", test_suite_version_id="roo_xml/core@1", goals=goals, daily_time="02:30"
+    )
+    request = schedule_pb2.CreateScheduleRequest(spec=watched)
+    schedule = (await site.stub.CreateSchedule(request)).schedule
+    assert schedule.next_due_time.ToDatetime().strftime("%H:%M") == "02:30"
+    by_hand = scheduled_run_pb2.RunScheduleRequest(schedule_id=schedule.schedule_id)
+    run = (await site.stub.RunSchedule(by_hand)).scheduled_run
+    async with asyncio.timeout(60):
+        while not run.outcome:
+            await asyncio.sleep(0.2)
+            wanted = scheduled_run_pb2.GetScheduledRunRequest(scheduled_run_id=run.scheduled_run_id)
+            run = (await site.stub.GetScheduledRun(wanted)).scheduled_run
+    assert run.outcome == scheduled_run_pb2.SCHEDULED_RUN_OUTCOME_BROKEN and run.is_manual
+    assert run.sentence.startswith("tiny@1 on roo_xml/core@1: missed: the conforming rate is 30.0%")
+    assert 'drillyard_schedules{outcome="broken"} 1.0' in metrics_of(site.process)
+    await site.stub.DeleteSchedule(schedule_pb2.DeleteScheduleRequest(schedule_id=schedule.schedule_id))
 
 
 async def test_the_process_shows_its_series(site: Site) -> None:

@@ -133,7 +133,8 @@ def scrape_config(targets: dict[str, str]) -> dict[str, Any]:
 def bound_address(process: subprocess.Popen[bytes], log: Path) -> str:
     end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end and process.poll() is None:
-        for line in log.read_text().splitlines():
+        # What stands behind the last line's end is being written.
+        for line in log.read_text().split("\n")[:-1]:
             if "Listening on" in line:
                 return line.rsplit("address=", 1)[1].strip()
         time.sleep(0.1)

@@ -22,8 +22,8 @@ from services.chassis.channel import open_channel
 from services.lm.tiny import write_tiny_model
 from services.protocols.cases import Case, case_to_document
 from services.protocols.profile import get_profile
-from tests.fakes.ports import free_port
 from tests.integration.processes import ServiceProcess, start_service
+from tests.machine import command_of, free_port
 
 MODEL = "tiny"
 SUITE = "roo_xml/core@1"
@@ -193,7 +193,7 @@ def answers(found: Sequence[transcript_pb2.Transcript]) -> list[tuple[object, ..
 def workers(service: ServiceProcess) -> list[psutil.Process]:
     """Return the generation workers of a test runner."""
     children = psutil.Process(service.process.pid).children(recursive=True)
-    return [child for child in children if "services.lm.worker" in " ".join(child.cmdline())]
+    return [child for child in children if "services.lm.worker" in command_of(child)]
 
 
 async def a_worker(service: ServiceProcess) -> psutil.Process:

@@ -16,6 +16,7 @@ from services.lm.tiny import write_tiny_model
 from services.trainer.manifest import MANIFEST, places
 from tests.fakes.system.registry import serve_registry
 from tests.integration.processes import ServiceProcess, start_service
+from tests.machine import has_ended
 from tests.unit.trainer.training_bench import dataset_rows
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
@@ -84,7 +85,7 @@ def processes_of(service: ServiceProcess) -> list[psutil.Process]:
 
 def are_gone(processes: list[psutil.Process]) -> bool:
     _, alive = psutil.wait_procs(processes, timeout=10)
-    return not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    return all(map(has_ended, alive))
 
 
 def flip_a_byte_of_the_newest(checkpoints: Path) -> int:

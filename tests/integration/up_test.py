@@ -18,6 +18,7 @@ import psutil
 
 from services.protocols.profile import get_profile
 from tests.integration.processes import ROOT
+from tests.machine import command_of
 from ui.cli.connection import Gateway, GatewayError
 
 NAMES = {"registry", "test_runner", "trainer", "evaluator", "feedback", "gateway"}
@@ -136,7 +137,7 @@ def test_nothing_outlives_a_launcher_that_is_killed(tmp_path: Path) -> None:
 
 def _kill(process: subprocess.Popen[str], name: str) -> None:
     module = "ui" if name == "gateway" else f"services.{name}"
-    next(child for child in psutil.Process(process.pid).children() if child.cmdline()[1:3] == ["-m", module]).kill()
+    next(child for child in psutil.Process(process.pid).children() if command_of(child).endswith(f"-m {module}")).kill()
 
 
 def _next_event(process: subprocess.Popen[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import psutil
 
+from tests.machine import command_of
 from tests.storm.mutants import Mutant
 from tests.storm.stack import LEASE_SECONDS, SERVICES, Replica, Stack
 
@@ -63,7 +64,7 @@ class Killer:
             seconds = self._chance.uniform(0.5, 3 * LEASE_SECONDS)
             self._begin(self._take_database_away(self._chance.choice(SERVICES), seconds))
             return
-        processes = [process for process in self._stack.processes() if _COMMANDS[kind] in process.cmdline()]
+        processes = [process for process in self._stack.processes() if _COMMANDS[kind] in command_of(process)]
         if processes:
             with suppress(psutil.NoSuchProcess):
                 self._chance.choice(processes).kill()
@@ -80,7 +81,8 @@ class Killer:
         seen = 0
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            lines = self._stack.fired_path.read_text().splitlines()
+            # What stands behind the last line's end is being written.
+            *lines, _ = self._stack.fired_path.read_text().split("\n")
             for line in lines[seen:]:
                 point, action, pid = line.split(":")
                 self.blows[f"point {point}"] += 1

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.fakes.ports import free_ports
+from tests.machine import free_ports
 from tests.storm.databases import Databases
 from tests.storm.plugin import COMPUTE, FAULT, FIRED, MUTANT, TOKEN
 from tests.storm.points import points_of

@@ -66,6 +66,7 @@ app.add_typer(deployments.app, name="deployments")
 app.add_typer(deployments.aliases_app, name="aliases")
 app.add_typer(protocols.app, name="protocols")
 app.add_typer(access.app, name="keys")
+app.add_typer(access.users_app, name="users")
 
 
 def main() -> None:

@@ -20,15 +20,15 @@ from ui.diagnoses import routes as diagnoses
 from ui.evaluations import routes as evaluations
 from ui.evaluations.feedback import routes as feedback
 from ui.gateway import garbage, reference
-from ui.gateway.access import login
+from ui.gateway.access import login, settings_page
 from ui.gateway.access import routes as access
-from ui.gateway.access.access import open_access
 from ui.gateway.access.door import Door
-from ui.gateway.access.loopback import LoopbackOnly
+from ui.gateway.access.opening import open_access
 from ui.gateway.clients import open_clients
 from ui.gateway.errors import PROBLEM_RESPONSE, install_error_responses
 from ui.gateway.middleware.headers import SecurityHeaders
 from ui.gateway.middleware.limits import RequestLimits
+from ui.gateway.middleware.loopback import LoopbackOnly
 from ui.gateway.middleware.outside import Outside
 from ui.gateway.middleware.telemetry import HttpTelemetry
 from ui.gateway.pages import Pages
@@ -71,6 +71,7 @@ def create_app(settings: GatewaySettings, telemetry: Telemetry) -> ASGIApp:
     app.include_router(openai_routes.router, prefix="/v1")
     app.include_router(reference.router)
     app.include_router(login.router)
+    app.include_router(settings_page.router)
     app.state.pages = Pages(app)
     app.mount("/", app.state.pages)
     return SecurityHeaders(HttpTelemetry(_guarded(app, settings), telemetry, openai_routes.ROUTES))

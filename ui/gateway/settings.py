@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.chassis.settings import is_loopback
+from ui.gateway.access.caller import ROLES
 from ui.gateway.middleware.outside import OutsideAddress
 
 
@@ -29,6 +30,13 @@ class GatewaySettings(BaseSettings):
     )
     admin_key_file: Path | None = Field(default=None, description="Has the first key, by which others are made.")
     database_url: str = Field(default="", repr=False, description="Of the accounts; empty: SQLite in the data folder.")
+    oidc_issuer: str = Field(default="", description="The OpenID Connect provider's name of itself; empty: none.")
+    oidc_client_id: str = ""
+    oidc_client_secret_file: Path | None = Field(default=None, description="None: a client without a secret.")
+    oidc_scope: str = "openid profile email"
+    oidc_groups_claim: str = "groups"
+    oidc_name_claim: str = Field(default="sub", description="What people are called by; it must be theirs for ever.")
+    oidc_roles: dict[str, str] = Field(default={}, description="Role of each of the provider's groups.")
     calls_per_minute: int = Field(default=6000, ge=0, description="How often a caller may ask; 0: without a limit.")
     audit_days: float = Field(default=365.0, ge=1, le=3650, description="The audit log goes back so far.")
     metrics_host: str = "127.0.0.1"
@@ -75,6 +83,21 @@ class GatewaySettings(BaseSettings):
         if url:
             OutsideAddress.parse(url)
         return url
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _be_encrypted(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+            raise ValueError("the provider's address begins with https://")
+        return url
+
+    @field_validator("oidc_roles")
+    @classmethod
+    def _be_roles(cls, roles: dict[str, str]) -> dict[str, str]:
+        if unknown := sorted(set(roles.values()) - set(ROLES)):
+            raise ValueError(f"there is no role {unknown[0]!r}, only {', '.join(ROLES)}")
+        return roles
 
     @model_validator(mode="after")
     def _stay_on_loopback(self) -> Self:

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from fastapi import FastAPI
 
 from services.chassis.errors import ServiceError
+from services.chassis.machine.caller import current_caller
+from ui.gateway.access.caller import CALL_KEY, Call
 from ui.gateway.clients import Clients
 from ui.shared.environment import render
 
@@ -45,7 +47,8 @@ class ServiceCache:
 
     @property
     def clients(self) -> Clients:
-        """The stubs that the application opened at its start."""
+        """The stubs that the application opened at its start; services are told who triggered the event."""
+        current_caller.set(_caller_of_event())
         clients: Clients = self.app.state.clients
         return clients
 
@@ -103,6 +106,15 @@ def field_id(form: str, field: str) -> str:
 def done_notice(problem: str, next_step: str = "", tone: str = "good") -> str:
     """Return a notice that something was done."""
     return render("shared/notice", tone=tone, problem=problem, next_step=next_step, blames="")
+
+
+def _caller_of_event() -> str:
+    """Return the name of who triggered the page's event; events run in tasks of the page framework's own."""
+    from gradio.context import LocalContext
+
+    request: Any = LocalContext.request.get(None)
+    call: Call | None = request.request.scope.get(CALL_KEY) if request else None
+    return call.caller.name if call else ""
 
 
 async def _run(action: Callable[..., Awaitable[T]], clients: Clients, arguments: Any, named: Any) -> T:

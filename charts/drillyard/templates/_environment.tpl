@@ -12,6 +12,9 @@
 {{- if eq $name "gateway" -}}
 {{- $_ := set $own "GATEWAY_PORT" "7860" -}}
 {{- $_ := set $own "GATEWAY_METRICS_HOST" "0.0.0.0" -}}
+{{- if $root.Values.authentication.existingSecret -}}
+{{- $own = merge $own (include "drillyard.authenticationEnvironment" $root | fromYaml) -}}
+{{- end -}}
 {{- else -}}
 {{- $_ := set $own (printf "%s_HOST" $prefix) "0.0.0.0" -}}
 {{- $_ := set $own (printf "%s_GRPC_PORT" $prefix) "50051" -}}
@@ -67,11 +70,30 @@
 - name: {{ $key }}
   value: {{ $value | quote }}
 {{- end }}
-{{- if and $root.Values.database.existingSecret (ne $name "gateway") }}
+{{- if and $root.Values.database.existingSecret (or (ne $name "gateway") $root.Values.authentication.existingSecret) }}
 - name: {{ $prefix }}_DATABASE_URL
   valueFrom:
     secretKeyRef:
       name: {{ $root.Values.database.existingSecret }}
       key: {{ $name }}
+{{- end }}
+{{- end }}
+
+{{/* Variables of a gateway that asks for a login. Takes the root. */}}
+{{- define "drillyard.authenticationEnvironment" -}}
+{{- $authentication := .Values.authentication -}}
+{{- $oidc := $authentication.oidc -}}
+GATEWAY_AUTHENTICATION: "on"
+GATEWAY_ADMIN_KEY_FILE: /etc/drillyard/authentication/admin-key
+GATEWAY_HOST: 0.0.0.0
+{{- with $authentication.outsideUrl }}
+GATEWAY_OUTSIDE_URL: {{ . | quote }}
+{{- end }}
+{{- if $oidc.issuer }}
+GATEWAY_OIDC_ISSUER: {{ $oidc.issuer | quote }}
+GATEWAY_OIDC_CLIENT_ID: {{ $oidc.clientId | quote }}
+GATEWAY_OIDC_CLIENT_SECRET_FILE: /etc/drillyard/authentication/oidc-client-secret
+GATEWAY_OIDC_GROUPS_CLAIM: {{ $oidc.groupsClaim | quote }}
+GATEWAY_OIDC_ROLES: {{ $oidc.roles | toJson | quote }}
 {{- end }}
 {{- end }}

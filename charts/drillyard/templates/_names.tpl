@@ -46,7 +46,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 
 {{/* SQLite allows one process per database. */}}
 {{- define "drillyard.checkReplicas" -}}
-{{- if and (empty .root.Values.database.existingSecret) (gt (int .values.replicas) 1) (ne .name "gateway") -}}
+{{- if and (empty .root.Values.database.existingSecret) (gt (int .values.replicas) 1) (or (ne .name "gateway") .root.Values.authentication.existingSecret) -}}
 {{- fail (printf "services.%s.replicas is %d, but SQLite allows one replica. Set database.existingSecret to the secret of a PostgreSQL URL, or replicas to 1." .name (int .values.replicas)) -}}
 {{- end -}}
 {{- end }}

@@ -1,8 +1,9 @@
 {{/* Deployment of one service or the gateway. Takes root, name, values. */}}
 {{- define "drillyard.deployment" -}}
 {{- include "drillyard.checkReplicas" . -}}
-{{- $keys := get (dict "test-runner" .root.Values.endpoints.existingSecret "registry" .root.Values.sources.existingSecret) .name -}}
-{{- $keysName := ternary "source-tokens" "endpoint-keys" (eq .name "registry") -}}
+{{- $values := .root.Values -}}
+{{- $keys := get (dict "test-runner" $values.endpoints.existingSecret "registry" $values.sources.existingSecret "gateway" $values.authentication.existingSecret) .name -}}
+{{- $keysName := get (dict "test-runner" "endpoint-keys" "registry" "source-tokens" "gateway" "authentication") .name -}}
 {{- $shared := include "drillyard.usesVolume" .root -}}
 {{- /* A name each, since a server-side apply cannot make one kind of volume of another. */}}
 {{- $data := ternary "data" "own-data" (eq $shared "true") -}}

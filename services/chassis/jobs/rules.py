@@ -20,6 +20,7 @@ from services.chassis.jobs.job import (
     JobState,
     Json,
 )
+from services.chassis.machine.caller import current_caller
 
 RESERVED_EVENTS = frozenset({STATE_EVENT, PROGRESS_EVENT, ATTEMPT_EVENT})
 # In the stored progress while the holder only waits for others.
@@ -50,7 +51,10 @@ class Lease:
 
 
 def told(job: Job, now: datetime, type_: str, payload: Json) -> Change:
-    """Return the job with one more event."""
+    """Return the job with one more event; one of its state says who asked for it, if that is known."""
+    caller = current_caller.get()
+    if type_ == STATE_EVENT and caller:
+        payload = {**payload, "caller": caller}
     event = JobEvent(job.job_id, job.last_sequence + 1, now, type_, payload)
     return Change(replace(job, last_sequence=event.sequence, update_time=now), (event,))
 

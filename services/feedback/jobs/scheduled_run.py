@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -75,7 +76,11 @@ class ScheduledRunJob:
     async def clean_up(self, context: JobContext) -> Json:
         """Cancel the test run and the evaluation that go on; a loop that was started goes on by itself."""
         report = ScheduledRunReport.stored(context.saved)
-        for work, work_id in self._started(report):
+        started: list[tuple[Work, str]] = [
+            (self._services.evaluator, report.evaluation_id),
+            (self._services.test_runner, report.test_run_id),
+        ]
+        for work, work_id in started:
             if work_id:
                 await cancel_work(work, work_id)
         return {}
@@ -128,8 +133,10 @@ class ScheduledRunJob:
         baseline = await self._runs.baseline(schedule.schedule_id, report.test_suite_version_id)
         if baseline is not None:
             metric = compared_metric(goals)
-            change = await evaluator.change(baseline.report.evaluation_id, report.evaluation_id, metric)
-            report = with_change(report, baseline, metric, change)
+            # Without the evaluation of before, which a person may delete, the goals still count.
+            with suppress(NotFound):
+                change = await evaluator.change(baseline.report.evaluation_id, report.evaluation_id, metric)
+                report = with_change(report, baseline, metric, change)
         await record.store(report)
 
     async def _start_loop(self, schedule: Schedule, run: ScheduledRun, record: _Record) -> None:
@@ -160,12 +167,6 @@ class ScheduledRunJob:
         except NotFound:
             is_over = True
         return "" if is_over else f"the loop {loop_id} still goes on"
-
-    def _started(self, report: ScheduledRunReport) -> list[tuple[Work, str]]:
-        return [
-            (self._services.evaluator, report.evaluation_id),
-            (self._services.test_runner, report.test_run_id),
-        ]
 
 
 class _Record:

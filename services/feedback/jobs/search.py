@@ -23,6 +23,8 @@ from services.feedback.jobs.record import LoopRecord
 from services.feedback.jobs.steps import Services
 from services.feedback.jobs.waiting import uninterrupted, until_ended
 
+# As many characters as the registry allows, without what is put behind.
+_MAX_MODEL_ID = 100 - len(f"-{SEARCH}")
 # Of a trial that lasts a few steps, one measurement at its end is enough.
 _OF_LONG_TRAININGS = ("eval_steps", "early_stopping_patience", "load_best_model_at_end")
 
@@ -113,7 +115,7 @@ class SettingsSearch:
             settings.pop(name, None)
         field = TrainingJobSpec.DESCRIPTOR.fields_by_name["batch_size"]
         num_steps = ceil(trial.num_examples / int(settings.get("batch_size") or default_of(field)))
-        model_id = decision.model_version_id.rpartition("@")[0]
+        model_id = decision.model_version_id.rpartition("@")[0][:_MAX_MODEL_ID].rstrip("-.")
         return {**settings, "max_steps": num_steps, "output_model_id": f"{model_id}-{SEARCH}"}
 
     def _spec(self, decision: Decision) -> LoopSpec:

@@ -73,6 +73,7 @@ class ScheduleUseCases:
             FailedPrecondition: The suite's profile is unknown here, or no loop can train on it.
             AlreadyExists: The request id was used with another spec.
         """
+        spec.check()
         schedule_id, now = derived_id("schedule", request_id), self._now()
         if not request_id or await self._parts.schedules.get(schedule_id) is None:
             spec = await self._checked(spec)
@@ -208,7 +209,6 @@ class ScheduleUseCases:
 
     async def _checked(self, spec: ScheduleSpec) -> ScheduleSpec:
         """Return a spec with the prompt size that it means."""
-        spec.check()
         check(spec.loop_for(spec.model_version_id))
         version = await self._parts.registry.resolve_watched(spec.model_version_id)
         suite = await self._parts.registry.resolve_suite(spec.test_suite_version_id)

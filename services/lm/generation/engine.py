@@ -175,8 +175,8 @@ class Engine:
         tasks = self._tasks(members, shared_ends[-1] if shared_ends else 0)
         together = Reader(forward, self._segments, torch.get_num_threads())
         shared = together.extend(Chain(), [(members[0].prompt_ids, shared_ends)])[0].joined()
-        reader = Reader(forward, self._segments, plan.num_threads)
         tasks_by_lane = lanes.divide(tasks, min(plan.lanes_for(len(tasks)), num_slots), shared.length)
+        reader = Reader(forward, self._segments, plan.num_threads, plan.num_lanes // len(tasks_by_lane))
         slots = num_slots // len(tasks_by_lane)
         makers = [
             partial(

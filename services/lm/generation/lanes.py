@@ -17,9 +17,9 @@ import torch
 from services.lm.generation.batch import Batch, Step, Task
 
 _MAX_LANES: Final = 4
-# Fewer are better off together: most of a pass is reading the weights (measured on one core, 135M weights: 36 ms for a
-# row, 46 for 32, 62 for 64, 88 for 128).
-_TASKS_PER_LANE: Final = 48
+# Fewer are better off in one lane: much of a pass is fetching the weights (measured on one core, 135M weights: 36 ms
+# for a row, 46 for 32, 62 for 64, 88 for 128).
+_TASKS_PER_LANE: Final = 16
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 from threading import Lock
@@ -23,7 +24,7 @@ from services.lm.generation.attention import SegmentReader
 from services.lm.generation.cache import Prefix
 from services.lm.generation.forward import Forward
 
-_MAX_TOKENS_BEFORE: Final = 8192
+_MAX_TOKENS_BEFORE: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,13 @@ _Unread = tuple[bytes, Chain, Sequence[int]]
 class Reader:
     """Reads the segments of prompts, unless they are held."""
 
-    def __init__(self, forward: Forward, cache: SegmentCache, num_threads: int) -> None:
-        """`num_threads` compute, which decides how products are divided and so how they are rounded."""
+    def __init__(self, forward: Forward, cache: SegmentCache, num_threads: int, num_readers: int = 1) -> None:
+        """`num_threads` compute, which decides how products are divided and so how they are rounded.
+
+        As many `num_readers` work at a time, each with so many threads.
+        """
         self._forward, self._cache = forward, cache
+        self._num_threads, self._num_readers = num_threads, num_readers
         self._mode = num_threads.to_bytes(4, "little")
 
     def extend(self, chain: Chain, prompts: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Chain]:
@@ -138,12 +143,25 @@ class Reader:
                         held[place] = segment
                     else:
                         unread.setdefault(key, (before, tokens))
-            segments = {segment.key: segment for some in _side_by_side(unread) for segment in self._read(some)}
+            segments = self._read_all(unread)
             for place, key in keys.items():
                 is_held = place in held or key not in unread
                 chains[place] = chains[place].followed(held.get(place) or segments[key], is_held=is_held)
                 unread.pop(key, None)
         return chains
+
+    def _read_all(self, unread: Mapping[bytes, tuple[Chain, Sequence[int]]]) -> dict[bytes, Segment]:
+        parts = [*_side_by_side(unread)]
+        if len(parts) < 2 or self._num_readers < 2:
+            read = [self._read(part) for part in parts]
+        else:
+            count = (self._num_threads,)
+            with ThreadPoolExecutor(self._num_readers, initializer=torch.set_num_threads, initargs=count) as threads:
+                read = [*threads.map(self._read, parts)]
+        segments = {segment.key: segment for part in read for segment in part}
+        for segment in segments.values():
+            self._cache.put(segment)
+        return segments
 
     @torch.no_grad()
     def _read(self, unread: Sequence[_Unread]) -> list[Segment]:
@@ -154,12 +172,9 @@ class Reader:
             passages.append(Passage(torch.tensor([list(ids)], device=device), positions[None], reader))
             readers.append(reader)
         self._forward.read(passages)
-        segments = [
+        return [
             Segment(key, len(ids), tuple(reader.layers)) for (key, _, ids), reader in zip(unread, readers, strict=True)
         ]
-        for segment in segments:
-            self._cache.put(segment)
-        return segments
 
 
 def _side_by_side(unread: Mapping[bytes, tuple[Chain, Sequence[int]]]) -> Iterator[list[_Unread]]:

@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 
 from tests.charts.tools import Manifest, of_kind, require, run_program
-from tests.fakes.ports import free_ports
+from tests.machine import free_ports
 
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0

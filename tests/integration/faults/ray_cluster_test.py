@@ -18,10 +18,10 @@ from drillyard.trainer.v1 import trainer_service_pb2_grpc
 
 from services.chassis.channel import open_channel
 from services.lm.tiny import write_tiny_model
-from tests.fakes.ports import free_port
 from tests.fakes.system.registry import serve_registry
 from tests.integration.processes import start_service
 from tests.integration.trainer_test import Trainer
+from tests.machine import free_port
 from tests.unit.trainer.training_bench import dataset_rows, validation_rows
 
 _START_SECONDS = 120.0

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from services.chassis import channel, server
-from services.chassis.calls import CallLimit
+from services.chassis.calls import CallLimit, _until
 from services.chassis.errors import (
     Busy,
     DeadlineExceeded,
@@ -240,3 +240,17 @@ async def test_without_pings_it_would_not(monkeypatch: pytest.MonkeyPatch) -> No
         assert await anext(events) == b"first"
         with pytest.raises(Unavailable):
             await anext(events)
+
+
+async def test_a_watch_that_sends_as_the_service_stops_ends_with_a_status() -> None:
+    async def watch(_request: bytes, _context: Any) -> AsyncIterator[bytes]:
+        yield b"first"
+        await asyncio.Event().wait()
+
+    draining = asyncio.Event()
+    answers = _until(draining, watch)(b"", None)
+    assert await anext(answers) == b"first"
+    draining.set()
+    await asyncio.sleep(0.01)
+    with pytest.raises(Unavailable, match="stopping"):
+        await anext(answers)

@@ -25,6 +25,7 @@ from services.registry.domain.deployment import (
 )
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionKind
 from services.registry.ports.deployment import ServedVersion
+from tests.machine import command_of
 from tests.unit.lm.gguf.models import write
 
 _HOW = "LLAMA_SERVER='/path/to/llama-server' pytest tests/unit/registry/deployments_test.py"
@@ -66,7 +67,7 @@ async def deployer() -> AsyncIterator[LlamaServerDeployer]:
 
 
 def children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children(recursive=True) if "--alias" in child.cmdline()]
+    return [child for child in psutil.Process().children(recursive=True) if "--alias" in command_of(child)]
 
 
 async def until(deployer: LlamaServerDeployer, folder: Path, state: DeploymentState) -> DeploymentStatus:

@@ -14,6 +14,7 @@ import pytest
 
 from services.chassis.errors import InvalidArgument, ResourceExhausted, ServiceError
 from services.registry.importers.limited_process import Limits, run_limited
+from tests.machine import has_ended
 
 WIDE = Limits(memory_bytes=1024**3, cpu_seconds=20, file_bytes=1024**2, wall_seconds=30.0)
 
@@ -154,7 +155,8 @@ def wait_for_text(path: Path) -> str:
 
 def wait_until_gone(pids: list[int]) -> None:
     end = time.monotonic() + 10
-    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids):
+    processes = [process for process in psutil.process_iter() if process.pid in pids]
+    while not all(map(has_ended, processes)):
         assert time.monotonic() < end, "a process was left behind"
         time.sleep(0.02)
 

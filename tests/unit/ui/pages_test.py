@@ -6,8 +6,12 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from gradio.context import LocalContext
+from starlette.requests import Request
 
 from services.chassis.errors import NotFound
+from services.chassis.machine.caller import current_caller
+from ui.gateway.access.caller import CALL_KEY, Call, Caller, Scope
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, html_or_notice
 
@@ -32,6 +36,19 @@ async def test_many_pages_that_ask_the_same_at_once_cost_one_call() -> None:
     answers = await asyncio.gather(*(cache.read(action, "run-1") for _ in range(20)))
     assert set(answers) == {1}
     assert action.asked == [("clients", "run-1")]
+
+
+async def test_services_are_told_who_triggered_an_event() -> None:
+    call = Call(Caller("user:ann", frozenset({Scope.TEST})), "")
+    request = gr.Request(request=Request({"type": "http", "headers": [], CALL_KEY: call}))
+
+    async def caller(_clients: Any) -> str:
+        return current_caller.get()
+
+    LocalContext.request.set(request)
+    assert await _cache().read(caller) == "user:ann"
+    LocalContext.request.set(None)
+    assert await _cache().read(caller) == ""
 
 
 async def test_another_question_is_another_call() -> None:

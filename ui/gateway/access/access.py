@@ -2,54 +2,48 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import re
 import secrets
 import time
-from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections import OrderedDict
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import structlog
-
-from services.chassis.errors import FailedPrecondition, InvalidArgument, ServiceError
-from services.chassis.waiting import keep_going
-from ui.gateway.access.accounts import ApiKey, AuditEvent, Session
-from ui.gateway.access.caller import EVERY_SCOPE, Caller, Scope
+from services.chassis.errors import InvalidArgument
+from ui.gateway.access.accounts import ApiKey, Session, User
+from ui.gateway.access.audit import AuditLog
+from ui.gateway.access.caller import EVERY_SCOPE, ROLES, Caller, Scope
 from ui.gateway.access.secrets import (
     SecretHasher,
+    derived_key,
     digest_of,
     excerpt_of,
     is_equal,
-    is_token,
     new_key,
     parts_of,
     token_for,
+    unsigned,
 )
 from ui.gateway.errors import Unauthenticated
-from ui.gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:
+    from ui.gateway.access.oidc import OidcProvider
     from ui.gateway.access.store.accounts import SqlAccounts
 
 K = TypeVar("K")
 V = TypeVar("V")
 ADMIN = "key:initial-admin"
-_KEY_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
-_LEAST_ADMIN_KEY = 32
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+_NAME_HINT = "Use up to 40 of a-z, 0-9 and inner hyphens."
+_MIN_PASSWORD, _MAX_PASSWORD = 12, 200
 # What another replica has revoked is refused here after so long; what this one revoked, at once.
 _FRESH_SECONDS = 10.0
 _MAX_CACHED = 10_000
-_NOTE_SECONDS = 0.5
-_MAX_NOTES = 10_000
 _SESSION_TIME = timedelta(hours=12)
 _NEXT_STEP = "Send a key as `Authorization: Bearer KEY`, or log in at /login."
-_log = structlog.get_logger()
 
 
 class Access:
@@ -59,17 +53,16 @@ class Access:
     sessions, whose tokens are signed by it.
     """
 
-    def __init__(self, store: SqlAccounts, admin_key: str, audit_days: float) -> None:
-        self._store, self._admin_key, self._audit_time = store, admin_key, timedelta(days=audit_days)
-        self._signing_key = hmac.new(admin_key.encode(), b"sessions", "sha256").digest()
+    def __init__(self, store: SqlAccounts, admin_key: str, log: AuditLog) -> None:
+        self._store, self._admin_key, self.log = store, admin_key, log
+        self._signing_key = derived_key(admin_key, "sessions")
+        self.provider: OidcProvider | None = None
         self._cache_key = secrets.token_bytes(32)
         self._hasher = SecretHasher()
         self._keys: dict[str, ApiKey] = {}
         self._keys_time = -_FRESH_SECONDS
         self._verified: OrderedDict[bytes, str] = OrderedDict()
         self._sessions: OrderedDict[str, tuple[float, Session]] = OrderedDict()
-        self._notes: deque[AuditEvent] = deque(maxlen=_MAX_NOTES)
-        self._uses: dict[str, datetime] = {}
 
     async def caller_of_key(self, text: str) -> Caller:
         """Return whose an API key is.
@@ -84,7 +77,7 @@ class Access:
         if parts is None or key is None or not await self._is_secret_of(key, parts[1]):
             raise Unauthenticated("The key is not one of this gateway.", "Ask its admin for a key.")
         _refuse_ended(key)
-        self._uses[key.key_id] = datetime.now(UTC)
+        self.log.note_use(key.key_id)
         return Caller(f"key:{key.key_id}", frozenset(key.scopes))
 
     async def caller_of_session(self, token: str) -> Caller:
@@ -93,7 +86,7 @@ class Access:
         Raises:
             Unauthenticated: It is none, or has ended.
         """
-        session = await self._session(digest_of(token)) if is_token(token, self._signing_key) else None
+        session = await self._session(digest_of(token)) if unsigned(token, self._signing_key) else None
         if session is None or session.expire_time <= datetime.now(UTC):
             raise Unauthenticated("The session has ended.", "Log in again at /login.")
         if session.caller.startswith("key:") and session.caller != ADMIN:
@@ -103,6 +96,53 @@ class Access:
                 raise Unauthenticated("The session's key is gone.", _NEXT_STEP)
             _refuse_ended(key)
         return Caller(session.caller, frozenset(session.scopes))
+
+    async def caller_of_password(self, user_id: str, password: str) -> Caller:
+        """Return the user of a name and a password; which of the two is wrong, neither answer nor time tells.
+
+        Raises:
+            Unauthenticated: They do not go together.
+        """
+        user = await self._store.user(user_id) if _NAME.fullmatch(user_id) else None
+        is_right = await self._hasher.is_hash_of(user.password_hash if user else "", password[:_MAX_PASSWORD])
+        if user is None or not is_right:
+            raise Unauthenticated("Name and password do not go together.", "Try again, or ask the gateway's admin.")
+        return Caller(f"user:{user.user_id}", ROLES[user.role])
+
+    async def create_user(self, user_id: str, role: str, password: str, *, creator: Caller) -> User:
+        """Add a user.
+
+        Raises:
+            AlreadyExists: There is one of that name.
+            InvalidArgument: Name or role is none, or the password is too short or too long.
+        """
+        if not _NAME.fullmatch(user_id):
+            raise InvalidArgument(f"{user_id!r} is no name of a user.", _NAME_HINT, field="user_id")
+        if role not in ROLES:
+            raise InvalidArgument(f"There is no role {role!r}.", f"Use one of {', '.join(ROLES)}.", field="role")
+        if not _MIN_PASSWORD <= len(password) <= _MAX_PASSWORD:
+            raise InvalidArgument(
+                "The password is too short or too long.",
+                f"Use {_MIN_PASSWORD} to {_MAX_PASSWORD} characters.",
+                field="password",
+            )
+        password_hash = await self._hasher.hash_of(password)
+        user = User(user_id, role, password_hash, creator.name, datetime.now(UTC))
+        await self._store.add_user(user)
+        return user
+
+    async def users(self) -> list[User]:
+        """Return all users by name."""
+        return await self._store.users()
+
+    async def delete_user(self, user_id: str) -> None:
+        """Forget a user, and end their sessions.
+
+        Raises:
+            NotFound: There is no such user.
+        """
+        await self._store.delete_user(user_id)
+        self._sessions.clear()
 
     async def log_in(self, caller: Caller) -> str:
         """Return the token of a new session of a caller."""
@@ -125,10 +165,8 @@ class Access:
             AlreadyExists: A key has, or had, its id.
             InvalidArgument: The id has no such form, there is no scope, or the key would have expired.
         """
-        if not _KEY_ID.fullmatch(key_id) or f"key:{key_id}" == ADMIN:
-            raise InvalidArgument(
-                f"{key_id!r} is no name of a key.", "Use up to 40 of a-z, 0-9 and inner hyphens.", field="key_id"
-            )
+        if not _NAME.fullmatch(key_id) or f"key:{key_id}" == ADMIN:
+            raise InvalidArgument(f"{key_id!r} is no name of a key.", _NAME_HINT, field="key_id")
         if not (unique := tuple(sorted(set(scopes)))):
             raise InvalidArgument("A key needs a scope.", f"Name one of {', '.join(Scope)}.", field="scopes")
         now = datetime.now(UTC)
@@ -156,44 +194,6 @@ class Access:
         self._keys_time = -_FRESH_SECONDS
         self._sessions.clear()
 
-    def note(self, caller: str, address: str, action: str, status: int) -> None:
-        """Append to the audit log, soon."""
-        if len(self._notes) == _MAX_NOTES:
-            _log.warning("audit_event_lost", reason="too many at once")
-        self._notes.append(AuditEvent(0, datetime.now(UTC), caller, address, action, status))
-
-    async def audit(self, *, caller: str = "", before: int = 0, limit: int = 100) -> list[AuditEvent]:
-        """Return events of the audit log, newest first.
-
-        Args:
-            caller: Name of the caller; empty for all.
-            before: Place in the log below which to begin; 0 for the newest.
-            limit: Most events.
-        """
-        await self._write_notes()
-        return await self._store.audit(caller=caller, before=before, limit=limit)
-
-    async def keep_noting(self) -> None:
-        """Write the audit log for as long as the gateway runs, and what is left when it ends."""
-        try:
-            while True:
-                await asyncio.sleep(_NOTE_SECONDS)
-                await self._write_notes()
-        finally:
-            await self._write_notes()
-
-    async def _write_notes(self) -> None:
-        if not self._notes and not self._uses:
-            return
-        notes, uses = list(self._notes), dict(self._uses)
-        self._notes.clear()
-        self._uses.clear()
-        try:
-            await self._store.note(notes, uses, datetime.now(UTC) - self._audit_time)
-        except ServiceError as error:
-            _log.warning("audit_waits", reason=error.problem)
-            self._notes.extendleft(reversed(notes))
-
     async def _key(self, key_id: str) -> ApiKey | None:
         if time.monotonic() - self._keys_time > _FRESH_SECONDS:
             self._keys_time = time.monotonic()
@@ -218,52 +218,6 @@ class Access:
         if session is not None:
             _remember(self._sessions, token_digest, (time.monotonic() + _FRESH_SECONDS, session))
         return session
-
-
-@asynccontextmanager
-async def open_access(settings: GatewaySettings) -> AsyncIterator[Access | None]:
-    """Open the accounts for as long as the block lasts; None where nobody is asked for a login.
-
-    Raises:
-        FailedPrecondition: The database or the file of the first key cannot be used.
-    """
-    if settings.authentication == "off" or settings.admin_key_file is None:
-        yield None
-        return
-    admin_key = read_admin_key(settings.admin_key_file)
-    # It doubles the gateway's memory, which is worth it for this alone.
-    from ui.gateway.access.store.accounts import SqlAccounts
-
-    store = await SqlAccounts.open(settings.resolved_database_url)
-    access = Access(store, admin_key, settings.audit_days)
-    noting = asyncio.create_task(keep_going("write_audit_log", access.keep_noting))
-    try:
-        yield access
-    finally:
-        noting.cancel()
-        await asyncio.gather(noting, return_exceptions=True)
-        await store.close()
-
-
-def read_admin_key(file: Path) -> str:
-    """Return the initial admin's key.
-
-    Raises:
-        FailedPrecondition: The file cannot be read, or holds too short a text.
-    """
-    try:
-        text = file.read_text(encoding="ascii", errors="replace").strip()
-    except OSError as error:
-        raise FailedPrecondition(
-            f"The file of the initial admin's key, {file}, cannot be read: {error.strerror}.",
-            "Make one with `openssl rand -hex 32`, or let `drillyard up --authentication` make it.",
-        ) from None
-    if len(text) < _LEAST_ADMIN_KEY:
-        raise FailedPrecondition(
-            f"The initial admin's key in {file} has less than {_LEAST_ADMIN_KEY} characters.",
-            "Make another with `openssl rand -hex 32`.",
-        )
-    return text
 
 
 def _refuse_ended(key: ApiKey) -> None:

@@ -33,6 +33,24 @@ class ApiKey:
 
 
 @dataclass(frozen=True)
+class User:
+    """A person who logs in by a name and a password; of that only a hash is kept.
+
+    Attributes:
+        user_id: Their name.
+        role: One of `ROLES`.
+        password_hash: By argon2.
+        creator: Name of the caller who added them.
+    """
+
+    user_id: str
+    role: str
+    password_hash: str
+    creator: str
+    create_time: datetime
+
+
+@dataclass(frozen=True)
 class Session:
     """A login in one browser.
 

@@ -1,4 +1,4 @@
-"""`drillyard keys` and `drillyard audit`: who may ask a gateway, and what they did."""
+"""`drillyard keys`, `drillyard users` and `drillyard audit`: who may ask a gateway, and what they did."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from ui.cli.options import Common, command, listing
 from ui.cli.output import connected, print_table, show
 
 app = typer.Typer(help="Keys of a gateway that asks for one.")
+users_app = typer.Typer(help="People who log in by name and password.")
+UserArgument = Annotated[str, typer.Argument(help="Name of the user.")]
 KeyArgument = Annotated[str, typer.Argument(help="Name of the key.")]
 
 
@@ -55,6 +57,41 @@ def revoke(key_id: KeyArgument, common: Common) -> None:
     with connected(common) as gateway:
         answer = gateway.post(f"/api-keys/{key_id}/revoke")
         show(answer, as_json=common.as_json, table=lambda: print(f"The key {key_id} is revoked."))
+
+
+@command(users_app, "create")
+def create_user(
+    user_id: UserArgument,
+    common: Common,
+    role: Annotated[str, typer.Option(help="viewer, reviewer, trainer, publisher or admin.")] = "viewer",
+    password: Annotated[
+        str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True, help="Asked for when left away.")
+    ] = "",
+) -> None:
+    """Add a user, who logs in by name and password."""
+    with connected(common) as gateway:
+        added = gateway.post("/users", {"user_id": user_id, "role": role, "password": password})["user"]
+        show(added, as_json=common.as_json, table=lambda: print(f"{user_id} may log in as {role}."))
+
+
+@listing(users_app)
+@command(users_app, "list")
+def list_users(common: Common) -> None:
+    """List the users by name."""
+    with connected(common) as gateway:
+        users = gateway.get("/users")["users"]
+        rows = [(user["user_id"], user["role"], user["creator"], user["create_time"]) for user in users]
+        none = "There are no users. Add one with `drillyard users create NAME`."
+        columns = ("user", "role", "added by", "added at")
+        show(users, as_json=common.as_json, table=lambda: print_table("Users", columns, rows, empty=none))
+
+
+@command(users_app, "delete")
+def delete_user(user_id: UserArgument, common: Common) -> None:
+    """Forget a user, and end their sessions."""
+    with connected(common) as gateway:
+        answer = gateway.delete(f"/users/{user_id}")
+        show(answer, as_json=common.as_json, table=lambda: print(f"{user_id} is forgotten."))
 
 
 def audit(

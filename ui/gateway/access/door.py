@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis.errors import Busy, NotFound, PermissionDenied, ServiceError
+from services.chassis.machine.caller import current_caller
 from ui.gateway.access.access import Access
 from ui.gateway.access.caller import CALL_KEY, Call, Caller
 from ui.gateway.access.rules import Rule, Rules
@@ -60,13 +61,14 @@ class Door:
             response = _refusal(request, error)
             # By those whom nobody knows, and by those who ask too often, the log would only grow.
             if request.caller_name and not isinstance(error, Busy):
-                self._access().note(request.caller_name, request.address, request.action(), response.status_code)
+                self._access().log.note(request.caller_name, request.address, request.action(), response.status_code)
             await response(scope, receive, send)
             return
         if caller is not None:
             # A page's events say themselves what they are.
             call = scope[CALL_KEY] = Call(caller, "" if request.is_safe else request.action())
             send = self._noting(request, call, send)
+            current_caller.set(caller.name)
         await self._app(scope, receive, send)
 
     async def _admitted(self, request: _Request) -> Caller | None:
@@ -95,7 +97,7 @@ class Door:
     def _noting(self, request: _Request, call: Call, send: Send) -> Send:
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start" and call.action:
-                self._access().note(call.caller.name, request.address, call.action, message["status"])
+                self._access().log.note(call.caller.name, request.address, call.action, message["status"])
             await send(message)
 
         return noting

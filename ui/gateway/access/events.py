@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis.errors import InvalidArgument, PermissionDenied, ServiceError
 from ui.gateway.access.caller import CALL_KEY, Call
 from ui.gateway.access.caller import Scope as AccessScope
-from ui.gateway.errors import service_error_response
+from ui.gateway.errors import PROBLEM_TYPE, status_of
 from ui.gateway.middleware.bodies import JsonRequest
 
 _JOIN = "/gradio_api/queue/join"
@@ -108,14 +109,17 @@ class PageEvents:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 400 or 403."""
-        if scope["type"] != "http" or scope["path"].removeprefix(scope.get("root_path", "")) != _JOIN:
+        # Below whatever path a proxy shows the pages.
+        if scope["type"] != "http" or not scope["path"].endswith(_JOIN):
             await self._app(scope, receive, send)
             return
         request = JsonRequest(scope, receive)
         try:
             self._check(await _document(request), scope[CALL_KEY])
         except ServiceError as error:
-            await service_error_response(error)(scope, receive, send)
+            # The page framework shows what a refusal has under this name.
+            facts = {"code": error.code, "problem": error.problem, "next_step": error.next_step, "detail": str(error)}
+            await JSONResponse(facts, status_of(error), media_type=PROBLEM_TYPE)(scope, receive, send)
             return
         await self._app(scope, _repeated(await request.body(), receive), send)
 

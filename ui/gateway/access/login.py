@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 
-from services.chassis.errors import Busy
+from services.chassis.errors import Busy, FailedPrecondition, ServiceError
+from ui.gateway.access.caller import Caller
 from ui.gateway.access.door import COOKIE, CallRates
+from ui.gateway.access.oidc import LOGIN_SECONDS, OidcProvider
 from ui.gateway.access.routes import access_of
-from ui.gateway.errors import Unauthenticated
+from ui.gateway.errors import Unauthenticated, status_of
 from ui.shared.environment import render, stylesheet
 
 router = APIRouter(include_in_schema=False)
+_LOGIN_COOKIE = "drillyard_login"
 # Of one address; a tenth of them at once.
 _FAILURES_PER_MINUTE = 60
 
@@ -20,46 +25,101 @@ _FAILURES_PER_MINUTE = 60
 @router.get("/login")
 async def show_login(request: Request, next: str = "/") -> Response:
     """Show the form, or the pages where nobody is asked."""
-    return _form(next) if request.app.state.access else RedirectResponse(_below(request, "/"), 303)
+    return _form(request, next) if request.app.state.access else RedirectResponse(_below(request, "/"), 303)
 
 
 @router.post("/login")
 async def log_in(request: Request) -> Response:
     """Begin a session and show the page that was asked for, or the form again."""
     access, form = access_of(request), await request.form(max_files=0, max_fields=10)
-    place, key = str(form.get("next", "/")), str(form.get("key", "")).strip()
-    address, failures = request.client.host if request.client else "", _failures_of(request)
+    place, secret = str(form.get("next", "/")), str(form.get("secret", "")).strip()
+    name = str(form.get("name", "")).strip()
+    address, failures = _address(request), _failures_of(request)
+    # One address guesses at many names, and many addresses at one name.
+    origins = [address, f"user:{name[:100]}"] if name else [address]
     try:
-        failures.check(address)
-        caller = await access.caller_of_key(key)
+        for origin in origins:
+            failures.check(origin)
+        caller = await (access.caller_of_password(name, secret) if name else access.caller_of_key(secret))
     except Busy as error:
-        return _form(place, problem=str(error), status=429)
+        return _form(request, place, problem=str(error), status=429)
     except Unauthenticated as error:
-        failures.count(address)
-        access.note("", address, "POST /login", 401)
-        return _form(place, problem=str(error), status=401)
-    response = RedirectResponse(_below(request, place), 303)
-    # Another token than any that the browser had before, so that nobody can have planted it.
-    response.set_cookie(
-        COOKIE,
-        await access.log_in(caller),
-        path=_path(request),
-        secure=request.url.scheme == "https",
-        httponly=True,
-        samesite="lax",
-    )
-    access.note(caller.name, address, "POST /login", 303)
+        for origin in origins:
+            failures.count(origin)
+        access.log.note("", address, "POST /login", 401)
+        return _form(request, place, problem=str(error), status=401)
+    return await _logged_in(request, caller, place, "POST /login")
+
+
+@router.get("/login/oidc")
+async def begin_oidc_login(request: Request, next: str = "/") -> Response:
+    """Send the browser to the provider."""
+    try:
+        url, cookie = await _provider_of(request).begin(next, _callback(request))
+    except ServiceError as error:
+        return _refused(request, next, error)
+    response = RedirectResponse(url, 303)
+    _set_cookie(request, response, _LOGIN_COOKIE, cookie, max_age=LOGIN_SECONDS)
+    return response
+
+
+@router.get("/login/oidc/callback")
+async def end_oidc_login(request: Request) -> Response:
+    """Begin a session of the person whom the provider names."""
+    cookie = request.cookies.get(_LOGIN_COOKIE, "")
+    try:
+        caller, place = await _provider_of(request).end(cookie, request.query_params, _callback(request))
+    except ServiceError as error:
+        return _refused(request, "/", error)
+    response = await _logged_in(request, caller, place, "GET /login/oidc")
+    response.delete_cookie(_LOGIN_COOKIE, path=_path(request))
     return response
 
 
 @router.post("/logout")
 async def log_out(request: Request) -> Response:
     """End the session."""
+    access = access_of(request)
     if token := request.cookies.get(COOKIE):
-        await access_of(request).log_out(token)
+        await access.log_out(token)
     response = RedirectResponse(_below(request, "/login"), 303)
     response.delete_cookie(COOKIE, path=_path(request))
     return response
+
+
+async def _logged_in(request: Request, caller: Caller, place: str, action: str) -> Response:
+    access = access_of(request)
+    access.log.note(caller.name, _address(request), action, 303)
+    response = RedirectResponse(_below(request, place), 303)
+    # Another token than any that the browser had before, so that nobody can have planted it.
+    _set_cookie(request, response, COOKIE, await access.log_in(caller))
+    return response
+
+
+def _refused(request: Request, place: str, error: ServiceError) -> HTMLResponse:
+    status = status_of(error)
+    access_of(request).log.note("", _address(request), "GET /login/oidc", status)
+    return _form(request, place, problem=str(error), status=status)
+
+
+def _provider_of(request: Request) -> OidcProvider:
+    provider = access_of(request).provider
+    if provider is None:
+        raise FailedPrecondition("This gateway has no provider of logins.", "Log in by a password or a key.")
+    return provider
+
+
+def _callback(request: Request) -> str:
+    return f"{request.base_url}login/oidc/callback"
+
+
+def _set_cookie(request: Request, response: Response, name: str, value: str, max_age: int | None = None) -> None:
+    is_secure = request.url.scheme == "https"
+    response.set_cookie(name, value, max_age, path=_path(request), secure=is_secure, httponly=True, samesite="lax")
+
+
+def _address(request: Request) -> str:
+    return quote((request.client.host if request.client else "")[:64], safe=":")
 
 
 def _failures_of(request: Request) -> CallRates:
@@ -70,8 +130,9 @@ def _failures_of(request: Request) -> CallRates:
     return rates
 
 
-def _form(place: str, *, problem: str = "", status: int = 200) -> HTMLResponse:
-    page = render("gateway/login", style=Markup(stylesheet()), place=place, problem=problem)
+def _form(request: Request, place: str, *, problem: str = "", status: int = 200) -> HTMLResponse:
+    has_provider = access_of(request).provider is not None
+    page = render("gateway/login", style=Markup(stylesheet()), place=place, problem=problem, has_provider=has_provider)
     return HTMLResponse(page, status, {"Cache-Control": "no-store"})
 
 

@@ -8,15 +8,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument
 from ui.gateway.access.access import Access
-from ui.gateway.access.accounts import ApiKey
-from ui.gateway.access.caller import CALL_KEY, EVERY_SCOPE, Call, Caller, Scope
+from ui.gateway.access.accounts import ApiKey, User
+from ui.gateway.access.caller import CALL_KEY, EVERY_SCOPE, ROLES, Call, Caller, Scope
 from ui.shared.documents import Document, Page
 from ui.shared.rpc import ContractRoute
 
+_SECRET = ("secret_hash", "excerpt", "password_hash")
 _NOBODY = Caller("", EVERY_SCOPE)
 router = APIRouter(tags=["access"], route_class=ContractRoute)
 
@@ -29,6 +30,16 @@ class KeyBody(BaseModel):
     key_id: str = Field(description="Its name: up to 40 of a-z, 0-9 and inner hyphens.", examples=["ci"])
     scopes: list[Scope] = Field(description="What it allows; `admin` allows everything.", examples=[["read", "test"]])
     expire_days: float = Field(default=90, ge=0, le=3650, description="Valid for so long; 0: for ever.")
+
+
+class UserBody(BaseModel):
+    """A user to add."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: str = Field(description="Their name: up to 40 of a-z, 0-9 and inner hyphens.", examples=["ann"])
+    role: str = Field(description=f"What they may do: {', '.join(ROLES)}.", examples=["trainer"])
+    password: SecretStr = Field(description="12 to 200 characters.")
 
 
 def access_of(request: Request) -> Access:
@@ -66,19 +77,39 @@ async def create_api_key(access: AccessOf, caller: CallerOf, body: KeyBody) -> D
     """Make a key, and tell it this once."""
     expire_time = datetime.now(UTC) + timedelta(days=body.expire_days) if body.expire_days else None
     key, text = await access.create_key(body.key_id, body.scopes, expire_time=expire_time, creator=caller)
-    return {"api_key": key_document(key), "key": text}
+    return {"api_key": account_document(key), "key": text}
 
 
 @router.get("/api-keys")
 async def list_api_keys(access: AccessOf) -> Document:
     """List all keys, newest first, without what they are."""
-    return {"api_keys": [key_document(key) for key in await access.keys()]}
+    return {"api_keys": [account_document(key) for key in await access.keys()]}
 
 
 @router.post("/api-keys/{key_id}/revoke")
 async def revoke_api_key(access: AccessOf, key_id: str) -> Document:
     """Refuse a key from now on, and end the sessions that were opened with it."""
     await access.revoke_key(key_id)
+    return {}
+
+
+@router.post("/users")
+async def create_user(access: AccessOf, caller: CallerOf, body: UserBody) -> Document:
+    """Add a user, who logs in by name and password."""
+    user = await access.create_user(body.user_id, body.role, body.password.get_secret_value(), creator=caller)
+    return {"user": account_document(user)}
+
+
+@router.get("/users")
+async def list_users(access: AccessOf) -> Document:
+    """List all users by name."""
+    return {"users": [account_document(user) for user in await access.users()]}
+
+
+@router.delete("/users/{user_id}")
+async def delete_user(access: AccessOf, user_id: str) -> Document:
+    """Forget a user, and end their sessions."""
+    await access.delete_user(user_id)
     return {}
 
 
@@ -90,15 +121,14 @@ async def list_audit_events(
     if page["page_token"] and not page["page_token"].isdecimal():
         raise InvalidArgument("The page token is none.", "Give `next_page_token` of the page before.")
     size = page["page_size"]
-    events = await access.audit(caller=caller, before=int(page["page_token"] or 0), limit=size)
+    events = await access.log.events(caller=caller, before=int(page["page_token"] or 0), limit=size)
     token = str(events[-1].sequence) if len(events) == size else ""
     return {"audit_events": [_texts(asdict(event)) for event in events], "next_page_token": token}
 
 
-def key_document(key: ApiKey) -> Document:
-    """Return what may be told of a key."""
-    facts = _texts(asdict(key))
-    return {name: value for name, value in facts.items() if name not in ("secret_hash", "excerpt")}
+def account_document(account: ApiKey | User) -> Document:
+    """Return what may be told of a key or a user."""
+    return {name: value for name, value in _texts(asdict(account)).items() if name not in _SECRET}
 
 
 def _texts(facts: dict[str, Any]) -> Document:

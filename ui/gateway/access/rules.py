@@ -130,6 +130,8 @@ ROUTES: Mapping[str, str] = {
     "/api/v1/uploads/{upload_id}": "GET train, DELETE train",
     "/api/v1/uploads/{upload_id}/files/{name:path}": "PUT train",
     "/api/v1/uploads/{upload_id}/finish": "POST train",
+    "/api/v1/users": "GET admin, POST admin",
+    "/api/v1/users/{user_id}": "DELETE admin",
     "/api/v1/verdicts": "GET read",
     "/api/v1/verdicts/judge": "POST test",
     "/api/v1/verdicts/judge-batch": "POST test",
@@ -145,7 +147,10 @@ ROUTES: Mapping[str, str] = {
     "/v1/{path:path}": "GET known, POST known, PUT known, PATCH known, DELETE known",
     "/docs": "GET read",
     "/openapi.json": "GET read",
+    "/settings": "GET known, POST admin",
     "/login": "GET public, POST public",
+    "/login/oidc": "GET public",
+    "/login/oidc/callback": "GET public",
     "/logout": "POST public",
 }
 # Of the page framework only what the pages use: its other routes are for programs, recordings and its own cloud.

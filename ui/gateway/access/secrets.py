@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import re
@@ -40,14 +41,20 @@ def excerpt_of(secret: str) -> str:
 
 def token_for(signing_key: bytes) -> str:
     """Return a new token of a session, which only who knows the key can make."""
-    token = secrets.token_urlsafe(_SECRET_BYTES)
-    return f"{token}.{_signature(token, signing_key)}"
+    return signed(secrets.token_urlsafe(_SECRET_BYTES), signing_key)
 
 
-def is_token(token: str, signing_key: bytes) -> bool:
-    """Whether a token of a session was made with the key."""
-    random, _, signature = token.partition(".")
-    return is_equal(signature, _signature(random, signing_key))
+def signed(text: str, signing_key: bytes) -> str:
+    """Return a text in characters of a cookie, with a signature that only who knows the key can make."""
+    encoded = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return f"{encoded}.{_signature(encoded, signing_key)}"
+
+
+def unsigned(cookie: str, signing_key: bytes) -> str:
+    """Return the text that was signed with the key; empty: this was not."""
+    encoded, _, signature = cookie.partition(".")
+    is_signed = is_equal(signature, _signature(encoded, signing_key))
+    return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode() if is_signed else ""
 
 
 def digest_of(token: str) -> str:
@@ -58,6 +65,11 @@ def digest_of(token: str) -> str:
 def is_equal(first: str, second: str) -> bool:
     """Whether two secrets are equal, in a time that tells nothing of them."""
     return hmac.compare_digest(first.encode("utf-8", "replace"), second.encode("utf-8", "replace"))
+
+
+def derived_key(admin_key: str, purpose: str) -> bytes:
+    """Return a key for one purpose, which only who knows the initial admin's key can make."""
+    return hmac.new(admin_key.encode(), purpose.encode(), "sha256").digest()
 
 
 class SecretHasher:
@@ -72,12 +84,13 @@ class SecretHasher:
             return await asyncio.to_thread(_argon2().hash, secret)
 
     async def is_hash_of(self, secret_hash: str, secret: str) -> bool:
-        """Whether a hash is that of a secret."""
+        """Whether a hash is that of a secret; without a hash it takes as long and says no."""
         from argon2.exceptions import InvalidHashError, VerificationError
 
         async with self._places:
             try:
-                return await asyncio.to_thread(_argon2().verify, secret_hash, secret)
+                hash_of_any = secret_hash or await asyncio.to_thread(_hash_of_nothing)
+                return await asyncio.to_thread(_argon2().verify, hash_of_any, secret) and bool(secret_hash)
             except (VerificationError, InvalidHashError):
                 return False
 
@@ -92,3 +105,8 @@ def _argon2() -> PasswordHasher:
     from argon2 import PasswordHasher
 
     return PasswordHasher(time_cost=_TIME_COST, memory_cost=_MEMORY_KIB, parallelism=1)
+
+
+@cache
+def _hash_of_nothing() -> str:
+    return _argon2().hash(secrets.token_urlsafe(_SECRET_BYTES))

@@ -17,6 +17,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from services.chassis.calls import CallLimit
 from services.chassis.channel import open_channel
 from services.chassis.errors import FailedPrecondition, Unavailable
+from services.chassis.jobs.memory_store import MemoryJobStore
+from services.chassis.machine.caller import caller_in, caller_metadata, current_caller
 from services.chassis.machine.parent import ServiceToken, child_environment
 from services.chassis.server import Server
 from services.chassis.settings import ServiceSettings, load_settings
@@ -56,6 +58,7 @@ async def watch(request: bytes, _context: Any) -> AsyncIterator[bytes]:
 
 def add_methods(_servicer: object, server: Any) -> None:
     methods: dict[str, Any] = {
+        "GetCaller": grpc.unary_unary_rpc_method_handler(name_caller),
         "GetDoor": grpc.unary_unary_rpc_method_handler(answer),
         "WatchDoor": grpc.unary_stream_rpc_method_handler(watch),
         "RepeatDoor": grpc.stream_stream_rpc_method_handler(repeat),
@@ -97,6 +100,35 @@ async def ask_what_there_is(channel: Any) -> bytes:
     method = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
     call = channel.stream_stream(method)(iter([b""]))
     return b"".join([part async for part in call])
+
+
+async def name_caller(_request: bytes, _context: Any) -> bytes:
+    return current_caller.get().encode()
+
+
+async def test_a_service_learns_the_caller_from_who_knows_the_token_alone(tmp_path: Path) -> None:
+    token, other = ServiceToken.make(tmp_path / "token"), ServiceToken.make(tmp_path / "other")
+    current_caller.set("oidc:Zoë")
+    (entry,) = caller_metadata(token)
+    assert caller_in([entry], token) == "oidc:Zoë"
+    assert caller_in([entry], other) == caller_in([entry], None) == caller_in([], token) == ""
+    assert caller_in([(entry[0], entry[1].replace("oidc", "user"))], token) == ""
+    async with serving(token) as address, open_channel(address, token=token) as channel:
+        assert await channel.unary_unary(f"/{SERVICE}/GetCaller")(b"x") == "oidc:Zoë".encode()
+        current_caller.set("")
+        assert await channel.unary_unary(f"/{SERVICE}/GetCaller")(b"x") == b""
+
+
+async def test_a_job_says_who_asked_for_each_of_its_moves() -> None:
+    store = MemoryJobStore()
+    current_caller.set("key:ci")
+    job = await store.create("drill", "once", {})
+    current_caller.set("user:ann")
+    await store.request_cancel(job.job_id)
+    assert [event.payload["caller"] for event in await store.events(job.job_id)] == ["key:ci", "user:ann"]
+    current_caller.set("")
+    other = await store.create("drill", "", {})
+    assert "caller" not in (await store.events(other.job_id))[0].payload
 
 
 @pytest.mark.parametrize("call", [get, read, converse])

@@ -162,6 +162,16 @@ async def test_a_missed_goal_starts_one_loop_from_what_is_served_within_the_budg
     assert len((await watch.bench.store.list())[0]) == 1
 
 
+async def test_a_run_whose_baseline_was_deleted_is_measured_without_it(watch: Watch) -> None:
+    watch.rates["tiny@1"] = 0.9
+    schedule_id = (await watch.usecases.create("", spec_of())).schedule.schedule_id
+    async with watch.at_work():
+        first = await watch.ended(schedule_id, 1)
+        await watch.bench.world.evaluator.jobs.store.delete(first.report.evaluation_id)
+        second = await watch.ended(schedule_id, 2)
+    assert (second.outcome, second.report.baseline_scheduled_run_id) == (ScheduledRunOutcome.MET, "")
+
+
 async def test_no_loop_is_started_while_the_last_one_goes_on(watch: Watch) -> None:
     watch.rates["tiny@1"] = 0.5
     schedule_id = (await watch.usecases.create("", spec_of(**LOOP))).schedule.schedule_id

@@ -55,19 +55,24 @@ def expected(loaded: LoadedModel) -> list[list[int]]:
     return [plainly(loaded, prompt) for prompt in PROMPTS]
 
 
-@pytest.mark.parametrize(("max_batch", "tasks_per_lane"), [(1, 48), (4, 48), (64, 4)])
+@pytest.mark.parametrize(("max_batch", "num_lanes"), [(1, 1), (4, 1), (64, 2)])
 def test_greedy_answers_equal_plain_generation(
     loaded: LoadedModel,
     expected: list[list[int]],
     monkeypatch: pytest.MonkeyPatch,
     max_batch: int,
-    tasks_per_lane: int,
+    num_lanes: int,
 ) -> None:
-    monkeypatch.setattr(lanes, "_TASKS_PER_LANE", tasks_per_lane)
+    monkeypatch.setattr(lanes.LanePlan, "lanes_for", lambda plan, num_tasks: num_lanes)
     answers = {result.key: result for result in Engine(loaded).generate(requests(), max_batch=max_batch)}
     assert [list(answers[f"case {index}"].token_ids) for index in range(9)] == expected
     assert len({tuple(tokens) for tokens in expected}) > 5
     assert all(result.cached_tokens == len(SYSTEM) for result in answers.values())
+
+
+def test_few_sequences_share_their_passes() -> None:
+    plan = lanes.LanePlan.of(2, torch.device("cpu"))
+    assert [plan.lanes_for(count) for count in (1, 13, 31, 32, 300)] == [1, 1, 1, 2, 2]
 
 
 def test_layers_computed_by_transformers_give_the_same(

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from services.lm.conversion.gguf import convert_gguf
 from services.lm.loading import load, load_tokenizer
-from tests.fakes.ports import free_port
+from tests.machine import free_port
 from tests.unit.lm.gguf.models import HEAD, LETTERS, SPECIAL, TOKENS, vocabulary, weights, write
 from tests.unit.lm.gguf.vocabulary_test import PIECES, TEXT
 

@@ -26,7 +26,7 @@ from services.test_runner.domain.diagnosis import DiagnosisSpec
 from services.test_runner.domain.endpoint import Endpoint
 from services.test_runner.ports import ResolvedModel
 from services.test_runner.usecases.diagnosis import DiagnosisUseCases
-from tests.fakes.ports import free_port
+from tests.machine import free_port
 from tests.unit import run_specs as specs
 
 pytestmark = [pytest.mark.real_model, pytest.mark.timeout(600)]

@@ -19,6 +19,7 @@ import pytest
 from services.chassis.errors import ResourceExhausted, Unavailable
 from services.trainer.backends.processes import TOKEN, end_processes
 from services.trainer.backends.ray_local import RayLocalBackend
+from tests.machine import has_ended
 from tests.unit.trainer.reporter_test import PLAN as SOME_PLAN
 
 # Processes are known by their token alone, on the whole machine: other tests run at the same time.
@@ -47,15 +48,11 @@ def is_there(path: Path) -> bool:
     return path.exists()
 
 
-def is_gone(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-
-
 def test_orphans_are_known_by_their_token(tmp_path: Path) -> None:
     mine, other = spawn(SLEEPS, tmp_path, TOKEN_HERE), spawn(SLEEPS, tmp_path, f"{TOKEN_HERE}1")
     try:
         assert end_processes(TOKEN_HERE) == 1
-        assert is_gone(mine) and not is_gone(other)
+        assert has_ended(mine) and not has_ended(other)
         assert end_processes(TOKEN_HERE) == 0
     finally:
         other.kill()
@@ -71,7 +68,7 @@ async def test_an_attempt_whose_plan_is_torn_empty_or_older_is_cleared_too(tmp_p
     (attempt / "scratch").symlink_to(scratch)
     orphan = spawn(SLEEPS, tmp_path, TOKEN_HERE)
     assert await RayLocalBackend(tmp_path).clear(JOB) == 1
-    assert is_gone(orphan) and not scratch.exists()
+    assert has_ended(orphan) and not scratch.exists()
     assert await RayLocalBackend(tmp_path).clear(JOB) == 0
 
 
@@ -84,7 +81,7 @@ async def test_processes_that_serve_another_job_by_now_are_left_to_it(tmp_path: 
     process = spawn(SLEEPS, tmp_path, TOKEN_HERE)
     try:
         assert await RayLocalBackend(tmp_path).clear(JOB) == 0
-        assert not is_gone(process) and scratch.exists()
+        assert not has_ended(process) and scratch.exists()
     finally:
         process.kill()
 
@@ -137,7 +134,7 @@ def test_a_person_who_looks_at_the_logs_is_left_alone(tmp_path: Path) -> None:
     person = spawn(SLEEPS, tmp_path, "")
     try:
         assert end_processes(TOKEN_HERE) == 0
-        assert not is_gone(person)
+        assert not has_ended(person)
     finally:
         person.kill()
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +24,6 @@ from services.trainer.training.rollouts.drawing import from_state
 from services.trainer.training.rollouts.rewards import RewardWeights
 from services.trainer.training.rollouts.tasks import tasks_of
 from services.trainer.training.workers import Workers
-from tests.integration.processes import ROOT
 from tests.unit.trainer.grpo.bench import Training, context_of, last_answer_of, loaded_tiny, mean, session_row, text_row
 from tests.unit.trainer.training_bench import Notes, dataset_rows, write_plan
 
@@ -165,39 +161,6 @@ class _WithOther(_Pretended):
 
     def gather(self, part: Any) -> list[Any]:
         return [part, tuple(replace(item, group=1) for item in part)]
-
-
-WORKERS = """
-import json, os, sys
-from pathlib import Path
-import torch.distributed
-from services.trainer.domain.plan import AttemptPlan
-from services.trainer.training.loop import train
-from services.trainer.training.workers import Workers
-from tests.unit.trainer.training_bench import Notes
-other = os.fork()
-rank = 0 if other else 1
-torch.distributed.init_process_group("gloo", init_method=sys.argv[2], rank=rank, world_size=2)
-notes = Notes()
-train(AttemptPlan.read(Path(sys.argv[1])), Workers(rank, 2), notes)
-if other:
-    print(json.dumps(notes.values), flush=True)
-    sys.exit(os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]))
-"""
-
-
-@pytest.mark.timeout(300)
-def test_two_workers_come_to_the_curves_of_one(tmp_path: Path) -> None:
-    alone = run(plan_of(tmp_path / "alone", num_iterations=2, num_generations=3))
-    plan = plan_of(tmp_path / "two", num_iterations=2, num_generations=3)
-    file = tmp_path / "plan.json"
-    file.write_text(plan.to_json(), encoding="utf-8")
-    command = [sys.executable, "-c", WORKERS, str(file), f"file://{tmp_path}/meeting"]
-    result = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    together = json.loads(result.stdout)
-    for metric in ("loss", "reward", "kl", "entropy", "mixed_groups"):
-        expected = alone.values[metric]
-        assert {int(step): value for step, value in together[metric].items()} == pytest.approx(expected, abs=1e-4)
 
 
 def test_dropout_is_off_so_that_engine_and_trainer_compute_the_same(loaded: LoadedModel) -> None:

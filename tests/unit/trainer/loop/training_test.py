@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import resource
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -25,31 +22,11 @@ from services.trainer.manifest import place_for, places, verify
 from services.trainer.training.examples import BadExampleError
 from services.trainer.training.loop import DivergedError, train
 from services.trainer.training.workers import Workers
-from tests.integration.processes import ROOT
 from tests.unit.trainer.training_bench import Notes, dataset_rows, validation_rows, write_plan
 
 pytestmark = pytest.mark.timeout(300)
 
 NUM_STEPS = 8
-
-# Two workers that share their imports: the second is forked before torch computes anything.
-WORKERS = """
-import json, os, sys
-from pathlib import Path
-import torch.distributed
-from services.trainer.domain.plan import AttemptPlan
-from services.trainer.training.loop import train
-from services.trainer.training.workers import Workers
-from tests.unit.trainer.training_bench import Notes
-other = os.fork()
-rank = 0 if other else 1
-torch.distributed.init_process_group("gloo", init_method=sys.argv[2], rank=rank, world_size=2)
-notes = Notes()
-train(AttemptPlan.read(Path(sys.argv[1])), Workers(rank, 2), notes)
-os.write(1, (json.dumps(notes.values["loss"]) + os.linesep).encode())
-if other:
-    sys.exit(os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]))
-"""
 
 
 @contextmanager
@@ -191,27 +168,6 @@ def test_dropout_resumes_exactly_too(tmp_path: Path) -> None:
     first = run(plan, stop_after=4)
     second = run(replace(plan, attempt=2, resume_from=urlparse(first.checkpoints[-1].uri).path))
     assert first.values["loss"] | second.values["loss"] == whole.values["loss"]
-
-
-def test_two_workers_train_what_one_does(tmp_path: Path, straight: tuple[AttemptPlan, Notes]) -> None:
-    reference_plan, reference = straight
-    plan = write_plan(tmp_path, learning_rate=1e-2)
-    (tmp_path / "plan.json").write_text(plan.to_json())
-    done = subprocess.run(
-        [sys.executable, "-c", WORKERS, str(tmp_path / "plan.json"), f"file://{tmp_path}/meeting"],
-        check=False,
-        cwd=ROOT,
-        env={"PYTHONPATH": f"{ROOT}:{ROOT}/proto/gen", "GLOO_SOCKET_IFNAME": "lo", "OMP_WAIT_POLICY": "passive"},
-        capture_output=True,
-        text=True,
-        timeout=250,
-    )
-    assert done.returncode == 0, done.stderr
-    losses = [json.loads(line) for line in done.stdout.splitlines()[-2:]]
-    assert losses[0] == losses[1]
-    assert list(losses[0].values()) == pytest.approx(list(reference.values["loss"].values()), abs=1e-4)
-    expected, found = adapter_of(reference_plan, 8), adapter_of(plan, 8)
-    assert all(torch.allclose(expected[name], found[name], atol=1e-4) for name in expected)
 
 
 def test_adherence_is_measured_on_the_validation_cases_at_steps_and_at_the_end(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,10 +14,12 @@ from starlette.testclient import TestClient
 
 from services.chassis.errors import Busy, FailedPrecondition
 from services.chassis.telemetry import Telemetry
-from ui.gateway.access.access import Access, read_admin_key
+from ui.gateway.access.access import Access
+from ui.gateway.access.audit import AuditLog
 from ui.gateway.access.caller import CALL_KEY, Call, Caller, Scope
 from ui.gateway.access.door import COOKIE, CallRates, Door
 from ui.gateway.access.events import PageEvents
+from ui.gateway.access.opening import read_admin_key
 from ui.gateway.access.rules import PAGES, ROUTES, rules_of
 from ui.gateway.app import create_app
 from ui.gateway.settings import GatewaySettings
@@ -76,8 +79,7 @@ def _asked(door: Any, method: str, path: str, headers: dict[str, str], kind: str
 class _Callers:
     """Accounts of callers who are known by their scopes."""
 
-    def note(self, *_facts: object) -> None:
-        """Keep nothing."""
+    log = SimpleNamespace(note=lambda *_facts: None)
 
     async def caller_of_key(self, text: str) -> Caller:
         return Caller("key:of", frozenset(map(Scope, text.split("+"))))
@@ -104,7 +106,7 @@ def test_each_rule_lets_in_whom_it_names_and_nobody_else() -> None:
 
 def test_refusing_a_thousand_requests_costs_less_than_a_second() -> None:
     store: Any = None
-    access = Access(store, ADMIN_KEY, 1)
+    access = Access(store, ADMIN_KEY, AuditLog(store, 1))
     door = Door(_behind, lambda: access, 0)
     start = time.process_time()
     for _ in range(250):
@@ -152,7 +154,7 @@ def test_nobody_is_let_in_without_a_key_of_this_gateway(gateway: Gateway, value:
 
 def test_a_revoked_key_is_refused_at_once_and_takes_its_sessions_along(gateway: Gateway) -> None:
     key = gateway.make_key("gone", "read")
-    assert gateway.log_in(key=key["Authorization"].removeprefix("Bearer ")).status_code == 303
+    assert gateway.log_in(secret=key["Authorization"].removeprefix("Bearer ")).status_code == 303
     assert gateway.caller().json()["caller"]["name"] == "key:gone"
     gateway.http.post("/api/v1/api-keys/gone/revoke", headers=ADMIN)
     assert "was revoked" in gateway.caller(key).json()["problem"]
@@ -192,12 +194,12 @@ def test_a_login_begins_a_session_that_logging_out_ends(gateway: Gateway) -> Non
     page = gateway.http.get("/doctor?model=a", headers={"Accept": "text/html"}, follow_redirects=False)
     assert (page.status_code, page.headers["location"]) == (303, "/login?next=/doctor%3Fmodel%3Da")
     assert 'value="/doctor?model=a"' in gateway.http.get(page.headers["location"]).text
-    answer = gateway.log_in(key=ADMIN_KEY, next="/doctor?model=a")
+    answer = gateway.log_in(secret=ADMIN_KEY, next="/doctor?model=a")
     assert answer.headers["location"] == "/doctor?model=a"
     assert all(word in answer.headers["set-cookie"] for word in ("HttpOnly", "SameSite=lax", "Path=/"))
     first = gateway.http.cookies[COOKIE]
     assert gateway.caller().json()["caller"]["name"] == "key:initial-admin"
-    gateway.log_in(key=ADMIN_KEY)
+    gateway.log_in(secret=ADMIN_KEY)
     assert gateway.http.cookies[COOKIE] != first
     gateway.http.post("/logout", headers=ORIGIN, follow_redirects=False)
     gateway.http.cookies.set(COOKIE, first)
@@ -208,11 +210,11 @@ def test_a_login_begins_a_session_that_logging_out_ends(gateway: Gateway) -> Non
 
 @pytest.mark.parametrize("place", ["//evil.test", "https://evil.test", "/\\evil.test", "javascript:x", "/\tx", ""])
 def test_a_login_leads_to_no_other_site(gateway: Gateway, place: str) -> None:
-    assert gateway.log_in(key=ADMIN_KEY, next=place).headers["location"] == "/"
+    assert gateway.log_in(secret=ADMIN_KEY, next=place).headers["location"] == "/"
 
 
 def test_a_wrong_login_shows_the_form_again_and_is_noted_without_the_secret(gateway: Gateway) -> None:
-    answer = gateway.log_in(key="dy_wrong-secret", next='"><script>')
+    answer = gateway.log_in(secret="dy_wrong-secret", next='"><script>')
     assert answer.status_code == 401
     assert "not one of this gateway" in answer.text
     assert "<script>" not in answer.text.partition("<body>")[2]
@@ -238,7 +240,7 @@ def test_a_wrong_login_shows_the_form_again_and_is_noted_without_the_secret(gate
 def test_only_a_page_of_this_gateway_port_included_may_use_its_cookie(
     gateway: Gateway, headers: dict[str, str], status: int
 ) -> None:
-    gateway.log_in(key=ADMIN_KEY)
+    gateway.log_in(secret=ADMIN_KEY)
     body = {"key_id": f"made-{abs(hash(str(headers)))}", "scopes": ["read"]}
     assert gateway.http.post("/api/v1/api-keys", json=body, headers=headers).status_code == status
 
@@ -316,9 +318,68 @@ def test_beyond_this_machine_the_gateway_listens_only_where_it_asks_for_a_login(
     assert GatewaySettings(host="0.0.0.0", authentication="on", admin_key_file=tmp_path).host == "0.0.0.0"
 
 
+def test_a_user_logs_in_by_name_and_password_until_they_are_deleted(gateway: Gateway) -> None:
+    user = {"user_id": "ann", "role": "trainer", "password": "correct horse battery"}
+    added = gateway.http.post("/api/v1/users", json=user, headers=ADMIN)
+    assert added.json()["user"].keys() == {"user_id", "role", "creator", "create_time"}
+    assert "password" not in gateway.http.get("/api/v1/users", headers=ADMIN).text
+    assert gateway.log_in(name="ann", secret=user["password"]).status_code == 303
+    assert gateway.caller().json()["caller"] == {"name": "user:ann", "scopes": ["feedback", "read", "test", "train"]}
+    gateway.http.delete("/api/v1/users/ann", headers={**ADMIN, **ORIGIN})
+    assert gateway.caller().status_code == 401
+    assert gateway.log_in(name="ann", secret=user["password"]).status_code == 401
+
+
+def test_a_login_does_not_tell_who_is_a_user(gateway: Gateway) -> None:
+    user = {"user_id": "bob", "role": "viewer", "password": "correct horse battery"}
+    gateway.http.post("/api/v1/users", json=user, headers=ADMIN)
+    wrong = [
+        gateway.log_in(name=name, secret="wrong horse battery").text for name in ("bob", "eve", "\x00", "x" * 5000)
+    ]
+    assert len(set(wrong)) == 1
+
+
+@pytest.mark.parametrize(
+    "field", [{"role": "king"}, {"password": "too-short"}, {"user_id": "A b"}, {"password": "x" * 201}]
+)
+def test_a_user_who_makes_no_sense_is_refused(gateway: Gateway, field: dict[str, str]) -> None:
+    user = {"user_id": "eve", "role": "viewer", "password": "correct horse battery", **field}
+    refused = gateway.http.post("/api/v1/users", json=user, headers=ADMIN)
+    assert refused.status_code == 400
+    assert field.get("password", "x" * 99) not in refused.text
+
+
+def test_an_admin_makes_and_revokes_keys_and_users_on_the_page(gateway: Gateway) -> None:
+    gateway.log_in(secret=ADMIN_KEY)
+
+    def send(**form: Any) -> Any:
+        return gateway.http.post("/settings", data=form, headers=ORIGIN)
+
+    made = send(action="create-key", key_id="by-page", scope=["read", "test"], expire_days="30")
+    key = made.text.partition('<code id="new-key">')[2].partition("</code>")[0]
+    assert gateway.caller({"Authorization": f"Bearer {key}"}).json()["caller"]["scopes"] == ["read", "test"]
+    assert key not in gateway.http.get("/settings").text
+    assert "revoked" in send(action="revoke-key", key_id="by-page").text
+    assert send(action="create-user", user_id="carl", role="viewer", password="short").status_code == 400
+    assert "carl" in send(action="create-user", user_id="carl", role="viewer", password="correct horse battery").text
+    assert send(action="delete-user", user_id="carl").status_code == 200
+    assert send(action="delete-user", user_id="carl").status_code == 404
+    assert send(action="nothing").status_code == 400
+    actions = [event["action"] for event in gateway.http.get("/api/v1/audit-events").json()["audit_events"]]
+    assert "settings revoke-key by-page" in actions
+
+
+def test_others_see_on_the_page_who_they_are_alone(gateway: Gateway) -> None:
+    key = gateway.make_key("plain", "read")
+    page = gateway.http.get("/settings", headers=key).text
+    assert "key:plain" in page
+    assert "API keys" not in page
+    assert gateway.http.post("/settings", data={"action": "create-key"}, headers=key).status_code == 403
+
+
 def test_who_guesses_logins_is_soon_refused_unread(gateway: Gateway) -> None:
-    statuses = [gateway.log_in(key="guess").status_code for _ in range(12)]
+    statuses = [gateway.log_in(secret="guess").status_code for _ in range(12)]
     assert statuses[0] == 401
     assert statuses[-1] == 429
-    assert gateway.log_in(key=ADMIN_KEY).status_code == 429
+    assert gateway.log_in(secret=ADMIN_KEY).status_code == 429
     assert gateway.caller(ADMIN).status_code == 200

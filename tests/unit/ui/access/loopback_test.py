@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ui.gateway.access.loopback import LoopbackOnly
+from ui.gateway.middleware.loopback import LoopbackOnly
 from ui.gateway.middleware.outside import OutsideAddress
 
 

@@ -1,20 +1,20 @@
-"""API keys, sessions and the audit log in a database of the gateway's own."""
+"""API keys, users and sessions in a database of the gateway's own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
 from services.chassis.database.migration import migrate
 from services.chassis.errors import AlreadyExists, NotFound
-from ui.gateway.access.accounts import ApiKey, AuditEvent, Session
+from ui.gateway.access.accounts import ApiKey, Session, User
 from ui.gateway.access.caller import Scope
-from ui.gateway.access.store.tables import API_KEYS, AUDIT_EVENTS, SESSIONS
+from ui.gateway.access.store.tables import API_KEYS, SESSIONS, USERS
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ class SqlAccounts:
     """Accounts in SQLite or PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -42,7 +42,7 @@ class SqlAccounts:
 
     async def close(self) -> None:
         """Close the database."""
-        await self._database.close()
+        await self.database.close()
 
     async def add_key(self, key: ApiKey) -> None:
         """Keep a new key.
@@ -50,13 +50,13 @@ class SqlAccounts:
         Raises:
             AlreadyExists: A key has, or had, its id.
         """
-        async with self._database.session() as session:
+        async with self.database.session() as session:
             if not await insert_if_absent(session, API_KEYS, row_of(key, API_KEYS)):
                 raise AlreadyExists(f"There is, or was, a key {key.key_id!r}.", "Choose another name.")
 
     async def keys(self) -> list[ApiKey]:
         """Return all keys, newest first."""
-        async with self._database.reading() as session:
+        async with self.database.reading() as session:
             rows = await session.execute(select(API_KEYS).order_by(API_KEYS.c.create_time.desc()))
             return [_with_scopes(ApiKey, row) for row in rows.mappings()]
 
@@ -67,51 +67,63 @@ class SqlAccounts:
             NotFound: There is no such key.
         """
         query = update(API_KEYS).where(API_KEYS.c.key_id == key_id).values(revoke_time=now)
-        async with self._database.session() as session:
+        async with self.database.session() as session:
             if (await session.execute(query.returning(API_KEYS.c.key_id))).first() is None:
                 raise NotFound(f"There is no key {key_id!r}.", "List the keys with `drillyard keys`.")
             await session.execute(delete(SESSIONS).where(SESSIONS.c.caller == f"key:{key_id}"))
 
+    async def add_user(self, user: User) -> None:
+        """Keep a new user.
+
+        Raises:
+            AlreadyExists: There is one of that name.
+        """
+        async with self.database.session() as session:
+            if not await insert_if_absent(session, USERS, row_of(user, USERS)):
+                raise AlreadyExists(f"There is a user {user.user_id!r}.", "Choose another name, or delete them first.")
+
+    async def users(self) -> list[User]:
+        """Return all users by name."""
+        async with self.database.reading() as session:
+            rows = await session.execute(select(USERS).order_by(USERS.c.user_id))
+            return [item_of(User, row) for row in rows.mappings()]
+
+    async def user(self, user_id: str) -> User | None:
+        """Return the user of a name."""
+        async with self.database.reading() as session:
+            query = select(USERS).where(USERS.c.user_id == user_id)
+            row = (await session.execute(query)).mappings().one_or_none()
+            return item_of(User, row) if row else None
+
+    async def delete_user(self, user_id: str) -> None:
+        """Forget a user, and end their sessions.
+
+        Raises:
+            NotFound: There is no such user.
+        """
+        query = delete(USERS).where(USERS.c.user_id == user_id).returning(USERS.c.user_id)
+        async with self.database.session() as session:
+            if (await session.execute(query)).first() is None:
+                raise NotFound(f"There is no user {user_id!r}.", "List the users with `drillyard users`.")
+            await session.execute(delete(SESSIONS).where(SESSIONS.c.caller == f"user:{user_id}"))
+
     async def add_session(self, item: Session) -> None:
         """Keep a new session; those that have ended are forgotten."""
-        async with self._database.session() as session:
+        async with self.database.session() as session:
             await session.execute(delete(SESSIONS).where(SESSIONS.c.expire_time < item.create_time))
             await session.execute(insert(SESSIONS).values(row_of(item, SESSIONS)))
 
     async def session(self, token_digest: str) -> Session | None:
         """Return a session that has not ended."""
         is_open = (SESSIONS.c.token_digest == token_digest) & (SESSIONS.c.expire_time > datetime.now(UTC))
-        async with self._database.reading() as session:
+        async with self.database.reading() as session:
             row = (await session.execute(select(SESSIONS).where(is_open))).mappings().one_or_none()
             return _with_scopes(Session, row) if row else None
 
     async def delete_session(self, token_digest: str) -> None:
         """End a session, if it is there."""
-        async with self._database.session() as session:
+        async with self.database.session() as session:
             await session.execute(delete(SESSIONS).where(SESSIONS.c.token_digest == token_digest))
-
-    async def note(self, events: Sequence[AuditEvent], uses: Mapping[str, datetime], oldest: datetime) -> None:
-        """Append to the audit log, say when keys were last used, and forget events that are older than `oldest`."""
-        rows = [row_of(event, AUDIT_EVENTS) for event in events]
-        for row in rows:
-            del row["sequence"]
-        async with self._database.session() as session:
-            if rows:
-                await session.execute(insert(AUDIT_EVENTS), rows)
-            for key_id, time in uses.items():
-                await session.execute(update(API_KEYS).where(API_KEYS.c.key_id == key_id).values(last_use_time=time))
-            await session.execute(delete(AUDIT_EVENTS).where(AUDIT_EVENTS.c.time < oldest))
-
-    async def audit(self, *, caller: str, before: int, limit: int) -> list[AuditEvent]:
-        """Return events, newest first: those of one caller unless that is empty, before a place unless that is 0."""
-        c = AUDIT_EVENTS.c
-        conditions: Iterable[ColumnElement[bool]] = [
-            *([c.caller == caller] if caller else []),
-            *([c.sequence < before] if before else []),
-        ]
-        query = select(AUDIT_EVENTS).where(*conditions).order_by(c.sequence.desc()).limit(limit)
-        async with self._database.reading() as session:
-            return [item_of(AuditEvent, row) for row in (await session.execute(query)).mappings()]
 
 
 def _with_scopes(cls: type[T], row: Mapping[Any, Any]) -> T:

@@ -1,4 +1,4 @@
-"""Tables of API keys, sessions and the audit log."""
+"""Tables of API keys, users, sessions and the audit log."""
 
 from __future__ import annotations
 
@@ -19,6 +19,15 @@ API_KEYS = Table(
     Column("expire_time", _TIME),
     Column("last_use_time", _TIME),
     Column("revoke_time", _TIME),
+)
+USERS = Table(
+    "users",
+    METADATA,
+    Column("user_id", String, primary_key=True),
+    Column("role", String, nullable=False),
+    Column("password_hash", String, nullable=False),
+    Column("creator", String, nullable=False),
+    Column("create_time", _TIME, nullable=False),
 )
 SESSIONS = Table(
     "sessions",

@@ -19,11 +19,9 @@ from tests.unit.lm.real_model_test import weights
 pytestmark = [pytest.mark.real_model, pytest.mark.timeout(600)]
 
 NEW_TOKENS = 6
-SUBJECTS = ("France", "Japan", "Peru", "Kenya", "Norway", "India", "Cuba", "Chad", "Nepal", "Iraq")
 PROMPTS = (
-    *(f"The capital of {subject} is" for subject in SUBJECTS),
-    *(f"def add_{number}(x):" for number in range(5)),
-    *("Once upon a time", "1 2 3 4", "<read_file>", "The dog", "import os"),
+    *(f"The capital of {subject} is" for subject in ("France", "Peru", "Chad")),
+    *("def add_1(x):", "Once upon a time", "1 2 3 4", "<read_file>", "import os"),
 )
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 

@@ -1,4 +1,4 @@
-"""API keys, sessions and the audit log."""
+"""API keys, users, sessions and the audit log."""
 
 from alembic import op
 

@@ -1,0 +1,50 @@
+"""Ports and processes of this machine, which others use and end meanwhile."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import socket
+from contextlib import suppress
+from typing import Final
+
+import psutil
+
+# Below those that the kernel lends to whoever connects, so that none is taken between here and a program's start.
+_PORTS: Final = range(15_000, 32_000)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return so many ports of 127.0.0.1 that nobody uses, for programs that must be told theirs before they start."""
+    # Tests that seed the common generator would choose the same ports in every process.
+    candidates = random.Random(os.urandom(16)).sample(_PORTS, len(_PORTS))
+    return list(itertools.islice(filter(_is_free, candidates), count))
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody uses."""
+    return free_ports(1)[0]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def command_of(process: psutil.Process) -> str:
+    """Return a process's command in one line; nothing once it has ended."""
+    with suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Return whether a process has ended, waited for or not."""
+    with suppress(psutil.NoSuchProcess):
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    return True

@@ -1,0 +1,101 @@
+"""The page Settings: who I am, and for an admin the keys, the users and what was done last."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+from markupsafe import Markup
+from starlette.datastructures import FormData
+
+from services.chassis.errors import InvalidArgument, ServiceError
+from ui.gateway.access.access import Access
+from ui.gateway.access.caller import CALL_KEY, ROLES, Caller, Scope
+from ui.gateway.access.routes import access_of, caller_of
+from ui.gateway.errors import status_of
+from ui.shared.environment import PAGES, render, stylesheet
+
+router = APIRouter(include_in_schema=False)
+_NUM_EVENTS = 20
+
+
+@router.get("/settings")
+async def show_settings(request: Request) -> HTMLResponse:
+    """Show the page."""
+    return await _page(request)
+
+
+@router.post("/settings")
+async def change_settings(request: Request) -> HTMLResponse:
+    """Do what one of the page's forms says, and show the page as it is then."""
+    access = access_of(request)
+    form = await request.form(max_files=0, max_fields=20)
+    action = str(form.get("action", ""))
+    subject = str(form.get("key_id") or form.get("user_id") or "")
+    request.scope[CALL_KEY].action = f"settings {action[:20]} {subject[:40]}"
+    try:
+        if action not in _ACTIONS:
+            raise InvalidArgument("The form says nothing that can be done.", "Load the page again.")
+        key = await _ACTIONS[action](access, form, caller_of(request))
+    except ServiceError as error:
+        return await _page(request, problem=str(error), status=status_of(error))
+    return await _page(request, key=key)
+
+
+async def _create_key(access: Access, form: FormData, caller: Caller) -> str:
+    days = str(form.get("expire_days", ""))
+    if not days.isdecimal() or int(days) > 3650:
+        raise InvalidArgument("The number of days is none.", "Use 0 to 3650; 0 is for ever.")
+    expire_time = datetime.now(UTC) + timedelta(days=int(days)) if int(days) else None
+    scopes = [Scope(name) for name in map(str, form.getlist("scope")) if name in set(Scope)]
+    return (await access.create_key(str(form.get("key_id")), scopes, expire_time=expire_time, creator=caller))[1]
+
+
+async def _revoke_key(access: Access, form: FormData, _caller: Caller) -> str:
+    await access.revoke_key(str(form.get("key_id")))
+    return ""
+
+
+async def _create_user(access: Access, form: FormData, caller: Caller) -> str:
+    facts = (str(form.get(name, "")) for name in ("user_id", "role", "password"))
+    await access.create_user(*facts, creator=caller)
+    return ""
+
+
+async def _delete_user(access: Access, form: FormData, _caller: Caller) -> str:
+    await access.delete_user(str(form.get("user_id")))
+    return ""
+
+
+_ACTIONS: dict[str, Callable[[Access, FormData, Caller], Awaitable[str]]] = {
+    "create-key": _create_key,
+    "revoke-key": _revoke_key,
+    "create-user": _create_user,
+    "delete-user": _delete_user,
+}
+
+
+async def _page(request: Request, *, problem: str = "", key: str = "", status: int = 200) -> HTMLResponse:
+    caller, access = caller_of(request), request.app.state.access
+    facts: dict[str, Any] = {"keys": [], "users": [], "events": []}
+    is_admin = access is not None and Scope.ADMIN in caller.scopes
+    if is_admin:
+        events = await access.log.events(limit=_NUM_EVENTS)
+        facts = {"keys": await access.keys(), "users": await access.users(), "events": events}
+    page = render(
+        "gateway/settings",
+        style=Markup(stylesheet()),
+        header=Markup(render("shared/header", pages=PAGES, current="Settings")),
+        caller=caller if access is not None else None,
+        scopes=", ".join(sorted(caller.scopes)),
+        is_admin=is_admin,
+        every_scope=list(Scope),
+        roles=list(ROLES),
+        problem=problem,
+        key=key,
+        **facts,
+    )
+    return HTMLResponse(page, status, {"Cache-Control": "no-store"})
