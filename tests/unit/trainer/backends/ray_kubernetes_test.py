@@ -371,7 +371,8 @@ async def test_what_earlier_attempts_left_of_either_kind_is_cleared(tmp_path: Pa
 
 async def test_a_cluster_that_is_away_is_an_outage_and_no_failure_of_the_job(tmp_path: Path) -> None:
     cluster = FakeCluster()
-    cluster.faults["create"] = [Unavailable("The cluster's API does not answer: MaxRetryError.")]
+    away = Unavailable("The cluster's API does not answer: MaxRetryError.")
+    cluster.faults = {"create": [away], "list": [away] * 4, "delete": [away]}
     async with attempt_in(tmp_path, cluster) as scene:
         await scene.until_waits("does not answer")
         await started(scene)
