@@ -215,7 +215,10 @@ class RayKubernetesBackend:
             "CoreV1Api", "list_namespaced_event", self._settings.namespace, field_selector=fields
         )
         warnings = [
-            (str(event.get("lastTimestamp") or event.get("eventTime") or ""), f"{event['reason']}: {event['message']}")
+            (
+                str(event.get("lastTimestamp") or event.get("eventTime") or ""),
+                f"{event.get('reason')}: {event.get('message', '')}",
+            )
             for event in (listing or {}).get("items") or ()
         ]
         return max(warnings, default=("", ""))
@@ -258,18 +261,25 @@ class RayKubernetesBackend:
         """Write what the attempt's containers printed last to the attempt's folder."""
         try:
             pods = (await self._pods_now(plan))[:_MAX_LOGS]
-            logs = [await self._log_of(pod["metadata"]["name"]) for pod in pods]
+            logs = [await self._log_of(pod) for pod in pods]
         except ServiceError as error:
             logs = [str(error)]
         folder = self._attempts_folder / plan.training_job_id / f"attempt-{plan.attempt:03d}"
         await asyncio.to_thread(_write_log, folder, "\n".join(logs))
 
-    async def _log_of(self, pod: str) -> str:
-        options = {"tail_lines": _LOG_LINES, "limit_bytes": _LOG_BYTES}
-        answer = await self._client.call(
-            "CoreV1Api", "read_namespaced_pod_log", pod, self._settings.namespace, **options
-        )
-        return f"== {pod}\n{(answer or {}).get('text') or ''}"
+    async def _log_of(self, pod: Manifest) -> str:
+        name = pod["metadata"]["name"]
+        # Our container is the first; others, which a cluster may add, would make the call ambiguous.
+        container = pod["spec"]["containers"][0]["name"]
+        options = {"container": container, "tail_lines": _LOG_LINES, "limit_bytes": _LOG_BYTES}
+        try:
+            answer = await self._client.call(
+                "CoreV1Api", "read_namespaced_pod_log", name, self._settings.namespace, **options
+            )
+        except ServiceError as error:
+            # A pod that never started has none, and the others have.
+            return f"== {name}\n{error}"
+        return f"== {name}\n{(answer or {}).get('text') or ''}"
 
 
 def _write_log(folder: Path, text: str) -> None:
