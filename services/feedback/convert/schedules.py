@@ -13,7 +13,9 @@ from services.feedback.usecases.schedules import ScheduleStanding
 
 def schedule_spec_from_proto(spec: schedule_pb2.ScheduleSpec) -> ScheduleSpec:
     """Return the spec with its defaults."""
-    loop = spec_from_proto(spec.loop) if spec.HasField("loop") else None
+    # A loop that is left out has the defaults of this release; read from a document, it would be one of an earlier one.
+    has_loop = spec.HasField("loop") or spec.on_broken_goal == schedule_pb2.BROKEN_GOAL_ACTION_START_LOOP
+    loop = spec_from_proto(spec.loop) if has_loop else None
     return from_message(ScheduleSpec, spec, loop=loop)
 
 

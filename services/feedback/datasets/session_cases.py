@@ -77,20 +77,27 @@ def _of_functions(chat: Chat, right_answer: ChatMessage, since: Sequence[ChatMes
     due = [Expected(call.name, _arguments(call.arguments)) for call in right.calls]
     expected = replace(due[0], further=tuple(due[1:])) if due else Expected(_NO_CALL, no_call=True)
     history = tuple(_answer(message) for message in since if message["role"] == "assistant")
-    names = {call.call_id: call for answer in history for call in answer.calls}
-    results = {
-        call_key(call.name, _arguments(call.arguments)): message["content"]
-        for message in since
-        if message["role"] == "tool" and (call := names.get(message.get("tool_call_id", "")))
-    }
     return {
         "tool": expected.tool,
         "expected": expected,
         "reference": get_profile(FUNCTIONS).as_written(right, "compact").text,
         "tools": tuple(json.loads(text) for text in chat.tools),
         "history": history,
-        "results": results,
+        "results": _results(history, since),
     }
+
+
+def _results(history: Sequence[Answer], since: Sequence[ChatMessage]) -> dict[str, str]:
+    calls = {call.call_id: call for answer in history for call in answer.calls}
+    results: dict[str, str] = {}
+    for message in since:
+        call = calls.get(message.get("tool_call_id", "")) if message["role"] == "tool" else None
+        if call is None:
+            continue
+        key = call_key(call.name, _arguments(call.arguments))
+        if results.setdefault(key, message["content"]) != message["content"]:
+            raise CaseError("messages", f"the client answered one call of {call.name} in two ways, a case in one")
+    return results
 
 
 def _answer(message: ChatMessage) -> Answer:

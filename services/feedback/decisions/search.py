@@ -13,7 +13,7 @@ from services.feedback.decisions.decision import DatasetRecipe, Decision, Decisi
 from services.feedback.decisions.evidence import Evidence
 from services.feedback.decisions.training import rate_of
 from services.feedback.decisions.trial import SearchTrial
-from services.feedback.domain.rounds import Round, adapter_settings
+from services.feedback.domain.rounds import Round, with_adapter_settings
 from services.feedback.domain.rules import best_round, is_better, readings_in
 from services.feedback.domain.spec import LoopSpec
 
@@ -61,7 +61,7 @@ def search_decision(spec: LoopSpec, model_version_id: str, stall: str, figures: 
 
 def trained_spec(spec: LoopSpec, rounds: Sequence[Round], model_version_id: str) -> LoopSpec:
     """Return a loop's spec with the settings of the adapter that a version of it is."""
-    return replace(spec, training={**spec.training, **adapter_settings(rounds, model_version_id)})
+    return replace(spec, training=with_adapter_settings(spec.training, rounds, model_version_id))
 
 
 def first_rung(spec: LoopSpec, *, is_foreign: bool) -> tuple[SearchTrial, ...]:

@@ -158,6 +158,12 @@ def adapter_settings(rounds: Sequence[Round], model_version_id: str) -> dict[str
     return {}
 
 
+def with_adapter_settings(training: Mapping[str, Any], rounds: Sequence[Round], version_id: str) -> dict[str, Any]:
+    """Return a loop's settings of the trainer with those of the adapter that a version is."""
+    kept = adapter_settings(rounds, version_id)
+    return {**training, **{name: {**training.get(name, {}), **value} for name, value in kept.items()}}
+
+
 def round_to_document(made: Round) -> dict[str, Any]:
     """Return the round as JSON values."""
     return asdict(made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -63,11 +64,25 @@ class ScheduledRunJob:
         Raises:
             ServiceError: The version or the suite is gone, or the run or its evaluation failed.
         """
+        try:
+            return await self._report(context)
+        except asyncio.CancelledError:
+            if context.cancel_requested:
+                await self.clean_up(context)
+            raise
+
+    async def _report(self, context: JobContext) -> Json:
         schedule, run = await self._subject(context.job.job_id)
         record = _Record(context)
         if not record.report.model_version_id:
             await record.keep(**await self._versions_now(schedule))
-        await self._test(schedule, record)
+        try:
+            await self._test(schedule, record)
+        except ServiceError:
+            # What failed has cost its time all the same.
+            await self._count_time(record)
+            raise
+        await self._count_time(record)
         await self._measure(schedule, record)
         if not record.report.is_met and schedule.spec.on_broken_goal is BrokenGoalAction.START_LOOP:
             await self._start_loop(schedule, run, record)
@@ -75,15 +90,21 @@ class ScheduledRunJob:
 
     async def clean_up(self, context: JobContext) -> Json:
         """Cancel the test run and the evaluation that go on; a loop that was started goes on by itself."""
-        report = ScheduledRunReport.stored(context.saved)
-        started: list[tuple[Work, str]] = [
-            (self._services.evaluator, report.evaluation_id),
-            (self._services.test_runner, report.test_run_id),
-        ]
-        for work, work_id in started:
-            if work_id:
-                await cancel_work(work, work_id)
+        for work, work_id in self._started(ScheduledRunReport.stored(context.saved)):
+            await cancel_work(work, work_id)
         return {}
+
+    def _started(self, report: ScheduledRunReport) -> list[tuple[Work, str]]:
+        services = self._services
+        works: list[tuple[Work, str]] = [
+            (services.evaluator, report.evaluation_id),
+            (services.test_runner, report.test_run_id),
+        ]
+        return [(work, work_id) for work, work_id in works if work_id]
+
+    async def _count_time(self, record: _Record) -> None:
+        seconds = [(await work.state(work_id)).seconds for work, work_id in self._started(record.report)]
+        await record.keep(machine_seconds=sum(seconds))
 
     async def _subject(self, scheduled_run_id: str) -> tuple[Schedule, ScheduledRun]:
         run = await self._runs.get(scheduled_run_id)
@@ -96,6 +117,8 @@ class ScheduledRunJob:
         spec, registry = schedule.spec, self._services.registry
         version = await patiently(lambda: registry.resolve_watched(spec.model_version_id), _REGISTRY)
         suite = await patiently(lambda: registry.resolve_suite(spec.test_suite_version_id), _REGISTRY)
+        # A newer version of the suite may lack what a goal is on, which would read as a goal that is missed.
+        await self._starter.check_goals(spec.goals, suite)
         return {"model_version_id": version, "test_suite_version_id": suite.test_suite_version_id}
 
     async def _test(self, schedule: Schedule, record: _Record) -> None:
@@ -111,16 +134,13 @@ class ScheduledRunJob:
         )
         run_id = await record.started("test_run_id", lambda request: test_runner.start(request, order))
         evaluation_id = await record.started("evaluation_id", lambda request: evaluator.start(request, run_id))
-        tested = await until_ended(test_runner, run_id, "test run", partial(record.tell, ScheduledRunPhase.TEST))
+        await until_ended(test_runner, run_id, "test run", partial(record.tell, ScheduledRunPhase.TEST))
         if await test_runner.is_incomplete(run_id):
             raise FailedPrecondition(
                 f"The test run {run_id} has too few answers to decide on.",
                 f"Mend what `drillyard test-runs transcripts {run_id} --cause {UNANSWERED}` names.",
             )
-        judged = await until_ended(
-            evaluator, evaluation_id, "evaluation", partial(record.tell, ScheduledRunPhase.EVALUATE)
-        )
-        await record.keep(machine_seconds=tested.seconds + judged.seconds)
+        await until_ended(evaluator, evaluation_id, "evaluation", partial(record.tell, ScheduledRunPhase.EVALUATE))
 
     async def _measure(self, schedule: Schedule, record: _Record) -> None:
         """Read what was reached, and compare it with the last good run, case by case."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
 
-from services.chassis.errors import ServiceError
+from services.chassis.errors import FailedPrecondition, InvalidArgument, ServiceError
 from services.chassis.wire.fields import default_of
 from services.feedback.datasets.builder import NUM_VALIDATION_EXAMPLES
 from services.feedback.decisions.decision import Decision
@@ -72,7 +72,9 @@ class SettingsSearch:
 
     async def _judge(self, trial: SearchTrial, decision: Decision) -> None:
         record, trainer = self._record, self._services.trainer
-        job_id = trial.training_job_id or await uninterrupted(self._start(trial, decision))
+        job_id = trial.training_job_id or await self._begun(trial, decision)
+        if not job_id:
+            return
         words = f"trial {trial.number} of {len(record.round.trials)}, {trial.settings}"
 
         async def report(progress: WorkProgress) -> None:
@@ -94,6 +96,14 @@ class SettingsSearch:
         if value is not None:
             result = replace(result, value=value, num_cases=num_cases)
         await self._keep(result, costs={**record.round.costs, **costs})
+
+    async def _begun(self, trial: SearchTrial, decision: Decision) -> str:
+        """Return the training of a trial; empty where the trainer refuses it, so that the trial has lost."""
+        try:
+            return await uninterrupted(self._start(trial, decision))
+        except (FailedPrecondition, InvalidArgument) as error:
+            await self._keep(replace(trial, is_judged=True, problem=str(error)))
+            return ""
 
     async def _start(self, trial: SearchTrial, decision: Decision) -> str:
         record = self._record

@@ -12,7 +12,7 @@ from services.feedback.datasets.pairs import build_pairs, pairs_of
 from services.feedback.datasets.plan import sentence
 from services.feedback.decisions.decision import DatasetRecipe, Decision, TrainingMethod
 from services.feedback.decisions.evidence import rollouts_of
-from services.feedback.domain.rounds import Round, Step, adapter_settings
+from services.feedback.domain.rounds import Round, Step, with_adapter_settings
 from services.feedback.domain.rules import round_seed
 from services.feedback.domain.spending import Cost
 from services.feedback.domain.work import ProbeVerdict, TrainingOrder, WorkProgress
@@ -101,12 +101,12 @@ class TrainingSteps:
 
     async def _start_training(self, decision: Decision) -> str:
         record = self._record
-        kept = adapter_settings(record.rounds, decision.model_version_id)
+        training = with_adapter_settings(record.spec.training, record.rounds, decision.model_version_id)
         order = TrainingOrder(
             model_version_id=decision.model_version_id,
             dataset_version_id=record.round.dataset_version_id,
             seed=round_seed(record.spec.seed, record.round.number),
-            settings=decision.settings({**record.spec.training, **kept}),
+            settings=decision.settings(training),
         )
         job_id = await self._services.trainer.start(record.request_id(Step.TRAIN), order)
         await record.update(training_job_id=job_id)

@@ -35,7 +35,7 @@ async def until_ended(work: Work, work_id: str, noun: str, report: Report) -> Wo
         raise cls(f"The {noun} {work_id} failed: {state.problem}", state.next_step)
     if state.state != "SUCCEEDED":
         raise FailedPrecondition(
-            f"The {noun} {work_id} was cancelled by someone else.", "Start a new loop and let its work run to the end."
+            f"The {noun} {work_id} was cancelled by someone else.", "Begin again, and let its work run to the end."
         )
     return state
 

@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from services.chassis.jobs import Job
+from services.feedback.domain.goals import Goal
 from services.feedback.domain.loop import Loop
 from services.feedback.domain.schedules.schedule import Schedule, ScheduleState
 from services.feedback.domain.schedules.scheduled_run import ScheduledRun
 from services.feedback.domain.spec import LoopSpec
+from services.feedback.domain.work import SuiteVersion
 
 Decide: TypeAlias = Callable[[Sequence[ScheduledRun]], ScheduledRun]
 """Makes a due time's run of those of its period and those that go on."""
@@ -118,12 +120,20 @@ class ScheduledJobs(Protocol):
 
 
 class LoopStarter(Protocol):
-    """Starts loops."""
+    """Starts loops, and knows whether goals can be met."""
 
     async def create_loop(self, request_id: str, spec: LoopSpec) -> Loop:
         """Start a loop once per request id.
 
         Raises:
             ServiceError: There can be no such loop.
+        """
+        ...
+
+    async def check_goals(self, goals: Sequence[Goal], suite: SuiteVersion) -> None:
+        """Return when a version can meet goals on a suite.
+
+        Raises:
+            InvalidArgument: The suite lacks a slice, or has too few cases of it.
         """
         ...

@@ -63,8 +63,16 @@ class FeedbackUseCases:
             guardrails=_with_prompt_sizes(spec.guardrails, inputs),
         )
         if not earlier:
-            check_slices(spec.goals, await suite_slices(self._registry, spec.goals, inputs.suite))
+            await self.check_goals(spec.goals, inputs.suite)
         return spec, inputs
+
+    async def check_goals(self, goals: Sequence[Goal], suite: SuiteVersion) -> None:
+        """Return when a version can meet goals on a suite.
+
+        Raises:
+            InvalidArgument: The suite lacks a slice, or has too few cases of it.
+        """
+        check_slices(goals, await _suite_slices(self._registry, goals, suite))
 
     async def decide_loop(self, loop_id: str, number: int, change: DecisionChange) -> Loop:
         """Approve or change the decision that a loop waits with, and return the loop.
@@ -128,7 +136,7 @@ class FeedbackUseCases:
         return Inputs(model_version_id, await self._registry.resolve_suite(spec.test_suite_version_id))
 
 
-async def suite_slices(registry: Registry, goals: Sequence[Goal], suite: SuiteVersion) -> Mapping[str, int]:
+async def _suite_slices(registry: Registry, goals: Sequence[Goal], suite: SuiteVersion) -> Mapping[str, int]:
     """Return how many cases each slice of a suite has; of all cases alone where no goal names another one."""
     slices = Counter({"": suite.num_cases})
     if any(goal.slice.startswith(("tool=", "category=")) for goal in goals):

@@ -25,10 +25,10 @@ from services.feedback.domain.schedules.scheduled_run import (
     loop_ids,
     run_by_hand,
 )
-from services.feedback.domain.spec import check, check_slices, prompt_size_of
+from services.feedback.domain.spec import check, prompt_size_of
 from services.feedback.ports import LoopStore, Registry
 from services.feedback.ports.schedules import ScheduledJobs, ScheduledRunStore, ScheduleStore
-from services.feedback.usecases.jobs import FeedbackUseCases, profile_of, suite_slices
+from services.feedback.usecases.jobs import FeedbackUseCases, profile_of
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ class ScheduleUseCases:
         suite = await self._parts.registry.resolve_suite(spec.test_suite_version_id)
         sizes = profile_of(suite.profile_id).prompt_sizes
         spec = replace(spec, prompt_size=prompt_size_of(spec.prompt_size, sizes))
-        check_slices(spec.goals, await suite_slices(self._parts.registry, spec.goals, suite))
+        await self._usecases.check_goals(spec.goals, suite)
         if spec.on_broken_goal is BrokenGoalAction.START_LOOP:
             await self._usecases.prepared_loop(spec.loop_for(version))
         return spec

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.feedback.datasets.session_cases import case_of_chat, profile_of_chat
@@ -17,6 +18,7 @@ from services.protocols.cases import Case, CaseError, Scoring
 from services.protocols.suites import suite_text
 
 _JSONL = "application/jsonl"
+_BATCH = 20
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,10 @@ class SessionSuiteUseCases:
             InvalidArgument: An answer cannot become a case; the error says which and why.
         """
         await self._check_kept(session_id)
-        corrections = await self._corrections()
         sent = {turn.chat_completion_id: masked_message(turn.right_answer) for turn in spec.turns if turn.right_answer}
-        chosen = [turn.chat_completion_id for turn in spec.turns] or sorted(corrections)
-        chats = {answer_id: await self._chats.get_chat(answer_id) for answer_id in chosen}
+        chosen = [turn.chat_completion_id for turn in spec.turns] or await self._answer_ids(session_id)
+        corrections = await self._corrections(set(chosen))
+        chats = {each: await self._chats.get_chat(each) for each in chosen if spec.turns or each in corrections}
         own = {answer_id: chat for answer_id, chat in chats.items() if chat and chat.session_id == session_id}
         if missing := next((turn.chat_completion_id for turn in spec.turns if turn.chat_completion_id not in own), ""):
             raise NotFound(
@@ -80,13 +82,21 @@ class SessionSuiteUseCases:
                 f"Look through it, then `drillyard sessions keep {session_id}`.",
             )
 
-    async def _corrections(self) -> dict[str, ChatMessage]:
-        """Return the newest correction of each answer of a chat."""
+    async def _answer_ids(self, session_id: str) -> list[str]:
+        ids: list[str] = []
+        after: tuple[datetime, str] | None = None
+        while answers := await self._chats.list_answers(session_id, after, _BATCH):
+            ids += [each.chat_completion_id for each in answers]
+            after = (answers[-1].create_time, answers[-1].chat_completion_id)
+        return sorted(ids)
+
+    async def _corrections(self, answer_ids: Collection[str]) -> dict[str, ChatMessage]:
+        """Return the newest correction of each of the answers that has one, masked as what was recorded is."""
         wanted = ItemFilter(kind=FeedbackKind.CORRECTION, is_chat=True)
         return {
-            item.subject.chat_completion_id: item.content.correction[0]
+            item.subject.chat_completion_id: masked_message(item.content.correction[0])
             async for item in self._items.export_items(wanted)
-            if item.subject.chat_completion_id
+            if item.subject.chat_completion_id in answer_ids
         }
 
     async def _corrected(self, session_id: str, answer_id: str, answer: ChatMessage, spec: SessionSuiteSpec) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,12 +155,28 @@ async def test_turns_of_both_kinds_make_a_suite_each_and_a_repeated_request_make
 
 async def test_without_turns_every_corrected_answer_becomes_a_case(bench: Bench) -> None:
     await bench.items.chats.keep("zoo")
-    correction = spec_of("", chat_completion_id="chatcmpl-1", correction=(called("todo.md"),))
-    await bench.items.usecases.create("", correction)
+    for answer_id, answer in (("chatcmpl-1", called("todo.md")), ("chatcmpl-3", said(f"The key is {SECRET}"))):
+        await bench.items.usecases.create("", spec_of("", chat_completion_id=answer_id, correction=(answer,)))
+    await bench.items.chats.keep_chat("chatcmpl-other", replace(talk(said("Hello")), session_id=""))
+    elsewhere = spec_of("", chat_completion_id="chatcmpl-other", correction=(said("Good day"),))
+    await bench.items.usecases.create("", elsewhere)
     made = await bench.usecases.create("zoo", spec())
-    assert made.num_cases == 1 and made.feedback_item_ids == ()
+    assert made.num_cases == 2 and made.feedback_item_ids == ()
     (case,) = await bench.cases("openai_tools/private")
     assert (case.case_id, case.expected.arguments) == ("chatcmpl-1", {"path": "todo.md"})
+    (text,) = await bench.cases("text/private")
+    assert "The key is" in text.reference and SECRET not in text.reference
+
+
+async def test_one_call_that_was_answered_in_two_ways_makes_no_case(bench: Bench) -> None:
+    results: list[ChatMessage] = [
+        {"role": "tool", "tool_call_id": call_id, "content": f"Version {call_id}"} for call_id in ("call_1", "call_2")
+    ]
+    messages = [called("a.md", "call_1"), results[0], called("a.md", "call_2"), results[1], called("b.md", "call_3")]
+    await bench.items.chats.keep_chat("chatcmpl-4", talk(*messages))
+    await bench.items.chats.keep("zoo")
+    with pytest.raises(InvalidArgument, match="one call of read_file in two ways"):
+        await bench.usecases.create("zoo", spec(SessionTurn("chatcmpl-4", called("c.md"))))
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,8 @@ class Schedule:
             runs: Those of the period, and each that goes on.
             loops: What their loops cost, by id.
         """
+        # Of a request that is sent again before the first was answered, the run may be stored already.
+        runs = [item for item in runs if item.scheduled_run_id != run.scheduled_run_id]
         going_on = next((item for item in runs if item.outcome is None), None)
         if going_on is not None:
             sentence = f"The run {going_on.scheduled_run_id} went on; one goes on at a time."

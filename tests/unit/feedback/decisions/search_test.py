@@ -5,19 +5,29 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument
+from services.feedback.clients.trainer import GrpcTrainer
 from services.feedback.decisions.answers import answered, check_change
 from services.feedback.decisions.decision import DecisionAction, DecisionChange, DecisionTopic, TrainingMethod
 from services.feedback.decisions.evidence import Evidence
 from services.feedback.decisions.search import best_trial, first_rung, next_rung, on_stall, on_trials, trial_settings
 from services.feedback.decisions.trial import Search, SearchTrial
 from services.feedback.domain.goals import Goal, Reading
-from services.feedback.domain.rounds import Rates, Round, StopReason, adapter_settings, round_from_document
+from services.feedback.domain.rounds import (
+    Rates,
+    Round,
+    StopReason,
+    adapter_settings,
+    round_from_document,
+    with_adapter_settings,
+)
 from services.feedback.domain.rounds import round_to_document as to_document
 from services.feedback.domain.spec import Budget, check
+from services.feedback.domain.work import TrainingOrder
 from tests.unit.feedback.bench import SPEC, Bench, set_up
 
 SPEC_OF_SEARCH = replace(
@@ -125,6 +135,9 @@ def test_what_is_trained_further_keeps_the_rank_that_a_search_gave_it() -> None:
     rounds = [round_of(0, 0.4, decisions=(decision,)), round_of(1, 0.5, decisions=(again,)), round_of(2, 0.6)]
     assert adapter_settings(rounds, "tiny@3") == {"lora": {"r": 32, "lora_alpha": 64}}
     assert adapter_settings(rounds, "tiny@1") == {}
+    own = {"lora": {"r": 16, "lora_dropout": 0.1}}
+    kept = {"lora": {"r": 32, "lora_alpha": 64, "lora_dropout": 0.1}}
+    assert with_adapter_settings(own, rounds, "tiny@3") == kept
     trials = (wide, replace(wide, number=2, problem="It diverged."))
     made = replace(rounds[0], trials=trials)
     assert round_from_document(to_document(made)).trials == trials
@@ -181,3 +194,20 @@ async def test_a_trial_that_fails_loses_and_a_process_that_dies_doubles_none(ben
     assert "It does not fit." in trials[1].problem and [trial.number for trial in trials if trial.problem] == [2, 4]
     decision = loop.rounds[1].decision_on(DecisionTopic.TRAINING)
     assert decision is not None and decision.training == {"learning_rate": 1e-3}
+
+
+async def test_a_trial_that_the_trainer_refuses_loses_and_the_loop_goes_on(bench: Bench) -> None:
+    class Refusing(GrpcTrainer):
+        def __init__(self, trainer: Any) -> None:
+            self._stub = trainer._stub
+
+        async def start(self, request_id: str, order: TrainingOrder) -> str:
+            if "lora" in order.settings:
+                raise InvalidArgument("The rank is too large.", "Take less.")
+            return await super().start(request_id, order)
+
+    bench.services = replace(bench.services, trainer=Refusing(bench.services.trainer))
+    loop = await bench.play(replace(SPEC_OF_SEARCH, num_examples=26))
+    trials = loop.rounds[1].trials
+    assert "too large" in trials[1].problem and not trials[1].training_job_id
+    assert loop.stop is not None and loop.stop.reason is StopReason.GOALS_MET

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drillyard.feedback.v1 import schedule_pb2, scheduled_run_pb2
+from drillyard.feedback.v1 import loop_pb2, schedule_pb2, scheduled_run_pb2
 from drillyard.registry.v1 import deployment_pb2
 from google.protobuf.json_format import ParseDict
 
@@ -26,9 +26,10 @@ from services.chassis.errors import (
     ResourceExhausted,
     ServiceError,
 )
-from services.chassis.jobs import JobRunner
+from services.chassis.jobs import JobRunner, JobState
+from services.feedback.convert.loops import spec_from_proto
 from services.feedback.convert.schedules import run_to_proto, schedule_spec_from_proto, schedule_to_proto
-from services.feedback.domain.schedules.schedule import ScheduleSpec
+from services.feedback.domain.schedules.schedule import Schedule, ScheduleSpec, ScheduleState
 from services.feedback.domain.schedules.scheduled_run import SCHEDULED_RUN_KIND, ScheduledRun, ScheduledRunOutcome
 from services.feedback.jobs.schedule_clock import ScheduleClock
 from services.feedback.jobs.scheduled_run import ScheduledRunJob
@@ -162,6 +163,30 @@ async def test_a_missed_goal_starts_one_loop_from_what_is_served_within_the_budg
     assert len((await watch.bench.store.list())[0]) == 1
 
 
+async def test_a_loop_that_leaves_all_out_has_the_defaults_of_a_loop_that_a_person_starts(watch: Watch) -> None:
+    watch.rates["tiny@1"] = 0.5
+    action = {"on_broken_goal": "BROKEN_GOAL_ACTION_START_LOOP"}
+    schedule_id = (await watch.usecases.create("", spec_of(**action))).schedule.schedule_id
+    async with watch.at_work():
+        run = await watch.ended(schedule_id, 1)
+    started = (await watch.bench.store.get(run.report.loop_id)).asked
+    usual = spec_from_proto(loop_pb2.LoopSpec())
+    assert (started.search, started.budget, started.method) == (usual.search, usual.budget, None)
+
+
+async def test_a_run_that_is_cancelled_ends_the_test_run_that_it_waits_for(watch: Watch) -> None:
+    schedule_id = (await watch.usecases.create("", spec_of())).schedule.schedule_id
+    run = await watch.usecases.run_now("by hand", schedule_id)
+    gate = watch.bench.world.gates.close(f"{run.scheduled_run_id}/test_run:work")
+    async with watch.at_work():
+        await gate.arrival()
+        await watch.usecases.cancel_run(run.scheduled_run_id)
+        ended = await watch.ended(schedule_id, 0)
+    assert ended.outcome is ScheduledRunOutcome.CANCELLED
+    (job,) = await watch.bench.world.test_runner.jobs.all()
+    assert job.state in (JobState.CANCELLING, JobState.CANCELLED)
+
+
 async def test_a_run_whose_baseline_was_deleted_is_measured_without_it(watch: Watch) -> None:
     watch.rates["tiny@1"] = 0.9
     schedule_id = (await watch.usecases.create("", spec_of())).schedule.schedule_id
@@ -203,7 +228,8 @@ async def test_a_run_that_is_interrupted_anywhere_makes_each_thing_once(watch: W
 async def test_a_run_by_hand_is_one_per_request_and_one_at_a_time(watch: Watch) -> None:
     watch.rates["tiny@1"] = 0.9
     schedule_id = (await watch.usecases.create("", spec_of(budget={"max_runs": 1}))).schedule.schedule_id
-    first = await watch.usecases.run_now("by hand", schedule_id)
+    first, same = await asyncio.gather(*(watch.usecases.run_now("by hand", schedule_id) for _ in range(2)))
+    assert same.scheduled_run_id == first.scheduled_run_id
     assert (await watch.usecases.run_now("by hand", schedule_id)).scheduled_run_id == first.scheduled_run_id
     with pytest.raises(FailedPrecondition, match="goes on"):
         await watch.usecases.run_now("again", schedule_id)
@@ -228,6 +254,16 @@ async def test_a_run_with_too_few_answers_says_so_and_decides_nothing(watch: Wat
     async with watch.at_work():
         run = await watch.ended(schedule_id, 1)
     assert run.outcome is ScheduledRunOutcome.FAILED and "too few answers to decide on" in run.sentence
+    assert run.report.machine_seconds > 0
+
+
+async def test_a_suite_that_has_lost_the_slice_of_a_goal_is_no_missed_goal(watch: Watch) -> None:
+    goals = [{"metric": "conforming_rate", "slice": "tool=fly", "minimum": 0.5, "confidence": 0}]
+    await watch.schedules.add(Schedule("earlier", spec_of(goals=goals), ScheduleState.ACTIVE, START + HOUR, START))
+    async with watch.at_work():
+        run = await watch.ended("earlier", 1)
+    assert run.outcome is ScheduledRunOutcome.FAILED and "'tool=fly', which the suite lacks" in run.sentence
+    assert not run.report.test_run_id
 
 
 async def test_a_request_that_is_repeated_gives_one_schedule_also_when_its_alias_is_gone(watch: Watch) -> None:
