@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.chassis.settings import ServiceSettings
@@ -52,3 +52,10 @@ class TrainerSettings(ServiceSettings):
         default=30.0, ge=0, description="The logs and plans of an ended job's attempts are kept for so long."
     )
     stall_seconds: float = Field(default=900.0, gt=0, le=86400, description="An attempt that stands still is ended.")
+
+    @field_validator("report_address")
+    @classmethod
+    def _bracketed(cls, address: str) -> str:
+        """Return the address with brackets around an IPv6 host, which a pod is told without."""
+        host, _, port = address.rpartition(":")
+        return f"[{host}]:{port}" if ":" in host and "[" not in host and "/" not in host else address

@@ -202,7 +202,7 @@ async def test_a_schedule_is_run_by_hand_and_what_it_reached_is_counted(site: Si
     site.world.evaluator.judgement.rates["tiny@1"] = 0.3
     goals = [loop_goal_pb2.Goal(metric="conforming_rate", minimum=0.8)]
     watched = schedule_pb2.ScheduleSpec(
-        model_version_id="tiny", test_suite_version_id="roo_xml/core@1", goals=goals, daily_time="02:30"
+        model_version_id="tiny@1", test_suite_version_id="roo_xml/core@1", goals=goals, daily_time="02:30"
     )
     request = schedule_pb2.CreateScheduleRequest(spec=watched)
     schedule = (await site.stub.CreateSchedule(request)).schedule

@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 from pydantic import ConfigDict
@@ -22,8 +23,9 @@ SCRATCH: Final = "/tmp/drillyard"
 TOKEN_FOLDER: Final = "/etc/drillyard/service-token"
 _POD: Final = "services.trainer.training.processes.pod"
 _QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
-_QUANTITY = re.compile(r"([0-9.]+)([A-Za-z]*)")
+_QUANTITY = re.compile(r"([0-9.]+(?:[eE][+-]?[0-9]+)?)([A-Za-z]*)")
 _DAY: Final = 24 * 3600
+_TAKEN: Final = {"type": "DisruptionTarget", "status": "True"}
 _SECURE: Final = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
@@ -154,6 +156,8 @@ def plain_job(plan: AttemptPlan, pods: TrainingPods) -> Manifest:
         "spec": {
             **({"suspend": True} if pods.queue else {}),
             "backoffLimit": 0,
+            # What is taken away has failed when it is gone, not while it saves, and that is told from other failures.
+            "podFailurePolicy": {"rules": [{"action": "FailJob", "onPodConditions": [dict(_TAKEN)]}]},
             "activeDeadlineSeconds": pods.active_deadline_seconds,
             "ttlSecondsAfterFinished": pods.ttl_seconds,
             "template": _template(labels_of(plan, pods), pod),
@@ -275,4 +279,4 @@ def _multiplied(quantity: str | int, count: int) -> str:
     match = _QUANTITY.fullmatch(str(quantity))
     if match is None or count == 1:
         return str(quantity)
-    return f"{float(match[1]) * count:g}{match[2]}"
+    return f"{(Decimal(match[1]) * count).normalize():f}{match[2]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -45,9 +46,15 @@ class Runs:
         return Mirror(self._client, self.kind.api, f"list_{self.kind.method}", *self._place, selector=selector)
 
     async def create(self, manifest: Manifest) -> Manifest | None:
-        """Make an object; None where one of its name is there."""
+        """Make an object; None where one of its name is there. Cancelled, it returns when that is settled."""
         create = f"create_{self.kind.method}"
-        return await self._client.call(self.kind.api, create, *self._place, manifest, absent=HTTPStatus.CONFLICT)
+        call = self._client.call(self.kind.api, create, *self._place, manifest, absent=HTTPStatus.CONFLICT)
+        creation = asyncio.ensure_future(call)
+        try:
+            return await asyncio.shield(creation)
+        finally:
+            # A call that is under way cannot be taken back: who deletes the object must come after it.
+            await asyncio.gather(creation, return_exceptions=True)
 
     async def list(self, selector: str) -> list[Manifest]:
         """Return those that a label selects, as they are now."""

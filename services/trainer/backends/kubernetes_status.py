@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
 
 from services.chassis.errors import FailedPrecondition, Unavailable
@@ -61,6 +62,8 @@ def look_at(run: Manifest, pods: Sequence[Manifest], *, has_run: bool) -> Look:
     if end == "":
         return Look(Progress.DONE)
     if end is not None:
+        if run["kind"] == "Job" and any(map(_saves, alive)):
+            return Look(Progress.RUNNING)
         raise _fault(end, pods)
     if hopeless := [item for item in complaints_of(pods) if item.is_hopeless and item.reason != "ErrImagePull"]:
         raise FailedPrecondition(f"The cluster cannot run the training: {hopeless[0]}", _mend(hopeless[0].reason))
@@ -70,6 +73,12 @@ def look_at(run: Manifest, pods: Sequence[Manifest], *, has_run: bool) -> Look:
     if waits:
         return Look(Progress.STARTING, waits[0], has_words=True)
     return Look(Progress.STARTING, f"{len(alive)} pods were made, and the attempt does not run yet.")
+
+
+def _saves(pod: Manifest) -> bool:
+    """Whether a pod that is taken away has time left to save."""
+    deadline = pod["metadata"].get("deletionTimestamp")
+    return deadline is not None and datetime.fromisoformat(deadline) > datetime.now(UTC)
 
 
 def _is_suspended(run: Manifest) -> bool:
@@ -119,6 +128,8 @@ def _runs(run: Manifest, alive: Iterable[Manifest]) -> bool:
 
 
 def _fault(words: str, pods: Iterable[Manifest]) -> Exception:
+    if words.startswith("PodFailurePolicy"):
+        return PreemptedError(f"The cluster took the attempt's pod away: {words}"[:_MAX_WORDS])
     ends = list(_ends_of(pods))
     for reason, message in ends:
         if reason in _TAKEN:

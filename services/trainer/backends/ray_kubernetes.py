@@ -109,7 +109,7 @@ class RayKubernetesBackend:
             raise
         finally:
             await asyncio.shield(self._end(plan))
-            del self._reasons[job_id]
+            self._reasons.pop(job_id, None)
 
     async def clear(self, training_job_id: str) -> int:
         """Delete what earlier attempts at a job left in the cluster, and say how many there were.
@@ -179,7 +179,8 @@ class RayKubernetesBackend:
         run = mirror.objects.get(name_of(plan))
         if run is None:
             # The copy may be older than the object.
-            run = next(iter(await self._kinds[0].list(_selector(plan))), None)
+            listed = await patiently(partial(self._kinds[0].list, _selector(plan)), _CLUSTER)
+            run = next(iter(listed), None)
         if run is None:
             raise Unavailable(
                 f"{name_of(plan)} was deleted in the cluster by somebody else.", "Cancel or pause the job instead."
@@ -190,7 +191,8 @@ class RayKubernetesBackend:
             look = look_at(run, self._pods_of(plan), has_run=has_run)
         except Unavailable:
             # Why a pod ended may be told after the end of the whole.
-            look = look_at(run, await self._pods_now(plan), has_run=has_run)
+            pods = await patiently(partial(self._pods_now, plan), _CLUSTER)
+            look = look_at(run, pods, has_run=has_run)
         if look.progress in (Progress.RUNNING, Progress.DONE):
             return look
         return replace(look, reason=await self._explained(plan, run, look))
@@ -202,7 +204,7 @@ class RayKubernetesBackend:
         now, (asked, words) = time.monotonic(), self._warnings.get(plan.training_job_id, (-_EVENTS_SECONDS, ""))
         if now - asked >= _EVENTS_SECONDS:
             names = filter(None, (name_of(plan), (run.get("status") or {}).get("rayClusterName")))
-            words = max([await self._warning(name) for name in names])[1]
+            words = max([await patiently(partial(self._warning, name), _CLUSTER) for name in names])[1]
             self._warnings[plan.training_job_id] = (now, words)
         return f"{look.reason} {words}".strip()
 
@@ -213,7 +215,10 @@ class RayKubernetesBackend:
             "CoreV1Api", "list_namespaced_event", self._settings.namespace, field_selector=fields
         )
         warnings = [
-            (str(event.get("lastTimestamp") or event.get("eventTime") or ""), f"{event['reason']}: {event['message']}")
+            (
+                str(event.get("lastTimestamp") or event.get("eventTime") or ""),
+                f"{event.get('reason')}: {event.get('message', '')}",
+            )
             for event in (listing or {}).get("items") or ()
         ]
         return max(warnings, default=("", ""))
@@ -225,7 +230,7 @@ class RayKubernetesBackend:
             is_older = labels.get(JOB_LABEL) == plan.training_job_id and int(labels[EPOCH_LABEL]) < plan.epoch
             if is_older and "deletionTimestamp" not in run["metadata"]:
                 _log.warning("older_attempt_deleted", name=name)
-                await self._kinds[0].delete(name)
+                await patiently(partial(self._kinds[0].delete, name), _CLUSTER)
 
     def _pods_of(self, plan: AttemptPlan) -> list[Manifest]:
         labels = _labels(plan).items()
@@ -256,18 +261,25 @@ class RayKubernetesBackend:
         """Write what the attempt's containers printed last to the attempt's folder."""
         try:
             pods = (await self._pods_now(plan))[:_MAX_LOGS]
-            logs = [await self._log_of(pod["metadata"]["name"]) for pod in pods]
+            logs = [await self._log_of(pod) for pod in pods]
         except ServiceError as error:
             logs = [str(error)]
         folder = self._attempts_folder / plan.training_job_id / f"attempt-{plan.attempt:03d}"
         await asyncio.to_thread(_write_log, folder, "\n".join(logs))
 
-    async def _log_of(self, pod: str) -> str:
-        options = {"tail_lines": _LOG_LINES, "limit_bytes": _LOG_BYTES}
-        answer = await self._client.call(
-            "CoreV1Api", "read_namespaced_pod_log", pod, self._settings.namespace, **options
-        )
-        return f"== {pod}\n{(answer or {}).get('text') or ''}"
+    async def _log_of(self, pod: Manifest) -> str:
+        name = pod["metadata"]["name"]
+        # Our container is the first; others, which a cluster may add, would make the call ambiguous.
+        container = pod["spec"]["containers"][0]["name"]
+        options = {"container": container, "tail_lines": _LOG_LINES, "limit_bytes": _LOG_BYTES}
+        try:
+            answer = await self._client.call(
+                "CoreV1Api", "read_namespaced_pod_log", name, self._settings.namespace, **options
+            )
+        except ServiceError as error:
+            # A pod that never started has none, and the others have.
+            return f"== {name}\n{error}"
+        return f"== {name}\n{(answer or {}).get('text') or ''}"
 
 
 def _write_log(folder: Path, text: str) -> None:

@@ -184,7 +184,9 @@ async def test_a_shipment_without_a_form_or_a_place_is_refused() -> None:
 
 async def test_the_rpcs_start_show_list_watch_and_cancel() -> None:
     bench = Bench()
-    others: Any = dict.fromkeys(("items", "build_usecases", "builds", "loops", "plans", "chats"))
+    others: Any = dict.fromkeys(
+        ("items", "build_usecases", "builds", "loops", "plans", "chats", "schedules", "session_suites")
+    )
     servicer: Any = FeedbackServicer(usecases=bench.usecases, shipments=bench.store, **others)
     request = shipment_pb2.CreateShipmentRequest(request_id="r", spec=ParseDict(BODY, shipment_pb2.ShipmentSpec()))
     made = (await servicer.CreateShipment(request, None)).shipment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import queue
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ class FakeCluster:
         objects: By kind and name.
         faults: Raised by the next calls of a method's verb, in their order.
         calls: The methods that were called.
+        hold: Until it is set, an object is under way; as in a thread, no cancel stops that.
     """
 
     namespace = "drilling"
@@ -31,6 +33,7 @@ class FakeCluster:
         self.calls: list[str] = []
         self.watches: dict[str, list[_Stream]] = {"rayjobs": [], "jobs": [], "pods": []}
         self._history: dict[str, list[bytes]] = {"rayjobs": [], "jobs": [], "pods": []}
+        self.hold: asyncio.Event | None = None
         self._has_kuberay = has_kuberay
 
     def put(self, kind: str, item: Manifest) -> None:
@@ -66,7 +69,7 @@ class FakeCluster:
             return {"text": self.logs.get(arguments[0], "")}
         kind = _CALLS[rest]
         if verb == "create":
-            return self._created(kind, arguments[-1])
+            return await asyncio.shield(asyncio.ensure_future(self._made(kind, arguments[-1])))
         if verb == "delete":
             self.drop(kind, arguments[-1] if kind == "rayjobs" else arguments[0])
             return {}
@@ -81,6 +84,11 @@ class FakeCluster:
             stream.lines.put(line)
         self.watches[kind].append(stream)
         return stream
+
+    async def _made(self, kind: str, item: Manifest) -> Manifest | None:
+        if self.hold:
+            await self.hold.wait()
+        return self._created(kind, item)
 
     def _created(self, kind: str, item: Manifest) -> Manifest | None:
         if item["metadata"]["name"] in self.objects[kind]:

@@ -16,6 +16,7 @@ import pytest
 
 from services.trainer.backends.kubernetes_objects import TrainingPods, plain_job, ray_job
 from services.trainer.domain.plan import AttemptPlan
+from services.trainer.settings import TrainerSettings
 from tests.unit.trainer.backends.kuberay_rules import Manifest, refusal_of
 from tests.unit.trainer.job_bench import SPEC
 
@@ -159,3 +160,16 @@ def test_the_version_of_ray_is_the_one_that_is_installed() -> None:
     project = tomllib.loads((Path(__file__).resolve().parents[4] / "pyproject.toml").read_text())
     (pin,) = [line for line in project["project"]["optional-dependencies"]["ray"] if line.startswith("ray")]
     assert re.sub(r".*==", "", pin) == TrainingPods("", "").ray_version
+
+
+def test_amounts_for_all_workers_are_exact() -> None:
+    resources = {"limits": {"memory": "137438953473", "cpu": "1e3", "nvidia.com/gpu": 5}}
+    job = plain_job(plan_of(2), replace(PODS, resources=resources))
+    limits = job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert limits == {"memory": "274877906946", "cpu": "2000", "nvidia.com/gpu": "10"}
+
+
+def test_an_ipv6_pod_is_reported_to_with_brackets() -> None:
+    addresses = ("fd00::1:50051", "[fd00::1]:50051", "10.0.0.1:50051", "trainer:50051", "")
+    values = [TrainerSettings(report_address=address).report_address for address in addresses]
+    assert values == ["[fd00::1]:50051", "[fd00::1]:50051", "10.0.0.1:50051", "trainer:50051", ""]

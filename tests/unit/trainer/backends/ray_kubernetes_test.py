@@ -46,10 +46,11 @@ class Scene:
         run = self.cluster.objects["rayjobs"][NAME]
         self.cluster.put("rayjobs", {**run, "spec": {**run["spec"], "suspend": True}})
 
-    def pod(self, **status: Any) -> None:
+    def pod(self, name: str = "worker-0", deletes: str | None = None, **status: Any) -> None:
         """Let the cluster have a pod of the attempt."""
-        metadata = {"name": "worker-0", "labels": labels_of(PLAN, PODS)}
-        self.cluster.put("pods", {"metadata": metadata, "status": status})
+        metadata = {"name": name, "labels": labels_of(PLAN, PODS), "deletionTimestamp": deletes}
+        spec = {"containers": [{"name": "ray-worker"}, {"name": "istio-proxy"}]}
+        self.cluster.put("pods", {"metadata": metadata, "spec": spec, "status": status})
 
     async def until(self, holds: Callable[[], Any]) -> None:
         async with asyncio.timeout(20):
@@ -169,6 +170,32 @@ async def test_the_last_words_of_the_containers_are_kept(tmp_path: Path) -> None
         await scene.until(lambda: NAME not in scene.cluster.objects["rayjobs"])
         scene.cluster.drop("pods", "worker-0")
     assert "== worker-0\nthe last words" in (tmp_path / JOB_ID / "attempt-003" / "driver.log").read_text()
+
+
+async def test_a_pod_without_a_log_hides_no_other(tmp_path: Path) -> None:
+    async with attempt_in(tmp_path) as scene:
+        await started(scene)
+        scene.pod("worker-1", phase="Pending")
+        scene.cluster.faults["read"] = [refusal(400, "container is waiting to start")]
+        scene.cluster.logs["worker-1"] = "the last words"
+        await broken(scene)
+        await scene.until(lambda: NAME not in scene.cluster.objects["rayjobs"])
+        for name in ("worker-0", "worker-1"):
+            scene.cluster.drop("pods", name)
+    log = (tmp_path / JOB_ID / "attempt-003" / "driver.log").read_text()
+    assert "waiting to start" in log
+    assert "== worker-1\nthe last words" in log
+
+
+async def test_an_object_that_is_being_made_at_a_cancel_is_deleted(tmp_path: Path) -> None:
+    cluster = FakeCluster()
+    cluster.hold = asyncio.Event()
+    async with attempt_in(tmp_path, cluster) as scene:
+        await scene.until(lambda: "create_namespaced_custom_object" in cluster.calls)
+        scene.attempt.cancel()
+        await asyncio.sleep(0.05)
+        cluster.hold.set()
+        await asyncio.sleep(0.05)
 
 
 async def test_what_an_attempt_waits_for_is_said_in_the_clusters_words(tmp_path: Path) -> None:
@@ -308,6 +335,28 @@ async def test_without_kuberay_a_job_does_the_same(tmp_path: Path) -> None:
         assert await scene.attempt == 0
 
 
+async def test_a_drained_job_saves_and_is_no_failure(tmp_path: Path) -> None:
+    async with attempt_in(tmp_path, FakeCluster(has_kuberay=False)) as scene:
+        await scene.until(lambda: NAME in scene.cluster.objects["jobs"])
+        scene.pod(deletes="2999-01-01T00:00:00Z", phase="Running")
+        failed = {"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": "DisruptionTarget"}
+        run = scene.cluster.objects["jobs"][NAME]
+        await asyncio.sleep(0.05)
+        scene.cluster.put("jobs", {**run, "status": {"conditions": [failed]}})
+        await asyncio.sleep(0.1)
+        assert not scene.attempt.done()
+        scene.cluster.drop("pods", "worker-0")
+        with pytest.raises(PreemptedError, match="took the attempt's pod away"):
+            await scene.attempt
+
+
+async def test_a_warning_without_a_message_is_told(tmp_path: Path) -> None:
+    cluster = FakeCluster()
+    cluster.events = [{"reason": "FailedCreate"}]
+    async with attempt_in(tmp_path, cluster) as scene:
+        await scene.until_waits("FailedCreate")
+
+
 async def test_what_earlier_attempts_left_of_either_kind_is_cleared(tmp_path: Path) -> None:
     cluster = FakeCluster()
     backend = RayKubernetesBackend(tmp_path, cluster, PODS, artifacts_url="")
@@ -322,7 +371,8 @@ async def test_what_earlier_attempts_left_of_either_kind_is_cleared(tmp_path: Pa
 
 async def test_a_cluster_that_is_away_is_an_outage_and_no_failure_of_the_job(tmp_path: Path) -> None:
     cluster = FakeCluster()
-    cluster.faults["create"] = [Unavailable("The cluster's API does not answer: MaxRetryError.")]
+    away = Unavailable("The cluster's API does not answer: MaxRetryError.")
+    cluster.faults = {"create": [away], "list": [away] * 4, "delete": [away]}
     async with attempt_in(tmp_path, cluster) as scene:
         await scene.until_waits("does not answer")
         await started(scene)

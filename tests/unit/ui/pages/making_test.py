@@ -36,7 +36,7 @@ async def test_pages_that_cannot_be_made_or_begun_tell_it_and_are_made_at_a_late
     async def send(message: Any) -> None:
         sent.append(message)
 
-    monkeypatch.setattr("ui.gateway.pages._make", make)
+    monkeypatch.setattr("ui.gateway.pages.make_site", make)
     pages = Pages(FastAPI())
     scope = {"type": "http", "method": "GET", "path": "/nowhere", "query_string": b"", "headers": []}
     async with asyncio.timeout(SECONDS), pages.served():
