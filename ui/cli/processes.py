@@ -113,7 +113,7 @@ class System:
     def url(self) -> str:
         """Where programs of this machine reach the gateway."""
         host, _, port = self._running["gateway"].address.rpartition(":")
-        return f"http://{_OWN_HOSTS.get(host, host)}:{port}"
+        return f"http://{_OWN_HOSTS.get(host, f'[{host}]' if ':' in host else host)}:{port}"
 
     @property
     def admin_key_file(self) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterable
 from contextvars import ContextVar
 from urllib.parse import quote, unquote
@@ -25,10 +24,5 @@ def caller_in(metadata: Iterable[tuple[str, str | bytes]], token: ServiceToken |
     """Return who a call is made for; empty: it does not say, or without the signature of this installation."""
     text = next((str(value) for key, value in metadata if key == _CALLER_KEY), "")
     name, _, signature = text.partition(" ")
-    if (
-        token is None
-        or not name
-        or not hmac.compare_digest(signature.encode(), token.key_of(f"caller {name}").encode())
-    ):
-        return ""
-    return unquote(name)
+    is_signed = token is not None and name and token.is_key_of(f"caller {name}", signature)
+    return unquote(name) if is_signed else ""

@@ -91,6 +91,11 @@ class ServiceToken:
         """Return a key that every service can derive for a name, and nobody who does not know the token."""
         return hmac.new(self._newest()[0].encode(), name.encode(), "sha256").hexdigest()
 
+    def is_key_of(self, name: str, key: str) -> bool:
+        """Whether a key for a name was derived of a token that is let in."""
+        keys = [hmac.new(token.encode(), name.encode(), "sha256").hexdigest() for token in self._newest()]
+        return any(hmac.compare_digest(key.encode(), expected.encode()) for expected in keys)
+
     def is_in(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
         """Whether a call's metadata has a token that is let in."""
         shown = next((str(value) for key, value in metadata if key == _TOKEN_KEY), "").encode()

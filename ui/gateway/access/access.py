@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
+import math
 import re
 import secrets
 import time
@@ -60,7 +62,9 @@ class Access:
         self._cache_key = secrets.token_bytes(32)
         self._hasher = SecretHasher()
         self._keys: dict[str, ApiKey] = {}
-        self._keys_time = -_FRESH_SECONDS
+        self._keys_time = -math.inf
+        self._reading: asyncio.Task[None] | None = None
+        self._num_changes = 0
         self._verified: OrderedDict[bytes, str] = OrderedDict()
         self._sessions: OrderedDict[str, tuple[float, Session]] = OrderedDict()
 
@@ -142,7 +146,7 @@ class Access:
             NotFound: There is no such user.
         """
         await self._store.delete_user(user_id)
-        self._sessions.clear()
+        self._forget()
 
     async def log_in(self, caller: Caller) -> str:
         """Return the token of a new session of a caller."""
@@ -153,8 +157,9 @@ class Access:
 
     async def log_out(self, token: str) -> None:
         """End the session of a token."""
-        self._sessions.pop(digest_of(token), None)
-        await self._store.delete_session(digest_of(token))
+        if unsigned(token, self._signing_key):
+            await self._store.delete_session(digest_of(token))
+            self._forget()
 
     async def create_key(
         self, key_id: str, scopes: Iterable[Scope], *, expire_time: datetime | None, creator: Caller
@@ -177,7 +182,7 @@ class Access:
             key_id, unique, await self._hasher.hash_of(secret), excerpt_of(secret), creator.name, now, expire_time
         )
         await self._store.add_key(key)
-        self._keys_time = -_FRESH_SECONDS
+        self._forget()
         return key, text
 
     async def keys(self) -> list[ApiKey]:
@@ -191,14 +196,26 @@ class Access:
             NotFound: There is no such key.
         """
         await self._store.revoke_key(key_id, datetime.now(UTC))
-        self._keys_time = -_FRESH_SECONDS
+        self._forget()
+
+    def _forget(self) -> None:
+        """Read everything anew from now on, since something was changed; what is being read is of before."""
+        self._num_changes += 1
+        self._keys_time, self._reading = -math.inf, None
         self._sessions.clear()
 
     async def _key(self, key_id: str) -> ApiKey | None:
-        if time.monotonic() - self._keys_time > _FRESH_SECONDS:
-            self._keys_time = time.monotonic()
-            self._keys = {key.key_id: key for key in await self._store.keys()}
+        while time.monotonic() - self._keys_time > _FRESH_SECONDS:
+            if self._reading is None or self._reading.done():
+                self._reading = asyncio.create_task(self._read_keys(self._num_changes))
+            # Others wait for the same reading, and one who is gone does not end it.
+            await asyncio.shield(self._reading)
         return self._keys.get(key_id)
+
+    async def _read_keys(self, num_changes: int) -> None:
+        keys = {key.key_id: key for key in await self._store.keys()}
+        if num_changes == self._num_changes:
+            self._keys, self._keys_time = keys, time.monotonic()
 
     async def _is_secret_of(self, key: ApiKey, secret: str) -> bool:
         # By a key that only this process knows, what it remembers is worth nothing elsewhere.
@@ -214,8 +231,9 @@ class Access:
         end, session = self._sessions.get(token_digest, (0.0, None))
         if time.monotonic() < end:
             return session
+        num_changes = self._num_changes
         session = await self._store.session(token_digest)
-        if session is not None:
+        if session is not None and num_changes == self._num_changes:
             _remember(self._sessions, token_digest, (time.monotonic() + _FRESH_SECONDS, session))
         return session
 

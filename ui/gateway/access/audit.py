@@ -11,6 +11,7 @@ import structlog
 
 from services.chassis.errors import ServiceError
 from ui.gateway.access.accounts import AuditEvent
+from ui.gateway.access.caller import printable
 
 if TYPE_CHECKING:
     from ui.gateway.access.store.audit import SqlAudit
@@ -35,7 +36,7 @@ class AuditLog:
         """Append an event."""
         if len(self._waiting) == _MAX_WAITING:
             _log.warning("audit_event_lost", reason="too many wait to be written")
-        self._waiting.append(AuditEvent(0, datetime.now(UTC), caller, address, action, status))
+        self._waiting.append(AuditEvent(0, datetime.now(UTC), printable(caller), address, printable(action), status))
 
     def note_use(self, key_id: str) -> None:
         """Say that a key was used now."""
@@ -69,6 +70,8 @@ class AuditLog:
         self._uses.clear()
         try:
             await self._store.note(events, uses, datetime.now(UTC) - self._kept)
-        except ServiceError as error:
-            _log.warning("audit_waits", reason=error.problem)
+        except (ServiceError, asyncio.CancelledError) as error:
             self._waiting.extendleft(reversed(events))
+            if not isinstance(error, ServiceError):
+                raise
+            _log.warning("audit_waits", reason=error.problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import quote
 
 CALL_KEY = "drillyard.call"
 """Under this key the door leaves a `Call` in the scope of a request."""
@@ -45,6 +46,11 @@ class Caller:
     def may(self, allowed: frozenset[Scope]) -> bool:
         """Return whether they have one of the scopes that a rule names."""
         return Scope.ADMIN in self.scopes or bool(self.scopes & allowed)
+
+
+def printable(text: str) -> str:
+    """Return a text in which what moves a terminal, or no database takes, is written as in an address."""
+    return "".join(part if part.isprintable() else quote(part, errors="replace") for part in text)
 
 
 @dataclass

@@ -125,6 +125,11 @@ class CallRates:
         if len(self._left) > _MAX_CALLERS:
             self._left.popitem(last=False)
 
+    def give_back(self, caller: str) -> None:
+        """Take back that a request of a caller was counted."""
+        if entry := self._left.get(caller):
+            self._left[caller] = (entry[0] + 1, entry[1])
+
     def check(self, caller: str, now: float | None = None) -> float:
         """Return how many requests a caller may send at once now.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
@@ -13,7 +14,7 @@ from ui.gateway.access.caller import Caller
 from ui.gateway.access.door import COOKIE, CallRates
 from ui.gateway.access.oidc import LOGIN_SECONDS, OidcProvider
 from ui.gateway.access.routes import access_of
-from ui.gateway.errors import Unauthenticated, status_of
+from ui.gateway.errors import Unauthenticated, retry_headers, status_of
 from ui.shared.environment import render, stylesheet
 
 router = APIRouter(include_in_schema=False)
@@ -32,7 +33,7 @@ async def show_login(request: Request, next: str = "/") -> Response:
 async def log_in(request: Request) -> Response:
     """Begin a session and show the page that was asked for, or the form again."""
     access, form = access_of(request), await request.form(max_files=0, max_fields=10)
-    place, secret = str(form.get("next", "/")), str(form.get("secret", "")).strip()
+    place, secret = str(form.get("next", "/")), str(form.get("secret", ""))
     name = str(form.get("name", "")).strip()
     address, failures = _address(request), _failures_of(request)
     # One address guesses at many names, and many addresses at one name.
@@ -40,14 +41,17 @@ async def log_in(request: Request) -> Response:
     try:
         for origin in origins:
             failures.check(origin)
-        caller = await (access.caller_of_password(name, secret) if name else access.caller_of_key(secret))
-    except Busy as error:
-        return _form(request, place, problem=str(error), status=429)
-    except Unauthenticated as error:
+        # Before it is looked at, so that a thousand at once are no more than a thousand one after another.
         for origin in origins:
             failures.count(origin)
+        caller = await (access.caller_of_password(name, secret) if name else access.caller_of_key(secret.strip()))
+    except Busy as error:
+        return _form(request, place, error)
+    except Unauthenticated as error:
         access.log.note("", address, "POST /login", 401)
-        return _form(request, place, problem=str(error), status=401)
+        return _form(request, place, error)
+    for origin in origins:
+        failures.give_back(origin)
     return await _logged_in(request, caller, place, "POST /login")
 
 
@@ -97,9 +101,12 @@ async def _logged_in(request: Request, caller: Caller, place: str, action: str) 
 
 
 def _refused(request: Request, place: str, error: ServiceError) -> HTMLResponse:
-    status = status_of(error)
-    access_of(request).log.note("", _address(request), "GET /login/oidc", status)
-    return _form(request, place, problem=str(error), status=status)
+    address = _address(request)
+    # Strangers may ask for this page as often as they like, but the log must not grow by all of it.
+    with suppress(Busy):
+        _failures_of(request).count(f"oidc:{address}")
+        access_of(request).log.note("", address, "GET /login/oidc", status_of(error))
+    return _form(request, place, error)
 
 
 def _provider_of(request: Request) -> OidcProvider:
@@ -130,10 +137,18 @@ def _failures_of(request: Request) -> CallRates:
     return rates
 
 
-def _form(request: Request, place: str, *, problem: str = "", status: int = 200) -> HTMLResponse:
-    has_provider = access_of(request).provider is not None
-    page = render("gateway/login", style=Markup(stylesheet()), place=place, problem=problem, has_provider=has_provider)
-    return HTMLResponse(page, status, {"Cache-Control": "no-store"})
+def _form(request: Request, place: str, error: ServiceError | None = None) -> HTMLResponse:
+    page = render(
+        "gateway/login",
+        style=Markup(stylesheet()),
+        # Relative, since a proxy may show the gateway below any path.
+        root="../" * (request.url.path.removeprefix(request.scope.get("root_path", "")).count("/") - 1),
+        place=place,
+        problem=str(error or ""),
+        has_provider=access_of(request).provider is not None,
+    )
+    headers = {"Cache-Control": "no-store", **(retry_headers(error) if error else {})}
+    return HTMLResponse(page, status_of(error) if error else 200, headers)
 
 
 def _path(request: Request) -> str:

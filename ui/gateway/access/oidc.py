@@ -8,11 +8,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import structlog
 
 from services.chassis.errors import FailedPrecondition, PermissionDenied, Unavailable
-from ui.gateway.access.caller import ROLES, Caller, Scope
+from ui.gateway.access.caller import ROLES, Caller, Scope, printable
 from ui.gateway.access.secrets import is_equal, signed, unsigned
 from ui.gateway.errors import Unauthenticated
 from ui.gateway.settings import GatewaySettings
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
 
 _TIMEOUT_SECONDS = 10.0
 _DISCOVERY = "/.well-known/openid-configuration"
+_ENDPOINTS = dict.fromkeys(("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri"), str)
 # Clocks of two machines differ; so much is let pass on either side.
 _LEEWAY_SECONDS = 60
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
 LOGIN_SECONDS = 600
 _MAX_NAME = 200
+_MAX_PLACE = 1000
 _AGAIN = "Log in again."
 _log = structlog.get_logger()
 
@@ -66,6 +69,8 @@ class OidcProvider:
         """
         metadata = await self._read_metadata()
         state, nonce, verifier = (secrets.token_urlsafe(48) for _ in range(3))
+        # Browsers drop a cookie of more than 4 KiB.
+        place = place if len(quote(place)) <= _MAX_PLACE else "/"
         login = Login(state, nonce, verifier, place, time.time() + LOGIN_SECONDS)
         async with self._client(redirect_uri) as client:
             url, _ = client.create_authorization_url(metadata["authorization_endpoint"], state, verifier, nonce=nonce)
@@ -152,11 +157,12 @@ class OidcProvider:
         scopes: frozenset[Scope] = frozenset().union(*(ROLES[role] for role in roles if role))
         if not scopes:
             raise PermissionDenied("None of your groups has a role here.", "Ask the gateway's admin for one.")
-        return Caller(f"oidc:{str(claims.get(settings.oidc_name_claim) or claims['sub'])[:_MAX_NAME]}", scopes)
+        name = str(claims.get(settings.oidc_name_claim) or claims["sub"])[:_MAX_NAME]
+        return Caller(f"oidc:{printable(name)}", scopes)
 
     async def _read_metadata(self) -> dict[str, Any]:
         if not self._metadata:
-            metadata = await _read(self._settings.oidc_issuer.rstrip("/") + _DISCOVERY)
+            metadata = await _read(self._settings.oidc_issuer.rstrip("/") + _DISCOVERY, _ENDPOINTS)
             if metadata.get("issuer") != self._settings.oidc_issuer:
                 raise FailedPrecondition(
                     "The provider calls itself by another name than GATEWAY_OIDC_ISSUER.",
@@ -169,25 +175,29 @@ class OidcProvider:
         from joserfc.jwk import KeySet
 
         if self._keys is None or is_renewed:
-            self._keys = KeySet.import_key_set(await _read((await self._read_metadata())["jwks_uri"]))  # type: ignore[arg-type]
+            self._keys = KeySet.import_key_set(await _read((await self._read_metadata())["jwks_uri"], {"keys": list}))  # type: ignore[arg-type]
         return self._keys
 
 
-async def _read(url: str) -> dict[str, Any]:
+async def _read(url: str, expected: Mapping[str, type]) -> dict[str, Any]:
     import httpx2
 
     try:
         async with httpx2.AsyncClient(timeout=_TIMEOUT_SECONDS) as client:
             response = await client.get(url)
             response.raise_for_status()
-            document: dict[str, Any] = response.json()
+            document = response.json()
+            if not isinstance(document, dict) or any(
+                not isinstance(document.get(name), kind) for name, kind in expected.items()
+            ):
+                raise ValueError(f"{url} does not have {', '.join(expected)}")
             return document
     except (httpx2.HTTPError, ValueError) as error:
         raise _away(error) from None
 
 
 def _away(error: Exception) -> Unavailable:
-    _log.warning("oidc_provider_away", error=type(error).__name__)
+    _log.warning("oidc_provider_away", error=type(error).__name__, reason=str(error)[:200])
     return Unavailable(
         "The provider of logins does not answer.", "Try again later; sessions go on, and keys and passwords work."
     )

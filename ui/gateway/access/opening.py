@@ -34,6 +34,8 @@ async def open_access(settings: GatewaySettings) -> AsyncIterator[Access | None]
     from ui.gateway.access.store.audit import SqlAudit
 
     provider = _provider(settings, admin_key)
+    if not settings.database_url:
+        _keep_private(settings.data_dir.resolve() / "gateway/accounts.db")
     store = await SqlAccounts.open(settings.resolved_database_url)
     access = Access(store, admin_key, AuditLog(SqlAudit(store.database), settings.audit_days))
     access.provider = provider
@@ -44,6 +46,13 @@ async def open_access(settings: GatewaySettings) -> AsyncIterator[Access | None]
         noting.cancel()
         await asyncio.gather(noting, return_exceptions=True)
         await store.close()
+
+
+def _keep_private(file: Path) -> None:
+    """Let nobody but this user read the hashes of passwords; what the database writes beside the file is as private."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    file.chmod(0o600)
 
 
 def _provider(settings: GatewaySettings, admin_key: str) -> OidcProvider | None:

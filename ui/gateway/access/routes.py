@@ -19,6 +19,8 @@ from ui.shared.rpc import ContractRoute
 
 _SECRET = ("secret_hash", "excerpt", "password_hash")
 _NOBODY = Caller("", EVERY_SCOPE)
+# So many a database counts to.
+_MAX_DIGITS = 18
 router = APIRouter(tags=["access"], route_class=ContractRoute)
 
 
@@ -118,7 +120,7 @@ async def list_audit_events(
     access: AccessOf, page: Page, caller: Annotated[str, Query(description="Such as `key:ci`; empty: all.")] = ""
 ) -> Document:
     """List what was done, and what was refused to whom, newest first."""
-    if page["page_token"] and not page["page_token"].isdecimal():
+    if page["page_token"] and not (page["page_token"].isdecimal() and len(page["page_token"]) <= _MAX_DIGITS):
         raise InvalidArgument("The page token is none.", "Give `next_page_token` of the page before.")
     size = page["page_size"]
     events = await access.log.events(caller=caller, before=int(page["page_token"] or 0), limit=size)

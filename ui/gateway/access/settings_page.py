@@ -47,7 +47,7 @@ async def change_settings(request: Request) -> HTMLResponse:
 
 async def _create_key(access: Access, form: FormData, caller: Caller) -> str:
     days = str(form.get("expire_days", ""))
-    if not days.isdecimal() or int(days) > 3650:
+    if not days.isdecimal() or len(days) > 4 or int(days) > 3650:
         raise InvalidArgument("The number of days is none.", "Use 0 to 3650; 0 is for ever.")
     expire_time = datetime.now(UTC) + timedelta(days=int(days)) if int(days) else None
     scopes = [Scope(name) for name in map(str, form.getlist("scope")) if name in set(Scope)]

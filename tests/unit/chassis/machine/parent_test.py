@@ -113,6 +113,9 @@ async def test_a_service_learns_the_caller_from_who_knows_the_token_alone(tmp_pa
     assert caller_in([entry], token) == "oidc:Zoë"
     assert caller_in([entry], other) == caller_in([entry], None) == caller_in([], token) == ""
     assert caller_in([(entry[0], entry[1].replace("oidc", "user"))], token) == ""
+    # While the token is replaced, one has the new one at the top already.
+    (tmp_path / "next").write_text(f"new-token\n{(tmp_path / 'token').read_text()}")
+    assert caller_in([entry], ServiceToken(tmp_path / "next")) == "oidc:Zoë"
     async with serving(token) as address, open_channel(address, token=token) as channel:
         assert await channel.unary_unary(f"/{SERVICE}/GetCaller")(b"x") == "oidc:Zoë".encode()
         current_caller.set("")

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,6 +34,7 @@ ORIGIN = {"Origin": "http://127.0.0.1:7860"}
 class Gateway:
     http: TestClient
     access: Access
+    state: Any
 
     def make_key(self, key_id: str, *scopes: str) -> dict[str, str]:
         body = {"key_id": key_id, "scopes": scopes}
@@ -54,7 +56,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with TestClient(app, base_url="http://127.0.0.1:7860") as http:
         while not hasattr(app, "state"):
             app = app._app
-        yield Gateway(http, app.state.access)
+        yield Gateway(http, app.state.access, app.state)
+    assert (folder / "gateway/accounts.db").stat().st_mode & 0o077 == 0
 
 
 @pytest.fixture
@@ -101,6 +104,8 @@ def test_each_rule_lets_in_whom_it_names_and_nobody_else() -> None:
     everything = {"Authorization": f"Bearer {'+'.join(Scope)}"}
     assert _asked(door, "GET", "/api/v1/unknown", everything) == 404
     assert _asked(door, "PATCH", "/api/v1/models", everything) == 404
+    # The framework's patterns let a line break at the end pass, so its routes must not be met by another's rule.
+    assert {_asked(door, "POST", f"{path}\n", {"Authorization": "Bearer read"}) for path in ROUTES} == {404}
     assert _asked(door, "GET", "/api/v1/models", everything, "websocket") == 0
 
 
@@ -253,7 +258,8 @@ def test_the_audit_log_says_who_did_what_page_by_page(gateway: Gateway) -> None:
     assert [(event["action"], event["status"]) for event in first["audit_events"]] == [("POST /api/v1/loops", 403)] * 2
     rest = f"/api/v1/audit-events?caller=key:busy&page_size=2&page_token={first['next_page_token']}"
     assert len(gateway.http.get(rest, headers=ADMIN).json()["audit_events"]) == 1
-    assert gateway.http.get("/api/v1/audit-events?page_token=x", headers=ADMIN).status_code == 400
+    for token in ("x", "9" * 30, "9" * 5000):
+        assert gateway.http.get(f"/api/v1/audit-events?page_token={token}", headers=ADMIN).status_code == 400
     assert gateway.http.get("/api/v1/audit-events", headers=key).status_code == 403
 
 
@@ -364,9 +370,11 @@ def test_an_admin_makes_and_revokes_keys_and_users_on_the_page(gateway: Gateway)
     assert "carl" in send(action="create-user", user_id="carl", role="viewer", password="correct horse battery").text
     assert send(action="delete-user", user_id="carl").status_code == 200
     assert send(action="delete-user", user_id="carl").status_code == 404
-    assert send(action="nothing").status_code == 400
+    assert send(action="nothing\n\x1b[2J\x00").status_code == 400
+    assert send(action="create-key", key_id="long", scope="read", expire_days="9" * 5000).status_code == 400
     actions = [event["action"] for event in gateway.http.get("/api/v1/audit-events").json()["audit_events"]]
     assert "settings revoke-key by-page" in actions
+    assert "settings nothing%0A%1B[2J%00 " in actions
 
 
 def test_others_see_on_the_page_who_they_are_alone(gateway: Gateway) -> None:
@@ -378,8 +386,15 @@ def test_others_see_on_the_page_who_they_are_alone(gateway: Gateway) -> None:
 
 
 def test_who_guesses_logins_is_soon_refused_unread(gateway: Gateway) -> None:
-    statuses = [gateway.log_in(secret="guess").status_code for _ in range(12)]
-    assert statuses[0] == 401
-    assert statuses[-1] == 429
+    user = {"user_id": "dora", "role": "viewer", "password": " correct horse battery "}
+    gateway.http.post("/api/v1/users", json=user, headers=ADMIN)
+    assert gateway.log_in(name="dora", secret=user["password"]).status_code == 303
+    gateway.http.cookies.clear()
+    # At once: those that are still looked at count too.
+    gateway.state.failed_logins = CallRates(1)
+    with ThreadPoolExecutor(4) as threads:
+        statuses = list(threads.map(lambda _: gateway.log_in(name="dora", secret="guess").status_code, range(4)))
+    assert sorted(statuses) == [401, 429, 429, 429]
+    assert gateway.log_in(name="dora", secret=user["password"]).headers["retry-after"]
     assert gateway.log_in(secret=ADMIN_KEY).status_code == 429
     assert gateway.caller(ADMIN).status_code == 200

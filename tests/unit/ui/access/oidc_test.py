@@ -16,6 +16,7 @@ from joserfc.jwk import ECKey, KeySet
 from starlette.testclient import TestClient
 
 from services.chassis.telemetry import Telemetry
+from ui.gateway.access.door import CallRates
 from ui.gateway.app import create_app
 from ui.gateway.settings import GatewaySettings
 
@@ -29,6 +30,7 @@ class Provider:
         self.challenges: dict[str, tuple[str, str]] = {}
         self.is_away = False
         self.num_codes = 0
+        self.metadata: Any = None
         # Where it is another than the one that signs.
         self.published: ECKey | None = None
 
@@ -71,13 +73,14 @@ def _serving(provider: Provider) -> ThreadingHTTPServer:
                 "token_endpoint": f"{issuer()}/token",
                 "jwks_uri": f"{issuer()}/keys",
             }
-            self._answer(200, dict(keys) if self.path == "/keys" else metadata)
+            told = metadata if provider.metadata is None else provider.metadata
+            self._answer(200, dict(keys) if self.path == "/keys" else told)
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             self._answer(*provider.token(issuer(), parse_qs(body)))
 
-        def _answer(self, status: int, document: dict[str, Any]) -> None:
+        def _answer(self, status: int, document: Any) -> None:
             content = json.dumps(document).encode()
             self.send_response(503 if provider.is_away else status)
             self.send_header("Content-Type", "application/json")
@@ -215,6 +218,39 @@ def test_a_login_ends_once_and_in_the_browser_that_began_it(http: TestClient, pr
     assert http.get("/login/oidc/callback", params=query, follow_redirects=False).headers["location"] == "/"
     http.cookies.set("drillyard_login", cookie)
     assert http.get("/login/oidc/callback", params=query, follow_redirects=False).status_code == 401
+
+
+def test_who_was_refused_can_log_in_from_there(http: TestClient, provider: Provider) -> None:
+    page = _log_in(http, provider).text
+    assert ('action="../../login"' in page, 'href="../../login/oidc?' in page) == (True, True)
+    assert 'action="./login"' in http.get("/login").text
+
+
+def test_what_strangers_are_refused_does_not_fill_the_log(http: TestClient, provider: Provider) -> None:
+    admin = {"Authorization": f"Bearer {'admin' * 10}"}
+    app: Any = http.app
+    while not hasattr(app, "state"):
+        app = app._app
+    app.state.failed_logins = CallRates(1)
+    statuses = [http.get("/login/oidc/callback").status_code for _ in range(4)]
+    del app.state.failed_logins
+    events = http.get("/api/v1/audit-events?page_size=4", headers=admin).json()["audit_events"]
+    assert statuses == [401] * 4
+    assert [event["caller"] for event in events].count("") < 4
+
+
+def test_a_long_place_and_an_odd_name_do_no_harm(http: TestClient, provider: Provider) -> None:
+    begun = http.get("/login/oidc", params={"next": "/doctor?x=" + "y" * 4000}, follow_redirects=False)
+    assert len(begun.headers["set-cookie"]) < 4096
+    _log_in(http, provider, groups=["all"], sub="eve\n\x1b[2Jkey:ci\x00")
+    assert http.get("/api/v1/caller").json()["caller"]["name"] == "oidc:eve%0A%1B[2Jkey:ci%00"
+
+
+def test_a_provider_that_tells_nothing_of_itself_is_away(
+    http: TestClient, provider: Provider, running: tuple[TestClient, Provider, Any]
+) -> None:
+    provider.metadata = []
+    assert http.get("/login/oidc", follow_redirects=False).status_code == 503
 
 
 def test_a_provider_that_is_away_is_told_and_keys_go_on(http: TestClient, provider: Provider) -> None:

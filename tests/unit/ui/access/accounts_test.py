@@ -1,0 +1,63 @@
+"""What the gateway remembers of its accounts while they are changed, and while their database is away."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.chassis.errors import Unavailable
+from ui.gateway.access.access import Access
+from ui.gateway.access.audit import AuditLog
+from ui.gateway.access.caller import Caller, Scope
+from ui.gateway.access.store.accounts import SqlAccounts
+from ui.gateway.access.store.audit import SqlAudit
+from ui.gateway.errors import Unauthenticated
+
+ADMIN_KEY = "first-key-of-a-test-that-is-long-enough"
+
+
+class _SlowAccounts:
+    """Accounts in a database that answers when it may, with what it had when it was asked."""
+
+    def __init__(self, store: SqlAccounts) -> None:
+        self._store, self.go_on = store, asyncio.Event()
+        self.error: Exception | None = None
+        self.go_on.set()
+
+    def __getattr__(self, name: str) -> Any:
+        async def answer(*arguments: Any) -> Any:
+            if self.error:
+                raise self.error
+            result = await getattr(self._store, name)(*arguments)
+            if name in ("keys", "session"):
+                await self.go_on.wait()
+            return result
+
+        return answer
+
+
+async def test_what_was_read_before_a_change_is_read_again_and_nobody_is_refused_meanwhile(tmp_path: Path) -> None:
+    store = await SqlAccounts.open(f"sqlite+aiosqlite:///{tmp_path / 'accounts.db'}")
+    slow = _SlowAccounts(store)
+    access: Any = Access(slow, ADMIN_KEY, AuditLog(SqlAudit(store.database), 1))  # type: ignore[arg-type]
+    admin = Caller("key:initial-admin", frozenset(Scope))
+    _, text = await access.create_key("ci", [Scope.READ], expire_time=None, creator=admin)
+    session = await access.log_in(Caller("user:ann", frozenset({Scope.READ})))
+    slow.go_on.clear()
+    reading = [asyncio.create_task(access.caller_of_key(text)) for _ in range(2)]
+    looking = asyncio.create_task(access.caller_of_session(session))
+    await asyncio.sleep(0)
+    await access.revoke_key("ci")
+    await access.log_out(session)
+    slow.go_on.set()
+    refused = await asyncio.gather(*reading, return_exceptions=True)
+    assert ["was revoked" in str(error) for error in refused] == [True, True]
+    await asyncio.gather(looking, return_exceptions=True)
+    with pytest.raises(Unauthenticated):
+        await access.caller_of_session(session)
+    slow.error = Unavailable("The database is away.")
+    access._forget()
+    for error in await asyncio.gather(*(access.caller_of_key(text) for _ in range(2)), return_exceptions=True):
+        assert isinstance(error, Unavailable)
+    await store.close()
