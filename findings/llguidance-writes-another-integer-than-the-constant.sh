@@ -1,10 +1,10 @@
 #!/bin/sh
 # Package: llguidance 1.9.1 (PyPI), grammars from a JSON schema.
-# Expected: a schema with `const` (or `enum` of one value) lets exactly this value be written. Integers of JSON have no
-#   limit, and the schema is given as text, so that a number such as 1234567890123456789 is read as it stands.
+# Expected: a schema with `const` (or `enum` of one value) lets exactly this value be written (JSON Schema validation,
+#   "const"). Integers of JSON have no limit, and the schema is given as text, in which 1234567890123456789 stands.
 # What happens: the number goes through a 64-bit float, and the grammar forces another one: 1234567890123456768. With
 #   `minimum` and `maximum` at the value it is the same. No error, no warning; up to 2^53 all is well.
-# Who offers identifiers of 64 bits (messages, users, traces) to choose from gets calls with identifiers that nobody has.
+# Who offers identifiers of 64 bits (messages, users, traces) to choose from gets calls with ones that nobody has.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Package: outlines-core 0.2.14 (PyPI), `build_regex_from_schema`.
-# Expected: a property without a schema of its own, {}, may have any value, and the object around it stays an object:
-#   the expression matches {"data": 1, "count": 2}.
+# Expected: a property without a schema of its own, {}, may have any value (JSON Schema core, 4.3.2), and the object
+#   around it stays an object: the expression matches {"data": 1, "count": 2}.
 # What happens: the alternatives of "any value" stand in the object's expression without parentheses, so that they are
 #   alternatives of the whole. No valid object is matched; {"data": true (cut off there), null, 1 and "text" are.
 # An argument of type Any is enough for a model that is held to its schema to be unable to write a valid call.

@@ -1,7 +1,7 @@
 #!/bin/sh
 # protobuf 7.36.2 (PyPI), google.protobuf.json_format.
-# Expected: JSON that does not fit a message is a ParseError, by Parse as by ParseDict. The number 1e999 is JSON, of
-#   which Python's reader makes infinity. For a field of type int32 ParseDict raises ParseError.
+# Expected: JSON that does not fit a message is a ParseError (documentation of json_format). The number 1e999 is JSON,
+#   of which Python's reader makes infinity. For a field of type int32 ParseDict raises ParseError.
 # Happens: for a field of an enum's type ParseDict lets the OverflowError of Python's int() out, which is no ParseError
 #   and no ValueError, so that a server that answers a ParseError with "bad request" answers with an error of its own.
 set -eu

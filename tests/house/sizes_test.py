@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOP = "services/trainer/training/loop.py"  # a flat training loop reads best in one piece
+LIST = Path("findings")  # a list that grows by one file a finding: nothing in it belongs together
 
 
 def tracked_files() -> list[Path]:
@@ -81,7 +82,7 @@ def test_no_folder_has_more_entries_than_its_ceiling() -> None:
     crowded = {}
     for folder, names in entries.items():
         counted = [name for name in names if not name.startswith(".") and name != "__init__.py"]
-        if len(counted) > 15 and not folder.parts[0].startswith("."):
+        if len(counted) > 15 and folder != LIST and not folder.parts[0].startswith("."):
             crowded[str(folder)] = sorted(counted)
     assert not crowded
 
