@@ -17,6 +17,7 @@ from drillyard.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
 
 from services.chassis.channel import open_channel
 from services.chassis.machine.parent import ServiceToken
+from ui.gateway.access.aliases import AliasGuard
 from ui.gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ class Clients:
 async def open_clients(settings: GatewaySettings) -> AsyncIterator[Clients]:
     """Open a channel to each service for as long as the block lasts; connecting happens on the first call."""
     token = ServiceToken(settings.token_file) if settings.token_file else None
+    guards = [AliasGuard()] if settings.authentication == "on" else []
     channels = {
-        name: open_channel(getattr(settings, f"{name}_address"), token=token)
+        name: open_channel(getattr(settings, f"{name}_address"), token=token, interceptors=guards)
         for name in ("registry", "test_runner", "evaluator", "trainer", "feedback")
     }
     try:
