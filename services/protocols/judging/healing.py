@@ -9,8 +9,8 @@ from difflib import SequenceMatcher
 from services.protocols.turn import CallMessage, Message
 
 _PIECE = re.compile(r"\w+|\s+|.", re.DOTALL)
-# Of longer answers the comparison would take seconds.
-_MAX_PIECES = 3_000
+# Of longer answers that repeat themselves the comparison would take seconds; its time grows by the third power.
+_MAX_PIECES = 800
 _MAX_DIFFERENCES = 64
 
 

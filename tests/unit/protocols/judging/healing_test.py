@@ -58,5 +58,5 @@ def test_calls_beside_the_text_are_mended_where_they_are_of_the_same_functions()
 
 def test_long_answers_are_not_compared() -> None:
     right: Message = {"role": "assistant", "content": "right"}
-    long: Message = {"role": "assistant", "content": "wrong " * 3000}
+    long: Message = {"role": "assistant", "content": "wrong\n" * 450}
     assert healed(long, right, lambda _: True) == right
