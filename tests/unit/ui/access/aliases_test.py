@@ -18,10 +18,9 @@ from starlette.testclient import TestClient
 
 from services.chassis.telemetry import Telemetry
 from tests.machine import free_port
-from ui.gateway.access.aliases import alias_of
 from ui.gateway.access.caller import CALL_KEY, ROLES, Call, Caller
 from ui.gateway.app import create_app
-from ui.gateway.clients import open_clients
+from ui.gateway.clients import alias_of, open_clients
 from ui.gateway.settings import GatewaySettings
 from ui.loops.page import _Page as LoopPage
 from ui.loops.schedules.page import _Page as SchedulePage
