@@ -36,7 +36,7 @@ USER 10001
 
 FROM base AS ray
 ARG PIP_EXTRA_INDEX_URL
-RUN pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[postgres,s3,ray,cluster]"
+RUN pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[postgres,s3,ray,ray-dashboard,cluster]"
 USER 10001
 
 FROM compute AS registry

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -169,3 +170,20 @@ def test_a_package_that_an_image_lacks_is_seen() -> None:
     assert "torch" not in installed_with(extras_of("evaluator"))
     assert {"torch", "gradio"} & set(foreign_imports(main_module("evaluator"))) == set()
     assert {"psycopg", "psycopg-binary", "s3fs"} <= installed_with(extras_of("evaluator"))
+
+
+@pytest.mark.parametrize("target", ["trainer", "ray-worker"])
+def test_an_image_of_a_rayjob_has_the_dashboard_that_kuberay_submits_to_and_probes(target: str) -> None:
+    held = installed_with(extras_of(target))
+    wanted = {Requirement(text).name for text in requirements_of("ray", "default") if 'extra == "default"' in text}
+    assert "aiohttp_cors" in wanted
+    assert set(map(canonicalize_name, wanted)) <= held
+
+
+def test_all_that_images_get_of_ray_is_pinned_and_set_up_on_no_laptop() -> None:
+    pins = {canonicalize_name(line.partition("==")[0]) for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    for_images = installed_with({"ray", "ray-dashboard"}) - {"drillyard"}
+    assert for_images <= pins
+    makefile = re.sub(r"\\\n", " ", (ROOT / "Makefile").read_text())
+    left_out = set(re.findall(r"(?m)^ELSEWHERE := (.*)$", makefile)[0].split())
+    assert pins - installed_with({"dev"}) <= left_out
