@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
@@ -66,11 +65,9 @@ def create_user(
     common: Common,
     role: Annotated[str, typer.Option(help="viewer, reviewer, trainer, publisher or admin.")] = "viewer",
 ) -> None:
-    """Add a user, who logs in by name and password; that is asked for unless DRILLYARD_PASSWORD has it."""
+    """Add a user, who logs in by name and password; that is asked for."""
     # Everybody on this machine can read the options of a command.
-    password = os.environ.get("DRILLYARD_PASSWORD") or typer.prompt(
-        "Password", hide_input=True, confirmation_prompt=True
-    )
+    password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     with connected(common) as gateway:
         added = gateway.post("/users", {"user_id": user_id, "role": role, "password": password})["user"]
         show(added, as_json=common.as_json, table=lambda: print(f"{user_id} may log in as {role}."))
