@@ -156,10 +156,10 @@ class RayKubernetesBackend:
     async def _follow(self, plan: AttemptPlan) -> int:
         """Look at the attempt until it has ended well."""
         self._runs = mirror = self._runs or self._kinds[0].mirror(_OURS)
-        mirror.start()
-        self._pods.start()
         has_run, deadline = False, time.monotonic() + self._settings.pre_running_deadline_seconds
         while True:
+            mirror.start()
+            self._pods.start()
             await self._fence(plan, mirror)
             look = await self._look(plan, mirror, has_run=has_run)
             has_run = has_run or look.progress is Progress.RUNNING

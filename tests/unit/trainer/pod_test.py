@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Set
 from pathlib import Path
 
-from services.trainer.training.processes.ending import at_work, is_stopped, stop
+from services.trainer.training.processes.ending import ask_to_stop, at_work, is_stopped, pass_on_stop, stop
 
 
 def test_a_pod_that_is_taken_away_waits_for_those_that_are_at_work(tmp_path: Path) -> None:
@@ -27,3 +28,19 @@ def test_a_process_that_was_killed_is_not_waited_for(tmp_path: Path) -> None:
     ended.wait()
     (tmp_path / f"{ended.pid}.pid").touch()
     stop(tmp_path)
+
+
+def test_a_head_that_is_taken_away_asks_each_pod_once_also_one_that_comes_late(tmp_path: Path) -> None:
+    pods, asked = {"0"}, list[Set[str]]()
+
+    def ask_pods(told: Set[str]) -> Set[str]:
+        asked.append(pods - told)
+        pods.add("1")
+        return asked[-1]
+
+    looks = iter([False, True, False, False, False, True])
+    pass_on_stop(tmp_path, lambda: next(looks), ask_pods)
+    assert asked == []
+    ask_to_stop(tmp_path)
+    pass_on_stop(tmp_path, lambda: next(looks), ask_pods)
+    assert asked == [{"0"}, {"1"}, set()]

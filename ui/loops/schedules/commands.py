@@ -146,8 +146,8 @@ def _print_schedule(schedule: Document) -> None:
     spent = schedule["spent"]
     print(f"{schedule['schedule_id']} {state}. {schedule['sentence']}")
     print(
-        f"Spent in {schedule['spec']['budget']['period_days'] or 30} days: {spent['num_runs']} runs, "
-        f"{spent['num_loops']} loops, {spent['minutes']:.1f} minutes, {spent['cost']:.2f} of money."
+        f"Spent in {schedule['spec']['budget']['period_days'] or 30} days: runs {spent['num_runs']}, "
+        f"loops {spent['num_loops']}, minutes {spent['minutes']:.1f}, money {spent['cost']:.2f}."
     )
 
 

@@ -77,7 +77,7 @@ def schedule_view(schedule: Schedule, runs: tuple[ScheduledRun, ...] = ()) -> Sc
         sentence=schedule.sentence,
         next_due=time_text(schedule.next_due_time),
         is_paused=schedule.state == SCHEDULE_STATE_PAUSED,
-        spent=f"{spent.num_runs} runs, {spent.num_loops} loops, {spent.minutes:.1f} minutes",
+        spent=f"runs {spent.num_runs}, loops {spent.num_loops}, minutes {spent.minutes:.1f}",
         newest=due_time_view(schedule.last_run) if schedule.HasField("last_run") else None,
         runs=tuple(map(due_time_view, runs)),
     )

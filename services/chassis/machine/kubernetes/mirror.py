@@ -12,6 +12,7 @@ import structlog
 
 from services.chassis.errors import ServiceError
 from services.chassis.machine.kubernetes.client import GONE, GoneError, KubernetesClient, Manifest
+from services.chassis.waiting import keep_going
 
 _PAUSE_SECONDS = 1.0
 _MAX_PAUSE_SECONDS = 30.0
@@ -44,9 +45,10 @@ class Mirror:
         self._response: Any = None
 
     def start(self) -> None:
-        """Follow from now on; once it does, nothing happens."""
-        if self._following is None:
-            self._following = asyncio.create_task(self._follow())
+        """Follow from now on; while it does, nothing happens, and what errors have ended is begun again."""
+        if self._following is None or self._following.done():
+            follow = keep_going("follow_cluster", self._follow, pause_seconds=_PAUSE_SECONDS)
+            self._following = asyncio.create_task(follow)
 
     async def close(self) -> None:
         """Follow no more."""
@@ -117,14 +119,15 @@ class Mirror:
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     put(json.loads(line))
-            put(None)
-        except (GoneError, ServiceError) as error:
-            put(error)
         except ApiException:
             # The list that follows says what is wrong.
-            put(None)
+            pass
         except (HTTPError, OSError, ValueError) as error:
             _log.info("cluster_watch_broke", reason=repr(error))
+        except Exception as error:
+            # The thread's boundary: it is raised where the events are taken.
+            put(error)
+        finally:
             put(None)
 
     def _take(self, event: Manifest) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import ray
@@ -13,18 +14,20 @@ import ray.train
 import ray.train.torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from services.chassis.errors import FailedPrecondition, NotFound, ServiceError
 from services.lm.process import usable_cores
 from services.trainer.domain.attempt import AttemptOutcome
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.training.processes.artifacts import fetched
-from services.trainer.training.processes.ending import at_work, is_stopped
+from services.trainer.training.processes.ending import ask_to_stop, at_work, is_stopped, pass_on_stop
 from services.trainer.training.processes.plans import PlanSocket
 from services.trainer.training.reporter import Reporter
 from services.trainer.training.workers import collective_backend
 
 _REPORT_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
 # Workers wait for others to leave the cluster, and each of them imports torch before it starts.
 _SETTINGS = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600", "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5"}
 
@@ -54,13 +57,30 @@ def _run(plan: AttemptPlan, address: str | None) -> None:
         if not ray.is_initialized():
             ray.init(address=address, logging_level="WARNING")
         # In the cluster, since its controller must run on one of its machines.
-        ray.get(ray.remote(num_cpus=0, runtime_env={"env_vars": _SETTINGS})(_fit).remote(plan.to_json()))
+        attempt = ray.remote(num_cpus=0, runtime_env={"env_vars": _SETTINGS})(_fit).remote(plan.to_json())
+        if plan.artifacts_url:
+            folder = Path(plan.scratch_folder)
+            pass_on_stop(folder, partial(_has_ended, attempt), partial(_ask_pods, folder))
+        ray.get(attempt)
     except Exception as error:
         # The process boundary: a worker's own report comes first and stays; this one tells of all other ends.
         traceback.print_exc()
         reporter = Reporter(plan, patience_seconds=_REPORT_SECONDS, on_fenced=lambda: None)
         reporter.close(AttemptOutcome.FAILED, _reason_of(error, address))
         raise
+
+
+def _has_ended(attempt: ray.ObjectRef) -> bool:
+    return bool(ray.wait([attempt], timeout=_LOOK_SECONDS)[0])
+
+
+def _ask_pods(folder: Path, told: Set[str]) -> Set[str]:
+    """Ask those in all pods of the cluster to save, but for the ones that were told, and return the others."""
+    pods = {node["NodeID"] for node in ray.nodes() if node["Alive"]} - told
+    for pod in pods:
+        there = NodeAffinitySchedulingStrategy(pod, soft=False)
+        ray.remote(num_cpus=0, scheduling_strategy=there)(ask_to_stop).remote(folder)
+    return pods
 
 
 def _reason_of(error: Exception, address: str | None) -> str:

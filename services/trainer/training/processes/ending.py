@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -32,12 +32,33 @@ def is_stopped(folder: Path) -> bool:
     return (folder / _STOP).exists()
 
 
-def stop(folder: Path) -> None:
-    """Ask the processes that are at work in this pod to save and end, and return when they have."""
+def ask_to_stop(folder: Path) -> None:
+    """Ask the processes that are at work in this pod to save and end."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _STOP).touch()
+
+
+def stop(folder: Path) -> None:
+    """Ask the processes that are at work in this pod to save and end, and return when they have."""
+    ask_to_stop(folder)
     while any(_is_alive(int(mark.stem)) for mark in folder.glob("*.pid")):
         time.sleep(_LOOK_SECONDS)
+
+
+def pass_on_stop(folder: Path, has_ended: Callable[[], bool], ask_pods: Callable[[Set[str]], Set[str]]) -> None:
+    """Return when the attempt has ended; if the head's pod is taken away before, let the workers save.
+
+    The head computes nothing that could be saved, and what the workers have is lost with it.
+
+    Args:
+        folder: Where this pod's mark is.
+        has_ended: Tells it after a short wait.
+        ask_pods: Asks all pods but those that it is told, and returns which it asked.
+    """
+    told: Set[str] = set()
+    while not has_ended():
+        if is_stopped(folder):
+            told |= ask_pods(told)
 
 
 def _is_alive(pid: int) -> bool:

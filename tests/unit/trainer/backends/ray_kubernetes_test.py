@@ -288,20 +288,21 @@ async def test_the_lost_answer_of_a_call_that_made_the_object_makes_no_second(tm
         scene.cluster.drop("pods", "worker-0")
 
 
-@pytest.mark.parametrize("fault", [GoneError(), Unavailable("The API does not answer.")])
-async def test_a_watch_that_breaks_or_falls_silent_misses_nothing(tmp_path: Path, fault: Exception) -> None:
+@pytest.mark.parametrize(
+    "faults", [[GoneError()], [Unavailable("The API does not answer.")], [RuntimeError("nobody expected this")] * 6]
+)
+async def test_a_watch_that_breaks_or_falls_silent_misses_nothing(tmp_path: Path, faults: list[Exception]) -> None:
     async with attempt_in(tmp_path) as scene:
         await started(scene)
-        scene.cluster.faults["watch"] = [fault]
-        scene.cluster.watches["rayjobs"].clear()
+        await scene.until(lambda: scene.cluster.watches["rayjobs"])
+        scene.cluster.faults["watch"] = list(faults)
+        silent = scene.cluster.watches["rayjobs"].pop()
         # Nobody is told of this change: the list that follows has it.
         old = scene.cluster.objects["rayjobs"][NAME]
         done = {"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED"}
         scene.cluster.objects["rayjobs"][NAME] = {**old, "status": done}
         scene.cluster.drop("pods", "worker-0")
-        silent = scene.backend._runs
-        assert silent is not None
-        silent._response.shutdown()
+        silent.shutdown()
         assert await scene.attempt == 0
 
 
@@ -312,6 +313,15 @@ async def test_a_watch_that_says_410_lists_again(tmp_path: Path) -> None:
         scene.cluster.tell("rayjobs", "ERROR", {"code": 410, "message": "too old resource version"})
         await scene.until(lambda: scene.cluster.calls.count("list_namespaced_custom_object") > lists)
         scene.cluster.drop("pods", "worker-0")
+
+
+async def test_an_event_that_cannot_be_read_does_not_end_the_watching(tmp_path: Path) -> None:
+    async with attempt_in(tmp_path) as scene:
+        await started(scene)
+        scene.cluster.tell("rayjobs", "MODIFIED", {"kind": "nobody expected this"})
+        scene.says(jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")
+        scene.cluster.drop("pods", "worker-0")
+        assert await scene.attempt == 0
 
 
 async def test_what_a_trainer_that_lost_the_job_begins_late_is_deleted(tmp_path: Path) -> None:

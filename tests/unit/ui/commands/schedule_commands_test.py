@@ -70,7 +70,7 @@ def test_schedules_are_listed_shown_and_steered(sent: list[tuple[str, Any]]) -> 
     listed = printed("schedules", "list")
     assert "out of budget" in listed and "paused" in listed
     shown = printed("schedules", "show", "schedule-1")
-    assert "2 runs, 1 loops, 3.2 minutes" in shown and "and 3 missed" in shown and "Nothing was run." in shown
+    assert "runs 2, loops 1, minutes 3.2" in shown and "and 3 missed" in shown and "Nothing was run." in shown
     for verb in ("pause", "resume", "run"):
         printed("schedules", verb, "schedule-1")
     assert [path for path, _ in sent] == [f"/schedules/schedule-1/{verb}" for verb in ("pause", "resume", "run")]
