@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -55,15 +55,20 @@ _OPTIONS: list[tuple[str, Any]] = [
 
 
 def open_channel(
-    address: str, *, token: ServiceToken | None = None, deadline_seconds: float = DEADLINE_SECONDS
+    address: str,
+    *,
+    token: ServiceToken | None = None,
+    deadline_seconds: float = DEADLINE_SECONDS,
+    interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
 ) -> grpc.aio.Channel:
     """Open a channel to `host:port`; call it inside a running event loop and `await channel.close()` at the end.
 
     Unary calls get `deadline_seconds` unless they pass `timeout=`; streams get none. Errors arrive as the classes of
     `services.chassis.errors`. Only methods named Get…, List… and Check… are retried, and only when the peer is away.
+    Interceptors see each call before that.
     """
     unary = _UnaryCalls(deadline_seconds, token)
-    return _Channel(grpc.aio.insecure_channel(address, options=_OPTIONS, interceptors=[unary]), token)
+    return _Channel(grpc.aio.insecure_channel(address, options=_OPTIONS, interceptors=[*interceptors, unary]), token)
 
 
 @contextmanager

@@ -36,7 +36,12 @@ class ServingOptions:
         "127.0.0.1"
     )
     authentication: Annotated[
-        bool, typer.Option("--authentication", help="Ask everybody for a key; the first one is in DATA/admin-key.")
+        bool,
+        typer.Option(
+            "--authentication",
+            envvar="GATEWAY_AUTHENTICATION",
+            help="Ask everybody for a key; the first one is in DATA/admin-key.",
+        ),
     ] = False
     outside_url: Annotated[
         str,

@@ -8,15 +8,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import grpc.aio
 from drillyard.evaluator.v1.evaluator_service_pb2_grpc import EvaluatorServiceStub
 from drillyard.feedback.v1.feedback_service_pb2_grpc import FeedbackServiceStub
+from drillyard.feedback.v1.loop_pb2 import CreateLoopRequest
+from drillyard.feedback.v1.schedule_pb2 import CreateScheduleRequest
 from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from drillyard.storage.v1.storage_service_pb2_grpc import StorageServiceStub
 from drillyard.test_runner.v1.test_runner_service_pb2_grpc import TestRunnerServiceStub
 from drillyard.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
 
 from services.chassis.channel import open_channel
+from services.chassis.errors import PermissionDenied
 from services.chassis.machine.parent import ServiceToken
+from ui.gateway.access.caller import Scope, known_caller
 from ui.gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     from drillyard.trainer.v1.trainer_service_pb2_grpc import TrainerServiceAsyncStub
 
 _PAGE_SIZE = 500
+_PUBLISHERS = frozenset({Scope.PUBLISH})
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,9 @@ class Clients:
 async def open_clients(settings: GatewaySettings) -> AsyncIterator[Clients]:
     """Open a channel to each service for as long as the block lasts; connecting happens on the first call."""
     token = ServiceToken(settings.token_file) if settings.token_file else None
+    guards = [AliasGuard()] if settings.authentication == "on" else []
     channels = {
-        name: open_channel(getattr(settings, f"{name}_address"), token=token)
+        name: open_channel(getattr(settings, f"{name}_address"), token=token, interceptors=guards)
         for name in ("registry", "test_runner", "evaluator", "trainer", "feedback")
     }
     try:
@@ -80,3 +87,30 @@ async def every(call: Callable[[Any], Awaitable[Any]], request: Any, field: str,
         if not response.next_page_token or len(result) >= limit:
             return result[:limit]
         request.page_token = response.next_page_token
+
+
+class AliasGuard(grpc.aio.UnaryUnaryClientInterceptor):
+    """Stands between a gateway that asks for a login and its services, where routes and pages come together."""
+
+    async def intercept_unary_unary(
+        self, continuation: Callable[..., Awaitable[Any]], client_call_details: grpc.aio.ClientCallDetails, request: Any
+    ) -> Any:
+        """Pass a call on.
+
+        Raises:
+            PermissionDenied: It creates what moves an alias, and the caller may not publish.
+        """
+        alias, caller = alias_of(request), known_caller.get()
+        if alias and not caller.may(_PUBLISHERS):
+            raise PermissionDenied(
+                f"Moving the alias {alias[:64]!r} asks for the scope publish, which {caller.name} does not have.",
+                "Leave the alias of the candidate empty, or ask the gateway's admin.",
+            )
+        return await continuation(client_call_details, request)
+
+
+def alias_of(request: Any) -> str:
+    """Return the alias that what a request creates will move; empty: none."""
+    if isinstance(request, CreateLoopRequest):
+        return request.spec.candidate_alias
+    return request.spec.loop.candidate_alias if isinstance(request, CreateScheduleRequest) else ""

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from services.chassis.errors import ServiceError
 from services.chassis.machine.caller import current_caller
-from ui.gateway.access.caller import CALL_KEY, Call
+from ui.gateway.access.caller import CALL_KEY, NOBODY, Call, Caller, known_caller
 from ui.gateway.clients import Clients
 from ui.shared.environment import render
 
@@ -48,7 +48,9 @@ class ServiceCache:
     @property
     def clients(self) -> Clients:
         """The stubs that the application opened at its start; services are told who triggered the event."""
-        current_caller.set(_caller_of_event())
+        caller = _caller_of_event()
+        current_caller.set(caller.name)
+        known_caller.set(caller)
         clients: Clients = self.app.state.clients
         return clients
 
@@ -108,13 +110,13 @@ def done_notice(problem: str, next_step: str = "", tone: str = "good") -> str:
     return render("shared/notice", tone=tone, problem=problem, next_step=next_step, blames="")
 
 
-def _caller_of_event() -> str:
-    """Return the name of who triggered the page's event; events run in tasks of the page framework's own."""
+def _caller_of_event() -> Caller:
+    """Return who triggered the page's event; events run in tasks of the page framework's own."""
     from gradio.context import LocalContext
 
     request: Any = LocalContext.request.get(None)
     call: Call | None = request.request.scope.get(CALL_KEY) if request else None
-    return call.caller.name if call else ""
+    return call.caller if call else NOBODY
 
 
 async def _run(action: Callable[..., Awaitable[T]], clients: Clients, arguments: Any, named: Any) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import quote
@@ -46,6 +47,11 @@ class Caller:
     def may(self, allowed: frozenset[Scope]) -> bool:
         """Return whether they have one of the scopes that a rule names."""
         return Scope.ADMIN in self.scopes or bool(self.scopes & allowed)
+
+
+NOBODY = Caller("", frozenset())
+known_caller: ContextVar[Caller] = ContextVar("known_caller", default=NOBODY)
+"""For whom the gateway asks its services; `NOBODY`, who may do nothing, where it asks them by itself."""
 
 
 def printable(text: str) -> str:

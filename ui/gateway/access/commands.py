@@ -64,11 +64,10 @@ def create_user(
     user_id: UserArgument,
     common: Common,
     role: Annotated[str, typer.Option(help="viewer, reviewer, trainer, publisher or admin.")] = "viewer",
-    password: Annotated[
-        str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True, help="Asked for when left away.")
-    ] = "",
 ) -> None:
-    """Add a user, who logs in by name and password."""
+    """Add a user, who logs in by name and password; that is asked for."""
+    # Everybody on this machine can read the options of a command.
+    password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     with connected(common) as gateway:
         added = gateway.post("/users", {"user_id": user_id, "role": role, "password": password})["user"]
         show(added, as_json=common.as_json, table=lambda: print(f"{user_id} may log in as {role}."))
