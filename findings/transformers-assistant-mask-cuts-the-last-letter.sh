@@ -1,6 +1,7 @@
 #!/bin/sh
 # Package: transformers 5.23.0 with tokenizers 0.23.3 (PyPI), apply_chat_template(return_assistant_tokens_mask=True).
-# Expected: the mask has 1 for each token that the assistant wrote (between {% generation %} and {% endgeneration %}).
+# Expected: the mask has 1 for each token that the assistant wrote (between {% generation %} and {% endgeneration %}),
+#   as the method's documentation says.
 # What happens: the end is looked up by the last character, and of a character that is several tokens the first one is
 #   taken, so an answer that ends in one (an emoji, in a byte-level vocabulary without it) loses its other tokens: three
 #   of four bytes of it are not trained. The same character in the middle is masked whole.
