@@ -13,6 +13,7 @@ from drillyard.evaluator.v1.evaluator_service_pb2_grpc import EvaluatorServiceSt
 from drillyard.feedback.v1.feedback_service_pb2_grpc import FeedbackServiceStub
 from drillyard.feedback.v1.loop_pb2 import CreateLoopRequest
 from drillyard.feedback.v1.schedule_pb2 import CreateScheduleRequest
+from drillyard.registry.v1.model_pb2 import DeleteModelVersionRequest
 from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from drillyard.storage.v1.storage_service_pb2_grpc import StorageServiceStub
 from drillyard.test_runner.v1.test_runner_service_pb2_grpc import TestRunnerServiceStub
@@ -21,7 +22,7 @@ from drillyard.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
 from services.chassis.channel import open_channel
 from services.chassis.errors import PermissionDenied
 from services.chassis.machine.parent import ServiceToken
-from ui.gateway.access.caller import Scope, known_caller
+from ui.gateway.access.caller import Caller, Scope, known_caller
 from ui.gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from drillyard.trainer.v1.trainer_service_pb2_grpc import TrainerServiceAsyncStub
 
 _PAGE_SIZE = 500
-_PUBLISHERS = frozenset({Scope.PUBLISH})
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Clients:
 async def open_clients(settings: GatewaySettings) -> AsyncIterator[Clients]:
     """Open a channel to each service for as long as the block lasts; connecting happens on the first call."""
     token = ServiceToken(settings.token_file) if settings.token_file else None
-    guards = [AliasGuard()] if settings.authentication == "on" else []
+    guards = [CallGuard()] if settings.authentication == "on" else []
     channels = {
         name: open_channel(getattr(settings, f"{name}_address"), token=token, interceptors=guards)
         for name in ("registry", "test_runner", "evaluator", "trainer", "feedback")
@@ -89,7 +89,7 @@ async def every(call: Callable[[Any], Awaitable[Any]], request: Any, field: str,
         request.page_token = response.next_page_token
 
 
-class AliasGuard(grpc.aio.UnaryUnaryClientInterceptor):
+class CallGuard(grpc.aio.UnaryUnaryClientInterceptor):
     """Stands between a gateway that asks for a login and its services, where routes and pages come together."""
 
     async def intercept_unary_unary(
@@ -98,15 +98,21 @@ class AliasGuard(grpc.aio.UnaryUnaryClientInterceptor):
         """Pass a call on.
 
         Raises:
-            PermissionDenied: It creates what moves an alias, and the caller may not publish.
+            PermissionDenied: It does more than the rule of its route or page event asks for, and the caller may not.
         """
-        alias, caller = alias_of(request), known_caller.get()
-        if alias and not caller.may(_PUBLISHERS):
-            raise PermissionDenied(
-                f"Moving the alias {alias[:64]!r} asks for the scope publish, which {caller.name} does not have.",
-                "Leave the alias of the candidate empty, or ask the gateway's admin.",
-            )
+        caller = known_caller.get()
+        # On the page of models one event opens a version and deletes it.
+        if isinstance(request, DeleteModelVersionRequest):
+            _refuse_without(caller, Scope.TRAIN, "Deleting a version", "Ask the gateway's admin.")
+        if alias := alias_of(request):
+            next_step = "Leave the alias of the candidate empty, or ask the gateway's admin."
+            _refuse_without(caller, Scope.PUBLISH, f"Moving the alias {alias[:64]!r}", next_step)
         return await continuation(client_call_details, request)
+
+
+def _refuse_without(caller: Caller, scope: Scope, act: str, next_step: str) -> None:
+    if not caller.may(frozenset({scope})):
+        raise PermissionDenied(f"{act} asks for the scope {scope}, which {caller.name} does not have.", next_step)
 
 
 def alias_of(request: Any) -> str:

@@ -1,4 +1,4 @@
-"""Who may create what moves an alias, by a route and on a page; no service runs behind."""
+"""Who may do what an event or a route does beside: move an alias, delete a version; no service runs behind."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +10,14 @@ import pytest
 from drillyard.feedback.v1 import feedback_service_pb2
 from drillyard.feedback.v1.loop_pb2 import LoopSpec
 from drillyard.feedback.v1.schedule_pb2 import ScheduleSpec
+from drillyard.registry.v1.model_pb2 import DeleteModelVersionRequest
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message_factory import GetMessageClass
 from gradio.context import LocalContext
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
+from services.chassis.errors import PermissionDenied, Unavailable
 from services.chassis.telemetry import Telemetry
 from tests.machine import free_port
 from ui.gateway.access.caller import CALL_KEY, ROLES, Call, Caller
@@ -36,7 +38,11 @@ def settings(tmp_path: Path) -> GatewaySettings:
     (tmp_path / "key").write_text(ADMIN_KEY)
     away = f"127.0.0.1:{free_port()}"
     return GatewaySettings(
-        data_dir=tmp_path, authentication="on", admin_key_file=tmp_path / "key", feedback_address=away
+        data_dir=tmp_path,
+        authentication="on",
+        admin_key_file=tmp_path / "key",
+        feedback_address=away,
+        registry_address=away,
     )
 
 
@@ -79,6 +85,18 @@ async def test_an_event_of_a_page_moves_an_alias_only_for_who_may_publish(
             assert SENTENCE in (await event({}))[1]
             signed_in("publisher")
             assert SENTENCE not in (await event({}))[1]
+
+
+async def test_whatever_event_asks_for_it_a_version_is_deleted_only_for_who_may_train(
+    settings: GatewaySettings, signed_in: Any
+) -> None:
+    async with open_clients(settings) as clients:
+        app: Any = SimpleNamespace(state=SimpleNamespace(clients=clients))
+        cache = ServiceCache(app)
+        for role, error in (("viewer", PermissionDenied), ("reviewer", PermissionDenied), ("trainer", Unavailable)):
+            signed_in(role)
+            with pytest.raises(error):
+                await cache.clients.registry.DeleteModelVersion(DeleteModelVersionRequest(model_version_id="small@1"))
 
 
 def test_each_request_that_holds_a_loop_and_creates_something_is_looked_at() -> None:
