@@ -11,8 +11,9 @@ from typing import Final
 
 import psutil
 
-# Below those that the kernel lends to whoever connects, so that none is taken between here and a program's start.
-_PORTS: Final = range(15_000, 32_000)
+# Below those that the kernel lends to whoever connects, so that none is taken between here and a program's start, and
+# above those that Ray gives to its workers: a head whose own port lies among them refuses to start.
+_PORTS: Final = range(20_000, 32_000)
 
 
 def free_ports(count: int) -> list[int]:
